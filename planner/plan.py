@@ -1,0 +1,238 @@
+"""The plan value: every decision a launcher needs, and the estimate that belongs to it.
+
+These values import nothing else of the package. Bytes are integers, times are seconds.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+AXES = ("tensor", "pipeline", "data", "context", "expert", "expert_tensor")
+GRANULARITIES = ("none", "selective", "full")
+DATA_SHARDINGS = ("none", "optimizer", "optimizer+gradients", "full")
+PRECISIONS = ("fp32", "fp16", "bf16", "fp8", "mxfp8", "nvfp4")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Degrees:
+    """Sizes of the parallel axes. Devices = tensor · pipeline · data · context; the expert axes
+    are cut out of tensor · context · data (Megatron-LM `parallel_state.initialize_model_parallel`).
+    """
+
+    tensor: int = 1
+    pipeline: int = 1
+    data: int = 1
+    context: int = 1
+    expert: int = 1
+    expert_tensor: int = 1
+
+    @property
+    def devices(self) -> int:
+        return self.tensor * self.pipeline * self.data * self.context
+
+    @property
+    def stage_devices(self) -> int:
+        """Devices that hold one stage, all replicas together."""
+        return self.tensor * self.data * self.context
+
+    @property
+    def expert_data(self) -> int:
+        """Replicas of each expert: the size of the group that reduces expert gradients."""
+        return self.stage_devices // (self.expert * self.expert_tensor)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recompute:
+    """What the backward pass computes again. `layers_per_stage` counts fully recomputed layers
+    and is all zeros unless the granularity is "full"."""
+
+    granularity: str
+    layers_per_stage: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stage:
+    """One pipeline position: its chunks as half-open layer ranges, in virtual-stage order."""
+
+    index: int
+    chunks: tuple[tuple[int, int], ...]
+    embedding: bool
+    head: bool
+
+    @property
+    def num_layers(self) -> int:
+        return sum(end - start for start, end in self.chunks)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Placement:
+    """Which host takes each position of the rank grid. Rank r runs on `hosts[r // G]`, device
+    r mod G, where G is the devices per node of that host; `order` names the framework's rank
+    order, its leftmost axis varying fastest."""
+
+    order: str
+    hosts: tuple[str, ...]
+    ranks: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    degrees: Degrees
+    micro_batch_size: int
+    num_microbatches: int
+    schedule: str
+    virtual_stages: int
+    sequence_parallel: bool
+    data_sharding: str
+    recompute: Recompute
+    stages: tuple[Stage, ...]
+    placement: Placement
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TimeBreakdown:
+    """Exposed seconds of one step on the critical path; they add up to `step_s`."""
+
+    compute_s: float
+    recompute_s: float
+    tensor_comm_s: float
+    context_comm_s: float
+    expert_comm_s: float
+    pipeline_comm_s: float
+    bubble_s: float
+    data_comm_s: float
+    optimizer_s: float
+    jitter_s: float
+
+    @property
+    def step_s(self) -> float:
+        return sum(getattr(self, field.name) for field in fields(self))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemoryComponents:
+    """Integer bytes at the instant of a stage's peak, on its fullest device."""
+
+    weights: int
+    gradients: int
+    optimizer: int
+    activations: int
+    logits: int
+    buffers: int
+    fixed: int
+    slack: int
+
+    @property
+    def allocated_bytes(self) -> int:
+        """Live tensors: what the framework's allocator has handed out."""
+        return (
+            self.weights
+            + self.gradients
+            + self.optimizer
+            + self.activations
+            + self.logits
+            + self.buffers
+        )
+
+    @property
+    def total_bytes(self) -> int:
+        return self.allocated_bytes + self.slack + self.fixed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageMemory:
+    """Peak of one stage. Allocated ⊂ reserved (plus allocator slack) ⊂ device (plus context and
+    communication buffers, which live outside the allocator)."""
+
+    stage: int
+    peak_phase: str  # forward | backward | optimizer
+    components: MemoryComponents
+    capacity_bytes: int
+    headroom_bytes: int
+
+    @property
+    def allocated_peak_bytes(self) -> int:
+        return self.components.allocated_bytes
+
+    @property
+    def reserved_peak_bytes(self) -> int:
+        return self.components.allocated_bytes + self.components.slack
+
+    @property
+    def device_peak_bytes(self) -> int:
+        return self.components.total_bytes
+
+    @property
+    def peak_bytes(self) -> int:
+        return self.components.total_bytes
+
+    @property
+    def spare_bytes(self) -> int:
+        """Bytes left below capacity minus headroom; negative when the stage does not fit."""
+        return self.capacity_bytes - self.headroom_bytes - self.peak_bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemoryEstimate:
+    per_stage: tuple[StageMemory, ...]
+
+    @property
+    def binding(self) -> StageMemory:
+        """The stage with the least room to spare (the first of equals)."""
+        return min(self.per_stage, key=lambda stage: stage.spare_bytes)
+
+    @property
+    def fits(self) -> bool:
+        return self.binding.spare_bytes >= 0
+
+    @property
+    def fit_class(self) -> str:
+        """fits; tight (inside the headroom but below capacity); does not fit."""
+        if self.fits:
+            return "fits"
+        below_capacity = all(s.peak_bytes <= s.capacity_bytes for s in self.per_stage)
+        return "tight" if below_capacity else "does not fit"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Estimate:
+    """What a plan costs. `time_detail` holds seconds that do not add up to the step: what was
+    hidden behind something else, per-stage extremes."""
+
+    time: TimeBreakdown
+    time_detail: dict[str, float]
+    memory: MemoryEstimate
+    tokens_per_step: int
+    devices: int
+    model_flops_per_step: float
+    peak_flop_per_s: float
+    assumptions: tuple[str, ...]
+
+    @property
+    def step_s(self) -> float:
+        return self.time.step_s
+
+    @property
+    def tokens_per_s(self) -> float:
+        return self.tokens_per_step / self.step_s
+
+    @property
+    def tokens_per_s_per_device(self) -> float:
+        return self.tokens_per_s / self.devices
+
+    @property
+    def model_flops_per_device(self) -> float:
+        """Model FLOP/s of one device, recomputation not counted."""
+        return self.model_flops_per_step / self.step_s / self.devices
+
+    @property
+    def mfu(self) -> float:
+        """Model FLOP/s over the dense peak of the number format the matmuls run in."""
+        return self.model_flops_per_device / self.peak_flop_per_s
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RankedPlan:
+    rank: int
+    plan: Plan
+    estimate: Estimate

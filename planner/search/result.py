@@ -1,0 +1,70 @@
+"""What a search returns: ranked plans, how far they are proven, and why the rest is not there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from planner.plan import Estimate, Plan, RankedPlan
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dimension:
+    """One axis of the search space and the values it took."""
+
+    name: str
+    values: tuple[int | str | bool, ...]
+    restricted_by_user: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exclusion:
+    """A named rule and the number of combinations that it alone, in its turn, removed."""
+
+    rule: str
+    sentence: str
+    excluded: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Space:
+    dimensions: tuple[Dimension, ...]
+    exclusions: tuple[Exclusion, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NearMiss:
+    """A plan that does not fit, how much is missing, and the binding constraint in words."""
+
+    plan: Plan
+    estimate: Estimate
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """A change of the inputs that would make a plan fit, with the plan it leads to."""
+
+    description: str
+    plan: Plan
+    estimate: Estimate
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SearchResult:
+    """`bound_s` is a lower bound of the step time of every combination that was not refined;
+    `gap` = 1 − bound_s / (time of the k-th best plan), 0 when the top k are proven best under the
+    model. `stopped` is "proven", "time limit" or "interrupted"."""
+
+    plans: tuple[RankedPlan, ...]
+    candidates: int
+    fitting: int
+    refined: int
+    proven: bool
+    gap: float
+    bound_s: float | None
+    stopped: str
+    space: Space
+    nearest: tuple[NearMiss, ...]
+    changes: tuple[Change, ...]
