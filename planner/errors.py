@@ -1,0 +1,84 @@
+"""Errors the user sees. `str(error)` is the complete message; nothing needs to be added to it.
+
+PlannerError
+├─ InputError     a file, an option or a value in it is wrong                 exit code 2
+├─ RuleError      a combination breaks a named rule of the framework          exit code 2
+└─ NothingFits    the input is fine, the answer is no                         exit code 1
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+
+class PlannerError(Exception):
+    """Base of every error raised on purpose. `exit_code` is what the command ends with."""
+
+    exit_code = 2
+
+
+class InputError(PlannerError):
+    """Something the user wrote is wrong: `file:line:column: message; hint`.
+
+    `line` and `column` count from 1. An error made by `InputError.of` holds several in
+    `problems`, one line each; a single error holds itself there.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        path: str | Path | None = None,
+        line: int | None = None,
+        column: int | None = None,
+        hint: str | None = None,
+    ) -> None:
+        self.message = message
+        self.path = None if path is None else str(path)
+        self.line = line
+        self.column = column
+        self.hint = hint
+        self.problems: tuple[InputError, ...] = (self,)
+        super().__init__(self._text())
+
+    def _text(self) -> str:
+        place = [str(part) for part in (self.path, self.line, self.column) if part is not None]
+        text = f"{':'.join(place)}: {self.message}" if place else self.message
+        return f"{text}; {self.hint}" if self.hint else text
+
+    @classmethod
+    def of(cls, problems: Iterable[InputError], *, limit: int = 5) -> InputError:
+        """One error for several problems: the first `limit`, each on its own line, in the order
+        given. The place is that of the first."""
+        found = tuple(problems)
+        if len(found) == 1:
+            return found[0]
+        first = found[0]
+        error = cls(
+            first.message, path=first.path, line=first.line, column=first.column, hint=first.hint
+        )
+        lines = [str(problem) for problem in found[:limit]]
+        if len(found) > limit:
+            where = f"{first.path}: " if first.path else ""
+            lines.append(f"{where}and {len(found) - limit} more problems")
+        error.args = ("\n".join(lines),)
+        error.problems = found
+        return error
+
+
+class RuleError(PlannerError):
+    """A combination breaks a rule the framework enforces; `rule` is its id, such as "heads"."""
+
+    def __init__(self, rule: str, message: str, *, hint: str | None = None) -> None:
+        self.rule = rule
+        self.message = message
+        self.hint = hint
+        text = f"{rule}: {message}"
+        super().__init__(f"{text}; {hint}" if hint else text)
+
+
+class NothingFits(PlannerError):  # noqa: N818 - an answer, not a failure
+    """No plan fits the memory of the devices."""
+
+    exit_code = 1

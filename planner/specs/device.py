@@ -1,0 +1,161 @@
+"""Device files: what one accelerator can do, every constant with its basis and source."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, get_args
+
+from pydantic import Field, PrivateAttr, model_validator
+from pydantic_core import PydanticCustomError
+
+from planner.specs.fields import (
+    Bytes,
+    BytesPerSecond,
+    Constant,
+    Count,
+    FlopPerSecond,
+    Fraction,
+    Input,
+    Name,
+    Number,
+    Seconds,
+    Text,
+    default,
+)
+from planner.specs.source import SourceFile
+
+Precision = Literal["fp32", "fp16", "bf16", "fp8", "mxfp8", "nvfp4"]
+PRECISIONS: tuple[Precision, ...] = get_args(Precision)
+
+Tile = tuple[Count, Count]
+_TILES = ((256, 128), (128, 256), (128, 128), (128, 64), (64, 128), (64, 64))
+
+
+class Memory(Input):
+    """The device's own memory."""
+
+    capacity: Constant[Bytes]
+    """Total memory as the runtime reports it."""
+    bandwidth: Constant[BytesPerSecond]
+    """Datasheet bandwidth, reads and writes together."""
+    efficiency: Constant[Fraction] = default(0.85)
+    """Share of the bandwidth that a long streaming kernel reaches."""
+    context: Constant[Bytes] = default(644_245_094)
+    """Driver context and library workspaces of one process."""
+
+
+class Peak(Input):
+    """Dense floating-point rate by number format. A format left out is not supported."""
+
+    fp32: Constant[FlopPerSecond] | None = None
+    tf32: Constant[FlopPerSecond] | None = None
+    fp16: Constant[FlopPerSecond] | None = None
+    bf16: Constant[FlopPerSecond] | None = None
+    fp8: Constant[FlopPerSecond] | None = None
+    mxfp8: Constant[FlopPerSecond] | None = None
+    nvfp4: Constant[FlopPerSecond] | None = None
+
+    @model_validator(mode="after")
+    def _at_least_one(self) -> Peak:
+        if all(getattr(self, name) is None for name in type(self).model_fields):
+            formats = ", ".join(type(self).model_fields)
+            raise PydanticCustomError(
+                "rule", "{text}", {"text": f"no number format given; at least one of {formats}"}
+            )
+        return self
+
+    def by_format(self) -> dict[str, float]:
+        """Supported formats and their flop/s."""
+        rates = {name: getattr(self, name) for name in type(self).model_fields}
+        return {name: rate.value for name, rate in rates.items() if rate is not None}
+
+
+class Matmul(Input):
+    """Matrix multiplication: how far from the peak a shape stays."""
+
+    multiprocessors: Constant[Count]
+    """Streaming multiprocessors (compute units) that run tiles."""
+    tiles: Annotated[tuple[Tile, ...], Field(min_length=1, max_length=64)] = _TILES
+    """Output tiles [m, n] the library chooses from."""
+    efficiency: Constant[Fraction] = default(0.80)
+    """Share of the 16-bit peak of one filled wave of large tiles and a long reduction."""
+    efficiency_8bit: Constant[Fraction] | None = None
+    """The same for fp8 and mxfp8. Default: `efficiency`."""
+    efficiency_4bit: Constant[Fraction] | None = None
+    """The same for nvfp4. Default: `efficiency_8bit`."""
+    tile_half: Constant[Number] = default(16.0)
+    """Tile measure m·n/(m+n), in elements, at which half of the efficiency is reached."""
+    reduction_half: Constant[Number] = default(150.0)
+    """Reduction length, in 16-bit elements, at which half of the efficiency is reached."""
+    wave_overlap: Constant[Fraction] = default(0.0)
+    """Share of the last partial wave's idle time that the library hides."""
+    gradient_efficiency: Constant[Fraction] = default(0.92)
+    """The weight-gradient product relative to the others."""
+
+
+class GroupedMatmul(Input):
+    """Several experts' products in one call."""
+
+    efficiency: Constant[Fraction] = default(0.85)
+    """Relative to one product of the same work (forward and input gradient)."""
+    gradient_efficiency: Constant[Fraction] = default(0.80)
+    """The same for the weight gradient."""
+    group_launch: Constant[Seconds] = default(0.0)
+    """Extra cost of each expert in the call."""
+
+
+class Attention(Input):
+    """Fused attention: share of the 16-bit peak, counting the FLOPs really done."""
+
+    forward_efficiency: Constant[Fraction] = default(0.60)
+    backward_efficiency: Constant[Fraction] = default(0.50)
+    head_dim_half: Constant[Number] = default(32.0)
+    """Head dimension at which half of the efficiency is reached."""
+    sequence_half: Constant[Number] = default(256.0)
+    """Keys per query at which half of the efficiency is reached."""
+
+
+class CollectiveLinks(Input):
+    """How the collective library uses the links of this device."""
+
+    launch: Constant[Seconds] = default(10e-6)
+    """Fixed cost of one collective call."""
+    step: Constant[Seconds] = default(1.5e-6)
+    """One step inside the fast fabric where the cluster states no `intra_node.latency`."""
+    network_step: Constant[Seconds] = default(8e-6)
+    """One step across the network where the cluster states no `network.latency`."""
+    intra_node_efficiency: Constant[Fraction] = default(0.80)
+    """Share of the link bandwidth that a very large ring collective reaches."""
+    inter_node_efficiency: Constant[Fraction] = default(0.85)
+    """The same over network cards."""
+    all_to_all_efficiency: Constant[Fraction] = default(0.90)
+    """Relative to the ring."""
+    send_efficiency: Constant[Fraction] = default(0.80)
+    """One pair's send and receive relative to the ring."""
+    reduction_efficiency: Constant[Annotated[float, Field(ge=0, le=2)]] | None = None
+    """All-reduce inside the switch: bus bandwidth as a share of link bandwidth. Left out: the
+    switches do not reduce."""
+
+
+class DeviceSpec(Input):
+    """One accelerator: memory, peak rates, and the few constants of its kernels and links."""
+
+    name: Name
+    """The name cluster files use."""
+    vendor: Text = "nvidia"
+    memory: Memory
+    peak: Peak
+    matmul: Matmul
+    grouped_matmul: GroupedMatmul = GroupedMatmul()
+    attention: Attention = Attention()
+    kernel_latency: Constant[Seconds] = default(3e-6)
+    """Start and drain of one kernel on the device."""
+    links: CollectiveLinks = CollectiveLinks()
+    speed_variation: Constant[Fraction] = default(0.01)
+    """Relative standard deviation of step speed among devices of the type."""
+
+    _source: SourceFile | None = PrivateAttr(default=None)
+
+    @property
+    def source(self) -> SourceFile | None:
+        """The file the device was read from; None when it was written inline."""
+        return self._source

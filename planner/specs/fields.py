@@ -1,0 +1,95 @@
+"""Field types of the input models: a value as the user writes it, checked, in SI base units."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated, Any, Generic, Literal, TypeVar
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    WithJsonSchema,
+)
+
+from planner.specs import units
+
+T = TypeVar("T")
+
+
+class Input(BaseModel):
+    """Base of everything a user writes: no unknown keys, no silent conversions, no changes."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        strict=True,
+        defer_build=True,
+        allow_inf_nan=False,
+    )
+
+
+def _quantity(kind: units.Kind, parse: Callable[[object], Any], show: Callable[[Any], str]) -> Any:
+    schema = {
+        "type": "string",
+        "pattern": kind.pattern,
+        "examples": [kind.example],
+        "description": f"A {kind.name} with its unit: {units.accepted_units(kind)}.",
+    }
+    return (BeforeValidator(parse), PlainSerializer(show), WithJsonSchema(schema))
+
+
+_BYTES = _quantity(units.BYTES, units.parse_bytes, units.format_bytes)
+_BYTES_PER_SECOND = _quantity(
+    units.BYTES_PER_SECOND, units.parse_bytes_per_second, units.format_bytes_per_second
+)
+_SECONDS = _quantity(units.SECONDS, units.parse_seconds, units.format_seconds)
+_FLOP_PER_SECOND = _quantity(
+    units.FLOP_PER_SECOND, units.parse_flop_per_second, units.format_flop_per_second
+)
+_FRACTION_SCHEMA = {
+    "anyOf": [
+        {"type": "number", "minimum": 0, "maximum": 1},
+        {"type": "string", "pattern": r"^[0-9]*\.?[0-9]+ *%$"},
+    ],
+    "examples": [0.05, "5%"],
+}
+
+Bytes = Annotated[int, *_BYTES]
+BytesPerSecond = Annotated[float, *_BYTES_PER_SECOND]
+Seconds = Annotated[float, *_SECONDS]
+FlopPerSecond = Annotated[float, *_FLOP_PER_SECOND]
+Fraction = Annotated[
+    float, BeforeValidator(units.parse_fraction), WithJsonSchema(_FRACTION_SCHEMA)
+]
+
+Count = Annotated[int, Field(ge=1, le=1_000_000)]
+"""How many of something a person could list or build."""
+Size = Annotated[int, Field(ge=1, le=1_000_000_000)]
+"""A dimension of a model or a batch."""
+Number = Annotated[float, Field(ge=0, le=1e12)]
+Text = Annotated[str, Field(min_length=1, max_length=2000)]
+Name = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]*$")]
+
+Basis = Literal["datasheet", "measured", "default"]
+
+
+class Constant(Input, Generic[T]):
+    """A number somebody can check: its value, what kind of number it is, and where it stands."""
+
+    value: T
+    """The value, with its unit where it has one."""
+    basis: Basis
+    """`datasheet`: the vendor states it. `measured`: somebody measured it, see `source`.
+    `default`: nobody did; the planner's general value."""
+    source: Text
+    """Where the value was read: a document, a table, a measurement."""
+
+
+def default(value: T) -> Constant[T]:
+    """The constant taken when a file leaves it out, already in SI base units."""
+    return Constant[T].model_construct(
+        value=value, basis="default", source="general value, not measured for this device"
+    )

@@ -1,0 +1,113 @@
+"""The job: what is trained how, apart from the plan that is looked for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from planner.errors import InputError
+from planner.specs.device import PRECISIONS, Precision
+from planner.specs.model import ModelSpec
+from planner.specs.software import SoftwareProfile
+
+OPTIMIZERS = ("adam", "sgd")
+DEFAULT_HEADROOM = 0.05
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobSpec:
+    """One training job on `devices` devices.
+
+    `global_batch_size` is in sequences of `seq_length` tokens. `headroom` is the share of device
+    memory that must stay free. `expert_imbalance` is the load of the busiest expert over the mean.
+    """
+
+    global_batch_size: int
+    seq_length: int
+    precision: Precision
+    software: SoftwareProfile
+    devices: int
+    optimizer: str = "adam"
+    headroom: float = DEFAULT_HEADROOM
+    expert_imbalance: float = 1.0
+    assumptions: tuple[str, ...] = ()
+
+
+def build_job(
+    model: ModelSpec,
+    software: SoftwareProfile,
+    *,
+    devices: int,
+    global_batch_size: int | None = None,
+    seq_length: int | None = None,
+    precision: str | None = None,
+    optimizer: str | None = None,
+    headroom: float = DEFAULT_HEADROOM,
+    expert_imbalance: float = 1.0,
+) -> JobSpec:
+    """A job from options, then the model's `training:` block, then its sequence length.
+
+    Raises: InputError when nothing states a value, or the value is not one of those known.
+    """
+    training = model.training
+    assumptions: list[str] = []
+    batch = _stated(
+        "global batch size", "global_batch_size", global_batch_size, training.global_batch_size
+    )
+    length = _stated(
+        "sequence length", "seq_length", seq_length, training.seq_length, model.seq_length
+    )
+    chosen = precision or training.precision
+    if chosen is None:
+        chosen = "bf16"
+        assumptions.append("job: precision bf16 (nothing states another)")
+    state = optimizer or training.optimizer or "adam"
+    return JobSpec(
+        global_batch_size=batch,
+        seq_length=length,
+        precision=_known_precision(chosen),
+        software=software,
+        devices=_at_least_one("devices", devices),
+        optimizer=_known("optimizer", state, OPTIMIZERS),
+        headroom=_share("headroom", headroom),
+        expert_imbalance=_imbalance(expert_imbalance),
+        assumptions=tuple(assumptions),
+    )
+
+
+def _stated(what: str, key: str, *values: int | None) -> int:
+    for value in values:
+        if value is not None:
+            return _at_least_one(what, value)
+    option = key.replace("_", "-")
+    raise InputError(f"no {what}", hint=f"give --{option}, or training.{key} in the model file")
+
+
+def _at_least_one(what: str, value: int) -> int:
+    if value < 1:
+        raise InputError(f"{what} must be at least 1, found {value}")
+    return value
+
+
+def _known(what: str, value: str, allowed: tuple[str, ...]) -> str:
+    if value not in allowed:
+        raise InputError(f"unknown {what} {value!r}; allowed: {', '.join(allowed)}")
+    return value
+
+
+def _known_precision(value: str) -> Precision:
+    for precision in PRECISIONS:
+        if precision == value:
+            return precision
+    raise InputError(f"unknown precision {value!r}; allowed: {', '.join(PRECISIONS)}")
+
+
+def _share(what: str, value: float) -> float:
+    if not 0 <= value < 1:
+        raise InputError(f"{what} must be at least 0 and below 1, found {value}")
+    return value
+
+
+def _imbalance(value: float) -> float:
+    if not 1 <= value <= 1000:
+        raise InputError(f"expert imbalance must be between 1 and 1000, found {value}")
+    return value

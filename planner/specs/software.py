@@ -1,0 +1,163 @@
+"""Software profiles: what a training framework does with a plan, and what it costs."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, PrivateAttr, model_validator
+from pydantic_core import PydanticCustomError
+
+from planner.specs.fields import Bytes, Constant, Fraction, Input, Name, Seconds, Text
+from planner.specs.source import SourceFile
+
+Framework = Literal["megatron-lm", "torchtitan", "composer", "internevo", "deepspeed"]
+AttentionKernel = Literal["flash", "unfused"]
+StateType = Literal["fp32", "bf16", "fp16"]
+DataSharding = Literal["none", "optimizer", "optimizer+gradients", "full"]
+Granularity = Literal["none", "selective", "full"]
+Overlap = Literal["tensor", "gradient_reduce", "parameter_gather", "pipeline"]
+RecomputeModule = Literal["core_attn", "layernorm", "mlp", "moe_act", "mla_up_proj"]
+ScheduleName = Annotated[str, Field(min_length=1, max_length=60, pattern=r"^[a-z0-9][a-z0-9-]*$")]
+RankOrder = Literal["tp-cp-ep-dp-pp", "tp-cp-ep-pp-dp"]
+
+
+class Fused(Input):
+    """Which memory-bound operators run as one kernel."""
+
+    softmax: bool
+    """Scale, mask and softmax of unfused attention."""
+    norm: bool
+    bias_activation: bool
+    """The MLP's bias and activation (with its gate)."""
+    bias_dropout_add: bool
+    """Bias, dropout and residual addition."""
+    rotary: bool
+    cross_entropy: bool
+    """Loss without a separate fp32 copy of the logits."""
+
+
+class DataShardingSwitch(Input):
+    """What is sharded over the data axis."""
+
+    default: DataSharding
+    choices: Annotated[tuple[DataSharding, ...], Field(min_length=1)]
+
+
+class RecomputeSwitch(Input):
+    """What the backward pass can compute again."""
+
+    default: Granularity
+    choices: Annotated[tuple[Granularity, ...], Field(min_length=1)]
+    selective_modules: tuple[RecomputeModule, ...] = ("core_attn",)
+    """What `selective` recomputes."""
+
+
+class ScheduleSwitch(Input):
+    """Pipeline schedules the framework has."""
+
+    default: ScheduleName
+    choices: Annotated[tuple[ScheduleName, ...], Field(min_length=1)]
+
+
+class Fp8(Input):
+    """What low-precision recipes cover."""
+
+    attention: bool = False
+    """Attention itself runs in 8 bits."""
+    weights_cached: bool = True
+    """8-bit copies of the weights are kept for all microbatches of a step."""
+    parameter_gather: bool = False
+    """Sharded parameters are gathered in 8 bits."""
+
+
+class Expert(Input):
+    """How tokens reach their experts."""
+
+    dispatcher: Literal["alltoall", "allgather"] = "alltoall"
+    grouped_matmul: bool = True
+    """All experts of a device run in one call."""
+
+
+class SoftwareProfile(Input):
+    """One way a framework is used. Switches are facts about it, constants are measured."""
+
+    name: Name
+    description: Text
+    source: Text
+    """Where the switches were read: repository, version, files."""
+    framework: Framework
+    version: Text
+    attention: AttentionKernel
+    attention_choices: tuple[AttentionKernel, ...] = ()
+    """Kernels a plan may choose from. Default: the one in `attention`."""
+    fused: Fused
+    compile: bool = False
+    """A compiler fuses the remaining memory-bound operators."""
+    dropout: bool
+    """Hidden and attention dropout are on."""
+    sequence_parallel: bool
+    """Default when the tensor degree is above 1."""
+    sequence_parallel_choices: tuple[bool, ...] = ()
+    """Default: the value of `sequence_parallel`."""
+    tensor_backward_overlap: bool
+    """Backward collectives of column-parallel layers run beside the weight-gradient product."""
+    gradient_dtype: StateType
+    """Type in which gradients are kept (main gradients)."""
+    gradient_reduce_dtype: StateType
+    """Type in which gradients travel."""
+    master_weights: bool
+    """A 32-bit copy of the weights belongs to the optimizer."""
+    optimizer_state_dtype: StateType
+    data_sharding: DataShardingSwitch
+    recompute: RecomputeSwitch
+    schedules: ScheduleSwitch
+    pipeline_layout: bool
+    """Chunks may hold different numbers of layers."""
+    overlap: tuple[Overlap, ...] = ()
+    """What runs behind computation by default."""
+    overlap_choices: tuple[Overlap, ...] = ()
+    """What can be switched on."""
+    scatter_gather_sends: bool
+    """Pipeline sends are divided by the tensor degree."""
+    rank_order: RankOrder = "tp-cp-ep-dp-pp"
+    cuda_graphs: bool = False
+    """Kernels are launched from recorded graphs."""
+    host_launch: Constant[Seconds]
+    """Host time to launch one kernel, framework dispatch included."""
+    step_overhead: Constant[Seconds]
+    """Fixed host work of one step: loading data, logging, clearing."""
+    allocator_slack: Constant[Fraction]
+    """Reserved over allocated memory, minus 1."""
+    communication_buffers: Constant[Bytes]
+    """Buffers of the collective library, outside the allocator, per device."""
+    bucket_bytes: Constant[Bytes]
+    """Gradients reduced in one call."""
+    fp8: Fp8 = Fp8()
+    expert: Expert = Expert()
+
+    _file: SourceFile | None = PrivateAttr(default=None)
+
+    @model_validator(mode="after")
+    def _defaults_are_choices(self) -> SoftwareProfile:
+        for field in ("data_sharding", "recompute", "schedules"):
+            switch = getattr(self, field)
+            if switch.default not in switch.choices:
+                listed = ", ".join(switch.choices)
+                text = f"{switch.default!r} is not among the choices: {listed}"
+                raise PydanticCustomError("rule", "{text}", {"text": text, "at": (field, "default")})
+        return self
+
+    @property
+    def attention_kernels(self) -> tuple[AttentionKernel, ...]:
+        """What a plan may choose from, the default first."""
+        return tuple(dict.fromkeys((self.attention, *self.attention_choices)))
+
+    @property
+    def sequence_parallel_options(self) -> tuple[bool, ...]:
+        """What a plan may choose from, the default first."""
+        return tuple(dict.fromkeys((self.sequence_parallel, *self.sequence_parallel_choices)))
+
+    @property
+    def source_file(self) -> SourceFile | None:
+        """The file the profile was read from."""
+        return self._file

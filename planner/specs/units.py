@@ -1,0 +1,256 @@
+"""Text with a unit to SI base units and back: "25 GB/s" → 25e9 bytes/s.
+
+`GB` is 10^9 bytes, `GiB` 2^30; `Gbit` and `Gb` are bits. Case matters, because Gb is not GB.
+A bare number is refused: it would be off by 8 or by 10^9 sooner or later.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+
+_NUMBER = r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,4})?"
+_QUANTITY = re.compile(rf"({_NUMBER}) *([A-Za-zµ][A-Za-zµ/%]*)?")
+_PERCENT = re.compile(rf"({_NUMBER}) *%")
+_LONGEST = 40
+
+_DECIMAL = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "P": 10**15, "E": 10**18}
+_BINARY = {"Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40, "Pi": 2**50}
+
+
+class UnitError(ValueError):
+    """The text is not a quantity of the kind asked for. The message says what is."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kind:
+    """A physical quantity: its units as factors to the SI base unit, largest first, and the
+    largest value that hardware could have."""
+
+    name: str
+    units: Mapping[str, Decimal]
+    example: str
+    largest: str
+    positive: bool = True
+
+    @property
+    def pattern(self) -> str:
+        """Regular expression of accepted text, for JSON Schema."""
+        units = "|".join(self.units)
+        return rf"^[0-9]*\.?[0-9]+([eE][+-]?[0-9]+)? *({units})$"
+
+
+def _scales(unit: str, prefixes: Mapping[str, int], factor: Decimal) -> dict[str, Decimal]:
+    return {f"{prefix}{unit}": scale * factor for prefix, scale in reversed(prefixes.items())}
+
+
+_ONE = Decimal(1)
+_BIT = Decimal("0.125")
+_BITS = {prefix: scale for prefix, scale in _DECIMAL.items() if prefix in "kMGT" and prefix}
+
+BYTES = Kind(
+    name="size",
+    units={**_scales("B", _BINARY, _ONE), **_scales("B", _DECIMAL, _ONE)},
+    example="80 GiB",
+    largest="1 PB",
+)
+BYTES_PER_SECOND = Kind(
+    name="bandwidth",
+    units={
+        **_scales("B/s", _DECIMAL, _ONE),
+        **_scales("B/s", _BINARY, _ONE),
+        **_scales("bit/s", _BITS, _BIT),
+        **_scales("b/s", _BITS, _BIT),
+    },
+    example="25 GB/s",
+    largest="10 PB/s",
+)
+SECONDS = Kind(
+    name="time",
+    units={
+        "s": _ONE,
+        "ms": Decimal("1e-3"),
+        "us": Decimal("1e-6"),
+        "µs": Decimal("1e-6"),
+        "ns": Decimal("1e-9"),
+    },
+    example="5 us",
+    largest="3600 s",
+    positive=False,
+)
+FLOP_PER_SECOND = Kind(
+    name="compute rate",
+    units=_scales("FLOP/s", _DECIMAL, _ONE),
+    example="312 TFLOP/s",
+    largest="1 EFLOP/s",
+)
+
+_MEANT = {
+    "bps": "bit/s",
+    "Bps": "B/s",
+    "bits/s": "bit/s",
+    "Bytes/s": "B/s",
+    "FLOPS": "FLOP/s",
+    "FLOPs": "FLOP/s",
+    "FLOPs/s": "FLOP/s",
+    "FLOPS/s": "FLOP/s",
+    "flops": "FLOP/s",
+}
+
+
+def _meant(unit: str, kind: Kind) -> str | None:
+    for wrong, right in _MEANT.items():
+        if unit.endswith(wrong) and unit.removesuffix(wrong) + right in kind.units:
+            return unit.removesuffix(wrong) + right
+    same = [known for known in kind.units if known.lower() == unit.lower()]
+    if same:
+        return same[0]
+    near = difflib.get_close_matches(unit, list(kind.units), n=1, cutoff=0.5)
+    return near[0] if near else None
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
+
+
+def accepted_units(kind: Kind) -> str:
+    return " ".join(sorted(kind.units, key=lambda unit: (kind.units[unit], unit)))
+
+
+def parse_decimal(kind: Kind, value: object) -> Decimal:
+    """The exact value in the SI base unit.
+
+    Raises: UnitError, for anything but text made of a number and a unit of the kind, in the range
+    that hardware has.
+    """
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        shown = _shown(value)
+        raise UnitError(f'{kind.name} needs a unit, found {shown}; write it like "{kind.example}"')
+    if not isinstance(value, str):
+        raise UnitError(f'expected a {kind.name} such as "{kind.example}", found {describe(value)}')
+    match = _QUANTITY.fullmatch(value.strip(" ")) if len(value) <= _LONGEST else None
+    if match is None:
+        raise UnitError(
+            f"{_shown(value)} is not a {kind.name}; write a number and a unit, "
+            f'like "{kind.example}"'
+        )
+    number, unit = match.groups()
+    if unit is None:
+        raise UnitError(
+            f'{kind.name} needs a unit, found {_shown(value)}; write it like "{kind.example}"'
+        )
+    if unit not in kind.units:
+        meant = _meant(unit, kind)
+        hint = f"; did you mean {meant}?" if meant else ""
+        raise UnitError(
+            f"{_shown(unit)} is not a unit of {kind.name}; accepted: {accepted_units(kind)}{hint}"
+        )
+    return _in_range(kind, Decimal(number) * kind.units[unit], value)
+
+
+def _in_range(kind: Kind, amount: Decimal, shown: str) -> Decimal:
+    if amount < 0 or (kind.positive and amount == 0):
+        bound = "positive" if kind.positive else "0 or more"
+        raise UnitError(f"{kind.name} must be {bound}, found {shown!r}")
+    number, unit = kind.largest.split(" ")
+    if amount > Decimal(number) * kind.units[unit]:
+        raise UnitError(f"{kind.name} {shown!r} is beyond any hardware; at most {kind.largest}")
+    if kind.positive and float(amount) == 0.0:
+        raise UnitError(f"{kind.name} must be positive, found {shown!r}")
+    return amount
+
+
+def parse_bytes(value: object) -> int:
+    """Bytes, rounded to a whole number: "80 GiB" → 85899345920."""
+    size = int(parse_decimal(BYTES, value).to_integral_value())
+    if size == 0:
+        raise UnitError(f"size must be at least one byte, found {value!r}")
+    return size
+
+
+def parse_bytes_per_second(value: object) -> float:
+    """Bytes per second: "100 Gbit/s" → 12.5e9."""
+    return float(parse_decimal(BYTES_PER_SECOND, value))
+
+
+def parse_seconds(value: object) -> float:
+    """Seconds: "5 us" → 5e-6."""
+    return float(parse_decimal(SECONDS, value))
+
+
+def parse_flop_per_second(value: object) -> float:
+    """Floating-point operations per second: "312 TFLOP/s" → 3.12e14."""
+    return float(parse_decimal(FLOP_PER_SECOND, value))
+
+
+def parse_fraction(value: object) -> float:
+    """A share between 0 and 1, written 0.05 or "5%"."""
+    if isinstance(value, str):
+        match = _PERCENT.fullmatch(value.strip(" ")) if len(value) <= _LONGEST else None
+        if match is None:
+            raise UnitError(f'{_shown(value)} is not a fraction; write 0.05 or "5%"')
+        amount = float(Decimal(match[1]) / 100)
+    elif isinstance(value, (int, float)) and not isinstance(value, bool):
+        amount = float(value) if abs(value) <= 1 else math.inf
+    else:
+        raise UnitError(f'expected a fraction such as 0.05 or "5%", found {describe(value)}')
+    if not 0 <= amount <= 1:
+        raise UnitError(f"a fraction lies between 0 and 1 (0% and 100%), found {_shown(value)}")
+    return amount
+
+
+def describe(value: object) -> str:
+    """What was found, in the words of the file rather than of Python."""
+    if value is None:
+        return "nothing"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, (int, float)):
+        return f"the number {_shown(value)}"
+    if isinstance(value, str):
+        return f"the text {_shown(value)}"
+    if isinstance(value, (list, tuple)):
+        return "a list"
+    return "a mapping" if isinstance(value, Mapping) else type(value).__name__
+
+
+def _plain(number: float | Decimal) -> str:
+    text = f"{number:.9g}"
+    return text if "e" not in text else f"{float(text):f}".rstrip("0").rstrip(".")
+
+
+def _formatted(kind: Kind, amount: float, units: tuple[str, ...], base: str) -> str:
+    exact = Decimal(amount)
+    for unit in units:
+        scaled = exact / kind.units[unit]
+        if scaled >= 1:
+            text = _plain(scaled)
+            if float(Decimal(text) * kind.units[unit]) == float(amount):
+                return f"{text} {unit}"
+    return f"{amount!r} {base}"
+
+
+def format_bytes(size_bytes: int) -> str:
+    """The shortest exact text: 85899345920 → "80 GiB"."""
+    return _formatted(BYTES, size_bytes, ("TiB", "GiB", "MiB", "KiB"), "B")
+
+
+def format_bytes_per_second(bytes_per_s: float) -> str:
+    """The shortest exact text: 25e9 → "25 GB/s"."""
+    return _formatted(BYTES_PER_SECOND, bytes_per_s, ("TB/s", "GB/s", "MB/s", "kB/s"), "B/s")
+
+
+def format_seconds(seconds: float) -> str:
+    """The shortest exact text: 5e-6 → "5 us"."""
+    return _formatted(SECONDS, seconds, ("s", "ms", "us", "ns"), "s")
+
+
+def format_flop_per_second(flop_per_s: float) -> str:
+    """The shortest exact text: 3.12e14 → "312 TFLOP/s"."""
+    units = ("PFLOP/s", "TFLOP/s", "GFLOP/s", "MFLOP/s")
+    return _formatted(FLOP_PER_SECOND, flop_per_s, units, "FLOP/s")
