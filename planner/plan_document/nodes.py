@@ -1,0 +1,159 @@
+"""Values of a parsed JSON document that know where they stand, so that errors can say so."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from planner.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+MAX_FILE_BYTES = 256 * 2**20
+_KINDS = {dict: "an object", list: "a list", str: "text", bool: "true or false"}
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A value at `at` (such as plans[0].degrees) of the file `path`."""
+
+    path: str
+    at: str
+    value: Any
+
+    def fail(self, message: str, *, hint: str | None = None) -> NoReturn:
+        where = f"{self.at}: " if self.at else ""
+        raise InputError(f"{where}{message}", path=self.path, hint=hint)
+
+    def wanted(self, what: str) -> NoReturn:
+        self.fail(f"{what} is needed, found {found(self.value)}")
+
+    def __getitem__(self, key: str) -> Node:
+        fields = self._of(dict)
+        if key not in fields:
+            self.fail(f'"{key}" is missing')
+        return Node(self.path, f"{self.at}.{key}" if self.at else key, fields[key])
+
+    def get(self, key: str) -> Node | None:
+        return self[key] if key in self._of(dict) else None
+
+    def only(self, keys: Sequence[str]) -> None:
+        """No key beside `keys`."""
+        for key in self._of(dict):
+            if key not in keys:
+                near = get_close_matches(key, keys, n=1)
+                hint = f'did you mean "{near[0]}"?' if near else f"allowed are {', '.join(keys)}"
+                self.fail(f'"{key}" is not known here', hint=hint)
+
+    def items(self) -> tuple[Node, ...]:
+        entries = self._of(list)
+        return tuple(Node(self.path, f"{self.at}[{i}]", item) for i, item in enumerate(entries))
+
+    def text(self, choices: Sequence[str] | None = None) -> str:
+        value: str = self._of(str)
+        if choices is not None and value not in choices:
+            self.wanted(f"one of {', '.join(choices)}")
+        return value
+
+    def flag(self) -> bool:
+        value: bool = self._of(bool)
+        return value
+
+    def count(self, *, at_least: int = 0) -> int:
+        value = self.value
+        if not isinstance(value, int) or isinstance(value, bool) or value < at_least:
+            self.wanted(f"a whole number of at least {at_least}")
+        return value
+
+    def number(self, *, at_least: float, below: float = float("inf")) -> float:
+        value = self.value
+        if not isinstance(value, int | float) or isinstance(value, bool):
+            self.wanted("a number")
+        if not at_least <= value < below:
+            limit = "" if below == float("inf") else f" and below {below:g}"
+            self.wanted(f"a number of at least {at_least:g}{limit}")
+        return float(value)
+
+    def _of(self, kind: type) -> Any:
+        if not isinstance(self.value, kind):
+            self.wanted(_KINDS[kind])
+        return self.value
+
+
+def found(value: Any) -> str:
+    """A value as an error message shows it."""
+    if isinstance(value, dict | list):
+        return _KINDS[type(value)]
+    text = json.dumps(value)
+    return text if len(text) <= 40 else f"{text[:37]}..."
+
+
+def parse_file(path: Path) -> Node:
+    """The JSON document in a file; InputError with line and column when it is none."""
+    text = _read_text(path)
+    try:
+        value = json.loads(text, object_pairs_hook=_unique, parse_constant=_not_finite)
+    except json.JSONDecodeError as error:
+        raise InputError(
+            f"not JSON: {error.msg[:1].lower()}{error.msg[1:]}",
+            path=path,
+            line=error.lineno,
+            column=error.colno,
+        ) from None
+    except RecursionError:
+        raise InputError("not a plan document: nested too deeply", path=path) from None
+    except ValueError as error:
+        raise InputError(f"not a plan document: {error}", path=path) from None
+    return Node(str(path), "", value)
+
+
+def _read_text(path: Path) -> str:
+    try:
+        if path.is_file() and path.stat().st_size > MAX_FILE_BYTES:
+            raise InputError(f"larger than {MAX_FILE_BYTES >> 20} MiB", path=path)
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InputError(f"not text in UTF-8 (byte {error.start})", path=path) from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise InputError(f"cannot be read: {reason.lower()}", path=path) from None
+    if not text.strip():
+        raise InputError("the file is empty; a plan document is needed", path=path)
+    return text
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    fields = dict(pairs)
+    if len(fields) < len(pairs):
+        names = [key for key, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f'"{twice}" is given twice in one object')
+    return fields
+
+
+def _not_finite(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not a number JSON knows")
+
+
+_RANKED = re.compile(r"(?P<path>.*)#(?P<rank>[^#/]*)", re.DOTALL)
+_RANK = re.compile(r"0*[1-9][0-9]{0,8}", re.ASCII)
+
+
+def split_rank(reference: str) -> tuple[Path, int]:
+    """`plans.json#2` → (plans.json, 2). Without `#rank` the first plan is meant, and a file whose
+    own name has a `#` is taken as it is."""
+    match = _RANKED.fullmatch(reference)
+    if match is None or Path(reference).is_file():
+        return Path(reference), 1
+    rank = match["rank"]
+    if _RANK.fullmatch(rank) is None:
+        raise InputError(
+            f'"#{rank}" is not a rank; ranks are whole numbers from 1, as in plans.json#1',
+            path=reference,
+        )
+    return Path(match["path"]), int(rank)

@@ -1,0 +1,189 @@
+"""Reading a plan back from its document."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from planner.plan import (
+    AXES,
+    DATA_SHARDINGS,
+    GRANULARITIES,
+    PRECISIONS,
+    Degrees,
+    Placement,
+    Plan,
+    Recompute,
+    Stage,
+)
+from planner.plan_document.inputs import RecordedFile, RecordedInputs, RecordedJob
+from planner.plan_document.nodes import Node, found, parse_file, split_rank
+from planner.plan_document.schema import SCHEMA_ID
+
+_DECISIONS = (
+    "degrees",
+    "micro_batch_size",
+    "num_microbatches",
+    "schedule",
+    "virtual_stages",
+    "sequence_parallel",
+    "data_sharding",
+    "recompute",
+    "stages",
+    "placement",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadPlan:
+    """One plan of a document, with what it was made from. `place` names it in messages."""
+
+    place: str
+    rank: int
+    plan: Plan
+    inputs: RecordedInputs
+
+
+def read_plan(reference: str) -> ReadPlan:
+    """The plan `FILE#rank` points at (rank 1 without one).
+
+    Raises InputError for a file that cannot be read, is not a plan document, or lacks the rank,
+    and for a plan whose parts contradict one another; the message says where."""
+    path, rank = split_rank(reference)
+    root = parse_file(path)
+    schema = root["schema"].text()
+    if schema != SCHEMA_ID:
+        root["schema"].fail(f'"{SCHEMA_ID}" is needed, found {found(schema)}')
+    plans = root["plans"].items()
+    if not plans:
+        root["plans"].fail("the document holds no plan: nothing fitted when it was written")
+    if rank > len(plans):
+        noun = "plan" if len(plans) == 1 else "plans"
+        root["plans"].fail(f"rank {rank} is asked for, but the document holds {len(plans)} {noun}")
+    return ReadPlan(
+        place=f"{path}#{rank}",
+        rank=rank,
+        plan=_plan(plans[rank - 1]),
+        inputs=_inputs(root["inputs"]),
+    )
+
+
+def _inputs(node: Node) -> RecordedInputs:
+    job = node["job"]
+    return RecordedInputs(
+        cluster=_file(node["cluster"]),
+        model=_file(node["model"]),
+        job=RecordedJob(
+            devices=job["devices"].count(at_least=1),
+            global_batch_size=job["global_batch_size"].count(at_least=1),
+            seq_length=job["seq_length"].count(at_least=1),
+            precision=job["precision"].text(PRECISIONS),
+            optimizer=job["optimizer"].text(),
+            software=job["software"].text(),
+            headroom=job["headroom"].number(at_least=0, below=1),
+            expert_imbalance=job["expert_imbalance"].number(at_least=1),
+        ),
+        assumptions=tuple(item.text() for item in node["assumptions"].items()),
+    )
+
+
+def _file(node: Node) -> RecordedFile:
+    return RecordedFile(name=node["name"].text(), sha256=node["sha256"].text())
+
+
+def _plan(node: Node) -> Plan:
+    node.only(("rank", *_DECISIONS, "estimate"))
+    plan = Plan(
+        degrees=_degrees(node["degrees"]),
+        micro_batch_size=node["micro_batch_size"].count(at_least=1),
+        num_microbatches=node["num_microbatches"].count(at_least=1),
+        schedule=node["schedule"].text(),
+        virtual_stages=node["virtual_stages"].count(at_least=1),
+        sequence_parallel=node["sequence_parallel"].flag(),
+        data_sharding=node["data_sharding"].text(DATA_SHARDINGS),
+        recompute=_recompute(node["recompute"]),
+        stages=tuple(_stage(stage) for stage in node["stages"].items()),
+        placement=_placement(node["placement"]),
+    )
+    _check_shape(node, plan)
+    return plan
+
+
+def _degrees(node: Node) -> Degrees:
+    node.only(AXES)
+    sizes = {axis: node.get(axis) for axis in AXES}
+    for axis in ("tensor", "pipeline", "data"):
+        sizes[axis] = node[axis]
+    return Degrees(
+        **{axis: size.count(at_least=1) for axis, size in sizes.items() if size is not None}
+    )
+
+
+def _recompute(node: Node) -> Recompute:
+    node.only(("granularity", "layers_per_stage"))
+    return Recompute(
+        granularity=node["granularity"].text(GRANULARITIES),
+        layers_per_stage=tuple(item.count() for item in node["layers_per_stage"].items()),
+    )
+
+
+def _stage(node: Node) -> Stage:
+    node.only(("index", "chunks", "embedding", "head"))
+    return Stage(
+        index=node["index"].count(),
+        chunks=tuple(_chunk(chunk) for chunk in node["chunks"].items()),
+        embedding=node["embedding"].flag(),
+        head=node["head"].flag(),
+    )
+
+
+def _chunk(node: Node) -> tuple[int, int]:
+    ends = node.items()
+    if len(ends) != 2:
+        node.wanted("a pair [first layer, one past the last]")
+    start, end = (item.count() for item in ends)
+    if end < start:
+        node.fail(f"the range ends at {end}, before its start {start}")
+    return start, end
+
+
+def _placement(node: Node) -> Placement:
+    node.only(("order", "hosts", "ranks"))
+    return Placement(
+        order=node["order"].text(),
+        hosts=tuple(host.text() for host in node["hosts"].items()),
+        ranks=node["ranks"].text(),
+    )
+
+
+def _check_shape(node: Node, plan: Plan) -> None:
+    """What the parts of a plan must agree on whatever the model and the cluster are."""
+    pipeline, layers = plan.degrees.pipeline, plan.recompute.layers_per_stage
+    if len(plan.stages) != pipeline:
+        node["stages"].fail(f"{len(plan.stages)} stages for a pipeline degree of {pipeline}")
+    if len(layers) != pipeline:
+        node["recompute"]["layers_per_stage"].fail(
+            f"{len(layers)} entries for a pipeline degree of {pipeline}"
+        )
+    if plan.recompute.granularity != "full" and any(layers):
+        node["recompute"].fail(
+            f'layers are recomputed only when the granularity is "full", found '
+            f'"{plan.recompute.granularity}"'
+        )
+    for position, stage in enumerate(node["stages"].items()):
+        _check_stage(stage, plan, position, layers[position])
+    covered = 0
+    for start, end in sorted(c for stage in plan.stages for c in stage.chunks if c[0] < c[1]):
+        if start != covered:
+            problem = "is in two chunks" if start < covered else "is in no chunk"
+            node["stages"].fail(f"layer {min(start, covered)} {problem}")
+        covered = end
+
+
+def _check_stage(node: Node, plan: Plan, position: int, recomputed: int) -> None:
+    stage = plan.stages[position]
+    if stage.index != position:
+        node["index"].fail(f"stages are listed in order: {position} is needed, found {stage.index}")
+    if len(stage.chunks) != plan.virtual_stages:
+        node["chunks"].fail(f"{len(stage.chunks)} chunks for {plan.virtual_stages} virtual stages")
+    if recomputed > stage.num_layers:
+        node.fail(f"{recomputed} layers are recomputed but the stage has {stage.num_layers}")

@@ -1,0 +1,196 @@
+"""JSON Schema (draft 2020-12) of the plan document."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import Any
+
+from planner.plan import (
+    AXES,
+    DATA_SHARDINGS,
+    GRANULARITIES,
+    PRECISIONS,
+    MemoryComponents,
+    TimeBreakdown,
+)
+
+SCHEMA_ID = "planner/plans/1"
+
+Schema = dict[str, Any]
+
+COUNT: Schema = {"type": "integer", "minimum": 0}
+POSITIVE: Schema = {"type": "integer", "minimum": 1}
+SECONDS: Schema = {"type": "number", "minimum": 0}
+NUMBER: Schema = {"type": "number", "minimum": 0}
+TEXT: Schema = {"type": "string"}
+FLAG: Schema = {"type": "boolean"}
+
+
+def plan_schema() -> Schema:
+    """The schema document itself; every plan document validates against it."""
+    ranked = _record({"rank": POSITIVE, **_plan(), "estimate": _ref("estimate")})
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$id": "urn:planner:plans:1",
+        "title": "planner plan document",
+        "description": "Ranked plans with their estimates. Times are seconds, sizes are bytes.",
+        **_record(
+            {
+                "schema": {"const": SCHEMA_ID},
+                "planner_version": TEXT,
+                "inputs": _inputs(),
+                "search": _search(),
+                "plans": _list(ranked),
+            },
+            optional=("search",),
+        ),
+        "$defs": {"estimate": _estimate(), "memory": _memory()},
+    }
+
+
+def _record(properties: Schema, *, optional: tuple[str, ...] = ()) -> Schema:
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": [name for name in properties if name not in optional],
+        "additionalProperties": False,
+    }
+
+
+def _list(items: Schema, **more: Any) -> Schema:
+    return {"type": "array", "items": items, **more}
+
+
+def _choice(*values: str) -> Schema:
+    return {"type": "string", "enum": list(values)}
+
+
+def _ref(name: str) -> Schema:
+    return {"$ref": f"#/$defs/{name}"}
+
+
+def _inputs() -> Schema:
+    file = _record({"name": TEXT, "sha256": {"type": "string", "pattern": "^[0-9a-f]{64}$"}})
+    job = _record(
+        {
+            "devices": POSITIVE,
+            "global_batch_size": POSITIVE,
+            "seq_length": POSITIVE,
+            "precision": _choice(*PRECISIONS),
+            "optimizer": TEXT,
+            "software": TEXT,
+            "headroom": {"type": "number", "minimum": 0, "exclusiveMaximum": 1},
+            "expert_imbalance": {"type": "number", "minimum": 1},
+        }
+    )
+    return _record({"cluster": file, "model": file, "job": job, "assumptions": _list(TEXT)})
+
+
+def _plan() -> Schema:
+    chunk = {"type": "array", "items": COUNT, "minItems": 2, "maxItems": 2}
+    return {
+        "degrees": _record(dict.fromkeys(AXES, POSITIVE), optional=("expert_tensor",)),
+        "micro_batch_size": POSITIVE,
+        "num_microbatches": POSITIVE,
+        "schedule": TEXT,
+        "virtual_stages": POSITIVE,
+        "sequence_parallel": FLAG,
+        "data_sharding": _choice(*DATA_SHARDINGS),
+        "recompute": _record(
+            {"granularity": _choice(*GRANULARITIES), "layers_per_stage": _list(COUNT, minItems=1)}
+        ),
+        "stages": _list(
+            _record(
+                {
+                    "index": COUNT,
+                    "chunks": _list(chunk, minItems=1),
+                    "embedding": FLAG,
+                    "head": FLAG,
+                }
+            ),
+            minItems=1,
+        ),
+        "placement": _record(
+            {"order": TEXT, "hosts": _list(TEXT, minItems=1), "ranks": TEXT},
+        ),
+    }
+
+
+def _estimate() -> Schema:
+    return _record(
+        {
+            "step_s": SECONDS,
+            "tokens_per_s": NUMBER,
+            "tokens_per_s_per_device": NUMBER,
+            "model_tflops_per_device": NUMBER,
+            "mfu": NUMBER,
+            "time": {
+                "description": "Exposed seconds on the critical path; they add up to step_s.",
+                **_record({field.name: SECONDS for field in fields(TimeBreakdown)}),
+            },
+            "time_detail": {
+                "description": "Seconds that do not add up: hidden behind something else.",
+                "type": "object",
+                "additionalProperties": {"type": "number"},
+            },
+            "memory": _ref("memory"),
+            "assumptions": _list(TEXT),
+        }
+    )
+
+
+def _memory() -> Schema:
+    stage = _record(
+        {
+            "stage": COUNT,
+            "peak_bytes": COUNT,
+            "peak_phase": _choice("forward", "backward", "optimizer"),
+            "allocated_peak_bytes": COUNT,
+            "reserved_peak_bytes": COUNT,
+            "device_peak_bytes": COUNT,
+            "capacity_bytes": COUNT,
+            "headroom_bytes": COUNT,
+            "components": {
+                "description": "Bytes at the instant of the peak; they add up to peak_bytes.",
+                **_record({field.name: COUNT for field in fields(MemoryComponents)}),
+            },
+        }
+    )
+    return _record(
+        {
+            "fits": FLAG,
+            "fit_class": _choice("fits", "tight", "does not fit"),
+            "peak_bytes": COUNT,
+            "capacity_bytes": COUNT,
+            "binding_stage": COUNT,
+            "per_stage": _list(stage, minItems=1),
+        }
+    )
+
+
+def _search() -> Schema:
+    dimension = _record(
+        {
+            "name": TEXT,
+            "values": _list({"type": ["integer", "string", "boolean"]}),
+            "restricted_by_user": FLAG,
+        }
+    )
+    exclusion = _record({"rule": TEXT, "sentence": TEXT, "combinations": COUNT})
+    return _record(
+        {
+            "candidates": COUNT,
+            "fitting": COUNT,
+            "refined": COUNT,
+            "proven": FLAG,
+            "gap": NUMBER,
+            "bound_s": {"type": ["number", "null"], "minimum": 0},
+            "stopped": _choice("proven", "time limit", "interrupted"),
+            "solver": {"type": "object"},
+            "space": _record({"dimensions": _list(dimension), "excluded": _list(exclusion)}),
+            "nearest": _list(_record({"reason": TEXT, **_plan(), "estimate": _ref("estimate")})),
+            "changes": _list(
+                _record({"description": TEXT, **_plan(), "estimate": _ref("estimate")})
+            ),
+        }
+    )

@@ -1,0 +1,173 @@
+"""Plan values to the plan document."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, fields
+from typing import TYPE_CHECKING, Any
+
+from planner import __version__
+from planner.plan import AXES
+from planner.plan_document.schema import SCHEMA_ID
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from planner.plan import Estimate, MemoryEstimate, Plan, RankedPlan, StageMemory
+    from planner.plan_document.inputs import RecordedInputs
+    from planner.search.result import SearchResult, Space
+
+TERA = 1e12
+
+
+def to_document(
+    inputs: RecordedInputs,
+    plans: Sequence[RankedPlan],
+    *,
+    search: SearchResult | None = None,
+    solver: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """The document of `plans`, in the contract's key order. Without `search` the document is that
+    of an estimate and has no "search". Times are seconds, sizes are integer bytes."""
+    document: dict[str, Any] = {
+        "schema": SCHEMA_ID,
+        "planner_version": __version__,
+        "inputs": {
+            "cluster": asdict(inputs.cluster),
+            "model": asdict(inputs.model),
+            "job": asdict(inputs.job),
+            "assumptions": list(inputs.assumptions),
+        },
+    }
+    if search is not None:
+        document["search"] = _search(search, dict(solver or {}))
+    document["plans"] = [
+        {"rank": ranked.rank, **plan_fields(ranked.plan), "estimate": _estimate(ranked.estimate)}
+        for ranked in plans
+    ]
+    return document
+
+
+def plan_fields(plan: Plan) -> dict[str, Any]:
+    """The decisions of a plan, without what it costs."""
+    return {
+        "degrees": {axis: getattr(plan.degrees, axis) for axis in AXES},
+        "micro_batch_size": plan.micro_batch_size,
+        "num_microbatches": plan.num_microbatches,
+        "schedule": plan.schedule,
+        "virtual_stages": plan.virtual_stages,
+        "sequence_parallel": plan.sequence_parallel,
+        "data_sharding": plan.data_sharding,
+        "recompute": {
+            "granularity": plan.recompute.granularity,
+            "layers_per_stage": list(plan.recompute.layers_per_stage),
+        },
+        "stages": [
+            {
+                "index": stage.index,
+                "chunks": [list(chunk) for chunk in stage.chunks],
+                "embedding": stage.embedding,
+                "head": stage.head,
+            }
+            for stage in plan.stages
+        ],
+        "placement": {
+            "order": plan.placement.order,
+            "hosts": list(plan.placement.hosts),
+            "ranks": plan.placement.ranks,
+        },
+    }
+
+
+def _estimate(estimate: Estimate) -> dict[str, Any]:
+    return {
+        "step_s": estimate.step_s,
+        "tokens_per_s": estimate.tokens_per_s,
+        "tokens_per_s_per_device": estimate.tokens_per_s_per_device,
+        "model_tflops_per_device": estimate.model_flops_per_device / TERA,
+        "mfu": estimate.mfu,
+        "time": {field.name: getattr(estimate.time, field.name) for field in fields(estimate.time)},
+        "time_detail": dict(estimate.time_detail),
+        "memory": _memory(estimate.memory),
+        "assumptions": list(estimate.assumptions),
+    }
+
+
+def _memory(memory: MemoryEstimate) -> dict[str, Any]:
+    """`peak_bytes` and `capacity_bytes` are those of the binding stage: on a mixed cluster the
+    fullest device is not always the one with the least room."""
+    binding = memory.binding
+    return {
+        "fits": memory.fits,
+        "fit_class": memory.fit_class,
+        "peak_bytes": binding.peak_bytes,
+        "capacity_bytes": binding.capacity_bytes,
+        "binding_stage": binding.stage,
+        "per_stage": [_stage_memory(stage) for stage in memory.per_stage],
+    }
+
+
+def _stage_memory(stage: StageMemory) -> dict[str, Any]:
+    return {
+        "stage": stage.stage,
+        "peak_bytes": stage.peak_bytes,
+        "peak_phase": stage.peak_phase,
+        "allocated_peak_bytes": stage.allocated_peak_bytes,
+        "reserved_peak_bytes": stage.reserved_peak_bytes,
+        "device_peak_bytes": stage.device_peak_bytes,
+        "capacity_bytes": stage.capacity_bytes,
+        "headroom_bytes": stage.headroom_bytes,
+        "components": {
+            field.name: getattr(stage.components, field.name) for field in fields(stage.components)
+        },
+    }
+
+
+def _search(result: SearchResult, solver: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "candidates": result.candidates,
+        "fitting": result.fitting,
+        "refined": result.refined,
+        "proven": result.proven,
+        "gap": result.gap,
+        "bound_s": result.bound_s,
+        "stopped": result.stopped,
+        "solver": solver,
+        "space": _space(result.space),
+        "nearest": [
+            {
+                "reason": miss.reason,
+                **plan_fields(miss.plan),
+                "estimate": _estimate(miss.estimate),
+            }
+            for miss in result.nearest
+        ],
+        "changes": [
+            {
+                "description": change.description,
+                **plan_fields(change.plan),
+                "estimate": _estimate(change.estimate),
+            }
+            for change in result.changes
+        ],
+    }
+
+
+def _space(space: Space) -> dict[str, Any]:
+    return {
+        "dimensions": [
+            {
+                "name": dimension.name,
+                "values": list(dimension.values),
+                "restricted_by_user": dimension.restricted_by_user,
+            }
+            for dimension in space.dimensions
+        ],
+        "excluded": [
+            {
+                "rule": exclusion.rule,
+                "sentence": exclusion.sentence,
+                "combinations": exclusion.excluded,
+            }
+            for exclusion in space.exclusions
+        ],
+    }

@@ -1,0 +1,267 @@
+"""Golden files and hand-made plans shared by the tests of documents, reports and commands."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from planner.plan import (
+    Degrees,
+    Estimate,
+    MemoryComponents,
+    MemoryEstimate,
+    Placement,
+    Plan,
+    RankedPlan,
+    Recompute,
+    Stage,
+    StageMemory,
+    TimeBreakdown,
+)
+from planner.plan_document import RecordedFile, RecordedInputs, RecordedJob
+from planner.search.result import Change, Dimension, Exclusion, NearMiss, SearchResult, Space
+
+GOLDEN = Path(__file__).parent / "golden"
+GIB = 2**30
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--update-golden", action="store_true", help="write the golden files anew from the output"
+    )
+
+
+class Golden:
+    """Compares text with a file under tests/golden, or writes that file under --update-golden."""
+
+    def __init__(self, *, update: bool) -> None:
+        self.update = update
+
+    def check(self, name: str, text: str) -> None:
+        path = GOLDEN / name
+        if self.update:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+        assert path.is_file(), f"{path} is missing: run pytest --update-golden and read the file"
+        assert text == path.read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="session")
+def golden(request: pytest.FixtureRequest) -> Golden:
+    return Golden(update=request.config.getoption("--update-golden"))
+
+
+class Samples:
+    """Hand-made values of a 96-layer model; no number in them comes from the estimator."""
+
+    def plan(
+        self,
+        *,
+        tensor: int = 8,
+        pipeline: int = 4,
+        data: int = 16,
+        expert: int = 1,
+        virtual_stages: int = 1,
+        micro_batch_size: int = 1,
+        recompute: str = "selective",
+        data_sharding: str = "optimizer",
+    ) -> Plan:
+        layers = 96 // (pipeline * virtual_stages)
+        full = 3 if recompute == "full" else 0
+        return Plan(
+            degrees=Degrees(tensor=tensor, pipeline=pipeline, data=data, expert=expert),
+            micro_batch_size=micro_batch_size,
+            num_microbatches=1536 // (data * micro_batch_size),
+            schedule="1f1b" if virtual_stages == 1 else "interleaved",
+            virtual_stages=virtual_stages,
+            sequence_parallel=True,
+            data_sharding=data_sharding,
+            recompute=Recompute(
+                granularity=recompute, layers_per_stage=(full,) + (0,) * (pipeline - 1)
+            ),
+            stages=tuple(
+                Stage(
+                    index=stage,
+                    chunks=tuple(
+                        (
+                            (chunk * pipeline + stage) * layers,
+                            (chunk * pipeline + stage + 1) * layers,
+                        )
+                        for chunk in range(virtual_stages)
+                    ),
+                    embedding=stage == 0,
+                    head=stage == pipeline - 1,
+                )
+                for stage in range(pipeline)
+            ),
+            placement=Placement(
+                order="tp-cp-ep-dp-pp",
+                hosts=tuple(f"a100-{i}" for i in range(tensor * pipeline * data // 8)),
+                ranks="rank r runs on hosts[r // 8], device r mod 8",
+            ),
+        )
+
+    def estimate(
+        self,
+        plan: Plan,
+        *,
+        step_s: float = 30.0,
+        activations_gib: float = 22.0,
+        capacity_gib: float = 80.0,
+    ) -> Estimate:
+        capacity = int(capacity_gib * GIB)
+        return Estimate(
+            time=TimeBreakdown(
+                compute_s=0.7 * step_s,
+                recompute_s=0.02 * step_s,
+                tensor_comm_s=0.12 * step_s,
+                context_comm_s=0.0,
+                expert_comm_s=0.0,
+                pipeline_comm_s=0.01 * step_s,
+                bubble_s=0.08 * step_s,
+                data_comm_s=0.04 * step_s,
+                optimizer_s=0.02 * step_s,
+                jitter_s=0.01 * step_s,
+            ),
+            time_detail={"data_comm_hidden_s": 0.011 * step_s},
+            memory=MemoryEstimate(
+                per_stage=tuple(
+                    self.stage_memory(
+                        stage.index,
+                        head=stage.head,
+                        activations=int(activations_gib * GIB) - stage.index * 3 * GIB,
+                        capacity=capacity,
+                    )
+                    for stage in plan.stages
+                )
+            ),
+            tokens_per_step=1536 * 2048,
+            devices=plan.degrees.devices,
+            model_flops_per_step=3.3e18,
+            peak_flop_per_s=312e12,
+            assumptions=(
+                "experts receive equal numbers of tokens",
+                "the layers that do not divide evenly go one each to the middle chunks of the "
+                "pipeline, as no layout was given",
+            ),
+        )
+
+    def stage_memory(
+        self, stage: int, *, head: bool, activations: int, capacity: int
+    ) -> StageMemory:
+        return StageMemory(
+            stage=stage,
+            peak_phase="backward",
+            components=MemoryComponents(
+                weights=11 * GIB + GIB // 3,
+                gradients=22 * GIB,
+                optimizer=8 * GIB + 1,
+                activations=max(activations, GIB),
+                logits=2 * GIB if head else 0,
+                buffers=GIB // 2,
+                fixed=GIB + GIB // 10,
+                slack=2 * GIB,
+            ),
+            capacity_bytes=capacity,
+            headroom_bytes=capacity // 20,
+        )
+
+    def inputs(self) -> RecordedInputs:
+        return RecordedInputs(
+            cluster=RecordedFile(name="dgx-a100-128", sha256="a" * 64),
+            model=RecordedFile(name="gpt3-175b", sha256="b" * 64),
+            job=RecordedJob(
+                devices=512,
+                global_batch_size=1536,
+                seq_length=2048,
+                precision="bf16",
+                optimizer="adam",
+                software="megatron-core",
+                headroom=0.05,
+                expert_imbalance=1.0,
+            ),
+            assumptions=("vocabulary padded to a multiple of 128 · tensor",),
+        )
+
+    def ranked(self) -> tuple[RankedPlan, ...]:
+        plans = (
+            self.plan(),
+            self.plan(pipeline=8, data=8, virtual_stages=2),
+            self.plan(pipeline=8, data=8, recompute="full", micro_batch_size=2),
+        )
+        return tuple(
+            RankedPlan(
+                rank=rank, plan=plan, estimate=self.estimate(plan, step_s=29.0 + rank * rank)
+            )
+            for rank, plan in enumerate(plans, start=1)
+        )
+
+    def space(self) -> Space:
+        return Space(
+            dimensions=(
+                Dimension(name="tensor", values=(1, 2, 4, 8), restricted_by_user=False),
+                Dimension(name="pipeline", values=(4, 8), restricted_by_user=True),
+                Dimension(name="recompute", values=("none", "full"), restricted_by_user=False),
+            ),
+            exclusions=(
+                Exclusion(
+                    rule="heads",
+                    sentence="the tensor degree divides the attention heads",
+                    excluded=12,
+                ),
+            ),
+        )
+
+    def found(self) -> SearchResult:
+        return SearchResult(
+            plans=self.ranked(),
+            candidates=23412,
+            fitting=1203,
+            refined=31,
+            proven=True,
+            gap=0.0,
+            bound_s=31.0,
+            stopped="proven",
+            space=self.space(),
+            nearest=(),
+            changes=(),
+        )
+
+    def nothing(self) -> SearchResult:
+        plan = self.plan()
+        near = self.estimate(plan, activations_gib=61.3)
+        other = self.plan(pipeline=8, data=8)
+        return replace(
+            self.found(),
+            plans=(),
+            fitting=0,
+            refined=0,
+            bound_s=None,
+            nearest=(
+                NearMiss(plan=plan, estimate=near, reason="stage 0 needs 106.2 GiB of 80.0"),
+                NearMiss(
+                    plan=other,
+                    estimate=self.estimate(other, activations_gib=70.0),
+                    reason="stage 0 needs 114.9 GiB of 80.0",
+                ),
+            ),
+            changes=(
+                Change(
+                    description="recompute all layers (--recompute full)",
+                    plan=self.plan(recompute="full"),
+                    estimate=self.estimate(plan, step_s=38.2),
+                ),
+                Change(
+                    description="run on 128 nodes instead of 64 (--nodes 128)",
+                    plan=self.plan(data=32),
+                    estimate=self.estimate(self.plan(data=32), step_s=15.9),
+                ),
+            ),
+        )
+
+
+@pytest.fixture(scope="session")
+def samples() -> Samples:
+    return Samples()
