@@ -1,0 +1,104 @@
+"""The estimate of one plan: memory of every stage, time of one step, and what they rest on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from planner.batch import Batch
+from planner.costs import CostTable, cost_table
+from planner.memory.stage import stage_peaks
+from planner.plan import DATA_SHARDINGS, GRANULARITIES, Estimate, MemoryEstimate, Plan
+from planner.timing.simulated import simulate_step
+from planner.workload.flops import model_flops_per_token
+from planner.workload.shard import Shard
+from planner.workload.stages import stage_load
+
+if TYPE_CHECKING:
+    from planner.scenario import Scenario
+    from planner.workload.stages import StageLoad
+
+
+def estimate(
+    scenario: Scenario,
+    plan: Plan,
+    *,
+    table: CostTable | None = None,
+    load: StageLoad | None = None,
+) -> Estimate:
+    """Estimate a valid plan (`planner.search.rules` says which are). A search passes the cost
+    table and stage load it has already; without them they are made for this plan."""
+    shard = shard_of(plan)
+    table = table or cost_table(scenario, [shard])
+    load = load or stage_load(scenario.model, scenario.kinds, plan.stages)
+    batch = _batch_of_one(plan, table.shards.index(shard), load)
+    step = simulate_step(scenario, table, batch)
+    memory = MemoryEstimate(per_stage=stage_peaks(scenario, table, batch).stages(0))
+    job = scenario.job
+    tokens = job.global_batch_size * job.seq_length
+    return Estimate(
+        time=step.breakdown,
+        time_detail=step.detail,
+        memory=memory,
+        tokens_per_step=tokens,
+        devices=job.devices,
+        model_flops_per_step=tokens * model_flops_per_token(scenario),
+        peak_flop_per_s=min(device.peak(job.precision) for device in scenario.device_types),
+        assumptions=assumptions(scenario, plan),
+    )
+
+
+def shard_of(plan: Plan) -> Shard:
+    degrees = plan.degrees
+    return Shard(
+        tensor=degrees.tensor,
+        context=degrees.context,
+        expert=degrees.expert,
+        expert_tensor=degrees.expert_tensor,
+        micro_batch_size=plan.micro_batch_size,
+        sequence_parallel=plan.sequence_parallel,
+    )
+
+
+def _batch_of_one(plan: Plan, row: int, load: StageLoad) -> Batch:
+    degrees, recompute = plan.degrees, plan.recompute
+    per_chunk = -(-max(recompute.layers_per_stage, default=0) // plan.virtual_stages)
+
+    def column(value: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+        return np.array([value], dtype=np.int64)
+
+    return Batch(
+        pipeline=degrees.pipeline,
+        virtual_stages=plan.virtual_stages,
+        schedule=plan.schedule,
+        load=load,
+        row=column(row),
+        tensor=column(degrees.tensor),
+        data=column(degrees.data),
+        context=column(degrees.context),
+        expert=column(degrees.expert),
+        expert_tensor=column(degrees.expert_tensor),
+        num_microbatches=column(plan.num_microbatches),
+        granularity=column(GRANULARITIES.index(recompute.granularity)),
+        recomputed_layers=column(min(per_chunk, load.most_layers)),
+        data_sharding=column(DATA_SHARDINGS.index(plan.data_sharding)),
+    )
+
+
+def assumptions(scenario: Scenario, plan: Plan) -> tuple[str, ...]:
+    """What the estimate takes for granted, in words."""
+    job, software = scenario.job, scenario.job.software
+    overlapped = ", ".join(software.overlap) or "nothing"
+    said = [
+        *scenario.model.assumptions,
+        *job.assumptions,
+        f"software {software.name}: {software.attention} attention, overlap of {overlapped}",
+        f"{job.headroom:.0%} of device memory is kept free",
+        "collectives and pipeline sends do not slow each other or the kernels they run beside",
+    ]
+    if plan.degrees.context > 1:
+        said.append("context parallelism: ring exchange with balanced causal load")
+    if scenario.model.moe and job.expert_imbalance == 1.0:
+        said.append("experts: tokens are spread evenly over them")
+    return tuple(said)

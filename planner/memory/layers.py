@@ -1,0 +1,86 @@
+"""Bytes of one layer on one device: parameters, and what a microbatch leaves behind in it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from planner.workload.operators import (
+    Collective,
+    FusedAttention,
+    GroupedMatmul,
+    Matmul,
+    Operator,
+    Pointwise,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from planner.workload.layers import Workload
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayerMemory:
+    """Per device. Saved bytes are per microbatch in flight, by recompute granularity:
+    `saved_bytes` (none), `selective_bytes`, `full_bytes` (only the layer's input). `logits_bytes`
+    are kept from the loss's forward to its backward pass, `logits_working_bytes` live beside them
+    for a moment. `working_bytes` is the most that gradients and gathered inputs take at once
+    during the layer's backward pass."""
+
+    dense_parameters: int
+    expert_parameters: int
+    saved_bytes: int
+    selective_bytes: int
+    full_bytes: int
+    logits_bytes: int
+    logits_working_bytes: int
+    working_bytes: int
+
+
+def layer_memory(workload: Workload, operators: Sequence[Operator]) -> LayerMemory:
+    """Korthikanti et al. 2022, section 4, tensor by tensor (see `planner.workload.layers`)."""
+    dropped = set(workload.software.recompute.selective_modules)
+    kept = [operator for operator in operators if operator.module != "logits"]
+    logits = [operator for operator in operators if operator.module == "logits"]
+    saved = sum(operator.saved_bytes for operator in kept)
+    return LayerMemory(
+        dense_parameters=sum(o.parameters for o in operators if not o.expert),
+        expert_parameters=sum(o.parameters for o in operators if o.expert),
+        saved_bytes=saved,
+        selective_bytes=saved - sum(o.saved_bytes for o in kept if o.module in dropped),
+        full_bytes=workload.residual_bytes(),
+        logits_bytes=sum(o.saved_bytes for o in logits),
+        logits_working_bytes=sum(_logits_working_bytes(o, workload) for o in logits),
+        working_bytes=max((_working_bytes(o, workload) for o in kept), default=0),
+    )
+
+
+def _logits_working_bytes(operator: Operator, workload: Workload) -> int:
+    """The 16-bit logits beside the saved fp32 probabilities; a fused loss overwrites in place."""
+    if workload.software.fused.cross_entropy:
+        return 0
+    return operator.saved_bytes * workload.element_bytes // 4
+
+
+def _working_bytes(operator: Operator, workload: Workload) -> int:
+    """Gradient of an operator's output and of its input at the same time; for a column-parallel
+    matmul under sequence parallelism the gathered input as well."""
+    z = workload.element_bytes
+    match operator:
+        case Matmul():
+            gathered = workload.shard.sequence_parallel and operator.weight
+            inputs = operator.m * operator.k * (2 if gathered else 1)
+            return z * operator.batch * (operator.m * operator.n + inputs)
+        case GroupedMatmul():
+            return z * operator.m * (operator.n + operator.k)
+        case FusedAttention():
+            tokens = operator.batch * operator.query_length * operator.heads
+            return tokens * (2 * z + 4) * (operator.head_dim + operator.value_dim)
+        case Pointwise():
+            return int(operator.backward_bytes) - operator.saved_bytes if (
+                operator.module != "embedding"
+            ) else 0
+        case Collective():
+            return operator.buffer_bytes if operator.in_backward else 0
+    raise TypeError(operator)

@@ -1,0 +1,258 @@
+"""Peak memory of every stage of every plan of a batch, by component.
+
+Two peaks are compared. The forward/backward peak has the most microbatches in flight: it comes
+either while the loss is computed (logits alive) or in the backward pass of a layer (its gradients
+and, under full recomputation, everything it saved). The optimizer peak has no activations but the
+optimizer's temporaries. Weights, gradients and optimizer states are there all the time.
+
+Bytes per parameter follow Megatron-LM (`distrib_optimizer.md`; `theoretical_memory_usage.py`: 18
+without a sharded optimizer and fp32 gradients, 6 + 12/d with) and Rajbhandari et al. 2020 (ZeRO,
+section 3) for the shardings.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from planner.batch import FULL, FULLY, OPTIMIZER, OPTIMIZER_AND_GRADIENTS, SELECTIVE
+from planner.plan import MemoryComponents, StageMemory
+from planner.schedule.inflight import peak_in_flight
+from planner.workload.layers import QUANTIZED_BYTES
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from planner.batch import Batch
+    from planner.costs import CostTable
+    from planner.scenario import Scenario
+
+STATE_BYTES = {"fp32": 4, "bf16": 2, "fp16": 2}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class StagePeaks:
+    """int64 [N, p] each. `step` is what lives in the forward/backward peak, `update` in the
+    optimizer's, beside the three that are always there."""
+
+    weights: NDArray[np.int64]
+    gradients: NDArray[np.int64]
+    optimizer: NDArray[np.int64]
+    activations: NDArray[np.int64]
+    logits: NDArray[np.int64]
+    buffers: NDArray[np.int64]
+    update_buffers: NDArray[np.int64]
+    fixed: NDArray[np.int64]
+    slack_fraction: float
+    capacity: NDArray[np.int64]
+    headroom: float
+
+    @property
+    def step_allocated(self) -> NDArray[np.int64]:
+        return self._static + self.activations + self.logits + self.buffers
+
+    @property
+    def update_allocated(self) -> NDArray[np.int64]:
+        return self._static + self.update_buffers
+
+    @property
+    def _static(self) -> NDArray[np.int64]:
+        return self.weights + self.gradients + self.optimizer
+
+    @property
+    def device_peak(self) -> NDArray[np.int64]:
+        """Allocated, plus allocator slack, plus what lives outside the allocator."""
+        allocated = np.maximum(self.step_allocated, self.update_allocated)
+        return allocated + self._slack(allocated) + self.fixed
+
+    @property
+    def spare(self) -> NDArray[np.int64]:
+        """Bytes left below capacity minus headroom; negative where a stage does not fit."""
+        return self.capacity - self._headroom_bytes - self.device_peak
+
+    @property
+    def fits(self) -> NDArray[np.bool_]:
+        """[N]: every stage fits."""
+        fits: NDArray[np.bool_] = (self.spare >= 0).all(axis=-1)
+        return fits
+
+    @property
+    def _headroom_bytes(self) -> NDArray[np.int64]:
+        return np.floor(self.capacity * self.headroom).astype(np.int64)
+
+    def _slack(self, allocated: NDArray[np.int64]) -> NDArray[np.int64]:
+        return np.floor(allocated * self.slack_fraction).astype(np.int64)
+
+    def stages(self, plan: int) -> tuple[StageMemory, ...]:
+        """The stages of one plan of the batch as values."""
+        return tuple(self._stage(plan, stage) for stage in range(self.weights.shape[1]))
+
+    def _stage(self, plan: int, stage: int) -> StageMemory:
+        at = (plan, stage)
+        updating = bool(self.update_allocated[at] > self.step_allocated[at])
+        allocated = np.maximum(self.update_allocated[at], self.step_allocated[at])
+        return StageMemory(
+            stage=stage,
+            peak_phase="optimizer" if updating else "backward",
+            components=MemoryComponents(
+                weights=int(self.weights[at]),
+                gradients=int(self.gradients[at]),
+                optimizer=int(self.optimizer[at]),
+                activations=0 if updating else int(self.activations[at]),
+                logits=0 if updating else int(self.logits[at]),
+                buffers=int(self.update_buffers[at] if updating else self.buffers[at]),
+                fixed=int(self.fixed[at]),
+                slack=int(self._slack(allocated)),
+            ),
+            capacity_bytes=int(self.capacity[at]),
+            headroom_bytes=int(self._headroom_bytes[at]),
+        )
+
+
+def stage_peaks(scenario: Scenario, table: CostTable, batch: Batch) -> StagePeaks:
+    """Memory of every stage of every plan of the batch."""
+    dense, expert = stage_parameters(scenario, table, batch)
+    weights, gradients, optimizer, update = _states(scenario, batch, dense, expert)
+    activations, logits, working = _activations(table, batch)
+    receiving = (2 if batch.pipeline > 1 else 0) * table.residual_bytes[batch.row, None]
+    gathered = _gathered(scenario, table, batch)
+    device = [
+        (
+            min(scenario.device_types[i].memory_bytes for i in types),
+            max(scenario.device_types[i].context_bytes for i in types),
+        )
+        for types in scenario.stage_types(batch.pipeline)
+    ]
+    communicating = scenario.job.devices > 1
+    outside = scenario.job.software.communication_buffers.value if communicating else 0
+    shape = activations.shape
+    return StagePeaks(
+        weights=weights,
+        gradients=gradients,
+        optimizer=optimizer,
+        activations=activations,
+        logits=logits,
+        buffers=working + receiving + gathered,
+        update_buffers=update,
+        fixed=np.broadcast_to(
+            np.array([int(context + outside) for _, context in device], dtype=np.int64), shape
+        ),
+        slack_fraction=scenario.job.software.allocator_slack.value,
+        capacity=np.broadcast_to(np.array([size for size, _ in device], dtype=np.int64), shape),
+        headroom=scenario.job.headroom,
+    )
+
+
+def stage_parameters(
+    scenario: Scenario, table: CostTable, batch: Batch
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Dense and expert parameters on one device of every stage, int64 [N, p] each. A tied
+    embedding is held once when first and last stage are the same, else by both."""
+    counts = batch.load.counts.sum(axis=1)
+    dense = table.dense_parameters[batch.row] @ counts.T
+    expert = table.expert_parameters[batch.row] @ counts.T
+    if scenario.model.tie_embeddings and batch.pipeline == 1:
+        vocabulary = np.array([scenario.model.padded_vocab_size(int(t)) for t in batch.tensor])
+        dense = dense - (vocabulary // batch.tensor * scenario.model.hidden_size)[:, None]
+    return dense, expert
+
+
+def _states(
+    scenario: Scenario, batch: Batch, dense: NDArray[np.int64], expert: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], ...]:
+    """Weights, gradients, optimizer states, and the optimizer step's temporaries, int64 [N, p].
+
+    Fully sharded, the fp32 weights are the only ones (PyTorch FSDP2 mixed precision), so the
+    optimizer holds no second copy of them.
+    """
+    software, job = scenario.job.software, scenario.job
+    weight_bytes: float = 4 if job.precision == "fp32" else 2
+    quantized = QUANTIZED_BYTES.get(job.precision, 0.0) if software.fp8.weights_cached else 0.0
+    gradient_bytes = STATE_BYTES[software.gradient_dtype]
+    master_bytes = 4 if software.master_weights and job.precision != "fp32" else 0
+    moments = 2 if job.optimizer == "adam" else 1
+    moment_bytes = moments * STATE_BYTES[software.optimizer_state_dtype]
+    update_bytes = 4 if gradient_bytes < 4 and master_bytes else 0
+
+    sharding = batch.data_sharding[:, None]
+    fully = sharding == FULLY
+    total = np.zeros((4, *dense.shape))
+    for parameters, replicas in (
+        (dense, batch.dense_replicas[:, None]),
+        (expert, batch.expert_replicas[:, None]),
+    ):
+        optimizer_shard = parameters / np.where(sharding >= OPTIMIZER, replicas, 1)
+        gradient_shard = parameters / np.where(sharding >= OPTIMIZER_AND_GRADIENTS, replicas, 1)
+        total[0] += np.where(
+            fully,
+            optimizer_shard * max(weight_bytes, master_bytes),
+            parameters * (weight_bytes + 2 * quantized),
+        )
+        total[1] += gradient_shard * gradient_bytes
+        total[2] += optimizer_shard * (np.where(fully, 0, master_bytes) + moment_bytes)
+        total[3] += optimizer_shard * update_bytes
+    return tuple(np.ceil(total).astype(np.int64))
+
+
+def _activations(
+    table: CostTable, batch: Batch
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Activations, logits and working memory at the forward/backward peak, int64 [N, p] each."""
+    row, load, recomputed = batch.row, batch.load, batch.fully_recomputed
+    in_flight = peak_in_flight(
+        batch.schedule,
+        stages=batch.pipeline,
+        virtual_stages=batch.virtual_stages,
+        num_microbatches=batch.num_microbatches,
+    )
+    selective = (batch.granularity == SELECTIVE)[:, None]
+    saved = np.where(selective, table.selective_bytes[row], table.saved_bytes[row])
+    chunk = np.einsum("pvk,nk->npv", load.counts, saved)
+    dropped = table.saved_bytes[row] - table.full_bytes[row]
+    chunk -= np.einsum("npvk,nk->npv", load.leading[recomputed], dropped)
+    activations = (in_flight * chunk).sum(axis=-1)
+
+    heads = load.counts[..., -1] + _heads_of_mtp(table, load.counts)
+    head_logits = in_flight * heads * table.logits_bytes[row, -1][:, None, None]
+    logits = head_logits.sum(axis=-1)
+    has_head = heads.sum(axis=-1) > 0
+    loss_working = has_head * (
+        table.logits_working_bytes[row, -1] + table.working_bytes[row, -1]
+    )[:, None]
+    last_loss = has_head * table.logits_bytes[row, -1][:, None]
+
+    present = load.counts.sum(axis=1) > 0
+    present[:, -1] = False
+    layer_working = np.where(present, table.working_bytes[row][:, None, :], 0).max(axis=-1)
+    replayed = np.where(
+        load.leading[recomputed].sum(axis=2) > 0, dropped[:, None, :], 0
+    ).max(axis=-1)
+    in_layer = layer_working + np.where((batch.granularity == FULL)[:, None], replayed, 0)
+    at_loss = last_loss + loss_working >= in_layer
+    return (
+        activations,
+        np.where(at_loss, logits, logits - last_loss),
+        np.where(at_loss, loss_working, in_layer),
+    )
+
+
+def _heads_of_mtp(table: CostTable, counts: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Multi-token-prediction modules: each computes a loss of its own."""
+    inner = counts[..., :-2] * (table.logits_bytes[:, :-2] > 0).any(axis=0)
+    heads: NDArray[np.int64] = inner.sum(axis=-1)
+    return heads
+
+
+def _gathered(scenario: Scenario, table: CostTable, batch: Batch) -> NDArray[np.int64]:
+    """Whole layers gathered for use under full sharding: the one in use and the one prefetched,
+    and the whole gradient of one (PyTorch FSDP2, Megatron-FSDP), int64 [N, p]."""
+    row = batch.row
+    layer = table.dense_parameters[row] + table.expert_parameters[row]
+    present = batch.load.counts.sum(axis=1) > 0
+    largest = np.where(present, layer[:, None, :], 0).max(axis=-1)
+    gradient_bytes = STATE_BYTES[scenario.job.software.gradient_reduce_dtype]
+    fully = (batch.data_sharding == FULLY)[:, None]
+    gathered: NDArray[np.int64] = np.where(fully, largest * (2 * 2 + gradient_bytes), 0)
+    return gathered

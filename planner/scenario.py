@@ -1,0 +1,78 @@
+"""The three inputs of every estimate, brought together: cluster, model and job."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from planner.hardware.links import Topology, topology_from_spec
+from planner.workload.layers import Workload, layer_kinds
+
+if TYPE_CHECKING:
+    from planner.hardware.device import Device
+    from planner.specs.cluster import ClusterSpec
+    from planner.specs.job import JobSpec
+    from planner.specs.model import ModelSpec
+    from planner.workload.shard import Shard
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scenario:
+    """A job on the first `job.devices` devices of a cluster, in the order of its file."""
+
+    cluster: ClusterSpec
+    model: ModelSpec
+    job: JobSpec
+    topology: Topology
+
+    @cached_property
+    def device_types(self) -> tuple[Device, ...]:
+        return self.topology.device_types()
+
+    @cached_property
+    def kinds(self) -> tuple[str, ...]:
+        """Distinct layer kinds, the transformer's first: the columns of every cost table."""
+        kinds = dict.fromkeys(layer_kinds(self.model))
+        if self.model.mtp_num_layers:
+            kinds["mtp"] = None
+        return (*kinds, "embedding", "head")
+
+    def stage_types(self, pipeline: int) -> tuple[tuple[int, ...], ...]:
+        """For every stage of the default rank order, the device types (indices into
+        `device_types`) on its contiguous ranks."""
+        if len(self.device_types) == 1:
+            return ((0,),) * pipeline
+        stage_devices = self.job.devices // pipeline
+        index = {device.name: i for i, device in enumerate(self.device_types)}
+        return tuple(
+            tuple(
+                sorted(
+                    {
+                        index[self.topology.device(rank).name]
+                        for rank in range(stage * stage_devices, (stage + 1) * stage_devices)
+                    }
+                )
+            )
+            for stage in range(pipeline)
+        )
+
+    def workload(self, shard: Shard) -> Workload:
+        return Workload(
+            model=self.model,
+            software=self.job.software,
+            precision=self.job.precision,
+            seq_length=self.job.seq_length,
+            expert_imbalance=self.job.expert_imbalance,
+            shard=shard,
+        )
+
+
+def build_scenario(cluster: ClusterSpec, model: ModelSpec, job: JobSpec) -> Scenario:
+    """Raises InputError when the cluster has fewer devices than the job needs."""
+    return Scenario(
+        cluster=cluster,
+        model=model,
+        job=job,
+        topology=topology_from_spec(cluster, devices=job.devices),
+    )

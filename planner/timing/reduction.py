@@ -1,0 +1,155 @@
+"""What happens once per step: gradient reduction, parameter gather, optimizer, stragglers."""
+
+from __future__ import annotations
+
+from statistics import NormalDist
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from planner.batch import OPTIMIZER, OPTIMIZER_AND_GRADIENTS, UNSHARDED
+from planner.hardware.collectives import all_gather_s, all_reduce_s, reduce_scatter_s
+from planner.memory.stage import STATE_BYTES, stage_parameters
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    from planner.batch import Batch
+    from planner.costs import CostTable
+    from planner.hardware.links import Group
+    from planner.scenario import Scenario
+
+
+def by_degrees(
+    scenario: Scenario,
+    batch: Batch,
+    dense: NDArray[np.int64],
+    expert: NDArray[np.int64],
+    element_bytes: float,
+    collective_s: Callable[[Group, float], float],
+) -> NDArray[np.float64]:
+    """Seconds of a collective over each stage's parameters, [N, p]: the dense ones among the
+    data · context ranks, then the experts' among theirs. Priced once per set of degrees."""
+    degrees = np.stack(
+        [batch.tensor, batch.context, batch.data, batch.expert, batch.expert_tensor]
+    )
+    _, first, inverse = np.unique(degrees, axis=1, return_index=True, return_inverse=True)
+    seconds = np.empty((len(first), dense.shape[1]))
+    for unique, plan in enumerate(first):
+        dense_group = scenario.topology.group(
+            int(batch.dense_replicas[plan]), int(batch.tensor[plan])
+        )
+        expert_group = scenario.topology.group(
+            int(batch.expert_replicas[plan]),
+            int(batch.expert[plan] * batch.expert_tensor[plan]),
+        )
+        known: dict[tuple[int, int], float] = {}
+        for stage, sizes in enumerate(zip(dense[plan].tolist(), expert[plan].tolist(), strict=True)):
+            if sizes not in known:
+                known[sizes] = collective_s(dense_group, sizes[0] * element_bytes) + (
+                    collective_s(expert_group, sizes[1] * element_bytes) if sizes[1] else 0.0
+                )
+            seconds[unique, stage] = known[sizes]
+    return seconds[inverse.reshape(-1)]
+
+
+def gradient_reduction_s(
+    scenario: Scenario, table: CostTable, batch: Batch, last_backward_s: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Exposed seconds of each stage's gradient reduction after its last backward pass, [N, p].
+
+    All-reduce without sharding, reduce-scatter with a sharded optimizer (Megatron-LM
+    `distrib_optimizer.md`); gradients sharded already were reduced for every microbatch. With the
+    overlap on, it runs bucket by bucket behind the last microbatch's backward pass, all but the
+    last bucket.
+    """
+    software = scenario.job.software
+    reduce_bytes = STATE_BYTES[software.gradient_reduce_dtype]
+    dense, expert = stage_parameters(scenario, table, batch)
+    sharding = batch.data_sharding[:, None]
+    seconds = np.zeros(dense.shape)
+    if (sharding == UNSHARDED).any():
+        reduced = by_degrees(scenario, batch, dense, expert, reduce_bytes, all_reduce_s)
+        seconds = np.where(sharding == UNSHARDED, reduced, seconds)
+    if (sharding == OPTIMIZER).any():
+        scattered = by_degrees(scenario, batch, dense, expert, reduce_bytes, reduce_scatter_s)
+        seconds = np.where(sharding == OPTIMIZER, scattered, seconds)
+    if "gradient_reduce" not in software.overlap:
+        return seconds
+    buckets = np.maximum((dense + expert) * reduce_bytes / software.bucket_bytes.value, 1.0)
+    exposed: NDArray[np.float64] = np.maximum(seconds - last_backward_s, seconds / buckets)
+    return exposed
+
+
+def tied_reduction_s(scenario: Scenario, batch: Batch) -> NDArray[np.float64]:
+    """All-reduce of the tied embedding's gradient between first and last stage, [N] (Megatron-LM
+    `finalize_model_grads._allreduce_word_embedding_grads`)."""
+    model, topology = scenario.model, scenario.topology
+    seconds = np.zeros(len(batch))
+    if not model.tie_embeddings or batch.pipeline == 1:
+        return seconds
+    reduce_bytes = STATE_BYTES[scenario.job.software.gradient_reduce_dtype]
+    stage_devices = scenario.job.devices // batch.pipeline
+    group = topology.group(2, (batch.pipeline - 1) * stage_devices)
+    for tensor in np.unique(batch.tensor).tolist():
+        size = model.padded_vocab_size(tensor) // tensor * model.hidden_size * reduce_bytes
+        seconds[batch.tensor == tensor] = all_reduce_s(group, size)
+    return seconds
+
+
+def parameter_gather_s(
+    scenario: Scenario, table: CostTable, batch: Batch, first_forward_s: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Exposed seconds of gathering updated weights from the sharded optimizer, [N]: the slowest
+    stage's; behind the next step's first forward pass with the overlap on, all but one bucket."""
+    software = scenario.job.software
+    sharded = (batch.data_sharding == OPTIMIZER) | (
+        batch.data_sharding == OPTIMIZER_AND_GRADIENTS
+    )
+    if not sharded.any():
+        return np.zeros(len(batch))
+    dense, expert = stage_parameters(scenario, table, batch)
+    weight_bytes = 4 if scenario.job.precision == "fp32" else 2
+    seconds = by_degrees(scenario, batch, dense, expert, weight_bytes, all_gather_s)
+    if "parameter_gather" in software.overlap:
+        buckets = np.maximum((dense + expert) * weight_bytes / software.bucket_bytes.value, 1.0)
+        seconds = np.maximum(seconds - first_forward_s, seconds / buckets)
+    exposed: NDArray[np.float64] = np.where(sharded, seconds.max(axis=-1), 0.0)
+    return exposed
+
+
+def optimizer_s(scenario: Scenario, table: CostTable, batch: Batch) -> NDArray[np.float64]:
+    """Seconds of the optimizer step, [N]: its states streamed through memory on the fullest stage.
+
+    Adam reads the gradient, the weight and both moments and writes the last three and the 16-bit
+    weight; clipping reads the gradient once more (Megatron-LM `clip_grads.py`), and the gradient
+    buffer is cleared for the next step.
+    """
+    software, job = scenario.job.software, scenario.job
+    dense, expert = stage_parameters(scenario, table, batch)
+    gradient_bytes = STATE_BYTES[software.gradient_dtype]
+    moments = 2 if job.optimizer == "adam" else 1
+    state_bytes = 4 + moments * STATE_BYTES[software.optimizer_state_dtype]
+    weight_bytes = 4 if job.precision == "fp32" else 2
+    sharding = batch.data_sharding[:, None]
+    dense_shard = dense / np.where(sharding >= OPTIMIZER, batch.dense_replicas[:, None], 1)
+    expert_shard = expert / np.where(sharding >= OPTIMIZER, batch.expert_replicas[:, None], 1)
+    gradient_shards = np.where(
+        sharding >= OPTIMIZER_AND_GRADIENTS, dense_shard + expert_shard, dense + expert
+    )
+    moved = (dense_shard + expert_shard) * (
+        2 * state_bytes + 2 * gradient_bytes + weight_bytes
+    ) + gradient_shards * gradient_bytes
+    slowest = min(scenario.device_types, key=lambda device: device.streaming_bytes_per_s)
+    seconds: NDArray[np.float64] = (
+        moved.max(axis=-1) / slowest.streaming_bytes_per_s + software.step_overhead.value
+    )
+    return seconds
+
+
+def expected_slowest(devices: int) -> float:
+    """Expected maximum of `devices` standard normal variables, in standard deviations (Blom 1958,
+    "Statistical Estimates and Transformed Beta-Variables": Φ⁻¹((n − 3/8) / (n + 1/4)))."""
+    return NormalDist().inv_cdf((devices - 0.375) / (devices + 0.25))

@@ -1,0 +1,89 @@
+"""The time of one step, for a whole batch of plans: every part, and a lower bound of the sum.
+
+step = pipeline (with exposed gradient reduction) + parameter gather + optimizer + jitter.
+`planner.timing.simulated` puts the exact pipeline in place of the bound.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from planner.schedule.closed_form import span_lower_bound
+from planner.timing.passes import Passes, chunk_passes
+from planner.timing.reduction import (
+    expected_slowest,
+    gradient_reduction_s,
+    optimizer_s,
+    parameter_gather_s,
+    tied_reduction_s,
+)
+from planner.timing.sends import Sends, boundary_sends
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from planner.batch import Batch
+    from planner.costs import CostTable
+    from planner.scenario import Scenario
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class StepParts:
+    """Seconds: passes [.., N, p, v], sends [N, p·v − 1], reduction_s [N, p], the others [N].
+    `busy_s` [N, p] is what each stage computes and communicates inside its passes in one step."""
+
+    passes: Passes
+    sends: Sends
+    reduction_s: NDArray[np.float64]
+    tied_reduction_s: NDArray[np.float64]
+    gather_s: NDArray[np.float64]
+    optimizer_s: NDArray[np.float64]
+    jitter_s: NDArray[np.float64]
+    busy_s: NDArray[np.float64]
+    num_microbatches: NDArray[np.int64]
+
+    def lower_bound_s(self) -> NDArray[np.float64]:
+        """[N]: no schedule of unsplit passes is faster than this."""
+        pipeline_s = span_lower_bound(
+            self.passes.total_forward_s,
+            self.passes.total_backward_s,
+            self.sends.forward_s,
+            self.sends.backward_s,
+            num_microbatches=self.num_microbatches,
+            blocking=self.sends.blocking,
+            reduction_s=self.reduction_s,
+        )
+        bound: NDArray[np.float64] = pipeline_s + self.gather_s + self.optimizer_s + self.jitter_s
+        return bound
+
+
+def step_parts(scenario: Scenario, table: CostTable, batch: Batch) -> StepParts:
+    """Price every part of the step of every plan of the batch."""
+    passes = chunk_passes(scenario, table, batch)
+    forward_s = passes.total_forward_s.sum(axis=-1)
+    backward_s = passes.total_backward_s.sum(axis=-1)
+    busy_s = batch.num_microbatches[:, None] * (forward_s + backward_s)
+    return StepParts(
+        passes=passes,
+        sends=boundary_sends(scenario, table, batch),
+        reduction_s=gradient_reduction_s(scenario, table, batch, backward_s),
+        tied_reduction_s=tied_reduction_s(scenario, batch),
+        gather_s=parameter_gather_s(scenario, table, batch, forward_s),
+        optimizer_s=optimizer_s(scenario, table, batch),
+        jitter_s=jitter_s(scenario, busy_s),
+        busy_s=busy_s,
+        num_microbatches=batch.num_microbatches,
+    )
+
+
+def jitter_s(scenario: Scenario, busy_s: NDArray[np.float64]) -> NDArray[np.float64]:
+    """[N]: a synchronous step waits for the slowest of the devices that work in lockstep, so the
+    busiest stage's work grows by the expected maximum of their speed variation."""
+    variation = max(device.speed_variation for device in scenario.device_types)
+    seconds: NDArray[np.float64] = (
+        busy_s.max(axis=-1) * variation * expected_slowest(scenario.job.devices)
+    )
+    return seconds

@@ -1,0 +1,119 @@
+"""What one device executes: operators with local shapes.
+
+An operator says how much work it is, what it keeps for the backward pass (`saved_bytes`) and how
+many parameters it owns on this device (`parameters`). It does not say how long it takes: that is
+`planner.timing`'s business. `module` is the unit that selective recompute can drop and redo.
+
+All sizes are per device and per microbatch; bytes are of the tensors as the framework keeps them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Operator:
+    name: str
+    module: str
+    saved_bytes: int = 0
+    parameters: int = 0
+    expert: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Matmul(Operator):
+    """`batch` products (m × k)·(k × n); the backward pass does two of the same size.
+
+    `weight` is false for products of two activations. With `quantized` the product runs in the
+    job's 8- or 4-bit format when there is one, else in 16 bit.
+    """
+
+    m: int
+    n: int
+    k: int
+    batch: int = 1
+    weight: bool = True
+    quantized: bool = True
+
+    @property
+    def flops(self) -> int:
+        return 2 * self.batch * self.m * self.n * self.k
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GroupedMatmul(Operator):
+    """`groups` experts' products (m_g × k)·(k × n) in one call, `m` rows in all."""
+
+    groups: int
+    m: int
+    n: int
+    k: int
+
+    @property
+    def flops(self) -> int:
+        return 2 * self.m * self.n * self.k
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FusedAttention(Operator):
+    """Softmax(QKᵀ)V in one kernel. `query_length` is this device's share of the sequence and
+    `key_length` the whole; a causal mask halves the work, a window caps it."""
+
+    batch: int
+    heads: int
+    query_length: int
+    key_length: int
+    head_dim: int
+    value_dim: int
+    window: int | None = None
+
+    @property
+    def scored_keys(self) -> float:
+        """Mean number of keys a query scores under the causal mask and the window."""
+        if self.window is None or self.window >= self.key_length:
+            return self.key_length / 2
+        return self.window * (1 - self.window / (2 * self.key_length))
+
+    @property
+    def flops(self) -> float:
+        return (
+            2
+            * self.batch
+            * self.heads
+            * self.query_length
+            * self.scored_keys
+            * (self.head_dim + self.value_dim)
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pointwise(Operator):
+    """Work bound by memory traffic: bytes read plus bytes written, and the kernels it takes."""
+
+    forward_bytes: float
+    backward_bytes: float
+    forward_kernels: int = 1
+    backward_kernels: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Collective(Operator):
+    """Communication inside a layer.
+
+    `operation`: all_reduce | all_gather | reduce_scatter | all_to_all | ring_exchange.
+    `axis` names the group (tensor, context, expert, expert_tensor). `buffer_bytes` is the whole
+    buffer of the group's largest side on one device: what all_reduce reduces, what all_gather ends
+    with, what reduce_scatter starts with, what one device sends in all_to_all; one hop's block for
+    ring_exchange, which makes (degree − 1) hops.
+    `beside` names what the framework always runs it beside: "" (nothing), "weight_gradient",
+    "attention".
+    """
+
+    operation: str
+    axis: str
+    buffer_bytes: int
+    in_forward: bool
+    in_backward: bool
+    beside: str = ""
+    hops: int = 1

@@ -1,0 +1,21 @@
+"""The part of a plan that decides what one device computes in one layer for one microbatch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shard:
+    """Degrees and switches that shape a layer's local tensors.
+
+    Everything else of a plan (pipeline, data, schedule, recompute, data sharding) decides how many
+    layers and microbatches a device has, not what one layer costs.
+    """
+
+    tensor: int = 1
+    context: int = 1
+    expert: int = 1
+    expert_tensor: int = 1
+    micro_batch_size: int = 1
+    sequence_parallel: bool = False

@@ -1,0 +1,63 @@
+"""What each stage holds: how many layers of every kind, by chunk."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from planner.workload.layers import layer_kinds
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from planner.plan import Stage
+    from planner.specs.model import ModelSpec
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class StageLoad:
+    """Layer counts of p stages of v chunks over K kinds.
+
+    counts: int [p, v, K], embedding and head included.
+    leading: int [n + 1, p, v, K]; `leading[r]` counts the kinds of the first r recomputable layers
+    of every chunk, as Megatron-LM's `--recompute-method block` takes them; n is the most layers
+    any chunk has.
+    """
+
+    counts: NDArray[np.int64]
+    leading: NDArray[np.int64]
+
+    @property
+    def most_layers(self) -> int:
+        """Layers of the fullest chunk."""
+        return len(self.leading) - 1
+
+
+def stage_load(model: ModelSpec, kinds: Sequence[str], stages: Sequence[Stage]) -> StageLoad:
+    """Count layers; `kinds` names the columns. Multi-token-prediction modules follow the last
+    layer."""
+    column = {kind: index for index, kind in enumerate(kinds)}
+    of_layer = [column[kind] for kind in layer_kinds(model)]
+    chunks = [[of_layer[start:end] for start, end in stage.chunks] for stage in stages]
+    for stage, chunk in zip(stages, chunks, strict=True):
+        if stage.head:
+            chunk[-1] = chunk[-1] + [column["mtp"]] * model.mtp_num_layers if (
+                model.mtp_num_layers
+            ) else chunk[-1]
+    most = max(len(layers) for stage_chunks in chunks for layers in stage_chunks)
+    leading = np.zeros((most + 1, len(stages), len(chunks[0]), len(kinds)), dtype=np.int64)
+    for s, stage_chunks in enumerate(chunks):
+        for c, layers in enumerate(stage_chunks):
+            for position in range(most):
+                leading[position + 1, s, c] = leading[position, s, c]
+                if position < len(layers):
+                    leading[position + 1, s, c, layers[position]] += 1
+    counts = leading[-1].copy()
+    for stage in stages:
+        counts[stage.index, 0, column["embedding"]] += stage.embedding
+        counts[stage.index, -1, column["head"]] += stage.head
+    return StageLoad(counts=counts, leading=leading)
