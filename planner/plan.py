@@ -106,7 +106,7 @@ class TimeBreakdown:
 
     @property
     def step_s(self) -> float:
-        return sum(getattr(self, field.name) for field in fields(self))
+        return sum((getattr(self, field.name) for field in fields(self)), start=0.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

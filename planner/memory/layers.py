@@ -78,9 +78,11 @@ def _working_bytes(operator: Operator, workload: Workload) -> int:
             tokens = operator.batch * operator.query_length * operator.heads
             return tokens * (2 * z + 4) * (operator.head_dim + operator.value_dim)
         case Pointwise():
-            return int(operator.backward_bytes) - operator.saved_bytes if (
-                operator.module != "embedding"
-            ) else 0
+            return (
+                int(operator.backward_bytes) - operator.saved_bytes
+                if (operator.module != "embedding")
+                else 0
+            )
         case Collective():
             return operator.buffer_bytes if operator.in_backward else 0
     raise TypeError(operator)

@@ -75,15 +75,16 @@ class StagePeaks:
     @property
     def fits(self) -> NDArray[np.bool_]:
         """[N]: every stage fits."""
-        fits: NDArray[np.bool_] = (self.spare >= 0).all(axis=-1)
-        return fits
+        return np.all(self.spare >= 0, axis=-1)
 
     @property
     def _headroom_bytes(self) -> NDArray[np.int64]:
-        return np.floor(self.capacity * self.headroom).astype(np.int64)
+        reserved: NDArray[np.int64] = np.floor(self.capacity * self.headroom).astype(np.int64)
+        return reserved
 
     def _slack(self, allocated: NDArray[np.int64]) -> NDArray[np.int64]:
-        return np.floor(allocated * self.slack_fraction).astype(np.int64)
+        slack: NDArray[np.int64] = np.floor(allocated * self.slack_fraction).astype(np.int64)
+        return slack
 
     def stages(self, plan: int) -> tuple[StageMemory, ...]:
         """The stages of one plan of the batch as values."""
@@ -218,17 +219,17 @@ def _activations(
     head_logits = in_flight * heads * table.logits_bytes[row, -1][:, None, None]
     logits = head_logits.sum(axis=-1)
     has_head = heads.sum(axis=-1) > 0
-    loss_working = has_head * (
-        table.logits_working_bytes[row, -1] + table.working_bytes[row, -1]
-    )[:, None]
+    loss_working = (
+        has_head * (table.logits_working_bytes[row, -1] + table.working_bytes[row, -1])[:, None]
+    )
     last_loss = has_head * table.logits_bytes[row, -1][:, None]
 
     present = load.counts.sum(axis=1) > 0
     present[:, -1] = False
     layer_working = np.where(present, table.working_bytes[row][:, None, :], 0).max(axis=-1)
-    replayed = np.where(
-        load.leading[recomputed].sum(axis=2) > 0, dropped[:, None, :], 0
-    ).max(axis=-1)
+    replayed = np.where(load.leading[recomputed].sum(axis=2) > 0, dropped[:, None, :], 0).max(
+        axis=-1
+    )
     in_layer = layer_working + np.where((batch.granularity == FULL)[:, None], replayed, 0)
     at_loss = last_loss + loss_working >= in_layer
     return (

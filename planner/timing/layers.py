@@ -235,9 +235,7 @@ def _operator_cost(operator: Operator, workload: Workload, device: Device) -> _C
             return _attention_cost(operator, workload, device)
         case Pointwise():
             return _Cost(
-                forward_s=memory_bound_s(
-                    device, operator.forward_bytes, operator.forward_kernels
-                ),
+                forward_s=memory_bound_s(device, operator.forward_bytes, operator.forward_kernels),
                 input_gradient_s=memory_bound_s(
                     device, operator.backward_bytes, operator.backward_kernels
                 ),
@@ -311,9 +309,7 @@ def _weight_traffic(parameters: int, workload: Workload, device: Device) -> tupl
     return memory_bound_s(device, size_bytes, 1), 1
 
 
-def _cast(
-    elements: int, quantized: bool, workload: Workload, device: Device
-) -> tuple[float, int]:
+def _cast(elements: int, quantized: bool, workload: Workload, device: Device) -> tuple[float, int]:
     """Quantising one operand: read it, write it in both orientations."""
     if not quantized or workload.base_precision == workload.precision:
         return 0.0, 0

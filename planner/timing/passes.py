@@ -90,14 +90,13 @@ def _slowest_types(scenario: Scenario, table: CostTable, batch: Batch) -> NDArra
     return slowest
 
 
-def _on_types(
-    seconds: NDArray[np.float64], types: NDArray[np.int64] | None
-) -> NDArray[np.float64]:
+def _on_types(seconds: NDArray[np.float64], types: NDArray[np.int64] | None) -> NDArray[np.float64]:
     """[..., T, N, K] → [..., N, p, K], taking each stage's type; p is 1 when all are alike."""
     if types is None:
         return seconds[..., 0, :, None, :]
     plans = np.arange(seconds.shape[-2])[:, None]
-    return seconds[..., types, plans, :]
+    by_stage: NDArray[np.float64] = seconds[..., types, plans, :]
+    return by_stage
 
 
 def _sharded_traffic(

@@ -32,9 +32,7 @@ def by_degrees(
 ) -> NDArray[np.float64]:
     """Seconds of a collective over each stage's parameters, [N, p]: the dense ones among the
     data · context ranks, then the experts' among theirs. Priced once per set of degrees."""
-    degrees = np.stack(
-        [batch.tensor, batch.context, batch.data, batch.expert, batch.expert_tensor]
-    )
+    degrees = np.stack([batch.tensor, batch.context, batch.data, batch.expert, batch.expert_tensor])
     _, first, inverse = np.unique(degrees, axis=1, return_index=True, return_inverse=True)
     seconds = np.empty((len(first), dense.shape[1]))
     for unique, plan in enumerate(first):
@@ -46,7 +44,9 @@ def by_degrees(
             int(batch.expert[plan] * batch.expert_tensor[plan]),
         )
         known: dict[tuple[int, int], float] = {}
-        for stage, sizes in enumerate(zip(dense[plan].tolist(), expert[plan].tolist(), strict=True)):
+        for stage, sizes in enumerate(
+            zip(dense[plan].tolist(), expert[plan].tolist(), strict=True)
+        ):
             if sizes not in known:
                 known[sizes] = collective_s(dense_group, sizes[0] * element_bytes) + (
                     collective_s(expert_group, sizes[1] * element_bytes) if sizes[1] else 0.0
@@ -105,9 +105,7 @@ def parameter_gather_s(
     """Exposed seconds of gathering updated weights from the sharded optimizer, [N]: the slowest
     stage's; behind the next step's first forward pass with the overlap on, all but one bucket."""
     software = scenario.job.software
-    sharded = (batch.data_sharding == OPTIMIZER) | (
-        batch.data_sharding == OPTIMIZER_AND_GRADIENTS
-    )
+    sharded = (batch.data_sharding == OPTIMIZER) | (batch.data_sharding == OPTIMIZER_AND_GRADIENTS)
     if not sharded.any():
         return np.zeros(len(batch))
     dense, expert = stage_parameters(scenario, table, batch)

@@ -53,8 +53,10 @@ def _from_each_stage(
     """Seconds of the send from each stage to the next one (or the one before), wrapping around."""
     shard, size = table.shards[row], int(table.residual_bytes[row])
     gather_s = 0.0
-    if shard.tensor > 1 and not shard.sequence_parallel and (
-        scenario.job.software.scatter_gather_sends
+    if (
+        shard.tensor > 1
+        and not shard.sequence_parallel
+        and (scenario.job.software.scatter_gather_sends)
     ):
         gather_s = all_gather_s(scenario.topology.group(shard.tensor, 1), size)
         size //= shard.tensor

@@ -10,7 +10,8 @@ import numpy as np
 from planner.costs import CAUSES
 from planner.plan import TimeBreakdown
 from planner.schedule.registry import build
-from planner.schedule.simulate import Durations, Timeline, simulate
+from planner.schedule.simulate import Durations, simulate
+from planner.schedule.timeline import Timeline
 from planner.timing.step import step_parts
 
 if TYPE_CHECKING:

@@ -144,9 +144,7 @@ def attention_operators(workload: Workload, window: int | None) -> list[Operator
     query, key_value = heads * model.head_dim, groups * model.head_dim
     rotary = model.position_embedding == "rope"
     operators: list[Operator] = []
-    operators += column_parallel(
-        w, "qkv", "attention", query + 2 * key_value, bias=model.qkv_bias
-    )
+    operators += column_parallel(w, "qkv", "attention", query + 2 * key_value, bias=model.qkv_bias)
     if model.qk_norm:
         operators.append(
             Pointwise(
@@ -446,7 +444,8 @@ def moe_operators(workload: Workload) -> list[Operator]:
             module="experts",
             expert=True,
             saved_bytes=int(w.operand_bytes * received * h),
-            parameters=experts * (h * projections * width + model.linear_bias * projections * width),
+            parameters=experts
+            * (h * projections * width + model.linear_bias * projections * width),
             groups=experts,
             m=received,
             n=projections * width,

@@ -45,9 +45,11 @@ def stage_load(model: ModelSpec, kinds: Sequence[str], stages: Sequence[Stage]) 
     chunks = [[of_layer[start:end] for start, end in stage.chunks] for stage in stages]
     for stage, chunk in zip(stages, chunks, strict=True):
         if stage.head:
-            chunk[-1] = chunk[-1] + [column["mtp"]] * model.mtp_num_layers if (
-                model.mtp_num_layers
-            ) else chunk[-1]
+            chunk[-1] = (
+                chunk[-1] + [column["mtp"]] * model.mtp_num_layers
+                if (model.mtp_num_layers)
+                else chunk[-1]
+            )
     most = max(len(layers) for stage_chunks in chunks for layers in stage_chunks)
     leading = np.zeros((most + 1, len(stages), len(chunks[0]), len(kinds)), dtype=np.int64)
     for s, stage_chunks in enumerate(chunks):
