@@ -1,4 +1,4 @@
-"""The cluster as the rest of the planner sees it: devices resolved, hosts named, links in bytes/s."""
+"""The cluster as the rest of the planner sees it: devices found, hosts named, links in bytes/s."""
 
 from __future__ import annotations
 

@@ -61,9 +61,7 @@ Bytes = Annotated[int, *_BYTES]
 BytesPerSecond = Annotated[float, *_BYTES_PER_SECOND]
 Seconds = Annotated[float, *_SECONDS]
 FlopPerSecond = Annotated[float, *_FLOP_PER_SECOND]
-Fraction = Annotated[
-    float, BeforeValidator(units.parse_fraction), WithJsonSchema(_FRACTION_SCHEMA)
-]
+Fraction = Annotated[float, BeforeValidator(units.parse_fraction), WithJsonSchema(_FRACTION_SCHEMA)]
 
 Count = Annotated[int, Field(ge=1, le=1_000_000)]
 """How many of something a person could list or build."""

@@ -34,6 +34,8 @@ class Fused(Input):
     rotary: bool
     cross_entropy: bool
     """Loss without a separate fp32 copy of the logits."""
+    gradient_accumulation: bool = True
+    """The weight-gradient matmul adds into the main gradient itself."""
 
 
 class DataShardingSwitch(Input):
@@ -144,7 +146,9 @@ class SoftwareProfile(Input):
             if switch.default not in switch.choices:
                 listed = ", ".join(switch.choices)
                 text = f"{switch.default!r} is not among the choices: {listed}"
-                raise PydanticCustomError("rule", "{text}", {"text": text, "at": (field, "default")})
+                raise PydanticCustomError(
+                    "rule", "{text}", {"text": text, "at": (field, "default")}
+                )
         return self
 
     @property

@@ -45,7 +45,8 @@ class Kind:
 
 
 def _scales(unit: str, prefixes: Mapping[str, int], factor: Decimal) -> dict[str, Decimal]:
-    return {f"{prefix}{unit}": scale * factor for prefix, scale in reversed(prefixes.items())}
+    largest_first = reversed(list(prefixes.items()))
+    return {f"{prefix}{unit}": scale * factor for prefix, scale in largest_first}
 
 
 _ONE = Decimal(1)
@@ -122,6 +123,17 @@ def accepted_units(kind: Kind) -> str:
     return " ".join(sorted(kind.units, key=lambda unit: (kind.units[unit], unit)))
 
 
+def unit_factor(kind: Kind, unit: str) -> float:
+    """The unit in the SI base unit: "MB/s" → 1e6. Raises: UnitError for a unit of another kind."""
+    if unit not in kind.units:
+        meant = _meant(unit, kind)
+        hint = f"; did you mean {meant}?" if meant else ""
+        raise UnitError(
+            f"{_shown(unit)} is not a unit of {kind.name}; accepted: {accepted_units(kind)}{hint}"
+        )
+    return float(kind.units[unit])
+
+
 def parse_decimal(kind: Kind, value: object) -> Decimal:
     """The exact value in the SI base unit.
 
@@ -144,12 +156,7 @@ def parse_decimal(kind: Kind, value: object) -> Decimal:
         raise UnitError(
             f'{kind.name} needs a unit, found {_shown(value)}; write it like "{kind.example}"'
         )
-    if unit not in kind.units:
-        meant = _meant(unit, kind)
-        hint = f"; did you mean {meant}?" if meant else ""
-        raise UnitError(
-            f"{_shown(unit)} is not a unit of {kind.name}; accepted: {accepted_units(kind)}{hint}"
-        )
+    unit_factor(kind, unit)
     return _in_range(kind, Decimal(number) * kind.units[unit], value)
 
 

@@ -1,0 +1,85 @@
+"""Load what a command names: a shipped file or a path, into a checked value."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import BaseModel
+
+from planner.specs import catalog
+from planner.specs.cluster import ClusterSpec
+from planner.specs.cluster_build import Surroundings, build_cluster
+from planner.specs.device import DeviceSpec
+from planner.specs.document import Document, document_of, load_document
+from planner.specs.model import ModelSpec
+from planner.specs.model_file import build_model
+from planner.specs.problems import validate
+from planner.specs.software import SoftwareProfile
+from planner.specs.source import SourceFile
+
+M = TypeVar("M", bound=BaseModel)
+
+
+def load_cluster(name_or_path: str | Path) -> ClusterSpec:
+    """A cluster, its devices loaded too. Raises: InputError."""
+    document = load_document(catalog.resolve("cluster", name_or_path))
+    return cluster_of(document, name=Path(document.path).stem, folder=Path(document.path).parent)
+
+
+def load_model(name_or_path: str | Path) -> ModelSpec:
+    """A model. Raises: InputError."""
+    document = load_document(catalog.resolve("model", name_or_path))
+    return build_model(document, name=Path(document.path).stem, source=_source(document))
+
+
+def load_device(name_or_path: str | Path) -> DeviceSpec:
+    """A device. Raises: InputError."""
+    document = load_document(catalog.resolve("device", name_or_path))
+    device = validate(document, DeviceSpec)
+    device._source = _source(document)
+    return device
+
+
+def load_software(name_or_path: str | Path) -> SoftwareProfile:
+    """A software profile. Raises: InputError."""
+    document = load_document(catalog.resolve("software", name_or_path))
+    profile = validate(document, SoftwareProfile)
+    profile._file = _source(document)
+    return profile
+
+
+def parse_cluster(
+    mapping: Mapping[str, object], *, folder: Path | None = None, name: str = "cluster"
+) -> ClusterSpec:
+    """A cluster from plain values in the form of the file; files it names are relative to
+    `folder`. Raises: InputError."""
+    return cluster_of(document_of(mapping, name), name=name, folder=folder or Path())
+
+
+def parse_model(mapping: Mapping[str, object], *, name: str = "model") -> ModelSpec:
+    """A model from plain values in the form of the file. Raises: InputError."""
+    return build_model(document_of(mapping, name), name=name)
+
+
+def cluster_of(document: Document, *, name: str, folder: Path) -> ClusterSpec:
+    """The cluster of a document that stands in `folder`. Raises: InputError."""
+    around = Surroundings(folder=folder, find_device=_device_for)
+    return build_cluster(document, name=name, around=around)
+
+
+def _device_for(name: str, folder: Path) -> DeviceSpec:
+    """The device a cluster file in `folder` names. Raises: ValueError for an unknown name, which
+    the caller places; InputError for a device file that is wrong."""
+    if catalog.looks_like_path(name):
+        return load_device(folder / name)
+    shipped = catalog.find_shipped("device", name)
+    if shipped is None:
+        message, hint = catalog.unknown_name("device", name)
+        raise ValueError(f"{message}; {hint}" if hint else message)
+    return load_device(shipped)
+
+
+def _source(document: Document) -> SourceFile:
+    return SourceFile(path=document.path, sha256=document.sha256)
