@@ -1,0 +1,139 @@
+"""Operators against the formulas that the papers print."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from planner.memory.layers import layer_memory
+from planner.specs.load import load_model, load_software
+from planner.specs.model import ModelSpec
+from planner.workload.layers import Workload, layer_kinds, layer_operators
+from planner.workload.operators import Collective
+from planner.workload.parameters import mtp_parameters, total_parameters
+from planner.workload.shard import Shard
+
+B, S = 2, 2048
+
+
+def workload(
+    model: ModelSpec, shard: Shard, software: str = "megatron-lm-2022", precision: str = "fp16"
+) -> Workload:
+    return Workload(
+        model=model,
+        software=load_software(software),
+        precision=precision,
+        seq_length=S,
+        expert_imbalance=1.0,
+        shard=shard,
+    )
+
+
+@pytest.mark.parametrize("tensor", [1, 2, 8])
+@pytest.mark.parametrize("name", ["megatron-22b", "gpt3-175b"])
+def test_activations_of_a_gpt_layer_are_those_of_korthikanti(name: str, tensor: int) -> None:
+    """Korthikanti et al. 2022, table 2: activation bytes per transformer layer."""
+    model = load_model(name)
+    h, a, t = model.hidden_size, model.num_attention_heads, tensor
+    sbh = S * B * h
+    scores = 5 * a * S * S * B // t
+    tensor_only = workload(model, Shard(tensor=t, micro_batch_size=B))
+    memory = layer_memory(tensor_only, layer_operators(tensor_only, "dense"))
+    assert memory.saved_bytes == 10 * sbh + 24 * sbh // t + scores
+    assert memory.full_bytes == 2 * sbh
+    if t == 1:
+        assert memory.saved_bytes == 34 * sbh + scores
+        return
+    sequence = workload(model, Shard(tensor=t, micro_batch_size=B, sequence_parallel=True))
+    memory = layer_memory(sequence, layer_operators(sequence, "dense"))
+    assert memory.saved_bytes == 34 * sbh // t + scores
+    assert memory.selective_bytes == 34 * sbh // t
+    assert memory.full_bytes == 2 * sbh // t
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "gpt3-175b",
+        "bloom-176b",
+        "gpt-neox-20b",
+        "llama-3-70b",
+        "mixtral-8x7b",
+        "qwen3-235b-a22b",
+        "deepseek-v2",
+        "deepseek-v3",
+        "gpt-oss-120b",
+    ],
+)
+def test_parameters_of_the_operators_add_up_to_the_model(name: str) -> None:
+    """Two independent counts: operator by operator, and by the closed formulas."""
+    model = dataclasses.replace(load_model(name), make_vocab_size_divisible_by=1)
+    job = workload(model, Shard(), "megatron-core", "bf16")
+    kinds = ["embedding", *layer_kinds(model), *["mtp"] * model.mtp_num_layers, "head"]
+    counted = sum(
+        operator.parameters for kind in kinds for operator in layer_operators(job, kind)
+    )
+    if model.tie_embeddings:
+        counted -= model.vocab_size * model.hidden_size
+    modules = model.mtp_num_layers * mtp_parameters(model).total if model.mtp_num_layers else 0
+    assert counted == total_parameters(model) + modules
+
+
+@pytest.mark.parametrize(("tensor", "expert", "expert_tensor"), [(1, 8, 1), (4, 2, 1), (2, 4, 2)])
+def test_expert_parameters_shard_by_expert_and_expert_tensor(
+    tensor: int, expert: int, expert_tensor: int
+) -> None:
+    model = load_model("mixtral-8x7b")
+    whole = workload(model, Shard(), "megatron-core", "bf16")
+    shard = Shard(
+        tensor=tensor, expert=expert, expert_tensor=expert_tensor, sequence_parallel=tensor > 1
+    )
+    part = workload(model, shard, "megatron-core", "bf16")
+    all_experts = layer_memory(whole, layer_operators(whole, "moe")).expert_parameters
+    local = layer_memory(part, layer_operators(part, "moe")).expert_parameters
+    assert local * expert * expert_tensor == all_experts
+
+
+def test_tensor_collectives_of_a_layer() -> None:
+    """Two all-reduces each way without sequence parallelism, two gathers and two scatters with it
+    (Korthikanti et al. 2022, figures 4 and 5), the backward pass gathering the inputs again."""
+    model = load_model("gpt3-175b")
+    plain = _collectives(workload(model, Shard(tensor=8)))
+    assert plain == {("all_reduce", "forward"): 2, ("all_reduce", "backward"): 2}
+    sequence = _collectives(workload(model, Shard(tensor=8, sequence_parallel=True)))
+    assert sequence == {
+        ("all_gather", "forward"): 2,
+        ("reduce_scatter", "forward"): 2,
+        ("all_gather", "backward"): 4,
+        ("reduce_scatter", "backward"): 2,
+    }
+
+
+def _collectives(job: Workload) -> dict[tuple[str, str], int]:
+    counts: dict[tuple[str, str], int] = {}
+    for operator in layer_operators(job, "dense"):
+        if isinstance(operator, Collective):
+            key = (operator.operation, "forward" if operator.in_forward else "backward")
+            counts[key] = counts.get(key, 0) + 1
+    return counts
+
+
+def test_context_parallelism_divides_activations() -> None:
+    model = load_model("llama-3-8b")
+    whole = workload(model, Shard(), "megatron-core", "bf16")
+    part = workload(model, Shard(context=4), "megatron-core", "bf16")
+    saved = layer_memory(whole, layer_operators(whole, "dense")).saved_bytes
+    assert layer_memory(part, layer_operators(part, "dense")).saved_bytes * 4 == saved
+
+
+def test_flash_attention_keeps_no_scores() -> None:
+    """Nothing a layer keeps may grow with the square of the sequence."""
+    model = load_model("llama-3-8b")
+    kept = []
+    for seq_length in (2048, 4096):
+        job = dataclasses.replace(
+            workload(model, Shard(), "megatron-core", "bf16"), seq_length=seq_length
+        )
+        kept.append(layer_memory(job, layer_operators(job, "dense")).saved_bytes)
+    assert kept[1] == 2 * kept[0]
