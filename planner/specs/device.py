@@ -110,8 +110,12 @@ class Attention(Input):
     backward_efficiency: Constant[Fraction] = default(0.50)
     head_dim_half: Constant[Number] = default(32.0)
     """Head dimension at which half of the efficiency is reached."""
-    sequence_half: Constant[Number] = default(256.0)
-    """Keys per query at which half of the efficiency is reached."""
+    forward_block: Constant[Number] = default(192.0)
+    """Queries that one multiprocessor works on at a time."""
+    backward_block: Constant[Number] = default(96.0)
+    """Keys that one multiprocessor works on at a time in the backward pass."""
+    wide_head_efficiency: Constant[Fraction] = default(0.85)
+    """Relative efficiency for head dimensions above 128."""
 
 
 class CollectiveLinks(Input):
@@ -123,6 +127,8 @@ class CollectiveLinks(Input):
     """One step inside the fast fabric where the cluster states no `intra_node.latency`."""
     network_step: Constant[Seconds] = default(8e-6)
     """One step across the network where the cluster states no `network.latency`."""
+    ramp: Constant[Seconds] = default(3e-6)
+    """Filling of the library's own pipeline: adds 2·√(transfer time · ramp)."""
     intra_node_efficiency: Constant[Fraction] = default(0.80)
     """Share of the link bandwidth that a very large ring collective reaches."""
     inter_node_efficiency: Constant[Fraction] = default(0.85)
@@ -131,9 +137,14 @@ class CollectiveLinks(Input):
     """Relative to the ring."""
     send_efficiency: Constant[Fraction] = default(0.80)
     """One pair's send and receive relative to the ring."""
-    reduction_efficiency: Constant[Annotated[float, Field(ge=0, le=2)]] | None = None
-    """All-reduce inside the switch: bus bandwidth as a share of link bandwidth. Left out: the
-    switches do not reduce."""
+    reduction_efficiency: Constant[Fraction] | None = None
+    """All-reduce inside the switch: buffer bytes per second as a share of the link bandwidth.
+    Left out: the switches do not reduce."""
+    reduction_launch: Constant[Seconds] = default(40e-6)
+    """Extra start cost of such an all-reduce."""
+    mesh: bool = False
+    """Devices of a node are wired to each other directly, not through a switch: a group of n of
+    P devices reaches (n - 1)/(P - 1) of the link bandwidth."""
 
 
 class DeviceSpec(Input):
