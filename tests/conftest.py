@@ -179,6 +179,7 @@ class Samples:
                 precision="bf16",
                 optimizer="adam",
                 software="megatron-core",
+                software_sha256="c" * 64,
                 headroom=0.05,
                 expert_imbalance=1.0,
             ),

@@ -188,6 +188,7 @@ def inputs(draw: st.DrawFn) -> RecordedInputs:
         precision=st.sampled_from(("fp16", "bf16", "fp8")),
         optimizer=st.text(),
         software=st.text(),
+        software_sha256=st.none(),
         headroom=st.sampled_from((0.0, 0.05, 0.123456789)),
         expert_imbalance=st.sampled_from((1.0, 1.25)),
     )

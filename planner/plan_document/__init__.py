@@ -4,7 +4,7 @@ Writing is deterministic: the same search gives the same bytes. Reading is stric
 made of must be there, of the right type, and nothing beside it.
 """
 
-from planner.plan_document.inputs import RecordedFile, RecordedInputs, RecordedJob
+from planner.plan_document.inputs import RecordedFile, RecordedInputs, RecordedJob, record_inputs
 from planner.plan_document.read import ReadPlan, read_plan
 from planner.plan_document.schema import SCHEMA_ID, plan_schema
 from planner.plan_document.text import to_text
@@ -18,6 +18,7 @@ __all__ = [
     "RecordedJob",
     "plan_schema",
     "read_plan",
+    "record_inputs",
     "to_document",
     "to_text",
 ]

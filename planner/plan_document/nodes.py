@@ -60,6 +60,9 @@ class Node:
             self.wanted(f"one of {', '.join(choices)}")
         return value
 
+    def optional_text(self) -> str | None:
+        return None if self.value is None else self.text()
+
     def flag(self) -> bool:
         value: bool = self._of(bool)
         return value

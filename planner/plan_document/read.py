@@ -79,6 +79,7 @@ def _inputs(node: Node) -> RecordedInputs:
             precision=job["precision"].text(PRECISIONS),
             optimizer=job["optimizer"].text(),
             software=job["software"].text(),
+            software_sha256=job["software_sha256"].optional_text(),
             headroom=job["headroom"].number(at_least=0, below=1),
             expert_imbalance=job["expert_imbalance"].number(at_least=1),
         ),
@@ -87,7 +88,7 @@ def _inputs(node: Node) -> RecordedInputs:
 
 
 def _file(node: Node) -> RecordedFile:
-    return RecordedFile(name=node["name"].text(), sha256=node["sha256"].text())
+    return RecordedFile(name=node["name"].text(), sha256=node["sha256"].optional_text())
 
 
 def _plan(node: Node) -> Plan:

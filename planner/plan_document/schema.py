@@ -70,7 +70,8 @@ def _ref(name: str) -> Schema:
 
 
 def _inputs() -> Schema:
-    file = _record({"name": TEXT, "sha256": {"type": "string", "pattern": "^[0-9a-f]{64}$"}})
+    sha256 = {"type": ["string", "null"], "pattern": "^[0-9a-f]{64}$"}
+    file = _record({"name": TEXT, "sha256": sha256})
     job = _record(
         {
             "devices": POSITIVE,
@@ -79,6 +80,7 @@ def _inputs() -> Schema:
             "precision": _choice(*PRECISIONS),
             "optimizer": TEXT,
             "software": TEXT,
+            "software_sha256": sha256,
             "headroom": {"type": "number", "minimum": 0, "exclusiveMaximum": 1},
             "expert_imbalance": {"type": "number", "minimum": 1},
         }

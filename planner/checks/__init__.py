@@ -1,0 +1,1 @@
+"""Whether a launch may go ahead: decisions as values, for pipelines."""

@@ -1,0 +1,54 @@
+"""The report of one plan: does it fit, how fast is it, where time and memory go."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.console import Group
+
+from planner.reports.breakdown import memory_table, time_table
+from planner.reports.job import job_line
+from planner.reports.labels import on_off, one_line, stage_layers
+from planner.reports.layout import bullets, heading, paragraph
+from planner.reports.sentences import answer, binding, bound_by, need
+from planner.reports.units import capacity, plural
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from planner.plan import Estimate, Plan
+    from planner.plan_document import RecordedInputs
+
+
+def estimate_report(inputs: RecordedInputs, plan: Plan, estimate: Estimate) -> RenderableType:
+    sizes = sorted({stage.capacity_bytes for stage in estimate.memory.per_stage})
+    of = " or ".join(capacity(size) for size in sizes)
+    return Group(
+        paragraph(verdict(plan, estimate), style="bold"),
+        paragraph(job_line(inputs, plan)),
+        paragraph(decisions(plan)),
+        heading("Time of one step"),
+        time_table(estimate.time),
+        paragraph(bound_by(estimate.time)),
+        heading(f"Memory of one device, GiB of {of}"),
+        memory_table(plan, estimate.memory),
+        paragraph(binding(estimate)),
+        heading("Assumptions"),
+        bullets((*inputs.assumptions, *estimate.assumptions)),
+    )
+
+
+def verdict(plan: Plan, estimate: Estimate) -> str:
+    """The first line: the figures of a plan that fits, what is missing for one that does not."""
+    if estimate.memory.fits:
+        return f"Fits: {answer(plan, estimate)}"
+    word = "Tight" if estimate.memory.fit_class == "tight" else "Does not fit"
+    return f"{word}: {need(estimate.memory.binding)}; {answer(plan, estimate)}"
+
+
+def decisions(plan: Plan) -> str:
+    return (
+        f"{one_line(plan)}; {plural(plan.num_microbatches, 'microbatch', 'es')}, "
+        f"data sharding {plan.data_sharding}, sequence parallel {on_off(plan.sequence_parallel)}; "
+        f"layers per stage {stage_layers(plan)}"
+    )

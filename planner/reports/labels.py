@@ -1,0 +1,86 @@
+"""Short names of what a plan decides."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from planner.plan import Degrees, Plan
+
+AXIS_LETTERS = {
+    "tensor": "t",
+    "pipeline": "p",
+    "data": "d",
+    "context": "c",
+    "expert": "e",
+    "expert_tensor": "et",
+}
+ALWAYS_NAMED = ("tensor", "pipeline", "data")
+
+TIME_LABELS = {
+    "compute_s": "compute",
+    "recompute_s": "recompute",
+    "tensor_comm_s": "tensor communication",
+    "context_comm_s": "context communication",
+    "expert_comm_s": "expert communication",
+    "pipeline_comm_s": "pipeline communication",
+    "bubble_s": "pipeline bubble",
+    "data_comm_s": "data communication",
+    "optimizer_s": "optimizer",
+    "jitter_s": "device jitter",
+}
+
+
+def degrees(value: Degrees) -> str:
+    """`t8 p4 d16`, and the other axes when they are not 1."""
+    return " ".join(
+        f"{letter}{getattr(value, axis)}"
+        for axis, letter in AXIS_LETTERS.items()
+        if axis in ALWAYS_NAMED or getattr(value, axis) != 1
+    )
+
+
+def schedule(plan: Plan) -> str:
+    """`1f1b`, `interleaved×2`."""
+    if plan.virtual_stages == 1:
+        return plan.schedule
+    return f"{plan.schedule}×{plan.virtual_stages}"
+
+
+def recompute(plan: Plan) -> str:
+    """`none`, `selective`, `full` (every layer), `full 3` (up to 3 layers a stage)."""
+    chosen = plan.recompute
+    if chosen.granularity != "full":
+        return chosen.granularity
+    if all(
+        layers == stage.num_layers
+        for layers, stage in zip(chosen.layers_per_stage, plan.stages, strict=True)
+    ):
+        return "full"
+    return f"full {max(chosen.layers_per_stage)}"
+
+
+def on_off(flag: bool) -> str:
+    return "on" if flag else "off"
+
+
+def one_line(plan: Plan) -> str:
+    """A plan in a few words, for prose: degrees, micro-batch, schedule, recompute."""
+    parts = [
+        degrees(plan.degrees),
+        f"micro-batch {plan.micro_batch_size}",
+        schedule(plan),
+        f"recompute {recompute(plan)}",
+    ]
+    return ", ".join(parts)
+
+
+def stage_layers(plan: Plan) -> str:
+    """Layers of each stage, runs of equal stages shortened: `12×7, 11`."""
+    runs: list[tuple[int, int]] = []
+    for stage in plan.stages:
+        if runs and runs[-1][0] == stage.num_layers:
+            runs[-1] = (stage.num_layers, runs[-1][1] + 1)
+        else:
+            runs.append((stage.num_layers, 1))
+    return ", ".join(f"{layers}×{times}" if times > 1 else str(layers) for layers, times in runs)

@@ -1,0 +1,52 @@
+"""The few shapes reports are built from."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.box import Box
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from rich.console import RenderableType
+
+BAR_WIDTH = 24
+RULED = Box("    \n    \n ── \n    \n    \n    \n    \n    \n", ascii=True)
+"""A rule under the header and nothing else. Called ASCII so that rich leaves it alone where the
+encoding lacks the line: the console's own fallback replaces it without moving a column."""
+MANY_COLUMNS = 11
+
+
+def heading(text: str) -> RenderableType:
+    return Padding(Text(text, style="bold"), (1, 0, 0, 0))
+
+
+def paragraph(text: str, style: str = "") -> RenderableType:
+    return Text(text, style=style)
+
+
+def bullets(items: Iterable[str]) -> RenderableType:
+    """One bullet per distinct item, wrapped with a hanging indent."""
+    grid = Table.grid(padding=(0, 1, 0, 0))
+    grid.add_column(no_wrap=True)
+    grid.add_column(overflow="fold")
+    for item in dict.fromkeys(items):
+        grid.add_row(Text(" •"), Text(item))
+    return grid
+
+
+def numbers_table(columns: int) -> Table:
+    """A table without vertical lines for that many columns, which the caller adds; many columns
+    stand closer together."""
+    gap = 0 if columns > MANY_COLUMNS else 1
+    return Table(box=RULED, show_edge=False, pad_edge=False, padding=(0, gap, 0, 0))
+
+
+def bar(share: float, width: int = BAR_WIDTH) -> str:
+    """A bar of up to `width` blocks; anything above zero shows at least one."""
+    blocks = round(share * width)
+    return "█" * max(blocks, 1 if share > 0 else 0)

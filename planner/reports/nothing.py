@@ -1,0 +1,56 @@
+"""The report when nothing fits: what is missing, what came closest, what would help."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.console import Group
+
+from planner.reports.labels import one_line
+from planner.reports.layout import bullets, heading, paragraph
+from planner.reports.sentences import answer
+from planner.reports.units import plural
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from planner.plan_document import RecordedInputs
+    from planner.search.result import Change, NearMiss, SearchResult
+
+
+def nothing_report(inputs: RecordedInputs, result: SearchResult) -> RenderableType:
+    """For a result without plans."""
+    job = inputs.job
+    parts: list[RenderableType] = [
+        paragraph(first_line(result), style="bold"),
+        paragraph(
+            f"{inputs.model.name} on {plural(job.devices, 'device')} of {inputs.cluster.name}: "
+            f"none of {plural(result.candidates, 'valid combination')} fits."
+        ),
+    ]
+    if result.nearest:
+        parts += [heading("Closest"), bullets(map(_miss, result.nearest))]
+    if result.changes:
+        parts += [
+            heading("Changes that would fit, the cheapest first"),
+            bullets(map(_change, result.changes)),
+        ]
+    if result.nearest:
+        assumptions = (*inputs.assumptions, *result.nearest[0].estimate.assumptions)
+        parts += [heading("Assumptions"), bullets(assumptions)]
+    return Group(*parts)
+
+
+def first_line(result: SearchResult) -> str:
+    """The binding constraint of the closest plan, in words."""
+    if not result.nearest:
+        return "Nothing fits."
+    return f"Nothing fits: {result.nearest[0].reason}"
+
+
+def _miss(miss: NearMiss) -> str:
+    return f"{one_line(miss.plan)}: {miss.reason}"
+
+
+def _change(change: Change) -> str:
+    return f"{change.description}: {answer(change.plan, change.estimate)}"

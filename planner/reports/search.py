@@ -1,0 +1,65 @@
+"""The report of a search: the answer, the ranking, why the winner wins, on what it rests."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.console import Group
+
+from planner.reports.breakdown import time_table
+from planner.reports.job import job_line
+from planner.reports.labels import stage_layers
+from planner.reports.layout import bullets, heading, paragraph
+from planner.reports.ranking import legend, ranking_table, shared
+from planner.reports.sentences import against, answer, binding, bound_by
+from planner.reports.units import count, percent, plural, seconds
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from planner.plan_document import RecordedInputs
+    from planner.search.result import SearchResult
+
+
+def search_report(inputs: RecordedInputs, result: SearchResult) -> RenderableType:
+    """For a result with at least one plan; `nothing_report` is for the others."""
+    best = result.plans[0]
+    plans = [ranked.plan for ranked in result.plans]
+    parts: list[RenderableType] = [
+        paragraph(f"Best: {answer(best.plan, best.estimate)}", style="bold"),
+        paragraph(job_line(inputs, best.plan)),
+        paragraph(how_sure(result)),
+        heading("Ranked plans"),
+        ranking_table(result.plans),
+        paragraph(legend(plans), style="dim"),
+    ]
+    common = shared(plans)
+    if common:
+        parts.append(paragraph(common))
+    parts += [heading("Why plan 1 wins"), bullets(_why(result)), paragraph("")]
+    parts.append(time_table(best.estimate.time))
+    parts += [heading("Assumptions"), bullets((*inputs.assumptions, *best.estimate.assumptions))]
+    return Group(*parts)
+
+
+def how_sure(result: SearchResult) -> str:
+    """How many combinations were looked at and what is known about those that were not priced."""
+    text = (
+        f"{plural(result.candidates, 'valid combination')}, {count(result.fitting)} fit, "
+        f"{count(result.refined)} priced in full"
+    )
+    if result.proven:
+        which = "the plan is" if len(result.plans) == 1 else f"the {len(result.plans)} plans are"
+        return f"{text}; {which} proven best under the model."
+    stopped = "interrupted" if result.stopped == "interrupted" else f"stopped by {result.stopped}"
+    bound = f"; no plan can be below {seconds(result.bound_s)}" if result.bound_s else ""
+    return f"{text}; {stopped}, gap {percent(result.gap)}{bound}."
+
+
+def _why(result: SearchResult) -> list[str]:
+    best = result.plans[0]
+    reasons = [bound_by(best.estimate.time), binding(best.estimate)]
+    if len(result.plans) > 1:
+        reasons.append(against(best, result.plans[1]))
+    reasons.append(f"Layers per stage: {stage_layers(best.plan)}.")
+    return reasons

@@ -1,0 +1,106 @@
+"""The answers in words: what a plan achieves, what binds it, what it gains over another."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import TYPE_CHECKING
+
+from planner.reports.labels import TIME_LABELS, degrees, one_line
+from planner.reports.units import capacity, count, gib, percent, seconds, time_scale
+
+if TYPE_CHECKING:
+    from planner.plan import Estimate, Plan, RankedPlan, StageMemory, TimeBreakdown
+
+SMALL_SHARE = 0.05
+MEMORY_LABELS = {
+    "weights": "weights",
+    "gradients": "gradients",
+    "optimizer": "optimizer states",
+    "activations": "activations",
+    "logits": "logits",
+    "buffers": "buffers",
+    "fixed": "fixed overhead",
+    "slack": "allocator slack",
+}
+
+
+def answer(plan: Plan, estimate: Estimate) -> str:
+    """Degrees, step time, tokens per second, MFU and peak memory in one line."""
+    binding = estimate.memory.binding
+    return (
+        f"{degrees(plan.degrees)}, {seconds(estimate.step_s)}/step, "
+        f"{count(estimate.tokens_per_s)} tokens/s, MFU {percent(estimate.mfu)}, "
+        f"peak {gib(binding.peak_bytes)}/{capacity(binding.capacity_bytes)} GiB"
+    )
+
+
+def need(stage: StageMemory) -> str:
+    """`stage 0 needs 96.2 GiB of 80: activations 61.3, optimizer states 16.1`."""
+    text = (
+        f"stage {stage.stage} needs {gib(stage.peak_bytes)} GiB of {capacity(stage.capacity_bytes)}"
+    )
+    if stage.spare_bytes < 0 <= stage.capacity_bytes - stage.peak_bytes:
+        text += f" less {capacity(stage.headroom_bytes)} headroom"
+    return f"{text}: {largest_components(stage)}"
+
+
+def largest_components(stage: StageMemory, limit: int = 2) -> str:
+    sizes = [
+        (getattr(stage.components, field.name), MEMORY_LABELS[field.name])
+        for field in fields(stage.components)
+    ]
+    sizes.sort(key=lambda size: -size[0])
+    return ", ".join(f"{label} {gib(size)}" for size, label in sizes[:limit])
+
+
+def binding(estimate: Estimate) -> str:
+    """Which stage has the least room, when, and what fills it."""
+    stage = estimate.memory.binding
+    peak = (
+        f"Stage {stage.stage} binds: {gib(stage.peak_bytes)} of "
+        f"{capacity(stage.capacity_bytes)} GiB in the {stage.peak_phase} phase"
+    )
+    spare = stage.spare_bytes
+    room = f"{gib(spare)} GiB to spare" if spare >= 0 else f"{gib(-spare)} GiB too many"
+    headroom = f"beside {capacity(stage.headroom_bytes)} GiB headroom"
+    return f"{peak} ({largest_components(stage, 3)}), {room} {headroom}."
+
+
+def bound_by(time: TimeBreakdown) -> str:
+    """The largest part of the step and those that follow it closely enough to matter."""
+    shares = time_shares(time)
+    largest, *rest = shares
+    text = f"Bound by {largest[0]}: {percent(largest[1])} of the step"
+    others = [f"{label} {percent(share)}" for label, share in rest if share >= SMALL_SHARE]
+    return f"{text}; then {', '.join(others)}." if others else f"{text}."
+
+
+def time_shares(time: TimeBreakdown) -> list[tuple[str, float]]:
+    """(label, share of the step), the largest first, zeros left out."""
+    parts = [(TIME_LABELS[field.name], getattr(time, field.name)) for field in fields(time)]
+    shares = [(label, part / time.step_s) for label, part in parts if part > 0]
+    return sorted(shares, key=lambda share: -share[1])
+
+
+def against(winner: RankedPlan, other: RankedPlan) -> str:
+    """What the winner saves and what it pays for that, component by component."""
+    gained = other.estimate.step_s - winner.estimate.step_s
+    text = f"Against plan {other.rank} ({one_line(other.plan)}): "
+    if gained <= 0:
+        return f"{text}equally fast."
+    scale = time_scale(gained)
+    text += f"{scale.text(gained)} ({percent(gained / other.estimate.step_s)}) less per step"
+    changes = [
+        (
+            TIME_LABELS[field.name],
+            getattr(winner.estimate.time, field.name) - getattr(other.estimate.time, field.name),
+        )
+        for field in fields(winner.estimate.time)
+    ]
+    worth = [change for change in changes if abs(change[1]) >= SMALL_SHARE * gained]
+    worth.sort(key=lambda change: change[1])
+    saved = [f"{label} -{scale.text(-change)}" for label, change in worth if change < 0]
+    paid = [f"{label} +{scale.text(change)}" for label, change in reversed(worth) if change > 0]
+    saved_text = f": {', '.join(saved)}" if saved else ""
+    paid_text = f"; it pays {', '.join(paid)}" if paid else ""
+    return f"{text}{saved_text}{paid_text}."

@@ -1,0 +1,63 @@
+"""Numbers as people read them. Inside the package everything is SI; units appear only here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+GIB = 2**30
+SIGNIFICANT_DIGITS = 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TimeScale:
+    """One unit and one number of decimals for all entries of a column."""
+
+    unit: str
+    per_second: float
+    decimals: int
+
+    def number(self, duration_s: float) -> str:
+        return f"{duration_s * self.per_second:,.{self.decimals}f}"
+
+    def text(self, duration_s: float) -> str:
+        return f"{self.number(duration_s)} {self.unit}"
+
+
+def time_scale(largest_s: float) -> TimeScale:
+    """The scale in which `largest_s` has four significant digits."""
+    unit, per_second = "us", 1e6
+    if largest_s >= 1:
+        unit, per_second = "s", 1.0
+    elif largest_s >= 1e-3:
+        unit, per_second = "ms", 1e3
+    digits = len(str(int(largest_s * per_second)))
+    return TimeScale(unit=unit, per_second=per_second, decimals=max(0, SIGNIFICANT_DIGITS - digits))
+
+
+def seconds(duration_s: float) -> str:
+    """31.42 s, 812.5 ms."""
+    return time_scale(abs(duration_s)).text(duration_s)
+
+
+def gib(size_bytes: int) -> str:
+    """GiB with one decimal; the unit is stated beside it, once."""
+    return f"{size_bytes / GIB:,.1f}"
+
+
+def capacity(size_bytes: int) -> str:
+    """Like `gib`, but 80 GiB is 80 and not 80.0."""
+    return gib(size_bytes).removesuffix(".0")
+
+
+def percent(share: float) -> str:
+    return f"{100 * share:.1f}%"
+
+
+def count(number: float) -> str:
+    """A whole number with thousands separators."""
+    return f"{number:,.0f}"
+
+
+def plural(number: int, noun: str, ending: str = "s") -> str:
+    """`1 node`, `64 nodes`."""
+    return f"{count(number)} {noun}{'' if number == 1 else ending}"

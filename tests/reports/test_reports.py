@@ -1,0 +1,214 @@
+"""Reports as text: golden files, 80 columns, any encoding, no colour."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from planner.plan import Degrees, RankedPlan
+from planner.reports.breakdown import memory_table
+from planner.reports.console import make_console, render
+from planner.reports.estimate import estimate_report
+from planner.reports.labels import one_line, recompute, stage_layers
+from planner.reports.nothing import nothing_report
+from planner.reports.ranking import ranking_table, shared
+from planner.reports.search import search_report
+from planner.reports.sentences import against, bound_by, need
+from planner.reports.units import capacity, gib, plural, seconds, time_scale
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from tests.conftest import Golden, Samples
+
+GIB = 2**30
+
+
+@pytest.fixture(autouse=True)
+def plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("COLUMNS", "FORCE_COLOR", "NO_COLOR", "TTY_COMPATIBLE"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def as_text(report: RenderableType, encoding: str = "utf-8") -> str:
+    stream = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
+    console = make_console(stream)
+    stream.write(render(report, console))
+    stream.flush()
+    buffer = stream.buffer
+    assert isinstance(buffer, io.BytesIO)
+    return buffer.getvalue().decode(encoding)
+
+
+def test_search_report(samples: Samples, golden: Golden) -> None:
+    golden.check("search.txt", as_text(search_report(samples.inputs(), samples.found())))
+
+
+def test_estimate_report(samples: Samples, golden: Golden) -> None:
+    ranked = samples.ranked()[0]
+    report = estimate_report(samples.inputs(), ranked.plan, ranked.estimate)
+    golden.check("estimate.txt", as_text(report))
+
+
+def test_estimate_report_of_a_plan_that_does_not_fit(samples: Samples, golden: Golden) -> None:
+    plan = samples.plan(pipeline=8, data=8, virtual_stages=2)
+    estimate = samples.estimate(plan, activations_gib=61.3)
+    golden.check("estimate-too-big.txt", as_text(estimate_report(samples.inputs(), plan, estimate)))
+
+
+def test_nothing_fits_report(samples: Samples, golden: Golden) -> None:
+    golden.check("nothing.txt", as_text(nothing_report(samples.inputs(), samples.nothing())))
+
+
+def test_a_search_that_was_cut_short_says_how_far_it_got(samples: Samples) -> None:
+    found = replace(samples.found(), proven=False, gap=0.032, stopped="time limit", bound_s=29.1)
+    text = " ".join(as_text(search_report(samples.inputs(), found)).split())
+    assert "stopped by time limit, gap 3.2%; no plan can be below 29.10 s." in text
+    interrupted = replace(found, stopped="interrupted", bound_s=None)
+    text = " ".join(as_text(search_report(samples.inputs(), interrupted)).split())
+    assert "priced in full; interrupted, gap 3.2%." in text
+
+
+def crowded(samples: Samples) -> tuple[RankedPlan, ...]:
+    """Plans that differ in everything, with large numbers."""
+    base = samples.plan(pipeline=8, data=8, virtual_stages=12)
+    plans = (
+        base,
+        replace(
+            base,
+            degrees=Degrees(tensor=16, pipeline=8, data=1024, context=16, expert=64),
+            micro_batch_size=16,
+            sequence_parallel=False,
+            data_sharding="optimizer+gradients",
+        ),
+        samples.plan(pipeline=8, data=8, recompute="full"),
+    )
+    return tuple(
+        RankedPlan(
+            rank=rank, plan=plan, estimate=samples.estimate(plan, step_s=94.3, capacity_gib=179.25)
+        )
+        for rank, plan in enumerate(plans, start=8)
+    )
+
+
+def test_a_crowded_ranking_stays_within_80_columns(samples: Samples, golden: Golden) -> None:
+    golden.check("crowded.txt", as_text(ranking_table(crowded(samples))))
+
+
+def test_large_memory_stays_within_80_columns(samples: Samples) -> None:
+    plan = samples.plan()
+    text = as_text(memory_table(plan, samples.estimate(plan, activations_gib=142.5).memory))
+    assert "142.5" in text
+    assert "…" not in text
+    assert max(map(len, text.splitlines())) <= 80
+
+
+def test_every_line_fits_80_columns(samples: Samples) -> None:
+    found = replace(samples.found(), plans=crowded(samples))
+    for text in (
+        as_text(search_report(samples.inputs(), found)),
+        as_text(nothing_report(samples.inputs(), samples.nothing())),
+    ):
+        assert max(map(len, text.splitlines())) <= 80
+        assert "…" not in text
+
+
+def test_a_pipe_gets_no_colour(samples: Samples) -> None:
+    assert "\x1b" not in as_text(search_report(samples.inputs(), samples.found()))
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp1252"])
+def test_other_encodings_lose_no_line_and_no_alignment(samples: Samples, encoding: str) -> None:
+    report = search_report(samples.inputs(), samples.found())
+    full, reduced = as_text(report), as_text(report, encoding)
+    assert [len(line) for line in full.splitlines()] == [len(line) for line in reduced.splitlines()]
+    assert "?" not in reduced
+    assert "interleavedx2" in reduced or "interleaved×2" in reduced
+
+
+def test_markup_in_names_is_shown_as_it_is(samples: Samples) -> None:
+    inputs = samples.inputs()
+    odd = replace(inputs, cluster=replace(inputs.cluster, name="[red]x[/red] :smile:"))
+    assert "[red]x[/red] :smile:" in as_text(search_report(odd, samples.found()))
+
+
+def test_equal_neighbours_share_a_row(samples: Samples) -> None:
+    plan = samples.plan(pipeline=8, data=8)
+    memory = samples.estimate(plan, activations_gib=1.0).memory
+    rows = as_text(memory_table(plan, memory)).splitlines()[2:]
+    assert [row.split()[0] for row in rows] == ["0-6", "7"]
+
+
+def test_need_names_headroom_only_when_that_is_what_lacks(samples: Samples) -> None:
+    plan = samples.plan()
+    tight = samples.estimate(plan, activations_gib=32.0).memory
+    assert tight.fit_class == "tight"
+    assert need(tight.binding) == (
+        "stage 0 needs 76.9 GiB of 80 less 4 headroom: activations 32.0, gradients 22.0"
+    )
+    beyond = samples.estimate(plan, activations_gib=61.3).memory
+    assert need(beyond.binding) == (
+        "stage 0 needs 106.2 GiB of 80: activations 61.3, gradients 22.0"
+    )
+
+
+def test_against_says_what_is_saved_and_what_is_paid(samples: Samples) -> None:
+    first, second, _ = samples.ranked()
+    time = replace(first.estimate.time, data_comm_s=first.estimate.time.data_comm_s + 1.0)
+    slower = replace(first, estimate=replace(first.estimate, time=time))
+    text = against(slower, second)
+    assert "2.000 s (6.1%) less per step: compute -2.100 s" in text
+    assert text.endswith("; it pays data communication +0.880 s.")
+    assert against(first, replace(first, rank=2)).endswith("equally fast.")
+
+
+def test_bound_by_leaves_small_parts_out(samples: Samples) -> None:
+    time = samples.ranked()[0].estimate.time
+    assert bound_by(time) == (
+        "Bound by compute: 70.0% of the step; then tensor communication 12.0%, "
+        "pipeline bubble 8.0%."
+    )
+
+
+def test_shared_names_what_the_table_leaves_out(samples: Samples) -> None:
+    plans = [samples.plan(), samples.plan(micro_batch_size=2)]
+    assert shared(plans) == (
+        "All: schedule 1f1b, recompute selective, data sharding optimizer, sequence parallel on."
+    )
+
+
+def test_labels(samples: Samples) -> None:
+    plan = samples.plan(recompute="full", virtual_stages=2, expert=4)
+    assert one_line(plan) == "t8 p4 d16 e4, micro-batch 1, interleaved×2, recompute full 3"
+    whole = replace(plan, recompute=replace(plan.recompute, layers_per_stage=(24,) * 4))
+    assert recompute(whole) == "full"
+    assert stage_layers(plan) == "24×4"
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (31.4159, "31.42 s"),
+        (1234.5, "1,234 s"),
+        (1.0, "1.000 s"),
+        (0.99, "990.0 ms"),
+        (0.00123, "1.230 ms"),
+        (0.0000042, "4.200 us"),
+        (0.0, "0.000 us"),
+    ],
+)
+def test_seconds(value: float, text: str) -> None:
+    assert seconds(value) == text
+
+
+def test_a_column_has_one_unit() -> None:
+    scale = time_scale(12.0)
+    assert (scale.unit, scale.number(0.004), scale.number(12.0)) == ("s", "0.00", "12.00")
+
+
+def test_sizes() -> None:
+    assert (gib(80 * GIB), capacity(80 * GIB), capacity(85 * 10**9)) == ("80.0", "80", "79.2")
+    assert (plural(1, "node"), plural(1024, "node")) == ("1 node", "1,024 nodes")
