@@ -67,6 +67,20 @@ def resolve(kind: Kind, name_or_path: str | Path) -> Path:
     return shipped
 
 
+def refer(kind: Kind, name: str, folder: Path) -> Path:
+    """The file that a file in `folder` means by a name or a path relative to it.
+
+    Raises: ValueError for an unknown name, for the caller to say where it stands.
+    """
+    if looks_like_path(name):
+        return folder / name
+    shipped = find_shipped(kind, name)
+    if shipped is None:
+        message, hint = unknown_name(kind, name)
+        raise ValueError(f"{message}; {hint}" if hint else message)
+    return shipped
+
+
 def _is_file(name: str) -> bool:
     try:
         return Path(name).is_file()

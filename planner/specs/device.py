@@ -37,9 +37,9 @@ class Memory(Input):
     """Total memory as the runtime reports it."""
     bandwidth: Constant[BytesPerSecond]
     """Datasheet bandwidth, reads and writes together."""
-    efficiency: Constant[Fraction] = default(0.85)
+    efficiency: Constant[Fraction] = default(Constant[Fraction], 0.85)
     """Share of the bandwidth that a long streaming kernel reaches."""
-    context: Constant[Bytes] = default(644_245_094)
+    context: Constant[Bytes] = default(Constant[Bytes], 644_245_094)
     """Driver context and library workspaces of one process."""
 
 
@@ -76,71 +76,71 @@ class Matmul(Input):
     """Streaming multiprocessors (compute units) that run tiles."""
     tiles: Annotated[tuple[Tile, ...], Field(min_length=1, max_length=64)] = _TILES
     """Output tiles [m, n] the library chooses from."""
-    efficiency: Constant[Fraction] = default(0.80)
+    efficiency: Constant[Fraction] = default(Constant[Fraction], 0.80)
     """Share of the 16-bit peak of one filled wave of large tiles and a long reduction."""
     efficiency_8bit: Constant[Fraction] | None = None
     """The same for fp8 and mxfp8. Default: `efficiency`."""
     efficiency_4bit: Constant[Fraction] | None = None
     """The same for nvfp4. Default: `efficiency_8bit`."""
-    tile_half: Constant[Number] = default(16.0)
+    tile_half: Constant[Number] = default(Constant[Number], 16.0)
     """Tile measure m·n/(m+n), in elements, at which half of the efficiency is reached."""
-    reduction_half: Constant[Number] = default(150.0)
+    reduction_half: Constant[Number] = default(Constant[Number], 150.0)
     """Reduction length, in 16-bit elements, at which half of the efficiency is reached."""
-    wave_overlap: Constant[Fraction] = default(0.0)
+    wave_overlap: Constant[Fraction] = default(Constant[Fraction], 0.0)
     """Share of the last partial wave's idle time that the library hides."""
-    gradient_efficiency: Constant[Fraction] = default(0.92)
+    gradient_efficiency: Constant[Fraction] = default(Constant[Fraction], 0.92)
     """The weight-gradient product relative to the others."""
 
 
 class GroupedMatmul(Input):
     """Several experts' products in one call."""
 
-    efficiency: Constant[Fraction] = default(0.85)
+    efficiency: Constant[Fraction] = default(Constant[Fraction], 0.85)
     """Relative to one product of the same work (forward and input gradient)."""
-    gradient_efficiency: Constant[Fraction] = default(0.80)
+    gradient_efficiency: Constant[Fraction] = default(Constant[Fraction], 0.80)
     """The same for the weight gradient."""
-    group_launch: Constant[Seconds] = default(0.0)
+    group_launch: Constant[Seconds] = default(Constant[Seconds], 0.0)
     """Extra cost of each expert in the call."""
 
 
 class Attention(Input):
     """Fused attention: share of the 16-bit peak, counting the FLOPs really done."""
 
-    forward_efficiency: Constant[Fraction] = default(0.60)
-    backward_efficiency: Constant[Fraction] = default(0.50)
-    head_dim_half: Constant[Number] = default(32.0)
+    forward_efficiency: Constant[Fraction] = default(Constant[Fraction], 0.60)
+    backward_efficiency: Constant[Fraction] = default(Constant[Fraction], 0.50)
+    head_dim_half: Constant[Number] = default(Constant[Number], 32.0)
     """Head dimension at which half of the efficiency is reached."""
-    forward_block: Constant[Number] = default(192.0)
+    forward_block: Constant[Number] = default(Constant[Number], 192.0)
     """Queries that one multiprocessor works on at a time."""
-    backward_block: Constant[Number] = default(96.0)
+    backward_block: Constant[Number] = default(Constant[Number], 96.0)
     """Keys that one multiprocessor works on at a time in the backward pass."""
-    wide_head_efficiency: Constant[Fraction] = default(0.85)
+    wide_head_efficiency: Constant[Fraction] = default(Constant[Fraction], 0.85)
     """Relative efficiency for head dimensions above 128."""
 
 
 class CollectiveLinks(Input):
     """How the collective library uses the links of this device."""
 
-    launch: Constant[Seconds] = default(10e-6)
+    launch: Constant[Seconds] = default(Constant[Seconds], 10e-6)
     """Fixed cost of one collective call."""
-    step: Constant[Seconds] = default(1.5e-6)
+    step: Constant[Seconds] = default(Constant[Seconds], 1.5e-6)
     """One step inside the fast fabric where the cluster states no `intra_node.latency`."""
-    network_step: Constant[Seconds] = default(8e-6)
+    network_step: Constant[Seconds] = default(Constant[Seconds], 8e-6)
     """One step across the network where the cluster states no `network.latency`."""
-    ramp: Constant[Seconds] = default(3e-6)
+    ramp: Constant[Seconds] = default(Constant[Seconds], 3e-6)
     """Filling of the library's own pipeline: adds 2·√(transfer time · ramp)."""
-    intra_node_efficiency: Constant[Fraction] = default(0.80)
+    intra_node_efficiency: Constant[Fraction] = default(Constant[Fraction], 0.80)
     """Share of the link bandwidth that a very large ring collective reaches."""
-    inter_node_efficiency: Constant[Fraction] = default(0.85)
+    inter_node_efficiency: Constant[Fraction] = default(Constant[Fraction], 0.85)
     """The same over network cards."""
-    all_to_all_efficiency: Constant[Fraction] = default(0.90)
+    all_to_all_efficiency: Constant[Fraction] = default(Constant[Fraction], 0.90)
     """Relative to the ring."""
-    send_efficiency: Constant[Fraction] = default(0.80)
+    send_efficiency: Constant[Fraction] = default(Constant[Fraction], 0.80)
     """One pair's send and receive relative to the ring."""
     reduction_efficiency: Constant[Fraction] | None = None
     """All-reduce inside the switch: buffer bytes per second as a share of the link bandwidth.
     Left out: the switches do not reduce."""
-    reduction_launch: Constant[Seconds] = default(40e-6)
+    reduction_launch: Constant[Seconds] = default(Constant[Seconds], 40e-6)
     """Extra start cost of such an all-reduce."""
     mesh: bool = False
     """Devices of a node are wired to each other directly, not through a switch: a group of n of
@@ -158,10 +158,10 @@ class DeviceSpec(Input):
     matmul: Matmul
     grouped_matmul: GroupedMatmul = GroupedMatmul()
     attention: Attention = Attention()
-    kernel_latency: Constant[Seconds] = default(3e-6)
+    kernel_latency: Constant[Seconds] = default(Constant[Seconds], 3e-6)
     """Start and drain of one kernel on the device."""
     links: CollectiveLinks = CollectiveLinks()
-    speed_variation: Constant[Fraction] = default(0.01)
+    speed_variation: Constant[Fraction] = default(Constant[Fraction], 0.01)
     """Relative standard deviation of step speed among devices of the type."""
 
     _source: SourceFile | None = PrivateAttr(default=None)

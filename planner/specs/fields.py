@@ -86,8 +86,8 @@ class Constant(Input, Generic[T]):
     """Where the value was read: a document, a table, a measurement."""
 
 
-def default(value: T) -> Constant[T]:
+def default(kind: type[Constant[T]], value: T) -> Constant[T]:
     """The constant taken when a file leaves it out, already in SI base units."""
-    return Constant[T].model_construct(
+    return kind.model_construct(
         value=value, basis="default", source="general value, not measured for this device"
     )

@@ -72,13 +72,7 @@ def cluster_of(document: Document, *, name: str, folder: Path) -> ClusterSpec:
 def _device_for(name: str, folder: Path) -> DeviceSpec:
     """The device a cluster file in `folder` names. Raises: ValueError for an unknown name, which
     the caller places; InputError for a device file that is wrong."""
-    if catalog.looks_like_path(name):
-        return load_device(folder / name)
-    shipped = catalog.find_shipped("device", name)
-    if shipped is None:
-        message, hint = catalog.unknown_name("device", name)
-        raise ValueError(f"{message}; {hint}" if hint else message)
-    return load_device(shipped)
+    return load_device(catalog.refer("device", name, folder))
 
 
 def _source(document: Document) -> SourceFile:

@@ -226,7 +226,7 @@ def describe(value: object) -> str:
     return "a mapping" if isinstance(value, Mapping) else type(value).__name__
 
 
-def _plain(number: float | Decimal) -> str:
+def _plain(number: float) -> str:
     text = f"{number:.9g}"
     return text if "e" not in text else f"{float(text):f}".rstrip("0").rstrip(".")
 
@@ -236,7 +236,7 @@ def _formatted(kind: Kind, amount: float, units: tuple[str, ...], base: str) -> 
     for unit in units:
         scaled = exact / kind.units[unit]
         if scaled >= 1:
-            text = _plain(scaled)
+            text = _plain(float(scaled))
             if float(Decimal(text) * kind.units[unit]) == float(amount):
                 return f"{text} {unit}"
     return f"{amount!r} {base}"
