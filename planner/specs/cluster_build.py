@@ -45,8 +45,14 @@ class Surroundings:
     devices: dict[str, DeviceSpec] = field(default_factory=dict)
 
     def device(self, name: str) -> DeviceSpec:
+        """Raises: ValueError for the reference, InputError for the content of the file."""
         if name not in self.devices:
-            self.devices[name] = self.find_device(name, self.folder)
+            try:
+                self.devices[name] = self.find_device(name, self.folder)
+            except InputError as error:
+                if error.line is not None:
+                    raise
+                raise ValueError(str(error)) from error
         return self.devices[name]
 
 
@@ -69,6 +75,7 @@ def _broken_group_rules(
     groups = given.node_groups
     owners: dict[str, str] = {}
     single = len(groups) == 1
+    listed = any(group.hosts is not None for group in groups)
     for index, (group, name) in enumerate(zip(groups, names, strict=True)):
         at = ("node_groups", index)
         if names.index(name) < index:
@@ -76,6 +83,8 @@ def _broken_group_rules(
         hosts = group.hosts
         if hosts is not None and group.count is not None and len(hosts) != group.count:
             yield document.error(f"{len(hosts)} hosts for a count of {group.count}", (*at, "hosts"))
+        if hosts is None and listed and group.count is not None:
+            hosts = default_hosts(name, group.count)
         for host in hosts or ():
             if host in owners:
                 yield document.error(f"host {host} is in group {owners[host]} too", (*at, "hosts"))

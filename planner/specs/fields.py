@@ -85,6 +85,13 @@ class Constant(Input, Generic[T]):
     source: Text
     """Where the value was read: a document, a table, a measurement."""
 
+    @classmethod
+    def model_parametrized_name(cls, params: tuple[Any, ...]) -> str:
+        kinds = {"Bytes": Bytes, "BytesPerSecond": BytesPerSecond, "Seconds": Seconds}
+        kinds |= {"FlopPerSecond": FlopPerSecond, "Fraction": Fraction, "Count": Count}
+        names = [name for name, kind in kinds.items() if kind == params[0]]
+        return f"Constant{names[0] if names else 'Number'}"
+
 
 def default(kind: type[Constant[T]], value: T) -> Constant[T]:
     """The constant taken when a file leaves it out, already in SI base units."""

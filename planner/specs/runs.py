@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +18,8 @@ from planner.specs.problems import validate
 from planner.specs.runs_file import MeasuredInput, RunInput, RunsInput
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from planner.specs.cluster import ClusterSpec
     from planner.specs.model import ModelSpec
     from planner.specs.software import SoftwareProfile
@@ -190,11 +193,21 @@ class _RunLoader:
             value = value[part]
         return value
 
-    def _path(self, kind: catalog.Kind, name: str, at: Location) -> Path:
+    @contextmanager
+    def _placed(self, at: Location) -> Iterator[None]:
+        """Says where a reference stands when what it means cannot be found or read."""
         try:
-            return catalog.refer(kind, name, self._folder)
+            yield
         except ValueError as error:
             raise self._document.error(str(error), at) from error
+        except InputError as error:
+            if error.line is not None:
+                raise
+            raise self._document.error(str(error), at) from error
+
+    def _referred(self, kind: catalog.Kind, name: str, at: Location) -> Document:
+        with self._placed(at):
+            return load_document(catalog.refer(kind, name, self._folder))
 
     def _cluster_of(self, at: Location) -> ClusterSpec:
         stated = self._stated(at, "cluster")
@@ -207,7 +220,7 @@ class _RunLoader:
         key = value if isinstance(value, str) else repr(value)
         if key not in self._clusters:
             if isinstance(value, str):
-                document = load_document(self._path("cluster", value, at))
+                document = self._referred("cluster", value, at)
                 name, folder = Path(document.path).stem, Path(document.path).parent
             else:
                 document, name, folder = self._document.part(at), "inline", self._folder
@@ -224,7 +237,8 @@ class _RunLoader:
     def _load_software(self, at: Location) -> SoftwareProfile:
         name = str(self._value(at))
         if name not in self._software:
-            self._software[name] = load_software(self._path("software", name, at))
+            with self._placed(at):
+                self._software[name] = load_software(catalog.refer("software", name, self._folder))
         return self._software[name]
 
     def _model_of(self, at: Location, run_id: str) -> ModelSpec:
@@ -243,7 +257,7 @@ class _RunLoader:
 
     def _load_model(self, name: str, at: Location) -> Document:
         if name not in self._models:
-            self._models[name] = load_document(self._path("model", name, at))
+            self._models[name] = self._referred("model", name, at)
         return self._models[name]
 
 

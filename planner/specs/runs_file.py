@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
-from pydantic import Field, SkipValidation, WithJsonSchema
+from pydantic import Field, SkipValidation
 
+from planner.specs.cluster_file import ClusterInput
 from planner.specs.device import Precision
 from planner.specs.fields import Count, Input, Size, Text
+from planner.specs.model_file import ModelInput
 from planner.specs.software import (
     AttentionKernel,
     DataSharding,
@@ -19,22 +21,9 @@ from planner.specs.software import (
 Positive = Annotated[float, Field(gt=0, le=1e15)]
 Degree = Annotated[int, Field(ge=1, le=1_000_000)]
 
-_REFERENCE = "A shipped name, a path relative to this file, or the content itself."
-ClusterReference = Annotated[
-    Any,
-    WithJsonSchema(
-        {"anyOf": [{"type": "string"}, {"$ref": "cluster.json"}], "description": _REFERENCE}
-    ),
-]
-ModelReference = Annotated[
-    Any,
-    WithJsonSchema(
-        {
-            "anyOf": [{"type": "string"}, {"type": "object"}],
-            "description": f"{_REFERENCE} Merges over the model of the file and of `defaults`.",
-        }
-    ),
-]
+# References are loaded by `runs`, which knows the folder and what merges over what.
+ClusterReference = SkipValidation[ClusterInput | str | None]
+ModelReference = SkipValidation[ModelInput | str | None]
 
 
 class DegreesInput(Input):
@@ -53,9 +42,11 @@ class SettingsInput(Input):
     """What a run states about its job and plan; `defaults` states it for all runs."""
 
     cluster: ClusterReference = None
+    """A shipped name, a path relative to this file, or the content itself."""
     software: Text | None = None
     """A shipped software profile, or the path of one."""
     model: ModelReference = None
+    """The same; it merges over the model of `defaults`, and that over the file's."""
     devices: Count | None = None
     nodes: Count | None = None
     seq_length: Size | None = None
@@ -128,9 +119,11 @@ class RunsInput(Input):
     source: Text | None = None
     """Where the figures were published."""
     cluster: ClusterReference = None
+    """A shipped name, a path relative to this file, or the content itself."""
     software: Text | None = None
     """A shipped software profile, or the path of one. Default: megatron-core."""
     model: ModelReference = None
+    """The same. Part of a model is enough where the runs give the rest."""
     defaults: SettingsInput = SettingsInput()
     runs: Annotated[tuple[SkipValidation[RunInput], ...], Field(min_length=1, max_length=100_000)]
     """Each is checked on its own, so that one wrong run does not hide the others."""

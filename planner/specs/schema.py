@@ -1,0 +1,114 @@
+"""JSON Schemas (draft 2020-12) of the files a user writes, for editors and other programs.
+
+Descriptions are the docstrings under the fields, so that the schema and the code say the same.
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import itertools
+import textwrap
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+from pydantic.json_schema import GenerateJsonSchema
+
+from planner.specs.cluster_file import ClusterInput
+from planner.specs.device import DeviceSpec
+from planner.specs.model_file import ModelInput
+from planner.specs.runs_file import RunsInput
+from planner.specs.software import SoftwareProfile
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+    from pydantic_core import core_schema
+
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+
+SchemaKind = Literal["cluster", "model", "runs", "device", "software"]
+SCHEMA_KINDS: tuple[SchemaKind, ...] = get_args(SchemaKind)
+
+_MODELS: dict[SchemaKind, type[BaseModel]] = {
+    "cluster": ClusterInput,
+    "model": ModelInput,
+    "runs": RunsInput,
+    "device": DeviceSpec,
+    "software": SoftwareProfile,
+}
+_PARTIAL_IN_RUNS = ("ModelInput", "MoeInput", "MlaInput", "TrainingInput")
+
+
+def json_schema(kind: SchemaKind) -> dict[str, Any]:
+    """The schema of a kind of file."""
+    schema = _MODELS[kind].model_json_schema(schema_generator=_Generator)
+    if kind == "runs":
+        for name in _PARTIAL_IN_RUNS:
+            schema["$defs"][name].pop("required", None)
+    schema = _short_names(schema)
+    head = {"$schema": DIALECT, "$id": f"urn:planner:schema:{kind}:1", "title": f"planner {kind}"}
+    return {**head, **{key: value for key, value in schema.items() if key != "title"}}
+
+
+def _short_names(schema: dict[str, Any]) -> dict[str, Any]:
+    """Definitions under the names of their classes; generic classes get generated ones."""
+    names = {
+        f"#/$defs/{name}": definition.get("title", name)
+        for name, definition in schema.get("$defs", {}).items()
+    }
+
+    def renamed(part: Any) -> Any:
+        if isinstance(part, dict):
+            return {
+                key: f"#/$defs/{names[value]}" if key == "$ref" else renamed(value)
+                for key, value in part.items()
+            }
+        return [renamed(one) for one in part] if isinstance(part, list) else part
+
+    short: dict[str, Any] = renamed(schema)
+    definitions = short.get("$defs", {})
+    return {**short, "$defs": {names[f"#/$defs/{name}"]: definitions[name] for name in definitions}}
+
+
+class _Generator(GenerateJsonSchema):
+    """Describes fields by their docstrings and leaves titles made of field names out."""
+
+    def field_title_should_be_set(self, schema: Any) -> bool:
+        return False
+
+    def model_schema(self, schema: core_schema.ModelSchema) -> dict[str, Any]:
+        described = super().model_schema(schema)
+        for name, text in _field_docstrings(schema["cls"]).items():
+            field = described.get("properties", {}).get(name)
+            if field is not None:
+                units = field.get("description")
+                field["description"] = f"{text} {units}" if units else text
+        return described
+
+
+def _field_docstrings(model: type[Any]) -> dict[str, str]:
+    """The text under each field of a class and its bases."""
+    found: dict[str, str] = {}
+    for base in reversed(model.__mro__):
+        if base.__module__.startswith("planner.") and "[" not in base.__name__:
+            found |= _own_docstrings(base)
+    return found
+
+
+def _own_docstrings(model: type[Any]) -> dict[str, str]:
+    try:
+        source = textwrap.dedent(inspect.getsource(model))
+    except (OSError, TypeError):
+        return {}
+    statements = ast.parse(source).body[0]
+    body = statements.body if isinstance(statements, ast.ClassDef) else []
+    found: dict[str, str] = {}
+    for field, text in itertools.pairwise(body):
+        if (
+            isinstance(field, ast.AnnAssign)
+            and isinstance(field.target, ast.Name)
+            and isinstance(text, ast.Expr)
+            and isinstance(text.value, ast.Constant)
+            and isinstance(text.value.value, str)
+        ):
+            found[field.target.id] = " ".join(text.value.value.split())
+    return found
