@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from planner.batch import FULL, FULLY, OPTIMIZER_AND_GRADIENTS, SELECTIVE
+from planner.batch import FULLY, OPTIMIZER_AND_GRADIENTS, SELECTIVE
 from planner.hardware.collectives import all_gather_s, reduce_scatter_s
 from planner.memory.stage import STATE_BYTES, stage_parameters
 from planner.timing.reduction import by_degrees
@@ -22,61 +22,70 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Passes:
-    """forward_s and backward_s are [causes, N, p, v], exposed seconds in the order of
-    `planner.costs.CAUSES` with the data axis last; recompute_s is [N, p, v] and belongs to the
-    backward pass on top of it. weight_gradient_s [N, p, v] is the part of the backward pass that
-    zero-bubble schedules can move."""
+    """Exposed seconds per microbatch, [N, p, v] each. `backward_s` contains recomputation, both
+    contain the data-axis traffic that recurs with every microbatch."""
 
     forward_s: NDArray[np.float64]
     backward_s: NDArray[np.float64]
     recompute_s: NDArray[np.float64]
-    weight_gradient_s: NDArray[np.float64]
-    hidden_s: NDArray[np.float64]
-
-    @property
-    def total_forward_s(self) -> NDArray[np.float64]:
-        total: NDArray[np.float64] = self.forward_s.sum(axis=0)
-        return total
-
-    @property
-    def total_backward_s(self) -> NDArray[np.float64]:
-        total: NDArray[np.float64] = self.backward_s.sum(axis=0) + self.recompute_s
-        return total
+    data_s: NDArray[np.float64]
 
 
 def chunk_passes(scenario: Scenario, table: CostTable, batch: Batch) -> Passes:
     """Price every chunk. A stage runs at the speed of its slowest device type."""
-    row, load = batch.row, batch.load
     slowest = _slowest_types(scenario, table, batch)
-    forward = _on_types(table.forward_s[:, :, row], slowest)
-    backward = _on_types(table.backward_s[:, :, row], slowest)
-    counts = load.counts
-
-    def per_chunk(seconds: NDArray[np.float64]) -> NDArray[np.float64]:
-        chunk: NDArray[np.float64] = np.einsum("...npk,pvk->...npv", seconds, counts)
-        return chunk
-
-    forward_s, backward_s = per_chunk(forward), per_chunk(backward)
-    selective = _on_types(table.selective_s[:, row], slowest)
-    recompute_s = per_chunk(selective) * (batch.granularity == SELECTIVE)[:, None, None]
-    if (batch.granularity == FULL).any():
-        replayed = load.leading[batch.fully_recomputed]
-        recompute_s = recompute_s + np.einsum("npk,npvk->npv", forward.sum(axis=0), replayed)
-    gathers, reductions = _sharded_traffic(scenario, table, batch)
-    forward_data = _exposed(scenario, "parameter_gather", gathers, forward_s.sum(axis=0), batch)
-    backward_data = _exposed(
-        scenario, "parameter_gather", gathers, backward_s.sum(axis=0) + recompute_s, batch
-    ) + _exposed(
-        scenario, "gradient_reduce", reductions, backward_s.sum(axis=0) + recompute_s, batch
-    )
-    hidden = _on_types(table.hidden_s[:, row], slowest)
+    forward_layers = _on_types(table.forward_s.sum(axis=0), batch, slowest)
+    forward_s = _per_chunk(forward_layers, batch)
+    backward_s = _per_chunk(_on_types(table.backward_s.sum(axis=0), batch, slowest), batch)
+    recompute_s = np.zeros_like(forward_s)
+    selective = batch.granularity == SELECTIVE
+    if selective.any():
+        replayed_layers = _on_types(table.selective_s, batch, slowest)
+        recompute_s = _per_chunk(replayed_layers, batch) * selective[:, None, None]
+    full = batch.fully_recomputed
+    for layers in np.unique(full[full > 0]):
+        plans = full == layers
+        recompute_s[plans] = np.einsum(
+            "npk,pvk->npv", forward_layers[plans], batch.load.leading[layers]
+        )
+    backward_s += recompute_s
+    forward_data_s, backward_data_s = _data_traffic(scenario, table, batch, forward_s, backward_s)
     return Passes(
-        forward_s=np.concatenate([forward_s, forward_data[None]]),
-        backward_s=np.concatenate([backward_s, backward_data[None]]),
+        forward_s=forward_s + forward_data_s,
+        backward_s=backward_s + backward_data_s,
         recompute_s=recompute_s,
-        weight_gradient_s=per_chunk(_on_types(table.weight_gradient_s[:, row], slowest)),
-        hidden_s=per_chunk(hidden),
+        data_s=np.broadcast_to(forward_data_s + backward_data_s, forward_s.shape),
     )
+
+
+def stage_causes(
+    scenario: Scenario, table: CostTable, batch: Batch, stage: int
+) -> NDArray[np.float64]:
+    """Seconds by cause (`planner.costs.CAUSES`) of one microbatch's forward and backward pass
+    through all chunks of a stage, recomputation and the data axis apart, [causes, N]."""
+    slowest = _slowest_types(scenario, table, batch)
+    counts = batch.load.counts[stage].sum(axis=0)
+    seconds = _on_types(table.forward_s + table.backward_s, batch, slowest)
+    by_cause: NDArray[np.float64] = seconds[..., min(stage, seconds.shape[-2] - 1), :] @ counts
+    return by_cause
+
+
+def chunk_seconds(
+    scenario: Scenario, table: CostTable, batch: Batch, layer_s: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """[T, R, K] seconds of layers summed over every chunk, [N, p, v]."""
+    slowest = _slowest_types(scenario, table, batch)
+    return _per_chunk(_on_types(layer_s, batch, slowest), batch)
+
+
+def _per_chunk(layer_s: NDArray[np.float64], batch: Batch) -> NDArray[np.float64]:
+    """[N, p or 1, K] → [N, p, v]."""
+    counts = batch.load.counts
+    if layer_s.shape[1] > 1:
+        chunk_s: NDArray[np.float64] = np.einsum("npk,pvk->npv", layer_s, counts)
+        return chunk_s
+    flat = counts.reshape(-1, counts.shape[-1]).T.astype(np.float64)
+    return (layer_s[:, 0] @ flat).reshape(len(batch), *counts.shape[:2])
 
 
 def _slowest_types(scenario: Scenario, table: CostTable, batch: Batch) -> NDArray[np.int64] | None:
@@ -90,13 +99,33 @@ def _slowest_types(scenario: Scenario, table: CostTable, batch: Batch) -> NDArra
     return slowest
 
 
-def _on_types(seconds: NDArray[np.float64], types: NDArray[np.int64] | None) -> NDArray[np.float64]:
-    """[..., T, N, K] → [..., N, p, K], taking each stage's type; p is 1 when all are alike."""
+def _on_types(
+    seconds: NDArray[np.float64], batch: Batch, types: NDArray[np.int64] | None
+) -> NDArray[np.float64]:
+    """[..., T, R, K] → [..., N, p, K], taking each stage's type; p is 1 when all are alike."""
     if types is None:
-        return seconds[..., 0, :, None, :]
-    plans = np.arange(seconds.shape[-2])[:, None]
-    by_stage: NDArray[np.float64] = seconds[..., types, plans, :]
+        alike: NDArray[np.float64] = seconds[..., 0, batch.row, None, :]
+        return alike
+    by_stage: NDArray[np.float64] = seconds[..., types, batch.row[:, None], :]
     return by_stage
+
+
+def _data_traffic(
+    scenario: Scenario,
+    table: CostTable,
+    batch: Batch,
+    forward_s: NDArray[np.float64],
+    backward_s: NDArray[np.float64],
+) -> tuple[NDArray[np.float64] | float, NDArray[np.float64] | float]:
+    """Exposed data-axis traffic of the forward and of the backward passes, [N, p, v] each."""
+    if (batch.data_sharding < OPTIMIZER_AND_GRADIENTS).all():
+        return 0.0, 0.0
+    gathers, reductions = _sharded_traffic(scenario, table, batch)
+    forward_data_s = _exposed(scenario, "parameter_gather", gathers, forward_s, batch)
+    backward_data_s = _exposed(scenario, "parameter_gather", gathers, backward_s, batch) + _exposed(
+        scenario, "gradient_reduce", reductions, backward_s, batch
+    )
+    return forward_data_s, backward_data_s
 
 
 def _sharded_traffic(
@@ -105,9 +134,6 @@ def _sharded_traffic(
     """Seconds per microbatch and stage, [N, p] each, of gathering fully sharded weights once and
     of reduce-scattering gradients that no device keeps whole (ZeRO-2 and 3 reduce them for every
     microbatch)."""
-    shape = (len(batch), batch.pipeline)
-    if (batch.data_sharding < OPTIMIZER_AND_GRADIENTS).all():
-        return np.zeros(shape), np.zeros(shape)
     dense, expert = stage_parameters(scenario, table, batch)
     reduce_bytes = STATE_BYTES[scenario.job.software.gradient_reduce_dtype]
     weight_bytes = 4 if scenario.job.precision == "fp32" else 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,17 +15,20 @@ if TYPE_CHECKING:
 
     from planner.batch import Batch
     from planner.costs import CostTable
+    from planner.hardware.links import Group, Topology
     from planner.scenario import Scenario
+    from planner.schedule.graph import Sends as SendMode
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Sends:
     """Seconds per microbatch across boundary k, between virtual stages k and k + 1 in the order
-    they are visited: [N, p·v − 1] each way. A blocking send holds the sender's stage."""
+    they are visited: [N, p·v − 1] each way. `mode` says what a send holds up
+    (`planner.schedule.simulate`)."""
 
     forward_s: NDArray[np.float64]
     backward_s: NDArray[np.float64]
-    blocking: bool
+    mode: SendMode
 
 
 def boundary_sends(scenario: Scenario, table: CostTable, batch: Batch) -> Sends:
@@ -32,10 +36,10 @@ def boundary_sends(scenario: Scenario, table: CostTable, batch: Batch) -> Sends:
     its share; without it the scatter-gather optimisation does the same and gathers again on
     arrival (Narayanan et al. 2021, section 4.1); without either every rank sends all of it."""
     p, v = batch.pipeline, batch.virtual_stages
-    blocking = "pipeline" not in scenario.job.software.overlap
+    mode: SendMode = "asynchronous" if "pipeline" in scenario.job.software.overlap else "blocking"
     if p == 1:
         none = np.zeros((len(batch), v - 1))
-        return Sends(forward_s=none, backward_s=none, blocking=blocking)
+        return Sends(forward_s=none, backward_s=none, mode=mode)
     rows, inverse = np.unique(batch.row, return_inverse=True)
     forward = np.array([_from_each_stage(scenario, table, int(row), p) for row in rows])
     backward = np.array([_from_each_stage(scenario, table, int(row), p, -1) for row in rows])
@@ -43,7 +47,7 @@ def boundary_sends(scenario: Scenario, table: CostTable, batch: Batch) -> Sends:
     return Sends(
         forward_s=forward[inverse][:, hops],
         backward_s=backward[inverse][:, (hops + 1) % p],
-        blocking=blocking,
+        mode=mode,
     )
 
 
@@ -60,8 +64,57 @@ def _from_each_stage(
     ):
         gather_s = all_gather_s(scenario.topology.group(shard.tensor, 1), size)
         size //= shard.tensor
-    return [
-        send_s(scenario.topology.boundary(pipeline, stage, (stage + direction) % pipeline), size)
-        + gather_s
-        for stage in range(pipeline)
-    ]
+    groups = boundary_groups(scenario.topology, pipeline, direction)
+    known = {group: send_s(group, size) + gather_s for group in set(groups)}
+    return [known[group] for group in groups]
+
+
+@lru_cache(maxsize=1024)
+def boundary_groups(topology: Topology, pipeline: int, direction: int) -> tuple[Group, ...]:
+    """For every stage, the slowest pair of ranks across the boundary to the next stage (or, with
+    direction −1, the one before); all devices of the stage on a node share its network cards."""
+    stage_devices = topology.devices // pipeline
+    groups = []
+    for stage in range(pipeline):
+        sender = stage * stage_devices
+        receiver = (stage + direction) % pipeline * stage_devices
+        offsets = _different_offsets(topology, sender, receiver, stage_devices)
+        pairs = [
+            topology.between(
+                sender + offset,
+                receiver + offset,
+                active=_sharing(topology, sender + offset, range(sender, sender + stage_devices)),
+            )
+            for offset in offsets
+        ]
+        groups.append(max(pairs, key=lambda group: send_s(group, _REFERENCE_BYTES)))
+    return tuple(groups)
+
+
+_REFERENCE_BYTES = 2**20
+"""Message by which the slowest of several links is told."""
+
+
+def _different_offsets(
+    topology: Topology, sender: int, receiver: int, stage_devices: int
+) -> list[int]:
+    """One offset into both stages for every pair of nodes they meet on; on equal nodes the first
+    and last are enough."""
+    if topology.uniform:
+        return sorted({0, stage_devices - 1})
+    offsets: dict[tuple[int, int], int] = {}
+    for offset in range(stage_devices):
+        nodes = (topology.node_of(sender + offset), topology.node_of(receiver + offset))
+        offsets.setdefault(nodes, offset)
+    return list(offsets.values())
+
+
+def _sharing(topology: Topology, rank: int, stage: range) -> int:
+    """Devices of the stage on the rank's node."""
+    node = topology.node_of(rank)
+    first = last = rank
+    while first - 1 in stage and topology.node_of(first - 1) == node:
+        first -= 1
+    while last + 1 in stage and topology.node_of(last + 1) == node:
+        last += 1
+    return last - first + 1

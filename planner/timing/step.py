@@ -48,12 +48,12 @@ class StepParts:
     def lower_bound_s(self) -> NDArray[np.float64]:
         """[N]: no schedule of unsplit passes is faster than this."""
         pipeline_s = span_lower_bound(
-            self.passes.total_forward_s,
-            self.passes.total_backward_s,
+            self.passes.forward_s,
+            self.passes.backward_s,
             self.sends.forward_s,
             self.sends.backward_s,
             num_microbatches=self.num_microbatches,
-            blocking=self.sends.blocking,
+            sends=self.sends.mode,
             reduction_s=self.reduction_s,
         )
         bound: NDArray[np.float64] = pipeline_s + self.gather_s + self.optimizer_s + self.jitter_s
@@ -63,8 +63,8 @@ class StepParts:
 def step_parts(scenario: Scenario, table: CostTable, batch: Batch) -> StepParts:
     """Price every part of the step of every plan of the batch."""
     passes = chunk_passes(scenario, table, batch)
-    forward_s = passes.total_forward_s.sum(axis=-1)
-    backward_s = passes.total_backward_s.sum(axis=-1)
+    forward_s = passes.forward_s.sum(axis=-1)
+    backward_s = passes.backward_s.sum(axis=-1)
     busy_s = batch.num_microbatches[:, None] * (forward_s + backward_s)
     return StepParts(
         passes=passes,
