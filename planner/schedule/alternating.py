@@ -1,0 +1,122 @@
+"""Orders in which a stage warms up with forwards, then takes a forward and a backward by turns.
+
+They differ in the warm-up alone: `gpipe`, `1f1b`, `interleaved`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from planner.schedule.passes import PassKind, Schedule, encode, looped
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+    from planner.schedule.arrays import Ints, SmallInts
+    from planner.schedule.rules import Size
+
+
+def gpipe_warmup(size: Size) -> Ints:
+    """[..., p]: all forwards come before the first backward."""
+    return _per_stage(size.num_microbatches * size.virtual_stages, size)
+
+
+def one_forward_one_backward_warmup(size: Size) -> Ints:
+    """[..., p]: one forward per stage below, Megatron-LM
+    `forward_backward_pipelining_without_interleaving`."""
+    return _per_stage(0, size) + _stages_below(size)
+
+
+def interleaved_warmup(size: Size) -> Ints:
+    """[..., p]: two forwards per stage below and a group for every further chunk, Megatron-LM
+    `get_pp_rank_microbatches`."""
+    return _per_stage((size.virtual_stages - 1) * size.group, size) + 2 * _stages_below(size)
+
+
+def _stages_below(size: Size) -> Ints:
+    return size.stages - 1 - np.arange(size.stages)
+
+
+def _per_stage(value: ArrayLike, size: Size) -> Ints:
+    shape = np.broadcast_shapes(size.num_microbatches.shape, size.group.shape)
+    return np.broadcast_to(np.asarray(value, dtype=np.int64)[..., None], (*shape, size.stages))
+
+
+def alternating_schedule(name: str, size: Size, warmup: Ints) -> Schedule:
+    """Every stage runs `warmup` [p] forwards, then a forward and a backward by turns while
+    forwards last, then the backwards left over.
+
+    GPipe is the limit in which the warm-up is everything.
+    """
+    placement = looped(size.stages, size.virtual_stages)
+    microbatches, chunks = forward_table(
+        int(size.num_microbatches), size.virtual_stages, int(size.group)
+    )
+    virtual_stages, count = size.virtual_stages, microbatches.size
+    shape = {"virtual_stages": virtual_stages, "num_microbatches": int(size.num_microbatches)}
+    forward = encode(PassKind.FORWARD, chunks, microbatches, **shape)
+    backward = encode(PassKind.BACKWARD, virtual_stages - 1 - chunks, microbatches, **shape)
+
+    warm = np.minimum(warmup, count)
+    codes = np.empty((size.stages, 2 * count), dtype=np.int32)
+    for row, first in zip(codes, warm.tolist(), strict=True):
+        turns = count - first
+        row[:first] = forward[:first]
+        row[first : first + 2 * turns : 2] = forward[first:]
+        row[first + 1 : first + 2 * turns : 2] = backward[:turns]
+        row[first + 2 * turns :] = backward[turns:]
+    return Schedule(
+        name=name,
+        stages=size.stages,
+        placement=placement,
+        codes=codes,
+        steady=np.stack((warm, 2 * count - warm), axis=1).astype(np.int32),
+        **shape,
+    )
+
+
+def forward_table(
+    num_microbatches: int, virtual_stages: int, group: int
+) -> tuple[SmallInts, SmallInts]:
+    """Microbatch and chunk of the k-th forward of every stage, each [m·v].
+
+    A group of microbatches passes through chunk 0, then through chunk 1, and so on; the last group
+    is what remains (Megatron-LM `get_schedule_table`). The k-th backward is the same with the
+    chunks reversed.
+    """
+    microbatch = np.arange(num_microbatches, dtype=np.int32)
+    chunk = np.arange(virtual_stages, dtype=np.int32)
+    full = num_microbatches // group * group
+    by_group = np.broadcast_to(
+        microbatch[:full].reshape(-1, 1, group), (full // group, virtual_stages, group)
+    )
+    rest = np.broadcast_to(microbatch[full:], (virtual_stages, num_microbatches - full))
+    microbatches = np.concatenate((by_group.ravel(), rest.ravel()))
+    chunks = np.concatenate(
+        (
+            np.broadcast_to(chunk[:, None], by_group.shape).ravel(),
+            np.broadcast_to(chunk[:, None], rest.shape).ravel(),
+        )
+    )
+    return microbatches, chunks
+
+
+def peak(warmup: Ints, size: Size) -> Ints:
+    """[..., p, v]: activations in flight per chunk when a stage has run its warm-up [..., p] and
+    one more forward.
+
+    Their total is the largest: from there on a backward precedes every forward (Megatron-LM
+    `max_outstanding_backprops`). The first K forwards are counted by whole groups, then within
+    the group reached, in the order of `forward_table`.
+    """
+    chunks = size.virtual_stages
+    microbatches = size.num_microbatches[..., None]
+    group = np.minimum(size.group[..., None], microbatches)
+    forwards = np.minimum(warmup + 1, microbatches * chunks)
+    last_group = (microbatches - 1) // group
+    groups = np.minimum(forwards // (group * chunks), last_group)
+    members = np.where(groups < last_group, group, microbatches - last_group * group)
+    into = (forwards - groups * group * chunks)[..., None] - np.arange(chunks) * members[..., None]
+    return np.asarray((groups * group)[..., None] + np.clip(into, 0, members[..., None]))

@@ -1,0 +1,83 @@
+"""Activations a schedule keeps: microbatches whose forward is done and whose backward is not.
+
+A pass counts from its forward until the end of its backward, or of its weight half where the
+backward is split. Letters: p stages, v chunks of a stage.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from planner.schedule.passes import PassKind, Schedule
+from planner.schedule.registry import build, kind_of
+from planner.schedule.rules import Size
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+    from planner.schedule.arrays import Floats, Ints
+
+
+def peak_in_flight(
+    name: str,
+    *,
+    stages: int,
+    virtual_stages: int = 1,
+    num_microbatches: ArrayLike,
+    group: ArrayLike | None = None,
+) -> Ints:
+    """[..., p, v]: activations per chunk at the first moment a stage's total is largest.
+
+    The leading axes are those of `num_microbatches` (and `group`). Sizes must satisfy
+    `registry.check`. Where chunks weigh differently another moment may weigh more: see
+    `peak_weighted`.
+    """
+    kind = kind_of(name)
+    size = Size.of(stages, virtual_stages, num_microbatches, group)
+    if kind.peak is not None:
+        return kind.peak(size)
+    shape = np.broadcast_shapes(size.num_microbatches.shape, size.group.shape)
+    pairs = np.stack(np.broadcast_arrays(size.num_microbatches, size.group), -1).reshape(-1, 2)
+    counts = {
+        (m, g): count_in_flight(
+            build(name, stages=stages, virtual_stages=virtual_stages, num_microbatches=m, group=g)
+        )
+        for m, g in {(int(m), int(g)) for m, g in pairs}
+    }
+    found = np.stack([counts[int(m), int(g)] for m, g in pairs])
+    return found.reshape(*shape, stages, virtual_stages)
+
+
+def count_in_flight(schedule: Schedule) -> Ints:
+    """[p, v]: activations per chunk at the first moment their total is largest, by counting."""
+    return _at_peak(schedule, np.ones((schedule.stages, schedule.virtual_stages)))[1]
+
+
+def peak_weighted(schedule: Schedule, weights: ArrayLike) -> Floats:
+    """[..., p]: largest sum of what is in flight, an activation of a chunk weighing `weights`
+    [..., p, v] (bytes, for example); the true maximum, also where chunks differ."""
+    array = np.asarray(weights, dtype=np.float64)
+    batch = array.reshape(-1, *array.shape[-2:])
+    return np.stack([_at_peak(schedule, one)[0] for one in batch]).reshape(array.shape[:-1])
+
+
+def _at_peak(schedule: Schedule, weights: Floats) -> tuple[Floats, Ints]:
+    """The largest weight [p] in flight, and the activations per chunk [p, v] when it is first
+    reached; `weights` is [p, v]."""
+    kinds, chunks = schedule.kinds, schedule.chunks
+    last_kind = PassKind.BACKWARD_WEIGHT if schedule.splits_backward else PassKind.BACKWARD
+    ends = (kinds == PassKind.BACKWARD) | (kinds == last_kind)
+    change = (kinds == PassKind.FORWARD).astype(np.int64) - ends
+    level = np.cumsum(change * np.take_along_axis(weights, chunks.astype(np.int64), 1), axis=1)
+    moment = level.argmax(axis=1)
+    before = np.arange(chunks.shape[1]) <= moment[:, None]
+    counts = np.stack(
+        [
+            (change * before * (chunks == chunk)).sum(axis=1)
+            for chunk in range(schedule.virtual_stages)
+        ],
+        axis=1,
+    )
+    return np.take_along_axis(level, moment[:, None], 1)[:, 0], counts

@@ -1,0 +1,143 @@
+"""A pipeline schedule as a value: which pass every stage runs after which.
+
+Letters: p stages, v chunks (virtual stages) of a stage, m microbatches, n passes of a stage.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from planner.schedule.arrays import SmallInts
+
+
+class PassKind(IntEnum):
+    """What a pass computes. A schedule that splits a backward runs both halves instead of it."""
+
+    FORWARD = 0
+    BACKWARD = 1
+    BACKWARD_INPUT = 2
+    BACKWARD_WEIGHT = 3
+
+    @property
+    def label(self) -> str:
+        return self.name.lower()
+
+
+class Pass(NamedTuple):
+    """One pass of a stage. Microbatches and chunks count from 0."""
+
+    kind: PassKind
+    microbatch: int
+    chunk: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Placement:
+    """Which virtual stage each chunk of each stage is.
+
+    Microbatches visit virtual stages in rising order, from one in `starts` to the next in `ends`.
+    There are several of these only when different microbatches take different routes.
+    """
+
+    name: str
+    virtual_stage: SmallInts
+    """[p, v]: position of chunk c of stage s in the model."""
+    starts: tuple[int, ...] = (0,)
+    ends: tuple[int, ...]
+
+    @property
+    def stage_of(self) -> SmallInts:
+        """[p·v]: the stage that holds a virtual stage."""
+        stages, chunks = self.virtual_stage.shape
+        owner = np.empty(stages * chunks, dtype=np.int32)
+        owner[self.virtual_stage] = np.arange(stages, dtype=np.int32)[:, None]
+        return owner
+
+
+def looped(stages: int, virtual_stages: int) -> Placement:
+    """Chunk c of stage s is virtual stage c·p + s (Narayanan et al. 2021, section 2.2)."""
+    position = np.arange(stages * virtual_stages, dtype=np.int32)
+    return Placement(
+        name="looped",
+        virtual_stage=np.ascontiguousarray(position.reshape(virtual_stages, stages).T),
+        ends=(stages * virtual_stages - 1,),
+    )
+
+
+def vee(stages: int, virtual_stages: int = 2) -> Placement:
+    """Chunk 0 runs down the stages, chunk 1 back up: stage 0 holds both ends of the model.
+
+    Qi et al. 2023 (zero bubble), section 5; further chunks keep turning round.
+    """
+    position = np.arange(stages * virtual_stages, dtype=np.int32).reshape(virtual_stages, stages)
+    position[1::2] = position[1::2, ::-1]
+    return Placement(
+        name="vee",
+        virtual_stage=np.ascontiguousarray(position.T),
+        ends=(stages * virtual_stages - 1,),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Schedule:
+    """The fixed order of passes on every stage.
+
+    A pass is stored as one integer, (kind·v + chunk)·m + microbatch.
+    """
+
+    name: str
+    stages: int
+    virtual_stages: int
+    num_microbatches: int
+    placement: Placement
+    codes: SmallInts
+    """[p, n]: the passes of each stage in the order it runs them."""
+    steady: SmallInts
+    """[p, 2]: first pass and first pass after the phase in which the stage takes one forward and
+    one backward by turns. Before it is warm-up, after it cool-down; equal when there is none."""
+
+    @property
+    def kinds(self) -> SmallInts:
+        """[p, n]: `PassKind` of every pass."""
+        return self.codes // (self.virtual_stages * self.num_microbatches)
+
+    @property
+    def chunks(self) -> SmallInts:
+        """[p, n]: chunk of every pass."""
+        return self.codes // self.num_microbatches % self.virtual_stages
+
+    @property
+    def microbatches(self) -> SmallInts:
+        """[p, n]: microbatch of every pass."""
+        return self.codes % self.num_microbatches
+
+    @property
+    def splits_backward(self) -> bool:
+        return bool((self.codes[0] >= 2 * self.virtual_stages * self.num_microbatches).any())
+
+    def passes(self, stage: int) -> tuple[Pass, ...]:
+        """The passes of one stage, spelled out."""
+        return tuple(self.decode(code) for code in self.codes[stage].tolist())
+
+    def decode(self, code: int) -> Pass:
+        kind_and_chunk, microbatch = divmod(code, self.num_microbatches)
+        kind, chunk = divmod(kind_and_chunk, self.virtual_stages)
+        return Pass(PassKind(kind), microbatch, chunk)
+
+
+def encode(
+    kind: PassKind,
+    chunk: int | SmallInts,
+    microbatch: SmallInts,
+    *,
+    virtual_stages: int,
+    num_microbatches: int,
+) -> SmallInts:
+    """Codes of passes as `Schedule.codes` stores them."""
+    code = (kind * virtual_stages + np.asarray(chunk)) * num_microbatches + microbatch
+    return code.astype(np.int32)

@@ -1,0 +1,162 @@
+"""The schedules by name, and everything about each that is not its order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from difflib import get_close_matches
+from functools import lru_cache
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from planner.errors import RuleError
+from planner.schedule import alternating
+from planner.schedule.rules import (
+    GROUP_FITS,
+    ONE_CHUNK,
+    POSITIVE,
+    REMAINDER_FITS,
+    SEVERAL_CHUNKS,
+    Rule,
+    Size,
+)
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+    from planner.schedule.arrays import Bools, Floats, Ints
+    from planner.schedule.passes import Schedule
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScheduleKind:
+    """A named schedule as data."""
+
+    name: str
+    source: str
+    """Paper and framework function."""
+    rules: tuple[Rule, ...]
+    generate: Callable[[Size], Schedule]
+    peak: Callable[[Size], Ints] | None = None
+    """Closed form of `inflight.peak_in_flight`; counted over the order where there is none."""
+    bubble_fraction: Callable[[Size], Floats] | None = None
+    """Closed form for uniform stages and free sends, as a fraction of the step."""
+    splits_backward: bool = False
+    parameter_copies: int = 1
+    """Copies of every parameter the pipeline holds (2 when two directions run at once)."""
+
+
+def _alternating(
+    *, name: str, source: str, rules: tuple[Rule, ...], warmup: Callable[[Size], Ints]
+) -> ScheduleKind:
+    return ScheduleKind(
+        name=name,
+        source=source,
+        rules=rules,
+        generate=lambda size: alternating.alternating_schedule(name, size, warmup(size)),
+        peak=lambda size: alternating.peak(warmup(size), size),
+        bubble_fraction=_fill_and_drain,
+    )
+
+
+def _fill_and_drain(size: Size) -> Floats:
+    """(p − 1)/(v·m + p − 1): GPipe, section 2.3; Narayanan et al. 2021, section 2.2."""
+    idle = size.stages - 1
+    return idle / (size.virtual_stages * size.num_microbatches + idle)
+
+
+SCHEDULES = MappingProxyType(
+    {
+        kind.name: kind
+        for kind in (
+            _alternating(
+                name="gpipe",
+                source="Huang et al. 2019, GPipe, section 2.3",
+                rules=(POSITIVE, ONE_CHUNK),
+                warmup=alternating.gpipe_warmup,
+            ),
+            _alternating(
+                name="1f1b",
+                source="Narayanan et al. 2021, section 2.2.1; "
+                "Megatron-LM forward_backward_pipelining_without_interleaving",
+                rules=(POSITIVE, ONE_CHUNK),
+                warmup=alternating.one_forward_one_backward_warmup,
+            ),
+            _alternating(
+                name="interleaved",
+                source="Narayanan et al. 2021, section 2.2.2; "
+                "Megatron-LM forward_backward_pipelining_with_interleaving",
+                rules=(POSITIVE, SEVERAL_CHUNKS, GROUP_FITS, REMAINDER_FITS),
+                warmup=alternating.interleaved_warmup,
+            ),
+        )
+    }
+)
+
+
+def kind_of(name: str) -> ScheduleKind:
+    """The schedule of that name. Raises RuleError("schedule") for an unknown one."""
+    if name not in SCHEDULES:
+        nearest = get_close_matches(name, SCHEDULES, n=1)
+        raise RuleError(
+            "schedule",
+            f"there is no pipeline schedule {name!r}; known are {', '.join(SCHEDULES)}",
+            hint=f"did you mean {nearest[0]}?" if nearest else None,
+        )
+    return SCHEDULES[name]
+
+
+def check(
+    name: str,
+    *,
+    stages: int,
+    virtual_stages: int = 1,
+    num_microbatches: int,
+    group: int | None = None,
+) -> None:
+    """Raises RuleError, with the id of the broken rule, if the schedule cannot have these sizes."""
+    kind = kind_of(name)
+    size = Size.of(stages, virtual_stages, num_microbatches, group)
+    for rule in kind.rules:
+        if not rule.holds(size).all():
+            raise RuleError(rule.id, f"{name}: {rule.broken(size)}")
+
+
+def allowed(
+    name: str,
+    *,
+    stages: int,
+    virtual_stages: int = 1,
+    num_microbatches: ArrayLike,
+    group: ArrayLike | None = None,
+) -> Bools:
+    """`check` for many numbers of microbatches at once; the result has their shape."""
+    kind = kind_of(name)
+    size = Size.of(stages, virtual_stages, num_microbatches, group)
+    return np.asarray(np.logical_and.reduce([rule.holds(size) for rule in kind.rules]))
+
+
+@lru_cache(maxsize=256)
+def build(
+    name: str,
+    *,
+    stages: int,
+    virtual_stages: int = 1,
+    num_microbatches: int,
+    group: int | None = None,
+) -> Schedule:
+    """The schedule of that name and size; the same object for the same arguments.
+
+    `group` is Megatron-LM's `microbatch_group_size_per_vp_stage` (default: the number of stages);
+    only `interleaved` looks at it. Raises RuleError when a rule of the schedule is broken.
+    """
+    check(
+        name,
+        stages=stages,
+        virtual_stages=virtual_stages,
+        num_microbatches=num_microbatches,
+        group=group,
+    )
+    return kind_of(name).generate(Size.of(stages, virtual_stages, num_microbatches, group))

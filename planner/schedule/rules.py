@@ -1,0 +1,111 @@
+"""Which sizes a schedule accepts, as data: one rule, one vectorised condition, one sentence."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import ArrayLike
+
+    from planner.schedule.arrays import Bools, Ints
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Size:
+    """What a schedule is asked for; `num_microbatches` may be an array of candidates."""
+
+    stages: int
+    virtual_stages: int
+    num_microbatches: Ints
+    group: Ints
+    """Microbatches that pass through one chunk before the next (interleaved), default p."""
+
+    @classmethod
+    def of(
+        cls,
+        stages: int,
+        virtual_stages: int,
+        num_microbatches: ArrayLike,
+        group: ArrayLike | None,
+    ) -> Size:
+        microbatches = np.asarray(num_microbatches, dtype=np.int64)
+        return cls(
+            stages=stages,
+            virtual_stages=virtual_stages,
+            num_microbatches=microbatches,
+            group=np.asarray(stages if group is None else group, dtype=np.int64),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule:
+    """A condition on the sizes. `sentence` may name p, v, m and g in braces."""
+
+    id: str
+    holds: Callable[[Size], Bools]
+    sentence: str
+
+    def broken(self, size: Size) -> str:
+        """The sentence, for one candidate."""
+        return self.sentence.format(
+            p=size.stages,
+            v=size.virtual_stages,
+            m=int(size.num_microbatches),
+            g=int(size.group),
+            rest=int(size.num_microbatches % np.maximum(size.group, 1)),
+        )
+
+
+def _always(size: Size, truth: bool) -> Bools:
+    return np.full(np.broadcast_shapes(size.num_microbatches.shape, size.group.shape), truth)
+
+
+def _group_fits(size: Size) -> Bools:
+    return (size.stages <= size.group) & (size.group <= size.num_microbatches)
+
+
+def _remainder_fits(size: Size) -> Bools:
+    rest = size.num_microbatches % np.maximum(size.group, 1)
+    return np.asarray((rest == 0) | (rest >= size.stages))
+
+
+POSITIVE = Rule(
+    id="schedule-size",
+    holds=lambda size: (
+        _always(size, size.stages >= 1 and size.virtual_stages >= 1) & (size.num_microbatches >= 1)
+    ),
+    sentence="a schedule needs at least one stage, one chunk and one microbatch, "
+    "not {p} stages, {v} chunks and {m} microbatches",
+)
+
+ONE_CHUNK = Rule(
+    id="vpp",
+    holds=lambda size: _always(size, size.virtual_stages == 1),
+    sentence="this schedule runs one chunk per stage, not {v}",
+)
+
+SEVERAL_CHUNKS = Rule(
+    id="vpp",
+    holds=lambda size: _always(size, size.virtual_stages >= 2 and size.stages >= 2),
+    sentence="interleaving needs at least 2 stages with at least 2 chunks each, "
+    "not {p} stages with {v}",
+)
+
+GROUP_FITS = Rule(
+    id="vpp-mb",
+    holds=_group_fits,
+    sentence="the interleaved microbatch group must hold at least one microbatch per stage ({p}) "
+    "and at most the {m} microbatches of the step; it holds {g}",
+)
+
+REMAINDER_FITS = Rule(
+    id="vpp-mb",
+    holds=_remainder_fits,
+    sentence="{m} microbatches in groups of {g} leave a last group of {rest}, "
+    "which must be 0 or at least the {p} stages",
+)

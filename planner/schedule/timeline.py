@@ -1,0 +1,177 @@
+"""What a simulation found: when everything ran, and why the step took that long."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from planner.schedule.passes import PassKind, Schedule
+
+if TYPE_CHECKING:
+    from planner.schedule.arrays import Floats, Ints, SmallInts
+    from planner.schedule.graph import Graph
+    from planner.schedule.reductions import Reductions
+
+
+class Segment(NamedTuple):
+    """A piece of the critical path: one pass, one message or one reduction."""
+
+    activity: str
+    """A `PassKind` label, "forward_send", "backward_send", "chunk_reduction", "reduction" or
+    "tied_reduction"."""
+    stage: int
+    """The stage that works or sends."""
+    microbatch: int | None
+    chunk: int | None
+    start_s: float
+    end_s: float
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Timeline:
+    """Times in seconds from the start of the step. [p, n] is in the order of `schedule.codes`."""
+
+    schedule: Schedule
+    graph: Graph
+    ends: Floats
+    table: Floats
+    reductions: Reductions
+
+    @cached_property
+    def end_s(self) -> Floats:
+        """[p, n]: end of every pass."""
+        return self.ends[self.graph.pass_node]
+
+    @cached_property
+    def start_s(self) -> Floats:
+        """[p, n]: start of every pass."""
+        return self._starts(self.graph.pass_node)
+
+    @cached_property
+    def message_start_s(self) -> Floats:
+        """[p, n]: start of the message that carries the result of every pass; NaN where none."""
+        node = self.graph.message_node
+        return np.where(node > 0, self._starts(node), np.nan)
+
+    @cached_property
+    def message_end_s(self) -> Floats:
+        """[p, n]: its arrival; NaN where none."""
+        node = self.graph.message_node
+        return np.where(node > 0, self.ends[node], np.nan)
+
+    def _starts(self, nodes: SmallInts) -> Floats:
+        return np.maximum(self.ends[self.graph.left[nodes]], self.ends[self.graph.right[nodes]])
+
+    @property
+    def span_s(self) -> float:
+        """The whole step, reductions included."""
+        return float(self.reductions.span_s)
+
+    @property
+    def pass_span_s(self) -> float:
+        """Until the last pass of the last stage ends."""
+        return float(self.last_end_s.max())
+
+    @property
+    def first_start_s(self) -> Floats:
+        """[p]"""
+        return self.start_s[:, 0]
+
+    @property
+    def last_end_s(self) -> Floats:
+        """[p]: end of the last pass."""
+        return self.end_s[:, -1]
+
+    @property
+    def reduction_end_s(self) -> Floats:
+        """[p]: end of the stage's own reductions."""
+        return self.reductions.stage_end_s
+
+    @cached_property
+    def busy_s(self) -> Floats:
+        """[p]: time in passes."""
+        return np.asarray(self.table[self.graph.weight[self.graph.pass_node]].sum(axis=1))
+
+    @cached_property
+    def send_wait_s(self) -> Floats:
+        """[p]: time in which the stage waited for its own messages to arrive."""
+        left = self.graph.left[self.graph.pass_node[:, 1:]]
+        return np.asarray((self.ends[left] - self.end_s[:, :-1]).sum(axis=1))
+
+    @property
+    def bubble_s(self) -> Floats:
+        """[p]: time until `pass_span_s` in neither."""
+        return self.pass_span_s - self.busy_s - self.send_wait_s
+
+    @property
+    def bubble_fraction(self) -> Floats:
+        """[p]: `bubble_s` as a fraction of `pass_span_s`."""
+        return self.bubble_s / self.pass_span_s
+
+    def critical_path(self) -> tuple[Segment, ...]:
+        """Consecutive segments from 0 to `span_s`, each starting when the one before it ends: the
+        step gets no shorter unless one of them does.
+
+        Segments without duration are left out. Of two equal causes the stage's own is taken.
+        """
+        stage, moment, tail = self._reduction_path()
+        return (*self._pass_path(stage, moment), *tail)
+
+    def _reduction_path(self) -> tuple[int, float, list[Segment]]:
+        """The stage whose passes the end of the step waits for, when they end, and the reductions
+        from then on."""
+        found = self.reductions
+        path: list[Segment] = []
+
+        def add(activity: str, stage: int, chunk: int | None, start: float, end: float) -> None:
+            if end > start:
+                path.insert(0, Segment(activity, stage, None, chunk, start, end))
+
+        stage = int(found.stage_end_s.argmax())
+        if found.tied_end_s > found.stage_end_s[stage]:
+            stage = 0 if found.stage_end_s[0] >= found.stage_end_s[-1] else len(self.end_s) - 1
+            add("tied_reduction", stage, None, float(found.tied_start_s), float(found.tied_end_s))
+        moment = float(found.stage_start_s[stage])
+        add("reduction", stage, None, moment, float(found.stage_end_s[stage]))
+
+        starts, ends = found.chunk_start_s[stage], found.chunk_end_s[stage]
+        for chunk in np.argsort(ends, kind="stable")[::-1].tolist():
+            if starts[chunk] < ends[chunk] == moment:
+                add("chunk_reduction", stage, chunk, float(starts[chunk]), moment)
+                moment = float(starts[chunk])
+        return stage, moment, path
+
+    def _pass_path(self, stage: int, moment: float) -> list[Segment]:
+        """From the start of the step to the pass of `stage` that ends at `moment`."""
+        left, right, ends = self.graph.left, self.graph.right, self.ends
+        column = int(np.flatnonzero(self.end_s[stage] == moment)[-1])
+        node = int(self.graph.pass_node[stage, column])
+        path: list[Segment] = []
+        while node:
+            one, other = int(left[node]), int(right[node])
+            cause = other if ends[other] > ends[one] else one
+            if ends[node] > ends[cause]:
+                path.append(self._segment(node, float(ends[cause]), float(ends[node])))
+            node = cause
+        return path[::-1]
+
+    def _segment(self, node: int, start: float, end: float) -> Segment:
+        position = int(self._position_of[node])
+        stage, column = divmod(position % self.end_s.size, self.end_s.shape[1])
+        kind, microbatch, chunk = self.schedule.decode(int(self.schedule.codes[stage, column]))
+        label = kind.label
+        if position >= self.end_s.size:
+            label = "forward_send" if kind is PassKind.FORWARD else "backward_send"
+        return Segment(label, stage, microbatch, chunk, start, end)
+
+    @cached_property
+    def _position_of(self) -> Ints:
+        """[nodes]: flat position in `schedule.codes` of a pass, plus p·n for its message."""
+        position = np.zeros(self.graph.num_nodes, dtype=np.int64)
+        size = self.end_s.size
+        position[self.graph.message_node.ravel()] = np.arange(size) + size
+        position[self.graph.pass_node.ravel()] = np.arange(size)
+        return position

@@ -1,0 +1,170 @@
+"""The simulator against a naive event simulation written from the definitions of `Sends`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import get_args
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from planner.schedule.graph import Sends
+from planner.schedule.passes import PassKind, Schedule
+from planner.schedule.registry import SCHEDULES, allowed, build
+from planner.schedule.simulate import Durations, simulate
+
+SENDS: tuple[Sends, ...] = get_args(Sends)
+KINDS = st.sampled_from(sorted(SCHEDULES))
+SECONDS = st.floats(0, 4, allow_subnormal=False)
+
+
+@dataclass
+class Naive:
+    """Runs every stage's list pass by pass, keeping what has arrived where, in dictionaries."""
+
+    schedule: Schedule
+    durations: Durations
+
+    def __post_init__(self) -> None:
+        schedule = self.schedule
+        self.place = {
+            (stage, chunk): int(position)
+            for (stage, chunk), position in np.ndenumerate(schedule.placement.virtual_stage)
+        }
+        self.stage_at = {position: stage for (stage, _), position in self.place.items()}
+        self.end: dict[tuple[int, int], float] = {}
+        self.arrived: dict[tuple[str, int, int], float] = {}
+        self.channel: dict[tuple[int, int], float] = {}
+
+    def pass_s(self, stage: int, kind: PassKind, chunk: int) -> float:
+        at = (stage, chunk)
+        whole = float(np.asarray(self.durations.backward_s)[at])
+        if kind in (PassKind.FORWARD, PassKind.BACKWARD):
+            forward = float(np.asarray(self.durations.forward_s)[at])
+            return forward if kind is PassKind.FORWARD else whole
+        weight = float(np.asarray(self.durations.backward_weight_s)[at])
+        return weight if kind is PassKind.BACKWARD_WEIGHT else whole - weight
+
+    def need(self, stage: int, kind: PassKind, chunk: int, microbatch: int) -> float | None:
+        """When the input is there; None if it is not known yet."""
+        position, ways = self.place[stage, chunk], self.schedule.placement
+        if kind is PassKind.FORWARD:
+            if position in ways.starts:
+                return 0.0
+            return self.arrived.get(("F", position, microbatch))
+        if kind is PassKind.BACKWARD_WEIGHT:
+            return self.arrived.get(("W", position, microbatch))
+        if position in ways.ends:
+            return self.arrived.get(("L", position, microbatch))
+        return self.arrived.get(("B", position, microbatch))
+
+    def deliver(self, stage: int, kind: PassKind, chunk: int, microbatch: int, at: float) -> float:
+        """Sends the result; returns when it is there."""
+        position, ways = self.place[stage, chunk], self.schedule.placement
+        if kind is PassKind.BACKWARD_WEIGHT:
+            return at
+        if kind is PassKind.FORWARD:
+            if position in ways.ends:
+                self.arrived["L", position, microbatch] = at
+                return at
+            target, label, boundary, sends = position + 1, "F", position, "forward_send_s"
+        else:
+            self.arrived["W", position, microbatch] = at
+            if position in ways.starts:
+                return at
+            target, label, boundary, sends = position - 1, "B", position - 1, "backward_send_s"
+        receiver = self.stage_at[target]
+        if receiver != stage:
+            begin = max(at, self.channel.get((stage, receiver), 0.0))
+            at = begin + float(np.asarray(getattr(self.durations, sends))[boundary])
+            self.channel[stage, receiver] = at
+        self.arrived[label, target, microbatch] = at
+        return at
+
+    def run(self) -> np.ndarray:
+        schedule, sends = self.schedule, self.durations.sends
+        stages, count = schedule.codes.shape
+        at, free = [0] * stages, [0.0] * stages
+        moved = True
+        while moved:
+            moved = False
+            for stage in range(stages):
+                first, stop = schedule.steady[stage]
+                while at[stage] < count:
+                    index = at[stage]
+                    steady = first <= index < stop
+                    todo = [schedule.passes(stage)[index]]
+                    if steady and sends == "paired":
+                        todo.append(schedule.passes(stage)[index + 1])
+                    inputs = [self.need(stage, one.kind, one.chunk, one.microbatch) for one in todo]
+                    if (
+                        len(todo) == 2
+                        and schedule.placement.virtual_stage[stage, todo[1].chunk]
+                        in schedule.placement.ends
+                        and todo[0][1:] == todo[1][1:]
+                    ):
+                        inputs[1] = 0.0
+                    if any(one is None for one in inputs):
+                        break
+                    now = max(free[stage], *(one for one in inputs if one is not None))
+                    for step, one in enumerate(todo):
+                        now += self.pass_s(stage, one.kind, one.chunk)
+                        self.end[stage, index + step] = now
+                    there = [
+                        self.deliver(stage, one.kind, one.chunk, one.microbatch, now)
+                        for one in todo
+                    ]
+                    holds = sends in ("blocking", "paired") or (
+                        sends == "overlapped" and not steady
+                    )
+                    free[stage] = max(there) if holds else now
+                    at[stage] += len(todo)
+                    moved = True
+        assert at == [count] * stages
+        return np.array([[self.end[s, i] for i in range(count)] for s in range(stages)])
+
+
+@st.composite
+def cases(draw: st.DrawFn) -> tuple[Schedule, Durations]:
+    name = draw(KINDS)
+    sizes = [
+        (p, v, m)
+        for p in range(1, 5)
+        for v in range(1, 4)
+        for m in range(1, 10)
+        if allowed(name, stages=p, virtual_stages=v, num_microbatches=m)
+    ]
+    p, v, m = draw(st.sampled_from(sizes))
+    groups = [g for g in range(1, m + 1) if g == p or name == "interleaved"]
+    fitting = [
+        g for g in groups if allowed(name, stages=p, virtual_stages=v, num_microbatches=m, group=g)
+    ]
+    group = draw(st.sampled_from(fitting)) if fitting else None
+    schedule = build(name, stages=p, virtual_stages=v, num_microbatches=m, group=group)
+
+    def times(*shape: int) -> np.ndarray:
+        return draw(hnp.arrays(np.float64, shape, elements=SECONDS))
+
+    weight = times(p, v)
+    return schedule, Durations(
+        forward_s=times(p, v),
+        backward_s=times(p, v) + weight,
+        backward_weight_s=weight,
+        forward_send_s=times(p * v - 1),
+        backward_send_s=times(p * v - 1),
+        sends=draw(st.sampled_from(SENDS)),
+        chunk_reduction_s=times(p, v),
+        reduction_s=times(p),
+        tied_reduction_s=draw(SECONDS),
+    )
+
+
+@given(cases())
+@settings(max_examples=400, deadline=None)
+def test_every_pass_ends_when_the_naive_simulation_says(case: tuple[Schedule, Durations]) -> None:
+    schedule, durations = case
+    timeline = simulate(schedule, durations)
+    expected = Naive(schedule, durations).run()
+    np.testing.assert_allclose(timeline.end_s, expected, rtol=0, atol=1e-9)
