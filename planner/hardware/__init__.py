@@ -1,0 +1,1 @@
+"""What the hardware can do: seconds of kernels on a device and of messages between devices."""

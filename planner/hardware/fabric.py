@@ -1,0 +1,85 @@
+"""The network between nodes: its tiers, and what was measured to differ."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from planner.specs.cluster import ClusterSpec, FabricTier
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hop:
+    """A link from one node to another: bytes/s of the sending node, seconds of one message step."""
+
+    bytes_per_s: float
+    latency_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Fabric:
+    """Links by node index in cluster order. `tiers` from the inside out; without any, one
+    non-blocking network. A measured link replaces what the tiers say of it."""
+
+    tiers: tuple[FabricTier, ...] = ()
+    matrix: tuple[tuple[float, ...], ...] | None = None
+    override_bytes_per_s: Mapping[tuple[int, int], float] = field(default_factory=dict)
+    override_latency_s: Mapping[tuple[int, int], float] = field(default_factory=dict)
+
+    @property
+    def measured(self) -> bool:
+        """Whether some links differ from what the tiers say."""
+        return self.matrix is not None or bool(self.override_bytes_per_s)
+
+    def hop(
+        self, sender: int, receiver: int, *, bytes_per_s: float, latency_s: float, apart: int
+    ) -> Hop:
+        """The link between two nodes whose cards reach `bytes_per_s` in `latency_s`, while groups
+        whose members lie `apart` nodes apart are active everywhere."""
+        bytes_per_s, latency_s = self._through_tiers(
+            sender, receiver, bytes_per_s, latency_s, apart
+        )
+        if self.matrix is not None:
+            bytes_per_s = self.matrix[sender][receiver]
+        pair = (min(sender, receiver), max(sender, receiver))
+        return Hop(
+            bytes_per_s=self.override_bytes_per_s.get(pair, bytes_per_s),
+            latency_s=self.override_latency_s.get(pair, latency_s),
+        )
+
+    def _through_tiers(
+        self, sender: int, receiver: int, cards_bytes_per_s: float, latency_s: float, apart: int
+    ) -> tuple[float, float]:
+        """Rate and latency of the slowest tier on the way.
+
+        The nodes below one switch share its uplinks, which carry all of their traffic divided by
+        the oversubscription. Of rings over nodes `apart` apart only so many leave the switch.
+        """
+        bytes_per_s = cards_bytes_per_s
+        below = 1
+        for tier in self.tiers:
+            if tier.bandwidth_bytes_per_s is not None:
+                bytes_per_s = min(bytes_per_s, tier.bandwidth_bytes_per_s)
+            else:
+                leaving = tier.oversubscription * min(below, apart) / below
+                bytes_per_s = min(bytes_per_s, cards_bytes_per_s / max(1.0, leaving))
+            if tier.latency_s is not None:
+                latency_s = tier.latency_s
+            if tier.nodes is None or sender // tier.nodes == receiver // tier.nodes:
+                break
+            below = tier.nodes
+        return bytes_per_s, latency_s
+
+
+def fabric_from_spec(cluster: ClusterSpec) -> Fabric:
+    """The network a cluster file describes."""
+    pairs = [(min(o.between), max(o.between), o) for o in cluster.overrides]
+    return Fabric(
+        tiers=cluster.tiers,
+        matrix=None if cluster.matrix is None else cluster.matrix.bytes_per_s,
+        override_bytes_per_s={(a, b): o.bandwidth_bytes_per_s for a, b, o in pairs},
+        override_latency_s={(a, b): o.latency_s for a, b, o in pairs if o.latency_s is not None},
+    )
