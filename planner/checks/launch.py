@@ -29,6 +29,14 @@ class Verdict:
     def passed(self) -> bool:
         return self.reason == "ok"
 
+    def as_document(self) -> dict[str, str | bool | float | None]:
+        return {
+            "passed": self.passed,
+            "reason": self.reason,
+            "message": self.line,
+            "slower_than_best": self.slower_than_best,
+        }
+
 
 def does_not_fit(plan: Plan, estimate: Estimate) -> Verdict | None:
     """The verdict on a plan that lacks memory; None for a plan that fits with its headroom."""

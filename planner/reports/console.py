@@ -1,45 +1,29 @@
-"""Consoles: where text goes and what the place can show."""
+"""Consoles: where reports go and what the place can show."""
 
 from __future__ import annotations
 
-import codecs
 import os
 import sys
 from typing import TYPE_CHECKING, TextIO
 
 from rich.console import Console
 
+from planner.reports.encoding import prepare_stream
+
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
 PIPE_WIDTH = 80
 WIDEST = 100
-FALLBACK = "planner-ascii"
-ASCII = str.maketrans(
-    {"×": "x", "·": "*", "•": "*", "█": "#", "─": "-", "━": "-", "≥": ">", "≤": "<", "—": "-",
-     "–": "-", "−": "-", "…": "~", "µ": "u", "→": ">", "’": "'", "“": '"', "”": '"', "√": "V"}
-)  # fmt: skip
-
-
-def _replace(error: UnicodeError) -> tuple[str, int]:
-    """One ASCII character for each that the encoding lacks, so that columns stay aligned."""
-    if not isinstance(error, UnicodeEncodeError):
-        raise error
-    lacking = error.object[error.start : error.end]
-    return "".join(c if c.isascii() else "?" for c in lacking.translate(ASCII)), error.end
 
 
 def make_console(stream: TextIO | None = None) -> Console:
     """A console on `stream` (stdout): 80 columns where there is no terminal, at most 100 where
-    there is one, no colour under NO_COLOR, and a fallback for every character that the stream's
+    there is one, no colour under NO_COLOR, and a stand-in for every character that the stream's
     encoding lacks."""
     file = sys.stdout if stream is None else stream
-    codecs.register_error(FALLBACK, _replace)
-    if hasattr(file, "reconfigure"):
-        file.reconfigure(errors=FALLBACK)
-    console = Console(
-        file=file, markup=False, highlight=False, emoji=False, soft_wrap=False, legacy_windows=False
-    )
+    prepare_stream(file)
+    console = Console(file=file, markup=False, highlight=False, emoji=False, legacy_windows=False)
     if not console.is_terminal and "COLUMNS" not in os.environ:
         console.width = PIPE_WIDTH
     console.width = min(console.width, WIDEST)

@@ -1,0 +1,134 @@
+"""The program: its commands, and one place where errors become messages and exit codes.
+
+Exit codes: 0 ok, 1 the answer is no, 2 bad input or usage, 130 interrupted.
+"""
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import Annotated, NoReturn
+
+import typer
+from typer.main import get_command
+
+from planner import __version__
+from planner.cli.check import check
+from planner.cli.estimate import estimate
+from planner.cli.groups import grouped
+from planner.cli.list import list_shipped_files
+from planner.cli.schema import schema
+from planner.cli.search import search
+from planner.errors import InputError, PlannerError
+from planner.reports.encoding import prepare_stream
+
+BAD_INPUT, INTERRUPTED, BROKEN_PIPE = 2, 130, 141
+DEBUG = "PLANNER_DEBUG"
+
+UsageProblem: type[Exception] = typer.BadParameter.__mro__[2]
+"""Base of every error of the option parser; typer exports only this descendant of it."""
+
+app = typer.Typer(
+    name="planner",
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        print(f"planner {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def planner(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_show_version, is_eager=True, help="Show the version and exit."
+        ),
+    ] = False,
+) -> None:
+    """Plans how to train a large model on a GPU cluster: what fits, how fast it runs, and which
+    parallel degrees, schedule and layout are best."""
+
+
+app.command("search")(grouped(search))
+app.command("estimate")(grouped(estimate))
+app.command("check")(grouped(check))
+app.command("list")(list_shipped_files)
+app.command("schema")(schema)
+
+
+def main() -> NoReturn:
+    """Runs the program on the arguments of the process."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Runs the program and returns its exit code; whatever goes wrong is a message on stderr."""
+    prepare_stream(sys.stdout)
+    prepare_stream(sys.stderr)
+    try:
+        return _invoke(arguments)
+    except UsageProblem as error:
+        _complain(_usage_text(error))
+    except PlannerError as error:
+        _complain(str(error))
+        return error.exit_code
+    except KeyboardInterrupt:
+        _complain("interrupted")
+        return INTERRUPTED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return BROKEN_PIPE
+    except Exception as error:
+        if DEBUG in os.environ:
+            raise
+        _complain(f"internal error: {type(error).__name__}: {error} ({DEBUG}=1 shows where)")
+    return BAD_INPUT
+
+
+def _invoke(arguments: Sequence[str]) -> int:
+    _refuse_repetition(arguments)
+    command = get_command(app)
+    try:
+        with command.make_context("planner", list(arguments) or ["--help"]) as context:
+            command.invoke(context)
+        sys.stdout.flush()
+    except typer.Exit as exit_:
+        return exit_.exit_code
+    return 0
+
+
+def _refuse_repetition(arguments: Sequence[str]) -> None:
+    """An option given twice is a contradiction, not an update."""
+    seen: set[str] = set()
+    for argument in arguments:
+        if argument == "--":
+            return
+        name = argument.partition("=")[0]
+        if name.startswith("--"):
+            if name in seen:
+                raise InputError(f"{name} is given twice")
+            seen.add(name)
+
+
+def _usage_text(error: Exception) -> str:
+    """The parser's message as ours are written: lower case, no full stop, where to read more."""
+    message = str(error.format_message() if hasattr(error, "format_message") else error)
+    near: Sequence[str] = getattr(error, "possibilities", None) or ()
+    if near:
+        option = getattr(error, "option_name", "")
+        message = f"no such option: {option}; did you mean {near[0]}?"
+    context = getattr(error, "ctx", None)
+    where = context.command_path if context is not None else "planner"
+    message = message[:1].lower() + message[1:].rstrip(".")
+    return f"{message} (see {where} --help)"
+
+
+def _complain(text: str) -> None:
+    for line in text.splitlines():
+        print(f"error: {line}", file=sys.stderr)

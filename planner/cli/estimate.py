@@ -1,0 +1,132 @@
+"""`planner estimate`: memory and time of one plan."""
+
+from dataclasses import asdict, fields
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from planner.cli import values
+from planner.cli.inputs import scenario_from_options
+from planner.cli.options import InputOptions, Json, RestrictOptions, WorkloadOptions, option
+from planner.cli.output import note, write_stdout
+from planner.errors import InputError
+
+if TYPE_CHECKING:
+    from planner.plan import Plan
+    from planner.plan_document import ReadPlan, RecordedInputs
+    from planner.scenario import Scenario
+
+DOES_NOT_FIT = 1
+
+
+def estimate(
+    inputs: InputOptions,
+    workload: WorkloadOptions,
+    decisions: RestrictOptions,
+    plan: Annotated[
+        str | None, option("FILE[#RANK]", "A plan of a plan file, instead of flags.")
+    ] = None,
+    stage_layers: Annotated[
+        str | None, option("N,...", "Layers of every chunk in order, such as 12,12,11.")
+    ] = None,
+    hosts: Annotated[str | None, option("FILE", "Host names in rank order, one per line.")] = None,
+    json: Json = False,
+) -> None:
+    """Estimate memory and time of one plan.
+
+    The plan is given by flags, one value each, or from a plan file.
+
+    Exit code 0: it fits; 1: it does not fit; 2: bad input.
+    """
+    read = _read(plan, decisions, stage_layers=stage_layers, hosts=hosts)
+
+    from planner.estimate import estimate as price
+    from planner.plan import RankedPlan
+    from planner.plan_document import record_inputs, to_document, to_text
+    from planner.search.build import check_plan
+
+    if read is None:
+        scenario, priced = _from_flags(inputs, workload, decisions, stage_layers, hosts)
+    else:
+        scenario = scenario_from_options(
+            inputs,
+            workload,
+            recorded=read.inputs.job,
+            devices=read.plan.degrees.devices,
+        )
+        priced = read.plan
+        check_plan(scenario, priced)
+    cost = price(scenario, priced)
+    recorded = record_inputs(scenario.cluster, scenario.model, scenario.job)
+    if read is not None:
+        _note_changes(read, recorded)
+    if json:
+        ranked = RankedPlan(rank=1, plan=priced, estimate=cost)
+        write_stdout(to_text(to_document(recorded, (ranked,))))
+    else:
+        from planner.reports.console import show
+        from planner.reports.estimate import estimate_report
+
+        show(estimate_report(recorded, priced, cost))
+    if not cost.memory.fits:
+        raise typer.Exit(DOES_NOT_FIT)
+
+
+def _read(plan: str | None, decisions: RestrictOptions, **others: str | None) -> "ReadPlan | None":
+    """The plan of a file; InputError when flags decide something as well."""
+    if plan is None:
+        return None
+    decided = {**asdict(decisions), **others}
+    for name, text in decided.items():
+        if text is not None:
+            flag = f"--{name.replace('_', '-')}"
+            raise InputError(f"--plan and {flag} are both given; the plan file decides it already")
+
+    from planner.plan_document import read_plan
+
+    return read_plan(plan)
+
+
+def _from_flags(
+    inputs: InputOptions,
+    workload: WorkloadOptions,
+    decisions: RestrictOptions,
+    stage_layers: str | None,
+    hosts: str | None,
+) -> "tuple[Scenario, Plan]":
+    from planner.search.build import plan_from_flags
+    from planner.search.restrictions import parse_restrictions
+
+    layers = values.layers("--stage-layers", stage_layers)
+    names = None if hosts is None else read_hosts(hosts)
+    flags = parse_restrictions(asdict(decisions))
+    scenario = scenario_from_options(inputs, workload)
+    return scenario, plan_from_flags(scenario, flags, stage_layers=layers, hosts=names)
+
+
+def read_hosts(path: str) -> tuple[str, ...]:
+    """Host names, one per line; blank lines and what follows # are skipped."""
+    try:
+        with open(path, encoding="utf-8-sig") as file:
+            lines = [line.partition("#")[0].strip() for line in file]
+    except UnicodeDecodeError:
+        raise InputError("not text in UTF-8", path=path) from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise InputError(f"cannot be read: {reason.lower()}", path=path) from None
+    names = tuple(line for line in lines if line)
+    if not names:
+        raise InputError("the file names no host; one host name per line is needed", path=path)
+    return names
+
+
+def _note_changes(read: "ReadPlan", now: "RecordedInputs") -> None:
+    """Says on stderr when the plan was made for other files than those it is estimated with."""
+    for kind in ("cluster", "model"):
+        then, current = getattr(read.inputs, kind), getattr(now, kind)
+        if then.sha256 != current.sha256:
+            note(f"{read.place} was made for another {kind} file: {then.name}")
+    for field in fields(read.inputs.job):
+        then, current = (getattr(job, field.name) for job in (read.inputs.job, now.job))
+        if then != current and field.name not in ("headroom", "software_sha256"):
+            note(f"{read.place} was made for {field.name.replace('_', ' ')} {then}, not {current}")

@@ -1,0 +1,115 @@
+"""From options to the scenario every command works on. Imports what is heavy when called."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING
+
+from planner.cli import values
+from planner.errors import InputError
+from planner.plan import PRECISIONS
+
+if TYPE_CHECKING:
+    from planner.cli.options import InputOptions, WorkloadOptions
+    from planner.plan_document import RecordedJob
+    from planner.scenario import Scenario
+    from planner.specs.cluster import ClusterSpec
+    from planner.specs.job import JobSpec
+    from planner.specs.model import ModelSpec
+
+DEFAULT_SOFTWARE = "megatron-core"
+DEFAULT_HEADROOM = 0.05
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobOptions:
+    """What the options, or else a plan document, state about the job. None: nothing."""
+
+    global_batch_size: int | None = None
+    seq_length: int | None = None
+    precision: str | None = None
+    software: str | None = None
+    optimizer: str | None = None
+    headroom: float | None = None
+    expert_imbalance: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Size:
+    """How much of the cluster is used; neither means all of it."""
+
+    nodes: int | None = None
+    devices: int | None = None
+
+
+def scenario_from_options(
+    inputs: InputOptions,
+    workload: WorkloadOptions,
+    *,
+    recorded: RecordedJob | None = None,
+    devices: int | None = None,
+) -> Scenario:
+    """Cluster, model and job. What no option states comes from `recorded`, then from the model's
+    training block. `devices` counts when neither --nodes nor --devices is given.
+
+    Raises InputError for anything wrong in options or files."""
+    size = _size(workload, devices)
+    options = _job_options(inputs, workload, recorded)
+
+    from planner.scenario import build_scenario
+    from planner.specs.load import load_cluster, load_model
+
+    model = load_model(inputs.model)
+    cluster = _sized(load_cluster(inputs.cluster), size)
+    return build_scenario(cluster, model, _job(model, cluster, size, options))
+
+
+def _size(workload: WorkloadOptions, devices: int | None) -> Size:
+    size = Size(
+        nodes=values.whole("--nodes", workload.nodes, most=values.MOST_NODES),
+        devices=values.whole("--devices", workload.devices, most=values.MOST_DEVICES),
+    )
+    if size.nodes is not None and size.devices is not None:
+        raise InputError("--nodes and --devices are both given; one of them says how many to use")
+    return Size(devices=devices) if size == Size() else size
+
+
+def _sized(cluster: ClusterSpec, size: Size) -> ClusterSpec:
+    return cluster.sized(nodes=size.nodes, devices=size.devices)
+
+
+def _job_options(
+    inputs: InputOptions, workload: WorkloadOptions, recorded: RecordedJob | None
+) -> JobOptions:
+    options = JobOptions(
+        global_batch_size=values.whole("--global-batch-size", workload.global_batch_size),
+        seq_length=values.whole("--seq-length", workload.seq_length),
+        precision=values.word("--precision", workload.precision, PRECISIONS),
+        software=workload.software,
+        headroom=values.share("--headroom", inputs.headroom, below=1.0),
+    )
+    if recorded is None:
+        return options
+    unstated = [field.name for field in fields(options) if getattr(options, field.name) is None]
+    return replace(options, **{name: getattr(recorded, name) for name in unstated})
+
+
+def _job(model: ModelSpec, cluster: ClusterSpec, size: Size, options: JobOptions) -> JobSpec:
+    from planner.specs.job import build_job
+    from planner.specs.load import load_software
+
+    devices = size.devices if size.devices is not None else cluster.num_devices
+    if devices is None:
+        raise InputError(f"cluster {cluster.name} does not say how many nodes it has")
+    software = options.software or model.training.software or DEFAULT_SOFTWARE
+    return build_job(
+        model,
+        load_software(software),
+        devices=devices,
+        global_batch_size=options.global_batch_size,
+        seq_length=options.seq_length,
+        precision=options.precision,
+        optimizer=options.optimizer,
+        headroom=DEFAULT_HEADROOM if options.headroom is None else options.headroom,
+        expert_imbalance=options.expert_imbalance or 1.0,
+    )

@@ -1,0 +1,74 @@
+"""The options that commands share, in groups. All are text here: `values` and the package that
+they are for say what they may hold."""
+
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import typer
+
+
+def option(metavar: str, help_text: str) -> Any:
+    return typer.Option(metavar=metavar, help=help_text, show_default=False)
+
+
+Json = Annotated[
+    bool, typer.Option("--json", help="Write one JSON document to stdout and no report.")
+]
+Headroom = Annotated[
+    str | None, option("SHARE", "Device memory that must stay free, such as 5%. [default: 5%]")
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InputOptions:
+    """What is trained where."""
+
+    cluster: Annotated[str, option("NAME|FILE", "Cluster: a shipped name or a YAML file.")]
+    model: Annotated[str, option("NAME|FILE", "Model: a shipped name or a YAML file.")]
+    headroom: Headroom = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkloadOptions:
+    """How it is trained. What is left out comes from the model's `training:` block."""
+
+    global_batch_size: Annotated[str | None, option("N", "Sequences per step.")] = None
+    seq_length: Annotated[str | None, option("S", "Tokens per sequence.")] = None
+    precision: Annotated[
+        str | None, option("FORMAT", "Number format: fp32 fp16 bf16 fp8 mxfp8 nvfp4.")
+    ] = None
+    software: Annotated[
+        str | None, option("NAME|FILE", "Software profile. [default: megatron-core]")
+    ] = None
+    nodes: Annotated[
+        str | None, option("N", "Use the first N nodes. [default: the whole cluster]")
+    ] = None
+    devices: Annotated[str | None, option("N", "Use the first N devices, instead of --nodes.")] = (
+        None
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RestrictOptions:
+    """Values of the plan's decisions: comma lists that narrow a search, one value each for an
+    estimate."""
+
+    tensor: Annotated[str | None, option("N,...", "Tensor degrees.")] = None
+    pipeline: Annotated[str | None, option("N,...", "Pipeline degrees.")] = None
+    data: Annotated[str | None, option("N,...", "Data degrees.")] = None
+    context: Annotated[str | None, option("N,...", "Context degrees.")] = None
+    expert: Annotated[str | None, option("N,...", "Expert degrees.")] = None
+    expert_tensor: Annotated[str | None, option("N,...", "Tensor degrees inside experts.")] = None
+    micro_batch_size: Annotated[str | None, option("N,...", "Sequences per microbatch.")] = None
+    virtual_stages: Annotated[str | None, option("N,...", "Chunks per pipeline stage.")] = None
+    schedule: Annotated[
+        str | None, option("NAME,...", "Pipeline schedules: gpipe 1f1b interleaved.")
+    ] = None
+    recompute: Annotated[
+        str | None, option("NAME,...", "What is recomputed: none selective full.")
+    ] = None
+    sequence_parallel: Annotated[str | None, option("on|off", "Sequence parallelism.")] = None
+    data_sharding: Annotated[
+        str | None,
+        option("NAME,...", "Sharded over data: none optimizer optimizer+gradients full."),
+    ] = None

@@ -1,0 +1,78 @@
+"""Writing: one JSON document on stdout, whole files or none, notes on stderr."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from planner.errors import InputError
+
+if TYPE_CHECKING:
+    from typing import NoReturn
+
+
+def note(text: str) -> None:
+    """A line on stderr, for what is neither answer nor error."""
+    print(f"note: {text}", file=sys.stderr, flush=True)
+
+
+def write_stdout(text: str) -> None:
+    sys.stdout.write(text)
+    sys.stdout.flush()
+
+
+def check_writable(target: str | None) -> None:
+    """InputError now rather than after a long search when a file cannot be written."""
+    if target is None:
+        return
+    path = _real(target)
+    if not path.parent.is_dir():
+        _refuse(target, f"there is no folder {path.parent}")
+    if path.is_dir():
+        _refuse(target, "it is a folder")
+    if not os.access(path if path.exists() else path.parent, os.W_OK):
+        _refuse(target, "permission denied")
+
+
+def write_file(target: str, text: str) -> None:
+    """The whole text or nothing: a new file beside the target takes its place at the end. A
+    target that is no regular file, such as /dev/stdout, is written directly."""
+    path = _real(target)
+    try:
+        if path.exists() and not path.is_file():
+            path.write_text(text, encoding="utf-8")
+            return
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:100]}.")
+        try:
+            with open(handle, "w", encoding="utf-8") as file:
+                file.write(text)
+            os.chmod(temporary, _mode(path))
+            os.replace(temporary, path)
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        _refuse(target, (error.strerror or str(error)).lower())
+
+
+def _mode(path: Path) -> int:
+    """Permissions of the file that is replaced, or those that any new file gets."""
+    if path.exists():
+        return path.stat().st_mode & 0o777
+    mask = os.umask(0)
+    os.umask(mask)
+    return 0o666 & ~mask
+
+
+def _real(target: str) -> Path:
+    try:
+        return Path(os.path.realpath(target))
+    except (OSError, ValueError) as error:
+        _refuse(target, str(error))
+
+
+def _refuse(target: str, reason: str) -> NoReturn:
+    raise InputError(f"--output: {target!r} cannot be written: {reason}")

@@ -1,0 +1,80 @@
+"""Texts of options to values. Errors name the option, what was found and what is allowed."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import TYPE_CHECKING
+
+from planner.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+MOST_NODES = 100_000
+MOST_DEVICES = 1_000_000
+MOST_PLANS = 1_000
+LARGEST_COUNT = 10**9
+LONGEST_S = 7 * 24 * 3600.0
+
+_WHOLE = re.compile(r"[0-9]{1,18}", re.ASCII)
+_DECIMAL = re.compile(r"[0-9]{1,12}(?:\.[0-9]{1,12})?", re.ASCII)
+
+
+def whole(option: str, text: str | None, *, most: int = LARGEST_COUNT) -> int | None:
+    """A whole number from 1 to `most`; None for an option that is not given."""
+    if text is None:
+        return None
+    if _WHOLE.fullmatch(text) is None or not 1 <= int(text) <= most:
+        raise InputError(f"{option}: {text!r} is not a whole number from 1 to {most:,}")
+    return int(text)
+
+
+def share(option: str, text: str | None, *, below: float) -> float | None:
+    """`5%` or `0.05` → 0.05, from 0 up to and without `below`."""
+    if text is None:
+        return None
+    number = text.removesuffix("%").rstrip()
+    amount = math.nan
+    if _DECIMAL.fullmatch(number) is not None:
+        amount = float(number) / 100 if text.endswith("%") else float(number)
+    if not 0 <= amount < below:
+        raise InputError(
+            f"{option}: {text!r} is not a share from 0% to below {100 * below:g}%",
+            hint="write it like 5% or 0.05",
+        )
+    return amount
+
+
+def duration_s(option: str, text: str | None) -> float | None:
+    """Seconds above 0."""
+    if text is None:
+        return None
+    if _DECIMAL.fullmatch(text) is None or not 0 < float(text) <= LONGEST_S:
+        raise InputError(f"{option}: {text!r} is not a number of seconds above 0, such as 30")
+    return float(text)
+
+
+def word(option: str, text: str | None, allowed: Sequence[str]) -> str | None:
+    """One of the allowed words."""
+    if text is None or text in allowed:
+        return text
+    from planner.specs.spelling import did_you_mean
+
+    raise InputError(
+        f"{option}: {text!r} is not one of {', '.join(allowed)}", hint=did_you_mean(text, allowed)
+    )
+
+
+def layers(option: str, text: str | None) -> tuple[int, ...] | None:
+    """`12,12,11` → layers of every chunk in order."""
+    if text is None:
+        return None
+    parts = [part.strip() for part in text.split(",")]
+    for part in parts:
+        if _WHOLE.fullmatch(part) is None or int(part) > MOST_DEVICES:
+            raise InputError(
+                f"{option}: {part!r} is not a whole number",
+                hint=f"write the layers of every chunk in order, such as {option} 12,12,11",
+            )
+    return tuple(int(part) for part in parts)

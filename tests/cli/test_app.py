@@ -1,0 +1,155 @@
+"""The program around its commands: help, versions, usage errors, exit codes."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from planner import __version__
+from planner.cli import app as program
+from planner.errors import InputError, NothingFits
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.cli.conftest import Outcome
+
+COMMANDS = ("search", "estimate", "check", "list", "schema")
+
+
+def process(*arguments: str, **environment: str) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(
+        [sys.executable, "-m", "planner", *arguments],
+        capture_output=True,
+        env={**os.environ, **environment},
+        check=False,
+    )
+
+
+def test_help_lists_every_command(planner: Callable[..., Outcome]) -> None:
+    outcome = planner("--help")
+    assert (outcome.code, outcome.stderr) == (0, "")
+    listed = outcome.stdout.partition("Commands:")[2].split("\n")
+    assert [line.split()[0] for line in listed if line.strip()] == list(COMMANDS)
+    assert "..." not in outcome.stdout.partition("Commands:")[2]
+    assert planner() == outcome
+    assert planner("-h") == outcome
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_of_a_command_fits_80_columns(planner: Callable[..., Outcome], command: str) -> None:
+    outcome = planner(command, "--help")
+    assert (outcome.code, outcome.stderr) == (0, "")
+    assert outcome.stdout.isascii()
+    assert max(map(len, outcome.stdout.splitlines())) <= 80
+
+
+def test_version(planner: Callable[..., Outcome]) -> None:
+    assert planner("--version").stdout == f"planner {__version__}\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["serch"], "no such command 'serch'. Did you mean 'search'? (see planner --help)"),
+        (["export"], "no such command 'export' (see planner --help)"),
+        (["search", "--tensr", "3"], "no such option: --tensr; did you mean --tensor? (see"),
+        (["search", "--gpus", "3"], "no such option: --gpus (see planner search --help)"),
+        (["search"], "missing option '--cluster' (see planner search --help)"),
+        (["search", "--cluster", "x"], "missing option '--model' (see planner search --help)"),
+        (["search", "--cluster"], "option '--cluster' requires an argument (see planner"),
+        (["search", "--cluster", "x", "--cluster=y"], "--cluster is given twice"),
+        (["check", "--cluster", "x", "--model", "y"], "missing argument 'FILE[#RANK]' (see"),
+        (["schema", "clster"], "schema: 'clster' is not one of cluster, model, plan, runs; did "),
+        (["list", "--jsn"], "no such option: --jsn; did you mean --json? (see planner list --help"),
+        (["list", "more"], "got unexpected extra argument(s) (more) (see planner list --help)"),
+    ],
+)
+def test_usage_errors(planner: Callable[..., Outcome], arguments: list[str], message: str) -> None:
+    outcome = planner(*arguments)
+    assert (outcome.code, outcome.stdout) == (2, "")
+    assert outcome.stderr.startswith(f"error: {message}")
+    assert outcome.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("raised", "code", "message"),
+    [
+        (InputError("oops", path="a.yaml", line=3), 2, "error: a.yaml:3: oops\n"),
+        (InputError.of([InputError("one"), InputError("two")]), 2, "error: one\nerror: two\n"),
+        (NothingFits("nothing"), 1, "error: nothing\n"),
+        (KeyboardInterrupt(), 130, "error: interrupted\n"),
+        (
+            ZeroDivisionError("by 0"),
+            2,
+            "error: internal error: ZeroDivisionError: by 0 (PLANNER_DEBUG=1 shows where)\n",
+        ),
+    ],
+)
+def test_whatever_goes_wrong_is_a_message(
+    planner: Callable[..., Outcome],
+    monkeypatch: pytest.MonkeyPatch,
+    raised: BaseException,
+    code: int,
+    message: str,
+) -> None:
+    def fail(_: object) -> int:
+        raise raised
+
+    monkeypatch.delenv("PLANNER_DEBUG")
+    monkeypatch.setattr(program, "_invoke", fail)
+    outcome = planner("list")
+    assert (outcome.code, outcome.stdout, outcome.stderr) == (code, "", message)
+
+
+def test_debugging_shows_where(
+    planner: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(program, "_invoke", lambda _: 1 // 0)
+    with pytest.raises(ZeroDivisionError):
+        planner("list")
+
+
+def test_help_starts_fast() -> None:
+    """The promise is 0.25 s; a busy machine gets several tries."""
+    best_s = float("inf")
+    for _ in range(5):
+        start = time.perf_counter()
+        assert process("--help").returncode == 0
+        best_s = min(best_s, time.perf_counter() - start)
+    assert best_s < 0.25
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = (
+        "import sys; from planner.cli.app import run; run(['--help']); "
+        "heavy = {'numpy', 'pulp', 'highspy', 'rich', 'pydantic', 'yaml'} & set(sys.modules); "
+        "sys.exit(' '.join(sorted(heavy)) or 0)"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
+    assert (result.returncode, result.stderr) == (0, b"")
+
+
+def test_a_closed_pipe_is_quiet() -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    with open(writer, "wb") as stdout:
+        result = subprocess.run(
+            [sys.executable, "-m", "planner", "schema", "plan"],
+            stdout=stdout,
+            stderr=subprocess.PIPE,
+            check=False,
+        )
+    assert (result.returncode, result.stderr) == (141, b"")
+
+
+def test_an_ascii_terminal_gets_ascii() -> None:
+    result = process("list", PYTHONIOENCODING="ascii", PYTHONUTF8="0")
+    assert (result.returncode, result.stderr) == (0, b"")
+    assert b"gpt3-175b" in result.stdout
+    assert result.stdout.isascii()
