@@ -61,7 +61,8 @@ class InputError(PlannerError):
         lines = [str(problem) for problem in found[:limit]]
         if len(found) > limit:
             where = f"{first.path}: " if first.path else ""
-            lines.append(f"{where}and {len(found) - limit} more problems")
+            more = len(found) - limit
+            lines.append(f"{where}and {more} more {'problem' if more == 1 else 'problems'}")
         error.args = ("\n".join(lines),)
         error.problems = found
         return error

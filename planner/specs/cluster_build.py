@@ -9,11 +9,9 @@ from pathlib import Path
 
 from planner.errors import InputError
 from planner.specs.cluster import (
-    BandwidthMatrix,
     ClusterSpec,
     FabricTier,
     IntraNode,
-    LinkOverride,
     Network,
     NodeGroup,
     ScaleUp,
@@ -21,19 +19,15 @@ from planner.specs.cluster import (
 )
 from planner.specs.cluster_file import (
     ClusterInput,
-    LinksInput,
-    MatrixInput,
     NodeGroupInput,
-    OverrideInput,
     TierInput,
 )
+from planner.specs.cluster_links import place_matrix, place_overrides
 from planner.specs.device import DeviceSpec
-from planner.specs.document import Document, Location, read_bytes
+from planner.specs.document import Document
 from planner.specs.hosts import MOST_HOSTS
-from planner.specs.matrix import LARGEST_BYTES, load_matrix
 from planner.specs.problems import in_order, validate
 from planner.specs.source import SourceFile
-from planner.specs.spelling import did_you_mean
 
 
 @dataclass(slots=True, kw_only=True)
@@ -133,30 +127,57 @@ class _Builder:
         self._matrix_sha256 = ""
 
     def cluster(self, name: str) -> ClusterSpec:
-        links = self._given.links
-        groups = [
-            self._group(group, name)
-            for group, name in zip(self._given.node_groups, self._names, strict=True)
-        ]
-        groups, matrix = self._with_matrix(groups, links.matrix)
-        tiers = self._given.fabric.tiers if self._given.fabric else ()
-        if not tiers and any(group.count != 1 for group in groups):
-            self._assumptions.append("cluster: one non-blocking network tier (no fabric given)")
+        given = self._given
+        groups = tuple(
+            self._group(group, group_name)
+            for group, group_name in zip(given.node_groups, self._names, strict=True)
+        )
+        matrix = None
+        if given.links.matrix is not None:
+            placed = place_matrix(
+                self._document,
+                given.links.matrix,
+                groups,
+                listed=tuple(group.hosts is not None for group in given.node_groups),
+                folder=self._around.folder,
+            )
+            groups, matrix = placed.groups, placed.matrix
+            self._matrix_sha256 = placed.sha256
+        self._check_counts(groups)
         cluster = ClusterSpec(
             name=name,
-            node_groups=tuple(groups),
-            tiers=tuple(_tier(tier) for tier in tiers),
+            node_groups=groups,
+            tiers=tuple(_tier(tier) for tier in given.fabric.tiers) if given.fabric else (),
             matrix=matrix,
             assumptions=tuple(self._assumptions),
             source=self._source(),
         )
-        return replace(cluster, overrides=self._overrides(cluster, links))
+        if not given.links.overrides:
+            return cluster
+        if cluster.num_nodes is None:
+            raise self._document.error(
+                "overrides name nodes, so every group needs a count", ("links", "overrides")
+            )
+        overrides = place_overrides(self._document, given.links.overrides, cluster.host_names())
+        return replace(cluster, overrides=overrides)
+
+    def _check_counts(self, groups: tuple[NodeGroup, ...]) -> None:
+        """Notes what the file leaves open; a matrix may have named more nodes than one."""
+        for index, group in enumerate(groups):
+            if group.count is None:
+                self._assumptions.append(
+                    f"cluster: group {group.name} has as many nodes as the job needs"
+                )
+            elif group.count > 1 and group.network is None:
+                raise self._document.error(
+                    "network is missing; there is more than one node", ("node_groups", index)
+                )
+        if self._given.fabric is None and any(group.count != 1 for group in groups):
+            self._assumptions.append("cluster: one non-blocking network tier (no fabric given)")
 
     def _group(self, given: NodeGroupInput, name: str) -> NodeGroup:
         hosts = given.hosts
         count = given.count if given.count is not None else (len(hosts) if hosts else None)
-        if count is None:
-            self._assumptions.append(f"cluster: group {name} has as many nodes as the job needs")
         if hosts is None and count is not None:
             hosts = default_hosts(name, count)
         network, inner = given.network, given.intra_node
@@ -190,116 +211,6 @@ class _Builder:
             ),
             hosts=hosts,
         )
-
-    def _with_matrix(
-        self, groups: list[NodeGroup], given: MatrixInput | None
-    ) -> tuple[list[NodeGroup], BandwidthMatrix | None]:
-        if given is None:
-            return groups, None
-        path = self._around.folder / given.file
-        try:
-            content = load_matrix(path, unit=given.unit)
-        except InputError as error:
-            if error.line is not None:
-                raise
-            raise self._document.error(str(error), ("links", "matrix", "file")) from error
-        self._matrix_sha256 = hashlib.sha256(read_bytes(path, largest=LARGEST_BYTES)).hexdigest()
-        groups, order = self._matrix_order(groups, content.hosts, path)
-        cards = [1] * len(order)
-        if given.per == "card":
-            cards = [g.network.cards if g.network else 1 for g in groups for _ in g.hosts or ()]
-        rows = tuple(
-            tuple(content.bytes_per_s[row][column] * cards[sender] for column in order)
-            for sender, row in enumerate(order)
-        )
-        return groups, BandwidthMatrix(bytes_per_s=rows, path=str(path))
-
-    def _matrix_order(
-        self, groups: list[NodeGroup], header: tuple[str, ...], path: Path
-    ) -> tuple[list[NodeGroup], list[int]]:
-        """Groups with their hosts named, and the matrix's index of each node."""
-        at = ("links", "matrix")
-        listed = [group.hosts is not None for group in self._given.node_groups]
-        if all(listed):
-            return groups, self._listed_order(groups, header, path)
-        if any(listed):
-            raise self._document.error(
-                "with a matrix, all groups list their hosts or none does", at
-            )
-        counts = [group.count for group in groups]
-        if len(groups) == 1 and counts[0] is None:
-            counts = [len(header)]
-        if None in counts:
-            raise self._document.error("with a matrix, every group needs a count or hosts", at)
-        total = sum(count or 0 for count in counts)
-        if total != len(header):
-            raise self._document.error(
-                f"{path.name} names {len(header)} hosts, the cluster has {total} nodes", at
-            )
-        named, start = [], 0
-        for group, count in zip(groups, counts, strict=True):
-            end = start + (count or 0)
-            named.append(replace(group, count=count, hosts=header[start:end]))
-            start = end
-        return named, list(range(len(header)))
-
-    def _listed_order(
-        self, groups: list[NodeGroup], header: tuple[str, ...], path: Path
-    ) -> list[int]:
-        places = {host: index for index, host in enumerate(header)}
-        names = [host for group in groups for host in group.hosts or ()]
-        for name in names:
-            if name not in places:
-                hint = did_you_mean(name, header[:1000])
-                raise self._document.error(
-                    f"{path.name} has no host {name}", ("links", "matrix"), hint=hint
-                )
-        if len(names) != len(header):
-            extra = next(host for host in header if host not in set(names))
-            raise self._document.error(
-                f"{path.name} names host {extra}, no group does", ("links", "matrix")
-            )
-        return [places[name] for name in names]
-
-    def _overrides(self, cluster: ClusterSpec, links: LinksInput) -> tuple[LinkOverride, ...]:
-        if not links.overrides:
-            return ()
-        if cluster.num_nodes is None:
-            raise self._document.error(
-                "overrides name nodes, so every group needs a count", ("links", "overrides")
-            )
-        places = {host: index for index, host in enumerate(cluster.host_names())}
-        found: dict[frozenset[int], LinkOverride] = {}
-        for index, override in enumerate(links.overrides):
-            at = ("links", "overrides", index)
-            ends = self._ends(override, places, at)
-            if frozenset(ends) in found:
-                raise self._document.error("this pair has an override already", (*at, "between"))
-            found[frozenset(ends)] = LinkOverride(
-                between=ends,
-                bandwidth_bytes_per_s=override.bandwidth,
-                latency_s=override.latency,
-            )
-        return tuple(found.values())
-
-    def _ends(
-        self, override: OverrideInput, places: dict[str, int], at: Location
-    ) -> tuple[int, int]:
-        ends: list[int] = []
-        for position, node in enumerate(override.between):
-            where = (*at, "between", position)
-            if isinstance(node, str) and node not in places:
-                hint = did_you_mean(node, list(places)[:1000])
-                raise self._document.error(f"no node is named {node!r}", where, hint=hint)
-            index = places[node] if isinstance(node, str) else node
-            if not 0 <= index < len(places):
-                raise self._document.error(
-                    f"no node {index}; indices are 0 to {len(places) - 1}", where
-                )
-            ends.append(index)
-        if ends[0] == ends[1]:
-            raise self._document.error("a link is between two different nodes", (*at, "between"))
-        return ends[0], ends[1]
 
     def _source(self) -> SourceFile | None:
         """The file, with one digest of everything that shaped the cluster."""

@@ -12,12 +12,13 @@ from planner.specs import catalog
 from planner.specs.cluster import ClusterSpec
 from planner.specs.cluster_build import Surroundings, build_cluster
 from planner.specs.device import DeviceSpec
-from planner.specs.document import Document, document_of, load_document
+from planner.specs.document import Document, document_of
 from planner.specs.model import ModelSpec
-from planner.specs.model_file import build_model
+from planner.specs.model_build import build_model
 from planner.specs.problems import validate
 from planner.specs.software import SoftwareProfile
 from planner.specs.source import SourceFile
+from planner.specs.yaml_file import load_document
 
 M = TypeVar("M", bound=BaseModel)
 

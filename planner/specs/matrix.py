@@ -6,13 +6,14 @@ Rows send, columns receive. The corner cell holds the unit when the cluster file
 from __future__ import annotations
 
 import csv
+import hashlib
 import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from planner.errors import InputError
-from planner.specs.document import decode, read_bytes
 from planner.specs.spelling import did_you_mean
+from planner.specs.text_file import decode, read_bytes
 from planner.specs.units import BYTES_PER_SECOND, UnitError, accepted_units, unit_factor
 
 LARGEST_BYTES = 256 * 2**20
@@ -27,6 +28,7 @@ class MatrixFile:
 
     hosts: tuple[str, ...]
     bytes_per_s: tuple[tuple[float, ...], ...]
+    sha256: str
 
 
 class _Rows:
@@ -62,7 +64,8 @@ def load_matrix(path: Path, *, unit: str | None = None) -> MatrixFile:
 
     Raises: InputError with file, line and column of the first cell that is wrong.
     """
-    rows = _Rows(path, decode(read_bytes(path, largest=LARGEST_BYTES), path))
+    data = read_bytes(path, largest=LARGEST_BYTES)
+    rows = _Rows(path, decode(data, path))
     lines = rows.read()
     if not lines:
         raise InputError("the matrix is empty", path=path)
@@ -82,7 +85,11 @@ def load_matrix(path: Path, *, unit: str | None = None) -> MatrixFile:
     missing = [host for host in hosts if host not in found]
     if missing:
         raise rows.error(f"no row for host {missing[0]}; the header names it", first_line)
-    return MatrixFile(hosts=hosts, bytes_per_s=tuple(found[host] for host in hosts))
+    return MatrixFile(
+        hosts=hosts,
+        bytes_per_s=tuple(found[host] for host in hosts),
+        sha256=hashlib.sha256(data).hexdigest(),
+    )
 
 
 def _hosts(rows: _Rows, line: int, names: list[str]) -> tuple[str, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from types import UnionType
 from typing import Any, TypeVar, Union, get_args, get_origin
 
@@ -11,8 +11,8 @@ from pydantic import BaseModel, ValidationError
 
 from planner.errors import InputError
 from planner.specs.document import Document, Location
-from planner.specs.spelling import did_you_mean
-from planner.specs.units import describe
+from planner.specs.spelling import did_you_mean, nearest
+from planner.specs.units import describe, show_number
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -43,7 +43,7 @@ def validate(document: Document, model: type[M], *, context: object = None) -> M
         return model.model_validate(document.tree, context=context)
     except ValidationError as error:
         findings = error.errors(include_url=False)
-        raise InputError.of(in_order(_problem(document, model, one) for one in findings)) from None
+        raise InputError.of(in_order(_problems(document, model, findings))) from None
 
 
 def in_order(problems: Iterable[InputError]) -> list[InputError]:
@@ -55,13 +55,50 @@ def _keys(model: type[BaseModel]) -> str:
     return ", ".join(model.model_fields)
 
 
-def _problem(document: Document, model: type[BaseModel], finding: Any) -> InputError:
+def _problems(
+    document: Document, model: type[BaseModel], findings: list[Any]
+) -> Iterator[InputError]:
+    """One error for each thing to mend: a misspelt key is not missing as well, and the keys a
+    mapping lacks are named together."""
+    missing: dict[Location, list[str]] = {}
+    meant: set[Location] = set()
+    for finding in findings:
+        location: Location = finding["loc"]
+        if finding["type"] == "missing" and isinstance(location[-1], str):
+            missing.setdefault(location[:-1], []).append(location[-1])
+        elif finding["type"] == "extra_forbidden":
+            known = _keys_at(model, location[:-1])
+            near = nearest(str(location[-1]), known)
+            if near:
+                meant.add((*location[:-1], near))
+            yield document.error(
+                f"unknown key; allowed: {', '.join(known)}",
+                location,
+                key=True,
+                hint=f"did you mean {near}?" if near else None,
+            )
+        elif not _follows_from_another(finding, findings):
+            yield _problem(document, finding)
+    for location, names in missing.items():
+        lacking = [name for name in names if (*location, name) not in meant]
+        if lacking:
+            verb = "is" if len(lacking) == 1 else "are"
+            yield document.error(f"{', '.join(lacking)} {verb} missing", location)
+
+
+def _follows_from_another(finding: Any, findings: list[Any]) -> bool:
+    """A list whose entries are wrong also counts as too short."""
+    size = len(finding["loc"])
+    return finding["type"] == "too_short" and any(
+        len(other["loc"]) > size and other["loc"][:size] == finding["loc"] for other in findings
+    )
+
+
+def _problem(document: Document, finding: Any) -> InputError:
     location: Location = finding["loc"]
     kind, found, context = finding["type"], finding["input"], finding.get("ctx", {})
-    if kind == "extra_forbidden":
-        return _unknown_key(document, model, location)
     if kind == "missing":
-        return _missing(document, model, location)
+        return document.error("has too few entries", location[:-1])
     if kind == "rule":
         return document.error(context["text"], location + tuple(context.get("at", ())))
     if kind == "literal_error":
@@ -75,11 +112,13 @@ def _problem(document: Document, model: type[BaseModel], finding: Any) -> InputE
 def _message(kind: str, found: Any, context: dict[str, Any], otherwise: str) -> str:
     if kind == "value_error":
         return str(context["error"])
+    if kind == "int_type" and isinstance(found, float) and found.is_integer():
+        return f"expected a whole number, found a decimal one; write {show_number(found)}"
     if kind in _EXPECTED:
         return f"expected {_EXPECTED[kind]}, found {describe(found)}{_advice(kind, found)}"
     if kind in _BOUNDS:
         words, name = _BOUNDS[kind]
-        return f"must be {words} {context[name]:g}, found {found}"
+        return f"must be {words} {show_number(context[name])}, found {show_number(found)}"
     if kind in ("model_type", "dict_type", "model_attributes_type"):
         return f"expected a mapping, found {describe(found)}"
     if kind == "string_pattern_mismatch":
@@ -101,31 +140,16 @@ def _advice(kind: str, found: Any) -> str:
     if kind != "string_type" and isinstance(found, str):
         if kind == "bool_type" and found.lower() in ("yes", "no", "on", "off"):
             return f"; write {'true' if found.lower() in ('yes', 'on') else 'false'}"
-        if re.fullmatch(r"[0-9.eE+-]+", found) and not found.startswith("0"):
+        if re.fullmatch(r"0[0-9]+", found):
+            return "; leave the leading zeros out"
+        if re.fullmatch(r"[0-9.eE+-]+", found):
             return "; take the quotes away"
     return ""
 
 
-def _unknown_key(document: Document, model: type[BaseModel], location: Location) -> InputError:
-    owner = _model_at(model, location[:-1])
-    known = list(owner.model_fields) if owner else []
-    key = str(location[-1])
-    hint = did_you_mean(key, known)
-    return document.error(
-        f"unknown key; allowed: {', '.join(known)}", location, key=True, hint=hint
-    )
-
-
-def _missing(document: Document, model: type[BaseModel], location: Location) -> InputError:
-    if isinstance(location[-1], int):
-        return document.error("has too few entries", location[:-1])
-    owner = _model_at(model, location[:-1])
-    required = [
-        name for name, field in (owner.model_fields.items() if owner else ()) if field.is_required()
-    ]
-    return document.error(
-        f"{location[-1]} is missing; required: {', '.join(required)}", location[:-1]
-    )
+def _keys_at(model: type[BaseModel], location: Location) -> list[str]:
+    owner = _model_at(model, location)
+    return list(owner.model_fields) if owner else []
 
 
 def _model_at(model: type[BaseModel], location: Location) -> type[BaseModel] | None:

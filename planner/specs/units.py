@@ -114,8 +114,15 @@ def _meant(unit: str, kind: Kind) -> str | None:
     return near[0] if near else None
 
 
+def show_number(number: float) -> str:
+    """A number as a person would write it: 400000000000, 2.5, 1e+300."""
+    if isinstance(number, int):
+        return str(number)
+    return str(int(number)) if number.is_integer() and abs(number) < 1e15 else f"{number:.12g}"
+
+
 def _shown(value: object) -> str:
-    text = repr(value)
+    text = show_number(value) if isinstance(value, float) else repr(value)
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
 
 
