@@ -158,6 +158,22 @@ def test_every_device_constant_has_basis_and_source(name: str) -> None:
         assert len(constant["source"]) > 10, ".".join(path)
 
 
+ESSENTIAL = {
+    "memory": {"capacity", "bandwidth", "efficiency"},
+    "matmul": {"multiprocessors", "efficiency", "tile_half", "reduction_half", "wave_overlap"},
+    "attention": {"forward_efficiency", "backward_efficiency"},
+    "links": {"launch", "step", "ramp", "intra_node_efficiency", "inter_node_efficiency"},
+}
+
+
+@pytest.mark.parametrize("name", DEVICES)
+def test_the_constants_that_matter_are_stated_for_each_device(name: str) -> None:
+    tree = yaml.safe_load(Path(resolve("device", name)).read_text(encoding="utf-8"))
+    for section, constants in ESSENTIAL.items():
+        assert constants <= set(tree[section]), section
+    assert "kernel_latency" in tree
+
+
 @pytest.mark.parametrize("name", DEVICES)
 def test_peaks_and_bandwidth_are_datasheet_values(name: str) -> None:
     device = _device(name)
