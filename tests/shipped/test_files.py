@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from planner.schedule.registry import SCHEDULES
 from planner.specs.catalog import Kind, list_shipped, resolve
 from planner.specs.cluster import ClusterSpec
 from planner.specs.device import PRECISIONS, DeviceSpec
@@ -109,7 +110,7 @@ def test_software(name: str) -> None:
     profile = load_software(name)
     assert profile.name == name
     assert set(profile.overlap) <= set(profile.overlap_choices)
-    assert profile.attention in profile.attention_kernels
+    assert set(profile.schedules.choices) <= set(SCHEDULES)
 
 
 def _device(name: str) -> DeviceSpec:
