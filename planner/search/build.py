@@ -1,0 +1,227 @@
+"""Plans from combinations: of a search, of command-line flags; and the check of a given plan."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from planner.errors import InputError, RuleError
+from planner.plan import Degrees, Plan, Recompute
+from planner.search.check import check_values
+from planner.search.facts import Facts, code_of
+from planner.search.layout import recomputed_per_stage, stages_of, uniform_layers
+from planner.search.placement import check_hosts, default_placement, placement_on
+from planner.search.restrictions import (
+    NUMBER_AXES,
+    SWITCH_AXES,
+    Restrictions,
+    check_choices,
+    option_name,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from planner.plan import Placement, Stage
+    from planner.scenario import Scenario
+
+Values = Mapping[str, int | str | bool]
+"""One value for every axis of the search space."""
+
+
+def plan_of(
+    scenario: Scenario,
+    values: Values,
+    stages: tuple[Stage, ...],
+    recomputed_per_chunk: int,
+    placement: Placement | None = None,
+) -> Plan:
+    """The plan of one combination with its stage layout. `recomputed_per_chunk` counts fully
+    recomputed layers and is ignored unless recompute is "full"."""
+    degrees = Degrees(
+        **{axis: int(values[axis]) for axis in NUMBER_AXES[:6]},
+    )
+    micro_batch_size, recompute = int(values["micro_batch_size"]), str(values["recompute"])
+    return Plan(
+        degrees=degrees,
+        micro_batch_size=micro_batch_size,
+        num_microbatches=scenario.job.global_batch_size // (micro_batch_size * degrees.data),
+        schedule=str(values["schedule"]),
+        virtual_stages=int(values["virtual_stages"]),
+        sequence_parallel=bool(values["sequence_parallel"]) and degrees.tensor > 1,
+        data_sharding=str(values["data_sharding"]),
+        recompute=Recompute(
+            granularity=recompute,
+            layers_per_stage=recomputed_per_stage(
+                stages, recomputed_per_chunk if recompute == "full" else 0
+            ),
+        ),
+        stages=stages,
+        placement=placement or default_placement(scenario, degrees),
+    )
+
+
+def plan_from_flags(
+    scenario: Scenario,
+    flags: Restrictions,
+    *,
+    stage_layers: Sequence[int] | None = None,
+    recompute_layers: int | None = None,
+    hosts: Sequence[str] | None = None,
+) -> Plan:
+    """The plan that flags describe, one value each. What is left out: degrees 1, data the devices
+    that remain, micro-batch 1, and the software profile's defaults. `stage_layers` are the layers
+    of every chunk in virtual-stage order; `recompute_layers` per chunk, all of them by default.
+
+    Raises: InputError for several values or a wrong layout, RuleError for a broken rule.
+    """
+    check_choices(flags, scenario.job.software)
+    given = _single_values(flags)
+    values = {**_defaults(scenario, given), **given}
+    if "data" not in given:
+        values["data"] = _remaining_data(scenario, values)
+    check_values(Facts.of(scenario, flags), {axis: code_of(axis, v) for axis, v in values.items()})
+    pipeline, virtual_stages = int(values["pipeline"]), int(values["virtual_stages"])
+    layers = stage_layers or uniform_layers(scenario.model.num_layers, pipeline * virtual_stages)
+    stages = stages_of(layers, pipeline, virtual_stages)
+    _check_layers(scenario, layers)
+    if recompute_layers is not None and values["recompute"] != "full":
+        raise InputError(
+            f"{recompute_layers} recomputed layers need --recompute full, not {values['recompute']}"
+        )
+    if hosts is not None:
+        check_hosts(scenario, hosts)
+    return plan_of(
+        scenario,
+        values,
+        stages,
+        max(layers) if recompute_layers is None else recompute_layers,
+        None if hosts is None else placement_on(scenario, hosts),
+    )
+
+
+def check_plan(scenario: Scenario, plan: Plan) -> None:
+    """Raises InputError or RuleError when the plan does not belong to the scenario or breaks a
+    rule of the framework."""
+    degrees, job = plan.degrees, scenario.job
+    if degrees.devices != job.devices:
+        raise InputError(f"the plan is for {degrees.devices} devices, the job has {job.devices}")
+    if plan.num_microbatches * plan.micro_batch_size * degrees.data != job.global_batch_size:
+        raise InputError(
+            f"{plan.num_microbatches} microbatches of {plan.micro_batch_size} on {degrees.data} "
+            f"replicas make {plan.num_microbatches * plan.micro_batch_size * degrees.data} "
+            f"sequences, the global batch has {job.global_batch_size}"
+        )
+    values = plan_values(plan)
+    chosen = Restrictions(
+        **{axis: (value,) for axis, value in values.items()}  # type: ignore[arg-type]
+    )
+    check_choices(chosen, job.software)
+    check_values(Facts.of(scenario, chosen), {axis: code_of(axis, v) for axis, v in values.items()})
+    _check_stages(scenario, plan)
+    check_hosts(scenario, plan.placement.hosts)
+
+
+def plan_values(plan: Plan) -> dict[str, int | str | bool]:
+    """The combination a plan was made of."""
+    return {
+        **{axis: getattr(plan.degrees, axis) for axis in NUMBER_AXES[:6]},
+        "micro_batch_size": plan.micro_batch_size,
+        "virtual_stages": plan.virtual_stages,
+        "schedule": plan.schedule,
+        "recompute": plan.recompute.granularity,
+        "sequence_parallel": plan.sequence_parallel,
+        "data_sharding": plan.data_sharding,
+    }
+
+
+def _single_values(flags: Restrictions) -> dict[str, int | str | bool]:
+    given: dict[str, int | str | bool] = {}
+    for axis in (*NUMBER_AXES, *SWITCH_AXES):
+        asked = getattr(flags, axis)
+        if asked is None:
+            continue
+        if len(asked) != 1:
+            raise InputError(f"{option_name(axis)} takes one value here, found {len(asked)}")
+        given[axis] = asked[0]
+    return given
+
+
+def _defaults(scenario: Scenario, given: Values) -> dict[str, int | str | bool]:
+    software = scenario.job.software
+    virtual_stages = int(given.get("virtual_stages", 1))
+    return {
+        **dict.fromkeys(NUMBER_AXES, 1),
+        "schedule": "interleaved" if virtual_stages > 1 else software.schedules.default,
+        "recompute": software.recompute.default,
+        "sequence_parallel": software.sequence_parallel and int(given.get("tensor", 1)) > 1,
+        "data_sharding": software.data_sharding.default,
+    }
+
+
+def _remaining_data(scenario: Scenario, values: Values) -> int:
+    """Replicas that the devices leave."""
+    devices = scenario.job.devices
+    used = int(values["tensor"]) * int(values["pipeline"]) * int(values["context"])
+    if devices % used:
+        fits = [d for d in range(1, devices + 1) if devices % d == 0]
+        near = [
+            str(d) for d in (max(d for d in fits if d < used), min(d for d in fits if d > used))
+        ]
+        raise RuleError(
+            "world",
+            f"tensor {values['tensor']} · pipeline {values['pipeline']} · context "
+            f"{values['context']} = {used} does not divide the {devices} devices",
+            hint=f"nearest products that do: {' or '.join(near)}",
+        )
+    return devices // used
+
+
+def _check_layers(scenario: Scenario, layers: Sequence[int]) -> None:
+    total = scenario.model.num_layers
+    if sum(layers) != total:
+        raise InputError(f"the stage layout holds {sum(layers)} layers, the model has {total}")
+    if min(layers) < 1:
+        raise RuleError(
+            "layers",
+            "every chunk needs a layer; "
+            f"chunk {list(layers).index(min(layers))} of the stage layout has {min(layers)}",
+        )
+    if len(set(layers)) > 1 and not scenario.job.software.pipeline_layout:
+        raise RuleError(
+            "layers",
+            f"software profile {scenario.job.software.name} has no uneven stage layouts; "
+            f"found {','.join(map(str, layers))}",
+        )
+
+
+def _check_stages(scenario: Scenario, plan: Plan) -> None:
+    """The stages are those of the layers of their chunks, taken in virtual-stage order."""
+    pipeline, chunks = plan.degrees.pipeline, plan.virtual_stages
+    if len(plan.stages) != pipeline or any(len(s.chunks) != chunks for s in plan.stages):
+        raise InputError(
+            f"the plan lists {len(plan.stages)} stages of "
+            f"{'/'.join(sorted({str(len(s.chunks)) for s in plan.stages}))} chunks; "
+            f"pipeline {pipeline} with {chunks} virtual stages has {pipeline} of {chunks}"
+        )
+    layers = [
+        end - start for c in range(chunks) for start, end in (s.chunks[c] for s in plan.stages)
+    ]
+    _check_layers(scenario, layers)
+    if stages_of(layers, pipeline, chunks) != plan.stages:
+        raise InputError(
+            "the plan's stages do not hold the layers in order: chunk c of stage s is virtual "
+            f"stage c · {pipeline} + s, the embedding is on stage 0, the head on the last"
+        )
+    given = plan.recompute.layers_per_stage
+    full = plan.recompute.granularity == "full"
+    if len(given) != pipeline or (any(given) and not full):
+        raise InputError(
+            f"recompute {plan.recompute.granularity}: layers_per_stage must have {pipeline} "
+            f"entries{'' if full else ', all 0'}; found {list(given)}"
+        )
+    for stage, count in zip(plan.stages, given, strict=True):
+        if not 0 <= count <= stage.num_layers:
+            raise InputError(
+                f"stage {stage.index} recomputes {count} layers of the {stage.num_layers} it has"
+            )
