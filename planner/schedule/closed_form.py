@@ -8,6 +8,7 @@ of a forward and a backward, cf and cb seconds of a send over the boundary after
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -55,115 +56,139 @@ def span_lower_bound(
     of `gpipe` and `1f1b`, and of `interleaved` with whole groups, for uniform stages and free
     sends.
     """
-    chunks = Chunks.of(forward_s, backward_s, forward_send_s, backward_send_s)
-    m = np.asarray(num_microbatches, dtype=np.float64)[..., None]
-    stages = chunks.stages
+    f, b = np.asarray(forward_s, np.float64), np.asarray(backward_s, np.float64)
+    m, reduction = np.asarray(num_microbatches, np.float64), np.atleast_1d(reduction_s)
+    sends_s = (np.atleast_1d(forward_send_s), np.atleast_1d(backward_send_s))
+    axes = max(m.ndim, f.ndim - 2, b.ndim - 2, *(row.ndim - 1 for row in (*sends_s, reduction)))
+    chunks = _Chunks.of(f, b, *sends_s, axes=axes)
+    reduction = stages_first(reduction, axes)
 
-    held = chunks.held_s(m, sends)
-    finished = chunks.arrival[..., :stages] + m * chunks.work + held
-    drain = chunks.departure[..., :stages]
-    reduction = np.asarray(reduction_s, dtype=np.float64)
-    reduction = np.broadcast_to(reduction, np.broadcast_shapes(reduction.shape, drain.shape))
-    # The result of stage i reaches stage q <= i, whose reduction then follows.
-    after = drain + np.maximum.accumulate(reduction - drain, axis=-1)
-    bound: Floats = (finished + after).max(axis=-1)
-    if stages == 1:
+    work = m * (chunks.forward_sum + chunks.backward_sum)
+    stage = chunks.arrival + work + chunks.held_s(m, sends) + chunks.after_s(reduction)
+    bound: Floats = stage.max(axis=0)
+    if chunks.stages == 1:
         return bound
-    return np.maximum(bound, chunks.link_bound(m) + reduction[..., 0])
+    slowest: Floats = chunks.links_s(m).max(axis=0) + reduction[0]
+    return np.maximum(bound, slowest)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Chunks:
-    """Durations by virtual stage, and their sums along the model."""
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Chunks:
+    """What the bound needs of the durations; every array is [p, ...].
+
+    `_sum` is over the chunks of a stage, `first_` is chunk 0, `last_` chunk v − 1. A send belongs
+    to the boundary after a virtual stage; after the last one it is 0.
+    """
 
     stages: int
-    forward: Floats
-    backward: Floats
-    forward_send: Floats
-    backward_send: Floats
-    """[..., V]: the send after the last virtual stage is 0."""
+    forward_sum: Floats
+    backward_sum: Floats
+    forward_send_sum: Floats
+    backward_send_sum: Floats
+    first_forward: Floats
+    first_backward: Floats
+    first_forward_send: Floats
+    first_backward_send: Floats
+    last_forward_way: Floats
+    last_backward_way: Floats
+    """Pass and send together."""
 
     @classmethod
-    def of(cls, forward: ArrayLike, backward: ArrayLike, *sends: ArrayLike) -> Chunks:
-        looped = [
-            np.swapaxes(values, -1, -2).reshape(*values.shape[:-2], -1)
-            for values in (np.asarray(forward, np.float64), np.asarray(backward, np.float64))
-        ]
-        stages, chunks = np.shape(forward)[-2:]
-        padded = []
-        for values in sends:
-            array = np.asarray(values, np.float64)
-            boundaries = stages * chunks - 1
-            shape = (*array.shape[:-1], boundaries) if array.ndim else (boundaries,)
-            array = np.broadcast_to(array, shape)
-            padded.append(np.concatenate((array, np.zeros((*array.shape[:-1], 1))), axis=-1))
+    def of(
+        cls,
+        forward: Floats,
+        backward: Floats,
+        forward_send: Floats,
+        backward_send: Floats,
+        *,
+        axes: int,
+    ) -> _Chunks:
+        stages, chunks = forward.shape[-2:]
+        f, b = (
+            [stages_first(values[..., chunk], axes) for chunk in range(chunks)]
+            for values in (forward, backward)
+        )
+        cf, cb = (
+            np.split(boundaries(send, stages * chunks, axes), chunks)
+            for send in (forward_send, backward_send)
+        )
         return cls(
             stages=stages,
-            forward=looped[0],
-            backward=looped[1],
-            forward_send=padded[0],
-            backward_send=padded[1],
+            forward_sum=sum(f[1:], f[0]),
+            backward_sum=sum(b[1:], b[0]),
+            forward_send_sum=sum(cf[1:], cf[0]),
+            backward_send_sum=sum(cb[1:], cb[0]),
+            first_forward=f[0],
+            first_backward=b[0],
+            first_forward_send=cf[0],
+            first_backward_send=cb[0],
+            last_forward_way=f[-1] + cf[-1],
+            last_backward_way=b[-1] + cb[-1],
         )
 
-    @property
-    def work(self) -> Floats:
-        """[..., p]: both passes of one microbatch through all chunks of a stage."""
-        return self.by_stage(self.forward + self.backward)
-
-    @property
+    @cached_property
     def arrival(self) -> Floats:
-        """[..., V]: from the start of a microbatch until its input is at a virtual stage."""
-        return before(self.forward + self.forward_send)
+        """From the start of a microbatch until it is at chunk 0 of a stage."""
+        return before(self.first_forward + self.first_forward_send)
 
-    @property
-    def departure(self) -> Floats:
-        """[..., V]: from the end of a backward until the microbatch has left the pipeline."""
-        return before(self.backward + self.backward_send)
-
-    def by_stage(self, values: Floats) -> Floats:
-        """[..., p]: sum over the chunks of a stage."""
-        total: Floats = values.reshape(*values.shape[:-1], -1, self.stages).sum(axis=-2)
-        return total
+    def after_s(self, reduction: Floats) -> Floats:
+        """From the last backward of a stage until it and those before it are done and reduced."""
+        way = self.first_backward + self.first_backward_send
+        after = np.empty_like(way + reduction)
+        after[0] = reduction[0]
+        for stage in range(1, self.stages):
+            own = reduction[min(stage, len(reduction) - 1)]
+            after[stage] = np.maximum(after[stage - 1] + way[stage - 1], own)
+        return after
 
     def held_s(self, m: Floats, sends: Sends) -> Floats:
-        """[..., p]: time a stage waits for its own messages before its last pass."""
+        """Time a stage waits for its own messages before its last pass."""
         if sends in ("asynchronous", "overlapped") or self.stages == 1:
-            return np.zeros(self.stages)
-        forward = m * self.by_stage(self.forward_send)
-        incoming = np.concatenate(
-            (np.zeros_like(self.backward_send[..., :1]), self.backward_send[..., :-1]), axis=-1
-        )
-        backward = m * self.by_stage(incoming) - incoming[..., : self.stages]
-        if sends == "paired":
-            return np.maximum(forward, backward)
-        return forward + backward
+            return np.zeros_like(self.arrival)
+        forward = m * self.forward_send_sum
+        last = before_it(self.first_backward_send)
+        backward = m * np.roll(self.backward_send_sum, 1, axis=0) - last
+        return np.maximum(forward, backward) if sends == "paired" else forward + backward
 
-    def link_bound(self, m: Floats) -> Floats:
-        """[...]: the slowest link between neighbours passes all its messages one by one."""
-        stages, last = self.stages, slice(-self.stages, -1)
-        arrival, departure = self.arrival, self.departure
-        there = (arrival + self.forward)[..., -1:]
-        back = (departure + self.backward)[..., -1:]
-        load = m * self.by_stage(self.forward_send)[..., :-1]
-        forward = (
-            (arrival + self.forward)[..., : stages - 1]
-            + load
-            + there
-            - (arrival + self.forward + self.forward_send)[..., last]
-            + back
-        )
-        load = m * self.by_stage(self.backward_send)[..., :-1]
-        backward = (
-            there
-            + back
-            - (departure + self.backward + self.backward_send)[..., last]
-            + load
-            + (departure + self.backward)[..., : stages - 1]
-        )
-        slowest: Floats = np.maximum(forward, backward).max(axis=-1)
-        return slowest
+    def links_s(self, m: Floats) -> Floats:
+        """[p − 1, ...]: a link between neighbours passes all messages of one direction one by one.
+
+        Before the first of them and after the last a microbatch goes the rest of the way alone.
+        """
+        there = (self.forward_sum + self.forward_send_sum).sum(axis=0)
+        back = (self.backward_sum + self.backward_send_sum).sum(axis=0)
+        first = self.arrival + self.first_forward
+        rest = before(self.last_forward_way[::-1])[::-1]
+        forward = first + m * self.forward_send_sum + rest + back
+        first = before(self.last_backward_way[::-1])[::-1]
+        rest = self.first_backward + before(self.first_backward + self.first_backward_send)
+        backward = there + first + m * self.backward_send_sum + rest
+        slower: Floats = np.maximum(forward, backward)[:-1]
+        return slower
+
+
+def stages_first(values: Floats, axes: int) -> Floats:
+    """[..., p] to [p, ...] with so many batch axes: arithmetic then runs along the batch."""
+    moved = np.moveaxis(values, -1, 0)
+    missing = axes + 1 - values.ndim
+    return np.ascontiguousarray(moved.reshape(len(moved), *(1,) * missing, *moved.shape[1:]))
+
+
+def boundaries(send_s: Floats, virtual: int, axes: int) -> Floats:
+    """[V, ...]: sends [..., V − 1] or [1] for all of them, and 0 after the last virtual stage."""
+    sends = np.broadcast_to(send_s, (*send_s.shape[:-1], virtual - 1))
+    sends = stages_first(sends, axes)
+    return np.concatenate((sends, np.zeros((1, *sends.shape[1:]))))
 
 
 def before(values: Floats) -> Floats:
-    """Sum of everything before each entry of the last axis."""
-    return np.cumsum(values, axis=-1) - values
+    """Sum of everything before each entry of the first axis."""
+    total = np.zeros_like(values)
+    for entry in range(1, len(values)):  # several times faster than cumsum along this axis
+        total[entry] = total[entry - 1] + values[entry - 1]
+    return total
+
+
+def before_it(values: Floats) -> Floats:
+    """The entry before each entry of the first axis, 0 before the first."""
+    return np.concatenate((np.zeros_like(values[:1]), values[:-1]))
