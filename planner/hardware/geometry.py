@@ -25,15 +25,18 @@ def aligned_domains(size: int, stride: int, domain_devices: int) -> tuple[int, i
     return None
 
 
-def groups(devices: int, size: int, stride: int, *, limit: int | None) -> Iterator[range]:
-    """The groups of one shape, as ranks, until `limit` ranks have been seen."""
+def groups(
+    devices: int, size: int, stride: int, *, alike: int, limit: int | None
+) -> Iterator[range]:
+    """The groups of one shape, as ranks, until `limit` ranks have been seen. Of groups that start
+    on `alike` neighbours only one is given."""
     span = size * stride
     seen = 0
     for block in range(0, devices - span + stride, span):
-        for offset in range(stride):
-            if block + offset + (size - 1) * stride >= devices:
+        for base in range(block, block + stride, alike):
+            if base + (size - 1) * stride >= devices:
                 return
-            yield range(block + offset, block + offset + span, stride)
+            yield range(base, base + span, stride)
             seen += size
             if limit is not None and seen >= limit:
                 return

@@ -1,0 +1,157 @@
+"""What one process group sees of the links between its members.
+
+A domain is what the fast fabric joins: a node, or the nodes of a scale-up domain.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from planner.hardware.device import Device
+
+_LANES = 8
+"""Members of one domain that carry a ring's traffic to other domains. All-reduce over 2 and over
+20 racks of 72 devices moves the same 8 x 50 GB/s out of each rack (coreweave/nccl-tests README,
+GB200)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Group:
+    """What one process group sees. Rates are what the collective library reaches, in bytes/s.
+
+        At most `local` members share one of the `domains` it spans; `groups_per_node` equal groups
+        share the network cards of a node. `fast_bytes_per_s` is of one member inside its domain
+    (`copy_bytes_per_s` if all links of the device helped),
+        `network_bytes_per_s` of the members of one domain together, around a ring, and
+        `member_network_bytes_per_s` of one member. `network_step_s` is the slowest step between
+        domains, `ring_network_s` all of them once around. No in-switch reduction: rate 0.
+    """
+
+    size: int
+    local: int
+    domains: int
+    groups_per_node: int
+    launch_s: float
+    ramp_s: float
+    fast_bytes_per_s: float
+    copy_bytes_per_s: float
+    fast_step_s: float
+    all_to_all_efficiency: float
+    send_efficiency: float
+    reduction_bytes_per_s: float
+    reduction_launch_s: float
+    network_bytes_per_s: float
+    member_network_bytes_per_s: float
+    network_step_s: float
+    ring_network_s: float
+
+    @property
+    def inside(self) -> bool:
+        """Whether the group never leaves the fast fabric."""
+        return self.domains == 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class NodeKind:
+    """The nodes of one node group. Bandwidth as the cluster file states it, in bytes/s: of one
+    device inside the node and inside the scale-up domain, of all the network cards together.
+    `devices_per_node` take part in the job, of `wired_devices` that are there."""
+
+    device: Device
+    devices_per_node: int
+    wired_devices: int
+    domain_nodes: int
+    node_bytes_per_s: float
+    node_step_s: float
+    domain_bytes_per_s: float
+    domain_step_s: float
+    cards: int
+    network_bytes_per_s: float
+    network_step_s: float
+
+    def sharers(self, active: int) -> int:
+        """Among how many the network bandwidth of a node is divided while `active` of its devices
+        use it: a device alone reaches only the cards next to it."""
+        return max(active, min(self.cards, self.wired_devices))
+
+
+@dataclass(slots=True, kw_only=True)
+class Survey:
+    """The worst found among the groups of one shape."""
+
+    kinds: set[NodeKind]
+    domains: int = 1
+    most: int = 1
+    fewest: int = 0
+    leaves_node: bool = False
+    member_bytes_per_s: float = float("inf")
+    network_step_s: float = 0.0
+    ring_network_s: float = 0.0
+
+
+def aligned_survey(kind: NodeKind, span: int, domains: int, local: int) -> Survey:
+    """What `_survey` finds on equal nodes without tiers, where all groups lie alike."""
+    return Survey(
+        kinds={kind},
+        domains=domains,
+        most=local,
+        fewest=local if domains > 1 else 0,
+        leaves_node=span > kind.devices_per_node,
+        member_bytes_per_s=kind.network_bytes_per_s / kind.sharers(kind.devices_per_node),
+        network_step_s=kind.network_step_s,
+        ring_network_s=domains * kind.network_step_s,
+    )
+
+
+def group_from(size: int, survey: Survey) -> Group:
+    """The library's rates on the links found; of different devices the slowest counts."""
+    links = [kind.device.links for kind in survey.kinds]
+    per_node = max(kind.devices_per_node for kind in survey.kinds)
+    crosses = survey.domains > 1
+    member_bytes_per_s = 0.0
+    if crosses:
+        efficiency = min(constants.inter_node_efficiency for constants in links)
+        member_bytes_per_s = survey.member_bytes_per_s * efficiency
+    return Group(
+        size=size,
+        local=survey.most,
+        domains=survey.domains,
+        groups_per_node=per_node // min(survey.most, per_node),
+        launch_s=max(constants.launch_s for constants in links),
+        ramp_s=max(constants.ramp_s for constants in links),
+        fast_bytes_per_s=min(_fast_bytes_per_s(kind, survey) for kind in survey.kinds),
+        copy_bytes_per_s=min(_device_bytes_per_s(kind, survey) for kind in survey.kinds),
+        fast_step_s=max(
+            kind.domain_step_s if survey.leaves_node else kind.node_step_s for kind in survey.kinds
+        ),
+        all_to_all_efficiency=min(constants.all_to_all_efficiency for constants in links),
+        send_efficiency=min(constants.send_efficiency for constants in links),
+        reduction_bytes_per_s=min(_reduction_bytes_per_s(kind, survey) for kind in survey.kinds),
+        reduction_launch_s=max(constants.reduction_launch_s for constants in links),
+        network_bytes_per_s=min(survey.fewest, _LANES) * member_bytes_per_s,
+        member_network_bytes_per_s=member_bytes_per_s,
+        network_step_s=survey.network_step_s if crosses else 0.0,
+        ring_network_s=survey.ring_network_s if crosses else 0.0,
+    )
+
+
+def _link_bytes_per_s(kind: NodeKind, survey: Survey) -> float:
+    return kind.domain_bytes_per_s if survey.leaves_node else kind.node_bytes_per_s
+
+
+def _device_bytes_per_s(kind: NodeKind, survey: Survey) -> float:
+    return _link_bytes_per_s(kind, survey) * kind.device.links.intra_node_efficiency
+
+
+def _fast_bytes_per_s(kind: NodeKind, survey: Survey) -> float:
+    """Of one member inside its domain. Without a switch only the links to other members help."""
+    bytes_per_s = _device_bytes_per_s(kind, survey)
+    if kind.device.links.mesh and survey.most < kind.wired_devices:
+        return bytes_per_s * max(1, survey.most - 1) / (kind.wired_devices - 1)
+    return bytes_per_s
+
+
+def _reduction_bytes_per_s(kind: NodeKind, survey: Survey) -> float:
+    return _link_bytes_per_s(kind, survey) * kind.device.links.reduction_efficiency
