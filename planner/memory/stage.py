@@ -203,18 +203,18 @@ def _activations(
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
     """Activations, logits and working memory at the forward/backward peak, int64 [N, p] each."""
     row, load = batch.row, batch.load
+    microbatches, which = np.unique(batch.num_microbatches, return_inverse=True)
     in_flight = peak_in_flight(
         batch.schedule,
         stages=batch.pipeline,
         virtual_stages=batch.virtual_stages,
-        num_microbatches=batch.num_microbatches,
+        num_microbatches=microbatches,
     )
-    kept, replayed = _kept(table, batch)
-    activations = (in_flight * kept).sum(axis=-1)
+    activations, replayed = _kept(table, batch, in_flight, which)
 
     losses = _losses(table, load.counts)
     logits_bytes = table.logits_bytes[row, -1][:, None]
-    logits = (in_flight[..., -1] * losses[:, -1]) * logits_bytes
+    logits = (in_flight[..., -1] * losses[:, -1])[which] * logits_bytes
     has_loss = losses[:, -1] > 0
     loss_working = (
         has_loss * (table.logits_working_bytes[row, -1] + table.working_bytes[row, -1])[:, None]
@@ -232,30 +232,39 @@ def _activations(
     )
 
 
-def _kept(table: CostTable, batch: Batch) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """What one microbatch leaves in every chunk, [N, p, v], and the most that one recomputed
-    layer restores at once, [N, p]."""
+def _kept(
+    table: CostTable, batch: Batch, in_flight: NDArray[np.int64], which: NDArray[np.intp]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """What all microbatches in flight leave on every stage and the most that one recomputed layer
+    restores at once, [N, p] each. `in_flight` is [M, p, v]; plan n has row `which[n]` of it."""
     load, row = batch.load, batch.row
     selective = (batch.granularity == SELECTIVE)[:, None]
     saved = np.where(selective, table.selective_bytes[row], table.saved_bytes[row])
-    kept = _exact_product(saved, load.counts)
-    replayed = np.zeros((len(batch), batch.pipeline), dtype=np.int64)
+    kept = _in_flight_bytes(in_flight, which, load.counts, saved)
+    replayed = np.zeros_like(kept)
     dropped = table.saved_bytes[row] - table.full_bytes[row]
     full = batch.fully_recomputed
     for layers in np.unique(full[full > 0]):
-        plans = full == layers
+        plans = np.flatnonzero(full == layers)
         leading = load.leading[layers]
-        kept[plans] -= _exact_product(dropped[plans], leading)
+        kept[plans] -= _in_flight_bytes(in_flight, which[plans], leading, dropped[plans])
         replayed[plans] = _largest(dropped, plans, leading.sum(axis=1) > 0)
     return kept, replayed
 
 
-def _exact_product(layer_bytes: NDArray[np.int64], counts: NDArray[np.int64]) -> NDArray[np.int64]:
-    """[N, K] bytes × [p, v, K] counts → [N, p, v]. Floating-point products of integers below
-    2^53 are exact, and an order of magnitude faster."""
-    flat = counts.reshape(-1, counts.shape[-1]).T.astype(np.float64)
-    product = layer_bytes.astype(np.float64) @ flat
-    return product.astype(np.int64).reshape(len(layer_bytes), *counts.shape[:2])
+def _in_flight_bytes(
+    in_flight: NDArray[np.int64],
+    which: NDArray[np.intp],
+    counts: NDArray[np.int64],
+    layer_bytes: NDArray[np.int64],
+) -> NDArray[np.int64]:
+    """Bytes of layers [N, K] times how often they are in flight on each stage, [N, p]: chunks are
+    summed once per row of `in_flight`, not per plan."""
+    layers = np.einsum("mpv,pvk->kmp", in_flight, counts)
+    total = np.zeros((len(which), layers.shape[-1]), dtype=np.int64)
+    for kind, in_flight_layers in enumerate(layers):
+        total += in_flight_layers[which] * layer_bytes[:, kind, None]
+    return total
 
 
 def _largest(
