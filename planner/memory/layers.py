@@ -57,9 +57,7 @@ def layer_memory(workload: Workload, operators: Sequence[Operator]) -> LayerMemo
 
 
 def _logits_working_bytes(operator: Operator, workload: Workload) -> int:
-    """The 16-bit logits beside the saved fp32 probabilities; a fused loss overwrites in place."""
-    if workload.software.fused.cross_entropy:
-        return 0
+    """The 16-bit logits (or their gradient) beside the saved fp32 probabilities."""
     return operator.saved_bytes * workload.element_bytes // 4
 
 

@@ -20,7 +20,13 @@ import numpy as np
 from planner.batch import FULLY, OPTIMIZER, OPTIMIZER_AND_GRADIENTS, SELECTIVE
 from planner.plan import MemoryComponents, StageMemory
 from planner.schedule.inflight import peak_in_flight
-from planner.workload.layers import QUANTIZED_BYTES
+from planner.workload.formats import (
+    QUANTIZED_BYTES,
+    STATE_BYTES,
+    gradient_bytes,
+    reduced_gradient_bytes,
+    weight_bytes,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -28,8 +34,6 @@ if TYPE_CHECKING:
     from planner.batch import Batch
     from planner.costs import CostTable
     from planner.scenario import Scenario
-
-STATE_BYTES = {"fp32": 4, "bf16": 2, "fp16": 2}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -170,13 +174,12 @@ def _states(
     optimizer holds no second copy of them.
     """
     software, job = scenario.job.software, scenario.job
-    weight_bytes: float = 4 if job.precision == "fp32" else 2
     quantized = QUANTIZED_BYTES.get(job.precision, 0.0) if software.fp8.weights_cached else 0.0
-    gradient_bytes = STATE_BYTES[software.gradient_dtype]
+    main_bytes = gradient_bytes(software, job.precision)
     master_bytes = 4 if software.master_weights and job.precision != "fp32" else 0
     moments = 2 if job.optimizer == "adam" else 1
     moment_bytes = moments * STATE_BYTES[software.optimizer_state_dtype]
-    update_bytes = 4 if gradient_bytes < 4 and master_bytes else 0
+    update_bytes = 4 if main_bytes < 4 and master_bytes else 0
 
     sharding = batch.data_sharding[:, None]
     fully = sharding == FULLY
@@ -189,10 +192,10 @@ def _states(
         gradient_shard = parameters / np.where(sharding >= OPTIMIZER_AND_GRADIENTS, replicas, 1)
         total[0] += np.where(
             fully,
-            optimizer_shard * max(weight_bytes, master_bytes),
-            parameters * (weight_bytes + 2 * quantized),
+            optimizer_shard * max(weight_bytes(job.precision), master_bytes),
+            parameters * (weight_bytes(job.precision) + 2 * quantized),
         )
-        total[1] += gradient_shard * gradient_bytes
+        total[1] += gradient_shard * main_bytes
         total[2] += optimizer_shard * (np.where(fully, 0, master_bytes) + moment_bytes)
         total[3] += optimizer_shard * update_bytes
     return tuple(np.ceil(total).astype(np.int64))
@@ -297,6 +300,7 @@ def _gathered(scenario: Scenario, table: CostTable, batch: Batch) -> NDArray[np.
     if fully.any():
         layer = table.dense_parameters + table.expert_parameters
         present = batch.load.counts.sum(axis=1) > 0
-        gradient_bytes = STATE_BYTES[scenario.job.software.gradient_reduce_dtype]
-        gathered[fully] = _largest(layer, batch.row[fully], present) * (2 * 2 + gradient_bytes)
+        job = scenario.job
+        whole_bytes = 2 * 2 + reduced_gradient_bytes(job.software, job.precision)
+        gathered[fully] = _largest(layer, batch.row[fully], present) * whole_bytes
     return gathered

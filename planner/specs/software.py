@@ -33,7 +33,7 @@ class Fused(Input):
     """Bias, dropout and residual addition."""
     rotary: bool
     cross_entropy: bool
-    """Loss without a separate fp32 copy of the logits."""
+    """The loss in a few compiled kernels instead of a dozen; the fp32 probabilities stay."""
     gradient_accumulation: bool = True
     """The weight-gradient matmul adds into the main gradient itself."""
 
@@ -107,6 +107,8 @@ class SoftwareProfile(Input):
     """Type in which gradients are kept (main gradients)."""
     gradient_reduce_dtype: StateType
     """Type in which gradients travel."""
+    fp16_gradients: bool = False
+    """In fp16 jobs gradients are kept and reduced in fp16, whatever the two types above say."""
     master_weights: bool
     """A 32-bit copy of the weights belongs to the optimizer."""
     optimizer_state_dtype: StateType

@@ -18,6 +18,7 @@ from planner.hardware.collectives import (
     send_s,
 )
 from planner.hardware.kernels import attention_s, grouped_matmul_s, matmul_s, memory_bound_s
+from planner.workload.formats import gradient_bytes
 from planner.workload.operators import (
     Collective,
     FusedAttention,
@@ -304,7 +305,7 @@ def _weight_traffic(parameters: int, workload: Workload, device: Device) -> tupl
     """Adding a fresh weight gradient to the main gradient when the matmul does not do it."""
     if workload.software.fused.gradient_accumulation or not parameters:
         return 0.0, 0
-    main_bytes = 4 if workload.software.gradient_dtype == "fp32" else workload.element_bytes
+    main_bytes = gradient_bytes(workload.software, workload.precision)
     size_bytes = parameters * (workload.element_bytes + 2 * main_bytes)
     return memory_bound_s(device, size_bytes, 1), 1
 

@@ -9,8 +9,9 @@ import numpy as np
 
 from planner.batch import FULLY, OPTIMIZER_AND_GRADIENTS, SELECTIVE
 from planner.hardware.collectives import all_gather_s, reduce_scatter_s
-from planner.memory.stage import STATE_BYTES, stage_parameters
+from planner.memory.stage import stage_parameters
 from planner.timing.reduction import by_degrees
+from planner.workload.formats import reduced_gradient_bytes, weight_bytes
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -135,9 +136,9 @@ def _sharded_traffic(
     of reduce-scattering gradients that no device keeps whole (ZeRO-2 and 3 reduce them for every
     microbatch)."""
     dense, expert = stage_parameters(scenario, table, batch)
-    reduce_bytes = STATE_BYTES[scenario.job.software.gradient_reduce_dtype]
-    weight_bytes = 4 if scenario.job.precision == "fp32" else 2
-    gathers = by_degrees(scenario, batch, dense, expert, weight_bytes, all_gather_s)
+    job = scenario.job
+    reduce_bytes = reduced_gradient_bytes(job.software, job.precision)
+    gathers = by_degrees(scenario, batch, dense, expert, weight_bytes(job.precision), all_gather_s)
     reductions = by_degrees(scenario, batch, dense, expert, reduce_bytes, reduce_scatter_s)
     return (
         np.where((batch.data_sharding == FULLY)[:, None], gathers, 0.0),

@@ -9,7 +9,13 @@ import numpy as np
 
 from planner.batch import OPTIMIZER, OPTIMIZER_AND_GRADIENTS, UNSHARDED
 from planner.hardware.collectives import all_gather_s, all_reduce_s, reduce_scatter_s
-from planner.memory.stage import STATE_BYTES, stage_parameters
+from planner.memory.stage import stage_parameters
+from planner.workload.formats import (
+    STATE_BYTES,
+    gradient_bytes,
+    reduced_gradient_bytes,
+    weight_bytes,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -66,7 +72,7 @@ def gradient_reduction_s(
     last bucket.
     """
     software = scenario.job.software
-    reduce_bytes = STATE_BYTES[software.gradient_reduce_dtype]
+    reduce_bytes = reduced_gradient_bytes(software, scenario.job.precision)
     dense, expert = stage_parameters(scenario, table, batch)
     sharding = batch.data_sharding[:, None]
     seconds = np.zeros(dense.shape)
@@ -90,7 +96,7 @@ def tied_reduction_s(scenario: Scenario, batch: Batch) -> NDArray[np.float64]:
     seconds = np.zeros(len(batch))
     if not model.tie_embeddings or batch.pipeline == 1:
         return seconds
-    reduce_bytes = STATE_BYTES[scenario.job.software.gradient_reduce_dtype]
+    reduce_bytes = reduced_gradient_bytes(scenario.job.software, scenario.job.precision)
     stage_devices = scenario.job.devices // batch.pipeline
     group = topology.group(2, (batch.pipeline - 1) * stage_devices)
     for tensor in np.unique(batch.tensor).tolist():
@@ -109,10 +115,10 @@ def parameter_gather_s(
     if not sharded.any():
         return np.zeros(len(batch))
     dense, expert = stage_parameters(scenario, table, batch)
-    weight_bytes = 4 if scenario.job.precision == "fp32" else 2
-    seconds = by_degrees(scenario, batch, dense, expert, weight_bytes, all_gather_s)
+    element_bytes = weight_bytes(scenario.job.precision)
+    seconds = by_degrees(scenario, batch, dense, expert, element_bytes, all_gather_s)
     if "parameter_gather" in software.overlap:
-        buckets = np.maximum((dense + expert) * weight_bytes / software.bucket_bytes.value, 1.0)
+        buckets = np.maximum((dense + expert) * element_bytes / software.bucket_bytes.value, 1.0)
         seconds = np.maximum(seconds - first_forward_s, seconds / buckets)
     exposed: NDArray[np.float64] = np.where(sharded, seconds.max(axis=-1), 0.0)
     return exposed
@@ -127,10 +133,9 @@ def optimizer_s(scenario: Scenario, table: CostTable, batch: Batch) -> NDArray[n
     """
     software, job = scenario.job.software, scenario.job
     dense, expert = stage_parameters(scenario, table, batch)
-    gradient_bytes = STATE_BYTES[software.gradient_dtype]
+    main_bytes = gradient_bytes(software, job.precision)
     moments = 2 if job.optimizer == "adam" else 1
     state_bytes = 4 + moments * STATE_BYTES[software.optimizer_state_dtype]
-    weight_bytes = 4 if job.precision == "fp32" else 2
     sharding = batch.data_sharding[:, None]
     dense_shard = dense / np.where(sharding >= OPTIMIZER, batch.dense_replicas[:, None], 1)
     expert_shard = expert / np.where(sharding >= OPTIMIZER, batch.expert_replicas[:, None], 1)
@@ -138,8 +143,8 @@ def optimizer_s(scenario: Scenario, table: CostTable, batch: Batch) -> NDArray[n
         sharding >= OPTIMIZER_AND_GRADIENTS, dense_shard + expert_shard, dense + expert
     )
     moved = (dense_shard + expert_shard) * (
-        2 * state_bytes + 2 * gradient_bytes + weight_bytes
-    ) + gradient_shards * gradient_bytes
+        2 * state_bytes + 2 * main_bytes + weight_bytes(job.precision)
+    ) + gradient_shards * main_bytes
     slowest = min(scenario.device_types, key=lambda device: device.streaming_bytes_per_s)
     seconds: NDArray[np.float64] = (
         moved.max(axis=-1) / slowest.streaming_bytes_per_s + software.step_overhead.value

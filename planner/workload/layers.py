@@ -16,6 +16,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from planner.workload.formats import QUANTIZED_BYTES, gradient_bytes
 from planner.workload.operators import (
     Collective,
     FusedAttention,
@@ -29,10 +30,6 @@ if TYPE_CHECKING:
     from planner.specs.model import ModelSpec
     from planner.specs.software import SoftwareProfile
     from planner.workload.shard import Shard
-
-QUANTIZED_BYTES = {"fp8": 1.0, "mxfp8": 1.03125, "nvfp4": 0.5625}
-"""Bytes per element with the scale of each block: MXFP8 one byte per 32 elements, NVFP4 one byte
-per 16 (OCP Microscaling Formats v1.0; NVIDIA Blackwell architecture brief)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +63,7 @@ class Workload:
         written when it accumulates into the main gradient itself."""
         if not self.software.fused.gradient_accumulation:
             return self.element_bytes
-        return 2 * (4 if self.software.gradient_dtype == "fp32" else self.element_bytes)
+        return 2 * gradient_bytes(self.software, self.precision)
 
     @property
     def local_seq_length(self) -> int:
@@ -364,7 +361,7 @@ def dense_mlp_operators(workload: Workload) -> list[Operator]:
 
 
 def mlp_operators(workload: Workload, ffn_hidden_size: int, name: str) -> list[Operator]:
-    w, model, z = workload, workload.model, workload.element_bytes
+    w, model = workload, workload.model
     width = ffn_hidden_size // w.shard.tensor
     projections = 2 if model.gated_mlp else 1
     return [
@@ -664,8 +661,10 @@ def embedding_operators(workload: Workload) -> list[Operator]:
 def head_operators(workload: Workload) -> list[Operator]:
     """Final norm, vocabulary projection and cross-entropy.
 
-    Unfused, Megatron-LM's `vocab_parallel_cross_entropy` converts the logits to fp32 and walks
-    over them in separate kernels: conversion, maximum, subtraction, exponential, sum, division.
+    Megatron-LM's `vocab_parallel_cross_entropy` converts the logits to fp32, keeps the
+    probabilities, and walks over them in separate kernels: conversion (z + 4 bytes per logit),
+    maximum (4), subtraction (8), exponential (8), sum (4), division (8). Compiled
+    (`fused_cross_entropy.py`), subtraction and exponential are one, and so is the backward pass.
     """
     w, model, z = workload, workload.model, workload.element_bytes
     t, n = w.shard.tensor, w.tokens
@@ -678,10 +677,10 @@ def head_operators(workload: Workload) -> list[Operator]:
         Pointwise(
             name="cross_entropy",
             module="logits",
-            saved_bytes=logits * (z if fused else 4),
-            forward_bytes=logits * ((2 * z + 4) if fused else (z + 4 + 4 + 8 + 8 + 4 + 8)),
-            backward_bytes=logits * ((2 * z) if fused else (8 + 4 + z)),
-            forward_kernels=2 if fused else 12,
+            saved_bytes=4 * logits,
+            forward_bytes=logits * (z + 4 + 4 + (8 if fused else 16) + 4 + 8),
+            backward_bytes=logits * ((4 + z) if fused else (8 + 4 + z)),
+            forward_kernels=6 if fused else 12,
             backward_kernels=1 if fused else 4,
         )
     )

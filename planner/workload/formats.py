@@ -1,0 +1,31 @@
+"""Bytes per element of weights, gradients, optimizer states and matmul operands."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from planner.specs.software import SoftwareProfile
+
+STATE_BYTES = {"fp32": 4, "bf16": 2, "fp16": 2}
+
+QUANTIZED_BYTES = {"fp8": 1.0, "mxfp8": 1.03125, "nvfp4": 0.5625}
+"""With the scale of each block: MXFP8 one byte per 32 elements, NVFP4 one byte per 16 (OCP
+Microscaling Formats v1.0; NVIDIA Blackwell architecture brief)."""
+
+
+def weight_bytes(precision: str) -> int:
+    """The copy the layers compute with."""
+    return 4 if precision == "fp32" else 2
+
+
+def gradient_bytes(software: SoftwareProfile, precision: str) -> int:
+    """Main gradients, as they are kept over the microbatches of a step."""
+    halved = precision == "fp16" and software.fp16_gradients
+    return 2 if halved else STATE_BYTES[software.gradient_dtype]
+
+
+def reduced_gradient_bytes(software: SoftwareProfile, precision: str) -> int:
+    """Gradients as they travel."""
+    halved = precision == "fp16" and software.fp16_gradients
+    return 2 if halved else STATE_BYTES[software.gradient_reduce_dtype]
