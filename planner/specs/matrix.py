@@ -18,6 +18,7 @@ from planner.specs.units import BYTES_PER_SECOND, UnitError, accepted_units, uni
 
 LARGEST_BYTES = 256 * 2**20
 _FASTEST = 1e16
+_LINE_END = re.compile(r"\r\n|\n|\r")
 _NUMBERS = re.compile(r"[0-9eE.+-]*")
 _NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?")
 
@@ -36,7 +37,7 @@ class _Rows:
 
     def __init__(self, path: Path, text: str) -> None:
         self._path = path
-        self._lines = text.splitlines()
+        self._lines = _LINE_END.split(text)
 
     def error(
         self, message: str, line: int, cell: int = 0, *, hint: str | None = None
@@ -54,9 +55,15 @@ class _Rows:
             if line.strip():
                 if '"' in line and line.count('"') % 2:
                     raise self.error("a quote that is not closed on its line", number)
-                cells = next(csv.reader([line]))
-                rows.append((number, [cell.strip() for cell in cells]))
+                rows.append((number, self._cells(number, line)))
         return rows
+
+    def _cells(self, number: int, line: str) -> list[str]:
+        try:
+            cells = next(csv.reader([line], skipinitialspace=True))
+        except csv.Error as error:
+            raise self.error(f"not CSV: {error}", number) from error
+        return [cell.strip() for cell in cells]
 
 
 def load_matrix(path: Path, *, unit: str | None = None) -> MatrixFile:

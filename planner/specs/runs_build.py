@@ -216,7 +216,7 @@ def _degrees(document: Document, given: RunInput, devices: int) -> RunDegrees:
             for axis in ("tensor", "pipeline", "data", "context")
             if getattr(degrees, axis) is not None
         )
-        relation = "is not" if degrees.data is not None else "is not a multiple of"
+        relation = "are not" if degrees.data is not None else "are not a multiple of"
         raise document.error(f"{devices} devices {relation} {product}", ("degrees",))
     return RunDegrees(
         tensor=degrees.tensor,

@@ -77,6 +77,9 @@ class _Generator(GenerateJsonSchema):
 
     def model_schema(self, schema: core_schema.ModelSchema) -> dict[str, Any]:
         described = super().model_schema(schema)
+        generic = schema["cls"].__mro__[1]
+        if "description" not in described and generic.__doc__:
+            described["description"] = inspect.cleandoc(generic.__doc__)
         for name, text in _field_docstrings(schema["cls"]).items():
             field = described.get("properties", {}).get(name)
             if field is not None:

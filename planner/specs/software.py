@@ -127,7 +127,9 @@ class SoftwareProfile(Input):
     cuda_graphs: bool = False
     """Kernels are launched from recorded graphs."""
     host_launch: Constant[Seconds]
-    """Host time to launch one kernel, framework dispatch included."""
+    """Host time for one operator, forward or backward: framework dispatch and its kernel launches."""
+    collective_launch: Constant[Seconds]
+    """Host time to launch one collective: process-group bookkeeping and stream events."""
     step_overhead: Constant[Seconds]
     """Fixed host work of one step: loading data, logging, clearing."""
     allocator_slack: Constant[Fraction]

@@ -103,7 +103,7 @@ class _Builder:
                 if documents > 1:
                     raise self._refuse(event, "a second document; one file holds one")
             elif isinstance(event, yaml.AliasEvent):
-                raise self._refuse(event, f"alias *{str(event.anchor)[:60]}; write the value out")
+                raise self._refuse(event, f"alias *{str(event.anchor)[:60]}; write values out")
             elif isinstance(event, yaml.NodeEvent):
                 self._node(event)
             elif isinstance(event, yaml.CollectionEndEvent):
@@ -127,9 +127,7 @@ class _Builder:
 
     def _node(self, event: Any) -> None:
         if event.anchor is not None:
-            raise self._refuse(
-                event, f"anchor &{event.anchor[:60]}; anchors and aliases are not read"
-            )
+            raise self._refuse(event, f"anchor &{event.anchor[:60]}; write values out")
         if event.tag is not None:
             raise self._refuse(event, f"tag {event.tag[:60]}; tags are not read")
         parent = self._open[-1] if self._open else None
