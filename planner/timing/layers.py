@@ -104,12 +104,13 @@ class _Tally:
     expert_s: float = 0.0
     hidden_s: float = 0.0
     kernels: int = 0
+    collectives: int = 0
 
     def communicate(self, operator: Collective, group: Group, cover_s: float) -> None:
         duration_s = collective_s(operator, group)
         exposed_s = max(duration_s - cover_s, 0.0)
         self.hidden_s += duration_s - exposed_s
-        self.kernels += operator.hops
+        self.collectives += operator.hops
         if operator.axis == "tensor":
             self.tensor_s += exposed_s
         elif operator.axis == "context":
@@ -117,9 +118,14 @@ class _Tally:
         else:
             self.expert_s += exposed_s
 
-    def finish(self, host_launch_s: float) -> PassTime:
+    def finish(self, software: SoftwareProfile) -> PassTime:
         device_s = self.compute_s + self.tensor_s + self.context_s + self.expert_s
-        host_s = self.kernels * host_launch_s
+        host_s = 0.0
+        if not software.cuda_graphs:
+            host_s = (
+                self.kernels * software.host_launch.value
+                + self.collectives * software.collective_launch.value
+            )
         return PassTime(
             compute_s=self.compute_s + max(host_s - device_s, 0.0),
             tensor_s=self.tensor_s,
@@ -159,10 +165,9 @@ def layer_time(
         backward.kernels += cost.backward_kernels
         if operator.module in software.recompute.selective_modules:
             selective_s += cost.forward_s
-    host_launch_s = 0.0 if software.cuda_graphs else software.host_launch.value
     return LayerTime(
-        forward=forward.finish(host_launch_s),
-        backward=backward.finish(host_launch_s),
+        forward=forward.finish(software),
+        backward=backward.finish(software),
         weight_gradient_s=sum(cost.weight_gradient_s for cost in costs),
         selective_s=selective_s,
         hidden_s=forward.hidden_s + backward.hidden_s,
