@@ -22,8 +22,9 @@ from planner.search.restrictions import (
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from planner.plan import Placement, Stage
+    from planner.plan import Stage
     from planner.scenario import Scenario
+    from planner.search.placement import PlacementChooser
 
 Values = Mapping[str, int | str | bool]
 """One value for every axis of the search space."""
@@ -34,7 +35,7 @@ def plan_of(
     values: Values,
     stages: tuple[Stage, ...],
     recomputed_per_chunk: int,
-    placement: Placement | None = None,
+    placement: PlacementChooser = default_placement,
 ) -> Plan:
     """The plan of one combination with its stage layout. `recomputed_per_chunk` counts fully
     recomputed layers and is ignored unless recompute is "full"."""
@@ -57,7 +58,7 @@ def plan_of(
             ),
         ),
         stages=stages,
-        placement=placement or default_placement(scenario, degrees),
+        placement=placement(scenario, degrees),
     )
 
 
@@ -96,7 +97,7 @@ def plan_from_flags(
         values,
         stages,
         max(layers) if recompute_layers is None else recompute_layers,
-        None if hosts is None else placement_on(scenario, hosts),
+        default_placement if hosts is None else lambda job, _: placement_on(job, hosts),
     )
 
 

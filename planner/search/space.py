@@ -125,6 +125,10 @@ class Enumeration:
         """Combinations before any rule."""
         return prod(len(values) for values in self.values.values())
 
+    def schedules(self) -> tuple[str, ...]:
+        """Names of the schedules in the space."""
+        return tuple(SCHEDULE_NAMES[code] for code in self.values["schedule"])
+
     def grids(self) -> Iterator[Grid]:
         """Grids of every pipeline degree that has any combination left."""
         for pipeline in self.values["pipeline"]:

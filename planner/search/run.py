@@ -1,0 +1,167 @@
+"""One search, phase by phase: enumerate, screen, bound, refine. Every phase can be cut short, and
+what was found until then is the result.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from planner.search.bounds import Fitting, Layout, bound_group
+from planner.search.facts import Facts
+from planner.search.layout import uniform_layout
+from planner.search.placement import default_placement
+from planner.search.refine import Refinement
+from planner.search.screen import Screened, screen
+from planner.search.space import Enumeration, dimensions
+from planner.search.tables import GrowingTable
+from planner.workload.stages import stage_load
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from planner.scenario import Scenario
+    from planner.search.layout import LayoutChooser
+    from planner.search.placement import PlacementChooser
+    from planner.search.restrictions import Restrictions
+    from planner.search.space import Grid, Group
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """Where a search is. `phase` is bounding, refining or explaining."""
+
+    phase: str
+    candidates: int
+    fitting: int
+    refined: int
+    best_step_s: float | None
+    bound_s: float | None
+
+
+@dataclass(slots=True, kw_only=True)
+class Run:
+    """`complete` tells that every combination has a bound; `stopped` is what ended the run."""
+
+    scenario: Scenario
+    restrictions: Restrictions
+    top: int
+    deadline_s: float | None = None
+    progress: Callable[[Progress], None] | None = None
+    layout: LayoutChooser = uniform_layout
+    placement: PlacementChooser = default_placement
+    stopped: str = "proven"
+    complete: bool = False
+    enumeration: Enumeration = field(init=False)
+    growing: GrowingTable = field(init=False)
+    screened: list[Screened] = field(init=False, default_factory=list)
+    fitting: list[Fitting] = field(init=False, default_factory=list)
+    refinement: Refinement | None = field(init=False, default=None)
+    _layouts: dict[tuple[int, int], Layout] = field(init=False, default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.enumeration = Enumeration(
+            facts=Facts.of(self.scenario, self.restrictions),
+            values=dimensions(self.scenario, self.restrictions),
+        )
+        self.growing = GrowingTable(self.scenario)
+
+    def bound(self) -> None:
+        """Enumerate the space and bound everything in it, or as much as the time limit lets."""
+        grids = list(self.enumeration.grids())
+        loads = [
+            [self.layout_of(grid.pipeline, v).load for v in self._virtual_stages(grid)]
+            for grid in grids
+        ]
+        self.screened = screen(self.scenario, self.enumeration, grids, loads, self.growing)
+        for grid, screened in zip(grids, self.screened, strict=True):
+            for group in self.enumeration.groups(grid):
+                if self._out_of_time():
+                    return
+                self._bound(screened, group)
+            self._report("bounding")
+        self.complete = True
+
+    def refine(self) -> None:
+        """Refine, best bound first, until the best are proven or time is up."""
+        self.refinement = Refinement(
+            self.scenario,
+            self.growing.table,
+            self.fitting,
+            top=self.top,
+            placement=self.placement,
+        )
+        while self.refinement.step():
+            if self._out_of_time() and self.refinement.refined:
+                return
+            self._report("refining")
+
+    def layout_of(self, pipeline: int, virtual_stages: int) -> Layout:
+        """The stage layout of a shape, chosen once."""
+        key = (pipeline, virtual_stages)
+        if key not in self._layouts:
+            stages = self.layout(self.scenario, *key)
+            load = stage_load(self.scenario.model, self.scenario.kinds, stages)
+            self._layouts[key] = Layout(stages=stages, load=load)
+        return self._layouts[key]
+
+    @property
+    def num_fitting(self) -> int:
+        return sum(len(group) for group in self.fitting)
+
+    def alive(self, screened: Screened, group: Group) -> NDArray[np.bool_]:
+        """The screen's verdict on the combinations of a group."""
+        at = [
+            np.searchsorted(self.enumeration.values[axis], codes)
+            for axis, codes in (
+                ("recompute", group.recompute),
+                ("data_sharding", group.data_sharding),
+            )
+        ]
+        verdict: NDArray[np.bool_] = screened.alive[group.grid_row, at[0], at[1]]
+        return verdict
+
+    def _bound(self, screened: Screened, group: Group) -> None:
+        alive = self.alive(screened, group)
+        if not alive.any():
+            return
+        found = bound_group(
+            self.scenario,
+            self.growing.table,
+            screened,
+            group,
+            self.layout_of(group.pipeline, group.virtual_stages),
+            alive,
+        )
+        if len(found):
+            self.fitting.append(found)
+
+    def _virtual_stages(self, grid: Grid) -> list[int]:
+        """Numbers of virtual stages that a grid's combinations may have."""
+        most = self.scenario.model.num_layers // grid.pipeline
+        return [v for v in self.enumeration.values["virtual_stages"] if v <= most] or [1]
+
+    def _out_of_time(self) -> bool:
+        if self.deadline_s is None or time.monotonic() < self.deadline_s:
+            return False
+        self.stopped = "time limit"
+        return True
+
+    def _report(self, phase: str) -> None:
+        if self.progress is None:
+            return
+        refinement = self.refinement
+        self.progress(
+            Progress(
+                phase=phase,
+                candidates=self.enumeration.tally.candidates,
+                fitting=self.num_fitting,
+                refined=refinement.refined if refinement else 0,
+                best_step_s=refinement.best_s if refinement else None,
+                bound_s=refinement.bound_s if refinement else None,
+            )
+        )

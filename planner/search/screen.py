@@ -1,0 +1,158 @@
+"""The memory screen: which combinations cannot fit whatever the virtual stages and the schedule.
+
+A stage of a uniform layout holds at least the fewest layers that any number of virtual stages
+gives it, and 1F1B keeps the fewest activations of the schedules with whole backwards: p − s
+microbatches in flight on stage s for every layer, where interleaving keeps at least as many for
+every chunk. Memory of that smallest load is below that of every combination that shares the
+degrees, so what does not fit here fits nowhere. It also never falls when the micro-batch grows by
+a whole factor, because as many tokens stay in flight; so a combination is only priced when no
+divisor of its micro-batch size was found not to fit.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from planner.batch import FULL
+from planner.memory.stage import stage_peaks
+from planner.search.batches import ELEMENTS, make_batch
+from planner.search.space import VARIANT_AXES
+from planner.workload.stages import StageLoad
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from planner.costs import CostTable
+    from planner.scenario import Scenario
+    from planner.search.space import Columns, Enumeration, Grid
+    from planner.search.tables import GrowingTable
+
+OUTER_KINDS = 2
+"""Embedding and head, the last columns of a load: never recomputed."""
+
+SCREENED = frozenset({"gpipe", "1f1b", "interleaved"})
+"""Schedules that keep at least the activations of 1F1B."""
+
+FAMILY_AXES = ("tensor", "context", "data", "expert", "expert_tensor", "sequence_parallel")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Screened:
+    """A grid with what the screen left of it. `columns` gain `row`, the cost table's row (−1 where
+    it was never priced); `alive` [rows, recompute, data sharding] is by position in the axis'
+    values."""
+
+    pipeline: int
+    columns: Columns
+    alive: NDArray[np.bool_]
+
+
+def screen(
+    scenario: Scenario,
+    enumeration: Enumeration,
+    grids: Sequence[Grid],
+    loads: Sequence[Sequence[StageLoad]],
+    growing: GrowingTable,
+) -> list[Screened]:
+    """Screen all grids, small micro-batches first. `loads` are those that the combinations of each
+    grid may have."""
+    waves = [_Waves(scenario, enumeration, g, ld) for g, ld in zip(grids, loads, strict=True)]
+    for micro_batch_size in enumeration.values["micro_batch_size"]:
+        for wave in waves:
+            wave.run(micro_batch_size, growing)
+    return [wave.result() for wave in waves]
+
+
+class _Waves:
+    """One grid, screened one micro-batch size after the other."""
+
+    def __init__(
+        self,
+        scenario: Scenario,
+        enumeration: Enumeration,
+        grid: Grid,
+        loads: Sequence[StageLoad],
+    ) -> None:
+        self._scenario = scenario
+        self._grid = grid
+        self._load = smallest_load(loads)
+        self._codes = [np.array(enumeration.values[axis]) for axis in VARIANT_AXES]
+        self._row = np.full(len(grid.columns["tensor"]), -1, dtype=np.int64)
+        self._alive = np.ones((len(self._row), *map(len, self._codes)), dtype=np.bool_)
+        self._harmless = not set(enumeration.schedules()) <= SCREENED
+        families = np.stack([grid.columns[axis] for axis in FAMILY_AXES])
+        _, family = np.unique(families, axis=1, return_inverse=True)
+        self._family = family.reshape(-1)
+        self._found: dict[int, NDArray[np.bool_]] = {}
+
+    def run(self, micro_batch_size: int, growing: GrowingTable) -> None:
+        rows = np.flatnonzero(self._grid.columns["micro_batch_size"] == micro_batch_size)
+        if not rows.size:
+            return
+        for smaller, found in self._found.items():
+            if micro_batch_size % smaller == 0:
+                self._alive[rows] &= found[self._family[rows]]
+        rows = rows[self._alive[rows].any(axis=(1, 2))]
+        self._row[rows] = growing.rows(self._grid.columns, rows)
+        at = np.nonzero(self._alive[rows])
+        place = (rows[at[0]], at[1], at[2])
+        if not self._harmless:
+            self._alive[place] = self._fits(place, growing.table)
+        found = np.ones((self._family.max() + 1, *self._alive.shape[1:]), dtype=np.bool_)
+        of_size = self._grid.columns["micro_batch_size"] == micro_batch_size
+        found[self._family[of_size]] = self._alive[of_size]
+        self._found[micro_batch_size] = found
+
+    def _fits(self, place: tuple[NDArray[np.intp], ...], table: CostTable) -> NDArray[np.bool_]:
+        grid_row, recompute, sharding = place
+        step = max(ELEMENTS // self._grid.pipeline, 1)
+        fits = np.empty(len(grid_row), dtype=np.bool_)
+        for first in range(0, len(grid_row), step):
+            part = slice(first, first + step)
+            batch = make_batch(
+                {**self._grid.columns, "row": self._row},
+                global_batch_size=self._scenario.job.global_batch_size,
+                pipeline=self._grid.pipeline,
+                virtual_stages=1,
+                schedule="1f1b",
+                load=self._load,
+                grid_row=grid_row[part],
+                recompute=self._codes[0][recompute[part]],
+                recomputed_layers=np.ones(len(grid_row[part]), dtype=np.int64),
+                data_sharding=self._codes[1][sharding[part]],
+            )
+            spare = stage_peaks(self._scenario, table, batch).spare
+            relief = _replay_range(self._scenario, table)[batch.row]
+            spare = spare + np.where(batch.granularity == FULL, relief, 0)[:, None]
+            fits[part] = (spare >= 0).all(axis=-1)
+        return fits
+
+    def result(self) -> Screened:
+        return Screened(
+            pipeline=self._grid.pipeline,
+            columns={**self._grid.columns, "row": self._row},
+            alive=self._alive,
+        )
+
+
+def smallest_load(loads: Sequence[StageLoad]) -> StageLoad:
+    """Every stage with the fewest layers of each kind that any of the loads gives it, in one
+    chunk; all of them recomputed at once or none."""
+    counts = np.minimum.reduce([load.counts.sum(axis=1) for load in loads])[:, None]
+    leading = np.stack([np.zeros_like(counts), counts])
+    leading[..., -OUTER_KINDS:] = 0
+    return StageLoad(counts=counts, leading=leading)
+
+
+def _replay_range(scenario: Scenario, table: CostTable) -> NDArray[np.int64]:
+    """[R]: how much less than the smallest load's may be restored at once when only layers of the
+    smallest kind are recomputed, with the allocator's slack."""
+    dropped = (table.saved_bytes - table.full_bytes)[:, :-OUTER_KINDS]
+    slack = 1 + scenario.job.software.allocator_slack.value
+    spread = np.ceil((dropped.max(axis=1) - dropped.min(axis=1)) * slack).astype(np.int64)
+    return np.where(spread > 0, spread + 1, 0)

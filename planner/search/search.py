@@ -1,0 +1,80 @@
+"""The search as one call: the best plans, how far they are proven, or why there are none."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from planner.search.layout import uniform_layout
+from planner.search.placement import default_placement
+from planner.search.restrictions import Restrictions, check_choices
+from planner.search.result import SearchResult
+from planner.search.run import Progress, Run
+from planner.search.space import space_report
+
+if TYPE_CHECKING:
+    from planner.scenario import Scenario
+    from planner.search.layout import LayoutChooser
+    from planner.search.placement import PlacementChooser
+
+__all__ = ["Progress", "search"]
+
+UNRESTRICTED = Restrictions()
+
+
+def search(
+    scenario: Scenario,
+    *,
+    restrictions: Restrictions = UNRESTRICTED,
+    top: int = 10,
+    time_limit_s: float | None = None,
+    progress: Callable[[Progress], None] | None = None,
+    layout: LayoutChooser = uniform_layout,
+    placement: PlacementChooser = default_placement,
+) -> SearchResult:
+    """The `top` fastest plans that fit. An interrupt (Ctrl-C) or the time limit ends it with the
+    best found so far, which `stopped` and `gap` tell.
+
+    Raises: InputError, RuleError when the restrictions leave no valid combination.
+    """
+    check_choices(restrictions, scenario.job.software)
+    run = Run(
+        scenario=scenario,
+        restrictions=restrictions,
+        top=top,
+        deadline_s=None if time_limit_s is None else time.monotonic() + time_limit_s,
+        progress=progress,
+        layout=layout,
+        placement=placement,
+    )
+    try:
+        run.bound()
+        run.refine()
+    except KeyboardInterrupt:
+        run.stopped = "interrupted"
+    return _result(run)
+
+
+def _result(run: Run) -> SearchResult:
+    refinement = run.refinement
+    plans = refinement.plans if refinement else ()
+    bound_s = refinement.bound_s if refinement and run.complete else None
+    gap = 0.0
+    if run.stopped != "proven":
+        gap = 1.0
+        if plans and bound_s is not None:
+            gap = max(0.0, 1 - bound_s / plans[-1].estimate.step_s)
+    return SearchResult(
+        plans=plans,
+        candidates=run.enumeration.tally.candidates,
+        fitting=run.num_fitting,
+        refined=refinement.refined if refinement else 0,
+        proven=run.stopped == "proven",
+        gap=gap,
+        bound_s=bound_s,
+        stopped=run.stopped,
+        space=space_report(run.enumeration, run.restrictions),
+        nearest=(),
+        changes=(),
+    )
