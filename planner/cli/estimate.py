@@ -1,6 +1,8 @@
 """`planner estimate`: memory and time of one plan."""
 
 from dataclasses import asdict, fields
+from math import prod
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
     from planner.plan import Plan
     from planner.plan_document import ReadPlan, RecordedInputs
     from planner.scenario import Scenario
+    from planner.search.restrictions import Restrictions
 
 DOES_NOT_FIT = 1
 
@@ -100,20 +103,25 @@ def _from_flags(
     layers = values.layers("--stage-layers", stage_layers)
     names = None if hosts is None else read_hosts(hosts)
     flags = parse_restrictions(asdict(decisions))
-    scenario = scenario_from_options(inputs, workload)
+    scenario = scenario_from_options(inputs, workload, devices=_devices(flags))
     return scenario, plan_from_flags(scenario, flags, stage_layers=layers, hosts=names)
+
+
+def _devices(flags: "Restrictions") -> int | None:
+    """Devices that the degrees add up to when they name the replicas; otherwise the replicas
+    follow from the devices."""
+    if flags.data is None:
+        return None
+    axes = (flags.tensor, flags.pipeline, flags.data, flags.context)
+    return prod(axis[0] for axis in axes if axis is not None)
 
 
 def read_hosts(path: str) -> tuple[str, ...]:
     """Host names, one per line; blank lines and what follows # are skipped."""
-    try:
-        with open(path, encoding="utf-8-sig") as file:
-            lines = [line.partition("#")[0].strip() for line in file]
-    except UnicodeDecodeError:
-        raise InputError("not text in UTF-8", path=path) from None
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise InputError(f"cannot be read: {reason.lower()}", path=path) from None
+    from planner.specs.text_file import decode, read_bytes
+
+    text = decode(read_bytes(Path(path)), path)
+    lines = [line.partition("#")[0].strip() for line in text.splitlines()]
     names = tuple(line for line in lines if line)
     if not names:
         raise InputError("the file names no host; one host name per line is needed", path=path)

@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from planner.errors import InputError
+from planner.specs.text_file import decode, read_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-MAX_FILE_BYTES = 256 * 2**20
+LARGEST_BYTES = 256 * 2**20
 _KINDS = {dict: "an object", list: "a list", str: "text", bool: "true or false"}
 
 
@@ -116,15 +117,7 @@ def parse_file(path: Path) -> Node:
 
 
 def _read_text(path: Path) -> str:
-    try:
-        if path.is_file() and path.stat().st_size > MAX_FILE_BYTES:
-            raise InputError(f"larger than {MAX_FILE_BYTES >> 20} MiB", path=path)
-        text = path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise InputError(f"not text in UTF-8 (byte {error.start})", path=path) from None
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise InputError(f"cannot be read: {reason.lower()}", path=path) from None
+    text = decode(read_bytes(path, largest=LARGEST_BYTES), path)
     if not text.strip():
         raise InputError("the file is empty; a plan document is needed", path=path)
     return text

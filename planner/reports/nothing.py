@@ -9,7 +9,7 @@ from rich.console import Group
 from planner.reports.labels import one_line
 from planner.reports.layout import bullets, heading, paragraph
 from planner.reports.sentences import answer
-from planner.reports.units import plural
+from planner.reports.units import count, plural
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -20,13 +20,18 @@ if TYPE_CHECKING:
 
 def nothing_report(inputs: RecordedInputs, result: SearchResult) -> RenderableType:
     """For a result without plans."""
-    job = inputs.job
+    where = (
+        f"{inputs.model.name} on {plural(inputs.job.devices, 'device')} of {inputs.cluster.name}"
+    )
+    combinations = plural(result.candidates, "valid combination")
+    if result.stopped != "proven":
+        return Group(
+            paragraph(f"No answer yet: {_stop(result)} before any plan was priced.", style="bold"),
+            paragraph(f"{where}: {combinations}, {count(result.fitting)} fit."),
+        )
     parts: list[RenderableType] = [
         paragraph(first_line(result), style="bold"),
-        paragraph(
-            f"{inputs.model.name} on {plural(job.devices, 'device')} of {inputs.cluster.name}: "
-            f"none of {plural(result.candidates, 'valid combination')} fits."
-        ),
+        paragraph(f"{where}: none of {combinations} fits."),
     ]
     if result.nearest:
         parts += [heading("Closest"), bullets(map(_miss, result.nearest))]
@@ -39,6 +44,10 @@ def nothing_report(inputs: RecordedInputs, result: SearchResult) -> RenderableTy
         assumptions = (*inputs.assumptions, *result.nearest[0].estimate.assumptions)
         parts += [heading("Assumptions"), bullets(assumptions)]
     return Group(*parts)
+
+
+def _stop(result: SearchResult) -> str:
+    return "interrupted" if result.stopped == "interrupted" else f"stopped by {result.stopped}"
 
 
 def first_line(result: SearchResult) -> str:

@@ -35,7 +35,7 @@ def test_help_lists_every_command(planner: Callable[..., Outcome]) -> None:
     outcome = planner("--help")
     assert (outcome.code, outcome.stderr) == (0, "")
     listed = outcome.stdout.partition("Commands:")[2].split("\n")
-    assert [line.split()[0] for line in listed if line.strip()] == list(COMMANDS)
+    assert set(COMMANDS) <= {line.split()[0] for line in listed if line.strip()}
     assert "..." not in outcome.stdout.partition("Commands:")[2]
     assert planner() == outcome
     assert planner("-h") == outcome

@@ -1,0 +1,161 @@
+"""`planner estimate`: one plan by flags or from a file, priced by the real estimator."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import jsonschema
+import pytest
+
+from planner.plan_document import plan_schema
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.cli.conftest import Outcome
+
+    Run = Callable[..., Outcome]
+
+SMALL = ("estimate", "--cluster", "dgx-a100-8", "--model", "gpt-7.5b", "--nodes", "2")
+JOB = ("--software", "megatron-core", "--precision", "bf16", "--global-batch-size", "64")
+
+
+def only_plan(outcome: Outcome) -> dict[str, Any]:
+    document = json.loads(outcome.stdout)
+    jsonschema.Draft202012Validator(plan_schema()).validate(document)
+    assert "search" not in document
+    (plan,) = document["plans"]
+    assert isinstance(plan, dict)
+    return plan
+
+
+def test_flags_become_a_plan(planner: Run) -> None:
+    outcome = planner(
+        *SMALL, *JOB, "--tensor", "2", "--pipeline", "4", "--micro-batch-size", "2", "--json"
+    )
+    assert (outcome.code, outcome.stderr) == (0, "")
+    plan = only_plan(outcome)
+    assert plan["degrees"] == {
+        "tensor": 2,
+        "pipeline": 4,
+        "data": 2,
+        "context": 1,
+        "expert": 1,
+        "expert_tensor": 1,
+    }
+    assert (plan["micro_batch_size"], plan["num_microbatches"]) == (2, 16)
+    assert plan["placement"]["hosts"] == ["a100-0", "a100-1"]
+    estimate = plan["estimate"]
+    assert sum(estimate["time"].values()) == pytest.approx(estimate["step_s"], rel=1e-6)
+    assert min(estimate["time"].values()) >= 0
+    for stage in estimate["memory"]["per_stage"]:
+        assert sum(stage["components"].values()) == stage["peak_bytes"]
+
+
+def test_the_report_says_what_the_document_says(planner: Run) -> None:
+    arguments = (*SMALL, *JOB, "--tensor", "4")
+    estimate = only_plan(planner(*arguments, "--json"))["estimate"]
+    report = planner(*arguments)
+    assert report.code == 0
+    first, *lines = report.stdout.splitlines()
+    assert first.startswith("Fits: t4 p1 d4, ")
+    assert f"MFU {100 * estimate['mfu']:.1f}%" in first
+    assert f"{estimate['tokens_per_s']:,.0f} tokens/s" in first
+    assert max(map(len, [first, *lines])) <= 80
+    for heading in ("Time of one step", "Memory of one device, GiB of 79.2", "Assumptions"):
+        assert heading in lines
+
+
+def test_naming_the_replicas_names_the_devices(planner: Run) -> None:
+    plan = only_plan(
+        planner(*SMALL[:-2], *JOB, "--tensor", "2", "--pipeline", "2", "--data", "4", "--json")
+    )
+    assert len(plan["placement"]["hosts"]) == 2
+
+
+def test_a_plan_of_a_file_costs_the_same(planner: Run, tmp_path: Path) -> None:
+    path = tmp_path / "plans.json"
+    written = planner(*SMALL, *JOB, "--tensor", "2", "--pipeline", "4", "--json")
+    path.write_text(written.stdout)
+    again = planner(*SMALL[:-2], "--plan", f"{path}#1", "--json")
+    assert (again.code, again.stderr) == (0, "")
+    assert again.stdout == written.stdout
+
+
+def test_other_inputs_than_those_of_the_file_are_noted(planner: Run, tmp_path: Path) -> None:
+    path = tmp_path / "plans.json"
+    path.write_text(planner(*SMALL, *JOB, "--tensor", "8", "--json").stdout)
+    outcome = planner(
+        *SMALL[:-4], "--model", "gpt-3.6b", "--seq-length", "1024", "--plan", str(path)
+    )
+    assert outcome.code == 2, "the other model has other layers"
+    outcome = planner(*SMALL[:-2], "--seq-length", "1024", "--plan", str(path))
+    assert outcome.code == 0
+    assert outcome.stderr == f"note: {path}#1 was made for seq length 2048, not 1024\n"
+
+
+def test_stage_layers_and_hosts(planner: Run, tmp_path: Path) -> None:
+    hosts = tmp_path / "hosts"
+    hosts.write_text("# the faster one first\na100-1\n\na100-0  # here\n")
+    plan = only_plan(
+        planner(
+            *SMALL, *JOB, "--pipeline", "4", "--stage-layers", "8,9,10,9", "--hosts", str(hosts),
+            "--json",
+        )
+    )  # fmt: skip
+    assert [stage["chunks"] for stage in plan["stages"]] == [
+        [[0, 8]],
+        [[8, 17]],
+        [[17, 27]],
+        [[27, 36]],
+    ]
+    assert plan["placement"]["hosts"] == ["a100-1", "a100-0"]
+
+
+def test_a_plan_that_does_not_fit_is_still_described(planner: Run) -> None:
+    arguments = (*SMALL[:-2], *JOB, "--nodes", "1", "--micro-batch-size", "8")
+    report = planner(*arguments)
+    assert (report.code, report.stderr) == (1, "")
+    assert report.stdout.startswith("Does not fit: stage 0 needs ")
+    outcome = planner(*arguments, "--json")
+    assert outcome.code == 1
+    assert only_plan(outcome)["estimate"]["memory"]["fit_class"] == "does not fit"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ("--tensor 2,4", "--tensor takes one value here, found 2"),
+        ("--tensor 3,3x", "--tensor: '3x' is not a whole number from 1 to 1,000,000; write one or"),
+        ("--tensor 3", "world: tensor 3 · pipeline 1 · context 1 = 3 does not divide the 16 "),
+        ("--micro-batch-size 3", "batch: "),
+        ("--global-batch-size 65", "batch: "),
+        ("--stage-layers 18,17 --pipeline 2", "the stage layout holds 35 layers, the model has 36"),
+        ("--stage-layers 18,x", "--stage-layers: 'x' is not a whole number; write the layers of"),
+        ("--schedule 1f2b", "--schedule: software profile megatron-core has no '1f2b'; it has"),
+        ("--virtual-stages 2", "vpp: "),
+        ("--expert 2", "experts: "),
+        ("--precision fp8", "precision: a100-sxm-80gb has no fp8; it has fp32, tf32, fp16, bf16"),
+        ("--plan none.json", "none.json: no such file"),
+        ("--plan none.json --data 2", "--plan and --data are both given; the plan file decides it"),
+        ("--hosts none.txt", "none.txt: no such file"),
+        ("--seq-length 0", "--seq-length: '0' is not a whole number from 1 to"),
+    ],
+)
+def test_bad_plans(planner: Run, options: str, message: str) -> None:
+    outcome = planner(*SMALL, "--software", "megatron-core", *options.split())
+    assert (outcome.code, outcome.stdout) == (2, "")
+    assert outcome.stderr.startswith(f"error: {message}")
+    assert outcome.stderr.count("\n") == 1
+
+
+def test_hosts_must_be_named(planner: Run, tmp_path: Path) -> None:
+    hosts = tmp_path / "hosts"
+    hosts.write_text("# none\n")
+    outcome = planner(*SMALL, *JOB, "--hosts", str(hosts))
+    assert (outcome.code, outcome.stdout) == (2, "")
+    assert outcome.stderr == (
+        f"error: {hosts}: the file names no host; one host name per line is needed\n"
+    )
