@@ -18,6 +18,7 @@ from planner.cli.groups import grouped
 from planner.cli.list import list_shipped_files
 from planner.cli.schema import schema
 from planner.cli.search import search
+from planner.cli.validate import validate
 from planner.errors import InputError, PlannerError
 from planner.reports.encoding import prepare_stream
 
@@ -58,6 +59,7 @@ def planner(
 app.command("search")(grouped(search))
 app.command("estimate")(grouped(estimate))
 app.command("check")(grouped(check))
+app.command("validate")(validate)
 app.command("list")(list_shipped_files)
 app.command("schema")(schema)
 

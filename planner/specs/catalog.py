@@ -9,7 +9,7 @@ from typing import Literal, get_args
 from planner.errors import InputError
 from planner.specs.spelling import did_you_mean
 
-Kind = Literal["cluster", "model", "device", "software"]
+Kind = Literal["cluster", "model", "device", "software", "runs"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
 _FOLDERS: dict[Kind, str] = {
@@ -17,6 +17,7 @@ _FOLDERS: dict[Kind, str] = {
     "model": "models",
     "device": "clusters/devices",
     "software": "software",
+    "runs": "runs",
 }
 _SUFFIXES = (".yaml", ".yml", ".csv", ".json")
 

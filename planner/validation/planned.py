@@ -1,0 +1,159 @@
+"""From a measured run to the scenario and plan that are estimated in its place."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from planner.errors import RuleError
+from planner.plan import Degrees, Plan, Recompute
+from planner.scenario import build_scenario
+from planner.schedule.registry import kind_of
+from planner.search.build import plan_values
+from planner.search.facts import Facts, code_of
+from planner.search.layout import stages_of
+from planner.search.placement import default_placement
+from planner.search.restrictions import Restrictions
+from planner.search.rules import RULES
+from planner.specs.software import SoftwareProfile
+from planner.validation.layouts import BALANCED, balanced_layers, spread_layers
+
+if TYPE_CHECKING:
+    from planner.plan import Stage
+    from planner.scenario import Scenario
+    from planner.specs.runs import Run
+
+WAIVED = frozenset({"layers", "chunks", "batch", "framework", "sharded-pipeline", "order"})
+"""Rules a measured run may break: it ran, on a fork or with a layout the rule does not know."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedRun:
+    """A run as the planner understands it. `assumptions` are those made here, about what the run
+    leaves open."""
+
+    scenario: Scenario
+    plan: Plan
+    assumptions: tuple[str, ...]
+
+
+def plan_run(run: Run) -> PlannedRun:
+    """What the run states, over its software profile's defaults.
+
+    Raises: RuleError for an unknown schedule or a combination that cannot be cut as stated,
+    InputError when the cluster does not hold the run.
+    """
+    assumptions: list[str] = [*run.assumptions]
+    software = _software(run, assumptions)
+    scenario = build_scenario(run.cluster, run.model, replace(run.job, software=software))
+    pipeline = run.degrees.pipeline
+    virtual_stages = run.virtual_stages if pipeline > 1 else 1
+    granularity = run.recompute or software.recompute.default
+    stages = _stages(run, scenario, virtual_stages, assumptions)
+    degrees = Degrees(
+        tensor=run.degrees.tensor,
+        pipeline=pipeline,
+        data=run.degrees.data,
+        context=run.degrees.context,
+        expert=run.degrees.expert,
+        expert_tensor=run.degrees.expert_tensor,
+    )
+    wanted = software.sequence_parallel if run.sequence_parallel is None else run.sequence_parallel
+    plan = Plan(
+        degrees=degrees,
+        micro_batch_size=run.micro_batch_size,
+        num_microbatches=_microbatches(run, assumptions),
+        schedule=_schedule(run, software, virtual_stages),
+        virtual_stages=virtual_stages,
+        sequence_parallel=wanted and degrees.tensor > 1,
+        data_sharding=run.data_sharding or software.data_sharding.default,
+        recompute=Recompute(
+            granularity=granularity,
+            layers_per_stage=_recomputed(run, granularity, stages),
+        ),
+        stages=stages,
+        placement=default_placement(scenario, degrees),
+    )
+    _check(scenario, plan)
+    return PlannedRun(scenario=scenario, plan=plan, assumptions=tuple(assumptions))
+
+
+def _software(run: Run, assumptions: list[str]) -> SoftwareProfile:
+    """The run's software profile with what the run switched."""
+    stated = {
+        "attention": run.attention,
+        "compile": run.compile,
+        "overlap": run.overlap,
+        "optimizer_shard_size": run.optimizer_shard_size,
+    }
+    switched: dict[str, Any] = {name: value for name, value in stated.items() if value is not None}
+    for name in [name for name in switched if name not in SoftwareProfile.model_fields]:
+        assumptions.append(f"run: {name} {switched.pop(name)} is not modelled")
+    return run.job.software.model_copy(update=switched)
+
+
+def _schedule(run: Run, software: SoftwareProfile, virtual_stages: int) -> str:
+    if run.degrees.pipeline == 1:
+        return "1f1b"
+    if run.schedule is None:
+        return "interleaved" if virtual_stages > 1 else software.schedules.default
+    name = "1f1b" if run.schedule == BALANCED else run.schedule
+    return kind_of(name).name
+
+
+def _stages(
+    run: Run, scenario: Scenario, virtual_stages: int, assumptions: list[str]
+) -> tuple[Stage, ...]:
+    pipeline = run.degrees.pipeline
+    chunks = pipeline * virtual_stages
+    layers = run.stage_layers
+    if layers is None and run.schedule == BALANCED:
+        layers = balanced_layers(scenario, chunks)
+        assumptions.append(f"run: layers balanced by FLOPs, {','.join(map(str, layers))}")
+    elif layers is None:
+        layers = spread_layers(run.model.num_layers, chunks)
+        rest = run.model.num_layers % chunks
+        if rest:
+            assumptions.append(
+                f"run: {run.model.num_layers} layers on {chunks} chunks, the {rest} left over one "
+                "each on the middle chunks"
+            )
+    if len(layers) != chunks:
+        layers = (sum(layers),)
+    return stages_of(layers, pipeline, virtual_stages)
+
+
+def _microbatches(run: Run, assumptions: list[str]) -> int:
+    """Microbatches of a step; the last may be smaller, as some frameworks allow."""
+    data, batch = run.degrees.data, run.job.global_batch_size
+    if batch % data:
+        raise RuleError("batch", f"data degree {data} does not divide the global batch of {batch}")
+    sequences = batch // data
+    if sequences % run.micro_batch_size:
+        assumptions.append(
+            f"run: {sequences} sequences of a replica in microbatches of {run.micro_batch_size}, "
+            "the last one smaller and priced like the others"
+        )
+    return -(-sequences // run.micro_batch_size)
+
+
+def _recomputed(run: Run, granularity: str, stages: tuple[Stage, ...]) -> tuple[int, ...]:
+    if granularity != "full":
+        return (0,) * len(stages)
+    most = run.model.num_layers if run.recompute_layers is None else run.recompute_layers
+    return tuple(min(most, stage.num_layers) for stage in stages)
+
+
+def _check(scenario: Scenario, plan: Plan) -> None:
+    """Raises RuleError for the first rule broken that no framework can do without."""
+    values = plan_values(plan)
+    row = {axis: np.array([code_of(axis, value)], dtype=np.int64) for axis, value in values.items()}
+    facts = Facts.of(scenario, Restrictions())
+    for rule in RULES:
+        if rule.search_only or rule.name in WAIVED:
+            continue
+        if not rule.holds(facts, row).all():
+            found = ", ".join(f"{axis} {values[axis]}" for axis in rule.axes)
+            raise RuleError(rule.name, f"{rule.says(facts)}; found {found}")

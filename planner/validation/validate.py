@@ -1,0 +1,121 @@
+"""All runs of some files against their estimates, and what that says in sum."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from planner.errors import InputError, PlannerError
+from planner.specs.runs import RunError, load_runs
+from planner.specs.spelling import did_you_mean
+from planner.validation.compare import RunResult, compare_run
+from planner.validation.summary import Summary, summarize_results
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from planner.specs.cluster import ClusterSpec
+    from planner.specs.device import DeviceSpec
+    from planner.specs.runs import Run
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceResult:
+    """The runs of one file. `errors` are the runs that cannot be planned."""
+
+    name: str
+    source: str | None
+    results: tuple[RunResult, ...]
+    errors: tuple[RunError, ...]
+
+    @property
+    def summary(self) -> Summary:
+        return summarize_results([self.results])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Validation:
+    sources: tuple[SourceResult, ...]
+
+    @property
+    def results(self) -> tuple[RunResult, ...]:
+        return tuple(result for source in self.sources for result in source.results)
+
+    @property
+    def errors(self) -> tuple[RunError, ...]:
+        return tuple(error for source in self.sources for error in source.errors)
+
+    @property
+    def summary(self) -> Summary:
+        """Over all files; a group is of one file."""
+        return summarize_results([source.results for source in self.sources])
+
+
+def validate_files(
+    paths: Sequence[Path],
+    *,
+    device: DeviceSpec | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> Validation:
+    """Every run of the files beside its estimate; `device` stands in for the device of its name.
+    `progress` is told how many runs are done.
+
+    Raises: InputError for a file that cannot be read as runs, or a `device` that no run uses.
+    """
+    files = [load_runs(path) for path in paths]
+    if device is not None:
+        _check_used(device, [run for file in files for run in file.runs])
+    done = 0
+    sources = []
+    for path, file in zip(paths, files, strict=True):
+        results: list[RunResult] = []
+        errors = [*file.errors]
+        for run in file.runs:
+            outcome = _outcome(run if device is None else with_device(run, device))
+            if isinstance(outcome, RunError):
+                errors.append(outcome)
+            else:
+                results.append(outcome)
+            done += 1
+            if progress is not None:
+                progress(done)
+        sources.append(
+            SourceResult(
+                name=path.stem, source=file.source, results=tuple(results), errors=tuple(errors)
+            )
+        )
+    return Validation(sources=tuple(sources))
+
+
+def with_device(run: Run, device: DeviceSpec) -> Run:
+    """The run on a cluster whose devices of that name are `device`."""
+    groups = tuple(
+        replace(group, device=device) if group.device.name == device.name else group
+        for group in run.cluster.node_groups
+    )
+    return replace(run, cluster=replace(run.cluster, node_groups=groups))
+
+
+def _outcome(run: Run) -> RunResult | RunError:
+    """One run that fails, even through a fault of ours, does not take the others with it."""
+    try:
+        return compare_run(run)
+    except PlannerError as error:
+        return RunError(id=run.id, message=str(error))
+    except (ArithmeticError, LookupError, TypeError, ValueError) as error:
+        return RunError(id=run.id, message=f"internal error: {type(error).__name__}: {error}")
+
+
+def _check_used(device: DeviceSpec, runs: Sequence[Run]) -> None:
+    used = {name for run in runs for name in _device_names(run.cluster)}
+    if device.name not in used:
+        listed = ", ".join(sorted(used)) or "none"
+        raise InputError(
+            f"--device-file: no run is on {device.name}; their devices are {listed}",
+            hint=did_you_mean(device.name, used),
+        )
+
+
+def _device_names(cluster: ClusterSpec) -> tuple[str, ...]:
+    return tuple(group.device.name for group in cluster.node_groups)
