@@ -158,7 +158,9 @@ class RunLoader:
         if stated:
             return self._load_software(stated[0])
         assumptions.append(f"run: software {DEFAULT_SOFTWARE} (nothing states another)")
-        return load_software(DEFAULT_SOFTWARE)
+        if DEFAULT_SOFTWARE not in self._software:
+            self._software[DEFAULT_SOFTWARE] = load_software(DEFAULT_SOFTWARE)
+        return self._software[DEFAULT_SOFTWARE]
 
     def _load_software(self, at: Location) -> SoftwareProfile:
         name = str(self._value(at))

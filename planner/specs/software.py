@@ -92,6 +92,8 @@ class SoftwareProfile(Input):
     attention: AttentionKernel
     attention_choices: tuple[AttentionKernel, ...] = ()
     """Kernels a plan may choose from. Default: the one in `attention`."""
+    attention_generation: Literal["newest", "flash-2", "flash-1"] = "newest"
+    """Which fused attention kernels the framework calls."""
     fused: Fused
     compile: bool = False
     """A compiler fuses the remaining memory-bound operators."""
@@ -127,7 +129,7 @@ class SoftwareProfile(Input):
     cuda_graphs: bool = False
     """Kernels are launched from recorded graphs."""
     host_launch: Constant[Seconds]
-    """Host time for one operator, forward or backward: framework dispatch and its kernel launches."""
+    """Host time of one operator, forward or backward: dispatch and its kernel launches."""
     collective_launch: Constant[Seconds]
     """Host time to launch one collective: process-group bookkeeping and stream events."""
     step_overhead: Constant[Seconds]

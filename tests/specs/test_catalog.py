@@ -12,7 +12,8 @@ import pytest
 import planner
 from planner.errors import InputError
 from planner.specs import catalog, load
-from planner.specs.catalog import KINDS, list_shipped, resolve
+from planner.specs.catalog import list_shipped, resolve
+from planner.specs.runs import load_runs
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,7 +22,8 @@ REPOSITORY = Path(planner.__file__).parent.parent
 
 
 def test_every_kind_ships_something() -> None:
-    for kind in KINDS:
+    kinds: tuple[catalog.Kind, ...] = ("cluster", "model", "device", "software")
+    for kind in kinds:
         names = list_shipped(kind)
         assert list(names) == sorted(names)
         assert names
@@ -51,9 +53,16 @@ def test_every_shipped_file_loads() -> None:
         "device": load.load_device,
         "software": load.load_software,
     }
-    for kind in KINDS:
+    for kind, loader in loaders.items():
         for name in list_shipped(kind):
-            assert loaders[kind](name).name == name
+            assert loader(name).name == name
+
+
+def test_every_shipped_run_loads() -> None:
+    for name in list_shipped("runs"):
+        file = load_runs(resolve("runs", name))
+        assert file.runs
+        assert file.errors == ()
 
 
 @pytest.mark.parametrize("text", ["mine.yaml", "./mine", "a/b", "MINE.YML"])
