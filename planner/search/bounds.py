@@ -60,6 +60,27 @@ class Fitting:
     def __len__(self) -> int:
         return len(self.grid_row)
 
+    @classmethod
+    def of(
+        cls,
+        screened: Screened,
+        group: Group,
+        layout: Layout,
+        rows: NDArray[np.int64],
+        bound_s: NDArray[np.float64],
+    ) -> Fitting:
+        """The given rows of a group."""
+        return cls(
+            screened=screened,
+            virtual_stages=group.virtual_stages,
+            schedule=group.schedule,
+            layout=layout,
+            grid_row=group.grid_row[rows].astype(np.int32),
+            recompute=group.recompute[rows].astype(np.int8),
+            data_sharding=group.data_sharding[rows].astype(np.int8),
+            bound_s=bound_s,
+        )
+
 
 def batch_of(
     scenario: Scenario,
@@ -110,16 +131,12 @@ def bound_group(
         kept = stage_peaks(scenario, table, batch).fits
         fits.append(part[kept])
         bounds.append(quick_bound_s(scenario, table, batch)[kept])
-    kept_rows = np.concatenate(fits) if fits else rows
-    return Fitting(
-        screened=screened,
-        virtual_stages=group.virtual_stages,
-        schedule=group.schedule,
-        layout=layout,
-        grid_row=group.grid_row[kept_rows].astype(np.int32),
-        recompute=group.recompute[kept_rows].astype(np.int8),
-        data_sharding=group.data_sharding[kept_rows].astype(np.int8),
-        bound_s=np.concatenate(bounds) if bounds else np.zeros(0),
+    return Fitting.of(
+        screened,
+        group,
+        layout,
+        np.concatenate(fits) if fits else rows,
+        np.concatenate(bounds) if bounds else np.zeros(0),
     )
 
 

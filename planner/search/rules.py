@@ -102,7 +102,7 @@ RULES = (
     ),
     Rule(
         name="experts",
-        sentence="the expert degree must divide the {f.experts} experts",
+        sentence="the expert degree must divide the number of experts ({f.experts})",
         axes=("expert",),
         adjusts="expert",
         holds=conditions.experts,

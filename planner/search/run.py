@@ -5,19 +5,20 @@ what was found until then is the result.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from planner.search.bounds import Fitting, Layout, bound_group
+from planner.search.empty import empty_space
 from planner.search.facts import Facts
 from planner.search.layout import uniform_layout
 from planner.search.placement import default_placement
 from planner.search.refine import Refinement
 from planner.search.screen import Screened, screen
-from planner.search.space import Enumeration, dimensions
+from planner.search.space import Enumeration, Tally, dimensions
 from planner.search.tables import GrowingTable
 from planner.workload.stages import stage_load
 
@@ -78,13 +79,23 @@ class Run:
             for grid in grids
         ]
         self.screened = screen(self.scenario, self.enumeration, grids, loads, self.growing)
-        for grid, screened in zip(grids, self.screened, strict=True):
-            for group in self.enumeration.groups(grid):
-                if self._out_of_time():
-                    return
-                self._bound(screened, group)
-            self._report("bounding")
+        for screened, group in self.groups():
+            if self._out_of_time():
+                return
+            self._bound(screened, group)
+            self.report("bounding")
+        if not self.enumeration.tally.candidates:
+            raise empty_space(self.enumeration, self.scenario, self.restrictions)
         self.complete = True
+
+    def groups(self) -> Iterator[tuple[Screened, Group]]:
+        """Every group of the space with its screened grid. The first round counts them."""
+        enumeration = self.enumeration
+        if self.complete:
+            enumeration = replace(enumeration, tally=Tally())
+        for screened in self.screened:
+            for group in enumeration.groups(screened.grid):
+                yield screened, group
 
     def refine(self) -> None:
         """Refine, best bound first, until the best are proven or time is up."""
@@ -98,7 +109,7 @@ class Run:
         while self.refinement.step():
             if self._out_of_time() and self.refinement.refined:
                 return
-            self._report("refining")
+            self.report("refining")
 
     def layout_of(self, pipeline: int, virtual_stages: int) -> Layout:
         """The stage layout of a shape, chosen once."""
@@ -125,6 +136,22 @@ class Run:
         verdict: NDArray[np.bool_] = screened.alive[group.grid_row, at[0], at[1]]
         return verdict
 
+    def report(self, phase: str) -> None:
+        """Tell the caller where the search is."""
+        if self.progress is None:
+            return
+        refinement = self.refinement
+        self.progress(
+            Progress(
+                phase=phase,
+                candidates=self.enumeration.tally.candidates,
+                fitting=self.num_fitting,
+                refined=refinement.refined if refinement else 0,
+                best_step_s=refinement.best_s if refinement else None,
+                bound_s=refinement.bound_s if refinement else None,
+            )
+        )
+
     def _bound(self, screened: Screened, group: Group) -> None:
         alive = self.alive(screened, group)
         if not alive.any():
@@ -150,18 +177,3 @@ class Run:
             return False
         self.stopped = "time limit"
         return True
-
-    def _report(self, phase: str) -> None:
-        if self.progress is None:
-            return
-        refinement = self.refinement
-        self.progress(
-            Progress(
-                phase=phase,
-                candidates=self.enumeration.tally.candidates,
-                fitting=self.num_fitting,
-                refined=refinement.refined if refinement else 0,
-                best_step_s=refinement.best_s if refinement else None,
-                bound_s=refinement.bound_s if refinement else None,
-            )
-        )

@@ -47,9 +47,13 @@ class Screened:
     it was never priced); `alive` [rows, recompute, data sharding] is by position in the axis'
     values."""
 
-    pipeline: int
+    grid: Grid
     columns: Columns
     alive: NDArray[np.bool_]
+
+    @property
+    def pipeline(self) -> int:
+        return self.grid.pipeline
 
 
 def screen(
@@ -134,7 +138,7 @@ class _Waves:
 
     def result(self) -> Screened:
         return Screened(
-            pipeline=self._grid.pipeline,
+            grid=self._grid,
             columns={**self._grid.columns, "row": self._row},
             alive=self._alive,
         )

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from planner.search.infeasible import cheapest_changes, nearest_misses
 from planner.search.layout import uniform_layout
 from planner.search.placement import default_placement
 from planner.search.restrictions import Restrictions, check_choices
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from planner.scenario import Scenario
     from planner.search.layout import LayoutChooser
     from planner.search.placement import PlacementChooser
+    from planner.search.result import Change, NearMiss
 
 __all__ = ["Progress", "search"]
 
@@ -48,15 +50,21 @@ def search(
         layout=layout,
         placement=placement,
     )
+    nearest: tuple[NearMiss, ...] = ()
+    changes: tuple[Change, ...] = ()
     try:
         run.bound()
         run.refine()
+        if run.complete and not run.num_fitting:
+            run.report("explaining")
+            nearest = nearest_misses(run)
+            changes = cheapest_changes(run)
     except KeyboardInterrupt:
         run.stopped = "interrupted"
-    return _result(run)
+    return _result(run, nearest, changes)
 
 
-def _result(run: Run) -> SearchResult:
+def _result(run: Run, nearest: tuple[NearMiss, ...], changes: tuple[Change, ...]) -> SearchResult:
     refinement = run.refinement
     plans = refinement.plans if refinement else ()
     bound_s = refinement.bound_s if refinement and run.complete else None
@@ -75,6 +83,6 @@ def _result(run: Run) -> SearchResult:
         bound_s=bound_s,
         stopped=run.stopped,
         space=space_report(run.enumeration, run.restrictions),
-        nearest=(),
-        changes=(),
+        nearest=nearest,
+        changes=changes,
     )

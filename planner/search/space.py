@@ -129,6 +129,10 @@ class Enumeration:
         """Names of the schedules in the space."""
         return tuple(SCHEDULE_NAMES[code] for code in self.values["schedule"])
 
+    @staticmethod
+    def code_of_schedule(name: str) -> int:
+        return SCHEDULE_NAMES.index(name)
+
     def grids(self) -> Iterator[Grid]:
         """Grids of every pipeline degree that has any combination left."""
         for pipeline in self.values["pipeline"]:
