@@ -52,6 +52,8 @@ class AttentionRate:
     backward_block: float
     head_dim_half: float
     wide_head_efficiency: float
+    generations: Mapping[str, float]
+    """Speed of each generation of kernels relative to the newest."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +72,7 @@ class LinkConstants:
     all_to_all_efficiency: float
     send_efficiency: float
     reduction_efficiency: float
+    overlap_cost: float
     reduction_launch_s: float
     mesh: bool
 
@@ -190,6 +193,11 @@ def _attention_rate(attention: Attention) -> AttentionRate:
         backward_block=attention.backward_block.value,
         head_dim_half=attention.head_dim_half.value,
         wide_head_efficiency=attention.wide_head_efficiency.value,
+        generations={
+            "newest": 1.0,
+            "flash-2": attention.flash_2.value,
+            "flash-1": attention.flash_2.value * attention.flash_1.value,
+        },
     )
 
 
@@ -205,6 +213,7 @@ def _link_constants(links: CollectiveLinks) -> LinkConstants:
         all_to_all_efficiency=links.all_to_all_efficiency.value,
         send_efficiency=links.send_efficiency.value,
         reduction_efficiency=0.0 if reduction is None else reduction.value,
+        overlap_cost=links.overlap_cost.value,
         reduction_launch_s=links.reduction_launch.value,
         mesh=links.mesh,
     )

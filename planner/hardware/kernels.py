@@ -143,13 +143,15 @@ def attention_s(
     precision: str,
     kv_heads: int | None = None,
     window: int | None = None,
+    generation: str = "newest",
 ) -> float:
     """Seconds of fused (flash) attention: softmax(Q K^T) V, or its backward pass.
 
     Q is [batch, heads, query_length, head_dim], K [batch, kv_heads, key_length, head_dim], V
     [batch, kv_heads, key_length, value_dim]. `causal` with fewer queries than keys: the queries
     are spread evenly over the sequence, as balanced context parallelism does. `window`: each
-    query sees at most so many keys. Raises: RuleError("precision") as `matmul_s`.
+    query sees at most so many keys. `generation`: newest, flash-2 or flash-1. Raises:
+    RuleError("precision") as `matmul_s`.
     """
     rate = device.attention
     if backward:
@@ -158,6 +160,7 @@ def attention_s(
     else:
         block, efficiency = rate.forward_block, rate.forward_efficiency
         products = head_dim + value_dim
+    efficiency *= rate.generations[generation]
     efficiency *= _head_efficiency(head_dim, rate.head_dim_half, rate.wide_head_efficiency)
     flop_per_s = device.peak(precision) * efficiency
     pair_flop = 2.0 * products

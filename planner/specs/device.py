@@ -116,6 +116,10 @@ class Attention(Input):
     """Keys that one multiprocessor works on at a time in the backward pass."""
     wide_head_efficiency: Constant[Fraction] = default(Constant[Fraction], 0.85)
     """Relative efficiency for head dimensions above 128."""
+    flash_2: Constant[Fraction] = default(Constant[Fraction], 1.0)
+    """FlashAttention-2 relative to the newest kernels, which the efficiencies above are of."""
+    flash_1: Constant[Fraction] = default(Constant[Fraction], 0.6)
+    """The first FlashAttention relative to FlashAttention-2."""
 
 
 class CollectiveLinks(Input):
@@ -145,6 +149,9 @@ class CollectiveLinks(Input):
     mesh: bool = False
     """Devices of a node are wired to each other directly, not through a switch: a group of n of
     P devices reaches (n - 1)/(P - 1) of the link bandwidth."""
+    overlap_cost: Constant[Fraction] = default(Constant[Fraction], 0.25)
+    """Share of a hidden collective's time that the kernels beside it lose: its copies take
+    multiprocessors and memory bandwidth."""
 
 
 class DeviceSpec(Input):

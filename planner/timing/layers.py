@@ -1,8 +1,9 @@
 """Seconds of one layer on one device, for one microbatch: the operators priced.
 
 The forward pass runs each operator once. The backward pass runs each matmul twice (input gradient,
-weight gradient). A collective is exposed in full unless it runs beside something; then only what
-outlasts that something is. A pass cannot be shorter than the host's launches of its kernels.
+weight gradient). A collective is exposed in full unless it runs beside something; then exposed is
+what outlasts that something, and the share of the rest by which it slows that something down. A
+pass cannot be shorter than the host's launches of its kernels.
 """
 
 from __future__ import annotations
@@ -106,10 +107,13 @@ class _Tally:
     kernels: int = 0
     collectives: int = 0
 
-    def communicate(self, operator: Collective, group: Group, cover_s: float) -> None:
+    def communicate(
+        self, operator: Collective, group: Group, cover_s: float, overlap_cost: float
+    ) -> None:
         duration_s = collective_s(operator, group)
-        exposed_s = max(duration_s - cover_s, 0.0)
-        self.hidden_s += duration_s - exposed_s
+        hidden_s = min(duration_s, cover_s)
+        exposed_s = duration_s - hidden_s + overlap_cost * hidden_s
+        self.hidden_s += hidden_s
         self.collectives += operator.hops
         if operator.axis == "tensor":
             self.tensor_s += exposed_s
@@ -149,15 +153,16 @@ def layer_time(
     software = workload.software
     costs = [_operator_cost(operator, workload, device) for operator in operators]
     forward, backward = _Tally(), _Tally()
+    overlap_cost = device.links.overlap_cost
     selective_s = 0.0
     for index, (operator, cost) in enumerate(zip(operators, costs, strict=True)):
         if isinstance(operator, Collective):
             group = _group_of(groups, operator)
             cover = _cover(operators, costs, index, software)
             if operator.in_forward:
-                forward.communicate(operator, group, cover.forward_s)
+                forward.communicate(operator, group, cover.forward_s, overlap_cost)
             if operator.in_backward:
-                backward.communicate(operator, group, cover.weight_gradient_s)
+                backward.communicate(operator, group, cover.weight_gradient_s, overlap_cost)
             continue
         forward.compute_s += cost.forward_s
         forward.kernels += cost.forward_kernels
@@ -337,6 +342,7 @@ def _attention_cost(operator: FusedAttention, workload: Workload, device: Device
             backward=backward,
             precision=workload.base_precision,
             window=operator.window,
+            generation=workload.software.attention_generation,
         )
         for backward in (False, True)
     )

@@ -10,6 +10,7 @@ import numpy as np
 from planner.batch import FULLY, OPTIMIZER_AND_GRADIENTS, SELECTIVE
 from planner.hardware.collectives import all_gather_s, reduce_scatter_s
 from planner.memory.stage import stage_parameters
+from planner.timing.overlap import exposed_s
 from planner.timing.reduction import by_degrees
 from planner.workload.formats import reduced_gradient_bytes, weight_bytes
 
@@ -160,5 +161,4 @@ def _exposed(
     chunk_s = stage_s[..., None] * share
     if overlap not in scenario.job.software.overlap:
         return chunk_s
-    exposed: NDArray[np.float64] = np.maximum(chunk_s - cover_s, chunk_s / layers)
-    return exposed
+    return exposed_s(scenario, chunk_s, cover_s, chunk_s / layers)

@@ -10,6 +10,7 @@ import numpy as np
 from planner.batch import OPTIMIZER, OPTIMIZER_AND_GRADIENTS, UNSHARDED
 from planner.hardware.collectives import all_gather_s, all_reduce_s, reduce_scatter_s
 from planner.memory.stage import stage_parameters
+from planner.timing.overlap import exposed_s
 from planner.workload.formats import (
     STATE_BYTES,
     gradient_bytes,
@@ -85,8 +86,7 @@ def gradient_reduction_s(
     if "gradient_reduce" not in software.overlap:
         return seconds
     buckets = np.maximum((dense + expert) * reduce_bytes / software.bucket_bytes.value, 1.0)
-    exposed: NDArray[np.float64] = np.maximum(seconds - last_backward_s, seconds / buckets)
-    return exposed
+    return exposed_s(scenario, seconds, last_backward_s, seconds / buckets)
 
 
 def tied_reduction_s(scenario: Scenario, batch: Batch) -> NDArray[np.float64]:
@@ -119,7 +119,7 @@ def parameter_gather_s(
     seconds = by_degrees(scenario, batch, dense, expert, element_bytes, all_gather_s)
     if "parameter_gather" in software.overlap:
         buckets = np.maximum((dense + expert) * element_bytes / software.bucket_bytes.value, 1.0)
-        seconds = np.maximum(seconds - first_forward_s, seconds / buckets)
+        seconds = exposed_s(scenario, seconds, first_forward_s, seconds / buckets)
     exposed: NDArray[np.float64] = np.where(sharded, seconds.max(axis=-1), 0.0)
     return exposed
 

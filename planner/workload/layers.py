@@ -65,6 +65,11 @@ class Workload:
             return self.element_bytes
         return 2 * gradient_bytes(self.software, self.precision)
 
+    def fuses(self, operator: str) -> bool:
+        """Whether a memory-bound operator is one kernel, by hand or by a compiler."""
+        fused: bool = getattr(self.software.fused, operator)
+        return fused or self.software.compile
+
     @property
     def local_seq_length(self) -> int:
         return self.seq_length // self.shard.context
@@ -117,7 +122,7 @@ def transformer_layer(workload: Workload, kind: str) -> list[Operator]:
 
 def norm(workload: Workload, name: str, *, saves_input: bool = True) -> list[Operator]:
     w, model = workload, workload.model
-    passes = 1 if w.software.fused.norm else 3
+    passes = 1 if w.fuses("norm") else 4
     return [
         Pointwise(
             name=name,
@@ -140,6 +145,7 @@ def attention_operators(workload: Workload, window: int | None) -> list[Operator
     groups = max(model.num_query_groups // t, 1)
     query, key_value = heads * model.head_dim, groups * model.head_dim
     rotary = model.position_embedding == "rope"
+    rotary_passes = (1 if w.fuses("rotary") else 4) if rotary else 0
     operators: list[Operator] = []
     operators += column_parallel(w, "qkv", "attention", query + 2 * key_value, bias=model.qkv_bias)
     if model.qk_norm:
@@ -160,10 +166,13 @@ def attention_operators(workload: Workload, window: int | None) -> list[Operator
             name="query_key_value",
             module="attention",
             saved_bytes=z * n * (query + 2 * key_value + (query + key_value if rotary else 0)),
-            forward_bytes=rotary * 2 * z * n * (query + key_value),
-            backward_bytes=z * n * (2 * rotary * (query + key_value) + 2 * (query + 2 * key_value)),
-            forward_kernels=rotary * (2 if w.software.fused.rotary else 8),
-            backward_kernels=1 + rotary * (2 if w.software.fused.rotary else 8),
+            forward_bytes=rotary_passes * 2 * z * n * (query + key_value),
+            backward_bytes=2
+            * z
+            * n
+            * (rotary_passes * (query + key_value) + query + 2 * key_value),
+            forward_kernels=2 * rotary_passes,
+            backward_kernels=1 + 2 * rotary_passes,
         )
     )
     operators += core_attention(w, heads, model.head_dim, model.head_dim, window)
@@ -279,7 +288,7 @@ def core_attention(
         ]
     scores = b * heads * s * keys
     mask_bytes = 1 if w.software.dropout else 0
-    softmax_passes = 1 if w.software.fused.softmax else 4
+    softmax_passes = 1 if w.fuses("softmax") else 4
     operators: list[Operator] = [
         Matmul(
             name="attention_scores",
@@ -384,7 +393,7 @@ def activation(
     """GELU or a gated activation with its bias: reads its input (twice as wide when gated)."""
     z = workload.element_bytes
     inputs = 2 if workload.model.gated_mlp else 1
-    passes = 1 if workload.software.fused.bias_activation else 2 + inputs
+    passes = 1 if workload.fuses("bias_activation") else 2 + inputs
     return Pointwise(
         name=name,
         module="moe_act" if expert else "mlp",
@@ -610,7 +619,7 @@ def residual_add(workload: Workload, name: str) -> list[Operator]:
     w = workload
     once = w.residual_bytes()
     mask_bytes = w.residual_tokens * w.model.hidden_size if w.software.dropout else 0
-    passes = 1 if w.software.fused.bias_dropout_add else 2
+    passes = 1 if w.fuses("bias_dropout_add") else 2
     return [
         Pointwise(
             name=name,
@@ -670,7 +679,7 @@ def head_operators(workload: Workload) -> list[Operator]:
     t, n = w.shard.tensor, w.tokens
     vocabulary = model.padded_vocab_size(t) // t
     logits = n * vocabulary
-    fused = w.software.fused.cross_entropy
+    fused = w.fuses("cross_entropy")
     projection = column_parallel(w, "logits", "head", vocabulary, bias=False)
     operators = [*norm(w, "final_norm"), *projection]
     operators.append(
