@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from planner.reports.labels import degrees
-from planner.reports.sentences import need
 from planner.reports.units import capacity, gib, percent, seconds
+from planner.search.infeasible import binding_constraint
 
 if TYPE_CHECKING:
     from planner.plan import Estimate, Plan, RankedPlan
@@ -44,7 +44,10 @@ def does_not_fit(plan: Plan, estimate: Estimate) -> Verdict | None:
         return None
     return Verdict(
         reason="does-not-fit",
-        line=f"fail: {degrees(plan.degrees)} does not fit: {need(estimate.memory.binding)}",
+        line=(
+            f"fail: {degrees(plan.degrees)} does not fit: "
+            f"{binding_constraint(estimate.memory.binding)}"
+        ),
     )
 
 

@@ -62,4 +62,4 @@ def _miss(miss: NearMiss) -> str:
 
 
 def _change(change: Change) -> str:
-    return f"{change.description}: {answer(change.plan, change.estimate)}"
+    return f"{change.description} gives {answer(change.plan, change.estimate)}"

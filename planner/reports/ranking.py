@@ -47,7 +47,7 @@ def _axis(axis: str, letter: str) -> Decision:
     quiet = None if axis in labels.ALWAYS_NAMED else "1"
     return Decision(
         header=letter,
-        name=axis.replace("_", " "),
+        name=f"{axis.replace('_', ' ')} degree",
         show=lambda plan: str(getattr(plan.degrees, axis)),
         quiet=quiet,
     )
@@ -117,7 +117,7 @@ def legend(plans: Sequence[Plan]) -> str:
     """What the letters above the columns stand for."""
     columns = varying(plans)
     axes = [f"{axis.header} {axis.name}" for axis in AXES if axis in columns]
-    return f"Degrees: {', '.join(axes)}; mb: micro-batch size."
+    return f"{', '.join(axes)}; mb micro-batch size.".replace(" degree,", ",")
 
 
 def ranking_table(plans: Sequence[RankedPlan]) -> Table:

@@ -26,7 +26,7 @@ def search_report(inputs: RecordedInputs, result: SearchResult) -> RenderableTyp
     best = result.plans[0]
     plans = [ranked.plan for ranked in result.plans]
     parts: list[RenderableType] = [
-        paragraph(f"Best: {answer(best.plan, best.estimate)}", style="bold"),
+        paragraph(f"Best {answer(best.plan, best.estimate)}", style="bold"),
         paragraph(job_line(inputs, best.plan)),
         paragraph(how_sure(result)),
         heading("Ranked plans"),

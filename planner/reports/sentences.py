@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from planner.plan import Estimate, Plan, RankedPlan, StageMemory, TimeBreakdown
 
 SMALL_SHARE = 0.05
+SMALLEST_SHARE = 0.0005
 MEMORY_LABELS = {
     "weights": "weights",
     "gradients": "gradients",
@@ -28,23 +29,13 @@ def answer(plan: Plan, estimate: Estimate) -> str:
     """Degrees, step time, tokens per second, MFU and peak memory in one line."""
     binding = estimate.memory.binding
     return (
-        f"{degrees(plan.degrees)}, {seconds(estimate.step_s)}/step, "
+        f"{degrees(plan.degrees)}: {seconds(estimate.step_s)}/step, "
         f"{count(estimate.tokens_per_s)} tokens/s, MFU {percent(estimate.mfu)}, "
         f"peak {gib(binding.peak_bytes)}/{capacity(binding.capacity_bytes)} GiB"
     )
 
 
-def need(stage: StageMemory) -> str:
-    """`stage 0 needs 96.2 GiB of 80: activations 61.3, optimizer states 16.1`."""
-    text = (
-        f"stage {stage.stage} needs {gib(stage.peak_bytes)} GiB of {capacity(stage.capacity_bytes)}"
-    )
-    if stage.spare_bytes < 0 <= stage.capacity_bytes - stage.peak_bytes:
-        text += f" less {capacity(stage.headroom_bytes)} headroom"
-    return f"{text}: {largest_components(stage)}"
-
-
-def largest_components(stage: StageMemory, limit: int = 2) -> str:
+def _largest_components(stage: StageMemory, limit: int) -> str:
     sizes = [
         (getattr(stage.components, field.name), MEMORY_LABELS[field.name])
         for field in fields(stage.components)
@@ -63,7 +54,7 @@ def binding(estimate: Estimate) -> str:
     spare = stage.spare_bytes
     room = f"{gib(spare)} GiB to spare" if spare >= 0 else f"{gib(-spare)} GiB too many"
     headroom = f"beside {capacity(stage.headroom_bytes)} GiB headroom"
-    return f"{peak} ({largest_components(stage, 3)}), {room} {headroom}."
+    return f"{peak} ({_largest_components(stage, 3)}), {room} {headroom}."
 
 
 def bound_by(time: TimeBreakdown) -> str:
@@ -76,10 +67,10 @@ def bound_by(time: TimeBreakdown) -> str:
 
 
 def time_shares(time: TimeBreakdown) -> list[tuple[str, float]]:
-    """(label, share of the step), the largest first, zeros left out."""
+    """(label, share of the step), the largest first, without those that would read 0.0%."""
     parts = [(TIME_LABELS[field.name], getattr(time, field.name)) for field in fields(time)]
-    shares = [(label, part / time.step_s) for label, part in parts if part > 0]
-    return sorted(shares, key=lambda share: -share[1])
+    shares = [(label, part / time.step_s) for label, part in parts]
+    return sorted((one for one in shares if one[1] >= SMALLEST_SHARE), key=lambda one: -one[1])
 
 
 def against(winner: RankedPlan, other: RankedPlan) -> str:
@@ -88,8 +79,6 @@ def against(winner: RankedPlan, other: RankedPlan) -> str:
     text = f"Against plan {other.rank} ({one_line(other.plan)}): "
     if gained <= 0:
         return f"{text}equally fast."
-    scale = time_scale(gained)
-    text += f"{scale.text(gained)} ({percent(gained / other.estimate.step_s)}) less per step"
     changes = [
         (
             TIME_LABELS[field.name],
@@ -97,6 +86,8 @@ def against(winner: RankedPlan, other: RankedPlan) -> str:
         )
         for field in fields(winner.estimate.time)
     ]
+    scale = time_scale(max(gained, *(abs(change) for _, change in changes)))
+    text += f"{scale.text(gained)} ({percent(gained / other.estimate.step_s)}) less per step"
     worth = [change for change in changes if abs(change[1]) >= SMALL_SHARE * gained]
     worth.sort(key=lambda change: change[1])
     saved = [f"{label} -{scale.text(-change)}" for label, change in worth if change < 0]

@@ -49,8 +49,8 @@ def test_memory_comes_first(samples: Samples) -> None:
     assert verdict == does_not_fit(plan, estimate)
     assert not verdict.passed
     assert verdict.line == (
-        "fail: t8 p4 d16 does not fit: stage 0 needs 106.2 GiB of 80: activations 61.3, "
-        "gradients 22.0"
+        "fail: t8 p4 d16 does not fit: stage 0 needs 106.2 GiB of 80.0 (76.0 after headroom): "
+        "activations 61.3, gradients 22.0"
     )
 
 

@@ -82,8 +82,8 @@ def test_a_plan_that_does_not_fit_needs_no_search(
     outcome = planner(*INPUTS, plans)
     assert (outcome.code, outcome.stderr) == (1, "")
     assert outcome.stdout == (
-        "fail: t8 p4 d16 does not fit: stage 0 needs 106.2 GiB of 80: activations 61.3, "
-        "gradients 22.0\n"
+        "fail: t8 p4 d16 does not fit: stage 0 needs 106.2 GiB of 80.0 (76.0 after headroom): "
+        "activations 61.3, gradients 22.0\n"
     )
 
 

@@ -60,7 +60,7 @@ def test_the_report_says_what_the_document_says(planner: Run) -> None:
     report = planner(*arguments)
     assert report.code == 0
     first, *lines = report.stdout.splitlines()
-    assert first.startswith("Fits: t4 p1 d4, ")
+    assert first.startswith("Fits, t4 p1 d4: ")
     assert f"MFU {100 * estimate['mfu']:.1f}%" in first
     assert f"{estimate['tokens_per_s']:,.0f} tokens/s" in first
     assert max(map(len, [first, *lines])) <= 80

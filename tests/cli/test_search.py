@@ -58,7 +58,7 @@ def test_the_report_answers_first(planner: Callable[..., Outcome], found: Engine
     outcome = planner(*SEARCH)
     assert (outcome.code, outcome.stderr) == (0, "")
     assert outcome.stdout.splitlines()[0] == (
-        "Best: t8 p4 d16, 30.00 s/step, 104,858 tokens/s, MFU 68.9%, peak 66.9/80 GiB"
+        "Best t8 p4 d16: 30.00 s/step, 104,858 tokens/s, MFU 68.9%, peak 66.9/80 GiB"
     )
     assert max(map(len, outcome.stdout.splitlines())) <= 80
 
@@ -99,7 +99,7 @@ def test_output_is_the_same_document_beside_the_report(
 ) -> None:
     path = tmp_path / "plans.json"
     report = planner(*SEARCH, "--output", str(path))
-    assert report.stdout.startswith("Best: ")
+    assert report.stdout.startswith("Best ")
     assert path.read_text() == planner(*SEARCH, "--json").stdout
     assert read_plan(f"{path}#2").plan == samples.ranked()[1].plan
 
@@ -127,7 +127,7 @@ def test_an_interrupted_search_shows_what_it_has(
     found.result = replace(found.result, stopped="interrupted", proven=False, gap=0.1)
     outcome = planner(*SEARCH)
     assert outcome.code == 130
-    assert outcome.stdout.startswith("Best: t8 p4 d16")
+    assert outcome.stdout.startswith("Best t8 p4 d16")
     found.result = replace(found.result, plans=())
     outcome = planner(*SEARCH)
     assert outcome.code == 130

@@ -16,7 +16,7 @@ from planner.reports.labels import one_line, recompute, stage_layers
 from planner.reports.nothing import nothing_report
 from planner.reports.ranking import ranking_table, shared
 from planner.reports.search import search_report
-from planner.reports.sentences import against, bound_by, need
+from planner.reports.sentences import against, bound_by
 from planner.reports.units import capacity, gib, plural, seconds, time_scale
 
 if TYPE_CHECKING:
@@ -140,19 +140,6 @@ def test_equal_neighbours_share_a_row(samples: Samples) -> None:
     memory = samples.estimate(plan, activations_gib=1.0).memory
     rows = as_text(memory_table(plan, memory)).splitlines()[2:]
     assert [row.split()[0] for row in rows] == ["0-6", "7"]
-
-
-def test_need_names_headroom_only_when_that_is_what_lacks(samples: Samples) -> None:
-    plan = samples.plan()
-    tight = samples.estimate(plan, activations_gib=32.0).memory
-    assert tight.fit_class == "tight"
-    assert need(tight.binding) == (
-        "stage 0 needs 76.9 GiB of 80 less 4 headroom: activations 32.0, gradients 22.0"
-    )
-    beyond = samples.estimate(plan, activations_gib=61.3).memory
-    assert need(beyond.binding) == (
-        "stage 0 needs 106.2 GiB of 80: activations 61.3, gradients 22.0"
-    )
 
 
 def test_against_says_what_is_saved_and_what_is_paid(samples: Samples) -> None:
