@@ -8,23 +8,31 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 
 from planner.schedule.closed_form import span_lower_bound
-from planner.schedule.graph import compile_graph
+from planner.schedule.graph import Sends, compile_graph
 from planner.schedule.registry import build
 from planner.schedule.simulate import Durations, simulate, step_spans
 from planner.schedule.windows import window_lower_bound
 
-CASES = [
+CASES: list[tuple[str, int, int, int, float | None]] = [
     ("1f1b", 128, 1, 1024, 1.0),
     ("interleaved", 64, 4, 512, 1.0),
     ("1f1b", 16, 1, 64, None),
     ("interleaved", 16, 4, 64, None),
     ("interleaved", 8, 2, 16, None),
+    ("zb-h1", 16, 1, 64, None),
+    ("zb-v", 16, 2, 64, None),
+    ("v-half", 16, 2, 64, None),
+    ("dualpipe", 16, 2, 64, None),
 ]
 """Schedule, stages, chunks, microbatches, seconds allowed cold."""
+
+
+SENDS: dict[str, Sends] = {"1f1b": "blocking", "interleaved": "overlapped"}
 
 
 def seconds(work: Callable[[], object], *, repeat: int = 5) -> float:
@@ -37,48 +45,47 @@ def seconds(work: Callable[[], object], *, repeat: int = 5) -> float:
     return min(times)
 
 
-def main() -> None:
+def durations(p: int, v: int, batch: tuple[int, ...], sends: Sends) -> Durations:
     rng = np.random.default_rng(0)
+    forward = rng.uniform(0.9, 1.1, (*batch, p, v))
+    send = rng.uniform(0, 0.1, p * v - 1)
+    return Durations(
+        forward_s=forward,
+        backward_s=2 * forward,
+        backward_weight_s=forward,
+        forward_send_s=send,
+        backward_send_s=send,
+        sends=sends,
+    )
+
+
+def cold(name: str, p: int, v: int, m: int, once: Durations) -> None:
+    """From nothing to a timeline."""
+    build.cache_clear()
+    compile_graph.cache_clear()
+    simulate(build(name, stages=p, virtual_stages=v, num_microbatches=m), once)
+
+
+def main() -> None:
     print(f"{'schedule':<12}{'stages':>7}{'chunks':>7}{'microb.':>8}{'passes':>9}", end="")
     print(f"{'cold ms':>9}{'warm ms':>9}{'of 100 ms':>11}")
-    for name, p, v, m, allowed in CASES:
-        forward = rng.uniform(0.9, 1.1, (100, p, v))
-        sends = rng.uniform(0, 0.1, p * v - 1)
-        many = Durations(
-            forward_s=forward,
-            backward_s=2 * forward,
-            forward_send_s=sends,
-            backward_send_s=sends,
-            sends="blocking" if v == 1 else "overlapped",
-        )
-        one = Durations(
-            forward_s=forward[0],
-            backward_s=2 * forward[0],
-            forward_send_s=sends,
-            backward_send_s=sends,
-            sends=many.sends,
-        )
-
-        def cold(
-            one: Durations = one, name: str = name, p: int = p, v: int = v, m: int = m
-        ) -> None:
-            build.cache_clear()
-            compile_graph.cache_clear()
-            simulate(build(name, stages=p, virtual_stages=v, num_microbatches=m), one)
-
+    for name, p, v, m, allowed_s in CASES:
+        sends = SENDS.get(name, "asynchronous")
+        once, many = durations(p, v, (), sends), durations(p, v, (100,), sends)
+        cold_s = seconds(partial(cold, name, p, v, m, once), repeat=3)
         schedule = build(name, stages=p, virtual_stages=v, num_microbatches=m)
-        passes = schedule.codes.size
-        cold_s = seconds(cold, repeat=3)
-        warm_s = seconds(lambda s=schedule, d=one: simulate(s, d))  # type: ignore[misc]
-        batch = ""
-        if passes < 20_000:
-            batch = f"{seconds(lambda s=schedule, d=many: step_spans(s, d)) * 10:.3f}"  # type: ignore[misc]
-        print(f"{name:<12}{p:>7}{v:>7}{m:>8}{passes:>9}", end="")
+        warm_s = seconds(partial(simulate, schedule, once))
+        small = schedule.codes.size < 20_000
+        batch = f"{seconds(partial(step_spans, schedule, many)) * 10:.3f}" if small else ""
+        print(f"{name:<12}{p:>7}{v:>7}{m:>8}{schedule.codes.size:>9}", end="")
         print(f"{cold_s * 1e3:>9.1f}{warm_s * 1e3:>9.2f}{batch:>11}", end="")
-        print(
-            "" if allowed is None else f"  {'ok' if cold_s < allowed else 'SLOW'} (< {allowed} s)"
-        )
+        verdict = "" if allowed_s is None else f"{'ok' if cold_s < allowed_s else 'SLOW'}"
+        print(f"  {verdict} (< {allowed_s} s cold)" if verdict else "")
+    bounds()
 
+
+def bounds() -> None:
+    rng = np.random.default_rng(0)
     p, v, count = 8, 2, 100_000
     forward = rng.random((count, p, v))
     sends = rng.random((count, p * v - 1))

@@ -5,6 +5,7 @@ They differ in the warm-up alone: `gpipe`, `1f1b`, `interleaved`.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -42,6 +43,16 @@ def _stages_below(size: Size) -> Ints:
 def _per_stage(value: ArrayLike, size: Size) -> Ints:
     shape = np.broadcast_shapes(size.num_microbatches.shape, size.group.shape)
     return np.broadcast_to(np.asarray(value, dtype=np.int64)[..., None], (*shape, size.stages))
+
+
+def breadth_first(size: Size) -> Schedule:
+    """All microbatches through chunk 0, then all through chunk 1, and so on, then back.
+
+    Lamy-Poirier 2022, "Breadth-First Pipeline Parallelism" (arXiv:2211.05953); torch
+    `ScheduleLoopedBFS`.
+    """
+    whole = replace(size, group=size.num_microbatches)
+    return alternating_schedule("looped-bfs", whole, gpipe_warmup(whole))
 
 
 def alternating_schedule(name: str, size: Size, warmup: Ints) -> Schedule:
@@ -120,3 +131,9 @@ def peak(warmup: Ints, size: Size) -> Ints:
     members = np.where(groups < last_group, group, microbatches - last_group * group)
     into = (forwards - groups * group * chunks)[..., None] - np.arange(chunks) * members[..., None]
     return np.asarray((groups * group)[..., None] + np.clip(into, 0, members[..., None]))
+
+
+def everything(size: Size) -> Ints:
+    """[..., p, v]: every microbatch through every chunk before the first backward."""
+    shape = (*size.num_microbatches.shape, size.stages, size.virtual_stages)
+    return np.broadcast_to(size.num_microbatches[..., None, None], shape)

@@ -72,6 +72,36 @@ def span_lower_bound(
     return np.maximum(bound, slowest)
 
 
+def work_lower_bound(
+    name: str,
+    forward_s: ArrayLike,
+    backward_s: ArrayLike,
+    forward_send_s: ArrayLike = 0.0,
+    *,
+    num_microbatches: ArrayLike,
+    reduction_s: ArrayLike = 0.0,
+) -> Floats:
+    """[...]: a span the named schedule cannot beat, whatever its order and placement.
+
+    Shapes as in `span_lower_bound`, which is sharper where it holds. The largest over all stages
+    of: its first work arrives, it does all its work, it reduces. Nothing is said of what follows,
+    since a stage may end with weight gradients that nobody waits for.
+    """
+    f, b = np.asarray(forward_s, np.float64), np.asarray(backward_s, np.float64)
+    stages, chunks = f.shape[-2:]
+    placement = kind_of(name).placement(stages, chunks)
+    m = np.asarray(num_microbatches, dtype=np.float64)[..., None] / len(placement.starts)
+    work = m * (f + b).sum(axis=-1) + np.asarray(reduction_s, dtype=np.float64)
+    if len(placement.starts) == 1:
+        send = np.broadcast_to(
+            forward_send_s, (*np.shape(forward_send_s)[:-1], stages * chunks - 1)
+        )
+        way = f[..., :-1, 0] + send[..., : stages - 1]
+        work = work + np.concatenate((np.zeros((*way.shape[:-1], 1)), np.cumsum(way, -1)), axis=-1)
+    bound: Floats = work.max(axis=-1)
+    return bound
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _Chunks:
     """What the bound needs of the durations; every array is [p, ...].

@@ -31,7 +31,8 @@ def inputs_of(schedule: Schedule) -> Ints:
 
     forward = kinds == PassKind.FORWARD
     weight = kinds == PassKind.BACKWARD_WEIGHT
-    back = ~forward & ~weight
+    idle = kinds == PassKind.IDLE
+    back = ~forward & ~weight & ~idle
     first = forward & np.isin(place, placement.starts)
     turn = back & np.isin(place, placement.ends)
 
@@ -39,19 +40,19 @@ def inputs_of(schedule: Schedule) -> Ints:
     key = (slot * virtual + place) * microbatches + schedule.microbatches
     position = np.full(3 * virtual * microbatches, -1, dtype=np.int64)
     own = np.arange(stages * count).reshape(stages, count)
-    position[key] = own
+    position[key[~idle]] = own[~idle]
 
     feeder = key.copy()
     feeder[forward & ~first] -= microbatches
     feeder[back & ~turn] += microbatches
     feeder[turn | weight] -= virtual * microbatches
     cause = position[feeder]
-    if (cause < 0).any() or (position[key] != own).any():
+    if ((cause < 0) | (position[key] != own))[~idle].any():
         raise RuleError(
             "schedule-order",
             f"{schedule.name}: every pass and the pass that feeds it must be run exactly once",
         )
-    settled = first | ((cause // count == stage) & (cause < own))
+    settled = first | idle | ((cause // count == stage) & (cause < own))
     return np.where(settled, -1, cause)
 
 

@@ -29,9 +29,9 @@ blocking      waits until the message has arrived (Megatron-LM without interleav
 asynchronous  goes on
 overlapped    goes on in the steady phase, waits in warm-up and cool-down (Megatron-LM interleaved,
               `overlap_p2p_comm` without `overlap_p2p_comm_warmup_flush`)
-paired        in the steady phase, sends the results of a forward and a backward together after the
-              backward, waits for both and for the inputs of the next two; waits elsewhere
-              (Megatron-LM interleaved without `overlap_p2p_comm`)
+paired        waits; in the steady phase, a forward and the backward after it start when both have
+              their input and send both results after the backward (Megatron-LM interleaved without
+              `overlap_p2p_comm`; DualPipe)
 """
 
 
@@ -65,13 +65,13 @@ class WeightTable:
 
     @property
     def passes(self) -> int:
-        """Row of a pass: + (kind·p + stage)·v + chunk."""
+        """Row of a pass: + (kind·p + stage)·v + chunk; row 0 for an idle one."""
         return 1
 
     @property
     def forward_sends(self) -> int:
         """Row of a send: + k for the boundary between virtual stages k and k + 1."""
-        return 1 + len(PassKind) * self.stages * self.virtual_stages
+        return 1 + PassKind.IDLE * self.stages * self.virtual_stages
 
     @property
     def backward_sends(self) -> int:
@@ -88,6 +88,7 @@ class WeightTable:
         stage = np.arange(schedule.stages)[:, None]
         place = schedule.placement.virtual_stage[stage, chunks]
         passes = self.passes + (kinds * self.stages + stage) * self.virtual_stages + chunks
+        passes = np.where(kinds == PassKind.IDLE, 0, passes)
         forward = kinds == PassKind.FORWARD
         return passes, np.where(
             forward, self.forward_sends + place, self.backward_sends + place - 1
@@ -101,12 +102,16 @@ def compile_graph(schedule: Schedule, sends: Sends) -> Graph:
     messages = Messages.between(inputs)
     index = np.arange(inputs.shape[1])
     steady = (schedule.steady[:, :1] <= index) & (index < schedule.steady[:, 1:])
-    held = np.full(inputs.shape, sends == "blocking")
+    held = np.full(inputs.shape, sends in ("blocking", "paired"))
     pair_forward = np.zeros(inputs.shape, dtype=np.bool_)
-    if sends in ("overlapped", "paired"):
+    if sends == "overlapped":
         held = ~steady
     if sends == "paired":
-        pair_forward = steady & (schedule.kinds == PassKind.FORWARD)
+        pair_forward[:, :-1] = (
+            steady[:, :-1]
+            & (schedule.kinds[:, :-1] == PassKind.FORWARD)
+            & (schedule.kinds[:, 1:] == PassKind.BACKWARD)
+        )
     blocks, ids = _blocks(schedule, inputs, messages, held, pair_forward)
     return _number(blocks, ids, _last_positions(schedule))
 
@@ -153,8 +158,7 @@ def _blocks(
 
     pair_message = np.where(pair_backward, _right(of_message), 0)
     both_leave = (pair_message > 0) & (of_message > 0)
-    waits = held | pair_backward
-    free = np.where(waits, np.maximum(of_message, pair_message), 0)
+    free = np.where(held & ~pair_forward, np.maximum(of_message, pair_message), 0)
     free = np.where(both_leave, of_sends, np.where(free > 0, free, of_pass))
 
     table = WeightTable(stages=schedule.stages, virtual_stages=schedule.virtual_stages)
@@ -209,7 +213,8 @@ def _number(blocks: list[_Block], ids: _Ids, last: Ints) -> Graph:
 
 def _last_positions(schedule: Schedule) -> Ints:
     """[p, v]: index of the last pass of each chunk of each stage."""
-    hits = schedule.chunks[:, ::-1, None] == np.arange(schedule.virtual_stages)
+    chunks = np.where(schedule.kinds == PassKind.IDLE, -1, schedule.chunks)
+    hits = chunks[:, ::-1, None] == np.arange(schedule.virtual_stages)
     last: Ints = schedule.codes.shape[1] - 1 - hits.argmax(axis=1)
     return last
 

@@ -22,6 +22,8 @@ class PassKind(IntEnum):
     BACKWARD = 1
     BACKWARD_INPUT = 2
     BACKWARD_WEIGHT = 3
+    IDLE = 4
+    """No pass: fills up the end of a stage that runs fewer passes than another."""
 
     @property
     def label(self) -> str:
@@ -72,7 +74,7 @@ def looped(stages: int, virtual_stages: int) -> Placement:
 def vee(stages: int, virtual_stages: int = 2) -> Placement:
     """Chunk 0 runs down the stages, chunk 1 back up: stage 0 holds both ends of the model.
 
-    Qi et al. 2023 (zero bubble), section 5; further chunks keep turning round.
+    Qi et al. 2024, arXiv:2401.10241 (ZB-V); further chunks keep turning round.
     """
     position = np.arange(stages * virtual_stages, dtype=np.int32).reshape(virtual_stages, stages)
     position[1::2] = position[1::2, ::-1]
@@ -80,6 +82,18 @@ def vee(stages: int, virtual_stages: int = 2) -> Placement:
         name="vee",
         virtual_stage=np.ascontiguousarray(position.T),
         ends=(stages * virtual_stages - 1,),
+    )
+
+
+def bidirectional(stages: int, virtual_stages: int = 2) -> Placement:
+    """Two copies of the model, the second upside down: chunk 0 of stage s is stage s of the first,
+    chunk 1 stage p − 1 − s of the second. Each microbatch takes one of them (DualPipe)."""
+    place = np.arange(stages, dtype=np.int32)
+    return Placement(
+        name="bidirectional",
+        virtual_stage=np.stack((place, virtual_stages * stages - 1 - place), axis=1),
+        starts=(0, stages),
+        ends=(stages - 1, 2 * stages - 1),
     )
 
 
@@ -98,8 +112,8 @@ class Schedule:
     codes: SmallInts
     """[p, n]: the passes of each stage in the order it runs them."""
     steady: SmallInts
-    """[p, 2]: first pass and first pass after the phase in which the stage takes one forward and
-    one backward by turns. Before it is warm-up, after it cool-down; equal when there is none."""
+    """[p, 2]: first pass and first pass after the phase in which forwards and backwards come by
+    turns. Before it is warm-up, after it cool-down; both 0 where the order has no such phase."""
 
     @property
     def kinds(self) -> SmallInts:
@@ -118,11 +132,12 @@ class Schedule:
 
     @property
     def splits_backward(self) -> bool:
-        return bool((self.codes[0] >= 2 * self.virtual_stages * self.num_microbatches).any())
+        return bool((self.kinds == PassKind.BACKWARD_WEIGHT).any())
 
     def passes(self, stage: int) -> tuple[Pass, ...]:
         """The passes of one stage, spelled out."""
-        return tuple(self.decode(code) for code in self.codes[stage].tolist())
+        row = (self.decode(code) for code in self.codes[stage].tolist())
+        return tuple(one for one in row if one.kind is not PassKind.IDLE)
 
     def decode(self, code: int) -> Pass:
         kind_and_chunk, microbatch = divmod(code, self.num_microbatches)
@@ -131,7 +146,7 @@ class Schedule:
 
 
 def encode(
-    kind: PassKind,
+    kind: int | SmallInts,
     chunk: int | SmallInts,
     microbatch: SmallInts,
     *,
@@ -139,5 +154,5 @@ def encode(
     num_microbatches: int,
 ) -> SmallInts:
     """Codes of passes as `Schedule.codes` stores them."""
-    code = (kind * virtual_stages + np.asarray(chunk)) * num_microbatches + microbatch
+    code = (np.asarray(kind) * virtual_stages + chunk) * num_microbatches + microbatch
     return code.astype(np.int32)

@@ -5,20 +5,24 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from difflib import get_close_matches
-from functools import lru_cache
+from functools import lru_cache, partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from planner.errors import RuleError
-from planner.schedule import alternating
+from planner.schedule import alternating, dualpipe, v_shape, zero_bubble
+from planner.schedule.passes import bidirectional, looped, vee
 from planner.schedule.rules import (
     GROUP_FITS,
     ONE_CHUNK,
     POSITIVE,
     REMAINDER_FITS,
     SEVERAL_CHUNKS,
+    TWICE_THE_STAGES,
+    TWO_CHUNKS,
+    TWO_ENDS,
     Rule,
     Size,
 )
@@ -27,7 +31,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
     from planner.schedule.arrays import Bools, Floats, Ints
-    from planner.schedule.passes import Schedule
+    from planner.schedule.passes import Placement, Schedule
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +42,8 @@ class ScheduleKind:
     source: str
     """Paper and framework function."""
     rules: tuple[Rule, ...]
+    placement: Callable[[int, int], Placement]
+    """(stages, chunks) to which virtual stage every chunk is."""
     generate: Callable[[Size], Schedule]
     peak: Callable[[Size], Ints] | None = None
     """Closed form of `inflight.peak_in_flight`; counted over the order where there is none."""
@@ -55,6 +61,7 @@ def _alternating(
         name=name,
         source=source,
         rules=rules,
+        placement=looped,
         generate=lambda size: alternating.alternating_schedule(name, size, warmup(size)),
         peak=lambda size: alternating.peak(warmup(size), size),
         bubble_fraction=_fill_and_drain,
@@ -91,9 +98,74 @@ SCHEDULES = MappingProxyType(
                 rules=(POSITIVE, SEVERAL_CHUNKS, GROUP_FITS, REMAINDER_FITS),
                 warmup=alternating.interleaved_warmup,
             ),
+            ScheduleKind(
+                name="looped-bfs",
+                source="Lamy-Poirier 2022, arXiv:2211.05953; torch ScheduleLoopedBFS",
+                rules=(POSITIVE, SEVERAL_CHUNKS),
+                placement=looped,
+                generate=alternating.breadth_first,
+                peak=alternating.everything,
+            ),
+            *(
+                ScheduleKind(
+                    name=f"zb-h{depth}",
+                    source="Qi et al. 2024, arXiv:2401.10241, the handcrafted schedules",
+                    rules=(POSITIVE, ONE_CHUNK),
+                    placement=looped,
+                    generate=partial(zero_bubble.handcrafted, f"zb-h{depth}", depth=depth),
+                    peak=partial(zero_bubble.handcrafted_peak, depth=depth),
+                    splits_backward=True,
+                )
+                for depth in (1, 2)
+            ),
+            ScheduleKind(
+                name="zb-v",
+                source="Qi et al. 2024, arXiv:2401.10241; torch ScheduleZBVZeroBubble",
+                rules=(POSITIVE, TWO_CHUNKS),
+                placement=vee,
+                generate=v_shape.zb_v,
+                splits_backward=True,
+            ),
+            ScheduleKind(
+                name="v-half",
+                source="Qi et al. 2024, arXiv:2405.15362",
+                rules=(POSITIVE, TWO_CHUNKS),
+                placement=vee,
+                generate=v_shape.v_half,
+                splits_backward=True,
+            ),
+            ScheduleKind(
+                name="v-min",
+                source="Qi et al. 2024, arXiv:2405.15362",
+                rules=(POSITIVE, TWO_CHUNKS),
+                placement=vee,
+                generate=v_shape.v_min,
+                splits_backward=True,
+            ),
+            ScheduleKind(
+                name="dualpipe",
+                source="DeepSeek-AI 2024, arXiv:2412.19437, section 3.2.1; dualpipe DualPipe.step",
+                rules=(POSITIVE, TWO_CHUNKS, TWO_ENDS, TWICE_THE_STAGES),
+                placement=bidirectional,
+                generate=dualpipe.dualpipe,
+                splits_backward=True,
+                parameter_copies=2,
+            ),
+            ScheduleKind(
+                name="dualpipe-v",
+                source="torch ScheduleDualPipeV, after DualPipe",
+                rules=(POSITIVE, TWO_CHUNKS, TWICE_THE_STAGES),
+                placement=vee,
+                generate=dualpipe.dualpipe_v,
+                splits_backward=True,
+            ),
         )
     }
 )
+
+
+_MOST_PAIRS = 1 << 24
+"""Forwards of a schedule that is still built: a few gigabytes when simulated."""
 
 
 def kind_of(name: str) -> ScheduleKind:
@@ -150,7 +222,8 @@ def build(
     """The schedule of that name and size; the same object for the same arguments.
 
     `group` is Megatron-LM's `microbatch_group_size_per_vp_stage` (default: the number of stages);
-    only `interleaved` looks at it. Raises RuleError when a rule of the schedule is broken.
+    only `interleaved` looks at it. Raises RuleError when a rule of the schedule is broken or the
+    order would not fit in memory.
     """
     check(
         name,
@@ -159,4 +232,11 @@ def build(
         num_microbatches=num_microbatches,
         group=group,
     )
+    pairs = stages * virtual_stages * num_microbatches
+    if pairs > _MOST_PAIRS:
+        raise RuleError(
+            "schedule-size",
+            f"{name}: {stages} stages, {virtual_stages} chunks and {num_microbatches} microbatches "
+            f"make {pairs} forwards, more than the {_MOST_PAIRS} that are simulated",
+        )
     return kind_of(name).generate(Size.of(stages, virtual_stages, num_microbatches, group))

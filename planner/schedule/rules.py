@@ -109,3 +109,23 @@ REMAINDER_FITS = Rule(
     sentence="{m} microbatches in groups of {g} leave a last group of {rest}, "
     "which must be 0 or at least the {p} stages",
 )
+
+TWO_CHUNKS = Rule(
+    id="vpp",
+    holds=lambda size: _always(size, size.virtual_stages == 2),
+    sentence="this schedule runs exactly 2 chunks per stage, not {v}",
+)
+
+TWO_ENDS = Rule(
+    id="dualpipe",
+    holds=lambda size: _always(size, size.stages % 2 == 0) & (size.num_microbatches % 2 == 0),
+    sentence="both ends of the pipeline take half of the microbatches: stages ({p}) and "
+    "microbatches ({m}) must be even",
+)
+
+TWICE_THE_STAGES = Rule(
+    id="dualpipe",
+    holds=lambda size: _always(size, True) & (size.num_microbatches >= 2 * size.stages),
+    sentence="this schedule needs at least two microbatches per stage, "
+    "not {m} microbatches on {p} stages",
+)

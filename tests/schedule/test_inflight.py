@@ -37,6 +37,8 @@ def test_closed_form_is_the_count_over_the_order(name: str) -> None:
             for group in (None, p + 1, p + 3, 2 * p):
                 m = np.arange(1, 41)
                 m = m[allowed(name, stages=p, virtual_stages=v, num_microbatches=m, group=group)]
+                if not m.size:
+                    continue
                 closed = peak_in_flight(
                     name, stages=p, virtual_stages=v, num_microbatches=m, group=group
                 )

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from planner.errors import RuleError
 from planner.schedule.passes import PassKind, Schedule, encode, looped
-from planner.schedule.registry import SCHEDULES, build
+from planner.schedule.registry import build
 from planner.schedule.simulate import Durations, simulate, step_spans
 
 
@@ -33,7 +33,15 @@ def example(seed: int, name: str, p: int, v: int, m: int) -> tuple[Schedule, Dur
     )
 
 
-SIZES = [("gpipe", 3, 1, 5), ("1f1b", 4, 1, 9), ("1f1b", 1, 1, 3), ("interleaved", 3, 2, 6)]
+SIZES = [
+    ("gpipe", 3, 1, 5),
+    ("1f1b", 4, 1, 9),
+    ("1f1b", 1, 1, 3),
+    ("interleaved", 3, 2, 6),
+    ("zb-h1", 3, 1, 5),
+    ("zb-v", 3, 2, 6),
+    ("dualpipe", 4, 2, 8),
+]
 
 
 @given(st.integers(0, 10_000), st.sampled_from(SIZES))
@@ -52,6 +60,9 @@ def test_the_critical_path_covers_the_step_without_gaps(
     table = {
         "forward": durations.forward_s,
         "backward": durations.backward_s,
+        "backward_weight": durations.backward_weight_s,
+        "backward_input": np.asarray(durations.backward_s)
+        - np.asarray(durations.backward_weight_s, dtype=np.float64),
         "chunk_reduction": durations.chunk_reduction_s,
     }
     for segment in path:
@@ -74,7 +85,7 @@ def test_time_of_a_stage_adds_up(seed: int, size: tuple[str, int, int, int]) -> 
     timeline = simulate(schedule, durations)
     lasts = timeline.end_s - timeline.start_s
     np.testing.assert_allclose(timeline.busy_s, lasts.sum(axis=1), rtol=1e-12)
-    m = schedule.num_microbatches
+    m = schedule.num_microbatches / len(schedule.placement.starts)
     work = np.asarray(durations.forward_s) + np.asarray(durations.backward_s)
     np.testing.assert_allclose(timeline.busy_s, m * work.sum(axis=1), rtol=1e-12)
     assert (timeline.start_s[:, 1:] >= timeline.end_s[:, :-1]).all()
@@ -234,11 +245,10 @@ def test_wrong_shapes_are_errors(field: str, value: np.ndarray, message: str) ->
 
 
 def test_splitting_schedules_need_the_weight_half() -> None:
-    split = [name for name, kind in SCHEDULES.items() if kind.splits_backward]
-    for name in split:
-        p, v = 4, 2 if name in ("zb-v", "v-half", "v-min") else 1
-        with pytest.raises(ValueError, match="needs backward_weight_s"):
+    one, two = np.ones((4, 1)), np.ones((4, 2))
+    for name, times in (("zb-h1", one), ("zb-v", two), ("dualpipe", two)):
+        with pytest.raises(ValueError, match=f"{name} splits backwards and needs"):
             simulate(
-                build(name, stages=p, virtual_stages=v, num_microbatches=12),
-                Durations(forward_s=np.ones((p, v)), backward_s=np.ones((p, v))),
+                build(name, stages=4, virtual_stages=times.shape[1], num_microbatches=8),
+                Durations(forward_s=times, backward_s=times),
             )
