@@ -60,11 +60,12 @@ def plan_run(run: Run) -> PlannedRun:
         expert=run.degrees.expert,
         expert_tensor=run.degrees.expert_tensor,
     )
+    micro_batch_size = _micro_batch_size(run, assumptions)
     wanted = software.sequence_parallel if run.sequence_parallel is None else run.sequence_parallel
     plan = Plan(
         degrees=degrees,
-        micro_batch_size=run.micro_batch_size,
-        num_microbatches=_microbatches(run, assumptions),
+        micro_batch_size=micro_batch_size,
+        num_microbatches=_microbatches(run, micro_batch_size, assumptions),
         schedule=_schedule(run, software, virtual_stages),
         virtual_stages=virtual_stages,
         sequence_parallel=wanted and degrees.tensor > 1,
@@ -125,18 +126,30 @@ def _stages(
     return stages_of(layers, pipeline, virtual_stages)
 
 
-def _microbatches(run: Run, assumptions: list[str]) -> int:
+def _micro_batch_size(run: Run, assumptions: list[str]) -> int:
+    """Sequences that pass through the pipeline together. torchtitan states the batch of a replica
+    and cuts it into as many microbatches as there are stages (`distributed/pipeline.py`,
+    `pipeline_parallel_microbatches`)."""
+    pipeline, stated = run.degrees.pipeline, run.micro_batch_size
+    if run.job.software.framework != "torchtitan" or pipeline == 1 or stated == 1:
+        return stated
+    cut = max(1, stated // pipeline)
+    assumptions.append(f"run: a local batch of {stated} passes the pipeline {cut} at a time")
+    return cut
+
+
+def _microbatches(run: Run, micro_batch_size: int, assumptions: list[str]) -> int:
     """Microbatches of a step; the last may be smaller, as some frameworks allow."""
     data, batch = run.degrees.data, run.job.global_batch_size
     if batch % data:
         raise RuleError("batch", f"data degree {data} does not divide the global batch of {batch}")
     sequences = batch // data
-    if sequences % run.micro_batch_size:
+    if sequences % micro_batch_size:
         assumptions.append(
-            f"run: {sequences} sequences of a replica in microbatches of {run.micro_batch_size}, "
+            f"run: {sequences} sequences of a replica in microbatches of {micro_batch_size}, "
             "the last one smaller and priced like the others"
         )
-    return -(-sequences // run.micro_batch_size)
+    return -(-sequences // micro_batch_size)
 
 
 def _recomputed(run: Run, granularity: str, stages: tuple[Stage, ...]) -> tuple[int, ...]:
