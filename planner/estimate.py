@@ -95,7 +95,7 @@ def assumptions(scenario: Scenario, plan: Plan) -> tuple[str, ...]:
         *job.assumptions,
         f"software {software.name}: {software.attention} attention, overlap of {overlapped}",
         f"{job.headroom:.0%} of device memory is kept free",
-        "collectives and pipeline sends do not slow each other or the kernels they run beside",
+        "collectives and pipeline sends that share links do not slow each other",
     ]
     if plan.degrees.context > 1:
         said.append("context parallelism: ring exchange with balanced causal load")

@@ -140,7 +140,7 @@ def stage_peaks(scenario: Scenario, table: CostTable, batch: Batch) -> StagePeak
         optimizer=optimizer,
         activations=activations,
         logits=logits,
-        buffers=working + receiving + gathered,
+        buffers=working + receiving + gathered + _buckets(scenario, dense + expert),
         update_buffers=update,
         fixed=np.broadcast_to(
             np.array([int(context + outside) for _, context in device], dtype=np.int64), shape
@@ -176,6 +176,7 @@ def _states(
     software, job = scenario.job.software, scenario.job
     quantized = QUANTIZED_BYTES.get(job.precision, 0.0) if software.fp8.weights_cached else 0.0
     main_bytes = gradient_bytes(software, job.precision)
+    local_bytes = 2 if software.keeps_local_gradients else 0
     master_bytes = 4 if software.master_weights and job.precision != "fp32" else 0
     moments = 2 if job.optimizer == "adam" else 1
     moment_bytes = moments * STATE_BYTES[software.optimizer_state_dtype]
@@ -195,10 +196,18 @@ def _states(
             optimizer_shard * max(weight_bytes(job.precision), master_bytes),
             parameters * (weight_bytes(job.precision) + 2 * quantized),
         )
-        total[1] += gradient_shard * main_bytes
+        total[1] += gradient_shard * main_bytes + parameters * local_bytes
         total[2] += optimizer_shard * (np.where(fully, 0, master_bytes) + moment_bytes)
         total[3] += optimizer_shard * update_bytes
     return tuple(np.ceil(total).astype(np.int64))
+
+
+def _buckets(scenario: Scenario, parameters: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Buffers that gradients are copied through on their way, int64 [N, p]."""
+    software = scenario.job.software
+    largest = parameters * reduced_gradient_bytes(software, scenario.job.precision)
+    bucket = np.minimum(int(software.bucket_bytes.value), largest)
+    return bucket * software.bucket_buffers
 
 
 def _activations(
