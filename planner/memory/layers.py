@@ -13,6 +13,7 @@ from planner.workload.operators import (
     Operator,
     Pointwise,
 )
+from planner.workload.recompute import selective
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,7 +41,6 @@ class LayerMemory:
 
 def layer_memory(workload: Workload, operators: Sequence[Operator]) -> LayerMemory:
     """Korthikanti et al. 2022, section 4, tensor by tensor (see `planner.workload.layers`)."""
-    dropped = set(workload.software.recompute.selective_modules)
     kept = [operator for operator in operators if operator.module != "logits"]
     logits = [operator for operator in operators if operator.module == "logits"]
     saved = sum(operator.saved_bytes for operator in kept)
@@ -48,7 +48,11 @@ def layer_memory(workload: Workload, operators: Sequence[Operator]) -> LayerMemo
         dense_parameters=sum(o.parameters for o in operators if not o.expert),
         expert_parameters=sum(o.parameters for o in operators if o.expert),
         saved_bytes=saved,
-        selective_bytes=saved - sum(o.saved_bytes for o in kept if o.module in dropped),
+        selective_bytes=sum(
+            effect.kept_bytes
+            for operator, effect in zip(operators, selective(workload, operators), strict=True)
+            if operator.module != "logits"
+        ),
         full_bytes=workload.residual_bytes(),
         logits_bytes=sum(o.saved_bytes for o in logits),
         logits_working_bytes=sum(_logits_working_bytes(o, workload) for o in logits),
@@ -57,8 +61,11 @@ def layer_memory(workload: Workload, operators: Sequence[Operator]) -> LayerMemo
 
 
 def _logits_working_bytes(operator: Operator, workload: Workload) -> int:
-    """The 16-bit logits (or their gradient) beside the saved fp32 probabilities."""
-    return operator.saved_bytes * workload.element_bytes // 4
+    """The 16-bit logits (or their gradient) beside the saved fp32 probabilities, and the copies
+    that an uncompiled loss makes of these."""
+    fused = workload.software.fused
+    copies = 0 if workload.software.compile else fused.loss_copies
+    return operator.saved_bytes * workload.element_bytes // 4 + operator.saved_bytes * copies
 
 
 def _working_bytes(operator: Operator, workload: Workload) -> int:

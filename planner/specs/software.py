@@ -16,7 +16,9 @@ StateType = Literal["fp32", "bf16", "fp16"]
 DataSharding = Literal["none", "optimizer", "optimizer+gradients", "full"]
 Granularity = Literal["none", "selective", "full"]
 Overlap = Literal["tensor", "gradient_reduce", "parameter_gather", "pipeline"]
-RecomputeModule = Literal["core_attn", "layernorm", "mlp", "moe_act", "mla_up_proj"]
+RecomputeModule = Literal[
+    "core_attn", "layernorm", "mlp", "moe_act", "mla_up_proj", "every_second_matmul"
+]
 ScheduleName = Annotated[str, Field(min_length=1, max_length=60, pattern=r"^[a-z0-9][a-z0-9-]*$")]
 RankOrder = Literal["tp-cp-ep-dp-pp", "tp-cp-ep-pp-dp"]
 
@@ -34,6 +36,8 @@ class Fused(Input):
     rotary: bool
     cross_entropy: bool
     """The loss in a few compiled kernels instead of a dozen; the fp32 probabilities stay."""
+    loss_copies: Annotated[int, Field(ge=0, le=4)] = 0
+    """fp32 copies of the logits that an uncompiled loss holds beside the probabilities."""
     gradient_accumulation: bool = True
     """The weight-gradient matmul adds into the main gradient itself."""
 

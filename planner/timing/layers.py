@@ -28,6 +28,7 @@ from planner.workload.operators import (
     Operator,
     Pointwise,
 )
+from planner.workload.recompute import selective
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -155,7 +156,8 @@ def layer_time(
     forward, backward = _Tally(), _Tally()
     overlap_cost = device.links.overlap_cost
     selective_s = 0.0
-    for index, (operator, cost) in enumerate(zip(operators, costs, strict=True)):
+    effects = selective(workload, operators)
+    for index, (operator, cost, effect) in enumerate(zip(operators, costs, effects, strict=True)):
         if isinstance(operator, Collective):
             group = _group_of(groups, operator)
             cover = _cover(operators, costs, index, software)
@@ -168,8 +170,7 @@ def layer_time(
         forward.kernels += cost.forward_kernels
         backward.compute_s += cost.input_gradient_s + cost.weight_gradient_s
         backward.kernels += cost.backward_kernels
-        if operator.module in software.recompute.selective_modules:
-            selective_s += cost.forward_s
+        selective_s += effect.redone_share * cost.forward_s
     return LayerTime(
         forward=forward.finish(software),
         backward=backward.finish(software),

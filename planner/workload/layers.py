@@ -147,7 +147,14 @@ def attention_operators(workload: Workload, window: int | None) -> list[Operator
     rotary = model.position_embedding == "rope"
     rotary_passes = (1 if w.fuses("rotary") else 4) if rotary else 0
     operators: list[Operator] = []
-    operators += column_parallel(w, "qkv", "attention", query + 2 * key_value, bias=model.qkv_bias)
+    operators += column_parallel(
+        w,
+        "qkv",
+        "attention",
+        query + 2 * key_value,
+        bias=model.qkv_bias,
+        matrices=(query, key_value, key_value),
+    )
     if model.qk_norm:
         operators.append(
             Pointwise(
@@ -374,7 +381,14 @@ def mlp_operators(workload: Workload, ffn_hidden_size: int, name: str) -> list[O
     width = ffn_hidden_size // w.shard.tensor
     projections = 2 if model.gated_mlp else 1
     return [
-        *column_parallel(w, f"{name}_up", "mlp", projections * width, bias=model.linear_bias),
+        *column_parallel(
+            w,
+            f"{name}_up",
+            "mlp",
+            projections * width,
+            bias=model.linear_bias,
+            matrices=(width,) * projections,
+        ),
         activation(w, f"{name}_activation", w.tokens, width),
         *row_parallel(
             w,
@@ -531,6 +545,7 @@ def column_parallel(
     *,
     bias: bool,
     inputs: int | None = None,
+    matrices: tuple[int, ...] = (),
 ) -> list[Operator]:
     """A linear layer whose outputs are split over the tensor ranks.
 
@@ -549,6 +564,7 @@ def column_parallel(
         m=w.tokens,
         n=outputs,
         k=width,
+        matrices=matrices,
     )
     if w.shard.tensor == 1:
         return [matmul]

@@ -26,7 +26,8 @@ class Matmul(Operator):
     """`batch` products (m × k)·(k × n); the backward pass does two of the same size.
 
     `weight` is false for products of two activations. With `quantized` the product runs in the
-    job's 8- or 4-bit format when there is one, else in 16 bit.
+    job's 8- or 4-bit format when there is one, else in 16 bit. `matrices` are the output widths of
+    the separate matrices that frameworks without fused projections multiply with.
     """
 
     m: int
@@ -35,6 +36,11 @@ class Matmul(Operator):
     batch: int = 1
     weight: bool = True
     quantized: bool = True
+    matrices: tuple[int, ...] = ()
+
+    @property
+    def parts(self) -> tuple[int, ...]:
+        return self.matrices or (self.n,)
 
     @property
     def flops(self) -> int:

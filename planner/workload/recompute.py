@@ -1,0 +1,63 @@
+"""Selective recomputation: what a layer keeps, and what the backward pass does again."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from planner.workload.operators import Collective, FusedAttention, Matmul, Operator, Pointwise
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from planner.workload.layers import Workload
+
+EVERY_SECOND_MATMUL = "every_second_matmul"
+
+
+class Selective(NamedTuple):
+    """Of one operator: bytes kept from the forward pass, share of the forward pass done again."""
+
+    kept_bytes: int
+    redone_share: float
+
+
+def selective(workload: Workload, operators: Sequence[Operator]) -> tuple[Selective, ...]:
+    """What the software profile's selective recomputation does to each operator of a layer.
+
+    By module: the listed modules keep nothing and are done again (Megatron-LM
+    `--recompute-modules`). By operator: attention and every second matmul keep their outputs, all
+    else is done again (torchtitan `activation_checkpoint.selective_ac_option: op`).
+    """
+    modules = workload.software.recompute.selective_modules
+    if EVERY_SECOND_MATMUL in modules:
+        return tuple(_by_operator(workload, operators))
+    return tuple(
+        Selective(0, 1.0) if operator.module in modules else Selective(operator.saved_bytes, 0.0)
+        for operator in operators
+    )
+
+
+def _by_operator(workload: Workload, operators: Sequence[Operator]) -> list[Selective]:
+    z = workload.element_bytes
+    layer_input = workload.residual_bytes()
+    result: list[Selective] = []
+    matmuls = 0
+    for operator in operators:
+        match operator:
+            case Matmul():
+                kept = sum(operator.parts[matmuls % 2 :: 2])
+                matmuls += len(operator.parts)
+                share = 1 - kept / operator.n
+                result.append(Selective(z * operator.m * operator.batch * kept, share))
+            case FusedAttention():
+                tokens = operator.batch * operator.query_length
+                output = z * tokens * operator.heads * operator.value_dim
+                result.append(Selective(output + operator.saved_bytes, 0.0))
+            case Pointwise() if operator.module == "logits":
+                result.append(Selective(operator.saved_bytes, 0.0))
+            case Pointwise() | Collective():
+                result.append(Selective(layer_input, 1.0))
+                layer_input = 0
+            case _:
+                result.append(Selective(operator.saved_bytes, 0.0))
+    return result
