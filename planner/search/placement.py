@@ -34,7 +34,7 @@ def placement_on(scenario: Scenario, hosts: Sequence[str]) -> Placement:
         ranks = f"rank r runs on {hosts[0]}, device r"
     elif len(sizes) == 1:
         each = sizes.pop()
-        ranks = f"rank r runs on hosts[r // {each}], device r % {each}"
+        ranks = f"rank r runs on hosts[r // {each}], device r mod {each}"
     else:
         ranks = "rank r runs on device r of the hosts laid end to end"
     return Placement(order=scenario.job.software.rank_order, hosts=tuple(hosts), ranks=ranks)

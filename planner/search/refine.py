@@ -46,8 +46,8 @@ class _Refined:
 
 
 class Refinement:
-    """Best-first refinement of the combinations that fit. `step` does a little of it and tells
-    whether anything is left; between steps everything found so far can be read."""
+    """Best-first refinement of the combinations that fit. `step` does a little of it; between
+    steps everything found so far can be read."""
 
     def __init__(
         self,
@@ -72,18 +72,20 @@ class Refinement:
         self._best: list[_Refined] = []
         self.refined = 0
 
-    def step(self) -> bool:
-        """Tighten a window of bounds or refine one combination. False when the best plans are
-        proven best, or nothing is left."""
+    @property
+    def done(self) -> bool:
+        """Whether the best plans are proven best, or nothing is left."""
         bound_s = self.bound_s
-        if bound_s is None or (len(self._best) == self._top and bound_s >= self._best[-1].step_s):
-            return False
+        proven = len(self._best) == self._top and (bound_s or 0.0) >= self._best[-1].step_s
+        return bound_s is None or proven
+
+    def step(self) -> None:
+        """Tighten a window of bounds or refine one combination."""
         if self._tight and self._tight[0][0] <= self._next_quick_s:
             _, index, layers = heappop(self._tight)
             self._refine(index, layers)
         else:
             self._tighten()
-        return True
 
     @property
     def bound_s(self) -> float | None:

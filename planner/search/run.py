@@ -4,9 +4,9 @@ what was found until then is the result.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from time import monotonic
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -46,7 +46,8 @@ class Progress:
 
 @dataclass(slots=True, kw_only=True)
 class Run:
-    """`complete` tells that every combination has a bound; `stopped` is what ended the run."""
+    """`complete` tells that every combination has a bound; `stopped` is what ended the run;
+    without `screening` every combination is priced."""
 
     scenario: Scenario
     restrictions: Restrictions
@@ -55,6 +56,7 @@ class Run:
     progress: Callable[[Progress], None] | None = None
     layout: LayoutChooser = uniform_layout
     placement: PlacementChooser = default_placement
+    screening: bool = True
     stopped: str = "proven"
     complete: bool = False
     enumeration: Enumeration = field(init=False)
@@ -78,7 +80,9 @@ class Run:
             [self.layout_of(grid.pipeline, v).load for v in self._virtual_stages(grid)]
             for grid in grids
         ]
-        self.screened = screen(self.scenario, self.enumeration, grids, loads, self.growing)
+        self.screened = screen(
+            self.scenario, self.enumeration, grids, loads, self.growing, trusting=not self.screening
+        )
         for screened, group in self.groups():
             if self._out_of_time():
                 return
@@ -98,7 +102,7 @@ class Run:
                 yield screened, group
 
     def refine(self) -> None:
-        """Refine, best bound first, until the best are proven or time is up."""
+        """Refine, best bound first, until the best are proven or time is up; one plan at least."""
         self.refinement = Refinement(
             self.scenario,
             self.growing.table,
@@ -106,9 +110,10 @@ class Run:
             top=self.top,
             placement=self.placement,
         )
-        while self.refinement.step():
+        while not self.refinement.done:
             if self._out_of_time() and self.refinement.refined:
                 return
+            self.refinement.step()
             self.report("refining")
 
     def layout_of(self, pipeline: int, virtual_stages: int) -> Layout:
@@ -173,7 +178,7 @@ class Run:
         return [v for v in self.enumeration.values["virtual_stages"] if v <= most] or [1]
 
     def _out_of_time(self) -> bool:
-        if self.deadline_s is None or time.monotonic() < self.deadline_s:
+        if self.deadline_s is None or monotonic() < self.deadline_s:
             return False
         self.stopped = "time limit"
         return True

@@ -62,10 +62,17 @@ def screen(
     grids: Sequence[Grid],
     loads: Sequence[Sequence[StageLoad]],
     growing: GrowingTable,
+    *,
+    trusting: bool = False,
 ) -> list[Screened]:
     """Screen all grids, small micro-batches first. `loads` are those that the combinations of each
-    grid may have."""
-    waves = [_Waves(scenario, enumeration, g, ld) for g, ld in zip(grids, loads, strict=True)]
+    grid may have. `trusting` lets everything pass, as does any schedule that keeps less than
+    1F1B."""
+    trusting = trusting or not set(enumeration.schedules()) <= SCREENED
+    waves = [
+        _Waves(scenario, enumeration, grid, of_grid, trusting)
+        for grid, of_grid in zip(grids, loads, strict=True)
+    ]
     for micro_batch_size in enumeration.values["micro_batch_size"]:
         for wave in waves:
             wave.run(micro_batch_size, growing)
@@ -81,6 +88,7 @@ class _Waves:
         enumeration: Enumeration,
         grid: Grid,
         loads: Sequence[StageLoad],
+        trusting: bool,
     ) -> None:
         self._scenario = scenario
         self._grid = grid
@@ -88,7 +96,7 @@ class _Waves:
         self._codes = [np.array(enumeration.values[axis]) for axis in VARIANT_AXES]
         self._row = np.full(len(grid.columns["tensor"]), -1, dtype=np.int64)
         self._alive = np.ones((len(self._row), *map(len, self._codes)), dtype=np.bool_)
-        self._harmless = not set(enumeration.schedules()) <= SCREENED
+        self._trusting = trusting
         families = np.stack([grid.columns[axis] for axis in FAMILY_AXES])
         _, family = np.unique(families, axis=1, return_inverse=True)
         self._family = family.reshape(-1)
@@ -105,7 +113,7 @@ class _Waves:
         self._row[rows] = growing.rows(self._grid.columns, rows)
         at = np.nonzero(self._alive[rows])
         place = (rows[at[0]], at[1], at[2])
-        if not self._harmless:
+        if not self._trusting:
             self._alive[place] = self._fits(place, growing.table)
         found = np.ones((self._family.max() + 1, *self._alive.shape[1:]), dtype=np.bool_)
         of_size = self._grid.columns["micro_batch_size"] == micro_batch_size

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
+from time import monotonic
 from typing import TYPE_CHECKING
 
 from planner.search.infeasible import cheapest_changes, nearest_misses
@@ -45,7 +45,7 @@ def search(
         scenario=scenario,
         restrictions=restrictions,
         top=top,
-        deadline_s=None if time_limit_s is None else time.monotonic() + time_limit_s,
+        deadline_s=None if time_limit_s is None else monotonic() + time_limit_s,
         progress=progress,
         layout=layout,
         placement=placement,

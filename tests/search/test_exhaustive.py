@@ -1,0 +1,91 @@
+"""The search against the naive one that estimates every combination."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from planner.search.restrictions import Restrictions
+from planner.search.search import search
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from planner.plan import Estimate, Plan
+    from planner.scenario import Scenario
+
+    Naive = Callable[[Scenario, Restrictions], list[tuple[Plan, Estimate]]]
+
+NOTHING = Restrictions()
+SIX = {"devices_per_node": 6, "heads": 12, "groups": 6, "hidden": 1536, "batch": 12, "layers": 7}
+MIXED = {"nodes": 2, "devices_per_node": 2, "second_device": "h100-sxm-80gb"}
+
+
+@pytest.mark.parametrize(
+    ("size", "restrictions"),
+    [
+        ({"length": 4096}, NOTHING),
+        ({"length": 4096, "memory_gib": 3}, NOTHING),
+        ({"length": 4096, "memory_gib": 4, "tie": True}, NOTHING),
+        ({**SIX, "length": 4096, "memory_gib": 6}, NOTHING),
+        ({"experts": 4, "length": 2048, "memory_gib": 3.5, "batch": 8}, NOTHING),
+        ({"experts": 4, "first_dense": 2, "length": 2048, "memory_gib": 3, "batch": 4}, NOTHING),
+        ({"length": 8192, "memory_gib": 3.5, "batch": 4}, NOTHING),
+        ({"length": 4096, "memory_gib": 3.5, "batch": 32}, Restrictions(recompute=("full",))),
+        ({"memory_gib": 3}, Restrictions(context=(1, 2), virtual_stages=(1, 3))),
+        ({**MIXED, "memory_gib": 4, "length": 2048}, NOTHING),
+        ({"software": "megatron-lm-2021", "length": 2048, "memory_gib": 3.5}, NOTHING),
+        ({"software": "torchtitan", "memory_gib": 3}, Restrictions(tensor=(1, 2, 8))),
+    ],
+)
+def test_finds_what_trying_everything_finds(
+    scenario_of: Callable[..., Scenario],
+    every_plan: Naive,
+    size: dict[str, Any],
+    restrictions: Restrictions,
+) -> None:
+    agree(scenario_of(**size), restrictions, every_plan)
+
+
+@settings(max_examples=12, deadline=None)
+@given(data=st.data())
+def test_finds_what_trying_everything_finds_anywhere(
+    scenario_of: Callable[..., Scenario], every_plan: Naive, data: st.DataObject
+) -> None:
+    draw = data.draw
+    scenario = scenario_of(
+        devices_per_node=draw(st.sampled_from([2, 3, 4, 6])),
+        nodes=draw(st.sampled_from([1, 2])),
+        layers=draw(st.integers(2, 7)),
+        heads=12,
+        groups=draw(st.sampled_from([2, 12])),
+        hidden=1536,
+        batch=draw(st.sampled_from([6, 8, 12])),
+        memory_gib=draw(st.sampled_from([3.5, 4, 5, 6, 8, 40])),
+        length=draw(st.sampled_from([1024, 4096])),
+        tie=draw(st.booleans()),
+        experts=draw(st.sampled_from([0, 0, 6])),
+        first_dense=draw(st.sampled_from([0, 1])),
+    )
+    restrictions = Restrictions(
+        recompute=draw(st.sampled_from([None, ("none",), ("full",)])),
+        sequence_parallel=draw(st.sampled_from([None, (True,)])),
+        micro_batch_size=draw(st.sampled_from([None, (1, 2), (2, 4)])),
+        data_sharding=draw(st.sampled_from([None, ("optimizer",)])),
+    )
+    agree(scenario, restrictions, every_plan)
+
+
+def agree(scenario: Scenario, restrictions: Restrictions, every_plan: Naive) -> None:
+    """Same number of fitting combinations, same best times, in the same order."""
+    expected = every_plan(scenario, restrictions)
+    result = search(scenario, restrictions=restrictions, top=5)
+    assert result.fitting == len(expected)
+    assert result.proven
+    assert result.gap == 0.0
+    times = [ranked.estimate.step_s for ranked in result.plans]
+    assert times == pytest.approx([cost.step_s for _, cost in expected[:5]], rel=1e-12)
+    assert result.refined <= result.fitting <= result.candidates

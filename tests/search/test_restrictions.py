@@ -1,0 +1,66 @@
+"""The text of options."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from planner.errors import InputError
+from planner.search.restrictions import NUMBER_AXES, Restrictions, parse_restrictions
+
+
+def test_options_become_values() -> None:
+    parsed = parse_restrictions(
+        {
+            "tensor": "8,1, 4,4",
+            "micro_batch_size": "2",
+            "data": None,
+            "schedule": "interleaved,1f1b",
+            "recompute": "full",
+            "sequence_parallel": "on",
+            "data_sharding": "optimizer,none",
+        }
+    )
+    assert parsed == Restrictions(
+        tensor=(1, 4, 8),
+        micro_batch_size=(2,),
+        schedule=("interleaved", "1f1b"),
+        recompute=("full",),
+        sequence_parallel=(True,),
+        data_sharding=("optimizer", "none"),
+    )
+    assert parsed
+    assert not parse_restrictions({"tensor": None})
+
+
+@pytest.mark.parametrize(
+    ("axis", "text", "message"),
+    [
+        ("tensor", "x", "--tensor: 'x' is not a whole number from 1 to 1,000,000; "),
+        ("tensor", "0", "--tensor: '0' is not a whole number"),
+        ("tensor", "-2", "--tensor: '-2' is not a whole number"),
+        ("tensor", "1.5", "--tensor: '1.5' is not a whole number"),
+        ("micro_batch_size", "9" * 40, "--micro-batch-size: '999"),
+        ("pipeline", "", "--pipeline: '' is not a comma list; write it like 1,2,4"),
+        ("pipeline", "1,,2", "--pipeline: '1,,2' is not a comma list"),
+        ("recompute", "ful", "--recompute: unknown value 'ful'; allowed: none, selective, full; "),
+        ("sequence_parallel", "yes", "--sequence-parallel: unknown value 'yes'; allowed: on, off"),
+        ("data_sharding", "zero3", "--data-sharding: unknown value 'zero3'; allowed: none, "),
+    ],
+)
+def test_bad_text_is_named(axis: str, text: str, message: str) -> None:
+    with pytest.raises(InputError) as error:
+        parse_restrictions({axis: text})
+    assert str(error.value).startswith(message)
+
+
+@given(st.sampled_from(NUMBER_AXES), st.text(max_size=12))
+def test_any_text_is_values_or_an_input_error(axis: str, text: str) -> None:
+    try:
+        parsed = parse_restrictions({axis: text})
+    except InputError:
+        return
+    values = getattr(parsed, axis)
+    assert values == tuple(sorted(set(values)))
+    assert values[0] >= 1
