@@ -34,7 +34,7 @@ def scenario_of() -> Callable[..., Scenario]:
 
 
 @pytest.fixture(scope="session")
-def every_plan() -> Callable[..., list[tuple[Plan, Estimate]]]:
+def every_plan() -> Callable[..., tuple[int, list[tuple[Plan, Estimate]]]]:
     return all_fitting_plans
 
 
@@ -155,20 +155,22 @@ def _repeats_another(row: dict[str, int], facts: Facts) -> bool:
 
 def all_fitting_plans(
     scenario: Scenario, restrictions: Restrictions
-) -> list[tuple[Plan, Estimate]]:
-    """Every combination that fits, estimated one by one, fastest first. Full recomputation takes
-    the fewest layers per chunk that fit, found by trying them in order."""
+) -> tuple[int, list[tuple[Plan, Estimate]]]:
+    """The number of valid combinations, and those that fit, estimated one by one, fastest first.
+    Full recomputation takes the fewest layers per chunk that fit, found by trying them in order."""
     found = []
+    number = 0
     for values in combinations(scenario, restrictions):
         stages = uniform_layout(scenario, int(values["pipeline"]), int(values["virtual_stages"]))
         most = max(end - start for stage in stages for start, end in stage.chunks)
+        number += 1
         for layers in range(1, most + 1) if values["recompute"] == "full" else (0,):
             plan = plan_of(scenario, values, stages, layers)
             cost = estimate(scenario, plan)
             if cost.memory.fits:
                 found.append((plan, cost))
                 break
-    return sorted(found, key=lambda pair: pair[1].step_s)
+    return number, sorted(found, key=lambda pair: pair[1].step_s)
 
 
 @pytest.fixture(scope="session")

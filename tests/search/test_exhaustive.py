@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from planner.errors import RuleError
 from planner.search.restrictions import Restrictions
 from planner.search.search import search
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from planner.plan import Estimate, Plan
     from planner.scenario import Scenario
 
-    Naive = Callable[[Scenario, Restrictions], list[tuple[Plan, Estimate]]]
+    Naive = Callable[[Scenario, Restrictions], tuple[int, list[tuple[Plan, Estimate]]]]
 
 NOTHING = Restrictions()
 SIX = {"devices_per_node": 6, "heads": 12, "groups": 6, "hidden": 1536, "batch": 12, "layers": 7}
@@ -80,9 +81,14 @@ def test_finds_what_trying_everything_finds_anywhere(
 
 
 def agree(scenario: Scenario, restrictions: Restrictions, every_plan: Naive) -> None:
-    """Same number of fitting combinations, same best times, in the same order."""
-    expected = every_plan(scenario, restrictions)
+    """Same numbers of valid and of fitting combinations, same best times, in the same order."""
+    number, expected = every_plan(scenario, restrictions)
+    if not number:
+        with pytest.raises(RuleError):
+            search(scenario, restrictions=restrictions)
+        return
     result = search(scenario, restrictions=restrictions, top=5)
+    assert result.candidates == number
     assert result.fitting == len(expected)
     assert result.proven
     assert result.gap == 0.0
