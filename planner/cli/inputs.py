@@ -82,8 +82,10 @@ def _job_options(
     inputs: InputOptions, workload: WorkloadOptions, recorded: RecordedJob | None
 ) -> JobOptions:
     options = JobOptions(
-        global_batch_size=values.whole("--global-batch-size", workload.global_batch_size),
-        seq_length=values.whole("--seq-length", workload.seq_length),
+        global_batch_size=values.whole(
+            "--global-batch-size", workload.global_batch_size, most=values.MOST_SEQUENCES
+        ),
+        seq_length=values.whole("--seq-length", workload.seq_length, most=values.LONGEST_SEQUENCE),
         precision=values.word("--precision", workload.precision, PRECISIONS),
         software=workload.software,
         headroom=values.share("--headroom", inputs.headroom, below=1.0),

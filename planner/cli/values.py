@@ -14,14 +14,15 @@ if TYPE_CHECKING:
 MOST_NODES = 100_000
 MOST_DEVICES = 1_000_000
 MOST_PLANS = 1_000
-LARGEST_COUNT = 10**9
+MOST_SEQUENCES = 1_000_000
+LONGEST_SEQUENCE = 4 * 2**20
 LONGEST_S = 7 * 24 * 3600.0
 
 _WHOLE = re.compile(r"[0-9]{1,18}", re.ASCII)
 _DECIMAL = re.compile(r"[0-9]{1,12}(?:\.[0-9]{1,12})?", re.ASCII)
 
 
-def whole(option: str, text: str | None, *, most: int = LARGEST_COUNT) -> int | None:
+def whole(option: str, text: str | None, *, most: int) -> int | None:
     """A whole number from 1 to `most`; None for an option that is not given."""
     if text is None:
         return None

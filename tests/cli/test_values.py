@@ -9,7 +9,7 @@ from planner.errors import InputError
 
 
 def test_options_that_are_not_given_have_no_value() -> None:
-    assert values.whole("--nodes", None) is None
+    assert values.whole("--nodes", None, most=128) is None
     assert values.share("--headroom", None, below=1) is None
     assert values.duration_s("--time-limit", None) is None
     assert values.word("--precision", None, ("bf16",)) is None
@@ -18,7 +18,7 @@ def test_options_that_are_not_given_have_no_value() -> None:
 
 def test_whole_numbers() -> None:
     assert values.whole("--nodes", "128", most=128) == 128
-    assert values.whole("--nodes", "007") == 7
+    assert values.whole("--nodes", "007", most=128) == 7
 
 
 @pytest.mark.parametrize(
