@@ -120,17 +120,16 @@ def peak(warmup: Ints, size: Size) -> Ints:
 
     Their total is the largest: from there on a backward precedes every forward (Megatron-LM
     `max_outstanding_backprops`). The first K forwards are counted by whole groups, then within
-    the group reached, in the order of `forward_table`.
+    the group reached, in the order of `forward_table`; they never reach past chunk 0 of a
+    last group that is not whole.
     """
     chunks = size.virtual_stages
     microbatches = size.num_microbatches[..., None]
     group = np.minimum(size.group[..., None], microbatches)
     forwards = np.minimum(warmup + 1, microbatches * chunks)
-    last_group = (microbatches - 1) // group
-    groups = np.minimum(forwards // (group * chunks), last_group)
-    members = np.where(groups < last_group, group, microbatches - last_group * group)
-    into = (forwards - groups * group * chunks)[..., None] - np.arange(chunks) * members[..., None]
-    return np.asarray((groups * group)[..., None] + np.clip(into, 0, members[..., None]))
+    groups = forwards // (group * chunks)
+    into = (forwards - groups * group * chunks)[..., None] - np.arange(chunks) * group[..., None]
+    return np.asarray((groups * group)[..., None] + np.clip(into, 0, group[..., None]))
 
 
 def everything(size: Size) -> Ints:

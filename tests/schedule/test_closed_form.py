@@ -187,6 +187,41 @@ def test_the_window_bound_sees_a_slow_link_that_the_stage_bound_does_not() -> No
     assert 0.99 * span < windows <= span + 1e-9
 
 
+def test_bounds_count_the_reduction_of_every_stage() -> None:
+    """Equal stages: the bound is exact, whichever stage the step ends on."""
+    forward, backward = np.ones((3, 1)), np.full((3, 1), 2.0)
+    schedule = build("1f1b", stages=3, num_microbatches=4)
+    for reduction in ([0.0, 0.0, 9.0], [1.0, 9.0, 0.0], [5.0, 6.0, 7.0], [8.0, 6.0, 7.0]):
+        durations = Durations(forward_s=forward, backward_s=backward, reduction_s=reduction)
+        bound = span_lower_bound(forward, backward, num_microbatches=4, reduction_s=reduction)
+        assert bound == simulate(schedule, durations).span_s
+
+
+def test_the_window_bound_is_close_to_the_simulation() -> None:
+    """Unequal stages and links, 60 pipelines: within 2 % each, 0.5 % on average."""
+    rng = np.random.default_rng(3)
+    p, m = 8, 32
+    forward, sent = rng.uniform(0.7, 1.3, (60, p)), rng.uniform(0, 0.5, (60, p - 1))
+    for blocking in (False, True):
+        spans = step_spans(
+            build("1f1b", stages=p, num_microbatches=m),
+            Durations(
+                forward_s=forward[..., None],
+                backward_s=2 * forward[..., None],
+                forward_send_s=sent,
+                backward_send_s=sent,
+                sends="blocking" if blocking else "asynchronous",
+            ),
+        )
+        bounds = window_lower_bound(
+            forward, 2 * forward, sent, sent, num_microbatches=m, blocking=blocking
+        )
+        gap = 1 - bounds / spans
+        assert gap.min() >= -1e-12
+        assert gap.max() < 0.02
+        assert gap.mean() < 0.005
+
+
 def test_no_closed_form_is_an_error_not_a_guess() -> None:
     with pytest.raises(RuleError, match=r"no pipeline schedule '1f2b'.*did you mean 1f1b"):
         bubble_fraction("1f2b", stages=2, num_microbatches=4)
