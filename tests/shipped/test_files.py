@@ -102,7 +102,7 @@ def test_training_block_is_complete(name: str) -> None:
     assert training.seq_length <= model.seq_length
     assert training.precision in PRECISIONS
     assert training.optimizer in OPTIMIZERS
-    assert training.software in SOFTWARE
+    assert training.software is None, "a plan is for today's framework unless the user says"
 
 
 @pytest.mark.parametrize("name", SOFTWARE)
