@@ -95,7 +95,7 @@ class WeightTable:
         )
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=16)
 def compile_graph(schedule: Schedule, sends: Sends) -> Graph:
     """Raises RuleError("schedule-order") when passes wait for each other for ever."""
     inputs = inputs_of(schedule)

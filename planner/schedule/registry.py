@@ -210,7 +210,7 @@ def allowed(
     return np.asarray(np.logical_and.reduce([rule.holds(size) for rule in kind.rules]))
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=64)
 def build(
     name: str,
     *,

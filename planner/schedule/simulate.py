@@ -114,7 +114,7 @@ def _sweep_one(graph: Graph, table: Floats) -> list[float]:
     return ends
 
 
-@lru_cache(maxsize=16)
+@lru_cache(maxsize=2)
 def _predecessors(graph: Graph) -> tuple[list[int], list[int]]:
     return graph.left[1:].tolist(), graph.right[1:].tolist()
 
