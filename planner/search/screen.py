@@ -1,7 +1,7 @@
 """The memory screen: which combinations cannot fit whatever the virtual stages and the schedule.
 
 A stage of a uniform layout holds at least the fewest layers that any number of virtual stages
-gives it, and 1F1B keeps the fewest activations of the schedules with whole backwards: p − s
+gives it, and 1F1B keeps the fewest activations of the schedules in the space: p − s
 microbatches in flight on stage s for every layer, where interleaving keeps at least as many for
 every chunk. Memory of that smallest load is below that of every combination that shares the
 degrees, so what does not fit here fits nowhere. It also never falls when the micro-batch grows by
@@ -35,9 +35,6 @@ if TYPE_CHECKING:
 OUTER_KINDS = 2
 """Embedding and head, the last columns of a load: never recomputed."""
 
-SCREENED = frozenset({"gpipe", "1f1b", "interleaved"})
-"""Schedules that keep at least the activations of 1F1B."""
-
 FAMILY_AXES = ("tensor", "context", "data", "expert", "expert_tensor", "sequence_parallel")
 
 
@@ -66,9 +63,7 @@ def screen(
     trusting: bool = False,
 ) -> list[Screened]:
     """Screen all grids, small micro-batches first. `loads` are those that the combinations of each
-    grid may have. `trusting` lets everything pass, as does any schedule that keeps less than
-    1F1B."""
-    trusting = trusting or not set(enumeration.schedules()) <= SCREENED
+    grid may have. `trusting` lets everything pass."""
     waves = [
         _Waves(scenario, enumeration, grid, of_grid, trusting)
         for grid, of_grid in zip(grids, loads, strict=True)

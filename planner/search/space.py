@@ -125,10 +125,6 @@ class Enumeration:
         """Combinations before any rule."""
         return prod(len(values) for values in self.values.values())
 
-    def schedules(self) -> tuple[str, ...]:
-        """Names of the schedules in the space."""
-        return tuple(SCHEDULE_NAMES[code] for code in self.values["schedule"])
-
     @staticmethod
     def code_of_schedule(name: str) -> int:
         return SCHEDULE_NAMES.index(name)

@@ -1,0 +1,129 @@
+"""How fast the search is: `python -m benchmarks.search`.
+
+Every case is run twice. Cold, as a user does: a new process from start to exit, with its largest
+resident size. Then inside this process, to time the bounding of the space alone: candidates are
+combinations that pass the framework's rules, and their rate is over enumeration, pricing of layers,
+memory and time bounds of all of them.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from tempfile import TemporaryFile
+from time import perf_counter
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """A search and what it may take; None: no limit is claimed."""
+
+    name: str
+    cluster: str
+    model: str
+    nodes: int | None = None
+    limit_s: float | None = None
+    limit_mb: float | None = None
+
+
+CASES = (
+    Case(
+        name="GPT-3 175B on 1,024 A100",
+        cluster="dgx-a100-128",
+        model="gpt3-175b",
+        limit_s=2.0,
+        limit_mb=300.0,
+    ),
+    Case(name="GPT 1T on 3,072 A100", cluster="dgx-a100-384", model="gpt-1t", limit_s=3.0),
+    Case(
+        name="Llama 3.1 405B on 16,384 H100",
+        cluster="dgx-h100-2048",
+        model="llama-3.1-405b",
+        limit_s=5.0,
+    ),
+    Case(name="DeepSeek-V3 on 2,048 H100", cluster="dgx-h100-2048", model="deepseek-v3", nodes=256),
+    Case(name="GPT-3 175B on 60 nodes", cluster="dgx-a100-128", model="gpt3-175b", nodes=60),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cold:
+    wall_s: float
+    resident_mb: float
+    candidates: int
+    fitting: int
+    refined: int
+
+
+def cold(case: Case) -> Cold:
+    """One search in a new process."""
+    command = [sys.executable, "-m", "planner", "search", "--json"]
+    command += ["--cluster", case.cluster, "--model", case.model]
+    if case.nodes is not None:
+        command += ["--nodes", str(case.nodes)]
+    with TemporaryFile("w+") as output:
+        start = perf_counter()
+        process = subprocess.Popen(command, stdout=output)
+        _, status, usage = os.wait4(process.pid, 0)
+        wall_s = perf_counter() - start
+        process.returncode = os.waitstatus_to_exitcode(status)
+        if process.returncode:
+            raise SystemExit(f"{' '.join(command)} ended with {process.returncode}")
+        output.seek(0)
+        found = json.load(output)["search"]
+    unit = 1 if sys.platform == "darwin" else 1024
+    return Cold(
+        wall_s=wall_s,
+        resident_mb=usage.ru_maxrss * unit / 1e6,
+        candidates=found["candidates"],
+        fitting=found["fitting"],
+        refined=found["refined"],
+    )
+
+
+def bounded_per_s(case: Case) -> float:
+    """Candidates bounded per second, the best of three."""
+    from planner.scenario import build_scenario
+    from planner.search.restrictions import Restrictions
+    from planner.search.run import Run
+    from planner.specs.job import build_job
+    from planner.specs.load import load_cluster, load_model, load_software
+
+    cluster = load_cluster(case.cluster).sized(nodes=case.nodes)
+    model = load_model(case.model)
+    software = load_software(model.training.software or "megatron-core")
+    job = build_job(model, software, devices=cluster.num_devices or 0)
+    rates = []
+    for _ in range(3):
+        run = Run(scenario=build_scenario(cluster, model, job), restrictions=Restrictions(), top=10)
+        start = perf_counter()
+        run.bound()
+        rates.append(run.enumeration.tally.candidates / (perf_counter() - start))
+    return max(rates)
+
+
+def main() -> int:
+    """Prints a row per case; 1 when a limit is not kept."""
+    kept = True
+    print(
+        f"{'case':32}{'candidates':>12}{'fit':>9}{'refined':>9}{'cold s':>8}{'limit':>7}"
+        f"{'MB':>6}{'limit':>7}{'bounded/s':>12}"
+    )
+    for case in CASES:
+        found, rate = cold(case), bounded_per_s(case)
+        kept &= found.wall_s <= (case.limit_s or float("inf"))
+        kept &= found.resident_mb <= (case.limit_mb or float("inf"))
+        print(
+            f"{case.name:32}{found.candidates:>12,}{found.fitting:>9,}{found.refined:>9,}"
+            f"{found.wall_s:>8.2f}{case.limit_s or '':>7}{found.resident_mb:>6.0f}"
+            f"{case.limit_mb or '':>7}{rate:>12,.0f}",
+            flush=True,
+        )
+    return 0 if kept else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
