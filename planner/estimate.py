@@ -28,11 +28,15 @@ def estimate(
     load: StageLoad | None = None,
 ) -> Estimate:
     """Estimate a valid plan (`planner.search.rules` says which are). A search passes the cost
-    table and stage load it has already; without them they are made for this plan."""
+    table and stage load it has already; without them they are made for this plan, and so they are
+    when the plan takes the hosts in another order than the cluster's file."""
+    placed = scenario.placed(plan.placement.hosts)
+    if placed is not scenario:
+        scenario, table = placed, None
     shard = shard_of(plan)
     table = table or cost_table(scenario, [shard])
     load = load or stage_load(scenario.model, scenario.kinds, plan.stages)
-    batch = _batch_of_one(plan, table.shards.index(shard), load)
+    batch = batch_of_one(plan, table.shards.index(shard), load)
     step = simulate_step(scenario, table, batch)
     memory = MemoryEstimate(per_stage=stage_peaks(scenario, table, batch).stages(0))
     job = scenario.job
@@ -61,7 +65,8 @@ def shard_of(plan: Plan) -> Shard:
     )
 
 
-def _batch_of_one(plan: Plan, row: int, load: StageLoad) -> Batch:
+def batch_of_one(plan: Plan, row: int, load: StageLoad) -> Batch:
+    """The plan as a batch; `row` is its shard's row in the cost table."""
     degrees, recompute = plan.degrees, plan.recompute
     per_chunk = -(-max(recompute.layers_per_stage, default=0) // plan.virtual_stages)
 

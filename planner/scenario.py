@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -10,6 +10,8 @@ from planner.hardware.links import Topology, topology_from_spec
 from planner.workload.layers import Workload, layer_kinds
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from planner.hardware.device import Device
     from planner.specs.cluster import ClusterSpec
     from planner.specs.job import JobSpec
@@ -56,6 +58,16 @@ class Scenario:
             )
             for stage in range(pipeline)
         )
+
+    def placed(self, hosts: Sequence[str]) -> Scenario:
+        """The same job with position i of the rank grid's nodes taken by `hosts[i]`. The scenario
+        itself when that is its order already, or when no hosts are named."""
+        order = self.cluster.host_names()[: self.topology.nodes]
+        if not hosts or tuple(hosts) == order:
+            return self
+        position = {host: index for index, host in enumerate(order)}
+        topology = self.topology.reordered([position[host] for host in hosts])
+        return replace(self, topology=topology)
 
     def workload(self, shard: Shard) -> Workload:
         return Workload(

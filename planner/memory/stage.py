@@ -165,6 +165,12 @@ def stage_parameters(
     return dense, expert
 
 
+def optimizer_shards(scenario: Scenario, replicas: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Ranks among which one sharded optimizer is divided."""
+    largest = scenario.job.software.optimizer_shard_size
+    return replicas if largest is None else np.minimum(replicas, largest)
+
+
 def _states(
     scenario: Scenario, batch: Batch, dense: NDArray[np.int64], expert: NDArray[np.int64]
 ) -> tuple[NDArray[np.int64], ...]:
@@ -189,7 +195,9 @@ def _states(
         (dense, batch.dense_replicas[:, None]),
         (expert, batch.expert_replicas[:, None]),
     ):
-        optimizer_shard = parameters / np.where(sharding >= OPTIMIZER, replicas, 1)
+        optimizer_shard = parameters / np.where(
+            sharding >= OPTIMIZER, optimizer_shards(scenario, replicas), 1
+        )
         gradient_shard = parameters / np.where(sharding >= OPTIMIZER_AND_GRADIENTS, replicas, 1)
         total[0] += np.where(
             fully,

@@ -124,6 +124,8 @@ class SoftwareProfile(Input):
     """A 32-bit copy of the weights belongs to the optimizer."""
     optimizer_state_dtype: StateType
     data_sharding: DataShardingSwitch
+    optimizer_shard_size: Annotated[int, Field(ge=1)] | None = None
+    """Ranks that share one sharded optimizer. Default: all replicas."""
     recompute: RecomputeSwitch
     schedules: ScheduleSwitch
     pipeline_layout: bool
@@ -141,6 +143,9 @@ class SoftwareProfile(Input):
     """Host time of one operator, forward or backward: dispatch and its kernel launches."""
     collective_launch: Constant[Seconds]
     """Host time to launch one collective: process-group bookkeeping and stream events."""
+    owner_broadcast: Constant[Seconds] | None = None
+    """Cost of one broadcast where each owner of a shard sends its updated weights in turn; left
+    out where all are gathered at once."""
     step_overhead: Constant[Seconds]
     """Fixed host work of one step: loading data, logging, clearing."""
     allocator_slack: Constant[Fraction]

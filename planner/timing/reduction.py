@@ -9,7 +9,7 @@ import numpy as np
 
 from planner.batch import OPTIMIZER, OPTIMIZER_AND_GRADIENTS, UNSHARDED
 from planner.hardware.collectives import all_gather_s, all_reduce_s, reduce_scatter_s
-from planner.memory.stage import stage_parameters
+from planner.memory.stage import optimizer_shards, stage_parameters
 from planner.timing.overlap import exposed_s
 from planner.workload.formats import (
     STATE_BYTES,
@@ -36,19 +36,23 @@ def by_degrees(
     expert: NDArray[np.int64],
     element_bytes: float,
     collective_s: Callable[[Group, float], float],
+    *,
+    largest: int | None = None,
 ) -> NDArray[np.float64]:
     """Seconds of a collective over each stage's parameters, [N, p]: the dense ones among the
-    data · context ranks, then the experts' among theirs. Priced once per set of degrees."""
+    data · context ranks, then the experts' among theirs, in groups of at most `largest` ranks.
+    Priced once per set of degrees."""
     degrees = np.stack([batch.tensor, batch.context, batch.data, batch.expert, batch.expert_tensor])
     _, first, inverse = np.unique(degrees, axis=1, return_index=True, return_inverse=True)
     seconds = np.empty((len(first), dense.shape[1]))
     for unique, plan in enumerate(first):
+        dense_size, expert_size = int(batch.dense_replicas[plan]), int(batch.expert_replicas[plan])
+        expert_stride = int(batch.expert[plan] * batch.expert_tensor[plan])
         dense_group = scenario.topology.group(
-            int(batch.dense_replicas[plan]), int(batch.tensor[plan])
+            min(dense_size, largest or dense_size), int(batch.tensor[plan])
         )
         expert_group = scenario.topology.group(
-            int(batch.expert_replicas[plan]),
-            int(batch.expert[plan] * batch.expert_tensor[plan]),
+            min(expert_size, largest or expert_size), expert_stride
         )
         known: dict[tuple[int, int], float] = {}
         for stage, sizes in enumerate(
@@ -67,22 +71,25 @@ def gradient_reduction_s(
 ) -> NDArray[np.float64]:
     """Exposed seconds of each stage's gradient reduction after its last backward pass, [N, p].
 
-    All-reduce without sharding, reduce-scatter with a sharded optimizer (Megatron-LM
-    `distrib_optimizer.md`); gradients sharded already were reduced for every microbatch. With the
-    overlap on, it runs bucket by bucket behind the last microbatch's backward pass, all but the
-    last bucket.
+    All-reduce without sharding or with an optimizer sharded over part of the replicas,
+    reduce-scatter with one sharded over all (Megatron-LM `distrib_optimizer.md`); gradients that
+    are sharded already were reduced for every microbatch. With the overlap on, it runs bucket by
+    bucket behind the last microbatch's backward pass, all but the last bucket.
     """
     software = scenario.job.software
     reduce_bytes = reduced_gradient_bytes(software, scenario.job.precision)
     dense, expert = stage_parameters(scenario, table, batch)
     sharding = batch.data_sharding[:, None]
     seconds = np.zeros(dense.shape)
-    if (sharding == UNSHARDED).any():
+    whole = sharding == UNSHARDED
+    if software.optimizer_shard_size is not None:
+        whole = whole | (sharding == OPTIMIZER)
+    if whole.any():
         reduced = by_degrees(scenario, batch, dense, expert, reduce_bytes, all_reduce_s)
-        seconds = np.where(sharding == UNSHARDED, reduced, seconds)
-    if (sharding == OPTIMIZER).any():
+        seconds = np.where(whole, reduced, seconds)
+    if ((sharding == OPTIMIZER) & ~whole).any():
         scattered = by_degrees(scenario, batch, dense, expert, reduce_bytes, reduce_scatter_s)
-        seconds = np.where(sharding == OPTIMIZER, scattered, seconds)
+        seconds = np.where((sharding == OPTIMIZER) & ~whole, scattered, seconds)
     if "gradient_reduce" not in software.overlap:
         return seconds
     buckets = np.maximum((dense + expert) * reduce_bytes / software.bucket_bytes.value, 1.0)
@@ -116,7 +123,18 @@ def parameter_gather_s(
         return np.zeros(len(batch))
     dense, expert = stage_parameters(scenario, table, batch)
     element_bytes = weight_bytes(scenario.job.precision)
-    seconds = by_degrees(scenario, batch, dense, expert, element_bytes, all_gather_s)
+    seconds = by_degrees(
+        scenario,
+        batch,
+        dense,
+        expert,
+        element_bytes,
+        all_gather_s,
+        largest=software.optimizer_shard_size,
+    )
+    if software.owner_broadcast is not None:
+        owners = optimizer_shards(scenario, batch.dense_replicas)[:, None]
+        seconds += np.where(owners > 1, owners * software.owner_broadcast.value, 0.0)
     if "parameter_gather" in software.overlap:
         buckets = np.maximum((dense + expert) * element_bytes / software.bucket_bytes.value, 1.0)
         seconds = exposed_s(scenario, seconds, first_forward_s, seconds / buckets)
@@ -137,8 +155,12 @@ def optimizer_s(scenario: Scenario, table: CostTable, batch: Batch) -> NDArray[n
     moments = 2 if job.optimizer == "adam" else 1
     state_bytes = 4 + moments * STATE_BYTES[software.optimizer_state_dtype]
     sharding = batch.data_sharding[:, None]
-    dense_shard = dense / np.where(sharding >= OPTIMIZER, batch.dense_replicas[:, None], 1)
-    expert_shard = expert / np.where(sharding >= OPTIMIZER, batch.expert_replicas[:, None], 1)
+    dense_shard = dense / np.where(
+        sharding >= OPTIMIZER, optimizer_shards(scenario, batch.dense_replicas[:, None]), 1
+    )
+    expert_shard = expert / np.where(
+        sharding >= OPTIMIZER, optimizer_shards(scenario, batch.expert_replicas[:, None]), 1
+    )
     gradient_shards = np.where(
         sharding >= OPTIMIZER_AND_GRADIENTS, dense_shard + expert_shard, dense + expert
     )
