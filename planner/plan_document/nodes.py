@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 LARGEST_BYTES = 256 * 2**20
+MOST = 1_000_000
+"""Largest count of anything in a plan: devices, layers, microbatches, sequences of a batch."""
 _KINDS = {dict: "an object", list: "a list", str: "text", bool: "true or false"}
 
 
@@ -68,10 +70,12 @@ class Node:
         value: bool = self._of(bool)
         return value
 
-    def count(self, *, at_least: int = 0) -> int:
+    def count(self, *, at_least: int = 0, at_most: int = MOST) -> int:
         value = self.value
-        if not isinstance(value, int) or isinstance(value, bool) or value < at_least:
-            self.wanted(f"a whole number of at least {at_least}")
+        if not isinstance(value, int) or isinstance(value, bool):
+            self.wanted("a whole number")
+        if not at_least <= value <= at_most:
+            self.wanted(f"a whole number from {at_least} to {at_most:,}")
         return value
 
     def number(self, *, at_least: float, below: float = float("inf")) -> float:

@@ -19,6 +19,7 @@ from planner.plan_document.inputs import RecordedFile, RecordedInputs, RecordedJ
 from planner.plan_document.nodes import Node, found, parse_file, split_rank
 from planner.plan_document.schema import SCHEMA_ID
 
+LONGEST_SEQUENCE = 4 * 2**20
 _DECISIONS = (
     "degrees",
     "micro_batch_size",
@@ -75,7 +76,7 @@ def _inputs(node: Node) -> RecordedInputs:
         job=RecordedJob(
             devices=job["devices"].count(at_least=1),
             global_batch_size=job["global_batch_size"].count(at_least=1),
-            seq_length=job["seq_length"].count(at_least=1),
+            seq_length=job["seq_length"].count(at_least=1, at_most=LONGEST_SEQUENCE),
             precision=job["precision"].text(PRECISIONS),
             optimizer=job["optimizer"].text(),
             software=job["software"].text(),
