@@ -24,14 +24,6 @@ SHARD_AXES = (
     "micro_batch_size",
     "sequence_parallel",
 )
-ROW_AXIS = {
-    "forward_s": 2,
-    "backward_s": 2,
-    "selective_s": 1,
-    "weight_gradient_s": 1,
-    "hidden_s": 1,
-}
-"""Which axis of a table's array counts shards; 0 where it is not named."""
 
 
 class GrowingTable:
@@ -78,13 +70,12 @@ def _shard(key: tuple[int, ...]) -> Shard:
 
 
 def _join(parts: list[CostTable]) -> CostTable:
+    """One table below the other. Rows are the last axis but one, the only one of a vector."""
     if len(parts) == 1:
         return parts[0]
-    arrays = {
-        field.name: np.concatenate(
-            [getattr(part, field.name) for part in parts], axis=ROW_AXIS.get(field.name, 0)
-        )
-        for field in fields(CostTable)
-        if field.name != "shards"
-    }
-    return CostTable(shards=tuple(shard for part in parts for shard in part.shards), **arrays)
+    shards = tuple(shard for part in parts for shard in part.shards)
+    columns = {}
+    for name in (field.name for field in fields(CostTable) if field.name != "shards"):
+        arrays = [getattr(part, name) for part in parts]
+        columns[name] = np.concatenate(arrays, axis=max(arrays[0].ndim - 2, 0))
+    return CostTable(shards=shards, **columns)
