@@ -43,6 +43,7 @@ class CostTable:
     selective_s: NDArray[np.float64]
     weight_gradient_s: NDArray[np.float64]
     hidden_s: NDArray[np.float64]
+    host_bound_s: NDArray[np.float64]
     dense_parameters: NDArray[np.int64]
     expert_parameters: NDArray[np.int64]
     saved_bytes: NDArray[np.int64]
@@ -82,6 +83,7 @@ def cost_table(scenario: Scenario, shards: Sequence[Shard]) -> CostTable:
         selective_s=_seconds(times, "selective_s"),
         weight_gradient_s=_seconds(times, "weight_gradient_s"),
         hidden_s=_seconds(times, "hidden_s"),
+        host_bound_s=_seconds(times, "host_bound_s"),
         residual_bytes=np.array(residual_bytes, dtype=np.int64),
         **memory_columns,
     )

@@ -9,6 +9,7 @@ Multiplication Background User's Guide"; Anthony et al. 2024 (arXiv:2401.14489),
 
 from __future__ import annotations
 
+from functools import lru_cache
 from math import ceil
 from typing import TYPE_CHECKING
 
@@ -32,6 +33,7 @@ arXiv:2307.08691, algorithm 2)."""
 _STANDARD_HEAD = 128
 
 
+@lru_cache(maxsize=1 << 16)
 def matmul_s(
     device: Device,
     *,
@@ -57,6 +59,7 @@ def matmul_s(
     return max(compute_s, traffic_bytes / device.streaming_bytes_per_s) + device.kernel_latency_s
 
 
+@lru_cache(maxsize=1 << 16)
 def grouped_matmul_s(
     device: Device,
     *,
@@ -129,6 +132,7 @@ def _tiles_s(
     return best_s
 
 
+@lru_cache(maxsize=1 << 16)
 def attention_s(
     device: Device,
     *,

@@ -64,13 +64,15 @@ class PassTime:
 class LayerTime:
     """`backward` includes the weight gradients, whose compute alone is `weight_gradient_s`.
     `selective_s` and the whole forward pass are what selective and full recomputation redo.
-    `hidden_s` is communication that ran behind compute, forward and backward."""
+    `hidden_s` is communication that ran behind compute, `host_bound_s` what the host's launches
+    took longer than the device's work; both forward and backward together."""
 
     forward: PassTime
     backward: PassTime
     weight_gradient_s: float
     selective_s: float
     hidden_s: float
+    host_bound_s: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,16 +125,20 @@ class _Tally:
         else:
             self.expert_s += exposed_s
 
-    def finish(self, software: SoftwareProfile) -> PassTime:
+    def host_bound_s(self, software: SoftwareProfile) -> float:
+        """What launching takes longer than the device's work; nothing with recorded graphs."""
+        if software.cuda_graphs:
+            return 0.0
         device_s = self.compute_s + self.tensor_s + self.context_s + self.expert_s
-        host_s = 0.0
-        if not software.cuda_graphs:
-            host_s = (
-                self.kernels * software.host_launch.value
-                + self.collectives * software.collective_launch.value
-            )
+        host_s = (
+            self.kernels * software.host_launch.value
+            + self.collectives * software.collective_launch.value
+        )
+        return max(host_s - device_s, 0.0)
+
+    def finish(self, software: SoftwareProfile) -> PassTime:
         return PassTime(
-            compute_s=self.compute_s + max(host_s - device_s, 0.0),
+            compute_s=self.compute_s + self.host_bound_s(software),
             tensor_s=self.tensor_s,
             context_s=self.context_s,
             expert_s=self.expert_s,
@@ -177,6 +183,7 @@ def layer_time(
         weight_gradient_s=sum(cost.weight_gradient_s for cost in costs),
         selective_s=selective_s,
         hidden_s=forward.hidden_s + backward.hidden_s,
+        host_bound_s=forward.host_bound_s(software) + backward.host_bound_s(software),
     )
 
 

@@ -69,10 +69,15 @@ def simulate_step(scenario: Scenario, table: CostTable, batch: Batch) -> Simulat
         optimizer_s=float(parts.optimizer_s[0]),
         jitter_s=float(parts.jitter_s[0]),
     )
-    layers_hidden_s = chunk_seconds(scenario, table, batch, table.hidden_s)[0, busiest].sum()
-    hidden_s = microbatches * float(layers_hidden_s)
+    beside = {
+        name: microbatches * float(chunk_seconds(scenario, table, batch, layer_s)[0, busiest].sum())
+        for name, layer_s in (
+            ("hidden_layer_comm_s", table.hidden_s),
+            ("host_bound_s", table.host_bound_s),
+        )
+    }
     return SimulatedStep(
-        breakdown=breakdown, detail=_detail(parts, timeline, busiest, hidden_s), timeline=timeline
+        breakdown=breakdown, detail=_detail(parts, timeline, busiest) | beside, timeline=timeline
     )
 
 
@@ -92,9 +97,7 @@ def _durations(
     )
 
 
-def _detail(
-    parts: StepParts, timeline: Timeline, busiest: int, hidden_s: float
-) -> dict[str, float]:
+def _detail(parts: StepParts, timeline: Timeline, busiest: int) -> dict[str, float]:
     """Seconds that are not exposed or belong to no single cause."""
     return {
         "busiest_stage": float(busiest),
@@ -108,5 +111,4 @@ def _detail(
         "gradient_reduction_s": float(parts.reduction_s[0].max()),
         "parameter_gather_s": float(parts.gather_s[0]),
         "tied_embedding_reduction_s": float(parts.tied_reduction_s[0]),
-        "hidden_layer_comm_s": hidden_s,
     }
