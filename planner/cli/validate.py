@@ -12,7 +12,7 @@ def validate(
     runs: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[RUNS.yaml]...",
+            metavar="RUNS.yaml",
             help="Files of measured runs, or shipped names. [default: all that are shipped]",
             show_default=False,
         ),

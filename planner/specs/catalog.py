@@ -48,7 +48,8 @@ def find_shipped(kind: Kind, name: str) -> Path | None:
 def unknown_name(kind: Kind, name: str) -> tuple[str, str | None]:
     """Message and hint for a name that is neither shipped nor a path."""
     shown = name if len(name) <= 80 else f"{name[:80]}…"
-    message = f"no {kind} file is shipped as {shown!r}; `planner list` shows all, a path works too"
+    where = "`planner validate` shows all" if kind == "runs" else "`planner list` shows all"
+    message = f"no {kind} file is shipped as {shown!r}; {where}, a path works too"
     return message, did_you_mean(name[:80], list_shipped(kind))
 
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from planner.costs import cost_table
-from planner.estimate import batch_of_one
-from planner.estimate import shard_of
+from planner.estimate import batch_of_one, shard_of
 from planner.timing.passes import chunk_passes
 from planner.workload.stages import stage_load
 

@@ -1,0 +1,87 @@
+"""The regime of an estimate: what a measured run must share with it to say something about it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING
+
+from planner.estimate import estimate
+
+if TYPE_CHECKING:
+    from planner.plan import Plan
+    from planner.scenario import Scenario
+
+GENERATIONS = (
+    ("volta and turing", ("v100", "t4")),
+    ("ampere", ("a100", "a800")),
+    ("hopper", ("h100", "h200", "h800")),
+    ("blackwell", ("b200", "b300", "gb200", "gb300")),
+    ("cdna", ("mi2", "mi3")),
+)
+"""Device generations, and how the names of their devices start."""
+
+BITS = {"fp32": 32, "fp16": 16, "bf16": 16, "fp8": 8, "mxfp8": 8, "nvfp4": 4}
+HOST_SHARE = 0.05
+"""Share of the step that the host's launches must cost before a run counts as bound by them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Regime:
+    """`generation` is "mixed" on several device types, "other" for devices nobody measured;
+    `bits` of the number format matmuls run in; `networked`: the job spans nodes that do not share
+    a fast fabric."""
+
+    generation: str
+    bits: int
+    host_bound: bool
+    pipelined: bool
+    networked: bool
+    experts: bool
+    fully_sharded: bool
+
+    def shared_with(self, other: Regime) -> tuple[str, ...]:
+        """Names of the features in which the two agree."""
+        return tuple(
+            field.name
+            for field in fields(self)
+            if getattr(self, field.name) == getattr(other, field.name)
+        )
+
+
+def regime_of(scenario: Scenario, plan: Plan, *, step_s: float | None = None) -> Regime:
+    """`step_s`: the estimate of this plan, where it is known already."""
+    groups = scenario.cluster.node_groups
+    domain = min(group.scale_up.nodes if group.scale_up else 1 for group in groups)
+    return Regime(
+        generation=generation_of(scenario),
+        bits=BITS[scenario.job.precision],
+        host_bound=host_share(scenario, plan, step_s=step_s) > HOST_SHARE,
+        pipelined=plan.degrees.pipeline > 1,
+        networked=scenario.topology.nodes > domain,
+        experts=scenario.model.moe is not None,
+        fully_sharded=plan.data_sharding == "full",
+    )
+
+
+def generation_of(scenario: Scenario) -> str:
+    found = {device_generation(device.name) for device in scenario.device_types}
+    return found.pop() if len(scenario.device_types) == 1 else "mixed"
+
+
+def device_generation(name: str) -> str:
+    for generation, starts in GENERATIONS:
+        if name.lower().startswith(starts):
+            return generation
+    return "other"
+
+
+def host_share(scenario: Scenario, plan: Plan, *, step_s: float | None = None) -> float:
+    """Share of the step that would vanish if the host launched kernels for free."""
+    software = scenario.job.software
+    if software.cuda_graphs:
+        return 0.0
+    graphs = software.model_copy(update={"cuda_graphs": True})
+    job = replace(scenario.job, software=graphs)
+    free = estimate(replace(scenario, job=job), plan).step_s
+    whole = estimate(scenario, plan).step_s if step_s is None else step_s
+    return 1 - free / whole
