@@ -70,22 +70,30 @@ def alternating_schedule(name: str, size: Size, warmup: Ints) -> Schedule:
     forward = encode(PassKind.FORWARD, chunks, microbatches, **shape)
     backward = encode(PassKind.BACKWARD, virtual_stages - 1 - chunks, microbatches, **shape)
 
-    warm = np.minimum(warmup, count)
-    codes = np.empty((size.stages, 2 * count), dtype=np.int32)
-    for row, first in zip(codes, warm.tolist(), strict=True):
-        turns = count - first
-        row[:first] = forward[:first]
-        row[first : first + 2 * turns : 2] = forward[first:]
-        row[first + 1 : first + 2 * turns : 2] = backward[:turns]
-        row[first + 2 * turns :] = backward[turns:]
+    # Places of a lockstep run with passes of equal length; sorting them gives the order.
+    index, stage = np.arange(count), np.arange(size.stages)[:, None]
+    warm, turn = np.minimum(warmup, count)[:, None], _turns(warmup)[:, None]
+    forth = np.where(index < warm, stage + index, turn + 2 * (index - warm))
+    places = np.concatenate((forth, turn + 2 * index + 1), axis=1)
+    order = np.argsort(places, axis=1, kind="stable")
     return Schedule(
         name=name,
         stages=size.stages,
         placement=placement,
-        codes=codes,
-        steady=np.stack((warm, 2 * count - warm), axis=1).astype(np.int32),
+        codes=np.concatenate((forward, backward))[order],
+        steady=np.concatenate((warm, 2 * count - warm), axis=1).astype(np.int32),
+        places=np.take_along_axis(places, order, axis=1).astype(np.int32),
         **shape,
     )
+
+
+def _turns(warmup: Ints) -> Ints:
+    """[p]: the place at which each stage begins to alternate, so late that the results of the
+    stage below are there."""
+    last = warmup.size - 1
+    step = max(int(warmup[0] - warmup[1]), 1) if last else 1
+    turns: Ints = last + warmup[-1] + step * np.arange(last, -1, -1)
+    return turns
 
 
 def forward_table(

@@ -79,8 +79,8 @@ class Messages:
         stage = np.arange(stages)[:, None]
         offset = np.where(receiver >= 0, receiver - stage, 0)
         previous = np.full(inputs.shape, -1, dtype=np.int64)
-        for distance in np.unique(offset[offset != 0]):
-            mask = offset == distance
+        for distance in np.flatnonzero(np.bincount((offset + stages).ravel())) - stages:
+            mask = (offset == distance) & (distance != 0)
             latest = np.maximum.accumulate(np.where(mask, np.arange(count), -1), axis=1)
             before = np.concatenate((np.full((stages, 1), -1), latest[:, :-1]), axis=1)
             previous[mask] = np.where(before >= 0, before + stage * count, -1)[mask]

@@ -153,8 +153,7 @@ def _blocks(
     arrival, arrival_too = _at(of_message, first, 0), _at(of_message, second, 0)
     both_arrive = (arrival > 0) & (arrival_too > 0)
 
-    level = pass_levels(schedule, _at(release, first, -1), _at(release, second, -1))
-    level = _PLACES * level.reshape(inputs.shape)
+    level = _PLACES * pass_levels(schedule, _at(release, first, -1), _at(release, second, -1))
 
     pair_message = np.where(pair_backward, _right(of_message), 0)
     both_leave = (pair_message > 0) & (of_message > 0)

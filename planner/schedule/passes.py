@@ -114,6 +114,9 @@ class Schedule:
     steady: SmallInts
     """[p, 2]: first pass and first pass after the phase in which forwards and backwards come by
     turns. Before it is warm-up, after it cool-down; both 0 where the order has no such phase."""
+    places: SmallInts | None = None
+    """[p, n]: when each pass could run if all took equally long. Where these respect every
+    dependency, they save looking for such places."""
 
     @property
     def kinds(self) -> SmallInts:

@@ -63,7 +63,7 @@ def simulate(schedule: Schedule, durations: Durations) -> Timeline:
     table = _table(schedule, durations)
     if table.ndim != 1:
         raise ValueError("simulate takes one set of durations; step_spans takes many")
-    ends = np.array(_sweep_one(graph, table))
+    ends = _ends(graph, table)
     reductions = _reductions(schedule, durations, ends[graph.last_node])
     if reductions.span_s.ndim:
         raise ValueError("simulate takes one set of durations; step_spans takes many")
@@ -90,21 +90,26 @@ def step_spans(schedule: Schedule, durations: Durations) -> Floats:
 _SWEEP_NUMBERS = 1 << 23
 """Numbers held at once by a sweep over many durations (64 MiB)."""
 
-_LEVEL_COST = 60
-"""Nodes that the loop over nodes finishes in the time a whole level takes in numpy."""
+_LEVEL_NODES = 30
+"""Nodes the loop over nodes finishes in the time numpy takes for a level."""
 
 
 def _last_ends(graph: Graph, table: Floats) -> Floats:
     """[batch, p, v]: end of the last pass of every chunk, for a table [rows, batch]."""
-    batch = table.shape[1]
-    if batch * graph.num_nodes < _LEVEL_COST * len(graph.levels):
-        singles = (np.array(_sweep_one(graph, column)) for column in table.T)
-        return np.stack([ends[graph.last_node] for ends in singles])
-    return np.moveaxis(_sweep_many(graph, table)[graph.last_node], -1, 0)
+    if table.shape[1] * graph.num_nodes > _LEVEL_NODES * len(graph.levels):
+        return np.moveaxis(_sweep(graph, table)[graph.last_node], -1, 0)
+    return np.stack([_ends(graph, column)[graph.last_node] for column in table.T])
 
 
-def _sweep_one(graph: Graph, table: Floats) -> list[float]:
-    """End of every node. A plain loop: it beats numpy unless levels are hundreds of nodes wide."""
+def _ends(graph: Graph, table: Floats) -> Floats:
+    """[nodes]: end of every node, for a table [rows]."""
+    if graph.num_nodes > _LEVEL_NODES * len(graph.levels):
+        return _sweep(graph, table)
+    return np.array(_walk(graph, table))
+
+
+def _walk(graph: Graph, table: Floats) -> list[float]:
+    """End of every node, one after the other: for narrow levels this beats numpy."""
     left, right = _predecessors(graph)
     ends = [0.0]
     append = ends.append
@@ -119,9 +124,9 @@ def _predecessors(graph: Graph) -> tuple[list[int], list[int]]:
     return graph.left[1:].tolist(), graph.right[1:].tolist()
 
 
-def _sweep_many(graph: Graph, table: Floats) -> Floats:
-    """[nodes, batch]: end of every node, level by level."""
-    ends = np.zeros((graph.num_nodes, table.shape[1]))
+def _sweep(graph: Graph, table: Floats) -> Floats:
+    """[nodes, ...]: end of every node, level by level, for a table [rows, ...]."""
+    ends = np.zeros((graph.num_nodes, *table.shape[1:]))
     left, right, weight = graph.left, graph.right, graph.weight
     for first, stop in graph.levels:
         level = ends.take(left[first:stop], axis=0)

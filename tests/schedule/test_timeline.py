@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from itertools import pairwise
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -12,8 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from planner.errors import RuleError
-from planner.schedule.passes import PassKind, Schedule, encode, looped
-from planner.schedule.registry import build
+from planner.schedule import levels
+from planner.schedule.graph import Sends, compile_graph
+from planner.schedule.passes import Schedule, looped
+from planner.schedule.registry import allowed, build
 from planner.schedule.simulate import Durations, simulate, step_spans
 
 
@@ -188,21 +190,15 @@ def test_many_durations_at_once_give_the_same_spans(
 def by_hand(*stages: str) -> Schedule:
     """Orders such as "F0 B0" of one chunk per stage."""
     count = 1 + max(int(one[1:]) for one in stages[0].split())
-    size = {"virtual_stages": 1, "num_microbatches": count}
-    codes = [
-        [
-            int(encode(PassKind("FB".index(one[0])), 0, np.array(int(one[1:])), **size))
-            for one in order.split()
-        ]
-        for order in stages
-    ]
+    codes = [["FB".index(one[0]) * count + int(one[1:]) for one in row.split()] for row in stages]
     return Schedule(
         name="by hand",
         stages=len(stages),
+        virtual_stages=1,
+        num_microbatches=count,
         placement=looped(len(stages), 1),
         codes=np.array(codes, dtype=np.int32),
         steady=np.zeros((len(stages), 2), dtype=np.int32),
-        **size,
     )
 
 
@@ -217,6 +213,32 @@ def test_a_deadlock_is_found_and_spelled_out() -> None:
         "stage 0 backward of microbatch 0 chunk 0 for stage 1 backward of microbatch 0 chunk 0; "
         "stage 1 forward of microbatch 1 chunk 0 for stage 0 forward of microbatch 1 chunk 0"
     )
+
+
+def test_alternating_orders_come_with_places_that_hold(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is left to search for, whatever the sends (pairs are for interleaving alone, and
+    breadth first waits when microbatches are fewer than stages)."""
+
+    def unreachable(*_: object) -> None:
+        raise AssertionError("the places of the schedule break a dependency")
+
+    monkeypatch.setattr(levels, "_search", unreachable)
+    for name in ("gpipe", "1f1b", "interleaved", "looped-bfs"):
+        for p in (1, 2, 3, 5, 8):
+            for v in (1, 2, 3):
+                for m, group in ((1, None), (3, None), (p, None), (3 * p, None), (3 * p, p + 1)):
+                    size = {"stages": p, "virtual_stages": v, "num_microbatches": m}
+                    if allowed(name, group=group, **size) and (name != "looped-bfs" or m >= p):
+                        for sends in get_args(Sends)[: 4 if name == "interleaved" else 3]:
+                            compile_graph.__wrapped__(build(name, group=group, **size), sends)
+
+
+def test_wrong_places_are_ignored() -> None:
+    schedule = build("interleaved", stages=3, virtual_stages=2, num_microbatches=6)
+    assert schedule.places is not None
+    durations = Durations(forward_s=np.ones((3, 2)), backward_s=np.ones((3, 2)))
+    wrong = replace(schedule, places=np.zeros_like(schedule.places) + np.arange(24))
+    assert simulate(wrong, durations).span_s == simulate(schedule, durations).span_s
 
 
 def test_a_stage_that_runs_a_backward_before_its_forward_never_starts() -> None:
