@@ -82,6 +82,10 @@ class Expert(Input):
     dispatcher: Literal["alltoall", "allgather"] = "alltoall"
     grouped_matmul: bool = True
     """All experts of a device run in one call."""
+    fused_permutation: bool = False
+    """Tokens are sorted for their experts, and back, in one kernel."""
+    deduplicated: bool = False
+    """A token goes to each domain once, however many of its experts are there."""
 
 
 class SoftwareProfile(Input):

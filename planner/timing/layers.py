@@ -149,7 +149,18 @@ def collective_s(operator: Collective, group: Group) -> float:
     """Seconds of a layer's collective on an otherwise idle device."""
     if operator.operation == "ring_exchange":
         return operator.hops * send_s(group, operator.buffer_bytes)
+    if operator.copies > 1:
+        return all_to_all_s(group, operator.buffer_bytes * _travelling_share(operator, group))
     return COLLECTIVES[operator.operation](group, operator.buffer_bytes)
+
+
+def _travelling_share(operator: Collective, group: Group) -> float:
+    """Domains that hold at least one of a token's `copies` experts, spread evenly over D domains,
+    over the copies: D·(1 − (1 − 1/D)^copies) / copies. All of them inside one domain."""
+    if group.inside:
+        return 1.0
+    d = group.domains
+    return d * (1 - (1 - 1 / d) ** operator.copies) / operator.copies
 
 
 def layer_time(

@@ -82,6 +82,13 @@ class Workload:
     def residual_tokens(self) -> int:
         return self.tokens // self.shard.tensor if self.shard.sequence_parallel else self.tokens
 
+    @property
+    def token_copies(self) -> int:
+        """Experts a token is sent to, where the dispatcher sends one copy per domain for all of
+        them there; else 1, because every copy travels on its own."""
+        moe = self.model.moe
+        return moe.top_k if moe and self.software.expert.deduplicated else 1
+
     def residual_bytes(self) -> int:
         return self.element_bytes * self.residual_tokens * self.model.hidden_size
 
@@ -492,14 +499,20 @@ def moe_operators(workload: Workload) -> list[Operator]:
 
 
 def permutation(workload: Workload, name: str, routed: int) -> Pointwise:
+    """Sorting tokens by destination, and again by expert on arrival; the way back also weighs the
+    copies of a token and adds them up in fp32. One kernel each way when fused (Megatron-LM
+    `moe_utils.py` `permute`, `sort_chunks_by_idxs`, `unpermute`)."""
     bytes_once = workload.element_bytes * routed * workload.model.hidden_size
+    passes = 1 if workload.software.expert.fused_permutation else 2
+    if name == "combine" and passes > 1:
+        passes += 2
     return Pointwise(
         name=f"{name}_permute",
         module="moe",
-        forward_bytes=2 * bytes_once,
-        backward_bytes=2 * bytes_once,
-        forward_kernels=4,
-        backward_kernels=2,
+        forward_bytes=2 * passes * bytes_once,
+        backward_bytes=2 * passes * bytes_once,
+        forward_kernels=2 * passes,
+        backward_kernels=2 * passes,
     )
 
 
@@ -519,6 +532,7 @@ def expert_exchange(workload: Workload, name: str, routed: int) -> list[Operator
                 buffer_bytes=int(buffer_bytes * workload.expert_imbalance),
                 in_forward=True,
                 in_backward=True,
+                copies=workload.token_copies,
             )
         )
     if shard.expert_tensor > 1:

@@ -113,7 +113,8 @@ class Collective(Operator):
     with, what reduce_scatter starts with, what one device sends in all_to_all; one hop's block for
     ring_exchange, which makes (degree − 1) hops.
     `beside` names what the framework always runs it beside: "" (nothing), "weight_gradient",
-    "attention".
+    "attention". `copies` > 1: the buffer holds so many copies of each token for different ranks,
+    of which one travels to each domain.
     """
 
     operation: str
@@ -123,3 +124,4 @@ class Collective(Operator):
     in_backward: bool
     beside: str = ""
     hops: int = 1
+    copies: int = 1
