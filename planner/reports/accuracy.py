@@ -52,7 +52,7 @@ def accuracy_document(validation: Validation) -> str:
         Judged(
             source=source,
             result=result,
-            regime=regime_of(result.scenario, result.plan, step_s=result.estimate.step_s),
+            regime=regime_of(result.scenario, result.plan, result.estimate),
         )
         for source in validation.sources
         for result in source.results
@@ -196,7 +196,7 @@ def _by_regime(judged: Sequence[Judged]) -> list[str]:
     return [
         "## By regime",
         "",
-        "Host-bound: the step would be more than 5 % shorter if launching kernels cost nothing.",
+        "Host-bound: more than 5% of the step is spent waiting for the host to launch kernels.",
         "",
         *_table(("regime", *STEP_HEADERS), rows),
     ]
@@ -333,9 +333,9 @@ def likely_reason(one: Judged, judged: Sequence[Judged]) -> str:
     if len(siblings) > 1 and abs(bias) > abs(one.error) / 2 and bias * one.error > 0:
         direction = "slow" if bias > 0 else "fast"
         hints.append(f"the whole source is predicted too {direction} ({signed(bias)})")
-    share = host_share(one.result.scenario, one.result.plan, step_s=one.result.estimate.step_s)
+    share = host_share(one.result.estimate)
     if share > LARGE:
-        hints.append(f"{percent(share)} of the step is launching kernels")
+        hints.append(f"{percent(share)} of the step is waiting for the host")
     for label, part in time_shares(one.result.estimate.time):
         if part > LARGE and label != TIME_LABELS["compute_s"]:
             hints.append(f"{percent(part)} is {label}")

@@ -13,13 +13,14 @@ from dataclasses import fields
 from math import exp, sqrt
 from typing import TYPE_CHECKING, NamedTuple
 
+from planner.estimate import estimate
 from planner.validation.regimes import Regime, device_generation, regime_of
 from planner.validation.residuals import STEP, Cell, Residuals, shipped_residuals
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from planner.plan import Plan
+    from planner.plan import Estimate, Plan
     from planner.scenario import Scenario
 
 LEVEL = 0.90
@@ -47,13 +48,13 @@ def interval(
     scenario: Scenario,
     plan: Plan,
     *,
-    step_s: float | None = None,
+    cost: Estimate | None = None,
     residuals: Residuals | None = None,
 ) -> Interval:
-    """For the step time. `step_s`: the estimate, where it is known; `residuals`: others than the
+    """For the step time. `cost`: the estimate, where it is known; `residuals`: others than the
     shipped ones."""
     known = residuals or shipped_residuals()
-    regime = regime_of(scenario, plan, step_s=step_s)
+    regime = regime_of(scenario, plan, cost or estimate(scenario, plan))
     cells = [cell for cell in known.cells if cell.quantity == STEP]
     low, high = factors(cells, regime)
     alike = sum(cell.count for cell in cells if cell.regime == regime)
@@ -67,12 +68,12 @@ def memory_interval(
     plan: Plan,
     *,
     kind: str = "device",
-    step_s: float | None = None,
+    cost: Estimate | None = None,
     residuals: Residuals | None = None,
 ) -> Interval:
     """For the peak of one memory kind: allocated, reserved or device."""
     known = residuals or shipped_residuals()
-    regime = regime_of(scenario, plan, step_s=step_s)
+    regime = regime_of(scenario, plan, cost or estimate(scenario, plan))
     cells = [cell for cell in known.cells if cell.quantity != STEP]
     low, high = factors(cells, regime, kind)
     of_kind = sum(cell.count for cell in cells if cell.quantity == kind)

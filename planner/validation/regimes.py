@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
-from planner.estimate import estimate
-
 if TYPE_CHECKING:
-    from planner.plan import Plan
+    from planner.plan import Estimate, Plan
     from planner.scenario import Scenario
 
 GENERATIONS = (
@@ -22,7 +20,8 @@ GENERATIONS = (
 
 BITS = {"fp32": 32, "fp16": 16, "bf16": 16, "fp8": 8, "mxfp8": 8, "nvfp4": 4}
 HOST_SHARE = 0.05
-"""Share of the step that the host's launches must cost before a run counts as bound by them."""
+"""Share of the step spent waiting for the host's launches from which a run counts as bound by
+them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,14 +47,14 @@ class Regime:
         )
 
 
-def regime_of(scenario: Scenario, plan: Plan, *, step_s: float | None = None) -> Regime:
-    """`step_s`: the estimate of this plan, where it is known already."""
+def regime_of(scenario: Scenario, plan: Plan, cost: Estimate) -> Regime:
+    """The regime of a plan that costs that."""
     groups = scenario.cluster.node_groups
     domain = min(group.scale_up.nodes if group.scale_up else 1 for group in groups)
     return Regime(
         generation=generation_of(scenario),
         bits=BITS[scenario.job.precision],
-        host_bound=host_share(scenario, plan, step_s=step_s) > HOST_SHARE,
+        host_bound=host_share(cost) > HOST_SHARE,
         pipelined=plan.degrees.pipeline > 1,
         networked=scenario.topology.nodes > domain,
         experts=scenario.model.moe is not None,
@@ -75,13 +74,6 @@ def device_generation(name: str) -> str:
     return "other"
 
 
-def host_share(scenario: Scenario, plan: Plan, *, step_s: float | None = None) -> float:
-    """Share of the step that would vanish if the host launched kernels for free."""
-    software = scenario.job.software
-    if software.cuda_graphs:
-        return 0.0
-    graphs = software.model_copy(update={"cuda_graphs": True})
-    job = replace(scenario.job, software=graphs)
-    free = estimate(replace(scenario, job=job), plan).step_s
-    whole = estimate(scenario, plan).step_s if step_s is None else step_s
-    return 1 - free / whole
+def host_share(cost: Estimate) -> float:
+    """Share of the step that the busiest stage waits for the host to launch kernels."""
+    return cost.time_detail["host_bound_s"] / cost.step_s

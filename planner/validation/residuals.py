@@ -67,7 +67,7 @@ def residuals_of(validation: Validation) -> Residuals:
     gathered: dict[tuple[str, str, Regime], list[float]] = {}
     for source in validation.sources:
         for result in source.results:
-            regime = regime_of(result.scenario, result.plan, step_s=result.estimate.step_s)
+            regime = regime_of(result.scenario, result.plan, result.estimate)
             for quantity, residual in _residuals(result):
                 key = (quantity, publication(source.source), regime)
                 gathered.setdefault(key, []).append(residual)

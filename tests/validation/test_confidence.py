@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import cache
 from math import exp, inf, log
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from planner.estimate import estimate
 from planner.plan import Plan
 from planner.scenario import Scenario
 from planner.specs.catalog import list_shipped, resolve
@@ -27,6 +29,9 @@ from planner.validation.planned import plan_run
 from planner.validation.regimes import Regime, device_generation, host_share, regime_of
 from planner.validation.residuals import STEP, Cell, publication, residuals_of, shipped_residuals
 from planner.validation.validate import validate_files
+
+if TYPE_CHECKING:
+    from tests.validation.conftest import WriteRuns
 
 REGIME = Regime(
     generation="ampere",
@@ -60,6 +65,11 @@ def some_run(name: str, index: int = 0) -> Run:
 def planned(name: str, index: int = 0) -> tuple[Scenario, Plan]:
     one = plan_run(some_run(name, index))
     return one.scenario, one.plan
+
+
+def regime(name: str) -> Regime:
+    scenario, plan = planned(name)
+    return regime_of(scenario, plan, estimate(scenario, plan))
 
 
 def test_one_cell_gives_its_own_spread() -> None:
@@ -161,11 +171,11 @@ def test_memory_has_its_own_interval() -> None:
 
 
 def test_regimes_of_known_runs() -> None:
-    small = regime_of(*planned("vtrain-single-node"))
+    small = regime("vtrain-single-node")
     assert (small.generation, small.bits, small.networked) == ("ampere", 16, False)
-    mixed = regime_of(*planned("amp-v100-t4"))
+    mixed = regime("amp-v100-t4")
     assert (mixed.generation, mixed.networked) == ("mixed", True)
-    rack = regime_of(*planned("bridge-gb300"))
+    rack = regime("bridge-gb300")
     assert (rack.generation, rack.networked) == ("blackwell", False)
 
 
@@ -177,12 +187,14 @@ def test_generations_by_name(name: str, generation: str) -> None:
     assert device_generation(name) == generation
 
 
-def test_recorded_graphs_leave_no_host_time() -> None:
-    scenario, plan = planned("vtrain-single-node")
-    assert host_share(scenario, plan) > 0
+def test_a_tiny_model_waits_for_the_host_unless_graphs_are_recorded(write_runs: WriteRuns) -> None:
+    tiny = {"model": {"hidden_size": 128, "num_attention_heads": 4}, "devices": 1}
+    one = plan_run(load_runs(write_runs(tiny)).runs[0])
+    scenario, plan = one.scenario, one.plan
+    assert host_share(estimate(scenario, plan)) > 0.5
     graphs = scenario.job.software.model_copy(update={"cuda_graphs": True})
     recorded = replace(scenario, job=replace(scenario.job, software=graphs))
-    assert host_share(recorded, plan) == 0.0
+    assert host_share(estimate(recorded, plan)) == 0.0
 
 
 def test_most_measured_times_lie_inside_intervals_made_without_their_publication() -> None:
@@ -191,7 +203,7 @@ def test_most_measured_times_lie_inside_intervals_made_without_their_publication
     outcomes = [
         (
             publication(source.source),
-            regime_of(result.scenario, result.plan, step_s=result.estimate.step_s),
+            regime_of(result.scenario, result.plan, result.estimate),
             log(result.step.measured / result.step.predicted),
         )
         for source in validation.sources

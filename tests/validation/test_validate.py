@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from planner.estimate import estimate
+from planner.specs.catalog import list_shipped
 from planner.specs.runs import load_runs
+from planner.validation.compare import compare_run
 from planner.validation.planned import plan_run
 
 if TYPE_CHECKING:
@@ -232,6 +234,48 @@ def test_a_run_that_cannot_be_planned_does_not_stop_the_others(
         "run-2",
     ]
     assert [run["id"] for run in outcome.document["runs"]] == ["run-3"]
+
+
+def test_a_fault_of_ours_costs_one_run_only(
+    write_runs: WriteRuns, validate: Validate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from planner.validation import validate as module
+
+    def fails(run: Any) -> Any:
+        if run.id == "run-0":
+            raise ZeroDivisionError("division by zero")
+        return compare_run(run)
+
+    monkeypatch.setattr(module, "compare_run", fails)
+    outcome = validate(
+        write_runs({"measured": {"step_s": 1}}, {"measured": {"step_s": 1}}), "--json"
+    )
+    assert outcome.document["errors"] == [
+        {"id": "run-0", "message": "internal error: ZeroDivisionError: division by zero"}
+    ]
+    assert [run["id"] for run in outcome.document["runs"]] == ["run-1"]
+
+
+def test_without_arguments_all_shipped_runs_are_compared(validate: Validate) -> None:
+    outcome = validate()
+    assert outcome.code == 0
+    assert outcome.stdout.startswith("Step time: ")
+    table = outcome.stdout.partition("By source")[2]
+    assert all(f"\n{name} " in table for name in list_shipped("runs"))
+    assert "run by run" not in outcome.stdout
+    assert max(map(len, outcome.stdout.splitlines())) <= 80
+
+
+def test_a_shipped_file_goes_by_its_name(validate: Validate) -> None:
+    outcome = validate("megatron-sc21")
+    assert outcome.code == 0
+    assert "gpt-76b" in outcome.stdout
+
+
+def test_a_name_nearly_right(validate: Validate) -> None:
+    outcome = validate("megatron-sc22")
+    assert outcome.code == 2
+    assert "did you mean megatron-sc21?" in outcome.stderr
 
 
 def test_another_device_file_changes_the_prediction(
