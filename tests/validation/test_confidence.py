@@ -189,7 +189,7 @@ def test_generations_by_name(name: str, generation: str) -> None:
 
 def test_a_tiny_model_waits_for_the_host_unless_graphs_are_recorded(write_runs: WriteRuns) -> None:
     small = {"hidden_size": 128, "num_attention_heads": 4, "vocab_size": 512}
-    tiny = {"model": small, "devices": 1}
+    tiny = {"model": small, "devices": 1, "seq_length": 64}
     one = plan_run(load_runs(write_runs(tiny)).runs[0])
     scenario, plan = one.scenario, one.plan
     assert host_share(estimate(scenario, plan)) > 0.1
