@@ -30,6 +30,7 @@ GIB = 2**30
 MOST_GROWTH = 16
 """Clusters up to so many times larger are tried."""
 
+HALVINGS = 3
 SHORTEST_SEQUENCE = 256
 
 
@@ -98,14 +99,12 @@ def binding_constraint(stage: StageMemory) -> str:
 
 def cheapest_changes(run: Run) -> tuple[Change, ...]:
     """Changes that make something fit, each with the fastest plan it leads to: options first, then
-    a smaller share kept free, shorter sequences and more nodes."""
-    changes = [
-        *_lifted_restrictions(run),
-        *_context(run),
-        *_headroom(run),
-        *_more_nodes(run),
-        *_shorter_sequences(run),
-    ]
+    a smaller share kept free, more nodes and shorter sequences. As many as the time limit lets."""
+    changes: list[Change] = []
+    for find in (_lifted_restrictions, _context, _headroom, _more_nodes, _shorter_sequences):
+        if run.out_of_time():
+            break
+        changes += find(run)
     return tuple(changes)
 
 
@@ -160,25 +159,21 @@ def _headroom(run: Run) -> Iterator[Change]:
 def _more_nodes(run: Run) -> Iterator[Change]:
     """The smallest number of nodes found by doubling and then halving the step."""
     nodes = run.scenario.topology.nodes
-    best, enough, too_few = None, nodes, nodes
-    while best is None and 2 * enough <= MOST_GROWTH * nodes:
+    too_few, enough, roomy = nodes, nodes, None
+    while roomy is None and 2 * enough <= MOST_GROWTH * nodes:
         too_few, enough = enough, 2 * enough
-        larger = _with_nodes(run.scenario, enough)
-        if larger is None:
-            return
-        best = _fastest(larger, run.restrictions)
-    for _ in range(3):
+        roomy = _roomy(_with_nodes(run.scenario, enough), run.restrictions)
+    for _ in range(HALVINGS):
         middle = (too_few + enough) // 2
-        if best is None or middle in (too_few, enough):
+        if roomy is None or middle == too_few:
             break
-        larger = _with_nodes(run.scenario, middle)
-        found = None if larger is None else _fastest(larger, run.restrictions)
+        found = _roomy(_with_nodes(run.scenario, middle), run.restrictions)
         if found is None:
             too_few = middle
         else:
-            enough, best = middle, found
-    if best is not None:
-        yield _change(f"{enough} nodes instead of {nodes}", best)
+            enough, roomy = middle, found
+    if roomy is not None:
+        yield _change(f"{enough} nodes instead of {nodes}", _best_of(roomy))
 
 
 def _shorter_sequences(run: Run) -> Iterator[Change]:
@@ -215,14 +210,25 @@ def _with_nodes(scenario: Scenario, nodes: int) -> Scenario | None:
 
 def _fastest(scenario: Scenario, restrictions: Restrictions) -> tuple[Plan, Estimate] | None:
     """The fastest plan that fits, if any combination is valid and fits."""
+    run = _roomy(scenario, restrictions)
+    return None if run is None else _best_of(run)
+
+
+def _roomy(scenario: Scenario | None, restrictions: Restrictions) -> Run | None:
+    """A bounded search in which something fits, if there is one."""
+    if scenario is None:
+        return None
     run = Run(scenario=scenario, restrictions=restrictions, top=1)
     try:
         run.bound()
-        run.refine()
     except PlannerError:
         return None
-    plans = run.refinement.plans if run.refinement else ()
-    return (plans[0].plan, plans[0].estimate) if plans else None
+    return run if run.num_fitting else None
+
+
+def _best_of(run: Run) -> tuple[Plan, Estimate]:
+    ranked = run.refine().plans[0]
+    return ranked.plan, ranked.estimate
 
 
 def _change(description: str, best: tuple[Plan, Estimate]) -> Change:

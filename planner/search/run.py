@@ -84,7 +84,7 @@ class Run:
             self.scenario, self.enumeration, grids, loads, self.growing, trusting=not self.screening
         )
         for screened, group in self.groups():
-            if self._out_of_time():
+            if self.out_of_time():
                 return
             self._bound(screened, group)
             self.report("bounding")
@@ -101,20 +101,21 @@ class Run:
             for group in enumeration.groups(screened.grid):
                 yield screened, group
 
-    def refine(self) -> None:
+    def refine(self) -> Refinement:
         """Refine, best bound first, until the best are proven or time is up; one plan at least."""
-        self.refinement = Refinement(
+        self.refinement = refinement = Refinement(
             self.scenario,
             self.growing.table,
             self.fitting,
             top=self.top,
             placement=self.placement,
         )
-        while not self.refinement.done:
-            if self._out_of_time() and self.refinement.refined:
-                return
-            self.refinement.step()
+        while not refinement.done:
+            if self.out_of_time() and refinement.refined:
+                break
+            refinement.step()
             self.report("refining")
+        return refinement
 
     def layout_of(self, pipeline: int, virtual_stages: int) -> Layout:
         """The stage layout of a shape, chosen once."""
@@ -157,6 +158,13 @@ class Run:
             )
         )
 
+    def out_of_time(self) -> bool:
+        """Whether the time limit has passed, which `stopped` then tells."""
+        if self.deadline_s is None or monotonic() < self.deadline_s:
+            return False
+        self.stopped = "time limit"
+        return True
+
     def _bound(self, screened: Screened, group: Group) -> None:
         alive = self.alive(screened, group)
         if not alive.any():
@@ -176,9 +184,3 @@ class Run:
         """Numbers of virtual stages that a grid's combinations may have."""
         most = self.scenario.model.num_layers // grid.pipeline
         return [v for v in self.enumeration.values["virtual_stages"] if v <= most] or [1]
-
-    def _out_of_time(self) -> bool:
-        if self.deadline_s is None or monotonic() < self.deadline_s:
-            return False
-        self.stopped = "time limit"
-        return True

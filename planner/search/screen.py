@@ -68,9 +68,12 @@ def screen(
         _Waves(scenario, enumeration, grid, of_grid, trusting)
         for grid, of_grid in zip(grids, loads, strict=True)
     ]
-    for micro_batch_size in enumeration.values["micro_batch_size"]:
+    sizes = {size for grid in grids for size in grid.columns["micro_batch_size"].tolist()}
+    for micro_batch_size in sorted(sizes):
         for wave in waves:
-            wave.run(micro_batch_size, growing)
+            wave.price(micro_batch_size, growing)
+        for wave in waves:
+            wave.judge(micro_batch_size, growing.table)
     return [wave.result() for wave in waves]
 
 
@@ -97,27 +100,36 @@ class _Waves:
         self._family = family.reshape(-1)
         self._found: dict[int, NDArray[np.bool_]] = {}
 
-    def run(self, micro_batch_size: int, growing: GrowingTable) -> None:
-        rows = np.flatnonzero(self._grid.columns["micro_batch_size"] == micro_batch_size)
-        if not rows.size:
-            return
+    def price(self, micro_batch_size: int, growing: GrowingTable) -> None:
+        """Price the rows of a micro-batch size that smaller ones leave a chance."""
+        rows = self._rows_of(micro_batch_size)
         for smaller, found in self._found.items():
             if micro_batch_size % smaller == 0:
                 self._alive[rows] &= found[self._family[rows]]
-        rows = rows[self._alive[rows].any(axis=(1, 2))]
-        self._row[rows] = growing.rows(self._grid.columns, rows)
+        wanted = rows[self._alive[rows].any(axis=(1, 2))]
+        if wanted.size:
+            self._row[wanted] = growing.rows(self._grid.columns, wanted)
+
+    def judge(self, micro_batch_size: int, table: CostTable) -> None:
+        """Find out which of the priced rows cannot fit."""
+        rows = self._rows_of(micro_batch_size)
+        if not rows.size:
+            return
         at = np.nonzero(self._alive[rows])
         place = (rows[at[0]], at[1], at[2])
-        if not self._trusting:
-            self._alive[place] = self._fits(place, growing.table)
+        if place[0].size and not self._trusting:
+            self._alive[place] = self._fits(place, table)
         found = np.ones((self._family.max() + 1, *self._alive.shape[1:]), dtype=np.bool_)
-        of_size = self._grid.columns["micro_batch_size"] == micro_batch_size
-        found[self._family[of_size]] = self._alive[of_size]
+        found[self._family[rows]] = self._alive[rows]
         self._found[micro_batch_size] = found
+
+    def _rows_of(self, micro_batch_size: int) -> NDArray[np.intp]:
+        return np.flatnonzero(self._grid.columns["micro_batch_size"] == micro_batch_size)
 
     def _fits(self, place: tuple[NDArray[np.intp], ...], table: CostTable) -> NDArray[np.bool_]:
         grid_row, recompute, sharding = place
         step = max(ELEMENTS // self._grid.pipeline, 1)
+        relief = _replay_range(self._scenario, table)
         fits = np.empty(len(grid_row), dtype=np.bool_)
         for first in range(0, len(grid_row), step):
             part = slice(first, first + step)
@@ -134,8 +146,7 @@ class _Waves:
                 data_sharding=self._codes[1][sharding[part]],
             )
             spare = stage_peaks(self._scenario, table, batch).spare
-            relief = _replay_range(self._scenario, table)[batch.row]
-            spare = spare + np.where(batch.granularity == FULL, relief, 0)[:, None]
+            spare = spare + np.where(batch.granularity == FULL, relief[batch.row], 0)[:, None]
             fits[part] = (spare >= 0).all(axis=-1)
         return fits
 

@@ -11,7 +11,7 @@ from planner.costs import CostTable, cost_table
 from planner.workload.shard import Shard
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from numpy.typing import NDArray
 
     from planner.scenario import Scenario
     from planner.search.space import Columns
@@ -27,34 +27,35 @@ SHARD_AXES = (
 
 
 class GrowingTable:
-    """Cost table rows by shard. `table` holds all that were priced so far."""
+    """Cost table rows by shard. New shards are priced when the table is next looked at."""
 
     def __init__(self, scenario: Scenario) -> None:
         self._scenario = scenario
         self._rows: dict[tuple[int, ...], int] = {}
+        self._new: list[Shard] = []
         self._parts: list[CostTable] = []
-        self._joined: CostTable | None = None
 
-    def rows(
-        self, columns: Columns, wanted: Iterable[int]
-    ) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-        """Rows of the shards of the `wanted` combinations, priced now if they are new."""
-        shards = np.stack([columns[axis] for axis in SHARD_AXES], axis=-1)[list(wanted)]
+    def rows(self, columns: Columns, wanted: NDArray[np.intp]) -> NDArray[np.int64]:
+        """Rows of the shards of the `wanted` combinations."""
+        shards = np.stack([columns[axis][wanted] for axis in SHARD_AXES], axis=-1)
         shards[:, -1] &= shards[:, 0] > 1
-        keys = [tuple(shard) for shard in shards.tolist()]
-        new = list(dict.fromkeys(key for key in keys if key not in self._rows))
-        if new:
-            self._rows.update({key: len(self._rows) + i for i, key in enumerate(new)})
-            self._parts.append(cost_table(self._scenario, [_shard(key) for key in new]))
-            self._joined = None
-        return np.array([self._rows[key] for key in keys], dtype=np.int64)
+        return np.array([self._row(tuple(shard)) for shard in shards.tolist()], dtype=np.int64)
 
     @property
     def table(self) -> CostTable:
-        if self._joined is None:
-            self._joined = _join(self._parts)
-            self._parts = [self._joined]
-        return self._joined
+        """Everything asked for so far."""
+        if self._new:
+            self._parts.append(cost_table(self._scenario, self._new))
+            self._new = []
+        if len(self._parts) > 1:
+            self._parts = [_join(self._parts)]
+        return self._parts[0]
+
+    def _row(self, key: tuple[int, ...]) -> int:
+        if key not in self._rows:
+            self._rows[key] = len(self._rows)
+            self._new.append(_shard(key))
+        return self._rows[key]
 
 
 def _shard(key: tuple[int, ...]) -> Shard:
@@ -71,8 +72,6 @@ def _shard(key: tuple[int, ...]) -> Shard:
 
 def _join(parts: list[CostTable]) -> CostTable:
     """One table below the other. Rows are the last axis but one, the only one of a vector."""
-    if len(parts) == 1:
-        return parts[0]
     shards = tuple(shard for part in parts for shard in part.shards)
     columns = {}
     for name in (field.name for field in fields(CostTable) if field.name != "shards"):
