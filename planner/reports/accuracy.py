@@ -2,48 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from math import log
-from textwrap import wrap
+from math import exp, log
 from typing import TYPE_CHECKING
 
-from planner.reports.labels import TIME_LABELS, degrees
-from planner.reports.sentences import time_shares
-from planner.reports.units import count, gib, percent, seconds
+from planner.reports.markdown import table, wrapped
+from planner.reports.units import count, gib, percent
 from planner.reports.validation import ABSENT, findings, number, signed, source_cells
+from planner.reports.worst_runs import Judged, worst_runs
 from planner.validation.compare import MEMORY_KINDS
-from planner.validation.confidence import LEVEL, factors, held_out_coverage
-from planner.validation.regimes import Regime, host_share, regime_of
+from planner.validation.confidence import LEVEL, factors, held_out_coverage, tie_margin
+from planner.validation.regimes import Regime, regime_of
 from planner.validation.residuals import STEP, publication, residuals_of
 from planner.validation.summary import summarize_results
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Sequence
 
-    from planner.validation.compare import RunResult
-    from planner.validation.validate import SourceResult, Validation
+    from planner.validation.validate import Validation
 
 COMMAND = "python -m benchmarks.accuracy"
-WIDTH = 100
-WORST = 20
-LARGE = 0.25
-"""Share of the predicted step from which a part of it is a likely reason for an error."""
-FEW = 5
-"""Runs in a regime below which it counts as hardly measured."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Judged:
-    """A run with a measured step time, the source it is from, and its regime."""
-
-    source: SourceResult
-    result: RunResult
-    regime: Regime
-
-    @property
-    def error(self) -> float:
-        assert self.result.step is not None
-        return self.result.step.error
+MOST_REGIMES = 20
+"""Regimes whose interval is listed."""
 
 
 def accuracy_document(validation: Validation) -> str:
@@ -66,18 +45,9 @@ def accuracy_document(validation: Validation) -> str:
         _memory(validation),
         _fits(validation),
         _confidence(validation, judged),
-        _worst(judged),
+        worst_runs(judged),
     )
-    return "\n".join("\n".join(_wrapped(lines)) + "\n" for lines in sections)
-
-
-def _wrapped(lines: Iterable[str]) -> Iterable[str]:
-    """Prose broken at the width of the other documents; tables and headings as they are."""
-    for line in lines:
-        if len(line) <= WIDTH or line.startswith(("|", "#")):
-            yield line
-        else:
-            yield from wrap(line, WIDTH, subsequent_indent="  " * line.startswith("- "))
+    return "\n".join("\n".join(wrapped(lines)) + "\n" for lines in sections)
 
 
 def _opening(validation: Validation) -> list[str]:
@@ -106,15 +76,6 @@ def _percent(share: float | None) -> str:
     return ABSENT if share is None else percent(share)
 
 
-def _table(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
-    """A Markdown table, the first column left-aligned, the others right."""
-    return [
-        f"| {' | '.join(headers)} |",
-        f"|---|{'---:|' * (len(headers) - 1)}",
-        *(f"| {' | '.join(cell.replace(chr(10), ', ') for cell in row)} |" for row in rows),
-    ]
-
-
 def _by_source(validation: Validation) -> list[str]:
     headers = ("source", "runs", "mean", "median", "worst", "bias", "constant MFU", "skill")
     return [
@@ -125,7 +86,7 @@ def _by_source(validation: Validation) -> list[str]:
         "*tau* the mean rank correlation in groups of four or more plans, *regret* the mean loss "
         "of the plan predicted fastest in %. `runs/` says where the figures were published.",
         "",
-        *_table(
+        *table(
             (*headers, "memory", "tau", "regret"),
             (
                 *(
@@ -162,7 +123,7 @@ def _by_device(judged: Sequence[Judged]) -> list[str]:
     return [
         "## By device",
         "",
-        *_table(("device", *STEP_HEADERS), (_step_row(*item) for item in groups.items())),
+        *table(("device", *STEP_HEADERS), (_step_row(*item) for item in groups.items())),
     ]
 
 
@@ -198,7 +159,7 @@ def _by_regime(judged: Sequence[Judged]) -> list[str]:
         "",
         "Host-bound: more than 5% of the step is spent waiting for the host to launch kernels.",
         "",
-        *_table(("regime", *STEP_HEADERS), rows),
+        *table(("regime", *STEP_HEADERS), rows),
     ]
 
 
@@ -228,7 +189,7 @@ def _memory(validation: Validation) -> list[str]:
         "Allocated is live tensors, reserved the allocator's pool, device what `nvidia-smi` shows. "
         "Errors in %.",
         "",
-        *_table(("source", "kind", "runs", "mean", "median", "worst", "bias"), rows),
+        *table(("source", "kind", "runs", "mean", "median", "worst", "bias"), rows),
     ]
 
 
@@ -260,7 +221,7 @@ def _fits(validation: Validation) -> list[str]:
                 gib(stage.capacity_bytes),
             )
         )
-    return ["## Fit", "", text, "", *_table(("run", "measured", "predicted GiB", "of GiB"), rows)]
+    return ["## Fit", "", text, "", *table(("run", "measured", "predicted GiB", "of GiB"), rows)]
 
 
 def _confidence(validation: Validation, judged: Sequence[Judged]) -> list[str]:
@@ -271,7 +232,7 @@ def _confidence(validation: Validation, judged: Sequence[Judged]) -> list[str]:
     regimes = {cell.regime: 0 for cell in cells}
     for cell in cells:
         regimes[cell.regime] += cell.count
-    frequent = sorted(regimes, key=lambda regime: -regimes[regime])[:WORST]
+    frequent = sorted(regimes, key=lambda regime: -regimes[regime])[:MOST_REGIMES]
     rows = []
     for regime in frequent:
         low, high = factors(cells, regime)
@@ -284,7 +245,11 @@ def _confidence(validation: Validation, judged: Sequence[Judged]) -> list[str]:
         f"tried on, it holds {percent(inside)} of the measured step times. The regimes with most "
         "runs, and how far the measured time may lie from the predicted one:",
         "",
-        *_table(("regime", "runs", "from", "to"), rows),
+        *table(("regime", "runs", "from", "to"), rows),
+        "",
+        "Plans of one job share most of their error: among them residuals vary by "
+        f"{percent(residuals.within_groups)} (standard deviation, median of the groups), so plans "
+        f"closer than {percent(exp(tie_margin(residuals)) - 1)} are a tie.",
     ]
 
 
@@ -299,47 +264,3 @@ def _words(regime: Regime) -> str:
         "fully sharded" if regime.fully_sharded else "",
     ]
     return ", ".join(word for word in said if word)
-
-
-def _worst(judged: Sequence[Judged]) -> list[str]:
-    worst = sorted(judged, key=lambda one: -abs(log(1 + one.error)))[:WORST]
-    rows = [
-        (
-            f"{one.source.name}: {one.result.id}",
-            f"{degrees(one.result.plan.degrees)} b{one.result.plan.micro_batch_size}",
-            seconds(one.result.step.predicted) if one.result.step else ABSENT,
-            seconds(one.result.step.measured) if one.result.step else ABSENT,
-            signed(one.error),
-            likely_reason(one, judged),
-        )
-        for one in worst
-    ]
-    return [
-        f"## The worst {len(worst)}, and why",
-        "",
-        "The reason is a guess from what the estimate is made of and from its neighbours: whether "
-        "the whole source is off the same way, what fills the predicted step, how little is "
-        "measured in the regime.",
-        "",
-        *_table(("run", "plan", "predicted", "measured", "error", "likely reason"), rows),
-    ]
-
-
-def likely_reason(one: Judged, judged: Sequence[Judged]) -> str:
-    """What the error of a run most likely comes from, the strongest hints first."""
-    hints = []
-    siblings = [other.error for other in judged if other.source is one.source]
-    bias = sum(siblings) / len(siblings)
-    if len(siblings) > 1 and abs(bias) > abs(one.error) / 2 and bias * one.error > 0:
-        direction = "slow" if bias > 0 else "fast"
-        hints.append(f"the whole source is predicted too {direction} ({signed(bias)})")
-    share = host_share(one.result.estimate)
-    if share > LARGE:
-        hints.append(f"{percent(share)} of the step is waiting for the host")
-    for label, part in time_shares(one.result.estimate.time):
-        if part > LARGE and label != TIME_LABELS["compute_s"]:
-            hints.append(f"{percent(part)} is {label}")
-    alike = sum(other.regime == one.regime for other in judged)
-    if alike < FEW:
-        hints.append(f"{count(alike)} run{'s' if alike > 1 else ''} in this regime")
-    return "; ".join(hints) or "compute: kernels of these shapes"

@@ -10,7 +10,7 @@ measured run resembles therefore gets the spread over everything that was measur
 from __future__ import annotations
 
 from dataclasses import fields
-from math import exp, sqrt
+from math import exp, log, sqrt
 from typing import TYPE_CHECKING, NamedTuple
 
 from planner.estimate import estimate
@@ -27,6 +27,8 @@ LEVEL = 0.90
 """Share of measured runs that should lie inside."""
 DEVIATIONS = 1.645
 """Standard deviations of a normal distribution on either side that hold `LEVEL`."""
+ONE_SIDED = 1.2816
+"""Standard deviations of a normal distribution below which `LEVEL` of it lies."""
 DIFFERENT = 0.5
 """Weight of a cell for each feature in which it differs."""
 HALF_COUNT = 5
@@ -80,6 +82,19 @@ def memory_interval(
     total = sum(cell.count for cell in cells)
     basis = f"{LEVEL:.0%} interval from {total} measured peaks, {of_kind} of them of {kind} memory"
     return Interval(low, high, (basis, *extrapolations(scenario, plan, known)))
+
+
+def tied(step_s: float, other_s: float, *, residuals: Residuals | None = None) -> bool:
+    """Whether two plans of one job are too close to say which is faster: the order of their
+    estimates is right with a probability below `LEVEL`, given how much residuals differ among plans
+    of one job."""
+    return abs(log(step_s / other_s)) < tie_margin(residuals or shipped_residuals())
+
+
+def tie_margin(residuals: Residuals) -> float:
+    """Logarithm of the ratio of two step times below which they are a tie. The difference of two
+    residuals varies by √2 times as much as one."""
+    return ONE_SIDED * sqrt(2) * residuals.within_groups
 
 
 def factors(

@@ -12,10 +12,12 @@ from dataclasses import asdict, dataclass
 from functools import cache
 from math import log
 from pathlib import Path
+from statistics import stdev
 from typing import TYPE_CHECKING
 
 from planner.validation.regimes import Regime, device_generation, regime_of
-from planner.validation.statistics import mean
+from planner.validation.statistics import mean, quantile
+from planner.validation.summary import RANKED_GROUP, timed_groups
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -53,8 +55,12 @@ class Coverage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Residuals:
+    """`within_groups`: standard deviation of the step time's residuals among plans of one job, the
+    median over the groups. What all plans of a job share is not in it."""
+
     cells: tuple[Cell, ...]
     coverage: Coverage
+    within_groups: float
 
 
 def publication(source: str | None) -> str:
@@ -83,7 +89,21 @@ def residuals_of(validation: Validation) -> Residuals:
         for (quantity, name, regime), values in gathered.items()
     ]
     cells.sort(key=lambda cell: (cell.quantity, cell.publication, *_text(cell.regime)))
-    return Residuals(cells=tuple(cells), coverage=coverage_of(validation.results))
+    return Residuals(
+        cells=tuple(cells),
+        coverage=coverage_of(validation.results),
+        within_groups=_within_groups(validation),
+    )
+
+
+def _within_groups(validation: Validation) -> float:
+    groups = [group for source in validation.sources for group in timed_groups(source.results)]
+    spreads = sorted(
+        stdev([log(one.measured / one.predicted) for one in group])
+        for group in groups
+        if len(group) >= RANKED_GROUP
+    )
+    return quantile(spreads, 0.5) if spreads else 0.0
 
 
 def _residuals(result: RunResult) -> Iterable[tuple[str, float]]:
@@ -132,7 +152,8 @@ def to_json(residuals: Residuals) -> str:
         for cell in residuals.cells
     )
     coverage = json.dumps(asdict(residuals.coverage), indent=1)
-    return f'{{"cells": [\n  {lines}\n],\n"coverage": {coverage}}}\n'
+    within = round(residuals.within_groups, DECIMALS)
+    return f'{{"cells": [\n  {lines}\n],\n"coverage": {coverage},\n"within_groups": {within}}}\n'
 
 
 def from_json(text: str) -> Residuals:
@@ -149,6 +170,7 @@ def from_json(text: str) -> Residuals:
             software=tuple(coverage["software"]),
             longest_sequence=coverage["longest_sequence"],
         ),
+        within_groups=document["within_groups"],
     )
 
 
