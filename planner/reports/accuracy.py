@@ -198,7 +198,7 @@ def _fits(validation: Validation) -> list[str]:
         (source, result)
         for source in validation.sources
         for result in source.results
-        if result.fits_measured is not None and result.fits_measured != result.fits_predicted
+        if result.fit_is_wrong
     ]
     fits = validation.summary.fits
     text = (
@@ -207,20 +207,15 @@ def _fits(validation: Validation) -> list[str]:
     )
     if not wrong:
         return ["## Fit", "", text]
-    rows = []
-    for source, result in wrong:
-        stage = max(
-            result.estimate.memory.per_stage,
-            key=lambda stage: stage.device_peak_bytes / stage.capacity_bytes,
+    rows = [
+        (
+            f"{source.name}: {result.id}",
+            "ran" if result.fits_measured else "out of memory",
+            gib(result.fullest_stage.device_peak_bytes),
+            gib(result.fullest_stage.capacity_bytes),
         )
-        rows.append(
-            (
-                f"{source.name}: {result.id}",
-                "ran" if result.fits_measured else "out of memory",
-                gib(stage.device_peak_bytes),
-                gib(stage.capacity_bytes),
-            )
-        )
+        for source, result in wrong
+    ]
     return ["## Fit", "", text, "", *table(("run", "measured", "predicted GiB", "of GiB"), rows)]
 
 

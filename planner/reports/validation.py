@@ -188,7 +188,7 @@ def _runs(results: Sequence[RunResult]) -> list[RenderableType]:
         parts += [heading("Step time, run by run"), _step_table(results)]
     if any(any(result.memory.values()) for result in results):
         parts += [heading("Memory, run by run"), _memory_table(results)]
-    wrong = [_wrong_fit(result) for result in results if _fit_is_wrong(result)]
+    wrong = [_wrong_fit(result) for result in results if result.fit_is_wrong]
     if wrong:
         parts += [heading("Fit predicted wrongly"), bullets(wrong)]
     return parts
@@ -234,15 +234,8 @@ def _memory_table(results: Sequence[RunResult]) -> Table:
     return table
 
 
-def _fit_is_wrong(result: RunResult) -> bool:
-    return result.fits_measured is not None and result.fits_measured != result.fits_predicted
-
-
 def _wrong_fit(result: RunResult) -> str:
-    binding = max(
-        result.estimate.memory.per_stage,
-        key=lambda stage: stage.device_peak_bytes / stage.capacity_bytes,
-    )
-    peak, capacity = gib(binding.device_peak_bytes), gib(binding.capacity_bytes)
+    stage = result.fullest_stage
+    peak, capacity = gib(stage.device_peak_bytes), gib(stage.capacity_bytes)
     outcome = "ran" if result.fits_measured else "ran out of memory"
-    return f"{result.id} {outcome}; predicted {peak} GiB of {capacity} GiB on stage {binding.stage}"
+    return f"{result.id} {outcome}; predicted {peak} GiB of {capacity} GiB on stage {stage.stage}"

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 from planner.reports.labels import TIME_LABELS, degrees
 from planner.reports.markdown import table
 from planner.reports.sentences import time_shares
-from planner.reports.units import count, percent, seconds
+from planner.reports.units import percent, plural, seconds
 from planner.reports.validation import ABSENT, signed
 from planner.validation.regimes import Regime, host_share
+from planner.validation.statistics import quantile
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 WORST = 20
 LARGE = 0.25
 """Share of the predicted step from which a part of it is a likely reason for an error."""
+OUTLIER = 4
+"""Times the median error of its source from which a run stands alone."""
 FEW = 5
 """Runs in a regime below which it counts as hardly measured."""
 
@@ -80,5 +83,11 @@ def likely_reason(one: Judged, judged: Sequence[Judged]) -> str:
             hints.append(f"{percent(part)} is {label}")
     alike = sum(other.regime == one.regime for other in judged)
     if alike < FEW:
-        hints.append(f"{count(alike)} run{'s' if alike > 1 else ''} in this regime")
-    return "; ".join(hints) or "compute: kernels of these shapes"
+        hints.append(f"{plural(alike, 'run')} measured in this regime")
+    typical = quantile(sorted(abs(error) for error in siblings), 0.5)
+    if abs(one.error) > OUTLIER * typical:
+        hints.append(f"alone in its source (median {percent(typical)})")
+    if not hints:
+        largest = time_shares(one.result.estimate.time)[:3]
+        hints.append(", ".join(f"{percent(part)} {label}" for label, part in largest))
+    return "; ".join(hints)

@@ -20,7 +20,7 @@ from planner.validation.stage_times import stage_seconds
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from planner.plan import Estimate, Plan
+    from planner.plan import Estimate, Plan, StageMemory
     from planner.scenario import Scenario
     from planner.specs.runs import Run
 
@@ -61,6 +61,19 @@ class RunResult:
     fits_predicted: bool
     fits_measured: bool | None
     assumptions: tuple[str, ...]
+
+    @property
+    def fullest_stage(self) -> StageMemory:
+        """The stage whose device peak takes the largest share of its capacity."""
+        return max(
+            self.estimate.memory.per_stage,
+            key=lambda stage: stage.device_peak_bytes / stage.capacity_bytes,
+        )
+
+    @property
+    def fit_is_wrong(self) -> bool:
+        """Whether it is known to have run where it was predicted not to fit, or the reverse."""
+        return self.fits_measured is not None and self.fits_measured != self.fits_predicted
 
     @property
     def measured_mfu(self) -> float | None:

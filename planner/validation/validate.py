@@ -13,7 +13,7 @@ from planner.validation.compare import RunResult, compare_run
 from planner.validation.summary import Summary, summarize_results
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from planner.specs.cluster import ClusterSpec
     from planner.specs.device import DeviceSpec
@@ -56,17 +56,14 @@ def validate_files(
     paths: Sequence[Path],
     *,
     device: DeviceSpec | None = None,
-    progress: Callable[[int], None] | None = None,
 ) -> Validation:
     """Every run of the files beside its estimate; `device` stands in for the device of its name.
-    `progress` is told how many runs are done.
 
     Raises: InputError for a file that cannot be read as runs, or a `device` that no run uses.
     """
     files = [load_runs(path) for path in paths]
     if device is not None:
         _check_used(device, [run for file in files for run in file.runs])
-    done = 0
     sources = []
     for path, file in zip(paths, files, strict=True):
         results: list[RunResult] = []
@@ -77,9 +74,6 @@ def validate_files(
                 errors.append(outcome)
             else:
                 results.append(outcome)
-            done += 1
-            if progress is not None:
-                progress(done)
         sources.append(
             SourceResult(
                 name=path.stem, source=file.source, results=tuple(results), errors=tuple(errors)
