@@ -45,7 +45,7 @@ class RunResult:
     """What the planner says of a run beside what was measured. None: not measured.
 
     `stages` holds the quantities measured stage by stage (`STAGE_QUANTITIES`). `fits_measured` is
-    false for a run that ran out of memory, None when nothing was measured at all;
+    false for a run that ran out of memory, None when nothing is stated at all;
     `fits_predicted` compares the device peak with the capacity, without headroom.
     """
 
@@ -96,7 +96,6 @@ def compare_run(run: Run) -> RunResult:
     cost = price(scenario, plan)
     per_stage = cost.memory.per_stage
     step_s = measured_step_s(measured, scenario, plan, cost)
-    anything = measured.model_dump(exclude_defaults=True)
     return RunResult(
         id=run.id,
         group=run.group,
@@ -124,7 +123,7 @@ def compare_run(run: Run) -> RunResult:
         ),
         stages=_stages(run, scenario, plan, cost),
         fits_predicted=all(stage.device_peak_bytes <= stage.capacity_bytes for stage in per_stage),
-        fits_measured=not measured.oom if anything else None,
+        fits_measured=not measured.oom if measured.model_fields_set else None,
         assumptions=(*planned.assumptions, *cost.assumptions),
     )
 

@@ -123,14 +123,16 @@ def test_fit_outcomes(write_runs: WriteRuns, validate: Validate) -> None:
     large = {"model": {"hidden_size": 16384, "num_layers": 24}, "measured": {"step_s": 9}}
     right = {"measured": {"step_s": 1}}
     silent: dict[str, Any] = {"measured": {}}
-    document = validate(write_runs(small, large, right, silent), "--json").document
+    ran = {"measured": {"oom": False}}
+    document = validate(write_runs(small, large, right, silent, ran), "--json").document
     assert [run["fits"] for run in document["runs"]] == [
         {"predicted": True, "measured": False},
         {"predicted": False, "measured": True},
         {"predicted": True, "measured": True},
         {"predicted": True, "measured": None},
+        {"predicted": True, "measured": True},
     ]
-    assert document["summary"]["fits"] == {"count": 3, "false_fit": 1, "false_oom": 1}
+    assert document["summary"]["fits"] == {"count": 4, "false_fit": 1, "false_oom": 1}
     assert document["runs"][0]["step_s"] is None
 
 
