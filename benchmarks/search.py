@@ -25,6 +25,8 @@ class Case:
     cluster: str
     model: str
     nodes: int | None = None
+    global_batch_size: int | None = None
+    seq_length: int | None = None
     limit_s: float | None = None
     limit_mb: float | None = None
 
@@ -45,6 +47,13 @@ CASES = (
         limit_s=5.0,
     ),
     Case(name="DeepSeek-V3 on 2,048 H100", cluster="dgx-h100-2048", model="deepseek-v3", nodes=256),
+    Case(
+        name="Qwen3 235B, 32k tokens, 16,384 H100",
+        cluster="dgx-h100-2048",
+        model="qwen3-235b-a22b",
+        global_batch_size=16384,
+        seq_length=32768,
+    ),
     Case(name="GPT-3 175B on 60 nodes", cluster="dgx-a100-128", model="gpt3-175b", nodes=60),
 )
 
@@ -62,8 +71,9 @@ def cold(case: Case) -> Cold:
     """One search in a new process."""
     command = [sys.executable, "-m", "planner", "search", "--json"]
     command += ["--cluster", case.cluster, "--model", case.model]
-    if case.nodes is not None:
-        command += ["--nodes", str(case.nodes)]
+    for option in ("nodes", "global_batch_size", "seq_length"):
+        if getattr(case, option) is not None:
+            command += ["--" + option.replace("_", "-"), str(getattr(case, option))]
     with TemporaryFile("w+") as output:
         start = perf_counter()
         process = subprocess.Popen(command, stdout=output)
@@ -95,7 +105,13 @@ def bounded_per_s(case: Case) -> float:
     cluster = load_cluster(case.cluster).sized(nodes=case.nodes)
     model = load_model(case.model)
     software = load_software(model.training.software or "megatron-core")
-    job = build_job(model, software, devices=cluster.num_devices or 0)
+    job = build_job(
+        model,
+        software,
+        devices=cluster.num_devices or 0,
+        global_batch_size=case.global_batch_size,
+        seq_length=case.seq_length,
+    )
     rates = []
     for _ in range(3):
         run = Run(scenario=build_scenario(cluster, model, job), restrictions=Restrictions(), top=10)
@@ -109,7 +125,7 @@ def main() -> int:
     """Prints a row per case; 1 when a limit is not kept."""
     kept = True
     print(
-        f"{'case':32}{'candidates':>12}{'fit':>9}{'refined':>9}{'cold s':>8}{'limit':>7}"
+        f"{'case':37}{'candidates':>12}{'fit':>9}{'refined':>9}{'cold s':>8}{'limit':>7}"
         f"{'MB':>6}{'limit':>7}{'bounded/s':>12}"
     )
     for case in CASES:
@@ -117,7 +133,7 @@ def main() -> int:
         kept &= found.wall_s <= (case.limit_s or float("inf"))
         kept &= found.resident_mb <= (case.limit_mb or float("inf"))
         print(
-            f"{case.name:32}{found.candidates:>12,}{found.fitting:>9,}{found.refined:>9,}"
+            f"{case.name:37}{found.candidates:>11,}{found.fitting:>9,}{found.refined:>9,}"
             f"{found.wall_s:>8.2f}{case.limit_s or '':>7}{found.resident_mb:>6.0f}"
             f"{case.limit_mb or '':>7}{rate:>12,.0f}",
             flush=True,
