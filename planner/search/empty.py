@@ -6,7 +6,7 @@ from dataclasses import fields, replace
 from typing import TYPE_CHECKING
 
 from planner.errors import RuleError
-from planner.search.facts import Facts, value_of
+from planner.search.facts import Facts, code_of, value_of
 from planner.search.restrictions import Restrictions, option_name
 from planner.search.rules import RULES
 from planner.search.space import AXES, Enumeration, dimensions, divisors
@@ -71,7 +71,7 @@ def _valid_values(scenario: Scenario, restrictions: Restrictions, axis: str) -> 
             shared = {
                 "pipeline": group.pipeline,
                 "virtual_stages": group.virtual_stages,
-                "schedule": enumeration.code_of_schedule(group.schedule),
+                "schedule": code_of("schedule", group.schedule),
             }
             if axis in shared:
                 found.add(shared[axis])

@@ -22,6 +22,8 @@ from planner.specs.cluster import default_hosts
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from numpy.typing import NDArray
+
     from planner.plan import Estimate, Plan, StageMemory
     from planner.scenario import Scenario
 
@@ -52,7 +54,7 @@ def nearest_misses(run: Run) -> tuple[NearMiss, ...]:
     return tuple(_near_miss(run, group, index) for _, (_, group, index) in ranked[:NEAREST])
 
 
-def _lacking(run: Run) -> Iterator[tuple[Fitting, np.ndarray[tuple[int], np.dtype[np.int64]]]]:
+def _lacking(run: Run) -> Iterator[tuple[Fitting, NDArray[np.int64]]]:
     """Groups of combinations and the bytes that their fullest stage lacks. Combinations that the
     screen never priced need more than one that it did, and are left out."""
     for screened, group in run.groups():

@@ -125,10 +125,6 @@ class Enumeration:
         """Combinations before any rule."""
         return prod(len(values) for values in self.values.values())
 
-    @staticmethod
-    def code_of_schedule(name: str) -> int:
-        return SCHEDULE_NAMES.index(name)
-
     def grids(self) -> Iterator[Grid]:
         """Grids of every pipeline degree that has any combination left."""
         for pipeline in self.values["pipeline"]:
