@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from planner.hardware.links import Topology, topology_from_spec
+from planner.hardware.sustained import in_training
 from planner.workload.layers import Workload, layer_kinds
 
 if TYPE_CHECKING:
@@ -86,5 +87,5 @@ def build_scenario(cluster: ClusterSpec, model: ModelSpec, job: JobSpec) -> Scen
         cluster=cluster,
         model=model,
         job=job,
-        topology=topology_from_spec(cluster, devices=job.devices),
+        topology=topology_from_spec(in_training(cluster), devices=job.devices),
     )

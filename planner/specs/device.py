@@ -154,6 +154,17 @@ class CollectiveLinks(Input):
     multiprocessors and memory bandwidth."""
 
 
+class Sustained(Input):
+    """What a training step reaches of what kernels and collectives reach alone: clocks under
+    sustained power, caches shared with neighbours, ranks that arrive at different times."""
+
+    matmul: Constant[Fraction] = default(Constant[Fraction], 1.0)
+    """Matrix products in 16 bits."""
+    attention: Constant[Fraction] = default(Constant[Fraction], 1.0)
+    links: Constant[Fraction] = default(Constant[Fraction], 1.0)
+    """Bandwidth of collectives inside the fast fabric."""
+
+
 class DeviceSpec(Input):
     """One accelerator: memory, peak rates, and the few constants of its kernels and links."""
 
@@ -168,6 +179,7 @@ class DeviceSpec(Input):
     kernel_latency: Constant[Seconds] = default(Constant[Seconds], 3e-6)
     """Start and drain of one kernel on the device."""
     links: CollectiveLinks = CollectiveLinks()
+    sustained: Sustained = Sustained()
     speed_variation: Constant[Fraction] = default(Constant[Fraction], 0.01)
     """Relative standard deviation of step speed among devices of the type."""
 

@@ -1,0 +1,49 @@
+"""Devices as a training step finds them, from devices as benchmarks of single kernels do."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from planner.specs.cluster import ClusterSpec
+    from planner.specs.device import DeviceSpec
+    from planner.specs.fields import Constant
+
+
+def in_training(cluster: ClusterSpec) -> ClusterSpec:
+    """The cluster with every device slowed to what it sustains (`planner.specs.device`)."""
+    groups = tuple(
+        replace(group, device=sustained_device(group.device)) for group in cluster.node_groups
+    )
+    return replace(cluster, node_groups=groups)
+
+
+def sustained_device(device: DeviceSpec) -> DeviceSpec:
+    """Efficiencies times what a training step reaches of them. Those of 8- and 4-bit products are
+    of training runs already; where a file gives none they follow the 16-bit one."""
+    sustained, attention = device.sustained, device.attention
+    return device.model_copy(
+        update={
+            "matmul": device.matmul.model_copy(
+                update={"efficiency": _scaled(device.matmul.efficiency, sustained.matmul)}
+            ),
+            "attention": attention.model_copy(
+                update={
+                    name: _scaled(getattr(attention, name), sustained.attention)
+                    for name in ("forward_efficiency", "backward_efficiency")
+                }
+            ),
+            "links": device.links.model_copy(
+                update={
+                    "intra_node_efficiency": _scaled(
+                        device.links.intra_node_efficiency, sustained.links
+                    )
+                }
+            ),
+        }
+    )
+
+
+def _scaled(constant: Constant[float], factor: Constant[float]) -> Constant[float]:
+    return constant.model_copy(update={"value": constant.value * factor.value})
