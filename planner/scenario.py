@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from planner.hardware.links import Topology, topology_from_spec
 from planner.hardware.sustained import in_training
-from planner.workload.layers import Workload, layer_kinds
+from planner.workload.layers import layer_kinds
+from planner.workload.workload import Workload
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -18,7 +18,7 @@ from planner.workload.recompute import selective
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from planner.workload.layers import Workload
+    from planner.workload.workload import Workload
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +40,7 @@ class LayerMemory:
 
 
 def layer_memory(workload: Workload, operators: Sequence[Operator]) -> LayerMemory:
-    """Korthikanti et al. 2022, section 4, tensor by tensor (see `planner.workload.layers`)."""
+    """Korthikanti et al. 2022, section 4, tensor by tensor (see `planner.workload`)."""
     kept = [operator for operator in operators if operator.module != "logits"]
     logits = [operator for operator in operators if operator.module == "logits"]
     saved = sum(operator.saved_bytes for operator in kept)

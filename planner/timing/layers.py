@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from planner.hardware.device import Device
     from planner.hardware.links import Group, Topology
     from planner.specs.software import SoftwareProfile
-    from planner.workload.layers import Workload
+    from planner.workload.workload import Workload
 
 COLLECTIVES = {
     "all_reduce": all_reduce_s,

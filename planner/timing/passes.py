@@ -158,7 +158,7 @@ def _exposed(
     outlasts the pass, and never less than one layer's share, which has nothing to run beside."""
     layers = np.maximum(batch.load.counts.sum(axis=-1), 1)
     share = layers / layers.sum(axis=-1, keepdims=True)
-    chunk_s = stage_s[..., None] * share
+    chunk_s: NDArray[np.float64] = stage_s[..., None] * share
     if overlap not in scenario.job.software.overlap:
         return chunk_s
     return exposed_s(scenario, chunk_s, cover_s, chunk_s / layers)

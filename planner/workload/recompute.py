@@ -9,7 +9,7 @@ from planner.workload.operators import Collective, FusedAttention, Matmul, Opera
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from planner.workload.layers import Workload
+    from planner.workload.workload import Workload
 
 EVERY_SECOND_MATMUL = "every_second_matmul"
 

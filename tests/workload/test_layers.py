@@ -9,10 +9,11 @@ import pytest
 from planner.memory.layers import layer_memory
 from planner.specs.load import load_model, load_software
 from planner.specs.model import ModelSpec
-from planner.workload.layers import Workload, layer_kinds, layer_operators
+from planner.workload.layers import layer_kinds, layer_operators
 from planner.workload.operators import Collective
 from planner.workload.parameters import mtp_parameters, total_parameters
 from planner.workload.shard import Shard
+from planner.workload.workload import Workload
 
 B, S = 2, 2048
 
@@ -71,9 +72,7 @@ def test_parameters_of_the_operators_add_up_to_the_model(name: str) -> None:
     model = dataclasses.replace(load_model(name), make_vocab_size_divisible_by=1)
     job = workload(model, Shard(), "megatron-core", "bf16")
     kinds = ["embedding", *layer_kinds(model), *["mtp"] * model.mtp_num_layers, "head"]
-    counted = sum(
-        operator.parameters for kind in kinds for operator in layer_operators(job, kind)
-    )
+    counted = sum(operator.parameters for kind in kinds for operator in layer_operators(job, kind))
     if model.tie_embeddings:
         counted -= model.vocab_size * model.hidden_size
     modules = model.mtp_num_layers * mtp_parameters(model).total if model.mtp_num_layers else 0

@@ -1,0 +1,169 @@
+"""Self-attention: multi-head, grouped-query, and the core that all kinds share.
+
+Letters as in `planner.workload.workload`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from planner.workload.linear import column_parallel, row_parallel
+from planner.workload.operators import Collective, FusedAttention, Matmul, Pointwise
+from planner.workload.pointwise import residual_add
+
+if TYPE_CHECKING:
+    from planner.workload.operators import Operator
+    from planner.workload.workload import Workload
+
+
+def attention_operators(workload: Workload, window: int | None) -> list[Operator]:
+    """Multi-head or grouped-query self-attention with its residual add."""
+    w, model, z = workload, workload.model, workload.element_bytes
+    n, t = w.tokens, w.shard.tensor
+    heads = model.num_attention_heads // t
+    groups = max(model.num_query_groups // t, 1)
+    query, key_value = heads * model.head_dim, groups * model.head_dim
+    rotary = model.position_embedding == "rope"
+    rotary_passes = (1 if w.fuses("rotary") else 4) if rotary else 0
+    operators: list[Operator] = []
+    operators += column_parallel(
+        w,
+        "qkv",
+        "attention",
+        query + 2 * key_value,
+        bias=model.qkv_bias,
+        matrices=(query, key_value, key_value),
+    )
+    if model.qk_norm:
+        operators.append(
+            Pointwise(
+                name="qk_norm",
+                module="attention",
+                saved_bytes=z * n * (query + key_value),
+                parameters=2 * model.head_dim,
+                forward_bytes=2 * z * n * (query + key_value),
+                backward_bytes=3 * z * n * (query + key_value),
+                forward_kernels=2,
+                backward_kernels=4,
+            )
+        )
+    operators.append(
+        Pointwise(
+            name="query_key_value",
+            module="attention",
+            saved_bytes=z * n * (query + 2 * key_value + (query + key_value if rotary else 0)),
+            forward_bytes=rotary_passes * 2 * z * n * (query + key_value),
+            backward_bytes=2
+            * z
+            * n
+            * (rotary_passes * (query + key_value) + query + 2 * key_value),
+            forward_kernels=2 * rotary_passes,
+            backward_kernels=1 + 2 * rotary_passes,
+        )
+    )
+    operators += core_attention(w, heads, model.head_dim, model.head_dim, window)
+    operators += context_exchange(w, 2 * z * n * key_value)
+    operators += row_parallel(
+        w, "attention_projection", "attention", query, bias=model.attention_bias
+    )
+    return operators + residual_add(w, "attention_residual")
+
+
+def core_attention(
+    workload: Workload, heads: int, head_dim: int, value_dim: int, window: int | None
+) -> list[Operator]:
+    """Softmax(QKᵀ)V, fused (keeps one fp32 log-sum-exp per query) or as separate kernels that
+    materialise the scores (Korthikanti et al. 2022: 5·a·s²·b bytes with dropout)."""
+    w, z = workload, workload.element_bytes
+    b, s, keys = w.shard.micro_batch_size, w.local_seq_length, w.seq_length
+    sinks = heads if w.model.attention_sinks else 0
+    if w.software.attention == "flash":
+        return [
+            FusedAttention(
+                name="attention",
+                module="core_attn",
+                saved_bytes=4 * b * heads * s,
+                parameters=sinks,
+                batch=b,
+                heads=heads,
+                query_length=s,
+                key_length=keys,
+                head_dim=head_dim,
+                value_dim=value_dim,
+                window=window,
+            )
+        ]
+    scores = b * heads * s * keys
+    mask_bytes = 1 if w.software.dropout else 0
+    softmax_passes = 1 if w.fuses("softmax") else 4
+    operators: list[Operator] = [
+        Matmul(
+            name="attention_scores",
+            module="core_attn",
+            m=s,
+            n=keys,
+            k=head_dim,
+            batch=b * heads,
+            weight=False,
+            quantized=False,
+        ),
+        Pointwise(
+            name="softmax",
+            module="core_attn",
+            saved_bytes=z * scores,
+            parameters=sinks,
+            forward_bytes=2 * z * scores * softmax_passes,
+            backward_bytes=3 * z * scores * softmax_passes,
+            forward_kernels=softmax_passes,
+            backward_kernels=softmax_passes,
+        ),
+    ]
+    if w.software.dropout:
+        operators.append(
+            Pointwise(
+                name="attention_dropout",
+                module="core_attn",
+                saved_bytes=(z + mask_bytes) * scores,
+                forward_bytes=(2 * z + mask_bytes) * scores,
+                backward_bytes=(2 * z + mask_bytes) * scores,
+            )
+        )
+    operators += [
+        Matmul(
+            name="attention_values",
+            module="core_attn",
+            m=s,
+            n=value_dim,
+            k=keys,
+            batch=b * heads,
+            weight=False,
+            quantized=False,
+        ),
+        Pointwise(
+            name="attention_transpose",
+            module="core_attn",
+            forward_bytes=2 * z * w.tokens * heads * value_dim,
+            backward_bytes=2 * z * w.tokens * heads * value_dim,
+        ),
+    ]
+    return operators
+
+
+def context_exchange(workload: Workload, block_bytes: int) -> list[Operator]:
+    """Ring exchange of keys and values among the context ranks; the backward pass passes their
+    gradients on as well (Megatron-LM `--cp-comm-type p2p`)."""
+    if workload.shard.context == 1:
+        return []
+    return [
+        Collective(
+            name="context_exchange",
+            module="core_attn",
+            operation="ring_exchange",
+            axis="context",
+            buffer_bytes=block_bytes,
+            in_forward=True,
+            in_backward=True,
+            beside="attention",
+            hops=workload.shard.context - 1,
+        )
+    ]

@@ -1,0 +1,68 @@
+"""Multi-head latent attention (DeepSeek-V2, arXiv 2405.04434, section 2.1).
+
+Letters as in `planner.workload.workload`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from planner.workload.attention import context_exchange, core_attention
+from planner.workload.linear import column_parallel, replicated_linear, row_parallel
+from planner.workload.operators import Pointwise
+from planner.workload.pointwise import latent_norm, residual_add
+
+if TYPE_CHECKING:
+    from planner.workload.operators import Operator
+    from planner.workload.workload import Workload
+
+
+def mla_operators(workload: Workload) -> list[Operator]:
+    """Multi-head latent attention (DeepSeek-V2, arXiv 2405.04434, section 2.1). The down
+    projections are held whole by every tensor rank, as Megatron-LM Core does."""
+    w, model, z = workload, workload.model, workload.element_bytes
+    mla = model.mla
+    assert mla is not None
+    n, h = w.tokens, model.hidden_size
+    heads = model.num_attention_heads // w.shard.tensor
+    head_dim = mla.qk_head_dim + mla.qk_rope_head_dim
+    query, value = heads * head_dim, heads * mla.v_head_dim
+    latent = mla.kv_lora_rank + mla.qk_rope_head_dim
+    operators: list[Operator] = []
+    if mla.q_lora_rank:
+        operators += [
+            replicated_linear(w, "query_down", "attention", h, mla.q_lora_rank, saves_input=True),
+            latent_norm(w, "query_norm", mla.q_lora_rank),
+            *column_parallel(
+                w, "query_up", "mla_up_proj", query, bias=False, inputs=mla.q_lora_rank
+            ),
+        ]
+    else:
+        operators += column_parallel(w, "query", "attention", query, bias=False)
+    operators += [
+        replicated_linear(
+            w, "key_value_down", "attention", h, latent, saves_input=not mla.q_lora_rank
+        ),
+        latent_norm(w, "key_value_norm", mla.kv_lora_rank),
+        *column_parallel(
+            w,
+            "key_value_up",
+            "mla_up_proj",
+            heads * (mla.qk_head_dim + mla.v_head_dim),
+            bias=False,
+            inputs=mla.kv_lora_rank,
+        ),
+        Pointwise(
+            name="query_key_value",
+            module="mla_up_proj",
+            saved_bytes=z * n * (2 * query + value),
+            forward_bytes=4 * z * n * query,
+            backward_bytes=4 * z * n * query,
+            forward_kernels=4,
+            backward_kernels=5,
+        ),
+    ]
+    operators += core_attention(w, heads, head_dim, mla.v_head_dim, None)
+    operators += context_exchange(w, z * n * (query + value))
+    operators += row_parallel(w, "attention_projection", "attention", value, bias=False)
+    return operators + residual_add(w, "attention_residual")

@@ -1,0 +1,140 @@
+"""Mixture of experts: router, token dispatch, grouped matmuls, combine, shared experts.
+
+Letters as in `planner.workload.workload`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from planner.workload.mlp import mlp_operators
+from planner.workload.operators import Collective, GroupedMatmul, Matmul, Pointwise
+from planner.workload.pointwise import activation, residual_add
+
+if TYPE_CHECKING:
+    from planner.workload.operators import Operator
+    from planner.workload.workload import Workload
+
+
+def moe_operators(workload: Workload) -> list[Operator]:
+    """Router, token dispatch, grouped expert matmuls, combine, shared experts.
+
+    Megatron-LM's all-to-all dispatcher: every device sends its residual tokens' top-k copies to
+    the expert ranks and gathers over the expert-tensor ranks. `expert_imbalance` is the tokens of
+    the fullest expert rank over the mean.
+    """
+    w, model, z = workload, workload.model, workload.element_bytes
+    moe = model.moe
+    assert moe is not None
+    shard, h, r = w.shard, model.hidden_size, w.residual_tokens
+    routed = r * moe.top_k
+    received = int(routed * shard.expert_tensor * w.expert_imbalance)
+    experts = moe.num_experts // shard.expert
+    width = moe.ffn_hidden_size // shard.expert_tensor
+    projections = 2 if model.gated_mlp else 1
+    operators: list[Operator] = [
+        Matmul(
+            name="router",
+            module="moe",
+            parameters=moe.num_experts * (h + moe.router_bias),
+            saved_bytes=z * r * h + 8 * r * moe.num_experts,
+            m=r,
+            n=moe.num_experts,
+            k=h,
+            quantized=False,
+        ),
+        Pointwise(
+            name="route",
+            module="moe",
+            forward_bytes=12 * r * moe.num_experts,
+            backward_bytes=12 * r * moe.num_experts,
+            forward_kernels=10,
+            backward_kernels=8,
+        ),
+        permutation(w, "dispatch", routed),
+    ]
+    operators += expert_exchange(w, "dispatch", routed)
+    operators += [
+        GroupedMatmul(
+            name="expert_up",
+            module="experts",
+            expert=True,
+            saved_bytes=int(w.operand_bytes * received * h),
+            parameters=experts
+            * (h * projections * width + model.linear_bias * projections * width),
+            groups=experts,
+            m=received,
+            n=projections * width,
+            k=h,
+        ),
+        activation(w, "expert_activation", received, width, expert=True),
+        GroupedMatmul(
+            name="expert_down",
+            module="experts",
+            expert=True,
+            saved_bytes=int(w.operand_bytes * received * width),
+            parameters=experts * (width * h + model.linear_bias * h),
+            groups=experts,
+            m=received,
+            n=h,
+            k=width,
+        ),
+    ]
+    operators += expert_exchange(w, "combine", routed)
+    operators.append(permutation(w, "combine", routed))
+    if moe.shared_expert_ffn_hidden_size:
+        operators += mlp_operators(w, moe.shared_expert_ffn_hidden_size, "shared_expert")
+    return operators + residual_add(w, "mlp_residual")
+
+
+def permutation(workload: Workload, name: str, routed: int) -> Pointwise:
+    """Sorting tokens by destination, and again by expert on arrival; the way back also weighs the
+    copies of a token and adds them up in fp32. One kernel each way when fused (Megatron-LM
+    `moe_utils.py` `permute`, `sort_chunks_by_idxs`, `unpermute`)."""
+    bytes_once = workload.element_bytes * routed * workload.model.hidden_size
+    passes = 1 if workload.software.expert.fused_permutation else 2
+    if name == "combine" and passes > 1:
+        passes += 2
+    return Pointwise(
+        name=f"{name}_permute",
+        module="moe",
+        forward_bytes=2 * passes * bytes_once,
+        backward_bytes=2 * passes * bytes_once,
+        forward_kernels=2 * passes,
+        backward_kernels=2 * passes,
+    )
+
+
+def expert_exchange(workload: Workload, name: str, routed: int) -> list[Operator]:
+    """All-to-all over the expert ranks, then gather (or reduce-scatter) over expert-tensor."""
+    shard = workload.shard
+    buffer_bytes = workload.element_bytes * routed * workload.model.hidden_size
+    operators: list[Operator] = []
+    if shard.expert > 1:
+        operators.append(
+            Collective(
+                name=f"{name}_all_to_all",
+                module="moe",
+                expert=True,
+                operation="all_to_all",
+                axis="expert",
+                buffer_bytes=int(buffer_bytes * workload.expert_imbalance),
+                in_forward=True,
+                in_backward=True,
+                copies=workload.token_copies,
+            )
+        )
+    if shard.expert_tensor > 1:
+        operators.append(
+            Collective(
+                name=f"{name}_expert_tensor",
+                module="moe",
+                expert=True,
+                operation="all_gather" if name == "dispatch" else "reduce_scatter",
+                axis="expert_tensor",
+                buffer_bytes=buffer_bytes * shard.expert_tensor,
+                in_forward=True,
+                in_backward=True,
+            )
+        )
+    return operators

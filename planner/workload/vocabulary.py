@@ -1,0 +1,81 @@
+"""The two ends of a model: token embedding, and output projection with the loss.
+
+Letters as in `planner.workload.workload`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from planner.workload.linear import column_parallel, tensor_collective
+from planner.workload.operators import Pointwise
+from planner.workload.pointwise import norm
+
+if TYPE_CHECKING:
+    from planner.workload.operators import Operator
+    from planner.workload.workload import Workload
+
+
+def embedding_operators(workload: Workload) -> list[Operator]:
+    """Token (and position) lookup; the backward pass scatters into a dense gradient and adds it
+    to the main gradient (PyTorch `embedding_dense_backward`)."""
+    w, model, z = workload, workload.model, workload.element_bytes
+    h, n, t = model.hidden_size, w.tokens, w.shard.tensor
+    vocabulary = model.padded_vocab_size(t) // t
+    whole = z * n * h
+    positions = model.seq_length or w.seq_length
+    learned = positions * h if model.position_embedding == "learned" else 0
+    dropout_bytes = w.residual_tokens * h if w.software.dropout else 0
+    operators: list[Operator] = [
+        Pointwise(
+            name="embedding",
+            module="embedding",
+            saved_bytes=8 * n + dropout_bytes,
+            parameters=vocabulary * h + learned,
+            forward_bytes=(4 if learned else 2) * whole + 3 * dropout_bytes,
+            backward_bytes=3 * whole + vocabulary * h * (2 * z + 8),
+            forward_kernels=3,
+            backward_kernels=6,
+        )
+    ]
+    if model.embedding_norm:
+        operators += norm(w, "embedding_norm")
+    if t > 1:
+        operation = "reduce_scatter" if w.shard.sequence_parallel else "all_reduce"
+        operators.append(tensor_collective("embedding_reduce", operation, whole, True, None))
+        if w.shard.sequence_parallel:
+            operators.append(
+                tensor_collective("embedding_gather", "all_gather", whole, False, None)
+            )
+    return operators
+
+
+def head_operators(workload: Workload) -> list[Operator]:
+    """Final norm, vocabulary projection and cross-entropy.
+
+    Megatron-LM's `vocab_parallel_cross_entropy` converts the logits to fp32, keeps the
+    probabilities, and walks over them in separate kernels: conversion (z + 4 bytes per logit),
+    maximum (4), subtraction (8), exponential (8), sum (4), division (8). Compiled
+    (`fused_cross_entropy.py`), subtraction and exponential are one, and so is the backward pass.
+    """
+    w, model, z = workload, workload.model, workload.element_bytes
+    t, n = w.shard.tensor, w.tokens
+    vocabulary = model.padded_vocab_size(t) // t
+    logits = n * vocabulary
+    fused = w.fuses("cross_entropy")
+    projection = column_parallel(w, "logits", "head", vocabulary, bias=False)
+    operators = [*norm(w, "final_norm"), *projection]
+    operators.append(
+        Pointwise(
+            name="cross_entropy",
+            module="logits",
+            saved_bytes=4 * logits,
+            forward_bytes=logits * (z + 4 + 4 + (8 if fused else 16) + 4 + 8),
+            backward_bytes=logits * ((4 + z) if fused else (8 + 4 + z)),
+            forward_kernels=6 if fused else 12,
+            backward_kernels=1 if fused else 4,
+        )
+    )
+    if t > 1:
+        operators.append(tensor_collective("loss_reduce", "all_reduce", 3 * 4 * n, True, None))
+    return operators

@@ -1,0 +1,79 @@
+"""What fixes the operators of one layer on one device.
+
+Legend: b micro-batch size, S sequence length, n = b·S/c tokens of one device (c context degree),
+r = tokens of the residual stream (n/t under sequence parallelism, else n), h hidden size,
+t tensor degree, z bytes per element.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from planner.workload.formats import QUANTIZED_BYTES, gradient_bytes
+
+if TYPE_CHECKING:
+    from planner.specs.model import ModelSpec
+    from planner.specs.software import SoftwareProfile
+    from planner.workload.shard import Shard
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workload:
+    """Everything that fixes the operators of one layer."""
+
+    model: ModelSpec
+    software: SoftwareProfile
+    precision: str
+    seq_length: int
+    expert_imbalance: float
+    shard: Shard
+
+    @property
+    def element_bytes(self) -> int:
+        return 4 if self.precision == "fp32" else 2
+
+    @property
+    def operand_bytes(self) -> float:
+        """Bytes per element of a matmul input as it is kept for the weight gradient."""
+        return QUANTIZED_BYTES.get(self.precision, self.element_bytes)
+
+    @property
+    def base_precision(self) -> str:
+        """What everything but the quantised matmuls runs in."""
+        return "bf16" if self.precision in QUANTIZED_BYTES else self.precision
+
+    @property
+    def weight_gradient_bytes(self) -> int:
+        """Bytes moved per element of a weight gradient by the matmul that makes it: read and
+        written when it accumulates into the main gradient itself."""
+        if not self.software.fused.gradient_accumulation:
+            return self.element_bytes
+        return 2 * gradient_bytes(self.software, self.precision)
+
+    def fuses(self, operator: str) -> bool:
+        """Whether a memory-bound operator is one kernel, by hand or by a compiler."""
+        fused: bool = getattr(self.software.fused, operator)
+        return fused or self.software.compile
+
+    @property
+    def local_seq_length(self) -> int:
+        return self.seq_length // self.shard.context
+
+    @property
+    def tokens(self) -> int:
+        return self.shard.micro_batch_size * self.local_seq_length
+
+    @property
+    def residual_tokens(self) -> int:
+        return self.tokens // self.shard.tensor if self.shard.sequence_parallel else self.tokens
+
+    @property
+    def token_copies(self) -> int:
+        """Experts a token is sent to, where the dispatcher sends one copy per domain for all of
+        them there; else 1, because every copy travels on its own."""
+        moe = self.model.moe
+        return moe.top_k if moe and self.software.expert.deduplicated else 1
+
+    def residual_bytes(self) -> int:
+        return self.element_bytes * self.residual_tokens * self.model.hidden_size
