@@ -15,6 +15,7 @@ from planner import __version__
 from planner.cli.check import check
 from planner.cli.estimate import estimate
 from planner.cli.groups import grouped
+from planner.cli.import_ import app as import_app
 from planner.cli.list import list_shipped_files
 from planner.cli.schema import schema
 from planner.cli.search import search
@@ -60,6 +61,7 @@ app.command("search")(grouped(search))
 app.command("estimate")(grouped(estimate))
 app.command("check")(grouped(check))
 app.command("validate")(validate)
+app.add_typer(import_app, name="import")
 app.command("list")(list_shipped_files)
 app.command("schema")(schema)
 

@@ -1,0 +1,1 @@
+"""Models from the config.json files of the Hugging Face Hub, read without transformers."""

@@ -1,0 +1,133 @@
+"""Keys of a config.json: old and new names, defaults of the class, errors at their places."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from planner.errors import InputError
+from planner.importers.json_file import JsonFile, Location
+from planner.importers.notes import Notes
+from planner.specs.units import describe
+
+MOST = 1_000_000_000
+
+ALIASES: dict[str, tuple[str, ...]] = {
+    "num_hidden_layers": ("num_hidden_layers", "n_layer", "num_layers", "n_layers"),
+    "hidden_size": ("hidden_size", "n_embd", "n_embed", "d_model"),
+    "num_attention_heads": ("num_attention_heads", "n_head", "num_heads", "n_heads"),
+    "num_key_value_heads": ("num_key_value_heads", "num_kv_heads", "n_head_kv"),
+    "intermediate_size": ("intermediate_size", "ffn_dim", "n_inner", "ffn_hidden_size"),
+    "max_position_embeddings": ("max_position_embeddings", "n_positions", "n_ctx", "seq_length"),
+    "hidden_act": ("hidden_act", "hidden_activation", "activation_function", "activation"),
+    "num_local_experts": ("num_local_experts", "num_experts", "n_routed_experts"),
+    "num_experts_per_tok": ("num_experts_per_tok", "num_experts_per_token", "moe_topk"),
+    "num_nextn_predict_layers": ("num_nextn_predict_layers", "num_mtp_layers"),
+    "head_dim": ("head_dim", "kv_channels"),
+}
+"""Names that transformers and older files use for the same thing."""
+
+_ACTIVATIONS = {
+    "silu": "silu",
+    "swish": "silu",
+    "relu": "relu",
+    "gelu": "gelu",
+    "gelu_new": "gelu",
+    "gelu_fast": "gelu",
+    "gelu_python": "gelu",
+    "gelu_pytorch_tanh": "gelu",
+}
+
+
+class Keys:
+    """The config's mapping (or its text part), with what the class takes where a key is missing."""
+
+    def __init__(
+        self,
+        file: JsonFile,
+        mapping: Mapping[str, Any],
+        at: Location,
+        *,
+        defaults: Mapping[str, Any],
+        class_name: str,
+        notes: Notes,
+    ) -> None:
+        self.notes = notes
+        self._file = file
+        self._mapping = mapping
+        self._at = at
+        self._defaults = defaults
+        self._class_name = class_name
+
+    def error(self, message: str, key: str, *, hint: str | None = None) -> InputError:
+        return self._file.error(message, (*self._at, self._present(key) or key), hint=hint)
+
+    def _present(self, key: str) -> str | None:
+        """The name under which a key is given."""
+        return next((one for one in ALIASES.get(key, (key,)) if one in self._mapping), None)
+
+    def given(self, key: str) -> bool:
+        """Whether the file has the key, with a value other than null."""
+        name = self._present(key)
+        return name is not None and self._mapping[name] is not None
+
+    def _raw(self, key: str) -> Any:
+        """The value of a key, or what the class takes without it; None for neither."""
+        names = [name for name in ALIASES.get(key, (key,)) if name in self._mapping]
+        values = [self._mapping[name] for name in names if self._mapping[name] is not None]
+        for other in values[1:]:
+            if other != values[0]:
+                raise self.error(f"says {values[0]!r} and {names[1]} says {other!r}", key)
+        if names:
+            return values[0] if values else None
+        default = self._defaults.get(key)
+        if default is not None:
+            shown = str(default).lower() if isinstance(default, bool) else default
+            self.notes.assumed.append(f"{key} {shown} ({self._class_name}'s default)")
+        return default
+
+    def integer(self, key: str, *, least: int = 1, most: int = MOST) -> int:
+        """Raises: InputError when the file lacks it and the class has no default."""
+        value = self.optional(key, least=least, most=most)
+        if value is None:
+            names = " or ".join(ALIASES.get(key, (key,)))
+            raise self._file.error(f"{names} is missing", self._at)
+        return value
+
+    def optional(self, key: str, *, least: int = 1, most: int = MOST) -> int | None:
+        value = self._raw(key)
+        if value is None:
+            return None
+        if isinstance(value, float) and value.is_integer() and abs(value) < MOST:
+            value = int(value)
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise self.error(f"expected a whole number, found {describe(value)}", key)
+        if not least <= value <= most:
+            raise self.error(f"{value} is not between {least} and {most:,}", key)
+        return value
+
+    def boolean(self, key: str, otherwise: bool | None = None) -> bool:
+        """`otherwise` where neither file nor class says anything."""
+        value = self._raw(key)
+        if value is None:
+            return bool(otherwise)
+        if not isinstance(value, bool):
+            raise self.error(f"expected true or false, found {describe(value)}", key)
+        return value
+
+    def sequence(self, key: str) -> list[Any] | None:
+        value = self._mapping.get(key)
+        if value is None:
+            return None
+        if not isinstance(value, list) or len(value) > MOST:
+            raise self.error(f"expected a list, found {describe(value)}", key)
+        return value
+
+    def activation(self) -> str:
+        value = self._raw("hidden_act")
+        if not isinstance(value, str) or value not in _ACTIVATIONS:
+            raise self.error(
+                f"activation {describe(value)} is not one of {', '.join(_ACTIVATIONS)}",
+                "hidden_act",
+            )
+        return _ACTIVATIONS[value]

@@ -1,0 +1,121 @@
+"""JSON with places: the tree of a file, and errors that name the line and column of a part."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from planner.errors import InputError
+from planner.importers.source import Source
+from planner.specs.document import show_location
+from planner.specs.units import describe
+
+_TOKEN = re.compile(r'\s*(?:("(?:[^"\\]|\\.)*")|([{}\[\],:])|([^\s{}\[\],:"]+))')
+_LONGEST_NUMBER = 40
+
+Location = tuple[str | int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class JsonFile:
+    """`tree` holds dict, list, str, int, float, bool and None."""
+
+    source: Source
+    tree: Any
+
+    def error(self, message: str, at: Location = (), *, hint: str | None = None) -> InputError:
+        """An error at a part of the file, or at the nearest part around it."""
+        shown = show_location(at)
+        text = f"{shown}: {message}" if shown else message
+        index = _find(self.source.text, at)
+        if index is None:
+            return self.source.error(text, hint=hint)
+        return self.source.error_at(text, index, hint=hint)
+
+    def mapping(self, value: Any, at: Location = ()) -> dict[str, Any]:
+        if not isinstance(value, dict):
+            raise self.error(f"expected a mapping, found {describe(value)}", at)
+        return value
+
+    def sequence(self, value: Any, at: Location = ()) -> list[Any]:
+        if not isinstance(value, list):
+            raise self.error(f"expected a list, found {describe(value)}", at)
+        return value
+
+
+def parse_json(source: Source) -> JsonFile:
+    """Raises: InputError for what is not JSON, repeated keys, NaN and infinity, deep nesting."""
+
+    def refuse(constant: str) -> Any:
+        raise source.error(f"{constant} is not a number")
+
+    def pairs(found: list[tuple[str, Any]]) -> dict[str, Any]:
+        mapping = dict(found)
+        if len(mapping) < len(found):
+            names = [name for name, _ in found]
+            again = next(name for name in names if names.count(name) > 1)
+            raise source.error(f"key {again[:60]!r} is given twice in one mapping")
+        return mapping
+
+    def number(text: str) -> int:
+        if len(text) > _LONGEST_NUMBER:
+            raise source.error(f"number {text[:12]}… has {len(text)} digits")
+        return int(text)
+
+    def decimal(text: str) -> float:
+        value = float(text)
+        if value in (float("inf"), float("-inf")):
+            raise source.error(f"{text[:40]} is too large for a number")
+        return value
+
+    try:
+        tree = json.loads(
+            source.text,
+            parse_constant=refuse,
+            object_pairs_hook=pairs,
+            parse_int=number,
+            parse_float=decimal,
+        )
+    except json.JSONDecodeError as error:
+        problem = error.msg[:1].lower() + error.msg[1:]
+        raise source.error(f"not valid JSON: {problem}", error.lineno, error.colno) from error
+    except RecursionError as error:
+        raise source.error("nested too deep") from error
+    return JsonFile(source, tree)
+
+
+def _find(text: str, wanted: Location) -> int | None:
+    """Index of the first character of the value at a location, or of the nearest around it."""
+    best: int | None = None
+    stack: list[str | int] = []
+    in_list: list[bool] = []
+    expects_key = False
+    position = 0
+    while match := _TOKEN.match(text, position):
+        start, position = match.end() - len(match[0].lstrip()), match.end()
+        quoted, mark, _ = match.groups()
+        if mark in ("}", "]"):
+            stack.pop()
+            in_list.pop()
+            expects_key = False
+        elif mark == ",":
+            if in_list and in_list[-1]:
+                stack[-1] = int(stack[-1]) + 1
+            expects_key = bool(in_list) and not in_list[-1]
+        elif mark == ":":
+            expects_key = False
+        elif expects_key and quoted is not None:
+            stack[-1] = json.loads(quoted)
+        else:
+            here = tuple(stack)
+            if here == wanted:
+                return start
+            if wanted[: len(here)] == here:
+                best = start
+            if mark is not None:
+                stack.append(0 if mark == "[" else "")
+                in_list.append(mark == "[")
+                expects_key = mark == "{"
+    return best

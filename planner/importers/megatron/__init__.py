@@ -1,0 +1,1 @@
+"""Megatron-LM: command lines and launch scripts, and Megatron-Bridge override lists."""

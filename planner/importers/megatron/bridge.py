@@ -1,0 +1,251 @@
+"""Override lists of Megatron-Bridge: `model.num_layers=32 train.global_batch_size=128`.
+
+Keys are the fields of its `ConfigContainer`; what differs from Megatron-LM's flags is in
+`scripts/translate_mlm_to_bridge.py` (Megatron-Bridge 067f987d, August 2026).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from planner.errors import InputError
+from planner.importers.megatron.command import Flag, Word, mentions_training
+from planner.importers.megatron.flags import Flags
+from planner.importers.megatron.launch import Launch, launch_of
+from planner.importers.notes import Notes, listed
+from planner.importers.shell.run import follow
+from planner.importers.shell.text import Origin, is_known, plain, script_of_file
+from planner.importers.source import Source
+
+_GROUPS = (
+    "model train optimizer ddp dist scheduler dataset logger tokenizer checkpoint rng validation "
+    "profiling peft comm_overlap mixed_precision"
+)
+_OVERRIDE = re.compile(
+    rf"[+~]{{0,2}}((?:{_GROUPS.replace(' ', '|')})(?:\.[A-Za-z_][A-Za-z0-9_.]*)?)=(.*)", re.DOTALL
+)
+_PRECISION = re.compile(r"(?:^|\s)mixed_precision=['\"]?([A-Za-z0-9_]+)")
+_LOOSE = re.compile(r"(\S+?)=(\"[^\"]*\"|'[^']*'|\S*)")
+
+_VALUES = {
+    "model.num_layers": "--num-layers",
+    "model.hidden_size": "--hidden-size",
+    "model.ffn_hidden_size": "--ffn-hidden-size",
+    "model.num_attention_heads": "--num-attention-heads",
+    "model.num_query_groups": "--num-query-groups",
+    "model.kv_channels": "--kv-channels",
+    "model.vocab_size": "--vocab-size",
+    "model.make_vocab_size_divisible_by": "--make-vocab-size-divisible-by",
+    "model.seq_length": "--seq-length",
+    "dataset.seq_length": "--seq-length",
+    "dataset.sequence_length": "--seq-length",
+    "model.max_position_embeddings": "--max-position-embeddings",
+    "model.position_embedding_type": "--position-embedding-type",
+    "model.normalization": "--normalization",
+    "model.num_moe_experts": "--num-experts",
+    "model.moe_router_topk": "--moe-router-topk",
+    "model.moe_ffn_hidden_size": "--moe-ffn-hidden-size",
+    "model.moe_shared_expert_intermediate_size": "--moe-shared-expert-intermediate-size",
+    "model.moe_layer_freq": "--moe-layer-freq",
+    "model.q_lora_rank": "--q-lora-rank",
+    "model.kv_lora_rank": "--kv-lora-rank",
+    "model.qk_head_dim": "--qk-head-dim",
+    "model.qk_pos_emb_head_dim": "--qk-pos-emb-head-dim",
+    "model.v_head_dim": "--v-head-dim",
+    "model.mtp_num_layers": "--mtp-num-layers",
+    "model.softmax_type": "--softmax-type",
+    "model.window_size": "--window-size",
+    "model.window_attn_skip_freq": "--window-attn-skip-freq",
+    "model.attention_backend": "--attention-backend",
+    "model.tensor_model_parallel_size": "--tensor-model-parallel-size",
+    "model.pipeline_model_parallel_size": "--pipeline-model-parallel-size",
+    "model.context_parallel_size": "--context-parallel-size",
+    "model.expert_model_parallel_size": "--expert-model-parallel-size",
+    "model.expert_tensor_parallel_size": "--expert-tensor-parallel-size",
+    "model.virtual_pipeline_model_parallel_size": "--num-virtual-stages-per-pipeline-rank",
+    "model.num_layers_in_first_pipeline_stage": "--decoder-first-pipeline-num-layers",
+    "model.num_layers_in_last_pipeline_stage": "--decoder-last-pipeline-num-layers",
+    "model.pipeline_model_parallel_layout": "--pipeline-model-parallel-layout",
+    "model.recompute_granularity": "--recompute-granularity",
+    "model.recompute_method": "--recompute-method",
+    "model.recompute_num_layers": "--recompute-num-layers",
+    "model.recompute_modules": "--recompute-modules",
+    "train.micro_batch_size": "--micro-batch-size",
+    "train.global_batch_size": "--global-batch-size",
+    "optimizer.optimizer": "--optimizer",
+    "ddp.data_parallel_sharding_strategy": "--data-parallel-sharding-strategy",
+    "ddp.num_distributed_optimizer_instances": "--num-distributed-optimizer-instances",
+    "tokenizer.tokenizer_type": "--tokenizer-type",
+    "tokenizer.tokenizer_model": "--tokenizer-model",
+    "tokenizer.vocab_size": "--vocab-size",
+}
+_SWITCHES = {
+    "model.add_qkv_bias": ("--add-qkv-bias", True),
+    "model.qk_layernorm": ("--qk-layernorm", True),
+    "model.multi_latent_attention": ("--multi-latent-attention", True),
+    "model.sequence_parallel": ("--sequence-parallel", True),
+    "model.account_for_embedding_in_pipeline_split": (
+        "--account-for-embedding-in-pipeline-split",
+        True,
+    ),
+    "model.account_for_loss_in_pipeline_split": ("--account-for-loss-in-pipeline-split", True),
+    "model.add_bias_linear": ("--disable-bias-linear", False),
+    "model.share_embeddings_and_output_weights": (
+        "--untie-embeddings-and-output-weights",
+        False,
+    ),
+    "ddp.use_distributed_optimizer": ("--use-distributed-optimizer", True),
+    "optimizer.use_distributed_optimizer": ("--use-distributed-optimizer", True),
+    "ddp.overlap_grad_reduce": ("--overlap-grad-reduce", True),
+    "ddp.overlap_param_gather": ("--overlap-param-gather", True),
+    "comm_overlap.tp_comm_overlap": ("--tp-comm-overlap", True),
+    "model.tp_comm_overlap": ("--tp-comm-overlap", True),
+    "model.overlap_p2p_comm": ("--overlap-p2p-communication", True),
+    "ddp.use_megatron_fsdp": ("--use-megatron-fsdp", True),
+    "dist.use_megatron_fsdp": ("--use-megatron-fsdp", True),
+    "dist.use_torch_fsdp2": ("--use-torch-fsdp2", True),
+    "dist.use_tp_pp_dp_mapping": ("--use-tp-pp-dp-mapping", True),
+}
+"""The flag each switch stands for, and the value at which it does."""
+
+_TRUTH = {"true": True, "false": False}
+_NOTHING = ("null", "none", "")
+
+
+def looks_like_overrides(text: str) -> bool:
+    """Whether a text holds overrides of a model or its training."""
+    return re.search(r"(?:^|\s)['\"]?\+{0,2}(?:model|train)\.[a-z_]+=", text) is not None
+
+
+def bridge_launch(source: Source, *, vocabulary: int | None = None) -> Launch:
+    """The launch an override list describes. Raises: InputError with file, line and column."""
+    overrides = list(_overrides(source))
+    flags: list[Flag] = []
+    unread: list[str] = []
+    truths: dict[str, Word] = {}
+    for key, value in overrides:
+        if key in _VALUES:
+            if value.text.lower() not in _NOTHING:
+                flags.append(Flag(_VALUES[key], (value,), value.origin))
+        elif key in _SWITCHES:
+            name, active = _SWITCHES[key]
+            if _truth(key, value) == active:
+                flags.append(Flag(name, (), value.origin))
+        elif key in ("model.gated_linear_unit", "model.activation_func", "mixed_precision"):
+            truths[key] = value
+        else:
+            unread.append(key)
+    notes = Notes()
+    flags += _derived(truths, flags)
+    if "mixed_precision" not in truths:
+        notes.assumed.append("mixed_precision bf16_mixed (what Megatron-Bridge's recipes take)")
+        flags.append(Flag("--bf16", (), Origin(source.path, 1, 1)))
+    notes.read.append(f"{len(overrides) - len(unread)} overrides of Megatron-Bridge")
+    if unread:
+        notes.left_out.append(f"overrides without a place here: {listed(unread)}")
+    start = Origin(source.path, 1, 1)
+    names = {flag: key for key, flag in reversed(_VALUES.items())}
+    names |= {flag: key for key, (flag, _) in _SWITCHES.items()}
+    checked = Flags(flags, path=source.path, origin=start, names=names)
+    _needs_model(checked, source)
+    return launch_of(checked, notes, script="", devices=None, vocabulary=vocabulary)
+
+
+def _needs_model(flags: Flags, source: Source) -> None:
+    if not flags.given("--num-layers") and not flags.given("--hidden-size"):
+        raise InputError(
+            "the overrides do not say how large the model is (model.num_layers, "
+            "model.hidden_size, model.num_attention_heads …)",
+            path=source.path,
+            hint="they state only what differs from a recipe; add the recipe's sizes",
+        )
+
+
+def _overrides(source: Source) -> Iterator[tuple[str, Word]]:
+    """Keys and values in the order given, whether the list is a command or lines of a file."""
+    try:
+        followed = follow(
+            script_of_file(source.text, source.path),
+            given={},
+            is_nested_script=lambda text: mentions_training(text) or looks_like_overrides(text),
+            read_file=lambda name: None,
+        )
+    except InputError:
+        yield from _loose_overrides(source)
+        return
+    yield from _precisions(source)
+    for ran in followed.commands:
+        for text in ran.words:
+            match = _OVERRIDE.fullmatch(plain(text))
+            if match is None or match[1] == "mixed_precision":
+                continue
+            origin = text[0].origin.after(match.start(2))
+            if not is_known(text):
+                raise InputError(
+                    f"the value of {match[1]} is not in this file",
+                    path=origin.path,
+                    line=origin.line,
+                    column=origin.column,
+                )
+            yield match[1], Word(match[2].strip("'\""), origin)
+
+
+def _loose_overrides(source: Source) -> Iterator[tuple[str, Word]]:
+    """Overrides of a list that is not shell, such as one with an unquoted layout."""
+    for number, line in enumerate(source.lines(), start=1):
+        for loose in _LOOSE.finditer(line.partition("#")[0]):
+            match = _OVERRIDE.fullmatch(f"{loose[1]}={loose[2]}")
+            if match:
+                origin = Origin(source.path, number, loose.start(2) + 1)
+                yield match[1], Word(match[2].strip("'\""), origin)
+
+
+def _precisions(source: Source) -> Iterator[tuple[str, Word]]:
+    """`mixed_precision=…` alone has no dot, so that the shell takes it for a variable."""
+    for number, line in enumerate(source.lines(), start=1):
+        match = re.search(
+            r"(?:^|\s)mixed_precision=(['\"]?)([A-Za-z0-9_]+)", line.partition("#")[0]
+        )
+        if match:
+            yield "mixed_precision", Word(match[2], Origin(source.path, number, match.start(2) + 1))
+
+
+def _truth(key: str, value: Word) -> bool:
+    truth = _TRUTH.get(value.text.lower())
+    if truth is None:
+        raise InputError(
+            f"{key}: expected true or false, found {value.text[:40]!r}",
+            path=value.origin.path,
+            line=value.origin.line,
+            column=value.origin.column,
+        )
+    return truth
+
+
+def _derived(truths: dict[str, Word], flags: list[Flag]) -> Iterator[Flag]:
+    """Flags that several overrides make together."""
+    gated = truths.get("model.gated_linear_unit")
+    if gated is not None and _truth("model.gated_linear_unit", gated):
+        function = truths.get("model.activation_func")
+        silu = function is None or function.text.rpartition(".")[2] in ("silu", "swish")
+        yield Flag("--swiglu" if silu else "--quick-geglu", (), gated.origin)
+    if any(flag.name == "--num-query-groups" for flag in flags):
+        place = next(flag.origin for flag in flags if flag.name == "--num-query-groups")
+        yield Flag("--group-query-attention", (), place)
+    precision = truths.get("mixed_precision")
+    if precision is not None:
+        yield from _precision(precision)
+
+
+def _precision(value: Word) -> Iterator[Flag]:
+    """Recipes of `mixed_precision`: bf16_mixed, fp16_with_fp8_mixed, bf16_with_mxfp8_mixed …"""
+    text = value.text.lower()
+    if "nvfp4" in text:
+        yield Flag("--fp4-format", (Word("e2m1", value.origin),), value.origin)
+    elif "mxfp8" in text or "fp8" in text:
+        recipe = "mxfp8" if "mxfp8" in text else "delayed"
+        yield Flag("--fp8-format", (Word("hybrid", value.origin),), value.origin)
+        yield Flag("--fp8-recipe", (Word(recipe, value.origin),), value.origin)
+    if text.startswith(("bf16", "fp16")):
+        yield Flag(f"--{text[:4]}", (), value.origin)

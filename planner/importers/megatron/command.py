@@ -1,0 +1,189 @@
+"""The Megatron-LM commands among those a script runs, and their flags with their places."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from planner.errors import InputError
+from planner.importers.megatron.table import ALIASES, KNOWN, LAUNCHER_FLAGS, SWITCHES
+from planner.importers.shell.run import Ran
+from planner.importers.shell.text import Origin, Text, doubt_of, is_known, plain, unset_in
+
+TELLING = (
+    "--num-layers",
+    "--hidden-size",
+    "--num-attention-heads",
+    "--tensor-model-parallel-size",
+    "--pipeline-model-parallel-size",
+    "--micro-batch-size",
+    "--model-parallel-size",
+    "--encoder-num-layers",
+)
+"""Flags that tell a training command from any other."""
+
+_SPEAKING = ("echo", "printf", "cat", "grep", "sed", "awk", "tee", "logger", "log", "print")
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """A word of a command. `problem` says why its text is unknown; `maybe` what may stand there."""
+
+    text: str
+    origin: Origin
+    problem: str = ""
+    maybe: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Flag:
+    """A flag as given: its name with the dashes, its values, and where it stands."""
+
+    name: str
+    values: tuple[Word, ...]
+    origin: Origin
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Command:
+    """A training command. `flags` in the order given; `launcher` are the words before the training
+    script, those of commands around it included; `uncertain` words may be added or not."""
+
+    script: str
+    origin: Origin
+    condition: str
+    flags: tuple[Flag, ...]
+    uncertain: tuple[Word, ...] = ()
+    stray: tuple[Word, ...] = ()
+    launcher: tuple[tuple[Word, ...], ...] = field(default=())
+
+
+def mentions_training(text: str) -> bool:
+    """Whether a text holds flags of a training command."""
+    return any(flag in text for flag in TELLING)
+
+
+def training_commands(ran: Iterable[Ran]) -> Iterator[Command]:
+    """The training commands, in the order in which they run."""
+    for one in ran:
+        names = [plain(word) for word in one.words]
+        speaks = bool(names) and names[0].rpartition("/")[2] in _SPEAKING
+        if not speaks and any(_is_telling(name) for name in names):
+            yield _command(one)
+
+
+def _is_telling(word: str) -> bool:
+    return word.partition("=")[0] in TELLING
+
+
+def _command(ran: Ran) -> Command:
+    words = [_word(text, ran.origin) for text in ran.words]
+    first = next(index for index, word in enumerate(words) if _is_telling(word.text))
+    scripts = [index for index in range(first) if words[index].text.endswith(".py")]
+    start = scripts[-1] + 1 if scripts else 0
+    flags, uncertain, stray = _flags(words[start:])
+    around = tuple(tuple(_word(text, ran.origin) for text in outer) for outer in ran.around)
+    return Command(
+        script=words[start - 1].text if scripts else "",
+        origin=ran.origin,
+        condition=ran.condition,
+        flags=flags,
+        uncertain=uncertain,
+        stray=() if not scripts else stray,
+        launcher=(*around, tuple(words[:start] if scripts else words)),
+    )
+
+
+def _word(text: Text, fallback: Origin) -> Word:
+    origin = text[0].origin if text else fallback
+    maybe = "".join(piece.maybe for piece in text)
+    if is_known(text):
+        return Word(plain(text), origin)
+    unset = unset_in(text)
+    problem = doubt_of(text)
+    if not problem and unset:
+        name = unset[0]
+        what = f"argument {name} of the script" if name.isdigit() else f"${name}"
+        problem = f"{what} is not set in this file"
+    return Word(plain(text), origin, problem, maybe)
+
+
+def _flags(words: list[Word]) -> tuple[tuple[Flag, ...], tuple[Word, ...], tuple[Word, ...]]:
+    """Flags with their values, words that may or may not be there, and words of no flag."""
+    flags: list[Flag] = []
+    uncertain: list[Word] = []
+    stray: list[Word] = []
+    name, origin, values = "", None, list[Word]()
+
+    def close() -> None:
+        if origin is not None:
+            flags.append(Flag(ALIASES.get(name, name), tuple(values), origin))
+
+    for word in words:
+        if word.text.startswith("--") and len(word.text) > 2:
+            close()
+            name, equals, value = word.text.partition("=")
+            origin, values = word.origin, []
+            if equals:
+                place = word.origin.after(len(name) + 1)
+                values = [Word(value, place, word.problem, word.maybe)]
+        elif word.problem and not word.text and not _awaits(name, values):
+            uncertain.append(word)
+        elif origin is None:
+            stray.append(word)
+        else:
+            values.append(word)
+    close()
+    return tuple(flags), tuple(uncertain), tuple(stray)
+
+
+def _awaits(name: str, values: list[Word]) -> bool:
+    """Whether a flag still lacks its value."""
+    flag = ALIASES.get(name, name)
+    return not values and bool(flag) and flag not in SWITCHES
+
+
+def unread_flags(command: Command) -> tuple[Flag, ...]:
+    """Flags that nothing here reads."""
+    return tuple(flag for flag in command.flags if flag.name not in KNOWN)
+
+
+def is_launcher_flag(name: str) -> bool:
+    return name.replace("_", "-") in LAUNCHER_FLAGS
+
+
+def choose(commands: list[Command], path: str, number: int | None) -> Command:
+    """The command meant: the only one, or the `number`-th (from 1).
+
+    Raises: InputError, listing them, when there are several and none is chosen.
+    """
+    if not commands:
+        raise InputError(
+            "no Megatron-LM command found",
+            path=path,
+            hint=f"looked for flags such as {TELLING[0]} and {TELLING[3]}",
+        )
+    if number is not None:
+        if not 1 <= number <= len(commands):
+            raise InputError(f"no command {number}; {_list(commands)}", path=path)
+        return commands[number - 1]
+    if len({_content(command) for command in commands}) > 1:
+        raise InputError(
+            f"{len(commands)} different Megatron-LM commands: {_list(commands)}",
+            path=path,
+            hint="choose one with --command N",
+        )
+    return commands[0]
+
+
+def _content(command: Command) -> tuple[object, ...]:
+    """What two commands that do the same have in common."""
+    flags = {flag.name: tuple(value.text for value in flag.values) for flag in command.flags}
+    return tuple(sorted((name, values) for name, values in flags.items() if name in KNOWN))
+
+
+def _list(commands: list[Command]) -> str:
+    shown = [
+        f"{number} on line {command.origin.line}" for number, command in enumerate(commands, 1)
+    ]
+    return ", ".join(shown[:20])

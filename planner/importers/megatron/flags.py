@@ -1,0 +1,160 @@
+"""Typed access to the flags of a training command, with errors at their places."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+
+from planner.errors import InputError
+from planner.importers.megatron.command import Command, Flag, Word
+from planner.importers.megatron.table import INTEGERS, KNOWN, LISTS, OLD_SWITCHES, SWITCHES, TEXTS
+from planner.importers.shell.text import Origin
+from planner.specs.spelling import did_you_mean
+
+MOST = 10**9
+
+_WHOLE = re.compile(r"[0-9]{1,12}")
+
+
+class Flags:
+    """The flags that count. Of a flag given several times the last one does, as in argparse."""
+
+    def __init__(
+        self,
+        flags: Iterable[Flag],
+        *,
+        path: str,
+        origin: Origin,
+        names: Mapping[str, str] | None = None,
+    ) -> None:
+        """`names`: what the file calls a flag, where that is something else."""
+        self.path = path
+        self.origin = origin
+        self._names = names or {}
+        self._all = tuple(flags)
+        self._last = {flag.name: flag for flag in self._all}
+        for flag in self._last.values():
+            self._check_shape(flag)
+
+    @classmethod
+    def of(cls, command: Command, path: str) -> Flags:
+        """Raises: InputError where a known flag has too few or too many values, and where a known
+        flag may or may not be there."""
+        for word in command.uncertain:
+            self_named = [part for part in word.maybe.split() if part.partition("=")[0] in KNOWN]
+            if self_named:
+                raise _error(
+                    f"{self_named[0]} {word.problem}",
+                    word.origin,
+                    hint="give the variable's value with --set NAME=VALUE, or write it in the file",
+                )
+        return cls(command.flags, path=path, origin=command.origin)
+
+    def _check_shape(self, flag: Flag) -> None:
+        values = flag.values
+        if flag.name in SWITCHES | OLD_SWITCHES:
+            if values and values[0].text:
+                raise _error(f"{flag.name} takes no value, found {_shown(values)}", flag.origin)
+        elif flag.name in INTEGERS | TEXTS:
+            if not values:
+                raise _error(f"{flag.name} without a value", flag.origin)
+            for value in values:
+                self._check_known(flag.name, value)
+            if len(values) > 1:
+                raise _error(
+                    f"{flag.name} takes one value, found {_shown(values)}", values[1].origin
+                )
+        elif flag.name in LISTS:
+            for value in values:
+                self._check_known(flag.name, value)
+
+    def _check_known(self, name: str, value: Word) -> None:
+        if value.problem:
+            raise _error(
+                f"the value of {name} {_said(value.problem)}",
+                value.origin,
+                hint="give it with --set NAME=VALUE, or write it in the file",
+            )
+
+    def given(self, name: str) -> bool:
+        return name in self._last
+
+    def find(self, name: str) -> Flag | None:
+        return self._last.get(name)
+
+    def repeated(self) -> list[str]:
+        """Flags given several times with different values."""
+        texts: dict[str, set[tuple[str, ...]]] = {}
+        for flag in self._all:
+            texts.setdefault(flag.name, set()).add(tuple(value.text for value in flag.values))
+        return [name for name, found in texts.items() if len(found) > 1 and name in KNOWN]
+
+    def integer(self, name: str, *, least: int = 1, most: int = MOST) -> int | None:
+        """The whole number a flag has, or None without the flag."""
+        flag = self._last.get(name)
+        if flag is None:
+            return None
+        text = flag.values[0].text
+        if _WHOLE.fullmatch(text) is None or not least <= int(text) <= most:
+            raise self.error(f"{text!r} is not a whole number from {least} to {most:,}", name)
+        return int(text)
+
+    def needed(self, name: str) -> int:
+        value = self.integer(name)
+        if value is None:
+            near = did_you_mean(name, [flag.name for flag in self._all if flag.name not in KNOWN])
+            raise _error(f"{self._names.get(name, name)} is missing", self.origin, hint=near)
+        return value
+
+    def text(self, name: str) -> str | None:
+        flag = self._last.get(name)
+        return flag.values[0].text if flag else None
+
+    def words(self, name: str) -> tuple[str, ...] | None:
+        """All values of a flag, those in one word with commas or in brackets apart."""
+        flag = self._last.get(name)
+        if flag is None:
+            return None
+        joined = " ".join(value.text for value in flag.values)
+        return tuple(re.findall(r"[^\s,()\[\]'\"]+", joined))
+
+    def choice(self, name: str, allowed: Iterable[str]) -> str | None:
+        found = self.text(name)
+        words = list(allowed)
+        if found is not None and found not in words:
+            raise self.error(
+                f"{found!r} is not one of {', '.join(words)}",
+                name,
+                hint=did_you_mean(found, words),
+            )
+        return found
+
+    def place(self, name: str) -> Origin:
+        """Where the value of a flag stands; without the flag, where the command does."""
+        flag = self._last.get(name)
+        if flag is None:
+            return self.origin
+        return flag.values[0].origin if flag.values else flag.origin
+
+    def places(self) -> dict[str, Origin]:
+        """Where the value of every flag stands."""
+        return {name: self.place(name) for name in self._last}
+
+    def error(self, message: str, name: str, *, hint: str | None = None) -> InputError:
+        """An error at a flag's value."""
+        return _error(f"{self._names.get(name, name)}: {message}", self.place(name), hint=hint)
+
+
+def _said(problem: str) -> str:
+    """A problem as what a value does: "… is not set in this file" is said of the variable."""
+    if problem.startswith(("$", "argument ")):
+        return f"is unknown: {problem}"
+    return problem
+
+
+def _error(message: str, origin: Origin, *, hint: str | None = None) -> InputError:
+    return InputError(message, path=origin.path, line=origin.line, column=origin.column, hint=hint)
+
+
+def _shown(values: tuple[Word, ...]) -> str:
+    return " ".join(value.text for value in values)[:60]

@@ -1,0 +1,310 @@
+"""A whole training command: the model, and every decision of a plan that it makes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from planner.errors import InputError
+from planner.importers.megatron.flags import Flags
+from planner.importers.megatron.layout import stage_layout
+from planner.importers.megatron.model import model_of
+from planner.importers.notes import Notes
+from planner.importers.shell.text import Origin
+
+_FSDP_SHARDING = {
+    "no_shard": "none",
+    "optim": "optimizer",
+    "optim_grads": "optimizer+gradients",
+    "optim_grads_params": "full",
+}
+_ZERO_SHARDING = ("none", "optimizer", "optimizer+gradients", "full")
+_FP8_RECIPES = {
+    "delayed": "fp8",
+    "tensorwise": "fp8",
+    "blockwise": "fp8",
+    "mxfp8": "mxfp8",
+    "custom": "fp8",
+}
+_BACKENDS = {"flash": "flash", "fused": "flash", "auto": "flash", "unfused": "unfused",
+             "local": "unfused"}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Launch:
+    """What a training command does. Degrees, schedule, recompute and sharding have the names of a
+    plan; None: the command does not say, and the software profile decides.
+
+    `model` has the keys of a model file, `training` those of its `training:` block. `expert_tensor`
+    is Megatron-LM's default, the tensor degree, for models with experts. `recompute_layers` counts
+    the layers of each chunk, None all of them. `places` has the file, line and column of every
+    flag by its name, and `of` says by which flag a field was decided.
+    """
+
+    path: str
+    script: str
+    origin: Origin
+    model: Mapping[str, Any]
+    training: Mapping[str, Any]
+    devices: int | None
+    tensor: int
+    pipeline: int
+    context: int
+    expert: int
+    expert_tensor: int
+    micro_batch_size: int | None
+    global_batch_size: int | None
+    seq_length: int | None
+    precision: str
+    virtual_stages: int
+    schedule: str
+    stage_layers: tuple[int, ...] | None
+    recompute: str
+    recompute_layers: int | None
+    recompute_modules: tuple[str, ...]
+    sequence_parallel: bool
+    data_sharding: str
+    optimizer_shards: int
+    overlap: tuple[str, ...]
+    attention: str | None
+    gradient_reduce_dtype: str | None
+    rank_order: str
+    software: str
+    notes: Notes = field(compare=False)
+    places: Mapping[str, Origin] = field(compare=False)
+    of: Mapping[str, str] = field(compare=False)
+
+    @property
+    def data(self) -> int | None:
+        """Replicas, where the number of devices is known."""
+        used = self.tensor * self.pipeline * self.context
+        return None if self.devices is None else self.devices // used
+
+    def place(self, name: str) -> Origin:
+        """Where a field was decided: its flag's place, or the command's own."""
+        return self.places.get(self.of.get(name, name), self.origin)
+
+    def error(self, message: str, name: str, *, hint: str | None = None) -> InputError:
+        """An error at the flag that decided a field."""
+        place = self.place(name)
+        return InputError(message, path=place.path, line=place.line, column=place.column, hint=hint)
+
+    def decisions(self) -> dict[str, tuple[int | str | bool, ...]]:
+        """One value for each axis of the search space that the command decides; the keys are
+        those of `planner.search.restrictions.Restrictions`."""
+        decided: dict[str, int | str | bool | None] = {
+            "tensor": self.tensor,
+            "pipeline": self.pipeline,
+            "data": self.data,
+            "context": self.context,
+            "expert": self.expert,
+            "expert_tensor": self.expert_tensor,
+            "micro_batch_size": self.micro_batch_size,
+            "virtual_stages": self.virtual_stages,
+            "schedule": self.schedule,
+            "recompute": self.recompute,
+            "sequence_parallel": self.sequence_parallel,
+            "data_sharding": self.data_sharding,
+        }
+        return {axis: (value,) for axis, value in decided.items() if value is not None}
+
+
+_FLAG_OF = {
+    "tensor": "--tensor-model-parallel-size",
+    "pipeline": "--pipeline-model-parallel-size",
+    "context": "--context-parallel-size",
+    "expert": "--expert-model-parallel-size",
+    "expert_tensor": "--expert-tensor-parallel-size",
+    "micro_batch_size": "--micro-batch-size",
+    "global_batch_size": "--global-batch-size",
+    "seq_length": "--seq-length",
+    "sequence_parallel": "--sequence-parallel",
+    "recompute": "--recompute-granularity",
+    "recompute_layers": "--recompute-num-layers",
+    "num_layers": "--num-layers",
+    "hidden_size": "--hidden-size",
+    "num_attention_heads": "--num-attention-heads",
+    "num_query_groups": "--num-query-groups",
+    "ffn_hidden_size": "--ffn-hidden-size",
+    "vocab_size": "--vocab-size",
+    "num_experts": "--num-experts",
+}
+_FIRST_OF = {
+    "virtual_stages": (
+        "--num-layers-per-virtual-pipeline-stage",
+        "--num-virtual-stages-per-pipeline-rank",
+        "--pipeline-model-parallel-layout",
+    ),
+    "stage_layers": (
+        "--pipeline-model-parallel-layout",
+        "--decoder-first-pipeline-num-layers",
+        "--decoder-last-pipeline-num-layers",
+        "--account-for-embedding-in-pipeline-split",
+        "--account-for-loss-in-pipeline-split",
+    ),
+    "data_sharding": (
+        "--data-parallel-sharding-strategy",
+        "--use-distributed-optimizer",
+        "--use-torch-fsdp2",
+        "--use-megatron-fsdp",
+        "--zero-stage",
+    ),
+    "precision": ("--fp4-format", "--fp8-format", "--fp8-hybrid", "--fp8-e4m3", "--bf16", "--fp16"),
+}
+
+
+def launch_of(
+    flags: Flags, notes: Notes, *, script: str, devices: int | None, vocabulary: int | None = None
+) -> Launch:
+    """Raises: InputError at the flag that Megatron-LM would refuse or that is not understood."""
+    model = model_of(flags, notes, vocabulary=vocabulary)
+    degree = {name: flags.integer(_FLAG_OF[name], most=1_000_000) or 1 for name in _DEGREES}
+    _check_devices(flags, degree, devices)
+    layout = stage_layout(flags, layers=model["num_layers"], pipeline=degree["pipeline"])
+    recompute, layers, modules = _recompute(flags, notes)
+    experts = "moe" in model
+    stated = flags.integer(_FLAG_OF["expert_tensor"], most=1_000_000)
+    decided = Launch(
+        path=flags.path,
+        script=script,
+        origin=flags.origin,
+        model=model,
+        training={},
+        devices=devices,
+        expert_tensor=stated or (degree["tensor"] if experts else 1),
+        micro_batch_size=flags.integer("--micro-batch-size"),
+        global_batch_size=flags.integer("--global-batch-size"),
+        seq_length=flags.integer("--seq-length"),
+        precision=_precision(flags, notes),
+        virtual_stages=layout.virtual_stages,
+        schedule="interleaved" if layout.virtual_stages > 1 else "1f1b",
+        stage_layers=layout.stage_layers,
+        recompute=recompute,
+        recompute_layers=layers,
+        recompute_modules=modules,
+        sequence_parallel=flags.given("--sequence-parallel") and degree["tensor"] > 1,
+        data_sharding=_data_sharding(flags),
+        optimizer_shards=flags.integer("--num-distributed-optimizer-instances") or 1,
+        overlap=_overlap(flags, layout.virtual_stages),
+        attention=_attention(flags),
+        gradient_reduce_dtype="bf16" if flags.given("--grad-reduce-in-bf16") else None,
+        rank_order="tp-cp-ep-pp-dp" if flags.given("--use-tp-pp-dp-mapping") else "tp-cp-ep-dp-pp",
+        software="megatron-deepspeed-2022" if flags.given("--deepspeed") else "megatron-core",
+        notes=notes,
+        places={},
+        of={},
+        **degree,
+    )
+    return _with_training(decided, flags, notes)
+
+
+_DEGREES = ("tensor", "pipeline", "context", "expert")
+_OPTIMIZERS = {"adam": "adam", "sgd": "sgd"}
+
+
+def _with_training(launch: Launch, flags: Flags, notes: Notes) -> Launch:
+    optimizer = flags.text("--optimizer") or "adam"
+    if optimizer not in _OPTIMIZERS:
+        notes.left_out.append(f"--optimizer {optimizer}: memory is that of adam")
+    if flags.given("--rampup-batch-size"):
+        notes.left_out.append("--rampup-batch-size: the full batch is planned for")
+    training: dict[str, Any] = {
+        "global_batch_size": launch.global_batch_size,
+        "seq_length": launch.seq_length,
+        "precision": launch.precision,
+        "optimizer": _OPTIMIZERS.get(optimizer, "adam"),
+        "software": launch.software,
+    }
+    of = {**_FLAG_OF, **{name: _first_given(flags, names) for name, names in _FIRST_OF.items()}}
+    return replace(
+        launch,
+        training={key: value for key, value in training.items() if value is not None},
+        places=flags.places(),
+        of=of,
+    )
+
+
+def _first_given(flags: Flags, names: tuple[str, ...]) -> str:
+    return next((name for name in names if flags.given(name)), names[0])
+
+
+def _check_devices(flags: Flags, degree: Mapping[str, int], devices: int | None) -> None:
+    if devices is None:
+        return
+    used = degree["tensor"] * degree["pipeline"] * degree["context"]
+    if devices % used:
+        raise flags.error(
+            f"tensor · pipeline · context = {used} does not divide the {devices} devices "
+            "of the launch",
+            _FLAG_OF["tensor"],
+        )
+
+
+def _precision(flags: Flags, notes: Notes) -> str:
+    if flags.given("--fp4-format"):
+        return "nvfp4"
+    if any(flags.given(name) for name in ("--fp8-format", "--fp8-hybrid", "--fp8-e4m3")):
+        recipe = flags.choice("--fp8-recipe", _FP8_RECIPES)
+        return _FP8_RECIPES[recipe or "delayed"]
+    if flags.given("--bf16"):
+        return "bf16"
+    if flags.given("--fp16"):
+        return "fp16"
+    notes.assumed.append("precision fp32 (neither --bf16 nor --fp16)")
+    return "fp32"
+
+
+def _recompute(flags: Flags, notes: Notes) -> tuple[str, int | None, tuple[str, ...]]:
+    """Granularity, layers of each chunk (None: all), and the modules of selective recomputation."""
+    granularity = flags.choice("--recompute-granularity", ("full", "selective"))
+    if granularity is None and flags.given("--recompute-activations"):
+        granularity = "selective"
+    method = flags.choice("--recompute-method", ("uniform", "block"))
+    old = flags.given("--deepspeed-activation-checkpointing")
+    if granularity is None and (old or method is not None):
+        granularity = "full"
+    modules = flags.words("--recompute-modules") or ()
+    if granularity != "full":
+        return granularity or "none", None, modules if granularity else ()
+    layers = flags.integer("--recompute-num-layers")
+    if method == "block":
+        return "full", layers, ()
+    if layers is not None and layers > 1:
+        notes.left_out.append(
+            f"--recompute-num-layers {layers} keeps one input for {layers} layers; one for each "
+            "layer is planned for"
+        )
+    return "full", None, ()
+
+
+def _data_sharding(flags: Flags) -> str:
+    if flags.given("--use-torch-fsdp2"):
+        return "full"
+    if flags.given("--use-megatron-fsdp"):
+        strategy = flags.choice("--data-parallel-sharding-strategy", _FSDP_SHARDING)
+        return _FSDP_SHARDING[strategy or "no_shard"]
+    stage = flags.integer("--zero-stage", least=0, most=3)
+    if stage is not None:
+        return _ZERO_SHARDING[stage]
+    return "optimizer" if flags.given("--use-distributed-optimizer") else "none"
+
+
+def _overlap(flags: Flags, virtual_stages: int) -> tuple[str, ...]:
+    """In the order of the software profile's choices. Interleaved schedules overlap their sends
+    unless told not to (arguments.py)."""
+    interleaved = virtual_stages > 1 and not flags.given("--no-overlap-p2p-communication")
+    chosen = {
+        "tensor": flags.given("--tp-comm-overlap"),
+        "gradient_reduce": flags.given("--overlap-grad-reduce"),
+        "parameter_gather": flags.given("--overlap-param-gather"),
+        "pipeline": interleaved or flags.given("--overlap-p2p-communication"),
+    }
+    return tuple(name for name, on in chosen.items() if on)
+
+
+def _attention(flags: Flags) -> str | None:
+    if flags.given("--use-flash-attn"):
+        return "flash"
+    backend = flags.choice("--attention-backend", _BACKENDS)
+    return None if backend is None else _BACKENDS[backend]

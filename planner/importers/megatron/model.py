@@ -1,0 +1,237 @@
+"""The model of a training command, as the keys of a model file.
+
+What Megatron-LM takes where a flag is left out: `megatron/training/arguments.py` and
+`megatron/core/transformer/transformer_config.py`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from planner.importers.megatron.flags import Flags
+from planner.importers.megatron.table import OTHER_MODELS
+from planner.importers.megatron.vocabulary import vocab_size
+from planner.importers.notes import Notes
+from planner.importers.patterns import every_nth, first_and_frequency, read_pattern
+
+_POSITIONS = {
+    "learned_absolute": "learned",
+    "rope": "rope",
+    "yarn": "rope",
+    "mrope": "rope",
+    "rotary": "rope",
+    "none": "none",
+    "alibi": "alibi",
+    "absolute": "learned",
+}
+_NORMS = {"LayerNorm": "layernorm", "RMSNorm": "rmsnorm"}
+
+Mapping = dict[str, Any]
+
+
+def model_of(flags: Flags, notes: Notes, *, vocabulary: int | None = None) -> Mapping:
+    """The keys of a model file, `training:` aside.
+
+    Raises: InputError at the flag that is missing, wrong, or beyond what a model file describes.
+    """
+    _refuse_other_models(flags)
+    layers, hidden = flags.needed("--num-layers"), flags.needed("--hidden-size")
+    heads = flags.needed("--num-attention-heads")
+    biases = not flags.given("--disable-bias-linear")
+    latent = flags.given("--multi-latent-attention")
+    gated = flags.given("--swiglu") or flags.given("--quick-geglu")
+    moe = _moe(flags, layers)
+    model: Mapping = {
+        "architecture": _architecture(flags, moe=moe is not None, latent=latent),
+        "num_layers": layers,
+        "hidden_size": hidden,
+        "ffn_hidden_size": flags.integer("--ffn-hidden-size") or _usual_ffn(flags, hidden, notes),
+        "num_attention_heads": heads,
+    }
+    if not latent:
+        model["num_query_groups"] = _query_groups(flags, heads, notes)
+        model["head_dim"] = flags.integer("--kv-channels") or _usual_head_dim(flags, hidden, heads)
+    model |= {
+        "vocab_size": vocab_size(flags, notes, vocabulary),
+        **_longest_sequence(flags, notes),
+        "norm": _NORMS[flags.choice("--normalization", _NORMS) or "LayerNorm"],
+        "norms_per_layer": 2,
+        "gated_mlp": gated,
+        "activation": _activation(flags),
+        "tie_embeddings": not flags.given("--untie-embeddings-and-output-weights"),
+        "position_embedding": _position_embedding(flags, notes),
+        "qkv_bias": biases or flags.given("--add-qkv-bias"),
+        "attention_bias": biases,
+        "linear_bias": biases,
+        "parallel_attention": False,
+        "embedding_norm": flags.given("--embed-layernorm"),
+        "qk_norm": flags.given("--qk-layernorm") and not latent,
+        "attention_sinks": flags.text("--softmax-type") == "learnable",
+    }
+    model |= _windows(flags, layers)
+    if moe is not None:
+        model["moe"] = moe
+    if latent:
+        model["mla"] = _latent_attention(flags, notes)
+    if predictions := flags.integer("--mtp-num-layers", least=0):
+        model["mtp_num_layers"] = predictions
+    model["make_vocab_size_divisible_by"] = (
+        flags.integer("--make-vocab-size-divisible-by", most=1_000_000) or 128
+    )
+    return model
+
+
+def _refuse_other_models(flags: Flags) -> None:
+    for name, what in OTHER_MODELS.items():
+        found = flags.find(name)
+        if found is not None:
+            raise flags.error(f"the model has {what}, which a model file cannot describe", name)
+
+
+def _architecture(flags: Flags, *, moe: bool, latent: bool) -> str:
+    """A name for what the flags spell out; every default of the architecture is stated too."""
+    if latent and moe:
+        return "deepseek"
+    llama = flags.given("--swiglu") and flags.text("--normalization") == "RMSNorm"
+    if moe:
+        return "mixtral" if llama else "gpt"
+    return "llama" if llama else "gpt"
+
+
+def _usual_ffn(flags: Flags, hidden: int, notes: Notes) -> int:
+    """arguments.py: 4h, or with a gate two thirds of it in whole 64s."""
+    size = 4 * hidden
+    if flags.given("--swiglu"):
+        size = max(64, int(4 * hidden * 2 / 3) // 64 * 64)
+    notes.assumed.append(f"ffn_hidden_size {size} (Megatron-LM's default)")
+    return size
+
+
+def _usual_head_dim(flags: Flags, hidden: int, heads: int) -> int:
+    if hidden % heads:
+        raise flags.error(
+            f"{heads} heads do not divide the hidden size {hidden}, and --kv-channels is missing",
+            "--num-attention-heads",
+        )
+    return hidden // heads
+
+
+def _query_groups(flags: Flags, heads: int, notes: Notes) -> int:
+    groups = flags.integer("--num-query-groups")
+    if flags.given("--group-query-attention"):
+        return groups or 1
+    if groups is not None and groups != heads:
+        notes.assumed.append(
+            f"every head has its own keys and values: without --group-query-attention Megatron-LM "
+            f"ignores --num-query-groups {groups}"
+        )
+    return heads
+
+
+def _longest_sequence(flags: Flags, notes: Notes) -> Mapping:
+    longest = flags.integer("--max-position-embeddings") or flags.integer("--seq-length")
+    if longest is None:
+        notes.left_out.append("no sequence length is stated")
+        return {}
+    return {"seq_length": longest}
+
+
+def _activation(flags: Flags) -> str:
+    if flags.given("--squared-relu"):
+        return "relu"
+    return "silu" if flags.given("--swiglu") else "gelu"
+
+
+def _position_embedding(flags: Flags, notes: Notes) -> str:
+    if flags.given("--use-rotary-position-embeddings"):
+        return "rope"
+    kind = flags.choice("--position-embedding-type", _POSITIONS)
+    if kind is None:
+        notes.assumed.append("learned positions (Megatron-LM's default)")
+    return _POSITIONS[kind or "learned_absolute"]
+
+
+def _windows(flags: Flags, layers: int) -> Mapping:
+    words = flags.words("--window-size")
+    if not words:
+        return {}
+    if not words[0].isdigit() or not 1 <= int(words[0]) <= 10**9:
+        raise flags.error(f"{' '.join(words)[:40]!r} does not start with keys", "--window-size")
+    skip = flags.text("--window-attn-skip-freq")
+    every: int | None = 0
+    if skip is not None and skip.isdigit():
+        every = int(skip)
+    elif skip is not None:
+        pattern = read_pattern(skip)
+        if pattern is None or len(pattern) != layers:
+            raise flags.error(f"{skip[:60]!r} is not {layers} zeros and ones", _SKIP)
+        every = every_nth([not one for one in pattern])
+    if every is None:
+        raise flags.error("full attention is not in every n-th layer", _SKIP)
+    return {"attention_window": int(words[0]), "full_attention_frequency": every}
+
+
+_SKIP = "--window-attn-skip-freq"
+_FREQUENCY = "--moe-layer-freq"
+
+
+def _moe(flags: Flags, layers: int) -> Mapping | None:
+    experts = flags.integer("--num-experts", most=1_000_000)
+    if experts is None:
+        return None
+    moe: Mapping = {
+        "num_experts": experts,
+        "top_k": flags.integer("--moe-router-topk", most=1_000_000) or 2,
+    }
+    width = flags.integer("--moe-ffn-hidden-size") or flags.integer("--ffn-hidden-size")
+    if width is not None:
+        moe["ffn_hidden_size"] = width
+    shared = flags.integer("--moe-shared-expert-intermediate-size", least=0)
+    if shared:
+        moe["shared_expert_ffn_hidden_size"] = shared
+    first, frequency = _expert_layers(flags, layers)
+    if first:
+        moe["first_dense_layers"] = first
+    if frequency > 1:
+        moe["layer_frequency"] = frequency
+    return moe
+
+
+def _expert_layers(flags: Flags, layers: int) -> tuple[int, int]:
+    """moe_module_specs / gpt_layer_specs: a number n puts experts in layers 0, n, 2n …; a list has
+    one entry for each layer."""
+    text = flags.text(_FREQUENCY)
+    if text is None:
+        return 0, 1
+    if text.isdigit():
+        step = int(text[:9])
+        if step < 1:
+            raise flags.error(f"{text[:20]!r} is not 1 or more", _FREQUENCY)
+        chosen = [index % step == 0 for index in range(layers)]
+    else:
+        pattern = read_pattern(text)
+        if pattern is None or len(pattern) != layers or set(pattern) - {0, 1}:
+            raise flags.error(f"{text[:60]!r} is not {layers} zeros and ones", _FREQUENCY)
+        chosen = [bool(one) for one in pattern]
+    described = first_and_frequency(chosen)
+    if described is None:
+        raise flags.error(
+            "a model file describes dense layers at the start and then experts in every n-th "
+            f"layer; {text[:60]} is different",
+            _FREQUENCY,
+        )
+    return described
+
+
+def _latent_attention(flags: Flags, notes: Notes) -> Mapping:
+    latent: Mapping = {}
+    queries = flags.integer("--q-lora-rank")
+    if queries is not None:
+        latent["q_lora_rank"] = queries
+    latent["kv_lora_rank"] = flags.integer("--kv-lora-rank") or 32
+    latent["qk_head_dim"] = flags.integer("--qk-head-dim") or 128
+    latent["qk_rope_head_dim"] = flags.integer("--qk-pos-emb-head-dim") or 64
+    latent["v_head_dim"] = flags.integer("--v-head-dim") or 128
+    if not flags.given("--qk-layernorm"):
+        notes.assumed.append("latents are normalised, as --qk-layernorm would have it")
+    return latent

@@ -1,0 +1,148 @@
+"""Launch scripts and command lines: from the file to the launch it describes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from planner.errors import InputError
+from planner.importers.megatron.command import (
+    Command,
+    choose,
+    is_launcher_flag,
+    mentions_training,
+    training_commands,
+    unread_flags,
+)
+from planner.importers.megatron.flags import Flags
+from planner.importers.megatron.launch import Launch, launch_of
+from planner.importers.megatron.table import KNOWN, NOT_MODELLED, WITHOUT_EFFECT
+from planner.importers.megatron.world import devices
+from planner.importers.notes import Notes, listed
+from planner.importers.shell.run import Followed, follow
+from planner.importers.shell.text import Script, script_of_file
+from planner.importers.source import STDIN, Source, load_source
+from planner.specs.spelling import did_you_mean
+
+LARGEST_BYTES = 2 * 2**20
+
+
+def read_launch(
+    path: str | Path,
+    *,
+    given: Mapping[str, str] | None = None,
+    command: int | None = None,
+    vocabulary: int | None = None,
+) -> Launch:
+    """The launch a Megatron-LM script or pasted command line describes.
+
+    `given` are variables the script leaves to its environment; `command` chooses among several
+    training commands, from 1; `vocabulary` is the vocabulary's size where only the tokenizer's
+    file says it. Raises: InputError with file, line and column.
+    """
+    return launch_in(
+        load_source(str(path), largest=LARGEST_BYTES),
+        given=given,
+        command=command,
+        vocabulary=vocabulary,
+    )
+
+
+def launch_in(
+    source: Source,
+    *,
+    given: Mapping[str, str] | None = None,
+    command: int | None = None,
+    vocabulary: int | None = None,
+) -> Launch:
+    """As `read_launch`, of a file already read."""
+    followed = follow(
+        script_of_file(source.text, source.path),
+        given=given or {},
+        is_nested_script=mentions_training,
+        read_file=_reader(source),
+    )
+    commands = list(training_commands(followed.commands))
+    certain = [one for one in commands if not one.condition] or commands
+    chosen = choose(certain, source.path, command)
+    notes = Notes()
+    flags = Flags.of(chosen, source.path)
+    world, where = devices(chosen, source.text, followed.variables)
+    launch = launch_of(flags, notes, script=chosen.script, devices=world, vocabulary=vocabulary)
+    _describe(launch, chosen, flags, followed, where)
+    return launch
+
+
+def _reader(source: Source) -> Callable[[str], Script | None]:
+    """Finds files that a script sources: those in its own folder and below."""
+    folder = None if source.path == STDIN else Path(source.path).resolve().parent
+
+    def read(name: str) -> Script | None:
+        if folder is None or not name:
+            return None
+        try:
+            path = (folder / name.rpartition("`/")[2]).resolve()
+            if not path.is_relative_to(folder) or not path.is_file():
+                return None
+            text = load_source(str(path), largest=LARGEST_BYTES).text
+        except (OSError, ValueError, InputError):
+            return None
+        return script_of_file(text, str(path))
+
+    return read
+
+
+def _describe(
+    launch: Launch, command: Command, flags: Flags, followed: Followed, where: str
+) -> None:
+    """Notes on what was read, taken for granted and left out."""
+    notes = launch.notes
+    read = [flag.name for flag in command.flags if flag.name in KNOWN]
+    notes.read.append(
+        f"the training command on line {command.origin.line}"
+        f"{f' ({command.script})' if command.script else ''}: {len(read)} flags that count"
+    )
+    if launch.devices is not None:
+        notes.read.append(f"{launch.devices} devices from {where}")
+    if command.condition:
+        notes.assumed.append(f"the command runs; it {command.condition}")
+    if followed.environment:
+        notes.assumed.append(
+            f"variables the file leaves to the environment are not set: "
+            f"{listed(list(followed.environment))}"
+        )
+    for name in flags.repeated():
+        notes.assumed.append(f"{name} is given several times; the last counts")
+    for unread in followed.unread:
+        notes.left_out.append(unread)
+    for word in command.uncertain:
+        shown = f" ({' '.join(word.maybe.split())[:60]})" if word.maybe.strip() else ""
+        notes.left_out.append(f"words on line {word.origin.line} whose text {word.problem}{shown}")
+    if command.stray:
+        notes.left_out.append(
+            f"words that belong to no flag: {listed([word.text[:40] for word in command.stray])}"
+        )
+    _describe_unread(command, notes)
+
+
+def _describe_unread(command: Command, notes: Notes) -> None:
+    """Flags nothing here reads, by what that means."""
+    unmodelled, harmless, unknown = [], [], []
+    for flag in unread_flags(command):
+        bare = flag.name.removeprefix("--")
+        if is_launcher_flag(flag.name):
+            continue
+        if flag.name in NOT_MODELLED:
+            unmodelled.append(flag.name)
+        elif bare.startswith(WITHOUT_EFFECT):
+            harmless.append(flag.name)
+        else:
+            near = did_you_mean(flag.name, KNOWN)
+            unknown.append(f"{flag.name} on line {flag.origin.line}{f' ({near})' if near else ''}")
+    for names, meaning in (
+        (unmodelled, "may change memory or time, and a plan has no field for them"),
+        (unknown, "are not known here"),
+        (harmless, "change neither the model nor memory or time"),
+    ):
+        if names:
+            notes.left_out.append(f"flags that {meaning}: {listed(list(dict.fromkeys(names)))}")

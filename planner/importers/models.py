@@ -1,0 +1,139 @@
+"""A model from whatever describes it: which kind of description it is, and the model file."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from planner import __version__
+from planner.importers.huggingface.config import config_model, looks_like_config
+from planner.importers.json_file import parse_json
+from planner.importers.megatron.bridge import bridge_launch, looks_like_overrides
+from planner.importers.megatron.command import mentions_training
+from planner.importers.megatron.script import launch_in
+from planner.importers.notes import Notes
+from planner.importers.source import STDIN, Source, load_source
+from planner.importers.torchtitan import flavor_model, looks_like_flavor
+from planner.importers.yaml_text import to_yaml
+from planner.specs.catalog import looks_like_path
+from planner.specs.model_build import build_model
+from planner.specs.model_file import ModelInput
+from planner.specs.yaml_file import parse_document
+
+if TYPE_CHECKING:
+    from planner.importers.megatron.launch import Launch
+    from planner.specs.model import ModelSpec
+
+_NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9._+-]+")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImportedModel:
+    """`mapping` has the keys of a model file; `text` is that file, which the strict loader read as
+    `spec`."""
+
+    mapping: Mapping[str, Any]
+    text: str
+    spec: ModelSpec
+    notes: Notes
+
+
+def import_model(
+    described: str,
+    *,
+    name: str | None = None,
+    assume: str | None = None,
+    given: Mapping[str, str] | None = None,
+    command: int | None = None,
+    vocabulary: int | None = None,
+) -> ImportedModel:
+    """A model from a file, "-" for standard input, or a torchtitan name such as "llama3 8B".
+
+    `assume` reads a config of an unknown type as a known one; `given`, `command` and `vocabulary`
+    are for launch scripts (`megatron.script.read_launch`). Raises: InputError.
+    """
+    path = _file(described)
+    if path is None:
+        model, notes, found = flavor_model(described)
+        return _finished(model, notes, name or found, "torchtitan", "")
+    source = load_source(path)
+    if source.text.lstrip()[:1] in ("{", "["):
+        file = parse_json(source)
+        if not looks_like_config(file.tree):
+            raise source.error(
+                "is JSON, but no model's config: neither model_type nor num_hidden_layers"
+            )
+        model, notes = config_model(file, assume=assume)
+        kind = "a Hugging Face config"
+        return _finished(model, notes, name or _config_name(source, file.tree), kind, source.sha256)
+    if assume is not None:
+        raise source.error("--assume is for a Hugging Face config.json, which this is not")
+    launch, kind = _launch(source, given=given, command=command, vocabulary=vocabulary)
+    model = {**launch.model, "training": dict(launch.training)}
+    return _finished(model, launch.notes, name or source.stem, kind, source.sha256)
+
+
+def _launch(
+    source: Source,
+    *,
+    given: Mapping[str, str] | None,
+    command: int | None,
+    vocabulary: int | None,
+) -> tuple[Launch, str]:
+    if mentions_training(source.text):
+        launch = launch_in(source, given=given, command=command, vocabulary=vocabulary)
+        return launch, "a Megatron-LM command"
+    if looks_like_overrides(source.text):
+        return bridge_launch(source, vocabulary=vocabulary), "Megatron-Bridge overrides"
+    raise source.error(
+        "is none of: a Hugging Face config.json, a Megatron-LM command or script, a list of "
+        "Megatron-Bridge overrides"
+    )
+
+
+def _file(described: str) -> str | None:
+    """The file meant; None for the name of a torchtitan model."""
+    if described == STDIN:
+        return STDIN
+    try:
+        path = Path(described)
+        if (path / "config.json").is_file():
+            return str(path / "config.json")
+        if path.exists():
+            return described
+    except (OSError, ValueError):
+        pass
+    if looks_like_flavor(described) or not looks_like_path(described):
+        return None
+    return described
+
+
+def _config_name(source: Source, tree: Mapping[str, Any]) -> str:
+    """The repository's name where the file says it, else the folder's of a `config.json`."""
+    stated = tree.get("_name_or_path")
+    if isinstance(stated, str) and _valid_name(stated.rstrip("/").rpartition("/")[2]):
+        return stated.rstrip("/").rpartition("/")[2].lower()
+    if source.stem == "config" and source.path != STDIN:
+        return Path(source.path).resolve().parent.name.lower() or source.stem
+    return source.stem
+
+
+def _valid_name(name: str) -> str:
+    return _NOT_IN_NAMES.sub("-", name).strip("-._+")[:200]
+
+
+def _finished(
+    model: Mapping[str, Any], notes: Notes, name: str, kind: str, sha256: str
+) -> ImportedModel:
+    named = {"name": _valid_name(name) or "imported", **model}
+    mapping = {key: named[key] for key in ModelInput.model_fields if key in named}
+    comment = [f"Imported from {kind} by planner {__version__}."]
+    if sha256:
+        comment.append(f"sha256 {sha256}")
+    comment += [line[:1].upper() + line[1:] + "." for line in notes.lines()]
+    text = to_yaml(mapping, comment)
+    spec = build_model(parse_document(text, mapping["name"]), name=mapping["name"])
+    return ImportedModel(mapping=mapping, text=text, spec=spec, notes=notes)

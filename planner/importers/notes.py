@@ -1,0 +1,40 @@
+"""What an import read, assumed and left out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+
+@dataclass(slots=True)
+class Notes:
+    """One clause each, in the order found; the same clause is kept once."""
+
+    read: list[str] = field(default_factory=list)
+    assumed: list[str] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)
+
+    def add(self, other: Notes) -> None:
+        for mine, theirs in (
+            (self.read, other.read),
+            (self.assumed, other.assumed),
+            (self.left_out, other.left_out),
+        ):
+            mine.extend(clause for clause in theirs if clause not in mine)
+
+    def lines(self) -> Iterator[str]:
+        """Every clause with the word that says which kind it is."""
+        for word, clauses in (
+            ("read", self.read),
+            ("assumed", self.assumed),
+            ("left out", self.left_out),
+        ):
+            for clause in dict.fromkeys(clauses):
+                yield f"{word}: {clause}"
+
+
+def listed(words: list[str], *, most: int = 12) -> str:
+    """ "a, b and 3 more": a long list said briefly."""
+    if len(words) <= most:
+        return ", ".join(words)
+    return f"{', '.join(words[: most - 1])} and {len(words) - most + 1} more"

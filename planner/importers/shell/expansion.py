@@ -1,0 +1,333 @@
+"""Words to text: variables, arrays, defaults, arithmetic, and splitting into fields."""
+
+from __future__ import annotations
+
+import fnmatch
+import re
+from dataclasses import replace
+
+from planner.errors import InputError
+from planner.importers.shell import arithmetic
+from planner.importers.shell.state import Array, State
+from planner.importers.shell.syntax import (
+    Arithmetic,
+    Given,
+    Literal,
+    Parameter,
+    Part,
+    Substitution,
+    Word,
+)
+from planner.importers.shell.text import (
+    Origin,
+    Piece,
+    Text,
+    cut,
+    doubt_of,
+    is_known,
+    plain,
+    requoted,
+    unset_in,
+)
+
+LONGEST = 2**20
+LONGEST_MATCHED = 4096
+"""Characters of a value that patterns are matched with."""
+
+_BLANKS = re.compile(r"([ \t\n]+)")
+_INDEX_NAME = re.compile(r"\$\{?([A-Za-z_][A-Za-z0-9_]*)\}?")
+_PATTERN_CHARACTERS = re.compile(r"[*?\[]")
+
+
+def expand(word: Word, state: State) -> Text:
+    """The text of a word that is not split, as in an assignment."""
+    pieces: list[Piece] = []
+    for part in word.parts:
+        for number, field in enumerate(_part(part, state)):
+            if number:
+                pieces.append(Piece(" ", word.origin, quoted=True))
+            pieces.extend(field)
+    return _checked(tuple(pieces), word.origin)
+
+
+def fields(word: Word, state: State) -> list[Text]:
+    """The words that a word of a command becomes; one whose text is unknown stays one field."""
+    found: list[list[Piece]] = []
+    current: list[Piece] | None = None
+    for part in word.parts:
+        for number, field in enumerate(_part(part, state)):
+            if number:
+                if current is not None:
+                    found.append(current)
+                current = []
+            for piece in field:
+                current = _appended(piece, current, found)
+    if current is not None:
+        found.append(current)
+    return [_checked(tuple(one), word.origin) for one in found]
+
+
+def _appended(
+    piece: Piece, current: list[Piece] | None, found: list[list[Piece]]
+) -> list[Piece] | None:
+    """Goes on with a piece: what is unknown and not quoted is a field of its own where a blank
+    was seen to start it."""
+    if piece.quoted or not piece.text:
+        apart = bool(piece.doubt) and not piece.quoted and piece.maybe[:1].isspace()
+        if apart and current is not None:
+            found.append(current)
+            current = None
+        if piece.quoted or piece.doubt or piece.unset or current is not None:
+            return [*(current or []), piece]
+        return current
+    return _split(piece, current, found)
+
+
+def _split(
+    piece: Piece, current: list[Piece] | None, found: list[list[Piece]]
+) -> list[Piece] | None:
+    """Adds the parts of a piece between blanks to the fields; what is open stays in `current`."""
+    at = 0
+    for index, part in enumerate(_BLANKS.split(piece.text)):
+        if index % 2:
+            if current is not None:
+                found.append(current)
+            current = None
+        elif part:
+            cut_out = replace(piece, text=part, origin=piece.origin.after(at))
+            current = [*(current or []), cut_out]
+        at += len(part)
+    return current
+
+
+def _checked(text: Text, origin: Origin) -> Text:
+    if sum(len(piece.text) for piece in text) > LONGEST or len(text) > LONGEST // 16:
+        raise InputError(
+            f"shell: a value of more than {LONGEST // 2**20} MiB",
+            path=origin.path,
+            line=origin.line,
+            column=origin.column,
+        )
+    return text
+
+
+def _part(part: Part, state: State) -> list[Text]:
+    """What one part becomes: one text, or one for each element of a list."""
+    if isinstance(part, Literal):
+        return [(Piece(part.text, part.origin, quoted=True),)]
+    if isinstance(part, Given):
+        return [(replace(part.piece, quoted=part.quoted),)]
+    if isinstance(part, Substitution):
+        shown = " ".join(part.command.split())[:60]
+        return [(Piece("", part.origin, part.quoted, doubt=f"comes from the command {shown!r}"),)]
+    if isinstance(part, Arithmetic):
+        return [(_arithmetic(part, state),)]
+    texts = _parameter(part, state)
+    return [requoted(text, quoted=part.quoted) for text in texts]
+
+
+def _arithmetic(part: Arithmetic, state: State) -> Piece:
+    expression = expand(part.expression, state)
+    value = None
+    if is_known(expression):
+        value = arithmetic.evaluate(plain(expression), lambda name: integer_of(state, name))
+    if value is not None:
+        return Piece(str(value), part.origin, part.quoted)
+    names = unset_in(expression)
+    if names:
+        return Piece("", part.origin, part.quoted, unset=names[0])
+    doubt = doubt_of(expression) or f"$(({plain(expression).strip()[:40]})) is not known here"
+    return Piece("", part.origin, part.quoted, doubt=doubt)
+
+
+def integer_of(state: State, name: str) -> int | None:
+    """The value of a variable as arithmetic takes it; None where it is not a known number."""
+    value = state.value(name)
+    if value is None or isinstance(value, dict) or not is_known(value):
+        return None
+    text = plain(value).strip()
+    return int(text) if re.fullmatch(r"[+-]?[0-9]{1,18}", text) else None
+
+
+def _parameter(part: Parameter, state: State) -> list[Text]:
+    name, operator = part.name, part.operator
+    if name in ("@", "*") or part.index in ("@", "*"):
+        return _list(part, state)
+    if not name.isdigit() and not name.isidentifier():
+        return [_special(part, state)]
+    value = _scalar(part, state)
+    if operator == "indirect":
+        return [_indirect(part, value, state)]
+    if operator in (":-", "-", ":=", "=", ":?", "?", ":+", "+"):
+        return _with_default(part, value, state)
+    if value is None:
+        return [(Piece("", part.origin, unset=name),)]
+    if not operator or not is_known(value):
+        return [value]
+    return [_transformed(part, value, state)]
+
+
+def _special(part: Parameter, state: State) -> Text:
+    if part.name == "#":
+        return (Piece(str(len(state.arguments)), part.origin),)
+    return (Piece("", part.origin, doubt=f"${part.name} is known only when the script runs"),)
+
+
+def _scalar(part: Parameter, state: State) -> Text | None:
+    value = state.value(part.name)
+    if isinstance(value, dict):
+        return value.get(key_of(part.index or "0", state))
+    return value if not part.index or part.index == "0" else None
+
+
+def key_of(index: str, state: State) -> str:
+    """The key that an index of an array means: names in it replaced by their values."""
+
+    def value_of(match: re.Match[str]) -> str:
+        value = state.value(match[1])
+        return plain(value) if isinstance(value, tuple) else match[0]
+
+    key = _INDEX_NAME.sub(value_of, index.strip("'\""))
+    number = arithmetic.evaluate(key, lambda name: integer_of(state, name))
+    return key if number is None else str(number)
+
+
+def _list(part: Parameter, state: State) -> list[Text]:
+    """All elements of an array, or all arguments."""
+    elements: list[Text]
+    if part.name in ("@", "*"):
+        elements = list(state.arguments)
+    else:
+        value = state.value(part.name)
+        elements = list(value.values()) if isinstance(value, dict) else [value] if value else []
+    if part.operator == "length":
+        return [(Piece(str(len(elements)), part.origin),)]
+    if part.operator in (":-", "-") and not elements:
+        return [expand(part.argument, state)]
+    if part.operator == ":" and all(is_known(element) for element in elements):
+        numbered = part.name in ("@", "*")
+        start, stop = _slice(part, state, len(elements) + numbered)
+        return elements[max(0, start - numbered) : max(0, stop - numbered)]
+    if part.operator:
+        doubt = f"${{{part.name}[@]…}} is not followed here"
+        return [(Piece("", part.origin, doubt=doubt),)]
+    if not elements:
+        return [(Piece("", part.origin),)]
+    star = part.index == "*" or part.name == "*"
+    if star and part.quoted:
+        joined: list[Piece] = []
+        for element in elements:
+            joined += [Piece(" ", part.origin), *element] if joined else element
+        return [tuple(joined)]
+    return elements
+
+
+def _with_default(part: Parameter, value: Text | None, state: State) -> list[Text]:
+    """${NAME:-word} and its relatives. A name the file never sets counts as not set."""
+    if value is None or unset_in(value):
+        state.looked_up[unset_in(value)[0] if value else part.name] = None
+    empty = value is None or bool(unset_in(value))
+    if value is not None and part.operator.startswith(":"):
+        if doubt_of(value) and not plain(value):
+            return [value]
+        empty = empty or not plain(value)
+    action = part.operator[-1]
+    if action == "+":
+        return [] if empty else [expand(part.argument, state)]
+    if not empty and value is not None:
+        return [value]
+    if action == "?":
+        return [(Piece("", part.origin, unset=part.name),)]
+    default = expand(part.argument, state)
+    if action == "=":
+        state.variables[part.name] = default
+    return [default or (Piece("", part.origin),)]
+
+
+def _indirect(part: Parameter, value: Text | None, state: State) -> Text:
+    found = state.value(plain(value)) if value is not None and is_known(value) else None
+    if isinstance(found, tuple):
+        return found
+    return (Piece("", part.origin, doubt=f"${{!{part.name}}} is not known here"),)
+
+
+def _transformed(part: Parameter, value: Text, state: State) -> Text:
+    """${#NAME}, ${NAME%pattern}, ${NAME/a/b}, ${NAME:1:2}, ${NAME^^} of a known value."""
+    text, operator = plain(value), part.operator
+    if operator == "length":
+        return (Piece(str(len(text)), part.origin),)
+    if operator == ":":
+        start, stop = _slice(part, state, len(text))
+        return cut(value, start, stop)
+    if operator in ("^^", "^", ",,", ","):
+        changed = text.upper() if operator[0] == "^" else text.lower()
+        whole = len(operator) == 2
+        return (Piece(changed if whole else changed[:1] + text[1:], part.origin),)
+    if operator == "@":
+        return value
+    argument = expand(part.argument, state)
+    if not is_known(argument) or len(text) > LONGEST_MATCHED:
+        return (Piece("", part.origin, doubt=f"${{{part.name}{operator}…}} is not followed here"),)
+    if operator in ("/", "//"):
+        pattern, _, replacement = plain(argument).partition("/")
+        count = 0 if operator == "//" else 1
+        found = re.sub(_regex(pattern), lambda _: replacement, text, count=count)
+        return (Piece(found, part.origin),)
+    return _trimmed(value, plain(argument), operator)
+
+
+def _trimmed(value: Text, pattern: str, operator: str) -> Text:
+    """Without the shortest (# %) or longest (## %%) start or end that fits a pattern."""
+    text = plain(value)
+    compiled = re.compile(_regex(pattern))
+    lengths = range(len(text) + 1)
+    for length in reversed(lengths) if len(operator) == 2 else lengths:
+        if operator[0] == "#" and compiled.fullmatch(text[:length]):
+            return cut(value, length, len(text))
+        if operator[0] == "%" and compiled.fullmatch(text[len(text) - length :]):
+            return cut(value, 0, len(text) - length)
+    return value
+
+
+def _regex(pattern: str) -> str:
+    """A shell pattern as a regular expression; one without wildcards stands for itself."""
+    if not _PATTERN_CHARACTERS.search(pattern):
+        return re.escape(pattern)
+    return fnmatch.translate(pattern).replace(r"\Z", "").replace(r"\z", "")
+
+
+def _slice(part: Parameter, state: State, length: int) -> tuple[int, int]:
+    """Start and end of ${NAME:start:length}; the whole where they are not numbers."""
+    argument = plain(expand(part.argument, state))
+    start_text, _, length_text = argument.partition(":")
+    start = arithmetic.evaluate(start_text, lambda name: integer_of(state, name))
+    wanted = arithmetic.evaluate(length_text, lambda name: integer_of(state, name))
+    first = 0 if start is None else start + length if start < 0 else start
+    last = length if wanted is None else first + wanted if wanted >= 0 else length + wanted
+    return max(0, min(first, length)), max(0, min(last, length))
+
+
+def elements_of(words: tuple[Word, ...], state: State, *, start: int = 0) -> Array:
+    """The elements of an array literal; `[key]=value` names its own key."""
+    array: Array = {}
+    number = start
+    for word in words:
+        keyed = _keyed(word, state)
+        if keyed:
+            array[keyed[0]] = keyed[1]
+            continue
+        for field in fields(word, state):
+            array[str(number)] = field
+            number += 1
+    return array
+
+
+def _keyed(word: Word, state: State) -> tuple[str, Text] | None:
+    first = word.parts[0] if word.parts else None
+    if not isinstance(first, Literal) or first.quoted:
+        return None
+    match = re.match(r"\[([^\]]+)\]=", first.text)
+    if match is None:
+        return None
+    rest = Literal(first.text[match.end() :], first.origin.after(match.end()), False)
+    return key_of(match[1], state), expand(Word((rest, *word.parts[1:]), word.origin), state)

@@ -1,0 +1,376 @@
+"""Follows a script and gives the commands it would run, in order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from planner.errors import InputError
+from planner.importers.shell.assign import assign, declare
+from planner.importers.shell.conditions import (
+    arithmetic_test,
+    case_matches,
+    double_bracket,
+    test_command,
+    test_words,
+)
+from planner.importers.shell.expansion import expand, fields
+from planner.importers.shell.parser import parse_script
+from planner.importers.shell.simple import DECLARING
+from planner.importers.shell.state import State, Value
+from planner.importers.shell.syntax import (
+    AndOr,
+    Block,
+    Case,
+    Command,
+    For,
+    Function,
+    Group,
+    If,
+    Pipeline,
+    Simple,
+    While,
+)
+from planner.importers.shell.text import (
+    Origin,
+    Piece,
+    Script,
+    Text,
+    doubt_of,
+    is_known,
+    plain,
+    script_of_text,
+)
+
+MOST_STEPS = 20_000
+MOST_COMMANDS = 2_000
+MOST_TURNS = 256
+"""Turns of a for loop that are followed."""
+_DEEPEST_CALL = 30
+_SHELLS = ("bash", "sh", "zsh", "dash", "/bin/bash", "/bin/sh", "/usr/bin/bash")
+
+Status = bool | None
+"""None: undecided. Programs are taken to succeed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """A command the script runs. `around` are the words of the command it was handed to as text
+    (`srun … bash -c "…"`), innermost last; `condition` says on what it depends when that is not
+    decided here."""
+
+    words: tuple[Text, ...]
+    origin: Origin
+    around: tuple[tuple[Text, ...], ...]
+    condition: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Followed:
+    """`environment`: names the file leaves to the environment that decided something; they were
+    taken as not set. `unread`: files it sources that were not read."""
+
+    commands: tuple[Ran, ...]
+    environment: tuple[str, ...]
+    unread: tuple[str, ...]
+    variables: Mapping[str, Value]
+
+
+def follow(
+    script: Script,
+    *,
+    given: Mapping[str, str],
+    is_nested_script: Callable[[str], bool],
+    read_file: Callable[[str], Script | None],
+) -> Followed:
+    """What a script runs. `given` are variables of its environment; `is_nested_script` says of
+    text handed to a program whether to follow it; `read_file` finds what the script sources.
+
+    Raises: InputError for what is not shell, and beyond limits no launch script has.
+    """
+    start = script.origin(0)
+    state = State(variables={name: (Piece(v, start),) for name, v in given.items()})
+    runner = _Runner(is_nested_script, read_file)
+    runner.block(parse_script(script), state)
+    return Followed(
+        commands=tuple(runner.ran),
+        environment=tuple(state.looked_up),
+        unread=tuple(runner.unread),
+        variables=state.variables,
+    )
+
+
+class _Runner:
+    def __init__(
+        self,
+        is_nested_script: Callable[[str], bool],
+        read_file: Callable[[str], Script | None],
+    ) -> None:
+        self.ran: list[Ran] = []
+        self.unread: list[str] = []
+        self._is_nested_script = is_nested_script
+        self._read_file = read_file
+        self._around: tuple[tuple[Text, ...], ...] = ()
+        self._condition = ""
+        self._steps = 0
+        self._calls = 0
+
+    def block(self, block: Block, state: State) -> Status:
+        status: Status = True
+        for and_or in block:
+            if state.ended:
+                break
+            status = self._and_or(and_or, state)
+        return status
+
+    def _step(self, origin: Origin) -> None:
+        self._steps += 1
+        if self._steps > MOST_STEPS or len(self.ran) > MOST_COMMANDS:
+            raise _too_much("runs more commands than any launch script", origin)
+
+    def _and_or(self, and_or: AndOr, state: State) -> Status:
+        status = self._pipeline(and_or.pipelines[0], state)
+        for operator, pipeline in zip(and_or.operators, and_or.pipelines[1:], strict=True):
+            if state.ended:
+                return status
+            wanted = operator == "&&"
+            if status is None:
+                origin = _origin_of(pipeline)
+                self._maybe([partial(self._pipeline, pipeline), _nothing], state, origin)
+            elif status == wanted:
+                status = self._pipeline(pipeline, state)
+        return status
+
+    def _pipeline(self, pipeline: Pipeline, state: State) -> Status:
+        if len(pipeline.commands) == 1:
+            status = self._command(pipeline.commands[0], state)
+        else:
+            for command in pipeline.commands:
+                status = self._command(command, state.copy())
+        if pipeline.negated:
+            return None if status is None else not status
+        return status
+
+    def _command(self, command: Command, state: State) -> Status:
+        match command:
+            case Simple():
+                self._step(command.origin)
+                return self._simple(command, state)
+            case If():
+                return self._if(command.branches, command, state)
+            case For():
+                return self._for(command, state)
+            case While():
+                self._maybe([partial(self.block, command.body), _nothing], state, command.origin)
+            case Case():
+                return self._case(command, state)
+            case Group():
+                return self.block(command.body, state.copy() if command.subshell else state)
+            case Function():
+                state.functions[command.name] = command
+        return True
+
+    def _maybe(
+        self, bodies: Sequence[Callable[[State], Status]], state: State, origin: Origin
+    ) -> None:
+        """Any one of several things happens; what they leave differently is in doubt."""
+        why = f"depends on the condition on line {origin.line}, which only the run decides"
+        outer, self._condition = self._condition, self._condition or why
+        outcomes = []
+        for body in bodies:
+            outcome = state.copy()
+            body(outcome)
+            outcomes.append(outcome)
+        self._condition = outer
+        state.take(outcomes, why, origin)
+
+    def _if(self, branches: tuple[tuple[Block, Block], ...], whole: If, state: State) -> Status:
+        if not branches:
+            return self.block(whole.otherwise, state)
+        (condition, body), rest = branches[0], branches[1:]
+        self._step(whole.origin)
+        status = self._decided(condition, state)
+        if status is None:
+            otherwise = partial(self._if, rest, whole)
+            self._maybe([partial(self.block, body), otherwise], state, whole.origin)
+            return True
+        return self.block(body, state) if status else self._if(rest, whole, state)
+
+    def _decided(self, condition: Block, state: State) -> Status:
+        """Whether a condition holds; None when a program or an unknown value decides."""
+        status = self.block(condition, state)
+        last = condition[-1].pipelines[-1].commands[-1] if condition else None
+        if isinstance(last, Simple) and last.words:
+            name = plain(expand(last.words[0], state))
+            if name not in ("[", "[[", "((", "test", "true", "false", ":"):
+                return None
+        return status
+
+    def _for(self, loop: For, state: State) -> Status:
+        turns: list[Text] = list(state.arguments)
+        if loop.words is not None:
+            turns = [text for word in loop.words for text in fields(word, state)]
+        if any(doubt_of(text) for text in turns) or len(turns) > MOST_TURNS:
+            why = "takes values that only the run knows"
+            state.variables[loop.name] = (Piece("", loop.origin, doubt=why),)
+            self._maybe([partial(self.block, loop.body), _nothing], state, loop.origin)
+            return True
+        for text in turns:
+            if not plain(text) and not is_known(text):
+                continue
+            if state.ended:
+                break
+            state.variables[loop.name] = text
+            self.block(loop.body, state)
+        return True
+
+    def _case(self, case: Case, state: State) -> Status:
+        subject = expand(case.subject, state)
+        undecided: list[Block] = []
+        for patterns, body in case.branches:
+            answers = [case_matches(subject, pattern, state) for pattern in patterns]
+            if True in answers:
+                undecided.append(body)
+                break
+            if None in answers:
+                undecided.append(body)
+        else:
+            if not undecided:
+                return True
+            undecided.append(())
+        if len(undecided) == 1:
+            return self.block(undecided[0], state)
+        self._maybe([partial(self.block, body) for body in undecided], state, case.origin)
+        return True
+
+    def _simple(self, command: Simple, state: State) -> Status:
+        if not command.words:
+            for assignment in command.assignments:
+                assign(assignment, state)
+            return True
+        first = plain(expand(command.words[0], state))
+        if first == "[[":
+            return double_bracket(command.words[1:-1], state)
+        if first == "((":
+            return arithmetic_test(command.words[1], state)
+        if first in ("[", "test"):
+            words = test_words(command.words[1:], state)
+            return test_command(words[:-1] if first == "[" else words, state)
+        words = [text for word in command.words for text in fields(word, state)]
+        if first in DECLARING:
+            for assignment in command.assignments:
+                assign(assignment, state)
+            declare(words[1:], state)
+            return True
+        status = self._call(words, command.origin, state)
+        for heredoc in command.heredocs:
+            self._nested(expand(heredoc.body, state), words, heredoc.origin, state)
+        return status
+
+    def _call(self, words: list[Text], origin: Origin, state: State) -> Status:
+        """A command by its expanded words. Unknown words before it (`$PROFILER python …`) are
+        taken to be nothing."""
+        while words and not plain(words[0]) and not is_known(words[0]):
+            words = words[1:]
+        names = [plain(word) for word in words]
+        match names[0] if names else "":
+            case "":
+                return None
+            case "true" | ":":
+                return True
+            case "false":
+                return False
+            case "exit":
+                state.ended = state.exited = True
+            case "return":
+                state.ended = True
+            case "unset":
+                for name in names[1:]:
+                    state.variables.pop(name, None)
+            case "shift":
+                state.arguments = state.arguments[1:]
+            case "read" | "mapfile" | "readarray":
+                for name in names[1:]:
+                    if name.isidentifier():
+                        doubt = "is read when the script runs"
+                        state.variables[name] = (Piece("", origin, doubt=doubt),)
+            case "source" | ".":
+                self._source(names[1] if len(names) > 1 else "", origin, state)
+            case "eval":
+                joined = [piece for word in words[1:] for piece in (*word, Piece(" ", origin))]
+                return self._script(tuple(joined), origin, state)
+            case name if name in state.functions:
+                return self._function(state.functions[name], words[1:], state)
+            case _:
+                self._program(words, names, origin, state)
+        return True
+
+    def _function(self, function: Function, words: list[Text], state: State) -> Status:
+        outer = state.arguments
+        self._calls += 1
+        if self._calls > _DEEPEST_CALL:
+            raise _too_much(f"calls functions more than {_DEEPEST_CALL} deep", function.origin)
+        state.arguments = tuple(words)
+        status = self._command(function.body, state)
+        state.arguments, state.ended = outer, state.exited
+        self._calls -= 1
+        return status
+
+    def _program(self, words: list[Text], names: list[str], origin: Origin, state: State) -> None:
+        self.ran.append(Ran(tuple(words), origin, self._around, self._condition))
+        for place, name in enumerate(names):
+            runs = place > 1 and _is_command_option(names[place - 1]) and _has_shell(names[:place])
+            if (runs or " " in name or "\n" in name) and self._is_nested_script(name):
+                self._nested(words[place], words[:place], origin, state)
+
+    def _nested(self, text: Text, around: list[Text], origin: Origin, state: State) -> None:
+        """Text handed to a program that runs it, when it looks like what is looked for."""
+        if not self._is_nested_script(plain(text)):
+            return
+        outer, self._around = self._around, (*self._around, tuple(around))
+        self._script(text, origin, state.copy())
+        self._around = outer
+
+    def _script(self, text: Text, origin: Origin, state: State) -> Status:
+        self._calls += 1
+        if self._calls > _DEEPEST_CALL:
+            raise _too_much(f"runs scripts in scripts more than {_DEEPEST_CALL} deep", origin)
+        status = self.block(parse_script(script_of_text(text, origin)), state)
+        self._calls -= 1
+        return status
+
+    def _source(self, name: str, origin: Origin, state: State) -> None:
+        script = self._read_file(name) if name else None
+        if script is None:
+            self.unread.append(f"{name or 'a file'} (sourced on line {origin.line})")
+            return
+        self._calls += 1
+        if self._calls > _DEEPEST_CALL:
+            raise _too_much(f"sources files more than {_DEEPEST_CALL} deep", origin)
+        self.block(parse_script(script), state)
+        state.ended = state.exited
+        self._calls -= 1
+
+
+def _nothing(state: State) -> Status:
+    return True
+
+
+def _too_much(message: str, origin: Origin) -> InputError:
+    return InputError(
+        f"shell: the script {message}", path=origin.path, line=origin.line, column=origin.column
+    )
+
+
+def _origin_of(pipeline: Pipeline) -> Origin:
+    return pipeline.commands[0].origin
+
+
+def _is_command_option(name: str) -> bool:
+    """-c, -lc, -xc …: the next word is a script."""
+    return name.startswith("-") and not name.startswith("--") and name.endswith("c")
+
+
+def _has_shell(names: list[str]) -> bool:
+    return any(name in _SHELLS for name in names)

@@ -1,0 +1,85 @@
+"""What the variables of a script hold at some point of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from planner.importers.shell.syntax import Function
+from planner.importers.shell.text import Origin, Piece, Text, merged
+
+Array = dict[str, Text]
+"""Elements by index or key, in order."""
+Value = Text | Array
+
+
+@dataclass(slots=True)
+class State:
+    """`given` are the variables the environment is said to hold. `looked_up` collects the names
+    that the file leaves to the environment and that decided something. `ended`: a return or an
+    exit was reached; `exited`: an exit."""
+
+    variables: dict[str, Value] = field(default_factory=dict)
+    arguments: tuple[Text, ...] = ()
+    functions: dict[str, Function] = field(default_factory=dict)
+    looked_up: dict[str, None] = field(default_factory=dict)
+    ended: bool = False
+    exited: bool = False
+
+    def copy(self) -> State:
+        """The same variables, to go on separately."""
+        return State(
+            variables=dict(self.variables),
+            arguments=self.arguments,
+            functions=dict(self.functions),
+            looked_up=self.looked_up,
+        )
+
+    def value(self, name: str) -> Value | None:
+        """The value of a variable or of an argument ($1 …); None for what is not set."""
+        if name.isdigit():
+            place = int(name) - 1 if len(name) < 4 else -1
+            return self.arguments[place] if 0 <= place < len(self.arguments) else None
+        return self.variables.get(name)
+
+    def take(self, outcomes: list[State], why: str, origin: Origin) -> None:
+        """Goes on as any of several states may have left it; those that ended the script do not
+        count."""
+        going_on = [state for state in outcomes if not state.ended]
+        if not going_on:
+            self.ended = True
+            self.exited = all(state.exited for state in outcomes)
+            return
+        first, *others = going_on
+        self.variables = first.variables
+        for state in others:
+            self.functions |= state.functions
+            for name in {**self.variables, **state.variables}:
+                mine, theirs = self.variables.get(name), state.variables.get(name)
+                if mine != theirs:
+                    self.variables[name] = _either(mine, theirs, why, origin)
+
+
+def _either(one: Value | None, other: Value | None, why: str, origin: Origin) -> Value:
+    if isinstance(one, dict) or isinstance(other, dict):
+        return _either_array(_as_array(one), _as_array(other), why, origin)
+    return merged(one or (), other or (), why, origin)
+
+
+def _as_array(value: Value | None) -> Array:
+    if isinstance(value, dict):
+        return value
+    return {"0": value} if value else {}
+
+
+def _either_array(one: Array, other: Array, why: str, origin: Origin) -> Array:
+    """Elements that both have in the same places; the rest is in doubt."""
+    common: Array = {}
+    for (key, mine), (their_key, theirs) in zip(one.items(), other.items(), strict=False):
+        if key != their_key or [p.text for p in mine] != [p.text for p in theirs]:
+            break
+        common[key] = mine
+    rest = [text for array in (one, other) for key, text in array.items() if key not in common]
+    maybe = " ".join("".join(piece.text for piece in text) for text in rest)
+    if rest:
+        common[f"?{len(common)}"] = (Piece("", origin, doubt=why, maybe=maybe),)
+    return common

@@ -1,0 +1,290 @@
+"""Words of a shell script: quotes, escapes and expansions, without expanding them."""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_right
+from collections.abc import Iterator
+
+from planner.errors import InputError
+from planner.importers.shell.syntax import (
+    Arithmetic,
+    Given,
+    Literal,
+    Parameter,
+    Part,
+    Substitution,
+    Word,
+)
+from planner.importers.shell.text import UNKNOWN, Origin, Script
+
+DEEPEST = 40
+METACHARACTERS = frozenset(" \t\n;&|<>()")
+
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_SPECIAL = re.compile(r"[0-9@*#?$!-]")
+_BRACED = re.compile(r"([A-Za-z_][A-Za-z0-9_]*|[0-9]+|[@*#?$!-])(?:\[([^\]\n]*)\])?")
+_OPERATOR = re.compile(r":[-=+?]|##?|%%?|//?|\^\^?|,,?|[-=+?:@]")
+_PLAIN = re.compile(rf"[^\s;&|<>()'\"\\$`{UNKNOWN}]+")
+_PLAIN_QUOTED = re.compile(rf"[^\"\\$`\n{UNKNOWN}]+")
+_PLAIN_BRACED = re.compile(rf"[^'\"\\$`\n}}{UNKNOWN}]+")
+_PLAIN_HEREDOC = re.compile(rf"[^\\$`\n{UNKNOWN}]+")
+_ANSI_ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "\\": "\\", "'": "'", '"': '"', "a": "\a"}
+
+
+class Reader:
+    """A position in a script. Every method that reads moves it past what it read."""
+
+    def __init__(self, script: Script, *, depth: int = 0) -> None:
+        self.script = script
+        self.text = script.text
+        self.index = 0
+        self.end = len(script.text)
+        self.depth = depth
+
+    def origin(self, index: int | None = None) -> Origin:
+        return self.script.origin(self.index if index is None else index)
+
+    def error(self, message: str, index: int | None = None) -> InputError:
+        place = self.origin(index)
+        return InputError(
+            f"shell: {message}", path=place.path, line=place.line, column=place.column
+        )
+
+    def enter(self) -> None:
+        self.depth += 1
+        if self.depth > DEEPEST:
+            raise self.error(f"nested more than {DEEPEST} deep")
+
+    def leave(self) -> None:
+        self.depth -= 1
+
+    def starts(self, prefix: str) -> bool:
+        return self.text.startswith(prefix, self.index)
+
+    def skip_continuation(self) -> bool:
+        """Past a backslash at the end of a line, which joins two lines; the carriage return of a
+        file from another system may stand between."""
+        for end in ("\\\n", "\\\r\n"):
+            if self.starts(end):
+                self.index += len(end)
+                return True
+        return False
+
+    def word(self) -> Word:
+        """The word that starts here; at least one character."""
+        start = self.index
+        parts: list[Part] = []
+        while self.index < self.end:
+            character = self.text[self.index]
+            if self.skip_continuation():
+                continue
+            if character in METACHARACTERS:
+                break
+            self._unquoted(character, parts, _PLAIN)
+        return Word(tuple(parts), self.origin(start))
+
+    def _unquoted(self, character: str, parts: list[Part], run: re.Pattern[str]) -> None:
+        if self._given(parts, quoted=False):
+            return
+        if character == "'":
+            self._single_quoted(parts)
+        elif character == '"':
+            self._double_quoted(parts)
+        elif character == "\\":
+            self._add(parts, self.text[self.index + 1 : self.index + 2], quoted=True, skip=2)
+        elif character == "$" and self.text[self.index + 1 : self.index + 2] in ("'", '"'):
+            self.index += 1
+            if self.starts("'"):
+                self._ansi_quoted(parts)
+            else:
+                self._double_quoted(parts)
+        elif character in "$`":
+            self._expansion(parts, quoted=False)
+        else:
+            match = run.match(self.text, self.index, self.end)
+            found = match[0] if match else character
+            self._add(parts, found, quoted=False)
+
+    def _given(self, parts: list[Part], *, quoted: bool) -> bool:
+        """Past a character that holds the place of an unknown part."""
+        piece = self.script.unknown.get(self.index)
+        if piece is None:
+            return False
+        parts.append(Given(piece, quoted))
+        self.index += 1
+        return True
+
+    def _add(self, parts: list[Part], text: str, *, quoted: bool, skip: int | None = None) -> None:
+        for start, end in self._runs(text):
+            parts.append(Literal(text[start:end], self.origin(self.index + start), quoted))
+        if quoted and not text:
+            parts.append(Literal("", self.origin(), quoted))
+        self.index = min(self.end, self.index + (len(text) if skip is None else skip))
+
+    def _runs(self, text: str) -> Iterator[tuple[int, int]]:
+        """The text's parts that stand next to each other in the file."""
+        starts, begin = self.script.starts, 0
+        run = bisect_right(starts, self.index)
+        while run < len(starts) and starts[run] < self.index + len(text):
+            if starts[run] > self.index + begin:
+                yield begin, starts[run] - self.index
+                begin = starts[run] - self.index
+            run += 1
+        if begin < len(text):
+            yield begin, len(text)
+
+    def _single_quoted(self, parts: list[Part]) -> None:
+        start = self.index
+        end = self.text.find("'", start + 1, self.end)
+        if end < 0:
+            raise self.error("a quote ' that is not closed", start)
+        self.index = start + 1
+        self._add(parts, "", quoted=True)
+        for line in self.text[start + 1 : end].splitlines(keepends=True):
+            self._add(parts, line, quoted=True)
+        self.index = end + 1
+
+    def _ansi_quoted(self, parts: list[Part]) -> None:
+        start = self.index
+        self.index += 1
+        self._add(parts, "", quoted=True)
+        while not self.starts("'"):
+            if self.index >= self.end:
+                raise self.error("a quote $' that is not closed", start)
+            if self.starts("\\"):
+                escape = self.text[self.index + 1 : self.index + 2]
+                self._add(parts, _ANSI_ESCAPES.get(escape, escape), quoted=True, skip=2)
+            else:
+                self._add(parts, self.text[self.index], quoted=True)
+        self.index += 1
+
+    def _double_quoted(self, parts: list[Part]) -> None:
+        start = self.index
+        self.index += 1
+        self._add(parts, "", quoted=True)
+        while not self.starts('"'):
+            if self.index >= self.end:
+                raise self.error('a quote " that is not closed', start)
+            self._inside_quotes(parts, _PLAIN_QUOTED, '$`"\\')
+        self.index += 1
+
+    def _inside_quotes(self, parts: list[Part], run: re.Pattern[str], escapable: str) -> None:
+        if self.skip_continuation() or self._given(parts, quoted=True):
+            return
+        character = self.text[self.index]
+        following = self.text[self.index + 1 : self.index + 2]
+        if character == "\\" and following and following in escapable:
+            self._add(parts, following, quoted=True, skip=2)
+        elif character in "$`":
+            self._expansion(parts, quoted=True)
+        else:
+            match = run.match(self.text, self.index, self.end)
+            self._add(parts, match[0] if match else character, quoted=True)
+
+    def _expansion(self, parts: list[Part], *, quoted: bool) -> None:
+        start, origin = self.index, self.origin()
+        if self.starts("`"):
+            end = self.text.find("`", start + 1, self.end)
+            if end < 0:
+                raise self.error("a ` that is not closed", start)
+            parts.append(Substitution(self.text[start + 1 : end], origin, quoted))
+            self.index = end + 1
+        elif self.starts("$(("):
+            end = self.end_of_arithmetic(start)
+            parts.append(Arithmetic(self.part_of(start + 3, end), origin, quoted))
+            self.index = end + 2
+        elif self.starts("$("):
+            end = self.closing(start + 1)
+            parts.append(Substitution(self.text[start + 2 : end], origin, quoted))
+            self.index = end + 1
+        elif self.starts("${"):
+            parts.append(self._braced(quoted=quoted))
+        else:
+            match = _NAME.match(self.text, start + 1) or _SPECIAL.match(self.text, start + 1)
+            if match is None:
+                self._add(parts, "$", quoted=quoted)
+                return
+            parts.append(Parameter(match[0], "", "", Word((), origin), origin, quoted))
+            self.index = match.end()
+
+    def end_of_arithmetic(self, start: int) -> int:
+        depth = 0
+        for index in range(start + 1, self.end):
+            depth += {"(": 1, ")": -1}.get(self.text[index], 0)
+            if depth == 1 and self.text.startswith("))", index):
+                return index
+            if depth == 0:
+                break
+        raise self.error("$(( that is not closed by ))", start)
+
+    def closing(self, opening: int) -> int:
+        """The parenthesis that closes the one at `opening`, quotes and comments left aside."""
+        depth, index, quote = 0, opening, ""
+        while index < self.end:
+            character = self.text[index]
+            if character == "\\" and quote != "'":
+                index += 1
+            elif quote:
+                quote = "" if character == quote else quote
+            elif character in "'\"":
+                quote = character
+            else:
+                depth += {"(": 1, ")": -1}.get(character, 0)
+                if depth == 0:
+                    return index
+            index += 1
+        raise self.error("a parenthesis that is not closed", opening)
+
+    def part_of(self, start: int, end: int, *, heredoc: bool = False) -> Word:
+        """Characters `start` to `end` as the inside of double quotes, or as the body of <<END,
+        where a quote is like any other character."""
+        outer = (self.index, self.end)
+        self.index, self.end = start, end
+        parts: list[Part] = []
+        self.enter()
+        while self.index < self.end:
+            if heredoc:
+                self._inside_quotes(parts, _PLAIN_HEREDOC, "$`\\")
+            else:
+                self._inside_quotes(parts, _PLAIN_QUOTED, '$`"\\')
+        self.leave()
+        self.index, self.end = outer
+        return Word(tuple(parts), self.origin(start))
+
+    def _braced(self, *, quoted: bool) -> Parameter:
+        start, origin = self.index, self.origin()
+        self.index += 2
+        length = self.starts("#") and not self.starts("#}")
+        indirect = self.starts("!")
+        self.index += length or indirect
+        match = _BRACED.match(self.text, self.index)
+        if match is None:
+            raise self.error("${ without a variable's name", start)
+        name, index = match[1], match[2] or ""
+        self.index = match.end()
+        operator = "length" if length else "indirect" if indirect else ""
+        found = _OPERATOR.match(self.text, self.index)
+        if found and not operator:
+            operator = found[0]
+            self.index = found.end()
+        self.enter()
+        argument = self._until_brace(start, quoted=quoted)
+        self.leave()
+        return Parameter(name, index, operator, argument, origin, quoted)
+
+    def _until_brace(self, start: int, *, quoted: bool) -> Word:
+        parts: list[Part] = []
+        origin = self.origin()
+        while not self.starts("}"):
+            if self.index >= self.end:
+                raise self.error("${ that is not closed by }", start)
+            if self.skip_continuation():
+                continue
+            character = self.text[self.index]
+            if quoted and character == "'":
+                self._add(parts, character, quoted=True)
+            else:
+                self._unquoted(character, parts, _PLAIN_BRACED)
+        self.index += 1
+        return Word(tuple(parts), origin)

@@ -1,0 +1,73 @@
+"""A file to import: its text without terminal control codes, and errors that name places in it."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from planner.errors import InputError
+from planner.specs.text_file import decode, place_of, read_bytes
+
+LARGEST_BYTES = 64 * 2**20
+STDIN = "-"
+
+_CONTROL_CODES = re.compile(rb"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b[()][A-Za-z0-9]|\x1b[=>]|\r+(?=\n)")
+_BACKSPACES = re.compile(rb".\x08")
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """`path` is what the user calls it. Lines end in \\n whatever the file has."""
+
+    path: str
+    text: str
+    sha256: str
+
+    @property
+    def name(self) -> str:
+        """The last part of the path: what provenance names, so that no folder leaks out."""
+        return "standard input" if self.path == STDIN else Path(self.path).name
+
+    @property
+    def stem(self) -> str:
+        return "imported" if self.path == STDIN else Path(self.path).stem
+
+    def error(
+        self,
+        message: str,
+        line: int | None = None,
+        column: int | None = None,
+        *,
+        hint: str | None = None,
+    ) -> InputError:
+        return InputError(message, path=self.path, line=line, column=column, hint=hint)
+
+    def error_at(self, message: str, index: int, *, hint: str | None = None) -> InputError:
+        """An error at a character of the text."""
+        place = place_of(self.text, index)
+        return self.error(message, place.line, place.column, hint=hint)
+
+    def lines(self) -> list[str]:
+        return self.text.split("\n")
+
+
+def load_source(path: str, *, largest: int = LARGEST_BYTES) -> Source:
+    """Reads a file, or standard input for "-". Raises: InputError."""
+    if path == STDIN:
+        data = sys.stdin.buffer.read(largest + 1)
+        if len(data) > largest:
+            raise InputError(f"more than {largest // 2**20} MiB", path=path)
+    else:
+        data = read_bytes(Path(path), largest=largest)
+    return source_of(data, path)
+
+
+def source_of(data: bytes, path: str) -> Source:
+    """A source from bytes. Raises: InputError for what is not text."""
+    plain = _CONTROL_CODES.sub(b"", data)
+    plain = _BACKSPACES.sub(b"", plain).replace(b"\x00", b"") if b"\x08" in plain else plain
+    text = decode(plain, path).replace("\r", "\n")
+    return Source(path=path, text=text, sha256=hashlib.sha256(data).hexdigest())
