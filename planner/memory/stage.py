@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from planner.batch import Batch
     from planner.costs import CostTable
     from planner.scenario import Scenario
+    from planner.workload.stages import StageLoad
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -256,7 +257,7 @@ def _kept(
     table: CostTable, batch: Batch, in_flight: NDArray[np.int64], which: NDArray[np.intp]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """What all microbatches in flight leave on every stage and the most that one recomputed layer
-    restores at once, [N, p] each. `in_flight` is [M, p, v]; plan n has row `which[n]` of it."""
+    restores beyond what its microbatch has freed by then, [N, p] each. `in_flight` is [M, p, v]; plan n has row `which[n]` of it."""
     load, row = batch.load, batch.row
     selective = (batch.granularity == SELECTIVE)[:, None]
     saved = np.where(selective, table.selective_bytes[row], table.saved_bytes[row])
@@ -268,8 +269,25 @@ def _kept(
         plans = np.flatnonzero(full == layers)
         leading = load.leading[layers]
         kept[plans] -= _in_flight_bytes(in_flight, which[plans], leading, dropped[plans])
-        replayed[plans] = _largest(dropped, plans, leading.sum(axis=1) > 0)
+        restored = _largest(dropped, plans, leading.sum(axis=1) > 0)
+        freed = _freed_before_replay(load, layers, table.saved_bytes[row[plans]])
+        replayed[plans] = np.maximum(restored - freed, 0)
     return kept, replayed
+
+
+def _freed_before_replay(
+    load: StageLoad, layers: int, saved: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """Bytes, [N, p], that a microbatch's own backward pass has freed when it comes to the first
+    `layers` of a chunk, which it recomputes: those of the layers after them, in the chunk where
+    that is least. `saved` is [N, K]."""
+    after = load.counts - load.leading[layers]
+    after[..., -2:] = 0
+    freed = np.einsum("pvk,nk->npv", after, saved)
+    recomputes = load.leading[layers].sum(axis=-1) > 0
+    unused = np.iinfo(np.int64).max
+    least: NDArray[np.int64] = np.where(recomputes, freed, unused).min(axis=-1)
+    return np.where(least == unused, 0, least)
 
 
 def _in_flight_bytes(

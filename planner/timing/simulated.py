@@ -62,7 +62,7 @@ def simulate_step(scenario: Scenario, table: CostTable, batch: Batch) -> Simulat
         context_comm_s=float(by_cause[CAUSES.index("context")]),
         expert_comm_s=float(by_cause[CAUSES.index("expert")]),
         pipeline_comm_s=max(timeline.pass_span_s - without_sends_s, 0.0),
-        bubble_s=max(without_sends_s - busy_s, 0.0),
+        bubble_s=max(without_sends_s - busy_s, 0.0) if batch.pipeline > 1 else 0.0,
         data_comm_s=microbatches * float(parts.passes.data_s[0, busiest].sum())
         + max(timeline.span_s - timeline.pass_span_s, 0.0)
         + float(parts.gather_s[0]),
