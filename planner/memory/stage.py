@@ -257,7 +257,8 @@ def _kept(
     table: CostTable, batch: Batch, in_flight: NDArray[np.int64], which: NDArray[np.intp]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """What all microbatches in flight leave on every stage and the most that one recomputed layer
-    restores beyond what its microbatch has freed by then, [N, p] each. `in_flight` is [M, p, v]; plan n has row `which[n]` of it."""
+    restores beyond what its microbatch has freed by then, [N, p] each. `in_flight` is [M, p, v];
+    plan n has row `which[n]` of it."""
     load, row = batch.load, batch.row
     selective = (batch.granularity == SELECTIVE)[:, None]
     saved = np.where(selective, table.selective_bytes[row], table.saved_bytes[row])

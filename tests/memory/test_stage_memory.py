@@ -108,11 +108,11 @@ def test_recomputation_trades_memory_layer_by_layer() -> None:
     for layers in range(1, 5):
         one = plan_from_flags(
             of,
-            parse_restrictions({"pipeline": "2", "recompute": "full", "micro_batch_size": "8"}),
+            parse_restrictions({"pipeline": "2", "recompute": "full", "micro_batch_size": "1"}),
             recompute_layers=layers,
         )
         peaks.append(estimate(of, one).memory.per_stage[0].peak_bytes)
-    none = stages(of, pipeline="2", recompute="none", micro_batch_size="8")[0].peak_bytes
+    none = stages(of, pipeline="2", recompute="none", micro_batch_size="1")[0].peak_bytes
     assert none > peaks[0] > peaks[1] > peaks[2] > peaks[3]
 
 
