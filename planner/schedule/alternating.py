@@ -66,9 +66,19 @@ def alternating_schedule(name: str, size: Size, warmup: Ints) -> Schedule:
         int(size.num_microbatches), size.virtual_stages, int(size.group)
     )
     virtual_stages, count = size.virtual_stages, microbatches.size
-    shape = {"virtual_stages": virtual_stages, "num_microbatches": int(size.num_microbatches)}
-    forward = encode(PassKind.FORWARD, chunks, microbatches, **shape)
-    backward = encode(PassKind.BACKWARD, virtual_stages - 1 - chunks, microbatches, **shape)
+    forward, backward = (
+        encode(
+            kind,
+            of_chunks,
+            microbatches,
+            virtual_stages=virtual_stages,
+            num_microbatches=int(size.num_microbatches),
+        )
+        for kind, of_chunks in (
+            (PassKind.FORWARD, chunks),
+            (PassKind.BACKWARD, virtual_stages - 1 - chunks),
+        )
+    )
 
     # Places of a lockstep run with passes of equal length; sorting them gives the order.
     index, stage = np.arange(count), np.arange(size.stages)[:, None]
@@ -79,11 +89,12 @@ def alternating_schedule(name: str, size: Size, warmup: Ints) -> Schedule:
     return Schedule(
         name=name,
         stages=size.stages,
+        virtual_stages=virtual_stages,
+        num_microbatches=int(size.num_microbatches),
         placement=placement,
         codes=np.concatenate((forward, backward))[order],
         steady=np.concatenate((warm, 2 * count - warm), axis=1).astype(np.int32),
         places=np.take_along_axis(places, order, axis=1).astype(np.int32),
-        **shape,
     )
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from planner.errors import RuleError
-from planner.schedule.passes import PassKind, Schedule
+from planner.schedule.passes import VOCAB_KINDS, PassKind, Schedule
 
 if TYPE_CHECKING:
     from planner.schedule.arrays import Bools, Ints
@@ -31,29 +31,49 @@ def inputs_of(schedule: Schedule) -> Ints:
 
     forward = kinds == PassKind.FORWARD
     weight = kinds == PassKind.BACKWARD_WEIGHT
-    idle = kinds == PassKind.IDLE
-    back = ~forward & ~weight & ~idle
+    recompute = kinds == PassKind.RECOMPUTE
+    aside = (kinds == PassKind.IDLE) | np.isin(kinds, VOCAB_KINDS)
+    back = ~forward & ~weight & ~recompute & ~aside
+    # What a stage recomputes before a backward takes its place at the end of the message.
+    taker = np.where(recompute.any(axis=1, keepdims=True), recompute, back)
     first = forward & np.isin(place, placement.starts)
-    turn = back & np.isin(place, placement.ends)
+    turn = taker & np.isin(place, placement.ends)
 
-    slot = np.where(forward, 0, np.where(back, 1, 2))
+    slot = np.select([forward, back, weight], [0, 1, 2], 3)
     key = (slot * virtual + place) * microbatches + schedule.microbatches
-    position = np.full(3 * virtual * microbatches, -1, dtype=np.int64)
+    position = np.full(4 * virtual * microbatches, -1, dtype=np.int64)
     own = np.arange(stages * count).reshape(stages, count)
-    position[key[~idle]] = own[~idle]
+    position[key[~aside]] = own[~aside]
 
-    feeder = key.copy()
-    feeder[forward & ~first] -= microbatches
-    feeder[back & ~turn] += microbatches
-    feeder[turn | weight] -= virtual * microbatches
+    from_slot = np.select([forward | turn, taker | weight], [0, 1], 3)
+    from_place = place + np.select([forward & ~first, taker & ~turn], [-1, 1], 0)
+    feeder = (from_slot * virtual + from_place) * microbatches + schedule.microbatches
     cause = position[feeder]
-    if ((cause < 0) | (position[key] != own))[~idle].any():
+    if ((cause < 0) | (position[key] != own))[~aside].any():
         raise RuleError(
             "schedule-order",
             f"{schedule.name}: every pass and the pass that feeds it must be run exactly once",
         )
-    settled = first | idle | ((cause // count == stage) & (cause < own))
+    settled = first | aside | ((cause // count == stage) & (cause < own))
     return np.where(settled, -1, cause)
+
+
+def partners(schedule: Schedule, paired: Bools) -> Ints:
+    """[p, n]: flat position of the backward that follows each forward where `paired`, whatever
+    that recomputes first; -1 elsewhere."""
+    stages, count = schedule.codes.shape
+    kinds = np.concatenate((schedule.kinds, np.full((stages, 2), PassKind.IDLE)), axis=1)
+    after, later = kinds[:, 1 : count + 1], kinds[:, 2:]
+    distance = np.select(
+        [
+            after == PassKind.BACKWARD,
+            (after == PassKind.RECOMPUTE) & (later == PassKind.BACKWARD),
+        ],
+        [1, 2],
+        0,
+    )
+    found = paired & (kinds[:, :count] == PassKind.FORWARD) & (distance > 0)
+    return np.where(found, np.arange(stages * count).reshape(stages, count) + distance, -1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

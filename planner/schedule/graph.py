@@ -9,16 +9,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from planner.schedule.dependencies import Messages, inputs_of
-from planner.schedule.levels import pass_levels
+from planner.schedule.dependencies import Messages, inputs_of, partners
+from planner.schedule.exchanges import Meetings, deadlock, node_levels
+from planner.schedule.levels import position_name
+from planner.schedule.nodes import Block, NodeIds, NodePlan, node_blocks
 from planner.schedule.passes import PassKind, Schedule
 
 if TYPE_CHECKING:
-    from planner.schedule.arrays import Bools, Ints, SmallInts
+    from planner.schedule.arrays import Ints, SmallInts
 
 Sends = Literal["blocking", "asynchronous", "overlapped", "paired"]
 """What a stage does after a pass whose result another stage needs.
@@ -48,6 +50,8 @@ class Graph:
     """[p, n]: node of each pass of `Schedule.codes`."""
     message_node: SmallInts
     """[p, n]: node of the message that carries its result to another stage; 0 where none."""
+    exchange_node: SmallInts
+    """[E, m]: node of each exchange of `Schedule.exchanges`."""
     last_node: SmallInts
     """[p, v]: node of the last pass of each chunk."""
 
@@ -56,144 +60,39 @@ class Graph:
         return self.left.size
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WeightTable:
-    """Rows of the duration table: row 0 is 0 s, then passes, forward sends, backward sends."""
-
-    stages: int
-    virtual_stages: int
-
-    @property
-    def passes(self) -> int:
-        """Row of a pass: + (kind·p + stage)·v + chunk; row 0 for an idle one."""
-        return 1
-
-    @property
-    def forward_sends(self) -> int:
-        """Row of a send: + k for the boundary between virtual stages k and k + 1."""
-        return 1 + PassKind.IDLE * self.stages * self.virtual_stages
-
-    @property
-    def backward_sends(self) -> int:
-        """The same, from virtual stage k + 1 to k."""
-        return self.forward_sends + self.stages * self.virtual_stages - 1
-
-    @property
-    def size(self) -> int:
-        return self.backward_sends + self.stages * self.virtual_stages - 1
-
-    def rows(self, schedule: Schedule) -> tuple[Ints, Ints]:
-        """[p, n] each: the row of every pass and of the message it may have."""
-        kinds, chunks = schedule.kinds.astype(np.int64), schedule.chunks
-        stage = np.arange(schedule.stages)[:, None]
-        place = schedule.placement.virtual_stage[stage, chunks]
-        passes = self.passes + (kinds * self.stages + stage) * self.virtual_stages + chunks
-        passes = np.where(kinds == PassKind.IDLE, 0, passes)
-        forward = kinds == PassKind.FORWARD
-        return passes, np.where(
-            forward, self.forward_sends + place, self.backward_sends + place - 1
-        )
-
-
 @lru_cache(maxsize=16)
 def compile_graph(schedule: Schedule, sends: Sends) -> Graph:
     """Raises RuleError("schedule-order") when passes wait for each other for ever."""
     inputs = inputs_of(schedule)
-    messages = Messages.between(inputs)
     index = np.arange(inputs.shape[1])
     steady = (schedule.steady[:, :1] <= index) & (index < schedule.steady[:, 1:])
-    held = np.full(inputs.shape, sends in ("blocking", "paired"))
-    pair_forward = np.zeros(inputs.shape, dtype=np.bool_)
-    if sends == "overlapped":
-        held = ~steady
-    if sends == "paired":
-        pair_forward[:, :-1] = (
-            steady[:, :-1]
-            & (schedule.kinds[:, :-1] == PassKind.FORWARD)
-            & (schedule.kinds[:, 1:] == PassKind.BACKWARD)
-        )
-    blocks, ids = _blocks(schedule, inputs, messages, held, pair_forward)
-    return _number(blocks, ids, _last_positions(schedule))
-
-
-class _Block(NamedTuple):
-    """Nodes of one sort, under provisional ids; each array is [p, n]."""
-
-    present: Bools
-    node: Ints
-    left: Ints
-    right: Ints
-    weight: Ints
-    level: Ints
-
-
-class _Ids(NamedTuple):
-    """Provisional ids, 0 the start of the step; each array is [p, n]."""
-
-    of_pass: Ints
-    of_message: Ints
-
-
-_PLACES = 5
-"""Places of a level: join of inputs, pass, message, message of a pair's backward, join of sends."""
-
-
-def _blocks(
-    schedule: Schedule, inputs: Ints, messages: Messages, held: Bools, pair_forward: Bools
-) -> tuple[list[_Block], _Ids]:
-    own = np.arange(inputs.size).reshape(inputs.shape)
-    of_pass, of_message, of_sends, of_inputs = (1 + own + k * inputs.size for k in range(4))
-    of_message = np.where(messages.exists, of_message, 0)
-    pair_backward = _right(pair_forward.astype(np.int64)) > 0
-
-    # Both results of a pair leave after its backward; both of its inputs precede its forward.
-    release = np.where(pair_forward, own + 1, own)
-    first = np.where(pair_backward, -1, inputs)
-    second = np.where(pair_forward, np.roll(inputs, -1, axis=1), -1)
-    arrival, arrival_too = _at(of_message, first, 0), _at(of_message, second, 0)
-    both_arrive = (arrival > 0) & (arrival_too > 0)
-
-    level = _PLACES * pass_levels(schedule, _at(release, first, -1), _at(release, second, -1))
-
-    pair_message = np.where(pair_backward, _right(of_message), 0)
-    both_leave = (pair_message > 0) & (of_message > 0)
-    free = np.where(held & ~pair_forward, np.maximum(of_message, pair_message), 0)
-    free = np.where(both_leave, of_sends, np.where(free > 0, free, of_pass))
-
-    table = WeightTable(stages=schedule.stages, virtual_stages=schedule.virtual_stages)
-    pass_row, message_row = table.rows(schedule)
-    no_time = np.zeros_like(own)
-    passes = _Block(
-        present=np.ones(inputs.shape, dtype=np.bool_),
-        node=of_pass,
-        left=_right(free),
-        right=np.where(both_arrive, of_inputs, np.maximum(arrival, arrival_too)),
-        weight=pass_row,
-        level=level + 1,
+    held = ~steady if sends == "overlapped" else np.full(inputs.shape, sends != "asynchronous")
+    plan = NodePlan(
+        schedule=schedule,
+        inputs=inputs,
+        messages=Messages.between(inputs),
+        held=held,
+        partner=partners(schedule, steady & (sends == "paired")),
+        meetings=Meetings.of(schedule) if schedule.exchanges else None,
     )
-    sent = _Block(
-        present=messages.exists,
-        node=of_message,
-        left=_at(of_pass, release, 0),
-        right=_at(of_message, messages.previous, 0),
-        weight=message_row,
-        level=_at(level, release, 0) + np.where(pair_backward, 3, 2),
-    )
-    send_joins = _Block(both_leave, of_sends, pair_message, of_message, no_time, level + 4)
-    input_joins = _Block(both_arrive, of_inputs, arrival, arrival_too, no_time, level)
-    return [passes, sent, send_joins, input_joins], _Ids(of_pass, of_message)
+    return _number(plan, *node_blocks(plan))
 
 
-def _number(blocks: list[_Block], ids: _Ids, last: Ints) -> Graph:
-    """Numbers the nodes level by level. `last` [p, v]: index of the last pass of every chunk."""
-    present = np.stack([block.present for block in blocks])
+def _number(plan: NodePlan, blocks: list[Block], ids: NodeIds) -> Graph:
+    """Numbers the nodes level by level."""
     node, left, right, weight, level = (
-        np.stack(columns)[present] for columns in list(zip(*blocks, strict=True))[1:]
+        np.concatenate(
+            [getattr(block, name)[block.present] for block in blocks],
+        )
+        for name in ("node", "left", "right", "weight", "level")
     )
+    size = 1 + int(node.max())
+    if plan.meetings is not None:
+        level = _search_levels(plan, ids, node, left, right, size)
     if level.max() < 1 << 16:
         level = level.astype(np.uint16)  # numpy sorts these by radix
     order = np.argsort(level, kind="stable")
-    number = np.zeros(1 + present.size, dtype=np.int32)
+    number = np.zeros(size, dtype=np.int32)
     number[node[order]] = np.arange(1, 1 + order.size, dtype=np.int32)
     level = level[order]
     cuts = (1 + np.flatnonzero(np.concatenate(([True], level[1:] != level[:-1])))).tolist()
@@ -206,8 +105,33 @@ def _number(blocks: list[_Block], ids: _Ids, last: Ints) -> Graph:
         levels=tuple(zip(cuts, [*cuts[1:], 1 + order.size], strict=True)),
         pass_node=pass_node,
         message_node=number[ids.of_message],
-        last_node=np.take_along_axis(pass_node, last, axis=1),
+        exchange_node=number[ids.of_exchange],
+        last_node=np.take_along_axis(pass_node, _last_positions(plan.schedule), axis=1),
     )
+
+
+def _search_levels(
+    plan: NodePlan, ids: NodeIds, node: Ints, left: Ints, right: Ints, size: int
+) -> Ints:
+    """Levels of nodes under provisional ids, found node by node."""
+    number = np.zeros(size, dtype=np.int64)
+    number[node] = np.arange(1, 1 + node.size)
+    start = np.zeros(1, dtype=np.int64)
+    one, other = (np.concatenate((start, number[cause])) for cause in (left, right))
+    level = node_levels(one, other)[1:]
+    stuck = np.flatnonzero(level < 0)
+    if stuck.size:
+        names = {
+            int(number[flat]): position_name(plan.schedule, position)
+            for position, flat in enumerate(ids.of_pass.ravel().tolist())
+        }
+        for exchange, row in zip(plan.schedule.exchanges, ids.of_exchange.tolist(), strict=True):
+            names |= {
+                int(number[flat]): f"{exchange.name} of microbatch {microbatch}"
+                for microbatch, flat in enumerate(row)
+            }
+        raise deadlock(plan.schedule.name, one, other, set((1 + stuck).tolist()), names)
+    return level
 
 
 def _last_positions(schedule: Schedule) -> Ints:
@@ -216,15 +140,3 @@ def _last_positions(schedule: Schedule) -> Ints:
     hits = chunks[:, ::-1, None] == np.arange(schedule.virtual_stages)
     last: Ints = schedule.codes.shape[1] - 1 - hits.argmax(axis=1)
     return last
-
-
-def _right(values: Ints) -> Ints:
-    """Every row moved one place right, a zero moved in."""
-    moved = np.zeros_like(values)
-    moved[:, 1:] = values[:, :-1]
-    return moved
-
-
-def _at(values: Ints, position: Ints, none: int) -> Ints:
-    """`values` at flat positions, `none` where the position is -1."""
-    return np.where(position < 0, none, values.ravel()[position])

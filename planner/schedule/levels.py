@@ -82,13 +82,14 @@ def _deadlock(
     for blocked in cycle:
         here = at[blocked]
         cause = next(w for w in (waits[here], waits_too[here]) if w >= 0 and level[w] < 0)
-        links.append(f"{_name(schedule, here)} for {_name(schedule, cause)}")
+        links.append(f"{position_name(schedule, here)} for {position_name(schedule, cause)}")
     return f"{schedule.name}: the order cannot be run, these wait for each other: " + "; ".join(
         links
     )
 
 
-def _name(schedule: Schedule, position: int) -> str:
+def position_name(schedule: Schedule, position: int) -> str:
+    """The pass at a flat position of `Schedule.codes`, in words."""
     stage, index = divmod(position, schedule.codes.shape[1])
     kind, microbatch, chunk = schedule.decode(int(schedule.codes[stage, index]))
     return f"stage {stage} {kind.label} of microbatch {microbatch} chunk {chunk}"

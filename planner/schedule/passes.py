@@ -22,7 +22,13 @@ class PassKind(IntEnum):
     BACKWARD = 1
     BACKWARD_INPUT = 2
     BACKWARD_WEIGHT = 3
-    IDLE = 4
+    VOCAB_FORWARD = 4
+    """A stage's share of the logits and of their softmax (S of Yeung et al. 2024)."""
+    VOCAB_BACKWARD = 5
+    """A stage's share of the gradients of the output layer (T)."""
+    RECOMPUTE = 6
+    """What the backward that follows needs and the forward did not keep."""
+    IDLE = 7
     """No pass: fills up the end of a stage that runs fewer passes than another."""
 
     @property
@@ -36,6 +42,30 @@ class Pass(NamedTuple):
     kind: PassKind
     microbatch: int
     chunk: int
+
+
+VOCAB_KINDS = (PassKind.VOCAB_FORWARD, PassKind.VOCAB_BACKWARD)
+"""Passes of the output layer where every stage holds a part of it: once per microbatch on every
+stage, whatever its chunks."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exchange:
+    """A collective of all stages, once per microbatch.
+
+    It starts when every stage has run its pass `after` (of the kinds that only the end of the model
+    has to do with, FORWARD and BACKWARD: the stage there its pass of the last virtual stage), and
+    the passes `before` of the same microbatch start when it is over. Exchanges run one at a time,
+    by microbatch and then in the order of `Schedule.exchanges`, like a communicator.
+    """
+
+    name: str
+    after: PassKind
+    before: tuple[PassKind, ...]
+    lag: int = 0
+    """Microbatches by which it comes later in that order."""
+    holds: bool = False
+    """A stage does nothing between its pass `after` and the end of the exchange."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -59,6 +89,11 @@ class Placement:
         owner = np.empty(stages * chunks, dtype=np.int32)
         owner[self.virtual_stage] = np.arange(stages, dtype=np.int32)[:, None]
         return owner
+
+    @property
+    def last_stage(self) -> int:
+        """The stage with the end of the model (of its first copy)."""
+        return int(self.stage_of[self.ends[0]])
 
 
 def looped(stages: int, virtual_stages: int) -> Placement:
@@ -117,6 +152,8 @@ class Schedule:
     places: SmallInts | None = None
     """[p, n]: when each pass could run if all took equally long. Where these respect every
     dependency, they save looking for such places."""
+    exchanges: tuple[Exchange, ...] = ()
+    """Collectives of all stages, beside the messages from one stage to another."""
 
     @property
     def kinds(self) -> SmallInts:
@@ -135,7 +172,13 @@ class Schedule:
 
     @property
     def splits_backward(self) -> bool:
-        return bool((self.kinds == PassKind.BACKWARD_WEIGHT).any())
+        return self.has(PassKind.BACKWARD_WEIGHT)
+
+    def has(self, kind: PassKind) -> bool:
+        """Whether any stage runs passes of the kind."""
+        block = self.virtual_stages * self.num_microbatches
+        codes = self.codes
+        return bool(((codes >= kind * block) & (codes < (kind + 1) * block)).any())
 
     def passes(self, stage: int) -> tuple[Pass, ...]:
         """The passes of one stage, spelled out."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from planner.errors import RuleError
-from planner.schedule import alternating, dualpipe, v_shape, zero_bubble
+from planner.schedule import alternating, dualpipe, v_shape, vocabulary, zero_bubble
 from planner.schedule.passes import bidirectional, looped, vee
 from planner.schedule.rules import (
     GROUP_FITS,
@@ -50,6 +50,8 @@ class ScheduleKind:
     bubble_fraction: Callable[[Size], Floats] | None = None
     """Closed form for uniform stages and free sends, as a fraction of the step."""
     splits_backward: bool = False
+    shares_vocabulary: bool = False
+    """Embedding and output layer are divided among all stages."""
     parameter_copies: int = 1
     """Copies of every parameter the pipeline holds (2 when two directions run at once)."""
 
@@ -97,6 +99,42 @@ SCHEDULES = MappingProxyType(
                 "Megatron-LM forward_backward_pipelining_with_interleaving",
                 rules=(POSITIVE, SEVERAL_CHUNKS, GROUP_FITS, REMAINDER_FITS),
                 warmup=alternating.interleaved_warmup,
+            ),
+            _alternating(
+                name="1f1b-balanced",
+                source="Yeung et al. 2024, arXiv:2411.05288, section 6.1: 1f1b with layers moved "
+                "away from the output layer",
+                rules=(POSITIVE, ONE_CHUNK),
+                warmup=alternating.one_forward_one_backward_warmup,
+            ),
+            *(
+                ScheduleKind(
+                    name=f"1f1b-vocab-{3 - barriers}",
+                    source="Yeung et al. 2024, arXiv:2411.05288, algorithm "
+                    f"{3 - barriers}; sail-sg/VocabularyParallelism "
+                    "forward_backward_pipelining_with_vocab_parallel",
+                    rules=(POSITIVE, ONE_CHUNK),
+                    placement=looped,
+                    generate=partial(
+                        vocabulary.balanced_vocabulary,
+                        f"1f1b-vocab-{3 - barriers}",
+                        barriers=barriers,
+                    ),
+                    peak=partial(vocabulary.balanced_peak, barriers=barriers),
+                    shares_vocabulary=True,
+                )
+                for barriers in (2, 1)
+            ),
+            ScheduleKind(
+                name="interlaced-vocab",
+                source="Lin et al. 2024, nnScaler (OSDI 24), as built by Yeung et al. 2024; "
+                "sail-sg/VocabularyParallelism "
+                "forward_backward_pipelining_with_interlaced_schedule",
+                rules=(POSITIVE, ONE_CHUNK),
+                placement=looped,
+                generate=vocabulary.interlaced,
+                peak=vocabulary.interlaced_peak,
+                shares_vocabulary=True,
             ),
             ScheduleKind(
                 name="looped-bfs",

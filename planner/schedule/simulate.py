@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from planner.schedule.graph import Graph, Sends, WeightTable, compile_graph
+from planner.schedule.graph import Graph, Sends, compile_graph
+from planner.schedule.passes import PassKind
 from planner.schedule.reductions import Reductions
+from planner.schedule.rows import WeightTable
 from planner.schedule.timeline import Timeline
 
 if TYPE_CHECKING:
@@ -38,6 +40,14 @@ class Durations:
     backward_weight_s: ArrayLike | None = None
     """[..., p, v]: the part of `backward_s` that a schedule which splits backwards moves away.
     Needed by those, ignored by the others."""
+    recompute_s: ArrayLike = 0.0
+    """[..., p, v] or one number: the part of `backward_s` that recomputation passes take over where
+    a schedule has them (`planner.schedule.recompute`); ignored by the others."""
+    vocab_forward_s: ArrayLike = 0.0
+    vocab_backward_s: ArrayLike = 0.0
+    """[..., p] or one number: a stage's share of the output layer, where the schedule shares it."""
+    exchange_s: ArrayLike = 0.0
+    """[..., E] or one number: the schedule's exchanges, in their order."""
     forward_send_s: ArrayLike = 0.0
     """[..., p·v − 1] or one number: an activation from virtual stage k to k + 1. Ignored where
     both are on one stage."""
@@ -140,25 +150,45 @@ def _table(schedule: Schedule, durations: Durations) -> Floats:
     stages, chunks = schedule.stages, schedule.virtual_stages
     forward = _shaped("forward_s", durations.forward_s, stages, chunks)
     backward = _shaped("backward_s", durations.backward_s, stages, chunks)
-    weight = np.zeros_like(backward)
+    weight, recompute = np.zeros((stages, chunks)), np.zeros((stages, chunks))
     if schedule.splits_backward:
         if durations.backward_weight_s is None:
             raise ValueError(f"{schedule.name} splits backwards and needs backward_weight_s")
         weight = _shaped("backward_weight_s", durations.backward_weight_s, stages, chunks)
+    if schedule.has(PassKind.RECOMPUTE):
+        recompute = _shaped("recompute_s", durations.recompute_s, stages, chunks)
     boundaries = stages * chunks - 1
+    of_kind = {
+        PassKind.FORWARD: forward,
+        PassKind.BACKWARD: backward - recompute,
+        PassKind.BACKWARD_INPUT: backward - weight - recompute,
+        PassKind.BACKWARD_WEIGHT: weight,
+        PassKind.VOCAB_FORWARD: _on_chunks("vocab_forward_s", durations, stages, chunks),
+        PassKind.VOCAB_BACKWARD: _on_chunks("vocab_backward_s", durations, stages, chunks),
+        PassKind.RECOMPUTE: recompute,
+    }
     parts = [
         np.zeros(1),
-        *(_flat(part) for part in (forward, backward, backward - weight, weight)),
+        *(_flat(of_kind[kind]) for kind in PassKind if kind is not PassKind.IDLE),
         _shaped("forward_send_s", durations.forward_send_s, boundaries),
         _shaped("backward_send_s", durations.backward_send_s, boundaries),
+        _shaped("exchange_s", durations.exchange_s, len(schedule.exchanges)),
     ]
     batch = np.broadcast_shapes(*(part.shape[:-1] for part in parts))
     rows = [np.broadcast_to(part, (*batch, part.shape[-1])) for part in parts]
     table = np.moveaxis(np.concatenate(rows, axis=-1), -1, 0)
-    expected = WeightTable(stages=stages, virtual_stages=chunks).size
+    expected = WeightTable(
+        stages=stages, virtual_stages=chunks, exchanges=len(schedule.exchanges)
+    ).size
     if table.shape[0] != expected:
         raise ValueError(f"durations give {table.shape[0]} rows instead of {expected}")
     return np.ascontiguousarray(table)
+
+
+def _on_chunks(name: str, durations: Durations, stages: int, chunks: int) -> Floats:
+    """[..., p, v]: a duration of the stages, the same whatever chunk a pass names."""
+    of_stage = _shaped(name, getattr(durations, name), stages)
+    return np.broadcast_to(of_stage[..., None], (*of_stage.shape, chunks))
 
 
 def _flat(values: Floats) -> Floats:

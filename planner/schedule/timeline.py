@@ -20,10 +20,10 @@ class Segment(NamedTuple):
     """A piece of the critical path: one pass, one message or one reduction."""
 
     activity: str
-    """A `PassKind` label, "forward_send", "backward_send", "chunk_reduction", "reduction" or
-    "tied_reduction"."""
+    """A `PassKind` label, "forward_send", "backward_send", the name of an exchange,
+    "chunk_reduction", "reduction" or "tied_reduction"."""
     stage: int
-    """The stage that works or sends."""
+    """The stage that works or sends; of an exchange the one that it waited for last."""
     microbatch: int | None
     chunk: int | None
     start_s: float
@@ -61,6 +61,16 @@ class Timeline:
         """[p, n]: its arrival; NaN where none."""
         node = self.graph.message_node
         return np.where(node > 0, self.ends[node], np.nan)
+
+    @property
+    def exchange_start_s(self) -> Floats:
+        """[E, m]: start of every exchange of every microbatch."""
+        return self._starts(self.graph.exchange_node)
+
+    @property
+    def exchange_end_s(self) -> Floats:
+        """[E, m]"""
+        return self.ends[self.graph.exchange_node]
 
     def _starts(self, nodes: SmallInts) -> Floats:
         return np.maximum(self.ends[self.graph.left[nodes]], self.ends[self.graph.right[nodes]])
@@ -159,19 +169,35 @@ class Timeline:
         return path[::-1]
 
     def _segment(self, node: int, start: float, end: float) -> Segment:
-        position = int(self._position_of[node])
-        stage, column = divmod(position % self.end_s.size, self.end_s.shape[1])
+        position, size = int(self._position_of[node]), self.end_s.size
+        if position >= 2 * size:
+            index, microbatch = divmod(position - 2 * size, self.schedule.num_microbatches)
+            name = self.schedule.exchanges[index].name
+            return Segment(name, self._awaited_stage(node), microbatch, None, start, end)
+        stage, column = divmod(position % size, self.end_s.shape[1])
         kind, microbatch, chunk = self.schedule.decode(int(self.schedule.codes[stage, column]))
         label = kind.label
-        if position >= self.end_s.size:
+        if position >= size:
             label = "forward_send" if kind is PassKind.FORWARD else "backward_send"
         return Segment(label, stage, microbatch, chunk, start, end)
 
+    def _awaited_stage(self, node: int) -> int:
+        """The stage whose pass the causes of a node lead to, whatever lies between."""
+        position, size = -1, self.end_s.size
+        while not 0 <= position < size:
+            one, other = int(self.graph.left[node]), int(self.graph.right[node])
+            node = other if self.ends[other] > self.ends[one] else one
+            position = int(self._position_of[node])
+        return position // int(self.end_s.shape[1])
+
     @cached_property
     def _position_of(self) -> Ints:
-        """[nodes]: flat position in `schedule.codes` of a pass, plus p·n for its message."""
-        position = np.zeros(self.graph.num_nodes, dtype=np.int64)
+        """[nodes]: flat position in `schedule.codes` of a pass, plus p·n for its message; for an
+        exchange 2·p·n + e·m + microbatch; -1 for a join."""
+        position = np.full(self.graph.num_nodes, -1, dtype=np.int64)
         size = self.end_s.size
+        exchanges = self.graph.exchange_node.ravel()
+        position[exchanges] = np.arange(exchanges.size) + 2 * size
         position[self.graph.message_node.ravel()] = np.arange(size) + size
         position[self.graph.pass_node.ravel()] = np.arange(size)
         return position

@@ -7,7 +7,7 @@ import pytest
 
 from planner.errors import RuleError
 from planner.schedule.alternating import forward_table
-from planner.schedule.passes import PassKind, looped, vee
+from planner.schedule.passes import VOCAB_KINDS, PassKind, looped, vee
 from planner.schedule.registry import SCHEDULES, allowed, build, check, kind_of
 
 
@@ -83,7 +83,9 @@ def test_every_stage_runs_every_pass_of_its_chunks_once(name: str) -> None:
                     weights = [a[1:] for a in passes if a.kind is PassKind.BACKWARD_WEIGHT]
                     assert sorted(split) == sorted(weights)
                     assert bool(split) == schedule.splits_backward
-                    assert len(passes) == 2 * len(forwards) + len(weights)
+                    shared = [a for a in passes if a.kind in VOCAB_KINDS]
+                    assert len(shared) == (2 * m if schedule.exchanges else 0)
+                    assert len(passes) == 2 * len(forwards) + len(weights) + len(shared)
     assert found >= 7
 
 

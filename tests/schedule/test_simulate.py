@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import get_args
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from planner.schedule.graph import Sends
-from planner.schedule.passes import PassKind, Schedule
+from planner.schedule.passes import VOCAB_KINDS, PassKind, Schedule
+from planner.schedule.recompute import with_recompute
 from planner.schedule.registry import SCHEDULES, allowed, build
 from planner.schedule.simulate import Durations, simulate
 
 SENDS: tuple[Sends, ...] = get_args(Sends)
 KINDS = st.sampled_from(sorted(SCHEDULES))
 SECONDS = st.floats(0, 4, allow_subnormal=False)
+NOT_BACK = (PassKind.FORWARD, PassKind.BACKWARD_WEIGHT, *VOCAB_KINDS)
 
 
 @dataclass
@@ -37,9 +40,45 @@ class Naive:
         self.end: dict[tuple[int, int], float] = {}
         self.arrived: dict[tuple[str, int, int], float] = {}
         self.channel: dict[tuple[int, int], float] = {}
+        self.done: dict[tuple[int, PassKind, int], float] = {}
+        self.met: dict[tuple[str, int], float] = {}
+        self.queue = sorted(
+            (microbatch + exchange.lag, index, microbatch)
+            for index, exchange in enumerate(schedule.exchanges)
+            for microbatch in range(schedule.num_microbatches)
+        )
+
+    def meet(self) -> None:
+        """Runs every exchange whose turn it is and whose stages are there."""
+        while self.queue:
+            _, index, microbatch = self.queue[0]
+            exchange = self.schedule.exchanges[index]
+            vocab = exchange.after in VOCAB_KINDS
+            stages = range(self.schedule.stages) if vocab else [self.schedule.stages - 1]
+            parties = [self.done.get((s, exchange.after, microbatch)) for s in stages]
+            if any(party is None for party in parties):
+                return
+            before = max(self.met.values(), default=0.0)
+            seconds = float(np.asarray(self.durations.exchange_s)[index])
+            begin = max(before, *(party for party in parties if party is not None))
+            self.met[exchange.name, microbatch] = begin + seconds
+            self.queue.pop(0)
+
+    def exchange(self, kind: PassKind, stage: int, microbatch: int, holds: bool) -> float | None:
+        """When the exchange is over that a pass waits for, or that holds the stage after it."""
+        ready: float | None = 0.0
+        for exchange in self.schedule.exchanges:
+            involved = exchange.after == kind if holds else kind in exchange.before
+            if (holds and not exchange.holds) or not involved:
+                continue
+            if kind in VOCAB_KINDS or stage == self.schedule.stages - 1:
+                ready = self.met.get((exchange.name, microbatch))
+        return ready
 
     def pass_s(self, stage: int, kind: PassKind, chunk: int) -> float:
         at = (stage, chunk)
+        if kind in VOCAB_KINDS:
+            return float(np.asarray(getattr(self.durations, f"{kind.label}_s"))[stage])
         whole = float(np.asarray(self.durations.backward_s)[at])
         if kind in (PassKind.FORWARD, PassKind.BACKWARD):
             forward = float(np.asarray(self.durations.forward_s)[at])
@@ -50,6 +89,11 @@ class Naive:
     def need(self, stage: int, kind: PassKind, chunk: int, microbatch: int) -> float | None:
         """When the input is there; None if it is not known yet."""
         position, ways = self.place[stage, chunk], self.schedule.placement
+        met = self.exchange(kind, stage, microbatch, holds=False)
+        if met is None or kind in VOCAB_KINDS:
+            return met
+        if met:
+            return max(met, self.arrived["L", position, microbatch])
         if kind is PassKind.FORWARD:
             if position in ways.starts:
                 return 0.0
@@ -63,7 +107,7 @@ class Naive:
     def deliver(self, stage: int, kind: PassKind, chunk: int, microbatch: int, at: float) -> float:
         """Sends the result; returns when it is there."""
         position, ways = self.place[stage, chunk], self.schedule.placement
-        if kind is PassKind.BACKWARD_WEIGHT:
+        if kind is PassKind.BACKWARD_WEIGHT or kind in VOCAB_KINDS:
             return at
         if kind is PassKind.FORWARD:
             if position in ways.ends:
@@ -100,7 +144,13 @@ class Naive:
                     if steady and sends == "paired" and todo[0].kind is PassKind.FORWARD:
                         assert passes[index + 1].kind is PassKind.BACKWARD
                         todo.append(passes[index + 1])
+                    self.meet()
                     inputs = [self.need(stage, one.kind, one.chunk, one.microbatch) for one in todo]
+                    if index:
+                        before = passes[index - 1]
+                        inputs.append(
+                            self.exchange(before.kind, stage, before.microbatch, holds=True)
+                        )
                     if (
                         len(todo) == 2
                         and schedule.placement.virtual_stage[stage, todo[1].chunk]
@@ -114,6 +164,7 @@ class Naive:
                     for step, one in enumerate(todo):
                         now += self.pass_s(stage, one.kind, one.chunk)
                         self.end[stage, index + step] = now
+                        self.done[stage, one.kind, one.microbatch] = now
                     there = [
                         self.deliver(stage, one.kind, one.chunk, one.microbatch, now)
                         for one in todo
@@ -156,6 +207,9 @@ def cases(draw: st.DrawFn) -> tuple[Schedule, Durations]:
         forward_s=times(p, v),
         backward_s=times(p, v) + weight,
         backward_weight_s=weight,
+        vocab_forward_s=times(p),
+        vocab_backward_s=times(p),
+        exchange_s=times(len(schedule.exchanges)),
         forward_send_s=times(p * v - 1),
         backward_send_s=times(p * v - 1),
         sends=draw(st.sampled_from(SENDS)),
@@ -172,3 +226,23 @@ def test_every_pass_ends_when_the_naive_simulation_says(case: tuple[Schedule, Du
     timeline = simulate(schedule, durations)
     expected = Naive(schedule, durations).run()
     np.testing.assert_allclose(timeline.end_s, expected, rtol=0, atol=1e-9)
+
+
+@given(cases(), st.data())
+@settings(max_examples=200, deadline=None)
+def test_recomputation_as_passes_of_its_own_changes_no_time(
+    case: tuple[Schedule, Durations], data: st.DataObject
+) -> None:
+    schedule, durations = case
+    shape = (schedule.stages, schedule.virtual_stages)
+    recompute = data.draw(hnp.arrays(np.float64, shape, elements=SECONDS))
+    whole = np.asarray(durations.backward_s, dtype=np.float64) + recompute
+    plain = simulate(schedule, replace(durations, backward_s=whole))
+    spelled_out = with_recompute(schedule)
+    timeline = simulate(spelled_out, replace(durations, backward_s=whole, recompute_s=recompute))
+    others = (spelled_out.kinds != PassKind.RECOMPUTE) & (spelled_out.kinds != PassKind.IDLE)
+    kept = schedule.kinds != PassKind.IDLE
+    np.testing.assert_allclose(timeline.end_s[others], plain.end_s[kept], rtol=0, atol=1e-9)
+    lasts = (timeline.end_s - timeline.start_s)[spelled_out.kinds == PassKind.RECOMPUTE]
+    assert lasts.size == (~np.isin(schedule.kinds[kept], NOT_BACK)).sum()
+    assert timeline.span_s == pytest.approx(plain.span_s, abs=1e-9)
