@@ -10,9 +10,10 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from planner.confidence.residuals import FILE, to_json
 from planner.reports.accuracy import accuracy_document
 from planner.specs.catalog import list_shipped, resolve
-from planner.validation.residuals import FILE, residuals_of, to_json
+from planner.validation.residuals import residuals_of
 from planner.validation.validate import validate_files
 
 DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "accuracy.md"

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from planner.batch import Batch
+from planner.confidence.interval import confidence_of
 from planner.costs import CostTable, cost_table
 from planner.memory.stage import stage_peaks
 from planner.plan import DATA_SHARDINGS, GRANULARITIES, Estimate, MemoryEstimate, Plan
@@ -27,9 +29,22 @@ def estimate(
     table: CostTable | None = None,
     load: StageLoad | None = None,
 ) -> Estimate:
-    """Estimate a valid plan (`planner.search.rules` says which are). A search passes the cost
-    table and stage load it has already; without them they are made for this plan, and so they are
-    when the plan takes the hosts in another order than the cluster's file."""
+    """Estimate a valid plan (`planner.search.rules` says which are), and how sure that is."""
+    cost = point_estimate(scenario, plan, table=table, load=load)
+    confidence = confidence_of(scenario, plan, cost)
+    return replace(cost, confidence=confidence, assumptions=(*cost.assumptions, *confidence.notes))
+
+
+def point_estimate(
+    scenario: Scenario,
+    plan: Plan,
+    *,
+    table: CostTable | None = None,
+    load: StageLoad | None = None,
+) -> Estimate:
+    """The estimate without its confidence. A search passes the cost table and stage load it has
+    already; without them they are made for this plan, and so they are when the plan takes the
+    hosts in another order than the cluster's file."""
     placed = scenario.placed(plan.placement.hosts)
     if placed is not scenario:
         scenario, table = placed, None

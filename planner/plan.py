@@ -11,6 +11,7 @@ AXES = ("tensor", "pipeline", "data", "context", "expert", "expert_tensor")
 GRANULARITIES = ("none", "selective", "full")
 DATA_SHARDINGS = ("none", "optimizer", "optimizer+gradients", "full")
 PRECISIONS = ("fp32", "fp16", "bf16", "fp8", "mxfp8", "nvfp4")
+FIT_CLASSES = ("fits", "tight", "does not fit")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -185,13 +186,28 @@ class MemoryEstimate:
     def fits(self) -> bool:
         return self.binding.spare_bytes >= 0
 
-    @property
-    def fit_class(self) -> str:
-        """fits; tight (inside the headroom but below capacity); does not fit."""
-        if self.fits:
-            return "fits"
-        below_capacity = all(s.peak_bytes <= s.capacity_bytes for s in self.per_stage)
-        return "tight" if below_capacity else "does not fit"
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Interval:
+    """Factors on an estimate, at most and at least 1, between which the measured value lies."""
+
+    low: float = 1.0
+    high: float = 1.0
+
+    def around(self, value: float) -> tuple[float, float]:
+        return self.low * value, self.high * value
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Confidence:
+    """How sure an estimate is: the share `level` of measured runs lies inside the intervals on the
+    step time and on the device's peak memory. `notes` say what they rest on and where the estimate
+    goes beyond what was ever measured."""
+
+    level: float
+    step: Interval
+    memory: Interval
+    notes: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -207,6 +223,7 @@ class Estimate:
     model_flops_per_step: float
     peak_flop_per_s: float
     assumptions: tuple[str, ...]
+    confidence: Confidence | None = None
 
     @property
     def step_s(self) -> float:
@@ -230,9 +247,26 @@ class Estimate:
         """Model FLOP/s over the dense peak of the number format the matmuls run in."""
         return self.model_flops_per_device / self.peak_flop_per_s
 
+    @property
+    def fit_class(self) -> str:
+        """fits: on every stage the whole interval of the peak leaves the headroom; does not fit: on
+        some stage the whole interval is above the capacity; tight: anything between. Without
+        confidence the interval is the peak itself."""
+        interval = self.confidence.memory if self.confidence else Interval()
+        stages = self.memory.per_stage
+        if all(s.peak_bytes * interval.high <= s.capacity_bytes - s.headroom_bytes for s in stages):
+            return "fits"
+        if any(s.peak_bytes * interval.low > s.capacity_bytes for s in stages):
+            return "does not fit"
+        return "tight"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RankedPlan:
+    """`tied_with_best`: too close to the plan of rank 1 to tell which is faster; None when there
+    was nothing to compare with."""
+
     rank: int
     plan: Plan
     estimate: Estimate
+    tied_with_best: bool | None = None

@@ -1,15 +1,20 @@
-"""Golden files and hand-made plans shared by the tests of documents, reports and commands."""
+"""Golden files, hand-made plans and small files of measured runs that many tests share."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from planner.plan import (
+    Confidence,
     Degrees,
     Estimate,
+    Interval,
     MemoryComponents,
     MemoryEstimate,
     Placement,
@@ -51,6 +56,49 @@ class Golden:
 @pytest.fixture(scope="session")
 def golden(request: pytest.FixtureRequest) -> Golden:
     return Golden(update=request.config.getoption("--update-golden"))
+
+
+CLUSTER = {
+    "node_groups": [
+        {
+            "device": "a100-sxm-80gb",
+            "devices_per_node": 8,
+            "intra_node": {"bandwidth": "300 GB/s"},
+            "network": {"cards": 8, "bandwidth": "25 GB/s"},
+        }
+    ]
+}
+MODEL = {
+    "architecture": "gpt",
+    "num_layers": 6,
+    "hidden_size": 1024,
+    "num_attention_heads": 16,
+    "vocab_size": 51200,
+}
+DEFAULTS = {"seq_length": 1024, "global_batch_size": 16, "micro_batch_size": 2, "precision": "fp16"}
+
+WriteRuns = Callable[..., Path]
+
+
+@pytest.fixture
+def write_runs(tmp_path: Path) -> WriteRuns:
+    """`write_runs({"id": …}, …, software=…)` writes a file of runs on eight A100 and returns its
+    path. JSON is YAML, so that no test formats text."""
+
+    def write(*runs: dict[str, Any], name: str = "runs.yaml", **top: Any) -> Path:
+        document = {
+            "source": "a test",
+            "cluster": CLUSTER,
+            "software": "megatron-lm-2021",
+            "model": MODEL,
+            "defaults": {"devices": 8, **DEFAULTS},
+            "runs": [{"id": f"run-{index}", **one} for index, one in enumerate(runs)],
+        } | top
+        path = tmp_path / name
+        path.write_text(json.dumps(document), encoding="utf-8")
+        return path
+
+    return write
 
 
 class Samples:
@@ -110,6 +158,7 @@ class Samples:
         step_s: float = 30.0,
         activations_gib: float = 22.0,
         capacity_gib: float = 80.0,
+        memory_high: float = 1.05,
     ) -> Estimate:
         capacity = int(capacity_gib * GIB)
         return Estimate(
@@ -145,6 +194,13 @@ class Samples:
                 "experts receive equal numbers of tokens",
                 "the layers that do not divide evenly go one each to the middle chunks of the "
                 "pipeline, as no layout was given",
+                "no measured run with schedule 1f1b",
+            ),
+            confidence=Confidence(
+                level=0.9,
+                step=Interval(low=0.93, high=1.08),
+                memory=Interval(low=0.96, high=memory_high),
+                notes=("no measured run with schedule 1f1b",),
             ),
         )
 
@@ -194,7 +250,10 @@ class Samples:
         )
         return tuple(
             RankedPlan(
-                rank=rank, plan=plan, estimate=self.estimate(plan, step_s=29.0 + rank * rank)
+                rank=rank,
+                plan=plan,
+                estimate=self.estimate(plan, step_s=29.0 + rank * rank),
+                tied_with_best=rank < 3,
             )
             for rank, plan in enumerate(plans, start=1)
         )
@@ -225,6 +284,7 @@ class Samples:
             gap=0.0,
             bound_s=31.0,
             stopped="proven",
+            tied_within=0.1,
             space=self.space(),
             nearest=(),
             changes=(),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import jsonschema
@@ -70,7 +71,8 @@ def test_document_when_nothing_fits(samples: Samples) -> None:
 
 
 def test_document_of_an_estimate_has_no_search(samples: Samples) -> None:
-    document = to_document(samples.inputs(), samples.ranked()[:1])
+    alone = replace(samples.ranked()[0], tied_with_best=None)
+    document = to_document(samples.inputs(), (alone,))
     validate(document)
     assert list(document) == ["schema", "planner_version", "inputs", "plans"]
     assert list(document["plans"][0]) == [
@@ -87,6 +89,27 @@ def test_document_of_an_estimate_has_no_search(samples: Samples) -> None:
         "placement",
         "estimate",
     ]
+
+
+def test_how_sure_an_estimate_is(samples: Samples) -> None:
+    first, *_ = samples.ranked()
+    document = to_document(samples.inputs(), (first,))
+    assert document["plans"][0]["tied_with_best"] is True
+    estimate = document["plans"][0]["estimate"]
+    peak_bytes = estimate["memory"]["peak_bytes"]
+    assert estimate["confidence"] == {
+        "step_s": {"low": pytest.approx(27.9), "high": pytest.approx(32.4), "level": 0.9},
+        "memory_peak_bytes": {
+            "low": round(0.96 * peak_bytes),
+            "high": round(1.05 * peak_bytes),
+            "level": 0.9,
+        },
+        "notes": ["no measured run with schedule 1f1b"],
+    }
+    unsure = replace(first, estimate=replace(first.estimate, confidence=None))
+    document = to_document(samples.inputs(), (unsure,))
+    validate(document)
+    assert document["plans"][0]["estimate"]["confidence"] is None
 
 
 def test_sums_survive_rounding(samples: Samples) -> None:

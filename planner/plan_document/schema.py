@@ -8,6 +8,7 @@ from typing import Any
 from planner.plan import (
     AXES,
     DATA_SHARDINGS,
+    FIT_CLASSES,
     GRANULARITIES,
     PRECISIONS,
     MemoryComponents,
@@ -22,13 +23,21 @@ COUNT: Schema = {"type": "integer", "minimum": 0}
 POSITIVE: Schema = {"type": "integer", "minimum": 1}
 SECONDS: Schema = {"type": "number", "minimum": 0}
 NUMBER: Schema = {"type": "number", "minimum": 0}
+SHARE: Schema = {"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 1}
 TEXT: Schema = {"type": "string"}
 FLAG: Schema = {"type": "boolean"}
 
 
 def plan_schema() -> Schema:
     """The schema document itself; every plan document validates against it."""
-    ranked = _record({"rank": POSITIVE, **_plan(), "estimate": _ref("estimate")})
+    tied = {
+        "description": "Too close to the plan of rank 1 to tell which is faster.",
+        **FLAG,
+    }
+    ranked = _record(
+        {"rank": POSITIVE, "tied_with_best": tied, **_plan(), "estimate": _ref("estimate")},
+        optional=("tied_with_best",),
+    )
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "$id": "urn:planner:plans:1",
@@ -136,9 +145,30 @@ def _estimate() -> Schema:
                 "additionalProperties": {"type": "number"},
             },
             "memory": _ref("memory"),
+            "confidence": _confidence(),
             "assumptions": _list(TEXT),
         }
     )
+
+
+def _confidence() -> Schema:
+    def between(what: Schema) -> Schema:
+        return _record({"low": what, "high": what, "level": SHARE})
+
+    return {
+        "description": "Ranges that hold the measured value with the stated probability; the "
+        "memory is the device peak of the binding stage. Null: nothing is known.",
+        "anyOf": [
+            {"type": "null"},
+            _record(
+                {
+                    "step_s": between(SECONDS),
+                    "memory_peak_bytes": between(COUNT),
+                    "notes": _list(TEXT),
+                }
+            ),
+        ],
+    }
 
 
 def _memory() -> Schema:
@@ -161,7 +191,7 @@ def _memory() -> Schema:
     return _record(
         {
             "fits": FLAG,
-            "fit_class": _choice("fits", "tight", "does not fit"),
+            "fit_class": _choice(*FIT_CLASSES),
             "peak_bytes": COUNT,
             "capacity_bytes": COUNT,
             "binding_stage": COUNT,
@@ -188,6 +218,10 @@ def _search() -> Schema:
             "gap": NUMBER,
             "bound_s": {"type": ["number", "null"], "minimum": 0},
             "stopped": _choice("proven", "time limit", "interrupted"),
+            "tied_within": {
+                "description": "Plans less than this share slower than the best are tied with it.",
+                **NUMBER,
+            },
             "solver": {"type": "object"},
             "space": _record({"dimensions": _list(dimension), "excluded": _list(exclusion)}),
             "nearest": _list(_record({"reason": TEXT, **_plan(), "estimate": _ref("estimate")})),

@@ -12,7 +12,7 @@ from planner.plan_document.schema import SCHEMA_ID
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from planner.plan import Estimate, MemoryEstimate, Plan, RankedPlan, StageMemory
+    from planner.plan import Estimate, Plan, RankedPlan, StageMemory
     from planner.plan_document.inputs import RecordedInputs
     from planner.search.result import SearchResult, Space
 
@@ -41,10 +41,21 @@ def to_document(
     if search is not None:
         document["search"] = _search(search, dict(solver or {}))
     document["plans"] = [
-        {"rank": ranked.rank, **plan_fields(ranked.plan), "estimate": _estimate(ranked.estimate)}
+        {
+            "rank": ranked.rank,
+            **_tie(ranked),
+            **plan_fields(ranked.plan),
+            "estimate": _estimate(ranked.estimate),
+        }
         for ranked in plans
     ]
     return document
+
+
+def _tie(ranked: RankedPlan) -> dict[str, bool]:
+    """Nothing for a plan that was not compared with others."""
+    tied = ranked.tied_with_best
+    return {} if tied is None else {"tied_with_best": tied}
 
 
 def plan_fields(plan: Plan) -> dict[str, Any]:
@@ -87,18 +98,38 @@ def _estimate(estimate: Estimate) -> dict[str, Any]:
         "mfu": estimate.mfu,
         "time": {field.name: getattr(estimate.time, field.name) for field in fields(estimate.time)},
         "time_detail": dict(estimate.time_detail),
-        "memory": _memory(estimate.memory),
+        "memory": _memory(estimate),
+        "confidence": confidence_fields(estimate),
         "assumptions": list(estimate.assumptions),
     }
 
 
-def _memory(memory: MemoryEstimate) -> dict[str, Any]:
+def confidence_fields(estimate: Estimate) -> dict[str, Any] | None:
+    """Between which seconds of a step and which bytes of the binding stage's device peak the
+    measured ones are expected; None for an estimate that does not say."""
+    known = estimate.confidence
+    if known is None:
+        return None
+    step_s = known.step.around(estimate.step_s)
+    peak_bytes = known.memory.around(estimate.memory.binding.peak_bytes)
+    return {
+        "step_s": {"low": step_s[0], "high": step_s[1], "level": known.level},
+        "memory_peak_bytes": {
+            "low": round(peak_bytes[0]),
+            "high": round(peak_bytes[1]),
+            "level": known.level,
+        },
+        "notes": list(known.notes),
+    }
+
+
+def _memory(estimate: Estimate) -> dict[str, Any]:
     """`peak_bytes` and `capacity_bytes` are those of the binding stage: on a mixed cluster the
     fullest device is not always the one with the least room."""
-    binding = memory.binding
+    memory, binding = estimate.memory, estimate.memory.binding
     return {
         "fits": memory.fits,
-        "fit_class": memory.fit_class,
+        "fit_class": estimate.fit_class,
         "peak_bytes": binding.peak_bytes,
         "capacity_bytes": binding.capacity_bytes,
         "binding_stage": binding.stage,
@@ -131,6 +162,7 @@ def _search(result: SearchResult, solver: dict[str, Any]) -> dict[str, Any]:
         "gap": result.gap,
         "bound_s": result.bound_s,
         "stopped": result.stopped,
+        "tied_within": result.tied_within,
         "solver": solver,
         "space": _space(result.space),
         "nearest": [

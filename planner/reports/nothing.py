@@ -58,7 +58,8 @@ def first_line(result: SearchResult) -> str:
 
 
 def _miss(miss: NearMiss) -> str:
-    return f"{one_line(miss.plan)}: {miss.reason}"
+    maybe = "; within its error of fitting" if miss.estimate.fit_class == "tight" else ""
+    return f"{one_line(miss.plan)}: {miss.reason}{maybe}"
 
 
 def _change(change: Change) -> str:

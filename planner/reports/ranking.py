@@ -89,6 +89,7 @@ CHOICES = (
     ),
 )
 
+TIED, TIGHT = "=", "!"
 FIGURES = ("step\n{unit}", "tok/s/\ndevice", "MFU", "peak GiB\n{of}")
 
 
@@ -120,6 +121,22 @@ def legend(plans: Sequence[Plan]) -> str:
     return f"{', '.join(axes)}; mb micro-batch size.".replace(" degree,", ",")
 
 
+def marks(plans: Sequence[RankedPlan], tied_within: float) -> list[str]:
+    """What the marks in the table stand for, a line each, when it has any."""
+    said = []
+    if any(_is_tied(ranked) for ranked in plans):
+        said.append(
+            f"{TIED} tied with plan 1: less than {percent(tied_within)} slower, too close to tell."
+        )
+    if any(ranked.estimate.fit_class == "tight" for ranked in plans):
+        said.append(f"{TIGHT} tight: the range of the peak reaches into the headroom or beyond.")
+    return said
+
+
+def _is_tied(ranked: RankedPlan) -> bool:
+    return ranked.rank > 1 and bool(ranked.tied_with_best)
+
+
 def ranking_table(plans: Sequence[RankedPlan]) -> Table:
     decisions = varying([ranked.plan for ranked in plans])
     crowded = len(decisions) + len(FIGURES) + 1 > MANY_COLUMNS
@@ -146,8 +163,10 @@ def ranking_table(plans: Sequence[RankedPlan]) -> Table:
         used = gib(binding.peak_bytes)
         if one_capacity is None:
             used += f"/{capacity(binding.capacity_bytes)}"
+        if estimate.fit_class == "tight":
+            used = f"{TIGHT}{used}"
         table.add_row(
-            str(ranked.rank),
+            f"{TIED if _is_tied(ranked) else ''}{ranked.rank}",
             *(Text(decision.cell(ranked.plan, crowded=crowded)) for decision in decisions),
             scale.number(estimate.step_s),
             count(estimate.tokens_per_s_per_device),

@@ -10,8 +10,8 @@ from planner.reports.breakdown import time_table
 from planner.reports.job import job_line
 from planner.reports.labels import stage_layers
 from planner.reports.layout import bullets, heading, paragraph
-from planner.reports.ranking import legend, ranking_table, shared
-from planner.reports.sentences import against, answer, binding, bound_by
+from planner.reports.ranking import legend, marks, ranking_table, shared
+from planner.reports.sentences import against, answer, binding, bound_by, ranges
 from planner.reports.units import count, percent, plural, seconds
 
 if TYPE_CHECKING:
@@ -27,11 +27,13 @@ def search_report(inputs: RecordedInputs, result: SearchResult) -> RenderableTyp
     plans = [ranked.plan for ranked in result.plans]
     parts: list[RenderableType] = [
         paragraph(f"Best {answer(best.plan, best.estimate)}", style="bold"),
+        paragraph(ranges(best.estimate)),
         paragraph(job_line(inputs, best.plan)),
         paragraph(how_sure(result)),
         heading("Ranked plans"),
         ranking_table(result.plans),
         paragraph(legend(plans), style="dim"),
+        *(paragraph(text, style="dim") for text in marks(result.plans, result.tied_within)),
     ]
     common = shared(plans)
     if common:

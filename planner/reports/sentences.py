@@ -9,6 +9,8 @@ from planner.reports.labels import TIME_LABELS, degrees, one_line
 from planner.reports.units import capacity, count, gib, percent, seconds, time_scale
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from planner.plan import Estimate, Plan, RankedPlan, StageMemory, TimeBreakdown
 
 SMALL_SHARE = 0.05
@@ -33,6 +35,31 @@ def answer(plan: Plan, estimate: Estimate) -> str:
         f"{count(estimate.tokens_per_s)} tokens/s, MFU {percent(estimate.mfu)}, "
         f"peak {gib(binding.peak_bytes)}/{capacity(binding.capacity_bytes)} GiB"
     )
+
+
+def seconds_between(estimate: Estimate) -> str:
+    """` (16.93–19.58)`: where the step time lies, in the unit in which it is written."""
+    if estimate.confidence is None:
+        return ""
+    scale = time_scale(estimate.step_s)
+    return _between(map(scale.number, estimate.confidence.step.around(estimate.step_s)))
+
+
+def ranges(estimate: Estimate) -> str:
+    """How sure the step time and the peak are, and whether that is sure enough of the fit."""
+    known, peak_bytes = estimate.confidence, estimate.memory.binding.peak_bytes
+    if known is None:
+        return "How sure this is, nobody measured."
+    peaks = (gib(round(end)) for end in known.memory.around(peak_bytes))
+    tight = "; a tight fit" if estimate.fit_class == "tight" else ""
+    return (
+        f"{known.level:.0%} ranges: {seconds(estimate.step_s)}/step{seconds_between(estimate)}, "
+        f"peak {gib(peak_bytes)} GiB{_between(peaks)}{tight}."
+    )
+
+
+def _between(ends: Iterable[str]) -> str:
+    return f" ({'–'.join(ends)})"
 
 
 def _largest_components(stage: StageMemory, limit: int) -> str:

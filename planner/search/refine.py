@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from planner.confidence.interval import tied
 from planner.estimate import estimate
 from planner.plan import RankedPlan
 from planner.search.bounds import tight_bound_s
@@ -100,7 +101,12 @@ class Refinement:
     @property
     def plans(self) -> tuple[RankedPlan, ...]:
         return tuple(
-            RankedPlan(rank=rank, plan=found.plan, estimate=found.estimate)
+            RankedPlan(
+                rank=rank,
+                plan=found.plan,
+                estimate=found.estimate,
+                tied_with_best=tied(found.step_s, self._best[0].step_s),
+            )
             for rank, found in enumerate(self._best, start=1)
         )
 

@@ -55,7 +55,8 @@ class Change:
 class SearchResult:
     """`bound_s` is a lower bound of the step time of every combination that was not refined;
     `gap` = 1 − bound_s / (time of the k-th best plan), 0 when the top k are proven best under the
-    model. `stopped` is "proven", "time limit" or "interrupted"."""
+    model. `stopped` is "proven", "time limit" or "interrupted". Plans whose step takes less than
+    the share `tied_within` longer than the best are too close to it to tell which is faster."""
 
     plans: tuple[RankedPlan, ...]
     candidates: int
@@ -65,6 +66,7 @@ class SearchResult:
     gap: float
     bound_s: float | None
     stopped: str
+    tied_within: float
     space: Space
     nearest: tuple[NearMiss, ...]
     changes: tuple[Change, ...]

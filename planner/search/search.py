@@ -6,6 +6,7 @@ from collections.abc import Callable
 from time import monotonic
 from typing import TYPE_CHECKING
 
+from planner.confidence.interval import tie_margin
 from planner.search.infeasible import cheapest_changes, nearest_misses
 from planner.search.layout import uniform_layout
 from planner.search.placement import default_placement
@@ -82,6 +83,7 @@ def _result(run: Run, nearest: tuple[NearMiss, ...], changes: tuple[Change, ...]
         gap=gap,
         bound_s=bound_s,
         stopped=run.stopped,
+        tied_within=tie_margin(),
         space=space_report(run.enumeration, run.restrictions),
         nearest=nearest,
         changes=changes,

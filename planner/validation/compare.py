@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from planner.errors import InputError
-from planner.estimate import estimate as price
+from planner.estimate import point_estimate
 from planner.validation.figures import (
     GIB,
     MILLI,
@@ -93,7 +93,7 @@ def compare_run(run: Run) -> RunResult:
     """
     planned = plan_run(run)
     scenario, plan, measured = planned.scenario, planned.plan, run.measured
-    cost = price(scenario, plan)
+    cost = point_estimate(scenario, plan)
     per_stage = cost.memory.per_stage
     step_s = measured_step_s(measured, scenario, plan, cost)
     return RunResult(

@@ -1,66 +1,25 @@
-"""Residuals of the shipped runs by regime: what confidence intervals rest on.
-
-A residual is ln(measured / predicted). Runs of one publication in one regime make a cell; what is
-kept of them is their number, mean and variance, so that an estimate need not validate anything.
-`python -m benchmarks.accuracy` writes the file.
-"""
+"""Residuals of a validation, gathered by publication and regime, and how many of them the
+intervals made from the other publications hold."""
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict, dataclass
-from functools import cache
-from math import log
-from pathlib import Path
+from dataclasses import asdict
+from math import exp, log
 from statistics import stdev
 from typing import TYPE_CHECKING
 
-from planner.validation.regimes import Regime, device_generation, regime_of
+from planner.confidence.interval import factors
+from planner.confidence.regimes import device_generation, regime_of
+from planner.confidence.residuals import STEP, Cell, Coverage, Residuals
 from planner.validation.statistics import mean, quantile
 from planner.validation.summary import RANKED_GROUP, timed_groups
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator
 
+    from planner.confidence.regimes import Regime
     from planner.validation.compare import RunResult
     from planner.validation.validate import Validation
-
-DECIMALS = 4
-FILE = Path(__file__).with_name("residuals.json")
-STEP = "step"
-"""The quantity of cells that are about the step time; the others name a memory kind."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cell:
-    quantity: str
-    publication: str
-    regime: Regime
-    count: int
-    mean: float
-    variance: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Coverage:
-    """What was measured at all: by device its number formats, by generation the most devices of
-    one run; over all runs the schedules, software profiles and the longest sequence."""
-
-    formats: Mapping[str, tuple[str, ...]]
-    most_devices: Mapping[str, int]
-    schedules: tuple[str, ...]
-    software: tuple[str, ...]
-    longest_sequence: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Residuals:
-    """`within_groups`: standard deviation of the step time's residuals among plans of one job, the
-    median over the groups. What all plans of a job share is not in it."""
-
-    cells: tuple[Cell, ...]
-    coverage: Coverage
-    within_groups: float
 
 
 def publication(source: str | None) -> str:
@@ -71,12 +30,8 @@ def publication(source: str | None) -> str:
 def residuals_of(validation: Validation) -> Residuals:
     """Cells and coverage of a validation, in a stable order."""
     gathered: dict[tuple[str, str, Regime], list[float]] = {}
-    for source in validation.sources:
-        for result in source.results:
-            regime = regime_of(result.scenario, result.plan, result.estimate)
-            for quantity, residual in _residuals(result):
-                key = (quantity, publication(source.source), regime)
-                gathered.setdefault(key, []).append(residual)
+    for name, regime, quantity, residual in outcomes(validation):
+        gathered.setdefault((quantity, name, regime), []).append(residual)
     cells = [
         Cell(
             quantity=quantity,
@@ -96,6 +51,35 @@ def residuals_of(validation: Validation) -> Residuals:
     )
 
 
+def outcomes(validation: Validation) -> Iterator[tuple[str, Regime, str, float]]:
+    """Publication, regime, quantity and residual of everything measured."""
+    for source in validation.sources:
+        name = publication(source.source)
+        for result in source.results:
+            regime = regime_of(result.scenario, result.plan, result.estimate)
+            for quantity, one in {STEP: result.step, **result.memory}.items():
+                if one is not None:
+                    yield name, regime, quantity, log(one.measured / one.predicted)
+
+
+def held_out_coverage(validation: Validation, quantity: str) -> tuple[int, int]:
+    """How many measured values of a quantity lie inside the interval made without their
+    publication, and how many there are."""
+    cells = residuals_of(validation).cells
+    found = [one for one in outcomes(validation) if one[2] == quantity]
+    intervals = {
+        (name, regime): factors(
+            [cell for cell in cells if cell.publication != name], regime, quantity
+        )
+        for name, regime, _, _ in found
+    }
+    inside = sum(
+        intervals[name, regime].low <= exp(residual) <= intervals[name, regime].high
+        for name, regime, _, residual in found
+    )
+    return inside, len(found)
+
+
 def _within_groups(validation: Validation) -> float:
     groups = [group for source in validation.sources for group in timed_groups(source.results)]
     spreads = sorted(
@@ -104,13 +88,6 @@ def _within_groups(validation: Validation) -> float:
         if len(group) >= RANKED_GROUP
     )
     return quantile(spreads, 0.5) if spreads else 0.0
-
-
-def _residuals(result: RunResult) -> Iterable[tuple[str, float]]:
-    compared = {STEP: result.step, **result.memory}
-    for quantity, one in compared.items():
-        if one is not None:
-            yield quantity, log(one.measured / one.predicted)
 
 
 def _text(regime: Regime) -> tuple[str, ...]:
@@ -137,44 +114,3 @@ def coverage_of(results: Iterable[RunResult]) -> Coverage:
         software=tuple(sorted(software)),
         longest_sequence=longest,
     )
-
-
-def to_json(residuals: Residuals) -> str:
-    """One cell a line; figures to a hundredth of a percent."""
-    lines = ",\n  ".join(
-        json.dumps(
-            {
-                **asdict(cell),
-                "mean": round(cell.mean, DECIMALS),
-                "variance": round(cell.variance, 2 * DECIMALS),
-            }
-        )
-        for cell in residuals.cells
-    )
-    coverage = json.dumps(asdict(residuals.coverage), indent=1)
-    within = round(residuals.within_groups, DECIMALS)
-    return f'{{"cells": [\n  {lines}\n],\n"coverage": {coverage},\n"within_groups": {within}}}\n'
-
-
-def from_json(text: str) -> Residuals:
-    document = json.loads(text)
-    coverage = document["coverage"]
-    return Residuals(
-        cells=tuple(
-            Cell(**{**cell, "regime": Regime(**cell["regime"])}) for cell in document["cells"]
-        ),
-        coverage=Coverage(
-            formats={name: tuple(found) for name, found in coverage["formats"].items()},
-            most_devices=coverage["most_devices"],
-            schedules=tuple(coverage["schedules"]),
-            software=tuple(coverage["software"]),
-            longest_sequence=coverage["longest_sequence"],
-        ),
-        within_groups=document["within_groups"],
-    )
-
-
-@cache
-def shipped_residuals() -> Residuals:
-    """The residuals that come with the planner."""
-    return from_json(FILE.read_text(encoding="utf-8"))

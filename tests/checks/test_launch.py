@@ -21,12 +21,14 @@ def best(samples: Samples, step_s: float) -> RankedPlan:
 @pytest.mark.parametrize(
     ("best_s", "reason", "line"),
     [
-        (29.0, "ok", "ok: t8 p4 d16 fits (66.9 of 80 GiB), 30.00 s/step, 3.4% above the best "
-         "found (29.00 s: t8 p8 d8)"),
-        (30.0, "ok", "ok: t8 p4 d16 fits (66.9 of 80 GiB), 30.00 s/step, nothing better found"),
-        (31.0, "ok", "ok: t8 p4 d16 fits (66.9 of 80 GiB), 30.00 s/step, nothing better found"),
-        (25.0, "far-from-best", "fail: t8 p4 d16 takes 30.00 s/step, 20.0% more than the best "
-         "found (25.00 s: t8 p8 d8); 10.0% is allowed"),
+        (29.0, "ok", "ok: t8 p4 d16 fits (66.9 of 80 GiB), 30.00 s/step (27.90–32.40), "
+         "3.4% above the best found (29.00 s: t8 p8 d8), too close to tell"),
+        (30.0, "ok", "ok: t8 p4 d16 fits (66.9 of 80 GiB), 30.00 s/step (27.90–32.40), "
+         "nothing better found"),
+        (31.0, "ok", "ok: t8 p4 d16 fits (66.9 of 80 GiB), 30.00 s/step (27.90–32.40), "
+         "nothing better found"),
+        (25.0, "far-from-best", "fail: t8 p4 d16 takes 30.00 s/step (27.90–32.40), 20.0% "
+         "more than the best found (25.00 s: t8 p8 d8); 10.0% is allowed"),
     ],
 )  # fmt: skip
 def test_distance_from_the_best(samples: Samples, best_s: float, reason: str, line: str) -> None:
@@ -57,12 +59,31 @@ def test_memory_comes_first(samples: Samples) -> None:
 def test_a_plan_inside_the_headroom_fails(samples: Samples) -> None:
     plan = samples.plan()
     estimate = samples.estimate(plan, activations_gib=32.0)
-    assert estimate.memory.fit_class == "tight"
+    assert estimate.fit_class == "tight"
     assert not judge(plan, estimate, None, within=0.1).passed
+
+
+def test_a_plan_whose_peak_may_reach_the_headroom_fits_tightly(samples: Samples) -> None:
+    plan = samples.plan()
+    verdict = judge(plan, samples.estimate(plan, memory_high=1.2), None, within=0.1)
+    assert verdict.passed
+    assert verdict.line.startswith("ok: t8 p4 d16 fits (66.9 of 80 GiB, tightly), 30.00 s/step")
+    assert verdict.as_document()["fit_class"] == "tight"
+
+
+def test_the_document_says_how_sure_it_is(samples: Samples) -> None:
+    plan = samples.plan()
+    verdict = judge(plan, samples.estimate(plan), best(samples, 29.0), within=0.1)
+    document = verdict.as_document()
+    assert document["tied_with_best"] is True
+    assert (document["step_s"], document["fit_class"]) == (pytest.approx(30.0), "fits")
+    assert document["confidence"]["step_s"]["low"] == pytest.approx(27.9)
+    far = judge(plan, samples.estimate(plan), best(samples, 20.0), within=0.1)
+    assert far.as_document()["tied_with_best"] is False
 
 
 def test_nothing_to_compare_with(samples: Samples) -> None:
     plan = samples.plan()
     verdict = judge(plan, samples.estimate(plan), None, within=0.1)
     assert verdict.passed
-    assert verdict.line.endswith("30.00 s/step; no other plan to compare with")
+    assert verdict.line.endswith("30.00 s/step (27.90–32.40); no other plan to compare with")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import jsonschema
 import pytest
 
+from planner.confidence.interval import tied
 from planner.plan_document import plan_schema
 
 if TYPE_CHECKING:
@@ -58,7 +59,13 @@ def test_a_found_plan_costs_the_same_when_estimated_and_passes_the_check(
     estimated = planner("estimate", *INPUTS, "--plan", f"{path}#2", "--json")
     assert (estimated.code, estimated.stderr) == (0, "")
     (again,) = json.loads(estimated.stdout)["plans"]
-    assert {**again, "rank": 2} == found["plans"][1]
+    best, second, _ = found["plans"]
+    assert best.pop("tied_with_best") is True
+    steps_s = [plan["estimate"]["step_s"] for plan in (best, second)]
+    assert second.pop("tied_with_best") is tied(*steps_s)
+    assert {**again, "rank": 2} == second
+    step_s = second["estimate"]["confidence"]["step_s"]
+    assert step_s["low"] < second["estimate"]["step_s"] < step_s["high"]
     checked = planner("check", *INPUTS, f"{path}#1")
     assert (checked.code, checked.stderr) == (0, "")
     assert checked.stdout.startswith("ok: ")

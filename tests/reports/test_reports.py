@@ -11,12 +11,12 @@ import pytest
 from planner.plan import Degrees, RankedPlan
 from planner.reports.breakdown import memory_table
 from planner.reports.console import make_console, render
-from planner.reports.estimate import estimate_report
+from planner.reports.estimate import estimate_report, verdict
 from planner.reports.labels import one_line, recompute, stage_layers
 from planner.reports.nothing import nothing_report
-from planner.reports.ranking import ranking_table, shared
+from planner.reports.ranking import marks, ranking_table, shared
 from planner.reports.search import search_report
-from planner.reports.sentences import against, bound_by
+from planner.reports.sentences import against, bound_by, ranges
 from planner.reports.units import capacity, gib, plural, seconds, time_scale
 
 if TYPE_CHECKING:
@@ -88,7 +88,10 @@ def crowded(samples: Samples) -> tuple[RankedPlan, ...]:
     )
     return tuple(
         RankedPlan(
-            rank=rank, plan=plan, estimate=samples.estimate(plan, step_s=94.3, capacity_gib=179.25)
+            rank=rank,
+            plan=plan,
+            estimate=samples.estimate(plan, step_s=94.3, capacity_gib=179.25, memory_high=2.6),
+            tied_with_best=True,
         )
         for rank, plan in enumerate(plans, start=8)
     )
@@ -96,6 +99,30 @@ def crowded(samples: Samples) -> tuple[RankedPlan, ...]:
 
 def test_a_crowded_ranking_stays_within_80_columns(samples: Samples, golden: Golden) -> None:
     golden.check("crowded.txt", as_text(ranking_table(crowded(samples))))
+
+
+def test_marks_are_explained_where_they_are(samples: Samples) -> None:
+    first, second, third = samples.ranked()
+    tight = replace(third, estimate=samples.estimate(third.plan, memory_high=1.2))
+    table = as_text(ranking_table((first, second, tight))).splitlines()
+    assert [row.split()[0] for row in table[-3:]] == ["1", "=2", "3"]
+    assert [row.split()[-1] for row in table[-3:]] == ["66.9", "66.9", "!66.9"]
+    assert len({len(row) for row in table[-3:]}) == 1
+    assert marks((first, second), 0.107) == [
+        "= tied with plan 1: less than 10.7% slower, too close to tell."
+    ]
+    assert [text[0] for text in marks((first, tight), 0.1)] == ["!"]
+    assert marks((first, third), 0.1) == []
+
+
+def test_a_tight_fit_is_said(samples: Samples) -> None:
+    plan = samples.plan()
+    estimate = samples.estimate(plan, memory_high=1.2)
+    assert verdict(plan, estimate).startswith("Fits, t8 p4 d16: 30.00 s/step, ")
+    assert ranges(estimate) == (
+        "90% ranges: 30.00 s/step (27.90–32.40), peak 66.9 GiB (64.3–80.3); a tight fit."
+    )
+    assert ranges(replace(estimate, confidence=None)) == "How sure this is, nobody measured."
 
 
 def test_large_memory_stays_within_80_columns(samples: Samples) -> None:

@@ -12,16 +12,16 @@ from pathlib import Path
 
 import pytest
 
-from planner.reports.accuracy import COMMAND, accuracy_document
-from planner.specs.catalog import list_shipped, resolve
-from planner.validation.residuals import (
+from planner.confidence.residuals import (
     STEP,
     Residuals,
     from_json,
-    residuals_of,
     shipped_residuals,
     to_json,
 )
+from planner.reports.accuracy import COMMAND, accuracy_document
+from planner.specs.catalog import list_shipped, resolve
+from planner.validation.residuals import residuals_of
 from planner.validation.validate import Validation, validate_files
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "accuracy.md"

@@ -12,7 +12,7 @@ from planner.validation.layouts import spread_layers
 from planner.validation.planned import plan_run
 
 if TYPE_CHECKING:
-    from tests.validation.conftest import WriteRuns
+    from tests.conftest import WriteRuns
 
 
 def only_run(path: object) -> Run:

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from tests.validation.conftest import Outcome, WriteRuns
+    from tests.conftest import WriteRuns
+    from tests.validation.conftest import Outcome
 
     Validate = Callable[..., Outcome]
 

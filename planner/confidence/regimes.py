@@ -18,6 +18,11 @@ GENERATIONS = (
 )
 """Device generations, and how the names of their devices start."""
 
+SIZES = ((8, "up to 8 devices"), (64, "9 to 64 devices"), (512, "65 to 512 devices"))
+LARGEST = "over 512 devices"
+"""Size classes: the most devices of each, and its name."""
+ONE_STAGE = "one stage"
+"""Schedule class of plans without a pipeline."""
 BITS = {"fp32": 32, "fp16": 16, "bf16": 16, "fp8": 8, "mxfp8": 8, "nvfp4": 4}
 HOST_SHARE = 0.05
 """Share of the step spent waiting for the host's launches from which a run counts as bound by
@@ -27,13 +32,14 @@ them."""
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Regime:
     """`generation` is "mixed" on several device types, "other" for devices nobody measured;
-    `bits` of the number format matmuls run in; `networked`: the job spans nodes that do not share
-    a fast fabric."""
+    `bits` of the number format matmuls run in; `size` and `schedule` are classes;
+    `networked`: the job spans nodes that do not share a fast fabric."""
 
     generation: str
     bits: int
     host_bound: bool
-    pipelined: bool
+    size: str
+    schedule: str
     networked: bool
     experts: bool
     fully_sharded: bool
@@ -55,11 +61,22 @@ def regime_of(scenario: Scenario, plan: Plan, cost: Estimate) -> Regime:
         generation=generation_of(scenario),
         bits=BITS[scenario.job.precision],
         host_bound=host_share(cost) > HOST_SHARE,
-        pipelined=plan.degrees.pipeline > 1,
+        size=size_class(scenario.job.devices),
+        schedule=schedule_class(plan),
         networked=scenario.topology.nodes > domain,
         experts=scenario.model.moe is not None,
         fully_sharded=plan.data_sharding == "full",
     )
+
+
+def size_class(devices: int) -> str:
+    return next((name for most, name in SIZES if devices <= most), LARGEST)
+
+
+def schedule_class(plan: Plan) -> str:
+    if plan.degrees.pipeline == 1:
+        return ONE_STAGE
+    return "interleaved" if plan.virtual_stages > 1 else plan.schedule
 
 
 def generation_of(scenario: Scenario) -> str:

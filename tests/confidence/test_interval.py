@@ -4,41 +4,42 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import cache
-from math import exp, inf, log
+from math import exp, inf
 from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from planner.confidence.interval import (
+    DEVIATIONS,
+    DEVICE,
+    LEVEL,
+    confidence_of,
+    extrapolations,
+    factors,
+    tied,
+)
+from planner.confidence.regimes import Regime, device_generation, host_share, regime_of
+from planner.confidence.residuals import STEP, Cell, Residuals, shipped_residuals
 from planner.estimate import estimate
-from planner.plan import Plan
+from planner.plan import Confidence, Interval, Plan
 from planner.scenario import Scenario
 from planner.specs.catalog import list_shipped, resolve
 from planner.specs.runs import Run, load_runs
-from planner.validation.confidence import (
-    DEVIATIONS,
-    LEVEL,
-    extrapolations,
-    factors,
-    held_out_coverage,
-    interval,
-    memory_interval,
-    tied,
-)
 from planner.validation.planned import plan_run
-from planner.validation.regimes import Regime, device_generation, host_share, regime_of
-from planner.validation.residuals import STEP, Cell, publication, residuals_of, shipped_residuals
+from planner.validation.residuals import held_out_coverage
 from planner.validation.validate import validate_files
 
 if TYPE_CHECKING:
-    from tests.validation.conftest import WriteRuns
+    from tests.conftest import WriteRuns
 
 REGIME = Regime(
     generation="ampere",
     bits=16,
     host_bound=False,
-    pipelined=True,
+    size="9 to 64 devices",
+    schedule="1f1b",
     networked=True,
     experts=False,
     fully_sharded=False,
@@ -73,43 +74,56 @@ def regime(name: str) -> Regime:
     return regime_of(scenario, plan, estimate(scenario, plan))
 
 
+def ends(cells: list[Cell], regime: Regime = REGIME, quantity: str = STEP) -> tuple[float, float]:
+    found = factors(cells, regime, quantity)
+    return found.low, found.high
+
+
+def sureness(name: str, index: int = 0, *, known: Residuals | None = None) -> Confidence:
+    scenario, plan = planned(name, index)
+    return confidence_of(scenario, plan, estimate(scenario, plan), residuals=known)
+
+
 def test_one_cell_gives_its_own_spread() -> None:
     """One voice: the spread of a new observation is that of the cell times the square root of 2."""
-    low, high = factors([cell(0.0, 0.01)], REGIME)
+    low, high = ends([cell(0.0, 0.01)])
     reach = DEVIATIONS * 0.1 * 2**0.5
     assert low == pytest.approx(exp(-reach))
     assert high == pytest.approx(exp(reach))
 
 
 def test_a_bias_moves_the_interval_but_never_past_the_prediction() -> None:
-    low, high = factors([cell(0.5, 0.0001)], REGIME)
+    low, high = ends([cell(0.5, 0.0001)])
     assert low == 1.0
     assert high > exp(0.5)
 
 
 def test_cells_that_disagree_widen_it() -> None:
-    alike = factors([cell(0.0, 0.01), cell(0.0, 0.01)], REGIME)
-    apart = factors([cell(-0.2, 0.01), cell(0.2, 0.01)], REGIME)
+    alike = ends([cell(0.0, 0.01), cell(0.0, 0.01)])
+    apart = ends([cell(-0.2, 0.01), cell(0.2, 0.01)])
     assert apart[0] < alike[0]
     assert apart[1] > alike[1]
 
 
 def test_runs_of_the_same_regime_count_most() -> None:
-    near, far = cell(0.1, 0.0001), cell(-0.3, 0.0001, generation="hopper", bits=8, pipelined=False)
-    low, high = factors([near, far], REGIME)
-    swapped_low, swapped_high = factors([near, far], far.regime)
+    near, far = (
+        cell(0.1, 0.0001),
+        cell(-0.3, 0.0001, generation="hopper", bits=8, schedule="one stage"),
+    )
+    low, high = ends([near, far])
+    swapped_low, swapped_high = ends([near, far], far.regime)
     assert low > swapped_low
     assert high > swapped_high
 
 
 def test_many_runs_of_one_publication_do_not_drown_the_others() -> None:
-    few = factors([cell(0.0, 0.0001, count=40), cell(0.3, 0.0001)], REGIME)
-    many = factors([cell(0.0, 0.0001, count=40000), cell(0.3, 0.0001)], REGIME)
+    few = ends([cell(0.0, 0.0001, count=40), cell(0.3, 0.0001)])
+    many = ends([cell(0.0, 0.0001, count=40000), cell(0.3, 0.0001)])
     assert few == pytest.approx(many, rel=0.05)
 
 
 def test_without_measurements_nothing_is_known() -> None:
-    assert factors([], REGIME) == (0.0, inf)
+    assert ends([]) == (0.0, inf)
 
 
 @given(
@@ -120,15 +134,42 @@ def test_without_measurements_nothing_is_known() -> None:
     )
 )
 def test_the_prediction_lies_inside(cells: list[tuple[float, float, int, bool]]) -> None:
-    low, high = factors([cell(m, v, count=n, pipelined=p) for m, v, n, p in cells], REGIME)
+    low, high = ends([cell(m, v, count=n, networked=p) for m, v, n, p in cells])
     assert 0 < low <= 1 <= high < inf
 
 
-def test_an_interval_says_what_it_rests_on() -> None:
-    low, high, notes = interval(*planned("vtrain-multi-node"))
-    assert low <= 1 <= high
-    assert notes[0].startswith(f"{LEVEL:.0%} interval from ")
-    assert len(notes) == 1
+def test_the_step_time_and_memory_have_cells_of_their_own() -> None:
+    cells = [cell(0.0, 0.01), cell(0.5, 0.0, quantity="reserved")]
+    assert ends(cells) == ends(cells[:1])
+    assert ends(cells, quantity=DEVICE) == ends(cells[1:], quantity=DEVICE)
+
+
+def test_cells_of_the_same_memory_kind_count_more() -> None:
+    cells = [cell(0.3, 0.0, quantity="reserved"), cell(-0.3, 0.0, quantity=DEVICE)]
+    low, high = ends(cells, quantity=DEVICE)
+    other_low, other_high = ends(cells, quantity="reserved")
+    assert low < other_low
+    assert high < other_high
+
+
+def test_an_estimate_says_what_its_ranges_rest_on() -> None:
+    scenario, plan = planned("vtrain-multi-node")
+    cost = estimate(scenario, plan)
+    assert cost.confidence == sureness("vtrain-multi-node")
+    assert cost.confidence is not None
+    assert cost.confidence.level == LEVEL
+    for found in (cost.confidence.step, cost.confidence.memory):
+        assert 0 < found.low < 1 < found.high < inf
+    assert cost.confidence.notes[0].startswith(f"ranges: {LEVEL:.0%} of ")
+    assert len(cost.confidence.notes) == 1
+    assert set(cost.confidence.notes) <= set(cost.assumptions)
+
+
+def test_other_residuals_than_the_shipped_ones() -> None:
+    known = replace(shipped_residuals(), cells=(cell(0.0), cell(0.0, 0.04, quantity=DEVICE)))
+    found = sureness("vtrain-multi-node", known=known)
+    assert found.step == Interval()
+    assert found.memory.high == pytest.approx(exp(DEVIATIONS * 0.2 * 2**0.5))
 
 
 def test_extrapolation_is_said() -> None:
@@ -150,16 +191,18 @@ def test_extrapolation_is_said() -> None:
     assert extrapolations(forked, plan, known) == ("no measured run with software profile my-fork",)
 
 
-def test_an_unknown_device_is_said_and_widens_the_interval() -> None:
+def test_an_unknown_device_is_said_and_changes_the_interval() -> None:
     run = some_run("vtrain-multi-node")
     group = run.cluster.node_groups[0]
     other = group.device.model_copy(update={"name": "x1"})
     cluster = replace(run.cluster, node_groups=(replace(group, device=other),))
     known, unknown = plan_run(run), plan_run(replace(run, cluster=cluster))
-    before = interval(known.scenario, known.plan)
-    after = interval(unknown.scenario, unknown.plan)
-    assert "no measured run on x1" in after.notes
-    assert before.notes != after.notes
+    before = estimate(known.scenario, known.plan)
+    after = estimate(unknown.scenario, unknown.plan)
+    assert "no measured run on x1" in after.assumptions
+    assert before.confidence is not None
+    assert after.confidence is not None
+    assert before.confidence.step != after.confidence.step
 
 
 def test_plans_of_one_job_tie_by_what_differs_among_them() -> None:
@@ -172,18 +215,10 @@ def test_plans_of_one_job_tie_by_what_differs_among_them() -> None:
     assert 0.005 < shipped_residuals().within_groups < 0.2
 
 
-def test_memory_has_its_own_interval() -> None:
-    scenario, plan = planned("bloom-a100")
-    device = memory_interval(scenario, plan)
-    allocated = memory_interval(scenario, plan, kind="allocated")
-    assert device.low <= 1 <= device.high
-    assert "device memory" in device.notes[0]
-    assert (device.low, device.high) != (allocated.low, allocated.high)
-
-
 def test_regimes_of_known_runs() -> None:
     small = regime("vtrain-single-node")
     assert (small.generation, small.bits, small.networked) == ("ampere", 16, False)
+    assert small.size == "up to 8 devices"
     mixed = regime("amp-v100-t4")
     assert (mixed.generation, mixed.networked) == ("mixed", True)
     rack = regime("bridge-gb300")
@@ -209,17 +244,12 @@ def test_a_tiny_model_waits_for_the_host_unless_graphs_are_recorded(write_runs: 
     assert host_share(estimate(recorded, plan)) == 0.0
 
 
-def test_most_measured_times_lie_inside_intervals_made_without_their_publication() -> None:
+def test_most_measured_values_lie_inside_intervals_made_without_their_publication() -> None:
     """The test of the method: a publication judged by the others."""
     validation = validate_files([resolve("runs", name) for name in list_shipped("runs")])
-    outcomes = [
-        (
-            publication(source.source),
-            regime_of(result.scenario, result.plan, result.estimate),
-            log(result.step.measured / result.step.predicted),
-        )
-        for source in validation.sources
-        for result in source.results
-        if result.step is not None
-    ]
-    assert held_out_coverage(residuals_of(validation), outcomes) > LEVEL - 0.08
+    inside, total = held_out_coverage(validation, STEP)
+    assert total > 400
+    assert inside / total > LEVEL - 0.08
+    inside, total = held_out_coverage(validation, DEVICE)
+    assert total > 40
+    assert inside / total > LEVEL - 0.08

@@ -1,0 +1,1 @@
+"""How sure an estimate is, from how far estimates like it were from measured runs."""
