@@ -1,5 +1,6 @@
 """`planner import`: from the files users have to the planner's own."""
 
+import os
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -10,7 +11,7 @@ from planner.cli.output import check_writable, note, write_file, write_stdout
 from planner.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
 app = typer.Typer(
     help="Import a model or a cluster from files of other programs.",
@@ -24,6 +25,8 @@ Output = Annotated[
     ),
 ]
 MOST_COMMANDS = 1000
+MOST_DEVICES_PER_NODE = 1024
+MOST_CARDS = 1024
 LARGEST_VOCABULARY = 10**9
 
 
@@ -56,6 +59,9 @@ def model(
     vocab_size: Annotated[
         str | None, option("N", "Size of the vocabulary, where only the tokenizer knows it.")
     ] = None,
+    into: Annotated[
+        str | None, option("FILE", "Change this model file instead of making a new one.")
+    ] = None,
     output: Output = None,
     json: Json = False,
 ) -> None:
@@ -67,7 +73,7 @@ def model(
     number = values.whole("--command", command, most=MOST_COMMANDS)
     vocabulary = values.whole("--vocab-size", vocab_size, most=LARGEST_VOCABULARY)
     given = assignments("--set", variables)
-    check_writable(output)
+    target = _target(into, output)
 
     from planner.importers.models import import_model
 
@@ -78,18 +84,151 @@ def model(
         given=given,
         command=number,
         vocabulary=vocabulary,
+        into=into,
     )
     say(imported.notes.lines())
+    _write(imported.mapping, imported.text, target, json=json, in_place=into is not None)
+
+
+def _target(into: str | None, output: str | None) -> str | None:
+    """Where the result goes; InputError now rather than later when it cannot be written."""
+    if into is not None and output is not None:
+        raise InputError("--into and --output are both given; --into changes its own file")
+    check_writable(into or output)
+    return into or output
+
+
+def _write(
+    mapping: "Mapping[str, object]", text: str, target: str | None, *, json: bool, in_place: bool
+) -> None:
+    """The YAML text, or the same content as JSON. A file that is changed stays YAML."""
+    content = text
     if json:
         from planner.plan_document import to_text
 
-        content = to_text(dict(imported.mapping))
-    else:
-        content = imported.text
-    if output is None:
+        content = to_text(dict(mapping))
+    if target is None or (json and in_place):
         write_stdout(content)
-    else:
-        write_file(output, content)
+    if target is not None:
+        write_file(target, text if in_place else content)
+
+
+@app.command("cluster")
+def cluster(
+    files: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="FILE...",
+            help="Output of nccl-tests, mpiGraph, nvidia-smi topo -m, Slurm topology files ….",
+            show_default=False,
+        ),
+    ],
+    device: Annotated[
+        str | None, option("NAME|FILE", "Device of the nodes, where no file says it.")
+    ] = None,
+    devices_per_node: Annotated[str | None, option("N", "Devices in a node.")] = None,
+    intra_node_bandwidth: Annotated[
+        str | None, option("BANDWIDTH", "Of one device in a node, one direction: '450 GB/s'.")
+    ] = None,
+    network_bandwidth: Annotated[
+        str | None, option("BANDWIDTH", "Of one network card, one direction: '50 GB/s'.")
+    ] = None,
+    cards: Annotated[str | None, option("N", "Network cards of a node.")] = None,
+    unit: Annotated[
+        str | None, option("UNIT", "Unit of a table's figures, where it does not say: MB/s.")
+    ] = None,
+    format_name: Annotated[
+        str | None,
+        typer.Option("--format", metavar="NAME", help="How to read the files.", show_default=False),
+    ] = None,
+    name: Annotated[str | None, option("NAME", "Name of the cluster.")] = None,
+    into: Annotated[
+        str | None, option("FILE", "Change this cluster file instead of making a new one.")
+    ] = None,
+    output: Output = None,
+    json: Json = False,
+) -> None:
+    """Import a cluster from what benchmarks, drivers and schedulers print; several files make one
+    cluster.
+
+    Formats, told apart by content: nccl-tests (text, JSON), all-reduce-bench, mpigraph (log, JSON,
+    CSV), sniff-test (Megatron-LM), nvidia-smi (topo -m), nccl-xml, slurm-conf, slurm-yaml,
+    topograph, matrix-csv, wide-area. Measured bandwidth between nodes is written to a CSV file
+    beside the cluster file. What was read, assumed and left out is said on stderr and in the file.
+    """
+    target = _target(into, output)
+
+    from planner.importers.clusters.groups import NodeOptions
+    from planner.importers.clusters.importer import import_cluster
+
+    options = NodeOptions(
+        device=device,
+        devices_per_node=values.whole(
+            "--devices-per-node", devices_per_node, most=MOST_DEVICES_PER_NODE
+        ),
+        intra_node_bandwidth=bandwidth("--intra-node-bandwidth", intra_node_bandwidth),
+        network_bandwidth=bandwidth("--network-bandwidth", network_bandwidth),
+        cards=values.whole("--cards", cards, most=MOST_CARDS),
+    )
+    imported = import_cluster(
+        files,
+        options,
+        name=name,
+        into=into,
+        target=output,
+        unit=bandwidth_unit(unit),
+        format_name=format_name,
+    )
+    say(imported.notes.lines())
+    if imported.matrix is not None:
+        _write_matrix(imported.matrix_file, imported.matrix, target)
+    _write(imported.mapping, imported.text, target, json=json, in_place=into is not None)
+
+
+def _write_matrix(name: str, text: str, target: str | None) -> None:
+    """Beside the cluster file and before it, so that no file names a matrix that is not there;
+    without a file, in the current folder."""
+    path = os.path.join(os.path.dirname(target) if target else "", name)
+    _refuse_to_overwrite(path, text, asked=target is not None)
+    write_file(path, text)
+    note(f"wrote {path}")
+
+
+def _refuse_to_overwrite(path: str, text: str, *, asked: bool) -> None:
+    """A file in the current folder that nobody named is not replaced."""
+    if asked or not os.path.exists(path):
+        return
+    with open(path, encoding="utf-8", errors="replace") as file:
+        if file.read() == text:
+            return
+    raise InputError(
+        f"{path} exists and would be replaced by the measured bandwidths",
+        hint="give --output FILE to choose where they go",
+    )
+
+
+def bandwidth(name: str, text: str | None) -> str | None:
+    """Text of a bandwidth, checked to be one."""
+    if text is not None:
+        from planner.specs.units import UnitError, parse_bytes_per_second
+
+        try:
+            parse_bytes_per_second(text)
+        except UnitError as error:
+            raise InputError(f"{name}: {error}") from error
+    return text
+
+
+def bandwidth_unit(text: str | None) -> str | None:
+    """A unit of bandwidth, checked to be one."""
+    if text is not None:
+        from planner.specs.units import BYTES_PER_SECOND, UnitError, unit_factor
+
+        try:
+            unit_factor(BYTES_PER_SECOND, text)
+        except UnitError as error:
+            raise InputError(f"--unit: {error}") from error
+    return text
 
 
 def assignments(name: str, text: str | None) -> dict[str, str]:

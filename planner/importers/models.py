@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from planner import __version__
+from planner.importers.edit import edited, plain_tree
 from planner.importers.huggingface.config import config_model, looks_like_config
 from planner.importers.json_file import parse_json
 from planner.importers.megatron.bridge import bridge_launch, looks_like_overrides
@@ -21,6 +22,7 @@ from planner.importers.yaml_text import to_yaml
 from planner.specs.catalog import looks_like_path
 from planner.specs.model_build import build_model
 from planner.specs.model_file import ModelInput
+from planner.specs.text_file import decode, read_bytes
 from planner.specs.yaml_file import parse_document
 
 if TYPE_CHECKING:
@@ -49,12 +51,50 @@ def import_model(
     given: Mapping[str, str] | None = None,
     command: int | None = None,
     vocabulary: int | None = None,
+    into: str | None = None,
 ) -> ImportedModel:
     """A model from a file, "-" for standard input, or a torchtitan name such as "llama3 8B".
 
     `assume` reads a config of an unknown type as a known one; `given`, `command` and `vocabulary`
-    are for launch scripts (`megatron.script.read_launch`). Raises: InputError.
+    are for launch scripts (`megatron.script.read_launch`). The text is a new model file, or that of
+    the file `into`, where it exists, with what was read in place of what it said. Raises:
+    InputError.
     """
+    imported = _new_model(
+        described, name=name, assume=assume, given=given, command=command, vocabulary=vocabulary
+    )
+    if into is None or not Path(into).exists():
+        return imported
+    return _into(into, imported, name)
+
+
+def _into(path: str, imported: ImportedModel, name: str | None) -> ImportedModel:
+    """An existing model file changed: its name, comments and whatever was not read stay."""
+    text = decode(read_bytes(Path(path)), path)
+    document = parse_document(text, path)
+    build_model(document, name=Path(path).stem)
+    base = plain_tree(document.tree)
+    mapping = {**base, **imported.mapping, "name": name or base.get("name", Path(path).stem)}
+    training = {**base.get("training", {}), **imported.mapping.get("training", {})}
+    if training:
+        mapping["training"] = training
+    changed = edited(text, base, mapping)
+    if plain_tree(parse_document(changed, path).tree) != mapping:
+        imported.notes.left_out.append("comments of the file, which had to be written anew")
+        changed = to_yaml(mapping)
+    spec = build_model(parse_document(changed, path), name=Path(path).stem)
+    return replace(imported, mapping=mapping, text=changed, spec=spec)
+
+
+def _new_model(
+    described: str,
+    *,
+    name: str | None,
+    assume: str | None,
+    given: Mapping[str, str] | None,
+    command: int | None,
+    vocabulary: int | None,
+) -> ImportedModel:
     path = _file(described)
     if path is None:
         model, notes, found = flavor_model(described)

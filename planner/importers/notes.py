@@ -30,7 +30,12 @@ class Notes:
             ("left out", self.left_out),
         ):
             for clause in dict.fromkeys(clauses):
-                yield f"{word}: {clause}"
+                yield f"{word}: {readable(clause)}"
+
+
+def readable(text: str) -> str:
+    """A text on one line, without what a terminal or a file of text should not be given."""
+    return "".join(c if c.isprintable() else "?" for c in " ".join(text.split()))
 
 
 def listed(words: list[str], *, most: int = 12) -> str:

@@ -8,6 +8,8 @@ import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from planner.importers.notes import readable
+
 WIDTH = 100
 
 _PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9._/+-]*|[0-9]+(\.[0-9]+)? [A-Za-z/]+")
@@ -24,7 +26,7 @@ def to_yaml(mapping: Mapping[str, Any], comment: Iterable[str] = ()) -> str:
 
 def comment_lines(text: str) -> list[str]:
     """A sentence as comment lines of readable width."""
-    clean = " ".join(text.split())
+    clean = readable(text)
     return textwrap.wrap(
         clean,
         WIDTH,
@@ -93,8 +95,14 @@ def _items(values: Sequence[Any], indent: int) -> list[str]:
 
 
 def _is_shallow(value: Mapping[str, Any] | Sequence[Any]) -> bool:
-    """Whether one line shows a value well: a mapping of scalars or a list of small values."""
+    """Whether one line shows a value well: a mapping of scalars or of short lists, a list of
+    scalars or of such mappings."""
     if isinstance(value, Mapping):
-        parts = value.values()
-        return len(value) <= 5 and not any(isinstance(part, (Mapping, list)) for part in parts)
+        return len(value) <= 5 and all(_is_small(part) for part in value.values())
     return not any(isinstance(item, Mapping) and not _is_shallow(item) for item in value)
+
+
+def _is_small(value: Any) -> bool:
+    if isinstance(value, (list, tuple)):
+        return len(value) <= 4 and not any(isinstance(one, (Mapping, list, tuple)) for one in value)
+    return not isinstance(value, Mapping)

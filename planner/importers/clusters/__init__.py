@@ -1,0 +1,1 @@
+"""Clusters from what benchmarks, drivers and schedulers print."""

@@ -1,0 +1,115 @@
+"""Which program wrote a file, by its content, and what it says of a cluster."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from planner.importers.clusters import (
+    all_reduce_bench,
+    csv_matrix,
+    mpigraph,
+    nccl_tests,
+    nccl_xml,
+    slurm,
+    smi_topology,
+    sniff_test,
+    topograph,
+    wide_area,
+)
+from planner.importers.clusters.facts import Facts
+from planner.importers.json_file import parse_json
+from planner.importers.source import Source
+from planner.specs.spelling import did_you_mean
+
+Reader = Callable[[Source, str | None], Facts]
+"""Reads a source whose figures are in a unit, where it does not say so itself."""
+
+
+def _nccl_tests(source: Source, unit: str | None) -> Facts:
+    if source.text.lstrip().startswith("{"):
+        return nccl_tests.read_json(parse_json(source))
+    return nccl_tests.read_text(source)
+
+
+def _mpigraph(source: Source, unit: str | None) -> Facts:
+    if source.text.lstrip().startswith("{"):
+        return mpigraph.read_json(parse_json(source), unit)
+    if mpigraph.looks_like_log(source.text):
+        return mpigraph.read_log(source, unit)
+    return csv_matrix.read_matrix(source, unit)
+
+
+FORMATS: Mapping[str, Reader] = {
+    "nccl-tests": _nccl_tests,
+    "all-reduce-bench": lambda source, unit: all_reduce_bench.read_bench(source),
+    "mpigraph": _mpigraph,
+    "sniff-test": lambda source, unit: sniff_test.read_sniff_test(source),
+    "nvidia-smi": lambda source, unit: smi_topology.read_topology(source),
+    "nccl-xml": lambda source, unit: nccl_xml.read_xml(source),
+    "slurm-conf": lambda source, unit: slurm.read_conf(source),
+    "slurm-yaml": lambda source, unit: slurm.read_yaml(source),
+    "topograph": lambda source, unit: topograph.read_topograph(parse_json(source)),
+    "matrix-csv": lambda source, unit: csv_matrix.read_matrix(source, unit),
+    "wide-area": lambda source, unit: wide_area.read_pairs(source, unit),
+}
+"""Readers by the names `--format` takes."""
+
+
+def read_facts(source: Source, *, unit: str | None = None, format_name: str | None = None) -> Facts:
+    """What a file says of a cluster; `format_name` says how to read it, else its content does.
+    `unit` is that of figures without one.
+
+    Raises: InputError for a file of no known kind, and at what is wrong in it.
+    """
+    if format_name is None:
+        format_name = _format_of(source)
+    reader = FORMATS.get(format_name)
+    if reader is None:
+        raise source.error(
+            f"--format {format_name[:40]!r} is not one of {', '.join(FORMATS)}",
+            hint=did_you_mean(format_name[:40], FORMATS),
+        )
+    if not source.text.strip():
+        raise source.error("is empty")
+    return reader(source, unit)
+
+
+def _format_of(source: Source) -> str:
+    text = source.text
+    start = text.lstrip()[:1]
+    if start in ("{", "["):
+        return _json_format(source)
+    if nccl_xml.looks_like_xml(text):
+        return "nccl-xml"
+    looks: tuple[tuple[str, Callable[[], bool]], ...] = (
+        ("mpigraph", lambda: mpigraph.looks_like_log(text)),
+        ("sniff-test", lambda: sniff_test.looks_like_sniff_test(text)),
+        ("nvidia-smi", lambda: smi_topology.looks_like_topology(text)),
+        ("nccl-tests", lambda: nccl_tests.looks_like_text(text)),
+        ("all-reduce-bench", lambda: all_reduce_bench.looks_like_bench(text)),
+        ("slurm-conf", lambda: slurm.looks_like_conf(text)),
+        ("slurm-yaml", lambda: slurm.looks_like_yaml(text)),
+        ("wide-area", lambda: wide_area.looks_like_pairs(source)),
+        ("matrix-csv", lambda: csv_matrix.looks_like_matrix(source)),
+    )
+    for name, looks_like in looks:
+        if looks_like():
+            return name
+    if "node_groups" in text:
+        raise source.error("is a cluster file already; --into adds other files to it")
+    raise source.error(f"is none of: {', '.join(FORMATS)}", hint="--format says how to read it")
+
+
+def _json_format(source: Source) -> str:
+    file = parse_json(source)
+    tree = file.tree
+    if topograph.looks_like_topograph(tree):
+        return "topograph"
+    if mpigraph.looks_like_json(tree):
+        return "mpigraph"
+    if isinstance(tree, dict) and "results" in tree:
+        return "nccl-tests"
+    raise file.error(
+        "is JSON, but of none of: nccl-tests (results), mpiGraph (gpus, bandwidth), topograph "
+        "(instances)"
+    )

@@ -1,0 +1,333 @@
+"""nccl-tests: standard output and JSON (`-J`).
+
+Columns and JSON keys: NVIDIA/nccl-tests `src/util.cu`; what size and bandwidth mean:
+`doc/PERFORMANCE.md`. The environment that the JSON holds is never looked at.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from statistics import median
+
+from planner.importers.clusters.devices import device_named, is_exact
+from planner.importers.clusters.facts import Collective, Facts, NodeFacts, Operation
+from planner.importers.json_file import JsonFile, Location
+from planner.importers.notes import Notes
+from planner.importers.source import Source
+
+_OPERATIONS: dict[str, Operation] = {
+    "all_reduce": "all_reduce",
+    "all_gather": "all_gather",
+    "reduce_scatter": "reduce_scatter",
+    "alltoall": "all_to_all",
+    "all_to_all": "all_to_all",
+    "sendrecv": "send",
+}
+_NUMBER = r"[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?"
+_ROW = re.compile(
+    rf"(?:^|[ \t\n:>|])(?P<size>[0-9]+)[ \t]+(?P<count>[0-9]+)[ \t]+(?P<type>[a-z][a-z0-9_]+)[ \t]+"
+    rf"(?:(?P<redop>[a-z]+)[ \t]+)?(?:(?P<root>-?[0-9]+)[ \t]+)?"
+    rf"(?P<time>{_NUMBER})[ \t]+(?P<alg>{_NUMBER})[ \t]+(?P<bus>{_NUMBER})"
+    rf"[ \t]+(?P<wrong>N/A|{_NUMBER})"
+)
+_HEAD = re.compile(
+    r"#[ \t]+(?:size[ \t]+count|Rank[ \t]+0[ \t]|nThread|nccl-tests version)"
+    r"|# Collective test starting"
+)
+_RANK = re.compile(
+    r"#[ \t]+Rank[ \t]+(\d{1,7})[ \t]+(?:Group[ \t]+(\d{1,7})[ \t]+)?Pid[ \t]+\d+[ \t]+on[ \t]+"
+    r"(\S+)[ \t]+device[ \t]+\d{1,4}[ \t]+\[[^\]\n]*\][ \t]*(.*)"
+)
+_PROGRAM = re.compile(r"\b(all_reduce|all_gather|reduce_scatter|alltoall|sendrecv)_perf\b")
+_NCCL_HOST = re.compile(
+    r"^(?:\S+: +)?([A-Za-z0-9][\w.-]*):\d+:\d+ \[(\d+)\] NCCL INFO", re.MULTILINE
+)
+_NCCL_CARDS = re.compile(r"NCCL INFO NET/IB : Using ((?:\[\d+\]\S+ *)+)")
+_LARGEST_ROWS = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rank:
+    """One process of a test; tests may run in several groups at once."""
+
+    rank: int
+    group: int
+    host: str
+    product: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Row:
+    size_bytes: float
+    time_us: float
+    algorithm_gb_per_s: float
+    bus_gb_per_s: float
+    reduces: bool
+
+
+def read_text(source: Source) -> Facts:
+    """Standard output of one or several tests. Raises: InputError when it holds no results."""
+    notes = Notes()
+    tests = [_test(source, notes, part) for part in _parts(source.lines())]
+    found = [test for test in tests if test is not None]
+    if not found:
+        raise source.error(
+            "holds no results of nccl-tests (size, count, type, …, time, algbw, busbw)"
+        )
+    devices = {rank: rank for _, listed in found for rank in listed}
+    collectives = [collective for collective, _ in found if collective is not None]
+    return facts_of(
+        source, "nccl-tests output", notes, devices=list(devices), collectives=collectives
+    )
+
+
+def _parts(lines: list[str]) -> Iterator[str]:
+    """The outputs of several tests: a new one starts where its head follows results."""
+    part: list[str] = []
+    measured = False
+    for line in lines:
+        if measured and _HEAD.search(line):
+            yield "\n".join(part)
+            part, measured = [], False
+        part.append(line)
+        measured = measured or _ROW.search(line) is not None
+    yield "\n".join(part)
+
+
+def _test(source: Source, notes: Notes, part: str) -> tuple[Collective | None, list[Rank]] | None:
+    rows = _rows(part)
+    if not rows:
+        return None
+    program = _PROGRAM.search(part)
+    operation = _OPERATIONS[program[1]] if program else None
+    devices = [
+        Rank(rank=int(rank), group=int(group or 0), host=host, product=product.strip())
+        for rank, group, host, product in _RANK.findall(part)
+    ]
+    return _collective(source, notes, rows, operation, devices), devices
+
+
+def _rows(text: str) -> list[_Row]:
+    rows = []
+    for match in _ROW.finditer(text):
+        redop = match["redop"] or "none"
+        row = _Row(
+            size_bytes=float(match["size"]),
+            time_us=float(match["time"]),
+            algorithm_gb_per_s=float(match["alg"]),
+            bus_gb_per_s=float(match["bus"]),
+            reduces=redop != "none",
+        )
+        if row.size_bytes > 0 and row.time_us > 0 and row.algorithm_gb_per_s > 0:
+            rows.append(row)
+    return rows
+
+
+def read_json(file: JsonFile) -> Facts:
+    """A report written with -J. Raises: InputError at the entry that is wrong."""
+    notes = Notes()
+    tree = file.mapping(file.tree)
+    rows = [
+        row
+        for index, entry in enumerate(file.sequence(tree.get("results"), ("results",)))
+        if (row := _json_row(file, entry, ("results", index))) is not None
+    ]
+    if not rows:
+        raise file.error("holds no results", ("results",))
+    devices = _json_devices(file, tree)
+    arguments = tree.get("args")
+    words = arguments if isinstance(arguments, list) else []
+    program = next((m for word in words if (m := _PROGRAM.search(str(word)))), None)
+    operation = _OPERATIONS[program[1]] if program else None
+    collective = _collective(file.source, notes, rows, operation, devices)
+    if "env" in tree:
+        notes.left_out.append("the environment that the report holds")
+    return facts_of(
+        file.source,
+        "nccl-tests report",
+        notes,
+        devices=devices,
+        collectives=[] if collective is None else [collective],
+    )
+
+
+def _json_row(file: JsonFile, entry: object, at: Location) -> _Row | None:
+    mapping = file.mapping(entry, at)
+    result = mapping.get("out_of_place") or mapping.get("in_place")
+    if result is None:
+        return None
+    timed = file.mapping(result, at)
+
+    def number(holder: dict[str, object], *keys: str) -> float:
+        value = next((holder[key] for key in keys if key in holder), None)
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not value >= 0:
+            raise file.error(f"{keys[0]} is not a number of 0 or more", at)
+        return float(value)
+
+    row = _Row(
+        size_bytes=number(mapping, "size"),
+        time_us=number(timed, "time", "cpu_time"),
+        algorithm_gb_per_s=number(timed, "alg_bw"),
+        bus_gb_per_s=number(timed, "bus_bw"),
+        reduces=mapping.get("redop") not in ("none", "", None),
+    )
+    positive = row.size_bytes > 0 and row.time_us > 0 and row.algorithm_gb_per_s > 0
+    return row if positive else None
+
+
+def _json_devices(file: JsonFile, tree: dict[str, object]) -> list[Rank]:
+    config = tree.get("config")
+    listed = tree.get("devices") or (config.get("devices") if isinstance(config, dict) else None)
+    found: list[Rank] = []
+    for index, entry in enumerate(listed if isinstance(listed, list) else []):
+        mapping = file.mapping(entry, ("devices", index))
+        rank, group, host = (mapping.get(key) for key in ("rank", "group", "hostname"))
+        if type(rank) is int and isinstance(host, str):
+            product = str(mapping.get("device_info") or "")
+            number = group if type(group) is int else 0
+            found.append(Rank(rank=rank, group=number, host=host, product=product))
+    return found
+
+
+def _collective(
+    source: Source,
+    notes: Notes,
+    rows: Sequence[_Row],
+    operation: Operation | None,
+    devices: Sequence[Rank],
+) -> Collective | None:
+    """The longest message of a test; operation and ranks from the ratio of its two bandwidths where
+    nothing else says them. None for a test that ran in several groups at once."""
+    longest = sorted(rows, key=lambda row: row.size_bytes)[-_LARGEST_ROWS:]
+    last = longest[-1]
+    groups = {device.group for device in devices}
+    if len(groups) > 1:
+        notes.left_out.append(
+            f"a test in {len(groups)} groups at once (bus bandwidth {last.bus_gb_per_s:.4g} GB/s)"
+        )
+        return None
+    ratio = median(row.bus_gb_per_s / row.algorithm_gb_per_s for row in longest)
+    if operation is None:
+        operation = _operation_of(ratio, reduces=last.reduces)
+        notes.assumed.append(f"the operation is {operation.replace('_', '-')} (busbw / algbw)")
+    implied = _ranks_of(ratio, operation)
+    ranks = len({device.rank for device in devices}) or implied
+    if ranks is None:
+        raise source.error(
+            "does not say over how many devices it ran, and its bandwidths do not tell"
+        )
+    if not devices:
+        notes.assumed.append(f"{ranks} devices (busbw / algbw = {ratio:.3f})")
+    elif implied is not None and abs(implied - ranks) > 0.1 * ranks:
+        notes.assumed.append(
+            f"{ranks} devices as listed, though busbw / algbw = {ratio:.3f} would mean {implied}"
+        )
+    notes.read.append(
+        f"{operation.replace('_', '-')} over {ranks} devices: "
+        f"{last.size_bytes / 2**20:.6g} MiB in {last.time_us / 1e3:.4g} ms, "
+        f"bus bandwidth {last.bus_gb_per_s:.4g} GB/s"
+    )
+    return Collective(
+        operation=operation,
+        ranks=ranks,
+        size_bytes=last.size_bytes,
+        time_s=last.time_us * 1e-6,
+        ranks_per_node=_ranks_per_node(devices),
+    )
+
+
+def _ranks_per_node(devices: Sequence[Rank]) -> int | None:
+    """None where hosts took part with different numbers, or no list of ranks says it."""
+    counts = set(Counter(device.host for device in devices).values())
+    return counts.pop() if len(counts) == 1 else None
+
+
+def _operation_of(ratio: float, *, reduces: bool) -> Operation:
+    if ratio > 1.0005:
+        return "all_reduce"
+    if reduces:
+        return "reduce_scatter" if ratio < 0.9995 else "all_reduce"
+    return "all_gather" if ratio < 0.9995 else "send"
+
+
+def _ranks_of(ratio: float, operation: Operation) -> int | None:
+    """n from 2(n-1)/n of an all-reduce or (n-1)/n of the others; None for sends, and where the
+    ratio is too close to its limit to tell."""
+    if operation == "send":
+        return 2
+    share = ratio / 2 if operation == "all_reduce" else ratio
+    rest = 1 - share
+    if not 0.0015 <= rest <= 0.51:
+        return None
+    return round(1 / rest)
+
+
+def facts_of(
+    source: Source,
+    kind: str,
+    notes: Notes,
+    *,
+    devices: Sequence[Rank],
+    collectives: Sequence[Collective],
+) -> Facts:
+    """Nodes as the list of ranks shows them, or else as NCCL's own log lines do.
+
+    Raises: InputError for a run over devices of different kinds.
+    """
+    node, hosts = _from_ranks(source, notes, devices) if devices else _from_log(source, notes)
+    notes.left_out.append("times of short messages: latencies are those of the device file")
+    return Facts(
+        path=source.path,
+        kind=kind,
+        sha256=source.sha256,
+        notes=notes,
+        nodes=() if node is None else (node,),
+        measured_on=hosts,
+        collectives=tuple(collectives),
+    )
+
+
+def _from_ranks(
+    source: Source, notes: Notes, devices: Sequence[Rank]
+) -> tuple[NodeFacts | None, tuple[str, ...]]:
+    in_order = sorted(devices, key=lambda device: device.rank)
+    hosts = tuple(dict.fromkeys(device.host for device in in_order))
+    counts = Counter(host for host, _ in {(device.host, device.rank) for device in devices})
+    products = list(dict.fromkeys(device.product for device in in_order if device.product))
+    if len(products) > 1:
+        raise source.error(f"ran on different devices: {', '.join(products[:4])}")
+    per_node = max(counts.values())
+    shown = f": {products[0][:80]}" if products else ""
+    notes.read.append(f"{len(devices)} devices on {len(hosts)} hosts{shown}")
+    device = device_named(products[0]) if products else None
+    if device and not is_exact(products[0]):
+        notes.assumed.append(f"device {device} ({products[0][:80]} does not say its memory)")
+    if products and device is None:
+        notes.left_out.append(f"{products[0][:80]}: no device file is shipped for it")
+    return NodeFacts(device=device, devices_per_node=per_node), hosts
+
+
+def _from_log(source: Source, notes: Notes) -> tuple[NodeFacts | None, tuple[str, ...]]:
+    """Hosts and network cards from lines of NCCL_DEBUG=INFO, if there are any."""
+    found = set(_NCCL_HOST.findall(source.text))
+    if not found:
+        return None, ()
+    counts = Counter(host for host, _ in found)
+    per_node = max(counts.values())
+    cards = _NCCL_CARDS.search(source.text)
+    number = cards[1].count("[") if cards else None
+    shown = f" and {number} network cards" if number else ""
+    notes.read.append(f"{len(counts)} hosts with {per_node} devices{shown}, from NCCL's log")
+    return NodeFacts(devices_per_node=per_node, cards=number), tuple(sorted(counts))
+
+
+def looks_like_text(text: str) -> bool:
+    """Whether a text holds the header or the end of a test."""
+    return (
+        re.search(r"#[ \t]+size[ \t]+count[ \t]+type", text) is not None
+        or "# Avg bus bandwidth" in text
+        or "# nThread" in text
+    )

@@ -1,0 +1,75 @@
+"""The link bandwidth with which the planner's own model of collectives takes the time measured.
+
+Cluster files state what a link carries, device files how much of it the library reaches. A measured
+collective fixes their product, so the bandwidth is found by asking the model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from copy import deepcopy
+from typing import Any
+
+from planner.errors import PlannerError
+from planner.hardware.collectives import (
+    all_gather_s,
+    all_reduce_s,
+    all_to_all_s,
+    reduce_scatter_s,
+    send_s,
+)
+from planner.hardware.links import Group, topology_from_spec
+from planner.importers.clusters.facts import Collective, Operation
+from planner.specs.load import parse_cluster
+
+_SECONDS: dict[Operation, Callable[[Group, float], float]] = {
+    "all_reduce": all_reduce_s,
+    "all_gather": all_gather_s,
+    "reduce_scatter": reduce_scatter_s,
+    "all_to_all": all_to_all_s,
+    "send": send_s,
+}
+_SLOWEST, _FASTEST = 1e6, 5e13
+_HALVINGS = 60
+
+
+def seconds(collective: Collective, group: Mapping[str, Any]) -> float | None:
+    """What the model makes of a collective on nodes of a group, where only the devices that take
+    part are busy; None where they do not fit the nodes."""
+    per_node = collective.ranks_per_node or group["devices_per_node"]
+    nodes = max(1, -(-collective.ranks // per_node))
+    if nodes > 1 and collective.ranks % per_node:
+        return None
+    alone = {key: value for key, value in group.items() if key not in ("hosts", "count", "name")}
+    alone |= {"count": nodes, "devices_per_node": per_node}
+    try:
+        cluster = parse_cluster({"node_groups": [alone]})
+        members = topology_from_spec(cluster, devices=nodes * per_node).group(collective.ranks, 1)
+        return _SECONDS[collective.operation](members, collective.size_bytes)
+    except PlannerError:
+        return None
+
+
+def fitting_rate(
+    collective: Collective, group: Mapping[str, Any], place: tuple[str, str]
+) -> float | None:
+    """The value in bytes/s at `place`, ("network", "bandwidth") or ("intra_node", "bandwidth"),
+    with which the model takes the measured time. None where no value does: something else limits
+    the collective."""
+
+    def at(bytes_per_s: float) -> float | None:
+        changed = deepcopy(dict(group))
+        changed[place[0]] = {**changed.get(place[0], {}), place[1]: f"{bytes_per_s!r} B/s"}
+        return seconds(collective, changed)
+
+    slow, fast = at(_SLOWEST), at(_FASTEST)
+    if slow is None or fast is None or not fast < collective.time_s < slow:
+        return None
+    low, high = _SLOWEST, _FASTEST
+    for _ in range(_HALVINGS):
+        middle = float((low * high) ** 0.5)
+        taken = at(middle)
+        if taken is None:
+            return None
+        low, high = (middle, high) if taken > collective.time_s else (low, middle)
+    return float((low * high) ** 0.5)
