@@ -11,14 +11,20 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from planner.plan import DATA_SHARDINGS, GRANULARITIES
+from planner.schedule.registry import kind_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from planner.schedule.kinds import ScheduleKind
+    from planner.schedule.passes import Placement
     from planner.workload.stages import StageLoad
 
 NONE, SELECTIVE, FULL = range(len(GRANULARITIES))
 """Codes of the recompute granularities in `Batch.granularity`."""
+
+OUTER_KINDS = 2
+"""Embedding and head, the last columns of a load."""
 
 UNSHARDED, OPTIMIZER, OPTIMIZER_AND_GRADIENTS, FULLY = range(len(DATA_SHARDINGS))
 """Codes of the data shardings in `Batch.data_sharding`."""
@@ -46,6 +52,35 @@ class Batch:
 
     def __len__(self) -> int:
         return len(self.row)
+
+    @property
+    def kind(self) -> ScheduleKind:
+        return kind_of(self.schedule)
+
+    @property
+    def placement(self) -> Placement:
+        return self.kind.placement(self.pipeline, self.virtual_stages)
+
+    @property
+    def chunk_microbatches(self) -> NDArray[np.int64]:
+        """Microbatches that pass through each chunk: all, or a share where the pipeline holds the
+        model several times."""
+        return self.num_microbatches // self.kind.parameter_copies
+
+    @property
+    def pass_counts(self) -> NDArray[np.int64]:
+        """Layers that forward and backward passes run, int [p, v, K]: not the vocabulary's where
+        all stages share it, which has passes of its own."""
+        if not self.kind.shares_vocabulary:
+            return self.load.counts
+        inner = self.load.counts.copy()
+        inner[..., -OUTER_KINDS:] = 0
+        return inner
+
+    @property
+    def first_holds_head(self) -> bool:
+        """Whether the stage with the embedding has the head too, or the same share of both."""
+        return bool(self.load.counts[0, :, -1].any())
 
     @property
     def dense_replicas(self) -> NDArray[np.int64]:

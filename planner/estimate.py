@@ -12,6 +12,7 @@ from planner.confidence.interval import confidence_of
 from planner.costs import CostTable, cost_table
 from planner.memory.stage import stage_peaks
 from planner.plan import DATA_SHARDINGS, GRANULARITIES, Estimate, MemoryEstimate, Plan
+from planner.schedule.registry import kind_of
 from planner.timing.simulated import simulate_step
 from planner.workload.flops import model_flops_per_token
 from planner.workload.shard import Shard
@@ -77,6 +78,7 @@ def shard_of(plan: Plan) -> Shard:
         expert_tensor=degrees.expert_tensor,
         micro_batch_size=plan.micro_batch_size,
         sequence_parallel=plan.sequence_parallel,
+        vocabulary=degrees.pipeline if kind_of(plan.schedule).shares_vocabulary else 1,
     )
 
 

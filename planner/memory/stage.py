@@ -1,9 +1,9 @@
 """Peak memory of every stage of every plan of a batch, by component.
 
 Two peaks are compared. The forward/backward peak has the most microbatches in flight: it comes
-either while the loss is computed (logits alive) or in the backward pass of a layer (its gradients
-and, under full recomputation, everything it saved). The optimizer peak has no activations but the
-optimizer's temporaries. Weights, gradients and optimizer states are there all the time.
+while the loss is computed, in the backward pass of a layer, or in that of the embedding
+(`planner.memory.activations`). The optimizer peak has no activations but the optimizer's
+temporaries. Weights, gradients and optimizer states are there all the time.
 
 Bytes per parameter follow Megatron-LM (`distrib_optimizer.md`; `theoretical_memory_usage.py`: 18
 without a sharded optimizer and fp32 gradients, 6 + 12/d with) and Rajbhandari et al. 2020 (ZeRO,
@@ -17,16 +17,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from planner.batch import FULLY, OPTIMIZER, OPTIMIZER_AND_GRADIENTS, SELECTIVE
+from planner.batch import FULLY, OPTIMIZER, OPTIMIZER_AND_GRADIENTS
+from planner.memory.activations import activation_peak, embedding_parameters, largest_of_kinds
 from planner.plan import MemoryComponents, StageMemory
-from planner.schedule.inflight import peak_in_flight
 from planner.workload.formats import (
-    QUANTIZED_BYTES,
     STATE_BYTES,
     gradient_bytes,
     reduced_gradient_bytes,
+    stored_weight_bytes,
     weight_bytes,
 )
+from planner.workload.shard import Shard
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
     from planner.batch import Batch
     from planner.costs import CostTable
     from planner.scenario import Scenario
-    from planner.workload.stages import StageLoad
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -118,12 +118,15 @@ class StagePeaks:
         )
 
 
-def stage_peaks(scenario: Scenario, table: CostTable, batch: Batch) -> StagePeaks:
-    """Memory of every stage of every plan of the batch."""
+def stage_peaks(
+    scenario: Scenario, table: CostTable, batch: Batch, *, dense_gradients: bool = True
+) -> StagePeaks:
+    """Memory of every stage of every plan of the batch, on demand without the embedding's dense
+    gradient."""
     dense, expert = stage_parameters(scenario, table, batch)
     weights, gradients, optimizer, update = _states(scenario, batch, dense, expert)
-    activations, logits, working = _activations(table, batch)
-    receiving = (2 if batch.pipeline > 1 else 0) * table.residual_bytes[batch.row, None]
+    peak = activation_peak(scenario, table, batch, dense_gradients=dense_gradients)
+    messages = _message_buffers(batch) * table.residual_bytes[batch.row, None]
     gathered = _gathered(scenario, table, batch)
     device = [
         (
@@ -134,14 +137,14 @@ def stage_peaks(scenario: Scenario, table: CostTable, batch: Batch) -> StagePeak
     ]
     communicating = scenario.job.devices > 1
     outside = scenario.job.software.communication_buffers.value if communicating else 0
-    shape = activations.shape
+    shape = dense.shape
     return StagePeaks(
         weights=weights,
         gradients=gradients,
         optimizer=optimizer,
-        activations=activations,
-        logits=logits,
-        buffers=working + receiving + gathered + _buckets(scenario, dense + expert),
+        activations=peak.activations,
+        logits=peak.logits,
+        buffers=peak.working + messages + gathered + _buckets(scenario, dense + expert),
         update_buffers=update,
         fixed=np.broadcast_to(
             np.array([int(context + outside) for _, context in device], dtype=np.int64), shape
@@ -156,13 +159,16 @@ def stage_parameters(
     scenario: Scenario, table: CostTable, batch: Batch
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Dense and expert parameters on one device of every stage, int64 [N, p] each. A tied
-    embedding is held once when first and last stage are the same, else by both."""
+    embedding is held once by a stage that has the head too. Where the vocabulary is shared,
+    positions are not: the first stage has them."""
     counts = batch.load.counts.sum(axis=1)
     dense = table.dense_parameters[batch.row] @ counts.T
     expert = table.expert_parameters[batch.row] @ counts.T
-    if scenario.model.tie_embeddings and batch.pipeline == 1:
-        vocabulary = np.array([scenario.model.padded_vocab_size(int(t)) for t in batch.tensor])
-        dense = dense - (vocabulary // batch.tensor * scenario.model.hidden_size)[:, None]
+    both = np.minimum(counts[:, -2], counts[:, -1])
+    if scenario.model.tie_embeddings and both.any():
+        dense = dense - embedding_parameters(scenario, batch)[:, None] * both
+    if batch.kind.shares_vocabulary:
+        dense[:, 0] += scenario.workload(Shard()).learned_positions
     return dense, expert
 
 
@@ -181,7 +187,7 @@ def _states(
     optimizer holds no second copy of them.
     """
     software, job = scenario.job.software, scenario.job
-    quantized = QUANTIZED_BYTES.get(job.precision, 0.0) if software.fp8.weights_cached else 0.0
+    stored_bytes = stored_weight_bytes(software, job.precision)
     main_bytes = gradient_bytes(software, job.precision)
     local_bytes = 2 if software.keeps_local_gradients else 0
     master_bytes = 4 if software.master_weights and job.precision != "fp32" else 0
@@ -203,12 +209,31 @@ def _states(
         total[0] += np.where(
             fully,
             optimizer_shard * max(weight_bytes(job.precision), master_bytes),
-            parameters * (weight_bytes(job.precision) + 2 * quantized),
+            parameters * stored_bytes,
         )
         total[1] += gradient_shard * main_bytes + parameters * local_bytes
         total[2] += optimizer_shard * (np.where(fully, 0, master_bytes) + moment_bytes)
         total[3] += optimizer_shard * update_bytes
     return tuple(np.ceil(total).astype(np.int64))
+
+
+def _message_buffers(batch: Batch) -> NDArray[np.int64]:
+    """Residual activations that a stage holds to send and receive, int64 [1, p].
+
+    One each way. With a shared vocabulary also what its collectives work on: the last stage's
+    output in fp32 twice (this and the next) and as the layers take it, the two parts of the input
+    gradient, the embedding's output before and after its reduction and its gradient, and the empty
+    gradient autograd asks for; the first stage keeps the reduced embedding of all in flight
+    (sail-sg/VocabularyParallelism `vocab_parallel_output_layer.py`, `vocab_input_store.py`).
+    """
+    buffers = np.full((1, batch.pipeline), 2 if batch.pipeline > 1 else 0)
+    if batch.kind.shares_vocabulary:
+        buffers += _VOCABULARY_BUFFERS
+        buffers[0, 0] += batch.pipeline
+    return buffers
+
+
+_VOCABULARY_BUFFERS = 11
 
 
 def _buckets(scenario: Scenario, parameters: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -217,115 +242,6 @@ def _buckets(scenario: Scenario, parameters: NDArray[np.int64]) -> NDArray[np.in
     largest = parameters * reduced_gradient_bytes(software, scenario.job.precision)
     bucket = np.minimum(int(software.bucket_bytes.value), largest)
     return bucket * software.bucket_buffers
-
-
-def _activations(
-    table: CostTable, batch: Batch
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """Activations, logits and working memory at the forward/backward peak, int64 [N, p] each."""
-    row, load = batch.row, batch.load
-    microbatches, which = np.unique(batch.num_microbatches, return_inverse=True)
-    in_flight = peak_in_flight(
-        batch.schedule,
-        stages=batch.pipeline,
-        virtual_stages=batch.virtual_stages,
-        num_microbatches=microbatches,
-    )
-    activations, replayed = _kept(table, batch, in_flight, which)
-
-    losses = _losses(table, load.counts)
-    logits_bytes = table.logits_bytes[row, -1][:, None]
-    logits = (in_flight[..., -1] * losses[:, -1])[which] * logits_bytes
-    has_loss = losses[:, -1] > 0
-    loss_working = (
-        has_loss * (table.logits_working_bytes[row, -1] + table.working_bytes[row, -1])[:, None]
-    )
-    last_loss = has_loss * logits_bytes
-
-    present = load.counts.sum(axis=1) > 0
-    present[:, -1] = False
-    in_layer = _largest(table.working_bytes, row, present) + replayed
-    at_loss = last_loss + loss_working >= in_layer
-    return (
-        activations,
-        np.where(at_loss, logits, logits - last_loss),
-        np.where(at_loss, loss_working, in_layer),
-    )
-
-
-def _kept(
-    table: CostTable, batch: Batch, in_flight: NDArray[np.int64], which: NDArray[np.intp]
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """What all microbatches in flight leave on every stage and the most that one recomputed layer
-    restores beyond what its microbatch has freed by then, [N, p] each. `in_flight` is [M, p, v];
-    plan n has row `which[n]` of it."""
-    load, row = batch.load, batch.row
-    selective = (batch.granularity == SELECTIVE)[:, None]
-    saved = np.where(selective, table.selective_bytes[row], table.saved_bytes[row])
-    kept = _in_flight_bytes(in_flight, which, load.counts, saved)
-    replayed = np.zeros_like(kept)
-    dropped = table.saved_bytes[row] - table.full_bytes[row]
-    full = batch.fully_recomputed
-    for layers in np.unique(full[full > 0]):
-        plans = np.flatnonzero(full == layers)
-        leading = load.leading[layers]
-        kept[plans] -= _in_flight_bytes(in_flight, which[plans], leading, dropped[plans])
-        restored = _largest(dropped, plans, leading.sum(axis=1) > 0)
-        freed = _freed_before_replay(load, layers, table.saved_bytes[row[plans]])
-        replayed[plans] = np.maximum(restored - freed, 0)
-    return kept, replayed
-
-
-def _freed_before_replay(
-    load: StageLoad, layers: int, saved: NDArray[np.int64]
-) -> NDArray[np.int64]:
-    """Bytes, [N, p], that a microbatch's own backward pass has freed when it comes to the first
-    `layers` of a chunk, which it recomputes: those of the layers after them, in the chunk where
-    that is least. `saved` is [N, K]."""
-    after = load.counts - load.leading[layers]
-    after[..., -2:] = 0
-    freed = np.einsum("pvk,nk->npv", after, saved)
-    recomputes = load.leading[layers].sum(axis=-1) > 0
-    unused = np.iinfo(np.int64).max
-    least: NDArray[np.int64] = np.where(recomputes, freed, unused).min(axis=-1)
-    return np.where(least == unused, 0, least)
-
-
-def _in_flight_bytes(
-    in_flight: NDArray[np.int64],
-    which: NDArray[np.intp],
-    counts: NDArray[np.int64],
-    layer_bytes: NDArray[np.int64],
-) -> NDArray[np.int64]:
-    """Bytes of layers [N, K] times how often they are in flight on each stage, [N, p]: chunks are
-    summed once per row of `in_flight`, not per plan."""
-    layers = np.einsum("mpv,pvk->kmp", in_flight, counts)
-    total = np.zeros((len(which), layers.shape[-1]), dtype=np.int64)
-    for kind, in_flight_layers in enumerate(layers):
-        total += in_flight_layers[which] * layer_bytes[:, kind, None]
-    return total
-
-
-def _largest(
-    layer_bytes: NDArray[np.int64],
-    plans: NDArray[np.int64] | NDArray[np.bool_],
-    present: NDArray[np.bool_],
-) -> NDArray[np.int64]:
-    """The largest of [R, K] bytes among the kinds present on each stage [p, K], for the chosen
-    rows, [N, p]. Stages that hold the same kinds share one answer."""
-    kinds, inverse = np.unique(present, axis=0, return_inverse=True)
-    chosen = layer_bytes[plans]
-    by_kinds = np.stack([np.where(held, chosen, 0).max(axis=-1) for held in kinds], axis=-1)
-    largest: NDArray[np.int64] = by_kinds[:, inverse.reshape(-1)]
-    return largest
-
-
-def _losses(table: CostTable, counts: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Losses computed by every chunk, [p, v]: the head's, and one of each multi-token-prediction
-    module."""
-    with_logits = (table.logits_bytes > 0).any(axis=0)
-    losses: NDArray[np.int64] = counts[..., with_logits].sum(axis=-1)
-    return losses
 
 
 def _gathered(scenario: Scenario, table: CostTable, batch: Batch) -> NDArray[np.int64]:
@@ -338,5 +254,5 @@ def _gathered(scenario: Scenario, table: CostTable, batch: Batch) -> NDArray[np.
         present = batch.load.counts.sum(axis=1) > 0
         job = scenario.job
         whole_bytes = 2 * 2 + reduced_gradient_bytes(job.software, job.precision)
-        gathered[fully] = _largest(layer, batch.row[fully], present) * whole_bytes
+        gathered[fully] = largest_of_kinds(layer, batch.row[fully], present) * whole_bytes
     return gathered

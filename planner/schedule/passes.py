@@ -91,6 +91,18 @@ class Placement:
         return owner
 
     @property
+    def copies(self) -> int:
+        """How often the model is there."""
+        return len(self.starts)
+
+    @property
+    def positions(self) -> SmallInts:
+        """[p, v]: place of each chunk in the copy of the model that it belongs to."""
+        starts = np.array(self.starts, dtype=np.int32)
+        copy = np.searchsorted(starts, self.virtual_stage, side="right") - 1
+        return self.virtual_stage - starts[copy]
+
+    @property
     def last_stage(self) -> int:
         """The stage with the end of the model (of its first copy)."""
         return int(self.stage_of[self.ends[0]])

@@ -1,18 +1,17 @@
-"""The schedules by name, and everything about each that is not its order."""
+"""The schedules by name."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import lru_cache, partial
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from planner.errors import RuleError
 from planner.schedule import alternating, dualpipe, v_shape, vocabulary, zero_bubble
+from planner.schedule.kinds import ScheduleKind, Support
 from planner.schedule.passes import bidirectional, looped, vee
 from planner.schedule.rules import (
     GROUP_FITS,
@@ -28,46 +27,12 @@ from planner.schedule.rules import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import ArrayLike
 
     from planner.schedule.arrays import Bools, Floats, Ints
-    from planner.schedule.passes import Placement, Schedule
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ScheduleKind:
-    """A named schedule as data."""
-
-    name: str
-    source: str
-    """Paper and framework function."""
-    rules: tuple[Rule, ...]
-    placement: Callable[[int, int], Placement]
-    """(stages, chunks) to which virtual stage every chunk is."""
-    generate: Callable[[Size], Schedule]
-    peak: Callable[[Size], Ints] | None = None
-    """Closed form of `inflight.peak_in_flight`; counted over the order where there is none."""
-    bubble_fraction: Callable[[Size], Floats] | None = None
-    """Closed form for uniform stages and free sends, as a fraction of the step."""
-    splits_backward: bool = False
-    shares_vocabulary: bool = False
-    """Embedding and output layer are divided among all stages."""
-    parameter_copies: int = 1
-    """Copies of every parameter the pipeline holds (2 when two directions run at once)."""
-
-
-def _alternating(
-    *, name: str, source: str, rules: tuple[Rule, ...], warmup: Callable[[Size], Ints]
-) -> ScheduleKind:
-    return ScheduleKind(
-        name=name,
-        source=source,
-        rules=rules,
-        placement=looped,
-        generate=lambda size: alternating.alternating_schedule(name, size, warmup(size)),
-        peak=lambda size: alternating.peak(warmup(size), size),
-        bubble_fraction=_fill_and_drain,
-    )
+    from planner.schedule.passes import Exchange, Schedule
 
 
 def _fill_and_drain(size: Size) -> Floats:
@@ -76,126 +41,194 @@ def _fill_and_drain(size: Size) -> Floats:
     return idle / (size.virtual_stages * size.num_microbatches + idle)
 
 
+def _alternating(name: str, warmup: Callable[[Size], Ints], **of_kind: Any) -> ScheduleKind:
+    return ScheduleKind(
+        name=name,
+        placement=looped,
+        generate=lambda size: alternating.alternating_schedule(name, size, warmup(size)),
+        peak=lambda size: alternating.peak(warmup(size), size),
+        bubble_fraction=_fill_and_drain,
+        **of_kind,
+    )
+
+
+def _handcrafted(depth: int, *runs_on: Support) -> ScheduleKind:
+    name = f"zb-h{depth}"
+    return ScheduleKind(
+        name=name,
+        source="Qi et al. 2024, Zero Bubble Pipeline Parallelism, arXiv:2401.10241, the "
+        "handcrafted schedules",
+        runs_on=(ZERO_BUBBLE, *runs_on),
+        rules=(POSITIVE, ONE_CHUNK),
+        placement=looped,
+        generate=partial(zero_bubble.handcrafted, name, depth=depth),
+        peak=partial(zero_bubble.handcrafted_peak, depth=depth),
+        splits_backward=True,
+    )
+
+
+def _v_shaped(
+    name: str,
+    source: str,
+    generate: Callable[[Size], Schedule],
+    *runs_on: Support,
+    rules: tuple[Rule, ...] = (POSITIVE, TWO_CHUNKS),
+) -> ScheduleKind:
+    return ScheduleKind(
+        name=name,
+        source=source,
+        runs_on=runs_on,
+        rules=rules,
+        placement=vee,
+        generate=generate,
+        splits_backward=True,
+    )
+
+
+def _vocabulary(
+    name: str,
+    source: str,
+    function: str,
+    generate: Callable[[Size], Schedule],
+    peak: Callable[[Size], Ints],
+    exchanges: tuple[Exchange, ...],
+) -> ScheduleKind:
+    return ScheduleKind(
+        name=name,
+        source=source,
+        runs_on=(Support("megatron-lm", f"sail-sg/VocabularyParallelism {function}", False),),
+        rules=(POSITIVE, ONE_CHUNK),
+        placement=looped,
+        generate=generate,
+        peak=peak,
+        exchanges=exchanges,
+    )
+
+
+def _torch(schedule: str) -> Support:
+    return Support("torchtitan", f"torch.distributed.pipelining {schedule}", True)
+
+
+ZERO_BUBBLE = Support("megatron-lm", "sail-sg/zero-bubble-pipeline-parallelism", False)
+VOCABULARY = (
+    "Yeung et al. 2024, Balancing Pipeline Parallelism with Vocabulary Parallelism, "
+    "arXiv:2411.05288"
+)
+CONTROLLABLE_MEMORY = (
+    "Qi et al. 2024, Pipeline Parallelism with Controllable Memory, arXiv:2405.15362"
+)
+
 SCHEDULES = MappingProxyType(
     {
         kind.name: kind
         for kind in (
             _alternating(
-                name="gpipe",
-                source="Huang et al. 2019, GPipe, section 2.3",
+                "gpipe",
+                alternating.gpipe_warmup,
+                source="Huang et al. 2019, GPipe, arXiv:1811.06965, section 2.3",
+                runs_on=(_torch("ScheduleGPipe"),),
                 rules=(POSITIVE, ONE_CHUNK),
-                warmup=alternating.gpipe_warmup,
             ),
             _alternating(
-                name="1f1b",
-                source="Narayanan et al. 2021, section 2.2.1; "
-                "Megatron-LM forward_backward_pipelining_without_interleaving",
-                rules=(POSITIVE, ONE_CHUNK),
-                warmup=alternating.one_forward_one_backward_warmup,
-            ),
-            _alternating(
-                name="interleaved",
-                source="Narayanan et al. 2021, section 2.2.2; "
-                "Megatron-LM forward_backward_pipelining_with_interleaving",
-                rules=(POSITIVE, SEVERAL_CHUNKS, GROUP_FITS, REMAINDER_FITS),
-                warmup=alternating.interleaved_warmup,
-            ),
-            _alternating(
-                name="1f1b-balanced",
-                source="Yeung et al. 2024, arXiv:2411.05288, section 6.1: 1f1b with layers moved "
-                "away from the output layer",
-                rules=(POSITIVE, ONE_CHUNK),
-                warmup=alternating.one_forward_one_backward_warmup,
-            ),
-            *(
-                ScheduleKind(
-                    name=f"1f1b-vocab-{3 - barriers}",
-                    source="Yeung et al. 2024, arXiv:2411.05288, algorithm "
-                    f"{3 - barriers}; sail-sg/VocabularyParallelism "
-                    "forward_backward_pipelining_with_vocab_parallel",
-                    rules=(POSITIVE, ONE_CHUNK),
-                    placement=looped,
-                    generate=partial(
-                        vocabulary.balanced_vocabulary,
-                        f"1f1b-vocab-{3 - barriers}",
-                        barriers=barriers,
+                "1f1b",
+                alternating.one_forward_one_backward_warmup,
+                source="Narayanan et al. 2021, arXiv:2104.04473, section 2.2.1",
+                runs_on=(
+                    Support(
+                        "megatron-lm", "forward_backward_pipelining_without_interleaving", True
                     ),
-                    peak=partial(vocabulary.balanced_peak, barriers=barriers),
-                    shares_vocabulary=True,
-                )
-                for barriers in (2, 1)
-            ),
-            ScheduleKind(
-                name="interlaced-vocab",
-                source="Lin et al. 2024, nnScaler (OSDI 24), as built by Yeung et al. 2024; "
-                "sail-sg/VocabularyParallelism "
-                "forward_backward_pipelining_with_interlaced_schedule",
+                    _torch("Schedule1F1B"),
+                    Support("deepspeed", "runtime/pipe/schedule.py TrainSchedule", True),
+                    Support("internevo", "PipelineScheduler", True),
+                    Support("composer", "no pipeline: microbatches one after the other", True),
+                ),
                 rules=(POSITIVE, ONE_CHUNK),
-                placement=looped,
-                generate=vocabulary.interlaced,
-                peak=vocabulary.interlaced_peak,
-                shares_vocabulary=True,
+            ),
+            _alternating(
+                "interleaved",
+                alternating.interleaved_warmup,
+                source="Narayanan et al. 2021, arXiv:2104.04473, section 2.2.2",
+                runs_on=(
+                    Support("megatron-lm", "forward_backward_pipelining_with_interleaving", True),
+                    _torch("ScheduleInterleaved1F1B"),
+                    Support("internevo", "InterleavedPipelineScheduler", True),
+                ),
+                rules=(POSITIVE, SEVERAL_CHUNKS, GROUP_FITS, REMAINDER_FITS),
+            ),
+            _alternating(
+                "1f1b-balanced",
+                alternating.one_forward_one_backward_warmup,
+                source=f"{VOCABULARY}, section 6.1",
+                runs_on=(Support("megatron-lm", "--pipeline-model-parallel-layout", True),),
+                rules=(POSITIVE, ONE_CHUNK),
+                balances_head=True,
+            ),
+            _vocabulary(
+                "1f1b-vocab-1",
+                f"{VOCABULARY}, algorithm 1",
+                "forward_backward_pipelining_with_vocab_parallel",
+                partial(vocabulary.balanced_vocabulary, "1f1b-vocab-1", barriers=2),
+                partial(vocabulary.balanced_peak, barriers=2),
+                vocabulary.TWO_BARRIERS,
+            ),
+            _vocabulary(
+                "1f1b-vocab-2",
+                f"{VOCABULARY}, algorithm 2",
+                "forward_backward_pipelining_with_vocab_parallel",
+                partial(vocabulary.balanced_vocabulary, "1f1b-vocab-2", barriers=1),
+                partial(vocabulary.balanced_peak, barriers=1),
+                vocabulary.ONE_BARRIER,
+            ),
+            _vocabulary(
+                "interlaced-vocab",
+                "Lin et al. 2024, nnScaler, OSDI 24, as Yeung et al. 2024 built it",
+                "forward_backward_pipelining_with_interlaced_schedule",
+                vocabulary.interlaced,
+                vocabulary.interlaced_peak,
+                vocabulary.INTERLACED,
             ),
             ScheduleKind(
                 name="looped-bfs",
-                source="Lamy-Poirier 2022, arXiv:2211.05953; torch ScheduleLoopedBFS",
+                source="Lamy-Poirier 2022, Breadth-First Pipeline Parallelism, arXiv:2211.05953",
+                runs_on=(_torch("ScheduleLoopedBFS"),),
                 rules=(POSITIVE, SEVERAL_CHUNKS),
                 placement=looped,
                 generate=alternating.breadth_first,
                 peak=alternating.everything,
             ),
-            *(
-                ScheduleKind(
-                    name=f"zb-h{depth}",
-                    source="Qi et al. 2024, arXiv:2401.10241, the handcrafted schedules",
-                    rules=(POSITIVE, ONE_CHUNK),
-                    placement=looped,
-                    generate=partial(zero_bubble.handcrafted, f"zb-h{depth}", depth=depth),
-                    peak=partial(zero_bubble.handcrafted_peak, depth=depth),
-                    splits_backward=True,
-                )
-                for depth in (1, 2)
+            _handcrafted(
+                1,
+                Support("deepspeed", "zbpp_light.patch_deepspeed", False),
+                Support("internevo", "ZeroBubblePipelineScheduler", True),
             ),
-            ScheduleKind(
-                name="zb-v",
-                source="Qi et al. 2024, arXiv:2401.10241; torch ScheduleZBVZeroBubble",
-                rules=(POSITIVE, TWO_CHUNKS),
-                placement=vee,
-                generate=v_shape.zb_v,
-                splits_backward=True,
+            _handcrafted(2),
+            _v_shaped(
+                "zb-v",
+                "Qi et al. 2024, Zero Bubble Pipeline Parallelism, arXiv:2401.10241",
+                v_shape.zb_v,
+                ZERO_BUBBLE,
+                _torch("ScheduleZBVZeroBubble"),
+                Support("internevo", "ZeroBubblePipelineVShapeScheduler", True),
             ),
-            ScheduleKind(
-                name="v-half",
-                source="Qi et al. 2024, arXiv:2405.15362",
-                rules=(POSITIVE, TWO_CHUNKS),
-                placement=vee,
-                generate=v_shape.v_half,
-                splits_backward=True,
-            ),
-            ScheduleKind(
-                name="v-min",
-                source="Qi et al. 2024, arXiv:2405.15362",
-                rules=(POSITIVE, TWO_CHUNKS),
-                placement=vee,
-                generate=v_shape.v_min,
-                splits_backward=True,
-            ),
+            _v_shaped("v-half", CONTROLLABLE_MEMORY, v_shape.v_half, ZERO_BUBBLE),
+            _v_shaped("v-min", CONTROLLABLE_MEMORY, v_shape.v_min, ZERO_BUBBLE),
             ScheduleKind(
                 name="dualpipe",
-                source="DeepSeek-AI 2024, arXiv:2412.19437, section 3.2.1; dualpipe DualPipe.step",
+                source="DeepSeek-AI 2024, arXiv:2412.19437, section 3.2.1",
+                runs_on=(Support("torchtitan", "deepseek-ai/DualPipe", False),),
                 rules=(POSITIVE, TWO_CHUNKS, TWO_ENDS, TWICE_THE_STAGES),
                 placement=bidirectional,
                 generate=dualpipe.dualpipe,
                 splits_backward=True,
                 parameter_copies=2,
             ),
-            ScheduleKind(
-                name="dualpipe-v",
-                source="torch ScheduleDualPipeV, after DualPipe",
+            _v_shaped(
+                "dualpipe-v",
+                "DeepSeek-AI 2024, arXiv:2412.19437, cut in half (deepseek-ai/DualPipe)",
+                dualpipe.dualpipe_v,
+                _torch("ScheduleDualPipeV"),
+                Support("megatron-lm", "Ascend/MindSpeed --schedules-method dualpipev", False),
                 rules=(POSITIVE, TWO_CHUNKS, TWICE_THE_STAGES),
-                placement=vee,
-                generate=dualpipe.dualpipe_v,
-                splits_backward=True,
             ),
         )
     }
@@ -216,6 +249,11 @@ def kind_of(name: str) -> ScheduleKind:
             hint=f"did you mean {nearest[0]}?" if nearest else None,
         )
     return SCHEDULES[name]
+
+
+def runnable(framework: str) -> tuple[str, ...]:
+    """The schedules that a framework runs, with forks and plug-ins of it."""
+    return tuple(name for name, kind in SCHEDULES.items() if kind.support(framework))
 
 
 def check(

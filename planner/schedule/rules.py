@@ -49,6 +49,8 @@ class Rule:
     id: str
     holds: Callable[[Size], Bools]
     sentence: str
+    about_microbatches: bool = False
+    """Not on stages and chunks alone."""
 
     def broken(self, size: Size) -> str:
         """The sentence, for one candidate."""
@@ -101,6 +103,7 @@ GROUP_FITS = Rule(
     holds=_group_fits,
     sentence="the interleaved microbatch group must hold at least one microbatch per stage ({p}) "
     "and at most the {m} microbatches of the step; it holds {g}",
+    about_microbatches=True,
 )
 
 REMAINDER_FITS = Rule(
@@ -108,6 +111,7 @@ REMAINDER_FITS = Rule(
     holds=_remainder_fits,
     sentence="{m} microbatches in groups of {g} leave a last group of {rest}, "
     "which must be 0 or at least the {p} stages",
+    about_microbatches=True,
 )
 
 TWO_CHUNKS = Rule(
@@ -121,6 +125,7 @@ TWO_ENDS = Rule(
     holds=lambda size: _always(size, size.stages % 2 == 0) & (size.num_microbatches % 2 == 0),
     sentence="both ends of the pipeline take half of the microbatches: stages ({p}) and "
     "microbatches ({m}) must be even",
+    about_microbatches=True,
 )
 
 TWICE_THE_STAGES = Rule(
@@ -128,4 +133,5 @@ TWICE_THE_STAGES = Rule(
     holds=lambda size: _always(size, True) & (size.num_microbatches >= 2 * size.stages),
     sentence="this schedule needs at least two microbatches per stage, "
     "not {m} microbatches on {p} stages",
+    about_microbatches=True,
 )

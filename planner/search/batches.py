@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from planner.batch import Batch
+from planner.schedule.registry import kind_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -32,15 +33,17 @@ def make_batch(
     recomputed_layers: NDArray[np.int64],
     data_sharding: NDArray[np.int64],
 ) -> Batch:
-    """`columns` are a grid's with a `row` column that points into the cost table; the arrays are
-    as long as `grid_row`."""
+    """`columns` are a grid's with a `row` column that points into the cost table, and a
+    `shared_row` column for schedules that share the vocabulary; the arrays are as long as
+    `grid_row`."""
     data = columns["data"][grid_row]
+    row = "shared_row" if kind_of(schedule).shares_vocabulary else "row"
     return Batch(
         pipeline=pipeline,
         virtual_stages=virtual_stages,
         schedule=schedule,
         load=load,
-        row=columns["row"][grid_row],
+        row=columns[row][grid_row],
         tensor=columns["tensor"][grid_row],
         data=data,
         context=columns["context"][grid_row],

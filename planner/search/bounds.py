@@ -141,25 +141,28 @@ def bound_group(
 
 
 def quick_bound_s(scenario: Scenario, table: CostTable, batch: Batch) -> NDArray[np.float64]:
-    """[N]: seconds that no schedule of looped placement with whole backwards can beat. Where
-    layers are recomputed in full, one per chunk is."""
+    """[N]: seconds that the schedule cannot beat. Where layers are recomputed in full, one per
+    chunk is. What is waited for outside a stage is a forward through the stages before it, and a
+    backward where backwards are whole and chunks in a loop."""
+    kind = batch.kind
     layer_forward_s = table.forward_s.sum(axis=0).min(axis=0)
     layer_s = layer_forward_s + table.backward_s.sum(axis=0).min(axis=0)
     seconds = layer_s[batch.row]
     selective = batch.granularity == SELECTIVE
     if selective.any():
         seconds[selective] += table.selective_s.min(axis=0)[batch.row[selective]]
-    held, first_chunks = batch.load.counts.sum(axis=1), batch.load.counts[:, 0]
+    held, first_chunks = batch.load.counts.sum(axis=1), batch.pass_counts[:, 0]
     elsewhere = np.cumsum(first_chunks, axis=0) - first_chunks
     work_s = seconds @ held.T.astype(np.float64)
     full = batch.granularity == FULL
     if full.any():
         replayed = batch.load.leading[1].sum(axis=1).T.astype(np.float64)
         work_s[full] += layer_forward_s[batch.row[full]] @ replayed
-    work_s *= batch.num_microbatches[:, None]
+    work_s *= batch.chunk_microbatches[:, None]
     variation = max(device.speed_variation for device in scenario.device_types)
     jitter_s = work_s.max(axis=-1) * (variation * expected_slowest(scenario.job.devices))
-    waiting_s = seconds @ elsewhere.T.astype(np.float64)
+    waits = seconds if kind.returns_to_first else layer_forward_s[batch.row]
+    waiting_s = waits @ elsewhere.T.astype(np.float64) * (kind.parameter_copies == 1)
     bound_s: NDArray[np.float64] = (work_s + waiting_s).max(axis=-1) + jitter_s
     return BELOW * (bound_s + scenario.job.software.step_overhead.value)
 

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 from planner.errors import InputError, RuleError
 from planner.plan import Degrees, Plan, Recompute
+from planner.schedule.registry import kind_of
 from planner.search.check import check_values
 from planner.search.facts import Facts, code_of
-from planner.search.layout import recomputed_per_stage, stages_of, uniform_layers
+from planner.search.layout import default_layers, recomputed_per_stage, stages_of
 from planner.search.placement import check_hosts, default_placement, placement_on
 from planner.search.restrictions import (
     NUMBER_AXES,
@@ -82,9 +83,9 @@ def plan_from_flags(
     if "data" not in given:
         values["data"] = _remaining_data(scenario, values)
     check_values(Facts.of(scenario, flags), {axis: code_of(axis, v) for axis, v in values.items()})
-    pipeline, virtual_stages = int(values["pipeline"]), int(values["virtual_stages"])
-    layers = stage_layers or uniform_layers(scenario.model.num_layers, pipeline * virtual_stages)
-    stages = stages_of(layers, pipeline, virtual_stages)
+    shape = int(values["pipeline"]), int(values["virtual_stages"]), str(values["schedule"])
+    layers = stage_layers or default_layers(scenario, *shape)
+    stages = stages_of(layers, *shape)
     _check_layers(scenario, layers)
     if recompute_layers is not None and values["recompute"] != "full":
         raise InputError(
@@ -151,9 +152,15 @@ def _single_values(flags: Restrictions) -> dict[str, int | str | bool]:
 def _defaults(scenario: Scenario, given: Values) -> dict[str, int | str | bool]:
     software = scenario.job.software
     virtual_stages = int(given.get("virtual_stages", 1))
+    schedule = "interleaved" if virtual_stages > 1 else software.schedules.default
+    kind, pipeline = kind_of(str(given.get("schedule", schedule))), int(given.get("pipeline", 1))
+    possible = [chunks for chunks in (1, 2, 3) if kind.may_have(pipeline, chunks)]
+    if "virtual_stages" not in given and len(possible) == 1:
+        virtual_stages = possible[0]
     return {
         **dict.fromkeys(NUMBER_AXES, 1),
-        "schedule": "interleaved" if virtual_stages > 1 else software.schedules.default,
+        "virtual_stages": virtual_stages,
+        "schedule": schedule,
         "recompute": software.recompute.default,
         "sequence_parallel": software.sequence_parallel and int(given.get("tensor", 1)) > 1,
         "data_sharding": software.data_sharding.default,
@@ -182,11 +189,12 @@ def _check_layers(scenario: Scenario, layers: Sequence[int]) -> None:
     total = scenario.model.num_layers
     if sum(layers) != total:
         raise InputError(f"the stage layout holds {sum(layers)} layers, the model has {total}")
-    if min(layers) < 1:
+    inner = list(layers[1:-1])
+    if 0 in inner:
         raise RuleError(
             "layers",
-            "every chunk needs a layer; "
-            f"chunk {list(layers).index(min(layers))} of the stage layout has {min(layers)}",
+            "every chunk needs a layer, unless it has the embedding or the head; "
+            f"chunk {1 + inner.index(0)} of the stage layout has 0",
         )
     if len(set(layers)) > 1 and not scenario.job.software.pipeline_layout:
         raise RuleError(
@@ -205,14 +213,17 @@ def _check_stages(scenario: Scenario, plan: Plan) -> None:
             f"{'/'.join(sorted({str(len(s.chunks)) for s in plan.stages}))} chunks; "
             f"pipeline {pipeline} with {chunks} virtual stages has {pipeline} of {chunks}"
         )
-    layers = [
-        end - start for c in range(chunks) for start, end in (s.chunks[c] for s in plan.stages)
-    ]
+    placement = kind_of(plan.schedule).placement(pipeline, chunks)
+    layers = [0] * (pipeline * chunks // placement.copies)
+    for stage, positions in zip(plan.stages, placement.positions.tolist(), strict=True):
+        for (start, end), position in zip(stage.chunks, positions, strict=True):
+            layers[position] = end - start
     _check_layers(scenario, layers)
-    if stages_of(layers, pipeline, chunks) != plan.stages:
+    if stages_of(layers, pipeline, chunks, plan.schedule) != plan.stages:
         raise InputError(
-            "the plan's stages do not hold the layers in order: chunk c of stage s is virtual "
-            f"stage c · {pipeline} + s, the embedding is on stage 0, the head on the last"
+            "the plan's stages do not hold the layers in the order in which schedule "
+            f"{plan.schedule} visits them ({placement.name} placement), with the embedding and the "
+            "head where the model begins and ends"
         )
     given = plan.recompute.layers_per_stage
     full = plan.recompute.granularity == "full"

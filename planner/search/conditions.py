@@ -109,7 +109,7 @@ def schedule(about_microbatches: bool) -> Callable[[Facts, Columns], Holds]:
         )
         allowed = np.ones(size.num_microbatches.shape, dtype=np.bool_)
         for rule in kind.rules:
-            if (rule.id == "vpp-mb") == about_microbatches:
+            if rule.about_microbatches == about_microbatches:
                 allowed = allowed & rule.holds(size)
         return allowed
 

@@ -5,11 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from planner.errors import InputError
 from planner.memory.layers import layer_memory
 from planner.plan import DATA_SHARDINGS, GRANULARITIES
-from planner.schedule.passes import looped
-from planner.schedule.registry import SCHEDULES
+from planner.schedule.registry import SCHEDULES, kind_of
 from planner.workload.layers import layer_operators
 from planner.workload.shard import Shard
 
@@ -20,13 +18,8 @@ if TYPE_CHECKING:
 LONG_SEQUENCE = 8192
 """Shortest sequence, in tokens, for which the search tries context parallelism unasked."""
 
-SCHEDULE_NAMES = tuple(
-    name
-    for name, kind in SCHEDULES.items()
-    if kind.placement is looped and not kind.splits_backward
-)
-"""Schedules of the space, by their code. Those in looped placement with whole backwards: each
-keeps at least the activations of 1F1B, and the bounds hold for them."""
+SCHEDULE_NAMES = tuple(SCHEDULES)
+"""Schedules of the space, by their code."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,14 +87,9 @@ def selective_frees(scenario: Scenario) -> bool:
 
 
 def code_of(axis: str, value: int | str | bool) -> int:
-    """A value as the integer its column holds. Raises InputError for an unknown schedule."""
+    """A value as the integer its column holds. Raises RuleError for an unknown schedule."""
     if axis == "schedule":
-        if value not in SCHEDULE_NAMES:
-            raise InputError(
-                f"stages are not laid out for schedule {value!r}, only for those that place chunks "
-                f"in a loop and run whole backwards: {', '.join(SCHEDULE_NAMES)}"
-            )
-        return SCHEDULE_NAMES.index(str(value))
+        return SCHEDULE_NAMES.index(kind_of(str(value)).name)
     if axis == "recompute":
         return GRANULARITIES.index(str(value))
     if axis == "data_sharding":

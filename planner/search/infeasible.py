@@ -61,7 +61,7 @@ def _lacking(run: Run) -> Iterator[tuple[Fitting, NDArray[np.int64]]]:
         rows = np.flatnonzero(screened.columns["row"][group.grid_row] >= 0)
         if not len(rows):
             continue
-        layout = run.layout_of(group.pipeline, group.virtual_stages)
+        layout = run.layout_of(group.pipeline, group.virtual_stages, group.schedule)
         candidates = Fitting.of(screened, group, layout, rows, np.zeros(len(rows)))
         recomputed = np.where(candidates.recompute == FULL, layout.load.most_layers, 0)
         lacking = np.concatenate(

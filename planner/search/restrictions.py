@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from planner.errors import InputError
 from planner.plan import DATA_SHARDINGS, GRANULARITIES
+from planner.schedule.registry import SCHEDULES, runnable
 from planner.specs.spelling import did_you_mean
 
 if TYPE_CHECKING:
@@ -79,7 +80,9 @@ def parse_restrictions(flags: Mapping[str, str | None]) -> Restrictions:
 def check_choices(restrictions: Restrictions, software: SoftwareProfile) -> None:
     """Raises InputError when an option names what the framework of the profile cannot run."""
     offered: dict[str, tuple[str, ...]] = {
-        "schedule": software.schedules.choices,
+        "schedule": tuple(
+            dict.fromkeys((*software.schedules.choices, *runnable(software.framework)))
+        ),
         "recompute": software.recompute.choices,
         "data_sharding": software.data_sharding.choices,
         "sequence_parallel": tuple(_on_off(on) for on in software.sequence_parallel_options),
@@ -91,8 +94,17 @@ def check_choices(restrictions: Restrictions, software: SoftwareProfile) -> None
             if word not in choices:
                 raise InputError(
                     f"{option_name(axis)}: software profile {software.name} has no {word!r}; "
-                    f"it has {', '.join(choices)}"
+                    f"it has {', '.join(choices)}",
+                    hint=_elsewhere(word) if axis == "schedule" else None,
                 )
+
+
+def _elsewhere(schedule: str) -> str | None:
+    """Which frameworks run a schedule, or what it may be a misspelling of."""
+    if schedule not in SCHEDULES:
+        return did_you_mean(schedule, SCHEDULES)
+    found = [f"{one.framework} ({one.provider})" for one in SCHEDULES[schedule].runs_on]
+    return f"it runs on {', '.join(found)}"
 
 
 def _on_off(on: bool) -> str:

@@ -172,8 +172,9 @@ RULES = (
     ),
     Rule(
         name="vpp",
-        sentence="interleaved needs at least 2 stages with at least 2 virtual stages each; the "
-        "other schedules run one chunk per stage",
+        sentence="interleaved needs at least 2 stages with at least 2 virtual stages each, and so "
+        "does looped-bfs; V-shaped schedules and DualPipe run exactly 2, the others one chunk per "
+        "stage",
         axes=("pipeline", "virtual_stages", "schedule"),
         adjusts="virtual_stages",
         holds=conditions.schedule(about_microbatches=False),
@@ -190,7 +191,8 @@ RULES = (
     Rule(
         name="vpp-mb",
         sentence="interleaved takes microbatches (global batch / (micro-batch size · data)) in "
-        "groups of the pipeline degree, and the last group must not be smaller",
+        "groups of the pipeline degree, and the last group must not be smaller; DualPipe needs two "
+        "per stage, and even numbers of both",
         axes=("pipeline", "virtual_stages", "schedule", "data", "micro_batch_size"),
         adjusts="micro_batch_size",
         holds=conditions.schedule(about_microbatches=True),

@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from planner.batch import OUTER_KINDS
+from planner.schedule.registry import kind_of
 from planner.search.bounds import Fitting, Layout, bound_group
 from planner.search.empty import empty_space
-from planner.search.facts import Facts
-from planner.search.layout import uniform_layout
+from planner.search.facts import SCHEDULE_NAMES, Facts
+from planner.search.layout import default_layout
 from planner.search.placement import default_placement
 from planner.search.refine import Refinement
 from planner.search.screen import Screened, screen
@@ -26,10 +28,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from planner.scenario import Scenario
+    from planner.schedule.kinds import LayoutTraits
     from planner.search.layout import LayoutChooser
     from planner.search.placement import PlacementChooser
     from planner.search.restrictions import Restrictions
     from planner.search.space import Grid, Group
+    from planner.workload.stages import StageLoad
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +58,7 @@ class Run:
     top: int
     deadline_s: float | None = None
     progress: Callable[[Progress], None] | None = None
-    layout: LayoutChooser = uniform_layout
+    layout: LayoutChooser = default_layout
     placement: PlacementChooser = default_placement
     screening: bool = True
     stopped: str = "proven"
@@ -64,7 +68,7 @@ class Run:
     screened: list[Screened] = field(init=False, default_factory=list)
     fitting: list[Fitting] = field(init=False, default_factory=list)
     refinement: Refinement | None = field(init=False, default=None)
-    _layouts: dict[tuple[int, int], Layout] = field(init=False, default_factory=dict)
+    _layouts: dict[tuple[int, int, LayoutTraits], Layout] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         self.enumeration = Enumeration(
@@ -77,7 +81,7 @@ class Run:
         """Enumerate the space and bound everything in it, or as much as the time limit lets."""
         grids = list(self.enumeration.grids())
         loads = [
-            [self.layout_of(grid.pipeline, v).load for v in self._virtual_stages(grid)]
+            [self._screened_load(grid.pipeline, *shape) for shape in self._shapes(grid)]
             for grid in grids
         ]
         self.screened = screen(
@@ -117,11 +121,11 @@ class Run:
             self.report("refining")
         return refinement
 
-    def layout_of(self, pipeline: int, virtual_stages: int) -> Layout:
-        """The stage layout of a shape, chosen once."""
-        key = (pipeline, virtual_stages)
+    def layout_of(self, pipeline: int, virtual_stages: int, schedule: str) -> Layout:
+        """The stage layout of a shape, chosen once for all schedules that lay stages out alike."""
+        key = (pipeline, virtual_stages, kind_of(schedule).layout_traits)
         if key not in self._layouts:
-            stages = self.layout(self.scenario, *key)
+            stages = self.layout(self.scenario, pipeline, virtual_stages, schedule)
             load = stage_load(self.scenario.model, self.scenario.kinds, stages)
             self._layouts[key] = Layout(stages=stages, load=load)
         return self._layouts[key]
@@ -174,13 +178,29 @@ class Run:
             self.growing.table,
             screened,
             group,
-            self.layout_of(group.pipeline, group.virtual_stages),
+            self.layout_of(group.pipeline, group.virtual_stages, group.schedule),
             alive,
         )
         if len(found):
             self.fitting.append(found)
 
-    def _virtual_stages(self, grid: Grid) -> list[int]:
-        """Numbers of virtual stages that a grid's combinations may have."""
+    def _screened_load(self, pipeline: int, virtual_stages: int, schedule: str) -> StageLoad:
+        """The load of a shape, without the vocabulary where stages have only a share of it."""
+        load = self.layout_of(pipeline, virtual_stages, schedule).load
+        if not kind_of(schedule).shares_vocabulary:
+            return load
+        counts = load.counts.copy()
+        counts[..., -OUTER_KINDS:] = 0
+        return replace(load, counts=counts)
+
+    def _shapes(self, grid: Grid) -> list[tuple[int, str]]:
+        """Numbers of virtual stages and schedules that a grid's combinations may have, one
+        schedule for all that lay stages out alike."""
         most = self.scenario.model.num_layers // grid.pipeline
-        return [v for v in self.enumeration.values["virtual_stages"] if v <= most] or [1]
+        shapes: dict[tuple[int, LayoutTraits], tuple[int, str]] = {}
+        for code in self.enumeration.values["schedule"]:
+            kind = kind_of(SCHEDULE_NAMES[code])
+            for v in self.enumeration.values["virtual_stages"]:
+                if v <= most and kind.may_have(grid.pipeline, v):
+                    shapes.setdefault((v, kind.layout_traits), (v, kind.name))
+        return list(shapes.values()) or [(1, "1f1b")]

@@ -1,24 +1,29 @@
 """The memory screen: which combinations cannot fit whatever the virtual stages and the schedule.
 
-A stage of a uniform layout holds at least the fewest layers that any number of virtual stages
-gives it, and 1F1B keeps the fewest activations of the schedules in the space: p − s
-microbatches in flight on stage s for every layer, where interleaving keeps at least as many for
-every chunk. Memory of that smallest load is below that of every combination that shares the
-degrees, so what does not fit here fits nowhere. It also never falls when the micro-batch grows by
-a whole factor, because as many tokens stay in flight; so a combination is only priced when no
-divisor of its micro-batch size was found not to fit.
+A stage holds at least the fewest layers that any layout of the space gives it. 1F1B keeps the
+fewest activations of all schedules that place chunks in a loop: p − s microbatches in flight on
+stage s for every layer, where interleaving keeps at least as many for every chunk; where others are
+in the space, one microbatch is what every stage keeps at least. Memory of that smallest load is
+below that of every combination that shares the degrees, so what does not fit here fits nowhere. It
+also never falls when the micro-batch grows by a whole factor, because as many tokens stay in
+flight; so a combination is only priced when no divisor of its micro-batch size was found not to
+fit. The embedding's dense gradient, which has the more room the larger a micro-batch is that was
+freed before it, is left out.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from planner.batch import FULL
+from planner.batch import FULL, OUTER_KINDS
 from planner.memory.stage import stage_peaks
+from planner.schedule.passes import looped
+from planner.schedule.registry import SCHEDULES
 from planner.search.batches import ELEMENTS, make_batch
+from planner.search.facts import SCHEDULE_NAMES
 from planner.search.space import VARIANT_AXES
 from planner.workload.stages import StageLoad
 
@@ -31,9 +36,6 @@ if TYPE_CHECKING:
     from planner.scenario import Scenario
     from planner.search.space import Columns, Enumeration, Grid
     from planner.search.tables import GrowingTable
-
-OUTER_KINDS = 2
-"""Embedding and head, the last columns of a load: never recomputed."""
 
 FAMILY_AXES = ("tensor", "context", "data", "expert", "expert_tensor", "sequence_parallel")
 
@@ -95,6 +97,10 @@ class _Waves:
         self._row = np.full(len(grid.columns["tensor"]), -1, dtype=np.int64)
         self._alive = np.ones((len(self._row), *map(len, self._codes)), dtype=np.bool_)
         self._trusting = trusting
+        kinds = [SCHEDULES[SCHEDULE_NAMES[code]] for code in enumeration.values["schedule"]]
+        self._looped = all(kind.placement is looped for kind in kinds)
+        self._shared_row = self._row.copy()
+        self._shares_vocabulary = any(kind.shares_vocabulary for kind in kinds)
         families = np.stack([grid.columns[axis] for axis in FAMILY_AXES])
         _, family = np.unique(families, axis=1, return_inverse=True)
         self._family = family.reshape(-1)
@@ -109,6 +115,10 @@ class _Waves:
         wanted = rows[self._alive[rows].any(axis=(1, 2))]
         if wanted.size:
             self._row[wanted] = growing.rows(self._grid.columns, wanted)
+        if wanted.size and self._shares_vocabulary:
+            self._shared_row[wanted] = growing.rows(
+                self._grid.columns, wanted, vocabulary=self._grid.pipeline
+            )
 
     def judge(self, micro_batch_size: int, table: CostTable) -> None:
         """Find out which of the priced rows cannot fit."""
@@ -134,7 +144,7 @@ class _Waves:
         for first in range(0, len(grid_row), step):
             part = slice(first, first + step)
             batch = make_batch(
-                {**self._grid.columns, "row": self._row},
+                self._columns,
                 global_batch_size=self._scenario.job.global_batch_size,
                 pipeline=self._grid.pipeline,
                 virtual_stages=1,
@@ -145,7 +155,9 @@ class _Waves:
                 recomputed_layers=np.ones(len(grid_row[part]), dtype=np.int64),
                 data_sharding=self._codes[1][sharding[part]],
             )
-            spare = stage_peaks(self._scenario, table, batch).spare
+            if not self._looped:
+                batch = replace(batch, num_microbatches=np.ones_like(batch.num_microbatches))
+            spare = stage_peaks(self._scenario, table, batch, dense_gradients=False).spare
             spare = spare + np.where(batch.granularity == FULL, relief[batch.row], 0)[:, None]
             fits[part] = (spare >= 0).all(axis=-1)
         return fits
@@ -153,9 +165,13 @@ class _Waves:
     def result(self) -> Screened:
         return Screened(
             grid=self._grid,
-            columns={**self._grid.columns, "row": self._row},
+            columns=self._columns,
             alive=self._alive,
         )
+
+    @property
+    def _columns(self) -> Columns:
+        return {**self._grid.columns, "row": self._row, "shared_row": self._shared_row}
 
 
 def smallest_load(loads: Sequence[StageLoad]) -> StageLoad:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from planner.confidence.interval import tie_margin
 from planner.search.infeasible import cheapest_changes, nearest_misses
-from planner.search.layout import uniform_layout
+from planner.search.layout import default_layout
 from planner.search.placement import default_placement
 from planner.search.restrictions import Restrictions, check_choices
 from planner.search.result import SearchResult
@@ -33,7 +33,7 @@ def search(
     top: int = 10,
     time_limit_s: float | None = None,
     progress: Callable[[Progress], None] | None = None,
-    layout: LayoutChooser = uniform_layout,
+    layout: LayoutChooser = default_layout,
     placement: PlacementChooser = default_placement,
 ) -> SearchResult:
     """The `top` fastest plans that fit. An interrupt (Ctrl-C) or the time limit ends it with the

@@ -35,11 +35,15 @@ class GrowingTable:
         self._new: list[Shard] = []
         self._parts: list[CostTable] = []
 
-    def rows(self, columns: Columns, wanted: NDArray[np.intp]) -> NDArray[np.int64]:
-        """Rows of the shards of the `wanted` combinations."""
+    def rows(
+        self, columns: Columns, wanted: NDArray[np.intp], *, vocabulary: int = 1
+    ) -> NDArray[np.int64]:
+        """Rows of the shards of the `wanted` combinations, their vocabulary divided among so many
+        stages."""
         shards = np.stack([columns[axis][wanted] for axis in SHARD_AXES], axis=-1)
         shards[:, -1] &= shards[:, 0] > 1
-        return np.array([self._row(tuple(shard)) for shard in shards.tolist()], dtype=np.int64)
+        rows = [self._row((*shard, vocabulary)) for shard in shards.tolist()]
+        return np.array(rows, dtype=np.int64)
 
     @property
     def table(self) -> CostTable:
@@ -59,7 +63,7 @@ class GrowingTable:
 
 
 def _shard(key: tuple[int, ...]) -> Shard:
-    tensor, context, expert, expert_tensor, micro_batch_size, sequence_parallel = key
+    tensor, context, expert, expert_tensor, micro_batch_size, sequence_parallel, vocabulary = key
     return Shard(
         tensor=tensor,
         context=context,
@@ -67,6 +71,7 @@ def _shard(key: tuple[int, ...]) -> Shard:
         expert_tensor=expert_tensor,
         micro_batch_size=micro_batch_size,
         sequence_parallel=bool(sequence_parallel),
+        vocabulary=vocabulary,
     )
 
 

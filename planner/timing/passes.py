@@ -82,7 +82,7 @@ def chunk_seconds(
 
 def _per_chunk(layer_s: NDArray[np.float64], batch: Batch) -> NDArray[np.float64]:
     """[N, p or 1, K] → [N, p, v]."""
-    counts = batch.load.counts
+    counts = batch.pass_counts
     if layer_s.shape[1] > 1:
         chunk_s: NDArray[np.float64] = np.einsum("npk,pvk->npv", layer_s, counts)
         return chunk_s

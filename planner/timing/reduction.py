@@ -98,10 +98,11 @@ def gradient_reduction_s(
 
 def tied_reduction_s(scenario: Scenario, batch: Batch) -> NDArray[np.float64]:
     """All-reduce of the tied embedding's gradient between first and last stage, [N] (Megatron-LM
-    `finalize_model_grads._allreduce_word_embedding_grads`)."""
+    `finalize_model_grads._allreduce_word_embedding_grads`); none where both ends of the model are
+    on one stage."""
     model, topology = scenario.model, scenario.topology
     seconds = np.zeros(len(batch))
-    if not model.tie_embeddings or batch.pipeline == 1:
+    if not model.tie_embeddings or batch.first_holds_head:
         return seconds
     reduce_bytes = reduced_gradient_bytes(scenario.job.software, scenario.job.precision)
     stage_devices = scenario.job.devices // batch.pipeline

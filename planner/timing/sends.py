@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from planner.hardware.collectives import all_gather_s, send_s
+from planner.schedule.registry import kind_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from planner.hardware.links import Group, Topology
     from planner.scenario import Scenario
     from planner.schedule.graph import Sends as SendMode
+    from planner.specs.software import SoftwareProfile
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -36,19 +38,41 @@ def boundary_sends(scenario: Scenario, table: CostTable, batch: Batch) -> Sends:
     its share; without it the scatter-gather optimisation does the same and gathers again on
     arrival (Narayanan et al. 2021, section 4.1); without either every rank sends all of it."""
     p, v = batch.pipeline, batch.virtual_stages
-    mode: SendMode = "asynchronous" if "pipeline" in scenario.job.software.overlap else "blocking"
+    mode = send_mode(scenario.job.software, batch.schedule)
     if p == 1:
         none = np.zeros((len(batch), v - 1))
         return Sends(forward_s=none, backward_s=none, mode=mode)
     rows, inverse = np.unique(batch.row, return_inverse=True)
-    forward = np.array([_from_each_stage(scenario, table, int(row), p) for row in rows])
-    backward = np.array([_from_each_stage(scenario, table, int(row), p, -1) for row in rows])
-    hops = np.arange(p * v - 1) % p
+    down = np.array([_from_each_stage(scenario, table, int(row), p) for row in rows])
+    up = np.array([_from_each_stage(scenario, table, int(row), p, -1) for row in rows])
+    owner = batch.placement.stage_of
+    above, below = owner[:-1], owner[1:]
+    falls = (above + 1) % p == below
+    stays = above == below
     return Sends(
-        forward_s=forward[inverse][:, hops],
-        backward_s=backward[inverse][:, (hops + 1) % p],
+        forward_s=np.where(stays, 0.0, np.where(falls, down[:, above], up[:, above]))[inverse],
+        backward_s=np.where(stays, 0.0, np.where(falls, up[:, below], down[:, below]))[inverse],
         mode=mode,
     )
+
+
+def send_mode(software: SoftwareProfile, schedule: str) -> SendMode:
+    """What a stage does after a pass whose result another stage needs.
+
+    Schedules that split backwards are run with asynchronous sends by everything that runs them;
+    DualPipe's pairs send together. Of the others torch never waits. Megatron-LM without
+    interleaving waits for every message and refuses overlap; interleaved it waits in warm-up and
+    cool-down alone with `overlap_p2p_comm`, and sends in pairs without (`schedules.py`,
+    `p2p_communication.py`); DeepSpeed and InternEvo wait like Megatron-LM.
+    """
+    kind = kind_of(schedule)
+    if schedule.startswith("dualpipe"):
+        return "paired"
+    if kind.splits_backward or software.framework == "torchtitan":
+        return "asynchronous"
+    if schedule == "interleaved":
+        return "overlapped" if "pipeline" in software.overlap else "paired"
+    return "blocking"
 
 
 def _from_each_stage(

@@ -53,10 +53,11 @@ def simulate_step(scenario: Scenario, table: CostTable, batch: Batch) -> Simulat
         without_sends_s = simulate(schedule, _durations(parts, weight_s, sends=False)).pass_span_s
     busiest = int(parts.busy_s[0].argmax())
     busy_s = float(parts.busy_s[0, busiest])
-    microbatches = int(batch.num_microbatches[0])
+    microbatches = int(batch.chunk_microbatches[0])
     by_cause = microbatches * stage_causes(scenario, table, batch, busiest)[:, 0]
+    beside_s = microbatches * float(parts.vocabulary.beside_s[0, busiest])
     breakdown = TimeBreakdown(
-        compute_s=float(by_cause[CAUSES.index("compute")]),
+        compute_s=float(by_cause[CAUSES.index("compute")]) + beside_s,
         recompute_s=microbatches * float(parts.passes.recompute_s[0, busiest].sum()),
         tensor_comm_s=float(by_cause[CAUSES.index("tensor")]),
         context_comm_s=float(by_cause[CAUSES.index("context")]),
@@ -85,10 +86,15 @@ def _durations(
     parts: StepParts, weight_gradient_s: NDArray[np.float64], *, sends: bool = True
 ) -> Durations:
     none = np.zeros_like(parts.sends.forward_s[0])
+    exchanges = parts.vocabulary.exchange_s[0]
     return Durations(
         forward_s=parts.passes.forward_s[0],
         backward_s=parts.passes.backward_s[0],
         backward_weight_s=weight_gradient_s,
+        recompute_s=parts.passes.recompute_s[0],
+        vocab_forward_s=parts.vocabulary.forward_s[0],
+        vocab_backward_s=parts.vocabulary.backward_s[0],
+        exchange_s=exchanges if sends else np.zeros_like(exchanges),
         forward_send_s=parts.sends.forward_s[0] if sends else none,
         backward_send_s=parts.sends.backward_s[0] if sends else none,
         sends=parts.sends.mode,

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from planner.schedule.closed_form import span_lower_bound
+from planner.schedule.closed_form import span_lower_bound, work_lower_bound
+from planner.schedule.registry import kind_of
 from planner.timing.passes import Passes, chunk_passes
 from planner.timing.reduction import (
     expected_slowest,
@@ -21,6 +22,7 @@ from planner.timing.reduction import (
     tied_reduction_s,
 )
 from planner.timing.sends import Sends, boundary_sends
+from planner.timing.vocabulary import VocabularyPasses, vocabulary_passes
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -35,7 +37,9 @@ class StepParts:
     """Seconds: passes [.., N, p, v], sends [N, p·v − 1], reduction_s [N, p], the others [N].
     `busy_s` [N, p] is what each stage computes and communicates inside its passes in one step."""
 
+    schedule: str
     passes: Passes
+    vocabulary: VocabularyPasses
     sends: Sends
     reduction_s: NDArray[np.float64]
     tied_reduction_s: NDArray[np.float64]
@@ -46,16 +50,26 @@ class StepParts:
     num_microbatches: NDArray[np.int64]
 
     def lower_bound_s(self) -> NDArray[np.float64]:
-        """[N]: no schedule of unsplit passes is faster than this."""
-        pipeline_s = span_lower_bound(
-            self.passes.forward_s,
-            self.passes.backward_s,
-            self.sends.forward_s,
-            self.sends.backward_s,
-            num_microbatches=self.num_microbatches,
-            sends=self.sends.mode,
-            reduction_s=self.reduction_s,
-        )
+        """[N]: the schedule is not faster than this."""
+        if kind_of(self.schedule).returns_to_first:
+            pipeline_s = span_lower_bound(
+                self.passes.forward_s,
+                self.passes.backward_s,
+                self.sends.forward_s,
+                self.sends.backward_s,
+                num_microbatches=self.num_microbatches,
+                sends=self.sends.mode,
+                reduction_s=self.reduction_s,
+            )
+        else:
+            pipeline_s = work_lower_bound(
+                self.schedule,
+                self.passes.forward_s,
+                self.passes.backward_s + self.vocabulary.busy_s[..., None],
+                self.sends.forward_s,
+                num_microbatches=self.num_microbatches,
+                reduction_s=self.reduction_s,
+            )
         bound: NDArray[np.float64] = pipeline_s + self.gather_s + self.optimizer_s + self.jitter_s
         return bound
 
@@ -65,9 +79,12 @@ def step_parts(scenario: Scenario, table: CostTable, batch: Batch) -> StepParts:
     passes = chunk_passes(scenario, table, batch)
     forward_s = passes.forward_s.sum(axis=-1)
     backward_s = passes.backward_s.sum(axis=-1)
-    busy_s = batch.num_microbatches[:, None] * (forward_s + backward_s)
+    vocabulary = vocabulary_passes(scenario, table, batch)
+    busy_s = batch.chunk_microbatches[:, None] * (forward_s + backward_s + vocabulary.busy_s)
     return StepParts(
+        schedule=batch.schedule,
         passes=passes,
+        vocabulary=vocabulary,
         sends=boundary_sends(scenario, table, batch),
         reduction_s=gradient_reduction_s(scenario, table, batch, backward_s),
         tied_reduction_s=tied_reduction_s(scenario, batch),

@@ -13,12 +13,12 @@ from planner.scenario import build_scenario
 from planner.schedule.registry import kind_of
 from planner.search.build import plan_values
 from planner.search.facts import Facts, code_of
-from planner.search.layout import stages_of
+from planner.search.layout import balanced_layers, stages_of
 from planner.search.placement import default_placement
 from planner.search.restrictions import Restrictions
 from planner.search.rules import RULES
 from planner.specs.software import SoftwareProfile
-from planner.validation.layouts import BALANCED, balanced_layers, spread_layers
+from planner.validation.layouts import spread_layers
 
 if TYPE_CHECKING:
     from planner.plan import Stage
@@ -51,7 +51,8 @@ def plan_run(run: Run) -> PlannedRun:
     pipeline = run.degrees.pipeline
     virtual_stages = run.virtual_stages if pipeline > 1 else 1
     granularity = run.recompute or software.recompute.default
-    stages = _stages(run, scenario, virtual_stages, assumptions)
+    schedule = _schedule(run, software, virtual_stages)
+    stages = _stages(run, scenario, virtual_stages, schedule, assumptions)
     degrees = Degrees(
         tensor=run.degrees.tensor,
         pipeline=pipeline,
@@ -66,7 +67,7 @@ def plan_run(run: Run) -> PlannedRun:
         degrees=degrees,
         micro_batch_size=micro_batch_size,
         num_microbatches=_microbatches(run, micro_batch_size, assumptions),
-        schedule=_schedule(run, software, virtual_stages),
+        schedule=schedule,
         virtual_stages=virtual_stages,
         sequence_parallel=wanted and degrees.tensor > 1,
         data_sharding=run.data_sharding or software.data_sharding.default,
@@ -100,17 +101,16 @@ def _schedule(run: Run, software: SoftwareProfile, virtual_stages: int) -> str:
         return "1f1b"
     if run.schedule is None:
         return "interleaved" if virtual_stages > 1 else software.schedules.default
-    name = "1f1b" if run.schedule == BALANCED else run.schedule
-    return kind_of(name).name
+    return kind_of(run.schedule).name
 
 
 def _stages(
-    run: Run, scenario: Scenario, virtual_stages: int, assumptions: list[str]
+    run: Run, scenario: Scenario, virtual_stages: int, schedule: str, assumptions: list[str]
 ) -> tuple[Stage, ...]:
-    pipeline = run.degrees.pipeline
-    chunks = pipeline * virtual_stages
+    pipeline, kind = run.degrees.pipeline, kind_of(schedule)
+    chunks = pipeline * virtual_stages // kind.parameter_copies
     layers = run.stage_layers
-    if layers is None and run.schedule == BALANCED:
+    if layers is None and kind.balances_head:
         layers = balanced_layers(scenario, chunks)
         assumptions.append(f"run: layers balanced by FLOPs, {','.join(map(str, layers))}")
     elif layers is None:
@@ -123,7 +123,7 @@ def _stages(
             )
     if len(layers) != chunks:
         layers = (sum(layers),)
-    return stages_of(layers, pipeline, virtual_stages)
+    return stages_of(layers, pipeline, virtual_stages, schedule)
 
 
 def _micro_batch_size(run: Run, assumptions: list[str]) -> int:

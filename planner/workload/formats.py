@@ -19,6 +19,16 @@ def weight_bytes(precision: str) -> int:
     return 4 if precision == "fp32" else 2
 
 
+def stored_weight_bytes(software: SoftwareProfile, precision: str) -> float:
+    """Per parameter, between steps: the 16-bit copy and, where they are cached over the
+    microbatches, the quantised ones of both orientations; only those where weights live in the
+    quantised format (TransformerEngine `fp8_model_init`, Megatron-LM `--fp8-param-gather`)."""
+    quantized = 2 * QUANTIZED_BYTES.get(precision, 0.0)
+    if quantized and software.fp8.parameter_gather:
+        return quantized
+    return weight_bytes(precision) + (quantized if software.fp8.weights_cached else 0.0)
+
+
 def gradient_bytes(software: SoftwareProfile, precision: str) -> int:
     """Main gradients, as they are kept over the microbatches of a step."""
     halved = precision == "fp16" and software.fp16_gradients

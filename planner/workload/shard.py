@@ -19,3 +19,6 @@ class Shard:
     expert_tensor: int = 1
     micro_batch_size: int = 1
     sequence_parallel: bool = False
+    vocabulary: int = 1
+    """Pipeline stages that hold a part of the vocabulary layers each; 1: the ends hold them whole.
+    """

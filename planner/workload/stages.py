@@ -43,13 +43,10 @@ def stage_load(model: ModelSpec, kinds: Sequence[str], stages: Sequence[Stage]) 
     column = {kind: index for index, kind in enumerate(kinds)}
     of_layer = [column[kind] for kind in layer_kinds(model)]
     chunks = [[of_layer[start:end] for start, end in stage.chunks] for stage in stages]
-    for stage, chunk in zip(stages, chunks, strict=True):
-        if stage.head:
-            chunk[-1] = (
-                chunk[-1] + [column["mtp"]] * model.mtp_num_layers
-                if (model.mtp_num_layers)
-                else chunk[-1]
-            )
+    last = last_chunks(model, stages)
+    if model.mtp_num_layers:
+        for index, chunk in last.items():
+            chunks[index][chunk] += [column["mtp"]] * model.mtp_num_layers
     most = max(len(layers) for stage_chunks in chunks for layers in stage_chunks)
     leading = np.zeros((most + 1, len(stages), len(chunks[0]), len(kinds)), dtype=np.int64)
     for s, stage_chunks in enumerate(chunks):
@@ -60,6 +57,18 @@ def stage_load(model: ModelSpec, kinds: Sequence[str], stages: Sequence[Stage]) 
                     leading[position + 1, s, c, layers[position]] += 1
     counts = leading[-1].copy()
     for stage in stages:
-        counts[stage.index, 0, column["embedding"]] += stage.embedding
-        counts[stage.index, -1, column["head"]] += stage.head
+        first = [chunk for chunk, (start, end) in enumerate(stage.chunks) if start == 0]
+        counts[stage.index, first[0] if first else 0, column["embedding"]] += stage.embedding
+        counts[stage.index, last.get(stage.index, -1), column["head"]] += stage.head
     return StageLoad(counts=counts, leading=leading)
+
+
+def last_chunks(model: ModelSpec, stages: Sequence[Stage]) -> dict[int, int]:
+    """The stages where the model ends, and the chunk of each in which it does."""
+    return {
+        stage.index: max(
+            chunk for chunk, (_, end) in enumerate(stage.chunks) if end == model.num_layers
+        )
+        for stage in stages
+        if stage.head and any(end == model.num_layers for _, end in stage.chunks)
+    }

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from planner.workload.formats import gradient_bytes
 from planner.workload.linear import column_parallel, tensor_collective
 from planner.workload.operators import Pointwise
 from planner.workload.pointwise import norm
@@ -18,22 +19,21 @@ if TYPE_CHECKING:
 
 def embedding_operators(workload: Workload) -> list[Operator]:
     """Token (and position) lookup; the backward pass scatters into a dense gradient and adds it
-    to the main gradient (PyTorch `embedding_dense_backward`)."""
+    to the main gradient (PyTorch `embedding_dense_backward`). Positions belong to the first stage
+    where all stages share the vocabulary, not to each share."""
     w, model, z = workload, workload.model, workload.element_bytes
     h, n, t = model.hidden_size, w.tokens, w.shard.tensor
-    vocabulary = model.padded_vocab_size(t) // t
-    whole = z * n * h
-    positions = model.seq_length or w.seq_length
-    learned = positions * h if model.position_embedding == "learned" else 0
+    whole, table = z * n * h, w.vocabulary_rows * h
+    learned = w.learned_positions if w.shard.vocabulary == 1 else 0
     dropout_bytes = w.residual_tokens * h if w.software.dropout else 0
     operators: list[Operator] = [
         Pointwise(
             name="embedding",
             module="embedding",
             saved_bytes=8 * n + dropout_bytes,
-            parameters=vocabulary * h + learned,
+            parameters=table + learned,
             forward_bytes=(4 if learned else 2) * whole + 3 * dropout_bytes,
-            backward_bytes=3 * whole + vocabulary * h * (2 * z + 8),
+            backward_bytes=3 * whole + table * 2 * (z + gradient_bytes(w.software, w.precision)),
             forward_kernels=3,
             backward_kernels=6,
         )
@@ -58,13 +58,13 @@ def head_operators(workload: Workload) -> list[Operator]:
     maximum (4), subtraction (8), exponential (8), sum (4), division (8). Compiled
     (`fused_cross_entropy.py`), subtraction and exponential are one, and so is the backward pass.
     """
-    w, model, z = workload, workload.model, workload.element_bytes
+    w, z = workload, workload.element_bytes
     t, n = w.shard.tensor, w.tokens
-    vocabulary = model.padded_vocab_size(t) // t
-    logits = n * vocabulary
+    logits = n * w.vocabulary_rows
     fused = w.fuses("cross_entropy")
-    projection = column_parallel(w, "logits", "head", vocabulary, bias=False)
-    operators = [*norm(w, "final_norm"), *projection]
+    projection = column_parallel(w, "logits", "head", w.vocabulary_rows, bias=False)
+    # Where all stages share the vocabulary, the last one runs the norm before it sends its output.
+    operators = [*(norm(w, "final_norm") if w.shard.vocabulary == 1 else ()), *projection]
     operators.append(
         Pointwise(
             name="cross_entropy",

@@ -75,5 +75,18 @@ class Workload:
         moe = self.model.moe
         return moe.top_k if moe and self.software.expert.deduplicated else 1
 
+    @property
+    def vocabulary_rows(self) -> int:
+        """Rows of the embedding, and of the output layer, on one device."""
+        ranks = self.shard.tensor * self.shard.vocabulary
+        return self.model.padded_vocab_size(ranks) // ranks
+
+    @property
+    def learned_positions(self) -> int:
+        """Parameters of the position embedding, which every tensor rank has whole."""
+        if self.model.position_embedding != "learned":
+            return 0
+        return (self.model.seq_length or self.seq_length) * self.model.hidden_size
+
     def residual_bytes(self) -> int:
         return self.element_bytes * self.residual_tokens * self.model.hidden_size

@@ -14,7 +14,7 @@ from planner.scenario import Scenario, build_scenario
 from planner.search.build import plan_of
 from planner.search.check import check_values
 from planner.search.facts import Facts, code_of, value_of
-from planner.search.layout import uniform_layout
+from planner.search.layout import default_layout
 from planner.search.restrictions import Restrictions
 from planner.search.space import dimensions
 from planner.specs.job import build_job
@@ -161,7 +161,12 @@ def all_fitting_plans(
     found = []
     number = 0
     for values in combinations(scenario, restrictions):
-        stages = uniform_layout(scenario, int(values["pipeline"]), int(values["virtual_stages"]))
+        stages = default_layout(
+            scenario,
+            int(values["pipeline"]),
+            int(values["virtual_stages"]),
+            str(values["schedule"]),
+        )
         most = max(end - start for stage in stages for start, end in stage.chunks)
         number += 1
         for layers in range(1, most + 1) if values["recompute"] == "full" else (0,):
@@ -182,7 +187,12 @@ def bytes_lacking(scenario: Scenario) -> list[int]:
     """What the fullest stage of every combination lacks, all layers recomputed where any are."""
     lacking = []
     for values in combinations(scenario, Restrictions()):
-        stages = uniform_layout(scenario, int(values["pipeline"]), int(values["virtual_stages"]))
+        stages = default_layout(
+            scenario,
+            int(values["pipeline"]),
+            int(values["virtual_stages"]),
+            str(values["schedule"]),
+        )
         most = max(end - start for stage in stages for start, end in stage.chunks)
         cost = estimate(scenario, plan_of(scenario, values, stages, most))
         lacking.append(-cost.memory.binding.spare_bytes)

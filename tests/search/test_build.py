@@ -115,10 +115,13 @@ def test_hosts_are_taken_in_their_order(scenario: Scenario) -> None:
         ),
         ({"context": 16}, None),
         ({"expert": 2}, "experts: the expert degree must divide the number of experts (0)"),
-        ({"schedule": "zb-v"}, "--schedule: software profile megatron-core has no 'zb-v'"),
+        ({"schedule": "gpipe"}, "--schedule: software profile megatron-core has no 'gpipe'"),
         ({"data_sharding": "full"}, "--data-sharding: software profile megatron-core has no"),
         ({"pipeline": 2, "stage_layers": [6, 7]}, "the stage layout holds 13 layers, the model"),
-        ({"pipeline": 2, "stage_layers": [12, 0]}, "layers: every chunk needs a layer; chunk 1"),
+        (
+            {"pipeline": 4, "stage_layers": [4, 0, 8, 0]},
+            "layers: every chunk needs a layer, unless it has the embedding or the head; chunk 1",
+        ),
         ({"pipeline": 2, "stage_layers": [4, 4, 4]}, "the stage layout has 3 entries; pipeline 2"),
         ({"hosts": ["group-0-0"]}, "placement: 1 hosts are listed, the job runs on 2"),
         ({"hosts": ["group-0-0", "group-0-9"]}, "placement: cluster small has no host"),
@@ -193,7 +196,7 @@ def test_plans_for_other_jobs_are_refused(
     with pytest.raises(InputError, match="the plan is for 16 devices, the job has 8"):
         check_plan(scenario_of(layers=12, batch=32), plan)
     swapped = replace(plan, stages=plan.stages[::-1])
-    with pytest.raises(InputError, match="do not hold the layers in order"):
+    with pytest.raises(InputError, match="do not hold the layers in the order"):
         check_plan(scenario, swapped)
     with pytest.raises(InputError, match="the stage layout holds 12 layers, the model has 13"):
         check_plan(scenario_of(nodes=2, layers=13, batch=32), plan)

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 
 from planner.errors import InputError
 from planner.search.layout import (
+    default_layout,
     recomputed_per_stage,
     stages_of,
     uniform_layers,
-    uniform_layout,
 )
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def test_recomputed_layers_are_capped_by_the_chunk() -> None:
 
 
 def test_a_single_stage_holds_everything(scenario_of: Callable[..., Scenario]) -> None:
-    (stage,) = uniform_layout(scenario_of(layers=5), 1, 1)
+    (stage,) = default_layout(scenario_of(layers=5), 1, 1, "1f1b")
     assert stage.chunks == ((0, 5),)
     assert stage.embedding
     assert stage.head

@@ -129,7 +129,7 @@ def test_balanced_layers_are_the_published_ones(
         )
     )
     assert layers(run) == expected
-    assert plan_run(run).plan.schedule == "1f1b"
+    assert plan_run(run).plan.schedule == "1f1b-balanced"
 
 
 def test_torchtitan_cuts_the_local_batch_into_stages(write_runs: WriteRuns) -> None:
