@@ -14,6 +14,7 @@ from typer.main import get_command
 from planner import __version__
 from planner.cli.check import check
 from planner.cli.estimate import estimate
+from planner.cli.export import export
 from planner.cli.groups import grouped
 from planner.cli.import_ import app as import_app
 from planner.cli.list import list_shipped_files
@@ -60,6 +61,7 @@ def planner(
 app.command("search")(grouped(search))
 app.command("estimate")(grouped(estimate))
 app.command("check")(grouped(check))
+app.command("export")(export)
 app.command("validate")(validate)
 app.add_typer(import_app, name="import")
 app.command("list")(list_shipped_files)

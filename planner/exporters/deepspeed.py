@@ -1,0 +1,143 @@
+"""DeepSpeed: its JSON (edaa7221, August 2026), and what has to stand in the training code.
+
+A pipeline is code, not JSON: `PipelineModule(num_stages, topology, partition_method)`, whose
+`type:` partition deals out equal numbers of transformer layers.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from planner.exporters.chunks import chunk_layers, recomputed_per_chunk
+from planner.exporters.errors import Inexpressible
+from planner.exporters.job import needs_framework
+from planner.workload.formats import STATE_BYTES, gradient_bytes, reduced_gradient_bytes
+
+if TYPE_CHECKING:
+    from planner.exporters.job import ExportJob
+
+TARGET = "DeepSpeed"
+
+_STAGES = {"none": 0, "optimizer": 1, "optimizer+gradients": 2, "full": 3}
+_ORDER = "tp-cp-ep-dp-pp"
+
+Json = dict[str, Any]
+
+
+def as_json(job: ExportJob) -> str:
+    """Raises: Inexpressible, naming the field."""
+    needs_framework(job, TARGET, "deepspeed", "megatron-lm")
+    _refuse(job)
+    plan, degrees = job.plan, job.plan.degrees
+    document: Json = {
+        "train_batch_size": job.job.global_batch_size,
+        "train_micro_batch_size_per_gpu": plan.micro_batch_size,
+        "gradient_accumulation_steps": plan.num_microbatches,
+        **_precision(job),
+        "zero_optimization": _zero(job),
+    }
+    if degrees.tensor > 1 and degrees.pipeline == 1:
+        document["tensor_parallel"] = {"autotp_size": degrees.tensor}
+    if degrees.expert > 1:
+        document["expert_parallel"] = {"enabled": True, "autoep_size": degrees.expert}
+    if degrees.pipeline > 1:
+        interval = int(plan.recompute.granularity == "full")
+        document["pipeline"] = {
+            "stages": degrees.pipeline,
+            "partition": "type:transformer",
+            "activation_checkpoint_interval": interval,
+        }
+    return json.dumps(document, indent=2) + "\n"
+
+
+def code_notes(job: ExportJob) -> tuple[str, ...]:
+    """What the JSON cannot hold and the training code must do."""
+    degrees = job.plan.degrees
+    if degrees.pipeline == 1:
+        return ()
+    return (
+        "the pipeline is code: PipelineModule(..., topology=PipeModelDataParallelTopology("
+        f"num_pp={degrees.pipeline}, num_mp={degrees.tensor}, num_dp={degrees.data}), "
+        'partition_method="type:transformer")',
+    )
+
+
+def _refuse(job: ExportJob) -> None:
+    plan, degrees = job.plan, job.plan.degrees
+    pipelined = degrees.pipeline > 1
+    if plan.virtual_stages > 1:
+        raise _cannot("virtual_stages", "its pipeline engine runs one chunk per stage")
+    if pipelined and plan.schedule != "1f1b":
+        raise _cannot("schedule", f"its pipeline engine runs 1f1b, not {plan.schedule}")
+    if len({stage.num_layers for stage in plan.stages}) > 1:
+        layers = [stage.num_layers for stage in plan.stages]
+        raise _cannot("stages", f"no partition method takes a list of layers such as {layers}")
+    if plan.sequence_parallel:
+        raise _cannot(
+            "sequence_parallel", "it is Megatron-LM's, beside tensor parallelism in the model code"
+        )
+    if degrees.context > 1:
+        raise _cannot(
+            "degrees.context", "its sequence parallelism exchanges heads, not keys and values"
+        )
+    if pipelined and _STAGES[plan.data_sharding] > 1:
+        raise _cannot("data_sharding", f"{plan.data_sharding} and a pipeline exclude each other")
+    if degrees.tensor > 1 and plan.data_sharding == "full":
+        raise _cannot("data_sharding", "full sharding and tensor parallelism exclude each other")
+    if degrees.expert_tensor > 1 and degrees.expert_tensor != degrees.tensor:
+        raise _cannot("degrees.expert_tensor", "experts are split as the rest of the model is")
+    if degrees.expert > 1 and pipelined:
+        raise _cannot("degrees.expert", "expert parallelism and a pipeline exclude each other")
+    if plan.placement.order != _ORDER:
+        raise _cannot("placement.order", "the grid is pipe, data, model, the last varying fastest")
+    _refuse_recompute(job)
+
+
+def _refuse_recompute(job: ExportJob) -> None:
+    plan = job.plan
+    granularity = plan.recompute.granularity
+    if granularity == "none":
+        return
+    if granularity == "selective":
+        raise _cannot("recompute.granularity", "it recomputes whole layers only")
+    if plan.degrees.pipeline == 1:
+        raise _cannot(
+            "recompute.granularity", "without a PipelineModule the model code recomputes, or not"
+        )
+    if (recomputed_per_chunk(plan) or 0) < max(chunk_layers(plan)):
+        raise _cannot("recompute.layers_per_stage", "all layers of a stage are recomputed or none")
+
+
+def _precision(job: ExportJob) -> Json:
+    precision, software = job.job.precision, job.software
+    if precision not in ("fp32", "fp16", "bf16"):
+        raise _cannot("job.precision", f"{precision} is not one of fp32, fp16, bf16")
+    formats: Json = {} if precision == "fp32" else {precision: {"enabled": True}}
+    return {
+        **formats,
+        "data_types": {"grad_accum_dtype": _type(precision, gradient_bytes(software, precision))},
+        "communication_data_type": _type(precision, reduced_gradient_bytes(software, precision)),
+    }
+
+
+def _type(precision: str, size: int) -> str:
+    if size == STATE_BYTES["fp32"]:
+        return "fp32"
+    return "fp16" if precision == "fp16" else "bf16"
+
+
+def _zero(job: ExportJob) -> Json:
+    software = job.software
+    elements = software.bucket_bytes.value // reduced_gradient_bytes(software, job.job.precision)
+    return {
+        "stage": _STAGES[job.plan.data_sharding],
+        "overlap_comm": "gradient_reduce" in software.overlap,
+        "contiguous_gradients": True,
+        "reduce_bucket_size": elements,
+        "allgather_bucket_size": elements,
+    }
+
+
+def _cannot(field: str, reason: str) -> Inexpressible:
+    return Inexpressible(TARGET, field, reason)

@@ -1,0 +1,77 @@
+"""The formats a plan can be written in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from planner.exporters import bridge, deepspeed, nemo, torchtitan
+from planner.exporters.launchers import kubernetes, mpi, slurm, torchrun
+from planner.exporters.megatron import arguments
+from planner.exporters.ranks import ranks_csv
+from planner.exporters.verify import verify_program
+
+if TYPE_CHECKING:
+    from planner.exporters.job import ExportJob
+
+Writer = Callable[["ExportJob"], str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Style:
+    """One way to write a format, and the name of its file in a folder of all."""
+
+    write: Writer
+    file: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Format:
+    """`styles` by name, the default first. `names_hosts`: the file holds host names. `notes`: what
+    the user has to do beside launching the file."""
+
+    styles: dict[str, Style]
+    names_hosts: bool = False
+    notes: Callable[[ExportJob], tuple[str, ...]] = lambda job: ()
+
+
+def _one(write: Writer, file: str, *, names_hosts: bool = False) -> Format:
+    return Format(styles={"": Style(write=write, file=file)}, names_hosts=names_hosts)
+
+
+FORMATS = MappingProxyType(
+    {
+        "megatron-lm": Format(
+            styles={
+                "arguments": Style(write=arguments.as_arguments, file="megatron-lm.txt"),
+                "shell": Style(write=arguments.as_shell, file="megatron-lm.sh"),
+                "yaml": Style(write=arguments.as_yaml, file="megatron-lm.yaml"),
+            }
+        ),
+        "megatron-bridge": _one(bridge.as_overrides, "megatron-bridge.txt"),
+        "nemo": _one(nemo.as_recipe, "nemo.py"),
+        "deepspeed": Format(
+            styles={"": Style(write=deepspeed.as_json, file="deepspeed.json")},
+            notes=deepspeed.code_notes,
+        ),
+        "torchtitan": _one(torchtitan.as_recipe, "torchtitan.py"),
+        "slurm": _one(slurm.as_script, "slurm.sh", names_hosts=True),
+        "torchrun": _one(torchrun.as_script, "torchrun.sh", names_hosts=True),
+        "mpi": _one(mpi.as_rankfile, "mpi.rankfile", names_hosts=True),
+        "kubernetes": Format(
+            styles={
+                "trainjob": Style(write=kubernetes.as_trainjob, file="kubernetes-trainjob.yaml"),
+                "pytorchjob": Style(
+                    write=kubernetes.as_pytorchjob, file="kubernetes-pytorchjob.yaml"
+                ),
+                "jobset": Style(write=kubernetes.as_jobset, file="kubernetes-jobset.yaml"),
+            }
+        ),
+        "ranks": _one(ranks_csv, "ranks.csv", names_hosts=True),
+        "verify": _one(verify_program, "verify_placement.py", names_hosts=True),
+    }
+)
+
+ALL = "all"

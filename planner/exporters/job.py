@@ -1,0 +1,133 @@
+"""What an exporter is given: a plan with the model, the job and the hosts it was made for."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from planner.errors import InputError
+from planner.exporters.errors import Inexpressible
+from planner.specs.cluster import default_hosts
+
+if TYPE_CHECKING:
+    from planner.plan import Plan
+    from planner.scenario import Scenario
+    from planner.specs.cluster import ClusterSpec, NodeGroup
+    from planner.specs.job import JobSpec
+    from planner.specs.model import ModelSpec
+    from planner.specs.software import SoftwareProfile
+
+_HOST = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,252}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Host:
+    """A node of the job: its name, the devices of it that run ranks, its group in the cluster."""
+
+    name: str
+    devices: int
+    group: NodeGroup
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExportJob:
+    """`hosts` are in rank order: rank r runs on device r of the hosts laid end to end. `listed`
+    says whether their names come from the user; otherwise they are the planner's own."""
+
+    plan: Plan
+    rank: int
+    model: ModelSpec
+    job: JobSpec
+    cluster: ClusterSpec
+    hosts: tuple[Host, ...]
+    listed: bool
+
+    @property
+    def software(self) -> SoftwareProfile:
+        return self.job.software
+
+    @property
+    def title(self) -> str:
+        """One line for the head of a file; free of anything a shell or a parser could mind."""
+        return (
+            f"plan {self.rank}: {self.model.name} on {self.cluster.name}, "
+            f"{self.plan.degrees.devices} devices"
+        )
+
+    @property
+    def slug(self) -> str:
+        """A name for the job that Kubernetes and Slurm take."""
+        words = re.sub(r"[^a-z0-9]+", "-", self.model.name.lower())
+        return f"planner-{words[:32].strip('-')}"
+
+    @property
+    def devices_per_host(self) -> int | None:
+        """None where hosts differ."""
+        sizes = {host.devices for host in self.hosts}
+        return sizes.pop() if len(sizes) == 1 else None
+
+    @property
+    def reordered(self) -> bool:
+        """Whether the plan takes the hosts in another order than the cluster file."""
+        order = [name for group in self.cluster.node_groups for name in group.hosts or ()]
+        return list(self.plan.placement.hosts) != order[: len(self.hosts)]
+
+    def renamed(self, names: Sequence[str]) -> ExportJob:
+        """The same job with position i taken by the host called `names[i]`.
+
+        Raises: InputError unless there is one name for each host, each once.
+        """
+        if len(names) != len(self.hosts):
+            raise InputError(
+                f"--hosts: {len(names)} host names for the {len(self.hosts)} hosts of the plan"
+            )
+        for name, times in Counter(names).items():
+            if _HOST.fullmatch(name) is None:
+                raise InputError(f"--hosts: {name[:60]!r} is not a host name")
+            if times > 1:
+                raise InputError(f"--hosts: {name} is listed {times} times")
+        hosts = tuple(
+            replace(host, name=name) for host, name in zip(self.hosts, names, strict=True)
+        )
+        return replace(self, hosts=hosts, listed=True)
+
+
+def export_job(scenario: Scenario, plan: Plan, *, rank: int = 1) -> ExportJob:
+    """A plan that `planner.search.build.check_plan` accepts for the scenario, ready to export."""
+    groups = {name: group for group in scenario.cluster.node_groups for name in group.hosts or ()}
+    hosts: list[Host] = []
+    left = plan.degrees.devices
+    for name in plan.placement.hosts:
+        group = groups[name]
+        used = min(left, group.devices_per_node)
+        hosts.append(Host(name=name, devices=used, group=group))
+        left -= used
+    return ExportJob(
+        plan=plan,
+        rank=rank,
+        model=scenario.model,
+        job=scenario.job,
+        cluster=scenario.cluster,
+        hosts=tuple(hosts),
+        listed=not all(_invented(group) for group in scenario.cluster.node_groups),
+    )
+
+
+def _invented(group: NodeGroup) -> bool:
+    return group.hosts == default_hosts(group.name, group.count or 0)
+
+
+def needs_framework(job: ExportJob, target: str, *frameworks: str) -> None:
+    """Raises Inexpressible when the software profile is one of another framework: what it says
+    about kernels, gradients and overlap would not be what runs."""
+    found = job.software.framework
+    if found not in frameworks:
+        raise Inexpressible(
+            target,
+            "job.software",
+            f"profile {job.software.name} is of {found}, {target} runs {' or '.join(frameworks)}",
+            hint="plan with a --software profile of that framework",
+        )

@@ -1,0 +1,1 @@
+"""Launchers that start each rank where the plan has it, and refuse to run where they cannot."""

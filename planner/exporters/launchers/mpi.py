@@ -1,0 +1,15 @@
+"""Open MPI: a rank file, for `--rankfile FILE` (4) or `--map-by rankfile:file=FILE` (5)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from planner.exporters.job import ExportJob
+
+
+def as_rankfile(job: ExportJob) -> str:
+    """A line per rank: its host, and the slot with the number of its device there."""
+    places = [(host.name, device) for host in job.hosts for device in range(host.devices)]
+    lines = [f"rank {rank}={host} slot={device}" for rank, (host, device) in enumerate(places)]
+    return "\n".join([f"# {job.title}", *lines]) + "\n"

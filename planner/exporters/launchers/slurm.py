@@ -1,0 +1,74 @@
+"""Slurm: a batch script whose step takes the hosts in the plan's order.
+
+Under `--distribution=arbitrary` line i of SLURM_HOSTFILE gets task i, and there must be as many
+lines as tasks. The node rank is SLURM_PROCID: SLURM_NODEID follows the step's own node list. The
+distribution is the step's alone; for an allocation it excludes topology-aware scheduling.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from planner.exporters.launchers.hostlist import hostlist
+from planner.exporters.megatron.arguments import environment
+
+if TYPE_CHECKING:
+    from planner.exporters.job import ExportJob
+
+_SCRIPT = """\
+#!/usr/bin/env bash
+#SBATCH --job-name=@NAME@
+#SBATCH --nodes=@NODES@
+#SBATCH --ntasks-per-node=1
+@DIRECTIVES@#SBATCH --exclusive
+#
+# Slurm launcher, @TITLE@
+#
+# Submit it with verify_placement.py in the same folder:
+#   sbatch slurm.sh PROGRAM [ARGUMENTS ...]
+set -euo pipefail
+(( $# )) || { echo "usage: sbatch slurm.sh PROGRAM [ARGUMENTS ...]" >&2; exit 2; }
+export VERIFY_PLACEMENT=${VERIFY_PLACEMENT:-${SLURM_SUBMIT_DIR:-.}/verify_placement.py}
+[[ -f $VERIFY_PLACEMENT ]] || {
+  echo "$VERIFY_PLACEMENT is missing: export it with --format verify" >&2
+  exit 2
+}
+
+SLURM_HOSTFILE=$(mktemp "${TMPDIR:-/tmp}/planner-hosts.XXXXXX")
+export SLURM_HOSTFILE
+trap 'rm -f "$SLURM_HOSTFILE"' EXIT
+cat > "$SLURM_HOSTFILE" << 'HOSTS'
+@HOSTS@
+HOSTS
+
+export MASTER_ADDR=@FIRST@ MASTER_PORT=${MASTER_PORT:-29500}
+@EXPORTS@srun --nodes=@NODES@ --ntasks=@NODES@ --distribution=arbitrary bash -c '
+@DEVICES@
+  exec torchrun --nnodes=@NODES@ --nproc-per-node="$devices" --node-rank="$SLURM_PROCID" \\
+    --master-addr="$MASTER_ADDR" --master-port="$MASTER_PORT" \\
+    "$VERIFY_PLACEMENT" "$@"
+' planner "$@"
+"""
+
+
+def as_script(job: ExportJob) -> str:
+    """The allocation is pinned to the plan's hosts where the user named them."""
+    each = job.devices_per_host
+    sizes = " ".join(str(host.devices) for host in job.hosts)
+    devices = (
+        f"  devices={each}" if each else f"  sizes=({sizes})\n  devices=${{sizes[SLURM_PROCID]}}"
+    )
+    directives = f"#SBATCH --gpus-per-node={each}\n" if each else ""
+    if job.listed:
+        directives += f"#SBATCH --nodelist={hostlist(host.name for host in job.hosts)}\n"
+    exports = "".join(f"export {name}={value}\n" for name, value in environment(job).items())
+    return (
+        _SCRIPT.replace("@TITLE@", job.title)
+        .replace("@NAME@", job.slug)
+        .replace("@DIRECTIVES@", directives)
+        .replace("@NODES@", str(len(job.hosts)))
+        .replace("@HOSTS@", "\n".join(host.name for host in job.hosts))
+        .replace("@FIRST@", job.hosts[0].name)
+        .replace("@EXPORTS@", exports)
+        .replace("@DEVICES@", devices)
+    )

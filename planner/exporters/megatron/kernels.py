@@ -1,0 +1,123 @@
+"""Kernels, fusions, overlap and CUDA graphs as flags."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from planner.exporters.megatron.flags import Flags, cannot, switches, values
+
+if TYPE_CHECKING:
+    from planner.exporters.job import ExportJob
+    from planner.plan import Degrees
+
+
+def kernel_flags(job: ExportJob) -> Flags:
+    """Dropout is stated either way: left out, Megatron-LM takes 0.1."""
+    software = job.software
+    rate = "0.1" if software.dropout else "0.0"
+    return {
+        **values(
+            attention_backend=_attention_backend(job),
+            hidden_dropout=rate,
+            attention_dropout=rate,
+        ),
+        **_fusions(job),
+        **_experts(job),
+    }
+
+
+def _attention_backend(job: ExportJob) -> str:
+    """`fused` is cuDNN's fused attention, which has latent attention and sinks."""
+    if job.software.attention == "flash":
+        return "fused" if job.model.mla or job.model.attention_sinks else "flash"
+    if job.plan.degrees.context > 1:
+        raise cannot("degrees.context", "unfused attention has no context parallelism")
+    return "unfused"
+
+
+def _fusions(job: ExportJob) -> Flags:
+    fused, model = job.software.fused, job.model
+    flags = switches(
+        no_masked_softmax_fusion=not fused.softmax,
+        no_bias_swiglu_fusion=model.gated_mlp and not fused.bias_activation,
+        no_bias_gelu_fusion=not model.gated_mlp and not fused.bias_activation,
+        no_bias_dropout_fusion=not fused.bias_dropout_add,
+        no_rope_fusion=model.position_embedding == "rope" and not fused.rotary,
+        no_gradient_accumulation_fusion=not fused.gradient_accumulation,
+        cross_entropy_loss_fusion=fused.cross_entropy,
+    )
+    if fused.cross_entropy:
+        flags |= values(cross_entropy_fusion_impl="te")
+    return flags
+
+
+def _experts(job: ExportJob) -> Flags:
+    """One copy of a token per domain is what DeepEP sends, and HybridEP where a fast fabric spans
+    nodes; both need a group of ranks and fp32 routing."""
+    if job.model.moe is None:
+        return {}
+    expert, degrees = job.software.expert, job.plan.degrees
+    flags = switches(
+        moe_grouped_gemm=expert.grouped_matmul, moe_permute_fusion=expert.fused_permutation
+    )
+    if expert.deduplicated and degrees.expert * degrees.expert_tensor > 1:
+        spans = any(host.group.scale_up for host in job.hosts)
+        return flags | values(
+            moe_token_dispatcher_type="flex",
+            moe_flex_dispatcher_backend="hybridep" if spans else "deepep",
+            moe_router_dtype="fp32",
+        )
+    return flags | values(moe_token_dispatcher_type=expert.dispatcher)
+
+
+def overlap_flags(job: ExportJob) -> Flags:
+    """What the profile overlaps and the plan has; pipeline sends go with the schedule."""
+    overlap, plan = job.software.overlap, job.plan
+    tensor = "tensor" in overlap and plan.degrees.tensor > 1
+    if tensor and not plan.sequence_parallel:
+        raise cannot(
+            "software.overlap", "tensor communication is overlapped under sequence parallelism only"
+        )
+    gather = "parameter_gather" in overlap and plan.data_sharding != "none"
+    reduce = "gradient_reduce" in overlap
+    if gather and not reduce:
+        raise cannot(
+            "software.overlap", "parameter_gather is overlapped together with gradient_reduce only"
+        )
+    return switches(tp_comm_overlap=tensor, overlap_grad_reduce=reduce, overlap_param_gather=gather)
+
+
+def graph_flags(job: ExportJob) -> Flags:
+    """Layers are captured whole; of a mixture, what does not depend on the routing. Full
+    recomputation needs the whole step in one graph, which dropless routing cannot be in."""
+    if not job.software.cuda_graphs:
+        return {}
+    mixture = job.model.moe is not None
+    if job.plan.recompute.granularity != "full":
+        dense = "dense" in job.model.layer_kinds
+        modules = ("attn", *(("mlp",) if dense else ()))
+        if mixture:
+            modules += ("moe_router", "moe_preprocess")
+        return {
+            **values(cuda_graph_impl="transformer_engine"),
+            "--cuda-graph-modules": modules,
+            **switches(te_rng_tracker=True),
+        }
+    if mixture:
+        raise cannot(
+            "software.cuda_graphs", "a mixture with full recomputation runs without CUDA graphs"
+        )
+    return {
+        **values(cuda_graph_impl="full_iteration"),
+        **switches(te_rng_tracker=True, no_check_for_nan_in_loss_and_grad=True),
+    }
+
+
+def environment_of(degrees: Degrees, data_sharding: str) -> dict[str, str]:
+    """Variables that Megatron-LM checks: one connection per device for tensor and context
+    parallelism (on devices before Blackwell), more than one for FSDP."""
+    if data_sharding in ("optimizer+gradients", "full"):
+        return {"CUDA_DEVICE_MAX_CONNECTIONS": "8"}
+    if degrees.tensor > 1 or degrees.context > 1:
+        return {"CUDA_DEVICE_MAX_CONNECTIONS": "1"}
+    return {}

@@ -1,0 +1,154 @@
+"""Recomputation, sharding over the replicas, number formats and gradients as flags."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from planner.exporters.chunks import chunk_layers, recomputed_per_chunk
+from planner.exporters.megatron.flags import Flags, cannot, switches, values
+
+if TYPE_CHECKING:
+    from planner.exporters.job import ExportJob
+
+_FSDP = {"optimizer+gradients": "optim_grads", "full": "optim_grads_params"}
+_QUANTIZED = {
+    "fp8": {"fp8_format": "hybrid", "fp8_recipe": "tensorwise"},
+    "mxfp8": {"fp8_format": "e4m3", "fp8_recipe": "mxfp8"},
+    "nvfp4": {"fp4_format": "e2m1", "fp4_recipe": "nvfp4"},
+}
+_MODULES = ("core_attn", "layernorm", "mlp", "moe_act", "mla_up_proj")
+
+
+def recompute_flags(job: ExportJob) -> Flags:
+    """Raises: Inexpressible where stages recompute what one number per chunk cannot say."""
+    recompute = job.plan.recompute
+    if recompute.granularity == "none":
+        return {}
+    if recompute.granularity == "selective":
+        return {
+            **values(recompute_granularity="selective"),
+            "--recompute-modules": _modules(job),
+        }
+    count = recomputed_per_chunk(job.plan)
+    if count is None:
+        raise cannot(
+            "recompute.layers_per_stage",
+            f"{list(recompute.layers_per_stage)} is not the first n layers of every chunk, for "
+            "any n of 1 or more",
+        )
+    method = "uniform" if count >= max(chunk_layers(job.plan)) else "block"
+    return values(
+        recompute_granularity="full",
+        recompute_method=method,
+        recompute_num_layers=1 if method == "uniform" else count,
+    )
+
+
+def _modules(job: ExportJob) -> tuple[str, ...]:
+    """Those of the profile that the model has."""
+    listed = job.software.recompute.selective_modules
+    for module in listed:
+        if module not in _MODULES:
+            raise cannot("software.recompute.selective_modules", f"{module} is not one of its own")
+    moe, mla = job.model.moe, job.model.mla
+    absent = set()
+    if moe is None or not job.software.expert.grouped_matmul:
+        absent.add("moe_act")
+    if mla is None:
+        absent.add("mla_up_proj")
+    found = tuple(module for module in listed if module not in absent)
+    if not found:
+        raise cannot(
+            "recompute.granularity",
+            f"selective recomputation of {', '.join(listed)}, none of which the model has",
+        )
+    return found
+
+
+def sharding_flags(job: ExportJob) -> Flags:
+    sharding = job.plan.data_sharding
+    if sharding == "none":
+        return {}
+    flags = switches(use_distributed_optimizer=True)
+    instances = optimizer_instances(job)
+    if sharding == "optimizer":
+        return flags | values(num_distributed_optimizer_instances=instances)
+    if instances is not None:
+        raise cannot(
+            "software.optimizer_shard_size", f"with data_sharding {sharding} all replicas share"
+        )
+    return {
+        **flags,
+        **switches(use_megatron_fsdp=True),
+        **values(data_parallel_sharding_strategy=_FSDP[sharding], ckpt_format="fsdp_dtensor"),
+    }
+
+
+def optimizer_instances(job: ExportJob) -> int | None:
+    """Copies of the sharded optimizer; None for one. Raises: Inexpressible where the replicas do
+    not divide."""
+    size, degrees = job.software.optimizer_shard_size, job.plan.degrees
+    replicas = degrees.data * degrees.context
+    if size is None or size >= replicas:
+        return None
+    copies, rest = divmod(replicas, size)
+    if rest or (job.model.moe and degrees.expert_data % copies):
+        raise cannot(
+            "software.optimizer_shard_size",
+            f"{replicas} replicas ({degrees.expert_data} of the experts) are no equal groups of "
+            f"{size}",
+        )
+    return copies
+
+
+def precision_flags(job: ExportJob) -> Flags:
+    precision, software = job.job.precision, job.software
+    flags = switches(bf16=precision not in ("fp32", "fp16"), fp16=precision == "fp16")
+    if precision in _QUANTIZED:
+        if software.fp8.attention:
+            raise cannot("software.fp8.attention", "attention itself has no flag for 8 bits")
+        flags |= values(**_QUANTIZED[precision])
+        sharded = job.plan.data_sharding != "none"
+        gather = software.fp8.parameter_gather and sharded
+        flags |= switches(
+            fp8_param_gather=gather and precision != "nvfp4",
+            fp4_param_gather=gather and precision == "nvfp4",
+            reuse_grad_buf_for_mxfp8_param_ag=gather and precision == "mxfp8",
+        )
+    return {**flags, **_gradients(job), **_optimizer(job)}
+
+
+def _gradients(job: ExportJob) -> Flags:
+    """Gradients are kept and reduced in one type: fp32, or the 16 bits of the weights."""
+    software, precision = job.software, job.job.precision
+    kept, travelling = software.gradient_dtype, software.gradient_reduce_dtype
+    if precision == "fp32":
+        return {}
+    if precision == "fp16" and software.fp16_gradients:
+        return {}
+    if (kept == "fp32") != (travelling == "fp32"):
+        raise cannot(
+            "software.gradient_reduce_dtype",
+            f"gradients are kept in {kept} and reduced in {travelling}; Megatron-LM has one type "
+            "for both",
+        )
+    if kept == "fp32":
+        return switches(accumulate_allreduce_grads_in_fp32=True)
+    return switches(grad_reduce_in_bf16=precision != "fp16")
+
+
+def _optimizer(job: ExportJob) -> Flags:
+    software = job.software
+    flags = values(optimizer=job.job.optimizer)
+    if not software.master_weights and job.job.precision != "fp32":
+        raise cannot("software.master_weights", "the optimizer keeps 32-bit weights")
+    states = software.optimizer_state_dtype
+    if states == "fp32":
+        return flags
+    if job.plan.data_sharding == "none":
+        raise cannot("software.optimizer_state_dtype", f"{states} states need a sharded optimizer")
+    return {
+        **flags,
+        **switches(use_precision_aware_optimizer=True),
+        **values(exp_avg_dtype=states, exp_avg_sq_dtype=states),
+    }
