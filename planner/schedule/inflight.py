@@ -39,7 +39,8 @@ def peak_in_flight(
     if kind.peak is not None:
         return kind.peak(size)
     shape = np.broadcast_shapes(size.num_microbatches.shape, size.group.shape)
-    pairs = np.stack(np.broadcast_arrays(size.num_microbatches, size.group), -1).reshape(-1, 2)
+    counted = np.minimum(size.num_microbatches, _SETTLED * stages)
+    pairs = np.stack(np.broadcast_arrays(counted, size.group), -1).reshape(-1, 2)
     counts = {
         (m, g): count_in_flight(
             build(name, stages=stages, virtual_stages=virtual_stages, num_microbatches=m, group=g)
@@ -48,6 +49,11 @@ def peak_in_flight(
     }
     found = np.stack([counts[int(m), int(g)] for m, g in pairs])
     return found.reshape(*shape, stages, virtual_stages)
+
+
+_SETTLED = 4
+"""Microbatches per stage from which on more of them keep no more activations, in every schedule
+without a closed form: they warm up with at most two per stage, then repeat themselves."""
 
 
 def count_in_flight(schedule: Schedule) -> Ints:

@@ -104,7 +104,7 @@ def _elsewhere(schedule: str) -> str | None:
     if schedule not in SCHEDULES:
         return did_you_mean(schedule, SCHEDULES)
     found = [f"{one.framework} ({one.provider})" for one in SCHEDULES[schedule].runs_on]
-    return f"it runs on {', '.join(found)}"
+    return f"{schedule} runs on {', '.join(found)}"
 
 
 def _on_off(on: bool) -> str:

@@ -79,6 +79,20 @@ def test_counts_and_weighted_peaks_are_those_of_running_the_passes(data: st.Data
         np.testing.assert_array_equal(found[:, stage], (history @ weights[:, stage].T).max(axis=0))
 
 
+@pytest.mark.parametrize("name", sorted(set(SCHEDULES) - set(CLOSED)))
+@pytest.mark.parametrize("p", [1, 2, 3, 4, 5, 8])
+def test_more_microbatches_keep_no_more_once_the_pipeline_has_settled(name: str, p: int) -> None:
+    """What `peak_in_flight` counts on four microbatches per stage holds for all larger numbers."""
+    p += p % 2 if name == "dualpipe" else 0
+    settled = peak_in_flight(name, stages=p, virtual_stages=2, num_microbatches=4 * p)
+    for m in (4 * p + 2, 6 * p, 10 * p):
+        schedule = build(name, stages=p, virtual_stages=2, num_microbatches=m)
+        np.testing.assert_array_equal(count_in_flight(schedule), settled)
+        np.testing.assert_array_equal(
+            peak_in_flight(name, stages=p, virtual_stages=2, num_microbatches=m), settled
+        )
+
+
 def test_known_peaks() -> None:
     """Narayanan et al. 2021, section 2.2: m for GPipe, at most p for 1F1B."""
     assert peak_in_flight("gpipe", stages=3, num_microbatches=7).tolist() == [[7]] * 3
