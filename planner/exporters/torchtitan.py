@@ -222,10 +222,8 @@ def _compilation(job: ExportJob) -> Assignments:
     tensor = "tensor" in software.overlap and job.plan.degrees.tensor > 1
     if tensor and not software.compile:
         raise _cannot("software.overlap", "tensor communication is overlapped by the compiler only")
-    return {
-        "compile.enable": str(software.compile),
-        "compile.enable_async_tensor_parallel": str(tensor),
-    }
+    enabled = {"compile.enable": str(software.compile)}
+    return enabled | ({"compile.enable_async_tensor_parallel": "True"} if tensor else {})
 
 
 def _cannot(field: str, reason: str) -> Inexpressible:

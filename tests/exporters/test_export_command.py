@@ -1,0 +1,165 @@
+"""`planner export` from a plan file to files, with everything that can be wrong with it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from planner.specs.catalog import resolve
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.exporters.conftest import Outcome
+
+    Run = Callable[..., Outcome]
+
+EVERYTHING = {
+    "megatron-lm.txt",
+    "megatron-lm.sh",
+    "megatron-lm.yaml",
+    "megatron-bridge.txt",
+    "nemo.py",
+    "slurm.sh",
+    "torchrun.sh",
+    "mpi.rankfile",
+    "kubernetes-trainjob.yaml",
+    "kubernetes-pytorchjob.yaml",
+    "kubernetes-jobset.yaml",
+    "ranks.csv",
+    "verify_placement.py",
+}
+
+
+@pytest.fixture
+def plan(planner: Run, tmp_path: Path) -> str:
+    """A plan file of `planner estimate`, with one plan of two uneven stages."""
+    written = planner(
+        *("estimate", "--cluster", "dgx-h100-16", "--model", "llama-3-8b", "--nodes", "2"),
+        *("--tensor", "4", "--pipeline", "2", "--data", "2", "--stage-layers", "17,15", "--json"),
+    )
+    assert written.code == 0
+    path = tmp_path / "plan.json"
+    path.write_text(written.stdout)
+    return str(path)
+
+
+def test_to_stdout_or_to_a_file(planner: Run, plan: str, tmp_path: Path) -> None:
+    printed = planner("export", plan, "--format", "megatron-lm")
+    assert (printed.code, printed.stderr) == (0, "")
+    assert "--pipeline-model-parallel-layout 'Et*17|t*15L' \\\n" in printed.stdout
+    path = tmp_path / "arguments.txt"
+    written = planner("export", f"{plan}#1", "--format", "megatron-lm", "-o", str(path))
+    assert (written.code, written.stdout, written.stderr) == (0, "", "")
+    assert path.read_text() == printed.stdout
+
+
+def test_all_writes_what_can_be_expressed_and_names_the_rest(
+    planner: Run, plan: str, tmp_path: Path
+) -> None:
+    folder = tmp_path / "new" / "launch"
+    first = planner("export", plan, "--format", "all", "-o", str(folder))
+    assert (first.code, first.stdout) == (0, "")
+    assert {path.name for path in folder.iterdir()} == EVERYTHING
+    notes = first.stderr.splitlines()
+    assert len(notes) == 3
+    assert notes[0].startswith("note: no deepspeed.json: DeepSpeed cannot express stages: ")
+    assert notes[1].startswith("note: no torchtitan.py: torchtitan cannot express job.software: ")
+    assert notes[2].startswith("note: cluster dgx-h100-16 names no hosts; h100-0 and so on are ")
+    bytes_before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    assert planner("export", plan, "--format", "all", "-o", str(folder)).code == 0
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == bytes_before
+
+
+def test_styles(planner: Run, plan: str) -> None:
+    shell = planner("export", plan, "--format", "megatron-lm", "--style", "shell")
+    assert "MEGATRON_ARGS=(" in shell.stdout
+    jobset = planner("export", plan, "--format", "kubernetes", "--style", "jobset")
+    assert "kind: JobSet" in jobset.stdout
+
+
+def test_hosts_get_the_names_of_a_file(planner: Run, plan: str, tmp_path: Path) -> None:
+    names = tmp_path / "hosts"
+    names.write_text("gpu-a  # rack 1\ngpu-b\n")
+    named = planner("export", plan, "--format", "ranks", "--hosts", str(names))
+    assert (named.code, named.stderr) == (0, "")
+    assert named.stdout.splitlines()[9].startswith("8,gpu-b,0,")
+    names.write_text("gpu-a\n")
+    short = planner("export", plan, "--format", "ranks", "--hosts", str(names))
+    assert (short.code, short.stderr) == (
+        2,
+        "error: --hosts: 1 host names for the 2 hosts of the plan\n",
+    )
+    names.write_text("gpu-a\n$(reboot)\n")
+    hostile = planner("export", plan, "--format", "slurm", "--hosts", str(names))
+    assert (hostile.code, hostile.stderr) == (
+        2,
+        "error: --hosts: '$(reboot)' is not a host name\n",
+    )
+
+
+def test_a_changed_model_is_no_longer_the_plans(planner: Run, plan: str, tmp_path: Path) -> None:
+    changed = tmp_path / "llama-3-8b.yaml"
+    shutil.copy(resolve("model", "llama-3-8b"), changed)
+    same = planner("export", plan, "--format", "ranks", "--model", str(changed))
+    assert same.code == 0
+    changed.write_text(changed.read_text() + "# one more line\n")
+    other = planner("export", plan, "--format", "ranks", "--model", str(changed))
+    assert other.code == 2
+    assert other.stderr.startswith(f"error: {plan}#1 was made for model llama-3-8b (sha256 ")
+    assert ", found llama-3-8b (sha256 " in other.stderr
+    assert other.stdout == ""
+
+
+def test_a_plan_of_a_file_needs_the_file(planner: Run, plan: str, tmp_path: Path) -> None:
+    document = json.loads(Path(plan).read_text())
+    document["inputs"]["cluster"]["name"] = "our-cluster"
+    path = tmp_path / "ours.json"
+    path.write_text(json.dumps(document))
+    found = planner("export", str(path), "--format", "ranks")
+    assert (found.code, found.stderr) == (
+        2,
+        f"error: {path}#1 was made for cluster 'our-cluster', which is no shipped file; give it "
+        "with --cluster FILE\n",
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--format", "megatron"), "did you mean megatron-lm?"),
+        (("--format", "ranks", "--style", "yaml"), "--style: ranks is written in one way only"),
+        (("--format", "megatron-lm", "--style", "jobset"), "--style: 'jobset' is not one of"),
+        (("--format", "all"), "--format all writes files; name their folder with --output"),
+        (("--format", "all", "--style", "yaml", "-o", "x"), "--format all writes every style"),
+        (("--format", "deepspeed"), "DeepSpeed cannot express stages: "),
+        (("--format", "ranks", "-o", "/no/such/folder/x"), "there is no folder"),
+        ((), "option '--format'"),
+    ],
+)
+def test_wrong_options(planner: Run, plan: str, arguments: tuple[str, ...], message: str) -> None:
+    found = planner("export", plan, *arguments)
+    assert found.code == 2
+    assert found.stdout == ""
+    assert message in found.stderr
+    assert found.stderr.startswith("error: ")
+
+
+def test_a_folder_that_is_a_file(planner: Run, plan: str) -> None:
+    found = planner("export", plan, "--format", "all", "-o", plan)
+    assert found.code == 2
+    assert found.stderr == f"error: --output: {plan!r} is no folder: file exists\n"
+
+
+def test_a_plan_that_breaks_a_rule_is_not_exported(planner: Run, plan: str, tmp_path: Path) -> None:
+    document = json.loads(Path(plan).read_text())
+    document["plans"][0]["num_microbatches"] *= 2
+    path = tmp_path / "broken.json"
+    path.write_text(json.dumps(document))
+    found = planner("export", str(path), "--format", "megatron-lm")
+    assert found.code == 2
+    assert "the global batch has" in found.stderr

@@ -1,0 +1,125 @@
+#!/usr/bin/env python3
+"""Stops a job whose ranks are not where the plan has them.
+
+plan 1: llama-3-70b on dgx-h100-16, 32 devices
+
+Run it on every rank at start, alone or in front of the training program, which then runs only
+where the placement was applied:
+
+    torchrun ... verify_placement.py [PROGRAM [ARGUMENTS ...]]
+
+It compares RANK, LOCAL_RANK, WORLD_SIZE and the host's name with the plan. Exit code 0: as
+planned; 1: not as planned, with one line that says what is where; 2: it cannot tell.
+"""
+
+import os
+import socket
+import sys
+
+GRIDS = (
+    (("tensor", 8), ("context", 1), ("data", 2), ("pipeline", 2)),
+    (("expert_tensor", 1), ("expert", 1), ("expert_data", 16), ("pipeline", 2)),
+)
+HOSTS = """\
+gpu07 8
+gpu08 8
+gpu12 8
+login-a 8
+"""
+
+
+def rank_table():
+    """(host, device) of every rank, in rank order."""
+    table = []
+    for line in HOSTS.split("\n"):
+        host, _, devices = line.partition(" ")
+        table += [(host, device) for device in range(int(devices or 0))]
+    return table
+
+
+def positions(rank):
+    """The coordinates of a rank on the dense and the expert grid, by axis."""
+    found = {}
+    for grid in GRIDS:
+        rest = rank
+        for axis, size in grid:
+            rest, found[axis] = divmod(rest, size)
+    return found
+
+
+def members(axis, rank):
+    """The ranks of the group of an axis that a rank is in, in order."""
+    grid = next(grid for grid in GRIDS if axis in dict(grid))
+    stride = 1
+    for name, size in grid:
+        if name == axis:
+            first = rank - rank // stride % size * stride
+            return [first + index * stride for index in range(size)]
+        stride *= size
+
+
+def check_groups(rank, groups):
+    """Compares process groups, as {axis: ranks}, with the plan; exits where they differ."""
+    for axis, ranks in groups.items():
+        planned = members(axis, rank)
+        if list(ranks) != planned:
+            stop(1, f"rank {rank}: its {axis} group is {list(ranks)}, the plan has {planned}")
+
+
+def number(what, *names):
+    for name in names:
+        text = os.environ.get(name, "")
+        if text.isdigit():
+            return int(text)
+    stop(2, f"{what} is unknown: none of {', '.join(names)} is set to a number")
+
+
+def device():
+    """The device this rank runs on: LOCAL_RANK, through CUDA_VISIBLE_DEVICES where it is set."""
+    local = number("the local rank", "LOCAL_RANK", "SLURM_LOCALID", "OMPI_COMM_WORLD_LOCAL_RANK")
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
+    if local < len(visible) and all(part.strip().isdigit() for part in visible):
+        return int(visible[local])
+    return local
+
+
+def host():
+    names = ("PLANNER_HOST", "SLURMD_NODENAME")
+    return next((os.environ[name] for name in names if os.environ.get(name)), socket.gethostname())
+
+
+def same_host(planned, found):
+    return found == planned or ("." not in planned and found.split(".")[0] == planned)
+
+
+def stop(code, message):
+    sys.stderr.write(f"verify_placement: {message}\n")
+    sys.exit(code)
+
+
+def check():
+    """Exits unless this rank is where the plan has it; returns the rank."""
+    table = rank_table()
+    rank = number("the rank", "RANK", "SLURM_PROCID", "OMPI_COMM_WORLD_RANK")
+    world = number("the world size", "WORLD_SIZE", "SLURM_NTASKS", "OMPI_COMM_WORLD_SIZE")
+    if world != len(table):
+        stop(1, f"rank {rank}: {world} ranks run, the plan has {len(table)}")
+    if rank >= world:
+        stop(1, f"rank {rank} of {world} ranks: there is no such rank")
+    planned, slot = table[rank]
+    found, local = host(), device()
+    if not same_host(planned, found) or slot != local:
+        stop(
+            1,
+            f"rank {rank} runs on {found} device {local}, the plan has it on {planned} device "
+            f"{slot}: the placement was not applied",
+        )
+    return rank
+
+
+if __name__ == "__main__":
+    if check() == 0:
+        sys.stdout.write(f"verify_placement: {len(rank_table())} ranks, rank 0 as planned\n")
+        sys.stdout.flush()
+    if sys.argv[1:]:
+        os.execv(sys.executable, [sys.executable, "-u", *sys.argv[1:]])
