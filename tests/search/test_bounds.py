@@ -13,6 +13,7 @@ from planner.batch import FULL
 from planner.errors import RuleError
 from planner.estimate import estimate
 from planner.memory.stage import stage_peaks
+from planner.schedule.registry import SCHEDULES
 from planner.search.bounds import batch_of, fewest_recomputed, tight_bound_s
 from planner.search.placement import default_placement
 from planner.search.refine import plan_at
@@ -27,13 +28,13 @@ if TYPE_CHECKING:
 OVERLAPS = ((), ("gradient_reduce", "parameter_gather"), ("pipeline",), ("tensor",))
 
 
-def bounded(scenario: Scenario) -> Run:
-    run = Run(scenario=scenario, restrictions=Restrictions(), top=1)
+def bounded(scenario: Scenario, schedule: tuple[str, ...] | None = None) -> Run:
+    run = Run(scenario=scenario, restrictions=Restrictions(schedule=schedule), top=1)
     run.bound()
     return run
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(data=st.data())
 def test_quick_below_tight_below_refined(
     scenario_of: Callable[..., Scenario], data: st.DataObject
@@ -56,8 +57,10 @@ def test_quick_below_tight_below_refined(
         software=draw(st.sampled_from(["megatron-core", "megatron-lm-2021", "torchtitan"])),
         framework={"overlap": draw(st.sampled_from(OVERLAPS))},
     )
+    schedules = st.sampled_from(sorted(SCHEDULES))
+    schedule = draw(st.one_of(st.none(), st.tuples(schedules), st.tuples(schedules, schedules)))
     try:
-        run = bounded(scenario)
+        run = bounded(scenario, schedule)
     except RuleError:
         reject()
     assume(run.fitting)
@@ -95,6 +98,9 @@ def test_the_fewest_recomputed_layers_fit_and_one_less_does_not(
 
 
 @pytest.mark.parametrize(
+    "schedule", [None, ("1f1b", "1f1b-vocab-2"), ("v-min", "zb-h1"), ("1f1b-balanced", "dualpipe")]
+)
+@pytest.mark.parametrize(
     "size",
     [
         {"length": 4096, "memory_gib": 3.5},
@@ -104,10 +110,12 @@ def test_the_fewest_recomputed_layers_fit_and_one_less_does_not(
     ],
 )
 def test_the_screen_drops_nothing_that_fits(
-    scenario_of: Callable[..., Scenario], size: dict[str, object]
+    scenario_of: Callable[..., Scenario],
+    size: dict[str, object],
+    schedule: tuple[str, ...] | None,
 ) -> None:
-    screened = bounded(scenario_of(**size))
-    unscreened = Run(scenario=screened.scenario, restrictions=Restrictions(), top=1)
+    screened = bounded(scenario_of(**size), schedule)
+    unscreened = Run(scenario=screened.scenario, restrictions=screened.restrictions, top=1)
     unscreened.screening = False
     unscreened.bound()
     assert screened.num_fitting == unscreened.num_fitting

@@ -40,6 +40,22 @@ MIXED = {"nodes": 2, "devices_per_node": 2, "second_device": "h100-sxm-80gb"}
         ({**MIXED, "memory_gib": 4, "length": 2048}, NOTHING),
         ({"software": "megatron-lm-2021", "length": 2048, "memory_gib": 3.5}, NOTHING),
         ({"software": "torchtitan", "memory_gib": 3}, Restrictions(tensor=(1, 2, 8))),
+        (
+            {"memory_gib": 3, "layers": 8, "length": 2048},
+            Restrictions(schedule=("1f1b", "zb-h1", "zb-h2", "v-half", "v-min", "zb-v")),
+        ),
+        (
+            {"memory_gib": 3, "layers": 8, "length": 2048, "batch": 32, "tie": True},
+            Restrictions(schedule=("1f1b-vocab-1", "1f1b-vocab-2", "interlaced-vocab", "1f1b")),
+        ),
+        (
+            {"software": "torchtitan", "memory_gib": 4, "layers": 8, "batch": 32},
+            Restrictions(schedule=("dualpipe", "dualpipe-v", "looped-bfs"), tensor=(1, 2)),
+        ),
+        (
+            {"memory_gib": 4, "layers": 8, "batch": 16},
+            Restrictions(schedule=("1f1b-balanced", "1f1b"), recompute=("none", "full")),
+        ),
     ],
 )
 def test_finds_what_trying_everything_finds(
