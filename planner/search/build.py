@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from planner.errors import InputError, RuleError
@@ -118,7 +119,8 @@ def check_plan(scenario: Scenario, plan: Plan) -> None:
     chosen = Restrictions(
         **{axis: (value,) for axis, value in values.items()}  # type: ignore[arg-type]
     )
-    check_choices(chosen, job.software)
+    with_effect = chosen if degrees.tensor > 1 else replace(chosen, sequence_parallel=None)
+    check_choices(with_effect, job.software)
     check_values(Facts.of(scenario, chosen), {axis: code_of(axis, v) for axis, v in values.items()})
     _check_stages(scenario, plan)
     check_hosts(scenario, plan.placement.hosts)

@@ -129,6 +129,15 @@ def sharded_pipeline(f: Facts, c: Columns) -> Holds:
     return few | (f.framework != "deepspeed")
 
 
+def two_stage_interleaving(f: Facts, c: Columns) -> Holds:
+    interleaved = c["schedule"] == SCHEDULE_NAMES.index("interleaved")
+    return ~(interleaved & (c["pipeline"] == 2)) | f.sends_overlap | (f.framework != "megatron-lm")
+
+
+def expert_biases(f: Facts, c: Columns) -> Holds:
+    return (c["expert_tensor"] == 1) | (not f.expert_biases) | (f.framework != "megatron-lm")
+
+
 def one_replica(f: Facts, c: Columns) -> Holds:
     alone = c["data"] * c["context"] == 1
     return ~alone | (c["data_sharding"] == f.first_data_sharding)

@@ -40,6 +40,8 @@ class Facts:
     framework: str
     rank_order: str
     uneven_layout: bool
+    sends_overlap: bool
+    expert_biases: bool
     context_asked: bool
     sequence_parallel_asked: bool
     recompute_asked: bool
@@ -68,6 +70,8 @@ class Facts:
             framework=software.framework,
             rank_order=software.rank_order,
             uneven_layout=software.pipeline_layout,
+            sends_overlap="pipeline" in software.overlap,
+            expert_biases=moe is not None and model.linear_bias,
             context_asked=restrictions.context is not None,
             sequence_parallel_asked=restrictions.sequence_parallel is not None,
             recompute_asked=restrictions.recompute is not None,

@@ -123,6 +123,13 @@ RULES = (
         holds=conditions.expert_world,
     ),
     Rule(
+        name="expert-bias",
+        sentence="experts with biases need expert-tensor 1 in {f.framework}",
+        axes=("expert_tensor",),
+        adjusts="expert_tensor",
+        holds=conditions.expert_biases,
+    ),
+    Rule(
         name="order",
         sentence="with rank order {f.rank_order} and several stages, expert · expert-tensor must "
         "equal tensor · context",
@@ -178,6 +185,13 @@ RULES = (
         axes=("pipeline", "virtual_stages", "schedule"),
         adjusts="virtual_stages",
         holds=conditions.schedule(about_microbatches=False),
+    ),
+    Rule(
+        name="vpp-sends",
+        sentence="{f.framework} interleaves on 2 stages only where pipeline sends overlap",
+        axes=("pipeline", "schedule"),
+        adjusts="pipeline",
+        holds=conditions.two_stage_interleaving,
     ),
     Rule(
         name="one-stage",

@@ -69,9 +69,22 @@ def test_full_recomputation_is_of_every_layer_unless_told(scenario: Scenario) ->
 
 
 def test_stage_layers_are_taken(scenario: Scenario) -> None:
-    plan = made(scenario, pipeline=2, virtual_stages=2, stage_layers=[2, 4, 3, 3])
-    assert [stage.chunks for stage in plan.stages] == [((0, 2), (6, 9)), ((2, 6), (9, 12))]
+    plan = made(scenario, pipeline=4, virtual_stages=2, stage_layers=[1, 2, 1, 2, 2, 1, 2, 1])
+    assert [stage.chunks for stage in plan.stages] == [
+        ((0, 1), (6, 8)),
+        ((1, 3), (8, 9)),
+        ((3, 4), (9, 11)),
+        ((4, 6), (11, 12)),
+    ]
     check_plan(scenario, plan)
+
+
+def test_megatron_interleaves_two_stages_only_with_overlapped_sends(scenario: Scenario) -> None:
+    with pytest.raises(RuleError, match="vpp-sends"):
+        made(scenario, pipeline=2, virtual_stages=2)
+    software = scenario.job.software.model_copy(update={"overlap": ("pipeline",)})
+    overlapped = replace(scenario, job=replace(scenario.job, software=software))
+    assert made(overlapped, pipeline=2, virtual_stages=2).virtual_stages == 2
 
 
 def test_hosts_are_taken_in_their_order(scenario: Scenario) -> None:
