@@ -119,6 +119,8 @@ def assumptions(scenario: Scenario, plan: Plan) -> tuple[str, ...]:
         f"{job.headroom:.0%} of device memory is kept free",
         "collectives and pipeline sends that share links do not slow each other",
     ]
+    if software.dropout == "model" and scenario.model.dropout:
+        said.append(f"model {scenario.model.name} is trained with hidden and attention dropout")
     if plan.degrees.context > 1:
         said.append("context parallelism: ring exchange with balanced causal load")
     if scenario.model.moe and job.expert_imbalance == 1.0:

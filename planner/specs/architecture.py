@@ -27,6 +27,7 @@ class Architecture:
     parallel_attention: bool = False
     embedding_norm: bool = False
     qk_norm: bool = False
+    dropout: bool = False
     attention_sinks: bool = False
     full_attention_frequency: int = 0
     num_query_groups: int | None = None
@@ -64,7 +65,8 @@ _GEMMA = Architecture(
 )
 
 ARCHITECTURES: dict[str, Architecture] = {
-    "gpt": _GPT,
+    # Megatron-LM's arguments: 0.1 unless a script says otherwise.
+    "gpt": replace(_GPT, dropout=True),
     "llama": _LLAMA,
     "mistral": _LLAMA,
     "mixtral": replace(_LLAMA, mixture=True),

@@ -91,6 +91,9 @@ class ModelSpec:
     embedding_norm: bool
     """A norm between the embedding and the first layer."""
     qk_norm: bool
+    dropout: bool
+    """Trained with hidden and attention dropout, where the software profile leaves it to the model.
+    """
     attention_sinks: bool
     """One learned logit per head in the softmax."""
     attention_window: int | None

@@ -115,6 +115,7 @@ class _Filled:
             parallel_attention=self._default("parallel_attention"),
             embedding_norm=self._default("embedding_norm"),
             qk_norm=self._default("qk_norm"),
+            dropout=self._architecture.dropout if given.dropout is None else given.dropout,
             attention_sinks=self._default("attention_sinks"),
             attention_window=given.attention_window,
             full_attention_frequency=self._full_attention_frequency(),

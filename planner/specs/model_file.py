@@ -119,6 +119,9 @@ class ModelInput(Input):
     """A norm right after the embedding."""
     qk_norm: bool | None = None
     """Norms of queries and keys per head."""
+    dropout: bool | None = None
+    """Trained with hidden and attention dropout. Default: the architecture's, which is no but for
+    gpt."""
     attention_sinks: bool | None = None
     """One learned logit per head in the softmax."""
     attention_window: Size | None = None

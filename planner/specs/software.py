@@ -105,8 +105,8 @@ class SoftwareProfile(Input):
     fused: Fused
     compile: bool = False
     """A compiler fuses the remaining memory-bound operators."""
-    dropout: bool
-    """Hidden and attention dropout are on."""
+    dropout: bool | Literal["model"]
+    """Hidden and attention dropout are on; "model": where the model is trained with it."""
     sequence_parallel: bool
     """Default when the tensor degree is above 1."""
     sequence_parallel_choices: tuple[bool, ...] = ()
@@ -174,6 +174,10 @@ class SoftwareProfile(Input):
                     "rule", "{text}", {"text": text, "at": (field, "default")}
                 )
         return self
+
+    def drops_out(self, model_dropout: bool) -> bool:
+        """Whether a model trains with dropout, given what it says itself."""
+        return model_dropout if self.dropout == "model" else self.dropout
 
     @property
     def attention_kernels(self) -> tuple[AttentionKernel, ...]:

@@ -94,7 +94,7 @@ def core_attention(
             )
         ]
     scores = b * heads * s * keys
-    mask_bytes = 1 if w.software.dropout else 0
+    mask_bytes = 1 if w.dropout else 0
     softmax_passes = 1 if w.fuses("softmax") else 4
     operators: list[Operator] = [
         Matmul(
@@ -118,7 +118,7 @@ def core_attention(
             backward_kernels=softmax_passes,
         ),
     ]
-    if w.software.dropout:
+    if w.dropout:
         operators.append(
             Pointwise(
                 name="attention_dropout",

@@ -67,7 +67,7 @@ def residual_add(workload: Workload, name: str) -> list[Operator]:
     """Bias, dropout and the add to the residual stream, one kernel when fused."""
     w = workload
     once = w.residual_bytes()
-    mask_bytes = w.residual_tokens * w.model.hidden_size if w.software.dropout else 0
+    mask_bytes = w.residual_tokens * w.model.hidden_size if w.dropout else 0
     passes = 1 if w.fuses("bias_dropout_add") else 2
     return [
         Pointwise(
@@ -75,8 +75,8 @@ def residual_add(workload: Workload, name: str) -> list[Operator]:
             module="residual",
             saved_bytes=mask_bytes,
             forward_bytes=3 * passes * once + mask_bytes,
-            backward_bytes=(2 * once + mask_bytes if w.software.dropout else 0) + 3 * once,
+            backward_bytes=(2 * once + mask_bytes if w.dropout else 0) + 3 * once,
             forward_kernels=passes,
-            backward_kernels=2 if w.software.dropout else 1,
+            backward_kernels=2 if w.dropout else 1,
         )
     ]

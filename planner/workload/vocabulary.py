@@ -25,7 +25,7 @@ def embedding_operators(workload: Workload) -> list[Operator]:
     h, n, t = model.hidden_size, w.tokens, w.shard.tensor
     whole, table = z * n * h, w.vocabulary_rows * h
     learned = w.learned_positions if w.shard.vocabulary == 1 else 0
-    dropout_bytes = w.residual_tokens * h if w.software.dropout else 0
+    dropout_bytes = w.residual_tokens * h if w.dropout else 0
     operators: list[Operator] = [
         Pointwise(
             name="embedding",

@@ -51,6 +51,11 @@ class Workload:
             return self.element_bytes
         return 2 * gradient_bytes(self.software, self.precision)
 
+    @property
+    def dropout(self) -> bool:
+        """Hidden and attention dropout are on."""
+        return self.software.drops_out(self.model.dropout)
+
     def fuses(self, operator: str) -> bool:
         """Whether a memory-bound operator is one kernel, by hand or by a compiler."""
         fused: bool = getattr(self.software.fused, operator)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 def kernel_flags(job: ExportJob) -> Flags:
     """Dropout is stated either way: left out, Megatron-LM takes 0.1."""
     software = job.software
-    rate = "0.1" if software.dropout else "0.0"
+    rate = "0.1" if software.drops_out(job.model.dropout) else "0.0"
     return {
         **values(
             attention_backend=_attention_backend(job),
