@@ -2,28 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import Any
 
 from planner.specs.architecture import ARCHITECTURES
 
-_FIELDS = (
-    "norm",
-    "norms_per_layer",
-    "gated_mlp",
-    "activation",
-    "linear_bias",
-    "qkv_bias",
-    "attention_bias",
-    "parallel_attention",
-    "qk_norm",
-    "attention_sinks",
-    "embedding_norm",
-    "position_embedding",
-    "tie_embeddings",
-)
+_NOT_SPELLED_OUT = ("full_attention_frequency", "num_query_groups", "mixture", "router_bias")
+"""Defaults that count only where a model has the part they are about."""
 
 
 def spelled_out(architecture: str) -> dict[str, Any]:
     """The fields of a model file that an architecture decides, with its values."""
     chosen = ARCHITECTURES[architecture]
-    return {name: getattr(chosen, name) for name in _FIELDS}
+    names = [one.name for one in fields(chosen) if one.name not in _NOT_SPELLED_OUT]
+    return {name: getattr(chosen, name) for name in names}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 
-from planner.errors import InputError
 from planner.importers.source import Source
 
 LARGEST = 1e15
@@ -26,24 +25,16 @@ def positive(source: Source, text: str, line: int, column: int, what: str) -> fl
     return value
 
 
-def check_square(
-    source: Source, hosts: tuple[str, ...], rows: list[tuple[float, ...]]
-) -> InputError | None:
-    """What is wrong with a table that should have a row and a column for each host."""
-    again = next((host for host in hosts if hosts.count(host) > 1), None) if _small(hosts) else None
-    if again is None and len(set(hosts)) < len(hosts):
-        again = "a host"
-    if again is not None:
-        return source.error(
-            f"{again} has several rows: the benchmark ran with more than one process per node",
-            hint="run it with one process per node",
-        )
+def check_hosts(source: Source, hosts: tuple[str, ...]) -> None:
+    """Raises: InputError for names that stand twice, and for fewer than two."""
+    seen: set[str] = set()
+    for host in hosts:
+        if host in seen:
+            raise source.error(
+                f"{host[:60]} has several rows: the benchmark ran with more than one process per "
+                "node",
+                hint="run it with one process per node",
+            )
+        seen.add(host)
     if len(hosts) < 2:
-        return source.error(f"needs two nodes or more, found {len(hosts)}")
-    if len(rows) != len(hosts) or any(len(row) != len(hosts) for row in rows):
-        return source.error(f"is not a table of {len(hosts)} by {len(hosts)}")
-    return None
-
-
-def _small(hosts: tuple[str, ...]) -> bool:
-    return len(hosts) <= 1000
+        raise source.error(f"needs two nodes or more, found {len(hosts)}")

@@ -6,7 +6,7 @@ from __future__ import annotations
 import csv
 import re
 
-from planner.importers.clusters.cells import check_square, is_number, positive
+from planner.importers.clusters.cells import check_hosts, is_number, positive
 from planner.importers.clusters.facts import Facts, Matrix
 from planner.importers.clusters.hosts import clean_hosts
 from planner.importers.clusters.mpigraph import MOST_NODES
@@ -59,6 +59,14 @@ def rows_of(source: Source) -> list[Row]:
     return found
 
 
+def some_rows(source: Source) -> list[Row]:
+    """As `rows_of`. Raises: InputError for a table without a second line."""
+    rows = rows_of(source)
+    if len(rows) < 2:
+        raise source.error("expected a table: a line of names and more below it")
+    return rows
+
+
 def looks_like_matrix(source: Source) -> bool:
     """Whether a text is a square table of numbers, with or without names."""
     rows = rows_of(source)
@@ -71,7 +79,7 @@ def looks_like_matrix(source: Source) -> bool:
 
 def read_matrix(source: Source, unit: str | None) -> Facts:
     """`unit` wins over the corner cell. Raises: InputError at the cell that is wrong."""
-    rows = rows_of(source)
+    rows = some_rows(source)
     notes = Notes()
     if all(is_number(cell) for cell in rows[0][1]):
         names = [f"node-{index}" for index in range(len(rows))]
@@ -81,22 +89,20 @@ def read_matrix(source: Source, unit: str | None) -> Facts:
         corner, *names = rows[0][1]
         body = rows[1:]
     hosts = tuple(_TASK.sub("", name) for name in names)
+    check_hosts(source, hosts)
     chosen = _unit(source, corner, unit, rows[0][0], notes)
     found: dict[str, tuple[float, ...]] = {}
     for index, (number, cells) in enumerate(body):
         name = _TASK.sub("", cells[0]) or (hosts[index] if index < len(hosts) else "")
         if name not in hosts:
             raise source.error(f"row of {name[:60]!r}, which the first row lacks", number)
-        if name in found and len(set(hosts)) == len(hosts):
+        if name in found:
             raise source.error(f"{name} has two rows", number)
         found[name] = _values(source, number, cells, hosts.index(name), len(hosts))
     missing = next((host for host in hosts if host not in found), None)
     if missing is not None:
         raise source.error(f"no row for {missing[:60]!r}, which the first row names", rows[0][0])
     ordered = [found[host] for host in hosts]
-    problem = check_square(source, hosts, ordered)
-    if problem:
-        raise problem
     if corner.lower() == "recv":
         ordered = [tuple(column) for column in zip(*ordered, strict=True)]
         notes.assumed.append("rows receive (the corner says Recv): rows and columns exchanged")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from planner.importers.clusters.cells import check_square, positive
+from planner.importers.clusters.cells import check_hosts, positive
 from planner.importers.clusters.facts import Facts, Matrix
 from planner.importers.clusters.hosts import clean_hosts
 from planner.importers.json_file import JsonFile, Location
@@ -48,12 +48,10 @@ def read_log(source: Source, unit: str | None) -> Facts:
     table = "Send" if "Send" in headers else "Recv"
     names = [name for name in lines[headers[table] - 1].split("\t")[1:] if name.strip()]
     hosts = tuple(_TASK.sub("", name.strip()) for name in names)
+    check_hosts(source, hosts)
     rows = []
     for offset, name in enumerate(names, start=1):
         rows.append(_row(source, lines, headers[table] + offset, name, offset - 1, len(names)))
-    problem = check_square(source, hosts, rows)
-    if problem:
-        raise problem
     notes = Notes()
     if table == "Recv":
         rows = _transposed(rows)
@@ -94,15 +92,15 @@ def read_json(file: JsonFile, unit: str | None) -> Facts:
     names = file.sequence(entry.get("gpus"), (key, "gpus"))
     if len(names) > MOST_NODES or not all(isinstance(name, str) for name in names):
         raise file.error(f"expected names of at most {MOST_NODES} hosts", (key, "gpus"))
+    hosts = tuple(_TASK.sub("", name.strip()) for name in names)
+    check_hosts(file.source, hosts)
     table = file.sequence(entry.get("bandwidth"), (key, "bandwidth"))
+    if len(table) != len(hosts):
+        raise file.error(f"{len(table)} rows for {len(hosts)} hosts", (key, "bandwidth"))
     rows = [
         _json_row(file, row, index, len(names), (key, "bandwidth", index))
         for index, row in enumerate(table)
     ]
-    hosts = tuple(_TASK.sub("", name.strip()) for name in names)
-    problem = check_square(file.source, hosts, rows)
-    if problem:
-        raise problem
     if not sends:
         rows = _transposed(rows)
         notes.assumed.append('table "0" is what rows receive; rows and columns exchanged')

@@ -234,7 +234,7 @@ def _collective(
         operation=operation,
         ranks=ranks,
         size_bytes=last.size_bytes,
-        time_s=last.time_us * 1e-6,
+        time_s=last.time_us / 1e6,
         ranks_per_node=_ranks_per_node(devices),
     )
 

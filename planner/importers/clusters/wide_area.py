@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from statistics import median
 
 from planner.importers.clusters.cells import positive
-from planner.importers.clusters.csv_matrix import Row, rows_of
+from planner.importers.clusters.csv_matrix import Row, rows_of, some_rows
 from planner.importers.clusters.facts import Facts, Link
 from planner.importers.clusters.hosts import clean_hosts
 from planner.importers.notes import Notes
@@ -54,7 +54,7 @@ def read_pairs(source: Source, unit: str | None) -> Facts:
 
     Raises: InputError at the cell that is wrong, and for a bandwidth without a unit.
     """
-    rows = rows_of(source)
+    rows = some_rows(source)
     columns = _columns(source, rows[0], unit)
     pairs: dict[frozenset[str], _Pair] = {}
     for number, cells in rows[1:]:

@@ -40,6 +40,7 @@ def model_of(family: Family, keys: Keys) -> Model:
     model |= spelled_out(family.architecture)
     model["activation"] = keys.activation()
     model["tie_embeddings"] = keys.boolean("tie_word_embeddings", model["tie_embeddings"])
+    model["dropout"] = keys.dropout()
     family.fill(keys, model)
     _check_heads(keys, model)
     return model

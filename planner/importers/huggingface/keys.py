@@ -27,6 +27,7 @@ ALIASES: dict[str, tuple[str, ...]] = {
 }
 """Names that transformers and older files use for the same thing."""
 
+_DROPOUTS = ("attention_dropout", "hidden_dropout", "attn_pdrop", "resid_pdrop", "dropout")
 _ACTIVATIONS = {
     "silu": "silu",
     "swish": "silu",
@@ -114,6 +115,19 @@ class Keys:
         if not isinstance(value, bool):
             raise self.error(f"expected true or false, found {describe(value)}", key)
         return value
+
+    def dropout(self) -> bool:
+        """Whether a layer drops anything in training: any probability above 0."""
+        return any(self._probability(name) > 0 for name in _DROPOUTS)
+
+    def _probability(self, key: str) -> float:
+        value = self._mapping.get(key, self._defaults.get(key))
+        if value is None:
+            return 0.0
+        number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        if not number or not 0 <= value <= 1:
+            raise self.error(f"expected a probability, found {describe(value)}", key)
+        return float(value)
 
     def sequence(self, key: str) -> list[Any] | None:
         value = self._mapping.get(key)

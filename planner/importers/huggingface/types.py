@@ -131,6 +131,8 @@ TYPES: dict[str, Family] = {
             "num_hidden_layers": 12,
             "num_attention_heads": 12,
             "hidden_act": "gelu_new",
+            "attn_pdrop": 0.1,
+            "resid_pdrop": 0.1,
         },
     ),
     "gpt_neox": Family(
@@ -221,6 +223,7 @@ TYPES: dict[str, Family] = {
             "max_position_embeddings": 2048,
             "num_attention_heads": 12,
             "hidden_act": "relu",
+            "dropout": 0.1,
         },
     ),
     "phi3": Family(

@@ -55,6 +55,8 @@ _VALUES = {
     "model.v_head_dim": "--v-head-dim",
     "model.mtp_num_layers": "--mtp-num-layers",
     "model.softmax_type": "--softmax-type",
+    "model.hidden_dropout": "--hidden-dropout",
+    "model.attention_dropout": "--attention-dropout",
     "model.window_size": "--window-size",
     "model.window_attn_skip_freq": "--window-attn-skip-freq",
     "model.attention_backend": "--attention-backend",

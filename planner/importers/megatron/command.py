@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from planner.errors import InputError
 from planner.importers.megatron.table import ALIASES, KNOWN, LAUNCHER_FLAGS, SWITCHES
-from planner.importers.shell.run import Ran
+from planner.importers.shell.run import SPEAKING, Ran
 from planner.importers.shell.text import Origin, Text, doubt_of, is_known, plain, unset_in
 
 TELLING = (
@@ -21,8 +21,6 @@ TELLING = (
     "--encoder-num-layers",
 )
 """Flags that tell a training command from any other."""
-
-_SPEAKING = ("echo", "printf", "cat", "grep", "sed", "awk", "tee", "logger", "log", "print")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +65,7 @@ def training_commands(ran: Iterable[Ran]) -> Iterator[Command]:
     """The training commands, in the order in which they run."""
     for one in ran:
         names = [plain(word) for word in one.words]
-        speaks = bool(names) and names[0].rpartition("/")[2] in _SPEAKING
+        speaks = bool(names) and names[0].rpartition("/")[2] in SPEAKING
         if not speaks and any(_is_telling(name) for name in names):
             yield _command(one)
 

@@ -13,6 +13,7 @@ from planner.specs.spelling import did_you_mean
 
 MOST = 10**9
 
+_DECIMAL = re.compile(r"(?:[0-9]{1,12}\.?[0-9]{0,12}|\.[0-9]{1,12})(?:[eE]-?[0-9]{1,2})?")
 _WHOLE = re.compile(r"[0-9]{1,12}")
 
 
@@ -98,6 +99,15 @@ class Flags:
         if _WHOLE.fullmatch(text) is None or not least <= int(text) <= most:
             raise self.error(f"{text!r} is not a whole number from {least} to {most:,}", name)
         return int(text)
+
+    def number(self, name: str) -> float | None:
+        """The decimal number of 0 or more a flag has, or None without the flag."""
+        found = self.text(name)
+        if found is None:
+            return None
+        if _DECIMAL.fullmatch(found) is None:
+            raise self.error(f"{found!r} is not a number of 0 or more", name)
+        return float(found)
 
     def needed(self, name: str) -> int:
         value = self.integer(name)

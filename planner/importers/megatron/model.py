@@ -67,6 +67,7 @@ def model_of(flags: Flags, notes: Notes, *, vocabulary: int | None = None) -> Ma
         "embedding_norm": flags.given("--embed-layernorm"),
         "qk_norm": flags.given("--qk-layernorm") and not latent,
         "attention_sinks": flags.text("--softmax-type") == "learnable",
+        "dropout": _dropout(flags),
     }
     model |= _windows(flags, layers)
     if moe is not None:
@@ -149,6 +150,12 @@ def _position_embedding(flags: Flags, notes: Notes) -> str:
     if kind is None:
         notes.assumed.append("learned positions (Megatron-LM's default)")
     return _POSITIONS[kind or "learned_absolute"]
+
+
+def _dropout(flags: Flags) -> bool:
+    """Both probabilities are 0.1 unless a flag says otherwise (arguments.py)."""
+    found = [flags.number(f"--{kind}-dropout") for kind in ("hidden", "attention")]
+    return any(0.1 if one is None else one > 0 for one in found)
 
 
 def _windows(flags: Flags, layers: int) -> Mapping:

@@ -68,6 +68,8 @@ TEXTS = frozenset(
         "--transformer-impl",
         "--softmax-type",
         "--main-grads-dtype",
+        "--hidden-dropout",
+        "--attention-dropout",
     }
 )
 
@@ -177,8 +179,6 @@ NOT_MODELLED = frozenset(
         "--deepspeed_config",
         "--moe-grouped-gemm",
         "--moe-use-legacy-grouped-gemm",
-        "--hidden-dropout",
-        "--attention-dropout",
         "--no-gradient-accumulation-fusion",
         "--no-masked-softmax-fusion",
         "--no-bias-gelu-fusion",

@@ -34,6 +34,7 @@ LONGEST = 2**20
 LONGEST_MATCHED = 4096
 """Characters of a value that patterns are matched with."""
 
+_DEFAULTS = (":-", "-", ":=", "=", ":?", "?", ":+", "+")
 _BLANKS = re.compile(r"([ \t\n]+)")
 _INDEX_NAME = re.compile(r"\$\{?([A-Za-z_][A-Za-z0-9_]*)\}?")
 _PATTERN_CHARACTERS = re.compile(r"[*?\[]")
@@ -55,7 +56,10 @@ def fields(word: Word, state: State) -> list[Text]:
     found: list[list[Piece]] = []
     current: list[Piece] | None = None
     for part in word.parts:
-        for number, field in enumerate(_part(part, state)):
+        texts = _part(part, state)
+        if not texts and _is_only_list(word):
+            return []
+        for number, field in enumerate(texts):
             if number:
                 if current is not None:
                     found.append(current)
@@ -65,6 +69,11 @@ def fields(word: Word, state: State) -> list[Text]:
     if current is not None:
         found.append(current)
     return [_checked(tuple(one), word.origin) for one in found]
+
+
+def _is_only_list(word: Word) -> bool:
+    """Whether a word is "${LIST[@]}" and nothing else: without elements it is no word at all."""
+    return len(word.parts) == 2 and isinstance(word.parts[1], Parameter) and word.parts[1].quoted
 
 
 def _appended(
@@ -122,8 +131,9 @@ def _part(part: Part, state: State) -> list[Text]:
         return [(Piece("", part.origin, part.quoted, doubt=f"comes from the command {shown!r}"),)]
     if isinstance(part, Arithmetic):
         return [(_arithmetic(part, state),)]
-    texts = _parameter(part, state)
-    return [requoted(text, quoted=part.quoted) for text in texts]
+    if part.operator in _DEFAULTS and part.name not in ("@", "*") and not part.index:
+        return _with_default(part, _scalar(part, state), state)
+    return [requoted(text, quoted=part.quoted) for text in _parameter(part, state)]
 
 
 def _arithmetic(part: Arithmetic, state: State) -> Piece:
@@ -158,7 +168,7 @@ def _parameter(part: Parameter, state: State) -> list[Text]:
     value = _scalar(part, state)
     if operator == "indirect":
         return [_indirect(part, value, state)]
-    if operator in (":-", "-", ":=", "=", ":?", "?", ":+", "+"):
+    if operator in _DEFAULTS:
         return _with_default(part, value, state)
     if value is None:
         return [(Piece("", part.origin, unset=name),)]
@@ -212,7 +222,7 @@ def _list(part: Parameter, state: State) -> list[Text]:
         doubt = f"${{{part.name}[@]…}} is not followed here"
         return [(Piece("", part.origin, doubt=doubt),)]
     if not elements:
-        return [(Piece("", part.origin),)]
+        return []
     star = part.index == "*" or part.name == "*"
     if star and part.quoted:
         joined: list[Piece] = []
@@ -229,19 +239,34 @@ def _with_default(part: Parameter, value: Text | None, state: State) -> list[Tex
     empty = value is None or bool(unset_in(value))
     if value is not None and part.operator.startswith(":"):
         if doubt_of(value) and not plain(value):
-            return [value]
+            return [requoted(value, quoted=part.quoted)]
         empty = empty or not plain(value)
     action = part.operator[-1]
     if action == "+":
-        return [] if empty else [expand(part.argument, state)]
+        return [] if empty else [_argument(part, state)]
     if not empty and value is not None:
-        return [value]
+        return [requoted(value, quoted=part.quoted)]
     if action == "?":
-        return [(Piece("", part.origin, unset=part.name),)]
-    default = expand(part.argument, state)
+        return [(Piece("", part.origin, part.quoted, unset=part.name),)]
+    default = _argument(part, state)
     if action == "=":
         state.variables[part.name] = default
-    return [default or (Piece("", part.origin),)]
+    return [default or (Piece("", part.origin, part.quoted),)]
+
+
+def _argument(part: Parameter, state: State) -> Text:
+    """The word after :- and its like: quotes inside keep their parts whole."""
+    pieces: list[Piece] = []
+    for inner in part.argument.parts:
+        if isinstance(inner, Literal):
+            whole = part.quoted or inner.quoted
+            pieces.append(Piece(inner.text, inner.origin, quoted=whole))
+            continue
+        for number, field in enumerate(_part(inner, state)):
+            if number:
+                pieces.append(Piece(" ", part.origin, quoted=part.quoted))
+            pieces += requoted(field, quoted=True) if part.quoted else field
+    return tuple(pieces)
 
 
 def _indirect(part: Parameter, value: Text | None, state: State) -> Text:

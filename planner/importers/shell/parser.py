@@ -48,6 +48,9 @@ class _Parser(CommandReader):
             if self.index >= self.end or self._reserved(ends or _RESERVED_ENDS):
                 break
             found.append(self._and_or())
+            self.skip_blank()
+            if self.index < self.end and self.text[self.index] not in "\n;&)":
+                raise self.error(f"{self.text[self.index]!r} right after a command")
         self.leave()
         return tuple(found)
 

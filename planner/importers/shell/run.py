@@ -47,6 +47,8 @@ MOST_STEPS = 20_000
 MOST_COMMANDS = 2_000
 MOST_TURNS = 256
 """Turns of a for loop that are followed."""
+SPEAKING = ("echo", "printf", "cat", "grep", "sed", "awk", "tee", "logger")
+"""Programs whose words are text to show, not something to run."""
 _DEEPEST_CALL = 30
 _SHELLS = ("bash", "sh", "zsh", "dash", "/bin/bash", "/bin/sh", "/usr/bin/bash")
 
@@ -90,7 +92,10 @@ def follow(
     Raises: InputError for what is not shell, and beyond limits no launch script has.
     """
     start = script.origin(0)
-    state = State(variables={name: (Piece(v, start),) for name, v in given.items()})
+    state = State(
+        variables={name: (Piece(value, start),) for name, value in given.items()},
+        exported=frozenset(given),
+    )
     runner = _Runner(is_nested_script, read_file)
     runner.block(parse_script(script), state)
     return Followed(
@@ -262,10 +267,16 @@ class _Runner:
             for assignment in command.assignments:
                 assign(assignment, state)
             declare(words[1:], state)
+            if first == "export":
+                named = {plain(word).partition("=")[0] for word in words[1:]}
+                state.exported |= named | {one.name for one in command.assignments}
             return True
         status = self._call(words, command.origin, state)
+        environment = state.inherited()
+        for assignment in command.assignments:
+            assign(assignment, environment)
         for heredoc in command.heredocs:
-            self._nested(expand(heredoc.body, state), words, heredoc.origin, state)
+            self._nested(expand(heredoc.body, state), words, heredoc.origin, environment)
         return status
 
     def _call(self, words: list[Text], origin: Origin, state: State) -> Status:
@@ -281,6 +292,9 @@ class _Runner:
                 return True
             case "false":
                 return False
+            case "set":
+                if any(name.startswith("-") and "a" in name for name in names[1:]):
+                    state.exported |= frozenset(state.variables)
             case "exit":
                 state.ended = state.exited = True
             case "return":
@@ -319,17 +333,19 @@ class _Runner:
 
     def _program(self, words: list[Text], names: list[str], origin: Origin, state: State) -> None:
         self.ran.append(Ran(tuple(words), origin, self._around, self._condition))
+        if names[0].rpartition("/")[2] in SPEAKING:
+            return
         for place, name in enumerate(names):
             runs = place > 1 and _is_command_option(names[place - 1]) and _has_shell(names[:place])
             if (runs or " " in name or "\n" in name) and self._is_nested_script(name):
-                self._nested(words[place], words[:place], origin, state)
+                self._nested(words[place], words[:place], origin, state.inherited())
 
     def _nested(self, text: Text, around: list[Text], origin: Origin, state: State) -> None:
         """Text handed to a program that runs it, when it looks like what is looked for."""
         if not self._is_nested_script(plain(text)):
             return
         outer, self._around = self._around, (*self._around, tuple(around))
-        self._script(text, origin, state.copy())
+        self._script(text, origin, state)
         self._around = outer
 
     def _script(self, text: Text, origin: Origin, state: State) -> Status:

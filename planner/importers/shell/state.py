@@ -21,6 +21,7 @@ class State:
     variables: dict[str, Value] = field(default_factory=dict)
     arguments: tuple[Text, ...] = ()
     functions: dict[str, Function] = field(default_factory=dict)
+    exported: frozenset[str] = frozenset()
     looked_up: dict[str, None] = field(default_factory=dict)
     ended: bool = False
     exited: bool = False
@@ -31,6 +32,16 @@ class State:
             variables=dict(self.variables),
             arguments=self.arguments,
             functions=dict(self.functions),
+            exported=self.exported,
+            looked_up=self.looked_up,
+        )
+
+    def inherited(self) -> State:
+        """What a program that this script runs finds in its environment."""
+        texts = {name: self.variables.get(name) for name in self.exported}
+        return State(
+            variables={name: text for name, text in texts.items() if isinstance(text, tuple)},
+            exported=self.exported,
             looked_up=self.looked_up,
         )
 
@@ -51,6 +62,7 @@ class State:
             return
         first, *others = going_on
         self.variables = first.variables
+        self.exported = frozenset().union(*(state.exported for state in going_on))
         for state in others:
             self.functions |= state.functions
             for name in {**self.variables, **state.variables}:

@@ -1,0 +1,280 @@
+"""Megatron-LM commands: the model, every decision, and the place of every flag."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from planner.errors import InputError
+from planner.importers.megatron.launch import Launch
+from planner.importers.megatron.script import launch_in, read_launch
+from planner.importers.source import source_of
+from planner.search.restrictions import Restrictions
+from planner.specs.load import parse_model
+from planner.workload.parameters import total_parameters
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from planner.importers.source import Source
+
+GPT = (
+    "--num-layers 24 --hidden-size 1024 --num-attention-heads 16 --seq-length 2048 "
+    "--max-position-embeddings 2048 --micro-batch-size 4 --global-batch-size 64 "
+    "--vocab-size 51200 --bf16 "
+)
+MOE = GPT + "--num-experts 8 --swiglu --ffn-hidden-size 4096 "
+
+
+def launch(text: str, **options: Any) -> Launch:
+    return launch_in(source_of(text.encode(), "run.sh"), **options)
+
+
+def parameters(found: Launch) -> int:
+    return total_parameters(parse_model({"name": "model", **found.model}))
+
+
+def test_gpt3_script(data: Path) -> None:
+    found = read_launch(data / "gpt3_175b.sh")
+    assert parameters(found) == 174_604_259_328
+    assert (found.tensor, found.pipeline, found.devices, found.data) == (8, 16, 1024, 8)
+    assert (found.micro_batch_size, found.global_batch_size, found.precision) == (1, 1536, "fp16")
+    assert (found.data_sharding, found.recompute, found.sequence_parallel) == (
+        "none",
+        "none",
+        False,
+    )
+    assert found.training["seq_length"] == 2048
+    assert "vocab_size 50257 (GPT2BPETokenizer: the GPT-2 vocabulary)" in found.notes.assumed
+    assert any("rampup" in clause for clause in found.notes.left_out)
+    place = found.place("tensor")
+    assert (place.line, place.column) == (27, 31)
+
+
+def test_deepseek_script_in_a_heredoc(data: Path) -> None:
+    """The published 671,026,419,200 counts 58 · 256 routing corrections that are no parameters."""
+    found = read_launch(data / "deepseek_v3_sbatch.sh")
+    assert parameters(found) == 671_026_419_200 - 58 * 256
+    assert (found.expert, found.expert_tensor, found.devices) == (8, 1, 256)
+    assert found.data_sharding == "full"
+    assert (found.recompute, found.recompute_modules[:2]) == ("selective", ("mlp", "moe"))
+    assert found.model["moe"]["first_dense_layers"] == 3
+    assert found.model["mtp_num_layers"] == 1
+    assert (found.place("data_sharding").line, found.place("num_layers").line) == (28, 15)
+
+
+def test_script_of_conditions(data: Path) -> None:
+    found = read_launch(data / "llama3_conditions.sh")
+    assert parameters(found) == 70_553_706_496
+    assert (found.tensor, found.sequence_parallel, found.devices) == (8, True, None)
+    assert found.model["num_query_groups"] == 8
+    assert any("MODEL_SIZE, TP" in clause for clause in found.notes.assumed)
+    small = read_launch(
+        data / "llama3_conditions.sh", given={"MODEL_SIZE": "8", "TP": "2", "RECOMPUTE": "1"}
+    )
+    assert (parameters(small), small.tensor) == (8_030_261_248, 2)
+    assert (small.recompute, small.recompute_layers) == ("full", 32)
+
+
+def test_pasted_command_line() -> None:
+    text = (
+        "--num-layers 96 --hidden-size 12288 \\\n  --num-attention-heads 96 "
+        "--seq-length 2048 --vocab-size 51200 --tensor-model-parallel-size=8"
+    )
+    found = launch(text)
+    assert (found.model["num_layers"], found.tensor, found.script) == (96, 8, "")
+    assert (found.place("tensor").line, found.place("tensor").column) == (2, 94)
+
+
+def test_defaults_of_megatron() -> None:
+    model = launch(GPT).model
+    assert (model["ffn_hidden_size"], model["norm"], model["activation"]) == (
+        4096,
+        "layernorm",
+        "gelu",
+    )
+    assert model["tie_embeddings"]
+    assert model["dropout"]
+    assert not launch(GPT + "--hidden-dropout 0.0 --attention-dropout 0").model["dropout"]
+    assert (model["position_embedding"], model["head_dim"], model["num_query_groups"]) == (
+        "learned",
+        64,
+        16,
+    )
+    assert launch(GPT + "--swiglu").model["ffn_hidden_size"] == 2688
+    moe = launch(MOE + "--tensor-model-parallel-size 2 --expert-model-parallel-size 4")
+    assert (moe.model["moe"]["top_k"], moe.expert_tensor) == (2, 2)
+    assert launch(GPT + "--tensor-model-parallel-size 2").expert_tensor == 1
+
+
+def test_query_groups_need_their_switch() -> None:
+    found = launch(GPT + "--num-query-groups 4")
+    assert found.model["num_query_groups"] == 16
+    assert any("ignores --num-query-groups 4" in clause for clause in found.notes.assumed)
+    grouped = launch(GPT + "--num-query-groups 4 --group-query-attention")
+    assert grouped.model["num_query_groups"] == 4
+    assert launch(GPT + "--group-query-attention").model["num_query_groups"] == 1
+
+
+@pytest.mark.parametrize(
+    ("flags", "field", "value"),
+    [
+        ("--use-distributed-optimizer", "data_sharding", "optimizer"),
+        ("--use-torch-fsdp2", "data_sharding", "full"),
+        ("--use-megatron-fsdp --data-parallel-sharding-strategy optim_grads", "data_sharding",
+         "optimizer+gradients"),
+        ("--deepspeed --zero-stage 1", "data_sharding", "optimizer"),
+        ("--deepspeed", "software", "megatron-deepspeed-2022"),
+        ("--recompute-activations", "recompute", "selective"),
+        ("--recompute-granularity full --recompute-method uniform --recompute-num-layers 1",
+         "recompute_layers", None),
+        ("--recompute-granularity full --recompute-method block --recompute-num-layers 3",
+         "recompute_layers", 3),
+        ("--checkpoint-activations", "recompute", "full"),
+        ("--activations-checkpoint-method uniform", "recompute", "full"),
+        ("--fp8-format hybrid", "precision", "fp8"),
+        ("--fp8-format e4m3 --fp8-recipe mxfp8", "precision", "mxfp8"),
+        ("--fp4-format e2m1", "precision", "nvfp4"),
+        ("--sequence-parallel", "sequence_parallel", False),
+        ("--overlap-grad-reduce --tp-comm-overlap", "overlap", ("tensor", "gradient_reduce")),
+        ("--attention-backend unfused", "attention", "unfused"),
+        ("--use-flash-attn", "attention", "flash"),
+        ("--grad-reduce-in-bf16", "gradient_reduce_dtype", "bf16"),
+        ("--use-tp-pp-dp-mapping", "rank_order", "tp-cp-ep-pp-dp"),
+        ("--context-parallel-size 4", "context", 4),
+        ("--num-distributed-optimizer-instances 2", "optimizer_shards", 2),
+    ],
+)  # fmt: skip
+def test_decisions(flags: str, field: str, value: object) -> None:
+    assert getattr(launch(GPT + flags), field) == value
+
+
+def test_interleaved_schedule_overlaps_its_sends() -> None:
+    pipelined = GPT + "--pipeline-model-parallel-size 4 --num-layers-per-virtual-pipeline-stage 2 "
+    found = launch(pipelined)
+    assert (found.schedule, found.virtual_stages, found.overlap) == (
+        "interleaved",
+        3,
+        ("pipeline",),
+    )
+    assert launch(pipelined + "--no-overlap-p2p-communication").overlap == ()
+
+
+def test_decisions_are_restrictions() -> None:
+    """What a command decides is one value for each axis of the search space."""
+    found = launch(f"torchrun --nnodes 2 --nproc-per-node 8 x.py {GPT} "
+                   "--tensor-model-parallel-size 4 --sequence-parallel")  # fmt: skip
+    restrictions = Restrictions(**found.decisions())  # type: ignore[arg-type]
+    assert (restrictions.tensor, restrictions.data) == ((4,), (4,))
+    assert (restrictions.sequence_parallel, restrictions.schedule) == ((True,), ("1f1b",))
+
+
+@pytest.mark.parametrize(
+    ("prefix", "devices"),
+    [
+        ("torchrun --nnodes 4 --nproc_per_node 8 pretrain_gpt.py", 32),
+        ("torchrun --nnodes=2:4 --nproc-per-node=8 pretrain_gpt.py", 32),
+        ("python -m torch.distributed.launch --nproc_per_node 4 pretrain_gpt.py", 4),
+        ("deepspeed --num_nodes 2 --num_gpus 8 pretrain_gpt.py", 16),
+        ("srun -N 4 --ntasks-per-node=8 python pretrain_gpt.py", 32),
+        ("srun -n 64 python pretrain_gpt.py", 64),
+        ("mpirun -np 16 python pretrain_gpt.py", 16),
+        ("#SBATCH --nodes=8 --ntasks-per-node=4\nsrun python pretrain_gpt.py", 32),
+        ("#SBATCH -N 8\n#SBATCH --gpus-per-node=8\nsrun python pretrain_gpt.py", 64),
+        ("WORLD_SIZE=$((8*3))\npython pretrain_gpt.py", 24),
+        ("python pretrain_gpt.py", None),
+    ],
+)
+def test_devices(prefix: str, devices: int | None) -> None:
+    assert launch(f"{prefix} {GPT}").devices == devices
+
+
+def test_degrees_must_divide_the_devices() -> None:
+    with pytest.raises(
+        InputError, match=r"run.sh:1:\d+: --tensor-model-parallel-size: .* = 3 does"
+    ):
+        launch(f"torchrun --nproc_per_node 8 x.py {GPT} --tensor-model-parallel-size 3")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("ls", r"run.sh: no Megatron-LM command found"),
+        ("--num-layers 24", r"run.sh:1:1: --hidden-size is missing"),
+        ("--num-layers 24 --hidden_size 1024", r"is missing; did you mean --hidden_size"),
+        (GPT + "--num-layers many", r"run.sh:1:\d+: --num-layers: 'many' is not a whole number"),
+        (GPT + "--num-layers 0", r"--num-layers: '0' is not a whole number from 1"),
+        (GPT + "--num-layers", r"--num-layers without a value"),
+        (GPT + "--hidden-size 10 20", r"--hidden-size takes one value, found 10 20"),
+        (GPT + "--swiglu true", r"--swiglu takes no value, found true"),
+        (GPT + "--normalization Batch", r"'Batch' is not one of LayerNorm, RMSNorm"),
+        (GPT + "--num-layers $LAYERS", r"value of --num-layers is unknown: \$LAYERS is not set"),
+        ("N=$(cat n)\n" + GPT + "--num-layers $N", r"run.sh:1:3: the value of --num-layers comes"),
+        ("N=$1\n" + GPT + "--num-layers $N", r"argument 1 of the script is not set"),
+        (GPT + "--hybrid-override-pattern M-M*", r"layers that are not transformer layers"),
+        (MOE + "--moe-layer-freq 2", r"a model file describes dense layers at the start"),
+        (MOE + "--moe-layer-freq [0]*3+[1]*20", r"is not 24 zeros and ones"),
+        (GPT + "--window-size all", r"'all' does not start with keys"),
+        (GPT.replace("--vocab-size 51200", "--tokenizer-type HuggingFaceTokenizer"),
+         r"HuggingFaceTokenizer takes it from a file; give it with --vocab-size N"),
+        (GPT.replace("--num-attention-heads 16", "--num-attention-heads 15"), r"15 heads do not"),
+        ("if [ -f x ]; then A=--use-distributed-optimizer; fi\n" + GPT + "$A",
+         r"run.sh:\d:\d+: --use-distributed-optimizer depends on the condition on line 1"),
+    ],
+)  # fmt: skip
+def test_refusals(text: str, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        launch(text)
+
+
+def test_several_commands() -> None:
+    other = GPT.replace("--num-layers 24", "--num-layers 12")
+    text = f"torchrun a.py {GPT}\ntorchrun a.py {other}\n"
+    with pytest.raises(InputError, match=r"2 different .*: 1 on line 1, 2 on line 2; choose one"):
+        launch(text)
+    assert launch(text, command=2).model["num_layers"] == 12
+    with pytest.raises(InputError, match="no command 3"):
+        launch(text, command=3)
+    assert launch(f"python a.py {GPT}\npython a.py {GPT} --seed 7\n").model["num_layers"] == 24
+
+
+def test_other_programs_are_no_commands() -> None:
+    text = f"python preprocess.py --workers 8\necho 'run --num-layers 99'\ntorchrun a.py {GPT}"
+    assert launch(text).model["num_layers"] == 24
+
+
+def test_flags_given_twice() -> None:
+    found = launch(GPT + "--num-layers 12")
+    assert found.model["num_layers"] == 12
+    assert "--num-layers is given several times; the last counts" in found.notes.assumed
+
+
+def test_everything_not_read_is_said() -> None:
+    flags = "--lr 1e-4 --save /x --optimizer-cpu-offload --my-own-flag 3 --num-layer 7"
+    said = "\n".join(launch(f"torchrun x.py {GPT}{flags}").notes.left_out)
+    assert "change neither the model nor memory or time: --lr, --save" in said
+    assert "a plan has no field for them: --optimizer-cpu-offload" in said
+    assert "--my-own-flag on line 1" in said
+    assert "--num-layer on line 1 (did you mean --num-layers?)" in said
+
+
+def test_vocabulary_of_known_tokenizers() -> None:
+    text = GPT.replace("--vocab-size 51200", "--tokenizer-type HuggingFaceTokenizer ")
+    assert launch(text + "--tokenizer-model meta-llama/Llama-3.1-8B").model["vocab_size"] == 128256
+    assert launch(text, vocabulary=32000).model["vocab_size"] == 32000
+    llama2 = GPT.replace("--vocab-size 51200", "--tokenizer-type Llama2Tokenizer")
+    assert launch(llama2).model["vocab_size"] == 32000
+    padded = GPT.replace("--vocab-size 51200", "--pad-vocab-size-to 250880")
+    assert launch(padded).model["vocab_size"] == 250880
+
+
+def test_bloom_as_megatron_deepspeed(sample: Callable[[str], Source]) -> None:
+    """BigScience's flags give the count of the model card."""
+    found = launch(
+        "--num-layers 70 --hidden-size 14336 --num-attention-heads 112 --seq-length 2048 "
+        "--position-embedding-type alibi --embed-layernorm --pad-vocab-size-to 250880 "
+        "--checkpoint-activations --deepspeed --zero-stage 1 --bf16"
+    )
+    assert parameters(found) == 176_247_271_424
