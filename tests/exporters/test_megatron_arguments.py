@@ -17,6 +17,7 @@ from planner.specs.software import Expert, Fp8
 from tests.exporters.megatron_rules import broken, parse
 
 if TYPE_CHECKING:
+    from planner.exporters.job import ExportJob
     from tests.conftest import Golden
     from tests.exporters.conftest import Jobs
 
@@ -146,9 +147,6 @@ REFUSED: tuple[tuple[str, dict[str, Any]], ...] = (
     ("model.parallel_attention", {"model": "gpt-neox-20b"}),
     ("model.position_embedding", {"model": "bloom-176b"}),
     ("schedule", {"pipeline": 2, "schedule": "gpipe", "changes": "gpipe"}),
-    ("software.overlap", {"pipeline": 2, "virtual_stages": 2}),
-    ("sequence_parallel", {"model": "mixtral-8x7b", "tensor": 2, "sequence_parallel": False}),
-    ("degrees.expert_tensor", {"model": "gpt-oss-120b", "expert_tensor": 2}),
     (
         "software.overlap",
         {"tensor": 2, "sequence_parallel": False, "changes": ("overlap", ("tensor",))},
@@ -162,15 +160,10 @@ REFUSED: tuple[tuple[str, dict[str, Any]], ...] = (
         {"data_sharding": "none", "changes": ("optimizer_state_dtype", "bf16")},
     ),
     (
-        "software.cuda_graphs",
-        {"model": "mixtral-8x7b", "recompute": "full", "changes": ("cuda_graphs", True)},
-    ),
-    (
         "software.fp8.attention",
         {"options": {"precision": "fp8"}, "changes": ("fp8", Fp8(attention=True))},
     ),
     ("degrees.context", {"context": 2, "changes": ("attention", "unfused")}),
-    ("placement.order", {"context": 2, "pipeline": 2, "changes": ("rank_order", "tp-cp-ep-pp-dp")}),
     ("job.software", {"software": "torchtitan", "tensor": 2}),
 )
 
@@ -198,6 +191,50 @@ def test_what_it_cannot_express_is_an_error_that_names_the_field(
         as_arguments(job)
     assert raised.value.field == field
     assert field in str(raised.value)
+
+
+def _refused(job: ExportJob) -> str:
+    with pytest.raises(Inexpressible, match=r"^Megatron-LM cannot express ") as raised:
+        as_arguments(job)
+    return raised.value.field
+
+
+def _with_software(job: ExportJob, **changes: Any) -> ExportJob:
+    software = job.software.model_copy(update=changes)
+    return replace(job, job=replace(job.job, software=software))
+
+
+def test_two_stages_interleave_only_with_overlapped_sends(jobs: Jobs) -> None:
+    overlap = (("overlap", ("pipeline",)),)
+    job = jobs.make(
+        "dgx-h100-16", "llama-3-8b", nodes=1, changes=overlap, pipeline=2, virtual_stages=2
+    )
+    assert "--no-overlap-p2p-communication" not in megatron_flags(job)
+    assert _refused(_with_software(job, overlap=())) == "software.overlap"
+
+
+def test_experts_on_tensor_ranks_need_sequence_parallelism(jobs: Jobs) -> None:
+    job = jobs.make("dgx-h100-16", "mixtral-8x7b", nodes=1, tensor=2, sequence_parallel=True)
+    job = replace(job, plan=replace(job.plan, sequence_parallel=False))
+    assert _refused(job) == "sequence_parallel"
+
+
+def test_experts_with_biases_are_not_split(jobs: Jobs) -> None:
+    job = jobs.make("dgx-h100-16", "gpt-oss-120b", nodes=1)
+    degrees = replace(job.plan.degrees, expert_tensor=2)
+    job = replace(job, plan=replace(job.plan, degrees=degrees))
+    assert _refused(job) == "degrees.expert_tensor"
+
+
+def test_a_mixture_is_not_recomputed_under_cuda_graphs(jobs: Jobs) -> None:
+    job = jobs.make("dgx-h100-16", "mixtral-8x7b", nodes=1, recompute="full")
+    assert _refused(_with_software(job, cuda_graphs=True)) == "software.cuda_graphs"
+
+
+def test_stages_inside_the_replicas_leave_experts_one_order(jobs: Jobs) -> None:
+    job = jobs.make("dgx-h100-16", "llama-3-8b", nodes=1, context=2, pipeline=2)
+    placement = replace(job.plan.placement, order="tp-cp-ep-pp-dp")
+    assert _refused(replace(job, plan=replace(job.plan, placement=placement))) == "placement.order"
 
 
 def test_stages_that_recompute_differently_are_refused(jobs: Jobs) -> None:

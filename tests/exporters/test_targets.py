@@ -156,7 +156,7 @@ def test_deepspeed_counts_its_batch_over_the_replicas(jobs: Jobs) -> None:
 
 
 DEEPSPEED_REFUSES: tuple[tuple[str, dict[str, Any]], ...] = (
-    ("virtual_stages", {"pipeline": 2, "virtual_stages": 2}),
+    ("virtual_stages", {"pipeline": 4, "virtual_stages": 3}),
     ("stages", {"pipeline": 2, "stage_layers": (17, 19)}),
     ("sequence_parallel", {"tensor": 2, "sequence_parallel": True}),
     ("degrees.context", {"context": 2}),
