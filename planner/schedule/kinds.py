@@ -70,9 +70,7 @@ class ScheduleKind:
     def returns_to_first(self) -> bool:
         """Whether the last whole backward of a stage is followed by one of every stage before it
         (`closed_form.span_lower_bound` holds)."""
-        return (
-            self.placement is looped and not self.splits_backward and not self.shares_vocabulary
-        )
+        return self.placement is looped and not self.splits_backward and not self.shares_vocabulary
 
     def may_have(self, stages: int, virtual_stages: int) -> bool:
         """Whether it runs on so many stages and chunks, with a suitable number of microbatches."""
