@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from planner.errors import InputError
-from planner.importers.shell.run import Followed, follow
+from planner.importers.shell.ran import Followed
+from planner.importers.shell.run import follow
 from planner.importers.shell.text import (
     Script,
     doubt_of,

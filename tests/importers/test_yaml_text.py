@@ -41,11 +41,20 @@ def test_what_is_written_reads_back(mapping: dict[str, Any]) -> None:
 
 @given(MAPPINGS, MAPPINGS)
 def test_edited_text_has_the_new_content(before: dict[str, Any], after: dict[str, Any]) -> None:
-    """Keys that only the old content has stay."""
+    """Keys that only the old content has stay, at any depth."""
     text = to_yaml(before, ["Kept."])
-    merged = {**before, **after}
-    assert read(edited(text, before, merged)) == merged
+    wanted = {**before, **after}
+    assert read(edited(text, before, wanted)) == laid_over(before, wanted)
     assert edited(text, before, before) == text
+
+
+def laid_over(old: Any, new: Any) -> Any:
+    if isinstance(old, dict) and isinstance(new, dict):
+        both = {key: laid_over(old[key], new[key]) for key in old if key in new}
+        return {**old, **new, **both}
+    if isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
+        return [laid_over(one, other) for one, other in zip(old, new, strict=True)]
+    return new
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from planner.importers.clusters import (
     all_reduce_bench,
     csv_matrix,
     mpigraph,
+    nccl_report,
     nccl_tests,
     nccl_xml,
     slurm,
@@ -27,7 +28,7 @@ Reader = Callable[[Source, str | None], Facts]
 
 def _nccl_tests(source: Source, unit: str | None) -> Facts:
     if source.text.lstrip().startswith("{"):
-        return nccl_tests.read_json(parse_json(source))
+        return nccl_report.read_json(parse_json(source))
     return nccl_tests.read_text(source)
 
 

@@ -1,7 +1,6 @@
-"""nccl-tests: standard output and JSON (`-J`).
+"""nccl-tests: standard output, and what its results mean.
 
-Columns and JSON keys: NVIDIA/nccl-tests `src/util.cu`; what size and bandwidth mean:
-`doc/PERFORMANCE.md`. The environment that the JSON holds is never looked at.
+Columns: NVIDIA/nccl-tests `src/util.cu`; what size and bandwidth mean: `doc/PERFORMANCE.md`.
 """
 
 from __future__ import annotations
@@ -14,11 +13,10 @@ from statistics import median
 
 from planner.importers.clusters.devices import device_named, is_exact
 from planner.importers.clusters.facts import Collective, Facts, NodeFacts, Operation
-from planner.importers.json_file import JsonFile, Location
 from planner.importers.notes import Notes
 from planner.importers.source import Source
 
-_OPERATIONS: dict[str, Operation] = {
+OPERATIONS: dict[str, Operation] = {
     "all_reduce": "all_reduce",
     "all_gather": "all_gather",
     "reduce_scatter": "reduce_scatter",
@@ -41,7 +39,7 @@ _RANK = re.compile(
     r"#[ \t]+Rank[ \t]+(\d{1,7})[ \t]+(?:Group[ \t]+(\d{1,7})[ \t]+)?Pid[ \t]+\d+[ \t]+on[ \t]+"
     r"(\S+)[ \t]+device[ \t]+\d{1,4}[ \t]+\[[^\]\n]*\][ \t]*(.*)"
 )
-_PROGRAM = re.compile(r"\b(all_reduce|all_gather|reduce_scatter|alltoall|sendrecv)_perf\b")
+PROGRAM = re.compile(r"\b(all_reduce|all_gather|reduce_scatter|alltoall|sendrecv)_perf\b")
 _NCCL_HOST = re.compile(
     r"^(?:\S+: +)?([A-Za-z0-9][\w.-]*):\d+:\d+ \[(\d+)\] NCCL INFO", re.MULTILINE
 )
@@ -60,7 +58,7 @@ class Rank:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Row:
+class Row:
     size_bytes: float
     time_us: float
     algorithm_gb_per_s: float
@@ -101,20 +99,20 @@ def _test(source: Source, notes: Notes, part: str) -> tuple[Collective | None, l
     rows = _rows(part)
     if not rows:
         return None
-    program = _PROGRAM.search(part)
-    operation = _OPERATIONS[program[1]] if program else None
+    program = PROGRAM.search(part)
+    operation = OPERATIONS[program[1]] if program else None
     devices = [
         Rank(rank=int(rank), group=int(group or 0), host=host, product=product.strip())
         for rank, group, host, product in _RANK.findall(part)
     ]
-    return _collective(source, notes, rows, operation, devices), devices
+    return collective_of(source, notes, rows, operation, devices), devices
 
 
-def _rows(text: str) -> list[_Row]:
+def _rows(text: str) -> list[Row]:
     rows = []
     for match in _ROW.finditer(text):
         redop = match["redop"] or "none"
-        row = _Row(
+        row = Row(
             size_bytes=float(match["size"]),
             time_us=float(match["time"]),
             algorithm_gb_per_s=float(match["alg"]),
@@ -126,76 +124,10 @@ def _rows(text: str) -> list[_Row]:
     return rows
 
 
-def read_json(file: JsonFile) -> Facts:
-    """A report written with -J. Raises: InputError at the entry that is wrong."""
-    notes = Notes()
-    tree = file.mapping(file.tree)
-    rows = [
-        row
-        for index, entry in enumerate(file.sequence(tree.get("results"), ("results",)))
-        if (row := _json_row(file, entry, ("results", index))) is not None
-    ]
-    if not rows:
-        raise file.error("holds no results", ("results",))
-    devices = _json_devices(file, tree)
-    arguments = tree.get("args")
-    words = arguments if isinstance(arguments, list) else []
-    program = next((m for word in words if (m := _PROGRAM.search(str(word)))), None)
-    operation = _OPERATIONS[program[1]] if program else None
-    collective = _collective(file.source, notes, rows, operation, devices)
-    if "env" in tree:
-        notes.left_out.append("the environment that the report holds")
-    return facts_of(
-        file.source,
-        "nccl-tests report",
-        notes,
-        devices=devices,
-        collectives=[] if collective is None else [collective],
-    )
-
-
-def _json_row(file: JsonFile, entry: object, at: Location) -> _Row | None:
-    mapping = file.mapping(entry, at)
-    result = mapping.get("out_of_place") or mapping.get("in_place")
-    if result is None:
-        return None
-    timed = file.mapping(result, at)
-
-    def number(holder: dict[str, object], *keys: str) -> float:
-        value = next((holder[key] for key in keys if key in holder), None)
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not value >= 0:
-            raise file.error(f"{keys[0]} is not a number of 0 or more", at)
-        return float(value)
-
-    row = _Row(
-        size_bytes=number(mapping, "size"),
-        time_us=number(timed, "time", "cpu_time"),
-        algorithm_gb_per_s=number(timed, "alg_bw"),
-        bus_gb_per_s=number(timed, "bus_bw"),
-        reduces=mapping.get("redop") not in ("none", "", None),
-    )
-    positive = row.size_bytes > 0 and row.time_us > 0 and row.algorithm_gb_per_s > 0
-    return row if positive else None
-
-
-def _json_devices(file: JsonFile, tree: dict[str, object]) -> list[Rank]:
-    config = tree.get("config")
-    listed = tree.get("devices") or (config.get("devices") if isinstance(config, dict) else None)
-    found: list[Rank] = []
-    for index, entry in enumerate(listed if isinstance(listed, list) else []):
-        mapping = file.mapping(entry, ("devices", index))
-        rank, group, host = (mapping.get(key) for key in ("rank", "group", "hostname"))
-        if type(rank) is int and isinstance(host, str):
-            product = str(mapping.get("device_info") or "")
-            number = group if type(group) is int else 0
-            found.append(Rank(rank=rank, group=number, host=host, product=product))
-    return found
-
-
-def _collective(
+def collective_of(
     source: Source,
     notes: Notes,
-    rows: Sequence[_Row],
+    rows: Sequence[Row],
     operation: Operation | None,
     devices: Sequence[Rank],
 ) -> Collective | None:

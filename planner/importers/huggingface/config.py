@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from planner.importers.huggingface.families import Family, Model, model_of
+from planner.importers.huggingface.families import Family, model_of
 from planner.importers.huggingface.keys import Keys
+from planner.importers.huggingface.layers import Model
 from planner.importers.huggingface.types import TYPES
 from planner.importers.json_file import JsonFile, Location
 from planner.importers.notes import Notes

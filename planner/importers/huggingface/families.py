@@ -12,9 +12,13 @@ from typing import Any
 
 from planner.importers.architectures import spelled_out
 from planner.importers.huggingface.keys import Keys
-from planner.importers.patterns import every_nth, first_and_frequency
-
-Model = dict[str, Any]
+from planner.importers.huggingface.layers import (
+    Model,
+    expert_layers,
+    experts,
+    layer_types,
+    window,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,38 +87,6 @@ def _attention_biases(keys: Keys, model: Model) -> None:
     model["qkv_bias"] = model["attention_bias"] = keys.boolean("attention_bias", False)
 
 
-def _window(keys: Keys, model: Model, full: list[bool]) -> None:
-    """Keys a query sees in the layers whose entry in `full` is false."""
-    window = keys.optional("sliding_window")
-    if window is None or all(full):
-        return
-    every = every_nth(full)
-    if every is None:
-        keys.notes.left_out.append(
-            f"a window of {window} keys in {full.count(False)} of {len(full)} layers: not in a "
-            "regular pattern, so all layers are planned with full attention"
-        )
-        return
-    model["attention_window"] = window
-    model["full_attention_frequency"] = every
-
-
-def _layer_types(keys: Keys, layers: int) -> list[bool] | None:
-    """Which layers have full attention, where the file lists them."""
-    listed = keys.sequence("layer_types")
-    if listed is None:
-        return None
-    if len(listed) != layers:
-        raise keys.error(f"{len(listed)} entries for {layers} layers", "layer_types")
-    for entry in listed:
-        if entry not in ("full_attention", "sliding_attention"):
-            raise keys.error(
-                f"layers of type {str(entry)[:40]!r} cannot be described in a model file",
-                "layer_types",
-            )
-    return [entry == "full_attention" for entry in listed]
-
-
 def llama(keys: Keys, model: Model) -> None:
     _dense(keys, model)
     _attention_biases(keys, model)
@@ -124,24 +96,16 @@ def llama(keys: Keys, model: Model) -> None:
 def mistral(keys: Keys, model: Model) -> None:
     _dense(keys, model)
     layers = model["num_layers"]
-    _window(keys, model, _layer_types(keys, layers) or [False] * layers)
+    window(keys, model, layer_types(keys, layers) or [False] * layers)
 
 
 def mixtral(keys: Keys, model: Model) -> None:
     _dense(keys, model)
     model["moe"] = {
-        **_experts(keys),
+        **experts(keys),
         "ffn_hidden_size": model["ffn_hidden_size"],
     }
-    _window(keys, model, [False] * model["num_layers"])
-
-
-def _experts(keys: Keys) -> Model:
-    experts = keys.integer("num_local_experts", most=1_000_000)
-    chosen = keys.integer("num_experts_per_tok", most=1_000_000)
-    if chosen > experts:
-        raise keys.error(f"{chosen} of {experts} experts", "num_experts_per_tok")
-    return {"num_experts": experts, "top_k": chosen}
+    window(keys, model, [False] * model["num_layers"])
 
 
 def qwen2(keys: Keys, model: Model) -> None:
@@ -157,11 +121,11 @@ def qwen3(keys: Keys, model: Model) -> None:
 
 def _qwen_window(keys: Keys, model: Model) -> None:
     layers = model["num_layers"]
-    listed = _layer_types(keys, layers)
+    listed = layer_types(keys, layers)
     if listed is None and not keys.boolean("use_sliding_window", False):
         return
     first = keys.optional("max_window_layers", least=0) or 0
-    _window(keys, model, listed or [index < first for index in range(layers)])
+    window(keys, model, listed or [index < first for index in range(layers)])
 
 
 def qwen3_moe(keys: Keys, model: Model) -> None:
@@ -172,21 +136,8 @@ def qwen3_moe(keys: Keys, model: Model) -> None:
     if not all(type(layer) is int for layer in dense):
         raise keys.error("expected whole numbers", "mlp_only_layers")
     chosen = [index not in dense and (index + 1) % step == 0 for index in range(layers)]
-    moe = {**_experts(keys), "ffn_hidden_size": keys.integer("moe_intermediate_size")}
-    model["moe"] = moe | _expert_layers(keys, chosen, "mlp_only_layers")
-
-
-def _expert_layers(keys: Keys, chosen: list[bool], key: str) -> Model:
-    described = first_and_frequency(chosen)
-    if described is None:
-        raise keys.error(
-            f"experts in {sum(chosen)} of {len(chosen)} layers; a model file describes dense "
-            "layers at the start and then experts in every n-th layer",
-            key,
-        )
-    first, frequency = described
-    found: Model = {"first_dense_layers": first} if first else {}
-    return found | ({"layer_frequency": frequency} if frequency > 1 else {})
+    moe = {**experts(keys), "ffn_hidden_size": keys.integer("moe_intermediate_size")}
+    model["moe"] = moe | expert_layers(keys, chosen, "mlp_only_layers")
 
 
 def gpt2(keys: Keys, model: Model) -> None:
@@ -209,16 +160,16 @@ def deepseek(keys: Keys, model: Model) -> None:
     layers = model["num_layers"]
     model["ffn_hidden_size"] = keys.integer("intermediate_size")
     _attention_biases(keys, model)
-    experts = _experts(keys)
+    routed = experts(keys)
     width = keys.integer("moe_intermediate_size")
     shared = keys.optional("n_shared_experts", least=0, most=100_000) or 0
     first = keys.optional("first_k_dense_replace", least=0) or 0
     step = keys.optional("moe_layer_freq") or 1
     chosen = [index >= first and index % step == 0 for index in range(layers)]
-    model["moe"] = {**experts, "ffn_hidden_size": width}
+    model["moe"] = {**routed, "ffn_hidden_size": width}
     if shared:
         model["moe"]["shared_expert_ffn_hidden_size"] = shared * width
-    model["moe"] |= _expert_layers(keys, chosen, "first_k_dense_replace")
+    model["moe"] |= expert_layers(keys, chosen, "first_k_dense_replace")
     low_rank = keys.optional("q_lora_rank")
     model["mla"] = {
         **({} if low_rank is None else {"q_lora_rank": low_rank}),
@@ -236,8 +187,8 @@ def gemma2(keys: Keys, model: Model) -> None:
     _dense(keys, model)
     _attention_biases(keys, model)
     layers = model["num_layers"]
-    listed = _layer_types(keys, layers)
-    _window(keys, model, listed or [(index + 1) % 2 == 0 for index in range(layers)])
+    listed = layer_types(keys, layers)
+    window(keys, model, listed or [(index + 1) % 2 == 0 for index in range(layers)])
 
 
 def gemma3(keys: Keys, model: Model) -> None:
@@ -245,8 +196,8 @@ def gemma3(keys: Keys, model: Model) -> None:
     _attention_biases(keys, model)
     layers = model["num_layers"]
     every = keys.integer("sliding_window_pattern")
-    listed = _layer_types(keys, layers)
-    _window(keys, model, listed or [(index + 1) % every == 0 for index in range(layers)])
+    listed = layer_types(keys, layers)
+    window(keys, model, listed or [(index + 1) % every == 0 for index in range(layers)])
 
 
 def falcon(keys: Keys, model: Model) -> None:
@@ -302,17 +253,17 @@ def opt(keys: Keys, model: Model) -> None:
 
 def phi3(keys: Keys, model: Model) -> None:
     _dense(keys, model)
-    _window(keys, model, [False] * model["num_layers"])
+    window(keys, model, [False] * model["num_layers"])
 
 
 def gpt_oss(keys: Keys, model: Model) -> None:
     _dense(keys, model)
     model["qkv_bias"] = model["attention_bias"] = keys.boolean("attention_bias", True)
     model["moe"] = {
-        **_experts(keys),
+        **experts(keys),
         "ffn_hidden_size": model["ffn_hidden_size"],
         "router_bias": True,
     }
     layers = model["num_layers"]
-    listed = _layer_types(keys, layers)
-    _window(keys, model, listed or [(index + 1) % 2 == 0 for index in range(layers)])
+    listed = layer_types(keys, layers)
+    window(keys, model, listed or [(index + 1) % 2 == 0 for index in range(layers)])

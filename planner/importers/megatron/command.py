@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from planner.errors import InputError
 from planner.importers.megatron.table import ALIASES, KNOWN, LAUNCHER_FLAGS, SWITCHES
-from planner.importers.shell.run import SPEAKING, Ran
+from planner.importers.shell.ran import SPEAKING, Ran
 from planner.importers.shell.text import Origin, Text, doubt_of, is_known, plain, unset_in
 
 TELLING = (

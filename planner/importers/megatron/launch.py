@@ -7,28 +7,18 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from planner.errors import InputError
+from planner.importers.megatron.decisions import (
+    attention,
+    data_sharding,
+    overlap,
+    precision,
+    recompute,
+)
 from planner.importers.megatron.flags import Flags
 from planner.importers.megatron.layout import stage_layout
 from planner.importers.megatron.model import model_of
 from planner.importers.notes import Notes
 from planner.importers.shell.text import Origin
-
-_FSDP_SHARDING = {
-    "no_shard": "none",
-    "optim": "optimizer",
-    "optim_grads": "optimizer+gradients",
-    "optim_grads_params": "full",
-}
-_ZERO_SHARDING = ("none", "optimizer", "optimizer+gradients", "full")
-_FP8_RECIPES = {
-    "delayed": "fp8",
-    "tensorwise": "fp8",
-    "blockwise": "fp8",
-    "mxfp8": "mxfp8",
-    "custom": "fp8",
-}
-_BACKENDS = {"flash": "flash", "fused": "flash", "auto": "flash", "unfused": "unfused",
-             "local": "unfused"}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,7 +152,7 @@ def launch_of(
     degree = {name: flags.integer(_FLAG_OF[name], most=1_000_000) or 1 for name in _DEGREES}
     _check_devices(flags, degree, devices)
     layout = stage_layout(flags, layers=model["num_layers"], pipeline=degree["pipeline"])
-    recompute, layers, modules = _recompute(flags, notes)
+    granularity, layers, modules = recompute(flags, notes)
     experts = "moe" in model
     stated = flags.integer(_FLAG_OF["expert_tensor"], most=1_000_000)
     decided = Launch(
@@ -176,18 +166,18 @@ def launch_of(
         micro_batch_size=flags.integer("--micro-batch-size"),
         global_batch_size=flags.integer("--global-batch-size"),
         seq_length=flags.integer("--seq-length"),
-        precision=_precision(flags, notes),
+        precision=precision(flags, notes),
         virtual_stages=layout.virtual_stages,
         schedule="interleaved" if layout.virtual_stages > 1 else "1f1b",
         stage_layers=layout.stage_layers,
-        recompute=recompute,
+        recompute=granularity,
         recompute_layers=layers,
         recompute_modules=modules,
         sequence_parallel=flags.given("--sequence-parallel") and degree["tensor"] > 1,
-        data_sharding=_data_sharding(flags),
+        data_sharding=data_sharding(flags),
         optimizer_shards=flags.integer("--num-distributed-optimizer-instances") or 1,
-        overlap=_overlap(flags, layout.virtual_stages),
-        attention=_attention(flags),
+        overlap=overlap(flags, layout.virtual_stages),
+        attention=attention(flags),
         gradient_reduce_dtype="bf16" if flags.given("--grad-reduce-in-bf16") else None,
         rank_order="tp-cp-ep-pp-dp" if flags.given("--use-tp-pp-dp-mapping") else "tp-cp-ep-dp-pp",
         software="megatron-deepspeed-2022" if flags.given("--deepspeed") else "megatron-core",
@@ -239,72 +229,3 @@ def _check_devices(flags: Flags, degree: Mapping[str, int], devices: int | None)
             "of the launch",
             _FLAG_OF["tensor"],
         )
-
-
-def _precision(flags: Flags, notes: Notes) -> str:
-    if flags.given("--fp4-format"):
-        return "nvfp4"
-    if any(flags.given(name) for name in ("--fp8-format", "--fp8-hybrid", "--fp8-e4m3")):
-        recipe = flags.choice("--fp8-recipe", _FP8_RECIPES)
-        return _FP8_RECIPES[recipe or "delayed"]
-    if flags.given("--bf16"):
-        return "bf16"
-    if flags.given("--fp16"):
-        return "fp16"
-    notes.assumed.append("precision fp32 (neither --bf16 nor --fp16)")
-    return "fp32"
-
-
-def _recompute(flags: Flags, notes: Notes) -> tuple[str, int | None, tuple[str, ...]]:
-    """Granularity, layers of each chunk (None: all), and the modules of selective recomputation."""
-    granularity = flags.choice("--recompute-granularity", ("full", "selective"))
-    if granularity is None and flags.given("--recompute-activations"):
-        granularity = "selective"
-    method = flags.choice("--recompute-method", ("uniform", "block"))
-    old = flags.given("--deepspeed-activation-checkpointing")
-    if granularity is None and (old or method is not None):
-        granularity = "full"
-    modules = flags.words("--recompute-modules") or ()
-    if granularity != "full":
-        return granularity or "none", None, modules if granularity else ()
-    layers = flags.integer("--recompute-num-layers")
-    if method == "block":
-        return "full", layers, ()
-    if layers is not None and layers > 1:
-        notes.left_out.append(
-            f"--recompute-num-layers {layers} keeps one input for {layers} layers; one for each "
-            "layer is planned for"
-        )
-    return "full", None, ()
-
-
-def _data_sharding(flags: Flags) -> str:
-    if flags.given("--use-torch-fsdp2"):
-        return "full"
-    if flags.given("--use-megatron-fsdp"):
-        strategy = flags.choice("--data-parallel-sharding-strategy", _FSDP_SHARDING)
-        return _FSDP_SHARDING[strategy or "no_shard"]
-    stage = flags.integer("--zero-stage", least=0, most=3)
-    if stage is not None:
-        return _ZERO_SHARDING[stage]
-    return "optimizer" if flags.given("--use-distributed-optimizer") else "none"
-
-
-def _overlap(flags: Flags, virtual_stages: int) -> tuple[str, ...]:
-    """In the order of the software profile's choices. Interleaved schedules overlap their sends
-    unless told not to (arguments.py)."""
-    interleaved = virtual_stages > 1 and not flags.given("--no-overlap-p2p-communication")
-    chosen = {
-        "tensor": flags.given("--tp-comm-overlap"),
-        "gradient_reduce": flags.given("--overlap-grad-reduce"),
-        "parameter_gather": flags.given("--overlap-param-gather"),
-        "pipeline": interleaved or flags.given("--overlap-p2p-communication"),
-    }
-    return tuple(name for name, on in chosen.items() if on)
-
-
-def _attention(flags: Flags) -> str | None:
-    if flags.given("--use-flash-attn"):
-        return "flash"
-    backend = flags.choice("--attention-backend", _BACKENDS)
-    return None if backend is None else _BACKENDS[backend]

@@ -19,7 +19,8 @@ from planner.importers.megatron.launch import Launch, launch_of
 from planner.importers.megatron.table import KNOWN, NOT_MODELLED, WITHOUT_EFFECT
 from planner.importers.megatron.world import devices
 from planner.importers.notes import Notes, listed
-from planner.importers.shell.run import Followed, follow
+from planner.importers.shell.ran import Followed
+from planner.importers.shell.run import follow
 from planner.importers.shell.text import Script, script_of_file
 from planner.importers.source import STDIN, Source, load_source
 from planner.specs.spelling import did_you_mean

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from planner.importers.shell.expansion import elements_of, expand, key_of
+import re
+
+from planner.importers.shell.expansion import expand, fields, key_of
 from planner.importers.shell.state import Array, State
-from planner.importers.shell.syntax import Assignment
+from planner.importers.shell.syntax import Assignment, Literal, Word
 from planner.importers.shell.text import Text, cut, plain
 
 
@@ -15,7 +17,7 @@ def assign(assignment: Assignment, state: State) -> None:
         array: Array = dict(before) if assignment.append and isinstance(before, dict) else {}
         if assignment.append and isinstance(before, tuple) and before:
             array = {"0": before}
-        state.variables[name] = array | elements_of(assignment.value, state, start=len(array))
+        state.variables[name] = array | _elements(assignment.value, state, start=len(array))
         return
     value = expand(assignment.value, state)
     if assignment.index is not None:
@@ -34,3 +36,29 @@ def declare(words: list[Text], state: State) -> None:
         name, equals, _ = plain(word).partition("=")
         if equals and name.isidentifier():
             state.variables[name] = cut(word, len(name) + 1, len(plain(word)))
+
+
+def _elements(words: tuple[Word, ...], state: State, *, start: int = 0) -> Array:
+    """The elements of an array literal; `[key]=value` names its own key."""
+    array: Array = {}
+    number = start
+    for word in words:
+        keyed = _keyed(word, state)
+        if keyed:
+            array[keyed[0]] = keyed[1]
+            continue
+        for field in fields(word, state):
+            array[str(number)] = field
+            number += 1
+    return array
+
+
+def _keyed(word: Word, state: State) -> tuple[str, Text] | None:
+    first = word.parts[0] if word.parts else None
+    if not isinstance(first, Literal) or first.quoted:
+        return None
+    match = re.match(r"\[([^\]]+)\]=", first.text)
+    if match is None:
+        return None
+    rest = Literal(first.text[match.end() :], first.origin.after(match.end()), False)
+    return key_of(match[1], state), expand(Word((rest, *word.parts[1:]), word.origin), state)

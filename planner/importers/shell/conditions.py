@@ -6,10 +6,11 @@ import fnmatch
 import re
 
 from planner.importers.shell import arithmetic
-from planner.importers.shell.expansion import LONGEST_MATCHED, expand, fields, integer_of
+from planner.importers.shell.expansion import expand, fields, integer_of
 from planner.importers.shell.state import State
 from planner.importers.shell.syntax import Literal, Word
 from planner.importers.shell.text import Text, doubt_of, plain, unset_in
+from planner.importers.shell.transform import LONGEST_MATCHED
 
 _NUMERIC = {"-eq": "==", "-ne": "!=", "-lt": "<", "-le": "<=", "-gt": ">", "-ge": ">="}
 _FILE_TESTS = frozenset(f"-{letter}" for letter in "abcdefghkprstuwxGLNOS")

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import fnmatch
 import re
 from dataclasses import replace
 
 from planner.errors import InputError
 from planner.importers.shell import arithmetic
-from planner.importers.shell.state import Array, State
+from planner.importers.shell.state import State
 from planner.importers.shell.syntax import (
     Arithmetic,
     Given,
@@ -29,15 +28,19 @@ from planner.importers.shell.text import (
     requoted,
     unset_in,
 )
+from planner.importers.shell.transform import (
+    CASES,
+    LONGEST_MATCHED,
+    changed_case,
+    replaced,
+    trimmed,
+)
 
 LONGEST = 2**20
-LONGEST_MATCHED = 4096
-"""Characters of a value that patterns are matched with."""
 
 _DEFAULTS = (":-", "-", ":=", "=", ":?", "?", ":+", "+")
 _BLANKS = re.compile(r"([ \t\n]+)")
 _INDEX_NAME = re.compile(r"\$\{?([A-Za-z_][A-Za-z0-9_]*)\}?")
-_PATTERN_CHARACTERS = re.compile(r"[*?\[]")
 
 
 def expand(word: Word, state: State) -> Text:
@@ -284,41 +287,16 @@ def _transformed(part: Parameter, value: Text, state: State) -> Text:
     if operator == ":":
         start, stop = _slice(part, state, len(text))
         return cut(value, start, stop)
-    if operator in ("^^", "^", ",,", ","):
-        changed = text.upper() if operator[0] == "^" else text.lower()
-        whole = len(operator) == 2
-        return (Piece(changed if whole else changed[:1] + text[1:], part.origin),)
     if operator == "@":
         return value
+    if operator in CASES:
+        return changed_case(value, operator, part.origin)
     argument = expand(part.argument, state)
     if not is_known(argument) or len(text) > LONGEST_MATCHED:
         return (Piece("", part.origin, doubt=f"${{{part.name}{operator}…}} is not followed here"),)
     if operator in ("/", "//"):
-        pattern, _, replacement = plain(argument).partition("/")
-        count = 0 if operator == "//" else 1
-        found = re.sub(_regex(pattern), lambda _: replacement, text, count=count)
-        return (Piece(found, part.origin),)
-    return _trimmed(value, plain(argument), operator)
-
-
-def _trimmed(value: Text, pattern: str, operator: str) -> Text:
-    """Without the shortest (# %) or longest (## %%) start or end that fits a pattern."""
-    text = plain(value)
-    compiled = re.compile(_regex(pattern))
-    lengths = range(len(text) + 1)
-    for length in reversed(lengths) if len(operator) == 2 else lengths:
-        if operator[0] == "#" and compiled.fullmatch(text[:length]):
-            return cut(value, length, len(text))
-        if operator[0] == "%" and compiled.fullmatch(text[len(text) - length :]):
-            return cut(value, 0, len(text) - length)
-    return value
-
-
-def _regex(pattern: str) -> str:
-    """A shell pattern as a regular expression; one without wildcards stands for itself."""
-    if not _PATTERN_CHARACTERS.search(pattern):
-        return re.escape(pattern)
-    return fnmatch.translate(pattern).replace(r"\Z", "").replace(r"\z", "")
+        return replaced(value, plain(argument), operator, part.origin)
+    return trimmed(value, plain(argument), operator)
 
 
 def _slice(part: Parameter, state: State, length: int) -> tuple[int, int]:
@@ -330,29 +308,3 @@ def _slice(part: Parameter, state: State, length: int) -> tuple[int, int]:
     first = 0 if start is None else start + length if start < 0 else start
     last = length if wanted is None else first + wanted if wanted >= 0 else length + wanted
     return max(0, min(first, length)), max(0, min(last, length))
-
-
-def elements_of(words: tuple[Word, ...], state: State, *, start: int = 0) -> Array:
-    """The elements of an array literal; `[key]=value` names its own key."""
-    array: Array = {}
-    number = start
-    for word in words:
-        keyed = _keyed(word, state)
-        if keyed:
-            array[keyed[0]] = keyed[1]
-            continue
-        for field in fields(word, state):
-            array[str(number)] = field
-            number += 1
-    return array
-
-
-def _keyed(word: Word, state: State) -> tuple[str, Text] | None:
-    first = word.parts[0] if word.parts else None
-    if not isinstance(first, Literal) or first.quoted:
-        return None
-    match = re.match(r"\[([^\]]+)\]=", first.text)
-    if match is None:
-        return None
-    rest = Literal(first.text[match.end() :], first.origin.after(match.end()), False)
-    return key_of(match[1], state), expand(Word((rest, *word.parts[1:]), word.origin), state)

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 
-from planner.errors import InputError
 from planner.importers.shell.assign import assign, declare
 from planner.importers.shell.conditions import (
     arithmetic_test,
@@ -17,8 +15,9 @@ from planner.importers.shell.conditions import (
 )
 from planner.importers.shell.expansion import expand, fields
 from planner.importers.shell.parser import parse_script
+from planner.importers.shell.ran import SPEAKING, Followed, Ran, hands_over_script, too_much
 from planner.importers.shell.simple import DECLARING
-from planner.importers.shell.state import State, Value
+from planner.importers.shell.state import State
 from planner.importers.shell.syntax import (
     AndOr,
     Block,
@@ -47,36 +46,10 @@ MOST_STEPS = 20_000
 MOST_COMMANDS = 2_000
 MOST_TURNS = 256
 """Turns of a for loop that are followed."""
-SPEAKING = ("echo", "printf", "cat", "grep", "sed", "awk", "tee", "logger")
-"""Programs whose words are text to show, not something to run."""
 _DEEPEST_CALL = 30
-_SHELLS = ("bash", "sh", "zsh", "dash", "/bin/bash", "/bin/sh", "/usr/bin/bash")
 
 Status = bool | None
 """None: undecided. Programs are taken to succeed."""
-
-
-@dataclass(frozen=True, slots=True)
-class Ran:
-    """A command the script runs. `around` are the words of the command it was handed to as text
-    (`srun … bash -c "…"`), innermost last; `condition` says on what it depends when that is not
-    decided here."""
-
-    words: tuple[Text, ...]
-    origin: Origin
-    around: tuple[tuple[Text, ...], ...]
-    condition: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Followed:
-    """`environment`: names the file leaves to the environment that decided something; they were
-    taken as not set. `unread`: files it sources that were not read."""
-
-    commands: tuple[Ran, ...]
-    environment: tuple[str, ...]
-    unread: tuple[str, ...]
-    variables: Mapping[str, Value]
 
 
 def follow(
@@ -132,7 +105,7 @@ class _Runner:
     def _step(self, origin: Origin) -> None:
         self._steps += 1
         if self._steps > MOST_STEPS or len(self.ran) > MOST_COMMANDS:
-            raise _too_much("runs more commands than any launch script", origin)
+            raise too_much("runs more commands than any launch script", origin)
 
     def _and_or(self, and_or: AndOr, state: State) -> Status:
         status = self._pipeline(and_or.pipelines[0], state)
@@ -324,7 +297,7 @@ class _Runner:
         outer = state.arguments
         self._calls += 1
         if self._calls > _DEEPEST_CALL:
-            raise _too_much(f"calls functions more than {_DEEPEST_CALL} deep", function.origin)
+            raise too_much(f"calls functions more than {_DEEPEST_CALL} deep", function.origin)
         state.arguments = tuple(words)
         status = self._command(function.body, state)
         state.arguments, state.ended = outer, state.exited
@@ -336,7 +309,7 @@ class _Runner:
         if names[0].rpartition("/")[2] in SPEAKING:
             return
         for place, name in enumerate(names):
-            runs = place > 1 and _is_command_option(names[place - 1]) and _has_shell(names[:place])
+            runs = hands_over_script(names, place)
             if (runs or " " in name or "\n" in name) and self._is_nested_script(name):
                 self._nested(words[place], words[:place], origin, state.inherited())
 
@@ -351,7 +324,7 @@ class _Runner:
     def _script(self, text: Text, origin: Origin, state: State) -> Status:
         self._calls += 1
         if self._calls > _DEEPEST_CALL:
-            raise _too_much(f"runs scripts in scripts more than {_DEEPEST_CALL} deep", origin)
+            raise too_much(f"runs scripts in scripts more than {_DEEPEST_CALL} deep", origin)
         status = self.block(parse_script(script_of_text(text, origin)), state)
         self._calls -= 1
         return status
@@ -363,7 +336,7 @@ class _Runner:
             return
         self._calls += 1
         if self._calls > _DEEPEST_CALL:
-            raise _too_much(f"sources files more than {_DEEPEST_CALL} deep", origin)
+            raise too_much(f"sources files more than {_DEEPEST_CALL} deep", origin)
         self.block(parse_script(script), state)
         state.ended = state.exited
         self._calls -= 1
@@ -373,20 +346,5 @@ def _nothing(state: State) -> Status:
     return True
 
 
-def _too_much(message: str, origin: Origin) -> InputError:
-    return InputError(
-        f"shell: the script {message}", path=origin.path, line=origin.line, column=origin.column
-    )
-
-
 def _origin_of(pipeline: Pipeline) -> Origin:
     return pipeline.commands[0].origin
-
-
-def _is_command_option(name: str) -> bool:
-    """-c, -lc, -xc …: the next word is a script."""
-    return name.startswith("-") and not name.startswith("--") and name.endswith("c")
-
-
-def _has_shell(names: list[str]) -> bool:
-    return any(name in _SHELLS for name in names)

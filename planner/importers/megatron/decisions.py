@@ -1,0 +1,92 @@
+"""What flags decide that a plan has a name for: precision, recomputation, sharding, overlap."""
+
+from __future__ import annotations
+
+from planner.importers.megatron.flags import Flags
+from planner.importers.notes import Notes
+
+_FSDP_SHARDING = {
+    "no_shard": "none",
+    "optim": "optimizer",
+    "optim_grads": "optimizer+gradients",
+    "optim_grads_params": "full",
+}
+_ZERO_SHARDING = ("none", "optimizer", "optimizer+gradients", "full")
+_FP8_RECIPES = {
+    "delayed": "fp8",
+    "tensorwise": "fp8",
+    "blockwise": "fp8",
+    "mxfp8": "mxfp8",
+    "custom": "fp8",
+}
+_BACKENDS = {"flash": "flash", "fused": "flash", "auto": "flash", "unfused": "unfused",
+             "local": "unfused"}  # fmt: skip
+
+
+def precision(flags: Flags, notes: Notes) -> str:
+    if flags.given("--fp4-format"):
+        return "nvfp4"
+    if any(flags.given(name) for name in ("--fp8-format", "--fp8-hybrid", "--fp8-e4m3")):
+        recipe = flags.choice("--fp8-recipe", _FP8_RECIPES)
+        return _FP8_RECIPES[recipe or "delayed"]
+    if flags.given("--bf16"):
+        return "bf16"
+    if flags.given("--fp16"):
+        return "fp16"
+    notes.assumed.append("precision fp32 (neither --bf16 nor --fp16)")
+    return "fp32"
+
+
+def recompute(flags: Flags, notes: Notes) -> tuple[str, int | None, tuple[str, ...]]:
+    """Granularity, layers of each chunk (None: all), and the modules of selective recomputation."""
+    granularity = flags.choice("--recompute-granularity", ("full", "selective"))
+    if granularity is None and flags.given("--recompute-activations"):
+        granularity = "selective"
+    method = flags.choice("--recompute-method", ("uniform", "block"))
+    old = flags.given("--deepspeed-activation-checkpointing")
+    if granularity is None and (old or method is not None):
+        granularity = "full"
+    modules = flags.words("--recompute-modules") or ()
+    if granularity != "full":
+        return granularity or "none", None, modules if granularity else ()
+    layers = flags.integer("--recompute-num-layers")
+    if method == "block":
+        return "full", layers, ()
+    if layers is not None and layers > 1:
+        notes.left_out.append(
+            f"--recompute-num-layers {layers} keeps one input for {layers} layers; one for each "
+            "layer is planned for"
+        )
+    return "full", None, ()
+
+
+def data_sharding(flags: Flags) -> str:
+    if flags.given("--use-torch-fsdp2"):
+        return "full"
+    if flags.given("--use-megatron-fsdp"):
+        strategy = flags.choice("--data-parallel-sharding-strategy", _FSDP_SHARDING)
+        return _FSDP_SHARDING[strategy or "no_shard"]
+    stage = flags.integer("--zero-stage", least=0, most=3)
+    if stage is not None:
+        return _ZERO_SHARDING[stage]
+    return "optimizer" if flags.given("--use-distributed-optimizer") else "none"
+
+
+def overlap(flags: Flags, virtual_stages: int) -> tuple[str, ...]:
+    """In the order of the software profile's choices. Interleaved schedules overlap their sends
+    unless told not to (arguments.py)."""
+    interleaved = virtual_stages > 1 and not flags.given("--no-overlap-p2p-communication")
+    chosen = {
+        "tensor": flags.given("--tp-comm-overlap"),
+        "gradient_reduce": flags.given("--overlap-grad-reduce"),
+        "parameter_gather": flags.given("--overlap-param-gather"),
+        "pipeline": interleaved or flags.given("--overlap-p2p-communication"),
+    }
+    return tuple(name for name, on in chosen.items() if on)
+
+
+def attention(flags: Flags) -> str | None:
+    if flags.given("--use-flash-attn"):
+        return "flash"
+    backend = flags.choice("--attention-backend", _BACKENDS)
+    return None if backend is None else _BACKENDS[backend]

@@ -1,0 +1,51 @@
+"""What came of following a script: the commands it runs, and what it left to its environment."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from planner.errors import InputError
+from planner.importers.shell.state import Value
+from planner.importers.shell.text import Origin, Text
+
+SPEAKING = ("echo", "printf", "cat", "grep", "sed", "awk", "tee", "logger")
+"""Programs whose words are text to show, not something to run."""
+
+_SHELLS = ("bash", "sh", "zsh", "dash", "/bin/bash", "/bin/sh", "/usr/bin/bash")
+
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """A command the script runs. `around` are the words of the command it was handed to as text
+    (`srun … bash -c "…"`), innermost last; `condition` says on what it depends when that is not
+    decided here."""
+
+    words: tuple[Text, ...]
+    origin: Origin
+    around: tuple[tuple[Text, ...], ...]
+    condition: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Followed:
+    """`environment`: names the file leaves to the environment that decided something; they were
+    taken as not set. `unread`: files it sources that were not read."""
+
+    commands: tuple[Ran, ...]
+    environment: tuple[str, ...]
+    unread: tuple[str, ...]
+    variables: Mapping[str, Value]
+
+
+def hands_over_script(names: Sequence[str], place: int) -> bool:
+    """Whether a word is the script of `bash -c` (-lc, -xc …)."""
+    before = names[place - 1] if place > 1 else ""
+    option = before.startswith("-") and not before.startswith("--") and before.endswith("c")
+    return option and any(name in _SHELLS for name in names[:place])
+
+
+def too_much(message: str, origin: Origin) -> InputError:
+    return InputError(
+        f"shell: the script {message}", path=origin.path, line=origin.line, column=origin.column
+    )
