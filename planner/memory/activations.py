@@ -61,7 +61,10 @@ def activation_peak(
     if batch.kind.shares_vocabulary:
         loss_working = loss_working + dense_gradient[:, None]
     else:
-        loss_working = loss_working + has_loss * table.working_bytes[row, -1][:, None]
+        in_head = has_loss * table.working_bytes[row, -1][:, None]
+        # A fused loss turns the probabilities into the gradient in place when the logits are gone.
+        together = scenario.job.software.fused.loss_copies > 0
+        loss_working = loss_working + in_head if together else np.maximum(loss_working, in_head)
 
     present = load.counts.sum(axis=1) > 0
     present[:, -1] = False

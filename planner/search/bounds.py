@@ -17,8 +17,7 @@ import numpy as np
 from planner.batch import FULL, SELECTIVE, Batch
 from planner.memory.stage import stage_peaks
 from planner.search.batches import ELEMENTS, make_batch
-from planner.timing.reduction import expected_slowest
-from planner.timing.step import step_parts
+from planner.timing.step import jitter_s, step_parts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -159,12 +158,11 @@ def quick_bound_s(scenario: Scenario, table: CostTable, batch: Batch) -> NDArray
         replayed = batch.load.leading[1].sum(axis=1).T.astype(np.float64)
         work_s[full] += layer_forward_s[batch.row[full]] @ replayed
     work_s *= batch.chunk_microbatches[:, None]
-    variation = max(device.speed_variation for device in scenario.device_types)
-    jitter_s = work_s.max(axis=-1) * (variation * expected_slowest(scenario.job.devices))
     waits = seconds if kind.returns_to_first else layer_forward_s[batch.row]
     waiting_s = waits @ elsewhere.T.astype(np.float64) * (kind.parameter_copies == 1)
-    bound_s: NDArray[np.float64] = (work_s + waiting_s).max(axis=-1) + jitter_s
-    return BELOW * (bound_s + scenario.job.software.step_overhead.value)
+    pipeline_s = (work_s + waiting_s).max(axis=-1) + jitter_s(scenario, work_s)
+    bound_s: NDArray[np.float64] = BELOW * (pipeline_s + scenario.job.software.step_overhead.value)
+    return bound_s
 
 
 def tight_bound_s(

@@ -38,6 +38,11 @@ if TYPE_CHECKING:
     from planner.specs.software import SoftwareProfile
     from planner.workload.workload import Workload
 
+DROPOUT_SLOWDOWN = (1.25, 1.5)
+"""Forward and backward time of fused attention with dropout over without: random numbers for every
+score, made twice (Dao-AILab/flash-attention, pull request 2597: 75 to 85 % and 60 to 70 % of the
+speed without, by FlashAttention and by cuDNN)."""
+
 COLLECTIVES = {
     "all_reduce": all_reduce_s,
     "all_gather": all_gather_s,
@@ -365,9 +370,10 @@ def _attention_cost(operator: FusedAttention, workload: Workload, device: Device
         )
         for backward in (False, True)
     )
+    slower = DROPOUT_SLOWDOWN if workload.dropout else (1.0, 1.0)
     return _Cost(
-        forward_s=forward_s,
-        input_gradient_s=backward_s,
+        forward_s=forward_s * slower[0],
+        input_gradient_s=backward_s * slower[1],
         forward_kernels=1,
         backward_kernels=3,
     )

@@ -97,10 +97,15 @@ def step_parts(scenario: Scenario, table: CostTable, batch: Batch) -> StepParts:
 
 
 def jitter_s(scenario: Scenario, busy_s: NDArray[np.float64]) -> NDArray[np.float64]:
-    """[N]: a synchronous step waits for the slowest of the devices that work in lockstep, so the
-    busiest stage's work grows by the expected maximum of their speed variation."""
+    """[N]: a synchronous step waits for the slowest of the devices that work in lockstep.
+
+    The k busiest stages (`busy_s` [N, p]) have k·n devices, the slowest of which takes at least
+    the k-th stage's work longer by their expected maximum; the largest over k is waited for.
+    """
     variation = max(device.speed_variation for device in scenario.device_types)
-    seconds: NDArray[np.float64] = (
-        busy_s.max(axis=-1) * variation * expected_slowest(scenario.job.devices)
-    )
+    stages = busy_s.shape[1]
+    stage_devices = scenario.job.devices // stages
+    slowed = [1 + variation * expected_slowest((k + 1) * stage_devices) for k in range(stages)]
+    busiest_first = np.sort(busy_s, axis=1)[:, ::-1]
+    seconds: NDArray[np.float64] = (busiest_first * slowed).max(axis=1) - busiest_first[:, 0]
     return seconds

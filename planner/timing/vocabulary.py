@@ -29,6 +29,10 @@ RESCALED_BYTES = 8
 """Per logit: the saved softmax read and written again once the sum over all stages is known."""
 CAST_BYTES = 6
 """Per logit: the fp32 softmax converted to 16 bits for the input gradient of algorithm 2."""
+RESIDUAL_TRANSFERS = 18
+"""Times that a residual activation is read or written outside the layers: the broadcast copied and
+converted from fp32 (7), label rows gathered and masked (3), scaled and subtracted (5), empty
+gradient filled (1), embedding cloned for its reduction (2)."""
 SCALARS = 3
 """Numbers per token that the stages combine: largest logit, logit of the label, sum."""
 
@@ -70,7 +74,9 @@ def vocabulary_passes(scenario: Scenario, table: CostTable, batch: Batch) -> Voc
     if batch.schedule != "interlaced-vocab":
         streaming = min(device.streaming_bytes_per_s for device in scenario.device_types)
         logits = table.logits_bytes[batch.row, -1][:, None] / 4
+        residual = table.residual_bytes[batch.row, None]
         extra[1] += logits * RESCALED_BYTES / streaming
+        extra[0] += residual * RESIDUAL_TRANSFERS / streaming
         if batch.schedule == "1f1b-vocab-2":
             # The input gradient's product, as long as the weight gradient's, moves into S.
             extra[0] += logits * CAST_BYTES / streaming

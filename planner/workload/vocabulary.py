@@ -56,12 +56,13 @@ def head_operators(workload: Workload) -> list[Operator]:
     Megatron-LM's `vocab_parallel_cross_entropy` converts the logits to fp32, keeps the
     probabilities, and walks over them in separate kernels: conversion (z + 4 bytes per logit),
     maximum (4), subtraction (8), exponential (8), sum (4), division (8). Compiled
-    (`fused_cross_entropy.py`), subtraction and exponential are one, and so is the backward pass.
+    (`fused_cross_entropy.py`), subtraction and exponential are one, and so is the backward pass;
+    not where all stages share the vocabulary (sail-sg/VocabularyParallelism `cross_entropy.py`).
     """
     w, z = workload, workload.element_bytes
     t, n = w.shard.tensor, w.tokens
     logits = n * w.vocabulary_rows
-    fused = w.fuses("cross_entropy")
+    fused = w.fuses("cross_entropy") and w.shard.vocabulary == 1
     projection = column_parallel(w, "logits", "head", w.vocabulary_rows, bias=False)
     # Where all stages share the vocabulary, the last one runs the norm before it sends its output.
     operators = [*(norm(w, "final_norm") if w.shard.vocabulary == 1 else ()), *projection]
