@@ -123,7 +123,7 @@ def attention(**changes: object) -> float:
         "backward": False,
         "precision": "bf16",
     }
-    return attention_s(A100, **{**arguments, **changes})  # type: ignore[arg-type]
+    return attention_s(A100, **{**arguments, **changes})
 
 
 def test_a_causal_mask_saves_almost_half() -> None:
