@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 from planner.errors import InputError
+from planner.estimate import estimate
 from planner.importers.megatron.launch import Launch
 from planner.importers.megatron.script import launch_in, read_launch
 from planner.importers.source import source_of
+from planner.scenario import build_scenario
+from planner.search.build import plan_from_flags
 from planner.search.restrictions import Restrictions
-from planner.specs.load import parse_model
+from planner.specs.job import build_job
+from planner.specs.load import load_cluster, load_software, parse_model
 from planner.workload.parameters import total_parameters
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from planner.importers.source import Source
 
 GPT = (
     "--num-layers 24 --hidden-size 1024 --num-attention-heads 16 --seq-length 2048 "
@@ -171,6 +170,23 @@ def test_decisions_are_restrictions() -> None:
     assert (restrictions.sequence_parallel, restrictions.schedule) == ((True,), ("1f1b",))
 
 
+def test_a_launch_can_be_planned(data: Path) -> None:
+    """What is read is all that an estimate needs besides the cluster."""
+    found = read_launch(data / "gpt3_175b.sh")
+    model = parse_model({"name": "gpt3", **found.model, "training": dict(found.training)})
+    devices = found.devices or 0
+    job = build_job(model, load_software(found.software), devices=devices)
+    scenario = build_scenario(load_cluster("dgx-a100-128"), model, job)
+    plan = plan_from_flags(
+        scenario,
+        Restrictions(**found.decisions()),  # type: ignore[arg-type]
+        stage_layers=found.stage_layers,
+        recompute_layers=found.recompute_layers,
+    )
+    assert (plan.degrees.data, plan.num_microbatches) == (8, 192)
+    assert estimate(scenario, plan).step_s > 0
+
+
 @pytest.mark.parametrize(
     ("prefix", "devices"),
     [
@@ -270,11 +286,21 @@ def test_vocabulary_of_known_tokenizers() -> None:
     assert launch(padded).model["vocab_size"] == 250880
 
 
-def test_bloom_as_megatron_deepspeed(sample: Callable[[str], Source]) -> None:
-    """BigScience's flags give the count of the model card."""
-    found = launch(
-        "--num-layers 70 --hidden-size 14336 --num-attention-heads 112 --seq-length 2048 "
-        "--position-embedding-type alibi --embed-layernorm --pad-vocab-size-to 250880 "
-        "--checkpoint-activations --deepspeed --zero-stage 1 --bf16"
-    )
+def test_bloom_as_megatron_deepspeed(data: Path) -> None:
+    """A command exported as a variable; the flags give the count of BLOOM's model card."""
+    found = read_launch(data / "bloom_exported.slurm")
     assert parameters(found) == 176_247_271_424
+    assert (found.tensor, found.pipeline, found.devices, found.data) == (4, 12, 384, 8)
+    assert (found.recompute, found.data_sharding) == ("full", "none")
+    assert found.software == "megatron-deepspeed-2022"
+    assert (found.place("num_layers").line, found.place("tensor").line) == (21, 4 + 3)
+    assert any("--pp-partition-method" in clause for clause in found.notes.left_out)
+
+
+def test_flags_in_an_array_that_nothing_runs() -> None:
+    flags = GPT.replace(" --", "\n  --")
+    found = launch(
+        f"#!/bin/bash\nMEGATRON_ARGS=(\n  {flags}\n  --tensor-model-parallel-size 2\n)\n"
+    )
+    assert (found.model["num_layers"], found.tensor) == (24, 2)
+    assert found.place("num_layers").line == 3

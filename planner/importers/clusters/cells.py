@@ -25,6 +25,30 @@ def positive(source: Source, text: str, line: int, column: int, what: str) -> fl
     return value
 
 
+def row_of_bandwidths(
+    source: Source, cells: list[str], line: int, own: int, size: int
+) -> tuple[float, ...]:
+    """The numbers of a row after its name; its own cell counts as 0, whatever it holds.
+
+    Raises: InputError at the first cell that is no number above 0.
+    """
+    values = cells[1:]
+    if len(values) == own == size - 1:
+        values = [*values, ""]
+    if len(values) != size:
+        raise source.error(f"{len(values)} values for {size} nodes", line)
+    found = []
+    for index, text in enumerate(values):
+        if index == own:
+            found.append(0.0)
+        elif is_number(text) and 0 < float(text) <= LARGEST:
+            found.append(float(text))
+        else:
+            column = sum(len(cell) + 1 for cell in cells[: index + 1]) + 1
+            found.append(positive(source, text, line, column, "bandwidth"))
+    return tuple(found)
+
+
 def check_hosts(source: Source, hosts: tuple[str, ...]) -> None:
     """Raises: InputError for names that stand twice, and for fewer than two."""
     seen: set[str] = set()

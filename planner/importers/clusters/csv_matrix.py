@@ -6,7 +6,7 @@ from __future__ import annotations
 import csv
 import re
 
-from planner.importers.clusters.cells import check_hosts, is_number, positive
+from planner.importers.clusters.cells import check_hosts, is_number, row_of_bandwidths
 from planner.importers.clusters.facts import Facts, Matrix
 from planner.importers.clusters.hosts import clean_hosts
 from planner.importers.clusters.mpigraph import MOST_NODES
@@ -91,14 +91,15 @@ def read_matrix(source: Source, unit: str | None) -> Facts:
     hosts = tuple(_TASK.sub("", name) for name in names)
     check_hosts(source, hosts)
     chosen = _unit(source, corner, unit, rows[0][0], notes)
+    places = {host: index for index, host in enumerate(hosts)}
     found: dict[str, tuple[float, ...]] = {}
     for index, (number, cells) in enumerate(body):
         name = _TASK.sub("", cells[0]) or (hosts[index] if index < len(hosts) else "")
-        if name not in hosts:
+        if name not in places:
             raise source.error(f"row of {name[:60]!r}, which the first row lacks", number)
         if name in found:
             raise source.error(f"{name} has two rows", number)
-        found[name] = _values(source, number, cells, hosts.index(name), len(hosts))
+        found[name] = row_of_bandwidths(source, cells, number, places[name], len(hosts))
     missing = next((host for host in hosts if host not in found), None)
     if missing is not None:
         raise source.error(f"no row for {missing[:60]!r}, which the first row names", rows[0][0])
@@ -116,21 +117,6 @@ def read_matrix(source: Source, unit: str | None) -> Facts:
         hosts=matrix.hosts,
         matrix=matrix,
     )
-
-
-def _values(
-    source: Source, number: int, cells: list[str], own: int, size: int
-) -> tuple[float, ...]:
-    values = cells[1:]
-    if len(values) < size and own == size - 1 and len(values) == size - 1:
-        values = [*values, ""]
-    if len(values) != size:
-        raise source.error(f"{len(values)} values for {size} nodes", number)
-    found = []
-    for index, text in enumerate(values):
-        column = sum(len(cell) + 1 for cell in cells[: index + 1]) + 1
-        found.append(0.0 if index == own else positive(source, text, number, column, "bandwidth"))
-    return tuple(found)
 
 
 def _unit(source: Source, corner: str, unit: str | None, line: int, notes: Notes) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from planner.importers.clusters.cells import check_hosts, positive
+from planner.importers.clusters.cells import check_hosts, row_of_bandwidths
 from planner.importers.clusters.facts import Facts, Matrix
 from planner.importers.clusters.hosts import clean_hosts
 from planner.importers.json_file import JsonFile, Location
@@ -68,14 +68,9 @@ def _row(
     label = cells[0].removesuffix(" to").removesuffix(" from").strip() if cells else ""
     if label != name.strip():
         raise source.error(f"the row of {name.strip()[:60]} is missing; was the log cut?", number)
-    values = [cell.strip() for cell in cells[1:] if cell.strip()]
-    if len(values) != size:
-        raise source.error(f"{len(values)} values for {size} tasks", number)
-    found = []
-    for index, text in enumerate(values):
-        column = sum(len(cell) + 1 for cell in cells[: index + 1]) + 1
-        found.append(0.0 if index == own else positive(source, text, number, column, "bandwidth"))
-    return tuple(found)
+    while len(cells) > 1 and not cells[-1].strip():
+        cells.pop()
+    return row_of_bandwidths(source, [cell.strip(" ") for cell in cells], number, own, size)
 
 
 def _transposed(rows: list[tuple[float, ...]]) -> list[tuple[float, ...]]:

@@ -21,7 +21,7 @@ from planner.importers.megatron.world import devices
 from planner.importers.notes import Notes, listed
 from planner.importers.shell.ran import Followed
 from planner.importers.shell.run import follow
-from planner.importers.shell.text import Script, script_of_file
+from planner.importers.shell.text import Piece, Script, script_of_file, script_of_text
 from planner.importers.source import STDIN, Source, load_source
 from planner.specs.spelling import did_you_mean
 
@@ -63,7 +63,7 @@ def launch_in(
         is_nested_script=mentions_training,
         read_file=_reader(source),
     )
-    commands = list(training_commands(followed.commands))
+    commands = list(training_commands(followed.commands)) or _in_variables(followed)
     certain = [one for one in commands if not one.condition] or commands
     chosen = choose(certain, source.path, command)
     notes = Notes()
@@ -72,6 +72,24 @@ def launch_in(
     launch = launch_of(flags, notes, script=chosen.script, devices=world, vocabulary=vocabulary)
     _describe(launch, chosen, flags, followed, where)
     return launch
+
+
+def _in_variables(followed: Followed) -> list[Command]:
+    """Commands held in variables that the file sets but does not run, such as an array of flags."""
+    found: list[Command] = []
+    for value in followed.variables.values():
+        texts = list(value.values()) if isinstance(value, dict) else [value]
+        pieces = [p for text in texts if text for p in (*text, Piece(" ", text[0].origin))]
+        if pieces and mentions_training("".join(piece.text for piece in pieces)):
+            script = script_of_text(pieces, pieces[0].origin)
+            ran = follow(
+                script,
+                given={},
+                is_nested_script=mentions_training,
+                read_file=lambda name: None,
+            )
+            found += training_commands(ran.commands)
+    return found
 
 
 def _reader(source: Source) -> Callable[[str], Script | None]:

@@ -38,6 +38,11 @@ class Followed:
     variables: Mapping[str, Value]
 
 
+def runs_input(name: str) -> bool:
+    """Whether a program runs the script it is given on its input: `sbatch <<EOF`."""
+    return name in _SHELLS or name == "sbatch"
+
+
 def hands_over_script(names: Sequence[str], place: int) -> bool:
     """Whether a word is the script of `bash -c` (-lc, -xc …)."""
     before = names[place - 1] if place > 1 else ""

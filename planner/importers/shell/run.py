@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
+from planner.errors import InputError
 from planner.importers.shell.assign import assign, declare
 from planner.importers.shell.conditions import (
     arithmetic_test,
@@ -15,7 +16,14 @@ from planner.importers.shell.conditions import (
 )
 from planner.importers.shell.expansion import expand, fields
 from planner.importers.shell.parser import parse_script
-from planner.importers.shell.ran import SPEAKING, Followed, Ran, hands_over_script, too_much
+from planner.importers.shell.ran import (
+    SPEAKING,
+    Followed,
+    Ran,
+    hands_over_script,
+    runs_input,
+    too_much,
+)
 from planner.importers.shell.simple import DECLARING
 from planner.importers.shell.state import State
 from planner.importers.shell.syntax import (
@@ -249,7 +257,9 @@ class _Runner:
         for assignment in command.assignments:
             assign(assignment, environment)
         for heredoc in command.heredocs:
-            self._nested(expand(heredoc.body, state), words, heredoc.origin, environment)
+            body = expand(heredoc.body, state)
+            if self._is_nested_script(plain(body)) or runs_input(first):
+                self._nested(body, words, heredoc.origin, environment)
         return status
 
     def _call(self, words: list[Text], origin: Origin, state: State) -> Status:
@@ -310,15 +320,18 @@ class _Runner:
             return
         for place, name in enumerate(names):
             runs = hands_over_script(names, place)
-            if (runs or " " in name or "\n" in name) and self._is_nested_script(name):
+            if runs or ((" " in name or "\n" in name) and self._is_nested_script(name)):
                 self._nested(words[place], words[:place], origin, state.inherited())
 
     def _nested(self, text: Text, around: list[Text], origin: Origin, state: State) -> None:
-        """Text handed to a program that runs it, when it looks like what is looked for."""
-        if not self._is_nested_script(plain(text)):
-            return
+        """Text handed to a program that runs it. What is not shell matters only where the text
+        looks like what is looked for."""
         outer, self._around = self._around, (*self._around, tuple(around))
-        self._script(text, origin, state)
+        try:
+            self._script(text, origin, state)
+        except InputError:
+            if self._is_nested_script(plain(text)):
+                raise
         self._around = outer
 
     def _script(self, text: Text, origin: Origin, state: State) -> Status:
