@@ -10,7 +10,7 @@ import typer
 from planner.cli import values
 from planner.cli.inputs import scenario_from_options
 from planner.cli.options import InputOptions, Json, RestrictOptions, WorkloadOptions, option
-from planner.cli.output import note, write_stdout
+from planner.cli.output import check_writable, note, write_file, write_stdout
 from planner.errors import InputError
 
 if TYPE_CHECKING:
@@ -33,6 +33,10 @@ def estimate(
         str | None, option("N,...", "Layers of every chunk in order, such as 12,12,11.")
     ] = None,
     hosts: Annotated[str | None, option("FILE", "Host names in rank order, one per line.")] = None,
+    timeline: Annotated[
+        str | None,
+        option("FILE", "Write the step pass by pass as a trace that ui.perfetto.dev opens."),
+    ] = None,
     json: Json = False,
 ) -> None:
     """Estimate memory and time of one plan.
@@ -41,6 +45,7 @@ def estimate(
 
     Exit code 0: it fits; 1: it does not fit; 2: bad input.
     """
+    check_writable(timeline, option="--timeline")
     read = _read(plan, decisions, stage_layers=stage_layers, hosts=hosts)
 
     from planner.estimate import estimate as price
@@ -63,6 +68,11 @@ def estimate(
     recorded = record_inputs(scenario.cluster, scenario.model, scenario.job)
     if read is not None:
         _note_changes(read, recorded)
+    if timeline is not None:
+        from planner.timeline import step_timeline, trace_text
+
+        trace = trace_text(step_timeline(scenario, priced))
+        write_file(timeline, trace, option="--timeline")
     if json:
         ranked = RankedPlan(rank=1, plan=priced, estimate=cost)
         write_stdout(to_text(to_document(recorded, (ranked,))))

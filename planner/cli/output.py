@@ -24,23 +24,23 @@ def write_stdout(text: str) -> None:
     sys.stdout.flush()
 
 
-def check_writable(target: str | None) -> None:
+def check_writable(target: str | None, *, option: str = "--output") -> None:
     """InputError now rather than after a long search when a file cannot be written."""
     if target is None:
         return
-    path = _real(target)
+    path = _real(target, option)
     if not path.parent.is_dir():
-        _refuse(target, f"there is no folder {path.parent}")
+        _refuse(target, f"there is no folder {path.parent}", option)
     if path.is_dir():
-        _refuse(target, "it is a folder")
+        _refuse(target, "it is a folder", option)
     if not os.access(path if path.exists() else path.parent, os.W_OK):
-        _refuse(target, "permission denied")
+        _refuse(target, "permission denied", option)
 
 
-def write_file(target: str, text: str) -> None:
+def write_file(target: str, text: str, *, option: str = "--output") -> None:
     """The whole text or nothing: a new file beside the target takes its place at the end. A
     target that is no regular file, such as /dev/stdout, is written directly."""
-    path = _real(target)
+    path = _real(target, option)
     try:
         if path.exists() and not path.is_file():
             path.write_text(text, encoding="utf-8")
@@ -55,7 +55,7 @@ def write_file(target: str, text: str) -> None:
             Path(temporary).unlink(missing_ok=True)
             raise
     except OSError as error:
-        _refuse(target, (error.strerror or str(error)).lower())
+        _refuse(target, (error.strerror or str(error)).lower(), option)
 
 
 def _mode(path: Path) -> int:
@@ -67,12 +67,12 @@ def _mode(path: Path) -> int:
     return 0o666 & ~mask
 
 
-def _real(target: str) -> Path:
+def _real(target: str, option: str) -> Path:
     try:
         return Path(os.path.realpath(target))
     except (OSError, ValueError) as error:
-        _refuse(target, str(error))
+        _refuse(target, str(error), option)
 
 
-def _refuse(target: str, reason: str) -> NoReturn:
-    raise InputError(f"--output: {target!r} cannot be written: {reason}")
+def _refuse(target: str, reason: str, option: str) -> NoReturn:
+    raise InputError(f"{option}: {target!r} cannot be written: {reason}")

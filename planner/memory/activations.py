@@ -85,6 +85,22 @@ def activation_peak(
     return ActivationPeak(activations=activations, logits=logits, working=working)
 
 
+def microbatch_bytes(table: CostTable, batch: Batch) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """What one microbatch leaves in every chunk until its backward, losses included, [N, p, v]; and
+    the logits that a shared output layer keeps on every stage between its two passes, [N, p]."""
+    load, row = batch.load, batch.row
+    selective = (batch.granularity == SELECTIVE)[:, None]
+    saved = np.where(selective, table.selective_bytes[row], table.saved_bytes[row])
+    dropped = table.saved_bytes[row] - table.full_bytes[row]
+    kept = np.einsum("pvk,nk->npv", batch.pass_counts, saved)
+    kept -= np.einsum("npvk,nk->npv", load.leading[batch.fully_recomputed], dropped)
+    logits = table.logits_bytes[row, -1]
+    losses = _losses(table, load.counts)
+    if batch.kind.shares_vocabulary:
+        return kept, logits[:, None] * losses.any(axis=1)
+    return kept + logits[:, None, None] * losses, np.zeros(kept.shape[:2], dtype=np.int64)
+
+
 def embedding_parameters(scenario: Scenario, batch: Batch) -> NDArray[np.int64]:
     """Parameters of the token embedding on one device that has (its share of) it, int64 [N]."""
     ranks = batch.tensor * (batch.pipeline if batch.kind.shares_vocabulary else 1)

@@ -11,6 +11,8 @@ import numpy as np
 from planner.schedule.passes import PassKind, Schedule
 
 if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
     from planner.schedule.arrays import Floats, Ints, SmallInts
     from planner.schedule.graph import Graph
     from planner.schedule.reductions import Reductions
@@ -28,6 +30,25 @@ class Segment(NamedTuple):
     chunk: int | None
     start_s: float
     end_s: float
+
+
+class Memory(NamedTuple):
+    """What one stage keeps: from each moment on so much, until the next; seconds never fall."""
+
+    moment_s: Floats
+    level: Floats
+
+    @classmethod
+    def of(cls, moment_s: Floats, changes: Floats) -> Memory:
+        """Moments at which nothing changes are left out. Of those at the same time all stay, in the
+        order of the passes: what one frees is free for the next."""
+        change = changes.ravel()
+        happens = change != 0
+        return cls(moment_s[happens], np.cumsum(change[happens]))
+
+    @property
+    def peak(self) -> float:
+        return float(self.level.max(initial=0.0))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -120,6 +141,34 @@ class Timeline:
     def bubble_fraction(self) -> Floats:
         """[p]: `bubble_s` as a fraction of `pass_span_s`."""
         return self.bubble_s / self.pass_span_s
+
+    def memory(self, weights: ArrayLike, shared: ArrayLike = 0.0) -> tuple[Memory, ...]:
+        """What every stage keeps over time, stage by stage.
+
+        A forward of chunk c of stage s allocates `weights` [p, v] (bytes, say) when it starts; its
+        backward, or the weight half of a split one, frees it when it ends. A vocabulary pass
+        allocates `shared` [p] until that of its gradients ends. The largest level of a stage is
+        `inflight.peak_weighted` when `shared` is 0.
+        """
+        shape = (self.schedule.stages, self.schedule.virtual_stages)
+        chunk = np.broadcast_to(np.asarray(weights, dtype=np.float64), shape)
+        vocabulary = np.broadcast_to(np.asarray(shared, dtype=np.float64), shape[:1])[:, None]
+        kinds, split = self.schedule.kinds, self.schedule.splits_backward
+        last = PassKind.BACKWARD_WEIGHT if split else PassKind.BACKWARD
+        size = np.take_along_axis(chunk, self.schedule.chunks.astype(np.int64), 1)
+        gained = np.select(
+            [kinds == PassKind.FORWARD, kinds == PassKind.VOCAB_FORWARD], [size, vocabulary], 0.0
+        )
+        freed = np.select(
+            [np.isin(kinds, (PassKind.BACKWARD, last)), kinds == PassKind.VOCAB_BACKWARD],
+            [size, vocabulary],
+            0.0,
+        )
+        moments = np.stack((self.start_s, self.end_s), axis=-1)
+        changes = np.stack((gained, -freed), axis=-1)
+        return tuple(
+            Memory.of(*one) for one in zip(moments.reshape(shape[0], -1), changes, strict=True)
+        )
 
     def critical_path(self) -> tuple[Segment, ...]:
         """Consecutive segments from 0 to `span_s`, each starting when the one before it ends: the

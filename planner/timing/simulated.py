@@ -9,6 +9,7 @@ import numpy as np
 
 from planner.costs import CAUSES
 from planner.plan import TimeBreakdown
+from planner.schedule.recompute import with_recompute
 from planner.schedule.registry import build
 from planner.schedule.simulate import Durations, simulate
 from planner.schedule.timeline import Timeline
@@ -79,6 +80,38 @@ def simulate_step(scenario: Scenario, table: CostTable, batch: Batch) -> Simulat
     }
     return SimulatedStep(
         breakdown=breakdown, detail=_detail(parts, timeline, busiest) | beside, timeline=timeline
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class SpelledOut:
+    """One step of one plan pass by pass, recomputation apart, and what follows its pipeline on
+    every device (seconds)."""
+
+    timeline: Timeline
+    optimizer_s: float
+    gather_s: float
+    jitter_s: float
+
+
+def spell_out(scenario: Scenario, table: CostTable, batch: Batch) -> SpelledOut:
+    """The step of the batch's only plan, with the same times as `simulate_step`."""
+    parts = step_parts(scenario, table, batch)
+    schedule = build(
+        batch.schedule,
+        stages=batch.pipeline,
+        virtual_stages=batch.virtual_stages,
+        num_microbatches=int(batch.num_microbatches[0]),
+    )
+    recomputing = np.flatnonzero(parts.passes.recompute_s[0].sum(axis=-1))
+    if recomputing.size:
+        schedule = with_recompute(schedule, recomputing.tolist())
+    weight_s = chunk_seconds(scenario, table, batch, table.weight_gradient_s)[0]
+    return SpelledOut(
+        timeline=simulate(schedule, _durations(parts, weight_s)),
+        optimizer_s=float(parts.optimizer_s[0]),
+        gather_s=float(parts.gather_s[0]),
+        jitter_s=float(parts.jitter_s[0]),
     )
 
 

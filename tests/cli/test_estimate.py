@@ -159,3 +159,22 @@ def test_hosts_must_be_named(planner: Run, tmp_path: Path) -> None:
     assert outcome.stderr == (
         f"error: {hosts}: the file names no host; one host name per line is needed\n"
     )
+
+
+def test_the_timeline_is_a_trace(planner: Run, tmp_path: Path) -> None:
+    target = tmp_path / "trace.json"
+    arguments = (*SMALL, *JOB, "--tensor", "2", "--pipeline", "4", "--timeline", str(target))
+    outcome = planner(*arguments, "--json")
+    assert (outcome.code, outcome.stderr) == (0, "")
+    step_s = only_plan(outcome)["estimate"]["step_s"]
+    trace = json.loads(target.read_text(encoding="utf-8"))
+    assert trace["otherData"]["step_s"] == pytest.approx(step_s, rel=1e-9)
+    assert {event["ph"] for event in trace["traceEvents"]} == {"M", "X", "C", "s", "f"}
+
+
+def test_a_timeline_that_cannot_be_written_is_said_before_anything_else(planner: Run) -> None:
+    outcome = planner(*SMALL, "--timeline", "/nowhere/trace.json")
+    assert outcome.code == 2
+    assert "--timeline: '/nowhere/trace.json' cannot be written: there is no folder" in (
+        outcome.stderr
+    )

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from planner.errors import RuleError
 from planner.schedule import levels
 from planner.schedule.graph import Sends, compile_graph
+from planner.schedule.inflight import peak_weighted
 from planner.schedule.passes import Schedule, looped
 from planner.schedule.registry import allowed, build
 from planner.schedule.simulate import Durations, simulate, step_spans
@@ -275,3 +276,52 @@ def test_splitting_schedules_need_the_weight_half() -> None:
                 build(name, stages=4, virtual_stages=times.shape[1], num_microbatches=8),
                 Durations(forward_s=times, backward_s=times),
             )
+
+
+@given(st.integers(0, 10_000), st.sampled_from(SIZES))
+@settings(max_examples=60, deadline=None)
+def test_memory_over_time_peaks_at_the_peak_in_flight(
+    seed: int, size: tuple[str, int, int, int]
+) -> None:
+    schedule, durations = example(seed, *size)
+    timeline = simulate(schedule, durations)
+    weights = np.random.default_rng(seed).integers(1, 2**40, (schedule.stages, size[2]))
+    curves = timeline.memory(weights)
+    assert [curve.peak for curve in curves] == peak_weighted(schedule, weights).tolist()
+    for stage, curve in enumerate(curves):
+        assert (np.diff(curve.moment_s) >= 0).all()
+        assert (curve.level >= 0).all()
+        assert curve.level[-1] == 0
+        assert curve.moment_s[0] == timeline.first_start_s[stage]
+        assert curve.moment_s[-1] <= timeline.last_end_s[stage]
+
+
+def test_memory_of_two_stages_by_hand() -> None:
+    """1f1b, f = 1, b = 2, free sends; stage 0: F0 0–1, F1 1–2, B0 4–6, B1 7–9."""
+    schedule = build("1f1b", stages=2, num_microbatches=2)
+    timeline = simulate(
+        schedule, Durations(forward_s=np.ones((2, 1)), backward_s=np.full((2, 1), 2.0))
+    )
+    first, last = timeline.memory([[10.0], [7.0]])
+    assert first.moment_s.tolist() == [0, 1, 6, 9]
+    assert first.level.tolist() == [10, 20, 10, 0]
+    assert last.moment_s.tolist() == [1, 4, 4, 7]
+    assert last.level.tolist() == [7, 0, 7, 0]
+
+
+def test_shared_logits_live_from_their_pass_to_that_of_their_gradients() -> None:
+    schedule = build("1f1b-vocab-2", stages=4, num_microbatches=8)
+    ones = np.ones((4, 1))
+    timeline = simulate(
+        schedule,
+        Durations(
+            forward_s=ones,
+            backward_s=2 * ones,
+            vocab_forward_s=0.3,
+            vocab_backward_s=0.4,
+            exchange_s=0.1,
+        ),
+    )
+    assert [curve.peak for curve in timeline.memory(0.0, shared=3.0)] == [3.0] * 4
+    kept = [curve.peak for curve in timeline.memory(1.0, shared=1e-3)]
+    assert kept == pytest.approx([5.001, 4.001, 3.001, 2.001])
