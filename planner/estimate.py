@@ -11,7 +11,14 @@ from planner.batch import Batch
 from planner.confidence.interval import confidence_of
 from planner.costs import CostTable, cost_table
 from planner.memory.stage import stage_peaks
-from planner.plan import DATA_SHARDINGS, GRANULARITIES, Estimate, MemoryEstimate, Plan
+from planner.plan import (
+    DATA_SHARDINGS,
+    GRANULARITIES,
+    Estimate,
+    MemoryEstimate,
+    Plan,
+    recomputed_per_chunk,
+)
 from planner.schedule.registry import kind_of
 from planner.timing.simulated import simulate_step
 from planner.workload.flops import model_flops_per_token
@@ -64,7 +71,7 @@ def point_estimate(
         tokens_per_step=tokens,
         devices=job.devices,
         model_flops_per_step=tokens * model_flops_per_token(scenario),
-        peak_flop_per_s=min(device.peak(job.precision) for device in scenario.device_types),
+        peak_flop_per_s=scenario.mean_peak_flop_per_s,
         assumptions=assumptions(scenario, plan),
     )
 
@@ -85,7 +92,7 @@ def shard_of(plan: Plan) -> Shard:
 def batch_of_one(plan: Plan, row: int, load: StageLoad) -> Batch:
     """The plan as a batch; `row` is its shard's row in the cost table."""
     degrees, recompute = plan.degrees, plan.recompute
-    per_chunk = -(-max(recompute.layers_per_stage, default=0) // plan.virtual_stages)
+    per_chunk = recomputed_per_chunk(plan.stages, recompute.layers_per_stage)
 
     def column(value: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
         return np.array([value], dtype=np.int64)
@@ -103,7 +110,7 @@ def batch_of_one(plan: Plan, row: int, load: StageLoad) -> Batch:
         expert_tensor=column(degrees.expert_tensor),
         num_microbatches=column(plan.num_microbatches),
         granularity=column(GRANULARITIES.index(recompute.granularity)),
-        recomputed_layers=column(min(per_chunk, load.most_layers)),
+        recomputed_layers=column(min(per_chunk or 0, load.most_layers)),
         data_sharding=column(DATA_SHARDINGS.index(plan.data_sharding)),
     )
 
@@ -121,6 +128,18 @@ def assumptions(scenario: Scenario, plan: Plan) -> tuple[str, ...]:
     ]
     if software.dropout == "model" and scenario.model.dropout:
         said.append(f"model {scenario.model.name} is trained with hidden and attention dropout")
+    chunks = {end - start for stage in plan.stages for start, end in stage.chunks}
+    if len(chunks) > 1:
+        said.append(
+            f"chunks hold {min(chunks)} to {max(chunks)} layers, the odd ones in the middle unless "
+            "the plan says otherwise"
+        )
+    positions = scenario.model.seq_length
+    learned = scenario.model.position_embedding == "learned"
+    if learned and positions is not None and job.seq_length > positions:
+        said.append(
+            f"the model's {positions:,} learned positions are extended to {job.seq_length:,}"
+        )
     if plan.degrees.context > 1:
         said.append("context parallelism: ring exchange with balanced causal load")
     if scenario.model.moe and job.expert_imbalance == 1.0:

@@ -5,6 +5,7 @@ These values import nothing else of the package. Bytes are integers, times are s
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
 AXES = ("tensor", "pipeline", "data", "context", "expert", "expert_tensor")
@@ -63,6 +64,21 @@ class Stage:
     @property
     def num_layers(self) -> int:
         return sum(end - start for start, end in self.chunks)
+
+
+def recomputed_per_stage(stages: Sequence[Stage], per_chunk: int) -> tuple[int, ...]:
+    """Fully recomputed layers of every stage when each chunk recomputes its first `per_chunk`
+    layers (Megatron-LM `--recompute-method block`)."""
+    return tuple(
+        sum(min(end - start, per_chunk) for start, end in stage.chunks) for stage in stages
+    )
+
+
+def recomputed_per_chunk(stages: Sequence[Stage], per_stage: Sequence[int]) -> int | None:
+    """The inverse of `recomputed_per_stage`; None when no number per chunk gives `per_stage`."""
+    most = max((end - start for stage in stages for start, end in stage.chunks), default=0)
+    counts = range(most + 1)
+    return next((n for n in counts if recomputed_per_stage(stages, n) == tuple(per_stage)), None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -35,6 +35,15 @@ class Scenario:
         return self.topology.device_types()
 
     @cached_property
+    def mean_peak_flop_per_s(self) -> float:
+        """Dense peak of the job's number format, the mean over its devices."""
+        precision = self.job.precision
+        if len(self.device_types) == 1:
+            return self.device_types[0].peak(precision)
+        devices = self.topology.devices
+        return sum(self.topology.device(r).peak(precision) for r in range(devices)) / devices
+
+    @cached_property
     def kinds(self) -> tuple[str, ...]:
         """Distinct layer kinds, the transformer's first: the columns of every cost table."""
         kinds = dict.fromkeys(layer_kinds(self.model))
@@ -48,12 +57,12 @@ class Scenario:
         if len(self.device_types) == 1:
             return ((0,),) * pipeline
         stage_devices = self.job.devices // pipeline
-        index = {device.name: i for i, device in enumerate(self.device_types)}
+        index = {device: i for i, device in enumerate(self.device_types)}
         return tuple(
             tuple(
                 sorted(
                     {
-                        index[self.topology.device(rank).name]
+                        index[self.topology.device(rank)]
                         for rank in range(stage * stage_devices, (stage + 1) * stage_devices)
                     }
                 )

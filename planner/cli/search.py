@@ -52,7 +52,7 @@ def search(
     recorded = record_inputs(scenario.cluster, scenario.model, scenario.job)
     if output is not None or json:
         text = to_text(to_document(recorded, result.plans, search=result))
-        if output is not None:
+        if output is not None and (result.plans or result.stopped == "proven"):
             write_file(output, text)
         if json:
             write_stdout(text)

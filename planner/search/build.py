@@ -7,11 +7,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from planner.errors import InputError, RuleError
-from planner.plan import Degrees, Plan, Recompute
+from planner.plan import Degrees, Plan, Recompute, recomputed_per_chunk, recomputed_per_stage
 from planner.schedule.registry import kind_of
 from planner.search.check import check_values
 from planner.search.facts import Facts, code_of
-from planner.search.layout import default_layers, recomputed_per_stage, stages_of
+from planner.search.layout import default_layers, stages_of
 from planner.search.placement import check_hosts, default_placement, placement_on
 from planner.search.restrictions import (
     NUMBER_AXES,
@@ -115,6 +115,11 @@ def check_plan(scenario: Scenario, plan: Plan) -> None:
             f"replicas make {plan.num_microbatches * plan.micro_batch_size * degrees.data} "
             f"sequences, the global batch has {job.global_batch_size}"
         )
+    if plan.placement.order != job.software.rank_order:
+        raise InputError(
+            f"placement: rank order {plan.placement.order!r}; software profile "
+            f"{job.software.name} uses {job.software.rank_order}"
+        )
     values = plan_values(plan)
     chosen = Restrictions(
         **{axis: (value,) for axis, value in values.items()}  # type: ignore[arg-type]
@@ -123,6 +128,12 @@ def check_plan(scenario: Scenario, plan: Plan) -> None:
     check_choices(with_effect, job.software)
     check_values(Facts.of(scenario, chosen), {axis: code_of(axis, v) for axis, v in values.items()})
     _check_stages(scenario, plan)
+    if recomputed_per_chunk(plan.stages, plan.recompute.layers_per_stage) is None:
+        counts = ", ".join(str(count) for count in plan.recompute.layers_per_stage)
+        raise InputError(
+            f"recompute: layers per stage {counts} are not the first n layers of every chunk, for "
+            "any n; the framework takes one number for all chunks"
+        )
     check_hosts(scenario, plan.placement.hosts)
 
 

@@ -113,11 +113,3 @@ def default_layout(
     """The `LayoutChooser` without a search: `default_layers`."""
     layers = default_layers(scenario, pipeline, virtual_stages, schedule)
     return stages_of(layers, pipeline, virtual_stages, schedule)
-
-
-def recomputed_per_stage(stages: Sequence[Stage], per_chunk: int) -> tuple[int, ...]:
-    """Fully recomputed layers of every stage when each chunk recomputes its first `per_chunk`
-    layers (Megatron-LM `--recompute-method block`)."""
-    return tuple(
-        sum(min(end - start, per_chunk) for start, end in stage.chunks) for stage in stages
-    )

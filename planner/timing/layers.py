@@ -94,10 +94,12 @@ class Groups:
     def of(cls, topology: Topology, workload: Workload) -> Groups:
         """Ranks in the order tensor, context, expert, data, pipeline, tensor fastest."""
         shard = workload.shard
+        context = topology.group(shard.context, shard.tensor)
+        neighbours = topology.group(min(shard.context, 2), shard.tensor)
         return cls(
             tensor=topology.group(shard.tensor, 1),
-            context=topology.group(shard.context, shard.tensor),
-            context_ring=topology.group(min(shard.context, 2), shard.tensor),
+            context=context,
+            context_ring=neighbours if context.inside else topology.pair(shard.tensor),
             expert=topology.group(shard.expert, shard.expert_tensor),
             expert_tensor=topology.group(shard.expert_tensor, 1),
         )

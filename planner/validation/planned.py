@@ -25,7 +25,18 @@ if TYPE_CHECKING:
     from planner.scenario import Scenario
     from planner.specs.runs import Run
 
-WAIVED = frozenset({"layers", "chunks", "batch", "framework", "sharded-pipeline", "order"})
+WAIVED = frozenset(
+    {
+        "layers",
+        "chunks",
+        "batch",
+        "framework",
+        "sharded-pipeline",
+        "order",
+        "vpp-sends",
+        "expert-bias",
+    }
+)
 """Rules a measured run may break: it ran, on a fork or with a layout the rule does not know."""
 
 

@@ -150,20 +150,22 @@ def core_attention(
 
 
 def context_exchange(workload: Workload, block_bytes: int) -> list[Operator]:
-    """Ring exchange of keys and values among the context ranks; the backward pass passes their
-    gradients on as well (Megatron-LM `--cp-comm-type p2p`)."""
+    """Ring exchange of keys and values among the context ranks; the backward pass sends their
+    gradients along, twice the bytes (Megatron-LM `--cp-comm-type p2p`, TransformerEngine
+    `AttnFuncWithCPAndKVP2P`)."""
     if workload.shard.context == 1:
         return []
     return [
         Collective(
-            name="context_exchange",
+            name=f"context_exchange_{direction}",
             module="core_attn",
             operation="ring_exchange",
             axis="context",
-            buffer_bytes=block_bytes,
-            in_forward=True,
-            in_backward=True,
+            buffer_bytes=blocks * block_bytes,
+            in_forward=direction == "forward",
+            in_backward=direction == "backward",
             beside="attention",
             hops=workload.shard.context - 1,
         )
+        for direction, blocks in (("forward", 1), ("backward", 2))
     ]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -56,7 +55,7 @@ def test_version(planner: Callable[..., Outcome]) -> None:
     ("arguments", "message"),
     [
         (["serch"], "no such command 'serch'. Did you mean 'search'? (see planner --help)"),
-        (["export"], "no such command 'export' (see planner --help)"),
+        (["launch"], "no such command 'launch' (see planner --help)"),
         (["search", "--tensr", "3"], "no such option: --tensr; did you mean --tensor? (see"),
         (["search", "--gpus", "3"], "no such option: --gpus (see planner search --help)"),
         (["search"], "missing option '--cluster' (see planner search --help)"),
@@ -112,16 +111,6 @@ def test_debugging_shows_where(
     monkeypatch.setattr(program, "_invoke", lambda _: 1 // 0)
     with pytest.raises(ZeroDivisionError):
         planner("list")
-
-
-def test_help_starts_fast() -> None:
-    """The promise is 0.25 s; a busy machine gets several tries."""
-    best_s = float("inf")
-    for _ in range(5):
-        start = time.perf_counter()
-        assert process("--help").returncode == 0
-        best_s = min(best_s, time.perf_counter() - start)
-    assert best_s < 0.25
 
 
 def test_help_imports_nothing_heavy() -> None:

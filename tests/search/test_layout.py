@@ -9,12 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from planner.errors import InputError
-from planner.search.layout import (
-    default_layout,
-    recomputed_per_stage,
-    stages_of,
-    uniform_layers,
-)
+from planner.plan import recomputed_per_chunk, recomputed_per_stage
+from planner.search.layout import default_layout, stages_of, uniform_layers
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -73,3 +69,13 @@ def test_a_single_stage_holds_everything(scenario_of: Callable[..., Scenario]) -
     assert stage.chunks == ((0, 5),)
     assert stage.embedding
     assert stage.head
+
+
+@given(sizes=st.lists(st.integers(1, 6), min_size=4, max_size=4), per_chunk=st.integers(0, 6))
+def test_layers_per_stage_say_how_many_per_chunk(sizes: list[int], per_chunk: int) -> None:
+    stages = stages_of(sizes, 2, 2)
+    layers = recomputed_per_stage(stages, per_chunk)
+    found = recomputed_per_chunk(stages, layers)
+    assert found is not None
+    assert recomputed_per_stage(stages, found) == layers
+    assert recomputed_per_chunk(stages, (layers[0] + 100, *layers[1:])) is None

@@ -141,3 +141,26 @@ def test_expected_slowest_of_many() -> None:
     assert expected_slowest(1) == pytest.approx(0.0, abs=1e-12)
     for count, expected in ((2, 0.5642), (10, 1.5388), (100, 2.5076)):
         assert expected_slowest(count) == pytest.approx(expected, rel=0.05)
+
+
+def test_a_context_ring_pays_for_its_slowest_hop() -> None:
+    """Four context ranks of four devices each span two nodes of eight, whichever pair is first."""
+    exposed = [
+        cost(scenario(cluster=with_network(bandwidth)), tensor="4", context="4").time.context_comm_s
+        for bandwidth in (25e9, 0.25e9)
+    ]
+    assert exposed[1] > 2 * exposed[0]
+
+
+def test_devices_of_one_name_keep_their_own_memory() -> None:
+    (group,) = load_cluster("dgx-a100-8").node_groups
+    memory = group.device.memory
+    half = memory.capacity.model_copy(update={"value": memory.capacity.value // 2})
+    small = group.device.model_copy(update={"memory": memory.model_copy(update={"capacity": half})})
+    groups = (
+        replace(group, device=small, count=4, hosts=tuple(f"small-{i}" for i in range(4))),
+        replace(group, name="large", count=4, hosts=tuple(f"large-{i}" for i in range(4))),
+    )
+    mixed = replace(CLUSTER, node_groups=groups)
+    stages = cost(scenario(cluster=mixed), pipeline="2").memory.per_stage
+    assert [stage.capacity_bytes for stage in stages] == [half.value, memory.capacity.value]
