@@ -28,6 +28,8 @@ CASES: list[tuple[str, int, int, int, float | None]] = [
     ("zb-v", 16, 2, 64, None),
     ("v-half", 16, 2, 64, None),
     ("dualpipe", 16, 2, 64, None),
+    ("1f1b-vocab-1", 16, 1, 64, None),
+    ("interlaced-vocab", 16, 1, 64, None),
 ]
 """Schedule, stages, chunks, microbatches, seconds allowed cold."""
 
@@ -53,6 +55,9 @@ def durations(p: int, v: int, batch: tuple[int, ...], sends: Sends) -> Durations
         forward_s=forward,
         backward_s=2 * forward,
         backward_weight_s=forward,
+        vocab_forward_s=0.2,
+        vocab_backward_s=0.3,
+        exchange_s=0.05,
         forward_send_s=send,
         backward_send_s=send,
         sends=sends,
@@ -67,7 +72,7 @@ def cold(name: str, p: int, v: int, m: int, once: Durations) -> None:
 
 
 def main() -> None:
-    print(f"{'schedule':<12}{'stages':>7}{'chunks':>7}{'microb.':>8}{'passes':>9}", end="")
+    print(f"{'schedule':<17}{'stages':>7}{'chunks':>7}{'microb.':>8}{'passes':>9}", end="")
     print(f"{'cold ms':>9}{'warm ms':>9}{'of 100 ms':>11}")
     for name, p, v, m, allowed_s in CASES:
         sends = SENDS.get(name, "asynchronous")
@@ -77,7 +82,7 @@ def main() -> None:
         warm_s = seconds(partial(simulate, schedule, once))
         small = schedule.codes.size < 20_000
         batch = f"{seconds(partial(step_spans, schedule, many)) * 10:.3f}" if small else ""
-        print(f"{name:<12}{p:>7}{v:>7}{m:>8}{schedule.codes.size:>9}", end="")
+        print(f"{name:<17}{p:>7}{v:>7}{m:>8}{schedule.codes.size:>9}", end="")
         print(f"{cold_s * 1e3:>9.1f}{warm_s * 1e3:>9.2f}{batch:>11}", end="")
         verdict = "" if allowed_s is None else f"{'ok' if cold_s < allowed_s else 'SLOW'}"
         print(f"  {verdict} (< {allowed_s} s cold)" if verdict else "")

@@ -89,7 +89,8 @@ def test_collectives_that_outlast_a_forward_delay_the_last_stage() -> None:
 
 
 def test_times_of_two_stages_and_one_microbatch_by_hand() -> None:
-    """F 1 + send 0.5 + F 1, broadcast 0.1, S 0.3, reduction 0.1, B 2, send 0.5, B 2; T beside."""
+    """F 1 + send 0.5 + F 1, broadcast 0.1, S 0.3, reduction 0.1, B 2, send 0.5, B 2; T while the
+    first stage waits, and on the last when its message has arrived."""
     schedule = build("1f1b-vocab-2", stages=2, num_microbatches=1)
     timeline = simulate(schedule, durations(2, 0.1, 0.5))
     at = [
@@ -104,7 +105,7 @@ def test_times_of_two_stages_and_one_microbatch_by_hand() -> None:
     assert [at[stage][S] for stage in range(2)] == pytest.approx([2.6, 2.6])
     assert at[1][B] == pytest.approx(3.0)
     assert at[0][B] == pytest.approx(5.5)
-    assert [at[stage][T] for stage in range(2)] == pytest.approx([3.0, 5.0])
+    assert [at[stage][T] for stage in range(2)] == pytest.approx([3.0, 5.5])
     assert timeline.span_s == pytest.approx(7.5)
 
 
