@@ -89,11 +89,18 @@ class Topology:
         found = self._groups.get(key)
         if found is None:
             self._check_fits(2, stride)
-            limit = _RANKS_LOOKED_AT if self.uniform else None
+            limit = self._pairs_that_differ(stride) if self.uniform else None
             found_pairs = geometry.pairs(self.devices, stride, limit=limit)
             survey = self._survey(found_pairs, self._apart(stride), active=stride)
             found = self._groups[key] = group_from(2, survey)
         return found
+
+    def _pairs_that_differ(self, stride: int) -> int:
+        """Pairs after which equal nodes repeat themselves; tiers may need a longer look."""
+        if self._fabric.tiers:
+            return _RANKS_LOOKED_AT
+        kind = self._kinds[0]
+        return stride + kind.devices_per_node * kind.domain_nodes
 
     def between(self, sender: int, receiver: int, *, active: int) -> Group:
         """Two ranks, while `active` devices of a node use its network cards."""
