@@ -12,6 +12,7 @@ import typer
 from typer.main import get_command
 
 from planner import __version__
+from planner.cli.calibrate import calibrate
 from planner.cli.check import check
 from planner.cli.estimate import estimate
 from planner.cli.export import export
@@ -63,6 +64,7 @@ app.command("estimate")(grouped(estimate))
 app.command("check")(grouped(check))
 app.command("export")(export)
 app.command("validate")(validate)
+app.command("calibrate")(calibrate)
 app.add_typer(import_app, name="import")
 app.command("list")(list_shipped_files)
 app.command("schema")(schema)

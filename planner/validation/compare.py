@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from planner.plan import Estimate, Plan, StageMemory
     from planner.scenario import Scenario
     from planner.specs.runs import Run
+    from planner.specs.runs_file import MeasuredInput
 
 MEMORY_KINDS = ("allocated", "reserved", "device")
 STAGE_QUANTITIES = ("allocated_bytes", "forward_s", "backward_s")
@@ -103,20 +104,7 @@ def compare_run(run: Run) -> RunResult:
         plan=plan,
         estimate=cost,
         step=_compared(cost.step_s, step_s),
-        memory={
-            "allocated": _compared(
-                max(stage.allocated_peak_bytes for stage in per_stage),
-                peak_allocated_bytes(measured),
-            ),
-            "reserved": _compared(
-                max(stage.reserved_peak_bytes for stage in per_stage),
-                measured_bytes(measured.peak_reserved_gib),
-            ),
-            "device": _compared(
-                max(stage.device_peak_bytes for stage in per_stage),
-                measured_bytes(measured.peak_device_gib),
-            ),
-        },
+        memory=compare_memory(cost, measured),
         min_rank_allocated=_compared(
             min(stage.allocated_peak_bytes for stage in per_stage),
             measured_bytes(measured.min_rank_allocated_gib),
@@ -126,6 +114,24 @@ def compare_run(run: Run) -> RunResult:
         fits_measured=not measured.oom if measured.model_fields_set else None,
         assumptions=(*planned.assumptions, *cost.assumptions),
     )
+
+
+def compare_memory(cost: Estimate, measured: MeasuredInput) -> dict[str, Comparison | None]:
+    """The largest peak of all stages, each memory kind with its own prediction."""
+    per_stage = cost.memory.per_stage
+    return {
+        "allocated": _compared(
+            max(stage.allocated_peak_bytes for stage in per_stage), peak_allocated_bytes(measured)
+        ),
+        "reserved": _compared(
+            max(stage.reserved_peak_bytes for stage in per_stage),
+            measured_bytes(measured.peak_reserved_gib),
+        ),
+        "device": _compared(
+            max(stage.device_peak_bytes for stage in per_stage),
+            measured_bytes(measured.peak_device_gib),
+        ),
+    }
 
 
 def _compared(predicted: float, measured: float | None) -> Comparison | None:

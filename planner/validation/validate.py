@@ -69,7 +69,7 @@ def validate_files(
         results: list[RunResult] = []
         errors = [*file.errors]
         for run in file.runs:
-            outcome = _outcome(run if device is None else with_device(run, device))
+            outcome = _outcome(_on(run, device))
             if isinstance(outcome, RunError):
                 errors.append(outcome)
             else:
@@ -82,13 +82,17 @@ def validate_files(
     return Validation(sources=tuple(sources))
 
 
-def with_device(run: Run, device: DeviceSpec) -> Run:
-    """The run on a cluster whose devices of that name are `device`."""
+def with_device(cluster: ClusterSpec, device: DeviceSpec) -> ClusterSpec:
+    """The cluster whose devices of that name are `device`."""
     groups = tuple(
         replace(group, device=device) if group.device.name == device.name else group
-        for group in run.cluster.node_groups
+        for group in cluster.node_groups
     )
-    return replace(run, cluster=replace(run.cluster, node_groups=groups))
+    return replace(cluster, node_groups=groups)
+
+
+def _on(run: Run, device: DeviceSpec | None) -> Run:
+    return run if device is None else replace(run, cluster=with_device(run.cluster, device))
 
 
 def _outcome(run: Run) -> RunResult | RunError:

@@ -1,0 +1,121 @@
+"""The report of `planner calibrate`: what was refitted, its gain, what the runs cannot tell."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.console import Group
+from rich.text import Text
+
+from planner.reports.layout import bullets, heading, numbers_table, paragraph
+from planner.reports.units import percent, plural, time_scale
+from planner.reports.validation import signed
+from planner.validation.compare import MEMORY_KINDS
+from planner.validation.statistics import mean
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rich.console import RenderableType
+    from rich.table import Table
+
+    from planner.calibration.calibrate import Calibration
+    from planner.calibration.identify import Verdict
+    from planner.specs.runs import RunError
+
+
+def calibration_report(
+    found: Calibration, *, written: str | None, left_out: Sequence[RunError] = ()
+) -> RenderableType:
+    """`written`: the device file; None when nothing was."""
+    refitted = [verdict for verdict in found.verdicts if verdict.status == "refitted"]
+    others = [verdict for verdict in found.verdicts if verdict.status != "refitted"]
+    parts: list[RenderableType] = [paragraph(answer(found, written), style="bold")]
+    if refitted:
+        title = "What the fit would change" if found.refusal else "Refitted constants"
+        parts += [paragraph(gain(found)), heading(title), _constants(refitted)]
+    parts += [heading("Left as they are"), bullets(map(_left, others))]
+    parts += [heading("Step time, run by run"), _runs(found)]
+    memory = memory_errors(found)
+    if memory:
+        parts.append(paragraph(memory))
+    if left_out:
+        parts += [
+            heading(f"Not used: {plural(len(left_out), 'run')}"),
+            bullets(f"{error.id}: {error.message}" for error in left_out),
+        ]
+    return Group(*parts)
+
+
+def answer(found: Calibration, written: str | None) -> str:
+    """The first line: what was written, or why nothing was."""
+    if found.refusal is not None:
+        return f"Not calibrated: {found.refusal}."
+    names = [verdict.name for verdict in found.verdicts if verdict.status == "refitted"]
+    return (
+        f"{found.device.name}: {', '.join(names)} refitted to "
+        f"{plural(len(found.observations), 'run')}, written to {written}."
+    )
+
+
+def gain(found: Calibration) -> str:
+    """The errors before and after, and on runs that the fit did not see."""
+    before, after, held_out = (
+        percent(found.mean_error(predicted_s))
+        for predicted_s in (found.before_s, found.after_s, found.held_out_s)
+    )
+    return (
+        f"Mean step-time error {before} before, {after} after, {held_out} on runs left out of the "
+        f"fit (one {found.folds_by} of {found.folds} at a time)."
+    )
+
+
+def memory_errors(found: Calibration) -> str | None:
+    """How far peaks are off, which no constant of the device file changes."""
+    said = []
+    for kind in MEMORY_KINDS:
+        errors = [abs(one.memory[kind].error) for one in found.observations if kind in one.memory]
+        if errors:
+            said.append(f"{kind} {percent(mean(errors))} mean error of {len(errors)}")
+    if not said:
+        return None
+    return f"Peak memory, which these constants do not change: {'; '.join(said)}."
+
+
+def _constants(refitted: Sequence[Verdict]) -> Table:
+    table = numbers_table(5)
+    table.add_column("constant", no_wrap=True)
+    for header in ("before", "after", "±"):
+        table.add_column(header, justify="right", no_wrap=True)
+    table.add_column("", overflow="fold")
+    for verdict in refitted:
+        table.add_row(
+            verdict.name,
+            f"{verdict.before:.3g}",
+            f"{verdict.after:.3g}",
+            f"{verdict.error:.2g}",
+            verdict.reason or "",
+        )
+    return table
+
+
+def _left(verdict: Verdict) -> str:
+    if verdict.status == "kept":
+        limit = f", {verdict.reason}" if verdict.reason else ""
+        return (
+            f"{verdict.name}: {verdict.before:.3g}{limit}; no other value explains the runs better"
+        )
+    return f"{verdict.name}: not identified; {verdict.reason}"
+
+
+def _runs(found: Calibration) -> Table:
+    table = numbers_table(5)
+    table.add_column("run", overflow="fold")
+    for header in ("measured", "before", "after", "left out"):
+        table.add_column(header, justify="right", no_wrap=True)
+    columns = (found.before_s, found.after_s, found.held_out_s)
+    errors = zip(*(found.errors(predicted_s) for predicted_s in columns), strict=True)
+    for one, row in zip(found.observations, errors, strict=True):
+        scale = time_scale(one.measured_s)
+        table.add_row(Text(one.id), scale.text(one.measured_s), *map(signed, row))
+    return table
