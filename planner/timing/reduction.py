@@ -96,6 +96,23 @@ def gradient_reduction_s(
     return exposed_s(scenario, seconds, last_backward_s, seconds / buckets)
 
 
+def copies_reduction_s(
+    scenario: Scenario, table: CostTable, batch: Batch
+) -> NDArray[np.float64] | float:
+    """Seconds in which stages that hold the same layers, s and p − 1 − s where the pipeline holds
+    the model twice, add up their gradients, [N, p]: priced over the longest way."""
+    if batch.kind.parameter_copies == 1 or batch.pipeline == 1:
+        return 0.0
+    reduce_bytes = reduced_gradient_bytes(scenario.job.software, scenario.job.precision)
+    dense, expert = stage_parameters(scenario, table, batch)
+    stage_devices = scenario.job.devices // batch.pipeline
+    pair = scenario.topology.group(2, (batch.pipeline - 1) * stage_devices)
+    sizes, inverse = np.unique(dense + expert, return_inverse=True)
+    by_size = np.array([all_reduce_s(pair, size * reduce_bytes) for size in sizes.tolist()])
+    seconds: NDArray[np.float64] = by_size[inverse.reshape(dense.shape)]
+    return seconds
+
+
 def tied_reduction_s(scenario: Scenario, batch: Batch) -> NDArray[np.float64]:
     """All-reduce of the tied embedding's gradient between first and last stage, [N] (Megatron-LM
     `finalize_model_grads._allreduce_word_embedding_grads`); none where both ends of the model are

@@ -15,6 +15,7 @@ from planner.schedule.closed_form import span_lower_bound, work_lower_bound
 from planner.schedule.registry import kind_of
 from planner.timing.passes import Passes, chunk_passes
 from planner.timing.reduction import (
+    copies_reduction_s,
     expected_slowest,
     gradient_reduction_s,
     optimizer_s,
@@ -86,7 +87,8 @@ def step_parts(scenario: Scenario, table: CostTable, batch: Batch) -> StepParts:
         passes=passes,
         vocabulary=vocabulary,
         sends=boundary_sends(scenario, table, batch),
-        reduction_s=gradient_reduction_s(scenario, table, batch, backward_s),
+        reduction_s=gradient_reduction_s(scenario, table, batch, backward_s)
+        + copies_reduction_s(scenario, table, batch),
         tied_reduction_s=tied_reduction_s(scenario, batch),
         gather_s=parameter_gather_s(scenario, table, batch, forward_s),
         optimizer_s=optimizer_s(scenario, table, batch),

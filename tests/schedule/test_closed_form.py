@@ -225,3 +225,13 @@ def test_the_window_bound_is_close_to_the_simulation() -> None:
 def test_no_closed_form_is_an_error_not_a_guess() -> None:
     with pytest.raises(RuleError, match=r"no pipeline schedule '1f2b'.*did you mean 1f1b"):
         bubble_fraction("1f2b", stages=2, num_microbatches=4)
+
+
+@pytest.mark.parametrize(("p", "v", "m"), [(2, 2, 2), (4, 2, 9), (8, 3, 16), (4, 4, 5)])
+def test_breadth_first_has_the_bubble_of_interleaving(p: int, v: int, m: int) -> None:
+    """Lamy-Poirier 2022, section 3.2: (p − 1)/(v·m + p − 1) of the step, for m ≥ p."""
+    timeline = simulate(
+        build("looped-bfs", stages=p, virtual_stages=v, num_microbatches=m),
+        Durations(forward_s=np.ones((p, v)), backward_s=np.full((p, v), 2.0)),
+    )
+    assert timeline.bubble_fraction == pytest.approx((p - 1) / (v * m + p - 1))
