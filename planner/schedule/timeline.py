@@ -179,6 +179,13 @@ class Timeline:
         stage, moment, tail = self._reduction_path()
         return (*self._pass_path(stage, moment), *tail)
 
+    def path_shares(self) -> dict[str, float]:
+        """How much of the step every activity of the critical path takes; they add up to 1."""
+        seconds: dict[str, float] = {}
+        for one in self.critical_path():
+            seconds[one.activity] = seconds.get(one.activity, 0.0) + one.end_s - one.start_s
+        return {activity: total / self.span_s for activity, total in seconds.items()}
+
     def _reduction_path(self) -> tuple[int, float, list[Segment]]:
         """The stage whose passes the end of the step waits for, when they end, and the reductions
         from then on."""

@@ -116,6 +116,11 @@ def schedule(about_microbatches: bool) -> Callable[[Facts, Columns], Holds]:
     return holds
 
 
+def shared_vocabulary(f: Facts, c: Columns) -> Holds:
+    kind = SCHEDULES[SCHEDULE_NAMES[int(c["schedule"].flat[0])]]
+    return np.full(c["schedule"].shape, not (kind.shares_vocabulary and f.predictions))
+
+
 def one_stage(f: Facts, c: Columns) -> Holds:
     return (c["pipeline"] > 1) | (c["schedule"] == ONE_FORWARD_ONE_BACKWARD)
 

@@ -35,6 +35,7 @@ class Facts:
     shared_ffn: int
     expert_ffn: int
     experts: int
+    predictions: int
     seq_length: int
     global_batch_size: int
     framework: str
@@ -65,6 +66,7 @@ class Facts:
             shared_ffn=moe.shared_expert_ffn_hidden_size if moe else 0,
             expert_ffn=moe.ffn_hidden_size if moe else 0,
             experts=moe.num_experts if moe else 0,
+            predictions=model.mtp_num_layers,
             seq_length=job.seq_length,
             global_batch_size=job.global_batch_size,
             framework=software.framework,

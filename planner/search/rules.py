@@ -194,6 +194,14 @@ RULES = (
         holds=conditions.two_stage_interleaving,
     ),
     Rule(
+        name="shared-vocabulary",
+        sentence="schedules that share the vocabulary among stages have no multi-token prediction; "
+        "the model has {f.predictions} such layers",
+        axes=("schedule",),
+        adjusts="schedule",
+        holds=conditions.shared_vocabulary,
+    ),
+    Rule(
         name="one-stage",
         sentence="one stage runs every microbatch forward and back before the next: all schedules "
         "are 1f1b",

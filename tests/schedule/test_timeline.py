@@ -59,6 +59,9 @@ def test_the_critical_path_covers_the_step_without_gaps(
     assert path[0].start_s == 0
     assert path[-1].end_s == timeline.span_s
     assert path[0].activity == "forward"
+    shares = timeline.path_shares()
+    assert sum(shares.values()) == pytest.approx(1.0)
+    assert set(shares) == {segment.activity for segment in path}
     assert all(one.end_s == other.start_s for one, other in pairwise(path))
     assert all(segment.end_s > segment.start_s for segment in path)
     table = {

@@ -9,8 +9,10 @@ import pytest
 
 from planner.errors import InputError, PlannerError, RuleError
 from planner.plan import Recompute
-from planner.search.build import check_plan, plan_from_flags
-from planner.search.restrictions import parse_restrictions
+from planner.search.build import check_plan, plan_from_flags, plan_values
+from planner.search.check import check_values
+from planner.search.facts import Facts, code_of
+from planner.search.restrictions import Restrictions, parse_restrictions
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -213,3 +215,25 @@ def test_plans_for_other_jobs_are_refused(
         check_plan(scenario, swapped)
     with pytest.raises(InputError, match="the stage layout holds 12 layers, the model has 13"):
         check_plan(scenario_of(nodes=2, layers=13, batch=32), plan)
+
+
+def test_shared_vocabulary_and_multi_token_prediction_exclude_each_other(
+    scenario: Scenario,
+) -> None:
+    plan = made(scenario, pipeline=4, schedule="1f1b-vocab-2")
+    assert all(stage.embedding and stage.head for stage in plan.stages)
+    facts = replace(Facts.of(scenario, Restrictions()), predictions=1)
+    values = {axis: code_of(axis, value) for axis, value in plan_values(plan).items()}
+    with pytest.raises(RuleError, match="shared-vocabulary: schedules that share"):
+        check_values(facts, values)
+
+
+def test_a_v_placement_puts_both_ends_on_the_first_stage(scenario: Scenario) -> None:
+    plan = made(scenario, pipeline=2, schedule="zb-v")
+    assert plan.virtual_stages == 2
+    assert [stage.chunks for stage in plan.stages] == [((0, 3), (9, 12)), ((3, 6), (6, 9))]
+    assert [(stage.embedding, stage.head) for stage in plan.stages] == [
+        (True, True),
+        (False, False),
+    ]
+    check_plan(scenario, plan)

@@ -7,7 +7,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from planner.errors import InputError
-from planner.search.restrictions import NUMBER_AXES, Restrictions, parse_restrictions
+from planner.schedule.registry import SCHEDULES
+from planner.search.restrictions import (
+    NUMBER_AXES,
+    Restrictions,
+    check_choices,
+    parse_restrictions,
+)
+from planner.specs.catalog import list_shipped
+from planner.specs.load import load_software
 
 
 def test_options_become_values() -> None:
@@ -64,3 +72,45 @@ def test_any_text_is_values_or_an_input_error(axis: str, text: str) -> None:
     values = getattr(parsed, axis)
     assert values == tuple(sorted(set(values)))
     assert values[0] >= 1
+
+
+@pytest.mark.parametrize(
+    ("profile", "schedule"),
+    [
+        ("megatron-core", "zb-h1"),
+        ("megatron-core", "1f1b-vocab-2"),
+        ("megatron-core", "interleaved"),
+        ("torchtitan", "zb-v"),
+        ("internevo", "zb-v"),
+        ("deepspeed-3d-2021", "zb-h1"),
+    ],
+)
+def test_a_schedule_may_be_asked_for_where_the_framework_can_run_it(
+    profile: str, schedule: str
+) -> None:
+    check_choices(Restrictions(schedule=(schedule,)), load_software(profile))
+
+
+@pytest.mark.parametrize(
+    ("profile", "schedule", "hint"),
+    [
+        ("composer-fsdp", "zb-h1", "zb-h1 runs on megatron-lm (sail-sg/zero-bubble-pipeline-par"),
+        ("torchtitan", "1f1b-vocab-1", "runs on megatron-lm (sail-sg/VocabularyParallelism"),
+        ("megatron-core", "gpipe", "gpipe runs on torchtitan (torch.distributed.pipelining Sche"),
+        ("megatron-core", "zb-h3", "did you mean zb-h2?"),
+    ],
+)
+def test_elsewhere_the_message_says_what_runs_it(profile: str, schedule: str, hint: str) -> None:
+    with pytest.raises(InputError) as raised:
+        check_choices(Restrictions(schedule=(schedule,)), load_software(profile))
+    assert f"--schedule: software profile {profile} has no '{schedule}'" in str(raised.value)
+    assert hint in str(raised.value)
+
+
+@pytest.mark.parametrize("profile", list_shipped("software"))
+def test_profiles_propose_what_their_framework_runs_without_a_patch(profile: str) -> None:
+    software = load_software(profile)
+    for name in software.schedules.choices:
+        support = SCHEDULES[name].support(software.framework)
+        assert support is not None
+        assert support.mainline
