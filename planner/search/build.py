@@ -12,7 +12,7 @@ from planner.schedule.registry import kind_of
 from planner.search.check import check_values
 from planner.search.facts import Facts, code_of
 from planner.search.layout import default_layers, stages_of
-from planner.search.placement import check_hosts, default_placement, placement_on
+from planner.search.placement.hosts import check_hosts, default_placement, placement_on
 from planner.search.restrictions import (
     NUMBER_AXES,
     SWITCH_AXES,
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from planner.plan import Stage
     from planner.scenario import Scenario
-    from planner.search.placement import PlacementChooser
+    from planner.search.placement.hosts import PlacementChooser
 
 Values = Mapping[str, int | str | bool]
 """One value for every axis of the search space."""

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from planner.plan import Estimate, Plan
     from planner.scenario import Scenario
     from planner.search.bounds import Fitting
-    from planner.search.placement import PlacementChooser
+    from planner.search.placement.hosts import PlacementChooser
 
 FIRST_WINDOW = 64
 """Combinations whose bound is tightened at once; the next window is twice as large."""

@@ -17,7 +17,7 @@ from planner.search.bounds import Fitting, Layout, bound_group
 from planner.search.empty import empty_space
 from planner.search.facts import SCHEDULE_NAMES, Facts
 from planner.search.layout import default_layout
-from planner.search.placement import default_placement
+from planner.search.placement.hosts import default_placement
 from planner.search.refine import Refinement
 from planner.search.screen import Screened, screen
 from planner.search.space import Enumeration, Tally, dimensions
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from planner.scenario import Scenario
     from planner.schedule.kinds import LayoutTraits
     from planner.search.layout import LayoutChooser
-    from planner.search.placement import PlacementChooser
+    from planner.search.placement.hosts import PlacementChooser
     from planner.search.restrictions import Restrictions
     from planner.search.space import Grid, Group
     from planner.workload.stages import StageLoad

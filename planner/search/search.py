@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from planner.confidence.interval import tie_margin
 from planner.search.infeasible import cheapest_changes, nearest_misses
 from planner.search.layout import default_layout
-from planner.search.placement import default_placement
+from planner.search.placement.hosts import default_placement
 from planner.search.restrictions import Restrictions, check_choices
 from planner.search.result import SearchResult
 from planner.search.run import Progress, Run
@@ -18,7 +18,7 @@ from planner.search.space import space_report
 if TYPE_CHECKING:
     from planner.scenario import Scenario
     from planner.search.layout import LayoutChooser
-    from planner.search.placement import PlacementChooser
+    from planner.search.placement.hosts import PlacementChooser
     from planner.search.result import Change, NearMiss
 
 __all__ = ["Progress", "search"]

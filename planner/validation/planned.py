@@ -14,7 +14,7 @@ from planner.schedule.registry import kind_of
 from planner.search.build import plan_values
 from planner.search.facts import Facts, code_of
 from planner.search.layout import balanced_layers, stages_of
-from planner.search.placement import default_placement
+from planner.search.placement.hosts import default_placement
 from planner.search.restrictions import Restrictions
 from planner.search.rules import RULES
 from planner.specs.software import SoftwareProfile

@@ -15,7 +15,7 @@ from planner.estimate import estimate
 from planner.memory.stage import stage_peaks
 from planner.schedule.registry import SCHEDULES
 from planner.search.bounds import batch_of, fewest_recomputed, tight_bound_s
-from planner.search.placement import default_placement
+from planner.search.placement.hosts import default_placement
 from planner.search.refine import plan_at
 from planner.search.restrictions import Restrictions
 from planner.search.run import Run

@@ -1,0 +1,1 @@
+"""Placement: which host takes each position of the rank grid."""

@@ -1,0 +1,121 @@
+"""Nodes on a grid of rows (stages) and columns (pipelines), and what a placement costs.
+
+A node takes one position of the grid: row s, column c is position s · columns + c of the host
+order, the framework's own with the pipeline axis outermost. A row is what one node holds of the
+pipeline: a stage, or several where a stage needs less than a node. Column c of row s sends to
+column c of row s + 1. The order of the columns is that of every ring, since frameworks sort the
+ranks of a group.
+
+Nodes of one class can be exchanged for each other: a class is a switch and a card speed on a
+fabric of tiers, and a single node where bandwidth was measured pair by pair.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class RingFamily:
+    """Groups that communicate around rings of columns, alike in every row.
+
+    `rings` are the columns of each ring in its order, closed at the end. A ring in row s takes
+    `scale[s]` · the largest `hop_s` [K, K] (sending class, receiving class) of its hops.
+    """
+
+    rings: tuple[tuple[int, ...], ...]
+    hop_s: NDArray[np.float64]
+    scale: NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Wait:
+    """What the step waits for beside the pipeline: the largest over the rows of the families'
+    seconds together minus `hidden_s` [rows], and never less than 0."""
+
+    families: tuple[RingFamily, ...]
+    hidden_s: NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class PlacementProblem:
+    """N nodes, of which rows · columns are used; K classes; W critical paths.
+
+    `node_class` int [N]. `link_s` [K, K]: seconds that sending from a node of one class to a node
+    of another, in the next row, adds each time a critical path takes the boundary, there and back.
+    A column's pipeline takes max over paths of `path_s` [W] + `path_links` [W, rows − 1] · its
+    links; `lockstep` neighbouring columns wait for each other at every boundary, so that each of
+    their links counts as the slowest of them. `row_class_allowed` bool [rows, K].
+    """
+
+    rows: int
+    columns: int
+    lockstep: int
+    node_class: NDArray[np.int64]
+    link_s: NDArray[np.float64]
+    path_s: NDArray[np.float64]
+    path_links: NDArray[np.float64]
+    waits: tuple[Wait, ...]
+    row_class_allowed: NDArray[np.bool_]
+
+    @property
+    def positions(self) -> int:
+        return self.rows * self.columns
+
+    @property
+    def classes(self) -> int:
+        return len(self.link_s)
+
+    def objective_s(self, order: NDArray[np.int64]) -> float:
+        """Seconds of a step whose position i is taken by node `order[i]`; infinite where a row
+        has a class that it must not have."""
+        grid = self.node_class[order].reshape(self.rows, self.columns)
+        if not self.row_class_allowed[np.arange(self.rows)[:, None], grid].all():
+            return float("inf")
+        return self.pipeline_s(grid) + sum(wait_s(wait, grid) for wait in self.waits)
+
+    def pipeline_s(self, grid: NDArray[np.int64]) -> float:
+        """The slowest column of a grid of classes, int [rows, columns]."""
+        links = self.link_s[grid[:-1], grid[1:]]
+        links = links.reshape(self.rows - 1, -1, self.lockstep).max(axis=-1)
+        return float((self.path_s[:, None] + self.path_links @ links).max())
+
+
+def wait_s(wait: Wait, grid: NDArray[np.int64]) -> float:
+    """Seconds of a wait on a grid of classes, int [rows, columns]."""
+    seconds = sum((family_s(family, grid) for family in wait.families), np.zeros(len(grid)))
+    return max(0.0, float((seconds - wait.hidden_s).max()))
+
+
+def family_s(family: RingFamily, grid: NDArray[np.int64]) -> NDArray[np.float64]:
+    """[rows]: seconds of the slowest ring of a family in every row."""
+    slowest = np.zeros(len(grid))
+    for ring in family.rings:
+        if len(ring) > 1:
+            around = grid[:, list(ring)]
+            hops = family.hop_s[around, np.roll(around, -1, axis=1)]
+            slowest = np.maximum(slowest, hops.max(axis=1))
+    return slowest * family.scale
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlacementSolution:
+    """`order`: the node at every position. No placement takes less than `bound_s` by the problem's
+    objective, in which this one takes `objective_s`. `method` says how it was found and proven,
+    `stopped` is "proven", "work limit" or "time limit"."""
+
+    order: tuple[int, ...]
+    objective_s: float
+    bound_s: float
+    method: str
+    stopped: str
+
+    @property
+    def gap(self) -> float:
+        return max(0.0, 1 - self.bound_s / self.objective_s)
