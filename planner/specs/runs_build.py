@@ -26,8 +26,11 @@ if TYPE_CHECKING:
     from planner.specs.software import SoftwareProfile
 
 DEFAULT_SOFTWARE = "megatron-core"
-PSEUDO_LAYERS = 3
-"""Pseudo-layers before, and after, the transformer layers in `pseudo_layer_boundaries`."""
+PSEUDO_LAYERS_BEFORE = 2
+PSEUDO_LAYERS_AFTER = 4
+"""Pseudo-layers around the transformer layers in `pseudo_layer_boundaries`: the embedding and a
+transposition before; a transposition, the last norm, the logits and their conversion after
+(DachengLi1/AMP, `GPT2ModelPipe.specs` in megatron/model/gpt2_model.py)."""
 
 
 class RunLoader:
@@ -251,14 +254,14 @@ def _layers_between(
 ) -> tuple[int, ...]:
     """Transformer layers between boundaries that count pseudo-layers as well."""
     at = ("pseudo_layer_boundaries",)
-    last = num_layers + 2 * PSEUDO_LAYERS
+    last = PSEUDO_LAYERS_BEFORE + num_layers + PSEUDO_LAYERS_AFTER
     if len(boundaries) < 2 or boundaries[0] != 0 or boundaries[-1] != last:
         raise document.error(
-            f"boundaries run from 0 to {last} ({num_layers} layers, {PSEUDO_LAYERS} pseudo-layers "
-            "before and after)",
+            f"boundaries run from 0 to {last} ({num_layers} layers, {PSEUDO_LAYERS_BEFORE} "
+            f"pseudo-layers before and {PSEUDO_LAYERS_AFTER} after)",
             at,
         )
     if any(start >= end for start, end in itertools.pairwise(boundaries)):
         raise document.error("boundaries must increase", at)
-    cuts = [min(max(one - PSEUDO_LAYERS, 0), num_layers) for one in boundaries]
+    cuts = [min(max(one - PSEUDO_LAYERS_BEFORE, 0), num_layers) for one in boundaries]
     return tuple(end - start for start, end in itertools.pairwise(cuts))

@@ -65,7 +65,7 @@ class SettingsInput(Input):
         Annotated[tuple[Annotated[int, Field(ge=0, le=100_000)], ...], Field(max_length=100_000)]
         | None
     ) = None
-    """A printed cut over pseudo-layers: 3 stand before and 3 after the transformer layers."""
+    """A printed cut over pseudo-layers: 2 stand before and 4 after the transformer layers."""
     recompute: Granularity | None = None
     recompute_layers: Annotated[int, Field(ge=0, le=100_000)] | None = None
     """Fully recomputed layers of a stage. Default: all."""

@@ -126,14 +126,26 @@ def test_stage_layers_of_pseudo_layers(tmp_path: Path) -> None:
         "degrees: {pipeline: 4}, pseudo_layer_boundaries: [0, 7, 14, 20, 30]}",
     )
 
-    assert run.stage_layers == (4, 7, 6, 7)
+    assert run.stage_layers == (5, 7, 6, 6)
+
+
+def test_an_even_cut_over_pseudo_layers_gives_every_stage_as_many_layers(tmp_path: Path) -> None:
+    """AMP cuts 24 layers evenly, then adds 2 pseudo-layers to the first stage and 4 to the last
+    (DachengLi1/AMP, `predict` in src/cost_het_cluster.py)."""
+    run = only(
+        tmp_path,
+        "{id: a, devices: 8, global_batch_size: 8, model: {num_layers: 24}, "
+        "degrees: {pipeline: 4}, pseudo_layer_boundaries: [0, 8, 14, 20, 30]}",
+    )
+
+    assert run.stage_layers == (6, 6, 6, 6)
 
 
 def test_first_and_last_chunks_may_hold_pseudo_layers_only(tmp_path: Path) -> None:
     run = only(
         tmp_path,
         "{id: a, devices: 6, global_batch_size: 8, model: {num_layers: 24}, "
-        "degrees: {pipeline: 3}, pseudo_layer_boundaries: [0, 2, 28, 30]}",
+        "degrees: {pipeline: 3}, pseudo_layer_boundaries: [0, 2, 26, 30]}",
     )
 
     assert run.stage_layers == (0, 24, 0)
@@ -206,7 +218,7 @@ def test_stage_layers_are_per_chunk(tmp_path: Path) -> None:
         (
             "{id: a, devices: 8, global_batch_size: 8, pseudo_layer_boundaries: [0, 8]}",
             "runs.yaml:8:72: runs[0].pseudo_layer_boundaries: boundaries run from 0 to 14 "
-            "(8 layers, 3 pseudo-layers before and after)",
+            "(8 layers, 2 pseudo-layers before and 4 after)",
         ),
         (
             "{id: a, devices: 8, global_batch_size: 8, pseudo_layer_boundaries: [0, 5, 5, 14]}",

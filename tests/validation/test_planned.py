@@ -89,8 +89,8 @@ def test_a_stated_layout_is_taken_chunk_by_chunk(write_runs: WriteRuns) -> None:
 
 
 def test_a_cut_over_pseudo_layers_leaves_them_out(write_runs: WriteRuns) -> None:
-    """3 before and 3 after the layers; the first stage may hold pseudo-layers only."""
-    cut = {"degrees": {"pipeline": 4}, "pseudo_layer_boundaries": [0, 3, 5, 8, 12]}
+    """2 before and 4 after the layers; the first stage may hold pseudo-layers only."""
+    cut = {"degrees": {"pipeline": 4}, "pseudo_layer_boundaries": [0, 2, 4, 7, 12]}
     assert layers(only_run(write_runs(cut))) == [0, 2, 3, 1]
 
 
