@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import jsonschema
@@ -32,8 +33,6 @@ from planner.plan_document import (
 )
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from tests.conftest import Golden, Samples
 
 
@@ -266,7 +265,7 @@ def test_a_hash_in_the_file_name_is_no_rank(written: Path) -> None:
 @pytest.mark.parametrize(
     ("rank", "message"),
     [
-        ("4", "plans.json: plans: rank 4 is asked for, but the document holds 3 plans"),
+        ("4", ": plans: rank 4 is asked for, but the document holds 3 plans"),
         ("0", 'plans.json#0: "#0" is not a rank; ranks are whole numbers from 1, as in'),
         ("-1", 'plans.json#-1: "#-1" is not a rank; ranks are'),
         ("1.5", 'plans.json#1.5: "#1.5" is not a rank; ranks are'),
@@ -292,16 +291,16 @@ def test_bad_rank(written: Path, rank: str, message: str) -> None:
         (b'{"a": NaN}', ": not a plan document: NaN is not a number JSON knows"),
         (b'{"a": ' + b"9" * 5000 + b"}", ": not a plan document: Exceeds the limit"),
         (b'{"a": 1, "a": 2}', ': not a plan document: "a" is given twice in one object'),
-        (b"[]", ": an object is needed, found a list"),
-        (b"{}", ': "schema" is missing'),
-        (b'{"schema": 3}', ": schema: text is needed, found 3"),
+        (b"[]", ":1:1: an object is needed, found a list"),
+        (b"{}", ':1:1: "schema" is missing'),
+        (b'{"schema": 3}', ":1:12: schema: text is needed, found 3"),
         (
             b'{"schema": "planner/plans/9"}',
-            ': schema: "planner/plans/1" is needed, found "planner/plans/9"',
+            ':1:12: schema: "planner/plans/1" is needed, found "planner/plans/9"',
         ),
         (
             b'{"schema": "planner/plans/1", "plans": []}',
-            ": plans: the document holds no plan: nothing fitted when it was written",
+            ":1:40: plans: the document holds no plan: nothing fitted when it was written",
         ),
     ],
 )
@@ -363,7 +362,7 @@ def test_plans_that_are_wrong(
     with pytest.raises(InputError) as error:
         read_plan(str(written))
     joint = ": " if keys == ("tensor",) else "."
-    assert str(error.value).startswith(f"{written}: plans[0]{joint}{message}")
+    assert unplaced(error.value).startswith(f"{written}: plans[0]{joint}{message}")
     if joint == ".":
         read_plan(f"{written}#2")
 
@@ -375,7 +374,7 @@ def test_plans_that_lack_something(written: Path, key: str) -> None:
     written.write_text(json.dumps(document))
     with pytest.raises(InputError) as error:
         read_plan(str(written))
-    assert str(error.value) == f'{written}: plans[0]: "{key}" is missing'
+    assert unplaced(error.value) == f'{written}: plans[0]: "{key}" is missing'
 
 
 @pytest.mark.parametrize(
@@ -394,4 +393,36 @@ def test_recorded_jobs_that_are_wrong(written: Path, key: str, value: object, me
     written.write_text(json.dumps(document))
     with pytest.raises(InputError) as error:
         read_plan(str(written))
-    assert str(error.value).startswith(f"{written}: {message}")
+    assert unplaced(error.value).startswith(f"{written}: {message}")
+
+
+def unplaced(error: InputError) -> str:
+    """The message without line and column, which are those of a character of the file."""
+    assert error.path is not None
+    line = Path(error.path).read_text().splitlines()[(error.line or 0) - 1]
+    assert line[(error.column or 0) - 1 :].strip()
+    return str(error).replace(f"{error.path}:{error.line}:{error.column}: ", f"{error.path}: ")
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        (("inputs", "job", "precision"), "int8"),
+        (("plans", 1, "degrees", "tensor"), 0),
+        (("plans", 2, "stages", 3, "chunks", 0, 1), -9),
+    ],
+)
+def test_errors_point_at_the_value(
+    written: Path, place: tuple[str | int, ...], value: object
+) -> None:
+    document = json.loads(written.read_text())
+    around = document
+    for key in place[:-1]:
+        around = around[key]
+    around[place[-1]] = value
+    written.write_text(to_text(document))
+    with pytest.raises(InputError) as error:
+        read_plan(f"{written}#{place[1] + 1 if isinstance(place[1], int) else 1}")
+    assert (error.value.line, error.value.column) != (None, None)
+    line = written.read_text().splitlines()[(error.value.line or 0) - 1]
+    assert line[(error.value.column or 0) - 1 :].startswith(json.dumps(value))

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
-import re
 from dataclasses import dataclass
 from typing import Any
 
 from planner.errors import InputError
 from planner.importers.source import Source
 from planner.specs.document import show_location
+from planner.specs.json_places import nearest_value
 from planner.specs.units import describe
 
-_TOKEN = re.compile(r'\s*(?:("(?:[^"\\]|\\.)*")|([{}\[\],:])|([^\s{}\[\],:"]+))')
 _LONGEST_NUMBER = 40
 
 Location = tuple[str | int, ...]
@@ -29,10 +28,10 @@ class JsonFile:
         """An error at a part of the file, or at the nearest part around it."""
         shown = show_location(at)
         text = f"{shown}: {message}" if shown else message
-        index = _find(self.source.text, at)
-        if index is None:
+        span = nearest_value(self.source.text, at)
+        if span is None:
             return self.source.error(text, hint=hint)
-        return self.source.error_at(text, index, hint=hint)
+        return self.source.error_at(text, span.start, hint=hint)
 
     def mapping(self, value: Any, at: Location = ()) -> dict[str, Any]:
         if not isinstance(value, dict):
@@ -84,38 +83,3 @@ def parse_json(source: Source) -> JsonFile:
     except RecursionError as error:
         raise source.error("nested too deep") from error
     return JsonFile(source, tree)
-
-
-def _find(text: str, wanted: Location) -> int | None:
-    """Index of the first character of the value at a location, or of the nearest around it."""
-    best: int | None = None
-    stack: list[str | int] = []
-    in_list: list[bool] = []
-    expects_key = False
-    position = 0
-    while match := _TOKEN.match(text, position):
-        start, position = match.end() - len(match[0].lstrip()), match.end()
-        quoted, mark, _ = match.groups()
-        if mark in ("}", "]"):
-            stack.pop()
-            in_list.pop()
-            expects_key = False
-        elif mark == ",":
-            if in_list and in_list[-1]:
-                stack[-1] = int(stack[-1]) + 1
-            expects_key = bool(in_list) and not in_list[-1]
-        elif mark == ":":
-            expects_key = False
-        elif expects_key and quoted is not None:
-            stack[-1] = json.loads(quoted)
-        else:
-            here = tuple(stack)
-            if here == wanted:
-                return start
-            if wanted[: len(here)] == here:
-                best = start
-            if mark is not None:
-                stack.append(0 if mark == "[" else "")
-                in_list.append(mark == "[")
-                expects_key = mark == "{"
-    return best

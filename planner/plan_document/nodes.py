@@ -10,10 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from planner.errors import InputError
-from planner.specs.text_file import decode, read_bytes
+from planner.specs.document import show_location
+from planner.specs.json_places import nearest_value
+from planner.specs.text_file import decode, place_of, read_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from planner.specs.document import Key, Location
 
 LARGEST_BYTES = 256 * 2**20
 MOST = 1_000_000
@@ -23,15 +27,24 @@ _KINDS = {dict: "an object", list: "a list", str: "text", bool: "true or false"}
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A value at `at` (such as plans[0].degrees) of the file `path`."""
+    """A value at `location` (such as plans, 0, degrees) of the file `path`, whose text is `source`."""
 
     path: str
-    at: str
+    source: str
+    location: Location
     value: Any
 
     def fail(self, message: str, *, hint: str | None = None) -> NoReturn:
-        where = f"{self.at}: " if self.at else ""
-        raise InputError(f"{where}{message}", path=self.path, hint=hint)
+        shown = show_location(self.location)
+        span = nearest_value(self.source, self.location)
+        place = place_of(self.source, 0 if span is None else span.start)
+        raise InputError(
+            f"{shown}: {message}" if shown else message,
+            path=self.path,
+            line=place.line,
+            column=place.column,
+            hint=hint,
+        )
 
     def wanted(self, what: str) -> NoReturn:
         self.fail(f"{what} is needed, found {found(self.value)}")
@@ -40,7 +53,7 @@ class Node:
         fields = self._of(dict)
         if key not in fields:
             self.fail(f'"{key}" is missing')
-        return Node(self.path, f"{self.at}.{key}" if self.at else key, fields[key])
+        return self._below(key, fields[key])
 
     def get(self, key: str) -> Node | None:
         return self[key] if key in self._of(dict) else None
@@ -55,7 +68,7 @@ class Node:
 
     def items(self) -> tuple[Node, ...]:
         entries = self._of(list)
-        return tuple(Node(self.path, f"{self.at}[{i}]", item) for i, item in enumerate(entries))
+        return tuple(self._below(index, item) for index, item in enumerate(entries))
 
     def text(self, choices: Sequence[str] | None = None) -> str:
         value: str = self._of(str)
@@ -87,6 +100,9 @@ class Node:
             self.wanted(f"a number of at least {at_least:g}{limit}")
         return float(value)
 
+    def _below(self, key: Key, value: Any) -> Node:
+        return Node(self.path, self.source, (*self.location, key), value)
+
     def _of(self, kind: type) -> Any:
         if not isinstance(self.value, kind):
             self.wanted(_KINDS[kind])
@@ -117,7 +133,7 @@ def parse_file(path: Path) -> Node:
         raise InputError("not a plan document: nested too deeply", path=path) from None
     except ValueError as error:
         raise InputError(f"not a plan document: {error}", path=path) from None
-    return Node(str(path), "", value)
+    return Node(str(path), text, (), value)
 
 
 def _read_text(path: Path) -> str:
