@@ -27,7 +27,7 @@ _KINDS = {dict: "an object", list: "a list", str: "text", bool: "true or false"}
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A value at `location` (such as plans, 0, degrees) of the file `path`, whose text is `source`."""
+    """A value at `location` (such as plans, 0, degrees) of the file `path` with text `source`."""
 
     path: str
     source: str

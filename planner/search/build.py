@@ -1,18 +1,18 @@
-"""Plans from combinations: of a search, of command-line flags; and the check of a given plan."""
+"""Plans from combinations: of a search, of command-line flags."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from planner.errors import InputError, RuleError
-from planner.plan import Degrees, Plan, Recompute, recomputed_per_chunk, recomputed_per_stage
+from planner.plan import Degrees, Plan, Recompute, recomputed_per_stage
 from planner.schedule.registry import kind_of
 from planner.search.check import check_values
 from planner.search.facts import Facts, code_of
-from planner.search.layout import default_layers, stages_of
+from planner.search.layout import check_layers, default_layers, stages_of
 from planner.search.placement.hosts import check_hosts, default_placement, placement_on
+from planner.search.problems import check_plan, plan_values
 from planner.search.restrictions import (
     NUMBER_AXES,
     SWITCH_AXES,
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from planner.plan import Stage
     from planner.scenario import Scenario
     from planner.search.placement.hosts import PlacementChooser
+
+__all__ = ["Values", "check_plan", "plan_from_flags", "plan_of", "plan_values"]
 
 Values = Mapping[str, int | str | bool]
 """One value for every axis of the search space."""
@@ -87,7 +89,7 @@ def plan_from_flags(
     shape = int(values["pipeline"]), int(values["virtual_stages"]), str(values["schedule"])
     layers = stage_layers or default_layers(scenario, *shape)
     stages = stages_of(layers, *shape)
-    _check_layers(scenario, layers)
+    check_layers(scenario, layers)
     if recompute_layers is not None and values["recompute"] != "full":
         raise InputError(
             f"{recompute_layers} recomputed layers need --recompute full, not {values['recompute']}"
@@ -101,53 +103,6 @@ def plan_from_flags(
         max(layers) if recompute_layers is None else recompute_layers,
         default_placement if hosts is None else lambda job, _: placement_on(job, hosts),
     )
-
-
-def check_plan(scenario: Scenario, plan: Plan) -> None:
-    """Raises InputError or RuleError when the plan does not belong to the scenario or breaks a
-    rule of the framework."""
-    degrees, job = plan.degrees, scenario.job
-    if degrees.devices != job.devices:
-        raise InputError(f"the plan is for {degrees.devices} devices, the job has {job.devices}")
-    if plan.num_microbatches * plan.micro_batch_size * degrees.data != job.global_batch_size:
-        raise InputError(
-            f"{plan.num_microbatches} microbatches of {plan.micro_batch_size} on {degrees.data} "
-            f"replicas make {plan.num_microbatches * plan.micro_batch_size * degrees.data} "
-            f"sequences, the global batch has {job.global_batch_size}"
-        )
-    if plan.placement.order != job.software.rank_order:
-        raise InputError(
-            f"placement: rank order {plan.placement.order!r}; software profile "
-            f"{job.software.name} uses {job.software.rank_order}"
-        )
-    values = plan_values(plan)
-    chosen = Restrictions(
-        **{axis: (value,) for axis, value in values.items()}  # type: ignore[arg-type]
-    )
-    with_effect = chosen if degrees.tensor > 1 else replace(chosen, sequence_parallel=None)
-    check_choices(with_effect, job.software)
-    check_values(Facts.of(scenario, chosen), {axis: code_of(axis, v) for axis, v in values.items()})
-    _check_stages(scenario, plan)
-    if recomputed_per_chunk(plan.stages, plan.recompute.layers_per_stage) is None:
-        counts = ", ".join(str(count) for count in plan.recompute.layers_per_stage)
-        raise InputError(
-            f"recompute: layers per stage {counts} are not the first n layers of every chunk, for "
-            "any n; the framework takes one number for all chunks"
-        )
-    check_hosts(scenario, plan.placement.hosts)
-
-
-def plan_values(plan: Plan) -> dict[str, int | str | bool]:
-    """The combination a plan was made of."""
-    return {
-        **{axis: getattr(plan.degrees, axis) for axis in NUMBER_AXES[:6]},
-        "micro_batch_size": plan.micro_batch_size,
-        "virtual_stages": plan.virtual_stages,
-        "schedule": plan.schedule,
-        "recompute": plan.recompute.granularity,
-        "sequence_parallel": plan.sequence_parallel,
-        "data_sharding": plan.data_sharding,
-    }
 
 
 def _single_values(flags: Restrictions) -> dict[str, int | str | bool]:
@@ -196,57 +151,3 @@ def _remaining_data(scenario: Scenario, values: Values) -> int:
             hint=f"nearest products that do: {' or '.join(near)}",
         )
     return devices // used
-
-
-def _check_layers(scenario: Scenario, layers: Sequence[int]) -> None:
-    total = scenario.model.num_layers
-    if sum(layers) != total:
-        raise InputError(f"the stage layout holds {sum(layers)} layers, the model has {total}")
-    inner = list(layers[1:-1])
-    if 0 in inner:
-        raise RuleError(
-            "layers",
-            "every chunk needs a layer, unless it has the embedding or the head; "
-            f"chunk {1 + inner.index(0)} of the stage layout has 0",
-        )
-    if len(set(layers)) > 1 and not scenario.job.software.pipeline_layout:
-        raise RuleError(
-            "layers",
-            f"software profile {scenario.job.software.name} has no uneven stage layouts; "
-            f"found {','.join(map(str, layers))}",
-        )
-
-
-def _check_stages(scenario: Scenario, plan: Plan) -> None:
-    """The stages are those of the layers of their chunks, taken in virtual-stage order."""
-    pipeline, chunks = plan.degrees.pipeline, plan.virtual_stages
-    if len(plan.stages) != pipeline or any(len(s.chunks) != chunks for s in plan.stages):
-        raise InputError(
-            f"the plan lists {len(plan.stages)} stages of "
-            f"{'/'.join(sorted({str(len(s.chunks)) for s in plan.stages}))} chunks; "
-            f"pipeline {pipeline} with {chunks} virtual stages has {pipeline} of {chunks}"
-        )
-    placement = kind_of(plan.schedule).placement(pipeline, chunks)
-    layers = [0] * (pipeline * chunks // placement.copies)
-    for stage, positions in zip(plan.stages, placement.positions.tolist(), strict=True):
-        for (start, end), position in zip(stage.chunks, positions, strict=True):
-            layers[position] = end - start
-    _check_layers(scenario, layers)
-    if stages_of(layers, pipeline, chunks, plan.schedule) != plan.stages:
-        raise InputError(
-            "the plan's stages do not hold the layers in the order in which schedule "
-            f"{plan.schedule} visits them ({placement.name} placement), with the embedding and the "
-            "head where the model begins and ends"
-        )
-    given = plan.recompute.layers_per_stage
-    full = plan.recompute.granularity == "full"
-    if len(given) != pipeline or (any(given) and not full):
-        raise InputError(
-            f"recompute {plan.recompute.granularity}: layers_per_stage must have {pipeline} "
-            f"entries{'' if full else ', all 0'}; found {list(given)}"
-        )
-    for stage, count in zip(plan.stages, given, strict=True):
-        if not 0 <= count <= stage.num_layers:
-            raise InputError(
-                f"stage {stage.index} recomputes {count} layers of the {stage.num_layers} it has"
-            )

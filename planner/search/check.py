@@ -12,7 +12,7 @@ from planner.search.facts import SCHEDULE_NAMES, value_of
 from planner.search.rules import RULES
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from planner.search.facts import Facts
     from planner.search.rules import Rule
@@ -30,15 +30,25 @@ MOST = 100_000
 
 
 def check_values(facts: Facts, values: Mapping[str, int]) -> None:
-    """Raises RuleError for the first rule that one combination breaks, with what was found and
-    the nearest values that would do. `values` holds codes, see `facts.code_of`."""
+    """Raises RuleError for the first rule that one combination breaks. `values` holds codes, see
+    `facts.code_of`."""
+    for _, error in broken_rules(facts, values):
+        raise error
+
+
+def broken_rules(facts: Facts, values: Mapping[str, int]) -> Iterator[tuple[Rule, RuleError]]:
+    """Every rule that one combination breaks, with what was found and the nearest values that
+    would do. Rules that only keep a search short are left out."""
     row = {axis: np.array([value], dtype=np.int64) for axis, value in values.items()}
     for rule in RULES:
         if not rule.search_only and not rule.holds(facts, row).all():
-            raise RuleError(
-                rule.name,
-                f"{rule.says(facts)}; found {_found(rule, values)}",
-                hint=_nearest(rule, facts, values),
+            yield (
+                rule,
+                RuleError(
+                    rule.name,
+                    f"{rule.says(facts)}; found {_found(rule, values)}",
+                    hint=_nearest(rule, facts, values),
+                ),
             )
 
 

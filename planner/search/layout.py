@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING
 
-from planner.errors import InputError
+from planner.errors import InputError, RuleError
 from planner.plan import Stage
 from planner.schedule.registry import kind_of
 from planner.workload.layers import layer_operators
@@ -113,3 +113,24 @@ def default_layout(
     """The `LayoutChooser` without a search: `default_layers`."""
     layers = default_layers(scenario, pipeline, virtual_stages, schedule)
     return stages_of(layers, pipeline, virtual_stages, schedule)
+
+
+def check_layers(scenario: Scenario, layers: Sequence[int]) -> None:
+    """Raises InputError or RuleError unless these layers of every chunk are those of the model in
+    a layout that the framework has."""
+    total = scenario.model.num_layers
+    if sum(layers) != total:
+        raise InputError(f"the stage layout holds {sum(layers)} layers, the model has {total}")
+    inner = list(layers[1:-1])
+    if 0 in inner:
+        raise RuleError(
+            "layers",
+            "every chunk needs a layer, unless it has the embedding or the head; "
+            f"chunk {1 + inner.index(0)} of the stage layout has 0",
+        )
+    if len(set(layers)) > 1 and not scenario.job.software.pipeline_layout:
+        raise RuleError(
+            "layers",
+            f"software profile {scenario.job.software.name} has no uneven stage layouts; "
+            f"found {','.join(map(str, layers))}",
+        )

@@ -11,7 +11,7 @@ from planner.schedule.registry import SCHEDULES, runnable
 from planner.specs.spelling import did_you_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from planner.specs.software import SoftwareProfile
 
@@ -79,6 +79,14 @@ def parse_restrictions(flags: Mapping[str, str | None]) -> Restrictions:
 
 def check_choices(restrictions: Restrictions, software: SoftwareProfile) -> None:
     """Raises InputError when an option names what the framework of the profile cannot run."""
+    for axis, message, hint in unoffered(restrictions, software):
+        raise InputError(f"{option_name(axis)}: {message}", hint=hint)
+
+
+def unoffered(
+    restrictions: Restrictions, software: SoftwareProfile
+) -> Iterator[tuple[str, str, str | None]]:
+    """Values that the framework of the profile cannot run: axis, message and hint."""
     offered: dict[str, tuple[str, ...]] = {
         "schedule": tuple(
             dict.fromkeys((*software.schedules.choices, *runnable(software.framework)))
@@ -92,10 +100,11 @@ def check_choices(restrictions: Restrictions, software: SoftwareProfile) -> None
         for value in asked or ():
             word = _on_off(value) if isinstance(value, bool) else value
             if word not in choices:
-                raise InputError(
-                    f"{option_name(axis)}: software profile {software.name} has no {word!r}; "
+                yield (
+                    axis,
+                    f"software profile {software.name} has no {word!r}; "
                     f"it has {', '.join(choices)}",
-                    hint=_elsewhere(word) if axis == "schedule" else None,
+                    _elsewhere(word) if axis == "schedule" else None,
                 )
 
 

@@ -114,7 +114,10 @@ def test_the_headroom_of_the_option_comes_first(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["{plans}#9"], "{plans}: plans: rank 9 is asked for, but the document holds 3 plans"),
+        (
+            ["{plans}#9"],
+            "{plans}:53:12: plans: rank 9 is asked for, but the document holds 3 plans",
+        ),
         (["{plans}#x"], '{plans}#x: "#x" is not a rank; ranks are whole numbers from 1'),
         (["none.json"], "none.json: no such file"),
         (["{plans}", "--within", "x"], "--within: 'x' is not a share from 0% to below 10000%"),

@@ -12,6 +12,7 @@ from planner.plan import Recompute
 from planner.search.build import check_plan, plan_from_flags, plan_values
 from planner.search.check import check_values
 from planner.search.facts import Facts, code_of
+from planner.search.problems import plan_problems
 from planner.search.restrictions import Restrictions, parse_restrictions
 
 if TYPE_CHECKING:
@@ -237,3 +238,30 @@ def test_a_v_placement_puts_both_ends_on_the_first_stage(scenario: Scenario) -> 
         (False, False),
     ]
     check_plan(scenario, plan)
+
+
+def test_every_problem_of_a_plan_is_found_at_once(scenario: Scenario) -> None:
+    plan = made(scenario, tensor=4, pipeline=2)
+    names = {problem.name: problem.field for problem in plan_problems(scenario, plan)}
+    assert names == {}
+    damaged = replace(
+        plan,
+        degrees=replace(plan.degrees, tensor=16, data=1),
+        num_microbatches=5,
+        placement=replace(plan.placement, order="tp-dp-pp", hosts=("nobody",)),
+        data_sharding="full",
+    )
+    names = {problem.name: problem.field for problem in plan_problems(scenario, damaged)}
+    assert names == {
+        "devices": "degrees",
+        "global-batch": "num_microbatches",
+        "rank-order": "placement.order",
+        "offered": "data_sharding",
+        "heads": "degrees.tensor",
+        "hosts": "placement.hosts",
+    }
+
+
+def test_an_unknown_schedule_hides_the_rules_that_need_it(scenario: Scenario) -> None:
+    plan = replace(made(scenario, tensor=4, pipeline=2), schedule="2f2b")
+    assert [problem.name for problem in plan_problems(scenario, plan)] == ["offered"]
