@@ -34,7 +34,16 @@ _RANKS_LOOKED_AT = 20_000
 class Topology:
     """The nodes of a job in rank order. Groups are worked out once and kept."""
 
-    __slots__ = ("_domain_of", "_fabric", "_first", "_groups", "_kinds", "_order", "devices")
+    __slots__ = (
+        "_domain_of",
+        "_fabric",
+        "_first",
+        "_groups",
+        "_kinds",
+        "_order",
+        "_types",
+        "devices",
+    )
 
     def __init__(self, kinds: Sequence[NodeKind], fabric: Fabric, order: Sequence[int]) -> None:
         """`kinds`, by node, and `fabric` are in cluster order; position i of the job is taken by
@@ -45,7 +54,8 @@ class Topology:
         self._domain_of = _domain_numbers(self._kinds)
         sizes = (self._kinds[node].devices_per_node for node in self._order)
         self._first = tuple(accumulate(sizes, initial=0))
-        self._groups: dict[tuple[int, int, bool], Group] = {}
+        self._types = tuple(dict.fromkeys(self._kinds[node].device for node in self._order))
+        self._groups: dict[tuple[int, int, bool, int | None], Group] = {}
         self.devices: int = self._first[-1]
 
     @property
@@ -63,7 +73,7 @@ class Topology:
 
     def device_types(self) -> tuple[Device, ...]:
         """The different devices of the job, in rank order."""
-        return tuple(dict.fromkeys(self._kinds[node].device for node in self._order))
+        return self._types
 
     def node_of(self, rank: int) -> int:
         """The position of the node a rank runs on."""
@@ -73,24 +83,25 @@ class Topology:
         """The same nodes, position i taken by the node now at position `order[i]`."""
         return Topology(self._kinds, self._fabric, [self._order[position] for position in order])
 
-    def group(self, size: int, stride: int) -> Group:
+    def group(self, size: int, stride: int, *, device: Device | None = None) -> Group:
         """Groups of `size` ranks that lie `stride` apart, all active at once, as the slowest of
-        them sees it. Raises: InputError when such a group does not fit."""
-        key = (size, stride, False)
+        them sees it, or the slowest with such a `device` in it. Raises: InputError when such a
+        group does not fit."""
+        key = (size, stride, False, self._type_index(device))
         found = self._groups.get(key)
         if found is None:
-            found = self._groups[key] = self._work_out_group(size, stride)
+            found = self._groups[key] = self._work_out_group(size, stride, device)
         return found
 
-    def pair(self, stride: int) -> Group:
-        """Every rank sends to the rank `stride` further on, as the slowest of them sees it.
-        Raises: InputError when no rank has such a partner."""
-        key = (2, stride, True)
+    def pair(self, stride: int, *, device: Device | None = None) -> Group:
+        """Every rank sends to the rank `stride` further on, as the slowest of them sees it, or
+        the slowest with such a `device`. Raises: InputError when no rank has such a partner."""
+        key = (2, stride, True, self._type_index(device))
         found = self._groups.get(key)
         if found is None:
             self._check_fits(2, stride)
             limit = self._pairs_that_differ(stride) if self.uniform else None
-            found_pairs = geometry.pairs(self.devices, stride, limit=limit)
+            found_pairs = self._with(device, geometry.pairs(self.devices, stride, limit=limit))
             survey = self._survey(found_pairs, self._apart(stride), active=stride)
             found = self._groups[key] = group_from(2, survey)
         return found
@@ -111,7 +122,20 @@ class Topology:
         apart = self._apart(abs(ranks[1] - ranks[0]) if len(ranks) > 1 else 1)
         return group_from(len(ranks), self._survey([ranks], apart, active=active))
 
-    def _work_out_group(self, size: int, stride: int) -> Group:
+    def _type_index(self, device: Device | None) -> int | None:
+        """None where all devices are of one type."""
+        return None if device is None or len(self._types) == 1 else self._types.index(device)
+
+    def _with(
+        self, device: Device | None, groups: Iterable[Sequence[int]]
+    ) -> Iterable[Sequence[int]]:
+        """Those of the groups that have a device of this type in them, all where none has."""
+        if self._type_index(device) is None:
+            return groups
+        known = list(groups)
+        return [ranks for ranks in known if any(self.device(r) == device for r in ranks)] or known
+
+    def _work_out_group(self, size: int, stride: int, device: Device | None) -> Group:
         self._check_fits(size, stride)
         if self.uniform and not self._fabric.tiers:
             kind = self._kinds[0]
@@ -128,7 +152,8 @@ class Topology:
             alike=per_node if whole_nodes else 1,
             limit=_RANKS_LOOKED_AT if self.uniform else None,
         )
-        return group_from(size, self._survey(found, self._apart(stride), active=None))
+        survey = self._survey(self._with(device, found), self._apart(stride), active=None)
+        return group_from(size, survey)
 
     def _survey(self, groups: Iterable[Sequence[int]], apart: int, *, active: int | None) -> Survey:
         """The worst of `groups`, whose members lie `apart` nodes apart, while `active` devices of

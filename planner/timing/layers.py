@@ -91,17 +91,23 @@ class Groups:
     expert_tensor: Group
 
     @classmethod
-    def of(cls, topology: Topology, workload: Workload) -> Groups:
-        """Ranks in the order tensor, context, expert, data, pipeline, tensor fastest."""
+    def of(cls, topology: Topology, workload: Workload, device: Device) -> Groups:
+        """Those that such a device is in. Ranks in the order tensor, context, expert, data,
+        pipeline, tensor fastest."""
         shard = workload.shard
-        context = topology.group(shard.context, shard.tensor)
-        neighbours = topology.group(min(shard.context, 2), shard.tensor)
+
+        def group(size: int, stride: int) -> Group:
+            return topology.group(size, stride, device=device)
+
+        context = group(shard.context, shard.tensor)
+        neighbours = group(min(shard.context, 2), shard.tensor)
+        ring = neighbours if context.inside else topology.pair(shard.tensor, device=device)
         return cls(
-            tensor=topology.group(shard.tensor, 1),
+            tensor=group(shard.tensor, 1),
             context=context,
-            context_ring=neighbours if context.inside else topology.pair(shard.tensor),
-            expert=topology.group(shard.expert, shard.expert_tensor),
-            expert_tensor=topology.group(shard.expert_tensor, 1),
+            context_ring=ring,
+            expert=group(shard.expert, shard.expert_tensor),
+            expert_tensor=group(shard.expert_tensor, 1),
         )
 
 
@@ -174,7 +180,7 @@ def layer_time(
     workload: Workload, operators: Sequence[Operator], device: Device, topology: Topology
 ) -> LayerTime:
     """Price a layer's operators on `device`, communicating in the default rank order's groups."""
-    groups = Groups.of(topology, workload)
+    groups = Groups.of(topology, workload, device)
     software = workload.software
     costs = [_operator_cost(operator, workload, device) for operator in operators]
     forward, backward = _Tally(), _Tally()

@@ -111,6 +111,19 @@ def test_nodes_without_a_switch_give_small_groups_few_links(topology: Make) -> N
     assert pair.fast_bytes_per_s == pytest.approx(whole.fast_bytes_per_s / 7)
 
 
+def test_a_group_inside_a_node_is_that_of_its_own_devices(topology: Make) -> None:
+    """The fast nodes of a mixed cluster do not wait for the slow ones' tensor groups, those that
+    span both do."""
+    mixed = topology("h100-sxm-80gb", second="t4", nodes=4)
+    for name, device in zip(("h100-sxm-80gb", "t4"), mixed.device_types(), strict=True):
+        alone = topology(name, nodes=2)
+        assert mixed.group(4, 1, device=device) == alone.group(4, 1)
+        assert mixed.group(32, 1, device=device) == mixed.group(32, 1)
+    assert mixed.group(4, 1) == topology("t4", nodes=2).group(4, 1)
+    fast, slow = (mixed.pair(16, device=device) for device in mixed.device_types())
+    assert fast == slow == mixed.pair(16)
+
+
 def test_the_slowest_device_of_a_mixed_group_counts(topology: Make) -> None:
     mixed = topology("h100-sxm-80gb", second="a100-sxm-80gb", nodes=4)
     assert not mixed.uniform
