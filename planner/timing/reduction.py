@@ -40,29 +40,38 @@ def by_degrees(
     largest: int | None = None,
 ) -> NDArray[np.float64]:
     """Seconds of a collective over each stage's parameters, [N, p]: the dense ones among the
-    data · context ranks, then the experts' among theirs, in groups of at most `largest` ranks.
-    Priced once per set of degrees."""
+    data · context ranks of the stage, then the experts' among theirs, in groups of at most
+    `largest` ranks. Priced once per set of degrees."""
     degrees = np.stack([batch.tensor, batch.context, batch.data, batch.expert, batch.expert_tensor])
     _, first, inverse = np.unique(degrees, axis=1, return_index=True, return_inverse=True)
     seconds = np.empty((len(first), dense.shape[1]))
     for unique, plan in enumerate(first):
         dense_size, expert_size = int(batch.dense_replicas[plan]), int(batch.expert_replicas[plan])
         expert_stride = int(batch.expert[plan] * batch.expert_tensor[plan])
-        dense_group = scenario.topology.group(
-            min(dense_size, largest or dense_size), int(batch.tensor[plan])
+        dense_groups = scenario.topology.stage_groups(
+            min(dense_size, largest or dense_size), int(batch.tensor[plan]), batch.pipeline
         )
-        expert_group = scenario.topology.group(
-            min(expert_size, largest or expert_size), expert_stride
+        expert_groups = scenario.topology.stage_groups(
+            min(expert_size, largest or expert_size), expert_stride, batch.pipeline
         )
-        known: dict[tuple[int, int], float] = {}
-        for stage, sizes in enumerate(
-            zip(dense[plan].tolist(), expert[plan].tolist(), strict=True)
+        known: dict[tuple[int, ...], float] = {}
+        for stage, (dense_group, dense_count, expert_group, expert_count) in enumerate(
+            zip(
+                dense_groups,
+                dense[plan].tolist(),
+                expert_groups,
+                expert[plan].tolist(),
+                strict=True,
+            )
         ):
-            if sizes not in known:
-                known[sizes] = collective_s(dense_group, sizes[0] * element_bytes) + (
-                    collective_s(expert_group, sizes[1] * element_bytes) if sizes[1] else 0.0
+            key = id(dense_group), dense_count, id(expert_group), expert_count
+            if key not in known:
+                known[key] = collective_s(dense_group, dense_count * element_bytes) + (
+                    collective_s(expert_group, expert_count * element_bytes)
+                    if expert_count
+                    else 0.0
                 )
-            seconds[unique, stage] = known[sizes]
+            seconds[unique, stage] = known[key]
     return seconds[inverse.reshape(-1)]
 
 
