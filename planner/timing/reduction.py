@@ -9,10 +9,12 @@ import numpy as np
 
 from planner.batch import OPTIMIZER, OPTIMIZER_AND_GRADIENTS, UNSHARDED
 from planner.hardware.collectives import all_gather_s, all_reduce_s, reduce_scatter_s
+from planner.memory.sharding import kept_whole
 from planner.memory.stage import optimizer_shards, stage_parameters
 from planner.timing.overlap import exposed_s
 from planner.workload.formats import (
     STATE_BYTES,
+    gathered_weight_bytes,
     gradient_bytes,
     reduced_gradient_bytes,
     weight_bytes,
@@ -82,8 +84,9 @@ def gradient_reduction_s(
 
     All-reduce without sharding or with an optimizer sharded over part of the replicas,
     reduce-scatter with one sharded over all (Megatron-LM `distrib_optimizer.md`); gradients that
-    are sharded already were reduced for every microbatch. With the overlap on, it runs bucket by
-    bucket behind the last microbatch's backward pass, all but the last bucket.
+    are sharded already were reduced for every microbatch, unless they wait whole for the last.
+    With the overlap on, it runs bucket by bucket behind the last microbatch's backward pass, all
+    but the last bucket.
     """
     software = scenario.job.software
     reduce_bytes = reduced_gradient_bytes(software, scenario.job.precision)
@@ -96,9 +99,10 @@ def gradient_reduction_s(
     if whole.any():
         reduced = by_degrees(scenario, batch, dense, expert, reduce_bytes, all_reduce_s)
         seconds = np.where(whole, reduced, seconds)
-    if ((sharding == OPTIMIZER) & ~whole).any():
+    divided = ((sharding == OPTIMIZER) & ~whole) | kept_whole(software, batch)[:, None]
+    if divided.any():
         scattered = by_degrees(scenario, batch, dense, expert, reduce_bytes, reduce_scatter_s)
-        seconds = np.where((sharding == OPTIMIZER) & ~whole, scattered, seconds)
+        seconds = np.where(divided, scattered, seconds)
     if "gradient_reduce" not in software.overlap:
         return seconds
     buckets = np.maximum((dense + expert) * reduce_bytes / software.bucket_bytes.value, 1.0)
@@ -145,11 +149,15 @@ def parameter_gather_s(
     """Exposed seconds of gathering updated weights from the sharded optimizer, [N]: the slowest
     stage's; behind the next step's first forward pass with the overlap on, all but one bucket."""
     software = scenario.job.software
-    sharded = (batch.data_sharding == OPTIMIZER) | (batch.data_sharding == OPTIMIZER_AND_GRADIENTS)
+    sharded = (
+        (batch.data_sharding == OPTIMIZER)
+        | (batch.data_sharding == OPTIMIZER_AND_GRADIENTS)
+        | kept_whole(software, batch)
+    )
     if not sharded.any():
         return np.zeros(len(batch))
     dense, expert = stage_parameters(scenario, table, batch)
-    element_bytes = weight_bytes(scenario.job.precision)
+    element_bytes = gathered_weight_bytes(software, scenario.job.precision)
     seconds = by_degrees(
         scenario,
         batch,
