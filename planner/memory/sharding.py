@@ -26,7 +26,8 @@ def kept_whole(software: SoftwareProfile, batch: Batch) -> NDArray[np.bool_]:
 
 def resharded(software: SoftwareProfile, batch: Batch) -> NDArray[np.bool_]:
     """[N]: weights are gathered for every pass and freed after it."""
-    return (batch.data_sharding == FULLY) & ~kept_whole(software, batch)
+    freed: NDArray[np.bool_] = (batch.data_sharding == FULLY) & ~kept_whole(software, batch)
+    return freed
 
 
 def reduced_every_microbatch(software: SoftwareProfile, batch: Batch) -> NDArray[np.bool_]:
