@@ -97,5 +97,7 @@ def build_scenario(cluster: ClusterSpec, model: ModelSpec, job: JobSpec) -> Scen
         cluster=cluster,
         model=model,
         job=job,
-        topology=topology_from_spec(in_training(cluster), devices=job.devices),
+        topology=topology_from_spec(
+            in_training(cluster), devices=job.devices, trees=job.software.collective_trees
+        ),
     )

@@ -23,7 +23,7 @@ def ideal_topology(topology: Topology) -> Topology | None:
     devices or domains, so that an order changes which ranks share a node."""
     if len({(kind.devices_per_node, kind.domain_nodes) for kind in topology.kinds}) > 1:
         return None
-    return IdealTopology(topology.kinds, topology.fabric, topology.nodes)
+    return IdealTopology(topology.kinds, topology.fabric, topology.nodes, trees=topology.trees)
 
 
 class IdealTopology(Topology):
@@ -32,9 +32,11 @@ class IdealTopology(Topology):
 
     __slots__ = ("_offers", "_rings")
 
-    def __init__(self, kinds: Sequence[NodeKind], fabric: Fabric, nodes: int) -> None:
+    def __init__(
+        self, kinds: Sequence[NodeKind], fabric: Fabric, nodes: int, *, trees: bool
+    ) -> None:
         """`kinds`, by node, and `fabric` are the cluster's; the job takes `nodes` of them."""
-        super().__init__([best_kind(kinds)] * nodes, fabric, range(nodes))
+        super().__init__([best_kind(kinds)] * nodes, fabric, range(nodes), trees=trees)
         self.uniform = True
         self._offers = fabric.offers([kind.network_bytes_per_s for kind in kinds])
         self._rings: dict[int, tuple[float, float, float]] = {}

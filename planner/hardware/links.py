@@ -47,15 +47,24 @@ class Topology:
         "fabric",
         "kinds",
         "order",
+        "trees",
         "uniform",
     )
 
-    def __init__(self, kinds: Sequence[NodeKind], fabric: Fabric, order: Sequence[int]) -> None:
+    def __init__(
+        self,
+        kinds: Sequence[NodeKind],
+        fabric: Fabric,
+        order: Sequence[int],
+        *,
+        trees: bool = True,
+    ) -> None:
         """`kinds`, by node, and `fabric` are in cluster order; position i of the job is taken by
-        node `order[i]`."""
+        node `order[i]`. `trees`: whether the collective library may run over trees."""
         self.kinds = tuple(kinds)
         self.fabric = fabric
         self.order = tuple(order)
+        self.trees = trees
         self._domain_of = _domain_numbers(self.kinds)
         sizes = (self.kinds[node].devices_per_node for node in self.order)
         self._first = tuple(accumulate(sizes, initial=0))
@@ -99,7 +108,7 @@ class Topology:
 
     def ordered(self, order: Sequence[int]) -> Topology:
         """The same cluster, position i taken by node `order[i]` of it."""
-        return Topology(self.kinds, self.fabric, order)
+        return Topology(self.kinds, self.fabric, order, trees=self.trees)
 
     def group(self, size: int, stride: int, *, device: Device | None = None) -> Group:
         """Groups of `size` ranks that lie `stride` apart, all active at once, as the slowest of
@@ -127,17 +136,20 @@ class Topology:
             found = self._groups[key] = self._work_out_group(size, stride, ranks, device)
         return found
 
-    def pair(self, stride: int, *, device: Device | None = None) -> Group:
+    def pair(
+        self, stride: int, *, device: Device | None = None, active: int | None = None
+    ) -> Group:
         """Every rank sends to the rank `stride` further on, as the slowest of them sees it, or
-        the slowest with such a `device`. Raises: InputError when no rank has such a partner."""
-        key = ("pair", stride, self._type_index(device))
+        the slowest with such a `device`, while `active` devices of a node (at most `stride`) use
+        its network cards. Raises: InputError when no rank has such a partner."""
+        key = ("pair", stride, self._type_index(device), active)
         found = self._groups.get(key)
         if found is None:
             self._check_fits(2, stride, self.devices)
             limit = self._pairs_that_differ(stride) if self.uniform else None
             found_pairs = self._with(device, geometry.pairs(self.devices, stride, limit=limit))
-            survey = self._survey(found_pairs, self._apart(stride), active=stride)
-            found = self._groups[key] = group_from(2, survey)
+            survey = self._survey(found_pairs, self._apart(stride), active=active or stride)
+            found = self._groups[key] = group_from(2, survey, trees=self.trees)
         return found
 
     def _pairs_that_differ(self, stride: int) -> int:
@@ -154,7 +166,8 @@ class Topology:
     def among(self, ranks: Sequence[int], *, active: int | None = None) -> Group:
         """These ranks, while `active` devices of a node (all by default) use its network cards."""
         apart = self._apart(abs(ranks[1] - ranks[0]) if len(ranks) > 1 else 1)
-        return group_from(len(ranks), self._survey([ranks], apart, active=active))
+        survey = self._survey([ranks], apart, active=active)
+        return group_from(len(ranks), survey, trees=self.trees)
 
     def _type_index(self, device: Device | None) -> int | None:
         """None where all devices are of one type."""
@@ -176,7 +189,8 @@ class Topology:
             domain_devices = kind.devices_per_node * kind.domain_nodes
             spread = geometry.aligned_domains(size, stride, domain_devices)
             if spread is not None:
-                return group_from(size, self._aligned(size * stride, *spread))
+                survey = self._aligned(size * stride, *spread)
+                return group_from(size, survey, trees=self.trees)
         sizes = {self.kinds[node].devices_per_node for node in self.order}
         per_node = math.gcd(stride, *sizes)
         whole_nodes = sizes == {per_node}
@@ -188,7 +202,7 @@ class Topology:
             limit=_RANKS_LOOKED_AT if self.uniform else None,
         )
         survey = self._survey(self._with(device, found), self._apart(stride), active=None)
-        return group_from(size, survey)
+        return group_from(size, survey, trees=self.trees)
 
     def _aligned(self, span: int, domains: int, local: int) -> Survey:
         return aligned_survey(self.kinds[self.order[0]], span, domains, local)
@@ -257,8 +271,8 @@ class Topology:
             )
 
 
-def topology_from_spec(cluster: ClusterSpec, *, devices: int) -> Topology:
-    """The first `devices` devices of a cluster, nodes in file order.
+def topology_from_spec(cluster: ClusterSpec, *, devices: int, trees: bool = True) -> Topology:
+    """The first `devices` devices of a cluster, nodes in file order; `trees` as in `Topology`.
 
     Raises: InputError when the cluster has fewer, or a node would be used in part.
     """
@@ -274,7 +288,7 @@ def topology_from_spec(cluster: ClusterSpec, *, devices: int) -> Topology:
         device = known[0] if known else device_from_spec(group.device)
         types.append((group.device, device))
         kinds.extend([_kind_from_spec(group, device, per_node)] * nodes)
-    return Topology(kinds, fabric_from_spec(whole), range(used))
+    return Topology(kinds, fabric_from_spec(whole), range(used), trees=trees)
 
 
 def _kind_from_spec(group: NodeGroup, device: Device, devices_per_node: int) -> NodeKind:

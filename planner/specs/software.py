@@ -152,7 +152,14 @@ class SoftwareProfile(Input):
     overlap_choices: tuple[Overlap, ...] = ()
     """What can be switched on."""
     scatter_gather_sends: bool
-    """Pipeline sends are divided by the tensor degree."""
+    """Activations sent to the next stage are divided by the tensor degree."""
+    whole_gradient_sends: bool = False
+    """Gradients are sent back whole by every tensor rank, though activations are divided."""
+    mask_sends: bool = False
+    """Every tensor rank sends the attention mask, seq_length × seq_length in 16 bits, along with
+    each microbatch's activation."""
+    collective_trees: bool = True
+    """All-reduce may run over trees; otherwise around rings alone."""
     rank_order: RankOrder = "tp-cp-ep-dp-pp"
     cuda_graphs: bool = False
     """Kernels are launched from recorded graphs."""
@@ -160,6 +167,9 @@ class SoftwareProfile(Input):
     """Host time of one operator, forward or backward: dispatch and its kernel launches."""
     collective_launch: Constant[Seconds]
     """Host time to launch one collective: process-group bookkeeping and stream events."""
+    tensor_collective_wait: Constant[Seconds] | None = None
+    """What a device idles at each tensor collective where the host waits for the device before and
+    after it; left out where the host's launches run ahead."""
     owner_broadcast: Constant[Seconds] | None = None
     """Cost of one broadcast where each owner of a shard sends its updated weights in turn; left
     out where all are gathered at once."""

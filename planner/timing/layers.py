@@ -124,7 +124,12 @@ class _Tally:
     collectives: int = 0
 
     def communicate(
-        self, operator: Collective, group: Group, cover_s: float, overlap_cost: float
+        self,
+        operator: Collective,
+        group: Group,
+        cover_s: float,
+        overlap_cost: float,
+        wait_s: float,
     ) -> None:
         duration_s = collective_s(operator, group)
         hidden_s = min(duration_s, cover_s)
@@ -132,7 +137,7 @@ class _Tally:
         self.hidden_s += hidden_s
         self.collectives += operator.hops
         if operator.axis == "tensor":
-            self.tensor_s += exposed_s
+            self.tensor_s += exposed_s + wait_s
         elif operator.axis == "context":
             self.context_s += exposed_s
         else:
@@ -185,6 +190,8 @@ def layer_time(
     costs = [_operator_cost(operator, workload, device) for operator in operators]
     forward, backward = _Tally(), _Tally()
     overlap_cost = device.links.overlap_cost
+    waited = software.tensor_collective_wait
+    wait_s = 0.0 if waited is None or workload.shard.tensor == 1 else waited.value
     selective_s = 0.0
     effects = selective(workload, operators)
     for index, (operator, cost, effect) in enumerate(zip(operators, costs, effects, strict=True)):
@@ -192,9 +199,9 @@ def layer_time(
             group = _group_of(groups, operator)
             cover = _cover(operators, costs, index, software)
             if operator.in_forward:
-                forward.communicate(operator, group, cover.forward_s, overlap_cost)
+                forward.communicate(operator, group, cover.forward_s, overlap_cost, wait_s)
             if operator.in_backward:
-                backward.communicate(operator, group, cover.weight_gradient_s, overlap_cost)
+                backward.communicate(operator, group, cover.weight_gradient_s, overlap_cost, wait_s)
             continue
         forward.compute_s += cost.forward_s
         forward.kernels += cost.forward_kernels

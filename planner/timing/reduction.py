@@ -127,18 +127,19 @@ def copies_reduction_s(
 
 
 def tied_reduction_s(scenario: Scenario, batch: Batch) -> NDArray[np.float64]:
-    """All-reduce of the tied embedding's gradient between first and last stage, [N] (Megatron-LM
-    `finalize_model_grads._allreduce_word_embedding_grads`); none where both ends of the model are
-    on one stage."""
+    """All-reduce of the tied embedding's gradient between first and last stage, [N], in the type it
+    is kept in (Megatron-LM `finalize_model_grads._allreduce_word_embedding_grads`; DeepSpeed
+    `PipelineModule.allreduce_tied_weight_gradients`); none where both ends of the model are on one
+    stage. No other stage uses the network meanwhile."""
     model, topology = scenario.model, scenario.topology
     seconds = np.zeros(len(batch))
     if not model.tie_embeddings or batch.first_holds_head:
         return seconds
-    reduce_bytes = reduced_gradient_bytes(scenario.job.software, scenario.job.precision)
+    main_bytes = gradient_bytes(scenario.job.software, scenario.job.precision)
     stage_devices = scenario.job.devices // batch.pipeline
-    group = topology.group(2, (batch.pipeline - 1) * stage_devices)
+    group = topology.pair((batch.pipeline - 1) * stage_devices, active=stage_devices)
     for tensor in np.unique(batch.tensor).tolist():
-        size = model.padded_vocab_size(tensor) // tensor * model.hidden_size * reduce_bytes
+        size = model.padded_vocab_size(tensor) // tensor * model.hidden_size * main_bytes
         seconds[batch.tensor == tensor] = all_reduce_s(group, size)
     return seconds
 

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from planner.specs.software import SoftwareProfile
 
 
+_MASK_BYTES = 2
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Sends:
     """Seconds per microbatch across boundary k, between virtual stages k and k + 1 in the order
@@ -34,11 +37,14 @@ class Sends:
 
 
 def boundary_sends(scenario: Scenario, table: CostTable, batch: Batch) -> Sends:
-    """One residual activation per microbatch, over the slowest replica's link at each boundary.
+    """One residual activation per microbatch, over the slowest replica's link at each boundary,
+    and its gradient back.
 
     Under sequence parallelism every tensor rank sends its share; without it the scatter-gather
     optimisation does the same and gathers again on arrival (Narayanan et al. 2021, section 4.1);
-    without either every rank sends all of it."""
+    without either every rank sends all of it. DeepSpeed divides activations alone, gathers its
+    copy again before the gradient arrives and sends the mask along (`runtime/pipe/engine.py`,
+    `_exec_send_activations`, `_exec_recv_grads`)."""
     p, v = batch.pipeline, batch.virtual_stages
     mode = send_mode(scenario.job.software, batch.schedule)
     if p == 1:
@@ -114,17 +120,18 @@ def _stage_sends(
 ) -> NDArray[np.float64]:
     """Seconds of the send from each stage to the next (−1: the previous) one, wrapping around, by
     replica, [p, D]. On a symmetric topology one replica stands for all."""
-    shard, size = table.shards[row], int(table.residual_bytes[row])
-    gather_s = 0.0
-    if (
-        shard.tensor > 1
-        and not shard.sequence_parallel
-        and (scenario.job.software.scatter_gather_sends)
-    ):
-        gather_s = all_gather_s(scenario.topology.group(shard.tensor, 1), size)
+    shard, whole_bytes = table.shards[row], int(table.residual_bytes[row])
+    software, size = scenario.job.software, whole_bytes
+    gathered = shard.tensor > 1 and not shard.sequence_parallel and software.scatter_gather_sends
+    if gathered and not (direction < 0 and software.whole_gradient_sends):
         size //= shard.tensor
+    if direction > 0 and software.mask_sends:
+        size += scenario.job.seq_length**2 * _MASK_BYTES
+    tensor_groups = scenario.topology.stage_groups(shard.tensor, 1, pipeline)
     stages = []
-    for crossing in crossings(scenario.topology, pipeline, direction):
+    for stage, crossing in enumerate(crossings(scenario.topology, pipeline, direction)):
+        receivers = tensor_groups[(stage + direction) % pipeline]
+        gather_s = all_gather_s(receivers, whole_bytes) if gathered else 0.0
         by_pair = np.array([send_s(group, size) for group in crossing.groups]) + gather_s
         by_offset = by_pair[crossing.pair_of]
         model_devices = shard.tensor * shard.context
