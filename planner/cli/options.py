@@ -29,6 +29,21 @@ class InputOptions:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CheckedInputs:
+    """What a plan is checked against. What is left out is the shipped file it was made for."""
+
+    cluster: Annotated[
+        str | None,
+        option("NAME|FILE", "Cluster: a shipped name or a YAML file. [default: as recorded]"),
+    ] = None
+    model: Annotated[
+        str | None,
+        option("NAME|FILE", "Model: a shipped name or a YAML file. [default: as recorded]"),
+    ] = None
+    headroom: Headroom = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class WorkloadOptions:
     """How it is trained. What is left out comes from the model's `training:` block."""
 

@@ -174,6 +174,7 @@ def _detail(parts: StepParts, timeline: Timeline, busiest: int) -> dict[str, flo
         "microbatch_forward_s": float(parts.passes.forward_s[0, busiest].sum()),
         "microbatch_backward_s": float(parts.passes.backward_s[0, busiest].sum()),
         "fastest_stage_busy_s": float(parts.busy_s[0].min()),
+        "mean_stage_busy_s": float(parts.busy_s[0].mean()),
         "slowest_stage_busy_s": float(parts.busy_s[0].max()),
         "pipeline_s": float(timeline.pass_span_s),
         "bubble_fraction": float(timeline.bubble_fraction[busiest]),
