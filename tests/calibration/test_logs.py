@@ -166,7 +166,7 @@ def test_logs_that_say_too_little(tmp_path: Path, text: str | bytes, expected: s
 
 def test_a_log_without_one_good_number_names_a_line(tmp_path: Path) -> None:
     assert message(tmp_path, "starting\n" + megatron("nan", "inf", "-")).endswith(
-        "; line 2 has 'elapsed time per iteration (ms):' without a number that can be one"
+        "; line 5 has 'elapsed time per iteration (ms):' without a number that can be one"
     )
 
 
