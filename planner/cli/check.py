@@ -84,6 +84,8 @@ def check(
     from planner.checks.selection import parse_selection
     from planner.cli.subjects import Subjects
 
+    subjects = Subjects(inputs=inputs, workload=workload)
+    subjects.check_options()
     limits = _limits(
         parse_selection(select, ignore),
         within_of_best=within_of_best,
@@ -93,7 +95,7 @@ def check(
         max_imbalance=max_imbalance,
         strict=strict,
     )
-    checked = tuple(_checked(plans, Subjects(inputs=inputs, workload=workload), limits))
+    checked = tuple(_checked(plans, subjects, limits))
     for target in targets:
         target.write(checked)
     if write_baseline is not None:

@@ -34,6 +34,10 @@ class Subjects:
     inputs: CheckedInputs
     workload: WorkloadOptions
 
+    def check_options(self) -> None:
+        """Raises: InputError for an option that says nothing sensible."""
+        Asked.of(self.inputs.headroom, self.workload)
+
     def load_given(self) -> None:
         """Loads what the options name. Raises: InputError."""
         _ = self._given_model, self._given_cluster

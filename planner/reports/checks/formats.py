@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from planner.checks.check import Checked
 
 RICH = "rich"
-LOG_WIDTH = 160
-"""Of reports that go to a file or the log of a pipeline, which wrap lines themselves."""
+LOG_WIDTH = 4096
+"""Columns of reports for a file or the log of a pipeline, where nothing should be wrapped."""
 
 
 def rendered(name: str, checked: Sequence[Checked], stream: TextIO) -> str:
