@@ -69,14 +69,42 @@ class InputError(PlannerError):
 
 
 class RuleError(PlannerError):
-    """A combination breaks a rule the framework enforces; `rule` is its id, such as "heads"."""
+    """A combination breaks a rule the framework enforces; `rule` is its id, such as "heads", and
+    `axes` name what it is about. Where a file states the combination, `placed` says where."""
 
-    def __init__(self, rule: str, message: str, *, hint: str | None = None) -> None:
+    def __init__(
+        self,
+        rule: str,
+        message: str,
+        *,
+        hint: str | None = None,
+        axes: tuple[str, ...] = (),
+        path: str | Path | None = None,
+        line: int | None = None,
+        column: int | None = None,
+    ) -> None:
         self.rule = rule
         self.message = message
         self.hint = hint
-        text = f"{rule}: {message}"
+        self.axes = axes
+        self.path = None if path is None else str(path)
+        self.line = line
+        self.column = column
+        place = [str(part) for part in (self.path, line, column) if part is not None]
+        text = f"{':'.join(place)}: {rule}: {message}" if place else f"{rule}: {message}"
         super().__init__(f"{text}; {hint}" if hint else text)
+
+    def placed(self, path: str | Path, line: int | None, column: int | None) -> RuleError:
+        """The same error with the place in a file that states the combination."""
+        return RuleError(
+            self.rule,
+            self.message,
+            hint=self.hint,
+            axes=self.axes,
+            path=path,
+            line=line,
+            column=column,
+        )
 
 
 class NothingFits(PlannerError):  # noqa: N818 - an answer, not a failure

@@ -9,11 +9,20 @@ import typer
 
 from planner.cli import values
 from planner.cli.inputs import scenario_from_options
-from planner.cli.options import InputOptions, Json, RestrictOptions, WorkloadOptions, option
+from planner.cli.options import (
+    InputOptions,
+    Json,
+    LaunchInputOptions,
+    RestrictOptions,
+    ScriptOptions,
+    WorkloadOptions,
+    option,
+)
 from planner.cli.output import check_writable, note, write_file, write_stdout
 from planner.errors import InputError
 
 if TYPE_CHECKING:
+    from planner.importers.launch import LaunchedPlan
     from planner.plan import Plan
     from planner.plan_document import ReadPlan, RecordedInputs
     from planner.scenario import Scenario
@@ -23,11 +32,17 @@ DOES_NOT_FIT = 1
 
 
 def estimate(
-    inputs: InputOptions,
+    inputs: LaunchInputOptions,
     workload: WorkloadOptions,
     decisions: RestrictOptions,
+    script: ScriptOptions,
     plan: Annotated[
-        str | None, option("FILE[#RANK]", "A plan of a plan file, instead of flags.")
+        str | None,
+        option(
+            "FILE[#RANK]",
+            "A plan of a plan file, a Megatron-LM launch script or a DeepSpeed JSON, instead of "
+            "flags.",
+        ),
     ] = None,
     stage_layers: Annotated[
         str | None, option("N,...", "Layers of every chunk in order, such as 12,12,11.")
@@ -41,23 +56,32 @@ def estimate(
 ) -> None:
     """Estimate memory and time of one plan.
 
-    The plan is given by flags, one value each, or from a plan file.
+    The plan is given by flags, one value each, or read from a plan file or from what launches
+    the job. A launch script states its model; flags fill in what a launch file leaves open.
 
     Exit code 0: it fits; 1: it does not fit; 2: bad input.
     """
     check_writable(timeline, option="--timeline")
-    read = _read(plan, decisions, stage_layers=stage_layers, hosts=hosts)
+    launched = _launched(plan, inputs, workload, decisions, script, stage_layers, hosts)
+    read = None
+    if launched is None:
+        refuse_script_options(script, plan)
+        read = _read(plan, decisions, stage_layers=stage_layers, hosts=hosts)
 
     from planner.estimate import estimate as price
     from planner.plan import RankedPlan
     from planner.plan_document import record_inputs, to_document, to_text
     from planner.search.build import check_plan
 
-    if read is None:
-        scenario, priced = _from_flags(inputs, workload, decisions, stage_layers, hosts)
+    if launched is not None:
+        scenario, priced = launched.scenario, launched.plan
+    elif read is None:
+        scenario, priced = _from_flags(
+            inputs.with_model(), workload, decisions, stage_layers, hosts
+        )
     else:
         scenario = scenario_from_options(
-            inputs,
+            inputs.with_model(),
             workload,
             recorded=read.inputs.job,
             devices=read.plan.degrees.devices,
@@ -83,6 +107,47 @@ def estimate(
         show(estimate_report(recorded, priced, cost))
     if not cost.memory.fits:
         raise typer.Exit(DOES_NOT_FIT)
+
+
+def _launched(
+    plan: str | None,
+    inputs: LaunchInputOptions,
+    workload: WorkloadOptions,
+    decisions: RestrictOptions,
+    script: ScriptOptions,
+    stage_layers: str | None,
+    hosts: str | None,
+) -> "LaunchedPlan | None":
+    """What a launch file describes; None for a plan file and for flags alone."""
+    if plan is None:
+        return None
+
+    from planner.importers.launch_file import is_launch
+
+    if not is_launch(plan):
+        return None
+
+    from planner.cli.launched import launched_plan
+
+    return launched_plan(
+        plan,
+        inputs,
+        workload,
+        decisions,
+        script,
+        stage_layers=values.layers("--stage-layers", stage_layers),
+        hosts=None if hosts is None else read_hosts(hosts),
+    )
+
+
+def refuse_script_options(script: ScriptOptions, plan: str | None) -> None:
+    """Raises InputError where options for a launch script come without one."""
+    for name, text in asdict(script).items():
+        if text is not None:
+            raise InputError(
+                f"--{name.replace('_', '-')} is for a launch script"
+                + (f"; {plan} is none" if plan else ", which --plan gives")
+            )
 
 
 def _read(plan: str | None, decisions: RestrictOptions, **others: str | None) -> "ReadPlan | None":

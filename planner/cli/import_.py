@@ -24,10 +24,8 @@ Output = Annotated[
         "-o", "--output", metavar="FILE", help="Write there, not to stdout.", show_default=False
     ),
 ]
-MOST_COMMANDS = 1000
 MOST_DEVICES_PER_NODE = 1024
 MOST_CARDS = 1024
-LARGEST_VOCABULARY = 10**9
 
 
 @app.command("model")
@@ -70,9 +68,9 @@ def model(
 
     What was read, assumed and left out is said on stderr and in the file.
     """
-    number = values.whole("--command", command, most=MOST_COMMANDS)
-    vocabulary = values.whole("--vocab-size", vocab_size, most=LARGEST_VOCABULARY)
-    given = assignments("--set", variables)
+    number = values.whole("--command", command, most=values.MOST_COMMANDS)
+    vocabulary = values.whole("--vocab-size", vocab_size, most=values.LARGEST_VOCABULARY)
+    given = values.assignments("--set", variables)
     target = _target(into, output)
 
     from planner.importers.models import import_model
@@ -229,17 +227,6 @@ def bandwidth_unit(text: str | None) -> str | None:
         except UnitError as error:
             raise InputError(f"--unit: {error}") from error
     return text
-
-
-def assignments(name: str, text: str | None) -> dict[str, str]:
-    """`A=1,B=2` → its variables."""
-    given: dict[str, str] = {}
-    for part in [] if text is None else text.split(","):
-        key, equals, value = part.partition("=")
-        if not equals or not key.strip().isidentifier():
-            raise InputError(f"{name}: {part!r} is not NAME=VALUE")
-        given[key.strip()] = value.strip()
-    return given
 
 
 def say(lines: "Iterable[str]") -> None:

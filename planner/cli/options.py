@@ -6,6 +6,8 @@ from typing import Annotated, Any
 
 import typer
 
+from planner.errors import InputError
+
 
 def option(metavar: str, help_text: str) -> Any:
     return typer.Option(metavar=metavar, help=help_text, show_default=False)
@@ -29,18 +31,39 @@ class InputOptions:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CheckedInputs:
-    """What a plan is checked against. What is left out is the shipped file it was made for."""
+class LaunchInputOptions:
+    """What is trained where, of a plan that a launch file may describe."""
 
-    cluster: Annotated[
-        str | None,
-        option("NAME|FILE", "Cluster: a shipped name or a YAML file. [default: as recorded]"),
-    ] = None
+    cluster: Annotated[str, option("NAME|FILE", "Cluster: a shipped name or a YAML file.")]
     model: Annotated[
         str | None,
-        option("NAME|FILE", "Model: a shipped name or a YAML file. [default: as recorded]"),
+        option(
+            "NAME|FILE", "Model: a shipped name or a YAML file; a launch script states its own."
+        ),
     ] = None
     headroom: Headroom = None
+
+    def with_model(self) -> InputOptions:
+        """Raises: InputError where no model is named."""
+        if self.model is None:
+            raise InputError("--model is missing", hint="a Megatron-LM script states its own")
+        return InputOptions(cluster=self.cluster, model=self.model, headroom=self.headroom)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScriptOptions:
+    """How a launch script is read."""
+
+    set: Annotated[
+        str | None,
+        option("NAME=VALUE,...", "Variables that a launch script leaves to its environment."),
+    ] = None
+    command: Annotated[
+        str | None, option("N", "The training command of a script that has several.")
+    ] = None
+    vocab_size: Annotated[
+        str | None, option("N", "Size of the vocabulary, where only the tokenizer knows it.")
+    ] = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,6 +16,8 @@ MOST_DEVICES = 1_000_000
 MOST_PLANS = 1_000
 MOST_SEQUENCES = 1_000_000
 LONGEST_SEQUENCE = 4 * 2**20
+MOST_COMMANDS = 1_000
+LARGEST_VOCABULARY = 10**9
 LONGEST_S = 7 * 24 * 3600.0
 
 _WHOLE = re.compile(r"[0-9]{1,18}", re.ASCII)
@@ -79,3 +81,14 @@ def layers(option: str, text: str | None) -> tuple[int, ...] | None:
                 hint=f"write the layers of every chunk in order, such as {option} 12,12,11",
             )
     return tuple(int(part) for part in parts)
+
+
+def assignments(option: str, text: str | None) -> dict[str, str]:
+    """`A=1,B=2` → its variables."""
+    given: dict[str, str] = {}
+    for part in [] if text is None else text.split(","):
+        key, equals, value = part.partition("=")
+        if not equals or not key.strip().isidentifier():
+            raise InputError(f"{option}: {part!r} is not NAME=VALUE")
+        given[key.strip()] = value.strip()
+    return given

@@ -10,6 +10,7 @@ from planner.errors import InputError
 from planner.importers.source import Source
 from planner.specs.document import show_location
 from planner.specs.json_places import nearest_value
+from planner.specs.text_file import Place, place_of
 from planner.specs.units import describe
 
 _LONGEST_NUMBER = 40
@@ -32,6 +33,11 @@ class JsonFile:
         if span is None:
             return self.source.error(text, hint=hint)
         return self.source.error_at(text, span.start, hint=hint)
+
+    def place(self, at: Location) -> Place | None:
+        """Line and column of a part of the file, or of the nearest part around it."""
+        span = nearest_value(self.source.text, at)
+        return None if span is None else place_of(self.source.text, span.start)
 
     def mapping(self, value: Any, at: Location = ()) -> dict[str, Any]:
         if not isinstance(value, dict):

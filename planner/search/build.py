@@ -141,13 +141,12 @@ def _remaining_data(scenario: Scenario, values: Values) -> int:
     used = int(values["tensor"]) * int(values["pipeline"]) * int(values["context"])
     if devices % used:
         fits = [d for d in range(1, devices + 1) if devices % d == 0]
-        near = [
-            str(d) for d in (max(d for d in fits if d < used), min(d for d in fits if d > used))
-        ]
+        near = [max(d for d in fits if d < used), *[d for d in fits if d > used][:1]]
         raise RuleError(
             "world",
             f"tensor {values['tensor']} · pipeline {values['pipeline']} · context "
             f"{values['context']} = {used} does not divide the {devices} devices",
-            hint=f"nearest products that do: {' or '.join(near)}",
+            hint=f"nearest products that do: {' or '.join(map(str, near))}",
+            axes=("tensor", "pipeline", "context"),
         )
     return devices // used

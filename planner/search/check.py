@@ -48,6 +48,7 @@ def broken_rules(facts: Facts, values: Mapping[str, int]) -> Iterator[tuple[Rule
                     rule.name,
                     f"{rule.says(facts)}; found {_found(rule, values)}",
                     hint=_nearest(rule, facts, values),
+                    axes=(rule.adjusts, *(axis for axis in rule.axes if axis != rule.adjusts)),
                 ),
             )
 

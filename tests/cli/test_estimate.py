@@ -178,3 +178,60 @@ def test_a_timeline_that_cannot_be_written_is_said_before_anything_else(planner:
     assert "--timeline: '/nowhere/trace.json' cannot be written: there is no folder" in (
         outcome.stderr
     )
+
+
+SCRIPT = """\
+#!/bin/bash
+#SBATCH --nodes=2
+#SBATCH --gpus-per-node=8
+TP=${TP:-2}
+ARGS=(
+  --num-layers 24 --hidden-size 1024 --num-attention-heads 16
+  --seq-length 2048 --max-position-embeddings 2048 --vocab-size 51200
+  --micro-batch-size 4 --global-batch-size 64 --bf16
+  --tensor-model-parallel-size $TP
+)
+srun torchrun --nnodes $SLURM_NNODES --nproc-per-node 8 pretrain_gpt.py "${ARGS[@]}" --made-up 1
+"""
+
+
+def test_a_launch_script_is_a_plan(planner: Run, tmp_path: Path) -> None:
+    script = tmp_path / "train.sh"
+    script.write_text(SCRIPT)
+    outcome = planner("estimate", "--cluster", "dgx-a100-8", "--plan", str(script), "--json")
+    assert outcome.code == 0
+    plan = only_plan(outcome)
+    assert (plan["degrees"]["tensor"], plan["degrees"]["data"]) == (2, 8)
+    inputs = json.loads(outcome.stdout)["inputs"]
+    assert (inputs["model"]["name"], inputs["job"]["devices"]) == ("train", 16)
+    assert "note: left out: flags that are not known here: --made-up on line 11" in outcome.stderr
+    other = planner(
+        "estimate", "--cluster", "dgx-a100-8", "--plan", str(script), "--set", "TP=4", "--json"
+    )
+    assert only_plan(other)["degrees"]["tensor"] == 4
+    refused = planner(
+        "estimate", "--cluster", "dgx-a100-8", "--plan", str(script), "--set", "TP=32"
+    )
+    assert refused.code == 2
+    assert refused.stderr.startswith(f"error: {script}:4:4: world: tensor 32 · pipeline 1")
+
+
+def test_a_deepspeed_configuration_is_a_plan(planner: Run, tmp_path: Path) -> None:
+    path = tmp_path / "ds_config.json"
+    path.write_text('{"train_batch_size": 64, "fp16": {"enabled": true},\n'
+                    ' "zero_optimization": {"stage": 2}}')  # fmt: skip
+    given = ("estimate", "--cluster", "dgx-a100-8", "--plan", str(path), "--nodes", "1")
+    outcome = planner(*given, "--model", "gpt-1.7b", "--json")
+    assert outcome.code == 0
+    assert only_plan(outcome)["data_sharding"] == "optimizer+gradients"
+    missing = planner(*given)
+    assert (missing.code, missing.stdout) == (2, "")
+    assert missing.stderr.endswith("does not say which model; give --model\n")
+
+
+def test_script_options_need_a_script(planner: Run) -> None:
+    outcome = planner(*SMALL, *JOB, "--set", "TP=4")
+    assert outcome.code == 2
+    assert outcome.stderr == "error: --set is for a launch script, which --plan gives\n"
+    nothing = planner("estimate", "--cluster", "dgx-a100-8", "--tensor", "2")
+    assert nothing.stderr.startswith("error: --model is missing")

@@ -109,6 +109,7 @@ def test_the_shell_array_reads_back_with_its_launcher(jobs: Jobs) -> None:
         "qwen3-235b-a22b",
         "deepseek-v2",
         "deepseek-v3",
+        "gpt-oss-120b",
     ],
 )
 def test_shipped_models_read_back(jobs: Jobs, name: str) -> None:

@@ -19,8 +19,9 @@ SHIPPED: dict[Kind, str] = {
     "device": """a100-pcie-80gb a100-sxm-40gb a100-sxm-80gb a800-sxm-80gb b200-sxm b300-sxm gb200
         gb300 h100-sxm-80gb h100-sxm-96gb-500w h200-sxm mi250x mi300x t4 v100-sxm-16gb
         v100-sxm-32gb""",
-    "software": """composer-fsdp deepspeed-3d-2021 internevo megatron-core megatron-core-mlperf
-        megatron-core-perf megatron-deepspeed-2022 megatron-lm-2021 megatron-lm-2022 torchtitan""",
+    "software": """composer-fsdp deepspeed deepspeed-3d-2021 internevo megatron-core
+        megatron-core-mlperf megatron-core-perf megatron-deepspeed-2022 megatron-lm-2021
+        megatron-lm-2022 torchtitan""",
     "cluster": """dgx-a100-8 dgx-a100-16 dgx-a100-128 dgx-a100-384 dgx-a100-1280 dgx-h100-16
         dgx-h100-128 dgx-h100-2048 gb200-nvl72-18 gb200-nvl72-144 pipette-v100-16 pipette-a100-16
         frontier-mi250x-384 mixed-a100-h100-16 two-site-a100-32""",

@@ -23,6 +23,9 @@ _BACKENDS = {"flash": "flash", "fused": "flash", "auto": "flash", "unfused": "un
              "local": "unfused"}  # fmt: skip
 
 
+_IMPLEMENTATIONS = ("transformer_engine", "local", "inference_optimized")
+
+
 def precision(flags: Flags, notes: Notes) -> str:
     if flags.given("--fp4-format"):
         return "nvfp4"
@@ -60,13 +63,18 @@ def recompute(flags: Flags, notes: Notes) -> tuple[str, int | None, tuple[str, .
     return "full", None, ()
 
 
-def data_sharding(flags: Flags) -> str:
+def data_sharding(flags: Flags, notes: Notes) -> str:
+    """DeepSpeed trains bf16 without ZeRO by BF16_Optimizer, which shards its states over the
+    replicas (`runtime/bf16_optimizer.py`)."""
     if flags.given("--use-torch-fsdp2"):
         return "full"
     if flags.given("--use-megatron-fsdp"):
         strategy = flags.choice("--data-parallel-sharding-strategy", _FSDP_SHARDING)
         return _FSDP_SHARDING[strategy or "no_shard"]
     stage = flags.integer("--zero-stage", least=0, most=3)
+    if flags.given("--deepspeed") and flags.given("--bf16") and not stage:
+        notes.assumed.append("optimizer states sharded, by DeepSpeed's BF16_Optimizer")
+        return "optimizer"
     if stage is not None:
         return _ZERO_SHARDING[stage]
     return "optimizer" if flags.given("--use-distributed-optimizer") else "none"
@@ -86,7 +94,11 @@ def overlap(flags: Flags, virtual_stages: int) -> tuple[str, ...]:
 
 
 def attention(flags: Flags) -> str | None:
+    """`--transformer-impl local` builds layers without Transformer Engine, whose attention is
+    unfused (`gpt_layer_specs.py`)."""
     if flags.given("--use-flash-attn"):
         return "flash"
+    if flags.choice("--transformer-impl", _IMPLEMENTATIONS) == "local":
+        return "unfused"
     backend = flags.choice("--attention-backend", _BACKENDS)
     return None if backend is None else _BACKENDS[backend]

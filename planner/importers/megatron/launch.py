@@ -29,7 +29,7 @@ class Launch:
     `model` has the keys of a model file, `training` those of its `training:` block. `expert_tensor`
     is Megatron-LM's default, the tensor degree, for models with experts. `recompute_layers` counts
     the layers of each chunk, None all of them. `places` has the file, line and column of every
-    flag by its name, and `of` says by which flag a field was decided.
+    flag by its name, and `of` says by which flag a field was decided; `flags` are those themselves.
     """
 
     path: str
@@ -62,6 +62,7 @@ class Launch:
     rank_order: str
     software: str
     notes: Notes = field(compare=False)
+    flags: Flags = field(compare=False)
     places: Mapping[str, Origin] = field(compare=False)
     of: Mapping[str, str] = field(compare=False)
 
@@ -145,12 +146,17 @@ _FIRST_OF = {
 
 
 def launch_of(
-    flags: Flags, notes: Notes, *, script: str, devices: int | None, vocabulary: int | None = None
+    flags: Flags,
+    notes: Notes,
+    *,
+    script: str,
+    devices: int | None,
+    vocabulary: int | None = None,
+    usual_vocabulary: int | None = None,
 ) -> Launch:
     """Raises: InputError at the flag that Megatron-LM would refuse or that is not understood."""
-    model = model_of(flags, notes, vocabulary=vocabulary)
+    model = model_of(flags, notes, vocabulary=vocabulary, usual_vocabulary=usual_vocabulary)
     degree = {name: flags.integer(_FLAG_OF[name], most=1_000_000) or 1 for name in _DEGREES}
-    _check_devices(flags, degree, devices)
     layout = stage_layout(flags, layers=model["num_layers"], pipeline=degree["pipeline"])
     granularity, layers, modules = recompute(flags, notes)
     experts = "moe" in model
@@ -174,7 +180,7 @@ def launch_of(
         recompute_layers=layers,
         recompute_modules=modules,
         sequence_parallel=flags.given("--sequence-parallel") and degree["tensor"] > 1,
-        data_sharding=data_sharding(flags),
+        data_sharding=data_sharding(flags, notes),
         optimizer_shards=flags.integer("--num-distributed-optimizer-instances") or 1,
         overlap=overlap(flags, layout.virtual_stages),
         attention=attention(flags),
@@ -182,6 +188,7 @@ def launch_of(
         rank_order="tp-cp-ep-pp-dp" if flags.given("--use-tp-pp-dp-mapping") else "tp-cp-ep-dp-pp",
         software="megatron-deepspeed-2022" if flags.given("--deepspeed") else "megatron-core",
         notes=notes,
+        flags=flags,
         places={},
         of={},
         **degree,
@@ -217,15 +224,3 @@ def _with_training(launch: Launch, flags: Flags, notes: Notes) -> Launch:
 
 def _first_given(flags: Flags, names: tuple[str, ...]) -> str:
     return next((name for name in names if flags.given(name)), names[0])
-
-
-def _check_devices(flags: Flags, degree: Mapping[str, int], devices: int | None) -> None:
-    if devices is None:
-        return
-    used = degree["tensor"] * degree["pipeline"] * degree["context"]
-    if devices % used:
-        raise flags.error(
-            f"tensor · pipeline · context = {used} does not divide the {devices} devices "
-            "of the launch",
-            _FLAG_OF["tensor"],
-        )

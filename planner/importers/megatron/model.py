@@ -29,8 +29,15 @@ _NORMS = {"LayerNorm": "layernorm", "RMSNorm": "rmsnorm"}
 Mapping = dict[str, Any]
 
 
-def model_of(flags: Flags, notes: Notes, *, vocabulary: int | None = None) -> Mapping:
-    """The keys of a model file, `training:` aside.
+def model_of(
+    flags: Flags,
+    notes: Notes,
+    *,
+    vocabulary: int | None = None,
+    usual_vocabulary: int | None = None,
+) -> Mapping:
+    """The keys of a model file, `training:` aside. `vocabulary` is its size whatever the flags say,
+    `usual_vocabulary` where they say nothing.
 
     Raises: InputError at the flag that is missing, wrong, or beyond what a model file describes.
     """
@@ -40,7 +47,7 @@ def model_of(flags: Flags, notes: Notes, *, vocabulary: int | None = None) -> Ma
     biases = not flags.given("--disable-bias-linear")
     latent = flags.given("--multi-latent-attention")
     gated = flags.given("--swiglu") or flags.given("--quick-geglu")
-    moe = _moe(flags, layers)
+    moe = _moe(flags, layers, biases=biases)
     model: Mapping = {
         "architecture": _architecture(flags, moe=moe is not None, latent=latent),
         "num_layers": layers,
@@ -52,7 +59,7 @@ def model_of(flags: Flags, notes: Notes, *, vocabulary: int | None = None) -> Ma
         model["num_query_groups"] = _query_groups(flags, heads, notes)
         model["head_dim"] = flags.integer("--kv-channels") or _usual_head_dim(flags, hidden, heads)
     model |= {
-        "vocab_size": vocab_size(flags, notes, vocabulary),
+        "vocab_size": vocab_size(flags, notes, vocabulary, otherwise=usual_vocabulary),
         **_longest_sequence(flags, notes),
         "norm": _NORMS[flags.choice("--normalization", _NORMS) or "LayerNorm"],
         "norms_per_layer": 2,
@@ -182,7 +189,8 @@ _SKIP = "--window-attn-skip-freq"
 _FREQUENCY = "--moe-layer-freq"
 
 
-def _moe(flags: Flags, layers: int) -> Mapping | None:
+def _moe(flags: Flags, layers: int, *, biases: bool) -> Mapping | None:
+    """The router has a bias where linear layers do (`moe/router.py`, `add_bias_linear`)."""
     experts = flags.integer("--num-experts", most=1_000_000)
     if experts is None:
         return None
@@ -201,6 +209,7 @@ def _moe(flags: Flags, layers: int) -> Mapping | None:
         moe["first_dense_layers"] = first
     if frequency > 1:
         moe["layer_frequency"] = frequency
+    moe["router_bias"] = biases
     return moe
 
 

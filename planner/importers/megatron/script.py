@@ -17,7 +17,7 @@ from planner.importers.megatron.command import (
 from planner.importers.megatron.flags import Flags
 from planner.importers.megatron.launch import Launch, launch_of
 from planner.importers.megatron.table import KNOWN, NOT_MODELLED, WITHOUT_EFFECT
-from planner.importers.megatron.world import devices
+from planner.importers.megatron.world import devices, slurm_variables
 from planner.importers.notes import Notes, listed
 from planner.importers.shell.ran import Followed
 from planner.importers.shell.run import follow
@@ -55,11 +55,13 @@ def launch_in(
     given: Mapping[str, str] | None = None,
     command: int | None = None,
     vocabulary: int | None = None,
+    usual_vocabulary: int | None = None,
 ) -> Launch:
-    """As `read_launch`, of a file already read."""
+    """As `read_launch`, of a file already read. `usual_vocabulary` counts where neither the flags
+    nor `vocabulary` say its size."""
     followed = follow(
         script_of_file(source.text, source.path),
-        given=given or {},
+        given={**slurm_variables(source.text), **(given or {})},
         is_nested_script=mentions_training,
         read_file=_reader(source),
     )
@@ -69,7 +71,14 @@ def launch_in(
     notes = Notes()
     flags = Flags.of(chosen, source.path)
     world, where = devices(chosen, source.text, followed.variables)
-    launch = launch_of(flags, notes, script=chosen.script, devices=world, vocabulary=vocabulary)
+    launch = launch_of(
+        flags,
+        notes,
+        script=chosen.script,
+        devices=world,
+        vocabulary=vocabulary,
+        usual_vocabulary=usual_vocabulary,
+    )
     _describe(launch, chosen, flags, followed, where)
     return launch
 

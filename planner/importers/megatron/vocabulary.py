@@ -24,8 +24,11 @@ _BY_MODEL = (
 """Vocabulary sizes in the published config.json files."""
 
 
-def vocab_size(flags: Flags, notes: Notes, stated: int | None) -> int:
-    """`stated` by the user wins, then the flags. Raises: InputError when nothing says it."""
+def vocab_size(
+    flags: Flags, notes: Notes, stated: int | None, *, otherwise: int | None = None
+) -> int:
+    """`stated` by the user wins, then the flags, then `otherwise`. Raises: InputError when nothing
+    says it."""
     if stated is not None:
         return stated
     for flag in ("--pad-vocab-size-to", "--vocab-size"):
@@ -47,6 +50,9 @@ def vocab_size(flags: Flags, notes: Notes, stated: int | None) -> int:
         size, name = _BY_TYPE[kind or "GPT2BPETokenizer"]
         notes.assumed.append(f"vocab_size {size} ({kind or '--merge-file'}: {name})")
         return size
+    if otherwise is not None:
+        notes.assumed.append(f"vocab_size {otherwise} (that of the model given)")
+        return otherwise
     raise _missing(flags, kind)
 
 

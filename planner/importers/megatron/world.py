@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
+from dataclasses import replace
 
 from planner.importers.megatron.command import Command, Flag, Word
 from planner.importers.shell.state import Value
-from planner.importers.shell.text import is_known, plain
+from planner.importers.shell.text import Origin, is_known, plain
 
 MOST_DEVICES = 1_000_000
 
@@ -22,16 +23,18 @@ def devices(command: Command, text: str, variables: Mapping[str, Value]) -> tupl
     """Devices and where the number is from: the launcher's own flags, then #SBATCH lines, then a
     variable WORLD_SIZE. (None, "") when nothing says it."""
     stated: dict[str, int] = {}
-    launches = [_options(words) for words in command.launcher]
-    launches.append(_flag_options(command.flags))
+    launches = [list(_options(words)) for words in command.launcher]
+    launches.append(list(_flag_options(command.flags)))
     for options in launches:
-        stated |= dict(options)
-    found = _product(stated)
-    if found:
-        return found, "the launcher's flags"
-    header = " ".join(_SBATCH.findall(text))
-    words = [Word(part, command.origin) for part in header.split()]
-    found = _product(dict(_options(tuple(words))) | stated)
+        stated |= {name: value for name, value in options if value is not None}
+    header = _header(text)
+    if _nodes_unknown(launches, stated):
+        found = _product(header | stated) if _has_nodes(header) else None
+    else:
+        found = _product(stated)
+        if found:
+            return found, "the launcher's flags"
+        found = _product(header | stated)
     if found:
         return found, "the #SBATCH lines"
     world = variables.get("WORLD_SIZE")
@@ -39,6 +42,44 @@ def devices(command: Command, text: str, variables: Mapping[str, Value]) -> tupl
         size = int(plain(world))
         return (size, "the variable WORLD_SIZE") if 1 <= size <= MOST_DEVICES else (None, "")
     return None, ""
+
+
+def slurm_variables(text: str) -> dict[str, str]:
+    """Variables that Slurm sets from the #SBATCH lines of a script (sbatch(1), "OUTPUT ENVIRONMENT
+    VARIABLES")."""
+    header = _header(text)
+    found: dict[str, int] = {}
+    nodes = next((header[name] for name in _NODES if name in header), None)
+    tasks = next((header[name] for name in _TASKS if name in header), None)
+    tasks_per_node = header.get("--ntasks-per-node")
+    if nodes is not None:
+        found |= {"SLURM_NNODES": nodes, "SLURM_JOB_NUM_NODES": nodes}
+    if tasks_per_node is not None:
+        found["SLURM_NTASKS_PER_NODE"] = tasks_per_node
+        tasks = tasks or (nodes and nodes * tasks_per_node)
+    if tasks:
+        found |= {"SLURM_NTASKS": tasks, "SLURM_NPROCS": tasks}
+    if "--gpus-per-node" in header:
+        devices = header["--gpus-per-node"]
+        found |= {"SLURM_GPUS_PER_NODE": devices, "SLURM_GPUS_ON_NODE": devices}
+    return {name: str(value) for name, value in found.items()}
+
+
+def _header(text: str) -> dict[str, int]:
+    """Options with a number in the #SBATCH lines."""
+    nowhere = Origin("", 1, 1)
+    words = tuple(Word(part, nowhere) for part in " ".join(_SBATCH.findall(text)).split())
+    return {name: value for name, value in _options(words) if value is not None}
+
+
+def _nodes_unknown(launches: list[list[tuple[str, int | None]]], stated: Mapping[str, int]) -> bool:
+    """Whether a launcher is given a number of nodes that this file does not say."""
+    names = {name for options in launches for name, _ in options}
+    return _has_nodes(names) and not _has_nodes(stated)
+
+
+def _has_nodes(names: Container[str]) -> bool:
+    return any(name in names for name in _NODES)
 
 
 def _product(stated: Mapping[str, int]) -> int | None:
@@ -52,27 +93,31 @@ def _product(stated: Mapping[str, int]) -> int | None:
     return found if found and 1 <= found <= MOST_DEVICES else None
 
 
-def _options(words: tuple[Word, ...]) -> Iterator[tuple[str, int]]:
-    """Options with a number: `--nnodes 4`, `--nnodes=4`, `-N4`."""
-    texts = [word.text for word in words]
-    for index, text in enumerate(texts):
-        name, equals, value = text.partition("=")
-        short = re.fullmatch(r"(-[Nn])([0-9]+)", text)
+def _options(words: tuple[Word, ...]) -> Iterator[tuple[str, int | None]]:
+    """Options with a number: `--nnodes 4`, `--nnodes=4`, `-N4`; None where it is unknown."""
+    for index, word in enumerate(words):
+        name, equals, text = word.text.partition("=")
+        value = replace(word, text=text)
+        short = re.fullmatch(r"(-[Nn])([0-9]+)", word.text)
         if short:
-            name, value = short[1], short[2]
+            name, value = short[1], replace(word, text=short[2])
         elif not equals:
-            value = texts[index + 1] if index + 1 < len(texts) else ""
+            value = words[index + 1] if index + 1 < len(words) else Word("", word.origin)
         yield from _number(name, value)
 
 
-def _flag_options(flags: tuple[Flag, ...]) -> Iterator[tuple[str, int]]:
+def _flag_options(flags: tuple[Flag, ...]) -> Iterator[tuple[str, int | None]]:
     for flag in flags:
         if flag.values:
-            yield from _number(flag.name, flag.values[0].text)
+            yield from _number(flag.name, flag.values[0])
 
 
-def _number(name: str, value: str) -> Iterator[tuple[str, int]]:
+def _number(name: str, value: Word) -> Iterator[tuple[str, int | None]]:
     name = name.replace("_", "-") if name.startswith("--") else name
-    last = re.split(r"[:-]", value)[-1]
-    if name.startswith("-") and _WHOLE.fullmatch(last):
+    last = re.split(r"[:-]", value.text)[-1]
+    if not name.startswith("-"):
+        return
+    if value.problem:
+        yield name, None
+    elif _WHOLE.fullmatch(last):
         yield name, int(last)

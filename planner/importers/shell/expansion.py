@@ -18,6 +18,7 @@ from planner.importers.shell.syntax import (
     Word,
 )
 from planner.importers.shell.text import (
+    NOWHERE,
     Origin,
     Piece,
     Text,
@@ -113,12 +114,18 @@ def _split(
 
 
 def _checked(text: Text, origin: Origin) -> Text:
+    """The text with a place for every piece. Raises: InputError for one that is too long."""
     if sum(len(piece.text) for piece in text) > LONGEST or len(text) > LONGEST // 16:
         raise InputError(
             f"shell: a value of more than {LONGEST // 2**20} MiB",
             path=origin.path,
             line=origin.line,
             column=origin.column,
+        )
+    if any(piece.origin.line == NOWHERE for piece in text):
+        return tuple(
+            replace(piece, origin=origin) if piece.origin.line == NOWHERE else piece
+            for piece in text
         )
     return text
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 
 from planner.errors import InputError
@@ -40,6 +41,7 @@ from planner.importers.shell.syntax import (
     While,
 )
 from planner.importers.shell.text import (
+    NOWHERE,
     Origin,
     Piece,
     Script,
@@ -72,9 +74,9 @@ def follow(
 
     Raises: InputError for what is not shell, and beyond limits no launch script has.
     """
-    start = script.origin(0)
+    nowhere = replace(script.origin(0), line=NOWHERE)
     state = State(
-        variables={name: (Piece(value, start),) for name, value in given.items()},
+        variables={name: (Piece(value, nowhere),) for name, value in given.items()},
         exported=frozenset(given),
     )
     runner = _Runner(is_nested_script, read_file)

@@ -19,6 +19,10 @@ class Origin:
         return replace(self, column=self.column + characters)
 
 
+NOWHERE = 0
+"""The line of text that stands in no file: it gets the place where it is first used."""
+
+
 @dataclass(frozen=True, slots=True)
 class Piece:
     """A run of characters that stand next to each other in the file.

@@ -1,0 +1,63 @@
+"""From options to a launch file read in place of a plan. Imports what is heavy when called."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from planner.cli import values
+from planner.cli.output import note
+from planner.plan import PRECISIONS
+
+if TYPE_CHECKING:
+    from planner.cli.options import (
+        LaunchInputOptions,
+        RestrictOptions,
+        ScriptOptions,
+        WorkloadOptions,
+    )
+    from planner.importers.launch import LaunchedPlan
+
+
+def launched_plan(
+    path: str,
+    inputs: LaunchInputOptions,
+    workload: WorkloadOptions,
+    decisions: RestrictOptions,
+    script: ScriptOptions,
+    *,
+    stage_layers: tuple[int, ...] | None = None,
+    hosts: tuple[str, ...] | None = None,
+) -> LaunchedPlan:
+    """The plan that a launch file describes; what it left out is said on stderr.
+
+    Raises: InputError for anything wrong in options or files, RuleError for a combination that the
+    framework refuses.
+    """
+    from planner.importers.launch import Asked, read_launch
+    from planner.search.restrictions import parse_restrictions
+    from planner.specs.load import load_cluster, load_model
+
+    asked = Asked(
+        decisions=parse_restrictions(asdict(decisions)),
+        nodes=values.whole("--nodes", workload.nodes, most=values.MOST_NODES),
+        devices=values.whole("--devices", workload.devices, most=values.MOST_DEVICES),
+        global_batch_size=values.whole(
+            "--global-batch-size", workload.global_batch_size, most=values.MOST_SEQUENCES
+        ),
+        seq_length=values.whole("--seq-length", workload.seq_length, most=values.LONGEST_SEQUENCE),
+        precision=values.word("--precision", workload.precision, PRECISIONS),
+        software=workload.software,
+        headroom=values.share("--headroom", inputs.headroom, below=1.0),
+        stage_layers=stage_layers,
+        hosts=hosts,
+        variables=values.assignments("--set", script.set),
+        command=values.whole("--command", script.command, most=values.MOST_COMMANDS),
+        vocabulary=values.whole("--vocab-size", script.vocab_size, most=values.LARGEST_VOCABULARY),
+    )
+    model = None if inputs.model is None else load_model(inputs.model)
+    launched = read_launch(path, load_cluster(inputs.cluster), model, asked)
+    for line in launched.notes.lines():
+        if not line.startswith("assumed: "):
+            note(line)
+    return launched

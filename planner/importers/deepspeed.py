@@ -1,0 +1,347 @@
+"""A DeepSpeed configuration as a statement: batch, ZeRO, number formats, and a few degrees.
+
+Keys as in DeepSpeed edaa7221 (August 2026): `runtime/config.py`, `runtime/engine.py`,
+`runtime/zero/config.py`. "auto" leaves a value to the program that reads the file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from planner.errors import RuleError
+from planner.importers.deepspeed_keys import (
+    NOT_MODELLED,
+    READ,
+    WITHOUT_EFFECT,
+    ZERO_NOT_MODELLED,
+    ZERO_READ,
+    ZERO_WITHOUT_EFFECT,
+)
+from planner.importers.notes import Notes, listed
+from planner.importers.shell.text import Origin
+from planner.importers.statement import Decision, Settled, Statement
+from planner.importers.switched import with_choice
+from planner.specs.document import show_location
+from planner.specs.spelling import did_you_mean
+from planner.specs.units import describe
+
+if TYPE_CHECKING:
+    from planner.errors import InputError
+    from planner.importers.json_file import JsonFile, Location
+    from planner.specs.model import ModelSpec
+    from planner.specs.software import SoftwareProfile
+
+MOST = 10**9
+AUTO = "auto"
+_MARKS = ('"zero_optimization"', '"train_micro_batch_size_per_gpu"', '"train_batch_size"')
+_SHARDINGS = ("none", "optimizer", "optimizer+gradients", "full")
+_TYPES = {"fp32": "fp32", "fp16": "fp16", "bf16": "bf16", "bfp16": "bf16"}
+_OPTIMIZERS = {"adam": "adam", "adamw": "adam", "fusedadam": "adam", "cpuadam": "adam",
+               "sgd": "sgd"}  # fmt: skip
+_PLACES: dict[str, Location] = {
+    "micro_batch_size": ("train_micro_batch_size_per_gpu",),
+    "global_batch_size": ("train_batch_size",),
+    "data": ("train_batch_size",),
+    "data_sharding": ("zero_optimization", "stage"),
+    "pipeline": ("pipeline", "stages"),
+    "tensor": ("tensor_parallel", "autotp_size"),
+    "expert": ("expert_parallel", "autoep_size"),
+    "recompute": ("pipeline", "activation_checkpoint_interval"),
+}
+_UNSAID = ("tensor", "pipeline", "context", "recompute")
+
+
+def looks_like_deepspeed(text: str) -> bool:
+    return any(mark in text for mark in _MARKS)
+
+
+def deepspeed_statement(file: JsonFile, given: ModelSpec | None) -> Statement:
+    """Raises: InputError at the key that is wrong, and without a model."""
+    file.mapping(file.tree)
+    if not looks_like_deepspeed(file.source.text):
+        raise file.error(
+            "is JSON, but neither a plan document nor a DeepSpeed configuration: it has no "
+            "zero_optimization, train_batch_size or train_micro_batch_size_per_gpu"
+        )
+    if given is None:
+        raise file.error("a DeepSpeed configuration does not say which model", hint="give --model")
+    return _Reader(file).statement(given)
+
+
+class _Reader:
+    """Reads a configuration key by key, keeping notes."""
+
+    def __init__(self, file: JsonFile) -> None:
+        self._file = file
+        self._notes = Notes()
+        self._automatic: list[str] = []
+
+    def statement(self, model: ModelSpec) -> Statement:
+        source = self._file.source
+        batch = self._whole("train_batch_size")
+        micro = self._whole("train_micro_batch_size_per_gpu")
+        steps = self._whole("gradient_accumulation_steps")
+        precision = self._precision()
+        sharding = self._sharding(precision)
+        decisions: dict[str, Decision] = {
+            "schedule": "1f1b",
+            "virtual_stages": 1,
+            "sequence_parallel": False,
+            "data_sharding": sharding,
+            **self._degrees(),
+        }
+        workload: dict[str, int | str] = {"precision": precision, **self._optimizer()}
+        if batch is not None:
+            workload["global_batch_size"] = batch
+        changes = self._changes(precision, sharding)
+        self._say_what_is_left_out()
+
+        def settle(
+            decided: Mapping[str, Decision], stated: Mapping[str, int | str], devices: int
+        ) -> Settled:
+            return self._settled(dict(decided), dict(stated), devices, micro=micro, steps=steps)
+
+        return Statement(
+            kind="a DeepSpeed configuration",
+            path=source.path,
+            sha256=source.sha256,
+            model=model,
+            software="deepspeed",
+            switch=lambda profile, replicas: _switched(profile, changes, sharding),
+            workload=workload,
+            decisions=decisions,
+            devices=None,
+            stage_layers=None,
+            recompute_layers=None,
+            settle=settle,
+            notes=self._notes,
+            place=self._place,
+        )
+
+    def _place(self, name: str) -> Origin:
+        place = self._file.place(_PLACES.get(name, ()))
+        path = self._file.source.path
+        return Origin(path, place.line, place.column) if place else Origin(path, 1, 1)
+
+    def _at(self, *location: str) -> Any:
+        """The value at a location, None where it is left out or "auto"."""
+        value: Any = self._file.tree
+        for depth, key in enumerate(location):
+            if not isinstance(value, dict):
+                raise self._file.error(
+                    f"expected a mapping, found {describe(value)}", location[:depth]
+                )
+            value = value.get(key)
+            if value is None:
+                return None
+        if value == AUTO:
+            self._automatic.append(show_location(location))
+            return None
+        return value
+
+    def _whole(self, *location: str, least: int = 1, most: int = MOST) -> int | None:
+        value = self._at(*location)
+        if isinstance(value, float) and value.is_integer():
+            value = int(value)
+        if value is None:
+            return None
+        if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+            raise self._error(f"expected a whole number from {least} to {most:,}", location, value)
+        return value
+
+    def _flag(self, *location: str) -> bool | None:
+        value = self._at(*location)
+        if value is not None and not isinstance(value, bool):
+            raise self._error("expected true or false", location, value)
+        return value
+
+    def _word(self, choices: Mapping[str, str], *location: str) -> str | None:
+        value = self._at(*location)
+        if value is None:
+            return None
+        if not isinstance(value, str) or value not in choices:
+            raise self._error(f"expected one of {', '.join(choices)}", location, value)
+        return choices[value]
+
+    def _error(self, expected: str, location: tuple[str, ...], value: object) -> InputError:
+        return self._file.error(f"{expected}, found {describe(value)}", location)
+
+    def _precision(self) -> str:
+        on = [
+            name
+            for name, key in (("fp16", "fp16"), ("bf16", "bf16"), ("bf16", "bfloat16"))
+            if self._flag(key, "enabled")
+        ]
+        if len(set(on)) > 1:
+            raise self._file.error("fp16 and bf16 are both enabled", ("bf16", "enabled"))
+        if not on:
+            self._notes.assumed.append("precision fp32 (neither fp16 nor bf16 is enabled)")
+        return on[0] if on else "fp32"
+
+    def _sharding(self, precision: str) -> str:
+        """bf16 whose gradients add up in fp32, the default without ZeRO, is trained by
+        BF16_Optimizer, which shards its states over the replicas (`bf16_optimizer.py`)."""
+        stage = self._whole("zero_optimization", "stage", least=0, most=3) or 0
+        kept = self._word(_TYPES, "data_types", "grad_accum_dtype") or "fp32"
+        if stage == 0 and precision == "bf16" and kept == "fp32":
+            self._notes.assumed.append("optimizer states sharded, by DeepSpeed's BF16_Optimizer")
+            return "optimizer"
+        return _SHARDINGS[stage]
+
+    def _degrees(self) -> dict[str, Decision]:
+        found: dict[str, Decision] = {}
+        for axis in ("pipeline", "tensor", "expert"):
+            size = self._whole(*map(str, _PLACES[axis]), most=100_000)
+            if size is not None:
+                found[axis] = size
+        interval = self._whole("pipeline", "activation_checkpoint_interval", least=0)
+        if interval is not None:
+            found["recompute"] = "full" if interval else "none"
+        if interval is not None and interval > 1:
+            self._notes.left_out.append(
+                f"pipeline.activation_checkpoint_interval {interval}: one input is kept for each "
+                "layer here"
+            )
+        return found
+
+    def _optimizer(self) -> dict[str, str]:
+        kind = self._at("optimizer", "type")
+        if kind is None:
+            return {"optimizer": "adam"}
+        if not isinstance(kind, str):
+            raise self._error("expected a name", ("optimizer", "type"), kind)
+        known = _OPTIMIZERS.get(kind.lower())
+        if known is None:
+            self._notes.left_out.append(f"optimizer {kind[:40]}: memory is that of adam")
+        return {"optimizer": known or "adam"}
+
+    def _changes(self, precision: str, sharding: str) -> dict[str, Any]:
+        """Fields of the software profile. Gradients add up in the type of the weights, except in
+        fp32 beside bf16 without ZeRO (`engine.py`, get_data_types)."""
+        alone = precision == "bf16" and not self._whole("zero_optimization", "stage", least=0)
+        usual = "fp32" if precision == "fp32" or alone else precision
+        kept = self._word(_TYPES, "data_types", "grad_accum_dtype") or usual
+        travel = self._word(_TYPES, "communication_data_type") or precision
+        zero = "zero_optimization"
+        overlap = self._flag(zero, "overlap_comm")
+        if overlap is None:
+            overlap = sharding == "full"
+        changes: dict[str, Any] = {
+            "gradient_dtype": kept,
+            "gradient_reduce_dtype": travel,
+            "fp16_gradients": kept == travel == "fp16",
+            "overlap": (
+                *(["gradient_reduce"] if overlap else []),
+                *(["parameter_gather"] if sharding == "full" else []),
+            ),
+        }
+        elements = self._at(zero, "reduce_bucket_size")
+        if elements is not None:
+            if isinstance(elements, bool) or not isinstance(elements, int | float):
+                raise self._error("expected a number", (zero, "reduce_bucket_size"), elements)
+            if not 1 <= elements <= 10**12:
+                raise self._error("expected elements", (zero, "reduce_bucket_size"), elements)
+            changes["bucket_bytes"] = int(elements) * (4 if travel == "fp32" else 2)
+        return changes
+
+    def _say_what_is_left_out(self) -> None:
+        tree, notes = self._file.tree, self._notes
+        zero = tree.get("zero_optimization")
+        zero = zero if isinstance(zero, dict) else {}
+        unknown = [key for key in tree if key not in READ | WITHOUT_EFFECT | set(NOT_MODELLED)]
+        known_zero = ZERO_READ | ZERO_WITHOUT_EFFECT | set(ZERO_NOT_MODELLED)
+        unknown += [f"zero_optimization.{key}" for key in zero if key not in known_zero]
+        for key, instead in NOT_MODELLED.items():
+            if tree.get(key) not in (None, False, {}, AUTO):
+                notes.left_out.append(f"{key}: {instead}")
+        for key, instead in ZERO_NOT_MODELLED.items():
+            value = zero.get(key)
+            device = value.get("device") if isinstance(value, dict) else value
+            if device not in (None, False, "none", AUTO):
+                notes.left_out.append(f"zero_optimization.{key}: {instead}")
+        if unknown:
+            shown = []
+            for key in unknown:
+                near = did_you_mean(key.rpartition(".")[2], [*READ, *ZERO_READ, *WITHOUT_EFFECT])
+                shown.append(f"{key[:60]}{f' ({near})' if near else ''}")
+            notes.left_out.append(f"keys that are not known here: {listed(shown)}")
+        if self._automatic:
+            names = listed(list(dict.fromkeys(self._automatic)))
+            notes.left_out.append(f'"auto", which the training program fills in: {names}')
+
+    def _settled(
+        self,
+        decided: dict[str, Decision],
+        workload: dict[str, int | str],
+        devices: int,
+        *,
+        micro: int | None,
+        steps: int | None,
+    ) -> Settled:
+        """Batch sizes as `config.py` (_set_batch_related_parameters) completes them: the batch is
+        microbatch · accumulation steps · replicas, and what is missing is 1 or follows."""
+        for axis in _UNSAID:
+            if axis not in decided:
+                usual = "none" if axis == "recompute" else 1
+                self._notes.assumed.append(
+                    f"{axis} {usual} (a DeepSpeed configuration does not say it; --{axis} does)"
+                )
+        used = [int(decided.get(axis, 1)) for axis in ("tensor", "pipeline", "context")]
+        if devices % (used[0] * used[1] * used[2]):
+            return Settled(decisions=decided, workload=workload)
+        stated = workload.get("global_batch_size")
+        batch = None if stated is None else int(stated)
+        replicas = devices // (used[0] * used[1] * used[2])
+        asked = decided.get("micro_batch_size")
+        micro = micro if asked is None else int(asked)
+        if micro is None:
+            micro = self._divided(batch, (steps or 1) * replicas, "train_batch_size")
+        if micro is None:
+            micro = 1
+            self._notes.assumed.append("micro-batch size 1 (nothing states it)")
+        if batch is None:
+            batch = micro * (steps or 1) * replicas
+            self._notes.assumed.append(
+                f"global batch size {batch}: {micro} · {steps or 1} · {replicas} replicas"
+            )
+        elif steps is not None and micro * steps * replicas != batch:
+            raise RuleError(
+                "batch",
+                f"train_batch_size {batch} is not {micro} sequences · {steps} accumulation steps "
+                f"· {replicas} replicas = {micro * steps * replicas}",
+                hint="check the degrees and the number of devices",
+                axes=("global_batch_size",),
+            )
+        return Settled(
+            decisions={**decided, "micro_batch_size": micro},
+            workload={**workload, "global_batch_size": batch},
+        )
+
+    def _divided(self, batch: int | None, parts: int, key: str) -> int | None:
+        if batch is None:
+            return None
+        if batch % parts:
+            raise RuleError(
+                "batch",
+                f"{key} {batch} is not a multiple of {parts}, accumulation steps · replicas",
+                axes=("global_batch_size",),
+            )
+        return batch // parts
+
+
+def _switched(
+    profile: SoftwareProfile, changes: Mapping[str, Any], sharding: str
+) -> SoftwareProfile:
+    """The profile with what the configuration states. Overlap and buckets are those of DeepSpeed
+    profiles; another framework's keep their own."""
+    update = dict(changes)
+    bucket = update.pop("bucket_bytes", None)
+    if bucket is not None:
+        update["bucket_bytes"] = profile.bucket_bytes.model_copy(
+            update={"value": bucket, "source": "zero_optimization.reduce_bucket_size"}
+        )
+    if not profile.overlap_choices:
+        update.pop("overlap")
+    update["data_sharding"] = with_choice(profile.data_sharding, sharding)
+    return profile.model_copy(update=update)

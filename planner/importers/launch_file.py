@@ -1,0 +1,25 @@
+"""Whether a file is launched or is a plan document, by a look at its beginning."""
+
+from __future__ import annotations
+
+_PLAN_MARK = b"planner/plans/"
+_DEEPSPEED_MARKS = (
+    b'"zero_optimization"',
+    b'"train_micro_batch_size_per_gpu"',
+    b'"train_batch_size"',
+)
+_BEGINNING = 2**16
+
+
+def is_launch(path: str) -> bool:
+    """True for a file that is no JSON, such as a script, and for a DeepSpeed configuration; False
+    for plan documents, other JSON, and what is no file at all."""
+    try:
+        with open(path, "rb") as file:
+            beginning = file.read(_BEGINNING)
+    except (OSError, ValueError):
+        return False
+    text = beginning.removeprefix(b"\xef\xbb\xbf").lstrip()
+    if not text.startswith((b"{", b"[")):
+        return bool(text)
+    return _PLAN_MARK not in text and any(mark in text for mark in _DEEPSPEED_MARKS)

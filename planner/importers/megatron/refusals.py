@@ -1,0 +1,133 @@
+"""Combinations of flags that Megatron-LM refuses and that no decision of a plan can say.
+
+`megatron/training/arguments.py` (validate_args), `core/transformer/transformer_config.py`
+(__post_init__) and `core/transformer/moe/moe_layer.py` of mcore 0.20.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from planner.errors import RuleError
+
+if TYPE_CHECKING:
+    from planner.importers.megatron.launch import Launch
+
+Refusal = tuple[str, str, str]
+"""A rule's name, the flag at fault, and what is wrong with it."""
+
+
+def check_flags(launch: Launch) -> None:
+    """Raises: RuleError at the first flag that Megatron-LM would stop at. Forks of it, which
+    DeepSpeed launches, have rules of their own and are not checked."""
+    if launch.flags.given("--deepspeed"):
+        return
+    for rule, flag, message in _refusals(launch):
+        place = launch.flags.place(flag)
+        error = RuleError(rule, f"{flag}: {message}")
+        raise error.placed(place.path, place.line, place.column)
+
+
+def _refusals(launch: Launch) -> Iterator[Refusal]:
+    yield from _lengths(launch)
+    yield from _formats(launch)
+    yield from _stages(launch)
+    yield from _recompute(launch)
+    yield from _sharding(launch)
+    yield from _experts(launch)
+
+
+def _lengths(launch: Launch) -> Iterator[Refusal]:
+    flags = launch.flags
+    longest, length = flags.integer("--max-position-embeddings"), launch.seq_length
+    if longest is not None and length is not None and longest < length:
+        yield "posemb", "--max-position-embeddings", f"{longest} is below --seq-length {length}"
+
+
+def _formats(launch: Launch) -> Iterator[Refusal]:
+    flags = launch.flags
+    for one, other in (
+        ("--bf16", "--fp16"),
+        ("--fp8-format", "--fp4-format"),
+        ("--accumulate-allreduce-grads-in-fp32", "--grad-reduce-in-bf16"),
+    ):
+        if flags.given(one) and flags.given(other):
+            yield "precision", other, f"{one} is given too, and they exclude each other"
+
+
+def _stages(launch: Launch) -> Iterator[Refusal]:
+    """Without a layout, or ends of their own, all chunks hold the same number of layers."""
+    chunks, layers = launch.pipeline * launch.virtual_stages, launch.model["num_layers"]
+    if launch.stage_layers is None and layers % chunks:
+        yield (
+            "layers",
+            "--num-layers",
+            f"{layers} layers are not {chunks} equal chunks; spell them out with "
+            "--pipeline-model-parallel-layout",
+        )
+
+
+def _recompute(launch: Launch) -> Iterator[Refusal]:
+    flags = launch.flags
+    method, count = "--recompute-method", "--recompute-num-layers"
+    if launch.recompute == "full" and flags.given("--recompute-granularity"):
+        for needed in (method, count):
+            if not flags.given(needed):
+                yield "recompute", "--recompute-granularity", f"full needs {needed}"
+        implementation = flags.text("--cuda-graph-impl") or "none"
+        if implementation not in ("none", "full_iteration"):
+            yield (
+                "graphs",
+                "--cuda-graph-impl",
+                f"{implementation}, with full recomputation; that needs full_iteration",
+            )
+    elif launch.recompute == "selective":
+        for excluded in (method, count):
+            if flags.given(excluded):
+                yield "recompute", excluded, "is for full recomputation, not for selective"
+    saved = "--distribute-saved-activations"
+    possible = launch.tensor > 1 and launch.recompute == "full" and not launch.sequence_parallel
+    if flags.given(saved) and not possible:
+        yield (
+            "recompute",
+            saved,
+            "needs a tensor degree above 1, full recomputation and no sequence parallelism",
+        )
+
+
+def _sharding(launch: Launch) -> Iterator[Refusal]:
+    flags = launch.flags
+    gather = "--overlap-param-gather"
+    if flags.given(gather):
+        if launch.data_sharding == "none":
+            yield "overlap", gather, "needs --use-distributed-optimizer"
+        elif not flags.given("--overlap-grad-reduce") and not flags.given("--use-torch-fsdp2"):
+            yield "overlap", gather, "needs --overlap-grad-reduce"
+    precise, offload = "--use-precision-aware-optimizer", "--optimizer-cpu-offload"
+    if flags.given(offload) and not flags.given(precise):
+        yield "offload", offload, f"needs {precise}"
+    if flags.given(precise) and launch.data_sharding == "none":
+        yield "offload", precise, "needs --use-distributed-optimizer"
+    fsdp = "--use-torch-fsdp2"
+    if flags.given(fsdp):
+        for excluded, holds in (
+            ("a pipeline", launch.pipeline > 1),
+            ("expert parallelism", launch.expert > 1),
+            ("--use-distributed-optimizer", flags.given("--use-distributed-optimizer")),
+            ("tied embeddings", bool(launch.model["tie_embeddings"])),
+            ("--fp16", flags.given("--fp16")),
+        ):
+            if holds:
+                yield "fsdp2", fsdp, f"and {excluded} exclude each other"
+    if flags.given("--use-megatron-fsdp") and launch.rank_order.endswith("dp"):
+        yield "order", "--use-tp-pp-dp-mapping", "and --use-megatron-fsdp exclude each other"
+
+
+def _experts(launch: Launch) -> Iterator[Refusal]:
+    if "moe" in launch.model and launch.tensor > 1 and not launch.sequence_parallel:
+        yield (
+            "sp",
+            "--tensor-model-parallel-size",
+            "experts train with tensor parallelism under --sequence-parallel only",
+        )

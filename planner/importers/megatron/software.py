@@ -1,0 +1,152 @@
+"""The software profile as a training command switches it.
+
+A flag that a command leaves out is off, or what Megatron-LM takes by default
+(`megatron/training/arguments.py`, `transformer_config.py`, mcore 0.20); constants stay those of the
+profile.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, get_args
+
+from planner.importers.switched import with_choice
+from planner.specs.software import RecomputeModule
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from planner.importers.megatron.flags import Flags
+    from planner.importers.megatron.launch import Launch
+    from planner.specs.software import SoftwareProfile
+
+_MODULES = get_args(RecomputeModule)
+_DISPATCHERS = ("allgather", "alltoall", "flex")
+_STATES = ("fp32", "fp16", "bf16", "fp8")
+_GRAPHS = ("none", "local", "transformer_engine", "full_iteration")
+
+
+def switched(launch: Launch, profile: SoftwareProfile, *, replicas: int) -> SoftwareProfile:
+    """The profile with what the command switches. What it cannot hold is added to the launch's
+    notes. `replicas` share the optimizer: data · context."""
+    changes: dict[str, Any] = {
+        "rank_order": launch.rank_order,
+        "dropout": "model" if _has_switches(profile) else profile.dropout,
+        "attention": launch.attention or profile.attention,
+        "recompute": _recompute(launch, profile),
+        "data_sharding": with_choice(profile.data_sharding, launch.data_sharding),
+    }
+    if launch.optimizer_shards > 1:
+        changes["optimizer_shard_size"] = max(1, replicas // launch.optimizer_shards)
+    if _has_switches(profile):
+        changes |= _switches(launch, profile)
+    else:
+        _note_ignored(launch, profile)
+    return profile.model_copy(update=changes)
+
+
+def _has_switches(profile: SoftwareProfile) -> bool:
+    """Profiles of Megatron Core have what its flags switch; those of older versions are what they
+    are."""
+    return profile.framework == "megatron-lm" and bool(profile.overlap_choices)
+
+
+def _note_ignored(launch: Launch, profile: SoftwareProfile) -> None:
+    asked = [name for name in launch.overlap if name != "pipeline"]
+    if asked:
+        launch.notes.left_out.append(
+            f"overlap of {', '.join(asked)}: software profile {profile.name} has none"
+        )
+
+
+def _recompute(launch: Launch, profile: SoftwareProfile) -> Any:
+    switch = with_choice(profile.recompute, launch.recompute)
+    if launch.recompute != "selective":
+        return switch
+    asked = launch.recompute_modules or ("core_attn",)
+    unknown = [module for module in asked if module not in _MODULES]
+    if unknown:
+        launch.notes.left_out.append(
+            f"--recompute-modules {', '.join(unknown)}: kept in memory here, not recomputed"
+        )
+    modules = tuple(module for module in asked if module in _MODULES)
+    return switch.model_copy(update={"selective_modules": modules})
+
+
+def _switches(launch: Launch, profile: SoftwareProfile) -> dict[str, Any]:
+    flags = launch.flags
+    gated = bool(launch.model.get("gated_mlp"))
+    activation = "--no-bias-swiglu-fusion" if gated else "--no-bias-gelu-fusion"
+    fused = {
+        "softmax": not flags.given("--no-masked-softmax-fusion"),
+        "bias_activation": not flags.given(activation),
+        "bias_dropout_add": not flags.given("--no-bias-dropout-fusion"),
+        "rotary": not flags.given("--no-rope-fusion"),
+        "cross_entropy": flags.given("--cross-entropy-loss-fusion"),
+        "gradient_accumulation": not flags.given("--no-gradient-accumulation-fusion"),
+    }
+    gather = flags.given("--fp8-param-gather") or flags.given("--fp4-param-gather")
+    return {
+        "overlap": _overlap(launch, profile),
+        "fused": profile.fused.model_copy(update=fused),
+        "fp8": profile.fp8.model_copy(update={"parameter_gather": gather}),
+        "cuda_graphs": _cuda_graphs(flags),
+        "expert": profile.expert.model_copy(update=_experts(launch)),
+        **_gradients(launch),
+        "optimizer_state_dtype": _optimizer_states(launch),
+    }
+
+
+def _overlap(launch: Launch, profile: SoftwareProfile) -> tuple[str, ...]:
+    """Interleaved schedules overlap their sends unless told not to, whatever this command's
+    schedule is: so would another one that differs from it in degrees only."""
+    on = {*launch.overlap, "pipeline"}
+    if launch.flags.given("--no-overlap-p2p-communication"):
+        on.discard("pipeline")
+    return tuple(name for name in profile.overlap_choices if name in on)
+
+
+def _cuda_graphs(flags: Flags) -> bool:
+    implementation = flags.choice("--cuda-graph-impl", _GRAPHS) or "none"
+    old = flags.given("--enable-cuda-graph") or flags.given("--external-cuda-graph")
+    return implementation != "none" or old
+
+
+def _experts(launch: Launch) -> Mapping[str, Any]:
+    """Without a flag tokens are gathered by all ranks; `flex` sends one copy to each domain."""
+    if "moe" not in launch.model:
+        return {}
+    flags = launch.flags
+    dispatcher = flags.choice("--moe-token-dispatcher-type", _DISPATCHERS) or "allgather"
+    return {
+        "dispatcher": "allgather" if dispatcher == "allgather" else "alltoall",
+        "deduplicated": dispatcher == "flex",
+        "grouped_matmul": flags.given("--moe-grouped-gemm"),
+        "fused_permutation": flags.given("--moe-permute-fusion"),
+    }
+
+
+def _gradients(launch: Launch) -> Mapping[str, Any]:
+    """Kept and reduced in one type. With bf16 it is fp32 unless a flag says otherwise, with fp16
+    the other way round (arguments.py)."""
+    kind = launch.gradient_reduce_dtype or "fp32"
+    stated = launch.flags.given("--accumulate-allreduce-grads-in-fp32")
+    return {
+        "gradient_dtype": kind,
+        "gradient_reduce_dtype": kind,
+        "fp16_gradients": not stated,
+    }
+
+
+def _optimizer_states(launch: Launch) -> str:
+    flags = launch.flags
+    if not flags.given("--use-precision-aware-optimizer"):
+        return "fp32"
+    first, second = (
+        flags.choice(f"--exp-avg{square}-dtype", _STATES) or "fp32" for square in ("", "-sq")
+    )
+    if first == second and first != "fp8":
+        return first
+    launch.notes.left_out.append(
+        f"--exp-avg-dtype {first} and --exp-avg-sq-dtype {second}: both are planned for in fp32"
+    )
+    return "fp32"

@@ -1,0 +1,48 @@
+"""What a launch file says, whatever its format: the part of a job and a plan that it decides."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from planner.importers.notes import Notes
+    from planner.importers.shell.text import Origin
+    from planner.specs.model import ModelSpec
+    from planner.specs.software import SoftwareProfile
+
+Decision = int | str | bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settled:
+    """Decisions and fields of the job once the degrees and the devices are known."""
+
+    decisions: Mapping[str, Decision]
+    workload: Mapping[str, int | str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Statement:
+    """`software` names the profile that counts where the user names none, and `switch` changes it
+    to what the file says, given how many replicas share the optimizer. `workload` has the fields
+    of `JobSpec` that are stated, `decisions` the axes of the search space; `settle` completes both
+    from what the user adds to them and the number of devices. `place` says where a field was
+    decided.
+    """
+
+    kind: str
+    path: str
+    sha256: str
+    model: ModelSpec
+    software: str
+    switch: Callable[[SoftwareProfile, int], SoftwareProfile]
+    workload: Mapping[str, int | str]
+    decisions: Mapping[str, Decision]
+    devices: int | None
+    stage_layers: tuple[int, ...] | None
+    recompute_layers: int | None
+    settle: Callable[[Mapping[str, Decision], Mapping[str, int | str], int], Settled]
+    notes: Notes
+    place: Callable[[str], Origin]
