@@ -19,8 +19,6 @@ from planner.cli.export import export
 from planner.cli.groups import grouped
 from planner.cli.import_ import app as import_app
 from planner.cli.list import list_shipped_files
-from planner.cli.output import complain
-from planner.cli.rule import rule
 from planner.cli.schema import schema
 from planner.cli.search import search
 from planner.cli.validate import validate
@@ -64,7 +62,6 @@ def planner(
 app.command("search")(grouped(search))
 app.command("estimate")(grouped(estimate))
 app.command("check")(grouped(check))
-app.command("rule")(rule)
 app.command("export")(export)
 app.command("validate")(validate)
 app.command("calibrate")(calibrate)
@@ -85,12 +82,12 @@ def run(arguments: Sequence[str]) -> int:
     try:
         return _invoke(arguments)
     except UsageProblem as error:
-        complain(_usage_text(error))
+        _complain(_usage_text(error))
     except PlannerError as error:
-        complain(str(error))
+        _complain(str(error))
         return error.exit_code
     except KeyboardInterrupt:
-        complain("interrupted")
+        _complain("interrupted")
         return INTERRUPTED
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -98,7 +95,7 @@ def run(arguments: Sequence[str]) -> int:
     except Exception as error:
         if DEBUG in os.environ:
             raise
-        complain(f"internal error: {type(error).__name__}: {error} ({DEBUG}=1 shows where)")
+        _complain(f"internal error: {type(error).__name__}: {error} ({DEBUG}=1 shows where)")
     return BAD_INPUT
 
 
@@ -138,3 +135,8 @@ def _usage_text(error: Exception) -> str:
     where = context.command_path if context is not None else "planner"
     message = message[:1].lower() + message[1:].rstrip(".")
     return f"{message} (see {where} --help)"
+
+
+def _complain(text: str) -> None:
+    for line in text.splitlines():
+        print(f"error: {line}", file=sys.stderr)

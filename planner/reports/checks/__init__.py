@@ -1,1 +1,0 @@
-"""The outcome of `planner check` in the formats that people and pipelines read."""
