@@ -71,13 +71,13 @@ class Scenario:
         )
 
     def placed(self, hosts: Sequence[str]) -> Scenario:
-        """The same job with position i of the rank grid's nodes taken by `hosts[i]`. The scenario
-        itself when that is its order already, or when no hosts are named."""
-        order = self.cluster.host_names()[: self.topology.nodes]
-        if not hosts or tuple(hosts) == order:
+        """The same job with position i of the rank grid's nodes taken by `hosts[i]`, any hosts of
+        the cluster. The scenario itself when that is its order already, or without hosts."""
+        names = self.cluster.host_names()
+        if not hosts or tuple(hosts) == tuple(names[node] for node in self.topology.order):
             return self
-        position = {host: index for index, host in enumerate(order)}
-        topology = self.topology.reordered([position[host] for host in hosts])
+        index = {host: node for node, host in enumerate(names)}
+        topology = self.topology.ordered([index[host] for host in hosts])
         return replace(self, topology=topology)
 
     def workload(self, shard: Shard) -> Workload:
@@ -97,5 +97,7 @@ def build_scenario(cluster: ClusterSpec, model: ModelSpec, job: JobSpec) -> Scen
         cluster=cluster,
         model=model,
         job=job,
-        topology=topology_from_spec(in_training(cluster), devices=job.devices),
+        topology=topology_from_spec(
+            in_training(cluster), devices=job.devices, trees=job.software.collective_trees
+        ),
     )

@@ -155,7 +155,8 @@ def _refusal(found: Calibration) -> str | None:
     """Why nothing is refitted; None when it is worth it."""
     runs = len(found.observations)
     if runs < FEWEST_RUNS:
-        return f"{FEWEST_RUNS} runs with a step time are needed; {runs} are on {found.device.name}"
+        there = f"{runs} is" if runs == 1 else f"{runs} are"
+        return f"{FEWEST_RUNS} runs with a step time are needed; {there} on {found.device.name}"
     if not any(verdict.status == "refitted" for verdict in found.verdicts):
         return _nothing_refitted(found)
     before, held_out = map(found.mean_error, (found.before_s, found.held_out_s))

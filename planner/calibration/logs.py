@@ -168,7 +168,7 @@ def read_log(path: Path, size: StepSize) -> TrainingLog:
                 )
             times = _times(of_size, kind, size)
             return _measured(path, kind, times, unreadable=len(marked) - len(times), lines=lines)
-    raise InputError(_nothing(lines), path=path)
+    raise InputError(_nothing(lines), path=path, hint=_damaged(lines))
 
 
 def _lines(path: Path) -> Iterator[str]:
@@ -225,6 +225,15 @@ def _peaks(lines: list[str]) -> dict[str, float]:
                 found = [float(match[1]) * format_.gib for match in format_.value.finditer(line)]
                 peaks[format_.kind] = max(peaks.get(format_.kind, 0.0), *found, 0.0)
     return {kind: peak for kind, peak in peaks.items() if 0 < peak < LARGEST_GIB}
+
+
+def _damaged(lines: list[str]) -> str | None:
+    """Says where a step time would be, if it were a number."""
+    for kind in FORMATS:
+        for number, line in enumerate(lines, 1):
+            if kind.marker in line and kind.marker != "step:":
+                return f"line {number} has {kind.marker!r} without a number that can be one"
+    return None
 
 
 def _nothing(lines: list[str]) -> str:

@@ -19,6 +19,8 @@ from planner.cli.export import export
 from planner.cli.groups import grouped
 from planner.cli.import_ import app as import_app
 from planner.cli.list import list_shipped_files
+from planner.cli.output import complain
+from planner.cli.rule import rule
 from planner.cli.schema import schema
 from planner.cli.search import search
 from planner.cli.validate import validate
@@ -62,6 +64,7 @@ def planner(
 app.command("search")(grouped(search))
 app.command("estimate")(grouped(estimate))
 app.command("check")(grouped(check))
+app.command("rule")(rule)
 app.command("export")(export)
 app.command("validate")(validate)
 app.command("calibrate")(calibrate)
@@ -82,12 +85,12 @@ def run(arguments: Sequence[str]) -> int:
     try:
         return _invoke(arguments)
     except UsageProblem as error:
-        _complain(_usage_text(error))
+        complain(_usage_text(error))
     except PlannerError as error:
-        _complain(str(error))
+        complain(str(error))
         return error.exit_code
     except KeyboardInterrupt:
-        _complain("interrupted")
+        complain("interrupted")
         return INTERRUPTED
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -95,7 +98,7 @@ def run(arguments: Sequence[str]) -> int:
     except Exception as error:
         if DEBUG in os.environ:
             raise
-        _complain(f"internal error: {type(error).__name__}: {error} ({DEBUG}=1 shows where)")
+        complain(f"internal error: {type(error).__name__}: {error} ({DEBUG}=1 shows where)")
     return BAD_INPUT
 
 
@@ -135,8 +138,3 @@ def _usage_text(error: Exception) -> str:
     where = context.command_path if context is not None else "planner"
     message = message[:1].lower() + message[1:].rstrip(".")
     return f"{message} (see {where} --help)"
-
-
-def _complain(text: str) -> None:
-    for line in text.splitlines():
-        print(f"error: {line}", file=sys.stderr)

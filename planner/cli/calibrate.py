@@ -53,6 +53,7 @@ def calibrate(
     Exit code 0: the device file is written; 1: refused; 2: bad input.
     """
     check_writable(device_file, option=DEVICE_FILE)
+    _check_inputs(runs, device_file)
     logs = [name for name in runs if _is_log(name)]
     plans = _plans(plan, logs)
 
@@ -87,6 +88,15 @@ def calibrate(
         raise typer.Exit(REFUSED)
 
 
+def _check_inputs(runs: list[str], device_file: str) -> None:
+    """Raises: InputError for a folder, or a file that the device file would replace."""
+    for path in map(Path, runs):
+        if path.is_dir():
+            raise InputError(f"{path} is a folder; name the files of measured runs or logs in it")
+        if path.exists() and Path(device_file).exists() and path.samefile(device_file):
+            raise InputError(f"{DEVICE_FILE}: {device_file!r} is one of the runs' files")
+
+
 def _is_log(name: str) -> bool:
     """Whether a name means a training log: a file that is neither YAML nor shipped."""
     from planner.specs.catalog import list_shipped, looks_like_path
@@ -102,7 +112,7 @@ def _plans(references: str | None, logs: list[str]) -> "list[ReadPlan]":
         if logs:
             raise InputError(
                 f"{logs[0]} is a training log; --plan says which plan it is of",
-                hint="such as --plan plans.json#1",
+                hint="such as --plan plans.json#1, or a plan.json from `planner estimate … --json`",
             )
         return []
     if not logs:

@@ -1,66 +1,180 @@
-"""`planner check`: may this plan be launched?"""
+"""`planner check`: may these plans be launched?"""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from planner.cli import values
-from planner.cli.inputs import scenario_from_options
-from planner.cli.options import InputOptions, Json, WorkloadOptions, option
-from planner.cli.output import write_stdout
+from planner.cli.check_targets import FORMATS, parse_targets
+from planner.cli.options import CheckedInputs, Json, WorkloadOptions, option
+from planner.cli.output import check_writable, complain, write_file
 from planner.cli.progress import ProgressLine
+from planner.errors import InputError
 
-FAILED, INTERRUPTED = 1, 130
-WIDEST_WITHIN = 100.0
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from planner.checks.check import Checked, Limits
+    from planner.checks.selection import Selection
+    from planner.cli.subjects import Subjects
+
+FAILED, BAD_INPUT = 1, 2
+WIDEST_SHARE = 100.0
 
 
 def check(
-    inputs: InputOptions,
-    plan: Annotated[
-        str,
-        typer.Argument(metavar="FILE[#RANK]", help="A plan of a plan file.", show_default=False),
+    inputs: CheckedInputs,
+    workload: WorkloadOptions,
+    plans: Annotated[
+        list[str],
+        typer.Argument(metavar="FILE[#RANK]...", help="Plans of plan files.", show_default=False),
     ],
-    within: Annotated[
-        str, option("SHARE", "How much slower than the best plan it may be. [default: 10%]")
-    ] = "10%",
+    select: Annotated[
+        str | None, option("CODE,...", "Rules or beginnings of codes, such as PL1. [default: ALL]")
+    ] = None,
+    ignore: Annotated[str | None, option("CODE,...", "Rules to leave out.")] = None,
+    within_of_best: Annotated[
+        str | None,
+        typer.Option(
+            "--within-of-best",
+            "--within",
+            metavar="SHARE",
+            help="Search, and fail a plan that is slower than the best by more, such as 5%.",
+            show_default=False,
+        ),
+    ] = None,
+    time_limit: Annotated[str | None, option("S", "Stop that search after S seconds.")] = None,
+    baseline: Annotated[
+        str | None, option("FILE[#RANK]", "A committed plan, or a file of --write-baseline.")
+    ] = None,
+    max_regression: Annotated[
+        str | None, option("SHARE", "How much slower than the baseline it may be. [default: 5%]")
+    ] = None,
+    max_imbalance: Annotated[
+        str, option("SHARE", "How much busier than the mean a stage may be. [default: 15%]")
+    ] = "15%",
+    strict: Annotated[bool, typer.Option("--strict", help="Make errors of warnings.")] = False,
+    exit_zero: Annotated[
+        bool, typer.Option("--exit-zero", help="Exit with 0 even when a plan fails.")
+    ] = False,
+    output_format: Annotated[
+        str | None,
+        typer.Option(
+            "--format",
+            "--output-format",
+            metavar="NAME[=FILE],...",
+            help=f"{', '.join(FORMATS)}; several when each has a file. [default: rich]",
+            show_default=False,
+        ),
+    ] = None,
+    output: Annotated[str | None, option("FILE", "Write the report to FILE.")] = None,
+    write_baseline: Annotated[
+        str | None, option("FILE", "Write what the plans cost now to FILE, for --baseline.")
+    ] = None,
     json: Json = False,
 ) -> None:
-    """Check that a plan fits and is close to the best one. One line, for pipelines.
+    """Check plans against the rules that `planner rule` lists: they fit, they can run, they are of
+    today's inputs, and nothing holds them up.
 
-    Exit code 0: it is fine; 1: it is not, with the reason; 2: bad input.
+    Exit code 0: all is fine; 1: a plan fails; 2: bad input.
     """
-    limit = values.share("--within", within, below=WIDEST_WITHIN)
+    targets = parse_targets(output_format, output, json=json)
+    check_writable(write_baseline, option="--write-baseline")
 
-    from planner.plan_document import read_plan
+    from planner.checks.selection import parse_selection
+    from planner.cli.subjects import Subjects
 
-    read = read_plan(plan)
-    scenario = scenario_from_options(
-        inputs,
-        WorkloadOptions(),
-        recorded=read.inputs.job,
-        devices=read.plan.degrees.devices,
+    subjects = Subjects(inputs=inputs, workload=workload)
+    subjects.check_options()
+    limits = _limits(
+        parse_selection(select, ignore),
+        within_of_best=within_of_best,
+        time_limit=time_limit,
+        baseline=baseline,
+        max_regression=max_regression,
+        max_imbalance=max_imbalance,
+        strict=strict,
+    )
+    checked = tuple(_checked(plans, subjects, limits))
+    for target in targets:
+        target.write(checked)
+    if write_baseline is not None:
+        _write_baseline(write_baseline, checked)
+    if not all(one.readable for one in checked):
+        raise typer.Exit(BAD_INPUT)
+    if not exit_zero and not all(one.passed for one in checked):
+        raise typer.Exit(FAILED)
+
+
+def _limits(
+    selection: "Selection",
+    *,
+    within_of_best: str | None,
+    time_limit: str | None,
+    baseline: str | None,
+    max_regression: str | None,
+    max_imbalance: str,
+    strict: bool,
+) -> "Limits":
+    """Raises: InputError, also for an option or a rule that says nothing without another one."""
+    from planner.checks.baseline import read_baseline
+    from planner.checks.check import MAX_IMBALANCE, MAX_REGRESSION, Limits
+    from planner.checks.registry import rules
+
+    given = {"--within-of-best": within_of_best, "--baseline": baseline}
+    for needing, text, needed in (
+        ("--time-limit", time_limit, "--within-of-best"),
+        ("--max-regression", max_regression, "--baseline"),
+    ):
+        if text is not None and given[needed] is None:
+            raise InputError(f"{needing} means nothing without {needed}")
+    for code in sorted(selection.named):
+        needs = rules()[code].needs
+        if needs is not None and given[needs] is None:
+            raise InputError(f"--select: {code} is evaluated only with {needs}")
+    regression = values.share("--max-regression", max_regression, below=WIDEST_SHARE)
+    imbalance = values.share("--max-imbalance", max_imbalance, below=WIDEST_SHARE)
+    return Limits(
+        selection=selection,
+        within_of_best=values.share("--within-of-best", within_of_best, below=WIDEST_SHARE),
+        time_limit_s=values.duration_s("--time-limit", time_limit),
+        baseline=None if baseline is None else read_baseline(baseline),
+        max_regression=MAX_REGRESSION if regression is None else regression,
+        max_imbalance=MAX_IMBALANCE if imbalance is None else imbalance,
+        strict=strict,
     )
 
-    from planner.checks.launch import does_not_fit, judge
-    from planner.estimate import estimate
-    from planner.search.build import check_plan
-    from planner.search.search import search
 
-    check_plan(scenario, read.plan)
-    cost = estimate(scenario, read.plan)
-    verdict = does_not_fit(read.plan, cost)
-    if verdict is None:
-        with ProgressLine() as line:
-            result = search(scenario, top=1, progress=line.update)
-        if result.stopped == "interrupted":
-            raise KeyboardInterrupt
-        best = result.plans[0] if result.plans else None
-        verdict = judge(read.plan, cost, best, within=limit or 0.0)
-    if json:
-        from planner.plan_document import to_text
+def _checked(plans: "Sequence[str]", subjects: "Subjects", limits: "Limits") -> "Iterator[Checked]":
+    """Each plan checked; what cannot be read is a finding, and a complaint on stderr."""
+    from planner.checks.check import check, unreadable
 
-        write_stdout(to_text(verdict.as_document()))
-    else:
-        write_stdout(f"{verdict.line}\n")
-    if not verdict.passed:
-        raise typer.Exit(FAILED)
+    try:
+        subjects.load_given()
+    except InputError as error:
+        complain(str(error))
+        yield unreadable(error.path or plans[0], error)
+        return
+    for reference in plans:
+        try:
+            subject = subjects.read(reference)
+            with ProgressLine() as line:
+                checked = check(subject, limits, progress=line.update)
+        except InputError as error:
+            complain(str(error))
+            checked = unreadable(reference, error)
+        yield checked
+
+
+def _write_baseline(path: str, checked: "Sequence[Checked]") -> None:
+    from planner.checks.baseline import baseline_document
+    from planner.plan_document import to_text
+
+    priced = [
+        (one.subject, one.estimate)
+        for one in checked
+        if one.subject is not None and one.estimate is not None
+    ]
+    if len(priced) < len(checked):
+        raise InputError(f"--write-baseline: {path!r} is not written, as not every plan can run")
+    write_file(path, to_text(baseline_document(path, priced)), option="--write-baseline")

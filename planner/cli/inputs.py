@@ -42,6 +42,39 @@ class Size:
     devices: int | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What the options ask of a scenario, apart from its files."""
+
+    size: Size
+    job: JobOptions
+
+    @classmethod
+    def of(
+        cls,
+        headroom: str | None,
+        workload: WorkloadOptions,
+        *,
+        recorded: RecordedJob | None = None,
+        devices: int | None = None,
+    ) -> Asked:
+        """What no option states comes from `recorded`. `devices` counts when neither --nodes nor
+        --devices is given. Raises: InputError for an option."""
+        return cls(size=_size(workload, devices), job=_job_options(headroom, workload, recorded))
+
+    def sized(self, cluster: ClusterSpec) -> ClusterSpec:
+        """As much of the cluster as is asked for. Raises: InputError when it has less."""
+        return cluster.sized(nodes=self.size.nodes, devices=self.size.devices)
+
+    def scenario(self, cluster: ClusterSpec, model: ModelSpec) -> Scenario:
+        """The job of a model on a cluster. What nothing states comes from the model's training
+        block. Raises: InputError."""
+        from planner.scenario import build_scenario
+
+        sized = self.sized(cluster)
+        return build_scenario(sized, model, _job(model, sized, self.size, self.job))
+
+
 def scenario_from_options(
     inputs: InputOptions,
     workload: WorkloadOptions,
@@ -53,15 +86,12 @@ def scenario_from_options(
     training block. `devices` counts when neither --nodes nor --devices is given.
 
     Raises InputError for anything wrong in options or files."""
-    size = _size(workload, devices)
-    options = _job_options(inputs, workload, recorded)
+    asked = Asked.of(inputs.headroom, workload, recorded=recorded, devices=devices)
 
-    from planner.scenario import build_scenario
     from planner.specs.load import load_cluster, load_model
 
     model = load_model(inputs.model)
-    cluster = _sized(load_cluster(inputs.cluster), size)
-    return build_scenario(cluster, model, _job(model, cluster, size, options))
+    return asked.scenario(load_cluster(inputs.cluster), model)
 
 
 def _size(workload: WorkloadOptions, devices: int | None) -> Size:
@@ -74,12 +104,8 @@ def _size(workload: WorkloadOptions, devices: int | None) -> Size:
     return Size(devices=devices) if size == Size() else size
 
 
-def _sized(cluster: ClusterSpec, size: Size) -> ClusterSpec:
-    return cluster.sized(nodes=size.nodes, devices=size.devices)
-
-
 def _job_options(
-    inputs: InputOptions, workload: WorkloadOptions, recorded: RecordedJob | None
+    headroom: str | None, workload: WorkloadOptions, recorded: RecordedJob | None
 ) -> JobOptions:
     options = JobOptions(
         global_batch_size=values.whole(
@@ -88,7 +114,7 @@ def _job_options(
         seq_length=values.whole("--seq-length", workload.seq_length, most=values.LONGEST_SEQUENCE),
         precision=values.word("--precision", workload.precision, PRECISIONS),
         software=workload.software,
-        headroom=values.share("--headroom", inputs.headroom, below=1.0),
+        headroom=values.share("--headroom", headroom, below=1.0),
     )
     if recorded is None:
         return options

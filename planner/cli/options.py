@@ -31,6 +31,21 @@ class InputOptions:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CheckedInputs:
+    """What a plan is checked against. What is left out is the shipped file it was made for."""
+
+    cluster: Annotated[
+        str | None,
+        option("NAME|FILE", "Cluster: a shipped name or a YAML file. [default: as recorded]"),
+    ] = None
+    model: Annotated[
+        str | None,
+        option("NAME|FILE", "Model: a shipped name or a YAML file. [default: as recorded]"),
+    ] = None
+    headroom: Headroom = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LaunchInputOptions:
     """What is trained where, of a plan that a launch file may describe."""
 

@@ -19,6 +19,12 @@ def note(text: str) -> None:
     print(f"note: {text}", file=sys.stderr, flush=True)
 
 
+def complain(text: str) -> None:
+    """An error on stderr, each of its lines marked."""
+    for line in text.splitlines():
+        print(f"error: {line}", file=sys.stderr, flush=True)
+
+
 def write_stdout(text: str) -> None:
     sys.stdout.write(text)
     sys.stdout.flush()
@@ -54,6 +60,15 @@ def write_file(target: str, text: str, *, option: str = "--output") -> None:
         except BaseException:
             Path(temporary).unlink(missing_ok=True)
             raise
+    except OSError as error:
+        _refuse(target, (error.strerror or str(error)).lower(), option)
+
+
+def append_file(target: str, text: str, *, option: str = "--output") -> None:
+    """Adds the text to the end of a file."""
+    try:
+        with open(target, "a", encoding="utf-8") as file:
+            file.write(text)
     except OSError as error:
         _refuse(target, (error.strerror or str(error)).lower(), option)
 

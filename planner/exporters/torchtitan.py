@@ -127,7 +127,9 @@ def _parallelism(job: ExportJob) -> Assignments:
     sharded = plan.data_sharding != "none"
     if not sharded and degrees.context > 1:
         raise _cannot("data_sharding", "with context parallelism weights are sharded over it")
-    reshard = "always" if plan.data_sharding == "full" else "never"
+    reshard = "never"
+    if plan.data_sharding == "full":
+        reshard = "always" if degrees.pipeline == 1 else "default"
     return {
         "parallelism.data_parallel_replicate_degree": "1" if sharded else str(degrees.data),
         "parallelism.data_parallel_shard_degree": str(degrees.data) if sharded else "1",

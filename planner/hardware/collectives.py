@@ -36,7 +36,9 @@ def all_reduce_s(group: Group, size_bytes: float) -> float:
     """Seconds to sum a buffer of `size_bytes` that every member holds; all get the sum."""
     if group.size == 1 or size_bytes <= 0:
         return 0.0
-    best_s = min(_ring_all_reduce_s(group, size_bytes), _tree_all_reduce_s(group, size_bytes))
+    best_s = _ring_all_reduce_s(group, size_bytes)
+    if group.trees:
+        best_s = min(best_s, _tree_all_reduce_s(group, size_bytes))
     if group.reduction_bytes_per_s > 0 and group.local >= _FEWEST_SWITCH_REDUCERS:
         best_s = min(best_s, _switch_all_reduce_s(group, size_bytes))
     return group.launch_s + best_s

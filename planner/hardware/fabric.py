@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from planner.specs.cluster import ClusterSpec, FabricTier
 
@@ -49,6 +49,34 @@ class Fabric:
             bytes_per_s=self.override_bytes_per_s.get(pair, bytes_per_s),
             latency_s=self.override_latency_s.get(pair, latency_s),
         )
+
+    def offers(self, cards_bytes_per_s: Sequence[float]) -> list[float]:
+        """Of every node, given what its cards reach, its best way out and back, bytes/s, the
+        largest first: n nodes in a ring have a hop no wider than entry n − 1."""
+        offers = list(cards_bytes_per_s)
+        if self.matrix is not None:
+            offers = [
+                min(max(row), max(column))
+                for row, column in zip(self.matrix, zip(*self.matrix, strict=True), strict=True)
+            ]
+        for pair, bytes_per_s in self.override_bytes_per_s.items():
+            for node in pair:
+                offers[node] = max(offers[node], bytes_per_s)
+        return sorted(offers, reverse=True)
+
+    def best_hop(self, nodes: int, *, bytes_per_s: float, latency_s: float) -> Hop:
+        """The slowest link of a ring over `nodes` nodes that lie as close together as they can."""
+        tiered_bytes_per_s, tiered_s = self._through_tiers(0, nodes - 1, bytes_per_s, latency_s, 1)
+        if self.matrix is None:
+            bytes_per_s = max([tiered_bytes_per_s, *self.override_bytes_per_s.values()])
+        return Hop(
+            bytes_per_s=bytes_per_s, latency_s=min([tiered_s, *self.override_latency_s.values()])
+        )
+
+    def least_latency_s(self, latency_s: float) -> float:
+        """The shortest message step between any two nodes."""
+        tiered_s = self._through_tiers(0, 1, 1.0, latency_s, 1)[1]
+        return min([tiered_s, *self.override_latency_s.values()])
 
     def _through_tiers(
         self, sender: int, receiver: int, cards_bytes_per_s: float, latency_s: float, apart: int

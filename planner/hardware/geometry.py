@@ -26,15 +26,15 @@ def aligned_domains(size: int, stride: int, domain_devices: int) -> tuple[int, i
 
 
 def groups(
-    devices: int, size: int, stride: int, *, alike: int, limit: int | None
+    ranks: range, size: int, stride: int, *, alike: int, limit: int | None
 ) -> Iterator[range]:
-    """The groups of one shape, as ranks, until `limit` ranks have been seen. Of groups that start
-    on `alike` neighbours only one is given."""
+    """The groups of one shape among `ranks`, until `limit` ranks have been seen. Of groups that
+    start on `alike` neighbours only one is given."""
     span = size * stride
     seen = 0
-    for block in range(0, devices - span + stride, span):
+    for block in range(ranks.start, ranks.stop - span + stride, span):
         for base in range(block, block + stride, alike):
-            if base + (size - 1) * stride >= devices:
+            if base + (size - 1) * stride >= ranks.stop:
                 return
             yield range(base, base + span, stride)
             seen += size

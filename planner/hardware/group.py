@@ -26,10 +26,12 @@ class Group:
     (`copy_bytes_per_s` if all links of the device helped),
         `network_bytes_per_s` of the members of one domain together, around a ring, and
         `member_network_bytes_per_s` of one member. `network_step_s` is the slowest step between
-        domains, `ring_network_s` all of them once around. No in-switch reduction: rate 0.
+        domains, `ring_network_s` all of them once around. No in-switch reduction: rate 0. Without
+        `trees` all-reduce runs around rings alone.
     """
 
     size: int
+    trees: bool
     local: int
     domains: int
     groups_per_node: int
@@ -105,7 +107,7 @@ def aligned_survey(kind: NodeKind, span: int, domains: int, local: int) -> Surve
     )
 
 
-def group_from(size: int, survey: Survey) -> Group:
+def group_from(size: int, survey: Survey, *, trees: bool) -> Group:
     """The library's rates on the links found; of different devices the slowest counts."""
     links = [kind.device.links for kind in survey.kinds]
     per_node = max(kind.devices_per_node for kind in survey.kinds)
@@ -116,6 +118,7 @@ def group_from(size: int, survey: Survey) -> Group:
         member_bytes_per_s = survey.member_bytes_per_s * efficiency
     return Group(
         size=size,
+        trees=trees,
         local=survey.most,
         domains=survey.domains,
         groups_per_node=per_node // min(survey.most, per_node),

@@ -11,6 +11,8 @@ from bisect import bisect_right
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from planner.errors import InputError
 from planner.hardware import geometry
 from planner.hardware.device import device_from_spec
@@ -20,8 +22,10 @@ from planner.hardware.group import Group, NodeKind, Survey, aligned_survey, grou
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from numpy.typing import NDArray
+
     from planner.hardware.device import Device
-    from planner.hardware.fabric import Fabric
+    from planner.hardware.fabric import Fabric, Hop
     from planner.specs.cluster import ClusterSpec, NodeGroup
     from planner.specs.device import DeviceSpec
 
@@ -36,40 +40,55 @@ class Topology:
 
     __slots__ = (
         "_domain_of",
-        "_fabric",
         "_first",
         "_groups",
-        "_kinds",
-        "_order",
         "_types",
         "devices",
+        "fabric",
+        "kinds",
+        "order",
+        "trees",
+        "uniform",
     )
 
-    def __init__(self, kinds: Sequence[NodeKind], fabric: Fabric, order: Sequence[int]) -> None:
+    def __init__(
+        self,
+        kinds: Sequence[NodeKind],
+        fabric: Fabric,
+        order: Sequence[int],
+        *,
+        trees: bool = True,
+    ) -> None:
         """`kinds`, by node, and `fabric` are in cluster order; position i of the job is taken by
-        node `order[i]`."""
-        self._kinds = tuple(kinds)
-        self._fabric = fabric
-        self._order = tuple(order)
-        self._domain_of = _domain_numbers(self._kinds)
-        sizes = (self._kinds[node].devices_per_node for node in self._order)
+        node `order[i]`. `trees`: whether the collective library may run over trees."""
+        self.kinds = tuple(kinds)
+        self.fabric = fabric
+        self.order = tuple(order)
+        self.trees = trees
+        self._domain_of = _domain_numbers(self.kinds)
+        sizes = (self.kinds[node].devices_per_node for node in self.order)
         self._first = tuple(accumulate(sizes, initial=0))
-        self._types = tuple(dict.fromkeys(self._kinds[node].device for node in self._order))
-        self._groups: dict[tuple[int, int, bool, int | None], Group] = {}
+        self._types = tuple(dict.fromkeys(self.kinds[node].device for node in self.order))
+        self._groups: dict[tuple[object, ...], Group] = {}
         self.devices: int = self._first[-1]
+        self.uniform: bool = not fabric.measured and len({kinds[node] for node in order}) == 1
+        """Whether all nodes of the job are alike and no link was measured to differ."""
 
     @property
     def nodes(self) -> int:
-        return len(self._order)
+        return len(self.order)
 
     @property
-    def uniform(self) -> bool:
-        """Whether all nodes are alike and no link was measured to differ."""
-        return len(set(self._kinds)) == 1 and not self._fabric.measured
+    def symmetric(self) -> bool:
+        """Whether all groups of one shape are alike: equal nodes on one network, and scale-up
+        domains, if any, used from the first on."""
+        alone = self.kinds[self.order[0]].domain_nodes == 1
+        aligned = alone or self.order == tuple(range(len(self.order)))
+        return self.uniform and not self.fabric.tiers and aligned
 
     def device(self, rank: int) -> Device:
         """The device a rank runs on."""
-        return self._kinds[self._node(rank)].device
+        return self.kinds[self._node(rank)].device
 
     def device_types(self) -> tuple[Device, ...]:
         """The different devices of the job, in rank order."""
@@ -79,38 +98,65 @@ class Topology:
         """The position of the node a rank runs on."""
         return bisect_right(self._first, rank) - 1
 
-    def reordered(self, order: Sequence[int]) -> Topology:
-        """The same nodes, position i taken by the node now at position `order[i]`."""
-        return Topology(self._kinds, self._fabric, [self._order[position] for position in order])
+    def nodes_of(self, ranks: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The positions of the nodes that ranks run on."""
+        return np.searchsorted(self._first, ranks, side="right") - 1
+
+    def ranks_of(self, position: int) -> range:
+        """The ranks on the node at a position."""
+        return range(self._first[position], self._first[position + 1])
+
+    def ordered(self, order: Sequence[int]) -> Topology:
+        """The same cluster, position i taken by node `order[i]` of it."""
+        return Topology(self.kinds, self.fabric, order, trees=self.trees)
 
     def group(self, size: int, stride: int, *, device: Device | None = None) -> Group:
         """Groups of `size` ranks that lie `stride` apart, all active at once, as the slowest of
-        them sees it, or the slowest with such a `device` in it. Raises: InputError when such a
-        group does not fit."""
-        key = (size, stride, False, self._type_index(device))
+        them sees it; of those with a rank on `device` where that is given.
+
+        Raises: InputError when such a group does not fit."""
+        key = (size, stride, self._type_index(device))
+        return self._found(key, size, stride, range(self.devices), device)
+
+    def stage_groups(self, size: int, stride: int, stages: int) -> tuple[Group, ...]:
+        """The same for each of `stages` equal parts of the ranks: the slowest group inside each."""
+        each = self.devices // stages
+        if self.symmetric or stages == 1:
+            return (self.group(size, stride),) * stages
+        return tuple(
+            self._found((size, stride, first, each), size, stride, range(first, first + each), None)
+            for first in range(0, self.devices, each)
+        )
+
+    def _found(
+        self, key: tuple[object, ...], size: int, stride: int, ranks: range, device: Device | None
+    ) -> Group:
         found = self._groups.get(key)
         if found is None:
-            found = self._groups[key] = self._work_out_group(size, stride, device)
+            found = self._groups[key] = self._work_out_group(size, stride, ranks, device)
         return found
 
-    def pair(self, stride: int, *, device: Device | None = None) -> Group:
+    def pair(
+        self, stride: int, *, device: Device | None = None, active: int | None = None
+    ) -> Group:
         """Every rank sends to the rank `stride` further on, as the slowest of them sees it, or
-        the slowest with such a `device`. Raises: InputError when no rank has such a partner."""
-        key = (2, stride, True, self._type_index(device))
+        the slowest with such a `device`, while `active` devices of a node (at most `stride`) use
+        its network cards. Raises: InputError when no rank has such a partner."""
+        key = ("pair", stride, self._type_index(device), active)
         found = self._groups.get(key)
         if found is None:
-            self._check_fits(2, stride)
+            self._check_fits(2, stride, self.devices)
             limit = self._pairs_that_differ(stride) if self.uniform else None
             found_pairs = self._with(device, geometry.pairs(self.devices, stride, limit=limit))
-            survey = self._survey(found_pairs, self._apart(stride), active=stride)
-            found = self._groups[key] = group_from(2, survey)
+            survey = self._survey(found_pairs, self._apart(stride), active=active or stride)
+            found = self._groups[key] = group_from(2, survey, trees=self.trees)
         return found
 
     def _pairs_that_differ(self, stride: int) -> int:
         """Pairs after which equal nodes repeat themselves; tiers may need a longer look."""
-        if self._fabric.tiers:
+        if self.fabric.tiers:
             return _RANKS_LOOKED_AT
-        kind = self._kinds[0]
+        kind = self.kinds[self.order[0]]
         return stride + kind.devices_per_node * kind.domain_nodes
 
     def between(self, sender: int, receiver: int, *, active: int) -> Group:
@@ -120,7 +166,8 @@ class Topology:
     def among(self, ranks: Sequence[int], *, active: int | None = None) -> Group:
         """These ranks, while `active` devices of a node (all by default) use its network cards."""
         apart = self._apart(abs(ranks[1] - ranks[0]) if len(ranks) > 1 else 1)
-        return group_from(len(ranks), self._survey([ranks], apart, active=active))
+        survey = self._survey([ranks], apart, active=active)
+        return group_from(len(ranks), survey, trees=self.trees)
 
     def _type_index(self, device: Device | None) -> int | None:
         """None where all devices are of one type."""
@@ -135,25 +182,30 @@ class Topology:
         known = list(groups)
         return [ranks for ranks in known if any(self.device(r) == device for r in ranks)] or known
 
-    def _work_out_group(self, size: int, stride: int, device: Device | None) -> Group:
-        self._check_fits(size, stride)
-        if self.uniform and not self._fabric.tiers:
-            kind = self._kinds[0]
+    def _work_out_group(self, size: int, stride: int, ranks: range, device: Device | None) -> Group:
+        self._check_fits(size, stride, len(ranks))
+        if self.symmetric:
+            kind = self.kinds[self.order[0]]
             domain_devices = kind.devices_per_node * kind.domain_nodes
             spread = geometry.aligned_domains(size, stride, domain_devices)
             if spread is not None:
-                return group_from(size, aligned_survey(kind, size * stride, *spread))
-        per_node = math.gcd(stride, *{kind.devices_per_node for kind in self._kinds})
-        whole_nodes = all(kind.devices_per_node == per_node for kind in self._kinds)
+                survey = self._aligned(size * stride, *spread)
+                return group_from(size, survey, trees=self.trees)
+        sizes = {self.kinds[node].devices_per_node for node in self.order}
+        per_node = math.gcd(stride, *sizes)
+        whole_nodes = sizes == {per_node}
         found = geometry.groups(
-            self.devices,
+            ranks,
             size,
             stride,
             alike=per_node if whole_nodes else 1,
             limit=_RANKS_LOOKED_AT if self.uniform else None,
         )
         survey = self._survey(self._with(device, found), self._apart(stride), active=None)
-        return group_from(size, survey)
+        return group_from(size, survey, trees=self.trees)
+
+    def _aligned(self, span: int, domains: int, local: int) -> Survey:
+        return aligned_survey(self.kinds[self.order[0]], span, domains, local)
 
     def _survey(self, groups: Iterable[Sequence[int]], apart: int, *, active: int | None) -> Survey:
         """The worst of `groups`, whose members lie `apart` nodes apart, while `active` devices of
@@ -161,7 +213,7 @@ class Topology:
         survey = Survey(kinds=set())
         for ranks in groups:
             nodes = [self._node(rank) for rank in ranks]
-            survey.kinds.update(self._kinds[node] for node in nodes)
+            survey.kinds.update(self.kinds[node] for node in nodes)
             survey.leaves_node |= len(set(nodes)) > 1
             members: dict[int, int] = {}
             for node in nodes:
@@ -183,14 +235,8 @@ class Topology:
         for sender, receiver in zip(nodes, [*nodes[1:], nodes[0]], strict=True):
             if self._domain_of[sender] == self._domain_of[receiver]:
                 continue
-            ends = (self._kinds[sender], self._kinds[receiver])
-            hop = self._fabric.hop(
-                sender,
-                receiver,
-                bytes_per_s=min(kind.network_bytes_per_s for kind in ends),
-                latency_s=max(kind.network_step_s for kind in ends),
-                apart=apart,
-            )
+            ends = (self.kinds[sender], self.kinds[receiver])
+            hop = self._hop(sender, receiver, apart)
             sharers = max(
                 kind.sharers(min(active or kind.devices_per_node, kind.devices_per_node))
                 for kind in ends
@@ -200,36 +246,49 @@ class Topology:
             around_s += hop.latency_s
         survey.ring_network_s = max(survey.ring_network_s, around_s)
 
+    def _hop(self, sender: int, receiver: int, apart: int) -> Hop:
+        """The link between two nodes in different domains, by their indices in cluster order."""
+        ends = (self.kinds[sender], self.kinds[receiver])
+        return self.fabric.hop(
+            sender,
+            receiver,
+            bytes_per_s=min(kind.network_bytes_per_s for kind in ends),
+            latency_s=max(kind.network_step_s for kind in ends),
+            apart=apart,
+        )
+
     def _node(self, rank: int) -> int:
         """The node a rank runs on, by its index in cluster order."""
-        return self._order[bisect_right(self._first, rank) - 1]
+        return self.order[bisect_right(self._first, rank) - 1]
 
     def _apart(self, stride: int) -> int:
-        return max(1, stride // self._kinds[self._order[0]].devices_per_node)
+        return max(1, stride // self.kinds[self.order[0]].devices_per_node)
 
-    def _check_fits(self, size: int, stride: int) -> None:
-        if (size - 1) * stride >= self.devices:
+    def _check_fits(self, size: int, stride: int, devices: int) -> None:
+        if (size - 1) * stride >= devices:
             raise InputError(
-                f"a group of {size} ranks {stride} apart does not fit on {self.devices} devices"
+                f"a group of {size} ranks {stride} apart does not fit on {devices} devices"
             )
 
 
-def topology_from_spec(cluster: ClusterSpec, *, devices: int) -> Topology:
-    """The first `devices` devices of a cluster, nodes in file order.
+def topology_from_spec(cluster: ClusterSpec, *, devices: int, trees: bool = True) -> Topology:
+    """The first `devices` devices of a cluster, nodes in file order; `trees` as in `Topology`.
 
     Raises: InputError when the cluster has fewer, or a node would be used in part.
     """
     sized = cluster.sized(devices=devices)
+    used = sum(group.count or 0 for group in sized.node_groups)
+    whole = sized if cluster.num_nodes is None else cluster
     kinds: list[NodeKind] = []
     types: list[tuple[DeviceSpec, Device]] = []
-    for group in sized.node_groups:
+    for group in whole.node_groups:
         nodes = group.count or 0
-        per_node = min(group.devices_per_node, devices) if nodes == 1 else group.devices_per_node
+        per_node = min(group.devices_per_node, devices) if used == 1 else group.devices_per_node
         known = [device for spec, device in types if spec == group.device]
         device = known[0] if known else device_from_spec(group.device)
         types.append((group.device, device))
         kinds.extend([_kind_from_spec(group, device, per_node)] * nodes)
-    return Topology(kinds, fabric_from_spec(sized), range(len(kinds)))
+    return Topology(kinds, fabric_from_spec(whole), range(used), trees=trees)
 
 
 def _kind_from_spec(group: NodeGroup, device: Device, devices_per_node: int) -> NodeKind:

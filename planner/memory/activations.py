@@ -126,7 +126,7 @@ def _logits(
         shares: NDArray[np.int64] = logits_bytes * losses.any(axis=1)
         return shares
     kept: NDArray[np.int64] = (in_flight * losses).sum(axis=-1)[which]
-    if not batch.kind.splits_backward:
+    if not batch.kind.splits_backward or scenario.job.software.fused.loss_in_place:
         every: NDArray[np.int64] = kept * logits_bytes
         return every
     whole = np.minimum(kept, losses.sum(axis=-1))

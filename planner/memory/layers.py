@@ -62,21 +62,26 @@ def layer_memory(workload: Workload, operators: Sequence[Operator]) -> LayerMemo
 
 def _logits_working_bytes(operator: Operator, workload: Workload) -> int:
     """The 16-bit logits (or their gradient) beside the saved fp32 probabilities, and the copies
-    that an uncompiled loss makes of these."""
+    that an uncompiled loss makes of these; nothing beside logits that become their gradient."""
+    if workload.loss_in_place:
+        return 0
     fused = workload.software.fused
-    copies = 0 if workload.software.compile else fused.loss_copies
+    copies = 0 if workload.fuses_loss else fused.loss_copies
     return operator.saved_bytes * workload.element_bytes // 4 + operator.saved_bytes * copies
 
 
 def _working_bytes(operator: Operator, workload: Workload) -> int:
     """Gradient of an operator's output and of its input at the same time; for a column-parallel
-    matmul under sequence parallelism the gathered input as well."""
+    matmul under sequence parallelism the gathered input as well. The gradient of logits may lie
+    where they were saved."""
     z = workload.element_bytes
     match operator:
         case Matmul():
             gathered = workload.shard.sequence_parallel and operator.weight
             inputs = operator.m * operator.k * (2 if gathered else 1)
-            return z * operator.batch * (operator.m * operator.n + inputs)
+            in_place = operator.module == "head" and workload.loss_in_place
+            outputs = 0 if in_place else operator.m * operator.n
+            return z * operator.batch * (outputs + inputs)
         case GroupedMatmul():
             return z * operator.m * (operator.n + operator.k)
         case FusedAttention():

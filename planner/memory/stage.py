@@ -19,6 +19,7 @@ import numpy as np
 
 from planner.batch import FULLY, OPTIMIZER, OPTIMIZER_AND_GRADIENTS
 from planner.memory.activations import activation_peak, embedding_parameters, largest_of_kinds
+from planner.memory.sharding import kept_whole, resharded
 from planner.plan import MemoryComponents, StageMemory
 from planner.workload.formats import (
     STATE_BYTES,
@@ -197,6 +198,7 @@ def _states(
 
     sharding = batch.data_sharding[:, None]
     fully = sharding == FULLY
+    whole = kept_whole(software, batch)[:, None]
     total = np.zeros((4, *dense.shape))
     for parameters, replicas in (
         (dense, batch.dense_replicas[:, None]),
@@ -205,10 +207,13 @@ def _states(
         optimizer_shard = parameters / np.where(
             sharding >= OPTIMIZER, optimizer_shards(scenario, replicas), 1
         )
-        gradient_shard = parameters / np.where(sharding >= OPTIMIZER_AND_GRADIENTS, replicas, 1)
+        gradient_shard = parameters / np.where(
+            (sharding >= OPTIMIZER_AND_GRADIENTS) & ~whole, replicas, 1
+        )
         total[0] += np.where(
             fully,
-            optimizer_shard * max(weight_bytes(job.precision), master_bytes),
+            optimizer_shard * max(weight_bytes(job.precision), master_bytes)
+            + np.where(whole, parameters * stored_bytes, 0),
             parameters * stored_bytes,
         )
         total[1] += gradient_shard * main_bytes + parameters * local_bytes
@@ -247,7 +252,7 @@ def _buckets(scenario: Scenario, parameters: NDArray[np.int64]) -> NDArray[np.in
 def _gathered(scenario: Scenario, table: CostTable, batch: Batch) -> NDArray[np.int64]:
     """Whole layers gathered for use under full sharding: the one in use and the one prefetched,
     and the whole gradient of one (PyTorch FSDP2, Megatron-FSDP), int64 [N, p]."""
-    fully = batch.data_sharding == FULLY
+    fully = resharded(scenario.job.software, batch)
     gathered = np.zeros((len(batch), batch.pipeline), dtype=np.int64)
     if fully.any():
         layer = table.dense_parameters + table.expert_parameters

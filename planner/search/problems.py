@@ -52,8 +52,8 @@ def check_plan(scenario: Scenario, plan: Plan) -> None:
 
 
 def plan_problems(scenario: Scenario, plan: Plan) -> tuple[Problem, ...]:
-    """Everything that keeps the plan from running. What only follows from another problem is
-    left out."""
+    """Everything that keeps the plan from running, one problem of each name. What only follows
+    from another problem is left out."""
     found = [
         *_devices(scenario, plan),
         *_batch(scenario, plan),
@@ -62,11 +62,13 @@ def plan_problems(scenario: Scenario, plan: Plan) -> tuple[Problem, ...]:
         *_layout(scenario, plan),
         *_hosts(scenario, plan),
     ]
-    names = {problem.name for problem in found}
-    implied = {"world"} if "devices" in names else set()
-    if "batch" in names:
-        implied.add("global-batch")
-    return tuple(problem for problem in found if problem.name not in implied)
+    by_name = {problem.name: problem for problem in reversed(found)}
+    model = scenario.model
+    if "batch" in by_name:
+        by_name.pop("global-batch", None)
+    if "heads" in by_name and model.num_query_groups == model.num_attention_heads:
+        by_name.pop("kv", None)
+    return tuple(problem for problem in found if by_name.get(problem.name) is problem)
 
 
 def plan_values(plan: Plan) -> dict[str, int | str | bool]:
@@ -93,7 +95,7 @@ def _devices(scenario: Scenario, plan: Plan) -> Iterator[Problem]:
     devices = plan.degrees.devices
     if devices != scenario.job.devices:
         error = InputError(f"the plan is for {devices} devices, the job has {scenario.job.devices}")
-        yield Problem(name="devices", field="degrees", error=error)
+        yield Problem(name="world", field="degrees", error=error)
 
 
 def _batch(scenario: Scenario, plan: Plan) -> Iterator[Problem]:

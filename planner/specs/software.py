@@ -38,6 +38,10 @@ class Fused(Input):
     """The loss in a few compiled kernels instead of a dozen; the fp32 probabilities stay."""
     loss_copies: Annotated[int, Field(ge=0, le=4)] = 0
     """fp32 copies of the logits that an uncompiled loss holds beside the probabilities."""
+    loss_compiled: bool = True
+    """The loss is compiled where the model is."""
+    loss_in_place: bool = False
+    """The loss kernels turn the 16-bit logits into their gradient where they lie; no fp32 copy."""
     gradient_accumulation: bool = True
     """The weight-gradient matmul adds into the main gradient itself."""
 
@@ -70,6 +74,12 @@ class Fp8(Input):
 
     attention: bool = False
     """Attention itself runs in 8 bits."""
+    amax_pass: bool = False
+    """Tensors scaled as a whole are read once more for their largest element (current or dynamic
+    scaling, not delayed)."""
+    compiled: bool = False
+    """A compiler fuses the casts of an 8-bit job, and the other memory-bound operators with them,
+    whatever `compile` says."""
     weights_cached: bool = True
     """8-bit copies of the weights are kept for all microbatches of a step."""
     parameter_gather: bool = False
@@ -130,6 +140,9 @@ class SoftwareProfile(Input):
     data_sharding: DataShardingSwitch
     optimizer_shard_size: Annotated[int, Field(ge=1)] | None = None
     """Ranks that share one sharded optimizer. Default: all replicas."""
+    pipeline_keeps_whole: bool = False
+    """With a pipeline, sharded weights stay gathered and gradients whole until the last
+    microbatch."""
     recompute: RecomputeSwitch
     schedules: ScheduleSwitch
     pipeline_layout: bool
@@ -139,7 +152,14 @@ class SoftwareProfile(Input):
     overlap_choices: tuple[Overlap, ...] = ()
     """What can be switched on."""
     scatter_gather_sends: bool
-    """Pipeline sends are divided by the tensor degree."""
+    """Activations sent to the next stage are divided by the tensor degree."""
+    whole_gradient_sends: bool = False
+    """Gradients are sent back whole by every tensor rank, though activations are divided."""
+    mask_sends: bool = False
+    """Every tensor rank sends the attention mask, seq_length × seq_length in 16 bits, along with
+    each microbatch's activation."""
+    collective_trees: bool = True
+    """All-reduce may run over trees; otherwise around rings alone."""
     rank_order: RankOrder = "tp-cp-ep-dp-pp"
     cuda_graphs: bool = False
     """Kernels are launched from recorded graphs."""
@@ -147,6 +167,9 @@ class SoftwareProfile(Input):
     """Host time of one operator, forward or backward: dispatch and its kernel launches."""
     collective_launch: Constant[Seconds]
     """Host time to launch one collective: process-group bookkeeping and stream events."""
+    tensor_collective_wait: Constant[Seconds] | None = None
+    """What a device idles at each tensor collective where the host waits for the device before and
+    after it; left out where the host's launches run ahead."""
     owner_broadcast: Constant[Seconds] | None = None
     """Cost of one broadcast where each owner of a shard sends its updated weights in turn; left
     out where all are gathered at once."""

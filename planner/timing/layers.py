@@ -124,7 +124,12 @@ class _Tally:
     collectives: int = 0
 
     def communicate(
-        self, operator: Collective, group: Group, cover_s: float, overlap_cost: float
+        self,
+        operator: Collective,
+        group: Group,
+        cover_s: float,
+        overlap_cost: float,
+        wait_s: float,
     ) -> None:
         duration_s = collective_s(operator, group)
         hidden_s = min(duration_s, cover_s)
@@ -132,7 +137,7 @@ class _Tally:
         self.hidden_s += hidden_s
         self.collectives += operator.hops
         if operator.axis == "tensor":
-            self.tensor_s += exposed_s
+            self.tensor_s += exposed_s + wait_s
         elif operator.axis == "context":
             self.context_s += exposed_s
         else:
@@ -185,6 +190,8 @@ def layer_time(
     costs = [_operator_cost(operator, workload, device) for operator in operators]
     forward, backward = _Tally(), _Tally()
     overlap_cost = device.links.overlap_cost
+    waited = software.tensor_collective_wait
+    wait_s = 0.0 if waited is None or workload.shard.tensor == 1 else waited.value
     selective_s = 0.0
     effects = selective(workload, operators)
     for index, (operator, cost, effect) in enumerate(zip(operators, costs, effects, strict=True)):
@@ -192,9 +199,9 @@ def layer_time(
             group = _group_of(groups, operator)
             cover = _cover(operators, costs, index, software)
             if operator.in_forward:
-                forward.communicate(operator, group, cover.forward_s, overlap_cost)
+                forward.communicate(operator, group, cover.forward_s, overlap_cost, wait_s)
             if operator.in_backward:
-                backward.communicate(operator, group, cover.weight_gradient_s, overlap_cost)
+                backward.communicate(operator, group, cover.weight_gradient_s, overlap_cost, wait_s)
             continue
         forward.compute_s += cost.forward_s
         forward.kernels += cost.forward_kernels
@@ -307,6 +314,9 @@ def _matmul_cost(operator: Matmul, workload: Workload, device: Device) -> _Cost:
     extra_s, extra_kernels = _weight_traffic(operator.parameters, workload, device)
     cast_s, cast_kernels = _cast(operator.m * operator.k, operator.quantized, workload, device)
     gradient_cast_s, _ = _cast(operator.m * operator.n, operator.quantized, workload, device)
+    if operator.weight:
+        weight_cast_s, weight_kernels = _weight_cast(k * n, operator.quantized, workload, device)
+        cast_s, cast_kernels = cast_s + weight_cast_s, cast_kernels + weight_kernels
     return _Cost(
         forward_s=forward_s + cast_s,
         input_gradient_s=input_gradient_s + gradient_cast_s,
@@ -353,28 +363,47 @@ def _weight_traffic(parameters: int, workload: Workload, device: Device) -> tupl
 
 
 def _cast(elements: int, quantized: bool, workload: Workload, device: Device) -> tuple[float, int]:
-    """Quantising one operand: read it, write it in both orientations."""
-    if not quantized or workload.base_precision == workload.precision:
+    """Quantising one operand: read it, write it in both orientations. One scale for all of it has
+    to be found first, unless it is that of an earlier step; a block's is found on the way."""
+    if not (quantized and workload.quantized):
         return 0.0, 0
-    size_bytes = elements * (workload.element_bytes + 2 * workload.operand_bytes)
-    return memory_bound_s(device, size_bytes, 1), 1
+    reads = 2 if workload.precision == "fp8" and workload.software.fp8.amax_pass else 1
+    size_bytes = elements * (reads * workload.element_bytes + 2 * workload.operand_bytes)
+    return memory_bound_s(device, size_bytes, reads), reads
+
+
+def _weight_cast(
+    elements: int, quantized: bool, workload: Workload, device: Device
+) -> tuple[float, int]:
+    """Quantising weights for every microbatch where they are not cached. Those gathered in 8 bits
+    lack the other orientation only."""
+    fp8 = workload.software.fp8
+    if fp8.weights_cached or not (quantized and workload.quantized):
+        return 0.0, 0
+    if workload.precision == "fp8" and fp8.parameter_gather:
+        return memory_bound_s(device, 2 * elements * workload.operand_bytes, 1), 1
+    return _cast(elements, quantized, workload, device)
 
 
 def _attention_cost(operator: FusedAttention, workload: Workload, device: Device) -> _Cost:
+    calls = _attention_calls(operator, workload.shard.context)
     forward_s, backward_s = (
-        attention_s(
-            device,
-            batch=operator.batch,
-            heads=operator.heads,
-            query_length=operator.query_length,
-            key_length=operator.key_length,
-            head_dim=operator.head_dim,
-            value_dim=operator.value_dim,
-            causal=True,
-            backward=backward,
-            precision=workload.base_precision,
-            window=operator.window,
-            generation=workload.software.attention_generation,
+        sum(
+            attention_s(
+                device,
+                batch=operator.batch,
+                heads=operator.heads,
+                query_length=operator.query_length,
+                key_length=keys,
+                head_dim=operator.head_dim,
+                value_dim=operator.value_dim,
+                causal=causal,
+                backward=backward,
+                precision=workload.base_precision,
+                window=operator.window,
+                generation=workload.software.attention_generation,
+            )
+            for keys, causal in calls
         )
         for backward in (False, True)
     )
@@ -382,6 +411,15 @@ def _attention_cost(operator: FusedAttention, workload: Workload, device: Device
     return _Cost(
         forward_s=forward_s * slower[0],
         input_gradient_s=backward_s * slower[1],
-        forward_kernels=1,
-        backward_kernels=3,
+        forward_kernels=len(calls),
+        backward_kernels=3 * len(calls),
     )
+
+
+def _attention_calls(operator: FusedAttention, context: int) -> list[tuple[int, bool]]:
+    """(keys, causal) of each kernel call. A ring attends to its own part of the sequence, then to
+    half of every part that comes by, all queries to half of the keys or half of them to all
+    (TransformerEngine `AttnFuncWithCPAndKVP2P`; PyTorch `_templated_ring_attention`)."""
+    if context == 1 or operator.window is not None:
+        return [(operator.key_length, True)]
+    return [(operator.query_length, True)] + [(operator.query_length // 2, False)] * (context - 1)

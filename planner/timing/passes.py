@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from planner.batch import FULLY, OPTIMIZER_AND_GRADIENTS, SELECTIVE
+from planner.batch import SELECTIVE
 from planner.hardware.collectives import all_gather_s, reduce_scatter_s
+from planner.memory.sharding import reduced_every_microbatch, resharded
 from planner.memory.stage import stage_parameters
 from planner.timing.overlap import exposed_s
 from planner.timing.reduction import by_degrees
-from planner.workload.formats import reduced_gradient_bytes, weight_bytes
+from planner.workload.formats import gathered_weight_bytes, reduced_gradient_bytes
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -120,7 +121,7 @@ def _data_traffic(
     backward_s: NDArray[np.float64],
 ) -> tuple[NDArray[np.float64] | float, NDArray[np.float64] | float]:
     """Exposed data-axis traffic of the forward and of the backward passes, [N, p, v] each."""
-    if (batch.data_sharding < OPTIMIZER_AND_GRADIENTS).all():
+    if not reduced_every_microbatch(scenario.job.software, batch).any():
         return 0.0, 0.0
     gathers, reductions = _sharded_traffic(scenario, table, batch)
     forward_data_s = _exposed(scenario, "parameter_gather", gathers, forward_s, batch)
@@ -139,11 +140,12 @@ def _sharded_traffic(
     dense, expert = stage_parameters(scenario, table, batch)
     job = scenario.job
     reduce_bytes = reduced_gradient_bytes(job.software, job.precision)
-    gathers = by_degrees(scenario, batch, dense, expert, weight_bytes(job.precision), all_gather_s)
+    gather_bytes = gathered_weight_bytes(job.software, job.precision)
+    gathers = by_degrees(scenario, batch, dense, expert, gather_bytes, all_gather_s)
     reductions = by_degrees(scenario, batch, dense, expert, reduce_bytes, reduce_scatter_s)
     return (
-        np.where((batch.data_sharding == FULLY)[:, None], gathers, 0.0),
-        np.where((batch.data_sharding >= OPTIMIZER_AND_GRADIENTS)[:, None], reductions, 0.0),
+        np.where(resharded(job.software, batch)[:, None], gathers, 0.0),
+        np.where(reduced_every_microbatch(job.software, batch)[:, None], reductions, 0.0),
     )
 
 

@@ -9,10 +9,12 @@ import numpy as np
 
 from planner.batch import OPTIMIZER, OPTIMIZER_AND_GRADIENTS, UNSHARDED
 from planner.hardware.collectives import all_gather_s, all_reduce_s, reduce_scatter_s
+from planner.memory.sharding import kept_whole
 from planner.memory.stage import optimizer_shards, stage_parameters
 from planner.timing.overlap import exposed_s
 from planner.workload.formats import (
     STATE_BYTES,
+    gathered_weight_bytes,
     gradient_bytes,
     reduced_gradient_bytes,
     weight_bytes,
@@ -40,29 +42,38 @@ def by_degrees(
     largest: int | None = None,
 ) -> NDArray[np.float64]:
     """Seconds of a collective over each stage's parameters, [N, p]: the dense ones among the
-    data · context ranks, then the experts' among theirs, in groups of at most `largest` ranks.
-    Priced once per set of degrees."""
+    data · context ranks of the stage, then the experts' among theirs, in groups of at most
+    `largest` ranks. Priced once per set of degrees."""
     degrees = np.stack([batch.tensor, batch.context, batch.data, batch.expert, batch.expert_tensor])
     _, first, inverse = np.unique(degrees, axis=1, return_index=True, return_inverse=True)
     seconds = np.empty((len(first), dense.shape[1]))
     for unique, plan in enumerate(first):
         dense_size, expert_size = int(batch.dense_replicas[plan]), int(batch.expert_replicas[plan])
         expert_stride = int(batch.expert[plan] * batch.expert_tensor[plan])
-        dense_group = scenario.topology.group(
-            min(dense_size, largest or dense_size), int(batch.tensor[plan])
+        dense_groups = scenario.topology.stage_groups(
+            min(dense_size, largest or dense_size), int(batch.tensor[plan]), batch.pipeline
         )
-        expert_group = scenario.topology.group(
-            min(expert_size, largest or expert_size), expert_stride
+        expert_groups = scenario.topology.stage_groups(
+            min(expert_size, largest or expert_size), expert_stride, batch.pipeline
         )
-        known: dict[tuple[int, int], float] = {}
-        for stage, sizes in enumerate(
-            zip(dense[plan].tolist(), expert[plan].tolist(), strict=True)
+        known: dict[tuple[int, ...], float] = {}
+        for stage, (dense_group, dense_count, expert_group, expert_count) in enumerate(
+            zip(
+                dense_groups,
+                dense[plan].tolist(),
+                expert_groups,
+                expert[plan].tolist(),
+                strict=True,
+            )
         ):
-            if sizes not in known:
-                known[sizes] = collective_s(dense_group, sizes[0] * element_bytes) + (
-                    collective_s(expert_group, sizes[1] * element_bytes) if sizes[1] else 0.0
+            key = id(dense_group), dense_count, id(expert_group), expert_count
+            if key not in known:
+                known[key] = collective_s(dense_group, dense_count * element_bytes) + (
+                    collective_s(expert_group, expert_count * element_bytes)
+                    if expert_count
+                    else 0.0
                 )
-            seconds[unique, stage] = known[sizes]
+            seconds[unique, stage] = known[key]
     return seconds[inverse.reshape(-1)]
 
 
@@ -73,8 +84,9 @@ def gradient_reduction_s(
 
     All-reduce without sharding or with an optimizer sharded over part of the replicas,
     reduce-scatter with one sharded over all (Megatron-LM `distrib_optimizer.md`); gradients that
-    are sharded already were reduced for every microbatch. With the overlap on, it runs bucket by
-    bucket behind the last microbatch's backward pass, all but the last bucket.
+    are sharded already were reduced for every microbatch, unless they wait whole for the last.
+    With the overlap on, it runs bucket by bucket behind the last microbatch's backward pass, all
+    but the last bucket.
     """
     software = scenario.job.software
     reduce_bytes = reduced_gradient_bytes(software, scenario.job.precision)
@@ -87,9 +99,10 @@ def gradient_reduction_s(
     if whole.any():
         reduced = by_degrees(scenario, batch, dense, expert, reduce_bytes, all_reduce_s)
         seconds = np.where(whole, reduced, seconds)
-    if ((sharding == OPTIMIZER) & ~whole).any():
+    divided = ((sharding == OPTIMIZER) & ~whole) | kept_whole(software, batch)[:, None]
+    if divided.any():
         scattered = by_degrees(scenario, batch, dense, expert, reduce_bytes, reduce_scatter_s)
-        seconds = np.where((sharding == OPTIMIZER) & ~whole, scattered, seconds)
+        seconds = np.where(divided, scattered, seconds)
     if "gradient_reduce" not in software.overlap:
         return seconds
     buckets = np.maximum((dense + expert) * reduce_bytes / software.bucket_bytes.value, 1.0)
@@ -114,18 +127,19 @@ def copies_reduction_s(
 
 
 def tied_reduction_s(scenario: Scenario, batch: Batch) -> NDArray[np.float64]:
-    """All-reduce of the tied embedding's gradient between first and last stage, [N] (Megatron-LM
-    `finalize_model_grads._allreduce_word_embedding_grads`); none where both ends of the model are
-    on one stage."""
+    """All-reduce of the tied embedding's gradient between first and last stage, [N], in the type it
+    is kept in (Megatron-LM `finalize_model_grads._allreduce_word_embedding_grads`; DeepSpeed
+    `PipelineModule.allreduce_tied_weight_gradients`); none where both ends of the model are on one
+    stage. No other stage uses the network meanwhile."""
     model, topology = scenario.model, scenario.topology
     seconds = np.zeros(len(batch))
     if not model.tie_embeddings or batch.first_holds_head:
         return seconds
-    reduce_bytes = reduced_gradient_bytes(scenario.job.software, scenario.job.precision)
+    main_bytes = gradient_bytes(scenario.job.software, scenario.job.precision)
     stage_devices = scenario.job.devices // batch.pipeline
-    group = topology.group(2, (batch.pipeline - 1) * stage_devices)
+    group = topology.pair((batch.pipeline - 1) * stage_devices, active=stage_devices)
     for tensor in np.unique(batch.tensor).tolist():
-        size = model.padded_vocab_size(tensor) // tensor * model.hidden_size * reduce_bytes
+        size = model.padded_vocab_size(tensor) // tensor * model.hidden_size * main_bytes
         seconds[batch.tensor == tensor] = all_reduce_s(group, size)
     return seconds
 
@@ -136,11 +150,15 @@ def parameter_gather_s(
     """Exposed seconds of gathering updated weights from the sharded optimizer, [N]: the slowest
     stage's; behind the next step's first forward pass with the overlap on, all but one bucket."""
     software = scenario.job.software
-    sharded = (batch.data_sharding == OPTIMIZER) | (batch.data_sharding == OPTIMIZER_AND_GRADIENTS)
+    sharded = (
+        (batch.data_sharding == OPTIMIZER)
+        | (batch.data_sharding == OPTIMIZER_AND_GRADIENTS)
+        | kept_whole(software, batch)
+    )
     if not sharded.any():
         return np.zeros(len(batch))
     dense, expert = stage_parameters(scenario, table, batch)
-    element_bytes = weight_bytes(scenario.job.precision)
+    element_bytes = gathered_weight_bytes(software, scenario.job.precision)
     seconds = by_degrees(
         scenario,
         batch,

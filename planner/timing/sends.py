@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from planner.specs.software import SoftwareProfile
 
 
+_MASK_BYTES = 2
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Sends:
     """Seconds per microbatch across boundary k, between virtual stages k and k + 1 in the order
@@ -34,26 +37,63 @@ class Sends:
 
 
 def boundary_sends(scenario: Scenario, table: CostTable, batch: Batch) -> Sends:
-    """One residual activation per microbatch. Under sequence parallelism every tensor rank sends
-    its share; without it the scatter-gather optimisation does the same and gathers again on
-    arrival (Narayanan et al. 2021, section 4.1); without either every rank sends all of it."""
+    """One residual activation per microbatch, over the slowest replica's link at each boundary,
+    and its gradient back.
+
+    Under sequence parallelism every tensor rank sends its share; without it the scatter-gather
+    optimisation does the same and gathers again on arrival (Narayanan et al. 2021, section 4.1);
+    without either every rank sends all of it. DeepSpeed divides activations alone, gathers its
+    copy again before the gradient arrives and sends the mask along (`runtime/pipe/engine.py`,
+    `_exec_send_activations`, `_exec_recv_grads`)."""
     p, v = batch.pipeline, batch.virtual_stages
     mode = send_mode(scenario.job.software, batch.schedule)
     if p == 1:
         none = np.zeros((len(batch), v - 1))
         return Sends(forward_s=none, backward_s=none, mode=mode)
     rows, inverse = np.unique(batch.row, return_inverse=True)
-    down = np.array([_from_each_stage(scenario, table, int(row), p) for row in rows])
-    up = np.array([_from_each_stage(scenario, table, int(row), p, -1) for row in rows])
+    down = np.array([_stage_sends(scenario, table, int(row), p, 1).max(axis=1) for row in rows])
+    up = np.array([_stage_sends(scenario, table, int(row), p, -1).max(axis=1) for row in rows])
+    return _visited(batch, down[inverse], up[inverse], mode)
+
+
+def replica_sends(scenario: Scenario, table: CostTable, batch: Batch) -> Sends:
+    """The same for the batch's only plan, by replica instead of plan: each sends over its own
+    links, [D, p·v − 1]. Replicas no link of which is slower than another's are left out."""
+    slowest = boundary_sends(scenario, table, batch)
+    if batch.pipeline == 1 or scenario.topology.symmetric:
+        return slowest
+    row = int(batch.row[0])
+    down, up = (_stage_sends(scenario, table, row, batch.pipeline, way).T for way in (1, -1))
+    sends = _visited(batch, down, up, slowest.mode)
+    kept = _not_dominated(np.concatenate((sends.forward_s, sends.backward_s), axis=1))
+    return Sends(
+        forward_s=sends.forward_s[kept], backward_s=sends.backward_s[kept], mode=sends.mode
+    )
+
+
+def _visited(
+    batch: Batch, down: NDArray[np.float64], up: NDArray[np.float64], mode: SendMode
+) -> Sends:
+    """From what each stage's send takes to the next and to the previous stage, [.., p], to the
+    boundaries in the order a microbatch crosses them."""
+    p = batch.pipeline
     owner = batch.placement.stage_of
     above, below = owner[:-1], owner[1:]
     falls = (above + 1) % p == below
     stays = above == below
     return Sends(
-        forward_s=np.where(stays, 0.0, np.where(falls, down[:, above], up[:, above]))[inverse],
-        backward_s=np.where(stays, 0.0, np.where(falls, up[:, below], down[:, below]))[inverse],
+        forward_s=np.where(stays, 0.0, np.where(falls, down[:, above], up[:, above])),
+        backward_s=np.where(stays, 0.0, np.where(falls, up[:, below], down[:, below])),
         mode=mode,
     )
+
+
+def _not_dominated(rows: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Indices of the distinct rows that no other is at least as slow as everywhere."""
+    distinct, first = np.unique(rows, axis=0, return_index=True)
+    as_slow = np.all(distinct[None] >= distinct[:, None], axis=-1)
+    kept: NDArray[np.int64] = np.sort(first[as_slow.sum(axis=1) == 1])
+    return kept
 
 
 def send_mode(software: SoftwareProfile, schedule: str) -> SendMode:
@@ -75,70 +115,69 @@ def send_mode(software: SoftwareProfile, schedule: str) -> SendMode:
     return "blocking"
 
 
-def _from_each_stage(
-    scenario: Scenario, table: CostTable, row: int, pipeline: int, direction: int = 1
-) -> list[float]:
-    """Seconds of the send from each stage to the next one (or the one before), wrapping around."""
-    shard, size = table.shards[row], int(table.residual_bytes[row])
-    gather_s = 0.0
-    if (
-        shard.tensor > 1
-        and not shard.sequence_parallel
-        and (scenario.job.software.scatter_gather_sends)
-    ):
-        gather_s = all_gather_s(scenario.topology.group(shard.tensor, 1), size)
+def _stage_sends(
+    scenario: Scenario, table: CostTable, row: int, pipeline: int, direction: int
+) -> NDArray[np.float64]:
+    """Seconds of the send from each stage to the next (−1: the previous) one, wrapping around, by
+    replica, [p, D]. On a symmetric topology one replica stands for all."""
+    shard, whole_bytes = table.shards[row], int(table.residual_bytes[row])
+    software, size = scenario.job.software, whole_bytes
+    gathered = shard.tensor > 1 and not shard.sequence_parallel and software.scatter_gather_sends
+    if gathered and not (direction < 0 and software.whole_gradient_sends):
         size //= shard.tensor
-    groups = boundary_groups(scenario.topology, pipeline, direction)
-    known = {group: send_s(group, size) + gather_s for group in set(groups)}
-    return [known[group] for group in groups]
+    if direction > 0 and software.mask_sends:
+        size += scenario.job.seq_length**2 * _MASK_BYTES
+    tensor_groups = scenario.topology.stage_groups(shard.tensor, 1, pipeline)
+    stages = []
+    for stage, crossing in enumerate(crossings(scenario.topology, pipeline, direction)):
+        receivers = tensor_groups[(stage + direction) % pipeline]
+        gather_s = all_gather_s(receivers, whole_bytes) if gathered else 0.0
+        by_pair = np.array([send_s(group, size) for group in crossing.groups]) + gather_s
+        by_offset = by_pair[crossing.pair_of]
+        model_devices = shard.tensor * shard.context
+        if scenario.topology.symmetric:
+            model_devices = len(by_offset)
+        stages.append(by_offset.reshape(-1, model_devices).max(axis=1))
+    return np.array(stages)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Crossing:
+    """Links over which the ranks of a stage send: the group of every pair of nodes that meet, and
+    the pair of every offset into the stage, int [offsets]."""
+
+    groups: tuple[Group, ...]
+    pair_of: NDArray[np.int64]
 
 
 @lru_cache(maxsize=1024)
-def boundary_groups(topology: Topology, pipeline: int, direction: int) -> tuple[Group, ...]:
-    """For every stage, the slowest pair of ranks across the boundary to the next stage (or, with
-    direction −1, the one before); all devices of the stage on a node share its network cards."""
-    stage_devices = topology.devices // pipeline
-    groups = []
+def crossings(topology: Topology, pipeline: int, direction: int) -> tuple[Crossing, ...]:
+    """For every stage, the links to the next one (or, with direction −1, the one before), wrapping
+    around; all devices of the stage on a node share its network cards. On a symmetric topology the
+    first and last offset show all there is."""
+    each = topology.devices // pipeline
+    offsets = np.array(sorted({0, each - 1})) if topology.symmetric else np.arange(each)
+    found = []
     for stage in range(pipeline):
-        sender = stage * stage_devices
-        receiver = (stage + direction) % pipeline * stage_devices
-        offsets = _different_offsets(topology, sender, receiver, stage_devices)
-        pairs = [
+        sender, receiver = stage * each, (stage + direction) % pipeline * each
+        ends = np.stack(
+            [topology.nodes_of(sender + offsets), topology.nodes_of(receiver + offsets)]
+        )
+        _, first, pair_of = np.unique(ends, axis=1, return_index=True, return_inverse=True)
+        ranks = range(sender, sender + each)
+        groups = [
             topology.between(
                 sender + offset,
                 receiver + offset,
-                active=_sharing(topology, sender + offset, range(sender, sender + stage_devices)),
+                active=_sharing(topology, sender + offset, ranks),
             )
-            for offset in offsets
+            for offset in offsets[first].tolist()
         ]
-        groups.append(max(pairs, key=lambda group: send_s(group, _REFERENCE_BYTES)))
-    return tuple(groups)
-
-
-_REFERENCE_BYTES = 2**20
-"""Message by which the slowest of several links is told."""
-
-
-def _different_offsets(
-    topology: Topology, sender: int, receiver: int, stage_devices: int
-) -> list[int]:
-    """One offset into both stages for every pair of nodes they meet on; on equal nodes the first
-    and last are enough."""
-    if topology.uniform:
-        return sorted({0, stage_devices - 1})
-    offsets: dict[tuple[int, int], int] = {}
-    for offset in range(stage_devices):
-        nodes = (topology.node_of(sender + offset), topology.node_of(receiver + offset))
-        offsets.setdefault(nodes, offset)
-    return list(offsets.values())
+        found.append(Crossing(groups=tuple(groups), pair_of=pair_of.reshape(-1)))
+    return tuple(found)
 
 
 def _sharing(topology: Topology, rank: int, stage: range) -> int:
     """Devices of the stage on the rank's node."""
-    node = topology.node_of(rank)
-    first = last = rank
-    while first - 1 in stage and topology.node_of(first - 1) == node:
-        first -= 1
-    while last + 1 in stage and topology.node_of(last + 1) == node:
-        last += 1
-    return last - first + 1
+    here = topology.ranks_of(topology.node_of(rank))
+    return min(here.stop, stage.stop) - max(here.start, stage.start)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,6 +14,7 @@ from planner.schedule.registry import build
 from planner.schedule.simulate import Durations, simulate
 from planner.schedule.timeline import Timeline
 from planner.timing.passes import chunk_seconds, stage_causes
+from planner.timing.sends import Sends, replica_sends
 from planner.timing.step import step_parts
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from planner.batch import Batch
     from planner.costs import CostTable
     from planner.scenario import Scenario
+    from planner.schedule.passes import Schedule
     from planner.timing.step import StepParts
 
 
@@ -48,7 +50,7 @@ def simulate_step(scenario: Scenario, table: CostTable, batch: Batch) -> Simulat
         num_microbatches=int(batch.num_microbatches[0]),
     )
     weight_s = chunk_seconds(scenario, table, batch, table.weight_gradient_s)[0]
-    timeline = simulate(schedule, _durations(parts, weight_s))
+    parts, timeline = _slowest_replica(scenario, table, batch, schedule, parts, weight_s)
     without_sends_s = timeline.pass_span_s
     if batch.pipeline > 1:
         without_sends_s = simulate(schedule, _durations(parts, weight_s, sends=False)).pass_span_s
@@ -107,12 +109,41 @@ def spell_out(scenario: Scenario, table: CostTable, batch: Batch) -> SpelledOut:
     if recomputing.size:
         schedule = with_recompute(schedule, recomputing.tolist())
     weight_s = chunk_seconds(scenario, table, batch, table.weight_gradient_s)[0]
+    parts, timeline = _slowest_replica(scenario, table, batch, schedule, parts, weight_s)
     return SpelledOut(
-        timeline=simulate(schedule, _durations(parts, weight_s)),
+        timeline=timeline,
         optimizer_s=float(parts.optimizer_s[0]),
         gather_s=float(parts.gather_s[0]),
         jitter_s=float(parts.jitter_s[0]),
     )
+
+
+def _slowest_replica(
+    scenario: Scenario,
+    table: CostTable,
+    batch: Batch,
+    schedule: Schedule,
+    parts: StepParts,
+    weight_gradient_s: NDArray[np.float64],
+) -> tuple[StepParts, Timeline]:
+    """The parts with the sends of the replica that ends last, and its timeline. Replicas share
+    nothing but their gradients, so the step ends with the last of them."""
+    sends = replica_sends(scenario, table, batch)
+    slowest: tuple[StepParts, Timeline] | None = None
+    for replica in range(len(sends.forward_s)):
+        own = replace(
+            parts,
+            sends=Sends(
+                forward_s=sends.forward_s[replica, None],
+                backward_s=sends.backward_s[replica, None],
+                mode=sends.mode,
+            ),
+        )
+        timeline = simulate(schedule, _durations(own, weight_gradient_s))
+        if slowest is None or timeline.span_s > slowest[1].span_s:
+            slowest = own, timeline
+    assert slowest is not None
+    return slowest
 
 
 def _durations(
@@ -143,6 +174,7 @@ def _detail(parts: StepParts, timeline: Timeline, busiest: int) -> dict[str, flo
         "microbatch_forward_s": float(parts.passes.forward_s[0, busiest].sum()),
         "microbatch_backward_s": float(parts.passes.backward_s[0, busiest].sum()),
         "fastest_stage_busy_s": float(parts.busy_s[0].min()),
+        "mean_stage_busy_s": float(parts.busy_s[0].mean()),
         "slowest_stage_busy_s": float(parts.busy_s[0].max()),
         "pipeline_s": float(timeline.pass_span_s),
         "bubble_fraction": float(timeline.bubble_fraction[busiest]),

@@ -22,11 +22,21 @@ def weight_bytes(precision: str) -> int:
 def stored_weight_bytes(software: SoftwareProfile, precision: str) -> float:
     """Per parameter, between steps: the 16-bit copy and, where they are cached over the
     microbatches, the quantised ones of both orientations; only those where weights live in the
-    quantised format (TransformerEngine `fp8_model_init`, Megatron-LM `--fp8-param-gather`)."""
+    quantised format (TransformerEngine `fp8_model_init`, Megatron-LM `--fp8-param-gather`, which
+    4-bit formats do not have)."""
     quantized = 2 * QUANTIZED_BYTES.get(precision, 0.0)
-    if quantized and software.fp8.parameter_gather:
+    if software.fp8.parameter_gather and precision in ("fp8", "mxfp8"):
         return quantized
     return weight_bytes(precision) + (quantized if software.fp8.weights_cached else 0.0)
+
+
+def gathered_weight_bytes(software: SoftwareProfile, precision: str) -> float:
+    """Per parameter, as updated or sharded weights travel: in 8 bits with one scale per tensor;
+    block scales differ between the two orientations, so those travel in 16 bits and are quantised
+    on arrival (Megatron-LM `param_and_grad_buffer.py`, `reuse_grad_buf_for_mxfp8_param_ag`)."""
+    if precision == "fp8" and software.fp8.parameter_gather:
+        return QUANTIZED_BYTES["fp8"]
+    return weight_bytes(precision)
 
 
 def gradient_bytes(software: SoftwareProfile, precision: str) -> int:

@@ -63,6 +63,6 @@ def mla_operators(workload: Workload) -> list[Operator]:
         ),
     ]
     operators += core_attention(w, heads, head_dim, mla.v_head_dim, None)
-    operators += context_exchange(w, z * n * (query + value))
+    operators += context_exchange(w, z * n * value, z * n * (query + value))
     operators += row_parallel(w, "attention_projection", "attention", value, bias=False)
     return operators + residual_add(w, "attention_residual")

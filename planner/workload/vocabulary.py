@@ -58,16 +58,28 @@ def head_operators(workload: Workload) -> list[Operator]:
     maximum (4), subtraction (8), exponential (8), sum (4), division (8). Compiled
     (`fused_cross_entropy.py`), subtraction and exponential are one, and so is the backward pass;
     not where all stages share the vocabulary (sail-sg/VocabularyParallelism `cross_entropy.py`).
+    TransformerEngine's reads the 16-bit logits twice (largest and sum in one pass, then the
+    probabilities) and writes the gradient over them; its backward pass reads and writes that once
+    more (`common/triton/cross_entropy.py`).
     """
     w, z = workload, workload.element_bytes
     t, n = w.shard.tensor, w.tokens
     logits = n * w.vocabulary_rows
-    fused = w.fuses("cross_entropy") and w.shard.vocabulary == 1
+    fused = w.fuses_loss and w.shard.vocabulary == 1
     projection = column_parallel(w, "logits", "head", w.vocabulary_rows, bias=False)
     # Where all stages share the vocabulary, the last one runs the norm before it sends its output.
     operators = [*(norm(w, "final_norm") if w.shard.vocabulary == 1 else ()), *projection]
     operators.append(
         Pointwise(
+            name="cross_entropy",
+            module="logits",
+            saved_bytes=z * logits,
+            forward_bytes=logits * 3 * z,
+            backward_bytes=logits * 2 * z,
+            forward_kernels=3,
+        )
+        if w.loss_in_place
+        else Pointwise(
             name="cross_entropy",
             module="logits",
             saved_bytes=4 * logits,

@@ -39,9 +39,14 @@ class Workload:
         return QUANTIZED_BYTES.get(self.precision, self.element_bytes)
 
     @property
+    def quantized(self) -> bool:
+        """Matmuls run in 8 or 4 bits."""
+        return self.precision in QUANTIZED_BYTES
+
+    @property
     def base_precision(self) -> str:
         """What everything but the quantised matmuls runs in."""
-        return "bf16" if self.precision in QUANTIZED_BYTES else self.precision
+        return "bf16" if self.quantized else self.precision
 
     @property
     def weight_gradient_bytes(self) -> int:
@@ -59,7 +64,21 @@ class Workload:
     def fuses(self, operator: str) -> bool:
         """Whether a memory-bound operator is one kernel, by hand or by a compiler."""
         fused: bool = getattr(self.software.fused, operator)
-        return fused or self.software.compile
+        return fused or self.compiled
+
+    @property
+    def compiled(self) -> bool:
+        return self.software.compile or (self.quantized and self.software.fp8.compiled)
+
+    @property
+    def fuses_loss(self) -> bool:
+        fused = self.software.fused
+        return fused.cross_entropy or (self.compiled and fused.loss_compiled)
+
+    @property
+    def loss_in_place(self) -> bool:
+        """Not where all stages share the vocabulary, which has kernels of its own."""
+        return self.software.fused.loss_in_place and self.shard.vocabulary == 1
 
     @property
     def local_seq_length(self) -> int:

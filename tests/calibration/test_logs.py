@@ -164,6 +164,12 @@ def test_logs_that_say_too_little(tmp_path: Path, text: str | bytes, expected: s
     assert message(tmp_path, text).startswith(expected)
 
 
+def test_a_log_without_one_good_number_names_a_line(tmp_path: Path) -> None:
+    assert message(tmp_path, "starting\n" + megatron("nan", "inf", "-")).endswith(
+        "; line 5 has 'elapsed time per iteration (ms):' without a number that can be one"
+    )
+
+
 def test_a_missing_log(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no such file"):
         read_log(tmp_path / "none.log", SIZE)

@@ -216,7 +216,7 @@ def test_logs_that_do_not_go_with_their_plans(
 
     assert complaint(names[0]) == (
         f"error: {names[0]} is a training log; --plan says which plan it is of; such as --plan "
-        "plans.json#1\n"
+        "plans.json#1, or a plan.json from `planner estimate … --json`\n"
     )
     two = ",".join(references.split(",")[:2])
     assert complaint(*names, "--plan", two) == ("error: --plan names 2 plans for 3 training logs\n")
@@ -238,7 +238,7 @@ def test_logs_that_do_not_go_with_their_plans(
         "file\n"
     )
     named = planner("calibrate", names[0], "--plan", one, "--cluster", "dgx-a100-8", *out)
-    assert named.stdout.startswith("Not calibrated: 3 runs with a step time are needed; 1 are on")
+    assert named.stdout.startswith("Not calibrated: 3 runs with a step time are needed; 1 is on")
 
 
 @pytest.mark.parametrize(
@@ -263,6 +263,21 @@ def test_bad_input(planner: Run, tmp_path: Path, arguments: list[str], message: 
     assert (outcome.code, outcome.stdout) == (2, "")
     assert outcome.stderr.startswith(f"error: {message}")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_of_runs_is_not_written_over(planner: Run, runs_of: Callable[..., Path]) -> None:
+    runs = runs_of({})
+    text = runs.read_text(encoding="utf-8")
+    outcome = planner("calibrate", str(runs), "--device-file", str(runs))
+    assert outcome.code == 2
+    assert outcome.stderr == f"error: --device-file: {str(runs)!r} is one of the runs' files\n"
+    assert runs.read_text(encoding="utf-8") == text
+
+
+def test_a_folder_is_no_log(planner: Run, tmp_path: Path) -> None:
+    outcome = planner("calibrate", str(tmp_path), "--device-file", str(tmp_path / "out.yaml"))
+    assert outcome.code == 2
+    assert outcome.stderr.startswith(f"error: {tmp_path} is a folder; name the files")
 
 
 def test_the_device_file_must_be_named(planner: Run) -> None:

@@ -13,7 +13,7 @@ def llama3_8b_planned() -> Trainer.Config:
     config = llama3_8b()
     config.parallelism.data_parallel_replicate_degree = 1
     config.parallelism.data_parallel_shard_degree = 16
-    config.parallelism.fsdp_reshard_after_forward = "always"
+    config.parallelism.fsdp_reshard_after_forward = "default"
     config.parallelism.tensor_parallel_degree = 2
     config.parallelism.enable_sequence_parallel = True
     config.parallelism.context_parallel_degree = 1

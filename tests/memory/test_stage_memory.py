@@ -134,6 +134,35 @@ def test_full_sharding_divides_all_states_by_the_replicas() -> None:
     assert states == pytest.approx(16 * parameters / 16, rel=1e-6)
 
 
+def test_stages_of_a_pipeline_wait_for_the_last_microbatch_with_whole_weights() -> None:
+    """torchtitan with a pipeline: 4 + 8 bytes over the replicas, 2 + 4 whole per parameter."""
+    of = scenario(software="torchtitan")
+    parameters = L // 4 * LAYER
+    for sharding, sharded_bytes in (("full", 12), ("optimizer+gradients", 12)):
+        middle = stages(of, pipeline="4", data_sharding=sharding)[1].components
+        states = middle.weights + middle.gradients + middle.optimizer
+        assert states == pytest.approx((6 + sharded_bytes / 4) * parameters, rel=1e-6)
+    once = estimate(of, plan(of, pipeline="4", data_sharding="full", micro_batch_size="1")).time
+    often = estimate(
+        resharding(of), plan(of, pipeline="4", data_sharding="full", micro_batch_size="1")
+    ).time
+    assert 0 < once.data_comm_s < often.data_comm_s
+
+
+def resharding(of: Scenario) -> Scenario:
+    """The same, its framework gathering and reducing for every microbatch."""
+    software = of.job.software.model_copy(update={"pipeline_keeps_whole": False, "overlap": ()})
+    return replace(of, job=replace(of.job, software=software))
+
+
+def test_logits_that_become_their_gradient_are_kept_once_in_sixteen_bits() -> None:
+    of = scenario(software="megatron-core-perf")
+    for microbatch in (1, 2, 4):
+        last = stages(of, pipeline="2", micro_batch_size=str(microbatch))[1].components
+        assert last.logits == microbatch * S * V * 2
+        assert last.buffers < microbatch * S * V * 2 + 80e6
+
+
 def test_half_precision_gradients_meet_fp32_copies_in_the_optimizer_step() -> None:
     """fp16 Megatron jobs keep 16 bytes per parameter and make fp32 gradients for the update."""
     of = scenario(precision="fp16")

@@ -253,7 +253,7 @@ def test_every_problem_of_a_plan_is_found_at_once(scenario: Scenario) -> None:
     )
     names = {problem.name: problem.field for problem in plan_problems(scenario, damaged)}
     assert names == {
-        "devices": "degrees",
+        "world": "degrees",
         "global-batch": "num_microbatches",
         "rank-order": "placement.order",
         "offered": "data_sharding",

@@ -41,24 +41,35 @@ def placement_on(scenario: Scenario, hosts: Sequence[str]) -> Placement:
 
 
 def used_hosts(scenario: Scenario) -> tuple[str, ...]:
-    """Names of the hosts that run the job, in the order of the cluster file."""
-    return scenario.cluster.host_names()[: scenario.topology.nodes]
+    """Names of the hosts that run the job, in the order in which they take the rank grid."""
+    names = scenario.cluster.host_names()
+    return tuple(names[node] for node in scenario.topology.order)
 
 
 def check_hosts(scenario: Scenario, hosts: Sequence[str]) -> None:
-    """Raises InputError unless `hosts` names every host of the job exactly once."""
-    used = used_hosts(scenario)
+    """Raises InputError unless `hosts` names as many hosts of the cluster as the job runs on,
+    each once, which together have its devices."""
+    names = scenario.cluster.host_names()
+    known = set(names)
     for host, times in Counter(hosts).items():
-        if host not in used:
+        if host not in known:
             raise InputError(
-                f"placement: cluster {scenario.cluster.name} has no host {host!r} in this job",
-                hint=did_you_mean(host, used),
+                f"placement: cluster {scenario.cluster.name} has no host {host!r}",
+                hint=did_you_mean(host, names[:_HINTED]),
             )
         if times > 1:
             raise InputError(f"placement: host {host!r} is listed {times} times")
-    missing = [host for host in used if host not in hosts]
-    if missing:
+    if len(hosts) != scenario.topology.nodes:
         raise InputError(
-            f"placement: {len(hosts)} hosts are listed, the job runs on {len(used)}; "
-            f"{missing[0]!r} is missing"
+            f"placement: {len(hosts)} hosts are listed, the job runs on {scenario.topology.nodes}"
         )
+    devices = scenario.placed(hosts).topology.devices
+    if devices != scenario.job.devices:
+        raise InputError(
+            f"placement: the {len(hosts)} hosts have {devices} devices, the job needs "
+            f"{scenario.job.devices}"
+        )
+
+
+_HINTED = 1000
+"""Hosts among which a misspelt one is looked for."""

@@ -1,0 +1,170 @@
+"""One plan against all rules that were asked for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from planner.checks.baseline import baseline_findings
+from planner.checks.finding import Region, bad_input
+from planner.checks.inputs import problem_findings, stale_findings
+from planner.checks.memory import memory_findings
+from planner.checks.places import shown_path
+from planner.checks.registry import rules
+from planner.checks.speed import distance_findings, imbalance_findings, slow_link_findings
+from planner.errors import InputError
+from planner.estimate import estimate
+from planner.plan_document.nodes import split_rank
+from planner.search.search import search
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from planner.checks.baseline import Baseline
+    from planner.checks.finding import Finding
+    from planner.checks.selection import Selection
+    from planner.checks.subject import Subject
+    from planner.plan import Estimate, RankedPlan
+    from planner.scenario import Scenario
+    from planner.search.search import Progress
+
+MAX_IMBALANCE = 0.15
+MAX_REGRESSION = 0.05
+NOT_SELECTED = "not selected"
+INVALID = "the plan cannot run, so it was not estimated"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What is allowed, as shares (0.1 is 10 %). Without `within_of_best` no search is run; `strict`
+    makes errors of warnings; `time_limit_s` is of the search."""
+
+    selection: Selection
+    within_of_best: float | None = None
+    max_imbalance: float = MAX_IMBALANCE
+    baseline: Baseline | None = None
+    max_regression: float = MAX_REGRESSION
+    strict: bool = False
+    time_limit_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checked:
+    """What became of one plan. `subject` is None for a file that cannot be read, `estimate` for a
+    plan that cannot run, `best` without a search. `not_evaluated` has the codes that said nothing,
+    and why."""
+
+    reference: str
+    path: str
+    findings: tuple[Finding, ...]
+    subject: Subject | None = None
+    estimate: Estimate | None = None
+    best: RankedPlan | None = None
+    proven: bool = True
+    not_evaluated: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def passed(self) -> bool:
+        return self.readable and not any(one.severity == "error" for one in self.findings)
+
+    @property
+    def readable(self) -> bool:
+        return self.subject is not None
+
+    @property
+    def slower_than_best(self) -> float | None:
+        """Step time over that of the best plan, minus 1."""
+        if self.estimate is None or self.best is None:
+            return None
+        return self.estimate.step_s / self.best.estimate.step_s - 1
+
+
+def check(
+    subject: Subject, limits: Limits, *, progress: Callable[[Progress], None] | None = None
+) -> Checked:
+    """Evaluates every selected rule on a plan. Raises: KeyboardInterrupt when a search is
+    interrupted."""
+    invalid = tuple(problem_findings(subject))
+    findings = [*invalid, *stale_findings(subject)]
+    checked = Checked(reference=subject.reference, path=subject.path, subject=subject, findings=())
+    silent = _not_asked(limits)
+    if invalid:
+        unpriced = {code: INVALID for code in rules() if code[2] in "034"}
+        return replace(
+            checked, findings=_counted(findings, limits), not_evaluated={**unpriced, **silent}
+        )
+    cost = estimate(subject.scenario, subject.plan)
+    checked = replace(checked, estimate=cost)
+    findings += memory_findings(subject, cost)
+    findings += imbalance_findings(subject, cost, at_most=limits.max_imbalance)
+    findings += slow_link_findings(subject, cost)
+    if limits.baseline is not None:
+        findings += baseline_findings(subject, cost, limits.baseline, at_most=limits.max_regression)
+    if limits.within_of_best is not None and "PL301" in limits.selection:
+        if cost.memory.fits:
+            checked = _with_best(checked, limits, subject.scenario, progress)
+        else:
+            silent["PL301"] = "the plan does not fit, so no better one was looked for"
+        if checked.best is not None:
+            findings += distance_findings(subject, cost, checked.best, within=limits.within_of_best)
+    return replace(checked, findings=_counted(findings, limits), not_evaluated=silent)
+
+
+def _with_best(
+    checked: Checked,
+    limits: Limits,
+    scenario: Scenario,
+    progress: Callable[[Progress], None] | None,
+) -> Checked:
+    found = search(scenario, top=1, time_limit_s=limits.time_limit_s, progress=progress)
+    if found.stopped == "interrupted":
+        raise KeyboardInterrupt
+    best = found.plans[0] if found.plans else None
+    return replace(checked, best=best, proven=found.proven)
+
+
+def _not_asked(limits: Limits) -> dict[str, str]:
+    """Codes that nothing was asked of, and what would ask."""
+    given = {
+        "--within-of-best": limits.within_of_best is not None,
+        "--baseline": limits.baseline is not None,
+    }
+    silent = {
+        code: f"{rule.needs} is not given"
+        for code, rule in rules().items()
+        if rule.needs is not None and not given[rule.needs]
+    }
+    left_out = (code for code in rules() if code not in limits.selection)
+    return silent | dict.fromkeys(left_out, NOT_SELECTED)
+
+
+def _counted(findings: Iterable[Finding], limits: Limits) -> tuple[Finding, ...]:
+    """Those of selected rules, as they stand in the file."""
+    chosen = [one for one in findings if one.code in limits.selection]
+    if limits.strict:
+        chosen = [replace(one, severity="error") for one in chosen]
+    return tuple(
+        sorted(chosen, key=lambda one: (one.region.line or 0, one.region.column or 0, one.code))
+    )
+
+
+def unreadable(reference: str, error: InputError) -> Checked:
+    """What becomes of a plan when its file, its cluster or its model cannot be read."""
+    try:
+        path = str(split_rank(reference)[0])
+    except InputError:
+        path = reference
+    findings = tuple(
+        bad_input(
+            reference,
+            one.message,
+            Region(
+                path=shown_path(one.path or path),
+                line=one.line,
+                column=one.column,
+            ),
+            one.hint,
+        )
+        for one in error.problems
+    )
+    return Checked(reference=reference, path=path, findings=findings)

@@ -1,0 +1,43 @@
+"""PL0: does the plan fit, and with how much to spare?"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from planner.reports.units import capacity, gib
+from planner.search.infeasible import binding_constraint
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from planner.checks.finding import Finding
+    from planner.checks.subject import Subject
+    from planner.plan import Estimate
+
+
+def memory_findings(subject: Subject, estimate: Estimate) -> Iterator[Finding]:
+    """At most one: does not fit, headroom below, tight."""
+    stage = estimate.memory.binding
+    at = ("stages", stage.stage)
+    if stage.peak_bytes > stage.capacity_bytes:
+        yield subject.finding("PL001", at, f"does not fit: {binding_constraint(stage)}")
+    elif stage.spare_bytes < 0:
+        left = stage.capacity_bytes - stage.peak_bytes
+        yield subject.finding(
+            "PL002",
+            at,
+            f"{gib(left)} of {capacity(stage.capacity_bytes)} GiB stay free, "
+            f"{gib(stage.headroom_bytes)} are asked for: {binding_constraint(stage)}",
+        )
+    elif estimate.fit_class != "fits":
+        high = estimate.confidence.memory.high if estimate.confidence else 1.0
+        fullest = max(
+            estimate.memory.per_stage, key=lambda one: one.peak_bytes - one.capacity_bytes
+        )
+        yield subject.finding(
+            "PL003",
+            ("stages", fullest.stage),
+            f"fits tightly: stage {fullest.stage} needs {gib(fullest.peak_bytes)} GiB, perhaps up "
+            f"to {gib(round(fullest.peak_bytes * high))}, of "
+            f"{capacity(fullest.capacity_bytes)} GiB with {gib(fullest.headroom_bytes)} kept free",
+        )

@@ -1,0 +1,103 @@
+"""From what a user names to what is checked: a plan, its cluster, its model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from planner.checks.places import PlanPlaces
+from planner.checks.subject import Subject
+from planner.cli.inputs import Asked, Size
+from planner.errors import InputError
+from planner.plan_document import read_plan
+from planner.plan_document.nodes import split_rank
+from planner.search.problems import Problem
+from planner.specs.catalog import find_shipped
+from planner.specs.load import load_cluster, load_model
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from planner.cli.options import CheckedInputs, WorkloadOptions
+    from planner.plan_document import ReadPlan
+    from planner.specs.catalog import Kind
+    from planner.specs.cluster import ClusterSpec
+    from planner.specs.model import ModelSpec
+
+
+@dataclass(frozen=True, kw_only=True)
+class Subjects:
+    """Reads what is to be checked. A cluster or model given by an option is loaded once for all
+    plans."""
+
+    inputs: CheckedInputs
+    workload: WorkloadOptions
+
+    def check_options(self) -> None:
+        """Raises: InputError for an option that says nothing sensible."""
+        Asked.of(self.inputs.headroom, self.workload)
+
+    def load_given(self) -> None:
+        """Loads what the options name. Raises: InputError."""
+        _ = self._given_model, self._given_cluster
+
+    def read(self, reference: str) -> Subject:
+        """The subject of `FILE[#rank]`. Raises: InputError."""
+        path, _ = split_rank(reference)
+        read = read_plan(reference)
+        model = self._given_model or load_model(_recorded(read, "model", path))
+        cluster = self._given_cluster or load_cluster(_recorded(read, "cluster", path))
+        asked = Asked.of(
+            self.inputs.headroom,
+            self.workload,
+            recorded=read.inputs.job,
+            devices=read.plan.degrees.devices,
+        )
+        problem = _too_small(cluster, asked)
+        if problem is not None:
+            asked = replace(asked, size=Size())
+        return Subject(
+            reference=read.place,
+            path=str(path),
+            rank=read.rank,
+            plan=read.plan,
+            scenario=asked.scenario(cluster, model),
+            problem=problem,
+            places=PlanPlaces(path=str(path), rank=read.rank),
+            recorded=read.inputs,
+        )
+
+    @cached_property
+    def _given_cluster(self) -> ClusterSpec | None:
+        name = self.inputs.cluster
+        return None if name is None else load_cluster(name)
+
+    @cached_property
+    def _given_model(self) -> ModelSpec | None:
+        name = self.inputs.model
+        return None if name is None else load_model(name)
+
+
+def _recorded(read: ReadPlan, kind: Kind, path: Path) -> str:
+    """The shipped cluster or model that a plan was made for."""
+    name = (read.inputs.cluster if kind == "cluster" else read.inputs.model).name
+    if find_shipped(kind, name) is None:
+        raise InputError(
+            f"the plan was made for {kind} {name}, which is not shipped",
+            path=path,
+            hint=f"say where its file is with --{kind}",
+        )
+    return name
+
+
+def _too_small(cluster: ClusterSpec, asked: Asked) -> Problem | None:
+    """Why the cluster does not have the devices of a plan in whole nodes, if it does not. The
+    scenario is of the whole cluster then, so that other problems come to light too."""
+    try:
+        asked.sized(cluster)
+    except InputError as error:
+        if cluster.num_devices is None:
+            raise
+        return Problem(name="devices", field="degrees", error=error)
+    return None

@@ -1,0 +1,90 @@
+"""The best of several nodes in every respect, for bounds: no node of the cluster beats it."""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+from typing import TYPE_CHECKING, Any
+
+from planner.hardware.device import AttentionRate, LinkConstants
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from planner.hardware.device import Device, MatmulRate
+    from planner.hardware.group import NodeKind
+
+_LESS_IS_BETTER = frozenset(
+    {
+        "kernel_latency_s",
+        "context_bytes",
+        "speed_variation",
+        "group_launch_s",
+        "forward_block",
+        "backward_block",
+        "head_dim_half",
+        "launch_s",
+        "step_s",
+        "node_step_s",
+        "domain_step_s",
+        "network_step_s",
+        "ramp_s",
+        "overlap_cost",
+        "reduction_launch_s",
+        "mesh",
+        "wired_devices",
+        "cards",
+    }
+)
+
+
+def best_kind(kinds: Sequence[NodeKind]) -> NodeKind:
+    """One node with the best constant of each kind; devices and domains as large as the first's."""
+    if len(set(kinds)) == 1:
+        return kinds[0]
+    whole = ("device", "devices_per_node", "domain_nodes")
+    return replace(
+        kinds[0],
+        device=best_device(tuple(dict.fromkeys(kind.device for kind in kinds))),
+        **_best_fields(kinds, without=whole),
+    )
+
+
+def best_device(devices: Sequence[Device]) -> Device:
+    """One device with the best constant of each kind. Matrix products take the fastest device's
+    tiles, number format by number format."""
+    if len(devices) == 1:
+        return devices[0]
+    peaks: dict[str, float] = {}
+    rates: dict[str, MatmulRate] = {}
+    for device in devices:
+        for precision, peak in device.peak_flop_per_s.items():
+            if peak > peaks.get(precision, 0.0):
+                peaks[precision], rates[precision] = peak, device.matmul_rate(precision)
+    attentions = [device.attention for device in devices]
+    return replace(
+        devices[0],
+        name=" or ".join(device.name for device in devices),
+        peak_flop_per_s=peaks,
+        matmul=rates,
+        attention=AttentionRate(
+            **_best_fields(attentions, without=("generations",)),
+            generations=_largest([attention.generations for attention in attentions]),
+        ),
+        links=LinkConstants(**_best_fields([device.links for device in devices])),
+        **_best_fields(
+            devices, without=("name", "peak_flop_per_s", "matmul", "attention", "links")
+        ),
+    )
+
+
+def _best_fields(values: Sequence[Any], *, without: Sequence[str] = ()) -> dict[str, Any]:
+    names = [field.name for field in fields(values[0]) if field.name not in without]
+    best: dict[str, Any] = {}
+    for name in names:
+        found = [getattr(value, name) for value in values]
+        best[name] = min(found) if name in _LESS_IS_BETTER else max(found)
+    return best
+
+
+def _largest(values: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    return {name: max(value[name] for value in values) for name in values[0]}

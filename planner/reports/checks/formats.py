@@ -1,0 +1,64 @@
+"""The output formats of `planner check` by name."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, TextIO
+
+from planner.plan_document import to_text
+from planner.reports.checks.document import check_document
+from planner.reports.checks.github import github_annotations
+from planner.reports.checks.gitlab import code_quality
+from planner.reports.checks.junit import junit
+from planner.reports.checks.sarif import sarif
+from planner.reports.checks.summary import summary
+from planner.reports.checks.text import check_report, concise
+from planner.reports.console import make_console, render
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from planner.checks.check import Checked
+
+RICH = "rich"
+LOG_WIDTH = 4096
+"""Columns of reports for a file or the log of a pipeline, where nothing should be wrapped."""
+
+
+def rendered(name: str, checked: Sequence[Checked], stream: TextIO) -> str:
+    """The text of a format for a stream: what is for people has colours and the width of the
+    terminal that the stream is."""
+    if name != RICH:
+        return RENDERERS[name](checked)
+    console = make_console(stream)
+    if not console.is_terminal:
+        console.width = LOG_WIDTH
+    return render(check_report(checked), console)
+
+
+def _document(checked: Sequence[Checked]) -> str:
+    return to_text(check_document(checked))
+
+
+def _code_quality(checked: Sequence[Checked]) -> str:
+    return _json(code_quality(checked))
+
+
+def _sarif(checked: Sequence[Checked]) -> str:
+    return _json(sarif(checked))
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, indent=2, ensure_ascii=False) + "\n"
+
+
+RENDERERS: dict[str, Callable[[Sequence[Checked]], str]] = {
+    "concise": concise,
+    "json": _document,
+    "github": github_annotations,
+    "github-summary": summary,
+    "gitlab": _code_quality,
+    "junit": junit,
+    "sarif": _sarif,
+}
+FORMATS = (RICH, *RENDERERS)

@@ -1,0 +1,65 @@
+"""What all formats say alike: the verdict on each plan, and how many findings there are."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from planner.reports.labels import degrees
+from planner.reports.sentences import seconds_between
+from planner.reports.units import capacity, gib, percent, plural, seconds
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from planner.checks.check import Checked
+    from planner.checks.finding import Finding
+
+
+def findings_of(checked: Sequence[Checked]) -> tuple[Finding, ...]:
+    return tuple(finding for one in checked for finding in one.findings)
+
+
+def tally(checked: Sequence[Checked]) -> str:
+    """`1 error and 2 warnings in 3 plans`."""
+    findings = findings_of(checked)
+    errors = sum(one.severity == "error" for one in findings)
+    parts = [
+        plural(count, noun)
+        for count, noun in ((errors, "error"), (len(findings) - errors, "warning"))
+        if count
+    ]
+    unread = sum(not one.readable for one in checked)
+    lost = f", {unread} of them unreadable" if unread else ""
+    return f"{' and '.join(parts) or 'nothing to report'} in {plural(len(checked), 'plan')}{lost}"
+
+
+def verdict(one: Checked) -> str:
+    """`ok: plans.json#1: t4 p8 d32 fits (60.1 of 79.2 GiB), 18.61 s/step (15.84–23.15)`."""
+    return f"{'ok' if one.passed else 'fail'}: {one.reference}: {_figures(one)}"
+
+
+def _figures(one: Checked) -> str:
+    if one.subject is None:
+        return "cannot be read"
+    name = degrees(one.subject.plan.degrees)
+    if one.estimate is None:
+        return f"{name} cannot run"
+    stage = one.estimate.memory.binding
+    peak = f"{gib(stage.peak_bytes)} of {capacity(stage.capacity_bytes)} GiB"
+    if not one.estimate.memory.fits:
+        short = stage.peak_bytes > stage.capacity_bytes
+        return f"{name} {'does not fit' if short else 'leaves too little free'} ({peak})"
+    tightly = ", tightly" if one.estimate.fit_class == "tight" else ""
+    step = f"{seconds(one.estimate.step_s)}/step{seconds_between(one.estimate)}"
+    return f"{name} fits ({peak}{tightly}), {step}{_distance(one)}"
+
+
+def _distance(one: Checked) -> str:
+    """How far the best plan is, where one was looked for."""
+    if one.best is None or one.slower_than_best is None:
+        return ""
+    searched = "" if one.proven else " before the time limit"
+    if one.slower_than_best <= 0:
+        return f", nothing better found{searched}"
+    best = f"{seconds(one.best.estimate.step_s)}: {degrees(one.best.plan.degrees)}"
+    return f", {percent(one.slower_than_best)} above the best found{searched} ({best})"

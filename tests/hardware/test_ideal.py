@@ -1,0 +1,112 @@
+"""The ideal topology bounds every order of the nodes; stages have groups of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import permutations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from planner.hardware.collectives import all_gather_s, all_reduce_s, send_s
+from planner.hardware.ideal import ideal_topology
+from planner.hardware.links import Topology
+from planner.specs.cluster import BandwidthMatrix, FabricTier, LinkOverride
+
+Make = Callable[..., Topology]
+
+TIERS = (
+    FabricTier(name="leaf", nodes=2, latency_s=4e-6),
+    FabricTier(name="pod", nodes=4, oversubscription=2.0, latency_s=6e-6),
+    FabricTier(name="wide", nodes=None, bandwidth_bytes_per_s=2e9, latency_s=3e-3),
+)
+
+
+def matrix(nodes: int, seed: int) -> BandwidthMatrix:
+    rates = np.random.default_rng(seed).uniform(20e9, 200e9, (nodes, nodes))
+    return BandwidthMatrix(bytes_per_s=tuple(map(tuple, rates.tolist())), path="m.csv")
+
+
+@settings(max_examples=20, deadline=None)
+@given(case=st.integers(0, 3), seed=st.integers(0, 10_000))
+def test_no_order_beats_the_ideal(case: int, seed: int) -> None:
+    from planner.hardware.links import topology_from_spec
+    from tests.hardware.conftest import _cluster
+
+    nodes = 5
+    spec = (
+        _cluster(nodes=nodes, matrix=matrix(nodes, seed)),
+        _cluster(nodes=nodes, tiers=TIERS),
+        _cluster(nodes=nodes, second="h100-sxm-80gb"),
+        _cluster(
+            nodes=nodes,
+            tiers=TIERS,
+            overrides=(LinkOverride(between=(seed % 2, 4), bandwidth_bytes_per_s=3e9),),
+        ),
+    )[case]
+    cluster = topology_from_spec(spec, devices=spec.num_devices or 0)
+    ideal = ideal_topology(cluster)
+    assert ideal is not None
+    rng = np.random.default_rng(seed)
+    for _ in range(8):
+        used = topology_from_spec(spec, devices=32).ordered(rng.permutation(nodes)[:4].tolist())
+        best = ideal_topology(used)
+        assert best is not None
+        for size, stride in ((2, 8), (4, 8), (2, 16), (16, 1), (8, 4), (32, 1)):
+            assert all_gather_s(best.group(size, stride), 1e8) <= all_gather_s(
+                used.group(size, stride), 1e8
+            ) * (1 + 1e-12)
+            assert all_reduce_s(best.group(size, stride), 1e8) <= all_reduce_s(
+                used.group(size, stride), 1e8
+            ) * (1 + 1e-12)
+        for sender, receiver in ((0, 8), (0, 24), (16, 8)):
+            assert send_s(best.between(sender, receiver, active=8), 1e7) <= send_s(
+                used.between(sender, receiver, active=8), 1e7
+            ) * (1 + 1e-12)
+
+
+def test_equal_nodes_on_one_network_are_ideal_in_any_order(topology: Make) -> None:
+    cluster = topology(nodes=4)
+    ideal = ideal_topology(cluster)
+    assert cluster.symmetric
+    assert ideal is not None
+    for order in permutations(range(4)):
+        assert cluster.ordered(order).group(4, 8) == ideal.group(4, 8)
+
+
+def test_the_ideal_takes_the_closest_nodes(topology: Make) -> None:
+    """Two nodes fit below one leaf, four below a pod, five cross the wide area."""
+    ideal = ideal_topology(topology(nodes=8, tiers=TIERS))
+    assert ideal is not None
+    assert ideal.group(2, 8).network_step_s == 4e-6
+    assert ideal.group(4, 8).network_step_s == 6e-6
+    assert ideal.group(5, 8).network_step_s == 3e-3
+
+
+def test_nodes_of_different_sizes_have_no_ideal(topology: Make) -> None:
+    cluster = topology(nodes=2)
+    small = topology(nodes=2, per_node=4)
+    mixed = Topology([*cluster.kinds, *small.kinds], cluster.fabric, range(4))
+    assert ideal_topology(mixed) is None
+
+
+def test_a_stage_sees_only_its_own_links(topology: Make) -> None:
+    slow = LinkOverride(between=(0, 1), bandwidth_bytes_per_s=20e9)
+    cluster = topology(nodes=4, overrides=(slow,))
+    first, second = cluster.stage_groups(2, 8, 2)
+    assert first.network_bytes_per_s == pytest.approx(20e9 / 8 * 0.92)
+    assert second.network_bytes_per_s == pytest.approx(25e9 * 0.92)
+    assert cluster.group(2, 8) == first
+
+
+def test_a_device_sees_only_the_groups_it_is_in(topology: Make) -> None:
+    mixed = topology("a100-sxm-80gb", second="v100-sxm-16gb", nodes=4)
+    fast, slow = mixed.device_types()
+    assert (
+        mixed.group(2, 1, device=slow).fast_bytes_per_s
+        < mixed.group(2, 1, device=fast).fast_bytes_per_s
+    )
+    slowest = mixed.group(2, 1, device=slow).fast_bytes_per_s
+    assert mixed.group(2, 1).fast_bytes_per_s == slowest
