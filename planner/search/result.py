@@ -54,9 +54,11 @@ class Change:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SearchResult:
     """`bound_s` is a lower bound of the step time of every combination that was not refined;
-    `gap` = 1 − bound_s / (time of the k-th best plan), 0 when the top k are proven best under the
-    model. `stopped` is "proven", "time limit" or "interrupted". Plans whose step takes less than
-    the share `tied_within` longer than the best are too close to it to tell which is faster."""
+    `gap` = 1 − bound_s / (time of the slowest plan listed), 0 when the plans listed are proven best
+    under the model, 1 when nothing is known; `proven` tells that they are as many as were asked
+    for, or all that fit. `stopped` is "proven", "time limit" or "interrupted". Plans whose step
+    takes less than the share `tied_within` longer than the best are too close to it to tell which
+    is faster."""
 
     plans: tuple[RankedPlan, ...]
     candidates: int

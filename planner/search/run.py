@@ -51,7 +51,8 @@ class Progress:
 @dataclass(slots=True, kw_only=True)
 class Run:
     """`complete` tells that every combination has a bound; `stopped` is what ended the run;
-    without `screening` every combination is priced."""
+    without `screening` every combination is priced. `bound_s` is the refinement's bound before the
+    step that is under way: one that is cut short may have lost what it was working on."""
 
     scenario: Scenario
     restrictions: Restrictions
@@ -68,6 +69,7 @@ class Run:
     screened: list[Screened] = field(init=False, default_factory=list)
     fitting: list[Fitting] = field(init=False, default_factory=list)
     refinement: Refinement | None = field(init=False, default=None)
+    bound_s: float | None = field(init=False, default=None)
     _layouts: dict[tuple[int, int, LayoutTraits], Layout] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -117,8 +119,10 @@ class Run:
         while not refinement.done:
             if self.out_of_time() and refinement.refined:
                 break
+            self.bound_s = refinement.bound_s
             refinement.step()
             self.report("refining")
+        self.bound_s = refinement.bound_s
         return refinement
 
     def layout_of(self, pipeline: int, virtual_stages: int, schedule: str) -> Layout:

@@ -68,7 +68,7 @@ def search(
 def _result(run: Run, nearest: tuple[NearMiss, ...], changes: tuple[Change, ...]) -> SearchResult:
     refinement = run.refinement
     plans = refinement.plans if refinement else ()
-    bound_s = refinement.bound_s if refinement and run.complete else None
+    bound_s = run.bound_s if run.complete else None
     gap = 0.0
     if run.stopped != "proven":
         gap = 1.0

@@ -110,6 +110,30 @@ def test_interrupted_refinement_returns_the_best_so_far(scenario: Scenario) -> N
     assert result.bound_s <= best or result.plans[0].estimate.step_s == best
 
 
+@pytest.mark.parametrize("pricing", range(1, 6))
+def test_a_step_cut_short_claims_nothing_of_what_it_worked_on(
+    scenario: Scenario, monkeypatch: pytest.MonkeyPatch, pricing: int
+) -> None:
+    """An interrupt while the n-th plan is priced: that plan may still be the best."""
+    best_s = search(scenario, top=1).plans[0].estimate.step_s
+    calls = count(1)
+
+    def interrupted(*arguments: object, **named: object) -> object:
+        if next(calls) == pricing:
+            raise KeyboardInterrupt
+        return estimate(*arguments, **named)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("planner.search.refine.estimate", interrupted)
+    result = search(scenario, top=5)
+    assert result.stopped == "interrupted"
+    assert result.bound_s is not None
+    found = [plan.estimate.step_s for plan in result.plans]
+    assert len(found) == pricing - 1
+    assert min([result.bound_s, *found]) <= best_s
+    if found:
+        assert result.gap == pytest.approx(max(0.0, 1 - result.bound_s / found[-1]))
+
+
 def test_interrupted_bounding_returns_no_plans_and_no_claim(scenario: Scenario) -> None:
     result = search(scenario, progress=Interrupting("bounding"))
     assert result.stopped == "interrupted"
