@@ -38,7 +38,10 @@ def sustained_device(device: DeviceSpec) -> DeviceSpec:
                 update={
                     "intra_node_efficiency": _scaled(
                         device.links.intra_node_efficiency, sustained.links
-                    )
+                    ),
+                    "inter_node_efficiency": _scaled(
+                        device.links.inter_node_efficiency, sustained.network
+                    ),
                 }
             ),
         }

@@ -163,6 +163,8 @@ class Sustained(Input):
     attention: Constant[Fraction] = default(Constant[Fraction], 1.0)
     links: Constant[Fraction] = default(Constant[Fraction], 1.0)
     """Bandwidth of collectives inside the fast fabric."""
+    network: Constant[Fraction] = default(Constant[Fraction], 1.0)
+    """Bandwidth between nodes, where several groups share the cards."""
 
 
 class DeviceSpec(Input):

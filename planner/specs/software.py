@@ -28,6 +28,10 @@ class Fused(Input):
 
     softmax: bool
     """Scale, mask and softmax of unfused attention."""
+    longest_softmax: Annotated[int, Field(ge=1)] = 16384
+    """Keys up to which that kernel works."""
+    softmax_in_fp32: bool = True
+    """Without that kernel, 16-bit scores are converted to fp32 and back."""
     norm: bool
     bias_activation: bool
     """The MLP's bias and activation (with its gate)."""

@@ -38,10 +38,12 @@ if TYPE_CHECKING:
     from planner.specs.software import SoftwareProfile
     from planner.workload.workload import Workload
 
-DROPOUT_SLOWDOWN = (1.25, 1.5)
-"""Forward and backward time of fused attention with dropout over without: random numbers for every
-score, made twice (Dao-AILab/flash-attention, pull request 2597: 75 to 85 % and 60 to 70 % of the
-speed without, by FlashAttention and by cuDNN)."""
+RANDOM_OPERATIONS = 41.0
+"""Operations of one fp32 lane for the random number of one score: ten rounds of Philox 4x32 for
+four numbers (Salmon et al. 2011), conversion, comparison, scaling. They take the issue slots that
+attention's exponentials need, so their time adds (Ma, Liu and Krashinsky 2024, arXiv:2410.07531).
+From the stage times of sail-sg/VocabularyParallelism on A100: 3.8 to 4.7 ps a score, forward and
+backward, at two sequence lengths."""
 
 COLLECTIVES = {
     "all_reduce": all_reduce_s,
@@ -407,10 +409,10 @@ def _attention_cost(operator: FusedAttention, workload: Workload, device: Device
         )
         for backward in (False, True)
     )
-    slower = DROPOUT_SLOWDOWN if workload.dropout else (1.0, 1.0)
+    random_s = _attention_dropout_s(operator, device) if workload.dropout else 0.0
     return _Cost(
-        forward_s=forward_s * slower[0],
-        input_gradient_s=backward_s * slower[1],
+        forward_s=forward_s + random_s,
+        input_gradient_s=backward_s + random_s,
         forward_kernels=len(calls),
         backward_kernels=3 * len(calls),
     )
@@ -423,3 +425,10 @@ def _attention_calls(operator: FusedAttention, context: int) -> list[tuple[int, 
     if context == 1 or operator.window is not None:
         return [(operator.key_length, True)]
     return [(operator.query_length, True)] + [(operator.query_length // 2, False)] * (context - 1)
+
+
+def _attention_dropout_s(operator: FusedAttention, device: Device) -> float:
+    """Seconds of making a random number for every score, which each pass does again."""
+    scores = operator.batch * operator.heads * operator.query_length * operator.scored_keys
+    lane_operations_per_s = device.peak("fp32") / 2
+    return RANDOM_OPERATIONS * scores / lane_operations_per_s

@@ -16,6 +16,12 @@ if TYPE_CHECKING:
     from planner.workload.workload import Workload
 
 
+_SHORTEST_SOFTMAX = 16
+"""The fused softmax takes more keys than this,"""
+_SOFTMAX_ROWS = 4
+"""and works on so many rows, and so many heads of the microbatch, at a time."""
+
+
 def attention_operators(workload: Workload, window: int | None) -> list[Operator]:
     """Multi-head or grouped-query self-attention with its residual add."""
     w, model, z = workload, workload.model, workload.element_bytes
@@ -95,7 +101,6 @@ def core_attention(
         ]
     scores = b * heads * s * keys
     mask_bytes = 1 if w.dropout else 0
-    softmax_passes = 1 if w.fuses("softmax") else 4
     operators: list[Operator] = [
         Matmul(
             name="attention_scores",
@@ -107,16 +112,7 @@ def core_attention(
             weight=False,
             quantized=False,
         ),
-        Pointwise(
-            name="softmax",
-            module="core_attn",
-            saved_bytes=z * scores,
-            parameters=sinks,
-            forward_bytes=2 * z * scores * softmax_passes,
-            backward_bytes=3 * z * scores * softmax_passes,
-            forward_kernels=softmax_passes,
-            backward_kernels=softmax_passes,
-        ),
+        _softmax(w, b * heads, s, keys, parameters=sinks),
     ]
     if w.dropout:
         operators.append(
@@ -147,6 +143,45 @@ def core_attention(
         ),
     ]
     return operators
+
+
+def _softmax(
+    workload: Workload, batches: int, queries: int, keys: int, *, parameters: int
+) -> Pointwise:
+    """Scale, causal mask and softmax of `batches` score matrices, in one kernel or, where the
+    framework has none for the shape, one after the other; in fp32 between two conversions with
+    layer scaling (Megatron-LM `fused_softmax.py`: `is_kernel_available`, `forward_torch_softmax`).
+    """
+    w, z = workload, workload.element_bytes
+    scores = batches * queries * keys
+    fits_kernel = (
+        _SHORTEST_SOFTMAX < keys <= w.software.fused.longest_softmax
+        and queries % _SOFTMAX_ROWS == 0
+        and batches % _SOFTMAX_ROWS == 0
+    )
+    if w.software.compile or (w.software.fused.softmax and fits_kernel):
+        return Pointwise(
+            name="softmax",
+            module="core_attn",
+            saved_bytes=z * scores,
+            parameters=parameters,
+            forward_bytes=2 * z * scores,
+            backward_bytes=3 * z * scores,
+        )
+    converted = w.software.fused.softmax_in_fp32 and z < 4
+    width = 4 if converted else z
+    conversions_bytes = 2 * (z + 4) if converted else 0
+    kernels = 5 if converted else 3
+    return Pointwise(
+        name="softmax",
+        module="core_attn",
+        saved_bytes=width * scores,
+        parameters=parameters,
+        forward_bytes=(6 * width + 1 + conversions_bytes) * scores,
+        backward_bytes=(7 * width + 1 + conversions_bytes) * scores,
+        forward_kernels=kernels,
+        backward_kernels=kernels,
+    )
 
 
 def context_exchange(workload: Workload, query_bytes: int, block_bytes: int) -> list[Operator]:

@@ -29,3 +29,11 @@ def test_every_group_of_a_cluster_is_slowed() -> None:
     for before, after in zip(cluster.node_groups, in_training(cluster).node_groups, strict=True):
         expected = before.device.matmul.efficiency.value * before.device.sustained.matmul.value
         assert after.device.matmul.efficiency.value == expected
+
+
+def test_collectives_between_nodes_keep_their_share_of_the_cards() -> None:
+    spec = load_device("a100-sxm-80gb")
+    alone, training = device_from_spec(spec).links, device_from_spec(sustained_device(spec)).links
+    share = training.inter_node_efficiency / alone.inter_node_efficiency
+    assert share == spec.sustained.network.value < 1
+    assert training.intra_node_efficiency == alone.intra_node_efficiency
