@@ -1,4 +1,4 @@
-"""Seconds of one layer: attention with dropout, and the softmax that cannot be one kernel."""
+"""Seconds of a layer's operators: rings, casts, losses."""
 
 from __future__ import annotations
 
@@ -6,86 +6,108 @@ from dataclasses import replace
 
 import pytest
 
+from planner.hardware.device import Device
+from planner.hardware.links import Topology
 from planner.scenario import build_scenario
 from planner.specs.job import build_job
 from planner.specs.load import load_cluster, load_model, load_software
+from planner.specs.software import SoftwareProfile
 from planner.timing.layers import LayerTime, layer_time
 from planner.workload.layers import layer_operators
+from planner.workload.operators import Pointwise
 from planner.workload.shard import Shard
+from planner.workload.workload import Workload
 
 
-def gpt_layer(
-    software: str = "megatron-core",
+@pytest.fixture(scope="module")
+def h100() -> tuple[Device, Topology]:
+    model, software = load_model("llama-3-8b"), load_software("megatron-core")
+    job = build_job(model, software, devices=64, global_batch_size=64, precision="bf16")
+    of = build_scenario(load_cluster("dgx-h100-16").sized(devices=64), model, job)
+    return of.device_types[0], of.topology
+
+
+def workload(
+    shard: Shard | None = None,
     *,
-    heads: int = 24,
-    seq_length: int = 2048,
-    tensor: int = 1,
-    micro_batch_size: int = 1,
-    dropout: bool = True,
-) -> LayerTime:
-    """A layer of hidden size 3072 on a DGX A100."""
-    model = replace(
-        load_model("gpt-3.6b"),
-        num_attention_heads=heads,
-        num_query_groups=heads,
-        head_dim=3072 // heads,
+    software: SoftwareProfile | None = None,
+    precision: str = "bf16",
+    seq_length: int = 8192,
+) -> Workload:
+    return Workload(
+        model=load_model("llama-3-8b"),
+        software=software or load_software("megatron-core-perf"),
+        precision=precision,
+        seq_length=seq_length,
+        expert_imbalance=1.0,
+        shard=shard or Shard(),
     )
-    profile = load_software(software).model_copy(update={"dropout": dropout})
-    job = build_job(
-        model, profile, devices=8, global_batch_size=8, seq_length=seq_length, precision="fp16"
-    )
-    of = build_scenario(load_cluster("dgx-a100-8"), model, job)
-    workload = of.workload(Shard(tensor=tensor, micro_batch_size=micro_batch_size))
-    return layer_time(workload, layer_operators(workload, "dense"), of.device_types[0], of.topology)
 
 
-@pytest.mark.parametrize(
-    ("seq_length", "forward_s", "backward_s"),
-    [(2048, 10.45e-3, 20.95e-3), (4096, 23.6e-3, 45.5e-3)],
-)
-def test_stages_of_four_layers_take_the_published_time(
-    seq_length: int, forward_s: float, backward_s: float
+def time_of(job: Workload, on: tuple[Device, Topology], kind: str = "dense") -> LayerTime:
+    return layer_time(job, layer_operators(job, kind), *on)
+
+
+def test_a_ring_pays_for_adding_up() -> None:
+    operators = layer_operators(workload(Shard(context=4), seq_length=32768), "dense")
+    merge = next(o for o in operators if o.name == "context_merge")
+    assert isinstance(merge, Pointwise)
+    query_bytes, key_value_bytes = 2 * 8192 * 4096, 2 * 2 * 8192 * 1024
+    assert merge.forward_bytes == 4 * 5 * query_bytes
+    assert merge.backward_bytes == 4 * 3 * (query_bytes + key_value_bytes)
+
+
+@pytest.mark.parametrize("context", [2, 4, 8])
+def test_a_ring_does_the_work_of_the_causal_square(
+    h100: tuple[Device, Topology], context: int
 ) -> None:
-    """sail-sg/VocabularyParallelism at 6191c3bf, artifact/exp_one_host.csv: stages of 4 layers
-    without embedding and head, 24 heads, dropout on, one A100 each."""
-    layer = gpt_layer(seq_length=seq_length)
-    assert 4 * layer.forward.total_s == pytest.approx(forward_s, rel=0.05)
-    assert 4 * layer.backward.total_s == pytest.approx(backward_s, rel=0.05)
+    """Long sequences: seconds per scored pair are those of one device."""
+    device, topology = h100
+    free = replace(device, kernel_latency_s=0.0, streaming_bytes_per_s=1e18)
+    local = 16384
+    one = time_of(workload(seq_length=local), (free, topology)).forward.compute_s
+    two = time_of(workload(seq_length=2 * local), (free, topology)).forward.compute_s
+    square_s = (two - 2 * one) / 2
+    ring = time_of(workload(Shard(context=context), seq_length=context * local), (free, topology))
+    assert ring.forward.compute_s - one == pytest.approx((context - 1) * square_s, rel=0.05)
 
 
-def test_dropout_costs_every_score_the_same_in_both_directions() -> None:
-    extra = {}
-    for seq_length in (2048, 4096):
-        on, off = (gpt_layer(seq_length=seq_length, dropout=drop).forward for drop in (True, False))
-        on_back, off_back = (
-            gpt_layer(seq_length=seq_length, dropout=drop).backward for drop in (True, False)
+def test_scales_of_whole_tensors_and_uncached_weights_take_time(
+    h100: tuple[Device, Topology],
+) -> None:
+    profile = load_software("megatron-core-perf")
+
+    def forward_s(precision: str, **fp8: bool) -> float:
+        software = profile.model_copy(update={"fp8": profile.fp8.model_copy(update=fp8)})
+        return time_of(workload(software=software, precision=precision), h100).forward.compute_s
+
+    delayed = forward_s("fp8", amax_pass=False)
+    current = forward_s("fp8", amax_pass=True)
+    h, ffn, tokens = 4096, 14336, 8192
+    inputs = tokens * (3 * h + ffn)
+    device = h100[0]
+    assert current - delayed == pytest.approx(
+        2 * inputs / device.streaming_bytes_per_s + 4 * device.kernel_latency_s, rel=1e-6
+    )
+    gathered = forward_s("fp8", weights_cached=False, parameter_gather=True)
+    cast = forward_s("fp8", weights_cached=False, parameter_gather=False)
+    assert current < gathered < cast
+    assert forward_s("bf16", amax_pass=True) == forward_s("bf16", amax_pass=False)
+
+
+def test_a_loss_in_place_reads_sixteen_bit_logits_twice_and_writes_them_once() -> None:
+    """TransformerEngine `common/triton/cross_entropy.py`; Megatron's keeps fp32 probabilities."""
+    loss = {
+        name: next(
+            o
+            for o in layer_operators(workload(software=load_software(name)), "head")
+            if o.name == "cross_entropy"
         )
-        extra[seq_length] = on.total_s - off.total_s
-        assert extra[seq_length] > 0
-        assert on_back.total_s - off_back.total_s >= extra[seq_length]
-    # The masks of hidden dropout grow with the tokens, the scores with their square.
-    assert 2 < extra[4096] / extra[2048] < 4
-
-
-def test_heads_that_are_not_a_multiple_of_four_have_no_fused_softmax() -> None:
-    """Megatron-LM `fused_softmax.py`, `is_kernel_available`: heads of the microbatch modulo 4."""
-    profile = "megatron-lm-2021"
-    fused = gpt_layer(profile, heads=32, tensor=8, micro_batch_size=1)
-    alone = gpt_layer(profile, heads=16, tensor=8, micro_batch_size=1)
-    pair = gpt_layer(profile, heads=16, tensor=8, micro_batch_size=2)
-    assert alone.forward.total_s > fused.forward.total_s
-    assert pair.forward.total_s < 2 * alone.forward.total_s - 1e-4
-
-
-def test_a_softmax_longer_than_its_kernel_takes_is_not_fused() -> None:
-    """v2.2 takes 2,048 keys, v3.0 4,096."""
-    older, newer = (
-        gpt_layer(profile, seq_length=4096, heads=32).forward.total_s
-        for profile in ("megatron-lm-2021", "megatron-lm-2022")
-    )
-    assert older > 1.2 * newer
-    older, newer = (
-        gpt_layer(profile, seq_length=2048, heads=32).forward.total_s
-        for profile in ("megatron-lm-2021", "megatron-lm-2022")
-    )
-    assert older == pytest.approx(newer, rel=1e-9)
+        for name in ("megatron-core", "megatron-core-perf")
+    }
+    logits = 8192 * load_model("llama-3-8b").padded_vocab_size(1)
+    assert loss["megatron-core-perf"].saved_bytes == 2 * logits
+    assert loss["megatron-core"].saved_bytes == 4 * logits
+    in_place = loss["megatron-core-perf"]
+    assert isinstance(in_place, Pointwise)
+    assert in_place.forward_bytes == 6 * logits
