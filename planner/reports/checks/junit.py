@@ -3,6 +3,7 @@ what was looked at and not only what failed."""
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree as Xml
 
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     from planner.checks.registry import CheckRule
 
 
+NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
 def junit(checked: Sequence[Checked]) -> str:
     """Errors are failures, a file that cannot be read is an error, warnings are printed by the test
     case they belong to, and rules that were not evaluated are skipped."""
@@ -25,6 +29,8 @@ def junit(checked: Sequence[Checked]) -> str:
         _suite(root, one)
     for count in ("tests", "failures", "errors", "skipped"):
         root.set(count, str(sum(int(suite.get(count, "0")) for suite in root)))
+    for element in root.iter():
+        _clean(element)
     Xml.indent(root)
     return f'<?xml version="1.0" encoding="utf-8"?>\n{Xml.tostring(root, encoding="unicode")}\n'
 
@@ -60,6 +66,13 @@ def _case(suite: Xml.Element, one: Checked, rule: CheckRule) -> None:
     warnings = [found for found in findings if found.severity == "warning"]
     if warnings:
         Xml.SubElement(case, "system-out").text = "\n".join(_lines(warnings))
+
+
+def _clean(element: Xml.Element) -> None:
+    """Question marks for the characters that XML 1.0 cannot hold (section 2.2, production 2)."""
+    for key, value in element.items():
+        element.set(key, NOT_XML.sub("?", value))
+    element.text = None if element.text is None else NOT_XML.sub("?", element.text)
 
 
 def _lines(findings: Sequence[Finding]) -> list[str]:
