@@ -1,0 +1,1 @@
+"""Stage layout as an optimisation: which layers each chunk holds and how many are recomputed."""
