@@ -13,7 +13,8 @@ from planner.cli.options import (
     InputOptions,
     Json,
     LaunchInputOptions,
-    RestrictOptions,
+    LayoutOptions,
+    PlanOptions,
     ScriptOptions,
     WorkloadOptions,
     option,
@@ -34,7 +35,8 @@ DOES_NOT_FIT = 1
 def estimate(
     inputs: LaunchInputOptions,
     workload: WorkloadOptions,
-    decisions: RestrictOptions,
+    decisions: PlanOptions,
+    layout: LayoutOptions,
     script: ScriptOptions,
     plan: Annotated[
         str | None,
@@ -44,10 +46,6 @@ def estimate(
             "flags.",
         ),
     ] = None,
-    stage_layers: Annotated[
-        str | None, option("N,...", "Layers of every chunk in order, such as 12,12,11.")
-    ] = None,
-    hosts: Annotated[str | None, option("FILE", "Host names in rank order, one per line.")] = None,
     timeline: Annotated[
         str | None,
         option("FILE", "Write the step pass by pass as a trace that ui.perfetto.dev opens."),
@@ -62,11 +60,11 @@ def estimate(
     Exit code 0: it fits; 1: it does not fit; 2: bad input.
     """
     check_writable(timeline, option="--timeline")
-    launched = _launched(plan, inputs, workload, decisions, script, stage_layers, hosts)
+    launched = _launched(plan, inputs, workload, decisions, layout, script)
     read = None
     if launched is None:
         refuse_script_options(script, plan)
-        read = _read(plan, decisions, stage_layers=stage_layers, hosts=hosts)
+        read = _read(plan, decisions, layout)
 
     from planner.estimate import estimate as price
     from planner.plan import RankedPlan
@@ -76,9 +74,7 @@ def estimate(
     if launched is not None:
         scenario, priced = launched.scenario, launched.plan
     elif read is None:
-        scenario, priced = _from_flags(
-            inputs.with_model(), workload, decisions, stage_layers, hosts
-        )
+        scenario, priced = _from_flags(inputs.with_model(), workload, decisions, layout)
     else:
         scenario = scenario_from_options(
             inputs.with_model(),
@@ -113,10 +109,9 @@ def _launched(
     plan: str | None,
     inputs: LaunchInputOptions,
     workload: WorkloadOptions,
-    decisions: RestrictOptions,
+    decisions: PlanOptions,
+    layout: LayoutOptions,
     script: ScriptOptions,
-    stage_layers: str | None,
-    hosts: str | None,
 ) -> "LaunchedPlan | None":
     """What a launch file describes; None for a plan file and for flags alone."""
     if plan is None:
@@ -135,9 +130,14 @@ def _launched(
         workload,
         decisions,
         script,
-        stage_layers=values.layers("--stage-layers", stage_layers),
-        hosts=None if hosts is None else read_hosts(hosts),
+        stage_layers=values.layers("--stage-layers", layout.stage_layers),
+        recompute_layers=_recomputed(layout),
+        hosts=None if layout.hosts is None else read_hosts(layout.hosts),
     )
+
+
+def _recomputed(layout: LayoutOptions) -> int | None:
+    return values.whole("--recompute-layers", layout.recompute_layers, most=values.MOST_LAYERS)
 
 
 def refuse_script_options(script: ScriptOptions, plan: str | None) -> None:
@@ -150,11 +150,11 @@ def refuse_script_options(script: ScriptOptions, plan: str | None) -> None:
             )
 
 
-def _read(plan: str | None, decisions: RestrictOptions, **others: str | None) -> "ReadPlan | None":
+def _read(plan: str | None, decisions: PlanOptions, layout: LayoutOptions) -> "ReadPlan | None":
     """The plan of a file; InputError when flags decide something as well."""
     if plan is None:
         return None
-    decided = {**asdict(decisions), **others}
+    decided = {**asdict(decisions), **asdict(layout)}
     for name, text in decided.items():
         if text is not None:
             flag = f"--{name.replace('_', '-')}"
@@ -168,18 +168,20 @@ def _read(plan: str | None, decisions: RestrictOptions, **others: str | None) ->
 def _from_flags(
     inputs: InputOptions,
     workload: WorkloadOptions,
-    decisions: RestrictOptions,
-    stage_layers: str | None,
-    hosts: str | None,
+    decisions: PlanOptions,
+    layout: LayoutOptions,
 ) -> "tuple[Scenario, Plan]":
     from planner.search.build import plan_from_flags
     from planner.search.restrictions import parse_restrictions
 
-    layers = values.layers("--stage-layers", stage_layers)
-    names = None if hosts is None else read_hosts(hosts)
+    layers = values.layers("--stage-layers", layout.stage_layers)
+    recomputed = _recomputed(layout)
+    names = None if layout.hosts is None else read_hosts(layout.hosts)
     flags = parse_restrictions(asdict(decisions))
     scenario = scenario_from_options(inputs, workload, devices=_devices(flags))
-    return scenario, plan_from_flags(scenario, flags, stage_layers=layers, hosts=names)
+    return scenario, plan_from_flags(
+        scenario, flags, stage_layers=layers, recompute_layers=recomputed, hosts=names
+    )
 
 
 def _devices(flags: "Restrictions") -> int | None:

@@ -12,7 +12,7 @@ from planner.plan import PRECISIONS
 if TYPE_CHECKING:
     from planner.cli.options import (
         LaunchInputOptions,
-        RestrictOptions,
+        PlanOptions,
         ScriptOptions,
         WorkloadOptions,
     )
@@ -23,10 +23,11 @@ def launched_plan(
     path: str,
     inputs: LaunchInputOptions,
     workload: WorkloadOptions,
-    decisions: RestrictOptions,
+    decisions: PlanOptions,
     script: ScriptOptions,
     *,
     stage_layers: tuple[int, ...] | None = None,
+    recompute_layers: int | None = None,
     hosts: tuple[str, ...] | None = None,
 ) -> LaunchedPlan:
     """The plan that a launch file describes; what it left out is said on stderr.
@@ -50,6 +51,7 @@ def launched_plan(
         software=workload.software,
         headroom=values.share("--headroom", inputs.headroom, below=1.0),
         stage_layers=stage_layers,
+        recompute_layers=recompute_layers,
         hosts=hosts,
         variables=values.assignments("--set", script.set),
         command=values.whole("--command", script.command, most=values.MOST_COMMANDS),

@@ -37,7 +37,7 @@ def replace_closed_streams() -> None:
     """What is written to a stream that was closed from the start is meant for nobody."""
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:
-            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115
 
 
 def discard(stream: TextIO) -> None:

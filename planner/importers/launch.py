@@ -60,6 +60,7 @@ class Asked:
     software: str | None = None
     headroom: float | None = None
     stage_layers: tuple[int, ...] | None = None
+    recompute_layers: int | None = None
     hosts: tuple[str, ...] | None = None
     variables: Mapping[str, str] = field(default_factory=dict)
     command: int | None = None
@@ -156,7 +157,7 @@ def _launched(statement: Statement, cluster: ClusterSpec, asked: Asked) -> Launc
         scenario,
         Restrictions(**{axis: (value,) for axis, value in decisions.items()}),
         stage_layers=asked.stage_layers or statement.stage_layers,
-        recompute_layers=statement.recompute_layers,
+        recompute_layers=asked.recompute_layers or statement.recompute_layers,
         hosts=asked.hosts,
     )
     return LaunchedPlan(
@@ -181,8 +182,10 @@ def _decisions(statement: Statement, asked: Asked) -> dict[str, Any]:
         if one.name in decisions and decisions[one.name] != values[0]:
             raise _disagrees(statement, one.name, decisions[one.name], values[0])
         decisions[one.name] = values[0]
-    if asked.stage_layers is not None and statement.stage_layers not in (None, asked.stage_layers):
-        raise _disagrees(statement, "stage_layers", statement.stage_layers, asked.stage_layers)
+    for name in ("stage_layers", "recompute_layers"):
+        wanted, stated = getattr(asked, name), getattr(statement, name)
+        if wanted is not None and stated not in (None, wanted):
+            raise _disagrees(statement, name, stated, wanted)
     return decisions
 
 

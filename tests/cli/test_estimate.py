@@ -114,6 +114,30 @@ def test_stage_layers_and_hosts(planner: Run, tmp_path: Path) -> None:
     assert plan["placement"]["hosts"] == ["a100-1", "a100-0"]
 
 
+def test_recomputed_layers_count_per_chunk(planner: Run) -> None:
+    """Each of them moves its forward pass from memory to time."""
+    full = (*SMALL, *JOB, "--tensor", "4", "--pipeline", "2", "--recompute", "full", "--json")
+    plans = [only_plan(planner(*full, "--recompute-layers", n)) for n in ("1", "6", "18")]
+    plans.append(only_plan(planner(*full)))
+    counts = [plan["recompute"]["layers_per_stage"] for plan in plans]
+    assert counts == [[1, 1], [6, 6], [18, 18], [18, 18]]
+    spent = [plan["estimate"]["time"]["recompute_s"] for plan in plans]
+    assert spent[1] == pytest.approx(6 * spent[0], rel=1e-6)
+    assert plans[2]["estimate"] == plans[3]["estimate"]
+    peaks = [plan["estimate"]["memory"]["peak_bytes"] for plan in plans]
+    assert peaks[0] > peaks[1] > peaks[2]
+
+
+def test_help_shows_one_value_where_one_is_taken(planner: Run) -> None:
+    listed = {
+        line.split()[0]
+        for line in planner("estimate", "--help").stdout.splitlines()
+        if ",..." in line
+    }
+    assert listed == {"--stage-layers", "--set"}
+    assert "--tensor N,..." in planner("search", "--help").stdout
+
+
 def test_a_plan_that_does_not_fit_is_still_described(planner: Run) -> None:
     arguments = (*SMALL[:-2], *JOB, "--nodes", "1", "--micro-batch-size", "8")
     report = planner(*arguments)
@@ -128,6 +152,9 @@ def test_a_plan_that_does_not_fit_is_still_described(planner: Run) -> None:
     ("options", "message"),
     [
         ("--tensor 2,4", "--tensor takes one value here, found 2"),
+        ("--recompute-layers 2", "2 recomputed layers need --recompute full, not none"),
+        ("--recompute full --recompute-layers 0", "--recompute-layers: '0' is not a whole number"),
+        ("--precision fp8", "precision: a100-sxm-80gb has no fp8; it has fp32, fp16, bf16"),
         ("--tensor 3,3x", "--tensor: '3x' is not a whole number from 1 to 1,000,000; write one or"),
         ("--tensor 3", "world: tensor 3 · pipeline 1 · context 1 = 3 does not divide the 16 "),
         ("--micro-batch-size 3", "batch: "),
@@ -137,7 +164,6 @@ def test_a_plan_that_does_not_fit_is_still_described(planner: Run) -> None:
         ("--schedule 1f2b", "--schedule: software profile megatron-core has no '1f2b'; it has"),
         ("--virtual-stages 2", "vpp: "),
         ("--expert 2", "experts: "),
-        ("--precision fp8", "precision: a100-sxm-80gb has no fp8; it has fp32, tf32, fp16, bf16"),
         ("--plan none.json", "none.json: no such file"),
         ("--plan none.json --data 2", "--plan and --data are both given; the plan file decides it"),
         ("--hosts none.txt", "none.txt: no such file"),

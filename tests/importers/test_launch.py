@@ -223,6 +223,11 @@ def test_options_fill_in_and_may_not_contradict(read: Any) -> None:
     asked = Restrictions(tensor=(2,))
     with pytest.raises(InputError, match="tensor 1 is stated here, --tensor 2 is asked for"):
         read(GPT, decisions=asked)
+    full = "--bf16 --recompute-granularity full --recompute-method block --recompute-num-layers 4"
+    text = GPT.replace("--bf16", full)
+    assert read(text, recompute_layers=4).plan.recompute.layers_per_stage == (4,)
+    with pytest.raises(InputError, match="recompute-layers 4 is stated here, --recompute-layers 3"):
+        read(text, recompute_layers=3)
 
 
 HEADER = "#!/bin/bash\n#SBATCH --nodes=4\n#SBATCH --gpus-per-node=8\n"
