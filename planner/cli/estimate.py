@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from planner.cli import values
-from planner.cli.inputs import scenario_from_options
+from planner.cli.inputs import scenario_from_options, scenario_of_plan
 from planner.cli.options import (
     InputOptions,
     Json,
@@ -69,21 +69,16 @@ def estimate(
     from planner.estimate import estimate as price
     from planner.plan import RankedPlan
     from planner.plan_document import record_inputs, to_document, to_text
-    from planner.search.build import check_plan
+    from planner.plan_document.check import check_read_plan
 
     if launched is not None:
         scenario, priced = launched.scenario, launched.plan
     elif read is None:
         scenario, priced = _from_flags(inputs.with_model(), workload, decisions, layout)
     else:
-        scenario = scenario_from_options(
-            inputs.with_model(),
-            workload,
-            recorded=read.inputs.job,
-            devices=read.plan.degrees.devices,
-        )
+        scenario = scenario_of_plan(inputs.with_model(), workload, read)
         priced = read.plan
-        check_plan(scenario, priced)
+        check_read_plan(scenario, read)
     cost = price(scenario, priced)
     recorded = record_inputs(scenario.cluster, scenario.model, scenario.job)
     if read is not None:

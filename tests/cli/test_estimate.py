@@ -84,6 +84,37 @@ def test_a_plan_of_a_file_costs_the_same(planner: Run, tmp_path: Path) -> None:
     assert again.stdout == written.stdout
 
 
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        (("degrees", "tensor"), 3, "12 devices leave a node of group a100 partly used"),
+        (("degrees", "data"), 64, "cluster dgx-a100-8 has 8 nodes with 64 devices, fewer than"),
+        (("micro_batch_size",), 3, "batch: "),
+        (("data_sharding",), "full", "data sharding: software profile megatron-core has no 'full'"),
+        (("placement", "hosts"), ["a100-0", "x"], "placement: cluster dgx-a100-8 has no host 'x'"),
+    ],
+)
+def test_what_is_wrong_with_a_plan_of_a_file_has_a_place(
+    planner: Run, tmp_path: Path, field: tuple[str, ...], value: object, message: str
+) -> None:
+    path = tmp_path / "plans.json"
+    document = json.loads(planner(*SMALL, *JOB, "--tensor", "4", "--json").stdout)
+    part = document["plans"][0]
+    for key in field[:-1]:
+        part = part[key]
+    part[field[-1]] = value
+    path.write_text(json.dumps(document, indent=1), encoding="utf-8")
+    outcome = planner(*SMALL[:5], "--plan", str(path))
+    assert (outcome.code, outcome.stdout) == (2, "")
+    place, _, text = outcome.stderr.removeprefix(f"error: {path}:").partition(": ")
+    line, column = map(int, place.split(":"))
+    assert text.startswith(message)
+    lines = path.read_text(encoding="utf-8").splitlines()
+    key = "degrees" if message.startswith(("12 devices", "cluster")) else field[-1]
+    assert key in lines[line - 1] or field[-1] in lines[line - 1]
+    assert 1 <= column <= len(lines[line - 1])
+
+
 def test_other_inputs_than_those_of_the_file_are_noted(planner: Run, tmp_path: Path) -> None:
     path = tmp_path / "plans.json"
     path.write_text(planner(*SMALL, *JOB, "--tensor", "8", "--json").stdout)
