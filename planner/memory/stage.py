@@ -173,6 +173,15 @@ def stage_parameters(
     return dense, expert
 
 
+def state_bytes(
+    scenario: Scenario, batch: Batch, dense: NDArray[np.int64], expert: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """Weights, gradients and optimizer states of so many parameters on a device, int64 [N, …]
+    like `dense` and `expert`."""
+    weights, gradients, optimizer, _ = _states(scenario, batch, dense, expert)
+    return np.asarray(weights + gradients + optimizer)
+
+
 def optimizer_shards(scenario: Scenario, replicas: NDArray[np.int64]) -> NDArray[np.int64]:
     """Ranks among which one sharded optimizer is divided."""
     largest = scenario.job.software.optimizer_shard_size
