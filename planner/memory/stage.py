@@ -199,7 +199,7 @@ def _states(
     software, job = scenario.job.software, scenario.job
     stored_bytes = stored_weight_bytes(software, job.precision)
     main_bytes = gradient_bytes(software, job.precision)
-    local_bytes = 2 if software.keeps_local_gradients else 0
+    local_bytes = 2 if software.keeps_local_gradients and main_bytes > 2 else 0
     master_bytes = 4 if software.master_weights and job.precision != "fp32" else 0
     moments = 2 if job.optimizer == "adam" else 1
     moment_bytes = moments * STATE_BYTES[software.optimizer_state_dtype]

@@ -140,7 +140,7 @@ class SoftwareProfile(Input):
     fp16_gradients: bool = False
     """In fp16 jobs gradients are kept and reduced in fp16, whatever the two types above say."""
     keeps_local_gradients: bool = False
-    """The 16-bit gradients of the backward pass stay allocated beside the main gradients."""
+    """The 16-bit gradients of the backward pass stay allocated beside wider main gradients."""
     bucket_buffers: Annotated[int, Field(ge=0, le=8)] = 0
     """Buffers of `bucket_bytes` each that reduction copies gradients through; 0 where it works in
     place."""
