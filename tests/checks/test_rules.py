@@ -292,6 +292,17 @@ def test_another_file_of_another_name_is_stale(repository: Repository, kind: str
     assert found["message"] == f"the plan was made for {kind} {was}, not another"
 
 
+def test_a_stale_plan_says_what_it_is_for(repository: Repository) -> None:
+    repository.plan("plan.json", tensor=8, pipeline=2)
+    changes = {"training.global_batch_size": 128, "seq_length": 4096}
+    repository.edit("model.yaml", changes)
+    [found] = repository.findings("plan.json")
+    assert found["message"].endswith(
+        " now); the file says global_batch_size 128, and the plan is for 64; seq_length 4096, and "
+        "the plan is for 2048"
+    )
+
+
 def test_a_changed_matrix_or_device_makes_a_plan_stale(repository: Repository) -> None:
     repository.write("cluster.yaml", {"name": "cluster", "node_groups": [GROUP]})
     Path("bandwidth.csv").write_text("GB/s,n0,n1\nn0,0,190\nn1,190,0\n", encoding="utf-8")
