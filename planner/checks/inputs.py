@@ -29,6 +29,8 @@ def problem_findings(subject: Subject) -> Iterator[Finding]:
     if subject.problem is not None:
         others = (problem for problem in problems if problem.name not in FOLLOW_FROM_SIZE)
         problems = (subject.problem, *others)
+    named = {problem.name for problem in subject.refused}
+    problems = (*subject.refused, *(one for one in problems if one.name not in named))
     for problem in problems:
         yield subject.finding(
             codes_of_problems()[problem.name],

@@ -63,7 +63,7 @@ def estimate(
     launched = _launched(plan, inputs, workload, decisions, layout, script)
     read = None
     if launched is None:
-        refuse_script_options(script, plan)
+        script.refuse(plan)
         read = _read(plan, decisions, layout)
 
     from planner.estimate import estimate as price
@@ -118,10 +118,13 @@ def _launched(
         return None
 
     from planner.cli.launched import launched_plan
+    from planner.specs.load import load_cluster, load_model
 
-    return launched_plan(
+    launched = launched_plan(
         plan,
-        inputs,
+        load_cluster(inputs.cluster),
+        None if inputs.model is None else load_model(inputs.model),
+        inputs.headroom,
         workload,
         decisions,
         script,
@@ -129,20 +132,12 @@ def _launched(
         recompute_layers=_recomputed(layout),
         hosts=None if layout.hosts is None else read_hosts(layout.hosts),
     )
+    launched.check()
+    return launched
 
 
 def _recomputed(layout: LayoutOptions) -> int | None:
     return values.whole("--recompute-layers", layout.recompute_layers, most=values.MOST_LAYERS)
-
-
-def refuse_script_options(script: ScriptOptions, plan: str | None) -> None:
-    """Raises InputError where options for a launch script come without one."""
-    for name, text in asdict(script).items():
-        if text is not None:
-            raise InputError(
-                f"--{name.replace('_', '-')} is for a launch script"
-                + (f"; {plan} is none" if plan else ", which --plan gives")
-            )
 
 
 def _read(plan: str | None, decisions: PlanOptions, layout: LayoutOptions) -> "ReadPlan | None":

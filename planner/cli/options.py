@@ -1,7 +1,7 @@
 """The options that commands share, in groups. All are text here: `values` and the package that
 they are for say what they may hold."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Annotated, Any
 
 import typer
@@ -79,6 +79,13 @@ class ScriptOptions:
     vocab_size: Annotated[
         str | None, option("N", "Size of the vocabulary, where only the tokenizer knows it.")
     ] = None
+
+    def refuse(self, plan: str | None) -> None:
+        """Raises: InputError for an option that is given though no launch script is read."""
+        for name, text in asdict(self).items():
+            if text is not None:
+                instead = f"; {plan} is none" if plan else ", which --plan gives"
+                raise InputError(f"--{name.replace('_', '-')} is for a launch script{instead}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

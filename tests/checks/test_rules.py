@@ -175,8 +175,8 @@ CASES = {
     ),
     "PL901": Case(flags=TENSOR, plan={"plans.0.degrees.tensor": "8"}, line='"tensor": "8"'),
 }
-ELSEWHERE = {"PL003", "PL401", "PL402"}
-"""Rules with tests of their own below or in `test_baseline`."""
+ELSEWHERE = {"PL003", "PL121", "PL401", "PL402"}
+"""Rules with tests of their own below, in `test_baseline` or in `test_launch_files`."""
 
 
 def test_every_rule_is_tested() -> None:

@@ -261,7 +261,10 @@ def test_a_launch_script_is_a_plan(planner: Run, tmp_path: Path) -> None:
     assert (plan["degrees"]["tensor"], plan["degrees"]["data"]) == (2, 8)
     inputs = json.loads(outcome.stdout)["inputs"]
     assert (inputs["model"]["name"], inputs["job"]["devices"]) == ("train", 16)
-    assert "note: left out: flags that are not known here: --made-up on line 11" in outcome.stderr
+    assert (
+        "note: train.sh: left out: flags that are not known here: --made-up on line 11"
+        in outcome.stderr
+    )
     other = planner(
         "estimate", "--cluster", "dgx-a100-8", "--plan", str(script), "--set", "TP=4", "--json"
     )
@@ -270,7 +273,7 @@ def test_a_launch_script_is_a_plan(planner: Run, tmp_path: Path) -> None:
         "estimate", "--cluster", "dgx-a100-8", "--plan", str(script), "--set", "TP=32"
     )
     assert refused.code == 2
-    assert refused.stderr.startswith(f"error: {script}:4:4: world: tensor 32 · pipeline 1")
+    assert f"\nerror: {script}:4:4: world: tensor 32 · pipeline 1" in refused.stderr
 
 
 def test_a_deepspeed_configuration_is_a_plan(planner: Run, tmp_path: Path) -> None:

@@ -52,7 +52,9 @@ def read(tmp_path: Path) -> Any:
         path = tmp_path / ("train.sh" if isinstance(text, str) else "ds.json")
         path.write_text(text if isinstance(text, str) else json.dumps(text, indent=1))
         given_model = None if model is None else load_model(model)
-        return read_launch(str(path), load_cluster(cluster), given_model, Asked(**asked))
+        launched = read_launch(str(path), load_cluster(cluster), given_model, Asked(**asked))
+        launched.check()
+        return launched
 
     return call
 
@@ -101,6 +103,7 @@ def test_what_is_exported_is_launched_as_planned(
     except Inexpressible:
         assume(False)
     launched = _launch(text, job, tmp_path_factory.mktemp("launch") / "train.sh")
+    launched.check()
     assert launched.plan == job.plan
     before, after = _price(job), estimate(launched.scenario, launched.plan)
     assert after.memory == before.memory
@@ -126,6 +129,8 @@ def _price(job: ExportJob) -> Any:
     ("flags", "rule", "line", "says"),
     [
         ("--tensor-model-parallel-size 3", "world", 5, "does not divide the 16 devices"),
+        ("--tensor-model-parallel-size 32", "world", 5, "nearest products that do: 16"),
+        ("--nproc-per-node 12 --tensor-model-parallel-size 3", "heads", 5, "16 attention heads"),
         ("--pipeline-model-parallel-size 16", "layers", 2, "24 layers are not 16 equal chunks"),
         ("--tensor-model-parallel-size 8 --fp16", "precision", 5, "--bf16 is given too"),
         ("--expert-model-parallel-size 4", "experts", 5, "number of experts (0)"),
@@ -479,6 +484,7 @@ def test_damage_is_an_error_or_a_result(
     model = load_model("gpt-7.5b") if data.draw(st.booleans()) else None
     try:
         launched = read_launch(str(path), load_cluster("dgx-a100-16"), model, Asked(nodes=2))
+        launched.check()
     except (InputError, RuleError):
         return
     plan = launched.plan
