@@ -57,6 +57,7 @@ PERMANENT = {
     "PL205": "stage-layout",
     "PL206": "recompute-layers",
     "PL207": "hosts",
+    "PL208": "precision-of-device",
     "PL210": "stale",
     "PL301": "far-from-best",
     "PL302": "stage-imbalance",

@@ -155,6 +155,12 @@ CASES = {
     "PL207": Case(
         flags=TENSOR, plan={"plans.0.placement.hosts": ["a100-0", "a100-9"]}, line='"hosts"'
     ),
+    "PL208": Case(
+        flags=TENSOR,
+        plan={"inputs.job.precision": "fp8"},
+        line='"precision": "fp8"',
+        related="node_groups[0].device",
+    ),
     "PL210": Case(flags=TENSOR, model={"norm_bias": False}, line='"sha256"'),
     "PL301": Case(
         flags=TENSOR,
