@@ -83,7 +83,8 @@ class PlacementProblem:
     def pipeline_s(self, grid: NDArray[np.int64]) -> float:
         """The slowest column of a grid of classes, int [rows, columns]."""
         links = self.link_s[grid[:-1], grid[1:]]
-        links = links.reshape(self.rows - 1, -1, self.lockstep).max(axis=-1)
+        blocks = self.columns // self.lockstep
+        links = links.reshape(self.rows - 1, blocks, self.lockstep).max(axis=-1)
         return float((self.path_s[:, None] + self.path_links @ links).max())
 
 

@@ -1,0 +1,129 @@
+"""The placement of a problem: the best order found and what no other can be below.
+
+The orders to start from are compared with bounds that cost next to nothing; then come a short local
+search and, where nodes are few, an exact search. Nothing worse than the best order given is ever
+returned. Work is limited by counting; the clock only ends it early, and the result says so.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from time import perf_counter
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from planner.search.placement.bounds import cheapest_s, nodes_bound_s
+from planner.search.placement.exact import MOST_NODES, solve_exactly
+from planner.search.placement.feasible import allowed_order
+from planner.search.placement.local import Effort, polish
+from planner.search.placement.problem import PlacementSolution
+from planner.search.placement.terms import terms_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from planner.search.placement.problem import PlacementProblem
+    from planner.search.placement.terms import Terms
+
+PROVEN_GAP = 1e-6
+FEW_MOVES = 6_000
+MOVES = 200_000
+"""Placements that local search evaluates before an exact search, and on large clusters."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class State:
+    """`order` int [N]: the nodes at the positions, then those left out."""
+
+    order: NDArray[np.int64]
+    objective_s: float
+    bound_s: float
+    method: str
+
+    @property
+    def proven(self) -> bool:
+        return self.bound_s >= self.objective_s * (1 - PROVEN_GAP)
+
+    def bounded(self, bound_s: float, method: str) -> State:
+        if bound_s <= self.bound_s:
+            return self
+        return replace(self, bound_s=min(bound_s, self.objective_s), method=method)
+
+
+def solve_placement(
+    problem: PlacementProblem,
+    *,
+    seeds: Sequence[Sequence[int] | NDArray[np.int64]],
+    work: float = 1.0,
+    deadline_s: float | None = None,
+) -> PlacementSolution:
+    """A placement no worse than any of `seeds` (orders of the nodes at the positions) and a bound.
+
+    `work` scales the effort, `deadline_s` ends it that many seconds from now.
+
+    Raises: ValueError when no placement keeps to the classes that rows may have.
+    """
+    until_s = perf_counter() + (float("inf") if deadline_s is None else deadline_s)
+    terms = terms_of(problem)
+    state = _best_seed(problem, seeds)
+    state = state.bounded(cheapest_s(terms), "every link the cheapest")
+    if not state.proven:
+        state = state.bounded(nodes_bound_s(terms), "every node at its best place")
+    if not state.proven:
+        few = len(problem.node_class) <= MOST_NODES
+        search = _exactly if few else _largely
+        state = search(terms, state, work, until_s)
+    stopped = "time limit" if perf_counter() > until_s else "work limit"
+    return PlacementSolution(
+        order=tuple(state.order[: problem.positions].tolist()),
+        objective_s=state.objective_s,
+        bound_s=state.bound_s,
+        method=state.method,
+        stopped="proven" if state.proven else stopped,
+    )
+
+
+def _best_seed(
+    problem: PlacementProblem, seeds: Sequence[Sequence[int] | NDArray[np.int64]]
+) -> State:
+    orders = [_completed(problem, np.asarray(seed, dtype=np.int64)) for seed in seeds]
+    objectives = [problem.objective_s(order[: problem.positions]) for order in orders]
+    best = min(range(len(seeds)), key=objectives.__getitem__, default=None)
+    if best is not None and np.isfinite(objectives[best]):
+        return State(orders[best], objectives[best], 0.0, "none")
+    order = allowed_order(problem)
+    if order is None:
+        raise ValueError("no placement keeps to the classes that rows may have")
+    return State(order, problem.objective_s(order[: problem.positions]), 0.0, "none")
+
+
+def _completed(problem: PlacementProblem, order: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Int [N]: an order of positions, and after it the nodes that it leaves out."""
+    left = np.ones(len(problem.node_class), dtype=bool)
+    left[order] = False
+    return np.concatenate([order, np.flatnonzero(left)])
+
+
+def _exactly(terms: Terms, state: State, work: float, until_s: float) -> State:
+    polished = _polished(terms, state, round(FEW_MOVES * work), until_s)
+    proof = solve_exactly(terms, polished.order, work=work, until_s=until_s)
+    return State(
+        _completed(terms.problem, proof.order),
+        proof.objective_s,
+        max(state.bound_s, proof.bound_s),
+        "sweep over positions with bounds from sets of nodes",
+    )
+
+
+def _largely(terms: Terms, state: State, work: float, until_s: float) -> State:
+    return _polished(terms, state, round(MOVES * work), until_s)
+
+
+def _polished(terms: Terms, state: State, moves: int, until_s: float) -> State:
+    effort = Effort(moves, until_s)
+    order = polish(terms, state.order, effort, enough_s=state.bound_s)
+    objective_s = terms.problem.objective_s(order[: terms.problem.positions])
+    return replace(state, order=order, objective_s=objective_s)
