@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from planner.checks.registry import codes_of_problems
-from planner.plan_document import record_inputs
+from planner.plan_document import RecordedFile, record_inputs
 from planner.search.problems import plan_problems
 
 if TYPE_CHECKING:
@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
     from planner.checks.finding import Finding
     from planner.checks.subject import Subject
+    from planner.plan_document import RecordedJob
+    from planner.specs.model import ModelSpec
 
 FOLLOW_FROM_SIZE = ("world", "hosts")
 """Problems that a cluster too small for the plan always causes."""
@@ -27,6 +29,8 @@ def problem_findings(subject: Subject) -> Iterator[Finding]:
     if subject.problem is not None:
         others = (problem for problem in problems if problem.name not in FOLLOW_FROM_SIZE)
         problems = (subject.problem, *others)
+    named = {problem.name for problem in subject.refused}
+    problems = (*subject.refused, *(one for one in problems if one.name not in named))
     for problem in problems:
         yield subject.finding(
             codes_of_problems()[problem.name],
@@ -38,27 +42,53 @@ def problem_findings(subject: Subject) -> Iterator[Finding]:
 
 def stale_findings(subject: Subject) -> Iterator[Finding]:
     """One for every file that changed since the plan was made."""
-    recorded, scenario = subject.recorded, subject.scenario
-    if recorded is None:
+    if subject.recorded is None:
         return
+    scenario, then = subject.scenario, subject.recorded
     now = record_inputs(scenario.cluster, scenario.model, scenario.job)
-    job = ("inputs", "job", "software_sha256")
-    for kind, name, current, then, sha256, at in (
-        ("cluster", recorded.cluster.name, now.cluster.name, recorded.cluster.sha256,
-         now.cluster.sha256, ("inputs", "cluster", "sha256")),
-        ("model", recorded.model.name, now.model.name, recorded.model.sha256,
-         now.model.sha256, ("inputs", "model", "sha256")),
-        ("software profile", recorded.job.software, now.job.software,
-         recorded.job.software_sha256, now.job.software_sha256, job),
-    ):  # fmt: skip
-        if then is None or then == sha256:
+    for kind, was, is_, at in (
+        ("cluster", then.cluster, now.cluster, ("inputs", "cluster", "sha256")),
+        ("model", then.model, now.model, ("inputs", "model", "sha256")),
+        (
+            "software profile",
+            _software(then.job),
+            _software(now.job),
+            ("inputs", "job", "software_sha256"),
+        ),
+    ):
+        if was.sha256 is None or was.sha256 == is_.sha256:
             continue
-        if name != current:
-            message = f"the plan was made for {kind} {name}, not {current}"
-        else:
-            digest = "no file" if sha256 is None else sha256[:SHORT]
-            message = (
-                f"{kind} {name} has changed since the plan was made from it "
-                f"(sha256 {then[:SHORT]} then, {digest} now)"
-            )
+        message = _changed(kind, was, is_)
+        if kind == "model":
+            message += _trained_otherwise(scenario.model, then.job)
         yield subject.finding("PL210", at, message)
+
+
+def _software(job: RecordedJob) -> RecordedFile:
+    return RecordedFile(name=job.software, sha256=job.software_sha256)
+
+
+def _changed(kind: str, was: RecordedFile, is_: RecordedFile) -> str:
+    if was.name != is_.name:
+        return f"the plan was made for {kind} {was.name}, not {is_.name}"
+    digests = [one.sha256[:SHORT] if one.sha256 else "no file" for one in (was, is_)]
+    return (
+        f"{kind} {was.name} has changed since the plan was made from it "
+        f"(sha256 {digests[0]} then, {digests[1]} now)"
+    )
+
+
+def _trained_otherwise(model: ModelSpec, job: RecordedJob) -> str:
+    """What the model file says of the job and the plan, which the estimate is of, does not."""
+    training = model.training
+    stated = {
+        "global_batch_size": training.global_batch_size,
+        "seq_length": training.seq_length or model.seq_length,
+        "precision": training.precision,
+    }
+    differing = [
+        f"{name} {value}, and the plan is for {getattr(job, name)}"
+        for name, value in stated.items()
+        if value is not None and value != getattr(job, name)
+    ]
+    return f"; the file says {'; '.join(differing)}" if differing else ""

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def memory_findings(subject: Subject, estimate: Estimate) -> Iterator[Finding]:
     """At most one: does not fit, headroom below, tight."""
     stage = estimate.memory.binding
-    at = ("stages", stage.stage)
+    at = ("stages", stage.stage, "index")
     if stage.peak_bytes > stage.capacity_bytes:
         yield subject.finding("PL001", at, f"does not fit: {binding_constraint(stage)}")
     elif stage.spare_bytes < 0:
@@ -36,7 +36,7 @@ def memory_findings(subject: Subject, estimate: Estimate) -> Iterator[Finding]:
         )
         yield subject.finding(
             "PL003",
-            ("stages", fullest.stage),
+            ("stages", fullest.stage, "index"),
             f"fits tightly: stage {fullest.stage} needs {gib(fullest.peak_bytes)} GiB, perhaps up "
             f"to {gib(round(fullest.peak_bytes * high))}, of "
             f"{capacity(fullest.capacity_bytes)} GiB with {gib(fullest.headroom_bytes)} kept free",

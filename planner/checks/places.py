@@ -16,6 +16,7 @@ from planner.specs.yaml_file import load_document
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from planner.importers.launch import LaunchedPlan
     from planner.specs.document import Location
 
 
@@ -47,6 +48,19 @@ class PlanPlaces:
             column=place.column,
             end_column=place.column + span.end - span.start,
         )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LaunchPlaces:
+    """Fields of the plan that a launch file describes, and its flags by their names."""
+
+    launched: LaunchedPlan
+
+    def region(self, field: Location) -> Region:
+        """Where the field was decided; without a flag for it, the beginning of the command."""
+        names = [part for part in field if isinstance(part, str)]
+        place = self.launched.place(".".join(names))
+        return Region(path=shown_path(place.path), line=place.line, column=place.column)
 
 
 def related_places(reads: Iterable[str], files: Mapping[str, str | None]) -> tuple[Related, ...]:

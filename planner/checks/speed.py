@@ -55,7 +55,7 @@ def imbalance_findings(
     layers = subject.plan.stages[stage].num_layers
     yield subject.finding(
         "PL302",
-        ("stages", stage),
+        ("stages", stage, "index"),
         f"stage {stage} ({plural(layers, 'layer')}) is busy {seconds(slowest_s)} of a step, "
         f"{percent(above)} longer than the stages are on average ({seconds(mean_s)}); "
         f"{percent(at_most)} is allowed",

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 class Subject:
     """Plan `rank` (1 for a script) of the file `path`, and the scenario it is checked against.
     `reference` is what messages call it. `recorded` is what the file says it was made from, None
-    for a launch script. `problem` is why the scenario is not of the plan's own size."""
+    for a launch file. `problem` is why the scenario is not of the plan's own size, `refused` what
+    the framework refuses in a launch file and no plan can say."""
 
     reference: str
     path: str
@@ -33,6 +34,7 @@ class Subject:
     scenario: Scenario
     recorded: RecordedInputs | None = None
     problem: Problem | None = None
+    refused: tuple[Problem, ...] = ()
 
     def finding(
         self, code: str, field: Location, message: str, *, hint: str | None = None

@@ -19,7 +19,7 @@ from planner.cli.export import export
 from planner.cli.groups import grouped
 from planner.cli.import_ import app as import_app
 from planner.cli.list import list_shipped_files
-from planner.cli.output import complain
+from planner.cli.output import complain, discard, replace_closed_streams
 from planner.cli.rule import rule
 from planner.cli.schema import schema
 from planner.cli.search import search
@@ -80,6 +80,7 @@ def main() -> NoReturn:
 
 def run(arguments: Sequence[str]) -> int:
     """Runs the program and returns its exit code; whatever goes wrong is a message on stderr."""
+    replace_closed_streams()
     prepare_stream(sys.stdout)
     prepare_stream(sys.stderr)
     try:
@@ -93,9 +94,13 @@ def run(arguments: Sequence[str]) -> int:
         complain("interrupted")
         return INTERRUPTED
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        discard(sys.stdout)
         return BROKEN_PIPE
     except Exception as error:
+        if isinstance(error, OSError) and error.filename is None:
+            discard(sys.stdout)
+            complain(f"the output cannot be written: {(error.strerror or str(error)).lower()}")
+            return BAD_INPUT
         if DEBUG in os.environ:
             raise
         complain(f"internal error: {type(error).__name__}: {error} ({DEBUG}=1 shows where)")
@@ -108,10 +113,12 @@ def _invoke(arguments: Sequence[str]) -> int:
     try:
         with command.make_context("planner", list(arguments) or ["--help"]) as context:
             command.invoke(context)
-        sys.stdout.flush()
     except typer.Exit as exit_:
-        return exit_.exit_code
-    return 0
+        code = exit_.exit_code
+    else:
+        code = 0
+    sys.stdout.flush()
+    return code
 
 
 def _refuse_repetition(arguments: Sequence[str]) -> None:

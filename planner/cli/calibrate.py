@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from planner.cli.inputs import scenario_from_options
+from planner.cli.inputs import scenario_of_plan
 from planner.cli.options import InputOptions, Json, WorkloadOptions, option
 from planner.cli.output import check_writable, note, write_file, write_stdout
 from planner.errors import InputError, PlannerError
@@ -154,18 +154,13 @@ def _of_log(log: str, read: "ReadPlan", cluster: str | None, model: str | None) 
     """What a training log says of its plan."""
     from planner.calibration.logs import StepSize, read_log
     from planner.calibration.observations import observed
-    from planner.search.build import check_plan
+    from planner.plan_document.check import check_read_plan
 
     inputs = InputOptions(
         cluster=_recorded("cluster", cluster, read), model=_recorded("model", model, read)
     )
-    scenario = scenario_from_options(
-        inputs,
-        WorkloadOptions(),
-        recorded=read.inputs.job,
-        devices=read.plan.degrees.devices,
-    )
-    check_plan(scenario, read.plan)
+    scenario = scenario_of_plan(inputs, WorkloadOptions(), read)
+    check_read_plan(scenario, read)
     job = scenario.job
     found = read_log(
         Path(log),

@@ -6,7 +6,14 @@ import typer
 
 from planner.cli import values
 from planner.cli.check_targets import FORMATS, parse_targets
-from planner.cli.options import CheckedInputs, Json, WorkloadOptions, option
+from planner.cli.options import (
+    CheckedInputs,
+    Json,
+    PlanOptions,
+    ScriptOptions,
+    WorkloadOptions,
+    option,
+)
 from planner.cli.output import check_writable, complain, write_file
 from planner.cli.progress import ProgressLine
 from planner.errors import InputError
@@ -25,9 +32,15 @@ WIDEST_SHARE = 100.0
 def check(
     inputs: CheckedInputs,
     workload: WorkloadOptions,
+    decisions: PlanOptions,
+    script: ScriptOptions,
     plans: Annotated[
         list[str],
-        typer.Argument(metavar="FILE[#RANK]...", help="Plans of plan files.", show_default=False),
+        typer.Argument(
+            metavar="FILE[#RANK]...",
+            help="Plans of plan files, Megatron-LM launch scripts, DeepSpeed JSON.",
+            show_default=False,
+        ),
     ],
     select: Annotated[
         str | None, option("CODE,...", "Rules or beginnings of codes, such as PL1. [default: ALL]")
@@ -74,7 +87,8 @@ def check(
     json: Json = False,
 ) -> None:
     """Check plans against the rules that `planner rule` lists: they fit, they can run, they are of
-    today's inputs, and nothing holds them up.
+    today's inputs, and nothing holds them up. Of a launch script, which states its model, and a
+    DeepSpeed JSON, options fill in what they leave open.
 
     Exit code 0: all is fine; 1: a plan fails; 2: bad input.
     """
@@ -84,7 +98,7 @@ def check(
     from planner.checks.selection import parse_selection
     from planner.cli.subjects import Subjects
 
-    subjects = Subjects(inputs=inputs, workload=workload)
+    subjects = Subjects(inputs=inputs, workload=workload, decisions=decisions, script=script)
     subjects.check_options()
     limits = _limits(
         parse_selection(select, ignore),

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from planner.cli import values
-from planner.cli.inputs import scenario_from_options
+from planner.cli.inputs import scenario_from_options, scenario_of_plan
 from planner.cli.options import (
     InputOptions,
     Json,
     LaunchInputOptions,
-    RestrictOptions,
+    LayoutOptions,
+    PlanOptions,
     ScriptOptions,
     WorkloadOptions,
     option,
@@ -34,7 +35,8 @@ DOES_NOT_FIT = 1
 def estimate(
     inputs: LaunchInputOptions,
     workload: WorkloadOptions,
-    decisions: RestrictOptions,
+    decisions: PlanOptions,
+    layout: LayoutOptions,
     script: ScriptOptions,
     plan: Annotated[
         str | None,
@@ -44,10 +46,6 @@ def estimate(
             "flags.",
         ),
     ] = None,
-    stage_layers: Annotated[
-        str | None, option("N,...", "Layers of every chunk in order, such as 12,12,11.")
-    ] = None,
-    hosts: Annotated[str | None, option("FILE", "Host names in rank order, one per line.")] = None,
     timeline: Annotated[
         str | None,
         option("FILE", "Write the step pass by pass as a trace that ui.perfetto.dev opens."),
@@ -62,32 +60,25 @@ def estimate(
     Exit code 0: it fits; 1: it does not fit; 2: bad input.
     """
     check_writable(timeline, option="--timeline")
-    launched = _launched(plan, inputs, workload, decisions, script, stage_layers, hosts)
+    launched = _launched(plan, inputs, workload, decisions, layout, script)
     read = None
     if launched is None:
-        refuse_script_options(script, plan)
-        read = _read(plan, decisions, stage_layers=stage_layers, hosts=hosts)
+        script.refuse(plan)
+        read = _read(plan, decisions, layout)
 
     from planner.estimate import estimate as price
     from planner.plan import RankedPlan
     from planner.plan_document import record_inputs, to_document, to_text
-    from planner.search.build import check_plan
+    from planner.plan_document.check import check_read_plan
 
     if launched is not None:
         scenario, priced = launched.scenario, launched.plan
     elif read is None:
-        scenario, priced = _from_flags(
-            inputs.with_model(), workload, decisions, stage_layers, hosts
-        )
+        scenario, priced = _from_flags(inputs.with_model(), workload, decisions, layout)
     else:
-        scenario = scenario_from_options(
-            inputs.with_model(),
-            workload,
-            recorded=read.inputs.job,
-            devices=read.plan.degrees.devices,
-        )
+        scenario = scenario_of_plan(inputs.with_model(), workload, read)
         priced = read.plan
-        check_plan(scenario, priced)
+        check_read_plan(scenario, read)
     cost = price(scenario, priced)
     recorded = record_inputs(scenario.cluster, scenario.model, scenario.job)
     if read is not None:
@@ -113,10 +104,9 @@ def _launched(
     plan: str | None,
     inputs: LaunchInputOptions,
     workload: WorkloadOptions,
-    decisions: RestrictOptions,
+    decisions: PlanOptions,
+    layout: LayoutOptions,
     script: ScriptOptions,
-    stage_layers: str | None,
-    hosts: str | None,
 ) -> "LaunchedPlan | None":
     """What a launch file describes; None for a plan file and for flags alone."""
     if plan is None:
@@ -128,33 +118,33 @@ def _launched(
         return None
 
     from planner.cli.launched import launched_plan
+    from planner.specs.load import load_cluster, load_model
 
-    return launched_plan(
+    launched = launched_plan(
         plan,
-        inputs,
+        load_cluster(inputs.cluster),
+        None if inputs.model is None else load_model(inputs.model),
+        inputs.headroom,
         workload,
         decisions,
         script,
-        stage_layers=values.layers("--stage-layers", stage_layers),
-        hosts=None if hosts is None else read_hosts(hosts),
+        stage_layers=values.layers("--stage-layers", layout.stage_layers),
+        recompute_layers=_recomputed(layout),
+        hosts=None if layout.hosts is None else read_hosts(layout.hosts),
     )
+    launched.check()
+    return launched
 
 
-def refuse_script_options(script: ScriptOptions, plan: str | None) -> None:
-    """Raises InputError where options for a launch script come without one."""
-    for name, text in asdict(script).items():
-        if text is not None:
-            raise InputError(
-                f"--{name.replace('_', '-')} is for a launch script"
-                + (f"; {plan} is none" if plan else ", which --plan gives")
-            )
+def _recomputed(layout: LayoutOptions) -> int | None:
+    return values.whole("--recompute-layers", layout.recompute_layers, most=values.MOST_LAYERS)
 
 
-def _read(plan: str | None, decisions: RestrictOptions, **others: str | None) -> "ReadPlan | None":
+def _read(plan: str | None, decisions: PlanOptions, layout: LayoutOptions) -> "ReadPlan | None":
     """The plan of a file; InputError when flags decide something as well."""
     if plan is None:
         return None
-    decided = {**asdict(decisions), **others}
+    decided = {**asdict(decisions), **asdict(layout)}
     for name, text in decided.items():
         if text is not None:
             flag = f"--{name.replace('_', '-')}"
@@ -168,18 +158,20 @@ def _read(plan: str | None, decisions: RestrictOptions, **others: str | None) ->
 def _from_flags(
     inputs: InputOptions,
     workload: WorkloadOptions,
-    decisions: RestrictOptions,
-    stage_layers: str | None,
-    hosts: str | None,
+    decisions: PlanOptions,
+    layout: LayoutOptions,
 ) -> "tuple[Scenario, Plan]":
     from planner.search.build import plan_from_flags
     from planner.search.restrictions import parse_restrictions
 
-    layers = values.layers("--stage-layers", stage_layers)
-    names = None if hosts is None else read_hosts(hosts)
+    layers = values.layers("--stage-layers", layout.stage_layers)
+    recomputed = _recomputed(layout)
+    names = None if layout.hosts is None else read_hosts(layout.hosts)
     flags = parse_restrictions(asdict(decisions))
     scenario = scenario_from_options(inputs, workload, devices=_devices(flags))
-    return scenario, plan_from_flags(scenario, flags, stage_layers=layers, hosts=names)
+    return scenario, plan_from_flags(
+        scenario, flags, stage_layers=layers, recompute_layers=recomputed, hosts=names
+    )
 
 
 def _devices(flags: "Restrictions") -> int | None:

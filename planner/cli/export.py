@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from planner.cli import values
-from planner.cli.inputs import scenario_from_options
+from planner.cli.inputs import scenario_of_plan
 from planner.cli.options import InputOptions, WorkloadOptions, option
 from planner.cli.output import check_writable, note, write_file, write_stdout
 from planner.errors import InputError
@@ -150,9 +150,9 @@ def _job(
     scenario = _scenario(read, cluster, model, software)
 
     from planner.exporters.job import export_job
-    from planner.search.build import check_plan
+    from planner.plan_document.check import check_read_plan
 
-    check_plan(scenario, read.plan)
+    check_read_plan(scenario, read)
     job = export_job(scenario, read.plan, rank=read.rank)
     if hosts is None:
         return job
@@ -173,12 +173,7 @@ def _scenario(
     )
     if software is None:
         _shipped(read, "software", read.inputs.job.software)
-    scenario = scenario_from_options(
-        inputs,
-        WorkloadOptions(software=software),
-        recorded=read.inputs.job,
-        devices=read.plan.degrees.devices,
-    )
+    scenario = scenario_of_plan(inputs, WorkloadOptions(software=software), read)
 
     from planner.plan_document import record_inputs
 

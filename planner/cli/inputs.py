@@ -11,7 +11,7 @@ from planner.plan import PRECISIONS
 
 if TYPE_CHECKING:
     from planner.cli.options import InputOptions, WorkloadOptions
-    from planner.plan_document import RecordedJob
+    from planner.plan_document import ReadPlan, RecordedJob
     from planner.scenario import Scenario
     from planner.specs.cluster import ClusterSpec
     from planner.specs.job import JobSpec
@@ -92,6 +92,26 @@ def scenario_from_options(
 
     model = load_model(inputs.model)
     return asked.scenario(load_cluster(inputs.cluster), model)
+
+
+def scenario_of_plan(inputs: InputOptions, workload: WorkloadOptions, read: ReadPlan) -> Scenario:
+    """The same for a plan of a file, which states what no option does.
+
+    Raises InputError, with the place in the file when the cluster is too small for the plan."""
+    degrees = read.plan.degrees
+    asked = Asked.of(inputs.headroom, workload, recorded=read.inputs.job, devices=degrees.devices)
+
+    from planner.plan_document.check import placed
+    from planner.specs.load import load_cluster, load_model
+
+    cluster, model = load_cluster(inputs.cluster), load_model(inputs.model)
+    try:
+        asked.sized(cluster)
+    except InputError as error:
+        if workload.nodes is not None or workload.devices is not None:
+            raise
+        raise placed(error, read, "degrees") from error
+    return asked.scenario(cluster, model)
 
 
 def _size(workload: WorkloadOptions, devices: int | None) -> Size:

@@ -10,33 +10,29 @@ from planner.cli.output import note
 from planner.plan import PRECISIONS
 
 if TYPE_CHECKING:
-    from planner.cli.options import (
-        LaunchInputOptions,
-        RestrictOptions,
-        ScriptOptions,
-        WorkloadOptions,
-    )
+    from planner.cli.options import PlanOptions, ScriptOptions, WorkloadOptions
     from planner.importers.launch import LaunchedPlan
+    from planner.specs.cluster import ClusterSpec
+    from planner.specs.model import ModelSpec
 
 
 def launched_plan(
     path: str,
-    inputs: LaunchInputOptions,
+    cluster: ClusterSpec,
+    model: ModelSpec | None,
+    headroom: str | None,
     workload: WorkloadOptions,
-    decisions: RestrictOptions,
+    decisions: PlanOptions,
     script: ScriptOptions,
     *,
     stage_layers: tuple[int, ...] | None = None,
+    recompute_layers: int | None = None,
     hosts: tuple[str, ...] | None = None,
 ) -> LaunchedPlan:
-    """The plan that a launch file describes; what it left out is said on stderr.
-
-    Raises: InputError for anything wrong in options or files, RuleError for a combination that the
-    framework refuses.
-    """
+    """The plan that a launch file describes, whether it can run or not; what was left out is said
+    on stderr. Raises: InputError for anything wrong in options or files."""
     from planner.importers.launch import Asked, read_launch
     from planner.search.restrictions import parse_restrictions
-    from planner.specs.load import load_cluster, load_model
 
     asked = Asked(
         decisions=parse_restrictions(asdict(decisions)),
@@ -48,16 +44,16 @@ def launched_plan(
         seq_length=values.whole("--seq-length", workload.seq_length, most=values.LONGEST_SEQUENCE),
         precision=values.word("--precision", workload.precision, PRECISIONS),
         software=workload.software,
-        headroom=values.share("--headroom", inputs.headroom, below=1.0),
+        headroom=values.share("--headroom", headroom, below=1.0),
         stage_layers=stage_layers,
+        recompute_layers=recompute_layers,
         hosts=hosts,
         variables=values.assignments("--set", script.set),
         command=values.whole("--command", script.command, most=values.MOST_COMMANDS),
         vocabulary=values.whole("--vocab-size", script.vocab_size, most=values.LARGEST_VOCABULARY),
     )
-    model = None if inputs.model is None else load_model(inputs.model)
-    launched = read_launch(path, load_cluster(inputs.cluster), model, asked)
+    launched = read_launch(path, cluster, model, asked)
     for line in launched.notes.lines():
         if not line.startswith("assumed: "):
-            note(line)
+            note(f"{launched.name}: {line}")
     return launched

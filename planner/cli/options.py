@@ -1,7 +1,7 @@
 """The options that commands share, in groups. All are text here: `values` and the package that
 they are for say what they may hold."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Annotated, Any
 
 import typer
@@ -80,6 +80,13 @@ class ScriptOptions:
         str | None, option("N", "Size of the vocabulary, where only the tokenizer knows it.")
     ] = None
 
+    def refuse(self, plan: str | None) -> None:
+        """Raises: InputError for an option that is given though no launch script is read."""
+        for name, text in asdict(self).items():
+            if text is not None:
+                instead = f"; {plan} is none" if plan else ", which --plan gives"
+                raise InputError(f"--{name.replace('_', '-')} is for a launch script{instead}")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkloadOptions:
@@ -102,9 +109,47 @@ class WorkloadOptions:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PlanOptions:
+    """The decisions of one plan."""
+
+    tensor: Annotated[str | None, option("N", "Tensor degree.")] = None
+    pipeline: Annotated[str | None, option("N", "Pipeline degree.")] = None
+    data: Annotated[str | None, option("N", "Data degree. [default: what the others leave]")] = None
+    context: Annotated[str | None, option("N", "Context degree.")] = None
+    expert: Annotated[str | None, option("N", "Expert degree.")] = None
+    expert_tensor: Annotated[str | None, option("N", "Tensor degree inside experts.")] = None
+    micro_batch_size: Annotated[str | None, option("N", "Sequences per microbatch.")] = None
+    virtual_stages: Annotated[str | None, option("N", "Chunks per pipeline stage.")] = None
+    schedule: Annotated[
+        str | None, option("NAME", "Pipeline schedule, such as 1f1b or interleaved.")
+    ] = None
+    recompute: Annotated[
+        str | None, option("NAME", "What is recomputed: none, selective or full.")
+    ] = None
+    sequence_parallel: Annotated[str | None, option("on|off", "Sequence parallelism.")] = None
+    data_sharding: Annotated[
+        str | None,
+        option("NAME", "Sharded over data: none, optimizer, optimizer+gradients or full."),
+    ] = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayoutOptions:
+    """What the stages of one plan hold, and where they run."""
+
+    stage_layers: Annotated[
+        str | None, option("N,...", "Layers of every chunk in order, such as 12,12,11.")
+    ] = None
+    recompute_layers: Annotated[
+        str | None,
+        option("N", "Layers of every chunk that --recompute full recomputes. [default: all]"),
+    ] = None
+    hosts: Annotated[str | None, option("FILE", "Host names in rank order, one per line.")] = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RestrictOptions:
-    """Values of the plan's decisions: comma lists that narrow a search, one value each for an
-    estimate."""
+    """Comma lists of the plan's decisions that narrow a search."""
 
     tensor: Annotated[str | None, option("N,...", "Tensor degrees.")] = None
     pipeline: Annotated[str | None, option("N,...", "Pipeline degrees.")] = None

@@ -11,18 +11,38 @@ from typing import TYPE_CHECKING
 from planner.errors import InputError
 
 if TYPE_CHECKING:
-    from typing import NoReturn
+    from typing import NoReturn, TextIO
 
 
 def note(text: str) -> None:
     """A line on stderr, for what is neither answer nor error."""
-    print(f"note: {text}", file=sys.stderr, flush=True)
+    _say(f"note: {text}")
 
 
 def complain(text: str) -> None:
     """An error on stderr, each of its lines marked."""
     for line in text.splitlines():
-        print(f"error: {line}", file=sys.stderr, flush=True)
+        _say(f"error: {line}")
+
+
+def _say(line: str) -> None:
+    """A full stderr loses the line, never the answer or the exit code."""
+    try:
+        print(line, file=sys.stderr, flush=True)
+    except OSError:
+        discard(sys.stderr)
+
+
+def replace_closed_streams() -> None:
+    """What is written to a stream that was closed from the start is meant for nobody."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115
+
+
+def discard(stream: TextIO) -> None:
+    """What the stream still holds goes nowhere when the interpreter ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def write_stdout(text: str) -> None:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from planner.checks.places import PlanPlaces
+from planner.checks.places import LaunchPlaces, PlanPlaces
 from planner.checks.subject import Subject
 from planner.cli.inputs import Asked, Size
+from planner.cli.launched import launched_plan
 from planner.errors import InputError
+from planner.importers.launch_file import is_launch
 from planner.plan_document import read_plan
 from planner.plan_document.nodes import split_rank
 from planner.search.problems import Problem
@@ -19,7 +21,12 @@ from planner.specs.load import load_cluster, load_model
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from planner.cli.options import CheckedInputs, WorkloadOptions
+    from planner.cli.options import (
+        CheckedInputs,
+        PlanOptions,
+        ScriptOptions,
+        WorkloadOptions,
+    )
     from planner.plan_document import ReadPlan
     from planner.specs.catalog import Kind
     from planner.specs.cluster import ClusterSpec
@@ -33,6 +40,8 @@ class Subjects:
 
     inputs: CheckedInputs
     workload: WorkloadOptions
+    decisions: PlanOptions
+    script: ScriptOptions
 
     def check_options(self) -> None:
         """Raises: InputError for an option that says nothing sensible."""
@@ -43,8 +52,11 @@ class Subjects:
         _ = self._given_model, self._given_cluster
 
     def read(self, reference: str) -> Subject:
-        """The subject of `FILE[#rank]`. Raises: InputError."""
+        """The subject of a launch file or of `FILE[#rank]`. Raises: InputError."""
+        if is_launch(reference):
+            return self._launched(reference)
         path, _ = split_rank(reference)
+        self._refuse_decisions(reference)
         read = read_plan(reference)
         model = self._given_model or load_model(_recorded(read, "model", path))
         cluster = self._given_cluster or load_cluster(_recorded(read, "cluster", path))
@@ -67,6 +79,43 @@ class Subjects:
             places=PlanPlaces(path=str(path), rank=read.rank),
             recorded=read.inputs,
         )
+
+    def _launched(self, path: str) -> Subject:
+        """What a launch script or DeepSpeed configuration describes."""
+        cluster = self._given_cluster
+        if cluster is None:
+            raise InputError(
+                "a launch file does not say which cluster it runs on",
+                path=path,
+                hint="give --cluster",
+            )
+        launched = launched_plan(
+            path,
+            cluster,
+            self._given_model,
+            self.inputs.headroom,
+            self.workload,
+            self.decisions,
+            self.script,
+        )
+        return Subject(
+            reference=path,
+            path=path,
+            rank=1,
+            plan=launched.plan,
+            scenario=launched.scenario,
+            problem=launched.too_small,
+            refused=launched.refused,
+            places=LaunchPlaces(launched=launched),
+        )
+
+    def _refuse_decisions(self, reference: str) -> None:
+        """Raises: InputError for options that would fill in what a plan file states."""
+        self.script.refuse(reference)
+        for name, text in asdict(self.decisions).items():
+            if text is not None:
+                flag = f"--{name.replace('_', '-')}"
+                raise InputError(f"{flag} is given, and the plan file decides it", path=reference)
 
     @cached_property
     def _given_cluster(self) -> ClusterSpec | None:

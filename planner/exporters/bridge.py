@@ -74,6 +74,7 @@ _VALUES = {
     "--exp-avg-dtype": "optimizer.exp_avg_dtype",
     "--exp-avg-sq-dtype": "optimizer.exp_avg_sq_dtype",
     "--attention-backend": "model.attention_backend",
+    "--activation-func-clamp-value": "model.activation_func_clamp_value",
     "--hidden-dropout": "model.hidden_dropout",
     "--attention-dropout": "model.attention_dropout",
     "--cross-entropy-fusion-impl": "model.cross_entropy_fusion_impl",
@@ -191,7 +192,7 @@ def _setting(name: str, given: tuple[str, ...]) -> Setting:
         return list(given)
     if text.isdigit():
         return int(text)
-    return float(text) if name.endswith("-dropout") else text
+    return float(text) if name.endswith(("-dropout", "-clamp-value")) else text
 
 
 def _model_fields(job: ExportJob, flags: Flags) -> Overrides:

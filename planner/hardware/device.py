@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from planner.errors import RuleError
+from planner.plan import PRECISIONS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -110,7 +111,7 @@ class Device:
             raise RuleError(
                 "precision",
                 f"{self.name} has no {precision}",
-                hint=f"it has {', '.join(self.peak_flop_per_s)}",
+                hint=f"it has {', '.join(p for p in self.peak_flop_per_s if p in PRECISIONS)}",
             )
         return peak
 

@@ -22,6 +22,7 @@ from planner.importers.notes import Notes, listed
 from planner.importers.shell.text import Origin
 from planner.importers.statement import Decision, Settled, Statement
 from planner.importers.switched import with_choice
+from planner.search.problems import Problem
 from planner.specs.document import show_location
 from planner.specs.spelling import did_you_mean
 from planner.specs.units import describe
@@ -115,6 +116,7 @@ class _Reader:
             stage_layers=None,
             recompute_layers=None,
             settle=settle,
+            problems=(),
             notes=self._notes,
             place=self._place,
         )
@@ -295,9 +297,18 @@ class _Reader:
         replicas = devices // (used[0] * used[1] * used[2])
         asked = decided.get("micro_batch_size")
         micro = micro if asked is None else int(asked)
-        if micro is None:
-            micro = self._divided(batch, (steps or 1) * replicas, "train_batch_size")
-        if micro is None:
+        problems: list[Problem] = []
+        if micro is None and batch is not None:
+            parts = (steps or 1) * replicas
+            micro = max(1, batch // parts)
+            if batch % parts:
+                problems.append(
+                    _batch_problem(
+                        f"train_batch_size {batch} is not a multiple of {parts}, accumulation "
+                        "steps · replicas"
+                    )
+                )
+        elif micro is None:
             micro = 1
             self._notes.assumed.append("micro-batch size 1 (nothing states it)")
         if batch is None:
@@ -305,29 +316,24 @@ class _Reader:
             self._notes.assumed.append(
                 f"global batch size {batch}: {micro} · {steps or 1} · {replicas} replicas"
             )
-        elif steps is not None and micro * steps * replicas != batch:
-            raise RuleError(
-                "batch",
-                f"train_batch_size {batch} is not {micro} sequences · {steps} accumulation steps "
-                f"· {replicas} replicas = {micro * steps * replicas}",
-                hint="check the degrees and the number of devices",
-                axes=("global_batch_size",),
+        elif steps is not None and not problems and micro * steps * replicas != batch:
+            problems.append(
+                _batch_problem(
+                    f"train_batch_size {batch} is not {micro} sequences · {steps} accumulation "
+                    f"steps · {replicas} replicas = {micro * steps * replicas}"
+                )
             )
         return Settled(
             decisions={**decided, "micro_batch_size": micro},
             workload={**workload, "global_batch_size": batch},
+            problems=tuple(problems),
         )
 
-    def _divided(self, batch: int | None, parts: int, key: str) -> int | None:
-        if batch is None:
-            return None
-        if batch % parts:
-            raise RuleError(
-                "batch",
-                f"{key} {batch} is not a multiple of {parts}, accumulation steps · replicas",
-                axes=("global_batch_size",),
-            )
-        return batch // parts
+
+def _batch_problem(message: str) -> Problem:
+    hint = "check the degrees and the number of devices"
+    error = RuleError("batch", message, hint=hint)
+    return Problem(name="batch", field="num_microbatches", error=error)
 
 
 def _switched(

@@ -19,7 +19,9 @@ from planner.importers.megatron.statement import script_statement
 from planner.importers.source import load_source
 from planner.importers.switched import differences, recorded
 from planner.scenario import build_scenario
-from planner.search.build import plan_from_flags
+from planner.search.build import remaining_data, stated_plan
+from planner.search.placement.hosts import placement_on
+from planner.search.problems import Problem, plan_problems
 from planner.search.restrictions import Restrictions, option_name
 from planner.specs.job import DEFAULT_HEADROOM, build_job
 from planner.specs.load import load_software
@@ -35,11 +37,13 @@ if TYPE_CHECKING:
     from planner.specs.model import ModelSpec
 
 LARGEST_BYTES = 2 * 2**20
+_OF_A_REPLICA = ("tensor", "pipeline", "context")
 _NAMES = {
     "recompute.granularity": "recompute",
     "recompute.layers_per_stage": "recompute_layers",
     "num_microbatches": "global_batch_size",
     "stages": "stage_layers",
+    "degrees": "tensor",
 }
 
 
@@ -60,6 +64,7 @@ class Asked:
     software: str | None = None
     headroom: float | None = None
     stage_layers: tuple[int, ...] | None = None
+    recompute_layers: int | None = None
     hosts: tuple[str, ...] | None = None
     variables: Mapping[str, str] = field(default_factory=dict)
     command: int | None = None
@@ -68,20 +73,50 @@ class Asked:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LaunchedPlan:
-    """`scenario` and `plan` are what the file launches; `notes` what was read, assumed and left
-    out. What was assumed is among the job's assumptions too."""
+    """`scenario` and `plan` are what the file launches, whether it can run or not; `notes` what was
+    read, assumed and left out. What was assumed is among the job's assumptions too.
 
-    kind: str
+    `refused`: what the framework would refuse and no plan can say. `too_small`: why the scenario is
+    of the whole cluster rather than of the file's devices.
+    """
+
     path: str
     scenario: Scenario
     plan: Plan
-    notes: Notes
     statement: Statement
+    refused: tuple[Problem, ...]
+    too_small: Problem | None
+
+    @property
+    def name(self) -> str:
+        """The file's name without its folder."""
+        return Path(self.path).name
+
+    @property
+    def notes(self) -> Notes:
+        return self.statement.notes
 
     def place(self, field: str) -> Origin:
-        """Where a field was decided: one of the job, or of the plan by its path in the plan
-        document, such as degrees.tensor."""
+        """Where a field was decided: one of the job, one of the plan by its path in the plan
+        document, such as degrees.tensor, or a flag by its name."""
         return self.statement.place(_NAMES.get(field, field.removeprefix("degrees.")))
+
+    def check(self) -> None:
+        """Raises: InputError or RuleError, with its place, for the first thing that keeps the plan
+        from running."""
+        small = () if self.too_small is None else (self.too_small,)
+        for problem in (*small, *self.refused, *plan_problems(self.scenario, self.plan)):
+            place = self.place(problem.field)
+            where = place.path, place.line, place.column
+            if isinstance(problem.error, RuleError):
+                raise problem.error.placed(*where)
+            raise InputError(
+                problem.error.message,
+                path=where[0],
+                line=where[1],
+                column=where[2],
+                hint=problem.error.hint,
+            )
 
 
 def read_launch(
@@ -90,18 +125,11 @@ def read_launch(
     """The plan that a launch script or DeepSpeed configuration describes, on the first nodes of a
     cluster. `model` may be left out where the file states one.
 
-    Raises: InputError and RuleError, with file, line and column where the file is at fault.
+    Raises: InputError, with file, line and column where the file is at fault.
     """
     asked = Asked() if asked is None else asked
     source = load_source(path, largest=LARGEST_BYTES)
-    statement = _statement(source, model, asked)
-    try:
-        return _launched(statement, cluster, asked)
-    except RuleError as error:
-        if error.path is not None:
-            raise
-        place = _place_of(statement, error.axes)
-        raise error.placed(place.path, place.line, place.column) from error
+    return _launched(_statement(source, model, asked), cluster, asked)
 
 
 def _statement(source: Source, given: ModelSpec | None, asked: Asked) -> Statement:
@@ -121,15 +149,9 @@ def _statement(source: Source, given: ModelSpec | None, asked: Asked) -> Stateme
     )
 
 
-def _place_of(statement: Statement, axes: tuple[str, ...]) -> Origin:
-    """The first of the axes that the file decides, or the file's own place."""
-    stated = [axis for axis in axes if axis in statement.decisions or axis == "stage_layers"]
-    return statement.place(stated[0] if stated else "")
-
-
 def _launched(statement: Statement, cluster: ClusterSpec, asked: Asked) -> LaunchedPlan:
-    sized = _sized(statement, cluster, asked)
-    devices = _devices(statement, sized, asked)
+    sized, too_small = _sized(statement, cluster, asked)
+    devices = (sized.num_devices or 0) if too_small else _devices(statement, sized, asked)
     settled = statement.settle(_decisions(statement, asked), _workload(statement, asked), devices)
     decisions: dict[str, Any] = dict(settled.decisions)
     workload: dict[str, Any] = dict(settled.workload)
@@ -143,30 +165,39 @@ def _launched(statement: Statement, cluster: ClusterSpec, asked: Asked) -> Launc
         headroom=DEFAULT_HEADROOM if asked.headroom is None else asked.headroom,
         **workload,
     )
-    assumed = [f"{Path(statement.path).name}: {clause}" for clause in statement.notes.assumed]
+    name = Path(statement.path).name
+    assumed = [f"{name}: {clause}" for clause in statement.notes.assumed]
     changed = differences(profile, software)
     if changed:
-        assumed.append(
-            f"software: {profile.name} as {Path(statement.path).name} switches it: "
-            f"{', '.join(changed)}"
-        )
+        assumed.append(f"software: {profile.name} as {name} switches it: {', '.join(changed)}")
     job = replace(job, assumptions=(*job.assumptions, *dict.fromkeys(assumed)))
     scenario = build_scenario(sized, statement.model, job)
-    plan = plan_from_flags(
+    plan = stated_plan(
         scenario,
         Restrictions(**{axis: (value,) for axis, value in decisions.items()}),
         stage_layers=asked.stage_layers or statement.stage_layers,
-        recompute_layers=statement.recompute_layers,
-        hosts=asked.hosts,
+        recompute_layers=asked.recompute_layers or statement.recompute_layers,
     )
+    if asked.hosts is not None:
+        plan = replace(plan, placement=placement_on(scenario, asked.hosts))
     return LaunchedPlan(
-        kind=statement.kind,
         path=statement.path,
         scenario=scenario,
         plan=plan,
-        notes=statement.notes,
         statement=statement,
+        refused=(*_indivisible(scenario, decisions), *statement.problems, *settled.problems),
+        too_small=too_small,
     )
+
+
+def _indivisible(scenario: Scenario, decisions: Mapping[str, Any]) -> tuple[Problem, ...]:
+    if "data" in decisions:
+        return ()
+    try:
+        remaining_data(scenario, {axis: decisions.get(axis, 1) for axis in _OF_A_REPLICA})
+    except RuleError as error:
+        return (Problem(name="devices", field="degrees.tensor", error=error),)
+    return ()
 
 
 def _decisions(statement: Statement, asked: Asked) -> dict[str, Any]:
@@ -181,9 +212,24 @@ def _decisions(statement: Statement, asked: Asked) -> dict[str, Any]:
         if one.name in decisions and decisions[one.name] != values[0]:
             raise _disagrees(statement, one.name, decisions[one.name], values[0])
         decisions[one.name] = values[0]
-    if asked.stage_layers is not None and statement.stage_layers not in (None, asked.stage_layers):
-        raise _disagrees(statement, "stage_layers", statement.stage_layers, asked.stage_layers)
+    for name in ("stage_layers", "recompute_layers"):
+        wanted, stated = getattr(asked, name), getattr(statement, name)
+        if wanted is not None and stated not in (None, wanted):
+            raise _disagrees(statement, name, stated, wanted)
     return decisions
+
+
+def _workload(statement: Statement, asked: Asked) -> dict[str, Any]:
+    """Fields of the job that are stated or asked for. Raises: InputError where they disagree."""
+    workload: dict[str, Any] = dict(statement.workload)
+    for name in ("global_batch_size", "seq_length", "precision"):
+        value = getattr(asked, name)
+        if value is None:
+            continue
+        if workload.get(name, value) != value:
+            raise _disagrees(statement, name, workload[name], value)
+        workload[name] = value
+    return workload
 
 
 def _disagrees(statement: Statement, name: str, ours: object, asked: object) -> InputError:
@@ -204,40 +250,29 @@ def _shown(value: object) -> str:
     return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
-def _sized(statement: Statement, cluster: ClusterSpec, asked: Asked) -> ClusterSpec:
-    if asked.nodes is not None or asked.devices is not None:
-        sized = cluster.sized(nodes=asked.nodes, devices=asked.devices)
-        stated = statement.devices
-        if stated is not None and stated != (asked.devices or sized.num_devices):
-            statement.notes.assumed.append(f"the devices asked for, not the {stated} of the file")
-        return sized
-    if statement.devices is not None:
-        return cluster.sized(devices=statement.devices)
-    if cluster.num_devices is None:
-        raise InputError(
-            "does not say how many devices it runs on",
-            path=statement.path,
-            hint="give --nodes or --devices",
+def _sized(
+    statement: Statement, cluster: ClusterSpec, asked: Asked
+) -> tuple[ClusterSpec, Problem | None]:
+    """The part of the cluster that is used; all of it, and why, where it is too small."""
+    nodes, devices, stated = asked.nodes, asked.devices, statement.devices
+    if nodes is None and devices is None:
+        devices = stated
+    try:
+        sized = cluster.sized(nodes=nodes, devices=devices)
+    except InputError as error:
+        if cluster.num_devices is None:
+            raise
+        return cluster.sized(), Problem(name="devices", field="devices", error=error)
+    used = devices or sized.num_devices
+    if stated is not None and used != stated:
+        statement.notes.assumed.append(f"{used} devices as asked for, not the {stated} of the file")
+    if nodes is None and devices is None:
+        statement.notes.assumed.append(
+            f"all {sized.num_devices} devices of {cluster.name} (the file does not say how many)"
         )
-    statement.notes.assumed.append(
-        f"all {cluster.num_devices} devices of {cluster.name} (the file does not say how many)"
-    )
-    return cluster.sized()
+    return sized, None
 
 
 def _devices(statement: Statement, cluster: ClusterSpec, asked: Asked) -> int:
     stated = None if asked.nodes is not None else asked.devices or statement.devices
     return stated or cluster.num_devices or 0
-
-
-def _workload(statement: Statement, asked: Asked) -> dict[str, Any]:
-    """Fields of the job that are stated or asked for. Raises: InputError where they disagree."""
-    workload: dict[str, Any] = dict(statement.workload)
-    for name in ("global_batch_size", "seq_length", "precision"):
-        value = getattr(asked, name)
-        if value is None:
-            continue
-        if workload.get(name, value) != value:
-            raise _disagrees(statement, name, workload[name], value)
-        workload[name] = value
-    return workload

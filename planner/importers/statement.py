@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from planner.importers.notes import Notes
     from planner.importers.shell.text import Origin
+    from planner.search.problems import Problem
     from planner.specs.model import ModelSpec
     from planner.specs.software import SoftwareProfile
 
@@ -17,10 +18,12 @@ Decision = int | str | bool
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settled:
-    """Decisions and fields of the job once the degrees and the devices are known."""
+    """Decisions and fields of the job once the degrees and the devices are known, and what is
+    wrong with them."""
 
     decisions: Mapping[str, Decision]
     workload: Mapping[str, int | str]
+    problems: tuple[Problem, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,7 +32,7 @@ class Statement:
     to what the file says, given how many replicas share the optimizer. `workload` has the fields
     of `JobSpec` that are stated, `decisions` the axes of the search space; `settle` completes both
     from what the user adds to them and the number of devices. `place` says where a field was
-    decided.
+    decided, also a flag by its name. `problems` are what no plan can say and the framework refuses.
     """
 
     kind: str
@@ -44,5 +47,6 @@ class Statement:
     stage_layers: tuple[int, ...] | None
     recompute_layers: int | None
     settle: Callable[[Mapping[str, Decision], Mapping[str, int | str], int], Settled]
+    problems: tuple[Problem, ...]
     notes: Notes
     place: Callable[[str], Origin]

@@ -173,6 +173,15 @@ def stage_parameters(
     return dense, expert
 
 
+def state_bytes(
+    scenario: Scenario, batch: Batch, dense: NDArray[np.int64], expert: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """Weights, gradients and optimizer states of so many parameters on a device, int64 [N, …]
+    like `dense` and `expert`."""
+    weights, gradients, optimizer, _ = _states(scenario, batch, dense, expert)
+    return np.asarray(weights + gradients + optimizer)
+
+
 def optimizer_shards(scenario: Scenario, replicas: NDArray[np.int64]) -> NDArray[np.int64]:
     """Ranks among which one sharded optimizer is divided."""
     largest = scenario.job.software.optimizer_shard_size
@@ -190,7 +199,7 @@ def _states(
     software, job = scenario.job.software, scenario.job
     stored_bytes = stored_weight_bytes(software, job.precision)
     main_bytes = gradient_bytes(software, job.precision)
-    local_bytes = 2 if software.keeps_local_gradients else 0
+    local_bytes = 2 if software.keeps_local_gradients and main_bytes > 2 else 0
     master_bytes = 4 if software.master_weights and job.precision != "fp32" else 0
     moments = 2 if job.optimizer == "adam" else 1
     moment_bytes = moments * STATE_BYTES[software.optimizer_state_dtype]

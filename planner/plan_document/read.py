@@ -39,10 +39,14 @@ _DECISIONS = (
 class ReadPlan:
     """One plan of a document, with what it was made from. `place` names it in messages."""
 
-    place: str
+    path: str
     rank: int
     plan: Plan
     inputs: RecordedInputs
+
+    @property
+    def place(self) -> str:
+        return f"{self.path}#{self.rank}"
 
 
 def read_plan(reference: str) -> ReadPlan:
@@ -62,7 +66,7 @@ def read_plan(reference: str) -> ReadPlan:
         noun = "plan" if len(plans) == 1 else "plans"
         root["plans"].fail(f"rank {rank} is asked for, but the document holds {len(plans)} {noun}")
     return ReadPlan(
-        place=f"{path}#{rank}",
+        path=str(path),
         rank=rank,
         plan=_plan(plans[rank - 1]),
         inputs=_inputs(root["inputs"]),

@@ -84,7 +84,7 @@ def plan_from_flags(
     given = _single_values(flags)
     values = {**_defaults(scenario, given), **given}
     if "data" not in given:
-        values["data"] = _remaining_data(scenario, values)
+        values["data"] = remaining_data(scenario, values)
     check_values(Facts.of(scenario, flags), {axis: code_of(axis, v) for axis, v in values.items()})
     shape = int(values["pipeline"]), int(values["virtual_stages"]), str(values["schedule"])
     layers = stage_layers or default_layers(scenario, *shape)
@@ -102,6 +102,42 @@ def plan_from_flags(
         stages,
         max(layers) if recompute_layers is None else recompute_layers,
         default_placement if hosts is None else lambda job, _: placement_on(job, hosts),
+    )
+
+
+def stated_plan(
+    scenario: Scenario,
+    flags: Restrictions,
+    *,
+    stage_layers: Sequence[int] | None = None,
+    recompute_layers: int | None = None,
+) -> Plan:
+    """The plan that flags describe as `plan_from_flags` reads them, whether it can run or not;
+    `problems.plan_problems` says what keeps it from running. Without layers for all chunks the
+    last ones have none.
+
+    Raises: InputError for several values of an axis.
+    """
+    given = _single_values(flags)
+    values = {**_defaults(scenario, given), **given}
+    used = int(values["tensor"]) * int(values["pipeline"]) * int(values["context"])
+    if "data" not in given:
+        values["data"] = max(1, scenario.job.devices // used)
+    shape = int(values["pipeline"]), int(values["virtual_stages"]), str(values["schedule"])
+    layers = tuple(stage_layers or ())
+    chunks, model_layers = shape[0] * shape[1], scenario.model.num_layers
+    if len(layers) != chunks:
+        few = chunks > model_layers
+        layers = (
+            (1,) * model_layers + (0,) * (chunks - model_layers)
+            if few
+            else default_layers(scenario, *shape)
+        )
+    return plan_of(
+        scenario,
+        values,
+        stages_of(layers, *shape),
+        max(layers) if recompute_layers is None else recompute_layers,
     )
 
 
@@ -135,8 +171,8 @@ def _defaults(scenario: Scenario, given: Values) -> dict[str, int | str | bool]:
     }
 
 
-def _remaining_data(scenario: Scenario, values: Values) -> int:
-    """Replicas that the devices leave."""
+def remaining_data(scenario: Scenario, values: Values) -> int:
+    """Replicas that the devices leave. Raises: RuleError when the degrees do not divide them."""
     devices = scenario.job.devices
     used = int(values["tensor"]) * int(values["pipeline"]) * int(values["context"])
     if devices % used:

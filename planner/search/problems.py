@@ -30,6 +30,7 @@ BEYOND_THE_FRAMEWORK = (
     "stage-layout",
     "recompute-layers",
     "hosts",
+    "precision",
 )
 """Names of problems that are no rule of `planner.search.rules`."""
 
@@ -37,7 +38,7 @@ BEYOND_THE_FRAMEWORK = (
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Problem:
     """`name` is that of a framework rule or one of `BEYOND_THE_FRAMEWORK`; `field` is a path in
-    the plan's JSON, such as degrees.tensor."""
+    the plan's JSON, such as degrees.tensor, or in that of its document, such as inputs.job."""
 
     name: str
     field: str
@@ -56,6 +57,7 @@ def plan_problems(scenario: Scenario, plan: Plan) -> tuple[Problem, ...]:
     from another problem is left out."""
     found = [
         *_devices(scenario, plan),
+        *_precision(scenario),
         *_batch(scenario, plan),
         *_rank_order(scenario, plan),
         *_rules(scenario, plan),
@@ -96,6 +98,14 @@ def _devices(scenario: Scenario, plan: Plan) -> Iterator[Problem]:
     if devices != scenario.job.devices:
         error = InputError(f"the plan is for {devices} devices, the job has {scenario.job.devices}")
         yield Problem(name="world", field="degrees", error=error)
+
+
+def _precision(scenario: Scenario) -> Iterator[Problem]:
+    for device in scenario.device_types:
+        try:
+            device.peak(scenario.job.precision)
+        except RuleError as error:
+            yield Problem(name="precision", field="inputs.job.precision", error=error)
 
 
 def _batch(scenario: Scenario, plan: Plan) -> Iterator[Problem]:

@@ -28,6 +28,7 @@ class Architecture:
     embedding_norm: bool = False
     qk_norm: bool = False
     dropout: bool = False
+    activation_clamp: bool = False
     attention_sinks: bool = False
     full_attention_frequency: int = 0
     num_query_groups: int | None = None
@@ -79,6 +80,7 @@ ARCHITECTURES: dict[str, Architecture] = {
         qkv_bias=True,
         attention_bias=True,
         linear_bias=True,
+        activation_clamp=True,
         attention_sinks=True,
         full_attention_frequency=2,
         mixture=True,

@@ -17,7 +17,8 @@ from planner.specs.text_file import decode, read_bytes
 from planner.specs.units import BYTES_PER_SECOND, UnitError, accepted_units, unit_factor
 
 LARGEST_BYTES = 256 * 2**20
-_FASTEST = 1e16
+_FASTEST = float(BYTES_PER_SECOND.amount(BYTES_PER_SECOND.largest))
+_SLOWEST = float(BYTES_PER_SECOND.amount(BYTES_PER_SECOND.least or "0 B/s"))
 _LINE_END = re.compile(r"\r\n|\n|\r")
 _NUMBERS = re.compile(r"[0-9eE.+-]*")
 _NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?")
@@ -139,13 +140,13 @@ def _row(
     if len(cells) - 1 != size:
         raise rows.error(f"{len(cells) - 1} values for {size} hosts", line)
     values = list(cells[1:])
-    values[own] = "1"
+    values[own] = repr(_FASTEST / factor)
     if _NUMBERS.fullmatch("".join(values)):
         try:
             numbers = [float(value) * factor for value in values]
         except ValueError:
             numbers = []
-        if numbers and min(numbers) > 0 and max(numbers) <= _FASTEST:
+        if numbers and min(numbers) >= _SLOWEST and max(numbers) <= _FASTEST:
             numbers[own] = 0.0
             return tuple(numbers)
     raise _wrong_cell(rows, line, values, factor)
@@ -160,4 +161,7 @@ def _wrong_cell(rows: _Rows, line: int, values: list[str], factor: float) -> Inp
             return rows.error(f"{text[:40]} is beyond any network", line, cell)
         if float(text) * factor <= 0:
             return rows.error(f"bandwidth must be positive, found {text[:40]}", line, cell)
+        if float(text) * factor < _SLOWEST:
+            at_least = BYTES_PER_SECOND.least
+            return rows.error(f"{text[:40]} is below any network; at least {at_least}", line, cell)
     return rows.error("not a row of bandwidths", line)

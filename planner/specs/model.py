@@ -94,6 +94,8 @@ class ModelSpec:
     dropout: bool
     """Trained with hidden and attention dropout, where the software profile leaves it to the model.
     """
+    activation_clamp: bool
+    """The MLP's inputs to gate and product are clamped."""
     attention_sinks: bool
     """One learned logit per head in the softmax."""
     attention_window: int | None

@@ -116,6 +116,7 @@ class _Filled:
             embedding_norm=self._default("embedding_norm"),
             qk_norm=self._default("qk_norm"),
             dropout=self._architecture.dropout if given.dropout is None else given.dropout,
+            activation_clamp=self._default("activation_clamp"),
             attention_sinks=self._default("attention_sinks"),
             attention_window=given.attention_window,
             full_attention_frequency=self._full_attention_frequency(),

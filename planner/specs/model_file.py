@@ -122,6 +122,8 @@ class ModelInput(Input):
     dropout: bool | None = None
     """Trained with hidden and attention dropout. Default: the architecture's, which is no but for
     gpt."""
+    activation_clamp: bool | None = None
+    """The MLP's inputs to gate and product are clamped."""
     attention_sinks: bool | None = None
     """One learned logit per head in the softmax."""
     attention_window: Size | None = None

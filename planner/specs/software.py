@@ -99,7 +99,13 @@ class Expert(Input):
     fused_permutation: bool = False
     """Tokens are sorted for their experts, and back, in one kernel."""
     deduplicated: bool = False
-    """A token goes to each domain once, however many of its experts are there."""
+    """A token goes to each device once, and crosses the network once per domain, however many of
+    its experts are there."""
+    quantized_launch: Constant[Seconds] | None = None
+    """Host time to quantise one expert's operand and hand over its product, in 8 or 4 bits.
+    Default: `host_launch`."""
+    fused_biases: bool = False
+    """Biases of the experts' outputs and clamps of their activations belong to other kernels."""
 
 
 class SoftwareProfile(Input):
@@ -134,7 +140,7 @@ class SoftwareProfile(Input):
     fp16_gradients: bool = False
     """In fp16 jobs gradients are kept and reduced in fp16, whatever the two types above say."""
     keeps_local_gradients: bool = False
-    """The 16-bit gradients of the backward pass stay allocated beside the main gradients."""
+    """The 16-bit gradients of the backward pass stay allocated beside wider main gradients."""
     bucket_buffers: Annotated[int, Field(ge=0, le=8)] = 0
     """Buffers of `bucket_bytes` each that reduction copies gradients through; 0 where it works in
     place."""

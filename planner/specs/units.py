@@ -29,13 +29,19 @@ class UnitError(ValueError):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kind:
     """A physical quantity: its units as factors to the SI base unit, largest first, and the
-    largest value that hardware could have."""
+    largest and, if any, the least value that hardware could have."""
 
     name: str
     units: Mapping[str, Decimal]
     example: str
     largest: str
+    least: str | None = None
     positive: bool = True
+
+    def amount(self, text: str) -> Decimal:
+        """`text`, a number and a unit, in the SI base unit."""
+        number, unit = text.split(" ")
+        return Decimal(number) * self.units[unit]
 
     @property
     def pattern(self) -> str:
@@ -69,6 +75,7 @@ BYTES_PER_SECOND = Kind(
     },
     example="25 GB/s",
     largest="10 PB/s",
+    least="100 kB/s",
 )
 SECONDS = Kind(
     name="time",
@@ -171,9 +178,10 @@ def _in_range(kind: Kind, amount: Decimal, shown: str) -> Decimal:
     if amount < 0 or (kind.positive and amount == 0):
         bound = "positive" if kind.positive else "0 or more"
         raise UnitError(f"{kind.name} must be {bound}, found {shown!r}")
-    number, unit = kind.largest.split(" ")
-    if amount > Decimal(number) * kind.units[unit]:
+    if amount > kind.amount(kind.largest):
         raise UnitError(f"{kind.name} {shown!r} is beyond any hardware; at most {kind.largest}")
+    if kind.least is not None and amount < kind.amount(kind.least):
+        raise UnitError(f"{kind.name} {shown!r} is below any hardware; at least {kind.least}")
     if kind.positive and float(amount) == 0.0:
         raise UnitError(f"{kind.name} must be positive, found {shown!r}")
     return amount

@@ -81,6 +81,15 @@ def chunk_seconds(
     return _per_chunk(_on_types(layer_s, batch, slowest), batch)
 
 
+def stage_layer_s(
+    scenario: Scenario, table: CostTable, batch: Batch, layer_s: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """[T, R, K] seconds of layers at the speed of every stage's devices, [N, p, K]."""
+    seconds = _on_types(layer_s, batch, _slowest_types(scenario, table, batch))
+    shape = (seconds.shape[0], batch.pipeline, seconds.shape[-1])
+    return np.asarray(np.broadcast_to(seconds, shape))
+
+
 def _per_chunk(layer_s: NDArray[np.float64], batch: Batch) -> NDArray[np.float64]:
     """[N, p or 1, K] → [N, p, v]."""
     counts = batch.pass_counts

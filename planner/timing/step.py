@@ -80,7 +80,7 @@ def step_parts(scenario: Scenario, table: CostTable, batch: Batch) -> StepParts:
     passes = chunk_passes(scenario, table, batch)
     forward_s = passes.forward_s.sum(axis=-1)
     backward_s = passes.backward_s.sum(axis=-1)
-    vocabulary = vocabulary_passes(scenario, table, batch)
+    vocabulary = vocabulary_passes(scenario, table, batch, backward_s)
     busy_s = batch.chunk_microbatches[:, None] * (forward_s + backward_s + vocabulary.busy_s)
     return StepParts(
         schedule=batch.schedule,

@@ -53,8 +53,11 @@ class VocabularyPasses:
         return self.forward_s + self.backward_s
 
 
-def vocabulary_passes(scenario: Scenario, table: CostTable, batch: Batch) -> VocabularyPasses:
-    """Zeros, and no collectives, where the schedule does not share the vocabulary."""
+def vocabulary_passes(
+    scenario: Scenario, table: CostTable, batch: Batch, stage_backward_s: NDArray[np.float64]
+) -> VocabularyPasses:
+    """Zeros, and no collectives, where the schedule does not share the vocabulary.
+    `stage_backward_s` [N, p]: the layers' backward passes of one microbatch."""
     shape = (len(batch), batch.pipeline)
     if not batch.kind.shares_vocabulary:
         none = np.zeros(shape)
@@ -81,7 +84,8 @@ def vocabulary_passes(scenario: Scenario, table: CostTable, batch: Batch) -> Voc
             # The input gradient's product, as long as the weight gradient's, moves into S.
             extra[0] += logits * CAST_BYTES / streaming
             forward_s, backward_s = forward_s + weight_s, backward_s - weight_s
-        extra[1] += _slowed_s(scenario, table, batch, exchange_s)[:, None]
+        waiting_s = stage_backward_s.max(axis=1) / 2
+        extra[1] += _slowed_s(scenario, table, batch, exchange_s, waiting_s)[:, None]
     else:
         # The input gradient travels while the weight gradient is computed.
         exchange_s[:, -1] = np.maximum(exchange_s[:, -1] - weight_s.min(axis=1), 0.0)
@@ -129,14 +133,24 @@ def _of_row(
 
 
 def _slowed_s(
-    scenario: Scenario, table: CostTable, batch: Batch, exchange_s: NDArray[np.float64]
+    scenario: Scenario,
+    table: CostTable,
+    batch: Batch,
+    exchange_s: NDArray[np.float64],
+    waiting_s: NDArray[np.float64],
 ) -> NDArray[np.float64]:
     """[N]: seconds by which the collectives, those of the input layer included, slow down the
-    passes they run beside."""
+    passes they run beside.
+
+    A collective holds its multiprocessors from when its stage comes to when the last one does. A
+    stage comes at the end of the pass it was in when the microbatch was ready, so the last one is
+    late by up to the longest pass and a stage waits half of that on average (`waiting_s`).
+    """
     group = scenario.topology.group(batch.pipeline, scenario.job.devices // batch.pipeline)
     rows, inverse = np.unique(batch.row, return_inverse=True)
     residual = table.residual_bytes[rows].tolist()
     input_layer = np.array([all_reduce_s(group, s) + all_gather_s(group, s) for s in residual])
     cost = max(device.links.overlap_cost for device in scenario.device_types)
-    slowed: NDArray[np.float64] = cost * (exchange_s.sum(axis=1) + input_layer[inverse.reshape(-1)])
+    held_s = waiting_s + exchange_s.sum(axis=1) + input_layer[inverse.reshape(-1)]
+    slowed: NDArray[np.float64] = cost * held_s
     return slowed

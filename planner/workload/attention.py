@@ -151,6 +151,8 @@ def _softmax(
     """Scale, causal mask and softmax of `batches` score matrices, in one kernel or, where the
     framework has none for the shape, one after the other; in fp32 between two conversions with
     layer scaling (Megatron-LM `fused_softmax.py`: `is_kernel_available`, `forward_torch_softmax`).
+    The one kernel reads the lower triangle only and writes zeros into the rest
+    (`scaled_upper_triang_masked_softmax.h`).
     """
     w, z = workload, workload.element_bytes
     scores = batches * queries * keys
@@ -165,8 +167,8 @@ def _softmax(
             module="core_attn",
             saved_bytes=z * scores,
             parameters=parameters,
-            forward_bytes=2 * z * scores,
-            backward_bytes=3 * z * scores,
+            forward_bytes=1.5 * z * scores,
+            backward_bytes=2 * z * scores,
         )
     converted = w.software.fused.softmax_in_fp32 and z < 4
     width = 4 if converted else z

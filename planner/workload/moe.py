@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from planner.workload.mlp import mlp_operators
 from planner.workload.operators import Collective, GroupedMatmul, Matmul, Pointwise
-from planner.workload.pointwise import activation, residual_add
+from planner.workload.pointwise import activation, clamp, residual_add
 
 if TYPE_CHECKING:
     from planner.workload.operators import Operator
@@ -32,6 +32,7 @@ def moe_operators(workload: Workload) -> list[Operator]:
     experts = moe.num_experts // shard.expert
     width = moe.ffn_hidden_size // shard.expert_tensor
     projections = 2 if model.gated_mlp else 1
+    eager = not (w.software.expert.fused_biases or w.compiled)
     operators: list[Operator] = [
         Matmul(
             name="router",
@@ -67,6 +68,7 @@ def moe_operators(workload: Workload) -> list[Operator]:
             n=projections * width,
             k=h,
         ),
+        *([clamp(w, "expert_clamp", received, width)] if eager and model.activation_clamp else []),
         activation(w, "expert_activation", received, width, expert=True),
         GroupedMatmul(
             name="expert_down",
@@ -80,11 +82,33 @@ def moe_operators(workload: Workload) -> list[Operator]:
             k=width,
         ),
     ]
+    if eager and model.linear_bias:
+        operators.append(output_bias(w, experts, received))
     operators += expert_exchange(w, "combine", routed)
     operators.append(permutation(w, "combine", routed))
     if moe.shared_expert_ffn_hidden_size:
         operators += mlp_operators(w, moe.shared_expert_ffn_hidden_size, "shared_expert")
     return operators + residual_add(w, "mlp_residual")
+
+
+def output_bias(workload: Workload, experts: int, tokens: int) -> Pointwise:
+    """Each expert's bias, weighed by every token's fp32 probability, added to its tokens
+    (Megatron-LM `experts.py`, `TEGroupedMLP._apply_bias`).
+
+    Forward: the weighed bias written, read and added to the output in fp32, the experts' parts put
+    together, converted back. Backward: conversions, the parts put together, and the products with
+    probabilities and biases, each written and read again for its sum.
+    """
+    z, elements = workload.element_bytes, tokens * workload.model.hidden_size
+    return Pointwise(
+        name="expert_bias",
+        module="experts",
+        expert=True,
+        forward_bytes=elements * (4 + (z + 4 + 4) + (4 + 4) + (4 + z)),
+        backward_bytes=elements * (2 * (z + 4) + 2 * z + 2 * (4 + 4 + 4)),
+        forward_kernels=2 * experts + 2,
+        backward_kernels=7 * experts + 2,
+    )
 
 
 def permutation(workload: Workload, name: str, routed: int) -> Pointwise:
@@ -98,6 +122,7 @@ def permutation(workload: Workload, name: str, routed: int) -> Pointwise:
     return Pointwise(
         name=f"{name}_permute",
         module="moe",
+        expert=True,
         forward_bytes=2 * passes * bytes_once,
         backward_bytes=2 * passes * bytes_once,
         forward_kernels=2 * passes,

@@ -63,6 +63,23 @@ def activation(
     )
 
 
+def clamp(workload: Workload, name: str, tokens: int, width: int) -> Pointwise:
+    """Both halves of a gated activation's input clamped and put together again (Megatron-LM
+    `fused_bias_geglu.py`, `weighted_bias_quick_geglu_impl`): two copies each way, the clamp's
+    backward pass reading what came in besides."""
+    bytes_once = 2 * workload.element_bytes * tokens * width
+    return Pointwise(
+        name=name,
+        module="moe_act",
+        expert=True,
+        saved_bytes=bytes_once,
+        forward_bytes=4 * bytes_once,
+        backward_bytes=5 * bytes_once,
+        forward_kernels=3,
+        backward_kernels=4,
+    )
+
+
 def residual_add(workload: Workload, name: str) -> list[Operator]:
     """Bias, dropout and the add to the residual stream, one kernel when fused."""
     w = workload

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from planner.checks.registry import BAD_INPUT, find_rule, rules
 from planner.checks.selection import parse_selection
 from planner.errors import InputError
+from planner.importers.megatron.refusals import FLAGS
 from planner.search.problems import BEYOND_THE_FRAMEWORK
 from planner.search.rules import RULES
 from planner.specs.cluster_file import ClusterInput
@@ -48,6 +49,7 @@ PERMANENT = {
     "PL118": "shared-vocabulary-prediction",
     "PL119": "schedule-needs-microbatches",
     "PL120": "sharding-with-pipeline",
+    "PL121": "flags-refused",
     "PL201": "cluster-too-small",
     "PL202": "microbatches-make-batch",
     "PL203": "rank-order",
@@ -55,6 +57,7 @@ PERMANENT = {
     "PL205": "stage-layout",
     "PL206": "recompute-layers",
     "PL207": "hosts",
+    "PL208": "precision-of-device",
     "PL210": "stale",
     "PL301": "far-from-best",
     "PL302": "stage-imbalance",
@@ -73,6 +76,7 @@ def test_codes_are_permanent() -> None:
 
 def test_every_problem_of_a_plan_has_a_code() -> None:
     needed = {rule.name for rule in RULES if not rule.search_only} | {*BEYOND_THE_FRAMEWORK}
+    needed.add(FLAGS)
     found = [rule.finds for rule in rules().values() if rule.finds is not None]
     assert sorted(found) == sorted(needed)
 

@@ -155,6 +155,12 @@ CASES = {
     "PL207": Case(
         flags=TENSOR, plan={"plans.0.placement.hosts": ["a100-0", "a100-9"]}, line='"hosts"'
     ),
+    "PL208": Case(
+        flags=TENSOR,
+        plan={"inputs.job.precision": "fp8"},
+        line='"precision": "fp8"',
+        related="node_groups[0].device",
+    ),
     "PL210": Case(flags=TENSOR, model={"norm_bias": False}, line='"sha256"'),
     "PL301": Case(
         flags=TENSOR,
@@ -175,8 +181,8 @@ CASES = {
     ),
     "PL901": Case(flags=TENSOR, plan={"plans.0.degrees.tensor": "8"}, line='"tensor": "8"'),
 }
-ELSEWHERE = {"PL003", "PL401", "PL402"}
-"""Rules with tests of their own below or in `test_baseline`."""
+ELSEWHERE = {"PL003", "PL121", "PL401", "PL402"}
+"""Rules with tests of their own below, in `test_baseline` or in `test_launch_files`."""
 
 
 def test_every_rule_is_tested() -> None:
@@ -290,6 +296,17 @@ def test_another_file_of_another_name_is_stale(repository: Repository, kind: str
     was = {"cluster": "cluster", "model": "ours"}[kind]
     assert found["code"] == "PL210"
     assert found["message"] == f"the plan was made for {kind} {was}, not another"
+
+
+def test_a_stale_plan_says_what_it_is_for(repository: Repository) -> None:
+    repository.plan("plan.json", tensor=8, pipeline=2)
+    changes = {"training.global_batch_size": 128, "seq_length": 4096}
+    repository.edit("model.yaml", changes)
+    [found] = repository.findings("plan.json")
+    assert found["message"].endswith(
+        " now); the file says global_batch_size 128, and the plan is for 64; seq_length 4096, and "
+        "the plan is for 2048"
+    )
 
 
 def test_a_changed_matrix_or_device_makes_a_plan_stale(repository: Repository) -> None:

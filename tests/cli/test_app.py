@@ -141,3 +141,43 @@ def test_an_ascii_terminal_gets_ascii() -> None:
     assert (result.returncode, result.stderr) == (0, b"")
     assert b"gpt3-175b" in result.stdout
     assert result.stdout.isascii()
+
+
+def shell(command: str) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(
+        ["sh", "-c", command.replace("planner", f"{sys.executable} -m planner")],
+        capture_output=True,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize(
+    ("command", "code"),
+    [
+        ("planner list >&-", 0),
+        ("planner list --json >&- 2>&-", 0),
+        ("planner serch >&-", 2),
+        (
+            "planner estimate --cluster dgx-a100-8 --model gpt-145b --tensor 1 --pipeline 1 >&-",
+            1,
+        ),
+    ],
+)
+def test_a_closed_stdout_changes_no_exit_code(command: str, code: int) -> None:
+    result = shell(command)
+    assert (result.returncode, result.stdout) == (code, b"")
+    assert b"internal error" not in result.stderr
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
+@pytest.mark.parametrize("arguments", ["list", "list --json", "--version", "estimate --help"])
+def test_a_full_stdout_is_said_in_one_line(arguments: str) -> None:
+    result = shell(f"planner {arguments} >/dev/full")
+    assert result.returncode == 2
+    assert result.stderr == b"error: the output cannot be written: no space left on device\n"
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
+def test_a_full_stderr_loses_the_message_not_the_exit_code() -> None:
+    assert shell("planner serch 2>/dev/full").returncode == 2
+    assert shell("planner serch 2>&-").stdout == b""

@@ -84,6 +84,37 @@ def test_a_plan_of_a_file_costs_the_same(planner: Run, tmp_path: Path) -> None:
     assert again.stdout == written.stdout
 
 
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        (("degrees", "tensor"), 3, "12 devices leave a node of group a100 partly used"),
+        (("degrees", "data"), 64, "cluster dgx-a100-8 has 8 nodes with 64 devices, fewer than"),
+        (("micro_batch_size",), 3, "batch: "),
+        (("data_sharding",), "full", "data sharding: software profile megatron-core has no 'full'"),
+        (("placement", "hosts"), ["a100-0", "x"], "placement: cluster dgx-a100-8 has no host 'x'"),
+    ],
+)
+def test_what_is_wrong_with_a_plan_of_a_file_has_a_place(
+    planner: Run, tmp_path: Path, field: tuple[str, ...], value: object, message: str
+) -> None:
+    path = tmp_path / "plans.json"
+    document = json.loads(planner(*SMALL, *JOB, "--tensor", "4", "--json").stdout)
+    part = document["plans"][0]
+    for key in field[:-1]:
+        part = part[key]
+    part[field[-1]] = value
+    path.write_text(json.dumps(document, indent=1), encoding="utf-8")
+    outcome = planner(*SMALL[:5], "--plan", str(path))
+    assert (outcome.code, outcome.stdout) == (2, "")
+    place, _, text = outcome.stderr.removeprefix(f"error: {path}:").partition(": ")
+    line, column = map(int, place.split(":"))
+    assert text.startswith(message)
+    lines = path.read_text(encoding="utf-8").splitlines()
+    key = "degrees" if message.startswith(("12 devices", "cluster")) else field[-1]
+    assert key in lines[line - 1] or field[-1] in lines[line - 1]
+    assert 1 <= column <= len(lines[line - 1])
+
+
 def test_other_inputs_than_those_of_the_file_are_noted(planner: Run, tmp_path: Path) -> None:
     path = tmp_path / "plans.json"
     path.write_text(planner(*SMALL, *JOB, "--tensor", "8", "--json").stdout)
@@ -114,6 +145,30 @@ def test_stage_layers_and_hosts(planner: Run, tmp_path: Path) -> None:
     assert plan["placement"]["hosts"] == ["a100-1", "a100-0"]
 
 
+def test_recomputed_layers_count_per_chunk(planner: Run) -> None:
+    """Each of them moves its forward pass from memory to time."""
+    full = (*SMALL, *JOB, "--tensor", "4", "--pipeline", "2", "--recompute", "full", "--json")
+    plans = [only_plan(planner(*full, "--recompute-layers", n)) for n in ("1", "6", "18")]
+    plans.append(only_plan(planner(*full)))
+    counts = [plan["recompute"]["layers_per_stage"] for plan in plans]
+    assert counts == [[1, 1], [6, 6], [18, 18], [18, 18]]
+    spent = [plan["estimate"]["time"]["recompute_s"] for plan in plans]
+    assert spent[1] == pytest.approx(6 * spent[0], rel=1e-6)
+    assert plans[2]["estimate"] == plans[3]["estimate"]
+    peaks = [plan["estimate"]["memory"]["peak_bytes"] for plan in plans]
+    assert peaks[0] > peaks[1] > peaks[2]
+
+
+def test_help_shows_one_value_where_one_is_taken(planner: Run) -> None:
+    listed = {
+        line.split()[0]
+        for line in planner("estimate", "--help").stdout.splitlines()
+        if ",..." in line
+    }
+    assert listed == {"--stage-layers", "--set"}
+    assert "--tensor N,..." in planner("search", "--help").stdout
+
+
 def test_a_plan_that_does_not_fit_is_still_described(planner: Run) -> None:
     arguments = (*SMALL[:-2], *JOB, "--nodes", "1", "--micro-batch-size", "8")
     report = planner(*arguments)
@@ -128,6 +183,9 @@ def test_a_plan_that_does_not_fit_is_still_described(planner: Run) -> None:
     ("options", "message"),
     [
         ("--tensor 2,4", "--tensor takes one value here, found 2"),
+        ("--recompute-layers 2", "2 recomputed layers need --recompute full, not none"),
+        ("--recompute full --recompute-layers 0", "--recompute-layers: '0' is not a whole number"),
+        ("--precision fp8", "precision: a100-sxm-80gb has no fp8; it has fp32, fp16, bf16"),
         ("--tensor 3,3x", "--tensor: '3x' is not a whole number from 1 to 1,000,000; write one or"),
         ("--tensor 3", "world: tensor 3 · pipeline 1 · context 1 = 3 does not divide the 16 "),
         ("--micro-batch-size 3", "batch: "),
@@ -137,7 +195,6 @@ def test_a_plan_that_does_not_fit_is_still_described(planner: Run) -> None:
         ("--schedule 1f2b", "--schedule: software profile megatron-core has no '1f2b'; it has"),
         ("--virtual-stages 2", "vpp: "),
         ("--expert 2", "experts: "),
-        ("--precision fp8", "precision: a100-sxm-80gb has no fp8; it has fp32, tf32, fp16, bf16"),
         ("--plan none.json", "none.json: no such file"),
         ("--plan none.json --data 2", "--plan and --data are both given; the plan file decides it"),
         ("--hosts none.txt", "none.txt: no such file"),
@@ -204,7 +261,10 @@ def test_a_launch_script_is_a_plan(planner: Run, tmp_path: Path) -> None:
     assert (plan["degrees"]["tensor"], plan["degrees"]["data"]) == (2, 8)
     inputs = json.loads(outcome.stdout)["inputs"]
     assert (inputs["model"]["name"], inputs["job"]["devices"]) == ("train", 16)
-    assert "note: left out: flags that are not known here: --made-up on line 11" in outcome.stderr
+    assert (
+        "note: train.sh: left out: flags that are not known here: --made-up on line 11"
+        in outcome.stderr
+    )
     other = planner(
         "estimate", "--cluster", "dgx-a100-8", "--plan", str(script), "--set", "TP=4", "--json"
     )
@@ -213,7 +273,7 @@ def test_a_launch_script_is_a_plan(planner: Run, tmp_path: Path) -> None:
         "estimate", "--cluster", "dgx-a100-8", "--plan", str(script), "--set", "TP=32"
     )
     assert refused.code == 2
-    assert refused.stderr.startswith(f"error: {script}:4:4: world: tensor 32 · pipeline 1")
+    assert f"\nerror: {script}:4:4: world: tensor 32 · pipeline 1" in refused.stderr
 
 
 def test_a_deepspeed_configuration_is_a_plan(planner: Run, tmp_path: Path) -> None:

@@ -52,7 +52,9 @@ def read(tmp_path: Path) -> Any:
         path = tmp_path / ("train.sh" if isinstance(text, str) else "ds.json")
         path.write_text(text if isinstance(text, str) else json.dumps(text, indent=1))
         given_model = None if model is None else load_model(model)
-        return read_launch(str(path), load_cluster(cluster), given_model, Asked(**asked))
+        launched = read_launch(str(path), load_cluster(cluster), given_model, Asked(**asked))
+        launched.check()
+        return launched
 
     return call
 
@@ -101,6 +103,7 @@ def test_what_is_exported_is_launched_as_planned(
     except Inexpressible:
         assume(False)
     launched = _launch(text, job, tmp_path_factory.mktemp("launch") / "train.sh")
+    launched.check()
     assert launched.plan == job.plan
     before, after = _price(job), estimate(launched.scenario, launched.plan)
     assert after.memory == before.memory
@@ -126,6 +129,8 @@ def _price(job: ExportJob) -> Any:
     ("flags", "rule", "line", "says"),
     [
         ("--tensor-model-parallel-size 3", "world", 5, "does not divide the 16 devices"),
+        ("--tensor-model-parallel-size 32", "world", 5, "nearest products that do: 16"),
+        ("--nproc-per-node 12 --tensor-model-parallel-size 3", "heads", 5, "16 attention heads"),
         ("--pipeline-model-parallel-size 16", "layers", 2, "24 layers are not 16 equal chunks"),
         ("--tensor-model-parallel-size 8 --fp16", "precision", 5, "--bf16 is given too"),
         ("--expert-model-parallel-size 4", "experts", 5, "number of experts (0)"),
@@ -223,6 +228,11 @@ def test_options_fill_in_and_may_not_contradict(read: Any) -> None:
     asked = Restrictions(tensor=(2,))
     with pytest.raises(InputError, match="tensor 1 is stated here, --tensor 2 is asked for"):
         read(GPT, decisions=asked)
+    full = "--bf16 --recompute-granularity full --recompute-method block --recompute-num-layers 4"
+    text = GPT.replace("--bf16", full)
+    assert read(text, recompute_layers=4).plan.recompute.layers_per_stage == (4,)
+    with pytest.raises(InputError, match="recompute-layers 4 is stated here, --recompute-layers 3"):
+        read(text, recompute_layers=3)
 
 
 HEADER = "#!/bin/bash\n#SBATCH --nodes=4\n#SBATCH --gpus-per-node=8\n"
@@ -474,6 +484,7 @@ def test_damage_is_an_error_or_a_result(
     model = load_model("gpt-7.5b") if data.draw(st.booleans()) else None
     try:
         launched = read_launch(str(path), load_cluster("dgx-a100-16"), model, Asked(nodes=2))
+        launched.check()
     except (InputError, RuleError):
         return
     plan = launched.plan

@@ -171,6 +171,15 @@ def test_half_precision_gradients_meet_fp32_copies_in_the_optimizer_step() -> No
     assert middle.weights + middle.gradients + middle.optimizer == 16 * parameters
 
 
+@pytest.mark.parametrize(("precision", "gradient_bytes"), [("fp16", 2), ("bf16", 4 + 2)])
+def test_local_gradients_stay_beside_wider_ones_only(precision: str, gradient_bytes: int) -> None:
+    """DeepSpeed: the fp16 optimizer reduces the gradients of the layers themselves, BF16_Optimizer
+    accumulates them in fp32 (`runtime/zero/stage_1_and_2.py`, `runtime/bf16_optimizer.py`)."""
+    of = scenario(software="megatron-deepspeed-2022", precision=precision)
+    middle = stages(of, pipeline="4", recompute="full")[1].components
+    assert middle.gradients == gradient_bytes * (L // 4) * LAYER
+
+
 def test_components_add_up_and_nest() -> None:
     for stage in stages(scenario(), pipeline="4", tensor="2"):
         parts = stage.components

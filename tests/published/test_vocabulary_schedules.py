@@ -69,3 +69,10 @@ def test_allocated_memory_of_the_fullest_and_the_emptiest_rank(
             assert run.min_rank_allocated is not None
             assert abs(fullest.error) < 0.015
             assert abs(run.min_rank_allocated.error) < 0.02
+
+
+def test_step_times_of_every_schedule(groups: dict[str, dict[str, RunResult]]) -> None:
+    errors = [abs(step(run).error) for group in groups.values() for run in group.values()]
+    assert len(errors) == 20
+    assert max(errors) < 0.12
+    assert sum(errors) / len(errors) < 0.06

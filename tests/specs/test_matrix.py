@@ -72,6 +72,7 @@ def test_quoted_cells_spaces_and_empty_lines(tmp_path: Path) -> None:
         ("400", "٤", "3:10: expected a number, found '٤'"),
         ("400", "-4", "3:10: bandwidth must be positive, found -4"),
         ("400", "0", "3:10: bandwidth must be positive, found 0"),
+        ("400", "0.00001", "3:10: 0.00001 is below any network; at least 100 kB/s"),
         ("400", "1e300", "3:10: 1e300 is beyond any network"),
         ("400", "1e400", "3:10: 1e400 is beyond any network"),
         ("n2,300", "n4,300", "3:1: row of host 'n4', which the header lacks"),

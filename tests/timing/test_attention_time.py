@@ -10,8 +10,11 @@ from planner.scenario import build_scenario
 from planner.specs.job import build_job
 from planner.specs.load import load_cluster, load_model, load_software
 from planner.timing.layers import LayerTime, layer_time
+from planner.workload.attention import core_attention
 from planner.workload.layers import layer_operators
+from planner.workload.operators import Pointwise
 from planner.workload.shard import Shard
+from planner.workload.workload import Workload
 
 
 def gpt_layer(
@@ -89,3 +92,23 @@ def test_a_softmax_longer_than_its_kernel_takes_is_not_fused() -> None:
         for profile in ("megatron-lm-2021", "megatron-lm-2022")
     )
     assert older == pytest.approx(newer, rel=1e-9)
+
+
+def test_the_fused_softmax_reads_the_lower_triangle_only() -> None:
+    """Half of the scores in, all of them out; gradient and result in halves in the backward
+    pass."""
+    scores = 24 * 2048 * 2048
+    profile = load_software("megatron-lm-2022")
+    workload = Workload(
+        model=load_model("gpt-3.6b"),
+        software=profile,
+        precision="fp16",
+        seq_length=2048,
+        expert_imbalance=1.0,
+        shard=Shard(),
+    )
+    operators = core_attention(workload, 24, 128, 128, None)
+    softmax = next(operator for operator in operators if operator.name == "softmax")
+    assert isinstance(softmax, Pointwise)
+    assert softmax.forward_bytes == (0.5 + 1) * 2 * scores
+    assert softmax.backward_bytes == (0.5 + 0.5 + 1) * 2 * scores

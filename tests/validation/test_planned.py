@@ -161,3 +161,43 @@ def test_what_cannot_be_cut_names_its_rule(
     with pytest.raises(RuleError) as caught:
         plan_run(only_run(write_runs(stated)))
     assert caught.value.rule == rule
+
+
+@pytest.mark.parametrize(("expert", "nodes"), [(64, 16), (32, 16), (16, 16), (8, 18)])
+def test_groups_of_a_run_do_not_straddle_two_domains(
+    write_runs: WriteRuns, expert: int, nodes: int
+) -> None:
+    """A rack of 18 nodes of 4 holds one group of 64 experts: 16 of its nodes are used."""
+    cluster = {
+        "node_groups": [
+            {
+                "device": "gb200",
+                "devices_per_node": 4,
+                "intra_node": {"bandwidth": "900 GB/s"},
+                "network": {"cards": 4, "bandwidth": "50 GB/s"},
+                "scale_up": {"nodes": 18, "bandwidth": "900 GB/s"},
+            }
+        ]
+    }
+    run = only_run(
+        write_runs(
+            {
+                "devices": 256,
+                "cluster": cluster,
+                "model": "qwen3-235b-a22b",
+                "micro_batch_size": 1,
+                "software": "megatron-core-perf",
+                "global_batch_size": 256,
+                "degrees": {"expert": expert},
+                "measured": {"step_s": 1.0},
+            }
+        )
+    )
+    planned = plan_run(run)
+    (group,) = planned.scenario.cluster.node_groups
+    assert group.scale_up is not None
+    assert group.scale_up.nodes == nodes
+    assert any("straddle" in said for said in planned.assumptions) == (nodes != 18)
+    for rank in range(0, 256, expert):
+        hosts = [planned.scenario.topology.node_of(r) // nodes for r in range(rank, rank + expert)]
+        assert expert == 8 or len(set(hosts)) == 1

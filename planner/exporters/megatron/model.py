@@ -15,6 +15,10 @@ _NORMS = {"layernorm": "LayerNorm", "rmsnorm": "RMSNorm"}
 _NORMS_PER_LAYER = 2
 
 
+_CLAMP = "7.0"
+"""`swiglu_limit` of gpt-oss (its published config.json), the one family that clamps."""
+
+
 def model_flags(job: ExportJob) -> Flags:
     """Raises: Inexpressible for a model with parts Megatron-LM has no flags for."""
     model = job.model
@@ -36,6 +40,7 @@ def model_flags(job: ExportJob) -> Flags:
             normalization=_NORMS[model.norm],
         ),
         **switches(swiglu=model.gated_mlp),
+        **values(activation_func_clamp_value=_CLAMP if model.activation_clamp else None),
         **_biases(model),
         **switches(untie_embeddings_and_output_weights=not model.tie_embeddings),
         **({} if model.moe is None else _mixture(model, model.moe)),

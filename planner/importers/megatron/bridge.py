@@ -55,6 +55,7 @@ _VALUES = {
     "model.v_head_dim": "--v-head-dim",
     "model.mtp_num_layers": "--mtp-num-layers",
     "model.softmax_type": "--softmax-type",
+    "model.activation_func_clamp_value": "--activation-func-clamp-value",
     "model.hidden_dropout": "--hidden-dropout",
     "model.attention_dropout": "--attention-dropout",
     "model.window_size": "--window-size",

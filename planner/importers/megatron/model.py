@@ -65,6 +65,7 @@ def model_of(
         "norms_per_layer": 2,
         "gated_mlp": gated,
         "activation": _activation(flags),
+        "activation_clamp": flags.given("--activation-func-clamp-value"),
         "tie_embeddings": not flags.given("--untie-embeddings-and-output-weights"),
         "position_embedding": _position_embedding(flags, notes),
         "qkv_bias": biases or flags.given("--add-qkv-bias"),

@@ -10,23 +10,26 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from planner.errors import RuleError
+from planner.search.problems import Problem
 
 if TYPE_CHECKING:
     from planner.importers.megatron.launch import Launch
+
+FLAGS = "flags"
+"""Name of the problem that flags cannot be given together, or not alone."""
 
 Refusal = tuple[str, str, str]
 """A rule's name, the flag at fault, and what is wrong with it."""
 
 
-def check_flags(launch: Launch) -> None:
-    """Raises: RuleError at the first flag that Megatron-LM would stop at. Forks of it, which
-    DeepSpeed launches, have rules of their own and are not checked."""
+def flag_problems(launch: Launch) -> Iterator[Problem]:
+    """Every flag that Megatron-LM would stop at. Forks of it, which DeepSpeed launches, have rules
+    of their own and are not looked at."""
     if launch.flags.given("--deepspeed"):
         return
     for rule, flag, message in _refusals(launch):
-        place = launch.flags.place(flag)
-        error = RuleError(rule, f"{flag}: {message}")
-        raise error.placed(place.path, place.line, place.column)
+        name = "layers" if rule == "layers" else FLAGS
+        yield Problem(name=name, field=flag, error=RuleError(rule, f"{flag}: {message}"))
 
 
 def _refusals(launch: Launch) -> Iterator[Refusal]:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from planner.errors import InputError
-from planner.importers.megatron.refusals import check_flags
+from planner.importers.megatron.refusals import flag_problems
 from planner.importers.megatron.script import launch_in
 from planner.importers.megatron.software import switched
 from planner.importers.statement import Decision, Settled, Statement
@@ -52,8 +52,7 @@ def script_statement(
     command: int | None,
     vocabulary: int | None,
 ) -> Statement:
-    """Raises: InputError at what is missing, wrong, or differs from the model `given`; RuleError
-    at flags that Megatron-LM would refuse."""
+    """Raises: InputError at what is missing, wrong, or differs from the model `given`."""
     launch = launch_in(
         source,
         given=variables,
@@ -61,7 +60,6 @@ def script_statement(
         vocabulary=vocabulary,
         usual_vocabulary=None if given is None else given.vocab_size,
     )
-    check_flags(launch)
     model = parse_model({"name": source.stem[:100] or "script", **launch.model}, name=source.stem)
     if given is not None:
         problems = list(_contradictions(launch, model, given))
@@ -88,6 +86,7 @@ def script_statement(
         stage_layers=launch.stage_layers,
         recompute_layers=launch.recompute_layers,
         settle=lambda *known: _settled(launch, *known),
+        problems=tuple(flag_problems(launch)),
         notes=launch.notes,
         place=launch.place,
     )

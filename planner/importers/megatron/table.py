@@ -69,6 +69,7 @@ TEXTS = frozenset(
         "--hidden-dropout",
         "--attention-dropout",
         "--cuda-graph-impl",
+        "--activation-func-clamp-value",
         "--moe-token-dispatcher-type",
         "--exp-avg-dtype",
         "--exp-avg-sq-dtype",

@@ -79,6 +79,8 @@ def _quoted(region: Region) -> Iterator[RenderableType]:
     at = region.column - 1 - start
     if start + room < len(line):
         shown = shown[:-1] + "…"
+    if start:
+        shown = "…" + shown[1:]
     caret = "^" * max(1, min(marks, len(shown) - at))
     yield Text(f"{' ' * MARGIN}{number}{shown}", no_wrap=True, overflow="crop")
     blank = " " * (MARGIN + len(number) - 2) + "| " + " " * at
@@ -94,4 +96,4 @@ def _line(region: Region) -> str | None:
         return None
     if region.line > len(lines):
         return None
-    return lines[region.line - 1].replace("\t", " ")
+    return lines[region.line - 1].rstrip("\r").replace("\t", " ")

@@ -52,6 +52,8 @@ class Problem:
     """[p, K]: a forward of one item, at the speed of the devices of each stage."""
     backward_s: Floats
     """[p, K]: its backward at level 0."""
+    weight_gradient_s: Floats
+    """[p, K]: the part of it that schedules which split backwards can move."""
     replay_s: Floats
     """[G, p, K]: what a level adds to the backward; 0 at level 0."""
     static_bytes: Floats
@@ -114,6 +116,7 @@ class Costs:
 
     forward: Floats
     backward: Floats
+    weight_gradient: Floats
     """[p, n + 1]"""
     static: Floats
     reduction: Floats
@@ -132,6 +135,7 @@ class Costs:
         return cls(
             forward=problem.before(problem.forward_s),
             backward=problem.before(problem.backward_s),
+            weight_gradient=problem.before(problem.weight_gradient_s),
             static=problem.before(problem.static_bytes),
             reduction=problem.before(problem.reduction_s),
             replay=problem.before(problem.replay_s),
@@ -164,11 +168,12 @@ class Layouts:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Prices:
-    """Seconds per microbatch [B, p, v] (backwards with recomputation), reductions and bytes
-    [B, p]."""
+    """Seconds per microbatch [B, p, v] (backwards with recomputation and weight gradients),
+    reductions and bytes [B, p]."""
 
     forward_s: Floats
     backward_s: Floats
+    weight_gradient_s: Floats
     reduction_s: Floats
     peak_bytes: Floats
 
@@ -195,6 +200,7 @@ def price(problem: Problem, layouts: Layouts) -> Prices:
         - costs.backward[stage, first]
         + costs.replay[level, stage, lead]
         - costs.replay[level, stage, first],
+        weight_gradient_s=costs.weight_gradient[stage, end] - costs.weight_gradient[stage, first],
         reduction_s=(costs.reduction[end] - costs.reduction[first]).sum(axis=-1),
         peak_bytes=problem.fixed_bytes + held,
     )
@@ -215,6 +221,7 @@ def timeline(problem: Problem, prices: Prices) -> Timeline:
     first = Prices(
         forward_s=prices.forward_s[0],
         backward_s=prices.backward_s[0],
+        weight_gradient_s=prices.weight_gradient_s[0],
         reduction_s=prices.reduction_s[0],
         peak_bytes=prices.peak_bytes[0],
     )
@@ -235,6 +242,7 @@ def durations(problem: Problem, prices: Prices) -> Durations:
     return Durations(
         forward_s=prices.forward_s,
         backward_s=prices.backward_s,
+        backward_weight_s=prices.weight_gradient_s,
         forward_send_s=problem.forward_send_s,
         backward_send_s=problem.backward_send_s,
         sends=problem.sends,

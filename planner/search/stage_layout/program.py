@@ -158,6 +158,18 @@ class Program:
             for j, (kind, _) in enumerate(self._runs)
         )
 
+    def input_gradient(self, k: int) -> Any:
+        """Seconds of the rest of it."""
+        return self.backward(k) - self.weight_gradient(k)
+
+    def weight_gradient(self, k: int) -> Any:
+        """Seconds of the part of a chunk's backward that can be moved."""
+        s = self._stage[k]
+        return self._sum(
+            float(self._layout_problem.weight_gradient_s[s, kind]) * self._held(k, j)
+            for j, (kind, _) in enumerate(self._runs)
+        )
+
     def backward(self, k: int) -> Any:
         """Seconds of a chunk's backward with what it recomputes."""
         problem, s = self._layout_problem, self._stage[k]
@@ -224,25 +236,30 @@ class Program:
     def add_path(self, layout: Layouts) -> bool:
         """The critical path of a layout as a row; whether it is a new one."""
         problem = self._layout_problem
-        passes = np.zeros((2, problem.chunks), dtype=np.int64)
+        parts = {
+            "forward": self.forward,
+            "backward": self.backward,
+            "backward_weight": self.weight_gradient,
+            "backward_input": self.input_gradient,
+        }
+        passes = {name: np.zeros(problem.chunks, dtype=np.int64) for name in parts}
         reductions = np.zeros(problem.stages, dtype=np.int64)
         constant_s = 0.0
         for segment in timeline(problem, price(problem, layout)).critical_path():
-            if segment.activity in ("forward", "backward"):
-                assert segment.chunk is not None
+            if segment.activity in passes:
                 position = problem.placement.positions[segment.stage, segment.chunk]
-                passes[int(segment.activity == "backward"), position] += 1
+                passes[segment.activity][position] += 1
             elif segment.activity == "reduction":
                 reductions[segment.stage] += 1
             else:
                 constant_s += segment.end_s - segment.start_s
-        key = passes.tobytes() + reductions.tobytes()
+        key = b"".join(counts.tobytes() for counts in (*passes.values(), reductions))
         if key in self._paths:
             return False
         self._paths.add(key)
         terms = [
-            int(count) * part(k)
-            for part, counts in zip((self.forward, self.backward), passes, strict=True)
+            int(count) * parts[name](k)
+            for name, counts in passes.items()
             for k, count in enumerate(counts)
             if count
         ]

@@ -68,6 +68,7 @@ def problem_of_seed(
         replayable=(*[True] * inner, False, False),
         forward_s=at_speed,
         backward_s=2 * at_speed,
+        weight_gradient_s=0.9 * at_speed,
         replay_s=replay,
         static_bytes=random.uniform(3, 6, k),
         kept_bytes=kept,

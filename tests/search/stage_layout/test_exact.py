@@ -56,7 +56,8 @@ def test_threshold_program_is_the_best_of_every_layout(
     [
         ("1f1b", 1, 12, range(200)),
         ("gpipe", 1, 12, range(200, 220)),
-        ("interleaved", 2, 7, range(8)),
+        ("zb-h1", 1, 9, range(20)),
+        ("interleaved", 2, 7, range(4)),
     ],
 )
 def test_integer_program_is_the_best_simulation_of_every_layout(
@@ -112,11 +113,13 @@ def test_rows_are_below_the_simulation(
     random_problem: Callable[..., Problem], every_layout: Callable[[Problem], Layouts | None]
 ) -> None:
     for seed in range(60):
-        for schedule, chunks in (("1f1b", 1), ("gpipe", 1), ("interleaved", 2)):
+        for schedule, chunks in (("1f1b", 1), ("gpipe", 1), ("zb-h1", 1), ("interleaved", 2)):
             problem = random_problem(seed, schedule, virtual_stages=chunks, layers=8)
             layouts = every_layout(problem)
             if layouts is None:
                 continue
+            if schedule == "zb-h1":
+                problem = replace(problem, sends="asynchronous")
             prices = price(problem, layouts)
             assert (
                 rows_s(problem, prices).max(axis=-1) <= spans_s(problem, prices) * 1.000001

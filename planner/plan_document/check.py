@@ -1,0 +1,36 @@
+"""Plans of a document against a scenario, with the place in the document in every error."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from planner.errors import InputError, RuleError
+from planner.search.problems import plan_problems
+from planner.specs.json_places import nearest_value
+from planner.specs.text_file import decode, place_of, read_bytes
+
+if TYPE_CHECKING:
+    from planner.plan_document.read import ReadPlan
+    from planner.scenario import Scenario
+
+
+def check_read_plan(scenario: Scenario, read: ReadPlan) -> None:
+    """Raises InputError or RuleError, with the place in the file, when the plan does not belong to
+    the scenario or breaks a rule of the framework."""
+    for problem in plan_problems(scenario, read.plan):
+        raise placed(problem.error, read, problem.field)
+
+
+def placed(error: InputError | RuleError, read: ReadPlan, field: str) -> InputError | RuleError:
+    """The error with the place of a field of the plan, such as degrees.tensor, or of what is
+    nearest around it."""
+    text = decode(read_bytes(Path(read.path)), read.path)
+    span = nearest_value(text, ("plans", read.rank - 1, *field.split(".")))
+    line, column = None, None
+    if span is not None:
+        place = place_of(text, span.start)
+        line, column = place.line, place.column
+    if isinstance(error, RuleError):
+        return error.placed(read.path, line, column)
+    return InputError(error.message, path=read.path, line=line, column=column, hint=error.hint)

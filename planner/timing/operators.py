@@ -1,0 +1,198 @@
+"""Seconds of one operator on one device, forward and backward, and what its launches ask of the
+host."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from planner.hardware.kernels import attention_s, grouped_matmul_s, matmul_s, memory_bound_s
+from planner.workload.formats import gradient_bytes
+from planner.workload.operators import (
+    FusedAttention,
+    GroupedMatmul,
+    Matmul,
+    Operator,
+    Pointwise,
+)
+
+if TYPE_CHECKING:
+    from planner.hardware.device import Device
+    from planner.workload.workload import Workload
+
+RANDOM_OPERATIONS = 41.0
+"""Operations of one fp32 lane for the random number of one score: ten rounds of Philox 4x32 for
+four numbers (Salmon et al. 2011), conversion, comparison, scaling. They take the issue slots that
+attention's exponentials need, so their time adds (Ma, Liu and Krashinsky 2024, arXiv:2410.07531).
+From the stage times of sail-sg/VocabularyParallelism on A100: 3.8 to 4.7 ps a score, forward and
+backward, at two sequence lengths."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OperatorTime:
+    forward_s: float = 0.0
+    input_gradient_s: float = 0.0
+    weight_gradient_s: float = 0.0
+    forward_kernels: int = 0
+    backward_kernels: int = 0
+
+    @property
+    def backward_s(self) -> float:
+        return self.input_gradient_s + self.weight_gradient_s
+
+
+def operator_time(operator: Operator, workload: Workload, device: Device) -> OperatorTime:
+    match operator:
+        case Matmul():
+            return _matmul(operator, workload, device)
+        case GroupedMatmul():
+            return _grouped_matmul(operator, workload, device)
+        case FusedAttention():
+            return _attention(operator, workload, device)
+        case Pointwise():
+            return OperatorTime(
+                forward_s=memory_bound_s(device, operator.forward_bytes, operator.forward_kernels),
+                input_gradient_s=memory_bound_s(
+                    device, operator.backward_bytes, operator.backward_kernels
+                ),
+                forward_kernels=operator.forward_kernels,
+                backward_kernels=operator.backward_kernels,
+            )
+        case _:
+            return OperatorTime()
+
+
+def _matmul(operator: Matmul, workload: Workload, device: Device) -> OperatorTime:
+    m, n, k, batch = operator.m, operator.n, operator.k, operator.batch
+    precision = workload.precision if operator.quantized else workload.base_precision
+    forward_s = matmul_s(device, m=m, n=n, k=k, batch=batch, precision=precision)
+    input_gradient_s = matmul_s(device, m=m, n=k, k=n, batch=batch, precision=precision)
+    weight_gradient_s = matmul_s(
+        device,
+        m=n,
+        n=k,
+        k=m,
+        batch=batch,
+        precision=precision,
+        gradient=True,
+        output_bytes=workload.weight_gradient_bytes if operator.weight else workload.element_bytes,
+    )
+    extra_s, extra_kernels = _weight_traffic(operator.parameters, workload, device)
+    cast_s, cast_kernels = _cast(operator.m * operator.k, operator.quantized, workload, device)
+    gradient_cast_s, _ = _cast(operator.m * operator.n, operator.quantized, workload, device)
+    if operator.weight:
+        weight_cast_s, weight_kernels = _weight_cast(k * n, operator.quantized, workload, device)
+        cast_s, cast_kernels = cast_s + weight_cast_s, cast_kernels + weight_kernels
+    return OperatorTime(
+        forward_s=forward_s + cast_s,
+        input_gradient_s=input_gradient_s + gradient_cast_s,
+        weight_gradient_s=weight_gradient_s + extra_s,
+        forward_kernels=1 + cast_kernels,
+        backward_kernels=2 + extra_kernels + cast_kernels,
+    )
+
+
+def _grouped_matmul(operator: GroupedMatmul, workload: Workload, device: Device) -> OperatorTime:
+    rows = max(operator.m // operator.groups, 1)
+    groups, n, k, precision = operator.groups, operator.n, operator.k, workload.precision
+    extra_s, extra_kernels = _weight_traffic(operator.parameters, workload, device)
+    cast_s, cast_kernels = _cast(operator.m * k, True, workload, device)
+    gradient_cast_s, _ = _cast(operator.m * n, True, workload, device)
+    return OperatorTime(
+        forward_s=cast_s
+        + grouped_matmul_s(device, groups=groups, m=rows, n=n, k=k, precision=precision),
+        input_gradient_s=gradient_cast_s
+        + grouped_matmul_s(device, groups=groups, m=rows, n=k, k=n, precision=precision),
+        weight_gradient_s=extra_s
+        + grouped_matmul_s(
+            device,
+            groups=groups,
+            m=n,
+            n=k,
+            k=rows,
+            precision=precision,
+            gradient=True,
+            output_bytes=workload.weight_gradient_bytes,
+        ),
+        forward_kernels=1 + cast_kernels,
+        backward_kernels=2 + extra_kernels + cast_kernels,
+    )
+
+
+def _weight_traffic(parameters: int, workload: Workload, device: Device) -> tuple[float, int]:
+    """Adding a fresh weight gradient to the main gradient when the matmul does not do it."""
+    if workload.software.fused.gradient_accumulation or not parameters:
+        return 0.0, 0
+    main_bytes = gradient_bytes(workload.software, workload.precision)
+    size_bytes = parameters * (workload.element_bytes + 2 * main_bytes)
+    return memory_bound_s(device, size_bytes, 1), 1
+
+
+def _cast(elements: int, quantized: bool, workload: Workload, device: Device) -> tuple[float, int]:
+    """Quantising one operand: read it, write it in both orientations. One scale for all of it has
+    to be found first, unless it is that of an earlier step; a block's is found on the way."""
+    if not (quantized and workload.quantized):
+        return 0.0, 0
+    reads = 2 if workload.precision == "fp8" and workload.software.fp8.amax_pass else 1
+    size_bytes = elements * (reads * workload.element_bytes + 2 * workload.operand_bytes)
+    return memory_bound_s(device, size_bytes, reads), reads
+
+
+def _weight_cast(
+    elements: int, quantized: bool, workload: Workload, device: Device
+) -> tuple[float, int]:
+    """Quantising weights for every microbatch where they are not cached. Those gathered in 8 bits
+    lack the other orientation only."""
+    fp8 = workload.software.fp8
+    if fp8.weights_cached or not (quantized and workload.quantized):
+        return 0.0, 0
+    if workload.precision == "fp8" and fp8.parameter_gather:
+        return memory_bound_s(device, 2 * elements * workload.operand_bytes, 1), 1
+    return _cast(elements, quantized, workload, device)
+
+
+def _attention(operator: FusedAttention, workload: Workload, device: Device) -> OperatorTime:
+    calls = _attention_calls(operator, workload.shard.context)
+    forward_s, backward_s = (
+        sum(
+            attention_s(
+                device,
+                batch=operator.batch,
+                heads=operator.heads,
+                query_length=operator.query_length,
+                key_length=keys,
+                head_dim=operator.head_dim,
+                value_dim=operator.value_dim,
+                causal=causal,
+                backward=backward,
+                precision=workload.base_precision,
+                window=operator.window,
+                generation=workload.software.attention_generation,
+            )
+            for keys, causal in calls
+        )
+        for backward in (False, True)
+    )
+    random_s = _attention_dropout_s(operator, device) if workload.dropout else 0.0
+    return OperatorTime(
+        forward_s=forward_s + random_s,
+        input_gradient_s=backward_s + random_s,
+        forward_kernels=len(calls),
+        backward_kernels=3 * len(calls),
+    )
+
+
+def _attention_calls(operator: FusedAttention, context: int) -> list[tuple[int, bool]]:
+    """(keys, causal) of each kernel call. A ring attends to its own part of the sequence, then to
+    half of every part that comes by, all queries to half of the keys or half of them to all
+    (TransformerEngine `AttnFuncWithCPAndKVP2P`; PyTorch `_templated_ring_attention`)."""
+    if context == 1 or operator.window is not None:
+        return [(operator.key_length, True)]
+    return [(operator.query_length, True)] + [(operator.query_length // 2, False)] * (context - 1)
+
+
+def _attention_dropout_s(operator: FusedAttention, device: Device) -> float:
+    """Seconds of making a random number for every score, which each pass does again."""
+    scores = operator.batch * operator.heads * operator.query_length * operator.scored_keys
+    lane_operations_per_s = device.peak("fp32") / 2
+    return RANDOM_OPERATIONS * scores / lane_operations_per_s
