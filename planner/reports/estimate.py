@@ -10,7 +10,7 @@ from planner.reports.breakdown import memory_table, time_table
 from planner.reports.job import job_line
 from planner.reports.labels import on_off, one_line, stage_layers
 from planner.reports.layout import bullets, heading, paragraph
-from planner.reports.sentences import answer, binding, bound_by, ranges
+from planner.reports.sentences import answer, binding, bound_by, headline, ranges
 from planner.reports.units import capacity, plural
 from planner.search.infeasible import binding_constraint
 
@@ -43,7 +43,7 @@ def estimate_report(inputs: RecordedInputs, plan: Plan, estimate: Estimate) -> R
 def verdict(plan: Plan, estimate: Estimate) -> str:
     """The first line: the figures of a plan that fits, what is missing for one that does not."""
     if estimate.memory.fits:
-        return f"Fits, {answer(plan, estimate)}"
+        return headline("Fits,", plan, estimate)
     word = "Tight" if estimate.fit_class == "tight" else "Does not fit"
     return f"{word}: {binding_constraint(estimate.memory.binding)}. {answer(plan, estimate)}"
 

@@ -11,7 +11,7 @@ from planner.reports.job import job_line
 from planner.reports.labels import stage_layers
 from planner.reports.layout import bullets, heading, paragraph
 from planner.reports.ranking import legend, marks, ranking_table, shared
-from planner.reports.sentences import against, answer, binding, bound_by, ranges
+from planner.reports.sentences import against, binding, bound_by, headline, ranges
 from planner.reports.units import count, percent, plural, seconds
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def search_report(inputs: RecordedInputs, result: SearchResult) -> RenderableTyp
     best = result.plans[0]
     plans = [ranked.plan for ranked in result.plans]
     parts: list[RenderableType] = [
-        paragraph(f"Best {answer(best.plan, best.estimate)}", style="bold"),
+        paragraph(headline("Best", best.plan, best.estimate), style="bold"),
         paragraph(ranges(best.estimate)),
         paragraph(job_line(inputs, best.plan)),
         paragraph(how_sure(result)),

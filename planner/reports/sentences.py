@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from planner.plan import Estimate, Plan, RankedPlan, StageMemory, TimeBreakdown
 
+LINE = 80
 SMALL_SHARE = 0.05
 SMALLEST_SHARE = 0.0005
 MEMORY_LABELS = {
@@ -29,12 +30,29 @@ MEMORY_LABELS = {
 
 def answer(plan: Plan, estimate: Estimate) -> str:
     """Degrees, step time, tokens per second, MFU and peak memory in one line."""
+    return f"{_step(plan, estimate)}, {_rates(estimate)}, {_peak(estimate)}"
+
+
+def headline(word: str, plan: Plan, estimate: Estimate) -> str:
+    """The answer after a word. Where that is more than a line, the rates follow on the next, so
+    that the first line is whole wherever it ends up."""
+    text = f"{word} {answer(plan, estimate)}"
+    if len(text) <= LINE:
+        return text
+    return f"{word} {_step(plan, estimate)}, {_peak(estimate)}\n{_rates(estimate)}."
+
+
+def _step(plan: Plan, estimate: Estimate) -> str:
+    return f"{degrees(plan.degrees)}: {seconds(estimate.step_s)}/step"
+
+
+def _rates(estimate: Estimate) -> str:
+    return f"{count(estimate.tokens_per_s)} tokens/s, MFU {percent(estimate.mfu)}"
+
+
+def _peak(estimate: Estimate) -> str:
     binding = estimate.memory.binding
-    return (
-        f"{degrees(plan.degrees)}: {seconds(estimate.step_s)}/step, "
-        f"{count(estimate.tokens_per_s)} tokens/s, MFU {percent(estimate.mfu)}, "
-        f"peak {gib(binding.peak_bytes)}/{capacity(binding.capacity_bytes)} GiB"
-    )
+    return f"peak {gib(binding.peak_bytes)}/{capacity(binding.capacity_bytes)} GiB"
 
 
 def seconds_between(estimate: Estimate) -> str:

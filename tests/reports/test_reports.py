@@ -72,6 +72,22 @@ def test_a_search_that_was_cut_short_says_how_far_it_got(samples: Samples) -> No
     assert "priced in full; interrupted, gap 3.2%." in text
 
 
+def test_the_first_line_is_whole_however_long_the_answer(samples: Samples) -> None:
+    """Wherever `head -1` or a log cuts: degrees, step and peak are in it."""
+    found = samples.found()
+    best = found.plans[0]
+    degrees = Degrees(tensor=16, pipeline=128, data=1024, context=16, expert=512, expert_tensor=16)
+    long = replace(best, plan=replace(best.plan, degrees=degrees))
+    for ranked in (best, long):
+        report = search_report(samples.inputs(), replace(found, plans=(ranked, *found.plans[1:])))
+        first, second = as_text(report).splitlines()[:2]
+        assert len(first) <= 80
+        assert first.startswith("Best t")
+        assert first.endswith(" GiB")
+        assert ("tokens/s, MFU" in first) != ("tokens/s, MFU" in second)
+    assert "tokens/s" not in first
+
+
 def crowded(samples: Samples) -> tuple[RankedPlan, ...]:
     """Plans that differ in everything, with large numbers."""
     base = samples.plan(pipeline=8, data=8, virtual_stages=12)
