@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from planner.plan_document import RecordedJob
     from planner.specs.model import ModelSpec
 
+FOLLOW_FROM_REPLICAS = {"batch", "global-batch", "vpp-mb"}
+"""Problems of a launch file whose number of replicas is no whole number, and so a guess."""
+
 FOLLOW_FROM_SIZE = ("world", "hosts")
 """Problems that a cluster too small for the plan always causes."""
 
@@ -30,6 +33,8 @@ def problem_findings(subject: Subject) -> Iterator[Finding]:
         others = (problem for problem in problems if problem.name not in FOLLOW_FROM_SIZE)
         problems = (subject.problem, *others)
     named = {problem.name for problem in subject.refused}
+    if "world" in named:
+        named |= FOLLOW_FROM_REPLICAS
     problems = (*subject.refused, *(one for one in problems if one.name not in named))
     for problem in problems:
         yield subject.finding(

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from planner.checks.places import LaunchPlaces, PlanPlaces
+from planner.checks.places import LaunchPlaces, PlanPlaces, shown_path
 from planner.checks.subject import Subject
 from planner.cli.inputs import Asked, Size
 from planner.cli.launched import launched_plan
@@ -69,14 +69,19 @@ class Subjects:
         problem = _too_small(cluster, asked)
         if problem is not None:
             asked = replace(asked, size=Size())
+        places = PlanPlaces(path=str(path), rank=read.rank)
+        try:
+            scenario = asked.scenario(cluster, model)
+        except InputError as error:
+            raise _of_the_job(error, places) from error
         return Subject(
-            reference=read.place,
-            path=str(path),
+            reference=f"{shown_path(str(path))}#{read.rank}",
+            path=shown_path(str(path)),
             rank=read.rank,
             plan=read.plan,
-            scenario=asked.scenario(cluster, model),
+            scenario=scenario,
             problem=problem,
-            places=PlanPlaces(path=str(path), rank=read.rank),
+            places=places,
             recorded=read.inputs,
         )
 
@@ -99,8 +104,8 @@ class Subjects:
             self.script,
         )
         return Subject(
-            reference=path,
-            path=path,
+            reference=shown_path(path),
+            path=shown_path(path),
             rank=1,
             plan=launched.plan,
             scenario=launched.scenario,
@@ -138,6 +143,15 @@ def _recorded(read: ReadPlan, kind: Kind, path: Path) -> str:
             hint=f"say where its file is with --{kind}",
         )
     return name
+
+
+def _of_the_job(error: InputError, places: PlanPlaces) -> InputError:
+    """An error of a scenario, which is about the job that the plan's file records when it names no
+    file of its own."""
+    if error.path is not None:
+        return error
+    at = places.region(("inputs", "job"))
+    return InputError(error.message, path=at.path, line=at.line, column=at.column, hint=error.hint)
 
 
 def _too_small(cluster: ClusterSpec, asked: Asked) -> Problem | None:

@@ -196,7 +196,7 @@ def _indivisible(scenario: Scenario, decisions: Mapping[str, Any]) -> tuple[Prob
     try:
         remaining_data(scenario, {axis: decisions.get(axis, 1) for axis in _OF_A_REPLICA})
     except RuleError as error:
-        return (Problem(name="devices", field="degrees.tensor", error=error),)
+        return (Problem(name="world", field="degrees.tensor", error=error),)
     return ()
 
 

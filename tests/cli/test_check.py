@@ -196,6 +196,22 @@ def test_what_is_not_given_is_what_the_plan_records(planner: Run, plans: str) ->
     )
 
 
+def test_a_job_that_cannot_be_is_placed_in_the_plan(planner: Run, plans: str) -> None:
+    text = Path(plans).read_text()
+    changed = text.replace('"software": "megatron-core"', '"software": "megatron-coer"')
+    Path(plans).write_text(changed, encoding="utf-8")
+    outcome = planner("check", plans)
+    assert (outcome.code, outcome.stdout) == (2, "")
+    assert outcome.stderr.startswith("error: plans.json:")
+    assert ": no software file is shipped as 'megatron-coer'; " in outcome.stderr
+
+
+def test_names_do_not_depend_on_how_a_file_is_called(planner: Run, plans: str) -> None:
+    here = planner(*INPUTS, plans, "--json").stdout
+    assert planner(*INPUTS, f"./{plans}#1", "--json").stdout == here
+    assert planner(*INPUTS, str(Path(plans).resolve()), "--json").stdout == here
+
+
 def test_formats_go_to_files_and_one_to_stdout(planner: Run, plans: str) -> None:
     formats = "concise,sarif=out.sarif,junit=out.xml,json=out.json"
     outcome = planner(*INPUTS, plans, "--format", formats)
