@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from planner.batch import FULLY, SELECTIVE
-from planner.schedule.inflight import peak_in_flight
+from planner.schedule.inflight import heaviest_in_flight, peak_in_flight
 from planner.workload.formats import weight_bytes
 
 if TYPE_CHECKING:
@@ -43,13 +43,7 @@ def activation_peak(
     """The fullest instant of each stage, a split backward kept until its weight gradients. Without
     `dense_gradients` that of an embedding is left out."""
     row, load = batch.row, batch.load
-    microbatches, which = np.unique(batch.num_microbatches, return_inverse=True)
-    in_flight = peak_in_flight(
-        batch.schedule,
-        stages=batch.pipeline,
-        virtual_stages=batch.virtual_stages,
-        num_microbatches=microbatches,
-    )
+    in_flight, which = _in_flight(table, batch)
     activations, replayed = _kept(table, batch, in_flight, which)
 
     losses = _losses(table, load.counts)
@@ -83,6 +77,38 @@ def activation_peak(
         activations = np.where(later, activations - freed, activations)
         working = np.where(later, in_embedding, working)
     return ActivationPeak(activations=activations, logits=logits, working=working)
+
+
+def _in_flight(table: CostTable, batch: Batch) -> tuple[NDArray[np.int64], NDArray[np.intp]]:
+    """Activations per chunk at the fullest moment, [M, p, v], and the row of each plan. Where the
+    chunks of a stage keep different amounts, the moment depends on these, and every plan has a row
+    of its own."""
+    kept, _ = microbatch_bytes(table, batch)
+    largest = kept.max(axis=-1)
+    differ = (largest - kept.min(axis=-1) > _SAME * largest).any(axis=0)
+    if not differ.any():
+        microbatches, which = np.unique(batch.num_microbatches, return_inverse=True)
+        counted = peak_in_flight(
+            batch.schedule,
+            stages=batch.pipeline,
+            virtual_stages=batch.virtual_stages,
+            num_microbatches=microbatches,
+        )
+        return counted, which
+    heaviest = heaviest_in_flight(
+        batch.schedule,
+        kept.astype(np.float64),
+        stages=batch.pipeline,
+        virtual_stages=batch.virtual_stages,
+        num_microbatches=batch.num_microbatches,
+        differ=differ,
+    )
+    return heaviest, np.arange(len(batch))
+
+
+_SAME = 0.001
+"""Share of what a chunk keeps below which a difference between chunks does not matter: positions
+of tokens, say, that the embedding keeps."""
 
 
 def microbatch_bytes(table: CostTable, batch: Batch) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -6,6 +6,7 @@ backward is split. Letters: p stages, v chunks of a stage.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,7 +16,7 @@ from planner.schedule.registry import build, kind_of
 from planner.schedule.rules import Size
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike
+    from numpy.typing import ArrayLike, NDArray
 
     from planner.schedule.arrays import Floats, Ints
 
@@ -32,7 +33,7 @@ def peak_in_flight(
 
     The leading axes are those of `num_microbatches` (and `group`). Sizes must satisfy
     `registry.check`. Where chunks weigh differently another moment may weigh more: see
-    `peak_weighted`.
+    `heaviest_in_flight`.
     """
     kind = kind_of(name)
     size = Size.of(stages, virtual_stages, num_microbatches, group)
@@ -61,6 +62,73 @@ def count_in_flight(schedule: Schedule) -> Ints:
     return _at_peak(schedule, np.ones((schedule.stages, schedule.virtual_stages)))[1]
 
 
+def heaviest_in_flight(
+    name: str,
+    weights: Floats,
+    *,
+    stages: int,
+    virtual_stages: int = 1,
+    num_microbatches: Ints,
+    differ: NDArray[np.bool_] | None = None,
+) -> Ints:
+    """[N, p, v]: activations per chunk at the moment they weigh most, one of a chunk weighing
+    `weights` [N, p, v] (bytes, for example), for N plans of `num_microbatches` each.
+
+    Chunks weigh the same on stages where `differ` [p] is false, and are only counted there.
+    """
+    counted = peak_in_flight(
+        name, stages=stages, virtual_stages=virtual_stages, num_microbatches=num_microbatches
+    )
+    # Enough to settle, the last group as long as it was; all of them where every one more is kept.
+    settled = _SETTLED * stages + num_microbatches % stages
+    fewer = np.minimum(num_microbatches, settled)
+    kept = peak_in_flight(
+        name, stages=stages, virtual_stages=virtual_stages, num_microbatches=fewer
+    )
+    enough = (kept == counted).all(axis=(1, 2))
+    different, which = np.unique(np.where(enough, fewer, num_microbatches), return_inverse=True)
+    heaviest: Ints = counted.copy()
+    uneven = range(stages) if differ is None else np.flatnonzero(differ).tolist()
+    for row, microbatches in enumerate(different.tolist()):
+        plans = np.flatnonzero(which == row)
+        for stage in uneven:
+            moments = _fullest_moments(name, stages, virtual_stages, microbatches, stage)
+            chosen = (weights[plans, stage] @ moments.T).argmax(axis=-1)
+            heaviest[plans, stage] = moments[chosen]
+    return heaviest
+
+
+@lru_cache(maxsize=1024)
+def _fullest_moments(
+    name: str, stages: int, virtual_stages: int, num_microbatches: int, stage: int
+) -> Ints:
+    """[C, v]: what a stage has in flight at moments of which one is the heaviest, whatever the
+    chunks weigh."""
+    schedule = _built(name, stages, virtual_stages, num_microbatches)
+    change = _changes(schedule)[stage]
+    counts = change != 0
+    change, chunks = change[counts], schedule.chunks[stage][counts]
+    hot = chunks[:, None] == np.arange(virtual_stages)
+    before_a_backward = np.append(change[1:] < 0, True) & (change > 0)
+    return _fullest(np.cumsum(change[:, None] * hot, axis=0)[before_a_backward])
+
+
+@lru_cache(maxsize=8)
+def _built(name: str, stages: int, virtual_stages: int, num_microbatches: int) -> Schedule:
+    return build(
+        name, stages=stages, virtual_stages=virtual_stages, num_microbatches=num_microbatches
+    )
+
+
+def _fullest(counts: Ints) -> Ints:
+    """Rows of [T, v] with the largest sum, and those that none of them reaches in every column."""
+    rows = np.unique(counts, axis=0)
+    totals = rows.sum(axis=1)
+    full, others = rows[totals == totals.max()], rows[totals < totals.max()]
+    reached = (others[:, None] <= full).all(axis=-1).any(axis=1)
+    return np.concatenate([full, others[~reached]])
+
+
 def peak_weighted(schedule: Schedule, weights: ArrayLike) -> Floats:
     """[..., p]: largest sum of what is in flight, an activation of a chunk weighing `weights`
     [..., p, v] (bytes, for example); the true maximum, also where chunks differ."""
@@ -72,10 +140,7 @@ def peak_weighted(schedule: Schedule, weights: ArrayLike) -> Floats:
 def _at_peak(schedule: Schedule, weights: Floats) -> tuple[Floats, Ints]:
     """The largest weight [p] in flight, and the activations per chunk [p, v] when it is first
     reached; `weights` is [p, v]."""
-    kinds, chunks = schedule.kinds, schedule.chunks
-    last_kind = PassKind.BACKWARD_WEIGHT if schedule.splits_backward else PassKind.BACKWARD
-    ends = (kinds == PassKind.BACKWARD) | (kinds == last_kind)
-    change = (kinds == PassKind.FORWARD).astype(np.int64) - ends
+    chunks, change = schedule.chunks, _changes(schedule)
     level = np.cumsum(change * np.take_along_axis(weights, chunks.astype(np.int64), 1), axis=1)
     moment = level.argmax(axis=1)
     before = np.arange(chunks.shape[1]) <= moment[:, None]
@@ -87,3 +152,12 @@ def _at_peak(schedule: Schedule, weights: Floats) -> tuple[Floats, Ints]:
         axis=1,
     )
     return np.take_along_axis(level, moment[:, None], 1)[:, 0], counts
+
+
+def _changes(schedule: Schedule) -> Ints:
+    """[p, n]: what every pass adds to, or takes from, the activations in flight."""
+    kinds = schedule.kinds
+    last_kind = PassKind.BACKWARD_WEIGHT if schedule.splits_backward else PassKind.BACKWARD
+    ends = (kinds == PassKind.BACKWARD) | (kinds == last_kind)
+    change: Ints = (kinds == PassKind.FORWARD).astype(np.int64) - ends
+    return change
