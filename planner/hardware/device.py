@@ -94,6 +94,7 @@ class Device:
     peak_flop_per_s: Mapping[str, float]
     matmul: Mapping[str, MatmulRate]
     gradient_efficiency: float
+    narrow_load: float
     grouped_efficiency: float
     grouped_gradient_efficiency: float
     group_launch_s: float
@@ -141,6 +142,7 @@ def device_from_spec(spec: DeviceSpec) -> Device:
         peak_flop_per_s=peaks,
         matmul={name: _matmul_rate(spec.matmul, peaks, name) for name in peaks},
         gradient_efficiency=spec.matmul.gradient_efficiency.value,
+        narrow_load=spec.matmul.narrow_load.value,
         grouped_efficiency=spec.grouped_matmul.efficiency.value,
         grouped_gradient_efficiency=spec.grouped_matmul.gradient_efficiency.value,
         group_launch_s=spec.grouped_matmul.group_launch.value,

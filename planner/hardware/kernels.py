@@ -10,7 +10,7 @@ Multiplication Background User's Guide"; Anthony et al. 2024 (arXiv:2401.14489),
 from __future__ import annotations
 
 from functools import lru_cache
-from math import ceil
+from math import ceil, gcd
 from typing import TYPE_CHECKING
 
 from planner.hardware.device import ELEMENT_BYTES
@@ -31,6 +31,11 @@ _BACKWARD_VALUE_PRODUCTS = 2
 scores again, dQ and dK over the head dimension; dP and dV over the value dimension (Dao 2023,
 arXiv:2307.08691, algorithm 2)."""
 _STANDARD_HEAD = 128
+_HEAD_STEP = 32
+"""Fused attention has kernels for head dimensions in such steps; what lies between runs in the next
+one (Dao-AILab/flash-attention, `csrc/flash_attn/flash_api.cpp`, head_size_rounded)."""
+_LOAD_BYTES = 16
+"""The widest load of one lane."""
 
 
 @lru_cache(maxsize=1 << 16)
@@ -55,8 +60,18 @@ def matmul_s(
     compute_s = _tiles_s(device, rate, m, n, k, batch, output_bytes=output_bytes)
     if gradient:
         compute_s /= device.gradient_efficiency
+    compute_s *= _narrow_rows(device, rate, n, m if gradient else k)
     traffic_bytes = batch * ((m + n) * k * rate.element_bytes + m * n * output_bytes)
     return max(compute_s, traffic_bytes / device.streaming_bytes_per_s) + device.kernel_latency_s
+
+
+def _narrow_rows(device: Device, rate: MatmulRate, *row_lengths: int) -> float:
+    """Factor on a product whose operands' rows are so many elements long: one load of 16 bytes
+    becomes several where they are not multiples of that (NVIDIA, "Matrix Multiplication Background
+    User's Guide", tensor core requirements)."""
+    elements = _LOAD_BYTES // max(1, int(rate.element_bytes))
+    loads = elements // gcd(elements, *row_lengths)
+    return 1.0 + device.narrow_load * (loads - 1)
 
 
 @lru_cache(maxsize=1 << 16)
@@ -158,14 +173,15 @@ def attention_s(
     RuleError("precision") as `matmul_s`.
     """
     rate = device.attention
+    head, value = (-(-width // _HEAD_STEP) * _HEAD_STEP for width in (head_dim, value_dim))
     if backward:
         block, efficiency = rate.backward_block, rate.backward_efficiency
-        products = _BACKWARD_QUERY_PRODUCTS * head_dim + _BACKWARD_VALUE_PRODUCTS * value_dim
+        products = _BACKWARD_QUERY_PRODUCTS * head + _BACKWARD_VALUE_PRODUCTS * value
     else:
         block, efficiency = rate.forward_block, rate.forward_efficiency
-        products = head_dim + value_dim
+        products = head + value
     efficiency *= rate.generations[generation]
-    efficiency *= _head_efficiency(head_dim, rate.head_dim_half, rate.wide_head_efficiency)
+    efficiency *= _head_efficiency(head, rate.head_dim_half, rate.wide_head_efficiency)
     flop_per_s = device.peak(precision) * efficiency
     pair_flop = 2.0 * products
     keys = _keys_per_query(key_length, block, causal, window)
