@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 Holds = Any
 """bool [rows], or of length 1 where all rows agree: what numpy's stubs call comparisons."""
 
-SELECTIVE = GRANULARITIES.index("selective")
+SELECTIVE, FULL = GRANULARITIES.index("selective"), GRANULARITIES.index("full")
 GRADIENTS_SHARDED = DATA_SHARDINGS.index("optimizer+gradients")
 ONE_FORWARD_ONE_BACKWARD = SCHEDULE_NAMES.index("1f1b")
 ONLY_DATA = ("composer",)
@@ -72,9 +72,17 @@ def expert_world(f: Facts, c: Columns) -> Holds:
 
 
 def order(f: Facts, c: Columns) -> Holds:
-    same = c["expert"] * c["expert_tensor"] == c["tensor"] * c["context"]
-    free = (c["pipeline"] == 1) | ((c["expert"] == 1) & (c["expert_tensor"] == 1))
-    return (f.rank_order != "tp-cp-ep-pp-dp") | free | same
+    """The two grids have the same pipeline groups where the experts' takes as many ranks before
+    the pipeline as the dense one (`parallel_state.py`): a model without experts has tensor there.
+    """
+    grid = c["expert"] * c["expert_tensor"] if f.experts else c["tensor"]
+    same = grid == c["tensor"] * c["context"]
+    return (f.rank_order != "tp-cp-ep-pp-dp") | (c["pipeline"] == 1) | same
+
+
+def graphs(f: Facts, c: Columns) -> Holds:
+    refused = f.cuda_graphs & (f.experts > 0) & (f.framework == "megatron-lm")
+    return (c["recompute"] != FULL) | (not refused)
 
 
 def batch(f: Facts, c: Columns) -> Holds:

@@ -43,6 +43,7 @@ class Facts:
     uneven_layout: bool
     sends_overlap: bool
     expert_biases: bool
+    cuda_graphs: bool
     context_asked: bool
     sequence_parallel_asked: bool
     recompute_asked: bool
@@ -74,6 +75,7 @@ class Facts:
             uneven_layout=software.pipeline_layout,
             sends_overlap="pipeline" in software.overlap,
             expert_biases=moe is not None and model.linear_bias,
+            cuda_graphs=software.cuda_graphs,
             context_asked=restrictions.context is not None,
             sequence_parallel_asked=restrictions.sequence_parallel is not None,
             recompute_asked=restrictions.recompute is not None,

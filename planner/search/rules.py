@@ -132,7 +132,7 @@ RULES = (
     Rule(
         name="order",
         sentence="with rank order {f.rank_order} and several stages, expert · expert-tensor must "
-        "equal tensor · context",
+        "equal tensor · context, and a model without experts has no context parallelism",
         axes=("pipeline", "tensor", "context", "expert", "expert_tensor"),
         adjusts="expert",
         holds=conditions.order,
@@ -226,6 +226,14 @@ RULES = (
         adjusts="recompute",
         holds=conditions.selective_use,
         search_only=True,
+    ),
+    Rule(
+        name="graphs",
+        sentence="{f.framework} has no CUDA graphs of a mixture of experts with full "
+        "recomputation, and the software profile records graphs",
+        axes=("recompute",),
+        adjusts="recompute",
+        holds=conditions.graphs,
     ),
     Rule(
         name="sharded-pipeline",

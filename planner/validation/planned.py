@@ -36,6 +36,7 @@ WAIVED = frozenset(
         "order",
         "vpp-sends",
         "expert-bias",
+        "graphs",
     }
 )
 """Rules a measured run may break: it ran, on a fork or with a layout the rule does not know."""

@@ -50,6 +50,7 @@ PERMANENT = {
     "PL119": "schedule-needs-microbatches",
     "PL120": "sharding-with-pipeline",
     "PL121": "flags-refused",
+    "PL122": "graphs-with-recompute",
     "PL201": "cluster-too-small",
     "PL202": "microbatches-make-batch",
     "PL203": "rank-order",

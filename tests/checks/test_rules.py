@@ -133,6 +133,12 @@ CASES = {
         options=("--software=deepspeed-3d-2021",),
         line='"data_sharding": "optimizer+gradients"',
     ),
+    "PL122": Case(
+        flags={**EXPERT, "recompute": "full"},
+        experts=True,
+        options=("--software=megatron-core-perf",),
+        line='"granularity": "full"',
+    ),
     "PL201": Case(
         flags=TENSOR,
         cluster={"node_groups.0.count": 1},

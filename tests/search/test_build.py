@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 
 from planner.errors import InputError, PlannerError, RuleError
 from planner.plan import Recompute
+from planner.search import conditions
 from planner.search.build import check_plan, plan_from_flags, plan_values
 from planner.search.check import check_values
 from planner.search.facts import Facts, code_of
@@ -177,6 +180,47 @@ def test_the_order_of_ranks_can_rule_expert_degrees_out(
     made(scenario, pipeline=1, tensor=2, expert=4)
     with pytest.raises(RuleError, match=r"^order: with rank order tp-cp-ep-pp-dp"):
         made(scenario, pipeline=2, tensor=2, expert=4)
+
+
+def test_the_order_of_ranks_holds_where_the_pipelines_of_both_grids_are_the_same(
+    scenario_of: Callable[..., Scenario],
+) -> None:
+    """Against the groups themselves: ranks that differ in the pipeline alone, on the dense grid
+    (tensor, context, pipeline, data) and the experts' (expert-tensor, expert, pipeline, data), as
+    `RankGenerator` numbers them. Without experts expert-tensor is tensor."""
+    for experts in (0, 4):
+        scenario = scenario_of(experts=experts, framework={"rank_order": "tp-cp-ep-pp-dp"})
+        facts = Facts.of(scenario, Restrictions())
+        for tensor, context, pipeline, expert, expert_tensor in product((1, 2, 4), repeat=5):
+            if not experts and expert * expert_tensor > 1:
+                continue
+            degrees = tensor, context, pipeline, expert, expert_tensor
+            names = ("tensor", "context", "pipeline", "expert", "expert_tensor")
+            columns = {n: np.array([d]) for n, d in zip(names, degrees, strict=True)}
+            inner = expert * expert_tensor if experts else tensor
+            same = pipelines(tensor * context, pipeline) == pipelines(inner, pipeline)
+            assert bool(conditions.order(facts, columns).all()) == same, degrees
+
+
+def pipelines(stride: int, pipeline: int, world: int = 64) -> set[frozenset[int]]:
+    """Ranks of each pipeline group where `stride` ranks come before the pipeline axis."""
+    block = stride * pipeline
+    return {
+        frozenset(range(outer + inner, outer + block, stride))
+        for outer in range(0, world, block)
+        for inner in range(stride)
+    }
+
+
+def test_full_recomputation_of_a_mixture_runs_without_graphs(
+    scenario_of: Callable[..., Scenario],
+) -> None:
+    graphs = {"cuda_graphs": True}
+    made(scenario_of(framework=graphs), recompute="full")
+    made(scenario_of(experts=4, framework=graphs), recompute="selective")
+    made(scenario_of(experts=4), recompute="full")
+    with pytest.raises(RuleError, match=r"^graphs: .*nearest recompute .*selective"):
+        made(scenario_of(experts=4, framework=graphs), recompute="full")
 
 
 @pytest.mark.parametrize(
