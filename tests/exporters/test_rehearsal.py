@@ -56,7 +56,8 @@ while words and words[0].startswith("--"):
     options[name] = value
 assert options["master-addr"] == os.environ.get("EXPECTED_MASTER", options["master-addr"])
 each = int(options["nproc-per-node"])
-first = int(options["node-rank"]) * each
+nodes, node = int(options["nnodes"]), int(options["node-rank"])
+first = (nodes - 1 - node if os.environ.get("REVERSED") else node) * each
 ranks = [
     subprocess.Popen(
         [sys.executable, "-u", *words],
@@ -177,6 +178,20 @@ def test_torchrun_on_every_host(folder: Path, job: ExportJob) -> None:
     assert trained(ran[0].stdout) == list(range(8, 16))
     stranger = on("h100-9")
     assert (stranger.returncode, stranger.stderr) == (1, "h100-9 is no host of the plan\n")
+
+
+def test_torchrun_stops_when_node_ranks_are_not_honoured(folder: Path, job: ExportJob) -> None:
+    """A rendezvous that numbers hosts by itself, as torchrun's c10d one does."""
+    (folder / "verify_placement.py").write_text(verify_program(job))
+    (folder / "torchrun.sh").write_text(torchrun_script(job))
+    ran = start(
+        folder, "bash", "torchrun.sh", "train.py", "--lr", "1", PLANNER_HOST="h100-2", REVERSED="1"
+    )
+    assert (ran.returncode, trained(ran.stdout)) == (1, [])
+    assert sorted(ran.stderr.splitlines())[1] == (
+        "verify_placement: rank 25 runs on h100-2 device 1, the plan has it on h100-1 device 1: "
+        "the placement was not applied"
+    )
 
 
 def ranks(job: ExportJob) -> Iterator[dict[str, str]]:
