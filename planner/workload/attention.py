@@ -149,8 +149,9 @@ def _softmax(
     workload: Workload, batches: int, queries: int, keys: int, *, parameters: int
 ) -> Pointwise:
     """Scale, causal mask and softmax of `batches` score matrices, in one kernel or, where the
-    framework has none for the shape, one after the other; in fp32 between two conversions with
-    layer scaling (Megatron-LM `fused_softmax.py`: `is_kernel_available`, `forward_torch_softmax`).
+    framework has none for the shape, one after the other; with layer scaling in fp32 between two
+    conversions, without it the product has scaled them already (Megatron-LM `fused_softmax.py`:
+    `is_kernel_available`, `forward_torch_softmax`; `transformer.py`: `baddbmm` with `alpha`).
     The one kernel reads the lower triangle only and writes zeros into the rest
     (`scaled_upper_triang_masked_softmax.h`).
     """
@@ -170,17 +171,19 @@ def _softmax(
             forward_bytes=1.5 * z * scores,
             backward_bytes=2 * z * scores,
         )
-    converted = w.software.fused.softmax_in_fp32 and z < 4
+    scaled = w.software.fused.softmax_in_fp32
+    converted = scaled and z < 4
     width = 4 if converted else z
     conversions_bytes = 2 * (z + 4) if converted else 0
-    kernels = 5 if converted else 3
+    kernels = 2 + (1 if scaled else 0) + (2 if converted else 0)
+    scaling_bytes = 2 * width if scaled else 0
     return Pointwise(
         name="softmax",
         module="core_attn",
         saved_bytes=width * scores,
         parameters=parameters,
-        forward_bytes=(6 * width + 1 + conversions_bytes) * scores,
-        backward_bytes=(7 * width + 1 + conversions_bytes) * scores,
+        forward_bytes=(4 * width + scaling_bytes + 1 + conversions_bytes) * scores,
+        backward_bytes=(5 * width + scaling_bytes + 1 + conversions_bytes) * scores,
         forward_kernels=kernels,
         backward_kernels=kernels,
     )

@@ -94,21 +94,35 @@ def test_a_softmax_longer_than_its_kernel_takes_is_not_fused() -> None:
     assert older == pytest.approx(newer, rel=1e-9)
 
 
-def test_the_fused_softmax_reads_the_lower_triangle_only() -> None:
-    """Half of the scores in, all of them out; gradient and result in halves in the backward
-    pass."""
-    scores = 24 * 2048 * 2048
-    profile = load_software("megatron-lm-2022")
+def softmax_of(profile: str, heads: int) -> Pointwise:
+    """The softmax of one microbatch of 2,048 tokens."""
     workload = Workload(
         model=load_model("gpt-3.6b"),
-        software=profile,
+        software=load_software(profile),
         precision="fp16",
         seq_length=2048,
         expert_imbalance=1.0,
         shard=Shard(),
     )
-    operators = core_attention(workload, 24, 128, 128, None)
+    operators = core_attention(workload, heads, 128, 128, None)
     softmax = next(operator for operator in operators if operator.name == "softmax")
     assert isinstance(softmax, Pointwise)
+    return softmax
+
+
+def test_without_layer_scaling_the_softmax_is_a_mask_and_a_softmax() -> None:
+    """`baddbmm` has scaled the scores. Filling reads and writes 2 bytes and reads a mask of 1;
+    softmax reads and writes 2, and its backward pass reads the gradient and the result."""
+    softmax = softmax_of("deepspeed-3d-2021", 24)
+    scores = 24 * 2048 * 2048
+    assert (softmax.forward_bytes, softmax.forward_kernels) == ((4 + 1 + 4) * scores, 2)
+    assert (softmax.backward_bytes, softmax.backward_kernels) == ((6 + 4 + 1) * scores, 2)
+
+
+def test_the_fused_softmax_reads_the_lower_triangle_only() -> None:
+    """Half of the scores in, all of them out; gradient and result in halves in the backward
+    pass."""
+    softmax = softmax_of("megatron-lm-2022", 24)
+    scores = 24 * 2048 * 2048
     assert softmax.forward_bytes == (0.5 + 1) * 2 * scores
     assert softmax.backward_bytes == (0.5 + 0.5 + 1) * 2 * scores
