@@ -58,7 +58,7 @@ TUNABLES = (
     Tunable(section="sustained", field="matmul", low=0.3, high=1.0),
     Tunable(section="sustained", field="attention", low=0.3, high=1.0),
     Tunable(section="sustained", field="links", low=0.2, high=1.0),
-    Tunable(section="links", field="inter_node_efficiency", low=0.1, high=1.0),
+    Tunable(section="sustained", field="network", low=0.1, high=1.0),
     Tunable(section="memory", field="efficiency", low=0.3, high=1.0),
     Tunable(section="matmul", field="efficiency_8bit", low=0.2, high=1.0),
     Tunable(section="matmul", field="efficiency_4bit", low=0.2, high=1.0),

@@ -35,7 +35,7 @@ def refitted(found: Calibration) -> dict[str, float]:
         ("sustained.matmul", 0.8),
         ("sustained.attention", 0.7),
         ("sustained.links", 0.6),
-        ("links.inter_node_efficiency", 0.4),
+        ("sustained.network", 0.4),
         ("memory.efficiency", 0.55),
         ("memory.efficiency", 0.9),
         ("speed_variation", 0.04),
@@ -87,7 +87,7 @@ def test_three_runs_are_enough_for_one_constant(measure: Measure, device: Device
     found = calibrate(measure({"sustained.matmul": 0.8}, rows=(0, 1, 2)), device)
     assert refitted(found) == {"sustained.matmul": pytest.approx(0.8, rel=0.01)}
     assert (found.folds_by, found.folds) == ("run", 3)
-    assert verdict_on(found, "links.inter_node_efficiency").reason == "no run depends on it"
+    assert verdict_on(found, "sustained.network").reason == "no run depends on it"
     assert verdict_on(found, "memory.efficiency").reason == (
         "these runs cannot tell it from sustained.matmul"
     )
@@ -102,7 +102,7 @@ def test_two_runs_are_not(measure: Measure, device: DeviceSpec) -> None:
 def test_what_no_run_depends_on_is_named(measure: Measure, device: DeviceSpec) -> None:
     found = calibrate(measure({"sustained.matmul": 0.8}, rows=(0, 1, 2, 4, 5, 6)), device)
     for name in (
-        "links.inter_node_efficiency",
+        "sustained.network",
         "matmul.efficiency_8bit",
         "matmul.efficiency_4bit",
         "grouped_matmul.efficiency",
@@ -113,10 +113,10 @@ def test_what_no_run_depends_on_is_named(measure: Measure, device: DeviceSpec) -
 
 def test_what_hardly_matters_is_named_with_its_effect(measure: Measure, device: DeviceSpec) -> None:
     found = calibrate(measure({}, noise=0.04, seed=1), device)
-    verdict = verdict_on(found, "links.inter_node_efficiency")
+    verdict = verdict_on(found, "sustained.network")
     assert verdict.status == "not identified"
     assert verdict.reason is not None
-    assert verdict.reason.startswith("a change by 0.092 moves the predicted steps by 0.")
+    assert verdict.reason.startswith("a change by 0.075 moves the predicted steps by 0.")
     assert f"the runs scatter by {found.scatter:.1%}" in verdict.reason
 
 

@@ -90,11 +90,11 @@ def test_json_is_all_there_is_on_stdout(
     assert constants["sustained.matmul"]["status"] == "refitted"
     assert constants["sustained.matmul"]["before"] == 0.95
     assert constants["sustained.matmul"]["after"] == pytest.approx(0.7, rel=0.01)
-    assert constants["links.inter_node_efficiency"]["status"] == "not identified"
-    assert constants["links.inter_node_efficiency"]["reason"] == "no run depends on it"
+    assert constants["sustained.network"]["status"] == "not identified"
+    assert constants["sustained.network"]["reason"] == "no run depends on it"
     errors = {name: figures["mean_abs_error"] for name, figures in document["errors"].items()}
     assert list(errors) == ["before", "after", "held_out"]
-    assert errors["after"] < errors["held_out"] + 1e-6 < errors["before"]
+    assert max(errors["after"], errors["held_out"]) < 1e-3 < errors["before"]
     assert document["left_out_at_a_time"] == {"by": "model", "parts": 3}
     assert len(document["runs"]) == 6
     for run in document["runs"]:

@@ -75,7 +75,7 @@ def calibration() -> Calibration:
                 reason="the limit of what it may be",
             ),
             Verdict(
-                name="links.inter_node_efficiency",
+                name="sustained.network",
                 before=0.92,
                 status="not identified",
                 reason="no run depends on it",
