@@ -68,6 +68,9 @@ def plan_problems(scenario: Scenario, plan: Plan) -> tuple[Problem, ...]:
     model = scenario.model
     if "batch" in by_name:
         by_name.pop("global-batch", None)
+        by_name.pop("vpp-mb", None)
+        if kind_of(plan.schedule).may_have(plan.degrees.pipeline, plan.virtual_stages):
+            by_name.pop("vpp", None)
     if "heads" in by_name and model.num_query_groups == model.num_attention_heads:
         by_name.pop("kv", None)
     return tuple(problem for problem in found if by_name.get(problem.name) is problem)

@@ -309,3 +309,13 @@ def test_every_problem_of_a_plan_is_found_at_once(scenario: Scenario) -> None:
 def test_an_unknown_schedule_hides_the_rules_that_need_it(scenario: Scenario) -> None:
     plan = replace(made(scenario, tensor=4, pipeline=2), schedule="2f2b")
     assert [problem.name for problem in plan_problems(scenario, plan)] == ["offered"]
+
+
+def test_a_batch_that_does_not_divide_says_nothing_of_the_schedule(scenario: Scenario) -> None:
+    """The number of microbatches, which schedules look at, is no whole number then."""
+    plan = made(scenario, tensor=4, pipeline=4, virtual_stages=3)
+    for size in (5, 10**5):
+        wrong = replace(plan, micro_batch_size=size)
+        assert [problem.name for problem in plan_problems(scenario, wrong)] == ["batch"]
+    neither = replace(wrong, schedule="1f1b")
+    assert {problem.name for problem in plan_problems(scenario, neither)} >= {"batch", "vpp"}
