@@ -18,6 +18,7 @@ from planner.search.placement.exact import MOST_NODES, solve_exactly
 from planner.search.placement.feasible import allowed_order
 from planner.search.placement.local import Effort, polish
 from planner.search.placement.problem import PlacementSolution
+from planner.search.placement.starts import near_each_other
 from planner.search.placement.terms import terms_of
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from planner.search.placement.terms import Terms
 
 PROVEN_GAP = 1e-6
+STARTS = 4
 FEW_MOVES = 6_000
 MOVES = 200_000
 """Placements that local search evaluates before an exact search, and on large clusters."""
@@ -90,14 +92,24 @@ def _best_seed(
     problem: PlacementProblem, seeds: Sequence[Sequence[int] | NDArray[np.int64]]
 ) -> State:
     orders = [_completed(problem, np.asarray(seed, dtype=np.int64)) for seed in seeds]
-    objectives = [problem.objective_s(order[: problem.positions]) for order in orders]
-    best = min(range(len(seeds)), key=objectives.__getitem__, default=None)
-    if best is not None and np.isfinite(objectives[best]):
-        return State(orders[best], objectives[best], 0.0, "none")
-    order = allowed_order(problem)
-    if order is None:
-        raise ValueError("no placement keeps to the classes that rows may have")
-    return State(order, problem.objective_s(order[: problem.positions]), 0.0, "none")
+    best = _best_first(problem, orders)[:1]
+    if not best:
+        order = allowed_order(problem)
+        if order is None:
+            raise ValueError("no placement keeps to the classes that rows may have")
+        best = [order]
+    return State(best[0], problem.objective_s(best[0][: problem.positions]), 0.0, "none")
+
+
+def _best_first(
+    problem: PlacementProblem, orders: Sequence[NDArray[np.int64]]
+) -> list[NDArray[np.int64]]:
+    """Those that rows may have, one of each objective."""
+    by_objective: dict[float, NDArray[np.int64]] = {}
+    for order in orders:
+        by_objective.setdefault(problem.objective_s(order[: problem.positions]), order)
+    by_objective.pop(float("inf"), None)
+    return [by_objective[objective_s] for objective_s in sorted(by_objective)]
 
 
 def _completed(problem: PlacementProblem, order: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -119,7 +131,20 @@ def _exactly(terms: Terms, state: State, work: float, until_s: float) -> State:
 
 
 def _largely(terms: Terms, state: State, work: float, until_s: float) -> State:
-    return _polished(terms, state, round(MOVES * work), until_s)
+    """The best starts are polished a little each, the best of them with the rest of the effort."""
+    starts = _best_first(terms.problem, [state.order, *near_each_other(terms.problem)])[:STARTS]
+    moves = round(MOVES * work)
+    tried = [state] + [
+        _polished(terms, _at(terms, state, start), moves // (2 * STARTS), until_s)
+        for start in starts
+    ]
+    best = min(tried, key=lambda each: each.objective_s)
+    return _polished(terms, best, moves - moves // 2, until_s)
+
+
+def _at(terms: Terms, state: State, order: NDArray[np.int64]) -> State:
+    objective_s = terms.problem.objective_s(order[: terms.problem.positions])
+    return replace(state, order=order, objective_s=objective_s)
 
 
 def _polished(terms: Terms, state: State, moves: int, until_s: float) -> State:
