@@ -114,8 +114,7 @@ def group_from(size: int, survey: Survey, *, trees: bool) -> Group:
     crosses = survey.domains > 1
     member_bytes_per_s = 0.0
     if crosses:
-        efficiency = min(constants.inter_node_efficiency for constants in links)
-        member_bytes_per_s = survey.member_bytes_per_s * efficiency
+        member_bytes_per_s = survey.member_bytes_per_s * _network_efficiency(survey.kinds)
     return Group(
         size=size,
         trees=trees,
@@ -137,6 +136,16 @@ def group_from(size: int, survey: Survey, *, trees: bool) -> Group:
         member_network_bytes_per_s=member_bytes_per_s,
         network_step_s=survey.network_step_s if crosses else 0.0,
         ring_network_s=survey.ring_network_s if crosses else 0.0,
+    )
+
+
+def _network_efficiency(kinds: set[NodeKind]) -> float:
+    """That of the nodes with the slowest cards, which hold the others back."""
+    slowest = min(kind.network_bytes_per_s for kind in kinds)
+    return min(
+        kind.device.links.inter_node_efficiency
+        for kind in kinds
+        if kind.network_bytes_per_s == slowest
     )
 
 

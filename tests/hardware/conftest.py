@@ -45,8 +45,9 @@ def _cluster(
     matrix: BandwidthMatrix | None = None,
     overrides: tuple[LinkOverride, ...] = (),
     second: str | None = None,
+    second_card: float | None = None,
 ) -> ClusterSpec:
-    def group(name: str, spec: DeviceSpec, count: int) -> NodeGroup:
+    def group(name: str, spec: DeviceSpec, count: int, card: float = card) -> NodeGroup:
         return NodeGroup(
             name=name,
             count=count,
@@ -64,7 +65,7 @@ def _cluster(
         half = nodes // 2
         groups = (
             group("a", device_spec(device), half),
-            group("b", device_spec(second), nodes - half),
+            group("b", device_spec(second), nodes - half, second_card or card),
         )
     return ClusterSpec(
         name="test", node_groups=groups, tiers=tiers, matrix=matrix, overrides=overrides

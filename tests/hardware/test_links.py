@@ -137,6 +137,17 @@ def test_the_slowest_device_of_a_mixed_group_counts(topology: Make) -> None:
     assert mixed.group(8, 1).reduction_bytes_per_s == 0.0
 
 
+@pytest.mark.parametrize(
+    ("fast", "slow"), [("h100-sxm-80gb", "a100-sxm-80gb"), ("a100-sxm-80gb", "h100-sxm-80gb")]
+)
+def test_the_slowest_cards_say_what_of_their_bandwidth_is_reached(
+    topology: Make, fast: str, slow: str
+) -> None:
+    mixed = topology(fast, second=slow, nodes=4, second_card=5e9)
+    alone = topology(slow, nodes=4, card=5e9)
+    assert mixed.group(4, 8).network_bytes_per_s == alone.group(4, 8).network_bytes_per_s
+
+
 LEAF_AND_SPINE = (
     FabricTier(name="leaf", nodes=4),
     FabricTier(name="spine", nodes=None, oversubscription=2.0),
