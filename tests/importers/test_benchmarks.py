@@ -51,6 +51,83 @@ def test_nccl_text_without_a_header(sample: Sample) -> None:
     assert "16 devices (busbw / algbw = 1.875)" in facts.notes.assumed
 
 
+RANKS = "".join(
+    f"#  Rank {rank:2d} Group  0 Pid {100 + rank} on node{rank // 8} device {rank % 8} "
+    "[0x0f] NVIDIA H100 80GB HBM3\n"
+    for rank in range(16)
+)
+
+
+def report(program: str, ratio: float, redop: str, root: int, *, wrong: str = "0") -> str:
+    """Standard output of nccl-tests 2.17 over 16 ranks; 1 GiB at 100 GB/s algorithm bandwidth."""
+    numbers = f"{2**30 / 1e5:.2f} 100.00 {100 * ratio:.2f} {wrong}"
+    return (
+        f"# nccl-tests version 2.17.6 nccl-headers=22807 nccl-library=22807\n"
+        f"# Collective test starting: {program}_perf\n{RANKS}{HEADER}"
+        f"  {2**30} {2**28} float {redop} {root} {numbers} {numbers}\n"
+        "# Avg bus bandwidth    : 52.97\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("program", "ratio", "redop", "root", "operation"),
+    [
+        ("all_reduce", 1.875, "sum", -1, "all_reduce"),
+        ("all_gather", 0.9375, "none", -1, "all_gather"),
+        ("reduce_scatter", 0.9375, "sum", -1, "reduce_scatter"),
+        ("alltoall", 0.9375, "none", -1, "all_to_all"),
+        ("sendrecv", 1.0, "none", -1, "send"),
+        ("broadcast", 1.0, "none", 0, None),
+        ("reduce", 1.0, "sum", 0, None),
+        ("gather", 0.9375, "none", 0, None),
+        ("scatter", 0.9375, "none", 0, None),
+        ("hypercube", 0.9375, "none", -1, None),
+    ],
+)
+def test_every_program_of_nccl_tests(
+    written: Written, program: str, ratio: float, redop: str, root: int, operation: str | None
+) -> None:
+    """Operations with a root, and hypercube, are never taken for one that they look like."""
+    text = report(program, ratio, redop, root, wrong="N/A" if program == "alltoall" else "0")
+    facts = read_facts(written(text))
+    assert [one.operation for one in facts.collectives] == ([operation] if operation else [])
+    assert [one.ranks for one in facts.collectives] == ([16] if operation else [])
+    assert facts.nodes == (NodeFacts(device="h100-sxm-80gb", devices_per_node=8),)
+    if operation is None:
+        assert f"a test of {program}" in facts.notes.left_out
+    unnamed = text.replace(f"# Collective test starting: {program}_perf\n", "")
+    if root == 0:
+        rooted = read_facts(written(unnamed))
+        assert rooted.collectives == ()
+        assert "a test of an operation with a root" in rooted.notes.left_out
+
+
+@pytest.mark.parametrize(
+    "tag",
+    ["[1,0]<stdout>:", "   [1,0]<stdout>:", "0: ", "worker-0: ", "2026-01-02T03:04:05Z "],
+)
+def test_lines_tagged_by_a_launcher(written: Written, tag: str) -> None:
+    text = report("all_reduce", 1.875, "sum", -1)
+    tagged = "".join(f"{tag}{line}\n" for line in text.splitlines())
+    assert read_facts(written(tagged)).collectives == read_facts(written(text)).collectives
+
+
+def test_an_all_to_all_is_told_from_an_all_gather_by_the_name_of_its_file(
+    written: Written,
+) -> None:
+    text = HEADER + ROW.format(size=2**30, redop="none", time=1e4, alg=100, bus=93.75)
+    (one,) = read_facts(written(text, "alltoall-2n.txt")).collectives
+    assert one.operation == "all_to_all"
+    facts = read_facts(written(text, "nccl.txt"))
+    assert facts.collectives[0].operation == "all_gather"
+    assert any("an all-to-all would look the same" in clause for clause in facts.notes.assumed)
+
+
+def test_wrong_elements_are_said(written: Written) -> None:
+    facts = read_facts(written(report("all_reduce", 1.875, "sum", -1, wrong="17")))
+    assert "times hold although 1 result has wrong elements" in facts.notes.assumed
+
+
 @pytest.mark.parametrize(
     ("redop", "ratio", "operation", "ranks"),
     [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from planner.errors import InputError
 from planner.importers.clusters import (
     all_reduce_bench,
     csv_matrix,
@@ -79,7 +80,11 @@ def _format_of(source: Source) -> str:
     text = source.text
     start = text.lstrip()[:1]
     if start in ("{", "["):
-        return _json_format(source)
+        try:
+            return _json_format(source)
+        except InputError:
+            if start == "{" or not nccl_tests.looks_like_text(text):
+                raise
     if nccl_xml.looks_like_xml(text):
         return "nccl-xml"
     looks: tuple[tuple[str, Callable[[], bool]], ...] = (

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from planner.importers.clusters.facts import Facts
 from planner.importers.clusters.nccl_tests import (
-    OPERATIONS,
     PROGRAM,
     Rank,
     Row,
@@ -31,8 +30,8 @@ def read_json(file: JsonFile) -> Facts:
     arguments = tree.get("args")
     words = arguments if isinstance(arguments, list) else []
     program = next((m for word in words if (m := PROGRAM.search(str(word)))), None)
-    operation = OPERATIONS[program[1]] if program else None
-    collective = collective_of(file.source, notes, rows, operation, devices)
+    name = program[1] if program else None
+    collective = collective_of(file.source, notes, rows, name, devices)
     if "env" in tree:
         notes.left_out.append("the environment that the report holds")
     return facts_of(
@@ -51,9 +50,9 @@ def _json_row(file: JsonFile, entry: object, at: Location) -> Row | None:
         return None
     timed = file.mapping(result, at)
 
-    def number(holder: dict[str, object], *keys: str) -> float:
+    def number(holder: dict[str, object], *keys: str, least: int = 0) -> float:
         value = next((holder[key] for key in keys if key in holder), None)
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not value >= 0:
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not value >= least:
             raise file.error(f"{keys[0]} is not a number of 0 or more", at)
         return float(value)
 
@@ -63,6 +62,8 @@ def _json_row(file: JsonFile, entry: object, at: Location) -> Row | None:
         algorithm_gb_per_s=number(timed, "alg_bw"),
         bus_gb_per_s=number(timed, "bus_bw"),
         reduces=mapping.get("redop") not in ("none", "", None),
+        rooted=type(mapping.get("root")) is int and number(mapping, "root", least=-1) >= 0,
+        wrong=type(timed.get("nwrong")) is int and number(timed, "nwrong") > 0,
     )
     positive = row.size_bytes > 0 and row.time_us > 0 and row.algorithm_gb_per_s > 0
     return row if positive else None

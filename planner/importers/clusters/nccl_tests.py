@@ -24,6 +24,9 @@ OPERATIONS: dict[str, Operation] = {
     "all_to_all": "all_to_all",
     "sendrecv": "send",
 }
+UNMODELLED = ("broadcast", "reduce", "gather", "scatter", "hypercube")
+"""Operations of nccl-tests that training does not use, and no bandwidth is read from."""
+
 _NUMBER = r"[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?"
 _ROW = re.compile(
     rf"(?:^|[ \t\n:>|])(?P<size>[0-9]+)[ \t]+(?P<count>[0-9]+)[ \t]+(?P<type>[a-z][a-z0-9_]+)[ \t]+"
@@ -39,11 +42,12 @@ _RANK = re.compile(
     r"#[ \t]+Rank[ \t]+(\d{1,7})[ \t]+(?:Group[ \t]+(\d{1,7})[ \t]+)?Pid[ \t]+\d+[ \t]+on[ \t]+"
     r"(\S+)[ \t]+device[ \t]+\d{1,4}[ \t]+\[[^\]\n]*\][ \t]*(.*)"
 )
-PROGRAM = re.compile(r"\b(all_reduce|all_gather|reduce_scatter|alltoall|sendrecv)_perf\b")
+PROGRAM = re.compile(rf"\b({'|'.join((*OPERATIONS, *UNMODELLED))})_perf\b")
 _NCCL_HOST = re.compile(
     r"^(?:\S+: +)?([A-Za-z0-9][\w.-]*):\d+:\d+ \[(\d+)\] NCCL INFO", re.MULTILINE
 )
 _NCCL_CARDS = re.compile(r"NCCL INFO NET/IB : Using ((?:\[\d+\]\S+ *)+)")
+_ALL_TO_ALL = re.compile(r"all_?-?to_?-?all|a2a", re.IGNORECASE)
 _LARGEST_ROWS = 3
 
 
@@ -64,6 +68,8 @@ class Row:
     algorithm_gb_per_s: float
     bus_gb_per_s: float
     reduces: bool
+    rooted: bool = False
+    wrong: bool = False
 
 
 def read_text(source: Source) -> Facts:
@@ -100,12 +106,12 @@ def _test(source: Source, notes: Notes, part: str) -> tuple[Collective | None, l
     if not rows:
         return None
     program = PROGRAM.search(part)
-    operation = OPERATIONS[program[1]] if program else None
     devices = [
         Rank(rank=int(rank), group=int(group or 0), host=host, product=product.strip())
         for rank, group, host, product in _RANK.findall(part)
     ]
-    return collective_of(source, notes, rows, operation, devices), devices
+    name = program[1] if program else None
+    return collective_of(source, notes, rows, name, devices), devices
 
 
 def _rows(text: str) -> list[Row]:
@@ -118,21 +124,33 @@ def _rows(text: str) -> list[Row]:
             algorithm_gb_per_s=float(match["alg"]),
             bus_gb_per_s=float(match["bus"]),
             reduces=redop != "none",
+            rooted=int(match["root"] or -1) >= 0,
+            wrong=_is_wrong(match["wrong"]),
         )
         if row.size_bytes > 0 and row.time_us > 0 and row.algorithm_gb_per_s > 0:
             rows.append(row)
     return rows
 
 
+def _is_wrong(text: str) -> bool:
+    """Newer versions count wrong elements, older ones print the largest error, as 2e-07."""
+    return text.isdigit() and int(text) > 0
+
+
 def collective_of(
     source: Source,
     notes: Notes,
     rows: Sequence[Row],
-    operation: Operation | None,
+    program: str | None,
     devices: Sequence[Rank],
 ) -> Collective | None:
     """The longest message of a test; operation and ranks from the ratio of its two bandwidths where
-    nothing else says them. None for a test that ran in several groups at once."""
+    no `program` (all_reduce, …) and no list of ranks says them. None for a test that ran in several
+    groups at once, and for operations that training does not use."""
+    if program in UNMODELLED or (program is None and any(row.rooted for row in rows)):
+        notes.left_out.append(f"a test of {program or 'an operation with a root'}")
+        return None
+    operation = None if program is None else OPERATIONS[program]
     longest = sorted(rows, key=lambda row: row.size_bytes)[-_LARGEST_ROWS:]
     last = longest[-1]
     groups = {device.group for device in devices}
@@ -144,7 +162,16 @@ def collective_of(
     ratio = median(row.bus_gb_per_s / row.algorithm_gb_per_s for row in longest)
     if operation is None:
         operation = _operation_of(ratio, reduces=last.reduces)
-        notes.assumed.append(f"the operation is {operation.replace('_', '-')} (busbw / algbw)")
+        if operation == "all_gather" and _ALL_TO_ALL.search(source.name):
+            operation = "all_to_all"
+        alike = {
+            "all_gather": "; an all-to-all would look the same",
+            "all_to_all": ", and the file's name",
+        }
+        notes.assumed.append(
+            f"the operation is {operation.replace('_', '-')} (busbw / algbw"
+            f"{alike.get(operation, '')})"
+        )
     implied = _ranks_of(ratio, operation)
     ranks = len({device.rank for device in devices}) or implied
     if ranks is None:
@@ -153,9 +180,14 @@ def collective_of(
         )
     if not devices:
         notes.assumed.append(f"{ranks} devices (busbw / algbw = {ratio:.3f})")
-    elif implied is not None and abs(implied - ranks) > 0.1 * ranks:
+    elif operation != "send" and implied is not None and abs(implied - ranks) > 0.1 * ranks:
         notes.assumed.append(
             f"{ranks} devices as listed, though busbw / algbw = {ratio:.3f} would mean {implied}"
+        )
+    wrong = sum(row.wrong for row in rows)
+    if wrong:
+        notes.assumed.append(
+            f"times hold although {wrong} {'result has' if wrong == 1 else 'results have'} wrong elements"
         )
     notes.read.append(
         f"{operation.replace('_', '-')} over {ranks} devices: "

@@ -120,7 +120,7 @@ def _node(table: _Table, notes: Notes) -> NodeFacts:
     count = table.devices
     where = f"line {table.line}"
     links = _links(table)
-    shown = f"{links} NVLinks each" if links else "no NVLink"
+    shown = f"{links} NVLinks each" if links else "no NVLink that joins them all"
     notes.read.append(f"{where}: {count} devices, {shown}")
     cards = _near_cards(table)
     if cards:
