@@ -186,9 +186,8 @@ def collective_of(
         )
     wrong = sum(row.wrong for row in rows)
     if wrong:
-        notes.assumed.append(
-            f"times hold although {wrong} {'result has' if wrong == 1 else 'results have'} wrong elements"
-        )
+        results = "result has" if wrong == 1 else "results have"
+        notes.assumed.append(f"times hold although {wrong} {results} wrong elements")
     notes.read.append(
         f"{operation.replace('_', '-')} over {ranks} devices: "
         f"{last.size_bytes / 2**20:.6g} MiB in {last.time_us / 1e3:.4g} ms, "
