@@ -42,7 +42,10 @@ class CheckedInputs:
         str | None,
         option("NAME|FILE", "Model: a shipped name or a YAML file. [default: as recorded]"),
     ] = None
-    headroom: Headroom = None
+    headroom: Annotated[
+        str | None,
+        option("SHARE", "Device memory that must stay free. [default: as recorded, or 5%]"),
+    ] = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -128,6 +128,7 @@ def test_the_hook_runs_the_program() -> None:
     )
     assert re.search(hook["files"], "plans/train.json")
     assert re.search(hook["files"], "cluster.yml")
+    assert re.search(hook["files"], "scripts/train.sh")
 
 
 def test_the_example_plans_pass(planner: Callable[..., Outcome]) -> None:
