@@ -33,7 +33,8 @@ def test_every_format_is_in_the_table() -> None:
 
 def test_every_option_that_is_named_exists(planner: Callable[..., Outcome]) -> None:
     known = planner("check", "--help").stdout + planner("search", "--help").stdout
-    for option in set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", TEXT)):
+    ours = re.sub(r"^ +\d+ \| .*$", "", TEXT, flags=re.MULTILINE)
+    for option in set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", ours)):
         assert option in known
 
 
