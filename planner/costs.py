@@ -7,7 +7,7 @@ plan reads a single row. Both therefore price the same operators with the same c
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -57,7 +57,7 @@ class CostTable:
 
 def cost_table(scenario: Scenario, shards: Sequence[Shard]) -> CostTable:
     """Price every kind of layer under every shard."""
-    kinds, devices = scenario.kinds, scenario.device_types
+    kinds, devices = scenario.kinds, scenario.candidate_devices
     times: list[list[list[LayerTime]]] = [[] for _ in devices]
     memories: list[list[LayerMemory]] = []
     residual_bytes = []
@@ -70,20 +70,21 @@ def cost_table(scenario: Scenario, shards: Sequence[Shard]) -> CostTable:
             rows.append(
                 [layer_time(workload, layer, device, scenario.topology) for layer in operators]
             )
-    memory_columns = {
+    memory_columns: dict[str, Any] = {
         field.name: np.array(
             [[getattr(memory, field.name) for memory in row] for row in memories], dtype=np.int64
         )
         for field in fields(LayerMemory)
     }
+    names = ("selective_s", "weight_gradient_s", "hidden_s", "host_bound_s")
+    seconds: dict[str, Any] = {name: _seconds(times, name) for name in names}
+    for name in ("forward", "backward"):
+        seconds[f"{name}_s"] = _by_cause(times, name)
+    if len(devices) > len(scenario.device_types):
+        seconds = {name: found.min(axis=-3, keepdims=True) for name, found in seconds.items()}
     return CostTable(
         shards=tuple(shards),
-        forward_s=_by_cause(times, "forward"),
-        backward_s=_by_cause(times, "backward"),
-        selective_s=_seconds(times, "selective_s"),
-        weight_gradient_s=_seconds(times, "weight_gradient_s"),
-        hidden_s=_seconds(times, "hidden_s"),
-        host_bound_s=_seconds(times, "host_bound_s"),
+        **seconds,
         residual_bytes=np.array(residual_bytes, dtype=np.int64),
         **memory_columns,
     )

@@ -278,6 +278,17 @@ class Estimate:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Proof:
+    """How far from the best a decision of a plan ("placement", "stage layout") may be, the others
+    as they are: no other takes less than 1 − `gap` of the step. None: nothing is known. `method`
+    says how it was taken."""
+
+    decision: str
+    gap: float | None
+    method: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RankedPlan:
     """`tied_with_best`: too close to the plan of rank 1 to tell which is faster; None when there
     was nothing to compare with."""
@@ -286,3 +297,4 @@ class RankedPlan:
     plan: Plan
     estimate: Estimate
     tied_with_best: bool | None = None
+    proofs: tuple[Proof, ...] = ()

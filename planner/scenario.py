@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from planner.hardware.ideal import IdealTopology, ideal_topology
 from planner.hardware.links import Topology, topology_from_spec
 from planner.hardware.sustained import in_training
 from planner.workload.layers import layer_kinds
@@ -33,6 +34,21 @@ class Scenario:
     @cached_property
     def device_types(self) -> tuple[Device, ...]:
         return self.topology.device_types()
+
+    @cached_property
+    def ideal(self) -> Scenario:
+        """The job where every group has the best links, and every stage the best devices, that any
+        placement on the cluster could give it. The scenario itself where all placements are alike
+        or nodes cannot change places."""
+        topology = ideal_topology(self.topology)
+        return self if topology is None else replace(self, topology=topology)
+
+    @cached_property
+    def candidate_devices(self) -> tuple[Device, ...]:
+        """Devices whose kernels are priced: one for each of `device_types`, or on the ideal
+        topology those of the whole cluster, the best of which counts, layer by layer."""
+        topology = self.topology
+        return topology.real_devices if isinstance(topology, IdealTopology) else self.device_types
 
     @cached_property
     def mean_peak_flop_per_s(self) -> float:

@@ -5,8 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
 
     from planner.specs.cluster import ClusterSpec, FabricTier
 
@@ -77,6 +81,44 @@ class Fabric:
         """The shortest message step between any two nodes."""
         tiered_s = self._through_tiers(0, 1, 1.0, latency_s, 1)[1]
         return min([tiered_s, *self.override_latency_s.values()])
+
+    def hops(
+        self,
+        nodes: NDArray[np.int64],
+        *,
+        bytes_per_s: NDArray[np.float64],
+        latency_s: NDArray[np.float64],
+        apart: int,
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Bytes/s and latency of `hop` from every one of `nodes` to every other, [K, K] each; the
+        diagonal is a neighbour below the same switch. `bytes_per_s`, `latency_s` [K, K]."""
+        rates, steps = bytes_per_s.copy(), latency_s.copy()
+        above = np.ones(rates.shape, dtype=np.bool_)
+        below = 1
+        for tier in self.tiers:
+            if tier.bandwidth_bytes_per_s is not None:
+                limit = np.full_like(rates, tier.bandwidth_bytes_per_s)
+            else:
+                leaving = tier.oversubscription * min(below, apart) / below
+                limit = bytes_per_s / max(1.0, leaving)
+            rates = np.where(above, np.minimum(rates, limit), rates)
+            if tier.latency_s is not None:
+                steps = np.where(above, tier.latency_s, steps)
+            if tier.nodes is None:
+                break
+            below = tier.nodes
+            above &= nodes[:, None] // below != nodes[None] // below
+        if self.matrix is not None:
+            rates = np.array(self.matrix)[np.ix_(nodes, nodes)]
+        place = {node: index for index, node in enumerate(nodes.tolist())}
+        for table, found in (
+            (self.override_bytes_per_s, rates),
+            (self.override_latency_s, steps),
+        ):
+            for (one, other), value in table.items():
+                if one in place and other in place:
+                    found[place[one], place[other]] = found[place[other], place[one]] = value
+        return rates, steps
 
     def _through_tiers(
         self, sender: int, receiver: int, cards_bytes_per_s: float, latency_s: float, apart: int

@@ -14,14 +14,16 @@ from planner.hardware.links import Topology
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from planner.hardware.fabric import Fabric
-    from planner.hardware.group import NodeKind, Survey
+    from planner.hardware.fabric import Fabric, Hop
+    from planner.hardware.group import Group, NodeKind, Survey
 
 
-def ideal_topology(topology: Topology) -> Topology | None:
-    """The topology that no order of the cluster's nodes beats; None where nodes differ in their
-    devices or domains, so that an order changes which ranks share a node."""
-    if len({(kind.devices_per_node, kind.domain_nodes) for kind in topology.kinds}) > 1:
+def ideal_topology(topology: Topology) -> IdealTopology | None:
+    """The topology that no choice and order of the cluster's nodes beats. None where all are alike,
+    or where nodes differ in size, so that an order changes which ranks share one."""
+    alike = topology.symmetric and len(set(topology.kinds)) == 1
+    sizes = {(kind.devices_per_node, kind.domain_nodes) for kind in topology.kinds}
+    if alike or len(sizes) > 1:
         return None
     return IdealTopology(topology.kinds, topology.fabric, topology.nodes, trees=topology.trees)
 
@@ -30,7 +32,7 @@ class IdealTopology(Topology):
     """As many equal nodes as the job has, each the best of the cluster in every respect. A ring
     over n domains has the widest slowest hop, and the least latency, that any n have."""
 
-    __slots__ = ("_offers", "_rings")
+    __slots__ = ("_offers", "real_devices")
 
     def __init__(
         self, kinds: Sequence[NodeKind], fabric: Fabric, nodes: int, *, trees: bool
@@ -38,38 +40,68 @@ class IdealTopology(Topology):
         """`kinds`, by node, and `fabric` are the cluster's; the job takes `nodes` of them."""
         super().__init__([best_kind(kinds)] * nodes, fabric, range(nodes), trees=trees)
         self.uniform = True
+        self.real_devices = tuple(dict.fromkeys(kind.device for kind in kinds))
+        """The device types of the cluster, of which the ideal node has the best constants."""
         self._offers = fabric.offers([kind.network_bytes_per_s for kind in kinds])
-        self._rings: dict[int, tuple[float, float, float]] = {}
 
     @property
     def symmetric(self) -> bool:
         return True
 
+    def stage_groups(self, size: int, stride: int, stages: int) -> tuple[Group, ...]:
+        """Those of the first stage for all: it starts with a domain, so it spans the fewest."""
+        each = range(self.devices // stages)
+        return (self._found((size, stride, 0, len(each)), size, stride, each, None),) * stages
+
+    @property
+    def kind(self) -> NodeKind:
+        """The one kind of node."""
+        return self.kinds[0]
+
+    @property
+    def least_latency_s(self) -> float:
+        """The shortest message step between two nodes."""
+        return self.fabric.least_latency_s(self.kind.network_step_s)
+
+    def slowest_hop(self, domains: int) -> Hop:
+        """The slowest hop of a ring over so many domains."""
+        nodes = domains * self.kind.domain_nodes
+        return self.fabric.best_hop(
+            nodes,
+            bytes_per_s=self._offers[min(nodes, len(self._offers)) - 1],
+            latency_s=self.kind.network_step_s,
+        )
+
     def _aligned(self, span: int, domains: int, local: int) -> Survey:
         survey = super()._aligned(span, domains, local)
         if domains > 1:
             survey.member_bytes_per_s, survey.network_step_s, survey.ring_network_s = inf, 0.0, 0.0
-            self._best_ring(domains, survey, None)
+            self._survey_domains(domains, survey, None)
         return survey
 
     def _survey_ring(
         self, nodes: Sequence[int], survey: Survey, apart: int, active: int | None
     ) -> None:
-        self._best_ring(len({self._domain_of[node] for node in nodes}), survey, active)
+        self._survey_domains(len({self._domain_of[node] for node in nodes}), survey, active)
 
-    def _best_ring(self, domains: int, survey: Survey, active: int | None) -> None:
-        kind = self.kinds[0]
-        if domains not in self._rings:
-            least_s = self.fabric.least_latency_s(kind.network_step_s)
-            hop = self.fabric.best_hop(
-                domains * kind.domain_nodes,
-                bytes_per_s=self._offers[min(domains * kind.domain_nodes, len(self._offers)) - 1],
-                latency_s=kind.network_step_s,
-            )
-            around_s = 2 * hop.latency_s + (domains - 2) * least_s
-            self._rings[domains] = hop.bytes_per_s, hop.latency_s, around_s
-        bytes_per_s, step_s, around_s = self._rings[domains]
-        sharers = kind.sharers(min(active or kind.devices_per_node, kind.devices_per_node))
-        survey.member_bytes_per_s = min(survey.member_bytes_per_s, bytes_per_s / sharers)
-        survey.network_step_s = max(survey.network_step_s, step_s)
+    def _survey_domains(self, domains: int, survey: Survey, active: int | None) -> None:
+        hop, each = self.slowest_hop(domains), self.kind.devices_per_node
+        sharers = self.kind.sharers(min(active or each, each))
+        around_s = 2 * hop.latency_s + (domains - 2) * self.least_latency_s
+        survey.member_bytes_per_s = min(survey.member_bytes_per_s, hop.bytes_per_s / sharers)
+        survey.network_step_s = max(survey.network_step_s, hop.latency_s)
         survey.ring_network_s = max(survey.ring_network_s, around_s)
+
+
+class SlowedTopology(IdealTopology):
+    """The ideal, but for one slow hop in every ring between domains."""
+
+    __slots__ = ("_slowest",)
+
+    def __init__(self, ideal: IdealTopology, hop: Hop) -> None:
+        super().__init__(ideal.kinds, ideal.fabric, ideal.nodes)
+        self.real_devices = ideal.real_devices
+        self._slowest = hop
+
+    def slowest_hop(self, domains: int) -> Hop:
+        return self._slowest

@@ -179,6 +179,10 @@ class Timeline:
         stage, moment, tail = self._reduction_path()
         return (*self._pass_path(stage, moment), *tail)
 
+    def pass_path(self) -> tuple[Segment, ...]:
+        """The critical path of the passes alone, from 0 to `pass_span_s`."""
+        return tuple(self._pass_path(int(self.last_end_s.argmax()), self.pass_span_s))
+
     def path_shares(self) -> dict[str, float]:
         """How much of the step every activity of the critical path takes; they add up to 1."""
         seconds: dict[str, float] = {}

@@ -69,6 +69,31 @@ def window_lower_bound(
     )
 
 
+def critical_paths(
+    forward_s: Floats, backward_s: Floats, *, num_microbatches: int, blocking: bool = True
+) -> tuple[Floats, Floats]:
+    """Paths that a step of `1f1b` cannot be shorter than, as sums over the boundaries: seconds
+    [W] with free sends, and how often each boundary is crossed there and back [W, p − 1].
+
+    `forward_s`, `backward_s` [p]. `window_lower_bound` is the largest of them for any sends that
+    take as long each way.
+    """
+    p = len(forward_s)
+    unit = np.vstack((np.zeros(p - 1), np.eye(p - 1))) / 2
+    every = np.broadcast_to
+    windows = _Windows.of(
+        every(forward_s, (p, p)), every(backward_s, (p, p)), unit, unit, blocking, axes=1
+    )
+    paths = np.concatenate(
+        [
+            path
+            for first in range(p)
+            for path in windows.paths_s(first, np.asarray(num_microbatches, np.float64))
+        ]
+    )
+    return paths[:, 0], paths[:, 1:] - paths[:, :1]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class _Windows:
     """Windows of consecutive stages [first, e]; methods give all e at once, [p − first, ...].
@@ -137,8 +162,13 @@ class _Windows:
         return loop
 
     def bound_s(self, first: int, m: Floats) -> Floats:
-        """[...]: the best window's loop as often as m allows, after the earliest it can start and
-        before the work that is left at either end of the window or behind the last stage."""
+        """[...]: the longest of the paths."""
+        return np.asarray(reduce(np.maximum, (p.max(axis=0) for p in self.paths_s(first, m))))
+
+    def paths_s(self, first: int, m: Floats) -> list[Floats]:
+        """[p − first, ...] each: a window's loop as often as m allows, after the earliest it can
+        start and before the work that is left at either end of the window or behind the last
+        stage."""
         warmup = self.column(self.stages - 1 - np.arange(first, self.stages))
         arrival = before(self.forward + self.forward_send)
         filled = arrival[first] + warmup * (self.forward + self.forward_held)[first]
@@ -148,28 +178,25 @@ class _Windows:
             - departure[first]
             + self.backward_held[first]
         )
-        best: Floats = np.maximum(
-            self._from(first, m, warmup, filled).max(axis=0),
-            self._from(first, m, warmup[:1] + 1, there_and_back).max(axis=0),
-        )
-        return best
+        return [
+            *self._from(first, m, warmup, filled),
+            *self._from(first, m, warmup[:1] + 1, there_and_back),
+        ]
 
-    def _from(self, first: int, m: Floats, begun: Floats, start: Floats) -> Floats:
+    def _from(self, first: int, m: Floats, begun: Floats, start: Floats) -> list[Floats]:
         """The same when forward `begun` of the first stage cannot start before `start`; 0 where
         there is no such forward."""
         lengths = self.column(self.lengths(first))
         loops = np.floor((m - 1 - begun) / lengths)
         reached = begun + loops * lengths
         onward = before((self.forward + self.forward_send)[first:])
-        tail = reduce(
-            np.maximum,
-            (
-                self._left(slice(first, first + 1), m, reached),
-                onward + self._left(slice(first, None), m, reached),
-                onward[-1] + self._left(slice(-1, None), m, reached),
-            ),
+        tails = (
+            self._left(slice(first, first + 1), m, reached),
+            onward + self._left(slice(first, None), m, reached),
+            onward[-1] + self._left(slice(-1, None), m, reached),
         )
-        return np.where(loops < 0, 0.0, start + loops * self.loop_s(first) + tail)
+        looped = start + loops * self.loop_s(first)
+        return [np.where(loops < 0, 0.0, looped + tail) for tail in tails]
 
     def _left(self, stages: slice, m: Floats, reached: Floats) -> Floats:
         """From the start of forward `reached` of a stage to the end of the step."""

@@ -17,6 +17,7 @@ import numpy as np
 from planner.batch import FULL, SELECTIVE, Batch
 from planner.memory.stage import stage_peaks
 from planner.search.batches import ELEMENTS, make_batch
+from planner.search.placement.bound import placement_bound_s
 from planner.timing.step import jitter_s, step_parts
 
 if TYPE_CHECKING:
@@ -171,14 +172,12 @@ def tight_bound_s(
     """Tight bounds of some combinations of a group, and the fully recomputed layers per chunk
     that they are for: the fewest that fit."""
     layers = fewest_recomputed(scenario, table, fitting, which)
-    bounds = [
-        step_parts(
-            scenario, table, batch_of(scenario, fitting, which[part], layers[part])
-        ).lower_bound_s()
-        for part in pieces(
-            np.arange(len(which)), fitting.screened.pipeline * fitting.virtual_stages
-        )
-    ]
+    bounds = []
+    for part in pieces(np.arange(len(which)), fitting.screened.pipeline * fitting.virtual_stages):
+        batch = batch_of(scenario, fitting, which[part], layers[part])
+        parts = step_parts(scenario, table, batch)
+        anywhere_s = placement_bound_s(scenario, table, batch, parts)
+        bounds.append(np.maximum(parts.lower_bound_s(), anywhere_s))
     return BELOW * np.concatenate(bounds), layers
 
 

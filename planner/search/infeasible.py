@@ -67,7 +67,7 @@ def _lacking(run: Run) -> Iterator[tuple[Fitting, NDArray[np.int64]]]:
         lacking = np.concatenate(
             [
                 -stage_peaks(
-                    run.scenario,
+                    run.scenario.ideal,
                     run.growing.table,
                     batch_of(run.scenario, candidates, part, recomputed[part]),
                 ).spare.min(axis=-1)
@@ -78,8 +78,8 @@ def _lacking(run: Run) -> Iterator[tuple[Fitting, NDArray[np.int64]]]:
 
 
 def _near_miss(run: Run, group: Fitting, index: int) -> NearMiss:
-    plan = plan_at(run.scenario, group, index, group.layout.load.most_layers, run.placement)
-    found = estimate(run.scenario, plan, table=run.growing.table, load=group.layout.load)
+    plan = plan_at(run.scenario, group, index, group.layout.load.most_layers)
+    found = estimate(run.scenario, plan, load=group.layout.load)
     return NearMiss(plan=plan, estimate=found, reason=binding_constraint(found.memory.binding))
 
 

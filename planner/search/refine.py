@@ -5,28 +5,32 @@ until the k-th best refined plan is no worse than the smallest bound that remain
 from __future__ import annotations
 
 from bisect import insort
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from heapq import heappop, heappush
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from planner.confidence.interval import tied
-from planner.estimate import estimate
-from planner.plan import RankedPlan
+from planner.estimate import batch_of_one, estimate, shard_of
+from planner.plan import Proof, RankedPlan
 from planner.search.bounds import tight_bound_s
 from planner.search.build import plan_of
 from planner.search.facts import value_of
+from planner.search.placement.bound import simulated_bound_s
+from planner.search.placement.choose import PlacedPlan, PlacementSearch
+from planner.search.placement.hosts import placement_on
 from planner.search.space import GRID_AXES
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from planner.costs import CostTable
     from planner.plan import Estimate, Plan
     from planner.scenario import Scenario
     from planner.search.bounds import Fitting
-    from planner.search.placement.hosts import PlacementChooser
+
+ALIKE = "all orders of the hosts are alike"
 
 FIRST_WINDOW = 64
 """Combinations whose bound is tightened at once; the next window is twice as large."""
@@ -34,12 +38,15 @@ FIRST_WINDOW = 64
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Refined:
-    """Sorted by time, then by the position in the order of enumeration."""
+    """Sorted by time, then by the position in the order of enumeration. No placement of the plan
+    takes less than `bound_s`, as far as `method` tells."""
 
     step_s: float
     index: int
     plan: Plan
     estimate: Estimate
+    bound_s: float
+    method: str
 
     @property
     def key(self) -> tuple[float, int]:
@@ -57,42 +64,54 @@ class Refinement:
         groups: Sequence[Fitting],
         *,
         top: int,
-        placement: PlacementChooser,
+        deadline_s: float | None = None,
     ) -> None:
+        """`table` and the bounds of `groups` are of the ideal scenario."""
         self._scenario = scenario
+        self._ideal = scenario.ideal
+        self._placements = PlacementSearch(scenario=scenario, deadline_s=deadline_s)
         self._table = table
         self._groups = groups
         self._top = top
-        self._placement = placement
         self._first = np.cumsum([0, *map(len, groups)])
         self._quick_s = np.concatenate([np.zeros(0), *(group.bound_s for group in groups)])
         self._order = np.argsort(self._quick_s, kind="stable")
         self._opened = 0
         self._window = FIRST_WINDOW
-        self._tight: list[tuple[float, int, int]] = []
+        self._tight: list[tuple[float, int, int, bool]] = []
         self._best: list[_Refined] = []
+        self._left_out_s = np.inf
         self.refined = 0
 
     @property
     def done(self) -> bool:
         """Whether the best plans are proven best, or nothing is left."""
-        bound_s = self.bound_s
-        proven = len(self._best) == self._top and (bound_s or 0.0) >= self._best[-1].step_s
-        return bound_s is None or proven
+        full = len(self._best) == self._top
+        return self._open_s == np.inf or (full and self._open_s >= self._best[-1].step_s)
 
     def step(self) -> None:
         """Tighten a window of bounds or refine one combination."""
         if self._tight and self._tight[0][0] <= self._next_quick_s:
-            _, index, layers = heappop(self._tight)
-            self._refine(index, layers)
+            bound_s, index, layers, simulated = heappop(self._tight)
+            if simulated or self._ideal is self._scenario:
+                self._refine(bound_s, index, layers)
+            else:
+                self._simulate(bound_s, index, layers)
         else:
             self._tighten()
 
     @property
     def bound_s(self) -> float | None:
-        """No combination that is not refined takes less; None when all are refined."""
-        bound_s = min(self._tight[0][0] if self._tight else np.inf, self._next_quick_s)
-        return None if bound_s == np.inf else float(bound_s)
+        """No combination that is not among the best takes less, wherever its stages are placed;
+        None when nothing is left to refine."""
+        if not self._tight and self._next_quick_s == np.inf:
+            return None
+        return float(min(self._open_s, self._left_out_s))
+
+    @property
+    def _open_s(self) -> float:
+        """No combination that is not refined takes less."""
+        return min(self._tight[0][0] if self._tight else np.inf, self._next_quick_s)
 
     @property
     def best_s(self) -> float | None:
@@ -106,6 +125,13 @@ class Refinement:
                 plan=found.plan,
                 estimate=found.estimate,
                 tied_with_best=tied(found.step_s, self._best[0].step_s),
+                proofs=(
+                    Proof(
+                        decision="placement",
+                        gap=1 - found.bound_s / found.step_s,
+                        method=found.method,
+                    ),
+                ),
             )
             for rank, found in enumerate(self._best, start=1)
         )
@@ -124,29 +150,60 @@ class Refinement:
         for owner in np.unique(owners).tolist():
             indices = opened[owners == owner]
             bounds, layers = tight_bound_s(
-                self._scenario, self._table, self._groups[owner], indices - self._first[owner]
+                self._ideal, self._table, self._groups[owner], indices - self._first[owner]
             )
             bounds = np.maximum(bounds, self._quick_s[indices])
             for entry in zip(bounds.tolist(), indices.tolist(), layers.tolist(), strict=True):
-                heappush(self._tight, entry)
+                heappush(self._tight, (*entry, False))
 
-    def _refine(self, index: int, recomputed_layers: int) -> None:
+    def _simulate(self, bound_s: float, index: int, recomputed_layers: int) -> None:
+        """Raise a bound before a placement is looked for."""
+        plan, group = self._plan(index, recomputed_layers)
+        batch = batch_of_one(plan, self._table.shards.index(shard_of(plan)), group.layout.load)
+        simulated_s = simulated_bound_s(self._ideal, self._table, batch)
+        heappush(self._tight, (max(bound_s, simulated_s), index, recomputed_layers, True))
+
+    def _plan(self, index: int, recomputed_layers: int) -> tuple[Plan, Fitting]:
         owner = int(np.searchsorted(self._first, index, side="right")) - 1
         group = self._groups[owner]
-        plan = plan_at(
-            self._scenario,
-            group,
-            index - int(self._first[owner]),
-            recomputed_layers,
-            self._placement,
-        )
-        found = estimate(self._scenario, plan, table=self._table, load=group.layout.load)
+        offset = index - int(self._first[owner])
+        return plan_at(self._scenario, group, offset, recomputed_layers), group
+
+    def _refine(self, bound_s: float, index: int, recomputed_layers: int) -> None:
+        plan, group = self._plan(index, recomputed_layers)
         self.refined += 1
-        insort(
-            self._best,
-            _Refined(step_s=found.step_s, index=index, plan=plan, estimate=found),
-            key=lambda refined: refined.key,
-        )
+        if self._ideal is self._scenario:
+            found = estimate(self._scenario, plan, table=self._table, load=group.layout.load)
+            placed = [(PlacedPlan(plan=plan, bound_s=found.step_s, method=ALIKE), found)]
+        else:
+            placed = list(self._placed(plan, group))
+        for best, found in sorted(placed, key=lambda one: one[1].step_s)[:1]:
+            self._keep(
+                _Refined(
+                    step_s=found.step_s,
+                    index=index,
+                    plan=best.plan,
+                    estimate=found,
+                    bound_s=min(found.step_s, max(bound_s, best.bound_s)),
+                    method=best.method,
+                )
+            )
+
+    def _placed(self, plan: Plan, group: Fitting) -> Iterator[tuple[PlacedPlan, Estimate]]:
+        """The plan on the best hosts found, for every arrangement of the device types in which it
+        fits."""
+        for hosts in self._placements.arrangements():
+            listed = replace(plan, placement=placement_on(self._scenario, hosts))
+            placed = self._placements.place(listed)
+            found = estimate(self._scenario, placed.plan, load=group.layout.load)
+            if found.memory.fits:
+                yield placed, found
+
+    def _keep(self, refined: _Refined) -> None:
+        """Insert one among the best, or remember how fast what is left out could be."""
+        insort(self._best, refined, key=lambda one: one.key)
+        for dropped in self._best[self._top :]:
+            self._left_out_s = min(self._left_out_s, dropped.bound_s)
         del self._best[self._top :]
 
 
@@ -155,9 +212,8 @@ def plan_at(
     group: Fitting,
     index: int,
     recomputed_layers: int,
-    placement: PlacementChooser,
 ) -> Plan:
-    """The plan of one combination of a group."""
+    """The plan of one combination of a group, on the hosts in the order of the cluster file."""
     row = int(group.grid_row[index])
     columns = group.screened.columns
     values = {axis: value_of(axis, int(columns[axis][row])) for axis in GRID_AXES}
@@ -168,4 +224,4 @@ def plan_at(
         "recompute": value_of("recompute", int(group.recompute[index])),
         "data_sharding": value_of("data_sharding", int(group.data_sharding[index])),
     }
-    return plan_of(scenario, values, group.layout.stages, recomputed_layers, placement)
+    return plan_of(scenario, values, group.layout.stages, recomputed_layers)

@@ -17,7 +17,6 @@ from planner.search.bounds import Fitting, Layout, bound_group
 from planner.search.empty import empty_space
 from planner.search.facts import SCHEDULE_NAMES, Facts
 from planner.search.layout import default_layout
-from planner.search.placement.hosts import default_placement
 from planner.search.refine import Refinement
 from planner.search.screen import Screened, screen
 from planner.search.space import Enumeration, Tally, dimensions
@@ -30,7 +29,6 @@ if TYPE_CHECKING:
     from planner.scenario import Scenario
     from planner.schedule.kinds import LayoutTraits
     from planner.search.layout import LayoutChooser
-    from planner.search.placement.hosts import PlacementChooser
     from planner.search.restrictions import Restrictions
     from planner.search.space import Grid, Group
     from planner.workload.stages import StageLoad
@@ -52,7 +50,8 @@ class Progress:
 class Run:
     """`complete` tells that every combination has a bound; `stopped` is what ended the run;
     without `screening` every combination is priced. `bound_s` is the refinement's bound before the
-    step that is under way: one that is cut short may have lost what it was working on."""
+    step that is under way: one that is cut short may have lost what it was working on. Bounds
+    are of the ideal scenario."""
 
     scenario: Scenario
     restrictions: Restrictions
@@ -60,7 +59,6 @@ class Run:
     deadline_s: float | None = None
     progress: Callable[[Progress], None] | None = None
     layout: LayoutChooser = default_layout
-    placement: PlacementChooser = default_placement
     screening: bool = True
     stopped: str = "proven"
     complete: bool = False
@@ -77,7 +75,7 @@ class Run:
             facts=Facts.of(self.scenario, self.restrictions),
             values=dimensions(self.scenario, self.restrictions),
         )
-        self.growing = GrowingTable(self.scenario)
+        self.growing = GrowingTable(self.scenario.ideal)
 
     def bound(self) -> None:
         """Enumerate the space and bound everything in it, or as much as the time limit lets."""
@@ -87,7 +85,12 @@ class Run:
             for grid in grids
         ]
         self.screened = screen(
-            self.scenario, self.enumeration, grids, loads, self.growing, trusting=not self.screening
+            self.scenario.ideal,
+            self.enumeration,
+            grids,
+            loads,
+            self.growing,
+            trusting=not self.screening,
         )
         for screened, group in self.groups():
             if self.out_of_time():
@@ -114,7 +117,7 @@ class Run:
             self.growing.table,
             self.fitting,
             top=self.top,
-            placement=self.placement,
+            deadline_s=self.deadline_s,
         )
         while not refinement.done:
             if self.out_of_time() and refinement.refined:
@@ -178,7 +181,7 @@ class Run:
         if not alive.any():
             return
         found = bound_group(
-            self.scenario,
+            self.scenario.ideal,
             self.growing.table,
             screened,
             group,

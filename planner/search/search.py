@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from planner.confidence.interval import tie_margin
 from planner.search.infeasible import cheapest_changes, nearest_misses
 from planner.search.layout import default_layout
-from planner.search.placement.hosts import default_placement
 from planner.search.restrictions import Restrictions, check_choices
 from planner.search.result import SearchResult
 from planner.search.run import Progress, Run
@@ -18,7 +17,6 @@ from planner.search.space import space_report
 if TYPE_CHECKING:
     from planner.scenario import Scenario
     from planner.search.layout import LayoutChooser
-    from planner.search.placement.hosts import PlacementChooser
     from planner.search.result import Change, NearMiss
 
 __all__ = ["Progress", "search"]
@@ -34,7 +32,6 @@ def search(
     time_limit_s: float | None = None,
     progress: Callable[[Progress], None] | None = None,
     layout: LayoutChooser = default_layout,
-    placement: PlacementChooser = default_placement,
 ) -> SearchResult:
     """The `top` fastest plans that fit. An interrupt (Ctrl-C) or the time limit ends it with the
     best found so far, which `stopped` and `gap` tell.
@@ -49,7 +46,6 @@ def search(
         deadline_s=None if time_limit_s is None else monotonic() + time_limit_s,
         progress=progress,
         layout=layout,
-        placement=placement,
     )
     nearest: tuple[NearMiss, ...] = ()
     changes: tuple[Change, ...] = ()

@@ -12,7 +12,6 @@ from planner.plan import TimeBreakdown
 from planner.schedule.recompute import with_recompute
 from planner.schedule.registry import build
 from planner.schedule.simulate import Durations, simulate
-from planner.schedule.timeline import Timeline
 from planner.timing.passes import chunk_seconds, stage_causes
 from planner.timing.sends import Sends, replica_sends
 from planner.timing.step import step_parts
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
     from planner.costs import CostTable
     from planner.scenario import Scenario
     from planner.schedule.passes import Schedule
+    from planner.schedule.timeline import Timeline
     from planner.timing.step import StepParts
 
 
@@ -42,18 +42,12 @@ def simulate_step(scenario: Scenario, table: CostTable, batch: Batch) -> Simulat
     communication, what gradient reduction adds after the last pass and the parameter gather are
     data communication.
     """
-    parts = step_parts(scenario, table, batch)
-    schedule = build(
-        batch.schedule,
-        stages=batch.pipeline,
-        virtual_stages=batch.virtual_stages,
-        num_microbatches=int(batch.num_microbatches[0]),
-    )
+    schedule = schedule_of(batch)
     weight_s = chunk_seconds(scenario, table, batch, table.weight_gradient_s)[0]
-    parts, timeline = _slowest_replica(scenario, table, batch, schedule, parts, weight_s)
+    parts, timeline = slowest_replica(scenario, table, batch)
     without_sends_s = timeline.pass_span_s
     if batch.pipeline > 1:
-        without_sends_s = simulate(schedule, _durations(parts, weight_s, sends=False)).pass_span_s
+        without_sends_s = simulate(schedule, durations(parts, weight_s, sends=False)).pass_span_s
     busiest = int(parts.busy_s[0].argmax())
     busy_s = float(parts.busy_s[0, busiest])
     microbatches = int(batch.chunk_microbatches[0])
@@ -98,18 +92,7 @@ class SpelledOut:
 
 def spell_out(scenario: Scenario, table: CostTable, batch: Batch) -> SpelledOut:
     """The step of the batch's only plan, with the same times as `simulate_step`."""
-    parts = step_parts(scenario, table, batch)
-    schedule = build(
-        batch.schedule,
-        stages=batch.pipeline,
-        virtual_stages=batch.virtual_stages,
-        num_microbatches=int(batch.num_microbatches[0]),
-    )
-    recomputing = np.flatnonzero(parts.passes.recompute_s[0].sum(axis=-1))
-    if recomputing.size:
-        schedule = with_recompute(schedule, recomputing.tolist())
-    weight_s = chunk_seconds(scenario, table, batch, table.weight_gradient_s)[0]
-    parts, timeline = _slowest_replica(scenario, table, batch, schedule, parts, weight_s)
+    parts, timeline = slowest_replica(scenario, table, batch, recompute_apart=True)
     return SpelledOut(
         timeline=timeline,
         optimizer_s=float(parts.optimizer_s[0]),
@@ -118,20 +101,31 @@ def spell_out(scenario: Scenario, table: CostTable, batch: Batch) -> SpelledOut:
     )
 
 
-def _slowest_replica(
-    scenario: Scenario,
-    table: CostTable,
-    batch: Batch,
-    schedule: Schedule,
-    parts: StepParts,
-    weight_gradient_s: NDArray[np.float64],
+def schedule_of(batch: Batch) -> Schedule:
+    """The schedule of the batch's only plan."""
+    return build(
+        batch.schedule,
+        stages=batch.pipeline,
+        virtual_stages=batch.virtual_stages,
+        num_microbatches=int(batch.num_microbatches[0]),
+    )
+
+
+def slowest_replica(
+    scenario: Scenario, table: CostTable, batch: Batch, *, recompute_apart: bool = False
 ) -> tuple[StepParts, Timeline]:
-    """The parts with the sends of the replica that ends last, and its timeline. Replicas share
-    nothing but their gradients, so the step ends with the last of them."""
+    """The parts of the step of the batch's only plan with the sends of the replica that ends last,
+    and its timeline, on demand with recomputation as passes of its own. Replicas share nothing but
+    their gradients, so the step ends with the last of them."""
+    parts = step_parts(scenario, table, batch)
+    schedule = schedule_of(batch)
+    recomputing = np.flatnonzero(parts.passes.recompute_s[0].sum(axis=-1))
+    if recompute_apart and recomputing.size:
+        schedule = with_recompute(schedule, recomputing.tolist())
+    weight_s = chunk_seconds(scenario, table, batch, table.weight_gradient_s)[0]
     sends = replica_sends(scenario, table, batch)
-    slowest: tuple[StepParts, Timeline] | None = None
-    for replica in range(len(sends.forward_s)):
-        own = replace(
+    replicas = [
+        replace(
             parts,
             sends=Sends(
                 forward_s=sends.forward_s[replica, None],
@@ -139,16 +133,17 @@ def _slowest_replica(
                 mode=sends.mode,
             ),
         )
-        timeline = simulate(schedule, _durations(own, weight_gradient_s))
-        if slowest is None or timeline.span_s > slowest[1].span_s:
-            slowest = own, timeline
-    assert slowest is not None
-    return slowest
+        for replica in range(len(sends.forward_s))
+    ]
+    timelines = [simulate(schedule, durations(replica, weight_s)) for replica in replicas]
+    last = max(range(len(replicas)), key=lambda replica: timelines[replica].span_s)
+    return replicas[last], timelines[last]
 
 
-def _durations(
+def durations(
     parts: StepParts, weight_gradient_s: NDArray[np.float64], *, sends: bool = True
 ) -> Durations:
+    """What the only plan of `parts` takes, for the simulator, on demand with free sends."""
     none = np.zeros_like(parts.sends.forward_s[0])
     exchanges = parts.vocabulary.exchange_s[0]
     return Durations(

@@ -58,8 +58,10 @@ def small_scenario(
     software: str = "megatron-core",
     headroom: float = 0.05,
     framework: dict[str, Any] | None = None,
+    fabric: list[dict[str, Any]] | None = None,
 ) -> Scenario:
-    """A transformer of a few layers on a few devices of `memory_gib` each."""
+    """A transformer of a few layers on a few devices of `memory_gib` each; `fabric` are the tiers
+    of the network."""
     around: dict[str, Any] = {
         "devices_per_node": devices_per_node,
         "intra_node": {"bandwidth": "300 GB/s"},
@@ -68,7 +70,8 @@ def small_scenario(
     node_groups = [{"count": nodes, "device": device, **around}]
     if second_device:
         node_groups.append({"count": nodes, "device": second_device, **around})
-    cluster = parse_cluster({"name": "small", "node_groups": node_groups})
+    network = {} if fabric is None else {"fabric": {"tiers": fabric}}
+    cluster = parse_cluster({"name": "small", "node_groups": node_groups, **network})
     if memory_gib is not None:
         cluster = replace(
             cluster,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,11 +12,12 @@ from hypothesis import strategies as st
 
 from planner.batch import FULL
 from planner.errors import RuleError
-from planner.estimate import estimate
+from planner.estimate import batch_of_one, estimate, shard_of
 from planner.memory.stage import stage_peaks
 from planner.schedule.registry import SCHEDULES
-from planner.search.bounds import batch_of, fewest_recomputed, tight_bound_s
-from planner.search.placement.hosts import default_placement
+from planner.search.bounds import BELOW, batch_of, fewest_recomputed, tight_bound_s
+from planner.search.placement.bound import simulated_bound_s
+from planner.search.placement.hosts import placement_on
 from planner.search.refine import plan_at
 from planner.search.restrictions import Restrictions
 from planner.search.run import Run
@@ -56,6 +58,7 @@ def test_quick_below_tight_below_refined(
         first_dense=draw(st.sampled_from([0, 1])),
         software=draw(st.sampled_from(["megatron-core", "megatron-lm-2021", "torchtitan"])),
         framework={"overlap": draw(st.sampled_from(OVERLAPS))},
+        fabric=draw(st.sampled_from([None, FABRIC])),
     )
     schedules = st.sampled_from(sorted(SCHEDULES))
     schedule = draw(st.one_of(st.none(), st.tuples(schedules), st.tuples(schedules, schedules)))
@@ -67,11 +70,21 @@ def test_quick_below_tight_below_refined(
     group = run.fitting[draw(st.integers(0, len(run.fitting) - 1))]
     index = np.array([draw(st.integers(0, len(group) - 1))])
     table = run.growing.table
-    tight, layers = tight_bound_s(scenario, table, group, index)
-    plan = plan_at(scenario, group, int(index[0]), int(layers[0]), default_placement)
-    found = estimate(scenario, plan)
-    assert found.memory.fits
+    tight, layers = tight_bound_s(scenario.ideal, table, group, index)
+    plan = plan_at(scenario, group, int(index[0]), int(layers[0]))
+    hosts = draw(st.permutations(plan.placement.hosts))
+    found = estimate(scenario, replace(plan, placement=placement_on(scenario, hosts)))
+    assert found.memory.fits or len(scenario.device_types) > 1
     assert group.bound_s[index[0]] <= tight[0] <= found.step_s
+    batch = batch_of_one(plan, table.shards.index(shard_of(plan)), group.layout.load)
+    simulated_s = simulated_bound_s(scenario.ideal, table, batch)
+    assert BELOW * simulated_s <= found.step_s
+
+
+FABRIC = [
+    {"name": "leaf", "nodes": 2},
+    {"name": "wide", "bandwidth": "2 GB/s", "latency": "1 ms"},
+]
 
 
 @pytest.mark.parametrize("experts", [0, 4])
@@ -87,11 +100,13 @@ def test_the_fewest_recomputed_layers_fit_and_one_less_does_not(
         which = np.flatnonzero(group.recompute == FULL)
         if not len(which):
             continue
-        layers = fewest_recomputed(scenario, run.growing.table, group, which)
+        layers = fewest_recomputed(scenario.ideal, run.growing.table, group, which)
         for least, fits in ((layers, True), (np.maximum(layers - 1, 1), False)):
             rows = which if fits else which[layers > 1]
             count = least if fits else least[layers > 1]
-            peaks = stage_peaks(scenario, run.growing.table, batch_of(scenario, group, rows, count))
+            peaks = stage_peaks(
+                scenario.ideal, run.growing.table, batch_of(scenario, group, rows, count)
+            )
             assert (peaks.fits == fits).all()
         solved += int((layers > 1).sum())
     assert solved > 10

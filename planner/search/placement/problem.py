@@ -75,10 +75,15 @@ class PlacementProblem:
     def objective_s(self, order: NDArray[np.int64]) -> float:
         """Seconds of a step whose position i is taken by node `order[i]`; infinite where a row
         has a class that it must not have."""
-        grid = self.node_class[order].reshape(self.rows, self.columns)
-        if not self.row_class_allowed[np.arange(self.rows)[:, None], grid].all():
+        if not self.allows(order):
             return float("inf")
+        grid = self.node_class[order].reshape(self.rows, self.columns)
         return self.pipeline_s(grid) + sum(wait_s(wait, grid) for wait in self.waits)
+
+    def allows(self, order: NDArray[np.int64]) -> bool:
+        """Whether every row has only classes that it may have."""
+        grid = self.node_class[order].reshape(self.rows, self.columns)
+        return bool(self.row_class_allowed[np.arange(self.rows)[:, None], grid].all())
 
     def pipeline_s(self, grid: NDArray[np.int64]) -> float:
         """The slowest column of a grid of classes, int [rows, columns]."""

@@ -1,0 +1,148 @@
+"""The placement of one plan: solve the program, price its answer, cut off what it took too
+lightly, until both agree. The framework's own order is priced too and kept when it is best.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from itertools import permutations
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from planner.costs import cost_table
+from planner.estimate import batch_of_one, shard_of
+from planner.search.placement.build import critical_path, placement_problem, with_path
+from planner.search.placement.grid import grid_of, nodes_in_order
+from planner.search.placement.hosts import placement_on
+from planner.search.placement.solve import solve_placement
+from planner.timing.simulated import slowest_replica
+from planner.workload.stages import stage_load
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from planner.batch import Batch
+    from planner.plan import Plan
+    from planner.scenario import Scenario
+    from planner.search.placement.build import CriticalPath
+    from planner.search.placement.grid import Grid
+
+ROUNDS = 4
+"""Programs solved for one plan at most."""
+
+AGREE = 1e-4
+"""Share of the step by which program and price may differ without another round."""
+
+
+UNALIGNED = "hosts as listed: stages and nodes do not fall on each other"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlacedPlan:
+    """A plan on the hosts chosen for it. By the placement program, no placement of the plan takes
+    less than `bound_s`; `method` says how that is known."""
+
+    plan: Plan
+    bound_s: float
+    method: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Priced:
+    units: tuple[int, ...]
+    step_s: float
+    path: CriticalPath
+
+
+@dataclass(slots=True, kw_only=True)
+class PlacementSearch:
+    """Chooses hosts for plans of one scenario and remembers orders that were good on a grid."""
+
+    scenario: Scenario
+    deadline_s: float | None = None
+    _known: dict[Grid, list[tuple[int, ...]]] = field(default_factory=dict)
+
+    def place(self, plan: Plan) -> PlacedPlan:
+        """The plan on the best hosts found, every stage on the device types that it has on the
+        plan's own hosts."""
+        listed = self.scenario.placed(plan.placement.hosts)
+        grid = grid_of(listed.topology, plan.degrees)
+        if grid is None:
+            return PlacedPlan(plan=plan, bound_s=0.0, method=UNALIGNED)
+        batch = batch_of_one(
+            plan, 0, stage_load(self.scenario.model, self.scenario.kinds, plan.stages)
+        )
+        problem = placement_problem(listed, plan, batch, grid)
+        units = tuple(node // grid.unit_nodes for node in listed.topology.order[:: grid.unit_nodes])
+        known = [seed for seed in self._known.get(grid, ()) if problem.allows(np.array(seed))]
+        seeds = [units, *known]
+        best = self._price(plan, batch, grid, units)
+        bound_s, method = 0.0, ""
+        for _ in range(ROUNDS):
+            solution = solve_placement(problem, seeds=seeds, deadline_s=self.deadline_s)
+            bound_s, method = max(bound_s, solution.bound_s), solution.method
+            found = self._price(plan, batch, grid, solution.order)
+            agree = found.step_s <= solution.objective_s * (1 + AGREE)
+            best = min(best, found, key=lambda priced: priced.step_s)
+            if agree or bound_s >= best.step_s * (1 - AGREE):
+                break
+            seeds = [best.units, *seeds]
+            problem = with_path(problem, found.path)
+        self._remember(grid, best.units)
+        return PlacedPlan(
+            plan=self._placed(plan, grid, best.units),
+            bound_s=min(bound_s, best.step_s) if len(listed.candidate_devices) == 1 else 0.0,
+            method=method,
+        )
+
+    def arrangements(self) -> tuple[tuple[str, ...], ...]:
+        """Hosts to start from: as the cluster lists them; on mixed devices also with the types in
+        every order, as far as the job needs them."""
+        names, order = self.scenario.cluster.host_names(), self.scenario.topology.order
+        kinds = self.scenario.topology.kinds
+        types = tuple(dict.fromkeys(kind.device for kind in kinds))
+        found = {tuple(names[node] for node in order): None}
+        for devices in permutations(types) if len(types) <= _MOST_TYPES else ():
+            nodes = [
+                node
+                for device in devices
+                for node, kind in enumerate(kinds)
+                if kind.device is device
+            ]
+            found[tuple(names[node] for node in nodes[: len(order)])] = None
+        return tuple(found)
+
+    def _price(self, plan: Plan, batch: Batch, grid: Grid, units: Sequence[int]) -> _Priced:
+        hosts = self._hosts(grid, units)
+        scenario = self.scenario.placed(hosts)
+        table = cost_table(scenario, [shard_of(plan)])
+        parts, timeline = slowest_replica(scenario, table, batch)
+        after_s = parts.gather_s[0] + parts.optimizer_s[0] + parts.jitter_s[0]
+        path = critical_path(timeline, parts, batch, grid)
+        rest_s = float(parts.optimizer_s[0] + parts.jitter_s[0])
+        return _Priced(
+            units=tuple(units),
+            step_s=float(timeline.span_s + after_s),
+            path=replace(path, seconds=path.seconds + rest_s),
+        )
+
+    def _hosts(self, grid: Grid, units: Sequence[int]) -> tuple[str, ...]:
+        names = self.scenario.cluster.host_names()
+        return tuple(names[node] for node in nodes_in_order(units, grid.unit_nodes))
+
+    def _placed(self, plan: Plan, grid: Grid, units: Sequence[int]) -> Plan:
+        return replace(plan, placement=placement_on(self.scenario, self._hosts(grid, units)))
+
+    def _remember(self, grid: Grid, units: tuple[int, ...]) -> None:
+        known = self._known.setdefault(grid, [])
+        if units not in known:
+            known.insert(0, units)
+            del known[_REMEMBERED:]
+
+
+_MOST_TYPES = 4
+"""Device types up to which their orders are tried."""
+
+_REMEMBERED = 4
+"""Orders kept as seeds for the next plan on the same grid."""

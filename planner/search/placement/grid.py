@@ -1,0 +1,127 @@
+"""How a job falls on the grid of the placement problem, and which nodes can replace each other.
+
+What takes a position is a unit: a scale-up domain, or a node where the fast fabric ends there.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from planner.hardware.links import Topology
+    from planner.plan import Degrees
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grid:
+    """`rows` · `columns` units, each with `unit_nodes` nodes; a row holds `row_stages` stages, and
+    `lockstep` neighbouring columns one replica of the model."""
+
+    rows: int
+    columns: int
+    unit_nodes: int
+    unit_devices: int
+    row_stages: int
+    lockstep: int
+
+    def ring(self, size: int, stride: int) -> tuple[tuple[int, ...], ...]:
+        """Columns of the rings of a group of `size` ranks that lie `stride` apart, each once."""
+        span = size * stride
+        rings = {
+            tuple(
+                dict.fromkeys(
+                    (base + member * stride) // self.unit_devices for member in range(size)
+                )
+            )
+            for block in range(0, self.columns * self.unit_devices, span)
+            for base in range(block, block + stride)
+        }
+        return tuple(sorted(ring for ring in rings if len(ring) > 1))
+
+
+def grid_of(topology: Topology, degrees: Degrees) -> Grid | None:
+    """The grid of a job; None where stages and units do not fall on each other, or where nodes
+    differ in size, so that a change of places moves more than itself."""
+    kinds = [topology.kinds[node] for node in topology.order]
+    if len({(kind.devices_per_node, kind.domain_nodes) for kind in topology.kinds}) > 1:
+        return None
+    unit_nodes = kinds[0].domain_nodes
+    unit_devices = unit_nodes * kinds[0].devices_per_node
+    if topology.nodes % unit_nodes or len(topology.kinds) % unit_nodes:
+        return None
+    units, stage_devices = topology.nodes // unit_nodes, degrees.stage_devices
+    if stage_devices % unit_devices == 0:
+        rows, row_stages = degrees.pipeline, 1
+    elif unit_devices % stage_devices == 0 and degrees.pipeline % units == 0:
+        rows, row_stages = units, unit_devices // stage_devices
+    else:
+        return None
+    model_devices = degrees.tensor * degrees.context
+    if model_devices > unit_devices and model_devices % unit_devices:
+        return None
+    return Grid(
+        rows=rows,
+        columns=units // rows,
+        unit_nodes=unit_nodes,
+        unit_devices=unit_devices,
+        row_stages=row_stages,
+        lockstep=max(1, model_devices // unit_devices) if row_stages == 1 else 1,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class UnitClasses:
+    """`of_unit` int [units] with the units of the whole cluster in file order. `bytes_per_s` and
+    `latency_s` [K, K] of the link from a unit of one class to one of another."""
+
+    of_unit: NDArray[np.int64]
+    first_node: NDArray[np.int64]
+    bytes_per_s: NDArray[np.float64]
+    latency_s: NDArray[np.float64]
+
+
+def unit_classes(topology: Topology, unit_nodes: int) -> UnitClasses:
+    """Units with equal nodes below the same switches are one class. Where bandwidth was measured
+    pair by pair each is its own, and so is each that an override names."""
+    first = np.arange(0, len(topology.kinds), unit_nodes)
+    fabric = topology.fabric
+    named = {node // unit_nodes for pair in fabric.override_bytes_per_s for node in pair}
+    kind_index = {kind: index for index, kind in enumerate(dict.fromkeys(topology.kinds))}
+    keys: dict[tuple[object, ...], int] = {}
+    of_unit = []
+    for unit, node in enumerate(first.tolist()):
+        key: tuple[object, ...] = (
+            kind_index[topology.kinds[node]],
+            *(node // tier.nodes for tier in fabric.tiers if tier.nodes is not None),
+        )
+        if fabric.matrix is not None or unit in named:
+            key = (unit,)
+        of_unit.append(keys.setdefault(key, len(keys)))
+    representative = first[np.unique(of_unit, return_index=True)[1]]
+    kinds = [topology.kinds[node] for node in representative.tolist()]
+    cards = np.array([kind.network_bytes_per_s for kind in kinds])
+    steps = np.array([kind.network_step_s for kind in kinds])
+    rates, latency_s = fabric.hops(
+        representative,
+        bytes_per_s=np.minimum(cards[:, None], cards[None]),
+        latency_s=np.maximum(steps[:, None], steps[None]),
+        apart=1,
+    )
+    return UnitClasses(
+        of_unit=np.array(of_unit, dtype=np.int64),
+        first_node=representative,
+        bytes_per_s=rates,
+        latency_s=latency_s,
+    )
+
+
+def nodes_in_order(units: Sequence[int], unit_nodes: int) -> list[int]:
+    """The nodes, by index in cluster order, of units laid end to end."""
+    return [unit * unit_nodes + node for unit in units for node in range(unit_nodes)]
