@@ -99,7 +99,7 @@ class SlowedTopology(IdealTopology):
     __slots__ = ("_slowest",)
 
     def __init__(self, ideal: IdealTopology, hop: Hop) -> None:
-        super().__init__(ideal.kinds, ideal.fabric, ideal.nodes)
+        super().__init__(ideal.kinds, ideal.fabric, ideal.nodes, trees=ideal.trees)
         self.real_devices = ideal.real_devices
         self._slowest = hop
 

@@ -18,7 +18,6 @@ from planner.memory.stage import stage_peaks
 from planner.plan import Recompute, recomputed_per_stage
 from planner.search.build import plan_from_flags
 from planner.search.layout import stages_of
-from planner.search.placement.hosts import default_placement
 from planner.search.problems import plan_problems
 from planner.search.refine import plan_at
 from planner.search.restrictions import Restrictions
@@ -73,7 +72,7 @@ def test_never_worse_never_too_big_and_always_runnable(
     assume(groups)
     group = groups[draw(st.integers(0, len(groups) - 1))]
     index = draw(st.integers(0, len(group) - 1))
-    plan = plan_at(scenario, group, index, group.layout.load.most_layers, default_placement)
+    plan = plan_at(scenario, group, index, group.layout.load.most_layers)
     default = estimate(scenario, plan)
     assume(default.memory.fits)
 
