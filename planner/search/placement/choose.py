@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from itertools import permutations
+from time import monotonic
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -80,7 +81,7 @@ class PlacementSearch:
         best = self._price(plan, batch, grid, units)
         bound_s, method = 0.0, ""
         for _ in range(ROUNDS):
-            solution = solve_placement(problem, seeds=seeds, deadline_s=self.deadline_s)
+            solution = solve_placement(problem, seeds=seeds, deadline_s=self._left_s)
             bound_s, method = max(bound_s, solution.bound_s), solution.method
             found = self._price(plan, batch, grid, solution.order)
             agree = found.step_s <= solution.objective_s * (1 + AGREE)
@@ -95,6 +96,11 @@ class PlacementSearch:
             bound_s=min(bound_s, best.step_s) if len(listed.candidate_devices) == 1 else 0.0,
             method=method,
         )
+
+    @property
+    def _left_s(self) -> float | None:
+        """Seconds until the time limit."""
+        return None if self.deadline_s is None else max(0.0, self.deadline_s - monotonic())
 
     def arrangements(self) -> tuple[tuple[str, ...], ...]:
         """Hosts to start from: as the cluster lists them; on mixed devices also with the types in
