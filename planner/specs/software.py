@@ -94,6 +94,7 @@ class Expert(Input):
     """How tokens reach their experts."""
 
     dispatcher: Literal["alltoall", "allgather"] = "alltoall"
+    """Every copy of a token goes to its expert's rank, or all tokens go to all ranks."""
     grouped_matmul: bool = True
     """All experts of a device run in one call."""
     fused_permutation: bool = False

@@ -16,7 +16,7 @@ from planner.workload.attention import attention_operators
 from planner.workload.latent_attention import mla_operators
 from planner.workload.mlp import dense_mlp_operators
 from planner.workload.moe import moe_operators
-from planner.workload.operators import Matmul
+from planner.workload.operators import Matmul, Pointwise
 from planner.workload.pointwise import norm
 from planner.workload.vocabulary import embedding_operators, head_operators
 
@@ -52,12 +52,42 @@ def transformer_layer(workload: Workload, kind: str) -> list[Operator]:
     window = model.attention_window if kind.endswith("-window") else None
     attention = mla_operators(w) if model.mla else attention_operators(w, window)
     mlp = moe_operators(w) if kind.startswith("moe") else dense_mlp_operators(w)
+    if model.parallel_attention:
+        return parallel_layer(w, attention, mlp)
     more_norms = [
         operator
         for index in range(2, model.norms_per_layer)
         for operator in norm(w, f"norm_{index}")
     ]
     return [*norm(w, "attention_norm"), *attention, *norm(w, "mlp_norm"), *mlp, *more_norms]
+
+
+def parallel_layer(
+    workload: Workload, attention: list[Operator], mlp: list[Operator]
+) -> list[Operator]:
+    """x + attention(norm(x)) + mlp(norm(x)): both read the same residual stream, kept once, and
+    with one norm for both the same normalised input; one addition, and one collective, for the two
+    outputs (Wang and Komatsuzaki 2021, GPT-J; EleutherAI/gpt-neox `transformer.py`,
+    `gpt_j_residual`)."""
+    w, shared_norm = workload, workload.model.norms_per_layer == 1
+    joined = [operator for operator in attention if operator.name not in _JOINED_OUTPUT]
+    for operator in mlp:
+        if isinstance(operator, Pointwise) and operator.name == "mlp_residual":
+            read = operator.forward_bytes + w.residual_bytes()
+            joined.append(replace(operator, forward_bytes=read))
+        elif operator.name == "mlp_up" and shared_norm:
+            joined.append(replace(operator, saved_bytes=0))
+        else:
+            joined.append(operator)
+    second_norm = [] if shared_norm else norm(w, "mlp_norm", saves_input=False)
+    return [*norm(w, "attention_norm"), *second_norm, *joined]
+
+
+_JOINED_OUTPUT = frozenset(
+    {"attention_residual"}
+    | {f"attention_projection_{end}" for end in ("reduce", "scatter", "gather")}
+)
+"""What the output of attention does not need where the MLP's is added to it first."""
 
 
 def mtp_operators(workload: Workload) -> list[Operator]:

@@ -20,8 +20,9 @@ def moe_operators(workload: Workload) -> list[Operator]:
     """Router, token dispatch, grouped expert matmuls, combine, shared experts.
 
     Megatron-LM's all-to-all dispatcher: every device sends its residual tokens' top-k copies to
-    the expert ranks and gathers over the expert-tensor ranks. `expert_imbalance` is the tokens of
-    the fullest expert rank over the mean.
+    the expert ranks and gathers over the expert-tensor ranks. Its all-gather dispatcher: every
+    device gets all tokens of both, and picks those of its experts. `expert_imbalance` is the
+    tokens of the fullest expert rank over the mean.
     """
     w, model, z = workload, workload.model, workload.element_bytes
     moe = model.moe
@@ -133,6 +134,8 @@ def permutation(workload: Workload, name: str, routed: int) -> Pointwise:
 def expert_exchange(workload: Workload, name: str, routed: int) -> list[Operator]:
     """All-to-all over the expert ranks, then gather (or reduce-scatter) over expert-tensor."""
     shard = workload.shard
+    if workload.software.expert.dispatcher == "allgather":
+        return gathered_exchange(workload, name)
     buffer_bytes = workload.element_bytes * routed * workload.model.hidden_size
     operators: list[Operator] = []
     if shard.expert > 1:
@@ -162,4 +165,29 @@ def expert_exchange(workload: Workload, name: str, routed: int) -> list[Operator
                 in_backward=True,
             )
         )
+    return operators
+
+
+def gathered_exchange(workload: Workload, name: str) -> list[Operator]:
+    """All tokens of the expert and expert-tensor ranks gathered, or their outputs summed up and
+    scattered; the backward pass does the other (Megatron-LM `MoEAllGatherTokenDispatcher`)."""
+    shard = workload.shard
+    operators: list[Operator] = []
+    tokens_bytes = workload.residual_bytes()
+    gathering = name == "dispatch"
+    for axis, ranks in (("expert", shard.expert), ("expert_tensor", shard.expert_tensor)):
+        tokens_bytes *= ranks
+        for forward in (True, False) if ranks > 1 else ():
+            operators.append(
+                Collective(
+                    name=f"{name}_{axis}_{'forward' if forward else 'backward'}",
+                    module="moe",
+                    expert=True,
+                    operation="all_gather" if forward == gathering else "reduce_scatter",
+                    axis=axis,
+                    buffer_bytes=tokens_bytes,
+                    in_forward=forward,
+                    in_backward=not forward,
+                )
+            )
     return operators

@@ -147,3 +147,40 @@ def test_a_ring_keeps_queries_keys_and_values_once(context: int, kept: int) -> N
     query, key_value = 8192, 8 * 128
     elements = kept * (query + key_value) + key_value
     assert operators["query_key_value"].saved_bytes == 2 * (B * S // context) * elements
+
+
+@pytest.mark.parametrize(("norms", "shared"), [(2, False), (1, True)])
+def test_parallel_attention_keeps_its_input_once_and_reduces_once(norms: int, shared: bool) -> None:
+    """x + attention(norm(x)) + mlp(norm(x)) beside the same model one after the other."""
+    parallel = dataclasses.replace(load_model("gpt-neox-20b"), norms_per_layer=norms)
+    sequential = dataclasses.replace(parallel, parallel_attention=False, norms_per_layer=2)
+    shard = Shard(tensor=4, micro_batch_size=B)
+    one = workload(sequential, shard, "megatron-core", "bf16")
+    both = workload(parallel, shard, "megatron-core", "bf16")
+    sbh = S * B * parallel.hidden_size
+    kept = [layer_memory(job, layer_operators(job, "dense")) for job in (one, both)]
+    assert kept[0].saved_bytes - kept[1].saved_bytes == 2 * sbh * (2 if shared else 1)
+    fewer_parameters = (2 if parallel.norm_bias else 1) * parallel.hidden_size * shared
+    assert kept[0].dense_parameters - kept[1].dense_parameters == fewer_parameters
+    assert _collectives(one) == {("all_reduce", "forward"): 2, ("all_reduce", "backward"): 2}
+    assert _collectives(both) == {("all_reduce", "forward"): 1, ("all_reduce", "backward"): 2}
+
+
+@pytest.mark.parametrize(("expert", "expert_tensor"), [(8, 1), (4, 2), (1, 2)])
+def test_the_gathering_dispatcher_moves_every_token_to_every_rank(
+    expert: int, expert_tensor: int
+) -> None:
+    """Forward a gather before and a reduce-scatter after the experts, backward the other way."""
+    model, profile = load_model("mixtral-8x7b"), load_software("megatron-core")
+    gathering = profile.model_copy(
+        update={"expert": profile.expert.model_copy(update={"dispatcher": "allgather"})}
+    )
+    shard = Shard(expert=expert, expert_tensor=expert_tensor, micro_batch_size=B)
+    job = dataclasses.replace(workload(model, shard, "megatron-core", "bf16"), software=gathering)
+    found = [o for o in layer_operators(job, "moe") if isinstance(o, Collective)]
+    ranks = expert * expert_tensor
+    assert max(o.buffer_bytes for o in found) == 2 * S * B * model.hidden_size * ranks
+    forward = [o.operation for o in found if o.in_forward]
+    assert forward == [o.operation for o in found if o.in_backward][::-1]
+    assert set(forward) == {"all_gather", "reduce_scatter"}
+    assert not any(o.in_forward and o.in_backward for o in found)
