@@ -28,8 +28,6 @@ Holds = Any
 SELECTIVE, FULL = GRANULARITIES.index("selective"), GRANULARITIES.index("full")
 GRADIENTS_SHARDED = DATA_SHARDINGS.index("optimizer+gradients")
 ONE_FORWARD_ONE_BACKWARD = SCHEDULE_NAMES.index("1f1b")
-ONLY_DATA = ("composer",)
-"""Frameworks without any axis but data (MosaicML Composer with PyTorch FSDP)."""
 
 
 def world(f: Facts, c: Columns) -> Holds:
@@ -46,8 +44,10 @@ def chunks(f: Facts, c: Columns) -> Holds:
 
 
 def framework(f: Facts, c: Columns) -> Holds:
-    model_parallel = c["tensor"] * c["pipeline"] * c["context"]
-    return (model_parallel == 1) | (f.framework not in ONLY_DATA)
+    degrees = np.ones_like(c["tensor"])
+    for axis in {"tensor", "pipeline", "context"}.intersection(f.lacking):
+        degrees = degrees * c[axis]
+    return degrees == 1
 
 
 def kv(f: Facts, c: Columns) -> Holds:
@@ -59,11 +59,13 @@ def ffn(f: Facts, c: Columns) -> Holds:
 
 
 def experts(f: Facts, c: Columns) -> Holds:
-    return (c["expert"] == 1) | ((f.experts > 0) & (f.experts % c["expert"] == 0))
+    divides = (f.experts > 0) & (f.experts % c["expert"] == 0)
+    return (c["expert"] == 1) | (divides & ("expert" not in f.lacking))
 
 
 def expert_tensor(f: Facts, c: Columns) -> Holds:
-    return (c["expert_tensor"] == 1) | ((f.experts > 0) & (f.expert_ffn % c["expert_tensor"] == 0))
+    divides = (f.experts > 0) & (f.expert_ffn % c["expert_tensor"] == 0)
+    return (c["expert_tensor"] == 1) | (divides & ("expert" not in f.lacking))
 
 
 def expert_world(f: Facts, c: Columns) -> Holds:

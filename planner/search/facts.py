@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from planner.scenario import Scenario
     from planner.search.restrictions import Restrictions
 
+MODEL_AXES = ("tensor", "pipeline", "context", "expert")
+"""Axes that a framework may lack."""
+
 LONG_SEQUENCE = 8192
 """Shortest sequence, in tokens, for which the search tries context parallelism unasked."""
 
@@ -24,7 +27,8 @@ SCHEDULE_NAMES = tuple(SCHEDULES)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
-    """Sizes are 0 where the model has no such part. `first_sequence_parallel` and
+    """Sizes are 0 where the model has no such part. `lacking` are the axes that the software
+    profile does not have. `first_sequence_parallel` and
     `first_data_sharding` stand for all values where the switch changes nothing."""
 
     devices: int
@@ -39,6 +43,8 @@ class Facts:
     seq_length: int
     global_batch_size: int
     framework: str
+    software: str
+    lacking: tuple[str, ...]
     rank_order: str
     uneven_layout: bool
     sends_overlap: bool
@@ -50,6 +56,18 @@ class Facts:
     selective_frees: bool
     first_sequence_parallel: int
     first_data_sharding: int
+
+    @property
+    def lacking_axes(self) -> str:
+        """Those of the dense model, in words."""
+        return ", ".join(axis for axis in self.lacking if axis != "expert") or "other"
+
+    @property
+    def no_experts(self) -> str:
+        """What a sentence about expert degrees adds where there is no such axis."""
+        if "expert" not in self.lacking:
+            return ""
+        return f", and software profile {self.software} has no expert axis"
 
     @classmethod
     def of(cls, scenario: Scenario, restrictions: Restrictions) -> Facts:
@@ -71,6 +89,8 @@ class Facts:
             seq_length=job.seq_length,
             global_batch_size=job.global_batch_size,
             framework=software.framework,
+            software=software.name,
+            lacking=tuple(axis for axis in MODEL_AXES if axis not in software.axes),
             rank_order=software.rank_order,
             uneven_layout=software.pipeline_layout,
             sends_overlap="pipeline" in software.overlap,

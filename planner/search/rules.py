@@ -88,7 +88,7 @@ RULES = (
     ),
     Rule(
         name="framework",
-        sentence="{f.framework} has no tensor, pipeline or context parallelism",
+        sentence="software profile {f.software} has no {f.lacking_axes} parallelism",
         axes=("tensor", "pipeline", "context"),
         adjusts="tensor",
         holds=conditions.framework,
@@ -102,14 +102,15 @@ RULES = (
     ),
     Rule(
         name="experts",
-        sentence="the expert degree must divide the number of experts ({f.experts})",
+        sentence="the expert degree must divide the number of experts ({f.experts}){f.no_experts}",
         axes=("expert",),
         adjusts="expert",
         holds=conditions.experts,
     ),
     Rule(
         name="expert-ffn",
-        sentence="the expert-tensor degree must divide the experts' hidden size {f.expert_ffn}",
+        sentence="the expert-tensor degree must divide the experts' hidden size "
+        "{f.expert_ffn}{f.no_experts}",
         axes=("expert_tensor",),
         adjusts="expert_tensor",
         holds=conditions.expert_tensor,

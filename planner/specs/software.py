@@ -20,6 +20,7 @@ RecomputeModule = Literal[
     "core_attn", "layernorm", "mlp", "moe_act", "mla_up_proj", "every_second_matmul"
 ]
 ScheduleName = Annotated[str, Field(min_length=1, max_length=60, pattern=r"^[a-z0-9][a-z0-9-]*$")]
+ModelAxis = Literal["tensor", "pipeline", "context", "expert"]
 RankOrder = Literal["tp-cp-ep-dp-pp", "tp-cp-ep-pp-dp"]
 
 
@@ -171,6 +172,8 @@ class SoftwareProfile(Input):
     each microbatch's activation."""
     collective_trees: bool = True
     """All-reduce may run over trees; otherwise around rings alone."""
+    axes: tuple[ModelAxis, ...] = ("tensor", "pipeline", "context", "expert")
+    """What the framework can split a model over, besides data."""
     rank_order: RankOrder = "tp-cp-ep-dp-pp"
     cuda_graphs: bool = False
     """Kernels are launched from recorded graphs."""

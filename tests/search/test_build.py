@@ -319,3 +319,21 @@ def test_a_batch_that_does_not_divide_says_nothing_of_the_schedule(scenario: Sce
         assert [problem.name for problem in plan_problems(scenario, wrong)] == ["batch"]
     neither = replace(wrong, schedule="1f1b")
     assert {problem.name for problem in plan_problems(scenario, neither)} >= {"batch", "vpp"}
+
+
+@pytest.mark.parametrize(
+    ("software", "flags", "message"),
+    [
+        ("megatron-lm-2021", {"context": 2}, "has no context parallelism; found"),
+        ("megatron-deepspeed-2022", {"context": 2}, "has no context parallelism; found"),
+        ("composer-fsdp", {"pipeline": 2}, "has no tensor, pipeline, context parallelism; found"),
+        ("megatron-lm-2022", {"expert": 2}, "software profile megatron-lm-2022 has no expert axis"),
+        ("deepspeed-3d-2021", {"expert": 2}, "deepspeed-3d-2021 has no expert axis"),
+    ],
+)
+def test_profiles_say_which_axes_their_frameworks_lack(
+    scenario_of: Callable[..., Scenario], software: str, flags: dict[str, int], message: str
+) -> None:
+    of = scenario_of(nodes=2, layers=12, batch=32, software=software, experts=4)
+    with pytest.raises(RuleError, match=message):
+        made(of, **flags)
