@@ -129,7 +129,7 @@ def _type(precision: str, size: int) -> str:
 
 def _zero(job: ExportJob) -> Json:
     software = job.software
-    elements = software.bucket_bytes.value // reduced_gradient_bytes(software, job.job.precision)
+    elements = software.bucket_bytes.value // STATE_BYTES[software.gradient_reduce_dtype]
     return {
         "stage": _STAGES[job.plan.data_sharding],
         "overlap_comm": "gradient_reduce" in software.overlap,

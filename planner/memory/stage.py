@@ -23,6 +23,7 @@ from planner.memory.sharding import kept_whole, resharded
 from planner.plan import MemoryComponents, StageMemory
 from planner.workload.formats import (
     STATE_BYTES,
+    bucket_bytes,
     gradient_bytes,
     reduced_gradient_bytes,
     stored_weight_bytes,
@@ -254,7 +255,7 @@ def _buckets(scenario: Scenario, parameters: NDArray[np.int64]) -> NDArray[np.in
     """Buffers that gradients are copied through on their way, int64 [N, p]."""
     software = scenario.job.software
     largest = parameters * reduced_gradient_bytes(software, scenario.job.precision)
-    bucket = np.minimum(int(software.bucket_bytes.value), largest)
+    bucket = np.minimum(int(bucket_bytes(software, scenario.job.precision)), largest)
     return bucket * software.bucket_buffers
 
 

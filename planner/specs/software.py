@@ -194,7 +194,7 @@ class SoftwareProfile(Input):
     communication_buffers: Constant[Bytes]
     """Buffers of the collective library, outside the allocator, per device."""
     bucket_bytes: Constant[Bytes]
-    """Gradients reduced in one call."""
+    """Gradients reduced in one call, in `gradient_reduce_dtype`."""
     fp8: Fp8 = Fp8()
     expert: Expert = Expert()
 

@@ -14,6 +14,7 @@ from planner.memory.stage import optimizer_shards, stage_parameters
 from planner.timing.overlap import exposed_s
 from planner.workload.formats import (
     STATE_BYTES,
+    bucket_bytes,
     gathered_weight_bytes,
     gradient_bytes,
     reduced_gradient_bytes,
@@ -105,7 +106,8 @@ def gradient_reduction_s(
         seconds = np.where(divided, scattered, seconds)
     if "gradient_reduce" not in software.overlap:
         return seconds
-    buckets = np.maximum((dense + expert) * reduce_bytes / software.bucket_bytes.value, 1.0)
+    bucket = bucket_bytes(software, scenario.job.precision)
+    buckets = np.maximum((dense + expert) * reduce_bytes / bucket, 1.0)
     return exposed_s(scenario, seconds, last_backward_s, seconds / buckets)
 
 

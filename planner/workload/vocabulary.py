@@ -55,7 +55,8 @@ def head_operators(workload: Workload) -> list[Operator]:
 
     Megatron-LM's `vocab_parallel_cross_entropy` converts the logits to fp32, keeps the
     probabilities, and walks over them in separate kernels: conversion (z + 4 bytes per logit),
-    maximum (4), subtraction (8), exponential (8), sum (4), division (8). Compiled
+    maximum (4), subtraction (8), exponential (8), sum (4), division (8), and 8 more for every copy
+    that is made of them. Compiled
     (`fused_cross_entropy.py`), subtraction and exponential are one, and so is the backward pass;
     not where all stages share the vocabulary (sail-sg/VocabularyParallelism `cross_entropy.py`).
     TransformerEngine's reads the 16-bit logits twice (largest and sum in one pass, then the
@@ -66,6 +67,7 @@ def head_operators(workload: Workload) -> list[Operator]:
     t, n = w.shard.tensor, w.tokens
     logits = n * w.vocabulary_rows
     fused = w.fuses_loss and w.shard.vocabulary == 1
+    copied_bytes = 0 if fused else 8 * w.software.fused.loss_copies
     projection = column_parallel(w, "logits", "head", w.vocabulary_rows, bias=False)
     # Where all stages share the vocabulary, the last one runs the norm before it sends its output.
     operators = [*(norm(w, "final_norm") if w.shard.vocabulary == 1 else ()), *projection]
@@ -83,7 +85,7 @@ def head_operators(workload: Workload) -> list[Operator]:
             name="cross_entropy",
             module="logits",
             saved_bytes=4 * logits,
-            forward_bytes=logits * (z + 4 + 4 + (8 if fused else 16) + 4 + 8),
+            forward_bytes=logits * (z + 4 + 4 + (8 if fused else 16) + 4 + 8 + copied_bytes),
             backward_bytes=logits * ((4 + z) if fused else (8 + 4 + z)),
             forward_kernels=6 if fused else 12,
             backward_kernels=1 if fused else 4,

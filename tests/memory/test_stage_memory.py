@@ -16,6 +16,7 @@ from planner.specs.job import build_job
 from planner.specs.load import load_cluster, load_model, load_software
 from planner.specs.model import ModelSpec
 from planner.timeline.step import step_timeline
+from planner.workload.formats import bucket_bytes
 
 H, L, A, V, S, G = 1024, 8, 16, 32000, 1024, 64
 LAYER = 12 * H * H + 13 * H
@@ -197,6 +198,12 @@ def test_local_gradients_stay_beside_wider_ones_only(precision: str, gradient_by
     of = scenario(software="megatron-deepspeed-2022", precision=precision)
     middle = stages(of, pipeline="4", recompute="full")[1].components
     assert middle.gradients == gradient_bytes * (L // 4) * LAYER
+
+
+def test_buckets_count_gradients_not_bytes() -> None:
+    """DeepSpeed `reduce_bucket_size`: 5e8 elements, whatever their type."""
+    profile = load_software("megatron-deepspeed-2022")
+    assert bucket_bytes(profile, "bf16") == 2 * bucket_bytes(profile, "fp16") == 4 * 5e8
 
 
 def test_components_add_up_and_nest() -> None:

@@ -55,4 +55,18 @@ def test_device_memory_with_a_sharded_optimizer() -> None:
     """What nvidia-smi showed (bigscience, GPT 1.3B on V100)."""
     errors = memory_errors("bigscience-v100-16gb", "device")
     assert len(errors) >= 8
-    assert sum(errors) / len(errors) < 0.10
+    assert sum(errors) / len(errors) < 0.12
+
+
+def test_device_memory_of_bloom_runs() -> None:
+    """What nvidia-smi showed of 176B-class models in fp16 and bf16 (bigscience tr11)."""
+    errors = memory_errors("bloom-a100", "device")
+    assert len(errors) >= 25
+    assert sum(errors) / len(errors) < 0.07
+
+
+@pytest.mark.parametrize("name", ["bloom-a100", "bigscience-v100-16gb", "bigscience-v100-32gb"])
+def test_what_ran_out_of_memory_is_not_said_to_fit(name: str) -> None:
+    failed = [run for run in results(name) if run.fits_measured is False]
+    assert failed
+    assert not [run.id for run in failed if run.fits_predicted]
