@@ -132,6 +132,9 @@ def cluster(
         str | None, option("BANDWIDTH", "Of one network card, one direction: '50 GB/s'.")
     ] = None,
     cards: Annotated[str | None, option("N", "Network cards of a node.")] = None,
+    nodes_per_site: Annotated[
+        str | None, option("N", "Nodes in each region of a file of links between regions.")
+    ] = None,
     unit: Annotated[
         str | None, option("UNIT", "Unit of a table's figures, where it does not say: MB/s.")
     ] = None,
@@ -167,6 +170,7 @@ def cluster(
         intra_node_bandwidth=bandwidth("--intra-node-bandwidth", intra_node_bandwidth),
         network_bandwidth=bandwidth("--network-bandwidth", network_bandwidth),
         cards=values.whole("--cards", cards, most=MOST_CARDS),
+        nodes_per_site=values.whole("--nodes-per-site", nodes_per_site, most=values.MOST_NODES),
     )
     imported = import_cluster(
         files,

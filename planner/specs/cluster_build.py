@@ -158,7 +158,7 @@ class _Builder:
             raise self._document.error(
                 "overrides name nodes, so every group needs a count", ("links", "overrides")
             )
-        overrides = place_overrides(self._document, given.links.overrides, cluster.host_names())
+        overrides = place_overrides(self._document, given.links.overrides, groups)
         return replace(cluster, overrides=overrides)
 
     def _check_counts(self, groups: tuple[NodeGroup, ...]) -> None:

@@ -148,10 +148,10 @@ class MatrixInput(Input):
 
 
 class OverrideInput(Input):
-    """One pair of nodes, both directions."""
+    """One pair of nodes, or all pairs of two groups, both directions."""
 
     between: tuple[NodeReference, NodeReference]
-    """Names, or indices from 0 in file order."""
+    """Names of hosts or groups, or indices of nodes from 0 in file order."""
     bandwidth: BytesPerSecond
     """What one node reaches to the other."""
     latency: Seconds | None = None

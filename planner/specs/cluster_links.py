@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import product
 from typing import TYPE_CHECKING
 
 from planner.errors import InputError
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 
     from planner.specs.cluster_file import MatrixInput, OverrideInput
     from planner.specs.document import Document, Location
+
+MOST_OVERRIDES = 1_000_000
 
 _AT_MATRIX = ("links", "matrix")
 
@@ -114,35 +117,55 @@ def _listed_order(
 
 
 def place_overrides(
-    document: Document, overrides: tuple[OverrideInput, ...], hosts: tuple[str, ...]
+    document: Document, overrides: tuple[OverrideInput, ...], groups: tuple[NodeGroup, ...]
 ) -> tuple[LinkOverride, ...]:
-    """Overrides with their ends as indices into `hosts`. Raises: InputError."""
-    places = {host: index for index, host in enumerate(hosts)}
+    """Overrides with their ends as indices of nodes in cluster order; one between two groups is one
+    for every pair of their nodes. Raises: InputError."""
+    places = _places(groups)
+    nodes = sum(len(group.hosts or ()) for group in groups)
     found: dict[frozenset[int], LinkOverride] = {}
     for index, override in enumerate(overrides):
-        at = ("links", "overrides", index)
-        ends = (
-            _end(document, override.between[0], places, (*at, "between", 0)),
-            _end(document, override.between[1], places, (*at, "between", 1)),
-        )
-        if ends[0] == ends[1]:
-            raise document.error("a link is between two different nodes", (*at, "between"))
-        if frozenset(ends) in found:
-            raise document.error("this pair has an override already", (*at, "between"))
-        found[frozenset(ends)] = LinkOverride(
-            between=ends,
-            bandwidth_bytes_per_s=override.bandwidth,
-            latency_s=override.latency,
-        )
+        at = ("links", "overrides", index, "between")
+        ends = [
+            _end(document, end, places, nodes, (*at, side))
+            for side, end in enumerate(override.between)
+        ]
+        if set(ends[0]) & set(ends[1]):
+            raise document.error("a link is between two different nodes or groups", at)
+        if len(found) + len(ends[0]) * len(ends[1]) > MOST_OVERRIDES:
+            raise document.error(f"more than {MOST_OVERRIDES:,} pairs of nodes have overrides", at)
+        for pair in product(ends[0], ends[1]):
+            if frozenset(pair) in found:
+                raise document.error("this pair has an override already", at)
+            found[frozenset(pair)] = LinkOverride(
+                between=pair,
+                bandwidth_bytes_per_s=override.bandwidth,
+                latency_s=override.latency,
+            )
     return tuple(found.values())
 
 
-def _end(document: Document, node: int | str, places: dict[str, int], at: Location) -> int:
-    if isinstance(node, int):
-        if not 0 <= node < len(places):
-            raise document.error(f"no node {node}; indices are 0 to {len(places) - 1}", at)
-        return node
-    if node not in places:
-        hint = did_you_mean(node[:80], list(places)[:1000])
-        raise document.error(f"no node is named {node[:80]!r}", at, hint=hint)
-    return places[node]
+def _places(groups: tuple[NodeGroup, ...]) -> dict[str, range]:
+    """Nodes by the names of groups and hosts; a host comes first where both have a name."""
+    places: dict[str, range] = {}
+    hosts: dict[str, range] = {}
+    start = 0
+    for group in groups:
+        names = group.hosts or ()
+        places[group.name] = range(start, start + len(names))
+        hosts |= {name: range(start + i, start + i + 1) for i, name in enumerate(names)}
+        start += len(names)
+    return {**places, **hosts}
+
+
+def _end(
+    document: Document, end: int | str, places: dict[str, range], nodes: int, at: Location
+) -> range:
+    if isinstance(end, int):
+        if not 0 <= end < nodes:
+            raise document.error(f"no node {end}; indices are 0 to {nodes - 1}", at)
+        return range(end, end + 1)
+    if end not in places:
+        hint = did_you_mean(end[:80], list(places)[:1000])
+        raise document.error(f"no node or group is named {end[:80]!r}", at, hint=hint)
+    return places[end]

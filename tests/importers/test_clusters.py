@@ -11,6 +11,7 @@ import pytest
 from planner.cli.app import run
 from planner.errors import InputError
 from planner.hardware.collectives import all_reduce_s
+from planner.hardware.fabric import fabric_from_spec
 from planner.hardware.links import topology_from_spec
 from planner.importers.clusters.groups import NodeOptions
 from planner.importers.clusters.importer import ImportedCluster, import_cluster
@@ -220,10 +221,45 @@ def test_regions(imported: Callable[..., ImportedCluster]) -> None:
     found = imported("regions.csv")
     pairs = [link["between"] for link in found.mapping["links"]["overrides"]]
     assert ["Belgium", "NL"] in pairs
-    assert ["NL", "London"] not in pairs
+    assert ["NL", "London"] in pairs
     first = found.spec.overrides[0]
     assert (first.bandwidth_bytes_per_s, first.latency_s) == (0.2425 * 2**30, 0.004)
     assert found.spec.host_names()[:2] == ("Belgium", "Germany")
+
+
+def test_regions_are_sites_of_several_nodes(data: Path, tmp_path: Path) -> None:
+    """Inside a site the network of the device's usual cluster, between sites what was measured,
+    and for the pairs the file leaves out the middle of it."""
+    target = tmp_path / "sites.yaml"
+    command = ["import", "cluster", str(data / "regions.csv"), "--device", "a100-sxm-80gb"]
+    assert run([*command, "--nodes-per-site", "3", "-o", str(target)]) == 0
+    cluster = load_cluster(str(target))
+    assert [(group.name, group.count) for group in cluster.node_groups] == [
+        ("Belgium", 3), ("Germany", 3), ("NL", 3), ("London", 3), ("Iowa", 3),
+    ]  # fmt: skip
+    assert len(cluster.overrides) == 10 * 3 * 3
+    fabric = fabric_from_spec(cluster)
+
+    def reached(sender: int, receiver: int) -> tuple[float, float]:
+        hop = fabric.hop(sender, receiver, bytes_per_s=2e11, latency_s=5e-6, apart=1)
+        return hop.bytes_per_s, hop.latency_s
+
+    assert reached(0, 1) == (2e11, 5e-6)
+    assert reached(0, 3) == reached(2, 5) == (0.2425 * 2**30, 0.004)
+    assert reached(0, 12) == (0.0283203125 * 2**30, 0.049)
+
+
+def test_sites_need_links_and_a_file_of_their_own(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    matrix = ["import", "cluster", str(data / "matrix.csv"), "--device", "a100-sxm-80gb"]
+    assert run([*matrix, "--nodes-per-site", "2"]) == 2
+    assert "--nodes-per-site is for links between regions" in capsys.readouterr().err
+    base = tmp_path / "base.yaml"
+    base.write_text(BASE.format(count=5))
+    command = ["import", "cluster", str(data / "regions.csv"), "--into", str(base)]
+    assert run([*command, "--nodes-per-site", "2"]) == 2
+    assert "--nodes-per-site makes a new file" in capsys.readouterr().err
 
 
 def test_into_changes_only_what_was_read(
@@ -271,7 +307,7 @@ def test_into_replaces_links_of_the_same_pair(tmp_path: Path, data: Path) -> Non
     faster.write_text(text)
     assert run(["import", "cluster", str(faster), "--into", str(target)]) == 0
     cluster = load_cluster(str(target))
-    assert len(cluster.overrides) == 9
+    assert len(cluster.overrides) == 10
     assert max(link.bandwidth_bytes_per_s for link in cluster.overrides) == 0.5 * 2**30
 
 

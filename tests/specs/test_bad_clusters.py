@@ -212,11 +212,12 @@ def test_changed_line(old: str, new: str, expected: str, tmp_path: Path) -> None
         ),
         (
             "links: {overrides: [{between: [a-0, a-2], bandwidth: 5 GB/s}]}",
-            "9:37: links.overrides[0].between[1]: no node is named 'a-2'; did you mean a-1?",
+            "9:37: links.overrides[0].between[1]: no node or group is named 'a-2'; "
+            "did you mean a-1?",
         ),
         (
             "links: {overrides: [{between: [1, a-1], bandwidth: 5 GB/s}]}",
-            "9:31: links.overrides[0].between: a link is between two different nodes",
+            "9:31: links.overrides[0].between: a link is between two different nodes or groups",
         ),
         (
             "links: {overrides: [{between: [1], bandwidth: 5 GB/s}]}",

@@ -100,6 +100,25 @@ def test_overrides_by_name_and_index() -> None:
     assert override.latency_s == 1e-3
 
 
+def test_overrides_between_groups_are_of_all_pairs_of_their_nodes() -> None:
+    """A host named like a group is meant before the group."""
+    groups = [{**GROUP, "name": name, "count": 2} for name in ("here", "there")]
+    link: dict[str, object] = {"between": ["here", "there"], "bandwidth": "5 GB/s"}
+    cluster = cluster_of(*groups, links={"overrides": [link]})
+    pairs = [one.between for one in cluster.overrides]
+    assert pairs == [(0, 2), (0, 3), (1, 2), (1, 3)]
+    assert [one.between for one in cluster.sized(nodes=3).overrides] == [(0, 2), (1, 2)]
+    named = [groups[0], {**groups[1], "hosts": ["here", "x"]}]
+    apart = cluster_of(*named, links={"overrides": [{**link, "between": ["here", "x"]}]})
+    assert [one.between for one in apart.overrides] == [(2, 3)]
+    for other in (["here", "here"], ["here", "here-1"]):
+        with pytest.raises(InputError, match="between two different nodes or groups"):
+            cluster_of(*groups, links={"overrides": [{**link, "between": other}]})
+    again = [link, {**link, "between": ["here-0", "there-1"]}]
+    with pytest.raises(InputError, match="this pair has an override already"):
+        cluster_of(*groups, links={"overrides": again})
+
+
 def test_overrides_need_a_count() -> None:
     with pytest.raises(InputError, match="every group needs a count"):
         cluster_of(GROUP, links={"overrides": [{"between": [0, 1], "bandwidth": "5 GB/s"}]})

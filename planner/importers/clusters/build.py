@@ -10,14 +10,10 @@ from planner.errors import InputError
 from planner.importers.clusters.facts import Facts, Link, Matrix, NodeFacts, Tier
 from planner.importers.clusters.groups import Group, NodeOptions, group_of, merged_nodes
 from planner.importers.clusters.hosts import clean_hosts, short
+from planner.importers.clusters.sites import GROUP_ORDER, override_content, sites_mapping
 from planner.importers.clusters.tiers import SizedTier, sized
 from planner.importers.notes import Notes
-from planner.specs.units import (
-    BYTES_PER_SECOND,
-    format_bytes_per_second,
-    format_seconds,
-    unit_factor,
-)
+from planner.specs.units import BYTES_PER_SECOND, unit_factor
 
 NVLINK_RACKS = ("gb200", "gb300")
 """Devices whose fast fabric spans nodes."""
@@ -54,10 +50,14 @@ def cluster_mapping(
             [one for fact in facts for one in fact.collectives],
             notes,
             several_nodes=several,
-            fastest_link=_fastest(matrix, links),
+            fastest_link=None if options.nodes_per_site else _fastest(matrix, links),
         )
         for kind in kinds
     ]
+    if options.nodes_per_site is not None:
+        return sites_mapping(groups, links, options.nodes_per_site, notes, name=name)
+    if links:
+        notes.assumed.append("one node in each region (--nodes-per-site says otherwise)")
     if len(groups) == 1:
         _place_hosts(groups[0], hosts, layout, notes)
     elif hosts:
@@ -180,10 +180,6 @@ def _place_hosts(group: Group, hosts: tuple[str, ...], layout: Layout, notes: No
             )
 
 
-_GROUP_ORDER = ("name", "count", "device", "devices_per_node", "intra_node", "network", "scale_up",
-                "hosts")  # fmt: skip
-
-
 def _name_groups(groups: list[Group]) -> None:
     """Names after the device, and the keys in the order of the documentation."""
     names: list[str] = []
@@ -193,7 +189,7 @@ def _name_groups(groups: list[Group]) -> None:
         names.append(name)
         filled = {"name": name, **group}
         group.clear()
-        group.update({key: filled[key] for key in _GROUP_ORDER if key in filled})
+        group.update({key: filled[key] for key in GROUP_ORDER if key in filled})
 
 
 def tiers_content(tiers: Sequence[SizedTier]) -> list[dict[str, Any]]:
@@ -210,16 +206,6 @@ def links_content(matrix: Matrix | None, links: Sequence[Link], matrix_file: str
     if links:
         content["overrides"] = [override_content(link) for link in links]
     return content
-
-
-def override_content(link: Link) -> dict[str, Any]:
-    entry: dict[str, Any] = {
-        "between": list(link.between),
-        "bandwidth": format_bytes_per_second(link.bytes_per_s),
-    }
-    if link.latency_s is not None:
-        entry["latency"] = format_seconds(link.latency_s)
-    return entry
 
 
 def matrix_text(matrix: Matrix) -> str:

@@ -26,6 +26,8 @@ class NodeOptions:
     intra_node_bandwidth: str | None = None
     network_bandwidth: str | None = None
     cards: int | None = None
+    nodes_per_site: int | None = None
+    """Of links between regions: how many nodes each region has."""
 
 
 def merged_nodes(facts: Sequence[Facts]) -> list[NodeFacts]:

@@ -69,6 +69,8 @@ def import_cluster(
     place = into or target
     matrix_file = _matrix_file(place, facts)
     if into is not None and Path(into).exists():
+        if options.nodes_per_site is not None:
+            raise InputError(f"--nodes-per-site makes a new file, and {into} exists")
         mapping, text = _into(into, facts, options, notes, matrix_file)
     else:
         chosen = _valid(name or (Path(place).stem if place else _stem(paths[0])))

@@ -11,7 +11,6 @@ from planner.importers.clusters.build import (
     all_links,
     layout_of,
     links_content,
-    override_content,
     the_matrix,
     tiers_content,
 )
@@ -19,6 +18,7 @@ from planner.importers.clusters.facts import Facts, NodeFacts
 from planner.importers.clusters.groups import NodeOptions, inside_of, merged_nodes, shown
 from planner.importers.clusters.hosts import short
 from planner.importers.clusters.rates import fitting_rate, seconds
+from planner.importers.clusters.sites import override_content
 from planner.importers.notes import Notes
 from planner.specs.units import format_bytes_per_second
 

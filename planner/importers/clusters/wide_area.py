@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import median
 
 from planner.importers.clusters.cells import positive
@@ -12,7 +12,13 @@ from planner.importers.clusters.facts import Facts, Link
 from planner.importers.clusters.hosts import clean_hosts
 from planner.importers.notes import Notes
 from planner.importers.source import Source
-from planner.specs.units import BYTES_PER_SECOND, SECONDS, UnitError, unit_factor
+from planner.specs.units import (
+    BYTES_PER_SECOND,
+    SECONDS,
+    UnitError,
+    format_bytes_per_second,
+    unit_factor,
+)
 
 SUSPICIOUS = 100.0
 """A bandwidth so many times off what links of similar latency reach is taken for a typo."""
@@ -49,8 +55,8 @@ def looks_like_pairs(source: Source) -> bool:
 
 
 def read_pairs(source: Source, unit: str | None) -> Facts:
-    """Each region becomes a node, each pair a link. A bandwidth that is far from those of pairs
-    with like latency is left out, and said to be.
+    """Each region becomes a node or a site, each pair a link. A bandwidth that is far from those of
+    pairs with like latency is replaced by theirs, and said to be.
 
     Raises: InputError at the cell that is wrong, and for a bandwidth without a unit.
     """
@@ -77,13 +83,11 @@ def read_pairs(source: Source, unit: str | None) -> Facts:
     kept = _without_typos(list(pairs.values()), notes)
     names = dict(zip(regions, clean_hosts(regions, notes), strict=True))
     notes.read.append(f"{len(kept)} links between {len(regions)} regions")
-    notes.assumed.append("one node in each region, links alike in both directions")
+    notes.assumed.append("links alike in both directions")
     absent = len(regions) * (len(regions) - 1) // 2 - len(kept)
     if absent:
-        notes.assumed.append(
-            f"{absent} {'pair has' if absent == 1 else 'pairs have'} no link in the file and "
-            "the network's bandwidth"
-        )
+        have = "pair has" if absent == 1 else "pairs have"
+        notes.assumed.append(f"{absent} {have} no link in the file and those of the network")
     links = tuple(
         Link(
             between=(names[pair.one], names[pair.other]),
@@ -157,7 +161,8 @@ def _scaled(value: float, unit: float) -> float:
 
 
 def _without_typos(pairs: list[_Pair], notes: Notes) -> list[_Pair]:
-    """Pairs whose bandwidth is plausible beside those of the pairs nearest in latency."""
+    """The pairs; where a bandwidth is not plausible beside those of the pairs nearest in latency,
+    with theirs."""
     expected = _expected(pairs)
     kept = []
     for pair in pairs:
@@ -166,11 +171,13 @@ def _without_typos(pairs: list[_Pair], notes: Notes) -> list[_Pair]:
         if max(ratio, 1 / ratio) < SUSPICIOUS:
             kept.append(pair)
             continue
+        usual, stated = (float(f"{rate:.4g}") for rate in (usual, pair.bytes_per_s))
+        kept.append(replace(pair, bytes_per_s=usual))
         way = "below" if ratio < 1 else "above"
-        notes.left_out.append(
-            f"line {pair.line}, {pair.one} to {pair.other}: {pair.bytes_per_s:.4g} B/s is "
-            f"{max(ratio, 1 / ratio):,.0f} times {way} links of like latency ({usual:.4g} B/s), "
-            "which looks like a typo"
+        notes.assumed.append(
+            f"line {pair.line}, {pair.one} to {pair.other}: {format_bytes_per_second(usual)}, as "
+            f"links of like latency have; the file's {format_bytes_per_second(stated)} "
+            f"is {max(ratio, 1 / ratio):,.0f} times {way} them and looks like a typo"
         )
     return kept
 
