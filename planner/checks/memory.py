@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from planner.checks.finding import Finding
     from planner.checks.subject import Subject
-    from planner.plan import Estimate
+    from planner.plan import Estimate, StageMemory
 
 
 def memory_findings(subject: Subject, estimate: Estimate) -> Iterator[Finding]:
@@ -20,7 +20,9 @@ def memory_findings(subject: Subject, estimate: Estimate) -> Iterator[Finding]:
     stage = estimate.memory.binding
     at = ("stages", stage.stage, "index")
     if stage.peak_bytes > stage.capacity_bytes:
-        yield subject.finding("PL001", at, f"does not fit: {binding_constraint(stage)}")
+        yield subject.finding(
+            "PL001", at, f"does not fit: {binding_constraint(stage)}{_perhaps(stage, estimate)}"
+        )
     elif stage.spare_bytes < 0:
         left = stage.capacity_bytes - stage.peak_bytes
         yield subject.finding(
@@ -41,3 +43,13 @@ def memory_findings(subject: Subject, estimate: Estimate) -> Iterator[Finding]:
             f"to {gib(round(fullest.peak_bytes * high))}, of "
             f"{capacity(fullest.capacity_bytes)} GiB with {gib(fullest.headroom_bytes)} kept free",
         )
+
+
+def _perhaps(stage: StageMemory, estimate: Estimate) -> str:
+    """That the estimate's range begins below the capacity, where it does."""
+    if estimate.confidence is None:
+        return ""
+    low_bytes = round(stage.peak_bytes * estimate.confidence.memory.low)
+    if low_bytes > stage.capacity_bytes:
+        return ""
+    return f"; {estimate.confidence.level:.0%} range from {gib(low_bytes)} GiB, which would fit"

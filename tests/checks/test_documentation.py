@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import yaml
 
 from planner.checks.registry import rules
+from planner.cli import check_targets
 from planner.reports.checks.formats import FORMATS
 from planner.reports.markdown import table
 
@@ -29,6 +30,7 @@ def test_every_rule_is_in_the_table() -> None:
 
 def test_every_format_is_in_the_table() -> None:
     assert re.findall(r"^\| `([a-z-]+)` \|", TEXT, re.MULTILINE) == [*FORMATS]
+    assert check_targets.FORMATS == FORMATS
 
 
 def test_every_option_that_is_named_exists(planner: Callable[..., Outcome]) -> None:

@@ -131,6 +131,7 @@ def test_an_unknown_rule(planner: Callable[..., Outcome]) -> None:
         ("PL003", "PL0", {"PL003"}),
         ("PL0", "PL0", set()),
         ("ALL", "PL", set()),
+        ("ALL,PL303", "PL0,PL1,PL2,PL3,PL4", {"PL303"}),
         (None, "ALL", set()),
         (None, "PL1,PL2,PL3,PL4", {"PL001", "PL002", "PL003"}),
     ],

@@ -265,6 +265,30 @@ def test_a_tight_fit_is_a_warning(repository: Repository) -> None:
     assert repository.codes("plan.json", f"--headroom={above:.6f}") == set()
 
 
+def test_a_plan_that_only_perhaps_does_not_fit_says_so(repository: Repository) -> None:
+    """Just above the capacity the range of the estimate begins below it; far above, it does not."""
+    repository.plan("plan.json", tensor=8, pipeline=2)
+
+    def message(length: int) -> str | None:
+        repository.edit("plan.json", {"inputs.job.seq_length": length})
+        found = repository.findings("plan.json", "--select=PL001")
+        return found[0]["message"] if found else None
+
+    fits, does_not = 2**11, 2**21
+    far = message(does_not)
+    assert far is not None
+    assert "which would fit" not in far
+    while does_not - fits > 1024:
+        length = (fits + does_not) // 2048 * 1024
+        if message(length) is None:
+            fits = length
+        else:
+            does_not = length
+    near = message(does_not)
+    assert near is not None
+    assert near.endswith(" GiB, which would fit")
+
+
 def test_one_change_may_break_several_rules(repository: Repository) -> None:
     repository.plan("plan.json", tensor=8, pipeline=2)
     repository.edit(
