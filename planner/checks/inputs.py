@@ -76,9 +76,12 @@ def _software(job: RecordedJob) -> RecordedFile:
 def _changed(kind: str, was: RecordedFile, is_: RecordedFile) -> str:
     if was.name != is_.name:
         return f"the plan was made for {kind} {was.name}, not {is_.name}"
+    what = f"{kind} {was.name}"
+    if kind == "cluster":
+        what += " (its file, a device file or its matrix)"
     digests = [one.sha256[:SHORT] if one.sha256 else "no file" for one in (was, is_)]
     return (
-        f"{kind} {was.name} has changed since the plan was made from it "
+        f"{what} has changed since the plan was made from it "
         f"(sha256 {digests[0]} then, {digests[1]} now)"
     )
 

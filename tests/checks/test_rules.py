@@ -346,7 +346,11 @@ def test_a_changed_matrix_or_device_makes_a_plan_stale(repository: Repository) -
     repository.plan("plan.json", tensor=8, pipeline=2)
     assert repository.codes("plan.json") == set()
     Path("bandwidth.csv").write_text("GB/s,n0,n1\nn0,0,90\nn1,90,0\n", encoding="utf-8")
-    assert repository.codes("plan.json") == {"PL210"}
+    [found] = repository.findings("plan.json")
+    assert found["code"] == "PL210"
+    assert found["message"].startswith(
+        "cluster cluster (its file, a device file or its matrix) has changed since the plan"
+    )
 
 
 def test_the_best_plan_passes_the_search(repository: Repository) -> None:
