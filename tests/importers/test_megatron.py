@@ -291,6 +291,16 @@ def test_bloom_as_megatron_deepspeed(data: Path) -> None:
     assert any("--pp-partition-method" in clause for clause in found.notes.left_out)
 
 
+def test_names_of_megatron_deepspeed() -> None:
+    """Norms in lower case, key-value heads without a switch, and kernels by their version."""
+    found = launch(
+        GPT + "--deepspeed --normalization rmsnorm --swiglu --num-key-value-heads 4 "
+        "--use-flash-attn-v2"
+    )
+    assert (found.model["norm"], found.model["num_query_groups"]) == ("rmsnorm", 4)
+    assert (found.attention, found.model["architecture"]) == ("flash", "llama")
+
+
 def test_flags_in_an_array_that_nothing_runs() -> None:
     flags = GPT.replace(" --", "\n  --")
     found = launch(

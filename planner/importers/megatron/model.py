@@ -24,7 +24,13 @@ _POSITIONS = {
     "alibi": "alibi",
     "absolute": "learned",
 }
-_NORMS = {"LayerNorm": "layernorm", "RMSNorm": "rmsnorm"}
+_NORMS = {
+    "LayerNorm": "layernorm",
+    "RMSNorm": "rmsnorm",
+    "layernorm": "layernorm",
+    "rmsnorm": "rmsnorm",
+}
+"""Lower case in Megatron-DeepSpeed."""
 
 Mapping = dict[str, Any]
 
@@ -101,7 +107,8 @@ def _architecture(flags: Flags, *, moe: bool, latent: bool) -> str:
     """A name for what the flags spell out; every default of the architecture is stated too."""
     if latent and moe:
         return "deepseek"
-    llama = flags.given("--swiglu") and flags.text("--normalization") == "RMSNorm"
+    norm = (flags.text("--normalization") or "").lower()
+    llama = flags.given("--swiglu") and norm == "rmsnorm"
     if moe:
         return "mixtral" if llama else "gpt"
     return "llama" if llama else "gpt"
@@ -126,6 +133,10 @@ def _usual_head_dim(flags: Flags, hidden: int, heads: int) -> int:
 
 
 def _query_groups(flags: Flags, heads: int, notes: Notes) -> int:
+    """Megatron-DeepSpeed has a flag of its own, which needs no switch."""
+    groups = flags.integer("--num-key-value-heads")
+    if groups is not None:
+        return groups
     groups = flags.integer("--num-query-groups")
     if flags.given("--group-query-attention"):
         return groups or 1

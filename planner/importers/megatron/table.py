@@ -14,6 +14,7 @@ INTEGERS = frozenset(
         "--ffn-hidden-size",
         "--num-attention-heads",
         "--num-query-groups",
+        "--num-key-value-heads",
         "--kv-channels",
         "--vocab-size",
         "--make-vocab-size-divisible-by",
@@ -136,6 +137,9 @@ ALIASES = {
     "--activations-checkpoint-num-layers": "--recompute-num-layers",
     "--checkpoint-num-layers": "--recompute-num-layers",
     "--encoder-num-layers": "--num-layers",
+    "--use-flash-attn-v1": "--use-flash-attn",
+    "--use-flash-attn-v2": "--use-flash-attn",
+    "--use-flash-attn-triton": "--use-flash-attn",
     "--encoder-seq-length": "--seq-length",
     "--checkpoint-activations": "--deepspeed-activation-checkpointing",
 }
