@@ -192,7 +192,10 @@ def _attention_calls(operator: FusedAttention, context: int) -> list[tuple[int, 
 
 
 def _attention_dropout_s(operator: FusedAttention, device: Device) -> float:
-    """Seconds of making a random number for every score, which each pass does again."""
+    """Seconds of making a random number for every score, which each pass does again; nothing where
+    the device file does not state the fp32 rate."""
+    fp32_flop_per_s = device.peak_flop_per_s.get("fp32")
+    if fp32_flop_per_s is None:
+        return 0.0
     scores = operator.batch * operator.heads * operator.query_length * operator.scored_keys
-    lane_operations_per_s = device.peak("fp32") / 2
-    return RANDOM_OPERATIONS * scores / lane_operations_per_s
+    return RANDOM_OPERATIONS * scores / (fp32_flop_per_s / 2)

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
 
 _SHORTEST_SOFTMAX = 16
-"""The fused softmax takes more keys than this,"""
+"""The fused softmax takes more keys than this."""
 _SOFTMAX_ROWS = 4
-"""and works on so many rows, and so many heads of the microbatch, at a time."""
+"""It works on so many queries, and on so many heads of the microbatch, at a time."""
 
 
 def attention_operators(workload: Workload, window: int | None) -> list[Operator]:

@@ -6,10 +6,12 @@ from dataclasses import replace
 
 import pytest
 
+from planner.hardware.device import device_from_spec
 from planner.scenario import build_scenario
 from planner.specs.job import build_job
-from planner.specs.load import load_cluster, load_model, load_software
+from planner.specs.load import load_cluster, load_device, load_model, load_software
 from planner.timing.layers import LayerTime, layer_time
+from planner.timing.operators import operator_time
 from planner.workload.attention import core_attention
 from planner.workload.layers import layer_operators
 from planner.workload.operators import Pointwise
@@ -126,3 +128,24 @@ def test_the_fused_softmax_reads_the_lower_triangle_only() -> None:
     scores = 24 * 2048 * 2048
     assert softmax.forward_bytes == (0.5 + 1) * 2 * scores
     assert softmax.backward_bytes == (0.5 + 0.5 + 1) * 2 * scores
+
+
+def test_a_device_without_an_fp32_rate_can_run_attention_with_dropout() -> None:
+    spec = load_device("a100-sxm-80gb")
+    device = device_from_spec(
+        spec.model_copy(update={"peak": spec.peak.model_copy(update={"fp32": None})})
+    )
+    times = []
+    for dropout in (True, False):
+        software = load_software("megatron-core").model_copy(update={"dropout": dropout})
+        workload = Workload(
+            model=load_model("gpt-3.6b"),
+            software=software,
+            precision="fp16",
+            seq_length=2048,
+            expert_imbalance=1.0,
+            shard=Shard(),
+        )
+        (attention,) = core_attention(workload, 24, 128, 128, None)
+        times.append(operator_time(attention, workload, device).forward_s)
+    assert times[0] == times[1] > 0
