@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from planner.search.placement.alike import with_alike_merged
 from planner.search.placement.bounds import cheapest_s, nodes_bound_s
 from planner.search.placement.exact import MOST_NODES, solve_exactly
 from planner.search.placement.feasible import allowed_order
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 PROVEN_GAP = 1e-6
 STARTS = 4
 FEW_MOVES = 6_000
-MOVES = 200_000
+MOVES = 800_000
 """Placements that local search evaluates before an exact search, and on large clusters."""
 
 
@@ -69,6 +70,7 @@ def solve_placement(
     Raises: ValueError when no placement keeps to the classes that rows may have.
     """
     until_s = perf_counter() + (float("inf") if deadline_s is None else deadline_s)
+    problem = with_alike_merged(problem)
     terms = terms_of(problem)
     state = _best_seed(problem, seeds)
     state = state.bounded(cheapest_s(terms), "every link the cheapest")
