@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from planner import __version__
+from planner.confidence.interval import tied
 from planner.plan_document.write import confidence_fields, plan_fields
 from planner.reports.checks.outcome import findings_of
 
@@ -51,6 +52,7 @@ def _plan(one: Checked) -> dict[str, Any]:
         else {
             "step_s": best.estimate.step_s,
             "proven": one.proven,
+            "tied": cost is not None and tied(cost.step_s, best.estimate.step_s),
             **plan_fields(best.plan),
         },
         "findings": [_finding(found) for found in one.findings],
