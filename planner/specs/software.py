@@ -17,7 +17,14 @@ DataSharding = Literal["none", "optimizer", "optimizer+gradients", "full"]
 Granularity = Literal["none", "selective", "full"]
 Overlap = Literal["tensor", "gradient_reduce", "parameter_gather", "pipeline"]
 RecomputeModule = Literal[
-    "core_attn", "layernorm", "mlp", "moe_act", "mla_up_proj", "every_second_matmul"
+    "core_attn",
+    "layernorm",
+    "mlp",
+    "moe",
+    "moe_act",
+    "shared_experts",
+    "mla_up_proj",
+    "every_second_matmul",
 ]
 ScheduleName = Annotated[str, Field(min_length=1, max_length=60, pattern=r"^[a-z0-9][a-z0-9-]*$")]
 ModelAxis = Literal["tensor", "pipeline", "context", "expert"]

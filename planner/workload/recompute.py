@@ -25,16 +25,36 @@ def selective(workload: Workload, operators: Sequence[Operator]) -> tuple[Select
     """What the software profile's selective recomputation does to each operator of a layer.
 
     By module: the listed modules keep nothing and are done again (Megatron-LM
-    `--recompute-modules`). By operator: attention and every second matmul keep their outputs, all
+    `--recompute-modules`); a mixture as a whole keeps its input (`moe_layer.py`,
+    `moe_layer_recompute`). By operator: attention and every second matmul keep their outputs, all
     else is done again (torchtitan `activation_checkpoint.selective_ac_option: op`).
     """
     modules = workload.software.recompute.selective_modules
     if EVERY_SECOND_MATMUL in modules:
         return tuple(_by_operator(workload, operators))
     return tuple(
-        Selective(0, 1.0) if operator.module in modules else Selective(operator.saved_bytes, 0.0)
+        Selective(_input_bytes(workload, operator), 1.0)
+        if any(unit in modules for unit in _units(operator))
+        else Selective(operator.saved_bytes, 0.0)
         for operator in operators
     )
+
+
+def _units(operator: Operator) -> tuple[str, ...]:
+    """The modules of `--recompute-modules` that an operator is part of."""
+    if operator.name.startswith("shared_expert"):
+        return ("shared_experts", "moe")
+    if operator.module in ("experts", "moe_act"):
+        return (operator.module, "moe")
+    return (operator.module,)
+
+
+def _input_bytes(workload: Workload, operator: Operator) -> int:
+    """What a module done again reads: a mixture its tokens, through the router. The others start
+    from what stays for other reasons."""
+    if operator.name != "router":
+        return 0
+    return workload.element_bytes * workload.residual_tokens * workload.model.hidden_size
 
 
 def _by_operator(workload: Workload, operators: Sequence[Operator]) -> list[Selective]:

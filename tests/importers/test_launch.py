@@ -265,7 +265,7 @@ def test_what_a_script_says_and_a_plan_cannot_is_noted(read: Any) -> None:
         GPT + "--optimizer-cpu-offload --use-precision-aware-optimizer "
         "--use-distributed-optimizer --made-up-flag 3 --made-up-flag 4 "
         "--exp-avg-dtype bf16 --exp-avg-sq-dtype fp8 --recompute-granularity selective "
-        "--recompute-modules core_attn moe --main-grads-dtype bf16 "
+        "--recompute-modules core_attn gdn --main-grads-dtype bf16 "
         "--tensor-parallel-num-weight-shards 2\n"
     )
     left_out = "\n".join(launched.notes.left_out)
@@ -274,7 +274,7 @@ def test_what_a_script_says_and_a_plan_cannot_is_noted(read: Any) -> None:
         "--main-grads-dtype",
         "--tensor-parallel-num-weight-shards",
         "--exp-avg-dtype bf16 and --exp-avg-sq-dtype fp8",
-        "--recompute-modules moe",
+        "--recompute-modules gdn",
     ):
         assert said in left_out
     assert left_out.count("--made-up-flag") == 1 + left_out.count("--made-up-flag on line 5, --")

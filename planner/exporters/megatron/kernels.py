@@ -96,7 +96,7 @@ def graph_flags(job: ExportJob) -> Flags:
     if job.plan.recompute.granularity != "full":
         dense = "dense" in job.model.layer_kinds
         modules = ("attn", *(("mlp",) if dense else ()))
-        if mixture:
+        if mixture and not _mixture_is_redone(job):
             modules += ("moe_router", "moe_preprocess")
         return {
             **values(cuda_graph_impl="transformer_engine"),
@@ -111,6 +111,12 @@ def graph_flags(job: ExportJob) -> Flags:
         **values(cuda_graph_impl="full_iteration"),
         **switches(te_rng_tracker=True, no_check_for_nan_in_loss_and_grad=True),
     }
+
+
+def _mixture_is_redone(job: ExportJob) -> bool:
+    """A mixture recomputed as a whole keeps its routing out of graphs (`transformer_config.py`)."""
+    recompute = job.plan.recompute.granularity
+    return recompute == "selective" and "moe" in job.software.recompute.selective_modules
 
 
 def environment_of(degrees: Degrees, data_sharding: str) -> dict[str, str]:

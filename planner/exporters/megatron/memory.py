@@ -16,7 +16,15 @@ _QUANTIZED = {
     "mxfp8": {"fp8_format": "e4m3", "fp8_recipe": "mxfp8"},
     "nvfp4": {"fp4_format": "e2m1", "fp4_recipe": "nvfp4"},
 }
-_MODULES = ("core_attn", "layernorm", "mlp", "moe_act", "mla_up_proj")
+_MODULES = (
+    "core_attn",
+    "layernorm",
+    "mlp",
+    "moe",
+    "moe_act",
+    "shared_experts",
+    "mla_up_proj",
+)
 
 
 def recompute_flags(job: ExportJob) -> Flags:
@@ -54,6 +62,10 @@ def _modules(job: ExportJob) -> tuple[str, ...]:
     absent = set()
     if moe is None or not job.software.expert.grouped_matmul:
         absent.add("moe_act")
+    if moe is None:
+        absent.add("moe")
+    if moe is None or not moe.shared_expert_ffn_hidden_size:
+        absent.add("shared_experts")
     if mla is None:
         absent.add("mla_up_proj")
     found = tuple(module for module in listed if module not in absent)
