@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from planner.search.placement.partial import between_two_nodes
+from planner.search.placement.reach import between_two_nodes, cheapest_hops, link_range
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -25,17 +25,14 @@ def cheapest_s(terms: Terms) -> float:
     problem = terms.problem
     apart = between_two_nodes(problem.node_class, problem.classes)
     allowed = problem.row_class_allowed
-    links_s = np.array(
-        [
-            problem.link_s[apart & allowed[row][:, None] & allowed[row + 1]].min(initial=np.inf)
-            for row in range(problem.rows - 1)
-        ]
-    )
+    links_s, _ = link_range(terms, apart)
     if np.isinf(links_s).any():
         return float("inf")
     seconds = float((problem.path_s + problem.path_links @ links_s).max())
     for wait, families in zip(problem.waits, terms.waits, strict=True):
-        rows_s = sum((_cheapest_rows_s(hops, apart, allowed) for hops in families), -wait.hidden_s)
+        rows_s = sum(
+            (hops.scale * cheapest_hops(hops, apart, allowed) for hops in families), -wait.hidden_s
+        )
         seconds += max(0.0, float(rows_s.max()))
     return seconds
 
@@ -99,7 +96,7 @@ def _wait_bound_s(terms: Terms, wait: Wait, families: tuple[Hops, ...]) -> float
     problem = terms.problem
     apart = between_two_nodes(problem.node_class, problem.classes)
     allowed = problem.row_class_allowed
-    cheapest = [_cheapest_rows_s(hops, apart, allowed) for hops in families]
+    cheapest = [hops.scale * cheapest_hops(hops, apart, allowed) for hops in families]
     together = sum(cheapest, -wait.hidden_s)
     best_s = max(0.0, float(together.max()))
     for hops, own_s in zip(families, cheapest, strict=True):
@@ -172,13 +169,3 @@ def _in_large_parts(
         if not alone and int(count[members].sum()) >= size:
             found |= members
     return found
-
-
-def _cheapest_rows_s(
-    hops: Hops, apart: NDArray[np.bool_], allowed: NDArray[np.bool_]
-) -> NDArray[np.float64]:
-    """[rows]: seconds of a family with every hop the cheapest."""
-    if not len(hops.sender):
-        return np.zeros(len(allowed))
-    hops_s = [hops.seconds[apart & row[:, None] & row].min(initial=np.inf) for row in allowed]
-    return np.asarray(hops.scale * np.array(hops_s))

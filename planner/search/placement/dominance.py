@@ -9,7 +9,8 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from planner.search.placement.partial import Filling, Partial
+    from planner.search.placement.filling import Filling
+    from planner.search.placement.partial import Partial
 
 
 class Dominance:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from planner.search.placement.problem import PlacementProblem
     from planner.search.placement.terms import Terms
 
 TOLERANCE = 1e-12
@@ -70,13 +71,25 @@ def polish(
 
 def kicked(now: Swaps, rng: np.random.Generator) -> NDArray[np.int64]:
     """The placement with some exchanges at random, at least one of them where it is slowest."""
-    order = now.order.copy()
+    order, problem = now.order.copy(), now.problem
     places = now.critical_places()
     for number in range(1 + int(rng.integers(KICK_EXCHANGES))):
-        one = int(rng.choice(places)) if number == 0 else int(rng.integers(now.problem.positions))
+        one = int(rng.choice(places)) if number == 0 else int(rng.integers(problem.positions))
         partner = int(rng.integers(len(order)))
-        order[[one, partner]] = order[[partner, one]]
+        if _may_exchange(problem, order, one, partner):
+            order[[one, partner]] = order[[partner, one]]
     return order
+
+
+def _may_exchange(
+    problem: PlacementProblem, order: NDArray[np.int64], one: int, partner: int
+) -> bool:
+    """Whether rows may have each other's nodes at two places."""
+    return all(
+        place >= problem.positions
+        or bool(problem.row_class_allowed[place // problem.columns, problem.node_class[node]])
+        for place, node in ((one, order[partner]), (partner, order[one]))
+    )
 
 
 def descend(now: Swaps, effort: Effort, rng: np.random.Generator) -> None:

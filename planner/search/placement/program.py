@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from planner.search.placement.partial import between_two_nodes
+from planner.search.placement.reach import between_two_nodes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

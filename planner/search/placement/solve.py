@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 PROVEN_GAP = 1e-6
 STARTS = 4
 FEW_MOVES = 6_000
-MOVES = 800_000
+MOVES = 300_000
 """Placements that local search evaluates before an exact search, and on large clusters."""
 
 

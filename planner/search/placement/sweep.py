@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from planner.search.placement.dominance import Dominance
-from planner.search.placement.partial import Filling, Floors, Partial, joined
+from planner.search.placement.filling import Filling
+from planner.search.placement.partial import Floors, Partial, joined
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
