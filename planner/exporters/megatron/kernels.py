@@ -47,7 +47,7 @@ def _fusions(job: ExportJob) -> Flags:
         cross_entropy_loss_fusion=fused.cross_entropy,
     )
     if fused.cross_entropy:
-        flags |= values(cross_entropy_fusion_impl="te")
+        flags |= values(cross_entropy_fusion_impl="te" if fused.loss_in_place else "native")
     return flags
 
 

@@ -82,6 +82,8 @@ def _switches(launch: Launch, profile: SoftwareProfile) -> dict[str, Any]:
         "bias_dropout_add": not flags.given("--no-bias-dropout-fusion"),
         "rotary": not flags.given("--no-rope-fusion"),
         "cross_entropy": flags.given("--cross-entropy-loss-fusion"),
+        "loss_in_place": flags.given("--cross-entropy-loss-fusion")
+        and flags.text("--cross-entropy-fusion-impl") == "te",
         "gradient_accumulation": not flags.given("--no-gradient-accumulation-fusion"),
     }
     gather = flags.given("--fp8-param-gather") or flags.given("--fp4-param-gather")

@@ -50,6 +50,7 @@ INTEGERS = frozenset(
 
 TEXTS = frozenset(
     {
+        "--cross-entropy-fusion-impl",
         "--position-embedding-type",
         "--normalization",
         "--tokenizer-type",
@@ -193,7 +194,6 @@ NOT_MODELLED = frozenset(
         "--deepspeed-config",
         "--deepspeed_config",
         "--moe-use-legacy-grouped-gemm",
-        "--cross-entropy-fusion-impl",
         "--fsdp-double-buffer",
         "--use-nccl-ub",
         "--ddp-bucket-size",
