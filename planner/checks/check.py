@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 
 MAX_IMBALANCE = 0.15
 MAX_REGRESSION = 0.05
+OF_AN_ESTIMATE = "034"
+"""First digits of the codes whose rules look at the estimate."""
+
 NOT_SELECTED = "not selected"
 INVALID = "the plan cannot run, so it was not estimated"
 
@@ -46,6 +49,12 @@ class Limits:
     max_regression: float = MAX_REGRESSION
     strict: bool = False
     time_limit_s: float | None = None
+
+    def also(self, codes: Iterable[str]) -> Limits:
+        """The same with more codes selected."""
+        return replace(
+            self, selection=replace(self.selection, codes=self.selection.codes | {*codes})
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,14 +91,18 @@ class Checked:
 def check(
     subject: Subject, limits: Limits, *, progress: Callable[[Progress], None] | None = None
 ) -> Checked:
-    """Evaluates every selected rule on a plan. Raises: KeyboardInterrupt when a search is
-    interrupted."""
+    """Evaluates every selected rule on a plan. What keeps a plan from being estimated is found
+    whether it is selected or not, when a selected rule needs the estimate. Raises:
+    KeyboardInterrupt when a search is interrupted."""
     invalid = tuple(problem_findings(subject))
     findings = [*invalid, *stale_findings(subject)]
     checked = Checked(reference=subject.reference, path=subject.path, subject=subject, findings=())
     silent = _not_asked(limits)
-    if invalid:
-        unpriced = {code: INVALID for code in rules() if code[2] in "034"}
+    blocking = [one for one in invalid if one.code in limits.selection or not one.rule.estimated]
+    if blocking:
+        unpriced = {code: INVALID for code in rules() if code[2] in OF_AN_ESTIMATE}
+        wanted = any(code not in silent for code in unpriced)
+        limits = limits.also(one.code for one in blocking if wanted)
         return replace(
             checked, findings=_counted(findings, limits), not_evaluated={**unpriced, **silent}
         )

@@ -25,7 +25,7 @@ BAD_INPUT = "PL901"
 class CheckRule:
     """`finds` is the name of the problem that the code reports (`planner.search.problems`),
     `reads` the keys of the model or cluster file that it looks at, `needs` the option without
-    which it is not evaluated."""
+    which it is not evaluated. `estimated`: a plan that breaks it can be estimated."""
 
     code: str
     name: str
@@ -36,6 +36,7 @@ class CheckRule:
     finds: str | None = None
     reads: tuple[str, ...] = ()
     needs: str | None = None
+    estimated: bool = False
 
 
 @cache

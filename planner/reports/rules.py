@@ -44,6 +44,9 @@ def rule_report(rule: CheckRule) -> RenderableType:
             Text(),
             paragraph(f"In `search.space` of a plan file and in errors: {rule.finds}."),
         ]
+    if rule.estimated:
+        said = "A plan that breaks this rule is estimated all the same where the rule is left out."
+        parts += [Text(), paragraph(said)]
     if rule.needs is not None:
         parts += [Text(), paragraph(f"Evaluated only with {rule.needs}.")]
     return Group(*parts)

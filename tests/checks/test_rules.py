@@ -360,3 +360,32 @@ def test_the_best_plan_passes_the_search(repository: Repository) -> None:
     Path("best.json").write_text(found.stdout, encoding="utf-8")
     outcome = repository.check("best.json", "--within-of-best=0%", "--select=PL301")
     assert (outcome.code, "nothing better found" in outcome.stdout) == (0, True)
+
+
+def test_a_rule_that_blocks_the_estimate_cannot_hide_a_plan(repository: Repository) -> None:
+    repository.plan("plan.json", tensor=8, pipeline=2)
+    repository.edit("model.yaml", {"num_attention_heads": 12, "num_query_groups": 4})
+    for options in (("--ignore=PL102,PL210",), ("--select=PL0",), ("--select=does-not-fit",)):
+        outcome = repository.check("plan.json", *options, "--format=concise")
+        assert outcome.code == 1
+        assert "PL102 error: the tensor degree must divide the 12 attention heads" in outcome.stdout
+    assert repository.codes("plan.json", "--select=PL2") == {"PL210"}
+
+
+@pytest.mark.parametrize("code", [code for code, rule in rules().items() if rule.estimated])
+def test_what_only_a_framework_refuses_can_be_left_out(repository: Repository, code: str) -> None:
+    """The plan is estimated then, and what else is wrong with it still counts."""
+    if code in ELSEWHERE:
+        pytest.skip("of launch files")
+    case = CASES[code]
+    if case.experts:
+        repository.edit("model.yaml", {"moe": EXPERTS})
+    software("megatron-core", "ordered.yaml", {"rank_order": "tp-cp-ep-pp-dp"}, repository)
+    repository.plan("plan.json", **case.flags)
+    repository.edit("plan.json", case.plan)
+    repository.edit("model.yaml", case.model)
+    others = {rule for rule, one in rules().items() if one.estimated}
+    options = (*case.options, f"--ignore=PL210,{','.join(others)}")
+    [plan] = json.loads(repository.check("plan.json", *options, "--json").stdout)["plans"]
+    assert plan["step_s"] > 0
+    assert plan["passed"] is True
