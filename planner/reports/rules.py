@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from planner.checks.registry import CheckRule
 
 
+OF_THE_FRAMEWORK = "PL1"
+
+
 def rules_report(rules: Sequence[CheckRule]) -> RenderableType:
     """Code, name, severity and summary of each."""
     table = numbers_table(3)
@@ -39,11 +42,9 @@ def rule_report(rule: CheckRule) -> RenderableType:
         Text(),
         paragraph(f"How to fix: {rule.fix}"),
     ]
-    if rule.finds is not None:
-        parts += [
-            Text(),
-            paragraph(f"In `search.space` of a plan file and in errors: {rule.finds}."),
-        ]
+    if rule.finds is not None and rule.code.startswith(OF_THE_FRAMEWORK):
+        said = f"Messages of other commands call it {rule.finds}."
+        parts += [Text(), paragraph(said)]
     if rule.estimated:
         said = "A plan that breaks this rule is estimated all the same where the rule is left out."
         parts += [Text(), paragraph(said)]

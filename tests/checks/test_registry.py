@@ -69,6 +69,8 @@ PERMANENT = {
 }
 """Codes that pipelines rely on: entries are added, never changed."""
 
+FRAMEWORK = {rule.code for rule in rules().values() if rule.code.startswith("PL1")}
+
 
 def test_codes_are_permanent() -> None:
     assert {code: rule.name for code, rule in rules().items()} == PERMANENT
@@ -93,6 +95,8 @@ def test_every_rule_is_documented(planner: Callable[..., Outcome], code: str) ->
     assert shown.startswith(f"{code} {rule.name} ({rule.severity}) {rule.summary} Why: ")
     assert rule.fix in shown
     assert planner("rule", rule.name).stdout == outcome.stdout
+    assert (f"Messages of other commands call it {rule.finds}." in shown) == (code in FRAMEWORK)
+    assert ("estimated all the same" in shown) == rule.estimated
 
 
 def test_what_rules_read_are_keys_of_the_files() -> None:
