@@ -108,6 +108,7 @@ def core_attention(
     scores = b * heads * s * keys
     mask_bytes = 1 if w.dropout else 0
     operators: list[Operator] = [
+        *(_position_biases(z * scores) if w.model.position_embedding == "alibi" else ()),
         Matmul(
             name="attention_scores",
             module="core_attn",
@@ -149,6 +150,20 @@ def core_attention(
         ),
     ]
     return operators
+
+
+def _position_biases(scores_bytes: int) -> tuple[Operator, ...]:
+    """ALiBi's biases are copied to where the scores will be and read again by the product that adds
+    to them (bigscience-workshop/Megatron-DeepSpeed `transformer.py`: `torch.baddbmm`)."""
+    return (
+        Pointwise(
+            name="position_biases",
+            module="core_attn",
+            forward_bytes=2 * scores_bytes,
+            backward_bytes=0,
+            backward_kernels=0,
+        ),
+    )
 
 
 def _softmax(

@@ -14,7 +14,7 @@ from planner.timing.layers import LayerTime, layer_time
 from planner.timing.operators import operator_time
 from planner.workload.attention import core_attention
 from planner.workload.layers import layer_operators
-from planner.workload.operators import Pointwise
+from planner.workload.operators import Operator, Pointwise
 from planner.workload.shard import Shard
 from planner.workload.workload import Workload
 
@@ -149,3 +149,21 @@ def test_a_device_without_an_fp32_rate_can_run_attention_with_dropout() -> None:
         (attention,) = core_attention(workload, 24, 128, 128, None)
         times.append(operator_time(attention, workload, device).forward_s)
     assert times[0] == times[1] > 0
+
+
+def test_position_biases_of_unfused_attention_move_the_scores_once_more() -> None:
+    def operators(model: str) -> dict[str, Operator]:
+        workload = Workload(
+            model=load_model(model),
+            software=load_software("megatron-deepspeed-2022"),
+            precision="bf16",
+            seq_length=2048,
+            expert_imbalance=1.0,
+            shard=Shard(),
+        )
+        return {operator.name: operator for operator in core_attention(workload, 8, 128, 128, None)}
+
+    biases = operators("bloom-176b")["position_biases"]
+    assert isinstance(biases, Pointwise)
+    assert (biases.forward_bytes, biases.backward_bytes) == (2 * 2 * 8 * 2048 * 2048, 0)
+    assert "position_biases" not in operators("gpt-3.6b")
