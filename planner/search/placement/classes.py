@@ -43,7 +43,7 @@ ROOT_ROUNDS = 20
 """Of the programs that only ask whether there are such placements."""
 REPAIRS = 12
 REPAIR_STEPS = 800
-SHORT = 1e-4
+SHORT = 1e-5
 """How far a program is kept below a step, as a share of it: more than solvers overlook."""
 BELOW = 1 - 1e-9
 """Bounds are scaled by this, so that rounding cannot lift one above what it bounds."""
@@ -65,7 +65,7 @@ def solve_classes(
     incumbent: Sequence[int] | NDArray[np.int64],
     *,
     work: float = 1.0,
-    enough: float = 1e-6,
+    enough: float = 1e-5,
     until_s: float = float("inf"),
 ) -> ClassAnswer:
     """Bound a problem and better a placement of it; ends when bound and placement are closer than
@@ -278,6 +278,6 @@ def _with_hops(problem: PlacementProblem) -> PlacementProblem:
 
 def _small_fabric(problem: PlacementProblem) -> Fabric:
     fabric = fabric_of(problem)
-    while fabric.cells * problem.rows > SIZE and fabric.levels > 1:
+    while fabric.cells * problem.rows > SIZE and fabric.cells > fabric.qualities:
         fabric = coarser(fabric)
     return fabric

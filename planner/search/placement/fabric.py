@@ -195,8 +195,9 @@ def _components(size: int, merges: list[tuple[float, int, int]]) -> NDArray[np.i
 
 def coarser(fabric: Fabric) -> Fabric:
     """Without the smallest blocks: their nodes are as near to each other as any in the block
-    above. Costs are no more than before."""
-    block = fabric.block[1:]
+    above, and all nodes in one block where that was the only level. Costs are no more than
+    before."""
+    block = fabric.block[1:] if fabric.levels > 1 else np.zeros_like(fabric.block)
     keys = np.stack([block[0], fabric.quality])
     _, first, cell = np.unique(keys, axis=1, return_index=True, return_inverse=True)
     cell = cell.ravel()
@@ -215,6 +216,7 @@ def coarser(fabric: Fabric) -> Fabric:
 
 
 def _without_lowest(table: NDArray[np.float64]) -> NDArray[np.float64]:
+    """With the lowest two levels as one; no pairs are above the only level there is."""
     lower = table[1:].copy()
     lower[0] = np.minimum(table[0], table[1])
-    return lower
+    return lower if len(lower) > 1 else np.concatenate((lower, np.full_like(lower, np.inf)))

@@ -141,16 +141,16 @@ def test_slow_nodes_go_where_their_rings_are_hidden() -> None:
 
 
 def test_slow_spare_nodes_are_left_out_by_proof() -> None:
-    problem = leaf_spine(36, 4, leaf=9, pod=36, slow=(0, 9, 18, 27), spare=4)
-    answer = solve_classes(problem, range(32))
+    problem = leaf_spine(18, 4, leaf=9, pod=18, slow=(0, 9), spare=2)
+    answer = solve_classes(problem, range(16))
     assert answer.order is not None
     assert answer.stopped == "proven"
-    assert not {0, 9, 18, 27} & set(answer.order)
+    assert not {0, 9} & set(answer.order)
 
 
 def test_the_same_input_gives_the_same_answer() -> None:
     problem = leaf_spine(16, 4, leaf=4, pod=8, slow=(1, 6))
-    answers = [solve_classes(problem, range(16), work=0.2) for _ in range(2)]
+    answers = [solve_classes(problem, range(16), work=0.03) for _ in range(2)]
     assert answers[0] == answers[1]
 
 
@@ -198,7 +198,7 @@ def test_costs_of_a_fabric_are_never_above_those_of_the_classes(seed: int) -> No
         row_class_allowed=np.ones((3, 12), dtype=bool),
     )
     fabric = fabric_of(problem)
-    for kept in (fabric, coarser(fabric)) if fabric.levels > 1 else (fabric,):
+    for kept in (fabric, coarser(fabric), coarser(coarser(fabric))):
         cell = kept.cell_of_class
         level = common_level(kept.block[:, cell])
         quality = kept.quality[cell]
