@@ -9,10 +9,11 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
+from planner.errors import InputError
 from planner.exporters.bridge import as_overrides
 from planner.exporters.errors import Inexpressible
 from planner.exporters.job import ExportJob, export_job
-from planner.exporters.megatron.arguments import as_arguments, as_shell
+from planner.exporters.megatron.arguments import as_arguments, as_shell, as_yaml
 from planner.importers.megatron.bridge import bridge_launch
 from planner.importers.megatron.script import launch_in
 from planner.importers.source import source_of
@@ -96,6 +97,27 @@ def test_the_shell_array_reads_back_with_its_launcher(jobs: Jobs) -> None:
     launch = launch_in(source_of((head + launcher).encode(), "launch.sh"))
     assert launch.devices == 128
     assert imported(launch, job).plan == job.plan
+
+
+def test_the_yaml_style_reads_back(jobs: Jobs) -> None:
+    job = jobs.make(
+        "dgx-h100-16",
+        "mixtral-8x7b",
+        nodes=4,
+        tensor=2,
+        pipeline=4,
+        expert=4,
+        recompute="selective",
+        stage_layers=(9, 8, 8, 7),
+    )
+    launch = launch_in(source_of(as_yaml(job).encode(), "model_config.yaml"))
+    assert imported(launch, job).plan == job.plan
+    lines = as_yaml(job).splitlines()
+    place = launch.place("tensor")
+    assert lines[place.line - 1][place.column - 1 :] == "2"
+    wrong = as_yaml(job).replace("MODEL_ARGS:", "MODEL_ARGS:\n  num-layers: 3")
+    with pytest.raises(InputError, match=r"model_config.yaml:\d+:\d+: .*'num-layers' is no flag"):
+        launch_in(source_of(wrong.encode(), "model_config.yaml"))
 
 
 @pytest.mark.parametrize(

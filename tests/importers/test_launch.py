@@ -462,6 +462,20 @@ def test_files_are_told_apart(tmp_path: Path) -> None:
     assert not is_launch(str(tmp_path))
 
 
+def test_a_file_of_arguments(read: Any) -> None:
+    """The form of Megatron-LM's functional tests: true is a switch, false leaves a flag out."""
+    flags = dict(re.findall(r"(--\S+) (\d+)", GPT.partition("pretrain_gpt.py")[2]))
+    text = "MODEL_ARGS:\n" + "".join(f"  {flag}: {value}\n" for flag, value in flags.items())
+    extra = "  --bf16: true\n  --sequence-parallel: false\n  --recompute-granularity: selective\n"
+    modules = "  --recompute-modules: [core_attn, layernorm]\n"
+    launched = read(text + extra + modules, nodes=2)
+    assert launched.plan == read(GPT + "--recompute-granularity selective").plan
+    software = launched.scenario.job.software
+    assert software.recompute.selective_modules == ("core_attn", "layernorm")
+    with pytest.raises(InputError, match=r"train.sh:10:11: MODEL_ARGS.--bf16: expected a value"):
+        read(text + "  --bf16: {a: 1}\n", nodes=2)
+
+
 @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_damage_is_an_error_or_a_result(
@@ -473,6 +487,10 @@ def test_damage_is_an_error_or_a_result(
             [
                 GPT + "--tensor-model-parallel-size 2 --use-distributed-optimizer\n",
                 json.dumps({**ZERO, "zero_optimization": {"stage": 1}, "train_batch_size": 256}),
+                "ENV_VARS:\n  A: '1'\nMODEL_ARGS:\n"
+                + "".join(
+                    f"  {flag}: {value}\n" for flag, value in re.findall(r"(--\S+) (\d+)", GPT)
+                ),
             ]
         )
     )

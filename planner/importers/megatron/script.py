@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from planner.errors import InputError
+from planner.importers.megatron.arguments_file import arguments_command, looks_like_arguments
 from planner.importers.megatron.command import (
     Command,
     choose,
@@ -26,6 +27,7 @@ from planner.importers.source import STDIN, Source, load_source
 from planner.specs.spelling import did_you_mean
 
 LARGEST_BYTES = 2 * 2**20
+NOTHING_RAN = Followed(commands=(), environment=(), unread=(), variables={})
 
 
 def read_launch(
@@ -59,6 +61,9 @@ def launch_in(
 ) -> Launch:
     """As `read_launch`, of a file already read. `usual_vocabulary` counts where neither the flags
     nor `vocabulary` say its size."""
+    if looks_like_arguments(source.text):
+        chosen = arguments_command(source)
+        return _launch(source, chosen, NOTHING_RAN, vocabulary, usual_vocabulary)
     followed = follow(
         script_of_file(source.text, source.path),
         given={**slurm_variables(source.text), **(given or {})},
@@ -68,6 +73,16 @@ def launch_in(
     commands = list(training_commands(followed.commands)) or _in_variables(followed)
     certain = [one for one in commands if not one.condition] or commands
     chosen = choose(certain, source.path, command)
+    return _launch(source, chosen, followed, vocabulary, usual_vocabulary)
+
+
+def _launch(
+    source: Source,
+    chosen: Command,
+    followed: Followed,
+    vocabulary: int | None,
+    usual_vocabulary: int | None,
+) -> Launch:
     notes = Notes()
     flags = Flags.of(chosen, source.path)
     world, where = devices(chosen, source.text, followed.variables)
