@@ -282,6 +282,7 @@ class Samples:
             refined=31,
             proven=True,
             gap=0.0,
+            layout_gap=0.0,
             bound_s=31.0,
             stopped="proven",
             tied_within=0.1,

@@ -216,6 +216,11 @@ def _search() -> Schema:
             "refined": COUNT,
             "proven": FLAG,
             "gap": NUMBER,
+            "layout_gap": {
+                "description": "No layout that was not chosen is faster than the slowest plan "
+                "listed by more than this share.",
+                **NUMBER,
+            },
             "bound_s": {"type": ["number", "null"], "minimum": 0},
             "stopped": _choice("proven", "time limit", "interrupted"),
             "tied_within": {

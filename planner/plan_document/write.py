@@ -160,6 +160,7 @@ def _search(result: SearchResult, solver: dict[str, Any]) -> dict[str, Any]:
         "refined": result.refined,
         "proven": result.proven,
         "gap": result.gap,
+        "layout_gap": result.layout_gap,
         "bound_s": result.bound_s,
         "stopped": result.stopped,
         "tied_within": result.tied_within,

@@ -52,7 +52,13 @@ def how_sure(result: SearchResult) -> str:
     )
     if result.proven:
         which = "the plan is" if len(result.plans) == 1 else f"the {len(result.plans)} plans are"
-        return f"{text}; {which} proven best under the model."
+        layouts = ""
+        if result.layout_gap:
+            layouts = (
+                " with the default stage layouts and those chosen; no other layout can gain more "
+                f"than {percent(result.layout_gap)}"
+            )
+        return f"{text}; {which} proven best under the model{layouts}."
     stopped = "interrupted" if result.stopped == "interrupted" else f"stopped by {result.stopped}"
     bound = f"; no plan can be below {seconds(result.bound_s)}" if result.bound_s else ""
     return f"{text}; {stopped}, gap {percent(result.gap)}{bound}."

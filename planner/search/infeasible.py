@@ -62,7 +62,8 @@ def _lacking(run: Run) -> Iterator[tuple[Fitting, NDArray[np.int64]]]:
         if not len(rows):
             continue
         layout = run.layout_of(group.pipeline, group.virtual_stages, group.schedule)
-        candidates = Fitting.of(screened, group, layout, rows, np.zeros(len(rows)))
+        no_bound = np.zeros(len(rows))
+        candidates = Fitting.of(screened, group, layout, rows, no_bound, no_bound)
         recomputed = np.where(candidates.recompute == FULL, layout.load.most_layers, 0)
         lacking = np.concatenate(
             [

@@ -199,6 +199,38 @@ class Refinement:
             if found.memory.fits:
                 yield placed, found
 
+    def plan(self, index: int, recomputed_layers: int) -> Plan:
+        """A combination's plan with the default stage layout, on the hosts found for it."""
+        kept = [one.plan for one in self._best if one.index == index]
+        return kept[0] if kept else self._plan(index, recomputed_layers)[0]
+
+    def replace(self, index: int, plan: Plan) -> None:
+        """Let a combination have a plan with another stage layout, if that is faster."""
+        if self._ideal is self._scenario:
+            found = estimate(self._scenario, plan, table=self._table)
+            placed = PlacedPlan(plan=plan, bound_s=found.step_s, method=ALIKE)
+        else:
+            placed = self._placements.place(plan)
+            found = estimate(self._scenario, placed.plan)
+        if any(one.index == index and one.step_s <= found.step_s for one in self._best):
+            return
+        self._best = [one for one in self._best if one.index != index]
+        self._keep(
+            _Refined(
+                step_s=found.step_s,
+                index=index,
+                plan=placed.plan,
+                estimate=found,
+                bound_s=min(found.step_s, placed.bound_s),
+                method=placed.method,
+            )
+        )
+
+    @property
+    def slowest_kept_s(self) -> float:
+        """Step of the slowest plan kept; infinite while there is room for more."""
+        return self._best[-1].step_s if len(self._best) == self._top else np.inf
+
     def _keep(self, refined: _Refined) -> None:
         """Insert one among the best, or remember how fast what is left out could be."""
         insort(self._best, refined, key=lambda one: one.key)

@@ -17,9 +17,11 @@ from planner.search.bounds import Fitting, Layout, bound_group
 from planner.search.empty import empty_space
 from planner.search.facts import SCHEDULE_NAMES, Facts
 from planner.search.layout import default_layout
+from planner.search.layouts import improve_layouts
 from planner.search.refine import Refinement
 from planner.search.screen import Screened, screen
 from planner.search.space import Enumeration, Tally, dimensions
+from planner.search.stage_layout.choose import choose_layout
 from planner.search.tables import GrowingTable
 from planner.workload.stages import stage_load
 
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from planner.search.layout import LayoutChooser
     from planner.search.restrictions import Restrictions
     from planner.search.space import Grid, Group
+    from planner.search.stage_layout.choose import LayoutImprover
     from planner.workload.stages import StageLoad
 
 
@@ -59,6 +62,7 @@ class Run:
     deadline_s: float | None = None
     progress: Callable[[Progress], None] | None = None
     layout: LayoutChooser = default_layout
+    improve: LayoutImprover | None = choose_layout
     screening: bool = True
     stopped: str = "proven"
     complete: bool = False
@@ -68,6 +72,7 @@ class Run:
     fitting: list[Fitting] = field(init=False, default_factory=list)
     refinement: Refinement | None = field(init=False, default=None)
     bound_s: float | None = field(init=False, default=None)
+    layouts_bound_s: float = field(init=False, default=np.inf)
     _layouts: dict[tuple[int, int, LayoutTraits], Layout] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -126,6 +131,15 @@ class Run:
             refinement.step()
             self.report("refining")
         self.bound_s = refinement.bound_s
+        if self.improve is not None and refinement.refined:
+            self.layouts_bound_s = improve_layouts(
+                self.scenario,
+                self.growing.table,
+                self.fitting,
+                refinement,
+                self.improve,
+                self.out_of_time,
+            )
         return refinement
 
     def layout_of(self, pipeline: int, virtual_stages: int, schedule: str) -> Layout:
@@ -134,7 +148,9 @@ class Run:
         if key not in self._layouts:
             stages = self.layout(self.scenario, pipeline, virtual_stages, schedule)
             load = stage_load(self.scenario.model, self.scenario.kinds, stages)
-            self._layouts[key] = Layout(stages=stages, load=load)
+            self._layouts[key] = Layout(
+                stages=stages, load=load, chosen=self.improve is not None
+            )
         return self._layouts[key]
 
     @property

@@ -13,11 +13,13 @@ from planner.search.restrictions import Restrictions, check_choices
 from planner.search.result import SearchResult
 from planner.search.run import Progress, Run
 from planner.search.space import space_report
+from planner.search.stage_layout.choose import choose_layout
 
 if TYPE_CHECKING:
     from planner.scenario import Scenario
     from planner.search.layout import LayoutChooser
     from planner.search.result import Change, NearMiss
+    from planner.search.stage_layout.choose import LayoutImprover
 
 __all__ = ["Progress", "search"]
 
@@ -32,8 +34,10 @@ def search(
     time_limit_s: float | None = None,
     progress: Callable[[Progress], None] | None = None,
     layout: LayoutChooser = default_layout,
+    improve: LayoutImprover | None = choose_layout,
 ) -> SearchResult:
-    """The `top` fastest plans that fit. An interrupt (Ctrl-C) or the time limit ends it with the
+    """The `top` fastest plans that fit, each with the stage layout that `improve` finds, or the
+    default one. An interrupt (Ctrl-C) or the time limit ends it with the
     best found so far, which `stopped` and `gap` tell.
 
     Raises: InputError, RuleError when the restrictions leave no valid combination.
@@ -46,6 +50,7 @@ def search(
         deadline_s=None if time_limit_s is None else monotonic() + time_limit_s,
         progress=progress,
         layout=layout,
+        improve=improve,
     )
     nearest: tuple[NearMiss, ...] = ()
     changes: tuple[Change, ...] = ()
@@ -70,6 +75,9 @@ def _result(run: Run, nearest: tuple[NearMiss, ...], changes: tuple[Change, ...]
         gap = 1.0
         if plans and bound_s is not None:
             gap = max(0.0, 1 - bound_s / plans[-1].estimate.step_s)
+    layout_gap = 0.0
+    if plans:
+        layout_gap = max(0.0, 1 - run.layouts_bound_s / plans[-1].estimate.step_s)
     return SearchResult(
         plans=plans,
         candidates=run.enumeration.tally.candidates,
@@ -77,6 +85,7 @@ def _result(run: Run, nearest: tuple[NearMiss, ...], changes: tuple[Change, ...]
         refined=refinement.refined if refinement else 0,
         proven=run.stopped == "proven",
         gap=gap,
+        layout_gap=layout_gap,
         bound_s=bound_s,
         stopped=run.stopped,
         tied_within=tie_margin(),

@@ -25,22 +25,30 @@ if TYPE_CHECKING:
     from planner.costs import CostTable
     from planner.plan import Plan
     from planner.scenario import Scenario
-    from planner.schedule.arrays import Floats
+    from planner.schedule.arrays import Floats, Ints
     from planner.workload.stages import StageLoad
 
 ALL = 1 << 20
 """Recomputed layers per chunk: every one."""
 
 
-def not_expressible(scenario: Scenario, plan: Plan) -> str | None:
-    """Why the layout of a plan cannot be chosen freely; None where it can."""
-    kind, software = kind_of(plan.schedule), scenario.job.software
-    if plan.degrees.pipeline == 1:
+AROUND = 2
+"""How far the number of recomputed layers per chunk may be from what the default layout needs."""
+
+
+def kept_layout(
+    scenario: Scenario, pipeline: int, virtual_stages: int, schedule: str
+) -> str | None:
+    """Why combinations of a shape keep their default layout; None where it is chosen."""
+    kind, software = kind_of(schedule), scenario.job.software
+    if pipeline == 1:
         return "one stage holds everything"
     if not software.pipeline_layout:
         return f"uneven stages are not expressible in {software.name}"
     if kind.shares_vocabulary or kind.parameter_copies > 1 or kind.balances_head:
-        return f"schedule {plan.schedule} brings its own layout"
+        return f"schedule {schedule} brings its own layout"
+    if virtual_stages > 1 and len(set(layer_kinds(scenario.model))) > 1:
+        return "several chunks per stage of unlike layers are not looked at"
     return None
 
 
@@ -51,7 +59,7 @@ def problem_of(scenario: Scenario, table: CostTable, batch: Batch, plan: Plan) -
     what a stage holds beside layers is what its peak there leaves. Sends are those of the replica
     with the slowest. Under full recomputation the
     first n layers of every chunk are recomputed, one n for all (Megatron-LM
-    `--recompute-num-layers`), none elsewhere.
+    `--recompute-num-layers`), n at most `AROUND` away from the plan's.
     """
     p, v = batch.pipeline, batch.virtual_stages
     chain, may_cut = _chain(scenario)
@@ -91,7 +99,7 @@ def problem_of(scenario: Scenario, table: CostTable, batch: Batch, plan: Plan) -
         ),
         fixed_bytes=np.zeros(p),
         capacity_bytes=(peaks.device_peak + peaks.spare)[0].astype(np.float64),
-        patterns=_patterns(len(chain), batch) if full else (Pattern(0, 0),),
+        patterns=_patterns(batch) if full else (Pattern(0, 0),),
         forward_send_s=sends.forward_s[slowest],
         backward_send_s=sends.backward_s[slowest],
         sends=sends.mode,
@@ -142,12 +150,19 @@ def _chain(scenario: Scenario) -> tuple[tuple[int, ...], tuple[bool, ...]]:
     return chain, (*[True] * (1 + len(layers)), *[False] * len(extra))
 
 
-def _patterns(items: int, batch: Batch) -> tuple[Pattern, ...]:
-    """Full recomputation of the first 1, 2, … layers of every chunk, up to three times as many as
-    a chunk holds on average, and of all."""
-    chunks = batch.pipeline * batch.virtual_stages
-    most = max(3 * items // chunks, batch.load.most_layers)
-    return (*(Pattern(1, count) for count in range(1, most + 1)), Pattern(1, ALL))
+def fewest_under_others(recomputed: Ints) -> Ints:
+    """Fully recomputed layers per chunk from which on other layouts are looked at, for those that
+    the default layout needs."""
+    return np.maximum(recomputed - AROUND, 1)
+
+
+def _patterns(batch: Batch) -> tuple[Pattern, ...]:
+    """Full recomputation of about as many layers of every chunk as the plan has it, and of all
+    where it has all."""
+    planned = int(batch.recomputed_layers[0])
+    fewest = int(fewest_under_others(batch.recomputed_layers)[0])
+    counts = [Pattern(1, count) for count in range(fewest, planned + AROUND + 1)]
+    return (*counts, Pattern(1, ALL)) if planned >= batch.load.most_layers else tuple(counts)
 
 
 def _static_bytes(scenario: Scenario, table: CostTable, batch: Batch) -> Floats:

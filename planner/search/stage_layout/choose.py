@@ -4,18 +4,18 @@ layout, never one that does not fit."""
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from planner.costs import cost_table
 from planner.estimate import batch_of_one, shard_of
 from planner.memory.stage import stage_peaks
-from planner.search.stage_layout.adapter import layout_of, not_expressible, plan_with, problem_of
+from planner.search.stage_layout.adapter import kept_layout, layout_of, plan_with, problem_of
 from planner.search.stage_layout.bound import beside_pipeline_s
 from planner.search.stage_layout.neighbours import descend
 from planner.search.stage_layout.problem import price
-from planner.search.stage_layout.threshold import best_layout
+from planner.search.stage_layout.threshold import LONGEST, best_layout
 from planner.timing.simulated import simulate_step
 from planner.workload.stages import stage_load
 
@@ -51,37 +51,48 @@ class LayoutChoice:
 
 
 def choose_layout(
-    scenario: Scenario, plan: Plan, *, table: CostTable | None = None
+    scenario: Scenario,
+    plan: Plan,
+    *,
+    table: CostTable | None = None,
+    below_s: float = np.inf,
 ) -> LayoutChoice:
-    """The best layout found for the combination of a plan that has its default layout.
+    """The best layout found for the combination of a plan that has its default layout, where one
+    may have a step below `below_s`.
 
-    With one chunk per stage it is the exact optimum of `rows.rows_s`; with several the best that
-    moving layers between chunks reaches under simulation. Both are then priced in full.
+    Layouts whose stages hold as many layers as in the default are not looked at. With one chunk per
+    stage it is the exact optimum of `rows.rows_s`; with several the best that moving layers between
+    chunks reaches under simulation. Both are then priced in full.
     """
     placed = scenario.placed(plan.placement.hosts)
     if placed is not scenario:
         scenario, table = placed, None
     table = table or cost_table(scenario, [shard_of(plan)])
     pricing = _Pricing(scenario, table)
-    default_s = pricing.step_s(plan)
-    kept = not_expressible(scenario, plan)
+    kept = kept_layout(scenario, plan.degrees.pipeline, plan.virtual_stages, plan.schedule)
     if kept is not None:
-        return LayoutChoice(plan=plan, step_s=default_s, bound_s=None, kept=kept)
+        return LayoutChoice(plan=plan, step_s=pricing.step_s(plan), bound_s=None, kept=kept)
     batch = pricing.batch(plan)
     problem = problem_of(scenario, table, batch, plan)
     bound_s = None
     candidate: Layouts | None = None
     if problem.virtual_stages == 1:
-        roomy = best_layout(replace(problem, capacity_bytes=np.full(problem.stages, np.inf)))
-        assert roomy is not None
-        bound_s = roomy.rows_s + beside_pipeline_s(scenario, table, batch)
-        candidate = roomy.layout
+        beside_s = float(beside_pipeline_s(scenario, table, batch)[0])
+        roomy = best_layout(_without_limit(problem), below_s=min(below_s - beside_s, LONGEST))
+        bound_s = below_s if roomy is None else roomy.rows_s + beside_s
+        candidate = None if roomy is None else roomy.layout
+    default_s = pricing.step_s(plan)
+    if bound_s is not None and bound_s >= min(below_s, default_s):
+        return LayoutChoice(plan=plan, step_s=default_s, bound_s=min(bound_s, default_s))
+    totals = [stage.num_layers for stage in plan.stages]
     best, best_s = plan, default_s if (pricing.lacking(plan) <= 0).all() else np.inf
     for _ in range(ATTEMPTS):
         candidate = candidate or _solve(problem, layout_of(plan, problem))
         if candidate is None:
             break
         found = plan_with(plan, problem, candidate)
+        if [stage.num_layers for stage in found.stages] == totals:
+            break
         lacking = pricing.lacking(found)
         if (lacking <= 0).all():
             step_s = pricing.step_s(found)
@@ -95,11 +106,25 @@ def choose_layout(
     return LayoutChoice(plan=best, step_s=default_s if best is plan else best_s, bound_s=bound_s)
 
 
+def _without_limit(problem: Problem) -> Problem:
+    """The problem with endless memory, in which nobody recomputes more than the least."""
+    endless = np.full(problem.stages, np.inf)
+    return replace(problem, capacity_bytes=endless, patterns=problem.patterns[:1])
+
+
 def _solve(problem: Problem, start: Layouts) -> Layouts | None:
     if problem.virtual_stages == 1:
         found = best_layout(problem)
         return None if found is None else found.layout
     return descend(problem, start)
+
+
+class LayoutImprover(Protocol):
+    """What refinement asks for the layout of a combination: `choose_layout`."""
+
+    def __call__(
+        self, scenario: Scenario, plan: Plan, *, table: CostTable | None, below_s: float
+    ) -> LayoutChoice: ...
 
 
 @dataclass(frozen=True, slots=True, eq=False)

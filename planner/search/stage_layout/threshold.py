@@ -43,8 +43,9 @@ class Found:
     rows_s: float
 
 
-def best_layout(problem: Problem) -> Found | None:
-    """The layout whose largest row (`rows.rows_s`) is least; None where none fits.
+def best_layout(problem: Problem, *, below_s: float = LONGEST) -> Found | None:
+    """The layout whose largest row (`rows.rows_s`) is least; None where none that fits is below
+    `below_s`.
 
     Raises: ValueError for several chunks per stage.
     """
@@ -54,13 +55,15 @@ def best_layout(problem: Problem) -> Found | None:
     found: Found | None = None
     for allowed in [[one] for one in patterns] if problem.one_pattern else [list(patterns)]:
         segments = _Segments.of(problem, allowed)
-        found = _lowered(problem, segments, found)
+        found = _lowered(problem, segments, found, below_s)
     return found
 
 
-def _lowered(problem: Problem, segments: _Segments, found: Found | None) -> Found | None:
+def _lowered(
+    problem: Problem, segments: _Segments, found: Found | None, below_s: float
+) -> Found | None:
     """The best of `found` and what a set of patterns allows."""
-    low, high = segments.least_s(), LONGEST if found is None else found.rows_s
+    low, high = segments.least_s(), below_s if found is None else found.rows_s
     middle = high
     while low < high:
         below = middle if middle < high else high * (1 - 1e-12)
