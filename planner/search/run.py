@@ -148,9 +148,7 @@ class Run:
         if key not in self._layouts:
             stages = self.layout(self.scenario, pipeline, virtual_stages, schedule)
             load = stage_load(self.scenario.model, self.scenario.kinds, stages)
-            self._layouts[key] = Layout(
-                stages=stages, load=load, chosen=self.improve is not None
-            )
+            self._layouts[key] = Layout(stages=stages, load=load, chosen=self.improve is not None)
         return self._layouts[key]
 
     @property

@@ -82,7 +82,7 @@ def test_no_other_layout_beats_its_bound(
         which = random.choice(len(group), min(len(group), 3), replace=False)
         layers = np.full(len(which), group.layout.load.most_layers)
         bounds = np.maximum(
-            tight_others_s(scenario, run.growing.table, group, which, layers),
+            tight_others_s(scenario.ideal, run.growing.table, group, which, layers),
             group.others_s[which],
         )
         p = group.screened.pipeline
