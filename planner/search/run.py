@@ -124,6 +124,8 @@ class Run:
             top=self.top,
             deadline_s=self.deadline_s,
         )
+        others_s = (group.others_s.min(initial=np.inf) for group in self.fitting)
+        self.layouts_bound_s = float(min(others_s, default=np.inf))
         while not refinement.done:
             if self.out_of_time() and refinement.refined:
                 break
@@ -138,8 +140,9 @@ class Run:
                 self.fitting,
                 refinement,
                 self.improve,
-                self.out_of_time,
+                self._out_of_time_refining,
             )
+            self.report("refining")
         return refinement
 
     def layout_of(self, pipeline: int, virtual_stages: int, schedule: str) -> Layout:
@@ -189,6 +192,10 @@ class Run:
             return False
         self.stopped = "time limit"
         return True
+
+    def _out_of_time_refining(self) -> bool:
+        self.report("refining")
+        return self.out_of_time()
 
     def _bound(self, screened: Screened, group: Group) -> None:
         alive = self.alive(screened, group)

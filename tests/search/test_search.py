@@ -106,7 +106,7 @@ def test_interrupted_refinement_returns_the_best_so_far(scenario: Scenario) -> N
     assert result.bound_s is not None
     worst = result.plans[-1].estimate.step_s
     assert result.gap == pytest.approx(max(0.0, 1 - result.bound_s / worst))
-    best = search(scenario, top=1).plans[0].estimate.step_s
+    best = search(scenario, top=1, improve=None).plans[0].estimate.step_s
     assert result.bound_s <= best or result.plans[0].estimate.step_s == best
 
 
@@ -115,7 +115,7 @@ def test_a_step_cut_short_claims_nothing_of_what_it_worked_on(
     scenario: Scenario, monkeypatch: pytest.MonkeyPatch, pricing: int
 ) -> None:
     """An interrupt while the n-th plan is priced: that plan may still be the best."""
-    best_s = search(scenario, top=1).plans[0].estimate.step_s
+    best_s = search(scenario, top=1, improve=None).plans[0].estimate.step_s
     calls = count(1)
 
     def interrupted(*arguments: object, **named: object) -> object:
@@ -124,7 +124,7 @@ def test_a_step_cut_short_claims_nothing_of_what_it_worked_on(
         return estimate(*arguments, **named)  # type: ignore[arg-type]
 
     monkeypatch.setattr("planner.search.refine.estimate", interrupted)
-    result = search(scenario, top=5)
+    result = search(scenario, top=5, improve=None)
     assert result.stopped == "interrupted"
     assert result.bound_s is not None
     found = [plan.estimate.step_s for plan in result.plans]
