@@ -21,6 +21,7 @@ from planner.search.placement.bound import simulated_bound_s
 from planner.search.placement.choose import PlacedPlan, PlacementSearch
 from planner.search.placement.hosts import placement_on
 from planner.search.space import GRID_AXES
+from planner.workload.stages import stage_load
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -212,16 +213,16 @@ class Refinement:
         else:
             placed = self._placements.place(plan)
             found = estimate(self._scenario, placed.plan)
-        if any(one.index == index and one.step_s <= found.step_s for one in self._best):
-            return
-        self._best = [one for one in self._best if one.index != index]
+        load = stage_load(self._scenario.model, self._scenario.kinds, plan.stages)
+        batch = batch_of_one(plan, self._table.shards.index(shard_of(plan)), load)
+        anywhere_s = simulated_bound_s(self._ideal, self._table, batch)
         self._keep(
             _Refined(
                 step_s=found.step_s,
                 index=index,
                 plan=placed.plan,
                 estimate=found,
-                bound_s=min(found.step_s, placed.bound_s),
+                bound_s=min(found.step_s, max(placed.bound_s, anywhere_s)),
                 method=placed.method,
             )
         )
@@ -232,7 +233,11 @@ class Refinement:
         return self._best[-1].step_s if len(self._best) == self._top else np.inf
 
     def _keep(self, refined: _Refined) -> None:
-        """Insert one among the best, or remember how fast what is left out could be."""
+        """Insert one among the best, one plan of each combination, or remember how fast what is
+        left out could be."""
+        if any(one.index == refined.index and one.key <= refined.key for one in self._best):
+            return
+        self._best = [one for one in self._best if one.index != refined.index]
         insort(self._best, refined, key=lambda one: one.key)
         for dropped in self._best[self._top :]:
             self._left_out_s = min(self._left_out_s, dropped.bound_s)

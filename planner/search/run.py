@@ -126,24 +126,34 @@ class Run:
         )
         others_s = (group.others_s.min(initial=np.inf) for group in self.fitting)
         self.layouts_bound_s = float(min(others_s, default=np.inf))
+        # Placing takes long where nodes differ: a good layout early leaves little to be placed.
+        early = None if self.scenario.ideal is self.scenario else self.top
         while not refinement.done:
             if self.out_of_time() and refinement.refined:
                 break
             self.bound_s = refinement.bound_s
             refinement.step()
             self.report("refining")
+            if refinement.refined == early:
+                early = None
+                self._improve_layouts(refinement)
         self.bound_s = refinement.bound_s
-        if self.improve is not None and refinement.refined:
-            self.layouts_bound_s = improve_layouts(
-                self.scenario,
-                self.growing.table,
-                self.fitting,
-                refinement,
-                self.improve,
-                self._out_of_time_refining,
-            )
+        if refinement.refined:
+            self._improve_layouts(refinement)
             self.report("refining")
         return refinement
+
+    def _improve_layouts(self, refinement: Refinement) -> None:
+        if self.improve is None:
+            return
+        self.layouts_bound_s = improve_layouts(
+            self.scenario,
+            self.growing.table,
+            self.fitting,
+            refinement,
+            self.improve,
+            self._out_of_time_refining,
+        )
 
     def layout_of(self, pipeline: int, virtual_stages: int, schedule: str) -> Layout:
         """The stage layout of a shape, chosen once for all schedules that lay stages out alike."""
