@@ -1,8 +1,10 @@
 """The placement of a problem: the best order found and what no other can be below.
 
-The orders to start from are compared with bounds that cost next to nothing; then come a short local
-search and, where nodes are few, an exact search. Nothing worse than the best order given is ever
-returned. Work is limited by counting; the clock only ends it early, and the result says so.
+The orders to start from are compared with bounds that cost next to nothing. Then, where nodes are
+few, come a short local search and an exact one; where they are many, local search from several
+starts, integer programs over classes of nodes, and local search again. Nothing worse than the best
+order given is ever returned. Work is limited by counting; the clock only ends it early, and the
+result says so.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from planner.search.placement.feasible import allowed_order
 from planner.search.placement.local import Effort, polish
 from planner.search.placement.problem import PlacementSolution
 from planner.search.placement.starts import near_each_other
+from planner.search.placement.sweep import TOLERANCE
 from planner.search.placement.terms import terms_of
 
 if TYPE_CHECKING:
@@ -46,6 +49,11 @@ class State:
     objective_s: float
     bound_s: float
     method: str
+
+    @property
+    def settled(self) -> bool:
+        """Whether there is nothing better but by rounding."""
+        return self.bound_s >= self.objective_s * (1 - TOLERANCE)
 
     @property
     def proven(self) -> bool:
@@ -75,9 +83,9 @@ def solve_placement(
     terms = terms_of(problem)
     state = _best_seed(problem, seeds)
     state = state.bounded(cheapest_s(terms), "every link the cheapest")
-    if not state.proven:
+    if not state.settled:
         state = state.bounded(nodes_bound_s(terms), "every node at its best place")
-    if not state.proven:
+    if not state.settled:
         few = len(problem.node_class) <= MOST_NODES
         search = _exactly if few else _largely
         state = search(terms, state, work, until_s)
@@ -134,11 +142,8 @@ def _exactly(terms: Terms, state: State, work: float, until_s: float) -> State:
 
 
 def _largely(terms: Terms, state: State, work: float, until_s: float) -> State:
-    """Bounded and bettered by classes; then the best starts are polished a little each, the best
-    of them with the rest of the effort."""
-    state = _by_classes(terms, state, work, until_s)
-    if state.proven:
-        return state
+    """The best starts are polished a little each; the best of them is bounded and bettered by
+    classes, and polished with the rest of the effort."""
     starts = _best_first(terms.problem, [state.order, *near_each_other(terms.problem)])[:STARTS]
     moves = round(MOVES * work)
     tried = [state] + [
@@ -146,7 +151,8 @@ def _largely(terms: Terms, state: State, work: float, until_s: float) -> State:
         for start in starts
     ]
     best = min(tried, key=lambda each: each.objective_s)
-    return _polished(terms, best, moves - moves // 2, until_s)
+    state = best if best.settled else _by_classes(terms, best, work, until_s)
+    return state if state.proven else _polished(terms, state, moves - moves // 2, until_s)
 
 
 def _by_classes(terms: Terms, state: State, work: float, until_s: float) -> State:
