@@ -35,14 +35,16 @@ if TYPE_CHECKING:
 SIZE = 1200
 """Row and cell pairs that a program may have; a larger cluster loses its smallest blocks."""
 NODES = (60, 300)
-"""Branch-and-bound nodes of the first, second, … program of one combination of waits."""
+"""Branch-and-bound nodes of a first and of a second program with the same question."""
 EFFORT = 900
 """Nodes of all programs together, where a program counts `PROGRAM_EFFORT` beside."""
 PROGRAM_EFFORT = 20
 ROOT_ROUNDS = 20
 """Of the programs that only ask whether there are such placements."""
 REPAIRS = 12
+"""Combinations of waits at which placements are looked for before any is bounded."""
 REPAIR_STEPS = 800
+"""Moves of a repair; later ones have more."""
 SHORT = 1e-5
 """How far a program is kept below a step, as a share of it: more than solvers overlook."""
 BELOW = 1 - 1e-9
@@ -185,7 +187,7 @@ class ClassSearch:
         if below_s is not None:
             program.keep_below(below_s)
         limits = Limits(
-            nodes=nodes,
+            nodes=max(1, round(nodes * min(1.0, self.work))),
             rounds=ROOT_ROUNDS if below_s is None else 1_000_000,
             seconds=max(0.1, min(60.0, self.until_s - perf_counter())),
             relative_gap=self.enough / 2,
