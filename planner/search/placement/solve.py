@@ -37,7 +37,7 @@ PROVEN_GAP = 1e-5
 """Programs are kept this far below what they must not reach, more than solvers overlook."""
 STARTS = 4
 FEW_MOVES = 6_000
-MOVES = 300_000
+MOVES = 1_000_000
 """Placements that local search evaluates before an exact search, and on large clusters."""
 
 
