@@ -131,14 +131,14 @@ def _completed(problem: PlacementProblem, order: NDArray[np.int64]) -> NDArray[n
 
 
 def _exactly(terms: Terms, state: State, work: float, until_s: float) -> State:
-    polished = _polished(terms, state, round(FEW_MOVES * work), until_s)
-    proof = solve_exactly(terms, polished.order, work=work, until_s=until_s)
-    return State(
-        _completed(terms.problem, proof.order),
-        proof.objective_s,
-        max(state.bound_s, proof.bound_s),
-        "sweep over positions with bounds from sets of nodes",
-    )
+    """Local search goes on where the exact search had to stop."""
+    state = _polished(terms, state, FEW_MOVES, until_s)
+    if perf_counter() > until_s:
+        return state
+    proof = solve_exactly(terms, state.order, work=work, until_s=until_s)
+    state = _at(terms, state, _completed(terms.problem, proof.order))
+    state = state.bounded(proof.bound_s, "sweep over positions with bounds from sets of nodes")
+    return state if state.settled else _polished(terms, state, round(MOVES * work / 4), until_s)
 
 
 def _largely(terms: Terms, state: State, work: float, until_s: float) -> State:
