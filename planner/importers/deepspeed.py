@@ -84,7 +84,7 @@ class _Reader:
         micro = self._whole("train_micro_batch_size_per_gpu")
         steps = self._whole("gradient_accumulation_steps")
         precision = self._precision()
-        sharding = self._sharding(precision)
+        sharding = _SHARDINGS[self._whole("zero_optimization", "stage", least=0, most=3) or 0]
         decisions: dict[str, Decision] = {
             "schedule": "1f1b",
             "virtual_stages": 1,
@@ -92,10 +92,12 @@ class _Reader:
             "data_sharding": sharding,
             **self._degrees(),
         }
-        workload: dict[str, int | str] = {"precision": precision, **self._optimizer()}
+        workload: dict[str, int | str] = {**self._optimizer()}
+        if precision is not None:
+            workload["precision"] = precision
         if batch is not None:
             workload["global_batch_size"] = batch
-        changes = self._changes(precision, sharding)
+        changes = self._changes(sharding)
         self._say_what_is_left_out()
 
         def settle(
@@ -109,7 +111,7 @@ class _Reader:
             sha256=source.sha256,
             model=model,
             software="deepspeed",
-            switch=lambda profile, replicas: _switched(profile, changes, sharding),
+            switch=lambda profile, replicas, chosen: _switched(profile, changes, sharding, chosen),
             workload=workload,
             decisions=decisions,
             devices=None,
@@ -169,7 +171,8 @@ class _Reader:
     def _error(self, expected: str, location: tuple[str, ...], value: object) -> InputError:
         return self._file.error(f"{expected}, found {describe(value)}", location)
 
-    def _precision(self) -> str:
+    def _precision(self) -> str | None:
+        """None where "auto" leaves it open."""
         on = [
             name
             for name, key in (("fp16", "fp16"), ("bf16", "bf16"), ("bf16", "bfloat16"))
@@ -177,19 +180,12 @@ class _Reader:
         ]
         if len(set(on)) > 1:
             raise self._file.error("fp16 and bf16 are both enabled", ("bf16", "enabled"))
-        if not on:
-            self._notes.assumed.append("precision fp32 (neither fp16 nor bf16 is enabled)")
-        return on[0] if on else "fp32"
-
-    def _sharding(self, precision: str) -> str:
-        """bf16 whose gradients add up in fp32, the default without ZeRO, is trained by
-        BF16_Optimizer, which shards its states over the replicas (`bf16_optimizer.py`)."""
-        stage = self._whole("zero_optimization", "stage", least=0, most=3) or 0
-        kept = self._word(_TYPES, "data_types", "grad_accum_dtype") or "fp32"
-        if stage == 0 and precision == "bf16" and kept == "fp32":
-            self._notes.assumed.append("optimizer states sharded, by DeepSpeed's BF16_Optimizer")
-            return "optimizer"
-        return _SHARDINGS[stage]
+        if on:
+            return on[0]
+        if any(name.endswith(".enabled") for name in self._automatic):
+            return None
+        self._notes.assumed.append("precision fp32 (neither fp16 nor bf16 is enabled)")
+        return "fp32"
 
     def _degrees(self) -> dict[str, Decision]:
         found: dict[str, Decision] = {}
@@ -218,21 +214,15 @@ class _Reader:
             self._notes.left_out.append(f"optimizer {kind[:40]}: memory is that of adam")
         return {"optimizer": known or "adam"}
 
-    def _changes(self, precision: str, sharding: str) -> dict[str, Any]:
-        """Fields of the software profile. Gradients add up in the type of the weights, except in
-        fp32 beside bf16 without ZeRO (`engine.py`, get_data_types)."""
-        alone = precision == "bf16" and not self._whole("zero_optimization", "stage", least=0)
-        usual = "fp32" if precision == "fp32" or alone else precision
-        kept = self._word(_TYPES, "data_types", "grad_accum_dtype") or usual
-        travel = self._word(_TYPES, "communication_data_type") or precision
+    def _changes(self, sharding: str) -> dict[str, Any]:
+        """Fields of the software profile; types of gradients only where they are stated."""
         zero = "zero_optimization"
         overlap = self._flag(zero, "overlap_comm")
         if overlap is None:
             overlap = sharding == "full"
         changes: dict[str, Any] = {
-            "gradient_dtype": kept,
-            "gradient_reduce_dtype": travel,
-            "fp16_gradients": kept == travel == "fp16",
+            "gradient_dtype": self._word(_TYPES, "data_types", "grad_accum_dtype"),
+            "gradient_reduce_dtype": self._word(_TYPES, "communication_data_type"),
             "overlap": (
                 *(["gradient_reduce"] if overlap else []),
                 *(["parameter_gather"] if sharding == "full" else []),
@@ -244,7 +234,7 @@ class _Reader:
                 raise self._error("expected a number", (zero, "reduce_bucket_size"), elements)
             if not 1 <= elements <= 10**12:
                 raise self._error("expected elements", (zero, "reduce_bucket_size"), elements)
-            changes["bucket_bytes"] = int(elements) * (4 if travel == "fp32" else 2)
+            changes["bucket_elements"] = int(elements)
         return changes
 
     def _say_what_is_left_out(self) -> None:
@@ -289,6 +279,7 @@ class _Reader:
                 self._notes.assumed.append(
                     f"{axis} {usual} (a DeepSpeed configuration does not say it; --{axis} does)"
                 )
+        self._shard_bf16(decided, workload)
         used = [int(decided.get(axis, 1)) for axis in ("tensor", "pipeline", "context")]
         if devices % (used[0] * used[1] * used[2]):
             return Settled(decisions=decided, workload=workload)
@@ -329,6 +320,15 @@ class _Reader:
             problems=tuple(problems),
         )
 
+    def _shard_bf16(self, decided: dict[str, Decision], workload: Mapping[str, int | str]) -> None:
+        """bf16 whose gradients add up in fp32, the default without ZeRO, is trained by
+        BF16_Optimizer, which shards its states over the replicas (`bf16_optimizer.py`)."""
+        kept = self._word(_TYPES, "data_types", "grad_accum_dtype") or "fp32"
+        plain = decided["data_sharding"] == "none" and kept == "fp32"
+        if plain and workload.get("precision") == "bf16":
+            decided["data_sharding"] = "optimizer"
+            self._notes.assumed.append("optimizer states sharded, by DeepSpeed's BF16_Optimizer")
+
 
 def _batch_problem(message: str) -> Problem:
     hint = "check the degrees and the number of devices"
@@ -337,16 +337,25 @@ def _batch_problem(message: str) -> Problem:
 
 
 def _switched(
-    profile: SoftwareProfile, changes: Mapping[str, Any], sharding: str
+    profile: SoftwareProfile, changes: Mapping[str, Any], sharding: str, precision: str
 ) -> SoftwareProfile:
-    """The profile with what the configuration states. Overlap and buckets are those of DeepSpeed
-    profiles; another framework's keep their own."""
+    """The profile with what the configuration states. Gradients add up in the type of the weights,
+    except in fp32 beside bf16 without ZeRO (`engine.py`, get_data_types), and travel in it. Overlap
+    and buckets are those of DeepSpeed profiles; another framework's keep their own."""
     update = dict(changes)
-    bucket = update.pop("bucket_bytes", None)
-    if bucket is not None:
-        update["bucket_bytes"] = profile.bucket_bytes.model_copy(
-            update={"value": bucket, "source": "zero_optimization.reduce_bucket_size"}
-        )
+    weights = precision if precision in ("fp32", "fp16") else "bf16"
+    usual = "fp32" if precision == "bf16" and sharding == "none" else weights
+    kept = update["gradient_dtype"] = update["gradient_dtype"] or usual
+    travel = update["gradient_reduce_dtype"] = update["gradient_reduce_dtype"] or weights
+    if precision == "fp16":
+        update["fp16_gradients"] = kept == travel == "fp16"
+    elements = update.pop("bucket_elements", None)
+    if elements is not None:
+        bucket = {
+            "value": elements * (4 if travel == "fp32" else 2),
+            "source": "zero_optimization.reduce_bucket_size",
+        }
+        update["bucket_bytes"] = profile.bucket_bytes.model_copy(update=bucket)
     if not profile.overlap_choices:
         update.pop("overlap")
     update["data_sharding"] = with_choice(profile.data_sharding, sharding)

@@ -157,7 +157,8 @@ def _launched(statement: Statement, cluster: ClusterSpec, asked: Asked) -> Launc
     workload: dict[str, Any] = dict(settled.workload)
     profile = load_software(asked.software or statement.software)
     used = decisions.get("tensor", 1) * decisions.get("pipeline", 1)
-    software = recorded(profile, statement.switch(profile, max(1, devices // used)))
+    precision = workload.get("precision") or statement.model.training.precision or "bf16"
+    software = recorded(profile, statement.switch(profile, max(1, devices // used), precision))
     job = build_job(
         statement.model,
         software,

@@ -29,10 +29,12 @@ class Settled:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Statement:
     """`software` names the profile that counts where the user names none, and `switch` changes it
-    to what the file says, given how many replicas share the optimizer. `workload` has the fields
-    of `JobSpec` that are stated, `decisions` the axes of the search space; `settle` completes both
-    from what the user adds to them and the number of devices. `place` says where a field was
-    decided, also a flag by its name. `problems` are what no plan can say and the framework refuses.
+    to what the file says, given how many replicas share the optimizer, and the precision.
+
+    `workload` has the fields of `JobSpec` that are stated, `decisions` the axes of the search
+    space; `settle` completes both from what the user adds to them and the number of devices.
+    `place` says where a field was decided, also a flag by its name. `problems` are what no plan can
+    say and the framework refuses.
     """
 
     kind: str
@@ -40,7 +42,7 @@ class Statement:
     sha256: str
     model: ModelSpec
     software: str
-    switch: Callable[[SoftwareProfile, int], SoftwareProfile]
+    switch: Callable[[SoftwareProfile, int, str], SoftwareProfile]
     workload: Mapping[str, int | str]
     decisions: Mapping[str, Decision]
     devices: int | None

@@ -430,7 +430,32 @@ def test_what_a_configuration_says_and_a_plan_cannot_is_noted(read: Any) -> None
     assert launched.scenario.job.software.overlap == ("gradient_reduce", "parameter_gather")
 
 
-def test_offloading_little_changes_nothing_silently(read: Any) -> None:
+@pytest.mark.parametrize("precision", ["fp16", "bf16"])
+def test_automatic_values_are_for_options_to_fill_in(read: Any, precision: str) -> None:
+    """As for a configuration that states them: the types of gradients follow the precision."""
+    stage = {"zero_optimization": {"stage": 2}}
+    automatic = {
+        "train_micro_batch_size_per_gpu": "auto",
+        precision: {"enabled": "auto"},
+        **stage,
+    }
+    chosen = read(
+        automatic,
+        model="gpt-1.7b",
+        precision=precision,
+        global_batch_size=256,
+        decisions=Restrictions(micro_batch_size=(2,)),
+    )
+    stated = {"train_micro_batch_size_per_gpu": 2, precision: {"enabled": True}, **stage}
+    same = read(stated, model="gpt-1.7b", global_batch_size=256)
+    assert chosen.plan == same.plan
+    assert chosen.scenario.job.software == same.scenario.job.software
+    assert chosen.scenario.job.software.gradient_dtype == precision
+    with pytest.raises(InputError, match="precision fp32 is stated here, --precision bf16"):
+        read({**stage, "train_batch_size": 256}, model="gpt-1.7b", precision="bf16")
+
+
+def test_stages_of_zero_hold_less_and_less(read: Any) -> None:
     """ZeRO's stages hold what the paper says (Rajbhandari et al. 2020, figure 1): on 128 devices
     stage 3 keeps a 128th of 2 + 2 + 12 bytes per parameter."""
     model = load_model("llama-3-8b")

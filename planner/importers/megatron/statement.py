@@ -79,7 +79,7 @@ def script_statement(
         sha256=source.sha256,
         model=replace(model, source=SourceFile(path=source.path, sha256=source.sha256)),
         software=launch.software,
-        switch=lambda profile, replicas: switched(launch, profile, replicas=replicas),
+        switch=lambda profile, replicas, _: switched(launch, profile, replicas=replicas),
         workload=workload,
         decisions=decisions,
         devices=launch.devices,
