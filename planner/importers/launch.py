@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from planner.errors import InputError, RuleError
-from planner.importers.deepspeed import deepspeed_statement
+from planner.importers.deepspeed.statement import deepspeed_statement
 from planner.importers.json_file import parse_json
 from planner.importers.megatron.command import mentions_training
 from planner.importers.megatron.statement import script_statement

@@ -451,6 +451,9 @@ def test_automatic_values_are_for_options_to_fill_in(read: Any, precision: str) 
     assert chosen.plan == same.plan
     assert chosen.scenario.job.software == same.scenario.job.software
     assert chosen.scenario.job.software.gradient_dtype == precision
+    twice = Restrictions(micro_batch_size=(4,))
+    with pytest.raises(InputError, match=r"ds.json:\d+:\d+: micro-batch-size 2 is stated here"):
+        read(stated, model="gpt-1.7b", decisions=twice)
     with pytest.raises(InputError, match="precision fp32 is stated here, --precision bf16"):
         read({**stage, "train_batch_size": 256}, model="gpt-1.7b", precision="bf16")
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from planner.errors import RuleError
-from planner.importers.deepspeed_keys import (
+from planner.importers.deepspeed.batch import Completion
+from planner.importers.deepspeed.keys import (
     NOT_MODELLED,
     READ,
     WITHOUT_EFFECT,
@@ -18,11 +18,10 @@ from planner.importers.deepspeed_keys import (
     ZERO_READ,
     ZERO_WITHOUT_EFFECT,
 )
+from planner.importers.deepspeed.software import switched
 from planner.importers.notes import Notes, listed
 from planner.importers.shell.text import Origin
-from planner.importers.statement import Decision, Settled, Statement
-from planner.importers.switched import with_choice
-from planner.search.problems import Problem
+from planner.importers.statement import Decision, Statement
 from planner.specs.document import show_location
 from planner.specs.spelling import did_you_mean
 from planner.specs.units import describe
@@ -31,7 +30,6 @@ if TYPE_CHECKING:
     from planner.errors import InputError
     from planner.importers.json_file import JsonFile, Location
     from planner.specs.model import ModelSpec
-    from planner.specs.software import SoftwareProfile
 
 MOST = 10**9
 AUTO = "auto"
@@ -50,7 +48,6 @@ _PLACES: dict[str, Location] = {
     "expert": ("expert_parallel", "autoep_size"),
     "recompute": ("pipeline", "activation_checkpoint_interval"),
 }
-_UNSAID = ("tensor", "pipeline", "context", "recompute")
 
 
 def looks_like_deepspeed(text: str) -> bool:
@@ -82,7 +79,6 @@ class _Reader:
         source = self._file.source
         batch = self._whole("train_batch_size")
         micro = self._whole("train_micro_batch_size_per_gpu")
-        steps = self._whole("gradient_accumulation_steps")
         precision = self._precision()
         sharding = _SHARDINGS[self._whole("zero_optimization", "stage", least=0, most=3) or 0]
         decisions: dict[str, Decision] = {
@@ -97,27 +93,28 @@ class _Reader:
             workload["precision"] = precision
         if batch is not None:
             workload["global_batch_size"] = batch
+        if micro is not None:
+            decisions["micro_batch_size"] = micro
         changes = self._changes(sharding)
+        completion = Completion(
+            steps=self._whole("gradient_accumulation_steps"),
+            gradients_add_up=changes["gradient_dtype"],
+            notes=self._notes,
+        )
         self._say_what_is_left_out()
-
-        def settle(
-            decided: Mapping[str, Decision], stated: Mapping[str, int | str], devices: int
-        ) -> Settled:
-            return self._settled(dict(decided), dict(stated), devices, micro=micro, steps=steps)
-
         return Statement(
             kind="a DeepSpeed configuration",
             path=source.path,
             sha256=source.sha256,
             model=model,
             software="deepspeed",
-            switch=lambda profile, replicas, chosen: _switched(profile, changes, sharding, chosen),
+            switch=lambda profile, replicas, chosen: switched(profile, changes, sharding, chosen),
             workload=workload,
             decisions=decisions,
             devices=None,
             stage_layers=None,
             recompute_layers=None,
-            settle=settle,
+            settle=completion.settled,
             problems=(),
             notes=self._notes,
             place=self._place,
@@ -261,102 +258,3 @@ class _Reader:
         if self._automatic:
             names = listed(list(dict.fromkeys(self._automatic)))
             notes.left_out.append(f'"auto", which the training program fills in: {names}')
-
-    def _settled(
-        self,
-        decided: dict[str, Decision],
-        workload: dict[str, int | str],
-        devices: int,
-        *,
-        micro: int | None,
-        steps: int | None,
-    ) -> Settled:
-        """Batch sizes as `config.py` (_set_batch_related_parameters) completes them: the batch is
-        microbatch · accumulation steps · replicas, and what is missing is 1 or follows."""
-        for axis in _UNSAID:
-            if axis not in decided:
-                usual = "none" if axis == "recompute" else 1
-                self._notes.assumed.append(
-                    f"{axis} {usual} (a DeepSpeed configuration does not say it; --{axis} does)"
-                )
-        self._shard_bf16(decided, workload)
-        used = [int(decided.get(axis, 1)) for axis in ("tensor", "pipeline", "context")]
-        if devices % (used[0] * used[1] * used[2]):
-            return Settled(decisions=decided, workload=workload)
-        stated = workload.get("global_batch_size")
-        batch = None if stated is None else int(stated)
-        replicas = devices // (used[0] * used[1] * used[2])
-        asked = decided.get("micro_batch_size")
-        micro = micro if asked is None else int(asked)
-        problems: list[Problem] = []
-        if micro is None and batch is not None:
-            parts = (steps or 1) * replicas
-            micro = max(1, batch // parts)
-            if batch % parts:
-                problems.append(
-                    _batch_problem(
-                        f"train_batch_size {batch} is not a multiple of {parts}, accumulation "
-                        "steps · replicas"
-                    )
-                )
-        elif micro is None:
-            micro = 1
-            self._notes.assumed.append("micro-batch size 1 (nothing states it)")
-        if batch is None:
-            batch = micro * (steps or 1) * replicas
-            self._notes.assumed.append(
-                f"global batch size {batch}: {micro} · {steps or 1} · {replicas} replicas"
-            )
-        elif steps is not None and not problems and micro * steps * replicas != batch:
-            problems.append(
-                _batch_problem(
-                    f"train_batch_size {batch} is not {micro} sequences · {steps} accumulation "
-                    f"steps · {replicas} replicas = {micro * steps * replicas}"
-                )
-            )
-        return Settled(
-            decisions={**decided, "micro_batch_size": micro},
-            workload={**workload, "global_batch_size": batch},
-            problems=tuple(problems),
-        )
-
-    def _shard_bf16(self, decided: dict[str, Decision], workload: Mapping[str, int | str]) -> None:
-        """bf16 whose gradients add up in fp32, the default without ZeRO, is trained by
-        BF16_Optimizer, which shards its states over the replicas (`bf16_optimizer.py`)."""
-        kept = self._word(_TYPES, "data_types", "grad_accum_dtype") or "fp32"
-        plain = decided["data_sharding"] == "none" and kept == "fp32"
-        if plain and workload.get("precision") == "bf16":
-            decided["data_sharding"] = "optimizer"
-            self._notes.assumed.append("optimizer states sharded, by DeepSpeed's BF16_Optimizer")
-
-
-def _batch_problem(message: str) -> Problem:
-    hint = "check the degrees and the number of devices"
-    error = RuleError("batch", message, hint=hint)
-    return Problem(name="batch", field="num_microbatches", error=error)
-
-
-def _switched(
-    profile: SoftwareProfile, changes: Mapping[str, Any], sharding: str, precision: str
-) -> SoftwareProfile:
-    """The profile with what the configuration states. Gradients add up in the type of the weights,
-    except in fp32 beside bf16 without ZeRO (`engine.py`, get_data_types), and travel in it. Overlap
-    and buckets are those of DeepSpeed profiles; another framework's keep their own."""
-    update = dict(changes)
-    weights = precision if precision in ("fp32", "fp16") else "bf16"
-    usual = "fp32" if precision == "bf16" and sharding == "none" else weights
-    kept = update["gradient_dtype"] = update["gradient_dtype"] or usual
-    travel = update["gradient_reduce_dtype"] = update["gradient_reduce_dtype"] or weights
-    if precision == "fp16":
-        update["fp16_gradients"] = kept == travel == "fp16"
-    elements = update.pop("bucket_elements", None)
-    if elements is not None:
-        bucket = {
-            "value": elements * (4 if travel == "fp32" else 2),
-            "source": "zero_optimization.reduce_bucket_size",
-        }
-        update["bucket_bytes"] = profile.bucket_bytes.model_copy(update=bucket)
-    if not profile.overlap_choices:
-        update.pop("overlap")
-    update["data_sharding"] = with_choice(profile.data_sharding, sharding)
-    return profile.model_copy(update=update)

@@ -1,0 +1,37 @@
+"""The software profile as a DeepSpeed configuration switches it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from planner.importers.switched import with_choice
+
+if TYPE_CHECKING:
+    from planner.specs.software import SoftwareProfile
+
+
+def switched(
+    profile: SoftwareProfile, changes: Mapping[str, Any], sharding: str, precision: str
+) -> SoftwareProfile:
+    """The profile with what the configuration states. Gradients add up in the type of the weights,
+    except in fp32 beside bf16 without ZeRO (`engine.py`, get_data_types), and travel in it. Overlap
+    and buckets are those of DeepSpeed profiles; another framework's keep their own."""
+    update = dict(changes)
+    weights = precision if precision in ("fp32", "fp16") else "bf16"
+    usual = "fp32" if precision == "bf16" and sharding == "none" else weights
+    kept = update["gradient_dtype"] = update["gradient_dtype"] or usual
+    travel = update["gradient_reduce_dtype"] = update["gradient_reduce_dtype"] or weights
+    if precision == "fp16":
+        update["fp16_gradients"] = kept == travel == "fp16"
+    elements = update.pop("bucket_elements", None)
+    if elements is not None:
+        bucket = {
+            "value": elements * (4 if travel == "fp32" else 2),
+            "source": "zero_optimization.reduce_bucket_size",
+        }
+        update["bucket_bytes"] = profile.bucket_bytes.model_copy(update=bucket)
+    if not profile.overlap_choices:
+        update.pop("overlap")
+    update["data_sharding"] = with_choice(profile.data_sharding, sharding)
+    return profile.model_copy(update=update)
