@@ -107,6 +107,7 @@ class ClassSearch:
         self._bound_all()
         self._waits_apart()
         self._repairs()
+        self._start_at_shortest_waits()
         while not self._ended() and self.effort < EFFORT * self.work:
             at = self.thresholds.lowest
             trial = next((t for t in self._trials(at) if (at, *t) not in self._tried), None)
@@ -118,6 +119,18 @@ class ClassSearch:
             self._repair(at, seed=len(self._tried))
             if take is not None and not self._ended():
                 self._repair(at, seed=len(self._tried), take=take)
+
+    def _start_at_shortest_waits(self) -> None:
+        """A placement from the root of the program with the shortest waits that may be."""
+        open_s = np.where(np.isinf(self.thresholds.pipeline_s), np.inf, self.thresholds.waits_s)
+        shortest = np.unravel_index(int(open_s.argmin()), open_s.shape)
+        at = tuple(int(index) for index in shortest)
+        enough_s = self.best_s * (1 - self.enough) - float(self.thresholds.waits_s[at])
+        if self._ended() or enough_s <= self.thresholds.pipeline_s[at]:
+            return
+        take = self._program(at, 1, enough_s)
+        if take is not None:
+            self._repair(at, seed=0, take=take)
 
     def _trials(self, at: tuple[int, ...]) -> Iterator[tuple[float, int]]:
         """Pipelines to ask for under a combination and nodes to spend on it: below the longest and
