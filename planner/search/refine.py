@@ -177,7 +177,7 @@ class Refinement:
             found = estimate(self._scenario, plan, table=self._table, load=group.layout.load)
             placed = [(PlacedPlan(plan=plan, bound_s=found.step_s, method=ALIKE), found)]
         else:
-            placed = list(self._placed(plan, group))
+            placed = list(self._placed(plan, group, bound_s))
         for best, found in sorted(placed, key=lambda one: one[1].step_s)[:1]:
             self._keep(
                 _Refined(
@@ -190,12 +190,14 @@ class Refinement:
                 )
             )
 
-    def _placed(self, plan: Plan, group: Fitting) -> Iterator[tuple[PlacedPlan, Estimate]]:
+    def _placed(
+        self, plan: Plan, group: Fitting, bound_s: float
+    ) -> Iterator[tuple[PlacedPlan, Estimate]]:
         """The plan on the best hosts found, for every arrangement of the device types in which it
         fits."""
         for hosts in self._placements.arrangements():
             listed = replace(plan, placement=placement_on(self._scenario, hosts))
-            placed = self._placements.place(listed)
+            placed = self._placements.place(listed, bound_s)
             found = estimate(self._scenario, placed.plan, load=group.layout.load)
             if found.memory.fits:
                 yield placed, found

@@ -65,6 +65,7 @@ def placement_problem(scenario: Scenario, plan: Plan, batch: Batch, grid: Grid) 
         path_s=path_s + rest_s,
         path_links=path_links,
         waits=_waits(plan, grid, rated, timeline, inside),
+        has_waits_inside=bool(inside) and bool(rated.inside_s.any()),
         row_class_allowed=_row_classes(scenario.topology, grid, classes),
     )
 

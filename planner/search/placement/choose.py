@@ -7,7 +7,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from itertools import permutations
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -16,7 +16,7 @@ from planner.estimate import batch_of_one, shard_of
 from planner.search.placement.build import critical_path, placement_problem, with_path
 from planner.search.placement.grid import grid_of, nodes_in_order
 from planner.search.placement.hosts import placement_on
-from planner.search.placement.solve import solve_placement
+from planner.search.placement.solve import improve_placement, solve_placement
 from planner.timing.simulated import slowest_replica
 from planner.workload.stages import stage_load
 
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from planner.scenario import Scenario
     from planner.search.placement.build import CriticalPath
     from planner.search.placement.grid import Grid
+    from planner.search.placement.problem import PlacementProblem, PlacementSolution
 
 ROUNDS = 4
 """Programs solved for one plan at most."""
@@ -36,6 +37,9 @@ AGREE = 1e-4
 """Share of the step by which program and price may differ without another round."""
 
 
+EQUAL = 1e-9
+
+CLOSE = "hosts as listed: no placement is faster"
 UNALIGNED = "hosts as listed: stages and nodes do not fall on each other"
 
 
@@ -47,6 +51,18 @@ class PlacedPlan:
     plan: Plan
     bound_s: float
     method: str
+
+
+class Solve(Protocol):
+    """`planner.search.placement.solve.solve_placement` or `improve_placement`."""
+
+    def __call__(
+        self,
+        problem: PlacementProblem,
+        *,
+        seeds: Sequence[Sequence[int]],
+        deadline_s: float | None,
+    ) -> PlacementSolution: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,25 +80,34 @@ class PlacementSearch:
     deadline_s: float | None = None
     _known: dict[Grid, list[tuple[int, ...]]] = field(default_factory=dict)
 
-    def place(self, plan: Plan) -> PlacedPlan:
-        """The plan on the best hosts found, every stage on the device types that it has on the
-        plan's own hosts."""
+    def place(self, plan: Plan, bound_s: float) -> PlacedPlan:
+        """The plan on the best hosts that a short search finds, every stage on the device types
+        that it has on the plan's own hosts. `bound_s` is known to bound all placements."""
+        return self._place(plan, bound_s, improve_placement)
+
+    def prove(self, placed: PlacedPlan) -> PlacedPlan:
+        """The same with all the effort that a proof may take."""
+        return self._place(placed.plan, placed.bound_s, solve_placement)
+
+    def _place(self, plan: Plan, bound_s: float, solve: Solve) -> PlacedPlan:
         listed = self.scenario.placed(plan.placement.hosts)
         grid = grid_of(listed.topology, plan.degrees)
         if grid is None:
-            return PlacedPlan(plan=plan, bound_s=0.0, method=UNALIGNED)
-        batch = batch_of_one(
-            plan, 0, stage_load(self.scenario.model, self.scenario.kinds, plan.stages)
-        )
-        problem = placement_problem(listed, plan, batch, grid)
+            return PlacedPlan(plan=plan, bound_s=bound_s, method=UNALIGNED)
+        load = stage_load(self.scenario.model, self.scenario.kinds, plan.stages)
+        batch = batch_of_one(plan, 0, load)
         units = tuple(node // grid.unit_nodes for node in listed.topology.order[:: grid.unit_nodes])
+        best = self._price(plan, batch, grid, units)
+        if best.step_s <= bound_s * (1 + EQUAL):
+            return PlacedPlan(plan=plan, bound_s=best.step_s, method=CLOSE)
+        problem = placement_problem(listed, plan, batch, grid)
         known = [seed for seed in self._known.get(grid, ()) if problem.allows(np.array(seed))]
         seeds = [units, *known]
-        best = self._price(plan, batch, grid, units)
-        bound_s, method = 0.0, ""
+        method = "bound over all placements"
         for _ in range(ROUNDS):
-            solution = solve_placement(problem, seeds=seeds, deadline_s=self._left_s)
-            bound_s, method = max(bound_s, solution.bound_s), solution.method
+            solution = solve(problem, seeds=seeds, deadline_s=self._left_s)
+            if solution.bound_s > bound_s and self._bounds_everywhere(problem, listed):
+                bound_s, method = solution.bound_s, solution.method
             found = self._price(plan, batch, grid, solution.order)
             agree = found.step_s <= solution.objective_s * (1 + AGREE)
             best = min(best, found, key=lambda priced: priced.step_s)
@@ -92,9 +117,18 @@ class PlacementSearch:
             problem = with_path(problem, found.path)
         self._remember(grid, best.units)
         return PlacedPlan(
-            plan=self._placed(plan, grid, best.units),
-            bound_s=min(bound_s, best.step_s) if len(listed.candidate_devices) == 1 else 0.0,
+            plan=replace(
+                plan, placement=placement_on(self.scenario, self._hosts(grid, best.units))
+            ),
+            bound_s=min(bound_s, best.step_s),
             method=method,
+        )
+
+    def _bounds_everywhere(self, problem: PlacementProblem, listed: Scenario) -> bool:
+        """Whether the program's bound is one of the plan: devices are of one type, and what passes
+        wait for inside them is not added to a pipeline that hides part of it."""
+        return len(listed.candidate_devices) == 1 and not (
+            problem.rows > 1 and problem.has_waits_inside
         )
 
     @property
@@ -136,9 +170,6 @@ class PlacementSearch:
     def _hosts(self, grid: Grid, units: Sequence[int]) -> tuple[str, ...]:
         names = self.scenario.cluster.host_names()
         return tuple(names[node] for node in nodes_in_order(units, grid.unit_nodes))
-
-    def _placed(self, plan: Plan, grid: Grid, units: Sequence[int]) -> Plan:
-        return replace(plan, placement=placement_on(self.scenario, self._hosts(grid, units)))
 
     def _remember(self, grid: Grid, units: tuple[int, ...]) -> None:
         known = self._known.setdefault(grid, [])

@@ -52,6 +52,7 @@ class PlacementProblem:
     A column's pipeline takes max over paths of `path_s` [W] + `path_links` [W, rows − 1] · its
     links; `lockstep` neighbouring columns wait for each other at every boundary, so that each of
     their links counts as the slowest of them. `row_class_allowed` bool [rows, K].
+    `has_waits_inside`: some waits stand for groups inside the passes, which a pipeline can hide.
     """
 
     rows: int
@@ -63,6 +64,7 @@ class PlacementProblem:
     path_links: NDArray[np.float64]
     waits: tuple[Wait, ...]
     row_class_allowed: NDArray[np.bool_]
+    has_waits_inside: bool = False
 
     @property
     def positions(self) -> int:
