@@ -90,8 +90,8 @@ def improve_placement(
     deadline_s: float | None = None,
 ) -> PlacementSolution:
     """The same by local search alone, however few the nodes, with the bounds that cost next to
-    nothing: a fiftieth of the effort."""
-    return _solved(problem, seeds, _largely, work / 50, deadline_s)
+    nothing: a small part of the effort."""
+    return _solved(problem, seeds, _largely, work / 200, deadline_s)
 
 
 def _solved(
