@@ -283,6 +283,7 @@ class Samples:
             proven=True,
             gap=0.0,
             layout_gap=0.0,
+            placement_gap=0.0,
             bound_s=31.0,
             stopped="proven",
             tied_within=0.1,

@@ -34,9 +34,26 @@ def plan_schema() -> Schema:
         "description": "Too close to the plan of rank 1 to tell which is faster.",
         **FLAG,
     }
+    proof = {
+        "description": "How far from the best a decision of the plan may be, the others as they "
+        "are: no other takes less than 1 − gap of the step.",
+        **_record(
+            {
+                "decision": _choice("placement", "stage layout"),
+                "gap": {"type": ["number", "null"], "minimum": 0},
+                "method": TEXT,
+            }
+        ),
+    }
     ranked = _record(
-        {"rank": POSITIVE, "tied_with_best": tied, **_plan(), "estimate": _ref("estimate")},
-        optional=("tied_with_best",),
+        {
+            "rank": POSITIVE,
+            "tied_with_best": tied,
+            **_plan(),
+            "proofs": _list(proof),
+            "estimate": _ref("estimate"),
+        },
+        optional=("tied_with_best", "proofs"),
     )
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -219,6 +236,10 @@ def _search() -> Schema:
             "layout_gap": {
                 "description": "No layout that was not chosen is faster than the slowest plan "
                 "listed by more than this share.",
+                **NUMBER,
+            },
+            "placement_gap": {
+                "description": "No other hosts make a listed plan faster than by this share.",
                 **NUMBER,
             },
             "bound_s": {"type": ["number", "null"], "minimum": 0},

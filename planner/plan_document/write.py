@@ -45,11 +45,17 @@ def to_document(
             "rank": ranked.rank,
             **_tie(ranked),
             **plan_fields(ranked.plan),
+            **_proofs(ranked),
             "estimate": _estimate(ranked.estimate),
         }
         for ranked in plans
     ]
     return document
+
+
+def _proofs(ranked: RankedPlan) -> dict[str, Any]:
+    """Nothing for a plan that was not searched for."""
+    return {"proofs": [asdict(proof) for proof in ranked.proofs]} if ranked.proofs else {}
 
 
 def _tie(ranked: RankedPlan) -> dict[str, bool]:
@@ -161,6 +167,7 @@ def _search(result: SearchResult, solver: dict[str, Any]) -> dict[str, Any]:
         "proven": result.proven,
         "gap": result.gap,
         "layout_gap": result.layout_gap,
+        "placement_gap": result.placement_gap,
         "bound_s": result.bound_s,
         "stopped": result.stopped,
         "tied_within": result.tied_within,

@@ -50,7 +50,7 @@ def how_sure(result: SearchResult) -> str:
         f"{plural(result.candidates, 'valid combination')}, {count(result.fitting)} fit, "
         f"{count(result.refined)} priced in full"
     )
-    if result.proven:
+    if result.stopped == "proven":
         which = "the plan is" if len(result.plans) == 1 else f"the {len(result.plans)} plans are"
         layouts = ""
         if result.layout_gap:
@@ -58,6 +58,9 @@ def how_sure(result: SearchResult) -> str:
                 " with the default stage layouts and those chosen; no other layout can gain more "
                 f"than {percent(result.layout_gap)}"
             )
+        if result.placement_gap or result.gap:
+            share = max(result.placement_gap, result.gap)
+            return f"{text}; {which} within {share:.2%} of the best under the model{layouts}."
         return f"{text}; {which} proven best under the model{layouts}."
     stopped = "interrupted" if result.stopped == "interrupted" else f"stopped by {result.stopped}"
     bound = f"; no plan can be below {seconds(result.bound_s)}" if result.bound_s else ""

@@ -104,10 +104,9 @@ class Refinement:
     @property
     def bound_s(self) -> float | None:
         """No combination that is not among the best takes less, wherever its stages are placed;
-        None when nothing is left to refine."""
-        if not self._tight and self._next_quick_s == np.inf:
-            return None
-        return float(min(self._open_s, self._left_out_s))
+        None when there is no other."""
+        bound_s = min(self._open_s, self._left_out_s)
+        return None if bound_s == np.inf else float(bound_s)
 
     @property
     def _open_s(self) -> float:
@@ -179,16 +178,7 @@ class Refinement:
         else:
             placed = list(self._placed(plan, group, bound_s))
         for best, found in sorted(placed, key=lambda one: one[1].step_s)[:1]:
-            self._keep(
-                _Refined(
-                    step_s=found.step_s,
-                    index=index,
-                    plan=best.plan,
-                    estimate=found,
-                    bound_s=min(found.step_s, max(bound_s, best.bound_s)),
-                    method=best.method,
-                )
-            )
+            self._keep(_refined(index, best, found))
 
     def _placed(
         self, plan: Plan, group: Fitting, bound_s: float
@@ -213,21 +203,26 @@ class Refinement:
             found = estimate(self._scenario, plan, table=self._table)
             placed = PlacedPlan(plan=plan, bound_s=found.step_s, method=ALIKE)
         else:
-            placed = self._placements.place(plan)
+            load = stage_load(self._scenario.model, self._scenario.kinds, plan.stages)
+            batch = batch_of_one(plan, self._table.shards.index(shard_of(plan)), load)
+            anywhere_s = simulated_bound_s(self._ideal, self._table, batch)
+            placed = self._placements.place(plan, anywhere_s)
             found = estimate(self._scenario, placed.plan)
-        load = stage_load(self._scenario.model, self._scenario.kinds, plan.stages)
-        batch = batch_of_one(plan, self._table.shards.index(shard_of(plan)), load)
-        anywhere_s = simulated_bound_s(self._ideal, self._table, batch)
-        self._keep(
-            _Refined(
-                step_s=found.step_s,
-                index=index,
-                plan=placed.plan,
-                estimate=found,
-                bound_s=min(found.step_s, max(placed.bound_s, anywhere_s)),
-                method=placed.method,
-            )
-        )
+        self._keep(_refined(index, placed, found))
+
+    def prove(self) -> None:
+        """Give the placement of the best plan all the effort that a proof may take, and that of
+        the plan that takes its place, until the best was given it."""
+        proven: set[int] = set()
+        while self._best and self._best[0].index not in proven:
+            best = self._best[0]
+            proven.add(best.index)
+            if best.bound_s < best.step_s:
+                placed = self._placements.prove(
+                    PlacedPlan(plan=best.plan, bound_s=best.bound_s, method=best.method)
+                )
+                self._best[0] = _refined(best.index, placed, estimate(self._scenario, placed.plan))
+                self._best.sort(key=lambda one: one.key)
 
     @property
     def slowest_kept_s(self) -> float:
@@ -244,6 +239,17 @@ class Refinement:
         for dropped in self._best[self._top :]:
             self._left_out_s = min(self._left_out_s, dropped.bound_s)
         del self._best[self._top :]
+
+
+def _refined(index: int, placed: PlacedPlan, found: Estimate) -> _Refined:
+    return _Refined(
+        step_s=found.step_s,
+        index=index,
+        plan=placed.plan,
+        estimate=found,
+        bound_s=min(found.step_s, placed.bound_s),
+        method=placed.method,
+    )
 
 
 def plan_at(

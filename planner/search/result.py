@@ -57,8 +57,9 @@ class SearchResult:
     `gap` = 1 − bound_s / (time of the slowest plan listed), 0 when the plans listed are proven best
     under the model, 1 when nothing is known; `proven` tells that they are as many as were asked
     for, or all that fit, of all combinations with their default stage layouts and with those chosen
-    for them. Layouts that were not chosen are faster than the slowest plan listed by the share
-    `layout_gap` at most. `stopped` is "proven", "time limit" or "interrupted". Plans whose step
+    for them, on the best hosts. Layouts that were not chosen are faster than the slowest plan
+    listed by the share `layout_gap` at most, other hosts make a listed plan faster by the share
+    `placement_gap` at most. `stopped` is "proven", "time limit" or "interrupted". Plans whose step
     takes less than the share `tied_within` longer than the best are too close to it to tell which
     is faster."""
 
@@ -69,6 +70,7 @@ class SearchResult:
     proven: bool
     gap: float
     layout_gap: float
+    placement_gap: float
     bound_s: float | None
     stopped: str
     tied_within: float

@@ -141,6 +141,7 @@ class Run:
         if refinement.refined:
             self._improve_layouts(refinement)
             self.report("refining")
+            refinement.prove()
         return refinement
 
     def _improve_layouts(self, refinement: Refinement) -> None:

@@ -73,18 +73,20 @@ def _result(run: Run, nearest: tuple[NearMiss, ...], changes: tuple[Change, ...]
     gap = 0.0
     if run.stopped != "proven":
         gap = 1.0
-        if plans and bound_s is not None:
-            gap = max(0.0, 1 - bound_s / plans[-1].estimate.step_s)
+    if plans and bound_s is not None:
+        gap = max(0.0, 1 - bound_s / plans[-1].estimate.step_s)
     layout_gap = 0.0
     if plans:
         layout_gap = max(0.0, 1 - run.layouts_bound_s / plans[-1].estimate.step_s)
+    placement_gap = max((proof.gap or 0.0 for one in plans for proof in one.proofs), default=0.0)
     return SearchResult(
         plans=plans,
         candidates=run.enumeration.tally.candidates,
         fitting=run.num_fitting,
         refined=refinement.refined if refinement else 0,
-        proven=run.stopped == "proven",
+        proven=run.stopped == "proven" and not gap and not placement_gap,
         gap=gap,
+        placement_gap=placement_gap,
         layout_gap=layout_gap,
         bound_s=bound_s,
         stopped=run.stopped,

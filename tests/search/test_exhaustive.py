@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from itertools import permutations
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -9,6 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from planner.errors import RuleError
+from planner.estimate import point_estimate
+from planner.search.placement.hosts import placement_on
 from planner.search.restrictions import Restrictions
 from planner.search.search import search
 
@@ -23,6 +27,7 @@ if TYPE_CHECKING:
 NOTHING = Restrictions()
 SIX = {"devices_per_node": 6, "heads": 12, "groups": 6, "hidden": 1536, "batch": 12, "layers": 7}
 MIXED = {"nodes": 2, "devices_per_node": 2, "second_device": "h100-sxm-80gb"}
+FABRIC = [{"name": "leaf", "nodes": 2}, {"name": "wide", "bandwidth": "2 GB/s"}]
 
 
 @pytest.mark.parametrize(
@@ -37,7 +42,6 @@ MIXED = {"nodes": 2, "devices_per_node": 2, "second_device": "h100-sxm-80gb"}
         ({"length": 8192, "memory_gib": 3.5, "batch": 4}, NOTHING),
         ({"length": 4096, "memory_gib": 3.5, "batch": 32}, Restrictions(recompute=("full",))),
         ({"memory_gib": 3}, Restrictions(context=(1, 2), virtual_stages=(1, 3))),
-        ({**MIXED, "memory_gib": 4, "length": 2048}, NOTHING),
         ({"software": "megatron-lm-2021", "length": 2048, "memory_gib": 3.5}, NOTHING),
         ({"software": "torchtitan", "memory_gib": 3}, Restrictions(tensor=(1, 2, 8))),
         (
@@ -94,6 +98,34 @@ def test_finds_what_trying_everything_finds_anywhere(
         data_sharding=draw(st.sampled_from([None, ("optimizer",)])),
     )
     agree(scenario, restrictions, every_plan)
+
+
+@pytest.mark.parametrize(
+    "size",
+    [
+        {**MIXED, "memory_gib": 4, "length": 2048},
+        {"nodes": 4, "devices_per_node": 2, "memory_gib": 4, "length": 2048, "fabric": FABRIC},
+    ],
+)
+def test_no_order_of_the_hosts_is_better_than_claimed(
+    scenario_of: Callable[..., Scenario], every_plan: Naive, size: dict[str, Any]
+) -> None:
+    scenario = scenario_of(**size)
+    restrictions = Restrictions(sequence_parallel=(False,), recompute=("none",))
+    result = search(scenario, restrictions=restrictions, top=1, improve=None)
+    found_s = result.plans[0].estimate.step_s
+    _, listed = every_plan(scenario, restrictions)
+    assert found_s <= listed[0][1].step_s
+    names = scenario.cluster.host_names()
+    orders = [placement_on(scenario, hosts) for hosts in permutations(names)]
+    least_s = min(
+        cost.step_s
+        for plan, _ in listed
+        for order in orders
+        if (cost := point_estimate(scenario, replace(plan, placement=order))).memory.fits
+    )
+    assert found_s * (1 - max(result.gap, result.placement_gap)) <= least_s * (1 + 1e-9)
+    assert found_s <= least_s * 1.001
 
 
 def agree(scenario: Scenario, restrictions: Restrictions, every_plan: Naive) -> None:
