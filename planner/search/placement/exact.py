@@ -54,7 +54,7 @@ def solve_exactly(
     order = order[: problem.positions]
     objective_s = problem.objective_s(order)
     proof = Proof(order=order, objective_s=objective_s, bound_s=0.0, late=False)
-    for floors in _floors(terms):
+    for floors in floors_of(terms):
         floor_s = floors.pipeline_s + float(floors.waits_s.sum())
         bound_s = max(proof.bound_s, min(floor_s, proof.objective_s))
         proof = Proof(proof.order, proof.objective_s, bound_s, proof.late)
@@ -73,7 +73,7 @@ def _swept(terms: Terms, floors: Floors, proof: Proof, states: int, until_s: flo
     return Proof(order, found.objective_s, bound_s, found.late)
 
 
-def _floors(terms: Terms) -> Iterator[Floors]:
+def floors_of(terms: Terms) -> Iterator[Floors]:
     """Bounds by rows, then by columns, each with its order of positions."""
     problem = terms.problem
     rows, columns = range(problem.rows), range(problem.columns)

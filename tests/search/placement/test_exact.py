@@ -9,7 +9,7 @@ import pytest
 
 from planner.importers.clusters.csv_matrix import read_matrix
 from planner.importers.source import load_source
-from planner.search.placement.exact import _floors, solve_exactly
+from planner.search.placement.exact import floors_of, solve_exactly
 from planner.search.placement.solve import solve_placement
 from planner.search.placement.sweep import Sweep
 from planner.search.placement.terms import terms_of
@@ -61,7 +61,7 @@ def test_rows_first_and_columns_first_agree(rows: int, columns: int, share: floa
     bandwidth = 25e9 * np.exp(-np.abs(rng.normal(0, 0.3, (10, 10))))
     terms = terms_of(problem_of(bandwidth, rows, columns, gradient_share=share))
     found = [
-        Sweep(terms, floors, float("inf"), states=3_000_000).run() for floors in _floors(terms)
+        Sweep(terms, floors, float("inf"), states=3_000_000).run() for floors in floors_of(terms)
     ]
     assert found[0].objective_s == pytest.approx(found[1].objective_s, rel=1e-9)
     assert all(sweep.left_s == float("inf") for sweep in found)
