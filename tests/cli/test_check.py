@@ -114,7 +114,7 @@ def test_a_plan_that_does_not_fit_needs_no_search(
     outcome = planner(*INPUTS, plans, "--within", "5%", "--format", "concise")
     assert (outcome.code, outcome.stderr) == (1, "")
     assert outcome.stdout == (
-        "plans.json:73:19: PL001 error: does not fit: stage 0 needs 106.2 GiB of 80.0 (76.0 after "
+        "plans.json:74:19: PL001 error: does not fit: stage 0 needs 106.2 GiB of 80.0 (76.0 after "
         "headroom): activations 61.3, gradients 22.0\n"
         "fail: plans.json#1: t8 p4 d16 does not fit (106.2 of 80 GiB)\n"
     )
@@ -244,7 +244,7 @@ def test_the_summary_of_a_step_is_appended_to(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["{plans}#9"], "{plans}:53:12: plans: rank 9 is asked for, but the document holds 3"),
+        (["{plans}#9"], "{plans}:54:12: plans: rank 9 is asked for, but the document holds 3"),
         (["{plans}#x"], '{plans}#x: "#x" is not a rank; ranks are whole numbers from 1'),
         (["none.json"], "none.json: no such file"),
         (["{plans}", "--within", "x"], "--within-of-best: 'x' is not a share from 0% to below"),
