@@ -39,6 +39,12 @@ def plans(samples: Samples, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     return "plans.json"
 
 
+def line_of(text: str) -> int:
+    """The first line of the plan file that holds a text."""
+    lines = Path("plans.json").read_text(encoding="utf-8").split("\n")
+    return 1 + next(index for index, line in enumerate(lines) if text in line)
+
+
 def priced(samples: Samples, plan: Any, **changes: Any) -> Any:
     cost = samples.estimate(plan, **changes)
     busy = {"slowest_stage_busy_s": 27.0, "mean_stage_busy_s": 26.0, "busiest_stage": 1.0}
@@ -113,9 +119,10 @@ def test_a_plan_that_does_not_fit_needs_no_search(
     )
     outcome = planner(*INPUTS, plans, "--within", "5%", "--format", "concise")
     assert (outcome.code, outcome.stderr) == (1, "")
+    line = line_of('"index": 0')
     assert outcome.stdout == (
-        "plans.json:74:19: PL001 error: does not fit: stage 0 needs 106.2 GiB of 80.0 (76.0 after "
-        "headroom): activations 61.3, gradients 22.0\n"
+        f"plans.json:{line}:19: PL001 error: does not fit: stage 0 needs 106.2 GiB of 80.0 (76.0 "
+        "after headroom): activations 61.3, gradients 22.0\n"
         "fail: plans.json#1: t8 p4 d16 does not fit (106.2 of 80 GiB)\n"
     )
 
@@ -244,7 +251,7 @@ def test_the_summary_of_a_step_is_appended_to(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["{plans}#9"], "{plans}:54:12: plans: rank 9 is asked for, but the document holds 3"),
+        (["{plans}#9"], "{plans}:{line}:12: plans: rank 9 is asked for, but the document holds 3"),
         (["{plans}#x"], '{plans}#x: "#x" is not a rank; ranks are whole numbers from 1'),
         (["none.json"], "none.json: no such file"),
         (["{plans}", "--within", "x"], "--within-of-best: 'x' is not a share from 0% to below"),
@@ -270,7 +277,8 @@ def test_the_summary_of_a_step_is_appended_to(
 def test_bad_input(planner: Run, plans: str, arguments: list[str], message: str) -> None:
     outcome = planner(*INPUTS, *(argument.format(plans=plans) for argument in arguments))
     assert (outcome.code, outcome.stdout) == (2, "")
-    assert outcome.stderr.startswith("error: " + message.format(plans=plans))
+    line = line_of('"plans": [')
+    assert outcome.stderr.startswith("error: " + message.format(plans=plans, line=line))
 
 
 def test_bad_input_input_cannot_be_ignored(planner: Run, plans: str) -> None:
