@@ -33,11 +33,13 @@ class CostTable:
 
     Seconds per microbatch: forward_s and backward_s are [causes, T, R, K], backward without
     recomputation; selective_s [T, R, K] is what selective recomputation adds to it and
-    weight_gradient_s [T, R, K] the part of it that zero-bubble schedules can move.
+    weight_gradient_s [T, R, K] the part of it that zero-bubble schedules can move. by_device_s has
+    both passes together for every candidate device of the scenario, of which T are the best one.
     Bytes and parameters per device: [R, K], see `planner.memory.layers.LayerMemory`.
     """
 
     shards: tuple[Shard, ...]
+    by_device_s: NDArray[np.float64]
     forward_s: NDArray[np.float64]
     backward_s: NDArray[np.float64]
     selective_s: NDArray[np.float64]
@@ -80,11 +82,13 @@ def cost_table(scenario: Scenario, shards: Sequence[Shard]) -> CostTable:
     seconds: dict[str, Any] = {name: _seconds(times, name) for name in names}
     for name in ("forward", "backward"):
         seconds[f"{name}_s"] = _by_cause(times, name)
+    by_device_s = (seconds["forward_s"] + seconds["backward_s"]).sum(axis=0)
     if len(devices) > len(scenario.device_types):
         seconds = {name: found.min(axis=-3, keepdims=True) for name, found in seconds.items()}
     return CostTable(
         shards=tuple(shards),
         **seconds,
+        by_device_s=by_device_s,
         residual_bytes=np.array(residual_bytes, dtype=np.int64),
         **memory_columns,
     )

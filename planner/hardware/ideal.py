@@ -8,11 +8,15 @@ from __future__ import annotations
 from math import inf
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from planner.hardware.best import best_kind
 from planner.hardware.links import Topology
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from numpy.typing import NDArray
 
     from planner.hardware.fabric import Fabric, Hop
     from planner.hardware.group import Group, NodeKind, Survey
@@ -32,7 +36,7 @@ class IdealTopology(Topology):
     """As many equal nodes as the job has, each the best of the cluster in every respect. A ring
     over n domains has the widest slowest hop, and the least latency, that any n have."""
 
-    __slots__ = ("_offers", "real_devices")
+    __slots__ = ("_offers", "device_of_rank", "real_devices")
 
     def __init__(
         self, kinds: Sequence[NodeKind], fabric: Fabric, nodes: int, *, trees: bool
@@ -42,6 +46,9 @@ class IdealTopology(Topology):
         self.uniform = True
         self.real_devices = tuple(dict.fromkeys(kind.device for kind in kinds))
         """The device types of the cluster, of which the ideal node has the best constants."""
+        types = [self.real_devices.index(kind.device) for kind in kinds]
+        self.device_of_rank = np.repeat(types, kinds[0].devices_per_node)
+        """Of every device of the cluster, the index of its type."""
         self._offers = fabric.offers([kind.network_bytes_per_s for kind in kinds])
 
     @property
@@ -52,6 +59,10 @@ class IdealTopology(Topology):
         """Those of the first stage for all: it starts with a domain, so it spans the fewest."""
         each = range(self.devices // stages)
         return (self._found((size, stride, 0, len(each)), size, stride, each, None),) * stages
+
+    def offsets(self, count: int) -> NDArray[np.int64]:
+        """The first: what one replica takes bounds the slowest."""
+        return np.zeros(1, dtype=np.int64)
 
     @property
     def kind(self) -> NodeKind:
@@ -100,7 +111,7 @@ class SlowedTopology(IdealTopology):
 
     def __init__(self, ideal: IdealTopology, hop: Hop) -> None:
         super().__init__(ideal.kinds, ideal.fabric, ideal.nodes, trees=ideal.trees)
-        self.real_devices = ideal.real_devices
+        self.real_devices, self.device_of_rank = ideal.real_devices, ideal.device_of_rank
         self._slowest = hop
 
     def slowest_hop(self, domains: int) -> Hop:

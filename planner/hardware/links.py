@@ -102,6 +102,11 @@ class Topology:
         """The positions of the nodes that ranks run on."""
         return np.searchsorted(self._first, ranks, side="right") - 1
 
+    def offsets(self, count: int) -> NDArray[np.int64]:
+        """Of so many offsets into stages, those that show every link between stages: the first and
+        the last on a symmetric topology."""
+        return np.array(sorted({0, count - 1})) if self.symmetric else np.arange(count)
+
     def ranks_of(self, position: int) -> range:
         """The ranks on the node at a position."""
         return range(self._first[position], self._first[position + 1])

@@ -153,10 +153,9 @@ class Crossing:
 @lru_cache(maxsize=1024)
 def crossings(topology: Topology, pipeline: int, direction: int) -> tuple[Crossing, ...]:
     """For every stage, the links to the next one (or, with direction −1, the one before), wrapping
-    around; all devices of the stage on a node share its network cards. On a symmetric topology the
-    first and last offset show all there is."""
+    around; all devices of the stage on a node share its network cards."""
     each = topology.devices // pipeline
-    offsets = np.array(sorted({0, each - 1})) if topology.symmetric else np.arange(each)
+    offsets = topology.offsets(each)
     found = []
     for stage in range(pipeline):
         sender, receiver = stage * each, (stage + direction) % pipeline * each

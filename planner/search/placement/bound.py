@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from planner.batch import OUTER_KINDS
 from planner.hardware.ideal import IdealTopology, SlowedTopology
 from planner.schedule.simulate import simulate
 from planner.timing.passes import chunk_seconds
@@ -40,7 +41,7 @@ def placement_bound_s(
 ) -> NDArray[np.float64]:
     """[N]: no placement of a combination's stages takes less, whatever links they get; 0 where
     nothing is known beyond `parts`. `scenario`, `table` and `parts` are of the ideal topology."""
-    bound_s = np.zeros(len(batch))
+    bound_s = _mixed_bound_s(scenario, table, batch, parts)
     for slow, known, one_column in _outgrown(scenario, table, batch):
         crossing_s = ring_s = np.full(len(batch), inf)
         for crossed in _crossings(parts, slow, batch):
@@ -77,6 +78,29 @@ def simulated_bound_s(scenario: Scenario, table: CostTable, batch: Batch) -> flo
             least_s = min(least_s, span_s(crossed))
         bound_s = max(bound_s, least_s)
     return bound_s + after_s
+
+
+def _mixed_bound_s(
+    scenario: Scenario, table: CostTable, batch: Batch, parts: StepParts
+) -> NDArray[np.float64]:
+    """[N]: on mixed devices, the step in which every stage has the share of the layers that the
+    slowest of its devices earns, where the fastest devices of the cluster fill row after row."""
+    topology = scenario.topology
+    bound_s = np.zeros(len(batch))
+    if not isinstance(topology, IdealTopology) or len(topology.real_devices) == 1:
+        return bound_s
+    layers = batch.load.counts.sum(axis=(0, 1))[:-OUTER_KINDS]
+    every_s = table.by_device_s[:, batch.row].swapaxes(0, 1)
+    best_s = every_s.min(axis=1, keepdims=True)
+    held = np.flatnonzero(layers)
+    speeds = (best_s[..., held] / every_s[..., held]).max(axis=-1)
+    fastest_first = np.sort(speeds[:, topology.device_of_rank], axis=1)[:, ::-1]
+    fastest_first = fastest_first[:, : topology.devices]
+    stages = fastest_first.reshape(len(batch), batch.pipeline, -1).min(axis=-1)
+    work_s = batch.chunk_microbatches * (best_s[:, 0, held] @ layers[held])
+    pipeline_s = work_s / stages.sum(axis=1)
+    found: NDArray[np.float64] = pipeline_s + parts.gather_s + parts.optimizer_s + parts.jitter_s
+    return found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

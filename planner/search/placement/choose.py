@@ -5,6 +5,7 @@ lightly, until both agree. The framework's own order is priced too and kept when
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import permutations
 from time import monotonic
 from typing import TYPE_CHECKING, Protocol
@@ -38,6 +39,9 @@ AGREE = 1e-4
 
 
 EQUAL = 1e-9
+
+PROOF_WORK = 0.1
+"""Share of the effort of `solve_placement` that one plan's proof gets."""
 
 CLOSE = "hosts as listed: no placement is faster"
 UNALIGNED = "hosts as listed: stages and nodes do not fall on each other"
@@ -87,7 +91,7 @@ class PlacementSearch:
 
     def prove(self, placed: PlacedPlan) -> PlacedPlan:
         """The same with all the effort that a proof may take."""
-        return self._place(placed.plan, placed.bound_s, solve_placement)
+        return self._place(placed.plan, placed.bound_s, partial(solve_placement, work=PROOF_WORK))
 
     def _place(self, plan: Plan, bound_s: float, solve: Solve) -> PlacedPlan:
         listed = self.scenario.placed(plan.placement.hosts)

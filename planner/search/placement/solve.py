@@ -91,7 +91,7 @@ def improve_placement(
 ) -> PlacementSolution:
     """The same by local search alone, however few the nodes, with the bounds that cost next to
     nothing: a small part of the effort."""
-    return _solved(problem, seeds, _largely, work / 200, deadline_s)
+    return _solved(problem, seeds, _quickly, work / 200, deadline_s)
 
 
 def _solved(
@@ -163,17 +163,20 @@ def _exactly(terms: Terms, state: State, work: float, until_s: float) -> State:
 
 
 def _largely(terms: Terms, state: State, work: float, until_s: float) -> State:
-    """The best starts are polished a little each; the best of them is bounded and bettered by
-    classes, and polished with the rest of the effort."""
-    starts = _best_first(terms.problem, [state.order, *near_each_other(terms.problem)])[:STARTS]
+    """The best start is bounded and bettered by classes, and polished with the rest of the
+    effort."""
     moves = round(MOVES * work)
-    tried = [state] + [
-        _polished(terms, _at(terms, state, start), moves // (2 * STARTS), until_s)
-        for start in starts
-    ]
-    best = min(tried, key=lambda each: each.objective_s)
+    best = _quickly(terms, state, work / 2, until_s)
     state = best if best.settled else _by_classes(terms, best, work, until_s)
     return state if state.proven else _polished(terms, state, moves - moves // 2, until_s)
+
+
+def _quickly(terms: Terms, state: State, work: float, until_s: float) -> State:
+    """The best starts are polished a little each."""
+    starts = _best_first(terms.problem, [state.order, *near_each_other(terms.problem)])[:STARTS]
+    moves = round(MOVES * work) // STARTS
+    tried = [_polished(terms, _at(terms, state, start), moves, until_s) for start in starts]
+    return min([state, *tried], key=lambda each: each.objective_s)
 
 
 def _by_classes(terms: Terms, state: State, work: float, until_s: float) -> State:
