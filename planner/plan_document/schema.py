@@ -243,7 +243,7 @@ def _search() -> Schema:
                 **NUMBER,
             },
             "bound_s": {"type": ["number", "null"], "minimum": 0},
-            "stopped": _choice("proven", "time limit", "interrupted"),
+            "stopped": _choice("proven", "work limit", "time limit", "interrupted"),
             "tied_within": {
                 "description": "Plans less than this share slower than the best are tied with it.",
                 **NUMBER,

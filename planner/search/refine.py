@@ -82,7 +82,7 @@ class Refinement:
         self._tight: list[tuple[float, int, int, bool]] = []
         self._best: list[_Refined] = []
         self._left_out_s = np.inf
-        self.refined = 0
+        self.refined = self.placed = 0
 
     @property
     def done(self) -> bool:
@@ -185,6 +185,7 @@ class Refinement:
     ) -> Iterator[tuple[PlacedPlan, Estimate]]:
         """The plan on the best hosts found, for every arrangement of the device types in which it
         fits."""
+        self.placed += 1
         for hosts in self._placements.arrangements():
             listed = replace(plan, placement=placement_on(self._scenario, hosts))
             placed = self._placements.place(listed, bound_s)

@@ -59,7 +59,8 @@ class SearchResult:
     for, or all that fit, of all combinations with their default stage layouts and with those chosen
     for them, on the best hosts. Layouts that were not chosen are faster than the slowest plan
     listed by the share `layout_gap` at most, other hosts make a listed plan faster by the share
-    `placement_gap` at most. `stopped` is "proven", "time limit" or "interrupted". Plans whose step
+    `placement_gap` at most. `stopped` is "proven", "work limit", "time limit"
+    or "interrupted". Plans whose step
     takes less than the share `tied_within` longer than the best are too close to it to tell which
     is faster."""
 

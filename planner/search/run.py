@@ -37,6 +37,10 @@ if TYPE_CHECKING:
     from planner.workload.stages import StageLoad
 
 
+PLACED = 128
+"""Combinations for which hosts are looked for in one search."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
     """Where a search is. `phase` is bounding, refining or explaining."""
@@ -130,6 +134,9 @@ class Run:
         early = None if self.scenario.ideal is self.scenario else self.top
         while not refinement.done:
             if self.out_of_time() and refinement.refined:
+                break
+            if refinement.placed >= PLACED:
+                self.stopped = "work limit"
                 break
             self.bound_s = refinement.bound_s
             refinement.step()

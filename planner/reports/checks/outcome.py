@@ -58,7 +58,7 @@ def _distance(one: Checked) -> str:
     """How far the best plan is, where one was looked for."""
     if one.best is None or one.slower_than_best is None:
         return ""
-    searched = "" if one.proven else " before the time limit"
+    searched = "" if one.proven else " so far, not proven best"
     if one.slower_than_best <= 0:
         return f", nothing better found{searched}"
     best = f"{seconds(one.best.estimate.step_s)}: {degrees(one.best.plan.degrees)}"

@@ -84,7 +84,8 @@ def _mixed_bound_s(
     scenario: Scenario, table: CostTable, batch: Batch, parts: StepParts
 ) -> NDArray[np.float64]:
     """[N]: on mixed devices, the step in which every stage has the share of the layers that the
-    slowest of its devices earns, where the fastest devices of the cluster fill row after row."""
+    slowest of its devices earns, where the fastest devices of the cluster fill row after row. With
+    one chunk per stage and whole backwards a microbatch first goes all the way alone."""
     topology = scenario.topology
     bound_s = np.zeros(len(batch))
     if not isinstance(topology, IdealTopology) or len(topology.real_devices) == 1:
@@ -97,8 +98,13 @@ def _mixed_bound_s(
     fastest_first = np.sort(speeds[:, topology.device_of_rank], axis=1)[:, ::-1]
     fastest_first = fastest_first[:, : topology.devices]
     stages = fastest_first.reshape(len(batch), batch.pipeline, -1).min(axis=-1)
-    work_s = batch.chunk_microbatches * (best_s[:, 0, held] @ layers[held])
-    pipeline_s = work_s / stages.sum(axis=1)
+    work_s = best_s[:, 0, held] @ layers[held]
+    if not batch.kind.shares_vocabulary:
+        outer = batch.load.counts.sum(axis=(0, 1))[-OUTER_KINDS:]
+        work_s += speeds.min(axis=1) * (best_s[:, 0, -OUTER_KINDS:] @ outer)
+    slowest_s = work_s / stages.sum(axis=1)
+    alone = batch.kind.returns_to_first and batch.virtual_stages == 1
+    pipeline_s = batch.chunk_microbatches * slowest_s + (work_s - slowest_s if alone else 0.0)
     found: NDArray[np.float64] = pipeline_s + parts.gather_s + parts.optimizer_s + parts.jitter_s
     return found
 
