@@ -281,20 +281,23 @@ class Estimate:
 class Proof:
     """How far from the best a decision of a plan ("placement", "stage layout") may be, the others
     as they are: no other takes less than 1 − `gap` of the step. None: nothing is known. `method`
-    says how it was taken."""
+    says how it was taken. `gain`: the framework's own choice takes this share longer."""
 
     decision: str
     gap: float | None
     method: str
+    gain: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RankedPlan:
     """`tied_with_best`: too close to the plan of rank 1 to tell which is faster; None when there
-    was nothing to compare with."""
+    was nothing to compare with. `worst_step_s`: the step in the worst case that was ranked by, None
+    where the estimate was."""
 
     rank: int
     plan: Plan
     estimate: Estimate
     tied_with_best: bool | None = None
     proofs: tuple[Proof, ...] = ()
+    worst_step_s: float | None = None

@@ -72,7 +72,8 @@ class Asked:
         from planner.scenario import build_scenario
 
         sized = self.sized(cluster)
-        return build_scenario(sized, model, _job(model, sized, self.size, self.job))
+        pool = sized if cluster.num_nodes is None else cluster
+        return build_scenario(pool, model, _job(model, sized, self.size, self.job))
 
 
 def scenario_from_options(

@@ -1,6 +1,7 @@
 """`planner search`: the best plans for a model on a cluster."""
 
 from dataclasses import asdict
+from functools import partial
 from typing import Annotated
 
 import typer
@@ -22,6 +23,10 @@ def search(
     time_limit: Annotated[
         str | None, option("S", "Stop after S seconds with the best plans so far.")
     ] = None,
+    robust: Annotated[
+        str | None,
+        option("SHARE", "Rank by the worst case: bandwidth between nodes lower by SHARE."),
+    ] = None,
     output: Annotated[str | None, option("FILE", "Write the plans to FILE as JSON.")] = None,
     json: Json = False,
 ) -> None:
@@ -31,6 +36,7 @@ def search(
     """
     count = values.whole("--top", top, most=values.MOST_PLANS)
     limit_s = values.duration_s("--time-limit", time_limit)
+    slower = values.share("--robust", robust, below=1.0)
     check_writable(output)
 
     from planner.plan_document import record_inputs, to_document, to_text
@@ -42,13 +48,19 @@ def search(
     from planner.search.search import search as run_search
 
     with ProgressLine() as line:
-        result = run_search(
-            scenario,
+        run = partial(
+            run_search,
             restrictions=restrictions,
             top=count or 1,
             time_limit_s=limit_s,
             progress=line.update,
         )
+        if slower is None:
+            result = run(scenario)
+        else:
+            from planner.search.robust import search_worst_case
+
+            result = search_worst_case(scenario, slower, run)
     recorded = record_inputs(scenario.cluster, scenario.model, scenario.job)
     if output is not None or json:
         text = to_text(to_document(recorded, result.plans, search=result))

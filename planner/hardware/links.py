@@ -241,7 +241,7 @@ class Topology:
             if self._domain_of[sender] == self._domain_of[receiver]:
                 continue
             ends = (self.kinds[sender], self.kinds[receiver])
-            hop = self._hop(sender, receiver, apart)
+            hop = self.hop(sender, receiver, apart)
             sharers = max(
                 kind.sharers(min(active or kind.devices_per_node, kind.devices_per_node))
                 for kind in ends
@@ -251,8 +251,9 @@ class Topology:
             around_s += hop.latency_s
         survey.ring_network_s = max(survey.ring_network_s, around_s)
 
-    def _hop(self, sender: int, receiver: int, apart: int) -> Hop:
-        """The link between two nodes in different domains, by their indices in cluster order."""
+    def hop(self, sender: int, receiver: int, apart: int = 1) -> Hop:
+        """The link between two nodes in different domains, by their indices in cluster order,
+        while groups whose members lie `apart` nodes apart are active everywhere."""
         ends = (self.kinds[sender], self.kinds[receiver])
         return self.fabric.hop(
             sender,

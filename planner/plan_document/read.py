@@ -98,7 +98,7 @@ def _file(node: Node) -> RecordedFile:
 
 
 def _plan(node: Node) -> Plan:
-    node.only(("rank", *_DECISIONS, "tied_with_best", "proofs", "estimate"))
+    node.only(("rank", *_DECISIONS, "tied_with_best", "worst_step_s", "proofs", "estimate"))
     plan = Plan(
         degrees=_degrees(node["degrees"]),
         micro_batch_size=node["micro_batch_size"].count(at_least=1),

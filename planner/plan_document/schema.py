@@ -42,6 +42,7 @@ def plan_schema() -> Schema:
                 "decision": _choice("placement", "stage layout"),
                 "gap": {"type": ["number", "null"], "minimum": 0},
                 "method": TEXT,
+                "gain": NUMBER,
             }
         ),
     }
@@ -49,11 +50,15 @@ def plan_schema() -> Schema:
         {
             "rank": POSITIVE,
             "tied_with_best": tied,
+            "worst_step_s": {
+                "description": "The step in the worst case that plans were ranked by.",
+                **SECONDS,
+            },
             **_plan(),
             "proofs": _list(proof),
             "estimate": _ref("estimate"),
         },
-        optional=("tied_with_best", "proofs"),
+        optional=("tied_with_best", "worst_step_s", "proofs"),
     )
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -249,6 +254,19 @@ def _search() -> Schema:
                 **NUMBER,
             },
             "solver": {"type": "object"},
+            "robust": _record(
+                {
+                    "share": NUMBER,
+                    "link": {
+                        "description": "The link between two hosts that costs the winner most "
+                        "when it alone is half as fast, and the step then.",
+                        "anyOf": [
+                            _record({"hosts": _list(TEXT), "step_s": SECONDS}),
+                            {"type": "null"},
+                        ],
+                    },
+                }
+            ),
             "space": _record({"dimensions": _list(dimension), "excluded": _list(exclusion)}),
             "nearest": _list(_record({"reason": TEXT, **_plan(), "estimate": _ref("estimate")})),
             "changes": _list(

@@ -44,6 +44,7 @@ def to_document(
         {
             "rank": ranked.rank,
             **_tie(ranked),
+            **_worst(ranked),
             **plan_fields(ranked.plan),
             **_proofs(ranked),
             "estimate": _estimate(ranked.estimate),
@@ -56,6 +57,12 @@ def to_document(
 def _proofs(ranked: RankedPlan) -> dict[str, Any]:
     """Nothing for a plan that was not searched for."""
     return {"proofs": [asdict(proof) for proof in ranked.proofs]} if ranked.proofs else {}
+
+
+def _worst(ranked: RankedPlan) -> dict[str, float]:
+    """Nothing for a plan that was ranked by its estimate."""
+    worst_s = ranked.worst_step_s
+    return {} if worst_s is None else {"worst_step_s": worst_s}
 
 
 def _tie(ranked: RankedPlan) -> dict[str, bool]:
@@ -172,6 +179,7 @@ def _search(result: SearchResult, solver: dict[str, Any]) -> dict[str, Any]:
         "stopped": result.stopped,
         "tied_within": result.tied_within,
         "solver": solver,
+        **({} if result.robustness is None else {"robust": asdict(result.robustness)}),
         "space": _space(result.space),
         "nearest": [
             {

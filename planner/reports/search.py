@@ -13,6 +13,7 @@ from planner.reports.layout import bullets, heading, paragraph
 from planner.reports.ranking import legend, marks, ranking_table, shared
 from planner.reports.sentences import against, binding, bound_by, headline, ranges
 from planner.reports.units import count, percent, plural, seconds
+from planner.search.placement.methods import ALIKE
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -73,4 +74,41 @@ def _why(result: SearchResult) -> list[str]:
     if len(result.plans) > 1:
         reasons.append(against(best, result.plans[1]))
     reasons.append(f"Layers per stage: {stage_layers(best.plan)}.")
-    return reasons
+    return [*reasons, *_hosts(result), *_worst_case(result)]
+
+
+def _hosts(result: SearchResult) -> list[str]:
+    """What the choice of hosts gains, and how far it may be from the best."""
+    best = result.plans[0]
+    placements = [proof for proof in best.proofs if proof.decision == "placement"]
+    if not placements or placements[0].method == ALIKE:
+        return []
+    proof = placements[0]
+    order = "in the order of the cluster file"
+    if proof.gain:
+        order = (
+            "in an order of their own, which --json lists: as the cluster file has them the step "
+            f"takes {proof.gain:.1%} longer"
+        )
+    known = "" if proof.gap is None else f"; no placement is more than {proof.gap:.2%} faster"
+    if proof.gap == 0:
+        known = "; no placement is faster"
+    return [f"Hosts {order}{known} ({proof.method})."]
+
+
+def _worst_case(result: SearchResult) -> list[str]:
+    robust, best = result.robustness, result.plans[0]
+    if robust is None or best.worst_step_s is None:
+        return []
+    said = [
+        f"Ranked by the worst case, every bandwidth between nodes {percent(robust.share)} lower: "
+        f"{seconds(best.worst_step_s)}/step."
+    ]
+    if robust.link is not None:
+        slower = robust.link.step_s / best.estimate.step_s - 1
+        one, two = robust.link.hosts
+        said.append(
+            f"When one link alone is half as fast the step takes {slower:.1%} longer at most "
+            f"({one} to {two})."
+        )
+    return said

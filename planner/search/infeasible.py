@@ -176,7 +176,9 @@ def _more_nodes(run: Run) -> Iterator[Change]:
         else:
             enough, roomy = middle, found
     if roomy is not None:
-        yield _change(f"{enough} nodes instead of {nodes}", _best_of(roomy))
+        best = _best_of(roomy)
+        if best is not None:
+            yield _change(f"{enough} nodes instead of {nodes}", best)
 
 
 def _shorter_sequences(run: Run) -> Iterator[Change]:
@@ -200,7 +202,7 @@ def _with_length(scenario: Scenario, seq_length: int) -> Scenario:
 
 def _with_nodes(scenario: Scenario, nodes: int) -> Scenario | None:
     """The scenario on more nodes like the last ones; None where that cannot be described."""
-    cluster = scenario.cluster
+    cluster = scenario.cluster.sized(devices=scenario.job.devices)
     *before, last = cluster.node_groups
     count = nodes - sum(group.count or 0 for group in before)
     if cluster.matrix is not None or cluster.overrides or last.network is None:
@@ -229,9 +231,10 @@ def _roomy(scenario: Scenario | None, restrictions: Restrictions) -> Run | None:
     return run if run.num_fitting else None
 
 
-def _best_of(run: Run) -> tuple[Plan, Estimate]:
-    ranked = run.refine().plans[0]
-    return ranked.plan, ranked.estimate
+def _best_of(run: Run) -> tuple[Plan, Estimate] | None:
+    """None where what fits on the best devices of a mixed cluster fits on no hosts."""
+    plans = run.refine().plans
+    return (plans[0].plan, plans[0].estimate) if plans else None
 
 
 def _change(description: str, best: tuple[Plan, Estimate]) -> Change:

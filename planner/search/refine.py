@@ -12,14 +12,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from planner.confidence.interval import tied
-from planner.estimate import batch_of_one, estimate, shard_of
+from planner.estimate import batch_of_one, estimate, point_estimate, shard_of
 from planner.plan import Proof, RankedPlan
 from planner.search.bounds import tight_bound_s
 from planner.search.build import plan_of
 from planner.search.facts import value_of
 from planner.search.placement.bound import simulated_bound_s
 from planner.search.placement.choose import PlacedPlan, PlacementSearch
-from planner.search.placement.hosts import placement_on
+from planner.search.placement.hosts import placement_on, used_hosts
+from planner.search.placement.methods import ALIKE
 from planner.search.space import GRID_AXES
 from planner.workload.stages import stage_load
 
@@ -31,7 +32,11 @@ if TYPE_CHECKING:
     from planner.scenario import Scenario
     from planner.search.bounds import Fitting
 
-ALIKE = "all orders of the hosts are alike"
+CLOSED = 1 - 1e-9
+"""Share of a step from which on a bound has reached it."""
+
+RULED_OUT = 3
+"""Plans that were left out for which a proof is tried."""
 
 FIRST_WINDOW = 64
 """Combinations whose bound is tightened at once; the next window is twice as large."""
@@ -81,7 +86,7 @@ class Refinement:
         self._window = FIRST_WINDOW
         self._tight: list[tuple[float, int, int, bool]] = []
         self._best: list[_Refined] = []
-        self._left_out_s = np.inf
+        self._left_out: list[_Refined] = []
         self.refined = self.placed = 0
 
     @property
@@ -105,7 +110,7 @@ class Refinement:
     def bound_s(self) -> float | None:
         """No combination that is not among the best takes less, wherever its stages are placed;
         None when there is no other."""
-        bound_s = min(self._open_s, self._left_out_s)
+        bound_s = min([self._open_s, *(one.bound_s for one in self._left_out)])
         return None if bound_s == np.inf else float(bound_s)
 
     @property
@@ -130,11 +135,20 @@ class Refinement:
                         decision="placement",
                         gap=1 - found.bound_s / found.step_s,
                         method=found.method,
+                        gain=self._gain(found),
                     ),
                 ),
             )
             for rank, found in enumerate(self._best, start=1)
         )
+
+    def _gain(self, refined: _Refined) -> float:
+        """How much longer the step takes on the hosts in the order of the cluster file."""
+        hosts = used_hosts(self._scenario)
+        if refined.plan.placement.hosts == hosts:
+            return 0.0
+        listed = replace(refined.plan, placement=placement_on(self._scenario, hosts))
+        return max(0.0, point_estimate(self._scenario, listed).step_s / refined.step_s - 1)
 
     @property
     def _next_quick_s(self) -> float:
@@ -224,6 +238,20 @@ class Refinement:
                 )
                 self._best[0] = _refined(best.index, placed, estimate(self._scenario, placed.plan))
                 self._best.sort(key=lambda one: one.key)
+        self._rule_out()
+
+    def _rule_out(self) -> None:
+        """Prove of plans that were left out that no placement makes them one of the best, the most
+        promising first."""
+        for _ in range(RULED_OUT):
+            self._left_out.sort(key=lambda one: (one.bound_s, one.index))
+            if not self._left_out or self._left_out[0].bound_s >= self.slowest_kept_s:
+                return
+            one = self._left_out.pop(0)
+            placed = self._placements.prove(
+                PlacedPlan(plan=one.plan, bound_s=one.bound_s, method=one.method)
+            )
+            self._keep(_refined(one.index, placed, estimate(self._scenario, placed.plan)))
 
     @property
     def slowest_kept_s(self) -> float:
@@ -237,8 +265,7 @@ class Refinement:
             return
         self._best = [one for one in self._best if one.index != refined.index]
         insort(self._best, refined, key=lambda one: one.key)
-        for dropped in self._best[self._top :]:
-            self._left_out_s = min(self._left_out_s, dropped.bound_s)
+        self._left_out += self._best[self._top :]
         del self._best[self._top :]
 
 
@@ -248,7 +275,7 @@ def _refined(index: int, placed: PlacedPlan, found: Estimate) -> _Refined:
         index=index,
         plan=placed.plan,
         estimate=found,
-        bound_s=min(found.step_s, placed.bound_s),
+        bound_s=found.step_s if placed.bound_s >= found.step_s * CLOSED else placed.bound_s,
         method=placed.method,
     )
 

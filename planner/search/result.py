@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from planner.plan import Estimate, Plan, RankedPlan
+    from planner.search.robust import Robustness
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,3 +79,4 @@ class SearchResult:
     space: Space
     nearest: tuple[NearMiss, ...]
     changes: tuple[Change, ...]
+    robustness: Robustness | None = None

@@ -57,7 +57,7 @@ def search(
     try:
         run.bound()
         run.refine()
-        if run.complete and not run.num_fitting:
+        if run.complete and not (run.refinement and run.refinement.plans):
             run.report("explaining")
             nearest = nearest_misses(run)
             changes = cheapest_changes(run)

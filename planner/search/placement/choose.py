@@ -17,6 +17,7 @@ from planner.estimate import batch_of_one, shard_of
 from planner.search.placement.build import critical_path, placement_problem, with_path
 from planner.search.placement.grid import grid_of, nodes_in_order
 from planner.search.placement.hosts import placement_on
+from planner.search.placement.methods import CLOSE, UNALIGNED
 from planner.search.placement.solve import improve_placement, solve_placement
 from planner.timing.simulated import slowest_replica
 from planner.workload.stages import stage_load
@@ -42,9 +43,6 @@ EQUAL = 1e-9
 
 PROOF_WORK = 0.1
 """Share of the effort of `solve_placement` that one plan's proof gets."""
-
-CLOSE = "hosts as listed: no placement is faster"
-UNALIGNED = "hosts as listed: stages and nodes do not fall on each other"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,5 @@
+"""How a placement was decided where no program was needed."""
+
+ALIKE = "all orders of the hosts are alike"
+CLOSE = "no links are better than those as listed"
+UNALIGNED = "stages and nodes do not fall on each other, so hosts stay as listed"
