@@ -272,5 +272,6 @@ def _search() -> Schema:
             "changes": _list(
                 _record({"description": TEXT, **_plan(), "estimate": _ref("estimate")})
             ),
-        }
+        },
+        optional=("robust",),
     )

@@ -63,6 +63,8 @@ def test_a_found_plan_costs_the_same_when_estimated_and_passes_the_check(
     assert best.pop("tied_with_best") is True
     steps_s = [plan["estimate"]["step_s"] for plan in (best, second)]
     assert second.pop("tied_with_best") is tied(*steps_s)
+    (proof,) = second.pop("proofs")
+    assert (proof["decision"], proof["gap"]) == ("placement", 0.0)
     assert {**again, "rank": 2} == second
     step_s = second["estimate"]["confidence"]["step_s"]
     assert step_s["low"] < second["estimate"]["step_s"] < step_s["high"]
