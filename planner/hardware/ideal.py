@@ -110,7 +110,8 @@ class SlowedTopology(IdealTopology):
     __slots__ = ("_slowest",)
 
     def __init__(self, ideal: IdealTopology, hop: Hop) -> None:
-        super().__init__(ideal.kinds, ideal.fabric, ideal.nodes, trees=ideal.trees)
+        Topology.__init__(self, ideal.kinds, ideal.fabric, ideal.order, trees=ideal.trees)
+        self.uniform = True
         self.real_devices, self.device_of_rank = ideal.real_devices, ideal.device_of_rank
         self._slowest = hop
 

