@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 CLOSED = 1 - 1e-9
 """Share of a step from which on a bound has reached it."""
 
-RULED_OUT = 3
+RULED_OUT = 2
 """Plans that were left out for which a proof is tried."""
 
 FIRST_WINDOW = 64

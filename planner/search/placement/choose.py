@@ -41,6 +41,9 @@ AGREE = 1e-4
 
 EQUAL = 1e-9
 
+MOST_EXCHANGED = 20
+"""Units up to which exchanges are priced in full."""
+
 PRICED = 120
 """Exchanges of two units that are priced in full for one plan."""
 
@@ -143,7 +146,9 @@ class PlacementSearch:
         plan = placed.plan
         listed = self.scenario.placed(plan.placement.hosts)
         grid = grid_of(listed.topology, plan.degrees)
-        if grid is None or placed.bound_s >= self._step_s(plan) * (1 - AGREE):
+        if grid is None or grid.rows * grid.columns > MOST_EXCHANGED:
+            return placed
+        if placed.bound_s >= self._step_s(plan) * (1 - AGREE):
             return placed
         load = stage_load(self.scenario.model, self.scenario.kinds, plan.stages)
         batch = batch_of_one(plan, 0, load)
