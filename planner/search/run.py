@@ -148,6 +148,7 @@ class Run:
         if refinement.refined:
             self._improve_layouts(refinement)
             self.report("refining")
+        if refinement.refined and not self._out_of_time_refining():
             refinement.prove()
         return refinement
 
