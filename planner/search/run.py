@@ -145,9 +145,8 @@ class Run:
                 early = None
                 self._improve_layouts(refinement)
         self.bound_s = refinement.bound_s
-        if refinement.refined:
+        if refinement.refined and not self.out_of_time():
             self._improve_layouts(refinement)
-            self.report("refining")
         if refinement.refined and not self._out_of_time_refining():
             refinement.prove()
         return refinement
