@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from planner.hardware.best import best_kind
+from planner.hardware.fabric import Hop
 from planner.hardware.links import Topology
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from planner.hardware.fabric import Fabric, Hop
+    from planner.hardware.fabric import Fabric
     from planner.hardware.group import Group, NodeKind, Survey
 
 
@@ -36,7 +37,7 @@ class IdealTopology(Topology):
     """As many equal nodes as the job has, each the best of the cluster in every respect. A ring
     over n domains has the widest slowest hop, and the least latency, that any n have."""
 
-    __slots__ = ("_offers", "device_of_rank", "real_devices")
+    __slots__ = ("_bottleneck", "_offers", "device_of_rank", "real_devices")
 
     def __init__(
         self, kinds: Sequence[NodeKind], fabric: Fabric, nodes: int, *, trees: bool
@@ -46,6 +47,9 @@ class IdealTopology(Topology):
         self.uniform = True
         self.real_devices = tuple(dict.fromkeys(kind.device for kind in kinds))
         """The device types of the cluster, of which the ideal node has the best constants."""
+        self._bottleneck = None
+        if fabric.measured and len(kinds) <= _MOST_MEASURED:
+            self._bottleneck = _bottleneck(kinds, fabric, nodes)
         types = [self.real_devices.index(kind.device) for kind in kinds]
         self.device_of_rank = np.repeat(types, kinds[0].devices_per_node)
         """Of every device of the cluster, the index of its type."""
@@ -83,6 +87,19 @@ class IdealTopology(Topology):
             latency_s=self.kind.network_step_s,
         )
 
+    def outgrown_hops(self) -> tuple[Hop, ...]:
+        """For every set of blocks that the job outgrows, each of them too small for it, the best
+        hop that leaves one: the blocks of tiers, and where links were measured those that the wider
+        links connect."""
+        each = self.kind.domain_nodes
+        hops = [
+            self.slowest_hop(tier.nodes // each + 1)
+            for tier in self.fabric.tiers
+            if tier.nodes is not None and tier.nodes < self.nodes
+        ]
+        bottleneck = self._bottleneck
+        return tuple(hops) if bottleneck is None else (*hops, bottleneck)
+
     def _aligned(self, span: int, domains: int, local: int) -> Survey:
         survey = super()._aligned(span, domains, local)
         if domains > 1:
@@ -102,6 +119,42 @@ class IdealTopology(Topology):
         survey.member_bytes_per_s = min(survey.member_bytes_per_s, hop.bytes_per_s / sharers)
         survey.network_step_s = max(survey.network_step_s, hop.latency_s)
         survey.ring_network_s = max(survey.ring_network_s, around_s)
+
+
+_MOST_MEASURED = 2048
+"""Nodes up to which all links are compared."""
+
+
+def _bottleneck(kinds: Sequence[NodeKind], fabric: Fabric, nodes: int) -> Hop | None:
+    """The widest link of which any `nodes` connected nodes need one no wider: the edge of a maximum
+    spanning tree (Prim 1957) with which its parts first reach that size. None for one node."""
+    cards = np.array([kind.network_bytes_per_s for kind in kinds])
+    steps = np.array([kind.network_step_s for kind in kinds])
+    rates, latency_s = fabric.hops(
+        np.arange(len(kinds)),
+        bytes_per_s=np.minimum(cards[:, None], cards[None]),
+        latency_s=np.maximum(steps[:, None], steps[None]),
+        apart=1,
+    )
+    widest = np.maximum(rates, rates.T)
+    best, near = widest[0].copy(), np.zeros(len(kinds), dtype=np.int64)
+    open_ = np.ones(len(kinds), dtype=np.bool_)
+    open_[0] = False
+    edges = []
+    for _ in range(len(kinds) - 1):
+        node = int(np.where(open_, best, -1.0).argmax())
+        edges.append((float(best[node]), int(near[node]), node))
+        open_[node] = False
+        wider = open_ & (widest[node] > best)
+        best[wider], near[wider] = widest[node][wider], node
+    parts = [{node} for node in range(len(kinds))]
+    for bytes_per_s, one, two in sorted(edges, reverse=True):
+        joined = parts[one] | parts[two]
+        for node in joined:
+            parts[node] = joined
+        if len(joined) >= nodes > 1:
+            return Hop(bytes_per_s=bytes_per_s, latency_s=float(latency_s.min()))
+    return None
 
 
 class SlowedTopology(IdealTopology):

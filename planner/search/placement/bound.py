@@ -135,7 +135,7 @@ class _Shape:
 def _outgrown(
     scenario: Scenario, table: CostTable, batch: Batch
 ) -> Iterator[tuple[StepParts, NDArray[np.bool_], NDArray[np.bool_]]]:
-    """For every tier that the job outgrows, the step when every hop leaves its blocks; of which
+    """For all blocks that the job outgrows, the step when every hop leaves its blocks; of which
     combinations the argument holds, and which have one column."""
     topology = scenario.topology
     if not isinstance(topology, IdealTopology) or batch.kind.parameter_copies > 1:
@@ -143,11 +143,9 @@ def _outgrown(
     shape = _Shape.of(scenario, topology, batch)
     if not shape.known.any():
         return
-    for tier in topology.fabric.tiers:
-        if tier.nodes is not None and tier.nodes < topology.nodes:
-            hop = topology.slowest_hop(tier.nodes // topology.kind.domain_nodes + 1)
-            slowed = replace(scenario, topology=SlowedTopology(topology, hop))
-            yield step_parts(slowed, table, batch), shape.known, shape.one_column
+    for hop in topology.outgrown_hops():
+        slowed = replace(scenario, topology=SlowedTopology(topology, hop))
+        yield step_parts(slowed, table, batch), shape.known, shape.one_column
 
 
 def _crossings(parts: StepParts, slow: StepParts, batch: Batch) -> Iterator[StepParts]:
