@@ -25,7 +25,7 @@ from planner.search.space import GRID_AXES
 from planner.workload.stages import stage_load
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from planner.costs import CostTable
     from planner.plan import Estimate, Plan
@@ -37,6 +37,11 @@ CLOSED = 1 - 1e-9
 
 RULED_OUT = 2
 """Plans that were left out for which a proof is tried."""
+
+DEGREE_AXES = ("tensor", "context", "expert", "expert_tensor")
+
+PRICED_AS_LISTED, SCOUTED = 128, 12
+"""Combinations that scouting prices, and that it refines."""
 
 FIRST_WINDOW = 64
 """Combinations whose bound is tightened at once; the next window is twice as large."""
@@ -87,6 +92,7 @@ class Refinement:
         self._tight: list[tuple[float, int, int, bool]] = []
         self._best: list[_Refined] = []
         self._left_out: list[_Refined] = []
+        self._scouted: set[int] = set()
         self.refined = self.placed = 0
 
     @property
@@ -95,10 +101,49 @@ class Refinement:
         full = len(self._best) == self._top
         return self._open_s == np.inf or (full and self._open_s >= self._best[-1].step_s)
 
+    def scout(self, out_of_time: Callable[[], bool]) -> None:
+        """Where nodes are not alike, refine first what is fastest on the hosts as listed: of every
+        set of degrees and schedule the combination with the smallest bound is priced there, and
+        the best of them are refined. A good plan early leaves little to be placed."""
+        if self._ideal is self._scenario:
+            return
+        found = []
+        for owner, index in self._one_of_each():
+            if out_of_time():
+                break
+            group, first = self._groups[owner], int(self._first[owner])
+            bounds, layers = tight_bound_s(
+                self._ideal, self._table, group, np.array([index - first])
+            )
+            plan = plan_at(self._scenario, group, index - first, int(layers[0]))
+            step_s = point_estimate(self._scenario, plan, load=group.layout.load).step_s
+            found.append((step_s, index, float(bounds[0]), int(layers[0])))
+        for _, index, bound_s, layers_ in sorted(found)[:SCOUTED]:
+            if out_of_time():
+                break
+            self._refine(bound_s, index, layers_)
+            self._scouted.add(index)
+
+    def _one_of_each(self) -> list[tuple[int, int]]:
+        """Group and position of the combination with the smallest bound of every set of degrees and
+        schedule, the smallest bounds first."""
+        best: dict[tuple[object, ...], tuple[float, int, int]] = {}
+        for owner, group in enumerate(self._groups):
+            columns, first = group.screened.columns, int(self._first[owner])
+            degrees = np.stack([columns[axis][group.grid_row] for axis in DEGREE_AXES])
+            for index in np.argsort(group.bound_s, kind="stable").tolist():
+                key = (group.screened.pipeline, group.schedule, *degrees[:, index].tolist())
+                entry = (float(group.bound_s[index]), owner, first + index)
+                if key not in best or entry < best[key]:
+                    best[key] = entry
+        return [(owner, index) for _, owner, index in sorted(best.values())[:PRICED_AS_LISTED]]
+
     def step(self) -> None:
         """Tighten a window of bounds or refine one combination."""
         if self._tight and self._tight[0][0] <= self._next_quick_s:
             bound_s, index, layers, simulated = heappop(self._tight)
+            if index in self._scouted:
+                return
             if simulated or self._ideal is self._scenario:
                 self._refine(bound_s, index, layers)
             else:

@@ -132,6 +132,7 @@ class Run:
         self.layouts_bound_s = float(min(others_s, default=np.inf))
         # Placing takes long where nodes differ: a good layout early leaves little to be placed.
         early = None if self.scenario.ideal is self.scenario else self.top
+        refinement.scout(self.out_of_time)
         while not refinement.done:
             if self.out_of_time() and refinement.refined:
                 break
