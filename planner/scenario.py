@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from planner.hardware.ideal import IdealTopology, ideal_topology
+from planner.hardware.ideal import IdealTopology, SlowedTopology, ideal_topology
 from planner.hardware.links import Topology, topology_from_spec
 from planner.hardware.sustained import in_training
 from planner.workload.layers import layer_kinds
@@ -42,6 +42,18 @@ class Scenario:
         or nodes cannot change places."""
         topology = ideal_topology(self.topology)
         return self if topology is None else replace(self, topology=topology)
+
+    @cached_property
+    def outgrown(self) -> tuple[Scenario, ...]:
+        """On the ideal topology, the job when every hop leaves the blocks of a tier, or of the
+        wider links, that it outgrows; nothing elsewhere."""
+        topology = self.topology
+        if not isinstance(topology, IdealTopology):
+            return ()
+        return tuple(
+            replace(self, topology=SlowedTopology(topology, hop))
+            for hop in topology.outgrown_hops()
+        )
 
     @cached_property
     def candidate_devices(self) -> tuple[Device, ...]:

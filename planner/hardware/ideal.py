@@ -12,7 +12,7 @@ import numpy as np
 
 from planner.hardware.best import best_kind
 from planner.hardware.fabric import Hop
-from planner.hardware.links import Topology
+from planner.hardware.links import Topology, hops_between
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -128,14 +128,7 @@ _MOST_MEASURED = 2048
 def _bottleneck(kinds: Sequence[NodeKind], fabric: Fabric, nodes: int) -> Hop | None:
     """The widest link of which any `nodes` connected nodes need one no wider: the edge of a maximum
     spanning tree (Prim 1957) with which its parts first reach that size. None for one node."""
-    cards = np.array([kind.network_bytes_per_s for kind in kinds])
-    steps = np.array([kind.network_step_s for kind in kinds])
-    rates, latency_s = fabric.hops(
-        np.arange(len(kinds)),
-        bytes_per_s=np.minimum(cards[:, None], cards[None]),
-        latency_s=np.maximum(steps[:, None], steps[None]),
-        apart=1,
-    )
+    rates, latency_s = hops_between(kinds, fabric, np.arange(len(kinds)))
     widest = np.maximum(rates, rates.T)
     best, near = widest[0].copy(), np.zeros(len(kinds), dtype=np.int64)
     open_ = np.ones(len(kinds), dtype=np.bool_)

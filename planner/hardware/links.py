@@ -277,6 +277,22 @@ class Topology:
             )
 
 
+def hops_between(
+    kinds: Sequence[NodeKind], fabric: Fabric, nodes: NDArray[np.int64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Bytes/s and latency from every one of `nodes` to every other, [K, K] each, of which the
+    slower cards count. `kinds` and `fabric` are in cluster order."""
+    of_nodes = [kinds[node] for node in nodes.tolist()]
+    cards = np.array([kind.network_bytes_per_s for kind in of_nodes])
+    steps = np.array([kind.network_step_s for kind in of_nodes])
+    return fabric.hops(
+        nodes,
+        bytes_per_s=np.minimum(cards[:, None], cards[None]),
+        latency_s=np.maximum(steps[:, None], steps[None]),
+        apart=1,
+    )
+
+
 def topology_from_spec(cluster: ClusterSpec, *, devices: int, trees: bool = True) -> Topology:
     """The first `devices` devices of a cluster, nodes in file order; `trees` as in `Topology`.
 

@@ -131,7 +131,9 @@ class Refinement:
         for owner, group in enumerate(self._groups):
             columns, first = group.screened.columns, int(self._first[owner])
             degrees = np.stack([columns[axis][group.grid_row] for axis in DEGREE_AXES])
-            for index in np.argsort(group.bound_s, kind="stable").tolist():
+            order = np.argsort(group.bound_s, kind="stable")
+            _, smallest = np.unique(degrees[:, order], axis=1, return_index=True)
+            for index in order[smallest].tolist():
                 key = (group.screened.pipeline, group.schedule, *degrees[:, index].tolist())
                 entry = (float(group.bound_s[index]), owner, first + index)
                 if key not in best or entry < best[key]:

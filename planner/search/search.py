@@ -37,8 +37,8 @@ def search(
     improve: LayoutImprover | None = choose_layout,
 ) -> SearchResult:
     """The `top` fastest plans that fit, each with the stage layout that `improve` finds, or the
-    default one. An interrupt (Ctrl-C) or the time limit ends it with the
-    best found so far, which `stopped` and `gap` tell.
+    default one. An interrupt (Ctrl-C) or the time limit ends it with the best found so far,
+    which `stopped` and `gap` tell.
 
     Raises: InputError, RuleError when the restrictions leave no valid combination.
     """
@@ -57,7 +57,7 @@ def search(
     try:
         run.bound()
         run.refine()
-        if run.complete and not (run.refinement and run.refinement.plans):
+        if run.complete and (run.refinement is None or run.refinement.best_s is None):
             run.report("explaining")
             nearest = nearest_misses(run)
             changes = cheapest_changes(run)

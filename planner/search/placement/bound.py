@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from planner.batch import OUTER_KINDS
-from planner.hardware.ideal import IdealTopology, SlowedTopology
+from planner.hardware.ideal import IdealTopology
 from planner.schedule.simulate import simulate
 from planner.timing.passes import chunk_seconds
 from planner.timing.simulated import durations, schedule_of
@@ -143,8 +143,7 @@ def _outgrown(
     shape = _Shape.of(scenario, topology, batch)
     if not shape.known.any():
         return
-    for hop in topology.outgrown_hops():
-        slowed = replace(scenario, topology=SlowedTopology(topology, hop))
+    for slowed in scenario.outgrown:
         yield step_parts(slowed, table, batch), shape.known, shape.one_column
 
 

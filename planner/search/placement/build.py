@@ -123,8 +123,7 @@ def _windows(
         num_microbatches=int(batch.num_microbatches[0]),
         blocking=parts.sends.mode == "blocking",
     )
-    last = np.arange(1, batch.pipeline) * 1
-    crosses = last % grid.row_stages == 0
+    crosses = np.arange(1, batch.pipeline) % grid.row_stages == 0
     inside_s = (parts.sends.forward_s[0] + parts.sends.backward_s[0])[~crosses]
     path_s = path_s + path_links[:, ~crosses] @ inside_s + float(parts.tied_reduction_s[0])
     return path_s, path_links[:, crosses]

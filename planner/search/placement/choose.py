@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from planner.costs import cost_table
-from planner.estimate import batch_of_one, point_estimate, shard_of
+from planner.estimate import batch_of_one, shard_of
 from planner.search.placement.build import critical_path, placement_problem, with_path
 from planner.search.placement.grid import grid_of, nodes_in_order
 from planner.search.placement.hosts import placement_on
@@ -38,8 +38,8 @@ ROUNDS = 4
 AGREE = 1e-4
 """Share of the step by which program and price may differ without another round."""
 
-
 EQUAL = 1e-9
+"""Share of the step by which a price that reaches its bound may differ from it."""
 
 MOST_EXCHANGED = 20
 """Units up to which exchanges are priced in full."""
@@ -103,9 +103,7 @@ class PlacementSearch:
         grid = grid_of(listed.topology, plan.degrees)
         if grid is None:
             return PlacedPlan(plan=plan, bound_s=bound_s, method=UNALIGNED)
-        load = stage_load(self.scenario.model, self.scenario.kinds, plan.stages)
-        batch = batch_of_one(plan, 0, load)
-        units = tuple(node // grid.unit_nodes for node in listed.topology.order[:: grid.unit_nodes])
+        batch, units = self._batch(plan), grid.units_of(listed.topology)
         best = self._price(plan, batch, grid, units)
         if best.step_s <= bound_s * (1 + EQUAL):
             return PlacedPlan(plan=plan, bound_s=best.step_s, method=CLOSE)
@@ -148,27 +146,29 @@ class PlacementSearch:
         grid = grid_of(listed.topology, plan.degrees)
         if grid is None or grid.rows * grid.columns > MOST_EXCHANGED:
             return placed
-        if placed.bound_s >= self._step_s(plan) * (1 - AGREE):
+        batch = self._batch(plan)
+        best, left = self._price(plan, batch, grid, grid.units_of(listed.topology)), PRICED
+        if placed.bound_s >= best.step_s * (1 - AGREE):
             return placed
-        load = stage_load(self.scenario.model, self.scenario.kinds, plan.stages)
-        batch = batch_of_one(plan, 0, load)
-        units = tuple(node // grid.unit_nodes for node in listed.topology.order[:: grid.unit_nodes])
-        best, left = self._price(plan, batch, grid, units), PRICED
-        for one, two in cycle(combinations(range(len(units)), 2)):
-            kinds = [listed.topology.kinds[best.units[at] * grid.unit_nodes] for at in (one, two)]
-            if left == 0 or self._left_s == 0.0:
+        pairs = list(combinations(range(len(best.units)), 2))
+        unchanged = 0
+        for one, two in cycle(pairs):
+            if left == 0 or unchanged == len(pairs) or self._left_s == 0.0:
                 break
-            left -= 1
+            left, unchanged = left - 1, unchanged + 1
+            kinds = [listed.topology.kinds[best.units[at] * grid.unit_nodes] for at in (one, two)]
             if kinds[0].device is kinds[1].device:
                 exchanged = list(best.units)
                 exchanged[one], exchanged[two] = exchanged[two], exchanged[one]
                 found = self._price(plan, batch, grid, exchanged)
-                best = min(best, found, key=lambda priced: priced.step_s)
+                if found.step_s < best.step_s:
+                    best, unchanged = found, 0
         hosts = self._hosts(grid, best.units)
         return replace(placed, plan=replace(plan, placement=placement_on(self.scenario, hosts)))
 
-    def _step_s(self, plan: Plan) -> float:
-        return point_estimate(self.scenario, plan).step_s
+    def _batch(self, plan: Plan) -> Batch:
+        load = stage_load(self.scenario.model, self.scenario.kinds, plan.stages)
+        return batch_of_one(plan, 0, load)
 
     @property
     def _left_s(self) -> float | None:

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from planner.hardware.links import hops_between
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -30,6 +32,10 @@ class Grid:
     unit_devices: int
     row_stages: int
     lockstep: int
+
+    def units_of(self, topology: Topology) -> tuple[int, ...]:
+        """The unit, by its index in the cluster, at every position."""
+        return tuple(node // self.unit_nodes for node in topology.order[:: self.unit_nodes])
 
     def ring(self, size: int, stride: int) -> tuple[tuple[int, ...], ...]:
         """Columns of the rings of a group of `size` ranks that lie `stride` apart, each once."""
@@ -105,15 +111,7 @@ def unit_classes(topology: Topology, unit_nodes: int) -> UnitClasses:
             key = (unit,)
         of_unit.append(keys.setdefault(key, len(keys)))
     representative = first[np.unique(of_unit, return_index=True)[1]]
-    kinds = [topology.kinds[node] for node in representative.tolist()]
-    cards = np.array([kind.network_bytes_per_s for kind in kinds])
-    steps = np.array([kind.network_step_s for kind in kinds])
-    rates, latency_s = fabric.hops(
-        representative,
-        bytes_per_s=np.minimum(cards[:, None], cards[None]),
-        latency_s=np.maximum(steps[:, None], steps[None]),
-        apart=1,
-    )
+    rates, latency_s = hops_between(topology.kinds, fabric, representative)
     return UnitClasses(
         of_unit=np.array(of_unit, dtype=np.int64),
         first_node=representative,
