@@ -10,9 +10,9 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from planner.confidence.residuals import FILE, to_json
 from planner.reports.accuracy import accuracy_document
-from planner.specs.catalog import list_shipped, resolve
+from planner.specs.files.catalog import list_shipped, resolve
+from planner.training.confidence.residuals import FILE, to_json
 from planner.validation.residuals import residuals_of
 from planner.validation.validate import validate_files
 

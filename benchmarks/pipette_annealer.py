@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from planner.search.placement.terms import terms_of
+from planner.placement.problem.terms import terms_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from planner.search.placement.problem import PlacementProblem
+    from planner.placement.problem.problem import PlacementProblem
 
 COOLING = 0.999
 

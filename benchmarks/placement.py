@@ -18,7 +18,7 @@ import numpy as np
 
 from benchmarks.pipette_annealer import anneal
 from benchmarks.placement_instances import fifty, measured
-from planner.search.placement.solve import solve_placement
+from planner.placement.solve import solve_placement
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from planner.search.placement.problem import PlacementProblem, RingFamily, Wait
+from planner.placement.problem.problem import PlacementProblem, RingFamily, Wait
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -200,7 +200,7 @@ def flaky(nodes: int, rows: int, share: float, *, seed: int = 0) -> Instance:
 
 def measured(path: Path, rows: int, columns: int) -> Instance:
     """A matrix file `planner import cluster` reads. Raises InputError where it cannot be read."""
-    from planner.importers.clusters.csv_matrix import read_matrix
+    from planner.importers.clusters.formats.csv_matrix import read_matrix
     from planner.importers.source import load_source
     from planner.specs.units import BYTES_PER_SECOND, unit_factor
 

@@ -96,11 +96,11 @@ def cold(case: Case) -> Cold:
 
 def bounded_per_s(case: Case) -> float:
     """Candidates bounded per second, the best of three."""
-    from planner.scenario import build_scenario
-    from planner.search.restrictions import Restrictions
-    from planner.search.run import Run
     from planner.specs.job import build_job
     from planner.specs.load import load_cluster, load_model, load_software
+    from planner.training.scenario import build_scenario
+    from planner.training.search.best_first.run import Run
+    from planner.training.search.space.restrictions import Restrictions
 
     cluster = load_cluster(case.cluster).sized(nodes=case.nodes)
     model = load_model(case.model)

@@ -12,11 +12,11 @@ from functools import partial
 
 import numpy as np
 
-from planner.schedule.closed_form import span_lower_bound
-from planner.schedule.graph import Sends, compile_graph
+from planner.schedule.bounds.closed_form import span_lower_bound
+from planner.schedule.bounds.windows import window_lower_bound
+from planner.schedule.graph.compile import Sends, compile_graph
 from planner.schedule.registry import build
-from planner.schedule.simulate import Durations, simulate, step_spans
-from planner.schedule.windows import window_lower_bound
+from planner.schedule.simulation.simulate import Durations, simulate, step_spans
 
 CASES: list[tuple[str, int, int, int, float | None]] = [
     ("1f1b", 128, 1, 1024, 1.0),

@@ -14,9 +14,9 @@ from time import perf_counter
 import numpy as np
 
 from planner.schedule.inflight import peak_in_flight
-from planner.search.stage_layout.paths import solve_layout
-from planner.search.stage_layout.problem import Pattern, Problem, price, spans_s
-from planner.search.stage_layout.threshold import best_layout
+from planner.stage_layout.paths import solve_layout
+from planner.stage_layout.problem import Pattern, Problem, price, spans_s
+from planner.stage_layout.threshold import best_layout
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,12 +116,12 @@ def speeds() -> bool:
 
 def gains() -> None:
     """Prints the best search result with default and with chosen layouts, one chunk per stage."""
-    from planner.scenario import build_scenario
-    from planner.search.restrictions import Restrictions
-    from planner.search.search import search
-    from planner.search.stage_layout.choose import choose_layout
     from planner.specs.job import build_job
     from planner.specs.load import load_cluster, load_model, load_software
+    from planner.training.scenario import build_scenario
+    from planner.training.search.layouts.choose import choose_layout
+    from planner.training.search.search import search
+    from planner.training.search.space.restrictions import Restrictions
 
     print(f"\n{'search, pipeline 8 or 16':44}{'uniform s':>10}{'chosen s':>10}{'gain':>8}")
     for cluster_name, model_name, vocabulary, nodes in (

@@ -26,7 +26,14 @@ from planner.plan import (
     TimeBreakdown,
 )
 from planner.plan_document import RecordedFile, RecordedInputs, RecordedJob
-from planner.search.result import Change, Dimension, Exclusion, NearMiss, SearchResult, Space
+from planner.training.search.result import (
+    Change,
+    Dimension,
+    Exclusion,
+    NearMiss,
+    SearchResult,
+    Space,
+)
 
 GOLDEN = Path(__file__).parent / "golden"
 GIB = 2**30

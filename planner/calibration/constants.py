@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from planner.specs.device import DeviceSpec
-from planner.specs.fields import Constant, Fraction
+from planner.specs.files.fields import Constant, Fraction
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

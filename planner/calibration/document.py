@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from planner.calibration.calibrate import Calibration
-    from planner.specs.runs import RunError
+    from planner.specs.runs.spec import RunError
 
 
 def to_document(

@@ -21,8 +21,8 @@ from statistics import median
 from typing import TYPE_CHECKING
 
 from planner.errors import InputError
-from planner.specs.runs_file import MeasuredInput
-from planner.specs.text_file import read_bytes
+from planner.specs.files.text_file import read_bytes
+from planner.specs.runs.file import MeasuredInput
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

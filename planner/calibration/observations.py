@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from planner.errors import InputError
-from planner.estimate import point_estimate
-from planner.scenario import build_scenario
-from planner.specs.spelling import did_you_mean
+from planner.specs.files.spelling import did_you_mean
+from planner.training.estimate import point_estimate
+from planner.training.scenario import build_scenario
 from planner.validation.compare import compare_memory
 from planner.validation.figures import measured_step_s
 from planner.validation.planned import plan_run
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from planner.plan import Plan
-    from planner.scenario import Scenario
     from planner.specs.device import DeviceSpec
-    from planner.specs.runs import Run
-    from planner.specs.runs_file import MeasuredInput
+    from planner.specs.runs.file import MeasuredInput
+    from planner.specs.runs.spec import Run
+    from planner.training.scenario import Scenario
     from planner.validation.compare import Comparison
 
 

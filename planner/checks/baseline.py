@@ -13,7 +13,7 @@ from planner.checks.speed import ROUNDING
 from planner.plan_document.nodes import parse_file, split_rank
 from planner.plan_document.read import LONGEST_SEQUENCE
 from planner.plan_document.schema import SCHEMA_ID as PLANS_ID
-from planner.reports.units import percent, plural, seconds
+from planner.wording.units import percent, plural, seconds
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

@@ -13,9 +13,9 @@ from planner.checks.places import shown_path
 from planner.checks.registry import rules
 from planner.checks.speed import distance_findings, imbalance_findings, slow_link_findings
 from planner.errors import InputError
-from planner.estimate import estimate
 from planner.plan_document.nodes import split_rank
-from planner.search.search import search
+from planner.training.estimate import estimate
+from planner.training.search.search import search
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from planner.checks.selection import Selection
     from planner.checks.subject import Subject
     from planner.plan import Estimate, RankedPlan
-    from planner.scenario import Scenario
-    from planner.search.search import Progress
+    from planner.training.scenario import Scenario
+    from planner.training.search.search import Progress
 
 MAX_IMBALANCE = 0.15
 MAX_REGRESSION = 0.05

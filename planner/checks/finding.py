@@ -10,7 +10,7 @@ from planner.checks.registry import rules
 
 if TYPE_CHECKING:
     from planner.checks.registry import CheckRule, Severity
-    from planner.specs.document import Location
+    from planner.specs.files.document import Location
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from planner.checks.registry import codes_of_problems
 from planner.plan_document import RecordedFile, record_inputs
-from planner.search.problems import plan_problems
+from planner.training.search.plans.problems import plan_problems
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from planner.checks.finding import Finding
     from planner.checks.subject import Subject
     from planner.plan_document import RecordedJob
-    from planner.specs.model import ModelSpec
+    from planner.specs.model.spec import ModelSpec
 
 FOLLOW_FROM_REPLICAS = {"batch", "global-batch", "vpp-mb"}
 """Problems of a launch file whose number of replicas is no whole number, and so a guess."""

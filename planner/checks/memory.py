@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from planner.reports.units import capacity, gib
-from planner.search.infeasible import binding_constraint
+from planner.training.search.infeasible import binding_constraint
+from planner.wording.units import capacity, gib
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Protocol
 
 from planner.checks.finding import Region, Related
 from planner.errors import InputError
-from planner.specs.document import show_location
-from planner.specs.json_places import nearest_value
-from planner.specs.text_file import decode, place_of, read_bytes
-from planner.specs.yaml_file import load_document
+from planner.specs.files.document import show_location
+from planner.specs.files.json_places import nearest_value
+from planner.specs.files.text_file import decode, place_of, read_bytes
+from planner.specs.files.yaml_file import load_document
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from planner.importers.launch import LaunchedPlan
-    from planner.specs.document import Location
+    from planner.specs.files.document import Location
 
 
 class Places(Protocol):

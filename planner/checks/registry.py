@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from planner.errors import InputError
-from planner.specs.spelling import did_you_mean
-from planner.specs.yaml_file import load_document
+from planner.specs.files.spelling import did_you_mean
+from planner.specs.files.yaml_file import load_document
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,9 +23,10 @@ BAD_INPUT = "PL901"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckRule:
-    """`finds` is the name of the problem that the code reports (`planner.search.problems`),
-    `reads` the keys of the model or cluster file that it looks at, `needs` the option without
-    which it is not evaluated. `estimated`: a plan that breaks it can be estimated."""
+    """`finds` is the name of the problem that the code reports
+    (`planner.training.search.plans.problems`), `reads` the keys of the model or cluster file that
+    it looks at, `needs` the option without which it is not evaluated. `estimated`: a plan that
+    breaks it can be estimated."""
 
     code: str
     name: str

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from planner.checks.registry import BAD_INPUT, PREFIX, rules
 from planner.errors import InputError
-from planner.specs.spelling import did_you_mean
+from planner.specs.files.spelling import did_you_mean
 
 ALL = "ALL"
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from planner.confidence.interval import tied
-from planner.reports.labels import one_line
-from planner.reports.sentences import seconds_between
-from planner.reports.units import percent, plural, seconds
+from planner.training.confidence.interval import tied
+from planner.wording.labels import one_line
+from planner.wording.ranges import seconds_between
+from planner.wording.units import percent, plural, seconds
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

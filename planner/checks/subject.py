@@ -13,10 +13,10 @@ if TYPE_CHECKING:
     from planner.checks.places import Places
     from planner.plan import Plan
     from planner.plan_document import RecordedInputs
-    from planner.scenario import Scenario
-    from planner.search.problems import Problem
-    from planner.specs.document import Location
-    from planner.specs.source import SourceFile
+    from planner.specs.files.document import Location
+    from planner.specs.files.source import SourceFile
+    from planner.training.scenario import Scenario
+    from planner.training.search.plans.problems import Problem
 
 
 @dataclass(frozen=True, kw_only=True)

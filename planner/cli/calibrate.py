@@ -13,7 +13,7 @@ from planner.errors import InputError, PlannerError
 if TYPE_CHECKING:
     from planner.calibration.observations import Observation
     from planner.plan_document import ReadPlan
-    from planner.specs.runs import RunError
+    from planner.specs.runs.spec import RunError
 
 REFUSED = 1
 RUNS_SUFFIXES = (".yaml", ".yml", ".json")
@@ -99,7 +99,7 @@ def _check_inputs(runs: list[str], device_file: str) -> None:
 
 def _is_log(name: str) -> bool:
     """Whether a name means a training log: a file that is neither YAML nor shipped."""
-    from planner.specs.catalog import list_shipped, looks_like_path
+    from planner.specs.files.catalog import list_shipped, looks_like_path
 
     if name.lower().endswith(RUNS_SUFFIXES) or name in list_shipped("runs"):
         return False
@@ -131,8 +131,9 @@ def _plans(references: str | None, logs: list[str]) -> "list[ReadPlan]":
 def _of_files(names: list[str]) -> "tuple[list[Observation], list[RunError]]":
     """Runs of files that state a step time and can be planned, and those that cannot."""
     from planner.calibration.observations import observed_run
-    from planner.specs.catalog import resolve
-    from planner.specs.runs import RunError, load_runs
+    from planner.specs.files.catalog import resolve
+    from planner.specs.runs.build import load_runs
+    from planner.specs.runs.spec import RunError
 
     observations: list[Observation] = []
     left_out: list[RunError] = []
@@ -180,7 +181,7 @@ def _recorded(kind: str, given: str | None, read: "ReadPlan") -> str:
     """The cluster or model of an option, else the one the plan was made for, if it is shipped."""
     if given is not None:
         return given
-    from planner.specs.catalog import list_shipped
+    from planner.specs.files.catalog import list_shipped
 
     recorded = read.inputs.cluster if kind == "cluster" else read.inputs.model
     if recorded.name not in list_shipped("cluster" if kind == "cluster" else "model"):

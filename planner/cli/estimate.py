@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from planner.importers.launch import LaunchedPlan
     from planner.plan import Plan
     from planner.plan_document import ReadPlan, RecordedInputs
-    from planner.scenario import Scenario
-    from planner.search.restrictions import Restrictions
+    from planner.training.scenario import Scenario
+    from planner.training.search.space.restrictions import Restrictions
 
 DOES_NOT_FIT = 1
 
@@ -66,10 +66,10 @@ def estimate(
         script.refuse(plan)
         read = _read(plan, decisions, layout)
 
-    from planner.estimate import estimate as price
     from planner.plan import RankedPlan
     from planner.plan_document import record_inputs, to_document, to_text
     from planner.plan_document.check import check_read_plan
+    from planner.training.estimate import estimate as price
 
     if launched is not None:
         scenario, priced = launched.scenario, launched.plan
@@ -84,7 +84,7 @@ def estimate(
     if read is not None:
         _note_changes(read, recorded)
     if timeline is not None:
-        from planner.timeline import step_timeline, trace_text
+        from planner.training.timeline import step_timeline, trace_text
 
         trace = trace_text(step_timeline(scenario, priced))
         write_file(timeline, trace, option="--timeline")
@@ -161,8 +161,8 @@ def _from_flags(
     decisions: PlanOptions,
     layout: LayoutOptions,
 ) -> "tuple[Scenario, Plan]":
-    from planner.search.build import plan_from_flags
-    from planner.search.restrictions import parse_restrictions
+    from planner.training.search.plans.build import plan_from_flags
+    from planner.training.search.space.restrictions import parse_restrictions
 
     layers = values.layers("--stage-layers", layout.stage_layers)
     recomputed = _recomputed(layout)
@@ -185,7 +185,7 @@ def _devices(flags: "Restrictions") -> int | None:
 
 def read_hosts(path: str) -> tuple[str, ...]:
     """Host names, one per line; blank lines and what follows # are skipped."""
-    from planner.specs.text_file import decode, read_bytes
+    from planner.specs.files.text_file import decode, read_bytes
 
     text = decode(read_bytes(Path(path)), path)
     lines = [line.partition("#")[0].strip() for line in text.splitlines()]

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from planner.exporters.formats import Format
     from planner.exporters.job import ExportJob
     from planner.plan_document import ReadPlan
-    from planner.scenario import Scenario
+    from planner.training.scenario import Scenario
 
 Output = Annotated[
     str | None,
@@ -193,7 +193,7 @@ def _scenario(
 
 
 def _shipped(read: "ReadPlan", kind: str, name: str) -> str:
-    from planner.specs.catalog import list_shipped
+    from planner.specs.files.catalog import list_shipped
 
     if name not in list_shipped(kind):  # type: ignore[arg-type]
         raise InputError(

@@ -12,10 +12,10 @@ from planner.plan import PRECISIONS
 if TYPE_CHECKING:
     from planner.cli.options import InputOptions, WorkloadOptions
     from planner.plan_document import ReadPlan, RecordedJob
-    from planner.scenario import Scenario
-    from planner.specs.cluster import ClusterSpec
+    from planner.specs.cluster.spec import ClusterSpec
     from planner.specs.job import JobSpec
-    from planner.specs.model import ModelSpec
+    from planner.specs.model.spec import ModelSpec
+    from planner.training.scenario import Scenario
 
 DEFAULT_SOFTWARE = "megatron-core"
 DEFAULT_HEADROOM = 0.05
@@ -69,7 +69,7 @@ class Asked:
     def scenario(self, cluster: ClusterSpec, model: ModelSpec) -> Scenario:
         """The job of a model on a cluster. What nothing states comes from the model's training
         block. Raises: InputError."""
-        from planner.scenario import build_scenario
+        from planner.training.scenario import build_scenario
 
         sized = self.sized(cluster)
         pool = sized if cluster.num_nodes is None else cluster

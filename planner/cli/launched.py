@@ -12,8 +12,8 @@ from planner.plan import PRECISIONS
 if TYPE_CHECKING:
     from planner.cli.options import PlanOptions, ScriptOptions, WorkloadOptions
     from planner.importers.launch import LaunchedPlan
-    from planner.specs.cluster import ClusterSpec
-    from planner.specs.model import ModelSpec
+    from planner.specs.cluster.spec import ClusterSpec
+    from planner.specs.model.spec import ModelSpec
 
 
 def launched_plan(
@@ -32,7 +32,7 @@ def launched_plan(
     """The plan that a launch file describes, whether it can run or not; what was left out is said
     on stderr. Raises: InputError for anything wrong in options or files."""
     from planner.importers.launch import Asked, read_launch
-    from planner.search.restrictions import parse_restrictions
+    from planner.training.search.space.restrictions import parse_restrictions
 
     asked = Asked(
         decisions=parse_restrictions(asdict(decisions)),

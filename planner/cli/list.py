@@ -6,7 +6,7 @@ from planner.cli.output import write_stdout
 
 def list_shipped_files(json: Json = False) -> None:
     """List what is shipped and can be named."""
-    from planner.specs.catalog import list_shipped
+    from planner.specs.files.catalog import list_shipped
 
     if json:
         from planner.plan_document import to_text

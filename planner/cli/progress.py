@@ -7,12 +7,12 @@ import time
 from types import TracebackType
 from typing import TYPE_CHECKING, TextIO
 
-from planner.reports.units import count, seconds
+from planner.wording.units import count, seconds
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from planner.search.search import Progress
+    from planner.training.search.search import Progress
 
 QUIET_S = 1.0
 TERMINAL_INTERVAL_S = 0.1

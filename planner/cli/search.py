@@ -40,12 +40,12 @@ def search(
     check_writable(output)
 
     from planner.plan_document import record_inputs, to_document, to_text
-    from planner.search.restrictions import parse_restrictions
+    from planner.training.search.space.restrictions import parse_restrictions
 
     restrictions = parse_restrictions(asdict(restrict))
     scenario = scenario_from_options(inputs, workload)
 
-    from planner.search.search import search as run_search
+    from planner.training.search.search import search as run_search
 
     with ProgressLine() as line:
         run = partial(
@@ -58,7 +58,7 @@ def search(
         if slower is None:
             result = run(scenario)
         else:
-            from planner.search.robust import search_worst_case
+            from planner.training.search.robust import search_worst_case
 
             result = search_worst_case(scenario, slower, run)
     recorded = record_inputs(scenario.cluster, scenario.model, scenario.job)

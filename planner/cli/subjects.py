@@ -14,9 +14,9 @@ from planner.errors import InputError
 from planner.importers.launch_file import is_launch
 from planner.plan_document import read_plan
 from planner.plan_document.nodes import split_rank
-from planner.search.problems import Problem
-from planner.specs.catalog import find_shipped
+from planner.specs.files.catalog import find_shipped
 from planner.specs.load import load_cluster, load_model
+from planner.training.search.plans.problems import Problem
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,9 +28,9 @@ if TYPE_CHECKING:
         WorkloadOptions,
     )
     from planner.plan_document import ReadPlan
-    from planner.specs.catalog import Kind
-    from planner.specs.cluster import ClusterSpec
-    from planner.specs.model import ModelSpec
+    from planner.specs.cluster.spec import ClusterSpec
+    from planner.specs.files.catalog import Kind
+    from planner.specs.model.spec import ModelSpec
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -28,7 +28,7 @@ def validate(
 
     Exit code 0: compared; 2: bad input.
     """
-    from planner.specs.catalog import list_shipped, resolve
+    from planner.specs.files.catalog import list_shipped, resolve
     from planner.specs.load import load_device
     from planner.validation.validate import validate_files
 

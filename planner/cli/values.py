@@ -63,7 +63,7 @@ def word(option: str, text: str | None, allowed: Sequence[str]) -> str | None:
     """One of the allowed words."""
     if text is None or text in allowed:
         return text
-    from planner.specs.spelling import did_you_mean
+    from planner.specs.files.spelling import did_you_mean
 
     raise InputError(
         f"{option}: {text!r} is not one of {', '.join(allowed)}", hint=did_you_mean(text, allowed)

@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING
 
 from planner.errors import InputError
 from planner.exporters.errors import Inexpressible
-from planner.specs.cluster import default_hosts
+from planner.specs.cluster.spec import default_hosts
 
 if TYPE_CHECKING:
     from planner.plan import Plan
-    from planner.scenario import Scenario
-    from planner.specs.cluster import ClusterSpec, NodeGroup
+    from planner.specs.cluster.spec import ClusterSpec, NodeGroup
     from planner.specs.job import JobSpec
-    from planner.specs.model import ModelSpec
+    from planner.specs.model.spec import ModelSpec
     from planner.specs.software import SoftwareProfile
+    from planner.training.scenario import Scenario
 
 _HOST = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,252}")
 
@@ -96,7 +96,8 @@ class ExportJob:
 
 
 def export_job(scenario: Scenario, plan: Plan, *, rank: int = 1) -> ExportJob:
-    """A plan that `planner.search.build.check_plan` accepts for the scenario, ready to export."""
+    """A plan, ready to export; `planner.training.search.plans.build.check_plan` has accepted it for
+    the scenario."""
     groups = {name: group for group in scenario.cluster.node_groups for name in group.hosts or ()}
     hosts: list[Host] = []
     left = plan.degrees.devices

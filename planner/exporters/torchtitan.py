@@ -17,7 +17,7 @@ from planner.importers.torchtitan import FLAVORS
 
 if TYPE_CHECKING:
     from planner.exporters.job import ExportJob
-    from planner.specs.model import ModelSpec
+    from planner.specs.model.spec import ModelSpec
 
 TARGET = "torchtitan"
 VERSION = "b5bcd76c"

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from planner.specs.cluster import ClusterSpec, FabricTier
+    from planner.specs.cluster.spec import ClusterSpec, FabricTier
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

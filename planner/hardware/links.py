@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from planner.hardware.device import Device
     from planner.hardware.fabric import Fabric, Hop
-    from planner.specs.cluster import ClusterSpec, NodeGroup
+    from planner.specs.cluster.spec import ClusterSpec, NodeGroup
     from planner.specs.device import DeviceSpec
 
 __all__ = ["Group", "Topology", "topology_from_spec"]

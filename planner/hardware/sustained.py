@@ -6,9 +6,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from planner.specs.cluster import ClusterSpec
+    from planner.specs.cluster.spec import ClusterSpec
     from planner.specs.device import DeviceSpec
-    from planner.specs.fields import Constant
+    from planner.specs.files.fields import Constant
 
 
 def in_training(cluster: ClusterSpec) -> ClusterSpec:

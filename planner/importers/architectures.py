@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import fields
 from typing import Any
 
-from planner.specs.architecture import ARCHITECTURES
+from planner.specs.model.architecture import ARCHITECTURES
 
 _NOT_SPELLED_OUT = ("full_attention_frequency", "num_query_groups", "mixture", "router_bias")
 """Defaults that count only where a model has the part they are about."""

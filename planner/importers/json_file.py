@@ -8,9 +8,9 @@ from typing import Any
 
 from planner.errors import InputError
 from planner.importers.source import Source
-from planner.specs.document import show_location
-from planner.specs.json_places import nearest_value
-from planner.specs.text_file import Place, place_of
+from planner.specs.files.document import show_location
+from planner.specs.files.json_places import nearest_value
+from planner.specs.files.text_file import Place, place_of
 from planner.specs.units import describe
 
 _LONGEST_NUMBER = 40

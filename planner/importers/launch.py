@@ -18,13 +18,13 @@ from planner.importers.megatron.command import mentions_training
 from planner.importers.megatron.statement import script_statement
 from planner.importers.source import load_source
 from planner.importers.switched import differences, recorded
-from planner.scenario import build_scenario
-from planner.search.build import remaining_data, stated_plan
-from planner.search.placement.hosts import placement_on
-from planner.search.problems import Problem, plan_problems
-from planner.search.restrictions import Restrictions, option_name
 from planner.specs.job import DEFAULT_HEADROOM, build_job
 from planner.specs.load import load_software
+from planner.training.scenario import build_scenario
+from planner.training.search.hosts.placement import placement_on
+from planner.training.search.plans.build import remaining_data, stated_plan
+from planner.training.search.plans.problems import Problem, plan_problems
+from planner.training.search.space.restrictions import Restrictions, option_name
 
 if TYPE_CHECKING:
     from planner.importers.notes import Notes
@@ -32,9 +32,9 @@ if TYPE_CHECKING:
     from planner.importers.source import Source
     from planner.importers.statement import Statement
     from planner.plan import Plan
-    from planner.scenario import Scenario
-    from planner.specs.cluster import ClusterSpec
-    from planner.specs.model import ModelSpec
+    from planner.specs.cluster.spec import ClusterSpec
+    from planner.specs.model.spec import ModelSpec
+    from planner.training.scenario import Scenario
 
 LARGEST_BYTES = 2 * 2**20
 _OF_A_REPLICA = ("tensor", "pipeline", "context")

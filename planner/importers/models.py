@@ -19,15 +19,15 @@ from planner.importers.notes import Notes
 from planner.importers.source import STDIN, Source, load_source
 from planner.importers.torchtitan import flavor_model, looks_like_flavor
 from planner.importers.yaml_text import to_yaml
-from planner.specs.catalog import looks_like_path
-from planner.specs.model_build import build_model
-from planner.specs.model_file import ModelInput
-from planner.specs.text_file import decode, read_bytes
-from planner.specs.yaml_file import parse_document
+from planner.specs.files.catalog import looks_like_path
+from planner.specs.files.text_file import decode, read_bytes
+from planner.specs.files.yaml_file import parse_document
+from planner.specs.model.build import build_model
+from planner.specs.model.file import ModelInput
 
 if TYPE_CHECKING:
     from planner.importers.megatron.launch import Launch
-    from planner.specs.model import ModelSpec
+    from planner.specs.model.spec import ModelSpec
 
 _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9._+-]+")
 

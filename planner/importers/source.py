@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from planner.errors import InputError
-from planner.specs.text_file import decode, place_of, read_bytes
+from planner.specs.files.text_file import decode, place_of, read_bytes
 
 LARGEST_BYTES = 64 * 2**20
 STDIN = "-"

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from planner.importers.notes import Notes
     from planner.importers.shell.text import Origin
-    from planner.search.problems import Problem
-    from planner.specs.model import ModelSpec
+    from planner.specs.model.spec import ModelSpec
     from planner.specs.software import SoftwareProfile
+    from planner.training.search.plans.problems import Problem
 
 Decision = int | str | bool
 

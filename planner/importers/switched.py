@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING, TypeVar
 
-from planner.specs.fields import Input
+from planner.specs.files.fields import Input
+from planner.specs.files.source import SourceFile
 from planner.specs.software import DataShardingSwitch, RecomputeSwitch
-from planner.specs.source import SourceFile
 
 if TYPE_CHECKING:
     from planner.specs.software import SoftwareProfile

@@ -14,7 +14,7 @@ from typing import Any
 from planner.errors import InputError
 from planner.importers.architectures import spelled_out
 from planner.importers.notes import Notes
-from planner.specs.spelling import did_you_mean
+from planner.specs.files.spelling import did_you_mean
 
 Model = dict[str, Any]
 

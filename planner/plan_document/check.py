@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from planner.errors import InputError, RuleError
-from planner.search.problems import plan_problems
-from planner.specs.json_places import nearest_value
-from planner.specs.text_file import decode, place_of, read_bytes
+from planner.specs.files.json_places import nearest_value
+from planner.specs.files.text_file import decode, place_of, read_bytes
+from planner.training.search.plans.problems import plan_problems
 
 if TYPE_CHECKING:
     from planner.plan_document.read import ReadPlan
-    from planner.scenario import Scenario
+    from planner.training.scenario import Scenario
 
 
 def check_read_plan(scenario: Scenario, read: ReadPlan) -> None:

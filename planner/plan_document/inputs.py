@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from planner.specs.cluster import ClusterSpec
+    from planner.specs.cluster.spec import ClusterSpec
+    from planner.specs.files.source import SourceFile
     from planner.specs.job import JobSpec
-    from planner.specs.model import ModelSpec
-    from planner.specs.source import SourceFile
+    from planner.specs.model.spec import ModelSpec
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

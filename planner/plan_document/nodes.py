@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from planner.errors import InputError
-from planner.specs.document import show_location
-from planner.specs.json_places import nearest_value
-from planner.specs.text_file import decode, place_of, read_bytes
+from planner.specs.files.document import show_location
+from planner.specs.files.json_places import nearest_value
+from planner.specs.files.text_file import decode, place_of, read_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from planner.specs.document import Key, Location
+    from planner.specs.files.document import Key, Location
 
 LARGEST_BYTES = 256 * 2**20
 MOST = 1_000_000

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from planner.plan import Estimate, Plan, RankedPlan, StageMemory
     from planner.plan_document.inputs import RecordedInputs
-    from planner.search.result import SearchResult, Space
+    from planner.training.search.result import SearchResult, Space
 
 TERA = 1e12
 

@@ -5,16 +5,16 @@ from __future__ import annotations
 from dataclasses import astuple
 from typing import TYPE_CHECKING
 
-from planner.confidence.interval import DEVICE, LEVEL, factors, tie_margin
-from planner.confidence.regimes import ONE_STAGE, Regime, regime_of
-from planner.confidence.residuals import STEP
 from planner.reports.markdown import table, wrapped
-from planner.reports.units import count, gib, percent
 from planner.reports.validation import ABSENT, findings, number, signed, source_cells
 from planner.reports.worst_runs import Judged, worst_runs
+from planner.training.confidence.interval import DEVICE, LEVEL, factors, tie_margin
+from planner.training.confidence.regimes import ONE_STAGE, Regime, regime_of
+from planner.training.confidence.residuals import STEP
 from planner.validation.compare import MEMORY_KINDS
 from planner.validation.residuals import held_out_coverage, publication, residuals_of
 from planner.validation.summary import summarize_results
+from planner.wording.units import count, gib, percent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from planner.plan import MemoryComponents
 from planner.reports.layout import bar, numbers_table
 from planner.reports.sentences import time_shares
-from planner.reports.units import gib, percent, time_scale
+from planner.wording.units import gib, percent, time_scale
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -8,10 +8,10 @@ from rich.console import Group
 from rich.text import Text
 
 from planner.reports.layout import bullets, heading, numbers_table, paragraph
-from planner.reports.units import percent, plural, time_scale
 from planner.reports.validation import signed
 from planner.validation.compare import MEMORY_KINDS
 from planner.validation.statistics import mean
+from planner.wording.units import percent, plural, time_scale
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from planner.calibration.calibrate import Calibration
     from planner.calibration.identify import Verdict
-    from planner.specs.runs import RunError
+    from planner.specs.runs.spec import RunError
 
 
 def calibration_report(

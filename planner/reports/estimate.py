@@ -8,11 +8,11 @@ from rich.console import Group
 
 from planner.reports.breakdown import memory_table, time_table
 from planner.reports.job import job_line
-from planner.reports.labels import on_off, one_line, stage_layers
 from planner.reports.layout import bullets, heading, paragraph
 from planner.reports.sentences import answer, binding, bound_by, headline, ranges
-from planner.reports.units import capacity, plural
-from planner.search.infeasible import binding_constraint
+from planner.training.search.infeasible import binding_constraint
+from planner.wording.labels import on_off, one_line, stage_layers
+from planner.wording.units import capacity, plural
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from planner.reports.units import count, plural
+from planner.wording.units import count, plural
 
 if TYPE_CHECKING:
     from planner.plan import Plan

@@ -6,16 +6,16 @@ from typing import TYPE_CHECKING
 
 from rich.console import Group
 
-from planner.reports.labels import one_line
 from planner.reports.layout import bullets, heading, paragraph
 from planner.reports.sentences import answer
-from planner.reports.units import count, plural
+from planner.wording.labels import one_line
+from planner.wording.units import count, plural
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from planner.plan_document import RecordedInputs
-    from planner.search.result import Change, NearMiss, SearchResult
+    from planner.training.search.result import Change, NearMiss, SearchResult
 
 
 def nothing_report(inputs: RecordedInputs, result: SearchResult) -> RenderableType:

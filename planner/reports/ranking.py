@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from planner.reports import labels
 from planner.reports.layout import MANY_COLUMNS, numbers_table
-from planner.reports.units import capacity, count, gib, percent, time_scale
+from planner.wording import labels
+from planner.wording.units import capacity, count, gib, percent, time_scale
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

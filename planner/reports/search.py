@@ -8,18 +8,18 @@ from rich.console import Group
 
 from planner.reports.breakdown import time_table
 from planner.reports.job import job_line
-from planner.reports.labels import stage_layers
 from planner.reports.layout import bullets, heading, paragraph
 from planner.reports.ranking import legend, marks, ranking_table, shared
 from planner.reports.sentences import against, binding, bound_by, headline, ranges
-from planner.reports.units import count, percent, plural, seconds
-from planner.search.placement.methods import ALIKE
+from planner.training.search.hosts.methods import ALIKE
+from planner.wording.labels import stage_layers
+from planner.wording.units import count, percent, plural, seconds
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from planner.plan_document import RecordedInputs
-    from planner.search.result import SearchResult
+    from planner.training.search.result import SearchResult
 
 
 def search_report(inputs: RecordedInputs, result: SearchResult) -> RenderableType:

@@ -5,12 +5,11 @@ from __future__ import annotations
 from dataclasses import fields
 from typing import TYPE_CHECKING
 
-from planner.reports.labels import TIME_LABELS, degrees, one_line
-from planner.reports.units import capacity, count, gib, percent, seconds, time_scale
+from planner.wording.labels import TIME_LABELS, degrees, one_line
+from planner.wording.ranges import between, seconds_between
+from planner.wording.units import capacity, count, gib, percent, seconds, time_scale
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from planner.plan import Estimate, Plan, RankedPlan, StageMemory, TimeBreakdown
 
 LINE = 80
@@ -55,14 +54,6 @@ def _peak(estimate: Estimate) -> str:
     return f"peak {gib(binding.peak_bytes)}/{capacity(binding.capacity_bytes)} GiB"
 
 
-def seconds_between(estimate: Estimate) -> str:
-    """` (16.93–19.58)`: where the step time lies, in the unit in which it is written."""
-    if estimate.confidence is None:
-        return ""
-    scale = time_scale(estimate.step_s)
-    return _between(map(scale.number, estimate.confidence.step.around(estimate.step_s)))
-
-
 def ranges(estimate: Estimate) -> str:
     """How sure the step time and the peak are, and whether that is sure enough of the fit."""
     known, peak_bytes = estimate.confidence, estimate.memory.binding.peak_bytes
@@ -72,12 +63,8 @@ def ranges(estimate: Estimate) -> str:
     tight = "; a tight fit" if estimate.fit_class == "tight" else ""
     return (
         f"{known.level:.0%} ranges: {seconds(estimate.step_s)}/step{seconds_between(estimate)}, "
-        f"peak {gib(peak_bytes)} GiB{_between(peaks)}{tight}."
+        f"peak {gib(peak_bytes)} GiB{between(peaks)}{tight}."
     )
-
-
-def _between(ends: Iterable[str]) -> str:
-    return f" ({'–'.join(ends)})"
 
 
 def _largest_components(stage: StageMemory, limit: int) -> str:

@@ -8,7 +8,7 @@ from rich.console import Group
 from rich.text import Text
 
 from planner.reports.layout import heading, numbers_table
-from planner.reports.units import capacity, count
+from planner.wording.units import capacity, count
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.table import Table
 
-    from planner.specs.cluster import ClusterSpec
+    from planner.specs.cluster.spec import ClusterSpec
     from planner.specs.device import DeviceSpec
-    from planner.specs.model import ModelSpec
+    from planner.specs.model.spec import ModelSpec
     from planner.specs.software import SoftwareProfile
 
 TERA, GIGA = 1e12, 1e9

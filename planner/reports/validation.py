@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 from rich.console import Group
 from rich.text import Text
 
-from planner.reports.labels import degrees
 from planner.reports.layout import MANY_COLUMNS, bullets, heading, numbers_table, paragraph
-from planner.reports.units import count, gib, percent, plural, time_scale
 from planner.validation.compare import MEMORY_KINDS
+from planner.wording.labels import degrees
+from planner.wording.units import count, gib, percent, plural, time_scale
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

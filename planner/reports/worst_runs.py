@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from math import log
 from typing import TYPE_CHECKING
 
-from planner.confidence.regimes import Regime, host_share
-from planner.reports.labels import TIME_LABELS, degrees
 from planner.reports.markdown import table
 from planner.reports.sentences import time_shares
-from planner.reports.units import percent, plural, seconds
 from planner.reports.validation import ABSENT, signed
+from planner.training.confidence.regimes import Regime, host_share
 from planner.validation.statistics import quantile
+from planner.wording.labels import TIME_LABELS, degrees
+from planner.wording.units import percent, plural, seconds
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

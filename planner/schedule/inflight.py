@@ -18,7 +18,7 @@ from planner.schedule.rules import Size
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
-    from planner.schedule.arrays import Floats, Ints
+    from planner.arrays import Floats, Ints
 
 
 def peak_in_flight(

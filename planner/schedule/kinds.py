@@ -10,7 +10,7 @@ from planner.schedule.passes import looped
 from planner.schedule.rules import Rule, Size
 
 if TYPE_CHECKING:
-    from planner.schedule.arrays import Floats, Ints
+    from planner.arrays import Floats, Ints
     from planner.schedule.passes import Exchange, Placement, Schedule
 
 

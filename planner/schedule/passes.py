@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 if TYPE_CHECKING:
-    from planner.schedule.arrays import SmallInts
+    from planner.arrays import SmallInts
 
 
 class PassKind(IntEnum):

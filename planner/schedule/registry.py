@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from planner.errors import RuleError
-from planner.schedule import alternating, dualpipe, v_shape, vocabulary, zero_bubble
 from planner.schedule.kinds import ScheduleKind, Support
+from planner.schedule.orders import alternating, dualpipe, v_shape, vocabulary, zero_bubble
 from planner.schedule.passes import bidirectional, looped, vee
 from planner.schedule.rules import (
     GROUP_FITS,
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike
 
-    from planner.schedule.arrays import Bools, Floats, Ints
+    from planner.arrays import Bools, Floats, Ints
     from planner.schedule.passes import Exchange, Schedule
 
 

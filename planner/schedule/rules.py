@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike
 
-    from planner.schedule.arrays import Bools, Ints
+    from planner.arrays import Bools, Ints
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,7 @@ from typing import Annotated, Literal, get_args
 from pydantic import Field, PrivateAttr, model_validator
 from pydantic_core import PydanticCustomError
 
-from planner.specs.fields import (
+from planner.specs.files.fields import (
     Bytes,
     BytesPerSecond,
     Constant,
@@ -21,7 +21,7 @@ from planner.specs.fields import (
     Text,
     default,
 )
-from planner.specs.source import SourceFile
+from planner.specs.files.source import SourceFile
 
 Precision = Literal["fp32", "fp16", "bf16", "fp8", "mxfp8", "nvfp4"]
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)

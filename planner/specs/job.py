@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from planner.errors import InputError
 from planner.specs.device import PRECISIONS, Precision
-from planner.specs.model import ModelSpec
+from planner.specs.model.spec import ModelSpec
 from planner.specs.software import SoftwareProfile
 
 OPTIMIZERS = ("adam", "sgd")

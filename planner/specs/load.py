@@ -8,17 +8,17 @@ from typing import TypeVar
 
 from pydantic import BaseModel
 
-from planner.specs import catalog
-from planner.specs.cluster import ClusterSpec
-from planner.specs.cluster_build import Surroundings, build_cluster
+from planner.specs.cluster.build import Surroundings, build_cluster
+from planner.specs.cluster.spec import ClusterSpec
 from planner.specs.device import DeviceSpec
-from planner.specs.document import Document, document_of
-from planner.specs.model import ModelSpec
-from planner.specs.model_build import build_model
-from planner.specs.problems import validate
+from planner.specs.files import catalog
+from planner.specs.files.document import Document, document_of
+from planner.specs.files.problems import validate
+from planner.specs.files.source import SourceFile
+from planner.specs.files.yaml_file import load_document
+from planner.specs.model.build import build_model
+from planner.specs.model.spec import ModelSpec
 from planner.specs.software import SoftwareProfile
-from planner.specs.source import SourceFile
-from planner.specs.yaml_file import load_document
 
 M = TypeVar("M", bound=BaseModel)
 

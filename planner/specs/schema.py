@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from pydantic.json_schema import GenerateJsonSchema
 
-from planner.specs.cluster_file import ClusterInput
+from planner.specs.cluster.file import ClusterInput
 from planner.specs.device import DeviceSpec
-from planner.specs.model_file import ModelInput
-from planner.specs.runs_file import RunsInput
+from planner.specs.model.file import ModelInput
+from planner.specs.runs.file import RunsInput
 from planner.specs.software import SoftwareProfile
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from typing import Annotated, Literal
 from pydantic import Field, PrivateAttr, model_validator
 from pydantic_core import PydanticCustomError
 
-from planner.specs.fields import Bytes, Constant, Fraction, Input, Name, Seconds, Text
-from planner.specs.source import SourceFile
+from planner.specs.files.fields import Bytes, Constant, Fraction, Input, Name, Seconds, Text
+from planner.specs.files.source import SourceFile
 
 Framework = Literal["megatron-lm", "torchtitan", "composer", "internevo", "deepspeed"]
 AttentionKernel = Literal["flash", "unfused"]

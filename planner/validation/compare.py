@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from planner.errors import InputError
-from planner.estimate import point_estimate
+from planner.training.estimate import point_estimate
 from planner.validation.figures import (
     GIB,
     MILLI,
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from planner.plan import Estimate, Plan, StageMemory
-    from planner.scenario import Scenario
-    from planner.specs.runs import Run
-    from planner.specs.runs_file import MeasuredInput
+    from planner.specs.runs.file import MeasuredInput
+    from planner.specs.runs.spec import Run
+    from planner.training.scenario import Scenario
 
 MEMORY_KINDS = ("allocated", "reserved", "device")
 STAGE_QUANTITIES = ("allocated_bytes", "forward_s", "backward_s")

@@ -10,8 +10,8 @@ from planner.workload.shard import Shard
 
 if TYPE_CHECKING:
     from planner.plan import Estimate, Plan
-    from planner.scenario import Scenario
-    from planner.specs.runs_file import MeasuredInput
+    from planner.specs.runs.file import MeasuredInput
+    from planner.training.scenario import Scenario
 
 GIB = 2**30
 TERA = 1e12

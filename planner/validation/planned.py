@@ -9,22 +9,22 @@ import numpy as np
 
 from planner.errors import RuleError
 from planner.plan import Degrees, Plan, Recompute
-from planner.scenario import build_scenario
 from planner.schedule.registry import kind_of
-from planner.search.build import plan_values
-from planner.search.facts import Facts, code_of
-from planner.search.layout import balanced_layers, stages_of
-from planner.search.placement.hosts import default_placement
-from planner.search.restrictions import Restrictions
-from planner.search.rules import RULES
 from planner.specs.software import SoftwareProfile
+from planner.training.scenario import build_scenario
+from planner.training.search.hosts.placement import default_placement
+from planner.training.search.layouts.default import balanced_layers, stages_of
+from planner.training.search.plans.build import plan_values
+from planner.training.search.space.facts import Facts, code_of
+from planner.training.search.space.restrictions import Restrictions
+from planner.training.search.space.rules import RULES
 from planner.validation.layouts import spread_layers
 
 if TYPE_CHECKING:
     from planner.plan import Stage
-    from planner.scenario import Scenario
-    from planner.specs.cluster import ClusterSpec
-    from planner.specs.runs import Run
+    from planner.specs.cluster.spec import ClusterSpec
+    from planner.specs.runs.spec import Run
+    from planner.training.scenario import Scenario
 
 WAIVED = frozenset(
     {

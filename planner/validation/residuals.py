@@ -8,16 +8,16 @@ from math import exp, log
 from statistics import stdev
 from typing import TYPE_CHECKING
 
-from planner.confidence.interval import factors
-from planner.confidence.regimes import device_generation, regime_of
-from planner.confidence.residuals import STEP, Cell, Coverage, Residuals
+from planner.training.confidence.interval import factors
+from planner.training.confidence.regimes import device_generation, regime_of
+from planner.training.confidence.residuals import STEP, Cell, Coverage, Residuals
 from planner.validation.statistics import mean, quantile
 from planner.validation.summary import RANKED_GROUP, timed_groups
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from planner.confidence.regimes import Regime
+    from planner.training.confidence.regimes import Regime
     from planner.validation.compare import RunResult
     from planner.validation.validate import Validation
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from planner.costs import cost_table
-from planner.estimate import batch_of_one, shard_of
-from planner.timing.passes import chunk_passes
+from planner.training.costs import cost_table
+from planner.training.estimate import batch_of_one, shard_of
+from planner.training.step.passes import chunk_passes
 from planner.workload.stages import stage_load
 
 if TYPE_CHECKING:
     from planner.plan import Plan
-    from planner.scenario import Scenario
+    from planner.training.scenario import Scenario
 
 
 def stage_seconds(scenario: Scenario, plan: Plan) -> tuple[list[float], list[float]]:

@@ -7,17 +7,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from planner.errors import InputError, PlannerError
-from planner.specs.runs import RunError, load_runs
-from planner.specs.spelling import did_you_mean
+from planner.specs.files.spelling import did_you_mean
+from planner.specs.runs.build import load_runs
+from planner.specs.runs.spec import RunError
 from planner.validation.compare import RunResult, compare_run
 from planner.validation.summary import Summary, summarize_results
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from planner.specs.cluster import ClusterSpec
+    from planner.specs.cluster.spec import ClusterSpec
     from planner.specs.device import DeviceSpec
-    from planner.specs.runs import Run
+    from planner.specs.runs.spec import Run
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,1 @@
+"""A model as operators with local shapes, parameters and what each stage holds."""

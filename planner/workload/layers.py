@@ -21,7 +21,7 @@ from planner.workload.pointwise import norm
 from planner.workload.vocabulary import embedding_operators, head_operators
 
 if TYPE_CHECKING:
-    from planner.specs.model import ModelSpec
+    from planner.specs.model.spec import ModelSpec
     from planner.workload.operators import Operator
     from planner.workload.workload import Workload
 

@@ -2,7 +2,8 @@
 
 An operator says how much work it is, what it keeps for the backward pass (`saved_bytes`) and how
 many parameters it owns on this device (`parameters`). It does not say how long it takes: that is
-`planner.timing`'s business. `module` is the unit that selective recompute can drop and redo.
+`planner.training.layer`'s business. `module` is the unit that selective recompute can drop and
+redo.
 
 All sizes are per device and per microbatch; bytes are of the tensors as the framework keeps them.
 """

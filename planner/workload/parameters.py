@@ -15,7 +15,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from planner.errors import InputError
-from planner.specs.model import LayerKind, MlaSpec, ModelSpec
+from planner.specs.model.spec import LayerKind, MlaSpec, ModelSpec
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from planner.plan import Stage
-    from planner.specs.model import ModelSpec
+    from planner.specs.model.spec import ModelSpec
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

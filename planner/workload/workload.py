@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from planner.workload.formats import QUANTIZED_BYTES, gradient_bytes
 
 if TYPE_CHECKING:
-    from planner.specs.model import ModelSpec
+    from planner.specs.model.spec import ModelSpec
     from planner.specs.software import SoftwareProfile
     from planner.workload.shard import Shard
 

@@ -13,7 +13,7 @@ import pytest
 from planner.calibration.constants import with_values
 from planner.calibration.observations import Observation, device_of, observed_run
 from planner.specs.device import DeviceSpec
-from planner.specs.runs import load_runs
+from planner.specs.runs.build import load_runs
 
 CLUSTER = {
     "node_groups": [

@@ -11,8 +11,8 @@ from planner.calibration.calibrate import Calibration, calibrate, folds_of
 from planner.calibration.constants import BY_NAME, TUNABLES, with_values
 from planner.calibration.observations import device_of, observed_run, on_device
 from planner.errors import InputError
-from planner.specs.catalog import resolve
-from planner.specs.runs import load_runs
+from planner.specs.files.catalog import resolve
+from planner.specs.runs.build import load_runs
 
 if TYPE_CHECKING:
     from planner.calibration.identify import Verdict

@@ -8,7 +8,7 @@ import pytest
 
 from planner.calibration.constants import with_values
 from planner.calibration.device_file import device_file
-from planner.specs.catalog import list_shipped
+from planner.specs.files.catalog import list_shipped
 from planner.specs.load import load_device
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from planner.specs.catalog import find_shipped
+from planner.specs.files.catalog import find_shipped
 from tests.cli.conftest import planner as planner
 
 if TYPE_CHECKING:

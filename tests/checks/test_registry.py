@@ -15,10 +15,10 @@ from planner.checks.registry import BAD_INPUT, find_rule, rules
 from planner.checks.selection import parse_selection
 from planner.errors import InputError
 from planner.importers.megatron.refusals import FLAGS
-from planner.search.problems import BEYOND_THE_FRAMEWORK
-from planner.search.rules import RULES
-from planner.specs.cluster_file import ClusterInput
-from planner.specs.model_file import ModelInput
+from planner.specs.cluster.file import ClusterInput
+from planner.specs.model.file import ModelInput
+from planner.training.search.plans.problems import BEYOND_THE_FRAMEWORK
+from planner.training.search.space.rules import RULES
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -10,7 +10,7 @@ import pytest
 from planner.calibration.constants import with_values
 from planner.calibration.observations import observed_run
 from planner.specs.load import load_device
-from planner.specs.runs import load_runs
+from planner.specs.runs.build import load_runs
 
 if TYPE_CHECKING:
     from collections.abc import Callable

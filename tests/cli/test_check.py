@@ -16,7 +16,7 @@ from planner.plan_document import to_document, to_text
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from planner.search.result import SearchResult
+    from planner.training.search.result import SearchResult
     from tests.cli.conftest import Outcome
     from tests.conftest import Samples
 

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import jsonschema
 import pytest
 
-from planner.confidence.interval import tied
 from planner.plan_document import plan_schema
+from planner.training.confidence.interval import tied
 
 if TYPE_CHECKING:
     from collections.abc import Callable

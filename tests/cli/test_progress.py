@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 
 from planner.cli.progress import LINE_WIDTH, ProgressLine, describe
-from planner.search.search import Progress
+from planner.training.search.search import Progress
 
 
 class Clock:

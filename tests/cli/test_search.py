@@ -11,14 +11,14 @@ import jsonschema
 import pytest
 
 from planner.plan_document import plan_schema, read_plan
-from planner.search import search as engine
-from planner.search.search import Progress
+from planner.training.search import search as engine
+from planner.training.search.search import Progress
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from planner.search.result import SearchResult
+    from planner.training.search.result import SearchResult
     from tests.cli.conftest import Outcome
     from tests.conftest import Samples
 

@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 from planner.cli.app import run
 from planner.errors import InputError, RuleError
 from planner.exporters.job import ExportJob, export_job
-from planner.scenario import Scenario, build_scenario
-from planner.search.build import check_plan, plan_from_flags
-from planner.search.restrictions import Restrictions
 from planner.specs.job import build_job
 from planner.specs.load import load_cluster, load_model, load_software
+from planner.training.scenario import Scenario, build_scenario
+from planner.training.search.plans.build import check_plan, plan_from_flags
+from planner.training.search.space.restrictions import Restrictions
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from planner.specs.catalog import resolve
+from planner.specs.files.catalog import resolve
 
 if TYPE_CHECKING:
     from collections.abc import Callable

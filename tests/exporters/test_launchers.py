@@ -15,7 +15,7 @@ from planner.exporters.errors import Inexpressible
 from planner.exporters.launchers import kubernetes, mpi, slurm, torchrun
 from planner.exporters.launchers.hostlist import hostlist
 from planner.exporters.verify import verify_program
-from planner.specs.hosts import expand_hosts
+from planner.specs.cluster.hosts import expand_hosts
 
 if TYPE_CHECKING:
     from collections.abc import Callable

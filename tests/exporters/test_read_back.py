@@ -17,15 +17,15 @@ from planner.exporters.megatron.arguments import as_arguments, as_shell, as_yaml
 from planner.importers.megatron.bridge import bridge_launch
 from planner.importers.megatron.script import launch_in
 from planner.importers.source import source_of
-from planner.scenario import build_scenario
-from planner.search.build import plan_from_flags
-from planner.search.restrictions import Restrictions
 from planner.specs.job import build_job
 from planner.specs.load import load_model, parse_model
+from planner.training.scenario import build_scenario
+from planner.training.search.plans.build import plan_from_flags
+from planner.training.search.space.restrictions import Restrictions
 
 if TYPE_CHECKING:
     from planner.importers.megatron.launch import Launch
-    from planner.specs.model import ModelSpec
+    from planner.specs.model.spec import ModelSpec
     from tests.exporters.conftest import Jobs
 KINDS: tuple[tuple[Any, ...], ...] = (
     ("dgx-h100-16", "llama-3-70b", "megatron-core", 4, ()),

@@ -7,7 +7,7 @@ import pytest
 
 from planner.hardware.device import Device, device_from_spec
 from planner.hardware.links import Topology, topology_from_spec
-from planner.specs.cluster import (
+from planner.specs.cluster.spec import (
     BandwidthMatrix,
     ClusterSpec,
     FabricTier,

@@ -7,7 +7,7 @@ import pytest
 from planner.errors import RuleError
 from planner.hardware.device import Device, device_from_spec
 from planner.hardware.kernels import matmul_s
-from planner.specs.catalog import list_shipped
+from planner.specs.files.catalog import list_shipped
 from planner.specs.load import load_device
 
 if TYPE_CHECKING:

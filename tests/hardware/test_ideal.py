@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from planner.hardware.collectives import all_gather_s, all_reduce_s, send_s
 from planner.hardware.ideal import ideal_topology
 from planner.hardware.links import Topology
-from planner.specs.cluster import BandwidthMatrix, FabricTier, LinkOverride
+from planner.specs.cluster.spec import BandwidthMatrix, FabricTier, LinkOverride
 
 Make = Callable[..., Topology]
 

@@ -6,7 +6,7 @@ import pytest
 
 from planner.errors import InputError
 from planner.hardware import geometry
-from planner.specs.cluster import BandwidthMatrix, FabricTier, LinkOverride
+from planner.specs.cluster.spec import BandwidthMatrix, FabricTier, LinkOverride
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -19,7 +19,7 @@ from planner.workload.parameters import total_parameters
 
 if TYPE_CHECKING:
     from planner.importers.notes import Notes
-    from planner.specs.model import ModelSpec
+    from planner.specs.model.spec import ModelSpec
 
 PUBLISHED: dict[str, dict[str, Any]] = json.loads(
     (Path(__file__).parent / "data" / "published_configs.json").read_text()

@@ -12,14 +12,14 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from planner.errors import InputError, RuleError
-from planner.estimate import estimate
 from planner.exporters.deepspeed import as_json
 from planner.exporters.errors import Inexpressible
 from planner.exporters.megatron.arguments import as_arguments
 from planner.importers.launch import Asked, LaunchedPlan, read_launch
 from planner.importers.launch_file import is_launch
-from planner.search.restrictions import Restrictions
 from planner.specs.load import load_cluster, load_model
+from planner.training.estimate import estimate
+from planner.training.search.space.restrictions import Restrictions
 from tests.exporters.conftest import Jobs
 
 if TYPE_CHECKING:
@@ -120,7 +120,7 @@ def _launch(text: str, job: ExportJob, path: Path) -> LaunchedPlan:
 
 
 def _price(job: ExportJob) -> Any:
-    from planner.scenario import build_scenario
+    from planner.training.scenario import build_scenario
 
     return estimate(build_scenario(job.cluster, job.model, job.job), job.plan)
 

@@ -8,15 +8,15 @@ from typing import Any
 import pytest
 
 from planner.errors import InputError
-from planner.estimate import estimate
 from planner.importers.megatron.launch import Launch
 from planner.importers.megatron.script import launch_in, read_launch
 from planner.importers.source import source_of
-from planner.scenario import build_scenario
-from planner.search.build import plan_from_flags
-from planner.search.restrictions import Restrictions
 from planner.specs.job import build_job
 from planner.specs.load import load_cluster, load_software, parse_model
+from planner.training.estimate import estimate
+from planner.training.scenario import build_scenario
+from planner.training.search.plans.build import plan_from_flags
+from planner.training.search.space.restrictions import Restrictions
 from planner.workload.parameters import total_parameters
 
 GPT = (

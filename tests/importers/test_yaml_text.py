@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from planner.importers.edit import edited, plain_tree
 from planner.importers.yaml_text import comment_lines, to_yaml
-from planner.specs.yaml_file import parse_document
+from planner.specs.files.yaml_file import parse_document
 
 KEYS = st.from_regex(r"[a-z_][a-z0-9_]{0,6}", fullmatch=True)
 SCALARS = st.one_of(

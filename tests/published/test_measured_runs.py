@@ -10,7 +10,7 @@ from functools import cache
 
 import pytest
 
-from planner.specs.catalog import resolve
+from planner.specs.files.catalog import resolve
 from planner.validation.compare import RunResult
 from planner.validation.validate import validate_files
 

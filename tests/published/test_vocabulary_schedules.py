@@ -9,7 +9,7 @@ from itertools import combinations
 
 import pytest
 
-from planner.specs.catalog import resolve
+from planner.specs.files.catalog import resolve
 from planner.validation.compare import Comparison, RunResult
 from planner.validation.validate import validate_files
 

@@ -14,12 +14,12 @@ from planner.calibration.observations import Observation
 from planner.reports.calibration import calibration_report
 from planner.reports.console import make_console, render
 from planner.specs.load import load_device
-from planner.specs.runs import RunError
+from planner.specs.runs.spec import RunError
 from planner.validation.compare import Comparison
 
 if TYPE_CHECKING:
     from planner.plan import Plan
-    from planner.scenario import Scenario
+    from planner.training.scenario import Scenario
     from tests.conftest import Golden
 
 GIB = 2**30

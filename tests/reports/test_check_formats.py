@@ -27,14 +27,14 @@ from planner.reports.checks.gitlab import code_quality
 from planner.reports.checks.junit import junit
 from planner.reports.checks.sarif import sarif
 from planner.reports.checks.summary import LARGEST_BYTES, summary
-from planner.scenario import build_scenario
 from planner.specs.job import build_job
 from planner.specs.load import load_cluster, load_model, load_software
+from planner.training.scenario import build_scenario
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from planner.specs.document import Location
+    from planner.specs.files.document import Location
     from tests.conftest import Golden, Samples
 
 SCHEMA = json.loads(

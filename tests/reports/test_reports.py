@@ -12,12 +12,12 @@ from planner.plan import Degrees, RankedPlan
 from planner.reports.breakdown import memory_table
 from planner.reports.console import make_console, render
 from planner.reports.estimate import estimate_report, verdict
-from planner.reports.labels import one_line, recompute, stage_layers
 from planner.reports.nothing import nothing_report
 from planner.reports.ranking import marks, ranking_table, shared
 from planner.reports.search import search_report
 from planner.reports.sentences import against, bound_by, ranges
-from planner.reports.units import capacity, gib, plural, seconds, time_scale
+from planner.wording.labels import one_line, recompute, stage_layers
+from planner.wording.units import capacity, gib, plural, seconds, time_scale
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

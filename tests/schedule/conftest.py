@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from planner.schedule.passes import VOCAB_KINDS, PassKind, Schedule
-from planner.schedule.simulate import Durations
+from planner.schedule.simulation.simulate import Durations
 
 
 @pytest.fixture(scope="session")

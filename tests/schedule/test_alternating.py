@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from planner.errors import RuleError
-from planner.schedule.alternating import forward_table
+from planner.schedule.orders.alternating import forward_table
 from planner.schedule.passes import VOCAB_KINDS, PassKind, looped, vee
 from planner.schedule.registry import SCHEDULES, allowed, build, check, kind_of
 

@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from planner.errors import RuleError
-from planner.schedule.closed_form import bubble_fraction, span_lower_bound
-from planner.schedule.graph import Sends
+from planner.schedule.bounds.closed_form import bubble_fraction, span_lower_bound
+from planner.schedule.bounds.windows import cycle_s, window_lower_bound
+from planner.schedule.graph.compile import Sends
 from planner.schedule.registry import allowed, build
-from planner.schedule.simulate import Durations, simulate, step_spans
-from planner.schedule.windows import cycle_s, window_lower_bound
+from planner.schedule.simulation.simulate import Durations, simulate, step_spans
 
 SENDS: tuple[Sends, ...] = get_args(Sends)
 WHOLE_BACKWARD = ["gpipe", "1f1b", "interleaved"]

@@ -11,12 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from planner.errors import RuleError
-from planner.schedule.graph import Sends
+from planner.schedule.graph.compile import Sends
 from planner.schedule.inflight import count_in_flight
+from planner.schedule.orders.paths import boundary_seconds, ordered, path_schedule
 from planner.schedule.passes import Pass, PassKind, Schedule, looped
-from planner.schedule.paths import boundary_seconds, ordered, path_schedule
 from planner.schedule.registry import build
-from planner.schedule.simulate import Durations, simulate
+from planner.schedule.simulation.simulate import Durations, simulate
 
 F, B = PassKind.FORWARD, PassKind.BACKWARD
 

@@ -12,11 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from planner.schedule.graph import Sends
+from planner.schedule.graph.compile import Sends
+from planner.schedule.orders.recompute import with_recompute
 from planner.schedule.passes import VOCAB_KINDS, PassKind, Schedule
-from planner.schedule.recompute import with_recompute
 from planner.schedule.registry import SCHEDULES, allowed, build
-from planner.schedule.simulate import Durations, simulate
+from planner.schedule.simulation.simulate import Durations, simulate
 
 SENDS: tuple[Sends, ...] = get_args(Sends)
 KINDS = st.sampled_from(sorted(SCHEDULES))

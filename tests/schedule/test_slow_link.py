@@ -8,9 +8,9 @@ from collections import defaultdict
 import numpy as np
 import pytest
 
-from planner.schedule.graph import Sends
+from planner.schedule.graph.compile import Sends
 from planner.schedule.registry import build
-from planner.schedule.simulate import Durations, simulate
+from planner.schedule.simulation.simulate import Durations, simulate
 
 FORWARD_S, BACKWARD_S, LINK_S = 1.0, 2.0, 0.2
 SLOW = 10

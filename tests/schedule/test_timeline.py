@@ -12,12 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from planner.errors import RuleError
-from planner.schedule import levels
-from planner.schedule.graph import Sends, compile_graph
+from planner.schedule.graph import levels
+from planner.schedule.graph.compile import Sends, compile_graph
 from planner.schedule.inflight import peak_weighted
 from planner.schedule.passes import Schedule, looped
 from planner.schedule.registry import allowed, build
-from planner.schedule.simulate import Durations, simulate, step_spans
+from planner.schedule.simulation.simulate import Durations, simulate, step_spans
 
 
 def example(seed: int, name: str, p: int, v: int, m: int) -> tuple[Schedule, Durations]:

@@ -9,9 +9,9 @@ import pytest
 import yaml
 
 from planner.schedule.registry import SCHEDULES
-from planner.specs.catalog import Kind, list_shipped, resolve
-from planner.specs.cluster import ClusterSpec
+from planner.specs.cluster.spec import ClusterSpec
 from planner.specs.device import PRECISIONS, DeviceSpec
+from planner.specs.files.catalog import Kind, list_shipped, resolve
 from planner.specs.job import OPTIMIZERS
 from planner.specs.load import load_cluster, load_device, load_model, load_software
 

@@ -10,9 +10,9 @@ from decimal import ROUND_DOWN, ROUND_HALF_UP, Decimal
 
 import pytest
 
-from planner.specs.catalog import list_shipped
+from planner.specs.files.catalog import list_shipped
 from planner.specs.load import load_model
-from planner.specs.model import ModelSpec
+from planner.specs.model.spec import ModelSpec
 from planner.workload.parameters import (
     active_parameters,
     embedding_parameters,

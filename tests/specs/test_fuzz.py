@@ -10,14 +10,14 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from planner.errors import InputError
-from planner.specs.catalog import resolve
-from planner.specs.cluster import ClusterSpec
-from planner.specs.document import Document
+from planner.specs.cluster.spec import ClusterSpec
+from planner.specs.files.catalog import resolve
+from planner.specs.files.document import Document
+from planner.specs.files.text_file import decode
+from planner.specs.files.yaml_file import parse_document
 from planner.specs.load import load_cluster, load_model, parse_cluster, parse_model
-from planner.specs.model import ModelSpec
-from planner.specs.runs import load_runs
-from planner.specs.text_file import decode
-from planner.specs.yaml_file import parse_document
+from planner.specs.model.spec import ModelSpec
+from planner.specs.runs.build import load_runs
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -8,7 +8,7 @@ import pytest
 from planner.errors import InputError
 from planner.specs.job import build_job
 from planner.specs.load import load_software, parse_model
-from planner.specs.model import TrainingDefaults
+from planner.specs.model.spec import TrainingDefaults
 
 MODEL = parse_model(
     {

@@ -8,11 +8,11 @@ import pytest
 from pydantic import BaseModel
 
 from planner.errors import InputError
-from planner.specs.catalog import list_shipped
 from planner.specs.device import DeviceSpec
-from planner.specs.document import document_of
+from planner.specs.files.catalog import list_shipped
+from planner.specs.files.document import document_of
+from planner.specs.files.problems import validate
 from planner.specs.load import load_device, load_software
-from planner.specs.problems import validate
 from planner.specs.software import SoftwareProfile
 
 

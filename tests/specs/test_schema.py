@@ -9,7 +9,7 @@ import pytest
 import yaml
 from jsonschema import Draft202012Validator
 
-from planner.specs.catalog import list_shipped, resolve
+from planner.specs.files.catalog import list_shipped, resolve
 from planner.specs.schema import SCHEMA_KINDS, SchemaKind, json_schema
 
 

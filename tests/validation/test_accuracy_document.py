@@ -12,15 +12,15 @@ from pathlib import Path
 
 import pytest
 
-from planner.confidence.residuals import (
+from planner.reports.accuracy import COMMAND, accuracy_document
+from planner.specs.files.catalog import list_shipped, resolve
+from planner.training.confidence.residuals import (
     STEP,
     Residuals,
     from_json,
     shipped_residuals,
     to_json,
 )
-from planner.reports.accuracy import COMMAND, accuracy_document
-from planner.specs.catalog import list_shipped, resolve
 from planner.validation.residuals import residuals_of
 from planner.validation.validate import Validation, validate_files
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from planner.errors import RuleError
-from planner.specs.runs import Run, load_runs
+from planner.specs.runs.build import load_runs
+from planner.specs.runs.spec import Run
 from planner.validation.layouts import spread_layers
 from planner.validation.planned import plan_run
 

@@ -6,8 +6,9 @@ from functools import cache
 
 import pytest
 
-from planner.specs.catalog import list_shipped, resolve
-from planner.specs.runs import RunsFile, load_runs
+from planner.specs.files.catalog import list_shipped, resolve
+from planner.specs.runs.build import load_runs
+from planner.specs.runs.spec import RunsFile
 from planner.validation.validate import Validation, validate_files
 
 FILES = list_shipped("runs")

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from planner.estimate import estimate
-from planner.specs.catalog import list_shipped
-from planner.specs.runs import load_runs
+from planner.specs.files.catalog import list_shipped
+from planner.specs.runs.build import load_runs
+from planner.training.estimate import estimate
 from planner.validation.compare import compare_run
 from planner.validation.planned import plan_run
 
@@ -284,7 +284,7 @@ def test_a_name_nearly_right(validate: Validate) -> None:
 def test_another_device_file_changes_the_prediction(
     write_runs: WriteRuns, validate: Validate, tmp_path: Path
 ) -> None:
-    from planner.specs.catalog import resolve
+    from planner.specs.files.catalog import resolve
 
     shipped = resolve("device", "a100-sxm-80gb").read_text(encoding="utf-8")
     slower = tmp_path / "slow.yaml"

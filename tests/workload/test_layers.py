@@ -6,9 +6,9 @@ import dataclasses
 
 import pytest
 
-from planner.memory.layers import layer_memory
 from planner.specs.load import load_model, load_software
-from planner.specs.model import ModelSpec
+from planner.specs.model.spec import ModelSpec
+from planner.training.layer.memory import layer_memory
 from planner.workload.layers import layer_kinds, layer_operators
 from planner.workload.operators import Collective
 from planner.workload.parameters import mtp_parameters, total_parameters

@@ -8,7 +8,7 @@ import pytest
 
 from planner.errors import InputError
 from planner.specs.load import parse_model
-from planner.specs.model import ModelSpec
+from planner.specs.model.spec import ModelSpec
 from planner.workload.parameters import (
     LayerParameters,
     active_parameters,

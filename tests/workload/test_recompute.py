@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from planner.memory.layers import layer_memory
 from planner.specs.load import load_model, load_software
+from planner.training.layer.memory import layer_memory
 from planner.workload.layers import layer_operators
 from planner.workload.recompute import selective
 from planner.workload.shard import Shard

@@ -8,7 +8,7 @@ from planner.exporters.megatron.flags import Flags, cannot, switches, values
 
 if TYPE_CHECKING:
     from planner.exporters.job import ExportJob
-    from planner.specs.model import MlaSpec, ModelSpec, MoeSpec
+    from planner.specs.model.spec import MlaSpec, ModelSpec, MoeSpec
 
 _POSITIONS = {"learned": "learned_absolute", "rope": "rope", "none": "none"}
 _NORMS = {"layernorm": "LayerNorm", "rmsnorm": "RMSNorm"}

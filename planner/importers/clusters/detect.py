@@ -5,23 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from planner.errors import InputError
-from planner.importers.clusters import (
+from planner.importers.clusters.facts import Facts
+from planner.importers.clusters.formats import (
     all_reduce_bench,
     csv_matrix,
+    gpu_sniff,
     mpigraph,
     nccl_report,
     nccl_tests,
     nccl_xml,
     slurm,
     smi_topology,
-    sniff_test,
     topograph,
     wide_area,
 )
-from planner.importers.clusters.facts import Facts
 from planner.importers.json_file import parse_json
 from planner.importers.source import Source
-from planner.specs.spelling import did_you_mean
+from planner.specs.files.spelling import did_you_mean
 
 Reader = Callable[[Source, str | None], Facts]
 """Reads a source whose figures are in a unit, where it does not say so itself."""
@@ -45,7 +45,7 @@ FORMATS: Mapping[str, Reader] = {
     "nccl-tests": _nccl_tests,
     "all-reduce-bench": lambda source, unit: all_reduce_bench.read_bench(source),
     "mpigraph": _mpigraph,
-    "sniff-test": lambda source, unit: sniff_test.read_sniff_test(source),
+    "sniff-test": lambda source, unit: gpu_sniff.read_sniff_test(source),
     "nvidia-smi": lambda source, unit: smi_topology.read_topology(source),
     "nccl-xml": lambda source, unit: nccl_xml.read_xml(source),
     "slurm-conf": lambda source, unit: slurm.read_conf(source),
@@ -89,7 +89,7 @@ def _format_of(source: Source) -> str:
         return "nccl-xml"
     looks: tuple[tuple[str, Callable[[], bool]], ...] = (
         ("mpigraph", lambda: mpigraph.looks_like_log(text)),
-        ("sniff-test", lambda: sniff_test.looks_like_sniff_test(text)),
+        ("sniff-test", lambda: gpu_sniff.looks_like_sniff_test(text)),
         ("nvidia-smi", lambda: smi_topology.looks_like_topology(text)),
         ("nccl-tests", lambda: nccl_tests.looks_like_text(text)),
         ("all-reduce-bench", lambda: all_reduce_bench.looks_like_bench(text)),

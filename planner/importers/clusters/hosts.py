@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 
 from planner.importers.notes import Notes
-from planner.specs.hosts import expand_hosts
+from planner.specs.cluster.hosts import expand_hosts
 
 _NUMBERED = re.compile(r"(.*?)([0-9]{1,9})([^0-9]*)")
 _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9._-]+")

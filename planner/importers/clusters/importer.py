@@ -20,11 +20,11 @@ from planner.importers.edit import edited, plain_tree
 from planner.importers.notes import Notes
 from planner.importers.source import load_source
 from planner.importers.yaml_text import comment_lines, to_yaml
-from planner.specs.cluster import ClusterSpec
-from planner.specs.document import Document
+from planner.specs.cluster.spec import ClusterSpec
+from planner.specs.files.document import Document
+from planner.specs.files.text_file import decode, read_bytes
+from planner.specs.files.yaml_file import parse_document
 from planner.specs.load import cluster_of
-from planner.specs.text_file import decode, read_bytes
-from planner.specs.yaml_file import parse_document
 
 MOST_FILES = 100
 

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from planner.importers.clusters.devices import nvlink_bytes_per_s
-from planner.specs.catalog import find_shipped, list_shipped
+from planner.specs.files.catalog import find_shipped, list_shipped
+from planner.specs.files.yaml_file import load_document
 from planner.specs.units import format_bytes_per_second
-from planner.specs.yaml_file import load_document
 
 _SWITCHED_NODES = {
     "a100-sxm-40gb": (12, 8),

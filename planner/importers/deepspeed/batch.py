@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from planner.errors import RuleError
 from planner.importers.statement import Decision, Settled
-from planner.search.problems import Problem
+from planner.training.search.plans.problems import Problem
 
 if TYPE_CHECKING:
     from planner.importers.notes import Notes

@@ -22,14 +22,14 @@ from planner.importers.deepspeed.software import switched
 from planner.importers.notes import Notes, listed
 from planner.importers.shell.text import Origin
 from planner.importers.statement import Decision, Statement
-from planner.specs.document import show_location
-from planner.specs.spelling import did_you_mean
+from planner.specs.files.document import show_location
+from planner.specs.files.spelling import did_you_mean
 from planner.specs.units import describe
 
 if TYPE_CHECKING:
     from planner.errors import InputError
     from planner.importers.json_file import JsonFile, Location
-    from planner.specs.model import ModelSpec
+    from planner.specs.model.spec import ModelSpec
 
 MOST = 10**9
 AUTO = "auto"

@@ -12,7 +12,7 @@ from planner.importers.huggingface.layers import Model
 from planner.importers.huggingface.types import TYPES
 from planner.importers.json_file import JsonFile, Location
 from planner.importers.notes import Notes
-from planner.specs.spelling import did_you_mean
+from planner.specs.files.spelling import did_you_mean
 from planner.specs.units import describe
 
 _TEXT_PARTS = ("text_config", "language_config", "llm_config")

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 from planner.importers.megatron.command import Command, Flag, Word
 from planner.importers.megatron.table import ALIASES
 from planner.importers.shell.text import Origin
-from planner.specs.yaml_file import parse_document
+from planner.specs.files.yaml_file import parse_document
 
 if TYPE_CHECKING:
     from planner.importers.source import Source
-    from planner.specs.document import Document, Location
+    from planner.specs.files.document import Document, Location
 
 _KEY = "MODEL_ARGS"
 _MARK = re.compile(rf"^{_KEY}:[ \t]*(?:#.*)?$", re.MULTILINE)

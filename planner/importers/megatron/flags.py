@@ -9,7 +9,7 @@ from planner.errors import InputError
 from planner.importers.megatron.command import Command, Flag, Word
 from planner.importers.megatron.table import INTEGERS, KNOWN, LISTS, OLD_SWITCHES, SWITCHES, TEXTS
 from planner.importers.shell.text import Origin
-from planner.specs.spelling import did_you_mean
+from planner.specs.files.spelling import did_you_mean
 
 MOST = 10**9
 

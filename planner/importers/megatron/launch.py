@@ -83,7 +83,7 @@ class Launch:
 
     def decisions(self) -> dict[str, tuple[int | str | bool, ...]]:
         """One value for each axis of the search space that the command decides; the keys are
-        those of `planner.search.restrictions.Restrictions`."""
+        those of `planner.training.search.space.restrictions.Restrictions`."""
         decided: dict[str, int | str | bool | None] = {
             "tensor": self.tensor,
             "pipeline": self.pipeline,

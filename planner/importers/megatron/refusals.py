@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from planner.errors import RuleError
-from planner.search.problems import Problem
+from planner.training.search.plans.problems import Problem
 
 if TYPE_CHECKING:
     from planner.importers.megatron.launch import Launch

@@ -24,7 +24,7 @@ from planner.importers.shell.ran import Followed
 from planner.importers.shell.run import follow
 from planner.importers.shell.text import Piece, Script, script_of_file, script_of_text
 from planner.importers.source import STDIN, Source, load_source
-from planner.specs.spelling import did_you_mean
+from planner.specs.files.spelling import did_you_mean
 
 LARGEST_BYTES = 2 * 2**20
 NOTHING_RAN = Followed(commands=(), environment=(), unread=(), variables={})

@@ -10,15 +10,15 @@ from planner.importers.megatron.refusals import flag_problems
 from planner.importers.megatron.script import launch_in
 from planner.importers.megatron.software import switched
 from planner.importers.statement import Decision, Settled, Statement
+from planner.specs.files.source import SourceFile
 from planner.specs.load import parse_model
-from planner.specs.source import SourceFile
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from planner.importers.megatron.launch import Launch
     from planner.importers.source import Source
-    from planner.specs.model import ModelSpec
+    from planner.specs.model.spec import ModelSpec
 
 _MUST_AGREE = (
     "num_layers",

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from planner import __version__
-from planner.confidence.interval import tied
 from planner.plan_document.write import confidence_fields, plan_fields
 from planner.reports.checks.outcome import findings_of
+from planner.training.confidence.interval import tied
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from planner.reports.checks.outcome import findings_of, verdict
-from planner.reports.units import plural
+from planner.wording.units import plural
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

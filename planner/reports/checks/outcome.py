@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from planner.reports.labels import degrees
-from planner.reports.sentences import seconds_between
-from planner.reports.units import capacity, gib, percent, plural, seconds
+from planner.wording.labels import degrees
+from planner.wording.ranges import seconds_between
+from planner.wording.units import capacity, gib, percent, plural, seconds
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from planner.reports.checks.outcome import findings_of, tally
-from planner.reports.labels import one_line
 from planner.reports.layout import bar
 from planner.reports.markdown import table
-from planner.reports.units import capacity, gib, percent, plural, seconds
+from planner.wording.labels import one_line
+from planner.wording.units import capacity, gib, percent, plural, seconds
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

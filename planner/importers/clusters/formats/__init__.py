@@ -1,0 +1,1 @@
+"""One reader per format that a benchmark, driver or scheduler prints."""

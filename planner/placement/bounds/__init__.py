@@ -1,0 +1,1 @@
+"""Lower bounds over all placements."""

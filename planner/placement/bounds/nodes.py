@@ -1,0 +1,171 @@
+"""Bounds of a placement that are known before any search, for any number of nodes."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from planner.placement.bounds.reach import between_two_nodes, cheapest_hops, link_range
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from planner.placement.problem.problem import PlacementProblem, Wait
+    from planner.placement.problem.terms import Hops, Terms
+
+BISECTIONS = 40
+MOST_PRODUCTS = 200_000_000
+"""Sums that the walks of all paths may take; with more, only some paths are looked at."""
+
+
+def cheapest_s(terms: Terms) -> float:
+    """What no placement is below: every link and hop the cheapest there is between two nodes."""
+    problem = terms.problem
+    apart = between_two_nodes(problem.node_class, problem.classes)
+    allowed = problem.row_class_allowed
+    links_s, _ = link_range(terms, apart)
+    if np.isinf(links_s).any():
+        return float("inf")
+    seconds = float((problem.path_s + problem.path_links @ links_s).max())
+    for wait, families in zip(problem.waits, terms.waits, strict=True):
+        rows_s = sum(
+            (hops.scale * cheapest_hops(hops, apart, allowed) for hops in families), -wait.hidden_s
+        )
+        seconds += max(0.0, float(rows_s.max()))
+    return seconds
+
+
+def nodes_bound_s(terms: Terms) -> float:
+    """What no placement is below, since all its nodes have to be somewhere: each is in a column
+    that is not faster than the fastest walk through it, and the nodes of a ring reach each other
+    by hops that are no slower than its row may have."""
+    problem = terms.problem
+    waits = zip(problem.waits, terms.waits, strict=True)
+    return pipelines_bound_s(problem) + sum(_wait_bound_s(terms, *wait) for wait in waits)
+
+
+def pipelines_bound_s(problem: PlacementProblem) -> float:
+    """Of the slowest column: of as many nodes as are used, the one whose best walk takes longest;
+    a walk may take nodes twice."""
+    apart = between_two_nodes(problem.node_class, problem.classes)
+    paths = _paths_affordable(problem)
+    above = _walks_s(problem, apart, paths, range(problem.rows))
+    below = _walks_s(problem, apart, paths, range(problem.rows - 1, -1, -1))
+    through_s = np.min(
+        [
+            np.where(
+                problem.row_class_allowed[row],
+                (problem.path_s[paths] + above[row] + below[row]).max(axis=1),
+                np.inf,
+            )
+            for row in range(problem.rows)
+        ],
+        axis=0,
+    )
+    return float(np.sort(through_s[problem.node_class])[problem.positions - 1])
+
+
+def _paths_affordable(problem: PlacementProblem) -> NDArray[np.int64]:
+    sums = problem.classes**2 * max(1, problem.rows)
+    count = max(1, min(len(problem.path_s), MOST_PRODUCTS // sums))
+    longest = problem.path_s + problem.path_links.sum(axis=1) * problem.link_s.min()
+    return np.sort(np.argsort(-longest, kind="stable")[:count])
+
+
+def _walks_s(
+    problem: PlacementProblem, apart: NDArray[np.bool_], paths: NDArray[np.int64], rows: range
+) -> dict[int, NDArray[np.float64]]:
+    """By row [K, paths]: the least that links add between the first of `rows` and a class there."""
+    coefficients = problem.path_links[paths]
+    found = {rows[0]: np.zeros((problem.classes, len(paths)))}
+    for before, row in pairwise(rows):
+        boundary = min(before, row)
+        link_s = problem.link_s if before < row else problem.link_s.T
+        more = np.full_like(found[before], np.inf)
+        for kind in np.flatnonzero(problem.row_class_allowed[before]):
+            reached = link_s[kind][:, None] * coefficients[:, boundary] + found[before][kind]
+            more = np.minimum(more, np.where(apart[kind][:, None], reached, np.inf))
+        found[row] = more
+    return found
+
+
+def _wait_bound_s(terms: Terms, wait: Wait, families: tuple[Hops, ...]) -> float:
+    """By each family, the others at their cheapest: the least that every row could keep to."""
+    problem = terms.problem
+    apart = between_two_nodes(problem.node_class, problem.classes)
+    allowed = problem.row_class_allowed
+    cheapest = [hops.scale * cheapest_hops(hops, apart, allowed) for hops in families]
+    together = sum(cheapest, -wait.hidden_s)
+    best_s = max(0.0, float(together.max()))
+    for hops, own_s in zip(families, cheapest, strict=True):
+        if not len(hops.sender) or best_s == np.inf:
+            continue
+        low_s = best_s
+        high_s = best_s + float(hops.scale.max() * hops.seconds[apart].max())
+        if _can_keep(terms, hops, (low_s - together + own_s) / np.maximum(hops.scale, 1e-300)):
+            continue
+        for _ in range(BISECTIONS):
+            middle_s = (low_s + high_s) / 2
+            limits = (middle_s - together + own_s) / np.maximum(hops.scale, 1e-300)
+            low_s, high_s = (
+                (low_s, middle_s) if _can_keep(terms, hops, limits) else (middle_s, high_s)
+            )
+        best_s = low_s
+    return best_s
+
+
+def _can_keep(terms: Terms, hops: Hops, limits_s: NDArray[np.float64]) -> bool:
+    """Whether the rows with the smallest limits find enough nodes that reach enough others."""
+    problem = terms.problem
+    count = np.bincount(problem.node_class, minlength=problem.classes)
+    ring = np.zeros(problem.columns, dtype=bool)
+    ring[hops.sender] = True
+    if not ring.all():
+        return True
+    enough = np.zeros(problem.classes, dtype=bool)
+    for rows_filled, row in enumerate(np.argsort(limits_s, kind="stable"), start=1):
+        near = hops.seconds <= limits_s[row]
+        near &= problem.row_class_allowed[row][:, None] & problem.row_class_allowed[row]
+        enough |= _in_large_parts(near, count, _smallest_ring(hops))
+        if int(count[enough].sum()) < rows_filled * problem.columns:
+            return False
+    return True
+
+
+def _smallest_ring(hops: Hops) -> int:
+    """Nodes of the smallest ring, which its hops lead around."""
+    following = dict(zip(hops.sender.tolist(), hops.receiver.tolist(), strict=True))
+    if len(following) < len(hops.sender):
+        return 2
+    smallest = len(following)
+    for start in following:
+        length, at = 1, following[start]
+        while at != start and at in following and length < smallest:
+            length, at = length + 1, following[at]
+        smallest = min(smallest, length)
+    return smallest
+
+
+def _in_large_parts(
+    near: NDArray[np.bool_], count: NDArray[np.int64], size: int
+) -> NDArray[np.bool_]:
+    """Bool [K]: classes in parts of the graph `near` [K, K] that hold at least `size` nodes."""
+    joined = near | near.T
+    part = np.full(len(count), -1)
+    found = np.zeros(len(count), dtype=bool)
+    for start in range(len(count)):
+        if part[start] >= 0 or count[start] == 0:
+            continue
+        members = np.zeros(len(count), dtype=bool)
+        members[start] = True
+        frontier = members
+        while frontier.any():
+            frontier = joined[frontier].any(axis=0) & ~members & (count > 0)
+            members = members | frontier
+        part[members] = start
+        alone = int(members.sum()) == 1 and not near[start, start]
+        if not alone and int(count[members].sum()) >= size:
+            found |= members
+    return found

@@ -1,0 +1,1 @@
+"""Placement of large clusters by classes of like nodes."""

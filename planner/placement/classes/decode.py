@@ -1,0 +1,110 @@
+"""From how many nodes of every cell each row takes to a grid of classes.
+
+Pipelines are built row by row, each from the block of its last node where that has nodes left for
+the row, else from the smallest block around it; then they are put in an order in which neighbours'
+hops exceed an allowance least.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from planner.placement.classes.fabric import common_level
+from planner.placement.classes.faults import hop_faults
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from planner.placement.classes.fabric import Fabric
+    from planner.placement.classes.faults import Allowance
+    from planner.placement.problem.problem import PlacementProblem
+
+MOVED_TOGETHER = 3
+"""Neighbouring columns that are moved to another place in the order at once."""
+
+
+def decode(
+    problem: PlacementProblem, fabric: Fabric, take: NDArray[np.int64], allowance: Allowance
+) -> NDArray[np.int64]:
+    """The classes at every position, [rows, columns], for `take` [rows, C] nodes of each cell."""
+    grid = _classes(problem, fabric, _pipelines(problem, fabric, take))
+    faults = np.zeros((problem.columns, problem.columns))
+    for family in hop_faults(problem, allowance):
+        for row, classes in enumerate(grid):
+            faults += family.excess[row][np.ix_(classes, classes)]
+    return grid[:, column_order(faults)]
+
+
+def _pipelines(
+    problem: PlacementProblem, fabric: Fabric, take: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """[rows, columns]: cells; the pipelines that have the slowest links choose first."""
+    level = common_level(fabric.block)
+    level[np.arange(fabric.cells), np.arange(fabric.cells)] = -1
+    by_block = np.lexsort(tuple(fabric.block))
+    cells = np.empty((problem.rows, problem.columns), dtype=np.int64)
+    cells[0] = np.repeat(by_block, take[0, by_block])
+    seconds = np.zeros(problem.columns)
+    for row in range(1, problem.rows):
+        left = take[row].copy()
+        chosen = np.full(problem.columns, -1)
+        for reach in range(-1, fabric.levels + 1):
+            for column in np.lexsort((np.arange(problem.columns), -seconds)):
+                near = np.flatnonzero((level[cells[row - 1, column]] <= reach) & (left > 0))
+                if chosen[column] < 0 and len(near):
+                    in_block = [left[fabric.block[0] == fabric.block[0, k]].sum() for k in near]
+                    chosen[column] = near[np.lexsort((-left[near], -np.array(in_block)))[0]]
+                    left[chosen[column]] -= 1
+        before, cells[row] = cells[row - 1], chosen
+        crossed = np.maximum(level[before, chosen], 0)
+        link_s = fabric.link_s[crossed, fabric.quality[before], fabric.quality[chosen]]
+        seconds += np.where(np.isfinite(link_s), link_s, 0.0)
+    return cells
+
+
+def _classes(
+    problem: PlacementProblem, fabric: Fabric, cells: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """[rows, columns]: classes of the cells that have nodes left, if possible one that the row may
+    have."""
+    left = np.bincount(problem.node_class, minlength=problem.classes)
+    grid = np.empty_like(cells)
+    for place, cell in np.ndenumerate(cells):
+        members = np.flatnonzero((fabric.cell_of_class == cell) & (left > 0))
+        allowed = problem.row_class_allowed[place[0], members]
+        grid[place] = members[allowed.argmax()]
+        left[grid[place]] -= 1
+    return grid
+
+
+def column_order(faults: NDArray[np.float64]) -> NDArray[np.int64]:
+    """A cyclic order with little between neighbours, of `faults` [columns, columns]: to the nearest
+    neighbour left, then a few neighbours at a time elsewhere while that helps."""
+    order = [0]
+    left = list(range(1, len(faults)))
+    while left:
+        order.append(left.pop(int(faults[order[-1], left].argmin())))
+    tour = np.array(order)
+    while (better := _moved(tour, faults)) is not None:
+        tour = better
+    return tour
+
+
+def _moved(tour: NDArray[np.int64], faults: NDArray[np.float64]) -> NDArray[np.int64] | None:
+    """The first better tour with some neighbours elsewhere, as they are or reversed."""
+    now = float(faults[tour, np.roll(tour, -1)].sum())
+    for start in range(len(tour)):
+        for size in range(1, min(MOVED_TOGETHER, len(tour) - start, len(tour) - 2) + 1):
+            rest = np.delete(tour, np.arange(start, start + size))
+            after = np.roll(rest, -1)
+            base = float(faults[rest, after].sum())
+            part = tour[start : start + size]
+            for moved in (part, part[::-1]):
+                added = faults[rest, moved[0]] + faults[moved[-1], after] - faults[rest, after]
+                at = int(added.argmin())
+                inside = float(faults[moved[:-1], moved[1:]].sum())
+                if base + inside + added[at] < now - 1e-9:
+                    return np.concatenate((rest[: at + 1], moved, rest[at + 1 :]))
+    return None

@@ -1,0 +1,298 @@
+"""Placement on large clusters by classes of nodes: a bound with proof, and a placement near it.
+
+The waits are enumerated (`Thresholds`), and for each combination that could be best an integer
+program over cells bounds the pipelines (`ClassProgram`): the combination of the lowest bound comes
+first, until none is below the best placement known. Placements come from the programs' assignments
+(`decode`) and from a search that keeps to the waits and to pipelines that would make the placement
+better (`Repair`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from time import perf_counter
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from planner.placement.classes.decode import decode
+from planner.placement.classes.fabric import coarser, fabric_of
+from planner.placement.classes.faults import Allowance
+from planner.placement.classes.program import ClassProgram
+from planner.placement.classes.repair import Repair
+from planner.placement.classes.thresholds import Thresholds
+from planner.placement.problem.problem import wait_s
+from planner.solver import Limits, solve
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from numpy.typing import NDArray
+
+    from planner.placement.classes.fabric import Fabric
+    from planner.placement.problem.problem import PlacementProblem
+
+SIZE = 1200
+"""Row and cell pairs that a program may have; a larger cluster loses its smallest blocks."""
+NODES = (60, 300)
+"""Branch-and-bound nodes of a first and of a second program with the same question."""
+EFFORT = 900
+"""Nodes of all programs together, where a program counts `PROGRAM_EFFORT` beside."""
+PROGRAM_EFFORT = 20
+ROOT_ROUNDS = 20
+"""Of the programs that only ask whether there are such placements."""
+REPAIRS = 12
+"""Combinations of waits at which placements are looked for before any is bounded."""
+REPAIR_STEPS = 800
+"""Moves of a repair; later ones have more."""
+SHORT = 1e-5
+"""How far a program is kept below a step, as a share of it: more than solvers overlook."""
+BELOW = 1 - 1e-9
+"""Bounds are scaled by this, so that rounding cannot lift one above what it bounds."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClassAnswer:
+    """`order`: the node at every position, better than the incumbent; None where none was found.
+    No placement takes less than `bound_s`. `stopped`: "proven", "work limit" or "time limit"."""
+
+    order: tuple[int, ...] | None
+    bound_s: float
+    method: str
+    stopped: str
+
+
+def solve_classes(
+    problem: PlacementProblem,
+    incumbent: Sequence[int] | NDArray[np.int64],
+    *,
+    work: float = 1.0,
+    enough: float = 1e-5,
+    until_s: float = float("inf"),
+) -> ClassAnswer:
+    """Bound a problem and better a placement of it; ends when bound and placement are closer than
+    the share `enough`. `until_s` is on the clock of `perf_counter`, behind the limits of `work`."""
+    search = ClassSearch(problem, np.asarray(incumbent), work=work, enough=enough, until_s=until_s)
+    search.run()
+    return search.answer()
+
+
+class ClassSearch:
+    """The state of a search: thresholds with their bounds, the best grid of classes."""
+
+    def __init__(
+        self,
+        problem: PlacementProblem,
+        incumbent: NDArray[np.int64],
+        *,
+        work: float,
+        enough: float,
+        until_s: float,
+    ) -> None:
+        self.work, self.enough, self.until_s = work, enough, until_s
+        self.problem = problem = _with_hops(problem)
+        self.fabric = _small_fabric(problem)
+        self.thresholds = Thresholds.of(problem, self.fabric)
+        self.incumbent = incumbent[: problem.positions]
+        self.grid = problem.node_class[self.incumbent].reshape(problem.rows, problem.columns)
+        self.first_s = self.best_s = problem.objective_s(self.incumbent)
+        self.steps_s: list[float] = []
+        self.programs = self.effort = 0
+        self.late = False
+        self._tried: set[tuple[tuple[int, ...], float, int]] = set()
+
+    # ------------------------------------------------------------------ the search
+
+    def run(self) -> None:
+        self._bound_all()
+        self._waits_apart()
+        self._repairs()
+        self._start_at_shortest_waits()
+        while not self._ended() and self.effort < EFFORT * self.work:
+            at = self.thresholds.lowest
+            trial = next((t for t in self._trials(at) if (at, *t) not in self._tried), None)
+            if trial is None:
+                break
+            self._tried.add((at, *trial))
+            below_s, nodes = trial
+            take = self._program(at, nodes, below_s)
+            self._repair(at, seed=len(self._tried))
+            if take is not None and not self._ended():
+                self._repair(at, seed=len(self._tried), take=take)
+
+    def _start_at_shortest_waits(self) -> None:
+        """A placement from the root of the program with the shortest waits that may be."""
+        open_s = np.where(np.isinf(self.thresholds.pipeline_s), np.inf, self.thresholds.waits_s)
+        shortest = np.unravel_index(int(open_s.argmin()), open_s.shape)
+        at = tuple(int(index) for index in shortest)
+        enough_s = self.best_s * (1 - self.enough) - float(self.thresholds.waits_s[at])
+        if self._ended() or enough_s <= self.thresholds.pipeline_s[at]:
+            return
+        take = self._program(at, 1, enough_s)
+        if take is not None:
+            self._repair(at, seed=0, take=take)
+
+    def _trials(self, at: tuple[int, ...]) -> Iterator[tuple[float, int]]:
+        """Pipelines to ask for under a combination and nodes to spend on it: below the longest and
+        the shortest of the steps that the bound could rise by, where a program soon has no
+        assignment, and below what would better the best placement."""
+        enough_s = self.best_s * (1 - self.enough) - float(self.thresholds.waits_s[at])
+        known_s = float(self.thresholds.pipeline_s[at])
+        short = [s - SHORT * (s - self.steps_s[0]) for s in self.steps_s]
+        steps = [s for s in short if known_s < s * BELOW <= enough_s]
+        for nodes in NODES:
+            for below_s in dict.fromkeys((*steps[-1:], *steps[:1], enough_s)):
+                yield below_s, nodes
+
+    def answer(self) -> ClassAnswer:
+        bound_s = min(self.thresholds.bound_s * BELOW, self.best_s)
+        unproven = "time limit" if self.late else "work limit"
+        order = None
+        if self.best_s < self.first_s * BELOW:
+            order = tuple(nodes_of(self.problem, self.grid).tolist())
+        return ClassAnswer(
+            order=order,
+            bound_s=bound_s,
+            method=f"integer programs over {self.fabric.cells} cells of "
+            f"{len(self.problem.node_class)} nodes, {self.programs} solved",
+            stopped="proven" if self._proven else unproven,
+        )
+
+    def _ended(self) -> bool:
+        self.late = self.late or perf_counter() > self.until_s
+        return self.late or self._proven
+
+    @property
+    def _proven(self) -> bool:
+        return self.thresholds.bound_s >= self.best_s * (1 - self.enough) * BELOW
+
+    # ------------------------------------------------------------------ bounds
+
+    def _bound_all(self) -> None:
+        """Without any limit on waits."""
+        program = ClassProgram(
+            self.problem, self.fabric, self.thresholds.hops(self.thresholds.last)
+        )
+        self.steps_s = sorted({program.least_s, *program.steps_s})
+        self.thresholds.raise_below(self.thresholds.last, program.least_s)
+
+    def _waits_apart(self) -> None:
+        """The least that each wait can be, others being what they may, by bisection."""
+        for axis, size in enumerate(self.thresholds.waits_s.shape):
+            low, high = 0, size - 1
+            while low < high and not self._ended():
+                middle = (low + high) // 2
+                at = list(self.thresholds.last)
+                at[axis] = middle
+                self._program(tuple(at), 1)
+                if self.thresholds.pipeline_s[tuple(at)] == np.inf:
+                    low = middle + 1
+                else:
+                    high = middle
+
+    def _program(
+        self, at: tuple[int, ...], nodes: int, below_s: float | None = None
+    ) -> NDArray[np.int64] | None:
+        """Bound the pipelines under a combination, looking only for those that take no longer than
+        `below_s`; nodes of each cell by row of an assignment that could better the best placement,
+        if there is one."""
+        program = ClassProgram(self.problem, self.fabric, self.thresholds.hops(at))
+        if below_s is not None:
+            program.keep_below(below_s)
+        limits = Limits(
+            nodes=max(1, round(nodes * min(1.0, self.work))),
+            rounds=ROOT_ROUNDS if below_s is None else 1_000_000,
+            seconds=max(0.1, min(60.0, self.until_s - perf_counter())),
+            relative_gap=self.enough / 2,
+        )
+        answer = solve(program.rows.problem, limits)
+        self.programs += 1
+        self.effort += PROGRAM_EFFORT + (answer.nodes or 0)
+        self.late = self.late or not answer.repeatable
+        if answer.status == "infeasible":
+            self.thresholds.raise_below(at, np.inf if below_s is None else below_s)
+        elif answer.bound is not None:
+            bound_s = program.least_s + program.unit_s * max(0.0, answer.bound)
+            self.thresholds.raise_below(at, bound_s)
+        if not answer.values or answer.objective is None:
+            return None
+        reached_s = program.least_s + program.unit_s * answer.objective
+        if reached_s + self.thresholds.waits_s[at] >= self.best_s * (1 - self.enough / 2):
+            return None
+        take = np.zeros((self.problem.rows, self.fabric.cells), dtype=np.int64)
+        for (row, cell), variable in program.take.items():
+            take[row, cell] = round(answer.values[variable.name])
+        return take
+
+    # ------------------------------------------------------------------ placements
+
+    def _repairs(self) -> None:
+        """Repairs of the best placement under combinations that could be better than it."""
+        for _ in range(2):
+            total = (self.thresholds.waits_s + self.thresholds.pipeline_s).ravel()
+            order = np.argsort(total, kind="stable")
+            promising = order[total[order] < self.best_s * (1 - self.enough)]
+            count = min(len(promising), max(1, round(REPAIRS * self.work)))
+            for index in promising[np.linspace(0, len(promising) - 1, count).astype(int)]:
+                at = tuple(int(i) for i in np.unravel_index(index, self.thresholds.waits_s.shape))
+                if self._ended():
+                    return
+                self._repair(at, seed=0)
+
+    def _repair(
+        self, at: tuple[int, ...], *, seed: int, take: NDArray[np.int64] | None = None
+    ) -> None:
+        """Look for a better placement under a combination, from the best one or from an assignment
+        of the program, and go on from every one that is found."""
+        steps = round(REPAIR_STEPS * self.work) * (1 + seed)
+        grid = self.grid if take is None else None
+        while steps > 0 and not self._ended():
+            pipeline_s = self.best_s * (1 - self.enough) - float(self.thresholds.waits_s[at])
+            if pipeline_s < self.thresholds.pipeline_s[at]:
+                return
+            allowance = Allowance(waits_s=self.thresholds.limits_s(at), pipeline_s=pipeline_s)
+            if grid is None:
+                assert take is not None
+                grid = decode(self.problem, self.fabric, take, allowance)
+            repair = Repair(self.problem, grid, allowance, np.random.default_rng(seed))
+            kept = repair.run(steps, self.until_s)
+            steps -= repair.steps + 1
+            grid = repair.grid
+            found_s = self._value_s(grid)
+            if found_s < self.best_s * BELOW:
+                self.best_s, self.grid = found_s, grid
+            elif not kept or found_s >= self.best_s:
+                return
+
+    def _value_s(self, grid: NDArray[np.int64]) -> float:
+        problem = self.problem
+        if not problem.row_class_allowed[np.arange(problem.rows)[:, None], grid].all():
+            return float("inf")
+        return problem.pipeline_s(grid) + sum(wait_s(wait, grid) for wait in problem.waits)
+
+
+def nodes_of(problem: PlacementProblem, grid: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The node at every position, [positions], for classes [rows, columns]: nodes of a class in
+    their own order."""
+    order = np.empty(problem.positions, dtype=np.int64)
+    classes = grid.ravel()
+    for node_class in np.unique(classes):
+        places = np.flatnonzero(classes == node_class)
+        order[places] = np.flatnonzero(problem.node_class == node_class)[: len(places)]
+    return order
+
+
+def _with_hops(problem: PlacementProblem) -> PlacementProblem:
+    """The same problem, with only those families of rings that have hops."""
+    waits = tuple(
+        replace(wait, families=tuple(f for f in wait.families if any(len(r) > 1 for r in f.rings)))
+        for wait in problem.waits
+    )
+    return replace(problem, waits=waits)
+
+
+def _small_fabric(problem: PlacementProblem) -> Fabric:
+    fabric = fabric_of(problem)
+    while fabric.cells * problem.rows > SIZE and fabric.cells > fabric.qualities:
+        fabric = coarser(fabric)
+    return fabric

@@ -1,0 +1,1 @@
+"""Exact placement of small clusters."""

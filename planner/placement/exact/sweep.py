@@ -1,0 +1,108 @@
+"""Branch and bound over positions: all placements that could be better, position by position.
+
+Partial placements are kept in arrays and grow together. One is dropped when its bound reaches the
+best objective known, when an exchange of alike nodes or columns gives another that is kept, or
+when another with the same nodes used and the same nodes next to empty positions is no worse in
+every term that can still matter.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from time import perf_counter
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from planner.placement.exact.dominance import Dominance
+from planner.placement.exact.filling import Filling
+from planner.placement.exact.partial import Floors, Partial, joined
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from planner.placement.problem.terms import Terms
+
+TOLERANCE = 1e-9
+"""Relative: placements better by less are not looked for."""
+CHUNK = 8_192
+KEPT = 65_536
+"""Partial placements grown together, and held together before they are followed to the end."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Swept:
+    """`order` int [positions] and its objective, None if nothing better was found; no placement
+    that was not looked at takes less than `left_s`, infinite where all were."""
+
+    order: NDArray[np.int64] | None
+    objective_s: float
+    left_s: float
+    late: bool
+
+
+class Sweep:
+    def __init__(
+        self,
+        terms: Terms,
+        floors: Floors,
+        objective_s: float,
+        *,
+        states: int,
+        until_s: float = float("inf"),
+    ) -> None:
+        """Looks for placements below `objective_s`; fills at most `states` partial placements."""
+        self.terms = terms
+        self.filling = Filling(terms, floors)
+        self.dominance = Dominance(self.filling)
+        self.objective_s = objective_s
+        self.order: NDArray[np.int64] | None = None
+        self.states, self.until_s = states, until_s
+        self.late = False
+
+    @property
+    def limit_s(self) -> float:
+        return self.objective_s * (1 - TOLERANCE)
+
+    def run(self) -> Swept:
+        left_s = self._follow(self.filling.empty(), 0)
+        return Swept(self.order, self.objective_s, left_s, self.late)
+
+    def _follow(self, partial: Partial, step: int) -> float:
+        """Follows all to the end; the least bound of those that it had to leave."""
+        if step == len(self.filling.cells):
+            self._keep_best(partial)
+            return float("inf")
+        partial = partial.at(np.argsort(partial.bound_s, kind="stable"))
+        left_s = float("inf")
+        held: list[Partial] = []
+        for first in range(0, len(partial), CHUNK):
+            chunk = partial.at(slice(first, first + CHUNK))
+            chunk = chunk.at(chunk.bound_s < self.limit_s)
+            if not len(chunk):
+                break
+            if self._ended():
+                rest = partial.at(slice(first, None)).bound_s
+                left_s = min(left_s, float(rest.min()))
+                break
+            self.states -= len(chunk)
+            held.append(self.filling.filled(chunk, step, self.limit_s))
+            if sum(map(len, held)) >= KEPT:
+                left_s = min(left_s, self._follow(self._merged(held, step), step + 1))
+                held = []
+        if sum(map(len, held)):
+            left_s = min(left_s, self._follow(self._merged(held, step), step + 1))
+        return left_s
+
+    def _merged(self, held: list[Partial], step: int) -> Partial:
+        return self.dominance.undominated(joined(held), step)
+
+    def _ended(self) -> bool:
+        self.late = self.late or perf_counter() > self.until_s
+        return self.late or self.states <= 0
+
+    def _keep_best(self, partial: Partial) -> None:
+        best = partial.cells[int(partial.bound_s.argmin())].astype(np.int64)
+        objective_s = self.terms.problem.objective_s(best)
+        if objective_s < self.objective_s:
+            self.order, self.objective_s = best, objective_s

@@ -1,0 +1,133 @@
+"""Local search on nodes: exchanges where the placement is slowest, whole columns and rows moved,
+and restarts from the best placement with some nodes exchanged at random.
+
+The same seed and the same work give the same placement; the clock only ends it early.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from time import perf_counter
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from planner.placement.local.arrangements import arrangements
+from planner.placement.local.swaps import Swaps
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    from planner.placement.problem.problem import PlacementProblem
+    from planner.placement.problem.terms import Terms
+
+TOLERANCE = 1e-12
+"""Relative: differences below are rounding."""
+BATCH = 96
+KICK_EXCHANGES = 4
+
+
+@dataclass(slots=True)
+class Effort:
+    """How many placements may still be evaluated, and until when."""
+
+    moves: int
+    until_s: float = float("inf")
+    """On the clock of `perf_counter`."""
+
+    def spend(self, moves: int) -> None:
+        self.moves -= moves
+
+    @property
+    def late(self) -> bool:
+        return perf_counter() > self.until_s
+
+    @property
+    def ended(self) -> bool:
+        return self.moves <= 0 or self.late
+
+
+def polish(
+    terms: Terms, order: NDArray[np.int64], effort: Effort, *, enough_s: float = 0.0, seed: int = 0
+) -> NDArray[np.int64]:
+    """Int [N], no worse than `order`, int [N]: nodes at the positions, then those left out. Ends
+    once an objective of `enough_s` is reached."""
+    rng = np.random.default_rng(seed)
+    now = Swaps(terms, order)
+    descend(now, effort, rng)
+    best, best_s = now.order.copy(), now.objective_s
+    kept, kept_s = best, best_s
+    while not effort.ended and best_s > enough_s * (1 + TOLERANCE):
+        now = Swaps(terms, kicked(Swaps(terms, kept), rng))
+        descend(now, effort, rng)
+        if now.objective_s <= kept_s * (1 + 0.01 * rng.random() ** 4):
+            kept, kept_s = now.order.copy(), now.objective_s
+        if now.objective_s < best_s * (1 - TOLERANCE):
+            best, best_s = now.order.copy(), now.objective_s
+    return best
+
+
+def kicked(now: Swaps, rng: np.random.Generator) -> NDArray[np.int64]:
+    """The placement with some exchanges at random, at least one of them where it is slowest."""
+    order, problem = now.order.copy(), now.problem
+    places = now.critical_places()
+    for number in range(1 + int(rng.integers(KICK_EXCHANGES))):
+        one = int(rng.choice(places)) if number == 0 else int(rng.integers(problem.positions))
+        partner = int(rng.integers(len(order)))
+        if _may_exchange(problem, order, one, partner):
+            order[[one, partner]] = order[[partner, one]]
+    return order
+
+
+def _may_exchange(
+    problem: PlacementProblem, order: NDArray[np.int64], one: int, partner: int
+) -> bool:
+    """Whether rows may have each other's nodes at two places."""
+    return all(
+        place >= problem.positions
+        or bool(problem.row_class_allowed[place // problem.columns, problem.node_class[node]])
+        for place, node in ((one, order[partner]), (partner, order[one]))
+    )
+
+
+def descend(now: Swaps, effort: Effort, rng: np.random.Generator) -> None:
+    """Takes better neighbours until there is none."""
+    steps: tuple[Callable[[Swaps, Effort, np.random.Generator], bool], ...] = (exchanged, arranged)
+    while not effort.ended and any(step(now, effort, rng) for step in steps):
+        pass
+
+
+def exchanged(now: Swaps, effort: Effort, rng: np.random.Generator) -> bool:
+    """Whether an exchange at a critical place made it better, or less crowded at equal cost."""
+    for place in rng.permutation(now.critical_places()):
+        objective, crowd = now.neighbours(int(place))
+        effort.spend(len(objective))
+        lowest = objective.min()
+        if lowest > now.objective_s * (1 + TOLERANCE):
+            continue
+        level = np.flatnonzero(objective <= lowest * (1 + TOLERANCE))
+        partner = int(level[crowd[level].argmin()])
+        if lowest < now.objective_s * (1 - TOLERANCE) or crowd[partner] < -1e-6:
+            now.exchange(int(place), partner)
+            return True
+        if effort.ended:
+            break
+    return False
+
+
+def arranged(now: Swaps, effort: Effort, rng: np.random.Generator) -> bool:
+    """Whether moving many nodes together made it better."""
+    problem = now.problem
+    places = arrangements(problem, now.critical_places(), rng, BATCH)
+    grids = now.classes[places].reshape(-1, problem.rows, problem.columns)
+    objective = now.terms.objectives_s(grids)
+    effort.spend(len(objective))
+    lowest = int(objective.argmin())
+    if objective[lowest] >= now.objective_s * (1 - TOLERANCE):
+        return False
+    order = now.order.copy()
+    order[: problem.positions] = order[places[lowest]]
+    now.replace(order)
+    return True

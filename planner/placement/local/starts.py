@@ -1,0 +1,78 @@
+"""Orders of nodes to start a search from: neighbours on the network next to each other.
+
+A spanning tree grown from the closest nodes (Prim 1957) visits a switch or a site to its end before
+it leaves it; slow nodes are put last where they can be hidden, or stay beside their neighbours.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from planner.placement.problem.problem import PlacementProblem
+
+SLOW = 1.25
+"""A node is slow whose best link costs so many times the median node's."""
+
+
+def near_each_other(problem: PlacementProblem) -> list[NDArray[np.int64]]:
+    """Orders, int [N] each, the nodes left out last: nearest nodes in one row, or in one column."""
+    cost = _costs(problem)
+    best = cost.min(axis=1)
+    relative = cost / np.maximum(best[:, None], best)
+    slow = best > SLOW * float(np.median(best[problem.node_class]))
+    found = []
+    for costs in (relative, cost):
+        order = _by_class(problem, _grown(costs))
+        late = slow[problem.node_class[order]]
+        found += [order, np.concatenate([order[~late], order[late]])]
+    return found + [_by_column(problem, order) for order in found]
+
+
+def _by_column(problem: PlacementProblem, order: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The same nodes, columns filled one after another."""
+    positions = problem.positions
+    grid = order[:positions].reshape(problem.columns, problem.rows).T
+    return np.concatenate([grid.ravel(), order[positions:]])
+
+
+def _costs(problem: PlacementProblem) -> NDArray[np.float64]:
+    """[K, K]: links and hops between classes, each by its median, the worse direction of both."""
+    matrices = [problem.link_s] + [
+        family.hop_s for wait in problem.waits for family in wait.families
+    ]
+    total = np.zeros((problem.classes, problem.classes))
+    for seconds in matrices:
+        total += seconds / max(float(np.median(seconds)), 1e-300)
+    total = np.maximum(total, total.T)
+    alone = np.bincount(problem.node_class, minlength=problem.classes) < 2
+    total[alone, alone] = np.inf
+    return total
+
+
+def _grown(cost: NDArray[np.float64]) -> list[int]:
+    """Classes in the order in which a spanning tree of the cheapest pairs reaches them."""
+    classes = len(cost)
+    between = np.where(np.eye(classes, dtype=bool), np.inf, cost)
+    at = int(between.min(axis=1).argmin())
+    order, left = [at], np.ones(classes, dtype=bool)
+    left[at] = False
+    nearest = between[at].copy()
+    while left.any():
+        at = int(np.where(left, nearest, np.inf).argmin())
+        if not left[at]:
+            at = int(left.argmax())
+        order.append(at)
+        left[at] = False
+        nearest = np.minimum(nearest, between[at])
+    return order
+
+
+def _by_class(problem: PlacementProblem, classes: list[int]) -> NDArray[np.int64]:
+    rank = np.empty(problem.classes, dtype=np.int64)
+    rank[classes] = np.arange(problem.classes)
+    return np.argsort(rank[problem.node_class], kind="stable")

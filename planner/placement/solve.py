@@ -1,0 +1,200 @@
+"""The placement of a problem: the best order found and what no other can be below.
+
+The orders to start from are compared with bounds that cost next to nothing. Then, where nodes are
+few, come a short local search and an exact one; where they are many, local search from several
+starts, integer programs over classes of nodes, and local search again. Nothing worse than the best
+order given is ever returned. Work is limited by counting; the clock only ends it early, and the
+result says so.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from time import perf_counter
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from planner.placement.bounds.nodes import cheapest_s, nodes_bound_s
+from planner.placement.exact.solve import MOST_NODES, solve_exactly
+from planner.placement.exact.sweep import TOLERANCE
+from planner.placement.local.search import Effort, polish
+from planner.placement.local.starts import near_each_other
+from planner.placement.problem.alike import with_alike_merged
+from planner.placement.problem.feasible import allowed_order
+from planner.placement.problem.problem import PlacementSolution
+from planner.placement.problem.terms import terms_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from numpy.typing import NDArray
+
+    from planner.placement.problem.problem import PlacementProblem
+    from planner.placement.problem.terms import Terms
+
+PROVEN_GAP = 1e-5
+"""Programs are kept this far below what they must not reach, more than solvers overlook."""
+STARTS = 4
+FEW_MOVES = 6_000
+MOVES = 1_000_000
+"""Placements that local search evaluates before an exact search, and on large clusters."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class State:
+    """`order` int [N]: the nodes at the positions, then those left out."""
+
+    order: NDArray[np.int64]
+    objective_s: float
+    bound_s: float
+    method: str
+
+    @property
+    def settled(self) -> bool:
+        """Whether there is nothing better but by rounding."""
+        return self.bound_s >= self.objective_s * (1 - TOLERANCE)
+
+    @property
+    def proven(self) -> bool:
+        return self.bound_s >= self.objective_s * (1 - PROVEN_GAP)
+
+    def bounded(self, bound_s: float, method: str) -> State:
+        if bound_s <= self.bound_s:
+            return self
+        return replace(self, bound_s=min(bound_s, self.objective_s), method=method)
+
+
+def solve_placement(
+    problem: PlacementProblem,
+    *,
+    seeds: Sequence[Sequence[int] | NDArray[np.int64]],
+    work: float = 1.0,
+    deadline_s: float | None = None,
+) -> PlacementSolution:
+    """A placement no worse than any of `seeds` (orders of the nodes at the positions) and a bound.
+
+    `work` scales the effort, `deadline_s` ends it that many seconds from now.
+
+    Raises: ValueError when no placement keeps to the classes that rows may have.
+    """
+    search = _exactly if len(problem.node_class) <= MOST_NODES else _largely
+    return _solved(problem, seeds, search, work, deadline_s)
+
+
+def improve_placement(
+    problem: PlacementProblem,
+    *,
+    seeds: Sequence[Sequence[int] | NDArray[np.int64]],
+    work: float = 1.0,
+    deadline_s: float | None = None,
+) -> PlacementSolution:
+    """The same by local search alone, however few the nodes, with the bounds that cost next to
+    nothing: a small part of the effort."""
+    return _solved(problem, seeds, _quickly, work / 200, deadline_s)
+
+
+def _solved(
+    problem: PlacementProblem,
+    seeds: Sequence[Sequence[int] | NDArray[np.int64]],
+    search: Callable[[Terms, State, float, float], State],
+    work: float,
+    deadline_s: float | None,
+) -> PlacementSolution:
+    until_s = perf_counter() + (float("inf") if deadline_s is None else deadline_s)
+    problem = with_alike_merged(problem)
+    terms = terms_of(problem)
+    state = _best_seed(problem, seeds)
+    state = state.bounded(cheapest_s(terms), "every link the cheapest")
+    if not state.settled:
+        state = state.bounded(nodes_bound_s(terms), "every node at its best place")
+    if not state.settled:
+        state = search(terms, state, work, until_s)
+    stopped = "time limit" if perf_counter() > until_s else "work limit"
+    return PlacementSolution(
+        order=tuple(state.order[: problem.positions].tolist()),
+        objective_s=state.objective_s,
+        bound_s=state.bound_s,
+        method=state.method,
+        stopped="proven" if state.proven else stopped,
+    )
+
+
+def _best_seed(
+    problem: PlacementProblem, seeds: Sequence[Sequence[int] | NDArray[np.int64]]
+) -> State:
+    orders = [_completed(problem, np.asarray(seed, dtype=np.int64)) for seed in seeds]
+    best = _best_first(problem, orders)[:1]
+    if not best:
+        order = allowed_order(problem)
+        if order is None:
+            raise ValueError("no placement keeps to the classes that rows may have")
+        best = [order]
+    return State(best[0], problem.objective_s(best[0][: problem.positions]), 0.0, "none")
+
+
+def _best_first(
+    problem: PlacementProblem, orders: Sequence[NDArray[np.int64]]
+) -> list[NDArray[np.int64]]:
+    """Those that rows may have, one of each objective."""
+    by_objective: dict[float, NDArray[np.int64]] = {}
+    for order in orders:
+        by_objective.setdefault(problem.objective_s(order[: problem.positions]), order)
+    by_objective.pop(float("inf"), None)
+    return [by_objective[objective_s] for objective_s in sorted(by_objective)]
+
+
+def _completed(problem: PlacementProblem, order: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Int [N]: an order of positions, and after it the nodes that it leaves out."""
+    left = np.ones(len(problem.node_class), dtype=bool)
+    left[order] = False
+    return np.concatenate([order, np.flatnonzero(left)])
+
+
+def _exactly(terms: Terms, state: State, work: float, until_s: float) -> State:
+    """Local search goes on where the exact search had to stop."""
+    state = _polished(terms, state, FEW_MOVES, until_s)
+    if perf_counter() > until_s:
+        return state
+    proof = solve_exactly(terms, state.order, work=work, until_s=until_s)
+    state = _at(terms, state, _completed(terms.problem, proof.order))
+    state = state.bounded(proof.bound_s, "sweep over positions with bounds from sets of nodes")
+    return state if state.settled else _polished(terms, state, round(MOVES * work / 4), until_s)
+
+
+def _largely(terms: Terms, state: State, work: float, until_s: float) -> State:
+    """The best start is bounded and bettered by classes, and polished with the rest of the
+    effort."""
+    moves = round(MOVES * work)
+    best = _quickly(terms, state, work / 2, until_s)
+    state = best if best.settled else _by_classes(terms, best, work, until_s)
+    return state if state.proven else _polished(terms, state, moves - moves // 2, until_s)
+
+
+def _quickly(terms: Terms, state: State, work: float, until_s: float) -> State:
+    """The best starts are polished a little each."""
+    starts = _best_first(terms.problem, [state.order, *near_each_other(terms.problem)])[:STARTS]
+    moves = round(MOVES * work) // STARTS
+    tried = [_polished(terms, _at(terms, state, start), moves, until_s) for start in starts]
+    return min([state, *tried], key=lambda each: each.objective_s)
+
+
+def _by_classes(terms: Terms, state: State, work: float, until_s: float) -> State:
+    from planner.placement.classes.search import solve_classes
+
+    answer = solve_classes(terms.problem, state.order, work=work, until_s=until_s)
+    if answer.order is not None:
+        state = _at(terms, state, _completed(terms.problem, np.array(answer.order)))
+    return state.bounded(answer.bound_s, answer.method)
+
+
+def _at(terms: Terms, state: State, order: NDArray[np.int64]) -> State:
+    objective_s = terms.problem.objective_s(order[: terms.problem.positions])
+    return replace(state, order=order, objective_s=objective_s)
+
+
+def _polished(terms: Terms, state: State, moves: int, until_s: float) -> State:
+    effort = Effort(moves, until_s)
+    order = polish(terms, state.order, effort, enough_s=state.bound_s)
+    objective_s = terms.problem.objective_s(order[: terms.problem.positions])
+    return replace(state, order=order, objective_s=objective_s)

@@ -1,0 +1,1 @@
+"""Closed forms and windows that bound a schedule's time."""

@@ -1,0 +1,1 @@
+"""A schedule as a graph of passes and sends."""

@@ -1,0 +1,1 @@
+"""The order of passes of each schedule."""

@@ -1,0 +1,157 @@
+"""Orders in which a stage warms up with forwards, then takes a forward and a backward by turns.
+
+They differ in the warm-up alone: `gpipe`, `1f1b`, `interleaved`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from planner.schedule.passes import PassKind, Schedule, encode, looped
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+    from planner.arrays import Ints, SmallInts
+    from planner.schedule.rules import Size
+
+
+def gpipe_warmup(size: Size) -> Ints:
+    """[..., p]: all forwards come before the first backward."""
+    return _per_stage(size.num_microbatches * size.virtual_stages, size)
+
+
+def one_forward_one_backward_warmup(size: Size) -> Ints:
+    """[..., p]: one forward per stage below, Megatron-LM
+    `forward_backward_pipelining_without_interleaving`."""
+    return _per_stage(0, size) + _stages_below(size)
+
+
+def interleaved_warmup(size: Size) -> Ints:
+    """[..., p]: two forwards per stage below and a group for every further chunk, Megatron-LM
+    `get_pp_rank_microbatches`."""
+    return _per_stage((size.virtual_stages - 1) * size.group, size) + 2 * _stages_below(size)
+
+
+def _stages_below(size: Size) -> Ints:
+    return size.stages - 1 - np.arange(size.stages)
+
+
+def _per_stage(value: ArrayLike, size: Size) -> Ints:
+    shape = np.broadcast_shapes(size.num_microbatches.shape, size.group.shape)
+    return np.broadcast_to(np.asarray(value, dtype=np.int64)[..., None], (*shape, size.stages))
+
+
+def breadth_first(size: Size) -> Schedule:
+    """All microbatches through chunk 0, then all through chunk 1, and so on, then back.
+
+    Lamy-Poirier 2022, "Breadth-First Pipeline Parallelism" (arXiv:2211.05953); torch
+    `ScheduleLoopedBFS`.
+    """
+    whole = replace(size, group=size.num_microbatches)
+    return alternating_schedule("looped-bfs", whole, gpipe_warmup(whole))
+
+
+def alternating_schedule(name: str, size: Size, warmup: Ints) -> Schedule:
+    """Every stage runs `warmup` [p] forwards, then a forward and a backward by turns while
+    forwards last, then the backwards left over.
+
+    GPipe is the limit in which the warm-up is everything.
+    """
+    placement = looped(size.stages, size.virtual_stages)
+    microbatches, chunks = forward_table(
+        int(size.num_microbatches), size.virtual_stages, int(size.group)
+    )
+    virtual_stages, count = size.virtual_stages, microbatches.size
+    forward, backward = (
+        encode(
+            kind,
+            of_chunks,
+            microbatches,
+            virtual_stages=virtual_stages,
+            num_microbatches=int(size.num_microbatches),
+        )
+        for kind, of_chunks in (
+            (PassKind.FORWARD, chunks),
+            (PassKind.BACKWARD, virtual_stages - 1 - chunks),
+        )
+    )
+
+    # Places of a lockstep run with passes of equal length; sorting them gives the order.
+    index, stage = np.arange(count), np.arange(size.stages)[:, None]
+    warm, turn = np.minimum(warmup, count)[:, None], _turns(warmup)[:, None]
+    forth = np.where(index < warm, stage + index, turn + 2 * (index - warm))
+    places = np.concatenate((forth, turn + 2 * index + 1), axis=1)
+    order = np.argsort(places, axis=1, kind="stable")
+    return Schedule(
+        name=name,
+        stages=size.stages,
+        virtual_stages=virtual_stages,
+        num_microbatches=int(size.num_microbatches),
+        placement=placement,
+        codes=np.concatenate((forward, backward))[order],
+        steady=np.concatenate((warm, 2 * count - warm), axis=1).astype(np.int32),
+        places=np.take_along_axis(places, order, axis=1).astype(np.int32),
+    )
+
+
+def _turns(warmup: Ints) -> Ints:
+    """[p]: the place at which each stage begins to alternate, so late that the results of the
+    stage below are there."""
+    last = warmup.size - 1
+    step = max(int(warmup[0] - warmup[1]), 1) if last else 1
+    turns: Ints = last + warmup[-1] + step * np.arange(last, -1, -1)
+    return turns
+
+
+def forward_table(
+    num_microbatches: int, virtual_stages: int, group: int
+) -> tuple[SmallInts, SmallInts]:
+    """Microbatch and chunk of the k-th forward of every stage, each [m·v].
+
+    A group of microbatches passes through chunk 0, then through chunk 1, and so on; the last group
+    is what remains (Megatron-LM `get_schedule_table`). The k-th backward is the same with the
+    chunks reversed.
+    """
+    microbatch = np.arange(num_microbatches, dtype=np.int32)
+    chunk = np.arange(virtual_stages, dtype=np.int32)
+    full = num_microbatches // group * group
+    by_group = np.broadcast_to(
+        microbatch[:full].reshape(-1, 1, group), (full // group, virtual_stages, group)
+    )
+    rest = np.broadcast_to(microbatch[full:], (virtual_stages, num_microbatches - full))
+    microbatches = np.concatenate((by_group.ravel(), rest.ravel()))
+    chunks = np.concatenate(
+        (
+            np.broadcast_to(chunk[:, None], by_group.shape).ravel(),
+            np.broadcast_to(chunk[:, None], rest.shape).ravel(),
+        )
+    )
+    return microbatches, chunks
+
+
+def peak(warmup: Ints, size: Size) -> Ints:
+    """[..., p, v]: activations in flight per chunk when a stage has run its warm-up [..., p] and
+    one more forward.
+
+    Their total is the largest: from there on a backward precedes every forward (Megatron-LM
+    `max_outstanding_backprops`). The first K forwards are counted by whole groups, then within
+    the group reached, in the order of `forward_table`; they never reach past chunk 0 of a
+    last group that is not whole.
+    """
+    chunks = size.virtual_stages
+    microbatches = size.num_microbatches[..., None]
+    group = np.minimum(size.group[..., None], microbatches)
+    forwards = np.minimum(warmup + 1, microbatches * chunks)
+    groups = forwards // (group * chunks)
+    into = (forwards - groups * group * chunks)[..., None] - np.arange(chunks) * group[..., None]
+    return np.asarray((groups * group)[..., None] + np.clip(into, 0, group[..., None]))
+
+
+def everything(size: Size) -> Ints:
+    """[..., p, v]: every microbatch through every chunk before the first backward."""
+    shape = (*size.num_microbatches.shape, size.stages, size.virtual_stages)
+    return np.broadcast_to(size.num_microbatches[..., None, None], shape)

@@ -1,0 +1,11 @@
+"""The one place that runs integer programs: HiGHS, or CBC where HiGHS is missing or fails.
+
+Programs are written with PuLP. An answer is believed only after its assignment has been put into
+the program's own rows, and it is limited by work before it is limited by the clock, so that the
+same program gives the same answer.
+"""
+
+from planner.solver.answer import Answer, Claim, EngineError, Limits, MissingEngineError
+from planner.solver.solve import Engine, solve
+
+__all__ = ["Answer", "Claim", "Engine", "EngineError", "Limits", "MissingEngineError", "solve"]

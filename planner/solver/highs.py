@@ -1,0 +1,157 @@
+"""HiGHS through its Python module, with the whole program passed at once.
+
+PuLP's own interface to it adds columns one by one, and raises KeyError when a node limit ends the
+search (`HighsModelStatus.kSolutionLimit` is not among the states it knows).
+"""
+
+from __future__ import annotations
+
+from threading import Thread
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from planner.solver.answer import Claim, EngineError, MissingEngineError
+
+if TYPE_CHECKING:
+    from planner.arrays import Floats
+    from planner.solver.answer import Limits
+    from planner.solver.program import Program
+
+GRACE_S = 5.0
+"""How much later than its own limit the solver may come back before it counts as hung."""
+
+_STATES = {
+    "kOptimal": ("optimal", None),
+    "kInfeasible": ("infeasible", None),
+    "kUnbounded": ("unbounded", None),
+    "kTimeLimit": ("unknown", "time"),
+    "kSolutionLimit": ("unknown", "work"),
+    "kIterationLimit": ("unknown", "work"),
+    "kInterrupt": ("unknown", "work"),
+    "kHighsInterrupt": ("unknown", "work"),
+    "kModelEmpty": ("optimal", None),
+}
+"""Model state (`HConst.h`, HighsModelStatus) to status and to what stopped the search."""
+
+
+class Highs:
+    """The engine. `run` may be called from one thread at a time."""
+
+    name = "highs"
+    _threads: int | None = None
+
+    def version(self) -> str:
+        """Raises: MissingEngineError."""
+        return str(_highspy().Highs().version())
+
+    def run(self, program: Program, limits: Limits, start: Floats | None) -> Claim:
+        """Raises: MissingEngineError, EngineError."""
+        highspy = _highspy()
+        if self._threads not in (None, limits.threads):
+            highspy.Highs.resetGlobalScheduler(True)
+        self._threads = limits.threads
+        highs = highspy.Highs()
+        for option, value in _options(limits).items():
+            if highs.setOptionValue(option, value) == highspy.HighsStatus.kError:
+                raise EngineError(f"option {option} = {value} was refused")
+        if highs.passModel(_model(highspy, program)) == highspy.HighsStatus.kError:
+            raise EngineError("the program was refused")
+        if start is not None:
+            solution = highspy.HighsSolution()
+            solution.col_value = start.tolist()
+            highs.setSolution(solution)
+        _run(highs, limits)
+        return _claim(highspy, highs)
+
+
+def _highspy() -> Any:
+    try:
+        import highspy
+    except ImportError as error:
+        raise MissingEngineError("the package highspy is not installed") from error
+    return highspy
+
+
+def _options(limits: Limits) -> dict[str, object]:
+    return {
+        "output_flag": False,
+        "threads": limits.threads,
+        "parallel": "off" if limits.threads == 1 else "on",
+        "random_seed": limits.seed,
+        "time_limit": float(limits.seconds),
+        "mip_max_nodes": limits.nodes,
+        "mip_rel_gap": limits.relative_gap,
+        "mip_abs_gap": limits.absolute_gap,
+    }
+
+
+def _model(highspy: Any, program: Program) -> Any:
+    model = highspy.HighsLp()
+    model.num_col_, model.num_row_ = len(program.cost), len(program.row_lower)
+    model.col_cost_, model.offset_ = program.cost, program.constant
+    model.col_lower_, model.col_upper_ = program.lower, program.upper
+    model.row_lower_, model.row_upper_ = program.row_lower, program.row_upper
+    model.a_matrix_.format_ = highspy.MatrixFormat.kRowwise
+    model.a_matrix_.num_col_, model.a_matrix_.num_row_ = model.num_col_, model.num_row_
+    model.a_matrix_.start_ = program.starts.astype(np.int32)
+    model.a_matrix_.index_ = program.columns.astype(np.int32)
+    model.a_matrix_.value_ = program.coefficients
+    if program.whole.any():
+        kinds = (highspy.HighsVarType.kContinuous, highspy.HighsVarType.kInteger)
+        model.integrality_ = [kinds[whole] for whole in program.whole.tolist()]
+    return model
+
+
+def _run(highs: Any, limits: Limits) -> None:
+    """Solve on a thread, so that an interrupt from the keyboard is heard and a hung solver is left
+    behind."""
+    looks = 0
+    cancelled = False
+
+    def look(event: Any) -> None:
+        nonlocal looks
+        looks += 1
+        if cancelled or looks >= limits.rounds:
+            event.data_in.user_interrupt = True
+
+    highs.cbMipInterrupt.subscribe(look)
+    worker = Thread(target=highs.run, daemon=True)
+    worker.start()
+    try:
+        worker.join(limits.seconds + GRACE_S)
+    except KeyboardInterrupt:
+        cancelled = True
+        worker.join(GRACE_S)
+        raise
+    if worker.is_alive():
+        cancelled = True
+        raise EngineError(f"hung: no answer after {limits.seconds + GRACE_S:g} s")
+
+
+def _claim(highspy: Any, highs: Any) -> Claim:
+    state = highs.getModelStatus()
+    if state.name not in _STATES:
+        raise EngineError(f"ended with {highs.modelStatusToString(state)}")
+    status, stopped_by = _STATES[state.name]
+    info = highs.getInfo()
+    found = info.primal_solution_status == highspy.SolutionStatus.kSolutionStatusFeasible
+    if not found or status in ("infeasible", "unbounded"):
+        bound = info.mip_dual_bound if np.isfinite(info.mip_dual_bound) else None
+        return Claim(
+            status="unknown" if status == "optimal" else status,
+            bound=bound if status == "unknown" else None,
+            nodes=max(int(info.mip_node_count), 0),
+            stopped_by=stopped_by,
+        )
+    mixed = bool(highs.getLp().integrality_)
+    objective = float(info.objective_function_value)
+    bound = float(info.mip_dual_bound) if mixed else objective if status == "optimal" else -np.inf
+    return Claim(
+        status="feasible" if status == "unknown" else status,
+        values=np.array(highs.getSolution().col_value, dtype=np.float64),
+        objective=objective,
+        bound=bound if np.isfinite(bound) else None,
+        nodes=max(int(info.mip_node_count), 0),
+        stopped_by=stopped_by,
+    )

@@ -1,0 +1,1 @@
+"""Clusters: nodes, links, tiers and measured matrices."""

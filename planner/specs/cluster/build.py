@@ -1,0 +1,240 @@
+"""From a cluster file to a `ClusterSpec`: devices found, hosts named, links by node index."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from planner.errors import InputError
+from planner.specs.cluster.file import (
+    ClusterInput,
+    NodeGroupInput,
+    TierInput,
+)
+from planner.specs.cluster.hosts import MOST_HOSTS
+from planner.specs.cluster.links import place_matrix, place_overrides
+from planner.specs.cluster.spec import (
+    ClusterSpec,
+    FabricTier,
+    IntraNode,
+    Network,
+    NodeGroup,
+    ScaleUp,
+    default_hosts,
+)
+from planner.specs.device import DeviceSpec
+from planner.specs.files.document import Document
+from planner.specs.files.problems import in_order, validate
+from planner.specs.files.source import SourceFile
+
+
+@dataclass(slots=True, kw_only=True)
+class Surroundings:
+    """What a cluster file may refer to: its folder, and how device names are found."""
+
+    folder: Path
+    find_device: Callable[[str, Path], DeviceSpec]
+    devices: dict[str, DeviceSpec] = field(default_factory=dict)
+
+    def device(self, name: str) -> DeviceSpec:
+        """Raises: ValueError for the reference, InputError for the content of the file."""
+        if name not in self.devices:
+            try:
+                self.devices[name] = self.find_device(name, self.folder)
+            except InputError as error:
+                if error.line is not None:
+                    raise
+                raise ValueError(str(error)) from error
+        return self.devices[name]
+
+
+def build_cluster(document: Document, *, name: str, around: Surroundings) -> ClusterSpec:
+    """The cluster a document describes; `name` is taken when the document gives none.
+
+    Raises: InputError with every problem and its place.
+    """
+    given = validate(document, ClusterInput, context=around)
+    named = [group.name or f"group-{index}" for index, group in enumerate(given.node_groups)]
+    problems = [*_broken_group_rules(document, given, named), *_broken_tier_rules(document, given)]
+    if problems:
+        raise InputError.of(in_order(problems))
+    return _Builder(document, given, named, around).cluster(given.name or name)
+
+
+def _broken_group_rules(
+    document: Document, given: ClusterInput, names: list[str]
+) -> Iterator[InputError]:
+    groups = given.node_groups
+    owners: dict[str, str] = {}
+    single = len(groups) == 1
+    listed = any(group.hosts is not None for group in groups)
+    for index, (group, name) in enumerate(zip(groups, names, strict=True)):
+        at = ("node_groups", index)
+        if names.index(name) < index:
+            yield document.error(f"group name {name} is taken already", (*at, "name"))
+        hosts = group.hosts
+        if hosts is not None and group.count is not None and len(hosts) != group.count:
+            yield document.error(f"{len(hosts)} hosts for a count of {group.count}", (*at, "hosts"))
+        if hosts is None and listed and group.count is not None:
+            hosts = default_hosts(name, group.count)
+        for host in hosts or ():
+            if host in owners:
+                yield document.error(f"host {host} is in group {owners[host]} too", (*at, "hosts"))
+                break
+            owners[host] = name
+        nodes = group.count or (len(hosts) if hosts else 1)
+        if group.network is None and (nodes > 1 or not single):
+            yield document.error("network is missing; there is more than one node", at)
+    total = sum(group.count or len(group.hosts or ()) for group in groups)
+    if total > MOST_HOSTS:
+        yield document.error(f"{total} nodes; at most {MOST_HOSTS}", ("node_groups",))
+
+
+def _broken_tier_rules(document: Document, given: ClusterInput) -> Iterator[InputError]:
+    tiers = given.fabric.tiers if given.fabric else ()
+    names = [tier.name for tier in tiers]
+    below = 1
+    for index, tier in enumerate(tiers):
+        at = ("fabric", "tiers", index)
+        if names.index(tier.name) < index:
+            yield document.error(f"tier name {tier.name} is taken already", (*at, "name"))
+        if tier.nodes is None:
+            if index < len(tiers) - 1:
+                yield document.error("nodes is missing; only the last tier may leave it out", at)
+            continue
+        if tier.nodes % below or (tier.nodes == below and index):
+            yield document.error(
+                f"{tier.nodes} nodes do not hold a whole number, above one, of tier "
+                f"{names[index - 1]} with {below} nodes",
+                (*at, "nodes"),
+            )
+        below = tier.nodes
+
+
+class _Builder:
+    """Turns a checked input into the values the planner works with."""
+
+    def __init__(
+        self, document: Document, given: ClusterInput, names: list[str], around: Surroundings
+    ) -> None:
+        self._document = document
+        self._given = given
+        self._names = names
+        self._around = around
+        self._assumptions: list[str] = []
+        self._matrix_sha256 = ""
+
+    def cluster(self, name: str) -> ClusterSpec:
+        given = self._given
+        groups = tuple(
+            self._group(group, group_name)
+            for group, group_name in zip(given.node_groups, self._names, strict=True)
+        )
+        matrix = None
+        if given.links.matrix is not None:
+            placed = place_matrix(
+                self._document,
+                given.links.matrix,
+                groups,
+                listed=tuple(group.hosts is not None for group in given.node_groups),
+                folder=self._around.folder,
+            )
+            groups, matrix = placed.groups, placed.matrix
+            self._matrix_sha256 = placed.sha256
+        self._check_counts(groups)
+        cluster = ClusterSpec(
+            name=name,
+            node_groups=groups,
+            tiers=tuple(_tier(tier) for tier in given.fabric.tiers) if given.fabric else (),
+            matrix=matrix,
+            assumptions=tuple(self._assumptions),
+            source=self._source(),
+        )
+        if not given.links.overrides:
+            return cluster
+        if cluster.num_nodes is None:
+            raise self._document.error(
+                "overrides name nodes, so every group needs a count", ("links", "overrides")
+            )
+        overrides = place_overrides(self._document, given.links.overrides, groups)
+        return replace(cluster, overrides=overrides)
+
+    def _check_counts(self, groups: tuple[NodeGroup, ...]) -> None:
+        """Notes what the file leaves open; a matrix may have named more nodes than one."""
+        for index, group in enumerate(groups):
+            if group.count is None:
+                self._assumptions.append(
+                    f"cluster: group {group.name} has as many nodes as the job needs"
+                )
+            elif group.count > 1 and group.network is None:
+                raise self._document.error(
+                    "network is missing; there is more than one node", ("node_groups", index)
+                )
+        if self._given.fabric is None and any(group.count != 1 for group in groups):
+            self._assumptions.append("cluster: one non-blocking network tier (no fabric given)")
+
+    def _group(self, given: NodeGroupInput, name: str) -> NodeGroup:
+        hosts = given.hosts
+        count = given.count if given.count is not None else (len(hosts) if hosts else None)
+        if hosts is None and count is not None:
+            hosts = default_hosts(name, count)
+        network, inner = given.network, given.intra_node
+        missing = ["intra_node"] if inner.latency is None else []
+        if network is not None and network.latency is None:
+            missing.append("network")
+        if missing:
+            self._assumptions.append(
+                f"cluster: {' and '.join(missing)} latency of group {name} from device file "
+                f"{given.device.name}"
+            )
+        return NodeGroup(
+            name=name,
+            count=count,
+            device=given.device,
+            devices_per_node=given.devices_per_node,
+            intra_node=IntraNode(bandwidth_bytes_per_s=inner.bandwidth, latency_s=inner.latency),
+            network=None
+            if network is None
+            else Network(
+                cards=network.cards,
+                bandwidth_bytes_per_s=network.bandwidth,
+                latency_s=network.latency,
+            ),
+            scale_up=None
+            if given.scale_up is None
+            else ScaleUp(
+                nodes=given.scale_up.nodes,
+                bandwidth_bytes_per_s=given.scale_up.bandwidth,
+                latency_s=given.scale_up.latency,
+            ),
+            hosts=hosts,
+        )
+
+    def _source(self) -> SourceFile | None:
+        """The file, with one digest of everything that shaped the cluster."""
+        if not self._document.sha256:
+            return None
+        parts = [self._document.sha256]
+        parts += [one.source.sha256 for one in self._around.devices.values() if one.source]
+        if self._matrix_sha256:
+            parts.append(self._matrix_sha256)
+        return SourceFile(path=self._document.path, sha256=combined_sha256(parts))
+
+
+def combined_sha256(digests: list[str]) -> str:
+    """One digest as it is; of several, the SHA-256 of their hexadecimal texts in a row."""
+    if len(digests) == 1:
+        return digests[0]
+    return hashlib.sha256("".join(digests).encode()).hexdigest()
+
+
+def _tier(given: TierInput) -> FabricTier:
+    return FabricTier(
+        name=given.name,
+        nodes=given.nodes,
+        oversubscription=given.oversubscription,
+        bandwidth_bytes_per_s=given.bandwidth,
+        latency_s=given.latency,
+    )

@@ -1,0 +1,177 @@
+"""Cluster files: what a user writes. `cluster_build` makes a `ClusterSpec` of it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, GetJsonSchemaHandler, ValidationInfo, WithJsonSchema
+from pydantic_core import CoreSchema
+
+from planner.specs.cluster.hosts import expand_hosts
+from planner.specs.device import DeviceSpec
+from planner.specs.files.fields import BytesPerSecond, Count, Input, Name, Seconds, Text
+from planner.specs.units import BYTES_PER_SECOND, unit_factor
+
+
+class _OrText:
+    """Adds "or text" to a field's JSON Schema."""
+
+    def __init__(self, description: str) -> None:
+        self._description = description
+
+    def __get_pydantic_json_schema__(
+        self, core_schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        text = {"type": "string", "description": self._description}
+        return {"anyOf": [text, handler(core_schema)]}
+
+
+def _device_of(value: object, info: ValidationInfo) -> object:
+    """The device a name or path stands for; the loader passes how to find it."""
+    if isinstance(value, str) and info.context is not None:
+        return info.context.device(value)
+    return value
+
+
+def _matrix_of(value: object) -> object:
+    return {"file": value} if isinstance(value, str) else value
+
+
+def _bandwidth_unit(value: object) -> object:
+    if isinstance(value, str):
+        unit_factor(BYTES_PER_SECOND, value)
+    return value
+
+
+def _end_of_link(value: object) -> object:
+    if isinstance(value, bool) or not isinstance(value, (int, str)):
+        raise ValueError("expected a node's name or index")
+    return value
+
+
+_HOSTS_SCHEMA = {
+    "anyOf": [
+        {"type": "string", "examples": ["node[001-128,130]"]},
+        {"type": "array", "items": {"type": "string"}},
+    ],
+    "description": "Host names: a list, or text with ranges. Default: {name}-{i}.",
+}
+
+Hosts = Annotated[tuple[str, ...], BeforeValidator(expand_hosts), WithJsonSchema(_HOSTS_SCHEMA)]
+BandwidthUnit = Annotated[str, BeforeValidator(_bandwidth_unit)]
+NodeReference = Annotated[
+    Any, BeforeValidator(_end_of_link), WithJsonSchema({"type": ["integer", "string"]})
+]
+
+
+class IntraNodeInput(Input):
+    """The fabric inside a node."""
+
+    bandwidth: BytesPerSecond
+    """Of one device, one direction."""
+    latency: Seconds | None = None
+    """Default: the device file's measured step."""
+
+
+class NetworkInput(Input):
+    """The network cards of a node."""
+
+    cards: Count
+    """Of one node."""
+    bandwidth: BytesPerSecond
+    """Of one card, one direction."""
+    latency: Seconds | None = None
+    """Default: the device file's measured step."""
+
+
+class ScaleUpInput(Input):
+    """A fast fabric that spans nodes."""
+
+    nodes: Count
+    """Neighbouring nodes that share it."""
+    bandwidth: BytesPerSecond
+    """Of one device, one direction."""
+    latency: Seconds | None = None
+    """Default: that of `intra_node`."""
+
+
+class NodeGroupInput(Input):
+    """Equal nodes."""
+
+    name: Name | None = None
+    """Default: group-0, group-1, …"""
+    count: Count | None = None
+    """Default: the number of `hosts`, else as many as the job's devices need."""
+    device: Annotated[
+        DeviceSpec,
+        BeforeValidator(_device_of),
+        _OrText("Name of a shipped device, or path of a device file."),
+    ]
+    devices_per_node: Annotated[int, Field(ge=1, le=1024)]
+    intra_node: IntraNodeInput
+    network: NetworkInput | None = None
+    """Required when there is more than one node."""
+    scale_up: ScaleUpInput | None = None
+    hosts: Hosts | None = None
+
+
+class TierInput(Input):
+    """A class of links between nodes."""
+
+    name: Name
+    nodes: Count | None = None
+    """Nodes below one switch (or on one site) of the tier. The last tier may leave it out: all."""
+    oversubscription: Annotated[float, Field(ge=1, le=1000)] = 1
+    """Traffic through this tier gets the network's bandwidth divided by this."""
+    bandwidth: BytesPerSecond | None = None
+    """What one node reaches through this tier, where that is not the network's own bandwidth."""
+    latency: Seconds | None = None
+    """Of a message through this tier. Default: the network's."""
+
+
+class FabricInput(Input):
+    """How nodes are connected. Default: one non-blocking tier."""
+
+    tiers: Annotated[tuple[TierInput, ...], Field(min_length=1, max_length=10)]
+    """From the nodes outwards."""
+
+
+class MatrixInput(Input):
+    """Measured node-to-node bandwidth."""
+
+    file: Text
+    """A CSV file, relative to this file: header row and first column are host names, rows send."""
+    unit: BandwidthUnit | None = None
+    """Default: the corner cell of the CSV."""
+    per: Literal["node", "card"] = "node"
+    """`card`: values are of one network card."""
+
+
+class OverrideInput(Input):
+    """One pair of nodes, or all pairs of two groups, both directions."""
+
+    between: tuple[NodeReference, NodeReference]
+    """Names of hosts or groups, or indices of nodes from 0 in file order."""
+    bandwidth: BytesPerSecond
+    """What one node reaches to the other."""
+    latency: Seconds | None = None
+
+
+class LinksInput(Input):
+    """What differs from the groups and tiers."""
+
+    matrix: (
+        Annotated[MatrixInput, BeforeValidator(_matrix_of), _OrText("Path of the CSV file.")] | None
+    ) = None
+    overrides: tuple[OverrideInput, ...] = ()
+
+
+class ClusterInput(Input):
+    """A cluster for `planner`."""
+
+    name: Name | None = None
+    """Default: the name of the file."""
+    node_groups: Annotated[tuple[NodeGroupInput, ...], Field(min_length=1, max_length=1000)]
+    """Several groups make a mixed cluster."""
+    fabric: FabricInput | None = None
+    links: LinksInput = LinksInput()

@@ -1,0 +1,1 @@
+"""Files with places: strict YAML, JSON, what is wrong where, shipped names."""

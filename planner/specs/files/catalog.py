@@ -1,0 +1,90 @@
+"""Names of shipped files. A name works wherever a path does, from any folder."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import Literal, get_args
+
+from planner.errors import InputError
+from planner.specs.files.spelling import did_you_mean
+
+Kind = Literal["cluster", "model", "device", "software", "runs"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+
+_FOLDERS: dict[Kind, str] = {
+    "cluster": "clusters",
+    "model": "models",
+    "device": "clusters/devices",
+    "software": "software",
+    "runs": "runs",
+}
+_SUFFIXES = (".yaml", ".yml", ".csv", ".json")
+
+
+@cache
+def _root() -> Path:
+    """Where the shipped files are: inside the installed package, or beside it in a checkout."""
+    package = Path(__file__).resolve().parents[2]
+    installed = package / "shipped"
+    return installed if installed.is_dir() else package.parent
+
+
+def list_shipped(kind: Kind) -> tuple[str, ...]:
+    """Names of the shipped files of a kind, sorted."""
+    return tuple(sorted(path.stem for path in (_root() / _FOLDERS[kind]).glob("*.yaml")))
+
+
+def looks_like_path(name: str) -> bool:
+    """Whether a text means a file of the user's rather than a shipped name."""
+    return "/" in name or "\\" in name or name.lower().endswith(_SUFFIXES)
+
+
+def find_shipped(kind: Kind, name: str) -> Path | None:
+    """The shipped file of a name, or None."""
+    return _root() / _FOLDERS[kind] / f"{name}.yaml" if name in list_shipped(kind) else None
+
+
+def unknown_name(kind: Kind, name: str) -> tuple[str, str | None]:
+    """Message and hint for a name that is neither shipped nor a path."""
+    shown = name if len(name) <= 80 else f"{name[:80]}…"
+    where = "`planner validate` shows all" if kind == "runs" else "`planner list` shows all"
+    message = f"no {kind} file is shipped as {shown!r}; {where}, a path works too"
+    return message, did_you_mean(name[:80], list_shipped(kind))
+
+
+def resolve(kind: Kind, name_or_path: str | Path) -> Path:
+    """The file meant by a path or the name of a shipped file.
+
+    Anything with a slash or a YAML suffix is a path, and so is the name of an existing file.
+    Raises: InputError for an unknown name, with the nearest one.
+    """
+    name = str(name_or_path)
+    if isinstance(name_or_path, Path) or looks_like_path(name) or _is_file(name):
+        return Path(name)
+    shipped = find_shipped(kind, name)
+    if shipped is None:
+        message, hint = unknown_name(kind, name)
+        raise InputError(message, hint=hint)
+    return shipped
+
+
+def refer(kind: Kind, name: str, folder: Path) -> Path:
+    """The file that a file in `folder` means by a name or a path relative to it.
+
+    Raises: ValueError for an unknown name, for the caller to say where it stands.
+    """
+    if looks_like_path(name):
+        return folder / name
+    shipped = find_shipped(kind, name)
+    if shipped is None:
+        message, hint = unknown_name(kind, name)
+        raise ValueError(f"{message}; {hint}" if hint else message)
+    return shipped
+
+
+def _is_file(name: str) -> bool:
+    try:
+        return Path(name).is_file()
+    except (OSError, ValueError):
+        return False

@@ -1,0 +1,1 @@
+"""Models: shapes, architectures and their defaults."""

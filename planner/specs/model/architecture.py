@@ -1,0 +1,108 @@
+"""What each architecture takes where a model file says nothing.
+
+Read in the reference implementations: Megatron-LM (gpt), Hugging Face transformers
+`modeling_*.py` (llama … phi3), llm-foundry's `MPTConfig` (mpt).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from planner.specs.model.spec import Activation, Norm, PositionEmbedding
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Architecture:
+    """Defaults of the fields of the same names in `ModelSpec`."""
+
+    norm: Norm
+    gated_mlp: bool
+    activation: Activation
+    tie_embeddings: bool
+    position_embedding: PositionEmbedding
+    qkv_bias: bool = False
+    attention_bias: bool = False
+    linear_bias: bool = False
+    norms_per_layer: int = 2
+    parallel_attention: bool = False
+    embedding_norm: bool = False
+    qk_norm: bool = False
+    dropout: bool = False
+    activation_clamp: bool = False
+    attention_sinks: bool = False
+    full_attention_frequency: int = 0
+    num_query_groups: int | None = None
+    """None: as many as attention heads."""
+    mixture: bool = False
+    """The architecture is a mixture of experts: `moe` must be given."""
+    router_bias: bool = False
+
+
+_GPT = Architecture(
+    norm="layernorm",
+    gated_mlp=False,
+    activation="gelu",
+    tie_embeddings=True,
+    position_embedding="learned",
+    qkv_bias=True,
+    attention_bias=True,
+    linear_bias=True,
+)
+_LLAMA = Architecture(
+    norm="rmsnorm",
+    gated_mlp=True,
+    activation="silu",
+    tie_embeddings=False,
+    position_embedding="rope",
+)
+_GEMMA = Architecture(
+    norm="rmsnorm",
+    gated_mlp=True,
+    activation="gelu",
+    tie_embeddings=True,
+    position_embedding="rope",
+    norms_per_layer=4,
+    full_attention_frequency=2,
+)
+
+ARCHITECTURES: dict[str, Architecture] = {
+    # Megatron-LM's arguments: 0.1 unless a script says otherwise.
+    "gpt": replace(_GPT, dropout=True),
+    "llama": _LLAMA,
+    "mistral": _LLAMA,
+    "mixtral": replace(_LLAMA, mixture=True),
+    "qwen2": replace(_LLAMA, qkv_bias=True),
+    "qwen3": replace(_LLAMA, qk_norm=True),
+    "qwen3_moe": replace(_LLAMA, qk_norm=True, mixture=True),
+    "deepseek": replace(_LLAMA, mixture=True),
+    "gpt_oss": replace(
+        _LLAMA,
+        qkv_bias=True,
+        attention_bias=True,
+        linear_bias=True,
+        activation_clamp=True,
+        attention_sinks=True,
+        full_attention_frequency=2,
+        mixture=True,
+        router_bias=True,
+    ),
+    "bloom": replace(_GPT, position_embedding="alibi", embedding_norm=True),
+    "gpt_neox": replace(
+        _GPT, position_embedding="rope", tie_embeddings=False, parallel_attention=True
+    ),
+    "mpt": _GPT,
+    "falcon": Architecture(
+        norm="layernorm",
+        gated_mlp=False,
+        activation="gelu",
+        tie_embeddings=True,
+        position_embedding="rope",
+        norms_per_layer=1,
+        parallel_attention=True,
+        num_query_groups=1,
+    ),
+    "opt": replace(_GPT, activation="relu"),
+    "gemma2": _GEMMA,
+    "gemma3": replace(_GEMMA, qk_norm=True, full_attention_frequency=6),
+    "phi3": _LLAMA,
+}

@@ -1,0 +1,141 @@
+"""Model files: what a user writes. `model_build` makes a `ModelSpec` of it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator, Field, WithJsonSchema
+
+from planner.specs.device import Precision
+from planner.specs.files.fields import Count, Input, Name, Size
+from planner.specs.files.spelling import did_you_mean
+from planner.specs.model.architecture import ARCHITECTURES
+from planner.specs.model.spec import (
+    Activation,
+    Norm,
+    PositionEmbedding,
+)
+from planner.specs.units import describe
+
+
+def _known_architecture(value: object) -> object:
+    if isinstance(value, str) and value not in ARCHITECTURES:
+        hint = did_you_mean(value, ARCHITECTURES)
+        text = f"found {describe(value)}; allowed: {', '.join(ARCHITECTURES)}"
+        raise ValueError(f"{text}; {hint}" if hint else text)
+    return value
+
+
+ArchitectureName = Annotated[
+    str,
+    BeforeValidator(_known_architecture),
+    WithJsonSchema({"enum": list(ARCHITECTURES)}),
+]
+Optimizer = Literal["adam", "sgd"]
+
+
+class MoeInput(Input):
+    """Mixture of experts. Layers that are not mixtures keep the model's own MLP."""
+
+    num_experts: Count
+    """Routed experts of one layer."""
+    top_k: Count
+    """Routed experts each token goes to."""
+    ffn_hidden_size: Size | None = None
+    """Of one routed expert. Default: the model's ffn_hidden_size."""
+    shared_expert_ffn_hidden_size: Annotated[int, Field(ge=0, le=1_000_000_000)] = 0
+    """Of all shared experts together; 0: none."""
+    first_dense_layers: Annotated[int, Field(ge=0, le=100_000)] = 0
+    """Layers at the start that are not mixtures."""
+    layer_frequency: Count = 1
+    """After those, every n-th layer is a mixture."""
+    router_bias: bool | None = None
+    """Default: the architecture's."""
+
+
+class MlaInput(Input):
+    """Multi-head latent attention."""
+
+    kv_lora_rank: Size
+    q_lora_rank: Size | None = None
+    """Default: queries are projected without a low rank."""
+    qk_head_dim: Size
+    """Of queries and keys without the rotary part."""
+    qk_rope_head_dim: Size
+    v_head_dim: Size
+
+
+class TrainingInput(Input):
+    """What a job takes when no option says otherwise."""
+
+    global_batch_size: Size | None = None
+    """Sequences per optimizer step."""
+    seq_length: Size | None = None
+    precision: Precision | None = None
+    optimizer: Optimizer | None = None
+    software: Name | None = None
+    """Name of a software profile."""
+
+
+class ModelInput(Input):
+    """A model for `planner`."""
+
+    name: Name | None = None
+    """Default: the name of the file."""
+    architecture: ArchitectureName
+    """Sets the defaults of everything left out."""
+    num_layers: Annotated[int, Field(ge=1, le=100_000)]
+    hidden_size: Annotated[int, Field(ge=1, le=10_000_000)]
+    num_attention_heads: Annotated[int, Field(ge=1, le=1_000_000)]
+    vocab_size: Size
+    """Of the tokenizer, without padding."""
+    ffn_hidden_size: Size | None = None
+    """Of the MLP of dense layers. Default: 4 · hidden_size; gated MLPs must state it."""
+    num_query_groups: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
+    """Key and value heads. Default: one per attention head."""
+    head_dim: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
+    """Default: hidden_size / num_attention_heads."""
+    seq_length: Size | None = None
+    """Longest sequence of the model; the default of a job's sequence length."""
+    norm: Norm | None = None
+    norm_bias: bool | None = None
+    """Default: yes for layernorm, no for rmsnorm."""
+    norms_per_layer: Annotated[int, Field(ge=0, le=8)] | None = None
+    gated_mlp: bool | None = None
+    """Three MLP matrices instead of two (SwiGLU, GeGLU)."""
+    activation: Activation | None = None
+    tie_embeddings: bool | None = None
+    """The output layer uses the embedding's weights."""
+    position_embedding: PositionEmbedding | None = None
+    qkv_bias: bool | None = None
+    """Biases of the query, key and value projections. Default: `attention_bias` if given."""
+    attention_bias: bool | None = None
+    """Bias of the attention's output projection."""
+    linear_bias: bool | None = None
+    """Biases of the MLP's (and experts') matrices."""
+    parallel_attention: bool | None = None
+    """Attention and MLP side by side on the same input."""
+    embedding_norm: bool | None = None
+    """A norm right after the embedding."""
+    qk_norm: bool | None = None
+    """Norms of queries and keys per head."""
+    dropout: bool | None = None
+    """Trained with hidden and attention dropout. Default: the architecture's, which is no but for
+    gpt."""
+    activation_clamp: bool | None = None
+    """The MLP's inputs to gate and product are clamped."""
+    attention_sinks: bool | None = None
+    """One learned logit per head in the softmax."""
+    attention_window: Size | None = None
+    """Keys a query sees in layers with a sliding window. Default: the whole sequence."""
+    full_attention_frequency: Annotated[int, Field(ge=0, le=100_000)] | None = None
+    """With a window: every n-th layer sees the whole sequence; 0: none does."""
+    mtp_num_layers: Annotated[int, Field(ge=0, le=100)] = 0
+    """Multi-token-prediction layers after the last."""
+    make_vocab_size_divisible_by: Annotated[int, Field(ge=1, le=1_000_000)] = 128
+    """The embedding is padded to a multiple of this times the tensor degree."""
+    moe: MoeInput | None = None
+    """Default: no mixture of experts."""
+    mla: MlaInput | None = None
+    """Default: no latent attention."""
+    training: TrainingInput = TrainingInput()

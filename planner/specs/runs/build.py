@@ -1,0 +1,283 @@
+"""From one entry of a runs file to a `Run`: references loaded, what merges over what merged."""
+
+from __future__ import annotations
+
+import itertools
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from planner.errors import InputError
+from planner.specs.files import catalog
+from planner.specs.files.problems import validate
+from planner.specs.files.yaml_file import load_document
+from planner.specs.job import build_job
+from planner.specs.load import cluster_of, load_software
+from planner.specs.model.build import build_model
+from planner.specs.runs.file import RunInput, RunsInput
+from planner.specs.runs.spec import Run, RunDegrees, RunError, RunsFile
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from planner.specs.cluster.spec import ClusterSpec
+    from planner.specs.files.document import Document, Location
+    from planner.specs.model.spec import ModelSpec
+    from planner.specs.software import SoftwareProfile
+
+DEFAULT_SOFTWARE = "megatron-core"
+PSEUDO_LAYERS_BEFORE = 2
+PSEUDO_LAYERS_AFTER = 4
+"""Pseudo-layers around the transformer layers in `pseudo_layer_boundaries`: the embedding and a
+transposition before; a transposition, the last norm, the logits and their conversion after
+(DachengLi1/AMP, `GPT2ModelPipe.specs` in megatron/model/gpt2_model.py)."""
+
+
+def load_runs(path: str | Path) -> RunsFile:
+    """The measured runs of a file. Raises: InputError for what concerns the whole file; what
+    concerns one run is in `errors`."""
+    document = load_document(Path(path))
+    given = validate(document, RunsInput)
+    loader = RunLoader(document, given)
+    runs: list[Run] = []
+    errors: list[RunError] = []
+    for index in range(len(given.runs)):
+        try:
+            runs.append(loader.run(index))
+        except InputError as error:
+            errors.append(RunError(id=loader.run_id(index), message=str(error)))
+    return RunsFile(path=str(path), source=given.source, runs=tuple(runs), errors=tuple(errors))
+
+
+class RunLoader:
+    """Loads the runs of one file; what several of them refer to is loaded once."""
+
+    def __init__(self, document: Document, given: RunsInput) -> None:
+        self._document = document
+        self._folder = Path(document.path).parent
+        self._defaults = document.part(("defaults",)) if "defaults" in document.tree else None
+        self._clusters: dict[str, ClusterSpec] = {}
+        self._software: dict[str, SoftwareProfile] = {}
+        self._models: dict[str, Document] = {}
+        if given.cluster is not None:
+            self._load_cluster(("cluster",))
+        if given.software is not None:
+            self._load_software(("software",))
+
+    def run_id(self, index: int) -> str:
+        """The run's id, or its place in the list where it has none."""
+        tree = self._document.tree["runs"][index]
+        found = tree.get("id") if isinstance(tree, dict) else None
+        return found if isinstance(found, str) and found else f"runs[{index}]"
+
+    def run(self, index: int) -> Run:
+        """Raises: InputError when the run cannot be planned."""
+        at = ("runs", index)
+        own = self._document.part(at)
+        document = own if self._defaults is None else self._defaults.merged(own)
+        given = validate(document, RunInput)
+        assumptions: list[str] = []
+        software = self._software_of(at, assumptions)
+        cluster = self._cluster_of(at)
+        model = self._model_of(at, given.id)
+        devices = _devices(document, given, cluster)
+        micro_batch_size = given.micro_batch_size
+        if micro_batch_size is None:
+            micro_batch_size = 1
+            assumptions.append("run: micro_batch_size 1 (the run states none)")
+        try:
+            cluster = cluster.sized(devices=devices)
+            job = build_job(
+                model,
+                software,
+                devices=devices,
+                global_batch_size=given.global_batch_size,
+                seq_length=given.seq_length,
+                precision=given.precision,
+            )
+        except InputError as error:
+            raise document.error(str(error)) from error
+        return Run(
+            id=given.id,
+            group=given.group,
+            repeats=given.repeats,
+            cluster=cluster,
+            model=model,
+            job=job,
+            degrees=_degrees(document, given, devices),
+            micro_batch_size=micro_batch_size,
+            virtual_stages=given.virtual_stages,
+            schedule=given.schedule,
+            stage_layers=_stage_layers(document, given, model),
+            recompute=given.recompute,
+            recompute_layers=given.recompute_layers,
+            sequence_parallel=given.sequence_parallel,
+            data_sharding=given.data_sharding,
+            optimizer_shard_size=given.optimizer_shard_size,
+            attention=given.attention,
+            compile=given.compile,
+            overlap=given.overlap,
+            measured=given.measured,
+            assumptions=tuple(assumptions),
+        )
+
+    def _stated(self, at: Location, key: str) -> list[Location]:
+        """Where a key is stated for a run, the one that counts most first."""
+        found: list[Location] = []
+        for place in (at, ("defaults",), ()):
+            tree = self._document.tree
+            for part in place:
+                tree = tree.get(part, {}) if isinstance(tree, dict) else tree[part]
+            if isinstance(tree, dict) and tree.get(key) is not None:
+                found.append((*place, key))
+        return found
+
+    def _value(self, location: Location) -> object:
+        value = self._document.tree
+        for part in location:
+            value = value[part]
+        return value
+
+    @contextmanager
+    def _placed(self, at: Location) -> Iterator[None]:
+        """Says where a reference stands when what it means cannot be found or read."""
+        try:
+            yield
+        except ValueError as error:
+            raise self._document.error(str(error), at) from error
+        except InputError as error:
+            if error.line is not None:
+                raise
+            raise self._document.error(str(error), at) from error
+
+    def _referred(self, kind: catalog.Kind, name: str, at: Location) -> Document:
+        with self._placed(at):
+            return load_document(catalog.refer(kind, name, self._folder))
+
+    def _cluster_of(self, at: Location) -> ClusterSpec:
+        stated = self._stated(at, "cluster")
+        if not stated:
+            raise self._document.error("cluster is missing, in the run and in the file", at)
+        return self._load_cluster(stated[0])
+
+    def _load_cluster(self, at: Location) -> ClusterSpec:
+        value = self._value(at)
+        key = value if isinstance(value, str) else repr(value)
+        if key not in self._clusters:
+            if isinstance(value, str):
+                document = self._referred("cluster", value, at)
+                name, folder = Path(document.path).stem, Path(document.path).parent
+            else:
+                document, name, folder = self._document.part(at), "inline", self._folder
+            self._clusters[key] = cluster_of(document, name=name, folder=folder)
+        return self._clusters[key]
+
+    def _software_of(self, at: Location, assumptions: list[str]) -> SoftwareProfile:
+        stated = self._stated(at, "software")
+        if stated:
+            return self._load_software(stated[0])
+        assumptions.append(f"run: software {DEFAULT_SOFTWARE} (nothing states another)")
+        if DEFAULT_SOFTWARE not in self._software:
+            self._software[DEFAULT_SOFTWARE] = load_software(DEFAULT_SOFTWARE)
+        return self._software[DEFAULT_SOFTWARE]
+
+    def _load_software(self, at: Location) -> SoftwareProfile:
+        name = str(self._value(at))
+        if name not in self._software:
+            with self._placed(at):
+                self._software[name] = load_software(catalog.refer("software", name, self._folder))
+        return self._software[name]
+
+    def _model_of(self, at: Location, run_id: str) -> ModelSpec:
+        """The model of a run: what the run says over `defaults` over the file."""
+        merged: Document | None = None
+        for location in reversed(self._stated(at, "model")):
+            value = self._value(location)
+            if isinstance(value, str):
+                merged = self._load_model(value, location)
+            else:
+                part = self._document.part(location)
+                merged = part if merged is None else merged.merged(part)
+        if merged is None:
+            raise self._document.error("model is missing, in the run and in the file", at)
+        return build_model(merged, name=run_id)
+
+    def _load_model(self, name: str, at: Location) -> Document:
+        if name not in self._models:
+            self._models[name] = self._referred("model", name, at)
+        return self._models[name]
+
+
+def _devices(document: Document, given: RunInput, cluster: ClusterSpec) -> int:
+    """Devices the run used: as stated, or from its nodes, its degrees, its cluster."""
+    degrees = given.degrees
+    if given.devices is not None:
+        return given.devices
+    if given.nodes is not None:
+        try:
+            devices = cluster.sized(nodes=given.nodes).num_devices
+        except InputError as error:
+            raise document.error(str(error), ("nodes",)) from error
+    elif degrees.data is not None:
+        devices = degrees.tensor * degrees.pipeline * degrees.data * degrees.context
+    else:
+        devices = cluster.num_devices
+    if devices is None:
+        raise document.error("devices is missing; so are nodes, degrees.data and a node count")
+    return devices
+
+
+def _degrees(document: Document, given: RunInput, devices: int) -> RunDegrees:
+    degrees = given.degrees
+    model_devices = degrees.tensor * degrees.pipeline * degrees.context
+    data = devices // model_devices if degrees.data is None else degrees.data
+    if data * model_devices != devices:
+        product = " · ".join(
+            f"{axis} {getattr(degrees, axis)}"
+            for axis in ("tensor", "pipeline", "data", "context")
+            if getattr(degrees, axis) is not None
+        )
+        relation = "are not" if degrees.data is not None else "are not a multiple of"
+        raise document.error(f"{devices} devices {relation} {product}", ("degrees",))
+    return RunDegrees(
+        tensor=degrees.tensor,
+        pipeline=degrees.pipeline,
+        data=data,
+        context=degrees.context,
+        expert=degrees.expert,
+        expert_tensor=degrees.expert_tensor,
+    )
+
+
+def _stage_layers(document: Document, given: RunInput, model: ModelSpec) -> tuple[int, ...] | None:
+    chunks = given.degrees.pipeline * given.virtual_stages
+    if given.stage_layers is not None:
+        layers, key = given.stage_layers, "stage_layers"
+    elif given.pseudo_layer_boundaries is not None:
+        key = "pseudo_layer_boundaries"
+        layers = _layers_between(document, given.pseudo_layer_boundaries, model.num_layers)
+    else:
+        return None
+    if len(layers) != chunks:
+        raise document.error(f"{len(layers)} chunks where the pipeline has {chunks}", (key,))
+    if sum(layers) != model.num_layers:
+        raise document.error(f"{sum(layers)} layers; the model has {model.num_layers}", (key,))
+    return layers
+
+
+def _layers_between(
+    document: Document, boundaries: tuple[int, ...], num_layers: int
+) -> tuple[int, ...]:
+    """Transformer layers between boundaries that count pseudo-layers as well."""
+    at = ("pseudo_layer_boundaries",)
+    last = PSEUDO_LAYERS_BEFORE + num_layers + PSEUDO_LAYERS_AFTER
+    if len(boundaries) < 2 or boundaries[0] != 0 or boundaries[-1] != last:
+        raise document.error(
+            f"boundaries run from 0 to {last} ({num_layers} layers, {PSEUDO_LAYERS_BEFORE} "
+            f"pseudo-layers before and {PSEUDO_LAYERS_AFTER} after)",
+            at,
+        )
+    if any(start >= end for start, end in itertools.pairwise(boundaries)):
+        raise document.error("boundaries must increase", at)
+    cuts = [min(max(one - PSEUDO_LAYERS_BEFORE, 0), num_layers) for one in boundaries]
+    return tuple(end - start for start, end in itertools.pairwise(cuts))

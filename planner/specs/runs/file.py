@@ -1,0 +1,129 @@
+"""Files of measured runs: what a user writes. `runs` makes values of it."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field, SkipValidation
+
+from planner.specs.cluster.file import ClusterInput
+from planner.specs.device import Precision
+from planner.specs.files.fields import Count, Input, Size, Text
+from planner.specs.model.file import ModelInput
+from planner.specs.software import (
+    AttentionKernel,
+    DataSharding,
+    Granularity,
+    Overlap,
+    ScheduleName,
+)
+
+Positive = Annotated[float, Field(gt=0, le=1e15)]
+Degree = Annotated[int, Field(ge=1, le=1_000_000)]
+
+# References are loaded by `runs`, which knows the folder and what merges over what.
+ClusterReference = SkipValidation[ClusterInput | str | None]
+ModelReference = SkipValidation[ModelInput | str | None]
+
+
+class DegreesInput(Input):
+    """Sizes of the parallel axes."""
+
+    tensor: Degree = 1
+    pipeline: Degree = 1
+    data: Degree | None = None
+    """Default: devices / (tensor · pipeline · context)."""
+    context: Degree = 1
+    expert: Degree = 1
+    expert_tensor: Degree = 1
+
+
+class SettingsInput(Input):
+    """What a run states about its job and plan; `defaults` states it for all runs."""
+
+    cluster: ClusterReference = None
+    """A shipped name, a path relative to this file, or the content itself."""
+    software: Text | None = None
+    """A shipped software profile, or the path of one."""
+    model: ModelReference = None
+    """The same; it merges over the model of `defaults`, and that over the file's."""
+    devices: Count | None = None
+    nodes: Count | None = None
+    seq_length: Size | None = None
+    global_batch_size: Size | None = None
+    micro_batch_size: Size | None = None
+    precision: Precision | None = None
+    degrees: DegreesInput = DegreesInput()
+    virtual_stages: Annotated[int, Field(ge=1, le=100_000)] = 1
+    schedule: ScheduleName | None = None
+    stage_layers: (
+        Annotated[tuple[Annotated[int, Field(ge=0, le=100_000)], ...], Field(max_length=100_000)]
+        | None
+    ) = None
+    """Layers of every chunk, in order."""
+    pseudo_layer_boundaries: (
+        Annotated[tuple[Annotated[int, Field(ge=0, le=100_000)], ...], Field(max_length=100_000)]
+        | None
+    ) = None
+    """A printed cut over pseudo-layers: 2 stand before and 4 after the transformer layers."""
+    recompute: Granularity | None = None
+    recompute_layers: Annotated[int, Field(ge=0, le=100_000)] | None = None
+    """Fully recomputed layers of a stage. Default: all."""
+    sequence_parallel: bool | None = None
+    data_sharding: DataSharding | None = None
+    optimizer_shard_size: Degree | None = None
+    """Ranks that share one sharded optimizer. Default: all."""
+    attention: AttentionKernel | None = None
+    compile: bool | None = None
+    overlap: tuple[Overlap, ...] | None = None
+
+
+class MeasuredInput(Input):
+    """What was measured; any part of it."""
+
+    step_s: Positive | None = None
+    tokens_per_s_per_device: Positive | None = None
+    model_tflops_per_device: Positive | None = None
+    """Without recomputation."""
+    hardware_tflops_per_device: Positive | None = None
+    """With recomputation."""
+    peak_allocated_gib: Positive | None = None
+    """Live tensors of the fullest rank."""
+    peak_reserved_gib: Positive | None = None
+    """The allocator's pool."""
+    peak_device_gib: Positive | None = None
+    """As nvidia-smi shows it."""
+    peak_allocated_gib_per_stage: tuple[Positive, ...] | None = None
+    min_rank_allocated_gib: Positive | None = None
+    stage_forward_ms: tuple[Positive, ...] | None = None
+    stage_backward_ms: tuple[Positive, ...] | None = None
+    oom: bool = False
+    """The run ran out of memory."""
+
+
+class RunInput(SettingsInput):
+    """One measured run."""
+
+    id: Annotated[str, Field(min_length=1, max_length=200)]
+    group: Annotated[str, Field(min_length=1, max_length=200)] | None = None
+    """Runs of one group differ in their plan only."""
+    repeats: Count = 1
+    """Repeats behind a median."""
+    measured: MeasuredInput = MeasuredInput()
+
+
+class RunsInput(Input):
+    """Measured runs for `planner validate`. What a run leaves out comes from `defaults`, then the
+    software profile, then the architecture."""
+
+    source: Text | None = None
+    """Where the figures were published."""
+    cluster: ClusterReference = None
+    """A shipped name, a path relative to this file, or the content itself."""
+    software: Text | None = None
+    """A shipped software profile, or the path of one. Default: megatron-core."""
+    model: ModelReference = None
+    """The same. Part of a model is enough where the runs give the rest."""
+    defaults: SettingsInput = SettingsInput()
+    runs: Annotated[tuple[SkipValidation[RunInput], ...], Field(min_length=1, max_length=100_000)]
+    """Each is checked on its own, so that one wrong run does not hide the others."""

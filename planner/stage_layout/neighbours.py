@@ -1,0 +1,91 @@
+"""Layouts of several chunks per stage, improved layer by layer under simulation.
+
+The interleaved order runs chunk by chunk, so a step is more than the largest stage: what a layer
+costs is how often the critical path passes its chunk. The critical path of a layout says from
+which chunks a layer should go and to which, several such moves are simulated at once, and the best
+is taken until none helps. Simulations are of few microbatches, from which the step grows by the
+steady cycle.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from planner.stage_layout.problem import Layouts, fits, price, spans_s, timeline
+
+if TYPE_CHECKING:
+    from planner.arrays import Floats
+    from planner.stage_layout.problem import Prices, Problem
+
+SHORT, LONG = 2, 4
+"""Microbatches per stage of the two simulations that a step is extended from."""
+
+WIDTH = 6
+"""Chunks to take a layer from, and to give one to, that are tried in a round."""
+
+ROUNDS = 24
+"""Moves at most."""
+
+
+def descend(problem: Problem, start: Layouts) -> Layouts:
+    """The layout that single moves from `start` lead to; `start` itself where none helps."""
+    best, best_s = start, float(steps_s(problem, price(problem, start))[0])
+    for _ in range(ROUNDS):
+        moved = _moves(problem, best)
+        prices = price(problem, moved)
+        seconds = np.where(fits(problem, prices), steps_s(problem, prices), np.inf)
+        at = int(seconds.argmin())
+        if not seconds[at] < best_s * (1 - 1e-9):
+            break
+        best, best_s = moved.one(at), float(seconds[at])
+    return best
+
+
+def steps_s(problem: Problem, prices: Prices) -> Floats:
+    """[B]: simulated steps, of many microbatches extended from two simulations of fewer."""
+    short, long = SHORT * problem.stages, LONG * problem.stages
+    if problem.num_microbatches <= long:
+        return spans_s(problem, prices)
+    first, second = (
+        spans_s(replace(problem, num_microbatches=count), prices) for count in (short, long)
+    )
+    cycle_s = (second - first) / (long - short)
+    return np.asarray(second + (problem.num_microbatches - long) * cycle_s)
+
+
+def _moves(problem: Problem, layout: Layouts) -> Layouts:
+    """The layout with one item moved from each of the costliest chunks to each of the cheapest,
+    those between shifting by one, and itself."""
+    cost = _costs(problem, layout)
+    order = np.argsort(-cost, kind="stable")
+    ends = [layout.ends[0]]
+    for giver in order[:WIDTH].tolist():
+        for taker in order[::-1][:WIDTH].tolist():
+            moved = layout.ends[0].copy()
+            if giver < taker:
+                moved[giver + 1 : taker + 1] -= 1
+            else:
+                moved[taker + 1 : giver + 1] += 1
+            if giver != taker and (np.diff(moved) > 0).all() and np.isin(moved, problem.ends).all():
+                ends.append(moved)
+    return Layouts(ends=np.stack(ends), patterns=np.repeat(layout.patterns, len(ends), axis=0))
+
+
+def _costs(problem: Problem, layout: Layouts) -> Floats:
+    """[V]: seconds that one more layer in each chunk adds to the critical path."""
+    count = min(problem.num_microbatches, LONG * problem.stages)
+    found = timeline(replace(problem, num_microbatches=count), price(problem, layout))
+    layers = [kind for kind, counted in enumerate(problem.replayable) if counted]
+    stage_of = problem.placement.stage_of
+    forward = problem.forward_s[:, layers].mean(axis=1)[stage_of]
+    backward = problem.backward_s[:, layers].mean(axis=1)[stage_of]
+    cost = np.zeros(problem.chunks)
+    for segment in found.critical_path():
+        if segment.chunk is None or segment.activity not in ("forward", "backward"):
+            continue
+        position = problem.placement.positions[segment.stage, segment.chunk]
+        cost[position] += (forward if segment.activity == "forward" else backward)[position]
+    return cost

@@ -1,0 +1,89 @@
+"""Lower bounds of a step that are linear in the times of its stages: what layouts are judged by.
+
+Letters: p stages, v chunks of a stage, m microbatches, B layouts at once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from planner.schedule.registry import kind_of
+
+if TYPE_CHECKING:
+    from planner.arrays import Floats
+    from planner.stage_layout.problem import Prices, Problem
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Rows:
+    """Seconds that the step takes at least because of each stage s, the larger of two paths.
+
+    Own: a microbatch reaches the stage; it does all its work; what remains of the last microbatch
+    goes back to the first stage, which reduces its gradients (`closed_form.span_lower_bound`).
+    Where backwards are split or chunks are not in a loop the path ends with the stage itself.
+
+    Late: one microbatch goes all the way through the pipeline and back; the stage, which keeps so
+    many in flight and no more, does the forwards that had to wait for it and all other backwards
+    (`windows.window_lower_bound`, the loop of one stage). One chunk and whole backwards only.
+    """
+
+    returns: bool
+    late: bool
+    own_held_s: Floats
+    late_forwards: Floats
+    late_held_s: Floats
+    forward_link_s: Floats
+    backward_link_s: Floats
+    """[p] each; links are those after the first chunk of every stage, 0 after the last."""
+
+    @classmethod
+    def of(cls, problem: Problem) -> Rows:
+        p, v, m = problem.stages, problem.virtual_stages, problem.num_microbatches
+        returns = kind_of(problem.schedule).returns_to_first
+        after = np.append(problem.forward_send_s, 0.0).reshape(v, p)
+        sent_back = np.append(0.0, problem.backward_send_s).reshape(v, p)
+        forward = m * after.sum(axis=0)
+        backward = m * sent_back.sum(axis=0) - sent_back[0]
+        held = {
+            "blocking": forward + backward,
+            "paired": np.maximum(forward, backward),
+        }.get(problem.sends, np.zeros(p))
+        late_forwards = np.maximum(m - problem.in_flight[:, 0], 0).astype(np.float64)
+        blocking = float(problem.sends == "blocking")
+        return cls(
+            returns=returns,
+            late=returns and v == 1,
+            own_held_s=held,
+            late_forwards=late_forwards,
+            late_held_s=blocking * (late_forwards * after[0] + (m - 1) * sent_back[0]),
+            forward_link_s=np.append(problem.forward_send_s[: p - 1], 0.0),
+            backward_link_s=np.append(problem.backward_send_s[: p - 1], 0.0),
+        )
+
+    def way_s(self, forward_s: Floats, backward_s: Floats) -> Floats:
+        """[..., p]: what a stage adds to the path of those after it, from its first chunk."""
+        way = forward_s + self.forward_link_s
+        return way + backward_s + self.backward_link_s if self.returns else way
+
+
+def rows_s(problem: Problem, prices: Prices) -> Floats:
+    """[B, p]: the rows of layouts; none is above the simulated step."""
+    rows, m = Rows.of(problem), problem.num_microbatches
+    forward, backward = prices.forward_s, prices.backward_s
+    way = rows.way_s(forward[..., 0], backward[..., 0])
+    begun = np.cumsum(way, axis=-1) - way
+    reduction = prices.reduction_s[:, :1] if rows.returns else prices.reduction_s
+    own = begun + m * (forward + backward).sum(axis=-1) + rows.own_held_s + reduction
+    if not rows.late:
+        return np.asarray(own)
+    late = (
+        way.sum(axis=-1, keepdims=True)
+        + rows.late_forwards * forward[..., 0]
+        + (m - 1) * backward[..., 0]
+        + rows.late_held_s
+        + reduction
+    )
+    return np.asarray(np.maximum(own, late))

@@ -1,0 +1,170 @@
+"""The exact layout with one chunk per stage, by dynamic programming under a threshold.
+
+For a threshold S on the step (`rows`), a stage may take items i to j only if
+
+    Q + own(i, j) ≤ S    and    W + late(i, j) ≤ S,
+
+where Q is the way of a microbatch through the stages before it and back, the first stage's gradient
+reduction included, and W the same through the whole pipeline. The smaller Q the more is allowed,
+now and later, so of all layouts of the first stages that end at j only the one with the least Q
+need be kept: one pass over stages and pairs of positions finds the least W of any layout whose own
+rows are within S. If W is larger than was assumed in the second condition, that is tightened, since
+no layout has less, and the pass repeated. Thresholds are bisected, then lowered to what was found
+until there is none left.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from planner.stage_layout.problem import Layouts, price
+from planner.stage_layout.rows import Rows, rows_s
+
+if TYPE_CHECKING:
+    from planner.arrays import Floats, Ints
+    from planner.stage_layout.problem import Problem
+
+LONGEST = 1e300
+"""Seconds that no layout takes."""
+
+CLOSE = 1e-4
+"""Relative distance of the bisected thresholds from which on each layout found is the next
+threshold."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Found:
+    """A layout, and the largest of its rows: no layout that fits has a smaller one."""
+
+    layout: Layouts
+    rows_s: float
+
+
+def best_layout(problem: Problem, *, below_s: float = LONGEST) -> Found | None:
+    """The layout whose largest row (`rows.rows_s`) is least; None where none that fits is below
+    `below_s`.
+
+    Raises: ValueError for several chunks per stage.
+    """
+    if problem.virtual_stages != 1:
+        raise ValueError("the dynamic program takes one chunk per stage")
+    patterns = range(len(problem.patterns))
+    found: Found | None = None
+    for allowed in [[one] for one in patterns] if problem.one_pattern else [list(patterns)]:
+        segments = _Segments.of(problem, allowed)
+        found = _lowered(problem, segments, found, below_s)
+    return found
+
+
+def _lowered(
+    problem: Problem, segments: _Segments, found: Found | None, below_s: float
+) -> Found | None:
+    """The best of `found` and what a set of patterns allows."""
+    low, high = segments.least_s(), below_s if found is None else found.rows_s
+    middle = high
+    while low < high:
+        below = middle if middle < high else high * (1 - 1e-12)
+        layout = segments.layout(below)
+        if layout is not None:
+            found = Found(
+                layout=layout, rows_s=float(rows_s(problem, price(problem, layout)).max())
+            )
+            high = found.rows_s
+        elif middle < high:
+            low = middle
+        else:
+            break
+        middle = (low + high) / 2 if high > low * (1 + CLOSE) else high
+    return found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Segments:
+    """Everything a stage may take, [p, N, N] over the N positions where chunks may begin or end;
+    infinite where it does not fit. `way_s` is what it adds to the way of a microbatch."""
+
+    problem: Problem
+    ends: Ints
+    own_s: Floats
+    late_s: Floats
+    way_s: Floats
+    pattern: Ints
+
+    @classmethod
+    def of(cls, problem: Problem, allowed: list[int]) -> _Segments:
+        costs, ends, m = problem.costs, problem.ends, problem.num_microbatches
+        rows = Rows.of(problem)
+        first, end = ends[:, None], ends[None, :]
+        forward = costs.forward[:, end] - costs.forward[:, first]
+        plain = costs.backward[:, end] - costs.backward[:, first]
+        static = problem.fixed_bytes[:, None, None] + costs.static[end] - costs.static[first]
+        room = problem.capacity_bytes[:, None, None] * (1 + 1e-12)
+        backward = np.full(plain.shape, np.inf)
+        chosen = np.zeros(plain.shape, dtype=np.int64)
+        for pattern in allowed:
+            level = costs.levels[pattern]
+            lead = np.minimum(costs.leads[pattern][first], end)
+            kept = costs.kept[level, lead] - costs.kept[level, first]
+            kept = kept + costs.kept[0, end] - costs.kept[0, lead]
+            seconds = plain + costs.replay[level][:, lead] - costs.replay[level][:, first]
+            here = (static + problem.in_flight[:, :1, None] * kept <= room) & (first < end)
+            better = here & (seconds < backward)
+            backward[better], chosen[better] = seconds[better], pattern
+        possible = np.isfinite(backward)
+        backward = np.where(possible, backward, 0.0)
+        way = forward + rows.forward_link_s[:, None, None]
+        if rows.returns:
+            way = way + backward + rows.backward_link_s[:, None, None]
+        reduction = costs.reduction[end] - costs.reduction[first]
+        own = np.where(possible, m * (forward + backward) + rows.own_held_s[:, None, None], np.inf)
+        (own[:1] if rows.returns else own)[:] += reduction
+        if rows.returns:
+            way[0] += reduction
+        late = np.zeros((problem.stages, 1, 1))
+        if rows.late:
+            late = rows.late_forwards[:, None, None] * forward + (m - 1) * backward
+            late = late + rows.late_held_s[:, None, None]
+        return cls(problem=problem, ends=ends, own_s=own, late_s=late, way_s=way, pattern=chosen)
+
+    def least_s(self) -> float:
+        """No layout has a smaller largest row than the smallest of every stage alone."""
+        return float(self.own_s.min(axis=(1, 2)).max())
+
+    def layout(self, threshold_s: float) -> Layouts | None:
+        """A layout none of whose rows is above the threshold; None where there is none."""
+        whole_way_s = 0.0
+        while True:
+            passed = self._pass(threshold_s, threshold_s - whole_way_s)
+            if passed is None:
+                return None
+            layout, way_s, late_s = passed
+            if way_s + late_s <= threshold_s:
+                return layout
+            whole_way_s = way_s
+
+    def _pass(self, own_s: float, late_s: float) -> tuple[Layouts, float, float] | None:
+        """Of the layouts whose rows are within these thresholds the one with the shortest way, that
+        way, and its largest late time."""
+        last = len(self.ends) - 1
+        begun = np.full(last + 1, np.inf)
+        begun[0] = 0.0
+        causes = []
+        for own, late, way in zip(self.own_s, self.late_s, self.way_s, strict=True):
+            allowed = (begun[:, None] + own <= own_s) & (late <= late_s)
+            reached = np.where(allowed, begun[:, None] + way, np.inf)
+            cause = reached.argmin(axis=0)
+            begun = reached[cause, np.arange(last + 1)]
+            causes.append(cause)
+        if not np.isfinite(begun[last]):
+            return None
+        at = [last]
+        for cause in reversed(causes):
+            at.append(int(cause[at[-1]]))
+        at.reverse()
+        taken = (np.arange(self.problem.stages), at[:-1], at[1:])
+        layout = Layouts(ends=self.ends[at][None], patterns=self.pattern[taken][None])
+        late = np.broadcast_to(self.late_s, self.own_s.shape)[taken]
+        return layout, float(begun[last]), float(late.max())

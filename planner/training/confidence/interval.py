@@ -1,0 +1,145 @@
+"""How sure an estimate is: intervals from the residuals of measured runs like it.
+
+Every cell of `residuals` speaks for an estimate, the louder the more it has in common with it: its
+weight halves with every feature of the regime in which they differ, and saturates with its number
+of runs, so that a publication with many runs is not the only voice. Mean and variance of the
+residual follow from the weighted cells, the spread between cells included; an estimate that no
+measured run resembles therefore gets the spread over everything that was measured.
+"""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from functools import cache
+from math import exp, sqrt
+from typing import TYPE_CHECKING
+
+from planner.plan import Confidence, Interval
+from planner.training.confidence.regimes import Regime, device_generation, regime_of
+from planner.training.confidence.residuals import STEP, Cell, Residuals, shipped_residuals
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from planner.plan import Estimate, Plan
+    from planner.training.scenario import Scenario
+
+DEVICE = "device"
+"""The memory kind whose peak decides whether a plan fits."""
+LEVEL = 0.90
+"""Share of measured runs that should lie inside."""
+DEVIATIONS = 1.645
+"""Standard deviations of a normal distribution on either side that hold `LEVEL`."""
+ONE_SIDED = 1.2816
+"""Standard deviations of a normal distribution below which `LEVEL` of it lies."""
+DIFFERENT = 0.5
+"""Weight of a cell for each feature in which it differs."""
+HALF_COUNT = 5
+"""Runs at which a cell has half of its largest weight."""
+FEATURES = len(fields(Regime))
+
+
+def confidence_of(
+    scenario: Scenario, plan: Plan, cost: Estimate, *, residuals: Residuals | None = None
+) -> Confidence:
+    """How sure the estimate `cost` of a plan is. `residuals`: others than the shipped ones."""
+    regime = regime_of(scenario, plan, cost)
+    known = residuals or shipped_residuals()
+    step, memory, basis = _shipped(regime) if residuals is None else _ranges(known, regime)
+    return Confidence(
+        level=LEVEL,
+        step=step,
+        memory=memory,
+        notes=(basis, *extrapolations(scenario, plan, known)),
+    )
+
+
+@cache
+def _shipped(regime: Regime) -> tuple[Interval, Interval, str]:
+    return _ranges(shipped_residuals(), regime)
+
+
+def _ranges(known: Residuals, regime: Regime) -> tuple[Interval, Interval, str]:
+    """Of the step time and of the device's memory, and what they rest on."""
+    return (
+        factors(known.cells, regime, STEP),
+        factors(known.cells, regime, DEVICE),
+        _basis(known.cells, regime),
+    )
+
+
+def factors(cells: Sequence[Cell], regime: Regime, quantity: str) -> Interval:
+    """For a quantity in a regime; 0 to infinity without any cell about it. The step time and
+    memory have cells of their own, and cells about another memory kind differ in one more feature.
+    """
+    about = [cell for cell in cells if (cell.quantity == STEP) == (quantity == STEP)]
+    weights = [_weight(cell, regime, quantity) for cell in about]
+    total = sum(weights)
+    if not total:
+        return Interval(low=0.0, high=float("inf"))
+    pairs = list(zip(weights, about, strict=True))
+    centre = sum(weight * cell.mean for weight, cell in pairs) / total
+    variance = sum(w * (cell.variance + (cell.mean - centre) ** 2) for w, cell in pairs) / total
+    voices = total**2 / sum(weight**2 for weight in weights)
+    reach = DEVIATIONS * sqrt(variance * (1 + 1 / voices))
+    return Interval(low=min(exp(centre - reach), 1.0), high=max(exp(centre + reach), 1.0))
+
+
+def _weight(cell: Cell, regime: Regime, quantity: str) -> float:
+    differences = FEATURES - len(cell.regime.shared_with(regime))
+    differences += cell.quantity != quantity
+    saturated = cell.count / (cell.count + HALF_COUNT)
+    return saturated * float(DIFFERENT**differences)
+
+
+def tied(step_s: float, other_s: float, *, residuals: Residuals | None = None) -> bool:
+    """Whether two plans of one job are too close to say which is faster."""
+    slower, faster = max(step_s, other_s), min(step_s, other_s)
+    return slower < faster * (1 + tie_margin(residuals))
+
+
+def tie_margin(residuals: Residuals | None = None) -> float:
+    """How much longer a step may take than another plan's, as a share, and be a tie: the order of
+    their estimates is right with a probability below `LEVEL`, given how much residuals differ among
+    plans of one job. The difference of two residuals varies by √2 times as much as one."""
+    known = residuals or shipped_residuals()
+    return exp(ONE_SIDED * sqrt(2) * known.within_groups) - 1
+
+
+def _basis(cells: Sequence[Cell], regime: Regime) -> str:
+    """What the intervals rest on."""
+    steps = [cell for cell in cells if cell.quantity == STEP]
+    alike = sum(cell.count for cell in steps if cell.regime == regime)
+    peaks = [cell for cell in cells if cell.quantity != STEP]
+    device = sum(cell.count for cell in peaks if cell.quantity == DEVICE)
+    return (
+        f"ranges: {LEVEL:.0%} of {_runs(steps)} measured step times, {alike} of them in this "
+        f"regime, and of {_runs(peaks)} measured memory peaks, {device} of them as the device sees"
+    )
+
+
+def _runs(cells: Sequence[Cell]) -> int:
+    return sum(cell.count for cell in cells)
+
+
+def extrapolations(scenario: Scenario, plan: Plan, known: Residuals) -> tuple[str, ...]:
+    """Where the estimate leaves what was measured."""
+    job, coverage = scenario.job, known.coverage
+    said = []
+    for device in scenario.device_types:
+        formats = coverage.formats.get(device.name)
+        if formats is None:
+            said.append(f"no measured run on {device.name}")
+        elif job.precision not in formats:
+            said.append(f"no measured run with {job.precision} on {device.name}")
+        generation = device_generation(device.name)
+        most = coverage.most_devices.get(generation)
+        if most is not None and job.devices > most:
+            said.append(f"no measured run on more than {most} devices of {generation} type")
+    if plan.schedule not in coverage.schedules:
+        said.append(f"no measured run with schedule {plan.schedule}")
+    if job.software.name not in coverage.software:
+        said.append(f"no measured run with software profile {job.software.name}")
+    if job.seq_length > coverage.longest_sequence:
+        said.append(f"no measured run with more than {coverage.longest_sequence} tokens a sequence")
+    return tuple(dict.fromkeys(said))

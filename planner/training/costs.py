@@ -1,0 +1,110 @@
+"""Cost tables: what one layer of every kind costs, for every shard of a search.
+
+The search bounds a million combinations by gathering rows of these tables; the estimate of one
+plan reads a single row. Both therefore price the same operators with the same code.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from planner.training.layer.memory import LayerMemory, layer_memory
+from planner.training.layer.timing import LayerTime, layer_time
+from planner.workload.layers import layer_operators
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from planner.training.scenario import Scenario
+    from planner.workload.shard import Shard
+
+CAUSES = ("compute", "tensor", "context", "expert")
+"""Parts of a pass, in the order of the tables' first axis."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class CostTable:
+    """Rows are R shards, columns the K layer kinds of the scenario, T its device types.
+
+    Seconds per microbatch: forward_s and backward_s are [causes, T, R, K], backward without
+    recomputation; selective_s [T, R, K] is what selective recomputation adds to it and
+    weight_gradient_s [T, R, K] the part of it that zero-bubble schedules can move. by_device_s has
+    both passes together for every candidate device of the scenario, of which T are the best one.
+    Bytes and parameters per device: [R, K], see `planner.training.layer.memory.LayerMemory`.
+    """
+
+    shards: tuple[Shard, ...]
+    by_device_s: NDArray[np.float64]
+    forward_s: NDArray[np.float64]
+    backward_s: NDArray[np.float64]
+    selective_s: NDArray[np.float64]
+    weight_gradient_s: NDArray[np.float64]
+    hidden_s: NDArray[np.float64]
+    host_bound_s: NDArray[np.float64]
+    dense_parameters: NDArray[np.int64]
+    expert_parameters: NDArray[np.int64]
+    saved_bytes: NDArray[np.int64]
+    selective_bytes: NDArray[np.int64]
+    full_bytes: NDArray[np.int64]
+    logits_bytes: NDArray[np.int64]
+    logits_working_bytes: NDArray[np.int64]
+    working_bytes: NDArray[np.int64]
+    residual_bytes: NDArray[np.int64]
+
+
+def cost_table(scenario: Scenario, shards: Sequence[Shard]) -> CostTable:
+    """Price every kind of layer under every shard."""
+    kinds, devices = scenario.kinds, scenario.candidate_devices
+    times: list[list[list[LayerTime]]] = [[] for _ in devices]
+    memories: list[list[LayerMemory]] = []
+    residual_bytes = []
+    for shard in shards:
+        workload = scenario.workload(shard)
+        operators = [layer_operators(workload, kind) for kind in kinds]
+        memories.append([layer_memory(workload, layer) for layer in operators])
+        residual_bytes.append(workload.residual_bytes())
+        for rows, device in zip(times, devices, strict=True):
+            rows.append(
+                [layer_time(workload, layer, device, scenario.topology) for layer in operators]
+            )
+    memory_columns: dict[str, Any] = {
+        field.name: np.array(
+            [[getattr(memory, field.name) for memory in row] for row in memories], dtype=np.int64
+        )
+        for field in fields(LayerMemory)
+    }
+    names = ("selective_s", "weight_gradient_s", "hidden_s", "host_bound_s")
+    seconds: dict[str, Any] = {name: _seconds(times, name) for name in names}
+    for name in ("forward", "backward"):
+        seconds[f"{name}_s"] = _by_cause(times, name)
+    by_device_s = (seconds["forward_s"] + seconds["backward_s"]).sum(axis=0)
+    if len(devices) > len(scenario.device_types):
+        seconds = {name: found.min(axis=-3, keepdims=True) for name, found in seconds.items()}
+    return CostTable(
+        shards=tuple(shards),
+        **seconds,
+        by_device_s=by_device_s,
+        residual_bytes=np.array(residual_bytes, dtype=np.int64),
+        **memory_columns,
+    )
+
+
+def _by_cause(times: list[list[list[LayerTime]]], name: str) -> NDArray[np.float64]:
+    return np.array(
+        [
+            [
+                [[getattr(getattr(time, name), f"{cause}_s") for time in row] for row in rows]
+                for rows in times
+            ]
+            for cause in CAUSES
+        ]
+    )
+
+
+def _seconds(times: list[list[list[LayerTime]]], name: str) -> NDArray[np.float64]:
+    return np.array([[[getattr(time, name) for time in row] for row in rows] for rows in times])

@@ -1,0 +1,148 @@
+"""The estimate of one plan: memory of every stage, time of one step, and what they rest on."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from planner.plan import (
+    DATA_SHARDINGS,
+    GRANULARITIES,
+    Estimate,
+    MemoryEstimate,
+    Plan,
+    recomputed_per_chunk,
+)
+from planner.schedule.registry import kind_of
+from planner.training.batch import Batch
+from planner.training.confidence.interval import confidence_of
+from planner.training.costs import CostTable, cost_table
+from planner.training.layer.flops import model_flops_per_token
+from planner.training.memory.stage import stage_peaks
+from planner.training.step.simulated import simulate_step
+from planner.workload.shard import Shard
+from planner.workload.stages import stage_load
+
+if TYPE_CHECKING:
+    from planner.training.scenario import Scenario
+    from planner.workload.stages import StageLoad
+
+
+def estimate(
+    scenario: Scenario,
+    plan: Plan,
+    *,
+    table: CostTable | None = None,
+    load: StageLoad | None = None,
+) -> Estimate:
+    """Estimate a valid plan, and how sure that is. `planner.training.search.space.rules` says which
+    plans are valid."""
+    cost = point_estimate(scenario, plan, table=table, load=load)
+    confidence = confidence_of(scenario, plan, cost)
+    return replace(cost, confidence=confidence, assumptions=(*cost.assumptions, *confidence.notes))
+
+
+def point_estimate(
+    scenario: Scenario,
+    plan: Plan,
+    *,
+    table: CostTable | None = None,
+    load: StageLoad | None = None,
+) -> Estimate:
+    """The estimate without its confidence. A search passes the cost table and stage load it has
+    already; without them they are made for this plan, and so they are when the plan takes the
+    hosts in another order than the cluster's file."""
+    placed = scenario.placed(plan.placement.hosts)
+    if placed is not scenario:
+        scenario, table = placed, None
+    shard = shard_of(plan)
+    table = table or cost_table(scenario, [shard])
+    load = load or stage_load(scenario.model, scenario.kinds, plan.stages)
+    batch = batch_of_one(plan, table.shards.index(shard), load)
+    step = simulate_step(scenario, table, batch)
+    memory = MemoryEstimate(per_stage=stage_peaks(scenario, table, batch).stages(0))
+    job = scenario.job
+    tokens = job.global_batch_size * job.seq_length
+    return Estimate(
+        time=step.breakdown,
+        time_detail=step.detail,
+        memory=memory,
+        tokens_per_step=tokens,
+        devices=job.devices,
+        model_flops_per_step=tokens * model_flops_per_token(scenario),
+        peak_flop_per_s=scenario.mean_peak_flop_per_s,
+        assumptions=assumptions(scenario, plan),
+    )
+
+
+def shard_of(plan: Plan) -> Shard:
+    degrees = plan.degrees
+    return Shard(
+        tensor=degrees.tensor,
+        context=degrees.context,
+        expert=degrees.expert,
+        expert_tensor=degrees.expert_tensor,
+        micro_batch_size=plan.micro_batch_size,
+        sequence_parallel=plan.sequence_parallel,
+        vocabulary=degrees.pipeline if kind_of(plan.schedule).shares_vocabulary else 1,
+    )
+
+
+def batch_of_one(plan: Plan, row: int, load: StageLoad) -> Batch:
+    """The plan as a batch; `row` is its shard's row in the cost table."""
+    degrees, recompute = plan.degrees, plan.recompute
+    per_chunk = recomputed_per_chunk(plan.stages, recompute.layers_per_stage)
+
+    def column(value: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+        return np.array([value], dtype=np.int64)
+
+    return Batch(
+        pipeline=degrees.pipeline,
+        virtual_stages=plan.virtual_stages,
+        schedule=plan.schedule,
+        load=load,
+        row=column(row),
+        tensor=column(degrees.tensor),
+        data=column(degrees.data),
+        context=column(degrees.context),
+        expert=column(degrees.expert),
+        expert_tensor=column(degrees.expert_tensor),
+        num_microbatches=column(plan.num_microbatches),
+        granularity=column(GRANULARITIES.index(recompute.granularity)),
+        recomputed_layers=column(min(per_chunk or 0, load.most_layers)),
+        data_sharding=column(DATA_SHARDINGS.index(plan.data_sharding)),
+    )
+
+
+def assumptions(scenario: Scenario, plan: Plan) -> tuple[str, ...]:
+    """What the estimate takes for granted, in words."""
+    job, software = scenario.job, scenario.job.software
+    overlapped = ", ".join(software.overlap) or "nothing"
+    said = [
+        *scenario.model.assumptions,
+        *job.assumptions,
+        f"software {software.name}: {software.attention} attention, overlap of {overlapped}",
+        f"{job.headroom:.0%} of device memory is kept free",
+        "collectives and pipeline sends that share links do not slow each other",
+    ]
+    if software.dropout == "model" and scenario.model.dropout:
+        said.append(f"model {scenario.model.name} is trained with hidden and attention dropout")
+    chunks = {end - start for stage in plan.stages for start, end in stage.chunks}
+    if len(chunks) > 1:
+        said.append(
+            f"chunks hold {min(chunks)} to {max(chunks)} layers, the odd ones in the middle unless "
+            "the plan says otherwise"
+        )
+    positions = scenario.model.seq_length
+    learned = scenario.model.position_embedding == "learned"
+    if learned and positions is not None and job.seq_length > positions:
+        said.append(
+            f"the model's {positions:,} learned positions are extended to {job.seq_length:,}"
+        )
+    if plan.degrees.context > 1:
+        said.append("context parallelism: ring exchange with balanced causal load")
+    if scenario.model.moe and job.expert_imbalance == 1.0:
+        said.append("experts: tokens are spread evenly over them")
+    return tuple(said)

@@ -1,0 +1,1 @@
+"""One layer of a stage: its seconds, bytes and FLOPs."""

@@ -1,0 +1,44 @@
+"""What the host needs to launch a pass, beside what the device needs to run it.
+
+The host runs ahead of the device and holds it up only where it needs longer. Recorded graphs take
+it out of the way, but for work whose shapes depend on where tokens go: a layer's experts, from
+dispatch to combination, are launched one operator at a time after the host has waited for the
+counts (Megatron-LM `token_dispatcher.py`; `cuda_graph_scope` attn, moe_router, moe_preprocess).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from planner.workload.operators import GroupedMatmul
+
+if TYPE_CHECKING:
+    from planner.specs.software import SoftwareProfile
+    from planner.training.layer.operators import OperatorTime
+    from planner.workload.operators import Collective, Operator
+    from planner.workload.workload import Workload
+
+
+def launched(software: SoftwareProfile, operator: Operator) -> bool:
+    """The host launches the operator itself."""
+    return operator.expert or not software.cuda_graphs
+
+
+def launch_s(
+    workload: Workload, operator: Operator, cost: OperatorTime, *, backward: bool
+) -> float:
+    """Host seconds of an operator's launches. Experts of a grouped product are handed over one by
+    one: its product forward, two of them backward, each with its operand when that is quantised."""
+    software = workload.software
+    if not isinstance(operator, GroupedMatmul):
+        kernels = cost.backward_kernels if backward else cost.forward_kernels
+        return kernels * software.host_launch.value
+    products = operator.groups * (2 if backward else 1)
+    quantized = software.expert.quantized_launch
+    if workload.quantized and quantized is not None:
+        return products * quantized.value
+    return products * software.host_launch.value
+
+
+def collective_launch_s(workload: Workload, operator: Collective) -> float:
+    return operator.hops * workload.software.collective_launch.value

@@ -1,0 +1,266 @@
+"""Seconds of one layer on one device, for one microbatch: the operators priced.
+
+The forward pass runs each operator once. The backward pass runs each matmul twice (input gradient,
+weight gradient). A collective is exposed in full unless it runs beside something; then exposed is
+what outlasts that something, and the share of the rest by which it slows that something down. A
+pass cannot be shorter than the host's launches of its kernels.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from planner.hardware.collectives import (
+    all_gather_s,
+    all_reduce_s,
+    all_to_all_s,
+    reduce_scatter_s,
+    send_s,
+)
+from planner.training.layer.host import collective_launch_s, launch_s, launched
+from planner.training.layer.operators import OperatorTime, operator_time
+from planner.workload.operators import Collective, Matmul
+from planner.workload.recompute import selective
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from planner.hardware.device import Device
+    from planner.hardware.links import Group, Topology
+    from planner.specs.software import SoftwareProfile
+    from planner.workload.operators import Operator
+    from planner.workload.workload import Workload
+
+COLLECTIVES = {
+    "all_reduce": all_reduce_s,
+    "all_gather": all_gather_s,
+    "reduce_scatter": reduce_scatter_s,
+    "all_to_all": all_to_all_s,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PassTime:
+    """Exposed seconds of one pass (forward or backward) by cause."""
+
+    compute_s: float = 0.0
+    tensor_s: float = 0.0
+    context_s: float = 0.0
+    expert_s: float = 0.0
+
+    @property
+    def total_s(self) -> float:
+        return self.compute_s + self.tensor_s + self.context_s + self.expert_s
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayerTime:
+    """`backward` includes the weight gradients, whose compute alone is `weight_gradient_s`.
+    `selective_s` and the whole forward pass are what selective and full recomputation redo.
+    `hidden_s` is communication that ran behind compute, `host_bound_s` what the host's launches
+    took longer than the device's work; both forward and backward together."""
+
+    forward: PassTime
+    backward: PassTime
+    weight_gradient_s: float
+    selective_s: float
+    hidden_s: float
+    host_bound_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Groups:
+    """The process groups a layer communicates in."""
+
+    tensor: Group
+    context: Group
+    context_ring: Group
+    expert: Group
+    expert_tensor: Group
+
+    @classmethod
+    def of(cls, topology: Topology, workload: Workload, device: Device) -> Groups:
+        """Those that such a device is in. Ranks in the order tensor, context, expert, data,
+        pipeline, tensor fastest."""
+        shard = workload.shard
+
+        def group(size: int, stride: int) -> Group:
+            return topology.group(size, stride, device=device)
+
+        context = group(shard.context, shard.tensor)
+        neighbours = group(min(shard.context, 2), shard.tensor)
+        ring = neighbours if context.inside else topology.pair(shard.tensor, device=device)
+        return cls(
+            tensor=group(shard.tensor, 1),
+            context=context,
+            context_ring=ring,
+            expert=group(shard.expert, shard.expert_tensor),
+            expert_tensor=group(shard.expert_tensor, 1),
+        )
+
+
+@dataclass(slots=True)
+class _Tally:
+    """Running totals of one pass. `launching_s` is what the host needs for the operators that it
+    launches itself, `launched_s` what the device needs for them."""
+
+    compute_s: float = 0.0
+    tensor_s: float = 0.0
+    context_s: float = 0.0
+    expert_s: float = 0.0
+    hidden_s: float = 0.0
+    launching_s: float = 0.0
+    launched_s: float = 0.0
+
+    def compute(
+        self, workload: Workload, operator: Operator, cost: OperatorTime, *, backward: bool
+    ) -> None:
+        seconds = cost.backward_s if backward else cost.forward_s
+        self.compute_s += seconds
+        if launched(workload.software, operator):
+            self.launching_s += launch_s(workload, operator, cost, backward=backward)
+            self.launched_s += seconds
+
+    def communicate(
+        self,
+        workload: Workload,
+        operator: Collective,
+        group: Group,
+        cover_s: float,
+        overlap_cost: float,
+        wait_s: float,
+    ) -> None:
+        duration_s = collective_s(operator, group)
+        hidden_s = min(duration_s, cover_s)
+        exposed_s = duration_s - hidden_s + overlap_cost * hidden_s
+        self.hidden_s += hidden_s
+        if operator.axis == "tensor":
+            exposed_s += wait_s
+        if launched(workload.software, operator):
+            self.launching_s += collective_launch_s(workload, operator)
+            self.launched_s += exposed_s
+        if operator.axis == "tensor":
+            self.tensor_s += exposed_s
+        elif operator.axis == "context":
+            self.context_s += exposed_s
+        else:
+            self.expert_s += exposed_s
+
+    @property
+    def host_bound_s(self) -> float:
+        """What launching takes longer than the work that is launched."""
+        return max(self.launching_s - self.launched_s, 0.0)
+
+    def finish(self) -> PassTime:
+        return PassTime(
+            compute_s=self.compute_s + self.host_bound_s,
+            tensor_s=self.tensor_s,
+            context_s=self.context_s,
+            expert_s=self.expert_s,
+        )
+
+
+def collective_s(operator: Collective, group: Group) -> float:
+    """Seconds of a layer's collective on an otherwise idle device."""
+    if operator.operation == "ring_exchange":
+        return operator.hops * send_s(group, operator.buffer_bytes)
+    if operator.copies > 1:
+        return all_to_all_s(group, operator.buffer_bytes * _travelling_share(operator, group))
+    return COLLECTIVES[operator.operation](group, operator.buffer_bytes)
+
+
+def _travelling_share(operator: Collective, group: Group) -> float:
+    """Places that hold at least one of a token's `copies` experts, spread evenly over D of them,
+    over the copies: D·(1 − (1 − 1/D)^copies) / copies. Places are domains, inside one domain
+    devices."""
+    d = group.size if group.inside else group.domains
+    return d * (1 - (1 - 1 / d) ** operator.copies) / operator.copies
+
+
+def layer_time(
+    workload: Workload, operators: Sequence[Operator], device: Device, topology: Topology
+) -> LayerTime:
+    """Price a layer's operators on `device`, communicating in the default rank order's groups."""
+    groups = Groups.of(topology, workload, device)
+    software = workload.software
+    costs = [operator_time(operator, workload, device) for operator in operators]
+    forward, backward = _Tally(), _Tally()
+    overlap_cost = device.links.overlap_cost
+    waited = software.tensor_collective_wait
+    wait_s = 0.0 if waited is None or workload.shard.tensor == 1 else waited.value
+    selective_s = 0.0
+    effects = selective(workload, operators)
+    for index, (operator, cost, effect) in enumerate(zip(operators, costs, effects, strict=True)):
+        if isinstance(operator, Collective):
+            group = _group_of(groups, operator)
+            cover = _cover(operators, costs, index, software)
+            if operator.in_forward:
+                cover_s = cover.forward_s
+                forward.communicate(workload, operator, group, cover_s, overlap_cost, wait_s)
+            if operator.in_backward:
+                cover_s = cover.weight_gradient_s
+                backward.communicate(workload, operator, group, cover_s, overlap_cost, wait_s)
+            continue
+        forward.compute(workload, operator, cost, backward=False)
+        backward.compute(workload, operator, cost, backward=True)
+        selective_s += effect.redone_share * cost.forward_s
+    return LayerTime(
+        forward=forward.finish(),
+        backward=backward.finish(),
+        weight_gradient_s=sum(cost.weight_gradient_s for cost in costs),
+        selective_s=selective_s,
+        hidden_s=forward.hidden_s + backward.hidden_s,
+        host_bound_s=forward.host_bound_s + backward.host_bound_s,
+    )
+
+
+def _group_of(groups: Groups, operator: Collective) -> Group:
+    if operator.operation == "ring_exchange":
+        return groups.context_ring
+    group: Group = getattr(groups, operator.axis)
+    return group
+
+
+def _cover(
+    operators: Sequence[Operator],
+    costs: Sequence[OperatorTime],
+    index: int,
+    software: SoftwareProfile,
+) -> OperatorTime:
+    """Compute that runs at the same time as the collective at `index`.
+
+    Either what the framework always pairs it with, or, with the tensor overlap on, the matmul it
+    feeds or drains, pipelined in as many chunks as the group has ranks: all but one are covered.
+    """
+    collective = operators[index]
+    assert isinstance(collective, Collective)
+    if collective.beside == "weight_gradient":
+        return costs[_neighbour(operators, index, -1)]
+    if collective.beside == "attention":
+        attention = [
+            cost
+            for operator, cost in zip(operators, costs, strict=True)
+            if operator.module == "core_attn"
+        ]
+        return OperatorTime(
+            forward_s=sum(cost.forward_s for cost in attention),
+            weight_gradient_s=sum(cost.input_gradient_s for cost in attention),
+        )
+    overlapped = "tensor" in software.overlap and collective.axis == "tensor"
+    if not overlapped or collective.operation == "all_reduce":
+        return OperatorTime()
+    feeds = collective.in_forward and collective.operation == "all_gather"
+    neighbour = _neighbour(operators, index, 1 if feeds else -1)
+    return costs[neighbour] if neighbour >= 0 else OperatorTime()
+
+
+def _neighbour(operators: Sequence[Operator], index: int, direction: int) -> int:
+    """Index of the nearest weight matmul in `direction`, or −1."""
+    index += direction
+    while 0 <= index < len(operators):
+        operator = operators[index]
+        if isinstance(operator, Matmul) and operator.weight:
+            return index
+        index += direction
+    return -1

@@ -1,0 +1,1 @@
+"""Bytes of a stage: what it keeps, and its peaks."""

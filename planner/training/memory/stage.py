@@ -1,0 +1,277 @@
+"""Peak memory of every stage of every plan of a batch, by component.
+
+Two peaks are compared. The forward/backward peak has the most microbatches in flight: it comes
+while the loss is computed, in the backward pass of a layer, or in that of the embedding
+(`planner.training.memory.activations`). The optimizer peak has no activations but the optimizer's
+temporaries. Weights, gradients and optimizer states are there all the time.
+
+Bytes per parameter follow Megatron-LM (`distrib_optimizer.md`; `theoretical_memory_usage.py`: 18
+without a sharded optimizer and fp32 gradients, 6 + 12/d with) and Rajbhandari et al. 2020 (ZeRO,
+section 3) for the shardings.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from planner.plan import MemoryComponents, StageMemory
+from planner.training.batch import FULLY, OPTIMIZER, OPTIMIZER_AND_GRADIENTS
+from planner.training.memory.activations import (
+    activation_peak,
+    embedding_parameters,
+    largest_of_kinds,
+)
+from planner.training.memory.sharding import kept_whole, resharded
+from planner.workload.formats import (
+    STATE_BYTES,
+    bucket_bytes,
+    gradient_bytes,
+    reduced_gradient_bytes,
+    stored_weight_bytes,
+    weight_bytes,
+)
+from planner.workload.shard import Shard
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from planner.training.batch import Batch
+    from planner.training.costs import CostTable
+    from planner.training.scenario import Scenario
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class StagePeaks:
+    """int64 [N, p] each. `step` is what lives in the forward/backward peak, `update` in the
+    optimizer's, beside the three that are always there."""
+
+    weights: NDArray[np.int64]
+    gradients: NDArray[np.int64]
+    optimizer: NDArray[np.int64]
+    activations: NDArray[np.int64]
+    logits: NDArray[np.int64]
+    buffers: NDArray[np.int64]
+    update_buffers: NDArray[np.int64]
+    fixed: NDArray[np.int64]
+    slack_fraction: float
+    capacity: NDArray[np.int64]
+    headroom: float
+
+    @property
+    def step_allocated(self) -> NDArray[np.int64]:
+        return self._static + self.activations + self.logits + self.buffers
+
+    @property
+    def update_allocated(self) -> NDArray[np.int64]:
+        return self._static + self.update_buffers
+
+    @property
+    def _static(self) -> NDArray[np.int64]:
+        return self.weights + self.gradients + self.optimizer
+
+    @property
+    def device_peak(self) -> NDArray[np.int64]:
+        """Allocated, plus allocator slack, plus what lives outside the allocator."""
+        allocated = np.maximum(self.step_allocated, self.update_allocated)
+        return allocated + self._slack(allocated) + self.fixed
+
+    @property
+    def spare(self) -> NDArray[np.int64]:
+        """Bytes left below capacity minus headroom; negative where a stage does not fit."""
+        return self.capacity - self._headroom_bytes - self.device_peak
+
+    @property
+    def fits(self) -> NDArray[np.bool_]:
+        """[N]: every stage fits."""
+        fits: NDArray[np.bool_] = np.all(self.spare >= 0, axis=-1)
+        return fits
+
+    @property
+    def _headroom_bytes(self) -> NDArray[np.int64]:
+        reserved: NDArray[np.int64] = np.floor(self.capacity * self.headroom).astype(np.int64)
+        return reserved
+
+    def _slack(self, allocated: NDArray[np.int64]) -> NDArray[np.int64]:
+        slack: NDArray[np.int64] = np.floor(allocated * self.slack_fraction).astype(np.int64)
+        return slack
+
+    def stages(self, plan: int) -> tuple[StageMemory, ...]:
+        """The stages of one plan of the batch as values."""
+        return tuple(self._stage(plan, stage) for stage in range(self.weights.shape[1]))
+
+    def _stage(self, plan: int, stage: int) -> StageMemory:
+        at = (plan, stage)
+        updating = bool(self.update_allocated[at] > self.step_allocated[at])
+        allocated = np.maximum(self.update_allocated[at], self.step_allocated[at])
+        return StageMemory(
+            stage=stage,
+            peak_phase="optimizer" if updating else "backward",
+            components=MemoryComponents(
+                weights=int(self.weights[at]),
+                gradients=int(self.gradients[at]),
+                optimizer=int(self.optimizer[at]),
+                activations=0 if updating else int(self.activations[at]),
+                logits=0 if updating else int(self.logits[at]),
+                buffers=int(self.update_buffers[at] if updating else self.buffers[at]),
+                fixed=int(self.fixed[at]),
+                slack=int(self._slack(allocated)),
+            ),
+            capacity_bytes=int(self.capacity[at]),
+            headroom_bytes=int(self._headroom_bytes[at]),
+        )
+
+
+def stage_peaks(
+    scenario: Scenario, table: CostTable, batch: Batch, *, dense_gradients: bool = True
+) -> StagePeaks:
+    """Memory of every stage of every plan of the batch, on demand without the embedding's dense
+    gradient."""
+    dense, expert = stage_parameters(scenario, table, batch)
+    weights, gradients, optimizer, update = _states(scenario, batch, dense, expert)
+    peak = activation_peak(scenario, table, batch, dense_gradients=dense_gradients)
+    messages = _message_buffers(batch) * table.residual_bytes[batch.row, None]
+    gathered = _gathered(scenario, table, batch)
+    device = [
+        (
+            min(scenario.device_types[i].memory_bytes for i in types),
+            max(scenario.device_types[i].context_bytes for i in types),
+        )
+        for types in scenario.stage_types(batch.pipeline)
+    ]
+    communicating = scenario.job.devices > 1
+    outside = scenario.job.software.communication_buffers.value if communicating else 0
+    shape = dense.shape
+    return StagePeaks(
+        weights=weights,
+        gradients=gradients,
+        optimizer=optimizer,
+        activations=peak.activations,
+        logits=peak.logits,
+        buffers=peak.working + messages + gathered + _buckets(scenario, dense + expert),
+        update_buffers=update,
+        fixed=np.broadcast_to(
+            np.array([int(context + outside) for _, context in device], dtype=np.int64), shape
+        ),
+        slack_fraction=scenario.job.software.allocator_slack.value,
+        capacity=np.broadcast_to(np.array([size for size, _ in device], dtype=np.int64), shape),
+        headroom=scenario.job.headroom,
+    )
+
+
+def stage_parameters(
+    scenario: Scenario, table: CostTable, batch: Batch
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Dense and expert parameters on one device of every stage, int64 [N, p] each. A tied
+    embedding is held once by a stage that has the head too. Where the vocabulary is shared,
+    positions are not: the first stage has them."""
+    counts = batch.load.counts.sum(axis=1)
+    dense = table.dense_parameters[batch.row] @ counts.T
+    expert = table.expert_parameters[batch.row] @ counts.T
+    both = np.minimum(counts[:, -2], counts[:, -1])
+    if scenario.model.tie_embeddings and both.any():
+        dense = dense - embedding_parameters(scenario, batch)[:, None] * both
+    if batch.kind.shares_vocabulary:
+        dense[:, 0] += scenario.workload(Shard()).learned_positions
+    return dense, expert
+
+
+def state_bytes(
+    scenario: Scenario, batch: Batch, dense: NDArray[np.int64], expert: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """Weights, gradients and optimizer states of so many parameters on a device, int64 [N, …]
+    like `dense` and `expert`."""
+    weights, gradients, optimizer, _ = _states(scenario, batch, dense, expert)
+    return np.asarray(weights + gradients + optimizer)
+
+
+def optimizer_shards(scenario: Scenario, replicas: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Ranks among which one sharded optimizer is divided."""
+    largest = scenario.job.software.optimizer_shard_size
+    return replicas if largest is None else np.minimum(replicas, largest)
+
+
+def _states(
+    scenario: Scenario, batch: Batch, dense: NDArray[np.int64], expert: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], ...]:
+    """Weights, gradients, optimizer states, and the optimizer step's temporaries, int64 [N, p].
+
+    Fully sharded, the fp32 weights are the only ones (PyTorch FSDP2 mixed precision), so the
+    optimizer holds no second copy of them.
+    """
+    software, job = scenario.job.software, scenario.job
+    stored_bytes = stored_weight_bytes(software, job.precision)
+    main_bytes = gradient_bytes(software, job.precision)
+    local_bytes = 2 if software.keeps_local_gradients and main_bytes > 2 else 0
+    master_bytes = 4 if software.master_weights and job.precision != "fp32" else 0
+    moments = 2 if job.optimizer == "adam" else 1
+    moment_bytes = moments * STATE_BYTES[software.optimizer_state_dtype]
+    update_bytes = 4 if main_bytes < 4 and master_bytes else 0
+
+    sharding = batch.data_sharding[:, None]
+    fully = sharding == FULLY
+    whole = kept_whole(software, batch)[:, None]
+    total = np.zeros((4, *dense.shape))
+    for parameters, replicas in (
+        (dense, batch.dense_replicas[:, None]),
+        (expert, batch.expert_replicas[:, None]),
+    ):
+        optimizer_shard = parameters / np.where(
+            sharding >= OPTIMIZER, optimizer_shards(scenario, replicas), 1
+        )
+        gradient_shard = parameters / np.where(
+            (sharding >= OPTIMIZER_AND_GRADIENTS) & ~whole, replicas, 1
+        )
+        total[0] += np.where(
+            fully,
+            optimizer_shard * max(weight_bytes(job.precision), master_bytes)
+            + np.where(whole, parameters * stored_bytes, 0),
+            parameters * stored_bytes,
+        )
+        total[1] += gradient_shard * main_bytes + parameters * local_bytes
+        total[2] += optimizer_shard * (np.where(fully, 0, master_bytes) + moment_bytes)
+        total[3] += optimizer_shard * update_bytes
+    return tuple(np.ceil(total).astype(np.int64))
+
+
+def _message_buffers(batch: Batch) -> NDArray[np.int64]:
+    """Residual activations that a stage holds to send and receive, int64 [1, p].
+
+    One each way. With a shared vocabulary also what its collectives work on: the last stage's
+    output in fp32 twice (this and the next) and as the layers take it, the two parts of the input
+    gradient, the embedding's output before and after its reduction and its gradient, and the empty
+    gradient autograd asks for; the first stage keeps the reduced embedding of all in flight
+    (sail-sg/VocabularyParallelism `vocab_parallel_output_layer.py`, `vocab_input_store.py`).
+    """
+    buffers = np.full((1, batch.pipeline), 2 if batch.pipeline > 1 else 0)
+    if batch.kind.shares_vocabulary:
+        buffers += _VOCABULARY_BUFFERS
+        buffers[0, 0] += batch.pipeline
+    return buffers
+
+
+_VOCABULARY_BUFFERS = 11
+
+
+def _buckets(scenario: Scenario, parameters: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Buffers that gradients are copied through on their way, int64 [N, p]."""
+    software = scenario.job.software
+    largest = parameters * reduced_gradient_bytes(software, scenario.job.precision)
+    bucket = np.minimum(int(bucket_bytes(software, scenario.job.precision)), largest)
+    return bucket * software.bucket_buffers
+
+
+def _gathered(scenario: Scenario, table: CostTable, batch: Batch) -> NDArray[np.int64]:
+    """Whole layers gathered for use under full sharding: the one in use and the one prefetched,
+    and the whole gradient of one (PyTorch FSDP2, Megatron-FSDP), int64 [N, p]."""
+    fully = resharded(scenario.job.software, batch)
+    gathered = np.zeros((len(batch), batch.pipeline), dtype=np.int64)
+    if fully.any():
+        layer = table.dense_parameters + table.expert_parameters
+        present = batch.load.counts.sum(axis=1) > 0
+        job = scenario.job
+        whole_bytes = 2 * 2 + reduced_gradient_bytes(job.software, job.precision)
+        gathered[fully] = largest_of_kinds(layer, batch.row[fully], present) * whole_bytes
+    return gathered

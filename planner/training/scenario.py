@@ -1,0 +1,131 @@
+"""The three inputs of every estimate, brought together: cluster, model and job."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from planner.hardware.ideal import IdealTopology, SlowedTopology, ideal_topology
+from planner.hardware.links import Topology, topology_from_spec
+from planner.hardware.sustained import in_training
+from planner.workload.layers import layer_kinds
+from planner.workload.workload import Workload
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from planner.hardware.device import Device
+    from planner.specs.cluster.spec import ClusterSpec
+    from planner.specs.job import JobSpec
+    from planner.specs.model.spec import ModelSpec
+    from planner.workload.shard import Shard
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scenario:
+    """A job on the first `job.devices` devices of a cluster, in the order of its file."""
+
+    cluster: ClusterSpec
+    model: ModelSpec
+    job: JobSpec
+    topology: Topology
+
+    @cached_property
+    def device_types(self) -> tuple[Device, ...]:
+        return self.topology.device_types()
+
+    @cached_property
+    def ideal(self) -> Scenario:
+        """The job where every group has the best links, and every stage the best devices, that any
+        placement on the cluster could give it. The scenario itself where all placements are alike
+        or nodes cannot change places."""
+        topology = ideal_topology(self.topology)
+        return self if topology is None else replace(self, topology=topology)
+
+    @cached_property
+    def outgrown(self) -> tuple[Scenario, ...]:
+        """On the ideal topology, the job when every hop leaves the blocks of a tier, or of the
+        wider links, that it outgrows; nothing elsewhere."""
+        topology = self.topology
+        if not isinstance(topology, IdealTopology):
+            return ()
+        return tuple(
+            replace(self, topology=SlowedTopology(topology, hop))
+            for hop in topology.outgrown_hops()
+        )
+
+    @cached_property
+    def candidate_devices(self) -> tuple[Device, ...]:
+        """Devices whose kernels are priced: one for each of `device_types`, or on the ideal
+        topology those of the whole cluster, the best of which counts, layer by layer."""
+        topology = self.topology
+        return topology.real_devices if isinstance(topology, IdealTopology) else self.device_types
+
+    @cached_property
+    def mean_peak_flop_per_s(self) -> float:
+        """Dense peak of the job's number format, the mean over its devices."""
+        precision = self.job.precision
+        if len(self.device_types) == 1:
+            return self.device_types[0].peak(precision)
+        devices = self.topology.devices
+        return sum(self.topology.device(r).peak(precision) for r in range(devices)) / devices
+
+    @cached_property
+    def kinds(self) -> tuple[str, ...]:
+        """Distinct layer kinds, the transformer's first: the columns of every cost table."""
+        kinds = dict.fromkeys(layer_kinds(self.model))
+        if self.model.mtp_num_layers:
+            kinds["mtp"] = None
+        return (*kinds, "embedding", "head")
+
+    def stage_types(self, pipeline: int) -> tuple[tuple[int, ...], ...]:
+        """For every stage of the default rank order, the device types (indices into
+        `device_types`) on its contiguous ranks."""
+        if len(self.device_types) == 1:
+            return ((0,),) * pipeline
+        stage_devices = self.job.devices // pipeline
+        index = {device: i for i, device in enumerate(self.device_types)}
+        return tuple(
+            tuple(
+                sorted(
+                    {
+                        index[self.topology.device(rank)]
+                        for rank in range(stage * stage_devices, (stage + 1) * stage_devices)
+                    }
+                )
+            )
+            for stage in range(pipeline)
+        )
+
+    def placed(self, hosts: Sequence[str]) -> Scenario:
+        """The same job with position i of the rank grid's nodes taken by `hosts[i]`, any hosts of
+        the cluster. The scenario itself when that is its order already, or without hosts."""
+        names = self.cluster.host_names()
+        if not hosts or tuple(hosts) == tuple(names[node] for node in self.topology.order):
+            return self
+        index = {host: node for node, host in enumerate(names)}
+        topology = self.topology.ordered([index[host] for host in hosts])
+        return replace(self, topology=topology)
+
+    def workload(self, shard: Shard) -> Workload:
+        return Workload(
+            model=self.model,
+            software=self.job.software,
+            precision=self.job.precision,
+            seq_length=self.job.seq_length,
+            expert_imbalance=self.job.expert_imbalance,
+            shard=shard,
+        )
+
+
+def build_scenario(cluster: ClusterSpec, model: ModelSpec, job: JobSpec) -> Scenario:
+    """Raises InputError when the cluster has fewer devices than the job needs."""
+    return Scenario(
+        cluster=cluster,
+        model=model,
+        job=job,
+        topology=topology_from_spec(
+            in_training(cluster), devices=job.devices, trees=job.software.collective_trees
+        ),
+    )

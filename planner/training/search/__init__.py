@@ -1,0 +1,1 @@
+"""The search for the best plans of a training job."""

@@ -1,0 +1,1 @@
+"""The walk over combinations, best bound first."""

@@ -1,0 +1,128 @@
+"""Stage layouts other than the default, for the combinations that may gain most by one.
+
+What a combination promises is its tight bound with the default layout, times what its busiest
+stage would have to do of what it does: the share of perfect balance, or the least that a stage has
+with one layer more, since any other layout gives some stage one. Layouts are solved for, most
+promising first, until none promises to be among the plans kept or `SOLVED` were; so the same search
+does the same work everywhere. What the others may gain at most is known from bounds that hold for
+all layouts.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from planner.training.batch import OUTER_KINDS
+from planner.training.search.bounding.groups import batch_of, tight_bound_s, tight_others_s
+from planner.training.step.passes import chunk_passes, stage_layer_s
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from numpy.typing import NDArray
+
+    from planner.training.costs import CostTable
+    from planner.training.scenario import Scenario
+    from planner.training.search.best_first.refine import Refinement
+    from planner.training.search.bounding.groups import Fitting
+    from planner.training.search.layouts.choose import LayoutImprover
+
+SOLVED = 64
+"""Layouts solved for in one search."""
+
+OPENED = 2048
+"""Combinations, smallest bound first, whose bounds are tightened to find the promising ones."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Opened:
+    """Combinations by position in the search, with their tight bounds and recomputed layers."""
+
+    index: NDArray[np.int64]
+    promise_s: NDArray[np.float64]
+    others_s: NDArray[np.float64]
+    layers: NDArray[np.int64]
+
+
+def improve_layouts(
+    scenario: Scenario,
+    table: CostTable,
+    groups: Sequence[Fitting],
+    refinement: Refinement,
+    improve: LayoutImprover,
+    out_of_time: Callable[[], bool],
+) -> float:
+    """Give combinations better layouts; `table` and the groups' bounds are of the ideal scenario.
+    Returns seconds that no layout not looked at beats,
+    infinite where nothing is left."""
+    ideal = scenario.ideal
+    quick_s = np.concatenate([np.zeros(0), *(group.others_s for group in groups)])
+    promising = np.flatnonzero(quick_s < refinement.slowest_kept_s)
+    order = promising[np.argsort(quick_s[promising], kind="stable")]
+    bound_s = float(quick_s[order[OPENED]]) if len(order) > OPENED else np.inf
+    opened = _open(ideal, table, groups, np.sort(order[:OPENED]))
+    turn = np.argsort(opened.promise_s, kind="stable")
+    solved = 0
+    for place in turn.tolist():
+        least_s = float(opened.others_s[place])
+        kept_s = refinement.slowest_kept_s
+        if least_s >= kept_s:
+            continue
+        if solved == SOLVED or opened.promise_s[place] >= kept_s or out_of_time():
+            bound_s = min(bound_s, least_s)
+            continue
+        index = int(opened.index[place])
+        plan = refinement.plan(index, int(opened.layers[place]))
+        priced = table if ideal is scenario else None
+        choice = improve(scenario, plan, table=priced, below_s=kept_s)
+        solved += 1
+        if choice.plan.stages != plan.stages and choice.step_s < kept_s:
+            refinement.replace(index, choice.plan)
+        if not choice.proven:
+            bound_s = min(bound_s, max(least_s, choice.bound_s or 0.0))
+    return bound_s
+
+
+def _open(
+    scenario: Scenario, table: CostTable, groups: Sequence[Fitting], indices: NDArray[np.int64]
+) -> _Opened:
+    first = np.cumsum([0, *map(len, groups)])
+    owners = np.searchsorted(first, indices, side="right") - 1
+    promise = np.empty(len(indices))
+    others = np.empty(len(indices))
+    layers = np.empty(len(indices), dtype=np.int64)
+    for owner in np.unique(owners).tolist():
+        at = owners == owner
+        group, which = groups[owner], indices[at] - first[owner]
+        default_s, layers[at] = tight_bound_s(scenario, table, group, which)
+        quick_s = group.others_s[which]
+        others[at] = np.maximum(tight_others_s(scenario, table, group, which, layers[at]), quick_s)
+        promise[at] = default_s * _left_to_busiest(scenario, table, group, which, layers[at])
+    return _Opened(index=indices, promise_s=promise, others_s=others, layers=layers)
+
+
+def _left_to_busiest(
+    scenario: Scenario,
+    table: CostTable,
+    group: Fitting,
+    which: NDArray[np.int64],
+    recomputed_layers: NDArray[np.int64],
+) -> NDArray[np.float64]:
+    """[N]: share of its work that the busiest stage would keep under a better layout."""
+    batch = batch_of(scenario, group, which, recomputed_layers)
+    passes = chunk_passes(scenario, table, batch)
+    stage_s = (passes.forward_s + passes.backward_s).sum(axis=-1)
+    counts = batch.load.counts.sum(axis=1)
+    layers = np.maximum(counts[:, :-OUTER_KINDS].sum(axis=-1), 1)
+    seconds = stage_layer_s(
+        scenario, table, batch, (table.forward_s + table.backward_s).sum(axis=0)
+    )
+    ends_s = (seconds[..., -OUTER_KINDS:] * counts[:, -OUTER_KINDS:]).sum(axis=-1)
+    layer_s = (stage_s - ends_s) / layers
+    balanced_s = (layers.sum() + (ends_s / layer_s).sum(axis=-1)) / (1 / layer_s).sum(axis=-1)
+    one_more_s = (stage_s + layer_s).min(axis=-1)
+    left: NDArray[np.float64] = np.maximum(balanced_s, one_more_s) / stage_s.max(axis=-1)
+    return left

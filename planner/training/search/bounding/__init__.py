@@ -1,0 +1,1 @@
+"""Lower bounds of time and memory for all combinations at once."""

@@ -1,0 +1,290 @@
+"""Lower bounds of time and exact fit in memory, for whole groups of combinations at once.
+
+Two bounds of the time, each below the simulated step. The quick one looks at every stage alone:
+its work for all microbatches, what must be computed elsewhere before its first pass and after its
+last. The tight one (`planner.training.step.parts.StepParts.lower_bound_s`) adds sends, reductions
+and the optimizer. Memory is not bounded but computed: of full recomputation with the most layers,
+which takes the least memory; how few layers do is solved only for combinations that are refined.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from planner.training.batch import FULL, SELECTIVE, Batch
+from planner.training.memory.stage import stage_peaks
+from planner.training.search.bounding.batches import ELEMENTS, make_batch
+from planner.training.search.hosts.bound import placement_bound_s
+from planner.training.search.layouts.bound import (
+    beside_pipeline_s,
+    jitter_share,
+    other_layouts_s,
+    waited_s,
+)
+from planner.training.search.layouts.problem import fewest_under_others, kept_layout
+from planner.training.step.parts import jitter_s, step_parts
+from planner.workload.layers import layer_kinds
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+    from planner.plan import Stage
+    from planner.training.costs import CostTable
+    from planner.training.scenario import Scenario
+    from planner.training.search.bounding.screen import Screened
+    from planner.training.search.space.enumeration import Group
+    from planner.workload.stages import StageLoad
+
+BELOW = 1 - 1e-9
+"""Bounds are scaled by this, so that rounding cannot lift one above the time it bounds."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Layout:
+    """A stage layout with its load, shared by all groups of (pipeline, virtual stages); `chosen`:
+    a combination may take a better one instead."""
+
+    stages: tuple[Stage, ...]
+    load: StageLoad
+    chosen: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Fitting:
+    """Combinations of one group that fit in memory, with the quick bounds of their time: `bound_s`
+    under the layout they share."""
+
+    screened: Screened
+    virtual_stages: int
+    schedule: str
+    layout: Layout
+    grid_row: NDArray[np.int32]
+    recompute: NDArray[np.int8]
+    data_sharding: NDArray[np.int8]
+    bound_s: NDArray[np.float64]
+    others_s: NDArray[np.float64]
+    """Below the time under every stage layout that may be chosen instead; infinite where none is.
+    """
+
+    def __len__(self) -> int:
+        return len(self.grid_row)
+
+    @classmethod
+    def of(
+        cls,
+        screened: Screened,
+        group: Group,
+        layout: Layout,
+        rows: NDArray[np.int64],
+        bound_s: NDArray[np.float64],
+        others_s: NDArray[np.float64],
+    ) -> Fitting:
+        """The given rows of a group."""
+        return cls(
+            screened=screened,
+            virtual_stages=group.virtual_stages,
+            schedule=group.schedule,
+            layout=layout,
+            grid_row=group.grid_row[rows].astype(np.int32),
+            recompute=group.recompute[rows].astype(np.int8),
+            data_sharding=group.data_sharding[rows].astype(np.int8),
+            bound_s=bound_s,
+            others_s=others_s,
+        )
+
+
+def batch_of(
+    scenario: Scenario,
+    fitting: Fitting,
+    which: NDArray[np.int64],
+    recomputed_layers: NDArray[np.int64],
+) -> Batch:
+    """Some combinations of a group as a batch."""
+    return make_batch(
+        fitting.screened.columns,
+        global_batch_size=scenario.job.global_batch_size,
+        pipeline=fitting.screened.pipeline,
+        virtual_stages=fitting.virtual_stages,
+        schedule=fitting.schedule,
+        load=fitting.layout.load,
+        grid_row=fitting.grid_row[which].astype(np.int64),
+        recompute=fitting.recompute[which].astype(np.int64),
+        recomputed_layers=recomputed_layers,
+        data_sharding=fitting.data_sharding[which].astype(np.int64),
+    )
+
+
+def bound_group(
+    scenario: Scenario,
+    table: CostTable,
+    screened: Screened,
+    group: Group,
+    layout: Layout,
+    alive: NDArray[np.bool_],
+) -> Fitting:
+    """The combinations of a group that fit. `alive` is the screen's verdict on each."""
+    load = layout.load
+    rows = np.flatnonzero(alive)
+    fits, bounds, others = [], [], []
+    for part in pieces(rows, group.pipeline):
+        batch = make_batch(
+            screened.columns,
+            global_batch_size=scenario.job.global_batch_size,
+            pipeline=group.pipeline,
+            virtual_stages=group.virtual_stages,
+            schedule=group.schedule,
+            load=load,
+            grid_row=group.grid_row[part],
+            recompute=group.recompute[part],
+            recomputed_layers=np.full(len(part), load.most_layers),
+            data_sharding=group.data_sharding[part],
+        )
+        kept = stage_peaks(scenario, table, batch).fits
+        fits.append(part[kept])
+        work = LeastWork.of(table, batch, np.ones(len(batch), dtype=np.int64))
+        bounds.append(quick_bound_s(scenario, batch, work)[kept])
+        others.append(
+            others_bound_s(scenario, batch, work, layout, np.zeros_like(work.stage_s))[kept]
+        )
+    return Fitting.of(
+        screened,
+        group,
+        layout,
+        np.concatenate(fits) if fits else rows,
+        np.concatenate(bounds) if bounds else np.zeros(0),
+        np.concatenate(others) if others else np.zeros(0),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class LeastWork:
+    """Seconds of one microbatch at the speed of the fastest device type: of a layer's forward and
+    of all its passes, [N, K], and of all passes of a stage, [N, p]. Where layers are recomputed in
+    full, so many per chunk are."""
+
+    forward_s: NDArray[np.float64]
+    layer_s: NDArray[np.float64]
+    stage_s: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, table: CostTable, batch: Batch, replayed: NDArray[np.int64]) -> LeastWork:
+        forward_s = table.forward_s.sum(axis=0).min(axis=0)
+        layer_s = (forward_s + table.backward_s.sum(axis=0).min(axis=0))[batch.row]
+        selective = batch.granularity == SELECTIVE
+        if selective.any():
+            layer_s[selective] += table.selective_s.min(axis=0)[batch.row[selective]]
+        stage_s = layer_s @ batch.load.counts.sum(axis=1).T.astype(np.float64)
+        full = batch.granularity == FULL
+        for layers in np.unique(replayed[full]):
+            plans = full & (replayed == layers)
+            leading = batch.load.leading[layers].sum(axis=1).T.astype(np.float64)
+            stage_s[plans] += forward_s[batch.row[plans]] @ leading
+        return cls(forward_s=forward_s[batch.row], layer_s=layer_s, stage_s=stage_s)
+
+
+def quick_bound_s(scenario: Scenario, batch: Batch, work: LeastWork) -> NDArray[np.float64]:
+    """[N]: seconds that the schedule cannot beat. What is waited for outside a stage is a forward
+    through the stages before it, and a backward where backwards are whole and chunks in a loop."""
+    kind, first_chunks = batch.kind, batch.pass_counts[:, 0]
+    elsewhere = np.cumsum(first_chunks, axis=0) - first_chunks
+    work_s = work.stage_s * batch.chunk_microbatches[:, None]
+    waits = work.layer_s if kind.returns_to_first else work.forward_s
+    waiting_s = waits @ elsewhere.T.astype(np.float64) * (kind.parameter_copies == 1)
+    pipeline_s = (work_s + waiting_s).max(axis=-1) + jitter_s(scenario, work_s)
+    bound_s: NDArray[np.float64] = BELOW * (pipeline_s + scenario.job.software.step_overhead.value)
+    return bound_s
+
+
+def others_bound_s(
+    scenario: Scenario,
+    batch: Batch,
+    work: LeastWork,
+    layout: Layout,
+    reduction_s: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """[N]: seconds that no other stage layout of the space beats; infinite where there is none."""
+    shape = (batch.pipeline, batch.virtual_stages, batch.schedule)
+    if not layout.chosen or kept_layout(scenario, *shape) is not None:
+        return np.full(len(batch), np.inf)
+    column = {kind: index for index, kind in enumerate(scenario.kinds)}
+    kinds = [column[kind] for kind in layer_kinds(scenario.model)]
+    pipeline_s = other_layouts_s(
+        batch, layout.stages, kinds, work.forward_s, work.layer_s, work.stage_s, reduction_s
+    )
+    average_s = batch.num_microbatches * (
+        work.layer_s @ batch.load.counts.sum(axis=(0, 1)) / batch.pipeline
+    )
+    seconds = pipeline_s + jitter_share(scenario, batch.pipeline) * average_s
+    bound_s: NDArray[np.float64] = BELOW * (seconds + scenario.job.software.step_overhead.value)
+    return bound_s
+
+
+def tight_bound_s(
+    scenario: Scenario, table: CostTable, fitting: Fitting, which: NDArray[np.int64]
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Tight bounds of some combinations of a group, and the fully recomputed layers per chunk
+    that they are for: the fewest that fit."""
+    layers = fewest_recomputed(scenario, table, fitting, which)
+    bounds = []
+    for part in pieces(np.arange(len(which)), fitting.screened.pipeline * fitting.virtual_stages):
+        batch = batch_of(scenario, fitting, which[part], layers[part])
+        parts = step_parts(scenario, table, batch)
+        anywhere_s = placement_bound_s(scenario, table, batch, parts)
+        bounds.append(np.maximum(parts.lower_bound_s(), anywhere_s))
+    return BELOW * np.concatenate(bounds), layers
+
+
+def tight_others_s(
+    scenario: Scenario,
+    table: CostTable,
+    fitting: Fitting,
+    which: NDArray[np.int64],
+    recomputed_layers: NDArray[np.int64],
+) -> NDArray[np.float64]:
+    """Tight bounds of some combinations of a group with every stage layout but the default, whose
+    fully recomputed layers per chunk are given."""
+    bounds = []
+    for part in pieces(np.arange(len(which)), fitting.screened.pipeline * fitting.virtual_stages):
+        layers = recomputed_layers[part]
+        batch = batch_of(scenario, fitting, which[part], layers)
+        work = LeastWork.of(table, batch, fewest_under_others(layers))
+        reduction_s = step_parts(scenario, table, batch).reduction_s
+        bounds.append(
+            others_bound_s(scenario, batch, work, fitting.layout, reduction_s)
+            + beside_pipeline_s(scenario, table, batch)
+            - scenario.job.software.step_overhead.value
+            + waited_s(scenario, table, batch)
+        )
+    return BELOW * np.concatenate(bounds)
+
+
+def fewest_recomputed(
+    scenario: Scenario, table: CostTable, fitting: Fitting, which: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """The smallest number of recomputed layers per chunk with which each combination fits, 0
+    without full recomputation. Time rises with it and memory falls, so bisection finds it."""
+    most = fitting.layout.load.most_layers
+    full = fitting.recompute[which] == FULL
+    low = np.where(full, 1, 0)
+    high = np.where(full, most, 0)
+    while (open_ := np.flatnonzero(low < high)).size:
+        middle = (low[open_] + high[open_]) // 2
+        for part in pieces(np.arange(len(open_)), fitting.screened.pipeline):
+            at = open_[part]
+            batch = batch_of(scenario, fitting, which[at], middle[part])
+            fits = stage_peaks(scenario, table, batch).fits
+            high[at] = np.where(fits, middle[part], high[at])
+            low[at] = np.where(fits, low[at], middle[part] + 1)
+    return high
+
+
+def pieces(rows: NDArray[np.int64], width: int) -> Iterator[NDArray[np.int64]]:
+    """Rows in pieces of at most `ELEMENTS` elements of `width` each."""
+    step = max(ELEMENTS // width, 1)
+    for first in range(0, len(rows), step):
+        yield rows[first : first + step]

@@ -1,0 +1,192 @@
+"""The memory screen: which combinations cannot fit whatever the virtual stages and the schedule.
+
+A stage holds at least the fewest layers that any layout of the space gives it. 1F1B keeps the
+fewest activations of all schedules that place chunks in a loop: p − s microbatches in flight on
+stage s for every layer, where interleaving keeps at least as many for every chunk; where others are
+in the space, one microbatch is what every stage keeps at least. Memory of that smallest load is
+below that of every combination that shares the degrees, so what does not fit here fits nowhere. It
+also never falls when the micro-batch grows by a whole factor, because as many tokens stay in
+flight; so a combination is only priced when no divisor of its micro-batch size was found not to
+fit. The embedding's dense gradient, which has the more room the larger a micro-batch is that was
+freed before it, is left out.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from planner.schedule.passes import looped
+from planner.schedule.registry import SCHEDULES
+from planner.training.batch import FULL, OUTER_KINDS
+from planner.training.memory.stage import stage_peaks
+from planner.training.search.bounding.batches import ELEMENTS, make_batch
+from planner.training.search.space.enumeration import VARIANT_AXES
+from planner.training.search.space.facts import SCHEDULE_NAMES
+from planner.workload.stages import StageLoad
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from planner.training.costs import CostTable
+    from planner.training.scenario import Scenario
+    from planner.training.search.bounding.tables import GrowingTable
+    from planner.training.search.space.enumeration import Columns, Enumeration, Grid
+
+FAMILY_AXES = ("tensor", "context", "data", "expert", "expert_tensor", "sequence_parallel")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Screened:
+    """A grid with what the screen left of it. `columns` gain `row`, the cost table's row (−1 where
+    it was never priced); `alive` [rows, recompute, data sharding] is by position in the axis'
+    values."""
+
+    grid: Grid
+    columns: Columns
+    alive: NDArray[np.bool_]
+
+    @property
+    def pipeline(self) -> int:
+        return self.grid.pipeline
+
+
+def screen(
+    scenario: Scenario,
+    enumeration: Enumeration,
+    grids: Sequence[Grid],
+    loads: Sequence[Sequence[StageLoad]],
+    growing: GrowingTable,
+    *,
+    trusting: bool = False,
+) -> list[Screened]:
+    """Screen all grids, small micro-batches first. `loads` are those that the combinations of each
+    grid may have. `trusting` lets everything pass."""
+    waves = [
+        _Waves(scenario, enumeration, grid, of_grid, trusting)
+        for grid, of_grid in zip(grids, loads, strict=True)
+    ]
+    sizes = {size for grid in grids for size in grid.columns["micro_batch_size"].tolist()}
+    for micro_batch_size in sorted(sizes):
+        for wave in waves:
+            wave.price(micro_batch_size, growing)
+        for wave in waves:
+            wave.judge(micro_batch_size, growing.table)
+    return [wave.result() for wave in waves]
+
+
+class _Waves:
+    """One grid, screened one micro-batch size after the other."""
+
+    def __init__(
+        self,
+        scenario: Scenario,
+        enumeration: Enumeration,
+        grid: Grid,
+        loads: Sequence[StageLoad],
+        trusting: bool,
+    ) -> None:
+        self._scenario = scenario
+        self._grid = grid
+        self._load = smallest_load(loads)
+        self._codes = [np.array(enumeration.values[axis]) for axis in VARIANT_AXES]
+        self._row = np.full(len(grid.columns["tensor"]), -1, dtype=np.int64)
+        self._alive = np.ones((len(self._row), *map(len, self._codes)), dtype=np.bool_)
+        self._trusting = trusting
+        kinds = [SCHEDULES[SCHEDULE_NAMES[code]] for code in enumeration.values["schedule"]]
+        self._looped = all(kind.placement is looped for kind in kinds)
+        self._shared_row = self._row.copy()
+        self._shares_vocabulary = any(kind.shares_vocabulary for kind in kinds)
+        families = np.stack([grid.columns[axis] for axis in FAMILY_AXES])
+        _, family = np.unique(families, axis=1, return_inverse=True)
+        self._family = family.reshape(-1)
+        self._found: dict[int, NDArray[np.bool_]] = {}
+
+    def price(self, micro_batch_size: int, growing: GrowingTable) -> None:
+        """Price the rows of a micro-batch size that smaller ones leave a chance."""
+        rows = self._rows_of(micro_batch_size)
+        for smaller, found in self._found.items():
+            if micro_batch_size % smaller == 0:
+                self._alive[rows] &= found[self._family[rows]]
+        wanted = rows[self._alive[rows].any(axis=(1, 2))]
+        if wanted.size:
+            self._row[wanted] = growing.rows(self._grid.columns, wanted)
+        if wanted.size and self._shares_vocabulary:
+            self._shared_row[wanted] = growing.rows(
+                self._grid.columns, wanted, vocabulary=self._grid.pipeline
+            )
+
+    def judge(self, micro_batch_size: int, table: CostTable) -> None:
+        """Find out which of the priced rows cannot fit."""
+        rows = self._rows_of(micro_batch_size)
+        if not rows.size:
+            return
+        at = np.nonzero(self._alive[rows])
+        place = (rows[at[0]], at[1], at[2])
+        if place[0].size and not self._trusting:
+            self._alive[place] = self._fits(place, table)
+        found = np.ones((self._family.max() + 1, *self._alive.shape[1:]), dtype=np.bool_)
+        found[self._family[rows]] = self._alive[rows]
+        self._found[micro_batch_size] = found
+
+    def _rows_of(self, micro_batch_size: int) -> NDArray[np.intp]:
+        return np.flatnonzero(self._grid.columns["micro_batch_size"] == micro_batch_size)
+
+    def _fits(self, place: tuple[NDArray[np.intp], ...], table: CostTable) -> NDArray[np.bool_]:
+        grid_row, recompute, sharding = place
+        step = max(ELEMENTS // self._grid.pipeline, 1)
+        relief = _replay_range(self._scenario, table)
+        fits = np.empty(len(grid_row), dtype=np.bool_)
+        for first in range(0, len(grid_row), step):
+            part = slice(first, first + step)
+            batch = make_batch(
+                self._columns,
+                global_batch_size=self._scenario.job.global_batch_size,
+                pipeline=self._grid.pipeline,
+                virtual_stages=1,
+                schedule="1f1b",
+                load=self._load,
+                grid_row=grid_row[part],
+                recompute=self._codes[0][recompute[part]],
+                recomputed_layers=np.ones(len(grid_row[part]), dtype=np.int64),
+                data_sharding=self._codes[1][sharding[part]],
+            )
+            if not self._looped:
+                batch = replace(batch, num_microbatches=np.ones_like(batch.num_microbatches))
+            spare = stage_peaks(self._scenario, table, batch, dense_gradients=False).spare
+            spare = spare + np.where(batch.granularity == FULL, relief[batch.row], 0)[:, None]
+            fits[part] = (spare >= 0).all(axis=-1)
+        return fits
+
+    def result(self) -> Screened:
+        return Screened(
+            grid=self._grid,
+            columns=self._columns,
+            alive=self._alive,
+        )
+
+    @property
+    def _columns(self) -> Columns:
+        return {**self._grid.columns, "row": self._row, "shared_row": self._shared_row}
+
+
+def smallest_load(loads: Sequence[StageLoad]) -> StageLoad:
+    """Every stage with the fewest layers of each kind that any of the loads gives it, in one
+    chunk; all of them recomputed at once or none."""
+    counts = np.minimum.reduce([load.counts.sum(axis=1) for load in loads])[:, None]
+    leading = np.stack([np.zeros_like(counts), counts])
+    leading[..., -OUTER_KINDS:] = 0
+    return StageLoad(counts=counts, leading=leading)
+
+
+def _replay_range(scenario: Scenario, table: CostTable) -> NDArray[np.int64]:
+    """[R]: how much less than the smallest load's may be restored at once when only layers of the
+    smallest kind are recomputed, with the allocator's slack."""
+    dropped = (table.saved_bytes - table.full_bytes)[:, :-OUTER_KINDS]
+    slack = 1 + scenario.job.software.allocator_slack.value
+    spread = np.ceil((dropped.max(axis=1) - dropped.min(axis=1)) * slack).astype(np.int64)
+    return np.where(spread > 0, spread + 1, 0)

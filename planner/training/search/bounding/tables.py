@@ -1,0 +1,85 @@
+"""The cost table of a search: shards are priced when a combination first needs them."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from planner.training.costs import CostTable, cost_table
+from planner.workload.shard import Shard
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from planner.training.scenario import Scenario
+    from planner.training.search.space.enumeration import Columns
+
+SHARD_AXES = (
+    "tensor",
+    "context",
+    "expert",
+    "expert_tensor",
+    "micro_batch_size",
+    "sequence_parallel",
+)
+
+
+class GrowingTable:
+    """Cost table rows by shard. New shards are priced when the table is next looked at."""
+
+    def __init__(self, scenario: Scenario) -> None:
+        self._scenario = scenario
+        self._rows: dict[tuple[int, ...], int] = {}
+        self._new: list[Shard] = []
+        self._parts: list[CostTable] = []
+
+    def rows(
+        self, columns: Columns, wanted: NDArray[np.intp], *, vocabulary: int = 1
+    ) -> NDArray[np.int64]:
+        """Rows of the shards of the `wanted` combinations, their vocabulary divided among so many
+        stages."""
+        shards = np.stack([columns[axis][wanted] for axis in SHARD_AXES], axis=-1)
+        shards[:, -1] &= shards[:, 0] > 1
+        rows = [self._row((*shard, vocabulary)) for shard in shards.tolist()]
+        return np.array(rows, dtype=np.int64)
+
+    @property
+    def table(self) -> CostTable:
+        """Everything asked for so far."""
+        if self._new:
+            self._parts.append(cost_table(self._scenario, self._new))
+            self._new = []
+        if len(self._parts) > 1:
+            self._parts = [_join(self._parts)]
+        return self._parts[0]
+
+    def _row(self, key: tuple[int, ...]) -> int:
+        if key not in self._rows:
+            self._rows[key] = len(self._rows)
+            self._new.append(_shard(key))
+        return self._rows[key]
+
+
+def _shard(key: tuple[int, ...]) -> Shard:
+    tensor, context, expert, expert_tensor, micro_batch_size, sequence_parallel, vocabulary = key
+    return Shard(
+        tensor=tensor,
+        context=context,
+        expert=expert,
+        expert_tensor=expert_tensor,
+        micro_batch_size=micro_batch_size,
+        sequence_parallel=bool(sequence_parallel),
+        vocabulary=vocabulary,
+    )
+
+
+def _join(parts: list[CostTable]) -> CostTable:
+    """One table below the other. Rows are the last axis but one, the only one of a vector."""
+    shards = tuple(shard for part in parts for shard in part.shards)
+    columns = {}
+    for name in (field.name for field in fields(CostTable) if field.name != "shards"):
+        arrays = [getattr(part, name) for part in parts]
+        columns[name] = np.concatenate(arrays, axis=max(arrays[0].ndim - 2, 0))
+    return CostTable(shards=shards, **columns)

@@ -1,0 +1,224 @@
+"""The placement of one plan: solve the program, price its answer, cut off what it took too
+lightly, until both agree. The framework's own order is priced too and kept when it is best.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from functools import partial
+from itertools import combinations, cycle, permutations
+from time import monotonic
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+from planner.placement.solve import improve_placement, solve_placement
+from planner.training.costs import cost_table
+from planner.training.estimate import batch_of_one, shard_of
+from planner.training.search.hosts.grid import grid_of, nodes_in_order
+from planner.training.search.hosts.methods import CLOSE, UNALIGNED
+from planner.training.search.hosts.placement import placement_on
+from planner.training.search.hosts.problem import critical_path, placement_problem, with_path
+from planner.training.step.simulated import slowest_replica
+from planner.workload.stages import stage_load
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from planner.placement.problem.problem import PlacementProblem, PlacementSolution
+    from planner.plan import Plan
+    from planner.training.batch import Batch
+    from planner.training.scenario import Scenario
+    from planner.training.search.hosts.grid import Grid
+    from planner.training.search.hosts.problem import CriticalPath
+
+ROUNDS = 4
+"""Programs solved for one plan at most."""
+
+AGREE = 1e-4
+"""Share of the step by which program and price may differ without another round."""
+
+EQUAL = 1e-9
+"""Share of the step by which a price that reaches its bound may differ from it."""
+
+MOST_EXCHANGED = 20
+"""Units up to which exchanges are priced in full."""
+
+PRICED = 120
+"""Exchanges of two units that are priced in full for one plan."""
+
+PROOF_WORK = 0.1
+"""Share of the effort of `solve_placement` that one plan's proof gets."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlacedPlan:
+    """A plan on the hosts chosen for it. By the placement program, no placement of the plan takes
+    less than `bound_s`; `method` says how that is known."""
+
+    plan: Plan
+    bound_s: float
+    method: str
+
+
+class Solve(Protocol):
+    """`planner.placement.solve.solve_placement` or `improve_placement`."""
+
+    def __call__(
+        self,
+        problem: PlacementProblem,
+        *,
+        seeds: Sequence[Sequence[int]],
+        deadline_s: float | None,
+    ) -> PlacementSolution: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Priced:
+    units: tuple[int, ...]
+    step_s: float
+    path: CriticalPath
+
+
+@dataclass(slots=True, kw_only=True)
+class PlacementSearch:
+    """Chooses hosts for plans of one scenario and remembers orders that were good on a grid."""
+
+    scenario: Scenario
+    deadline_s: float | None = None
+    _known: dict[Grid, list[tuple[int, ...]]] = field(default_factory=dict)
+
+    def place(self, plan: Plan, bound_s: float) -> PlacedPlan:
+        """The plan on the best hosts that a short search finds, every stage on the device types
+        that it has on the plan's own hosts. `bound_s` is known to bound all placements."""
+        return self._place(plan, bound_s, improve_placement)
+
+    def prove(self, placed: PlacedPlan) -> PlacedPlan:
+        """The same with all the effort that a proof may take."""
+        found = self._place(placed.plan, placed.bound_s, partial(solve_placement, work=PROOF_WORK))
+        return self._exchanged(found)
+
+    def _place(self, plan: Plan, bound_s: float, solve: Solve) -> PlacedPlan:
+        listed = self.scenario.placed(plan.placement.hosts)
+        grid = grid_of(listed.topology, plan.degrees)
+        if grid is None:
+            return PlacedPlan(plan=plan, bound_s=bound_s, method=UNALIGNED)
+        batch, units = self._batch(plan), grid.units_of(listed.topology)
+        best = self._price(plan, batch, grid, units)
+        if best.step_s <= bound_s * (1 + EQUAL):
+            return PlacedPlan(plan=plan, bound_s=best.step_s, method=CLOSE)
+        problem = placement_problem(listed, plan, batch, grid)
+        known = [seed for seed in self._known.get(grid, ()) if problem.allows(np.array(seed))]
+        seeds = [units, *known]
+        method = "bound over all placements"
+        for _ in range(ROUNDS):
+            solution = solve(problem, seeds=seeds, deadline_s=self._left_s)
+            if solution.bound_s > bound_s and self._bounds_everywhere(problem, listed):
+                bound_s, method = solution.bound_s, solution.method
+            found = self._price(plan, batch, grid, solution.order)
+            agree = found.step_s <= solution.objective_s * (1 + AGREE)
+            best = min(best, found, key=lambda priced: priced.step_s)
+            if agree or bound_s >= best.step_s * (1 - AGREE):
+                break
+            seeds = [best.units, *seeds]
+            problem = with_path(problem, found.path)
+        self._remember(grid, best.units)
+        return PlacedPlan(
+            plan=replace(
+                plan, placement=placement_on(self.scenario, self._hosts(grid, best.units))
+            ),
+            bound_s=min(bound_s, best.step_s),
+            method=method,
+        )
+
+    def _bounds_everywhere(self, problem: PlacementProblem, listed: Scenario) -> bool:
+        """Whether the program's bound is one of the plan: devices are of one type, and what passes
+        wait for inside them is not added to a pipeline that hides part of it."""
+        return len(listed.candidate_devices) == 1 and not (
+            problem.rows > 1 and problem.has_waits_inside
+        )
+
+    def _exchanged(self, placed: PlacedPlan) -> PlacedPlan:
+        """Units change places, two by two, while the price itself falls: what the program takes
+        for equal may differ where links are not the same both ways."""
+        plan = placed.plan
+        listed = self.scenario.placed(plan.placement.hosts)
+        grid = grid_of(listed.topology, plan.degrees)
+        if grid is None or grid.rows * grid.columns > MOST_EXCHANGED:
+            return placed
+        batch = self._batch(plan)
+        best, left = self._price(plan, batch, grid, grid.units_of(listed.topology)), PRICED
+        if placed.bound_s >= best.step_s * (1 - AGREE):
+            return placed
+        pairs = list(combinations(range(len(best.units)), 2))
+        unchanged = 0
+        for one, two in cycle(pairs):
+            if left == 0 or unchanged == len(pairs) or self._left_s == 0.0:
+                break
+            left, unchanged = left - 1, unchanged + 1
+            kinds = [listed.topology.kinds[best.units[at] * grid.unit_nodes] for at in (one, two)]
+            if kinds[0].device is kinds[1].device:
+                exchanged = list(best.units)
+                exchanged[one], exchanged[two] = exchanged[two], exchanged[one]
+                found = self._price(plan, batch, grid, exchanged)
+                if found.step_s < best.step_s:
+                    best, unchanged = found, 0
+        hosts = self._hosts(grid, best.units)
+        return replace(placed, plan=replace(plan, placement=placement_on(self.scenario, hosts)))
+
+    def _batch(self, plan: Plan) -> Batch:
+        load = stage_load(self.scenario.model, self.scenario.kinds, plan.stages)
+        return batch_of_one(plan, 0, load)
+
+    @property
+    def _left_s(self) -> float | None:
+        """Seconds until the time limit."""
+        return None if self.deadline_s is None else max(0.0, self.deadline_s - monotonic())
+
+    def arrangements(self) -> tuple[tuple[str, ...], ...]:
+        """Hosts to start from: as the cluster lists them; on mixed devices also with the types in
+        every order, as far as the job needs them."""
+        names, order = self.scenario.cluster.host_names(), self.scenario.topology.order
+        kinds = self.scenario.topology.kinds
+        types = tuple(dict.fromkeys(kind.device for kind in kinds))
+        found = {tuple(names[node] for node in order): None}
+        for devices in permutations(types) if len(types) <= _MOST_TYPES else ():
+            nodes = [
+                node
+                for device in devices
+                for node, kind in enumerate(kinds)
+                if kind.device is device
+            ]
+            found[tuple(names[node] for node in nodes[: len(order)])] = None
+        return tuple(found)
+
+    def _price(self, plan: Plan, batch: Batch, grid: Grid, units: Sequence[int]) -> _Priced:
+        hosts = self._hosts(grid, units)
+        scenario = self.scenario.placed(hosts)
+        table = cost_table(scenario, [shard_of(plan)])
+        parts, timeline = slowest_replica(scenario, table, batch)
+        after_s = parts.gather_s[0] + parts.optimizer_s[0] + parts.jitter_s[0]
+        path = critical_path(timeline, parts, batch, grid)
+        rest_s = float(parts.optimizer_s[0] + parts.jitter_s[0])
+        return _Priced(
+            units=tuple(units),
+            step_s=float(timeline.span_s + after_s),
+            path=replace(path, seconds=path.seconds + rest_s),
+        )
+
+    def _hosts(self, grid: Grid, units: Sequence[int]) -> tuple[str, ...]:
+        names = self.scenario.cluster.host_names()
+        return tuple(names[node] for node in nodes_in_order(units, grid.unit_nodes))
+
+    def _remember(self, grid: Grid, units: tuple[int, ...]) -> None:
+        known = self._known.setdefault(grid, [])
+        if units not in known:
+            known.insert(0, units)
+            del known[_REMEMBERED:]
+
+
+_MOST_TYPES = 4
+"""Device types up to which their orders are tried."""
+
+_REMEMBERED = 4
+"""Orders kept as seeds for the next plan on the same grid."""

@@ -1,0 +1,98 @@
+"""What a plan's step costs by the rate of its links.
+
+The step is priced with the timing model itself on topologies on which the slowest hop of every
+ring has a given rate, so that overlap, sharding and expert groups count as they do in an estimate.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from planner.hardware.fabric import Hop
+from planner.hardware.ideal import SlowedTopology
+from planner.training.costs import cost_table
+from planner.training.step.parts import step_parts
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from planner.hardware.ideal import IdealTopology
+    from planner.training.batch import Batch
+    from planner.training.costs import CostTable
+    from planner.training.scenario import Scenario
+
+RATES = 24
+"""Rates at which a step is priced for one latency; between them its parts are taken as linear in
+seconds per byte, which they exceed nowhere: all are concave in it but for overlap's corners."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class RatedStep:
+    """Parts of a step for every pair of classes, [K, K] or [K, K, p], when theirs is the slowest
+    hop: there and back across a boundary of rows, the gradient reduction and the parameter gather
+    after the passes, and what all passes of a stage take longer than on the ideal topology."""
+
+    link_s: NDArray[np.float64]
+    reduction_s: NDArray[np.float64]
+    gather_s: NDArray[np.float64]
+    inside_s: NDArray[np.float64]
+
+
+def rated_step(
+    ideal: Scenario,
+    table: CostTable,
+    batch: Batch,
+    bytes_per_s: NDArray[np.float64],
+    latency_s: NDArray[np.float64],
+    *,
+    crosses_inside: bool,
+) -> RatedStep:
+    """`ideal` is the scenario on an `IdealTopology`, `table` its cost table; `bytes_per_s` and
+    `latency_s` [K, K]. `crosses_inside` tells that groups of the layers leave their unit, so that
+    layers must be priced anew."""
+    seconds_per_byte = 1 / bytes_per_s
+    columns = 2 + 2 * batch.pipeline
+    found = np.empty((*bytes_per_s.shape, columns))
+    for latency in np.unique(latency_s):
+        here = latency_s == latency
+        points = np.unique(seconds_per_byte[here])
+        if len(points) > RATES:
+            points = np.linspace(points[0], points[-1], RATES)
+        parts = np.array(
+            [
+                _priced(
+                    ideal, table, batch, Hop(bytes_per_s=1 / at, latency_s=latency), crosses_inside
+                )
+                for at in points.tolist()
+            ]
+        )
+        for column in range(columns):
+            found[here, column] = np.interp(seconds_per_byte[here], points, parts[:, column])
+    usual_s = step_parts(ideal, table, batch).busy_s[0]
+    return RatedStep(
+        link_s=found[..., 0],
+        gather_s=found[..., 1],
+        reduction_s=found[..., 2 : 2 + batch.pipeline],
+        inside_s=np.maximum(found[..., 2 + batch.pipeline :] - usual_s, 0.0),
+    )
+
+
+def _priced(
+    ideal: Scenario, table: CostTable, batch: Batch, hop: Hop, crosses_inside: bool
+) -> NDArray[np.float64]:
+    topology: IdealTopology = ideal.topology  # type: ignore[assignment]
+    scenario = replace(ideal, topology=SlowedTopology(topology, hop))
+    if crosses_inside:
+        table = cost_table(scenario, table.shards)
+    parts = step_parts(scenario, table, batch)
+    there_and_back = parts.sends.forward_s[0] + parts.sends.backward_s[0]
+    return np.concatenate(
+        (
+            [there_and_back.max(initial=0.0), parts.gather_s[0]],
+            parts.reduction_s[0],
+            parts.busy_s[0],
+        )
+    )

@@ -1,0 +1,241 @@
+"""When nothing fits: the combinations that came closest, what they lack, and what would fit."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from planner.errors import PlannerError
+from planner.specs.cluster.spec import default_hosts
+from planner.training.batch import FULL
+from planner.training.estimate import estimate
+from planner.training.memory.stage import stage_peaks
+from planner.training.scenario import build_scenario
+from planner.training.search.best_first.refine import plan_at
+from planner.training.search.best_first.run import Run
+from planner.training.search.bounding.groups import Fitting, batch_of, pieces
+from planner.training.search.result import Change, NearMiss
+from planner.training.search.space.restrictions import Restrictions, option_name
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+    from planner.plan import Estimate, Plan, StageMemory
+    from planner.training.scenario import Scenario
+
+NEAREST = 3
+GIB = 2**30
+MOST_GROWTH = 16
+"""Clusters up to so many times larger are tried."""
+
+HALVINGS = 3
+SHORTEST_SEQUENCE = 256
+
+
+def nearest_misses(run: Run) -> tuple[NearMiss, ...]:
+    """The combinations whose fullest stage lacks the least memory, one for each set of degrees."""
+    closest: dict[tuple[int, ...], tuple[int, Fitting, int]] = {}
+    for group, lacking in _lacking(run):
+        columns = group.screened.columns
+        for index in np.argsort(lacking, kind="stable")[:NEAREST].tolist():
+            row = group.grid_row[index]
+            degrees = (
+                group.screened.pipeline,
+                *(int(columns[axis][row]) for axis in ("tensor", "context", "expert")),
+            )
+            found = (int(lacking[index]), group, index)
+            if degrees not in closest or found[0] < closest[degrees][0]:
+                closest[degrees] = found
+    ranked = sorted(closest.items(), key=lambda item: (item[1][0], item[0]))
+    return tuple(_near_miss(run, group, index) for _, (_, group, index) in ranked[:NEAREST])
+
+
+def _lacking(run: Run) -> Iterator[tuple[Fitting, NDArray[np.int64]]]:
+    """Groups of combinations and the bytes that their fullest stage lacks. Combinations that the
+    screen never priced need more than one that it did, and are left out."""
+    for screened, group in run.groups():
+        rows = np.flatnonzero(screened.columns["row"][group.grid_row] >= 0)
+        if not len(rows):
+            continue
+        layout = run.layout_of(group.pipeline, group.virtual_stages, group.schedule)
+        no_bound = np.zeros(len(rows))
+        candidates = Fitting.of(screened, group, layout, rows, no_bound, no_bound)
+        recomputed = np.where(candidates.recompute == FULL, layout.load.most_layers, 0)
+        lacking = np.concatenate(
+            [
+                -stage_peaks(
+                    run.scenario.ideal,
+                    run.growing.table,
+                    batch_of(run.scenario, candidates, part, recomputed[part]),
+                ).spare.min(axis=-1)
+                for part in pieces(np.arange(len(rows)), group.pipeline)
+            ]
+        )
+        yield candidates, lacking
+
+
+def _near_miss(run: Run, group: Fitting, index: int) -> NearMiss:
+    plan = plan_at(run.scenario, group, index, group.layout.load.most_layers)
+    found = estimate(run.scenario, plan, load=group.layout.load)
+    return NearMiss(plan=plan, estimate=found, reason=binding_constraint(found.memory.binding))
+
+
+def binding_constraint(stage: StageMemory) -> str:
+    """What the fullest stage needs and has, and its largest parts, in words."""
+    parts = {
+        name: getattr(stage.components, name)
+        for name in ("weights", "gradients", "optimizer", "activations", "logits", "buffers")
+    }
+    largest = sorted(parts, key=lambda name: -parts[name])[:2]
+    usable = stage.capacity_bytes - stage.headroom_bytes
+    kept = f" ({usable / GIB:.1f} after headroom)" if stage.headroom_bytes else ""
+    return (
+        f"stage {stage.stage} needs {stage.peak_bytes / GIB:.1f} GiB of "
+        f"{stage.capacity_bytes / GIB:.1f}{kept}: "
+        + ", ".join(f"{name} {parts[name] / GIB:.1f}" for name in largest)
+    )
+
+
+def cheapest_changes(run: Run) -> tuple[Change, ...]:
+    """Changes that make something fit, each with the fastest plan it leads to: options first, then
+    a smaller share kept free, more nodes and shorter sequences. As many as the time limit lets."""
+    changes: list[Change] = []
+    for find in (_lifted_restrictions, _context, _headroom, _more_nodes, _shorter_sequences):
+        if run.out_of_time():
+            break
+        changes += find(run)
+    return tuple(changes)
+
+
+def _lifted_restrictions(run: Run) -> list[Change]:
+    """Every option of the user taken back, one at a time, else all at once; the fastest first."""
+    axes = [axis for axis in Restrictions.__dataclass_fields__ if getattr(run.restrictions, axis)]
+    found = []
+    for axis in axes:
+        best = _fastest(run.scenario, replace(run.restrictions, **{axis: None}))
+        if best is not None:
+            found.append(_change(f"{option_name(axis)} {_chosen(best[0], axis)}", best))
+    if len(axes) > 1 and not found:
+        best = _fastest(run.scenario, Restrictions())
+        if best is not None:
+            found.append(_change("no " + ", ".join(map(option_name, axes)), best))
+    return sorted(found, key=lambda change: change.estimate.step_s)
+
+
+def _chosen(plan: Plan, axis: str) -> str:
+    """A plan's value of an axis, as its option takes it."""
+    if axis == "recompute":
+        return plan.recompute.granularity
+    holder = plan.degrees if hasattr(plan.degrees, axis) else plan
+    value = getattr(holder, axis)
+    return ("off", "on")[value] if isinstance(value, bool) else str(value)
+
+
+def _context(run: Run) -> Iterator[Change]:
+    """Context parallelism for sequences too short for the search to try it unasked."""
+    if run.restrictions.context is None and run.enumeration.tally.excluded["context-use"]:
+        degrees = run.enumeration.values["context"]
+        best = _fastest(run.scenario, replace(run.restrictions, context=degrees))
+        if best is not None:
+            yield _change(f"--context {best[0].degrees.context}", best)
+
+
+def _headroom(run: Run) -> Iterator[Change]:
+    """As much headroom as the fastest plan without any leaves."""
+    if not run.scenario.job.headroom:
+        return
+    best = _fastest(_with_headroom(run.scenario, 0.0), run.restrictions)
+    if best is None:
+        return
+    binding = best[1].memory.binding
+    share = (binding.capacity_bytes - binding.peak_bytes) / binding.capacity_bytes
+    share = int(share * 1000) / 1000
+    again = _fastest(_with_headroom(run.scenario, share), run.restrictions)
+    if again is not None:
+        yield _change(f"--headroom {100 * share:.1f}%", again)
+
+
+def _more_nodes(run: Run) -> Iterator[Change]:
+    """The smallest number of nodes found by doubling and then halving the step."""
+    nodes = run.scenario.topology.nodes
+    too_few, enough, roomy = nodes, nodes, None
+    while roomy is None and 2 * enough <= MOST_GROWTH * nodes:
+        too_few, enough = enough, 2 * enough
+        roomy = _roomy(_with_nodes(run.scenario, enough), run.restrictions)
+    for _ in range(HALVINGS):
+        middle = (too_few + enough) // 2
+        if roomy is None or middle == too_few:
+            break
+        found = _roomy(_with_nodes(run.scenario, middle), run.restrictions)
+        if found is None:
+            too_few = middle
+        else:
+            enough, roomy = middle, found
+    if roomy is not None:
+        best = _best_of(roomy)
+        if best is not None:
+            yield _change(f"{enough} nodes instead of {nodes}", best)
+
+
+def _shorter_sequences(run: Run) -> Iterator[Change]:
+    """The longest halving of the sequence that fits."""
+    length = run.scenario.job.seq_length
+    while length % 2 == 0 and length // 2 >= SHORTEST_SEQUENCE:
+        length //= 2
+        best = _fastest(_with_length(run.scenario, length), run.restrictions)
+        if best is not None:
+            yield _change(f"--seq-length {length}", best)
+            return
+
+
+def _with_headroom(scenario: Scenario, headroom: float) -> Scenario:
+    return replace(scenario, job=replace(scenario.job, headroom=headroom))
+
+
+def _with_length(scenario: Scenario, seq_length: int) -> Scenario:
+    return replace(scenario, job=replace(scenario.job, seq_length=seq_length))
+
+
+def _with_nodes(scenario: Scenario, nodes: int) -> Scenario | None:
+    """The scenario on more nodes like the last ones; None where that cannot be described."""
+    cluster = scenario.cluster.sized(devices=scenario.job.devices)
+    *before, last = cluster.node_groups
+    count = nodes - sum(group.count or 0 for group in before)
+    if cluster.matrix is not None or cluster.overrides or last.network is None:
+        return None
+    grown = replace(last, count=count, hosts=default_hosts(last.name, count))
+    cluster = replace(cluster, node_groups=(*before, grown))
+    job = replace(scenario.job, devices=cluster.num_devices or 0)
+    return build_scenario(cluster, scenario.model, job)
+
+
+def _fastest(scenario: Scenario, restrictions: Restrictions) -> tuple[Plan, Estimate] | None:
+    """The fastest plan that fits, if any combination is valid and fits."""
+    run = _roomy(scenario, restrictions)
+    return None if run is None else _best_of(run)
+
+
+def _roomy(scenario: Scenario | None, restrictions: Restrictions) -> Run | None:
+    """A bounded search in which something fits, if there is one."""
+    if scenario is None:
+        return None
+    run = Run(scenario=scenario, restrictions=restrictions, top=1)
+    try:
+        run.bound()
+    except PlannerError:
+        return None
+    return run if run.num_fitting else None
+
+
+def _best_of(run: Run) -> tuple[Plan, Estimate] | None:
+    """None where what fits on the best devices of a mixed cluster fits on no hosts."""
+    plans = run.refine().plans
+    return (plans[0].plan, plans[0].estimate) if plans else None
+
+
+def _change(description: str, best: tuple[Plan, Estimate]) -> Change:
+    return Change(description=description, plan=best[0], estimate=best[1])

@@ -1,0 +1,1 @@
+"""Which layers each chunk of a plan holds."""

@@ -1,0 +1,147 @@
+"""The best stage layout of one combination, priced as every plan is: never worse than the default
+layout, never one that does not fit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+from planner.stage_layout.neighbours import descend
+from planner.stage_layout.problem import price
+from planner.stage_layout.threshold import LONGEST, best_layout
+from planner.training.costs import cost_table
+from planner.training.estimate import batch_of_one, shard_of
+from planner.training.memory.stage import stage_peaks
+from planner.training.search.layouts.bound import beside_pipeline_s
+from planner.training.search.layouts.problem import kept_layout, layout_of, plan_with, problem_of
+from planner.training.step.simulated import simulate_step
+from planner.workload.stages import stage_load
+
+if TYPE_CHECKING:
+    from planner.arrays import Floats
+    from planner.plan import Plan
+    from planner.stage_layout.problem import Layouts, Problem
+    from planner.training.batch import Batch
+    from planner.training.costs import CostTable
+    from planner.training.scenario import Scenario
+
+ATTEMPTS = 4
+"""How often capacities are lowered by what a layout lacked before the default is kept."""
+
+WORTHWHILE = 1e-6
+"""Share of the step by which a layout must be faster than the default to be taken."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayoutChoice:
+    """The plan with the chosen layout and recomputation, and its step. `bound_s`: no layout of the
+    combination has a shorter step, None where nothing better than 0 is known; `kept` says why the
+    default was not looked behind."""
+
+    plan: Plan
+    step_s: float
+    bound_s: float | None
+    kept: str | None = None
+
+    @property
+    def proven(self) -> bool:
+        return self.bound_s is not None and self.step_s <= self.bound_s * (1 + WORTHWHILE)
+
+
+def choose_layout(
+    scenario: Scenario,
+    plan: Plan,
+    *,
+    table: CostTable | None = None,
+    below_s: float = np.inf,
+) -> LayoutChoice:
+    """The best layout found for the combination of a plan that has its default layout, where one
+    may have a step below `below_s`.
+
+    Layouts whose stages hold as many layers as in the default are not looked at. With one chunk per
+    stage it is the exact optimum of `rows.rows_s`; with several the best that moving layers between
+    chunks reaches under simulation. Both are then priced in full.
+    """
+    placed = scenario.placed(plan.placement.hosts)
+    if placed is not scenario:
+        scenario, table = placed, None
+    table = table or cost_table(scenario, [shard_of(plan)])
+    pricing = _Pricing(scenario, table)
+    kept = kept_layout(scenario, plan.degrees.pipeline, plan.virtual_stages, plan.schedule)
+    if kept is not None:
+        return LayoutChoice(plan=plan, step_s=pricing.step_s(plan), bound_s=None, kept=kept)
+    batch = pricing.batch(plan)
+    problem = problem_of(scenario, table, batch, plan)
+    bound_s = None
+    candidate: Layouts | None = None
+    if problem.virtual_stages == 1:
+        beside_s = float(beside_pipeline_s(scenario, table, batch)[0])
+        roomy = best_layout(_without_limit(problem), below_s=min(below_s - beside_s, LONGEST))
+        bound_s = below_s if roomy is None else roomy.rows_s + beside_s
+        candidate = None if roomy is None else roomy.layout
+    default_s = pricing.step_s(plan)
+    if bound_s is not None and bound_s >= min(below_s, default_s):
+        return LayoutChoice(plan=plan, step_s=default_s, bound_s=min(bound_s, default_s))
+    totals = [stage.num_layers for stage in plan.stages]
+    best, best_s = plan, default_s if (pricing.lacking(plan) <= 0).all() else np.inf
+    for _ in range(ATTEMPTS):
+        candidate = candidate or _solve(problem, layout_of(plan, problem))
+        if candidate is None:
+            break
+        found = plan_with(plan, problem, candidate)
+        if [stage.num_layers for stage in found.stages] == totals:
+            break
+        lacking = pricing.lacking(found)
+        if (lacking <= 0).all():
+            step_s = pricing.step_s(found)
+            if step_s < best_s * (1 - WORTHWHILE):
+                best, best_s = found, step_s
+            break
+        at_candidate = price(problem, candidate).peak_bytes[0]
+        short = at_candidate + np.maximum(lacking, 0) - problem.capacity_bytes
+        problem = replace(problem, fixed_bytes=problem.fixed_bytes + np.maximum(short, 0))
+        candidate = None
+    return LayoutChoice(plan=best, step_s=default_s if best is plan else best_s, bound_s=bound_s)
+
+
+def _without_limit(problem: Problem) -> Problem:
+    """The problem with endless memory, in which nobody recomputes more than the least."""
+    endless = np.full(problem.stages, np.inf)
+    return replace(problem, capacity_bytes=endless, patterns=problem.patterns[:1])
+
+
+def _solve(problem: Problem, start: Layouts) -> Layouts | None:
+    if problem.virtual_stages == 1:
+        found = best_layout(problem)
+        return None if found is None else found.layout
+    return descend(problem, start)
+
+
+class LayoutImprover(Protocol):
+    """What refinement asks for the layout of a combination: `choose_layout`."""
+
+    def __call__(
+        self, scenario: Scenario, plan: Plan, *, table: CostTable | None, below_s: float
+    ) -> LayoutChoice: ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Pricing:
+    """Plans of one scenario, priced as `planner.training.estimate` does."""
+
+    scenario: Scenario
+    table: CostTable
+
+    def batch(self, plan: Plan) -> Batch:
+        load = stage_load(self.scenario.model, self.scenario.kinds, plan.stages)
+        return batch_of_one(plan, self.table.shards.index(shard_of(plan)), load)
+
+    def step_s(self, plan: Plan) -> float:
+        return simulate_step(self.scenario, self.table, self.batch(plan)).breakdown.step_s
+
+    def lacking(self, plan: Plan) -> Floats:
+        """[p]: bytes that each stage is short of, negative where there is room."""
+        peaks = stage_peaks(self.scenario, self.table, self.batch(plan))
+        return np.asarray(-peaks.spare[0], dtype=np.float64)

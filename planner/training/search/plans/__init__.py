@@ -1,0 +1,1 @@
+"""Plans from combinations and from flags, and what is wrong with one."""

@@ -1,0 +1,218 @@
+"""What keeps a given plan from running in a scenario: every reason, with its name and the field of
+the plan that it is about."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from planner.errors import InputError, RuleError
+from planner.plan import recomputed_per_chunk
+from planner.schedule.registry import SCHEDULES, kind_of
+from planner.training.search.hosts.placement import check_hosts
+from planner.training.search.layouts.default import check_layers, stages_of
+from planner.training.search.space.broken import broken_rules
+from planner.training.search.space.facts import Facts, code_of
+from planner.training.search.space.restrictions import NUMBER_AXES, Restrictions, unoffered
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from planner.plan import Plan
+    from planner.training.scenario import Scenario
+
+DEGREES = NUMBER_AXES[:6]
+BEYOND_THE_FRAMEWORK = (
+    "devices",
+    "global-batch",
+    "rank-order",
+    "offered",
+    "stage-layout",
+    "recompute-layers",
+    "hosts",
+    "precision",
+)
+"""Names of problems that are no rule of `planner.training.search.space.rules`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """`name` is that of a framework rule or one of `BEYOND_THE_FRAMEWORK`; `field` is a path in
+    the plan's JSON, such as degrees.tensor, or in that of its document, such as inputs.job."""
+
+    name: str
+    field: str
+    error: InputError | RuleError
+
+
+def check_plan(scenario: Scenario, plan: Plan) -> None:
+    """Raises InputError or RuleError when the plan does not belong to the scenario or breaks a
+    rule of the framework."""
+    for problem in plan_problems(scenario, plan):
+        raise problem.error
+
+
+def plan_problems(scenario: Scenario, plan: Plan) -> tuple[Problem, ...]:
+    """Everything that keeps the plan from running, one problem of each name. What only follows
+    from another problem is left out."""
+    found = [
+        *_devices(scenario, plan),
+        *_precision(scenario),
+        *_batch(scenario, plan),
+        *_rank_order(scenario, plan),
+        *_rules(scenario, plan),
+        *_layout(scenario, plan),
+        *_hosts(scenario, plan),
+    ]
+    by_name = {problem.name: problem for problem in reversed(found)}
+    model = scenario.model
+    if "batch" in by_name:
+        by_name.pop("global-batch", None)
+        by_name.pop("vpp-mb", None)
+        if kind_of(plan.schedule).may_have(plan.degrees.pipeline, plan.virtual_stages):
+            by_name.pop("vpp", None)
+    if "heads" in by_name and model.num_query_groups == model.num_attention_heads:
+        by_name.pop("kv", None)
+    return tuple(problem for problem in found if by_name.get(problem.name) is problem)
+
+
+def plan_values(plan: Plan) -> dict[str, int | str | bool]:
+    """The combination a plan was made of."""
+    return {
+        **{axis: getattr(plan.degrees, axis) for axis in DEGREES},
+        "micro_batch_size": plan.micro_batch_size,
+        "virtual_stages": plan.virtual_stages,
+        "schedule": plan.schedule,
+        "recompute": plan.recompute.granularity,
+        "sequence_parallel": plan.sequence_parallel,
+        "data_sharding": plan.data_sharding,
+    }
+
+
+def field_of(axis: str) -> str:
+    """Where the plan's JSON has an axis of the search space."""
+    if axis in DEGREES:
+        return f"degrees.{axis}"
+    return "recompute.granularity" if axis == "recompute" else axis
+
+
+def _devices(scenario: Scenario, plan: Plan) -> Iterator[Problem]:
+    devices = plan.degrees.devices
+    if devices != scenario.job.devices:
+        error = InputError(f"the plan is for {devices} devices, the job has {scenario.job.devices}")
+        yield Problem(name="world", field="degrees", error=error)
+
+
+def _precision(scenario: Scenario) -> Iterator[Problem]:
+    for device in scenario.device_types:
+        try:
+            device.peak(scenario.job.precision)
+        except RuleError as error:
+            yield Problem(name="precision", field="inputs.job.precision", error=error)
+
+
+def _batch(scenario: Scenario, plan: Plan) -> Iterator[Problem]:
+    replicas, batch = plan.degrees.data, scenario.job.global_batch_size
+    made = plan.num_microbatches * plan.micro_batch_size * replicas
+    if made != batch:
+        error = InputError(
+            f"{plan.num_microbatches} microbatches of {plan.micro_batch_size} on {replicas} "
+            f"replicas make {made} sequences, the global batch has {batch}"
+        )
+        yield Problem(name="global-batch", field="num_microbatches", error=error)
+
+
+def _rank_order(scenario: Scenario, plan: Plan) -> Iterator[Problem]:
+    software = scenario.job.software
+    if plan.placement.order != software.rank_order:
+        error = InputError(
+            f"placement: rank order {plan.placement.order!r}; software profile "
+            f"{software.name} uses {software.rank_order}"
+        )
+        yield Problem(name="rank-order", field="placement.order", error=error)
+
+
+def _rules(scenario: Scenario, plan: Plan) -> Iterator[Problem]:
+    values = plan_values(plan)
+    chosen = Restrictions(
+        **{axis: (value,) for axis, value in values.items()}  # type: ignore[arg-type]
+    )
+    with_effect = chosen if plan.degrees.tensor > 1 else replace(chosen, sequence_parallel=None)
+    for axis, message, hint in unoffered(with_effect, scenario.job.software):
+        error = InputError(f"{axis.replace('_', ' ')}: {message}", hint=hint)
+        yield Problem(name="offered", field=field_of(axis), error=error)
+    if plan.schedule not in SCHEDULES:
+        return
+    codes = {axis: code_of(axis, value) for axis, value in values.items()}
+    for rule, broken in broken_rules(Facts.of(scenario, chosen), codes):
+        yield Problem(name=rule.name, field=field_of(rule.adjusts), error=broken)
+
+
+def _layout(scenario: Scenario, plan: Plan) -> Iterator[Problem]:
+    if plan.schedule not in SCHEDULES:
+        return
+    try:
+        _check_stages(scenario, plan)
+    except RuleError as error:
+        yield Problem(name=error.rule, field="stages", error=error)
+    except InputError as error:
+        yield Problem(name="stage-layout", field="stages", error=error)
+        return
+    try:
+        _check_recompute(plan)
+    except InputError as error:
+        yield Problem(name="recompute-layers", field="recompute.layers_per_stage", error=error)
+
+
+def _hosts(scenario: Scenario, plan: Plan) -> Iterator[Problem]:
+    try:
+        check_hosts(scenario, plan.placement.hosts)
+    except InputError as error:
+        yield Problem(name="hosts", field="placement.hosts", error=error)
+
+
+def _check_stages(scenario: Scenario, plan: Plan) -> None:
+    """The stages are those of the layers of their chunks, taken in virtual-stage order."""
+    pipeline, chunks = plan.degrees.pipeline, plan.virtual_stages
+    if len(plan.stages) != pipeline or any(len(s.chunks) != chunks for s in plan.stages):
+        raise InputError(
+            f"the plan lists {len(plan.stages)} stages of "
+            f"{'/'.join(sorted({str(len(s.chunks)) for s in plan.stages}))} chunks; "
+            f"pipeline {pipeline} with {chunks} virtual stages has {pipeline} of {chunks}"
+        )
+    kind = kind_of(plan.schedule)
+    if not kind.may_have(pipeline, chunks):
+        return
+    placement = kind.placement(pipeline, chunks)
+    layers = [0] * (pipeline * chunks // placement.copies)
+    for stage, positions in zip(plan.stages, placement.positions.tolist(), strict=True):
+        for (start, end), position in zip(stage.chunks, positions, strict=True):
+            layers[position] = end - start
+    check_layers(scenario, layers)
+    if stages_of(layers, pipeline, chunks, plan.schedule) != plan.stages:
+        raise InputError(
+            "the plan's stages do not hold the layers in the order in which schedule "
+            f"{plan.schedule} visits them ({placement.name} placement), with the embedding and the "
+            "head where the model begins and ends"
+        )
+
+
+def _check_recompute(plan: Plan) -> None:
+    pipeline, given = plan.degrees.pipeline, plan.recompute.layers_per_stage
+    full = plan.recompute.granularity == "full"
+    if len(given) != pipeline or (any(given) and not full):
+        raise InputError(
+            f"recompute {plan.recompute.granularity}: layers_per_stage must have {pipeline} "
+            f"entries{'' if full else ', all 0'}; found {list(given)}"
+        )
+    for stage, count in zip(plan.stages, given, strict=True):
+        if not 0 <= count <= stage.num_layers:
+            raise InputError(
+                f"stage {stage.index} recomputes {count} layers of the {stage.num_layers} it has"
+            )
+    if recomputed_per_chunk(plan.stages, given) is None:
+        counts = ", ".join(str(count) for count in given)
+        raise InputError(
+            f"recompute: layers per stage {counts} are not the first n layers of every chunk, for "
+            "any n; the framework takes one number for all chunks"
+        )

@@ -1,0 +1,99 @@
+"""What a search returns: ranked plans, how far they are proven, and why the rest is not there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from planner.plan import Estimate, Plan, RankedPlan
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dimension:
+    """One axis of the search space and the values it took."""
+
+    name: str
+    values: tuple[int | str | bool, ...]
+    restricted_by_user: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exclusion:
+    """A named rule and the number of combinations that it alone, in its turn, removed."""
+
+    rule: str
+    sentence: str
+    excluded: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Space:
+    dimensions: tuple[Dimension, ...]
+    exclusions: tuple[Exclusion, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NearMiss:
+    """A plan that does not fit, how much is missing, and the binding constraint in words."""
+
+    plan: Plan
+    estimate: Estimate
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """A change of the inputs that would make a plan fit, with the plan it leads to."""
+
+    description: str
+    plan: Plan
+    estimate: Estimate
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CostliestLink:
+    """Of all links between nodes that a plan uses, the one that costs the step most when it alone
+    becomes `SLOWER`: its two hosts, and the step then."""
+
+    hosts: tuple[str, str]
+    step_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Robustness:
+    """A search by the worst case: every bandwidth between nodes lower by `share`. `link`: what the
+    winner loses most by."""
+
+    share: float
+    link: CostliestLink | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SearchResult:
+    """`bound_s` is a lower bound of the step time of every combination that was not refined;
+    `gap` = 1 − bound_s / (time of the slowest plan listed), 0 when the plans listed are proven best
+    under the model, 1 when nothing is known; `proven` tells that they are as many as were asked
+    for, or all that fit, of all combinations with their default stage layouts and with those chosen
+    for them, on the best hosts. Layouts that were not chosen are faster than the slowest plan
+    listed by the share `layout_gap` at most, other hosts make a listed plan faster by the share
+    `placement_gap` at most. `stopped` is "proven", "work limit", "time limit"
+    or "interrupted". Plans whose step
+    takes less than the share `tied_within` longer than the best are too close to it to tell which
+    is faster."""
+
+    plans: tuple[RankedPlan, ...]
+    candidates: int
+    fitting: int
+    refined: int
+    proven: bool
+    gap: float
+    layout_gap: float
+    placement_gap: float
+    bound_s: float | None
+    stopped: str
+    tied_within: float
+    space: Space
+    nearest: tuple[NearMiss, ...]
+    changes: tuple[Change, ...]
+    robustness: Robustness | None = None

@@ -1,0 +1,1 @@
+"""Which combinations there are, and which rule leaves out which."""

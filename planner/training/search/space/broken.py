@@ -1,0 +1,86 @@
+"""One combination against the rules: what it breaks, and the nearest values that would do."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from planner.errors import RuleError
+from planner.plan import DATA_SHARDINGS, GRANULARITIES
+from planner.training.search.space.facts import SCHEDULE_NAMES, value_of
+from planner.training.search.space.rules import RULES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from planner.training.search.space.facts import Facts
+    from planner.training.search.space.rules import Rule
+
+SWITCHES = {
+    "schedule": len(SCHEDULE_NAMES),
+    "sequence_parallel": 2,
+    "recompute": len(GRANULARITIES),
+    "data_sharding": len(DATA_SHARDINGS),
+}
+"""Axes that hold codes, and how many there are."""
+
+MOST = 100_000
+"""Largest value tried as a correction."""
+
+
+def check_values(facts: Facts, values: Mapping[str, int]) -> None:
+    """Raises RuleError for the first rule that one combination breaks. `values` holds codes, see
+    `facts.code_of`."""
+    for _, error in broken_rules(facts, values):
+        raise error
+
+
+def broken_rules(facts: Facts, values: Mapping[str, int]) -> Iterator[tuple[Rule, RuleError]]:
+    """Every rule that one combination breaks, with what was found and the nearest values that
+    would do. Rules that only keep a search short are left out."""
+    row = {axis: np.array([value], dtype=np.int64) for axis, value in values.items()}
+    for rule in RULES:
+        if not rule.search_only and not rule.holds(facts, row).all():
+            yield (
+                rule,
+                RuleError(
+                    rule.name,
+                    f"{rule.says(facts)}; found {_found(rule, values)}",
+                    hint=_nearest(rule, facts, values),
+                    axes=(rule.adjusts, *(axis for axis in rule.axes if axis != rule.adjusts)),
+                ),
+            )
+
+
+def _found(rule: Rule, values: Mapping[str, int]) -> str:
+    return ", ".join(f"{axis.replace('_', '-')} {_word(axis, values[axis])}" for axis in rule.axes)
+
+
+def _word(axis: str, code: int) -> str:
+    value = value_of(axis, code)
+    return ("off", "on")[value] if isinstance(value, bool) else str(value)
+
+
+def _nearest(rule: Rule, facts: Facts, values: Mapping[str, int]) -> str | None:
+    """The next smaller and the next larger value of the rule's axis that satisfy it."""
+    axis, found = rule.adjusts, values[rule.adjusts]
+    if axis in SWITCHES:
+        choices = range(SWITCHES[axis])
+    else:
+        choices = range(1, min(max(2 * found, facts.devices, facts.global_batch_size), MOST) + 1)
+    row = {name: np.array([value], dtype=np.int64) for name, value in values.items()}
+    below = above = None
+    for value in choices:
+        row[axis] = np.array([value], dtype=np.int64)
+        if not rule.holds(facts, row).all():
+            continue
+        if value < found:
+            below = value
+        elif value > found:
+            above = value
+            break
+    near = [_word(axis, value) for value in (below, above) if value is not None]
+    if not near:
+        return None
+    return f"nearest {axis.replace('_', '-')} that would do: {' or '.join(near)}"

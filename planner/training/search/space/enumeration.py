@@ -1,0 +1,227 @@
+"""The search space: every combination that passes the rules, in groups that share their shape.
+
+Axes are added one by one and every rule is applied as soon as the axes it reads are there, so the
+full product is counted but never built.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from math import isqrt, prod
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from planner.training.search.result import Dimension, Exclusion, Space
+from planner.training.search.space.facts import SCHEDULE_NAMES, code_of, value_of
+from planner.training.search.space.rules import RULES
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from planner.training.scenario import Scenario
+    from planner.training.search.space.facts import Facts
+    from planner.training.search.space.restrictions import Restrictions
+    from planner.training.search.space.rules import Rule
+
+GRID_AXES = (
+    "tensor",
+    "context",
+    "data",
+    "expert",
+    "expert_tensor",
+    "micro_batch_size",
+    "sequence_parallel",
+)
+"""Axes of a grid, expanded for each pipeline degree."""
+
+VARIANT_AXES = ("recompute", "data_sharding")
+"""Axes expanded within each (pipeline, virtual_stages, schedule)."""
+
+AXES = ("pipeline", *GRID_AXES, "virtual_stages", "schedule", *VARIANT_AXES)
+"""The order in which axes are added, which is the order in which rules get their turn."""
+
+
+def divisors(number: int) -> tuple[int, ...]:
+    small = [d for d in range(1, isqrt(number) + 1) if number % d == 0]
+    return tuple(sorted({*small, *(number // d for d in small)}))
+
+
+def dimensions(scenario: Scenario, restrictions: Restrictions) -> dict[str, tuple[int, ...]]:
+    """The values (codes) of every axis, in the order of `AXES`."""
+    job, model = scenario.job, scenario.model
+    software = job.software
+    degrees = divisors(job.devices)
+    default: dict[str, tuple[int | str | bool, ...]] = {
+        "pipeline": degrees,
+        "tensor": degrees,
+        "context": degrees,
+        "data": degrees,
+        "expert": degrees if model.moe else (1,),
+        "expert_tensor": (1,),
+        "micro_batch_size": divisors(job.global_batch_size),
+        "sequence_parallel": software.sequence_parallel_options,
+        "virtual_stages": tuple(range(1, max(model.num_layers // 2, 1) + 1)),
+        "schedule": tuple(name for name in software.schedules.choices if name in SCHEDULE_NAMES),
+        "recompute": software.recompute.choices,
+        "data_sharding": software.data_sharding.choices,
+    }
+    return {
+        axis: tuple(
+            sorted({code_of(axis, v) for v in getattr(restrictions, axis) or default[axis]})
+        )
+        for axis in AXES
+    }
+
+
+Columns = Mapping[str, "NDArray[np.int64]"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Grid:
+    """The combinations of one pipeline degree before virtual stages, schedule, recompute and data
+    sharding are chosen. Columns of `GRID_AXES`, equally long; `pipeline` has length 1."""
+
+    pipeline: int
+    columns: Columns
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Group:
+    """Combinations that share pipeline, virtual stages and schedule. `grid_row` points into the
+    grid's columns; `recompute` and `data_sharding` are codes, as long as `grid_row`."""
+
+    pipeline: int
+    virtual_stages: int
+    schedule: str
+    grid_row: NDArray[np.int64]
+    recompute: NDArray[np.int64]
+    data_sharding: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.grid_row)
+
+
+@dataclass(slots=True)
+class Tally:
+    """How many combinations every rule removed, counted while the space is enumerated."""
+
+    excluded: Counter[str] = field(default_factory=Counter)
+    candidates: int = 0
+
+
+@dataclass(slots=True)
+class Enumeration:
+    """The space of one search. `grids` and `groups` add to the tally as they go."""
+
+    facts: Facts
+    values: dict[str, tuple[int, ...]]
+    tally: Tally = field(default_factory=Tally)
+
+    @property
+    def total(self) -> int:
+        """Combinations before any rule."""
+        return prod(len(values) for values in self.values.values())
+
+    def grids(self) -> Iterator[Grid]:
+        """Grids of every pipeline degree that has any combination left."""
+        for pipeline in self.values["pipeline"]:
+            columns = self._narrow({"pipeline": np.array([pipeline])}, "pipeline")
+            for axis in GRID_AXES:
+                columns = self._narrow(self._expand(columns, axis), axis)
+            if _length(columns):
+                yield Grid(pipeline=pipeline, columns=columns)
+
+    def groups(self, grid: Grid) -> Iterator[Group]:
+        """Groups of a grid that have any combination left."""
+        row = np.arange(_length(grid.columns))
+        for virtual_stages in self.values["virtual_stages"]:
+            chunked = {**grid.columns, "row": row, "virtual_stages": np.array([virtual_stages])}
+            chunked = self._narrow(chunked, "virtual_stages")
+            for schedule in self.values["schedule"] if _length(chunked) else ():
+                columns = self._narrow({**chunked, "schedule": np.array([schedule])}, "schedule")
+                for axis in VARIANT_AXES:
+                    columns = self._narrow(self._expand(columns, axis), axis)
+                if _length(columns):
+                    self.tally.candidates += len(columns["row"])
+                    yield Group(
+                        pipeline=grid.pipeline,
+                        virtual_stages=virtual_stages,
+                        schedule=SCHEDULE_NAMES[schedule],
+                        grid_row=columns["row"],
+                        recompute=columns["recompute"],
+                        data_sharding=columns["data_sharding"],
+                    )
+
+    def _expand(self, columns: Columns, axis: str) -> dict[str, NDArray[np.int64]]:
+        """Every row with every value of the axis. Columns of length 1 stay so."""
+        values = np.array(self.values[axis], dtype=np.int64)
+        length = _length(columns)
+        expanded = {
+            name: column if name in SHARED else np.repeat(column, len(values))
+            for name, column in columns.items()
+        }
+        return {**expanded, axis: np.tile(values, length)}
+
+    def _narrow(self, columns: Columns, axis: str) -> dict[str, NDArray[np.int64]]:
+        """Apply the rules for which `axis` was the last one missing, and count what they remove."""
+        remaining = prod(len(self.values[later]) for later in AXES[AXES.index(axis) + 1 :])
+        narrowed = dict(columns)
+        for rule in RULES_AT[axis]:
+            length = _length(narrowed)
+            if not length:
+                break
+            holds = np.broadcast_to(rule.holds(self.facts, narrowed), length)
+            if holds.all():
+                continue
+            kept = np.flatnonzero(holds)
+            self.tally.excluded[rule.name] += (length - len(kept)) * remaining
+            narrowed = {
+                name: column if name in SHARED and len(kept) else column[kept[: len(column)]]
+                for name, column in narrowed.items()
+            }
+        return narrowed
+
+
+SHARED = ("pipeline", "virtual_stages", "schedule")
+"""Columns of length 1: the same in every row."""
+
+
+def _length(columns: Columns) -> int:
+    """Rows of a block; one while only shared columns are there."""
+    if not len(columns["pipeline"]):
+        return 0
+    return next((len(column) for name, column in columns.items() if name not in SHARED), 1)
+
+
+def _last_axis(rule: Rule) -> str:
+    return max(rule.axes, key=AXES.index)
+
+
+RULES_AT = {axis: tuple(rule for rule in RULES if _last_axis(rule) == axis) for axis in AXES}
+"""The rules that can be applied once an axis is there."""
+
+
+def space_report(enumeration: Enumeration, restrictions: Restrictions) -> Space:
+    """Dimensions and exclusions, for the result."""
+    return Space(
+        dimensions=tuple(
+            Dimension(
+                name=axis,
+                values=tuple(value_of(axis, code) for code in codes),
+                restricted_by_user=getattr(restrictions, axis) is not None,
+            )
+            for axis, codes in enumeration.values.items()
+        ),
+        exclusions=tuple(
+            Exclusion(
+                rule=rule.name,
+                sentence=rule.says(enumeration.facts),
+                excluded=enumeration.tally.excluded[rule.name],
+            )
+            for rule in RULES
+            if enumeration.tally.excluded[rule.name]
+        ),
+    )

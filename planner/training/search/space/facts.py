@@ -1,0 +1,136 @@
+"""The numbers of a scenario that the rules compare a combination with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from planner.plan import DATA_SHARDINGS, GRANULARITIES
+from planner.schedule.registry import SCHEDULES, kind_of
+from planner.training.layer.memory import layer_memory
+from planner.workload.layers import layer_operators
+from planner.workload.shard import Shard
+
+if TYPE_CHECKING:
+    from planner.training.scenario import Scenario
+    from planner.training.search.space.restrictions import Restrictions
+
+MODEL_AXES = ("tensor", "pipeline", "context", "expert")
+"""Axes that a framework may lack."""
+
+LONG_SEQUENCE = 8192
+"""Shortest sequence, in tokens, for which the search tries context parallelism unasked."""
+
+SCHEDULE_NAMES = tuple(SCHEDULES)
+"""Schedules of the space, by their code."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """Sizes are 0 where the model has no such part. `lacking` are the axes that the software
+    profile does not have. `first_sequence_parallel` and
+    `first_data_sharding` stand for all values where the switch changes nothing."""
+
+    devices: int
+    layers: int
+    heads: int
+    query_groups: int
+    ffn: int
+    shared_ffn: int
+    expert_ffn: int
+    experts: int
+    predictions: int
+    seq_length: int
+    global_batch_size: int
+    framework: str
+    software: str
+    lacking: tuple[str, ...]
+    rank_order: str
+    uneven_layout: bool
+    sends_overlap: bool
+    expert_biases: bool
+    cuda_graphs: bool
+    context_asked: bool
+    sequence_parallel_asked: bool
+    recompute_asked: bool
+    selective_frees: bool
+    first_sequence_parallel: int
+    first_data_sharding: int
+
+    @property
+    def lacking_axes(self) -> str:
+        """Those of the dense model, in words."""
+        return ", ".join(axis for axis in self.lacking if axis != "expert") or "other"
+
+    @property
+    def no_experts(self) -> str:
+        """What a sentence about expert degrees adds where there is no such axis."""
+        if "expert" not in self.lacking:
+            return ""
+        return f", and software profile {self.software} has no expert axis"
+
+    @classmethod
+    def of(cls, scenario: Scenario, restrictions: Restrictions) -> Facts:
+        model, job = scenario.model, scenario.job
+        software, moe = job.software, model.moe
+        sharding: str = software.data_sharding.default
+        if restrictions.data_sharding and sharding not in restrictions.data_sharding:
+            sharding = restrictions.data_sharding[0]
+        return cls(
+            devices=job.devices,
+            layers=model.num_layers,
+            heads=model.num_attention_heads,
+            query_groups=model.num_query_groups,
+            ffn=model.ffn_hidden_size if "dense" in model.layer_kinds else 0,
+            shared_ffn=moe.shared_expert_ffn_hidden_size if moe else 0,
+            expert_ffn=moe.ffn_hidden_size if moe else 0,
+            experts=moe.num_experts if moe else 0,
+            predictions=model.mtp_num_layers,
+            seq_length=job.seq_length,
+            global_batch_size=job.global_batch_size,
+            framework=software.framework,
+            software=software.name,
+            lacking=tuple(axis for axis in MODEL_AXES if axis not in software.axes),
+            rank_order=software.rank_order,
+            uneven_layout=software.pipeline_layout,
+            sends_overlap="pipeline" in software.overlap,
+            expert_biases=moe is not None and model.linear_bias,
+            cuda_graphs=software.cuda_graphs,
+            context_asked=restrictions.context is not None,
+            sequence_parallel_asked=restrictions.sequence_parallel is not None,
+            recompute_asked=restrictions.recompute is not None,
+            selective_frees=selective_frees(scenario),
+            first_sequence_parallel=int(
+                (restrictions.sequence_parallel or software.sequence_parallel_options)[0]
+            ),
+            first_data_sharding=DATA_SHARDINGS.index(sharding),
+        )
+
+
+def selective_frees(scenario: Scenario) -> bool:
+    """Whether selective recomputation frees anything that this model's layers keep."""
+    workload = scenario.workload(Shard())
+    memories = [layer_memory(workload, layer_operators(workload, k)) for k in scenario.kinds]
+    return any(memory.selective_bytes < memory.saved_bytes for memory in memories)
+
+
+def code_of(axis: str, value: int | str | bool) -> int:
+    """A value as the integer its column holds. Raises RuleError for an unknown schedule."""
+    if axis == "schedule":
+        return SCHEDULE_NAMES.index(kind_of(str(value)).name)
+    if axis == "recompute":
+        return GRANULARITIES.index(str(value))
+    if axis == "data_sharding":
+        return DATA_SHARDINGS.index(str(value))
+    return int(value)
+
+
+def value_of(axis: str, code: int) -> int | str | bool:
+    """The value that a column's integer stands for."""
+    if axis == "schedule":
+        return SCHEDULE_NAMES[code]
+    if axis == "recompute":
+        return GRANULARITIES[code]
+    if axis == "data_sharding":
+        return DATA_SHARDINGS[code]
+    return bool(code) if axis == "sequence_parallel" else code

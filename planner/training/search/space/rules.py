@@ -1,0 +1,255 @@
+"""The framework's rules, by name: which combinations of degrees can run at all.
+
+Each rule is a sentence and a vectorised condition. The search counts what each removes in its
+turn; a single plan that breaks one gets the sentence and the nearest values that would do.
+Sources are Megatron-LM `arguments.py` (validate_args), `transformer_config.py`,
+`parallel_state.py`, `num_microbatches_calculator.py` and `pipeline_parallel/schedules.py`, and
+DeepSpeed `runtime/pipe/engine.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from planner.training.search.space import conditions
+from planner.training.search.space.facts import LONG_SEQUENCE
+
+if TYPE_CHECKING:
+    from planner.training.search.space.conditions import Columns, Holds
+    from planner.training.search.space.facts import Facts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule:
+    """`axes` are the columns the condition reads, `adjusts` the one to change when it fails.
+    `sentence` may name fields of `Facts` in braces. `search_only` rules keep equal or pointless
+    combinations out of a search; a single plan may break them."""
+
+    name: str
+    sentence: str
+    axes: tuple[str, ...]
+    adjusts: str
+    holds: Callable[[Facts, Columns], Holds]
+    search_only: bool = False
+
+    def says(self, facts: Facts) -> str:
+        """The sentence with the scenario's numbers."""
+        return self.sentence.format(f=facts, long=LONG_SEQUENCE)
+
+
+RULES = (
+    Rule(
+        name="layers",
+        sentence="every stage needs a layer of the {f.layers} (and as many as the others where "
+        "the framework has no uneven layouts)",
+        axes=("pipeline",),
+        adjusts="pipeline",
+        holds=conditions.stages,
+    ),
+    Rule(
+        name="heads",
+        sentence="the tensor degree must divide the {f.heads} attention heads",
+        axes=("tensor",),
+        adjusts="tensor",
+        holds=lambda f, c: f.heads % c["tensor"] == 0,
+    ),
+    Rule(
+        name="kv",
+        sentence="the tensor degree must divide the {f.query_groups} key-value groups, or be a "
+        "multiple of them",
+        axes=("tensor",),
+        adjusts="tensor",
+        holds=conditions.kv,
+    ),
+    Rule(
+        name="ffn",
+        sentence="the tensor degree must divide the MLP's hidden size ({f.ffn}; of shared experts "
+        "{f.shared_ffn})",
+        axes=("tensor",),
+        adjusts="tensor",
+        holds=conditions.ffn,
+    ),
+    Rule(
+        name="cp",
+        sentence="twice the context degree must divide the sequence length {f.seq_length}",
+        axes=("context",),
+        adjusts="context",
+        holds=lambda f, c: (c["context"] == 1) | (f.seq_length % (2 * c["context"]) == 0),
+    ),
+    Rule(
+        name="context-use",
+        sentence="context parallelism is tried from {long} tokens on, unless --context asks for it",
+        axes=("context",),
+        adjusts="context",
+        holds=lambda f, c: (c["context"] == 1) | (f.seq_length >= LONG_SEQUENCE) | f.context_asked,
+        search_only=True,
+    ),
+    Rule(
+        name="framework",
+        sentence="software profile {f.software} has no {f.lacking_axes} parallelism",
+        axes=("tensor", "pipeline", "context"),
+        adjusts="tensor",
+        holds=conditions.framework,
+    ),
+    Rule(
+        name="world",
+        sentence="tensor · pipeline · context · data must be the {f.devices} devices",
+        axes=("tensor", "pipeline", "context", "data"),
+        adjusts="data",
+        holds=conditions.world,
+    ),
+    Rule(
+        name="experts",
+        sentence="the expert degree must divide the number of experts ({f.experts}){f.no_experts}",
+        axes=("expert",),
+        adjusts="expert",
+        holds=conditions.experts,
+    ),
+    Rule(
+        name="expert-ffn",
+        sentence="the expert-tensor degree must divide the experts' hidden size "
+        "{f.expert_ffn}{f.no_experts}",
+        axes=("expert_tensor",),
+        adjusts="expert_tensor",
+        holds=conditions.expert_tensor,
+    ),
+    Rule(
+        name="expert-world",
+        sentence="expert · expert-tensor must divide the devices of a stage, "
+        "tensor · context · data",
+        axes=("tensor", "context", "data", "expert", "expert_tensor"),
+        adjusts="expert",
+        holds=conditions.expert_world,
+    ),
+    Rule(
+        name="expert-bias",
+        sentence="experts with biases need expert-tensor 1 in {f.framework}",
+        axes=("expert_tensor",),
+        adjusts="expert_tensor",
+        holds=conditions.expert_biases,
+    ),
+    Rule(
+        name="order",
+        sentence="with rank order {f.rank_order} and several stages, expert · expert-tensor must "
+        "equal tensor · context, and a model without experts has no context parallelism",
+        axes=("pipeline", "tensor", "context", "expert", "expert_tensor"),
+        adjusts="expert",
+        holds=conditions.order,
+    ),
+    Rule(
+        name="batch",
+        sentence="micro-batch size · data must divide the global batch of {f.global_batch_size}",
+        axes=("data", "micro_batch_size"),
+        adjusts="micro_batch_size",
+        holds=conditions.batch,
+    ),
+    Rule(
+        name="sp",
+        sentence="under sequence parallelism the tensor degree must divide the sequence of one "
+        "device, {f.seq_length} / context",
+        axes=("tensor", "context", "sequence_parallel"),
+        adjusts="tensor",
+        holds=conditions.sequence_parallel,
+    ),
+    Rule(
+        name="sp-experts",
+        sentence="expert with tensor parallelism uses sequence parallelism, unless "
+        "--sequence-parallel asks for less",
+        axes=("tensor", "expert", "sequence_parallel"),
+        adjusts="sequence_parallel",
+        holds=conditions.expert_sequence_parallel,
+        search_only=True,
+    ),
+    Rule(
+        name="one-tensor",
+        sentence="with tensor 1 sequence parallelism changes nothing and is counted once",
+        axes=("tensor", "sequence_parallel"),
+        adjusts="sequence_parallel",
+        holds=conditions.one_tensor,
+        search_only=True,
+    ),
+    Rule(
+        name="chunks",
+        sentence="every chunk (pipeline · virtual stages of them) needs a layer of the {f.layers} "
+        "(and as many as the others where the framework has no uneven layouts)",
+        axes=("pipeline", "virtual_stages"),
+        adjusts="virtual_stages",
+        holds=conditions.chunks,
+    ),
+    Rule(
+        name="vpp",
+        sentence="interleaved needs at least 2 stages with at least 2 virtual stages each, and so "
+        "does looped-bfs; V-shaped schedules and DualPipe run exactly 2, the others one chunk per "
+        "stage",
+        axes=("pipeline", "virtual_stages", "schedule"),
+        adjusts="virtual_stages",
+        holds=conditions.schedule(about_microbatches=False),
+    ),
+    Rule(
+        name="vpp-sends",
+        sentence="{f.framework} interleaves on 2 stages only where pipeline sends overlap",
+        axes=("pipeline", "schedule"),
+        adjusts="pipeline",
+        holds=conditions.two_stage_interleaving,
+    ),
+    Rule(
+        name="shared-vocabulary",
+        sentence="schedules that share the vocabulary among stages have no multi-token prediction; "
+        "the model has {f.predictions} such layers",
+        axes=("schedule",),
+        adjusts="schedule",
+        holds=conditions.shared_vocabulary,
+    ),
+    Rule(
+        name="one-stage",
+        sentence="one stage runs every microbatch forward and back before the next: all schedules "
+        "are 1f1b",
+        axes=("pipeline", "schedule"),
+        adjusts="schedule",
+        holds=conditions.one_stage,
+        search_only=True,
+    ),
+    Rule(
+        name="vpp-mb",
+        sentence="interleaved takes microbatches (global batch / (micro-batch size · data)) in "
+        "groups of the pipeline degree, and the last group must not be smaller; DualPipe needs two "
+        "per stage, and even numbers of both",
+        axes=("pipeline", "virtual_stages", "schedule", "data", "micro_batch_size"),
+        adjusts="micro_batch_size",
+        holds=conditions.schedule(about_microbatches=True),
+    ),
+    Rule(
+        name="selective-use",
+        sentence="selective recomputation is tried where it frees something the layers keep",
+        axes=("recompute",),
+        adjusts="recompute",
+        holds=conditions.selective_use,
+        search_only=True,
+    ),
+    Rule(
+        name="graphs",
+        sentence="{f.framework} has no CUDA graphs of a mixture of experts with full "
+        "recomputation, and the software profile records graphs",
+        axes=("recompute",),
+        adjusts="recompute",
+        holds=conditions.graphs,
+    ),
+    Rule(
+        name="sharded-pipeline",
+        sentence="{f.framework} shards gradients and weights without a pipeline only",
+        axes=("pipeline", "data_sharding"),
+        adjusts="data_sharding",
+        holds=conditions.sharded_pipeline,
+    ),
+    Rule(
+        name="one-replica",
+        sentence="with one replica there is nothing to shard over, and data sharding is counted "
+        "once",
+        axes=("data", "context", "data_sharding"),
+        adjusts="data_sharding",
+        holds=conditions.one_replica,
+        search_only=True,
+    ),
+)

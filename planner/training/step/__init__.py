@@ -1,0 +1,1 @@
+"""One step of a plan: passes, sends, reductions and their sum."""

@@ -1,0 +1,113 @@
+"""The time of one step, for a whole batch of plans: every part, and a lower bound of the sum.
+
+step = pipeline (with exposed gradient reduction) + parameter gather + optimizer + jitter.
+`planner.training.step.simulated` puts the exact pipeline in place of the bound.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from planner.schedule.bounds.closed_form import span_lower_bound, work_lower_bound
+from planner.schedule.registry import kind_of
+from planner.training.step.passes import Passes, chunk_passes
+from planner.training.step.reduction import (
+    copies_reduction_s,
+    expected_slowest,
+    gradient_reduction_s,
+    optimizer_s,
+    parameter_gather_s,
+    tied_reduction_s,
+)
+from planner.training.step.sends import Sends, boundary_sends
+from planner.training.step.vocabulary import VocabularyPasses, vocabulary_passes
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from planner.training.batch import Batch
+    from planner.training.costs import CostTable
+    from planner.training.scenario import Scenario
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class StepParts:
+    """Seconds: passes [.., N, p, v], sends [N, p·v − 1], reduction_s [N, p], the others [N].
+    `busy_s` [N, p] is what each stage computes and communicates inside its passes in one step."""
+
+    schedule: str
+    passes: Passes
+    vocabulary: VocabularyPasses
+    sends: Sends
+    reduction_s: NDArray[np.float64]
+    tied_reduction_s: NDArray[np.float64]
+    gather_s: NDArray[np.float64]
+    optimizer_s: NDArray[np.float64]
+    jitter_s: NDArray[np.float64]
+    busy_s: NDArray[np.float64]
+    num_microbatches: NDArray[np.int64]
+
+    def lower_bound_s(self) -> NDArray[np.float64]:
+        """[N]: the schedule is not faster than this."""
+        if kind_of(self.schedule).returns_to_first:
+            pipeline_s = span_lower_bound(
+                self.passes.forward_s,
+                self.passes.backward_s,
+                self.sends.forward_s,
+                self.sends.backward_s,
+                num_microbatches=self.num_microbatches,
+                sends=self.sends.mode,
+                reduction_s=self.reduction_s,
+            )
+        else:
+            pipeline_s = work_lower_bound(
+                self.schedule,
+                self.passes.forward_s,
+                self.passes.backward_s + self.vocabulary.busy_s[..., None],
+                self.sends.forward_s,
+                num_microbatches=self.num_microbatches,
+                reduction_s=self.reduction_s,
+            )
+        bound: NDArray[np.float64] = pipeline_s + self.gather_s + self.optimizer_s + self.jitter_s
+        return bound
+
+
+def step_parts(scenario: Scenario, table: CostTable, batch: Batch) -> StepParts:
+    """Price every part of the step of every plan of the batch."""
+    passes = chunk_passes(scenario, table, batch)
+    forward_s = passes.forward_s.sum(axis=-1)
+    backward_s = passes.backward_s.sum(axis=-1)
+    vocabulary = vocabulary_passes(scenario, table, batch, backward_s)
+    busy_s = batch.chunk_microbatches[:, None] * (forward_s + backward_s + vocabulary.busy_s)
+    return StepParts(
+        schedule=batch.schedule,
+        passes=passes,
+        vocabulary=vocabulary,
+        sends=boundary_sends(scenario, table, batch),
+        reduction_s=gradient_reduction_s(scenario, table, batch, backward_s)
+        + copies_reduction_s(scenario, table, batch),
+        tied_reduction_s=tied_reduction_s(scenario, batch),
+        gather_s=parameter_gather_s(scenario, table, batch, forward_s),
+        optimizer_s=optimizer_s(scenario, table, batch),
+        jitter_s=jitter_s(scenario, busy_s),
+        busy_s=busy_s,
+        num_microbatches=batch.num_microbatches,
+    )
+
+
+def jitter_s(scenario: Scenario, busy_s: NDArray[np.float64]) -> NDArray[np.float64]:
+    """[N]: a synchronous step waits for the slowest of the devices that work in lockstep.
+
+    The k busiest stages (`busy_s` [N, p]) have k·n devices, the slowest of which takes at least
+    the k-th stage's work longer by their expected maximum; the largest over k is waited for.
+    """
+    variation = max(device.speed_variation for device in scenario.device_types)
+    stages = busy_s.shape[1]
+    stage_devices = scenario.job.devices // stages
+    slowed = [1 + variation * expected_slowest((k + 1) * stage_devices) for k in range(stages)]
+    busiest_first = np.sort(busy_s, axis=1)[:, ::-1]
+    seconds: NDArray[np.float64] = (busiest_first * slowed).max(axis=1) - busiest_first[:, 0]
+    return seconds

@@ -1,0 +1,175 @@
+"""Seconds of one microbatch's forward and backward pass through every chunk of every plan."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from planner.hardware.collectives import all_gather_s, reduce_scatter_s
+from planner.training.batch import SELECTIVE
+from planner.training.layer.overlap import exposed_s
+from planner.training.memory.sharding import reduced_every_microbatch, resharded
+from planner.training.memory.stage import stage_parameters
+from planner.training.step.reduction import by_degrees
+from planner.workload.formats import gathered_weight_bytes, reduced_gradient_bytes
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from planner.training.batch import Batch
+    from planner.training.costs import CostTable
+    from planner.training.scenario import Scenario
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Passes:
+    """Exposed seconds per microbatch, [N, p, v] each. `backward_s` contains recomputation, both
+    contain the data-axis traffic that recurs with every microbatch."""
+
+    forward_s: NDArray[np.float64]
+    backward_s: NDArray[np.float64]
+    recompute_s: NDArray[np.float64]
+    data_s: NDArray[np.float64]
+
+
+def chunk_passes(scenario: Scenario, table: CostTable, batch: Batch) -> Passes:
+    """Price every chunk. A stage runs at the speed of its slowest device type."""
+    slowest = _slowest_types(scenario, table, batch)
+    forward_layers = _on_types(table.forward_s.sum(axis=0), batch, slowest)
+    forward_s = _per_chunk(forward_layers, batch)
+    backward_s = _per_chunk(_on_types(table.backward_s.sum(axis=0), batch, slowest), batch)
+    recompute_s = np.zeros_like(forward_s)
+    selective = batch.granularity == SELECTIVE
+    if selective.any():
+        replayed_layers = _on_types(table.selective_s, batch, slowest)
+        recompute_s = _per_chunk(replayed_layers, batch) * selective[:, None, None]
+    full = batch.fully_recomputed
+    for layers in np.unique(full[full > 0]):
+        plans = full == layers
+        recompute_s[plans] = np.einsum(
+            "npk,pvk->npv", forward_layers[plans], batch.load.leading[layers]
+        )
+    backward_s += recompute_s
+    forward_data_s, backward_data_s = _data_traffic(scenario, table, batch, forward_s, backward_s)
+    return Passes(
+        forward_s=forward_s + forward_data_s,
+        backward_s=backward_s + backward_data_s,
+        recompute_s=recompute_s,
+        data_s=np.broadcast_to(forward_data_s + backward_data_s, forward_s.shape),
+    )
+
+
+def stage_causes(
+    scenario: Scenario, table: CostTable, batch: Batch, stage: int
+) -> NDArray[np.float64]:
+    """Seconds by cause (`planner.training.costs.CAUSES`) of one microbatch's forward and backward
+    pass through all chunks of a stage, recomputation and the data axis apart, [causes, N]."""
+    slowest = _slowest_types(scenario, table, batch)
+    counts = batch.load.counts[stage].sum(axis=0)
+    seconds = _on_types(table.forward_s + table.backward_s, batch, slowest)
+    by_cause: NDArray[np.float64] = seconds[..., min(stage, seconds.shape[-2] - 1), :] @ counts
+    return by_cause
+
+
+def chunk_seconds(
+    scenario: Scenario, table: CostTable, batch: Batch, layer_s: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """[T, R, K] seconds of layers summed over every chunk, [N, p, v]."""
+    slowest = _slowest_types(scenario, table, batch)
+    return _per_chunk(_on_types(layer_s, batch, slowest), batch)
+
+
+def stage_layer_s(
+    scenario: Scenario, table: CostTable, batch: Batch, layer_s: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """[T, R, K] seconds of layers at the speed of every stage's devices, [N, p, K]."""
+    seconds = _on_types(layer_s, batch, _slowest_types(scenario, table, batch))
+    shape = (seconds.shape[0], batch.pipeline, seconds.shape[-1])
+    return np.asarray(np.broadcast_to(seconds, shape))
+
+
+def _per_chunk(layer_s: NDArray[np.float64], batch: Batch) -> NDArray[np.float64]:
+    """[N, p or 1, K] → [N, p, v]."""
+    counts = batch.pass_counts
+    if layer_s.shape[1] > 1:
+        chunk_s: NDArray[np.float64] = np.einsum("npk,pvk->npv", layer_s, counts)
+        return chunk_s
+    flat = counts.reshape(-1, counts.shape[-1]).T.astype(np.float64)
+    return (layer_s[:, 0] @ flat).reshape(len(batch), *counts.shape[:2])
+
+
+def _slowest_types(scenario: Scenario, table: CostTable, batch: Batch) -> NDArray[np.int64] | None:
+    """int64 [N, p]: the device type that holds each stage back; None when there is one type."""
+    if len(scenario.device_types) == 1:
+        return None
+    seconds = (table.forward_s + table.backward_s).sum(axis=(0, 3))[:, batch.row]
+    slowest = np.empty((len(batch), batch.pipeline), dtype=np.int64)
+    for stage, types in enumerate(scenario.stage_types(batch.pipeline)):
+        slowest[:, stage] = np.array(types)[seconds[list(types)].argmax(axis=0)]
+    return slowest
+
+
+def _on_types(
+    seconds: NDArray[np.float64], batch: Batch, types: NDArray[np.int64] | None
+) -> NDArray[np.float64]:
+    """[..., T, R, K] → [..., N, p, K], taking each stage's type; p is 1 when all are alike."""
+    if types is None:
+        alike: NDArray[np.float64] = seconds[..., 0, batch.row, None, :]
+        return alike
+    by_stage: NDArray[np.float64] = seconds[..., types, batch.row[:, None], :]
+    return by_stage
+
+
+def _data_traffic(
+    scenario: Scenario,
+    table: CostTable,
+    batch: Batch,
+    forward_s: NDArray[np.float64],
+    backward_s: NDArray[np.float64],
+) -> tuple[NDArray[np.float64] | float, NDArray[np.float64] | float]:
+    """Exposed data-axis traffic of the forward and of the backward passes, [N, p, v] each."""
+    if not reduced_every_microbatch(scenario.job.software, batch).any():
+        return 0.0, 0.0
+    gathers, reductions = _sharded_traffic(scenario, table, batch)
+    forward_data_s = _exposed(scenario, "parameter_gather", gathers, forward_s, batch)
+    backward_data_s = _exposed(scenario, "parameter_gather", gathers, backward_s, batch) + _exposed(
+        scenario, "gradient_reduce", reductions, backward_s, batch
+    )
+    return forward_data_s, backward_data_s
+
+
+def _sharded_traffic(
+    scenario: Scenario, table: CostTable, batch: Batch
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Seconds per microbatch and stage, [N, p] each, of gathering fully sharded weights once and
+    of reduce-scattering gradients that no device keeps whole (ZeRO-2 and 3 reduce them for every
+    microbatch)."""
+    dense, expert = stage_parameters(scenario, table, batch)
+    job = scenario.job
+    reduce_bytes = reduced_gradient_bytes(job.software, job.precision)
+    gather_bytes = gathered_weight_bytes(job.software, job.precision)
+    gathers = by_degrees(scenario, batch, dense, expert, gather_bytes, all_gather_s)
+    reductions = by_degrees(scenario, batch, dense, expert, reduce_bytes, reduce_scatter_s)
+    return (
+        np.where(resharded(job.software, batch)[:, None], gathers, 0.0),
+        np.where(reduced_every_microbatch(job.software, batch)[:, None], reductions, 0.0),
+    )
+
+
+def _exposed(
+    scenario: Scenario,
+    overlap: str,
+    stage_s: NDArray[np.float64],
+    cover_s: NDArray[np.float64],
+    batch: Batch,
+) -> NDArray[np.float64]:
+    """A stage's traffic spread over its chunks, [N, p, v]: all of it, or with the overlap on what
+    outlasts the pass, and never less than one layer's share, which has nothing to run beside."""
+    layers = np.maximum(batch.load.counts.sum(axis=-1), 1)
+    share = layers / layers.sum(axis=-1, keepdims=True)
+    chunk_s: NDArray[np.float64] = stage_s[..., None] * share
+    if overlap not in scenario.job.software.overlap:
+        return chunk_s
+    return exposed_s(scenario, chunk_s, cover_s, chunk_s / layers)

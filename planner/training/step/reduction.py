@@ -1,0 +1,218 @@
+"""What happens once per step: gradient reduction, parameter gather, optimizer, stragglers."""
+
+from __future__ import annotations
+
+from statistics import NormalDist
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from planner.hardware.collectives import all_gather_s, all_reduce_s, reduce_scatter_s
+from planner.training.batch import OPTIMIZER, OPTIMIZER_AND_GRADIENTS, UNSHARDED
+from planner.training.layer.overlap import exposed_s
+from planner.training.memory.sharding import kept_whole
+from planner.training.memory.stage import optimizer_shards, stage_parameters
+from planner.workload.formats import (
+    STATE_BYTES,
+    bucket_bytes,
+    gathered_weight_bytes,
+    gradient_bytes,
+    reduced_gradient_bytes,
+    weight_bytes,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    from planner.hardware.links import Group
+    from planner.training.batch import Batch
+    from planner.training.costs import CostTable
+    from planner.training.scenario import Scenario
+
+
+def by_degrees(
+    scenario: Scenario,
+    batch: Batch,
+    dense: NDArray[np.int64],
+    expert: NDArray[np.int64],
+    element_bytes: float,
+    collective_s: Callable[[Group, float], float],
+    *,
+    largest: int | None = None,
+) -> NDArray[np.float64]:
+    """Seconds of a collective over each stage's parameters, [N, p]: the dense ones among the
+    data · context ranks of the stage, then the experts' among theirs, in groups of at most
+    `largest` ranks. Priced once per set of degrees."""
+    degrees = np.stack([batch.tensor, batch.context, batch.data, batch.expert, batch.expert_tensor])
+    _, first, inverse = np.unique(degrees, axis=1, return_index=True, return_inverse=True)
+    seconds = np.empty((len(first), dense.shape[1]))
+    for unique, plan in enumerate(first):
+        dense_size, expert_size = int(batch.dense_replicas[plan]), int(batch.expert_replicas[plan])
+        expert_stride = int(batch.expert[plan] * batch.expert_tensor[plan])
+        dense_groups = scenario.topology.stage_groups(
+            min(dense_size, largest or dense_size), int(batch.tensor[plan]), batch.pipeline
+        )
+        expert_groups = scenario.topology.stage_groups(
+            min(expert_size, largest or expert_size), expert_stride, batch.pipeline
+        )
+        known: dict[tuple[int, ...], float] = {}
+        for stage, (dense_group, dense_count, expert_group, expert_count) in enumerate(
+            zip(
+                dense_groups,
+                dense[plan].tolist(),
+                expert_groups,
+                expert[plan].tolist(),
+                strict=True,
+            )
+        ):
+            key = id(dense_group), dense_count, id(expert_group), expert_count
+            if key not in known:
+                known[key] = collective_s(dense_group, dense_count * element_bytes) + (
+                    collective_s(expert_group, expert_count * element_bytes)
+                    if expert_count
+                    else 0.0
+                )
+            seconds[unique, stage] = known[key]
+    return seconds[inverse.reshape(-1)]
+
+
+def gradient_reduction_s(
+    scenario: Scenario, table: CostTable, batch: Batch, last_backward_s: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Exposed seconds of each stage's gradient reduction after its last backward pass, [N, p].
+
+    All-reduce without sharding or with an optimizer sharded over part of the replicas,
+    reduce-scatter with one sharded over all (Megatron-LM `distrib_optimizer.md`); gradients that
+    are sharded already were reduced for every microbatch, unless they wait whole for the last.
+    With the overlap on, it runs bucket by bucket behind the last microbatch's backward pass, all
+    but the last bucket.
+    """
+    software = scenario.job.software
+    reduce_bytes = reduced_gradient_bytes(software, scenario.job.precision)
+    dense, expert = stage_parameters(scenario, table, batch)
+    sharding = batch.data_sharding[:, None]
+    seconds = np.zeros(dense.shape)
+    whole = sharding == UNSHARDED
+    if software.optimizer_shard_size is not None:
+        whole = whole | (sharding == OPTIMIZER)
+    if whole.any():
+        reduced = by_degrees(scenario, batch, dense, expert, reduce_bytes, all_reduce_s)
+        seconds = np.where(whole, reduced, seconds)
+    divided = ((sharding == OPTIMIZER) & ~whole) | kept_whole(software, batch)[:, None]
+    if divided.any():
+        scattered = by_degrees(scenario, batch, dense, expert, reduce_bytes, reduce_scatter_s)
+        seconds = np.where(divided, scattered, seconds)
+    if "gradient_reduce" not in software.overlap:
+        return seconds
+    bucket = bucket_bytes(software, scenario.job.precision)
+    buckets = np.maximum((dense + expert) * reduce_bytes / bucket, 1.0)
+    return exposed_s(scenario, seconds, last_backward_s, seconds / buckets)
+
+
+def copies_reduction_s(
+    scenario: Scenario, table: CostTable, batch: Batch
+) -> NDArray[np.float64] | float:
+    """Seconds in which stages that hold the same layers, s and p − 1 − s where the pipeline holds
+    the model twice, add up their gradients, [N, p]: priced over the longest way."""
+    if batch.kind.parameter_copies == 1 or batch.pipeline == 1:
+        return 0.0
+    reduce_bytes = reduced_gradient_bytes(scenario.job.software, scenario.job.precision)
+    dense, expert = stage_parameters(scenario, table, batch)
+    stage_devices = scenario.job.devices // batch.pipeline
+    pair = scenario.topology.group(2, (batch.pipeline - 1) * stage_devices)
+    sizes, inverse = np.unique(dense + expert, return_inverse=True)
+    by_size = np.array([all_reduce_s(pair, size * reduce_bytes) for size in sizes.tolist()])
+    seconds: NDArray[np.float64] = by_size[inverse.reshape(dense.shape)]
+    return seconds
+
+
+def tied_reduction_s(scenario: Scenario, batch: Batch) -> NDArray[np.float64]:
+    """All-reduce of the tied embedding's gradient between first and last stage, [N], in the type it
+    is kept in (Megatron-LM `finalize_model_grads._allreduce_word_embedding_grads`; DeepSpeed
+    `PipelineModule.allreduce_tied_weight_gradients`); none where both ends of the model are on one
+    stage. No other stage uses the network meanwhile."""
+    model, topology = scenario.model, scenario.topology
+    seconds = np.zeros(len(batch))
+    if not model.tie_embeddings or batch.first_holds_head:
+        return seconds
+    main_bytes = gradient_bytes(scenario.job.software, scenario.job.precision)
+    stage_devices = scenario.job.devices // batch.pipeline
+    group = topology.pair((batch.pipeline - 1) * stage_devices, active=stage_devices)
+    for tensor in np.unique(batch.tensor).tolist():
+        size = model.padded_vocab_size(tensor) // tensor * model.hidden_size * main_bytes
+        seconds[batch.tensor == tensor] = all_reduce_s(group, size)
+    return seconds
+
+
+def parameter_gather_s(
+    scenario: Scenario, table: CostTable, batch: Batch, first_forward_s: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Exposed seconds of gathering updated weights from the sharded optimizer, [N]: the slowest
+    stage's; behind the next step's first forward pass with the overlap on, all but one bucket."""
+    software = scenario.job.software
+    sharded = (
+        (batch.data_sharding == OPTIMIZER)
+        | (batch.data_sharding == OPTIMIZER_AND_GRADIENTS)
+        | kept_whole(software, batch)
+    )
+    if not sharded.any():
+        return np.zeros(len(batch))
+    dense, expert = stage_parameters(scenario, table, batch)
+    element_bytes = gathered_weight_bytes(software, scenario.job.precision)
+    seconds = by_degrees(
+        scenario,
+        batch,
+        dense,
+        expert,
+        element_bytes,
+        all_gather_s,
+        largest=software.optimizer_shard_size,
+    )
+    if software.owner_broadcast is not None:
+        owners = optimizer_shards(scenario, batch.dense_replicas)[:, None]
+        seconds += np.where(owners > 1, owners * software.owner_broadcast.value, 0.0)
+    if "parameter_gather" in software.overlap:
+        buckets = np.maximum((dense + expert) * element_bytes / software.bucket_bytes.value, 1.0)
+        seconds = exposed_s(scenario, seconds, first_forward_s, seconds / buckets)
+    exposed: NDArray[np.float64] = np.where(sharded, seconds.max(axis=-1), 0.0)
+    return exposed
+
+
+def optimizer_s(scenario: Scenario, table: CostTable, batch: Batch) -> NDArray[np.float64]:
+    """Seconds of the optimizer step, [N]: its states streamed through memory on the fullest stage.
+
+    Adam reads the gradient, the weight and both moments and writes the last three and the 16-bit
+    weight; clipping reads the gradient once more (Megatron-LM `clip_grads.py`), and the gradient
+    buffer is cleared for the next step.
+    """
+    software, job = scenario.job.software, scenario.job
+    dense, expert = stage_parameters(scenario, table, batch)
+    main_bytes = gradient_bytes(software, job.precision)
+    moments = 2 if job.optimizer == "adam" else 1
+    state_bytes = 4 + moments * STATE_BYTES[software.optimizer_state_dtype]
+    sharding = batch.data_sharding[:, None]
+    dense_shard = dense / np.where(
+        sharding >= OPTIMIZER, optimizer_shards(scenario, batch.dense_replicas[:, None]), 1
+    )
+    expert_shard = expert / np.where(
+        sharding >= OPTIMIZER, optimizer_shards(scenario, batch.expert_replicas[:, None]), 1
+    )
+    gradient_shards = np.where(
+        sharding >= OPTIMIZER_AND_GRADIENTS, dense_shard + expert_shard, dense + expert
+    )
+    moved = (dense_shard + expert_shard) * (
+        2 * state_bytes + 2 * main_bytes + weight_bytes(job.precision)
+    ) + gradient_shards * main_bytes
+    slowest = min(scenario.device_types, key=lambda device: device.streaming_bytes_per_s)
+    seconds: NDArray[np.float64] = (
+        moved.max(axis=-1) / slowest.streaming_bytes_per_s + software.step_overhead.value
+    )
+    return seconds
+
+
+def expected_slowest(devices: int) -> float:
+    """Expected maximum of `devices` standard normal variables, in standard deviations (Blom 1958,
+    "Statistical Estimates and Transformed Beta-Variables": Φ⁻¹((n − 3/8) / (n + 1/4)))."""
+    return NormalDist().inv_cdf((devices - 0.375) / (devices + 0.25))

@@ -1,0 +1,182 @@
+"""Pipeline sends: activations forward and their gradients back, across every stage boundary."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from planner.hardware.collectives import all_gather_s, send_s
+from planner.schedule.registry import kind_of
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from planner.hardware.links import Group, Topology
+    from planner.schedule.graph.compile import Sends as SendMode
+    from planner.specs.software import SoftwareProfile
+    from planner.training.batch import Batch
+    from planner.training.costs import CostTable
+    from planner.training.scenario import Scenario
+
+
+_MASK_BYTES = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Sends:
+    """Seconds per microbatch across boundary k, between virtual stages k and k + 1 in the order
+    they are visited: [N, p·v − 1] each way. `mode` says what a send holds up
+    (`planner.schedule.simulation.simulate`)."""
+
+    forward_s: NDArray[np.float64]
+    backward_s: NDArray[np.float64]
+    mode: SendMode
+
+
+def boundary_sends(scenario: Scenario, table: CostTable, batch: Batch) -> Sends:
+    """One residual activation per microbatch, over the slowest replica's link at each boundary,
+    and its gradient back.
+
+    Under sequence parallelism every tensor rank sends its share; without it the scatter-gather
+    optimisation does the same and gathers again on arrival (Narayanan et al. 2021, section 4.1);
+    without either every rank sends all of it. DeepSpeed divides activations alone, gathers its
+    copy again before the gradient arrives and sends the mask along (`runtime/pipe/engine.py`,
+    `_exec_send_activations`, `_exec_recv_grads`)."""
+    p, v = batch.pipeline, batch.virtual_stages
+    mode = send_mode(scenario.job.software, batch.schedule)
+    if p == 1:
+        none = np.zeros((len(batch), v - 1))
+        return Sends(forward_s=none, backward_s=none, mode=mode)
+    rows, inverse = np.unique(batch.row, return_inverse=True)
+    down = np.array([_stage_sends(scenario, table, int(row), p, 1).max(axis=1) for row in rows])
+    up = np.array([_stage_sends(scenario, table, int(row), p, -1).max(axis=1) for row in rows])
+    return _visited(batch, down[inverse], up[inverse], mode)
+
+
+def replica_sends(scenario: Scenario, table: CostTable, batch: Batch) -> Sends:
+    """The same for the batch's only plan, by replica instead of plan: each sends over its own
+    links, [D, p·v − 1]. Replicas no link of which is slower than another's are left out."""
+    slowest = boundary_sends(scenario, table, batch)
+    if batch.pipeline == 1 or scenario.topology.symmetric:
+        return slowest
+    row = int(batch.row[0])
+    down, up = (_stage_sends(scenario, table, row, batch.pipeline, way).T for way in (1, -1))
+    sends = _visited(batch, down, up, slowest.mode)
+    kept = _not_dominated(np.concatenate((sends.forward_s, sends.backward_s), axis=1))
+    return Sends(
+        forward_s=sends.forward_s[kept], backward_s=sends.backward_s[kept], mode=sends.mode
+    )
+
+
+def _visited(
+    batch: Batch, down: NDArray[np.float64], up: NDArray[np.float64], mode: SendMode
+) -> Sends:
+    """From what each stage's send takes to the next and to the previous stage, [.., p], to the
+    boundaries in the order a microbatch crosses them."""
+    p = batch.pipeline
+    owner = batch.placement.stage_of
+    above, below = owner[:-1], owner[1:]
+    falls = (above + 1) % p == below
+    stays = above == below
+    return Sends(
+        forward_s=np.where(stays, 0.0, np.where(falls, down[:, above], up[:, above])),
+        backward_s=np.where(stays, 0.0, np.where(falls, up[:, below], down[:, below])),
+        mode=mode,
+    )
+
+
+def _not_dominated(rows: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Indices of the distinct rows that no other is at least as slow as everywhere."""
+    distinct, first = np.unique(rows, axis=0, return_index=True)
+    as_slow = np.all(distinct[None] >= distinct[:, None], axis=-1)
+    kept: NDArray[np.int64] = np.sort(first[as_slow.sum(axis=1) == 1])
+    return kept
+
+
+def send_mode(software: SoftwareProfile, schedule: str) -> SendMode:
+    """What a stage does after a pass whose result another stage needs.
+
+    Schedules that split backwards are run with asynchronous sends by everything that runs them;
+    DualPipe's pairs send together. Of the others torch never waits. Megatron-LM without
+    interleaving waits for every message and refuses overlap; interleaved it waits in warm-up and
+    cool-down alone with `overlap_p2p_comm`, and sends in pairs without (`schedules.py`,
+    `p2p_communication.py`); DeepSpeed and InternEvo wait like Megatron-LM.
+    """
+    kind = kind_of(schedule)
+    if schedule.startswith("dualpipe"):
+        return "paired"
+    if kind.splits_backward or software.framework == "torchtitan":
+        return "asynchronous"
+    if schedule == "interleaved":
+        return "overlapped" if "pipeline" in software.overlap else "paired"
+    return "blocking"
+
+
+def _stage_sends(
+    scenario: Scenario, table: CostTable, row: int, pipeline: int, direction: int
+) -> NDArray[np.float64]:
+    """Seconds of the send from each stage to the next (−1: the previous) one, wrapping around, by
+    replica, [p, D]. On a symmetric topology one replica stands for all."""
+    shard, whole_bytes = table.shards[row], int(table.residual_bytes[row])
+    software, size = scenario.job.software, whole_bytes
+    gathered = shard.tensor > 1 and not shard.sequence_parallel and software.scatter_gather_sends
+    if gathered and not (direction < 0 and software.whole_gradient_sends):
+        size //= shard.tensor
+    if direction > 0 and software.mask_sends:
+        size += scenario.job.seq_length**2 * _MASK_BYTES
+    tensor_groups = scenario.topology.stage_groups(shard.tensor, 1, pipeline)
+    stages = []
+    for stage, crossing in enumerate(crossings(scenario.topology, pipeline, direction)):
+        receivers = tensor_groups[(stage + direction) % pipeline]
+        gather_s = all_gather_s(receivers, whole_bytes) if gathered else 0.0
+        by_pair = np.array([send_s(group, size) for group in crossing.groups]) + gather_s
+        by_offset = by_pair[crossing.pair_of]
+        model_devices = shard.tensor * shard.context
+        if scenario.topology.symmetric:
+            model_devices = len(by_offset)
+        stages.append(by_offset.reshape(-1, model_devices).max(axis=1))
+    return np.array(stages)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Crossing:
+    """Links over which the ranks of a stage send: the group of every pair of nodes that meet, and
+    the pair of every offset into the stage, int [offsets]."""
+
+    groups: tuple[Group, ...]
+    pair_of: NDArray[np.int64]
+
+
+@lru_cache(maxsize=1024)
+def crossings(topology: Topology, pipeline: int, direction: int) -> tuple[Crossing, ...]:
+    """For every stage, the links to the next one (or, with direction −1, the one before), wrapping
+    around; all devices of the stage on a node share its network cards."""
+    each = topology.devices // pipeline
+    offsets = topology.offsets(each)
+    found = []
+    for stage in range(pipeline):
+        sender, receiver = stage * each, (stage + direction) % pipeline * each
+        ends = np.stack(
+            [topology.nodes_of(sender + offsets), topology.nodes_of(receiver + offsets)]
+        )
+        _, first, pair_of = np.unique(ends, axis=1, return_index=True, return_inverse=True)
+        ranks = range(sender, sender + each)
+        groups = [
+            topology.between(
+                sender + offset,
+                receiver + offset,
+                active=_sharing(topology, sender + offset, ranks),
+            )
+            for offset in offsets[first].tolist()
+        ]
+        found.append(Crossing(groups=tuple(groups), pair_of=pair_of.reshape(-1)))
+    return tuple(found)
+
+
+def _sharing(topology: Topology, rank: int, stage: range) -> int:
+    """Devices of the stage on the rank's node."""
+    here = topology.ranks_of(topology.node_of(rank))
+    return min(here.stop, stage.stop) - max(here.start, stage.start)

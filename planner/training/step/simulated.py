@@ -1,0 +1,180 @@
+"""The time of one step of one plan, its pipeline simulated pass by pass."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from planner.plan import TimeBreakdown
+from planner.schedule.orders.recompute import with_recompute
+from planner.schedule.registry import build
+from planner.schedule.simulation.simulate import Durations, simulate
+from planner.training.costs import CAUSES
+from planner.training.step.parts import step_parts
+from planner.training.step.passes import chunk_seconds, stage_causes
+from planner.training.step.sends import Sends, replica_sends
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from planner.schedule.passes import Schedule
+    from planner.schedule.simulation.timeline import Timeline
+    from planner.training.batch import Batch
+    from planner.training.costs import CostTable
+    from planner.training.scenario import Scenario
+    from planner.training.step.parts import StepParts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class SimulatedStep:
+    breakdown: TimeBreakdown
+    detail: dict[str, float]
+    timeline: Timeline
+
+
+def simulate_step(scenario: Scenario, table: CostTable, batch: Batch) -> SimulatedStep:
+    """Exact pipeline of the batch's only plan.
+
+    The breakdown follows the busiest stage: what it does in its passes, by cause; the wait that
+    remains when sends take no time is bubble, what sends add to the pipeline is pipeline
+    communication, what gradient reduction adds after the last pass and the parameter gather are
+    data communication.
+    """
+    schedule = schedule_of(batch)
+    weight_s = chunk_seconds(scenario, table, batch, table.weight_gradient_s)[0]
+    parts, timeline = slowest_replica(scenario, table, batch)
+    without_sends_s = timeline.pass_span_s
+    if batch.pipeline > 1:
+        without_sends_s = simulate(schedule, durations(parts, weight_s, sends=False)).pass_span_s
+    busiest = int(parts.busy_s[0].argmax())
+    busy_s = float(parts.busy_s[0, busiest])
+    microbatches = int(batch.chunk_microbatches[0])
+    by_cause = microbatches * stage_causes(scenario, table, batch, busiest)[:, 0]
+    beside_s = microbatches * float(parts.vocabulary.beside_s[0, busiest])
+    breakdown = TimeBreakdown(
+        compute_s=float(by_cause[CAUSES.index("compute")]) + beside_s,
+        recompute_s=microbatches * float(parts.passes.recompute_s[0, busiest].sum()),
+        tensor_comm_s=float(by_cause[CAUSES.index("tensor")]),
+        context_comm_s=float(by_cause[CAUSES.index("context")]),
+        expert_comm_s=float(by_cause[CAUSES.index("expert")]),
+        pipeline_comm_s=max(timeline.pass_span_s - without_sends_s, 0.0),
+        bubble_s=max(without_sends_s - busy_s, 0.0) if batch.pipeline > 1 else 0.0,
+        data_comm_s=microbatches * float(parts.passes.data_s[0, busiest].sum())
+        + max(timeline.span_s - timeline.pass_span_s, 0.0)
+        + float(parts.gather_s[0]),
+        optimizer_s=float(parts.optimizer_s[0]),
+        jitter_s=float(parts.jitter_s[0]),
+    )
+    beside = {
+        name: microbatches * float(chunk_seconds(scenario, table, batch, layer_s)[0, busiest].sum())
+        for name, layer_s in (
+            ("hidden_layer_comm_s", table.hidden_s),
+            ("host_bound_s", table.host_bound_s),
+        )
+    }
+    return SimulatedStep(
+        breakdown=breakdown, detail=_detail(parts, timeline, busiest) | beside, timeline=timeline
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class SpelledOut:
+    """One step of one plan pass by pass, recomputation apart, and what follows its pipeline on
+    every device (seconds)."""
+
+    timeline: Timeline
+    optimizer_s: float
+    gather_s: float
+    jitter_s: float
+
+
+def spell_out(scenario: Scenario, table: CostTable, batch: Batch) -> SpelledOut:
+    """The step of the batch's only plan, with the same times as `simulate_step`."""
+    parts, timeline = slowest_replica(scenario, table, batch, recompute_apart=True)
+    return SpelledOut(
+        timeline=timeline,
+        optimizer_s=float(parts.optimizer_s[0]),
+        gather_s=float(parts.gather_s[0]),
+        jitter_s=float(parts.jitter_s[0]),
+    )
+
+
+def schedule_of(batch: Batch) -> Schedule:
+    """The schedule of the batch's only plan."""
+    return build(
+        batch.schedule,
+        stages=batch.pipeline,
+        virtual_stages=batch.virtual_stages,
+        num_microbatches=int(batch.num_microbatches[0]),
+    )
+
+
+def slowest_replica(
+    scenario: Scenario, table: CostTable, batch: Batch, *, recompute_apart: bool = False
+) -> tuple[StepParts, Timeline]:
+    """The parts of the step of the batch's only plan with the sends of the replica that ends last,
+    and its timeline, on demand with recomputation as passes of its own. Replicas share nothing but
+    their gradients, so the step ends with the last of them."""
+    parts = step_parts(scenario, table, batch)
+    schedule = schedule_of(batch)
+    recomputing = np.flatnonzero(parts.passes.recompute_s[0].sum(axis=-1))
+    if recompute_apart and recomputing.size:
+        schedule = with_recompute(schedule, recomputing.tolist())
+    weight_s = chunk_seconds(scenario, table, batch, table.weight_gradient_s)[0]
+    sends = replica_sends(scenario, table, batch)
+    replicas = [
+        replace(
+            parts,
+            sends=Sends(
+                forward_s=sends.forward_s[replica, None],
+                backward_s=sends.backward_s[replica, None],
+                mode=sends.mode,
+            ),
+        )
+        for replica in range(len(sends.forward_s))
+    ]
+    timelines = [simulate(schedule, durations(replica, weight_s)) for replica in replicas]
+    last = max(range(len(replicas)), key=lambda replica: timelines[replica].span_s)
+    return replicas[last], timelines[last]
+
+
+def durations(
+    parts: StepParts, weight_gradient_s: NDArray[np.float64], *, sends: bool = True
+) -> Durations:
+    """What the only plan of `parts` takes, for the simulator, on demand with free sends."""
+    none = np.zeros_like(parts.sends.forward_s[0])
+    exchanges = parts.vocabulary.exchange_s[0]
+    return Durations(
+        forward_s=parts.passes.forward_s[0],
+        backward_s=parts.passes.backward_s[0],
+        backward_weight_s=weight_gradient_s,
+        recompute_s=parts.passes.recompute_s[0],
+        vocab_forward_s=parts.vocabulary.forward_s[0],
+        vocab_backward_s=parts.vocabulary.backward_s[0],
+        exchange_s=exchanges if sends else np.zeros_like(exchanges),
+        forward_send_s=parts.sends.forward_s[0] if sends else none,
+        backward_send_s=parts.sends.backward_s[0] if sends else none,
+        sends=parts.sends.mode,
+        reduction_s=parts.reduction_s[0],
+        tied_reduction_s=float(parts.tied_reduction_s[0]),
+    )
+
+
+def _detail(parts: StepParts, timeline: Timeline, busiest: int) -> dict[str, float]:
+    """Seconds that are not exposed or belong to no single cause."""
+    return {
+        "busiest_stage": float(busiest),
+        "microbatch_forward_s": float(parts.passes.forward_s[0, busiest].sum()),
+        "microbatch_backward_s": float(parts.passes.backward_s[0, busiest].sum()),
+        "fastest_stage_busy_s": float(parts.busy_s[0].min()),
+        "mean_stage_busy_s": float(parts.busy_s[0].mean()),
+        "slowest_stage_busy_s": float(parts.busy_s[0].max()),
+        "pipeline_s": float(timeline.pass_span_s),
+        "bubble_fraction": float(timeline.bubble_fraction[busiest]),
+        "longest_send_s": float(parts.sends.forward_s[0].max(initial=0.0)),
+        "gradient_reduction_s": float(parts.reduction_s[0].max()),
+        "parameter_gather_s": float(parts.gather_s[0]),
+        "tied_embedding_reduction_s": float(parts.tied_reduction_s[0]),
+    }

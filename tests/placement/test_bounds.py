@@ -1,0 +1,38 @@
+"""Bounds are below every placement, and reach the best one where they should."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from planner.placement.bounds.nodes import cheapest_s, nodes_bound_s
+from planner.placement.problem.terms import terms_of
+from tests.placement.problems import least_s, problem_of, random_problem
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_no_placement_is_below_them(seed: int) -> None:
+    problem = random_problem(np.random.default_rng(4000 + seed), 7, device_types=1 + seed % 2)
+    terms = terms_of(problem)
+    least = least_s(problem) * (1 + 1e-9)
+    assert cheapest_s(terms) <= least
+    assert nodes_bound_s(terms) <= least
+
+
+def test_equal_links_are_bounded_by_any_placement() -> None:
+    problem = problem_of(np.full((64, 64), 25e9), 8, 8)
+    terms = terms_of(problem)
+    assert cheapest_s(terms) == pytest.approx(problem.objective_s(np.arange(64)), rel=1e-12)
+
+
+def test_slow_nodes_that_must_be_used_are_in_the_bound() -> None:
+    """Four of 16 nodes are slow: the last of four rows hides most of their ring, and a pipeline
+    passes through each of them."""
+    bandwidth = np.full((16, 16), 25e9)
+    bandwidth[:4] = bandwidth[:, :4] = 10e9
+    problem = problem_of(bandwidth, 4, 4)
+    ring_s = 1.5 * 43.75e9 / 4 / 10e9 - 3 * 0.040
+    link_s = 64 / 2 * 2 * 8.4e6 / 10e9
+    assert nodes_bound_s(terms_of(problem)) == pytest.approx(ring_s + link_s, rel=1e-9)
+    order = np.concatenate([np.arange(4, 16), np.arange(4)])
+    assert problem.objective_s(order) == pytest.approx(ring_s + link_s, rel=1e-9)

@@ -1,0 +1,113 @@
+"""Seconds of a layer's operators: rings, casts, losses."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from planner.hardware.device import Device
+from planner.hardware.links import Topology
+from planner.specs.job import build_job
+from planner.specs.load import load_cluster, load_model, load_software
+from planner.specs.software import SoftwareProfile
+from planner.training.layer.timing import LayerTime, layer_time
+from planner.training.scenario import build_scenario
+from planner.workload.layers import layer_operators
+from planner.workload.operators import Pointwise
+from planner.workload.shard import Shard
+from planner.workload.workload import Workload
+
+
+@pytest.fixture(scope="module")
+def h100() -> tuple[Device, Topology]:
+    model, software = load_model("llama-3-8b"), load_software("megatron-core")
+    job = build_job(model, software, devices=64, global_batch_size=64, precision="bf16")
+    of = build_scenario(load_cluster("dgx-h100-16").sized(devices=64), model, job)
+    return of.device_types[0], of.topology
+
+
+def workload(
+    shard: Shard | None = None,
+    *,
+    software: SoftwareProfile | None = None,
+    precision: str = "bf16",
+    seq_length: int = 8192,
+) -> Workload:
+    return Workload(
+        model=load_model("llama-3-8b"),
+        software=software or load_software("megatron-core-perf"),
+        precision=precision,
+        seq_length=seq_length,
+        expert_imbalance=1.0,
+        shard=shard or Shard(),
+    )
+
+
+def time_of(job: Workload, on: tuple[Device, Topology], kind: str = "dense") -> LayerTime:
+    return layer_time(job, layer_operators(job, kind), *on)
+
+
+def test_a_ring_pays_for_adding_up() -> None:
+    operators = layer_operators(workload(Shard(context=4), seq_length=32768), "dense")
+    merge = next(o for o in operators if o.name == "context_merge")
+    assert isinstance(merge, Pointwise)
+    query_bytes, key_value_bytes = 2 * 8192 * 4096, 2 * 2 * 8192 * 1024
+    assert merge.forward_bytes == 4 * 5 * query_bytes
+    assert merge.backward_bytes == 4 * 3 * (query_bytes + key_value_bytes)
+
+
+@pytest.mark.parametrize("context", [2, 4, 8])
+def test_a_ring_does_the_work_of_the_causal_square(
+    h100: tuple[Device, Topology], context: int
+) -> None:
+    """Long sequences: seconds per scored pair are those of one device."""
+    device, topology = h100
+    free = replace(device, kernel_latency_s=0.0, streaming_bytes_per_s=1e18)
+    local = 16384
+    one = time_of(workload(seq_length=local), (free, topology)).forward.compute_s
+    two = time_of(workload(seq_length=2 * local), (free, topology)).forward.compute_s
+    square_s = (two - 2 * one) / 2
+    ring = time_of(workload(Shard(context=context), seq_length=context * local), (free, topology))
+    assert ring.forward.compute_s - one == pytest.approx((context - 1) * square_s, rel=0.05)
+
+
+def test_scales_of_whole_tensors_and_uncached_weights_take_time(
+    h100: tuple[Device, Topology],
+) -> None:
+    profile = load_software("megatron-core-perf")
+
+    def forward_s(precision: str, **fp8: bool) -> float:
+        software = profile.model_copy(update={"fp8": profile.fp8.model_copy(update=fp8)})
+        return time_of(workload(software=software, precision=precision), h100).forward.compute_s
+
+    delayed = forward_s("fp8", amax_pass=False)
+    current = forward_s("fp8", amax_pass=True)
+    h, ffn, tokens = 4096, 14336, 8192
+    inputs = tokens * (3 * h + ffn)
+    device = h100[0]
+    assert current - delayed == pytest.approx(
+        2 * inputs / device.streaming_bytes_per_s + 4 * device.kernel_latency_s, rel=1e-6
+    )
+    gathered = forward_s("fp8", weights_cached=False, parameter_gather=True)
+    cast = forward_s("fp8", weights_cached=False, parameter_gather=False)
+    assert current < gathered < cast
+    assert forward_s("bf16", amax_pass=True) == forward_s("bf16", amax_pass=False)
+
+
+def test_a_loss_in_place_reads_sixteen_bit_logits_twice_and_writes_them_once() -> None:
+    """TransformerEngine `common/triton/cross_entropy.py`; Megatron's keeps fp32 probabilities."""
+    loss = {
+        name: next(
+            o
+            for o in layer_operators(workload(software=load_software(name)), "head")
+            if o.name == "cross_entropy"
+        )
+        for name in ("megatron-core", "megatron-core-perf")
+    }
+    logits = 8192 * load_model("llama-3-8b").padded_vocab_size(1)
+    assert loss["megatron-core-perf"].saved_bytes == 2 * logits
+    assert loss["megatron-core"].saved_bytes == 4 * logits
+    in_place = loss["megatron-core-perf"]
+    assert isinstance(in_place, Pointwise)
+    assert in_place.forward_bytes == 6 * logits

@@ -1,0 +1,144 @@
+"""Bounds never exceed what refinement finds, for any combination of any scenario."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from hypothesis import assume, given, reject, settings
+from hypothesis import strategies as st
+
+from planner.errors import RuleError
+from planner.schedule.registry import SCHEDULES
+from planner.training.batch import FULL
+from planner.training.estimate import batch_of_one, estimate, shard_of
+from planner.training.memory.stage import stage_peaks
+from planner.training.search.best_first.refine import plan_at
+from planner.training.search.best_first.run import Run
+from planner.training.search.bounding.groups import (
+    BELOW,
+    batch_of,
+    fewest_recomputed,
+    tight_bound_s,
+)
+from planner.training.search.hosts.bound import simulated_bound_s
+from planner.training.search.hosts.placement import placement_on
+from planner.training.search.space.restrictions import Restrictions
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from planner.training.scenario import Scenario
+
+OVERLAPS = ((), ("gradient_reduce", "parameter_gather"), ("pipeline",), ("tensor",))
+
+
+def bounded(scenario: Scenario, schedule: tuple[str, ...] | None = None) -> Run:
+    run = Run(scenario=scenario, restrictions=Restrictions(schedule=schedule), top=1)
+    run.bound()
+    return run
+
+
+@settings(max_examples=60, deadline=None)
+@given(data=st.data())
+def test_quick_below_tight_below_refined(
+    scenario_of: Callable[..., Scenario], data: st.DataObject
+) -> None:
+    draw = data.draw
+    scenario = scenario_of(
+        nodes=draw(st.sampled_from([1, 2, 3])),
+        devices_per_node=draw(st.sampled_from([2, 4, 6])),
+        second_device=draw(st.sampled_from([None, None, "h100-sxm-80gb"])),
+        layers=draw(st.integers(2, 13)),
+        heads=12,
+        groups=draw(st.sampled_from([1, 4, 12])),
+        hidden=1536,
+        batch=draw(st.sampled_from([8, 12, 24, 36])),
+        length=draw(st.sampled_from([1024, 8192])),
+        memory_gib=draw(st.sampled_from([4, 6, 12, 80])),
+        tie=draw(st.booleans()),
+        experts=draw(st.sampled_from([0, 0, 6])),
+        first_dense=draw(st.sampled_from([0, 1])),
+        software=draw(st.sampled_from(["megatron-core", "megatron-lm-2021", "torchtitan"])),
+        framework={"overlap": draw(st.sampled_from(OVERLAPS))},
+        fabric=draw(st.sampled_from([None, FABRIC])),
+    )
+    schedules = st.sampled_from(sorted(SCHEDULES))
+    schedule = draw(st.one_of(st.none(), st.tuples(schedules), st.tuples(schedules, schedules)))
+    try:
+        run = bounded(scenario, schedule)
+    except RuleError:
+        reject()
+    assume(run.fitting)
+    group = run.fitting[draw(st.integers(0, len(run.fitting) - 1))]
+    index = np.array([draw(st.integers(0, len(group) - 1))])
+    table = run.growing.table
+    tight, layers = tight_bound_s(scenario.ideal, table, group, index)
+    plan = plan_at(scenario, group, int(index[0]), int(layers[0]))
+    hosts = draw(st.permutations(plan.placement.hosts))
+    found = estimate(scenario, replace(plan, placement=placement_on(scenario, hosts)))
+    assert found.memory.fits or len(scenario.device_types) > 1
+    assert group.bound_s[index[0]] <= tight[0] <= found.step_s
+    batch = batch_of_one(plan, table.shards.index(shard_of(plan)), group.layout.load)
+    simulated_s = simulated_bound_s(scenario.ideal, table, batch)
+    assert BELOW * simulated_s <= found.step_s
+
+
+FABRIC = [
+    {"name": "leaf", "nodes": 2},
+    {"name": "wide", "bandwidth": "2 GB/s", "latency": "1 ms"},
+]
+
+
+@pytest.mark.parametrize("experts", [0, 4])
+def test_the_fewest_recomputed_layers_fit_and_one_less_does_not(
+    scenario_of: Callable[..., Scenario], experts: int
+) -> None:
+    scenario = scenario_of(
+        length=4096, memory_gib=4, layers=9, experts=experts, first_dense=3, tie=True
+    )
+    run = bounded(scenario)
+    solved = 0
+    for group in run.fitting:
+        which = np.flatnonzero(group.recompute == FULL)
+        if not len(which):
+            continue
+        layers = fewest_recomputed(scenario.ideal, run.growing.table, group, which)
+        for least, fits in ((layers, True), (np.maximum(layers - 1, 1), False)):
+            rows = which if fits else which[layers > 1]
+            count = least if fits else least[layers > 1]
+            peaks = stage_peaks(
+                scenario.ideal, run.growing.table, batch_of(scenario, group, rows, count)
+            )
+            assert (peaks.fits == fits).all()
+        solved += int((layers > 1).sum())
+    assert solved > 10
+
+
+@pytest.mark.parametrize(
+    "schedule", [None, ("1f1b", "1f1b-vocab-2"), ("v-min", "zb-h1"), ("1f1b-balanced", "dualpipe")]
+)
+@pytest.mark.parametrize(
+    "size",
+    [
+        {"length": 4096, "memory_gib": 3.5},
+        {"length": 2048, "memory_gib": 3, "experts": 4, "first_dense": 2},
+        {"length": 2048, "memory_gib": 3, "layers": 11, "tie": True, "batch": 48},
+        {"length": 4096, "memory_gib": 3, "batch": 64, "second_device": "h100-sxm-80gb"},
+    ],
+)
+def test_the_screen_drops_nothing_that_fits(
+    scenario_of: Callable[..., Scenario],
+    size: dict[str, object],
+    schedule: tuple[str, ...] | None,
+) -> None:
+    screened = bounded(scenario_of(**size), schedule)
+    unscreened = Run(scenario=screened.scenario, restrictions=screened.restrictions, top=1)
+    unscreened.screening = False
+    unscreened.bound()
+    assert screened.num_fitting == unscreened.num_fitting
+    assert len(screened.growing.table.shards) < len(unscreened.growing.table.shards)
+    kept = sum(int(grid.alive.sum()) for grid in screened.screened)
+    assert 0 < kept < sum(grid.alive.size for grid in screened.screened)
