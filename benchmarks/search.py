@@ -99,7 +99,7 @@ def bounded_per_s(case: Case) -> float:
     from planner.specs.job import build_job
     from planner.specs.load import load_cluster, load_model, load_software
     from planner.training.scenario import build_scenario
-    from planner.training.search.best_first.run import Run
+    from planner.training.search.best_first.run import SearchRun
     from planner.training.search.space.restrictions import Restrictions
 
     cluster = load_cluster(case.cluster).sized(nodes=case.nodes)
@@ -114,7 +114,9 @@ def bounded_per_s(case: Case) -> float:
     )
     rates = []
     for _ in range(3):
-        run = Run(scenario=build_scenario(cluster, model, job), restrictions=Restrictions(), top=10)
+        run = SearchRun(
+            scenario=build_scenario(cluster, model, job), restrictions=Restrictions(), top=10
+        )
         start = perf_counter()
         run.bound()
         rates.append(run.enumeration.tally.candidates / (perf_counter() - start))

@@ -15,7 +15,7 @@ import numpy as np
 
 from planner.schedule.inflight import peak_in_flight
 from planner.stage_layout.paths import solve_layout
-from planner.stage_layout.problem import Pattern, Problem, price, spans_s
+from planner.stage_layout.problem import LayoutProblem, Pattern, price, spans_s
 from planner.stage_layout.threshold import best_layout
 
 
@@ -46,7 +46,7 @@ CASES = (
 )
 
 
-def problem_of(case: Case, microbatches: int = 128) -> Problem:
+def problem_of(case: Case, microbatches: int = 128) -> LayoutProblem:
     """Embedding, layers and an output layer of 2.2 layers' work, in units of one layer's pass; a
     dense layer does 0.6 of a mixture's."""
     p, v = case.stages, case.chunks
@@ -54,7 +54,7 @@ def problem_of(case: Case, microbatches: int = 128) -> Problem:
     schedule = "1f1b" if v == 1 else "interleaved"
     in_flight = peak_in_flight(schedule, stages=p, virtual_stages=v, num_microbatches=microbatches)
     items = (2, *[0] * case.dense_layers, *[1] * (case.layers - case.dense_layers), 3)
-    return Problem(
+    return LayoutProblem(
         schedule=schedule,
         stages=p,
         virtual_stages=v,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from planner.calibration.constants import TUNABLES, with_values
-from planner.calibration.identify import LEAST_SCATTER, Selection, Verdict, select
+from planner.calibration.identify import LEAST_SCATTER, ConstantSelection, Verdict, select
 from planner.calibration.responses import price, respond
 from planner.validation.statistics import mean, quantile
 
@@ -108,7 +108,7 @@ def _fitted(
     device: DeviceSpec,
     responses: Responses,
     measured_s: Floats,
-) -> tuple[Selection, Floats, Responses]:
+) -> tuple[ConstantSelection, Floats, Responses]:
     """The selection with exact step times at its values, and responses that agree with them."""
     for _ in range(ROUNDS):
         selection = select(responses, measured_s)

@@ -56,7 +56,7 @@ class Verdict:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Selection:
+class ConstantSelection:
     """The constants that are refitted with their values, the scatter that remains, and a verdict
     on every constant."""
 
@@ -69,12 +69,12 @@ class Selection:
         return self.fit.values
 
 
-def select(responses: Responses, measured_s: Floats) -> Selection:
+def select(responses: Responses, measured_s: Floats) -> ConstantSelection:
     """Constants are added while one of them explains more of the errors than chance would."""
     choice = _Choice(responses, measured_s)
     while choice.grow():
         pass
-    return Selection(
+    return ConstantSelection(
         fit=choice.fit,
         scatter=choice.scatter,
         verdicts=tuple(map(choice.verdict, responses.values)),

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from planner.checks.baseline import Baseline
     from planner.checks.finding import Finding
-    from planner.checks.selection import Selection
+    from planner.checks.selection import RuleSelection
     from planner.checks.subject import Subject
     from planner.plan import Estimate, RankedPlan
     from planner.training.scenario import Scenario
@@ -38,11 +38,11 @@ INVALID = "the plan cannot run, so it was not estimated"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
+class CheckLimits:
     """What is allowed, as shares (0.1 is 10 %). Without `within_of_best` no search is run; `strict`
     makes errors of warnings; `time_limit_s` is of the search."""
 
-    selection: Selection
+    selection: RuleSelection
     within_of_best: float | None = None
     max_imbalance: float = MAX_IMBALANCE
     baseline: Baseline | None = None
@@ -50,7 +50,7 @@ class Limits:
     strict: bool = False
     time_limit_s: float | None = None
 
-    def also(self, codes: Iterable[str]) -> Limits:
+    def also(self, codes: Iterable[str]) -> CheckLimits:
         """The same with more codes selected."""
         return replace(
             self, selection=replace(self.selection, codes=self.selection.codes | {*codes})
@@ -88,8 +88,8 @@ class Checked:
         return self.estimate.step_s / self.best.estimate.step_s - 1
 
 
-def check(
-    subject: Subject, limits: Limits, *, progress: Callable[[Progress], None] | None = None
+def check_subject(
+    subject: Subject, limits: CheckLimits, *, progress: Callable[[Progress], None] | None = None
 ) -> Checked:
     """Evaluates every selected rule on a plan. What keeps a plan from being estimated is found
     whether it is selected or not, when a selected rule needs the estimate. Raises:
@@ -125,7 +125,7 @@ def check(
 
 def _with_best(
     checked: Checked,
-    limits: Limits,
+    limits: CheckLimits,
     scenario: Scenario,
     progress: Callable[[Progress], None] | None,
 ) -> Checked:
@@ -136,7 +136,7 @@ def _with_best(
     return replace(checked, best=best, proven=found.proven)
 
 
-def _not_asked(limits: Limits) -> dict[str, str]:
+def _not_asked(limits: CheckLimits) -> dict[str, str]:
     """Codes that nothing was asked of, and what would ask."""
     given = {
         "--within-of-best": limits.within_of_best is not None,
@@ -151,7 +151,7 @@ def _not_asked(limits: Limits) -> dict[str, str]:
     return silent | dict.fromkeys(left_out, NOT_SELECTED)
 
 
-def _counted(findings: Iterable[Finding], limits: Limits) -> tuple[Finding, ...]:
+def _counted(findings: Iterable[Finding], limits: CheckLimits) -> tuple[Finding, ...]:
     """Those of selected rules, as they stand in the file."""
     chosen = [one for one in findings if one.code in limits.selection]
     if limits.strict:

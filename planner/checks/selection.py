@@ -12,7 +12,7 @@ ALL = "ALL"
 
 
 @dataclass(frozen=True, slots=True)
-class Selection:
+class RuleSelection:
     """The codes that are evaluated; `named` are those that `--select` gives in full."""
 
     codes: frozenset[str]
@@ -22,7 +22,7 @@ class Selection:
         return code in self.codes
 
 
-def parse_selection(select: str | None, ignore: str | None) -> Selection:
+def parse_selection(select: str | None, ignore: str | None) -> RuleSelection:
     """Codes, prefixes of codes (PL1), names or ALL, separated by commas. As in other linters the
     longer prefix wins: `--select PL1 --ignore PL113` leaves one out, `--ignore PL1 --select PL113`
     leaves one in. Without `select` everything is. Raises: InputError."""
@@ -32,7 +32,7 @@ def parse_selection(select: str | None, ignore: str | None) -> Selection:
         raise InputError(f"--ignore: {BAD_INPUT} cannot be ignored")
     kept = {code for code, length in chosen.items() if length > dropped.get(code, -1)}
     named = (code for code, length in chosen.items() if length == len(code))
-    return Selection(frozenset(kept | {BAD_INPUT}), frozenset(named))
+    return RuleSelection(frozenset(kept | {BAD_INPUT}), frozenset(named))
 
 
 def _parse(option: str, text: str) -> dict[str, int]:

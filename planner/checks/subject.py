@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from planner.specs.files.document import Location
     from planner.specs.files.source import SourceFile
     from planner.training.scenario import Scenario
-    from planner.training.search.plans.problems import Problem
+    from planner.training.search.plans.problems import PlanProblem
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,8 +33,8 @@ class Subject:
     places: Places
     scenario: Scenario
     recorded: RecordedInputs | None = None
-    problem: Problem | None = None
-    refused: tuple[Problem, ...] = ()
+    problem: PlanProblem | None = None
+    refused: tuple[PlanProblem, ...] = ()
 
     def finding(
         self, code: str, field: Location, message: str, *, hint: str | None = None

@@ -21,8 +21,8 @@ from planner.errors import InputError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from planner.checks.check import Checked, Limits
-    from planner.checks.selection import Selection
+    from planner.checks.check import Checked, CheckLimits
+    from planner.checks.selection import RuleSelection
     from planner.cli.subjects import Subjects
 
 FAILED, BAD_INPUT = 1, 2
@@ -121,7 +121,7 @@ def check(
 
 
 def _limits(
-    selection: "Selection",
+    selection: "RuleSelection",
     *,
     within_of_best: str | None,
     time_limit: str | None,
@@ -129,10 +129,10 @@ def _limits(
     max_regression: str | None,
     max_imbalance: str,
     strict: bool,
-) -> "Limits":
+) -> "CheckLimits":
     """Raises: InputError, also for an option or a rule that says nothing without another one."""
     from planner.checks.baseline import read_baseline
-    from planner.checks.check import MAX_IMBALANCE, MAX_REGRESSION, Limits
+    from planner.checks.check import MAX_IMBALANCE, MAX_REGRESSION, CheckLimits
     from planner.checks.registry import rules
 
     given = {"--within-of-best": within_of_best, "--baseline": baseline}
@@ -148,7 +148,7 @@ def _limits(
             raise InputError(f"--select: {code} is evaluated only with {needs}")
     regression = values.share("--max-regression", max_regression, below=WIDEST_SHARE)
     imbalance = values.share("--max-imbalance", max_imbalance, below=WIDEST_SHARE)
-    return Limits(
+    return CheckLimits(
         selection=selection,
         within_of_best=values.share("--within-of-best", within_of_best, below=WIDEST_SHARE),
         time_limit_s=values.duration_s("--time-limit", time_limit),
@@ -159,9 +159,11 @@ def _limits(
     )
 
 
-def _checked(plans: "Sequence[str]", subjects: "Subjects", limits: "Limits") -> "Iterator[Checked]":
+def _checked(
+    plans: "Sequence[str]", subjects: "Subjects", limits: "CheckLimits"
+) -> "Iterator[Checked]":
     """Each plan checked; what cannot be read is a finding, and a complaint on stderr."""
-    from planner.checks.check import check, unreadable
+    from planner.checks.check import check_subject, unreadable
 
     try:
         subjects.load_given()
@@ -173,7 +175,7 @@ def _checked(plans: "Sequence[str]", subjects: "Subjects", limits: "Limits") -> 
         try:
             subject = subjects.read(reference)
             with ProgressLine() as line:
-                checked = check(subject, limits, progress=line.update)
+                checked = check_subject(subject, limits, progress=line.update)
         except InputError as error:
             complain(str(error))
             checked = unreadable(reference, error)

@@ -35,7 +35,7 @@ class JobOptions:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Size:
+class ClusterSize:
     """How much of the cluster is used; neither means all of it."""
 
     nodes: int | None = None
@@ -43,10 +43,10 @@ class Size:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
+class AskedOptions:
     """What the options ask of a scenario, apart from its files."""
 
-    size: Size
+    size: ClusterSize
     job: JobOptions
 
     @classmethod
@@ -57,7 +57,7 @@ class Asked:
         *,
         recorded: RecordedJob | None = None,
         devices: int | None = None,
-    ) -> Asked:
+    ) -> AskedOptions:
         """What no option states comes from `recorded`. `devices` counts when neither --nodes nor
         --devices is given. Raises: InputError for an option."""
         return cls(size=_size(workload, devices), job=_job_options(headroom, workload, recorded))
@@ -87,7 +87,7 @@ def scenario_from_options(
     training block. `devices` counts when neither --nodes nor --devices is given.
 
     Raises InputError for anything wrong in options or files."""
-    asked = Asked.of(inputs.headroom, workload, recorded=recorded, devices=devices)
+    asked = AskedOptions.of(inputs.headroom, workload, recorded=recorded, devices=devices)
 
     from planner.specs.load import load_cluster, load_model
 
@@ -100,7 +100,9 @@ def scenario_of_plan(inputs: InputOptions, workload: WorkloadOptions, read: Read
 
     Raises InputError, with the place in the file when the cluster is too small for the plan."""
     degrees = read.plan.degrees
-    asked = Asked.of(inputs.headroom, workload, recorded=read.inputs.job, devices=degrees.devices)
+    asked = AskedOptions.of(
+        inputs.headroom, workload, recorded=read.inputs.job, devices=degrees.devices
+    )
 
     from planner.plan_document.check import placed
     from planner.specs.load import load_cluster, load_model
@@ -115,14 +117,14 @@ def scenario_of_plan(inputs: InputOptions, workload: WorkloadOptions, read: Read
     return asked.scenario(cluster, model)
 
 
-def _size(workload: WorkloadOptions, devices: int | None) -> Size:
-    size = Size(
+def _size(workload: WorkloadOptions, devices: int | None) -> ClusterSize:
+    size = ClusterSize(
         nodes=values.whole("--nodes", workload.nodes, most=values.MOST_NODES),
         devices=values.whole("--devices", workload.devices, most=values.MOST_DEVICES),
     )
     if size.nodes is not None and size.devices is not None:
         raise InputError("--nodes and --devices are both given; one of them says how many to use")
-    return Size(devices=devices) if size == Size() else size
+    return ClusterSize(devices=devices) if size == ClusterSize() else size
 
 
 def _job_options(
@@ -143,7 +145,7 @@ def _job_options(
     return replace(options, **{name: getattr(recorded, name) for name in unstated})
 
 
-def _job(model: ModelSpec, cluster: ClusterSpec, size: Size, options: JobOptions) -> JobSpec:
+def _job(model: ModelSpec, cluster: ClusterSpec, size: ClusterSize, options: JobOptions) -> JobSpec:
     from planner.specs.job import build_job
     from planner.specs.load import load_software
 

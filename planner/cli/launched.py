@@ -31,10 +31,10 @@ def launched_plan(
 ) -> LaunchedPlan:
     """The plan that a launch file describes, whether it can run or not; what was left out is said
     on stderr. Raises: InputError for anything wrong in options or files."""
-    from planner.importers.launch import Asked, read_launch
+    from planner.importers.launch import LaunchOptions, read_launch
     from planner.training.search.space.restrictions import parse_restrictions
 
-    asked = Asked(
+    asked = LaunchOptions(
         decisions=parse_restrictions(asdict(decisions)),
         nodes=values.whole("--nodes", workload.nodes, most=values.MOST_NODES),
         devices=values.whole("--devices", workload.devices, most=values.MOST_DEVICES),

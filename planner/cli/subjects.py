@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from planner.checks.places import LaunchPlaces, PlanPlaces, shown_path
 from planner.checks.subject import Subject
-from planner.cli.inputs import Asked, Size
+from planner.cli.inputs import AskedOptions, ClusterSize
 from planner.cli.launched import launched_plan
 from planner.errors import InputError
 from planner.importers.launch_file import is_launch
@@ -16,7 +16,7 @@ from planner.plan_document import read_plan
 from planner.plan_document.nodes import split_rank
 from planner.specs.files.catalog import find_shipped
 from planner.specs.load import load_cluster, load_model
-from planner.training.search.plans.problems import Problem
+from planner.training.search.plans.problems import PlanProblem
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -45,7 +45,7 @@ class Subjects:
 
     def check_options(self) -> None:
         """Raises: InputError for an option that says nothing sensible."""
-        Asked.of(self.inputs.headroom, self.workload)
+        AskedOptions.of(self.inputs.headroom, self.workload)
 
     def load_given(self) -> None:
         """Loads what the options name. Raises: InputError."""
@@ -60,7 +60,7 @@ class Subjects:
         read = read_plan(reference)
         model = self._given_model or load_model(_recorded(read, "model", path))
         cluster = self._given_cluster or load_cluster(_recorded(read, "cluster", path))
-        asked = Asked.of(
+        asked = AskedOptions.of(
             self.inputs.headroom,
             self.workload,
             recorded=read.inputs.job,
@@ -68,7 +68,7 @@ class Subjects:
         )
         problem = _too_small(cluster, asked)
         if problem is not None:
-            asked = replace(asked, size=Size())
+            asked = replace(asked, size=ClusterSize())
         places = PlanPlaces(path=str(path), rank=read.rank)
         try:
             scenario = asked.scenario(cluster, model)
@@ -154,7 +154,7 @@ def _of_the_job(error: InputError, places: PlanPlaces) -> InputError:
     return InputError(error.message, path=at.path, line=at.line, column=at.column, hint=error.hint)
 
 
-def _too_small(cluster: ClusterSpec, asked: Asked) -> Problem | None:
+def _too_small(cluster: ClusterSpec, asked: AskedOptions) -> PlanProblem | None:
     """Why the cluster does not have the devices of a plan in whole nodes, if it does not. The
     scenario is of the whole cluster then, so that other problems come to light too."""
     try:
@@ -162,5 +162,5 @@ def _too_small(cluster: ClusterSpec, asked: Asked) -> Problem | None:
     except InputError as error:
         if cluster.num_devices is None:
             raise
-        return Problem(name="devices", field="degrees", error=error)
+        return PlanProblem(name="devices", field="degrees", error=error)
     return None

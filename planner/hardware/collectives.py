@@ -15,7 +15,7 @@ from math import ceil, log2, sqrt
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from planner.hardware.links import Group
+    from planner.hardware.links import ProcessGroup
 
 _LOCAL_COPY = 0.4
 """A member moves its own part between two buffers of its memory: like so much of a ring step.
@@ -32,7 +32,7 @@ _FEWEST_SWITCH_REDUCERS = 5
 (stas00/ml-engineering, network/README.md: 4 and more devices with and without NVLS)."""
 
 
-def all_reduce_s(group: Group, size_bytes: float) -> float:
+def all_reduce_s(group: ProcessGroup, size_bytes: float) -> float:
     """Seconds to sum a buffer of `size_bytes` that every member holds; all get the sum."""
     if group.size == 1 or size_bytes <= 0:
         return 0.0
@@ -44,19 +44,19 @@ def all_reduce_s(group: Group, size_bytes: float) -> float:
     return group.launch_s + best_s
 
 
-def all_gather_s(group: Group, size_bytes: float) -> float:
+def all_gather_s(group: ProcessGroup, size_bytes: float) -> float:
     """Seconds until every member holds the whole buffer of `size_bytes`, n shards together."""
     if group.size == 1 or size_bytes <= 0:
         return 0.0
     return group.launch_s + _ring_s(group, size_bytes, rounds=1)
 
 
-def reduce_scatter_s(group: Group, size_bytes: float) -> float:
+def reduce_scatter_s(group: ProcessGroup, size_bytes: float) -> float:
     """Seconds to sum buffers of `size_bytes` of which every member keeps one shard of n."""
     return all_gather_s(group, size_bytes)
 
 
-def all_to_all_s(group: Group, size_bytes: float) -> float:
+def all_to_all_s(group: ProcessGroup, size_bytes: float) -> float:
     """Seconds to exchange parts: every member's buffer of `size_bytes` has one for each of n."""
     if group.size == 1 or size_bytes <= 0:
         return 0.0
@@ -71,7 +71,7 @@ def all_to_all_s(group: Group, size_bytes: float) -> float:
     return group.launch_s + steps_s + _transfer_s(group, busy_s)
 
 
-def send_s(group: Group, size_bytes: float) -> float:
+def send_s(group: ProcessGroup, size_bytes: float) -> float:
     """Seconds of one message of `size_bytes` from one member to another."""
     if group.size == 1 or size_bytes <= 0:
         return 0.0
@@ -82,12 +82,12 @@ def send_s(group: Group, size_bytes: float) -> float:
     return group.launch_s + group.network_step_s + _transfer_s(group, busy_s)
 
 
-def _ring_all_reduce_s(group: Group, size_bytes: float) -> float:
+def _ring_all_reduce_s(group: ProcessGroup, size_bytes: float) -> float:
     """Reduce-scatter, then all-gather: 2(n-1)/n S over every link (Patarasuk and Yuan 2009)."""
     return _ring_s(group, size_bytes, rounds=2)
 
 
-def _ring_s(group: Group, size_bytes: float, *, rounds: int) -> float:
+def _ring_s(group: ProcessGroup, size_bytes: float, *, rounds: int) -> float:
     """`rounds` times around a ring that visits the members of a domain one after the other."""
     n = group.size
     around_bytes = rounds * (n - 1) / n * size_bytes
@@ -101,7 +101,7 @@ def _ring_s(group: Group, size_bytes: float, *, rounds: int) -> float:
     return steps_s + _transfer_s(group, max(busy_s, crossing_s))
 
 
-def _tree_all_reduce_s(group: Group, size_bytes: float) -> float:
+def _tree_all_reduce_s(group: ProcessGroup, size_bytes: float) -> float:
     """Sum up a tree and send the result down: S twice over the links inside a domain."""
     levels = ceil(log2(group.local))
     steps_s = 2 * levels * _TREE_STEP * group.fast_step_s
@@ -112,7 +112,7 @@ def _tree_all_reduce_s(group: Group, size_bytes: float) -> float:
     return steps_s + _transfer_s(group, busy_s)
 
 
-def _switch_all_reduce_s(group: Group, size_bytes: float) -> float:
+def _switch_all_reduce_s(group: ProcessGroup, size_bytes: float) -> float:
     """Switches add what members send and return the sum: S up and S down at the same time
     (NVLink SHARP). Each member starts the reduction of its own part."""
     start_s = group.local * group.reduction_launch_s
@@ -123,22 +123,22 @@ def _switch_all_reduce_s(group: Group, size_bytes: float) -> float:
     return start_s + _between_domains_steps_s(group) + _transfer_s(group, busy_s)
 
 
-def _between_domains_steps_s(group: Group) -> float:
+def _between_domains_steps_s(group: ProcessGroup) -> float:
     return 2 * ceil(log2(group.domains)) * group.network_step_s
 
 
-def _between_domains_busy_s(group: Group, size_bytes: float) -> float:
+def _between_domains_busy_s(group: ProcessGroup, size_bytes: float) -> float:
     """Two trees over the domains, each for half of the buffer (Sanders, Speck and Träff 2009): two
     domains exchange S, inner nodes of larger trees send 2 S."""
     crossings = 1 if group.domains == 2 else 2
     return crossings * size_bytes / group.network_bytes_per_s
 
 
-def _copy_s(group: Group, size_bytes: float) -> float:
+def _copy_s(group: ProcessGroup, size_bytes: float) -> float:
     return _LOCAL_COPY * size_bytes / group.size / group.copy_bytes_per_s
 
 
-def _transfer_s(group: Group, busy_s: float) -> float:
+def _transfer_s(group: ProcessGroup, busy_s: float) -> float:
     """Seconds of a transfer that keeps the links busy for `busy_s`, its pipeline's filling
     included.
 

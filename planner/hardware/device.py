@@ -11,7 +11,7 @@ from planner.plan import PRECISIONS
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from planner.specs.device import Attention, CollectiveLinks, DeviceSpec, Matmul
+    from planner.specs.device import Attention, CollectiveLinks, DeviceSpec, MatmulConstants
 
 ELEMENT_BYTES: Mapping[str, float] = {
     "fp32": 4.0,
@@ -152,7 +152,7 @@ def device_from_spec(spec: DeviceSpec) -> Device:
     )
 
 
-def _matmul_rate(matmul: Matmul, peaks: Mapping[str, float], precision: str) -> MatmulRate:
+def _matmul_rate(matmul: MatmulConstants, peaks: Mapping[str, float], precision: str) -> MatmulRate:
     """Tiles of one number format.
 
     A tile of a x b elements moves a + b operand elements for a * b products, so its share of the
@@ -175,7 +175,7 @@ def _matmul_rate(matmul: Matmul, peaks: Mapping[str, float], precision: str) -> 
     )
 
 
-def _efficiency(matmul: Matmul, precision: str) -> float:
+def _efficiency(matmul: MatmulConstants, precision: str) -> float:
     eight_bit = matmul.efficiency_8bit or matmul.efficiency
     if precision in _EIGHT_BIT:
         return eight_bit.value

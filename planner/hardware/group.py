@@ -18,7 +18,7 @@ GB200)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Group:
+class ProcessGroup:
     """What one process group sees. Rates are what the collective library reaches, in bytes/s.
 
         At most `local` members share one of the `domains` it spans; `groups_per_node` equal groups
@@ -107,7 +107,7 @@ def aligned_survey(kind: NodeKind, span: int, domains: int, local: int) -> Surve
     )
 
 
-def group_from(size: int, survey: Survey, *, trees: bool) -> Group:
+def group_from(size: int, survey: Survey, *, trees: bool) -> ProcessGroup:
     """The library's rates on the links found; of different devices the slowest counts."""
     links = [kind.device.links for kind in survey.kinds]
     per_node = max(kind.devices_per_node for kind in survey.kinds)
@@ -115,7 +115,7 @@ def group_from(size: int, survey: Survey, *, trees: bool) -> Group:
     member_bytes_per_s = 0.0
     if crosses:
         member_bytes_per_s = survey.member_bytes_per_s * _network_efficiency(survey.kinds)
-    return Group(
+    return ProcessGroup(
         size=size,
         trees=trees,
         local=survey.most,

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from planner.hardware.fabric import Fabric
-    from planner.hardware.group import Group, NodeKind, Survey
+    from planner.hardware.group import NodeKind, ProcessGroup, Survey
 
 
 def ideal_topology(topology: Topology) -> IdealTopology | None:
@@ -59,7 +59,7 @@ class IdealTopology(Topology):
     def symmetric(self) -> bool:
         return True
 
-    def stage_groups(self, size: int, stride: int, stages: int) -> tuple[Group, ...]:
+    def stage_groups(self, size: int, stride: int, stages: int) -> tuple[ProcessGroup, ...]:
         """Those of the first stage for all: it starts with a domain, so it spans the fewest."""
         each = range(self.devices // stages)
         return (self._found((size, stride, 0, len(each)), size, stride, each, None),) * stages

@@ -17,7 +17,7 @@ from planner.errors import InputError
 from planner.hardware import geometry
 from planner.hardware.device import device_from_spec
 from planner.hardware.fabric import fabric_from_spec
-from planner.hardware.group import Group, NodeKind, Survey, aligned_survey, group_from
+from planner.hardware.group import NodeKind, ProcessGroup, Survey, aligned_survey, group_from
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from planner.specs.cluster.spec import ClusterSpec, NodeGroup
     from planner.specs.device import DeviceSpec
 
-__all__ = ["Group", "Topology", "topology_from_spec"]
+__all__ = ["ProcessGroup", "Topology", "topology_from_spec"]
 
 _RANKS_LOOKED_AT = 20_000
 """Groups on equal nodes repeat themselves: so many ranks show every case."""
@@ -69,7 +69,7 @@ class Topology:
         sizes = (self.kinds[node].devices_per_node for node in self.order)
         self._first = tuple(accumulate(sizes, initial=0))
         self._types = tuple(dict.fromkeys(self.kinds[node].device for node in self.order))
-        self._groups: dict[tuple[object, ...], Group] = {}
+        self._groups: dict[tuple[object, ...], ProcessGroup] = {}
         self.devices: int = self._first[-1]
         self.uniform: bool = not fabric.measured and len({kinds[node] for node in order}) == 1
         """Whether all nodes of the job are alike and no link was measured to differ."""
@@ -115,7 +115,7 @@ class Topology:
         """The same cluster, position i taken by node `order[i]` of it."""
         return Topology(self.kinds, self.fabric, order, trees=self.trees)
 
-    def group(self, size: int, stride: int, *, device: Device | None = None) -> Group:
+    def group(self, size: int, stride: int, *, device: Device | None = None) -> ProcessGroup:
         """Groups of `size` ranks that lie `stride` apart, all active at once, as the slowest of
         them sees it; of those with a rank on `device` where that is given.
 
@@ -123,7 +123,7 @@ class Topology:
         key = (size, stride, self._type_index(device))
         return self._found(key, size, stride, range(self.devices), device)
 
-    def stage_groups(self, size: int, stride: int, stages: int) -> tuple[Group, ...]:
+    def stage_groups(self, size: int, stride: int, stages: int) -> tuple[ProcessGroup, ...]:
         """The same for each of `stages` equal parts of the ranks: the slowest group inside each."""
         each = self.devices // stages
         if self.symmetric or stages == 1:
@@ -135,7 +135,7 @@ class Topology:
 
     def _found(
         self, key: tuple[object, ...], size: int, stride: int, ranks: range, device: Device | None
-    ) -> Group:
+    ) -> ProcessGroup:
         found = self._groups.get(key)
         if found is None:
             found = self._groups[key] = self._work_out_group(size, stride, ranks, device)
@@ -143,7 +143,7 @@ class Topology:
 
     def pair(
         self, stride: int, *, device: Device | None = None, active: int | None = None
-    ) -> Group:
+    ) -> ProcessGroup:
         """Every rank sends to the rank `stride` further on, as the slowest of them sees it, or
         the slowest with such a `device`, while `active` devices of a node (at most `stride`) use
         its network cards. Raises: InputError when no rank has such a partner."""
@@ -164,11 +164,11 @@ class Topology:
         kind = self.kinds[self.order[0]]
         return stride + kind.devices_per_node * kind.domain_nodes
 
-    def between(self, sender: int, receiver: int, *, active: int) -> Group:
+    def between(self, sender: int, receiver: int, *, active: int) -> ProcessGroup:
         """Two ranks, while `active` devices of a node use its network cards."""
         return self.among((sender, receiver), active=active)
 
-    def among(self, ranks: Sequence[int], *, active: int | None = None) -> Group:
+    def among(self, ranks: Sequence[int], *, active: int | None = None) -> ProcessGroup:
         """These ranks, while `active` devices of a node (all by default) use its network cards."""
         apart = self._apart(abs(ranks[1] - ranks[0]) if len(ranks) > 1 else 1)
         survey = self._survey([ranks], apart, active=active)
@@ -187,7 +187,9 @@ class Topology:
         known = list(groups)
         return [ranks for ranks in known if any(self.device(r) == device for r in ranks)] or known
 
-    def _work_out_group(self, size: int, stride: int, ranks: range, device: Device | None) -> Group:
+    def _work_out_group(
+        self, size: int, stride: int, ranks: range, device: Device | None
+    ) -> ProcessGroup:
         self._check_fits(size, stride, len(ranks))
         if self.symmetric:
             kind = self.kinds[self.order[0]]

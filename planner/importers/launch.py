@@ -23,7 +23,7 @@ from planner.specs.load import load_software
 from planner.training.scenario import build_scenario
 from planner.training.search.hosts.placement import placement_on
 from planner.training.search.plans.build import remaining_data, stated_plan
-from planner.training.search.plans.problems import Problem, plan_problems
+from planner.training.search.plans.problems import PlanProblem, plan_problems
 from planner.training.search.space.restrictions import Restrictions, option_name
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ _NAMES = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
+class LaunchOptions:
     """What the user adds to a launch file. Where the file says something else, that is an error;
     the number of devices is the exception, because schedulers take it on their command line.
 
@@ -84,8 +84,8 @@ class LaunchedPlan:
     scenario: Scenario
     plan: Plan
     statement: Statement
-    refused: tuple[Problem, ...]
-    too_small: Problem | None
+    refused: tuple[PlanProblem, ...]
+    too_small: PlanProblem | None
 
     @property
     def name(self) -> str:
@@ -120,19 +120,22 @@ class LaunchedPlan:
 
 
 def read_launch(
-    path: str, cluster: ClusterSpec, model: ModelSpec | None = None, asked: Asked | None = None
+    path: str,
+    cluster: ClusterSpec,
+    model: ModelSpec | None = None,
+    asked: LaunchOptions | None = None,
 ) -> LaunchedPlan:
     """The plan that a launch script or DeepSpeed configuration describes, on the first nodes of a
     cluster. `model` may be left out where the file states one.
 
     Raises: InputError, with file, line and column where the file is at fault.
     """
-    asked = Asked() if asked is None else asked
+    asked = LaunchOptions() if asked is None else asked
     source = load_source(path, largest=LARGEST_BYTES)
     return _launched(_statement(source, model, asked), cluster, asked)
 
 
-def _statement(source: Source, given: ModelSpec | None, asked: Asked) -> Statement:
+def _statement(source: Source, given: ModelSpec | None, asked: LaunchOptions) -> Statement:
     if source.text.lstrip()[:1] == "{":
         return deepspeed_statement(parse_json(source), given)
     if not mentions_training(source.text):
@@ -149,7 +152,7 @@ def _statement(source: Source, given: ModelSpec | None, asked: Asked) -> Stateme
     )
 
 
-def _launched(statement: Statement, cluster: ClusterSpec, asked: Asked) -> LaunchedPlan:
+def _launched(statement: Statement, cluster: ClusterSpec, asked: LaunchOptions) -> LaunchedPlan:
     sized, too_small = _sized(statement, cluster, asked)
     devices = (sized.num_devices or 0) if too_small else _devices(statement, sized, asked)
     settled = statement.settle(_decisions(statement, asked), _workload(statement, asked), devices)
@@ -191,17 +194,17 @@ def _launched(statement: Statement, cluster: ClusterSpec, asked: Asked) -> Launc
     )
 
 
-def _indivisible(scenario: Scenario, decisions: Mapping[str, Any]) -> tuple[Problem, ...]:
+def _indivisible(scenario: Scenario, decisions: Mapping[str, Any]) -> tuple[PlanProblem, ...]:
     if "data" in decisions:
         return ()
     try:
         remaining_data(scenario, {axis: decisions.get(axis, 1) for axis in _OF_A_REPLICA})
     except RuleError as error:
-        return (Problem(name="world", field="degrees.tensor", error=error),)
+        return (PlanProblem(name="world", field="degrees.tensor", error=error),)
     return ()
 
 
-def _decisions(statement: Statement, asked: Asked) -> dict[str, Any]:
+def _decisions(statement: Statement, asked: LaunchOptions) -> dict[str, Any]:
     """What the file and the user decide together. Raises: InputError where they disagree."""
     decisions: dict[str, Any] = dict(statement.decisions)
     for one in fields(Restrictions):
@@ -220,7 +223,7 @@ def _decisions(statement: Statement, asked: Asked) -> dict[str, Any]:
     return decisions
 
 
-def _workload(statement: Statement, asked: Asked) -> dict[str, Any]:
+def _workload(statement: Statement, asked: LaunchOptions) -> dict[str, Any]:
     """Fields of the job that are stated or asked for. Raises: InputError where they disagree."""
     workload: dict[str, Any] = dict(statement.workload)
     for name in ("global_batch_size", "seq_length", "precision"):
@@ -252,8 +255,8 @@ def _shown(value: object) -> str:
 
 
 def _sized(
-    statement: Statement, cluster: ClusterSpec, asked: Asked
-) -> tuple[ClusterSpec, Problem | None]:
+    statement: Statement, cluster: ClusterSpec, asked: LaunchOptions
+) -> tuple[ClusterSpec, PlanProblem | None]:
     """The part of the cluster that is used; all of it, and why, where it is too small."""
     nodes, devices, stated = asked.nodes, asked.devices, statement.devices
     if nodes is None and devices is None:
@@ -263,7 +266,7 @@ def _sized(
     except InputError as error:
         if cluster.num_devices is None:
             raise
-        return cluster.sized(), Problem(name="devices", field="devices", error=error)
+        return cluster.sized(), PlanProblem(name="devices", field="devices", error=error)
     used = devices or sized.num_devices
     if stated is not None and used != stated:
         statement.notes.assumed.append(f"{used} devices as asked for, not the {stated} of the file")
@@ -274,6 +277,6 @@ def _sized(
     return sized, None
 
 
-def _devices(statement: Statement, cluster: ClusterSpec, asked: Asked) -> int:
+def _devices(statement: Statement, cluster: ClusterSpec, asked: LaunchOptions) -> int:
     stated = None if asked.nodes is not None else asked.devices or statement.devices
     return stated or cluster.num_devices or 0

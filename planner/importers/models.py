@@ -56,7 +56,7 @@ def import_model(
     """A model from a file, "-" for standard input, or a torchtitan name such as "llama3 8B".
 
     `assume` reads a config of an unknown type as a known one; `given`, `command` and `vocabulary`
-    are for launch scripts (`megatron.script.read_launch`). The text is a new model file, or that of
+    are for launch scripts (`megatron.script.read_script`). The text is a new model file, or that of
     the file `into`, where it exists, with what was read in place of what it said. Raises:
     InputError.
     """

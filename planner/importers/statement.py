@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from planner.importers.shell.text import Origin
     from planner.specs.model.spec import ModelSpec
     from planner.specs.software import SoftwareProfile
-    from planner.training.search.plans.problems import Problem
+    from planner.training.search.plans.problems import PlanProblem
 
 Decision = int | str | bool
 
@@ -23,7 +23,7 @@ class Settled:
 
     decisions: Mapping[str, Decision]
     workload: Mapping[str, int | str]
-    problems: tuple[Problem, ...] = ()
+    problems: tuple[PlanProblem, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +49,6 @@ class Statement:
     stage_layers: tuple[int, ...] | None
     recompute_layers: int | None
     settle: Callable[[Mapping[str, Decision], Mapping[str, int | str], int], Settled]
-    problems: tuple[Problem, ...]
+    problems: tuple[PlanProblem, ...]
     notes: Notes
     place: Callable[[str], Origin]

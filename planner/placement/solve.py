@@ -42,7 +42,7 @@ MOVES = 1_000_000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class State:
+class PlacementState:
     """`order` int [N]: the nodes at the positions, then those left out."""
 
     order: NDArray[np.int64]
@@ -59,7 +59,7 @@ class State:
     def proven(self) -> bool:
         return self.bound_s >= self.objective_s * (1 - PROVEN_GAP)
 
-    def bounded(self, bound_s: float, method: str) -> State:
+    def bounded(self, bound_s: float, method: str) -> PlacementState:
         if bound_s <= self.bound_s:
             return self
         return replace(self, bound_s=min(bound_s, self.objective_s), method=method)
@@ -97,7 +97,7 @@ def improve_placement(
 def _solved(
     problem: PlacementProblem,
     seeds: Sequence[Sequence[int] | NDArray[np.int64]],
-    search: Callable[[Terms, State, float, float], State],
+    search: Callable[[Terms, PlacementState, float, float], PlacementState],
     work: float,
     deadline_s: float | None,
 ) -> PlacementSolution:
@@ -122,7 +122,7 @@ def _solved(
 
 def _best_seed(
     problem: PlacementProblem, seeds: Sequence[Sequence[int] | NDArray[np.int64]]
-) -> State:
+) -> PlacementState:
     orders = [_completed(problem, np.asarray(seed, dtype=np.int64)) for seed in seeds]
     best = _best_first(problem, orders)[:1]
     if not best:
@@ -130,7 +130,7 @@ def _best_seed(
         if order is None:
             raise ValueError("no placement keeps to the classes that rows may have")
         best = [order]
-    return State(best[0], problem.objective_s(best[0][: problem.positions]), 0.0, "none")
+    return PlacementState(best[0], problem.objective_s(best[0][: problem.positions]), 0.0, "none")
 
 
 def _best_first(
@@ -151,7 +151,7 @@ def _completed(problem: PlacementProblem, order: NDArray[np.int64]) -> NDArray[n
     return np.concatenate([order, np.flatnonzero(left)])
 
 
-def _exactly(terms: Terms, state: State, work: float, until_s: float) -> State:
+def _exactly(terms: Terms, state: PlacementState, work: float, until_s: float) -> PlacementState:
     """Local search goes on where the exact search had to stop."""
     state = _polished(terms, state, FEW_MOVES, until_s)
     if perf_counter() > until_s:
@@ -162,7 +162,7 @@ def _exactly(terms: Terms, state: State, work: float, until_s: float) -> State:
     return state if state.settled else _polished(terms, state, round(MOVES * work / 4), until_s)
 
 
-def _largely(terms: Terms, state: State, work: float, until_s: float) -> State:
+def _largely(terms: Terms, state: PlacementState, work: float, until_s: float) -> PlacementState:
     """The best start is bounded and bettered by classes, and polished with the rest of the
     effort."""
     moves = round(MOVES * work)
@@ -171,7 +171,7 @@ def _largely(terms: Terms, state: State, work: float, until_s: float) -> State:
     return state if state.proven else _polished(terms, state, moves - moves // 2, until_s)
 
 
-def _quickly(terms: Terms, state: State, work: float, until_s: float) -> State:
+def _quickly(terms: Terms, state: PlacementState, work: float, until_s: float) -> PlacementState:
     """The best starts are polished a little each."""
     starts = _best_first(terms.problem, [state.order, *near_each_other(terms.problem)])[:STARTS]
     moves = round(MOVES * work) // STARTS
@@ -179,7 +179,7 @@ def _quickly(terms: Terms, state: State, work: float, until_s: float) -> State:
     return min([state, *tried], key=lambda each: each.objective_s)
 
 
-def _by_classes(terms: Terms, state: State, work: float, until_s: float) -> State:
+def _by_classes(terms: Terms, state: PlacementState, work: float, until_s: float) -> PlacementState:
     from planner.placement.classes.search import solve_classes
 
     answer = solve_classes(terms.problem, state.order, work=work, until_s=until_s)
@@ -188,12 +188,12 @@ def _by_classes(terms: Terms, state: State, work: float, until_s: float) -> Stat
     return state.bounded(answer.bound_s, answer.method)
 
 
-def _at(terms: Terms, state: State, order: NDArray[np.int64]) -> State:
+def _at(terms: Terms, state: PlacementState, order: NDArray[np.int64]) -> PlacementState:
     objective_s = terms.problem.objective_s(order[: terms.problem.positions])
     return replace(state, order=order, objective_s=objective_s)
 
 
-def _polished(terms: Terms, state: State, moves: int, until_s: float) -> State:
+def _polished(terms: Terms, state: PlacementState, moves: int, until_s: float) -> PlacementState:
     effort = Effort(moves, until_s)
     order = polish(terms, state.order, effort, enough_s=state.bound_s)
     objective_s = terms.problem.objective_s(order[: terms.problem.positions])

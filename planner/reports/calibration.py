@@ -30,7 +30,7 @@ def calibration_report(
     """`written`: the device file; None when nothing was."""
     refitted = [verdict for verdict in found.verdicts if verdict.status == "refitted"]
     others = [verdict for verdict in found.verdicts if verdict.status != "refitted"]
-    parts: list[RenderableType] = [paragraph(answer(found, written), style="bold")]
+    parts: list[RenderableType] = [paragraph(calibration_answer(found, written), style="bold")]
     if refitted:
         title = "What the fit would change" if found.refusal else "Refitted constants"
         parts += [paragraph(gain(found)), heading(title), _constants(refitted)]
@@ -47,7 +47,7 @@ def calibration_report(
     return Group(*parts)
 
 
-def answer(found: Calibration, written: str | None) -> str:
+def calibration_answer(found: Calibration, written: str | None) -> str:
     """The first line: what was written, or why nothing was."""
     if found.refusal is not None:
         return f"Not calibrated: {found.refusal}."

@@ -9,7 +9,7 @@ from rich.console import Group
 from planner.reports.breakdown import memory_table, time_table
 from planner.reports.job import job_line
 from planner.reports.layout import bullets, heading, paragraph
-from planner.reports.sentences import answer, binding, bound_by, headline, ranges
+from planner.reports.sentences import binding, bound_by, headline, plan_answer, ranges
 from planner.training.search.infeasible import binding_constraint
 from planner.wording.labels import on_off, one_line, stage_layers
 from planner.wording.units import capacity, plural
@@ -25,7 +25,7 @@ def estimate_report(inputs: RecordedInputs, plan: Plan, estimate: Estimate) -> R
     sizes = sorted({stage.capacity_bytes for stage in estimate.memory.per_stage})
     of = " or ".join(capacity(size) for size in sizes)
     return Group(
-        paragraph(verdict(plan, estimate), style="bold"),
+        paragraph(fit_verdict(plan, estimate), style="bold"),
         paragraph(ranges(estimate)),
         paragraph(job_line(inputs, plan)),
         paragraph(decisions(plan)),
@@ -40,12 +40,12 @@ def estimate_report(inputs: RecordedInputs, plan: Plan, estimate: Estimate) -> R
     )
 
 
-def verdict(plan: Plan, estimate: Estimate) -> str:
+def fit_verdict(plan: Plan, estimate: Estimate) -> str:
     """The first line: the figures of a plan that fits, what is missing for one that does not."""
     if estimate.memory.fits:
         return headline("Fits,", plan, estimate)
     word = "Tight" if estimate.fit_class == "tight" else "Does not fit"
-    return f"{word}: {binding_constraint(estimate.memory.binding)}. {answer(plan, estimate)}"
+    return f"{word}: {binding_constraint(estimate.memory.binding)}. {plan_answer(plan, estimate)}"
 
 
 def decisions(plan: Plan) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from rich.console import Group
 
 from planner.reports.layout import bullets, heading, paragraph
-from planner.reports.sentences import answer
+from planner.reports.sentences import plan_answer
 from planner.wording.labels import one_line
 from planner.wording.units import count, plural
 
@@ -63,4 +63,4 @@ def _miss(miss: NearMiss) -> str:
 
 
 def _change(change: Change) -> str:
-    return f"{change.description} gives {answer(change.plan, change.estimate)}"
+    return f"{change.description} gives {plan_answer(change.plan, change.estimate)}"

@@ -27,7 +27,7 @@ MEMORY_LABELS = {
 }
 
 
-def answer(plan: Plan, estimate: Estimate) -> str:
+def plan_answer(plan: Plan, estimate: Estimate) -> str:
     """Degrees, step time, tokens per second, MFU and peak memory in one line."""
     return f"{_step(plan, estimate)}, {_rates(estimate)}, {_peak(estimate)}"
 
@@ -35,7 +35,7 @@ def answer(plan: Plan, estimate: Estimate) -> str:
 def headline(word: str, plan: Plan, estimate: Estimate) -> str:
     """The answer after a word. Where that is more than a line, the rates follow on the next, so
     that the first line is whole wherever it ends up."""
-    text = f"{word} {answer(plan, estimate)}"
+    text = f"{word} {plan_answer(plan, estimate)}"
     if len(text) <= LINE:
         return text
     return f"{word} {_step(plan, estimate)}, {_peak(estimate)}\n{_rates(estimate)}."

@@ -35,7 +35,7 @@ def validation_report(validation: Validation, *, every_run: bool) -> RenderableT
     """Errors in sum and by source; with `every_run` also a line for each run."""
     summary = validation.summary
     parts: list[RenderableType] = [
-        paragraph(answer(summary), style="bold"),
+        paragraph(validation_answer(summary), style="bold"),
         bullets(findings(summary)),
     ]
     if len(validation.sources) > 1:
@@ -59,7 +59,7 @@ LEGEND = (
 )
 
 
-def answer(summary: Summary) -> str:
+def validation_answer(summary: Summary) -> str:
     """The first line: how far off the step time is."""
     step = summary.step
     if step.mean_abs_error is None:

@@ -13,7 +13,7 @@ import numpy as np
 
 from planner.schedule.passes import PassKind, Schedule
 from planner.schedule.registry import build, kind_of
-from planner.schedule.rules import Size
+from planner.schedule.rules import ScheduleSize
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -32,11 +32,11 @@ def peak_in_flight(
     """[..., p, v]: activations per chunk at the first moment a stage's total is largest.
 
     The leading axes are those of `num_microbatches` (and `group`). Sizes must satisfy
-    `registry.check`. Where chunks weigh differently another moment may weigh more: see
+    `registry.check_size`. Where chunks weigh differently another moment may weigh more: see
     `heaviest_in_flight`.
     """
     kind = kind_of(name)
-    size = Size.of(stages, virtual_stages, num_microbatches, group)
+    size = ScheduleSize.of(stages, virtual_stages, num_microbatches, group)
     if kind.peak is not None:
         return kind.peak(size)
     shape = np.broadcast_shapes(size.num_microbatches.shape, size.group.shape)

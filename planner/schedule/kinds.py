@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from planner.schedule.passes import looped
-from planner.schedule.rules import Rule, Size
+from planner.schedule.rules import ScheduleRule, ScheduleSize
 
 if TYPE_CHECKING:
     from planner.arrays import Floats, Ints
-    from planner.schedule.passes import Exchange, Placement, Schedule
+    from planner.schedule.passes import ChunkMap, Exchange, Schedule
 
 
 class Support(NamedTuple):
@@ -28,7 +28,7 @@ class Support(NamedTuple):
 class LayoutTraits(NamedTuple):
     """What of a schedule decides which stage holds what."""
 
-    placement: Callable[[int, int], Placement]
+    placement: Callable[[int, int], ChunkMap]
     shares_vocabulary: bool
     balances_head: bool
 
@@ -41,13 +41,13 @@ class ScheduleKind:
     source: str
     """The paper it comes from."""
     runs_on: tuple[Support, ...]
-    rules: tuple[Rule, ...]
-    placement: Callable[[int, int], Placement]
+    rules: tuple[ScheduleRule, ...]
+    placement: Callable[[int, int], ChunkMap]
     """(stages, chunks) to which virtual stage every chunk is."""
-    generate: Callable[[Size], Schedule]
-    peak: Callable[[Size], Ints] | None = None
+    generate: Callable[[ScheduleSize], Schedule]
+    peak: Callable[[ScheduleSize], Ints] | None = None
     """Closed form of `inflight.peak_in_flight`; counted over the order where there is none."""
-    bubble_fraction: Callable[[Size], Floats] | None = None
+    bubble_fraction: Callable[[ScheduleSize], Floats] | None = None
     """Closed form for uniform stages and free sends, as a fraction of the step."""
     splits_backward: bool = False
     exchanges: tuple[Exchange, ...] = ()
@@ -74,7 +74,7 @@ class ScheduleKind:
 
     def may_have(self, stages: int, virtual_stages: int) -> bool:
         """Whether it runs on so many stages and chunks, with a suitable number of microbatches."""
-        size = Size.of(stages, virtual_stages, 1, None)
+        size = ScheduleSize.of(stages, virtual_stages, 1, None)
         return all(rule.about_microbatches or bool(rule.holds(size)) for rule in self.rules)
 
     def support(self, framework: str) -> Support | None:

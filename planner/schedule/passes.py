@@ -69,7 +69,7 @@ class Exchange:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Placement:
+class ChunkMap:
     """Which virtual stage each chunk of each stage is.
 
     Microbatches visit virtual stages in rising order, from one in `starts` to the next in `ends`.
@@ -108,35 +108,35 @@ class Placement:
         return int(self.stage_of[self.ends[0]])
 
 
-def looped(stages: int, virtual_stages: int) -> Placement:
+def looped(stages: int, virtual_stages: int) -> ChunkMap:
     """Chunk c of stage s is virtual stage c·p + s (Narayanan et al. 2021, section 2.2)."""
     position = np.arange(stages * virtual_stages, dtype=np.int32)
-    return Placement(
+    return ChunkMap(
         name="looped",
         virtual_stage=np.ascontiguousarray(position.reshape(virtual_stages, stages).T),
         ends=(stages * virtual_stages - 1,),
     )
 
 
-def vee(stages: int, virtual_stages: int = 2) -> Placement:
+def vee(stages: int, virtual_stages: int = 2) -> ChunkMap:
     """Chunk 0 runs down the stages, chunk 1 back up: stage 0 holds both ends of the model.
 
     Qi et al. 2024, arXiv:2401.10241 (ZB-V); further chunks keep turning round.
     """
     position = np.arange(stages * virtual_stages, dtype=np.int32).reshape(virtual_stages, stages)
     position[1::2] = position[1::2, ::-1]
-    return Placement(
+    return ChunkMap(
         name="vee",
         virtual_stage=np.ascontiguousarray(position.T),
         ends=(stages * virtual_stages - 1,),
     )
 
 
-def bidirectional(stages: int, virtual_stages: int = 2) -> Placement:
+def bidirectional(stages: int, virtual_stages: int = 2) -> ChunkMap:
     """Two copies of the model, the second upside down: chunk 0 of stage s is stage s of the first,
     chunk 1 stage p − 1 − s of the second. Each microbatch takes one of them (DualPipe)."""
     place = np.arange(stages, dtype=np.int32)
-    return Placement(
+    return ChunkMap(
         name="bidirectional",
         virtual_stage=np.stack((place, virtual_stages * stages - 1 - place), axis=1),
         starts=(0, stages),
@@ -155,7 +155,7 @@ class Schedule:
     stages: int
     virtual_stages: int
     num_microbatches: int
-    placement: Placement
+    placement: ChunkMap
     codes: SmallInts
     """[p, n]: the passes of each stage in the order it runs them."""
     steady: SmallInts

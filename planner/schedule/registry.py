@@ -22,8 +22,8 @@ from planner.schedule.rules import (
     TWICE_THE_STAGES,
     TWO_CHUNKS,
     TWO_ENDS,
-    Rule,
-    Size,
+    ScheduleRule,
+    ScheduleSize,
 )
 
 if TYPE_CHECKING:
@@ -35,13 +35,13 @@ if TYPE_CHECKING:
     from planner.schedule.passes import Exchange, Schedule
 
 
-def _fill_and_drain(size: Size) -> Floats:
+def _fill_and_drain(size: ScheduleSize) -> Floats:
     """(p − 1)/(v·m + p − 1): GPipe, section 2.3; Narayanan et al. 2021, section 2.2."""
     idle = size.stages - 1
     return idle / (size.virtual_stages * size.num_microbatches + idle)
 
 
-def _alternating(name: str, warmup: Callable[[Size], Ints], **of_kind: Any) -> ScheduleKind:
+def _alternating(name: str, warmup: Callable[[ScheduleSize], Ints], **of_kind: Any) -> ScheduleKind:
     return ScheduleKind(
         name=name,
         placement=looped,
@@ -70,9 +70,9 @@ def _handcrafted(depth: int, *runs_on: Support) -> ScheduleKind:
 def _v_shaped(
     name: str,
     source: str,
-    generate: Callable[[Size], Schedule],
+    generate: Callable[[ScheduleSize], Schedule],
     *runs_on: Support,
-    rules: tuple[Rule, ...] = (POSITIVE, TWO_CHUNKS),
+    rules: tuple[ScheduleRule, ...] = (POSITIVE, TWO_CHUNKS),
 ) -> ScheduleKind:
     return ScheduleKind(
         name=name,
@@ -89,8 +89,8 @@ def _vocabulary(
     name: str,
     source: str,
     function: str,
-    generate: Callable[[Size], Schedule],
-    peak: Callable[[Size], Ints],
+    generate: Callable[[ScheduleSize], Schedule],
+    peak: Callable[[ScheduleSize], Ints],
     exchanges: tuple[Exchange, ...],
 ) -> ScheduleKind:
     return ScheduleKind(
@@ -256,7 +256,7 @@ def runnable(framework: str) -> tuple[str, ...]:
     return tuple(name for name, kind in SCHEDULES.items() if kind.support(framework))
 
 
-def check(
+def check_size(
     name: str,
     *,
     stages: int,
@@ -266,7 +266,7 @@ def check(
 ) -> None:
     """Raises RuleError, with the id of the broken rule, if the schedule cannot have these sizes."""
     kind = kind_of(name)
-    size = Size.of(stages, virtual_stages, num_microbatches, group)
+    size = ScheduleSize.of(stages, virtual_stages, num_microbatches, group)
     for rule in kind.rules:
         if not rule.holds(size).all():
             raise RuleError(rule.id, f"{name}: {rule.broken(size)}")
@@ -282,7 +282,7 @@ def allowed(
 ) -> Bools:
     """`check` for many numbers of microbatches at once; the result has their shape."""
     kind = kind_of(name)
-    size = Size.of(stages, virtual_stages, num_microbatches, group)
+    size = ScheduleSize.of(stages, virtual_stages, num_microbatches, group)
     return np.asarray(np.logical_and.reduce([rule.holds(size) for rule in kind.rules]))
 
 
@@ -301,7 +301,7 @@ def build(
     only `interleaved` looks at it. Raises RuleError when a rule of the schedule is broken or the
     order would not fit in memory.
     """
-    check(
+    check_size(
         name,
         stages=stages,
         virtual_stages=virtual_stages,
@@ -315,4 +315,4 @@ def build(
             f"{name}: {stages} stages, {virtual_stages} chunks and {num_microbatches} microbatches "
             f"make {pairs} forwards, more than the {_MOST_PAIRS} that are simulated",
         )
-    return kind_of(name).generate(Size.of(stages, virtual_stages, num_microbatches, group))
+    return kind_of(name).generate(ScheduleSize.of(stages, virtual_stages, num_microbatches, group))

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Size:
+class ScheduleSize:
     """What a schedule is asked for; `num_microbatches` may be an array of candidates."""
 
     stages: int
@@ -32,7 +32,7 @@ class Size:
         virtual_stages: int,
         num_microbatches: ArrayLike,
         group: ArrayLike | None,
-    ) -> Size:
+    ) -> ScheduleSize:
         microbatches = np.asarray(num_microbatches, dtype=np.int64)
         return cls(
             stages=stages,
@@ -43,16 +43,16 @@ class Size:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rule:
+class ScheduleRule:
     """A condition on the sizes. `sentence` may name p, v, m and g in braces."""
 
     id: str
-    holds: Callable[[Size], Bools]
+    holds: Callable[[ScheduleSize], Bools]
     sentence: str
     about_microbatches: bool = False
     """Not on stages and chunks alone."""
 
-    def broken(self, size: Size) -> str:
+    def broken(self, size: ScheduleSize) -> str:
         """The sentence, for one candidate."""
         return self.sentence.format(
             p=size.stages,
@@ -63,20 +63,20 @@ class Rule:
         )
 
 
-def _always(size: Size, truth: bool) -> Bools:
+def _always(size: ScheduleSize, truth: bool) -> Bools:
     return np.full(np.broadcast_shapes(size.num_microbatches.shape, size.group.shape), truth)
 
 
-def _group_fits(size: Size) -> Bools:
+def _group_fits(size: ScheduleSize) -> Bools:
     return (size.stages <= size.group) & (size.group <= size.num_microbatches)
 
 
-def _remainder_fits(size: Size) -> Bools:
+def _remainder_fits(size: ScheduleSize) -> Bools:
     rest = size.num_microbatches % np.maximum(size.group, 1)
     return np.asarray((rest == 0) | (rest >= size.stages))
 
 
-POSITIVE = Rule(
+POSITIVE = ScheduleRule(
     id="schedule-size",
     holds=lambda size: (
         _always(size, size.stages >= 1 and size.virtual_stages >= 1) & (size.num_microbatches >= 1)
@@ -85,20 +85,20 @@ POSITIVE = Rule(
     "not {p} stages, {v} chunks and {m} microbatches",
 )
 
-ONE_CHUNK = Rule(
+ONE_CHUNK = ScheduleRule(
     id="vpp",
     holds=lambda size: _always(size, size.virtual_stages == 1),
     sentence="this schedule runs one chunk per stage, not {v}",
 )
 
-SEVERAL_CHUNKS = Rule(
+SEVERAL_CHUNKS = ScheduleRule(
     id="vpp",
     holds=lambda size: _always(size, size.virtual_stages >= 2 and size.stages >= 2),
     sentence="interleaving needs at least 2 stages with at least 2 chunks each, "
     "not {p} stages with {v}",
 )
 
-GROUP_FITS = Rule(
+GROUP_FITS = ScheduleRule(
     id="vpp-mb",
     holds=_group_fits,
     sentence="the interleaved microbatch group must hold at least one microbatch per stage ({p}) "
@@ -106,7 +106,7 @@ GROUP_FITS = Rule(
     about_microbatches=True,
 )
 
-REMAINDER_FITS = Rule(
+REMAINDER_FITS = ScheduleRule(
     id="vpp-mb",
     holds=_remainder_fits,
     sentence="{m} microbatches in groups of {g} leave a last group of {rest}, "
@@ -114,13 +114,13 @@ REMAINDER_FITS = Rule(
     about_microbatches=True,
 )
 
-TWO_CHUNKS = Rule(
+TWO_CHUNKS = ScheduleRule(
     id="vpp",
     holds=lambda size: _always(size, size.virtual_stages == 2),
     sentence="this schedule runs exactly 2 chunks per stage, not {v}",
 )
 
-TWO_ENDS = Rule(
+TWO_ENDS = ScheduleRule(
     id="dualpipe",
     holds=lambda size: _always(size, size.stages % 2 == 0) & (size.num_microbatches % 2 == 0),
     sentence="both ends of the pipeline take half of the microbatches: stages ({p}) and "
@@ -128,7 +128,7 @@ TWO_ENDS = Rule(
     about_microbatches=True,
 )
 
-TWICE_THE_STAGES = Rule(
+TWICE_THE_STAGES = ScheduleRule(
     id="dualpipe",
     holds=lambda size: _always(size, True) & (size.num_microbatches >= 2 * size.stages),
     sentence="this schedule needs at least two microbatches per stage, "

@@ -22,7 +22,7 @@ from planner.solver.answer import Claim, EngineError, MissingEngineError
 if TYPE_CHECKING:
     from planner.arrays import Floats
     from planner.solver.answer import Limits
-    from planner.solver.program import Program
+    from planner.solver.program import SolverProgram
 
 GRACE_S = 5.0
 """How much later than its own limit the process may end before it counts as hung."""
@@ -40,7 +40,7 @@ class Cbc:
         """Raises: MissingEngineError."""
         return _version(self._binary())
 
-    def run(self, program: Program, limits: Limits, start: Floats | None) -> Claim:
+    def run(self, program: SolverProgram, limits: Limits, start: Floats | None) -> Claim:
         """Raises: MissingEngineError, EngineError."""
         binary = self._binary()
         with TemporaryDirectory(prefix="planner-cbc-") as folder:
@@ -120,7 +120,7 @@ def _start_text(names: list[str], values: Floats) -> str:
     return "\n".join(("Stopped on time - objective value 0", *lines, ""))
 
 
-def _claim(program: Program, names: list[str], text: str, log: str) -> Claim:
+def _claim(program: SolverProgram, names: list[str], text: str, log: str) -> Claim:
     """From the solution file, whose first line is the state and whose others are index, name,
     value, reduced cost of what is not 0; bound and nodes are in the log only."""
     state, *lines = text.splitlines() or [""]

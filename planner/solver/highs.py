@@ -16,7 +16,7 @@ from planner.solver.answer import Claim, EngineError, MissingEngineError
 if TYPE_CHECKING:
     from planner.arrays import Floats
     from planner.solver.answer import Limits
-    from planner.solver.program import Program
+    from planner.solver.program import SolverProgram
 
 GRACE_S = 5.0
 """How much later than its own limit the solver may come back before it counts as hung."""
@@ -45,7 +45,7 @@ class Highs:
         """Raises: MissingEngineError."""
         return str(_highspy().Highs().version())
 
-    def run(self, program: Program, limits: Limits, start: Floats | None) -> Claim:
+    def run(self, program: SolverProgram, limits: Limits, start: Floats | None) -> Claim:
         """Raises: MissingEngineError, EngineError."""
         highspy = _highspy()
         if self._threads not in (None, limits.threads):
@@ -86,7 +86,7 @@ def _options(limits: Limits) -> dict[str, object]:
     }
 
 
-def _model(highspy: Any, program: Program) -> Any:
+def _model(highspy: Any, program: SolverProgram) -> Any:
     model = highspy.HighsLp()
     model.num_col_, model.num_row_ = len(program.cost), len(program.row_lower)
     model.col_cost_, model.offset_ = program.cost, program.constant

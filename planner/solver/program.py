@@ -20,7 +20,7 @@ themselves. Programs must be scaled so that this is little."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Program:
+class SolverProgram:
     """minimise cost · x + constant subject to row_lower ≤ A x ≤ row_upper, lower ≤ x ≤ upper, some
     x whole. `sense` is −1 where the PuLP program maximises. A is stored by rows: those of row i
     are `columns[starts[i]:starts[i + 1]]` with `coefficients`."""
@@ -40,7 +40,7 @@ class Program:
     row_upper: Floats
 
     @classmethod
-    def of(cls, problem: LpProblem) -> Program:
+    def of(cls, problem: LpProblem) -> SolverProgram:
         """Raises: ValueError when two variables share a name."""
         variables = problem.variables()
         at = {id(variable): index for index, variable in enumerate(variables)}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 from planner.solver.answer import Answer, Claim, EngineError, Limits, MissingEngineError
 from planner.solver.cbc import Cbc
 from planner.solver.highs import Highs
-from planner.solver.program import TOLERANCE, Program
+from planner.solver.program import TOLERANCE, SolverProgram
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -27,7 +27,7 @@ class Engine(Protocol):
 
     def version(self) -> str: ...
 
-    def run(self, program: Program, limits: Limits, start: Floats | None) -> Claim: ...
+    def run(self, program: SolverProgram, limits: Limits, start: Floats | None) -> Claim: ...
 
 
 ENGINES: tuple[Engine, ...] = (Highs(), Cbc())
@@ -52,7 +52,7 @@ def solve(
     Raises: ValueError when two variables share a name or `known` is no assignment of the program.
     """
     limits = limits or Limits()
-    program = Program.of(problem)
+    program = SolverProgram.of(problem)
     start = None if known is None else program.assignment(known)
     if start is not None:
         wrong = program.violation(start)
@@ -77,7 +77,7 @@ def solve(
     return replace(answer, incidents=tuple(incidents))
 
 
-def _checked(program: Program, claim: Claim, limits: Limits, start: Floats | None) -> Claim:
+def _checked(program: SolverProgram, claim: Claim, limits: Limits, start: Floats | None) -> Claim:
     """The claim with whole values, its objective computed again, and no better status than the
     figures bear out.
 
@@ -105,7 +105,7 @@ def _checked(program: Program, claim: Claim, limits: Limits, start: Floats | Non
     return _graded(program, _better(program, claim, start), limits)
 
 
-def _better(program: Program, claim: Claim, start: Floats | None) -> Claim:
+def _better(program: SolverProgram, claim: Claim, start: Floats | None) -> Claim:
     """The claim, with the known assignment where it is better or the only one."""
     if start is None:
         return claim
@@ -116,7 +116,7 @@ def _better(program: Program, claim: Claim, start: Floats | None) -> Claim:
     return replace(claim, status=status, values=start, objective=objective)
 
 
-def _graded(program: Program, claim: Claim, limits: Limits) -> Claim:
+def _graded(program: SolverProgram, claim: Claim, limits: Limits) -> Claim:
     """Optimal is what the bound proves; a bound above the objective by rounding is the objective.
     A search that ended at a limit with its bound reached is optimal as well."""
     if claim.objective is None or claim.status not in ("optimal", "feasible"):
@@ -136,13 +136,13 @@ def _graded(program: Program, claim: Claim, limits: Limits) -> Claim:
     )
 
 
-def _apart(program: Program, values: Floats, difference: float) -> bool:
+def _apart(program: SolverProgram, values: Floats, difference: float) -> bool:
     """Whether two objectives differ by more than the engines' tolerance."""
     size = float(abs(program.cost * values).sum()) + abs(program.constant)
     return abs(difference) > TOLERANCE * max(size, 1e-3)
 
 
-def _answer(program: Program, claim: Claim, engine: str | None) -> Answer:
+def _answer(program: SolverProgram, claim: Claim, engine: str | None) -> Answer:
     def signed(value: float | None) -> float | None:
         return None if value is None else program.sense * value
 

@@ -30,7 +30,7 @@ Tile = tuple[Count, Count]
 _TILES = ((256, 128), (128, 256), (128, 128), (128, 64), (64, 128), (64, 64))
 
 
-class Memory(Input):
+class DeviceMemory(Input):
     """The device's own memory."""
 
     capacity: Constant[Bytes]
@@ -69,7 +69,7 @@ class Peak(Input):
         return {name: rate.value for name, rate in rates.items() if rate is not None}
 
 
-class Matmul(Input):
+class MatmulConstants(Input):
     """Matrix multiplication: how far from the peak a shape stays."""
 
     multiprocessors: Constant[Count]
@@ -97,7 +97,7 @@ class Matmul(Input):
     product with odd rows takes 1.9 times as long."""
 
 
-class GroupedMatmul(Input):
+class GroupedMatmulConstants(Input):
     """Several experts' products in one call."""
 
     efficiency: Constant[Fraction] = default(Constant[Fraction], 0.85)
@@ -178,10 +178,10 @@ class DeviceSpec(Input):
     name: Name
     """The name cluster files use."""
     vendor: Text = "nvidia"
-    memory: Memory
+    memory: DeviceMemory
     peak: Peak
-    matmul: Matmul
-    grouped_matmul: GroupedMatmul = GroupedMatmul()
+    matmul: MatmulConstants
+    grouped_matmul: GroupedMatmulConstants = GroupedMatmulConstants()
     attention: Attention = Attention()
     kernel_latency: Constant[Seconds] = default(Constant[Seconds], 3e-6)
     """Start and drain of one kernel on the device."""

@@ -18,7 +18,7 @@ from planner.stage_layout.problem import Layouts, fits, price, spans_s, timeline
 
 if TYPE_CHECKING:
     from planner.arrays import Floats
-    from planner.stage_layout.problem import Prices, Problem
+    from planner.stage_layout.problem import LayoutProblem, Prices
 
 SHORT, LONG = 2, 4
 """Microbatches per stage of the two simulations that a step is extended from."""
@@ -30,7 +30,7 @@ ROUNDS = 24
 """Moves at most."""
 
 
-def descend(problem: Problem, start: Layouts) -> Layouts:
+def descend(problem: LayoutProblem, start: Layouts) -> Layouts:
     """The layout that single moves from `start` lead to; `start` itself where none helps."""
     best, best_s = start, float(steps_s(problem, price(problem, start))[0])
     for _ in range(ROUNDS):
@@ -44,7 +44,7 @@ def descend(problem: Problem, start: Layouts) -> Layouts:
     return best
 
 
-def steps_s(problem: Problem, prices: Prices) -> Floats:
+def steps_s(problem: LayoutProblem, prices: Prices) -> Floats:
     """[B]: simulated steps, of many microbatches extended from two simulations of fewer."""
     short, long = SHORT * problem.stages, LONG * problem.stages
     if problem.num_microbatches <= long:
@@ -56,7 +56,7 @@ def steps_s(problem: Problem, prices: Prices) -> Floats:
     return np.asarray(second + (problem.num_microbatches - long) * cycle_s)
 
 
-def _moves(problem: Problem, layout: Layouts) -> Layouts:
+def _moves(problem: LayoutProblem, layout: Layouts) -> Layouts:
     """The layout with one item moved from each of the costliest chunks to each of the cheapest,
     those between shifting by one, and itself."""
     cost = _costs(problem, layout)
@@ -74,7 +74,7 @@ def _moves(problem: Problem, layout: Layouts) -> Layouts:
     return Layouts(ends=np.stack(ends), patterns=np.repeat(layout.patterns, len(ends), axis=0))
 
 
-def _costs(problem: Problem, layout: Layouts) -> Floats:
+def _costs(problem: LayoutProblem, layout: Layouts) -> Floats:
     """[V]: seconds that one more layer in each chunk adds to the critical path."""
     count = min(problem.num_microbatches, LONG * problem.stages)
     found = timeline(replace(problem, num_microbatches=count), price(problem, layout))

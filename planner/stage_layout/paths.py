@@ -15,13 +15,13 @@ import numpy as np
 
 from planner.solver import Limits, solve
 from planner.stage_layout.problem import price, spans_s
-from planner.stage_layout.program import Program
+from planner.stage_layout.program import LayoutProgram
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from planner.solver import Answer, Engine
-    from planner.stage_layout.problem import Layouts, Problem
+    from planner.stage_layout.problem import LayoutProblem, Layouts
 
 EXACT = 1e-6
 """Relative distance of simulated span and bound at which a layout is proven best."""
@@ -44,7 +44,7 @@ class Solved:
 
 
 def solve_layout(
-    problem: Problem,
+    problem: LayoutProblem,
     start: Layouts | None = None,
     *,
     limits: Limits | None = None,
@@ -53,7 +53,7 @@ def solve_layout(
 ) -> Solved:
     """The layout with the shortest simulated step, never worse than `start`; none where nothing
     fits."""
-    program = Program(problem, start)
+    program = LayoutProgram(problem, start)
     best, best_s, bound_s = start, np.inf, 0.0
     if start is not None:
         best_s = float(spans_s(problem, price(problem, start))[0])

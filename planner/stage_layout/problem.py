@@ -18,7 +18,7 @@ from planner.schedule.simulation.simulate import Durations, simulate, step_spans
 if TYPE_CHECKING:
     from planner.arrays import Bools, Floats, Ints
     from planner.schedule.graph.compile import Sends
-    from planner.schedule.passes import Placement, Schedule
+    from planner.schedule.passes import ChunkMap, Schedule
     from planner.schedule.simulation.timeline import Timeline
 
 
@@ -31,7 +31,7 @@ class Pattern(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Problem:
+class LayoutProblem:
     """A chain of items in order (embedding, layers, head ...) to be cut into V chunks, none empty.
 
     Every stage takes one of `patterns`, or all of them the same one where the framework has one
@@ -76,7 +76,7 @@ class Problem:
     """[K]: reducing the gradients of an item once a step."""
 
     @property
-    def placement(self) -> Placement:
+    def placement(self) -> ChunkMap:
         return kind_of(self.schedule).placement(self.stages, self.virtual_stages)
 
     @property
@@ -131,7 +131,7 @@ class Costs:
     """[patterns]"""
 
     @classmethod
-    def of(cls, problem: Problem) -> Costs:
+    def of(cls, problem: LayoutProblem) -> Costs:
         return cls(
             forward=problem.before(problem.forward_s),
             backward=problem.before(problem.backward_s),
@@ -178,7 +178,7 @@ class Prices:
     peak_bytes: Floats
 
 
-def price(problem: Problem, layouts: Layouts) -> Prices:
+def price(problem: LayoutProblem, layouts: Layouts) -> Prices:
     """What the layouts cost, stage by stage."""
     costs = problem.costs
     position = problem.placement.positions
@@ -206,17 +206,17 @@ def price(problem: Problem, layouts: Layouts) -> Prices:
     )
 
 
-def fits(problem: Problem, prices: Prices) -> Bools:
+def fits(problem: LayoutProblem, prices: Prices) -> Bools:
     """[B]: every stage fits."""
     return np.asarray((prices.peak_bytes <= problem.capacity_bytes * (1 + 1e-12)).all(axis=-1))
 
 
-def spans_s(problem: Problem, prices: Prices) -> Floats:
+def spans_s(problem: LayoutProblem, prices: Prices) -> Floats:
     """[B]: the simulated step: all passes, sends and reductions."""
-    return step_spans(schedule_of(problem), durations(problem, prices))
+    return step_spans(layout_schedule(problem), layout_durations(problem, prices))
 
 
-def timeline(problem: Problem, prices: Prices) -> Timeline:
+def timeline(problem: LayoutProblem, prices: Prices) -> Timeline:
     """The simulated step of the only layout, pass by pass."""
     first = Prices(
         forward_s=prices.forward_s[0],
@@ -225,10 +225,10 @@ def timeline(problem: Problem, prices: Prices) -> Timeline:
         reduction_s=prices.reduction_s[0],
         peak_bytes=prices.peak_bytes[0],
     )
-    return simulate(schedule_of(problem), durations(problem, first))
+    return simulate(layout_schedule(problem), layout_durations(problem, first))
 
 
-def schedule_of(problem: Problem) -> Schedule:
+def layout_schedule(problem: LayoutProblem) -> Schedule:
     return build(
         problem.schedule,
         stages=problem.stages,
@@ -237,7 +237,7 @@ def schedule_of(problem: Problem) -> Schedule:
     )
 
 
-def durations(problem: Problem, prices: Prices) -> Durations:
+def layout_durations(problem: LayoutProblem, prices: Prices) -> Durations:
     """What the simulator takes."""
     return Durations(
         forward_s=prices.forward_s,

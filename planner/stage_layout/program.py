@@ -6,7 +6,7 @@ done[k, j]   1 where run j ends on chunk k or before, so that run j + 1 may begi
 takes[s, ρ]  1 where stage s recomputes by pattern ρ
 
 minimise span
-span ≥ every row of `rows.rows_s`, linear in the chunks' times
+span ≥ every row of `stage_bounds.rows_s`, linear in the chunks' times
 span ≥ every critical path found so far
 every item on one chunk, runs in order, no chunk empty, every stage within its memory
 """
@@ -19,21 +19,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from planner.stage_layout.problem import Layouts, fits, price, spans_s, timeline
-from planner.stage_layout.rows import Rows
+from planner.stage_layout.stage_bounds import Rows
 
 if TYPE_CHECKING:
     from planner.arrays import Floats
     from planner.solver import Answer
-    from planner.stage_layout.problem import Problem
+    from planner.stage_layout.problem import LayoutProblem
 
 SPAN = 1000.0
 """The span of the layout to start from, in the program's unit of time; capacities are as large."""
 
 
-class Program:
+class LayoutProgram:
     """The program and what its variables mean."""
 
-    def __init__(self, problem: Problem, start: Layouts | None) -> None:
+    def __init__(self, problem: LayoutProblem, start: Layouts | None) -> None:
         from pulp import LpMinimize, LpProblem, lpSum
 
         self._layout_problem = problem
@@ -310,14 +310,14 @@ class Program:
         return values
 
 
-def _runs_of(problem: Problem) -> list[tuple[int, int]]:
+def _runs_of(problem: LayoutProblem) -> list[tuple[int, int]]:
     """Kind and length of every run of equal items."""
     chain = np.array(problem.chain)
     starts = np.concatenate(([0], np.flatnonzero(np.diff(chain)) + 1, [len(chain)]))
     return [(int(chain[first]), int(stop - first)) for first, stop in pairwise(starts)]
 
 
-def _total_s(problem: Problem) -> float:
+def _total_s(problem: LayoutProblem) -> float:
     """Work of all items for all microbatches, over the stages: the size of the span."""
     chain = list(problem.chain)
     each: Floats = (problem.forward_s + problem.backward_s).mean(axis=0)[chain]

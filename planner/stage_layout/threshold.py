@@ -21,11 +21,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from planner.stage_layout.problem import Layouts, price
-from planner.stage_layout.rows import Rows, rows_s
+from planner.stage_layout.stage_bounds import Rows, rows_s
 
 if TYPE_CHECKING:
     from planner.arrays import Floats, Ints
-    from planner.stage_layout.problem import Problem
+    from planner.stage_layout.problem import LayoutProblem
 
 LONGEST = 1e300
 """Seconds that no layout takes."""
@@ -43,9 +43,9 @@ class Found:
     rows_s: float
 
 
-def best_layout(problem: Problem, *, below_s: float = LONGEST) -> Found | None:
-    """The layout whose largest row (`rows.rows_s`) is least; None where none that fits is below
-    `below_s`.
+def best_layout(problem: LayoutProblem, *, below_s: float = LONGEST) -> Found | None:
+    """The layout whose largest row (`stage_bounds.rows_s`) is least; None where none that
+    fits is below `below_s`.
 
     Raises: ValueError for several chunks per stage.
     """
@@ -60,7 +60,7 @@ def best_layout(problem: Problem, *, below_s: float = LONGEST) -> Found | None:
 
 
 def _lowered(
-    problem: Problem, segments: _Segments, found: Found | None, below_s: float
+    problem: LayoutProblem, segments: _Segments, found: Found | None, below_s: float
 ) -> Found | None:
     """The best of `found` and what a set of patterns allows."""
     low, high = segments.least_s(), below_s if found is None else found.rows_s
@@ -86,7 +86,7 @@ class _Segments:
     """Everything a stage may take, [p, N, N] over the N positions where chunks may begin or end;
     infinite where it does not fit. `way_s` is what it adds to the way of a microbatch."""
 
-    problem: Problem
+    problem: LayoutProblem
     ends: Ints
     own_s: Floats
     late_s: Floats
@@ -94,7 +94,7 @@ class _Segments:
     pattern: Ints
 
     @classmethod
-    def of(cls, problem: Problem, allowed: list[int]) -> _Segments:
+    def of(cls, problem: LayoutProblem, allowed: list[int]) -> _Segments:
         costs, ends, m = problem.costs, problem.ends, problem.num_microbatches
         rows = Rows.of(problem)
         first, end = ends[:, None], ends[None, :]

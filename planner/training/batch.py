@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from planner.schedule.kinds import ScheduleKind
-    from planner.schedule.passes import Placement
+    from planner.schedule.passes import ChunkMap
     from planner.workload.stages import StageLoad
 
 NONE, SELECTIVE, FULL = range(len(GRANULARITIES))
@@ -58,7 +58,7 @@ class Batch:
         return kind_of(self.schedule)
 
     @property
-    def placement(self) -> Placement:
+    def placement(self) -> ChunkMap:
         return self.kind.placement(self.pipeline, self.virtual_stages)
 
     @property

@@ -15,7 +15,7 @@ from planner.training.scenario import build_scenario
 from planner.training.search.hosts.placement import default_placement
 from planner.training.search.layouts.default import balanced_layers, stages_of
 from planner.training.search.plans.build import plan_values
-from planner.training.search.space.facts import Facts, code_of
+from planner.training.search.space.facts import SpaceFacts, code_of
 from planner.training.search.space.restrictions import Restrictions
 from planner.training.search.space.rules import RULES
 from planner.validation.layouts import spread_layers
@@ -199,7 +199,7 @@ def _check(scenario: Scenario, plan: Plan) -> None:
     """Raises RuleError for the first rule broken that no framework can do without."""
     values = plan_values(plan)
     row = {axis: np.array([code_of(axis, value)], dtype=np.int64) for axis, value in values.items()}
-    facts = Facts.of(scenario, Restrictions())
+    facts = SpaceFacts.of(scenario, Restrictions())
     for rule in RULES:
         if rule.search_only or rule.name in WAIVED:
             continue

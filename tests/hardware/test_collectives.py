@@ -17,7 +17,7 @@ from planner.hardware.collectives import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from planner.hardware.links import Group, Topology
+    from planner.hardware.links import ProcessGroup, Topology
 
     Make = Callable[..., Topology]
 
@@ -27,7 +27,7 @@ any_size = st.floats(min_value=1, max_value=1e12)
 
 @pytest.mark.parametrize("operation", OPERATIONS)
 def test_nothing_to_do_takes_no_time(
-    topology: Make, operation: Callable[[Group, float], float]
+    topology: Make, operation: Callable[[ProcessGroup, float], float]
 ) -> None:
     assert operation(topology().group(1, 8), 1e9) == 0.0
     assert operation(topology().group(8, 1), 0.0) == 0.0
@@ -37,7 +37,7 @@ def test_nothing_to_do_takes_no_time(
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(size=any_size, factor=st.floats(min_value=1, max_value=10))
 def test_more_bytes_never_take_less_time(
-    topology: Make, operation: Callable[[Group, float], float], size: float, factor: float
+    topology: Make, operation: Callable[[ProcessGroup, float], float], size: float, factor: float
 ) -> None:
     for group in (topology().group(8, 1), topology().group(8, 8), topology().group(64, 1)):
         assert operation(group, size * factor) >= operation(group, size)

@@ -18,9 +18,9 @@ from planner.hardware.collectives import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from planner.hardware.links import Group, Topology
+    from planner.hardware.links import ProcessGroup, Topology
 
-OPERATIONS: dict[str, Callable[[Group, float], float]] = {
+OPERATIONS: dict[str, Callable[[ProcessGroup, float], float]] = {
     "all_reduce": all_reduce_s,
     "all_gather": all_gather_s,
     "reduce_scatter": reduce_scatter_s,

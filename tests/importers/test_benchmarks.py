@@ -9,7 +9,7 @@ import pytest
 
 from planner.errors import InputError
 from planner.importers.clusters.detect import read_facts
-from planner.importers.clusters.facts import Collective, Facts, NodeFacts
+from planner.importers.clusters.facts import ClusterFacts, MeasuredCollective, NodeFacts
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,7 +26,7 @@ HEADER = "#       size         count      type   redop    root     time   algbw 
 def test_nccl_text(sample: Sample) -> None:
     facts = read_facts(sample("nccl_two_nodes.txt"))
     assert facts.collectives == (
-        Collective(
+        MeasuredCollective(
             operation="all_reduce", ranks=4, ranks_per_node=2, size_bytes=2**30, time_s=0.025
         ),
     )
@@ -46,7 +46,7 @@ def test_nccl_text_without_a_header(sample: Sample) -> None:
     """The ratio of the two bandwidths tells the operation and the number of devices."""
     facts = read_facts(sample("nccl_p4de_cut.txt"))
     assert facts.collectives == (
-        Collective(operation="all_reduce", ranks=16, size_bytes=2**31, time_s=0.051406),
+        MeasuredCollective(operation="all_reduce", ranks=16, size_bytes=2**31, time_s=0.051406),
     )
     assert "16 devices (busbw / algbw = 1.875)" in facts.notes.assumed
 
@@ -190,7 +190,7 @@ def test_runs_over_different_devices_are_refused(sample: Sample, written: Writte
 def test_all_reduce_bench(sample: Sample) -> None:
     facts = read_facts(sample("all_reduce_bench.txt"))
     assert facts.collectives == (
-        Collective(operation="all_reduce", ranks=4, size_bytes=4e9, time_s=1.2),
+        MeasuredCollective(operation="all_reduce", ranks=4, size_bytes=4e9, time_s=1.2),
     )
     assert facts.nodes == (NodeFacts(devices_per_node=2, cards=4),)
     assert facts.measured_on == ("iam37", "iam41")
@@ -270,7 +270,7 @@ def test_plain_table(sample: Sample) -> None:
     assert matrix.rows[1] == (17346.823, 0.0, 19282.933)
 
 
-def rows(facts: Facts) -> tuple[tuple[float, ...], ...]:
+def rows(facts: ClusterFacts) -> tuple[tuple[float, ...], ...]:
     assert facts.matrix is not None
     return facts.matrix.rows
 

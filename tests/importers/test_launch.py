@@ -15,7 +15,7 @@ from planner.errors import InputError, RuleError
 from planner.exporters.deepspeed import as_json
 from planner.exporters.errors import Inexpressible
 from planner.exporters.megatron.arguments import as_arguments
-from planner.importers.launch import Asked, LaunchedPlan, read_launch
+from planner.importers.launch import LaunchedPlan, LaunchOptions, read_launch
 from planner.importers.launch_file import is_launch
 from planner.specs.load import load_cluster, load_model
 from planner.training.estimate import estimate
@@ -52,7 +52,9 @@ def read(tmp_path: Path) -> Any:
         path = tmp_path / ("train.sh" if isinstance(text, str) else "ds.json")
         path.write_text(text if isinstance(text, str) else json.dumps(text, indent=1))
         given_model = None if model is None else load_model(model)
-        launched = read_launch(str(path), load_cluster(cluster), given_model, Asked(**asked))
+        launched = read_launch(
+            str(path), load_cluster(cluster), given_model, LaunchOptions(**asked)
+        )
         launched.check()
         return launched
 
@@ -113,7 +115,7 @@ def test_what_is_exported_is_launched_as_planned(
 def _launch(text: str, job: ExportJob, path: Path) -> LaunchedPlan:
     flags = [line for line in text.splitlines() if not line.startswith("#")]
     path.write_text("\n".join(["torchrun pretrain_gpt.py \\", *flags]) + "\n")
-    asked = Asked(
+    asked = LaunchOptions(
         devices=job.job.devices, software=job.software.name, hosts=job.plan.placement.hosts
     )
     return read_launch(str(path), job.cluster, None, asked)
@@ -362,7 +364,7 @@ def test_batch_sizes_complete_each_other(
     document |= dict(keys[name] for name in known)
     path = tmp_path_factory.mktemp("ds") / "ds.json"
     path.write_text(json.dumps(document))
-    asked = Asked(nodes=2)
+    asked = LaunchOptions(nodes=2)
     launched = read_launch(str(path), load_cluster("dgx-a100-16"), load_model("gpt-7.5b"), asked)
     batch = launched.scenario.job.global_batch_size
     assert batch == launched.plan.micro_batch_size * launched.plan.num_microbatches * replicas
@@ -529,7 +531,9 @@ def test_damage_is_an_error_or_a_result(
     path.write_text(whole[:start] + garbage + whole[end:], encoding="utf-8", errors="replace")
     model = load_model("gpt-7.5b") if data.draw(st.booleans()) else None
     try:
-        launched = read_launch(str(path), load_cluster("dgx-a100-16"), model, Asked(nodes=2))
+        launched = read_launch(
+            str(path), load_cluster("dgx-a100-16"), model, LaunchOptions(nodes=2)
+        )
         launched.check()
     except (InputError, RuleError):
         return

@@ -9,7 +9,7 @@ import pytest
 
 from planner.errors import InputError
 from planner.importers.megatron.launch import Launch
-from planner.importers.megatron.script import launch_in, read_launch
+from planner.importers.megatron.script import launch_in, read_script
 from planner.importers.source import source_of
 from planner.specs.job import build_job
 from planner.specs.load import load_cluster, load_software, parse_model
@@ -36,7 +36,7 @@ def parameters(found: Launch) -> int:
 
 
 def test_gpt3_script(data: Path) -> None:
-    found = read_launch(data / "gpt3_175b.sh")
+    found = read_script(data / "gpt3_175b.sh")
     assert parameters(found) == 174_604_259_328
     assert (found.tensor, found.pipeline, found.devices, found.data) == (8, 16, 1024, 8)
     assert (found.micro_batch_size, found.global_batch_size, found.precision) == (1, 1536, "fp16")
@@ -54,7 +54,7 @@ def test_gpt3_script(data: Path) -> None:
 
 def test_deepseek_script_in_a_heredoc(data: Path) -> None:
     """The published 671,026,419,200 counts 58 · 256 routing corrections that are no parameters."""
-    found = read_launch(data / "deepseek_v3_sbatch.sh")
+    found = read_script(data / "deepseek_v3_sbatch.sh")
     assert parameters(found) == 671_026_419_200 - 58 * 256
     assert (found.expert, found.expert_tensor, found.devices) == (8, 1, 256)
     assert found.data_sharding == "full"
@@ -65,12 +65,12 @@ def test_deepseek_script_in_a_heredoc(data: Path) -> None:
 
 
 def test_script_of_conditions(data: Path) -> None:
-    found = read_launch(data / "llama3_conditions.sh")
+    found = read_script(data / "llama3_conditions.sh")
     assert parameters(found) == 70_553_706_496
     assert (found.tensor, found.sequence_parallel, found.devices) == (8, True, None)
     assert found.model["num_query_groups"] == 8
     assert any("MODEL_SIZE, TP" in clause for clause in found.notes.assumed)
-    small = read_launch(
+    small = read_script(
         data / "llama3_conditions.sh", given={"MODEL_SIZE": "8", "TP": "2", "RECOMPUTE": "1"}
     )
     assert (parameters(small), small.tensor) == (8_030_261_248, 2)
@@ -172,7 +172,7 @@ def test_decisions_are_restrictions() -> None:
 
 def test_a_launch_can_be_planned(data: Path) -> None:
     """What is read is all that an estimate needs besides the cluster."""
-    found = read_launch(data / "gpt3_175b.sh")
+    found = read_script(data / "gpt3_175b.sh")
     model = parse_model({"name": "gpt3", **found.model, "training": dict(found.training)})
     devices = found.devices or 0
     job = build_job(model, load_software(found.software), devices=devices)
@@ -281,7 +281,7 @@ def test_vocabulary_of_known_tokenizers() -> None:
 
 def test_bloom_as_megatron_deepspeed(data: Path) -> None:
     """A command exported as a variable; the flags give the count of BLOOM's model card."""
-    found = read_launch(data / "bloom_exported.slurm")
+    found = read_script(data / "bloom_exported.slurm")
     assert parameters(found) == 176_247_271_424
     assert (found.tensor, found.pipeline, found.devices, found.data) == (4, 12, 384, 8)
     assert (found.recompute, found.data_sharding) == ("full", "optimizer")

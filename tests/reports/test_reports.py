@@ -11,7 +11,7 @@ import pytest
 from planner.plan import Degrees, RankedPlan
 from planner.reports.breakdown import memory_table
 from planner.reports.console import make_console, render
-from planner.reports.estimate import estimate_report, verdict
+from planner.reports.estimate import estimate_report, fit_verdict
 from planner.reports.nothing import nothing_report
 from planner.reports.ranking import marks, ranking_table, shared
 from planner.reports.search import search_report
@@ -134,7 +134,7 @@ def test_marks_are_explained_where_they_are(samples: Samples) -> None:
 def test_a_tight_fit_is_said(samples: Samples) -> None:
     plan = samples.plan()
     estimate = samples.estimate(plan, memory_high=1.2)
-    assert verdict(plan, estimate).startswith("Fits, t8 p4 d16: 30.00 s/step, ")
+    assert fit_verdict(plan, estimate).startswith("Fits, t8 p4 d16: 30.00 s/step, ")
     assert ranges(estimate) == (
         "90% ranges: 30.00 s/step (27.90–32.40), peak 66.9 GiB (64.3–80.3); a tight fit."
     )

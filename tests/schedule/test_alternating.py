@@ -8,7 +8,7 @@ import pytest
 from planner.errors import RuleError
 from planner.schedule.orders.alternating import forward_table
 from planner.schedule.passes import VOCAB_KINDS, PassKind, looped, vee
-from planner.schedule.registry import SCHEDULES, allowed, build, check, kind_of
+from planner.schedule.registry import SCHEDULES, allowed, build, check_size, kind_of
 
 
 def spelled(name: str, stage: int, **size: int) -> str:
@@ -139,7 +139,7 @@ def test_microbatches_need_not_be_a_multiple_of_the_stages() -> None:
     fits = allowed("interleaved", stages=3, virtual_stages=2, num_microbatches=m, group=5)
     assert m[fits].tolist() == [5, 8, 9, 10, 13, 14, 15, 18, 19]
     for one in m[fits].tolist():
-        check("interleaved", stages=3, virtual_stages=2, num_microbatches=one, group=5)
+        check_size("interleaved", stages=3, virtual_stages=2, num_microbatches=one, group=5)
 
 
 def test_an_unknown_name_is_answered_with_the_nearest() -> None:

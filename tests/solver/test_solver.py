@@ -20,7 +20,7 @@ from planner.solver.highs import Highs
 if TYPE_CHECKING:
     from planner.arrays import Floats
     from planner.solver import Engine
-    from planner.solver.program import Program
+    from planner.solver.program import SolverProgram
 
 ENGINES = (Highs(), Cbc())
 
@@ -176,7 +176,7 @@ class Scripted:
     def version(self) -> str:
         return "0"
 
-    def run(self, program: Program, limits: Limits, start: Floats | None) -> Claim:
+    def run(self, program: SolverProgram, limits: Limits, start: Floats | None) -> Claim:
         if isinstance(self._said, Exception):
             raise self._said
         return self._said

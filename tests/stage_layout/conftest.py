@@ -10,19 +10,19 @@ import numpy as np
 import pytest
 
 from planner.schedule.inflight import peak_in_flight
-from planner.stage_layout.problem import Layouts, Pattern, Problem
+from planner.stage_layout.problem import LayoutProblem, Layouts, Pattern
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 
 @pytest.fixture(scope="session")
-def random_problem() -> Callable[..., Problem]:
+def random_problem() -> Callable[..., LayoutProblem]:
     return problem_of_seed
 
 
 @pytest.fixture(scope="session")
-def every_layout() -> Callable[[Problem], Layouts | None]:
+def every_layout() -> Callable[[LayoutProblem], Layouts | None]:
     return all_layouts
 
 
@@ -35,7 +35,7 @@ def problem_of_seed(
     stages: int = 4,
     kinds: int = 3,
     links: float = 0.2,
-) -> Problem:
+) -> LayoutProblem:
     """Up to so many layers of up to three kinds between an embedding and a head, on up to four
     stages of one or two device types, with memory that is often short."""
     random = np.random.default_rng(seed)
@@ -58,7 +58,7 @@ def problem_of_seed(
     in_flight = peak_in_flight(
         schedule, stages=p, virtual_stages=virtual_stages, num_microbatches=int(microbatches)
     )
-    problem = Problem(
+    problem = LayoutProblem(
         schedule=schedule,
         stages=p,
         virtual_stages=virtual_stages,
@@ -91,7 +91,7 @@ def problem_of_seed(
     )
 
 
-def all_layouts(problem: Problem) -> Layouts | None:
+def all_layouts(problem: LayoutProblem) -> Layouts | None:
     """Every composition with every choice of patterns; None where there are too few items."""
     ends = problem.ends
     cuts = [

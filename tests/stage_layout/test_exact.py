@@ -13,20 +13,21 @@ from planner.solver.cbc import Cbc
 from planner.solver.highs import Highs
 from planner.stage_layout.paths import solve_layout
 from planner.stage_layout.problem import Layouts, Pattern, fits, price, spans_s
-from planner.stage_layout.rows import rows_s
+from planner.stage_layout.stage_bounds import rows_s
 from planner.stage_layout.threshold import best_layout
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from planner.solver import Engine
-    from planner.stage_layout.problem import Problem
+    from planner.stage_layout.problem import LayoutProblem
 
 INSTANCES = 200
 
 
 def test_threshold_program_is_the_best_of_every_layout(
-    random_problem: Callable[..., Problem], every_layout: Callable[[Problem], Layouts | None]
+    random_problem: Callable[..., LayoutProblem],
+    every_layout: Callable[[LayoutProblem], Layouts | None],
 ) -> None:
     compared = nothing = 0
     for seed in range(2 * INSTANCES):
@@ -61,8 +62,8 @@ def test_threshold_program_is_the_best_of_every_layout(
     ],
 )
 def test_integer_program_is_the_best_simulation_of_every_layout(
-    random_problem: Callable[..., Problem],
-    every_layout: Callable[[Problem], Layouts | None],
+    random_problem: Callable[..., LayoutProblem],
+    every_layout: Callable[[LayoutProblem], Layouts | None],
     schedule: str,
     virtual_stages: int,
     layers: int,
@@ -93,7 +94,7 @@ def test_integer_program_is_the_best_simulation_of_every_layout(
 
 @pytest.mark.parametrize("engine", [Highs(), Cbc()], ids=lambda engine: engine.name)
 def test_engines_agree_and_the_start_is_never_made_worse(
-    random_problem: Callable[..., Problem], engine: Engine
+    random_problem: Callable[..., LayoutProblem], engine: Engine
 ) -> None:
     for seed in (3, 8, 11):
         problem = random_problem(seed, layers=9, kinds=1, stages=3)
@@ -110,7 +111,8 @@ def test_engines_agree_and_the_start_is_never_made_worse(
 
 
 def test_rows_are_below_the_simulation(
-    random_problem: Callable[..., Problem], every_layout: Callable[[Problem], Layouts | None]
+    random_problem: Callable[..., LayoutProblem],
+    every_layout: Callable[[LayoutProblem], Layouts | None],
 ) -> None:
     for seed in range(60):
         for schedule, chunks in (("1f1b", 1), ("gpipe", 1), ("zb-h1", 1), ("interleaved", 2)):
@@ -126,7 +128,7 @@ def test_rows_are_below_the_simulation(
             ).all()
 
 
-def test_own_rows_are_the_closed_form(random_problem: Callable[..., Problem]) -> None:
+def test_own_rows_are_the_closed_form(random_problem: Callable[..., LayoutProblem]) -> None:
     """Without links that are slower than stages, and where the first stage reduces longest."""
     for seed in range(30):
         problem = random_problem(seed, links=0.05)
@@ -150,7 +152,9 @@ def test_own_rows_are_the_closed_form(random_problem: Callable[..., Problem]) ->
         assert rows_s(problem, prices).max() >= float(bound) * (1 - 1e-9)
 
 
-def test_no_stage_recomputes_more_than_it_must(random_problem: Callable[..., Problem]) -> None:
+def test_no_stage_recomputes_more_than_it_must(
+    random_problem: Callable[..., LayoutProblem],
+) -> None:
     problem = replace(random_problem(5), patterns=(Pattern(0, 0), Pattern(1, 1)), one_pattern=False)
     roomy = replace(problem, capacity_bytes=problem.capacity_bytes * 100)
     found = best_layout(roomy)
@@ -158,6 +162,8 @@ def test_no_stage_recomputes_more_than_it_must(random_problem: Callable[..., Pro
     assert (found.layout.patterns == 0).all()
 
 
-def test_several_chunks_need_the_integer_program(random_problem: Callable[..., Problem]) -> None:
+def test_several_chunks_need_the_integer_program(
+    random_problem: Callable[..., LayoutProblem],
+) -> None:
     with pytest.raises(ValueError, match="one chunk per stage"):
         best_layout(random_problem(0, "interleaved", virtual_stages=2))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from planner.errors import InputError
-from planner.importers.clusters.facts import Facts, Link, Matrix, NodeFacts, Tier
+from planner.importers.clusters.facts import ClusterFacts, Link, Matrix, NodeFacts, Tier
 from planner.importers.clusters.groups import Group, NodeOptions, group_of, merged_nodes
 from planner.importers.clusters.hosts import clean_hosts, short
 from planner.importers.clusters.sites import GROUP_ORDER, override_content, sites_mapping
@@ -23,7 +23,7 @@ DOMAIN = "domain"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Layout:
+class HostLayout:
     """Hosts in cluster order and the tiers and domains over them."""
 
     hosts: tuple[str, ...]
@@ -32,7 +32,12 @@ class Layout:
 
 
 def cluster_mapping(
-    facts: Sequence[Facts], options: NodeOptions, notes: Notes, *, name: str, matrix_file: str
+    facts: Sequence[ClusterFacts],
+    options: NodeOptions,
+    notes: Notes,
+    *,
+    name: str,
+    matrix_file: str,
 ) -> dict[str, Any]:
     """The content of a new cluster file; a matrix goes to `matrix_file`.
 
@@ -76,11 +81,11 @@ def cluster_mapping(
     return mapping
 
 
-def layout_of(facts: Sequence[Facts], notes: Notes) -> Layout:
+def layout_of(facts: Sequence[ClusterFacts], notes: Notes) -> HostLayout:
     """Raises: InputError when files that list all hosts list different ones."""
     listing = [one for one in facts if one.hosts]
     if not listing:
-        return Layout(hosts=(), tiers=(), domain_nodes=None)
+        return HostLayout(hosts=(), tiers=(), domain_nodes=None)
     first = next((one for one in listing if one.tiers or one.domains), listing[0])
     for other in listing:
         if set(other.hosts) != set(first.hosts):
@@ -94,7 +99,7 @@ def layout_of(facts: Sequence[Facts], notes: Notes) -> Layout:
         tiers = _with_domains(tiered.hosts, tiers, domains, notes)
     hosts, found = sized(tiered.hosts, tiers, notes)
     sizes = {tier.name: tier.nodes for tier in found}
-    return Layout(
+    return HostLayout(
         hosts=hosts,
         tiers=tuple(tier for tier in found if tier.name != DOMAIN),
         domain_nodes=sizes.get(same or DOMAIN),
@@ -117,7 +122,7 @@ def _with_domains(
     return [inside, *tiers]
 
 
-def _different_hosts(first: Facts, other: Facts) -> InputError:
+def _different_hosts(first: ClusterFacts, other: ClusterFacts) -> InputError:
     missing = sorted(set(first.hosts) ^ set(other.hosts))
     owner = first if missing[0] in first.hosts else other
     return InputError(
@@ -128,7 +133,7 @@ def _different_hosts(first: Facts, other: Facts) -> InputError:
     )
 
 
-def _check_one(facts: Sequence[Facts]) -> None:
+def _check_one(facts: Sequence[ClusterFacts]) -> None:
     """Two files cannot both say how nodes are connected."""
     for what, have in (
         ("tiers", [one for one in facts if one.tiers]),
@@ -140,15 +145,15 @@ def _check_one(facts: Sequence[Facts]) -> None:
             )
 
 
-def the_matrix(facts: Sequence[Facts]) -> Matrix | None:
+def the_matrix(facts: Sequence[ClusterFacts]) -> Matrix | None:
     return next((one.matrix for one in facts if one.matrix is not None), None)
 
 
-def all_links(facts: Sequence[Facts]) -> tuple[Link, ...]:
+def all_links(facts: Sequence[ClusterFacts]) -> tuple[Link, ...]:
     return tuple(link for one in facts for link in one.links)
 
 
-def _benchmark_hosts(facts: Sequence[Facts], notes: Notes) -> tuple[str, ...]:
+def _benchmark_hosts(facts: Sequence[ClusterFacts], notes: Notes) -> tuple[str, ...]:
     """The hosts of the benchmarks where no file lists all nodes."""
     found = tuple(dict.fromkeys(host for one in facts for host in one.measured_on))
     if found:
@@ -162,7 +167,7 @@ def _fastest(matrix: Matrix | None, links: Sequence[Link]) -> float | None:
     return max((link.bytes_per_s for link in links), default=None)
 
 
-def _place_hosts(group: Group, hosts: tuple[str, ...], layout: Layout, notes: Notes) -> None:
+def _place_hosts(group: Group, hosts: tuple[str, ...], layout: HostLayout, notes: Notes) -> None:
     if hosts:
         group["count"] = len(hosts)
         group["hosts"] = short(hosts)

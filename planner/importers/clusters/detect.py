@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from planner.errors import InputError
-from planner.importers.clusters.facts import Facts
+from planner.importers.clusters.facts import ClusterFacts
 from planner.importers.clusters.formats import (
     all_reduce_bench,
     csv_matrix,
@@ -23,17 +23,17 @@ from planner.importers.json_file import parse_json
 from planner.importers.source import Source
 from planner.specs.files.spelling import did_you_mean
 
-Reader = Callable[[Source, str | None], Facts]
+Reader = Callable[[Source, str | None], ClusterFacts]
 """Reads a source whose figures are in a unit, where it does not say so itself."""
 
 
-def _nccl_tests(source: Source, unit: str | None) -> Facts:
+def _nccl_tests(source: Source, unit: str | None) -> ClusterFacts:
     if source.text.lstrip().startswith("{"):
         return nccl_report.read_json(parse_json(source))
     return nccl_tests.read_text(source)
 
 
-def _mpigraph(source: Source, unit: str | None) -> Facts:
+def _mpigraph(source: Source, unit: str | None) -> ClusterFacts:
     if source.text.lstrip().startswith("{"):
         return mpigraph.read_json(parse_json(source), unit)
     if mpigraph.looks_like_log(source.text):
@@ -57,7 +57,9 @@ FORMATS: Mapping[str, Reader] = {
 """Readers by the names `--format` takes."""
 
 
-def read_facts(source: Source, *, unit: str | None = None, format_name: str | None = None) -> Facts:
+def read_facts(
+    source: Source, *, unit: str | None = None, format_name: str | None = None
+) -> ClusterFacts:
     """What a file says of a cluster; `format_name` says how to read it, else its content does.
     `unit` is that of figures without one.
 

@@ -30,7 +30,7 @@ class NodeFacts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Collective:
+class MeasuredCollective:
     """A timed collective over `ranks` devices, `ranks_per_node` of them on a node (None: all
     devices of one node after the other). `size_bytes` is the whole buffer, as in
     `planner.hardware.collectives`."""
@@ -73,7 +73,7 @@ class Link:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Facts:
+class ClusterFacts:
     """`hosts` are all nodes, in order, where the file means to list them all; `measured_on` those
     a benchmark happened to run on."""
 
@@ -84,7 +84,7 @@ class Facts:
     nodes: tuple[NodeFacts, ...] = ()
     hosts: tuple[str, ...] = ()
     measured_on: tuple[str, ...] = ()
-    collectives: tuple[Collective, ...] = ()
+    collectives: tuple[MeasuredCollective, ...] = ()
     tiers: tuple[Tier, ...] = ()
     domains: tuple[tuple[str, ...], ...] = ()
     """Hosts of each scale-up domain."""

@@ -8,7 +8,7 @@ from typing import Any
 
 from planner.errors import InputError
 from planner.importers.clusters.devices import nvlink_bytes_per_s
-from planner.importers.clusters.facts import Collective, Facts, NodeFacts
+from planner.importers.clusters.facts import ClusterFacts, MeasuredCollective, NodeFacts
 from planner.importers.clusters.rates import fitting_rate, seconds
 from planner.importers.clusters.usual import UsualNode, usual_node
 from planner.importers.notes import Notes
@@ -30,7 +30,7 @@ class NodeOptions:
     """Of links between regions: how many nodes each region has."""
 
 
-def merged_nodes(facts: Sequence[Facts]) -> list[NodeFacts]:
+def merged_nodes(facts: Sequence[ClusterFacts]) -> list[NodeFacts]:
     """One entry for each kind of node. Raises: InputError where files contradict each other."""
     kinds: list[tuple[NodeFacts, str]] = []
     for one in facts:
@@ -109,7 +109,7 @@ def inside_of(node: NodeFacts, device: str) -> tuple[float, str] | None:
 def group_of(
     node: NodeFacts,
     options: NodeOptions,
-    collectives: Sequence[Collective],
+    collectives: Sequence[MeasuredCollective],
     notes: Notes,
     *,
     several_nodes: bool,
@@ -166,7 +166,7 @@ def _intra_node(
     options: NodeOptions,
     usual: UsualNode | None,
     group: Group,
-    inside: Sequence[Collective],
+    inside: Sequence[MeasuredCollective],
     notes: Notes,
 ) -> str:
     if options.intra_node_bandwidth is not None:
@@ -194,7 +194,7 @@ def _network(
     options: NodeOptions,
     usual: UsualNode | None,
     group: Group,
-    outside: Sequence[Collective],
+    outside: Sequence[MeasuredCollective],
     notes: Notes,
     fastest_link: float | None,
 ) -> Group:
@@ -253,7 +253,7 @@ def _rounded(bytes_per_s: float) -> str:
     return format_bytes_per_second(float(f"{bytes_per_s:.4g}"))
 
 
-def shown(collective: Collective) -> str:
+def shown(collective: MeasuredCollective) -> str:
     name = collective.operation.replace("_", "-")
     size = f"{collective.size_bytes / 1e9:.4g} GB"
     if collective.size_bytes < 1e9:
@@ -261,14 +261,14 @@ def shown(collective: Collective) -> str:
     return f"{name} of {size} over {collective.ranks} devices"
 
 
-def _fitted(what: str, collective: Collective) -> str:
+def _fitted(what: str, collective: MeasuredCollective) -> str:
     return (
         f"{what} bandwidth: what makes the planner's {shown(collective)} take the "
         f"{collective.time_s * 1e3:.4g} ms measured"
     )
 
 
-def _compare(group: Group, collectives: Sequence[Collective], notes: Notes) -> None:
+def _compare(group: Group, collectives: Sequence[MeasuredCollective], notes: Notes) -> None:
     """What the planner makes of the measurements on the nodes as they are now."""
     for one in sorted(collectives, key=lambda c: (c.ranks, c.operation))[-4:]:
         planned = seconds(one, group)

@@ -13,7 +13,7 @@ from planner import __version__
 from planner.errors import InputError
 from planner.importers.clusters.build import cluster_mapping, matrix_text, the_matrix
 from planner.importers.clusters.detect import read_facts
-from planner.importers.clusters.facts import Facts
+from planner.importers.clusters.facts import ClusterFacts
 from planner.importers.clusters.groups import NodeOptions
 from planner.importers.clusters.into import changed_mapping
 from planner.importers.edit import edited, plain_tree
@@ -89,7 +89,7 @@ def import_cluster(
     )
 
 
-def _add_with_name(notes: Notes, fact: Facts, *, several: bool) -> None:
+def _add_with_name(notes: Notes, fact: ClusterFacts, *, several: bool) -> None:
     """The notes of one file; with several files each clause says of which it speaks."""
     if not several:
         notes.add(fact.notes)
@@ -108,7 +108,7 @@ def _valid(name: str) -> str:
     return _NOT_IN_NAMES.sub("-", name).strip("-._+")[:200] or "imported"
 
 
-def _matrix_file(place: str | None, facts: Sequence[Facts]) -> str:
+def _matrix_file(place: str | None, facts: Sequence[ClusterFacts]) -> str:
     """A name beside the cluster file."""
     stem = (
         Path(place).stem if place else next((_stem(f.path) for f in facts if f.matrix), "cluster")
@@ -116,7 +116,7 @@ def _matrix_file(place: str | None, facts: Sequence[Facts]) -> str:
     return f"{_valid(stem)}-bandwidth.csv"
 
 
-def _comment(facts: Sequence[Facts], notes: Notes) -> list[str]:
+def _comment(facts: Sequence[ClusterFacts], notes: Notes) -> list[str]:
     return [
         f"Imported by planner {__version__} from:",
         *[f"- {Path(fact.path).name} ({fact.kind}), sha256 {fact.sha256}" for fact in facts],
@@ -125,7 +125,7 @@ def _comment(facts: Sequence[Facts], notes: Notes) -> list[str]:
 
 
 def _into(
-    path: str, facts: Sequence[Facts], options: NodeOptions, notes: Notes, matrix_file: str
+    path: str, facts: Sequence[ClusterFacts], options: NodeOptions, notes: Notes, matrix_file: str
 ) -> tuple[dict[str, Any], str]:
     """The existing file changed, its comments and order kept."""
     text = decode(read_bytes(Path(path)), path)

@@ -14,7 +14,7 @@ from planner.importers.clusters.build import (
     the_matrix,
     tiers_content,
 )
-from planner.importers.clusters.facts import Facts, NodeFacts
+from planner.importers.clusters.facts import ClusterFacts, NodeFacts
 from planner.importers.clusters.groups import NodeOptions, inside_of, merged_nodes, shown
 from planner.importers.clusters.hosts import short
 from planner.importers.clusters.rates import fitting_rate, seconds
@@ -25,7 +25,7 @@ from planner.specs.units import format_bytes_per_second
 
 def changed_mapping(
     base: Mapping[str, Any],
-    facts: Sequence[Facts],
+    facts: Sequence[ClusterFacts],
     options: NodeOptions,
     notes: Notes,
     *,
@@ -77,7 +77,7 @@ def _change_group(
     group: dict[str, Any],
     kind: NodeFacts,
     options: NodeOptions,
-    facts: Sequence[Facts],
+    facts: Sequence[ClusterFacts],
     notes: Notes,
 ) -> None:
     device = options.device or (kind.device if kind.device != group.get("device") else None)
@@ -110,7 +110,7 @@ def _change_group(
 
 
 def _fit(
-    group: dict[str, Any], facts: Sequence[Facts], notes: Notes, *, fixed: tuple[bool, bool]
+    group: dict[str, Any], facts: Sequence[ClusterFacts], notes: Notes, *, fixed: tuple[bool, bool]
 ) -> None:
     """Bandwidths that explain the collectives measured, where nothing else states them."""
     collectives = [one for fact in facts for one in fact.collectives]
@@ -159,7 +159,7 @@ def _change_hosts(group: dict[str, Any], hosts: tuple[str, ...], path: str) -> N
 
 
 def _change_links(
-    mapping: dict[str, Any], facts: Sequence[Facts], notes: Notes, matrix_file: str
+    mapping: dict[str, Any], facts: Sequence[ClusterFacts], notes: Notes, matrix_file: str
 ) -> None:
     matrix, links = the_matrix(facts), all_links(facts)
     if matrix is None and not links:

@@ -18,11 +18,11 @@ from planner.hardware.collectives import (
     reduce_scatter_s,
     send_s,
 )
-from planner.hardware.links import Group, topology_from_spec
-from planner.importers.clusters.facts import Collective, Operation
+from planner.hardware.links import ProcessGroup, topology_from_spec
+from planner.importers.clusters.facts import MeasuredCollective, Operation
 from planner.specs.load import parse_cluster
 
-_SECONDS: dict[Operation, Callable[[Group, float], float]] = {
+_SECONDS: dict[Operation, Callable[[ProcessGroup, float], float]] = {
     "all_reduce": all_reduce_s,
     "all_gather": all_gather_s,
     "reduce_scatter": reduce_scatter_s,
@@ -33,7 +33,7 @@ _SLOWEST, _FASTEST = 1e6, 5e13
 _HALVINGS = 60
 
 
-def seconds(collective: Collective, group: Mapping[str, Any]) -> float | None:
+def seconds(collective: MeasuredCollective, group: Mapping[str, Any]) -> float | None:
     """What the model makes of a collective on nodes of a group, where only the devices that take
     part are busy; None where they do not fit the nodes."""
     per_node = collective.ranks_per_node or group["devices_per_node"]
@@ -51,7 +51,7 @@ def seconds(collective: Collective, group: Mapping[str, Any]) -> float | None:
 
 
 def fitting_rate(
-    collective: Collective, group: Mapping[str, Any], place: tuple[str, str]
+    collective: MeasuredCollective, group: Mapping[str, Any], place: tuple[str, str]
 ) -> float | None:
     """The value in bytes/s at `place`, ("network", "bandwidth") or ("intra_node", "bandwidth"),
     with which the model takes the measured time. None where no value does: something else limits

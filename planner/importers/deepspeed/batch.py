@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from planner.errors import RuleError
 from planner.importers.statement import Decision, Settled
-from planner.training.search.plans.problems import Problem
+from planner.training.search.plans.problems import PlanProblem
 
 if TYPE_CHECKING:
     from planner.importers.notes import Notes
@@ -95,7 +95,7 @@ class Completion:
         )
 
 
-def _problem(message: str) -> Problem:
+def _problem(message: str) -> PlanProblem:
     hint = "check the degrees and the number of devices"
     error = RuleError("batch", message, hint=hint)
-    return Problem(name="batch", field="num_microbatches", error=error)
+    return PlanProblem(name="batch", field="num_microbatches", error=error)

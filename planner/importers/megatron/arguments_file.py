@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from planner.importers.megatron.command import Command, Flag, Word
+from planner.importers.megatron.command import Command, CommandWord, Flag
 from planner.importers.megatron.table import ALIASES
 from planner.importers.shell.text import Origin
 from planner.specs.files.yaml_file import parse_document
@@ -49,7 +49,7 @@ def _flags(document: Document, arguments: dict[str, Any]) -> Iterator[Flag]:
         yield Flag(ALIASES.get(name, name), words, _place(document, at))
 
 
-def _words(document: Document, value: Any, at: Location) -> Iterator[Word]:
+def _words(document: Document, value: Any, at: Location) -> Iterator[CommandWord]:
     """A text with blanks is several words, as in a shell; so is a list."""
     if isinstance(value, dict):
         raise document.error("expected a value or a list", at)
@@ -59,7 +59,7 @@ def _words(document: Document, value: Any, at: Location) -> Iterator[Word]:
         return
     origin = _place(document, at)
     for match in re.finditer(r"\S+", str(value)):
-        yield Word(match[0], origin.after(match.start()))
+        yield CommandWord(match[0], origin.after(match.start()))
 
 
 def _place(document: Document, at: Location) -> Origin:

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 
 from planner.errors import InputError
-from planner.importers.megatron.command import Flag, Word, mentions_training
+from planner.importers.megatron.command import CommandWord, Flag, mentions_training
 from planner.importers.megatron.flags import Flags
 from planner.importers.megatron.launch import Launch, launch_of
 from planner.importers.notes import Notes, listed
@@ -126,7 +126,7 @@ def bridge_launch(source: Source, *, vocabulary: int | None = None) -> Launch:
     overrides = list(_overrides(source))
     flags: list[Flag] = []
     unread: list[str] = []
-    truths: dict[str, Word] = {}
+    truths: dict[str, CommandWord] = {}
     for key, value in overrides:
         if key in _VALUES:
             if value.text.lower() not in _NOTHING:
@@ -165,7 +165,7 @@ def _needs_model(flags: Flags, source: Source) -> None:
         )
 
 
-def _overrides(source: Source) -> Iterator[tuple[str, Word]]:
+def _overrides(source: Source) -> Iterator[tuple[str, CommandWord]]:
     """Keys and values in the order given, whether the list is a command or lines of a file."""
     try:
         followed = follow(
@@ -191,30 +191,33 @@ def _overrides(source: Source) -> Iterator[tuple[str, Word]]:
                     line=origin.line,
                     column=origin.column,
                 )
-            yield match[1], Word(match[2].strip("'\""), origin)
+            yield match[1], CommandWord(match[2].strip("'\""), origin)
 
 
-def _loose_overrides(source: Source) -> Iterator[tuple[str, Word]]:
+def _loose_overrides(source: Source) -> Iterator[tuple[str, CommandWord]]:
     """Overrides of a list that is not shell, such as one with an unquoted layout."""
     for number, line in enumerate(source.lines(), start=1):
         for loose in _LOOSE.finditer(line.partition("#")[0]):
             match = _OVERRIDE.fullmatch(f"{loose[1]}={loose[2]}")
             if match:
                 origin = Origin(source.path, number, loose.start(2) + 1)
-                yield match[1], Word(match[2].strip("'\""), origin)
+                yield match[1], CommandWord(match[2].strip("'\""), origin)
 
 
-def _precisions(source: Source) -> Iterator[tuple[str, Word]]:
+def _precisions(source: Source) -> Iterator[tuple[str, CommandWord]]:
     """`mixed_precision=…` alone has no dot, so that the shell takes it for a variable."""
     for number, line in enumerate(source.lines(), start=1):
         match = re.search(
             r"(?:^|\s)mixed_precision=(['\"]?)([A-Za-z0-9_]+)", line.partition("#")[0]
         )
         if match:
-            yield "mixed_precision", Word(match[2], Origin(source.path, number, match.start(2) + 1))
+            yield (
+                "mixed_precision",
+                CommandWord(match[2], Origin(source.path, number, match.start(2) + 1)),
+            )
 
 
-def _truth(key: str, value: Word) -> bool:
+def _truth(key: str, value: CommandWord) -> bool:
     truth = _TRUTH.get(value.text.lower())
     if truth is None:
         raise InputError(
@@ -226,7 +229,7 @@ def _truth(key: str, value: Word) -> bool:
     return truth
 
 
-def _derived(truths: dict[str, Word], flags: list[Flag]) -> Iterator[Flag]:
+def _derived(truths: dict[str, CommandWord], flags: list[Flag]) -> Iterator[Flag]:
     """Flags that several overrides make together."""
     gated = truths.get("model.gated_linear_unit")
     if gated is not None and _truth("model.gated_linear_unit", gated):
@@ -241,14 +244,14 @@ def _derived(truths: dict[str, Word], flags: list[Flag]) -> Iterator[Flag]:
         yield from _precision(precision)
 
 
-def _precision(value: Word) -> Iterator[Flag]:
+def _precision(value: CommandWord) -> Iterator[Flag]:
     """Recipes of `mixed_precision`: bf16_mixed, fp16_with_fp8_mixed, bf16_with_mxfp8_mixed …"""
     text = value.text.lower()
     if "nvfp4" in text:
-        yield Flag("--fp4-format", (Word("e2m1", value.origin),), value.origin)
+        yield Flag("--fp4-format", (CommandWord("e2m1", value.origin),), value.origin)
     elif "mxfp8" in text or "fp8" in text:
         recipe = "mxfp8" if "mxfp8" in text else "delayed"
-        yield Flag("--fp8-format", (Word("hybrid", value.origin),), value.origin)
-        yield Flag("--fp8-recipe", (Word(recipe, value.origin),), value.origin)
+        yield Flag("--fp8-format", (CommandWord("hybrid", value.origin),), value.origin)
+        yield Flag("--fp8-recipe", (CommandWord(recipe, value.origin),), value.origin)
     if text.startswith(("bf16", "fp16")):
         yield Flag(f"--{text[:4]}", (), value.origin)

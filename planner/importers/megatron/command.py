@@ -24,7 +24,7 @@ TELLING = (
 
 
 @dataclass(frozen=True, slots=True)
-class Word:
+class CommandWord:
     """A word of a command. `problem` says why its text is unknown; `maybe` what may stand there."""
 
     text: str
@@ -38,7 +38,7 @@ class Flag:
     """A flag as given: its name with the dashes, its values, and where it stands."""
 
     name: str
-    values: tuple[Word, ...]
+    values: tuple[CommandWord, ...]
     origin: Origin
 
 
@@ -51,9 +51,9 @@ class Command:
     origin: Origin
     condition: str
     flags: tuple[Flag, ...]
-    uncertain: tuple[Word, ...] = ()
-    stray: tuple[Word, ...] = ()
-    launcher: tuple[tuple[Word, ...], ...] = field(default=())
+    uncertain: tuple[CommandWord, ...] = ()
+    stray: tuple[CommandWord, ...] = ()
+    launcher: tuple[tuple[CommandWord, ...], ...] = field(default=())
 
 
 def mentions_training(text: str) -> bool:
@@ -92,26 +92,28 @@ def _command(ran: Ran) -> Command:
     )
 
 
-def _word(text: Text, fallback: Origin) -> Word:
+def _word(text: Text, fallback: Origin) -> CommandWord:
     origin = text[0].origin if text else fallback
     maybe = "".join(piece.maybe for piece in text)
     if is_known(text):
-        return Word(plain(text), origin)
+        return CommandWord(plain(text), origin)
     unset = unset_in(text)
     problem = doubt_of(text)
     if not problem and unset:
         name = unset[0]
         what = f"argument {name} of the script" if name.isdigit() else f"${name}"
         problem = f"{what} is not set in this file"
-    return Word(plain(text), origin, problem, maybe)
+    return CommandWord(plain(text), origin, problem, maybe)
 
 
-def _flags(words: list[Word]) -> tuple[tuple[Flag, ...], tuple[Word, ...], tuple[Word, ...]]:
+def _flags(
+    words: list[CommandWord],
+) -> tuple[tuple[Flag, ...], tuple[CommandWord, ...], tuple[CommandWord, ...]]:
     """Flags with their values, words that may or may not be there, and words of no flag."""
     flags: list[Flag] = []
-    uncertain: list[Word] = []
-    stray: list[Word] = []
-    name, origin, values = "", None, list[Word]()
+    uncertain: list[CommandWord] = []
+    stray: list[CommandWord] = []
+    name, origin, values = "", None, list[CommandWord]()
 
     def close() -> None:
         if origin is not None:
@@ -124,7 +126,7 @@ def _flags(words: list[Word]) -> tuple[tuple[Flag, ...], tuple[Word, ...], tuple
             origin, values = word.origin, []
             if equals:
                 place = word.origin.after(len(name) + 1)
-                values = [Word(value, place, word.problem, word.maybe)]
+                values = [CommandWord(value, place, word.problem, word.maybe)]
         elif word.problem and not word.text and not _awaits(name, values):
             uncertain.append(word)
         elif origin is None:
@@ -135,7 +137,7 @@ def _flags(words: list[Word]) -> tuple[tuple[Flag, ...], tuple[Word, ...], tuple
     return tuple(flags), tuple(uncertain), tuple(stray)
 
 
-def _awaits(name: str, values: list[Word]) -> bool:
+def _awaits(name: str, values: list[CommandWord]) -> bool:
     """Whether a flag still lacks its value."""
     flag = ALIASES.get(name, name)
     return not values and bool(flag) and flag not in SWITCHES

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 
 from planner.errors import InputError
-from planner.importers.megatron.command import Command, Flag, Word
+from planner.importers.megatron.command import Command, CommandWord, Flag
 from planner.importers.megatron.table import INTEGERS, KNOWN, LISTS, OLD_SWITCHES, SWITCHES, TEXTS
 from planner.importers.shell.text import Origin
 from planner.specs.files.spelling import did_you_mean
@@ -69,7 +69,7 @@ class Flags:
             for value in values:
                 self._check_known(flag.name, value)
 
-    def _check_known(self, name: str, value: Word) -> None:
+    def _check_known(self, name: str, value: CommandWord) -> None:
         if value.problem:
             raise _error(
                 f"the value of {name} {_said(value.problem)}",
@@ -166,5 +166,5 @@ def _error(message: str, origin: Origin, *, hint: str | None = None) -> InputErr
     return InputError(message, path=origin.path, line=origin.line, column=origin.column, hint=hint)
 
 
-def _shown(values: tuple[Word, ...]) -> str:
+def _shown(values: tuple[CommandWord, ...]) -> str:
     return " ".join(value.text for value in values)[:60]

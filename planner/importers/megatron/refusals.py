@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from planner.errors import RuleError
-from planner.training.search.plans.problems import Problem
+from planner.training.search.plans.problems import PlanProblem
 
 if TYPE_CHECKING:
     from planner.importers.megatron.launch import Launch
@@ -22,14 +22,14 @@ Refusal = tuple[str, str, str]
 """A rule's name, the flag at fault, and what is wrong with it."""
 
 
-def flag_problems(launch: Launch) -> Iterator[Problem]:
+def flag_problems(launch: Launch) -> Iterator[PlanProblem]:
     """Every flag that Megatron-LM would stop at. Forks of it, which DeepSpeed launches, have rules
     of their own and are not looked at."""
     if launch.flags.given("--deepspeed"):
         return
     for rule, flag, message in _refusals(launch):
         name = "layers" if rule == "layers" else FLAGS
-        yield Problem(name=name, field=flag, error=RuleError(rule, f"{flag}: {message}"))
+        yield PlanProblem(name=name, field=flag, error=RuleError(rule, f"{flag}: {message}"))
 
 
 def _refusals(launch: Launch) -> Iterator[Refusal]:

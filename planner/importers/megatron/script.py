@@ -30,7 +30,7 @@ LARGEST_BYTES = 2 * 2**20
 NOTHING_RAN = Followed(commands=(), environment=(), unread=(), variables={})
 
 
-def read_launch(
+def read_script(
     path: str | Path,
     *,
     given: Mapping[str, str] | None = None,

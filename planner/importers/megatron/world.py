@@ -6,7 +6,7 @@ import re
 from collections.abc import Container, Iterator, Mapping
 from dataclasses import replace
 
-from planner.importers.megatron.command import Command, Flag, Word
+from planner.importers.megatron.command import Command, CommandWord, Flag
 from planner.importers.shell.state import Value
 from planner.importers.shell.text import Origin, is_known, plain
 
@@ -68,7 +68,7 @@ def slurm_variables(text: str) -> dict[str, str]:
 def _header(text: str) -> dict[str, int]:
     """Options with a number in the #SBATCH lines."""
     nowhere = Origin("", 1, 1)
-    words = tuple(Word(part, nowhere) for part in " ".join(_SBATCH.findall(text)).split())
+    words = tuple(CommandWord(part, nowhere) for part in " ".join(_SBATCH.findall(text)).split())
     return {name: value for name, value in _options(words) if value is not None}
 
 
@@ -93,7 +93,7 @@ def _product(stated: Mapping[str, int]) -> int | None:
     return found if found and 1 <= found <= MOST_DEVICES else None
 
 
-def _options(words: tuple[Word, ...]) -> Iterator[tuple[str, int | None]]:
+def _options(words: tuple[CommandWord, ...]) -> Iterator[tuple[str, int | None]]:
     """Options with a number: `--nnodes 4`, `--nnodes=4`, `-N4`; None where it is unknown."""
     for index, word in enumerate(words):
         name, equals, text = word.text.partition("=")
@@ -102,7 +102,7 @@ def _options(words: tuple[Word, ...]) -> Iterator[tuple[str, int | None]]:
         if short:
             name, value = short[1], replace(word, text=short[2])
         elif not equals:
-            value = words[index + 1] if index + 1 < len(words) else Word("", word.origin)
+            value = words[index + 1] if index + 1 < len(words) else CommandWord("", word.origin)
         yield from _number(name, value)
 
 
@@ -112,7 +112,7 @@ def _flag_options(flags: tuple[Flag, ...]) -> Iterator[tuple[str, int | None]]:
             yield from _number(flag.name, flag.values[0])
 
 
-def _number(name: str, value: Word) -> Iterator[tuple[str, int | None]]:
+def _number(name: str, value: CommandWord) -> Iterator[tuple[str, int | None]]:
     name = name.replace("_", "-") if name.startswith("--") else name
     last = re.split(r"[:-]", value.text)[-1]
     if not name.startswith("-"):

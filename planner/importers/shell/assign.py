@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 
 from planner.importers.shell.expansion import expand, fields, key_of
-from planner.importers.shell.state import Array, State
+from planner.importers.shell.state import Array, ShellState
 from planner.importers.shell.syntax import Assignment, Literal, Word
 from planner.importers.shell.text import Text, cut, plain
 
 
-def assign(assignment: Assignment, state: State) -> None:
+def assign(assignment: Assignment, state: ShellState) -> None:
     name = assignment.name
     before = state.variables.get(name)
     if isinstance(assignment.value, tuple):
@@ -30,7 +30,7 @@ def assign(assignment: Assignment, state: State) -> None:
         state.variables[name] = (*(before or ()), *value) if assignment.append else value
 
 
-def declare(words: list[Text], state: State) -> None:
+def declare(words: list[Text], state: ShellState) -> None:
     """`export NAME="value"` where the name itself was in quotes or came from a variable."""
     for word in words:
         name, equals, _ = plain(word).partition("=")
@@ -38,7 +38,7 @@ def declare(words: list[Text], state: State) -> None:
             state.variables[name] = cut(word, len(name) + 1, len(plain(word)))
 
 
-def _elements(words: tuple[Word, ...], state: State, *, start: int = 0) -> Array:
+def _elements(words: tuple[Word, ...], state: ShellState, *, start: int = 0) -> Array:
     """The elements of an array literal; `[key]=value` names its own key."""
     array: Array = {}
     number = start
@@ -53,7 +53,7 @@ def _elements(words: tuple[Word, ...], state: State, *, start: int = 0) -> Array
     return array
 
 
-def _keyed(word: Word, state: State) -> tuple[str, Text] | None:
+def _keyed(word: Word, state: ShellState) -> tuple[str, Text] | None:
     first = word.parts[0] if word.parts else None
     if not isinstance(first, Literal) or first.quoted:
         return None

@@ -7,7 +7,7 @@ import re
 
 from planner.importers.shell import arithmetic
 from planner.importers.shell.expansion import expand, fields, integer_of
-from planner.importers.shell.state import State
+from planner.importers.shell.state import ShellState
 from planner.importers.shell.syntax import Literal, Word
 from planner.importers.shell.text import Text, doubt_of, plain, unset_in
 from planner.importers.shell.transform import LONGEST_MATCHED
@@ -17,19 +17,19 @@ _FILE_TESTS = frozenset(f"-{letter}" for letter in "abcdefghkprstuwxGLNOS")
 _DEEPEST = 40
 
 
-def test_command(words: list[Text], state: State) -> bool | None:
+def test_command(words: list[Text], state: ShellState) -> bool | None:
     """`[ … ]` or `test …`, given its words without the brackets."""
     return _Test([(text, None) for text in words], state).decide()
 
 
-def double_bracket(words: tuple[Word, ...], state: State) -> bool | None:
+def double_bracket(words: tuple[Word, ...], state: ShellState) -> bool | None:
     """`[[ … ]]`, given its words without the brackets: they are not split, and the right side of
     a comparison is a pattern where it is not quoted."""
     tokens: list[tuple[Text, Word | None]] = [(expand(word, state), word) for word in words]
     return _Test(tokens, state).decide()
 
 
-def arithmetic_test(expression: Word, state: State) -> bool | None:
+def arithmetic_test(expression: Word, state: ShellState) -> bool | None:
     """`(( … ))`: true when the value is not 0."""
     text = expand(expression, state)
     if doubt_of(text) or unset_in(text):
@@ -45,7 +45,7 @@ class _Undecidable(Exception):  # noqa: N818 - not an error
 class _Test:
     """Reads a test's words: or of ands of negations of comparisons."""
 
-    def __init__(self, tokens: list[tuple[Text, Word | None]], state: State) -> None:
+    def __init__(self, tokens: list[tuple[Text, Word | None]], state: ShellState) -> None:
         self._tokens = tokens
         self._state = state
         self._next = 0
@@ -190,7 +190,7 @@ def _negation(answer: bool | None) -> bool | None:
     return None if answer is None else not answer
 
 
-def case_matches(subject: Text, pattern: Word, state: State) -> bool | None:
+def case_matches(subject: Text, pattern: Word, state: ShellState) -> bool | None:
     """Whether a case's subject fits one of its patterns."""
     wanted = expand(pattern, state)
     if doubt_of(subject) or doubt_of(wanted):
@@ -203,7 +203,7 @@ def case_matches(subject: Text, pattern: Word, state: State) -> bool | None:
     return fnmatch.fnmatchcase(text[:LONGEST_MATCHED], written[:LONGEST_MATCHED])
 
 
-def test_words(words: tuple[Word, ...], state: State) -> list[Text]:
+def test_words(words: tuple[Word, ...], state: ShellState) -> list[Text]:
     """The split words of `[ … ]`, those unknown or not set kept as words where the shell would
     drop them if nothing stood around them."""
     found: list[Text] = []

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from planner.errors import InputError
 from planner.importers.shell import arithmetic
-from planner.importers.shell.state import State
+from planner.importers.shell.state import ShellState
 from planner.importers.shell.syntax import (
     Arithmetic,
     Given,
@@ -44,7 +44,7 @@ _BLANKS = re.compile(r"([ \t\n]+)")
 _INDEX_NAME = re.compile(r"\$\{?([A-Za-z_][A-Za-z0-9_]*)\}?")
 
 
-def expand(word: Word, state: State) -> Text:
+def expand(word: Word, state: ShellState) -> Text:
     """The text of a word that is not split, as in an assignment."""
     pieces: list[Piece] = []
     for part in word.parts:
@@ -55,7 +55,7 @@ def expand(word: Word, state: State) -> Text:
     return _checked(tuple(pieces), word.origin)
 
 
-def fields(word: Word, state: State) -> list[Text]:
+def fields(word: Word, state: ShellState) -> list[Text]:
     """The words that a word of a command becomes; one whose text is unknown stays one field."""
     found: list[list[Piece]] = []
     current: list[Piece] | None = None
@@ -130,7 +130,7 @@ def _checked(text: Text, origin: Origin) -> Text:
     return text
 
 
-def _part(part: Part, state: State) -> list[Text]:
+def _part(part: Part, state: ShellState) -> list[Text]:
     """What one part becomes: one text, or one for each element of a list."""
     if isinstance(part, Literal):
         return [(Piece(part.text, part.origin, quoted=True),)]
@@ -146,7 +146,7 @@ def _part(part: Part, state: State) -> list[Text]:
     return [requoted(text, quoted=part.quoted) for text in _parameter(part, state)]
 
 
-def _arithmetic(part: Arithmetic, state: State) -> Piece:
+def _arithmetic(part: Arithmetic, state: ShellState) -> Piece:
     expression = expand(part.expression, state)
     value = None
     if is_known(expression):
@@ -160,7 +160,7 @@ def _arithmetic(part: Arithmetic, state: State) -> Piece:
     return Piece("", part.origin, part.quoted, doubt=doubt)
 
 
-def integer_of(state: State, name: str) -> int | None:
+def integer_of(state: ShellState, name: str) -> int | None:
     """The value of a variable as arithmetic takes it; None where it is not a known number."""
     value = state.value(name)
     if value is None or isinstance(value, dict) or not is_known(value):
@@ -169,7 +169,7 @@ def integer_of(state: State, name: str) -> int | None:
     return int(text) if re.fullmatch(r"[+-]?[0-9]{1,18}", text) else None
 
 
-def _parameter(part: Parameter, state: State) -> list[Text]:
+def _parameter(part: Parameter, state: ShellState) -> list[Text]:
     name, operator = part.name, part.operator
     if name in ("@", "*") or part.index in ("@", "*"):
         return _list(part, state)
@@ -187,20 +187,20 @@ def _parameter(part: Parameter, state: State) -> list[Text]:
     return [_transformed(part, value, state)]
 
 
-def _special(part: Parameter, state: State) -> Text:
+def _special(part: Parameter, state: ShellState) -> Text:
     if part.name == "#":
         return (Piece(str(len(state.arguments)), part.origin),)
     return (Piece("", part.origin, doubt=f"${part.name} is known only when the script runs"),)
 
 
-def _scalar(part: Parameter, state: State) -> Text | None:
+def _scalar(part: Parameter, state: ShellState) -> Text | None:
     value = state.value(part.name)
     if isinstance(value, dict):
         return value.get(key_of(part.index or "0", state))
     return value if not part.index or part.index == "0" else None
 
 
-def key_of(index: str, state: State) -> str:
+def key_of(index: str, state: ShellState) -> str:
     """The key that an index of an array means: names in it replaced by their values."""
 
     def value_of(match: re.Match[str]) -> str:
@@ -212,7 +212,7 @@ def key_of(index: str, state: State) -> str:
     return key if number is None else str(number)
 
 
-def _list(part: Parameter, state: State) -> list[Text]:
+def _list(part: Parameter, state: ShellState) -> list[Text]:
     """All elements of an array, or all arguments."""
     elements: list[Text]
     if part.name in ("@", "*"):
@@ -242,7 +242,7 @@ def _list(part: Parameter, state: State) -> list[Text]:
     return elements
 
 
-def _with_default(part: Parameter, value: Text | None, state: State) -> list[Text]:
+def _with_default(part: Parameter, value: Text | None, state: ShellState) -> list[Text]:
     """${NAME:-word} and its relatives. A name the file never sets counts as not set."""
     if value is None or unset_in(value):
         state.looked_up[unset_in(value)[0] if value else part.name] = None
@@ -264,7 +264,7 @@ def _with_default(part: Parameter, value: Text | None, state: State) -> list[Tex
     return [default or (Piece("", part.origin, part.quoted),)]
 
 
-def _argument(part: Parameter, state: State) -> Text:
+def _argument(part: Parameter, state: ShellState) -> Text:
     """The word after :- and its like: quotes inside keep their parts whole."""
     pieces: list[Piece] = []
     for inner in part.argument.parts:
@@ -279,14 +279,14 @@ def _argument(part: Parameter, state: State) -> Text:
     return tuple(pieces)
 
 
-def _indirect(part: Parameter, value: Text | None, state: State) -> Text:
+def _indirect(part: Parameter, value: Text | None, state: ShellState) -> Text:
     found = state.value(plain(value)) if value is not None and is_known(value) else None
     if isinstance(found, tuple):
         return found
     return (Piece("", part.origin, doubt=f"${{!{part.name}}} is not known here"),)
 
 
-def _transformed(part: Parameter, value: Text, state: State) -> Text:
+def _transformed(part: Parameter, value: Text, state: ShellState) -> Text:
     """${#NAME}, ${NAME%pattern}, ${NAME/a/b}, ${NAME:1:2}, ${NAME^^} of a known value."""
     text, operator = plain(value), part.operator
     if operator == "length":
@@ -306,7 +306,7 @@ def _transformed(part: Parameter, value: Text, state: State) -> Text:
     return trimmed(value, plain(argument), operator)
 
 
-def _slice(part: Parameter, state: State, length: int) -> tuple[int, int]:
+def _slice(part: Parameter, state: ShellState, length: int) -> tuple[int, int]:
     """Start and end of ${NAME:start:length}; the whole where they are not numbers."""
     argument = plain(expand(part.argument, state))
     start_text, _, length_text = argument.partition(":")

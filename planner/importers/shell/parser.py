@@ -10,9 +10,9 @@ from planner.importers.shell.syntax import (
     Block,
     Case,
     Command,
+    CommandGroup,
     For,
     Function,
-    Group,
     Heredoc,
     If,
     Literal,
@@ -125,12 +125,12 @@ class _Parser(CommandReader):
                 self.index += 1
                 body = self.block(("}",))
                 self._expect("}", "{", start)
-                return self._redirected(Group(body, False, origin))
+                return self._redirected(CommandGroup(body, False, origin))
         if self.starts("(") and not self.starts("(("):
             self.index += 1
             body = self.block((")",))
             self._expect(")", "(", start)
-            return self._redirected(Group(body, True, origin))
+            return self._redirected(CommandGroup(body, True, origin))
         return self.simple()
 
     def _redirected(self, command: Command) -> Command:

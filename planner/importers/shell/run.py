@@ -26,15 +26,15 @@ from planner.importers.shell.ran import (
     too_much,
 )
 from planner.importers.shell.simple import DECLARING
-from planner.importers.shell.state import State
+from planner.importers.shell.state import ShellState
 from planner.importers.shell.syntax import (
     AndOr,
     Block,
     Case,
     Command,
+    CommandGroup,
     For,
     Function,
-    Group,
     If,
     Pipeline,
     Simple,
@@ -75,7 +75,7 @@ def follow(
     Raises: InputError for what is not shell, and beyond limits no launch script has.
     """
     nowhere = replace(script.origin(0), line=NOWHERE)
-    state = State(
+    state = ShellState(
         variables={name: (Piece(value, nowhere),) for name, value in given.items()},
         exported=frozenset(given),
     )
@@ -104,7 +104,7 @@ class _Runner:
         self._steps = 0
         self._calls = 0
 
-    def block(self, block: Block, state: State) -> Status:
+    def block(self, block: Block, state: ShellState) -> Status:
         status: Status = True
         for and_or in block:
             if state.ended:
@@ -117,7 +117,7 @@ class _Runner:
         if self._steps > MOST_STEPS or len(self.ran) > MOST_COMMANDS:
             raise too_much("runs more commands than any launch script", origin)
 
-    def _and_or(self, and_or: AndOr, state: State) -> Status:
+    def _and_or(self, and_or: AndOr, state: ShellState) -> Status:
         status = self._pipeline(and_or.pipelines[0], state)
         for operator, pipeline in zip(and_or.operators, and_or.pipelines[1:], strict=True):
             if state.ended:
@@ -130,7 +130,7 @@ class _Runner:
                 status = self._pipeline(pipeline, state)
         return status
 
-    def _pipeline(self, pipeline: Pipeline, state: State) -> Status:
+    def _pipeline(self, pipeline: Pipeline, state: ShellState) -> Status:
         if len(pipeline.commands) == 1:
             status = self._command(pipeline.commands[0], state)
         else:
@@ -140,7 +140,7 @@ class _Runner:
             return None if status is None else not status
         return status
 
-    def _command(self, command: Command, state: State) -> Status:
+    def _command(self, command: Command, state: ShellState) -> Status:
         match command:
             case Simple():
                 self._step(command.origin)
@@ -153,14 +153,14 @@ class _Runner:
                 self._maybe([partial(self.block, command.body), _nothing], state, command.origin)
             case Case():
                 return self._case(command, state)
-            case Group():
+            case CommandGroup():
                 return self.block(command.body, state.copy() if command.subshell else state)
             case Function():
                 state.functions[command.name] = command
         return True
 
     def _maybe(
-        self, bodies: Sequence[Callable[[State], Status]], state: State, origin: Origin
+        self, bodies: Sequence[Callable[[ShellState], Status]], state: ShellState, origin: Origin
     ) -> None:
         """Any one of several things happens; what they leave differently is in doubt."""
         why = f"depends on the condition on line {origin.line}, which only the run decides"
@@ -173,7 +173,9 @@ class _Runner:
         self._condition = outer
         state.take(outcomes, why, origin)
 
-    def _if(self, branches: tuple[tuple[Block, Block], ...], whole: If, state: State) -> Status:
+    def _if(
+        self, branches: tuple[tuple[Block, Block], ...], whole: If, state: ShellState
+    ) -> Status:
         if not branches:
             return self.block(whole.otherwise, state)
         (condition, body), rest = branches[0], branches[1:]
@@ -185,7 +187,7 @@ class _Runner:
             return True
         return self.block(body, state) if status else self._if(rest, whole, state)
 
-    def _decided(self, condition: Block, state: State) -> Status:
+    def _decided(self, condition: Block, state: ShellState) -> Status:
         """Whether a condition holds; None when a program or an unknown value decides."""
         status = self.block(condition, state)
         last = condition[-1].pipelines[-1].commands[-1] if condition else None
@@ -195,7 +197,7 @@ class _Runner:
                 return None
         return status
 
-    def _for(self, loop: For, state: State) -> Status:
+    def _for(self, loop: For, state: ShellState) -> Status:
         turns: list[Text] = list(state.arguments)
         if loop.words is not None:
             turns = [text for word in loop.words for text in fields(word, state)]
@@ -213,7 +215,7 @@ class _Runner:
             self.block(loop.body, state)
         return True
 
-    def _case(self, case: Case, state: State) -> Status:
+    def _case(self, case: Case, state: ShellState) -> Status:
         subject = expand(case.subject, state)
         undecided: list[Block] = []
         for patterns, body in case.branches:
@@ -232,7 +234,7 @@ class _Runner:
         self._maybe([partial(self.block, body) for body in undecided], state, case.origin)
         return True
 
-    def _simple(self, command: Simple, state: State) -> Status:
+    def _simple(self, command: Simple, state: ShellState) -> Status:
         if not command.words:
             for assignment in command.assignments:
                 assign(assignment, state)
@@ -264,7 +266,7 @@ class _Runner:
                 self._nested(body, words, heredoc.origin, environment)
         return status
 
-    def _call(self, words: list[Text], origin: Origin, state: State) -> Status:
+    def _call(self, words: list[Text], origin: Origin, state: ShellState) -> Status:
         """A command by its expanded words. Unknown words before it (`$PROFILER python …`) are
         taken to be nothing."""
         while words and not plain(words[0]) and not is_known(words[0]):
@@ -305,7 +307,7 @@ class _Runner:
                 self._program(words, names, origin, state)
         return True
 
-    def _function(self, function: Function, words: list[Text], state: State) -> Status:
+    def _function(self, function: Function, words: list[Text], state: ShellState) -> Status:
         outer = state.arguments
         self._calls += 1
         if self._calls > _DEEPEST_CALL:
@@ -316,7 +318,9 @@ class _Runner:
         self._calls -= 1
         return status
 
-    def _program(self, words: list[Text], names: list[str], origin: Origin, state: State) -> None:
+    def _program(
+        self, words: list[Text], names: list[str], origin: Origin, state: ShellState
+    ) -> None:
         self.ran.append(Ran(tuple(words), origin, self._around, self._condition))
         if names[0].rpartition("/")[2] in SPEAKING:
             return
@@ -325,7 +329,7 @@ class _Runner:
             if runs or ((" " in name or "\n" in name) and self._is_nested_script(name)):
                 self._nested(words[place], words[:place], origin, state.inherited())
 
-    def _nested(self, text: Text, around: list[Text], origin: Origin, state: State) -> None:
+    def _nested(self, text: Text, around: list[Text], origin: Origin, state: ShellState) -> None:
         """Text handed to a program that runs it. What is not shell matters only where the text
         looks like what is looked for."""
         outer, self._around = self._around, (*self._around, tuple(around))
@@ -336,7 +340,7 @@ class _Runner:
                 raise
         self._around = outer
 
-    def _script(self, text: Text, origin: Origin, state: State) -> Status:
+    def _script(self, text: Text, origin: Origin, state: ShellState) -> Status:
         self._calls += 1
         if self._calls > _DEEPEST_CALL:
             raise too_much(f"runs scripts in scripts more than {_DEEPEST_CALL} deep", origin)
@@ -344,7 +348,7 @@ class _Runner:
         self._calls -= 1
         return status
 
-    def _source(self, name: str, origin: Origin, state: State) -> None:
+    def _source(self, name: str, origin: Origin, state: ShellState) -> None:
         script = self._read_file(name) if name else None
         if script is None:
             self.unread.append(f"{name or 'a file'} (sourced on line {origin.line})")
@@ -357,7 +361,7 @@ class _Runner:
         self._calls -= 1
 
 
-def _nothing(state: State) -> Status:
+def _nothing(state: ShellState) -> Status:
     return True
 
 

@@ -13,7 +13,7 @@ Value = Text | Array
 
 
 @dataclass(slots=True)
-class State:
+class ShellState:
     """`given` are the variables the environment is said to hold. `looked_up` collects the names
     that the file leaves to the environment and that decided something. `ended`: a return or an
     exit was reached; `exited`: an exit."""
@@ -26,9 +26,9 @@ class State:
     ended: bool = False
     exited: bool = False
 
-    def copy(self) -> State:
+    def copy(self) -> ShellState:
         """The same variables, to go on separately."""
-        return State(
+        return ShellState(
             variables=dict(self.variables),
             arguments=self.arguments,
             functions=dict(self.functions),
@@ -36,10 +36,10 @@ class State:
             looked_up=self.looked_up,
         )
 
-    def inherited(self) -> State:
+    def inherited(self) -> ShellState:
         """What a program that this script runs finds in its environment."""
         texts = {name: self.variables.get(name) for name in self.exported}
-        return State(
+        return ShellState(
             variables={name: text for name, text in texts.items() if isinstance(text, tuple)},
             exported=self.exported,
             looked_up=self.looked_up,
@@ -52,7 +52,7 @@ class State:
             return self.arguments[place] if 0 <= place < len(self.arguments) else None
         return self.variables.get(name)
 
-    def take(self, outcomes: list[State], why: str, origin: Origin) -> None:
+    def take(self, outcomes: list[ShellState], why: str, origin: Origin) -> None:
         """Goes on as any of several states may have left it; those that ended the script do not
         count."""
         going_on = [state for state in outcomes if not state.ended]

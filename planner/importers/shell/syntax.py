@@ -147,7 +147,7 @@ class Case:
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
+class CommandGroup:
     """{ … } or, with a state of its own, ( … )."""
 
     body: Block
@@ -162,4 +162,4 @@ class Function:
     origin: Origin
 
 
-Command: TypeAlias = Simple | If | For | While | Case | Group | Function
+Command: TypeAlias = Simple | If | For | While | Case | CommandGroup | Function

@@ -17,7 +17,7 @@ from planner.placement.classes.faults import hop_faults
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from planner.placement.classes.fabric import Fabric
+    from planner.placement.classes.fabric import NestedBlocks
     from planner.placement.classes.faults import Allowance
     from planner.placement.problem.problem import PlacementProblem
 
@@ -26,7 +26,7 @@ MOVED_TOGETHER = 3
 
 
 def decode(
-    problem: PlacementProblem, fabric: Fabric, take: NDArray[np.int64], allowance: Allowance
+    problem: PlacementProblem, fabric: NestedBlocks, take: NDArray[np.int64], allowance: Allowance
 ) -> NDArray[np.int64]:
     """The classes at every position, [rows, columns], for `take` [rows, C] nodes of each cell."""
     grid = _classes(problem, fabric, _pipelines(problem, fabric, take))
@@ -38,7 +38,7 @@ def decode(
 
 
 def _pipelines(
-    problem: PlacementProblem, fabric: Fabric, take: NDArray[np.int64]
+    problem: PlacementProblem, fabric: NestedBlocks, take: NDArray[np.int64]
 ) -> NDArray[np.int64]:
     """[rows, columns]: cells; the pipelines that have the slowest links choose first."""
     level = common_level(fabric.block)
@@ -65,7 +65,7 @@ def _pipelines(
 
 
 def _classes(
-    problem: PlacementProblem, fabric: Fabric, cells: NDArray[np.int64]
+    problem: PlacementProblem, fabric: NestedBlocks, cells: NDArray[np.int64]
 ) -> NDArray[np.int64]:
     """[rows, columns]: classes of the cells that have nodes left, if possible one that the row may
     have."""

@@ -28,7 +28,7 @@ QUALITY_RATIO = 1.25
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Fabric:
+class NestedBlocks:
     """C cells: the nodes of one quality in one of the smallest blocks.
 
     `cell_of_class` [K]; `count`, `quality` [C]; `block` [H, C]: the block a cell is in at every
@@ -59,7 +59,7 @@ class Fabric:
         return int(self.link_s.shape[1])
 
 
-def fabric_of(problem: PlacementProblem) -> Fabric:
+def fabric_of(problem: PlacementProblem) -> NestedBlocks:
     """The fabric of a problem."""
     nodes = np.bincount(problem.node_class, minlength=problem.classes)
     cost = _dissimilarity(problem)
@@ -74,7 +74,7 @@ def fabric_of(problem: PlacementProblem) -> Fabric:
     allowed = np.zeros((problem.rows, len(first)), dtype=bool)
     for k in np.flatnonzero(nodes):
         allowed[:, cell[k]] |= problem.row_class_allowed[:, k]
-    return Fabric(
+    return NestedBlocks(
         cell_of_class=cell,
         count=np.bincount(cell, weights=nodes).astype(np.int64),
         quality=quality[first],
@@ -193,7 +193,7 @@ def _components(size: int, merges: list[tuple[float, int, int]]) -> NDArray[np.i
     return np.unique(label, return_inverse=True)[1]
 
 
-def coarser(fabric: Fabric) -> Fabric:
+def coarser(fabric: NestedBlocks) -> NestedBlocks:
     """Without the smallest blocks: their nodes are as near to each other as any in the block
     above, and all nodes in one block where that was the only level. Costs are no more than
     before."""
@@ -204,7 +204,7 @@ def coarser(fabric: Fabric) -> Fabric:
     allowed = np.zeros((len(fabric.allowed), len(first)), dtype=bool)
     for k in range(fabric.cells):
         allowed[:, cell[k]] |= fabric.allowed[:, k]
-    return Fabric(
+    return NestedBlocks(
         cell_of_class=cell[fabric.cell_of_class],
         count=np.bincount(cell, weights=fabric.count).astype(np.int64),
         quality=fabric.quality[first],

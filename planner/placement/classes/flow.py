@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import pulp
     from numpy.typing import NDArray
 
-    from planner.placement.classes.fabric import Fabric
+    from planner.placement.classes.fabric import NestedBlocks
 
     Terms = list[tuple[pulp.LpVariable, float]]
 
@@ -53,7 +53,7 @@ class Linear:
 class Tree:
     """The blocks of a fabric by level; the whole cluster is block 0 of level H."""
 
-    def __init__(self, fabric: Fabric) -> None:
+    def __init__(self, fabric: NestedBlocks) -> None:
         self.fabric = fabric
         whole = np.zeros((1, fabric.cells), dtype=np.int64)
         self._block = np.concatenate((fabric.block, whole))

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     import pulp
     from numpy.typing import NDArray
 
-    from planner.placement.classes.fabric import Fabric
+    from planner.placement.classes.fabric import NestedBlocks
     from planner.placement.classes.flow import Flow, Terms
     from planner.placement.problem.problem import PlacementProblem
 
@@ -44,7 +44,9 @@ class ClassProgram:
     by one of `steps_s`, what the fastest pipeline takes with some link or node. `take` holds the
     variables of nodes by (row, cell), `within` those of rings by (level, block, row)."""
 
-    def __init__(self, problem: PlacementProblem, fabric: Fabric, hops: NDArray[np.bool_]) -> None:
+    def __init__(
+        self, problem: PlacementProblem, fabric: NestedBlocks, hops: NDArray[np.bool_]
+    ) -> None:
         self.placement, self.fabric, self.hops = problem, fabric, hops
         self.tree = Tree(fabric)
         self.rows = Linear()

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from planner.placement.classes.fabric import Fabric
+    from planner.placement.classes.fabric import NestedBlocks
     from planner.placement.problem.problem import PlacementProblem
 
 SIZE = 1200
@@ -291,7 +291,7 @@ def _with_hops(problem: PlacementProblem) -> PlacementProblem:
     return replace(problem, waits=waits)
 
 
-def _small_fabric(problem: PlacementProblem) -> Fabric:
+def _small_fabric(problem: PlacementProblem) -> NestedBlocks:
     fabric = fabric_of(problem)
     while fabric.cells * problem.rows > SIZE and fabric.cells > fabric.qualities:
         fabric = coarser(fabric)

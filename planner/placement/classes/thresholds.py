@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from planner.placement.classes.fabric import Fabric
+    from planner.placement.classes.fabric import NestedBlocks
     from planner.placement.problem.problem import PlacementProblem, Wait
 
 MOST = 200
@@ -62,7 +62,7 @@ class Thresholds:
     """
 
     problem: PlacementProblem
-    fabric: Fabric
+    fabric: NestedBlocks
     values: tuple[WaitValues, ...]
     waits_s: NDArray[np.float64] = field(init=False)
     pipeline_s: NDArray[np.float64] = field(init=False)
@@ -74,7 +74,7 @@ class Thresholds:
         self.pipeline_s = np.zeros(self.waits_s.shape)
 
     @classmethod
-    def of(cls, problem: PlacementProblem, fabric: Fabric) -> Thresholds:
+    def of(cls, problem: PlacementProblem, fabric: NestedBlocks) -> Thresholds:
         hops = iter(fabric.hop_s)
         return cls(
             problem=problem,

@@ -28,7 +28,7 @@ STATES = 1_500_000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Proof:
+class ExactProof:
     """`order` int [positions] and its objective; no placement takes less than `bound_s`."""
 
     order: NDArray[np.int64]
@@ -43,7 +43,7 @@ class Proof:
 
 def solve_exactly(
     terms: Terms, order: NDArray[np.int64], *, work: float = 1.0, until_s: float = float("inf")
-) -> Proof:
+) -> ExactProof:
     """The best placement and its proof, or how far it came with `work` times `STATES`.
 
     Raises: ValueError for more than `MOST_NODES` nodes.
@@ -53,11 +53,11 @@ def solve_exactly(
         raise ValueError(f"sets of {len(problem.node_class)} nodes cannot be listed")
     order = order[: problem.positions]
     objective_s = problem.objective_s(order)
-    proof = Proof(order=order, objective_s=objective_s, bound_s=0.0, late=False)
+    proof = ExactProof(order=order, objective_s=objective_s, bound_s=0.0, late=False)
     for floors in floors_of(terms):
         floor_s = floors.pipeline_s + float(floors.waits_s.sum())
         bound_s = max(proof.bound_s, min(floor_s, proof.objective_s))
-        proof = Proof(proof.order, proof.objective_s, bound_s, proof.late)
+        proof = ExactProof(proof.order, proof.objective_s, bound_s, proof.late)
         if proof.complete or proof.late:
             break
         proof = _swept(terms, floors, proof, round(STATES * work), until_s)
@@ -66,11 +66,13 @@ def solve_exactly(
     return proof
 
 
-def _swept(terms: Terms, floors: Floors, proof: Proof, states: int, until_s: float) -> Proof:
+def _swept(
+    terms: Terms, floors: Floors, proof: ExactProof, states: int, until_s: float
+) -> ExactProof:
     found = Sweep(terms, floors, proof.objective_s, states=states, until_s=until_s).run()
     order = proof.order if found.order is None else found.order
     bound_s = max(proof.bound_s, min(found.left_s, found.objective_s))
-    return Proof(order, found.objective_s, bound_s, found.late)
+    return ExactProof(order, found.objective_s, bound_s, found.late)
 
 
 def floors_of(terms: Terms) -> Iterator[Floors]:

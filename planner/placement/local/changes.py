@@ -23,7 +23,7 @@ STEEPNESS = 40.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Change:
+class TermChange:
     """Seconds and crowd of a term after each exchange: `own` by class that comes, [K]; `theirs` by
     position that the node goes to, [rows, columns]; `rest` of what neither touches."""
 
@@ -60,7 +60,7 @@ class Pipelines:
         self.blocks_s = self.paths_s.max(axis=-1)
         self.seconds = float(self.blocks_s.max())
 
-    def change(self, row: int, column: int) -> Change:
+    def change(self, row: int, column: int) -> TermChange:
         """Of the node at a position; right for partners in other blocks."""
         lockstep = self.problem.lockstep
         block = column // lockstep
@@ -68,7 +68,7 @@ class Pipelines:
         theirs = self._theirs(int(self.grid[row, column]))
         rest = np.repeat(_largest_without_two(self.blocks_s, block), lockstep)
         crowd = self._crowd(self.blocks_s)
-        return Change(
+        return TermChange(
             own_s=own,
             theirs_s=theirs,
             rest_s=np.broadcast_to(rest, theirs.shape),
@@ -169,7 +169,7 @@ class Waiting:
             self.rows_s = self.rows_s + ring.slowest * ring.hops.scale
         self.seconds = max(0.0, float(self.rows_s.max()))
 
-    def change(self, row: int, column: int) -> Change:
+    def change(self, row: int, column: int) -> TermChange:
         """Of the node at a position; right for partners in other rows."""
         node_class = int(self.grid[row, column])
         own_s = np.full(self.problem.classes, -self.hidden_s[row])
@@ -185,7 +185,7 @@ class Waiting:
             own_crowd = own_crowd - crowd[row, column]
             theirs_crowd += self._crowd(scale[:, None] * theirs - hidden_s[:, None]) - crowd
         rest = np.broadcast_to(_largest_without_two(self.rows_s, row)[:, None], self.grid.shape)
-        return Change(
+        return TermChange(
             own_s=np.maximum(0.0, own_s),
             theirs_s=np.maximum(0.0, theirs_s),
             rest_s=np.maximum(0.0, rest),

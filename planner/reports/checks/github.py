@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from planner.reports.checks.outcome import findings_of, verdict
+from planner.reports.checks.outcome import check_verdict, findings_of
 from planner.wording.units import plural
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def github_annotations(checked: Sequence[Checked]) -> str:
     lines: list[str] = []
     for severity in ("error", "warning"):
         lines += _of_severity([one for one in findings if one.severity == severity])
-    lines += map(verdict, checked)
+    lines += map(check_verdict, checked)
     return "".join(f"{line}\n" for line in lines)
 
 

@@ -33,7 +33,7 @@ def tally(checked: Sequence[Checked]) -> str:
     return f"{' and '.join(parts) or 'nothing to report'} in {plural(len(checked), 'plan')}{lost}"
 
 
-def verdict(one: Checked) -> str:
+def check_verdict(one: Checked) -> str:
     """`ok: plans.json#1: t4 p8 d32 fits (60.1 of 79.2 GiB), 18.61 s/step (15.84–23.15)`."""
     return f"{'ok' if one.passed else 'fail'}: {one.reference}: {_figures(one)}"
 

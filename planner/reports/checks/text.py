@@ -10,7 +10,7 @@ from rich.console import Group
 from rich.padding import Padding
 from rich.text import Text
 
-from planner.reports.checks.outcome import findings_of, tally, verdict
+from planner.reports.checks.outcome import check_verdict, findings_of, tally
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -29,7 +29,7 @@ def concise(checked: Sequence[Checked]) -> str:
     lines = [
         f"{one.region.text}: {one.code} {one.severity}: {one.text}" for one in findings_of(checked)
     ]
-    lines += map(verdict, checked)
+    lines += map(check_verdict, checked)
     if len(checked) > 1:
         lines.append(tally(checked))
     return "".join(f"{line}\n" for line in lines)
@@ -47,7 +47,7 @@ def check_report(checked: Sequence[Checked]) -> RenderableType:
 
 
 def _verdict(one: Checked) -> RenderableType:
-    word, _, rest = verdict(one).partition(":")
+    word, _, rest = check_verdict(one).partition(":")
     return Text.assemble((word, STYLES[word]), f":{rest}")
 
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from planner.errors import RuleError
 from planner.schedule.registry import kind_of
-from planner.schedule.rules import Size
+from planner.schedule.rules import ScheduleSize
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -34,7 +34,7 @@ def bubble_fraction(
     kind = kind_of(name)
     if kind.bubble_fraction is None:
         raise RuleError("schedule", f"{name} has no closed form of its bubble; simulate it")
-    return kind.bubble_fraction(Size.of(stages, virtual_stages, num_microbatches, None))
+    return kind.bubble_fraction(ScheduleSize.of(stages, virtual_stages, num_microbatches, None))
 
 
 def span_lower_bound(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from planner.schedule.graph.levels import pass_levels
-from planner.schedule.graph.rows import WeightTable
+from planner.schedule.graph.weight_table import WeightTable
 
 if TYPE_CHECKING:
     from planner.arrays import Bools, Ints

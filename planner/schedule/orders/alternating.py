@@ -16,36 +16,36 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
     from planner.arrays import Ints, SmallInts
-    from planner.schedule.rules import Size
+    from planner.schedule.rules import ScheduleSize
 
 
-def gpipe_warmup(size: Size) -> Ints:
+def gpipe_warmup(size: ScheduleSize) -> Ints:
     """[..., p]: all forwards come before the first backward."""
     return _per_stage(size.num_microbatches * size.virtual_stages, size)
 
 
-def one_forward_one_backward_warmup(size: Size) -> Ints:
+def one_forward_one_backward_warmup(size: ScheduleSize) -> Ints:
     """[..., p]: one forward per stage below, Megatron-LM
     `forward_backward_pipelining_without_interleaving`."""
     return _per_stage(0, size) + _stages_below(size)
 
 
-def interleaved_warmup(size: Size) -> Ints:
+def interleaved_warmup(size: ScheduleSize) -> Ints:
     """[..., p]: two forwards per stage below and a group for every further chunk, Megatron-LM
     `get_pp_rank_microbatches`."""
     return _per_stage((size.virtual_stages - 1) * size.group, size) + 2 * _stages_below(size)
 
 
-def _stages_below(size: Size) -> Ints:
+def _stages_below(size: ScheduleSize) -> Ints:
     return size.stages - 1 - np.arange(size.stages)
 
 
-def _per_stage(value: ArrayLike, size: Size) -> Ints:
+def _per_stage(value: ArrayLike, size: ScheduleSize) -> Ints:
     shape = np.broadcast_shapes(size.num_microbatches.shape, size.group.shape)
     return np.broadcast_to(np.asarray(value, dtype=np.int64)[..., None], (*shape, size.stages))
 
 
-def breadth_first(size: Size) -> Schedule:
+def breadth_first(size: ScheduleSize) -> Schedule:
     """All microbatches through chunk 0, then all through chunk 1, and so on, then back.
 
     Lamy-Poirier 2022, "Breadth-First Pipeline Parallelism" (arXiv:2211.05953); torch
@@ -55,7 +55,7 @@ def breadth_first(size: Size) -> Schedule:
     return alternating_schedule("looped-bfs", whole, gpipe_warmup(whole))
 
 
-def alternating_schedule(name: str, size: Size, warmup: Ints) -> Schedule:
+def alternating_schedule(name: str, size: ScheduleSize, warmup: Ints) -> Schedule:
     """Every stage runs `warmup` [p] forwards, then a forward and a backward by turns while
     forwards last, then the backwards left over.
 
@@ -133,7 +133,7 @@ def forward_table(
     return microbatches, chunks
 
 
-def peak(warmup: Ints, size: Size) -> Ints:
+def peak(warmup: Ints, size: ScheduleSize) -> Ints:
     """[..., p, v]: activations in flight per chunk when a stage has run its warm-up [..., p] and
     one more forward.
 
@@ -151,7 +151,7 @@ def peak(warmup: Ints, size: Size) -> Ints:
     return np.asarray((groups * group)[..., None] + np.clip(into, 0, group[..., None]))
 
 
-def everything(size: Size) -> Ints:
+def everything(size: ScheduleSize) -> Ints:
     """[..., p, v]: every microbatch through every chunk before the first backward."""
     shape = (*size.num_microbatches.shape, size.stages, size.virtual_stages)
     return np.broadcast_to(size.num_microbatches[..., None, None], shape)

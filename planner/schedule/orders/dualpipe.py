@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from planner.schedule.passes import PassKind, Placement, Schedule, bidirectional, encode, vee
+from planner.schedule.passes import ChunkMap, PassKind, Schedule, bidirectional, encode, vee
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from planner.schedule.rules import Size
+    from planner.schedule.rules import ScheduleSize
 
 F, B = PassKind.FORWARD, PassKind.BACKWARD
 I, W = PassKind.BACKWARD_INPUT, PassKind.BACKWARD_WEIGHT  # noqa: E741 - as the sources name them
@@ -26,7 +26,7 @@ Step = tuple[PassKind, int, int]
 """Kind, chunk or side, microbatch."""
 
 
-def dualpipe(size: Size) -> Schedule:
+def dualpipe(size: ScheduleSize) -> Schedule:
     """Stage s holds the layers of stages s (chunk 0) and p − 1 − s (chunk 1), so every parameter
     twice; half of the microbatches enter at stage 0 and half at stage p − 1."""
     stages, m = size.stages, int(size.num_microbatches)
@@ -46,7 +46,7 @@ def dualpipe(size: Size) -> Schedule:
     return _schedule("dualpipe", rows, steady, m, bidirectional(stages))
 
 
-def dualpipe_v(size: Size) -> Schedule:
+def dualpipe_v(size: ScheduleSize) -> Schedule:
     """The first half of DualPipe on twice as many stages, cut and folded: chunk 1 of a stage takes
     what its other half would, and every parameter is held once."""
     m = int(size.num_microbatches)
@@ -109,7 +109,7 @@ def _schedule(
     rows: Sequence[list[Step]],
     steady: Sequence[tuple[int, int]],
     num_microbatches: int,
-    placement: Placement,
+    placement: ChunkMap,
 ) -> Schedule:
     """Rows that split fewer backwards are shorter; they end idle."""
     length = max(len(row) for row in rows)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from planner.errors import RuleError
-from planner.schedule.passes import Pass, PassKind, Placement, Schedule, encode
+from planner.schedule.passes import ChunkMap, Pass, PassKind, Schedule, encode
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -51,7 +51,7 @@ def path_schedule(
 
 
 def ordered(
-    name: str, rows: Sequence[Sequence[Pass]], placement: Placement, *, num_microbatches: int
+    name: str, rows: Sequence[Sequence[Pass]], placement: ChunkMap, *, num_microbatches: int
 ) -> Schedule:
     """A schedule from the passes of every stage in their order. Whether it can be run, and what
     waits for what if not, is found when it is simulated."""
@@ -76,7 +76,7 @@ def ordered(
     )
 
 
-def boundary_seconds(placement: Placement, seconds: ArrayLike) -> tuple[Floats, Floats]:
+def boundary_seconds(placement: ChunkMap, seconds: ArrayLike) -> tuple[Floats, Floats]:
     """`Durations.forward_send_s` and `backward_send_s` [V − 1] from the seconds of a message from
     each stage to each other, [p, p]; 0 over boundaries inside a stage."""
     between = np.asarray(seconds, dtype=np.float64)
@@ -112,7 +112,7 @@ def _check(paths: Sequence[Sequence[int]], stages: int) -> None:
         )
 
 
-def _routes(paths: Sequence[Sequence[int]], stages: int) -> tuple[Placement, list[int]]:
+def _routes(paths: Sequence[Sequence[int]], stages: int) -> tuple[ChunkMap, list[int]]:
     """The placement in which every different path is a chunk, and the chunk of every microbatch.
 
     A route takes a block of p virtual stages: those on it in its order, then those it skips, where
@@ -124,7 +124,7 @@ def _routes(paths: Sequence[Sequence[int]], stages: int) -> tuple[Placement, lis
         virtual[[*path, *skipped], route] = stages * route + np.arange(stages)
     starts = tuple(stages * route for route in number.values())
     ends = tuple(stages * route + len(path) - 1 for path, route in number.items())
-    placement = Placement(name="paths", virtual_stage=virtual, starts=starts, ends=ends)
+    placement = ChunkMap(name="paths", virtual_stage=virtual, starts=starts, ends=ends)
     return placement, [number[tuple(path)] for path in paths]
 
 

@@ -12,7 +12,7 @@ from planner.schedule.passes import PassKind, Schedule, encode, vee
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from planner.schedule.rules import Size
+    from planner.schedule.rules import ScheduleSize
 
 Step = tuple[PassKind, int, int]
 """Kind, chunk, microbatch."""
@@ -20,7 +20,7 @@ Step = tuple[PassKind, int, int]
 F, B, W = PassKind.FORWARD, PassKind.BACKWARD_INPUT, PassKind.BACKWARD_WEIGHT
 
 
-def zb_v(size: Size) -> Schedule:
+def zb_v(size: ScheduleSize) -> Schedule:
     """No bubble at the memory of 1F1B, when all passes take equally long.
 
     Qi et al. 2024 (arXiv:2401.10241); the phases of torch `ScheduleZBVZeroBubble`.
@@ -59,7 +59,7 @@ class _Row:
                 self.done[one] += 1
 
 
-def v_half(size: Size) -> Schedule:
+def v_half(size: ScheduleSize) -> Schedule:
     """Half the activations of 1F1B, and half of its bubble when all passes take equally long.
 
     Qi et al. 2024, "Pipeline Parallelism with Controllable Memory" (arXiv:2405.15362): its building
@@ -77,7 +77,7 @@ def v_half(size: Size) -> Schedule:
     return _from_pattern("v-half", size, building_block, size.stages + 2 - size.stages % 2)
 
 
-def v_min(size: Size) -> Schedule:
+def v_min(size: ScheduleSize) -> Schedule:
     """A third of the activations of 1F1B, and two thirds of its bubble; source as `v_half`."""
 
     def building_block(stage: int, stages: int, gap: int) -> tuple[int, int, int, int]:
@@ -100,7 +100,7 @@ _PARTS = ((F, 0), (F, 1), (B, 1), (B, 0))
 
 def _from_pattern(
     name: str,
-    size: Size,
+    size: ScheduleSize,
     block: Callable[[int, int, int], tuple[int, int, int, int]],
     kept: int,
 ) -> Schedule:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from planner.arrays import Ints
-    from planner.schedule.rules import Size
+    from planner.schedule.rules import ScheduleSize
 
 F, B = PassKind.FORWARD, PassKind.BACKWARD
 S, T = PassKind.VOCAB_FORWARD, PassKind.VOCAB_BACKWARD
@@ -52,7 +52,7 @@ INTERLACED = (
 """As tensor parallelism does it: all wait for every collective (Lin et al. 2024, nnScaler)."""
 
 
-def balanced_vocabulary(name: str, size: Size, *, barriers: int) -> Schedule:
+def balanced_vocabulary(name: str, size: ScheduleSize, *, barriers: int) -> Schedule:
     """1F1B with one (`barriers` 1, algorithm 2) or two more microbatches in flight, in which the
     collectives have a forward's time to finish.
 
@@ -87,14 +87,14 @@ def _vocabulary(slot: int) -> tuple[Step, Step]:
     return (T, slot - 1), (S, slot)
 
 
-def balanced_peak(size: Size, *, barriers: int) -> Ints:
+def balanced_peak(size: ScheduleSize, *, barriers: int) -> Ints:
     """[..., p, 1]: microbatches in flight; 1F1B's and one for every barrier."""
     below = size.stages - 1 - np.arange(size.stages)
     kept = np.minimum(size.num_microbatches[..., None], below + 1 + barriers)
     return np.asarray(kept[..., None])
 
 
-def interlaced(size: Size) -> Schedule:
+def interlaced(size: ScheduleSize) -> Schedule:
     """1F1B in which all stages run the output layer of a microbatch at the same time: half as many
     microbatches more are in flight."""
     p, m = size.stages, int(size.num_microbatches)
@@ -119,7 +119,7 @@ def interlaced(size: Size) -> Schedule:
     return _schedule("interlaced-vocab", rows, m, INTERLACED)
 
 
-def interlaced_peak(size: Size) -> Ints:
+def interlaced_peak(size: ScheduleSize) -> Ints:
     """[..., p, 1]: p/2 more microbatches in flight than 1F1B keeps, on every stage."""
     below = size.stages - 1 - np.arange(size.stages)
     kept = np.minimum(size.num_microbatches[..., None], below + 1 + size.stages // 2)

@@ -13,10 +13,10 @@ from planner.schedule.passes import PassKind, Schedule, encode, looped
 
 if TYPE_CHECKING:
     from planner.arrays import Ints
-    from planner.schedule.rules import Size
+    from planner.schedule.rules import ScheduleSize
 
 
-def handcrafted(name: str, size: Size, *, depth: int) -> Schedule:
+def handcrafted(name: str, size: ScheduleSize, *, depth: int) -> Schedule:
     """ZB-H1 (`depth` 1) and ZB-H2 (`depth` 2).
 
     Stage s warms up with depth·(p − 1 − s) forwards, then takes a forward and an input gradient by
@@ -48,7 +48,7 @@ def handcrafted(name: str, size: Size, *, depth: int) -> Schedule:
     )
 
 
-def handcrafted_peak(size: Size, *, depth: int) -> Ints:
+def handcrafted_peak(size: ScheduleSize, *, depth: int) -> Ints:
     """[..., p, 1]: depth·(p − 1) + 1 activations on every stage, if there are that many."""
     kept = np.minimum(size.num_microbatches, depth * (size.stages - 1) + 1)
     return np.broadcast_to(kept[..., None, None], (*kept.shape, size.stages, 1))

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from planner.schedule.graph.compile import Graph, Sends, compile_graph
-from planner.schedule.graph.rows import WeightTable
+from planner.schedule.graph.weight_table import WeightTable
 from planner.schedule.passes import PassKind
 from planner.schedule.simulation.reductions import Reductions
 from planner.schedule.simulation.timeline import Timeline

@@ -32,14 +32,14 @@ class Segment(NamedTuple):
     end_s: float
 
 
-class Memory(NamedTuple):
+class KeptMemory(NamedTuple):
     """What one stage keeps: from each moment on so much, until the next; seconds never fall."""
 
     moment_s: Floats
     level: Floats
 
     @classmethod
-    def of(cls, moment_s: Floats, changes: Floats) -> Memory:
+    def of(cls, moment_s: Floats, changes: Floats) -> KeptMemory:
         """Moments at which nothing changes are left out. Of those at the same time all stay, in the
         order of the passes: what one frees is free for the next."""
         change = changes.ravel()
@@ -142,7 +142,7 @@ class Timeline:
         """[p]: `bubble_s` as a fraction of `pass_span_s`."""
         return self.bubble_s / self.pass_span_s
 
-    def memory(self, weights: ArrayLike, shared: ArrayLike = 0.0) -> tuple[Memory, ...]:
+    def memory(self, weights: ArrayLike, shared: ArrayLike = 0.0) -> tuple[KeptMemory, ...]:
         """What every stage keeps over time, stage by stage.
 
         A forward of chunk c of stage s allocates `weights` [p, v] (bytes, say) when it starts; its
@@ -167,7 +167,7 @@ class Timeline:
         moments = np.stack((self.start_s, self.end_s), axis=-1)
         changes = np.stack((gained, -freed), axis=-1)
         return tuple(
-            Memory.of(*one) for one in zip(moments.reshape(shape[0], -1), changes, strict=True)
+            KeptMemory.of(*one) for one in zip(moments.reshape(shape[0], -1), changes, strict=True)
         )
 
     def critical_path(self) -> tuple[Segment, ...]:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from planner.hardware.device import Device
-    from planner.hardware.links import Group, Topology
+    from planner.hardware.links import ProcessGroup, Topology
     from planner.specs.software import SoftwareProfile
     from planner.workload.operators import Operator
     from planner.workload.workload import Workload
@@ -73,11 +73,11 @@ class LayerTime:
 class Groups:
     """The process groups a layer communicates in."""
 
-    tensor: Group
-    context: Group
-    context_ring: Group
-    expert: Group
-    expert_tensor: Group
+    tensor: ProcessGroup
+    context: ProcessGroup
+    context_ring: ProcessGroup
+    expert: ProcessGroup
+    expert_tensor: ProcessGroup
 
     @classmethod
     def of(cls, topology: Topology, workload: Workload, device: Device) -> Groups:
@@ -85,7 +85,7 @@ class Groups:
         pipeline, tensor fastest."""
         shard = workload.shard
 
-        def group(size: int, stride: int) -> Group:
+        def group(size: int, stride: int) -> ProcessGroup:
             return topology.group(size, stride, device=device)
 
         context = group(shard.context, shard.tensor)
@@ -126,7 +126,7 @@ class _Tally:
         self,
         workload: Workload,
         operator: Collective,
-        group: Group,
+        group: ProcessGroup,
         cover_s: float,
         overlap_cost: float,
         wait_s: float,
@@ -161,7 +161,7 @@ class _Tally:
         )
 
 
-def collective_s(operator: Collective, group: Group) -> float:
+def collective_s(operator: Collective, group: ProcessGroup) -> float:
     """Seconds of a layer's collective on an otherwise idle device."""
     if operator.operation == "ring_exchange":
         return operator.hops * send_s(group, operator.buffer_bytes)
@@ -170,7 +170,7 @@ def collective_s(operator: Collective, group: Group) -> float:
     return COLLECTIVES[operator.operation](group, operator.buffer_bytes)
 
 
-def _travelling_share(operator: Collective, group: Group) -> float:
+def _travelling_share(operator: Collective, group: ProcessGroup) -> float:
     """Places that hold at least one of a token's `copies` experts, spread evenly over D of them,
     over the copies: D·(1 − (1 − 1/D)^copies) / copies. Places are domains, inside one domain
     devices."""
@@ -215,10 +215,10 @@ def layer_time(
     )
 
 
-def _group_of(groups: Groups, operator: Collective) -> Group:
+def _group_of(groups: Groups, operator: Collective) -> ProcessGroup:
     if operator.operation == "ring_exchange":
         return groups.context_ring
-    group: Group = getattr(groups, operator.axis)
+    group: ProcessGroup = getattr(groups, operator.axis)
     return group
 
 

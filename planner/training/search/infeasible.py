@@ -14,7 +14,7 @@ from planner.training.estimate import estimate
 from planner.training.memory.stage import stage_peaks
 from planner.training.scenario import build_scenario
 from planner.training.search.best_first.refine import plan_at
-from planner.training.search.best_first.run import Run
+from planner.training.search.best_first.run import SearchRun
 from planner.training.search.bounding.groups import Fitting, batch_of, pieces
 from planner.training.search.result import Change, NearMiss
 from planner.training.search.space.restrictions import Restrictions, option_name
@@ -36,7 +36,7 @@ HALVINGS = 3
 SHORTEST_SEQUENCE = 256
 
 
-def nearest_misses(run: Run) -> tuple[NearMiss, ...]:
+def nearest_misses(run: SearchRun) -> tuple[NearMiss, ...]:
     """The combinations whose fullest stage lacks the least memory, one for each set of degrees."""
     closest: dict[tuple[int, ...], tuple[int, Fitting, int]] = {}
     for group, lacking in _lacking(run):
@@ -54,7 +54,7 @@ def nearest_misses(run: Run) -> tuple[NearMiss, ...]:
     return tuple(_near_miss(run, group, index) for _, (_, group, index) in ranked[:NEAREST])
 
 
-def _lacking(run: Run) -> Iterator[tuple[Fitting, NDArray[np.int64]]]:
+def _lacking(run: SearchRun) -> Iterator[tuple[Fitting, NDArray[np.int64]]]:
     """Groups of combinations and the bytes that their fullest stage lacks. Combinations that the
     screen never priced need more than one that it did, and are left out."""
     for screened, group in run.groups():
@@ -78,7 +78,7 @@ def _lacking(run: Run) -> Iterator[tuple[Fitting, NDArray[np.int64]]]:
         yield candidates, lacking
 
 
-def _near_miss(run: Run, group: Fitting, index: int) -> NearMiss:
+def _near_miss(run: SearchRun, group: Fitting, index: int) -> NearMiss:
     plan = plan_at(run.scenario, group, index, group.layout.load.most_layers)
     found = estimate(run.scenario, plan, load=group.layout.load)
     return NearMiss(plan=plan, estimate=found, reason=binding_constraint(found.memory.binding))
@@ -100,7 +100,7 @@ def binding_constraint(stage: StageMemory) -> str:
     )
 
 
-def cheapest_changes(run: Run) -> tuple[Change, ...]:
+def cheapest_changes(run: SearchRun) -> tuple[Change, ...]:
     """Changes that make something fit, each with the fastest plan it leads to: options first, then
     a smaller share kept free, more nodes and shorter sequences. As many as the time limit lets."""
     changes: list[Change] = []
@@ -111,7 +111,7 @@ def cheapest_changes(run: Run) -> tuple[Change, ...]:
     return tuple(changes)
 
 
-def _lifted_restrictions(run: Run) -> list[Change]:
+def _lifted_restrictions(run: SearchRun) -> list[Change]:
     """Every option of the user taken back, one at a time, else all at once; the fastest first."""
     axes = [axis for axis in Restrictions.__dataclass_fields__ if getattr(run.restrictions, axis)]
     found = []
@@ -135,7 +135,7 @@ def _chosen(plan: Plan, axis: str) -> str:
     return ("off", "on")[value] if isinstance(value, bool) else str(value)
 
 
-def _context(run: Run) -> Iterator[Change]:
+def _context(run: SearchRun) -> Iterator[Change]:
     """Context parallelism for sequences too short for the search to try it unasked."""
     if run.restrictions.context is None and run.enumeration.tally.excluded["context-use"]:
         degrees = run.enumeration.values["context"]
@@ -144,7 +144,7 @@ def _context(run: Run) -> Iterator[Change]:
             yield _change(f"--context {best[0].degrees.context}", best)
 
 
-def _headroom(run: Run) -> Iterator[Change]:
+def _headroom(run: SearchRun) -> Iterator[Change]:
     """As much headroom as the fastest plan without any leaves."""
     if not run.scenario.job.headroom:
         return
@@ -159,7 +159,7 @@ def _headroom(run: Run) -> Iterator[Change]:
         yield _change(f"--headroom {100 * share:.1f}%", again)
 
 
-def _more_nodes(run: Run) -> Iterator[Change]:
+def _more_nodes(run: SearchRun) -> Iterator[Change]:
     """The smallest number of nodes found by doubling and then halving the step."""
     nodes = run.scenario.topology.nodes
     too_few, enough, roomy = nodes, nodes, None
@@ -181,7 +181,7 @@ def _more_nodes(run: Run) -> Iterator[Change]:
             yield _change(f"{enough} nodes instead of {nodes}", best)
 
 
-def _shorter_sequences(run: Run) -> Iterator[Change]:
+def _shorter_sequences(run: SearchRun) -> Iterator[Change]:
     """The longest halving of the sequence that fits."""
     length = run.scenario.job.seq_length
     while length % 2 == 0 and length // 2 >= SHORTEST_SEQUENCE:
@@ -219,11 +219,11 @@ def _fastest(scenario: Scenario, restrictions: Restrictions) -> tuple[Plan, Esti
     return None if run is None else _best_of(run)
 
 
-def _roomy(scenario: Scenario | None, restrictions: Restrictions) -> Run | None:
+def _roomy(scenario: Scenario | None, restrictions: Restrictions) -> SearchRun | None:
     """A bounded search in which something fits, if there is one."""
     if scenario is None:
         return None
-    run = Run(scenario=scenario, restrictions=restrictions, top=1)
+    run = SearchRun(scenario=scenario, restrictions=restrictions, top=1)
     try:
         run.bound()
     except PlannerError:
@@ -231,7 +231,7 @@ def _roomy(scenario: Scenario | None, restrictions: Restrictions) -> Run | None:
     return run if run.num_fitting else None
 
 
-def _best_of(run: Run) -> tuple[Plan, Estimate] | None:
+def _best_of(run: SearchRun) -> tuple[Plan, Estimate] | None:
     """None where what fits on the best devices of a mixed cluster fits on no hosts."""
     plans = run.refine().plans
     return (plans[0].plan, plans[0].estimate) if plans else None

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from planner.plan import Plan
     from planner.specs.cluster.spec import ClusterSpec, Network
     from planner.training.scenario import Scenario
-    from planner.training.search.hosts.grid import Grid
+    from planner.training.search.hosts.grid import UnitGrid
     from planner.training.search.result import SearchResult
 
 SLOWER = 2.0
@@ -104,7 +104,7 @@ def costliest_link(scenario: Scenario, plan: Plan) -> CostliestLink | None:
     return max(found, key=lambda link: link.step_s, default=None)
 
 
-def _slowest_links(placed: Scenario, plan: Plan, grid: Grid) -> Iterator[tuple[str, str]]:
+def _slowest_links(placed: Scenario, plan: Plan, grid: UnitGrid) -> Iterator[tuple[str, str]]:
     """The slowest link of every boundary between rows and of every row's rings."""
     names, order = placed.cluster.host_names(), placed.topology.order
     nodes = [order[unit * grid.unit_nodes] for unit in range(grid.rows * grid.columns)]

@@ -7,7 +7,7 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from planner.training.confidence.interval import tie_margin
-from planner.training.search.best_first.run import Progress, Run
+from planner.training.search.best_first.run import Progress, SearchRun
 from planner.training.search.infeasible import cheapest_changes, nearest_misses
 from planner.training.search.layouts.choose import choose_layout
 from planner.training.search.layouts.default import default_layout
@@ -43,7 +43,7 @@ def search(
     Raises: InputError, RuleError when the restrictions leave no valid combination.
     """
     check_choices(restrictions, scenario.job.software)
-    run = Run(
+    run = SearchRun(
         scenario=scenario,
         restrictions=restrictions,
         top=top,
@@ -66,7 +66,9 @@ def search(
     return _result(run, nearest, changes)
 
 
-def _result(run: Run, nearest: tuple[NearMiss, ...], changes: tuple[Change, ...]) -> SearchResult:
+def _result(
+    run: SearchRun, nearest: tuple[NearMiss, ...], changes: tuple[Change, ...]
+) -> SearchResult:
     refinement = run.refinement
     plans = refinement.plans if refinement else ()
     bound_s = run.bound_s if run.complete else None

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from planner.hardware.links import Group
+    from planner.hardware.links import ProcessGroup
     from planner.training.batch import Batch
     from planner.training.costs import CostTable
     from planner.training.scenario import Scenario
@@ -38,7 +38,7 @@ def by_degrees(
     dense: NDArray[np.int64],
     expert: NDArray[np.int64],
     element_bytes: float,
-    collective_s: Callable[[Group, float], float],
+    collective_s: Callable[[ProcessGroup, float], float],
     *,
     largest: int | None = None,
 ) -> NDArray[np.float64]:

@@ -14,7 +14,7 @@ from planner.schedule.registry import kind_of
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from planner.hardware.links import Group, Topology
+    from planner.hardware.links import ProcessGroup, Topology
     from planner.schedule.graph.compile import Sends as SendMode
     from planner.specs.software import SoftwareProfile
     from planner.training.batch import Batch
@@ -146,7 +146,7 @@ class Crossing:
     """Links over which the ranks of a stage send: the group of every pair of nodes that meet, and
     the pair of every offset into the stage, int [offsets]."""
 
-    groups: tuple[Group, ...]
+    groups: tuple[ProcessGroup, ...]
     pair_of: NDArray[np.int64]
 
 

@@ -14,7 +14,7 @@ from planner.workload.stages import stage_load
 if TYPE_CHECKING:
     from planner.arrays import Ints
     from planner.plan import Plan
-    from planner.schedule.simulation.timeline import Memory, Timeline
+    from planner.schedule.simulation.timeline import KeptMemory, Timeline
     from planner.training.scenario import Scenario
 
 
@@ -38,7 +38,7 @@ class StepTimeline:
         return self.timeline.span_s + self.optimizer_s + self.gather_s + self.jitter_s
 
     @property
-    def memory(self) -> tuple[Memory, ...]:
+    def memory(self) -> tuple[KeptMemory, ...]:
         """Activations of every stage over time, in bytes."""
         return self.timeline.memory(self.activation_bytes, self.shared_logits_bytes)
 

@@ -17,7 +17,7 @@ from planner.training.search.layouts.default import default_layout
 from planner.training.search.plans.build import plan_of
 from planner.training.search.space.broken import check_values
 from planner.training.search.space.enumeration import dimensions
-from planner.training.search.space.facts import Facts, code_of, value_of
+from planner.training.search.space.facts import SpaceFacts, code_of, value_of
 from planner.training.search.space.restrictions import Restrictions
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ def combinations(
 ) -> Iterator[dict[str, int | str | bool]]:
     """Every combination of the dimensions, one by one, that no rule of a single plan forbids and
     that is not the same plan as another."""
-    facts = Facts.of(scenario, restrictions)
+    facts = SpaceFacts.of(scenario, restrictions)
     axes = dimensions(scenario, restrictions)
     for codes in product(*axes.values()):
         row = dict(zip(axes, codes, strict=True))
@@ -136,7 +136,7 @@ def combinations(
         yield {axis: value_of(axis, code) for axis, code in row.items()}
 
 
-def _repeats_another(row: dict[str, int], facts: Facts) -> bool:
+def _repeats_another(row: dict[str, int], facts: SpaceFacts) -> bool:
     return (
         (row["tensor"] == 1 and row["sequence_parallel"] != facts.first_sequence_parallel)
         or (row["data"] * row["context"] == 1 and row["data_sharding"] != facts.first_data_sharding)

@@ -6,7 +6,7 @@ from __future__ import annotations
 import re
 from statistics import median
 
-from planner.importers.clusters.facts import Collective, Facts
+from planner.importers.clusters.facts import ClusterFacts, MeasuredCollective
 from planner.importers.clusters.formats.nccl_tests import facts_of
 from planner.importers.notes import Notes
 from planner.importers.source import Source
@@ -20,7 +20,7 @@ def looks_like_bench(text: str) -> bool:
     return bool(_DURATION.search(text) and _BUS.search(text) and "algo throughput" in text)
 
 
-def read_bench(source: Source) -> Facts:
+def read_bench(source: Source) -> ClusterFacts:
     """Output of all_reduce_bench.py (stas00/ml-engineering and bigscience): seconds and Gbit/s of
     one all-reduce, printed by every rank."""
     notes = Notes()
@@ -40,7 +40,7 @@ def read_bench(source: Source) -> Facts:
         f"all-reduce over {ranks} devices: {size_bytes / 1e9:.4g} GB in {time_s:.4g} s "
         f"(median of {len(durations)}), bus bandwidth {bus_bytes_per_s / 1e9:.4g} GB/s"
     )
-    collective = Collective(
+    collective = MeasuredCollective(
         operation="all_reduce", ranks=ranks, size_bytes=size_bytes, time_s=time_s
     )
     return facts_of(source, "all_reduce_bench output", notes, devices=[], collectives=[collective])

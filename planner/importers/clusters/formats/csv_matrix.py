@@ -6,7 +6,7 @@ from __future__ import annotations
 import csv
 import re
 
-from planner.importers.clusters.facts import Facts, Matrix
+from planner.importers.clusters.facts import ClusterFacts, Matrix
 from planner.importers.clusters.formats.cells import check_hosts, is_number, row_of_bandwidths
 from planner.importers.clusters.formats.mpigraph import MOST_NODES
 from planner.importers.clusters.formats.mpigraph import UNIT as MPIGRAPH_UNIT
@@ -77,7 +77,7 @@ def looks_like_matrix(source: Source) -> bool:
     return width >= 2 and len(rows) <= width + 1 and numbers >= max(1, len(rows[1][1]) - 2)
 
 
-def read_matrix(source: Source, unit: str | None) -> Facts:
+def read_matrix(source: Source, unit: str | None) -> ClusterFacts:
     """`unit` wins over the corner cell. Raises: InputError at the cell that is wrong."""
     rows = some_rows(source)
     notes = Notes()
@@ -109,7 +109,7 @@ def read_matrix(source: Source, unit: str | None) -> Facts:
         notes.assumed.append("rows receive (the corner says Recv): rows and columns exchanged")
     notes.read.append(f"bandwidth between {len(hosts)} nodes, rows send")
     matrix = Matrix(hosts=clean_hosts(hosts, notes), rows=tuple(ordered), unit=chosen)
-    return Facts(
+    return ClusterFacts(
         path=source.path,
         kind="bandwidth table",
         sha256=source.sha256,

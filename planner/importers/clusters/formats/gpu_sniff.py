@@ -6,7 +6,7 @@ from __future__ import annotations
 import re
 
 from planner.importers.clusters.devices import device_named, is_exact
-from planner.importers.clusters.facts import Collective, Facts, NodeFacts, Operation
+from planner.importers.clusters.facts import ClusterFacts, MeasuredCollective, NodeFacts, Operation
 from planner.importers.notes import Notes, listed
 from planner.importers.source import Source
 
@@ -39,7 +39,7 @@ def looks_like_sniff_test(text: str) -> bool:
     return _GEMM.search(text) is not None or _GROUP.search(text) is not None
 
 
-def read_sniff_test(source: Source) -> Facts:
+def read_sniff_test(source: Source) -> ClusterFacts:
     """Raises: InputError for figures that cannot be."""
     text, notes = source.text, Notes()
     collectives = [
@@ -69,7 +69,7 @@ def read_sniff_test(source: Source) -> Facts:
         notes.left_out.append("times of 1 MB messages: latencies are those of the device file")
     if not collectives and not _GEMM.search(text):
         raise source.error("holds no figures of the sniff test")
-    return Facts(
+    return ClusterFacts(
         path=source.path,
         kind="GPU sniff test",
         sha256=source.sha256,
@@ -100,7 +100,7 @@ def _nodes(text: str, notes: Notes) -> tuple[NodeFacts, ...]:
     return (NodeFacts(device=device, devices_per_node=per_node),)
 
 
-def _collective(match: re.Match[str]) -> Collective | None:
+def _collective(match: re.Match[str]) -> MeasuredCollective | None:
     """Seconds from the median bus bandwidth: 2(n-1)/n or (n-1)/n of the buffer at that rate."""
     ranks, bus = int(match["size"]), _number(match["median"])
     if ranks < 2 or bus is None:
@@ -109,7 +109,7 @@ def _collective(match: re.Match[str]) -> Collective | None:
     size_bytes = float(_SIZES.get(megabytes, megabytes * 10**6))
     operation = _OPERATIONS[match["name"]]
     around = (2 if operation == "all_reduce" else 1) * (ranks - 1) / ranks * size_bytes
-    return Collective(
+    return MeasuredCollective(
         operation=operation, ranks=ranks, size_bytes=size_bytes, time_s=around / (bus * 1e9)
     )
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from planner.importers.clusters.facts import Facts, Matrix
+from planner.importers.clusters.facts import ClusterFacts, Matrix
 from planner.importers.clusters.formats.cells import check_hosts, row_of_bandwidths
 from planner.importers.clusters.hosts import clean_hosts
 from planner.importers.json_file import JsonFile, Location
@@ -35,7 +35,7 @@ def looks_like_json(tree: Any) -> bool:
     )
 
 
-def read_log(source: Source, unit: str | None) -> Facts:
+def read_log(source: Source, unit: str | None) -> ClusterFacts:
     """Raises: InputError at the row that is wrong, and for a log without tables."""
     lines = source.lines()
     headers = {}
@@ -77,7 +77,7 @@ def _transposed(rows: list[tuple[float, ...]]) -> list[tuple[float, ...]]:
     return [tuple(column) for column in zip(*rows, strict=True)]
 
 
-def read_json(file: JsonFile, unit: str | None) -> Facts:
+def read_json(file: JsonFile, unit: str | None) -> ClusterFacts:
     """Raises: InputError at the entry that is wrong."""
     tree = file.mapping(file.tree)
     notes = Notes()
@@ -128,12 +128,12 @@ def _facts(
     hosts: tuple[str, ...],
     rows: list[tuple[float, ...]],
     unit: str | None,
-) -> Facts:
+) -> ClusterFacts:
     if unit is None:
         notes.assumed.append(f"figures are {UNIT}, as mpiGraph counts; --unit says otherwise")
     notes.read.append(f"bandwidth between {len(hosts)} nodes")
     matrix = Matrix(hosts=clean_hosts(hosts, notes), rows=tuple(rows), unit=unit or UNIT)
-    return Facts(
+    return ClusterFacts(
         path=source.path,
         kind=kind,
         sha256=source.sha256,

@@ -3,7 +3,7 @@ environment it holds is never looked at."""
 
 from __future__ import annotations
 
-from planner.importers.clusters.facts import Facts
+from planner.importers.clusters.facts import ClusterFacts
 from planner.importers.clusters.formats.nccl_tests import (
     PROGRAM,
     Rank,
@@ -15,7 +15,7 @@ from planner.importers.json_file import JsonFile, Location
 from planner.importers.notes import Notes
 
 
-def read_json(file: JsonFile) -> Facts:
+def read_json(file: JsonFile) -> ClusterFacts:
     """A report written with -J. Raises: InputError at the entry that is wrong."""
     notes = Notes()
     tree = file.mapping(file.tree)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from statistics import median
 
 from planner.importers.clusters.devices import device_named, is_exact
-from planner.importers.clusters.facts import Collective, Facts, NodeFacts, Operation
+from planner.importers.clusters.facts import ClusterFacts, MeasuredCollective, NodeFacts, Operation
 from planner.importers.notes import Notes
 from planner.importers.source import Source
 
@@ -72,7 +72,7 @@ class Row:
     wrong: bool = False
 
 
-def read_text(source: Source) -> Facts:
+def read_text(source: Source) -> ClusterFacts:
     """Standard output of one or several tests. Raises: InputError when it holds no results."""
     notes = Notes()
     tests = [_test(source, notes, part) for part in _parts(source.lines())]
@@ -101,7 +101,9 @@ def _parts(lines: list[str]) -> Iterator[str]:
     yield "\n".join(part)
 
 
-def _test(source: Source, notes: Notes, part: str) -> tuple[Collective | None, list[Rank]] | None:
+def _test(
+    source: Source, notes: Notes, part: str
+) -> tuple[MeasuredCollective | None, list[Rank]] | None:
     rows = _rows(part)
     if not rows:
         return None
@@ -143,7 +145,7 @@ def collective_of(
     rows: Sequence[Row],
     program: str | None,
     devices: Sequence[Rank],
-) -> Collective | None:
+) -> MeasuredCollective | None:
     """The longest message of a test; operation and ranks from the ratio of its two bandwidths where
     no `program` (all_reduce, …) and no list of ranks says them. None for a test that ran in several
     groups at once, and for operations that training does not use."""
@@ -193,7 +195,7 @@ def collective_of(
         f"{last.size_bytes / 2**20:.6g} MiB in {last.time_us / 1e3:.4g} ms, "
         f"bus bandwidth {last.bus_gb_per_s:.4g} GB/s"
     )
-    return Collective(
+    return MeasuredCollective(
         operation=operation,
         ranks=ranks,
         size_bytes=last.size_bytes,
@@ -234,15 +236,15 @@ def facts_of(
     notes: Notes,
     *,
     devices: Sequence[Rank],
-    collectives: Sequence[Collective],
-) -> Facts:
+    collectives: Sequence[MeasuredCollective],
+) -> ClusterFacts:
     """Nodes as the list of ranks shows them, or else as NCCL's own log lines do.
 
     Raises: InputError for a run over devices of different kinds.
     """
     node, hosts = _from_ranks(source, notes, devices) if devices else _from_log(source, notes)
     notes.left_out.append("times of short messages: latencies are those of the device file")
-    return Facts(
+    return ClusterFacts(
         path=source.path,
         kind=kind,
         sha256=source.sha256,

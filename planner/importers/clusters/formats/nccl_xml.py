@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from xml.parsers import expat
 
 from planner.importers.clusters.devices import BY_CAPABILITY
-from planner.importers.clusters.facts import Facts, NodeFacts
+from planner.importers.clusters.facts import ClusterFacts, NodeFacts
 from planner.importers.notes import Notes
 from planner.importers.source import Source
 
@@ -93,7 +93,7 @@ def parse_xml(source: Source) -> Element:
     return root
 
 
-def read_xml(source: Source) -> Facts:
+def read_xml(source: Source) -> ClusterFacts:
     """Raises: InputError."""
     root = parse_xml(source)
     system = next((child for child in root.children if child.tag == "system"), None)
@@ -129,7 +129,7 @@ def read_xml(source: Source) -> Facts:
         cards=cards,
         card_bytes_per_s=card_bytes_per_s,
     )
-    return Facts(
+    return ClusterFacts(
         path=source.path,
         kind="NCCL topology",
         sha256=source.sha256,

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from planner.importers.clusters.facts import Facts, Tier
+from planner.importers.clusters.facts import ClusterFacts, Tier
 from planner.importers.clusters.hosts import clean_hosts
 from planner.importers.clusters.tiers import Switch, tiers_of
 from planner.importers.notes import Notes
@@ -49,7 +49,7 @@ def looks_like_yaml(text: str) -> bool:
     )
 
 
-def read_conf(source: Source) -> Facts:
+def read_conf(source: Source) -> ClusterFacts:
     """Raises: InputError at the line that is wrong."""
     notes, found = Notes(), _Topology()
     link_speeds = False
@@ -137,7 +137,7 @@ def _sizes(source: Source, number: int | None, parts: list[Any]) -> tuple[int, .
     return tuple(found)
 
 
-def read_yaml(source: Source) -> Facts:
+def read_yaml(source: Source) -> ClusterFacts:
     """Of several topologies the cluster's default counts, else the first that is not flat.
 
     Raises: InputError at the entry that is wrong.
@@ -219,7 +219,7 @@ def _yaml_hosts(
         raise document.error(str(error), (*place, key)) from error
 
 
-def _facts(source: Source, kind: str, found: _Topology, notes: Notes) -> Facts:
+def _facts(source: Source, kind: str, found: _Topology, notes: Notes) -> ClusterFacts:
     if found.kind == "tree":
         _check_tree(source, found)
         hosts, tiers = tiers_of(found.switches, notes)
@@ -240,7 +240,7 @@ def _facts(source: Source, kind: str, found: _Topology, notes: Notes) -> Facts:
     if tiers:
         notes.assumed.append("links between switches do not slow traffic (oversubscription 1)")
     cleaned = dict(zip(hosts, clean_hosts(hosts, notes), strict=True))
-    return Facts(
+    return ClusterFacts(
         path=source.path,
         kind=kind,
         sha256=source.sha256,

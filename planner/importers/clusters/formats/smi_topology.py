@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 
 from planner.importers.clusters.devices import BY_NVLINKS
-from planner.importers.clusters.facts import Facts, NodeFacts
+from planner.importers.clusters.facts import ClusterFacts, NodeFacts
 from planner.importers.notes import Notes
 from planner.importers.source import Source
 
@@ -42,7 +42,7 @@ def looks_like_topology(text: str) -> bool:
     return re.search(r"^\s*GPU0\s+X\s", text, re.MULTILINE) is not None
 
 
-def read_topology(source: Source) -> Facts:
+def read_topology(source: Source) -> ClusterFacts:
     """Each table becomes a kind of node. Raises: InputError at the row or cell that is wrong."""
     tables = _tables(source)
     if not tables:
@@ -51,7 +51,7 @@ def read_topology(source: Source) -> Facts:
     nodes = [_node(table, notes) for table in tables]
     if len(tables) > 1:
         notes.assumed.append(f"{len(tables)} tables are {len(tables)} kinds of nodes")
-    return Facts(
+    return ClusterFacts(
         path=source.path,
         kind="nvidia-smi topo -m",
         sha256=source.sha256,

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from planner.importers.clusters.devices import device_named
-from planner.importers.clusters.facts import Facts, NodeFacts, Tier
+from planner.importers.clusters.facts import ClusterFacts, NodeFacts, Tier
 from planner.importers.clusters.hosts import clean_hosts
 from planner.importers.json_file import JsonFile, Location
 from planner.importers.notes import Notes
@@ -24,7 +24,7 @@ def looks_like_topograph(tree: Any) -> bool:
     return isinstance(tree, dict) and isinstance(tree.get("instances"), list)
 
 
-def read_topograph(file: JsonFile) -> Facts:
+def read_topograph(file: JsonFile) -> ClusterFacts:
     """Raises: InputError at the instance that is wrong."""
     notes = Notes()
     entries = file.sequence(file.mapping(file.tree).get("instances"), ("instances",))
@@ -50,7 +50,7 @@ def read_topograph(file: JsonFile) -> Facts:
     tiers = _tiers(hosts, layers, notes)
     if tiers:
         notes.assumed.append("links between switches do not slow traffic (oversubscription 1)")
-    return Facts(
+    return ClusterFacts(
         path=file.source.path,
         kind="topograph graph",
         sha256=file.source.sha256,

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, replace
 from statistics import median
 
-from planner.importers.clusters.facts import Facts, Link
+from planner.importers.clusters.facts import ClusterFacts, Link
 from planner.importers.clusters.formats.cells import positive
 from planner.importers.clusters.formats.csv_matrix import Row, rows_of, some_rows
 from planner.importers.clusters.hosts import clean_hosts
@@ -54,7 +54,7 @@ def looks_like_pairs(source: Source) -> bool:
     return "bandwidth" in header and ("latency" in header or "region" in header)
 
 
-def read_pairs(source: Source, unit: str | None) -> Facts:
+def read_pairs(source: Source, unit: str | None) -> ClusterFacts:
     """Each region becomes a node or a site, each pair a link. A bandwidth that is far from those of
     pairs with like latency is replaced by theirs, and said to be.
 
@@ -96,7 +96,7 @@ def read_pairs(source: Source, unit: str | None) -> Facts:
         )
         for pair in kept
     )
-    return Facts(
+    return ClusterFacts(
         path=source.path,
         kind="links between regions",
         sha256=source.sha256,

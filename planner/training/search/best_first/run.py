@@ -15,14 +15,14 @@ from planner.schedule.registry import kind_of
 from planner.training.batch import OUTER_KINDS
 from planner.training.search.best_first.layouts import improve_layouts
 from planner.training.search.best_first.refine import Refinement
-from planner.training.search.bounding.groups import Fitting, Layout, bound_group
+from planner.training.search.bounding.groups import Fitting, SharedLayout, bound_group
 from planner.training.search.bounding.screen import Screened, screen
 from planner.training.search.bounding.tables import GrowingTable
 from planner.training.search.layouts.choose import choose_layout
 from planner.training.search.layouts.default import default_layout
 from planner.training.search.space.empty import empty_space
 from planner.training.search.space.enumeration import Enumeration, Tally, dimensions
-from planner.training.search.space.facts import SCHEDULE_NAMES, Facts
+from planner.training.search.space.facts import SCHEDULE_NAMES, SpaceFacts
 from planner.workload.stages import stage_load
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from planner.training.scenario import Scenario
     from planner.training.search.layouts.choose import LayoutImprover
     from planner.training.search.layouts.default import LayoutChooser
-    from planner.training.search.space.enumeration import Grid, Group
+    from planner.training.search.space.enumeration import AxisGrid, Block
     from planner.training.search.space.restrictions import Restrictions
     from planner.workload.stages import StageLoad
 
@@ -54,7 +54,7 @@ class Progress:
 
 
 @dataclass(slots=True, kw_only=True)
-class Run:
+class SearchRun:
     """`complete` tells that every combination has a bound; `stopped` is what ended the run;
     without `screening` every combination is priced. `bound_s` is the refinement's bound before the
     step that is under way: one that is cut short may have lost what it was working on. Bounds
@@ -77,11 +77,13 @@ class Run:
     refinement: Refinement | None = field(init=False, default=None)
     bound_s: float | None = field(init=False, default=None)
     layouts_bound_s: float = field(init=False, default=np.inf)
-    _layouts: dict[tuple[int, int, LayoutTraits], Layout] = field(init=False, default_factory=dict)
+    _layouts: dict[tuple[int, int, LayoutTraits], SharedLayout] = field(
+        init=False, default_factory=dict
+    )
 
     def __post_init__(self) -> None:
         self.enumeration = Enumeration(
-            facts=Facts.of(self.scenario, self.restrictions),
+            facts=SpaceFacts.of(self.scenario, self.restrictions),
             values=dimensions(self.scenario, self.restrictions),
         )
         self.growing = GrowingTable(self.scenario.ideal)
@@ -110,7 +112,7 @@ class Run:
             raise empty_space(self.enumeration, self.scenario, self.restrictions)
         self.complete = True
 
-    def groups(self) -> Iterator[tuple[Screened, Group]]:
+    def groups(self) -> Iterator[tuple[Screened, Block]]:
         """Every group of the space with its screened grid. The first round counts them."""
         enumeration = self.enumeration
         if self.complete:
@@ -164,20 +166,22 @@ class Run:
             self._out_of_time_refining,
         )
 
-    def layout_of(self, pipeline: int, virtual_stages: int, schedule: str) -> Layout:
+    def layout_of(self, pipeline: int, virtual_stages: int, schedule: str) -> SharedLayout:
         """The stage layout of a shape, chosen once for all schedules that lay stages out alike."""
         key = (pipeline, virtual_stages, kind_of(schedule).layout_traits)
         if key not in self._layouts:
             stages = self.layout(self.scenario, pipeline, virtual_stages, schedule)
             load = stage_load(self.scenario.model, self.scenario.kinds, stages)
-            self._layouts[key] = Layout(stages=stages, load=load, chosen=self.improve is not None)
+            self._layouts[key] = SharedLayout(
+                stages=stages, load=load, chosen=self.improve is not None
+            )
         return self._layouts[key]
 
     @property
     def num_fitting(self) -> int:
         return sum(len(group) for group in self.fitting)
 
-    def alive(self, screened: Screened, group: Group) -> NDArray[np.bool_]:
+    def alive(self, screened: Screened, group: Block) -> NDArray[np.bool_]:
         """The screen's verdict on the combinations of a group."""
         at = [
             np.searchsorted(self.enumeration.values[axis], codes)
@@ -216,7 +220,7 @@ class Run:
         self.report("refining")
         return self.out_of_time()
 
-    def _bound(self, screened: Screened, group: Group) -> None:
+    def _bound(self, screened: Screened, group: Block) -> None:
         alive = self.alive(screened, group)
         if not alive.any():
             return
@@ -240,7 +244,7 @@ class Run:
         counts[..., -OUTER_KINDS:] = 0
         return replace(load, counts=counts)
 
-    def _shapes(self, grid: Grid) -> list[tuple[int, str]]:
+    def _shapes(self, grid: AxisGrid) -> list[tuple[int, str]]:
         """Numbers of virtual stages and schedules that a grid's combinations may have, one
         schedule for all that lay stages out alike."""
         most = self.scenario.model.num_layers // grid.pipeline

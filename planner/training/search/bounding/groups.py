@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from planner.training.costs import CostTable
     from planner.training.scenario import Scenario
     from planner.training.search.bounding.screen import Screened
-    from planner.training.search.space.enumeration import Group
+    from planner.training.search.space.enumeration import Block
     from planner.workload.stages import StageLoad
 
 BELOW = 1 - 1e-9
@@ -45,7 +45,7 @@ BELOW = 1 - 1e-9
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Layout:
+class SharedLayout:
     """A stage layout with its load, shared by all groups of (pipeline, virtual stages); `chosen`:
     a combination may take a better one instead."""
 
@@ -62,7 +62,7 @@ class Fitting:
     screened: Screened
     virtual_stages: int
     schedule: str
-    layout: Layout
+    layout: SharedLayout
     grid_row: NDArray[np.int32]
     recompute: NDArray[np.int8]
     data_sharding: NDArray[np.int8]
@@ -78,8 +78,8 @@ class Fitting:
     def of(
         cls,
         screened: Screened,
-        group: Group,
-        layout: Layout,
+        group: Block,
+        layout: SharedLayout,
         rows: NDArray[np.int64],
         bound_s: NDArray[np.float64],
         others_s: NDArray[np.float64],
@@ -123,8 +123,8 @@ def bound_group(
     scenario: Scenario,
     table: CostTable,
     screened: Screened,
-    group: Group,
-    layout: Layout,
+    group: Block,
+    layout: SharedLayout,
     alive: NDArray[np.bool_],
 ) -> Fitting:
     """The combinations of a group that fit. `alive` is the screen's verdict on each."""
@@ -204,7 +204,7 @@ def others_bound_s(
     scenario: Scenario,
     batch: Batch,
     work: LeastWork,
-    layout: Layout,
+    layout: SharedLayout,
     reduction_s: NDArray[np.float64],
 ) -> NDArray[np.float64]:
     """[N]: seconds that no other stage layout of the space beats; infinite where there is none."""

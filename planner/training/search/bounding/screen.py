@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from planner.training.costs import CostTable
     from planner.training.scenario import Scenario
     from planner.training.search.bounding.tables import GrowingTable
-    from planner.training.search.space.enumeration import Columns, Enumeration, Grid
+    from planner.training.search.space.enumeration import AxisGrid, Columns, Enumeration
 
 FAMILY_AXES = ("tensor", "context", "data", "expert", "expert_tensor", "sequence_parallel")
 
@@ -46,7 +46,7 @@ class Screened:
     it was never priced); `alive` [rows, recompute, data sharding] is by position in the axis'
     values."""
 
-    grid: Grid
+    grid: AxisGrid
     columns: Columns
     alive: NDArray[np.bool_]
 
@@ -58,7 +58,7 @@ class Screened:
 def screen(
     scenario: Scenario,
     enumeration: Enumeration,
-    grids: Sequence[Grid],
+    grids: Sequence[AxisGrid],
     loads: Sequence[Sequence[StageLoad]],
     growing: GrowingTable,
     *,
@@ -86,7 +86,7 @@ class _Waves:
         self,
         scenario: Scenario,
         enumeration: Enumeration,
-        grid: Grid,
+        grid: AxisGrid,
         loads: Sequence[StageLoad],
         trusting: bool,
     ) -> None:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from planner.plan import Plan
     from planner.training.batch import Batch
     from planner.training.scenario import Scenario
-    from planner.training.search.hosts.grid import Grid
+    from planner.training.search.hosts.grid import UnitGrid
     from planner.training.search.hosts.problem import CriticalPath
 
 ROUNDS = 4
@@ -86,7 +86,7 @@ class PlacementSearch:
 
     scenario: Scenario
     deadline_s: float | None = None
-    _known: dict[Grid, list[tuple[int, ...]]] = field(default_factory=dict)
+    _known: dict[UnitGrid, list[tuple[int, ...]]] = field(default_factory=dict)
 
     def place(self, plan: Plan, bound_s: float) -> PlacedPlan:
         """The plan on the best hosts that a short search finds, every stage on the device types
@@ -192,7 +192,7 @@ class PlacementSearch:
             found[tuple(names[node] for node in nodes[: len(order)])] = None
         return tuple(found)
 
-    def _price(self, plan: Plan, batch: Batch, grid: Grid, units: Sequence[int]) -> _Priced:
+    def _price(self, plan: Plan, batch: Batch, grid: UnitGrid, units: Sequence[int]) -> _Priced:
         hosts = self._hosts(grid, units)
         scenario = self.scenario.placed(hosts)
         table = cost_table(scenario, [shard_of(plan)])
@@ -206,11 +206,11 @@ class PlacementSearch:
             path=replace(path, seconds=path.seconds + rest_s),
         )
 
-    def _hosts(self, grid: Grid, units: Sequence[int]) -> tuple[str, ...]:
+    def _hosts(self, grid: UnitGrid, units: Sequence[int]) -> tuple[str, ...]:
         names = self.scenario.cluster.host_names()
         return tuple(names[node] for node in nodes_in_order(units, grid.unit_nodes))
 
-    def _remember(self, grid: Grid, units: tuple[int, ...]) -> None:
+    def _remember(self, grid: UnitGrid, units: tuple[int, ...]) -> None:
         known = self._known.setdefault(grid, [])
         if units not in known:
             known.insert(0, units)

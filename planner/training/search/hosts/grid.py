@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Grid:
+class UnitGrid:
     """`rows` · `columns` units, each with `unit_nodes` nodes; a row holds `row_stages` stages, and
     `lockstep` neighbouring columns one replica of the model."""
 
@@ -52,7 +52,7 @@ class Grid:
         return tuple(sorted(ring for ring in rings if len(ring) > 1))
 
 
-def grid_of(topology: Topology, degrees: Degrees) -> Grid | None:
+def grid_of(topology: Topology, degrees: Degrees) -> UnitGrid | None:
     """The grid of a job; None where stages and units do not fall on each other, or where nodes
     differ in size, so that a change of places moves more than itself."""
     kinds = [topology.kinds[node] for node in topology.order]
@@ -72,7 +72,7 @@ def grid_of(topology: Topology, degrees: Degrees) -> Grid | None:
     model_devices = degrees.tensor * degrees.context
     if model_devices > unit_devices and model_devices % unit_devices:
         return None
-    return Grid(
+    return UnitGrid(
         rows=rows,
         columns=units // rows,
         unit_nodes=unit_nodes,

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from planner.training.batch import Batch
     from planner.training.costs import CostTable
     from planner.training.scenario import Scenario
-    from planner.training.search.hosts.grid import Grid, UnitClasses
+    from planner.training.search.hosts.grid import UnitClasses, UnitGrid
     from planner.training.search.hosts.rates import RatedStep
     from planner.training.step.parts import StepParts
 
@@ -38,7 +38,9 @@ class CriticalPath:
     links: NDArray[np.float64]
 
 
-def placement_problem(scenario: Scenario, plan: Plan, batch: Batch, grid: Grid) -> PlacementProblem:
+def placement_problem(
+    scenario: Scenario, plan: Plan, batch: Batch, grid: UnitGrid
+) -> PlacementProblem:
     """Over which links the plan's step would be how long. `batch` is the plan for the first row of
     a cost table. Passes are those of the ideal scenario; on mixed devices those of the scenario as
     it is placed, and no row may change its device types."""
@@ -76,7 +78,7 @@ def _passes(scenario: Scenario, ideal_table: CostTable, batch: Batch) -> tuple[S
     return slowest_replica(scenario, cost_table(scenario, ideal_table.shards), batch)
 
 
-def _row_classes(topology: Topology, grid: Grid, classes: UnitClasses) -> NDArray[np.bool_]:
+def _row_classes(topology: Topology, grid: UnitGrid, classes: UnitClasses) -> NDArray[np.bool_]:
     """bool [rows, K]: classes whose devices a row has already."""
     of_class = [topology.kinds[node].device for node in classes.first_node.tolist()]
     rows = np.array(topology.order).reshape(grid.rows, -1)
@@ -93,7 +95,9 @@ def with_path(problem: PlacementProblem, path: CriticalPath) -> PlacementProblem
     )
 
 
-def critical_path(timeline: Timeline, parts: StepParts, batch: Batch, grid: Grid) -> CriticalPath:
+def critical_path(
+    timeline: Timeline, parts: StepParts, batch: Batch, grid: UnitGrid
+) -> CriticalPath:
     """The longest path of a simulated pipeline. Sends are joint and monotone, so that with other
     links the pipeline takes no less than this path does: a cutting plane (Kelley 1960)."""
     owner = batch.placement.stage_of // grid.row_stages
@@ -114,7 +118,7 @@ def critical_path(timeline: Timeline, parts: StepParts, batch: Batch, grid: Grid
 
 
 def _windows(
-    parts: StepParts, batch: Batch, grid: Grid
+    parts: StepParts, batch: Batch, grid: UnitGrid
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """The windows of consecutive stages of 1F1B, boundaries inside a unit with their own sends."""
     path_s, path_links = critical_paths(
@@ -129,7 +133,7 @@ def _windows(
     return path_s, path_links[:, crosses]
 
 
-def _rings_inside(plan: Plan, grid: Grid) -> tuple[tuple[int, ...], ...]:
+def _rings_inside(plan: Plan, grid: UnitGrid) -> tuple[tuple[int, ...], ...]:
     """Rings of columns around which layers communicate in every pass."""
     degrees = plan.degrees
     shapes = {
@@ -147,7 +151,7 @@ def _rings_inside(plan: Plan, grid: Grid) -> tuple[tuple[int, ...], ...]:
 
 def _waits(
     plan: Plan,
-    grid: Grid,
+    grid: UnitGrid,
     rated: RatedStep,
     timeline: Timeline,
     inside: tuple[tuple[int, ...], ...],
@@ -181,6 +185,6 @@ def _waits(
     return tuple(waits)
 
 
-def _data_rings(plan: Plan, grid: Grid) -> tuple[tuple[int, ...], ...]:
+def _data_rings(plan: Plan, grid: UnitGrid) -> tuple[tuple[int, ...], ...]:
     degrees = plan.degrees
     return grid.ring(degrees.data * degrees.context, degrees.tensor)

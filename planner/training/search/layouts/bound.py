@@ -77,8 +77,8 @@ def other_layouts_s(
     and the layer before or after: follow the first boundary that differs. Where all layers are
     alike, some stage of a layout with other totals holds one layer more. That stage does its work;
     or one microbatch goes round the whole pipeline, and the stage does the forwards that had to
-    wait for it and all other backwards (`rows.Rows`, the late path). Nor is any layout faster than
-    the average of these paths over all stages.
+    wait for it and all other backwards (`stage_bounds.Rows`, the late path).
+    Nor is any layout faster than the average of these paths over all stages.
     """
     m = batch.num_microbatches.astype(np.float64)
     returns = batch.virtual_stages == 1 and batch.kind.returns_to_first

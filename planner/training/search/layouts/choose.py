@@ -22,7 +22,7 @@ from planner.workload.stages import stage_load
 if TYPE_CHECKING:
     from planner.arrays import Floats
     from planner.plan import Plan
-    from planner.stage_layout.problem import Layouts, Problem
+    from planner.stage_layout.problem import LayoutProblem, Layouts
     from planner.training.batch import Batch
     from planner.training.costs import CostTable
     from planner.training.scenario import Scenario
@@ -61,8 +61,8 @@ def choose_layout(
     may have a step below `below_s`.
 
     Layouts whose stages hold as many layers as in the default are not looked at. With one chunk per
-    stage it is the exact optimum of `rows.rows_s`; with several the best that moving layers between
-    chunks reaches under simulation. Both are then priced in full.
+    stage it is the exact optimum of `stage_bounds.rows_s`; with several the best that moving
+    layers between chunks reaches under simulation. Both are then priced in full.
     """
     placed = scenario.placed(plan.placement.hosts)
     if placed is not scenario:
@@ -106,13 +106,13 @@ def choose_layout(
     return LayoutChoice(plan=best, step_s=default_s if best is plan else best_s, bound_s=bound_s)
 
 
-def _without_limit(problem: Problem) -> Problem:
+def _without_limit(problem: LayoutProblem) -> LayoutProblem:
     """The problem with endless memory, in which nobody recomputes more than the least."""
     endless = np.full(problem.stages, np.inf)
     return replace(problem, capacity_bytes=endless, patterns=problem.patterns[:1])
 
 
-def _solve(problem: Problem, start: Layouts) -> Layouts | None:
+def _solve(problem: LayoutProblem, start: Layouts) -> Layouts | None:
     if problem.virtual_stages == 1:
         found = best_layout(problem)
         return None if found is None else found.layout

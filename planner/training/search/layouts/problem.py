@@ -11,7 +11,7 @@ import numpy as np
 from planner.plan import Recompute, recomputed_per_chunk, recomputed_per_stage
 from planner.schedule.inflight import peak_in_flight
 from planner.schedule.registry import kind_of
-from planner.stage_layout.problem import Layouts, Pattern, Problem, price
+from planner.stage_layout.problem import LayoutProblem, Layouts, Pattern, price
 from planner.training.batch import FULL, SELECTIVE
 from planner.training.memory.stage import stage_parameters, stage_peaks, state_bytes
 from planner.training.search.layouts.default import stages_of
@@ -52,7 +52,7 @@ def kept_layout(
     return None
 
 
-def problem_of(scenario: Scenario, table: CostTable, batch: Batch, plan: Plan) -> Problem:
+def problem_of(scenario: Scenario, table: CostTable, batch: Batch, plan: Plan) -> LayoutProblem:
     """The problem whose layouts are those of the plan's combination: `batch` is the plan alone.
 
     Memory is that of `planner.training.memory.stage`, linear in the layers around the plan's own
@@ -77,7 +77,7 @@ def problem_of(scenario: Scenario, table: CostTable, batch: Batch, plan: Plan) -
     sends = replica_sends(scenario, table, batch)
     slowest = int((sends.forward_s + sends.backward_s).sum(axis=1).argmax())
     peaks = stage_peaks(scenario, table, batch)
-    problem = Problem(
+    problem = LayoutProblem(
         schedule=batch.schedule,
         stages=p,
         virtual_stages=v,
@@ -109,7 +109,7 @@ def problem_of(scenario: Scenario, table: CostTable, batch: Batch, plan: Plan) -
     return replace(problem, fixed_bytes=peaks.device_peak[0] - at_plan)
 
 
-def layout_of(plan: Plan, problem: Problem) -> Layouts:
+def layout_of(plan: Plan, problem: LayoutProblem) -> Layouts:
     """The plan's own layout as one of the problem."""
     ranges = sorted(chunk for stage in plan.stages for chunk in stage.chunks)
     ends = np.array([0, *(end + 1 for _, end in ranges)], dtype=np.int64)
@@ -120,7 +120,7 @@ def layout_of(plan: Plan, problem: Problem) -> Layouts:
     return Layouts(ends=ends[None], patterns=np.full((1, problem.stages), pattern))
 
 
-def plan_with(plan: Plan, problem: Problem, layout: Layouts) -> Plan:
+def plan_with(plan: Plan, problem: LayoutProblem, layout: Layouts) -> Plan:
     """The plan with the stages and recomputation of a layout (the first)."""
     last = sum(stage.num_layers for stage in plan.stages)
     positions = np.clip(layout.ends[0] - 1, 0, last)

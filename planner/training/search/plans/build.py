@@ -12,7 +12,7 @@ from planner.training.search.hosts.placement import check_hosts, default_placeme
 from planner.training.search.layouts.default import check_layers, default_layers, stages_of
 from planner.training.search.plans.problems import check_plan, plan_values
 from planner.training.search.space.broken import check_values
-from planner.training.search.space.facts import Facts, code_of
+from planner.training.search.space.facts import SpaceFacts, code_of
 from planner.training.search.space.restrictions import (
     NUMBER_AXES,
     SWITCH_AXES,
@@ -85,7 +85,9 @@ def plan_from_flags(
     values = {**_defaults(scenario, given), **given}
     if "data" not in given:
         values["data"] = remaining_data(scenario, values)
-    check_values(Facts.of(scenario, flags), {axis: code_of(axis, v) for axis, v in values.items()})
+    check_values(
+        SpaceFacts.of(scenario, flags), {axis: code_of(axis, v) for axis, v in values.items()}
+    )
     shape = int(values["pipeline"]), int(values["virtual_stages"]), str(values["schedule"])
     layers = stage_layers or default_layers(scenario, *shape)
     stages = stages_of(layers, *shape)

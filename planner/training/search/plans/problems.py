@@ -12,7 +12,7 @@ from planner.schedule.registry import SCHEDULES, kind_of
 from planner.training.search.hosts.placement import check_hosts
 from planner.training.search.layouts.default import check_layers, stages_of
 from planner.training.search.space.broken import broken_rules
-from planner.training.search.space.facts import Facts, code_of
+from planner.training.search.space.facts import SpaceFacts, code_of
 from planner.training.search.space.restrictions import NUMBER_AXES, Restrictions, unoffered
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ BEYOND_THE_FRAMEWORK = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Problem:
+class PlanProblem:
     """`name` is that of a framework rule or one of `BEYOND_THE_FRAMEWORK`; `field` is a path in
     the plan's JSON, such as degrees.tensor, or in that of its document, such as inputs.job."""
 
@@ -52,7 +52,7 @@ def check_plan(scenario: Scenario, plan: Plan) -> None:
         raise problem.error
 
 
-def plan_problems(scenario: Scenario, plan: Plan) -> tuple[Problem, ...]:
+def plan_problems(scenario: Scenario, plan: Plan) -> tuple[PlanProblem, ...]:
     """Everything that keeps the plan from running, one problem of each name. What only follows
     from another problem is left out."""
     found = [
@@ -96,22 +96,22 @@ def field_of(axis: str) -> str:
     return "recompute.granularity" if axis == "recompute" else axis
 
 
-def _devices(scenario: Scenario, plan: Plan) -> Iterator[Problem]:
+def _devices(scenario: Scenario, plan: Plan) -> Iterator[PlanProblem]:
     devices = plan.degrees.devices
     if devices != scenario.job.devices:
         error = InputError(f"the plan is for {devices} devices, the job has {scenario.job.devices}")
-        yield Problem(name="world", field="degrees", error=error)
+        yield PlanProblem(name="world", field="degrees", error=error)
 
 
-def _precision(scenario: Scenario) -> Iterator[Problem]:
+def _precision(scenario: Scenario) -> Iterator[PlanProblem]:
     for device in scenario.device_types:
         try:
             device.peak(scenario.job.precision)
         except RuleError as error:
-            yield Problem(name="precision", field="inputs.job.precision", error=error)
+            yield PlanProblem(name="precision", field="inputs.job.precision", error=error)
 
 
-def _batch(scenario: Scenario, plan: Plan) -> Iterator[Problem]:
+def _batch(scenario: Scenario, plan: Plan) -> Iterator[PlanProblem]:
     replicas, batch = plan.degrees.data, scenario.job.global_batch_size
     made = plan.num_microbatches * plan.micro_batch_size * replicas
     if made != batch:
@@ -119,20 +119,20 @@ def _batch(scenario: Scenario, plan: Plan) -> Iterator[Problem]:
             f"{plan.num_microbatches} microbatches of {plan.micro_batch_size} on {replicas} "
             f"replicas make {made} sequences, the global batch has {batch}"
         )
-        yield Problem(name="global-batch", field="num_microbatches", error=error)
+        yield PlanProblem(name="global-batch", field="num_microbatches", error=error)
 
 
-def _rank_order(scenario: Scenario, plan: Plan) -> Iterator[Problem]:
+def _rank_order(scenario: Scenario, plan: Plan) -> Iterator[PlanProblem]:
     software = scenario.job.software
     if plan.placement.order != software.rank_order:
         error = InputError(
             f"placement: rank order {plan.placement.order!r}; software profile "
             f"{software.name} uses {software.rank_order}"
         )
-        yield Problem(name="rank-order", field="placement.order", error=error)
+        yield PlanProblem(name="rank-order", field="placement.order", error=error)
 
 
-def _rules(scenario: Scenario, plan: Plan) -> Iterator[Problem]:
+def _rules(scenario: Scenario, plan: Plan) -> Iterator[PlanProblem]:
     values = plan_values(plan)
     chosen = Restrictions(
         **{axis: (value,) for axis, value in values.items()}  # type: ignore[arg-type]
@@ -140,35 +140,35 @@ def _rules(scenario: Scenario, plan: Plan) -> Iterator[Problem]:
     with_effect = chosen if plan.degrees.tensor > 1 else replace(chosen, sequence_parallel=None)
     for axis, message, hint in unoffered(with_effect, scenario.job.software):
         error = InputError(f"{axis.replace('_', ' ')}: {message}", hint=hint)
-        yield Problem(name="offered", field=field_of(axis), error=error)
+        yield PlanProblem(name="offered", field=field_of(axis), error=error)
     if plan.schedule not in SCHEDULES:
         return
     codes = {axis: code_of(axis, value) for axis, value in values.items()}
-    for rule, broken in broken_rules(Facts.of(scenario, chosen), codes):
-        yield Problem(name=rule.name, field=field_of(rule.adjusts), error=broken)
+    for rule, broken in broken_rules(SpaceFacts.of(scenario, chosen), codes):
+        yield PlanProblem(name=rule.name, field=field_of(rule.adjusts), error=broken)
 
 
-def _layout(scenario: Scenario, plan: Plan) -> Iterator[Problem]:
+def _layout(scenario: Scenario, plan: Plan) -> Iterator[PlanProblem]:
     if plan.schedule not in SCHEDULES:
         return
     try:
         _check_stages(scenario, plan)
     except RuleError as error:
-        yield Problem(name=error.rule, field="stages", error=error)
+        yield PlanProblem(name=error.rule, field="stages", error=error)
     except InputError as error:
-        yield Problem(name="stage-layout", field="stages", error=error)
+        yield PlanProblem(name="stage-layout", field="stages", error=error)
         return
     try:
         _check_recompute(plan)
     except InputError as error:
-        yield Problem(name="recompute-layers", field="recompute.layers_per_stage", error=error)
+        yield PlanProblem(name="recompute-layers", field="recompute.layers_per_stage", error=error)
 
 
-def _hosts(scenario: Scenario, plan: Plan) -> Iterator[Problem]:
+def _hosts(scenario: Scenario, plan: Plan) -> Iterator[PlanProblem]:
     try:
         check_hosts(scenario, plan.placement.hosts)
     except InputError as error:
-        yield Problem(name="hosts", field="placement.hosts", error=error)
+        yield PlanProblem(name="hosts", field="placement.hosts", error=error)
 
 
 def _check_stages(scenario: Scenario, plan: Plan) -> None:

@@ -14,8 +14,8 @@ from planner.training.search.space.rules import RULES
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from planner.training.search.space.facts import Facts
-    from planner.training.search.space.rules import Rule
+    from planner.training.search.space.facts import SpaceFacts
+    from planner.training.search.space.rules import SpaceRule
 
 SWITCHES = {
     "schedule": len(SCHEDULE_NAMES),
@@ -29,14 +29,16 @@ MOST = 100_000
 """Largest value tried as a correction."""
 
 
-def check_values(facts: Facts, values: Mapping[str, int]) -> None:
+def check_values(facts: SpaceFacts, values: Mapping[str, int]) -> None:
     """Raises RuleError for the first rule that one combination breaks. `values` holds codes, see
     `facts.code_of`."""
     for _, error in broken_rules(facts, values):
         raise error
 
 
-def broken_rules(facts: Facts, values: Mapping[str, int]) -> Iterator[tuple[Rule, RuleError]]:
+def broken_rules(
+    facts: SpaceFacts, values: Mapping[str, int]
+) -> Iterator[tuple[SpaceRule, RuleError]]:
     """Every rule that one combination breaks, with what was found and the nearest values that
     would do. Rules that only keep a search short are left out."""
     row = {axis: np.array([value], dtype=np.int64) for axis, value in values.items()}
@@ -53,7 +55,7 @@ def broken_rules(facts: Facts, values: Mapping[str, int]) -> Iterator[tuple[Rule
             )
 
 
-def _found(rule: Rule, values: Mapping[str, int]) -> str:
+def _found(rule: SpaceRule, values: Mapping[str, int]) -> str:
     return ", ".join(f"{axis.replace('_', '-')} {_word(axis, values[axis])}" for axis in rule.axes)
 
 
@@ -62,7 +64,7 @@ def _word(axis: str, code: int) -> str:
     return ("off", "on")[value] if isinstance(value, bool) else str(value)
 
 
-def _nearest(rule: Rule, facts: Facts, values: Mapping[str, int]) -> str | None:
+def _nearest(rule: SpaceRule, facts: SpaceFacts, values: Mapping[str, int]) -> str | None:
     """The next smaller and the next larger value of the rule's axis that satisfy it."""
     axis, found = rule.adjusts, values[rule.adjusts]
     if axis in SWITCHES:

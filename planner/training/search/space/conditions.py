@@ -12,13 +12,13 @@ import numpy as np
 
 from planner.plan import DATA_SHARDINGS, GRANULARITIES
 from planner.schedule.registry import SCHEDULES
-from planner.schedule.rules import Size
+from planner.schedule.rules import ScheduleSize
 from planner.training.search.space.facts import SCHEDULE_NAMES
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from planner.training.search.space.facts import Facts
+    from planner.training.search.space.facts import SpaceFacts
 
     Columns = Mapping[str, NDArray[np.int64]]
 
@@ -30,50 +30,50 @@ GRADIENTS_SHARDED = DATA_SHARDINGS.index("optimizer+gradients")
 ONE_FORWARD_ONE_BACKWARD = SCHEDULE_NAMES.index("1f1b")
 
 
-def world(f: Facts, c: Columns) -> Holds:
+def world(f: SpaceFacts, c: Columns) -> Holds:
     return c["tensor"] * c["context"] * c["pipeline"] * c["data"] == f.devices
 
 
-def stages(f: Facts, c: Columns) -> Holds:
+def stages(f: SpaceFacts, c: Columns) -> Holds:
     return (c["pipeline"] <= f.layers) & (f.uneven_layout | (f.layers % c["pipeline"] == 0))
 
 
-def chunks(f: Facts, c: Columns) -> Holds:
+def chunks(f: SpaceFacts, c: Columns) -> Holds:
     chunks = c["pipeline"] * c["virtual_stages"]
     return (chunks <= f.layers) & (f.uneven_layout | (f.layers % chunks == 0))
 
 
-def framework(f: Facts, c: Columns) -> Holds:
+def framework(f: SpaceFacts, c: Columns) -> Holds:
     degrees = np.ones_like(c["tensor"])
     for axis in {"tensor", "pipeline", "context"}.intersection(f.lacking):
         degrees = degrees * c[axis]
     return degrees == 1
 
 
-def kv(f: Facts, c: Columns) -> Holds:
+def kv(f: SpaceFacts, c: Columns) -> Holds:
     return (f.query_groups % c["tensor"] == 0) | (c["tensor"] % f.query_groups == 0)
 
 
-def ffn(f: Facts, c: Columns) -> Holds:
+def ffn(f: SpaceFacts, c: Columns) -> Holds:
     return (f.ffn % c["tensor"] == 0) & (f.shared_ffn % c["tensor"] == 0)
 
 
-def experts(f: Facts, c: Columns) -> Holds:
+def experts(f: SpaceFacts, c: Columns) -> Holds:
     divides = (f.experts > 0) & (f.experts % c["expert"] == 0)
     return (c["expert"] == 1) | (divides & ("expert" not in f.lacking))
 
 
-def expert_tensor(f: Facts, c: Columns) -> Holds:
+def expert_tensor(f: SpaceFacts, c: Columns) -> Holds:
     divides = (f.experts > 0) & (f.expert_ffn % c["expert_tensor"] == 0)
     return (c["expert_tensor"] == 1) | (divides & ("expert" not in f.lacking))
 
 
-def expert_world(f: Facts, c: Columns) -> Holds:
+def expert_world(f: SpaceFacts, c: Columns) -> Holds:
     stage_devices = c["tensor"] * c["context"] * c["data"]
     return stage_devices % (c["expert"] * c["expert_tensor"]) == 0
 
 
-def order(f: Facts, c: Columns) -> Holds:
+def order(f: SpaceFacts, c: Columns) -> Holds:
     """The two grids have the same pipeline groups where the experts' takes as many ranks before
     the pipeline as the dense one (`parallel_state.py`): a model without experts has tensor there.
     """
@@ -82,36 +82,36 @@ def order(f: Facts, c: Columns) -> Holds:
     return (f.rank_order != "tp-cp-ep-pp-dp") | (c["pipeline"] == 1) | same
 
 
-def graphs(f: Facts, c: Columns) -> Holds:
+def graphs(f: SpaceFacts, c: Columns) -> Holds:
     refused = f.cuda_graphs & (f.experts > 0) & (f.framework == "megatron-lm")
     return (c["recompute"] != FULL) | (not refused)
 
 
-def batch(f: Facts, c: Columns) -> Holds:
+def batch(f: SpaceFacts, c: Columns) -> Holds:
     return f.global_batch_size % (c["micro_batch_size"] * c["data"]) == 0
 
 
-def sequence_parallel(f: Facts, c: Columns) -> Holds:
+def sequence_parallel(f: SpaceFacts, c: Columns) -> Holds:
     local = f.seq_length // c["context"]
     return (c["sequence_parallel"] == 0) | (local % c["tensor"] == 0)
 
 
-def expert_sequence_parallel(f: Facts, c: Columns) -> Holds:
+def expert_sequence_parallel(f: SpaceFacts, c: Columns) -> Holds:
     free = (c["expert"] == 1) | (c["tensor"] == 1) | (c["sequence_parallel"] == 1)
     return free | f.sequence_parallel_asked
 
 
-def one_tensor(f: Facts, c: Columns) -> Holds:
+def one_tensor(f: SpaceFacts, c: Columns) -> Holds:
     return (c["tensor"] > 1) | (c["sequence_parallel"] == f.first_sequence_parallel)
 
 
-def schedule(about_microbatches: bool) -> Callable[[Facts, Columns], Holds]:
+def schedule(about_microbatches: bool) -> Callable[[SpaceFacts, Columns], Holds]:
     """The schedule's own conditions: those on its stages and chunks, or those on the number of
     microbatches. Pipeline, virtual stages and schedule are the same in every row."""
 
-    def holds(f: Facts, c: Columns) -> Holds:
+    def holds(f: SpaceFacts, c: Columns) -> Holds:
         kind = SCHEDULES[SCHEDULE_NAMES[int(c["schedule"].flat[0])]]
-        size = Size.of(
+        size = ScheduleSize.of(
             int(c["pipeline"].flat[0]),
             int(c["virtual_stages"].flat[0]),
             f.global_batch_size // (c["micro_batch_size"] * c["data"]),
@@ -126,33 +126,33 @@ def schedule(about_microbatches: bool) -> Callable[[Facts, Columns], Holds]:
     return holds
 
 
-def shared_vocabulary(f: Facts, c: Columns) -> Holds:
+def shared_vocabulary(f: SpaceFacts, c: Columns) -> Holds:
     kind = SCHEDULES[SCHEDULE_NAMES[int(c["schedule"].flat[0])]]
     return np.full(c["schedule"].shape, not (kind.shares_vocabulary and f.predictions))
 
 
-def one_stage(f: Facts, c: Columns) -> Holds:
+def one_stage(f: SpaceFacts, c: Columns) -> Holds:
     return (c["pipeline"] > 1) | (c["schedule"] == ONE_FORWARD_ONE_BACKWARD)
 
 
-def selective_use(f: Facts, c: Columns) -> Holds:
+def selective_use(f: SpaceFacts, c: Columns) -> Holds:
     return (c["recompute"] != SELECTIVE) | f.selective_frees | f.recompute_asked
 
 
-def sharded_pipeline(f: Facts, c: Columns) -> Holds:
+def sharded_pipeline(f: SpaceFacts, c: Columns) -> Holds:
     few = (c["data_sharding"] < GRADIENTS_SHARDED) | (c["pipeline"] == 1)
     return few | (f.framework != "deepspeed")
 
 
-def two_stage_interleaving(f: Facts, c: Columns) -> Holds:
+def two_stage_interleaving(f: SpaceFacts, c: Columns) -> Holds:
     interleaved = c["schedule"] == SCHEDULE_NAMES.index("interleaved")
     return ~(interleaved & (c["pipeline"] == 2)) | f.sends_overlap | (f.framework != "megatron-lm")
 
 
-def expert_biases(f: Facts, c: Columns) -> Holds:
+def expert_biases(f: SpaceFacts, c: Columns) -> Holds:
     return (c["expert_tensor"] == 1) | (not f.expert_biases) | (f.framework != "megatron-lm")
 
 
-def one_replica(f: Facts, c: Columns) -> Holds:
+def one_replica(f: SpaceFacts, c: Columns) -> Holds:
     alone = c["data"] * c["context"] == 1
     return ~alone | (c["data_sharding"] == f.first_data_sharding)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from planner.errors import RuleError
 from planner.training.search.space.enumeration import AXES, Enumeration, dimensions, divisors
-from planner.training.search.space.facts import Facts, code_of, value_of
+from planner.training.search.space.facts import SpaceFacts, code_of, value_of
 from planner.training.search.space.restrictions import Restrictions, option_name
 from planner.training.search.space.rules import RULES
 
@@ -64,7 +64,7 @@ def _valid_values(scenario: Scenario, restrictions: Restrictions, axis: str) -> 
     """Values of an axis that are in some valid combination."""
     found: set[int] = set()
     enumeration = Enumeration(
-        facts=Facts.of(scenario, restrictions), values=dimensions(scenario, restrictions)
+        facts=SpaceFacts.of(scenario, restrictions), values=dimensions(scenario, restrictions)
     )
     for grid in enumeration.grids():
         for group in enumeration.groups(grid):

@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from planner.training.scenario import Scenario
-    from planner.training.search.space.facts import Facts
+    from planner.training.search.space.facts import SpaceFacts
     from planner.training.search.space.restrictions import Restrictions
-    from planner.training.search.space.rules import Rule
+    from planner.training.search.space.rules import SpaceRule
 
 GRID_AXES = (
     "tensor",
@@ -80,7 +80,7 @@ Columns = Mapping[str, "NDArray[np.int64]"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Grid:
+class AxisGrid:
     """The combinations of one pipeline degree before virtual stages, schedule, recompute and data
     sharding are chosen. Columns of `GRID_AXES`, equally long; `pipeline` has length 1."""
 
@@ -89,7 +89,7 @@ class Grid:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Group:
+class Block:
     """Combinations that share pipeline, virtual stages and schedule. `grid_row` points into the
     grid's columns; `recompute` and `data_sharding` are codes, as long as `grid_row`."""
 
@@ -116,7 +116,7 @@ class Tally:
 class Enumeration:
     """The space of one search. `grids` and `groups` add to the tally as they go."""
 
-    facts: Facts
+    facts: SpaceFacts
     values: dict[str, tuple[int, ...]]
     tally: Tally = field(default_factory=Tally)
 
@@ -125,16 +125,16 @@ class Enumeration:
         """Combinations before any rule."""
         return prod(len(values) for values in self.values.values())
 
-    def grids(self) -> Iterator[Grid]:
+    def grids(self) -> Iterator[AxisGrid]:
         """Grids of every pipeline degree that has any combination left."""
         for pipeline in self.values["pipeline"]:
             columns = self._narrow({"pipeline": np.array([pipeline])}, "pipeline")
             for axis in GRID_AXES:
                 columns = self._narrow(self._expand(columns, axis), axis)
             if _length(columns):
-                yield Grid(pipeline=pipeline, columns=columns)
+                yield AxisGrid(pipeline=pipeline, columns=columns)
 
-    def groups(self, grid: Grid) -> Iterator[Group]:
+    def groups(self, grid: AxisGrid) -> Iterator[Block]:
         """Groups of a grid that have any combination left."""
         row = np.arange(_length(grid.columns))
         for virtual_stages in self.values["virtual_stages"]:
@@ -146,7 +146,7 @@ class Enumeration:
                     columns = self._narrow(self._expand(columns, axis), axis)
                 if _length(columns):
                     self.tally.candidates += len(columns["row"])
-                    yield Group(
+                    yield Block(
                         pipeline=grid.pipeline,
                         virtual_stages=virtual_stages,
                         schedule=SCHEDULE_NAMES[schedule],
@@ -196,7 +196,7 @@ def _length(columns: Columns) -> int:
     return next((len(column) for name, column in columns.items() if name not in SHARED), 1)
 
 
-def _last_axis(rule: Rule) -> str:
+def _last_axis(rule: SpaceRule) -> str:
     return max(rule.axes, key=AXES.index)
 
 

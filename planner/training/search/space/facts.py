@@ -26,7 +26,7 @@ SCHEDULE_NAMES = tuple(SCHEDULES)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Facts:
+class SpaceFacts:
     """Sizes are 0 where the model has no such part. `lacking` are the axes that the software
     profile does not have. `first_sequence_parallel` and
     `first_data_sharding` stand for all values where the switch changes nothing."""
@@ -70,7 +70,7 @@ class Facts:
         return f", and software profile {self.software} has no expert axis"
 
     @classmethod
-    def of(cls, scenario: Scenario, restrictions: Restrictions) -> Facts:
+    def of(cls, scenario: Scenario, restrictions: Restrictions) -> SpaceFacts:
         model, job = scenario.model, scenario.job
         software, moe = job.software, model.moe
         sharding: str = software.data_sharding.default

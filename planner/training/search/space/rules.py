@@ -18,11 +18,11 @@ from planner.training.search.space.facts import LONG_SEQUENCE
 
 if TYPE_CHECKING:
     from planner.training.search.space.conditions import Columns, Holds
-    from planner.training.search.space.facts import Facts
+    from planner.training.search.space.facts import SpaceFacts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rule:
+class SpaceRule:
     """`axes` are the columns the condition reads, `adjusts` the one to change when it fails.
     `sentence` may name fields of `Facts` in braces. `search_only` rules keep equal or pointless
     combinations out of a search; a single plan may break them."""
@@ -31,16 +31,16 @@ class Rule:
     sentence: str
     axes: tuple[str, ...]
     adjusts: str
-    holds: Callable[[Facts, Columns], Holds]
+    holds: Callable[[SpaceFacts, Columns], Holds]
     search_only: bool = False
 
-    def says(self, facts: Facts) -> str:
+    def says(self, facts: SpaceFacts) -> str:
         """The sentence with the scenario's numbers."""
         return self.sentence.format(f=facts, long=LONG_SEQUENCE)
 
 
 RULES = (
-    Rule(
+    SpaceRule(
         name="layers",
         sentence="every stage needs a layer of the {f.layers} (and as many as the others where "
         "the framework has no uneven layouts)",
@@ -48,14 +48,14 @@ RULES = (
         adjusts="pipeline",
         holds=conditions.stages,
     ),
-    Rule(
+    SpaceRule(
         name="heads",
         sentence="the tensor degree must divide the {f.heads} attention heads",
         axes=("tensor",),
         adjusts="tensor",
         holds=lambda f, c: f.heads % c["tensor"] == 0,
     ),
-    Rule(
+    SpaceRule(
         name="kv",
         sentence="the tensor degree must divide the {f.query_groups} key-value groups, or be a "
         "multiple of them",
@@ -63,7 +63,7 @@ RULES = (
         adjusts="tensor",
         holds=conditions.kv,
     ),
-    Rule(
+    SpaceRule(
         name="ffn",
         sentence="the tensor degree must divide the MLP's hidden size ({f.ffn}; of shared experts "
         "{f.shared_ffn})",
@@ -71,14 +71,14 @@ RULES = (
         adjusts="tensor",
         holds=conditions.ffn,
     ),
-    Rule(
+    SpaceRule(
         name="cp",
         sentence="twice the context degree must divide the sequence length {f.seq_length}",
         axes=("context",),
         adjusts="context",
         holds=lambda f, c: (c["context"] == 1) | (f.seq_length % (2 * c["context"]) == 0),
     ),
-    Rule(
+    SpaceRule(
         name="context-use",
         sentence="context parallelism is tried from {long} tokens on, unless --context asks for it",
         axes=("context",),
@@ -86,28 +86,28 @@ RULES = (
         holds=lambda f, c: (c["context"] == 1) | (f.seq_length >= LONG_SEQUENCE) | f.context_asked,
         search_only=True,
     ),
-    Rule(
+    SpaceRule(
         name="framework",
         sentence="software profile {f.software} has no {f.lacking_axes} parallelism",
         axes=("tensor", "pipeline", "context"),
         adjusts="tensor",
         holds=conditions.framework,
     ),
-    Rule(
+    SpaceRule(
         name="world",
         sentence="tensor · pipeline · context · data must be the {f.devices} devices",
         axes=("tensor", "pipeline", "context", "data"),
         adjusts="data",
         holds=conditions.world,
     ),
-    Rule(
+    SpaceRule(
         name="experts",
         sentence="the expert degree must divide the number of experts ({f.experts}){f.no_experts}",
         axes=("expert",),
         adjusts="expert",
         holds=conditions.experts,
     ),
-    Rule(
+    SpaceRule(
         name="expert-ffn",
         sentence="the expert-tensor degree must divide the experts' hidden size "
         "{f.expert_ffn}{f.no_experts}",
@@ -115,7 +115,7 @@ RULES = (
         adjusts="expert_tensor",
         holds=conditions.expert_tensor,
     ),
-    Rule(
+    SpaceRule(
         name="expert-world",
         sentence="expert · expert-tensor must divide the devices of a stage, "
         "tensor · context · data",
@@ -123,14 +123,14 @@ RULES = (
         adjusts="expert",
         holds=conditions.expert_world,
     ),
-    Rule(
+    SpaceRule(
         name="expert-bias",
         sentence="experts with biases need expert-tensor 1 in {f.framework}",
         axes=("expert_tensor",),
         adjusts="expert_tensor",
         holds=conditions.expert_biases,
     ),
-    Rule(
+    SpaceRule(
         name="order",
         sentence="with rank order {f.rank_order} and several stages, expert · expert-tensor must "
         "equal tensor · context, and a model without experts has no context parallelism",
@@ -138,14 +138,14 @@ RULES = (
         adjusts="expert",
         holds=conditions.order,
     ),
-    Rule(
+    SpaceRule(
         name="batch",
         sentence="micro-batch size · data must divide the global batch of {f.global_batch_size}",
         axes=("data", "micro_batch_size"),
         adjusts="micro_batch_size",
         holds=conditions.batch,
     ),
-    Rule(
+    SpaceRule(
         name="sp",
         sentence="under sequence parallelism the tensor degree must divide the sequence of one "
         "device, {f.seq_length} / context",
@@ -153,7 +153,7 @@ RULES = (
         adjusts="tensor",
         holds=conditions.sequence_parallel,
     ),
-    Rule(
+    SpaceRule(
         name="sp-experts",
         sentence="expert with tensor parallelism uses sequence parallelism, unless "
         "--sequence-parallel asks for less",
@@ -162,7 +162,7 @@ RULES = (
         holds=conditions.expert_sequence_parallel,
         search_only=True,
     ),
-    Rule(
+    SpaceRule(
         name="one-tensor",
         sentence="with tensor 1 sequence parallelism changes nothing and is counted once",
         axes=("tensor", "sequence_parallel"),
@@ -170,7 +170,7 @@ RULES = (
         holds=conditions.one_tensor,
         search_only=True,
     ),
-    Rule(
+    SpaceRule(
         name="chunks",
         sentence="every chunk (pipeline · virtual stages of them) needs a layer of the {f.layers} "
         "(and as many as the others where the framework has no uneven layouts)",
@@ -178,7 +178,7 @@ RULES = (
         adjusts="virtual_stages",
         holds=conditions.chunks,
     ),
-    Rule(
+    SpaceRule(
         name="vpp",
         sentence="interleaved needs at least 2 stages with at least 2 virtual stages each, and so "
         "does looped-bfs; V-shaped schedules and DualPipe run exactly 2, the others one chunk per "
@@ -187,14 +187,14 @@ RULES = (
         adjusts="virtual_stages",
         holds=conditions.schedule(about_microbatches=False),
     ),
-    Rule(
+    SpaceRule(
         name="vpp-sends",
         sentence="{f.framework} interleaves on 2 stages only where pipeline sends overlap",
         axes=("pipeline", "schedule"),
         adjusts="pipeline",
         holds=conditions.two_stage_interleaving,
     ),
-    Rule(
+    SpaceRule(
         name="shared-vocabulary",
         sentence="schedules that share the vocabulary among stages have no multi-token prediction; "
         "the model has {f.predictions} such layers",
@@ -202,7 +202,7 @@ RULES = (
         adjusts="schedule",
         holds=conditions.shared_vocabulary,
     ),
-    Rule(
+    SpaceRule(
         name="one-stage",
         sentence="one stage runs every microbatch forward and back before the next: all schedules "
         "are 1f1b",
@@ -211,7 +211,7 @@ RULES = (
         holds=conditions.one_stage,
         search_only=True,
     ),
-    Rule(
+    SpaceRule(
         name="vpp-mb",
         sentence="interleaved takes microbatches (global batch / (micro-batch size · data)) in "
         "groups of the pipeline degree, and the last group must not be smaller; DualPipe needs two "
@@ -220,7 +220,7 @@ RULES = (
         adjusts="micro_batch_size",
         holds=conditions.schedule(about_microbatches=True),
     ),
-    Rule(
+    SpaceRule(
         name="selective-use",
         sentence="selective recomputation is tried where it frees something the layers keep",
         axes=("recompute",),
@@ -228,7 +228,7 @@ RULES = (
         holds=conditions.selective_use,
         search_only=True,
     ),
-    Rule(
+    SpaceRule(
         name="graphs",
         sentence="{f.framework} has no CUDA graphs of a mixture of experts with full "
         "recomputation, and the software profile records graphs",
@@ -236,14 +236,14 @@ RULES = (
         adjusts="recompute",
         holds=conditions.graphs,
     ),
-    Rule(
+    SpaceRule(
         name="sharded-pipeline",
         sentence="{f.framework} shards gradients and weights without a pipeline only",
         axes=("pipeline", "data_sharding"),
         adjusts="data_sharding",
         holds=conditions.sharded_pipeline,
     ),
-    Rule(
+    SpaceRule(
         name="one-replica",
         sentence="with one replica there is nothing to shard over, and data sharding is counted "
         "once",

@@ -12,7 +12,7 @@ import pytest
 from planner.plan import recomputed_per_chunk
 from planner.training.estimate import estimate
 from planner.training.search.best_first.refine import plan_at
-from planner.training.search.best_first.run import Run
+from planner.training.search.best_first.run import SearchRun
 from planner.training.search.bounding.groups import tight_others_s
 from planner.training.search.layouts.default import stages_of
 from planner.training.search.plans.problems import plan_problems
@@ -70,7 +70,7 @@ def test_no_other_layout_beats_its_bound(
 ) -> None:
     """Every layout of some combinations, the default apart, against the bound of all."""
     scenario = scenario_of(**size)
-    run = Run(
+    run = SearchRun(
         scenario=scenario,
         restrictions=Restrictions(pipeline=(2, 4), schedule=("1f1b",)),
         top=1,

@@ -16,7 +16,7 @@ from planner.training.batch import FULL
 from planner.training.estimate import batch_of_one, estimate, shard_of
 from planner.training.memory.stage import stage_peaks
 from planner.training.search.best_first.refine import plan_at
-from planner.training.search.best_first.run import Run
+from planner.training.search.best_first.run import SearchRun
 from planner.training.search.bounding.groups import (
     BELOW,
     batch_of,
@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 OVERLAPS = ((), ("gradient_reduce", "parameter_gather"), ("pipeline",), ("tensor",))
 
 
-def bounded(scenario: Scenario, schedule: tuple[str, ...] | None = None) -> Run:
-    run = Run(scenario=scenario, restrictions=Restrictions(schedule=schedule), top=1)
+def bounded(scenario: Scenario, schedule: tuple[str, ...] | None = None) -> SearchRun:
+    run = SearchRun(scenario=scenario, restrictions=Restrictions(schedule=schedule), top=1)
     run.bound()
     return run
 
@@ -135,7 +135,7 @@ def test_the_screen_drops_nothing_that_fits(
     schedule: tuple[str, ...] | None,
 ) -> None:
     screened = bounded(scenario_of(**size), schedule)
-    unscreened = Run(scenario=screened.scenario, restrictions=screened.restrictions, top=1)
+    unscreened = SearchRun(scenario=screened.scenario, restrictions=screened.restrictions, top=1)
     unscreened.screening = False
     unscreened.bound()
     assert screened.num_fitting == unscreened.num_fitting

@@ -14,7 +14,7 @@ from planner.specs.cluster.spec import BandwidthMatrix, LinkOverride
 from planner.specs.load import load_cluster
 from planner.training.estimate import point_estimate
 from planner.training.search.hosts.choose import PlacementSearch
-from planner.training.search.hosts.grid import Grid, grid_of
+from planner.training.search.hosts.grid import UnitGrid, grid_of
 from planner.training.search.hosts.placement import placement_on
 from planner.training.search.plans.build import plan_from_flags
 from planner.training.search.robust import costliest_link, slowed, worst_case
@@ -111,7 +111,7 @@ def test_gradients_are_reduced_inside_a_site() -> None:
 
 
 def test_rings_of_a_grid() -> None:
-    grid = Grid(rows=2, columns=4, unit_nodes=1, unit_devices=8, row_stages=1, lockstep=1)
+    grid = UnitGrid(rows=2, columns=4, unit_nodes=1, unit_devices=8, row_stages=1, lockstep=1)
     assert grid.ring(4, 8) == ((0, 1, 2, 3),)
     assert grid.ring(2, 16) == ((0, 2), (1, 3))
     assert grid.ring(8, 1) == ()

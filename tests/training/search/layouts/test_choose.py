@@ -18,7 +18,7 @@ from planner.training.costs import cost_table
 from planner.training.estimate import batch_of_one, estimate, shard_of
 from planner.training.memory.stage import stage_peaks
 from planner.training.search.best_first.refine import plan_at
-from planner.training.search.best_first.run import Run
+from planner.training.search.best_first.run import SearchRun
 from planner.training.search.layouts.choose import choose_layout
 from planner.training.search.layouts.default import stages_of
 from planner.training.search.layouts.problem import layout_of, plan_with, problem_of
@@ -59,7 +59,7 @@ def test_never_worse_never_too_big_and_always_runnable(
         software=draw(st.sampled_from(["megatron-core", "megatron-core-perf"])),
     )
     schedule = draw(st.sampled_from(["1f1b", "interleaved", "zb-h1", "zb-v"]))
-    run = Run(
+    run = SearchRun(
         scenario=scenario,
         restrictions=Restrictions(schedule=(schedule,), pipeline=(2, 4, 8)),
         top=1,

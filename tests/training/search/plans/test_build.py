@@ -15,7 +15,7 @@ from planner.training.search.plans.build import check_plan, plan_from_flags, pla
 from planner.training.search.plans.problems import plan_problems
 from planner.training.search.space import conditions
 from planner.training.search.space.broken import check_values
-from planner.training.search.space.facts import Facts, code_of
+from planner.training.search.space.facts import SpaceFacts, code_of
 from planner.training.search.space.restrictions import Restrictions, parse_restrictions
 
 if TYPE_CHECKING:
@@ -190,7 +190,7 @@ def test_the_order_of_ranks_holds_where_the_pipelines_of_both_grids_are_the_same
     `RankGenerator` numbers them. Without experts expert-tensor is tensor."""
     for experts in (0, 4):
         scenario = scenario_of(experts=experts, framework={"rank_order": "tp-cp-ep-pp-dp"})
-        facts = Facts.of(scenario, Restrictions())
+        facts = SpaceFacts.of(scenario, Restrictions())
         for tensor, context, pipeline, expert, expert_tensor in product((1, 2, 4), repeat=5):
             if not experts and expert * expert_tensor > 1:
                 continue
@@ -267,7 +267,7 @@ def test_shared_vocabulary_and_multi_token_prediction_exclude_each_other(
 ) -> None:
     plan = made(scenario, pipeline=4, schedule="1f1b-vocab-2")
     assert all(stage.embedding and stage.head for stage in plan.stages)
-    facts = replace(Facts.of(scenario, Restrictions()), predictions=1)
+    facts = replace(SpaceFacts.of(scenario, Restrictions()), predictions=1)
     values = {axis: code_of(axis, value) for axis, value in plan_values(plan).items()}
     with pytest.raises(RuleError, match="shared-vocabulary: schedules that share"):
         check_values(facts, values)

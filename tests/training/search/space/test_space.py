@@ -15,7 +15,7 @@ from planner.training.search.space.enumeration import (
     divisors,
     space_report,
 )
-from planner.training.search.space.facts import Facts
+from planner.training.search.space.facts import SpaceFacts
 from planner.training.search.space.restrictions import Restrictions
 from planner.training.search.space.rules import RULES
 
@@ -29,7 +29,7 @@ NOTHING = Restrictions()
 
 def enumerated(scenario: Scenario, restrictions: Restrictions = NOTHING) -> Enumeration:
     enumeration = Enumeration(
-        facts=Facts.of(scenario, restrictions), values=dimensions(scenario, restrictions)
+        facts=SpaceFacts.of(scenario, restrictions), values=dimensions(scenario, restrictions)
     )
     for _ in rows(enumeration):
         pass
@@ -81,7 +81,11 @@ def test_every_combination_is_listed_once_and_is_valid(
     """Against the rules written once more, for one combination at a time."""
     scenario = scenario_of(nodes=3, devices_per_node=4, layers=7, heads=12, groups=4, hidden=1536)
     listed = list(
-        rows(Enumeration(facts=Facts.of(scenario, NOTHING), values=dimensions(scenario, NOTHING)))
+        rows(
+            Enumeration(
+                facts=SpaceFacts.of(scenario, NOTHING), values=dimensions(scenario, NOTHING)
+            )
+        )
     )
     assert len(listed) == len(set(listed))
     expected = set()
@@ -121,7 +125,7 @@ def test_odd_numbers_of_nodes_have_degrees_that_are_no_powers_of_two(
 
 
 def enumerated_lazily(scenario: Scenario) -> Enumeration:
-    return Enumeration(facts=Facts.of(scenario, NOTHING), values=dimensions(scenario, NOTHING))
+    return Enumeration(facts=SpaceFacts.of(scenario, NOTHING), values=dimensions(scenario, NOTHING))
 
 
 def test_context_enters_for_long_sequences_or_when_asked(
@@ -129,7 +133,7 @@ def test_context_enters_for_long_sequences_or_when_asked(
 ) -> None:
     def contexts(length: int, restrictions: Restrictions = NOTHING) -> set[int]:
         enumeration = Enumeration(
-            facts=Facts.of(scenario_of(length=length), restrictions),
+            facts=SpaceFacts.of(scenario_of(length=length), restrictions),
             values=dimensions(scenario_of(length=length), restrictions),
         )
         return {row[2] for row in rows(enumeration)}

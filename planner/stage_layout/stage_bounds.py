@@ -14,7 +14,7 @@ from planner.schedule.registry import kind_of
 
 if TYPE_CHECKING:
     from planner.arrays import Floats
-    from planner.stage_layout.problem import Prices, Problem
+    from planner.stage_layout.problem import LayoutProblem, Prices
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -40,7 +40,7 @@ class Rows:
     """[p] each; links are those after the first chunk of every stage, 0 after the last."""
 
     @classmethod
-    def of(cls, problem: Problem) -> Rows:
+    def of(cls, problem: LayoutProblem) -> Rows:
         p, v, m = problem.stages, problem.virtual_stages, problem.num_microbatches
         returns = kind_of(problem.schedule).returns_to_first
         after = np.append(problem.forward_send_s, 0.0).reshape(v, p)
@@ -69,7 +69,7 @@ class Rows:
         return way + backward_s + self.backward_link_s if self.returns else way
 
 
-def rows_s(problem: Problem, prices: Prices) -> Floats:
+def rows_s(problem: LayoutProblem, prices: Prices) -> Floats:
     """[B, p]: the rows of layouts; none is above the simulated step."""
     rows, m = Rows.of(problem), problem.num_microbatches
     forward, backward = prices.forward_s, prices.backward_s
