@@ -8,6 +8,7 @@ fit, nesting beyond `DEEPEST`, and files that are not UTF-8 text of reasonable s
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import math
 import re
@@ -51,9 +52,12 @@ def parse_document(text: str, path: Path | str, sha256: str = "") -> Document:
     try:
         tree = _Builder(document).build(yaml.parse(text, Loader=_LOADER))
     except yaml.MarkedYAMLError as error:
+        _refuse_before(document, text, error)
         raise _syntax_error(document, error) from error
     except yaml.YAMLError as error:
         raise InputError("not valid YAML", path=path) from error
+    if tree is None:
+        raise _error(document, Place(1, 1), "the file is empty")
     return Document(
         path=document.path,
         tree=tree,
@@ -72,6 +76,21 @@ def _syntax_error(document: Document, error: yaml.MarkedYAMLError) -> InputError
     problem = " ".join(part for part in (error.context, error.problem) if part)
     place = Place(1, 1) if where is None else Place(where.line + 1, where.column + 1)
     return _error(document, place, f"not valid YAML: {problem}")
+
+
+def _refuse_before(document: Document, text: str, error: yaml.MarkedYAMLError) -> None:
+    """Refuse what stands before the place of a syntax error, if anything there is to be refused.
+
+    The scanner reads ahead of the events: nesting that `_Builder` would refuse makes some versions
+    of libyaml give up first, at a place and in words of their own.
+    """
+    where = error.problem_mark or error.context_mark
+    if where is None or where.index >= len(text):
+        return
+    with contextlib.suppress(yaml.YAMLError):
+        _Builder(Document(path=document.path, tree=None)).build(
+            yaml.parse(text[: where.index], Loader=_LOADER)
+        )
 
 
 def _place_of(event: Any) -> Place:
@@ -108,12 +127,9 @@ class _Builder:
                 self._node(event)
             elif isinstance(event, yaml.CollectionEndEvent):
                 self._close()
-        if not documents or self._root is None:
-            raise self._refuse(None, "the file is empty")
         return self._root
 
-    def _refuse(self, event: yaml.Event | None, message: str) -> InputError:
-        place = Place(1, 1) if event is None else _place_of(event)
+    def _refuse(self, event: yaml.Event, message: str) -> InputError:
         location: Location = ()
         if self._open:
             parent = self._open[-1]
@@ -123,7 +139,8 @@ class _Builder:
             elif parent.key is not None:
                 location = (*location, parent.key)
         shown = show_location(location)
-        return _error(self._document, place, f"{shown}: {message}" if shown else message)
+        text = f"{shown}: {message}" if shown else message
+        return _error(self._document, _place_of(event), text)
 
     def _node(self, event: Any) -> None:
         if event.anchor is not None:
