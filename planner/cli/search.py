@@ -9,10 +9,10 @@ import typer
 from planner.cli import values
 from planner.cli.inputs import scenario_from_options
 from planner.cli.options import InputOptions, Json, RestrictOptions, WorkloadOptions, option
-from planner.cli.output import check_writable, write_file, write_stdout
+from planner.cli.output import check_writable, complain, write_file, write_stdout
 from planner.cli.progress import ProgressLine
 
-NOTHING_FITS, INTERRUPTED = 1, 130
+NO_PLAN, INTERRUPTED = 1, 130
 
 
 def search(
@@ -32,39 +32,40 @@ def search(
 ) -> None:
     """Find the best plans for a model on a cluster.
 
-    Exit code 0: plans were found; 1: nothing fits; 2: bad input.
+    Exit code 0: plans were found; 1: nothing fits, or time ran out before a plan was priced; 2: bad
+    input.
     """
     count = values.whole("--top", top, most=values.MOST_PLANS)
     limit_s = values.duration_s("--time-limit", time_limit)
     slower = values.share("--robust", robust, below=1.0)
     check_writable(output)
 
-    from planner.plan_document import record_inputs, to_document, to_text
-    from planner.training.search.space.restrictions import parse_restrictions
+    from planner.alarm import enforced
+    from planner.budget import Budget, OutOfTime, Stopped
 
-    restrictions = parse_restrictions(asdict(restrict))
-    scenario = scenario_from_options(inputs, workload)
-
-    from planner.training.search.search import search as run_search
-
-    with ProgressLine() as line:
-        run = partial(
-            run_search,
-            restrictions=restrictions,
-            top=count or 1,
-            time_limit_s=limit_s,
-            progress=line.update,
-        )
-        if slower is None:
-            result = run(scenario)
-        else:
+    budget = Budget.lasting(limit_s)
+    try:
+        with enforced(budget):
+            from planner.plan_document import record_inputs, to_document, to_text
             from planner.training.search.robust import search_worst_case
+            from planner.training.search.search import search as run_search
+            from planner.training.search.space.restrictions import parse_restrictions
 
-            result = search_worst_case(scenario, slower, run)
+            restrictions = parse_restrictions(asdict(restrict))
+            scenario = scenario_from_options(inputs, workload)
+    except OutOfTime:
+        complain("--time-limit: time ran out while the inputs were read; nothing was searched")
+        raise typer.Exit(NO_PLAN) from None
+    with ProgressLine() as line:
+        run = partial(run_search, restrictions=restrictions, top=count or 1, progress=line.update)
+        if slower is None:
+            result = run(scenario, budget=budget)
+        else:
+            result = search_worst_case(scenario, slower, run, budget)
     recorded = record_inputs(scenario.cluster, scenario.model, scenario.job)
     if output is not None or json:
         text = to_text(to_document(recorded, result.plans, search=result))
-        if output is not None and (result.plans or result.stopped == "proven"):
+        if output is not None and (result.plans or result.nothing_fits):
             write_file(output, text)
         if json:
             write_stdout(text)
@@ -75,7 +76,7 @@ def search(
 
         report = search_report if result.plans else nothing_report
         show(report(recorded, result))
-    if result.stopped == "interrupted":
+    if result.stopped is Stopped.INTERRUPTED:
         raise typer.Exit(INTERRUPTED)
     if not result.plans:
-        raise typer.Exit(NOTHING_FITS)
+        raise typer.Exit(NO_PLAN)
