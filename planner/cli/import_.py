@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 app = typer.Typer(
+    add_completion=False,
     help="Import a model or a cluster from files of other programs.",
     rich_markup_mode=None,
 )
