@@ -54,6 +54,7 @@ def rows(lines: list[str]) -> list[list[str]]:
     ]
 
 
+@pytest.mark.slow
 def test_the_document_has_the_sections_and_rows_of_the_code() -> None:
     committed, now = sections(DOCUMENT.read_text(encoding="utf-8")), sections(generated())
     assert list(committed) == list(now), f"docs/accuracy.md {RENEW}"

@@ -65,6 +65,7 @@ def test_runs_of_a_group_differ_in_their_plan_only(name: str) -> None:
         assert len(different) == 1, group
 
 
+@pytest.mark.slow
 def test_every_shipped_run_can_be_planned() -> None:
     assert not validation().errors
 
