@@ -24,6 +24,8 @@ from planner.training.confidence.residuals import (
 from planner.validation.residuals import residuals_of
 from planner.validation.validate import Validation, validate_files
 
+pytestmark = pytest.mark.slow
+
 DOCUMENT = Path(__file__).parents[2] / "docs" / "accuracy.md"
 RENEW = f"is out of date: {COMMAND} renews it"
 LABELLED = ("By source", "By device", "Peak memory")
@@ -54,7 +56,6 @@ def rows(lines: list[str]) -> list[list[str]]:
     ]
 
 
-@pytest.mark.slow
 def test_the_document_has_the_sections_and_rows_of_the_code() -> None:
     committed, now = sections(DOCUMENT.read_text(encoding="utf-8")), sections(generated())
     assert list(committed) == list(now), f"docs/accuracy.md {RENEW}"

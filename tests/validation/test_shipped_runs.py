@@ -70,6 +70,7 @@ def test_every_shipped_run_can_be_planned() -> None:
     assert not validation().errors
 
 
+@pytest.mark.slow
 def test_the_estimates_beat_the_best_constant_mfu() -> None:
     summary = validation().summary
     assert summary.step.count > 400
