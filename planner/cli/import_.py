@@ -69,6 +69,7 @@ def model(
 
     What was read, assumed and left out is said on stderr and in the file.
     """
+    named = values.name("--name", name)
     number = values.whole("--command", command, most=values.MOST_COMMANDS)
     vocabulary = values.whole("--vocab-size", vocab_size, most=values.LARGEST_VOCABULARY)
     given = values.assignments("--set", variables)
@@ -78,7 +79,7 @@ def model(
 
     imported = import_model(
         " ".join(described),
-        name=name,
+        name=named,
         assume=assume,
         given=given,
         command=number,
@@ -163,6 +164,7 @@ def cluster(
     from planner.importers.clusters.groups import NodeOptions
     from planner.importers.clusters.importer import import_cluster
 
+    named = values.name("--name", name)
     options = NodeOptions(
         device=device,
         devices_per_node=values.whole(
@@ -176,7 +178,7 @@ def cluster(
     imported = import_cluster(
         files,
         options,
-        name=name,
+        name=named,
         into=into,
         target=output,
         unit=bandwidth_unit(unit),

@@ -12,6 +12,8 @@ from planner.exporters.bridge import Overrides, Setting, bridge_overrides
 from planner.exporters.errors import Inexpressible
 from planner.exporters.job import needs_framework
 from planner.exporters.megatron.arguments import environment
+from planner.exporters.quoting import docstring
+from planner.wording.printable import quoted
 
 if TYPE_CHECKING:
     from planner.exporters.job import ExportJob
@@ -65,14 +67,14 @@ def as_recipe(job: ExportJob) -> str:
     """A module with one function, `apply_plan(recipe)`. Raises: Inexpressible."""
     needs_framework(job, TARGET, "megatron-lm")
     variables = [
-        f"    os.environ[{_text(name)}] = {_text(value)}"
+        f"    os.environ[{quoted(name)}] = {quoted(value)}"
         for name, value in environment(job).items()
     ]
     settings = [f"    {_place(key)} = {_code(key, value)}" for key, value in _settings(job).items()]
     return (
         "\n".join(
             [
-                f'"""{TARGET} ({VERSION}), {job.title}."""',
+                f'"""{TARGET} ({VERSION}), {docstring(job.title)}."""',
                 "",
                 *(["import os", ""] if variables else []),
                 "import torch.nn.functional as F",
@@ -167,8 +169,4 @@ def _code(key: str, value: Setting) -> str:
         return f"F.{value}"
     if key == "model.attention_backend":
         return f"AttnBackend.{value}"
-    return _text(value) if isinstance(value, str) else repr(value)
-
-
-def _text(value: str) -> str:
-    return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    return quoted(value) if isinstance(value, str) else repr(value)

@@ -10,6 +10,7 @@ from planner.specs.files.problems import in_order, validate
 from planner.specs.model.architecture import ARCHITECTURES
 from planner.specs.model.file import ModelInput
 from planner.specs.model.spec import MlaSpec, ModelSpec, MoeSpec, Norm, TrainingDefaults
+from planner.specs.names import as_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
 
 
 def build_model(document: Document, *, name: str, source: SourceFile | None = None) -> ModelSpec:
-    """The model a document describes; `name` is taken when the document gives none.
+    """The model a document describes; `name` is taken when the document gives none,
+    with dashes for what no name holds.
 
     Raises: InputError with every problem and its place.
     """
@@ -27,7 +29,7 @@ def build_model(document: Document, *, name: str, source: SourceFile | None = No
     problems = list(_broken_rules(document, given))
     if problems:
         raise InputError.of(in_order(problems))
-    return _Filled(given).spec(given.name or name, source)
+    return _Filled(given).spec(given.name or as_name(name, otherwise="unnamed"), source)
 
 
 def _broken_rules(document: Document, given: ModelInput) -> Iterator[InputError]:

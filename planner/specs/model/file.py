@@ -81,7 +81,7 @@ class ModelInput(Input):
     """A model for `planner`."""
 
     name: Name | None = None
-    """Default: the name of the file."""
+    """Default: the name of the file, with dashes for what no name holds."""
     architecture: ArchitectureName
     """Sets the defaults of everything left out."""
     num_layers: Annotated[int, Field(ge=1, le=100_000)]
