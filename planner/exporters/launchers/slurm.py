@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from planner.exporters.environment import environment
 from planner.exporters.launchers.hostlist import hostlist
-from planner.exporters.megatron.arguments import environment
 
 if TYPE_CHECKING:
     from planner.exporters.job import ExportJob
