@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -125,11 +126,21 @@ def _launch(
     command: int | None,
     vocabulary: int | None,
 ) -> tuple[Launch, str]:
-    if mentions_training(source.text):
-        launch = launch_in(source, given=given, command=command, vocabulary=vocabulary)
-        return launch, "a Megatron-LM command"
-    if looks_like_overrides(source.text):
-        return bridge_launch(source, vocabulary=vocabulary), "Megatron-Bridge overrides"
+    readers: tuple[tuple[str, Callable[[str], bool], Callable[[], Launch]], ...] = (
+        (
+            "a Megatron-LM command",
+            mentions_training,
+            lambda: launch_in(source, given=given, command=command, vocabulary=vocabulary),
+        ),
+        (
+            "Megatron-Bridge overrides",
+            looks_like_overrides,
+            lambda: bridge_launch(source, vocabulary=vocabulary),
+        ),
+    )
+    for kind, looks_like, read in readers:
+        if looks_like(source.text):
+            return read(), kind
     raise source.error(
         "is none of: a Hugging Face config.json, a Megatron-LM command or script, a list of "
         "Megatron-Bridge overrides"

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from planner.exporters.megatron.arguments import environment
+from planner.exporters.environment import environment
 from planner.exporters.quoting import filled, heredoc, plain_hosts, shell_word
 from planner.specs.cluster.hostlist import by_number, compress_hosts
 

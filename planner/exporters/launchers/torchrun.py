@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from planner.exporters.megatron.arguments import environment
+from planner.exporters.environment import environment
 from planner.exporters.quoting import filled, shell_word
 
 if TYPE_CHECKING:
