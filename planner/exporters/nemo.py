@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 TARGET = "NeMo 2"
 VERSION = "8cfedd72"
+_SQUARED_RELU = "squared_relu"
 
 _STRATEGY = (
     "tensor_model_parallel_size",
@@ -76,6 +77,11 @@ def as_recipe(job: ExportJob) -> str:
                 "",
                 *(["import os", ""] if variables else []),
                 "import torch.nn.functional as F",
+                *(
+                    ["from megatron.core.activations import squared_relu"]
+                    if job.model.activation == _SQUARED_RELU
+                    else []
+                ),
                 "from megatron.core.transformer.enums import AttnBackend",
                 "",
                 "",
@@ -164,7 +170,7 @@ def _place(key: str) -> str:
 
 def _code(key: str, value: Setting) -> str:
     if key == "model.activation_func":
-        return f"F.{value}"
+        return _SQUARED_RELU if value == _SQUARED_RELU else f"F.{value}"
     if key == "model.attention_backend":
         return f"AttnBackend.{value}"
     return _text(value) if isinstance(value, str) else repr(value)
