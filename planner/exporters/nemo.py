@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 TARGET = "NeMo 2"
 VERSION = "8cfedd72"
+_SQUARED_RELU = "squared_relu"
 
 _STRATEGY = (
     "tensor_model_parallel_size",
@@ -78,6 +79,11 @@ def as_recipe(job: ExportJob) -> str:
                 "",
                 *(["import os", ""] if variables else []),
                 "import torch.nn.functional as F",
+                *(
+                    ["from megatron.core.activations import squared_relu"]
+                    if job.model.activation == _SQUARED_RELU
+                    else []
+                ),
                 "from megatron.core.transformer.enums import AttnBackend",
                 "",
                 "",
@@ -166,7 +172,7 @@ def _place(key: str) -> str:
 
 def _code(key: str, value: Setting) -> str:
     if key == "model.activation_func":
-        return f"F.{value}"
+        return _SQUARED_RELU if value == _SQUARED_RELU else f"F.{value}"
     if key == "model.attention_backend":
         return f"AttnBackend.{value}"
     return quoted(value) if isinstance(value, str) else repr(value)
