@@ -19,8 +19,10 @@ from planner.cli.options import (
     WorkloadOptions,
     option,
 )
-from planner.cli.output import check_writable, note, write_file, write_stdout
+from planner.cli.output import note, write_stdout
 from planner.errors import InputError
+from planner.specs import ranges
+from planner.specs.files.writing import check_writable, write_file
 
 if TYPE_CHECKING:
     from planner.importers.launch import LaunchedPlan
@@ -137,7 +139,7 @@ def _launched(
 
 
 def _recomputed(layout: LayoutOptions) -> int | None:
-    return values.whole("--recompute-layers", layout.recompute_layers, most=values.MOST_LAYERS)
+    return values.whole("--recompute-layers", layout.recompute_layers, most=ranges.MOST_LAYERS)
 
 
 def _read(plan: str | None, decisions: PlanOptions, layout: LayoutOptions) -> "ReadPlan | None":

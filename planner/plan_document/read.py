@@ -20,8 +20,8 @@ from planner.plan_document.nodes import Node, found, parse_file, split_rank
 from planner.plan_document.schema import SCHEMA_ID
 from planner.schedule.registry import SCHEDULES
 from planner.specs.job import OPTIMIZERS
+from planner.specs.ranges import LONGEST_SEQUENCE
 
-LONGEST_SEQUENCE = 4 * 2**20
 _DECISIONS = (
     "degrees",
     "micro_batch_size",
