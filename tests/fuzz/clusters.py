@@ -52,13 +52,12 @@ def draw_cluster(rng: Random) -> DrawnCluster:
     groups = [_group(rng, index) for index in range(_num_groups(rng, kind))]
     content["node_groups"] = groups
     matrix = None
-    total = sum(group["count"] for group in groups)
     if kind == "tiers":
         content["fabric"] = {"tiers": _tiers(rng)}
     elif kind == "sites":
         content["fabric"] = {"tiers": _sites(rng, groups)}
     elif kind == "scale-up":
-        spans = rng.choice([n for n in (2, 3, 4, 8, 18) if n <= max(total, 2)])
+        spans = rng.choice([n for n in (2, 3, 4, 8, 18) if n <= max(groups[0]["count"], 2)])
         groups[0]["scale_up"] = {
             "nodes": spans,
             "bandwidth": groups[0]["intra_node"]["bandwidth"],
@@ -66,6 +65,7 @@ def draw_cluster(rng: Random) -> DrawnCluster:
     elif kind == "matrix":
         matrix = _matrix(rng, groups)
         content["links"] = {"matrix": _matrix_reference(rng)}
+    total = sum(group["count"] for group in groups)
     if total > 1 and rng.random() < 0.12:
         content.setdefault("links", {})["overrides"] = _overrides(rng, total)
     return DrawnCluster(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import shutil
 import sys
 import time
@@ -33,6 +34,8 @@ CPU_S = 2.0
 """Processor time of one mutant in a parser."""
 COMMAND_CPU_S = 20.0
 LONGEST_MESSAGE = 20_000
+_PLACE = re.compile(r"[^:\n]+:[0-9]+:[0-9]+: ")
+"""Of a file that the mutant names, in which something is wrong too."""
 
 
 def run_mutants(
@@ -107,7 +110,7 @@ def _read(report: Report, family: Family, path: str) -> Iterator[str]:
         message = str(error)
         if not 0 < len(message) < LONGEST_MESSAGE:
             yield f"message|{len(message)} characters"
-        elif family.placed and not message.startswith(path):
+        elif family.placed and not (message.startswith(path) or _PLACE.match(message)):
             yield f"no place|{message[:300]}"
         elif any(ord(one) < 32 and one not in "\n\t" for one in message):
             yield f"control characters|{message[:300]!r}"
