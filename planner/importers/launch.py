@@ -160,7 +160,8 @@ def _launched(statement: Statement, cluster: ClusterSpec, asked: LaunchOptions) 
     if changed:
         assumed.append(f"software: {profile.name} as {name} switches it: {', '.join(changed)}")
     job = replace(job, assumptions=(*job.assumptions, *dict.fromkeys(assumed)))
-    scenario = build_scenario(sized, statement.model, job)
+    pool = sized if cluster.num_nodes is None else cluster
+    scenario = build_scenario(pool, statement.model, job)
     plan = stated_plan(
         scenario,
         Restrictions(**{axis: (value,) for axis, value in decisions.items()}),
