@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import TYPE_CHECKING, Any
 
 import jsonschema
@@ -295,3 +296,22 @@ def test_script_options_need_a_script(planner: Run) -> None:
     assert outcome.stderr == "error: --set is for a launch script, which --plan gives\n"
     nothing = planner("estimate", "--cluster", "dgx-a100-8", "--tensor", "2")
     assert nothing.stderr.startswith("error: --model is missing")
+
+
+@pytest.mark.parametrize("software", ["megatron-core", "megatron-core-perf"])
+def test_gradients_of_32_bit_weights_have_32_bits(planner: Run, software: str) -> None:
+    """Whatever type 16-bit jobs of the profile keep and reduce them in."""
+    outcome = planner(
+        *SMALL, "--software", software, "--precision", "fp32", "--global-batch-size", "64", "--json"
+    )
+    for stage in only_plan(outcome)["estimate"]["memory"]["per_stage"]:
+        assert stage["components"]["gradients"] == stage["components"]["weights"]
+
+
+def test_a_very_long_word_is_refused_at_once(planner: Run, tmp_path: Path) -> None:
+    script = tmp_path / "run.sh"
+    script.write_text(f"torchrun pretrain_gpt.py --num-layers 2 --{'ab' * 500_000} 3\n")
+    started = time.process_time()
+    outcome = planner("estimate", "--cluster", "dgx-a100-8", "--plan", str(script))
+    assert (outcome.code, outcome.stdout) == (2, "")
+    assert time.process_time() - started < 5
