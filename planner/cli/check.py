@@ -168,7 +168,7 @@ def _checked(
     try:
         subjects.load_given()
     except InputError as error:
-        complain(str(error))
+        complain(*error.lines)
         yield unreadable(error.path or plans[0], error)
         return
     for reference in plans:
@@ -177,7 +177,7 @@ def _checked(
             with ProgressLine() as line:
                 checked = check_subject(subject, limits, progress=line.update)
         except InputError as error:
-            complain(str(error))
+            complain(*error.lines)
             checked = unreadable(reference, error)
         yield checked
 

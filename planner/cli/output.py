@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from planner.errors import InputError
+from planner.wording.printable import printable
 
 if TYPE_CHECKING:
     from typing import NoReturn, TextIO
@@ -19,16 +20,16 @@ def note(text: str) -> None:
     _say(f"note: {text}")
 
 
-def complain(text: str) -> None:
+def complain(*lines: str) -> None:
     """An error on stderr, each of its lines marked."""
-    for line in text.splitlines():
+    for line in lines:
         _say(f"error: {line}")
 
 
 def _say(line: str) -> None:
-    """A full stderr loses the line, never the answer or the exit code."""
+    """One line, whatever it holds. A full stderr loses it, never the answer or the exit code."""
     try:
-        print(line, file=sys.stderr, flush=True)
+        print(printable(line), file=sys.stderr, flush=True)
     except OSError:
         discard(sys.stderr)
 
