@@ -31,11 +31,15 @@ from planner.plan_document import (
     to_document,
     to_text,
 )
+from planner.specs.job import OPTIMIZERS
+from planner.specs.names import HOST_PATTERN, NAME_PATTERN
 
 if TYPE_CHECKING:
     from tests.conftest import Golden, Samples
 
 
+HOSTS = st.from_regex(HOST_PATTERN, fullmatch=True)
+NAMES = st.from_regex(NAME_PATTERN, fullmatch=True)
 VALIDATOR = jsonschema.Draft202012Validator(plan_schema())
 
 
@@ -190,7 +194,7 @@ def plans(draw: st.DrawFn) -> Plan:
         stages=stages,
         placement=Placement(
             order=draw(st.text()),
-            hosts=tuple(draw(st.lists(st.text(), min_size=1, max_size=4))),
+            hosts=tuple(draw(st.lists(HOSTS, min_size=1, max_size=4))),
             ranks=draw(st.text()),
         ),
     )
@@ -199,7 +203,7 @@ def plans(draw: st.DrawFn) -> Plan:
 @st.composite
 def inputs(draw: st.DrawFn) -> RecordedInputs:
     file = st.builds(
-        RecordedFile, name=st.text(), sha256=st.text("0123456789abcdef", min_size=64, max_size=64)
+        RecordedFile, name=NAMES, sha256=st.text("0123456789abcdef", min_size=64, max_size=64)
     )
     count = st.integers(1, 10**6)
     job = st.builds(
@@ -208,8 +212,8 @@ def inputs(draw: st.DrawFn) -> RecordedInputs:
         global_batch_size=count,
         seq_length=count,
         precision=st.sampled_from(("fp16", "bf16", "fp8")),
-        optimizer=st.text(),
-        software=st.text(),
+        optimizer=st.sampled_from(OPTIMIZERS),
+        software=NAMES,
         software_sha256=st.none(),
         headroom=st.sampled_from((0.0, 0.05, 0.123456789)),
         expert_imbalance=st.sampled_from((1.0, 1.25)),

@@ -7,8 +7,9 @@ import typer
 
 from planner.cli.inputs import scenario_of_plan
 from planner.cli.options import InputOptions, Json, WorkloadOptions, option
-from planner.cli.output import check_writable, note, write_file, write_stdout
+from planner.cli.output import note, write_stdout
 from planner.errors import InputError, PlannerError
+from planner.specs.files.writing import check_writable, write_file
 
 if TYPE_CHECKING:
     from planner.calibration.observations import Observation

@@ -14,9 +14,11 @@ from planner.cli.options import (
     WorkloadOptions,
     option,
 )
-from planner.cli.output import check_writable, complain, write_file
+from planner.cli.output import complain
 from planner.cli.progress import ProgressLine
 from planner.errors import InputError
+from planner.specs import ranges
+from planner.specs.files.writing import check_writable, write_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -26,7 +28,6 @@ if TYPE_CHECKING:
     from planner.cli.subjects import Subjects
 
 FAILED, BAD_INPUT = 1, 2
-WIDEST_SHARE = 100.0
 
 
 def check(
@@ -146,11 +147,11 @@ def _limits(
         needs = rules()[code].needs
         if needs is not None and given[needs] is None:
             raise InputError(f"--select: {code} is evaluated only with {needs}")
-    regression = values.share("--max-regression", max_regression, below=WIDEST_SHARE)
-    imbalance = values.share("--max-imbalance", max_imbalance, below=WIDEST_SHARE)
+    regression = values.share("--max-regression", max_regression, below=ranges.WIDEST_SHARE)
+    imbalance = values.share("--max-imbalance", max_imbalance, below=ranges.WIDEST_SHARE)
     return CheckLimits(
         selection=selection,
-        within_of_best=values.share("--within-of-best", within_of_best, below=WIDEST_SHARE),
+        within_of_best=values.share("--within-of-best", within_of_best, below=ranges.WIDEST_SHARE),
         time_limit_s=values.duration_s("--time-limit", time_limit),
         baseline=None if baseline is None else read_baseline(baseline),
         max_regression=MAX_REGRESSION if regression is None else regression,

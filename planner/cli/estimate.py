@@ -19,8 +19,10 @@ from planner.cli.options import (
     WorkloadOptions,
     option,
 )
-from planner.cli.output import check_writable, note, write_file, write_stdout
+from planner.cli.output import note, write_stdout
 from planner.errors import InputError
+from planner.specs import ranges
+from planner.specs.files.writing import check_writable, write_file
 
 if TYPE_CHECKING:
     from planner.importers.launch import LaunchedPlan
@@ -137,7 +139,7 @@ def _launched(
 
 
 def _recomputed(layout: LayoutOptions) -> int | None:
-    return values.whole("--recompute-layers", layout.recompute_layers, most=values.MOST_LAYERS)
+    return values.whole("--recompute-layers", layout.recompute_layers, most=ranges.MOST_LAYERS)
 
 
 def _read(plan: str | None, decisions: PlanOptions, layout: LayoutOptions) -> "ReadPlan | None":
@@ -184,15 +186,34 @@ def _devices(flags: "Restrictions") -> int | None:
 
 
 def read_hosts(path: str) -> tuple[str, ...]:
-    """Host names, one per line; blank lines and what follows # are skipped."""
-    from planner.specs.files.text_file import decode, read_bytes
+    """Host names, one per line; blank lines and what follows # are skipped.
 
-    text = decode(read_bytes(Path(path)), path)
-    lines = [line.partition("#")[0].strip() for line in text.splitlines()]
-    names = tuple(line for line in lines if line)
-    if not names:
+    Raises: InputError with the place of what is no host name, or is listed before."""
+    from planner.specs.files.text_file import decode, read_bytes
+    from planner.specs.names import check_host
+
+    found: dict[str, int] = {}
+    for number, line in enumerate(decode(read_bytes(Path(path)), path).splitlines(), start=1):
+        written = line.partition("#")[0]
+        name = written.strip()
+        if not name:
+            continue
+        column = len(written) - len(written.lstrip()) + 1
+        try:
+            check_host(name)
+        except ValueError as error:
+            raise InputError(str(error), path=path, line=number, column=column) from error
+        if name in found:
+            raise InputError(
+                f"host {name} is listed already, on line {found[name]}",
+                path=path,
+                line=number,
+                column=column,
+            )
+        found[name] = number
+    if not found:
         raise InputError("the file names no host; one host name per line is needed", path=path)
-    return names
+    return tuple(found)
 
 
 def _note_changes(read: "ReadPlan", now: "RecordedInputs") -> None:

@@ -5,11 +5,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from planner.cli import values
 from planner.cli.inputs import scenario_of_plan
 from planner.cli.options import InputOptions, WorkloadOptions, option
-from planner.cli.output import check_writable, note, write_file, write_stdout
+from planner.cli.output import note, write_stdout
 from planner.errors import InputError
+from planner.specs import ranges
+from planner.specs.files.writing import check_writable, write_file
 
 if TYPE_CHECKING:
     from planner.exporters.formats import Format
@@ -73,7 +74,7 @@ def export(
     """
     from planner.exporters.formats import ALL, FORMATS
 
-    name = values.word("--format", format, (*FORMATS, ALL)) or ALL
+    name = ranges.word("--format", format, (*FORMATS, ALL)) or ALL
     if name == ALL:
         folder = _folder(output, style)
         _write_all(_job(plan, cluster, model, software, hosts), folder)
@@ -95,7 +96,7 @@ def _style(chosen: "Format", name: str, style: str | None) -> str:
     styles = tuple(chosen.styles)
     if style is not None and styles == ("",):
         raise InputError(f"--style: {name} is written in one way only")
-    return values.word("--style", style, styles) or styles[0]
+    return ranges.word("--style", style, styles) or styles[0]
 
 
 def _folder(output: str | None, style: str | None) -> Path:

@@ -7,13 +7,16 @@ import typer
 
 from planner.cli import values
 from planner.cli.options import Json, option
-from planner.cli.output import check_writable, note, write_file, write_stdout
+from planner.cli.output import note, write_stdout
 from planner.errors import InputError
+from planner.specs import ranges
+from planner.specs.files.writing import check_writable, write_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 app = typer.Typer(
+    add_completion=False,
     help="Import a model or a cluster from files of other programs.",
     rich_markup_mode=None,
 )
@@ -24,8 +27,6 @@ Output = Annotated[
         "-o", "--output", metavar="FILE", help="Write there, not to stdout.", show_default=False
     ),
 ]
-MOST_DEVICES_PER_NODE = 1024
-MOST_CARDS = 1024
 
 
 @app.command("model")
@@ -68,8 +69,9 @@ def model(
 
     What was read, assumed and left out is said on stderr and in the file.
     """
-    number = values.whole("--command", command, most=values.MOST_COMMANDS)
-    vocabulary = values.whole("--vocab-size", vocab_size, most=values.LARGEST_VOCABULARY)
+    named = values.name("--name", name)
+    number = values.whole("--command", command, most=ranges.MOST_COMMANDS)
+    vocabulary = values.whole("--vocab-size", vocab_size, most=ranges.LARGEST_VOCABULARY)
     given = values.assignments("--set", variables)
     target = _target(into, output)
 
@@ -77,7 +79,7 @@ def model(
 
     imported = import_model(
         " ".join(described),
-        name=name,
+        name=named,
         assume=assume,
         given=given,
         command=number,
@@ -162,20 +164,21 @@ def cluster(
     from planner.importers.clusters.groups import NodeOptions
     from planner.importers.clusters.importer import import_cluster
 
+    named = values.name("--name", name)
     options = NodeOptions(
         device=device,
         devices_per_node=values.whole(
-            "--devices-per-node", devices_per_node, most=MOST_DEVICES_PER_NODE
+            "--devices-per-node", devices_per_node, most=ranges.MOST_DEVICES_PER_NODE
         ),
         intra_node_bandwidth=bandwidth("--intra-node-bandwidth", intra_node_bandwidth),
         network_bandwidth=bandwidth("--network-bandwidth", network_bandwidth),
-        cards=values.whole("--cards", cards, most=MOST_CARDS),
-        nodes_per_site=values.whole("--nodes-per-site", nodes_per_site, most=values.MOST_NODES),
+        cards=values.whole("--cards", cards, most=ranges.MOST_CARDS),
+        nodes_per_site=values.whole("--nodes-per-site", nodes_per_site, most=ranges.MOST_NODES),
     )
     imported = import_cluster(
         files,
         options,
-        name=name,
+        name=named,
         into=into,
         target=output,
         unit=bandwidth_unit(unit),

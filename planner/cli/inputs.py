@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from planner.cli import values
 from planner.errors import InputError
 from planner.plan import PRECISIONS
+from planner.specs import ranges
 
 if TYPE_CHECKING:
     from planner.cli.options import InputOptions, WorkloadOptions
@@ -119,8 +120,8 @@ def scenario_of_plan(inputs: InputOptions, workload: WorkloadOptions, read: Read
 
 def _size(workload: WorkloadOptions, devices: int | None) -> ClusterSize:
     size = ClusterSize(
-        nodes=values.whole("--nodes", workload.nodes, most=values.MOST_NODES),
-        devices=values.whole("--devices", workload.devices, most=values.MOST_DEVICES),
+        nodes=values.whole("--nodes", workload.nodes, most=ranges.MOST_NODES),
+        devices=values.whole("--devices", workload.devices, most=ranges.MOST_DEVICES),
     )
     if size.nodes is not None and size.devices is not None:
         raise InputError("--nodes and --devices are both given; one of them says how many to use")
@@ -132,10 +133,10 @@ def _job_options(
 ) -> JobOptions:
     options = JobOptions(
         global_batch_size=values.whole(
-            "--global-batch-size", workload.global_batch_size, most=values.MOST_SEQUENCES
+            "--global-batch-size", workload.global_batch_size, most=ranges.MOST_SEQUENCES
         ),
-        seq_length=values.whole("--seq-length", workload.seq_length, most=values.LONGEST_SEQUENCE),
-        precision=values.word("--precision", workload.precision, PRECISIONS),
+        seq_length=values.whole("--seq-length", workload.seq_length, most=ranges.LONGEST_SEQUENCE),
+        precision=ranges.word("--precision", workload.precision, PRECISIONS),
         software=workload.software,
         headroom=values.share("--headroom", headroom, below=1.0),
     )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from planner.cli import values
 from planner.cli.output import note
 from planner.plan import PRECISIONS
+from planner.specs import ranges
 
 if TYPE_CHECKING:
     from planner.cli.options import PlanOptions, ScriptOptions, WorkloadOptions
@@ -36,21 +37,21 @@ def launched_plan(
 
     asked = LaunchOptions(
         decisions=parse_restrictions(asdict(decisions)),
-        nodes=values.whole("--nodes", workload.nodes, most=values.MOST_NODES),
-        devices=values.whole("--devices", workload.devices, most=values.MOST_DEVICES),
+        nodes=values.whole("--nodes", workload.nodes, most=ranges.MOST_NODES),
+        devices=values.whole("--devices", workload.devices, most=ranges.MOST_DEVICES),
         global_batch_size=values.whole(
-            "--global-batch-size", workload.global_batch_size, most=values.MOST_SEQUENCES
+            "--global-batch-size", workload.global_batch_size, most=ranges.MOST_SEQUENCES
         ),
-        seq_length=values.whole("--seq-length", workload.seq_length, most=values.LONGEST_SEQUENCE),
-        precision=values.word("--precision", workload.precision, PRECISIONS),
+        seq_length=values.whole("--seq-length", workload.seq_length, most=ranges.LONGEST_SEQUENCE),
+        precision=ranges.word("--precision", workload.precision, PRECISIONS),
         software=workload.software,
         headroom=values.share("--headroom", headroom, below=1.0),
         stage_layers=stage_layers,
         recompute_layers=recompute_layers,
         hosts=hosts,
         variables=values.assignments("--set", script.set),
-        command=values.whole("--command", script.command, most=values.MOST_COMMANDS),
-        vocabulary=values.whole("--vocab-size", script.vocab_size, most=values.LARGEST_VOCABULARY),
+        command=values.whole("--command", script.command, most=ranges.MOST_COMMANDS),
+        vocabulary=values.whole("--vocab-size", script.vocab_size, most=ranges.LARGEST_VOCABULARY),
     )
     launched = read_launch(path, cluster, model, asked)
     for line in launched.notes.lines():

@@ -4,8 +4,8 @@ from typing import Annotated
 
 import typer
 
-from planner.cli import values
 from planner.cli.output import write_stdout
+from planner.specs import ranges
 
 KINDS = ("cluster", "model", "plan", "runs")
 
@@ -21,7 +21,7 @@ def schema(
     from planner.plan_document.text import to_text
     from planner.specs.schema import json_schema
 
-    match values.word("schema", kind, KINDS):
+    match ranges.word("schema", kind, KINDS):
         case "cluster":
             document = json_schema("cluster")
         case "model":

@@ -9,8 +9,10 @@ import typer
 from planner.cli import values
 from planner.cli.inputs import scenario_from_options
 from planner.cli.options import InputOptions, Json, RestrictOptions, WorkloadOptions, option
-from planner.cli.output import check_writable, write_file, write_stdout
+from planner.cli.output import write_stdout
 from planner.cli.progress import ProgressLine
+from planner.specs import ranges
+from planner.specs.files.writing import check_writable, write_file
 
 NOTHING_FITS, INTERRUPTED = 1, 130
 
@@ -34,7 +36,7 @@ def search(
 
     Exit code 0: plans were found; 1: nothing fits; 2: bad input.
     """
-    count = values.whole("--top", top, most=values.MOST_PLANS)
+    count = values.whole("--top", top, most=ranges.MOST_PLANS)
     limit_s = values.duration_s("--time-limit", time_limit)
     slower = values.share("--robust", robust, below=1.0)
     check_writable(output)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 TARGET = "DeepSpeed"
 
 _STAGES = {"none": 0, "optimizer": 1, "optimizer+gradients": 2, "full": 3}
+_SCHEDULES = ("1f1b",)
 _ORDER = "tp-cp-ep-dp-pp"
 
 Json = dict[str, Any]
@@ -68,8 +69,9 @@ def _refuse(job: ExportJob) -> None:
     pipelined = degrees.pipeline > 1
     if plan.virtual_stages > 1:
         raise _cannot("virtual_stages", "its pipeline engine runs one chunk per stage")
-    if pipelined and plan.schedule != "1f1b":
-        raise _cannot("schedule", f"its pipeline engine runs 1f1b, not {plan.schedule}")
+    if pipelined and plan.schedule not in _SCHEDULES:
+        engine = f"its pipeline engine runs {', '.join(_SCHEDULES)}"
+        raise _cannot("schedule", f"{engine}, not {plan.schedule}")
     if len({stage.num_layers for stage in plan.stages}) > 1:
         layers = [stage.num_layers for stage in plan.stages]
         raise _cannot("stages", f"no partition method takes a list of layers such as {layers}")

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from planner.exporters.chunks import chunk_layers, recomputed_per_chunk
 from planner.exporters.errors import Inexpressible
 from planner.exporters.job import needs_framework
+from planner.exporters.quoting import docstring
 from planner.importers.torchtitan import FLAVORS
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ def as_recipe(job: ExportJob) -> str:
     return (
         "\n".join(
             [
-                f'"""{TARGET} ({VERSION}), {job.title}.',
+                f'"""{TARGET} ({VERSION}), {docstring(job.title)}.',
                 "",
                 f"Run it with --config {recipe}_planned from a registry that holds it, such as",
                 f"torchtitan/models/{family}/config_registry.py (--module {family}).",

@@ -12,10 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from planner.errors import InputError, RuleError
-from planner.importers.deepspeed.statement import deepspeed_statement
-from planner.importers.json_file import parse_json
-from planner.importers.megatron.command import mentions_training
-from planner.importers.megatron.statement import script_statement
+from planner.importers.launch_formats import Given, read_statement
 from planner.importers.source import load_source
 from planner.importers.switched import differences, recorded
 from planner.specs.job import DEFAULT_HEADROOM, build_job
@@ -29,7 +26,6 @@ from planner.training.search.space.restrictions import Restrictions, option_name
 if TYPE_CHECKING:
     from planner.importers.notes import Notes
     from planner.importers.shell.text import Origin
-    from planner.importers.source import Source
     from planner.importers.statement import Statement
     from planner.plan import Plan
     from planner.specs.cluster.spec import ClusterSpec
@@ -132,24 +128,13 @@ def read_launch(
     """
     asked = LaunchOptions() if asked is None else asked
     source = load_source(path, largest=LARGEST_BYTES)
-    return _launched(_statement(source, model, asked), cluster, asked)
-
-
-def _statement(source: Source, given: ModelSpec | None, asked: LaunchOptions) -> Statement:
-    if source.text.lstrip()[:1] == "{":
-        return deepspeed_statement(parse_json(source), given)
-    if not mentions_training(source.text):
-        raise source.error(
-            "is none of: a plan document, a Megatron-LM command or script, a DeepSpeed "
-            "configuration"
-        )
-    return script_statement(
-        source,
-        given,
+    given = Given(
+        model=model,
         variables=asked.variables,
         command=asked.command,
         vocabulary=asked.vocabulary,
     )
+    return _launched(read_statement(source, given), cluster, asked)
 
 
 def _launched(statement: Statement, cluster: ClusterSpec, asked: LaunchOptions) -> LaunchedPlan:

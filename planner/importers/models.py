@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,12 +23,11 @@ from planner.specs.files.text_file import decode, read_bytes
 from planner.specs.files.yaml_file import parse_document
 from planner.specs.model.build import build_model
 from planner.specs.model.file import ModelInput
+from planner.specs.names import as_name
 
 if TYPE_CHECKING:
     from planner.importers.megatron.launch import Launch
     from planner.specs.model.spec import ModelSpec
-
-_NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9._+-]+")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +72,11 @@ def _into(path: str, imported: ImportedModel, name: str | None) -> ImportedModel
     document = parse_document(text, path)
     build_model(document, name=Path(path).stem)
     base = plain_tree(document.tree)
-    mapping = {**base, **imported.mapping, "name": name or base.get("name", Path(path).stem)}
+    mapping = {
+        **base,
+        **imported.mapping,
+        "name": name or base.get("name", as_name(Path(path).stem, otherwise="imported")),
+    }
     training = {**base.get("training", {}), **imported.mapping.get("training", {})}
     if training:
         mapping["training"] = training
@@ -123,11 +125,21 @@ def _launch(
     command: int | None,
     vocabulary: int | None,
 ) -> tuple[Launch, str]:
-    if mentions_training(source.text):
-        launch = launch_in(source, given=given, command=command, vocabulary=vocabulary)
-        return launch, "a Megatron-LM command"
-    if looks_like_overrides(source.text):
-        return bridge_launch(source, vocabulary=vocabulary), "Megatron-Bridge overrides"
+    readers: tuple[tuple[str, Callable[[str], bool], Callable[[], Launch]], ...] = (
+        (
+            "a Megatron-LM command",
+            mentions_training,
+            lambda: launch_in(source, given=given, command=command, vocabulary=vocabulary),
+        ),
+        (
+            "Megatron-Bridge overrides",
+            looks_like_overrides,
+            lambda: bridge_launch(source, vocabulary=vocabulary),
+        ),
+    )
+    for kind, looks_like, read in readers:
+        if looks_like(source.text):
+            return read(), kind
     raise source.error(
         "is none of: a Hugging Face config.json, a Megatron-LM command or script, a list of "
         "Megatron-Bridge overrides"
@@ -154,21 +166,17 @@ def _file(described: str) -> str | None:
 def _config_name(source: Source, tree: Mapping[str, Any]) -> str:
     """The repository's name where the file says it, else the folder's of a `config.json`."""
     stated = tree.get("_name_or_path")
-    if isinstance(stated, str) and _valid_name(stated.rstrip("/").rpartition("/")[2]):
+    if isinstance(stated, str) and as_name(stated.rstrip("/").rpartition("/")[2], otherwise=""):
         return stated.rstrip("/").rpartition("/")[2].lower()
     if source.stem == "config" and source.path != STDIN:
         return Path(source.path).resolve().parent.name.lower() or source.stem
     return source.stem
 
 
-def _valid_name(name: str) -> str:
-    return _NOT_IN_NAMES.sub("-", name).strip("-._+")[:200]
-
-
 def _finished(
     model: Mapping[str, Any], notes: Notes, name: str, kind: str, sha256: str
 ) -> ImportedModel:
-    named = {"name": _valid_name(name) or "imported", **model}
+    named = {"name": as_name(name, otherwise="imported"), **model}
     mapping = {key: named[key] for key in ModelInput.model_fields if key in named}
     comment = [f"Imported from {kind} by planner {__version__}."]
     if sha256:

@@ -13,9 +13,10 @@ from planner.errors import InputError
 from planner.specs.files.document import show_location
 from planner.specs.files.json_places import nearest_value
 from planner.specs.files.text_file import decode, place_of, read_bytes
+from planner.specs.names import check_host, check_name
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from planner.specs.files.document import Key, Location
 
@@ -75,6 +76,20 @@ class Node:
         if choices is not None and value not in choices:
             self.wanted(f"one of {', '.join(choices)}")
         return value
+
+    def host(self) -> str:
+        """A host name."""
+        return self._checked(check_host)
+
+    def name(self) -> str:
+        """A name of a cluster, a model or a software profile."""
+        return self._checked(check_name)
+
+    def _checked(self, check: Callable[[str], str]) -> str:
+        try:
+            return check(self.text())
+        except ValueError as error:
+            self.fail(str(error))
 
     def optional_text(self) -> str | None:
         return None if self.value is None else self.text()

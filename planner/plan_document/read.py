@@ -19,8 +19,9 @@ from planner.plan_document.inputs import RecordedFile, RecordedInputs, RecordedJ
 from planner.plan_document.nodes import Node, found, parse_file, split_rank
 from planner.plan_document.schema import SCHEMA_ID
 from planner.schedule.registry import SCHEDULES
+from planner.specs.job import OPTIMIZERS
+from planner.specs.ranges import LONGEST_SEQUENCE
 
-LONGEST_SEQUENCE = 4 * 2**20
 _DECISIONS = (
     "degrees",
     "micro_batch_size",
@@ -83,8 +84,8 @@ def _inputs(node: Node) -> RecordedInputs:
             global_batch_size=job["global_batch_size"].count(at_least=1),
             seq_length=job["seq_length"].count(at_least=1, at_most=LONGEST_SEQUENCE),
             precision=job["precision"].text(PRECISIONS),
-            optimizer=job["optimizer"].text(),
-            software=job["software"].text(),
+            optimizer=job["optimizer"].text(OPTIMIZERS),
+            software=job["software"].name(),
             software_sha256=job["software_sha256"].optional_text(),
             headroom=job["headroom"].number(at_least=0, below=1),
             expert_imbalance=job["expert_imbalance"].number(at_least=1),
@@ -94,7 +95,7 @@ def _inputs(node: Node) -> RecordedInputs:
 
 
 def _file(node: Node) -> RecordedFile:
-    return RecordedFile(name=node["name"].text(), sha256=node["sha256"].optional_text())
+    return RecordedFile(name=node["name"].name(), sha256=node["sha256"].optional_text())
 
 
 def _plan(node: Node) -> Plan:
@@ -157,7 +158,7 @@ def _placement(node: Node) -> Placement:
     node.only(("order", "hosts", "ranks"))
     return Placement(
         order=node["order"].text(),
-        hosts=tuple(host.text() for host in node["hosts"].items()),
+        hosts=tuple(host.host() for host in node["hosts"].items()),
         ranks=node["ranks"].text(),
     )
 

@@ -7,11 +7,12 @@ search (`HighsModelStatus.kSolutionLimit` is not among the states it knows).
 from __future__ import annotations
 
 from threading import Thread
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from planner.solver.answer import Claim, EngineError, MissingEngineError
+from planner.solver.quiet import quiet_stdout
 
 if TYPE_CHECKING:
     from planner.arrays import Floats
@@ -39,19 +40,25 @@ class Highs:
     """The engine. `run` may be called from one thread at a time."""
 
     name = "highs"
-    _threads: int | None = None
+    _threads: ClassVar[int | None] = None
+    """Of the scheduler, of which a process has one."""
+
+    def __init__(self) -> None:
+        self._version: str | None = None
 
     def version(self) -> str:
         """Raises: MissingEngineError."""
-        return str(_highspy().Highs().version())
+        if self._version is None:
+            self._version = str(_new(_highspy()).version())
+        return self._version
 
     def run(self, program: SolverProgram, limits: Limits, start: Floats | None) -> Claim:
         """Raises: MissingEngineError, EngineError."""
         highspy = _highspy()
         if self._threads not in (None, limits.threads):
             highspy.Highs.resetGlobalScheduler(True)
-        self._threads = limits.threads
-        highs = highspy.Highs()
+        Highs._threads = limits.threads
+        highs = _new(highspy)
         for option, value in _options(limits).items():
             if highs.setOptionValue(option, value) == highspy.HighsStatus.kError:
                 raise EngineError(f"option {option} = {value} was refused")
@@ -73,9 +80,16 @@ def _highspy() -> Any:
     return highspy
 
 
+def _new(highspy: Any) -> Any:
+    """A solver that prints nothing, its banner included."""
+    with quiet_stdout():
+        highs = highspy.Highs()
+        highs.setOptionValue("output_flag", False)
+    return highs
+
+
 def _options(limits: Limits) -> dict[str, object]:
     return {
-        "output_flag": False,
         "threads": limits.threads,
         "parallel": "off" if limits.threads == 1 else "on",
         "random_seed": limits.seed,

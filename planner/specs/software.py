@@ -10,7 +10,7 @@ from pydantic_core import PydanticCustomError
 from planner.specs.files.fields import Bytes, Constant, Fraction, Input, Name, Seconds, Text
 from planner.specs.files.source import SourceFile
 
-Framework = Literal["megatron-lm", "torchtitan", "composer", "internevo", "deepspeed"]
+FrameworkName = Annotated[str, Field(min_length=1, max_length=60, pattern=r"^[a-z0-9][a-z0-9-]*$")]
 AttentionKernel = Literal["flash", "unfused"]
 StateType = Literal["fp32", "bf16", "fp16"]
 DataSharding = Literal["none", "optimizer", "optimizer+gradients", "full"]
@@ -79,6 +79,12 @@ class ScheduleSwitch(Input):
 
     default: ScheduleName
     choices: Annotated[tuple[ScheduleName, ...], Field(min_length=1)]
+    default_with_chunks: ScheduleName = "interleaved"
+    """The default where a stage has several chunks (virtual stages)."""
+
+    def default_for(self, virtual_stages: int) -> str:
+        """The schedule of a plan that names none."""
+        return self.default_with_chunks if virtual_stages > 1 else self.default
 
 
 class Fp8(Input):
@@ -115,6 +121,8 @@ class Expert(Input):
     Default: `host_launch`."""
     fused_biases: bool = False
     """Biases of the experts' outputs and clamps of their activations belong to other kernels."""
+    tensor_parallel_biases: bool = True
+    """Experts with biases may be split over an expert-tensor degree above 1."""
 
 
 class SoftwareProfile(Input):
@@ -124,7 +132,9 @@ class SoftwareProfile(Input):
     description: Text
     source: Text
     """Where the switches were read: repository, version, files."""
-    framework: Framework
+    framework: FrameworkName
+    """Which framework it is: exporters write for frameworks by this name, and schedules say by it
+    who runs them. What the framework does with a plan is said by the switches below, not by it."""
     version: Text
     attention: AttentionKernel
     attention_choices: tuple[AttentionKernel, ...] = ()
@@ -166,10 +176,21 @@ class SoftwareProfile(Input):
     schedules: ScheduleSwitch
     pipeline_layout: bool
     """Chunks may hold different numbers of layers."""
+    pipeline_with_sharded_gradients: bool = True
+    """A pipeline may be combined with gradients or weights sharded over the data axis."""
+    pipeline_cuts_micro_batch: bool = False
+    """The micro-batch size that a measured run states is the batch of a replica. A pipeline cuts it
+    into as many microbatches as it has stages."""
     overlap: tuple[Overlap, ...] = ()
     """What runs behind computation by default."""
     overlap_choices: tuple[Overlap, ...] = ()
     """What can be switched on."""
+    asynchronous_sends: bool = False
+    """A stage never waits for its pipeline sends. Otherwise it waits for every one of them, or,
+    under an interleaved schedule, in warm-up and cool-down alone where `overlap` has `pipeline` and
+    sends in pairs where it does not. Schedules that split backwards decide by themselves."""
+    interleaves_two_stages: bool = True
+    """Interleaved schedules run on 2 stages even where pipeline sends do not overlap."""
     scatter_gather_sends: bool
     """Activations sent to the next stage are divided by the tensor degree."""
     whole_gradient_sends: bool = False
@@ -184,6 +205,8 @@ class SoftwareProfile(Input):
     rank_order: RankOrder = "tp-cp-ep-dp-pp"
     cuda_graphs: bool = False
     """Kernels are launched from recorded graphs."""
+    graphs_recompute_experts: bool = True
+    """Graphs can record a mixture of experts under full recomputation."""
     host_launch: Constant[Seconds]
     """Host time of one operator, forward or backward: dispatch and its kernel launches."""
     collective_launch: Constant[Seconds]

@@ -11,6 +11,7 @@ from planner.workload.attention import context_exchange, core_attention
 from planner.workload.linear import column_parallel, replicated_linear, row_parallel
 from planner.workload.operators import Pointwise
 from planner.workload.pointwise import latent_norm, residual_add
+from planner.workload.sparse_attention import sparse_attention
 
 if TYPE_CHECKING:
     from planner.workload.operators import Operator
@@ -62,7 +63,10 @@ def mla_operators(workload: Workload) -> list[Operator]:
             backward_kernels=5,
         ),
     ]
-    operators += core_attention(w, heads, head_dim, mla.v_head_dim, None)
+    if mla.indexer is None:
+        operators += core_attention(w, heads, head_dim, mla.v_head_dim, None)
+    else:
+        operators += sparse_attention(w, mla, mla.indexer, heads)
     operators += context_exchange(w, z * n * value, z * n * (query + value))
     operators += row_parallel(w, "attention_projection", "attention", value, bias=False)
     return operators + residual_add(w, "attention_residual")

@@ -98,7 +98,8 @@ def test_hosts_get_the_names_of_a_file(planner: Run, plan: str, tmp_path: Path) 
     hostile = planner("export", plan, "--format", "slurm", "--hosts", str(names))
     assert (hostile.code, hostile.stderr) == (
         2,
-        "error: --hosts: '$(reboot)' is not a host name\n",
+        f"error: {names}:2:1: '$(reboot)' is not a host name: a host name is 1 to 253 letters, "
+        "digits and . - _, and begins with a letter or digit\n",
     )
 
 

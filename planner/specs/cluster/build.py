@@ -13,7 +13,7 @@ from planner.specs.cluster.file import (
     NodeGroupInput,
     TierInput,
 )
-from planner.specs.cluster.hosts import MOST_HOSTS
+from planner.specs.cluster.hostlist import MOST_HOSTS
 from planner.specs.cluster.links import place_matrix, place_overrides
 from planner.specs.cluster.spec import (
     ClusterSpec,
@@ -28,6 +28,7 @@ from planner.specs.device import DeviceSpec
 from planner.specs.files.document import Document
 from planner.specs.files.problems import in_order, validate
 from planner.specs.files.source import SourceFile
+from planner.specs.names import as_name, check_host
 
 
 @dataclass(slots=True, kw_only=True)
@@ -51,7 +52,8 @@ class Surroundings:
 
 
 def build_cluster(document: Document, *, name: str, around: Surroundings) -> ClusterSpec:
-    """The cluster a document describes; `name` is taken when the document gives none.
+    """The cluster a document describes; `name` is taken when the document gives none,
+    with dashes for what no name holds.
 
     Raises: InputError with every problem and its place.
     """
@@ -60,7 +62,8 @@ def build_cluster(document: Document, *, name: str, around: Surroundings) -> Clu
     problems = [*_broken_group_rules(document, given, named), *_broken_tier_rules(document, given)]
     if problems:
         raise InputError.of(in_order(problems))
-    return _Builder(document, given, named, around).cluster(given.name or name)
+    called = given.name or as_name(name, otherwise="unnamed")
+    return _Builder(document, given, named, around).cluster(called)
 
 
 def _broken_group_rules(
@@ -75,6 +78,15 @@ def _broken_group_rules(
         if names.index(name) < index:
             yield document.error(f"group name {name} is taken already", (*at, "name"))
         hosts = group.hosts
+        if hosts is None and given.links.matrix is None:
+            try:
+                check_host(default_hosts(name, 1)[0])
+            except ValueError as error:
+                yield document.error(
+                    f"its hosts cannot be called after it: {error}",
+                    (*at, "name"),
+                    hint="list its hosts, or call it otherwise",
+                )
         if hosts is not None and group.count is not None and len(hosts) != group.count:
             yield document.error(f"{len(hosts)} hosts for a count of {group.count}", (*at, "hosts"))
         if hosts is None and listed and group.count is not None:

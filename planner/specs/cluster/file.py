@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, GetJsonSchemaHandler, ValidationInfo, WithJsonSchema
 from pydantic_core import CoreSchema
 
-from planner.specs.cluster.hosts import expand_hosts
+from planner.specs.cluster.hostlist import expand_hosts
 from planner.specs.device import DeviceSpec
 from planner.specs.files.fields import BytesPerSecond, Count, Input, Name, Seconds, Text
 from planner.specs.units import BYTES_PER_SECOND, unit_factor
@@ -170,7 +170,7 @@ class ClusterInput(Input):
     """A cluster for `planner`."""
 
     name: Name | None = None
-    """Default: the name of the file."""
+    """Default: the name of the file, with dashes for what no name holds."""
     node_groups: Annotated[tuple[NodeGroupInput, ...], Field(min_length=1, max_length=1000)]
     """Several groups make a mixed cluster."""
     fabric: FabricInput | None = None

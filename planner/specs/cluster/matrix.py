@@ -14,6 +14,7 @@ from pathlib import Path
 from planner.errors import InputError
 from planner.specs.files.spelling import did_you_mean
 from planner.specs.files.text_file import decode, read_bytes
+from planner.specs.names import check_host
 from planner.specs.units import BYTES_PER_SECOND, UnitError, accepted_units, unit_factor
 
 LARGEST_BYTES = 256 * 2**20
@@ -105,8 +106,10 @@ def _hosts(rows: _Rows, line: int, names: list[str]) -> tuple[str, ...]:
         raise rows.error("the header names no hosts", line)
     seen: set[str] = set()
     for cell, name in enumerate(names, start=1):
-        if not name:
-            raise rows.error("a host name is empty", line, cell)
+        try:
+            check_host(name)
+        except ValueError as error:
+            raise rows.error(str(error), line, cell) from error
         if name in seen:
             raise rows.error(f"host {name} is named twice", line, cell)
         seen.add(name)

@@ -17,6 +17,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from planner.specs import units
+from planner.specs.names import LONGEST_NAME, NAME_PATTERN, NAME_RULE, check_name
 
 T = TypeVar("T")
 
@@ -58,6 +59,13 @@ _FRACTION_SCHEMA = {
     ],
     "examples": [0.05, "5%"],
 }
+_NAME_SCHEMA = {
+    "type": "string",
+    "minLength": 1,
+    "maxLength": LONGEST_NAME,
+    "pattern": f"^{NAME_PATTERN}$",
+    "description": f"{NAME_RULE[:1].upper()}{NAME_RULE[1:]}.",
+}
 
 Bytes = Annotated[int, *_BYTES]
 BytesPerSecond = Annotated[float, *_BYTES_PER_SECOND]
@@ -71,7 +79,7 @@ Size = Annotated[int, Field(ge=1, le=1_000_000_000)]
 """A dimension of a model or a batch."""
 Number = Annotated[float, Field(ge=0, le=1e12)]
 Text = Annotated[str, Field(min_length=1, max_length=2000)]
-Name = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]*$")]
+Name = Annotated[str, AfterValidator(check_name), WithJsonSchema(_NAME_SCHEMA)]
 
 Basis = Literal["datasheet", "measured", "default"]
 

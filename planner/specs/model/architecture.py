@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from planner.specs.model.spec import Activation, Norm, PositionEmbedding
+from planner.specs.model.spec import Activation, Norm, PositionEmbedding, QkNormScale
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,7 +26,15 @@ class Architecture:
     norms_per_layer: int = 2
     parallel_attention: bool = False
     embedding_norm: bool = False
+    norm_bias: bool | None = None
+    """None: yes for layernorm, no for rmsnorm."""
+    norm_scale: bool = True
+    post_norm: bool = False
+    head_bias: bool = False
     qk_norm: bool = False
+    qk_norm_scale: QkNormScale = "shared"
+    qk_norm_bias: bool | None = None
+    """None: the norms of queries and keys have one where the others do."""
     dropout: bool = False
     activation_clamp: bool = False
     attention_sinks: bool = False
@@ -37,6 +45,16 @@ class Architecture:
     """The architecture is a mixture of experts: `moe` must be given."""
     router_bias: bool = False
 
+
+RARE = (
+    "norm_bias",
+    "norm_scale",
+    "post_norm",
+    "head_bias",
+    "qk_norm_scale",
+    "qk_norm_bias",
+)
+"""Fields few architectures set. Where one does not, their usual value is no assumption."""
 
 _GPT = Architecture(
     norm="layernorm",

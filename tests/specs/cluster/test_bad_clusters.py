@@ -151,7 +151,8 @@ def message(text: str, folder: Path) -> str:
         (
             "name: c",
             "name: a b",
-            "1:7: name: 'a b' is not allowed; it must match ^[A-Za-z0-9][A-Za-z0-9._+-]*$",
+            "1:7: name: 'a b' cannot be a name: a name is 1 to 200 letters, digits and . - _ +, "
+            "and begins with a letter or digit; a-b would do",
         ),
     ],
 )
@@ -184,8 +185,8 @@ def test_changed_line(old: str, new: str, expected: str, tmp_path: Path) -> None
         ("    hosts: [1, 2]", f"{HOSTS}expected host names as text, found 1; put it in quotes"),
         (
             "    hosts: [a b, c]",
-            f"{HOSTS}'a b' is not a host name; letters, digits, dots and dashes are, "
-            "and ranges like node[001-128,130]",
+            f"{HOSTS}'a b' is not a host name: a host name is 1 to 253 letters, digits and "
+            ". - _, and begins with a letter or digit",
         ),
         ("    hosts: []", f"{HOSTS}no host names; write a list or node[001-128]"),
         (

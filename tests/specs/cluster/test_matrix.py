@@ -64,7 +64,7 @@ def test_quoted_cells_spaces_and_empty_lines(tmp_path: Path) -> None:
         ("MB/s", "", "1:1: no unit; write it in the corner cell or as links.matrix.unit"),
         ("MB/s", "host", "1:1: the corner cell holds 'host', not a unit; accepted: B/s"),
         ("n1,n2,n3", "n1,n2,n2", "1:12: host n2 is named twice"),
-        ("n1,n2,n3", "n1,,n3", "1:9: a host name is empty"),
+        ("n1,n2,n3", "n1,,n3", "1:9: '' is not a host name: "),
         ("300", "fast", "3:4: expected a number, found 'fast'"),
         ("400", "", "3:10: expected a number, found ''"),
         ("400", "nan", "3:10: expected a number, found 'nan'"),

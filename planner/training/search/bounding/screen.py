@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from planner.schedule.passes import looped
-from planner.schedule.registry import SCHEDULES
+from planner.schedule.registry import PLAIN, SCHEDULES
 from planner.training.batch import FULL, OUTER_KINDS
 from planner.training.memory.stage import stage_peaks
 from planner.training.search.bounding.batches import ELEMENTS, make_batch
@@ -148,7 +148,7 @@ class _Waves:
                 global_batch_size=self._scenario.job.global_batch_size,
                 pipeline=self._grid.pipeline,
                 virtual_stages=1,
-                schedule="1f1b",
+                schedule=PLAIN,
                 load=self._load,
                 grid_row=grid_row[part],
                 recompute=self._codes[0][recompute[part]],

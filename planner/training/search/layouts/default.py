@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from planner.errors import InputError, RuleError
 from planner.plan import Stage
-from planner.schedule.registry import kind_of
+from planner.schedule.registry import PLAIN, kind_of
 from planner.workload.layers import layer_operators
 from planner.workload.operators import FusedAttention, GroupedMatmul, Matmul
 from planner.workload.shard import Shard
@@ -79,7 +79,7 @@ def default_layers(
 
 
 def stages_of(
-    layers: Sequence[int], pipeline: int, virtual_stages: int, schedule: str = "1f1b"
+    layers: Sequence[int], pipeline: int, virtual_stages: int, schedule: str = PLAIN
 ) -> tuple[Stage, ...]:
     """Stages from the layers of every chunk in the order a microbatch visits them, placed as the
     schedule does: in a loop, chunk c of stage s is virtual stage c·p + s (Narayanan et al. 2021,

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from planner.cli.output import check_writable, write_file
 from planner.errors import InputError
+from planner.specs.files.writing import check_writable, write_file
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -68,3 +68,9 @@ def test_targets_that_cannot_be_written(tmp_path: Path) -> None:
         check_writable(str(tmp_path))
     with pytest.raises(InputError, match="cannot be written: embedded null byte"):
         check_writable("a\0b")
+
+
+def test_without_an_option_the_refusal_begins_with_the_file(tmp_path: Path) -> None:
+    with pytest.raises(InputError) as error:
+        write_file(str(tmp_path), "text", option=None)
+    assert str(error.value) == f"{tmp_path}: cannot be written: is a directory"
