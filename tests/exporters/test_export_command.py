@@ -204,3 +204,22 @@ def test_a_script_runs_on_any_hosts_of_the_cluster(planner: Run, plan: str, tmp_
     )
     assert read.code == 0, read.stderr
     assert json.loads(read.stdout)["plans"][0]["placement"]["hosts"] == ["h100-14", "h100-3"]
+
+
+def test_a_job_in_32_bits_reads_back(planner: Run, tmp_path: Path) -> None:
+    """Its gradients have 32 bits whatever its profile does with 16-bit ones."""
+    plan, script = (str(tmp_path / name) for name in ("plan.json", "run.txt"))
+    software = ("--software", "megatron-core-perf")
+    given = planner(
+        *("estimate", "--cluster", "dgx-h100-16", "--model", "llama-3-8b", "--nodes", "2"),
+        *(*software, "--precision", "fp32", "--json"),
+    )
+    Path(plan).write_text(given.stdout)
+    assert planner("export", plan, "--format", "megatron-lm", "-o", script).code == 0
+    read = planner(
+        *("estimate", "--cluster", "dgx-h100-16", "--plan", script, "--devices", "16"),
+        *(*software, "--json"),
+    )
+    costs = [json.loads(one.stdout)["plans"][0]["estimate"] for one in (given, read)]
+    assert costs[0]["time"] == costs[1]["time"]
+    assert costs[0]["memory"] == costs[1]["memory"]
