@@ -35,7 +35,11 @@ class Notes:
                 yield f"{word}: {printable(' '.join(clause.split()))}"
 
 
-def listed(words: list[str], *, most: int = 12) -> str:
+MOST_LISTED = 12
+"""Words of a list that are said."""
+
+
+def listed(words: list[str], *, most: int = MOST_LISTED) -> str:
     """ "a, b and 3 more": a long list said briefly."""
     if len(words) <= most:
         return ", ".join(words)

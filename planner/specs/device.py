@@ -12,6 +12,7 @@ from planner.specs.files.fields import (
     BytesPerSecond,
     Constant,
     Count,
+    Efficiency,
     FlopPerSecond,
     Fraction,
     Input,
@@ -43,7 +44,7 @@ class DeviceMemory(Input):
     """Total memory as the runtime reports it."""
     bandwidth: Constant[BytesPerSecond]
     """Datasheet bandwidth, reads and writes together."""
-    efficiency: Constant[Fraction] = default(Constant[Fraction], 0.85)
+    efficiency: Efficiency = default(Constant[Fraction], 0.85)
     """Share of the bandwidth that a long streaming kernel reaches."""
     context: Constant[Bytes] = default(Constant[Bytes], 644_245_094)
     """Driver context and library workspaces of one process."""
@@ -82,11 +83,11 @@ class MatmulConstants(Input):
     """Streaming multiprocessors (compute units) that run tiles."""
     tiles: Annotated[tuple[Tile, ...], Field(min_length=1, max_length=64)] = _TILES
     """Output tiles [m, n] the library chooses from."""
-    efficiency: Constant[Fraction] = default(Constant[Fraction], 0.80)
+    efficiency: Efficiency = default(Constant[Fraction], 0.80)
     """Share of the 16-bit peak of one filled wave of large tiles and a long reduction."""
-    efficiency_8bit: Constant[Fraction] | None = None
+    efficiency_8bit: Efficiency | None = None
     """The same for fp8 and mxfp8. Default: `efficiency`."""
-    efficiency_4bit: Constant[Fraction] | None = None
+    efficiency_4bit: Efficiency | None = None
     """The same for nvfp4. Default: `efficiency_8bit`."""
     tile_half: Constant[Number] = default(Constant[Number], 16.0)
     """Tile measure m·n/(m+n), in elements, at which half of the efficiency is reached."""
@@ -94,7 +95,7 @@ class MatmulConstants(Input):
     """Reduction length, in 16-bit elements, at which half of the efficiency is reached."""
     wave_overlap: Constant[Fraction] = default(Constant[Fraction], 0.0)
     """Share of the last partial wave's idle time that the library hides."""
-    gradient_efficiency: Constant[Fraction] = default(Constant[Fraction], 0.92)
+    gradient_efficiency: Efficiency = default(Constant[Fraction], 0.92)
     """The weight-gradient product relative to the others."""
     narrow_load: Constant[Fraction] = default(Constant[Fraction], 0.13)
     """Share of the product's time that every load more adds where rows do not start at multiples
@@ -106,9 +107,9 @@ class MatmulConstants(Input):
 class GroupedMatmulConstants(Input):
     """Several experts' products in one call."""
 
-    efficiency: Constant[Fraction] = default(Constant[Fraction], 0.85)
+    efficiency: Efficiency = default(Constant[Fraction], 0.85)
     """Relative to one product of the same work (forward and input gradient)."""
-    gradient_efficiency: Constant[Fraction] = default(Constant[Fraction], 0.80)
+    gradient_efficiency: Efficiency = default(Constant[Fraction], 0.80)
     """The same for the weight gradient."""
     group_launch: Constant[Seconds] = default(Constant[Seconds], 0.0)
     """Extra cost of each expert in the call."""
@@ -117,19 +118,19 @@ class GroupedMatmulConstants(Input):
 class Attention(Input):
     """Fused attention: share of the 16-bit peak, counting the FLOPs really done."""
 
-    forward_efficiency: Constant[Fraction] = default(Constant[Fraction], 0.60)
-    backward_efficiency: Constant[Fraction] = default(Constant[Fraction], 0.50)
+    forward_efficiency: Efficiency = default(Constant[Fraction], 0.60)
+    backward_efficiency: Efficiency = default(Constant[Fraction], 0.50)
     head_dim_half: Constant[Number] = default(Constant[Number], 32.0)
     """Head dimension at which half of the efficiency is reached."""
     forward_block: Constant[Number] = default(Constant[Number], 192.0)
     """Queries that one multiprocessor works on at a time."""
     backward_block: Constant[Number] = default(Constant[Number], 96.0)
     """Keys that one multiprocessor works on at a time in the backward pass."""
-    wide_head_efficiency: Constant[Fraction] = default(Constant[Fraction], 0.85)
+    wide_head_efficiency: Efficiency = default(Constant[Fraction], 0.85)
     """Relative efficiency for head dimensions above 128."""
-    flash_2: Constant[Fraction] = default(Constant[Fraction], 1.0)
+    flash_2: Efficiency = default(Constant[Fraction], 1.0)
     """FlashAttention-2 relative to the newest kernels, which the efficiencies above are of."""
-    flash_1: Constant[Fraction] = default(Constant[Fraction], 0.6)
+    flash_1: Efficiency = default(Constant[Fraction], 0.6)
     """The first FlashAttention relative to FlashAttention-2."""
 
 
@@ -144,15 +145,15 @@ class CollectiveLinks(Input):
     """One step across the network where the cluster states no `network.latency`."""
     ramp: Constant[Seconds] = default(Constant[Seconds], 3e-6)
     """Filling of the library's own pipeline: adds 2·√(transfer time · ramp)."""
-    intra_node_efficiency: Constant[Fraction] = default(Constant[Fraction], 0.80)
+    intra_node_efficiency: Efficiency = default(Constant[Fraction], 0.80)
     """Share of the link bandwidth that a very large ring collective reaches."""
-    inter_node_efficiency: Constant[Fraction] = default(Constant[Fraction], 0.85)
+    inter_node_efficiency: Efficiency = default(Constant[Fraction], 0.85)
     """The same over network cards."""
-    all_to_all_efficiency: Constant[Fraction] = default(Constant[Fraction], 0.90)
+    all_to_all_efficiency: Efficiency = default(Constant[Fraction], 0.90)
     """Relative to the ring."""
-    send_efficiency: Constant[Fraction] = default(Constant[Fraction], 0.80)
+    send_efficiency: Efficiency = default(Constant[Fraction], 0.80)
     """One pair's send and receive relative to the ring."""
-    reduction_efficiency: Constant[Fraction] | None = None
+    reduction_efficiency: Efficiency | None = None
     """All-reduce inside the switch: buffer bytes per second as a share of the link bandwidth.
     Left out: the switches do not reduce."""
     reduction_launch: Constant[Seconds] = default(Constant[Seconds], 40e-6)
@@ -169,12 +170,12 @@ class Sustained(Input):
     """What a training step reaches of what kernels and collectives reach alone: clocks under
     sustained power, caches shared with neighbours, ranks that arrive at different times."""
 
-    matmul: Constant[Fraction] = default(Constant[Fraction], 1.0)
+    matmul: Efficiency = default(Constant[Fraction], 1.0)
     """Matrix products in 16 bits."""
-    attention: Constant[Fraction] = default(Constant[Fraction], 1.0)
-    links: Constant[Fraction] = default(Constant[Fraction], 1.0)
+    attention: Efficiency = default(Constant[Fraction], 1.0)
+    links: Efficiency = default(Constant[Fraction], 1.0)
     """Bandwidth of collectives inside the fast fabric."""
-    network: Constant[Fraction] = default(Constant[Fraction], 1.0)
+    network: Efficiency = default(Constant[Fraction], 1.0)
     """Bandwidth between nodes, where several groups share the cards."""
 
 

@@ -49,7 +49,9 @@ def gradient_bytes(software: SoftwareProfile, precision: str) -> int:
 def reduced_gradient_bytes(software: SoftwareProfile, precision: str) -> int:
     """Gradients as they travel; those of 32-bit weights, in 32 bits."""
     halved = precision == "fp16" and software.fp16_gradients
-    return 2 if halved else max(weight_bytes(precision), STATE_BYTES[software.gradient_reduce_dtype])
+    return (
+        2 if halved else max(weight_bytes(precision), STATE_BYTES[software.gradient_reduce_dtype])
+    )
 
 
 def bucket_bytes(software: SoftwareProfile, precision: str) -> float:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from typing import TYPE_CHECKING, Any
 
 import jsonschema
 import pytest
+import yaml
 
 from planner.plan_document import plan_schema
+from planner.specs.files.catalog import resolve
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -308,10 +311,52 @@ def test_gradients_of_32_bit_weights_have_32_bits(planner: Run, software: str) -
         assert stage["components"]["gradients"] == stage["components"]["weights"]
 
 
-def test_a_very_long_word_is_refused_at_once(planner: Run, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "flags",
+    [
+        3_000 * " --num-queruery-attention 64",
+        " ".join(f"--num-query-gruops-{index} 8" for index in range(3_000)),
+    ],
+)
+def test_unknown_flags_are_said_at_once_however_many(
+    planner: Run, tmp_path: Path, flags: str
+) -> None:
+    """Hints are looked for only among those that are said."""
     script = tmp_path / "run.sh"
-    script.write_text(f"torchrun pretrain_gpt.py --num-layers 2 --{'ab' * 500_000} 3\n")
+    script.write_text(f"torchrun pretrain_gpt.py --num-layers 2 {flags}\n")
     started = time.process_time()
     outcome = planner("estimate", "--cluster", "dgx-a100-8", "--plan", str(script))
     assert (outcome.code, outcome.stdout) == (2, "")
-    assert time.process_time() - started < 5
+    assert time.process_time() - started < 3
+
+
+@pytest.mark.parametrize(
+    ("section", "name"),
+    [
+        ("memory", "efficiency"),
+        ("matmul", "efficiency"),
+        ("matmul", "gradient_efficiency"),
+        ("grouped_matmul", "efficiency"),
+        ("attention", "backward_efficiency"),
+        ("attention", "flash_1"),
+        ("links", "send_efficiency"),
+        ("sustained", "network"),
+    ],
+)
+def test_an_efficiency_of_nothing_is_refused(
+    planner: Run, tmp_path: Path, section: str, name: str
+) -> None:
+    """Times are divided by it."""
+    device = yaml.safe_load(resolve("device", "a100-sxm-80gb").read_text())
+    constant = {"value": 0, "basis": "measured", "source": "a typing error"}
+    device.setdefault(section, {})[name] = constant
+    cluster = yaml.safe_load(resolve("cluster", "dgx-a100-8").read_text())
+    cluster["node_groups"][0]["device"] = "device.yaml"
+    (tmp_path / "device.yaml").write_text(yaml.safe_dump(device))
+    (tmp_path / "cluster.yaml").write_text(yaml.safe_dump(cluster))
+    outcome = planner(
+        *("estimate", "--cluster", str(tmp_path / "cluster.yaml"), "--model", "gpt-7.5b"), *JOB
+    )
+    assert (outcome.code, outcome.stdout) == (2, "")
+    assert f"{section}.{name}.value: an efficiency is at least 0.1%, found 0" in outcome.stderr
+    assert re.match(rf"error: {tmp_path}/device.yaml:[0-9]+:[0-9]+: ", outcome.stderr)

@@ -184,16 +184,16 @@ def test_a_mixture_without_a_mixture_layer_reads_back(planner: Run, tmp_path: Pa
     cluster = ("--cluster", "dgx-h100-16")
     given = planner("estimate", *cluster, "--model", model, "--nodes", "1", "--json")
     Path(plan).write_text(given.stdout)
-    assert planner("export", plan, "--model", model, "--format", "megatron-lm", "-o", script).code == 0
+    assert (
+        planner("export", plan, "--model", model, "--format", "megatron-lm", "-o", script).code == 0
+    )
     read = planner("estimate", *cluster, "--plan", script, "--devices", "8", "--json")
     assert read.code == 0, read.stderr
     steps = [json.loads(one.stdout)["plans"][0]["estimate"]["step_s"] for one in (given, read)]
     assert steps[0] == pytest.approx(steps[1], rel=1e-6)
 
 
-def test_a_script_runs_on_any_hosts_of_the_cluster(
-    planner: Run, plan: str, tmp_path: Path
-) -> None:
+def test_a_script_runs_on_any_hosts_of_the_cluster(planner: Run, plan: str, tmp_path: Path) -> None:
     """As the plan does that it was exported from, which takes the best of more nodes."""
     script, hosts = str(tmp_path / "run.txt"), tmp_path / "hosts.txt"
     assert planner("export", plan, "--format", "megatron-lm", "-o", script).code == 0
@@ -204,3 +204,22 @@ def test_a_script_runs_on_any_hosts_of_the_cluster(
     )
     assert read.code == 0, read.stderr
     assert json.loads(read.stdout)["plans"][0]["placement"]["hosts"] == ["h100-14", "h100-3"]
+
+
+def test_a_job_in_32_bits_reads_back(planner: Run, tmp_path: Path) -> None:
+    """Its gradients have 32 bits whatever its profile does with 16-bit ones."""
+    plan, script = (str(tmp_path / name) for name in ("plan.json", "run.txt"))
+    software = ("--software", "megatron-core-perf")
+    given = planner(
+        *("estimate", "--cluster", "dgx-h100-16", "--model", "llama-3-8b", "--nodes", "2"),
+        *(*software, "--precision", "fp32", "--json"),
+    )
+    Path(plan).write_text(given.stdout)
+    assert planner("export", plan, "--format", "megatron-lm", "-o", script).code == 0
+    read = planner(
+        *("estimate", "--cluster", "dgx-h100-16", "--plan", script, "--devices", "16"),
+        *(*software, "--json"),
+    )
+    costs = [json.loads(one.stdout)["plans"][0]["estimate"] for one in (given, read)]
+    assert costs[0]["time"] == costs[1]["time"]
+    assert costs[0]["memory"] == costs[1]["memory"]

@@ -182,10 +182,7 @@ def _matrix(rng: Random, groups: list[dict[str, Any]]) -> str:
     names = [f"n{index:02d}" for index in range(sum(group["count"] for group in groups))]
     rows = [f"MB/s,{','.join(names)}"]
     for one in names:
-        cells = [
-            "" if one == other and rng.random() < 0.5 else _cell(rng)
-            for other in names
-        ]
+        cells = ["" if one == other and rng.random() < 0.5 else _cell(rng) for other in names]
         rows.append(f"{one},{','.join(cells)}")
     return "\n".join(rows) + "\n"
 

@@ -32,8 +32,9 @@ def broken_contracts(text: str) -> Iterator[str]:
     except ValueError as error:
         yield f"stdout is no JSON: {error}"
         return
-    for error in _validator().iter_errors(document):
-        yield f"schema: {'/'.join(map(str, error.absolute_path))}: {error.message[:200]}"
+    wrong = next(_validator().iter_errors(document), None)
+    if wrong is not None:
+        yield f"schema: {'/'.join(map(str, wrong.absolute_path))}: {wrong.message[:200]}"
         return
     job = document["inputs"]["job"]
     for index, plan in enumerate(document["plans"], start=1):

@@ -30,7 +30,7 @@ NUMBERS = (
     "007", "1e", "+3",
 )  # fmt: skip
 VALUES: tuple[Any, ...] = (
-    None, True, False, 0, -1, 1, 2, 3, 7, 10**6, 10**9, 10**12, 10**30, -(10**30), 0.5, -0.5, 1e-300,
+    None, True, False, 0, -1, 1, 2, 3, 7, 10**6, 10**9, 10**12, 10**30, -(10**30), 0.5, -0.5, 1e-9,
     1e300, float("inf"), float("nan"), "", " ", "x", "a" * 3000, "25 GB/s", "1e300 GB/s", "0 us",
     "1 us", "80 GiB", "5%", "none", "full", "fp8", "1f1b", "interleaved", "zb-v", "dualpipe", "é\n",
     "\x1b[31m", "node[1-99]", "../../etc/passwd", "/dev/zero", [], {}, [0], [1, 1], [[0, 8]],
@@ -186,7 +186,9 @@ def _changed_tree(rng: Random, tree: Any) -> Any:
     elif change == "copy":
         around[key] = copy.deepcopy(_at(tree, rng.choice(places)))
     elif change == "rename" and isinstance(around, dict):
-        around[rng.choice([f"{key}s", str(key)[:-1], rng.choice(places)[-1], "x"])] = around.pop(key)
+        around[rng.choice([f"{key}s", str(key)[:-1], rng.choice(places)[-1], "x"])] = around.pop(
+            key
+        )
     elif change == "wrap":
         for _ in range(rng.choice([1, 3, 60])):
             old = rng.choice([[old], {"a": old}])
@@ -214,5 +216,5 @@ def _scaled(rng: Random, old: Any) -> Any:
     if isinstance(old, str):
         number = _NUMBER.match(old)
         if number is not None:
-            return f"{float(number[0]) * factor:g}{old[number.end():]}"
+            return f"{float(number[0]) * factor:g}{old[number.end() :]}"
     return rng.choice(VALUES)

@@ -102,7 +102,12 @@ _MODEL: dict[str, Any] = {
 
 def _cluster_trees() -> list[Any]:
     device = yaml.safe_load(resolve("device", "h100-sxm-80gb").read_text())
-    other = {**_GROUP, "name": "h", "device": device, "scale_up": {"nodes": 2, "bandwidth": "900 GB/s"}}
+    other = {
+        **_GROUP,
+        "name": "h",
+        "device": device,
+        "scale_up": {"nodes": 2, "bandwidth": "900 GB/s"},
+    }
     tiers = [
         {"name": "leaf", "nodes": 2, "oversubscription": 2},
         {"name": "spine", "bandwidth": "3 GB/s", "latency": "1 ms"},
@@ -148,9 +153,7 @@ def _of_trees(suffix: str, trees: Callable[[], list[Any]]) -> Callable[[], tuple
 
     @cache
     def samples() -> tuple[Sample, ...]:
-        return tuple(
-            Sample(name=f"file.{suffix}", text=write(tree), tree=tree) for tree in trees()
-        )
+        return tuple(Sample(name=f"file.{suffix}", text=write(tree), tree=tree) for tree in trees())
 
     return samples
 
@@ -227,8 +230,8 @@ def _logs() -> tuple[Sample, ...]:
         for i in range(1, 13)
     ]
     deepspeed = [
-        f"[INFO] [timer.py:260:stop] epoch=0/micro_step={i}/global_step={i}, RunningAvgSamplesPerSec"
-        f"=9.9, CurrSamplesPerSec={12 + i / 10}, MemAllocated=6.01GB, MaxMemAllocated=36.25GB\n"
+        f"[timer.py:260:stop] epoch=0/micro_step={i}/global_step={i}, RunningAvgSamplesPerSec=9.9, "
+        f"CurrSamplesPerSec={12 + i / 10}, MemAllocated=6.01GB, MaxMemAllocated=36.25GB\n"
         f"steps: {i} loss: 5.55 lm loss: 5.51 iter time (s): {12 + i / 10} samples/sec: 136.706"
         for i in range(1, 13)
     ]
@@ -357,11 +360,23 @@ FAMILIES = (
         name="deepspeed",
         samples=_of_trees("json", _deepspeed),
         read=lambda path: None,
-        command=lambda path: ("estimate", "--cluster", "dgx-a100-8", "--nodes", "1", "--model", "gpt-3.6b",
-                              "--plan", path, "--seq-length", "512", "--json"),
+        command=lambda path: (
+            "estimate",
+            "--cluster",
+            "dgx-a100-8",
+            "--nodes",
+            "1",
+            "--model",
+            "gpt-3.6b",
+            "--plan",
+            path,
+            "--seq-length",
+            "512",
+            "--json",
+        ),
         followed=1.0,
         placed=False,
-    ),  # fmt: skip
+    ),
     Family(name="config", samples=_of_trees("json", _configs), read=_imported_model),
     Family(name="torchtitan", samples=_flavors, read=_flavor, placed=False),
     Family(

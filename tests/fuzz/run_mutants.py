@@ -87,9 +87,7 @@ def _run(report: Report, family: Family, index: int) -> None:
         print(f"{family.name} {index}: {what}: {detail[:200]}", file=sys.stderr)
 
 
-def _keep(
-    report: Report, name: str, what: str, detail: str, path: str, commands: Any
-) -> None:
+def _keep(report: Report, name: str, what: str, detail: str, path: str, commands: Any) -> None:
     with TemporaryDirectory() as folder:
         for one in (path, *surroundings(), "device-cluster.yaml"):
             if Path(one).exists():

@@ -106,9 +106,7 @@ def draw_scenario(seed: int) -> Scenario:
     )
 
 
-def _workload(
-    rng: Random, cluster: DrawnCluster, model: dict[str, Any]
-) -> tuple[Options, int]:
+def _workload(rng: Random, cluster: DrawnCluster, model: dict[str, Any]) -> tuple[Options, int]:
     """Options of the job, and the devices it runs on."""
     software = rng.choices(list(SOFTWARE), list(SOFTWARE.values()))[0]
     nodes = len(cluster.nodes)
@@ -147,9 +145,7 @@ def _restrictions(rng: Random, devices: int, software: str) -> Options:
         "--schedule": list(profile.schedules.choices),
         "--recompute": list(profile.recompute.choices),
         "--data-sharding": list(profile.data_sharding.choices),
-        "--sequence-parallel": [
-            ("off", "on")[on] for on in profile.sequence_parallel_options
-        ],
+        "--sequence-parallel": [("off", "on")[on] for on in profile.sequence_parallel_options],
     }
     found: Options = {}
     for name in rng.sample(list(choices), rng.choice([1, 1, 2, 3])):

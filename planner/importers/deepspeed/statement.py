@@ -19,7 +19,7 @@ from planner.importers.deepspeed.keys import (
     ZERO_WITHOUT_EFFECT,
 )
 from planner.importers.deepspeed.software import switched
-from planner.importers.notes import Notes, listed
+from planner.importers.notes import MOST_LISTED, Notes, listed
 from planner.importers.shell.text import Origin
 from planner.importers.statement import Decision, Statement
 from planner.specs.files.document import show_location
@@ -250,9 +250,11 @@ class _Reader:
             if device not in (None, False, "none", AUTO):
                 notes.left_out.append(f"zero_optimization.{key}: {instead}")
         if unknown:
-            shown = []
+            shown: list[str] = []
+            words = [*READ, *ZERO_READ, *WITHOUT_EFFECT]
             for key in unknown:
-                near = did_you_mean(key.rpartition(".")[2], [*READ, *ZERO_READ, *WITHOUT_EFFECT])
+                hinted = len(shown) < MOST_LISTED
+                near = did_you_mean(key.rpartition(".")[2], words) if hinted else None
                 shown.append(f"{key[:60]}{f' ({near})' if near else ''}")
             notes.left_out.append(f"keys that are not known here: {listed(shown)}")
         if self._automatic:

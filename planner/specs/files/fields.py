@@ -14,6 +14,7 @@ from pydantic import (
     PlainSerializer,
     WithJsonSchema,
 )
+from pydantic_core import PydanticCustomError
 
 from planner.specs import units
 from planner.specs.names import LONGEST_NAME, NAME_PATTERN, NAME_RULE, check_name
@@ -101,6 +102,20 @@ class Constant(Input, Generic[T]):
         kinds |= {"FlopPerSecond": FlopPerSecond, "Fraction": Fraction, "Count": Count}
         names = [name for name, kind in kinds.items() if kind == params[0]]
         return f"Constant{names[0] if names else 'Number'}"
+
+
+LEAST_EFFICIENCY = 0.001
+
+
+def _reached(constant: Constant[float]) -> Constant[float]:
+    if constant.value < LEAST_EFFICIENCY:
+        text = f"an efficiency is at least {LEAST_EFFICIENCY:.1%}, found {constant.value:g}"
+        raise PydanticCustomError("rule", "{text}", {"text": text, "at": ("value",)})
+    return constant
+
+
+Efficiency = Annotated[Constant[Fraction], AfterValidator(_reached)]
+"""A share of a rate that something reaches, which a time is divided by: never 0."""
 
 
 def default(kind: type[Constant[T]], value: T) -> Constant[T]:

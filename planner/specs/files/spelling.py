@@ -5,14 +5,9 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
-LONGEST_WORD = 200
-"""Characters of what could be a misspelling; comparing longer texts takes minutes."""
-
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
     """The known spelling closest to a word, when one is close."""
-    if len(word) > LONGEST_WORD:
-        return None
     words = list(known)
     lowered = [one.lower() for one in words]
     matches = difflib.get_close_matches(word.lower(), lowered, n=1)
