@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from planner.errors import InputError, RuleError
-from planner.importers.launch_formats import Given, read_statement
+from planner.importers.launch_formats import ReadingOptions, read_statement
 from planner.importers.source import load_source
 from planner.importers.switched import differences, recorded
 from planner.specs.job import DEFAULT_HEADROOM, build_job
@@ -128,7 +128,7 @@ def read_launch(
     """
     asked = LaunchOptions() if asked is None else asked
     source = load_source(path, largest=LARGEST_BYTES)
-    given = Given(
+    given = ReadingOptions(
         model=model,
         variables=asked.variables,
         command=asked.command,

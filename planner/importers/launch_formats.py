@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Given:
+class ReadingOptions:
     """What the user gives beside the file: the model, where the file does not state one, and for
     scripts what `megatron.script.read_launch` takes."""
 
@@ -36,10 +36,10 @@ class LaunchFormat:
 
     name: str
     looks_like: Callable[[Source], bool]
-    read: Callable[[Source, Given], Statement]
+    read: Callable[[Source, ReadingOptions], Statement]
 
 
-def _read_script(source: Source, given: Given) -> Statement:
+def _read_script(source: Source, given: ReadingOptions) -> Statement:
     return script_statement(
         source,
         given.model,
@@ -64,7 +64,7 @@ LAUNCH_FORMATS = (
 """The formats in the order in which they are tried."""
 
 
-def read_statement(source: Source, given: Given) -> Statement:
+def read_statement(source: Source, given: ReadingOptions) -> Statement:
     """What a launch file says.
 
     Raises: InputError for a file of no known format, and at what is wrong in it.
