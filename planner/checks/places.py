@@ -63,6 +63,16 @@ class LaunchPlaces:
         return Region(path=shown_path(place.path), line=place.line, column=place.column)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NamedPlaces:
+    """Fields of a plan that stands in no file: all that can be said is its name."""
+
+    name: str
+
+    def region(self, field: Location) -> Region:
+        return Region(path=self.name)
+
+
 def related_places(reads: Iterable[str], files: Mapping[str, str | None]) -> tuple[Related, ...]:
     """The keys among `reads`, such as model.num_layers, that stand in the model and cluster files
     of `files`. Files outside the working directory are not the user's to change and left out."""

@@ -200,7 +200,10 @@ def test_a_plan_that_does_not_fit_is_still_described(planner: Run) -> None:
         ("--virtual-stages 2", "vpp: "),
         ("--expert 2", "experts: "),
         ("--plan none.json", "none.json: no such file"),
-        ("--plan none.json --data 2", "--plan and --data are both given; the plan file decides it"),
+        (
+            "--plan none.json --data 2",
+            "none.json: --data is given, and the plan file decides it already",
+        ),
         ("--hosts none.txt", "none.txt: no such file"),
         ("--seq-length 0", "--seq-length: '0' is not a whole number from 1 to"),
     ],

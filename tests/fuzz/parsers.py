@@ -11,9 +11,9 @@ from typing import Any
 
 import yaml
 
+from planner import api
 from planner.calibration.logs import StepSize, read_log
 from planner.checks.baseline import read_baseline
-from planner.cli.estimate import read_hosts
 from planner.importers.clusters.groups import NodeOptions
 from planner.importers.clusters.importer import import_cluster
 from planner.importers.models import import_model
@@ -385,6 +385,6 @@ FAMILIES = (
         read=lambda path: import_cluster([path], NODE).spec,
     ),
     Family(name="matrix", samples=_matrices, read=lambda path: load_matrix(Path(path))),
-    Family(name="hosts", samples=_hosts, read=read_hosts),
+    Family(name="hosts", samples=_hosts, read=api.load_hosts),
     Family(name="log", samples=_logs, read=lambda path: read_log(Path(path), STEP)),
 )
