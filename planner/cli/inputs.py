@@ -17,9 +17,6 @@ if TYPE_CHECKING:
     from planner.specs.model.spec import ModelSpec
     from planner.training.scenario import Scenario
 
-DEFAULT_SOFTWARE = "megatron-core"
-DEFAULT_HEADROOM = 0.05
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobOptions:
@@ -146,7 +143,7 @@ def _job_options(
 
 
 def _job(model: ModelSpec, cluster: ClusterSpec, size: ClusterSize, options: JobOptions) -> JobSpec:
-    from planner.specs.job import build_job
+    from planner.specs.job import DEFAULT_HEADROOM, DEFAULT_SOFTWARE, build_job
     from planner.specs.load import load_software
 
     devices = size.devices if size.devices is not None else cluster.num_devices

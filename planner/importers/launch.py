@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 from planner.errors import InputError, RuleError
 from planner.importers.deepspeed.statement import deepspeed_statement
-from planner.importers.json_file import parse_json
 from planner.importers.megatron.command import mentions_training
 from planner.importers.megatron.statement import script_statement
 from planner.importers.source import load_source
@@ -137,7 +136,7 @@ def read_launch(
 
 def _statement(source: Source, given: ModelSpec | None, asked: LaunchOptions) -> Statement:
     if source.text.lstrip()[:1] == "{":
-        return deepspeed_statement(parse_json(source), given)
+        return deepspeed_statement(source, given)
     if not mentions_training(source.text):
         raise source.error(
             "is none of: a plan document, a Megatron-LM command or script, a DeepSpeed "
