@@ -92,10 +92,3 @@ class Constant(Input, Generic[T]):
         kinds |= {"FlopPerSecond": FlopPerSecond, "Fraction": Fraction, "Count": Count}
         names = [name for name, kind in kinds.items() if kind == params[0]]
         return f"Constant{names[0] if names else 'Number'}"
-
-
-def default(kind: type[Constant[T]], value: T) -> Constant[T]:
-    """The constant taken when a file leaves it out, already in SI base units."""
-    return kind.model_construct(
-        value=value, basis="default", source="general value, not measured for this device"
-    )
