@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
 import jsonschema
@@ -295,3 +296,22 @@ def test_script_options_need_a_script(planner: Run) -> None:
     assert outcome.stderr == "error: --set is for a launch script, which --plan gives\n"
     nothing = planner("estimate", "--cluster", "dgx-a100-8", "--tensor", "2")
     assert nothing.stderr.startswith("error: --model is missing")
+
+
+def test_every_phase_that_the_schema_names_is_some_stage_s_fullest(planner: Run) -> None:
+    long = planner(*SMALL, *JOB, "--tensor", "2", "--json")
+    short = planner(
+        *("estimate", "--cluster", "dgx-a100-8", "--model", "gpt-7.5b", "--nodes", "1"),
+        *("--software", "megatron-core-perf", "--precision", "bf16", "--tensor", "8"),
+        *("--seq-length", "128", "--global-batch-size", "8", "--json"),
+    )
+    stages = [
+        stage
+        for outcome in (long, short)
+        for stage in only_plan(outcome)["estimate"]["memory"]["per_stage"]
+    ]
+    schema = json.loads(planner("schema", "plan").stdout)
+    phases = re.search(r"'peak_phase': {'type': 'string', 'enum': (\[[^]]*\])", str(schema))
+    assert phases is not None
+    named = json.loads(phases[1].replace("'", '"'))
+    assert sorted({stage["peak_phase"] for stage in stages}) == named

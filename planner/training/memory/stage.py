@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from planner.plan import MemoryComponents, StageMemory
+from planner.plan import PEAK_PHASES, MemoryComponents, StageMemory
 from planner.training.batch import FULLY, OPTIMIZER, OPTIMIZER_AND_GRADIENTS
 from planner.training.memory.activations import (
     activation_peak,
@@ -42,6 +42,8 @@ if TYPE_CHECKING:
     from planner.training.batch import Batch
     from planner.training.costs import CostTable
     from planner.training.scenario import Scenario
+
+BACKWARD, UPDATE = PEAK_PHASES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -109,7 +111,7 @@ class StagePeaks:
         allocated = np.maximum(self.update_allocated[at], self.step_allocated[at])
         return StageMemory(
             stage=stage,
-            peak_phase="optimizer" if updating else "backward",
+            peak_phase=UPDATE if updating else BACKWARD,
             components=MemoryComponents(
                 weights=int(self.weights[at]),
                 gradients=int(self.gradients[at]),

@@ -98,7 +98,7 @@ def vocabulary_passes(
 
 def _slowest(scenario: Scenario, seconds: NDArray[np.float64], batch: Batch) -> NDArray[np.float64]:
     """[N, p]: embedding and head together, on each stage's slowest device type; `seconds` is
-    [T, R, 2]."""
+    [T, R, 2], by device type, shard, and embedding or head, of which `by_type` takes [T, N]."""
     by_type = seconds.sum(axis=-1)[:, batch.row]
     stages = [by_type[list(types)].max(axis=0) for types in scenario.stage_types(batch.pipeline)]
     return np.stack(stages, axis=-1)

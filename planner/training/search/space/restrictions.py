@@ -27,6 +27,7 @@ NUMBER_AXES = (
 )
 SWITCH_AXES = ("schedule", "recompute", "sequence_parallel", "data_sharding")
 LARGEST = 1_000_000
+"""Largest number that an option takes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
