@@ -17,6 +17,12 @@ class PlannerError(Exception):
 
     exit_code = 2
 
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """The complete message, a line for each problem. A line may hold what a file or a user
+        wrote, line feeds too: `planner.wording.printable` is for showing it."""
+        return (str(self),)
+
 
 class InputError(PlannerError):
     """Something the user wrote is wrong: `file:line:column: message; hint`.
@@ -40,7 +46,12 @@ class InputError(PlannerError):
         self.column = column
         self.hint = hint
         self.problems: tuple[InputError, ...] = (self,)
+        self._lines: tuple[str, ...] = (self._text(),)
         super().__init__(self._text())
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        return self._lines
 
     def _text(self) -> str:
         place = [str(part) for part in (self.path, self.line, self.column) if part is not None]
@@ -64,6 +75,7 @@ class InputError(PlannerError):
             more = len(found) - limit
             lines.append(f"{where}and {more} more {'problem' if more == 1 else 'problems'}")
         error.args = ("\n".join(lines),)
+        error._lines = tuple(lines)
         error.problems = found
         return error
 

@@ -67,7 +67,7 @@ def run(arguments: Sequence[str]) -> int:
     except UsageProblem as error:
         complain(_usage_text(error))
     except PlannerError as error:
-        complain(str(error))
+        complain(*error.lines)
         return error.exit_code
     except KeyboardInterrupt:
         complain("interrupted")

@@ -169,7 +169,7 @@ def _checked(
     try:
         subjects.load_given()
     except InputError as error:
-        complain(str(error))
+        complain(*error.lines)
         yield unreadable(error.path or plans[0], error)
         return
     for reference in plans:
@@ -178,7 +178,7 @@ def _checked(
             with ProgressLine() as line:
                 checked = check_subject(subject, limits, progress=line.update)
         except InputError as error:
-            complain(str(error))
+            complain(*error.lines)
             checked = unreadable(reference, error)
         yield checked
 

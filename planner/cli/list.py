@@ -17,6 +17,7 @@ def list_shipped_files(json: Json = False) -> None:
                     "clusters": [{"name": name} for name in list_shipped("cluster")],
                     "models": [{"name": name} for name in list_shipped("model")],
                     "devices": [{"name": name} for name in list_shipped("device")],
+                    "libraries": [{"name": name} for name in list_shipped("library")],
                     "software": [{"name": name} for name in list_shipped("software")],
                 }
             )
@@ -25,6 +26,7 @@ def list_shipped_files(json: Json = False) -> None:
 
     from planner.reports.console import show
     from planner.reports.shipped import shipped_report
+    from planner.specs.library import load_library
     from planner.specs.load import load_cluster, load_device, load_model, load_software
     from planner.workload.parameters import total_parameters
 
@@ -34,6 +36,7 @@ def list_shipped_files(json: Json = False) -> None:
             clusters=[load_cluster(name) for name in list_shipped("cluster")],
             models=[(model, total_parameters(model)) for model in models],
             devices=[load_device(name) for name in list_shipped("device")],
+            libraries=[load_library(name) for name in list_shipped("library")],
             software=[load_software(name) for name in list_shipped("software")],
         )
     )

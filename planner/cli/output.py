@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from planner.wording.printable import printable
+
 if TYPE_CHECKING:
     from typing import TextIO
 
@@ -16,16 +18,16 @@ def note(text: str) -> None:
     _say(f"note: {text}")
 
 
-def complain(text: str) -> None:
+def complain(*lines: str) -> None:
     """An error on stderr, each of its lines marked."""
-    for line in text.splitlines():
+    for line in lines:
         _say(f"error: {line}")
 
 
 def _say(line: str) -> None:
-    """A full stderr loses the line, never the answer or the exit code."""
+    """One line, whatever it holds. A full stderr loses it, never the answer or the exit code."""
     try:
-        print(line, file=sys.stderr, flush=True)
+        print(printable(line), file=sys.stderr, flush=True)
     except OSError:
         discard(sys.stderr)
 

@@ -7,7 +7,7 @@ import typer
 from planner.cli.output import write_stdout
 from planner.specs import ranges
 
-KINDS = ("cluster", "model", "plan", "runs")
+KINDS = ("cluster", "model", "plan", "runs", "device", "library", "software")
 
 
 def schema(
@@ -19,15 +19,8 @@ def schema(
     """Print the JSON Schema of a file format."""
     from planner.plan_document import plan_schema
     from planner.plan_document.text import to_text
-    from planner.specs.schema import json_schema
+    from planner.specs.schema import SCHEMA_KINDS, json_schema
 
-    match ranges.word("schema", kind, KINDS):
-        case "cluster":
-            document = json_schema("cluster")
-        case "model":
-            document = json_schema("model")
-        case "runs":
-            document = json_schema("runs")
-        case _:
-            document = plan_schema()
-    write_stdout(to_text(document))
+    word = ranges.word("schema", kind, KINDS)
+    of_specs = next((known for known in SCHEMA_KINDS if known == word), None)
+    write_stdout(to_text(plan_schema() if of_specs is None else json_schema(of_specs)))

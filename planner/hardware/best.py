@@ -31,6 +31,11 @@ _LESS_IS_BETTER = frozenset(
         "overlap_cost",
         "reduction_launch_s",
         "mesh",
+        "local_copy",
+        "low_latency_cost",
+        "tree_level_steps",
+        "all_to_all_steps",
+        "fewest_switch_reducers",
         "wired_devices",
         "cards",
     }

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from planner.specs.device import Attention, CollectiveLinks, DeviceSpec, MatmulConstants
+    from planner.specs.library import CollectiveLibrary
 
 ELEMENT_BYTES: Mapping[str, float] = {
     "fp32": 4.0,
@@ -61,7 +62,8 @@ class AttentionRate:
 class LinkConstants:
     """How the collective library uses the links; `planner/hardware/collectives.py` has the model.
 
-    `reduction_efficiency` is 0 where the switches cannot reduce.
+    `reduction_efficiency` is 0 where the switches cannot reduce. The last six are of the library
+    alone (`planner.specs.library`).
     """
 
     launch_s: float
@@ -76,6 +78,12 @@ class LinkConstants:
     overlap_cost: float
     reduction_launch_s: float
     mesh: bool
+    local_copy: float
+    low_latency_cost: float
+    tree_level_steps: float
+    all_to_all_steps: float
+    fewest_switch_reducers: int
+    ring_exits: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -147,7 +155,7 @@ def device_from_spec(spec: DeviceSpec) -> Device:
         grouped_gradient_efficiency=spec.grouped_matmul.gradient_efficiency.value,
         group_launch_s=spec.grouped_matmul.group_launch.value,
         attention=_attention_rate(spec.attention),
-        links=_link_constants(spec.links),
+        links=_link_constants(spec.links, spec.library),
         streaming_bytes_per_s=memory_bytes_per_s * spec.memory.efficiency.value,
     )
 
@@ -204,7 +212,7 @@ def _attention_rate(attention: Attention) -> AttentionRate:
     )
 
 
-def _link_constants(links: CollectiveLinks) -> LinkConstants:
+def _link_constants(links: CollectiveLinks, library: CollectiveLibrary) -> LinkConstants:
     reduction = links.reduction_efficiency
     return LinkConstants(
         launch_s=links.launch.value,
@@ -219,4 +227,10 @@ def _link_constants(links: CollectiveLinks) -> LinkConstants:
         overlap_cost=links.overlap_cost.value,
         reduction_launch_s=links.reduction_launch.value,
         mesh=links.mesh,
+        local_copy=library.local_copy.value,
+        low_latency_cost=library.low_latency_cost.value,
+        tree_level_steps=library.tree_level_steps.value,
+        all_to_all_steps=library.all_to_all_steps.value,
+        fewest_switch_reducers=library.fewest_switch_reducers.value,
+        ring_exits=library.ring_exits.value,
     )

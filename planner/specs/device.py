@@ -23,6 +23,12 @@ from planner.specs.files.fields import (
     default,
 )
 from planner.specs.files.source import SourceFile
+from planner.specs.library import (
+    CollectiveLibrary,
+    LibraryReference,
+    usual_library,
+    vendor_library,
+)
 
 Precision = Literal["fp32", "fp16", "bf16", "fp8", "mxfp8", "nvfp4"]
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
@@ -179,6 +185,9 @@ class DeviceSpec(Input):
     name: Name
     """The name cluster files use."""
     vendor: Text = "nvidia"
+    collectives: LibraryReference | None = None
+    """The collective library that moves data between devices. Default: the one shipped for the
+    vendor."""
     memory: DeviceMemory
     peak: Peak
     matmul: MatmulConstants
@@ -192,6 +201,11 @@ class DeviceSpec(Input):
     """Relative standard deviation of step speed among devices of the type."""
 
     _source: SourceFile | None = PrivateAttr(default=None)
+
+    @property
+    def library(self) -> CollectiveLibrary:
+        """The collective library: the one named, else the vendor's, else the usual one."""
+        return self.collectives or vendor_library(self.vendor) or usual_library()
 
     @property
     def source(self) -> SourceFile | None:

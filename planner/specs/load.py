@@ -16,6 +16,7 @@ from planner.specs.files.document import Document, document_of
 from planner.specs.files.problems import validate
 from planner.specs.files.source import SourceFile
 from planner.specs.files.yaml_file import load_document
+from planner.specs.library import Beside
 from planner.specs.model.build import build_model
 from planner.specs.model.spec import ModelSpec
 from planner.specs.software import SoftwareProfile
@@ -38,7 +39,7 @@ def load_model(name_or_path: str | Path) -> ModelSpec:
 def load_device(name_or_path: str | Path) -> DeviceSpec:
     """A device. Raises: InputError."""
     document = load_document(catalog.resolve("device", name_or_path))
-    device = validate(document, DeviceSpec)
+    device = validate(document, DeviceSpec, context=Beside(Path(document.path).parent))
     device._source = _source(document)
     return device
 

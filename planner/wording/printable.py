@@ -8,6 +8,7 @@ none.
 from __future__ import annotations
 
 import re
+import unicodedata
 
 _UNPRINTABLE = re.compile(r"[^\x20-\x7e]+")
 _LEGACY_COMMAND = re.compile(r"#(?=#(?:vso)?\[)")
@@ -16,7 +17,7 @@ _COMMAND = re.compile(r"^(\s*):(?=:)")
 
 def printable(text: str) -> str:
     r"""The text on one line, an escape such as \n, \x1b or \u202e for every character that shows
-    nothing of its own. Applied twice it changes nothing.
+    nothing of its own, spaces apart. Applied twice it changes nothing.
 
     `##[error]` and `##vso[` are commands to GitHub's runner and to Azure Pipelines wherever they
     stand in a line, so that their first # is written \x23.
@@ -32,6 +33,11 @@ def log_line(line: str) -> str:
     return _COMMAND.sub(r"\1\\x3a", line)
 
 
+def log_json(document: str) -> str:
+    """JSON text with the same meaning in which no CI service finds a command."""
+    return _LEGACY_COMMAND.sub(r"\\u0023", document)
+
+
 def quoted(text: str) -> str:
     r"""The text in double quotes, as Python and YAML read it back: \n, \x1b, \u202e for what shows
     nothing of its own."""
@@ -40,6 +46,6 @@ def quoted(text: str) -> str:
 
 
 def _escaped(character: str) -> str:
-    if character.isprintable():
+    if character.isprintable() or unicodedata.category(character) == "Zs":
         return character
     return character.encode("unicode_escape").decode("ascii")

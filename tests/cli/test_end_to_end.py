@@ -78,6 +78,7 @@ def test_a_found_plan_costs_the_same_when_estimated_and_passes_the_check(
     assert "error PL002 headroom-below" in tighter.stdout
 
 
+@pytest.mark.slow
 def test_when_nothing_fits_the_reason_and_the_changes_are_there(planner: Run) -> None:
     arguments = ("search", "--cluster", "dgx-a100-8", "--model", "gpt3-175b", "--nodes", "1")
     report = planner(*arguments)

@@ -28,6 +28,7 @@ from planner.specs.device import DeviceSpec
 from planner.specs.files.document import Document
 from planner.specs.files.problems import in_order, validate
 from planner.specs.files.source import SourceFile
+from planner.specs.library import CollectiveLibrary, referred_library, vendor_library
 from planner.specs.names import as_name, check_host
 
 
@@ -49,6 +50,10 @@ class Surroundings:
                     raise
                 raise ValueError(str(error)) from error
         return self.devices[name]
+
+    def library(self, name: str) -> CollectiveLibrary:
+        """Raises: as `device`."""
+        return referred_library(name, self.folder)
 
 
 def build_cluster(document: Document, *, name: str, around: Surroundings) -> ClusterSpec:
@@ -137,6 +142,7 @@ class _Builder:
         self._around = around
         self._assumptions: list[str] = []
         self._matrix_sha256 = ""
+        self._libraries: dict[str, None] = {}
 
     def cluster(self, name: str) -> ClusterSpec:
         given = self._given
@@ -204,7 +210,7 @@ class _Builder:
         return NodeGroup(
             name=name,
             count=count,
-            device=given.device,
+            device=self._device(given, name),
             devices_per_node=given.devices_per_node,
             intra_node=IntraNode(bandwidth_bytes_per_s=inner.bandwidth, latency_s=inner.latency),
             network=None
@@ -224,12 +230,28 @@ class _Builder:
             hosts=hosts,
         )
 
+    def _device(self, given: NodeGroupInput, name: str) -> DeviceSpec:
+        """The device with the collective library of the group, which is noted where nothing says
+        which one it is."""
+        device = given.device
+        if given.collectives is not None:
+            device = device.model_copy(update={"collectives": given.collectives})
+        if device.collectives is None and vendor_library(device.vendor) is None:
+            self._assumptions.append(
+                f"cluster: collectives of group {name} as in {device.library.name} (no library is "
+                f"shipped for vendor {device.vendor})"
+            )
+        if device.library.source_file is not None:
+            self._libraries[device.library.source_file.sha256] = None
+        return device
+
     def _source(self) -> SourceFile | None:
         """The file, with one digest of everything that shaped the cluster."""
         if not self._document.sha256:
             return None
         parts = [self._document.sha256]
         parts += [one.source.sha256 for one in self._around.devices.values() if one.source]
+        parts += self._libraries
         if self._matrix_sha256:
             parts.append(self._matrix_sha256)
         return SourceFile(path=self._document.path, sha256=combined_sha256(parts))

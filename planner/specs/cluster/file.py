@@ -4,26 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, GetJsonSchemaHandler, ValidationInfo, WithJsonSchema
-from pydantic_core import CoreSchema
+from pydantic import BeforeValidator, Field, ValidationInfo, WithJsonSchema
 
 from planner.specs.cluster.hostlist import expand_hosts
 from planner.specs.device import DeviceSpec
 from planner.specs.files.fields import BytesPerSecond, Count, Input, Name, Seconds, Text
+from planner.specs.files.or_text import OrText
+from planner.specs.library import LibraryReference
 from planner.specs.units import BYTES_PER_SECOND, unit_factor
-
-
-class _OrText:
-    """Adds "or text" to a field's JSON Schema."""
-
-    def __init__(self, description: str) -> None:
-        self._description = description
-
-    def __get_pydantic_json_schema__(
-        self, core_schema: CoreSchema, handler: GetJsonSchemaHandler
-    ) -> dict[str, Any]:
-        text = {"type": "string", "description": self._description}
-        return {"anyOf": [text, handler(core_schema)]}
 
 
 def _device_of(value: object, info: ValidationInfo) -> object:
@@ -105,9 +93,11 @@ class NodeGroupInput(Input):
     device: Annotated[
         DeviceSpec,
         BeforeValidator(_device_of),
-        _OrText("Name of a shipped device, or path of a device file."),
+        OrText("Name of a shipped device, or path of a device file."),
     ]
     devices_per_node: Annotated[int, Field(ge=1, le=1024)]
+    collectives: LibraryReference | None = None
+    """The collective library of these nodes. Default: that of the device."""
     intra_node: IntraNodeInput
     network: NetworkInput | None = None
     """Required when there is more than one node."""
@@ -161,7 +151,7 @@ class LinksInput(Input):
     """What differs from the groups and tiers."""
 
     matrix: (
-        Annotated[MatrixInput, BeforeValidator(_matrix_of), _OrText("Path of the CSV file.")] | None
+        Annotated[MatrixInput, BeforeValidator(_matrix_of), OrText("Path of the CSV file.")] | None
     ) = None
     overrides: tuple[OverrideInput, ...] = ()
 

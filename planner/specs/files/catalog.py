@@ -9,13 +9,14 @@ from typing import Literal, get_args
 from planner.errors import InputError
 from planner.specs.files.spelling import did_you_mean
 
-Kind = Literal["cluster", "model", "device", "software", "runs"]
+Kind = Literal["cluster", "model", "device", "library", "software", "runs"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
 _FOLDERS: dict[Kind, str] = {
     "cluster": "clusters",
     "model": "models",
     "device": "clusters/devices",
+    "library": "libraries",
     "software": "software",
     "runs": "runs",
 }

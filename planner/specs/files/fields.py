@@ -81,7 +81,7 @@ Number = Annotated[float, Field(ge=0, le=1e12)]
 Text = Annotated[str, Field(min_length=1, max_length=2000)]
 Name = Annotated[str, AfterValidator(check_name), WithJsonSchema(_NAME_SCHEMA)]
 
-Basis = Literal["datasheet", "measured", "default"]
+Basis = Literal["datasheet", "measured", "code", "inferred", "default"]
 
 
 class Constant(Input, Generic[T]):
@@ -90,8 +90,9 @@ class Constant(Input, Generic[T]):
     value: T
     """The value, with its unit where it has one."""
     basis: Basis
-    """`datasheet`: the vendor states it. `measured`: somebody measured it, see `source`.
-    `default`: nobody did; the planner's general value."""
+    """`datasheet`: the vendor states it. `measured`: somebody measured it, see `source`. `code`: it
+    stands in the source of the framework or library. `inferred`: worked out from measurements of
+    something else. `default`: nobody did; the planner's general value."""
     source: Text
     """Where the value was read: a document, a table, a measurement."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from types import UnionType
-from typing import Any, TypeVar, Union, get_args, get_origin
+from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
@@ -164,10 +164,13 @@ def _model_at(model: type[BaseModel], location: Location) -> type[BaseModel] | N
 
 
 def _unwrapped(annotation: Any) -> Any:
+    """The type inside `Optional` and `Annotated`."""
     origin = get_origin(annotation)
     if origin in (Union, UnionType):
-        return next((one for one in get_args(annotation) if one is not type(None)), None)
-    return annotation
+        return _unwrapped(
+            next((one for one in get_args(annotation) if one is not type(None)), None)
+        )
+    return _unwrapped(get_args(annotation)[0]) if origin is Annotated else annotation
 
 
 def _is_model(annotation: Any) -> bool:

@@ -26,7 +26,9 @@ UNITS = (
     "accepted: B/s kb/s kbit/s kB/s KiB/s Mb/s Mbit/s MB/s MiB/s Gb/s Gbit/s GB/s GiB/s "
     "Tb/s Tbit/s TB/s TiB/s PB/s PiB/s EB/s"
 )
-GROUP_KEYS = "name, count, device, devices_per_node, intra_node, network, scale_up, hosts"
+GROUP_KEYS = (
+    "name, count, device, devices_per_node, collectives, intra_node, network, scale_up, hosts"
+)
 
 
 def message(text: str, folder: Path) -> str:
@@ -254,6 +256,10 @@ def test_changed_line(old: str, new: str, expected: str, tmp_path: Path) -> None
             "did you mean MB/s?",
         ),
         (
+            "links: {matrix: {fil: gone.csv}}",
+            "9:18: links.matrix.fil: unknown key; allowed: file, unit, per; did you mean file?",
+        ),
+        (
             "links: {matrix: {file: gone.csv, per: nod}}",
             "9:39: links.matrix.per: found the text 'nod'; allowed: node, card; did you mean node?",
         ),
@@ -341,9 +347,9 @@ def test_inline_device_is_checked_in_place(tmp_path: Path) -> None:
         "5:50: node_groups[0].device.memory.capacity.value: size needs a unit, found 80; "
         'write it like "80 GiB"',
         "5:61: node_groups[0].device.memory.capacity.basis: found the text 'guess'; "
-        "allowed: datasheet, measured, default",
-        "5:81: node_groups[0].device.peek: unknown key; allowed: name, vendor, memory, peak, "
-        "matmul, grouped_matmul, attention, kernel_latency, links, "
+        "allowed: datasheet, measured, code, inferred, default",
+        "5:81: node_groups[0].device.peek: unknown key; allowed: name, vendor, collectives, "
+        "memory, peak, matmul, grouped_matmul, attention, kernel_latency, links, "
         "sustained, speed_variation; "
         "did you mean peak?",
     ]
