@@ -1,6 +1,7 @@
 """`planner import`: from the files users have to the planner's own."""
 
 import os
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -66,7 +67,8 @@ def model(
     """Import a model: a Hugging Face config.json, a Megatron-LM command line or launch script, a
     list of Megatron-Bridge overrides, or the name of a torchtitan model.
 
-    What was read, assumed and left out is said on stderr and in the file.
+    What was read, assumed and left out is said on stderr and in the file, with total and active
+    parameters at the end.
     """
     number = values.whole("--command", command, most=values.MOST_COMMANDS)
     vocabulary = values.whole("--vocab-size", vocab_size, most=values.LARGEST_VOCABULARY)
@@ -84,8 +86,11 @@ def model(
         vocabulary=vocabulary,
         into=into,
     )
-    say(imported.notes.lines())
-    _write(imported.mapping, imported.text, target, json=json, in_place=into is not None)
+    say([*imported.notes.lines(), imported.counted])
+    mapping = dict(imported.mapping)
+    if imported.counts is not None:
+        mapping["parameters"] = asdict(imported.counts)
+    _write(mapping, imported.text, target, json=json, in_place=into is not None)
 
 
 def _target(into: str | None, output: str | None) -> str | None:

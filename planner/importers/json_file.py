@@ -50,10 +50,14 @@ class JsonFile:
         return value
 
 
-def parse_json(source: Source) -> JsonFile:
-    """Raises: InputError for what is not JSON, repeated keys, NaN and infinity, deep nesting."""
+def parse_json(source: Source, *, constants: bool = False) -> JsonFile:
+    """With `constants`, NaN and infinity, which Python writes though JSON has no such numbers, are
+    read as text. Raises: InputError for what is not JSON, repeated keys, NaN and infinity, deep
+    nesting."""
 
     def refuse(constant: str) -> Any:
+        if constants:
+            return constant
         raise source.error(f"{constant} is not a number")
 
     def pairs(found: list[tuple[str, Any]]) -> dict[str, Any]:
