@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
@@ -59,8 +60,8 @@ def parse_json(source: Source) -> JsonFile:
     def pairs(found: list[tuple[str, Any]]) -> dict[str, Any]:
         mapping = dict(found)
         if len(mapping) < len(found):
-            names = [name for name, _ in found]
-            again = next(name for name in names if names.count(name) > 1)
+            times = Counter(name for name, _ in found)
+            again = next(name for name, number in times.items() if number > 1)
             raise source.error(f"key {again[:60]!r} is given twice in one mapping")
         return mapping
 

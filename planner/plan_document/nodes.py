@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -65,7 +66,7 @@ class Node:
             if key not in keys:
                 near = get_close_matches(key, keys, n=1)
                 hint = f'did you mean "{near[0]}"?' if near else f"allowed are {', '.join(keys)}"
-                self.fail(f'"{key}" is not known here', hint=hint)
+                self.fail(f"{found(key)} is not known here", hint=hint)
 
     def items(self) -> tuple[Node, ...]:
         entries = self._of(list)
@@ -161,9 +162,9 @@ def _read_text(path: Path) -> str:
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     fields = dict(pairs)
     if len(fields) < len(pairs):
-        names = [key for key, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f'"{twice}" is given twice in one object')
+        times = Counter(key for key, _ in pairs)
+        twice = next(key for key, number in times.items() if number > 1)
+        raise ValueError(f"{found(twice)} is given twice in one object")
     return fields
 
 
