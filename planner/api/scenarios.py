@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from planner.api.inputs import load_software
 from planner.errors import InputError
 from planner.specs import ranges
-from planner.specs.job import DEFAULT_HEADROOM, build_job
+from planner.specs.job import DEFAULT_HEADROOM, DEFAULT_SOFTWARE, build_job
 from planner.training.scenario import build_scenario
 
 if TYPE_CHECKING:
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from planner.specs.job import JobSpec
     from planner.specs.model.spec import ModelSpec
     from planner.training.scenario import Scenario
-
-DEFAULT_SOFTWARE = "megatron-core"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 from planner.checks.finding import Region, Related
 from planner.errors import InputError
 from planner.specs.files.document import show_location
-from planner.specs.files.json_places import nearest_value
+from planner.specs.files.json_file import nearest_value
 from planner.specs.files.text_file import decode, place_of, read_bytes
 from planner.specs.files.yaml_file import load_document
 

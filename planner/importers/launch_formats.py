@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from planner.importers.deepspeed.statement import deepspeed_statement
-from planner.importers.json_file import parse_json
 from planner.importers.megatron.command import mentions_training
 from planner.importers.megatron.statement import script_statement
 
@@ -53,7 +52,7 @@ LAUNCH_FORMATS = (
     LaunchFormat(
         name="a DeepSpeed configuration",
         looks_like=lambda source: source.text.lstrip()[:1] == "{",
-        read=lambda source, given: deepspeed_statement(parse_json(source), given.model),
+        read=lambda source, given: deepspeed_statement(source, given.model),
     ),
     LaunchFormat(
         name="a Megatron-LM command or script",

@@ -3,34 +3,43 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 import time
 from pathlib import Path
 
 from tests.fuzz.report import Report
+from tests.fuzz.run_mutants import run_mutants
 from tests.fuzz.run_scenarios import run_scenarios
+
+SCENARIOS, MUTANTS = 2_000, 20_000
+"""Scenarios, and mutants of each family, of a run that is not told how many."""
 
 
 def main() -> int:
     """Returns 1 when anything failed."""
     options = _parser().parse_args()
     report = Report(folder=Path(options.folder))
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(f"ended by signal {number}"))
+    try:
+        _run(options, report)
+    finally:
+        print(report.table())
+    return 1 if report.failures else 0
+
+
+def _run(options: argparse.Namespace, report: Report) -> None:
     until = None if options.minutes is None else time.monotonic() + 60 * options.minutes
     if options.what in ("scenarios", "all"):
-        count = options.count or 2000
-        run_scenarios(report, seed=options.seed, count=count, until=until)
+        run_scenarios(report, seed=options.seed, count=options.count or SCENARIOS, until=until)
     if options.what in ("mutants", "all"):
-        from tests.fuzz.run_mutants import run_mutants
-
         run_mutants(
             report,
             seed=options.seed,
-            count=options.count or 20_000,
+            count=options.count or MUTANTS,
             families=options.family,
             until=until,
         )
-    print(report.table())
-    return 1 if report.failures else 0
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -16,7 +16,7 @@ from planner.exporters.formats import FORMATS
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.fuzz.properties import Case
+    from tests.fuzz.case import Case
 
 FOLDER = "exported"
 ROUNDING = 1e-6

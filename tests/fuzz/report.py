@@ -36,6 +36,7 @@ class Report:
     codes: Counter[str] = field(default_factory=Counter)
     checked: Counter[str] = field(default_factory=Counter)
     failures: Counter[str] = field(default_factory=Counter)
+    remarks: Counter[str] = field(default_factory=Counter)
     examples: dict[str, list[str]] = field(default_factory=dict)
 
     def is_new(self, what: str, detail: str) -> bool:
@@ -50,10 +51,12 @@ class Report:
         *,
         files: Path | None = None,
         commands: Iterable[Sequence[str]] = (),
+        remark: bool = False,
     ) -> None:
-        """Counts a failure, and keeps its files and commands unless enough like it are kept."""
-        kind = kind_of(what, detail)
-        self.failures[kind] += 1
+        """Counts a failure, or a remark, and keeps its files and commands unless enough like it
+        are kept."""
+        kind = what if remark else kind_of(what, detail)
+        (self.remarks if remark else self.failures)[kind] += 1
         kept = self.examples.setdefault(kind, [])
         if len(kept) >= MOST_FOLDERS:
             return
@@ -74,10 +77,12 @@ class Report:
             ("ran", self.ran),
             ("ended", self.codes),
             ("checked", self.checked),
+            ("remarks", self.remarks),
             ("failed", self.failures),
         ):
             lines.append(f"{title}:" if counts else f"{title}: nothing")
             for name, number in sorted(counts.items(), key=lambda one: (-one[1], one[0])):
-                where = f"   [{', '.join(self.examples[name])}]" if title == "failed" else ""
+                kept = self.examples.get(name, ()) if title in ("remarks", "failed") else ()
+                where = f"   [{', '.join(kept)}]" if kept else ""
                 lines.append(f"  {number:7,d}  {name}{where}")
         return "\n".join(lines)

@@ -21,9 +21,10 @@ from pydantic import BaseModel
 
 from planner.errors import PlannerError
 from tests.fuzz.contracts import broken_contracts
+from tests.fuzz.families import FAMILIES, Family
 from tests.fuzz.mutate import damaged, damaged_tree
-from tests.fuzz.parsers import FAMILIES, Family, Sample, surroundings
 from tests.fuzz.program import OutOfTime, call, last_place, memory_limit, time_limit
+from tests.fuzz.samples import Sample, surroundings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -133,7 +134,8 @@ def _command(report: Report, family: Family, arguments: tuple[str, ...]) -> Iter
         if broken:
             yield f"{arguments[0]} contract|{broken}"
     elif ran.code in (0, 1):
-        json.loads(ran.stdout)
+        if arguments[-1] in ("--json", "json"):
+            json.loads(ran.stdout)
     elif ran.code != 2:
         yield f"exit code|{ran.code}"
 

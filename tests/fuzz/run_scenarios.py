@@ -12,8 +12,9 @@ from random import Random
 from tempfile import mkdtemp
 from typing import TYPE_CHECKING, Any
 
+from tests.fuzz.case import Case
 from tests.fuzz.program import memory_limit
-from tests.fuzz.properties import Case, check_scenario
+from tests.fuzz.properties import check_scenario
 from tests.fuzz.scenario import Scenario, draw_scenario
 
 if TYPE_CHECKING:
@@ -43,13 +44,14 @@ def run_scenarios(
             if smaller is not case:
                 shutil.rmtree(case.folder)
                 case = smaller
-        for failure in case.failures:
+        for failure in (*case.failures, *case.remarks):
             report.failed(
                 f"scenario-{index}",
                 failure.property,
                 failure.detail,
                 files=case.folder,
                 commands=case.commands,
+                remark=failure in case.remarks,
             )
             print(f"seed {index}: {failure.property}: {failure.detail[:300]}", file=sys.stderr)
         shutil.rmtree(case.folder)

@@ -17,7 +17,7 @@ from tests.fuzz.models import draw_model
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-CLUSTER, MODEL = "cluster.yaml", "model.yaml"
+CLUSTER, MODEL, PLANS = "cluster.yaml", "model.yaml", "plans.json"
 Options = dict[str, str]
 
 SOFTWARE = {

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import product
 
 from planner.specs.names import check_host
+from planner.specs.units import describe
 
 MOST_HOSTS = 1_000_000
 
@@ -31,7 +32,7 @@ def expand_hosts(value: object) -> tuple[str, ...]:
     names: list[str] = []
     for text in texts:
         if not isinstance(text, str):
-            raise ValueError(f"expected host names as text, found {text!r}; put it in quotes")
+            raise ValueError(f"expected host names as text, found {_found(text)}")
         for part in _split(text):
             names.extend(_expand_part(part, MOST_HOSTS - len(names)))
     if not names:
@@ -40,6 +41,13 @@ def expand_hosts(value: object) -> tuple[str, ...]:
     if repeated:
         raise ValueError(f"host {repeated} is named twice")
     return tuple(names)
+
+
+def _found(value: object) -> str:
+    """What stands in place of a name, and what to do where quotes would make it one."""
+    if isinstance(value, (bool, int, float)):
+        return f"{describe(value)}; put it in quotes"
+    return describe(value)
 
 
 def compress_hosts(names: Iterable[str], *, suffixes: bool = True) -> str:

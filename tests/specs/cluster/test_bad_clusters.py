@@ -184,7 +184,14 @@ def test_changed_line(old: str, new: str, expected: str, tmp_path: Path) -> None
             "    hosts: node[1-999999999]",
             f"{HOSTS}'node[1-999999999]' names more than 1000000 hosts",
         ),
-        ("    hosts: [1, 2]", f"{HOSTS}expected host names as text, found 1; put it in quotes"),
+        (
+            "    hosts: [1, 2]",
+            f"{HOSTS}expected host names as text, found the number 1; put it in quotes",
+        ),
+        (
+            f"    hosts: [[{', '.join(['1'] * 3000)}]]",
+            f"{HOSTS}expected host names as text, found a list",
+        ),
         (
             "    hosts: [a b, c]",
             f"{HOSTS}'a b' is not a host name: a host name is 1 to 253 letters, digits and "

@@ -44,9 +44,9 @@ def test_expansion(value: object, names: tuple[str, ...]) -> None:
         ("n[0-999999],x", "'x' names more than 1000000 hosts"),
         ("n[0-999][0-999][0-999]", "'n[0-999][0-999][0-999]' names more than 1000000 hosts"),
         ([], "no host names"),
-        ([1], "expected host names as text, found 1"),
-        (None, "expected host names as text, found None"),
-        ({"a": 1}, "expected host names as text, found {'a': 1}"),
+        ([1], "expected host names as text, found the number 1; put it in quotes"),
+        (None, "expected host names as text, found nothing"),
+        ({"a": 1}, "expected host names as text, found a mapping"),
     ],
 )
 def test_refused(value: object, message: str) -> None:

@@ -18,9 +18,10 @@ from planner.importers.clusters.formats.cells import (
     without_blank_end,
 )
 from planner.importers.clusters.hosts import clean_hosts
-from planner.importers.json_file import JsonFile, Location
 from planner.importers.notes import Notes
 from planner.importers.source import Source
+from planner.specs.files.document import Location
+from planner.specs.files.json_file import JsonFile, parse_json
 from planner.specs.units import describe
 
 UNIT = "MiB/s"
@@ -81,8 +82,9 @@ def _transposed(rows: list[MatrixRow]) -> list[MatrixRow]:
     return [tuple(column) for column in zip(*rows, strict=True)]
 
 
-def read_json(file: JsonFile, unit: str | None) -> ClusterFacts:
+def read_json(source: Source, unit: str | None) -> ClusterFacts:
     """Raises: InputError at the entry that is wrong."""
+    file = parse_json(source.text, source.path)
     tree = file.mapping(file.tree)
     notes = Notes()
     sends = "1" in tree or "0" not in tree
@@ -92,7 +94,7 @@ def read_json(file: JsonFile, unit: str | None) -> ClusterFacts:
     if len(names) > MOST_NODES or not all(isinstance(name, str) for name in names):
         raise file.error(f"expected names of at most {MOST_NODES} hosts", (key, "gpus"))
     hosts = tuple(_TASK.sub("", name.strip()) for name in names)
-    check_hosts(file.source, hosts)
+    check_hosts(source, hosts)
     table = file.sequence(entry.get("bandwidth"), (key, "bandwidth"))
     if len(table) != len(hosts):
         raise file.error(f"{len(table)} rows for {len(hosts)} hosts", (key, "bandwidth"))
@@ -106,7 +108,7 @@ def read_json(file: JsonFile, unit: str | None) -> ClusterFacts:
     elif "0" in tree and key == "1":
         notes.assumed.append('table "1" is what rows send, "0" what they receive')
         notes.left_out.append('table "0": what the same transfers looked like to receivers')
-    return _facts(file.source, "mpiGraph JSON", notes, hosts, rows, unit)
+    return _facts(source, "mpiGraph JSON", notes, hosts, rows, unit)
 
 
 def _json_row(file: JsonFile, row: Any, own: int, size: int, at: Location) -> MatrixRow:
