@@ -58,6 +58,7 @@ _EVEN_HEADS = ("cohere2", "helium")
 _TIED_ONLY = ("bloom", "gpt_bigcode", "gpt2", "falcon", "opt", "gpt_neo")
 """Types whose published files never untie."""
 _WITHOUT = {"ernie4_5_moe": ("use_bias",), "deepseek_v2": ("mlp_bias",), "falcon": ("alibi",)}
+"""Switches that give some linear layers biases and others not, which is refused."""
 
 
 def counts() -> dict[str, list[dict[str, Any]]]:

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 HERE = Path(__file__).parent
 TREE: dict[str, Any] = json.loads((HERE / "data" / "transformers_counts.json").read_text())
 COUNTS: dict[str, list[dict[str, Any]]] = TREE["counts"]
+INCOMPLETE = ("deepseek_v2", "dots1", "glm4_moe", "nemotron")
+"""Classes whose defaults make no model: nothing chosen of the experts, heads that do not divide."""
 CASES = [(kind, number) for kind, drawn in COUNTS.items() for number in range(len(drawn))]
 
 
@@ -102,7 +104,7 @@ def test_all_keys_of_a_class_are_welcome(kind: str) -> None:
     transformers = pytest.importorskip("transformers", reason="the extra is not installed")
     like = kind if kind in READ else TYPES[kind].class_name
     mapping = transformers.models.auto.configuration_auto.CONFIG_MAPPING
-    if like not in mapping or kind == "nemotron":
-        pytest.skip("another name, or a class that has no defaults to build from")
+    if like not in mapping or kind in INCOMPLETE:
+        pytest.skip("another name, or defaults that make no model")
     config = json.loads(mapping[like]().to_json_string(use_diff=False))
     read({**config, "model_type": kind})

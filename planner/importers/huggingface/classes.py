@@ -28,7 +28,7 @@ READ: dict[str, tuple[str, Fill]] = {
     "gpt_neo": ("gpt_neo", gpt.gpt_neo),
     "gpt_neox": ("gpt_neox", gpt.gpt_neox),
     "gptj": ("gptj", gpt.gptj),
-    "deepseek_v2": ("deepseek", latent.deepseek),
+    "deepseek_v2": ("deepseek", latent.deepseek_v2),
     "deepseek_v3": ("deepseek", latent.deepseek),
     "deepseek_v32": ("deepseek", latent.sparse_deepseek),
     "glm_moe_dsa": ("deepseek", latent.sparse_deepseek),

@@ -175,7 +175,7 @@ def _reads_all(file: JsonFile, part: _Part) -> str | None:
             continue
         if not any(unread_sizes(keys.unread(), assumed=True)):
             alike = SequenceMatcher(None, part.stated or "", name).ratio() >= _ALIKE
-            found[name] = (alike, len(keys.read))
+            found[name] = (alike, -len(keys.unread()))
     return max(found, key=lambda name: found[name], default=None)
 
 

@@ -147,7 +147,11 @@ class Keys:
     def _strangers(self) -> list[str]:
         """Keys that may be meant for one that is missing: sizes under names of no config."""
         known = {name for names in ALIASES.values() for name in names} | self._defaults.keys()
-        return [name for name in self._mapping if name not in known and SIZE_WORD.search(name)][:4]
+        return [
+            name
+            for name, value in self._mapping.items()
+            if type(value) is int and name not in known and SIZE_WORD.search(name)
+        ][:4]
 
     def settled(self, *names: str) -> None:
         """Count keys as read whose value follows from what others say."""

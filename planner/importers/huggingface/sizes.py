@@ -54,7 +54,10 @@ def unread_sizes(unread: Mapping[str, Any], *, assumed: bool) -> Iterator[str]:
     for name, value in unread.items():
         if _PARTS.search(name) or _says_nothing(value):
             continue
-        if _OTHER_CODE.search(name) and not _COUNTS_NOTHING.search(name):
+        if name == "layer_types":
+            if not isinstance(value, list) or any(one != "full_attention" for one in value):
+                yield name
+        elif _OTHER_CODE.search(name) and not _COUNTS_NOTHING.search(name):
             if _counts(name, value):
                 yield name
         elif assumed and _bears_size(name, value):

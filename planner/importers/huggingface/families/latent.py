@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from planner.importers.huggingface.families.common import attention_biases
+from planner.importers.huggingface.families.common import attention_biases, refuse
 from planner.importers.huggingface.families.mixtures import (
     experts_after_dense,
     prediction_layers,
@@ -28,6 +28,12 @@ def deepseek(keys: Keys, model: Model) -> None:
         "v_head_dim": keys.integer("v_head_dim"),
     }
     prediction_layers(keys, model)
+
+
+def deepseek_v2(keys: Keys, model: Model) -> None:
+    """Routed experts have no biases where the other MLPs have them."""
+    refuse(keys, "mlp_bias")
+    deepseek(keys, model)
 
 
 def sparse_deepseek(keys: Keys, model: Model) -> None:

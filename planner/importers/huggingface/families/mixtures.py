@@ -101,6 +101,8 @@ def dots1(keys: Keys, model: Model) -> None:
     dense(keys, model)
     attention_biases(keys, model)
     model["moe"] = experts_after_dense(keys, model)
+    layers = model["num_layers"]
+    window(keys, model, full_layers(keys, layers) or [True] * layers)
 
 
 def experts_after_dense(keys: Keys, model: Model) -> Model:
