@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 CONSTRAINTS := constraints.txt
 PYTHONS := python3.11 python3.12 python3.13 python3.14
 
-.PHONY: demo test lint tests test-fast test-newest test-pythons lock check-examples bench clean
+.PHONY: demo test lint tests test-fast test-newest test-pythons lock check-examples fuzz bench clean
 
 $(BIN)/planner: pyproject.toml $(CONSTRAINTS)
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "planner needs Python 3.11 or newer")'
@@ -59,6 +59,14 @@ lock:
 	{ grep '^#' constraints.txt; .venv-lock/bin/python -m pip freeze --exclude-editable; } > .venv-lock/new
 	mv .venv-lock/new constraints.txt
 	rm -rf .venv-lock
+
+# Random valid scenarios and damaged files at length; COUNT of each, from SEED on, for MINUTES at
+# most. WHAT=scenarios or mutants runs one of the two; failures are kept in FOLDER.
+WHAT := all
+FOLDER := fuzz-failures
+fuzz: $(BIN)/planner
+	$(BIN)/python -m tests.fuzz $(WHAT) --folder $(FOLDER) \
+	  $(if $(SEED),--seed $(SEED)) $(if $(COUNT),--count $(COUNT)) $(if $(MINUTES),--minutes $(MINUTES))
 
 bench: $(BIN)/planner
 	$(BIN)/python -m benchmarks.search

@@ -54,7 +54,7 @@ class Node:
             if key not in keys:
                 near = get_close_matches(key, keys, n=1)
                 hint = f'did you mean "{near[0]}"?' if near else f"allowed are {', '.join(keys)}"
-                self.fail(f'"{key}" is not known here', hint=hint)
+                self.fail(f"{found(key)} is not known here", hint=hint)
 
     def items(self) -> tuple[Node, ...]:
         entries = self._of(list)

@@ -17,10 +17,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-SAMPLE = 40
+SAMPLE = 60
 HOSTS = next(family for family in FAMILIES if family.name == "hosts")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", [family.name for family in FAMILIES])
 def test_damaged_files_are_taken_or_refused(tmp_path: Path, family: str) -> None:
     report = Report(folder=tmp_path)

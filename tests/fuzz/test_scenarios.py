@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 SEEDS = range(300, 324)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", SEEDS)
 def test_what_holds_of_every_scenario(tmp_path: Path, seed: int) -> None:
     case = Case(scenario=draw_scenario(seed), folder=tmp_path, rng=Random(seed))
