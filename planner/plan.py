@@ -13,6 +13,8 @@ GRANULARITIES = ("none", "selective", "full")
 DATA_SHARDINGS = ("none", "optimizer", "optimizer+gradients", "full")
 PRECISIONS = ("fp32", "fp16", "bf16", "fp8", "mxfp8", "nvfp4")
 FIT_CLASSES = ("fits", "tight", "does not fit")
+PEAK_PHASES = ("backward", "optimizer")
+"""When a stage's memory is fullest: in the loss and backward passes, or in the optimizer's step."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,7 +164,8 @@ class StageMemory:
     communication buffers, which live outside the allocator)."""
 
     stage: int
-    peak_phase: str  # forward | backward | optimizer
+    peak_phase: str
+    """One of `PEAK_PHASES`."""
     components: MemoryComponents
     capacity_bytes: int
     headroom_bytes: int

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from planner import api
 from planner.cli import values
 from planner.cli.options import Json, option
 from planner.cli.output import note, write_stdout
@@ -13,7 +14,9 @@ from planner.specs import ranges
 from planner.specs.files.writing import check_writable, write_file
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
+
+    from planner.api import ImportedCluster, ImportedModel
 
 app = typer.Typer(
     add_completion=False,
@@ -75,19 +78,17 @@ def model(
     given = values.assignments("--set", variables)
     target = _target(into, output)
 
-    from planner.importers.models import import_model
-
-    imported = import_model(
+    imported = api.import_model(
         " ".join(described),
         name=named,
         assume=assume,
-        given=given,
+        variables=given,
         command=number,
-        vocabulary=vocabulary,
+        vocab_size=vocabulary,
         into=into,
     )
     say(imported.notes.lines())
-    _write(imported.mapping, imported.text, target, json=json, in_place=into is not None)
+    _write(imported, target, json=json, in_place=into is not None)
 
 
 def _target(into: str | None, output: str | None) -> str | None:
@@ -99,18 +100,14 @@ def _target(into: str | None, output: str | None) -> str | None:
 
 
 def _write(
-    mapping: "Mapping[str, object]", text: str, target: str | None, *, json: bool, in_place: bool
+    imported: "ImportedModel | ImportedCluster", target: str | None, *, json: bool, in_place: bool
 ) -> None:
     """The YAML text, or the same content as JSON. A file that is changed stays YAML."""
-    content = text
-    if json:
-        from planner.plan_document import to_text
-
-        content = to_text(dict(mapping))
+    content = api.to_text(imported.mapping) if json else imported.text
     if target is None or (json and in_place):
         write_stdout(content)
     if target is not None:
-        write_file(target, text if in_place else content)
+        write_file(target, imported.text if in_place else content)
 
 
 @app.command("cluster")
@@ -161,33 +158,27 @@ def cluster(
     """
     target = _target(into, output)
 
-    from planner.importers.clusters.groups import NodeOptions
-    from planner.importers.clusters.importer import import_cluster
-
     named = values.name("--name", name)
-    options = NodeOptions(
+    imported = api.import_cluster(
+        files,
         device=device,
         devices_per_node=values.whole(
             "--devices-per-node", devices_per_node, most=ranges.MOST_DEVICES_PER_NODE
         ),
-        intra_node_bandwidth=bandwidth("--intra-node-bandwidth", intra_node_bandwidth),
-        network_bandwidth=bandwidth("--network-bandwidth", network_bandwidth),
+        intra_node_bandwidth=intra_node_bandwidth,
+        network_bandwidth=network_bandwidth,
         cards=values.whole("--cards", cards, most=ranges.MOST_CARDS),
         nodes_per_site=values.whole("--nodes-per-site", nodes_per_site, most=ranges.MOST_NODES),
-    )
-    imported = import_cluster(
-        files,
-        options,
+        unit=unit,
+        format=format_name,
         name=named,
         into=into,
         target=output,
-        unit=bandwidth_unit(unit),
-        format_name=format_name,
     )
     say(imported.notes.lines())
     if imported.matrix is not None:
         _write_matrix(imported.matrix_file, imported.matrix, target)
-    _write(imported.mapping, imported.text, target, json=json, in_place=into is not None)
+    _write(imported, target, json=json, in_place=into is not None)
 
 
 def _write_matrix(name: str, text: str, target: str | None) -> None:
@@ -210,30 +201,6 @@ def _refuse_to_overwrite(path: str, text: str, *, asked: bool) -> None:
         f"{path} exists and would be replaced by the measured bandwidths",
         hint="give --output FILE to choose where they go",
     )
-
-
-def bandwidth(name: str, text: str | None) -> str | None:
-    """Text of a bandwidth, checked to be one."""
-    if text is not None:
-        from planner.specs.units import UnitError, parse_bytes_per_second
-
-        try:
-            parse_bytes_per_second(text)
-        except UnitError as error:
-            raise InputError(f"{name}: {error}") from error
-    return text
-
-
-def bandwidth_unit(text: str | None) -> str | None:
-    """A unit of bandwidth, checked to be one."""
-    if text is not None:
-        from planner.specs.units import BYTES_PER_SECOND, UnitError, unit_factor
-
-        try:
-            unit_factor(BYTES_PER_SECOND, text)
-        except UnitError as error:
-            raise InputError(f"--unit: {error}") from error
-    return text
 
 
 def say(lines: "Iterable[str]") -> None:

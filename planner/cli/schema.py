@@ -4,8 +4,8 @@ from typing import Annotated
 
 import typer
 
+from planner import api
 from planner.cli.output import write_stdout
-from planner.specs import ranges
 
 KINDS = ("cluster", "model", "plan", "runs", "device", "library", "software")
 
@@ -17,10 +17,4 @@ def schema(
     ],
 ) -> None:
     """Print the JSON Schema of a file format."""
-    from planner.plan_document import plan_schema
-    from planner.plan_document.text import to_text
-    from planner.specs.schema import SCHEMA_KINDS, json_schema
-
-    word = ranges.word("schema", kind, KINDS)
-    of_specs = next((known for known in SCHEMA_KINDS if known == word), None)
-    write_stdout(to_text(plan_schema() if of_specs is None else json_schema(of_specs)))
+    write_stdout(api.to_text(api.schema(kind)))

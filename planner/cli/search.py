@@ -1,13 +1,12 @@
 """`planner search`: the best plans for a model on a cluster."""
 
-from dataclasses import asdict
-from functools import partial
 from typing import Annotated
 
 import typer
 
+from planner import api
 from planner.cli import values
-from planner.cli.inputs import scenario_from_options
+from planner.cli.inputs import axis_keywords, job_keywords
 from planner.cli.options import InputOptions, Json, RestrictOptions, WorkloadOptions, option
 from planner.cli.output import write_stdout
 from planner.cli.progress import ProgressLine
@@ -40,32 +39,21 @@ def search(
     limit_s = values.duration_s("--time-limit", time_limit)
     slower = values.share("--robust", robust, below=1.0)
     check_writable(output)
-
-    from planner.plan_document import record_inputs, to_document, to_text
-    from planner.training.search.space.restrictions import parse_restrictions
-
-    restrictions = parse_restrictions(asdict(restrict))
-    scenario = scenario_from_options(inputs, workload)
-
-    from planner.training.search.search import search as run_search
-
+    axes, job = axis_keywords(restrict), job_keywords(inputs.headroom, workload)
     with ProgressLine() as line:
-        run = partial(
-            run_search,
-            restrictions=restrictions,
+        found = api.search(
+            inputs.cluster,
+            inputs.model,
             top=count or 1,
             time_limit_s=limit_s,
+            robust=slower,
             progress=line.update,
+            **axes,
+            **job,
         )
-        if slower is None:
-            result = run(scenario)
-        else:
-            from planner.training.search.robust import search_worst_case
-
-            result = search_worst_case(scenario, slower, run)
-    recorded = record_inputs(scenario.cluster, scenario.model, scenario.job)
+    result = found.search
     if output is not None or json:
-        text = to_text(to_document(recorded, result.plans, search=result))
+        text = api.to_text(found)
         if output is not None and (result.plans or result.stopped == "proven"):
             write_file(output, text)
         if json:
@@ -76,7 +64,7 @@ def search(
         from planner.reports.search import search_report
 
         report = search_report if result.plans else nothing_report
-        show(report(recorded, result))
+        show(report(found.inputs, result))
     if result.stopped == "interrupted":
         raise typer.Exit(INTERRUPTED)
     if not result.plans:

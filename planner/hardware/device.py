@@ -53,7 +53,10 @@ class AttentionRate:
     forward_block: float
     backward_block: float
     head_dim_half: float
+    head_dim_step: int
+    longest_block_share: float
     wide_head_efficiency: float
+    dropout_operations: float
     generations: Mapping[str, float]
     """Speed of each generation of kernels relative to the newest."""
 
@@ -99,6 +102,8 @@ class Device:
     speed_variation: float
     multiprocessors: int
     wave_overlap: float
+    load_bytes: int
+    shortest_split: int
     peak_flop_per_s: Mapping[str, float]
     matmul: Mapping[str, MatmulRate]
     gradient_efficiency: float
@@ -147,6 +152,8 @@ def device_from_spec(spec: DeviceSpec) -> Device:
         speed_variation=spec.speed_variation.value,
         multiprocessors=spec.matmul.multiprocessors.value,
         wave_overlap=spec.matmul.wave_overlap.value,
+        load_bytes=spec.matmul.load_bytes.value,
+        shortest_split=spec.matmul.shortest_split.value,
         peak_flop_per_s=peaks,
         matmul={name: _matmul_rate(spec.matmul, peaks, name) for name in peaks},
         gradient_efficiency=spec.matmul.gradient_efficiency.value,
@@ -203,7 +210,10 @@ def _attention_rate(attention: Attention) -> AttentionRate:
         forward_block=attention.forward_block.value,
         backward_block=attention.backward_block.value,
         head_dim_half=attention.head_dim_half.value,
+        head_dim_step=attention.head_dim_step.value,
+        longest_block_share=attention.longest_block_share.value,
         wide_head_efficiency=attention.wide_head_efficiency.value,
+        dropout_operations=attention.dropout_operations.value,
         generations={
             "newest": 1.0,
             "flash-2": attention.flash_2.value,

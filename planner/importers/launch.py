@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from planner.errors import InputError, RuleError
-from planner.importers.launch_formats import Given, read_statement
+from planner.importers.launch_formats import ReadingOptions, read_statement
 from planner.importers.source import load_source
 from planner.importers.switched import differences, recorded
 from planner.specs.job import DEFAULT_HEADROOM, build_job
 from planner.specs.load import load_software
+from planner.specs.software import SoftwareProfile
 from planner.training.scenario import build_scenario
 from planner.training.search.hosts.placement import placement_on
 from planner.training.search.plans.build import remaining_data, stated_plan
@@ -57,7 +58,7 @@ class LaunchOptions:
     global_batch_size: int | None = None
     seq_length: int | None = None
     precision: str | None = None
-    software: str | None = None
+    software: str | Path | SoftwareProfile | None = None
     headroom: float | None = None
     stage_layers: tuple[int, ...] | None = None
     recompute_layers: int | None = None
@@ -128,7 +129,7 @@ def read_launch(
     """
     asked = LaunchOptions() if asked is None else asked
     source = load_source(path, largest=LARGEST_BYTES)
-    given = Given(
+    given = ReadingOptions(
         model=model,
         variables=asked.variables,
         command=asked.command,
@@ -143,7 +144,8 @@ def _launched(statement: Statement, cluster: ClusterSpec, asked: LaunchOptions) 
     settled = statement.settle(_decisions(statement, asked), _workload(statement, asked), devices)
     decisions: dict[str, Any] = dict(settled.decisions)
     workload: dict[str, Any] = dict(settled.workload)
-    profile = load_software(asked.software or statement.software)
+    chosen = asked.software or statement.software
+    profile = chosen if isinstance(chosen, SoftwareProfile) else load_software(chosen)
     used = decisions.get("tensor", 1) * decisions.get("pipeline", 1)
     precision = workload.get("precision") or statement.model.training.precision or "bf16"
     software = recorded(profile, statement.switch(profile, max(1, devices // used), precision))

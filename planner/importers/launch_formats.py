@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from planner.importers.deepspeed.statement import deepspeed_statement
-from planner.importers.json_file import parse_json
 from planner.importers.megatron.command import mentions_training
 from planner.importers.megatron.statement import script_statement
 
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Given:
+class ReadingOptions:
     """What the user gives beside the file: the model, where the file does not state one, and for
     scripts what `megatron.script.read_launch` takes."""
 
@@ -36,10 +35,10 @@ class LaunchFormat:
 
     name: str
     looks_like: Callable[[Source], bool]
-    read: Callable[[Source, Given], Statement]
+    read: Callable[[Source, ReadingOptions], Statement]
 
 
-def _read_script(source: Source, given: Given) -> Statement:
+def _read_script(source: Source, given: ReadingOptions) -> Statement:
     return script_statement(
         source,
         given.model,
@@ -53,7 +52,7 @@ LAUNCH_FORMATS = (
     LaunchFormat(
         name="a DeepSpeed configuration",
         looks_like=lambda source: source.text.lstrip()[:1] == "{",
-        read=lambda source, given: deepspeed_statement(parse_json(source), given.model),
+        read=lambda source, given: deepspeed_statement(source, given.model),
     ),
     LaunchFormat(
         name="a Megatron-LM command or script",
@@ -64,7 +63,7 @@ LAUNCH_FORMATS = (
 """The formats in the order in which they are tried."""
 
 
-def read_statement(source: Source, given: Given) -> Statement:
+def read_statement(source: Source, given: ReadingOptions) -> Statement:
     """What a launch file says.
 
     Raises: InputError for a file of no known format, and at what is wrong in it.

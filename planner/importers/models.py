@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from planner import __version__
 from planner.importers.edit import edited, plain_tree
 from planner.importers.huggingface.config import config_model, looks_like_config
-from planner.importers.json_file import parse_json
 from planner.importers.megatron.bridge import bridge_launch, looks_like_overrides
 from planner.importers.megatron.command import mentions_training
 from planner.importers.megatron.script import launch_in
@@ -19,6 +18,7 @@ from planner.importers.source import STDIN, Source, load_source
 from planner.importers.torchtitan import flavor_model, looks_like_flavor
 from planner.importers.yaml_text import to_yaml
 from planner.specs.files.catalog import looks_like_path
+from planner.specs.files.json_file import parse_json
 from planner.specs.files.text_file import decode, read_bytes
 from planner.specs.files.yaml_file import parse_document
 from planner.specs.model.build import build_model
@@ -103,7 +103,7 @@ def _new_model(
         return _finished(model, notes, name or found, "torchtitan", "")
     source = load_source(path)
     if source.text.lstrip()[:1] in ("{", "["):
-        file = parse_json(source)
+        file = parse_json(source.text, source.path)
         if not looks_like_config(file.tree):
             raise source.error(
                 "is JSON, but no model's config: neither model_type nor num_hidden_layers"

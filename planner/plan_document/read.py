@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from planner.plan import (
     AXES,
@@ -57,12 +58,7 @@ def read_plan(reference: str) -> ReadPlan:
     and for a plan whose parts contradict one another; the message says where."""
     path, rank = split_rank(reference)
     root = parse_file(path)
-    schema = root["schema"].text()
-    if schema != SCHEMA_ID:
-        root["schema"].fail(f'"{SCHEMA_ID}" is needed, found {found(schema)}')
-    plans = root["plans"].items()
-    if not plans:
-        root["plans"].fail("the document holds no plan: nothing fitted when it was written")
+    plans = _plans(root)
     if rank > len(plans):
         noun = "plan" if len(plans) == 1 else "plans"
         root["plans"].fail(f"rank {rank} is asked for, but the document holds {len(plans)} {noun}")
@@ -72,6 +68,26 @@ def read_plan(reference: str) -> ReadPlan:
         plan=_plan(plans[rank - 1]),
         inputs=_inputs(root["inputs"]),
     )
+
+
+def read_plans(path: Path) -> tuple[ReadPlan, ...]:
+    """Every plan of a document, in its order. Raises InputError as `read_plan` does."""
+    root = parse_file(path)
+    plans, inputs = _plans(root), _inputs(root["inputs"])
+    return tuple(
+        ReadPlan(path=str(path), rank=rank, plan=_plan(node), inputs=inputs)
+        for rank, node in enumerate(plans, start=1)
+    )
+
+
+def _plans(root: Node) -> tuple[Node, ...]:
+    schema = root["schema"].text()
+    if schema != SCHEMA_ID:
+        root["schema"].fail(f'"{SCHEMA_ID}" is needed, found {found(schema)}')
+    plans = root["plans"].items()
+    if not plans:
+        root["plans"].fail("the document holds no plan: nothing fitted when it was written")
+    return plans
 
 
 def _inputs(node: Node) -> RecordedInputs:

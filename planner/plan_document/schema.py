@@ -10,6 +10,7 @@ from planner.plan import (
     DATA_SHARDINGS,
     FIT_CLASSES,
     GRANULARITIES,
+    PEAK_PHASES,
     PRECISIONS,
     MemoryComponents,
     TimeBreakdown,
@@ -202,7 +203,7 @@ def _memory() -> Schema:
         {
             "stage": COUNT,
             "peak_bytes": COUNT,
-            "peak_phase": _choice("forward", "backward", "optimizer"),
+            "peak_phase": _choice(*PEAK_PHASES),
             "allocated_peak_bytes": COUNT,
             "reserved_peak_bytes": COUNT,
             "device_peak_bytes": COUNT,

@@ -27,16 +27,16 @@ WIDEST_SHARE = 100.0
 """How much slower or busier than something else a limit may allow: 1 is 100 %."""
 
 
-def whole(option: str, value: SupportsIndex | None, *, most: int) -> int | None:
-    """A whole number from 1 to `most`; None for one that is not given. Raises: InputError."""
+def whole(option: str, value: SupportsIndex | None, *, most: int, least: int = 1) -> int | None:
+    """A whole number from `least` to `most`; None for one that is not given. Raises: InputError."""
     if value is None:
         return None
     try:
         number = index(value)
     except TypeError:
-        raise not_whole(option, value, most) from None
-    if isinstance(value, bool) or not 1 <= number <= most:
-        raise not_whole(option, value, most)
+        raise not_whole(option, value, most, least) from None
+    if isinstance(value, bool) or not least <= number <= most:
+        raise not_whole(option, value, most, least)
     return number
 
 
@@ -70,8 +70,8 @@ def word(option: str, text: str | None, allowed: Sequence[str]) -> str | None:
     )
 
 
-def not_whole(option: str, found: object, most: int) -> InputError:
-    return InputError(f"{option}: {found!r} is not a whole number from 1 to {most:,}")
+def not_whole(option: str, found: object, most: int, least: int = 1) -> InputError:
+    return InputError(f"{option}: {found!r} is not a whole number from {least} to {most:,}")
 
 
 def not_a_share(option: str, found: object, below: float) -> InputError:

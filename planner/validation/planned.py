@@ -13,12 +13,11 @@ from planner.schedule.registry import PLAIN, kind_of
 from planner.specs.software import SoftwareProfile
 from planner.training.scenario import build_scenario
 from planner.training.search.hosts.placement import default_placement
-from planner.training.search.layouts.default import balanced_layers, stages_of
+from planner.training.search.layouts.default import balanced_layers, stages_of, uniform_layers
 from planner.training.search.plans.build import plan_values
 from planner.training.search.space.facts import SpaceFacts, code_of
 from planner.training.search.space.restrictions import Restrictions
 from planner.training.search.space.rules import RULES
-from planner.validation.layouts import spread_layers
 
 if TYPE_CHECKING:
     from planner.plan import Stage
@@ -150,7 +149,7 @@ def _stages(
         layers = balanced_layers(scenario, chunks)
         assumptions.append(f"run: layers balanced by FLOPs, {','.join(map(str, layers))}")
     elif layers is None:
-        layers = spread_layers(run.model.num_layers, chunks)
+        layers = uniform_layers(run.model.num_layers, chunks)
         rest = run.model.num_layers % chunks
         if rest:
             assumptions.append(

@@ -16,12 +16,6 @@ if TYPE_CHECKING:
     from planner.workload.workload import Workload
 
 
-_SHORTEST_SOFTMAX = 16
-"""The fused softmax takes more keys than this."""
-_SOFTMAX_ROWS = 4
-"""It works on so many queries, and on so many heads of the microbatch, at a time."""
-
-
 def attention_operators(workload: Workload, *, local: bool) -> list[Operator]:
     """Multi-head or grouped-query self-attention with its residual add.
 
@@ -203,12 +197,13 @@ def _softmax(
     """
     w, z = workload, workload.element_bytes
     scores = batches * queries * keys
+    fused = w.software.fused
     fits_kernel = (
-        _SHORTEST_SOFTMAX < keys <= w.software.fused.longest_softmax
-        and queries % _SOFTMAX_ROWS == 0
-        and batches % _SOFTMAX_ROWS == 0
+        fused.shortest_softmax <= keys <= fused.longest_softmax
+        and queries % fused.softmax_rows == 0
+        and batches % fused.softmax_rows == 0
     )
-    if w.software.compile or (w.software.fused.softmax and fits_kernel):
+    if w.software.compile or (fused.softmax and fits_kernel):
         return Pointwise(
             name="softmax",
             module="core_attn",
@@ -217,7 +212,7 @@ def _softmax(
             forward_bytes=1.5 * z * scores,
             backward_bytes=2 * z * scores,
         )
-    scaled = w.software.fused.softmax_in_fp32
+    scaled = fused.softmax_in_fp32
     converted = scaled and z < 4
     width = 4 if converted else z
     conversions_bytes = 2 * (z + 4) if converted else 0

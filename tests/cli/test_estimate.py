@@ -200,7 +200,10 @@ def test_a_plan_that_does_not_fit_is_still_described(planner: Run) -> None:
         ("--virtual-stages 2", "vpp: "),
         ("--expert 2", "experts: "),
         ("--plan none.json", "none.json: no such file"),
-        ("--plan none.json --data 2", "--plan and --data are both given; the plan file decides it"),
+        (
+            "--plan none.json --data 2",
+            "none.json: --data is given, and the plan file decides it already",
+        ),
         ("--hosts none.txt", "none.txt: no such file"),
         ("--seq-length 0", "--seq-length: '0' is not a whole number from 1 to"),
     ],
@@ -360,3 +363,22 @@ def test_an_efficiency_of_nothing_is_refused(
     assert (outcome.code, outcome.stdout) == (2, "")
     assert f"{section}.{name}.value: an efficiency is at least 0.1%, found 0" in outcome.stderr
     assert re.match(rf"error: {tmp_path}/device.yaml:[0-9]+:[0-9]+: ", outcome.stderr)
+
+
+def test_every_phase_that_the_schema_names_is_some_stage_s_fullest(planner: Run) -> None:
+    long = planner(*SMALL, *JOB, "--tensor", "2", "--json")
+    short = planner(
+        *("estimate", "--cluster", "dgx-a100-8", "--model", "gpt-7.5b", "--nodes", "1"),
+        *("--software", "megatron-core-perf", "--precision", "bf16", "--tensor", "8"),
+        *("--seq-length", "128", "--global-batch-size", "8", "--json"),
+    )
+    stages = [
+        stage
+        for outcome in (long, short)
+        for stage in only_plan(outcome)["estimate"]["memory"]["per_stage"]
+    ]
+    schema = json.loads(planner("schema", "plan").stdout)
+    phases = re.search(r"'peak_phase': {'type': 'string', 'enum': (\[[^]]*\])", str(schema))
+    assert phases is not None
+    named = json.loads(phases[1].replace("'", '"'))
+    assert sorted({stage["peak_phase"] for stage in stages}) == named

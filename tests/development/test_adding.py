@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from typing import TYPE_CHECKING
 
 import pytest
@@ -18,7 +19,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 PAGES = sorted((ROOT / "docs" / "adding").glob("*.md"))
-COPIED = ("planner", "clusters", "models", "software")
+WHEEL = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["hatch"][
+    "build"
+]["targets"]["wheel"]
+COPIED = (*WHEEL["packages"], *WHEEL["force-include"])
 
 
 @pytest.fixture

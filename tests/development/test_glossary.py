@@ -99,12 +99,20 @@ def test_every_option_is_in_the_glossary() -> None:
     assert missing(found) == []
 
 
-def test_every_schedule_is_in_the_glossary() -> None:
-    assert missing(set(SCHEDULES)) == []
+def test_every_schedule_and_framework_is_in_the_glossary() -> None:
+    assert missing(set(SCHEDULES) | frameworks()) == []
+
+
+def frameworks() -> set[str]:
+    """Those that run some schedule."""
+    return {one.framework for kind in SCHEDULES.values() for one in kind.runs_on}
 
 
 def test_the_glossary_has_no_word_that_is_gone() -> None:
-    met = {plain(word) for word in (*options(), *SCHEDULES, *keys_and_values(plan_schema()))}
+    met = {
+        plain(word)
+        for word in (*options(), *SCHEDULES, *frameworks(), *keys_and_values(plan_schema()))
+    }
     for kind in ("cluster", "model", "runs", "software"):
         met |= {plain(word) for word in keys_and_values(json_schema(kind))}
     assert sorted(words() - met) == []

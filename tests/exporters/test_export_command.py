@@ -124,8 +124,8 @@ def test_a_plan_of_a_file_needs_the_file(planner: Run, plan: str, tmp_path: Path
     found = planner("export", str(path), "--format", "ranks")
     assert (found.code, found.stderr) == (
         2,
-        f"error: {path}#1 was made for cluster 'our-cluster', which is no shipped file; give it "
-        "with --cluster FILE\n",
+        f"error: {path}: the plan was made for cluster our-cluster, which is not shipped; say "
+        "where its file is with --cluster\n",
     )
 
 

@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from planner.cli.inputs import scenario_from_options
-from planner.cli.options import InputOptions, WorkloadOptions
+from planner import api
+from planner.api.scenarios import AskedJob
+from planner.cli.inputs import job_keywords
+from planner.cli.options import WorkloadOptions
 from planner.specs.files.catalog import resolve
 from planner.training.search.search import search as search_plans
 from planner.training.search.space.restrictions import Restrictions, parse_restrictions
@@ -216,9 +218,8 @@ def as_values(scenario: Scenario) -> tuple[Any, Restrictions]:
         name.removeprefix("--").replace("-", "_"): t for name, t in scenario.restrict.items()
     }
     headroom = names.pop("headroom", None)
-    made = scenario_from_options(
-        InputOptions(cluster=CLUSTER, model=MODEL, headroom=headroom), WorkloadOptions(**names)
-    )
+    asked = AskedJob.of({**job_keywords(headroom, WorkloadOptions(**names))})
+    made = asked.scenario(api.load_cluster(CLUSTER), api.load_model(MODEL))
     return made, parse_restrictions(restricted)
 
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from planner import api
 from planner.calibration.logs import StepSize, read_log
 from planner.checks.baseline import read_baseline
-from planner.cli.estimate import read_hosts
 from planner.importers.clusters.groups import NodeOptions
 from planner.importers.clusters.importer import import_cluster
 from planner.importers.models import import_model
@@ -203,6 +203,6 @@ FAMILIES = (
         read=lambda path: import_cluster([path], NODE).spec,
     ),
     Family(name="matrix", samples=matrices, read=lambda path: load_matrix(Path(path))),
-    Family(name="hosts", samples=hosts, read=read_hosts),
+    Family(name="hosts", samples=hosts, read=api.load_hosts),
     Family(name="log", samples=logs, read=lambda path: read_log(Path(path), STEP)),
 )

@@ -111,8 +111,6 @@ def _read(report: Report, family: Family, path: str) -> Iterator[str]:
             yield f"message|{len(message)} characters"
         elif family.placed and not (message.startswith(path) or _PLACE.match(message)):
             yield f"no place|{message[:300]}"
-        elif any(ord(one) < 32 and one not in "\n\t" for one in message):
-            yield f"control characters|{message[:300]!r}"
     except Exception as error:
         yield f"{type(error).__name__}|{error} in {last_place()}\n{traceback.format_exc()}"
     else:
@@ -142,7 +140,9 @@ def _command(report: Report, family: Family, arguments: tuple[str, ...]) -> Iter
 
 def _messages(stderr: str) -> bool:
     lines = stderr.splitlines()
-    return bool(lines) and all(line.startswith(("error: ", "note: ")) for line in lines)
+    return bool(lines) and all(
+        line.startswith(("error: ", "note: ")) and line.isprintable() for line in lines
+    )
 
 
 def strange_numbers(value: Any, at: str = "") -> Iterator[str]:

@@ -16,11 +16,11 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from planner.checks.check import NOT_SELECTED, Checked, unreadable
+from planner.checks.document import check_document
 from planner.checks.finding import Finding, Region, Related
 from planner.checks.registry import rules
 from planner.checks.subject import Subject
 from planner.errors import InputError
-from planner.reports.checks.document import check_document
 from planner.reports.checks.formats import FORMATS, rendered
 from planner.reports.checks.github import github_annotations
 from planner.reports.checks.gitlab import code_quality

@@ -10,8 +10,9 @@ from planner.importers.huggingface.families import Family, model_of
 from planner.importers.huggingface.keys import Keys
 from planner.importers.huggingface.layers import Model
 from planner.importers.huggingface.types import TYPES
-from planner.importers.json_file import JsonFile, Location
 from planner.importers.notes import Notes
+from planner.specs.files.document import Location
+from planner.specs.files.json_file import JsonFile
 from planner.specs.files.spelling import did_you_mean
 from planner.specs.units import describe
 

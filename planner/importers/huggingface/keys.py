@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from planner.errors import InputError
-from planner.importers.json_file import JsonFile, Location
 from planner.importers.notes import Notes
+from planner.specs.files.document import Location
+from planner.specs.files.json_file import JsonFile
 from planner.specs.units import describe
 
 MOST = 1_000_000_000

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, get_args
 
 from planner.importers.switched import with_choice
-from planner.specs.software import RecomputeModule
+from planner.specs.software_parts import RecomputeModule
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, TextIO
 
+from planner.checks.document import check_document
 from planner.plan_document import to_text
-from planner.reports.checks.document import check_document
 from planner.reports.checks.github import github_annotations
 from planner.reports.checks.gitlab import code_quality
 from planner.reports.checks.junit import junit

@@ -16,6 +16,7 @@ from planner.specs.cluster.file import (
 from planner.specs.cluster.hostlist import MOST_HOSTS
 from planner.specs.cluster.links import place_matrix, place_overrides
 from planner.specs.cluster.spec import (
+    BandwidthMatrix,
     ClusterSpec,
     FabricTier,
     IntraNode,
@@ -161,6 +162,7 @@ class _Builder:
             )
             groups, matrix = placed.groups, placed.matrix
             self._matrix_sha256 = placed.sha256
+            self._note_unmeasured(placed.matrix)
         self._check_counts(groups)
         cluster = ClusterSpec(
             name=name,
@@ -178,6 +180,14 @@ class _Builder:
             )
         overrides = place_overrides(self._document, given.links.overrides, groups)
         return replace(cluster, overrides=overrides)
+
+    def _note_unmeasured(self, matrix: BandwidthMatrix) -> None:
+        nodes = len(matrix.bytes_per_s)
+        if matrix.unmeasured:
+            self._assumptions.append(
+                f"cluster: {matrix.unmeasured:,} of {nodes * (nodes - 1):,} links were not "
+                "measured; they have what network and tiers say"
+            )
 
     def _check_counts(self, groups: tuple[NodeGroup, ...]) -> None:
         """Notes what the file leaves open; a matrix may have named more nodes than one."""

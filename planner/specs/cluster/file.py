@@ -130,7 +130,8 @@ class MatrixInput(Input):
     """Measured node-to-node bandwidth."""
 
     file: Text
-    """A CSV file, relative to this file: header row and first column are host names, rows send."""
+    """A CSV file, relative to this file: header row and first column are host names, rows send. An
+    empty cell was not measured: the link has what network and tiers say."""
     unit: BandwidthUnit | None = None
     """Default: the corner cell of the CSV."""
     per: Literal["node", "card"] = "node"

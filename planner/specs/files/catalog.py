@@ -36,6 +36,11 @@ def list_shipped(kind: Kind) -> tuple[str, ...]:
     return tuple(sorted(path.stem for path in (_root() / _FOLDERS[kind]).glob("*.yaml")))
 
 
+def general_file(kind: Kind) -> Path:
+    """The file of general values for files of a kind."""
+    return _root() / "defaults" / f"{kind}.yaml"
+
+
 def looks_like_path(name: str) -> bool:
     """Whether a text means a file of the user's rather than a shipped name."""
     return "/" in name or "\\" in name or name.lower().endswith(_SUFFIXES)

@@ -116,10 +116,3 @@ def _reached(constant: Constant[float]) -> Constant[float]:
 
 Efficiency = Annotated[Constant[Fraction], AfterValidator(_reached)]
 """A share of a rate that something reaches, which a time is divided by: never 0."""
-
-
-def default(kind: type[Constant[T]], value: T) -> Constant[T]:
-    """The constant taken when a file leaves it out, already in SI base units."""
-    return kind.model_construct(
-        value=value, basis="default", source="general value, not measured for this device"
-    )

@@ -121,6 +121,8 @@ def _message(kind: str, found: Any, context: dict[str, Any], otherwise: str) -> 
         return f"must be {words} {show_number(context[name])}, found {show_number(found)}"
     if kind in ("model_type", "dict_type", "model_attributes_type"):
         return f"expected a mapping, found {describe(found)}"
+    if kind == "string_pattern_mismatch":
+        return f"{found[:60]!r} is not allowed; it must match {context['pattern']}"
     if kind == "string_too_short":
         return "must not be empty"
     if kind == "string_too_long":

@@ -71,7 +71,10 @@ def slowed(cluster: ClusterSpec, factor: float) -> ClusterSpec:
     )
     matrix = cluster.matrix
     if matrix is not None:
-        rows = tuple(tuple(factor * value for value in row) for row in matrix.bytes_per_s)
+        rows = tuple(
+            tuple(None if value is None else factor * value for value in row)
+            for row in matrix.bytes_per_s
+        )
         matrix = replace(matrix, bytes_per_s=rows)
     return replace(
         cluster,

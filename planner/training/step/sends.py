@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 
 _MASK_BYTES = 2
+"""Of one element of the attention mask, in 16 bits."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

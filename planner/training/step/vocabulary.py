@@ -30,10 +30,6 @@ RESCALED_BYTES = 8
 """Per logit: the saved softmax read and written again once the sum over all stages is known."""
 CAST_BYTES = 6
 """Per logit: the fp32 softmax converted to 16 bits for the input gradient of algorithm 2."""
-RESIDUAL_TRANSFERS = 18
-"""Times that a residual activation is read or written outside the layers: the broadcast copied and
-converted from fp32 (7), label rows gathered and masked (3), scaled and subtracted (5), empty
-gradient filled (1), embedding cloned for its reduction (2)."""
 SCALARS = 3
 """Numbers per token that the stages combine: largest logit, logit of the label, sum."""
 
@@ -81,7 +77,8 @@ def vocabulary_passes(
         logits = table.logits_bytes[batch.row, -1][:, None] / 4
         residual = table.residual_bytes[batch.row, None]
         extra[1] += logits * RESCALED_BYTES / streaming
-        extra[0] += residual * RESIDUAL_TRANSFERS / streaming
+        transfers = scenario.job.software.shared_vocabulary.residual_transfers.value
+        extra[0] += residual * transfers / streaming
         if sharing.early_input_gradient:
             # The input gradient's product, as long as the weight gradient's, moves into S.
             extra[0] += logits * CAST_BYTES / streaming
@@ -101,7 +98,7 @@ def vocabulary_passes(
 
 def _slowest(scenario: Scenario, seconds: NDArray[np.float64], batch: Batch) -> NDArray[np.float64]:
     """[N, p]: embedding and head together, on each stage's slowest device type; `seconds` is
-    [T, R, 2]."""
+    [T, R, 2], by device type, shard, and embedding or head, of which `by_type` takes [T, N]."""
     by_type = seconds.sum(axis=-1)[:, batch.row]
     stages = [by_type[list(types)].max(axis=0) for types in scenario.stage_types(batch.pipeline)]
     return np.stack(stages, axis=-1)

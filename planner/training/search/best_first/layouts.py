@@ -55,9 +55,12 @@ def improve_layouts(
     improve: LayoutImprover,
     out_of_time: Callable[[], bool],
 ) -> float:
-    """Give combinations better layouts; `table` and the groups' bounds are of the ideal scenario.
-    Returns seconds that no layout not looked at beats,
-    infinite where nothing is left."""
+    """Give combinations better layouts. `table` and the bounds of the groups are of the ideal
+    scenario.
+
+    Returns a lower bound on the step, in seconds, under every layout that was not tried; infinite
+    when all were.
+    """
     ideal = scenario.ideal
     quick_s = np.concatenate([np.zeros(0), *(group.others_s for group in groups)])
     promising = np.flatnonzero(quick_s < refinement.slowest_kept_s)

@@ -26,12 +26,8 @@ LayoutChooser = Callable[["Scenario", int, int, str], tuple[Stage, ...]]
 
 def uniform_layers(num_layers: int, chunks: int) -> tuple[int, ...]:
     """Layers of every chunk in virtual-stage order: equal, and what does not divide goes one each
-    to the middle chunks, away from the embedding and the head.
-
-    Raises: InputError when there are fewer layers than chunks.
-    """
-    if chunks > num_layers:
-        raise InputError(f"{num_layers} layers cannot fill {chunks} chunks")
+    to the middle chunks, away from the embedding and the head. With fewer layers than chunks the
+    outer chunks are empty."""
     each, rest = divmod(num_layers, chunks)
     first = (chunks - rest) // 2
     return tuple(each + (first <= index < first + rest) for index in range(chunks))
@@ -75,6 +71,8 @@ def default_layers(
     chunks = pipeline * virtual_stages // kind.parameter_copies
     if kind.balances_head:
         return balanced_layers(scenario, chunks)
+    if chunks > scenario.model.num_layers:
+        raise InputError(f"{scenario.model.num_layers} layers cannot fill {chunks} chunks")
     return uniform_layers(scenario.model.num_layers, chunks)
 
 

@@ -30,6 +30,7 @@ NUMBER_AXES = (
 SWITCH_AXES = ("schedule", "recompute", "sequence_parallel", "data_sharding")
 WORDS = {"recompute": GRANULARITIES, "data_sharding": DATA_SHARDINGS}
 LARGEST = 1_000_000
+"""Largest number that an option takes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

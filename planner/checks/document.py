@@ -1,4 +1,4 @@
-"""`--format json`: everything a check found and what it rests on, as one document."""
+"""The JSON document of `planner check`: everything it found, and what that rests on."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 from planner import __version__
 from planner.plan_document.write import confidence_fields, plan_fields
-from planner.reports.checks.outcome import findings_of
 from planner.training.confidence.interval import tied
 
 if TYPE_CHECKING:
@@ -20,7 +19,7 @@ SCHEMA_ID = "planner/checks/1"
 
 def check_document(checked: Sequence[Checked]) -> dict[str, Any]:
     """Times are seconds, sizes integer bytes, lines and columns count from 1."""
-    findings = findings_of(checked)
+    findings = [found for one in checked for found in one.findings]
     errors = sum(one.severity == "error" for one in findings)
     return {
         "schema": SCHEMA_ID,

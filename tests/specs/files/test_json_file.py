@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from planner.specs.files.json_places import find_values, nearest_value
+from planner.errors import InputError
+from planner.specs.files.json_file import find_values, nearest_value, parse_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -57,3 +59,36 @@ def test_what_is_missing_is_sought_around_it() -> None:
         assert span is not None
         assert span.start == at
     assert nearest_value("", ("a",)) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('{"a": 1,\n "a": 2}', "f:2:2: key 'a' is given twice in one mapping"),
+        ('{"a": {"b": 1}, "c": [{"b": 2, "b": 3}]}', "f:1:32: key 'b' is given twice"),
+        ('{"a": [1, NaN]}', "f:1:11: NaN is not a number"),
+        ("[-Infinity]", "f:1:2: -Infinity is not a number"),
+        ('{"a": 1e999}', "f:1:7: 1e999 is too large for a number"),
+        ('{"a": ' + "9" * 5000 + "}", "f:1:7: number 999999999999… has 5000 digits"),
+        ('{"a": [1,}', "f:1:10: not valid JSON: expecting value"),
+        ("", "f:1:1: not valid JSON: expecting value"),
+        ("[" * 100_000, "f:1:202: nested more than 200 deep"),
+        ('{"a": ' * 5000 + "1" + "}" * 5000, "f:1:1202: nested more than 200 deep"),
+    ],
+)
+def test_refused_with_its_place(text: str, message: str) -> None:
+    with pytest.raises(InputError) as refused:
+        parse_json(text, "f")
+    assert str(refused.value).startswith(message)
+
+
+@given(value=VALUES)
+def test_errors_are_at_the_value_they_are_about(value: Any) -> None:
+    file = parse_json(json.dumps(value, indent=1), "f")
+    assert file.tree == value
+    for location, item in locations(value):
+        error = file.error("wrong", location)
+        assert error.line is not None
+        assert error.column is not None
+        rest = "\n".join(file.text.split("\n")[error.line - 1 :])[error.column - 1 :]
+        assert json.JSONDecoder().raw_decode(rest)[0] == item
