@@ -96,6 +96,9 @@ class Placement:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
+    """Every decision that a launcher needs. `num_microbatches` are those of one replica in a step;
+    `virtual_stages` are the chunks of each stage."""
+
     degrees: Degrees
     micro_batch_size: int
     num_microbatches: int

@@ -18,6 +18,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from planner.api.answers import FoundPlans as FoundPlans
+    from planner.api.answers import PricedPlan as PricedPlan
     from planner.api.calibrations import Calibrated as Calibrated
     from planner.api.calibrations import calibrate as calibrate
     from planner.api.checks import check as check
@@ -35,7 +37,6 @@ if TYPE_CHECKING:
     from planner.api.imports import import_cluster as import_cluster
     from planner.api.imports import import_model as import_model
     from planner.api.imports import write_import as write_import
-    from planner.api.inputs import list_shipped as list_shipped
     from planner.api.inputs import load_cluster as load_cluster
     from planner.api.inputs import load_device as load_device
     from planner.api.inputs import load_hosts as load_hosts
@@ -43,8 +44,6 @@ if TYPE_CHECKING:
     from planner.api.inputs import load_model as load_model
     from planner.api.inputs import load_software as load_software
     from planner.api.launches import read_launch as read_launch
-    from planner.api.plans import FoundPlans as FoundPlans
-    from planner.api.plans import PricedPlan as PricedPlan
     from planner.api.plans import load_plan as load_plan
     from planner.api.plans import load_plans as load_plans
     from planner.api.searches import search as search
@@ -72,6 +71,7 @@ if TYPE_CHECKING:
     from planner.plan_document.read import ReadPlan as ReadPlan
     from planner.specs.cluster.spec import ClusterSpec as ClusterSpec
     from planner.specs.device import DeviceSpec as DeviceSpec
+    from planner.specs.files.catalog import list_shipped as list_shipped
     from planner.specs.job import JobSpec as JobSpec
     from planner.specs.model.spec import ModelSpec as ModelSpec
     from planner.specs.software import SoftwareProfile as SoftwareProfile
@@ -81,6 +81,7 @@ if TYPE_CHECKING:
     from planner.validation.validate import Validation as Validation
 
 _HOMES = {
+    "planner.api.answers": ("FoundPlans", "PricedPlan"),
     "planner.api.calibrations": ("Calibrated", "calibrate"),
     "planner.api.checks": ("check", "load_baseline", "select_rules"),
     "planner.api.documents": ("schema", "to_document", "to_text", "write_plans"),
@@ -88,7 +89,6 @@ _HOMES = {
     "planner.api.exports": ("export", "export_all", "export_formats"),
     "planner.api.imports": ("import_cluster", "import_model", "write_import"),
     "planner.api.inputs": (
-        "list_shipped",
         "load_cluster",
         "load_device",
         "load_hosts",
@@ -97,7 +97,7 @@ _HOMES = {
         "load_software",
     ),
     "planner.api.launches": ("read_launch",),
-    "planner.api.plans": ("FoundPlans", "PricedPlan", "load_plan", "load_plans"),
+    "planner.api.plans": ("load_plan", "load_plans"),
     "planner.api.searches": ("search",),
     "planner.api.validations": ("validate",),
     "planner.checks.check": ("CheckLimits", "Checked"),
@@ -121,6 +121,7 @@ _HOMES = {
     "planner.plan_document.read": ("ReadPlan",),
     "planner.specs.cluster.spec": ("ClusterSpec",),
     "planner.specs.device": ("DeviceSpec",),
+    "planner.specs.files.catalog": ("list_shipped",),
     "planner.specs.job": ("JobSpec",),
     "planner.specs.model.spec": ("ModelSpec",),
     "planner.specs.software": ("SoftwareProfile",),

@@ -6,8 +6,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from planner.api.decisions import name_of, refuse_decisions, refuse_script
 from planner.api.keywords import CheckKeywords, takes
-from planner.api.launches import read_launch, refuse_decisions, refuse_script, say_notes
+from planner.api.launches import read_launch, say_notes
 from planner.api.plans import GivenPlan
 from planner.api.scenarios import AskedJob
 from planner.checks import baseline
@@ -55,9 +56,11 @@ def check(
     search is interrupted.
 
     >>> from planner import api
-    >>> checked = api.check("examples/gpt3-175b-on-dgx-a100-128.json", headroom=0.9)
-    >>> checked.passed, [one.code for one in checked.findings if one.severity == "error"]
-    (False, ['PL002'])
+    >>> api.write_plans(api.estimate("dgx-a100-8", "gpt-7.5b", nodes=1, tensor=8), "plan.json")
+    >>> api.check("plan.json").passed
+    True
+    >>> [one.code for one in api.check("plan.json", headroom=0.9).findings]
+    ['PL002']
     """
     if isinstance(plan, str | Path) and is_launch(str(plan)):
         subject = _launched(str(plan), cluster, model, options, note)
@@ -83,10 +86,12 @@ def load_baseline(reference: str | Path) -> Baseline:
     --write-baseline`, or a plan `FILE#rank`. Raises: InputError with the place.
 
     >>> from planner import api
-    >>> committed = "examples/gpt3-175b-on-dgx-a100-128.json"
-    >>> limits = api.CheckLimits(baseline=api.load_baseline(committed), max_regression=0.25)
-    >>> api.check(committed, limits=limits).passed
-    True
+    >>> priced = api.estimate("dgx-a100-8", "gpt-7.5b", nodes=1, tensor=4, recompute="none")
+    >>> api.write_plans(priced, "committed.json")
+    >>> limits = api.CheckLimits(baseline=api.load_baseline("committed.json"), max_regression=0.02)
+    >>> slower = api.estimate("dgx-a100-8", "gpt-7.5b", nodes=1, tensor=4, recompute="full")
+    >>> api.check(priced, limits=limits).passed, api.check(slower, limits=limits).passed
+    (True, False)
     """
     return baseline.read_baseline(str(reference))
 
@@ -98,9 +103,8 @@ def _subject(
     options: CheckKeywords,
 ) -> Subject:
     """What is checked of a plan that is no launch file. Raises: InputError."""
-    path = str(plan) if isinstance(plan, str | Path) else None
-    refuse_script(options, path)
-    refuse_decisions(options, path)
+    refuse_script(options, name_of(plan))
+    refuse_decisions(options, plan)
     asked, given = AskedJob.of(options), GivenPlan.of(plan)
     chosen_model, chosen_cluster = given.model(model), given.cluster(cluster)
     job = asked.filled(given.states)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from planner import plan_document
-from planner.api.plans import FoundPlans, PricedPlan
+from planner.api.answers import FoundPlans, PricedPlan
 from planner.specs.files.writing import write_file
 from planner.specs.ranges import word
 
@@ -65,14 +65,10 @@ def write_plans(plans: FoundPlans | PricedPlan, path: str | Path) -> None:
     """Writes a plan document, whole or not at all: what `load_plans`, `planner check` and `planner
     export` read. Raises: InputError when it cannot be written.
 
-    >>> import tempfile
     >>> from planner import api
     >>> found = api.search("dgx-a100-8", "gpt-7.5b", nodes=1, top=2)
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     api.write_plans(found, f"{folder}/plans.json")
-    ...     [read.plan for read in api.load_plans(f"{folder}/plans.json")] == [
-    ...         one.plan for one in found.plans
-    ...     ]
+    >>> api.write_plans(found, "plans.json")
+    >>> api.load_plan("plans.json#2").plan == found.plans[1].plan
     True
     """
     write_file(str(path), to_text(plans), option=None)

@@ -7,17 +7,11 @@ from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from planner.api.answers import PricedPlan
+from planner.api.decisions import decisions_of, layout_of, name_of, refuse_decisions, refuse_script
 from planner.api.inputs import load_cluster, load_model
 from planner.api.keywords import EstimateKeywords, takes
-from planner.api.launches import (
-    decisions_of,
-    layout_of,
-    read_launch,
-    refuse_decisions,
-    refuse_script,
-    say_notes,
-)
-from planner.api.plans import GivenPlan, PricedPlan
+from planner.api.plans import GivenPlan
 from planner.api.scenarios import AskedJob
 from planner.errors import InputError
 from planner.importers.launch_file import is_launch
@@ -65,14 +59,16 @@ def estimate(
     True
     """
     if isinstance(plan, str | Path) and is_launch(str(plan)):
+        from planner.api.launches import read_launch, say_notes
+
         launched = read_launch(plan, cluster, model, **options)
         say_notes(launched, note)
         launched.check()
         return _priced(launched.scenario, launched.plan)
-    refuse_script(options, plan)
+    refuse_script(options, name_of(plan))
     if plan is None:
         return _priced(*_of_axes(cluster, _needed(model), options))
-    refuse_decisions(options, str(plan) if isinstance(plan, str | Path) else None)
+    refuse_decisions(options, plan)
     asked, given = AskedJob.of(options), GivenPlan.of(plan)
     needed = _needed(model)
     scenario = given.scenario(load_cluster(cluster), load_model(needed), asked)

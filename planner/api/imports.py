@@ -69,7 +69,7 @@ def import_cluster(
     into: str | Path | None = None,
     target: str | Path | None = None,
 ) -> ImportedCluster:
-    """A cluster from what benchmarks, drivers and schedulers print; several files make one cluster.
+    r"""A cluster from what benchmarks, drivers and schedulers print, in one file or in several.
 
     Bandwidths are texts with their unit, such as "450 GB/s", of one device or one network card in
     one direction; what is given wins over every file. `target` is where the cluster file will
@@ -78,11 +78,11 @@ def import_cluster(
     column.
 
     >>> from planner import api
-    >>> imported = api.import_cluster(
-    ...     "tests/importers/data/topo_h100.txt", network_bandwidth="50 GB/s"
-    ... )
-    >>> imported.spec.node_groups[0].devices_per_node
-    8
+    >>> from pathlib import Path
+    >>> written = Path("links.csv").write_text("GB/s,a,b\na,0,24\nb,25,0\n")
+    >>> imported = api.import_cluster("links.csv", device="a100-sxm-80gb", devices_per_node=8)
+    >>> imported.spec.host_names(), imported.matrix_file
+    (('a', 'b'), 'links-bandwidth.csv')
     """
     paths = [files] if isinstance(files, str | Path) else files
     options = NodeOptions(
@@ -111,11 +111,9 @@ def write_import(imported: ImportedModel | ImportedCluster, path: str | Path) ->
     `matrix_file` beside it, first, so that no file names a matrix that is not there. Raises:
     InputError when it cannot be written.
 
-    >>> import tempfile
     >>> from planner import api
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     api.write_import(api.import_model("llama3 8B"), f"{folder}/llama.yaml")
-    ...     api.load_model(f"{folder}/llama.yaml").num_layers
+    >>> api.write_import(api.import_model("llama3 8B"), "llama.yaml")
+    >>> api.load_model("llama.yaml").num_layers
     32
     """
     if isinstance(imported, ImportedCluster) and imported.matrix is not None:

@@ -14,7 +14,6 @@ from planner.specs import library as specs_library
 from planner.specs import load
 from planner.specs.cluster.spec import ClusterSpec
 from planner.specs.device import DeviceSpec
-from planner.specs.files import catalog
 from planner.specs.files.text_file import decode, read_bytes
 from planner.specs.library import CollectiveLibrary
 from planner.specs.model.spec import ModelSpec
@@ -22,7 +21,6 @@ from planner.specs.names import check_host
 from planner.specs.software import SoftwareProfile
 
 if TYPE_CHECKING:
-    from planner.specs.files.catalog import Kind
     from planner.specs.files.source import SourceFile
 
 ClusterLike: TypeAlias = str | Path | Mapping[str, object] | ClusterSpec
@@ -141,16 +139,6 @@ def load_hosts(hosts: HostsLike) -> tuple[str, ...]:
     if not found:
         raise InputError("the file names no host; one host name per line is needed", path=hosts)
     return tuple(found)
-
-
-def list_shipped(kind: Kind) -> tuple[str, ...]:
-    """Names of the shipped files of a kind: cluster, model, device, software or runs.
-
-    >>> from planner import api
-    >>> "gpt3-175b" in api.list_shipped("model")
-    True
-    """
-    return catalog.list_shipped(kind)
 
 
 def _as_it_is(kind: Literal["cluster", "model"], given: S, read: Callable[[str], S]) -> S:

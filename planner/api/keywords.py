@@ -94,11 +94,6 @@ def names_of(keywords: type) -> tuple[str, ...]:
     return tuple(keywords.__annotations__)
 
 
-def option_name(keyword: str) -> str:
-    """What messages call a keyword: its option on the command line."""
-    return "--set" if keyword == "variables" else "--" + keyword.replace("_", "-")
-
-
 def takes(keywords: type) -> Callable[[F], F]:
     """For a function whose `**options` are those of a TypedDict: help() and notebooks list them
     one by one, and any other keyword is a TypeError as it is in every call."""

@@ -1,5 +1,4 @@
-"""Plans as they are given and as they are answered: references to files, values, and plans with the
-scenario they are for."""
+"""Plans as they are given: references to files, and values."""
 
 from __future__ import annotations
 
@@ -7,99 +6,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
+from planner.api.answers import PricedPlan
 from planner.api.inputs import load_cluster, load_model
 from planner.api.scenarios import AskedJob
-from planner.errors import InputError, NothingFits
-from planner.plan import Plan, RankedPlan
-from planner.plan_document import ReadPlan, read_plan, read_plans, record_inputs
+from planner.errors import InputError
+from planner.plan import Plan
+from planner.plan_document import ReadPlan, read_plan, read_plans
 from planner.plan_document.check import check_read_plan, placed
 from planner.specs.files.catalog import find_shipped
-from planner.training.scenario import Scenario
 from planner.training.search.plans.problems import check_plan
-from planner.training.search.result import SearchResult
 
 if TYPE_CHECKING:
     from typing import Literal
 
     from planner.api.inputs import ClusterLike, ModelLike
-    from planner.plan import Estimate
-    from planner.plan_document import RecordedInputs
     from planner.specs.cluster.spec import ClusterSpec
     from planner.specs.model.spec import ModelSpec
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PricedPlan:
-    """A plan with what it costs, and the scenario (cluster, model, job) in which it does. `ranked`
-    holds the plan's rank, its ties and its proofs where it was searched for.
-
-    >>> from planner import api
-    >>> priced = api.estimate("dgx-a100-8", "gpt-7.5b", nodes=1, tensor=8)
-    >>> priced.plan.degrees.tensor, priced.fits
-    (8, True)
-    """
-
-    scenario: Scenario
-    ranked: RankedPlan
-
-    @property
-    def rank(self) -> int:
-        """From 1, the fastest plan."""
-        return self.ranked.rank
-
-    @property
-    def plan(self) -> Plan:
-        return self.ranked.plan
-
-    @property
-    def estimate(self) -> Estimate:
-        return self.ranked.estimate
-
-    @property
-    def fits(self) -> bool:
-        """Whether every stage leaves the headroom free."""
-        return self.ranked.estimate.memory.fits
-
-    @property
-    def inputs(self) -> RecordedInputs:
-        """What plan documents record of the scenario."""
-        return _inputs(self.scenario)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FoundPlans:
-    """What a search found: plans by their rank, how far they are proven best (`search`), and the
-    scenario they are for.
-
-    >>> from planner import api
-    >>> found = api.search("dgx-a100-8", "gpt-7.5b", nodes=1, top=2)
-    >>> [one.rank for one in found.plans], found.search.proven
-    ([1, 2], True)
-    """
-
-    scenario: Scenario
-    search: SearchResult
-
-    @property
-    def plans(self) -> tuple[PricedPlan, ...]:
-        """The fastest first. Empty when nothing fits: `search.nearest` says what comes closest."""
-        return tuple(
-            PricedPlan(scenario=self.scenario, ranked=ranked) for ranked in self.search.plans
-        )
-
-    @property
-    def best(self) -> PricedPlan:
-        """The fastest plan. Raises: NothingFits where there is none."""
-        if self.search.plans:
-            return PricedPlan(scenario=self.scenario, ranked=self.search.plans[0])
-        if self.search.nearest:
-            raise NothingFits(f"nothing fits: {self.search.nearest[0].reason}")
-        raise NothingFits(f"no plan was found ({self.search.stopped})")
-
-    @property
-    def inputs(self) -> RecordedInputs:
-        """What plan documents record of the scenario."""
-        return _inputs(self.scenario)
+    from planner.training.scenario import Scenario
 
 
 PlanLike: TypeAlias = str | Path | ReadPlan | PricedPlan | Plan
@@ -110,9 +33,9 @@ def load_plan(reference: str | Path) -> ReadPlan:
     file, line and column.
 
     >>> from planner import api
-    >>> read = api.load_plan("examples/gpt3-175b-on-dgx-a100-128.json#1")
-    >>> read.inputs.model.name
-    'gpt3-175b'
+    >>> api.write_plans(api.estimate("dgx-a100-8", "gpt-7.5b", nodes=1, tensor=8), "plan.json")
+    >>> api.load_plan("plan.json#1").inputs.model.name
+    'gpt-7.5b'
     """
     return read_plan(str(reference))
 
@@ -122,8 +45,10 @@ def load_plans(path: str | Path) -> tuple[ReadPlan, ...]:
     does.
 
     >>> from planner import api
-    >>> [read.rank for read in api.load_plans("examples/gpt3-175b-on-dgx-a100-128.json")]
-    [1]
+    >>> found = api.search("dgx-a100-8", "gpt-7.5b", nodes=1, top=2)
+    >>> api.write_plans(found, "plans.json")
+    >>> [read.plan for read in api.load_plans("plans.json")] == [one.plan for one in found.plans]
+    True
     """
     return read_plans(Path(path))
 
@@ -204,7 +129,3 @@ class GivenPlan:
             check_plan(scenario, self.plan)
         else:
             check_read_plan(scenario, self.read)
-
-
-def _inputs(scenario: Scenario) -> RecordedInputs:
-    return record_inputs(scenario.cluster, scenario.model, scenario.job)

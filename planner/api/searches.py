@@ -5,10 +5,10 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
+from planner.api.answers import FoundPlans
+from planner.api.decisions import decisions_of
 from planner.api.inputs import load_cluster, load_model
 from planner.api.keywords import SearchKeywords, takes
-from planner.api.launches import decisions_of
-from planner.api.plans import FoundPlans
 from planner.api.scenarios import AskedJob
 from planner.specs import ranges
 from planner.training.search import search as engine

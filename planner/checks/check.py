@@ -55,8 +55,7 @@ class CheckLimits:
     def __post_init__(self) -> None:
         """Raises: InputError for a limit that is no share, or no time."""
         for name in ("within_of_best", "max_imbalance", "max_regression"):
-            option = f"--{name.replace('_', '-')}"
-            ranges.share(option, getattr(self, name), below=ranges.WIDEST_SHARE)
+            ranges.share(ranges.option_name(name), getattr(self, name), below=ranges.WIDEST_SHARE)
         ranges.duration_s("--time-limit", self.time_limit_s)
 
     def also(self, codes: Iterable[str]) -> CheckLimits:
@@ -75,7 +74,7 @@ class Checked:
     reference: str
     path: str
     findings: tuple[Finding, ...]
-    subject: Subject | None = None
+    subject: Subject | None = field(default=None, repr=False)
     estimate: Estimate | None = None
     best: RankedPlan | None = None
     proven: bool = True

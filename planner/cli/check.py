@@ -103,6 +103,7 @@ def check(
         **job_keywords(inputs.headroom, workload),
         **script_keywords(script),
     }
+    _refuse_nonsense(keywords)
     limits = _limits(
         api.select_rules(select, ignore),
         within_of_best=within_of_best,
@@ -121,6 +122,13 @@ def check(
         raise typer.Exit(BAD_INPUT)
     if not exit_zero and not all(one.passed for one in checked):
         raise typer.Exit(FAILED)
+
+
+def _refuse_nonsense(keywords: "CheckKeywords") -> None:
+    """Raises: InputError for options that contradict each other; no plan is at fault then."""
+    from planner.api.scenarios import AskedJob
+
+    AskedJob.of(keywords)
 
 
 def _limits(

@@ -1,7 +1,8 @@
 """`planner import`: from the files users have to the planner's own."""
 
 import os
-from typing import TYPE_CHECKING, Annotated
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -14,9 +15,7 @@ from planner.specs import ranges
 from planner.specs.files.writing import check_writable, write_file
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from planner.api import ImportedCluster, ImportedModel
+    from collections.abc import Iterable, Mapping
 
 app = typer.Typer(
     add_completion=False,
@@ -70,7 +69,8 @@ def model(
     """Import a model: a Hugging Face config.json, a Megatron-LM command line or launch script, a
     list of Megatron-Bridge overrides, or the name of a torchtitan model.
 
-    What was read, assumed and left out is said on stderr and in the file.
+    What was read, assumed and left out is said on stderr and in the file, with total and active
+    parameters at the end.
     """
     named = values.name("--name", name)
     number = values.whole("--command", command, most=ranges.MOST_COMMANDS)
@@ -87,8 +87,11 @@ def model(
         vocab_size=vocabulary,
         into=into,
     )
-    say(imported.notes.lines())
-    _write(imported, target, json=json, in_place=into is not None)
+    say([*imported.notes.lines(), imported.counted])
+    mapping = dict(imported.mapping)
+    if imported.counts is not None:
+        mapping["parameters"] = asdict(imported.counts)
+    _write(mapping, imported.text, target, json=json, in_place=into is not None)
 
 
 def _target(into: str | None, output: str | None) -> str | None:
@@ -100,14 +103,14 @@ def _target(into: str | None, output: str | None) -> str | None:
 
 
 def _write(
-    imported: "ImportedModel | ImportedCluster", target: str | None, *, json: bool, in_place: bool
+    mapping: "Mapping[str, Any]", text: str, target: str | None, *, json: bool, in_place: bool
 ) -> None:
     """The YAML text, or the same content as JSON. A file that is changed stays YAML."""
-    content = api.to_text(imported.mapping) if json else imported.text
+    content = api.to_text(mapping) if json else text
     if target is None or (json and in_place):
         write_stdout(content)
     if target is not None:
-        write_file(target, imported.text if in_place else content)
+        write_file(target, text if in_place else content)
 
 
 @app.command("cluster")
@@ -178,7 +181,7 @@ def cluster(
     say(imported.notes.lines())
     if imported.matrix is not None:
         _write_matrix(imported.matrix_file, imported.matrix, target)
-    _write(imported, target, json=json, in_place=into is not None)
+    _write(imported.mapping, imported.text, target, json=json, in_place=into is not None)
 
 
 def _write_matrix(name: str, text: str, target: str | None) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from planner import __version__
+from planner.errors import InputError
 from planner.importers.edit import edited, plain_tree
 from planner.importers.huggingface.config import config_model, looks_like_config
 from planner.importers.megatron.bridge import bridge_launch, looks_like_overrides
@@ -18,16 +19,19 @@ from planner.importers.source import STDIN, Source, load_source
 from planner.importers.torchtitan import flavor_model, looks_like_flavor
 from planner.importers.yaml_text import to_yaml
 from planner.specs.files.catalog import looks_like_path
+from planner.specs.files.document import document_of
 from planner.specs.files.json_file import parse_json
 from planner.specs.files.text_file import decode, read_bytes
 from planner.specs.files.yaml_file import parse_document
 from planner.specs.model.build import build_model
 from planner.specs.model.file import ModelInput
 from planner.specs.names import as_name
+from planner.wording.units import count, plural
+from planner.workload.parameters import parameter_counts
 
 if TYPE_CHECKING:
     from planner.importers.megatron.launch import Launch
-    from planner.specs.model.spec import ModelSpec
+    from planner.specs.model.spec import ModelSpec, ParameterCounts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +43,17 @@ class ImportedModel:
     text: str
     spec: ModelSpec
     notes: Notes
+
+    @property
+    def counts(self) -> ParameterCounts | None:
+        """Parameters by which a user can check what was read; None where the number of learned
+        positions is not stated."""
+        return _counts(self.spec)
+
+    @property
+    def counted(self) -> str:
+        """The counts in words."""
+        return _counted(self.spec)
 
 
 def import_model(
@@ -103,7 +118,7 @@ def _new_model(
         return _finished(model, notes, name or found, "torchtitan", "")
     source = load_source(path)
     if source.text.lstrip()[:1] in ("{", "["):
-        file = parse_json(source.text, source.path)
+        file = parse_json(source.text, source.path, constants=True)
         if not looks_like_config(file.tree):
             raise source.error(
                 "is JSON, but no model's config: neither model_type nor num_hidden_layers"
@@ -146,6 +161,26 @@ def _launch(
     )
 
 
+def _counts(spec: ModelSpec) -> ParameterCounts | None:
+    try:
+        return parameter_counts(spec)
+    except InputError:
+        return None
+
+
+def _counted(spec: ModelSpec) -> str:
+    counts = _counts(spec)
+    if counts is None:
+        return "parameters: not counted, since the number of learned positions is not stated"
+    beside = ""
+    if spec.mtp_num_layers:
+        beside = f", besides {plural(spec.mtp_num_layers, 'multi-token-prediction layer')}"
+    return (
+        f"parameters: {count(counts.total)} in all, {count(counts.active)} active for a "
+        f"token{beside}"
+    )
+
+
 def _file(described: str) -> str | None:
     """The file meant; None for the name of a torchtitan model."""
     if described == STDIN:
@@ -182,6 +217,7 @@ def _finished(
     if sha256:
         comment.append(f"sha256 {sha256}")
     comment += [line[:1].upper() + line[1:] + "." for line in notes.lines()]
-    text = to_yaml(mapping, comment)
+    spec = build_model(document_of(mapping, mapping["name"]), name=mapping["name"])
+    text = to_yaml(mapping, [*comment, f"{_counted(spec).capitalize()}."])
     spec = build_model(parse_document(text, mapping["name"]), name=mapping["name"])
     return ImportedModel(mapping=mapping, text=text, spec=spec, notes=notes)

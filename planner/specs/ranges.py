@@ -27,6 +27,11 @@ WIDEST_SHARE = 100.0
 """How much slower or busier than something else a limit may allow: 1 is 100 %."""
 
 
+def option_name(keyword: str) -> str:
+    """`--seq-length` of `seq_length`."""
+    return "--" + keyword.replace("_", "-")
+
+
 def whole(option: str, value: SupportsIndex | None, *, most: int, least: int = 1) -> int | None:
     """A whole number from `least` to `most`; None for one that is not given. Raises: InputError."""
     if value is None:

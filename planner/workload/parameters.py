@@ -15,7 +15,13 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from planner.errors import InputError
-from planner.specs.model.spec import IndexerSpec, LayerKind, MlaSpec, ModelSpec
+from planner.specs.model.spec import (
+    IndexerSpec,
+    LayerKind,
+    MlaSpec,
+    ModelSpec,
+    ParameterCounts,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +62,7 @@ def _latent_attention(model: ModelSpec, mla: MlaSpec) -> int:
     hidden, heads = model.hidden_size, model.num_attention_heads
     query_width = heads * (mla.qk_head_dim + mla.qk_rope_head_dim)
     if mla.q_lora_rank is None:
-        query = _linear(hidden, query_width, model.qkv_bias)
+        query = _linear(hidden, query_width, bias=False)
     else:
         query = (
             _linear(hidden, mla.q_lora_rank, model.qkv_bias)
@@ -203,3 +209,28 @@ def active_parameters(model: ModelSpec, *, seq_length: int | None = None) -> int
         expert = mlp_parameters(model, model.moe.ffn_hidden_size)
         idle = (model.moe.num_experts - model.moe.top_k) * expert * model.layer_kinds.count("moe")
     return total_parameters(model, seq_length=seq_length) - idle
+
+
+def parameter_counts(model: ModelSpec) -> ParameterCounts:
+    """Total and active parameters. Raises: InputError as `total_parameters` does."""
+    longest = model.training.seq_length
+    return ParameterCounts(
+        total=total_parameters(model, seq_length=longest),
+        active=active_parameters(model, seq_length=longest),
+    )
+
+
+def check_parameters(model: ModelSpec) -> None:
+    """Raises: InputError where the model's file states counts that its sizes do not come to."""
+    stated = model.stated_parameters
+    if stated is None:
+        return
+    counted = parameter_counts(model)
+    for name in ("total", "active"):
+        written, found = getattr(stated, name), getattr(counted, name)
+        if written != found:
+            raise InputError(
+                f"parameters.{name}: {written:,} is stated, the sizes come to {found:,}",
+                path=model.source.path if model.source else None,
+                hint="mend the size that is wrong, or leave parameters out",
+            )

@@ -256,6 +256,7 @@ def test_the_summary_of_a_step_is_appended_to(
         (["{plans}#x"], '{plans}#x: "#x" is not a rank; ranks are whole numbers from 1'),
         (["none.json"], "none.json: no such file"),
         (["{plans}", "--within", "x"], "--within-of-best: 'x' is not a share from 0% to below"),
+        (["{plans}", "--nodes", "1", "--devices", "8", "--json"], "--nodes and --devices are both"),
         (["{plans}", "--headroom", "-1%"], "--headroom: '-1%' is not a share from 0% to below"),
         (["{plans}", "--max-imbalance", "x"], "--max-imbalance: 'x' is not a share"),
         (["{plans}", "--max-regression", "5%"], "--max-regression means nothing without --base"),

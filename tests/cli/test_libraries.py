@@ -197,3 +197,33 @@ def test_shipped_libraries_say_where_their_numbers_come_from(name: str) -> None:
         stated = getattr(shipped, constant)
         assert stated.basis != "default"
         assert stated.basis in ("measured", "code") or "inferred from" in stated.source
+
+
+def test_nodes_with_different_libraries_wait_for_the_slower(planner: Run, tmp_path: Path) -> None:
+    def searched(*libraries: Any) -> dict[str, Any]:
+        groups = [
+            {
+                "name": f"group-{index}",
+                "count": 1,
+                "device": "h100-sxm-80gb",
+                "devices_per_node": 8,
+                "collectives": one,
+                "intra_node": {"bandwidth": "450 GB/s"},
+                "network": {"cards": 8, "bandwidth": "50 GB/s"},
+            }
+            for index, one in enumerate(libraries)
+        ]
+        path = tmp_path / "two.yaml"
+        path.write_text(json.dumps({"node_groups": groups}), encoding="utf-8")
+        flags = ("--tensor", "8", "--pipeline", "1", "--recompute", "none", "--top", "1", "--json")
+        outcome = planner("search", "--cluster", str(path), *DENSE, *flags)
+        assert outcome.code == 0, outcome.stderr
+        document: dict[str, Any] = json.loads(outcome.stdout)
+        assert document["search"]["gap"] < 1e-4
+        return document
+
+    slow = library(local_copy=4.0, low_latency_cost=9.0, all_to_all_steps=9.0)
+    fast_s, mixed_s, slow_s = (
+        step_s(searched(*pair)) for pair in (("nccl", "nccl"), ("nccl", slow), (slow, slow))
+    )
+    assert fast_s < mixed_s <= slow_s * (1 + 1e-9)

@@ -12,6 +12,9 @@ import pytest
 import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+from packaging.version import Version
+
+from planner import __version__
 
 ROOT = Path(__file__).parents[2]
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -89,3 +92,15 @@ def test_hooks_run_programs_of_the_environment() -> None:
     for hook in config["repos"][0]["hooks"]:
         assert hook["entry"].startswith(".venv/bin/")
         assert hook["language"] == "system"
+
+
+def test_the_changelog_has_the_version_as_its_newest_release() -> None:
+    headings = re.findall(r"^## (.*)$", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert headings[0] == "[Unreleased]"
+    released = [
+        re.fullmatch(r"\[(\d+\.\d+\.\d+)\] - \d{4}-\d{2}-\d{2}", one) for one in headings[1:]
+    ]
+    versions = [one[1] for one in released if one is not None]
+    assert len(versions) == len(headings) - 1
+    assert versions[0] == __version__
+    assert versions == sorted(versions, key=Version, reverse=True)

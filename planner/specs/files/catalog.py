@@ -32,7 +32,11 @@ def _root() -> Path:
 
 
 def list_shipped(kind: Kind) -> tuple[str, ...]:
-    """Names of the shipped files of a kind, sorted."""
+    """Names of the shipped files of a kind, sorted.
+
+    >>> "gpt3-175b" in list_shipped("model")
+    True
+    """
     return tuple(sorted(path.stem for path in (_root() / _FOLDERS[kind]).glob("*.yaml")))
 
 

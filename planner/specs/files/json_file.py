@@ -69,13 +69,17 @@ class _RefusedError(Exception):
     """A part of the text that is JSON to its parser and not to this one."""
 
 
-def parse_json(text: str, path: str) -> JsonFile:
-    """Raises: InputError with the place of what is not JSON, of repeated keys, of NaN, infinity and
-    numbers beyond measure, and of what is nested too deep."""
+def parse_json(text: str, path: str, *, constants: bool = False) -> JsonFile:
+    """The tree of a JSON text. With `constants`, NaN and infinity, which Python writes though JSON
+    has no such numbers, are read as text.
+
+    Raises: InputError with the place of what is not JSON, of repeated keys, of NaN, infinity and
+    numbers beyond measure, and of what is nested too deep.
+    """
     try:
         tree = json.loads(
             text,
-            parse_constant=_refuse,
+            parse_constant=str if constants else _refuse,
             object_pairs_hook=_unique,
             parse_int=_whole,
             parse_float=_decimal,
@@ -86,7 +90,7 @@ def parse_json(text: str, path: str) -> JsonFile:
             f"not valid JSON: {problem}", path=path, line=error.lineno, column=error.colno
         ) from error
     except (_RefusedError, RecursionError) as error:
-        raise _placed(text, path) from error
+        raise _placed(text, path, constants=constants) from error
     return JsonFile(path, text, tree)
 
 
@@ -170,7 +174,7 @@ def _wrong_number(text: str) -> str | None:
     return f"{text[:40]} is too large for a number" if abs(float(text)) == float("inf") else None
 
 
-def _placed(text: str, path: str) -> InputError:
+def _placed(text: str, path: str, *, constants: bool) -> InputError:
     """The first thing in a text, valid as JSON, that is refused."""
     keys: set[Location] = set()
     for location, span, is_key in _parts(text):
@@ -180,6 +184,8 @@ def _placed(text: str, path: str) -> InputError:
             problem = f"nested more than {DEEPEST} deep"
         elif is_key and location in keys:
             problem = f"key {str(location[-1])[:60]!r} is given twice in one mapping"
+        elif constants and part in _NOT_NUMBERS:
+            continue
         elif not is_key and part[0] not in '"{[tfn':
             problem = _wrong_number(part)
         if problem is not None:

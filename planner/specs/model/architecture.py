@@ -82,6 +82,19 @@ _GEMMA = Architecture(
     norms_per_layer=4,
     full_attention_frequency=2,
 )
+_OLMO2 = replace(
+    _LLAMA, post_norm=True, qk_norm=True, qk_norm_scale="per_head", full_attention_frequency=4
+)
+_GPT_J = replace(
+    _GPT,
+    position_embedding="rope",
+    tie_embeddings=False,
+    parallel_attention=True,
+    norms_per_layer=1,
+    qkv_bias=False,
+    attention_bias=False,
+    head_bias=True,
+)
 
 ARCHITECTURES: dict[str, Architecture] = {
     # Megatron-LM's arguments: 0.1 unless a script says otherwise.
@@ -123,4 +136,35 @@ ARCHITECTURES: dict[str, Architecture] = {
     "gemma2": _GEMMA,
     "gemma3": replace(_GEMMA, qk_norm=True, full_attention_frequency=6),
     "phi3": _LLAMA,
+    "gemma": replace(_GEMMA, norms_per_layer=2, full_attention_frequency=0),
+    "olmo": replace(_LLAMA, norm="layernorm", norm_bias=False, norm_scale=False),
+    "olmo2": _OLMO2,
+    "olmoe": replace(_OLMO2, post_norm=False, full_attention_frequency=0, mixture=True),
+    "flex_olmo": replace(_OLMO2, full_attention_frequency=0, mixture=True),
+    "cohere": replace(
+        _LLAMA,
+        norm="layernorm",
+        norm_bias=False,
+        norms_per_layer=1,
+        parallel_attention=True,
+        tie_embeddings=True,
+        qk_norm_scale="per_head",
+        full_attention_frequency=4,
+    ),
+    "stablelm": replace(_LLAMA, norm="layernorm", qk_norm_scale="per_head", qk_norm_bias=False),
+    "glm": replace(_LLAMA, qkv_bias=True),
+    "glm4": replace(_LLAMA, qkv_bias=True, norms_per_layer=4),
+    "glm4_moe": replace(_LLAMA, qkv_bias=True, mixture=True),
+    "exaone4": replace(_LLAMA, post_norm=True, qk_norm=True, full_attention_frequency=4),
+    "starcoder2": replace(_GPT, position_embedding="rope"),
+    "nemotron": replace(_LLAMA, norm="layernorm", gated_mlp=False, activation="squared_relu"),
+    "phi": replace(_GPT_J, qkv_bias=True, attention_bias=True),
+    "phimoe": replace(_LLAMA, norm="layernorm", mixture=True),
+    "gptj": _GPT_J,
+    "gpt_neo": replace(_GPT, qkv_bias=False),
+    "qwen2_moe": replace(_LLAMA, qkv_bias=True, mixture=True),
+    "minimax_m2": replace(_LLAMA, qk_norm=True, qk_norm_scale="per_head", mixture=True),
+    "llama4": replace(
+        _LLAMA, qk_norm=True, qk_norm_scale="none", full_attention_frequency=4, mixture=True
+    ),
 }

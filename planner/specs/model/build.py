@@ -15,6 +15,7 @@ from planner.specs.model.spec import (
     ModelSpec,
     MoeSpec,
     Norm,
+    ParameterCounts,
     TrainingDefaults,
 )
 from planner.specs.names import as_name
@@ -146,6 +147,9 @@ class _Filled:
             moe=self._moe(),
             mla=self._mla(),
             training=TrainingDefaults(**given.training.model_dump()),
+            stated_parameters=None
+            if given.parameters is None
+            else ParameterCounts(**given.parameters.model_dump()),
             source=source,
         )
         return replace(spec, assumptions=self._assumptions())

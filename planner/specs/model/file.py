@@ -91,6 +91,15 @@ class TrainingInput(Input):
     """Name of a software profile."""
 
 
+class ParametersInput(Input):
+    """What a model's sizes come to."""
+
+    total: Annotated[int, Field(ge=1)]
+    """Of the whole model, without padding and without multi-token-prediction layers."""
+    active: Annotated[int, Field(ge=1)]
+    """Of those, what one token meets: all but the experts it does not go to."""
+
+
 class ModelInput(Input):
     """A model for `planner`."""
 
@@ -166,3 +175,6 @@ class ModelInput(Input):
     mla: MlaInput | None = None
     """Default: no latent attention."""
     training: TrainingInput = TrainingInput()
+    parameters: ParametersInput | None = None
+    """Counts to check the sizes against; a model of other counts is refused. Imports as JSON write
+    them."""

@@ -70,6 +70,14 @@ class TrainingDefaults:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ParameterCounts:
+    """Parameters of a model, and those that one token meets."""
+
+    total: int
+    active: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ModelSpec:
     """A transformer. Sizes are in elements; what the file left out is filled in and named in
     `assumptions`. `vocab_size` is unpadded: parameter counts use it, memory uses
@@ -136,6 +144,8 @@ class ModelSpec:
     moe: MoeSpec | None = None
     mla: MlaSpec | None = None
     training: TrainingDefaults = TrainingDefaults()
+    stated_parameters: ParameterCounts | None = None
+    """What the file says the sizes come to."""
     assumptions: tuple[str, ...] = ()
     source: SourceFile | None = None
 

@@ -11,6 +11,7 @@ from planner.plan import DATA_SHARDINGS, GRANULARITIES
 from planner.schedule.registry import SCHEDULES, runnable
 from planner.specs.files.spelling import did_you_mean
 from planner.specs.ranges import not_whole, whole
+from planner.specs.ranges import option_name as option_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -52,11 +53,6 @@ class Restrictions:
 
     def __bool__(self) -> bool:
         return any(getattr(self, field.name) is not None for field in fields(self))
-
-
-def option_name(axis: str) -> str:
-    """The command-line option of an axis."""
-    return "--" + axis.replace("_", "-")
 
 
 def parse_restrictions(flags: Mapping[str, str | None]) -> Restrictions:
