@@ -12,6 +12,7 @@ import traceback
 import warnings
 from contextlib import chdir
 from dataclasses import fields, is_dataclass
+from itertools import product
 from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
@@ -47,16 +48,15 @@ def run_mutants(
     families: Sequence[str] | None = None,
     until: float | None = None,
 ) -> None:
-    """`count` mutants of each family; stops at the monotonic time `until`."""
+    """`count` mutants of each family, in turns; stops at the monotonic time `until`."""
     chosen = [family for family in FAMILIES if not families or family.name in families]
     with TemporaryDirectory() as folder, chdir(folder), memory_limit():
         for name, text in surroundings().items():
             Path(name).write_text(text)
-        for family in chosen:
-            for index in range(seed, seed + count):
-                if until is not None and time.monotonic() > until:
-                    return
-                _run(report, family, index)
+        for index, family in product(range(seed, seed + count), chosen):
+            if until is not None and time.monotonic() > until:
+                return
+            _run(report, family, index)
 
 
 def mutant(family: Family, index: int) -> tuple[Sample, bytes]:
