@@ -10,6 +10,7 @@ from planner.errors import InputError
 from planner.importers.source import Source
 from planner.specs.files.document import show_location
 from planner.specs.files.json_places import nearest_value
+from planner.specs.files.repeated import first_repeated
 from planner.specs.files.text_file import Place, place_of
 from planner.specs.units import describe
 
@@ -59,9 +60,8 @@ def parse_json(source: Source) -> JsonFile:
     def pairs(found: list[tuple[str, Any]]) -> dict[str, Any]:
         mapping = dict(found)
         if len(mapping) < len(found):
-            names = [name for name, _ in found]
-            again = next(name for name in names if names.count(name) > 1)
-            raise source.error(f"key {again[:60]!r} is given twice in one mapping")
+            again = first_repeated(name for name, _ in found)
+            raise source.error(f"key {str(again)[:60]!r} is given twice in one mapping")
         return mapping
 
     def number(text: str) -> int:

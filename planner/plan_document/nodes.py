@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from planner.errors import InputError
 from planner.specs.files.document import show_location
 from planner.specs.files.json_places import nearest_value
+from planner.specs.files.repeated import first_repeated
 from planner.specs.files.text_file import decode, place_of, read_bytes
 
 if TYPE_CHECKING:
@@ -146,9 +147,8 @@ def _read_text(path: Path) -> str:
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     fields = dict(pairs)
     if len(fields) < len(pairs):
-        names = [key for key, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f'"{twice}" is given twice in one object')
+        twice = str(first_repeated(key for key, _ in pairs))
+        raise ValueError(f'"{twice[:60]}" is given twice in one object')
     return fields
 
 
