@@ -10,7 +10,7 @@ from planner.plan import AXES
 from planner.plan_document.schema import SCHEMA_ID
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from planner.plan import Estimate, Plan, RankedPlan, StageMemory
     from planner.plan_document.inputs import RecordedInputs
@@ -24,7 +24,6 @@ def to_document(
     plans: Sequence[RankedPlan],
     *,
     search: SearchResult | None = None,
-    solver: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """The document of `plans`, in the contract's key order. Without `search` the document is that
     of an estimate and has no "search". Times are seconds, sizes are integer bytes."""
@@ -39,7 +38,7 @@ def to_document(
         },
     }
     if search is not None:
-        document["search"] = _search(search, dict(solver or {}))
+        document["search"] = _search(search)
     document["plans"] = [
         {
             "rank": ranked.rank,
@@ -166,7 +165,7 @@ def _stage_memory(stage: StageMemory) -> dict[str, Any]:
     }
 
 
-def _search(result: SearchResult, solver: dict[str, Any]) -> dict[str, Any]:
+def _search(result: SearchResult) -> dict[str, Any]:
     return {
         "candidates": result.candidates,
         "fitting": result.fitting,
@@ -176,9 +175,13 @@ def _search(result: SearchResult, solver: dict[str, Any]) -> dict[str, Any]:
         "layout_gap": result.layout_gap,
         "placement_gap": result.placement_gap,
         "bound_s": result.bound_s,
-        "stopped": result.stopped,
+        "stopped": result.stopped.value,
         "tied_within": result.tied_within,
-        "solver": solver,
+        "solver": {
+            "programs": result.solver.programs,
+            "unanswered": result.solver.unanswered,
+            "engines": [asdict(engine) for engine in result.solver.engines],
+        },
         **({} if result.robustness is None else {"robust": asdict(result.robustness)}),
         "space": _space(result.space),
         "nearest": [

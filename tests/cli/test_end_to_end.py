@@ -42,7 +42,8 @@ def test_two_runs_write_the_same_bytes(tmp_path: Path) -> None:
     for seed in ("1", "2"):
         path = tmp_path / f"plans-{seed}.json"
         result = process(*SEARCH, "--output", str(path), PYTHONHASHSEED=seed)
-        assert (result.returncode, result.stderr) == (0, "")
+        assert result.returncode == 0
+        assert not [line for line in result.stderr.splitlines() if " combinations, " not in line]
         written.append(path.read_bytes())
     assert written[0] == written[1]
 
@@ -122,7 +123,7 @@ def test_an_interrupt_ends_with_130_and_no_traceback() -> None:
         assert running.stderr is not None
         assert " combinations, " in running.stderr.readline()
         running.send_signal(signal.SIGINT)
-        _, stderr = running.communicate(timeout=30)
+        _, stderr = running.communicate(timeout=300)
     assert running.returncode == 130
     assert "Traceback" not in stderr
 

@@ -18,6 +18,8 @@ from tests.development.documents import ROOT, commands, fences
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.slow
+
 PAGES = sorted((ROOT / "docs" / "adding").glob("*.md"))
 WHEEL = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["hatch"][
     "build"

@@ -14,6 +14,7 @@ from planner.cli.commands import COMMANDS, Program
 from planner.plan_document import plan_schema
 from planner.schedule.registry import SCHEDULES
 from planner.specs.device import DeviceSpec
+from planner.specs.model.architecture import ARCHITECTURES
 from planner.specs.schema import SchemaKind, json_schema
 
 if TYPE_CHECKING:
@@ -28,9 +29,8 @@ NOT_IN_THE_GLOSSARY = {
 }
 """Words that users meet and the glossary leaves out, with the reason."""
 
-FAMILIES = "bloom deepseek falcon gemma2 gemma3 gpt gpt_neox gpt_oss llama mistral mixtral mpt opt phi3 qwen2 qwen3 qwen3_moe"  # noqa: E501
 NOT_IN_THE_GLOSSARY |= dict.fromkeys(
-    FAMILIES.split(), "a family of models, which the model schema lists"
+    ARCHITECTURES, "a family of models, which the model schema lists"
 )
 
 SAME_NAME: dict[str, str] = {}
