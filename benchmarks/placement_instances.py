@@ -199,15 +199,17 @@ def flaky(nodes: int, rows: int, share: float, *, seed: int = 0) -> Instance:
 
 
 def measured(path: Path, rows: int, columns: int) -> Instance:
-    """A matrix file `planner import cluster` reads. Raises InputError where it cannot be read."""
+    """A matrix file `planner import cluster` reads; links that it has no figure for count as the
+    widest. Raises InputError where it cannot be read."""
     from planner.importers.clusters.formats.csv_matrix import read_matrix
     from planner.importers.source import load_source
     from planner.specs.units import BYTES_PER_SECOND, unit_factor
 
     matrix = read_matrix(load_source(str(path)), None).matrix
     assert matrix is not None
-    bandwidth = np.array(matrix.rows) * unit_factor(BYTES_PER_SECOND, matrix.unit)
-    np.fill_diagonal(bandwidth, bandwidth.max())
+    measured_rates = np.array(matrix.rows, dtype=np.float64)
+    bandwidth = np.where(np.isnan(measured_rates), np.nanmax(measured_rates), measured_rates)
+    bandwidth *= unit_factor(BYTES_PER_SECOND, matrix.unit)
     return Instance(f"{path.stem} {rows}x{columns}", of_bandwidth(bandwidth, rows, columns))
 
 

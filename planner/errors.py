@@ -3,7 +3,8 @@
 PlannerError
 ├─ InputError     a file, an option or a value in it is wrong                 exit code 2
 ├─ RuleError      a combination breaks a named rule of the framework          exit code 2
-└─ NothingFits    the input is fine, the answer is no                         exit code 1
+├─ NothingFits    the input is fine, the answer is no                         exit code 1
+└─ TimeRanOut     the input is fine, there was no time for an answer          exit code 1
 """
 
 from __future__ import annotations
@@ -16,6 +17,12 @@ class PlannerError(Exception):
     """Base of every error raised on purpose. `exit_code` is what the command ends with."""
 
     exit_code = 2
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """The complete message, a line for each problem. A line may hold what a file or a user
+        wrote, line feeds too: `planner.wording.printable` is for showing it."""
+        return (str(self),)
 
 
 class InputError(PlannerError):
@@ -40,7 +47,12 @@ class InputError(PlannerError):
         self.column = column
         self.hint = hint
         self.problems: tuple[InputError, ...] = (self,)
+        self._lines: tuple[str, ...] = (self._text(),)
         super().__init__(self._text())
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        return self._lines
 
     def _text(self) -> str:
         place = [str(part) for part in (self.path, self.line, self.column) if part is not None]
@@ -64,6 +76,7 @@ class InputError(PlannerError):
             more = len(found) - limit
             lines.append(f"{where}and {more} more {'problem' if more == 1 else 'problems'}")
         error.args = ("\n".join(lines),)
+        error._lines = tuple(lines)
         error.problems = found
         return error
 
@@ -109,5 +122,11 @@ class RuleError(PlannerError):
 
 class NothingFits(PlannerError):  # noqa: N818 - an answer, not a failure
     """No plan fits the memory of the devices."""
+
+    exit_code = 1
+
+
+class TimeRanOut(PlannerError):  # noqa: N818 - an answer, not a failure
+    """A time limit passed before anything was known."""
 
     exit_code = 1

@@ -13,6 +13,8 @@ GRANULARITIES = ("none", "selective", "full")
 DATA_SHARDINGS = ("none", "optimizer", "optimizer+gradients", "full")
 PRECISIONS = ("fp32", "fp16", "bf16", "fp8", "mxfp8", "nvfp4")
 FIT_CLASSES = ("fits", "tight", "does not fit")
+PEAK_PHASES = ("backward", "optimizer")
+"""When a stage's memory is fullest: in the loss and backward passes, or in the optimizer's step."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,6 +96,9 @@ class Placement:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
+    """Every decision that a launcher needs. `num_microbatches` are those of one replica in a step;
+    `virtual_stages` are the chunks of each stage."""
+
     degrees: Degrees
     micro_batch_size: int
     num_microbatches: int
@@ -162,7 +167,8 @@ class StageMemory:
     communication buffers, which live outside the allocator)."""
 
     stage: int
-    peak_phase: str  # forward | backward | optimizer
+    peak_phase: str
+    """One of `PEAK_PHASES`."""
     components: MemoryComponents
     capacity_bytes: int
     headroom_bytes: int

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from planner import __version__
 from planner.checks.speed import ROUNDING
 from planner.plan_document.nodes import parse_file, split_rank
-from planner.plan_document.read import LONGEST_SEQUENCE
 from planner.plan_document.schema import SCHEMA_ID as PLANS_ID
+from planner.specs.ranges import LONGEST_SEQUENCE
 from planner.wording.units import percent, plural, seconds
 
 if TYPE_CHECKING:

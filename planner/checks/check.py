@@ -12,9 +12,11 @@ from planner.checks.inputs import problem_findings, stale_findings
 from planner.checks.memory import memory_findings
 from planner.checks.places import shown_path
 from planner.checks.registry import rules
+from planner.checks.selection import every_rule
 from planner.checks.speed import distance_findings, imbalance_findings, slow_link_findings
 from planner.errors import InputError
 from planner.plan_document.nodes import split_rank
+from planner.specs import ranges
 from planner.training.estimate import estimate
 from planner.training.search.search import search
 
@@ -44,13 +46,19 @@ class CheckLimits:
     """What is allowed, as shares (0.1 is 10 %). Without `within_of_best` no search is run; `strict`
     makes errors of warnings; `time_limit_s` is of the search."""
 
-    selection: RuleSelection
+    selection: RuleSelection = field(default_factory=every_rule)
     within_of_best: float | None = None
     max_imbalance: float = MAX_IMBALANCE
     baseline: Baseline | None = None
     max_regression: float = MAX_REGRESSION
     strict: bool = False
     time_limit_s: float | None = None
+
+    def __post_init__(self) -> None:
+        """Raises: InputError for a limit that is no share, or no time."""
+        for name in ("within_of_best", "max_imbalance", "max_regression"):
+            ranges.share(ranges.option_name(name), getattr(self, name), below=ranges.WIDEST_SHARE)
+        ranges.duration_s("--time-limit", self.time_limit_s)
 
     def also(self, codes: Iterable[str]) -> CheckLimits:
         """The same with more codes selected."""
@@ -68,7 +76,7 @@ class Checked:
     reference: str
     path: str
     findings: tuple[Finding, ...]
-    subject: Subject | None = None
+    subject: Subject | None = field(default=None, repr=False)
     estimate: Estimate | None = None
     best: RankedPlan | None = None
     proven: bool = True

@@ -64,7 +64,7 @@ class Finding:
     def fingerprint(self) -> str:
         """The same for the same finding on changed lines and with changed numbers."""
         parts = (self.code, self.subject, *map(str, self.field))
-        return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+        return hashlib.sha256("\0".join(parts).encode(errors="surrogatepass")).hexdigest()
 
 
 def bad_input(subject: str, message: str, region: Region, hint: str | None = None) -> Finding:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 from planner.checks.finding import Region, Related
 from planner.errors import InputError
 from planner.specs.files.document import show_location
-from planner.specs.files.json_places import nearest_value
+from planner.specs.files.json_file import nearest_value
 from planner.specs.files.text_file import decode, place_of, read_bytes
 from planner.specs.files.yaml_file import load_document
 
@@ -61,6 +61,16 @@ class LaunchPlaces:
         names = [part for part in field if isinstance(part, str)]
         place = self.launched.place(".".join(names))
         return Region(path=shown_path(place.path), line=place.line, column=place.column)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NamedPlaces:
+    """Fields of a plan that stands in no file: all that can be said is its name."""
+
+    name: str
+
+    def region(self, field: Location) -> Region:
+        return Region(path=self.name)
 
 
 def related_places(reads: Iterable[str], files: Mapping[str, str | None]) -> tuple[Related, ...]:

@@ -35,6 +35,11 @@ def parse_selection(select: str | None, ignore: str | None) -> RuleSelection:
     return RuleSelection(frozenset(kept | {BAD_INPUT}), frozenset(named))
 
 
+def every_rule() -> RuleSelection:
+    """What is evaluated when nothing is selected."""
+    return parse_selection(None, None)
+
+
 def _parse(option: str, text: str) -> dict[str, int]:
     """Codes named by a comma list, each with the length of the longest entry that names it."""
     named: dict[str, int] = {}

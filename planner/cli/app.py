@@ -1,4 +1,4 @@
-"""The program: its commands, and one place where errors become messages and exit codes.
+"""The program, and one place where errors become messages and exit codes.
 
 Exit codes: 0 ok, 1 the answer is no, 2 bad input or usage, 130 interrupted.
 """
@@ -14,18 +14,8 @@ import typer
 from typer.main import get_command
 
 from planner import __version__
-from planner.cli.calibrate import calibrate
-from planner.cli.check import check
-from planner.cli.estimate import estimate
-from planner.cli.export import export
-from planner.cli.groups import grouped
-from planner.cli.import_ import app as import_app
-from planner.cli.list import list_shipped_files
+from planner.cli.commands import Program
 from planner.cli.output import complain, discard, replace_closed_streams
-from planner.cli.rule import rule
-from planner.cli.schema import schema
-from planner.cli.search import search
-from planner.cli.validate import validate
 from planner.errors import InputError, PlannerError
 from planner.reports.encoding import prepare_stream
 
@@ -37,6 +27,7 @@ UsageProblem: type[Exception] = typer.BadParameter.__mro__[2]
 
 app = typer.Typer(
     name="planner",
+    cls=Program,
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
@@ -61,18 +52,6 @@ def planner(
 ) -> None:
     """Plans how to train a large model on a GPU cluster: what fits, how fast it runs, and which
     parallel degrees, schedule and layout are best."""
-
-
-app.command("search")(grouped(search))
-app.command("estimate")(grouped(estimate))
-app.command("check")(grouped(check))
-app.command("rule")(rule)
-app.command("export")(export)
-app.command("validate")(validate)
-app.command("calibrate")(calibrate)
-app.add_typer(import_app, name="import")
-app.command("list")(list_shipped_files)
-app.command("schema")(schema)
 
 
 def main() -> NoReturn:
@@ -103,7 +82,7 @@ def run(arguments: Sequence[str]) -> int:
     except UsageProblem as error:
         complain(_usage_text(error))
     except PlannerError as error:
-        complain(str(error))
+        complain(*error.lines)
         return error.exit_code
     except KeyboardInterrupt:
         complain("interrupted")

@@ -4,8 +4,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from planner import api
 from planner.cli import values
 from planner.cli.check_targets import FORMATS, parse_targets
+from planner.cli.inputs import axis_keywords, job_keywords, script_keywords
 from planner.cli.options import (
     CheckedInputs,
     Json,
@@ -14,19 +16,20 @@ from planner.cli.options import (
     WorkloadOptions,
     option,
 )
-from planner.cli.output import check_writable, complain, write_file
+from planner.cli.output import complain, note
 from planner.cli.progress import ProgressLine
 from planner.errors import InputError
+from planner.specs import ranges
+from planner.specs.files.writing import check_writable, write_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from planner.api.keywords import CheckKeywords
     from planner.checks.check import Checked, CheckLimits
     from planner.checks.selection import RuleSelection
-    from planner.cli.subjects import Subjects
 
 FAILED, BAD_INPUT = 1, 2
-WIDEST_SHARE = 100.0
 
 
 def check(
@@ -95,13 +98,14 @@ def check(
     targets = parse_targets(output_format, output, json=json)
     check_writable(write_baseline, option="--write-baseline")
 
-    from planner.checks.selection import parse_selection
-    from planner.cli.subjects import Subjects
-
-    subjects = Subjects(inputs=inputs, workload=workload, decisions=decisions, script=script)
-    subjects.check_options()
+    keywords: CheckKeywords = {
+        **axis_keywords(decisions),
+        **job_keywords(inputs.headroom, workload),
+        **script_keywords(script),
+    }
+    _refuse_nonsense(keywords)
     limits = _limits(
-        parse_selection(select, ignore),
+        api.select_rules(select, ignore),
         within_of_best=within_of_best,
         time_limit=time_limit,
         baseline=baseline,
@@ -109,7 +113,7 @@ def check(
         max_imbalance=max_imbalance,
         strict=strict,
     )
-    checked = tuple(_checked(plans, subjects, limits))
+    checked = tuple(_checked(plans, inputs, keywords, limits))
     for target in targets:
         target.write(checked)
     if write_baseline is not None:
@@ -118,6 +122,13 @@ def check(
         raise typer.Exit(BAD_INPUT)
     if not exit_zero and not all(one.passed for one in checked):
         raise typer.Exit(FAILED)
+
+
+def _refuse_nonsense(keywords: "CheckKeywords") -> None:
+    """Raises: InputError for options that contradict each other; no plan is at fault then."""
+    from planner.api.scenarios import AskedJob
+
+    AskedJob.of(keywords)
 
 
 def _limits(
@@ -131,8 +142,7 @@ def _limits(
     strict: bool,
 ) -> "CheckLimits":
     """Raises: InputError, also for an option or a rule that says nothing without another one."""
-    from planner.checks.baseline import read_baseline
-    from planner.checks.check import MAX_IMBALANCE, MAX_REGRESSION, CheckLimits
+    from planner.checks.check import MAX_IMBALANCE, MAX_REGRESSION
     from planner.checks.registry import rules
 
     given = {"--within-of-best": within_of_best, "--baseline": baseline}
@@ -146,13 +156,13 @@ def _limits(
         needs = rules()[code].needs
         if needs is not None and given[needs] is None:
             raise InputError(f"--select: {code} is evaluated only with {needs}")
-    regression = values.share("--max-regression", max_regression, below=WIDEST_SHARE)
-    imbalance = values.share("--max-imbalance", max_imbalance, below=WIDEST_SHARE)
-    return CheckLimits(
+    regression = values.share("--max-regression", max_regression, below=ranges.WIDEST_SHARE)
+    imbalance = values.share("--max-imbalance", max_imbalance, below=ranges.WIDEST_SHARE)
+    return api.CheckLimits(
         selection=selection,
-        within_of_best=values.share("--within-of-best", within_of_best, below=WIDEST_SHARE),
+        within_of_best=values.share("--within-of-best", within_of_best, below=ranges.WIDEST_SHARE),
         time_limit_s=values.duration_s("--time-limit", time_limit),
-        baseline=None if baseline is None else read_baseline(baseline),
+        baseline=None if baseline is None else api.load_baseline(baseline),
         max_regression=MAX_REGRESSION if regression is None else regression,
         max_imbalance=MAX_IMBALANCE if imbalance is None else imbalance,
         strict=strict,
@@ -160,31 +170,39 @@ def _limits(
 
 
 def _checked(
-    plans: "Sequence[str]", subjects: "Subjects", limits: "CheckLimits"
+    plans: "Sequence[str]", inputs: CheckedInputs, keywords: "CheckKeywords", limits: "CheckLimits"
 ) -> "Iterator[Checked]":
-    """Each plan checked; what cannot be read is a finding, and a complaint on stderr."""
-    from planner.checks.check import check_subject, unreadable
+    """Each plan checked; what cannot be read is a finding, and a complaint on stderr. Cluster and
+    model of the options are loaded once for all plans."""
+    from planner.checks.check import unreadable
 
     try:
-        subjects.load_given()
+        model = None if inputs.model is None else api.load_model(inputs.model)
+        cluster = None if inputs.cluster is None else api.load_cluster(inputs.cluster)
     except InputError as error:
-        complain(str(error))
+        complain(*error.lines)
         yield unreadable(error.path or plans[0], error)
         return
     for reference in plans:
         try:
-            subject = subjects.read(reference)
             with ProgressLine() as line:
-                checked = check_subject(subject, limits, progress=line.update)
+                checked = api.check(
+                    reference,
+                    cluster=cluster,
+                    model=model,
+                    limits=limits,
+                    progress=line.update,
+                    note=note,
+                    **keywords,
+                )
         except InputError as error:
-            complain(str(error))
+            complain(*error.lines)
             checked = unreadable(reference, error)
         yield checked
 
 
 def _write_baseline(path: str, checked: "Sequence[Checked]") -> None:
     from planner.checks.baseline import baseline_document
-    from planner.plan_document import to_text
 
     priced = [
         (one.subject, one.estimate)
@@ -193,4 +211,4 @@ def _write_baseline(path: str, checked: "Sequence[Checked]") -> None:
     ]
     if len(priced) < len(checked):
         raise InputError(f"--write-baseline: {path!r} is not written, as not every plan can run")
-    write_file(path, to_text(baseline_document(path, priced)), option="--write-baseline")
+    write_file(path, api.to_text(baseline_document(path, priced)), option="--write-baseline")

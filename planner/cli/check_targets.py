@@ -8,9 +8,10 @@ import sys
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from planner.cli import values
-from planner.cli.output import append_file, check_writable, write_file, write_stdout
+from planner.cli.output import write_stdout
 from planner.errors import InputError
+from planner.specs import ranges
+from planner.specs.files.writing import append_file, check_writable, write_file
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -81,7 +82,7 @@ def parse_targets(text: str | None, output: str | None, *, json: bool) -> tuple[
 
 def _target(part: str) -> Target:
     name, equals, file = part.strip().partition("=")
-    values.word("--format", name, FORMATS)
+    ranges.word("--format", name, FORMATS)
     if equals and not file:
         raise InputError(f"--format: {part.strip()!r} names no file")
     if not equals and name == "github-summary" and os.environ.get(STEP_SUMMARY):

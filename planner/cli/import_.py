@@ -1,19 +1,24 @@
 """`planner import`: from the files users have to the planner's own."""
 
 import os
-from typing import TYPE_CHECKING, Annotated
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from planner import api
 from planner.cli import values
 from planner.cli.options import Json, option
-from planner.cli.output import check_writable, note, write_file, write_stdout
+from planner.cli.output import note, write_stdout
 from planner.errors import InputError
+from planner.specs import ranges
+from planner.specs.files.writing import check_writable, write_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 app = typer.Typer(
+    add_completion=False,
     help="Import a model or a cluster from files of other programs.",
     rich_markup_mode=None,
 )
@@ -24,8 +29,6 @@ Output = Annotated[
         "-o", "--output", metavar="FILE", help="Write there, not to stdout.", show_default=False
     ),
 ]
-MOST_DEVICES_PER_NODE = 1024
-MOST_CARDS = 1024
 
 
 @app.command("model")
@@ -66,26 +69,29 @@ def model(
     """Import a model: a Hugging Face config.json, a Megatron-LM command line or launch script, a
     list of Megatron-Bridge overrides, or the name of a torchtitan model.
 
-    What was read, assumed and left out is said on stderr and in the file.
+    What was read, assumed and left out is said on stderr and in the file, with total and active
+    parameters at the end.
     """
-    number = values.whole("--command", command, most=values.MOST_COMMANDS)
-    vocabulary = values.whole("--vocab-size", vocab_size, most=values.LARGEST_VOCABULARY)
+    named = values.name("--name", name)
+    number = values.whole("--command", command, most=ranges.MOST_COMMANDS)
+    vocabulary = values.whole("--vocab-size", vocab_size, most=ranges.LARGEST_VOCABULARY)
     given = values.assignments("--set", variables)
     target = _target(into, output)
 
-    from planner.importers.models import import_model
-
-    imported = import_model(
+    imported = api.import_model(
         " ".join(described),
-        name=name,
+        name=named,
         assume=assume,
-        given=given,
+        variables=given,
         command=number,
-        vocabulary=vocabulary,
+        vocab_size=vocabulary,
         into=into,
     )
-    say(imported.notes.lines())
-    _write(imported.mapping, imported.text, target, json=json, in_place=into is not None)
+    say([*imported.notes.lines(), imported.counted])
+    mapping = dict(imported.mapping)
+    if imported.counts is not None:
+        mapping["parameters"] = asdict(imported.counts)
+    _write(mapping, imported.text, target, json=json, in_place=into is not None)
 
 
 def _target(into: str | None, output: str | None) -> str | None:
@@ -97,14 +103,10 @@ def _target(into: str | None, output: str | None) -> str | None:
 
 
 def _write(
-    mapping: "Mapping[str, object]", text: str, target: str | None, *, json: bool, in_place: bool
+    mapping: "Mapping[str, Any]", text: str, target: str | None, *, json: bool, in_place: bool
 ) -> None:
     """The YAML text, or the same content as JSON. A file that is changed stays YAML."""
-    content = text
-    if json:
-        from planner.plan_document import to_text
-
-        content = to_text(dict(mapping))
+    content = api.to_text(mapping) if json else text
     if target is None or (json and in_place):
         write_stdout(content)
     if target is not None:
@@ -159,27 +161,22 @@ def cluster(
     """
     target = _target(into, output)
 
-    from planner.importers.clusters.groups import NodeOptions
-    from planner.importers.clusters.importer import import_cluster
-
-    options = NodeOptions(
+    named = values.name("--name", name)
+    imported = api.import_cluster(
+        files,
         device=device,
         devices_per_node=values.whole(
-            "--devices-per-node", devices_per_node, most=MOST_DEVICES_PER_NODE
+            "--devices-per-node", devices_per_node, most=ranges.MOST_DEVICES_PER_NODE
         ),
-        intra_node_bandwidth=bandwidth("--intra-node-bandwidth", intra_node_bandwidth),
-        network_bandwidth=bandwidth("--network-bandwidth", network_bandwidth),
-        cards=values.whole("--cards", cards, most=MOST_CARDS),
-        nodes_per_site=values.whole("--nodes-per-site", nodes_per_site, most=values.MOST_NODES),
-    )
-    imported = import_cluster(
-        files,
-        options,
-        name=name,
+        intra_node_bandwidth=intra_node_bandwidth,
+        network_bandwidth=network_bandwidth,
+        cards=values.whole("--cards", cards, most=ranges.MOST_CARDS),
+        nodes_per_site=values.whole("--nodes-per-site", nodes_per_site, most=ranges.MOST_NODES),
+        unit=unit,
+        format=format_name,
+        name=named,
         into=into,
         target=output,
-        unit=bandwidth_unit(unit),
-        format_name=format_name,
     )
     say(imported.notes.lines())
     if imported.matrix is not None:
@@ -207,30 +204,6 @@ def _refuse_to_overwrite(path: str, text: str, *, asked: bool) -> None:
         f"{path} exists and would be replaced by the measured bandwidths",
         hint="give --output FILE to choose where they go",
     )
-
-
-def bandwidth(name: str, text: str | None) -> str | None:
-    """Text of a bandwidth, checked to be one."""
-    if text is not None:
-        from planner.specs.units import UnitError, parse_bytes_per_second
-
-        try:
-            parse_bytes_per_second(text)
-        except UnitError as error:
-            raise InputError(f"{name}: {error}") from error
-    return text
-
-
-def bandwidth_unit(text: str | None) -> str | None:
-    """A unit of bandwidth, checked to be one."""
-    if text is not None:
-        from planner.specs.units import BYTES_PER_SECOND, UnitError, unit_factor
-
-        try:
-            unit_factor(BYTES_PER_SECOND, text)
-        except UnitError as error:
-            raise InputError(f"--unit: {error}") from error
-    return text
 
 
 def say(lines: "Iterable[str]") -> None:

@@ -1,12 +1,10 @@
 """The options that commands share, in groups. All are text here: `values` and the package that
 they are for say what they may hold."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 import typer
-
-from planner.errors import InputError
 
 
 def option(metavar: str, help_text: str) -> Any:
@@ -61,12 +59,6 @@ class LaunchInputOptions:
     ] = None
     headroom: Headroom = None
 
-    def with_model(self) -> InputOptions:
-        """Raises: InputError where no model is named."""
-        if self.model is None:
-            raise InputError("--model is missing", hint="a Megatron-LM script states its own")
-        return InputOptions(cluster=self.cluster, model=self.model, headroom=self.headroom)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScriptOptions:
@@ -82,13 +74,6 @@ class ScriptOptions:
     vocab_size: Annotated[
         str | None, option("N", "Size of the vocabulary, where only the tokenizer knows it.")
     ] = None
-
-    def refuse(self, plan: str | None) -> None:
-        """Raises: InputError for an option that is given though no launch script is read."""
-        for name, text in asdict(self).items():
-            if text is not None:
-                instead = f"; {plan} is none" if plan else ", which --plan gives"
-                raise InputError(f"--{name.replace('_', '-')} is for a launch script{instead}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

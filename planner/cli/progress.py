@@ -26,7 +26,8 @@ PHASES = {
 
 
 class ProgressLine:
-    """One line that is rewritten on a terminal; elsewhere a line every ten seconds."""
+    """One line that is rewritten on a terminal; elsewhere a line every ten seconds. The quiet
+    second starts with the first report: what comes before the search is no part of it."""
 
     def __init__(
         self, stream: TextIO | None = None, clock: Callable[[], float] = time.monotonic
@@ -34,7 +35,7 @@ class ProgressLine:
         self._stream = sys.stderr if stream is None else stream
         self._clock = clock
         self._terminal = self._stream.isatty()
-        self._due = clock() + QUIET_S
+        self._due: float | None = None
         self._shown = False
 
     def __enter__(self) -> ProgressLine:
@@ -51,6 +52,8 @@ class ProgressLine:
 
     def update(self, progress: Progress) -> None:
         now = self._clock()
+        if self._due is None:
+            self._due = now + QUIET_S
         if now < self._due:
             return
         self._due = now + (TERMINAL_INTERVAL_S if self._terminal else FILE_INTERVAL_S)

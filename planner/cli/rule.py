@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from planner import api
 from planner.cli.options import Json
 from planner.cli.output import write_stdout
 
@@ -22,9 +23,7 @@ def rule(
     if json:
         from dataclasses import asdict
 
-        from planner.plan_document import to_text
-
-        write_stdout(to_text({"rules": [asdict(one) for one in chosen]}))
+        write_stdout(api.to_text({"rules": [asdict(one) for one in chosen]}))
         return
 
     from planner.reports.console import show

@@ -4,10 +4,10 @@ from typing import Annotated
 
 import typer
 
-from planner.cli import values
+from planner import api
 from planner.cli.output import write_stdout
 
-KINDS = ("cluster", "model", "plan", "runs")
+KINDS = ("cluster", "model", "plan", "runs", "device", "library", "software")
 
 
 def schema(
@@ -17,17 +17,4 @@ def schema(
     ],
 ) -> None:
     """Print the JSON Schema of a file format."""
-    from planner.plan_document import plan_schema
-    from planner.plan_document.text import to_text
-    from planner.specs.schema import json_schema
-
-    match values.word("schema", kind, KINDS):
-        case "cluster":
-            document = json_schema("cluster")
-        case "model":
-            document = json_schema("model")
-        case "runs":
-            document = json_schema("runs")
-        case _:
-            document = plan_schema()
-    write_stdout(to_text(document))
+    write_stdout(api.to_text(api.schema(kind)))

@@ -1,16 +1,17 @@
 """`planner search`: the best plans for a model on a cluster."""
 
-from dataclasses import asdict
-from functools import partial
 from typing import Annotated
 
 import typer
 
+from planner import api
 from planner.cli import values
-from planner.cli.inputs import scenario_from_options
+from planner.cli.inputs import axis_keywords, job_keywords
 from planner.cli.options import InputOptions, Json, RestrictOptions, WorkloadOptions, option
-from planner.cli.output import check_writable, complain, write_file, write_stdout
+from planner.cli.output import write_stdout
 from planner.cli.progress import ProgressLine
+from planner.specs import ranges
+from planner.specs.files.writing import check_writable, write_file
 
 NO_PLAN, INTERRUPTED = 1, 130
 
@@ -35,36 +36,25 @@ def search(
     Exit code 0: plans were found; 1: nothing fits, or time ran out before a plan was priced; 2: bad
     input.
     """
-    count = values.whole("--top", top, most=values.MOST_PLANS)
+    count = values.whole("--top", top, most=ranges.MOST_PLANS)
     limit_s = values.duration_s("--time-limit", time_limit)
     slower = values.share("--robust", robust, below=1.0)
     check_writable(output)
-
-    from planner.alarm import enforced
-    from planner.budget import Budget, OutOfTime, Stopped
-
-    budget = Budget.lasting(limit_s)
-    try:
-        with enforced(budget):
-            from planner.plan_document import record_inputs, to_document, to_text
-            from planner.training.search.robust import search_worst_case
-            from planner.training.search.search import search as run_search
-            from planner.training.search.space.restrictions import parse_restrictions
-
-            restrictions = parse_restrictions(asdict(restrict))
-            scenario = scenario_from_options(inputs, workload)
-    except OutOfTime:
-        complain("--time-limit: time ran out while the inputs were read; nothing was searched")
-        raise typer.Exit(NO_PLAN) from None
+    axes, job = axis_keywords(restrict), job_keywords(inputs.headroom, workload)
     with ProgressLine() as line:
-        run = partial(run_search, restrictions=restrictions, top=count or 1, progress=line.update)
-        if slower is None:
-            result = run(scenario, budget=budget)
-        else:
-            result = search_worst_case(scenario, slower, run, budget)
-    recorded = record_inputs(scenario.cluster, scenario.model, scenario.job)
+        found = api.search(
+            inputs.cluster,
+            inputs.model,
+            top=count or 1,
+            time_limit_s=limit_s,
+            robust=slower,
+            progress=line.update,
+            **axes,
+            **job,
+        )
+    result = found.search
     if output is not None or json:
-        text = to_text(to_document(recorded, result.plans, search=result))
+        text = api.to_text(found)
         if output is not None and (result.plans or result.nothing_fits):
             write_file(output, text)
         if json:
@@ -75,8 +65,8 @@ def search(
         from planner.reports.search import search_report
 
         report = search_report if result.plans else nothing_report
-        show(report(recorded, result))
-    if result.stopped is Stopped.INTERRUPTED:
+        show(report(found.inputs, result))
+    if result.stopped == "interrupted":
         raise typer.Exit(INTERRUPTED)
     if not result.plans:
         raise typer.Exit(NO_PLAN)

@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from planner import api
 from planner.cli.options import Json, option
 from planner.cli.output import write_stdout
 
@@ -28,20 +29,9 @@ def validate(
 
     Exit code 0: compared; 2: bad input.
     """
-    from planner.specs.files.catalog import list_shipped, resolve
-    from planner.specs.load import load_device
-    from planner.validation.validate import validate_files
-
-    names = runs or list_shipped("runs")
-    validation = validate_files(
-        [resolve("runs", name) for name in names],
-        device=None if device_file is None else load_device(device_file),
-    )
+    validation = api.validate(runs, device_file=device_file)
     if json:
-        from planner.plan_document.text import to_text
-        from planner.validation.document import to_document
-
-        write_stdout(to_text(to_document(validation)))
+        write_stdout(api.to_text(validation))
         return
 
     from planner.reports.console import show

@@ -4,22 +4,9 @@ from __future__ import annotations
 
 import math
 import re
-from typing import TYPE_CHECKING
 
 from planner.errors import InputError
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-MOST_NODES = 100_000
-MOST_DEVICES = 1_000_000
-MOST_PLANS = 1_000
-MOST_LAYERS = 10_000
-MOST_SEQUENCES = 1_000_000
-LONGEST_SEQUENCE = 4 * 2**20
-MOST_COMMANDS = 1_000
-LARGEST_VOCABULARY = 10**9
-LONGEST_S = 7 * 24 * 3600.0
+from planner.specs import ranges
 
 _WHOLE = re.compile(r"[0-9]{1,18}", re.ASCII)
 _DECIMAL = re.compile(r"[0-9]{1,12}(?:\.[0-9]{1,12})?", re.ASCII)
@@ -30,7 +17,7 @@ def whole(option: str, text: str | None, *, most: int) -> int | None:
     if text is None:
         return None
     if _WHOLE.fullmatch(text) is None or not 1 <= int(text) <= most:
-        raise InputError(f"{option}: {text!r} is not a whole number from 1 to {most:,}")
+        raise ranges.not_whole(option, text, most)
     return int(text)
 
 
@@ -43,10 +30,7 @@ def share(option: str, text: str | None, *, below: float) -> float | None:
     if _DECIMAL.fullmatch(number) is not None:
         amount = float(number) / 100 if text.endswith("%") else float(number)
     if not 0 <= amount < below:
-        raise InputError(
-            f"{option}: {text!r} is not a share from 0% to below {100 * below:g}%",
-            hint="write it like 5% or 0.05",
-        )
+        raise ranges.not_a_share(option, text, below)
     return amount
 
 
@@ -54,20 +38,21 @@ def duration_s(option: str, text: str | None) -> float | None:
     """Seconds above 0."""
     if text is None:
         return None
-    if _DECIMAL.fullmatch(text) is None or not 0 < float(text) <= LONGEST_S:
-        raise InputError(f"{option}: {text!r} is not a number of seconds above 0, such as 30")
+    if _DECIMAL.fullmatch(text) is None or not 0 < float(text) <= ranges.LONGEST_S:
+        raise ranges.not_a_duration(option, text)
     return float(text)
 
 
-def word(option: str, text: str | None, allowed: Sequence[str]) -> str | None:
-    """One of the allowed words."""
-    if text is None or text in allowed:
-        return text
-    from planner.specs.files.spelling import did_you_mean
+def name(option: str, text: str | None) -> str | None:
+    """What a cluster or a model may be called."""
+    if text is None:
+        return None
+    from planner.specs.names import check_name
 
-    raise InputError(
-        f"{option}: {text!r} is not one of {', '.join(allowed)}", hint=did_you_mean(text, allowed)
-    )
+    try:
+        return check_name(text)
+    except ValueError as error:
+        raise InputError(f"{option}: {error}") from error
 
 
 def layers(option: str, text: str | None) -> tuple[int, ...] | None:
@@ -76,7 +61,7 @@ def layers(option: str, text: str | None) -> tuple[int, ...] | None:
         return None
     parts = [part.strip() for part in text.split(",")]
     for part in parts:
-        if _WHOLE.fullmatch(part) is None or int(part) > MOST_DEVICES:
+        if _WHOLE.fullmatch(part) is None or int(part) > ranges.MOST_DEVICES:
             raise InputError(
                 f"{option}: {part!r} is not a whole number",
                 hint=f"write the layers of every chunk in order, such as {option} 12,12,11",

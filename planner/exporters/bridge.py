@@ -95,6 +95,7 @@ _SWITCHES: dict[str, tuple[tuple[str, ...], bool]] = {
         False,
     ),
     "--moe-router-pre-softmax": (("model.moe_router_pre_softmax",), True),
+    "--moe-shared-expert-gate": (("model.moe_shared_expert_gate",), True),
     "--moe-grouped-gemm": (("model.moe_grouped_gemm",), True),
     "--moe-permute-fusion": (("model.moe_permute_fusion",), True),
     "--use-distributed-optimizer": (
@@ -115,6 +116,7 @@ _SWITCHES: dict[str, tuple[tuple[str, ...], bool]] = {
 
 _ELSEWHERE = {
     "--group-query-attention",
+    "--squared-relu",
     "--no-rope-fusion",
     "--no-bias-swiglu-fusion",
     "--no-bias-gelu-fusion",

@@ -9,9 +9,10 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from planner.exporters.chunks import chunk_layers, recomputed_per_chunk
+from planner.exporters.chunks import chunk_layers
 from planner.exporters.errors import Inexpressible
 from planner.exporters.job import needs_framework
+from planner.plan import recomputed_per_chunk
 from planner.workload.formats import STATE_BYTES, gradient_bytes, reduced_gradient_bytes
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 TARGET = "DeepSpeed"
 
 _STAGES = {"none": 0, "optimizer": 1, "optimizer+gradients": 2, "full": 3}
+_SCHEDULES = ("1f1b",)
 _ORDER = "tp-cp-ep-dp-pp"
 
 Json = dict[str, Any]
@@ -68,8 +70,9 @@ def _refuse(job: ExportJob) -> None:
     pipelined = degrees.pipeline > 1
     if plan.virtual_stages > 1:
         raise _cannot("virtual_stages", "its pipeline engine runs one chunk per stage")
-    if pipelined and plan.schedule != "1f1b":
-        raise _cannot("schedule", f"its pipeline engine runs 1f1b, not {plan.schedule}")
+    if pipelined and plan.schedule not in _SCHEDULES:
+        engine = f"its pipeline engine runs {', '.join(_SCHEDULES)}"
+        raise _cannot("schedule", f"{engine}, not {plan.schedule}")
     if len({stage.num_layers for stage in plan.stages}) > 1:
         layers = [stage.num_layers for stage in plan.stages]
         raise _cannot("stages", f"no partition method takes a list of layers such as {layers}")
@@ -105,7 +108,9 @@ def _refuse_recompute(job: ExportJob) -> None:
         raise _cannot(
             "recompute.granularity", "without a PipelineModule the model code recomputes, or not"
         )
-    if (recomputed_per_chunk(plan) or 0) < max(chunk_layers(plan)):
+    if (recomputed_per_chunk(plan.stages, plan.recompute.layers_per_stage) or 0) < max(
+        chunk_layers(plan)
+    ):
         raise _cannot("recompute.layers_per_stage", "all layers of a stage are recomputed or none")
 
 

@@ -73,5 +73,3 @@ FORMATS = MappingProxyType(
         "verify": _one(verify_program, "verify_placement.py", names_hosts=True),
     }
 )
-
-ALL = "all"

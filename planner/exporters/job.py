@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 from planner.errors import InputError
 from planner.exporters.errors import Inexpressible
 from planner.specs.cluster.spec import default_hosts
+from planner.specs.names import check_host
+from planner.wording.printable import printable
 
 if TYPE_CHECKING:
     from planner.plan import Plan
@@ -19,8 +21,6 @@ if TYPE_CHECKING:
     from planner.specs.model.spec import ModelSpec
     from planner.specs.software import SoftwareProfile
     from planner.training.scenario import Scenario
-
-_HOST = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,252}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,8 +51,8 @@ class ExportJob:
 
     @property
     def title(self) -> str:
-        """One line for the head of a file; free of anything a shell or a parser could mind."""
-        return (
+        """One line for the head of a file, without control characters."""
+        return printable(
             f"plan {self.rank}: {self.model.name} on {self.cluster.name}, "
             f"{self.plan.degrees.devices} devices"
         )
@@ -60,8 +60,8 @@ class ExportJob:
     @property
     def slug(self) -> str:
         """A name for the job that Kubernetes and Slurm take."""
-        words = re.sub(r"[^a-z0-9]+", "-", self.model.name.lower())
-        return f"planner-{words[:32].strip('-')}"
+        words = re.sub(r"[^a-z0-9]+", "-", self.model.name.lower()).strip("-")
+        return f"planner-{words[:32].strip('-') or 'model'}"
 
     @property
     def devices_per_host(self) -> int | None:
@@ -85,8 +85,10 @@ class ExportJob:
                 f"--hosts: {len(names)} host names for the {len(self.hosts)} hosts of the plan"
             )
         for name, times in Counter(names).items():
-            if _HOST.fullmatch(name) is None:
-                raise InputError(f"--hosts: {name[:60]!r} is not a host name")
+            try:
+                check_host(name)
+            except ValueError as error:
+                raise InputError(f"--hosts: {error}") from error
             if times > 1:
                 raise InputError(f"--hosts: {name} is listed {times} times")
         hosts = tuple(

@@ -12,12 +12,15 @@ from planner.exporters.bridge import Overrides, Setting, bridge_overrides
 from planner.exporters.errors import Inexpressible
 from planner.exporters.job import needs_framework
 from planner.exporters.megatron.arguments import environment
+from planner.exporters.quoting import docstring
+from planner.wording.printable import quoted
 
 if TYPE_CHECKING:
     from planner.exporters.job import ExportJob
 
 TARGET = "NeMo 2"
 VERSION = "8cfedd72"
+_SQUARED_RELU = "squared_relu"
 
 _STRATEGY = (
     "tensor_model_parallel_size",
@@ -65,17 +68,22 @@ def as_recipe(job: ExportJob) -> str:
     """A module with one function, `apply_plan(recipe)`. Raises: Inexpressible."""
     needs_framework(job, TARGET, "megatron-lm")
     variables = [
-        f"    os.environ[{_text(name)}] = {_text(value)}"
+        f"    os.environ[{quoted(name)}] = {quoted(value)}"
         for name, value in environment(job).items()
     ]
     settings = [f"    {_place(key)} = {_code(key, value)}" for key, value in _settings(job).items()]
     return (
         "\n".join(
             [
-                f'"""{TARGET} ({VERSION}), {job.title}."""',
+                f'"""{TARGET} ({VERSION}), {docstring(job.title)}."""',
                 "",
                 *(["import os", ""] if variables else []),
                 "import torch.nn.functional as F",
+                *(
+                    ["from megatron.core.activations import squared_relu"]
+                    if job.model.activation == _SQUARED_RELU
+                    else []
+                ),
                 "from megatron.core.transformer.enums import AttnBackend",
                 "",
                 "",
@@ -164,11 +172,7 @@ def _place(key: str) -> str:
 
 def _code(key: str, value: Setting) -> str:
     if key == "model.activation_func":
-        return f"F.{value}"
+        return _SQUARED_RELU if value == _SQUARED_RELU else f"F.{value}"
     if key == "model.attention_backend":
         return f"AttnBackend.{value}"
-    return _text(value) if isinstance(value, str) else repr(value)
-
-
-def _text(value: str) -> str:
-    return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    return quoted(value) if isinstance(value, str) else repr(value)

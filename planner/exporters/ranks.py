@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from planner.exporters.errors import Inexpressible
+from planner.exporters.quoting import csv_line
 
 if TYPE_CHECKING:
     from planner.exporters.job import ExportJob
@@ -86,6 +87,4 @@ def rank_rows(job: ExportJob) -> Iterator[tuple[int | str, ...]]:
 
 def ranks_csv(job: ExportJob) -> str:
     """The rank table as CSV with a header row."""
-    lines = [",".join(COLUMNS)]
-    lines += [",".join(map(str, row)) for row in rank_rows(job)]
-    return "\n".join(lines) + "\n"
+    return "".join(map(csv_line, (COLUMNS, *rank_rows(job))))

@@ -10,10 +10,12 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from planner.exporters.chunks import chunk_layers, recomputed_per_chunk
+from planner.exporters.chunks import chunk_layers
 from planner.exporters.errors import Inexpressible
 from planner.exporters.job import needs_framework
+from planner.exporters.quoting import docstring
 from planner.importers.torchtitan import FLAVORS
+from planner.plan import recomputed_per_chunk
 
 if TYPE_CHECKING:
     from planner.exporters.job import ExportJob
@@ -71,7 +73,7 @@ def as_recipe(job: ExportJob) -> str:
     return (
         "\n".join(
             [
-                f'"""{TARGET} ({VERSION}), {job.title}.',
+                f'"""{TARGET} ({VERSION}), {docstring(job.title)}.',
                 "",
                 f"Run it with --config {recipe}_planned from a registry that holds it, such as",
                 f"torchtitan/models/{family}/config_registry.py (--module {family}).",
@@ -206,7 +208,9 @@ def _training(job: ExportJob) -> Assignments:
 def _memory(job: ExportJob) -> Assignments:
     plan = job.plan
     granularity = plan.recompute.granularity
-    whole = (recomputed_per_chunk(plan) or 0) >= max(chunk_layers(plan))
+    whole = (recomputed_per_chunk(plan.stages, plan.recompute.layers_per_stage) or 0) >= max(
+        chunk_layers(plan)
+    )
     if granularity == "full" and not whole:
         raise _cannot("recompute.layers_per_stage", "all layers are recomputed or none")
     if granularity == "selective":

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from planner.exporters.quoting import docstring, filled
 from planner.exporters.ranks import grids
+from planner.wording.printable import quoted
 
 if TYPE_CHECKING:
     from planner.exporters.job import ExportJob
@@ -33,18 +35,14 @@ GRIDS = (
     @DENSE@,
     @EXPERT@,
 )
-HOSTS = """\\
+HOSTS = (
 @HOSTS@
-"""
+)
 
 
 def rank_table():
     """(host, device) of every rank, in rank order."""
-    table = []
-    for line in HOSTS.split("\\n"):
-        host, _, devices = line.partition(" ")
-        table += [(host, device) for device in range(int(devices or 0))]
-    return table
+    return [(host, device) for host, devices in HOSTS for device in range(devices)]
 
 
 def positions(rank):
@@ -139,16 +137,13 @@ if __name__ == "__main__":
 def verify_program(job: ExportJob) -> str:
     """The program with the hosts of the plan and the two grids in it."""
     dense, expert = grids(job.plan)
-    parts = {
-        "@TITLE@": job.title,
-        "@DENSE@": _grid(dense),
-        "@EXPERT@": _grid(expert),
-        "@HOSTS@": "\n".join(f"{host.name} {host.devices}" for host in job.hosts),
-    }
-    program = _PROGRAM
-    for mark, text in parts.items():
-        program = program.replace(mark, text)
-    return program
+    return filled(
+        _PROGRAM,
+        title=docstring(job.title),
+        dense=_grid(dense),
+        expert=_grid(expert),
+        hosts="\n".join(f"    ({quoted(host.name)}, {host.devices})," for host in job.hosts),
+    )
 
 
 def _grid(grid: Grid) -> str:

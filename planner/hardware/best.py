@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import fields, replace
+from math import gcd
 from typing import TYPE_CHECKING, Any
 
 from planner.hardware.device import AttentionRate, LinkConstants
@@ -22,6 +23,9 @@ _LESS_IS_BETTER = frozenset(
         "forward_block",
         "backward_block",
         "head_dim_half",
+        "longest_block_share",
+        "dropout_operations",
+        "shortest_split",
         "launch_s",
         "step_s",
         "node_step_s",
@@ -31,6 +35,11 @@ _LESS_IS_BETTER = frozenset(
         "overlap_cost",
         "reduction_launch_s",
         "mesh",
+        "local_copy",
+        "low_latency_cost",
+        "tree_level_steps",
+        "all_to_all_steps",
+        "fewest_switch_reducers",
         "wired_devices",
         "cards",
     }
@@ -51,7 +60,8 @@ def best_kind(kinds: Sequence[NodeKind]) -> NodeKind:
 
 def best_device(devices: Sequence[Device]) -> Device:
     """One device with the best constant of each kind. Matrix products take the fastest device's
-    tiles, number format by number format."""
+    tiles, number format by number format; of steps in which kernels and loads come it has the
+    largest that divides all of them."""
     if len(devices) == 1:
         return devices[0]
     peaks: dict[str, float] = {}
@@ -67,12 +77,15 @@ def best_device(devices: Sequence[Device]) -> Device:
         peak_flop_per_s=peaks,
         matmul=rates,
         attention=AttentionRate(
-            **_best_fields(attentions, without=("generations",)),
+            **_best_fields(attentions, without=("generations", "head_dim_step")),
+            head_dim_step=gcd(*(attention.head_dim_step for attention in attentions)),
             generations=_largest([attention.generations for attention in attentions]),
         ),
         links=LinkConstants(**_best_fields([device.links for device in devices])),
+        load_bytes=gcd(*(device.load_bytes for device in devices)),
         **_best_fields(
-            devices, without=("name", "peak_flop_per_s", "matmul", "attention", "links")
+            devices,
+            without=("name", "peak_flop_per_s", "matmul", "load_bytes", "attention", "links"),
         ),
     )
 

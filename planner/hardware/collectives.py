@@ -6,7 +6,8 @@
 
 Every algorithm costs launch + steps + transfer, and the library takes the cheapest (Thakur,
 Rabenseifner and Gropp 2005; NCCL src/graph/tuning.cc). Links inside and between domains work at
-the same time, so the slower one counts.
+the same time, so the slower one counts. Constants of the links stand in device files, constants of
+the library in `libraries/`.
 """
 
 from __future__ import annotations
@@ -17,20 +18,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from planner.hardware.links import ProcessGroup
 
-_LOCAL_COPY = 0.4
-"""A member moves its own part between two buffers of its memory: like so much of a ring step.
-Fitted to the dependence on group size, which is the same for V100 … GB300."""
-_LOW_LATENCY_FACTOR = 2.8
-"""The low-latency protocol sends a flag with every word: its transfer takes so much longer, and
-there is no pipeline to fill."""
-_TREE_STEP = 2.0
-"""A level of the tree serves two children: two steps."""
-_ALL_TO_ALL_STEPS = 3.0
-"""Start of the many sends of an all-to-all, in steps inside the fast fabric."""
-_FEWEST_SWITCH_REDUCERS = 5
-"""The library leaves the reduction to the switches from five members of a domain on
-(stas00/ml-engineering, network/README.md: 4 and more devices with and without NVLS)."""
-
 
 def all_reduce_s(group: ProcessGroup, size_bytes: float) -> float:
     """Seconds to sum a buffer of `size_bytes` that every member holds; all get the sum."""
@@ -39,7 +26,7 @@ def all_reduce_s(group: ProcessGroup, size_bytes: float) -> float:
     best_s = _ring_all_reduce_s(group, size_bytes)
     if group.trees:
         best_s = min(best_s, _tree_all_reduce_s(group, size_bytes))
-    if group.reduction_bytes_per_s > 0 and group.local >= _FEWEST_SWITCH_REDUCERS:
+    if group.reduction_bytes_per_s > 0 and group.local >= group.fewest_switch_reducers:
         best_s = min(best_s, _switch_all_reduce_s(group, size_bytes))
     return group.launch_s + best_s
 
@@ -63,7 +50,7 @@ def all_to_all_s(group: ProcessGroup, size_bytes: float) -> float:
     inside = (group.local - 1) / group.size
     busy_s = inside * size_bytes / (group.fast_bytes_per_s * group.all_to_all_efficiency)
     busy_s += _copy_s(group, size_bytes)
-    steps_s = _ALL_TO_ALL_STEPS * group.fast_step_s
+    steps_s = group.all_to_all_steps * group.fast_step_s
     if not group.inside:
         outside = 1 - group.local / group.size
         busy_s = max(busy_s, outside * size_bytes / group.member_network_bytes_per_s)
@@ -104,7 +91,7 @@ def _ring_s(group: ProcessGroup, size_bytes: float, *, rounds: int) -> float:
 def _tree_all_reduce_s(group: ProcessGroup, size_bytes: float) -> float:
     """Sum up a tree and send the result down: S twice over the links inside a domain."""
     levels = ceil(log2(group.local))
-    steps_s = 2 * levels * _TREE_STEP * group.fast_step_s
+    steps_s = 2 * levels * group.tree_level_steps * group.fast_step_s
     busy_s = 2 * size_bytes / group.fast_bytes_per_s if levels else 0.0
     if not group.inside:
         steps_s += _between_domains_steps_s(group)
@@ -135,7 +122,7 @@ def _between_domains_busy_s(group: ProcessGroup, size_bytes: float) -> float:
 
 
 def _copy_s(group: ProcessGroup, size_bytes: float) -> float:
-    return _LOCAL_COPY * size_bytes / group.size / group.copy_bytes_per_s
+    return group.local_copy * size_bytes / group.size / group.copy_bytes_per_s
 
 
 def _transfer_s(group: ProcessGroup, busy_s: float) -> float:
@@ -146,4 +133,4 @@ def _transfer_s(group: ProcessGroup, busy_s: float) -> float:
     Tsitsiklis 1989, section 1.3); the low-latency protocol is better for short messages.
     """
     ramp_s = group.ramp_s + group.network_step_s
-    return min(busy_s + 2 * sqrt(busy_s * ramp_s), _LOW_LATENCY_FACTOR * busy_s)
+    return min(busy_s + 2 * sqrt(busy_s * ramp_s), group.low_latency_cost * busy_s)

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from planner.specs.device import Attention, CollectiveLinks, DeviceSpec, MatmulConstants
+    from planner.specs.library import CollectiveLibrary
 
 ELEMENT_BYTES: Mapping[str, float] = {
     "fp32": 4.0,
@@ -52,7 +53,10 @@ class AttentionRate:
     forward_block: float
     backward_block: float
     head_dim_half: float
+    head_dim_step: int
+    longest_block_share: float
     wide_head_efficiency: float
+    dropout_operations: float
     generations: Mapping[str, float]
     """Speed of each generation of kernels relative to the newest."""
 
@@ -61,7 +65,8 @@ class AttentionRate:
 class LinkConstants:
     """How the collective library uses the links; `planner/hardware/collectives.py` has the model.
 
-    `reduction_efficiency` is 0 where the switches cannot reduce.
+    `reduction_efficiency` is 0 where the switches cannot reduce. The last six are of the library
+    alone (`planner.specs.library`).
     """
 
     launch_s: float
@@ -76,6 +81,12 @@ class LinkConstants:
     overlap_cost: float
     reduction_launch_s: float
     mesh: bool
+    local_copy: float
+    low_latency_cost: float
+    tree_level_steps: float
+    all_to_all_steps: float
+    fewest_switch_reducers: int
+    ring_exits: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -91,6 +102,8 @@ class Device:
     speed_variation: float
     multiprocessors: int
     wave_overlap: float
+    load_bytes: int
+    shortest_split: int
     peak_flop_per_s: Mapping[str, float]
     matmul: Mapping[str, MatmulRate]
     gradient_efficiency: float
@@ -139,6 +152,8 @@ def device_from_spec(spec: DeviceSpec) -> Device:
         speed_variation=spec.speed_variation.value,
         multiprocessors=spec.matmul.multiprocessors.value,
         wave_overlap=spec.matmul.wave_overlap.value,
+        load_bytes=spec.matmul.load_bytes.value,
+        shortest_split=spec.matmul.shortest_split.value,
         peak_flop_per_s=peaks,
         matmul={name: _matmul_rate(spec.matmul, peaks, name) for name in peaks},
         gradient_efficiency=spec.matmul.gradient_efficiency.value,
@@ -147,7 +162,7 @@ def device_from_spec(spec: DeviceSpec) -> Device:
         grouped_gradient_efficiency=spec.grouped_matmul.gradient_efficiency.value,
         group_launch_s=spec.grouped_matmul.group_launch.value,
         attention=_attention_rate(spec.attention),
-        links=_link_constants(spec.links),
+        links=_link_constants(spec.links, spec.library),
         streaming_bytes_per_s=memory_bytes_per_s * spec.memory.efficiency.value,
     )
 
@@ -195,7 +210,10 @@ def _attention_rate(attention: Attention) -> AttentionRate:
         forward_block=attention.forward_block.value,
         backward_block=attention.backward_block.value,
         head_dim_half=attention.head_dim_half.value,
+        head_dim_step=attention.head_dim_step.value,
+        longest_block_share=attention.longest_block_share.value,
         wide_head_efficiency=attention.wide_head_efficiency.value,
+        dropout_operations=attention.dropout_operations.value,
         generations={
             "newest": 1.0,
             "flash-2": attention.flash_2.value,
@@ -204,7 +222,7 @@ def _attention_rate(attention: Attention) -> AttentionRate:
     )
 
 
-def _link_constants(links: CollectiveLinks) -> LinkConstants:
+def _link_constants(links: CollectiveLinks, library: CollectiveLibrary) -> LinkConstants:
     reduction = links.reduction_efficiency
     return LinkConstants(
         launch_s=links.launch.value,
@@ -219,4 +237,10 @@ def _link_constants(links: CollectiveLinks) -> LinkConstants:
         overlap_cost=links.overlap_cost.value,
         reduction_launch_s=links.reduction_launch.value,
         mesh=links.mesh,
+        local_copy=library.local_copy.value,
+        low_latency_cost=library.low_latency_cost.value,
+        tree_level_steps=library.tree_level_steps.value,
+        all_to_all_steps=library.all_to_all_steps.value,
+        fewest_switch_reducers=library.fewest_switch_reducers.value,
+        ring_exits=library.ring_exits.value,
     )

@@ -24,12 +24,35 @@ class Hop:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class MeasuredLinks:
+    """Measured links by node index in cluster order, [N, N], rows send: bytes/s, and whether a link
+    was measured. Where none was, on the diagonal as well, stands the widest link of the cluster:
+    finite and above 0, so that it is safe to divide by, but `known` says not to read it."""
+
+    bytes_per_s: NDArray[np.float64]
+    known: NDArray[np.bool_]
+
+    @classmethod
+    def of(cls, rows: Sequence[Sequence[float | None]]) -> MeasuredLinks | None:
+        """None where no link was measured."""
+        values = np.array(rows, dtype=np.float64)
+        known = ~np.isnan(values) & ~np.eye(len(values), dtype=np.bool_)
+        if not known.any():
+            return None
+        return cls(bytes_per_s=np.where(known, values, values[known].max()), known=known)
+
+    def or_else(self, bytes_per_s: NDArray[np.float64]) -> NDArray[np.float64]:
+        """[N, N]: the links, those not measured as given."""
+        return np.where(self.known, self.bytes_per_s, bytes_per_s)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Fabric:
     """Links by node index in cluster order. `tiers` from the inside out; without any, one
     non-blocking network. A measured link replaces what the tiers say of it."""
 
     tiers: tuple[FabricTier, ...] = ()
-    matrix: tuple[tuple[float, ...], ...] | None = None
+    matrix: MeasuredLinks | None = None
     override_bytes_per_s: Mapping[tuple[int, int], float] = field(default_factory=dict)
     override_latency_s: Mapping[tuple[int, int], float] = field(default_factory=dict)
 
@@ -46,8 +69,8 @@ class Fabric:
         bytes_per_s, latency_s = self._through_tiers(
             sender, receiver, bytes_per_s, latency_s, apart
         )
-        if self.matrix is not None:
-            bytes_per_s = self.matrix[sender][receiver]
+        if self.matrix is not None and self.matrix.known[sender, receiver]:
+            bytes_per_s = float(self.matrix.bytes_per_s[sender, receiver])
         pair = (min(sender, receiver), max(sender, receiver))
         return Hop(
             bytes_per_s=self.override_bytes_per_s.get(pair, bytes_per_s),
@@ -59,10 +82,9 @@ class Fabric:
         largest first: n nodes in a ring have a hop no wider than entry n − 1."""
         offers = list(cards_bytes_per_s)
         if self.matrix is not None:
-            offers = [
-                min(max(row), max(column))
-                for row, column in zip(self.matrix, zip(*self.matrix, strict=True), strict=True)
-            ]
+            cards = np.array(cards_bytes_per_s)
+            links = self.matrix.or_else(np.minimum(cards[:, None], cards))
+            offers = _widest_both_ways(links).tolist()
         for pair, bytes_per_s in self.override_bytes_per_s.items():
             for node in pair:
                 offers[node] = max(offers[node], bytes_per_s)
@@ -90,8 +112,12 @@ class Fabric:
         latency_s: NDArray[np.float64],
         apart: int,
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Bytes/s and latency of `hop` from every one of `nodes` to every other, [K, K] each; the
-        diagonal is a neighbour below the same switch. `bytes_per_s`, `latency_s` [K, K]."""
+        """Bytes/s and latency of `hop` from every one of `nodes` to every other, [K, K] each.
+        `bytes_per_s`, `latency_s` [K, K].
+
+        On the diagonal is a neighbour below the same switch. Where links were measured no node has
+        a neighbour like itself; there the widest rate it reaches both ways stands, which is finite,
+        above 0, and no better than every link of the node."""
         rates, steps = bytes_per_s.copy(), latency_s.copy()
         above = np.ones(rates.shape, dtype=np.bool_)
         below = 1
@@ -109,7 +135,8 @@ class Fabric:
             below = tier.nodes
             above &= nodes[:, None] // below != nodes[None] // below
         if self.matrix is not None:
-            rates = np.array(self.matrix)[np.ix_(nodes, nodes)]
+            chosen = np.ix_(nodes, nodes)
+            rates = np.where(self.matrix.known[chosen], self.matrix.bytes_per_s[chosen], rates)
         place = {node: index for index, node in enumerate(nodes.tolist())}
         for table, found in (
             (self.override_bytes_per_s, rates),
@@ -118,6 +145,8 @@ class Fabric:
             for (one, other), value in table.items():
                 if one in place and other in place:
                     found[place[one], place[other]] = found[place[other], place[one]] = value
+        if self.matrix is not None and len(nodes) > 1:
+            np.fill_diagonal(rates, _widest_both_ways(rates))
         return rates, steps
 
     def _through_tiers(
@@ -144,12 +173,20 @@ class Fabric:
         return bytes_per_s, latency_s
 
 
+def _widest_both_ways(bytes_per_s: NDArray[np.float64]) -> NDArray[np.float64]:
+    """[N]: of every node, the narrower of its widest link out and its widest link back. [N, N]"""
+    others = ~np.eye(len(bytes_per_s), dtype=np.bool_)
+    out = bytes_per_s.max(axis=1, where=others, initial=0.0)
+    back = bytes_per_s.max(axis=0, where=others, initial=0.0)
+    return np.asarray(np.minimum(out, back))
+
+
 def fabric_from_spec(cluster: ClusterSpec) -> Fabric:
     """The network a cluster file describes."""
     pairs = [(min(o.between), max(o.between), o) for o in cluster.overrides]
     return Fabric(
         tiers=cluster.tiers,
-        matrix=None if cluster.matrix is None else cluster.matrix.bytes_per_s,
+        matrix=None if cluster.matrix is None else MeasuredLinks.of(cluster.matrix.bytes_per_s),
         override_bytes_per_s={(a, b): o.bandwidth_bytes_per_s for a, b, o in pairs},
         override_latency_s={(a, b): o.latency_s for a, b, o in pairs if o.latency_s is not None},
     )

@@ -11,23 +11,19 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from planner.hardware.device import Device
 
-_LANES = 8
-"""Members of one domain that carry a ring's traffic to other domains. All-reduce over 2 and over
-20 racks of 72 devices moves the same 8 x 50 GB/s out of each rack (coreweave/nccl-tests README,
-GB200)."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProcessGroup:
     """What one process group sees. Rates are what the collective library reaches, in bytes/s.
 
-        At most `local` members share one of the `domains` it spans; `groups_per_node` equal groups
-        share the network cards of a node. `fast_bytes_per_s` is of one member inside its domain
-    (`copy_bytes_per_s` if all links of the device helped),
-        `network_bytes_per_s` of the members of one domain together, around a ring, and
-        `member_network_bytes_per_s` of one member. `network_step_s` is the slowest step between
-        domains, `ring_network_s` all of them once around. No in-switch reduction: rate 0. Without
-        `trees` all-reduce runs around rings alone.
+    At most `local` members share one of the `domains` that the group spans; `groups_per_node` equal
+    groups share the network cards of a node. `fast_bytes_per_s` is the rate of one member inside
+    its domain, `copy_bytes_per_s` the rate it would have if all links of the device helped.
+    `network_bytes_per_s` is the rate out of a domain of all its members together, around a ring,
+    `member_network_bytes_per_s` that of one member. `network_step_s` is the slowest step between
+    domains, `ring_network_s` the sum of those steps once around. `reduction_bytes_per_s` is 0 where
+    the switches do not reduce. Without `trees` all-reduce runs around rings alone. The last five
+    are the library's (`planner.specs.library`).
     """
 
     size: int
@@ -48,6 +44,11 @@ class ProcessGroup:
     member_network_bytes_per_s: float
     network_step_s: float
     ring_network_s: float
+    local_copy: float
+    low_latency_cost: float
+    tree_level_steps: float
+    all_to_all_steps: float
+    fewest_switch_reducers: int
 
     @property
     def inside(self) -> bool:
@@ -132,10 +133,16 @@ def group_from(size: int, survey: Survey, *, trees: bool) -> ProcessGroup:
         send_efficiency=min(constants.send_efficiency for constants in links),
         reduction_bytes_per_s=min(_reduction_bytes_per_s(kind, survey) for kind in survey.kinds),
         reduction_launch_s=max(constants.reduction_launch_s for constants in links),
-        network_bytes_per_s=min(survey.fewest, _LANES) * member_bytes_per_s,
+        network_bytes_per_s=min(survey.fewest, *(constants.ring_exits for constants in links))
+        * member_bytes_per_s,
         member_network_bytes_per_s=member_bytes_per_s,
         network_step_s=survey.network_step_s if crosses else 0.0,
         ring_network_s=survey.ring_network_s if crosses else 0.0,
+        local_copy=max(constants.local_copy for constants in links),
+        low_latency_cost=max(constants.low_latency_cost for constants in links),
+        tree_level_steps=max(constants.tree_level_steps for constants in links),
+        all_to_all_steps=max(constants.all_to_all_steps for constants in links),
+        fewest_switch_reducers=max(constants.fewest_switch_reducers for constants in links),
     )
 
 

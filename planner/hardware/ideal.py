@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 def ideal_topology(topology: Topology) -> IdealTopology | None:
     """The topology that no choice and order of the cluster's nodes beats. None where all are alike,
     or where nodes differ in size, so that an order changes which ranks share one."""
-    alike = topology.symmetric and len(set(topology.kinds)) == 1
+    alone = len(topology.kinds) == 1
+    alike = alone or (topology.symmetric and len(set(topology.kinds)) == 1)
     sizes = {(kind.devices_per_node, kind.domain_nodes) for kind in topology.kinds}
     if alike or len(sizes) > 1:
         return None

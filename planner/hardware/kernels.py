@@ -18,24 +18,15 @@ from planner.hardware.device import ELEMENT_BYTES
 if TYPE_CHECKING:
     from planner.hardware.device import Device, MatmulRate
 
-_SHORTEST_SPLIT = 256
-"""Reduction length below which libraries do not split a reduction any further."""
-_PARTIAL_SUM_BYTES = 4.0
+_PARTIAL_SUM_BYTES = ELEMENT_BYTES["fp32"]
 """Partial sums of a split reduction are kept in fp32."""
-_LONGEST_BLOCK_SHARE = 0.4
-"""Share of the longest block's time that is left over when causal blocks of unequal length are
-handed out longest first. Fitted to the attention kernels of A100 and B200."""
 _BACKWARD_QUERY_PRODUCTS = 3
 _BACKWARD_VALUE_PRODUCTS = 2
 """The backward pass of fused attention does five products where the forward pass does two: the
 scores again, dQ and dK over the head dimension; dP and dV over the value dimension (Dao 2023,
 arXiv:2307.08691, algorithm 2)."""
 _STANDARD_HEAD = 128
-_HEAD_STEP = 32
-"""Fused attention has kernels for head dimensions in such steps; what lies between runs in the next
-one (Dao-AILab/flash-attention, `csrc/flash_attn/flash_api.cpp`, head_size_rounded)."""
-_LOAD_BYTES = 16
-"""The widest load of one lane."""
+"""The head dimension that efficiencies of attention in device files are of."""
 
 
 @lru_cache(maxsize=1 << 16)
@@ -66,10 +57,10 @@ def matmul_s(
 
 
 def _narrow_rows(device: Device, rate: MatmulRate, *row_lengths: int) -> float:
-    """Factor on a product whose operands' rows are so many elements long: one load of 16 bytes
-    becomes several where they are not multiples of that (NVIDIA, "Matrix Multiplication Background
-    User's Guide", tensor core requirements)."""
-    elements = _LOAD_BYTES // max(1, int(rate.element_bytes))
+    """Factor on a product whose operands' rows are so many elements long: one load of the widest
+    kind becomes several where they are not multiples of that (NVIDIA, "Matrix Multiplication
+    Background User's Guide", tensor core requirements)."""
+    elements = device.load_bytes // max(1, int(rate.element_bytes))
     loads = elements // gcd(elements, *row_lengths)
     return 1.0 + device.narrow_load * (loads - 1)
 
@@ -135,7 +126,7 @@ def _tiles_s(
         if output_bytes is None:
             continue
         splits = 2
-        while tiles * splits <= multiprocessors and k >= splits * _SHORTEST_SPLIT:
+        while tiles * splits <= multiprocessors and k >= splits * device.shortest_split:
             partial_bytes = m * n * batch * _PARTIAL_SUM_BYTES * (splits + 1)
             split_s = (
                 step_s * (k / splits + half)
@@ -173,7 +164,7 @@ def attention_s(
     RuleError("precision") as `matmul_s`.
     """
     rate = device.attention
-    head, value = (-(-width // _HEAD_STEP) * _HEAD_STEP for width in (head_dim, value_dim))
+    head, value = (_next(width, rate.head_dim_step) for width in (head_dim, value_dim))
     if backward:
         block, efficiency = rate.backward_block, rate.backward_efficiency
         products = _BACKWARD_QUERY_PRODUCTS * head + _BACKWARD_VALUE_PRODUCTS * value
@@ -188,12 +179,17 @@ def attention_s(
     mean_s = batch * heads * query_length * keys * pair_flop / flop_per_s
     longest = key_length if window is None else min(key_length, window + block)
     longest_s = block * longest * pair_flop * device.multiprocessors / flop_per_s
-    compute_s = max(longest_s, mean_s + _LONGEST_BLOCK_SHARE * longest_s)
+    compute_s = max(longest_s, mean_s + rate.longest_block_share * longest_s)
     query_elements = batch * heads * query_length * (head_dim + value_dim)
     key_elements = batch * (kv_heads or heads) * key_length * (head_dim + value_dim)
     tensors = 2.0 if backward else 1.0
     traffic_bytes = tensors * ELEMENT_BYTES[precision] * (query_elements + key_elements)
     return max(compute_s, traffic_bytes / device.streaming_bytes_per_s) + device.kernel_latency_s
+
+
+def _next(width: int, step: int) -> int:
+    """The first multiple of a step from a width on."""
+    return -(-width // step) * step
 
 
 def _head_efficiency(head_dim: int, half: float, wide_efficiency: float) -> float:

@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from planner.importers.yaml_text import entry, flow
+from planner.importers.yaml_text import entry, flow, scalar
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ def _mapping_changes(text: str, node: Any, before: Any, after: Mapping[str, Any]
         if key in after:
             found += _changes(text, child, before[key], after[key])
     if added and node.flow_style:
-        inserted = ", ".join(f"{key}: {flow(value)}" for key, value in added.items())
+        inserted = ", ".join(f"{scalar(key)}: {flow(value)}" for key, value in added.items())
         end = text.rindex("}", node.start_mark.index, node.end_mark.index)
         comma = ", " if known else ""
         found.append(_Change(end, end, f"{comma}{inserted}"))

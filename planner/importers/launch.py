@@ -12,14 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from planner.errors import InputError, RuleError
-from planner.importers.deepspeed.statement import deepspeed_statement
-from planner.importers.json_file import parse_json
-from planner.importers.megatron.command import mentions_training
-from planner.importers.megatron.statement import script_statement
+from planner.importers.launch_formats import ReadingOptions, read_statement
 from planner.importers.source import load_source
 from planner.importers.switched import differences, recorded
 from planner.specs.job import DEFAULT_HEADROOM, build_job
 from planner.specs.load import load_software
+from planner.specs.software import SoftwareProfile
 from planner.training.scenario import build_scenario
 from planner.training.search.hosts.placement import placement_on
 from planner.training.search.plans.build import remaining_data, stated_plan
@@ -29,7 +27,6 @@ from planner.training.search.space.restrictions import Restrictions, option_name
 if TYPE_CHECKING:
     from planner.importers.notes import Notes
     from planner.importers.shell.text import Origin
-    from planner.importers.source import Source
     from planner.importers.statement import Statement
     from planner.plan import Plan
     from planner.specs.cluster.spec import ClusterSpec
@@ -61,7 +58,7 @@ class LaunchOptions:
     global_batch_size: int | None = None
     seq_length: int | None = None
     precision: str | None = None
-    software: str | None = None
+    software: str | Path | SoftwareProfile | None = None
     headroom: float | None = None
     stage_layers: tuple[int, ...] | None = None
     recompute_layers: int | None = None
@@ -132,24 +129,13 @@ def read_launch(
     """
     asked = LaunchOptions() if asked is None else asked
     source = load_source(path, largest=LARGEST_BYTES)
-    return _launched(_statement(source, model, asked), cluster, asked)
-
-
-def _statement(source: Source, given: ModelSpec | None, asked: LaunchOptions) -> Statement:
-    if source.text.lstrip()[:1] == "{":
-        return deepspeed_statement(parse_json(source), given)
-    if not mentions_training(source.text):
-        raise source.error(
-            "is none of: a plan document, a Megatron-LM command or script, a DeepSpeed "
-            "configuration"
-        )
-    return script_statement(
-        source,
-        given,
+    given = ReadingOptions(
+        model=model,
         variables=asked.variables,
         command=asked.command,
         vocabulary=asked.vocabulary,
     )
+    return _launched(read_statement(source, given), cluster, asked)
 
 
 def _launched(statement: Statement, cluster: ClusterSpec, asked: LaunchOptions) -> LaunchedPlan:
@@ -158,7 +144,8 @@ def _launched(statement: Statement, cluster: ClusterSpec, asked: LaunchOptions) 
     settled = statement.settle(_decisions(statement, asked), _workload(statement, asked), devices)
     decisions: dict[str, Any] = dict(settled.decisions)
     workload: dict[str, Any] = dict(settled.workload)
-    profile = load_software(asked.software or statement.software)
+    chosen = asked.software or statement.software
+    profile = chosen if isinstance(chosen, SoftwareProfile) else load_software(chosen)
     used = decisions.get("tensor", 1) * decisions.get("pipeline", 1)
     precision = workload.get("precision") or statement.model.training.precision or "bf16"
     software = recorded(profile, statement.switch(profile, max(1, devices // used), precision))
@@ -175,7 +162,8 @@ def _launched(statement: Statement, cluster: ClusterSpec, asked: LaunchOptions) 
     if changed:
         assumed.append(f"software: {profile.name} as {name} switches it: {', '.join(changed)}")
     job = replace(job, assumptions=(*job.assumptions, *dict.fromkeys(assumed)))
-    scenario = build_scenario(sized, statement.model, job)
+    pool = sized if cluster.num_nodes is None else cluster
+    scenario = build_scenario(pool, statement.model, job)
     plan = stated_plan(
         scenario,
         Restrictions(**{axis: (value,) for axis, value in decisions.items()}),

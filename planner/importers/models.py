@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from planner import __version__
+from planner.errors import InputError
 from planner.importers.edit import edited, plain_tree
 from planner.importers.huggingface.config import config_model, looks_like_config
-from planner.importers.json_file import parse_json
 from planner.importers.megatron.bridge import bridge_launch, looks_like_overrides
 from planner.importers.megatron.command import mentions_training
 from planner.importers.megatron.script import launch_in
@@ -20,16 +19,19 @@ from planner.importers.source import STDIN, Source, load_source
 from planner.importers.torchtitan import flavor_model, looks_like_flavor
 from planner.importers.yaml_text import to_yaml
 from planner.specs.files.catalog import looks_like_path
+from planner.specs.files.document import document_of
+from planner.specs.files.json_file import parse_json
 from planner.specs.files.text_file import decode, read_bytes
 from planner.specs.files.yaml_file import parse_document
 from planner.specs.model.build import build_model
 from planner.specs.model.file import ModelInput
+from planner.specs.names import as_name
+from planner.wording.units import count, plural
+from planner.workload.parameters import parameter_counts
 
 if TYPE_CHECKING:
     from planner.importers.megatron.launch import Launch
-    from planner.specs.model.spec import ModelSpec
-
-_NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9._+-]+")
+    from planner.specs.model.spec import ModelSpec, ParameterCounts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +43,17 @@ class ImportedModel:
     text: str
     spec: ModelSpec
     notes: Notes
+
+    @property
+    def counts(self) -> ParameterCounts | None:
+        """Parameters by which a user can check what was read; None where the number of learned
+        positions is not stated."""
+        return _counts(self.spec)
+
+    @property
+    def counted(self) -> str:
+        """The counts in words."""
+        return _counted(self.spec)
 
 
 def import_model(
@@ -74,7 +87,11 @@ def _into(path: str, imported: ImportedModel, name: str | None) -> ImportedModel
     document = parse_document(text, path)
     build_model(document, name=Path(path).stem)
     base = plain_tree(document.tree)
-    mapping = {**base, **imported.mapping, "name": name or base.get("name", Path(path).stem)}
+    mapping = {
+        **base,
+        **imported.mapping,
+        "name": name or base.get("name", as_name(Path(path).stem, otherwise="imported")),
+    }
     training = {**base.get("training", {}), **imported.mapping.get("training", {})}
     if training:
         mapping["training"] = training
@@ -98,22 +115,22 @@ def _new_model(
     path = _file(described)
     if path is None:
         model, notes, found = flavor_model(described)
-        return _finished(model, notes, name or found, "torchtitan", "")
+        return _finished(model, notes, name or found, "torchtitan")
     source = load_source(path)
     if source.text.lstrip()[:1] in ("{", "["):
-        file = parse_json(source)
+        file = parse_json(source.text, source.path, constants=True)
         if not looks_like_config(file.tree):
             raise source.error(
                 "is JSON, but no model's config: neither model_type nor num_hidden_layers"
             )
         model, notes = config_model(file, assume=assume)
         kind = "a Hugging Face config"
-        return _finished(model, notes, name or _config_name(source, file.tree), kind, source.sha256)
+        return _finished(model, notes, name or _config_name(source, file.tree), kind, source)
     if assume is not None:
         raise source.error("--assume is for a Hugging Face config.json, which this is not")
     launch, kind = _launch(source, given=given, command=command, vocabulary=vocabulary)
     model = {**launch.model, "training": dict(launch.training)}
-    return _finished(model, launch.notes, name or source.stem, kind, source.sha256)
+    return _finished(model, launch.notes, name or source.stem, kind, source)
 
 
 def _launch(
@@ -123,14 +140,44 @@ def _launch(
     command: int | None,
     vocabulary: int | None,
 ) -> tuple[Launch, str]:
-    if mentions_training(source.text):
-        launch = launch_in(source, given=given, command=command, vocabulary=vocabulary)
-        return launch, "a Megatron-LM command"
-    if looks_like_overrides(source.text):
-        return bridge_launch(source, vocabulary=vocabulary), "Megatron-Bridge overrides"
+    readers: tuple[tuple[str, Callable[[str], bool], Callable[[], Launch]], ...] = (
+        (
+            "a Megatron-LM command",
+            mentions_training,
+            lambda: launch_in(source, given=given, command=command, vocabulary=vocabulary),
+        ),
+        (
+            "Megatron-Bridge overrides",
+            looks_like_overrides,
+            lambda: bridge_launch(source, vocabulary=vocabulary),
+        ),
+    )
+    for kind, looks_like, read in readers:
+        if looks_like(source.text):
+            return read(), kind
     raise source.error(
         "is none of: a Hugging Face config.json, a Megatron-LM command or script, a list of "
         "Megatron-Bridge overrides"
+    )
+
+
+def _counts(spec: ModelSpec) -> ParameterCounts | None:
+    try:
+        return parameter_counts(spec)
+    except InputError:
+        return None
+
+
+def _counted(spec: ModelSpec) -> str:
+    counts = _counts(spec)
+    if counts is None:
+        return "parameters: not counted, since the number of learned positions is not stated"
+    beside = ""
+    if spec.mtp_num_layers:
+        beside = f", besides {plural(spec.mtp_num_layers, 'multi-token-prediction layer')}"
+    return (
+        f"parameters: {count(counts.total)} in all, {count(counts.active)} active for a "
+        f"token{beside}"
     )
 
 
@@ -154,26 +201,24 @@ def _file(described: str) -> str | None:
 def _config_name(source: Source, tree: Mapping[str, Any]) -> str:
     """The repository's name where the file says it, else the folder's of a `config.json`."""
     stated = tree.get("_name_or_path")
-    if isinstance(stated, str) and _valid_name(stated.rstrip("/").rpartition("/")[2]):
+    if isinstance(stated, str) and as_name(stated.rstrip("/").rpartition("/")[2], otherwise=""):
         return stated.rstrip("/").rpartition("/")[2].lower()
     if source.stem == "config" and source.path != STDIN:
         return Path(source.path).resolve().parent.name.lower() or source.stem
     return source.stem
 
 
-def _valid_name(name: str) -> str:
-    return _NOT_IN_NAMES.sub("-", name).strip("-._+")[:200]
-
-
 def _finished(
-    model: Mapping[str, Any], notes: Notes, name: str, kind: str, sha256: str
+    model: Mapping[str, Any], notes: Notes, name: str, kind: str, source: Source | None = None
 ) -> ImportedModel:
-    named = {"name": _valid_name(name) or "imported", **model}
+    named = {"name": as_name(name, otherwise="imported"), **model}
     mapping = {key: named[key] for key in ModelInput.model_fields if key in named}
     comment = [f"Imported from {kind} by planner {__version__}."]
-    if sha256:
-        comment.append(f"sha256 {sha256}")
+    if source is not None:
+        comment.append(f"sha256 {source.sha256}")
     comment += [line[:1].upper() + line[1:] + "." for line in notes.lines()]
-    text = to_yaml(mapping, comment)
+    place = mapping["name"] if source is None else source.path
+    spec = build_model(document_of(mapping, place), name=mapping["name"])
+    text = to_yaml(mapping, [*comment, f"{_counted(spec).capitalize()}."])
     spec = build_model(parse_document(text, mapping["name"]), name=mapping["name"])
     return ImportedModel(mapping=mapping, text=text, spec=spec, notes=notes)

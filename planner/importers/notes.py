@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from planner.wording.printable import printable
+
 
 @dataclass(slots=True)
 class Notes:
@@ -30,15 +32,14 @@ class Notes:
             ("left out", self.left_out),
         ):
             for clause in dict.fromkeys(clauses):
-                yield f"{word}: {readable(clause)}"
+                yield f"{word}: {printable(' '.join(clause.split()))}"
 
 
-def readable(text: str) -> str:
-    """A text on one line, without what a terminal or a file of text should not be given."""
-    return "".join(c if c.isprintable() else "?" for c in " ".join(text.split()))
+MOST_LISTED = 12
+"""Words of a list that are said."""
 
 
-def listed(words: list[str], *, most: int = 12) -> str:
+def listed(words: list[str], *, most: int = MOST_LISTED) -> str:
     """ "a, b and 3 more": a long list said briefly."""
     if len(words) <= most:
         return ", ".join(words)

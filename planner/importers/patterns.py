@@ -48,11 +48,11 @@ def _repeated(items: list[int] | int, times: list[int] | int) -> list[int]:
 
 def first_and_frequency(chosen: Sequence[bool]) -> tuple[int, int] | None:
     """(first, n) such that from index `first` on exactly every n-th entry is chosen, the first
-    `first` entries are not, and index i is chosen when i - first + 1 is a multiple of n.
-    None where no such pair describes the list."""
+    `first` entries are not, and index i is chosen when i - first + 1 is a multiple of n. Where none
+    is chosen, `first` is their number. None where no such pair describes the list."""
     places = [index for index, one in enumerate(chosen) if one]
     if not places:
-        return None
+        return len(chosen), 1
     frequency = places[1] - places[0] if len(places) > 1 else 1
     first = places[0] - frequency + 1
     if len(places) == 1 and len(chosen) > 1 and places[0] < len(chosen) - 1:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from planner.specs.files.fields import Input
 from planner.specs.files.source import SourceFile
-from planner.specs.software import DataShardingSwitch, RecomputeSwitch
+from planner.specs.software_parts import DataShardingSwitch, RecomputeSwitch
 
 if TYPE_CHECKING:
     from planner.specs.software import SoftwareProfile

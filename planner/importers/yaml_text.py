@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import re
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from planner.importers.notes import readable
+from planner.wording.printable import printable, quoted
 
 WIDTH = 100
 
@@ -26,9 +25,8 @@ def to_yaml(mapping: Mapping[str, Any], comment: Iterable[str] = ()) -> str:
 
 def comment_lines(text: str) -> list[str]:
     """A sentence as comment lines of readable width."""
-    clean = readable(text)
     return textwrap.wrap(
-        clean,
+        printable(" ".join(text.split())),
         WIDTH,
         initial_indent="# ",
         subsequent_indent="#   ",
@@ -61,7 +59,7 @@ def scalar(value: object) -> str:
     text = str(value)
     if _PLAIN.fullmatch(text) and text.lower() not in _CONSTANTS:
         return text
-    return json.dumps(text, ensure_ascii=not text.isprintable())
+    return quoted(text)
 
 
 def entry(key: str, value: Any, indent: int) -> list[str]:

@@ -5,7 +5,7 @@ made of must be there, of the right type, and nothing beside it.
 """
 
 from planner.plan_document.inputs import RecordedFile, RecordedInputs, RecordedJob, record_inputs
-from planner.plan_document.read import ReadPlan, read_plan
+from planner.plan_document.read import ReadPlan, read_plan, read_plans
 from planner.plan_document.schema import SCHEMA_ID, plan_schema
 from planner.plan_document.text import to_text
 from planner.plan_document.write import to_document
@@ -18,6 +18,7 @@ __all__ = [
     "RecordedJob",
     "plan_schema",
     "read_plan",
+    "read_plans",
     "record_inputs",
     "to_document",
     "to_text",

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from planner.errors import InputError, RuleError
-from planner.specs.files.json_places import nearest_value
+from planner.specs.files.json_file import nearest_value
 from planner.specs.files.text_file import decode, place_of, read_bytes
 from planner.training.search.plans.problems import plan_problems
 

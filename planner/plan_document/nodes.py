@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from planner.errors import InputError
-from planner.specs.files.document import show_location
-from planner.specs.files.json_places import nearest_value
-from planner.specs.files.text_file import decode, place_of, read_bytes
+from planner.specs.files.json_file import JsonFile, parse_json
+from planner.specs.files.text_file import decode, read_bytes
+from planner.specs.names import check_host, check_name
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from planner.specs.files.document import Key, Location
 
@@ -27,24 +27,14 @@ _KINDS = {dict: "an object", list: "a list", str: "text", bool: "true or false"}
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A value at `location` (such as plans, 0, degrees) of the file `path` with text `source`."""
+    """A value at `location` (such as plans, 0, degrees) of a file."""
 
-    path: str
-    source: str
+    file: JsonFile
     location: Location
     value: Any
 
     def fail(self, message: str, *, hint: str | None = None) -> NoReturn:
-        shown = show_location(self.location)
-        span = nearest_value(self.source, self.location)
-        place = place_of(self.source, 0 if span is None else span.start)
-        raise InputError(
-            f"{shown}: {message}" if shown else message,
-            path=self.path,
-            line=place.line,
-            column=place.column,
-            hint=hint,
-        )
+        raise self.file.error(message, self.location, hint=hint)
 
     def wanted(self, what: str) -> NoReturn:
         self.fail(f"{what} is needed, found {found(self.value)}")
@@ -64,7 +54,7 @@ class Node:
             if key not in keys:
                 near = get_close_matches(key, keys, n=1)
                 hint = f'did you mean "{near[0]}"?' if near else f"allowed are {', '.join(keys)}"
-                self.fail(f'"{key}" is not known here', hint=hint)
+                self.fail(f"{found(key)} is not known here", hint=hint)
 
     def items(self) -> tuple[Node, ...]:
         entries = self._of(list)
@@ -75,6 +65,20 @@ class Node:
         if choices is not None and value not in choices:
             self.wanted(f"one of {', '.join(choices)}")
         return value
+
+    def host(self) -> str:
+        """A host name."""
+        return self._checked(check_host)
+
+    def name(self) -> str:
+        """A name of a cluster, a model or a software profile."""
+        return self._checked(check_name)
+
+    def _checked(self, check: Callable[[str], str]) -> str:
+        try:
+            return check(self.text())
+        except ValueError as error:
+            self.fail(str(error))
 
     def optional_text(self) -> str | None:
         return None if self.value is None else self.text()
@@ -101,7 +105,7 @@ class Node:
         return float(value)
 
     def _below(self, key: Key, value: Any) -> Node:
-        return Node(self.path, self.source, (*self.location, key), value)
+        return Node(self.file, (*self.location, key), value)
 
     def _of(self, kind: type) -> Any:
         if not isinstance(self.value, kind):
@@ -119,41 +123,11 @@ def found(value: Any) -> str:
 
 def parse_file(path: Path) -> Node:
     """The JSON document in a file; InputError with line and column when it is none."""
-    text = _read_text(path)
-    try:
-        value = json.loads(text, object_pairs_hook=_unique, parse_constant=_not_finite)
-    except json.JSONDecodeError as error:
-        raise InputError(
-            f"not JSON: {error.msg[:1].lower()}{error.msg[1:]}",
-            path=path,
-            line=error.lineno,
-            column=error.colno,
-        ) from None
-    except RecursionError:
-        raise InputError("not a plan document: nested too deeply", path=path) from None
-    except ValueError as error:
-        raise InputError(f"not a plan document: {error}", path=path) from None
-    return Node(str(path), text, (), value)
-
-
-def _read_text(path: Path) -> str:
     text = decode(read_bytes(path, largest=LARGEST_BYTES), path)
     if not text.strip():
         raise InputError("the file is empty; a plan document is needed", path=path)
-    return text
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    fields = dict(pairs)
-    if len(fields) < len(pairs):
-        names = [key for key, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f'"{twice}" is given twice in one object')
-    return fields
-
-
-def _not_finite(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not a number JSON knows")
+    file = parse_json(text, str(path))
+    return Node(file, (), file.tree)
 
 
 _RANKED = re.compile(r"(?P<path>.*)#(?P<rank>[^#/]*)", re.DOTALL)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from planner.plan import (
     AXES,
@@ -19,8 +20,9 @@ from planner.plan_document.inputs import RecordedFile, RecordedInputs, RecordedJ
 from planner.plan_document.nodes import Node, found, parse_file, split_rank
 from planner.plan_document.schema import SCHEMA_ID
 from planner.schedule.registry import SCHEDULES
+from planner.specs.job import OPTIMIZERS
+from planner.specs.ranges import LONGEST_SEQUENCE
 
-LONGEST_SEQUENCE = 4 * 2**20
 _DECISIONS = (
     "degrees",
     "micro_batch_size",
@@ -56,12 +58,7 @@ def read_plan(reference: str) -> ReadPlan:
     and for a plan whose parts contradict one another; the message says where."""
     path, rank = split_rank(reference)
     root = parse_file(path)
-    schema = root["schema"].text()
-    if schema != SCHEMA_ID:
-        root["schema"].fail(f'"{SCHEMA_ID}" is needed, found {found(schema)}')
-    plans = root["plans"].items()
-    if not plans:
-        root["plans"].fail("the document holds no plan: nothing fitted when it was written")
+    plans = _plans(root)
     if rank > len(plans):
         noun = "plan" if len(plans) == 1 else "plans"
         root["plans"].fail(f"rank {rank} is asked for, but the document holds {len(plans)} {noun}")
@@ -71,6 +68,26 @@ def read_plan(reference: str) -> ReadPlan:
         plan=_plan(plans[rank - 1]),
         inputs=_inputs(root["inputs"]),
     )
+
+
+def read_plans(path: Path) -> tuple[ReadPlan, ...]:
+    """Every plan of a document, in its order. Raises InputError as `read_plan` does."""
+    root = parse_file(path)
+    plans, inputs = _plans(root), _inputs(root["inputs"])
+    return tuple(
+        ReadPlan(path=str(path), rank=rank, plan=_plan(node), inputs=inputs)
+        for rank, node in enumerate(plans, start=1)
+    )
+
+
+def _plans(root: Node) -> tuple[Node, ...]:
+    schema = root["schema"].text()
+    if schema != SCHEMA_ID:
+        root["schema"].fail(f'"{SCHEMA_ID}" is needed, found {found(schema)}')
+    plans = root["plans"].items()
+    if not plans:
+        root["plans"].fail("the document holds no plan: nothing fitted when it was written")
+    return plans
 
 
 def _inputs(node: Node) -> RecordedInputs:
@@ -83,8 +100,8 @@ def _inputs(node: Node) -> RecordedInputs:
             global_batch_size=job["global_batch_size"].count(at_least=1),
             seq_length=job["seq_length"].count(at_least=1, at_most=LONGEST_SEQUENCE),
             precision=job["precision"].text(PRECISIONS),
-            optimizer=job["optimizer"].text(),
-            software=job["software"].text(),
+            optimizer=job["optimizer"].text(OPTIMIZERS),
+            software=job["software"].name(),
             software_sha256=job["software_sha256"].optional_text(),
             headroom=job["headroom"].number(at_least=0, below=1),
             expert_imbalance=job["expert_imbalance"].number(at_least=1),
@@ -94,7 +111,7 @@ def _inputs(node: Node) -> RecordedInputs:
 
 
 def _file(node: Node) -> RecordedFile:
-    return RecordedFile(name=node["name"].text(), sha256=node["sha256"].optional_text())
+    return RecordedFile(name=node["name"].name(), sha256=node["sha256"].optional_text())
 
 
 def _plan(node: Node) -> Plan:
@@ -157,7 +174,7 @@ def _placement(node: Node) -> Placement:
     node.only(("order", "hosts", "ranks"))
     return Placement(
         order=node["order"].text(),
-        hosts=tuple(host.text() for host in node["hosts"].items()),
+        hosts=tuple(host.host() for host in node["hosts"].items()),
         ranks=node["ranks"].text(),
     )
 

@@ -11,10 +11,13 @@ from planner.plan import (
     DATA_SHARDINGS,
     FIT_CLASSES,
     GRANULARITIES,
+    PEAK_PHASES,
     PRECISIONS,
     MemoryComponents,
     TimeBreakdown,
 )
+from planner.specs.job import OPTIMIZERS
+from planner.specs.names import HOST_PATTERN, NAME_PATTERN
 
 SCHEMA_ID = "planner/plans/1"
 
@@ -26,6 +29,8 @@ SECONDS: Schema = {"type": "number", "minimum": 0}
 NUMBER: Schema = {"type": "number", "minimum": 0}
 SHARE: Schema = {"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 1}
 TEXT: Schema = {"type": "string"}
+HOST: Schema = {"type": "string", "pattern": f"^{HOST_PATTERN}$"}
+NAME: Schema = {"type": "string", "pattern": f"^{NAME_PATTERN}$"}
 FLAG: Schema = {"type": "boolean"}
 
 
@@ -108,15 +113,15 @@ def _ref(name: str) -> Schema:
 
 def _inputs() -> Schema:
     sha256 = {"type": ["string", "null"], "pattern": "^[0-9a-f]{64}$"}
-    file = _record({"name": TEXT, "sha256": sha256})
+    file = _record({"name": NAME, "sha256": sha256})
     job = _record(
         {
             "devices": POSITIVE,
             "global_batch_size": POSITIVE,
             "seq_length": POSITIVE,
             "precision": _choice(*PRECISIONS),
-            "optimizer": TEXT,
-            "software": TEXT,
+            "optimizer": _choice(*OPTIMIZERS),
+            "software": NAME,
             "software_sha256": sha256,
             "headroom": {"type": "number", "minimum": 0, "exclusiveMaximum": 1},
             "expert_imbalance": {"type": "number", "minimum": 1},
@@ -150,7 +155,7 @@ def _plan() -> Schema:
             minItems=1,
         ),
         "placement": _record(
-            {"order": TEXT, "hosts": _list(TEXT, minItems=1), "ranks": TEXT},
+            {"order": TEXT, "hosts": _list(HOST, minItems=1), "ranks": TEXT},
         ),
     }
 
@@ -204,7 +209,7 @@ def _memory() -> Schema:
         {
             "stage": COUNT,
             "peak_bytes": COUNT,
-            "peak_phase": _choice("forward", "backward", "optimizer"),
+            "peak_phase": _choice(*PEAK_PHASES),
             "allocated_peak_bytes": COUNT,
             "reserved_peak_bytes": COUNT,
             "device_peak_bytes": COUNT,
@@ -290,7 +295,7 @@ def _search() -> Schema:
                         "description": "The link between two hosts that costs the winner most "
                         "when it alone is half as fast, and the step then.",
                         "anyOf": [
-                            _record({"hosts": _list(TEXT), "step_s": SECONDS}),
+                            _record({"hosts": _list(HOST), "step_s": SECONDS}),
                             {"type": "null"},
                         ],
                     },

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from planner.wording.printable import log_json
+
 LINE_LENGTH = 100
 SIGNIFICANT_DIGITS = 9
 
@@ -12,7 +14,7 @@ SIGNIFICANT_DIGITS = 9
 def to_text(document: dict[str, Any]) -> str:
     """JSON text of `document`, newline at the end. Floats keep 9 significant digits, so that the
     last bits of a sum never change a file; ValueError for numbers that are not finite."""
-    return _render(_rounded(document), indent=0, prefix=0) + "\n"
+    return log_json(_render(_rounded(document), indent=0, prefix=0)) + "\n"
 
 
 def _rounded(value: Any) -> Any:

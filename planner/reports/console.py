@@ -7,11 +7,15 @@ import sys
 from typing import TYPE_CHECKING, TextIO
 
 from rich.console import Console
+from rich.segment import Segment
 
 from planner.reports.encoding import prepare_stream
+from planner.wording.printable import log_line, printable
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
+    from collections.abc import Iterator
+
+    from rich.console import ConsoleOptions, RenderableType
 
 PIPE_WIDTH = 80
 WIDEST = 100
@@ -33,8 +37,24 @@ def make_console(stream: TextIO | None = None) -> Console:
 def render(report: RenderableType, console: Console) -> str:
     """The text of a report for that console, without blanks at the ends of lines."""
     with console.capture() as captured:
-        console.print(report)
-    return "".join(f"{line.rstrip()}\n" for line in captured.get().splitlines())
+        console.print(_Printable(report))
+    lines = captured.get().removesuffix("\n").split("\n")
+    return "".join(f"{log_line(line.rstrip())}\n" for line in lines)
+
+
+class _Printable:
+    """A report without the control characters that names and files may have brought into it; the
+    colours of the report are not text yet."""
+
+    def __init__(self, report: RenderableType) -> None:
+        self._report = report
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Segment]:
+        for segment in console.render(self._report, options):
+            if segment.control:
+                yield segment
+            else:
+                yield Segment("\n".join(map(printable, segment.text.split("\n"))), segment.style)
 
 
 def show(report: RenderableType) -> None:

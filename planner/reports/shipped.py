@@ -11,13 +11,14 @@ from planner.reports.layout import heading, numbers_table
 from planner.wording.units import capacity, count
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from rich.console import RenderableType
     from rich.table import Table
 
     from planner.specs.cluster.spec import ClusterSpec
     from planner.specs.device import DeviceSpec
+    from planner.specs.library import CollectiveLibrary
     from planner.specs.model.spec import ModelSpec
     from planner.specs.software import SoftwareProfile
 
@@ -28,19 +29,25 @@ def shipped_report(
     clusters: Sequence[ClusterSpec],
     models: Sequence[tuple[ModelSpec, int]],
     devices: Sequence[DeviceSpec],
+    libraries: Sequence[CollectiveLibrary],
     software: Sequence[SoftwareProfile],
 ) -> RenderableType:
     """`models` come with their number of parameters."""
     return Group(
-        Text("Names that --cluster, --model, --software and `device:` take", style="bold"),
+        Text(
+            "Names that --cluster, --model, --software, `device:` and `collectives:` take",
+            style="bold",
+        ),
         heading("Clusters"),
         _clusters(clusters),
         heading("Models"),
         _models(models),
         heading("Devices"),
         _devices(devices),
+        heading("Collective libraries"),
+        _described({one.name: one.description for one in libraries}),
         heading("Software profiles"),
-        _software(software),
+        _described({one.name: one.description for one in software}),
     )
 
 
@@ -95,9 +102,10 @@ def _devices(devices: Sequence[DeviceSpec]) -> Table:
     return table
 
 
-def _software(profiles: Sequence[SoftwareProfile]) -> Table:
+def _described(descriptions: Mapping[str, str]) -> Table:
+    """`descriptions` by name."""
     table = _table("name")
     table.add_column("what it is", overflow="fold")
-    for profile in sorted(profiles, key=lambda one: one.name):
-        table.add_row(profile.name, Text(profile.description))
+    for name in sorted(descriptions):
+        table.add_row(name, Text(descriptions[name]))
     return table

@@ -11,6 +11,7 @@ from planner.schedule.rules import ScheduleRule, ScheduleSize
 
 if TYPE_CHECKING:
     from planner.arrays import Floats, Ints
+    from planner.schedule.graph.compile import Sends
     from planner.schedule.passes import ChunkMap, Exchange, Schedule
 
 
@@ -34,6 +35,20 @@ class LayoutTraits(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class VocabularySharing:
+    """How the stages share the vocabulary layers (Yeung et al. 2024)."""
+
+    exchanges: tuple[Exchange, ...]
+    """As in the schedules it makes."""
+    rescales: bool
+    """Each stage works with a softmax of its own part, and corrects it once the sum over all
+    stages is known; the last stage's output travels in fp32. Otherwise the stages exchange before
+    each goes on, as tensor parallelism does."""
+    early_input_gradient: bool = False
+    """The product for the input gradient belongs to the forward pass (algorithm 2)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ScheduleKind:
     """A named schedule as data."""
 
@@ -50,8 +65,15 @@ class ScheduleKind:
     bubble_fraction: Callable[[ScheduleSize], Floats] | None = None
     """Closed form for uniform stages and free sends, as a fraction of the step."""
     splits_backward: bool = False
-    exchanges: tuple[Exchange, ...] = ()
-    """As in the schedules it makes."""
+    sends: Sends | None = None
+    """What a stage does after a pass whose result another stage needs, whatever framework runs it.
+    None: as the framework does."""
+    sends_may_overlap: bool = False
+    """Frameworks that wait for sends overlap them in the steady phase, or pair them."""
+    windows_are_paths: bool = False
+    """Windows of consecutive stages are paths of its step (`bounds.windows`)."""
+    vocabulary: VocabularySharing | None = None
+    """Embedding and output layer are divided among all stages."""
     balances_head: bool = False
     """The stage with the output layer gets fewer layers than the others."""
     parameter_copies: int = 1
@@ -60,7 +82,12 @@ class ScheduleKind:
     @property
     def shares_vocabulary(self) -> bool:
         """Embedding and output layer are divided among all stages."""
-        return bool(self.exchanges)
+        return self.vocabulary is not None
+
+    @property
+    def exchanges(self) -> tuple[Exchange, ...]:
+        """Collectives of all stages in the schedules it makes."""
+        return () if self.vocabulary is None else self.vocabulary.exchanges
 
     @property
     def layout_traits(self) -> LayoutTraits:

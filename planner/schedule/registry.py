@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from planner.errors import RuleError
-from planner.schedule.kinds import ScheduleKind, Support
+from planner.schedule.kinds import ScheduleKind, Support, VocabularySharing
 from planner.schedule.orders import alternating, dualpipe, v_shape, vocabulary, zero_bubble
 from planner.schedule.passes import bidirectional, looped, vee
 from planner.schedule.rules import (
@@ -32,7 +32,8 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
     from planner.arrays import Bools, Floats, Ints
-    from planner.schedule.passes import Exchange, Schedule
+    from planner.schedule.graph.compile import Sends
+    from planner.schedule.passes import Schedule
 
 
 def _fill_and_drain(size: ScheduleSize) -> Floats:
@@ -64,6 +65,7 @@ def _handcrafted(depth: int, *runs_on: Support) -> ScheduleKind:
         generate=partial(zero_bubble.handcrafted, name, depth=depth),
         peak=partial(zero_bubble.handcrafted_peak, depth=depth),
         splits_backward=True,
+        sends="asynchronous",
     )
 
 
@@ -73,6 +75,7 @@ def _v_shaped(
     generate: Callable[[ScheduleSize], Schedule],
     *runs_on: Support,
     rules: tuple[ScheduleRule, ...] = (POSITIVE, TWO_CHUNKS),
+    sends: Sends = "asynchronous",
 ) -> ScheduleKind:
     return ScheduleKind(
         name=name,
@@ -82,6 +85,7 @@ def _v_shaped(
         placement=vee,
         generate=generate,
         splits_backward=True,
+        sends=sends,
     )
 
 
@@ -91,7 +95,7 @@ def _vocabulary(
     function: str,
     generate: Callable[[ScheduleSize], Schedule],
     peak: Callable[[ScheduleSize], Ints],
-    exchanges: tuple[Exchange, ...],
+    sharing: VocabularySharing,
 ) -> ScheduleKind:
     return ScheduleKind(
         name=name,
@@ -101,7 +105,7 @@ def _vocabulary(
         placement=looped,
         generate=generate,
         peak=peak,
-        exchanges=exchanges,
+        vocabulary=sharing,
     )
 
 
@@ -143,6 +147,7 @@ SCHEDULES = MappingProxyType(
                     Support("composer", "no pipeline: microbatches one after the other", True),
                 ),
                 rules=(POSITIVE, ONE_CHUNK),
+                windows_are_paths=True,
             ),
             _alternating(
                 "interleaved",
@@ -154,6 +159,7 @@ SCHEDULES = MappingProxyType(
                     Support("internevo", "InterleavedPipelineScheduler", True),
                 ),
                 rules=(POSITIVE, SEVERAL_CHUNKS, GROUP_FITS, REMAINDER_FITS),
+                sends_may_overlap=True,
             ),
             _alternating(
                 "1f1b-balanced",
@@ -162,6 +168,7 @@ SCHEDULES = MappingProxyType(
                 runs_on=(Support("megatron-lm", "--pipeline-model-parallel-layout", True),),
                 rules=(POSITIVE, ONE_CHUNK),
                 balances_head=True,
+                windows_are_paths=True,
             ),
             _vocabulary(
                 "1f1b-vocab-1",
@@ -169,7 +176,7 @@ SCHEDULES = MappingProxyType(
                 "forward_backward_pipelining_with_vocab_parallel",
                 partial(vocabulary.balanced_vocabulary, "1f1b-vocab-1", barriers=2),
                 partial(vocabulary.balanced_peak, barriers=2),
-                vocabulary.TWO_BARRIERS,
+                VocabularySharing(exchanges=vocabulary.TWO_BARRIERS, rescales=True),
             ),
             _vocabulary(
                 "1f1b-vocab-2",
@@ -177,7 +184,9 @@ SCHEDULES = MappingProxyType(
                 "forward_backward_pipelining_with_vocab_parallel",
                 partial(vocabulary.balanced_vocabulary, "1f1b-vocab-2", barriers=1),
                 partial(vocabulary.balanced_peak, barriers=1),
-                vocabulary.ONE_BARRIER,
+                VocabularySharing(
+                    exchanges=vocabulary.ONE_BARRIER, rescales=True, early_input_gradient=True
+                ),
             ),
             _vocabulary(
                 "interlaced-vocab",
@@ -185,7 +194,7 @@ SCHEDULES = MappingProxyType(
                 "forward_backward_pipelining_with_interlaced_schedule",
                 vocabulary.interlaced,
                 vocabulary.interlaced_peak,
-                vocabulary.INTERLACED,
+                VocabularySharing(exchanges=vocabulary.INTERLACED, rescales=False),
             ),
             ScheduleKind(
                 name="looped-bfs",
@@ -220,6 +229,7 @@ SCHEDULES = MappingProxyType(
                 placement=bidirectional,
                 generate=dualpipe.dualpipe,
                 splits_backward=True,
+                sends="paired",
                 parameter_copies=2,
             ),
             _v_shaped(
@@ -229,10 +239,15 @@ SCHEDULES = MappingProxyType(
                 _torch("ScheduleDualPipeV"),
                 Support("megatron-lm", "Ascend/MindSpeed --schedules-method dualpipev", False),
                 rules=(POSITIVE, TWO_CHUNKS, TWICE_THE_STAGES),
+                sends="paired",
             ),
         )
     }
 )
+
+PLAIN = "1f1b"
+"""What one stage runs whatever schedule is asked for, every microbatch forward and back before the
+next. Of the schedules that place chunks in a loop it keeps the fewest activations."""
 
 
 _MOST_PAIRS = 1 << 24

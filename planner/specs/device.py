@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Literal, TypeVar, get_args
 
 from pydantic import Field, PrivateAttr, model_validator
 from pydantic_core import PydanticCustomError
@@ -12,6 +12,7 @@ from planner.specs.files.fields import (
     BytesPerSecond,
     Constant,
     Count,
+    Efficiency,
     FlopPerSecond,
     Fraction,
     Input,
@@ -19,15 +20,26 @@ from planner.specs.files.fields import (
     Number,
     Seconds,
     Text,
-    default,
 )
+from planner.specs.files.general import general
 from planner.specs.files.source import SourceFile
+from planner.specs.library import (
+    CollectiveLibrary,
+    LibraryReference,
+    usual_library,
+    vendor_library,
+)
 
 Precision = Literal["fp32", "fp16", "bf16", "fp8", "mxfp8", "nvfp4"]
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 
+T = TypeVar("T")
 Tile = tuple[Count, Count]
-_TILES = ((256, 128), (128, 256), (128, 128), (128, 64), (64, 128), (64, 64))
+Tiles = Annotated[tuple[Tile, ...], Field(min_length=1, max_length=64)]
+
+
+def _general(at: str, constant: type[Constant[T]]) -> Constant[T]:
+    return general("device", at, constant)
 
 
 class DeviceMemory(Input):
@@ -37,9 +49,9 @@ class DeviceMemory(Input):
     """Total memory as the runtime reports it."""
     bandwidth: Constant[BytesPerSecond]
     """Datasheet bandwidth, reads and writes together."""
-    efficiency: Constant[Fraction] = default(Constant[Fraction], 0.85)
+    efficiency: Efficiency = _general("memory.efficiency", Constant[Fraction])
     """Share of the bandwidth that a long streaming kernel reaches."""
-    context: Constant[Bytes] = default(Constant[Bytes], 644_245_094)
+    context: Constant[Bytes] = _general("memory.context", Constant[Bytes])
     """Driver context and library workspaces of one process."""
 
 
@@ -74,87 +86,106 @@ class MatmulConstants(Input):
 
     multiprocessors: Constant[Count]
     """Streaming multiprocessors (compute units) that run tiles."""
-    tiles: Annotated[tuple[Tile, ...], Field(min_length=1, max_length=64)] = _TILES
+    tiles: Tiles = _general("matmul.tiles", Constant[Tiles]).value
     """Output tiles [m, n] the library chooses from."""
-    efficiency: Constant[Fraction] = default(Constant[Fraction], 0.80)
+    efficiency: Efficiency = _general("matmul.efficiency", Constant[Fraction])
     """Share of the 16-bit peak of one filled wave of large tiles and a long reduction."""
-    efficiency_8bit: Constant[Fraction] | None = None
+    efficiency_8bit: Efficiency | None = None
     """The same for fp8 and mxfp8. Default: `efficiency`."""
-    efficiency_4bit: Constant[Fraction] | None = None
+    efficiency_4bit: Efficiency | None = None
     """The same for nvfp4. Default: `efficiency_8bit`."""
-    tile_half: Constant[Number] = default(Constant[Number], 16.0)
+    tile_half: Constant[Number] = _general("matmul.tile_half", Constant[Number])
     """Tile measure m·n/(m+n), in elements, at which half of the efficiency is reached."""
-    reduction_half: Constant[Number] = default(Constant[Number], 150.0)
+    reduction_half: Constant[Number] = _general("matmul.reduction_half", Constant[Number])
     """Reduction length, in 16-bit elements, at which half of the efficiency is reached."""
-    wave_overlap: Constant[Fraction] = default(Constant[Fraction], 0.0)
+    wave_overlap: Constant[Fraction] = _general("matmul.wave_overlap", Constant[Fraction])
     """Share of the last partial wave's idle time that the library hides."""
-    gradient_efficiency: Constant[Fraction] = default(Constant[Fraction], 0.92)
+    gradient_efficiency: Efficiency = _general("matmul.gradient_efficiency", Constant[Fraction])
     """The weight-gradient product relative to the others."""
-    narrow_load: Constant[Fraction] = default(Constant[Fraction], 0.13)
+    narrow_load: Constant[Fraction] = _general("matmul.narrow_load", Constant[Fraction])
     """Share of the product's time that every load more adds where rows do not start at multiples
-    of 16 bytes and are read in narrower loads. 0.13: a vocabulary of 50,304 in place of 50,257
-    makes nanoGPT's 124M model 25 % faster on A100 (karpathy/nanoGPT, February 2023), so that a
-    product with odd rows takes 1.9 times as long."""
+    of `load_bytes` and are read in narrower loads."""
+    load_bytes: Constant[Count] = _general("matmul.load_bytes", Constant[Count])
+    """The widest load of one lane."""
+    shortest_split: Constant[Count] = _general("matmul.shortest_split", Constant[Count])
+    """Reduction length below which the library does not split a reduction any further."""
 
 
 class GroupedMatmulConstants(Input):
     """Several experts' products in one call."""
 
-    efficiency: Constant[Fraction] = default(Constant[Fraction], 0.85)
+    efficiency: Efficiency = _general("grouped_matmul.efficiency", Constant[Fraction])
     """Relative to one product of the same work (forward and input gradient)."""
-    gradient_efficiency: Constant[Fraction] = default(Constant[Fraction], 0.80)
+    gradient_efficiency: Efficiency = _general(
+        "grouped_matmul.gradient_efficiency", Constant[Fraction]
+    )
     """The same for the weight gradient."""
-    group_launch: Constant[Seconds] = default(Constant[Seconds], 0.0)
+    group_launch: Constant[Seconds] = _general("grouped_matmul.group_launch", Constant[Seconds])
     """Extra cost of each expert in the call."""
 
 
 class Attention(Input):
     """Fused attention: share of the 16-bit peak, counting the FLOPs really done."""
 
-    forward_efficiency: Constant[Fraction] = default(Constant[Fraction], 0.60)
-    backward_efficiency: Constant[Fraction] = default(Constant[Fraction], 0.50)
-    head_dim_half: Constant[Number] = default(Constant[Number], 32.0)
+    forward_efficiency: Efficiency = _general("attention.forward_efficiency", Constant[Fraction])
+    backward_efficiency: Efficiency = _general("attention.backward_efficiency", Constant[Fraction])
+    head_dim_half: Constant[Number] = _general("attention.head_dim_half", Constant[Number])
     """Head dimension at which half of the efficiency is reached."""
-    forward_block: Constant[Number] = default(Constant[Number], 192.0)
+    head_dim_step: Constant[Count] = _general("attention.head_dim_step", Constant[Count])
+    """There are kernels for head dimensions in such steps; what lies between runs in the next."""
+    forward_block: Constant[Number] = _general("attention.forward_block", Constant[Number])
     """Queries that one multiprocessor works on at a time."""
-    backward_block: Constant[Number] = default(Constant[Number], 96.0)
+    backward_block: Constant[Number] = _general("attention.backward_block", Constant[Number])
     """Keys that one multiprocessor works on at a time in the backward pass."""
-    wide_head_efficiency: Constant[Fraction] = default(Constant[Fraction], 0.85)
+    longest_block_share: Constant[Fraction] = _general(
+        "attention.longest_block_share", Constant[Fraction]
+    )
+    """Share of the longest block's time that is left over when causal blocks of unequal length are
+    handed out longest first."""
+    wide_head_efficiency: Efficiency = _general(
+        "attention.wide_head_efficiency", Constant[Fraction]
+    )
     """Relative efficiency for head dimensions above 128."""
-    flash_2: Constant[Fraction] = default(Constant[Fraction], 1.0)
+    dropout_operations: Constant[Number] = _general(
+        "attention.dropout_operations", Constant[Number]
+    )
+    """Operations of one fp32 lane for the random number of one score. They take the issue slots
+    that attention's exponentials need, so their time adds (Ma, Liu and Krashinsky 2024,
+    arXiv:2410.07531)."""
+    flash_2: Efficiency = _general("attention.flash_2", Constant[Fraction])
     """FlashAttention-2 relative to the newest kernels, which the efficiencies above are of."""
-    flash_1: Constant[Fraction] = default(Constant[Fraction], 0.6)
+    flash_1: Efficiency = _general("attention.flash_1", Constant[Fraction])
     """The first FlashAttention relative to FlashAttention-2."""
 
 
 class CollectiveLinks(Input):
     """How the collective library uses the links of this device."""
 
-    launch: Constant[Seconds] = default(Constant[Seconds], 10e-6)
+    launch: Constant[Seconds] = _general("links.launch", Constant[Seconds])
     """Fixed cost of one collective call."""
-    step: Constant[Seconds] = default(Constant[Seconds], 1.5e-6)
+    step: Constant[Seconds] = _general("links.step", Constant[Seconds])
     """One step inside the fast fabric where the cluster states no `intra_node.latency`."""
-    network_step: Constant[Seconds] = default(Constant[Seconds], 8e-6)
+    network_step: Constant[Seconds] = _general("links.network_step", Constant[Seconds])
     """One step across the network where the cluster states no `network.latency`."""
-    ramp: Constant[Seconds] = default(Constant[Seconds], 3e-6)
+    ramp: Constant[Seconds] = _general("links.ramp", Constant[Seconds])
     """Filling of the library's own pipeline: adds 2·√(transfer time · ramp)."""
-    intra_node_efficiency: Constant[Fraction] = default(Constant[Fraction], 0.80)
+    intra_node_efficiency: Efficiency = _general("links.intra_node_efficiency", Constant[Fraction])
     """Share of the link bandwidth that a very large ring collective reaches."""
-    inter_node_efficiency: Constant[Fraction] = default(Constant[Fraction], 0.85)
+    inter_node_efficiency: Efficiency = _general("links.inter_node_efficiency", Constant[Fraction])
     """The same over network cards."""
-    all_to_all_efficiency: Constant[Fraction] = default(Constant[Fraction], 0.90)
+    all_to_all_efficiency: Efficiency = _general("links.all_to_all_efficiency", Constant[Fraction])
     """Relative to the ring."""
-    send_efficiency: Constant[Fraction] = default(Constant[Fraction], 0.80)
+    send_efficiency: Efficiency = _general("links.send_efficiency", Constant[Fraction])
     """One pair's send and receive relative to the ring."""
-    reduction_efficiency: Constant[Fraction] | None = None
+    reduction_efficiency: Efficiency | None = None
     """All-reduce inside the switch: buffer bytes per second as a share of the link bandwidth.
     Left out: the switches do not reduce."""
-    reduction_launch: Constant[Seconds] = default(Constant[Seconds], 40e-6)
+    reduction_launch: Constant[Seconds] = _general("links.reduction_launch", Constant[Seconds])
     """Extra start cost of such an all-reduce."""
     mesh: bool = False
     """Devices of a node are wired to each other directly, not through a switch: a group of n of
     P devices reaches (n - 1)/(P - 1) of the link bandwidth."""
-    overlap_cost: Constant[Fraction] = default(Constant[Fraction], 0.25)
+    overlap_cost: Constant[Fraction] = _general("links.overlap_cost", Constant[Fraction])
     """Share of a hidden collective's time that the kernels beside it lose: its copies take
     multiprocessors and memory bandwidth."""
 
@@ -163,12 +194,12 @@ class Sustained(Input):
     """What a training step reaches of what kernels and collectives reach alone: clocks under
     sustained power, caches shared with neighbours, ranks that arrive at different times."""
 
-    matmul: Constant[Fraction] = default(Constant[Fraction], 1.0)
+    matmul: Efficiency = _general("sustained.matmul", Constant[Fraction])
     """Matrix products in 16 bits."""
-    attention: Constant[Fraction] = default(Constant[Fraction], 1.0)
-    links: Constant[Fraction] = default(Constant[Fraction], 1.0)
+    attention: Efficiency = _general("sustained.attention", Constant[Fraction])
+    links: Efficiency = _general("sustained.links", Constant[Fraction])
     """Bandwidth of collectives inside the fast fabric."""
-    network: Constant[Fraction] = default(Constant[Fraction], 1.0)
+    network: Efficiency = _general("sustained.network", Constant[Fraction])
     """Bandwidth between nodes, where several groups share the cards."""
 
 
@@ -178,19 +209,27 @@ class DeviceSpec(Input):
     name: Name
     """The name cluster files use."""
     vendor: Text = "nvidia"
+    collectives: LibraryReference | None = None
+    """The collective library that moves data between devices. Default: the one shipped for the
+    vendor."""
     memory: DeviceMemory
     peak: Peak
     matmul: MatmulConstants
     grouped_matmul: GroupedMatmulConstants = GroupedMatmulConstants()
     attention: Attention = Attention()
-    kernel_latency: Constant[Seconds] = default(Constant[Seconds], 3e-6)
+    kernel_latency: Constant[Seconds] = _general("kernel_latency", Constant[Seconds])
     """Start and drain of one kernel on the device."""
     links: CollectiveLinks = CollectiveLinks()
     sustained: Sustained = Sustained()
-    speed_variation: Constant[Fraction] = default(Constant[Fraction], 0.01)
+    speed_variation: Constant[Fraction] = _general("speed_variation", Constant[Fraction])
     """Relative standard deviation of step speed among devices of the type."""
 
     _source: SourceFile | None = PrivateAttr(default=None)
+
+    @property
+    def library(self) -> CollectiveLibrary:
+        """The collective library: the one named, else the vendor's, else the usual one."""
+        return self.collectives or vendor_library(self.vendor) or usual_library()
 
     @property
     def source(self) -> SourceFile | None:

@@ -11,6 +11,8 @@ from planner.specs.software import SoftwareProfile
 
 OPTIMIZERS = ("adam", "sgd")
 DEFAULT_HEADROOM = 0.05
+DEFAULT_SOFTWARE = "megatron-core"
+"""What people run today: Megatron Core with its usual overlaps on."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from pydantic import BaseModel
 
+from planner.errors import InputError
 from planner.specs.cluster.build import Surroundings, build_cluster
 from planner.specs.cluster.spec import ClusterSpec
 from planner.specs.device import DeviceSpec
@@ -16,6 +17,7 @@ from planner.specs.files.document import Document, document_of
 from planner.specs.files.problems import validate
 from planner.specs.files.source import SourceFile
 from planner.specs.files.yaml_file import load_document
+from planner.specs.library import Beside
 from planner.specs.model.build import build_model
 from planner.specs.model.spec import ModelSpec
 from planner.specs.software import SoftwareProfile
@@ -30,15 +32,51 @@ def load_cluster(name_or_path: str | Path) -> ClusterSpec:
 
 
 def load_model(name_or_path: str | Path) -> ModelSpec:
-    """A model. Raises: InputError."""
-    document = load_document(catalog.resolve("model", name_or_path))
+    """A model. Raises: InputError, which names `planner import model` for other programs' files."""
+    path = catalog.resolve("model", name_or_path)
+    try:
+        document = load_document(path)
+    except InputError as error:
+        if path.suffix in _OTHER_SUFFIXES:
+            error = InputError(
+                error.message,
+                path=error.path,
+                line=error.line,
+                column=error.column,
+                hint=_import_it(path),
+            )
+        raise error
+    foreign = _foreign(document)
+    if foreign is not None:
+        raise InputError(f"{foreign}, not a model file", path=str(path), hint=_import_it(path))
     return build_model(document, name=Path(document.path).stem, source=_source(document))
+
+
+_OTHER_SUFFIXES = (".sh", ".slurm", ".sbatch", ".bash", ".py", ".json")
+
+
+def _import_it(path: Path) -> str:
+    return f"`planner import model {path} -o model.yaml` makes a model file of it"
+
+
+def _foreign(document: Document) -> str | None:
+    """What a document is that describes a model for another program; None for a model file."""
+    tree = document.tree
+    if not isinstance(tree, dict):
+        return "is a script" if Path(document.path).suffix in _OTHER_SUFFIXES else None
+    if "architecture" in tree:
+        return None
+    if tree.keys() & {"model_type", "architectures", "num_hidden_layers", "n_layer"}:
+        return "is a Hugging Face config"
+    if tree.keys() & {"modules", "policy", "MODEL_ARGS", "pipe_parallel_size", "num-layers"}:
+        return "is a configuration of another framework"
+    return None
 
 
 def load_device(name_or_path: str | Path) -> DeviceSpec:
     """A device. Raises: InputError."""
     document = load_document(catalog.resolve("device", name_or_path))
-    device = validate(document, DeviceSpec)
+    device = validate(document, DeviceSpec, context=Beside(Path(document.path).parent))
     device._source = _source(document)
     return device
 

@@ -15,6 +15,7 @@ from pydantic.json_schema import GenerateJsonSchema
 
 from planner.specs.cluster.file import ClusterInput
 from planner.specs.device import DeviceSpec
+from planner.specs.library import CollectiveLibrary
 from planner.specs.model.file import ModelInput
 from planner.specs.runs.file import RunsInput
 from planner.specs.software import SoftwareProfile
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
-SchemaKind = Literal["cluster", "model", "runs", "device", "software"]
+SchemaKind = Literal["cluster", "model", "runs", "device", "library", "software"]
 SCHEMA_KINDS: tuple[SchemaKind, ...] = get_args(SchemaKind)
 
 _MODELS: dict[SchemaKind, type[BaseModel]] = {
@@ -33,6 +34,7 @@ _MODELS: dict[SchemaKind, type[BaseModel]] = {
     "model": ModelInput,
     "runs": RunsInput,
     "device": DeviceSpec,
+    "library": CollectiveLibrary,
     "software": SoftwareProfile,
 }
 _PARTIAL_IN_RUNS = ("ModelInput", "MoeInput", "MlaInput", "TrainingInput")

@@ -9,112 +9,22 @@ from pydantic_core import PydanticCustomError
 
 from planner.specs.files.fields import Bytes, Constant, Fraction, Input, Name, Seconds, Text
 from planner.specs.files.source import SourceFile
+from planner.specs.software_parts import (
+    DataShardingSwitch,
+    Expert,
+    Fp8,
+    Fused,
+    RecomputeSwitch,
+    ScheduleSwitch,
+    SharedVocabulary,
+)
 
-Framework = Literal["megatron-lm", "torchtitan", "composer", "internevo", "deepspeed"]
+FrameworkName = Annotated[str, Field(min_length=1, max_length=60, pattern=r"^[a-z0-9][a-z0-9-]*$")]
 AttentionKernel = Literal["flash", "unfused"]
 StateType = Literal["fp32", "bf16", "fp16"]
-DataSharding = Literal["none", "optimizer", "optimizer+gradients", "full"]
-Granularity = Literal["none", "selective", "full"]
 Overlap = Literal["tensor", "gradient_reduce", "parameter_gather", "pipeline"]
-RecomputeModule = Literal[
-    "core_attn",
-    "layernorm",
-    "mlp",
-    "moe",
-    "moe_act",
-    "shared_experts",
-    "mla_up_proj",
-    "every_second_matmul",
-]
-ScheduleName = Annotated[str, Field(min_length=1, max_length=60, pattern=r"^[a-z0-9][a-z0-9-]*$")]
 ModelAxis = Literal["tensor", "pipeline", "context", "expert"]
 RankOrder = Literal["tp-cp-ep-dp-pp", "tp-cp-ep-pp-dp"]
-
-
-class Fused(Input):
-    """Which memory-bound operators run as one kernel."""
-
-    softmax: bool
-    """Scale, mask and softmax of unfused attention."""
-    longest_softmax: Annotated[int, Field(ge=1)] = 16384
-    """Keys up to which that kernel works."""
-    softmax_in_fp32: bool = True
-    """Without that kernel, 16-bit scores are converted to fp32 and back."""
-    norm: bool
-    bias_activation: bool
-    """The MLP's bias and activation (with its gate)."""
-    bias_dropout_add: bool
-    """Bias, dropout and residual addition."""
-    rotary: bool
-    cross_entropy: bool
-    """The loss in a few compiled kernels instead of a dozen; the fp32 probabilities stay."""
-    loss_copies: Annotated[int, Field(ge=0, le=4)] = 0
-    """fp32 copies of the logits that an uncompiled loss holds beside the probabilities."""
-    loss_compiled: bool = True
-    """The loss is compiled where the model is."""
-    loss_in_place: bool = False
-    """The loss kernels turn the 16-bit logits into their gradient where they lie; no fp32 copy."""
-    gradient_accumulation: bool = True
-    """The weight-gradient matmul adds into the main gradient itself."""
-
-
-class DataShardingSwitch(Input):
-    """What is sharded over the data axis."""
-
-    default: DataSharding
-    choices: Annotated[tuple[DataSharding, ...], Field(min_length=1)]
-
-
-class RecomputeSwitch(Input):
-    """What the backward pass can compute again."""
-
-    default: Granularity
-    choices: Annotated[tuple[Granularity, ...], Field(min_length=1)]
-    selective_modules: tuple[RecomputeModule, ...] = ("core_attn",)
-    """What `selective` recomputes."""
-
-
-class ScheduleSwitch(Input):
-    """Pipeline schedules the framework has."""
-
-    default: ScheduleName
-    choices: Annotated[tuple[ScheduleName, ...], Field(min_length=1)]
-
-
-class Fp8(Input):
-    """What low-precision recipes cover."""
-
-    attention: bool = False
-    """Attention itself runs in 8 bits."""
-    amax_pass: bool = False
-    """Tensors scaled as a whole are read once more for their largest element (current or dynamic
-    scaling, not delayed)."""
-    compiled: bool = False
-    """A compiler fuses the casts of an 8-bit job, and the other memory-bound operators with them,
-    whatever `compile` says."""
-    weights_cached: bool = True
-    """8-bit copies of the weights are kept for all microbatches of a step."""
-    parameter_gather: bool = False
-    """Sharded parameters are gathered in 8 bits."""
-
-
-class Expert(Input):
-    """How tokens reach their experts."""
-
-    dispatcher: Literal["alltoall", "allgather"] = "alltoall"
-    """Every copy of a token goes to its expert's rank, or all tokens go to all ranks."""
-    grouped_matmul: bool = True
-    """All experts of a device run in one call."""
-    fused_permutation: bool = False
-    """Tokens are sorted for their experts, and back, in one kernel."""
-    deduplicated: bool = False
-    """A token goes to each device once, and crosses the network once per domain, however many of
-    its experts are there."""
-    quantized_launch: Constant[Seconds] | None = None
-    """Host time to quantise one expert's operand and hand over its product, in 8 or 4 bits.
-    Default: `host_launch`."""
-    fused_biases: bool = False
-    """Biases of the experts' outputs and clamps of their activations belong to other kernels."""
 
 
 class SoftwareProfile(Input):
@@ -124,7 +34,9 @@ class SoftwareProfile(Input):
     description: Text
     source: Text
     """Where the switches were read: repository, version, files."""
-    framework: Framework
+    framework: FrameworkName
+    """Which framework it is: exporters write for frameworks by this name, and schedules say by it
+    who runs them. What the framework does with a plan is said by the switches below, not by it."""
     version: Text
     attention: AttentionKernel
     attention_choices: tuple[AttentionKernel, ...] = ()
@@ -166,10 +78,21 @@ class SoftwareProfile(Input):
     schedules: ScheduleSwitch
     pipeline_layout: bool
     """Chunks may hold different numbers of layers."""
+    pipeline_with_sharded_gradients: bool = True
+    """A pipeline may be combined with gradients or weights sharded over the data axis."""
+    pipeline_cuts_micro_batch: bool = False
+    """The micro-batch size that a measured run states is the batch of a replica. A pipeline cuts it
+    into as many microbatches as it has stages."""
     overlap: tuple[Overlap, ...] = ()
     """What runs behind computation by default."""
     overlap_choices: tuple[Overlap, ...] = ()
     """What can be switched on."""
+    asynchronous_sends: bool = False
+    """A stage never waits for its pipeline sends. Otherwise it waits for every one of them, or,
+    under an interleaved schedule, in warm-up and cool-down alone where `overlap` has `pipeline` and
+    sends in pairs where it does not. Schedules that split backwards decide by themselves."""
+    interleaves_two_stages: bool = True
+    """Interleaved schedules run on 2 stages even where pipeline sends do not overlap."""
     scatter_gather_sends: bool
     """Activations sent to the next stage are divided by the tensor degree."""
     whole_gradient_sends: bool = False
@@ -184,6 +107,8 @@ class SoftwareProfile(Input):
     rank_order: RankOrder = "tp-cp-ep-dp-pp"
     cuda_graphs: bool = False
     """Kernels are launched from recorded graphs."""
+    graphs_recompute_experts: bool = True
+    """Graphs can record a mixture of experts under full recomputation."""
     host_launch: Constant[Seconds]
     """Host time of one operator, forward or backward: dispatch and its kernel launches."""
     collective_launch: Constant[Seconds]
@@ -204,6 +129,7 @@ class SoftwareProfile(Input):
     """Gradients reduced in one call, in `gradient_reduce_dtype`."""
     fp8: Fp8 = Fp8()
     expert: Expert = Expert()
+    shared_vocabulary: SharedVocabulary = SharedVocabulary()
 
     _file: SourceFile | None = PrivateAttr(default=None)
 

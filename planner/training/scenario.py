@@ -10,6 +10,7 @@ from planner.hardware.ideal import IdealTopology, SlowedTopology, ideal_topology
 from planner.hardware.links import Topology, topology_from_spec
 from planner.hardware.sustained import in_training
 from planner.workload.layers import layer_kinds
+from planner.workload.parameters import check_parameters
 from planner.workload.workload import Workload
 
 if TYPE_CHECKING:
@@ -120,7 +121,9 @@ class Scenario:
 
 
 def build_scenario(cluster: ClusterSpec, model: ModelSpec, job: JobSpec) -> Scenario:
-    """Raises InputError when the cluster has fewer devices than the job needs."""
+    """Raises InputError when the cluster has fewer devices than the job needs, and when the model's
+    file states other parameter counts than its sizes come to."""
+    check_parameters(model)
     return Scenario(
         cluster=cluster,
         model=model,

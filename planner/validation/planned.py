@@ -9,16 +9,15 @@ import numpy as np
 
 from planner.errors import RuleError
 from planner.plan import Degrees, Plan, Recompute
-from planner.schedule.registry import kind_of
+from planner.schedule.registry import PLAIN, kind_of
 from planner.specs.software import SoftwareProfile
 from planner.training.scenario import build_scenario
 from planner.training.search.hosts.placement import default_placement
-from planner.training.search.layouts.default import balanced_layers, stages_of
+from planner.training.search.layouts.default import balanced_layers, stages_of, uniform_layers
 from planner.training.search.plans.build import plan_values
 from planner.training.search.space.facts import SpaceFacts, code_of
 from planner.training.search.space.restrictions import Restrictions
 from planner.training.search.space.rules import RULES
-from planner.validation.layouts import spread_layers
 
 if TYPE_CHECKING:
     from planner.plan import Stage
@@ -134,9 +133,9 @@ def _in_segments(run: Run, assumptions: list[str]) -> ClusterSpec:
 
 def _schedule(run: Run, software: SoftwareProfile, virtual_stages: int) -> str:
     if run.degrees.pipeline == 1:
-        return "1f1b"
+        return PLAIN
     if run.schedule is None:
-        return "interleaved" if virtual_stages > 1 else software.schedules.default
+        return software.schedules.default_for(virtual_stages)
     return kind_of(run.schedule).name
 
 
@@ -150,7 +149,7 @@ def _stages(
         layers = balanced_layers(scenario, chunks)
         assumptions.append(f"run: layers balanced by FLOPs, {','.join(map(str, layers))}")
     elif layers is None:
-        layers = spread_layers(run.model.num_layers, chunks)
+        layers = uniform_layers(run.model.num_layers, chunks)
         rest = run.model.num_layers % chunks
         if rest:
             assumptions.append(
@@ -163,11 +162,10 @@ def _stages(
 
 
 def _micro_batch_size(run: Run, assumptions: list[str]) -> int:
-    """Sequences that pass through the pipeline together. torchtitan states the batch of a replica
-    and cuts it into as many microbatches as there are stages (`distributed/pipeline.py`,
-    `pipeline_parallel_microbatches`)."""
+    """Sequences that pass through the pipeline together, where a profile's runs state the batch of
+    a replica (`SoftwareProfile.pipeline_cuts_micro_batch`)."""
     pipeline, stated = run.degrees.pipeline, run.micro_batch_size
-    if run.job.software.framework != "torchtitan" or pipeline == 1 or stated == 1:
+    if not run.job.software.pipeline_cuts_micro_batch or pipeline == 1 or stated == 1:
         return stated
     cut = max(1, stated // pipeline)
     assumptions.append(f"run: a local batch of {stated} passes the pipeline {cut} at a time")

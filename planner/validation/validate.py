@@ -37,6 +37,8 @@ class SourceResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Validation:
+    """Runs of several files beside their estimates."""
+
     sources: tuple[SourceResult, ...]
 
     @property

@@ -16,13 +16,7 @@ if TYPE_CHECKING:
     from planner.workload.workload import Workload
 
 
-_SHORTEST_SOFTMAX = 16
-"""The fused softmax takes more keys than this."""
-_SOFTMAX_ROWS = 4
-"""It works on so many queries, and on so many heads of the microbatch, at a time."""
-
-
-def attention_operators(workload: Workload, window: int | None) -> list[Operator]:
+def attention_operators(workload: Workload, *, local: bool) -> list[Operator]:
     """Multi-head or grouped-query self-attention with its residual add.
 
     Rotated queries and keys are kept beside the projection's output, of which the values are a
@@ -52,7 +46,7 @@ def attention_operators(workload: Workload, window: int | None) -> list[Operator
                 name="qk_norm",
                 module="attention",
                 saved_bytes=z * n * (query + key_value),
-                parameters=2 * model.head_dim,
+                parameters=_qk_norm_parameters(w, heads, groups),
                 forward_bytes=2 * z * n * (query + key_value),
                 backward_bytes=3 * z * n * (query + key_value),
                 forward_kernels=2,
@@ -73,7 +67,14 @@ def attention_operators(workload: Workload, window: int | None) -> list[Operator
             backward_kernels=1 + 2 * rotary_passes,
         )
     )
-    operators += core_attention(w, heads, model.head_dim, model.head_dim, window)
+    operators += core_attention(
+        w,
+        heads,
+        model.head_dim,
+        model.head_dim,
+        model.attention_window if local else None,
+        chunk=model.attention_chunk if local else None,
+    )
     operators += context_exchange(w, z * n * query, 2 * z * n * key_value)
     operators += row_parallel(
         w, "attention_projection", "attention", query, bias=model.attention_bias
@@ -81,13 +82,31 @@ def attention_operators(workload: Workload, window: int | None) -> list[Operator
     return operators + residual_add(w, "attention_residual")
 
 
+def _qk_norm_parameters(workload: Workload, heads: int, groups: int) -> int:
+    """As `parameters.qk_norm_parameters`, of one tensor rank's heads."""
+    model = workload.model
+    if model.qk_norm_scale == "none":
+        return 0
+    scales = 2 if model.qk_norm_scale == "shared" else heads + groups
+    return scales * model.head_dim * (1 + model.qk_norm_bias)
+
+
 def core_attention(
-    workload: Workload, heads: int, head_dim: int, value_dim: int, window: int | None
+    workload: Workload,
+    heads: int,
+    head_dim: int,
+    value_dim: int,
+    window: int | None,
+    *,
+    chunk: int | None = None,
 ) -> list[Operator]:
     """Softmax(QKᵀ)V, fused (keeps one fp32 log-sum-exp per query) or as separate kernels that
-    materialise the scores (Korthikanti et al. 2022: 5·a·s²·b bytes with dropout)."""
+    materialise the scores (Korthikanti et al. 2022: 5·a·s²·b bytes with dropout). Chunks are
+    sequences of their own to a fused kernel."""
     w, z = workload, workload.element_bytes
     b, s, keys = w.shard.micro_batch_size, w.local_seq_length, w.seq_length
+    if chunk is not None and chunk < keys and w.software.attention == "flash":
+        b, s, keys, window = b * -(-s // chunk), min(s, chunk), chunk, chunk
     sinks = heads if w.model.attention_sinks else 0
     if w.software.attention == "flash":
         return [
@@ -178,12 +197,13 @@ def _softmax(
     """
     w, z = workload, workload.element_bytes
     scores = batches * queries * keys
+    fused = w.software.fused
     fits_kernel = (
-        _SHORTEST_SOFTMAX < keys <= w.software.fused.longest_softmax
-        and queries % _SOFTMAX_ROWS == 0
-        and batches % _SOFTMAX_ROWS == 0
+        fused.shortest_softmax <= keys <= fused.longest_softmax
+        and queries % fused.softmax_rows == 0
+        and batches % fused.softmax_rows == 0
     )
-    if w.software.compile or (w.software.fused.softmax and fits_kernel):
+    if w.software.compile or (fused.softmax and fits_kernel):
         return Pointwise(
             name="softmax",
             module="core_attn",
@@ -192,7 +212,7 @@ def _softmax(
             forward_bytes=1.5 * z * scores,
             backward_bytes=2 * z * scores,
         )
-    scaled = w.software.fused.softmax_in_fp32
+    scaled = fused.softmax_in_fp32
     converted = scaled and z < 4
     width = 4 if converted else z
     conversions_bytes = 2 * (z + 4) if converted else 0

@@ -40,15 +40,18 @@ def gathered_weight_bytes(software: SoftwareProfile, precision: str) -> float:
 
 
 def gradient_bytes(software: SoftwareProfile, precision: str) -> int:
-    """Main gradients, as they are kept over the microbatches of a step."""
+    """Main gradients, as they are kept over the microbatches of a step: those of 32-bit weights
+    have 32 bits (Megatron-LM `param_and_grad_buffer.py`: fp32, or the type of the weights)."""
     halved = precision == "fp16" and software.fp16_gradients
-    return 2 if halved else STATE_BYTES[software.gradient_dtype]
+    return 2 if halved else max(weight_bytes(precision), STATE_BYTES[software.gradient_dtype])
 
 
 def reduced_gradient_bytes(software: SoftwareProfile, precision: str) -> int:
-    """Gradients as they travel."""
+    """Gradients as they travel; those of 32-bit weights, in 32 bits."""
     halved = precision == "fp16" and software.fp16_gradients
-    return 2 if halved else STATE_BYTES[software.gradient_reduce_dtype]
+    return (
+        2 if halved else max(weight_bytes(precision), STATE_BYTES[software.gradient_reduce_dtype])
+    )
 
 
 def bucket_bytes(software: SoftwareProfile, precision: str) -> float:

@@ -11,6 +11,7 @@ from planner.workload.attention import context_exchange, core_attention
 from planner.workload.linear import column_parallel, replicated_linear, row_parallel
 from planner.workload.operators import Pointwise
 from planner.workload.pointwise import latent_norm, residual_add
+from planner.workload.sparse_attention import sparse_attention
 
 if TYPE_CHECKING:
     from planner.workload.operators import Operator
@@ -31,7 +32,15 @@ def mla_operators(workload: Workload) -> list[Operator]:
     operators: list[Operator] = []
     if mla.q_lora_rank:
         operators += [
-            replicated_linear(w, "query_down", "attention", h, mla.q_lora_rank, saves_input=True),
+            replicated_linear(
+                w,
+                "query_down",
+                "attention",
+                h,
+                mla.q_lora_rank,
+                saves_input=True,
+                bias=model.qkv_bias,
+            ),
             latent_norm(w, "query_norm", mla.q_lora_rank),
             *column_parallel(
                 w, "query_up", "mla_up_proj", query, bias=False, inputs=mla.q_lora_rank
@@ -41,7 +50,13 @@ def mla_operators(workload: Workload) -> list[Operator]:
         operators += column_parallel(w, "query", "attention", query, bias=False)
     operators += [
         replicated_linear(
-            w, "key_value_down", "attention", h, latent, saves_input=not mla.q_lora_rank
+            w,
+            "key_value_down",
+            "attention",
+            h,
+            latent,
+            saves_input=not mla.q_lora_rank,
+            bias=model.qkv_bias,
         ),
         latent_norm(w, "key_value_norm", mla.kv_lora_rank),
         *column_parallel(
@@ -62,7 +77,12 @@ def mla_operators(workload: Workload) -> list[Operator]:
             backward_kernels=5,
         ),
     ]
-    operators += core_attention(w, heads, head_dim, mla.v_head_dim, None)
+    if mla.indexer is None:
+        operators += core_attention(w, heads, head_dim, mla.v_head_dim, None)
+    else:
+        operators += sparse_attention(w, mla, mla.indexer, heads)
     operators += context_exchange(w, z * n * value, z * n * (query + value))
-    operators += row_parallel(w, "attention_projection", "attention", value, bias=False)
+    operators += row_parallel(
+        w, "attention_projection", "attention", value, bias=model.attention_bias
+    )
     return operators + residual_add(w, "attention_residual")

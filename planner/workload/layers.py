@@ -40,17 +40,17 @@ def layer_operators(workload: Workload, kind: str) -> tuple[Operator, ...]:
 
 def layer_kinds(model: ModelSpec) -> tuple[str, ...]:
     """Kind of every transformer layer in order: dense or moe, `-window` where attention sees a
-    sliding window only."""
+    sliding window or a chunk only."""
     return tuple(
-        kind if window is None else f"{kind}-window"
-        for kind, window in zip(model.layer_kinds, model.attention_windows, strict=True)
+        f"{kind}-window" if local else kind
+        for kind, local in zip(model.layer_kinds, model.local_attention, strict=True)
     )
 
 
 def transformer_layer(workload: Workload, kind: str) -> list[Operator]:
     w, model = workload, workload.model
-    window = model.attention_window if kind.endswith("-window") else None
-    attention = mla_operators(w) if model.mla else attention_operators(w, window)
+    local = kind.endswith("-window")
+    attention = mla_operators(w) if model.mla else attention_operators(w, local=local)
     mlp = moe_operators(w) if kind.startswith("moe") else dense_mlp_operators(w)
     if model.parallel_attention:
         return parallel_layer(w, attention, mlp)

@@ -93,14 +93,21 @@ def row_parallel(
 
 
 def replicated_linear(
-    workload: Workload, name: str, module: str, inputs: int, outputs: int, *, saves_input: bool
+    workload: Workload,
+    name: str,
+    module: str,
+    inputs: int,
+    outputs: int,
+    *,
+    saves_input: bool,
+    bias: bool = False,
 ) -> Matmul:
     w = workload
     return Matmul(
         name=name,
         module=module,
         saved_bytes=int(w.operand_bytes * w.residual_tokens * inputs) if saves_input else 0,
-        parameters=inputs * outputs,
+        parameters=outputs * (inputs + bias),
         m=w.residual_tokens,
         n=outputs,
         k=inputs,

@@ -89,7 +89,35 @@ def moe_operators(workload: Workload) -> list[Operator]:
     operators.append(permutation(w, "combine", routed))
     if moe.shared_expert_ffn_hidden_size:
         operators += mlp_operators(w, moe.shared_expert_ffn_hidden_size, "shared_expert")
+        operators += shared_expert_gate(w) if moe.shared_expert_gate else []
     return operators + residual_add(w, "mlp_residual")
+
+
+def shared_expert_gate(workload: Workload) -> list[Operator]:
+    """One weight per token, the sigmoid of a projection, times the shared experts' output
+    (Megatron-LM `moe/shared_experts.py`, `gate_weight`)."""
+    w, h = workload, workload.model.hidden_size
+    output_bytes = w.residual_bytes()
+    return [
+        Matmul(
+            name="shared_expert_gate",
+            module="shared_experts",
+            parameters=h,
+            m=w.residual_tokens,
+            n=1,
+            k=h,
+            quantized=False,
+        ),
+        Pointwise(
+            name="shared_expert_weigh",
+            module="shared_experts",
+            saved_bytes=output_bytes,
+            forward_bytes=2 * output_bytes,
+            backward_bytes=3 * output_bytes,
+            forward_kernels=2,
+            backward_kernels=3,
+        ),
+    ]
 
 
 def output_bias(workload: Workload, experts: int, tokens: int) -> Pointwise:

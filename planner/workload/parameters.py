@@ -15,7 +15,13 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from planner.errors import InputError
-from planner.specs.model.spec import LayerKind, MlaSpec, ModelSpec
+from planner.specs.model.spec import (
+    IndexerSpec,
+    LayerKind,
+    MlaSpec,
+    ModelSpec,
+    ParameterCounts,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +53,7 @@ def _linear(inputs: int, outputs: int, bias: bool) -> int:
 
 
 def _norm(model: ModelSpec, width: int) -> int:
-    return width * (2 if model.norm_bias else 1)
+    return width * (model.norm_scale + model.norm_bias)
 
 
 def _latent_attention(model: ModelSpec, mla: MlaSpec) -> int:
@@ -56,7 +62,7 @@ def _latent_attention(model: ModelSpec, mla: MlaSpec) -> int:
     hidden, heads = model.hidden_size, model.num_attention_heads
     query_width = heads * (mla.qk_head_dim + mla.qk_rope_head_dim)
     if mla.q_lora_rank is None:
-        query = _linear(hidden, query_width, model.qkv_bias)
+        query = _linear(hidden, query_width, bias=False)
     else:
         query = (
             _linear(hidden, mla.q_lora_rank, model.qkv_bias)
@@ -68,7 +74,18 @@ def _latent_attention(model: ModelSpec, mla: MlaSpec) -> int:
         + _norm(model, mla.kv_lora_rank)
         + _linear(mla.kv_lora_rank, heads * (mla.qk_head_dim + mla.v_head_dim), bias=False)
     )
-    return query + key_value + _linear(heads * mla.v_head_dim, hidden, model.attention_bias)
+    output = _linear(heads * mla.v_head_dim, hidden, model.attention_bias)
+    indexer = 0 if mla.indexer is None else _indexer(model, mla, mla.indexer)
+    return query + key_value + output + indexer
+
+
+def _indexer(model: ModelSpec, mla: MlaSpec, indexer: IndexerSpec) -> int:
+    """Lightning indexer (DeepSeek-V3.2-Exp, section 2.1): its queries from the latent of the
+    queries, one key for all its heads with a LayerNorm, and a weight for every head."""
+    hidden = model.hidden_size
+    query = _linear(mla.q_lora_rank or hidden, indexer.num_heads * indexer.head_dim, bias=False)
+    key = _linear(hidden, indexer.head_dim, bias=False) + 2 * indexer.head_dim
+    return query + key + _linear(hidden, indexer.num_heads, bias=False)
 
 
 def _grouped_attention(model: ModelSpec) -> int:
@@ -78,8 +95,17 @@ def _grouped_attention(model: ModelSpec) -> int:
     projections = _linear(
         model.hidden_size, query_width + key_value_width, model.qkv_bias
     ) + _linear(query_width, model.hidden_size, model.attention_bias)
-    norms = 2 * _norm(model, model.head_dim) if model.qk_norm else 0
-    return projections + norms
+    return projections + qk_norm_parameters(model)
+
+
+def qk_norm_parameters(model: ModelSpec) -> int:
+    """Norms of queries and keys: one scale of d for all heads, or one for each of the a query and
+    g key heads; biases alike."""
+    if not model.qk_norm or model.qk_norm_scale == "none":
+        return 0
+    heads = model.num_attention_heads + model.num_query_groups
+    scales = 2 if model.qk_norm_scale == "shared" else heads
+    return scales * model.head_dim * (1 + model.qk_norm_bias)
 
 
 def attention_parameters(model: ModelSpec) -> int:
@@ -110,12 +136,13 @@ def layer_parameters(model: ModelSpec, kind: LayerKind) -> LayerParameters:
     if moe is None:
         raise ValueError(f"model {model.name} has no expert layers")
     shared_width = moe.shared_expert_ffn_hidden_size
+    gate = model.hidden_size if moe.shared_expert_gate else 0
     return LayerParameters(
         attention=attention,
         norms=norms,
         router=_linear(model.hidden_size, moe.num_experts, moe.router_bias),
         experts=moe.num_experts * mlp_parameters(model, moe.ffn_hidden_size),
-        shared_experts=mlp_parameters(model, shared_width) if shared_width else 0,
+        shared_experts=mlp_parameters(model, shared_width) + gate if shared_width else 0,
     )
 
 
@@ -145,9 +172,10 @@ def embedding_parameters(
 
 
 def head_parameters(model: ModelSpec, *, vocab_size: int | None = None) -> int:
-    """Final norm, and the output matrix V·h unless it is the token table itself."""
-    matrix = 0 if model.tie_embeddings else (vocab_size or model.vocab_size) * model.hidden_size
-    return _norm(model, model.hidden_size) + matrix
+    """Final norm, the output matrix V·h unless it is the token table itself, and its bias."""
+    rows = vocab_size or model.vocab_size
+    matrix = 0 if model.tie_embeddings else rows * model.hidden_size
+    return _norm(model, model.hidden_size) + matrix + (rows if model.head_bias else 0)
 
 
 def mtp_parameters(model: ModelSpec) -> LayerParameters:
@@ -181,3 +209,28 @@ def active_parameters(model: ModelSpec, *, seq_length: int | None = None) -> int
         expert = mlp_parameters(model, model.moe.ffn_hidden_size)
         idle = (model.moe.num_experts - model.moe.top_k) * expert * model.layer_kinds.count("moe")
     return total_parameters(model, seq_length=seq_length) - idle
+
+
+def parameter_counts(model: ModelSpec) -> ParameterCounts:
+    """Total and active parameters. Raises: InputError as `total_parameters` does."""
+    longest = model.training.seq_length
+    return ParameterCounts(
+        total=total_parameters(model, seq_length=longest),
+        active=active_parameters(model, seq_length=longest),
+    )
+
+
+def check_parameters(model: ModelSpec) -> None:
+    """Raises: InputError where the model's file states counts that its sizes do not come to."""
+    stated = model.stated_parameters
+    if stated is None:
+        return
+    counted = parameter_counts(model)
+    for name in ("total", "active"):
+        written, found = getattr(stated, name), getattr(counted, name)
+        if written != found:
+            raise InputError(
+                f"parameters.{name}: {written:,} is stated, the sizes come to {found:,}",
+                path=model.source.path if model.source else None,
+                hint="mend the size that is wrong, or leave parameters out",
+            )

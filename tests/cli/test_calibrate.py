@@ -234,8 +234,8 @@ def test_logs_that_do_not_go_with_their_plans(
     document["inputs"]["cluster"]["name"] = "ours"
     (tmp_path / "plans-1.json").write_text(json.dumps(document))
     assert complaint(names[0], "--plan", one) == (
-        f"error: {plans}#1 was made for cluster ours, which is not shipped; --cluster names its "
-        "file\n"
+        f"error: {plans}: the plan was made for cluster ours, which is not shipped; say where its "
+        "file is with --cluster\n"
     )
     named = planner("calibrate", names[0], "--plan", one, "--cluster", "dgx-a100-8", *out)
     assert named.stdout.startswith("Not calibrated: 3 runs with a step time are needed; 1 is on")

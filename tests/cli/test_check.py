@@ -4,6 +4,7 @@ search and the estimate are stand-ins; `tests/checks` checks real plans."""
 from __future__ import annotations
 
 import json
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -256,6 +257,7 @@ def test_the_summary_of_a_step_is_appended_to(
         (["{plans}#x"], '{plans}#x: "#x" is not a rank; ranks are whole numbers from 1'),
         (["none.json"], "none.json: no such file"),
         (["{plans}", "--within", "x"], "--within-of-best: 'x' is not a share from 0% to below"),
+        (["{plans}", "--nodes", "1", "--devices", "8", "--json"], "--nodes and --devices are both"),
         (["{plans}", "--headroom", "-1%"], "--headroom: '-1%' is not a share from 0% to below"),
         (["{plans}", "--max-imbalance", "x"], "--max-imbalance: 'x' is not a share"),
         (["{plans}", "--max-regression", "5%"], "--max-regression means nothing without --base"),
@@ -303,3 +305,39 @@ def test_a_plan_for_another_model_says_what_does_not_match(planner: Run, plans: 
     assert "PL210 error: the plan was made for model gpt3-175b, not gpt-1.7b" in outcome.stdout
     assert "PL205 error: the stage layout holds 96 layers, the model has 24" in outcome.stdout
     assert outcome.stdout.endswith("fail: plans.json#1: t8 p4 d16 cannot run\n")
+
+
+WIDE = ", ".join(f'"k{index}": 0' for index in range(100_000))
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (f'{{{WIDE}, "a": 1, "a": 2}}', "key 'a' is given twice"),
+        (f'{{"{"k" * 50_000}": 0, "{"k" * 50_000}": 0}}', "k' is given twice"),
+        (f'{{"train_batch_size": 1, {WIDE}, "a": 1, "a": 2}}', "key 'a' is given twice"),
+    ],
+)
+def test_large_files_are_refused_at_once_and_briefly(
+    planner: Run, tmp_path: Path, content: str, message: str
+) -> None:
+    path = tmp_path / "plan.json"
+    path.write_text(content)
+    started = time.process_time()
+    outcome = planner("check", "--cluster", "dgx-a100-8", "--model", "gpt-7.5b", str(path))
+    assert (outcome.code, outcome.stdout) == (2, "")
+    assert message in outcome.stderr
+    assert len(outcome.stderr) < 1000
+    assert time.process_time() - started < 5
+
+
+def test_an_unknown_key_is_named_briefly(planner: Run, tmp_path: Path) -> None:
+    path = tmp_path / "baseline.json"
+    plans = [{"plan": "p.json#1", "step_s": 1, "devices": 1, "tokens_per_step": 1, "x" * 9000: 1}]
+    document = {"schema": "planner/baselines/1", "planner_version": "0.1.0", "plans": plans}
+    path.write_text(json.dumps(document))
+    plan = Path(__file__).parents[2] / "examples" / "mixtral-8x7b-on-dgx-h100-16.json"
+    outcome = planner("check", str(plan), "--baseline", str(path))
+    assert (outcome.code, outcome.stdout) == (2, "")
+    assert f'"{"x" * 36}... is not known here; allowed are plan' in outcome.stderr
+    assert len(outcome.stderr) < 1000

@@ -42,7 +42,8 @@ def test_two_runs_write_the_same_bytes(tmp_path: Path) -> None:
     for seed in ("1", "2"):
         path = tmp_path / f"plans-{seed}.json"
         result = process(*SEARCH, "--output", str(path), PYTHONHASHSEED=seed)
-        assert (result.returncode, result.stderr) == (0, "")
+        assert result.returncode == 0
+        assert not [line for line in result.stderr.splitlines() if " combinations, " not in line]
         written.append(path.read_bytes())
     assert written[0] == written[1]
 
@@ -78,6 +79,7 @@ def test_a_found_plan_costs_the_same_when_estimated_and_passes_the_check(
     assert "error PL002 headroom-below" in tighter.stdout
 
 
+@pytest.mark.slow
 def test_when_nothing_fits_the_reason_and_the_changes_are_there(planner: Run) -> None:
     arguments = ("search", "--cluster", "dgx-a100-8", "--model", "gpt3-175b", "--nodes", "1")
     report = planner(*arguments)
@@ -121,7 +123,7 @@ def test_an_interrupt_ends_with_130_and_no_traceback() -> None:
         assert running.stderr is not None
         assert " combinations, " in running.stderr.readline()
         running.send_signal(signal.SIGINT)
-        _, stderr = running.communicate(timeout=30)
+        _, stderr = running.communicate(timeout=300)
     assert running.returncode == 130
     assert "Traceback" not in stderr
 

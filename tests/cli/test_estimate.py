@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
+import time
 from typing import TYPE_CHECKING, Any
 
 import jsonschema
 import pytest
+import yaml
 
 from planner.plan_document import plan_schema
+from planner.specs.files.catalog import resolve
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -196,7 +200,10 @@ def test_a_plan_that_does_not_fit_is_still_described(planner: Run) -> None:
         ("--virtual-stages 2", "vpp: "),
         ("--expert 2", "experts: "),
         ("--plan none.json", "none.json: no such file"),
-        ("--plan none.json --data 2", "--plan and --data are both given; the plan file decides it"),
+        (
+            "--plan none.json --data 2",
+            "none.json: --data is given, and the plan file decides it already",
+        ),
         ("--hosts none.txt", "none.txt: no such file"),
         ("--seq-length 0", "--seq-length: '0' is not a whole number from 1 to"),
     ],
@@ -295,3 +302,83 @@ def test_script_options_need_a_script(planner: Run) -> None:
     assert outcome.stderr == "error: --set is for a launch script, which --plan gives\n"
     nothing = planner("estimate", "--cluster", "dgx-a100-8", "--tensor", "2")
     assert nothing.stderr.startswith("error: --model is missing")
+
+
+@pytest.mark.parametrize("software", ["megatron-core", "megatron-core-perf"])
+def test_gradients_of_32_bit_weights_have_32_bits(planner: Run, software: str) -> None:
+    """Whatever type 16-bit jobs of the profile keep and reduce them in."""
+    outcome = planner(
+        *SMALL, "--software", software, "--precision", "fp32", "--global-batch-size", "64", "--json"
+    )
+    for stage in only_plan(outcome)["estimate"]["memory"]["per_stage"]:
+        assert stage["components"]["gradients"] == stage["components"]["weights"]
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        3_000 * " --num-queruery-attention 64",
+        " ".join(f"--num-query-gruops-{index} 8" for index in range(3_000)),
+    ],
+)
+def test_unknown_flags_are_said_at_once_however_many(
+    planner: Run, tmp_path: Path, flags: str
+) -> None:
+    """Hints are looked for only among those that are said."""
+    script = tmp_path / "run.sh"
+    script.write_text(f"torchrun pretrain_gpt.py --num-layers 2 {flags}\n")
+    started = time.process_time()
+    outcome = planner("estimate", "--cluster", "dgx-a100-8", "--plan", str(script))
+    assert (outcome.code, outcome.stdout) == (2, "")
+    assert time.process_time() - started < 3
+
+
+@pytest.mark.parametrize(
+    ("section", "name"),
+    [
+        ("memory", "efficiency"),
+        ("matmul", "efficiency"),
+        ("matmul", "gradient_efficiency"),
+        ("grouped_matmul", "efficiency"),
+        ("attention", "backward_efficiency"),
+        ("attention", "flash_1"),
+        ("links", "send_efficiency"),
+        ("sustained", "network"),
+    ],
+)
+def test_an_efficiency_of_nothing_is_refused(
+    planner: Run, tmp_path: Path, section: str, name: str
+) -> None:
+    """Times are divided by it."""
+    device = yaml.safe_load(resolve("device", "a100-sxm-80gb").read_text())
+    constant = {"value": 0, "basis": "measured", "source": "a typing error"}
+    device.setdefault(section, {})[name] = constant
+    cluster = yaml.safe_load(resolve("cluster", "dgx-a100-8").read_text())
+    cluster["node_groups"][0]["device"] = "device.yaml"
+    (tmp_path / "device.yaml").write_text(yaml.safe_dump(device))
+    (tmp_path / "cluster.yaml").write_text(yaml.safe_dump(cluster))
+    outcome = planner(
+        *("estimate", "--cluster", str(tmp_path / "cluster.yaml"), "--model", "gpt-7.5b"), *JOB
+    )
+    assert (outcome.code, outcome.stdout) == (2, "")
+    assert f"{section}.{name}.value: an efficiency is at least 0.1%, found 0" in outcome.stderr
+    assert re.match(rf"error: {tmp_path}/device.yaml:[0-9]+:[0-9]+: ", outcome.stderr)
+
+
+def test_every_phase_that_the_schema_names_is_some_stage_s_fullest(planner: Run) -> None:
+    long = planner(*SMALL, *JOB, "--tensor", "2", "--json")
+    short = planner(
+        *("estimate", "--cluster", "dgx-a100-8", "--model", "gpt-7.5b", "--nodes", "1"),
+        *("--software", "megatron-core-perf", "--precision", "bf16", "--tensor", "8"),
+        *("--seq-length", "128", "--global-batch-size", "8", "--json"),
+    )
+    stages = [
+        stage
+        for outcome in (long, short)
+        for stage in only_plan(outcome)["estimate"]["memory"]["per_stage"]
+    ]
+    schema = json.loads(planner("schema", "plan").stdout)
+    phases = re.search(r"'peak_phase': {'type': 'string', 'enum': (\[[^]]*\])", str(schema))
+    assert phases is not None
+    named = json.loads(phases[1].replace("'", '"'))
+    assert sorted({stage["peak_phase"] for stage in stages}) == named

@@ -18,10 +18,11 @@ def test_list_as_json(planner: Callable[..., Outcome]) -> None:
     outcome = planner("list", "--json")
     assert (outcome.code, outcome.stderr) == (0, "")
     listed = json.loads(outcome.stdout)
-    assert list(listed) == ["clusters", "models", "devices", "software"]
+    assert list(listed) == ["clusters", "models", "devices", "libraries", "software"]
     assert {"name": "dgx-a100-128"} in listed["clusters"]
     assert {"name": "gpt3-175b"} in listed["models"]
     assert {"name": "a100-sxm-80gb"} in listed["devices"]
+    assert {"name": "nccl"} in listed["libraries"]
     assert {"name": "megatron-core"} in listed["software"]
 
 
@@ -35,7 +36,9 @@ def test_list_names_everything_within_80_columns(planner: Callable[..., Outcome]
     assert max(map(len, outcome.stdout.splitlines())) <= 80
 
 
-@pytest.mark.parametrize("kind", ["cluster", "model", "plan", "runs"])
+@pytest.mark.parametrize(
+    "kind", ["cluster", "model", "plan", "runs", "device", "library", "software"]
+)
 def test_schemas_are_schemas(planner: Callable[..., Outcome], kind: str) -> None:
     outcome = planner("schema", kind)
     assert (outcome.code, outcome.stderr) == (0, "")

@@ -6,13 +6,14 @@ import pytest
 
 from planner.cli import values
 from planner.errors import InputError
+from planner.specs import ranges
 
 
 def test_options_that_are_not_given_have_no_value() -> None:
     assert values.whole("--nodes", None, most=128) is None
     assert values.share("--headroom", None, below=1) is None
     assert values.duration_s("--time-limit", None) is None
-    assert values.word("--precision", None, ("bf16",)) is None
+    assert ranges.word("--precision", None, ("bf16",)) is None
     assert values.layers("--stage-layers", None) is None
 
 
@@ -58,7 +59,7 @@ def test_bad_durations(text: str) -> None:
 
 def test_words_suggest_the_nearest_spelling() -> None:
     with pytest.raises(InputError) as error:
-        values.word("--precision", "bf-16", ("fp16", "bf16"))
+        ranges.word("--precision", "bf-16", ("fp16", "bf16"))
     assert str(error.value) == ("--precision: 'bf-16' is not one of fp16, bf16; did you mean bf16?")
 
 

@@ -98,7 +98,8 @@ def test_hosts_get_the_names_of_a_file(planner: Run, plan: str, tmp_path: Path) 
     hostile = planner("export", plan, "--format", "slurm", "--hosts", str(names))
     assert (hostile.code, hostile.stderr) == (
         2,
-        "error: --hosts: '$(reboot)' is not a host name\n",
+        f"error: {names}:2:1: '$(reboot)' is not a host name: a host name is 1 to 253 letters, "
+        "digits and . - _, and begins with a letter or digit\n",
     )
 
 
@@ -123,8 +124,8 @@ def test_a_plan_of_a_file_needs_the_file(planner: Run, plan: str, tmp_path: Path
     found = planner("export", str(path), "--format", "ranks")
     assert (found.code, found.stderr) == (
         2,
-        f"error: {path}#1 was made for cluster 'our-cluster', which is no shipped file; give it "
-        "with --cluster FILE\n",
+        f"error: {path}: the plan was made for cluster our-cluster, which is not shipped; say "
+        "where its file is with --cluster\n",
     )
 
 
@@ -163,3 +164,76 @@ def test_a_plan_that_breaks_a_rule_is_not_exported(planner: Run, plan: str, tmp_
     found = planner("export", str(path), "--format", "megatron-lm")
     assert found.code == 2
     assert "the global batch has" in found.stderr
+
+
+ALL_DENSE = """
+architecture: mixtral
+num_layers: 2
+hidden_size: 1024
+ffn_hidden_size: 4096
+num_attention_heads: 8
+vocab_size: 32000
+moe: {num_experts: 8, top_k: 2, first_dense_layers: 2}
+training: {global_batch_size: 64, seq_length: 1024, precision: bf16}
+"""
+
+
+def test_a_mixture_without_a_mixture_layer_reads_back(planner: Run, tmp_path: Path) -> None:
+    model, plan, script = (str(tmp_path / name) for name in ("m.yaml", "plan.json", "run.txt"))
+    Path(model).write_text(ALL_DENSE)
+    cluster = ("--cluster", "dgx-h100-16")
+    given = planner("estimate", *cluster, "--model", model, "--nodes", "1", "--json")
+    Path(plan).write_text(given.stdout)
+    assert (
+        planner("export", plan, "--model", model, "--format", "megatron-lm", "-o", script).code == 0
+    )
+    read = planner("estimate", *cluster, "--plan", script, "--devices", "8", "--json")
+    assert read.code == 0, read.stderr
+    steps = [json.loads(one.stdout)["plans"][0]["estimate"]["step_s"] for one in (given, read)]
+    assert steps[0] == pytest.approx(steps[1], rel=1e-6)
+
+
+def test_a_script_runs_on_any_hosts_of_the_cluster(planner: Run, plan: str, tmp_path: Path) -> None:
+    """As the plan does that it was exported from, which takes the best of more nodes."""
+    script, hosts = str(tmp_path / "run.txt"), tmp_path / "hosts.txt"
+    assert planner("export", plan, "--format", "megatron-lm", "-o", script).code == 0
+    hosts.write_text("h100-14\nh100-3\n")
+    read = planner(
+        *("estimate", "--cluster", "dgx-h100-16", "--plan", script, "--devices", "16"),
+        *("--hosts", str(hosts), "--json"),
+    )
+    assert read.code == 0, read.stderr
+    assert json.loads(read.stdout)["plans"][0]["placement"]["hosts"] == ["h100-14", "h100-3"]
+
+
+def test_a_job_in_32_bits_reads_back(planner: Run, tmp_path: Path) -> None:
+    """Its gradients have 32 bits whatever its profile does with 16-bit ones."""
+    plan, script = (str(tmp_path / name) for name in ("plan.json", "run.txt"))
+    software = ("--software", "megatron-core-perf")
+    given = planner(
+        *("estimate", "--cluster", "dgx-h100-16", "--model", "llama-3-8b", "--nodes", "2"),
+        *(*software, "--precision", "fp32", "--json"),
+    )
+    Path(plan).write_text(given.stdout)
+    assert planner("export", plan, "--format", "megatron-lm", "-o", script).code == 0
+    read = planner(
+        *("estimate", "--cluster", "dgx-h100-16", "--plan", script, "--devices", "16"),
+        *(*software, "--json"),
+    )
+    costs = [json.loads(one.stdout)["plans"][0]["estimate"] for one in (given, read)]
+    assert costs[0]["time"] == costs[1]["time"]
+    assert costs[0]["memory"] == costs[1]["memory"]
+
+
+def test_extended_positions_read_back(planner: Run, tmp_path: Path) -> None:
+    """A job with longer sequences than the model has learned positions gets rows for them."""
+    plan, script = (str(tmp_path / name) for name in ("plan.json", "run.txt"))
+    cluster = ("--cluster", "dgx-a100-8")
+    job = ("--model", "gpt-7.5b", "--nodes", "2", "--tensor", "8", "--seq-length", "8192")
+    given = planner("estimate", *cluster, *job, "--json")
+    Path(plan).write_text(given.stdout)
+    assert planner("export", plan, "--format", "megatron-lm", "-o", script).code == 0
+    read = planner("estimate", *cluster, "--plan", script, "--devices", "16", "--json")
+    costs = [json.loads(one.stdout)["plans"][0]["estimate"] for one in (given, read)]
+    assert costs[0]["memory"] == costs[1]["memory"]
+    assert costs[0]["time"] == costs[1]["time"]

@@ -8,14 +8,10 @@ from typing import TYPE_CHECKING, Any
 import jsonschema
 import pytest
 import yaml
-from hypothesis import given
-from hypothesis import strategies as st
 
 from planner.exporters.errors import Inexpressible
 from planner.exporters.launchers import kubernetes, mpi, slurm, torchrun
-from planner.exporters.launchers.hostlist import hostlist
 from planner.exporters.verify import verify_program
-from planner.specs.cluster.hosts import expand_hosts
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -225,20 +221,3 @@ def test_hosts_with_different_numbers_of_devices(jobs: Jobs, tmp_path: Path) -> 
         path = tmp_path / name
         path.write_text(script)
         subprocess.run(["bash", "-n", str(path)], check=True)
-
-
-@given(
-    names=st.lists(
-        st.from_regex(r"[a-z]{1,3}-?[0-9]{0,4}", fullmatch=True),
-        min_size=1,
-        max_size=40,
-        unique=True,
-    )
-)
-def test_host_lists_expand_to_the_same_hosts(names: list[str]) -> None:
-    assert sorted(expand_hosts(hostlist(names))) == sorted(names)
-
-
-def test_host_lists_are_short() -> None:
-    names = [f"node{index:03d}" for index in (*range(1, 129), 130)]
-    assert hostlist([*names, "login"]) == "node[001-128,130],login"

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from planner.exporters.errors import Inexpressible
 from planner.exporters.megatron.arguments import as_arguments, as_shell, as_yaml, megatron_flags
-from planner.specs.software import Expert, Fp8
+from planner.specs.software_parts import Expert, Fp8
 from tests.exporters.megatron_rules import broken, parse
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ KINDS: tuple[tuple[Any, ...], ...] = (
 )
 
 
+@pytest.mark.slow
 @settings(
     max_examples=250,
     deadline=None,
@@ -53,6 +54,7 @@ def test_no_exported_plan_breaks_a_rule_of_megatron_lm(jobs: Jobs, data: st.Data
     assert list(broken(flags, environment, job.plan.degrees.devices)) == []
 
 
+@pytest.mark.slow
 def test_most_plans_can_be_exported(jobs: Jobs) -> None:
     """The property above is about something: what is refused is the exception."""
     outcomes: Counter[str] = Counter()

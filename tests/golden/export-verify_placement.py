@@ -20,21 +20,17 @@ GRIDS = (
     (("tensor", 8), ("context", 1), ("data", 2), ("pipeline", 2)),
     (("expert_tensor", 1), ("expert", 1), ("expert_data", 16), ("pipeline", 2)),
 )
-HOSTS = """\
-gpu07 8
-gpu08 8
-gpu12 8
-login-a 8
-"""
+HOSTS = (
+    ("gpu07", 8),
+    ("gpu08", 8),
+    ("gpu12", 8),
+    ("login-a", 8),
+)
 
 
 def rank_table():
     """(host, device) of every rank, in rank order."""
-    table = []
-    for line in HOSTS.split("\n"):
-        host, _, devices = line.partition(" ")
-        table += [(host, device) for device in range(int(devices or 0))]
-    return table
+    return [(host, device) for host, devices in HOSTS for device in range(devices)]
 
 
 def positions(rank):

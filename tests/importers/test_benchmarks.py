@@ -221,7 +221,7 @@ def test_mpigraph_log_and_json_of_one_run(sample: Sample) -> None:
     assert log.matrix == as_json.matrix
     assert log.matrix is not None
     assert (log.matrix.hosts, log.matrix.unit) == (("agpu1425", "agpu1426"), "MiB/s")
-    assert log.matrix.rows == ((0.0, 14493.357), (11072.496, 0.0))
+    assert log.matrix.rows == ((None, 14493.357), (11072.496, None))
 
 
 def test_mpigraph_with_only_the_receive_table(sample: Sample, written: Written) -> None:
@@ -230,7 +230,7 @@ def test_mpigraph_with_only_the_receive_table(sample: Sample, written: Written) 
     receives = text[:start] + text[text.index("Recv max") :]
     matrix = read_facts(written(receives)).matrix
     assert matrix is not None
-    assert matrix.rows == ((0.0, 14497.701), (11072.472, 0.0))
+    assert matrix.rows == ((None, 14497.701), (11072.472, None))
 
 
 def test_a_stated_unit_wins(sample: Sample) -> None:
@@ -267,10 +267,10 @@ def test_plain_table(sample: Sample) -> None:
     matrix = read_facts(sample("matrix.csv")).matrix
     assert matrix is not None
     assert (matrix.hosts, matrix.unit) == (("n0", "n1", "n2"), "MB/s")
-    assert matrix.rows[1] == (17346.823, 0.0, 19282.933)
+    assert matrix.rows[1] == (17346.823, None, 19282.933)
 
 
-def rows(facts: ClusterFacts) -> tuple[tuple[float, ...], ...]:
+def rows(facts: ClusterFacts) -> tuple[tuple[float | None, ...], ...]:
     assert facts.matrix is not None
     return facts.matrix.rows
 
@@ -287,20 +287,20 @@ def rows(facts: ClusterFacts) -> tuple[tuple[float, ...], ...]:
     ],
 )
 def test_ways_to_write_a_table(written: Written, text: str) -> None:
-    assert rows(read_facts(written(text), format_name="matrix-csv")) == ((0.0, 1.0), (2.0, 0.0))
+    assert rows(read_facts(written(text), format_name="matrix-csv")) == ((None, 1.0), (2.0, None))
 
 
 def test_tables_cut_out_of_mpigraph_logs(written: Written) -> None:
     send = read_facts(written("Send,a:0,b:1,\na:0,0.000,1.5,\nb:1,2.5,0.000,\n"))
     receive = read_facts(written("Recv,a:0,b:1,\na:0,0.000,2.5,\nb:1,1.5,0.000,\n"))
     assert send.matrix == receive.matrix
-    assert rows(send) == ((0.0, 1.5), (2.5, 0.0))
+    assert rows(send) == ((None, 1.5), (2.5, None))
 
 
 def test_table_without_names(written: Written) -> None:
     facts = read_facts(written("0,1,2\n3,0,4\n5,6,0\n"), unit="GB/s")
     assert facts.hosts == ("node-0", "node-1", "node-2")
-    assert rows(facts) == ((0.0, 1.0, 2.0), (3.0, 0.0, 4.0), (5.0, 6.0, 0.0))
+    assert rows(facts) == ((None, 1.0, 2.0), (3.0, None, 4.0), (5.0, 6.0, None))
 
 
 @pytest.mark.parametrize(

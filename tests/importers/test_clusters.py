@@ -106,11 +106,9 @@ def test_matrix_is_written_beside_the_cluster(
     assert capsys.readouterr().out == ""
     cluster = load_cluster(str(target))
     assert cluster.matrix is not None
-    assert cluster.matrix.bytes_per_s[1] == (17346.823e6, 0.0, 19282.933e6)
+    assert cluster.matrix.bytes_per_s[1] == (17346.823e6, None, 19282.933e6)
     assert cluster.host_names() == ("n0", "n1", "n2")
-    assert (
-        (tmp_path / "mine-bandwidth.csv").read_text().startswith("MB/s,n0,n1,n2\nn0,0,19635.359,")
-    )
+    assert (tmp_path / "mine-bandwidth.csv").read_text().startswith("MB/s,n0,n1,n2\nn0,,19635.359,")
     assert cluster.node_groups[0].network is not None
     assert cluster.node_groups[0].network.node_bytes_per_s == pytest.approx(19635.359e6, rel=1e-3)
 
@@ -138,7 +136,7 @@ def test_three_files_make_one_cluster(tmp_path: Path, data: Path) -> None:
     found = import_cluster(names, NodeOptions())
     assert found.spec.host_names() == ("n0", "n2", "n1")
     assert found.spec.matrix is not None
-    assert found.spec.matrix.bytes_per_s[0] == (0.0, 19204.908e6, 19635.359e6)
+    assert found.spec.matrix.bytes_per_s[0] == (None, 19204.908e6, 19635.359e6)
     assert [(tier.name, tier.nodes) for tier in found.spec.tiers] == [("leaf", 2), ("spine", None)]
     assert found.spec.node_groups[0].devices_per_node == 2
 

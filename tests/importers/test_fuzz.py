@@ -1,4 +1,5 @@
-"""Whatever a file holds, importing it gives a cluster or model that loads, or an InputError."""
+"""Whatever a file holds, importing it gives a cluster or model that loads, or an InputError.
+Damaged files of every kind are in `tests/fuzz/`."""
 
 from __future__ import annotations
 
@@ -8,11 +9,10 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from planner.errors import InputError, PlannerError
-from planner.importers.clusters.detect import FORMATS
 from planner.importers.clusters.groups import NodeOptions
 from planner.importers.clusters.importer import import_cluster
 from planner.importers.models import import_model
@@ -40,41 +40,6 @@ EVERYTHING = NodeOptions(
     cards=8,
 )
 
-SCRAPS = st.sampled_from(
-    [
-        "", " ", "\n", "\t", "\\\n", ",", ":", "=", "-", "#", "*", "/", "%", "|", "||", "&", "&&",
-        ";", ";;", "(", ")", "((", "))", "$((", "[", "]", "[[", "]]", "{", "}", "${", "$", "`", "'",
-        '"',
-        "<", ">", "<<EOF\n", "EOF", "if ", "fi", "case x in", "esac", "do", "done", "function f",
-        "eval ", "export ", "unset ", "exit", "${A[@]}", "${A//a/b}", "${#A}", "$1", "[0]*99999999",
-        "--num-layers", "--hidden-size=", "model.num_layers=", "SwitchName=", "node[1-99999999]",
-        "GPU0", "NV999", "X", "<!DOCTYPE a [<!ENTITY b 'c'>]>", "&b;", "<system>", "</gpu>", "null",
-        "true", "NaN", "Infinity", "1e999", "-1", "0", "99999999999999999999999999", "1.5.2",
-        "\x00", "\x1b[4m", "\x07", "\u2028", "é", "\U0001f600", "MB/s", "&anchor",
-    ]
-)  # fmt: skip
-
-
-@st.composite
-def damaged(draw: st.DrawFn, names: tuple[str, ...]) -> tuple[str, str]:
-    """A sample, and its text cut, garbled and grown in a few places."""
-    name = draw(st.sampled_from(names))
-    text = (DATA / name).read_text()
-    for _ in range(draw(st.integers(1, 4))):
-        start = draw(st.integers(0, len(text)))
-        end = draw(st.integers(start, min(len(text), start + 30)))
-        change = draw(st.sampled_from(["cut", "delete", "insert", "repeat", "replace"]))
-        if change == "cut":
-            text = text[:start]
-        elif change == "delete":
-            text = text[:start] + text[end:]
-        elif change == "repeat":
-            text = text[:end] + text[start:]
-        else:
-            scrap = draw(SCRAPS)
-            text = text[:start] + scrap + text[end if change == "replace" else start :]
-    return name, text
-
 
 def on_disk(name: str, text: str, use: Callable[[str], object]) -> None:
     """Calls with the path of a file of that content; only errors meant for the user may come."""
@@ -89,31 +54,6 @@ def on_disk(name: str, text: str, use: Callable[[str], object]) -> None:
     assert 0 < len(message) < 20_000
 
 
-SLOW = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-
-
-@SLOW
-@given(damaged(CLUSTER_FILES), st.sampled_from([None, None, *FORMATS]))
-def test_damaged_clusters(sample: tuple[str, str], format_name: str | None) -> None:
-    """What is imported was read by the strict loader, so that it can be planned for."""
-
-    def use(path: str) -> None:
-        found = import_cluster([path], EVERYTHING, format_name=format_name, unit=None)
-        assert all(group.devices_per_node == 8 for group in found.spec.node_groups)
-
-    on_disk(*sample, use)
-
-
-@SLOW
-@given(damaged(MODEL_FILES))
-def test_damaged_launches(sample: tuple[str, str]) -> None:
-    def use(path: str) -> None:
-        spec = import_model(path, vocabulary=32000).spec
-        assert total_parameters(spec, seq_length=2048) > 0
-
-    on_disk(*sample, use)
-
-
 @settings(max_examples=150, deadline=None)
 @given(st.text(st.sampled_from("aA1_ \n\t$(){}[]<>|&;'\"`\\=-+*/%!?#@:,.~^"), max_size=120))
 @example("${a:-${a:-${a:-")
@@ -122,56 +62,6 @@ def test_damaged_launches(sample: tuple[str, str]) -> None:
 def test_anything_as_a_script(text: str) -> None:
     line = "\ntorchrun x.py --num-layers 2 --hidden-size 64 --num-attention-heads 4 --seq-length 8"
     on_disk("run.sh", text + line, lambda path: import_model(path, vocabulary=100))
-
-
-HOSTILE: Any = st.recursive(
-    st.one_of(
-        st.none(),
-        st.booleans(),
-        st.integers(-(10**20), 10**20),
-        st.floats(allow_nan=False, allow_infinity=False),
-        st.text(max_size=8),
-        st.sampled_from(["silu", "full_attention", 4096, 1, 0]),
-    ),
-    lambda inner: st.one_of(
-        st.lists(inner, max_size=3), st.dictionaries(st.text(max_size=6), inner, max_size=3)
-    ),
-    max_leaves=6,
-)
-
-
-@settings(max_examples=250, deadline=None)
-@given(st.sampled_from(sorted(CONFIGS)), st.data())
-def test_hostile_values_in_configs(name: str, data: st.DataObject) -> None:
-    config = dict(CONFIGS[name]["config"])
-    for _ in range(data.draw(st.integers(1, 3))):
-        key = data.draw(st.sampled_from([*config, "text_config", "layer_types", "architectures"]))
-        config[key] = data.draw(HOSTILE)
-    assume = data.draw(st.sampled_from([None, "llama", "falcon", "deepseek_v3"]))
-    on_disk(
-        "config.json",
-        json.dumps(config),
-        lambda path: total_parameters(import_model(path, assume=assume).spec, seq_length=1),
-    )
-
-
-@settings(max_examples=100, deadline=None)
-@given(st.sampled_from(["nccl_report.json", "mpigraph.json", "topograph.json"]), st.data())
-def test_hostile_values_in_reports(name: str, data: st.DataObject) -> None:
-    tree = json.loads((DATA / name).read_text())
-    for _ in range(data.draw(st.integers(1, 3))):
-        holder: Any = tree
-        while True:
-            keys = list(holder) if isinstance(holder, dict) else list(range(len(holder)))
-            if not keys:
-                break
-            key = data.draw(st.sampled_from(keys))
-            if isinstance(holder[key], (dict, list)) and data.draw(st.booleans()):
-                holder = holder[key]
-                continue
-            holder[key] = data.draw(HOSTILE)
-            break
-    on_disk(name, json.dumps(tree), lambda path: import_cluster([path], EVERYTHING))
 
 
 @settings(max_examples=150, deadline=None)

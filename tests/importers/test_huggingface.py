@@ -11,9 +11,7 @@ import pytest
 
 from planner.errors import InputError
 from planner.importers.huggingface.config import config_model
-from planner.importers.huggingface.types import TYPES
-from planner.importers.json_file import parse_json
-from planner.importers.source import source_of
+from planner.specs.files.json_file import parse_json
 from planner.specs.load import parse_model
 from planner.workload.parameters import total_parameters
 
@@ -32,8 +30,8 @@ OPT: dict[str, Any] = PUBLISHED["facebook/opt-6.7b"]["config"]
 
 
 def read(config: dict[str, Any], *, assume: str | None = None) -> tuple[ModelSpec, Notes]:
-    text = json.dumps(config, indent=2).encode()
-    model, notes = config_model(parse_json(source_of(text, "config.json")), assume=assume)
+    text = json.dumps(config, indent=2)
+    model, notes = config_model(parse_json(text, "config.json"), assume=assume)
     return parse_model({"name": "model", **model}), notes
 
 
@@ -51,11 +49,6 @@ def test_published_parameter_counts(name: str) -> None:
     entry = PUBLISHED[name]
     count = total_parameters(read(entry["config"])[0])
     assert agrees(count, entry["parameters"]), f"{name}: {count:,}, published {entry['parameters']}"
-
-
-def test_every_family_has_a_published_model() -> None:
-    seen = {entry["config"]["model_type"] for entry in PUBLISHED.values()}
-    assert seen >= set(TYPES) - {"gemma3", "RefinedWeb", "RefinedWebModel"}
 
 
 def test_nothing_is_left_to_the_architecture() -> None:
@@ -182,7 +175,7 @@ def test_positions_of_opt() -> None:
 
 def test_unknown_type_needs_a_decision() -> None:
     unknown = LLAMA | {"model_type": "lama"}
-    with pytest.raises(InputError, match=r"config.json:2:17: model_type: unknown .*mean llama\?"):
+    with pytest.raises(InputError, match=r"config.json:2:17: model_type: unknown .*--assume llama"):
         read(unknown)
     spec, notes = read(unknown, assume="llama")
     assert total_parameters(spec) == 8_030_261_248
@@ -226,19 +219,3 @@ def test_wrong_values_have_a_place(change: dict[str, Any], message: str) -> None
 
 def test_whole_numbers_written_as_decimals_are_taken() -> None:
     assert read(LLAMA | {"hidden_size": 4096.0})[0].hidden_size == 4096
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ('{"a": 1, "a": 2}', "'a' is given twice"),
-        ('{"a": NaN}', "NaN is not a number"),
-        ('{"a": 1e999}', "too large"),
-        ('{"a": [1,}', r"f:1:10: not valid JSON"),
-        ("[" * 100_000, "nested too deep"),
-        ('{"a": ' + "9" * 5000 + "}", "5000 digits"),
-    ],
-)
-def test_hostile_json(text: str, message: str) -> None:
-    with pytest.raises(InputError, match=message):
-        parse_json(source_of(text.encode(), "f"))

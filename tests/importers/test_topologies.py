@@ -14,7 +14,7 @@ from planner.importers.clusters.facts import NodeFacts, Tier
 from planner.importers.clusters.hosts import short
 from planner.importers.clusters.tiers import SizedTier, sized
 from planner.importers.notes import Notes
-from planner.specs.cluster.hosts import expand_hosts
+from planner.specs.cluster.hostlist import expand_hosts
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -115,6 +115,7 @@ def test_the_default_order_of_a_clean_cluster_is_proven() -> None:
     assert answer.bound_s == pytest.approx(0.4425458, rel=1e-5)
 
 
+@pytest.mark.slow
 def test_rows_of_one_pod_share_its_switches() -> None:
     """16 nodes a row, 32 a pod: two neighbouring rows that share the switches of a pod send within
     them, which the default order does not do."""

@@ -24,8 +24,8 @@ with Yim et al. 2024 (Pipette)."""
 def measured() -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
     matrix = read_matrix(load_source(str(MATRIX)), None).matrix
     assert matrix is not None
-    bandwidth = np.array(matrix.rows) * 1e6
-    np.fill_diagonal(bandwidth, bandwidth.max())
+    bandwidth = np.array(matrix.rows, dtype=np.float64) * 1e6
+    np.fill_diagonal(bandwidth, np.nanmax(bandwidth))
     return bandwidth
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -10,6 +12,7 @@ from planner.placement.local.search import polish
 from planner.placement.local.starts import near_each_other
 from planner.placement.problem.feasible import allowed_order
 from planner.placement.problem.terms import terms_of
+from planner.placement.solve import solve_placement
 from tests.placement.problems import least_s, problem_of, random_problem
 
 
@@ -60,6 +63,29 @@ def test_nodes_listed_mixed_are_sorted_by_site_and_slow_ones_come_last() -> None
     assert any(order[-1] == 5 for order in orders)
     changes = [int((np.diff(site[order[order != 5]]) != 0).sum()) for order in orders]
     assert min(changes) == 1
+
+
+@pytest.mark.parametrize("free", ["some", "all"])
+def test_links_that_take_no_time_are_no_reason_to_divide_by(free: str) -> None:
+    """A warning fails the test. With `some`, the nodes of one site reach each other at once."""
+    site = np.repeat([0, 1], 8)
+    problem = problem_of(np.where(site[:, None] == site, 25e9, 1e9), 4, 4)
+    kept = 0.0 if free == "all" else (site[:, None] != site).astype(float)
+    families = [
+        replace(problem.waits[0].families[0], hop_s=problem.waits[0].families[0].hop_s * kept)
+    ]
+    problem = replace(
+        problem,
+        link_s=problem.link_s * kept,
+        waits=(replace(problem.waits[0], families=tuple(families)),),
+    )
+    orders = near_each_other(problem)
+    assert all(sorted(order.tolist()) == list(range(16)) for order in orders)
+    if free == "some":
+        assert all(len(set(site[order[:8]])) == 1 for order in orders[:1])
+    solution = solve_placement(problem, seeds=[np.arange(16)])
+    assert solution.stopped == "proven"
+    assert solution.objective_s == pytest.approx(solution.bound_s)
 
 
 @pytest.mark.parametrize("seed", range(60))

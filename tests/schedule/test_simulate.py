@@ -62,6 +62,7 @@ def cases(draw: st.DrawFn) -> tuple[Schedule, Durations]:
     )
 
 
+@pytest.mark.slow
 @given(cases())
 @settings(max_examples=400, deadline=None)
 def test_every_pass_ends_when_the_naive_simulation_says(

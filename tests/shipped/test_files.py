@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import yaml
@@ -12,6 +13,7 @@ from planner.schedule.registry import SCHEDULES
 from planner.specs.cluster.spec import ClusterSpec
 from planner.specs.device import PRECISIONS, DeviceSpec
 from planner.specs.files.catalog import Kind, list_shipped, resolve
+from planner.specs.files.fields import Basis
 from planner.specs.job import OPTIMIZERS
 from planner.specs.load import load_cluster, load_device, load_model, load_software
 
@@ -156,8 +158,24 @@ def test_every_device_constant_has_basis_and_source(name: str) -> None:
     for path, constant in constants:
         assert isinstance(constant, dict), f"{'.'.join(path)} is a bare value"
         assert set(constant) == {"value", "basis", "source"}, ".".join(path)
-        assert constant["basis"] in {"datasheet", "measured", "default"}, ".".join(path)
+        assert constant["basis"] in get_args(Basis), ".".join(path)
         assert len(constant["source"]) > 10, ".".join(path)
+
+
+STATED = [
+    path
+    for kind in ("device", "library", "software")
+    for path in (Path(resolve(kind, name)) for name in list_shipped(kind))
+] + sorted(Path(resolve("library", "nccl")).parents[1].joinpath("defaults").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("path", STATED, ids=lambda path: path.stem)
+def test_what_was_inferred_says_so_twice(path: Path) -> None:
+    """The basis of a constant and the first word of its source agree."""
+    for place, leaf in _leaves(yaml.safe_load(path.read_text(encoding="utf-8"))):
+        if isinstance(leaf, dict) and "basis" in leaf:
+            by_source = leaf["source"].startswith("inferred")
+            assert by_source == (leaf["basis"] == "inferred"), ".".join(place)
 
 
 ESSENTIAL = {

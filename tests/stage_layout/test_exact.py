@@ -52,6 +52,7 @@ def test_threshold_program_is_the_best_of_every_layout(
     assert nothing > 10
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("schedule", "virtual_stages", "layers", "seeds"),
     [

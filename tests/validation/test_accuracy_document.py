@@ -24,6 +24,8 @@ from planner.training.confidence.residuals import (
 from planner.validation.residuals import residuals_of
 from planner.validation.validate import Validation, validate_files
 
+pytestmark = pytest.mark.slow
+
 DOCUMENT = Path(__file__).parents[2] / "docs" / "accuracy.md"
 RENEW = f"is out of date: {COMMAND} renews it"
 LABELLED = ("By source", "By device", "Peak memory")

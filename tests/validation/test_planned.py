@@ -9,7 +9,6 @@ import pytest
 from planner.errors import RuleError
 from planner.specs.runs.build import load_runs
 from planner.specs.runs.spec import Run
-from planner.validation.layouts import spread_layers
 from planner.validation.planned import plan_run
 
 if TYPE_CHECKING:
@@ -76,11 +75,6 @@ def test_layers_left_over_go_to_the_middle_and_it_is_said(write_runs: WriteRuns)
 def test_layers_that_divide_are_no_assumption(write_runs: WriteRuns) -> None:
     planned = plan_run(only_run(write_runs({"degrees": {"pipeline": 2}})))
     assert not planned.assumptions
-
-
-def test_fewer_layers_than_chunks_leave_the_outer_chunks_empty() -> None:
-    assert spread_layers(2, 4) == (0, 1, 1, 0)
-    assert spread_layers(126, 8) == (15, 16, 16, 16, 16, 16, 16, 15)
 
 
 def test_a_stated_layout_is_taken_chunk_by_chunk(write_runs: WriteRuns) -> None:

@@ -65,10 +65,12 @@ def test_runs_of_a_group_differ_in_their_plan_only(name: str) -> None:
         assert len(different) == 1, group
 
 
+@pytest.mark.slow
 def test_every_shipped_run_can_be_planned() -> None:
     assert not validation().errors
 
 
+@pytest.mark.slow
 def test_the_estimates_beat_the_best_constant_mfu() -> None:
     summary = validation().summary
     assert summary.step.count > 400

@@ -259,6 +259,7 @@ def test_a_fault_of_ours_costs_one_run_only(
     assert [run["id"] for run in outcome.document["runs"]] == ["run-1"]
 
 
+@pytest.mark.slow
 def test_without_arguments_all_shipped_runs_are_compared(validate: Validate) -> None:
     outcome = validate()
     assert outcome.code == 0

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from planner.exporters.environment import environment
 from planner.exporters.errors import Inexpressible
-from planner.exporters.megatron.arguments import environment
 
 if TYPE_CHECKING:
     from planner.exporters.job import ExportJob

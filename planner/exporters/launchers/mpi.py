@@ -4,12 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from planner.exporters.quoting import plain_hosts
+
 if TYPE_CHECKING:
     from planner.exporters.job import ExportJob
 
 
 def as_rankfile(job: ExportJob) -> str:
     """A line per rank: its host, and the slot with the number of its device there."""
-    places = [(host.name, device) for host in job.hosts for device in range(host.devices)]
+    names = plain_hosts(host.name for host in job.hosts)
+    places = [
+        (name, device)
+        for name, host in zip(names, job.hosts, strict=True)
+        for device in range(host.devices)
+    ]
     lines = [f"rank {rank}={host} slot={device}" for rank, (host, device) in enumerate(places)]
     return "\n".join([f"# {job.title}", *lines]) + "\n"

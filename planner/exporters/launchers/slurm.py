@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from planner.exporters.launchers.hostlist import hostlist
-from planner.exporters.megatron.arguments import environment
+from planner.exporters.environment import environment
+from planner.exporters.quoting import filled, heredoc, plain_hosts, shell_word
+from planner.specs.cluster.hostlist import by_number, compress_hosts
 
 if TYPE_CHECKING:
     from planner.exporters.job import ExportJob
@@ -37,9 +38,7 @@ export VERIFY_PLACEMENT=${VERIFY_PLACEMENT:-${SLURM_SUBMIT_DIR:-.}/verify_placem
 SLURM_HOSTFILE=$(mktemp "${TMPDIR:-/tmp}/planner-hosts.XXXXXX")
 export SLURM_HOSTFILE
 trap 'rm -f "$SLURM_HOSTFILE"' EXIT
-cat > "$SLURM_HOSTFILE" << 'HOSTS'
-@HOSTS@
-HOSTS
+cat > "$SLURM_HOSTFILE" @HOSTS@
 
 export MASTER_ADDR=@FIRST@ MASTER_PORT=${MASTER_PORT:-29500}
 @EXPORTS@srun --nodes=@NODES@ --ntasks=@NODES@ --distribution=arbitrary bash -c '
@@ -60,15 +59,17 @@ def as_script(job: ExportJob) -> str:
     )
     directives = f"#SBATCH --gpus-per-node={each}\n" if each else ""
     if job.listed:
-        directives += f"#SBATCH --nodelist={hostlist(host.name for host in job.hosts)}\n"
+        names = sorted(plain_hosts(host.name for host in job.hosts), key=by_number)
+        directives += f"#SBATCH --nodelist={compress_hosts(names, suffixes=False)}\n"
     exports = "".join(f"export {name}={value}\n" for name, value in environment(job).items())
-    return (
-        _SCRIPT.replace("@TITLE@", job.title)
-        .replace("@NAME@", job.slug)
-        .replace("@DIRECTIVES@", directives)
-        .replace("@NODES@", str(len(job.hosts)))
-        .replace("@HOSTS@", "\n".join(host.name for host in job.hosts))
-        .replace("@FIRST@", job.hosts[0].name)
-        .replace("@EXPORTS@", exports)
-        .replace("@DEVICES@", devices)
+    return filled(
+        _SCRIPT,
+        title=job.title,
+        name=job.slug,
+        directives=directives,
+        nodes=str(len(job.hosts)),
+        hosts=heredoc((host.name for host in job.hosts), name="HOSTS"),
+        first=shell_word(job.hosts[0].name),
+        exports=exports,
+        devices=devices,
     )

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from planner.exporters.megatron.arguments import environment
+from planner.exporters.environment import environment
+from planner.exporters.quoting import filled, shell_word
 
 if TYPE_CHECKING:
     from planner.exporters.job import ExportJob
@@ -47,10 +48,11 @@ def as_script(job: ExportJob) -> str:
     sizes = " ".join(str(host.devices) for host in job.hosts)
     devices = f"devices={each}" if each else f"DEVICES=({sizes})\ndevices=${{DEVICES[node_rank]}}"
     exports = "".join(f"export {name}={value}\n" for name, value in environment(job).items())
-    return (
-        _SCRIPT.replace("@TITLE@", job.title)
-        .replace("@HOSTS@", "\n".join(f"  {host.name}" for host in job.hosts))
-        .replace("@EXPORTS@", exports)
-        .replace("@DEVICES@", devices)
-        .replace("@NODES@", str(len(job.hosts)))
+    return filled(
+        _SCRIPT,
+        title=job.title,
+        hosts="\n".join(f"  {shell_word(host.name)}" for host in job.hosts),
+        exports=exports,
+        devices=devices,
+        nodes=str(len(job.hosts)),
     )

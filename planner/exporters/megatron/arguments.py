@@ -38,9 +38,7 @@ def megatron_flags(job: ExportJob) -> Flags:
 
 
 def environment(job: ExportJob) -> dict[str, str]:
-    """Environment variables of the ranks; none for frameworks other than Megatron-LM."""
-    if job.software.framework != "megatron-lm":
-        return {}
+    """Environment variables of the ranks."""
     return environment_of(job.plan.degrees, job.plan.data_sharding)
 
 

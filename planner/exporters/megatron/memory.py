@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from planner.exporters.chunks import chunk_layers, recomputed_per_chunk
+from planner.exporters.chunks import chunk_layers
 from planner.exporters.megatron.flags import Flags, cannot, switches, values
+from planner.plan import recomputed_per_chunk
 
 if TYPE_CHECKING:
     from planner.exporters.job import ExportJob
@@ -37,8 +38,8 @@ def recompute_flags(job: ExportJob) -> Flags:
             **values(recompute_granularity="selective"),
             "--recompute-modules": _modules(job),
         }
-    count = recomputed_per_chunk(job.plan)
-    if count is None:
+    count = recomputed_per_chunk(job.plan.stages, recompute.layers_per_stage)
+    if not count:
         raise cannot(
             "recompute.layers_per_stage",
             f"{list(recompute.layers_per_stage)} is not the first n layers of every chunk, for "

@@ -15,6 +15,7 @@ _NORMS = {"layernorm": "LayerNorm", "rmsnorm": "RMSNorm"}
 _NORMS_PER_LAYER = 2
 
 
+_SQUARED_RELU = "squared_relu"
 _CLAMP = "7.0"
 """`swiglu_limit` of gpt-oss (its published config.json), the one family that clamps."""
 
@@ -39,7 +40,7 @@ def model_flags(job: ExportJob) -> Flags:
             position_embedding_type=_POSITIONS[model.position_embedding],
             normalization=_NORMS[model.norm],
         ),
-        **switches(swiglu=model.gated_mlp),
+        **switches(swiglu=model.gated_mlp, squared_relu=model.activation == _SQUARED_RELU),
         **values(activation_func_clamp_value=_CLAMP if model.activation_clamp else None),
         **_biases(model),
         **switches(untie_embeddings_and_output_weights=not model.tie_embeddings),
@@ -60,12 +61,31 @@ def _refuse_other_parts(model: ModelSpec) -> None:
         raise cannot("model.embedding_norm", "no norm follows the embedding")
     if model.norms_per_layer != _NORMS_PER_LAYER:
         raise cannot("model.norms_per_layer", f"a layer has 2 norms, not {model.norms_per_layer}")
+    _refuse_other_norms(model)
+    if model.head_bias:
+        raise cannot("model.head_bias", "the output layer has no bias")
+    if model.attention_chunk is not None:
+        raise cannot("model.attention_chunk", "attention is local by a window, not by chunks")
+    if model.mla is not None and model.mla.indexer is not None:
+        raise cannot("model.mla.indexer", "latent attention sees every earlier key")
+    activations = ("silu",) if model.gated_mlp else ("gelu", _SQUARED_RELU)
+    if model.activation not in activations:
+        kind = "a gated MLP" if model.gated_mlp else "an MLP without a gate"
+        allowed = " or ".join(activations)
+        raise cannot("model.activation", f"{kind} has {allowed}, not {model.activation}")
+
+
+def _refuse_other_norms(model: ModelSpec) -> None:
     if model.norm_bias != (model.norm == "layernorm"):
         raise cannot("model.norm_bias", "LayerNorm has a bias, RMSNorm has none")
-    activation = "silu" if model.gated_mlp else "gelu"
-    if model.activation != activation:
-        kind = "a gated MLP" if model.gated_mlp else "an MLP without a gate"
-        raise cannot("model.activation", f"{kind} has {activation}, not {model.activation}")
+    if not model.norm_scale:
+        raise cannot("model.norm_scale", "norms have a learned scale")
+    if model.post_norm:
+        raise cannot("model.post_norm", "norms precede attention and MLP")
+    if model.qk_norm and model.qk_norm_scale != "shared":
+        raise cannot("model.qk_norm_scale", "all heads share the scale of their norm")
+    if model.qk_norm and model.qk_norm_bias != model.norm_bias:
+        raise cannot("model.qk_norm_bias", "norms of queries and keys are like the others")
 
 
 def _attention(model: ModelSpec) -> Flags:
@@ -132,7 +152,9 @@ def _mixture(model: ModelSpec, moe: MoeSpec) -> Flags:
             moe_shared_expert_intermediate_size=moe.shared_expert_ffn_hidden_size or None,
             moe_layer_freq=pattern,
         ),
-        **switches(moe_router_pre_softmax=moe.top_k == 1),
+        **switches(
+            moe_router_pre_softmax=moe.top_k == 1, moe_shared_expert_gate=moe.shared_expert_gate
+        ),
     }
 
 

@@ -163,7 +163,8 @@ def _benchmark_hosts(facts: Sequence[ClusterFacts], notes: Notes) -> tuple[str, 
 
 def _fastest(matrix: Matrix | None, links: Sequence[Link]) -> float | None:
     if matrix is not None:
-        return max(map(max, matrix.rows)) * unit_factor(BYTES_PER_SECOND, matrix.unit)
+        measured = (value for row in matrix.rows for value in row if value is not None)
+        return max(measured, default=0.0) * unit_factor(BYTES_PER_SECOND, matrix.unit) or None
     return max((link.bytes_per_s for link in links), default=None)
 
 
@@ -214,13 +215,15 @@ def links_content(matrix: Matrix | None, links: Sequence[Link], matrix_file: str
 
 
 def matrix_text(matrix: Matrix) -> str:
-    """The CSV file of a matrix, its unit in the corner and nothing on the diagonal."""
+    """The CSV file of a matrix: its unit in the corner, nothing where no link was measured and on
+    the diagonal."""
     lines = [",".join((matrix.unit, *matrix.hosts))]
-    for index, (host, row) in enumerate(zip(matrix.hosts, matrix.rows, strict=True)):
-        cells = ["0" if place == index else _cell(value) for place, value in enumerate(row)]
-        lines.append(",".join((host, *cells)))
+    for host, row in zip(matrix.hosts, matrix.rows, strict=True):
+        lines.append(",".join((host, *map(_cell, row))))
     return "\n".join(lines) + "\n"
 
 
-def _cell(value: float) -> str:
+def _cell(value: float | None) -> str:
+    if value is None:
+        return ""
     return str(int(value)) if value.is_integer() and value < 1e15 else repr(value)

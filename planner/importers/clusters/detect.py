@@ -19,8 +19,8 @@ from planner.importers.clusters.formats import (
     topograph,
     wide_area,
 )
-from planner.importers.json_file import parse_json
 from planner.importers.source import Source
+from planner.specs.files.json_file import parse_json
 from planner.specs.files.spelling import did_you_mean
 
 Reader = Callable[[Source, str | None], ClusterFacts]
@@ -29,13 +29,13 @@ Reader = Callable[[Source, str | None], ClusterFacts]
 
 def _nccl_tests(source: Source, unit: str | None) -> ClusterFacts:
     if source.text.lstrip().startswith("{"):
-        return nccl_report.read_json(parse_json(source))
+        return nccl_report.read_json(source)
     return nccl_tests.read_text(source)
 
 
 def _mpigraph(source: Source, unit: str | None) -> ClusterFacts:
     if source.text.lstrip().startswith("{"):
-        return mpigraph.read_json(parse_json(source), unit)
+        return mpigraph.read_json(source, unit)
     if mpigraph.looks_like_log(source.text):
         return mpigraph.read_log(source, unit)
     return csv_matrix.read_matrix(source, unit)
@@ -50,7 +50,7 @@ FORMATS: Mapping[str, Reader] = {
     "nccl-xml": lambda source, unit: nccl_xml.read_xml(source),
     "slurm-conf": lambda source, unit: slurm.read_conf(source),
     "slurm-yaml": lambda source, unit: slurm.read_yaml(source),
-    "topograph": lambda source, unit: topograph.read_topograph(parse_json(source)),
+    "topograph": lambda source, unit: topograph.read_topograph(source),
     "matrix-csv": lambda source, unit: csv_matrix.read_matrix(source, unit),
     "wide-area": lambda source, unit: wide_area.read_pairs(source, unit),
 }
@@ -109,7 +109,7 @@ def _format_of(source: Source) -> str:
 
 
 def _json_format(source: Source) -> str:
-    file = parse_json(source)
+    file = parse_json(source.text, source.path)
     tree = file.tree
     if topograph.looks_like_topograph(tree):
         return "topograph"

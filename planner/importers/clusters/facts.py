@@ -7,6 +7,8 @@ from typing import Literal
 
 from planner.importers.notes import Notes
 
+MatrixRow = tuple[float | None, ...]
+
 Operation = Literal["all_reduce", "all_gather", "reduce_scatter", "all_to_all", "send"]
 
 
@@ -56,11 +58,19 @@ class Tier:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Matrix:
-    """Node-to-node bandwidth: `rows[sender][receiver]` in `unit`, the diagonal 0."""
+    """Node-to-node bandwidth: `rows[sender][receiver]` in `unit`, all above 0. None where no link
+    was measured, and on the diagonal, whatever the file has there."""
 
     hosts: tuple[str, ...]
-    rows: tuple[tuple[float, ...], ...]
+    rows: tuple[MatrixRow, ...]
     unit: str
+
+    def gaps(self) -> list[str]:
+        """What to say of links that were not measured; empty where all were."""
+        size = len(self.hosts)
+        count = sum(row.count(None) for row in self.rows) - size
+        said = f"{count:,} of {size * (size - 1):,} links have no figure and those of the network"
+        return [said] if count else []
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,10 +24,9 @@ from planner.specs.files.document import Document
 from planner.specs.files.text_file import decode, read_bytes
 from planner.specs.files.yaml_file import parse_document
 from planner.specs.load import cluster_of
+from planner.specs.names import as_name
 
 MOST_FILES = 100
-
-_NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9._+-]+")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,7 +71,9 @@ def import_cluster(
             raise InputError(f"--nodes-per-site makes a new file, and {into} exists")
         mapping, text = _into(into, facts, options, notes, matrix_file)
     else:
-        chosen = _valid(name or (Path(place).stem if place else _stem(paths[0])))
+        chosen = as_name(
+            name or (Path(place).stem if place else _stem(paths[0])), otherwise="imported"
+        )
         mapping = cluster_mapping(facts, options, notes, name=chosen, matrix_file=matrix_file)
         text = to_yaml(mapping, _comment(facts, notes))
     found = the_matrix(facts)
@@ -104,16 +104,12 @@ def _stem(path: str) -> str:
     return "imported" if path == "-" else Path(path).stem
 
 
-def _valid(name: str) -> str:
-    return _NOT_IN_NAMES.sub("-", name).strip("-._+")[:200] or "imported"
-
-
 def _matrix_file(place: str | None, facts: Sequence[ClusterFacts]) -> str:
     """A name beside the cluster file."""
     stem = (
         Path(place).stem if place else next((_stem(f.path) for f in facts if f.matrix), "cluster")
     )
-    return f"{_valid(stem)}-bandwidth.csv"
+    return f"{as_name(stem, otherwise='imported')}-bandwidth.csv"
 
 
 def _comment(facts: Sequence[ClusterFacts], notes: Notes) -> list[str]:
@@ -162,7 +158,7 @@ def _checked(
     shown = place or "the imported cluster"
     document = parse_document(text, shown)
     folder = Path(place).resolve().parent if place else Path.cwd()
-    name = str(mapping.get("name") or _valid(Path(shown).stem))
+    name = str(mapping.get("name") or Path(shown).stem)
     if matrix is None:
         return cluster_of(document, name=name, folder=folder)
     with TemporaryDirectory() as temporary:

@@ -19,16 +19,19 @@ from planner.importers.deepspeed.keys import (
     ZERO_WITHOUT_EFFECT,
 )
 from planner.importers.deepspeed.software import switched
-from planner.importers.notes import Notes, listed
+from planner.importers.notes import MOST_LISTED, Notes, listed
 from planner.importers.shell.text import Origin
 from planner.importers.statement import Decision, Statement
 from planner.specs.files.document import show_location
+from planner.specs.files.json_file import parse_json
 from planner.specs.files.spelling import did_you_mean
 from planner.specs.units import describe
 
 if TYPE_CHECKING:
     from planner.errors import InputError
-    from planner.importers.json_file import JsonFile, Location
+    from planner.importers.source import Source
+    from planner.specs.files.document import Location
+    from planner.specs.files.json_file import JsonFile
     from planner.specs.model.spec import ModelSpec
 
 MOST = 10**9
@@ -54,29 +57,30 @@ def looks_like_deepspeed(text: str) -> bool:
     return any(mark in text for mark in _MARKS)
 
 
-def deepspeed_statement(file: JsonFile, given: ModelSpec | None) -> Statement:
+def deepspeed_statement(source: Source, given: ModelSpec | None) -> Statement:
     """Raises: InputError at the key that is wrong, and without a model."""
+    file = parse_json(source.text, source.path)
     file.mapping(file.tree)
-    if not looks_like_deepspeed(file.source.text):
+    if not looks_like_deepspeed(source.text):
         raise file.error(
             "is JSON, but neither a plan document nor a DeepSpeed configuration: it has no "
             "zero_optimization, train_batch_size or train_micro_batch_size_per_gpu"
         )
     if given is None:
         raise file.error("a DeepSpeed configuration does not say which model", hint="give --model")
-    return _Reader(file).statement(given)
+    return _Reader(file, source.sha256).statement(given)
 
 
 class _Reader:
     """Reads a configuration key by key, keeping notes."""
 
-    def __init__(self, file: JsonFile) -> None:
+    def __init__(self, file: JsonFile, sha256: str) -> None:
         self._file = file
+        self._sha256 = sha256
         self._notes = Notes()
         self._automatic: list[str] = []
 
     def statement(self, model: ModelSpec) -> Statement:
-        source = self._file.source
         batch = self._whole("train_batch_size")
         micro = self._whole("train_micro_batch_size_per_gpu")
         precision = self._precision()
@@ -104,8 +108,8 @@ class _Reader:
         self._say_what_is_left_out()
         return Statement(
             kind="a DeepSpeed configuration",
-            path=source.path,
-            sha256=source.sha256,
+            path=self._file.path,
+            sha256=self._sha256,
             model=model,
             software="deepspeed",
             switch=lambda profile, replicas, chosen: switched(profile, changes, sharding, chosen),
@@ -122,7 +126,7 @@ class _Reader:
 
     def _place(self, name: str) -> Origin:
         place = self._file.place(_PLACES.get(name, ()))
-        path = self._file.source.path
+        path = self._file.path
         return Origin(path, place.line, place.column) if place else Origin(path, 1, 1)
 
     def _at(self, *location: str) -> Any:
@@ -250,9 +254,11 @@ class _Reader:
             if device not in (None, False, "none", AUTO):
                 notes.left_out.append(f"zero_optimization.{key}: {instead}")
         if unknown:
-            shown = []
+            shown: list[str] = []
+            words = [*READ, *ZERO_READ, *WITHOUT_EFFECT]
             for key in unknown:
-                near = did_you_mean(key.rpartition(".")[2], [*READ, *ZERO_READ, *WITHOUT_EFFECT])
+                hinted = len(shown) < MOST_LISTED
+                near = did_you_mean(key.rpartition(".")[2], words) if hinted else None
                 shown.append(f"{key[:60]}{f' ({near})' if near else ''}")
             notes.left_out.append(f"keys that are not known here: {listed(shown)}")
         if self._automatic:

@@ -3,21 +3,44 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from difflib import SequenceMatcher
 from typing import Any
 
-from planner.importers.huggingface.families import Family, model_of
+from planner.errors import InputError
+from planner.importers.huggingface.facts import facts
+from planner.importers.huggingface.families.common import Family, model_of
 from planner.importers.huggingface.keys import Keys
 from planner.importers.huggingface.layers import Model
+from planner.importers.huggingface.refused import refusal
+from planner.importers.huggingface.sizes import unread_sizes, unread_switches
 from planner.importers.huggingface.types import TYPES
-from planner.importers.json_file import JsonFile, Location
-from planner.importers.notes import Notes
-from planner.specs.files.spelling import did_you_mean
+from planner.importers.notes import Notes, listed
+from planner.specs.files.document import Location
+from planner.specs.files.json_file import JsonFile
+from planner.specs.files.spelling import did_you_mean, nearest
 from planner.specs.units import describe
 
-_TEXT_PARTS = ("text_config", "language_config", "llm_config")
+_TEXT_PARTS: tuple[tuple[str, ...], ...] = (
+    ("text_config",),
+    ("thinker_config", "text_config"),
+    ("language_config",),
+    ("llm_config",),
+)
 _OTHER_PARTS = ("vision_config", "audio_config", "vision_tower", "projector_config")
 _CLASS_SUFFIXES = ("ForCausalLM", "LMHeadModel", "ForConditionalGeneration")
+_ALIKE = 0.6
+"""From this share of common letters on, two names of types are alike."""
+_DESCRIBE = "describe the model in a model file (`planner schema model` lists its keys)"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Part:
+    """The mapping that describes the language model, where it stands, and the type it states."""
+
+    mapping: Mapping[str, Any]
+    at: Location
+    stated: str | None
 
 
 def looks_like_config(tree: Any) -> bool:
@@ -30,79 +53,160 @@ def looks_like_config(tree: Any) -> bool:
 def config_model(file: JsonFile, *, assume: str | None) -> tuple[Model, Notes]:
     """The model a config describes; `assume` is the type to read it as where its own is unknown.
 
-    Raises: InputError for an unknown type, and at the key that is missing or wrong.
+    Raises: InputError for an unknown type, at the key that is missing or wrong, and at a key that
+    bears a size and was not read.
     """
     notes = Notes()
     whole = file.mapping(file.tree)
-    mapping, at = _text_part(file, whole, notes)
-    kind = _kind(file, mapping, whole, at, assume, notes)
-    keys = Keys(
-        file,
-        _with_outer(mapping, whole, at),
-        at,
-        defaults=kind.defaults,
-        class_name=kind.class_name,
-        notes=notes,
-    )
-    model = model_of(kind, keys)
-    _note_rest(whole, mapping, model, notes)
+    part = _text_part(file, whole, notes)
+    family, assumed = _family(file, part, assume, notes)
+    model = _read(file, part, family, notes, assumed=assumed)
+    _note_rest(whole, part.mapping, model, notes)
     return model, notes
 
 
-def _text_part(
-    file: JsonFile, whole: Mapping[str, Any], notes: Notes
-) -> tuple[Mapping[str, Any], Location]:
+def _read(file: JsonFile, part: _Part, family: Family, notes: Notes, *, assumed: bool) -> Model:
+    """Raises: InputError, also for a size that nobody read."""
+    keys = _keys(file, part, family, notes)
+    model = model_of(family, keys)
+    unread = keys.unread()
+    sizes = list(unread_sizes(unread, assumed=assumed))
+    if sizes:
+        name = sizes[0]
+        verb = "are" if sizes[2:] else "is"
+        others = f", nor {verb} {listed(sizes[1:], most=5)}" if sizes[1:] else ""
+        raise file.error(
+            f"{describe(unread[name])} is not read by {family.class_name}{others}; the model may "
+            "be much larger with it",
+            (*part.at, name),
+            hint=_advice(file, part, assumed=assumed),
+        )
+    switches = list(unread_switches(unread)) if assumed else []
+    if switches:
+        notes.left_out.append(
+            f"switches that {family.class_name} does not have: {listed(switches)}"
+        )
+    return model
+
+
+def _text_part(file: JsonFile, whole: Mapping[str, Any], notes: Notes) -> _Part:
     """The language model of a config that holds several models."""
-    for part in _TEXT_PARTS:
-        if whole.get(part) is not None:
-            notes.read.append(f"{part}, the language model")
-            return file.mapping(whole[part], (part,)), (part,)
-    return whole, ()
+    outer = whole.get("model_type")
+    for path in _TEXT_PARTS:
+        inner: Any = whole
+        for name in path:
+            inner = inner.get(name) if isinstance(inner, dict) else None
+        if inner is None:
+            continue
+        mapping = file.mapping(inner, path)
+        notes.read.append(f"{'.'.join(path)}, the language model of a larger one")
+        usual = facts().text_types.get(outer, outer) if isinstance(outer, str) else None
+        return _Part(
+            mapping=_with_outer(mapping, whole),
+            at=path,
+            stated=_type_of(file, mapping.get("model_type"), path) or usual,
+        )
+    stated = _type_of(file, outer, ()) or _by_class(whole)
+    return _Part(mapping=whole, at=(), stated=stated)
 
 
-def _with_outer(
-    mapping: Mapping[str, Any], whole: Mapping[str, Any], at: Location
-) -> Mapping[str, Any]:
+def _type_of(file: JsonFile, stated: object, at: Location) -> str | None:
+    if stated is not None and not isinstance(stated, str):
+        raise file.error(f"expected text, found {describe(stated)}", (*at, "model_type"))
+    return stated or None
+
+
+def _with_outer(mapping: Mapping[str, Any], whole: Mapping[str, Any]) -> Mapping[str, Any]:
     """Whether embeddings are tied may be said outside of the language model's part."""
-    if at and "tie_word_embeddings" not in mapping and "tie_word_embeddings" in whole:
+    if "tie_word_embeddings" not in mapping and "tie_word_embeddings" in whole:
         return {**mapping, "tie_word_embeddings": whole["tie_word_embeddings"]}
     return mapping
 
 
-def _kind(
-    file: JsonFile,
-    mapping: Mapping[str, Any],
-    whole: Mapping[str, Any],
-    at: Location,
-    assume: str | None,
-    notes: Notes,
-) -> Family:
-    stated = mapping.get("model_type", None if at else _by_class(mapping))
-    if stated is None and at:
-        stated = whole.get("model_type")
-    if isinstance(stated, str) and stated in TYPES and assume in (None, stated):
+def _family(file: JsonFile, part: _Part, assume: str | None, notes: Notes) -> tuple[Family, bool]:
+    """The family to read the config as, and whether that is not the one it states."""
+    stated = part.stated
+    if stated in TYPES and assume in (None, stated):
         notes.read.append(f"model_type {stated}")
-        return TYPES[stated]
-    where = (*at, "model_type")
-    known = ", ".join(TYPES)
+        return TYPES[stated], False
+    where = (*part.at, "model_type") if "model_type" in part.mapping else part.at
     if assume is None:
-        if stated is not None and not isinstance(stated, str):
-            raise file.error(f"expected text, found {describe(stated)}", where)
+        refused = refusal(stated or "", part.mapping)
+        if refused is not None:
+            raise file.error(refused[0], where, hint=refused[1])
         shown = f"unknown model_type {stated[:60]!r}" if stated else "model_type is missing"
-        raise file.error(
-            f"{shown}; known: {known}",
-            where if stated else at,
-            hint=did_you_mean(stated[:60], TYPES) if stated else "--assume TYPE reads it as one",
-        )
+        raise file.error(f"{shown}; {len(TYPES)} types are known", where, hint=_nearest(file, part))
     if assume not in TYPES:
         raise file.error(
-            f"--assume {assume[:60]!r} is not one of {known}", hint=did_you_mean(assume, TYPES)
+            f"--assume {assume[:60]!r} is not one of {', '.join(TYPES)}",
+            hint=did_you_mean(assume, TYPES),
         )
-    shown = str(stated)[:60] if stated else "none"
+    shown = (stated or "none")[:60]
     notes.assumed.append(f"the model is built like {assume} (model_type {shown})")
-    family = TYPES[assume]
-    if assume == stated:
-        return family
+    return _without_sizes(TYPES[assume]), True
+
+
+def _nearest(file: JsonFile, part: _Part) -> str:
+    """What to do about a type that is unknown."""
+    best = _reads_all(file, part)
+    if best is not None:
+        return f"--assume {best}, the nearest known type, reads all of its sizes"
+    near = nearest(part.stated or "", TYPES)
+    if near is None:
+        return f"no --assume TYPE reads all of its sizes; {_DESCRIBE}"
+    return f"--assume {near}, the nearest known type, cannot read it: {_trouble(file, part, near)}"
+
+
+def _advice(file: JsonFile, part: _Part, *, assumed: bool) -> str:
+    best = _reads_all(file, part) if assumed else None
+    if best is not None:
+        return f"--assume {best} would read it"
+    return f"{_DESCRIBE}, or delete what has no effect"
+
+
+def _reads_all(file: JsonFile, part: _Part) -> str | None:
+    """The type that leaves no size of the config unread: of several the one whose name is alike,
+    else the one that reads the most keys."""
+    found: dict[str, tuple[bool, int]] = {}
+    for name in TYPES:
+        try:
+            keys = _tried(file, part, name)
+        except InputError:
+            continue
+        if not any(unread_sizes(keys.unread(), assumed=True)):
+            alike = SequenceMatcher(None, part.stated or "", name).ratio() >= _ALIKE
+            found[name] = (alike, -len(keys.unread()))
+    return max(found, key=lambda name: found[name], default=None)
+
+
+def _trouble(file: JsonFile, part: _Part, name: str) -> str:
+    """What keeps a family from reading a config."""
+    try:
+        keys = _tried(file, part, name)
+    except InputError as error:
+        return error.message
+    return f"{next(unread_sizes(keys.unread(), assumed=True), 'a size')} would be left"
+
+
+def _tried(file: JsonFile, part: _Part, name: str) -> Keys:
+    """The keys after a family has read them. Raises: InputError where it cannot."""
+    keys = _keys(file, part, _without_sizes(TYPES[name]), Notes())
+    model_of(TYPES[name], keys)
+    return keys
+
+
+def _keys(file: JsonFile, part: _Part, family: Family, notes: Notes) -> Keys:
+    return Keys(
+        file,
+        part.mapping,
+        part.at,
+        defaults=family.defaults,
+        class_name=family.class_name,
+        notes=notes,
+    )
+
+
+def _without_sizes(family: Family) -> Family:
     return replace(family, defaults=_only_switches(family.defaults))
 
 

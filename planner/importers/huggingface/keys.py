@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
 from planner.errors import InputError
-from planner.importers.json_file import JsonFile, Location
 from planner.importers.notes import Notes
+from planner.specs.files.document import Location
+from planner.specs.files.json_file import JsonFile
 from planner.specs.units import describe
 
 MOST = 1_000_000_000
+SIZE_WORD = re.compile(r"hidden|embed|dim|width|inner|ffn|head|layer|size|expert")
 
 ALIASES: dict[str, tuple[str, ...]] = {
     "num_hidden_layers": ("num_hidden_layers", "n_layer", "num_layers", "n_layers"),
@@ -20,18 +23,55 @@ ALIASES: dict[str, tuple[str, ...]] = {
     "intermediate_size": ("intermediate_size", "ffn_dim", "n_inner", "ffn_hidden_size"),
     "max_position_embeddings": ("max_position_embeddings", "n_positions", "n_ctx", "seq_length"),
     "hidden_act": ("hidden_act", "hidden_activation", "activation_function", "activation"),
-    "num_local_experts": ("num_local_experts", "num_experts", "n_routed_experts"),
-    "num_experts_per_tok": ("num_experts_per_tok", "num_experts_per_token", "moe_topk"),
+    "num_local_experts": (
+        "num_local_experts",
+        "num_experts",
+        "n_routed_experts",
+        "moe_num_experts",
+    ),
+    "num_experts_per_tok": (
+        "num_experts_per_tok",
+        "num_experts_per_token",
+        "experts_per_token",
+        "moe_topk",
+        "moe_k",
+        "top_k_experts",
+    ),
     "num_nextn_predict_layers": ("num_nextn_predict_layers", "num_mtp_layers"),
     "head_dim": ("head_dim", "kv_channels"),
 }
 """Names that transformers and older files use for the same thing."""
 
-_DROPOUTS = ("attention_dropout", "hidden_dropout", "attn_pdrop", "resid_pdrop", "dropout")
+CORE = frozenset(
+    {
+        "num_hidden_layers",
+        "hidden_size",
+        "num_attention_heads",
+        "vocab_size",
+        "intermediate_size",
+        "moe_intermediate_size",
+        "num_local_experts",
+        "num_experts_per_tok",
+        "kv_lora_rank",
+    }
+)
+"""Sizes that a config of its own always states; only one inside another leaves them to its class.
+"""
+
+_DROPOUTS = (
+    "attention_dropout",
+    "hidden_dropout",
+    "residual_dropout",
+    "attn_pdrop",
+    "resid_pdrop",
+    "resid_dropout",
+    "dropout",
+)
 _ACTIVATIONS = {
     "silu": "silu",
     "swish": "silu",
     "relu": "relu",
+    "relu2": "squared_relu",
     "gelu": "gelu",
     "gelu_new": "gelu",
     "gelu_fast": "gelu",
@@ -54,6 +94,8 @@ class Keys:
         notes: Notes,
     ) -> None:
         self.notes = notes
+        self.read: set[str] = set()
+        """Names of the file that were looked at."""
         self._file = file
         self._mapping = mapping
         self._at = at
@@ -74,14 +116,19 @@ class Keys:
 
     def _raw(self, key: str) -> Any:
         """The value of a key, or what the class takes without it; None for neither."""
-        names = [name for name in ALIASES.get(key, (key,)) if name in self._mapping]
+        known = ALIASES.get(key, (key,))
+        names = [name for name in known if name in self._mapping]
+        self.read.update(names)
         values = [self._mapping[name] for name in names if self._mapping[name] is not None]
         for other in values[1:]:
             if other != values[0]:
                 raise self.error(f"says {values[0]!r} and {names[1]} says {other!r}", key)
         if names:
             return values[0] if values else None
-        default = self._defaults.get(key)
+        if key in CORE and not self._at:
+            return None
+        defaults = (self._defaults.get(name) for name in known)
+        default = next((value for value in defaults if value is not None), None)
         if default is not None:
             shown = str(default).lower() if isinstance(default, bool) else default
             self.notes.assumed.append(f"{key} {shown} ({self._class_name}'s default)")
@@ -92,8 +139,27 @@ class Keys:
         value = self.optional(key, least=least, most=most)
         if value is None:
             names = " or ".join(ALIASES.get(key, (key,)))
-            raise self._file.error(f"{names} is missing", self._at)
+            others = self._strangers()
+            hint = f"the file has {', '.join(others)}, which no config reads" if others else None
+            raise self._file.error(f"{names} is missing", self._at, hint=hint)
         return value
+
+    def _strangers(self) -> list[str]:
+        """Keys that may be meant for one that is missing: sizes under names of no config."""
+        known = {name for names in ALIASES.values() for name in names} | self._defaults.keys()
+        return [
+            name
+            for name, value in self._mapping.items()
+            if type(value) is int and name not in known and SIZE_WORD.search(name)
+        ][:4]
+
+    def settled(self, *names: str) -> None:
+        """Count keys as read whose value follows from what others say."""
+        self.read.update(names)
+
+    def unread(self) -> dict[str, Any]:
+        """What the file says besides what was read."""
+        return {name: value for name, value in self._mapping.items() if name not in self.read}
 
     def optional(self, key: str, *, least: int = 1, most: int = MOST) -> int | None:
         value = self._raw(key)
@@ -120,7 +186,17 @@ class Keys:
         """Whether a layer drops anything in training: any probability above 0."""
         return any(self._probability(name) > 0 for name in _DROPOUTS)
 
+    def pattern(self, key: str) -> int | None:
+        """Every how many layers one is of full attention: a number, or one letter for each layer of
+        a period, L for local and G for full ("LLLG")."""
+        value = self._mapping.get(key)
+        if isinstance(value, str) and value.strip("L") == "G" and value.endswith("G"):
+            self.read.add(key)
+            return len(value)
+        return self.optional(key, least=0)
+
     def _probability(self, key: str) -> float:
+        self.read.add(key)
         value = self._mapping.get(key, self._defaults.get(key))
         if value is None:
             return 0.0
@@ -131,6 +207,7 @@ class Keys:
 
     def sequence(self, key: str) -> list[Any] | None:
         value = self._mapping.get(key)
+        self.read.add(key)
         if value is None:
             return None
         if not isinstance(value, list) or len(value) > MOST:

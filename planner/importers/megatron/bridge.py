@@ -26,7 +26,7 @@ _OVERRIDE = re.compile(
     rf"[+~]{{0,2}}((?:{_GROUPS.replace(' ', '|')})(?:\.[A-Za-z_][A-Za-z0-9_.]*)?)=(.*)", re.DOTALL
 )
 _PRECISION = re.compile(r"(?:^|\s)mixed_precision=['\"]?([A-Za-z0-9_]+)")
-_LOOSE = re.compile(r"(\S+?)=(\"[^\"]*\"|'[^']*'|\S*)")
+_LOOSE = re.compile(r"(?<!\S)([^\s=]+)=(\"[^\"]*\"|'[^']*'|\S*)")
 
 _VALUES = {
     "model.num_layers": "--num-layers",
@@ -86,6 +86,7 @@ _VALUES = {
 _SWITCHES = {
     "model.add_qkv_bias": ("--add-qkv-bias", True),
     "model.qk_layernorm": ("--qk-layernorm", True),
+    "model.moe_shared_expert_gate": ("--moe-shared-expert-gate", True),
     "model.multi_latent_attention": ("--multi-latent-attention", True),
     "model.sequence_parallel": ("--sequence-parallel", True),
     "model.account_for_embedding_in_pipeline_split": (
@@ -232,8 +233,10 @@ def _truth(key: str, value: CommandWord) -> bool:
 def _derived(truths: dict[str, CommandWord], flags: list[Flag]) -> Iterator[Flag]:
     """Flags that several overrides make together."""
     gated = truths.get("model.gated_linear_unit")
+    function = truths.get("model.activation_func")
+    if function is not None and function.text.rpartition(".")[2] == "squared_relu":
+        yield Flag("--squared-relu", (), function.origin)
     if gated is not None and _truth("model.gated_linear_unit", gated):
-        function = truths.get("model.activation_func")
         silu = function is None or function.text.rpartition(".")[2] in ("silu", "swish")
         yield Flag("--swiglu" if silu else "--quick-geglu", (), gated.origin)
     if any(flag.name == "--num-query-groups" for flag in flags):

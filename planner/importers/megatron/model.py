@@ -158,7 +158,7 @@ def _longest_sequence(flags: Flags, notes: Notes) -> Mapping:
 
 def _activation(flags: Flags) -> str:
     if flags.given("--squared-relu"):
-        return "relu"
+        return "squared_relu"
     return "silu" if flags.given("--swiglu") else "gelu"
 
 
@@ -216,6 +216,7 @@ def _moe(flags: Flags, layers: int, *, biases: bool) -> Mapping | None:
     shared = flags.integer("--moe-shared-expert-intermediate-size", least=0)
     if shared:
         moe["shared_expert_ffn_hidden_size"] = shared
+        moe["shared_expert_gate"] = flags.given("--moe-shared-expert-gate")
     first, frequency = _expert_layers(flags, layers)
     if first:
         moe["first_dense_layers"] = first

@@ -19,7 +19,7 @@ from planner.importers.megatron.flags import Flags
 from planner.importers.megatron.launch import Launch, launch_of
 from planner.importers.megatron.table import KNOWN, NOT_MODELLED, WITHOUT_EFFECT
 from planner.importers.megatron.world import devices, slurm_variables
-from planner.importers.notes import Notes, listed
+from planner.importers.notes import MOST_LISTED, Notes, listed
 from planner.importers.shell.ran import Followed
 from planner.importers.shell.run import follow
 from planner.importers.shell.text import Piece, Script, script_of_file, script_of_text
@@ -170,7 +170,8 @@ def _describe(
 
 def _describe_unread(command: Command, notes: Notes) -> None:
     """Flags nothing here reads, by what that means."""
-    unmodelled, harmless, unknown = [], [], []
+    unmodelled, harmless = [], []
+    unknown: dict[tuple[str, int | None], str] = {}
     for flag in unread_flags(command):
         bare = flag.name.removeprefix("--")
         if is_launcher_flag(flag.name):
@@ -179,12 +180,13 @@ def _describe_unread(command: Command, notes: Notes) -> None:
             unmodelled.append(flag.name)
         elif bare.startswith(WITHOUT_EFFECT):
             harmless.append(flag.name)
-        else:
-            near = did_you_mean(flag.name, KNOWN)
-            unknown.append(f"{flag.name} on line {flag.origin.line}{f' ({near})' if near else ''}")
+        elif (flag.name, flag.origin.line) not in unknown:
+            near = did_you_mean(flag.name, KNOWN) if len(unknown) < MOST_LISTED else None
+            text = f"{flag.name} on line {flag.origin.line}{f' ({near})' if near else ''}"
+            unknown[flag.name, flag.origin.line] = text
     for names, meaning in (
         (unmodelled, "may change memory or time, and a plan has no field for them"),
-        (unknown, "are not known here"),
+        (list(unknown.values()), "are not known here"),
         (harmless, "change neither the model nor memory or time"),
     ):
         if names:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, get_args
 
 from planner.importers.switched import with_choice
-from planner.specs.software import RecomputeModule
+from planner.specs.software_parts import RecomputeModule
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -129,7 +129,9 @@ def _experts(launch: Launch) -> Mapping[str, Any]:
 
 def _gradients(launch: Launch) -> Mapping[str, Any]:
     """Kept and reduced in one type. With bf16 it is fp32 unless a flag says otherwise, with fp16
-    the other way round (arguments.py)."""
+    the other way round (arguments.py); with fp32 that of the weights, whatever flags say."""
+    if launch.training["precision"] == "fp32":
+        return {}
     kind = launch.gradient_reduce_dtype or "fp32"
     stated = launch.flags.given("--accumulate-allreduce-grads-in-fp32")
     return {

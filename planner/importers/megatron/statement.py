@@ -12,6 +12,7 @@ from planner.importers.megatron.software import switched
 from planner.importers.statement import Decision, Settled, Statement
 from planner.specs.files.source import SourceFile
 from planner.specs.load import parse_model
+from planner.specs.names import as_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -60,7 +61,8 @@ def script_statement(
         vocabulary=vocabulary,
         usual_vocabulary=None if given is None else given.vocab_size,
     )
-    model = parse_model({"name": source.stem[:100] or "script", **launch.model}, name=source.stem)
+    name = as_name(source.stem, otherwise="script")
+    model = parse_model({"name": name, **launch.model}, name=source.path)
     if given is not None:
         problems = list(_contradictions(launch, model, given))
         if problems:

@@ -87,6 +87,7 @@ SWITCHES = frozenset(
         "--swiglu",
         "--quick-geglu",
         "--squared-relu",
+        "--moe-shared-expert-gate",
         "--disable-bias-linear",
         "--add-qkv-bias",
         "--qk-layernorm",

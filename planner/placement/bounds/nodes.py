@@ -112,17 +112,24 @@ def _wait_bound_s(terms: Terms, wait: Wait, families: tuple[Hops, ...], budget: 
             continue
         low_s = best_s
         high_s = best_s + float(hops.scale.max() * hops.seconds[apart].max())
-        if _can_keep(terms, hops, (low_s - together + own_s) / np.maximum(hops.scale, 1e-300)):
+        if _can_keep(terms, hops, _limits_s(low_s - together + own_s, hops.scale)):
             continue
         for _ in range(BISECTIONS):
             budget.check()
             middle_s = (low_s + high_s) / 2
-            limits = (middle_s - together + own_s) / np.maximum(hops.scale, 1e-300)
+            limits = _limits_s(middle_s - together + own_s, hops.scale)
             low_s, high_s = (
                 (low_s, middle_s) if _can_keep(terms, hops, limits) else (middle_s, high_s)
             )
         best_s = low_s
     return best_s
+
+
+def _limits_s(left_s: NDArray[np.float64], scale: NDArray[np.float64]) -> NDArray[np.float64]:
+    """[rows]: how slow a hop may be that counts `scale` times in what is left; any, or none, where
+    hops cost the row nothing."""
+    free = np.where(left_s >= 0, np.inf, -np.inf)
+    return np.divide(left_s, scale, out=free, where=scale > 0)
 
 
 def _can_keep(terms: Terms, hops: Hops, limits_s: NDArray[np.float64]) -> bool:

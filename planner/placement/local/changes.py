@@ -195,7 +195,7 @@ class Waiting:
         )
 
     def _crowd(self, seconds: NDArray[np.float64]) -> NDArray[np.float64]:
-        return _crowd(seconds, self.seconds) if self.seconds > 0 else np.zeros(seconds.shape)
+        return _crowd(seconds, self.seconds)
 
     def slow_columns(self, row: int) -> NDArray[np.int64]:
         """Columns at the slowest hop of each family in a row."""
@@ -208,7 +208,10 @@ class Waiting:
 
 
 def _crowd(seconds: NDArray[np.float64], slowest_s: float) -> NDArray[np.float64]:
-    ratio = seconds / max(slowest_s, 1e-300)
+    """How crowded it is near the slowest; nothing is where nothing takes time."""
+    if slowest_s <= 0:
+        return np.zeros_like(seconds)
+    ratio = seconds / slowest_s
     return np.asarray(np.exp(np.clip(STEEPNESS * (ratio - 1), -50.0, 10.0)))
 
 

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from planner.placement.bounds.reach import between_two_nodes
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -21,9 +23,12 @@ SLOW = 1.25
 
 def near_each_other(problem: PlacementProblem) -> list[NDArray[np.int64]]:
     """Orders, int [N] each, the nodes left out last: nearest nodes in one row, or in one column."""
-    cost = _costs(problem)
-    best = cost.min(axis=1)
-    relative = cost / np.maximum(best[:, None], best)
+    apart = between_two_nodes(problem.node_class, problem.classes)
+    if not apart.any():
+        return []
+    cost = _costs(problem, apart)
+    best = cost.min(axis=1, where=apart, initial=float(cost[apart].max()))
+    relative = _ratio(cost, np.maximum(best[:, None], best))
     slow = best > SLOW * float(np.median(best[problem.node_class]))
     found = []
     for costs in (relative, cost):
@@ -40,18 +45,24 @@ def _by_column(problem: PlacementProblem, order: NDArray[np.int64]) -> NDArray[n
     return np.concatenate([grid.ravel(), order[positions:]])
 
 
-def _costs(problem: PlacementProblem) -> NDArray[np.float64]:
-    """[K, K]: links and hops between classes, each by its median, the worse direction of both."""
+def _ratio(cost: NDArray[np.float64], usual: NDArray[np.float64]) -> NDArray[np.float64]:
+    """How many times the usual a cost is: 1 where both are 0, infinite where only the usual is."""
+    free = np.where(cost > 0, np.inf, 1.0)
+    return np.divide(cost, usual, out=free, where=usual > 0)
+
+
+def _costs(problem: PlacementProblem, apart: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """[K, K]: links and hops between classes, each by its median, the worse direction of both.
+    Finite everywhere; only pairs `apart` [K, K] are those of two nodes."""
     matrices = [problem.link_s] + [
         family.hop_s for wait in problem.waits for family in wait.families
     ]
     total = np.zeros((problem.classes, problem.classes))
     for seconds in matrices:
-        total += seconds / max(float(np.median(seconds)), 1e-300)
-    total = np.maximum(total, total.T)
-    alone = np.bincount(problem.node_class, minlength=problem.classes) < 2
-    total[alone, alone] = np.inf
-    return total
+        usual = float(np.median(seconds[apart])) or float(seconds[apart].max())
+        if usual > 0:
+            total += seconds / usual
+    return np.maximum(total, total.T)
 
 
 def _grown(cost: NDArray[np.float64]) -> list[int]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, TextIO
 
+from planner.checks.document import check_document
 from planner.plan_document import to_text
-from planner.reports.checks.document import check_document
 from planner.reports.checks.github import github_annotations
 from planner.reports.checks.gitlab import code_quality
 from planner.reports.checks.junit import junit
@@ -14,6 +14,7 @@ from planner.reports.checks.sarif import sarif
 from planner.reports.checks.summary import summary
 from planner.reports.checks.text import check_report, concise
 from planner.reports.console import make_console, render
+from planner.wording.printable import log_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -49,7 +50,7 @@ def _sarif(checked: Sequence[Checked]) -> str:
 
 
 def _json(value: object) -> str:
-    return json.dumps(value, indent=2, ensure_ascii=False) + "\n"
+    return log_json(json.dumps(value, indent=2)) + "\n"
 
 
 RENDERERS: dict[str, Callable[[Sequence[Checked]], str]] = {

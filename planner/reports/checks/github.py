@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from planner.reports.checks.outcome import check_verdict, findings_of
+from planner.wording.printable import log_line, printable
 from planner.wording.units import plural
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from planner.checks.finding import Finding
 
 SHOWN = 10
-DATA = str.maketrans({"%": "%25", "\r": "%0D", "\n": "%0A"})
+DATA = str.maketrans({"%": "%25"})
 PROPERTY = DATA | str.maketrans({":": "%3A", ",": "%2C"})
 
 
@@ -28,7 +29,7 @@ def github_annotations(checked: Sequence[Checked]) -> str:
     lines: list[str] = []
     for severity in ("error", "warning"):
         lines += _of_severity([one for one in findings if one.severity == severity])
-    lines += map(check_verdict, checked)
+    lines += (printable(check_verdict(one)) for one in checked)
     return "".join(f"{line}\n" for line in lines)
 
 
@@ -41,7 +42,7 @@ def _of_severity(findings: Sequence[Finding]) -> Iterator[str]:
     more = plural(len(findings) - SHOWN + 1, f"more {first.severity}")
     yield f"::{first.severity} title=planner::{more}; the log of the step has all of them"
     for one in findings[SHOWN - 1 :]:
-        yield f"{one.region.text}: {one.code} {one.severity}: {one.text}"
+        yield log_line(printable(f"{one.region.text}: {one.code} {one.severity}: {one.text}"))
 
 
 def _annotation(one: Finding) -> str:
@@ -54,5 +55,7 @@ def _annotation(one: Finding) -> str:
     if region.end_column is not None:
         properties["endColumn"] = str(region.end_column)
     properties["title"] = f"planner {one.code} {one.rule.name}"
-    shown = ",".join(f"{key}={value.translate(PROPERTY)}" for key, value in properties.items())
-    return f"::{one.severity} {shown}::{one.text.translate(DATA)}"
+    shown = ",".join(
+        f"{key}={printable(value).translate(PROPERTY)}" for key, value in properties.items()
+    )
+    return f"::{one.severity} {shown}::{printable(one.text).translate(DATA)}"

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from planner.checks.registry import BAD_INPUT
 from planner.reports.checks.outcome import findings_of
+from planner.wording.printable import printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,7 +25,7 @@ def code_quality(checked: Sequence[Checked]) -> list[dict[str, Any]]:
 
 def _issue(one: Finding) -> dict[str, Any]:
     return {
-        "description": f"{one.code} {one.rule.name}: {one.text}",
+        "description": f"{one.code} {one.rule.name}: {printable(one.text)}",
         "check_name": one.code,
         "fingerprint": one.fingerprint,
         "severity": "blocker" if one.code == BAD_INPUT else SEVERITIES[one.severity],

@@ -3,12 +3,12 @@ what was looked at and not only what failed."""
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree as Xml
 
 from planner.checks.check import NOT_SELECTED
 from planner.checks.registry import BAD_INPUT, rules
+from planner.wording.printable import printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,9 +16,6 @@ if TYPE_CHECKING:
     from planner.checks.check import Checked
     from planner.checks.finding import Finding
     from planner.checks.registry import CheckRule
-
-
-NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def junit(checked: Sequence[Checked]) -> str:
@@ -30,7 +27,7 @@ def junit(checked: Sequence[Checked]) -> str:
     for count in ("tests", "failures", "errors", "skipped"):
         root.set(count, str(sum(int(suite.get(count, "0")) for suite in root)))
     for element in root.iter():
-        _clean(element)
+        _escape(element)
     Xml.indent(root)
     return f'<?xml version="1.0" encoding="utf-8"?>\n{Xml.tostring(root, encoding="unicode")}\n'
 
@@ -68,12 +65,12 @@ def _case(suite: Xml.Element, one: Checked, rule: CheckRule) -> None:
         Xml.SubElement(case, "system-out").text = "\n".join(_lines(warnings))
 
 
-def _clean(element: Xml.Element) -> None:
-    """Question marks for the characters that XML 1.0 cannot hold (section 2.2, production 2)."""
+def _escape(element: Xml.Element) -> None:
+    """Escapes for what is not printable, XML 1.0 cannot hold all of it (section 2.2, production
+    2)."""
     for key, value in element.items():
-        element.set(key, NOT_XML.sub("?", value))
-    element.text = None if element.text is None else NOT_XML.sub("?", element.text)
+        element.set(key, printable(value))
 
 
 def _lines(findings: Sequence[Finding]) -> list[str]:
-    return [f"{one.region.text}: {one.severity}: {one.text}" for one in findings]
+    return [printable(f"{one.region.text}: {one.severity}: {one.text}") for one in findings]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -9,6 +10,7 @@ from urllib.parse import quote
 from planner import __version__
 from planner.checks.registry import rules
 from planner.reports.checks.outcome import findings_of
+from planner.wording.printable import printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -68,7 +70,7 @@ def _result(one: Finding, index: int) -> dict[str, Any]:
         "ruleId": one.code,
         "ruleIndex": index,
         "level": one.severity,
-        "message": {"text": one.text},
+        "message": {"text": _plain(one.text)},
         "locations": [{"physicalLocation": _location(one.region)}],
         "partialFingerprints": {FINGERPRINT: one.fingerprint},
     }
@@ -83,8 +85,13 @@ def _related(number: int, related: Related) -> dict[str, Any]:
     return {
         "id": number,
         "physicalLocation": _location(related.region),
-        "message": {"text": related.what},
+        "message": {"text": _plain(related.what)},
     }
+
+
+def _plain(text: str) -> str:
+    """A message on one line in which nothing is a link (SARIF 2.1.0, section 3.11.6)."""
+    return printable(text).replace("](", "\\](")
 
 
 def _location(region: Region) -> dict[str, Any]:
@@ -92,7 +99,7 @@ def _location(region: Region) -> dict[str, Any]:
     artifact = (
         {"uri": path.as_uri()}
         if path.is_absolute()
-        else {"uri": quote(region.path), "uriBaseId": ROOT}
+        else {"uri": quote(os.fsencode(region.path)), "uriBaseId": ROOT}
     )
     if region.line is None:
         return {"artifactLocation": artifact}

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from planner.reports.checks.outcome import findings_of, tally
 from planner.reports.layout import bar
-from planner.reports.markdown import table
+from planner.reports.markdown import code, html, plain, table
 from planner.wording.labels import one_line
 from planner.wording.units import capacity, gib, percent, plural, seconds
 
@@ -30,7 +30,7 @@ def summary(checked: Sequence[Checked]) -> str:
     lines += ["", *table(("plan", "degrees", "step", "peak GiB", "verdict"), map(_row, checked))]
     for one in checked:
         if one.findings:
-            lines += ["", f"### {_code(one.reference)}", "", *map(_finding, one.findings)]
+            lines += ["", f"### {code(one.reference)}", "", *map(_finding, one.findings)]
     for one in checked:
         if one.estimate is not None:
             lines += ["", *_memory(one.reference, one.estimate)]
@@ -41,25 +41,25 @@ def _row(one: Checked) -> tuple[str, ...]:
     verdict = "ok" if one.passed else "**fail**"
     if one.slower_than_best is not None and one.slower_than_best > 0:
         verdict += f", {percent(one.slower_than_best)} above the best"
-    plan = "" if one.subject is None else one_line(one.subject.plan)
+    described = "" if one.subject is None else plain(one_line(one.subject.plan))
     if one.estimate is None:
-        return (_code(one.reference), plan, "", "", verdict)
+        return (code(one.reference), described, "", "", verdict)
     stage = one.estimate.memory.binding
     peak = f"{gib(stage.peak_bytes)} of {capacity(stage.capacity_bytes)}"
-    return (_code(one.reference), plan, seconds(one.estimate.step_s), peak, verdict)
+    return (code(one.reference), described, seconds(one.estimate.step_s), peak, verdict)
 
 
 def _finding(one: Finding) -> str:
-    fix = one.rule.fix if one.hint is None else _plain(one.hint)
+    fix = one.rule.fix if one.hint is None else plain(one.hint)
     return (
-        f"- **{one.severity} {one.code}** {one.rule.name}, {_code(one.region.text)}: "
-        f"{_plain(one.message)}\n  - {fix}"
+        f"- **{one.severity} {one.code}** {one.rule.name}, {code(one.region.text)}: "
+        f"{plain(one.message)}\n  - {fix}"
     )
 
 
 def _memory(reference: str, estimate: Estimate) -> Iterator[str]:
     stages = estimate.memory.per_stage
-    yield f"<details><summary>Memory of the stages of {_plain(reference)}</summary>"
+    yield f"<details><summary>Memory of the stages of {html(reference)}</summary>"
     yield ""
     yield "```text"
     for stage in stages[:MOST_STAGES]:
@@ -73,18 +73,6 @@ def _memory(reference: str, estimate: Estimate) -> Iterator[str]:
     yield "```"
     yield ""
     yield "</details>"
-
-
-def _code(text: str) -> str:
-    return f"`{text.replace('`', '')}`"
-
-
-def _plain(text: str) -> str:
-    """Text in which Markdown and HTML see nothing of theirs, on one line."""
-    shown = text.replace("&", "&amp;").replace("<", "&lt;")
-    for mark in ("\\", "*", "_", "|", "[", "`"):
-        shown = shown.replace(mark, f"\\{mark}")
-    return " ".join(shown.split())
 
 
 def _cut(text: str, findings: int) -> str:

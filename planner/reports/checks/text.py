@@ -11,6 +11,7 @@ from rich.padding import Padding
 from rich.text import Text
 
 from planner.reports.checks.outcome import check_verdict, findings_of, tally
+from planner.wording.printable import log_line, printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -32,7 +33,7 @@ def concise(checked: Sequence[Checked]) -> str:
     lines += map(check_verdict, checked)
     if len(checked) > 1:
         lines.append(tally(checked))
-    return "".join(f"{line}\n" for line in lines)
+    return "".join(f"{log_line(printable(line))}\n" for line in lines)
 
 
 def check_report(checked: Sequence[Checked]) -> RenderableType:
@@ -48,21 +49,22 @@ def check_report(checked: Sequence[Checked]) -> RenderableType:
 
 def _verdict(one: Checked) -> RenderableType:
     word, _, rest = check_verdict(one).partition(":")
-    return Text.assemble((word, STYLES[word]), f":{rest}")
+    return Text.assemble((word, STYLES[word]), printable(f":{rest}"))
 
 
 def _finding(one: Finding) -> Iterator[RenderableType]:
     yield Text.assemble(
-        one.region.text,
+        printable(one.region.text),
         ": ",
         (f"{one.severity} {one.code}", STYLES[one.severity]),
         f" {one.rule.name}",
     )
     yield from _quoted(one.region)
-    yield Padding(Text(one.message), (0, 0, 0, MARGIN))
-    yield Padding(Text(f"fix: {one.hint or one.rule.fix}"), (0, 0, 0, MARGIN))
+    yield Padding(Text(printable(one.message)), (0, 0, 0, MARGIN))
+    yield Padding(Text(printable(f"fix: {one.hint or one.rule.fix}")), (0, 0, 0, MARGIN))
     for related in one.related:
-        yield Padding(Text(f"see {related.region.text}: {related.what}"), (0, 0, 0, MARGIN))
+        said = printable(f"see {related.region.text}: {related.what}")
+        yield Padding(Text(said), (0, 0, 0, MARGIN))
     yield Text()
 
 
@@ -81,7 +83,9 @@ def _quoted(region: Region) -> Iterator[RenderableType]:
         shown = shown[:-1] + "…"
     if start:
         shown = "…" + shown[1:]
-    caret = "^" * max(1, min(marks, len(shown) - at))
+    marked = printable(shown[at : at + marks])
+    shown, at = printable(shown), len(printable(shown[:at]))
+    caret = "^" * max(1, len(marked))
     yield Text(f"{' ' * MARGIN}{number}{shown}", no_wrap=True, overflow="crop")
     blank = " " * (MARGIN + len(number) - 2) + "| " + " " * at
     yield Text(f"{blank}{caret}", no_wrap=True, overflow="crop")

@@ -16,7 +16,7 @@ import numpy as np
 from planner.schedule.graph.dependencies import Messages, inputs_of, partners
 from planner.schedule.graph.exchanges import Meetings, deadlock, node_levels
 from planner.schedule.graph.levels import position_name
-from planner.schedule.graph.nodes import Block, NodeIds, NodePlan, node_blocks
+from planner.schedule.graph.nodes import NodeBlock, NodeIds, NodePlan, node_blocks
 from planner.schedule.passes import PassKind, Schedule
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def compile_graph(schedule: Schedule, sends: Sends) -> Graph:
     return _number(plan, *node_blocks(plan))
 
 
-def _number(plan: NodePlan, blocks: list[Block], ids: NodeIds) -> Graph:
+def _number(plan: NodePlan, blocks: list[NodeBlock], ids: NodeIds) -> Graph:
     """Numbers the nodes level by level."""
     node, left, right, weight, level = (
         np.concatenate(

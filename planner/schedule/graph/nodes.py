@@ -50,7 +50,7 @@ class NodePlan:
         return np.where(number >= 0, 1 + 4 * self.size + number, 0)
 
 
-class Block(NamedTuple):
+class NodeBlock(NamedTuple):
     """Nodes of one sort, under provisional ids."""
 
     present: Bools
@@ -73,7 +73,7 @@ _PLACES = 5
 """Places of a level: join of inputs, pass, message, message of a pair's backward, join of sends."""
 
 
-def node_blocks(plan: NodePlan) -> tuple[list[Block], NodeIds]:
+def node_blocks(plan: NodePlan) -> tuple[list[NodeBlock], NodeIds]:
     schedule, inputs, messages, partner = plan.schedule, plan.inputs, plan.messages, plan.partner
     of_pass, of_message, of_sends, of_inputs = (plan.ids(block) for block in range(4))
     of_message = np.where(messages.exists, of_message, 0)
@@ -105,7 +105,7 @@ def node_blocks(plan: NodePlan) -> tuple[list[Block], NodeIds]:
     table = WeightTable(stages=schedule.stages, virtual_stages=schedule.virtual_stages)
     pass_row, message_row = table.rows(schedule)
     no_time = np.zeros_like(inputs)
-    passes = Block(
+    passes = NodeBlock(
         present=np.ones(inputs.shape, dtype=np.bool_),
         node=of_pass,
         left=_right(free),
@@ -115,7 +115,7 @@ def node_blocks(plan: NodePlan) -> tuple[list[Block], NodeIds]:
     )
     pair_backward = np.zeros_like(both_leave)
     pair_backward.ravel()[partner[pair_forward]] = True
-    sent = Block(
+    sent = NodeBlock(
         present=messages.exists,
         node=of_message,
         left=_at(of_pass, release, 0),
@@ -123,8 +123,8 @@ def node_blocks(plan: NodePlan) -> tuple[list[Block], NodeIds]:
         weight=message_row,
         level=_at(level, release, 0) + np.where(pair_backward, 3, 2),
     )
-    send_joins = Block(both_leave, of_sends, pair_message, of_message, no_time, level + 4)
-    input_joins = Block(
+    send_joins = NodeBlock(both_leave, of_sends, pair_message, of_message, no_time, level + 4)
+    input_joins = NodeBlock(
         both_arrive, of_inputs, _at(of_message, first, 0), arrival_too, no_time, level
     )
     blocks = [passes, sent, send_joins, input_joins]
@@ -138,14 +138,14 @@ def node_blocks(plan: NodePlan) -> tuple[list[Block], NodeIds]:
 
 def _exchange_blocks(
     plan: NodePlan, meetings: Meetings, of_pass: Ints, first_row: int
-) -> list[Block]:
+) -> list[NodeBlock]:
     """The exchanges, then the joins of those they wait for, stage by stage."""
     m = plan.schedule.num_microbatches
     count = len(meetings.waits_for) * m
     node = plan.of_exchange(np.arange(count))
     previous = np.zeros_like(node)
     previous[meetings.queue[1:]] = node[meetings.queue[:-1]]
-    joins: list[Block] = []
+    joins: list[NodeBlock] = []
     next_id = 1 + 4 * plan.size + count
     lefts = []
     for waits_for in meetings.waits_for:
@@ -160,8 +160,8 @@ def _exchange_blocks(
     return [_plain_block(node, np.concatenate(lefts), previous, rows), *joins]
 
 
-def _plain_block(node: Ints, left: Ints, right: Ints, weight: Ints | int) -> Block:
-    return Block(
+def _plain_block(node: Ints, left: Ints, right: Ints, weight: Ints | int) -> NodeBlock:
+    return NodeBlock(
         present=np.ones(node.shape, dtype=np.bool_),
         node=node,
         left=left,

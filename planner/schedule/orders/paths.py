@@ -31,6 +31,7 @@ _FORWARD_PLACES, _BACKWARD_PLACES = 1, 2
 """How long passes take while an order is made."""
 
 _MOST_VISITS = 1 << 24
+"""Places of an order that is still built: a few gigabytes when simulated."""
 
 
 def path_schedule(

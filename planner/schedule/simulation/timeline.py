@@ -134,8 +134,8 @@ class Timeline:
 
     @property
     def bubble_s(self) -> Floats:
-        """[p]: time until `pass_span_s` in neither."""
-        return self.pass_span_s - self.busy_s - self.send_wait_s
+        """[p]: time until `pass_span_s` in neither, not below 0 by rounding."""
+        return np.maximum(self.pass_span_s - self.busy_s - self.send_wait_s, 0.0)
 
     @property
     def bubble_fraction(self) -> Floats:

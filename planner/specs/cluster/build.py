@@ -13,9 +13,10 @@ from planner.specs.cluster.file import (
     NodeGroupInput,
     TierInput,
 )
-from planner.specs.cluster.hosts import MOST_HOSTS
+from planner.specs.cluster.hostlist import MOST_HOSTS
 from planner.specs.cluster.links import place_matrix, place_overrides
 from planner.specs.cluster.spec import (
+    BandwidthMatrix,
     ClusterSpec,
     FabricTier,
     IntraNode,
@@ -28,6 +29,8 @@ from planner.specs.device import DeviceSpec
 from planner.specs.files.document import Document
 from planner.specs.files.problems import in_order, validate
 from planner.specs.files.source import SourceFile
+from planner.specs.library import CollectiveLibrary, referred_library, vendor_library
+from planner.specs.names import as_name, check_host
 
 
 @dataclass(slots=True, kw_only=True)
@@ -49,9 +52,14 @@ class Surroundings:
                 raise ValueError(str(error)) from error
         return self.devices[name]
 
+    def library(self, name: str) -> CollectiveLibrary:
+        """Raises: as `device`."""
+        return referred_library(name, self.folder)
+
 
 def build_cluster(document: Document, *, name: str, around: Surroundings) -> ClusterSpec:
-    """The cluster a document describes; `name` is taken when the document gives none.
+    """The cluster a document describes; `name` is taken when the document gives none,
+    with dashes for what no name holds.
 
     Raises: InputError with every problem and its place.
     """
@@ -60,7 +68,8 @@ def build_cluster(document: Document, *, name: str, around: Surroundings) -> Clu
     problems = [*_broken_group_rules(document, given, named), *_broken_tier_rules(document, given)]
     if problems:
         raise InputError.of(in_order(problems))
-    return _Builder(document, given, named, around).cluster(given.name or name)
+    called = given.name or as_name(name, otherwise="unnamed")
+    return _Builder(document, given, named, around).cluster(called)
 
 
 def _broken_group_rules(
@@ -75,6 +84,15 @@ def _broken_group_rules(
         if names.index(name) < index:
             yield document.error(f"group name {name} is taken already", (*at, "name"))
         hosts = group.hosts
+        if hosts is None and given.links.matrix is None:
+            try:
+                check_host(default_hosts(name, 1)[0])
+            except ValueError as error:
+                yield document.error(
+                    f"its hosts cannot be called after it: {error}",
+                    (*at, "name"),
+                    hint="list its hosts, or call it otherwise",
+                )
         if hosts is not None and group.count is not None and len(hosts) != group.count:
             yield document.error(f"{len(hosts)} hosts for a count of {group.count}", (*at, "hosts"))
         if hosts is None and listed and group.count is not None:
@@ -125,6 +143,7 @@ class _Builder:
         self._around = around
         self._assumptions: list[str] = []
         self._matrix_sha256 = ""
+        self._libraries: dict[str, None] = {}
 
     def cluster(self, name: str) -> ClusterSpec:
         given = self._given
@@ -143,6 +162,7 @@ class _Builder:
             )
             groups, matrix = placed.groups, placed.matrix
             self._matrix_sha256 = placed.sha256
+            self._note_unmeasured(placed.matrix)
         self._check_counts(groups)
         cluster = ClusterSpec(
             name=name,
@@ -160,6 +180,14 @@ class _Builder:
             )
         overrides = place_overrides(self._document, given.links.overrides, groups)
         return replace(cluster, overrides=overrides)
+
+    def _note_unmeasured(self, matrix: BandwidthMatrix) -> None:
+        nodes = len(matrix.bytes_per_s)
+        if matrix.unmeasured:
+            self._assumptions.append(
+                f"cluster: {matrix.unmeasured:,} of {nodes * (nodes - 1):,} links were not "
+                "measured; they have what network and tiers say"
+            )
 
     def _check_counts(self, groups: tuple[NodeGroup, ...]) -> None:
         """Notes what the file leaves open; a matrix may have named more nodes than one."""
@@ -192,7 +220,7 @@ class _Builder:
         return NodeGroup(
             name=name,
             count=count,
-            device=given.device,
+            device=self._device(given, name),
             devices_per_node=given.devices_per_node,
             intra_node=IntraNode(bandwidth_bytes_per_s=inner.bandwidth, latency_s=inner.latency),
             network=None
@@ -212,12 +240,28 @@ class _Builder:
             hosts=hosts,
         )
 
+    def _device(self, given: NodeGroupInput, name: str) -> DeviceSpec:
+        """The device with the collective library of the group, which is noted where nothing says
+        which one it is."""
+        device = given.device
+        if given.collectives is not None:
+            device = device.model_copy(update={"collectives": given.collectives})
+        if device.collectives is None and vendor_library(device.vendor) is None:
+            self._assumptions.append(
+                f"cluster: collectives of group {name} as in {device.library.name} (no library is "
+                f"shipped for vendor {device.vendor})"
+            )
+        if device.library.source_file is not None:
+            self._libraries[device.library.source_file.sha256] = None
+        return device
+
     def _source(self) -> SourceFile | None:
         """The file, with one digest of everything that shaped the cluster."""
         if not self._document.sha256:
             return None
         parts = [self._document.sha256]
         parts += [one.source.sha256 for one in self._around.devices.values() if one.source]
+        parts += self._libraries
         if self._matrix_sha256:
             parts.append(self._matrix_sha256)
         return SourceFile(path=self._document.path, sha256=combined_sha256(parts))

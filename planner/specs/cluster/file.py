@@ -4,26 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, GetJsonSchemaHandler, ValidationInfo, WithJsonSchema
-from pydantic_core import CoreSchema
+from pydantic import BeforeValidator, Field, ValidationInfo, WithJsonSchema
 
-from planner.specs.cluster.hosts import expand_hosts
+from planner.specs.cluster.hostlist import MOST_HOSTS, expand_hosts
 from planner.specs.device import DeviceSpec
 from planner.specs.files.fields import BytesPerSecond, Count, Input, Name, Seconds, Text
+from planner.specs.files.or_text import OrText
+from planner.specs.library import LibraryReference
 from planner.specs.units import BYTES_PER_SECOND, unit_factor
-
-
-class _OrText:
-    """Adds "or text" to a field's JSON Schema."""
-
-    def __init__(self, description: str) -> None:
-        self._description = description
-
-    def __get_pydantic_json_schema__(
-        self, core_schema: CoreSchema, handler: GetJsonSchemaHandler
-    ) -> dict[str, Any]:
-        text = {"type": "string", "description": self._description}
-        return {"anyOf": [text, handler(core_schema)]}
 
 
 def _device_of(value: object, info: ValidationInfo) -> object:
@@ -57,7 +45,12 @@ _HOSTS_SCHEMA = {
     "description": "Host names: a list, or text with ranges. Default: {name}-{i}.",
 }
 
-Hosts = Annotated[tuple[str, ...], BeforeValidator(expand_hosts), WithJsonSchema(_HOSTS_SCHEMA)]
+Hosts = Annotated[
+    tuple[str, ...],
+    Field(max_length=MOST_HOSTS),
+    BeforeValidator(expand_hosts),
+    WithJsonSchema(_HOSTS_SCHEMA),
+]
 BandwidthUnit = Annotated[str, BeforeValidator(_bandwidth_unit)]
 NodeReference = Annotated[
     Any, BeforeValidator(_end_of_link), WithJsonSchema({"type": ["integer", "string"]})
@@ -105,9 +98,11 @@ class NodeGroupInput(Input):
     device: Annotated[
         DeviceSpec,
         BeforeValidator(_device_of),
-        _OrText("Name of a shipped device, or path of a device file."),
+        OrText("Name of a shipped device, or path of a device file."),
     ]
     devices_per_node: Annotated[int, Field(ge=1, le=1024)]
+    collectives: LibraryReference | None = None
+    """The collective library of these nodes. Default: that of the device."""
     intra_node: IntraNodeInput
     network: NetworkInput | None = None
     """Required when there is more than one node."""
@@ -140,7 +135,8 @@ class MatrixInput(Input):
     """Measured node-to-node bandwidth."""
 
     file: Text
-    """A CSV file, relative to this file: header row and first column are host names, rows send."""
+    """A CSV file, relative to this file: header row and first column are host names, rows send. An
+    empty cell was not measured: the link has what network and tiers say."""
     unit: BandwidthUnit | None = None
     """Default: the corner cell of the CSV."""
     per: Literal["node", "card"] = "node"
@@ -161,7 +157,7 @@ class LinksInput(Input):
     """What differs from the groups and tiers."""
 
     matrix: (
-        Annotated[MatrixInput, BeforeValidator(_matrix_of), _OrText("Path of the CSV file.")] | None
+        Annotated[MatrixInput, BeforeValidator(_matrix_of), OrText("Path of the CSV file.")] | None
     ) = None
     overrides: tuple[OverrideInput, ...] = ()
 
@@ -170,7 +166,7 @@ class ClusterInput(Input):
     """A cluster for `planner`."""
 
     name: Name | None = None
-    """Default: the name of the file."""
+    """Default: the name of the file, with dashes for what no name holds."""
     node_groups: Annotated[tuple[NodeGroupInput, ...], Field(min_length=1, max_length=1000)]
     """Several groups make a mixed cluster."""
     fabric: FabricInput | None = None

@@ -66,8 +66,8 @@ def place_matrix(
         ]
     rows = tuple(
         tuple(
-            content.bytes_per_s[row][column] * min(cards[sender], cards[receiver])
-            for receiver, column in enumerate(order)
+            None if value is None else value * min(cards[sender], cards[receiver])
+            for receiver, value in enumerate(content.bytes_per_s[row][column] for column in order)
         )
         for sender, row in enumerate(order)
     )

@@ -1,6 +1,7 @@
 """Measured node-to-node bandwidth as CSV: a header row and a first column of host names.
 
-Rows send, columns receive. The corner cell holds the unit when the cluster file gives none.
+Rows send, columns receive. The corner cell holds the unit when the cluster file gives none. An
+empty cell is a link that was not measured.
 """
 
 from __future__ import annotations
@@ -14,22 +15,27 @@ from pathlib import Path
 from planner.errors import InputError
 from planner.specs.files.spelling import did_you_mean
 from planner.specs.files.text_file import decode, read_bytes
+from planner.specs.names import check_host
 from planner.specs.units import BYTES_PER_SECOND, UnitError, accepted_units, unit_factor
 
 LARGEST_BYTES = 256 * 2**20
 _FASTEST = float(BYTES_PER_SECOND.amount(BYTES_PER_SECOND.largest))
 _SLOWEST = float(BYTES_PER_SECOND.amount(BYTES_PER_SECOND.least or "0 B/s"))
 _LINE_END = re.compile(r"\r\n|\n|\r")
+_HINT = "leave the cell empty where nothing was measured"
 _NUMBERS = re.compile(r"[0-9eE.+-]*")
 _NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?")
+
+Row = tuple[float | None, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MatrixFile:
-    """The content of a matrix file: `bytes_per_s[sender][receiver]`, diagonal 0."""
+    """The content of a matrix file: `bytes_per_s[sender][receiver]`, all above 0. None where no
+    link was measured, and on the diagonal, whatever the file has there."""
 
     hosts: tuple[str, ...]
-    bytes_per_s: tuple[tuple[float, ...], ...]
+    bytes_per_s: tuple[Row, ...]
     sha256: str
 
 
@@ -80,7 +86,7 @@ def load_matrix(path: Path, *, unit: str | None = None) -> MatrixFile:
     first_line, header = lines[0]
     hosts = _hosts(rows, first_line, header[1:])
     factor = _factor(rows, first_line, header[0], unit)
-    found: dict[str, tuple[float, ...]] = {}
+    found: dict[str, Row] = {}
     places = {host: index for index, host in enumerate(hosts)}
     for line, cells in lines[1:]:
         host = cells[0]
@@ -105,8 +111,10 @@ def _hosts(rows: _Rows, line: int, names: list[str]) -> tuple[str, ...]:
         raise rows.error("the header names no hosts", line)
     seen: set[str] = set()
     for cell, name in enumerate(names, start=1):
-        if not name:
-            raise rows.error("a host name is empty", line, cell)
+        try:
+            check_host(name)
+        except ValueError as error:
+            raise rows.error(str(error), line, cell) from error
         if name in seen:
             raise rows.error(f"host {name} is named twice", line, cell)
         seen.add(name)
@@ -133,21 +141,19 @@ def _factor(rows: _Rows, line: int, corner: str, unit: str | None) -> float:
     return inside
 
 
-def _row(
-    rows: _Rows, line: int, cells: list[str], own: int, size: int, factor: float
-) -> tuple[float, ...]:
+def _row(rows: _Rows, line: int, cells: list[str], own: int, size: int, factor: float) -> Row:
     """The bandwidths one host sends with; its own cell is ignored."""
     if len(cells) - 1 != size:
         raise rows.error(f"{len(cells) - 1} values for {size} hosts", line)
-    values = list(cells[1:])
-    values[own] = repr(_FASTEST / factor)
+    values = cells[1:]
+    values[own] = ""
     if _NUMBERS.fullmatch("".join(values)):
         try:
-            numbers = [float(value) * factor for value in values]
+            numbers = [float(value) * factor if value else None for value in values]
         except ValueError:
-            numbers = []
-        if numbers and min(numbers) >= _SLOWEST and max(numbers) <= _FASTEST:
-            numbers[own] = 0.0
+            raise _wrong_cell(rows, line, values, factor) from None
+        measured = [number for number in numbers if number is not None]
+        if not measured or (min(measured) >= _SLOWEST and max(measured) <= _FASTEST):
             return tuple(numbers)
     raise _wrong_cell(rows, line, values, factor)
 
@@ -155,12 +161,15 @@ def _row(
 def _wrong_cell(rows: _Rows, line: int, values: list[str], factor: float) -> InputError:
     """The first cell of a row that is not a bandwidth."""
     for cell, text in enumerate(values, start=1):
+        if not text:
+            continue
         if not _NUMBER.fullmatch(text):
-            return rows.error(f"expected a number, found {text[:40]!r}", line, cell)
+            return rows.error(f"expected a number, found {text[:40]!r}", line, cell, hint=_HINT)
         if float(text) * factor > _FASTEST:
             return rows.error(f"{text[:40]} is beyond any network", line, cell)
         if float(text) * factor <= 0:
-            return rows.error(f"bandwidth must be positive, found {text[:40]}", line, cell)
+            message = f"bandwidth must be positive, found {text[:40]}"
+            return rows.error(message, line, cell, hint=_HINT)
         if float(text) * factor < _SLOWEST:
             at_least = BYTES_PER_SECOND.least
             return rows.error(f"{text[:40]} is below any network; at least {at_least}", line, cell)

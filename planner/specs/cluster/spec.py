@@ -72,10 +72,24 @@ class FabricTier:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BandwidthMatrix:
     """Measured node-to-node bandwidth: `bytes_per_s[sender][receiver]`, of one node, in cluster
-    order; the diagonal is 0 and means nothing."""
+    order, all above 0. None on the diagonal, where there is no link, and for links that were not
+    measured: they have what network and tiers say."""
 
-    bytes_per_s: tuple[tuple[float, ...], ...]
+    bytes_per_s: tuple[tuple[float | None, ...], ...]
     path: str
+
+    @property
+    def unmeasured(self) -> int:
+        """Links, each direction counted, without a value."""
+        return sum(row.count(None) for row in self.bytes_per_s) - len(self.bytes_per_s)
+
+    def scaled(self, factor: float) -> BandwidthMatrix:
+        """Every measured bandwidth times the factor."""
+        rows = tuple(
+            tuple(None if value is None else factor * value for value in row)
+            for row in self.bytes_per_s
+        )
+        return replace(self, bytes_per_s=rows)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

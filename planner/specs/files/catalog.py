@@ -9,13 +9,14 @@ from typing import Literal, get_args
 from planner.errors import InputError
 from planner.specs.files.spelling import did_you_mean
 
-Kind = Literal["cluster", "model", "device", "software", "runs"]
+Kind = Literal["cluster", "model", "device", "library", "software", "runs"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
 _FOLDERS: dict[Kind, str] = {
     "cluster": "clusters",
     "model": "models",
     "device": "clusters/devices",
+    "library": "libraries",
     "software": "software",
     "runs": "runs",
 }
@@ -31,8 +32,17 @@ def _root() -> Path:
 
 
 def list_shipped(kind: Kind) -> tuple[str, ...]:
-    """Names of the shipped files of a kind, sorted."""
+    """Names of the shipped files of a kind, sorted.
+
+    >>> "gpt3-175b" in list_shipped("model")
+    True
+    """
     return tuple(sorted(path.stem for path in (_root() / _FOLDERS[kind]).glob("*.yaml")))
+
+
+def general_file(kind: Kind) -> Path:
+    """The file of general values for files of a kind."""
+    return _root() / "defaults" / f"{kind}.yaml"
 
 
 def looks_like_path(name: str) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Annotated, Any, Generic, Literal, TypeVar
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -13,8 +14,10 @@ from pydantic import (
     PlainSerializer,
     WithJsonSchema,
 )
+from pydantic_core import PydanticCustomError
 
 from planner.specs import units
+from planner.specs.names import LONGEST_NAME, NAME_PATTERN, NAME_RULE, check_name
 
 T = TypeVar("T")
 
@@ -56,6 +59,13 @@ _FRACTION_SCHEMA = {
     ],
     "examples": [0.05, "5%"],
 }
+_NAME_SCHEMA = {
+    "type": "string",
+    "minLength": 1,
+    "maxLength": LONGEST_NAME,
+    "pattern": f"^{NAME_PATTERN}$",
+    "description": f"{NAME_RULE[:1].upper()}{NAME_RULE[1:]}.",
+}
 
 Bytes = Annotated[int, *_BYTES]
 BytesPerSecond = Annotated[float, *_BYTES_PER_SECOND]
@@ -69,9 +79,9 @@ Size = Annotated[int, Field(ge=1, le=1_000_000_000)]
 """A dimension of a model or a batch."""
 Number = Annotated[float, Field(ge=0, le=1e12)]
 Text = Annotated[str, Field(min_length=1, max_length=2000)]
-Name = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]*$")]
+Name = Annotated[str, AfterValidator(check_name), WithJsonSchema(_NAME_SCHEMA)]
 
-Basis = Literal["datasheet", "measured", "default"]
+Basis = Literal["datasheet", "measured", "code", "inferred", "default"]
 
 
 class Constant(Input, Generic[T]):
@@ -80,8 +90,9 @@ class Constant(Input, Generic[T]):
     value: T
     """The value, with its unit where it has one."""
     basis: Basis
-    """`datasheet`: the vendor states it. `measured`: somebody measured it, see `source`.
-    `default`: nobody did; the planner's general value."""
+    """`datasheet`: the vendor states it. `measured`: somebody measured it, see `source`. `code`: it
+    stands in the source of the framework or library. `inferred`: worked out from measurements of
+    something else. `default`: nobody did; the planner's general value."""
     source: Text
     """Where the value was read: a document, a table, a measurement."""
 
@@ -93,8 +104,15 @@ class Constant(Input, Generic[T]):
         return f"Constant{names[0] if names else 'Number'}"
 
 
-def default(kind: type[Constant[T]], value: T) -> Constant[T]:
-    """The constant taken when a file leaves it out, already in SI base units."""
-    return kind.model_construct(
-        value=value, basis="default", source="general value, not measured for this device"
-    )
+LEAST_EFFICIENCY = 0.001
+
+
+def _reached(constant: Constant[float]) -> Constant[float]:
+    if constant.value < LEAST_EFFICIENCY:
+        text = f"an efficiency is at least {LEAST_EFFICIENCY:.1%}, found {constant.value:g}"
+        raise PydanticCustomError("rule", "{text}", {"text": text, "at": ("value",)})
+    return constant
+
+
+Efficiency = Annotated[Constant[Fraction], AfterValidator(_reached)]
+"""A share of a rate that something reaches, which a time is divided by: never 0."""

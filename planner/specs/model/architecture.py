@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from planner.specs.model.spec import Activation, Norm, PositionEmbedding
+from planner.specs.model.spec import Activation, Norm, PositionEmbedding, QkNormScale
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,7 +26,15 @@ class Architecture:
     norms_per_layer: int = 2
     parallel_attention: bool = False
     embedding_norm: bool = False
+    norm_bias: bool | None = None
+    """None: yes for layernorm, no for rmsnorm."""
+    norm_scale: bool = True
+    post_norm: bool = False
+    head_bias: bool = False
     qk_norm: bool = False
+    qk_norm_scale: QkNormScale = "shared"
+    qk_norm_bias: bool | None = None
+    """None: the norms of queries and keys have one where the others do."""
     dropout: bool = False
     activation_clamp: bool = False
     attention_sinks: bool = False
@@ -37,6 +45,16 @@ class Architecture:
     """The architecture is a mixture of experts: `moe` must be given."""
     router_bias: bool = False
 
+
+RARE = (
+    "norm_bias",
+    "norm_scale",
+    "post_norm",
+    "head_bias",
+    "qk_norm_scale",
+    "qk_norm_bias",
+)
+"""Fields few architectures set. Where one does not, their usual value is no assumption."""
 
 _GPT = Architecture(
     norm="layernorm",
@@ -63,6 +81,19 @@ _GEMMA = Architecture(
     position_embedding="rope",
     norms_per_layer=4,
     full_attention_frequency=2,
+)
+_OLMO2 = replace(
+    _LLAMA, post_norm=True, qk_norm=True, qk_norm_scale="per_head", full_attention_frequency=4
+)
+_GPT_J = replace(
+    _GPT,
+    position_embedding="rope",
+    tie_embeddings=False,
+    parallel_attention=True,
+    norms_per_layer=1,
+    qkv_bias=False,
+    attention_bias=False,
+    head_bias=True,
 )
 
 ARCHITECTURES: dict[str, Architecture] = {
@@ -105,4 +136,35 @@ ARCHITECTURES: dict[str, Architecture] = {
     "gemma2": _GEMMA,
     "gemma3": replace(_GEMMA, qk_norm=True, full_attention_frequency=6),
     "phi3": _LLAMA,
+    "gemma": replace(_GEMMA, norms_per_layer=2, full_attention_frequency=0),
+    "olmo": replace(_LLAMA, norm="layernorm", norm_bias=False, norm_scale=False),
+    "olmo2": _OLMO2,
+    "olmoe": replace(_OLMO2, post_norm=False, full_attention_frequency=0, mixture=True),
+    "flex_olmo": replace(_OLMO2, full_attention_frequency=0, mixture=True),
+    "cohere": replace(
+        _LLAMA,
+        norm="layernorm",
+        norm_bias=False,
+        norms_per_layer=1,
+        parallel_attention=True,
+        tie_embeddings=True,
+        qk_norm_scale="per_head",
+        full_attention_frequency=4,
+    ),
+    "stablelm": replace(_LLAMA, norm="layernorm", qk_norm_scale="per_head", qk_norm_bias=False),
+    "glm": replace(_LLAMA, qkv_bias=True),
+    "glm4": replace(_LLAMA, qkv_bias=True, norms_per_layer=4),
+    "glm4_moe": replace(_LLAMA, qkv_bias=True, mixture=True),
+    "exaone4": replace(_LLAMA, post_norm=True, qk_norm=True, full_attention_frequency=4),
+    "starcoder2": replace(_GPT, position_embedding="rope"),
+    "nemotron": replace(_LLAMA, norm="layernorm", gated_mlp=False, activation="squared_relu"),
+    "phi": replace(_GPT_J, qkv_bias=True, attention_bias=True),
+    "phimoe": replace(_LLAMA, norm="layernorm", mixture=True),
+    "gptj": _GPT_J,
+    "gpt_neo": replace(_GPT, qkv_bias=False),
+    "qwen2_moe": replace(_LLAMA, qkv_bias=True, mixture=True),
+    "minimax_m2": replace(_LLAMA, qk_norm=True, qk_norm_scale="per_head", mixture=True),
+    "llama4": replace(
+        _LLAMA, qk_norm=True, qk_norm_scale="none", full_attention_frequency=4, mixture=True
+    ),
 }

@@ -7,9 +7,18 @@ from typing import TYPE_CHECKING, Any
 
 from planner.errors import InputError
 from planner.specs.files.problems import in_order, validate
-from planner.specs.model.architecture import ARCHITECTURES
+from planner.specs.model.architecture import ARCHITECTURES, Architecture
 from planner.specs.model.file import ModelInput
-from planner.specs.model.spec import MlaSpec, ModelSpec, MoeSpec, Norm, TrainingDefaults
+from planner.specs.model.spec import (
+    IndexerSpec,
+    MlaSpec,
+    ModelSpec,
+    MoeSpec,
+    Norm,
+    ParameterCounts,
+    TrainingDefaults,
+)
+from planner.specs.names import as_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,7 +28,8 @@ if TYPE_CHECKING:
 
 
 def build_model(document: Document, *, name: str, source: SourceFile | None = None) -> ModelSpec:
-    """The model a document describes; `name` is taken when the document gives none.
+    """The model a document describes; `name` is taken when the document gives none,
+    with dashes for what no name holds.
 
     Raises: InputError with every problem and its place.
     """
@@ -27,7 +37,7 @@ def build_model(document: Document, *, name: str, source: SourceFile | None = No
     problems = list(_broken_rules(document, given))
     if problems:
         raise InputError.of(in_order(problems))
-    return _Filled(given).spec(given.name or name, source)
+    return _Filled(given).spec(given.name or as_name(name, otherwise="unnamed"), source)
 
 
 def _broken_rules(document: Document, given: ModelInput) -> Iterator[InputError]:
@@ -43,6 +53,11 @@ def _broken_rules(document: Document, given: ModelInput) -> Iterator[InputError]
             f"hidden_size {hidden} is not a multiple of {heads} attention heads",
             ("num_attention_heads",),
             hint="give head_dim where heads do not divide the hidden size",
+        )
+    if given.attention_window is not None and given.attention_chunk is not None:
+        yield document.error(
+            f"attention_window {given.attention_window} is given too; a local layer has either",
+            ("attention_chunk",),
         )
     yield from _broken_moe_rules(document, given)
 
@@ -91,6 +106,7 @@ class _Filled:
     def spec(self, name: str, source: SourceFile | None) -> ModelSpec:
         given = self._given
         norm: Norm = self._default("norm")
+        norm_bias = self._rare("norm_bias", norm == "layernorm")
         spec = ModelSpec(
             name=name,
             architecture=given.architecture,
@@ -103,7 +119,8 @@ class _Filled:
             vocab_size=given.vocab_size,
             seq_length=given.seq_length,
             norm=norm,
-            norm_bias=norm == "layernorm" if given.norm_bias is None else given.norm_bias,
+            norm_bias=norm_bias,
+            norm_scale=self._rare("norm_scale"),
             norms_per_layer=self._default("norms_per_layer"),
             gated_mlp=self._default("gated_mlp"),
             activation=self._default("activation"),
@@ -114,17 +131,25 @@ class _Filled:
             linear_bias=self._default("linear_bias"),
             parallel_attention=self._default("parallel_attention"),
             embedding_norm=self._default("embedding_norm"),
+            post_norm=self._rare("post_norm"),
+            head_bias=self._rare("head_bias"),
             qk_norm=self._default("qk_norm"),
+            qk_norm_scale=self._rare("qk_norm_scale"),
+            qk_norm_bias=self._rare("qk_norm_bias", norm_bias),
             dropout=self._architecture.dropout if given.dropout is None else given.dropout,
             activation_clamp=self._default("activation_clamp"),
             attention_sinks=self._default("attention_sinks"),
             attention_window=given.attention_window,
+            attention_chunk=given.attention_chunk,
             full_attention_frequency=self._full_attention_frequency(),
             mtp_num_layers=given.mtp_num_layers,
             make_vocab_size_divisible_by=given.make_vocab_size_divisible_by,
             moe=self._moe(),
-            mla=None if given.mla is None else MlaSpec(**given.mla.model_dump()),
+            mla=self._mla(),
             training=TrainingDefaults(**given.training.model_dump()),
+            stated_parameters=None
+            if given.parameters is None
+            else ParameterCounts(**given.parameters.model_dump()),
             source=source,
         )
         return replace(spec, assumptions=self._assumptions())
@@ -144,6 +169,18 @@ class _Filled:
             self._from_architecture.append(f"{field} {shown}")
         return value
 
+    def _rare(self, field: str, usual: Any = None) -> Any:
+        """As `_default`, for a field that few architectures set; `usual` where its usual value
+        follows from others."""
+        if getattr(self._given, field) is None and self._is_usual(field):
+            value = getattr(self._architecture, field)
+            return usual if value is None else value
+        return self._default(field)
+
+    def _is_usual(self, field: str) -> bool:
+        usual: object = Architecture.__dataclass_fields__[field].default
+        return bool(getattr(self._architecture, field) == usual)
+
     def _derive(self, field: str, value: int, reason: str) -> int:
         self._derived.append(f"model: {field} {value} ({reason})")
         return value
@@ -155,7 +192,7 @@ class _Filled:
         return chosen
 
     def _full_attention_frequency(self) -> int:
-        if self._given.attention_window is None:
+        if self._given.attention_window is None and self._given.attention_chunk is None:
             return self._given.full_attention_frequency or 0
         chosen: int = self._default("full_attention_frequency")
         return chosen
@@ -208,4 +245,12 @@ class _Filled:
             first_dense_layers=moe.first_dense_layers,
             layer_frequency=moe.layer_frequency,
             router_bias=self._architecture.router_bias if bias is None else bias,
+            shared_expert_gate=moe.shared_expert_gate,
         )
+
+    def _mla(self) -> MlaSpec | None:
+        mla = self._given.mla
+        if mla is None:
+            return None
+        indexer = None if mla.indexer is None else IndexerSpec(**mla.indexer.model_dump())
+        return MlaSpec(**{**mla.model_dump(), "indexer": indexer})

@@ -14,6 +14,7 @@ from planner.specs.model.spec import (
     Activation,
     Norm,
     PositionEmbedding,
+    QkNormScale,
 )
 from planner.specs.units import describe
 
@@ -51,6 +52,17 @@ class MoeInput(Input):
     """After those, every n-th layer is a mixture."""
     router_bias: bool | None = None
     """Default: the architecture's."""
+    shared_expert_gate: bool = False
+    """A gate of one output weighs the shared experts."""
+
+
+class IndexerInput(Input):
+    """Small heads that choose the keys which sparse attention sees (DeepSeek Sparse Attention)."""
+
+    num_heads: Count
+    head_dim: Size
+    top_k: Size
+    """Keys a query sees."""
 
 
 class MlaInput(Input):
@@ -63,6 +75,8 @@ class MlaInput(Input):
     """Of queries and keys without the rotary part."""
     qk_rope_head_dim: Size
     v_head_dim: Size
+    indexer: IndexerInput | None = None
+    """Default: attention sees every earlier key."""
 
 
 class TrainingInput(Input):
@@ -77,11 +91,20 @@ class TrainingInput(Input):
     """Name of a software profile."""
 
 
+class ParametersInput(Input):
+    """What a model's sizes come to."""
+
+    total: Annotated[int, Field(ge=1)]
+    """Of the whole model, without padding and without multi-token-prediction layers."""
+    active: Annotated[int, Field(ge=1)]
+    """Of those, what one token meets: all but the experts it does not go to."""
+
+
 class ModelInput(Input):
     """A model for `planner`."""
 
     name: Name | None = None
-    """Default: the name of the file."""
+    """Default: the name of the file, with dashes for what no name holds."""
     architecture: ArchitectureName
     """Sets the defaults of everything left out."""
     num_layers: Annotated[int, Field(ge=1, le=100_000)]
@@ -100,7 +123,11 @@ class ModelInput(Input):
     norm: Norm | None = None
     norm_bias: bool | None = None
     """Default: yes for layernorm, no for rmsnorm."""
+    norm_scale: bool | None = None
+    """Norms have a learned scale."""
     norms_per_layer: Annotated[int, Field(ge=0, le=8)] | None = None
+    post_norm: bool | None = None
+    """Norms follow attention and MLP instead of preceding them."""
     gated_mlp: bool | None = None
     """Three MLP matrices instead of two (SwiGLU, GeGLU)."""
     activation: Activation | None = None
@@ -117,8 +144,14 @@ class ModelInput(Input):
     """Attention and MLP side by side on the same input."""
     embedding_norm: bool | None = None
     """A norm right after the embedding."""
+    head_bias: bool | None = None
+    """Bias of the output projection to the vocabulary."""
     qk_norm: bool | None = None
-    """Norms of queries and keys per head."""
+    """Norms of queries and keys."""
+    qk_norm_scale: QkNormScale | None = None
+    """`shared`: all heads have the same scale. `per_head`: each has its own. `none`: no scale."""
+    qk_norm_bias: bool | None = None
+    """Default: `norm_bias`."""
     dropout: bool | None = None
     """Trained with hidden and attention dropout. Default: the architecture's, which is no but for
     gpt."""
@@ -128,8 +161,11 @@ class ModelInput(Input):
     """One learned logit per head in the softmax."""
     attention_window: Size | None = None
     """Keys a query sees in layers with a sliding window. Default: the whole sequence."""
+    attention_chunk: Size | None = None
+    """Local layers cut the sequence into chunks of so many tokens, and a query sees only those of
+    its own. Default: no chunks."""
     full_attention_frequency: Annotated[int, Field(ge=0, le=100_000)] | None = None
-    """With a window: every n-th layer sees the whole sequence; 0: none does."""
+    """With a window or chunks: every n-th layer sees the whole sequence; 0: none does."""
     mtp_num_layers: Annotated[int, Field(ge=0, le=100)] = 0
     """Multi-token-prediction layers after the last."""
     make_vocab_size_divisible_by: Annotated[int, Field(ge=1, le=1_000_000)] = 128
@@ -139,3 +175,6 @@ class ModelInput(Input):
     mla: MlaInput | None = None
     """Default: no latent attention."""
     training: TrainingInput = TrainingInput()
+    parameters: ParametersInput | None = None
+    """Counts to check the sizes against; a model of other counts is refused. Imports as JSON write
+    them."""

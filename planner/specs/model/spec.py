@@ -10,7 +10,9 @@ from planner.specs.files.source import SourceFile
 LayerKind = Literal["dense", "moe"]
 Norm = Literal["layernorm", "rmsnorm"]
 PositionEmbedding = Literal["learned", "rope", "alibi", "none"]
-Activation = Literal["gelu", "silu", "relu"]
+Activation = Literal["gelu", "silu", "relu", "squared_relu"]
+QkNormScale = Literal["shared", "per_head", "none"]
+"""Learned scales of the query and key norms: one for all heads, one per head, or none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +29,18 @@ class MoeSpec:
     first_dense_layers: int = 0
     layer_frequency: int = 1
     router_bias: bool = False
+    shared_expert_gate: bool = False
+    """A gate of one output weighs the shared experts (Qwen2-MoE)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IndexerSpec:
+    """Lightning indexer of DeepSeek Sparse Attention (DeepSeek-V3.2-Exp, 2025, section 2.1): small
+    heads score all earlier keys, and attention sees the best `top_k` of them."""
+
+    num_heads: int
+    head_dim: int
+    top_k: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +54,8 @@ class MlaSpec:
     v_head_dim: int
     q_lora_rank: int | None = None
     """None: queries are projected from the hidden state directly."""
+    indexer: IndexerSpec | None = None
+    """None: attention sees every earlier key."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +67,14 @@ class TrainingDefaults:
     precision: str | None = None
     optimizer: str | None = None
     software: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ParameterCounts:
+    """Parameters of a model, and those that one token meets."""
+
+    total: int
+    active: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +100,8 @@ class ModelSpec:
     norm: Norm
     norm_bias: bool
     """A LayerNorm adds a bias beside its scale."""
+    norm_scale: bool = True
+    """Norms have a learned scale."""
     norms_per_layer: int
     gated_mlp: bool
     activation: Activation
@@ -90,7 +116,14 @@ class ModelSpec:
     """Attention and MLP read the same input and add to it together."""
     embedding_norm: bool
     """A norm between the embedding and the first layer."""
+    post_norm: bool = False
+    """Norms follow attention and MLP; with four norms a layer has them on both sides."""
+    head_bias: bool = False
+    """Of the output projection to the vocabulary."""
     qk_norm: bool
+    qk_norm_scale: QkNormScale = "shared"
+    qk_norm_bias: bool = False
+    """The norms of queries and keys add a bias."""
     dropout: bool
     """Trained with hidden and attention dropout, where the software profile leaves it to the model.
     """
@@ -100,14 +133,19 @@ class ModelSpec:
     """One learned logit per head in the softmax."""
     attention_window: int | None
     """Keys a query sees in layers with a sliding window; None: the whole sequence."""
+    attention_chunk: int | None = None
+    """Local layers cut the sequence into chunks of so many tokens, and a query sees the earlier
+    keys of its own chunk (Llama 4); None: no chunks. Excludes a window."""
     full_attention_frequency: int
-    """With a window: every n-th layer sees the whole sequence (0: none does)."""
+    """With a window or chunks: every n-th layer sees the whole sequence (0: none does)."""
     mtp_num_layers: int
     """Multi-token-prediction layers after the last."""
     make_vocab_size_divisible_by: int
     moe: MoeSpec | None = None
     mla: MlaSpec | None = None
     training: TrainingDefaults = TrainingDefaults()
+    stated_parameters: ParameterCounts | None = None
+    """What the file says the sizes come to."""
     assumptions: tuple[str, ...] = ()
     source: SourceFile | None = None
 
@@ -123,13 +161,18 @@ class ModelSpec:
         return "moe" if since % self.moe.layer_frequency == 0 else "dense"
 
     @property
-    def attention_windows(self) -> tuple[int | None, ...]:
-        """Keys a query sees in every layer, in order; None: the whole sequence."""
+    def local_attention(self) -> tuple[bool, ...]:
+        """Whether a query sees a part of the sequence only, in every layer in order."""
         every = self.full_attention_frequency
+        local = self.attention_window is not None or self.attention_chunk is not None
         return tuple(
-            None if every and (index + 1) % every == 0 else self.attention_window
-            for index in range(self.num_layers)
+            local and not (every and (index + 1) % every == 0) for index in range(self.num_layers)
         )
+
+    @property
+    def attention_windows(self) -> tuple[int | None, ...]:
+        """Width of the sliding window of every layer, in order; None: the layer has none."""
+        return tuple(self.attention_window if local else None for local in self.local_attention)
 
     def padded_vocab_size(self, tensor: int) -> int:
         """Rows of the embedding for a tensor degree (Megatron-LM `vocab_utils.py`)."""

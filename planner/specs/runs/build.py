@@ -11,7 +11,7 @@ from planner.errors import InputError
 from planner.specs.files import catalog
 from planner.specs.files.problems import validate
 from planner.specs.files.yaml_file import load_document
-from planner.specs.job import build_job
+from planner.specs.job import DEFAULT_SOFTWARE, build_job
 from planner.specs.load import cluster_of, load_software
 from planner.specs.model.build import build_model
 from planner.specs.runs.file import RunInput, RunsInput
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from planner.specs.model.spec import ModelSpec
     from planner.specs.software import SoftwareProfile
 
-DEFAULT_SOFTWARE = "megatron-core"
 PSEUDO_LAYERS_BEFORE = 2
 PSEUDO_LAYERS_AFTER = 4
 """Pseudo-layers around the transformer layers in `pseudo_layer_boundaries`: the embedding and a

@@ -10,13 +10,8 @@ from planner.specs.cluster.file import ClusterInput
 from planner.specs.device import Precision
 from planner.specs.files.fields import Count, Input, Size, Text
 from planner.specs.model.file import ModelInput
-from planner.specs.software import (
-    AttentionKernel,
-    DataSharding,
-    Granularity,
-    Overlap,
-    ScheduleName,
-)
+from planner.specs.software import AttentionKernel, Overlap
+from planner.specs.software_parts import DataSharding, Granularity, ScheduleName
 
 Positive = Annotated[float, Field(gt=0, le=1e15)]
 Degree = Annotated[int, Field(ge=1, le=1_000_000)]
@@ -125,5 +120,5 @@ class RunsInput(Input):
     model: ModelReference = None
     """The same. Part of a model is enough where the runs give the rest."""
     defaults: SettingsInput = SettingsInput()
-    runs: Annotated[tuple[SkipValidation[RunInput], ...], Field(min_length=1, max_length=100_000)]
+    runs: Annotated[tuple[SkipValidation[RunInput], ...], Field(min_length=1, max_length=10_000)]
     """Each is checked on its own, so that one wrong run does not hide the others."""

@@ -23,7 +23,10 @@ LARGEST = "over 512 devices"
 """Size classes: the most devices of each, and its name."""
 ONE_STAGE = "one stage"
 """Schedule class of plans without a pipeline."""
+SEVERAL_CHUNKS = "interleaved"
+"""Schedule class of plans with several chunks per stage."""
 BITS = {"fp32": 32, "fp16": 16, "bf16": 16, "fp8": 8, "mxfp8": 8, "nvfp4": 4}
+"""Of the number format in which matmuls run."""
 HOST_SHARE = 0.05
 """Share of the step spent waiting for the host's launches from which a run counts as bound by
 them."""
@@ -76,7 +79,7 @@ def size_class(devices: int) -> str:
 def schedule_class(plan: Plan) -> str:
     if plan.degrees.pipeline == 1:
         return ONE_STAGE
-    return "interleaved" if plan.virtual_stages > 1 else plan.schedule
+    return SEVERAL_CHUNKS if plan.virtual_stages > 1 else plan.schedule
 
 
 def generation_of(scenario: Scenario) -> str:

@@ -20,13 +20,6 @@ if TYPE_CHECKING:
     from planner.hardware.device import Device
     from planner.workload.workload import Workload
 
-RANDOM_OPERATIONS = 41.0
-"""Operations of one fp32 lane for the random number of one score: ten rounds of Philox 4x32 for
-four numbers (Salmon et al. 2011), conversion, comparison, scaling. They take the issue slots that
-attention's exponentials need, so their time adds (Ma, Liu and Krashinsky 2024, arXiv:2410.07531).
-From the stage times of sail-sg/VocabularyParallelism on A100: 3.8 to 4.7 ps a score, forward and
-backward, at two sequence lengths."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OperatorTime:
@@ -198,4 +191,4 @@ def _attention_dropout_s(operator: FusedAttention, device: Device) -> float:
     if fp32_flop_per_s is None:
         return 0.0
     scores = operator.batch * operator.heads * operator.query_length * operator.scored_keys
-    return RANDOM_OPERATIONS * scores / (fp32_flop_per_s / 2)
+    return device.attention.dropout_operations * scores / (fp32_flop_per_s / 2)

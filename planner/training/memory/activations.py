@@ -80,9 +80,10 @@ def activation_peak(
 
 
 def _in_flight(table: CostTable, batch: Batch) -> tuple[NDArray[np.int64], NDArray[np.intp]]:
-    """Activations per chunk at the fullest moment, [M, p, v], and the row of each plan. Where the
-    chunks of a stage keep different amounts, the moment depends on these, and every plan has a row
-    of its own."""
+    """Activations per chunk at the fullest moment, [M, p, v], and the row of each plan in them,
+    [N]. M is the different numbers of microbatches; where the chunks of a stage keep different
+    amounts (`kept` [N, p, v], `differ` [p]) the moment depends on these, every plan has a row of
+    its own, and M is N."""
     kept, _ = microbatch_bytes(table, batch)
     largest = kept.max(axis=-1)
     differ = (largest - kept.min(axis=-1) > _SAME * largest).any(axis=0)

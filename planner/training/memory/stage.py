@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from planner.plan import MemoryComponents, StageMemory
+from planner.plan import PEAK_PHASES, MemoryComponents, StageMemory
 from planner.training.batch import FULLY, OPTIMIZER, OPTIMIZER_AND_GRADIENTS
 from planner.training.memory.activations import (
     activation_peak,
@@ -38,9 +38,12 @@ from planner.workload.shard import Shard
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from planner.specs.software import SoftwareProfile
     from planner.training.batch import Batch
     from planner.training.costs import CostTable
     from planner.training.scenario import Scenario
+
+BACKWARD, UPDATE = PEAK_PHASES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -108,7 +111,7 @@ class StagePeaks:
         allocated = np.maximum(self.update_allocated[at], self.step_allocated[at])
         return StageMemory(
             stage=stage,
-            peak_phase="optimizer" if updating else "backward",
+            peak_phase=UPDATE if updating else BACKWARD,
             components=MemoryComponents(
                 weights=int(self.weights[at]),
                 gradients=int(self.gradients[at]),
@@ -132,7 +135,9 @@ def stage_peaks(
     dense, expert = stage_parameters(scenario, table, batch)
     weights, gradients, optimizer, update = _states(scenario, batch, dense, expert)
     peak = activation_peak(scenario, table, batch, dense_gradients=dense_gradients)
-    messages = _message_buffers(batch) * table.residual_bytes[batch.row, None]
+    messages = (
+        _message_buffers(scenario.job.software, batch) * table.residual_bytes[batch.row, None]
+    )
     gathered = _gathered(scenario, table, batch)
     device = [
         (
@@ -236,23 +241,18 @@ def _states(
     return tuple(np.ceil(total).astype(np.int64))
 
 
-def _message_buffers(batch: Batch) -> NDArray[np.int64]:
+def _message_buffers(software: SoftwareProfile, batch: Batch) -> NDArray[np.int64]:
     """Residual activations that a stage holds to send and receive, int64 [1, p].
 
-    One each way. With a shared vocabulary also what its collectives work on: the last stage's
-    output in fp32 twice (this and the next) and as the layers take it, the two parts of the input
-    gradient, the embedding's output before and after its reduction and its gradient, and the empty
-    gradient autograd asks for; the first stage keeps the reduced embedding of all in flight
-    (sail-sg/VocabularyParallelism `vocab_parallel_output_layer.py`, `vocab_input_store.py`).
+    One each way. With a shared vocabulary also what its collectives work on
+    (`SharedVocabulary.residual_buffers`), and on the first stage the reduced embedding of all
+    microbatches in flight (sail-sg/VocabularyParallelism `vocab_input_store.py`).
     """
     buffers = np.full((1, batch.pipeline), 2 if batch.pipeline > 1 else 0)
     if batch.kind.shares_vocabulary:
-        buffers += _VOCABULARY_BUFFERS
+        buffers += software.shared_vocabulary.residual_buffers.value
         buffers[0, 0] += batch.pipeline
     return buffers
-
-
-_VOCABULARY_BUFFERS = 11
 
 
 def _buckets(scenario: Scenario, parameters: NDArray[np.int64]) -> NDArray[np.int64]:

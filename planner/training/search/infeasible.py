@@ -29,12 +29,15 @@ if TYPE_CHECKING:
     from planner.training.scenario import Scenario
 
 NEAREST = 3
+"""Combinations that are named."""
 GIB = 2**30
 MOST_GROWTH = 16
 """Clusters up to so many times larger are tried."""
 
 HALVINGS = 3
+"""Times that the step between two numbers of nodes is halved."""
 SHORTEST_SEQUENCE = 256
+"""Tokens of the shortest sequence that is tried."""
 
 
 def nearest_misses(run: SearchRun) -> tuple[NearMiss, ...]:

@@ -106,10 +106,7 @@ def slowed(cluster: ClusterSpec, factor: float) -> ClusterSpec:
         else replace(tier, bandwidth_bytes_per_s=factor * tier.bandwidth_bytes_per_s)
         for tier in cluster.tiers
     )
-    matrix = cluster.matrix
-    if matrix is not None:
-        rows = tuple(tuple(factor * value for value in row) for row in matrix.bytes_per_s)
-        matrix = replace(matrix, bytes_per_s=rows)
+    matrix = None if cluster.matrix is None else cluster.matrix.scaled(factor)
     return replace(
         cluster,
         node_groups=tuple(

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 
 _MASK_BYTES = 2
+"""Of one element of the attention mask, in 16 bits."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -99,18 +100,18 @@ def _not_dominated(rows: NDArray[np.float64]) -> NDArray[np.int64]:
 def send_mode(software: SoftwareProfile, schedule: str) -> SendMode:
     """What a stage does after a pass whose result another stage needs.
 
-    Schedules that split backwards are run with asynchronous sends by everything that runs them;
-    DualPipe's pairs send together. Of the others torch never waits. Megatron-LM without
-    interleaving waits for every message and refuses overlap; interleaved it waits in warm-up and
-    cool-down alone with `overlap_p2p_comm`, and sends in pairs without (`schedules.py`,
-    `p2p_communication.py`); DeepSpeed and InternEvo wait like Megatron-LM.
+    A schedule may decide it by itself (`ScheduleKind.sends`). Of the others torch never waits
+    (`asynchronous_sends`). Megatron-LM without interleaving waits for every message and refuses
+    overlap; interleaved it waits in warm-up and cool-down alone with `overlap_p2p_comm`, and sends
+    in pairs without (`schedules.py`, `p2p_communication.py`); DeepSpeed and InternEvo wait like
+    Megatron-LM.
     """
     kind = kind_of(schedule)
-    if schedule.startswith("dualpipe"):
-        return "paired"
-    if kind.splits_backward or software.framework == "torchtitan":
+    if kind.sends is not None:
+        return kind.sends
+    if software.asynchronous_sends:
         return "asynchronous"
-    if schedule == "interleaved":
+    if kind.sends_may_overlap:
         return "overlapped" if "pipeline" in software.overlap else "paired"
     return "blocking"
 

@@ -21,6 +21,7 @@ from planner.training.batch import OUTER_KINDS
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from planner.schedule.kinds import VocabularySharing
     from planner.training.batch import Batch
     from planner.training.costs import CostTable
     from planner.training.scenario import Scenario
@@ -29,10 +30,6 @@ RESCALED_BYTES = 8
 """Per logit: the saved softmax read and written again once the sum over all stages is known."""
 CAST_BYTES = 6
 """Per logit: the fp32 softmax converted to 16 bits for the input gradient of algorithm 2."""
-RESIDUAL_TRANSFERS = 18
-"""Times that a residual activation is read or written outside the layers: the broadcast copied and
-converted from fp32 (7), label rows gathered and masked (3), scaled and subtracted (5), empty
-gradient filled (1), embedding cloned for its reduction (2)."""
 SCALARS = 3
 """Numbers per token that the stages combine: largest logit, logit of the label, sum."""
 
@@ -59,7 +56,8 @@ def vocabulary_passes(
     """Zeros, and no collectives, where the schedule does not share the vocabulary.
     `stage_backward_s` [N, p]: the layers' backward passes of one microbatch."""
     shape = (len(batch), batch.pipeline)
-    if not batch.kind.shares_vocabulary:
+    sharing = batch.kind.vocabulary
+    if sharing is None:
         none = np.zeros(shape)
         return VocabularyPasses(
             forward_s=none, backward_s=none, beside_s=none, exchange_s=np.zeros((len(batch), 0))
@@ -73,14 +71,15 @@ def vocabulary_passes(
         )
     )
     extra = np.zeros((2, *shape))
-    exchange_s = _exchanges(scenario, table, batch)
-    if batch.schedule != "interlaced-vocab":
+    exchange_s = _exchanges(scenario, table, batch, sharing)
+    if sharing.rescales:
         streaming = min(device.streaming_bytes_per_s for device in scenario.device_types)
         logits = table.logits_bytes[batch.row, -1][:, None] / 4
         residual = table.residual_bytes[batch.row, None]
         extra[1] += logits * RESCALED_BYTES / streaming
-        extra[0] += residual * RESIDUAL_TRANSFERS / streaming
-        if batch.schedule == "1f1b-vocab-2":
+        transfers = scenario.job.software.shared_vocabulary.residual_transfers.value
+        extra[0] += residual * transfers / streaming
+        if sharing.early_input_gradient:
             # The input gradient's product, as long as the weight gradient's, moves into S.
             extra[0] += logits * CAST_BYTES / streaming
             forward_s, backward_s = forward_s + weight_s, backward_s - weight_s
@@ -99,29 +98,31 @@ def vocabulary_passes(
 
 def _slowest(scenario: Scenario, seconds: NDArray[np.float64], batch: Batch) -> NDArray[np.float64]:
     """[N, p]: embedding and head together, on each stage's slowest device type; `seconds` is
-    [T, R, 2]."""
+    [T, R, 2], by device type, shard, and embedding or head, of which `by_type` takes [T, N]."""
     by_type = seconds.sum(axis=-1)[:, batch.row]
     stages = [by_type[list(types)].max(axis=0) for types in scenario.stage_types(batch.pipeline)]
     return np.stack(stages, axis=-1)
 
 
-def _exchanges(scenario: Scenario, table: CostTable, batch: Batch) -> NDArray[np.float64]:
+def _exchanges(
+    scenario: Scenario, table: CostTable, batch: Batch, sharing: VocabularySharing
+) -> NDArray[np.float64]:
     """Seconds of the schedule's collectives among the stages, [N, E]."""
-    names = [exchange.name for exchange in batch.kind.exchanges]
     rows, inverse = np.unique(batch.row, return_inverse=True)
-    seconds = np.array([_of_row(scenario, table, int(row), batch, names) for row in rows])
+    seconds = np.array([_of_row(scenario, table, int(row), batch, sharing) for row in rows])
     return seconds[inverse.reshape(-1)]
 
 
 def _of_row(
-    scenario: Scenario, table: CostTable, row: int, batch: Batch, names: list[str]
+    scenario: Scenario, table: CostTable, row: int, batch: Batch, sharing: VocabularySharing
 ) -> list[float]:
-    """The last stage's output travels in fp32 unless interlaced, and so do the scalars; the input
-    gradient in the format of the layers."""
+    """The scalars travel in fp32, and so does the last stage's output where the softmax is
+    rescaled; the input gradient in the format of the layers."""
+    names = [exchange.name for exchange in sharing.exchanges]
     group = scenario.topology.group(batch.pipeline, scenario.job.devices // batch.pipeline)
     workload = scenario.workload(table.shards[row])
     residual = int(table.residual_bytes[row])
-    widened = 1 if batch.schedule == "interlaced-vocab" else 4 // workload.element_bytes
+    widened = 4 // workload.element_bytes if sharing.rescales else 1
     scalars_s = SCALARS * all_reduce_s(group, 4 * workload.residual_tokens)
     gradient_s = all_reduce_s(group, residual)
     known = {

@@ -50,6 +50,7 @@ SHORT = {
 """As the papers name passes."""
 
 NANOSECONDS = 1e9
+"""In a second."""
 
 
 def trace_text(step: StepTimeline) -> str:

@@ -26,7 +26,9 @@ UNITS = (
     "accepted: B/s kb/s kbit/s kB/s KiB/s Mb/s Mbit/s MB/s MiB/s Gb/s Gbit/s GB/s GiB/s "
     "Tb/s Tbit/s TB/s TiB/s PB/s PiB/s EB/s"
 )
-GROUP_KEYS = "name, count, device, devices_per_node, intra_node, network, scale_up, hosts"
+GROUP_KEYS = (
+    "name, count, device, devices_per_node, collectives, intra_node, network, scale_up, hosts"
+)
 
 
 def message(text: str, folder: Path) -> str:
@@ -151,7 +153,8 @@ def message(text: str, folder: Path) -> str:
         (
             "name: c",
             "name: a b",
-            "1:7: name: 'a b' is not allowed; it must match ^[A-Za-z0-9][A-Za-z0-9._+-]*$",
+            "1:7: name: 'a b' cannot be a name: a name is 1 to 200 letters, digits and . - _ +, "
+            "and begins with a letter or digit; a-b would do",
         ),
     ],
 )
@@ -181,11 +184,18 @@ def test_changed_line(old: str, new: str, expected: str, tmp_path: Path) -> None
             "    hosts: node[1-999999999]",
             f"{HOSTS}'node[1-999999999]' names more than 1000000 hosts",
         ),
-        ("    hosts: [1, 2]", f"{HOSTS}expected host names as text, found 1; put it in quotes"),
+        (
+            "    hosts: [1, 2]",
+            f"{HOSTS}expected host names as text, found the number 1; put it in quotes",
+        ),
+        (
+            f"    hosts: [[{', '.join(['1'] * 3000)}]]",
+            f"{HOSTS}expected host names as text, found a list",
+        ),
         (
             "    hosts: [a b, c]",
-            f"{HOSTS}'a b' is not a host name; letters, digits, dots and dashes are, "
-            "and ranges like node[001-128,130]",
+            f"{HOSTS}'a b' is not a host name: a host name is 1 to 253 letters, digits and "
+            ". - _, and begins with a letter or digit",
         ),
         ("    hosts: []", f"{HOSTS}no host names; write a list or node[001-128]"),
         (
@@ -244,6 +254,10 @@ def test_changed_line(old: str, new: str, expected: str, tmp_path: Path) -> None
             "links: {matrix: {file: gone.csv, unit: MB}}",
             f"9:40: links.matrix.unit: 'MB' is not a unit of bandwidth; {UNITS}; "
             "did you mean MB/s?",
+        ),
+        (
+            "links: {matrix: {fil: gone.csv}}",
+            "9:18: links.matrix.fil: unknown key; allowed: file, unit, per; did you mean file?",
         ),
         (
             "links: {matrix: {file: gone.csv, per: nod}}",
@@ -333,9 +347,9 @@ def test_inline_device_is_checked_in_place(tmp_path: Path) -> None:
         "5:50: node_groups[0].device.memory.capacity.value: size needs a unit, found 80; "
         'write it like "80 GiB"',
         "5:61: node_groups[0].device.memory.capacity.basis: found the text 'guess'; "
-        "allowed: datasheet, measured, default",
-        "5:81: node_groups[0].device.peek: unknown key; allowed: name, vendor, memory, peak, "
-        "matmul, grouped_matmul, attention, kernel_latency, links, "
+        "allowed: datasheet, measured, code, inferred, default",
+        "5:81: node_groups[0].device.peek: unknown key; allowed: name, vendor, collectives, "
+        "memory, peak, matmul, grouped_matmul, attention, kernel_latency, links, "
         "sustained, speed_variation; "
         "did you mean peak?",
     ]

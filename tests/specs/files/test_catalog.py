@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from planner.errors import InputError
 from planner.specs import load
 from planner.specs.files import catalog
 from planner.specs.files.catalog import list_shipped, resolve
+from planner.specs.library import load_library
 from planner.specs.runs.build import load_runs
 
 if TYPE_CHECKING:
@@ -23,7 +25,7 @@ REPOSITORY = Path(planner.__file__).parent.parent
 
 
 def test_every_kind_ships_something() -> None:
-    kinds: tuple[catalog.Kind, ...] = ("cluster", "model", "device", "software")
+    kinds: tuple[catalog.Kind, ...] = ("cluster", "model", "device", "library", "software")
     for kind in kinds:
         names = list_shipped(kind)
         assert list(names) == sorted(names)
@@ -52,6 +54,7 @@ def test_every_shipped_file_loads() -> None:
         "cluster": load.load_cluster,
         "model": load.load_model,
         "device": load.load_device,
+        "library": load_library,
         "software": load.load_software,
     }
     for kind, loader in loaders.items():
@@ -102,8 +105,10 @@ def test_installed_files_are_found_inside_the_package(tmp_path: Path) -> None:
     shutil.copytree(
         REPOSITORY / "planner", tmp_path / "planner", ignore=shutil.ignore_patterns("__pycache__")
     )
-    for folder in ("clusters", "models", "software"):
-        shutil.copytree(REPOSITORY / folder, tmp_path / "planner" / "shipped" / folder)
+    build = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))
+    wheel = build["tool"]["hatch"]["build"]["targets"]["wheel"]
+    for folder, place in wheel["force-include"].items():
+        shutil.copytree(REPOSITORY / folder, tmp_path / place)
     program = (
         "from planner.specs import load\n"
         "from planner.specs.files import catalog\n"

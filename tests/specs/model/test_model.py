@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -150,10 +150,15 @@ def test_gpt_oss_routes_with_a_bias() -> None:
 
 
 def test_latent_attention_sets_the_head_dimension() -> None:
-    ranks = {"kv_lora_rank": 16, "qk_head_dim": 12, "qk_rope_head_dim": 4, "v_head_dim": 12}
+    ranks: dict[str, Any] = {
+        "kv_lora_rank": 16,
+        "qk_head_dim": 12,
+        "qk_rope_head_dim": 4,
+        "v_head_dim": 12,
+    }
     spec = model("llama", ffn_hidden_size=8, num_attention_heads=5, mla=ranks)
 
-    assert spec.mla == MlaSpec(**ranks)
+    assert spec.mla == MlaSpec(kv_lora_rank=16, qk_head_dim=12, qk_rope_head_dim=4, v_head_dim=12)
     assert spec.mla.q_lora_rank is None
     assert spec.head_dim == 16
     assert spec.num_query_groups == 5

@@ -245,6 +245,7 @@ def test_a_tiny_model_waits_for_the_host_unless_graphs_are_recorded(write_runs: 
     assert host_share(estimate(recorded, plan)) == 0.0
 
 
+@pytest.mark.slow
 def test_most_measured_values_lie_inside_intervals_made_without_their_publication() -> None:
     """The test of the method: a publication judged by the others. Device memory was measured by
     three, one of which reports a rank that is not the fullest (docs/model.md)."""

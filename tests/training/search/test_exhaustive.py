@@ -30,6 +30,7 @@ MIXED = {"nodes": 2, "devices_per_node": 2, "second_device": "h100-sxm-80gb"}
 FABRIC = [{"name": "leaf", "nodes": 2}, {"name": "wide", "bandwidth": "2 GB/s"}]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("size", "restrictions"),
     [
@@ -71,6 +72,7 @@ def test_finds_what_trying_everything_finds(
     agree(scenario_of(**size), restrictions, every_plan)
 
 
+@pytest.mark.slow
 @settings(max_examples=12, deadline=None)
 @given(data=st.data())
 def test_finds_what_trying_everything_finds_anywhere(
@@ -100,6 +102,7 @@ def test_finds_what_trying_everything_finds_anywhere(
     agree(scenario, restrictions, every_plan)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "size",
     [

@@ -6,8 +6,13 @@ from __future__ import annotations
 import csv
 import re
 
-from planner.importers.clusters.facts import ClusterFacts, Matrix
-from planner.importers.clusters.formats.cells import check_hosts, is_number, row_of_bandwidths
+from planner.importers.clusters.facts import ClusterFacts, Matrix, MatrixRow
+from planner.importers.clusters.formats.cells import (
+    check_hosts,
+    is_number,
+    row_of_bandwidths,
+    without_blank_end,
+)
 from planner.importers.clusters.formats.mpigraph import MOST_NODES
 from planner.importers.clusters.formats.mpigraph import UNIT as MPIGRAPH_UNIT
 from planner.importers.clusters.hosts import clean_hosts
@@ -35,7 +40,8 @@ Row = tuple[int, list[str]]
 
 def rows_of(source: Source) -> list[Row]:
     """Line numbers and cells of the lines that hold anything, comments left out. Cells stand
-    between commas, or semicolons or tabs where there are no commas."""
+    between commas, or semicolons or tabs where there are no commas. What is empty beyond the end of
+    the first line is left out."""
     lines = [
         (number, line)
         for number, line in enumerate(source.lines(), start=1)
@@ -43,7 +49,7 @@ def rows_of(source: Source) -> list[Row]:
     ]
     first = lines[0][1] if lines else ""
     delimiter = next((one for one in (",", ";", "\t") if one in first), None)
-    found = []
+    found: list[Row] = []
     for number, line in lines:
         if delimiter is None:
             cells = line.split()
@@ -52,10 +58,8 @@ def rows_of(source: Source) -> list[Row]:
                 cells = next(csv.reader([line], delimiter=delimiter, skipinitialspace=True))
             except csv.Error as error:
                 raise source.error(f"not CSV: {error}", number) from error
-        cells = [cell.strip() for cell in cells]
-        while len(cells) > 1 and not cells[-1]:
-            cells.pop()
-        found.append((number, cells))
+        width = len(found[0][1]) if found else 1
+        found.append((number, without_blank_end([cell.strip() for cell in cells], width)))
     return found
 
 
@@ -68,13 +72,19 @@ def some_rows(source: Source) -> list[Row]:
 
 
 def looks_like_matrix(source: Source) -> bool:
-    """Whether a text is a square table of numbers, with or without names."""
+    """Whether a text is a square table of numbers and gaps, with or without names."""
     rows = rows_of(source)
     if len(rows) < 2 or len(rows) > MOST_NODES + 1:
         return False
     width = len(rows[0][1])
-    numbers = sum(is_number(cell) for cell in rows[1][1][1:])
-    return width >= 2 and len(rows) <= width + 1 and numbers >= max(1, len(rows[1][1]) - 2)
+    first = rows[1][1][1:]
+    fitting = sum(is_number(cell) or not cell for cell in first)
+    return (
+        width >= 2
+        and len(rows) <= width + 1
+        and fitting >= max(1, len(first) - 1)
+        and any(is_number(cell) for _, cells in rows[1:] for cell in cells[1:])
+    )
 
 
 def read_matrix(source: Source, unit: str | None) -> ClusterFacts:
@@ -92,7 +102,7 @@ def read_matrix(source: Source, unit: str | None) -> ClusterFacts:
     check_hosts(source, hosts)
     chosen = _unit(source, corner, unit, rows[0][0], notes)
     places = {host: index for index, host in enumerate(hosts)}
-    found: dict[str, tuple[float, ...]] = {}
+    found: dict[str, MatrixRow] = {}
     for index, (number, cells) in enumerate(body):
         name = _TASK.sub("", cells[0]) or (hosts[index] if index < len(hosts) else "")
         if name not in places:
@@ -109,6 +119,7 @@ def read_matrix(source: Source, unit: str | None) -> ClusterFacts:
         notes.assumed.append("rows receive (the corner says Recv): rows and columns exchanged")
     notes.read.append(f"bandwidth between {len(hosts)} nodes, rows send")
     matrix = Matrix(hosts=clean_hosts(hosts, notes), rows=tuple(ordered), unit=chosen)
+    notes.assumed += matrix.gaps()
     return ClusterFacts(
         path=source.path,
         kind="bandwidth table",

@@ -10,12 +10,18 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from planner.importers.clusters.facts import ClusterFacts, Matrix
-from planner.importers.clusters.formats.cells import check_hosts, row_of_bandwidths
+from planner.importers.clusters.facts import ClusterFacts, Matrix, MatrixRow
+from planner.importers.clusters.formats.cells import (
+    LARGEST,
+    check_hosts,
+    row_of_bandwidths,
+    without_blank_end,
+)
 from planner.importers.clusters.hosts import clean_hosts
-from planner.importers.json_file import JsonFile, Location
 from planner.importers.notes import Notes
 from planner.importers.source import Source
+from planner.specs.files.document import Location
+from planner.specs.files.json_file import JsonFile, parse_json
 from planner.specs.units import describe
 
 UNIT = "MiB/s"
@@ -63,22 +69,22 @@ def read_log(source: Source, unit: str | None) -> ClusterFacts:
 
 def _row(
     source: Source, lines: list[str], number: int, name: str, own: int, size: int
-) -> tuple[float, ...]:
+) -> MatrixRow:
     cells = lines[number - 1].split("\t") if number <= len(lines) else []
     label = cells[0].removesuffix(" to").removesuffix(" from").strip() if cells else ""
     if label != name.strip():
         raise source.error(f"the row of {name.strip()[:60]} is missing; was the log cut?", number)
-    while len(cells) > 1 and not cells[-1].strip():
-        cells.pop()
-    return row_of_bandwidths(source, [cell.strip(" ") for cell in cells], number, own, size)
+    cells = without_blank_end([cell.strip() for cell in cells], size + 1)
+    return row_of_bandwidths(source, cells, number, own, size)
 
 
-def _transposed(rows: list[tuple[float, ...]]) -> list[tuple[float, ...]]:
+def _transposed(rows: list[MatrixRow]) -> list[MatrixRow]:
     return [tuple(column) for column in zip(*rows, strict=True)]
 
 
-def read_json(file: JsonFile, unit: str | None) -> ClusterFacts:
+def read_json(source: Source, unit: str | None) -> ClusterFacts:
     """Raises: InputError at the entry that is wrong."""
+    file = parse_json(source.text, source.path)
     tree = file.mapping(file.tree)
     notes = Notes()
     sends = "1" in tree or "0" not in tree
@@ -88,7 +94,7 @@ def read_json(file: JsonFile, unit: str | None) -> ClusterFacts:
     if len(names) > MOST_NODES or not all(isinstance(name, str) for name in names):
         raise file.error(f"expected names of at most {MOST_NODES} hosts", (key, "gpus"))
     hosts = tuple(_TASK.sub("", name.strip()) for name in names)
-    check_hosts(file.source, hosts)
+    check_hosts(source, hosts)
     table = file.sequence(entry.get("bandwidth"), (key, "bandwidth"))
     if len(table) != len(hosts):
         raise file.error(f"{len(table)} rows for {len(hosts)} hosts", (key, "bandwidth"))
@@ -102,20 +108,24 @@ def read_json(file: JsonFile, unit: str | None) -> ClusterFacts:
     elif "0" in tree and key == "1":
         notes.assumed.append('table "1" is what rows send, "0" what they receive')
         notes.left_out.append('table "0": what the same transfers looked like to receivers')
-    return _facts(file.source, "mpiGraph JSON", notes, hosts, rows, unit)
+    return _facts(source, "mpiGraph JSON", notes, hosts, rows, unit)
 
 
-def _json_row(file: JsonFile, row: Any, own: int, size: int, at: Location) -> tuple[float, ...]:
+def _json_row(file: JsonFile, row: Any, own: int, size: int, at: Location) -> MatrixRow:
     values = file.sequence(row, at)
     if len(values) != size:
         raise file.error(f"{len(values)} values for {size} hosts", at)
-    found = []
+    found: list[float | None] = []
     for index, value in enumerate(values):
         number = isinstance(value, (int, float)) and not isinstance(value, bool)
-        if index == own:
-            found.append(0.0)
-        elif not number or not 0 < value <= 1e15:
-            raise file.error(f"expected a bandwidth above 0, found {describe(value)}", (*at, index))
+        if index == own or value is None:
+            found.append(None)
+        elif not number or not 0 < value <= LARGEST:
+            message = (
+                f"expected a bandwidth above 0, or null where none was measured, found "
+                f"{describe(value)}"
+            )
+            raise file.error(message, (*at, index))
         else:
             found.append(float(value))
     return tuple(found)
@@ -126,13 +136,14 @@ def _facts(
     kind: str,
     notes: Notes,
     hosts: tuple[str, ...],
-    rows: list[tuple[float, ...]],
+    rows: list[MatrixRow],
     unit: str | None,
 ) -> ClusterFacts:
     if unit is None:
         notes.assumed.append(f"figures are {UNIT}, as mpiGraph counts; --unit says otherwise")
     notes.read.append(f"bandwidth between {len(hosts)} nodes")
     matrix = Matrix(hosts=clean_hosts(hosts, notes), rows=tuple(rows), unit=unit or UNIT)
+    notes.assumed += matrix.gaps()
     return ClusterFacts(
         path=source.path,
         kind=kind,

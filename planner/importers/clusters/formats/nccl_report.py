@@ -11,12 +11,15 @@ from planner.importers.clusters.formats.nccl_tests import (
     collective_of,
     facts_of,
 )
-from planner.importers.json_file import JsonFile, Location
 from planner.importers.notes import Notes
+from planner.importers.source import Source
+from planner.specs.files.document import Location
+from planner.specs.files.json_file import JsonFile, parse_json
 
 
-def read_json(file: JsonFile) -> ClusterFacts:
+def read_json(source: Source) -> ClusterFacts:
     """A report written with -J. Raises: InputError at the entry that is wrong."""
+    file = parse_json(source.text, source.path)
     notes = Notes()
     tree = file.mapping(file.tree)
     rows = [
@@ -31,11 +34,11 @@ def read_json(file: JsonFile) -> ClusterFacts:
     words = arguments if isinstance(arguments, list) else []
     program = next((m for word in words if (m := PROGRAM.search(str(word)))), None)
     name = program[1] if program else None
-    collective = collective_of(file.source, notes, rows, name, devices)
+    collective = collective_of(source, notes, rows, name, devices)
     if "env" in tree:
         notes.left_out.append("the environment that the report holds")
     return facts_of(
-        file.source,
+        source,
         "nccl-tests report",
         notes,
         devices=devices,

@@ -16,7 +16,7 @@ from planner.importers.clusters.hosts import clean_hosts
 from planner.importers.clusters.tiers import Switch, tiers_of
 from planner.importers.notes import Notes
 from planner.importers.source import Source
-from planner.specs.cluster.hosts import expand_hosts
+from planner.specs.cluster.hostlist import expand_hosts
 from planner.specs.files.document import Document, Location
 from planner.specs.files.yaml_file import parse_document
 

@@ -11,8 +11,10 @@ from typing import Any
 from planner.importers.clusters.devices import device_named
 from planner.importers.clusters.facts import ClusterFacts, NodeFacts, Tier
 from planner.importers.clusters.hosts import clean_hosts
-from planner.importers.json_file import JsonFile, Location
 from planner.importers.notes import Notes
+from planner.importers.source import Source
+from planner.specs.files.document import Location
+from planner.specs.files.json_file import JsonFile, parse_json
 
 MOST_INSTANCES = 1_000_000
 _LAYERS = ("leaf", "spine", "core")
@@ -24,8 +26,9 @@ def looks_like_topograph(tree: Any) -> bool:
     return isinstance(tree, dict) and isinstance(tree.get("instances"), list)
 
 
-def read_topograph(file: JsonFile) -> ClusterFacts:
+def read_topograph(source: Source) -> ClusterFacts:
     """Raises: InputError at the instance that is wrong."""
+    file = parse_json(source.text, source.path)
     notes = Notes()
     entries = file.sequence(file.mapping(file.tree).get("instances"), ("instances",))
     if not 1 <= len(entries) <= MOST_INSTANCES:
@@ -51,9 +54,9 @@ def read_topograph(file: JsonFile) -> ClusterFacts:
     if tiers:
         notes.assumed.append("links between switches do not slow traffic (oversubscription 1)")
     return ClusterFacts(
-        path=file.source.path,
+        path=source.path,
         kind="topograph graph",
-        sha256=file.source.sha256,
+        sha256=source.sha256,
         notes=notes,
         nodes=_nodes(list(types), notes),
         hosts=hosts,

@@ -60,9 +60,11 @@ def improve_layouts(
     budget: Budget,
     report: Callable[[], None],
 ) -> float:
-    """Give combinations better layouts; `table` and the groups' bounds are of the ideal scenario.
-    `report` is called before each is solved for. Returns a lower bound of the step with any layout
-    that was not tried, infinite where all were.
+    """Give combinations better layouts. `table` and the bounds of the groups are of the ideal
+    scenario; `report` is called before each layout is solved for.
+
+    Returns a lower bound on the step, in seconds, under every layout that was not tried; infinite
+    when all were.
 
     Raises: OutOfTime when there was no time to try any.
     """

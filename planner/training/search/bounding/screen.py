@@ -20,7 +20,7 @@ import numpy as np
 
 from planner.budget import UNLIMITED
 from planner.schedule.passes import looped
-from planner.schedule.registry import SCHEDULES
+from planner.schedule.registry import PLAIN, SCHEDULES
 from planner.training.batch import FULL, OUTER_KINDS
 from planner.training.memory.stage import stage_peaks
 from planner.training.search.bounding.batches import ELEMENTS, make_batch
@@ -154,7 +154,7 @@ class _Waves:
                 global_batch_size=self._scenario.job.global_batch_size,
                 pipeline=self._grid.pipeline,
                 virtual_stages=1,
-                schedule="1f1b",
+                schedule=PLAIN,
                 load=self._load,
                 grid_row=grid_row[part],
                 recompute=self._codes[0][recompute[part]],

@@ -85,7 +85,12 @@ def _mixed_bound_s(
 ) -> NDArray[np.float64]:
     """[N]: on mixed devices, the step in which every stage has the share of the layers that the
     slowest of its devices earns, where the fastest devices of the cluster fill row after row. With
-    one chunk per stage and whole backwards a microbatch first goes all the way alone."""
+    one chunk per stage and whole backwards a microbatch first goes all the way alone.
+
+    Shapes, with T device types, K layer kinds, D devices of the cluster: `every_s` [N, T, K] both
+    passes of a layer, `best_s` [N, 1, K] on the fastest type, `speeds` [N, T] at most 1,
+    `fastest_first` [N, D], `stages` [N, p] the speed of each stage's slowest device.
+    """
     topology = scenario.topology
     bound_s = np.zeros(len(batch))
     if not isinstance(topology, IdealTopology) or len(topology.real_devices) == 1:
@@ -179,6 +184,7 @@ def _crossings(parts: StepParts, slow: StepParts, batch: Batch) -> Iterator[Step
 
 
 _MOST_STAGES_IN_PAIRS = 8
+"""Stages up to which every pair of ends is looked at."""
 
 
 def _slow_rings(parts: StepParts, slow: StepParts) -> Iterator[NDArray[np.float64]]:

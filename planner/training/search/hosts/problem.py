@@ -62,7 +62,7 @@ def placement_problem(
     parts, timeline = _passes(scenario, table, batch)
     path = critical_path(timeline, parts, batch, grid)
     path_s, path_links = np.array([path.seconds]), path.links[None]
-    if plan.schedule == "1f1b" and plan.degrees.pipeline > 1:
+    if batch.kind.windows_are_paths and plan.degrees.pipeline > 1:
         window_s, window_links = _windows(parts, batch, grid)
         path_s = np.concatenate((path_s, window_s))
         path_links = np.concatenate((path_links, window_links))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from planner.errors import InputError, RuleError
 from planner.plan import Stage
-from planner.schedule.registry import kind_of
+from planner.schedule.registry import PLAIN, kind_of
 from planner.workload.layers import layer_operators
 from planner.workload.operators import FusedAttention, GroupedMatmul, Matmul
 from planner.workload.shard import Shard
@@ -26,12 +26,8 @@ LayoutChooser = Callable[["Scenario", int, int, str], tuple[Stage, ...]]
 
 def uniform_layers(num_layers: int, chunks: int) -> tuple[int, ...]:
     """Layers of every chunk in virtual-stage order: equal, and what does not divide goes one each
-    to the middle chunks, away from the embedding and the head.
-
-    Raises: InputError when there are fewer layers than chunks.
-    """
-    if chunks > num_layers:
-        raise InputError(f"{num_layers} layers cannot fill {chunks} chunks")
+    to the middle chunks, away from the embedding and the head. With fewer layers than chunks the
+    outer chunks are empty."""
     each, rest = divmod(num_layers, chunks)
     first = (chunks - rest) // 2
     return tuple(each + (first <= index < first + rest) for index in range(chunks))
@@ -75,11 +71,13 @@ def default_layers(
     chunks = pipeline * virtual_stages // kind.parameter_copies
     if kind.balances_head:
         return balanced_layers(scenario, chunks)
+    if chunks > scenario.model.num_layers:
+        raise InputError(f"{scenario.model.num_layers} layers cannot fill {chunks} chunks")
     return uniform_layers(scenario.model.num_layers, chunks)
 
 
 def stages_of(
-    layers: Sequence[int], pipeline: int, virtual_stages: int, schedule: str = "1f1b"
+    layers: Sequence[int], pipeline: int, virtual_stages: int, schedule: str = PLAIN
 ) -> tuple[Stage, ...]:
     """Stages from the layers of every chunk in the order a microbatch visits them, placed as the
     schedule does: in a loop, chunk c of stage s is virtual stage c·p + s (Narayanan et al. 2021,

@@ -158,7 +158,7 @@ def _single_values(flags: Restrictions) -> dict[str, int | str | bool]:
 def _defaults(scenario: Scenario, given: Values) -> dict[str, int | str | bool]:
     software = scenario.job.software
     virtual_stages = int(given.get("virtual_stages", 1))
-    schedule = "interleaved" if virtual_stages > 1 else software.schedules.default
+    schedule = software.schedules.default_for(virtual_stages)
     kind, pipeline = kind_of(str(given.get("schedule", schedule))), int(given.get("pipeline", 1))
     possible = [chunks for chunks in (1, 2, 3) if kind.may_have(pipeline, chunks)]
     if "virtual_stages" not in given and len(possible) == 1:

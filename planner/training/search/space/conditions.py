@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from planner.plan import DATA_SHARDINGS, GRANULARITIES
-from planner.schedule.registry import SCHEDULES
+from planner.schedule.registry import PLAIN, SCHEDULES
 from planner.schedule.rules import ScheduleSize
 from planner.training.search.space.facts import SCHEDULE_NAMES
 
@@ -27,7 +27,10 @@ Holds = Any
 
 SELECTIVE, FULL = GRANULARITIES.index("selective"), GRANULARITIES.index("full")
 GRADIENTS_SHARDED = DATA_SHARDINGS.index("optimizer+gradients")
-ONE_FORWARD_ONE_BACKWARD = SCHEDULE_NAMES.index("1f1b")
+OF_ONE_STAGE = SCHEDULE_NAMES.index(PLAIN)
+WITH_OVERLAPPING_SENDS = tuple(
+    code for code, name in enumerate(SCHEDULE_NAMES) if SCHEDULES[name].sends_may_overlap
+)
 
 
 def world(f: SpaceFacts, c: Columns) -> Holds:
@@ -83,8 +86,7 @@ def order(f: SpaceFacts, c: Columns) -> Holds:
 
 
 def graphs(f: SpaceFacts, c: Columns) -> Holds:
-    refused = f.cuda_graphs & (f.experts > 0) & (f.framework == "megatron-lm")
-    return (c["recompute"] != FULL) | (not refused)
+    return (c["recompute"] != FULL) | f.graphs_recompute
 
 
 def batch(f: SpaceFacts, c: Columns) -> Holds:
@@ -132,7 +134,7 @@ def shared_vocabulary(f: SpaceFacts, c: Columns) -> Holds:
 
 
 def one_stage(f: SpaceFacts, c: Columns) -> Holds:
-    return (c["pipeline"] > 1) | (c["schedule"] == ONE_FORWARD_ONE_BACKWARD)
+    return (c["pipeline"] > 1) | (c["schedule"] == OF_ONE_STAGE)
 
 
 def selective_use(f: SpaceFacts, c: Columns) -> Holds:
@@ -141,16 +143,16 @@ def selective_use(f: SpaceFacts, c: Columns) -> Holds:
 
 def sharded_pipeline(f: SpaceFacts, c: Columns) -> Holds:
     few = (c["data_sharding"] < GRADIENTS_SHARDED) | (c["pipeline"] == 1)
-    return few | (f.framework != "deepspeed")
+    return few | f.shards_pipelines
 
 
 def two_stage_interleaving(f: SpaceFacts, c: Columns) -> Holds:
-    interleaved = c["schedule"] == SCHEDULE_NAMES.index("interleaved")
-    return ~(interleaved & (c["pipeline"] == 2)) | f.sends_overlap | (f.framework != "megatron-lm")
+    interleaved = np.isin(c["schedule"], WITH_OVERLAPPING_SENDS)
+    return ~(interleaved & (c["pipeline"] == 2)) | f.interleaves_two_stages
 
 
 def expert_biases(f: SpaceFacts, c: Columns) -> Holds:
-    return (c["expert_tensor"] == 1) | (not f.expert_biases) | (f.framework != "megatron-lm")
+    return (c["expert_tensor"] == 1) | f.splits_experts
 
 
 def one_replica(f: SpaceFacts, c: Columns) -> Holds:

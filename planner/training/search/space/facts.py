@@ -28,8 +28,10 @@ SCHEDULE_NAMES = tuple(SCHEDULES)
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpaceFacts:
     """Sizes are 0 where the model has no such part. `lacking` are the axes that the software
-    profile does not have. `first_sequence_parallel` and
-    `first_data_sharding` stand for all values where the switch changes nothing."""
+    profile does not have. What the profile can do with this model: interleave on two stages, split
+    experts over expert-tensor ranks, recompute all of a layer, shard gradients beside a pipeline.
+    `first_sequence_parallel` and `first_data_sharding` stand for all values where the switch
+    changes nothing."""
 
     devices: int
     layers: int
@@ -47,9 +49,10 @@ class SpaceFacts:
     lacking: tuple[str, ...]
     rank_order: str
     uneven_layout: bool
-    sends_overlap: bool
-    expert_biases: bool
-    cuda_graphs: bool
+    interleaves_two_stages: bool
+    splits_experts: bool
+    graphs_recompute: bool
+    shards_pipelines: bool
     context_asked: bool
     sequence_parallel_asked: bool
     recompute_asked: bool
@@ -93,9 +96,13 @@ class SpaceFacts:
             lacking=tuple(axis for axis in MODEL_AXES if axis not in software.axes),
             rank_order=software.rank_order,
             uneven_layout=software.pipeline_layout,
-            sends_overlap="pipeline" in software.overlap,
-            expert_biases=moe is not None and model.linear_bias,
-            cuda_graphs=software.cuda_graphs,
+            interleaves_two_stages=software.interleaves_two_stages
+            or "pipeline" in software.overlap,
+            splits_experts=software.expert.tensor_parallel_biases
+            or not (moe is not None and model.linear_bias),
+            graphs_recompute=software.graphs_recompute_experts
+            or not (software.cuda_graphs and moe is not None),
+            shards_pipelines=software.pipeline_with_sharded_gradients,
             context_asked=restrictions.context is not None,
             sequence_parallel_asked=restrictions.sequence_parallel is not None,
             recompute_asked=restrictions.recompute is not None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
@@ -9,9 +10,11 @@ from planner.errors import InputError
 from planner.plan import DATA_SHARDINGS, GRANULARITIES
 from planner.schedule.registry import SCHEDULES, runnable
 from planner.specs.files.spelling import did_you_mean
+from planner.specs.ranges import not_whole, whole
+from planner.specs.ranges import option_name as option_name
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
     from planner.specs.software import SoftwareProfile
 
@@ -26,7 +29,9 @@ NUMBER_AXES = (
     "virtual_stages",
 )
 SWITCH_AXES = ("schedule", "recompute", "sequence_parallel", "data_sharding")
+WORDS = {"recompute": GRANULARITIES, "data_sharding": DATA_SHARDINGS}
 LARGEST = 1_000_000
+"""Largest number that an option takes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,31 +55,64 @@ class Restrictions:
         return any(getattr(self, field.name) is not None for field in fields(self))
 
 
-def option_name(axis: str) -> str:
-    """The command-line option of an axis."""
-    return "--" + axis.replace("_", "-")
-
-
 def parse_restrictions(flags: Mapping[str, str | None]) -> Restrictions:
     """Restrictions from the text of options, keyed by axis; None means not given.
 
     Raises: InputError that names the option and what it may hold.
     """
-    parsed: dict[str, tuple[int, ...] | tuple[str, ...] | tuple[bool, ...]] = {}
-    for axis, text in flags.items():
-        if text is None:
-            continue
-        if axis in NUMBER_AXES:
-            parsed[axis] = _numbers(axis, text)
-        elif axis == "sequence_parallel":
-            parsed[axis] = tuple(word == "on" for word in _words(axis, text, ("on", "off")))
-        elif axis == "recompute":
-            parsed[axis] = _words(axis, text, GRANULARITIES)
-        elif axis == "data_sharding":
-            parsed[axis] = _words(axis, text, DATA_SHARDINGS)
-        else:
-            parsed[axis] = _words(axis, text, None)
-    return Restrictions(**parsed)  # type: ignore[arg-type]
+    return _restrictions(
+        {axis: _parsed(axis, text) for axis, text in flags.items() if text is not None}
+    )
+
+
+def restrictions_of(axes: Mapping[str, object]) -> Restrictions:
+    """Restrictions from the values of each axis, one or several; None leaves it to the search.
+
+    Raises: InputError that names the axis as an option does, and what it may hold.
+    """
+    return _restrictions(
+        {axis: _listed(axis, given) for axis, given in axes.items() if given is not None}
+    )
+
+
+def _restrictions(axes: Mapping[str, Iterable[object]]) -> Restrictions:
+    checked = {axis: _checked(axis, values) for axis, values in axes.items()}
+    return Restrictions(**checked)  # type: ignore[arg-type]
+
+
+def _parsed(axis: str, text: str) -> list[int] | list[bool] | list[str]:
+    parts = _parts(axis, text)
+    if axis in NUMBER_AXES:
+        return [_number(axis, part) for part in parts]
+    if axis == "sequence_parallel":
+        return [_known(axis, part, ("on", "off")) == "on" for part in parts]
+    return parts
+
+
+def _listed(axis: str, given: object) -> Iterable[object]:
+    """The values of an axis that is given one or several."""
+    if isinstance(given, str) or not isinstance(given, Iterable):
+        return (given,)
+    values = tuple(given)
+    if not values:
+        raise InputError(f"{option_name(axis)}: no value is given", hint="None leaves it open")
+    return values
+
+
+def _checked(axis: str, values: Iterable[object]) -> tuple[object, ...]:
+    """Numbers in order, words as given; each once."""
+    if axis in NUMBER_AXES:
+        name = option_name(axis)
+        return tuple(sorted({whole(name, value, most=LARGEST) for value in values}))  # type: ignore[arg-type, type-var]
+    if axis == "sequence_parallel":
+        return tuple(dict.fromkeys(_switch(axis, value) for value in values))
+    return tuple(dict.fromkeys(_known(axis, value, WORDS.get(axis)) for value in values))
+
+
+def _switch(axis: str, value: object) -> bool:
+    if not isinstance(value, bool):
+        raise InputError(f"{option_name(axis)}: {value!r} is neither True nor False")
+    return value
 
 
 def check_choices(restrictions: Restrictions, software: SoftwareProfile) -> None:
@@ -120,27 +158,24 @@ def _on_off(on: bool) -> str:
     return "on" if on else "off"
 
 
-def _numbers(axis: str, text: str) -> tuple[int, ...]:
-    values = []
-    for part in _parts(axis, text):
-        if not (part.isascii() and part.isdigit() and 1 <= int(part[:8]) <= LARGEST):
-            raise InputError(
-                f"{option_name(axis)}: {part!r} is not a whole number from 1 to {LARGEST:,}",
-                hint=f"write one or several, such as {option_name(axis)} 1,2,4",
-            )
-        values.append(int(part))
-    return tuple(sorted(set(values)))
+def _number(axis: str, part: str) -> int:
+    if not (part.isascii() and part.isdigit() and 1 <= int(part[:8]) <= LARGEST):
+        raise InputError(
+            not_whole(option_name(axis), part, LARGEST).message,
+            hint=f"write one or several, such as {option_name(axis)} 1,2,4",
+        )
+    return int(part)
 
 
-def _words(axis: str, text: str, allowed: tuple[str, ...] | None) -> tuple[str, ...]:
-    words = _parts(axis, text)
-    for word in words:
-        if allowed is not None and word not in allowed:
-            raise InputError(
-                f"{option_name(axis)}: unknown value {word!r}; allowed: {', '.join(allowed)}",
-                hint=did_you_mean(word, allowed),
-            )
-    return tuple(dict.fromkeys(words))
+def _known(axis: str, word: object, allowed: tuple[str, ...] | None) -> str:
+    """One of the allowed words; of a schedule, the software profile says which there are."""
+    if not isinstance(word, str) or (allowed is not None and word not in allowed):
+        choices = f"; allowed: {', '.join(allowed)}" if allowed is not None else ""
+        raise InputError(
+            f"{option_name(axis)}: unknown value {word!r}{choices}",
+            hint=did_you_mean(str(word), allowed or ()),
+        )
+    return word
 
 
 def _parts(axis: str, text: str) -> list[str]:

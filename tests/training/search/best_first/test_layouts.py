@@ -29,6 +29,7 @@ MIXED = {"nodes": 2, "devices_per_node": 4, "second_device": "h100-sxm-80gb", "l
 PIPELINED = Restrictions(pipeline=(4,), schedule=("1f1b", "interleaved"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [LARGE_VOCABULARY, MIXED, {"layers": 8, "memory_gib": 3}])
 def test_no_rank_is_slower_than_with_default_layouts(
     scenario_of: Callable[..., Scenario], size: dict[str, object]

@@ -41,6 +41,7 @@ def bounded(scenario: Scenario, schedule: tuple[str, ...] | None = None) -> Sear
     return run
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(data=st.data())
 def test_quick_below_tight_below_refined(

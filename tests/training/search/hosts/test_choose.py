@@ -54,6 +54,7 @@ def steps_of_all_orders(scenario: Scenario, plan: Plan) -> list[float]:
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize(
     "flags",
@@ -92,6 +93,7 @@ def test_slow_nodes_are_left_out() -> None:
     assert (result.plans[0].proofs[0].gain or 0.0) > 0
 
 
+@pytest.mark.slow
 def test_gradients_are_reduced_inside_a_site() -> None:
     """Holmes (Yang et al. 2023): the slow network between sites carries activations only."""
     scenario = small_scenario(

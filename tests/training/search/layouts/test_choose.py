@@ -39,6 +39,7 @@ def flags(**axes: object) -> Restrictions:
     return Restrictions(**{axis: (value,) for axis, value in axes.items()})  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(data=st.data())
 def test_never_worse_never_too_big_and_always_runnable(
@@ -104,6 +105,7 @@ def every_plan(plan: Plan, num_layers: int) -> Iterator[Plan]:
             yield replace(plan, stages=stages, recompute=recompute)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("second_device", [None, "h100-sxm-80gb"])
 @pytest.mark.parametrize("recompute", ["none", "selective", "full"])
 @pytest.mark.parametrize("memory_gib", [2.6, 80])

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
         (11, 4, (3, 3, 3, 2)),
         (7, 3, (2, 3, 2)),
         (126, 16, (7, *[8] * 14, 7)),
+        (126, 8, (15, 16, 16, 16, 16, 16, 16, 15)),
+        (2, 4, (0, 1, 1, 0)),
         (1, 1, (1,)),
     ],
 )
@@ -45,9 +47,9 @@ def test_layers_are_all_held_and_differ_by_one_at_most(layers: int, data: st.Dat
     assert max(found) - min(found) <= 1
 
 
-def test_too_few_layers() -> None:
+def test_too_few_layers(scenario_of: Callable[..., Scenario]) -> None:
     with pytest.raises(InputError, match="3 layers cannot fill 4 chunks"):
-        uniform_layers(3, 4)
+        default_layout(scenario_of(layers=3), 4, 1, "1f1b")
 
 
 def test_chunks_follow_the_virtual_stages() -> None:

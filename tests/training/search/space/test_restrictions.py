@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,6 +16,7 @@ from planner.training.search.space.restrictions import (
     Restrictions,
     check_choices,
     parse_restrictions,
+    restrictions_of,
 )
 
 
@@ -60,6 +62,51 @@ def test_options_become_values() -> None:
 def test_bad_text_is_named(axis: str, text: str, message: str) -> None:
     with pytest.raises(InputError) as error:
         parse_restrictions({axis: text})
+    assert str(error.value).startswith(message)
+
+
+def test_values_are_what_their_text_is() -> None:
+    found = restrictions_of(
+        {
+            "tensor": (8, 1, np.int64(4), 4),
+            "micro_batch_size": 2,
+            "data": None,
+            "pipeline": range(1, 4),
+            "schedule": ["interleaved", "1f1b"],
+            "recompute": "full",
+            "sequence_parallel": True,
+            "data_sharding": ("optimizer", "none", "optimizer"),
+        }
+    )
+    assert found == parse_restrictions(
+        {
+            "tensor": "8,1,4,4",
+            "micro_batch_size": "2",
+            "pipeline": "1,2,3",
+            "schedule": "interleaved,1f1b",
+            "recompute": "full",
+            "sequence_parallel": "on",
+            "data_sharding": "optimizer,none",
+        }
+    )
+    assert type(found.tensor[0] if found.tensor else None) is int
+
+
+@pytest.mark.parametrize(
+    ("axis", "value", "message"),
+    [
+        ("tensor", 0, "--tensor: 0 is not a whole number from 1 to 1,000,000"),
+        ("tensor", "4", "--tensor: '4' is not a whole number from 1 to 1,000,000"),
+        ("pipeline", (1, 2.0), "--pipeline: 2.0 is not a whole number from 1 to 1,000,000"),
+        ("context", (), "--context: no value is given; None leaves it open"),
+        ("recompute", "ful", "--recompute: unknown value 'ful'; allowed: none, selective, full; "),
+        ("schedule", 7, "--schedule: unknown value 7"),
+        ("sequence_parallel", "on", "--sequence-parallel: 'on' is neither True nor False"),
+    ],
+)
+def test_bad_values_are_named(axis: str, value: object, message: str) -> None:
+    with pytest.raises(InputError) as error:
+        restrictions_of({axis: value})
     assert str(error.value).startswith(message)
 
 

@@ -1,0 +1,88 @@
+"""Answers as documents: what the commands print with --json."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from planner import plan_document
+from planner.api.answers import FoundPlans, PricedPlan
+from planner.specs.files.writing import write_file
+from planner.specs.ranges import word
+
+if TYPE_CHECKING:
+    from planner.checks.check import Checked
+    from planner.validation.validate import Validation
+
+    Answer: TypeAlias = FoundPlans | PricedPlan | Checked | Sequence[Checked] | Validation
+
+SCHEMAS = ("cluster", "model", "plan", "runs", "device", "library", "software")
+
+
+def to_document(answer: Answer) -> dict[str, Any]:
+    """The JSON document of an answer: plans that were found, one plan that was estimated, one or
+    several checks, a validation. Seconds and bytes; `schema` says what a document may contain.
+
+    >>> from planner import api
+    >>> document = api.to_document(api.search("dgx-a100-8", "gpt-7.5b", nodes=1, top=2))
+    >>> [plan["rank"] for plan in document["plans"]]
+    [1, 2]
+    """
+    if isinstance(answer, FoundPlans):
+        return plan_document.to_document(answer.inputs, answer.search.plans, search=answer.search)
+    if isinstance(answer, PricedPlan):
+        return plan_document.to_document(answer.inputs, (answer.ranked,))
+
+    from planner.checks.check import Checked
+    from planner.checks.document import check_document
+
+    if isinstance(answer, Checked):
+        return check_document((answer,))
+    if isinstance(answer, Sequence):
+        return check_document(answer)
+
+    from planner.validation.document import to_document as validation_document
+
+    return validation_document(answer)
+
+
+def to_text(answer: Answer | Mapping[str, Any]) -> str:
+    """The text of a document, or of an answer's document: the same answer gives the same bytes, the
+    ones that the command prints.
+
+    >>> from planner import api
+    >>> priced = api.estimate("dgx-a100-8", "gpt-7.5b", nodes=1, tensor=8)
+    >>> api.to_text(priced) == api.to_text(api.to_document(priced))
+    True
+    """
+    if isinstance(answer, Mapping):
+        return plan_document.to_text(dict(answer))
+    return plan_document.to_text(to_document(answer))
+
+
+def write_plans(plans: FoundPlans | PricedPlan, path: str | Path) -> None:
+    """Writes a plan document, whole or not at all: what `load_plans`, `planner check` and `planner
+    export` read. Raises: InputError when it cannot be written.
+
+    >>> from planner import api
+    >>> found = api.search("dgx-a100-8", "gpt-7.5b", nodes=1, top=2)
+    >>> api.write_plans(found, "plans.json")
+    >>> api.load_plan("plans.json#2").plan == found.plans[1].plan
+    True
+    """
+    write_file(str(path), to_text(plans), option=None)
+
+
+def schema(kind: str) -> dict[str, Any]:
+    """The JSON Schema of a file format, one of `SCHEMAS`. Raises: InputError.
+
+    >>> from planner import api
+    >>> api.schema("plan")["title"]
+    'planner plan document'
+    """
+    from planner.specs.schema import SCHEMA_KINDS, json_schema
+
+    named = word("schema", kind, SCHEMAS)
+    of_specs = next((known for known in SCHEMA_KINDS if known == named), None)
+    return plan_document.plan_schema() if of_specs is None else json_schema(of_specs)

@@ -1,0 +1,122 @@
+"""The keywords that functions share: what they hold, in which unit, and how a function shows them.
+Each is the option of its name on the command line: `global_batch_size` is --global-batch-size."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import wraps
+from inspect import Parameter, signature
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, cast
+
+if TYPE_CHECKING:
+    from planner.specs.software import SoftwareProfile
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class JobKeywords(TypedDict, total=False):
+    """How a model is trained. What is left out comes from the plan where there is one, then from
+    the model's `training:` block, then from the defaults."""
+
+    global_batch_size: int | None
+    """Sequences per step."""
+    seq_length: int | None
+    """Tokens per sequence."""
+    precision: str | None
+    """Number format: fp32, fp16, bf16, fp8, mxfp8 or nvfp4."""
+    software: str | Path | SoftwareProfile | None
+    """Software profile."""
+    headroom: float | None
+    """Share of device memory that must stay free: 0.05 is 5 %."""
+    nodes: int | None
+    """Use the first nodes of the cluster; all of them when neither this nor `devices` is given."""
+    devices: int | None
+    """Use the first devices, instead of `nodes`."""
+
+
+class AxisKeywords(TypedDict, total=False):
+    """Decisions of a plan: one value each for an estimate, one or several for a search."""
+
+    tensor: int | Iterable[int] | None
+    pipeline: int | Iterable[int] | None
+    data: int | Iterable[int] | None
+    context: int | Iterable[int] | None
+    expert: int | Iterable[int] | None
+    expert_tensor: int | Iterable[int] | None
+    micro_batch_size: int | Iterable[int] | None
+    """Sequences per microbatch."""
+    virtual_stages: int | Iterable[int] | None
+    """Chunks per pipeline stage."""
+    schedule: str | Iterable[str] | None
+    recompute: str | Iterable[str] | None
+    """none, selective or full."""
+    sequence_parallel: bool | Iterable[bool] | None
+    data_sharding: str | Iterable[str] | None
+    """none, optimizer, optimizer+gradients or full."""
+
+
+class LayoutKeywords(TypedDict, total=False):
+    """What the stages of one plan hold, and where they run."""
+
+    stage_layers: Sequence[int] | None
+    """Layers of every chunk in order."""
+    recompute_layers: int | None
+    """Layers of every chunk that recompute="full" recomputes; all of them when left out."""
+    hosts: str | Path | Sequence[str] | None
+    """Host names in rank order, or a file of them."""
+
+
+class ScriptKeywords(TypedDict, total=False):
+    """How a launch script is read."""
+
+    variables: Mapping[str, str] | None
+    """Variables that the script leaves to its environment (--set)."""
+    command: int | None
+    """The training command of a script that has several, from 1."""
+    vocab_size: int | None
+    """Size of the vocabulary, where only the tokenizer knows it."""
+
+
+class SearchKeywords(JobKeywords, AxisKeywords):
+    """Of `search`."""
+
+
+class CheckKeywords(JobKeywords, AxisKeywords, ScriptKeywords):
+    """Of `check`; decisions are for launch files that leave them open."""
+
+
+class EstimateKeywords(JobKeywords, AxisKeywords, LayoutKeywords, ScriptKeywords):
+    """Of `estimate` and `read_launch`."""
+
+
+def names_of(keywords: type) -> tuple[str, ...]:
+    return tuple(keywords.__annotations__)
+
+
+def takes(keywords: type) -> Callable[[F], F]:
+    """For a function whose `**options` are those of a TypedDict: help() and notebooks list them
+    one by one, and any other keyword is a TypeError as it is in every call."""
+
+    def listed(function: F) -> F:
+        plain = signature(function)
+        own = [one for one in plain.parameters.values() if one.kind is not Parameter.VAR_KEYWORD]
+        options = [
+            Parameter(name, Parameter.KEYWORD_ONLY, default=None, annotation=_text(hint))
+            for name, hint in keywords.__annotations__.items()
+        ]
+        shown = plain.replace(parameters=[*own, *options])
+
+        @wraps(function)
+        def call(*arguments: Any, **options: Any) -> Any:
+            shown.bind(*arguments, **options)
+            return function(*arguments, **options)
+
+        call.__signature__ = shown  # type: ignore[attr-defined]
+        return cast(F, call)
+
+    return listed
+
+
+def _text(hint: Any) -> str:
+    return getattr(hint, "__forward_arg__", None) or str(hint)

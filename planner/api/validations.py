@@ -1,0 +1,36 @@
+"""Estimates beside measured runs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from planner.api.inputs import load_device
+from planner.specs.files.catalog import list_shipped, resolve
+from planner.validation.validate import validate_files
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from planner.api.inputs import DeviceLike
+    from planner.validation.validate import Validation
+
+
+def validate(
+    runs: Sequence[str | Path] | None = None, *, device_file: DeviceLike | None = None
+) -> Validation:
+    """Every measured run of some files, or shipped names, beside its estimate; by default of all
+    that are shipped. Runs that cannot be planned are among `errors`, and the others go on.
+    `device_file` stands in for the device of its name. Raises: InputError for a file that cannot be
+    read as runs.
+
+    >>> from planner import api
+    >>> validation = api.validate(["megatron-sc21"])
+    >>> validation.summary.step.count > 0
+    True
+    """
+    names = runs or list_shipped("runs")
+    return validate_files(
+        [resolve("runs", name) for name in names],
+        device=None if device_file is None else load_device(device_file),
+    )

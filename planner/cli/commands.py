@@ -1,0 +1,103 @@
+"""Which commands there are. Each is imported when it is called, so that `planner --help` stays
+quick however many there are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+from typer.main import get_command
+
+
+@dataclass(frozen=True)
+class CommandEntry:
+    """A command: where its function (or, with subcommands, its `typer.Typer`) is, and the line
+    that `planner --help` has about it. `grouped`: some parameters are dataclasses of options."""
+
+    place: str
+    summary: str
+    grouped: bool = False
+
+
+COMMANDS = {
+    "search": CommandEntry(
+        "planner.cli.search:search",
+        "Find the best plans for a model on a cluster.",
+        grouped=True,
+    ),
+    "estimate": CommandEntry(
+        "planner.cli.estimate:estimate",
+        "Estimate memory and time of one plan.",
+        grouped=True,
+    ),
+    "check": CommandEntry(
+        "planner.cli.check:check",
+        "Check that plans or launch scripts fit and can run.",
+        grouped=True,
+    ),
+    "rule": CommandEntry(
+        "planner.cli.rule:rule",
+        "Explain a rule of `planner check`, or list all of them.",
+    ),
+    "export": CommandEntry(
+        "planner.cli.export:export",
+        "Write a plan as what a framework or a launcher reads.",
+    ),
+    "validate": CommandEntry(
+        "planner.cli.validate:validate",
+        "Compare estimates with measured runs.",
+    ),
+    "calibrate": CommandEntry(
+        "planner.cli.calibrate:calibrate",
+        "Refit the constants of a device file to measured runs.",
+    ),
+    "list": CommandEntry(
+        "planner.cli.list:list_shipped_files",
+        "List what is shipped and can be named.",
+    ),
+    "schema": CommandEntry(
+        "planner.cli.schema:schema",
+        "Print the JSON Schema of a file format.",
+    ),
+    "import": CommandEntry(
+        "planner.cli.import_:app",
+        "Import a model or a cluster from files of other programs.",
+    ),
+}
+
+
+class Program(TyperGroup):
+    """The group of all commands."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        names: dict[str, Any] = dict.fromkeys(COMMANDS)
+        self.commands = names
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        entry = COMMANDS.get(cmd_name)
+        return None if entry is None else _load(cmd_name, entry)
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, entry.summary) for name, entry in COMMANDS.items()])
+
+
+def _load(name: str, entry: CommandEntry) -> Any:
+    """The command as the option parser has it."""
+    module, _, attribute = entry.place.partition(":")
+    found = getattr(import_module(module), attribute)
+    if isinstance(found, typer.Typer):
+        command = get_command(found)
+        command.name = name
+        return command
+    if entry.grouped:
+        from planner.cli.groups import grouped
+
+        found = grouped(found)
+    alone = typer.Typer(add_completion=False, rich_markup_mode=None)
+    alone.command(name)(found)
+    return get_command(alone)

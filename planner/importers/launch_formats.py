@@ -1,0 +1,75 @@
+"""Which program a launch file is for, by its content, and what the file says."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from planner.importers.deepspeed.statement import deepspeed_statement
+from planner.importers.megatron.command import mentions_training
+from planner.importers.megatron.statement import script_statement
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from planner.importers.source import Source
+    from planner.importers.statement import Statement
+    from planner.specs.model.spec import ModelSpec
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadingOptions:
+    """What the user gives beside the file: the model, where the file does not state one, and for
+    scripts what `megatron.script.read_launch` takes."""
+
+    model: ModelSpec | None = None
+    variables: Mapping[str, str]
+    command: int | None = None
+    vocabulary: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LaunchFormat:
+    """How a file of the format is told from others, and how it is read. `name` says in a message
+    what it is."""
+
+    name: str
+    looks_like: Callable[[Source], bool]
+    read: Callable[[Source, ReadingOptions], Statement]
+
+
+def _read_script(source: Source, given: ReadingOptions) -> Statement:
+    return script_statement(
+        source,
+        given.model,
+        variables=given.variables,
+        command=given.command,
+        vocabulary=given.vocabulary,
+    )
+
+
+LAUNCH_FORMATS = (
+    LaunchFormat(
+        name="a DeepSpeed configuration",
+        looks_like=lambda source: source.text.lstrip()[:1] == "{",
+        read=lambda source, given: deepspeed_statement(source, given.model),
+    ),
+    LaunchFormat(
+        name="a Megatron-LM command or script",
+        looks_like=lambda source: mentions_training(source.text),
+        read=_read_script,
+    ),
+)
+"""The formats in the order in which they are tried."""
+
+
+def read_statement(source: Source, given: ReadingOptions) -> Statement:
+    """What a launch file says.
+
+    Raises: InputError for a file of no known format, and at what is wrong in it.
+    """
+    for one in LAUNCH_FORMATS:
+        if one.looks_like(source):
+            return one.read(source, given)
+    names = ", ".join(["a plan document", *(one.name for one in LAUNCH_FORMATS)])
+    raise source.error(f"is none of: {names}")

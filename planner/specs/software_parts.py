@@ -1,0 +1,135 @@
+"""Parts of a software profile: what belongs together under one key."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from planner.specs.files.fields import Constant, Count, Input, Seconds
+from planner.specs.files.general import general
+
+DataSharding = Literal["none", "optimizer", "optimizer+gradients", "full"]
+Granularity = Literal["none", "selective", "full"]
+RecomputeModule = Literal[
+    "core_attn",
+    "layernorm",
+    "mlp",
+    "moe",
+    "moe_act",
+    "shared_experts",
+    "mla_up_proj",
+    "every_second_matmul",
+]
+ScheduleName = Annotated[str, Field(min_length=1, max_length=60, pattern=r"^[a-z0-9][a-z0-9-]*$")]
+
+
+class Fused(Input):
+    """Which memory-bound operators run as one kernel."""
+
+    softmax: bool
+    """Scale, mask and softmax of unfused attention."""
+    shortest_softmax: Count = general("software", "fused.shortest_softmax", Constant[Count]).value
+    """Keys from which on that kernel works."""
+    longest_softmax: Count = general("software", "fused.longest_softmax", Constant[Count]).value
+    """Keys up to which it works."""
+    softmax_rows: Count = general("software", "fused.softmax_rows", Constant[Count]).value
+    """It works on so many queries, and on so many heads of the microbatch, at a time."""
+    softmax_in_fp32: bool = True
+    """Without that kernel, 16-bit scores are converted to fp32 and back."""
+    norm: bool
+    bias_activation: bool
+    """The MLP's bias and activation (with its gate)."""
+    bias_dropout_add: bool
+    """Bias, dropout and residual addition."""
+    rotary: bool
+    cross_entropy: bool
+    """The loss in a few compiled kernels instead of a dozen; the fp32 probabilities stay."""
+    loss_copies: Annotated[int, Field(ge=0, le=4)] = 0
+    """fp32 copies of the logits that an uncompiled loss holds beside the probabilities."""
+    loss_compiled: bool = True
+    """The loss is compiled where the model is."""
+    loss_in_place: bool = False
+    """The loss kernels turn the 16-bit logits into their gradient where they lie; no fp32 copy."""
+    gradient_accumulation: bool = True
+    """The weight-gradient matmul adds into the main gradient itself."""
+
+
+class DataShardingSwitch(Input):
+    """What is sharded over the data axis."""
+
+    default: DataSharding
+    choices: Annotated[tuple[DataSharding, ...], Field(min_length=1)]
+
+
+class RecomputeSwitch(Input):
+    """What the backward pass can compute again."""
+
+    default: Granularity
+    choices: Annotated[tuple[Granularity, ...], Field(min_length=1)]
+    selective_modules: tuple[RecomputeModule, ...] = ("core_attn",)
+    """What `selective` recomputes."""
+
+
+class ScheduleSwitch(Input):
+    """Pipeline schedules the framework has."""
+
+    default: ScheduleName
+    choices: Annotated[tuple[ScheduleName, ...], Field(min_length=1)]
+    default_with_chunks: ScheduleName = "interleaved"
+    """The default where a stage has several chunks (virtual stages)."""
+
+    def default_for(self, virtual_stages: int) -> str:
+        """The schedule of a plan that names none."""
+        return self.default_with_chunks if virtual_stages > 1 else self.default
+
+
+class Fp8(Input):
+    """What low-precision recipes cover."""
+
+    attention: bool = False
+    """Attention itself runs in 8 bits."""
+    amax_pass: bool = False
+    """Tensors scaled as a whole are read once more for their largest element (current or dynamic
+    scaling, not delayed)."""
+    compiled: bool = False
+    """A compiler fuses the casts of an 8-bit job, and the other memory-bound operators with them,
+    whatever `compile` says."""
+    weights_cached: bool = True
+    """8-bit copies of the weights are kept for all microbatches of a step."""
+    parameter_gather: bool = False
+    """Sharded parameters are gathered in 8 bits."""
+
+
+class Expert(Input):
+    """How tokens reach their experts."""
+
+    dispatcher: Literal["alltoall", "allgather"] = "alltoall"
+    """Every copy of a token goes to its expert's rank, or all tokens go to all ranks."""
+    grouped_matmul: bool = True
+    """All experts of a device run in one call."""
+    fused_permutation: bool = False
+    """Tokens are sorted for their experts, and back, in one kernel."""
+    deduplicated: bool = False
+    """A token goes to each device once, and crosses the network once per domain, however many of
+    its experts are there."""
+    quantized_launch: Constant[Seconds] | None = None
+    """Host time to quantise one expert's operand and hand over its product, in 8 or 4 bits.
+    Default: `host_launch`."""
+    fused_biases: bool = False
+    """Biases of the experts' outputs and clamps of their activations belong to other kernels."""
+    tensor_parallel_biases: bool = True
+    """Experts with biases may be split over an expert-tensor degree above 1."""
+
+
+class SharedVocabulary(Input):
+    """What the framework does beside its kernels where all stages share the vocabulary layers."""
+
+    residual_transfers: Constant[Count] = general(
+        "software", "shared_vocabulary.residual_transfers", Constant[Count]
+    )
+    """Times that each microbatch's residual activation is read or written outside the layers."""
+    residual_buffers: Constant[Count] = general(
+        "software", "shared_vocabulary.residual_buffers", Constant[Count]
+    )
+    """Residual activations, in 16 bits, that a stage holds for the collectives of those layers."""

@@ -1,0 +1,63 @@
+"""Keywords are called like the options of the command, and no decision is left out."""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import fields
+
+import pytest
+from typer.main import get_command
+
+from planner import api
+from planner.api.keywords import AxisKeywords, names_of
+from planner.cli.app import app
+from planner.training.search.space.restrictions import Restrictions
+
+OUTPUTS = {"output", "json", "help"}
+RENAMED = {"time_limit": "time_limit_s", "set": "variables"}
+
+
+@pytest.mark.parametrize(
+    ("command", "function", "only_options", "only_keywords"),
+    [
+        ("search", api.search, set(), {"progress"}),
+        ("estimate", api.estimate, {"timeline"}, {"note"}),
+        (
+            "check",
+            api.check,
+            {
+                *("select", "ignore", "within_of_best", "time_limit_s", "baseline", "strict"),
+                *("max_regression", "max_imbalance"),
+                *("plans", "exit_zero", "output_format", "write_baseline"),
+            },
+            {"plan", "limits", "progress", "note"},
+        ),
+        ("export", api.export, set(), {"note"}),
+        ("validate", api.validate, set(), set()),
+        ("calibrate", api.calibrate, {"device_file"}, {"note"}),
+        ("import model", api.import_model, set(), set()),
+        ("import cluster", api.import_cluster, {"format_name"}, {"format", "target"}),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_options_and_keywords_go_together(
+    command: str, function: object, only_options: set[str], only_keywords: set[str]
+) -> None:
+    found = get_command(app)
+    for word in command.split():
+        found = getattr(found, "commands")[word]  # noqa: B009
+    options = {RENAMED.get(one.name or "", one.name or "") for one in found.params} - OUTPUTS
+    keywords = set(inspect.signature(function).parameters)  # type: ignore[arg-type]
+    assert options - keywords == only_options
+    assert keywords - options == only_keywords
+
+
+def test_limits_of_a_check_are_options_too() -> None:
+    (check,) = (one for name, one in get_command(app).commands.items() if name == "check")  # type: ignore[attr-defined]
+    options = {RENAMED.get(one.name, one.name) for one in check.params}
+    limits = {one.name for one in fields(api.CheckLimits)} - {"selection"}
+    assert limits <= options
+
+
+def test_every_axis_of_the_search_is_a_keyword() -> None:
+    assert names_of(AxisKeywords) == tuple(one.name for one in fields(Restrictions))

@@ -1,0 +1,141 @@
+"""A framework is a file: commands do what a profile's switches say, whatever its name."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from planner.specs.load import load_software
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.cli.conftest import Outcome
+
+    Run = Callable[..., Outcome]
+    Write = Callable[..., str]
+
+SWITCHES = {
+    "asynchronous_sends": False,
+    "graphs_recompute_experts": True,
+    "interleaves_two_stages": True,
+    "pipeline_cuts_micro_batch": False,
+    "pipeline_with_sharded_gradients": True,
+}
+"""The switches that took the place of names, and what a profile without them means."""
+EIGHT = ("--cluster", "dgx-a100-8", "--nodes", "1", "--global-batch-size", "64")
+
+
+@pytest.fixture
+def homegrown(tmp_path: Path) -> Write:
+    """`homegrown(switch=value, …)` writes a profile of a framework nobody has heard of."""
+
+    def write(**changes: Any) -> str:
+        profile = load_software("megatron-core").model_dump(mode="json", exclude_none=True)
+        for name in SWITCHES:
+            del profile[name]
+        del profile["expert"]["tensor_parallel_biases"]
+        profile["expert"] |= changes.pop("expert", {})
+        profile |= {"name": "homegrown", "framework": "homegrown", **changes}
+        path = tmp_path / "homegrown.yaml"
+        path.write_text(json.dumps(profile), encoding="utf-8")
+        return str(path)
+
+    return write
+
+
+def step_s(outcome: Outcome) -> float:
+    assert outcome.code in (0, 1), outcome.stderr
+    return float(json.loads(outcome.stdout)["plans"][0]["estimate"]["step_s"])
+
+
+@pytest.mark.parametrize(
+    ("switched", "flags", "sentence"),
+    [
+        (
+            {"interleaves_two_stages": False},
+            ("--model", "gpt-7.5b", "--tensor", "4", "--pipeline", "2", "--virtual-stages", "2"),
+            "vpp-sends: homegrown interleaves on 2 stages only where pipeline sends overlap",
+        ),
+        (
+            {"cuda_graphs": True, "graphs_recompute_experts": False},
+            ("--model", "mixtral-8x7b", "--expert", "8", "--recompute", "full"),
+            "graphs: homegrown has no CUDA graphs of a mixture of experts with full recomputation",
+        ),
+        (
+            {"expert": {"tensor_parallel_biases": False}},
+            ("--model", "gpt-oss-120b", "--tensor", "2", "--expert", "4", "--expert-tensor", "2"),
+            "expert-bias: experts with biases need expert-tensor 1 in homegrown",
+        ),
+        (
+            {
+                "pipeline_with_sharded_gradients": False,
+                "data_sharding": {"default": "optimizer", "choices": ["optimizer", "full"]},
+            },
+            ("--model", "gpt-7.5b", "--pipeline", "2", "--data-sharding", "full"),
+            "sharded-pipeline: homegrown shards gradients and weights without a pipeline only",
+        ),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
+)
+def test_what_a_profile_cannot_run_is_refused(
+    planner: Run, homegrown: Write, switched: dict[str, Any], flags: tuple[str, ...], sentence: str
+) -> None:
+    refused = planner("estimate", *EIGHT, *flags, "--software", homegrown(**switched))
+    assert refused.code == 2
+    assert sentence in " ".join(refused.stderr.split())
+    without = {
+        name: value for name, value in switched.items() if name not in SWITCHES and name != "expert"
+    }
+    allowed = planner("estimate", *EIGHT, *flags, "--software", homegrown(**without), "--json")
+    assert step_s(allowed) > 0
+
+
+def test_sends_that_are_waited_for_take_longer(planner: Run, homegrown: Write) -> None:
+    flags = ("--model", "gpt-7.5b", "--pipeline", "8", "--json", "--software")
+    waiting = step_s(planner("estimate", *EIGHT, *flags, homegrown()))
+    going_on = step_s(planner("estimate", *EIGHT, *flags, homegrown(asynchronous_sends=True)))
+    assert going_on < waiting
+
+
+def test_a_replica_s_batch_is_cut_by_the_pipeline(
+    planner: Run, homegrown: Write, write_runs: Callable[..., Path]
+) -> None:
+    run = {"degrees": {"pipeline": 2}, "micro_batch_size": 4, "measured": {"step_s": 1.0}}
+    predicted = []
+    for cuts in (False, True):
+        runs = write_runs(run, software=homegrown(pipeline_cuts_micro_batch=cuts))
+        outcome = planner("validate", str(runs), "--json")
+        predicted.append(json.loads(outcome.stdout)["runs"][0]["step_s"]["predicted"])
+    stated = write_runs({**run, "micro_batch_size": 2}, software=homegrown())
+    outcome = planner("validate", str(stated), "--json")
+    halved = json.loads(outcome.stdout)["runs"][0]["step_s"]["predicted"]
+    assert predicted[1] == halved != predicted[0]
+
+
+def test_a_plan_for_it_is_searched_and_launched_but_not_by_another_s_exporter(
+    planner: Run, homegrown: Write, tmp_path: Path
+) -> None:
+    profile, plans = homegrown(), str(tmp_path / "plans.json")
+    job = (*EIGHT, "--model", "gpt-7.5b", "--software", profile, "--top", "1", "--output", plans)
+    assert planner("search", *job).code == 0
+    export = ("export", plans, "--software", profile, "--format")
+    launched = planner(*export, "torchrun")
+    assert launched.code == 0
+    assert "torchrun" in launched.stdout
+    refused = planner(*export, "megatron-lm")
+    assert refused.code == 2
+    assert "profile homegrown is of homegrown, Megatron-LM runs megatron-lm" in " ".join(
+        refused.stderr.split()
+    )
+
+
+def test_switches_left_out_have_their_stated_defaults(homegrown: Write) -> None:
+    profile = load_software(homegrown())
+    assert {name: getattr(profile, name) for name in SWITCHES} == SWITCHES
+    assert profile.expert.tensor_parallel_biases
+    assert profile.schedules.default_for(1) == "1f1b"
+    assert profile.schedules.default_for(2) == "interleaved"

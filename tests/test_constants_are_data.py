@@ -1,0 +1,147 @@
+"""Numbers of hardware, libraries and frameworks stand in YAML with basis and source. What is left
+in modules of formulas is mathematics, a number format, or effort of a search; it is listed here."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+
+from planner.specs.device import DeviceSpec
+from planner.specs.files.fields import Constant
+from planner.specs.software import SoftwareProfile
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pydantic import BaseModel
+
+ROOT = Path(__file__).parents[1]
+ROOMS = (
+    "hardware",
+    "workload",
+    "training/batch.py",
+    "training/costs.py",
+    "training/estimate.py",
+    "training/scenario.py",
+    "training/layer",
+    "training/memory",
+    "training/step",
+)
+ALLOWED = {
+    "hardware/device.py": {"ELEMENT_BYTES": "number formats"},
+    "hardware/ideal.py": {"_MOST_MEASURED": "effort"},
+    "hardware/kernels.py": {
+        "_BACKWARD_QUERY_PRODUCTS": "the algorithm of fused attention",
+        "_BACKWARD_VALUE_PRODUCTS": "the algorithm of fused attention",
+        "_STANDARD_HEAD": "what efficiencies in device files are relative to",
+    },
+    "hardware/links.py": {"_RANKS_LOOKED_AT": "effort"},
+    "workload/formats.py": {"STATE_BYTES": "number formats", "QUANTIZED_BYTES": "number formats"},
+    "training/batch.py": {"OUTER_KINDS": "a place in an array"},
+    "training/memory/activations.py": {"_SAME": "a tolerance"},
+    "training/step/sends.py": {"_MASK_BYTES": "a number format"},
+    "training/step/vocabulary.py": {
+        "RESCALED_BYTES": "traffic of an algorithm",
+        "CAST_BYTES": "traffic of an algorithm",
+        "SCALARS": "traffic of an algorithm",
+    },
+}
+"""Modules, their numbers, and what those are."""
+
+
+def numbers(source: str) -> Iterator[str]:
+    """Names that a module gives to values with numbers in them."""
+    for node in ast.parse(source).body:
+        if not isinstance(node, (ast.Assign, ast.AnnAssign)) or node.value is None:
+            continue
+        if any(
+            isinstance(part, ast.Constant) and type(part.value) in (int, float)
+            for part in ast.walk(node.value)
+        ):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            yield from (
+                part.id
+                for target in targets
+                for part in ast.walk(target)
+                if isinstance(part, ast.Name)
+            )
+
+
+def modules() -> dict[str, set[str]]:
+    package = ROOT / "planner"
+    found: dict[str, set[str]] = {}
+    for room in ROOMS:
+        place = package / room
+        for path in sorted(place.rglob("*.py")) if place.is_dir() else [place]:
+            named = set(numbers(path.read_text(encoding="utf-8")))
+            if named:
+                found[path.relative_to(package).as_posix()] = named
+    return found
+
+
+def test_modules_of_formulas_hold_no_other_numbers() -> None:
+    assert modules() == {module: set(names) for module, names in ALLOWED.items()}
+
+
+def test_numbers_are_seen_however_they_are_written() -> None:
+    assert list(numbers("A = 0.4\nB: float = 1 / 3\nC, D = 2, 'x'\nE = {'a': 1}\nF = 'x'")) == [
+        *("A", "B", "C", "D", "E")
+    ]
+
+
+def constants(model: type[BaseModel], above: str = "") -> Iterator[tuple[str, Any]]:
+    """Constants that may be left out, by their place, and what they are then."""
+    for name, field in model.model_fields.items():
+        default = field.default
+        if isinstance(default, Constant):
+            yield f"{above}{name}", default
+        elif hasattr(type(default), "model_fields"):
+            yield from constants(type(default), f"{above}{name}.")
+        elif isinstance(field.annotation, type) and hasattr(field.annotation, "model_fields"):
+            yield from constants(field.annotation, f"{above}{name}.")
+
+
+def leaves(tree: dict[str, Any], above: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
+    for key, value in tree.items():
+        if "value" in value:
+            yield f"{above}{key}", value
+        else:
+            yield from leaves(value, f"{above}{key}.")
+
+
+WITHOUT_PROVENANCE = {
+    "device": {"matmul.tiles"},
+    "software": {"fused.shortest_softmax", "fused.longest_softmax", "fused.softmax_rows"},
+}
+"""Fields that hold the bare value."""
+
+
+@pytest.mark.parametrize(("kind", "model"), [("device", DeviceSpec), ("software", SoftwareProfile)])
+def test_what_a_file_leaves_out_comes_from_the_general_file(
+    kind: str, model: type[BaseModel]
+) -> None:
+    text = (ROOT / "defaults" / f"{kind}.yaml").read_text(encoding="utf-8")
+    general = dict(leaves(yaml.safe_load(text)))
+    taken = dict(constants(model))
+    assert set(taken) | WITHOUT_PROVENANCE[kind] == set(general)
+    for place, constant in taken.items():
+        stated = general[place]
+        assert (constant.basis, constant.source) == (stated["basis"], stated["source"]), place
+
+
+@pytest.mark.parametrize("module", ["device", "software", "software_parts", "library"])
+def test_no_field_of_a_constant_has_a_number_for_a_default(module: str) -> None:
+    """Counts that are switches, such as `loss_copies`, may be 0."""
+    source = (ROOT / "planner" / "specs" / f"{module}.py").read_text(encoding="utf-8")
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.AnnAssign) and node.value is not None:
+            found = [
+                part.value
+                for part in ast.walk(node.value)
+                if isinstance(part, ast.Constant) and type(part.value) in (int, float)
+            ]
+            assert not any(found), ast.unparse(node)
