@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, ValidationInfo, WithJsonSchema
 
-from planner.specs.cluster.hostlist import expand_hosts
+from planner.specs.cluster.hostlist import MOST_HOSTS, expand_hosts
 from planner.specs.device import DeviceSpec
 from planner.specs.files.fields import BytesPerSecond, Count, Input, Name, Seconds, Text
 from planner.specs.files.or_text import OrText
@@ -45,7 +45,12 @@ _HOSTS_SCHEMA = {
     "description": "Host names: a list, or text with ranges. Default: {name}-{i}.",
 }
 
-Hosts = Annotated[tuple[str, ...], BeforeValidator(expand_hosts), WithJsonSchema(_HOSTS_SCHEMA)]
+Hosts = Annotated[
+    tuple[str, ...],
+    Field(max_length=MOST_HOSTS),
+    BeforeValidator(expand_hosts),
+    WithJsonSchema(_HOSTS_SCHEMA),
+]
 BandwidthUnit = Annotated[str, BeforeValidator(_bandwidth_unit)]
 NodeReference = Annotated[
     Any, BeforeValidator(_end_of_link), WithJsonSchema({"type": ["integer", "string"]})
