@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -23,12 +24,14 @@ from planner.specs.model.spec import ModelSpec
 from planner.specs.software import SoftwareProfile
 
 M = TypeVar("M", bound=BaseModel)
+S = TypeVar("S", ClusterSpec, ModelSpec)
 
 
 def load_cluster(name_or_path: str | Path) -> ClusterSpec:
     """A cluster, its devices loaded too. Raises: InputError."""
     document = load_document(catalog.resolve("cluster", name_or_path))
-    return cluster_of(document, name=Path(document.path).stem, folder=Path(document.path).parent)
+    path = Path(document.path)
+    return _kept(cluster_of(document, name=path.stem, folder=path.parent))
 
 
 def load_model(name_or_path: str | Path) -> ModelSpec:
@@ -49,7 +52,7 @@ def load_model(name_or_path: str | Path) -> ModelSpec:
     foreign = _foreign(document)
     if foreign is not None:
         raise InputError(f"{foreign}, not a model file", path=str(path), hint=_import_it(path))
-    return build_model(document, name=Path(document.path).stem, source=_source(document))
+    return _kept(build_model(document, name=Path(document.path).stem, source=_source(document)))
 
 
 _OTHER_SUFFIXES = (".sh", ".slurm", ".sbatch", ".bash", ".py", ".json")
@@ -85,7 +88,7 @@ def load_software(name_or_path: str | Path) -> SoftwareProfile:
     """A software profile. Raises: InputError."""
     document = load_document(catalog.resolve("software", name_or_path))
     profile = validate(document, SoftwareProfile)
-    profile._file = _source(document)
+    profile._file = replace(_source(document), content=profile.model_copy())
     return profile
 
 
@@ -112,6 +115,14 @@ def _device_for(name: str, folder: Path) -> DeviceSpec:
     """The device a cluster file in `folder` names. Raises: ValueError for an unknown name, which
     the caller places; InputError for a device file that is wrong."""
     return load_device(catalog.refer("device", name, folder))
+
+
+def _kept(spec: S) -> S:
+    """The value, its source holding it as its content."""
+    if spec.source is None:
+        return spec
+    content = replace(spec, source=None)
+    return replace(spec, source=replace(spec.source, content=content))
 
 
 def _source(document: Document) -> SourceFile:
