@@ -7,7 +7,7 @@ import typer
 from planner.cli import values
 from planner.cli.output import write_stdout
 
-KINDS = ("cluster", "model", "plan", "runs")
+KINDS = ("cluster", "model", "device", "software", "plan", "runs")
 
 
 def schema(
@@ -26,6 +26,10 @@ def schema(
             document = json_schema("cluster")
         case "model":
             document = json_schema("model")
+        case "device":
+            document = json_schema("device")
+        case "software":
+            document = json_schema("software")
         case "runs":
             document = json_schema("runs")
         case _:

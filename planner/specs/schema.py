@@ -15,6 +15,7 @@ from pydantic.json_schema import GenerateJsonSchema
 
 from planner.specs.cluster.file import ClusterInput
 from planner.specs.device import DeviceSpec
+from planner.specs.files.fields import Constant
 from planner.specs.model.file import ModelInput
 from planner.specs.runs.file import RunsInput
 from planner.specs.software import SoftwareProfile
@@ -85,7 +86,16 @@ class _Generator(GenerateJsonSchema):
             if field is not None:
                 units = field.get("description")
                 field["description"] = f"{text} {units}" if units else text
+        if issubclass(schema["cls"], Constant):
+            return _bare_or(described)
         return described
+
+
+def _bare_or(constant: dict[str, Any]) -> dict[str, Any]:
+    """A constant as a mapping, or its bare value."""
+    title = {"title": constant["title"]} if "title" in constant else {}
+    bare = {k: v for k, v in constant["properties"]["value"].items() if k != "description"}
+    return {**title, "anyOf": [bare, {k: v for k, v in constant.items() if k != "title"}]}
 
 
 def _field_docstrings(model: type[Any]) -> dict[str, str]:
