@@ -7,6 +7,7 @@ it; `generation` takes its kernels and links, inferred, and leaves memory and pe
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from pathlib import PurePath
 from typing import Any
 
 from planner.specs.units import UnitError, parse_flop_per_second
@@ -43,7 +44,7 @@ def completed(tree: Tree, find: Callable[[str], Tree], depth: int = 0) -> Tree:
         if depth == _DEEPEST:
             raise ValueError(f"device {like} is like a device that is like another, without end")
         base = completed(find(like), find, depth + 1)
-        return _laid_over(base, {"name": f"like-{like}", **spelled_out(tree)})
+        return _laid_over(base, {"name": f"like-{PurePath(like).stem}", **spelled_out(tree)})
     if isinstance(generation, str) and generation in GENERATIONS:
         return _of_generation(spelled_out(tree), generation, find(GENERATIONS[generation]))
     return tree

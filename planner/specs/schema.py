@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 from pydantic.json_schema import GenerateJsonSchema
 
 from planner.specs.cluster.file import ClusterInput
-from planner.specs.device import DeviceSpec
+from planner.specs.device import DeviceSpec, MatmulConstants
 from planner.specs.files.fields import Constant
 from planner.specs.model.file import ModelInput
 from planner.specs.runs.file import RunsInput
@@ -36,6 +36,7 @@ _MODELS: dict[SchemaKind, type[BaseModel]] = {
     "device": DeviceSpec,
     "software": SoftwareProfile,
 }
+_BARE = {"memory": "The capacity alone, with its unit.", "peak": "The dense 16-bit peak."}
 _PARTIAL_IN_RUNS = ("ModelInput", "MoeInput", "MlaInput", "TrainingInput")
 
 
@@ -88,7 +89,20 @@ class _Generator(GenerateJsonSchema):
                 field["description"] = f"{text} {units}" if units else text
         if issubclass(schema["cls"], Constant):
             return _bare_or(described)
-        return described
+        if schema["cls"] is MatmulConstants:
+            described.pop("required")
+        return _in_few_figures(described) if schema["cls"] is DeviceSpec else described
+
+
+def _in_few_figures(device: dict[str, Any]) -> dict[str, Any]:
+    """What a device may leave out or say in one word (`DeviceSpec`, validators)."""
+    properties = dict(device["properties"])
+    for name in ("memory", "peak"):
+        text = {"type": "string", "description": _BARE[name]}
+        properties[name] = {"anyOf": [text, properties[name]]}
+    stated = [{"required": ["like"]}, {"required": ["name", "memory", "peak"]}]
+    rest = {key: value for key, value in device.items() if key != "required"}
+    return {**rest, "properties": properties, "allOf": [{"anyOf": stated}]}
 
 
 def _bare_or(constant: dict[str, Any]) -> dict[str, Any]:
