@@ -145,6 +145,7 @@ def gpt2(keys: Keys, model: Model) -> None:
         raise keys.error(
             "cross attention cannot be described in a model file", "add_cross_attention"
         )
+    model["seq_length"] = keys.integer("max_position_embeddings")
     _head_dim(keys, model)
     model["num_query_groups"] = model["num_attention_heads"]
     model["ffn_hidden_size"] = keys.optional("intermediate_size") or 4 * model["hidden_size"]
@@ -227,7 +228,7 @@ def bloom(keys: Keys, model: Model) -> None:
 
 def opt(keys: Keys, model: Model) -> None:
     """The position table has two rows more than positions (`OPTLearnedPositionalEmbedding`)."""
-    hidden, longest = model["hidden_size"], model["seq_length"]
+    hidden, longest = model["hidden_size"], keys.integer("max_position_embeddings")
     projected = keys.optional("word_embed_proj_dim")
     if projected not in (None, hidden):
         raise keys.error(
@@ -238,6 +239,8 @@ def opt(keys: Keys, model: Model) -> None:
     for key in ("do_layer_norm_before", "layer_norm_elementwise_affine"):
         if not keys.boolean(key, True):
             raise keys.error("false cannot be described in a model file", key)
+    if keys.boolean("_remove_final_layer_norm", False):
+        raise keys.error("true cannot be described in a model file", "_remove_final_layer_norm")
     _head_dim(keys, model)
     model["num_query_groups"] = model["num_attention_heads"]
     model["ffn_hidden_size"] = keys.integer("intermediate_size")
