@@ -1,10 +1,10 @@
-"""The framework's rules, by name: which combinations of degrees can run at all.
+"""The framework's rules, by name: which combinations of degrees can run.
 
-Each rule is a sentence and a vectorised condition. The search counts what each removes in its
-turn; a single plan that breaks one gets the sentence and the nearest values that would do.
-Sources are Megatron-LM `arguments.py` (validate_args), `transformer_config.py`,
-`parallel_state.py`, `num_microbatches_calculator.py` and `pipeline_parallel/schedules.py`, and
-DeepSpeed `runtime/pipe/engine.py`.
+Each rule is a sentence and a vectorised condition. The search counts what each rule removes in its
+turn. A single plan that breaks a rule gets the sentence and the nearest valid values. Sources are
+Megatron-LM `arguments.py` (validate_args), `transformer_config.py`, `parallel_state.py`,
+`num_microbatches_calculator.py` and `pipeline_parallel/schedules.py`, and DeepSpeed
+`runtime/pipe/engine.py`.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpaceRule:
-    """`axes` are the columns the condition reads, `adjusts` the one to change when it fails.
-    `sentence` may name fields of `Facts` in braces. `search_only` rules keep equal or pointless
-    combinations out of a search; a single plan may break them."""
+    """One rule. `axes` are the columns that the condition reads, `adjusts` is the one to change
+    when it fails. `sentence` may name fields of `SpaceFacts` in braces. `search_only` rules keep
+    equivalent or pointless combinations out of a search; a single plan may break them."""
 
     name: str
     sentence: str
