@@ -260,7 +260,7 @@ def kind_of(name: str) -> ScheduleKind:
         nearest = get_close_matches(name, SCHEDULES, n=1)
         raise RuleError(
             "schedule",
-            f"there is no pipeline schedule {name!r}; known are {', '.join(SCHEDULES)}",
+            f"there is no pipeline schedule {name!r}; the known ones are {', '.join(SCHEDULES)}",
             hint=f"did you mean {nearest[0]}?" if nearest else None,
         )
     return SCHEDULES[name]

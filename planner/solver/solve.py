@@ -125,7 +125,7 @@ class Solver:
         if start is not None:
             wrong = program.violation(start)
             if wrong is not None:
-                raise ValueError(f"the known assignment is none of this program: {wrong}")
+                raise ValueError(f"the known assignment is not one of this program: {wrong}")
             start = program.rounded(start)
         answer = self._answer(program, limits, start, budget)
         for variable in problem.variables():
@@ -187,7 +187,7 @@ def _checked(program: SolverProgram, claim: Claim, limits: Limits, start: Floats
     Raises: EngineError when the claim cannot be true.
     """
     if claim.status == "infeasible" and start is not None:
-        raise EngineError("lied: it calls the program infeasible, and an assignment is known")
+        raise EngineError("lied: it calls the program infeasible, but an assignment is known")
     if claim.values is not None:
         wrong = program.violation(claim.values)
         if wrong is not None:
@@ -198,7 +198,7 @@ def _checked(program: SolverProgram, claim: Claim, limits: Limits, start: Floats
             raise EngineError(f"lied: objective {objective:g} was reported as {claim.objective}")
         claim = replace(claim, values=values, objective=objective)
     elif claim.status in ("optimal", "feasible"):
-        raise EngineError(f"lied: it calls the program {claim.status} and gives no assignment")
+        raise EngineError(f"lied: it calls the program {claim.status} but gives no assignment")
     for reached in (claim.values, start):
         if reached is None or claim.bound is None:
             continue

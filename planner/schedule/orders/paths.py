@@ -174,6 +174,6 @@ def _stuck(waiting: Sequence[dict[tuple[bool, int], int]], kept: int) -> str:
         f"stage {stage} microbatch {min(keys)[1]}" for stage, keys in enumerate(waiting) if keys
     )
     return (
-        f"paths: no stage can go on: all that microbatches wait for keep {kept} activations each, "
-        f"and their backwards are behind others like it; waiting to enter are {held}"
+        f"paths: no stage can go on: every stage that a microbatch waits for keeps {kept} "
+        f"activations, and their backwards wait for such stages too; waiting to enter: {held}"
     )

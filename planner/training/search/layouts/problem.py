@@ -49,7 +49,7 @@ def kept_layout(
     if kind.shares_vocabulary or kind.parameter_copies > 1 or kind.balances_head:
         return f"schedule {schedule} brings its own layout"
     if virtual_stages > 1 and len(set(layer_kinds(scenario.model))) > 1:
-        return "several chunks per stage of unlike layers are not looked at"
+        return "unlike layers with several chunks per stage keep the default layout"
     return None
 
 
