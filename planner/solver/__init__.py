@@ -15,7 +15,7 @@ from planner.solver.answer import (
     SolverRecord,
     UnusableEngineError,
 )
-from planner.solver.solve import Engine, Solver, solve
+from planner.solver.solver import Engine, Solver, solve
 
 __all__ = [
     "Answer",

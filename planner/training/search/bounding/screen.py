@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from planner.training.costs import CostTable
     from planner.training.scenario import Scenario
     from planner.training.search.bounding.tables import GrowingTable
-    from planner.training.search.space.enumeration import AxisGrid, Columns, Enumeration
+    from planner.training.search.space.enumeration import AxisGrid, Block, Columns, Enumeration
 
 FAMILY_AXES = ("tensor", "context", "data", "expert", "expert_tensor", "sequence_parallel")
 
@@ -56,6 +56,18 @@ class Screened:
     @property
     def pipeline(self) -> int:
         return self.grid.pipeline
+
+    def alive_in(self, group: Block, enumeration: Enumeration) -> NDArray[np.bool_]:
+        """The verdict on every combination of a group of the grid."""
+        recompute, sharding = (
+            np.searchsorted(enumeration.values[axis], codes)
+            for axis, codes in (
+                ("recompute", group.recompute),
+                ("data_sharding", group.data_sharding),
+            )
+        )
+        verdict: NDArray[np.bool_] = self.alive[group.grid_row, recompute, sharding]
+        return verdict
 
 
 def screen(
