@@ -1,6 +1,6 @@
-"""Prints the oldest releases of the dependencies that pyproject.toml allows, as constraints for pip:
-`python -m tools.oldest`. `make test-oldest` runs the tests with them: a bound that nobody tries is a
-guess."""
+"""Prints the oldest releases of its dependencies that pyproject.toml allows, for pip's constraints:
+`python -m tools.oldest`. `make test-oldest` runs the tests with them, since a bound that nobody
+tries is a guess."""
 
 from __future__ import annotations
 
