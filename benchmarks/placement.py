@@ -18,6 +18,7 @@ import numpy as np
 
 from benchmarks.pipette_annealer import anneal
 from benchmarks.placement_instances import fifty, measured
+from planner.budget import Budget
 from planner.placement.solve import solve_placement
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ class Row(NamedTuple):
 def compared(instance: Instance, *, work: float) -> Row:
     problem, default = instance.problem, instance.default_order
     wall_s, processor_s = perf_counter(), process_time()
-    solution = solve_placement(problem, seeds=[default], work=work)
+    solution = solve_placement(problem, seeds=[default], budget=Budget(work=work))
     wall_s, processor_s = perf_counter() - wall_s, process_time() - processor_s
     annealed = anneal(problem, max(processor_s, ANNEALER_AT_LEAST_S))
     row = Row(

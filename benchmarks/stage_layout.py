@@ -116,6 +116,7 @@ def speeds() -> bool:
 
 def gains() -> None:
     """Prints the best search result with default and with chosen layouts, one chunk per stage."""
+    from planner.budget import Budget
     from planner.specs.job import build_job
     from planner.specs.load import load_cluster, load_model, load_software
     from planner.training.scenario import build_scenario
@@ -139,7 +140,13 @@ def gains() -> None:
         scenario = build_scenario(cluster, model, job)
         only = Restrictions(pipeline=(8, 16), schedule=("1f1b",))
         uniform, chosen = (
-            search(scenario, restrictions=only, top=1, time_limit_s=60.0, improve=improve)
+            search(
+                scenario,
+                restrictions=only,
+                top=1,
+                budget=Budget.lasting(60.0),
+                improve=improve,
+            )
             for improve in (None, choose_layout)
         )
         before, after = (one.plans[0].estimate.step_s for one in (uniform, chosen))

@@ -38,10 +38,7 @@ def with_network(cluster: api.ClusterSpec, factor: float) -> api.ClusterSpec:
             bytes_per_s = factor * network.bandwidth_bytes_per_s
             network = replace(network, bandwidth_bytes_per_s=bytes_per_s)
         groups.append(replace(group, network=network))
-    matrix = cluster.matrix
-    if matrix is not None:
-        rows = tuple(tuple(factor * value for value in row) for row in matrix.bytes_per_s)
-        matrix = replace(matrix, bytes_per_s=rows)
+    matrix = None if cluster.matrix is None else cluster.matrix.scaled(factor)
     return replace(cluster, node_groups=tuple(groups), matrix=matrix)
 
 

@@ -3,7 +3,8 @@
 PlannerError
 ├─ InputError     a file, an option or a value in it is wrong                 exit code 2
 ├─ RuleError      a combination breaks a named rule of the framework          exit code 2
-└─ NothingFits    the input is fine, the answer is no                         exit code 1
+├─ NothingFits    the input is fine, the answer is no                         exit code 1
+└─ TimeRanOut     the input is fine, there was no time for an answer          exit code 1
 """
 
 from __future__ import annotations
@@ -121,5 +122,11 @@ class RuleError(PlannerError):
 
 class NothingFits(PlannerError):  # noqa: N818 - an answer, not a failure
     """No plan fits the memory of the devices."""
+
+    exit_code = 1
+
+
+class TimeRanOut(PlannerError):  # noqa: N818 - an answer, not a failure
+    """A time limit passed before anything was known."""
 
     exit_code = 1

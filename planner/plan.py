@@ -287,12 +287,13 @@ class Estimate:
 class Proof:
     """How far from the best a decision of a plan ("placement", "stage layout") may be, the others
     as they are: no other takes less than 1 − `gap` of the step. None: nothing is known. `method`
-    says how it was taken. `gain`: the framework's own choice takes this share longer."""
+    says how it was taken. `gain`: the framework's own choice takes this share longer; None: it was
+    not priced."""
 
     decision: str
     gap: float | None
     method: str
-    gain: float = 0.0
+    gain: float | None = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from planner.budget import Stopped
 from planner.plan import (
     Confidence,
     Degrees,
@@ -26,6 +27,7 @@ from planner.plan import (
     TimeBreakdown,
 )
 from planner.plan_document import RecordedFile, RecordedInputs, RecordedJob
+from planner.solver import SolverRecord
 from planner.training.search.result import (
     Change,
     Dimension,
@@ -287,14 +289,15 @@ class Samples:
             candidates=23412,
             fitting=1203,
             refined=31,
-            proven=True,
+            settled=True,
             gap=0.0,
             layout_gap=0.0,
             placement_gap=0.0,
             bound_s=31.0,
-            stopped="proven",
+            stopped=Stopped.PROVEN,
             tied_within=0.1,
             space=self.space(),
+            solver=SolverRecord(),
             nearest=(),
             changes=(),
         )

@@ -31,6 +31,7 @@ from planner.plan_document import (
     to_document,
     to_text,
 )
+from planner.solver import EngineRecord, SolverRecord
 from planner.specs.job import OPTIMIZERS
 from planner.specs.names import HOST_PATTERN, NAME_PATTERN
 
@@ -52,10 +53,11 @@ def test_the_schema_is_a_schema() -> None:
 
 
 def test_document_of_a_search(samples: Samples, golden: Golden) -> None:
-    found = samples.found()
-    document = to_document(
-        samples.inputs(), found.plans, search=found, solver={"name": "highs", "version": "1.11.0"}
-    )
+    highs = EngineRecord(name="highs", version="1.11.0", answered=2, passed_over="hung: no answer")
+    cbc = EngineRecord(name="cbc", version=None, answered=0, passed_over="missing: not here")
+    solver = SolverRecord(programs=3, unanswered=1, engines=(highs, cbc))
+    found = replace(samples.found(), solver=solver)
+    document = to_document(samples.inputs(), found.plans, search=found)
     validate(document)
     golden.check("plans.json", to_text(document))
 

@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from planner.errors import NothingFits as NothingFits
     from planner.errors import PlannerError as PlannerError
     from planner.errors import RuleError as RuleError
+    from planner.errors import TimeRanOut as TimeRanOut
     from planner.exporters.errors import Inexpressible as Inexpressible
     from planner.importers.clusters.importer import ImportedCluster as ImportedCluster
     from planner.importers.launch import LaunchedPlan as LaunchedPlan
@@ -102,7 +103,7 @@ _HOMES = {
     "planner.api.validations": ("validate",),
     "planner.checks.check": ("CheckLimits", "Checked"),
     "planner.checks.finding": ("Finding",),
-    "planner.errors": ("InputError", "NothingFits", "PlannerError", "RuleError"),
+    "planner.errors": ("InputError", "NothingFits", "PlannerError", "RuleError", "TimeRanOut"),
     "planner.exporters.errors": ("Inexpressible",),
     "planner.importers.clusters.importer": ("ImportedCluster",),
     "planner.importers.launch": ("LaunchedPlan",),

@@ -5,11 +5,14 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
+from planner.alarm import enforced
 from planner.api.answers import FoundPlans
 from planner.api.decisions import decisions_of
 from planner.api.inputs import load_cluster, load_model
 from planner.api.keywords import SearchKeywords, takes
 from planner.api.scenarios import AskedJob
+from planner.budget import Budget, OutOfTime
+from planner.errors import TimeRanOut
 from planner.specs import ranges
 from planner.training.search import search as engine
 from planner.training.search.robust import search_worst_case
@@ -41,7 +44,8 @@ def search(
     far, and `search.stopped` says so. Without any plan that fits, `plans` is empty.
 
     Raises: InputError for anything wrong in what is given; RuleError when the axes leave no
-    combination that the framework allows.
+    combination that the framework allows; TimeRanOut when the time limit passes before the search
+    begins.
 
     >>> from planner import api
     >>> cluster = api.load_cluster("dgx-a100-8")
@@ -54,15 +58,19 @@ def search(
     count = ranges.whole("--top", top, most=ranges.MOST_PLANS)
     limit_s = ranges.duration_s("--time-limit", time_limit_s)
     share = ranges.share("--robust", robust, below=1.0)
+    budget = Budget.lasting(limit_s)
     restrictions, asked = decisions_of(options), AskedJob.of(options)
-    loaded = load_model(model)
-    scenario = asked.scenario(load_cluster(cluster), loaded)
-    run = partial(
-        engine.search,
-        restrictions=restrictions,
-        top=count or 1,
-        time_limit_s=limit_s,
-        progress=progress,
-    )
-    result = run(scenario) if share is None else search_worst_case(scenario, share, run)
+    try:
+        with enforced(budget):
+            loaded = load_model(model)
+            scenario = asked.scenario(load_cluster(cluster), loaded)
+    except OutOfTime:
+        raise TimeRanOut(
+            "--time-limit: time ran out while the inputs were read; nothing was searched"
+        ) from None
+    run = partial(engine.search, restrictions=restrictions, top=count or 1, progress=progress)
+    if share is None:
+        result = run(scenario, budget=budget)
+    else:
+        result = search_worst_case(scenario, share, run, budget)
     return FoundPlans(scenario=scenario, search=result)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from planner.budget import Budget, Stopped
 from planner.checks.baseline import baseline_findings
 from planner.checks.finding import Region, bad_input
 from planner.checks.inputs import problem_findings, stale_findings
@@ -37,6 +38,7 @@ OF_AN_ESTIMATE = "034"
 
 NOT_SELECTED = "not selected"
 INVALID = "the plan cannot run, so it was not estimated"
+OUT_OF_TIME = "the time limit ended the search before any plan was priced"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,6 +126,8 @@ def check_subject(
     if limits.within_of_best is not None and "PL301" in limits.selection:
         if cost.memory.fits:
             checked = _with_best(checked, limits, subject.scenario, progress)
+            if checked.best is None:
+                silent["PL301"] = OUT_OF_TIME
         else:
             silent["PL301"] = "the plan does not fit, so no better one was looked for"
         if checked.best is not None:
@@ -137,8 +141,9 @@ def _with_best(
     scenario: Scenario,
     progress: Callable[[Progress], None] | None,
 ) -> Checked:
-    found = search(scenario, top=1, time_limit_s=limits.time_limit_s, progress=progress)
-    if found.stopped == "interrupted":
+    budget = Budget.lasting(limits.time_limit_s)
+    found = search(scenario, top=1, budget=budget, progress=progress)
+    if found.stopped is Stopped.INTERRUPTED:
         raise KeyboardInterrupt
     best = found.plans[0] if found.plans else None
     return replace(checked, best=best, proven=found.proven)

@@ -6,6 +6,8 @@ Exit codes: 0 ok, 1 the answer is no, 2 bad input or usage, 130 interrupted.
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
+from threading import enumerate as enumerate_threads
 from typing import Annotated, NoReturn
 
 import typer
@@ -54,7 +56,20 @@ def planner(
 
 def main() -> NoReturn:
     """Runs the program on the arguments of the process."""
-    sys.exit(run(sys.argv[1:]))
+    code = run(sys.argv[1:])
+    if code == INTERRUPTED or any(thread.daemon for thread in enumerate_threads()):
+        leave_at_once(code)
+    sys.exit(code)
+
+
+def leave_at_once(code: int) -> NoReturn:
+    """Ends the process without the interpreter's farewell. A thread that was left behind in native
+    code, such as a solver that hangs, may hold that up or crash it; and after an interrupt inside
+    `exec` the interpreter ends by the signal, whatever the exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(code)
 
 
 def run(arguments: Sequence[str]) -> int:

@@ -13,7 +13,7 @@ from planner.cli.progress import ProgressLine
 from planner.specs import ranges
 from planner.specs.files.writing import check_writable, write_file
 
-NOTHING_FITS, INTERRUPTED = 1, 130
+NO_PLAN, INTERRUPTED = 1, 130
 
 
 def search(
@@ -33,7 +33,8 @@ def search(
 ) -> None:
     """Find the best plans for a model on a cluster.
 
-    Exit code 0: plans were found; 1: nothing fits; 2: bad input.
+    Exit code 0: plans were found; 1: nothing fits, or time ran out before a plan was priced; 2: bad
+    input.
     """
     count = values.whole("--top", top, most=ranges.MOST_PLANS)
     limit_s = values.duration_s("--time-limit", time_limit)
@@ -54,7 +55,7 @@ def search(
     result = found.search
     if output is not None or json:
         text = api.to_text(found)
-        if output is not None and (result.plans or result.stopped == "proven"):
+        if output is not None and (result.plans or result.nothing_fits):
             write_file(output, text)
         if json:
             write_stdout(text)
@@ -68,4 +69,4 @@ def search(
     if result.stopped == "interrupted":
         raise typer.Exit(INTERRUPTED)
     if not result.plans:
-        raise typer.Exit(NOTHING_FITS)
+        raise typer.Exit(NO_PLAN)

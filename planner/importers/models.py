@@ -115,7 +115,7 @@ def _new_model(
     path = _file(described)
     if path is None:
         model, notes, found = flavor_model(described)
-        return _finished(model, notes, name or found, "torchtitan", "")
+        return _finished(model, notes, name or found, "torchtitan")
     source = load_source(path)
     if source.text.lstrip()[:1] in ("{", "["):
         file = parse_json(source.text, source.path, constants=True)
@@ -125,12 +125,12 @@ def _new_model(
             )
         model, notes = config_model(file, assume=assume)
         kind = "a Hugging Face config"
-        return _finished(model, notes, name or _config_name(source, file.tree), kind, source.sha256)
+        return _finished(model, notes, name or _config_name(source, file.tree), kind, source)
     if assume is not None:
         raise source.error("--assume is for a Hugging Face config.json, which this is not")
     launch, kind = _launch(source, given=given, command=command, vocabulary=vocabulary)
     model = {**launch.model, "training": dict(launch.training)}
-    return _finished(model, launch.notes, name or source.stem, kind, source.sha256)
+    return _finished(model, launch.notes, name or source.stem, kind, source)
 
 
 def _launch(
@@ -209,15 +209,16 @@ def _config_name(source: Source, tree: Mapping[str, Any]) -> str:
 
 
 def _finished(
-    model: Mapping[str, Any], notes: Notes, name: str, kind: str, sha256: str
+    model: Mapping[str, Any], notes: Notes, name: str, kind: str, source: Source | None = None
 ) -> ImportedModel:
     named = {"name": as_name(name, otherwise="imported"), **model}
     mapping = {key: named[key] for key in ModelInput.model_fields if key in named}
     comment = [f"Imported from {kind} by planner {__version__}."]
-    if sha256:
-        comment.append(f"sha256 {sha256}")
+    if source is not None:
+        comment.append(f"sha256 {source.sha256}")
     comment += [line[:1].upper() + line[1:] + "." for line in notes.lines()]
-    spec = build_model(document_of(mapping, mapping["name"]), name=mapping["name"])
+    place = mapping["name"] if source is None else source.path
+    spec = build_model(document_of(mapping, place), name=mapping["name"])
     text = to_yaml(mapping, [*comment, f"{_counted(spec).capitalize()}."])
     spec = build_model(parse_document(text, mapping["name"]), name=mapping["name"])
     return ImportedModel(mapping=mapping, text=text, spec=spec, notes=notes)

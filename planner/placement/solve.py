@@ -3,22 +3,22 @@
 The orders to start from are compared with bounds that cost next to nothing. Then, where nodes are
 few, come a short local search and an exact one; where they are many, local search from several
 starts, integer programs over classes of nodes, and local search again. Nothing worse than the best
-order given is ever returned. Work is limited by counting; the clock only ends it early, and the
-result says so.
+order given is ever returned.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from time import perf_counter
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from planner.budget import UNLIMITED, OutOfTime
 from planner.placement.bounds.nodes import cheapest_s, nodes_bound_s
 from planner.placement.exact.solve import MOST_NODES, solve_exactly
 from planner.placement.exact.sweep import TOLERANCE
-from planner.placement.local.search import Effort, polish
+from planner.placement.local.search import polish
 from planner.placement.local.starts import near_each_other
 from planner.placement.problem.alike import with_alike_merged
 from planner.placement.problem.feasible import allowed_order
@@ -30,8 +30,10 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from planner.budget import Budget
     from planner.placement.problem.problem import PlacementProblem
     from planner.placement.problem.terms import Terms
+    from planner.solver import Solver
 
 PROVEN_GAP = 1e-5
 """Programs are kept this far below what they must not reach, more than solvers overlook."""
@@ -69,54 +71,54 @@ def solve_placement(
     problem: PlacementProblem,
     *,
     seeds: Sequence[Sequence[int] | NDArray[np.int64]],
-    work: float = 1.0,
-    deadline_s: float | None = None,
+    budget: Budget = UNLIMITED,
+    solver: Solver | None = None,
 ) -> PlacementSolution:
     """A placement no worse than any of `seeds` (orders of the nodes at the positions) and a bound.
+    Out of time it is the best so far.
 
-    `work` scales the effort, `deadline_s` ends it that many seconds from now.
-
-    Raises: ValueError when no placement keeps to the classes that rows may have.
+    Raises: ValueError when no placement keeps to the classes that rows may have; OutOfTime when
+    there was no time to look at any.
     """
-    search = _exactly if len(problem.node_class) <= MOST_NODES else _largely
-    return _solved(problem, seeds, search, work, deadline_s)
+    if len(problem.node_class) <= MOST_NODES:
+        return _solved(problem, seeds, _exactly, budget)
+    return _solved(problem, seeds, partial(_largely, solver=solver), budget)
 
 
 def improve_placement(
     problem: PlacementProblem,
     *,
     seeds: Sequence[Sequence[int] | NDArray[np.int64]],
-    work: float = 1.0,
-    deadline_s: float | None = None,
+    budget: Budget = UNLIMITED,
 ) -> PlacementSolution:
     """The same by local search alone, however few the nodes, with the bounds that cost next to
     nothing: a small part of the effort."""
-    return _solved(problem, seeds, _quickly, work / 200, deadline_s)
+    return _solved(problem, seeds, _quickly, budget.scaled(1 / 200))
 
 
 def _solved(
     problem: PlacementProblem,
     seeds: Sequence[Sequence[int] | NDArray[np.int64]],
-    search: Callable[[Terms, PlacementState, float, float], PlacementState],
-    work: float,
-    deadline_s: float | None,
+    search: Callable[[Terms, PlacementState, Budget], PlacementState],
+    budget: Budget,
 ) -> PlacementSolution:
-    until_s = perf_counter() + (float("inf") if deadline_s is None else deadline_s)
-    problem = with_alike_merged(problem)
-    terms = terms_of(problem)
+    problem = with_alike_merged(problem, budget)
     state = _best_seed(problem, seeds)
-    state = state.bounded(cheapest_s(terms), "every link the cheapest")
-    if not state.settled:
-        state = state.bounded(nodes_bound_s(terms), "every node at its best place")
-    if not state.settled:
-        state = search(terms, state, work, until_s)
-    stopped = "time limit" if perf_counter() > until_s else "work limit"
+    try:
+        terms = terms_of(problem)
+        state = state.bounded(cheapest_s(terms), "every link the cheapest")
+        if not state.settled:
+            state = state.bounded(nodes_bound_s(terms, budget), "every node at its best place")
+        if not state.settled:
+            state = search(terms, state, budget)
+    except OutOfTime:
+        pass
     return PlacementSolution(
         order=tuple(state.order[: problem.positions].tolist()),
         objective_s=state.objective_s,
         bound_s=state.bound_s,
         method=state.method,
-        stopped="proven" if state.proven else stopped,
+        stopped=budget.stopped(proven=state.proven),
     )
 
 
@@ -151,38 +153,44 @@ def _completed(problem: PlacementProblem, order: NDArray[np.int64]) -> NDArray[n
     return np.concatenate([order, np.flatnonzero(left)])
 
 
-def _exactly(terms: Terms, state: PlacementState, work: float, until_s: float) -> PlacementState:
+def _exactly(terms: Terms, state: PlacementState, budget: Budget) -> PlacementState:
     """Local search goes on where the exact search had to stop."""
-    state = _polished(terms, state, FEW_MOVES, until_s)
-    if perf_counter() > until_s:
+    state = _polished(terms, state, FEW_MOVES, budget)
+    if budget.late:
         return state
-    proof = solve_exactly(terms, state.order, work=work, until_s=until_s)
+    proof = solve_exactly(terms, state.order, budget=budget)
     state = _at(terms, state, _completed(terms.problem, proof.order))
     state = state.bounded(proof.bound_s, "sweep over positions with bounds from sets of nodes")
-    return state if state.settled else _polished(terms, state, round(MOVES * work / 4), until_s)
+    if state.settled:
+        return state
+    return _polished(terms, state, round(MOVES * budget.work / 4), budget)
 
 
-def _largely(terms: Terms, state: PlacementState, work: float, until_s: float) -> PlacementState:
+def _largely(
+    terms: Terms, state: PlacementState, budget: Budget, *, solver: Solver | None
+) -> PlacementState:
     """The best start is bounded and bettered by classes, and polished with the rest of the
     effort."""
-    moves = round(MOVES * work)
-    best = _quickly(terms, state, work / 2, until_s)
-    state = best if best.settled else _by_classes(terms, best, work, until_s)
-    return state if state.proven else _polished(terms, state, moves - moves // 2, until_s)
+    moves = round(MOVES * budget.work)
+    best = _quickly(terms, state, budget.scaled(0.5))
+    state = best if best.settled else _by_classes(terms, best, budget, solver)
+    return state if state.proven else _polished(terms, state, moves - moves // 2, budget)
 
 
-def _quickly(terms: Terms, state: PlacementState, work: float, until_s: float) -> PlacementState:
+def _quickly(terms: Terms, state: PlacementState, budget: Budget) -> PlacementState:
     """The best starts are polished a little each."""
     starts = _best_first(terms.problem, [state.order, *near_each_other(terms.problem)])[:STARTS]
-    moves = round(MOVES * work) // STARTS
-    tried = [_polished(terms, _at(terms, state, start), moves, until_s) for start in starts]
+    moves = round(MOVES * budget.work) // STARTS
+    tried = [_polished(terms, _at(terms, state, start), moves, budget) for start in starts]
     return min([state, *tried], key=lambda each: each.objective_s)
 
 
-def _by_classes(terms: Terms, state: PlacementState, work: float, until_s: float) -> PlacementState:
+def _by_classes(
+    terms: Terms, state: PlacementState, budget: Budget, solver: Solver | None
+) -> PlacementState:
     from planner.placement.classes.search import solve_classes
 
-    answer = solve_classes(terms.problem, state.order, work=work, until_s=until_s)
+    answer = solve_classes(terms.problem, state.order, budget=budget, solver=solver)
     if answer.order is not None:
         state = _at(terms, state, _completed(terms.problem, np.array(answer.order)))
     return state.bounded(answer.bound_s, answer.method)
@@ -193,8 +201,7 @@ def _at(terms: Terms, state: PlacementState, order: NDArray[np.int64]) -> Placem
     return replace(state, order=order, objective_s=objective_s)
 
 
-def _polished(terms: Terms, state: PlacementState, moves: int, until_s: float) -> PlacementState:
-    effort = Effort(moves, until_s)
-    order = polish(terms, state.order, effort, enough_s=state.bound_s)
+def _polished(terms: Terms, state: PlacementState, moves: int, budget: Budget) -> PlacementState:
+    order = polish(terms, state.order, budget.meter(moves), enough_s=state.bound_s)
     objective_s = terms.problem.objective_s(order[: terms.problem.positions])
     return replace(state, order=order, objective_s=objective_s)

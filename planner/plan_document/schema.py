@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import fields
 from typing import Any
 
+from planner.budget import Stopped
 from planner.plan import (
     AXES,
     DATA_SHARDINGS,
@@ -47,7 +48,12 @@ def plan_schema() -> Schema:
                 "decision": _choice("placement", "stage layout"),
                 "gap": {"type": ["number", "null"], "minimum": 0},
                 "method": TEXT,
-                "gain": NUMBER,
+                "gain": {
+                    "description": "How much longer the step takes with the framework's own "
+                    "choice; null: that was not priced.",
+                    "type": ["number", "null"],
+                    "minimum": 0,
+                },
             }
         ),
     }
@@ -227,6 +233,25 @@ def _memory() -> Schema:
     )
 
 
+def _solver() -> Schema:
+    engine = _record(
+        {
+            "name": TEXT,
+            "version": {"type": ["string", "null"]},
+            "answered": COUNT,
+            "passed_over": {
+                "description": "Why it was not asked any more.",
+                "type": ["string", "null"],
+            },
+        }
+    )
+    return {
+        "description": "The integer programs, how many of them no engine answered, and who was "
+        "asked.",
+        **_record({"programs": COUNT, "unanswered": COUNT, "engines": _list(engine)}),
+    }
+
+
 def _search() -> Schema:
     dimension = _record(
         {
@@ -241,7 +266,11 @@ def _search() -> Schema:
             "candidates": COUNT,
             "fitting": COUNT,
             "refined": COUNT,
-            "proven": FLAG,
+            "proven": {
+                "description": "No plan is better under the model, or none fits: there is no gap "
+                "of any kind.",
+                **FLAG,
+            },
             "gap": NUMBER,
             "layout_gap": {
                 "description": "No layout that was not chosen is faster than the slowest plan "
@@ -253,12 +282,12 @@ def _search() -> Schema:
                 **NUMBER,
             },
             "bound_s": {"type": ["number", "null"], "minimum": 0},
-            "stopped": _choice("proven", "work limit", "time limit", "interrupted"),
+            "stopped": _choice(*(one.value for one in Stopped)),
             "tied_within": {
                 "description": "Plans less than this share slower than the best are tied with it.",
                 **NUMBER,
             },
-            "solver": {"type": "object"},
+            "solver": _solver(),
             "robust": _record(
                 {
                     "share": NUMBER,

@@ -10,11 +10,11 @@ from planner.plan import AXES
 from planner.plan_document.schema import SCHEMA_ID
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from planner.plan import Estimate, Plan, RankedPlan, StageMemory
     from planner.plan_document.inputs import RecordedInputs
-    from planner.training.search.result import SearchResult, Space
+    from planner.training.search.result import Robustness, SearchResult, Space
 
 TERA = 1e12
 
@@ -24,7 +24,6 @@ def to_document(
     plans: Sequence[RankedPlan],
     *,
     search: SearchResult | None = None,
-    solver: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """The document of `plans`, in the contract's key order. Without `search` the document is that
     of an estimate and has no "search". Times are seconds, sizes are integer bytes."""
@@ -39,7 +38,7 @@ def to_document(
         },
     }
     if search is not None:
-        document["search"] = _search(search, dict(solver or {}))
+        document["search"] = _search(search)
     document["plans"] = [
         {
             "rank": ranked.rank,
@@ -166,7 +165,7 @@ def _stage_memory(stage: StageMemory) -> dict[str, Any]:
     }
 
 
-def _search(result: SearchResult, solver: dict[str, Any]) -> dict[str, Any]:
+def _search(result: SearchResult) -> dict[str, Any]:
     return {
         "candidates": result.candidates,
         "fitting": result.fitting,
@@ -176,10 +175,14 @@ def _search(result: SearchResult, solver: dict[str, Any]) -> dict[str, Any]:
         "layout_gap": result.layout_gap,
         "placement_gap": result.placement_gap,
         "bound_s": result.bound_s,
-        "stopped": result.stopped,
+        "stopped": result.stopped.value,
         "tied_within": result.tied_within,
-        "solver": solver,
-        **({} if result.robustness is None else {"robust": asdict(result.robustness)}),
+        "solver": {
+            "programs": result.solver.programs,
+            "unanswered": result.solver.unanswered,
+            "engines": [asdict(engine) for engine in result.solver.engines],
+        },
+        **_robust(result.robustness),
         "space": _space(result.space),
         "nearest": [
             {
@@ -198,6 +201,15 @@ def _search(result: SearchResult, solver: dict[str, Any]) -> dict[str, Any]:
             for change in result.changes
         ],
     }
+
+
+def _robust(robustness: Robustness | None) -> dict[str, Any]:
+    """Nothing for a search that was ranked by estimates."""
+    if robustness is None:
+        return {}
+    link = robustness.link
+    costliest = None if link is None else {"hosts": list(link.hosts), "step_s": link.step_s}
+    return {"robust": {"share": robustness.share, "link": costliest}}
 
 
 def _space(space: Space) -> dict[str, Any]:

@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING
 
 from rich.console import Group
 
+from planner.budget import Stopped
 from planner.reports.layout import bullets, heading, paragraph
+from planner.reports.search import cut_short
 from planner.reports.sentences import plan_answer
 from planner.wording.labels import one_line
-from planner.wording.units import count, plural
+from planner.wording.units import count, plural, seconds
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -24,10 +26,10 @@ def nothing_report(inputs: RecordedInputs, result: SearchResult) -> RenderableTy
         f"{inputs.model.name} on {plural(inputs.job.devices, 'device')} of {inputs.cluster.name}"
     )
     combinations = plural(result.candidates, "valid combination")
-    if result.stopped != "proven":
+    if not result.nothing_fits:
         return Group(
-            paragraph(f"No answer yet: {_stop(result)} before any plan was priced.", style="bold"),
-            paragraph(f"{where}: {combinations}, {count(result.fitting)} fit."),
+            paragraph(f"No answer yet: {_end(result)}.", style="bold"),
+            paragraph(f"{where}: {combinations}{_so_far(result)}."),
         )
     parts: list[RenderableType] = [
         paragraph(first_line(result), style="bold"),
@@ -40,14 +42,28 @@ def nothing_report(inputs: RecordedInputs, result: SearchResult) -> RenderableTy
             heading("Changes that would fit, the cheapest first"),
             bullets(map(_change, result.changes)),
         ]
+    if result.stopped is not Stopped.PROVEN:
+        cut = cut_short(result.stopped).capitalize()
+        parts.append(paragraph(f"{cut} before every change that might fit was tried."))
     if result.nearest:
         assumptions = (*inputs.assumptions, *result.nearest[0].estimate.assumptions)
         parts += [heading("Assumptions"), bullets(assumptions)]
     return Group(*parts)
 
 
-def _stop(result: SearchResult) -> str:
-    return "interrupted" if result.stopped == "interrupted" else f"stopped by {result.stopped}"
+def _end(result: SearchResult) -> str:
+    """What ended a search that found no plan and does not know that there is none."""
+    if result.refined:
+        priced = plural(result.refined, "combination")
+        return f"{cut_short(result.stopped)}, and none of the {priced} priced in full fits"
+    return f"{cut_short(result.stopped)} before any plan was priced"
+
+
+def _so_far(result: SearchResult) -> str:
+    """What it knows."""
+    if result.bound_s is None:
+        return f" bounded so far, {count(result.fitting)} of them fit"
+    return f", {count(result.fitting)} fit; no plan can be below {seconds(result.bound_s)}/step"
 
 
 def first_line(result: SearchResult) -> str:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Group
 
+from planner.budget import Stopped
 from planner.reports.breakdown import time_table
 from planner.reports.job import job_line
 from planner.reports.layout import bullets, heading, paragraph
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from planner.plan_document import RecordedInputs
+    from planner.solver import EngineRecord, SolverRecord
     from planner.training.search.result import SearchResult
 
 
@@ -26,11 +28,13 @@ def search_report(inputs: RecordedInputs, result: SearchResult) -> RenderableTyp
     """For a result with at least one plan; `nothing_report` is for the others."""
     best = result.plans[0]
     plans = [ranked.plan for ranked in result.plans]
+    trouble = bool(result.solver.unanswered or _passed_over(result.solver))
     parts: list[RenderableType] = [
         paragraph(headline("Best", best.plan, best.estimate), style="bold"),
         paragraph(ranges(best.estimate)),
         paragraph(job_line(inputs, best.plan)),
         paragraph(how_sure(result)),
+        *([paragraph(solvers(result.solver))] if trouble else []),
         heading("Ranked plans"),
         ranking_table(result.plans),
         paragraph(legend(plans), style="dim"),
@@ -42,6 +46,8 @@ def search_report(inputs: RecordedInputs, result: SearchResult) -> RenderableTyp
     parts += [heading("Why plan 1 wins"), bullets(_why(result)), paragraph("")]
     parts.append(time_table(best.estimate.time))
     parts += [heading("Assumptions"), bullets((*inputs.assumptions, *best.estimate.assumptions))]
+    if result.solver.programs and not trouble:
+        parts += [paragraph(""), paragraph(solvers(result.solver), style="dim")]
     return Group(*parts)
 
 
@@ -51,21 +57,52 @@ def how_sure(result: SearchResult) -> str:
         f"{plural(result.candidates, 'valid combination')}, {count(result.fitting)} fit, "
         f"{count(result.refined)} priced in full"
     )
-    if result.stopped == "proven":
-        which = "the plan is" if len(result.plans) == 1 else f"the {len(result.plans)} plans are"
-        layouts = ""
-        if result.layout_gap:
-            layouts = (
-                " with the default stage layouts and those chosen; no other layout can gain more "
-                f"than {percent(result.layout_gap)}"
-            )
-        if result.placement_gap or result.gap:
-            share = max(result.placement_gap, result.gap)
-            return f"{text}; {which} within {share:.2%} of the best under the model{layouts}."
-        return f"{text}; {which} proven best under the model{layouts}."
-    stopped = "interrupted" if result.stopped == "interrupted" else f"stopped by {result.stopped}"
+    which = "the plan is" if len(result.plans) == 1 else f"the {len(result.plans)} plans are"
+    if result.proven:
+        return f"{text}; {which} proven best under the model."
+    if not result.settled and result.stopped is not Stopped.WORK_LIMIT:
+        return f"{text}; {cut_short(result.stopped)}{_known(result)}."
+    cut = "" if result.stopped is Stopped.WORK_LIMIT else f"; {cut_short(result.stopped)}"
+    share = max(result.placement_gap, result.gap)
+    near = f"within {share:.2%} of the best" if share else "the best"
+    layouts = ""
+    if result.layout_gap:
+        layouts = (
+            " with the default stage layouts and those chosen; no other layout can gain more than "
+            f"{percent(result.layout_gap)}"
+        )
+    return f"{text}{cut}; {which} {near} under the model{layouts}."
+
+
+def cut_short(stopped: Stopped) -> str:
+    """What ended a search before it was done."""
+    return "interrupted" if stopped is Stopped.INTERRUPTED else f"stopped by {stopped}"
+
+
+def _known(result: SearchResult) -> str:
+    """What is known of the combinations that a search did not come to."""
+    if result.bound_s is None and result.gap == 1:
+        return " before every combination was bounded"
     bound = f"; no plan can be below {seconds(result.bound_s)}" if result.bound_s else ""
-    return f"{text}; {stopped}, gap {percent(result.gap)}{bound}."
+    return f", gap {percent(result.gap)}{bound}"
+
+
+def solvers(record: SolverRecord) -> str:
+    """Who answered the integer programs of a search."""
+    parts = [
+        f"{count(one.answered)} by {one.name} {one.version}"
+        for one in record.engines
+        if one.answered
+    ]
+    if record.unanswered:
+        parts.append(f"{count(record.unanswered)} by none")
+    said = [f"{plural(record.programs, 'integer program')} answered: {', '.join(parts)}."]
+    said += [f"{one.name} was passed over: {one.passed_over}." for one in _passed_over(record)]
+    return " ".join(said)
+
+
+def _passed_over(record: SolverRecord) -> list[EngineRecord]:
+    return [one for one in record.engines if one.passed_over is not None]
 
 
 def _why(result: SearchResult) -> list[str]:
@@ -85,7 +122,9 @@ def _hosts(result: SearchResult) -> list[str]:
         return []
     proof = placements[0]
     order = "in the order of the cluster file"
-    if proof.gain:
+    if proof.gain is None:
+        order = "as found before time ran out, which --json lists"
+    elif proof.gain:
         order = (
             "in an order of their own, which --json lists: as the cluster file has them the step "
             f"takes {proof.gain:.1%} longer"

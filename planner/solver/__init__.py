@@ -5,7 +5,28 @@ the program's own rows, and it is limited by work before it is limited by the cl
 same program gives the same answer.
 """
 
-from planner.solver.answer import Answer, Claim, EngineError, Limits, MissingEngineError
-from planner.solver.solve import Engine, solve
+from planner.solver.answer import (
+    Answer,
+    Claim,
+    EngineError,
+    EngineRecord,
+    Limits,
+    MissingEngineError,
+    SolverRecord,
+    UnusableEngineError,
+)
+from planner.solver.solve import Engine, Solver, solve
 
-__all__ = ["Answer", "Claim", "Engine", "EngineError", "Limits", "MissingEngineError", "solve"]
+__all__ = [
+    "Answer",
+    "Claim",
+    "Engine",
+    "EngineError",
+    "EngineRecord",
+    "Limits",
+    "MissingEngineError",
+    "Solver",
+    "SolverRecord",
+    "UnusableEngineError",
+    "solve",
+]

@@ -17,13 +17,15 @@ class Limits:
 
     nodes: of the branch-and-bound tree. rounds: how often the solver looks at its limits, about
     once a re-solve of a relaxation, which also ends long work at the root (HiGHS; CBC bounds its
-    rounds of cuts by itself). relative_gap, absolute_gap: the distance between objective and bound
-    at which an answer counts as optimal.
+    rounds of cuts by itself). grace_s: how much later than `seconds` an engine may come back before
+    it counts as hung. relative_gap, absolute_gap: the distance between objective and bound at which
+    an answer counts as optimal.
     """
 
     nodes: int = 100_000
     rounds: int = 1_000_000
     seconds: float = 60.0
+    grace_s: float = 5.0
     relative_gap: float = 1e-9
     absolute_gap: float = 1e-9
     threads: int = 1
@@ -85,8 +87,32 @@ class Answer:
 
 
 class EngineError(Exception):
-    """An engine died, hung, or said what cannot be."""
+    """An engine gave no answer to a program, or one that cannot be."""
 
 
-class MissingEngineError(EngineError):
+class UnusableEngineError(EngineError):
+    """An engine died or hung: it is not worth asking again."""
+
+
+class MissingEngineError(UnusableEngineError):
     """The engine is not installed here."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineRecord:
+    """What an engine did in a run. `passed_over`: why it was not asked any more, if so."""
+
+    name: str
+    version: str | None
+    answered: int
+    passed_over: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SolverRecord:
+    """What became of the programs of a run: how many there were, how many of them no engine
+    answered, and the engines that were asked, in their order."""
+
+    programs: int = 0
+    unanswered: int = 0
+    engines: tuple[EngineRecord, ...] = ()

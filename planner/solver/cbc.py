@@ -17,15 +17,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from planner.solver.answer import Claim, EngineError, MissingEngineError
+from planner.solver.answer import Claim, MissingEngineError, UnusableEngineError
 
 if TYPE_CHECKING:
     from planner.arrays import Floats
     from planner.solver.answer import Limits
     from planner.solver.program import SolverProgram
-
-GRACE_S = 5.0
-"""How much later than its own limit the process may end before it counts as hung."""
 
 
 class Cbc:
@@ -41,7 +38,7 @@ class Cbc:
         return _version(self._binary())
 
     def run(self, program: SolverProgram, limits: Limits, start: Floats | None) -> Claim:
-        """Raises: MissingEngineError, EngineError."""
+        """Raises: MissingEngineError, UnusableEngineError."""
         binary = self._binary()
         with TemporaryDirectory(prefix="planner-cbc-") as folder:
             model, solution, first = (Path(folder) / name for name in ("mps", "sol", "start"))
@@ -52,11 +49,11 @@ class Cbc:
                 first.write_text(_start_text(names, start))
                 command += ["-mips", str(first)]
             command += ["-solve" if program.whole.any() else "-initialSolve"]
-            log = _call([*command, "-solution", str(solution)], limits.seconds + GRACE_S)
+            log = _call([*command, "-solution", str(solution)], limits.seconds + limits.grace_s)
             try:
                 text = solution.read_text()
             except OSError as error:
-                raise EngineError("died: it left no solution file") from error
+                raise UnusableEngineError("died: it left no solution file") from error
         return _claim(program, names, text, log)
 
     def _binary(self) -> str:
@@ -90,11 +87,11 @@ def _call(command: list[str], seconds: float) -> str:
             text=True,
         )
     except subprocess.TimeoutExpired as error:
-        raise EngineError(f"hung: no answer after {seconds:g} s") from error
+        raise UnusableEngineError(f"hung: no answer after {seconds:g} s") from error
     except OSError as error:
         raise MissingEngineError(f"{command[0]} cannot be run: {error.strerror}") from error
     if done.returncode:
-        raise EngineError(f"died: exit status {done.returncode}")
+        raise UnusableEngineError(f"died: exit status {done.returncode}")
     return done.stdout
 
 
@@ -137,7 +134,7 @@ def _claim(program: SolverProgram, names: list[str], text: str, log: str) -> Cla
     if state.startswith("Stopped"):
         stopped_by = "time" if "Stopped on time" in state else "work"
     elif not state.startswith("Optimal"):
-        raise EngineError(f"died: its solution file says {state!r}")
+        raise UnusableEngineError(f"died: its solution file says {state!r}")
     if "no integer solution" in state:
         return Claim(status="unknown", bound=bound, nodes=count, stopped_by=stopped_by)
     at = {name: index for index, name in enumerate(names)}

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from planner.solver.answer import Claim, EngineError, MissingEngineError
+from planner.solver.answer import Claim, EngineError, MissingEngineError, UnusableEngineError
 from planner.solver.quiet import quiet_stdout
 
 if TYPE_CHECKING:
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from planner.solver.answer import Limits
     from planner.solver.program import SolverProgram
 
-GRACE_S = 5.0
-"""How much later than its own limit the solver may come back before it counts as hung."""
+CANCEL_S = 0.05
+"""How long a solver that is called off may take to hear it before it is left behind."""
 
 _STATES = {
     "kOptimal": ("optimal", None),
@@ -53,7 +53,7 @@ class Highs:
         return self._version
 
     def run(self, program: SolverProgram, limits: Limits, start: Floats | None) -> Claim:
-        """Raises: MissingEngineError, EngineError."""
+        """Raises: EngineError."""
         highspy = _highspy()
         if self._threads not in (None, limits.threads):
             highspy.Highs.resetGlobalScheduler(True)
@@ -118,10 +118,10 @@ def _model(highspy: Any, program: SolverProgram) -> Any:
 
 
 def _run(highs: Any, limits: Limits) -> None:
-    """Solve on a thread, so that an interrupt from the keyboard is heard and a hung solver is left
-    behind."""
+    """Solve on a thread, so that an interrupt is heard and a hung solver is left behind."""
     looks = 0
     cancelled = False
+    failures: list[Exception] = []
 
     def look(event: Any) -> None:
         nonlocal looks
@@ -129,18 +129,27 @@ def _run(highs: Any, limits: Limits) -> None:
         if cancelled or looks >= limits.rounds:
             event.data_in.user_interrupt = True
 
+    def work() -> None:
+        try:
+            highs.run()
+        except Exception as error:
+            failures.append(error)
+
     highs.cbMipInterrupt.subscribe(look)
-    worker = Thread(target=highs.run, daemon=True)
+    worker = Thread(target=work, daemon=True)
     worker.start()
     try:
-        worker.join(limits.seconds + GRACE_S)
-    except KeyboardInterrupt:
+        worker.join(limits.seconds + limits.grace_s)
+        if worker.is_alive():
+            raise UnusableEngineError(
+                f"hung: no answer after {limits.seconds + limits.grace_s:g} s"
+            )
+    except BaseException:
         cancelled = True
-        worker.join(GRACE_S)
+        worker.join(CANCEL_S)
         raise
-    if worker.is_alive():
-        cancelled = True
-        raise EngineError(f"hung: no answer after {limits.seconds + GRACE_S:g} s")
+    if failures:
+        raise failures[0]
 
 
 def _claim(highspy: Any, highs: Any) -> Claim:

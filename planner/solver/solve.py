@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
-from planner.solver.answer import Answer, Claim, EngineError, Limits, MissingEngineError
+from planner.budget import UNLIMITED
+from planner.solver.answer import (
+    Answer,
+    Claim,
+    EngineError,
+    EngineRecord,
+    Limits,
+    MissingEngineError,
+    SolverRecord,
+    UnusableEngineError,
+)
 from planner.solver.cbc import Cbc
 from planner.solver.highs import Highs
 from planner.solver.program import TOLERANCE, SolverProgram
@@ -16,12 +26,16 @@ if TYPE_CHECKING:
     from pulp import LpProblem
 
     from planner.arrays import Floats
+    from planner.budget import Budget
+
+LATE_S = 0.1
+"""How much later than a deadline an engine may come back."""
 
 
 class Engine(Protocol):
     """A solver. `run` takes the program in minimising form and, if there is one, an assignment to
-    start from. Raises EngineError when it dies or hangs, MissingEngineError when it is not
-    there."""
+    start from. Raises EngineError where it has no answer, UnusableEngineError when it dies or
+    hangs, MissingEngineError when it is not there."""
 
     name: str
 
@@ -30,8 +44,119 @@ class Engine(Protocol):
     def run(self, program: SolverProgram, limits: Limits, start: Floats | None) -> Claim: ...
 
 
-ENGINES: tuple[Engine, ...] = (Highs(), Cbc())
-"""In the order they are asked."""
+def all_engines() -> tuple[Engine, ...]:
+    """Every engine there is, in the order they are asked."""
+    return Highs(), Cbc()
+
+
+@dataclass(slots=True, eq=False)
+class _Asked:
+    """What is known of an engine in a run."""
+
+    engine: Engine
+    version: str | None = None
+    answered: int = 0
+    passed_over: str | None = None
+
+    def claim(
+        self, program: SolverProgram, limits: Limits, start: Floats | None, budget: Budget
+    ) -> Claim:
+        """What the engine says and may be believed. Raises: EngineError; OutOfTime when it was the
+        deadline that did not let it answer."""
+        try:
+            claim = _checked(program, self.engine.run(program, limits, start), limits, start)
+            self.version = self.engine.version()
+        except EngineError:
+            budget.check()
+            raise
+        except Exception as error:
+            raise UnusableEngineError(f"died: {type(error).__name__}: {error}") from error
+        self.answered += 1
+        return claim
+
+
+class Solver:
+    """The engines of one run. One that is missing, dies or hangs is passed over for the rest of
+    it."""
+
+    def __init__(self, engines: Sequence[Engine] | None = None) -> None:
+        self._asked = [_Asked(engine) for engine in engines or all_engines()]
+        self._programs = self._unanswered = 0
+
+    @property
+    def record(self) -> SolverRecord:
+        """What became of the programs so far."""
+        return SolverRecord(
+            programs=self._programs,
+            unanswered=self._unanswered,
+            engines=tuple(
+                EngineRecord(
+                    name=one.engine.name,
+                    version=one.version,
+                    answered=one.answered,
+                    passed_over=one.passed_over,
+                )
+                for one in self._asked
+                if one.answered or one.passed_over
+            ),
+        )
+
+    def solve(
+        self,
+        problem: LpProblem,
+        limits: Limits | None = None,
+        *,
+        known: Mapping[str, float] | None = None,
+        budget: Budget = UNLIMITED,
+    ) -> Answer:
+        """Solve a PuLP program; its variables have their values afterwards.
+
+        `known` is an assignment by variable name that the caller has already (what it leaves out is
+        0). Engines start from it, the answer is never worse than it, and an engine that says there
+        is none, or bounds the objective away from it, is caught out. Where an engine has no answer
+        the next one is asked, and the answer says so in `incidents`; when none has, the status is
+        "failed" and `known`, if given, is the assignment.
+
+        Raises: ValueError when two variables share a name or `known` is no assignment of the
+        program; OutOfTime where the deadline of `budget` leaves no time for an answer.
+        """
+        limits = _within(limits or Limits(), budget)
+        program = SolverProgram.of(problem)
+        start = None if known is None else program.assignment(known)
+        if start is not None:
+            wrong = program.violation(start)
+            if wrong is not None:
+                raise ValueError(f"the known assignment is none of this program: {wrong}")
+            start = program.rounded(start)
+        answer = self._answer(program, limits, start, budget)
+        for variable in problem.variables():
+            variable.varValue = answer.values.get(variable.name)
+        return answer
+
+    def _answer(
+        self, program: SolverProgram, limits: Limits, start: Floats | None, budget: Budget
+    ) -> Answer:
+        self._programs += 1
+        incidents: list[str] = []
+        for asked in self._asked:
+            if asked.passed_over is not None:
+                continue
+            name = asked.engine.name
+            try:
+                claim = asked.claim(program, limits, start, budget)
+                answer = _answer(program, claim, f"{name} {asked.version}")
+                return replace(answer, incidents=tuple(incidents))
+            except MissingEngineError as error:
+                asked.passed_over = f"missing: {error}"
+                incidents.append(f"{name} is missing: {error}")
+            except UnusableEngineError as error:
+                asked.passed_over = str(error)
+                incidents.append(f"{name} failed: {error}")
+            except EngineError as error:
+                incidents.append(f"{name} failed: {error}")
+        self._unanswered += 1
+        answer = _answer(program, _better(program, Claim(status="failed"), start), None)
+        return replace(answer, incidents=tuple(incidents))
 
 
 def solve(
@@ -39,42 +164,20 @@ def solve(
     limits: Limits | None = None,
     *,
     known: Mapping[str, float] | None = None,
-    engines: Sequence[Engine] = ENGINES,
+    engines: Sequence[Engine] | None = None,
 ) -> Answer:
-    """Solve a PuLP program; its variables have their values afterwards.
+    """Solve one program alone: `Solver.solve` of a run of its own."""
+    return Solver(engines).solve(problem, limits, known=known)
 
-    `known` is an assignment by variable name that the caller has already (what it leaves out is
-    0). Engines start from it, the answer is never worse than it, and an engine that says there is
-    none, or bounds the objective away from it, is caught out. Engines that fail are passed over,
-    and the answer says so in `incidents`; when all do, the status is "failed" and `known`, if
-    given, is the assignment.
 
-    Raises: ValueError when two variables share a name or `known` is no assignment of the program.
-    """
-    limits = limits or Limits()
-    program = SolverProgram.of(problem)
-    start = None if known is None else program.assignment(known)
-    if start is not None:
-        wrong = program.violation(start)
-        if wrong is not None:
-            raise ValueError(f"the known assignment is none of this program: {wrong}")
-        start = program.rounded(start)
-    incidents: list[str] = []
-    answer = None
-    for engine in engines:
-        try:
-            claim = _checked(program, engine.run(program, limits, start), limits, start)
-            answer = _answer(program, claim, f"{engine.name} {engine.version()}")
-            break
-        except MissingEngineError as error:
-            incidents.append(f"{engine.name} is missing: {error}")
-        except EngineError as error:
-            incidents.append(f"{engine.name} failed: {error}")
-    if answer is None:
-        answer = _answer(program, _better(program, Claim(status="failed"), start), None)
-    for variable in problem.variables():
-        variable.varValue = answer.values.get(variable.name)
-    return replace(answer, incidents=tuple(incidents))
+def _within(limits: Limits, budget: Budget) -> Limits:
+    """Limits that end before the deadline does. Raises: OutOfTime when it has passed."""
+    budget.check()
+    return replace(
+        limits,
+        seconds=min(limits.seconds, budget.left_s),
+        grace_s=min(limits.grace_s, LATE_S) if budget.left_s < limits.seconds else limits.grace_s,
+    )
 
 
 def _checked(program: SolverProgram, claim: Claim, limits: Limits, start: Floats | None) -> Claim:

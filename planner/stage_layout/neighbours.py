@@ -14,10 +14,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from planner.budget import UNLIMITED
 from planner.stage_layout.problem import Layouts, fits, price, spans_s, timeline
 
 if TYPE_CHECKING:
     from planner.arrays import Floats
+    from planner.budget import Budget
     from planner.stage_layout.problem import LayoutProblem, Prices
 
 SHORT, LONG = 2, 4
@@ -30,10 +32,13 @@ ROUNDS = 24
 """Moves at most."""
 
 
-def descend(problem: LayoutProblem, start: Layouts) -> Layouts:
-    """The layout that single moves from `start` lead to; `start` itself where none helps."""
+def descend(problem: LayoutProblem, start: Layouts, budget: Budget = UNLIMITED) -> Layouts:
+    """The layout that single moves from `start` lead to; `start` itself where none helps. Out of
+    time it is the best so far."""
     best, best_s = start, float(steps_s(problem, price(problem, start))[0])
     for _ in range(ROUNDS):
+        if budget.late:
+            break
         moved = _moves(problem, best)
         prices = price(problem, moved)
         seconds = np.where(fits(problem, prices), steps_s(problem, prices), np.inf)

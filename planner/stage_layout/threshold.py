@@ -20,11 +20,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from planner.budget import UNLIMITED
 from planner.stage_layout.problem import Layouts, price
 from planner.stage_layout.stage_bounds import Rows, rows_s
 
 if TYPE_CHECKING:
     from planner.arrays import Floats, Ints
+    from planner.budget import Budget
     from planner.stage_layout.problem import LayoutProblem
 
 LONGEST = 1e300
@@ -43,11 +45,13 @@ class Found:
     rows_s: float
 
 
-def best_layout(problem: LayoutProblem, *, below_s: float = LONGEST) -> Found | None:
+def best_layout(
+    problem: LayoutProblem, *, below_s: float = LONGEST, budget: Budget = UNLIMITED
+) -> Found | None:
     """The layout whose largest row (`stage_bounds.rows_s`) is least; None where none that
     fits is below `below_s`.
 
-    Raises: ValueError for several chunks per stage.
+    Raises: ValueError for several chunks per stage; OutOfTime.
     """
     if problem.virtual_stages != 1:
         raise ValueError("the dynamic program takes one chunk per stage")
@@ -55,17 +59,22 @@ def best_layout(problem: LayoutProblem, *, below_s: float = LONGEST) -> Found | 
     found: Found | None = None
     for allowed in [[one] for one in patterns] if problem.one_pattern else [list(patterns)]:
         segments = _Segments.of(problem, allowed)
-        found = _lowered(problem, segments, found, below_s)
+        found = _lowered(problem, segments, found, below_s, budget)
     return found
 
 
 def _lowered(
-    problem: LayoutProblem, segments: _Segments, found: Found | None, below_s: float
+    problem: LayoutProblem,
+    segments: _Segments,
+    found: Found | None,
+    below_s: float,
+    budget: Budget,
 ) -> Found | None:
     """The best of `found` and what a set of patterns allows."""
     low, high = segments.least_s(), below_s if found is None else found.rows_s
     middle = high
     while low < high:
+        budget.check()
         below = middle if middle < high else high * (1 - 1e-12)
         layout = segments.layout(below)
         if layout is not None:

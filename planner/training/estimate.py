@@ -39,7 +39,11 @@ def estimate(
 ) -> Estimate:
     """Estimate a valid plan, and how sure that is. `planner.training.search.space.rules` says which
     plans are valid."""
-    cost = point_estimate(scenario, plan, table=table, load=load)
+    return with_confidence(scenario, plan, point_estimate(scenario, plan, table=table, load=load))
+
+
+def with_confidence(scenario: Scenario, plan: Plan, cost: Estimate) -> Estimate:
+    """A point estimate with how sure it is."""
     confidence = confidence_of(scenario, plan, cost)
     return replace(cost, confidence=confidence, assumptions=(*cost.assumptions, *confidence.notes))
 

@@ -107,10 +107,11 @@ class Workload:
 
     @property
     def learned_positions(self) -> int:
-        """Parameters of the position embedding, which every tensor rank has whole."""
+        """Parameters of the position embedding, which every tensor rank has whole: rows for the
+        model's longest sequence, or for the job's where that is longer."""
         if self.model.position_embedding != "learned":
             return 0
-        return (self.model.seq_length or self.seq_length) * self.model.hidden_size
+        return max(self.model.seq_length or 0, self.seq_length) * self.model.hidden_size
 
     def residual_bytes(self) -> int:
         return self.element_bytes * self.residual_tokens * self.model.hidden_size

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import jsonschema
 import pytest
 
+from planner.budget import Stopped
 from planner.plan_document import plan_schema, read_plan
 from planner.training.search import search as engine
 from planner.training.search.search import Progress
@@ -70,7 +71,8 @@ def test_options_reach_the_search(planner: Callable[..., Outcome], found: Engine
     restrictions, scenario = found.asked["restrictions"], found.asked["scenario"]
     assert (restrictions.tensor, restrictions.pipeline) == ((2, 4), None)
     assert (restrictions.sequence_parallel, restrictions.schedule) == ((True,), ("1f1b",))
-    assert (found.asked["top"], found.asked["time_limit_s"]) == (3, 2.5)
+    assert found.asked["top"] == 3
+    assert 0 < found.asked["budget"].left_s <= 2.5
     assert (scenario.job.global_batch_size, scenario.job.seq_length) == (96, 1024)
     assert (scenario.job.precision, scenario.job.headroom) == ("fp16", 0.1)
     assert (scenario.job.devices, scenario.job.software.name) == (512, "megatron-core")
@@ -80,7 +82,7 @@ def test_ten_plans_are_asked_for_without_top(
     planner: Callable[..., Outcome], found: Engine
 ) -> None:
     planner(*SEARCH)
-    assert (found.asked["top"], found.asked["time_limit_s"]) == (10, None)
+    assert (found.asked["top"], found.asked["budget"].timed) == (10, False)
 
 
 def test_json_is_all_there_is_on_stdout(planner: Callable[..., Outcome], found: Engine) -> None:
@@ -124,11 +126,11 @@ def test_nothing_fits(
 def test_an_interrupted_search_shows_what_it_has(
     planner: Callable[..., Outcome], found: Engine
 ) -> None:
-    found.result = replace(found.result, stopped="interrupted", proven=False, gap=0.1)
+    found.result = replace(found.result, stopped=Stopped.INTERRUPTED, settled=False, gap=0.1)
     outcome = planner(*SEARCH)
     assert outcome.code == 130
     assert outcome.stdout.startswith("Best t8 p4 d16")
-    found.result = replace(found.result, plans=())
+    found.result = replace(found.result, plans=(), refined=0)
     outcome = planner(*SEARCH)
     assert outcome.code == 130
     assert outcome.stdout.startswith("No answer yet: interrupted before any plan was priced.\n")
@@ -137,7 +139,9 @@ def test_an_interrupted_search_shows_what_it_has(
 def test_a_time_limit_without_any_plan_is_no_answer(
     planner: Callable[..., Outcome], found: Engine
 ) -> None:
-    found.result = replace(found.result, plans=(), stopped="time limit", proven=False)
+    found.result = replace(
+        found.result, plans=(), stopped=Stopped.TIME_LIMIT, settled=False, refined=0
+    )
     outcome = planner(*SEARCH, "--time-limit", "1")
     assert outcome.code == 1
     assert outcome.stdout.startswith("No answer yet: stopped by time limit before any plan")

@@ -223,3 +223,17 @@ def test_a_job_in_32_bits_reads_back(planner: Run, tmp_path: Path) -> None:
     costs = [json.loads(one.stdout)["plans"][0]["estimate"] for one in (given, read)]
     assert costs[0]["time"] == costs[1]["time"]
     assert costs[0]["memory"] == costs[1]["memory"]
+
+
+def test_extended_positions_read_back(planner: Run, tmp_path: Path) -> None:
+    """A job with longer sequences than the model has learned positions gets rows for them."""
+    plan, script = (str(tmp_path / name) for name in ("plan.json", "run.txt"))
+    cluster = ("--cluster", "dgx-a100-8")
+    job = ("--model", "gpt-7.5b", "--nodes", "2", "--tensor", "8", "--seq-length", "8192")
+    given = planner("estimate", *cluster, *job, "--json")
+    Path(plan).write_text(given.stdout)
+    assert planner("export", plan, "--format", "megatron-lm", "-o", script).code == 0
+    read = planner("estimate", *cluster, "--plan", script, "--devices", "16", "--json")
+    costs = [json.loads(one.stdout)["plans"][0]["estimate"] for one in (given, read)]
+    assert costs[0]["memory"] == costs[1]["memory"]
+    assert costs[0]["time"] == costs[1]["time"]

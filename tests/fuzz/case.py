@@ -25,8 +25,8 @@ _MESSAGE = re.compile(r"^(note|error): |^[a-z ]+: [0-9,]+ combinations, ")
 
 
 def are_messages(stderr: str) -> bool:
-    """Whether every line is a note, an error or a search's progress."""
-    return all(_MESSAGE.match(line) for line in stderr.splitlines())
+    """Whether every line is a note, an error or a search's progress, in characters that show."""
+    return all(_MESSAGE.match(line) and line.isprintable() for line in stderr.splitlines())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from time import perf_counter
-
 import numpy as np
 import pytest
 
+from planner.budget import Budget
 from planner.placement.classes.decode import column_order, decode
 from planner.placement.classes.fabric import coarser, common_level, fabric_of
 from planner.placement.classes.faults import Allowance
 from planner.placement.classes.program import ClassProgram
 from planner.placement.classes.repair import Repair
-from planner.placement.classes.search import nodes_of, solve_classes
+from planner.placement.classes.search import ClassSearch, nodes_of, solve_classes
 from planner.placement.classes.thresholds import Thresholds
 from planner.placement.problem.problem import PlacementProblem, RingFamily, Wait
 from tests.placement.problems import least_s, random_problem
@@ -70,7 +69,7 @@ def check_against_all(problem: PlacementProblem, rng: np.random.Generator) -> bo
     if incumbent is None:
         return False
     least = least_s(problem)
-    answer = solve_classes(problem, incumbent, work=0.03)
+    answer = solve_classes(problem, incumbent, budget=Budget(work=0.03))
     assert answer.bound_s <= least * (1 + 1e-9)
     if answer.order is not None:
         assert len(set(answer.order)) == problem.positions
@@ -151,13 +150,24 @@ def test_slow_spare_nodes_are_left_out_by_proof() -> None:
 
 def test_the_same_input_gives_the_same_answer() -> None:
     problem = leaf_spine(16, 4, leaf=4, pod=8, slow=(1, 6))
-    answers = [solve_classes(problem, range(16), work=0.03) for _ in range(2)]
+    answers = [solve_classes(problem, range(16), budget=Budget(work=0.03)) for _ in range(2)]
     assert answers[0] == answers[1]
 
 
-def test_a_clock_that_ends_at_once_leaves_a_true_bound() -> None:
+def test_a_clock_that_ends_after_the_first_bound_leaves_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     problem = leaf_spine(32, 4, leaf=8, pod=16, slow=(1, 2, 30))
-    answer = solve_classes(problem, range(32), until_s=perf_counter())
+    now_s = [0.0]
+    bound_all = ClassSearch._bound_all
+
+    def then_late(search: ClassSearch) -> None:
+        bound_all(search)
+        now_s[0] = 2.0
+
+    monkeypatch.setattr(ClassSearch, "_bound_all", then_late)
+    budget = Budget(deadline_s=1.0, clock=lambda: now_s[0])
+    answer = solve_classes(problem, range(32), budget=budget)
     assert answer.stopped == "time limit"
     assert answer.order is None
     assert 0.9 * 2 * 64 * 8.4e6 / LEAF / 2 < answer.bound_s < problem.objective_s(np.arange(32))

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from planner.budget import UNLIMITED, Budget
 from planner.importers.clusters.formats.csv_matrix import read_matrix
 from planner.importers.source import load_source
 from planner.placement.exact.solve import floors_of, solve_exactly
@@ -61,7 +62,8 @@ def test_rows_first_and_columns_first_agree(rows: int, columns: int, share: floa
     bandwidth = 25e9 * np.exp(-np.abs(rng.normal(0, 0.3, (10, 10))))
     terms = terms_of(problem_of(bandwidth, rows, columns, gradient_share=share))
     found = [
-        Sweep(terms, floors, float("inf"), states=3_000_000).run() for floors in floors_of(terms)
+        Sweep(terms, floors, float("inf"), UNLIMITED.meter(3_000_000)).run()
+        for floors in floors_of(terms)
     ]
     assert found[0].objective_s == pytest.approx(found[1].objective_s, rel=1e-9)
     assert all(sweep.left_s == float("inf") for sweep in found)
@@ -83,7 +85,7 @@ def test_stops_at_its_work_with_a_bound_that_holds() -> None:
     bandwidth = 25e9 * np.exp(-np.abs(rng.normal(0, 0.3, (10, 10))))
     terms = terms_of(problem_of(bandwidth, 5, 2, gradient_share=0.05))
     best = solve_exactly(terms, np.arange(10))
-    cut = solve_exactly(terms, np.arange(10), work=1e-5)
+    cut = solve_exactly(terms, np.arange(10), budget=Budget(work=1e-5))
     assert best.complete
     assert not cut.complete
     assert cut.bound_s <= best.objective_s * (1 + 1e-9)

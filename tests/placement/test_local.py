@@ -7,7 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from planner.placement.local.search import Effort, polish
+from planner.budget import UNLIMITED
+from planner.placement.local.search import polish
 from planner.placement.local.starts import near_each_other
 from planner.placement.problem.feasible import allowed_order
 from planner.placement.problem.terms import terms_of
@@ -22,7 +23,7 @@ def test_it_is_never_worse_than_its_start_and_repeats(seed: int) -> None:
     order = allowed_order(problem)
     if order is None:
         return
-    found = [polish(terms_of(problem), order, Effort(3_000)) for _ in range(2)]
+    found = [polish(terms_of(problem), order, UNLIMITED.meter(3_000)) for _ in range(2)]
     assert sorted(found[0].tolist()) == list(range(len(problem.node_class)))
     np.testing.assert_array_equal(found[0], found[1])
     objective_s = problem.objective_s(found[0][: problem.positions])
@@ -34,7 +35,7 @@ def test_it_mostly_finds_the_best_of_seven_nodes() -> None:
     for seed in range(20):
         problem = random_problem(np.random.default_rng(8000 + seed), 7)
         start = np.arange(len(problem.node_class))
-        order = polish(terms_of(problem), start, Effort(2_500))
+        order = polish(terms_of(problem), start, UNLIMITED.meter(2_500))
         least = least_s(problem)
         reached += problem.objective_s(order[: problem.positions]) <= least * (1 + 1e-9)
     assert reached >= 17
@@ -44,12 +45,12 @@ def test_it_ends_at_its_effort_and_once_it_is_good_enough() -> None:
     rng = np.random.default_rng(0)
     bandwidth = 25e9 * np.exp(-np.abs(rng.normal(0, 0.3, (48, 48))))
     problem = problem_of(bandwidth, 6, 8)
-    little, enough = Effort(1_000), Effort(10**9)
+    little, enough = UNLIMITED.meter(1_000), UNLIMITED.meter(10**9)
     polish(terms_of(problem), np.arange(48), little)
-    assert -100 * 48 < little.moves <= 0
+    assert -100 * 48 < little.left <= 0
     start_s = problem.objective_s(np.arange(48))
     polish(terms_of(problem), np.arange(48), enough, enough_s=start_s)
-    assert enough.moves > 10**9 - 10**6
+    assert enough.left > 10**9 - 10**6
 
 
 def test_nodes_listed_mixed_are_sorted_by_site_and_slow_ones_come_last() -> None:

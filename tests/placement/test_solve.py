@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from planner.budget import Budget
 from planner.placement.solve import solve_placement
 from tests.placement.problems import least_s, problem_of, random_problem
 
@@ -36,12 +37,12 @@ def test_many_nodes_are_no_worse_than_any_seed_and_come_out_the_same_again(seed:
     bandwidth = 25e9 * np.exp(-np.abs(rng.normal(0, 0.3, (40, 40))))
     problem = problem_of(bandwidth, 4, 9)
     seeds = [np.arange(36), rng.permutation(40)[:36]]
-    first = solve_placement(problem, seeds=seeds, work=0.1)
+    first = solve_placement(problem, seeds=seeds, budget=Budget(work=0.1))
     assert first.objective_s < min(problem.objective_s(order) for order in seeds)
     assert first.objective_s == problem.objective_s(np.array(first.order))
     assert first.bound_s <= first.objective_s
     assert len(set(first.order)) == 36
-    assert first == solve_placement(problem, seeds=seeds, work=0.1)
+    assert first == solve_placement(problem, seeds=seeds, budget=Budget(work=0.1))
 
 
 def test_a_seed_of_nodes_that_rows_must_not_have_is_replaced() -> None:
@@ -63,6 +64,7 @@ def test_the_clock_ends_it_and_the_result_says_so() -> None:
     rng = np.random.default_rng(0)
     bandwidth = 25e9 * np.exp(-np.abs(rng.normal(0, 0.3, (64, 64))))
     problem = problem_of(bandwidth, 8, 8)
-    solution = solve_placement(problem, seeds=[range(64)], work=100.0, deadline_s=0.3)
+    budget = replace(Budget.lasting(0.3), work=100.0)
+    solution = solve_placement(problem, seeds=[range(64)], budget=budget)
     assert solution.stopped == "time limit"
     assert solution.objective_s <= problem.objective_s(np.arange(64))

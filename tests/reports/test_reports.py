@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from planner.budget import Stopped
 from planner.plan import Degrees, RankedPlan
 from planner.reports.breakdown import memory_table
 from planner.reports.console import make_console, render
@@ -64,10 +65,12 @@ def test_nothing_fits_report(samples: Samples, golden: Golden) -> None:
 
 
 def test_a_search_that_was_cut_short_says_how_far_it_got(samples: Samples) -> None:
-    found = replace(samples.found(), proven=False, gap=0.032, stopped="time limit", bound_s=29.1)
+    found = replace(
+        samples.found(), settled=False, gap=0.032, stopped=Stopped.TIME_LIMIT, bound_s=29.1
+    )
     text = " ".join(as_text(search_report(samples.inputs(), found)).split())
     assert "stopped by time limit, gap 3.2%; no plan can be below 29.10 s." in text
-    interrupted = replace(found, stopped="interrupted", bound_s=None)
+    interrupted = replace(found, stopped=Stopped.INTERRUPTED, bound_s=None)
     text = " ".join(as_text(search_report(samples.inputs(), interrupted)).split())
     assert "priced in full; interrupted, gap 3.2%." in text
 

@@ -255,10 +255,7 @@ def test_known_assignment_better_than_the_answer_is_kept() -> None:
         ("write('Optimal - objective value 7\\n0 X0000000 1 0\\n')", "cbc failed: lied: row"),
     ],
 )
-def test_process_that_dies_hangs_or_lies(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, body: str, incident: str
-) -> None:
-    monkeypatch.setattr("planner.solver.cbc.GRACE_S", 0.3)
+def test_process_that_dies_hangs_or_lies(tmp_path: Path, body: str, incident: str) -> None:
     binary = tmp_path / "cbc"
     binary.write_text(
         f"#!{sys.executable}\nimport os, sys, time\n"
@@ -267,7 +264,7 @@ def test_process_that_dies_hangs_or_lies(
     )
     binary.chmod(binary.stat().st_mode | stat.S_IXUSR)
     problem, *_ = knapsacks(0, variables=6, rows=3)
-    answer = solve(problem, Limits(seconds=0.5), engines=[Cbc(str(binary)), Highs()])
+    answer = solve(problem, Limits(seconds=0.5, grace_s=0.3), engines=[Cbc(str(binary)), Highs()])
     assert answer.incidents[0].startswith(incident)
     assert answer.status == "optimal"
 
@@ -291,10 +288,9 @@ def test_missing_engines(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_solver_that_does_not_come_back_is_left_behind(monkeypatch: pytest.MonkeyPatch) -> None:
     from highspy import Highs as Solver
 
-    monkeypatch.setattr("planner.solver.highs.GRACE_S", 0.1)
     monkeypatch.setattr(Solver, "run", lambda self: time.sleep(1.5))
     problem, *_ = knapsacks(0, variables=6, rows=3)
-    answer = solve(problem, Limits(seconds=0.2), engines=ENGINES)
+    answer = solve(problem, Limits(seconds=0.2, grace_s=0.1), engines=ENGINES)
     assert answer.incidents == ("highs failed: hung: no answer after 0.3 s",)
     assert answer.status == "optimal"
 

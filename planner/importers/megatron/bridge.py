@@ -26,7 +26,7 @@ _OVERRIDE = re.compile(
     rf"[+~]{{0,2}}((?:{_GROUPS.replace(' ', '|')})(?:\.[A-Za-z_][A-Za-z0-9_.]*)?)=(.*)", re.DOTALL
 )
 _PRECISION = re.compile(r"(?:^|\s)mixed_precision=['\"]?([A-Za-z0-9_]+)")
-_LOOSE = re.compile(r"(\S+?)=(\"[^\"]*\"|'[^']*'|\S*)")
+_LOOSE = re.compile(r"(?<!\S)([^\s=]+)=(\"[^\"]*\"|'[^']*'|\S*)")
 
 _VALUES = {
     "model.num_layers": "--num-layers",

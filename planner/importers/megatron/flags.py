@@ -97,7 +97,7 @@ class Flags:
             return None
         text = flag.values[0].text
         if _WHOLE.fullmatch(text) is None or not least <= int(text) <= most:
-            raise self.error(f"{text!r} is not a whole number from {least} to {most:,}", name)
+            raise self.error(f"{text[:60]!r} is not a whole number from {least} to {most:,}", name)
         return int(text)
 
     def number(self, name: str) -> float | None:
@@ -106,7 +106,7 @@ class Flags:
         if found is None:
             return None
         if _DECIMAL.fullmatch(found) is None:
-            raise self.error(f"{found!r} is not a number of 0 or more", name)
+            raise self.error(f"{found[:60]!r} is not a number of 0 or more", name)
         return float(found)
 
     def needed(self, name: str) -> int:
@@ -133,7 +133,7 @@ class Flags:
         words = list(allowed)
         if found is not None and found not in words:
             raise self.error(
-                f"{found!r} is not one of {', '.join(words)}",
+                f"{found[:60]!r} is not one of {', '.join(words)}",
                 name,
                 hint=did_you_mean(found, words),
             )

@@ -62,7 +62,7 @@ def script_statement(
         usual_vocabulary=None if given is None else given.vocab_size,
     )
     name = as_name(source.stem, otherwise="script")
-    model = parse_model({"name": name, **launch.model}, name=source.stem)
+    model = parse_model({"name": name, **launch.model}, name=source.path)
     if given is not None:
         problems = list(_contradictions(launch, model, given))
         if problems:

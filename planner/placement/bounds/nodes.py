@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from planner.budget import UNLIMITED
 from planner.placement.bounds.reach import between_two_nodes, cheapest_hops, link_range
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from planner.budget import Budget
     from planner.placement.problem.problem import PlacementProblem, Wait
     from planner.placement.problem.terms import Hops, Terms
 
@@ -37,22 +39,23 @@ def cheapest_s(terms: Terms) -> float:
     return seconds
 
 
-def nodes_bound_s(terms: Terms) -> float:
+def nodes_bound_s(terms: Terms, budget: Budget = UNLIMITED) -> float:
     """What no placement is below, since all its nodes have to be somewhere: each is in a column
     that is not faster than the fastest walk through it, and the nodes of a ring reach each other
-    by hops that are no slower than its row may have."""
+    by hops that are no slower than its row may have. Raises: OutOfTime."""
     problem = terms.problem
     waits = zip(problem.waits, terms.waits, strict=True)
-    return pipelines_bound_s(problem) + sum(_wait_bound_s(terms, *wait) for wait in waits)
+    waits_s = sum(_wait_bound_s(terms, *wait, budget) for wait in waits)
+    return pipelines_bound_s(problem, budget) + waits_s
 
 
-def pipelines_bound_s(problem: PlacementProblem) -> float:
+def pipelines_bound_s(problem: PlacementProblem, budget: Budget = UNLIMITED) -> float:
     """Of the slowest column: of as many nodes as are used, the one whose best walk takes longest;
-    a walk may take nodes twice."""
+    a walk may take nodes twice. Raises: OutOfTime."""
     apart = between_two_nodes(problem.node_class, problem.classes)
     paths = _paths_affordable(problem)
-    above = _walks_s(problem, apart, paths, range(problem.rows))
-    below = _walks_s(problem, apart, paths, range(problem.rows - 1, -1, -1))
+    above = _walks_s(problem, apart, paths, range(problem.rows), budget)
+    below = _walks_s(problem, apart, paths, range(problem.rows - 1, -1, -1), budget)
     through_s = np.min(
         [
             np.where(
@@ -75,7 +78,11 @@ def _paths_affordable(problem: PlacementProblem) -> NDArray[np.int64]:
 
 
 def _walks_s(
-    problem: PlacementProblem, apart: NDArray[np.bool_], paths: NDArray[np.int64], rows: range
+    problem: PlacementProblem,
+    apart: NDArray[np.bool_],
+    paths: NDArray[np.int64],
+    rows: range,
+    budget: Budget,
 ) -> dict[int, NDArray[np.float64]]:
     """By row [K, paths]: the least that links add between the first of `rows` and a class there."""
     coefficients = problem.path_links[paths]
@@ -85,13 +92,14 @@ def _walks_s(
         link_s = problem.link_s if before < row else problem.link_s.T
         more = np.full_like(found[before], np.inf)
         for kind in np.flatnonzero(problem.row_class_allowed[before]):
+            budget.check()
             reached = link_s[kind][:, None] * coefficients[:, boundary] + found[before][kind]
             more = np.minimum(more, np.where(apart[kind][:, None], reached, np.inf))
         found[row] = more
     return found
 
 
-def _wait_bound_s(terms: Terms, wait: Wait, families: tuple[Hops, ...]) -> float:
+def _wait_bound_s(terms: Terms, wait: Wait, families: tuple[Hops, ...], budget: Budget) -> float:
     """By each family, the others at their cheapest: the least that every row could keep to."""
     problem = terms.problem
     apart = between_two_nodes(problem.node_class, problem.classes)
@@ -107,6 +115,7 @@ def _wait_bound_s(terms: Terms, wait: Wait, families: tuple[Hops, ...]) -> float
         if _can_keep(terms, hops, _limits_s(low_s - together + own_s, hops.scale)):
             continue
         for _ in range(BISECTIONS):
+            budget.check()
             middle_s = (low_s + high_s) / 2
             limits = _limits_s(middle_s - together + own_s, hops.scale)
             low_s, high_s = (

@@ -13,11 +13,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from planner.budget import UNLIMITED
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from numpy.typing import NDArray
 
+    from planner.budget import Budget
     from planner.placement.problem.problem import PlacementProblem, RingFamily, Wait
 
 CHUNK = 1 << 21
@@ -43,11 +46,13 @@ def subsets_of(nodes: int) -> Subsets:
     return Subsets(nodes=nodes, by_size=by_size, place=place)
 
 
-def wait_by_unused(problem: PlacementProblem, wait: Wait, subsets: Subsets) -> NDArray[np.float64]:
+def wait_by_unused(
+    problem: PlacementProblem, wait: Wait, subsets: Subsets, budget: Budget = UNLIMITED
+) -> NDArray[np.float64]:
     """[2^N] seconds, −inf for no rows: the least that the rows not yet filled take, by the set of
     unused nodes, when rows are filled from the first on. Only sets as large as what is unused
-    before some row have a meaning."""
-    hops_s = [_rings_s(problem, family, subsets) for family in wait.families]
+    before some row have a meaning. Raises: OutOfTime."""
+    hops_s = [_rings_s(problem, family, subsets, budget) for family in wait.families]
     sets = subsets.by_size[problem.columns]
 
     def row_s(row: int) -> NDArray[np.float64]:
@@ -59,19 +64,24 @@ def wait_by_unused(problem: PlacementProblem, wait: Wait, subsets: Subsets) -> N
         seconds[(sets & barred) != 0] = np.inf
         return seconds
 
-    return _shared_out(subsets, problem.columns, problem.rows, row_s)
+    return _shared_out(subsets, problem.columns, problem.rows, row_s, budget)
 
 
 def pipeline_by_unused(
-    problem: PlacementProblem, paths: list[int], subsets: Subsets
+    problem: PlacementProblem, paths: list[int], subsets: Subsets, budget: Budget = UNLIMITED
 ) -> NDArray[np.float64]:
-    """[2^N] seconds: as above for columns filled one after another, by some of their paths."""
-    seconds = np.max([_column_s(problem, path, subsets) for path in paths], axis=0)
-    return _shared_out(subsets, problem.rows, problem.columns, lambda _: seconds)
+    """[2^N] seconds: as above for columns filled one after another, by some of their paths.
+    Raises: OutOfTime."""
+    seconds = np.max([_column_s(problem, path, subsets, budget) for path in paths], axis=0)
+    return _shared_out(subsets, problem.rows, problem.columns, lambda _: seconds, budget)
 
 
 def _shared_out(
-    subsets: Subsets, size: int, parts: int, cost: Callable[[int], NDArray[np.float64]]
+    subsets: Subsets,
+    size: int,
+    parts: int,
+    cost: Callable[[int], NDArray[np.float64]],
+    budget: Budget,
 ) -> NDArray[np.float64]:
     """[2^N]: the smallest of the largest `cost(part)` over all ways of taking `parts` disjoint sets
     of `size` nodes, by the nodes that there are to take from."""
@@ -85,6 +95,7 @@ def _shared_out(
         sets = subsets.by_size[width]
         step = max(1, CHUNK // len(chosen))
         for first in range(0, len(sets), step):
+            budget.check()
             some = sets[first : first + step]
             members = members_of(subsets, some, width)
             taken = (np.ldexp(1.0, members) @ indicator).astype(np.int64)
@@ -93,7 +104,9 @@ def _shared_out(
     return least
 
 
-def _column_s(problem: PlacementProblem, path: int, subsets: Subsets) -> NDArray[np.float64]:
+def _column_s(
+    problem: PlacementProblem, path: int, subsets: Subsets, budget: Budget
+) -> NDArray[np.float64]:
     """Seconds of the best column by a path for each set of `rows` nodes."""
     link_s = problem.link_s[problem.node_class][:, problem.node_class]
     allowed = problem.row_class_allowed[:, problem.node_class]
@@ -103,6 +116,7 @@ def _column_s(problem: PlacementProblem, path: int, subsets: Subsets) -> NDArray
         coefficient = problem.path_links[path, row - 1]
         more = np.full((len(subsets.by_size[row + 1]), nodes), np.inf)
         for node in np.flatnonzero(allowed[row]):
+            budget.check()
             place, of = without(subsets, row, int(node))
             more[place, node] = (ends[of] + coefficient * link_s[:, node]).min(axis=1)
         ends = more
@@ -110,7 +124,7 @@ def _column_s(problem: PlacementProblem, path: int, subsets: Subsets) -> NDArray
 
 
 def _rings_s(
-    problem: PlacementProblem, family: RingFamily, subsets: Subsets
+    problem: PlacementProblem, family: RingFamily, subsets: Subsets, budget: Budget
 ) -> NDArray[np.float64]:
     """Seconds, not scaled, of the slowest hop of a family at its best for each set of `columns`
     nodes: of all its rings where they share no column, of the longest where they do."""
@@ -120,11 +134,11 @@ def _rings_s(
         return np.zeros(len(subsets.by_size[problem.columns]))
     if len({column for ring in rings for column in ring}) < sum(map(len, rings)):
         rings = rings[:1]
-    cycles = _cycles_s(hop_s, len(rings[0]), subsets)
+    cycles = _cycles_s(hop_s, len(rings[0]), subsets, budget)
     size = len(rings[0])
     best = cycles[size]
     for ring in rings[1:]:
-        best = _joined(subsets, best, size, cycles[len(ring)], len(ring))
+        best = _joined(subsets, best, size, cycles[len(ring)], len(ring), budget)
         size += len(ring)
     while size < problem.columns:
         best = _widened(subsets, best, size)
@@ -133,7 +147,7 @@ def _rings_s(
 
 
 def _cycles_s(
-    hop_s: NDArray[np.float64], longest: int, subsets: Subsets
+    hop_s: NDArray[np.float64], longest: int, subsets: Subsets, budget: Budget
 ) -> dict[int, NDArray[np.float64]]:
     """Slowest hop of the best cycle through each set of 2 to `longest` nodes. Cycles start at the
     lowest node of a set."""
@@ -144,6 +158,7 @@ def _cycles_s(
         sets = subsets.by_size[size]
         more = np.full((len(sets), nodes), np.inf)
         for node in range(nodes):
+            budget.check()
             place, of = without(subsets, size - 1, node)
             lower = (sets[place] & ((1 << node) - 1)) != 0
             place, of = place[lower], of[lower]
@@ -172,6 +187,7 @@ def _joined(
     one_size: int,
     other: NDArray[np.float64],
     other_size: int,
+    budget: Budget,
 ) -> NDArray[np.float64]:
     """Smallest of the larger of two costs over the ways to split each set in two of these sizes."""
     width = one_size + other_size
@@ -180,6 +196,7 @@ def _joined(
     members = members_of(subsets, sets, width)
     best = np.full(len(sets), np.inf)
     for some in chosen:
+        budget.check()
         taken = (1 << members[:, some]).sum(axis=1)
         split = np.maximum(other[subsets.place[taken]], one[subsets.place[sets - taken]])
         best = np.minimum(best, split)

@@ -14,9 +14,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from planner.budget import UNLIMITED
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from planner.budget import Budget
     from planner.placement.problem.problem import PlacementProblem
 
 LEVELS = 4
@@ -59,12 +62,12 @@ class NestedBlocks:
         return int(self.link_s.shape[1])
 
 
-def fabric_of(problem: PlacementProblem) -> NestedBlocks:
-    """The fabric of a problem."""
+def fabric_of(problem: PlacementProblem, budget: Budget = UNLIMITED) -> NestedBlocks:
+    """The fabric of a problem. Raises: OutOfTime."""
     nodes = np.bincount(problem.node_class, minlength=problem.classes)
     cost = _dissimilarity(problem)
     quality = _qualities(cost, nodes)
-    blocks = _blocks(cost, quality, nodes)
+    blocks = _blocks(cost, quality, nodes, budget)
     keys = np.stack([blocks[0], quality])
     _, first, cell = np.unique(keys, axis=1, return_index=True, return_inverse=True)
     cell = cell.ravel()
@@ -127,7 +130,10 @@ def _qualities(cost: NDArray[np.float64], nodes: NDArray[np.int64]) -> NDArray[n
 
 
 def _blocks(
-    cost: NDArray[np.float64], quality: NDArray[np.int64], nodes: NDArray[np.int64]
+    cost: NDArray[np.float64],
+    quality: NDArray[np.int64],
+    nodes: NDArray[np.int64],
+    budget: Budget,
 ) -> NDArray[np.int64]:
     """[H, K]: nested blocks, the smallest first.
 
@@ -137,7 +143,7 @@ def _blocks(
     classes = np.arange(len(cost))
     main = int(np.bincount(quality, weights=nodes).argmax())
     members = classes[(quality == main) & (nodes > 0)]
-    merges = _average_linkage(cost[np.ix_(members, members)], nodes[members])
+    merges = _average_linkage(cost[np.ix_(members, members)], nodes[members], budget)
     cuts = _cuts([height for height, _, _ in merges])
     if nodes[members].sum() >= 2 * len(members):
         cuts = [-np.inf, *cuts]
@@ -152,7 +158,7 @@ def _blocks(
 
 
 def _average_linkage(
-    cost: NDArray[np.float64], nodes: NDArray[np.int64]
+    cost: NDArray[np.float64], nodes: NDArray[np.int64], budget: Budget
 ) -> list[tuple[float, int, int]]:
     """Merges (height, class, class), heights ascending, of clusters at their mean cost."""
     distance = cost.copy()
@@ -162,6 +168,7 @@ def _average_linkage(
     merges: list[tuple[float, int, int]] = []
     height = -np.inf
     for _ in range(len(cost) - 1):
+        budget.check()
         a, b = sorted(divmod(int(distance.argmin()), len(cost)))
         height = max(height, float(distance[a, b]))
         merges.append((height, a, b))

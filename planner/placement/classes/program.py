@@ -22,12 +22,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from planner.budget import UNLIMITED
 from planner.placement.classes.flow import Linear, Tree, add_flow, commodities
 
 if TYPE_CHECKING:
     import pulp
     from numpy.typing import NDArray
 
+    from planner.budget import Budget
     from planner.placement.classes.fabric import NestedBlocks
     from planner.placement.classes.flow import Flow, Terms
     from planner.placement.problem.problem import PlacementProblem
@@ -45,8 +47,14 @@ class ClassProgram:
     variables of nodes by (row, cell), `within` those of rings by (level, block, row)."""
 
     def __init__(
-        self, problem: PlacementProblem, fabric: NestedBlocks, hops: NDArray[np.bool_]
+        self,
+        problem: PlacementProblem,
+        fabric: NestedBlocks,
+        hops: NDArray[np.bool_],
+        budget: Budget = UNLIMITED,
     ) -> None:
+        """Raises: OutOfTime."""
+        self.budget = budget
         self.placement, self.fabric, self.hops = problem, fabric, hops
         self.tree = Tree(fabric)
         self.rows = Linear()
@@ -115,6 +123,7 @@ class ClassProgram:
 
     def _link(self, boundary: int) -> Flow:
         """The links over a boundary of rows; a link slower than others slows its pipeline."""
+        self.budget.check()
         usable = np.isfinite(self.fabric.link_s)
         flow = add_flow(
             self.rows,
@@ -201,6 +210,7 @@ class ClassProgram:
 
     def _ring(self, row: int, rings: int, allowed: NDArray[np.bool_]) -> None:
         """So many equal rings in a row, with hops that are `allowed` [H + 1, Q, Q]."""
+        self.budget.check()
         if (allowed | np.isinf(self.fabric.link_s)).all():
             return
         taken, length = self._of_row(row), self.placement.columns // rings
@@ -254,6 +264,7 @@ class ClassProgram:
         confined = [row for row in range(self.placement.rows) if row in kept]
         for first, last in _stretches(confined):
             for block in self.tree.cells[level]:
+                self.budget.check()
                 longest = self.tree.size[level][block] // columns
                 cover: dict[int, Terms] = {row: [] for row in range(first, last + 1)}
                 ends: dict[int, Terms] = {row: [] for row in range(first, last + 1)}

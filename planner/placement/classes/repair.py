@@ -7,16 +7,17 @@ back for a while (tabu search: Glover 1989). Positions hold classes: nodes of a 
 
 from __future__ import annotations
 
-from time import perf_counter
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from planner.budget import UNLIMITED
 from planner.placement.classes.faults import BANNED, TOLERANCE, excess, hop_faults
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from planner.budget import Budget
     from planner.placement.classes.faults import Allowance
     from planner.placement.problem.problem import PlacementProblem
 
@@ -50,12 +51,12 @@ class Repair:
         self._leaving = np.concatenate((problem.path_links.T, none))
         self._refresh()
 
-    def run(self, steps: int, until_s: float = float("inf")) -> bool:
+    def run(self, steps: int, budget: Budget = UNLIMITED) -> bool:
         """Whether the allowance is kept, after at most so many moves; the grid is then the one of
-        least excess. `until_s` is on the clock of `perf_counter`."""
+        least excess."""
         least, grid, spare = self.excess, self.grid.copy(), self.spare.copy()
         for _ in range(steps):
-            if self.excess <= TOLERANCE or perf_counter() > until_s:
+            if self.excess <= TOLERANCE or budget.late:
                 break
             self.steps += 1
             self._move(least)

@@ -9,12 +9,13 @@ better (`Repair`).
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, replace
-from time import perf_counter
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from planner.budget import UNLIMITED, OutOfTime, Stopped
 from planner.placement.classes.decode import decode
 from planner.placement.classes.fabric import coarser, fabric_of
 from planner.placement.classes.faults import Allowance
@@ -22,13 +23,14 @@ from planner.placement.classes.program import ClassProgram
 from planner.placement.classes.repair import Repair
 from planner.placement.classes.thresholds import Thresholds
 from planner.placement.problem.problem import wait_s
-from planner.solver import Limits, solve
+from planner.solver import Limits, Solver
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
+    from planner.budget import Budget
     from planner.placement.classes.fabric import NestedBlocks
     from planner.placement.problem.problem import PlacementProblem
 
@@ -54,26 +56,32 @@ BELOW = 1 - 1e-9
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClassAnswer:
     """`order`: the node at every position, better than the incumbent; None where none was found.
-    No placement takes less than `bound_s`. `stopped`: "proven", "work limit" or "time limit"."""
+    No placement takes less than `bound_s`."""
 
     order: tuple[int, ...] | None
     bound_s: float
     method: str
-    stopped: str
+    stopped: Stopped
 
 
 def solve_classes(
     problem: PlacementProblem,
     incumbent: Sequence[int] | NDArray[np.int64],
     *,
-    work: float = 1.0,
     enough: float = 1e-5,
-    until_s: float = float("inf"),
+    budget: Budget = UNLIMITED,
+    solver: Solver | None = None,
 ) -> ClassAnswer:
     """Bound a problem and better a placement of it; ends when bound and placement are closer than
-    the share `enough`. `until_s` is on the clock of `perf_counter`, behind the limits of `work`."""
-    search = ClassSearch(problem, np.asarray(incumbent), work=work, enough=enough, until_s=until_s)
-    search.run()
+    the share `enough`.
+
+    Raises: OutOfTime when there was no time to begin.
+    """
+    search = ClassSearch(
+        problem, np.asarray(incumbent), enough=enough, budget=budget, solver=solver or Solver()
+    )
+    with suppress(OutOfTime):
+        search.run()
     return search.answer()
 
 
@@ -85,20 +93,22 @@ class ClassSearch:
         problem: PlacementProblem,
         incumbent: NDArray[np.int64],
         *,
-        work: float,
         enough: float,
-        until_s: float,
+        budget: Budget,
+        solver: Solver,
     ) -> None:
-        self.work, self.enough, self.until_s = work, enough, until_s
+        self.enough, self.budget, self.solver = enough, budget, solver
         self.problem = problem = _with_hops(problem)
-        self.fabric = _small_fabric(problem)
+        self.fabric = _small_fabric(problem, budget)
         self.thresholds = Thresholds.of(problem, self.fabric)
         self.incumbent = incumbent[: problem.positions]
         self.grid = problem.node_class[self.incumbent].reshape(problem.rows, problem.columns)
         self.first_s = self.best_s = problem.objective_s(self.incumbent)
         self.steps_s: list[float] = []
-        self.programs = self.effort = 0
-        self.late = False
+        self.programs = 0
+        self.effort = budget.meter(EFFORT * budget.work)
+        self.cut = False
+        """Whether the clock ended a program."""
         self._tried: set[tuple[tuple[int, ...], float, int]] = set()
 
     # ------------------------------------------------------------------ the search
@@ -108,7 +118,7 @@ class ClassSearch:
         self._waits_apart()
         self._repairs()
         self._start_at_shortest_waits()
-        while not self._ended() and self.effort < EFFORT * self.work:
+        while not self._ended() and not self.effort.ended:
             at = self.thresholds.lowest
             trial = next((t for t in self._trials(at) if (at, *t) not in self._tried), None)
             if trial is None:
@@ -146,7 +156,7 @@ class ClassSearch:
 
     def answer(self) -> ClassAnswer:
         bound_s = min(self.thresholds.bound_s * BELOW, self.best_s)
-        unproven = "time limit" if self.late else "work limit"
+        unproven = Stopped.TIME_LIMIT if self.cut else self.budget.stopped(proven=False)
         order = None
         if self.best_s < self.first_s * BELOW:
             order = tuple(nodes_of(self.problem, self.grid).tolist())
@@ -155,12 +165,11 @@ class ClassSearch:
             bound_s=bound_s,
             method=f"integer programs over {self.fabric.cells} cells of "
             f"{len(self.problem.node_class)} nodes, {self.programs} solved",
-            stopped="proven" if self._proven else unproven,
+            stopped=Stopped.PROVEN if self._proven else unproven,
         )
 
     def _ended(self) -> bool:
-        self.late = self.late or perf_counter() > self.until_s
-        return self.late or self._proven
+        return self.cut or self.budget.late or self._proven
 
     @property
     def _proven(self) -> bool:
@@ -171,7 +180,7 @@ class ClassSearch:
     def _bound_all(self) -> None:
         """Without any limit on waits."""
         program = ClassProgram(
-            self.problem, self.fabric, self.thresholds.hops(self.thresholds.last)
+            self.problem, self.fabric, self.thresholds.hops(self.thresholds.last), self.budget
         )
         self.steps_s = sorted({program.least_s, *program.steps_s})
         self.thresholds.raise_below(self.thresholds.last, program.least_s)
@@ -196,19 +205,18 @@ class ClassSearch:
         """Bound the pipelines under a combination, looking only for those that take no longer than
         `below_s`; nodes of each cell by row of an assignment that could better the best placement,
         if there is one."""
-        program = ClassProgram(self.problem, self.fabric, self.thresholds.hops(at))
+        program = ClassProgram(self.problem, self.fabric, self.thresholds.hops(at), self.budget)
         if below_s is not None:
             program.keep_below(below_s)
         limits = Limits(
-            nodes=max(1, round(nodes * min(1.0, self.work))),
-            rounds=ROOT_ROUNDS if below_s is None else 1_000_000,
-            seconds=max(0.1, min(60.0, self.until_s - perf_counter())),
-            relative_gap=self.enough / 2,
+            nodes=max(1, round(nodes * min(1.0, self.budget.work))), relative_gap=self.enough / 2
         )
-        answer = solve(program.rows.problem, limits)
+        if below_s is None:
+            limits = replace(limits, rounds=ROOT_ROUNDS)
+        answer = self.solver.solve(program.rows.problem, limits, budget=self.budget)
         self.programs += 1
-        self.effort += PROGRAM_EFFORT + (answer.nodes or 0)
-        self.late = self.late or not answer.repeatable
+        self.effort.spend(PROGRAM_EFFORT + (answer.nodes or 0))
+        self.cut = self.cut or not answer.repeatable
         if answer.status == "infeasible":
             self.thresholds.raise_below(at, np.inf if below_s is None else below_s)
         elif answer.bound is not None:
@@ -232,7 +240,7 @@ class ClassSearch:
             total = (self.thresholds.waits_s + self.thresholds.pipeline_s).ravel()
             order = np.argsort(total, kind="stable")
             promising = order[total[order] < self.best_s * (1 - self.enough)]
-            count = min(len(promising), max(1, round(REPAIRS * self.work)))
+            count = min(len(promising), max(1, round(REPAIRS * self.budget.work)))
             for index in promising[np.linspace(0, len(promising) - 1, count).astype(int)]:
                 at = tuple(int(i) for i in np.unravel_index(index, self.thresholds.waits_s.shape))
                 if self._ended():
@@ -244,7 +252,7 @@ class ClassSearch:
     ) -> None:
         """Look for a better placement under a combination, from the best one or from an assignment
         of the program, and go on from every one that is found."""
-        steps = round(REPAIR_STEPS * self.work) * (1 + seed)
+        steps = round(REPAIR_STEPS * self.budget.work) * (1 + seed)
         grid = self.grid if take is None else None
         while steps > 0 and not self._ended():
             pipeline_s = self.best_s * (1 - self.enough) - float(self.thresholds.waits_s[at])
@@ -255,7 +263,7 @@ class ClassSearch:
                 assert take is not None
                 grid = decode(self.problem, self.fabric, take, allowance)
             repair = Repair(self.problem, grid, allowance, np.random.default_rng(seed))
-            kept = repair.run(steps, self.until_s)
+            kept = repair.run(steps, self.budget)
             steps -= repair.steps + 1
             grid = repair.grid
             found_s = self._value_s(grid)
@@ -291,8 +299,8 @@ def _with_hops(problem: PlacementProblem) -> PlacementProblem:
     return replace(problem, waits=waits)
 
 
-def _small_fabric(problem: PlacementProblem) -> NestedBlocks:
-    fabric = fabric_of(problem)
+def _small_fabric(problem: PlacementProblem, budget: Budget) -> NestedBlocks:
+    fabric = fabric_of(problem, budget)
     while fabric.cells * problem.rows > SIZE and fabric.cells > fabric.qualities:
         fabric = coarser(fabric)
     return fabric

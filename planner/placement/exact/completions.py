@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from planner.budget import UNLIMITED
 from planner.placement.bounds.sets import members_of, without
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from planner.budget import Budget
     from planner.placement.bounds.sets import Subsets
     from planner.placement.problem.problem import PlacementProblem
 
@@ -28,8 +30,16 @@ CHUNK = 1 << 21
 class Completions:
     """Bounds after whole rows, when rows are filled from the first on."""
 
-    def __init__(self, problem: PlacementProblem, paths: list[int], subsets: Subsets) -> None:
+    def __init__(
+        self,
+        problem: PlacementProblem,
+        paths: list[int],
+        subsets: Subsets,
+        budget: Budget = UNLIMITED,
+    ) -> None:
+        """Raises: OutOfTime."""
         self.problem, self.paths, self.subsets = problem, paths, subsets
+        self.budget = budget
         self.link_s = problem.link_s[problem.node_class][:, problem.node_class]
         self.allowed = problem.row_class_allowed[:, problem.node_class]
         self.spare = subsets.nodes - problem.positions
@@ -78,6 +88,7 @@ class Completions:
         row = self.problem.rows - links
         longer = np.full((len(subsets.by_size[size]), subsets.nodes), np.inf)
         for node in np.flatnonzero(self.allowed[row]):
+            self.budget.check()
             place, of = without(subsets, size - 1, int(node))
             first = self.problem.path_links[path, row - 1] * self.link_s[:, node]
             longer[place] = np.minimum(longer[place], first + table[of, node, None])

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from planner.budget import UNLIMITED, OutOfTime
 from planner.placement.bounds.sets import pipeline_by_unused, subsets_of, wait_by_unused
 from planner.placement.exact.completions import Completions
 from planner.placement.exact.partial import Floors
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from planner.budget import Budget
     from planner.placement.problem.problem import PlacementProblem
     from planner.placement.problem.terms import Terms
 
@@ -34,7 +36,6 @@ class ExactProof:
     order: NDArray[np.int64]
     objective_s: float
     bound_s: float
-    late: bool
 
     @property
     def complete(self) -> bool:
@@ -42,9 +43,9 @@ class ExactProof:
 
 
 def solve_exactly(
-    terms: Terms, order: NDArray[np.int64], *, work: float = 1.0, until_s: float = float("inf")
+    terms: Terms, order: NDArray[np.int64], *, budget: Budget = UNLIMITED
 ) -> ExactProof:
-    """The best placement and its proof, or how far it came with `work` times `STATES`.
+    """The best placement and its proof, or how far it came within the budget.
 
     Raises: ValueError for more than `MOST_NODES` nodes.
     """
@@ -53,41 +54,43 @@ def solve_exactly(
         raise ValueError(f"sets of {len(problem.node_class)} nodes cannot be listed")
     order = order[: problem.positions]
     objective_s = problem.objective_s(order)
-    proof = ExactProof(order=order, objective_s=objective_s, bound_s=0.0, late=False)
-    for floors in floors_of(terms):
-        floor_s = floors.pipeline_s + float(floors.waits_s.sum())
-        bound_s = max(proof.bound_s, min(floor_s, proof.objective_s))
-        proof = ExactProof(proof.order, proof.objective_s, bound_s, proof.late)
-        if proof.complete or proof.late:
-            break
-        proof = _swept(terms, floors, proof, round(STATES * work), until_s)
-        if proof.complete or proof.late:
-            break
+    proof = ExactProof(order=order, objective_s=objective_s, bound_s=0.0)
+    try:
+        for floors in floors_of(terms, budget):
+            floor_s = floors.pipeline_s + float(floors.waits_s.sum())
+            bound_s = max(proof.bound_s, min(floor_s, proof.objective_s))
+            proof = ExactProof(proof.order, proof.objective_s, bound_s)
+            if proof.complete:
+                break
+            proof = _swept(terms, floors, proof, budget)
+            if proof.complete or budget.late:
+                break
+    except OutOfTime:
+        pass
     return proof
 
 
-def _swept(
-    terms: Terms, floors: Floors, proof: ExactProof, states: int, until_s: float
-) -> ExactProof:
-    found = Sweep(terms, floors, proof.objective_s, states=states, until_s=until_s).run()
+def _swept(terms: Terms, floors: Floors, proof: ExactProof, budget: Budget) -> ExactProof:
+    states = budget.meter(round(STATES * budget.work))
+    found = Sweep(terms, floors, proof.objective_s, states).run()
     order = proof.order if found.order is None else found.order
     bound_s = max(proof.bound_s, min(found.left_s, found.objective_s))
-    return ExactProof(order, found.objective_s, bound_s, found.late)
+    return ExactProof(order, found.objective_s, bound_s)
 
 
-def floors_of(terms: Terms) -> Iterator[Floors]:
-    """Bounds by rows, then by columns, each with its order of positions."""
+def floors_of(terms: Terms, budget: Budget = UNLIMITED) -> Iterator[Floors]:
+    """Bounds by rows, then by columns, each with its order of positions. Raises: OutOfTime."""
     problem = terms.problem
     rows, columns = range(problem.rows), range(problem.columns)
     subsets = subsets_of(len(problem.node_class))
-    waits_left = tuple(wait_by_unused(problem, wait, subsets) for wait in problem.waits)
+    waits_left = tuple(wait_by_unused(problem, wait, subsets, budget) for wait in problem.waits)
     waits_s = np.array([max(0.0, float(left[-1])) for left in waits_left])
     pipeline_left, pipeline_s, completions = None, float(problem.path_s.max()), None
     if problem.rows > 1:
         paths = chief_paths(problem)
-        pipeline_left = pipeline_by_unused(problem, paths, subsets)
+        pipeline_left = pipeline_by_unused(problem, paths, subsets, budget)
         pipeline_s = max(pipeline_s, float(pipeline_left[-1]))
-        completions = Completions(problem, paths, subsets)
+        completions = Completions(problem, paths, subsets, budget)
     yield Floors(
         pipeline_s=pipeline_s,
         waits_s=waits_s,

@@ -9,7 +9,6 @@ every term that can still matter.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from time import perf_counter
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,6 +20,7 @@ from planner.placement.exact.partial import Floors, Partial, joined
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from planner.budget import Meter
     from planner.placement.problem.terms import Terms
 
 TOLERANCE = 1e-9
@@ -38,27 +38,17 @@ class Swept:
     order: NDArray[np.int64] | None
     objective_s: float
     left_s: float
-    late: bool
 
 
 class Sweep:
-    def __init__(
-        self,
-        terms: Terms,
-        floors: Floors,
-        objective_s: float,
-        *,
-        states: int,
-        until_s: float = float("inf"),
-    ) -> None:
+    def __init__(self, terms: Terms, floors: Floors, objective_s: float, states: Meter) -> None:
         """Looks for placements below `objective_s`; fills at most `states` partial placements."""
         self.terms = terms
         self.filling = Filling(terms, floors)
         self.dominance = Dominance(self.filling)
         self.objective_s = objective_s
         self.order: NDArray[np.int64] | None = None
-        self.states, self.until_s = states, until_s
-        self.late = False
+        self.states = states
 
     @property
     def limit_s(self) -> float:
@@ -66,7 +56,7 @@ class Sweep:
 
     def run(self) -> Swept:
         left_s = self._follow(self.filling.empty(), 0)
-        return Swept(self.order, self.objective_s, left_s, self.late)
+        return Swept(self.order, self.objective_s, left_s)
 
     def _follow(self, partial: Partial, step: int) -> float:
         """Follows all to the end; the least bound of those that it had to leave."""
@@ -81,11 +71,11 @@ class Sweep:
             chunk = chunk.at(chunk.bound_s < self.limit_s)
             if not len(chunk):
                 break
-            if self._ended():
+            if self.states.ended:
                 rest = partial.at(slice(first, None)).bound_s
                 left_s = min(left_s, float(rest.min()))
                 break
-            self.states -= len(chunk)
+            self.states.spend(len(chunk))
             held.append(self.filling.filled(chunk, step, self.limit_s))
             if sum(map(len, held)) >= KEPT:
                 left_s = min(left_s, self._follow(self._merged(held, step), step + 1))
@@ -96,10 +86,6 @@ class Sweep:
 
     def _merged(self, held: list[Partial], step: int) -> Partial:
         return self.dominance.undominated(joined(held), step)
-
-    def _ended(self) -> bool:
-        self.late = self.late or perf_counter() > self.until_s
-        return self.late or self.states <= 0
 
     def _keep_best(self, partial: Partial) -> None:
         best = partial.cells[int(partial.bound_s.argmin())].astype(np.int64)

@@ -6,8 +6,6 @@ The same seed and the same work give the same placement; the clock only ends it 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from time import perf_counter
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,6 +18,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from planner.budget import Meter
     from planner.placement.problem.problem import PlacementProblem
     from planner.placement.problem.terms import Terms
 
@@ -29,39 +28,19 @@ BATCH = 96
 KICK_EXCHANGES = 4
 
 
-@dataclass(slots=True)
-class Effort:
-    """How many placements may still be evaluated, and until when."""
-
-    moves: int
-    until_s: float = float("inf")
-    """On the clock of `perf_counter`."""
-
-    def spend(self, moves: int) -> None:
-        self.moves -= moves
-
-    @property
-    def late(self) -> bool:
-        return perf_counter() > self.until_s
-
-    @property
-    def ended(self) -> bool:
-        return self.moves <= 0 or self.late
-
-
 def polish(
-    terms: Terms, order: NDArray[np.int64], effort: Effort, *, enough_s: float = 0.0, seed: int = 0
+    terms: Terms, order: NDArray[np.int64], moves: Meter, *, enough_s: float = 0.0, seed: int = 0
 ) -> NDArray[np.int64]:
     """Int [N], no worse than `order`, int [N]: nodes at the positions, then those left out. Ends
-    once an objective of `enough_s` is reached."""
+    once an objective of `enough_s` is reached or the evaluations of `moves` are spent."""
     rng = np.random.default_rng(seed)
     now = Swaps(terms, order)
-    descend(now, effort, rng)
+    descend(now, moves, rng)
     best, best_s = now.order.copy(), now.objective_s
     kept, kept_s = best, best_s
-    while not effort.ended and best_s > enough_s * (1 + TOLERANCE):
+    while not moves.ended and best_s > enough_s * (1 + TOLERANCE):
         now = Swaps(terms, kicked(Swaps(terms, kept), rng))
-        descend(now, effort, rng)
+        descend(now, moves, rng)
         if now.objective_s <= kept_s * (1 + 0.01 * rng.random() ** 4):
             kept, kept_s = now.order.copy(), now.objective_s
         if now.objective_s < best_s * (1 - TOLERANCE):
@@ -92,38 +71,40 @@ def _may_exchange(
     )
 
 
-def descend(now: Swaps, effort: Effort, rng: np.random.Generator) -> None:
+def descend(now: Swaps, moves: Meter, rng: np.random.Generator) -> None:
     """Takes better neighbours until there is none."""
-    steps: tuple[Callable[[Swaps, Effort, np.random.Generator], bool], ...] = (exchanged, arranged)
-    while not effort.ended and any(step(now, effort, rng) for step in steps):
+    steps: tuple[Callable[[Swaps, Meter, np.random.Generator], bool], ...] = (exchanged, arranged)
+    while not moves.ended and any(step(now, moves, rng) for step in steps):
         pass
 
 
-def exchanged(now: Swaps, effort: Effort, rng: np.random.Generator) -> bool:
+def exchanged(now: Swaps, moves: Meter, rng: np.random.Generator) -> bool:
     """Whether an exchange at a critical place made it better, or less crowded at equal cost."""
     for place in rng.permutation(now.critical_places()):
         objective, crowd = now.neighbours(int(place))
-        effort.spend(len(objective))
+        moves.spend(len(objective))
         lowest = objective.min()
         if lowest > now.objective_s * (1 + TOLERANCE):
+            if moves.late:
+                break
             continue
         level = np.flatnonzero(objective <= lowest * (1 + TOLERANCE))
         partner = int(level[crowd[level].argmin()])
         if lowest < now.objective_s * (1 - TOLERANCE) or crowd[partner] < -1e-6:
             now.exchange(int(place), partner)
             return True
-        if effort.ended:
+        if moves.ended:
             break
     return False
 
 
-def arranged(now: Swaps, effort: Effort, rng: np.random.Generator) -> bool:
+def arranged(now: Swaps, moves: Meter, rng: np.random.Generator) -> bool:
     """Whether moving many nodes together made it better."""
     problem = now.problem
     places = arrangements(problem, now.critical_places(), rng, BATCH)
     grids = now.classes[places].reshape(-1, problem.rows, problem.columns)
     objective = now.terms.objectives_s(grids)
-    effort.spend(len(objective))
+    moves.spend(len(objective))
     lowest = int(objective.argmin())
     if objective[lowest] >= now.objective_s * (1 - TOLERANCE):
         return False

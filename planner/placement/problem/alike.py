@@ -7,17 +7,22 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from planner.budget import UNLIMITED
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from planner.budget import Budget
     from planner.placement.problem.problem import PlacementProblem
 
 
-def with_alike_merged(problem: PlacementProblem) -> PlacementProblem:
+def with_alike_merged(problem: PlacementProblem, budget: Budget = UNLIMITED) -> PlacementProblem:
     """The problem with as few classes; every placement costs the same in it.
 
     Two classes are alike when rows may have both or neither and an exchange of one node of each
     changes no cost: to and from all others, to each other, and among themselves.
+
+    Raises: OutOfTime.
     """
     costs = [problem.link_s] + [family.hop_s for wait in problem.waits for family in wait.families]
     count = np.bincount(problem.node_class, minlength=problem.classes)
@@ -27,6 +32,7 @@ def with_alike_merged(problem: PlacementProblem) -> PlacementProblem:
     for kind, signature in enumerate(_signatures(problem, costs)):
         group = groups.setdefault(signature, [])
         for other in group:
+            budget.check()
             if _alike(costs, count, kind, other):
                 becomes[kind] = becomes[other]
                 break

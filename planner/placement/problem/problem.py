@@ -20,6 +20,8 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from planner.budget import Stopped
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class RingFamily:
@@ -116,13 +118,13 @@ def family_s(family: RingFamily, grid: NDArray[np.int64]) -> NDArray[np.float64]
 class PlacementSolution:
     """`order`: the node at every position. No placement takes less than `bound_s` by the problem's
     objective, in which this one takes `objective_s`. `method` says how it was found and proven,
-    `stopped` is "proven", "work limit" or "time limit"."""
+    `stopped` what ended the search."""
 
     order: tuple[int, ...]
     objective_s: float
     bound_s: float
     method: str
-    stopped: str
+    stopped: Stopped
 
     @property
     def gap(self) -> float:

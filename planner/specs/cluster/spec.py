@@ -83,6 +83,14 @@ class BandwidthMatrix:
         """Links, each direction counted, without a value."""
         return sum(row.count(None) for row in self.bytes_per_s) - len(self.bytes_per_s)
 
+    def scaled(self, factor: float) -> BandwidthMatrix:
+        """Every measured bandwidth times the factor."""
+        rows = tuple(
+            tuple(None if value is None else factor * value for value in row)
+            for row in self.bytes_per_s
+        )
+        return replace(self, bytes_per_s=rows)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LinkOverride:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 DEEPEST = 200
 _LONGEST_NUMBER = 40
 _TOKEN = re.compile(r'\s*(?:("(?:[^"\\]|\\.)*")|([{}\[\],:])|([^\s{}\[\],:"]+))')
+_NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 _NOT_NUMBERS = ("NaN", "Infinity", "-Infinity")
 
 
@@ -165,9 +166,13 @@ def _decimal(text: str) -> float:
 
 
 def _wrong_number(text: str) -> str | None:
-    """What is wrong with the text of a number."""
+    """What is wrong with the number that a text begins with."""
     if text in _NOT_NUMBERS:
         return f"{text} is not a number"
+    number = _NUMBER.match(text)
+    if number is None:
+        return None
+    text = number[0]
     if text.lstrip("-").isdigit():
         too_long = len(text) > _LONGEST_NUMBER
         return f"number {text[:12]}… has {len(text)} digits" if too_long else None

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from planner.budget import OutOfTime
 from planner.errors import PlannerError
 from planner.specs.cluster.spec import default_hosts
 from planner.training.batch import FULL
 from planner.training.estimate import estimate
 from planner.training.memory.stage import stage_peaks
 from planner.training.scenario import build_scenario
-from planner.training.search.best_first.refine import plan_at
+from planner.training.search.best_first.combinations import plan_at
 from planner.training.search.best_first.run import SearchRun
 from planner.training.search.bounding.groups import Fitting, batch_of, pieces
 from planner.training.search.result import Change, NearMiss
@@ -40,7 +41,8 @@ SHORTEST_SEQUENCE = 256
 
 
 def nearest_misses(run: SearchRun) -> tuple[NearMiss, ...]:
-    """The combinations whose fullest stage lacks the least memory, one for each set of degrees."""
+    """The combinations whose fullest stage lacks the least memory, one for each set of degrees.
+    Raises: OutOfTime."""
     closest: dict[tuple[int, ...], tuple[int, Fitting, int]] = {}
     for group, lacking in _lacking(run):
         columns = group.screened.columns
@@ -64,7 +66,7 @@ def _lacking(run: SearchRun) -> Iterator[tuple[Fitting, NDArray[np.int64]]]:
         rows = np.flatnonzero(screened.columns["row"][group.grid_row] >= 0)
         if not len(rows):
             continue
-        layout = run.layout_of(group.pipeline, group.virtual_stages, group.schedule)
+        layout = run.layouts.of(group.pipeline, group.virtual_stages, group.schedule)
         no_bound = np.zeros(len(rows))
         candidates = Fitting.of(screened, group, layout, rows, no_bound, no_bound)
         recomputed = np.where(candidates.recompute == FULL, layout.load.most_layers, 0)
@@ -75,7 +77,7 @@ def _lacking(run: SearchRun) -> Iterator[tuple[Fitting, NDArray[np.int64]]]:
                     run.growing.table,
                     batch_of(run.scenario, candidates, part, recomputed[part]),
                 ).spare.min(axis=-1)
-                for part in pieces(np.arange(len(rows)), group.pipeline)
+                for part in pieces(np.arange(len(rows)), group.pipeline, run.budget)
             ]
         )
         yield candidates, lacking
@@ -103,30 +105,35 @@ def binding_constraint(stage: StageMemory) -> str:
     )
 
 
-def cheapest_changes(run: SearchRun) -> tuple[Change, ...]:
+def cheapest_changes(run: SearchRun) -> Iterator[Change]:
     """Changes that make something fit, each with the fastest plan it leads to: options first, then
-    a smaller share kept free, more nodes and shorter sequences. As many as the time limit lets."""
-    changes: list[Change] = []
+    a smaller share kept free, more nodes and shorter sequences.
+
+    Raises: OutOfTime.
+    """
     for find in (_lifted_restrictions, _context, _headroom, _more_nodes, _shorter_sequences):
-        if run.out_of_time():
-            break
-        changes += find(run)
-    return tuple(changes)
+        yield from find(run)
 
 
-def _lifted_restrictions(run: SearchRun) -> list[Change]:
+def _lifted_restrictions(run: SearchRun) -> Iterator[Change]:
     """Every option of the user taken back, one at a time, else all at once; the fastest first."""
     axes = [axis for axis in Restrictions.__dataclass_fields__ if getattr(run.restrictions, axis)]
     found = []
-    for axis in axes:
-        best = _fastest(run.scenario, replace(run.restrictions, **{axis: None}))
-        if best is not None:
-            found.append(_change(f"{option_name(axis)} {_chosen(best[0], axis)}", best))
-    if len(axes) > 1 and not found:
-        best = _fastest(run.scenario, Restrictions())
-        if best is not None:
-            found.append(_change("no " + ", ".join(map(option_name, axes)), best))
-    return sorted(found, key=lambda change: change.estimate.step_s)
+    late: OutOfTime | None = None
+    try:
+        for axis in axes:
+            best = _fastest(run, run.scenario, replace(run.restrictions, **{axis: None}))
+            if best is not None:
+                found.append(_change(f"{option_name(axis)} {_chosen(best[0], axis)}", best))
+        if len(axes) > 1 and not found:
+            best = _fastest(run, run.scenario, Restrictions())
+            if best is not None:
+                found.append(_change("no " + ", ".join(map(option_name, axes)), best))
+    except OutOfTime as error:
+        late = error
+    yield from sorted(found, key=lambda change: change.estimate.step_s)
+    if late is not None:
+        raise late
 
 
 def _chosen(plan: Plan, axis: str) -> str:
@@ -142,7 +149,7 @@ def _context(run: SearchRun) -> Iterator[Change]:
     """Context parallelism for sequences too short for the search to try it unasked."""
     if run.restrictions.context is None and run.enumeration.tally.excluded["context-use"]:
         degrees = run.enumeration.values["context"]
-        best = _fastest(run.scenario, replace(run.restrictions, context=degrees))
+        best = _fastest(run, run.scenario, replace(run.restrictions, context=degrees))
         if best is not None:
             yield _change(f"--context {best[0].degrees.context}", best)
 
@@ -151,13 +158,13 @@ def _headroom(run: SearchRun) -> Iterator[Change]:
     """As much headroom as the fastest plan without any leaves."""
     if not run.scenario.job.headroom:
         return
-    best = _fastest(_with_headroom(run.scenario, 0.0), run.restrictions)
+    best = _fastest(run, _with_headroom(run.scenario, 0.0), run.restrictions)
     if best is None:
         return
     binding = best[1].memory.binding
     share = (binding.capacity_bytes - binding.peak_bytes) / binding.capacity_bytes
     share = int(share * 1000) / 1000
-    again = _fastest(_with_headroom(run.scenario, share), run.restrictions)
+    again = _fastest(run, _with_headroom(run.scenario, share), run.restrictions)
     if again is not None:
         yield _change(f"--headroom {100 * share:.1f}%", again)
 
@@ -168,12 +175,12 @@ def _more_nodes(run: SearchRun) -> Iterator[Change]:
     too_few, enough, roomy = nodes, nodes, None
     while roomy is None and 2 * enough <= MOST_GROWTH * nodes:
         too_few, enough = enough, 2 * enough
-        roomy = _roomy(_with_nodes(run.scenario, enough), run.restrictions)
+        roomy = _roomy(run, _with_nodes(run.scenario, enough), run.restrictions)
     for _ in range(HALVINGS):
         middle = (too_few + enough) // 2
         if roomy is None or middle == too_few:
             break
-        found = _roomy(_with_nodes(run.scenario, middle), run.restrictions)
+        found = _roomy(run, _with_nodes(run.scenario, middle), run.restrictions)
         if found is None:
             too_few = middle
         else:
@@ -189,7 +196,7 @@ def _shorter_sequences(run: SearchRun) -> Iterator[Change]:
     length = run.scenario.job.seq_length
     while length % 2 == 0 and length // 2 >= SHORTEST_SEQUENCE:
         length //= 2
-        best = _fastest(_with_length(run.scenario, length), run.restrictions)
+        best = _fastest(run, _with_length(run.scenario, length), run.restrictions)
         if best is not None:
             yield _change(f"--seq-length {length}", best)
             return
@@ -216,28 +223,40 @@ def _with_nodes(scenario: Scenario, nodes: int) -> Scenario | None:
     return build_scenario(cluster, scenario.model, job)
 
 
-def _fastest(scenario: Scenario, restrictions: Restrictions) -> tuple[Plan, Estimate] | None:
+def _fastest(
+    run: SearchRun, scenario: Scenario, restrictions: Restrictions
+) -> tuple[Plan, Estimate] | None:
     """The fastest plan that fits, if any combination is valid and fits."""
-    run = _roomy(scenario, restrictions)
-    return None if run is None else _best_of(run)
+    roomy = _roomy(run, scenario, restrictions)
+    return None if roomy is None else _best_of(roomy)
 
 
-def _roomy(scenario: Scenario | None, restrictions: Restrictions) -> SearchRun | None:
-    """A bounded search in which something fits, if there is one."""
+def _roomy(
+    run: SearchRun, scenario: Scenario | None, restrictions: Restrictions
+) -> SearchRun | None:
+    """A bounded search, within the budget of `run`, in which something fits, if there is one."""
     if scenario is None:
         return None
-    run = SearchRun(scenario=scenario, restrictions=restrictions, top=1)
+    changed = SearchRun(
+        scenario=scenario, restrictions=restrictions, top=1, budget=run.budget, solver=run.solver
+    )
     try:
-        run.bound()
+        changed.bound()
     except PlannerError:
         return None
-    return run if run.num_fitting else None
+    return changed if changed.num_fitting else None
 
 
 def _best_of(run: SearchRun) -> tuple[Plan, Estimate] | None:
-    """None where what fits on the best devices of a mixed cluster fits on no hosts."""
-    plans = run.refine().plans
-    return (plans[0].plan, plans[0].estimate) if plans else None
+    """Of a search that ran out of time the best so far; None where what fits on the best devices of
+    a mixed cluster fits on no hosts."""
+    try:
+        run.refine()
+    except OutOfTime:
+        if not run.best.kept:
+            raise
+    kept = run.best.kept
+    return (kept[0].plan, kept[0].estimate) if kept else None
 
 
 def _change(description: str, best: tuple[Plan, Estimate]) -> Change:

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from planner.budget import Stopped
     from planner.plan import Estimate, Plan, RankedPlan
+    from planner.solver import SolverRecord
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,29 +73,41 @@ class Robustness:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SearchResult:
-    """`bound_s` is a lower bound of the step time of every combination that was not refined;
-    `gap` = 1 − bound_s / (time of the slowest plan listed), 0 when the plans listed are proven best
-    under the model, 1 when nothing is known; `proven` tells that they are as many as were asked
-    for, or all that fit, of all combinations with their default stage layouts and with those chosen
-    for them, on the best hosts. Layouts that were not chosen are faster than the slowest plan
-    listed by the share `layout_gap` at most, other hosts make a listed plan faster by the share
-    `placement_gap` at most. `stopped` is "proven", "work limit", "time limit"
-    or "interrupted". Plans whose step
-    takes less than the share `tied_within` longer than the best are too close to it to tell which
-    is faster."""
+    """The best plans found, what is proven of them, and what ended the search.
+
+    `bound_s` is a lower bound of the step time of every combination that was not refined;
+    `gap` = 1 − bound_s / (time of the slowest plan listed), 0 when no combination that was left out
+    can be faster, 1 when nothing is known. Layouts that were not chosen are faster than the slowest
+    plan listed by the share `layout_gap` at most, other hosts make a listed plan faster by the
+    share `placement_gap` at most. `settled` tells that the walk over the combinations came to its
+    end: the plans are as many as were asked for, or all that fit. Plans whose step takes less than
+    the share `tied_within` longer than the best are too close to it to tell which is faster.
+    """
 
     plans: tuple[RankedPlan, ...]
     candidates: int
     fitting: int
     refined: int
-    proven: bool
+    settled: bool
     gap: float
     layout_gap: float
     placement_gap: float
     bound_s: float | None
-    stopped: str
+    stopped: Stopped
     tied_within: float
     space: Space
+    solver: SolverRecord
     nearest: tuple[NearMiss, ...]
     changes: tuple[Change, ...]
     robustness: Robustness | None = None
+
+    @property
+    def proven(self) -> bool:
+        """Whether no plan is better under the model, or nothing fits: there is no gap of any
+        kind."""
+        return self.settled and not (self.gap or self.layout_gap or self.placement_gap)
+
+    @property
+    def nothing_fits(self) -> bool:
+        """Whether it is known that no plan fits."""
+        return not self.plans and self.proven

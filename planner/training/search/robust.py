@@ -9,8 +9,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
+from planner.alarm import enforced
+from planner.budget import UNLIMITED, OutOfTime, Stopped
 from planner.specs.cluster.spec import LinkOverride
 from planner.training.estimate import estimate, point_estimate
 from planner.training.scenario import build_scenario
@@ -18,9 +20,10 @@ from planner.training.search.hosts.grid import grid_of
 from planner.training.search.result import CostliestLink, Robustness
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
-    from planner.plan import Plan
+    from planner.budget import Budget
+    from planner.plan import Plan, RankedPlan
     from planner.specs.cluster.spec import ClusterSpec, Network
     from planner.training.scenario import Scenario
     from planner.training.search.hosts.grid import UnitGrid
@@ -29,22 +32,56 @@ if TYPE_CHECKING:
 SLOWER = 2.0
 """How many times slower one link becomes in `costliest_link`."""
 
+KEPT = 0.2
+"""Share of a time limit that a search of the worst case leaves to what comes after it."""
+
+
+class Search(Protocol):
+    """`planner.training.search.search.search`, with its options."""
+
+    def __call__(self, scenario: Scenario, *, budget: Budget) -> SearchResult: ...
+
 
 def search_worst_case(
-    scenario: Scenario, share: float, search: Callable[[Scenario], SearchResult]
+    scenario: Scenario,
+    share: float,
+    search: Search,
+    budget: Budget,
 ) -> SearchResult:
-    """The result of `search` on the worst case, its plans estimated as the cluster is described."""
-    found = search(worst_case(scenario, share))
-    plans = tuple(
-        replace(
-            ranked,
-            estimate=estimate(scenario, ranked.plan),
-            worst_step_s=ranked.estimate.step_s,
-        )
-        for ranked in found.plans
+    """The result of `search` on the worst case, its plans estimated as the cluster is described.
+
+    The search leaves some of a time limit to these estimates. Plans for which it is not enough are
+    left out, and after an interrupt so is the costliest link.
+    """
+    kept_s = KEPT * budget.left_s if budget.timed else 0.0
+    found = search(worst_case(scenario, share), budget=budget.longer(-kept_s))
+    described: list[RankedPlan] = []
+    link, stopped = None, found.stopped
+    try:
+        with enforced(budget):
+            for ranked in found.plans:
+                described.append(_described(scenario, ranked))
+                budget.check()
+            if described and stopped is not Stopped.INTERRUPTED:
+                link = costliest_link(scenario, described[0].plan, budget)
+    except OutOfTime:
+        stopped = Stopped.TIME_LIMIT
+    except KeyboardInterrupt:
+        stopped = Stopped.INTERRUPTED
+    return replace(
+        found,
+        plans=tuple(described),
+        settled=found.settled and len(described) == len(found.plans),
+        stopped=stopped,
+        robustness=Robustness(share=share, link=link),
     )
-    link = costliest_link(scenario, plans[0].plan) if plans else None
-    return replace(found, plans=plans, robustness=Robustness(share=share, link=link))
+
+
+def _described(scenario: Scenario, ranked: RankedPlan) -> RankedPlan:
+    """A plan of the worst case, estimated as the cluster is described."""
+    return replace(
+        ranked, estimate=estimate(scenario, ranked.plan), worst_step_s=ranked.estimate.step_s
+    )
 
 
 def worst_case(scenario: Scenario, share: float) -> Scenario:
@@ -69,13 +106,7 @@ def slowed(cluster: ClusterSpec, factor: float) -> ClusterSpec:
         else replace(tier, bandwidth_bytes_per_s=factor * tier.bandwidth_bytes_per_s)
         for tier in cluster.tiers
     )
-    matrix = cluster.matrix
-    if matrix is not None:
-        rows = tuple(
-            tuple(None if value is None else factor * value for value in row)
-            for row in matrix.bytes_per_s
-        )
-        matrix = replace(matrix, bytes_per_s=rows)
+    matrix = None if cluster.matrix is None else cluster.matrix.scaled(factor)
     return replace(
         cluster,
         node_groups=tuple(
@@ -90,20 +121,22 @@ def slowed(cluster: ClusterSpec, factor: float) -> ClusterSpec:
     )
 
 
-def costliest_link(scenario: Scenario, plan: Plan) -> CostliestLink | None:
+def costliest_link(
+    scenario: Scenario, plan: Plan, budget: Budget = UNLIMITED
+) -> CostliestLink | None:
     """None where the plan's stages do not fall on whole nodes, or no link between nodes is used.
 
     Of the links of a boundary, and of those of a stage's ring, only the slowest is tried: there a
-    slower one costs most.
+    slower one costs most. Raises: OutOfTime.
     """
     placed = scenario.placed(plan.placement.hosts)
     grid = grid_of(placed.topology, plan.degrees)
     if grid is None:
         return None
-    found = [
-        CostliestLink(hosts=hosts, step_s=_step_with(scenario, plan, hosts))
-        for hosts in _slowest_links(placed, plan, grid)
-    ]
+    found = []
+    for hosts in _slowest_links(placed, plan, grid):
+        budget.check()
+        found.append(CostliestLink(hosts=hosts, step_s=_step_with(scenario, plan, hosts)))
     return max(found, key=lambda link: link.step_s, default=None)
 
 

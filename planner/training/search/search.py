@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from time import monotonic
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from planner.alarm import enforced
+from planner.budget import UNLIMITED, OutOfTime, Stopped
+from planner.solver import Solver
 from planner.training.confidence.interval import tie_margin
 from planner.training.search.best_first.run import Progress, SearchRun
 from planner.training.search.infeasible import cheapest_changes, nearest_misses
@@ -16,6 +19,7 @@ from planner.training.search.space.enumeration import space_report
 from planner.training.search.space.restrictions import Restrictions, check_choices
 
 if TYPE_CHECKING:
+    from planner.budget import Budget
     from planner.training.scenario import Scenario
     from planner.training.search.layouts.choose import LayoutImprover
     from planner.training.search.layouts.default import LayoutChooser
@@ -25,20 +29,24 @@ __all__ = ["Progress", "search"]
 
 UNRESTRICTED = Restrictions()
 
+LAST_S = 0.3
+"""How much later than the deadline a search that found nothing may look for one plan."""
+
 
 def search(
     scenario: Scenario,
     *,
     restrictions: Restrictions = UNRESTRICTED,
     top: int = 10,
-    time_limit_s: float | None = None,
+    budget: Budget = UNLIMITED,
+    solver: Solver | None = None,
     progress: Callable[[Progress], None] | None = None,
     layout: LayoutChooser = default_layout,
     improve: LayoutImprover | None = choose_layout,
 ) -> SearchResult:
     """The `top` fastest plans that fit, each with the stage layout that `improve` finds, or the
-    default one. An interrupt (Ctrl-C) or the time limit ends it with the best found so far,
-    which `stopped` and `gap` tell.
+    default one. An interrupt (Ctrl-C) or the deadline of the budget ends it with the best found so
+    far, which `stopped` and the gaps tell. `solver`: the engines to ask, all there are by default.
 
     Raises: InputError, RuleError when the restrictions leave no valid combination.
     """
@@ -47,53 +55,74 @@ def search(
         scenario=scenario,
         restrictions=restrictions,
         top=top,
-        deadline_s=None if time_limit_s is None else monotonic() + time_limit_s,
+        budget=budget,
+        solver=solver or Solver(),
         progress=progress,
         layout=layout,
         improve=improve,
     )
     nearest: tuple[NearMiss, ...] = ()
-    changes: tuple[Change, ...] = ()
+    changes: list[Change] = []
+    cut = None
     try:
-        run.bound()
-        run.refine()
-        if run.complete and (run.refinement is None or run.refinement.best_s is None):
-            run.report("explaining")
-            nearest = nearest_misses(run)
-            changes = cheapest_changes(run)
+        with enforced(budget):
+            run.bound()
+            run.refine()
+            if _nothing_fits(run):
+                run.report("explaining")
+                nearest = nearest_misses(run)
+                for change in cheapest_changes(run):
+                    changes.append(change)
     except KeyboardInterrupt:
-        run.stopped = "interrupted"
-    return _result(run, nearest, changes)
+        cut = Stopped.INTERRUPTED
+    except OutOfTime:
+        cut = Stopped.TIME_LIMIT
+    if cut is not None and not run.done:
+        with suppress(OutOfTime), enforced(budget.longer(LAST_S)):
+            run.show_something(price=cut is Stopped.TIME_LIMIT)
+    return _result(run, cut, nearest, tuple(changes))
+
+
+def _nothing_fits(run: SearchRun) -> bool:
+    """Whether no combination fits, on whatever hosts."""
+    return run.complete and run.done and not run.best.kept
 
 
 def _result(
-    run: SearchRun, nearest: tuple[NearMiss, ...], changes: tuple[Change, ...]
+    run: SearchRun,
+    cut: Stopped | None,
+    nearest: tuple[NearMiss, ...],
+    changes: tuple[Change, ...],
 ) -> SearchResult:
-    refinement = run.refinement
-    plans = refinement.plans if refinement else ()
+    plans = run.plans
+    settled = run.complete and run.done
     bound_s = run.bound_s if run.complete else None
-    gap = 0.0
-    if run.stopped != "proven":
+    gap, layout_gap = 0.0, 0.0
+    if plans and run.complete:
+        slowest_s = plans[-1].estimate.step_s
+        gap = 0.0 if bound_s is None else max(0.0, 1 - bound_s / slowest_s)
+        layout_gap = max(0.0, 1 - run.layouts_bound_s / slowest_s)
+    elif not settled:
         gap = 1.0
-    if plans and bound_s is not None:
-        gap = max(0.0, 1 - bound_s / plans[-1].estimate.step_s)
-    layout_gap = 0.0
-    if plans:
-        layout_gap = max(0.0, 1 - run.layouts_bound_s / plans[-1].estimate.step_s)
     placement_gap = max((proof.gap or 0.0 for one in plans for proof in one.proofs), default=0.0)
+    proven = settled and not (gap or layout_gap or placement_gap)
+    stopped = Stopped.PROVEN if proven else Stopped.WORK_LIMIT
+    if cut is not None and not (proven and plans and cut is Stopped.TIME_LIMIT):
+        stopped = cut
     return SearchResult(
         plans=plans,
         candidates=run.enumeration.tally.candidates,
         fitting=run.num_fitting,
-        refined=refinement.refined if refinement else 0,
-        proven=run.stopped == "proven" and not gap and not placement_gap,
+        refined=run.refined,
+        settled=settled,
         gap=gap,
         placement_gap=placement_gap,
         layout_gap=layout_gap,
         bound_s=bound_s,
-        stopped=run.stopped,
+        stopped=stopped,
         tied_within=tie_margin(),
         space=space_report(run.enumeration, run.restrictions),
+        solver=run.solver.record,
         nearest=nearest,
         changes=changes,
     )

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from planner.budget import Budget
 from planner.training.estimate import estimate
-from planner.training.search.best_first import refine
+from planner.training.search.best_first import queue
 from planner.training.search.plans.build import check_plan, plan_values
 from planner.training.search.search import Progress, search
 from planner.training.search.space.restrictions import Restrictions
@@ -146,19 +147,29 @@ def test_interrupted_bounding_returns_no_plans_and_no_claim(scenario: Scenario) 
 def test_an_interrupt_while_explaining_keeps_what_is_known(hopeless: Scenario) -> None:
     result = search(hopeless, progress=Interrupting("explaining"))
     assert result.stopped == "interrupted"
+    assert result.nothing_fits
     assert result.fitting == 0
     assert result.candidates > 0
 
 
-def test_the_time_limit_still_gives_a_plan(
-    scenario: Scenario, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    ticks = count()
-    monkeypatch.setattr(
-        "planner.training.search.best_first.run.monotonic", lambda: 1e9 + next(ticks)
-    )
-    monkeypatch.setattr("planner.training.search.search.monotonic", lambda: 1e9)
-    result = search(scenario, top=5, time_limit_s=1.5)
+class Clock:
+    """A clock that stands still until `after` says that a search is far enough."""
+
+    def __init__(self, after: Callable[[Progress], bool]) -> None:
+        self.now_s, self._after = 0.0, after
+
+    @property
+    def budget(self) -> Budget:
+        return Budget(deadline_s=1.0, clock=lambda: self.now_s)
+
+    def told(self, progress: Progress) -> None:
+        if self._after(progress):
+            self.now_s = 100.0
+
+
+def test_the_time_limit_still_gives_a_plan(scenario: Scenario) -> None:
+    clock = Clock(lambda progress: progress.fitting > 0)
+    result = search(scenario, top=5, budget=clock.budget, progress=clock.told)
     assert result.stopped == "time limit"
     assert not result.proven
     assert len(result.plans) == 1
@@ -166,17 +177,9 @@ def test_the_time_limit_still_gives_a_plan(
     assert result.bound_s is None
 
 
-def test_the_time_limit_in_refinement_states_the_gap(
-    scenario: Scenario, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    now_s = [0.0]
-
-    def refined(progress: Progress) -> None:
-        now_s[0] = 100.0 if progress.refined >= 2 else 0.0
-
-    for module in ("best_first.run", "search"):
-        monkeypatch.setattr(f"planner.training.search.{module}.monotonic", lambda: now_s[0])
-    result = search(scenario, top=5, time_limit_s=1.0, progress=refined)
+def test_the_time_limit_in_refinement_states_the_gap(scenario: Scenario) -> None:
+    clock = Clock(lambda progress: progress.refined >= 2)
+    result = search(scenario, top=5, budget=clock.budget, progress=clock.told)
     assert result.stopped == "time limit"
     assert result.refined == 2
     assert result.bound_s is not None
@@ -187,7 +190,7 @@ def test_windows_do_not_change_the_answer(
     scenario: Scenario, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = search(scenario, top=5)
-    monkeypatch.setattr(refine, "FIRST_WINDOW", 1)
+    monkeypatch.setattr(queue, "FIRST_WINDOW", 1)
     assert search(scenario, top=5).plans == whole.plans
 
 

@@ -21,7 +21,9 @@ DEEPEST = 64
 MOST_ELEMENTS = 100_000
 MOST_DEVICES = 1024
 
-_START = re.compile(r"\s*(<\?xml[^>]*>)?\s*(<!--.*?-->\s*)*<(system|graphs|!DOCTYPE)", re.DOTALL)
+_START = re.compile(
+    r"\s*(<\?xml[^>]*>)?\s*(<!--(?:(?!-->).)*-->\s*)*<(system|graphs|!DOCTYPE)", re.DOTALL
+)
 _DISPLAY = ("0x0300", "0x0302")
 _NETWORK = ("0x0200", "0x0207")
 _PCIE_BYTES_PER_S = {"2.5": 0.25e9, "5": 0.5e9, "8": 0.985e9, "16": 1.969e9, "32": 3.938e9,
@@ -47,7 +49,9 @@ class Element:
 
 def looks_like_xml(text: str) -> bool:
     return (
-        re.match(r"\s*(<\?xml[^>]*>)?\s*(<!--.*?-->\s*)*<(system|graphs|!DOCTYPE)", text, re.S)
+        re.match(
+            r"\s*(<\?xml[^>]*>)?\s*(<!--(?:(?!-->).)*-->\s*)*<(system|graphs|!DOCTYPE)", text, re.S
+        )
         is not None
     )
 

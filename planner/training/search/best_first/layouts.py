@@ -3,9 +3,8 @@
 What a combination promises is its tight bound with the default layout, times what its busiest
 stage would have to do of what it does: the share of perfect balance, or the least that a stage has
 with one layer more, since any other layout gives some stage one. Layouts are solved for, most
-promising first, until none promises to be among the plans kept or `SOLVED` were; so the same search
-does the same work everywhere. What the others may gain at most is known from bounds that hold for
-all layouts.
+promising first, until none promises to be among the plans kept or `SOLVED` were. What the others
+may gain at most is known from bounds that hold for all layouts.
 """
 
 from __future__ import annotations
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from planner.budget import OutOfTime
 from planner.training.batch import OUTER_KINDS
 from planner.training.search.bounding.groups import batch_of, tight_bound_s, tight_others_s
 from planner.training.step.passes import chunk_passes, stage_layer_s
@@ -24,8 +24,10 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from planner.budget import Budget
     from planner.training.costs import CostTable
     from planner.training.scenario import Scenario
+    from planner.training.search.best_first.best import BestPlans
     from planner.training.search.best_first.refine import Refinement
     from planner.training.search.bounding.groups import Fitting
     from planner.training.search.layouts.choose import LayoutImprover
@@ -51,46 +53,60 @@ def improve_layouts(
     scenario: Scenario,
     table: CostTable,
     groups: Sequence[Fitting],
-    refinement: Refinement,
+    walk: Refinement,
+    best: BestPlans,
     improve: LayoutImprover,
-    out_of_time: Callable[[], bool],
+    *,
+    budget: Budget,
+    report: Callable[[], None],
 ) -> float:
     """Give combinations better layouts. `table` and the bounds of the groups are of the ideal
-    scenario.
+    scenario; `report` is called before each layout is solved for.
 
     Returns a lower bound on the step, in seconds, under every layout that was not tried; infinite
     when all were.
+
+    Raises: OutOfTime when there was no time to try any.
     """
     ideal = scenario.ideal
     quick_s = np.concatenate([np.zeros(0), *(group.others_s for group in groups)])
-    promising = np.flatnonzero(quick_s < refinement.slowest_kept_s)
+    promising = np.flatnonzero(quick_s < best.slowest_s)
     order = promising[np.argsort(quick_s[promising], kind="stable")]
     bound_s = float(quick_s[order[OPENED]]) if len(order) > OPENED else np.inf
-    opened = _open(ideal, table, groups, np.sort(order[:OPENED]))
+    opened = _open(ideal, table, groups, np.sort(order[:OPENED]), budget)
     turn = np.argsort(opened.promise_s, kind="stable")
-    solved = 0
+    left = budget.meter(SOLVED)
     for place in turn.tolist():
         least_s = float(opened.others_s[place])
-        kept_s = refinement.slowest_kept_s
+        kept_s = best.slowest_s
         if least_s >= kept_s:
             continue
-        if solved == SOLVED or opened.promise_s[place] >= kept_s or out_of_time():
+        if left.ended or opened.promise_s[place] >= kept_s:
             bound_s = min(bound_s, least_s)
             continue
+        report()
         index = int(opened.index[place])
-        plan = refinement.plan(index, int(opened.layers[place]))
+        plan = walk.plan(index, int(opened.layers[place]))
         priced = table if ideal is scenario else None
-        choice = improve(scenario, plan, table=priced, below_s=kept_s)
-        solved += 1
-        if choice.plan.stages != plan.stages and choice.step_s < kept_s:
-            refinement.replace(index, choice.plan)
+        try:
+            choice = improve(scenario, plan, table=priced, below_s=kept_s, budget=budget)
+            left.spend()
+            if choice.plan.stages != plan.stages and choice.step_s < kept_s:
+                walk.replace(index, choice.plan)
+        except OutOfTime:
+            bound_s = min(bound_s, least_s)
+            continue
         if not choice.proven:
             bound_s = min(bound_s, max(least_s, choice.bound_s or 0.0))
     return bound_s
 
 
 def _open(
-    scenario: Scenario, table: CostTable, groups: Sequence[Fitting], indices: NDArray[np.int64]
+    scenario: Scenario,
+    table: CostTable,
+    groups: Sequence[Fitting],
+    indices: NDArray[np.int64],
+    budget: Budget,
 ) -> _Opened:
     first = np.cumsum([0, *map(len, groups)])
     owners = np.searchsorted(first, indices, side="right") - 1
@@ -100,9 +116,10 @@ def _open(
     for owner in np.unique(owners).tolist():
         at = owners == owner
         group, which = groups[owner], indices[at] - first[owner]
-        default_s, layers[at] = tight_bound_s(scenario, table, group, which)
+        default_s, layers[at] = tight_bound_s(scenario, table, group, which, budget)
         quick_s = group.others_s[which]
-        others[at] = np.maximum(tight_others_s(scenario, table, group, which, layers[at]), quick_s)
+        tight_s = tight_others_s(scenario, table, group, which, layers[at], budget)
+        others[at] = np.maximum(tight_s, quick_s)
         promise[at] = default_s * _left_to_busiest(scenario, table, group, which, layers[at])
     return _Opened(index=indices, promise_s=promise, others_s=others, layers=layers)
 

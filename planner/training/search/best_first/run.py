@@ -1,44 +1,52 @@
-"""One search, phase by phase: enumerate, screen, bound, refine. Every phase can be cut short, and
-what was found until then is the result.
+"""One search, phase by phase: enumerate, screen, bound, refine. OutOfTime and interrupts may end
+every phase anywhere; what was found until then is the result.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from time import monotonic
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from planner.schedule.registry import kind_of
-from planner.training.batch import OUTER_KINDS
+from planner.budget import UNLIMITED
+from planner.solver import Solver
+from planner.training.search.best_first.best import BestPlans
+from planner.training.search.best_first.combinations import Combinations
 from planner.training.search.best_first.layouts import improve_layouts
+from planner.training.search.best_first.listed import ListedPlans
+from planner.training.search.best_first.prove import placement_gain, prove_placements
 from planner.training.search.best_first.refine import Refinement
-from planner.training.search.bounding.groups import Fitting, SharedLayout, bound_group
+from planner.training.search.bounding.groups import Fitting, bound_group
 from planner.training.search.bounding.screen import Screened, screen
+from planner.training.search.bounding.shared_layouts import SharedLayouts
 from planner.training.search.bounding.tables import GrowingTable
+from planner.training.search.hosts.choose import PlacementSearch
 from planner.training.search.layouts.choose import choose_layout
 from planner.training.search.layouts.default import default_layout
 from planner.training.search.space.empty import empty_space
 from planner.training.search.space.enumeration import Enumeration, Tally, dimensions
-from planner.training.search.space.facts import SCHEDULE_NAMES, SpaceFacts
-from planner.workload.stages import stage_load
+from planner.training.search.space.facts import SpaceFacts
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from planner.schedule.kinds import LayoutTraits
+    from planner.budget import Budget
+    from planner.plan import RankedPlan
     from planner.training.scenario import Scenario
     from planner.training.search.layouts.choose import LayoutImprover
     from planner.training.search.layouts.default import LayoutChooser
-    from planner.training.search.space.enumeration import AxisGrid, Block
+    from planner.training.search.space.enumeration import Block
     from planner.training.search.space.restrictions import Restrictions
-    from planner.workload.stages import StageLoad
 
 
 PLACED = 128
 """Combinations for which hosts are looked for in one search."""
+
+SCOUTED = 12
+"""Combinations that are refined first where nodes are not alike."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,61 +63,73 @@ class Progress:
 
 @dataclass(slots=True, kw_only=True)
 class SearchRun:
-    """`complete` tells that every combination has a bound; `stopped` is what ended the run;
-    without `screening` every combination is priced. `bound_s` is the refinement's bound before the
-    step that is under way: one that is cut short may have lost what it was working on. Bounds
+    """`complete` tells that every combination has a bound, `done` that the walk over them ended by
+    itself; without `screening` every combination is priced. `bound_s` is the walk's bound before
+    the step that is under way: one that is cut short may have lost what it was working on. Bounds
     are of the ideal scenario."""
 
     scenario: Scenario
     restrictions: Restrictions
     top: int
-    deadline_s: float | None = None
+    budget: Budget = UNLIMITED
+    solver: Solver = field(default_factory=Solver)
     progress: Callable[[Progress], None] | None = None
     layout: LayoutChooser = default_layout
     improve: LayoutImprover | None = choose_layout
     screening: bool = True
-    stopped: str = "proven"
     complete: bool = False
+    done: bool = False
     enumeration: Enumeration = field(init=False)
+    layouts: SharedLayouts = field(init=False)
     growing: GrowingTable = field(init=False)
     screened: list[Screened] = field(init=False, default_factory=list)
     fitting: list[Fitting] = field(init=False, default_factory=list)
-    refinement: Refinement | None = field(init=False, default=None)
+    best: BestPlans = field(init=False)
+    gains: dict[int, float] = field(init=False, default_factory=dict)
     bound_s: float | None = field(init=False, default=None)
     layouts_bound_s: float = field(init=False, default=np.inf)
-    _layouts: dict[tuple[int, int, LayoutTraits], SharedLayout] = field(
-        init=False, default_factory=dict
-    )
+    _walk: Refinement | None = field(init=False, default=None)
+    _listed: ListedPlans | None = field(init=False, default=None)
+    _tried_last: int = field(init=False, default=0)
 
     def __post_init__(self) -> None:
         self.enumeration = Enumeration(
             facts=SpaceFacts.of(self.scenario, self.restrictions),
             values=dimensions(self.scenario, self.restrictions),
         )
-        self.growing = GrowingTable(self.scenario.ideal)
+        self.layouts = SharedLayouts(
+            scenario=self.scenario, choose=self.layout, improvable=self.improve is not None
+        )
+        self.growing = GrowingTable(self.scenario.ideal, self.budget)
+        self.best = BestPlans(self.top)
 
     def bound(self) -> None:
-        """Enumerate the space and bound everything in it, or as much as the time limit lets."""
-        grids = list(self.enumeration.grids())
-        loads = [
-            [self._screened_load(grid.pipeline, *shape) for shape in self._shapes(grid)]
-            for grid in grids
-        ]
+        """Enumerate the space and bound everything in it.
+
+        Raises: OutOfTime; RuleError when there is nothing in it.
+        """
+        grids = []
+        for grid in self.enumeration.grids():
+            self.budget.check()
+            grids.append(grid)
         self.screened = screen(
             self.scenario.ideal,
             self.enumeration,
             grids,
-            loads,
+            [self.layouts.screened_loads(grid, self.enumeration) for grid in grids],
             self.growing,
             trusting=not self.screening,
+            budget=self.budget,
         )
         for screened, group in self.groups():
-            if self.out_of_time():
-                return
+            self.budget.check()
             self._bound(screened, group)
             self.report("bounding")
         if not self.enumeration.tally.candidates:
             raise empty_space(self.enumeration, self.scenario, self.restrictions)
+        if self.fitting:
+            self.bound_s = float(min(group.bound_s.min() for group in self.fitting))
+            self.layouts_bound_s = float(min(group.others_s.min() for group in self.fitting))
         self.complete = True
 
     def groups(self) -> Iterator[tuple[Screened, Block]]:
@@ -121,61 +141,59 @@ class SearchRun:
             for group in enumeration.groups(screened.grid):
                 yield screened, group
 
-    def refine(self) -> Refinement:
-        """Refine, best bound first, until the best are proven or time is up; one plan at least."""
-        self.refinement = refinement = Refinement(
-            self.scenario,
-            self.growing.table,
-            self.fitting,
-            top=self.top,
-            deadline_s=self.deadline_s,
-        )
-        others_s = (group.others_s.min(initial=np.inf) for group in self.fitting)
-        self.layouts_bound_s = float(min(others_s, default=np.inf))
+    def refine(self) -> None:
+        """Refine, best bound first, until the best are proven or the work is done.
+
+        Raises: OutOfTime.
+        """
+        combinations = Combinations(scenario=self.scenario, groups=self.fitting)
+        placements = PlacementSearch(scenario=self.scenario, budget=self.budget, solver=self.solver)
+        walk = Refinement(combinations, self.growing.table, self.best, placements, self.budget)
+        self._walk = walk
         # Placing takes long where nodes differ: a good layout early leaves little to be placed.
         early = None if self.scenario.ideal is self.scenario else self.top
-        refinement.scout(self.out_of_time)
-        while not refinement.done:
-            if self.out_of_time() and refinement.refined:
-                break
-            if refinement.placed >= PLACED:
-                self.stopped = "work limit"
-                break
-            self.bound_s = refinement.bound_s
-            refinement.step()
+        if early is not None:
+            self._listed = ListedPlans(combinations)
+            scouted = self._listed.scouted(self.growing.table, self.budget)
+            walk.refine_early(scouted[:SCOUTED])
+        while not walk.done and walk.placed < PLACED:
+            self.budget.check()
+            self.bound_s = walk.bound_s
+            walk.step()
             self.report("refining")
-            if refinement.refined == early:
+            if walk.refined == early:
                 early = None
-                self._improve_layouts(refinement)
-        self.bound_s = refinement.bound_s
-        if refinement.refined and not self.out_of_time():
-            self._improve_layouts(refinement)
-        if refinement.refined and not self._out_of_time_refining():
-            refinement.prove()
-        return refinement
+                self._improve_layouts(walk)
+        self.bound_s, self.done = walk.bound_s, walk.done
+        if walk.refined:
+            self.budget.check()
+            self._improve_layouts(walk)
+            prove_placements(self.scenario, self.best, placements, self.budget)
+        for one in self.best.kept:
+            self.budget.check()
+            self.gains[one.index] = placement_gain(self.scenario, one)
 
-    def _improve_layouts(self, refinement: Refinement) -> None:
-        if self.improve is None:
+    def show_something(self, *, price: bool) -> None:
+        """Where the search was ended before it kept a plan: keep the best one that was priced on
+        the hosts as listed; with `price` look for one among the combinations bounded so far."""
+        if self.best.kept or not self.fitting:
             return
-        self.layouts_bound_s = improve_layouts(
-            self.scenario,
-            self.growing.table,
-            self.fitting,
-            refinement,
-            self.improve,
-            self._out_of_time_refining,
+        known = self._listed or ListedPlans(
+            Combinations(scenario=self.scenario, groups=self.fitting)
         )
+        known.offer_to(self.best)
+        if price and not self.best.kept:
+            self._tried_last = known.price_some(self.budget)
+            known.offer_to(self.best)
 
-    def layout_of(self, pipeline: int, virtual_stages: int, schedule: str) -> SharedLayout:
-        """The stage layout of a shape, chosen once for all schedules that lay stages out alike."""
-        key = (pipeline, virtual_stages, kind_of(schedule).layout_traits)
-        if key not in self._layouts:
-            stages = self.layout(self.scenario, pipeline, virtual_stages, schedule)
-            load = stage_load(self.scenario.model, self.scenario.kinds, stages)
-            self._layouts[key] = SharedLayout(
-                stages=stages, load=load, chosen=self.improve is not None
-            )
-        return self._layouts[key]
+    @property
+    def plans(self) -> tuple[RankedPlan, ...]:
+        return self.best.ranked(self.gains)
+
+    @property
+    def refined(self) -> int:
+        """Combinations priced in full."""
+        return self._tried_last + (0 if self._walk is None else self._walk.refined)
 
     @property
     def num_fitting(self) -> int:
@@ -197,28 +215,31 @@ class SearchRun:
         """Tell the caller where the search is."""
         if self.progress is None:
             return
-        refinement = self.refinement
+        kept = self.best.kept
         self.progress(
             Progress(
                 phase=phase,
                 candidates=self.enumeration.tally.candidates,
                 fitting=self.num_fitting,
-                refined=refinement.refined if refinement else 0,
-                best_step_s=refinement.best_s if refinement else None,
-                bound_s=refinement.bound_s if refinement else None,
+                refined=self.refined,
+                best_step_s=kept[0].step_s if kept else None,
+                bound_s=None if self._walk is None else self._walk.bound_s,
             )
         )
 
-    def out_of_time(self) -> bool:
-        """Whether the time limit has passed, which `stopped` then tells."""
-        if self.deadline_s is None or monotonic() < self.deadline_s:
-            return False
-        self.stopped = "time limit"
-        return True
-
-    def _out_of_time_refining(self) -> bool:
-        self.report("refining")
-        return self.out_of_time()
+    def _improve_layouts(self, walk: Refinement) -> None:
+        if self.improve is None:
+            return
+        self.layouts_bound_s = improve_layouts(
+            self.scenario,
+            self.growing.table,
+            self.fitting,
+            walk,
+            self.best,
+            self.improve,
+            budget=self.budget,
+            report=partial(self.report, "refining"),
+        )
 
     def _bound(self, screened: Screened, group: Block) -> None:
         alive = self.alive(screened, group)
@@ -229,29 +250,9 @@ class SearchRun:
             self.growing.table,
             screened,
             group,
-            self.layout_of(group.pipeline, group.virtual_stages, group.schedule),
+            self.layouts.of(group.pipeline, group.virtual_stages, group.schedule),
             alive,
+            self.budget,
         )
         if len(found):
             self.fitting.append(found)
-
-    def _screened_load(self, pipeline: int, virtual_stages: int, schedule: str) -> StageLoad:
-        """The load of a shape, without the vocabulary where stages have only a share of it."""
-        load = self.layout_of(pipeline, virtual_stages, schedule).load
-        if not kind_of(schedule).shares_vocabulary:
-            return load
-        counts = load.counts.copy()
-        counts[..., -OUTER_KINDS:] = 0
-        return replace(load, counts=counts)
-
-    def _shapes(self, grid: AxisGrid) -> list[tuple[int, str]]:
-        """Numbers of virtual stages and schedules that a grid's combinations may have, one
-        schedule for all that lay stages out alike."""
-        most = self.scenario.model.num_layers // grid.pipeline
-        shapes: dict[tuple[int, LayoutTraits], tuple[int, str]] = {}
-        for code in self.enumeration.values["schedule"]:
-            kind = kind_of(SCHEDULE_NAMES[code])
-            for v in self.enumeration.values["virtual_stages"]:
-                if v <= most and kind.may_have(grid.pipeline, v):
-                    shapes.setdefault((v, kind.layout_traits), (v, kind.name))
-        return list(shapes.values()) or [(1, "1f1b")]

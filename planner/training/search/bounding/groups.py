@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from planner.budget import UNLIMITED
 from planner.training.batch import FULL, SELECTIVE, Batch
 from planner.training.memory.stage import stage_peaks
 from planner.training.search.bounding.batches import ELEMENTS, make_batch
@@ -33,25 +34,15 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from planner.plan import Stage
+    from planner.budget import Budget
     from planner.training.costs import CostTable
     from planner.training.scenario import Scenario
     from planner.training.search.bounding.screen import Screened
+    from planner.training.search.bounding.shared_layouts import SharedLayout
     from planner.training.search.space.enumeration import Block
-    from planner.workload.stages import StageLoad
 
 BELOW = 1 - 1e-9
 """Bounds are scaled by this, so that rounding cannot lift one above the time it bounds."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class SharedLayout:
-    """A stage layout with its load, shared by all groups of (pipeline, virtual stages); `chosen`:
-    a combination may take a better one instead."""
-
-    stages: tuple[Stage, ...]
-    load: StageLoad
-    chosen: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -73,6 +64,11 @@ class Fitting:
 
     def __len__(self) -> int:
         return len(self.grid_row)
+
+    @property
+    def chunks(self) -> int:
+        """Of every combination."""
+        return self.screened.pipeline * self.virtual_stages
 
     @classmethod
     def of(
@@ -126,12 +122,14 @@ def bound_group(
     group: Block,
     layout: SharedLayout,
     alive: NDArray[np.bool_],
+    budget: Budget = UNLIMITED,
 ) -> Fitting:
-    """The combinations of a group that fit. `alive` is the screen's verdict on each."""
+    """The combinations of a group that fit. `alive` is the screen's verdict on each. Raises:
+    OutOfTime."""
     load = layout.load
     rows = np.flatnonzero(alive)
     fits, bounds, others = [], [], []
-    for part in pieces(rows, group.pipeline):
+    for part in pieces(rows, group.pipeline, budget):
         batch = make_batch(
             screened.columns,
             global_batch_size=scenario.job.global_batch_size,
@@ -225,13 +223,17 @@ def others_bound_s(
 
 
 def tight_bound_s(
-    scenario: Scenario, table: CostTable, fitting: Fitting, which: NDArray[np.int64]
+    scenario: Scenario,
+    table: CostTable,
+    fitting: Fitting,
+    which: NDArray[np.int64],
+    budget: Budget = UNLIMITED,
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """Tight bounds of some combinations of a group, and the fully recomputed layers per chunk
-    that they are for: the fewest that fit."""
-    layers = fewest_recomputed(scenario, table, fitting, which)
+    that they are for: the fewest that fit. Raises: OutOfTime."""
+    layers = fewest_recomputed(scenario, table, fitting, which, budget)
     bounds = []
-    for part in pieces(np.arange(len(which)), fitting.screened.pipeline * fitting.virtual_stages):
+    for part in pieces(np.arange(len(which)), fitting.chunks, budget):
         batch = batch_of(scenario, fitting, which[part], layers[part])
         parts = step_parts(scenario, table, batch)
         anywhere_s = placement_bound_s(scenario, table, batch, parts)
@@ -245,11 +247,12 @@ def tight_others_s(
     fitting: Fitting,
     which: NDArray[np.int64],
     recomputed_layers: NDArray[np.int64],
+    budget: Budget = UNLIMITED,
 ) -> NDArray[np.float64]:
     """Tight bounds of some combinations of a group with every stage layout but the default, whose
-    fully recomputed layers per chunk are given."""
+    fully recomputed layers per chunk are given. Raises: OutOfTime."""
     bounds = []
-    for part in pieces(np.arange(len(which)), fitting.screened.pipeline * fitting.virtual_stages):
+    for part in pieces(np.arange(len(which)), fitting.chunks, budget):
         layers = recomputed_layers[part]
         batch = batch_of(scenario, fitting, which[part], layers)
         work = LeastWork.of(table, batch, fewest_under_others(layers))
@@ -264,17 +267,22 @@ def tight_others_s(
 
 
 def fewest_recomputed(
-    scenario: Scenario, table: CostTable, fitting: Fitting, which: NDArray[np.int64]
+    scenario: Scenario,
+    table: CostTable,
+    fitting: Fitting,
+    which: NDArray[np.int64],
+    budget: Budget = UNLIMITED,
 ) -> NDArray[np.int64]:
     """The smallest number of recomputed layers per chunk with which each combination fits, 0
-    without full recomputation. Time rises with it and memory falls, so bisection finds it."""
+    without full recomputation. Time rises with it and memory falls, so bisection finds it. Raises:
+    OutOfTime."""
     most = fitting.layout.load.most_layers
     full = fitting.recompute[which] == FULL
     low = np.where(full, 1, 0)
     high = np.where(full, most, 0)
     while (open_ := np.flatnonzero(low < high)).size:
         middle = (low[open_] + high[open_]) // 2
-        for part in pieces(np.arange(len(open_)), fitting.screened.pipeline):
+        for part in pieces(np.arange(len(open_)), fitting.screened.pipeline, budget):
             at = open_[part]
             batch = batch_of(scenario, fitting, which[at], middle[part])
             fits = stage_peaks(scenario, table, batch).fits
@@ -283,8 +291,9 @@ def fewest_recomputed(
     return high
 
 
-def pieces(rows: NDArray[np.int64], width: int) -> Iterator[NDArray[np.int64]]:
-    """Rows in pieces of at most `ELEMENTS` elements of `width` each."""
+def pieces(rows: NDArray[np.int64], width: int, budget: Budget) -> Iterator[NDArray[np.int64]]:
+    """Rows in pieces of at most `ELEMENTS` elements of `width` each. Raises: OutOfTime."""
     step = max(ELEMENTS // width, 1)
     for first in range(0, len(rows), step):
+        budget.check()
         yield rows[first : first + step]

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from planner.budget import UNLIMITED
 from planner.schedule.passes import looped
 from planner.schedule.registry import PLAIN, SCHEDULES
 from planner.training.batch import FULL, OUTER_KINDS
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from planner.budget import Budget
     from planner.training.costs import CostTable
     from planner.training.scenario import Scenario
     from planner.training.search.bounding.tables import GrowingTable
@@ -63,11 +65,12 @@ def screen(
     growing: GrowingTable,
     *,
     trusting: bool = False,
+    budget: Budget = UNLIMITED,
 ) -> list[Screened]:
     """Screen all grids, small micro-batches first. `loads` are those that the combinations of each
-    grid may have. `trusting` lets everything pass."""
+    grid may have. `trusting` lets everything pass. Raises: OutOfTime."""
     waves = [
-        _Waves(scenario, enumeration, grid, of_grid, trusting)
+        _Waves(scenario, enumeration, grid, of_grid, trusting, budget)
         for grid, of_grid in zip(grids, loads, strict=True)
     ]
     sizes = {size for grid in grids for size in grid.columns["micro_batch_size"].tolist()}
@@ -89,8 +92,9 @@ class _Waves:
         grid: AxisGrid,
         loads: Sequence[StageLoad],
         trusting: bool,
+        budget: Budget,
     ) -> None:
-        self._scenario = scenario
+        self._scenario, self._budget = scenario, budget
         self._grid = grid
         self._load = smallest_load(loads)
         self._codes = [np.array(enumeration.values[axis]) for axis in VARIANT_AXES]
@@ -108,6 +112,7 @@ class _Waves:
 
     def price(self, micro_batch_size: int, growing: GrowingTable) -> None:
         """Price the rows of a micro-batch size that smaller ones leave a chance."""
+        self._budget.check()
         rows = self._rows_of(micro_batch_size)
         for smaller, found in self._found.items():
             if micro_batch_size % smaller == 0:
@@ -142,6 +147,7 @@ class _Waves:
         relief = _replay_range(self._scenario, table)
         fits = np.empty(len(grid_row), dtype=np.bool_)
         for first in range(0, len(grid_row), step):
+            self._budget.check()
             part = slice(first, first + step)
             batch = make_batch(
                 self._columns,

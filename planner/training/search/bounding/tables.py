@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from planner.budget import UNLIMITED
 from planner.training.costs import CostTable, cost_table
 from planner.workload.shard import Shard
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from planner.budget import Budget
     from planner.training.scenario import Scenario
     from planner.training.search.space.enumeration import Columns
 
@@ -26,11 +28,15 @@ SHARD_AXES = (
 )
 
 
+AT_ONCE = 32
+"""Shards priced between two looks at the budget."""
+
+
 class GrowingTable:
     """Cost table rows by shard. New shards are priced when the table is next looked at."""
 
-    def __init__(self, scenario: Scenario) -> None:
-        self._scenario = scenario
+    def __init__(self, scenario: Scenario, budget: Budget = UNLIMITED) -> None:
+        self._scenario, self._budget = scenario, budget
         self._rows: dict[tuple[int, ...], int] = {}
         self._new: list[Shard] = []
         self._parts: list[CostTable] = []
@@ -47,10 +53,11 @@ class GrowingTable:
 
     @property
     def table(self) -> CostTable:
-        """Everything asked for so far."""
-        if self._new:
-            self._parts.append(cost_table(self._scenario, self._new))
-            self._new = []
+        """Everything asked for so far. Raises: OutOfTime."""
+        while self._new:
+            self._budget.check()
+            self._parts.append(cost_table(self._scenario, self._new[:AT_ONCE]))
+            self._new = self._new[AT_ONCE:]
         if len(self._parts) > 1:
             self._parts = [_join(self._parts)]
         return self._parts[0]

@@ -4,15 +4,17 @@ lightly, until both agree. The framework's own order is priced too and kept when
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import combinations, cycle, permutations
-from time import monotonic
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from planner.budget import UNLIMITED, OutOfTime
 from planner.placement.solve import improve_placement, solve_placement
+from planner.solver import Solver
 from planner.training.costs import cost_table
 from planner.training.estimate import batch_of_one, shard_of
 from planner.training.search.hosts.grid import grid_of, nodes_in_order
@@ -25,6 +27,7 @@ from planner.workload.stages import stage_load
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from planner.budget import Budget
     from planner.placement.problem.problem import PlacementProblem, PlacementSolution
     from planner.plan import Plan
     from planner.training.batch import Batch
@@ -69,7 +72,7 @@ class Solve(Protocol):
         problem: PlacementProblem,
         *,
         seeds: Sequence[Sequence[int]],
-        deadline_s: float | None,
+        budget: Budget,
     ) -> PlacementSolution: ...
 
 
@@ -82,10 +85,13 @@ class _Priced:
 
 @dataclass(slots=True, kw_only=True)
 class PlacementSearch:
-    """Chooses hosts for plans of one scenario and remembers orders that were good on a grid."""
+    """Chooses hosts for plans of one scenario and remembers orders that were good on a grid.
+
+    Out of time, plans keep the best hosts so far; OutOfTime is raised where there are none."""
 
     scenario: Scenario
-    deadline_s: float | None = None
+    budget: Budget = UNLIMITED
+    solver: Solver = field(default_factory=Solver)
     _known: dict[UnitGrid, list[tuple[int, ...]]] = field(default_factory=dict)
 
     def place(self, plan: Plan, bound_s: float) -> PlacedPlan:
@@ -95,10 +101,11 @@ class PlacementSearch:
 
     def prove(self, placed: PlacedPlan) -> PlacedPlan:
         """The same with all the effort that a proof may take."""
-        found = self._place(placed.plan, placed.bound_s, partial(solve_placement, work=PROOF_WORK))
+        solve = partial(solve_placement, solver=self.solver)
+        found = self._place(placed.plan, placed.bound_s, solve, work=PROOF_WORK)
         return self._exchanged(found)
 
-    def _place(self, plan: Plan, bound_s: float, solve: Solve) -> PlacedPlan:
+    def _place(self, plan: Plan, bound_s: float, solve: Solve, *, work: float = 1.0) -> PlacedPlan:
         listed = self.scenario.placed(plan.placement.hosts)
         grid = grid_of(listed.topology, plan.degrees)
         if grid is None:
@@ -107,21 +114,23 @@ class PlacementSearch:
         best = self._price(plan, batch, grid, units)
         if best.step_s <= bound_s * (1 + EQUAL):
             return PlacedPlan(plan=plan, bound_s=best.step_s, method=CLOSE)
-        problem = placement_problem(listed, plan, batch, grid)
-        known = [seed for seed in self._known.get(grid, ()) if problem.allows(np.array(seed))]
-        seeds = [units, *known]
         method = "bound over all placements"
-        for _ in range(ROUNDS):
-            solution = solve(problem, seeds=seeds, deadline_s=self._left_s)
-            if solution.bound_s > bound_s and self._bounds_everywhere(problem, listed):
-                bound_s, method = solution.bound_s, solution.method
-            found = self._price(plan, batch, grid, solution.order)
-            agree = found.step_s <= solution.objective_s * (1 + AGREE)
-            best = min(best, found, key=lambda priced: priced.step_s)
-            if agree or bound_s >= best.step_s * (1 - AGREE):
-                break
-            seeds = [best.units, *seeds]
-            problem = with_path(problem, found.path)
+        with suppress(OutOfTime):
+            problem = placement_problem(listed, plan, batch, grid, self.budget)
+            known = [seed for seed in self._known.get(grid, ()) if problem.allows(np.array(seed))]
+            seeds = [units, *known]
+            for _ in range(ROUNDS):
+                solution = solve(problem, seeds=seeds, budget=self.budget.scaled(work))
+                if solution.bound_s > bound_s and self._bounds_everywhere(problem, listed):
+                    bound_s, method = solution.bound_s, solution.method
+                found = self._price(plan, batch, grid, solution.order)
+                agree = found.step_s <= solution.objective_s * (1 + AGREE)
+                best = min(best, found, key=lambda priced: priced.step_s)
+                if agree or bound_s >= best.step_s * (1 - AGREE):
+                    break
+                self.budget.check()
+                seeds = [best.units, *seeds]
+                problem = with_path(problem, found.path)
         self._remember(grid, best.units)
         return PlacedPlan(
             plan=replace(
@@ -147,15 +156,16 @@ class PlacementSearch:
         if grid is None or grid.rows * grid.columns > MOST_EXCHANGED:
             return placed
         batch = self._batch(plan)
-        best, left = self._price(plan, batch, grid, grid.units_of(listed.topology)), PRICED
+        best = self._price(plan, batch, grid, grid.units_of(listed.topology))
         if placed.bound_s >= best.step_s * (1 - AGREE):
             return placed
         pairs = list(combinations(range(len(best.units)), 2))
-        unchanged = 0
+        tries, unchanged = self.budget.meter(PRICED), 0
         for one, two in cycle(pairs):
-            if left == 0 or unchanged == len(pairs) or self._left_s == 0.0:
+            if unchanged == len(pairs) or tries.ended:
                 break
-            left, unchanged = left - 1, unchanged + 1
+            tries.spend()
+            unchanged += 1
             kinds = [listed.topology.kinds[best.units[at] * grid.unit_nodes] for at in (one, two)]
             if kinds[0].device is kinds[1].device:
                 exchanged = list(best.units)
@@ -169,11 +179,6 @@ class PlacementSearch:
     def _batch(self, plan: Plan) -> Batch:
         load = stage_load(self.scenario.model, self.scenario.kinds, plan.stages)
         return batch_of_one(plan, 0, load)
-
-    @property
-    def _left_s(self) -> float | None:
-        """Seconds until the time limit."""
-        return None if self.deadline_s is None else max(0.0, self.deadline_s - monotonic())
 
     def arrangements(self) -> tuple[tuple[str, ...], ...]:
         """Hosts to start from: as the cluster lists them; on mixed devices also with the types in

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from planner.budget import UNLIMITED
 from planner.placement.problem.problem import PlacementProblem, RingFamily, Wait
 from planner.schedule.bounds.windows import critical_paths
 from planner.training.costs import cost_table
@@ -18,6 +19,7 @@ from planner.training.step.simulated import slowest_replica
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from planner.budget import Budget
     from planner.hardware.links import Topology
     from planner.plan import Plan
     from planner.schedule.simulation.timeline import Timeline
@@ -39,17 +41,24 @@ class CriticalPath:
 
 
 def placement_problem(
-    scenario: Scenario, plan: Plan, batch: Batch, grid: UnitGrid
+    scenario: Scenario, plan: Plan, batch: Batch, grid: UnitGrid, budget: Budget = UNLIMITED
 ) -> PlacementProblem:
     """Over which links the plan's step would be how long. `batch` is the plan for the first row of
     a cost table. Passes are those of the ideal scenario; on mixed devices those of the scenario as
-    it is placed, and no row may change its device types."""
+    it is placed, and no row may change its device types. Raises: OutOfTime."""
     ideal, classes = scenario.ideal, unit_classes(scenario.topology, grid.unit_nodes)
     table = cost_table(ideal, [shard_of(plan)])
     inside = _rings_inside(plan, grid)
     rated = rated_step(
-        ideal, table, batch, classes.bytes_per_s, classes.latency_s, crosses_inside=bool(inside)
+        ideal,
+        table,
+        batch,
+        classes.bytes_per_s,
+        classes.latency_s,
+        crosses_inside=bool(inside),
+        budget=budget,
     )
+    link_s = rated.crossing_s[rated.link]
     parts, timeline = _passes(scenario, table, batch)
     path = critical_path(timeline, parts, batch, grid)
     path_s, path_links = np.array([path.seconds]), path.links[None]
@@ -63,7 +72,7 @@ def placement_problem(
         columns=grid.columns,
         lockstep=grid.lockstep,
         node_class=classes.of_unit,
-        link_s=(rated.link_s + rated.link_s.T) / 2,
+        link_s=(link_s + link_s.T) / 2,
         path_s=path_s + rest_s,
         path_links=path_links,
         waits=_waits(plan, grid, rated, timeline, inside),
@@ -162,14 +171,14 @@ def _waits(
     waits = []
     data = () if grid.row_stages > 1 else _data_rings(plan, grid)
     if data and rated.reduction_s.any():
-        largest = rated.reduction_s.reshape(-1, grid.rows).max(axis=0)
+        largest = rated.reduction_s.max(axis=0)
         fullest = int(largest.argmax())
         waits.append(
             Wait(
                 families=(
                     RingFamily(
                         rings=data,
-                        hop_s=rated.reduction_s[..., fullest],
+                        hop_s=rated.reduction_s[:, fullest][rated.link],
                         scale=largest / largest[fullest],
                     ),
                 ),
@@ -177,10 +186,12 @@ def _waits(
             )
         )
     if data and rated.gather_s.any():
-        family = RingFamily(rings=data, hop_s=rated.gather_s, scale=none + 1)
+        family = RingFamily(rings=data, hop_s=rated.gather_s[rated.link], scale=none + 1)
         waits.append(Wait(families=(family,), hidden_s=none))
     if inside and rated.inside_s.any():
-        family = RingFamily(rings=inside, hop_s=rated.inside_s.max(axis=-1), scale=none + 1)
+        family = RingFamily(
+            rings=inside, hop_s=rated.inside_s.max(axis=-1)[rated.link], scale=none + 1
+        )
         waits.append(Wait(families=(family,), hidden_s=none))
     return tuple(waits)
 

@@ -7,10 +7,11 @@ ring has a given rate, so that overlap, sharding and expert groups count as they
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from planner.budget import UNLIMITED
 from planner.hardware.fabric import Hop
 from planner.hardware.ideal import SlowedTopology
 from planner.training.costs import cost_table
@@ -19,6 +20,7 @@ from planner.training.step.parts import step_parts
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from planner.budget import Budget
     from planner.hardware.ideal import IdealTopology
     from planner.training.batch import Batch
     from planner.training.costs import CostTable
@@ -31,13 +33,15 @@ seconds per byte, which they exceed nowhere: all are concave in it but for overl
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class RatedStep:
-    """Parts of a step for every pair of classes, [K, K] or [K, K, p], when theirs is the slowest
-    hop: there and back across a boundary of rows, the gradient reduction and the parameter gather
-    after the passes, and what all passes of a stage take longer than on the ideal topology."""
+    """Parts of a step by the link that is the slowest hop: `link` [K, K] is its index, of U
+    different ones, for every pair of classes. Seconds [U] there and back across a boundary of rows
+    and of the parameter gather after the passes, [U, p] of the gradient reduction, and of what all
+    passes of a stage take longer than on the ideal topology."""
 
-    link_s: NDArray[np.float64]
-    reduction_s: NDArray[np.float64]
+    link: NDArray[np.int64]
+    crossing_s: NDArray[np.float64]
     gather_s: NDArray[np.float64]
+    reduction_s: NDArray[np.float64]
     inside_s: NDArray[np.float64]
 
 
@@ -49,35 +53,49 @@ def rated_step(
     latency_s: NDArray[np.float64],
     *,
     crosses_inside: bool,
+    budget: Budget = UNLIMITED,
 ) -> RatedStep:
     """`ideal` is the scenario on an `IdealTopology`, `table` its cost table; `bytes_per_s` and
     `latency_s` [K, K]. `crosses_inside` tells that groups of the layers leave their unit, so that
-    layers must be priced anew."""
-    seconds_per_byte = 1 / bytes_per_s
+    layers must be priced anew. Raises: OutOfTime."""
+    rates, rate = _distinct(1 / bytes_per_s, budget)
+    latencies, latency = _distinct(latency_s, budget)
+    present, link = _distinct(rate * len(latencies) + latency, budget)
+    seconds_per_byte, latency_of = rates[present // len(latencies)], present % len(latencies)
     columns = 2 + 2 * batch.pipeline
-    found = np.empty((*bytes_per_s.shape, columns))
-    for latency in np.unique(latency_s):
-        here = latency_s == latency
+    found = np.empty((len(present), columns))
+    for index, each in enumerate(latencies):
+        here = latency_of == index
         points = np.unique(seconds_per_byte[here])
         if len(points) > RATES:
             points = np.linspace(points[0], points[-1], RATES)
-        parts = np.array(
-            [
-                _priced(
-                    ideal, table, batch, Hop(bytes_per_s=1 / at, latency_s=latency), crosses_inside
-                )
-                for at in points.tolist()
-            ]
-        )
+        priced = []
+        for at in points.tolist():
+            budget.check()
+            hop = Hop(bytes_per_s=1 / at, latency_s=each)
+            priced.append(_priced(ideal, table, batch, hop, crosses_inside))
+        parts = np.array(priced)
         for column in range(columns):
             found[here, column] = np.interp(seconds_per_byte[here], points, parts[:, column])
     usual_s = step_parts(ideal, table, batch).busy_s[0]
     return RatedStep(
-        link_s=found[..., 0],
-        gather_s=found[..., 1],
-        reduction_s=found[..., 2 : 2 + batch.pipeline],
-        inside_s=np.maximum(found[..., 2 + batch.pipeline :] - usual_s, 0.0),
+        link=link,
+        crossing_s=found[:, 0],
+        gather_s=found[:, 1],
+        reduction_s=found[:, 2 : 2 + batch.pipeline],
+        inside_s=np.maximum(found[:, 2 + batch.pipeline :] - usual_s, 0.0),
     )
+
+
+def _distinct(
+    values: NDArray[np.generic], budget: Budget
+) -> tuple[NDArray[Any], NDArray[np.int64]]:
+    """The different values of [K, K], ascending, and the index of each entry's among them."""
+    found = np.empty(0, dtype=values.dtype)
+    for row in values:
+        budget.check()
+        found = np.union1d(found, row)
+    return found, np.searchsorted(found, values)
 
 
 def _priced(

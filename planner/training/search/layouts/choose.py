@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from planner.budget import UNLIMITED
 from planner.stage_layout.neighbours import descend
 from planner.stage_layout.problem import price
 from planner.stage_layout.threshold import LONGEST, best_layout
@@ -21,6 +22,7 @@ from planner.workload.stages import stage_load
 
 if TYPE_CHECKING:
     from planner.arrays import Floats
+    from planner.budget import Budget
     from planner.plan import Plan
     from planner.stage_layout.problem import LayoutProblem, Layouts
     from planner.training.batch import Batch
@@ -56,6 +58,7 @@ def choose_layout(
     *,
     table: CostTable | None = None,
     below_s: float = np.inf,
+    budget: Budget = UNLIMITED,
 ) -> LayoutChoice:
     """The best layout found for the combination of a plan that has its default layout, where one
     may have a step below `below_s`.
@@ -63,6 +66,8 @@ def choose_layout(
     Layouts whose stages hold as many layers as in the default are not looked at. With one chunk per
     stage it is the exact optimum of `stage_bounds.rows_s`; with several the best that moving
     layers between chunks reaches under simulation. Both are then priced in full.
+
+    Raises: OutOfTime.
     """
     placed = scenario.placed(plan.placement.hosts)
     if placed is not scenario:
@@ -78,7 +83,9 @@ def choose_layout(
     candidate: Layouts | None = None
     if problem.virtual_stages == 1:
         beside_s = float(beside_pipeline_s(scenario, table, batch)[0])
-        roomy = best_layout(_without_limit(problem), below_s=min(below_s - beside_s, LONGEST))
+        roomy = best_layout(
+            _without_limit(problem), below_s=min(below_s - beside_s, LONGEST), budget=budget
+        )
         bound_s = below_s if roomy is None else roomy.rows_s + beside_s
         candidate = None if roomy is None else roomy.layout
     default_s = pricing.step_s(plan)
@@ -87,7 +94,7 @@ def choose_layout(
     totals = [stage.num_layers for stage in plan.stages]
     best, best_s = plan, default_s if (pricing.lacking(plan) <= 0).all() else np.inf
     for _ in range(ATTEMPTS):
-        candidate = candidate or _solve(problem, layout_of(plan, problem))
+        candidate = candidate or _solve(problem, layout_of(plan, problem), budget)
         if candidate is None:
             break
         found = plan_with(plan, problem, candidate)
@@ -112,18 +119,24 @@ def _without_limit(problem: LayoutProblem) -> LayoutProblem:
     return replace(problem, capacity_bytes=endless, patterns=problem.patterns[:1])
 
 
-def _solve(problem: LayoutProblem, start: Layouts) -> Layouts | None:
+def _solve(problem: LayoutProblem, start: Layouts, budget: Budget) -> Layouts | None:
     if problem.virtual_stages == 1:
-        found = best_layout(problem)
+        found = best_layout(problem, budget=budget)
         return None if found is None else found.layout
-    return descend(problem, start)
+    return descend(problem, start, budget)
 
 
 class LayoutImprover(Protocol):
     """What refinement asks for the layout of a combination: `choose_layout`."""
 
     def __call__(
-        self, scenario: Scenario, plan: Plan, *, table: CostTable | None, below_s: float
+        self,
+        scenario: Scenario,
+        plan: Plan,
+        *,
+        table: CostTable | None,
+        below_s: float,
+        budget: Budget,
     ) -> LayoutChoice: ...
 
 

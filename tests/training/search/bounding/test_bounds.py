@@ -15,7 +15,7 @@ from planner.schedule.registry import SCHEDULES
 from planner.training.batch import FULL
 from planner.training.estimate import batch_of_one, estimate, shard_of
 from planner.training.memory.stage import stage_peaks
-from planner.training.search.best_first.refine import plan_at
+from planner.training.search.best_first.combinations import plan_at
 from planner.training.search.best_first.run import SearchRun
 from planner.training.search.bounding.groups import (
     BELOW,

@@ -90,7 +90,7 @@ def test_slow_nodes_are_left_out() -> None:
     scenario = with_cluster(replace(scenario, job=job), cluster)
     result = search(scenario, restrictions=Restrictions(sequence_parallel=(False,)), top=1)
     assert "group-0-1" not in result.plans[0].plan.placement.hosts
-    assert result.plans[0].proofs[0].gain > 0
+    assert (result.plans[0].proofs[0].gain or 0.0) > 0
 
 
 @pytest.mark.slow

@@ -17,7 +17,7 @@ from planner.stage_layout.problem import price, spans_s
 from planner.training.costs import cost_table
 from planner.training.estimate import batch_of_one, estimate, shard_of
 from planner.training.memory.stage import stage_peaks
-from planner.training.search.best_first.refine import plan_at
+from planner.training.search.best_first.combinations import plan_at
 from planner.training.search.best_first.run import SearchRun
 from planner.training.search.layouts.choose import choose_layout
 from planner.training.search.layouts.default import stages_of

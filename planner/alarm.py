@@ -1,0 +1,72 @@
+"""Ends whatever runs when time is up: the last resort behind the checks of a budget.
+
+Most computations look at their budget often. Some cannot: a file that is being parsed, one plan
+priced on thousands of unequal links. Inside `enforced` the deadline raises there too, and so does
+Ctrl-C, in whatever Python code runs. Native code may swallow an exception that is raised below it
+or replace it by one of its own (numpy does both), so both are raised again until the block ends,
+and an error that comes up meanwhile is taken for their doing.
+"""
+
+from __future__ import annotations
+
+import signal
+from contextlib import contextmanager
+from threading import current_thread, main_thread
+from typing import TYPE_CHECKING
+
+from planner.budget import OutOfTime
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from planner.budget import Budget
+
+PATIENCE_S = 0.2
+"""How late the alarm is: what looks at its budget ends by itself, with more to show."""
+
+AGAIN_S = 0.1
+"""When it rings again if nobody heard it."""
+
+
+@contextmanager
+def enforced(budget: Budget) -> Iterator[None]:
+    """Raises inside: OutOfTime when the deadline has passed, KeyboardInterrupt on Ctrl-C.
+
+    Does nothing outside the main thread, where no signals arrive, and on systems without timers.
+    """
+    if current_thread() is not main_thread() or not hasattr(signal, "setitimer"):
+        yield
+        return
+    rung: list[type[BaseException]] = []
+    open_ = True
+
+    def ring(number: int, frame: object) -> None:
+        if not open_:
+            return
+        if number == signal.SIGINT:
+            rung[:] = [KeyboardInterrupt]
+        elif not rung:
+            rung.append(OutOfTime)
+        signal.setitimer(signal.ITIMER_REAL, AGAIN_S)
+        raise rung[0]
+
+    heard = [signal.SIGALRM]
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        heard.append(signal.SIGINT)
+    before = {number: signal.signal(number, ring) for number in heard}
+    try:
+        try:
+            if budget.timed:
+                signal.setitimer(signal.ITIMER_REAL, budget.left_s + PATIENCE_S)
+            yield
+        finally:
+            open_ = False
+    except Exception as error:
+        if rung:
+            raise rung[0] from error
+        raise
+    finally:
+        open_ = False
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,128 @@
+"""The best plans priced so far, and how fast those left out could be."""
+
+from __future__ import annotations
+
+from bisect import insort
+from dataclasses import dataclass
+from math import inf
+from typing import TYPE_CHECKING
+
+from planner.plan import Proof, RankedPlan
+from planner.training.confidence.interval import tied
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from planner.plan import Estimate, Plan
+    from planner.training.search.hosts.choose import PlacedPlan
+
+CLOSED = 1 - 1e-9
+"""Share of a step from which on a bound has reached it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Priced:
+    """A plan of the combination `index`. No placement of it takes less than `bound_s`, as far as
+    `method` tells."""
+
+    step_s: float
+    index: int
+    plan: Plan
+    estimate: Estimate
+    bound_s: float
+    method: str
+
+    @classmethod
+    def of(cls, index: int, placed: PlacedPlan, found: Estimate) -> Priced:
+        """A placed plan with its estimate."""
+        return cls(
+            step_s=found.step_s,
+            index=index,
+            plan=placed.plan,
+            estimate=found,
+            bound_s=found.step_s if placed.bound_s >= found.step_s * CLOSED else placed.bound_s,
+            method=placed.method,
+        )
+
+    @property
+    def key(self) -> tuple[float, int]:
+        """By time, then in the order of enumeration."""
+        return self.step_s, self.index
+
+
+class BestPlans:
+    """The `top` best plans, one of each combination. Every change is a single assignment, so that
+    whatever interrupts a change finds the plans as they were before it or after it."""
+
+    def __init__(self, top: int) -> None:
+        self.top = top
+        self._plans: tuple[tuple[Priced, ...], tuple[Priced, ...]] = ((), ())
+        """Kept, left out."""
+
+    @property
+    def kept(self) -> tuple[Priced, ...]:
+        """Fastest first."""
+        return self._plans[0]
+
+    @property
+    def full(self) -> bool:
+        return len(self.kept) == self.top
+
+    @property
+    def slowest_s(self) -> float:
+        """Step of the slowest plan kept; infinite while there is room for more."""
+        return self.kept[-1].step_s if self.full else inf
+
+    @property
+    def left_out(self) -> tuple[Priced, ...]:
+        """Priced and slower than those kept, those that may gain most by other hosts first."""
+        return tuple(sorted(self._plans[1], key=lambda one: (one.bound_s, one.index)))
+
+    @property
+    def left_out_s(self) -> float:
+        """No plan left out takes less, whatever its hosts; infinite where there is none."""
+        return min((one.bound_s for one in self._plans[1]), default=inf)
+
+    def of(self, index: int) -> Priced | None:
+        """The plan kept of a combination."""
+        return next((one for one in self.kept if one.index == index), None)
+
+    def offer(self, priced: Priced) -> None:
+        """Keep a plan if it is among the best, one of each combination."""
+        known = self.of(priced.index)
+        if known is not None and known.key <= priced.key:
+            return
+        kept = [one for one in self.kept if one.index != priced.index]
+        insort(kept, priced, key=lambda one: one.key)
+        self._plans = tuple(kept[: self.top]), (*self._plans[1], *kept[self.top :])
+
+    def replace_first(self, priced: Priced) -> None:
+        """Put a plan in the place of the fastest, whichever of the two is faster."""
+        kept = sorted((priced, *self.kept[1:]), key=lambda one: one.key)
+        self._plans = tuple(kept), self._plans[1]
+
+    def reconsider(self, known: Priced, priced: Priced) -> None:
+        """Offer a plan in the place of one that was left out."""
+        self._plans = self.kept, tuple(one for one in self._plans[1] if one is not known)
+        self.offer(priced)
+
+    def ranked(self, gains: Mapping[int, float]) -> tuple[RankedPlan, ...]:
+        """`gains` by index: how much longer steps take on the hosts as listed."""
+        kept = self.kept
+        return tuple(
+            RankedPlan(
+                rank=rank,
+                plan=one.plan,
+                estimate=one.estimate,
+                tied_with_best=tied(one.step_s, kept[0].step_s),
+                proofs=(
+                    Proof(
+                        decision="placement",
+                        gap=1 - one.bound_s / one.step_s,
+                        method=one.method,
+                        gain=gains.get(one.index),
+                    ),
+                ),
+            )
+            for rank, one in enumerate(kept, start=1)
+        )

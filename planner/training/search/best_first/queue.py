@@ -1,0 +1,82 @@
+"""Combinations by their bounds: quick ones are tightened a window at a time, and the smallest
+tight one comes next."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from heapq import heappop, heappush
+from math import inf
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from planner.training.search.bounding.groups import tight_bound_s
+
+if TYPE_CHECKING:
+    from planner.budget import Budget
+    from planner.training.costs import CostTable
+    from planner.training.search.best_first.combinations import Combinations
+
+FIRST_WINDOW = 64
+"""Combinations whose bound is tightened at once; the next window is twice as large."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Open:
+    """A combination with a tight bound, for the fewest recomputed layers that fit; `simulated`: the
+    bound holds a simulated pipeline."""
+
+    bound_s: float
+    index: int
+    recomputed_layers: int
+    simulated: bool = False
+
+
+class BoundQueue:
+    """What is not refined yet. Bounds and `table` are of the ideal scenario."""
+
+    def __init__(self, combinations: Combinations, table: CostTable, budget: Budget) -> None:
+        self._combinations, self._table, self._budget = combinations, table, budget
+        self._order = np.argsort(combinations.quick_s, kind="stable")
+        self._opened = 0
+        self._window = FIRST_WINDOW
+        self._tight: list[Open] = []
+
+    @property
+    def least_s(self) -> float:
+        """No combination in it takes less; infinite when it is empty."""
+        return min(self._tight[0].bound_s if self._tight else inf, self._next_quick_s)
+
+    def pop(self) -> Open | None:
+        """The combination with the smallest bound; None after tightening some that came before
+        it. Raises: OutOfTime."""
+        if self._tight and self._tight[0].bound_s <= self._next_quick_s:
+            return heappop(self._tight)
+        self._tighten()
+        return None
+
+    def push(self, combination: Open) -> None:
+        """Put one back, with another bound."""
+        heappush(self._tight, combination)
+
+    @property
+    def _next_quick_s(self) -> float:
+        if self._opened == len(self._order):
+            return inf
+        return float(self._combinations.quick_s[self._order[self._opened]])
+
+    def _tighten(self) -> None:
+        known = self._combinations
+        opened = np.sort(self._order[self._opened : self._opened + self._window])
+        self._opened += len(opened)
+        self._window *= 2
+        owners = known.owners(opened)
+        for owner in np.unique(owners).tolist():
+            group, indices = known.groups[owner], opened[owners == owner]
+            which = indices - known.first[owner]
+            bounds, layers = tight_bound_s(
+                known.scenario.ideal, self._table, group, which, self._budget
+            )
+            bounds = np.maximum(bounds, known.quick_s[indices])
+            for entry in zip(bounds.tolist(), indices.tolist(), layers.tolist(), strict=True):
+                heappush(self._tight, Open(*entry))
