@@ -129,6 +129,7 @@ def _new_model(
     if assume is not None:
         raise source.error("--assume is for a Hugging Face config.json, which this is not")
     launch, kind = _launch(source, given=given, command=command, vocabulary=vocabulary)
+    build_model(launch.document(), name=source.stem)
     model = {**launch.model, "training": dict(launch.training)}
     return _finished(model, launch.notes, name or source.stem, kind, source)
 
