@@ -19,6 +19,7 @@ from planner.specs.files.problems import validate
 from planner.specs.files.source import SourceFile
 from planner.specs.files.yaml_file import load_document
 from planner.specs.library import Beside
+from planner.specs.like import completed
 from planner.specs.model.build import build_model
 from planner.specs.model.spec import ModelSpec
 from planner.specs.software import SoftwareProfile
@@ -78,8 +79,13 @@ def _foreign(document: Document) -> str | None:
 
 def load_device(name_or_path: str | Path) -> DeviceSpec:
     """A device. Raises: InputError."""
-    document = load_document(catalog.resolve("device", name_or_path))
-    device = validate(document, DeviceSpec, context=Beside(Path(document.path).parent))
+    path = catalog.resolve("device", name_or_path)
+    document = load_document(path)
+    try:
+        tree = completed(document.tree, lambda name: _description_of(name, path.parent))
+    except ValueError as error:
+        raise document.error(str(error), ("like",)) from error
+    device = validate(replace(document, tree=tree), DeviceSpec, context=Beside(path.parent))
     device._source = _source(document)
     return device
 
@@ -107,7 +113,7 @@ def parse_model(mapping: Mapping[str, object], *, name: str = "model") -> ModelS
 
 def cluster_of(document: Document, *, name: str, folder: Path) -> ClusterSpec:
     """The cluster of a document that stands in `folder`. Raises: InputError."""
-    around = Surroundings(folder=folder, find_device=_device_for)
+    around = Surroundings(folder=folder, find_device=_device_for, find_description=_description_of)
     return build_cluster(document, name=name, around=around)
 
 
@@ -123,6 +129,11 @@ def _kept(spec: S) -> S:
         return spec
     content = replace(spec, source=None)
     return replace(spec, source=replace(spec.source, content=content))
+
+
+def _description_of(name: str, folder: Path) -> object:
+    """The content of the file of a device. Raises: ValueError for an unknown name."""
+    return load_document(catalog.refer("device", name, folder)).tree
 
 
 def _source(document: Document) -> SourceFile:
