@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,6 +43,13 @@ class ImportedModel:
     text: str
     spec: ModelSpec
     notes: Notes
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """What `planner import model --json` prints: the file's content and the parameters."""
+        if self.counts is None:
+            return dict(self.mapping)
+        return {**self.mapping, "parameters": asdict(self.counts)}
 
     @property
     def counts(self) -> ParameterCounts | None:

@@ -189,7 +189,7 @@ def test_progress_is_reported_and_time_is_limited() -> None:
         ),
         (lambda: api.import_model("none.json"), "none.json: no such file"),
         (lambda: api.validate(["none"]), "no runs file is shipped as 'none'"),
-        (lambda: api.schema("plans"), "schema: 'plans' is not one of cluster, model, plan, runs; "),
+        (lambda: api.schema("plans"), "schema: 'plans' is not one of cluster, model, plan, runs, "),
         (lambda: api.calibrate([]), "no run with a step time is given"),
     ],
 )
