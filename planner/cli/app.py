@@ -57,14 +57,15 @@ def planner(
 def main() -> NoReturn:
     """Runs the program on the arguments of the process."""
     code = run(sys.argv[1:])
-    if any(thread.daemon for thread in enumerate_threads()):
+    if code == INTERRUPTED or any(thread.daemon for thread in enumerate_threads()):
         leave_at_once(code)
     sys.exit(code)
 
 
 def leave_at_once(code: int) -> NoReturn:
-    """Ends the process without the interpreter's farewell, which a thread that was left behind in
-    native code, such as a solver that hangs, may hold up or crash."""
+    """Ends the process without the interpreter's farewell. A thread that was left behind in native
+    code, such as a solver that hangs, may hold that up or crash it; and after an interrupt inside
+    `exec` the interpreter ends by the signal, whatever the exit code."""
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError, ValueError):
             stream.flush()

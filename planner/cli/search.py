@@ -1,5 +1,6 @@
 """`planner search`: the best plans for a model on a cluster."""
 
+from time import monotonic
 from typing import Annotated
 
 import typer
@@ -14,6 +15,9 @@ from planner.specs import ranges
 from planner.specs.files.writing import check_writable, write_file
 
 NO_PLAN, INTERRUPTED = 1, 130
+
+SHORTEST_S = 0.001
+"""What is left of a time limit that has passed."""
 
 
 def search(
@@ -36,13 +40,17 @@ def search(
     Exit code 0: plans were found; 1: nothing fits, or time ran out before a plan was priced; 2: bad
     input.
     """
+    began_s = monotonic()
     count = values.whole("--top", top, most=ranges.MOST_PLANS)
     limit_s = values.duration_s("--time-limit", time_limit)
     slower = values.share("--robust", robust, below=1.0)
     check_writable(output)
     axes, job = axis_keywords(restrict), job_keywords(inputs.headroom, workload)
+    run = api.search  # loads what a search needs, which takes time of the limit
+    if limit_s is not None:
+        limit_s = max(limit_s - (monotonic() - began_s), SHORTEST_S)
     with ProgressLine() as line:
-        found = api.search(
+        found = run(
             inputs.cluster,
             inputs.model,
             top=count or 1,

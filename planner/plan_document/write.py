@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from planner.plan import Estimate, Plan, RankedPlan, StageMemory
     from planner.plan_document.inputs import RecordedInputs
-    from planner.training.search.result import SearchResult, Space
+    from planner.training.search.result import Robustness, SearchResult, Space
 
 TERA = 1e12
 
@@ -182,7 +182,7 @@ def _search(result: SearchResult) -> dict[str, Any]:
             "unanswered": result.solver.unanswered,
             "engines": [asdict(engine) for engine in result.solver.engines],
         },
-        **({} if result.robustness is None else {"robust": asdict(result.robustness)}),
+        **_robust(result.robustness),
         "space": _space(result.space),
         "nearest": [
             {
@@ -201,6 +201,15 @@ def _search(result: SearchResult) -> dict[str, Any]:
             for change in result.changes
         ],
     }
+
+
+def _robust(robustness: Robustness | None) -> dict[str, Any]:
+    """Nothing for a search that was ranked by estimates."""
+    if robustness is None:
+        return {}
+    link = robustness.link
+    costliest = None if link is None else {"hosts": list(link.hosts), "step_s": link.step_s}
+    return {"robust": {"share": robustness.share, "link": costliest}}
 
 
 def _space(space: Space) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, ValidationInfo, WithJsonSchema
 
-from planner.specs.cluster.hostlist import expand_hosts
+from planner.specs.cluster.hostlist import MOST_HOSTS, expand_hosts
 from planner.specs.device import DeviceSpec
 from planner.specs.files.fields import BytesPerSecond, Count, Input, Name, Seconds, Text
 from planner.specs.files.or_text import OrText
@@ -15,10 +15,11 @@ from planner.specs.units import BYTES_PER_SECOND, unit_factor
 
 
 def _device_of(value: object, info: ValidationInfo) -> object:
-    """The device a name or path stands for; the loader passes how to find it."""
-    if isinstance(value, str) and info.context is not None:
-        return info.context.device(value)
-    return value
+    """The device a name or path stands for, or a description with what it leaves to another
+    device; the loader passes how to find them."""
+    if info.context is None:
+        return value
+    return info.context.device(value) if isinstance(value, str) else info.context.completed(value)
 
 
 def _matrix_of(value: object) -> object:
@@ -45,7 +46,12 @@ _HOSTS_SCHEMA = {
     "description": "Host names: a list, or text with ranges. Default: {name}-{i}.",
 }
 
-Hosts = Annotated[tuple[str, ...], BeforeValidator(expand_hosts), WithJsonSchema(_HOSTS_SCHEMA)]
+Hosts = Annotated[
+    tuple[str, ...],
+    Field(max_length=MOST_HOSTS),
+    BeforeValidator(expand_hosts),
+    WithJsonSchema(_HOSTS_SCHEMA),
+]
 BandwidthUnit = Annotated[str, BeforeValidator(_bandwidth_unit)]
 NodeReference = Annotated[
     Any, BeforeValidator(_end_of_link), WithJsonSchema({"type": ["integer", "string"]})

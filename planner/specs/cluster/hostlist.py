@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import product
 
+from planner.specs.files.repeated import first_repeated
 from planner.specs.names import check_host
 from planner.specs.units import describe
 
@@ -37,7 +38,7 @@ def expand_hosts(value: object) -> tuple[str, ...]:
             names.extend(_expand_part(part, MOST_HOSTS - len(names)))
     if not names:
         raise ValueError("no host names; write a list or node[001-128]")
-    repeated = _first_repeated(names)
+    repeated = first_repeated(names)
     if repeated:
         raise ValueError(f"host {repeated} is named twice")
     return tuple(names)
@@ -119,15 +120,6 @@ def _expand_ranges(ranges: str, part: str, room: int) -> list[str]:
         width = len(first)
         numbers.extend(f"{number:0{width}d}" for number in range(int(first), int(last) + 1))
     return numbers
-
-
-def _first_repeated(names: list[str]) -> str | None:
-    seen: set[str] = set()
-    for name in names:
-        if name in seen:
-            return name
-        seen.add(name)
-    return None
 
 
 def _merged(part: list[list[str]], after: Sequence[list[str]], *, suffixes: bool) -> bool:

@@ -16,6 +16,10 @@ Tree: TypeAlias = Any
 """None, bool, int, float, str, tuple[Tree, ...] or dict[str, Tree]."""
 
 DEEPEST = 40
+MOST_KEYS = 10_000
+"""Keys of one mapping: a hundred times what any file of the planner has."""
+MOST_VALUES = 1_000_000
+"""Values of one document: as many as a cluster has hosts at most."""
 _LONGEST_SHOWN = 60
 _DEEPEST_SHOWN = 12
 

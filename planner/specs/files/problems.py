@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from types import UnionType
-from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 from planner.errors import InputError
+from planner.specs.files.annotations import entry_of, is_model, unwrapped
 from planner.specs.files.document import Document, Location
 from planner.specs.files.spelling import did_you_mean, nearest
+from planner.specs.files.width import refuse_wide
 from planner.specs.units import describe, show_number
 
 M = TypeVar("M", bound=BaseModel)
@@ -39,6 +40,7 @@ def validate(document: Document, model: type[M], *, context: object = None) -> M
     if not isinstance(document.tree, dict):
         found = describe(document.tree)
         raise document.error(f"expected a mapping, found {found}; keys: {_keys(model)}")
+    refuse_wide(document, model)
     try:
         return model.model_validate(document.tree, context=context)
     except ValidationError as error:
@@ -157,23 +159,10 @@ def _model_at(model: type[BaseModel], location: Location) -> type[BaseModel] | N
     current: Any = model
     for key in location:
         if isinstance(key, int):
-            current = next((one for one in get_args(current) if one is not Ellipsis), None)
-        elif _is_model(current):
+            current = entry_of(current)
+        elif is_model(current):
             field = current.model_fields.get(key)
-            current = field.annotation if field else None
-        current = _unwrapped(current)
-    return current if _is_model(current) else None
-
-
-def _unwrapped(annotation: Any) -> Any:
-    """The type inside `Optional` and `Annotated`."""
-    origin = get_origin(annotation)
-    if origin in (Union, UnionType):
-        return _unwrapped(
-            next((one for one in get_args(annotation) if one is not type(None)), None)
-        )
-    return _unwrapped(get_args(annotation)[0]) if origin is Annotated else annotation
-
-
-def _is_model(annotation: Any) -> bool:
-    return isinstance(annotation, type) and issubclass(annotation, BaseModel)
+            current = unwrapped(field.annotation) if field else None
+        else:
+            current = None
+    return current if is_model(current) else None

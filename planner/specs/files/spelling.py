@@ -5,9 +5,14 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+LONGEST = 200
+"""Characters beyond which a word is no misspelling of anything."""
+
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
     """The known spelling closest to a word, when one is close."""
+    if len(word) > LONGEST:
+        return None
     words = list(known)
     lowered = [one.lower() for one in words]
     matches = difflib.get_close_matches(word.lower(), lowered, n=1)

@@ -3,7 +3,8 @@
 The subset that people write: mappings with text keys, sequences, and scalars by the YAML 1.2 core
 rules (`4e11` is a number, `on` and `no` are text). Refused, with the place: duplicate keys,
 anchors, aliases, merge keys, tags, several documents, tabs in the indentation, numbers that do not
-fit, nesting beyond `DEEPEST`, and files that are not UTF-8 text of reasonable size.
+fit, nesting beyond `DEEPEST`, mappings beyond `MOST_KEYS` keys, more than `MOST_VALUES` values, and
+files that are not UTF-8 text of reasonable size.
 """
 
 from __future__ import annotations
@@ -20,7 +21,17 @@ from typing import Any
 import yaml
 
 from planner.errors import InputError
-from planner.specs.files.document import DEEPEST, Document, Key, Location, Mark, Tree, show_location
+from planner.specs.files.document import (
+    DEEPEST,
+    MOST_KEYS,
+    MOST_VALUES,
+    Document,
+    Key,
+    Location,
+    Mark,
+    Tree,
+    show_location,
+)
 from planner.specs.files.text_file import Place, decode, place_of, read_bytes
 
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -113,6 +124,7 @@ class _Builder:
         self._document = document
         self._open: list[_Open] = []
         self._root: Tree = None
+        self._values = 0
 
     def build(self, events: Iterator[yaml.Event]) -> Tree:
         documents = 0
@@ -164,6 +176,8 @@ class _Builder:
         if not isinstance(event, yaml.ScalarEvent):
             raise self._refuse(event, "a key must be text")
         name = event.value
+        if len(parent.content) == MOST_KEYS:
+            raise self._refuse(event, f"more than {MOST_KEYS:,} keys in one mapping")
         if name == "<<" and not event.style:
             raise self._refuse(event, "merge key <<; write the entries out")
         if isinstance(parent.content, dict) and name in parent.content:
@@ -176,6 +190,9 @@ class _Builder:
         self._document.key_marks[location] = Mark(self._document.path, _place_of(event), location)
 
     def _locate(self, event: yaml.Event) -> Location:
+        self._values += 1
+        if self._values > MOST_VALUES:
+            raise self._refuse(event, f"more than {MOST_VALUES:,} values in one file")
         location: Location = ()
         if self._open:
             parent = self._open[-1]

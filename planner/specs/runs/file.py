@@ -120,5 +120,5 @@ class RunsInput(Input):
     model: ModelReference = None
     """The same. Part of a model is enough where the runs give the rest."""
     defaults: SettingsInput = SettingsInput()
-    runs: Annotated[tuple[SkipValidation[RunInput], ...], Field(min_length=1, max_length=100_000)]
+    runs: Annotated[tuple[SkipValidation[RunInput], ...], Field(min_length=1, max_length=10_000)]
     """Each is checked on its own, so that one wrong run does not hide the others."""

@@ -33,9 +33,10 @@ LAST_TRIES = 16
 class ListedPlans:
     """Prices combinations on the hosts as listed and remembers the fastest plan that fits."""
 
-    def __init__(self, combinations: Combinations) -> None:
+    def __init__(self, combinations: Combinations, fastest: Priced | None = None) -> None:
+        """`fastest`: known already, of one of the combinations."""
         self._combinations = combinations
-        self._fastest: Priced | None = None
+        self.fastest = fastest
 
     def scouted(self, table: CostTable, budget: Budget) -> list[Open]:
         """Of every set of degrees and schedule the combination with the smallest bound, fastest on
@@ -58,14 +59,14 @@ class ListedPlans:
             group, _ = self._combinations.place(index)
             self._price(Open(float(quick_s[index]), index, group.layout.load.most_layers))
             tried += 1
-            if self._fastest is not None or budget.late:
+            if self.fastest is not None or budget.late:
                 break
         return tried
 
     def offer_to(self, best: BestPlans) -> None:
         """Offer the fastest plan that fits, if one was priced."""
-        if self._fastest is not None:
-            scenario, one = self._combinations.scenario, self._fastest
+        if self.fastest is not None:
+            scenario, one = self._combinations.scenario, self.fastest
             best.offer(replace(one, estimate=with_confidence(scenario, one.plan, one.estimate)))
 
     def _price(self, opened: Open) -> float:
@@ -77,9 +78,9 @@ class ListedPlans:
         placed = PlacedPlan(plan=plan, bound_s=opened.bound_s, method=AS_LISTED)
         if scenario.ideal is scenario:
             placed = PlacedPlan(plan=plan, bound_s=cost.step_s, method=ALIKE)
-        faster = self._fastest is None or cost.step_s < self._fastest.step_s
+        faster = self.fastest is None or cost.step_s < self.fastest.step_s
         if cost.memory.fits and faster:
-            self._fastest = Priced.of(opened.index, placed, cost)
+            self.fastest = Priced.of(opened.index, placed, cost)
         return cost.step_s
 
     def _one_of_each(self) -> list[tuple[int, int]]:

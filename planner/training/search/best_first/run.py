@@ -31,11 +31,10 @@ from planner.training.search.space.enumeration import Enumeration, Tally, dimens
 from planner.training.search.space.facts import SpaceFacts
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from planner.budget import Budget
     from planner.plan import RankedPlan
     from planner.training.scenario import Scenario
+    from planner.training.search.best_first.best import Priced
     from planner.training.search.layouts.choose import LayoutImprover
     from planner.training.search.layouts.default import LayoutChooser
     from planner.training.search.space.enumeration import Block
@@ -44,6 +43,9 @@ if TYPE_CHECKING:
 
 PLACED = 128
 """Combinations for which hosts are looked for in one search."""
+
+TRYING = 0.8
+"""Share of what is left of a time limit that bounding keeps when something is priced before."""
 
 SCOUTED = 12
 """Combinations that are refined first where nodes are not alike."""
@@ -90,7 +92,10 @@ class SearchRun:
     layouts_bound_s: float = field(init=False, default=np.inf)
     _walk: Refinement | None = field(init=False, default=None)
     _listed: ListedPlans | None = field(init=False, default=None)
-    _tried_last: int = field(init=False, default=0)
+    _tried: int = field(init=False, default=0)
+    """Combinations priced before the walk over them."""
+    _half_s: float = field(init=False)
+    """Half of a time limit: then something is priced, so that there is something to show."""
 
     def __post_init__(self) -> None:
         self.enumeration = Enumeration(
@@ -102,6 +107,7 @@ class SearchRun:
         )
         self.growing = GrowingTable(self.scenario.ideal, self.budget)
         self.best = BestPlans(self.top)
+        self._half_s = self.budget.left_s / 2
 
     def bound(self) -> None:
         """Enumerate the space and bound everything in it.
@@ -125,6 +131,9 @@ class SearchRun:
             self.budget.check()
             self._bound(screened, group)
             self.report("bounding")
+            left_s = self.budget.left_s
+            if self.fitting and not self._tried and left_s < self._half_s:
+                self._price_listed(self.budget.longer(-TRYING * left_s))
         if not self.enumeration.tally.candidates:
             raise empty_space(self.enumeration, self.scenario, self.restrictions)
         if self.fitting:
@@ -153,7 +162,7 @@ class SearchRun:
         # Placing takes long where nodes differ: a good layout early leaves little to be placed.
         early = None if self.scenario.ideal is self.scenario else self.top
         if early is not None:
-            self._listed = ListedPlans(combinations)
+            self._listed = ListedPlans(combinations, self._fastest_listed)
             scouted = self._listed.scouted(self.growing.table, self.budget)
             walk.refine_early(scouted[:SCOUTED])
         while not walk.done and walk.placed < PLACED:
@@ -178,13 +187,10 @@ class SearchRun:
         the hosts as listed; with `price` look for one among the combinations bounded so far."""
         if self.best.kept or not self.fitting:
             return
-        known = self._listed or ListedPlans(
-            Combinations(scenario=self.scenario, groups=self.fitting)
-        )
-        known.offer_to(self.best)
-        if price and not self.best.kept:
-            self._tried_last = known.price_some(self.budget)
-            known.offer_to(self.best)
+        if price and self._fastest_listed is None:
+            self._price_listed(self.budget)
+        if self._listed is not None:
+            self._listed.offer_to(self.best)
 
     @property
     def plans(self) -> tuple[RankedPlan, ...]:
@@ -193,23 +199,12 @@ class SearchRun:
     @property
     def refined(self) -> int:
         """Combinations priced in full."""
-        return self._tried_last + (0 if self._walk is None else self._walk.refined)
+        walked = 0 if self._walk is None else self._walk.refined
+        return max(walked or self._tried, len(self.best.kept))
 
     @property
     def num_fitting(self) -> int:
         return sum(len(group) for group in self.fitting)
-
-    def alive(self, screened: Screened, group: Block) -> NDArray[np.bool_]:
-        """The screen's verdict on the combinations of a group."""
-        at = [
-            np.searchsorted(self.enumeration.values[axis], codes)
-            for axis, codes in (
-                ("recompute", group.recompute),
-                ("data_sharding", group.data_sharding),
-            )
-        ]
-        verdict: NDArray[np.bool_] = screened.alive[group.grid_row, at[0], at[1]]
-        return verdict
 
     def report(self, phase: str) -> None:
         """Tell the caller where the search is."""
@@ -227,6 +222,16 @@ class SearchRun:
             )
         )
 
+    @property
+    def _fastest_listed(self) -> Priced | None:
+        return None if self._listed is None else self._listed.fastest
+
+    def _price_listed(self, budget: Budget) -> None:
+        """Price a few of the combinations bounded so far on the hosts as listed."""
+        combinations = Combinations(scenario=self.scenario, groups=tuple(self.fitting))
+        self._listed = ListedPlans(combinations, self._fastest_listed)
+        self._tried += self._listed.price_some(budget)
+
     def _improve_layouts(self, walk: Refinement) -> None:
         if self.improve is None:
             return
@@ -242,7 +247,7 @@ class SearchRun:
         )
 
     def _bound(self, screened: Screened, group: Block) -> None:
-        alive = self.alive(screened, group)
+        alive = screened.alive_in(group, self.enumeration)
         if not alive.any():
             return
         found = bound_group(
