@@ -24,6 +24,8 @@ OVERRIDES = "model.num_layers=2 model.hidden_size=64 model.seq_length={} {}\n"
         ("model", "overrides.txt", OVERRIDES.format(8, "(" + "x" * 100_000)),
         ("model", "overrides.txt", OVERRIDES.format("8" * 50_000, "")),
         ("model", "overrides.txt", OVERRIDES.format("${a:-" * 20_000, "")),
+        ("model", "overrides.txt", OVERRIDES.format(8, f"model.{'x' * 50_000}=$UNSET")),
+        ("model", "train.sh", "torchrun pretrain_gpt.py " + "'a'b" * 100_000),
         ("cluster", "system.xml", "<!---->" * 200 + "x"),
         ("cluster", "system.xml", "<!---->" * 200 + "<system"),
     ],

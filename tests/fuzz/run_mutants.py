@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from tests.fuzz.report import Report
 
-CPU_S = 2.0
+CPU_S = 4.0
 """Processor time of one mutant in a parser."""
 COMMAND_CPU_S = 20.0
 LONGEST_MESSAGE = 20_000

@@ -92,9 +92,17 @@ def _appended(
             found.append(current)
             current = None
         if piece.quoted or piece.doubt or piece.unset or current is not None:
-            return [*(current or []), piece]
+            return _onto(current, piece)
         return current
     return _split(piece, current, found)
+
+
+def _onto(current: list[Piece] | None, piece: Piece) -> list[Piece]:
+    """The open field, or a new one, with one more piece."""
+    if current is None:
+        return [piece]
+    current.append(piece)
+    return current
 
 
 def _split(
@@ -109,7 +117,7 @@ def _split(
             current = None
         elif part:
             cut_out = replace(piece, text=part, origin=piece.origin.after(at))
-            current = [*(current or []), cut_out]
+            current = _onto(current, cut_out)
         at += len(part)
     return current
 
