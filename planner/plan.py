@@ -9,10 +9,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
 AXES = ("tensor", "pipeline", "data", "context", "expert", "expert_tensor")
+"""The parallel axes."""
 GRANULARITIES = ("none", "selective", "full")
+"""What the backward pass computes again: nothing, selected parts of every layer, or whole
+layers."""
 DATA_SHARDINGS = ("none", "optimizer", "optimizer+gradients", "full")
+"""What is sharded over the data axis: nothing, ZeRO-1, ZeRO-2, ZeRO-3 (FSDP)."""
 PRECISIONS = ("fp32", "fp16", "bf16", "fp8", "mxfp8", "nvfp4")
+"""Number formats of the matmuls."""
 FIT_CLASSES = ("fits", "tight", "does not fit")
+"""The verdicts of `Estimate.fit_class`."""
 PEAK_PHASES = ("backward", "optimizer")
 """When a stage's memory is fullest: in the loss and backward passes, or in the optimizer's step."""
 

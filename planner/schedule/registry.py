@@ -118,9 +118,11 @@ VOCABULARY = (
     "Yeung et al. 2024, Balancing Pipeline Parallelism with Vocabulary Parallelism, "
     "arXiv:2411.05288"
 )
+"""Source of the schedules that share the vocabulary layers or balance the output layer."""
 CONTROLLABLE_MEMORY = (
     "Qi et al. 2024, Pipeline Parallelism with Controllable Memory, arXiv:2405.15362"
 )
+"""Source of `v-half` and `v-min`."""
 
 SCHEDULES = MappingProxyType(
     {

@@ -41,6 +41,8 @@ if TYPE_CHECKING:
     from planner.training.search.space.enumeration import AxisGrid, Block, Columns, Enumeration
 
 FAMILY_AXES = ("tensor", "context", "data", "expert", "expert_tensor", "sequence_parallel")
+"""Combinations that agree in these axes form a family. What does not fit in a family excludes
+larger micro-batches of the same family."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

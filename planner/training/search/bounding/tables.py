@@ -26,6 +26,7 @@ SHARD_AXES = (
     "micro_batch_size",
     "sequence_parallel",
 )
+"""Axes that decide the price of a shard, and so its row in the cost table."""
 
 
 AT_ONCE = 32

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from planner.training.scenario import Scenario
 
 DEGREES = NUMBER_AXES[:6]
+"""The axes of `Degrees`."""
 BEYOND_THE_FRAMEWORK = (
     "devices",
     "global-batch",

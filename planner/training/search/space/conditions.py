@@ -27,11 +27,15 @@ Holds = Any
 """bool [rows], or of length 1 where all rows agree; numpy's stubs type comparisons as Any."""
 
 SELECTIVE, FULL = GRANULARITIES.index("selective"), GRANULARITIES.index("full")
+"""Codes of the recompute granularities that rules test."""
 GRADIENTS_SHARDED = DATA_SHARDINGS.index("optimizer+gradients")
+"""The lowest data sharding code that shards gradients."""
 OF_ONE_STAGE = SCHEDULE_NAMES.index(PLAIN)
+"""Code of the only schedule that a single stage runs."""
 WITH_OVERLAPPING_SENDS = tuple(
     code for code, name in enumerate(SCHEDULE_NAMES) if SCHEDULES[name].sends_may_overlap
 )
+"""Codes of the schedules whose sends may overlap."""
 
 
 def world(f: SpaceFacts, c: Columns) -> Holds:

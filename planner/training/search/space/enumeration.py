@@ -77,6 +77,7 @@ def dimensions(scenario: Scenario, restrictions: Restrictions) -> dict[str, tupl
 
 
 Columns = Mapping[str, "NDArray[np.int64]"]
+"""Columns of combinations, by axis."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

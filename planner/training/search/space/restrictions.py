@@ -28,8 +28,11 @@ NUMBER_AXES = (
     "micro_batch_size",
     "virtual_stages",
 )
+"""Axes whose values are whole numbers."""
 SWITCH_AXES = ("schedule", "recompute", "sequence_parallel", "data_sharding")
+"""Axes whose values are words, or on and off."""
 WORDS = {"recompute": GRANULARITIES, "data_sharding": DATA_SHARDINGS}
+"""The words that an axis allows, where they do not depend on the framework."""
 LARGEST = 1_000_000
 """Largest number that an option accepts."""
 

@@ -255,3 +255,4 @@ RULES = (
         search_only=True,
     ),
 )
+"""Every rule."""
