@@ -257,7 +257,8 @@ def test_gpt_neox(imported: Import) -> None:
 def test_a_gate_of_gpt_neox_takes_two_thirds(imported: Import) -> None:
     """Llama 7B in GPT-NeoX's own configuration."""
     text = """{"pipe_parallel_size": 1, "num_layers": 32, "hidden_size": 4096,
-    "num_attention_heads": 32, "intermediate_size": 32768, "max_position_embeddings": 2048, "pos_emb": "rotary",
+    "num_attention_heads": 32, "intermediate_size": 32768, "pos_emb": "rotary",
+    "max_position_embeddings": 2048,
     "no_weight_tying": true, "norm": "rmsnorm", "use_bias_in_mlp": False, "activation": "swiglu",
     "use_bias_in_norms": false, "use_bias_in_attn_linear": false, "mlp_multiple_of": 256}"""
     assert total(imported("7B.yml", text, "--vocab-size", "32000")) == 6_738_415_616
