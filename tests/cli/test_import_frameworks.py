@@ -137,6 +137,28 @@ def test_a_recipe_the_file_leaves_open(imported: Import) -> None:
     assert total(imported("run.sh", text, "--set", "RECIPE=llama31_8b")) == LLAMA_8B
 
 
+def test_a_script_that_ends_before_its_recipe(imported: Import) -> None:
+    """As shipped, such scripts leave the container open and stop there."""
+    text = (
+        "MODEL_NAME=llama31_8b\nRECIPE_NAME=${MODEL_NAME}_pretrain_config\nCONTAINER=\n"
+        'if [ -z "$CONTAINER" ]; then echo "ERROR: set CONTAINER"; exit 1; fi\n'
+        "srun run_recipe.py --recipe $RECIPE_NAME\n"
+    )
+    done = imported("run.sh", text)
+    assert total(done) == LLAMA_8B
+    assert "the recipe llama31_8b_pretrain_config on line 1" in done.stderr
+    assert "the script ends before it" in done.stderr
+
+
+def test_a_recipe_of_a_hybrid_is_refused_by_name(planner: Run, imported: Import) -> None:
+    for refused in (
+        planner("import", "model", "nemotron_3_nano_pretrain_config"),
+        imported("run.sh", "torchrun run_recipe.py --recipe nemotron_3_nano_pretrain_config\n"),
+    ):
+        assert refused.code == 2
+        assert "Nemotron-3-Nano-30B-A3B-BF16: nemotron_h has layers of linear" in refused.stderr
+
+
 def test_a_recipe_of_a_model_nobody_knows(imported: Import) -> None:
     refused = imported("run.sh", "torchrun run_recipe.py --recipe quux_1t_pretrain_config\n")
     assert refused.code == 2
@@ -187,7 +209,7 @@ def test_primus(imported: Import) -> None:
     [
         ({"num_layers": "many"}, "num_layers: expected a whole number, found 'many'"),
         ({"num_experts": 8}, "num_experts: the published model has no moe"),
-        ({"moe_layer_freq": "[0]*3+[1]*29"}, "has no place beside a published model"),
+        ({"window_size": 1024}, "window_size: has no place beside a published model"),
     ],
 )
 def test_primus_settings_that_cannot_be(
@@ -197,6 +219,17 @@ def test_primus_settings_that_cannot_be(
     assert refused.code == 2
     assert message in refused.stderr
     assert "exp.yaml:" in refused.stderr
+
+
+def test_layers_of_experts_of_a_smaller_copy(imported: Import) -> None:
+    text = yaml.safe_dump(with_overrides(num_layers=4, moe_layer_freq="[0]*1+[1]*3"))
+    done = imported("exp.yaml", text.replace("llama3.1_8B", "deepseek_v3"))
+    assert done.code == 0, done.stderr
+    mapping = yaml.safe_load(done.stdout)
+    assert (mapping["num_layers"], mapping["moe"]["first_dense_layers"]) == (4, 1)
+    wrong = yaml.safe_dump(with_overrides(num_layers=4, moe_layer_freq="[0]*1+[1]*4"))
+    refused = imported("exp.yaml", wrong.replace("llama3.1_8B", "deepseek_v3"))
+    assert "'[0]*1+[1]*4' is not 4 zeros and ones" in refused.stderr
 
 
 def test_primus_with_a_model_nobody_knows(imported: Import) -> None:
@@ -336,6 +369,36 @@ def test_files_without_a_model_are_named(
     assert f"is {what}" in refused.stderr or what in refused.stderr
     assert instead in refused.stderr
     assert len(refused.stderr.strip().splitlines()) == 1
+
+
+ODD: tuple[Any, ...] = (None, -1, 1.5, 10**30, "", "x", [], [1, "a"], {}, {"a": None}, True)
+
+
+@pytest.mark.parametrize("odd", ODD, ids=repr)
+@pytest.mark.parametrize("name", ["exp.yaml", "grpo.yaml", "neox.yml"])
+def test_odd_values_are_taken_or_refused_in_place(imported: Import, name: str, odd: Any) -> None:
+    """Every value of a file in turn replaced by one that nobody expects there."""
+    policy = {"model_name": "Qwen/Qwen2.5-7B", "train_global_batch_size": 8, "precision": "x"}
+    trees = {
+        "exp.yaml": with_overrides(num_layers=4, kv_channels=64),
+        "grpo.yaml": {"policy": policy},
+        "neox.yml": yaml.safe_load(NEOX),
+    }
+    for path in _places(trees[name]):
+        tree = json.loads(json.dumps(trees[name]))
+        parent = tree
+        for key in path[:-1]:
+            parent = parent[key]
+        parent[path[-1]] = odd
+        done = imported(name, tree)
+        assert done.code in (0, 2), (path, done.stderr)
+        assert done.code == 0 or name in done.stderr
+
+
+def _places(tree: Any, at: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """Every key of nested mappings, those of mappings themselves too."""
+    below = tree.items() if isinstance(tree, dict) else ()
+    return [*([at] if at else []), *(one for k, v in below for one in _places(v, (*at, k)))]
 
 
 def test_yaml_of_nobody(imported: Import) -> None:

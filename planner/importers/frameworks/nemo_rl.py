@@ -5,15 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from planner.errors import InputError
 from planner.importers.notes import Notes
 from planner.importers.published.names import (
     nearest_published,
     published_model,
     published_name,
 )
+from planner.importers.published.settings import batch_settings
 from planner.specs.files.document import Document
 
 _PRECISIONS = {"bfloat16": "bf16", "float16": "fp16", "float32": "fp32"}
+_TRAINING = {
+    "train_global_batch_size": "global_batch_size",
+    "max_total_sequence_length": "seq_length",
+}
 _AT = ("policy", "model_name")
 
 
@@ -35,15 +41,15 @@ def model(document: Document, vocabulary: int | None) -> tuple[dict[str, Any], N
             or "import its config.json",
         )
     found, notes = published_model(name)
-    training = {
-        "global_batch_size": policy.get("train_global_batch_size"),
-        "seq_length": policy.get("max_total_sequence_length"),
-        "precision": _PRECISIONS.get(str(policy.get("precision"))),
-    }
-    for key in ("global_batch_size", "seq_length"):
-        if type(training[key]) is not int:
-            training[key] = None
-    found["training"] = {key: value for key, value in training.items() if value is not None}
+
+    def error(message: str, key: str) -> InputError:
+        return document.error(message, ("policy", key))
+
+    training: dict[str, Any] = dict(batch_settings(policy, _TRAINING, notes, error=error))
+    precision = _PRECISIONS.get(str(policy.get("precision")))
+    if precision is not None:
+        training["precision"] = precision
+    found["training"] = training
     notes.left_out.append("generation and rewards: only the training of the policy is planned for")
     if "defaults" in document.tree:
         notes.left_out.append("defaults: the file it extends is not read")

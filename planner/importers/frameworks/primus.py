@@ -13,10 +13,15 @@ from planner.importers.published.names import (
     published_model,
     published_name,
 )
-from planner.importers.published.settings import apply_settings
+from planner.importers.published.settings import apply_settings, batch_settings
 from planner.specs.files.document import Document, Location
 
 _DEFAULT = re.compile(r"\$\{[A-Za-z_]\w*:-?([^{}]*)\}")
+_TRAINING = {
+    "global_batch_size": "global_batch_size",
+    "seq_length": "seq_length",
+    "seq_len": "seq_length",
+}
 _SOFTWARE = {"megatron": "megatron-core", "torchtitan": "torchtitan"}
 
 
@@ -51,13 +56,11 @@ def model(document: Document, vocabulary: int | None) -> tuple[dict[str, Any], N
         return document.error(message, (*at, "overrides", key))
 
     found = apply_settings(found, settings, notes, error=error)
-    training = {
-        "global_batch_size": settings.get("global_batch_size"),
-        "seq_length": settings.get("seq_length", settings.get("seq_len")),
-        "software": _SOFTWARE.get(str(module["framework"])),
-    }
-    kept = {key: value for key, value in training.items() if type(value) in (int, str)}
-    found["training"] = {**found.get("training", {}), **kept}
+    training: dict[str, Any] = dict(batch_settings(settings, _TRAINING, notes, error=error))
+    software = _SOFTWARE.get(str(module["framework"]))
+    if software is not None:
+        training["software"] = software
+    found["training"] = {**found.get("training", {}), **training}
     return found, notes
 
 

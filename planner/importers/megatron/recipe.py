@@ -19,6 +19,7 @@ from planner.importers.published.names import (
     published_name,
 )
 from planner.importers.published.settings import apply_settings
+from planner.importers.shell.ran import Followed
 from planner.importers.shell.run import follow
 from planner.importers.shell.text import Origin, Text, is_known, plain, script_of_file, unset_in
 from planner.importers.source import Source
@@ -78,6 +79,8 @@ def recipe_model(
         )
     model, notes = published_model(found)
     notes.read.insert(0, f"the recipe {name} on line {place.line}")
+    if not words:
+        notes.left_out.append("settings of the command: the script ends before it, or is Python")
     settings: dict[str, Any] = {}
     training: dict[str, Any] = {}
     unread: list[str] = []
@@ -121,9 +124,42 @@ def _recipe(source: Source, given: Mapping[str, str]) -> tuple[str, Origin, tupl
         named = _named(words)
         if named:
             return named, ran.origin, words
-    unset = [name for ran in followed.commands for word in ran.words for name in unset_in(word)]
-    hint = f"give {unset[0]} with --set {unset[0]}=…" if unset else None
+    held = _in_variables(followed)
+    if held is not None:
+        return held[1], held[2], ()
+    unset = [name for ran in followed.commands for name in _unset(tuple(ran.words))]
+    by_name = "`planner import model NAME` imports a recipe by its name"
+    hint = f"give it with --set {unset[0]}=…" if unset else by_name
     raise source.error("runs a recipe whose name is not in this file", hint=hint)
+
+
+def _in_variables(followed: Followed) -> tuple[str, str, Origin] | None:
+    """A recipe that a variable names, in a script that ends before it runs it: the variable, its
+    value and place. One called RECIPE counts before one called MODEL."""
+    found = []
+    for name, value in followed.variables.items():
+        text = value if isinstance(value, tuple) else None
+        word = next((one for one in ("RECIPE", "MODEL") if one in name.upper()), None)
+        if word and text and is_known(text):
+            unknown = published_name(plain(text)) is None
+            if not unknown or (word == "RECIPE" and "_" in plain(text)):
+                found.append((unknown, word == "MODEL", name, plain(text), text[0].origin))
+    if not found:
+        return None
+    _, _, name, recipe, place = min(found, key=lambda one: one[:3])
+    return name, recipe, place
+
+
+def _unset(words: tuple[Text, ...]) -> Iterator[str]:
+    """Variables in the words that name the recipe, which the file leaves to the environment."""
+    for index, word in enumerate(words):
+        name, equals, _ = plain(word).partition("=")
+        if name in (*_NAMING, *_BY_PARTS):
+            yield from unset_in(word if equals else _after(words, index))
+
+
+def _after(words: tuple[Text, ...], index: int) -> Text:
+    return words[index + 1] if index + 1 < len(words) else ()
 
 
 def _named(words: tuple[Text, ...]) -> str | None:

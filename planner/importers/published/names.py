@@ -9,7 +9,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from planner.errors import InputError
 from planner.importers.huggingface.config import config_model
+from planner.importers.huggingface.refused import refusal
 from planner.importers.json_file import JsonFile
 from planner.importers.notes import Notes
 from planner.importers.source import source_of
@@ -19,8 +21,8 @@ _FILE = Path(__file__).with_name("models.json")
 _VERSION = re.compile(r"[-_]v0\.\d+$")
 _SEPARATORS = re.compile(r"[-_. /]+")
 _OF_A_RECIPE = """
-base bf16 chat config e2e finetune fp16 fp8 full gb200 gb300 h100 h200 b200 b300 hf instruct it lora
-meta model mxfp8 nvfp4 packed peft perf performance pretrain pt recipe sft yaml
+b200 b300 base bf16 chat config e2e energon finetune fp16 fp8 full gb200 gb300 h100 h200 hf instruct
+it lora meta mock model mxfp8 nvfp4 packed peft perf performance pretrain pt recipe sft unpacked
 """
 _NOISE = frozenset(_OF_A_RECIPE.split())
 """Words of a name that say how a model is trained or tuned, not which it is."""
@@ -59,19 +61,31 @@ def published_name(name: str) -> str | None:
 
 def nearest_published(name: str) -> str | None:
     """A question that ends a message about an unknown name, or None."""
-    near = nearest(_short(name[:100]), _by_short_name())
-    return f"did you mean {_by_short_name()[near]}?" if near else None
+    planned = {
+        short: long for short, long in _by_short_name().items() if "refused" not in _models()[long]
+    }
+    near = nearest(_short(name[:100]), planned)
+    return f"did you mean {planned[near]}?" if near else None
 
 
 def published_model(name: str) -> tuple[dict[str, Any], Notes]:
-    """The keys of the model file of a published model, by its name on the Hub."""
+    """The keys of the model file of a published model, by its name on the Hub.
+
+    Raises: InputError for one of a kind that is not planned for.
+    """
     config = _models()[name]["config"]
+    refused = refusal(config["model_type"], config) if "refused" in _models()[name] else None
+    if refused is not None:
+        raise InputError(f"{name}: {refused[0]}", hint=refused[1])
     source = source_of(json.dumps(config).encode(), name)
     model, notes = config_model(JsonFile(source, config), assume=None)
     notes.read.insert(0, f"the sizes of {name} as published")
+    if config["model_type"].endswith(("_vl_text", "_vl_moe_text")):
+        notes.left_out.append("the vision part: only the language model is planned for")
     return model, notes
 
 
 def all_published() -> Mapping[str, Mapping[str, Any]]:
-    """Every published model with its config and, where the Hub states it, its parameters."""
-    return _models()
+    """Every published model that can be planned for, with its config and, where the Hub states it,
+    its parameters."""
+    return {name: entry for name, entry in _models().items() if "refused" not in entry}

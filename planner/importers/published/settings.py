@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from planner.importers.notes import Notes, listed
+from planner.importers.patterns import first_and_frequency, read_pattern
 
 _SIZES = {
     "num_layers": ("num_layers",),
@@ -30,7 +31,8 @@ _SIZES = {
     "v_head_dim": ("mla", "v_head_dim"),
 }
 """Megatron's names, and where each stands in a model file."""
-_NOT_HERE = ("moe_layer_freq", "window_size", "num_layers_per_stage", "hybrid_override_pattern")
+_NOT_HERE = ("window_size", "hybrid_override_pattern")
+_FREQUENCY = "moe_layer_freq"
 
 
 def apply_settings(
@@ -65,6 +67,52 @@ def apply_settings(
         if place.get(path[-1]) != value:
             said.append(f"{name} {value}")
         place[path[-1]] = value
+    if settings.get(_FREQUENCY) is not None and "moe" in changed:
+        changed["moe"] |= _expert_layers(changed, settings[_FREQUENCY], error)
+        said.append(f"{_FREQUENCY} {str(settings[_FREQUENCY])[:40]}")
     if said:
         notes.read.append(f"changed in the file: {listed(said)}")
     return changed
+
+
+def _expert_layers(
+    model: Mapping[str, Any], stated: object, error: Callable[[str, str], Exception]
+) -> dict[str, int]:
+    """Layers with experts: a number n puts them in layers 0, n, 2n …, a list has one entry for each
+    layer (Megatron-LM `gpt_layer_specs.py`)."""
+    layers = model["num_layers"]
+    pattern: Sequence[int] | None
+    if type(stated) is int and stated > 0:
+        pattern = [int(index % stated == 0) for index in range(layers)]
+    else:
+        text = str(list(stated)) if isinstance(stated, (list, tuple)) else str(stated)
+        pattern = read_pattern(text)
+    if pattern is None or len(pattern) != layers or set(pattern) - {0, 1}:
+        raise error(f"{str(stated)[:60]!r} is not {layers} zeros and ones", _FREQUENCY)
+    described = first_and_frequency([bool(one) for one in pattern])
+    if described is None:
+        raise error("experts are not in every n-th layer after the first", _FREQUENCY)
+    return {"first_dense_layers": described[0], "layer_frequency": described[1]}
+
+
+def batch_settings(
+    settings: Mapping[str, Any],
+    names: Mapping[str, str],
+    notes: Notes,
+    *,
+    error: Callable[[str, str], Exception],
+) -> dict[str, int]:
+    """Whole numbers of a `training:` block; `names` maps names of the file to those of the block.
+    What refers to another value (`${…}`) is left out, and said."""
+    found: dict[str, int] = {}
+    for name, ours in names.items():
+        value = settings.get(name)
+        if value is None:
+            continue
+        if isinstance(value, str) and "${" in value:
+            notes.left_out.append(f"{name}: {value[:60]} is known at run time only")
+        elif type(value) is not int or not 1 <= value <= 10**9:
+            raise error(f"expected a whole number, found {str(value)[:40]!r}", name)
+        else:
+            found.setdefault(ours, value)
+    return found
