@@ -10,11 +10,24 @@ from typing import TYPE_CHECKING, Any
 from planner import __version__
 from planner.errors import InputError
 from planner.importers.edit import edited, plain_tree
+from planner.importers.frameworks.detect import (
+    NEITHER,
+    framework_model,
+    is_yaml,
+    without_model,
+)
 from planner.importers.huggingface.config import config_model, looks_like_config
+from planner.importers.megatron.arguments_file import looks_like_arguments
 from planner.importers.megatron.bridge import bridge_launch, looks_like_overrides
 from planner.importers.megatron.command import mentions_training
+from planner.importers.megatron.recipe import names_recipe, recipe_model
 from planner.importers.megatron.script import launch_in
 from planner.importers.notes import Notes
+from planner.importers.published.names import (
+    nearest_published,
+    published_model,
+    published_name,
+)
 from planner.importers.source import STDIN, Source, load_source
 from planner.importers.torchtitan import flavor_model, looks_like_flavor
 from planner.importers.yaml_text import to_yaml
@@ -120,14 +133,14 @@ def _new_model(
     vocabulary: int | None,
 ) -> ImportedModel:
     path = _file(described)
+    model: Mapping[str, Any]
     if path is None:
-        model, notes, found = flavor_model(described)
-        return _finished(model, notes, name or found, "torchtitan")
+        return _named_model(described, name)
     source = load_source(path)
-    if source.text.lstrip()[:1] in ("{", "["):
+    if source.text.lstrip()[:1] in ("{", "[") and not is_yaml(source):
         file = parse_json(source.text, source.path, constants=True)
         if not looks_like_config(file.tree):
-            raise source.error(
+            raise without_model(source, file.tree) or source.error(
                 "is JSON, but no model's config: neither model_type nor num_hidden_layers"
             )
         model, notes = config_model(file, assume=assume)
@@ -135,10 +148,32 @@ def _new_model(
         return _finished(model, notes, name or _config_name(source, file.tree), kind, source)
     if assume is not None:
         raise source.error("--assume is for a Hugging Face config.json, which this is not")
+    if is_yaml(source) and not looks_like_arguments(source.text):
+        model, notes, kind = framework_model(source, vocabulary)
+        return _finished(model, notes, name or source.stem, kind, source)
+    if names_recipe(source.text) and not mentions_training(source.text):
+        model, notes = recipe_model(source, given=given)
+        return _finished(model, notes, name or source.stem, "a recipe", source)
     launch, kind = _launch(source, given=given, command=command, vocabulary=vocabulary)
     build_model(launch.document(), name=source.stem)
     model = {**launch.model, "training": dict(launch.training)}
     return _finished(model, launch.notes, name or source.stem, kind, source)
+
+
+def _named_model(described: str, name: str | None) -> ImportedModel:
+    """A model of torchtitan or a published one, by its name."""
+    found = None if looks_like_flavor(described) else published_name(described)
+    if found is not None:
+        model, notes = published_model(found)
+        return _finished(model, notes, name or found.rpartition("/")[2].lower(), "its name")
+    try:
+        model, notes, flavor = flavor_model(described)
+    except InputError as error:
+        near = nearest_published(described)
+        if near is None or error.hint is not None:
+            raise
+        raise InputError(error.message, hint=near) from error
+    return _finished(model, notes, name or flavor, "torchtitan")
 
 
 def _launch(
@@ -163,10 +198,7 @@ def _launch(
     for kind, looks_like, read in readers:
         if looks_like(source.text):
             return read(), kind
-    raise source.error(
-        "is none of: a Hugging Face config.json, a Megatron-LM command or script, a list of "
-        "Megatron-Bridge overrides"
-    )
+    raise source.error(NEITHER)
 
 
 def _counts(spec: ModelSpec) -> ParameterCounts | None:
@@ -202,6 +234,8 @@ def _file(described: str) -> str | None:
     except (OSError, ValueError):
         pass
     if looks_like_flavor(described) or not looks_like_path(described):
+        return None
+    if described.count("/") == 1 and published_name(described):
         return None
     return described
 

@@ -1,0 +1,1 @@
+"""Models of other frameworks' files, told apart by what the files hold."""

@@ -1,0 +1,91 @@
+"""From a name as frameworks write it to the published model it means."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from planner.errors import InputError
+from planner.importers.huggingface.config import config_model
+from planner.importers.huggingface.refused import refusal
+from planner.importers.notes import Notes
+from planner.importers.source import source_of
+from planner.specs.files.json_file import JsonFile
+from planner.specs.files.spelling import nearest
+
+_FILE = Path(__file__).with_name("models.json")
+_VERSION = re.compile(r"[-_]v0\.\d+$")
+_SEPARATORS = re.compile(r"[-_. /]+")
+_OF_A_RECIPE = """
+b200 b300 base bf16 chat config e2e energon finetune fp16 fp8 full gb200 gb300 h100 h200 hf instruct
+it lora meta mock model mxfp8 nvfp4 packed peft perf performance pretrain pt recipe sft unpacked
+"""
+_NOISE = frozenset(_OF_A_RECIPE.split())
+"""Words of a name that say how a model is trained or tuned, not which it is."""
+_OTHER_NOISE = re.compile(r"\d+k|\d+nodes?|\d+gpus?")
+
+
+@cache
+def _models() -> Mapping[str, Mapping[str, Any]]:
+    models: Mapping[str, Mapping[str, Any]] = json.loads(_FILE.read_text(encoding="utf-8"))
+    return models
+
+
+@cache
+def _by_short_name() -> Mapping[str, str]:
+    found: dict[str, str] = {}
+    for name, entry in _models().items():
+        for one in (name, *entry.get("also", ())):
+            found.setdefault(_short(one), name)
+    return found
+
+
+def _short(name: str) -> str:
+    """`meta-llama/Llama-3.1-8B-Instruct`, `llama31_8b_pretrain_config` → "llama318b"."""
+    last = name.strip().lower().rstrip("/").rpartition("/")[2]
+    last = _VERSION.sub("", last.removesuffix(".yaml").removesuffix(".yml"))
+    words = [word for word in _SEPARATORS.split(last) if word and word not in _NOISE]
+    return "".join(word for word in words if not _OTHER_NOISE.fullmatch(word))
+
+
+def published_name(name: str) -> str | None:
+    """The published model that a name means, by its name on the Hub; None for none."""
+    if name in _models():
+        return name
+    return _by_short_name().get(_short(name)) if len(name) <= 200 else None
+
+
+def nearest_published(name: str) -> str | None:
+    """A question that ends a message about an unknown name, or None."""
+    planned = {
+        short: long for short, long in _by_short_name().items() if "refused" not in _models()[long]
+    }
+    near = nearest(_short(name[:100]), planned)
+    return f"did you mean {planned[near]}?" if near else None
+
+
+def published_model(name: str) -> tuple[dict[str, Any], Notes]:
+    """The keys of the model file of a published model, by its name on the Hub.
+
+    Raises: InputError for one of a kind that is not planned for.
+    """
+    config = _models()[name]["config"]
+    refused = refusal(config["model_type"], config) if "refused" in _models()[name] else None
+    if refused is not None:
+        raise InputError(f"{name}: {refused[0]}", hint=refused[1])
+    source = source_of(json.dumps(config).encode(), name)
+    model, notes = config_model(JsonFile(source, config), assume=None)
+    notes.read.insert(0, f"the sizes of {name} as published")
+    if config["model_type"].endswith(("_vl_text", "_vl_moe_text")):
+        notes.left_out.append("the vision part: only the language model is planned for")
+    return model, notes
+
+
+def all_published() -> Mapping[str, Mapping[str, Any]]:
+    """Every published model that can be planned for, with its config and, where the Hub states it,
+    its parameters."""
+    return {name: entry for name, entry in _models().items() if "refused" not in entry}
