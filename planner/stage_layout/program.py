@@ -194,7 +194,7 @@ class LayoutProgram:
 
     def _add_memory(self) -> None:
         problem = self._layout_problem
-        for s in range(problem.stages):
+        for s in np.flatnonzero(np.isfinite(problem.capacity_bytes)).tolist():
             unit = self._unit_bytes[s]
             held = []
             for c, k in enumerate(problem.placement.positions[s].tolist()):
