@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 CONSTRAINTS := constraints.txt
 PYTHONS := python3.11 python3.12 python3.13 python3.14
 
-.PHONY: demo test lint tests test-fast test-newest test-pythons lock check-examples fuzz bench clean
+.PHONY: demo test lint tests test-fast test-newest test-oldest test-pythons lock check-examples fuzz bench clean
 
 $(BIN)/planner: pyproject.toml $(CONSTRAINTS)
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "planner needs Python 3.11 or newer")'
@@ -39,6 +39,13 @@ test-newest:
 	rm -rf .venv-newest
 	$(MAKE) --no-print-directory tests VENV=.venv-newest CONSTRAINTS=
 	.venv-newest/bin/mypy
+
+# The oldest releases that it allows, so that its bounds are tried and not guessed.
+test-oldest:
+	rm -rf .venv-oldest
+	mkdir -p build
+	$(PYTHON) -m tools.oldest > build/oldest.txt
+	$(MAKE) --no-print-directory tests VENV=.venv-oldest CONSTRAINTS=build/oldest.txt
 
 # Every Python that is here, each in an environment of its own.
 test-pythons:

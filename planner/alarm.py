@@ -1,10 +1,10 @@
 """Ends whatever runs when time is up: the last resort behind the checks of a budget.
 
-Most computations look at their budget often. Some cannot: a file that is being parsed, one plan
-priced on thousands of unequal links. Inside `enforced` the deadline raises there too, and so does
-Ctrl-C, in whatever Python code runs. Native code may swallow an exception that is raised below it
-or replace it by one of its own (numpy does both), so both are raised again until the block ends,
-and an error that comes up meanwhile is taken for their doing.
+Most computations check their budget often. Some cannot: a file that is being parsed, one plan
+priced on thousands of unequal links. Inside `enforced` the deadline raises there too, in whatever
+Python code runs, and so does Ctrl-C. Native code may swallow an exception that is raised below it,
+or replace it with one of its own (numpy does both). Therefore both are raised again until the block
+ends, and an error that appears meanwhile is attributed to them.
 """
 
 from __future__ import annotations
@@ -22,17 +22,18 @@ if TYPE_CHECKING:
     from planner.budget import Budget
 
 PATIENCE_S = 0.2
-"""How late the alarm is: what looks at its budget ends by itself, with more to show."""
+"""How late the alarm is: a computation that checks its budget ends by itself first, with more to
+show."""
 
 AGAIN_S = 0.1
-"""When it rings again if nobody heard it."""
+"""Seconds until it rings again if nothing reacted."""
 
 
 @contextmanager
 def enforced(budget: Budget) -> Iterator[None]:
-    """Raises inside: OutOfTime when the deadline has passed, KeyboardInterrupt on Ctrl-C.
+    """Raises inside the block: OutOfTime when the deadline has passed, KeyboardInterrupt on Ctrl-C.
 
-    Does nothing outside the main thread, where no signals arrive, and on systems without timers.
+    It does nothing outside the main thread, where no signals arrive, or on systems without timers.
     """
     if current_thread() is not main_thread() or not hasattr(signal, "setitimer"):
         yield

@@ -9,4 +9,4 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 SmallInts = NDArray[np.int32]
-"""What is kept for long: half the memory, and every index fits."""
+"""For arrays that are kept long: half the memory, and every index fits."""

@@ -1,8 +1,8 @@
 """How much a computation may take, and what ended it.
 
-Work ends what would take too long, the same way on every machine, so that the same input gives the
-same answer. A deadline ends it earlier where somebody set a time limit: the answer is then the best
-so far, and says so.
+A work limit ends a computation that would take too long, in the same way on every machine, so that
+the same input gives the same answer. A deadline can end it earlier where the user set a time limit:
+the answer is then the best so far, and says so.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ class Stopped(StrEnum):
 
 
 class OutOfTime(BaseException):
-    """The deadline of a budget has passed. Like KeyboardInterrupt it is no Exception, so that
-    nothing that handles errors takes it for one."""
+    """The deadline of a budget has passed. Like KeyboardInterrupt it does not derive from
+    Exception, so that code which handles errors does not catch it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Budget:
-    """Work and time of a computation, which passes it to all that it calls.
+    """Work and time of a computation, which it passes on to everything it calls.
 
-    work: scales every effort, 1 is the usual one. deadline_s: seconds on `clock`; infinite without
-    a time limit.
+    work: scales every effort; 1 is the usual amount. deadline_s: seconds on `clock`; infinite
+    without a time limit.
     """
 
     work: float = 1.0
@@ -45,7 +45,7 @@ class Budget:
 
     @classmethod
     def lasting(cls, seconds: float | None, *, clock: Callable[[], float] = monotonic) -> Budget:
-        """A budget of so many seconds from now; None: without a time limit."""
+        """A budget that ends `seconds` from now; None: without a time limit."""
         return cls(deadline_s=inf if seconds is None else clock() + seconds, clock=clock)
 
     @property
@@ -73,7 +73,8 @@ class Budget:
         return replace(self, work=self.work * share)
 
     def longer(self, seconds: float) -> Budget:
-        """The same with a later deadline, or with a negative number an earlier one."""
+        """The same with its deadline moved `seconds` later, or earlier where `seconds` is
+        negative."""
         return replace(self, deadline_s=self.deadline_s + seconds)
 
     def stopped(self, *, proven: bool) -> Stopped:
@@ -83,7 +84,7 @@ class Budget:
         return Stopped.TIME_LIMIT if self.late else Stopped.WORK_LIMIT
 
     def meter(self, units: float) -> Meter:
-        """So many units of work to spend; `work` is not applied to them."""
+        """A meter with this many units of work to spend; `work` does not scale them."""
         return Meter(self, units)
 
 
@@ -93,7 +94,7 @@ UNLIMITED = Budget()
 
 @dataclass(slots=True)
 class Meter:
-    """Units of work that are left of an effort."""
+    """The units of work that are left of an effort."""
 
     budget: Budget
     left: float

@@ -9,10 +9,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
 AXES = ("tensor", "pipeline", "data", "context", "expert", "expert_tensor")
+"""The parallel axes."""
 GRANULARITIES = ("none", "selective", "full")
+"""What the backward pass computes again: nothing, selected parts of every layer, or whole
+layers."""
 DATA_SHARDINGS = ("none", "optimizer", "optimizer+gradients", "full")
+"""What is sharded over the data axis: nothing, ZeRO-1, ZeRO-2, ZeRO-3 (FSDP)."""
 PRECISIONS = ("fp32", "fp16", "bf16", "fp8", "mxfp8", "nvfp4")
+"""Number formats of the matmuls."""
 FIT_CLASSES = ("fits", "tight", "does not fit")
+"""The verdicts of `Estimate.fit_class`."""
 PEAK_PHASES = ("backward", "optimizer")
 """When a stage's memory is fullest: in the loss and backward passes, or in the optimizer's step."""
 
@@ -41,7 +47,7 @@ class Degrees:
 
     @property
     def expert_data(self) -> int:
-        """Replicas of each expert: the size of the group that reduces expert gradients."""
+        """Replicas of each expert: the size of the group that reduces the experts' gradients."""
         return self.stage_devices // (self.expert * self.expert_tensor)
 
 
@@ -96,8 +102,8 @@ class Placement:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """Every decision that a launcher needs. `num_microbatches` are those of one replica in a step;
-    `virtual_stages` are the chunks of each stage."""
+    """Every decision that a launcher needs. `num_microbatches`: the microbatches of one replica in
+    a step; `virtual_stages`: the chunks of each stage."""
 
     degrees: Degrees
     micro_batch_size: int
@@ -163,8 +169,9 @@ class MemoryComponents:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StageMemory:
-    """Peak of one stage. Allocated ⊂ reserved (plus allocator slack) ⊂ device (plus context and
-    communication buffers, which live outside the allocator)."""
+    """Peak of one stage. Allocated bytes are part of reserved bytes (which add allocator slack),
+    and those are part of the device's bytes (which add the context and communication buffers that
+    live outside the allocator)."""
 
     stage: int
     peak_phase: str
@@ -201,7 +208,7 @@ class MemoryEstimate:
 
     @property
     def binding(self) -> StageMemory:
-        """The stage with the least room to spare (the first of equals)."""
+        """The stage with the least spare bytes (the first among equals)."""
         return min(self.per_stage, key=lambda stage: stage.spare_bytes)
 
     @property
@@ -211,7 +218,8 @@ class MemoryEstimate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Interval:
-    """Factors on an estimate, at most and at least 1, between which the measured value lies."""
+    """Two factors on an estimate, `low` at most 1 and `high` at least 1; the measured value lies
+    between."""
 
     low: float = 1.0
     high: float = 1.0
@@ -223,8 +231,8 @@ class Interval:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Confidence:
     """How sure an estimate is: the share `level` of measured runs lies inside the intervals on the
-    step time and on the device's peak memory. `notes` say what they rest on and where the estimate
-    goes beyond what was ever measured."""
+    step time and on the device's peak memory. `notes` say what the intervals rest on and where the
+    estimate goes beyond what was ever measured."""
 
     level: float
     step: Interval
@@ -234,8 +242,8 @@ class Confidence:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Estimate:
-    """What a plan costs. `time_detail` holds seconds that do not add up to the step: what was
-    hidden behind something else, per-stage extremes."""
+    """What a plan costs. `time_detail` holds seconds that do not add up to the step, such as those
+    hidden behind other work and per-stage extremes."""
 
     time: TimeBreakdown
     time_detail: dict[str, float]
@@ -261,19 +269,19 @@ class Estimate:
 
     @property
     def model_flops_per_device(self) -> float:
-        """Model FLOP/s of one device, recomputation not counted."""
+        """Model FLOP/s of one device, without recomputation."""
         return self.model_flops_per_step / self.step_s / self.devices
 
     @property
     def mfu(self) -> float:
-        """Model FLOP/s over the dense peak of the number format the matmuls run in."""
+        """Model FLOP/s divided by the dense peak of the number format that the matmuls use."""
         return self.model_flops_per_device / self.peak_flop_per_s
 
     @property
     def fit_class(self) -> str:
-        """fits: on every stage the whole interval of the peak leaves the headroom; does not fit: on
-        some stage the whole interval is above the capacity; tight: anything between. Without
-        confidence the interval is the peak itself."""
+        """fits: on every stage the whole interval of the peak leaves the headroom free. does not
+        fit: on some stage the whole interval exceeds the capacity. tight: anything between. Without
+        `confidence` the interval is the peak itself."""
         interval = self.confidence.memory if self.confidence else Interval()
         stages = self.memory.per_stage
         if all(s.peak_bytes * interval.high <= s.capacity_bytes - s.headroom_bytes for s in stages):
@@ -285,10 +293,10 @@ class Estimate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proof:
-    """How far from the best a decision of a plan ("placement", "stage layout") may be, the others
-    as they are: no other takes less than 1 − `gap` of the step. None: nothing is known. `method`
-    says how it was taken. `gain`: the framework's own choice takes this share longer; None: it was
-    not priced."""
+    """How far from the best one decision of a plan ("placement", "stage layout") may be, given its
+    other decisions: no other choice takes less than 1 − `gap` of the step. None: nothing is known.
+    `method` says how the decision was taken. `gain`: the share by which the framework's own choice
+    takes longer; None: it was not priced."""
 
     decision: str
     gap: float | None
@@ -298,9 +306,9 @@ class Proof:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RankedPlan:
-    """`tied_with_best`: too close to the plan of rank 1 to tell which is faster; None when there
-    was nothing to compare with. `worst_step_s`: the step in the worst case that was ranked by, None
-    where the estimate was."""
+    """A plan with its rank. `tied_with_best`: it is too close to the plan of rank 1 to tell which
+    is faster; None when there was nothing to compare with. `worst_step_s`: the step in the worst
+    case, where plans were ranked by it; None where they were ranked by the estimate."""
 
     rank: int
     plan: Plan

@@ -41,6 +41,7 @@ ALLOWED = {
     },
     "hardware/links.py": {"_RANKS_LOOKED_AT": "effort"},
     "workload/formats.py": {"STATE_BYTES": "number formats", "QUANTIZED_BYTES": "number formats"},
+    "workload/sparse_attention.py": {"_SCORE_BYTES": "a number format"},
     "training/batch.py": {"OUTER_KINDS": "a place in an array"},
     "training/memory/activations.py": {"_SAME": "a tolerance"},
     "training/step/sends.py": {"_MASK_BYTES": "a number format"},

@@ -74,6 +74,7 @@ if TYPE_CHECKING:
     from planner.specs.device import DeviceSpec as DeviceSpec
     from planner.specs.files.catalog import list_shipped as list_shipped
     from planner.specs.job import JobSpec as JobSpec
+    from planner.specs.library import CollectiveLibrary as CollectiveLibrary
     from planner.specs.model.spec import ModelSpec as ModelSpec
     from planner.specs.software import SoftwareProfile as SoftwareProfile
     from planner.training.scenario import Scenario as Scenario
@@ -124,6 +125,7 @@ _HOMES = {
     "planner.specs.device": ("DeviceSpec",),
     "planner.specs.files.catalog": ("list_shipped",),
     "planner.specs.job": ("JobSpec",),
+    "planner.specs.library": ("CollectiveLibrary",),
     "planner.specs.model.spec": ("ModelSpec",),
     "planner.specs.software": ("SoftwareProfile",),
     "planner.training.scenario": ("Scenario",),

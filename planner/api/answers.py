@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from planner.errors import NothingFits
-from planner.plan_document import record_inputs
+from planner.plan_document import record_inputs, to_document
 from planner.wording.labels import one_line
 from planner.wording.units import capacity, gib, seconds
 
@@ -62,6 +62,11 @@ class PricedPlan:
         """What plan documents record of the scenario."""
         return _inputs(self.scenario)
 
+    @property
+    def document(self) -> dict[str, Any]:
+        """What `planner estimate --json` prints."""
+        return to_document(self.inputs, (self.ranked,))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FoundPlans:
@@ -101,6 +106,11 @@ class FoundPlans:
     def inputs(self) -> RecordedInputs:
         """What plan documents record of the scenario."""
         return _inputs(self.scenario)
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """What `planner search --json` prints."""
+        return to_document(self.inputs, self.search.plans, search=self.search)
 
 
 def _inputs(scenario: Scenario) -> RecordedInputs:

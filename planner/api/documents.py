@@ -4,35 +4,40 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, runtime_checkable
 
 from planner import plan_document
-from planner.api.answers import FoundPlans, PricedPlan
+from planner.api.keywords import SCHEMAS
 from planner.specs.files.writing import write_file
 from planner.specs.ranges import word
 
 if TYPE_CHECKING:
+    from planner.api.answers import FoundPlans, PricedPlan
     from planner.checks.check import Checked
     from planner.validation.validate import Validation
 
-    Answer: TypeAlias = FoundPlans | PricedPlan | Checked | Sequence[Checked] | Validation
+    Answer: TypeAlias = "Documented | Checked | Sequence[Checked] | Validation"
 
-SCHEMAS = ("cluster", "model", "plan", "runs", "device", "library", "software")
+
+@runtime_checkable
+class Documented(Protocol):
+    """An answer that knows its document: plans that were found or estimated, imports."""
+
+    @property
+    def document(self) -> dict[str, Any]: ...
 
 
 def to_document(answer: Answer) -> dict[str, Any]:
     """The JSON document of an answer: plans that were found, one plan that was estimated, one or
-    several checks, a validation. Seconds and bytes; `schema` says what a document may contain.
+    several checks, a validation, an import. Times are seconds, sizes are bytes.
 
     >>> from planner import api
     >>> document = api.to_document(api.search("dgx-a100-8", "gpt-7.5b", nodes=1, top=2))
     >>> [plan["rank"] for plan in document["plans"]]
     [1, 2]
     """
-    if isinstance(answer, FoundPlans):
-        return plan_document.to_document(answer.inputs, answer.search.plans, search=answer.search)
-    if isinstance(answer, PricedPlan):
-        return plan_document.to_document(answer.inputs, (answer.ranked,))
+    if isinstance(answer, Documented):
+        return answer.document
 
     from planner.checks.check import Checked
     from planner.checks.document import check_document
@@ -75,7 +80,8 @@ def write_plans(plans: FoundPlans | PricedPlan, path: str | Path) -> None:
 
 
 def schema(kind: str) -> dict[str, Any]:
-    """The JSON Schema of a file format, one of `SCHEMAS`. Raises: InputError.
+    """The JSON Schema of a file format: cluster, model, plan, runs, device, library or software.
+    Raises: InputError.
 
     >>> from planner import api
     >>> api.schema("plan")["title"]

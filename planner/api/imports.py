@@ -13,6 +13,7 @@ from planner.importers.clusters.groups import NodeOptions
 from planner.importers.clusters.importer import ImportedCluster
 from planner.specs import ranges
 from planner.specs.files.writing import write_file
+from planner.specs.names import check_name
 from planner.specs.units import BYTES_PER_SECOND, UnitError, parse_bytes_per_second, unit_factor
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def import_model(
     """
     return models.import_model(
         str(described),
-        name=name,
+        name=_named(name),
         assume=assume,
         given=variables,
         command=ranges.whole("--command", command, most=ranges.MOST_COMMANDS),
@@ -98,7 +99,7 @@ def import_cluster(
     return importer.import_cluster(
         [str(path) for path in paths],
         options,
-        name=name,
+        name=_named(name),
         into=_text_of(into),
         target=_text_of(target),
         unit=_unit(unit),
@@ -124,6 +125,14 @@ def write_import(imported: ImportedModel | ImportedCluster, path: str | Path) ->
 
 def _text_of(path: str | Path | None) -> str | None:
     return None if path is None else str(path)
+
+
+def _named(name: str | None) -> str | None:
+    """What a cluster or a model may be called."""
+    try:
+        return None if name is None else check_name(name)
+    except ValueError as error:
+        raise InputError(f"--name: {error}") from error
 
 
 def _bandwidth(option: str, text: str | None) -> str | None:

@@ -3,10 +3,10 @@ devices, hosts."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypeAlias, TypeVar
+from typing import Literal, TypeAlias, TypeVar
 
 from planner.errors import InputError
 from planner.importers.switched import recorded
@@ -20,9 +20,6 @@ from planner.specs.model.spec import ModelSpec
 from planner.specs.names import check_host
 from planner.specs.software import SoftwareProfile
 
-if TYPE_CHECKING:
-    from planner.specs.files.source import SourceFile
-
 ClusterLike: TypeAlias = str | Path | Mapping[str, object] | ClusterSpec
 ModelLike: TypeAlias = str | Path | Mapping[str, object] | ModelSpec
 SoftwareLike: TypeAlias = str | Path | SoftwareProfile
@@ -31,7 +28,6 @@ LibraryLike: TypeAlias = str | Path | CollectiveLibrary
 HostsLike: TypeAlias = str | Path | Sequence[str]
 
 S = TypeVar("S", ClusterSpec, ModelSpec)
-T = TypeVar("T")
 
 
 def load_cluster(cluster: ClusterLike) -> ClusterSpec:
@@ -46,7 +42,7 @@ def load_cluster(cluster: ClusterLike) -> ClusterSpec:
     1024
     """
     if isinstance(cluster, ClusterSpec):
-        return _as_it_is("cluster", cluster, load.load_cluster)
+        return _as_it_is("cluster", cluster)
     if isinstance(cluster, Mapping):
         return load.parse_cluster(cluster)
     return load.load_cluster(cluster)
@@ -60,7 +56,7 @@ def load_model(model: ModelLike) -> ModelSpec:
     96
     """
     if isinstance(model, ModelSpec):
-        return _as_it_is("model", model, load.load_model)
+        return _as_it_is("model", model)
     if isinstance(model, Mapping):
         return load.parse_model(model)
     return load.load_model(model)
@@ -77,10 +73,12 @@ def load_software(software: SoftwareLike) -> SoftwareProfile:
     """
     if not isinstance(software, SoftwareProfile):
         return load.load_software(software)
-    read = _read_again(software.source_file, load.load_software)
-    if read is None or read.source_file != software.source_file:
+    source = software.source_file
+    if source is None or not isinstance(source.content, SoftwareProfile):
         return software
-    return recorded(read, software)
+    before = source.content.model_copy()
+    before._file = source
+    return recorded(before, software)
 
 
 def load_device(device: DeviceLike) -> DeviceSpec:
@@ -141,20 +139,10 @@ def load_hosts(hosts: HostsLike) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _as_it_is(kind: Literal["cluster", "model"], given: S, read: Callable[[str], S]) -> S:
-    """The value, without its file's digest where the same file says something else."""
-    before = _read_again(given.source, read)
-    if before is None or before.source != given.source or before == given:
+def _as_it_is(kind: Literal["cluster", "model"], given: S) -> S:
+    """The value, without its file's digest where it is no longer what was read."""
+    content = None if given.source is None else given.source.content
+    if content is None or content == replace(given, source=None):
         return given
     changed = f"{kind} {given.name} was changed after it was read from its file"
     return replace(given, source=None, assumptions=(*given.assumptions, changed))
-
-
-def _read_again(source: SourceFile | None, read: Callable[[str], T]) -> T | None:
-    """What the file of a value says now; None for a value of no file, or of one that is gone."""
-    if source is None:
-        return None
-    try:
-        return read(source.path)
-    except InputError:
-        return None

@@ -1,8 +1,7 @@
 """`planner import`: from the files users have to the planner's own."""
 
 import os
-from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -15,7 +14,9 @@ from planner.specs import ranges
 from planner.specs.files.writing import check_writable, write_file
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
+
+    from planner.api import ImportedCluster, ImportedModel
 
 app = typer.Typer(
     add_completion=False,
@@ -72,7 +73,6 @@ def model(
     What was read, assumed and left out is said on stderr and in the file, with total and active
     parameters at the end.
     """
-    named = values.name("--name", name)
     number = values.whole("--command", command, most=ranges.MOST_COMMANDS)
     vocabulary = values.whole("--vocab-size", vocab_size, most=ranges.LARGEST_VOCABULARY)
     given = values.assignments("--set", variables)
@@ -80,7 +80,7 @@ def model(
 
     imported = api.import_model(
         " ".join(described),
-        name=named,
+        name=name,
         assume=assume,
         variables=given,
         command=number,
@@ -88,10 +88,7 @@ def model(
         into=into,
     )
     say([*imported.notes.lines(), imported.counted])
-    mapping = dict(imported.mapping)
-    if imported.counts is not None:
-        mapping["parameters"] = asdict(imported.counts)
-    _write(mapping, imported.text, target, json=json, in_place=into is not None)
+    _write(imported, target, json=json, in_place=into is not None)
 
 
 def _target(into: str | None, output: str | None) -> str | None:
@@ -103,14 +100,14 @@ def _target(into: str | None, output: str | None) -> str | None:
 
 
 def _write(
-    mapping: "Mapping[str, Any]", text: str, target: str | None, *, json: bool, in_place: bool
+    imported: "ImportedModel | ImportedCluster", target: str | None, *, json: bool, in_place: bool
 ) -> None:
     """The YAML text, or the same content as JSON. A file that is changed stays YAML."""
-    content = api.to_text(mapping) if json else text
+    content = api.to_text(imported) if json else imported.text
     if target is None or (json and in_place):
         write_stdout(content)
     if target is not None:
-        write_file(target, text if in_place else content)
+        write_file(target, imported.text if in_place else content)
 
 
 @app.command("cluster")
@@ -161,7 +158,6 @@ def cluster(
     """
     target = _target(into, output)
 
-    named = values.name("--name", name)
     imported = api.import_cluster(
         files,
         device=device,
@@ -174,14 +170,14 @@ def cluster(
         nodes_per_site=values.whole("--nodes-per-site", nodes_per_site, most=ranges.MOST_NODES),
         unit=unit,
         format=format_name,
-        name=named,
+        name=name,
         into=into,
         target=output,
     )
     say(imported.notes.lines())
     if imported.matrix is not None:
         _write_matrix(imported.matrix_file, imported.matrix, target)
-    _write(imported.mapping, imported.text, target, json=json, in_place=into is not None)
+    _write(imported, target, json=json, in_place=into is not None)
 
 
 def _write_matrix(name: str, text: str, target: str | None) -> None:

@@ -5,15 +5,14 @@ from typing import Annotated
 import typer
 
 from planner import api
+from planner.api.keywords import SCHEMAS
 from planner.cli.output import write_stdout
-
-KINDS = ("cluster", "model", "plan", "runs", "device", "library", "software")
 
 
 def schema(
     kind: Annotated[
         str,
-        typer.Argument(metavar="|".join(KINDS), help="The file format.", show_default=False),
+        typer.Argument(metavar="|".join(SCHEMAS), help="The file format.", show_default=False),
     ],
 ) -> None:
     """Print the JSON Schema of a file format."""

@@ -43,18 +43,6 @@ def duration_s(option: str, text: str | None) -> float | None:
     return float(text)
 
 
-def name(option: str, text: str | None) -> str | None:
-    """What a cluster or a model may be called."""
-    if text is None:
-        return None
-    from planner.specs.names import check_name
-
-    try:
-        return check_name(text)
-    except ValueError as error:
-        raise InputError(f"{option}: {error}") from error
-
-
 def layers(option: str, text: str | None) -> tuple[int, ...] | None:
     """`12,12,11` → layers of every chunk in order."""
     if text is None:

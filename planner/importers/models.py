@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,6 +43,13 @@ class ImportedModel:
     text: str
     spec: ModelSpec
     notes: Notes
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """What `planner import model --json` prints: the file's content and the parameters."""
+        if self.counts is None:
+            return dict(self.mapping)
+        return {**self.mapping, "parameters": asdict(self.counts)}
 
     @property
     def counts(self) -> ParameterCounts | None:
@@ -129,6 +136,7 @@ def _new_model(
     if assume is not None:
         raise source.error("--assume is for a Hugging Face config.json, which this is not")
     launch, kind = _launch(source, given=given, command=command, vocabulary=vocabulary)
+    build_model(launch.document(), name=source.stem)
     model = {**launch.model, "training": dict(launch.training)}
     return _finished(model, launch.notes, name or source.stem, kind, source)
 

@@ -50,6 +50,14 @@ class Source:
         place = place_of(self.text, index)
         return self.error(message, place.line, place.column, hint=hint)
 
+    def error_naming(self, message: str, *words: str) -> InputError:
+        """An error at the first of the words that the text has; about the whole file without."""
+        for word in words:
+            index = self.text.find(word) if word else -1
+            if index >= 0:
+                return self.error_at(message, index)
+        return self.error(message)
+
     def lines(self) -> list[str]:
         return self.text.split("\n")
 

@@ -1,9 +1,10 @@
-"""The placement of a problem: the best order found and what no other can be below.
+"""Solves a placement problem: finds the best order of nodes it can and a lower bound on every
+order.
 
-The orders to start from are compared with bounds that cost next to nothing. Then, where nodes are
-few, come a short local search and an exact one; where they are many, local search from several
-starts, integer programs over classes of nodes, and local search again. Nothing worse than the best
-order given is ever returned.
+The search starts from orders that are compared with almost free bounds. With few nodes, a short
+local search follows and then an exact one. With many nodes, local search runs from several starts,
+then integer programs over classes of nodes, then local search again. The result is never worse than
+the best order given.
 """
 
 from __future__ import annotations
@@ -36,16 +37,20 @@ if TYPE_CHECKING:
     from planner.solver import Solver
 
 PROVEN_GAP = 1e-5
-"""Programs are kept this far below what they must not reach, more than solvers overlook."""
+"""A placement this close to its bound, relatively, counts as proven. Solvers overlook less than
+this, and programs are kept this far below what they must not reach."""
 STARTS = 4
+"""Orders that local search starts from on a large cluster."""
 FEW_MOVES = 6_000
+"""Placements that local search evaluates before an exact search."""
 MOVES = 1_000_000
-"""Placements that local search evaluates before an exact search, and on large clusters."""
+"""Placements that local search evaluates on a large cluster."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PlacementState:
-    """`order` int [N]: the nodes at the positions, then those left out."""
+    """A placement while it is being improved, with its bound. `order` int [N]: the nodes at the
+    positions, then the unused nodes."""
 
     order: NDArray[np.int64]
     objective_s: float
@@ -54,7 +59,7 @@ class PlacementState:
 
     @property
     def settled(self) -> bool:
-        """Whether there is nothing better but by rounding."""
+        """Whether the bound is reached, up to rounding."""
         return self.bound_s >= self.objective_s * (1 - TOLERANCE)
 
     @property
@@ -74,11 +79,11 @@ def solve_placement(
     budget: Budget = UNLIMITED,
     solver: Solver | None = None,
 ) -> PlacementSolution:
-    """A placement no worse than any of `seeds` (orders of the nodes at the positions) and a bound.
-    Out of time it is the best so far.
+    """Finds a placement no worse than any of `seeds` (orders of the nodes at the positions), and a
+    bound. When time runs out it returns the best placement so far.
 
-    Raises: ValueError when no placement keeps to the classes that rows may have; OutOfTime when
-    there was no time to look at any.
+    Raises: ValueError when no placement respects `row_class_allowed`; OutOfTime when there was no
+    time to look at any placement.
     """
     if len(problem.node_class) <= MOST_NODES:
         return _solved(problem, seeds, _exactly, budget)
@@ -91,8 +96,8 @@ def improve_placement(
     seeds: Sequence[Sequence[int] | NDArray[np.int64]],
     budget: Budget = UNLIMITED,
 ) -> PlacementSolution:
-    """The same by local search alone, however few the nodes, with the bounds that cost next to
-    nothing: a small part of the effort."""
+    """Like `solve_placement`, but by local search alone, however few the nodes are. It uses only
+    the almost free bounds and a small part of the effort."""
     return _solved(problem, seeds, _quickly, budget.scaled(1 / 200))
 
 
@@ -138,7 +143,7 @@ def _best_seed(
 def _best_first(
     problem: PlacementProblem, orders: Sequence[NDArray[np.int64]]
 ) -> list[NDArray[np.int64]]:
-    """Those that rows may have, one of each objective."""
+    """The orders that respect `row_class_allowed`, best first, one for each objective."""
     by_objective: dict[float, NDArray[np.int64]] = {}
     for order in orders:
         by_objective.setdefault(problem.objective_s(order[: problem.positions]), order)
@@ -147,14 +152,14 @@ def _best_first(
 
 
 def _completed(problem: PlacementProblem, order: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Int [N]: an order of positions, and after it the nodes that it leaves out."""
+    """Int [N]: the order of the positions, followed by the nodes that it leaves out."""
     left = np.ones(len(problem.node_class), dtype=bool)
     left[order] = False
     return np.concatenate([order, np.flatnonzero(left)])
 
 
 def _exactly(terms: Terms, state: PlacementState, budget: Budget) -> PlacementState:
-    """Local search goes on where the exact search had to stop."""
+    """Solve exactly; where that has to stop early, continue by local search."""
     state = _polished(terms, state, FEW_MOVES, budget)
     if budget.late:
         return state
@@ -169,8 +174,8 @@ def _exactly(terms: Terms, state: PlacementState, budget: Budget) -> PlacementSt
 def _largely(
     terms: Terms, state: PlacementState, budget: Budget, *, solver: Solver | None
 ) -> PlacementState:
-    """The best start is bounded and bettered by classes, and polished with the rest of the
-    effort."""
+    """Bound and improve the best start with the class programs; spend the remaining effort on local
+    search."""
     moves = round(MOVES * budget.work)
     best = _quickly(terms, state, budget.scaled(0.5))
     state = best if best.settled else _by_classes(terms, best, budget, solver)
@@ -178,7 +183,7 @@ def _largely(
 
 
 def _quickly(terms: Terms, state: PlacementState, budget: Budget) -> PlacementState:
-    """The best starts are polished a little each."""
+    """Improve each of the best starts a little by local search, and keep the best result."""
     starts = _best_first(terms.problem, [state.order, *near_each_other(terms.problem)])[:STARTS]
     moves = round(MOVES * budget.work) // STARTS
     tried = [_polished(terms, _at(terms, state, start), moves, budget) for start in starts]

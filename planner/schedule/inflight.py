@@ -1,7 +1,8 @@
-"""Activations a schedule keeps: microbatches whose forward is done and whose backward is not.
+"""Counts the activations that a schedule keeps: microbatches whose forward is done but whose
+backward is not.
 
-A pass counts from its forward until the end of its backward, or of its weight half where the
-backward is split. Letters: p stages, v chunks of a stage.
+An activation counts from its forward until the end of its backward, or of the weight half where
+backwards are split. Letters: p stages, v chunks of a stage.
 """
 
 from __future__ import annotations
@@ -29,10 +30,10 @@ def peak_in_flight(
     num_microbatches: ArrayLike,
     group: ArrayLike | None = None,
 ) -> Ints:
-    """[..., p, v]: activations per chunk at the first moment a stage's total is largest.
+    """[..., p, v]: activations per chunk at the first moment when a stage's total is largest.
 
     The leading axes are those of `num_microbatches` (and `group`). Sizes must satisfy
-    `registry.check_size`. Where chunks weigh differently another moment may weigh more: see
+    `registry.check_size`. Where chunks differ in weight, another moment may weigh more: see
     `heaviest_in_flight`.
     """
     kind = kind_of(name)
@@ -53,12 +54,14 @@ def peak_in_flight(
 
 
 _SETTLED = 4
-"""Microbatches per stage from which on more of them keep no more activations, in every schedule
-without a closed form: they warm up with at most two per stage, then repeat themselves."""
+"""Microbatches per stage beyond which further ones keep no more activations, in every schedule
+without a closed form: such schedules warm up with at most two per stage and then repeat
+themselves."""
 
 
 def count_in_flight(schedule: Schedule) -> Ints:
-    """[p, v]: activations per chunk at the first moment their total is largest, by counting."""
+    """[p, v]: activations per chunk at the first moment when their total is largest, by
+    counting."""
     return _at_peak(schedule, np.ones((schedule.stages, schedule.virtual_stages)))[1]
 
 
@@ -71,15 +74,16 @@ def heaviest_in_flight(
     num_microbatches: Ints,
     differ: NDArray[np.bool_] | None = None,
 ) -> Ints:
-    """[N, p, v]: activations per chunk at the moment they weigh most, one of a chunk weighing
-    `weights` [N, p, v] (bytes, for example), for N plans of `num_microbatches` each.
+    """[N, p, v]: activations per chunk at the moment when they weigh most. One activation of a
+    chunk weighs `weights` [N, p, v] (bytes, for example), for N plans with `num_microbatches` each.
 
-    Chunks weigh the same on stages where `differ` [p] is false, and are only counted there.
+    On stages where `differ` [p] is false all chunks weigh the same; there they are only counted.
     """
     counted = peak_in_flight(
         name, stages=stages, virtual_stages=virtual_stages, num_microbatches=num_microbatches
     )
-    # Enough to settle, the last group as long as it was; all of them where every one more is kept.
+    # Enough to settle, with a last group of the same length; all of them where each one more is
+    # kept.
     settled = _SETTLED * stages + num_microbatches % stages
     fewer = np.minimum(num_microbatches, settled)
     kept = peak_in_flight(
@@ -102,7 +106,7 @@ def heaviest_in_flight(
 def _fullest_moments(
     name: str, stages: int, virtual_stages: int, num_microbatches: int, stage: int
 ) -> Ints:
-    """[C, v]: what a stage has in flight at moments of which one is the heaviest, whatever the
+    """[C, v]: what a stage has in flight at C moments, one of which is the heaviest whatever the
     chunks weigh."""
     schedule = _built(name, stages, virtual_stages, num_microbatches)
     change = _changes(schedule)[stage]
@@ -121,7 +125,8 @@ def _built(name: str, stages: int, virtual_stages: int, num_microbatches: int) -
 
 
 def _fullest(counts: Ints) -> Ints:
-    """Rows of [T, v] with the largest sum, and those that none of them reaches in every column."""
+    """The rows of [T, v] with the largest sum, and the rows that none of these reaches in every
+    column."""
     rows = np.unique(counts, axis=0)
     totals = rows.sum(axis=1)
     full, others = rows[totals == totals.max()], rows[totals < totals.max()]
@@ -130,15 +135,15 @@ def _fullest(counts: Ints) -> Ints:
 
 
 def peak_weighted(schedule: Schedule, weights: ArrayLike) -> Floats:
-    """[..., p]: largest sum of what is in flight, an activation of a chunk weighing `weights`
-    [..., p, v] (bytes, for example); the true maximum, also where chunks differ."""
+    """[..., p]: the largest total weight in flight, where one activation of a chunk weighs
+    `weights` [..., p, v] (bytes, for example). It is the true maximum, also where chunks differ."""
     array = np.asarray(weights, dtype=np.float64)
     batch = array.reshape(-1, *array.shape[-2:])
     return np.stack([_at_peak(schedule, one)[0] for one in batch]).reshape(array.shape[:-1])
 
 
 def _at_peak(schedule: Schedule, weights: Floats) -> tuple[Floats, Ints]:
-    """The largest weight [p] in flight, and the activations per chunk [p, v] when it is first
+    """The largest weight in flight, [p], and the activations per chunk, [p, v], when it is first
     reached; `weights` is [p, v]."""
     chunks, change = schedule.chunks, _changes(schedule)
     level = np.cumsum(change * np.take_along_axis(weights, chunks.astype(np.int64), 1), axis=1)
@@ -155,7 +160,7 @@ def _at_peak(schedule: Schedule, weights: Floats) -> tuple[Floats, Ints]:
 
 
 def _changes(schedule: Schedule) -> Ints:
-    """[p, n]: what every pass adds to, or takes from, the activations in flight."""
+    """[p, n]: what every pass adds to the activations in flight, negative where it takes away."""
     kinds = schedule.kinds
     last_kind = PassKind.BACKWARD_WEIGHT if schedule.splits_backward else PassKind.BACKWARD
     ends = (kinds == PassKind.BACKWARD) | (kinds == last_kind)

@@ -1,4 +1,4 @@
-"""Everything about a schedule that is not its order."""
+"""What is known about a schedule apart from its order."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ class Support(NamedTuple):
     """A framework that runs a schedule."""
 
     framework: str
-    """As in software profiles."""
+    """Its name, as in software profiles."""
     provider: str
-    """The function or class, or the fork or plug-in, that has it."""
+    """The function or class, or the fork or plug-in, that provides the schedule."""
     mainline: bool
-    """Part of the framework itself."""
+    """Whether it is part of the framework itself."""
 
 
 class LayoutTraits(NamedTuple):
-    """What of a schedule decides which stage holds what."""
+    """The traits of a schedule that decide which stage holds what."""
 
     placement: Callable[[int, int], ChunkMap]
     shares_vocabulary: bool
@@ -39,13 +39,13 @@ class VocabularySharing:
     """How the stages share the vocabulary layers (Yeung et al. 2024)."""
 
     exchanges: tuple[Exchange, ...]
-    """As in the schedules it makes."""
+    """The collectives of the schedules it makes."""
     rescales: bool
-    """Each stage works with a softmax of its own part, and corrects it once the sum over all
-    stages is known; the last stage's output travels in fp32. Otherwise the stages exchange before
-    each goes on, as tensor parallelism does."""
+    """Each stage computes the softmax of its own part and corrects it once the sum over all stages
+    is known; the last stage's output travels in fp32. Otherwise the stages exchange before any of
+    them continues, as in tensor parallelism."""
     early_input_gradient: bool = False
-    """The product for the input gradient belongs to the forward pass (algorithm 2)."""
+    """The matmul for the input gradient belongs to the forward pass (algorithm 2)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,26 +58,27 @@ class ScheduleKind:
     runs_on: tuple[Support, ...]
     rules: tuple[ScheduleRule, ...]
     placement: Callable[[int, int], ChunkMap]
-    """(stages, chunks) to which virtual stage every chunk is."""
+    """(stages, chunks) to the virtual stage of every chunk."""
     generate: Callable[[ScheduleSize], Schedule]
     peak: Callable[[ScheduleSize], Ints] | None = None
-    """Closed form of `inflight.peak_in_flight`; counted over the order where there is none."""
+    """Closed form of `inflight.peak_in_flight`; None: counted over the order."""
     bubble_fraction: Callable[[ScheduleSize], Floats] | None = None
     """Closed form for uniform stages and free sends, as a fraction of the step."""
     splits_backward: bool = False
     sends: Sends | None = None
-    """What a stage does after a pass whose result another stage needs, whatever framework runs it.
-    None: as the framework does."""
+    """What a stage does after a pass whose result another stage needs, under every framework. None:
+    the framework decides."""
     sends_may_overlap: bool = False
-    """Frameworks that wait for sends overlap them in the steady phase, or pair them."""
+    """Frameworks that wait for sends overlap them in the steady phase, or send them in pairs."""
     windows_are_paths: bool = False
-    """Windows of consecutive stages are paths of its step (`bounds.windows`)."""
+    """The windows of consecutive stages are paths of its step (`bounds.windows`)."""
     vocabulary: VocabularySharing | None = None
     """Embedding and output layer are divided among all stages."""
     balances_head: bool = False
     """The stage with the output layer gets fewer layers than the others."""
     parameter_copies: int = 1
-    """Copies of every parameter the pipeline holds (2 when two directions run at once)."""
+    """Copies of every parameter that the pipeline holds (2 when it runs in both directions at
+    once)."""
 
     @property
     def shares_vocabulary(self) -> bool:
@@ -86,7 +87,7 @@ class ScheduleKind:
 
     @property
     def exchanges(self) -> tuple[Exchange, ...]:
-        """Collectives of all stages in the schedules it makes."""
+        """The collectives of all stages in the schedules it makes."""
         return () if self.vocabulary is None else self.vocabulary.exchanges
 
     @property
@@ -95,15 +96,16 @@ class ScheduleKind:
 
     @property
     def returns_to_first(self) -> bool:
-        """Whether the last whole backward of a stage is followed by one of every stage before it
-        (`closed_form.span_lower_bound` holds)."""
+        """Whether the last whole backward of a stage is followed by one on every earlier stage, so
+        that `closed_form.span_lower_bound` holds."""
         return self.placement is looped and not self.splits_backward and not self.shares_vocabulary
 
     def may_have(self, stages: int, virtual_stages: int) -> bool:
-        """Whether it runs on so many stages and chunks, with a suitable number of microbatches."""
+        """Whether it runs on this many stages and chunks, given a suitable number of
+        microbatches."""
         size = ScheduleSize.of(stages, virtual_stages, 1, None)
         return all(rule.about_microbatches or bool(rule.holds(size)) for rule in self.rules)
 
     def support(self, framework: str) -> Support | None:
-        """How a framework runs it, if it does."""
+        """How a framework runs it; None where it does not."""
         return next((found for found in self.runs_on if found.framework == framework), None)

@@ -1,4 +1,4 @@
-"""A pipeline schedule as a value: which pass every stage runs after which.
+"""A pipeline schedule as a value: the order of the passes on every stage.
 
 Letters: p stages, v chunks (virtual stages) of a stage, m microbatches, n passes of a stage.
 """
@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 
 class PassKind(IntEnum):
-    """What a pass computes. A schedule that splits a backward runs both halves instead of it."""
+    """What a pass computes. A schedule that splits backwards runs both halves in place of the
+    whole."""
 
     FORWARD = 0
     BACKWARD = 1
@@ -27,9 +28,9 @@ class PassKind(IntEnum):
     VOCAB_BACKWARD = 5
     """A stage's share of the gradients of the output layer (T)."""
     RECOMPUTE = 6
-    """What the backward that follows needs and the forward did not keep."""
+    """Computes again what the next backward needs and the forward did not keep."""
     IDLE = 7
-    """No pass: fills up the end of a stage that runs fewer passes than another."""
+    """No pass: fills the end of a stage that runs fewer passes than another."""
 
     @property
     def label(self) -> str:
@@ -46,34 +47,34 @@ class Pass(NamedTuple):
 
 VOCAB_KINDS = (PassKind.VOCAB_FORWARD, PassKind.VOCAB_BACKWARD)
 """Passes of the output layer where every stage holds a part of it: once per microbatch on every
-stage, whatever its chunks."""
+stage, regardless of its chunks."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exchange:
     """A collective of all stages, once per microbatch.
 
-    It starts when every stage has run its pass `after` (of the kinds that only the end of the model
-    has to do with, FORWARD and BACKWARD: the stage there its pass of the last virtual stage), and
-    the passes `before` of the same microbatch start when it is over. Exchanges run one at a time,
-    by microbatch and then in the order of `Schedule.exchanges`, like a communicator.
+    It starts when every stage has run its pass `after`, and the passes `before` of the same
+    microbatch start when it ends. If `after` is FORWARD or BACKWARD, which concern only the end of
+    the model, it waits only for the stage that holds the last virtual stage. Exchanges run one at a
+    time, by microbatch and then in the order of `Schedule.exchanges`, as in a communicator.
     """
 
     name: str
     after: PassKind
     before: tuple[PassKind, ...]
     lag: int = 0
-    """Microbatches by which it comes later in that order."""
+    """Microbatches by which it is delayed in that order."""
     holds: bool = False
-    """A stage does nothing between its pass `after` and the end of the exchange."""
+    """Whether a stage idles between its pass `after` and the end of the exchange."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class ChunkMap:
-    """Which virtual stage each chunk of each stage is.
+    """The virtual stage of each chunk of each stage.
 
-    Microbatches visit virtual stages in rising order, from one in `starts` to the next in `ends`.
-    There are several of these only when different microbatches take different routes.
+    Microbatches visit virtual stages in rising order, from one in `starts` to the matching one in
+    `ends`. There are several of these only when microbatches take different routes.
     """
 
     name: str
@@ -84,7 +85,7 @@ class ChunkMap:
 
     @property
     def stage_of(self) -> SmallInts:
-        """[p·v]: the stage that holds a virtual stage."""
+        """[p·v]: the stage that holds each virtual stage."""
         stages, chunks = self.virtual_stage.shape
         owner = np.empty(stages * chunks, dtype=np.int32)
         owner[self.virtual_stage] = np.arange(stages, dtype=np.int32)[:, None]
@@ -92,19 +93,19 @@ class ChunkMap:
 
     @property
     def copies(self) -> int:
-        """How often the model is there."""
+        """How many copies of the model the pipeline holds."""
         return len(self.starts)
 
     @property
     def positions(self) -> SmallInts:
-        """[p, v]: place of each chunk in the copy of the model that it belongs to."""
+        """[p, v]: position of each chunk in the copy of the model that it belongs to."""
         starts = np.array(self.starts, dtype=np.int32)
         copy = np.searchsorted(starts, self.virtual_stage, side="right") - 1
         return self.virtual_stage - starts[copy]
 
     @property
     def last_stage(self) -> int:
-        """The stage with the end of the model (of its first copy)."""
+        """The stage that holds the end of the model (of its first copy)."""
         return int(self.stage_of[self.ends[0]])
 
 
@@ -121,7 +122,7 @@ def looped(stages: int, virtual_stages: int) -> ChunkMap:
 def vee(stages: int, virtual_stages: int = 2) -> ChunkMap:
     """Chunk 0 runs down the stages, chunk 1 back up: stage 0 holds both ends of the model.
 
-    Qi et al. 2024, arXiv:2401.10241 (ZB-V); further chunks keep turning round.
+    Qi et al. 2024, arXiv:2401.10241 (ZB-V); further chunks continue to alternate.
     """
     position = np.arange(stages * virtual_stages, dtype=np.int32).reshape(virtual_stages, stages)
     position[1::2] = position[1::2, ::-1]
@@ -133,8 +134,9 @@ def vee(stages: int, virtual_stages: int = 2) -> ChunkMap:
 
 
 def bidirectional(stages: int, virtual_stages: int = 2) -> ChunkMap:
-    """Two copies of the model, the second upside down: chunk 0 of stage s is stage s of the first,
-    chunk 1 stage p − 1 − s of the second. Each microbatch takes one of them (DualPipe)."""
+    """Two copies of the model, the second reversed: chunk 0 of stage s is stage s of the first
+    copy, chunk 1 is stage p − 1 − s of the second. Each microbatch takes one of the copies
+    (DualPipe)."""
     place = np.arange(stages, dtype=np.int32)
     return ChunkMap(
         name="bidirectional",
@@ -157,15 +159,16 @@ class Schedule:
     num_microbatches: int
     placement: ChunkMap
     codes: SmallInts
-    """[p, n]: the passes of each stage in the order it runs them."""
+    """[p, n]: the passes of each stage in order."""
     steady: SmallInts
-    """[p, 2]: first pass and first pass after the phase in which forwards and backwards come by
-    turns. Before it is warm-up, after it cool-down; both 0 where the order has no such phase."""
+    """[p, 2]: bounds of the steady phase, in which forwards and backwards alternate: its first pass
+    and the first pass after it. Warm-up comes before it, cool-down after it; both bounds are 0
+    where the order has no such phase."""
     places: SmallInts | None = None
     """[p, n]: when each pass could run if all took equally long. Where these respect every
-    dependency, they save looking for such places."""
+    dependency, they save the search for such places."""
     exchanges: tuple[Exchange, ...] = ()
-    """Collectives of all stages, beside the messages from one stage to another."""
+    """Collectives of all stages, in addition to the messages between stages."""
 
     @property
     def kinds(self) -> SmallInts:
@@ -187,13 +190,13 @@ class Schedule:
         return self.has(PassKind.BACKWARD_WEIGHT)
 
     def has(self, kind: PassKind) -> bool:
-        """Whether any stage runs passes of the kind."""
+        """Whether any stage runs a pass of this kind."""
         block = self.virtual_stages * self.num_microbatches
         codes = self.codes
         return bool(((codes >= kind * block) & (codes < (kind + 1) * block)).any())
 
     def passes(self, stage: int) -> tuple[Pass, ...]:
-        """The passes of one stage, spelled out."""
+        """The passes of one stage, decoded."""
         row = (self.decode(code) for code in self.codes[stage].tolist())
         return tuple(one for one in row if one.kind is not PassKind.IDLE)
 

@@ -1,4 +1,4 @@
-"""The schedules by name."""
+"""All schedules, by name."""
 
 from __future__ import annotations
 
@@ -118,9 +118,11 @@ VOCABULARY = (
     "Yeung et al. 2024, Balancing Pipeline Parallelism with Vocabulary Parallelism, "
     "arXiv:2411.05288"
 )
+"""Source of the schedules that share the vocabulary layers or balance the output layer."""
 CONTROLLABLE_MEMORY = (
     "Qi et al. 2024, Pipeline Parallelism with Controllable Memory, arXiv:2405.15362"
 )
+"""Source of `v-half` and `v-min`."""
 
 SCHEDULES = MappingProxyType(
     {
@@ -246,12 +248,12 @@ SCHEDULES = MappingProxyType(
 )
 
 PLAIN = "1f1b"
-"""What one stage runs whatever schedule is asked for, every microbatch forward and back before the
-next. Of the schedules that place chunks in a loop it keeps the fewest activations."""
+"""The schedule that one stage runs whatever is asked for: every microbatch forward and back before
+the next. Of the schedules that place chunks in a loop, it keeps the fewest activations."""
 
 
 _MOST_PAIRS = 1 << 24
-"""Forwards of a schedule that is still built: a few gigabytes when simulated."""
+"""Most forwards of a schedule that is built; simulated, it takes a few gigabytes."""
 
 
 def kind_of(name: str) -> ScheduleKind:
@@ -260,14 +262,14 @@ def kind_of(name: str) -> ScheduleKind:
         nearest = get_close_matches(name, SCHEDULES, n=1)
         raise RuleError(
             "schedule",
-            f"there is no pipeline schedule {name!r}; known are {', '.join(SCHEDULES)}",
+            f"there is no pipeline schedule {name!r}; the known ones are {', '.join(SCHEDULES)}",
             hint=f"did you mean {nearest[0]}?" if nearest else None,
         )
     return SCHEDULES[name]
 
 
 def runnable(framework: str) -> tuple[str, ...]:
-    """The schedules that a framework runs, with forks and plug-ins of it."""
+    """The schedules that a framework runs, including through its forks and plug-ins."""
     return tuple(name for name, kind in SCHEDULES.items() if kind.support(framework))
 
 
@@ -279,7 +281,8 @@ def check_size(
     num_microbatches: int,
     group: int | None = None,
 ) -> None:
-    """Raises RuleError, with the id of the broken rule, if the schedule cannot have these sizes."""
+    """Raises RuleError, with the id of the broken rule, when the schedule cannot have these
+    sizes."""
     kind = kind_of(name)
     size = ScheduleSize.of(stages, virtual_stages, num_microbatches, group)
     for rule in kind.rules:
@@ -295,7 +298,7 @@ def allowed(
     num_microbatches: ArrayLike,
     group: ArrayLike | None = None,
 ) -> Bools:
-    """`check` for many numbers of microbatches at once; the result has their shape."""
+    """`check_size` for many numbers of microbatches at once; the result has their shape."""
     kind = kind_of(name)
     size = ScheduleSize.of(stages, virtual_stages, num_microbatches, group)
     return np.asarray(np.logical_and.reduce([rule.holds(size) for rule in kind.rules]))
@@ -313,8 +316,8 @@ def build(
     """The schedule of that name and size; the same object for the same arguments.
 
     `group` is Megatron-LM's `microbatch_group_size_per_vp_stage` (default: the number of stages);
-    only `interleaved` looks at it. Raises RuleError when a rule of the schedule is broken or the
-    order would not fit in memory.
+    only `interleaved` uses it. Raises RuleError when a rule of the schedule is broken or the order
+    would not fit in memory.
     """
     check_size(
         name,

@@ -1,4 +1,5 @@
-"""Which sizes a schedule accepts, as data: one rule, one vectorised condition, one sentence."""
+"""The sizes that a schedule accepts, as data: each rule is a vectorised condition and a
+sentence."""
 
 from __future__ import annotations
 
@@ -17,13 +18,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScheduleSize:
-    """What a schedule is asked for; `num_microbatches` may be an array of candidates."""
+    """The sizes of the schedule wanted; `num_microbatches` may be an array of candidates."""
 
     stages: int
     virtual_stages: int
     num_microbatches: Ints
     group: Ints
-    """Microbatches that pass through one chunk before the next (interleaved), default p."""
+    """Microbatches that pass through one chunk before the next chunk's turn (interleaved); default
+    p."""
 
     @classmethod
     def of(
@@ -50,10 +52,10 @@ class ScheduleRule:
     holds: Callable[[ScheduleSize], Bools]
     sentence: str
     about_microbatches: bool = False
-    """Not on stages and chunks alone."""
+    """Whether the condition also reads microbatches, not only stages and chunks."""
 
     def broken(self, size: ScheduleSize) -> str:
-        """The sentence, for one candidate."""
+        """The sentence, with the sizes of one candidate."""
         return self.sentence.format(
             p=size.stages,
             v=size.virtual_stages,

@@ -1,4 +1,4 @@
-"""What is asked of a solver beside the program, and what comes back."""
+"""What a solver is asked in addition to the program, and what it answers."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """How far to search and with what. Work ends a search that would take too long, the same way
-    on every machine; the clock is the safety net behind it.
+    """How far to search and with what. The work limits (`nodes`, `rounds`) end a search that would
+    take too long, in the same way on every machine; the clock is only a safety net.
 
-    nodes: of the branch-and-bound tree. rounds: how often the solver looks at its limits, about
-    once a re-solve of a relaxation, which also ends long work at the root (HiGHS; CBC bounds its
-    rounds of cuts by itself). grace_s: how much later than `seconds` an engine may come back before
-    it counts as hung. relative_gap, absolute_gap: the distance between objective and bound at which
-    an answer counts as optimal.
+    nodes: of the branch-and-bound tree. rounds: how often the solver checks its limits, about once
+    for each relaxation it solves again; this also ends long work at the root (HiGHS only: CBC
+    limits its rounds of cuts by itself). grace_s: how much later than `seconds` an engine may
+    return before it counts as hung. relative_gap, absolute_gap: the distance between objective and
+    bound at which an answer counts as optimal.
     """
 
     nodes: int = 100_000
@@ -34,10 +34,10 @@ class Limits:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Claim:
-    """What an engine says of the program in minimising form, before anybody has checked it.
+    """What an engine claims about the program in minimising form, before it is checked.
 
-    status: optimal, feasible, infeasible, unbounded or unknown. bound: no assignment is below it.
-    stopped_by: work or time where a limit ended the search.
+    status: optimal, feasible, infeasible, unbounded or unknown. bound: a lower bound on every
+    assignment. stopped_by: "work" or "time" where a limit ended the search.
     """
 
     status: str
@@ -52,12 +52,12 @@ class Claim:
 class Answer:
     """The checked answer.
 
-    status: optimal: proven within the gap; feasible: an assignment, unproven; infeasible;
-    unbounded; unknown: no assignment, no proof; failed: no engine gave a believable answer.
-    bound: the objective can be no better, None where nobody knows one. values: by variable name,
-    empty without an assignment; integer variables are whole. engine: who answered, with version;
-    None where only the known assignment is left. incidents: engines that were missing, died, hung
-    or were caught out, in order.
+    status: optimal (proven within the gap), feasible (an assignment without proof), infeasible,
+    unbounded, unknown (neither assignment nor proof), or failed (no engine gave a believable
+    answer). bound: the objective cannot be better; None where it is unknown. values: by variable
+    name, empty without an assignment; integer variables are whole. engine: who answered, with its
+    version; None where only the known assignment is left. incidents: engines that were missing,
+    died, hung or gave a false answer, in order.
     """
 
     status: str
@@ -75,7 +75,8 @@ class Answer:
 
     @property
     def repeatable(self) -> bool:
-        """Whether the same program gives this answer again: not where the clock ended it."""
+        """Whether the same program gives this answer again. It does not where the clock ended the
+        search."""
         return self.stopped_by != "time"
 
     @property
@@ -87,11 +88,11 @@ class Answer:
 
 
 class EngineError(Exception):
-    """An engine gave no answer to a program, or one that cannot be."""
+    """An engine gave no answer to a program, or an impossible one."""
 
 
 class UnusableEngineError(EngineError):
-    """An engine died or hung: it is not worth asking again."""
+    """An engine died or hung; it is not asked again."""
 
 
 class MissingEngineError(UnusableEngineError):
@@ -100,7 +101,8 @@ class MissingEngineError(UnusableEngineError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineRecord:
-    """What an engine did in a run. `passed_over`: why it was not asked any more, if so."""
+    """What an engine did in a run. `passed_over`: why it was no longer asked; None if it still
+    was."""
 
     name: str
     version: str | None
@@ -110,8 +112,8 @@ class EngineRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SolverRecord:
-    """What became of the programs of a run: how many there were, how many of them no engine
-    answered, and the engines that were asked, in their order."""
+    """What happened to the programs of a run: their number, how many of them no engine answered,
+    and the engines that were asked, in order."""
 
     programs: int = 0
     unanswered: int = 0

@@ -1,7 +1,7 @@
-"""CBC as a process of its own: the binary that PuLP brings, or `cbc` on the path.
+"""CBC as a separate process: the binary that PuLP ships, or `cbc` on the path.
 
-PuLP's interface waits for the process without limit and reads neither its bound nor its nodes;
-this one reads both from the log, and kills a process that does not come back.
+PuLP's own interface waits for the process without limit and reads neither its bound nor its node
+count. This one reads both from the log, and kills a process that does not return.
 """
 
 from __future__ import annotations
@@ -118,8 +118,8 @@ def _start_text(names: list[str], values: Floats) -> str:
 
 
 def _claim(program: SolverProgram, names: list[str], text: str, log: str) -> Claim:
-    """From the solution file, whose first line is the state and whose others are index, name,
-    value, reduced cost of what is not 0; bound and nodes are in the log only."""
+    """Reads the solution file: its first line is the state, the others give index, name, value and
+    reduced cost of every variable that is not 0. Bound and node count are only in the log."""
     state, *lines = text.splitlines() or [""]
     nodes = _number(log, "Enumerated nodes")
     count = None if nodes is None else int(nodes)

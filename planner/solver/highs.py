@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from planner.solver.program import SolverProgram
 
 CANCEL_S = 0.05
-"""How long a solver that is called off may take to hear it before it is left behind."""
+"""How long a solver may take to react to a cancellation before it is abandoned."""
 
 _STATES = {
     "kOptimal": ("optimal", None),
@@ -33,7 +33,8 @@ _STATES = {
     "kHighsInterrupt": ("unknown", "work"),
     "kModelEmpty": ("optimal", None),
 }
-"""Model state (`HConst.h`, HighsModelStatus) to status and to what stopped the search."""
+"""Model state (`HConst.h`, HighsModelStatus) to the status and to the limit that stopped the
+search."""
 
 
 class Highs:
@@ -41,7 +42,7 @@ class Highs:
 
     name = "highs"
     _threads: ClassVar[int | None] = None
-    """Of the scheduler, of which a process has one."""
+    """Threads of the scheduler, of which a process has only one; None before the first run."""
 
     def __init__(self) -> None:
         self._version: str | None = None
@@ -81,7 +82,7 @@ def _highspy() -> Any:
 
 
 def _new(highspy: Any) -> Any:
-    """A solver that prints nothing, its banner included."""
+    """A solver that prints nothing, not even its banner."""
     with quiet_stdout():
         highs = highspy.Highs()
         highs.setOptionValue("output_flag", False)
@@ -118,7 +119,7 @@ def _model(highspy: Any, program: SolverProgram) -> Any:
 
 
 def _run(highs: Any, limits: Limits) -> None:
-    """Solve on a thread, so that an interrupt is heard and a hung solver is left behind."""
+    """Solve on a thread, so that an interrupt is heard and a hung solver can be abandoned."""
     looks = 0
     cancelled = False
     failures: list[Exception] = []

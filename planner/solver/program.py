@@ -1,4 +1,4 @@
-"""A PuLP program as arrays, for engines that take it whole and for checking what they return."""
+"""A PuLP program as arrays, for engines that take it whole and for checking their answers."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ if TYPE_CHECKING:
     from planner.arrays import Bools, Floats, Ints
 
 TOLERANCE = 1e-6
-"""By how much a row may be missed, absolute or as a share of its terms: what both engines allow
-themselves. Programs must be scaled so that this is little."""
+"""How far a row may be missed, absolutely or as a share of its terms: the tolerance of both
+engines. Programs must be scaled so that this is negligible."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class SolverProgram:
     """minimise cost · x + constant subject to row_lower ≤ A x ≤ row_upper, lower ≤ x ≤ upper, some
-    x whole. `sense` is −1 where the PuLP program maximises. A is stored by rows: those of row i
-    are `columns[starts[i]:starts[i + 1]]` with `coefficients`."""
+    entries of x integer (`whole`). `sense` is −1 where the PuLP program maximises. A is stored by
+    rows: the entries of row i are `columns[starts[i]:starts[i + 1]]`, with `coefficients`."""
 
     problem: LpProblem
     sense: int
@@ -73,16 +73,16 @@ class SolverProgram:
         return float(self.cost @ values) + self.constant
 
     def rounded(self, values: Floats) -> Floats:
-        """The values with whole variables made whole and all of them inside their bounds."""
+        """The values with integer variables rounded, and all of them moved inside their bounds."""
         rounded = np.where(self.whole, np.round(values), values)
         return np.asarray(np.clip(rounded, self.lower, self.upper))
 
     def assignment(self, values: Mapping[str, float]) -> Floats:
-        """Values by name as a vector; what is not named is 0."""
+        """Values by name as a vector; variables without a value are 0."""
         return np.array([values.get(name, 0.0) for name in self.names], dtype=np.float64)
 
     def violation(self, values: Floats) -> str | None:
-        """Why an assignment is none of this program; None where it is one."""
+        """Why the values are not an assignment of this program; None where they are one."""
         if values.shape != self.cost.shape or not np.isfinite(values).all():
             return "the assignment has missing or infinite values"
         moved = np.abs(self.rounded(values) - values) > TOLERANCE * (1 + np.abs(values))

@@ -1,7 +1,7 @@
-"""Keeps what native code prints off the process's standard output.
+"""Keeps what native code prints away from the process's standard output.
 
 HiGHS prints a banner from its constructor, with C's `printf`, before any option can silence it.
-Only the file descriptor itself stops that.
+Only redirecting the file descriptor itself stops that.
 """
 
 from __future__ import annotations
@@ -20,15 +20,16 @@ STDOUT = 1
 """The descriptor that C's `stdout` writes to, whatever `sys.stdout` is."""
 
 _ONE_AT_A_TIME = Lock()
-"""The descriptor belongs to the whole process."""
+"""Held while the descriptor is redirected, since the whole process shares it."""
 
 
 @contextmanager
 def quiet_stdout() -> Iterator[None]:
-    """Inside, descriptor 1 leads nowhere. Afterwards it is what it was: closed if it was closed.
+    """Inside, descriptor 1 leads nowhere. Afterwards it is what it was before: closed if it was
+    closed.
 
-    What Python and C had buffered before goes where it was meant to go. Text that Python writes
-    inside and does not flush appears afterwards.
+    Text that Python and C had buffered before goes where it was meant to go. Text that Python
+    writes inside and does not flush appears afterwards.
     """
     with _ONE_AT_A_TIME:
         _flush_python()
@@ -55,7 +56,7 @@ def _point_nowhere(descriptor: int) -> None:
 
 
 def _duplicate(descriptor: int) -> int | None:
-    """None where the descriptor is closed."""
+    """A copy of the descriptor; None where it is closed."""
     try:
         return os.dup(descriptor)
     except OSError:
@@ -63,7 +64,8 @@ def _duplicate(descriptor: int) -> int | None:
 
 
 def _flush_python() -> None:
-    """A stream that is missing, closed or broken fails where it is written to, not here."""
+    """Flush Python's stream. One that is missing, closed or broken fails where it is written to,
+    not here."""
     with suppress(AttributeError, OSError, ValueError):
         sys.stdout.flush()
 

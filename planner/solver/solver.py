@@ -1,4 +1,4 @@
-"""Solve a program with the first engine that gives a believable answer."""
+"""Solves a program with the first engine that gives a believable answer."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ if TYPE_CHECKING:
     from planner.budget import Budget
 
 LATE_S = 0.1
-"""How much later than a deadline an engine may come back."""
+"""How much later than a deadline an engine may return."""
 
 
 class Engine(Protocol):
     """A solver. `run` takes the program in minimising form and, if there is one, an assignment to
-    start from. Raises EngineError where it has no answer, UnusableEngineError when it dies or
-    hangs, MissingEngineError when it is not there."""
+    start from. It raises EngineError where it has no answer, UnusableEngineError when it dies or
+    hangs, and MissingEngineError when it is not installed."""
 
     name: str
 
@@ -45,13 +45,13 @@ class Engine(Protocol):
 
 
 def all_engines() -> tuple[Engine, ...]:
-    """Every engine there is, in the order they are asked."""
+    """Every engine there is, in the order in which they are asked."""
     return Highs(), Cbc()
 
 
 @dataclass(slots=True, eq=False)
 class _Asked:
-    """What is known of an engine in a run."""
+    """An engine and what a run has learnt about it."""
 
     engine: Engine
     version: str | None = None
@@ -61,8 +61,8 @@ class _Asked:
     def claim(
         self, program: SolverProgram, limits: Limits, start: Floats | None, budget: Budget
     ) -> Claim:
-        """What the engine says and may be believed. Raises: EngineError; OutOfTime when it was the
-        deadline that did not let it answer."""
+        """The engine's claim, if it can be believed. Raises: EngineError; OutOfTime when the
+        deadline kept it from answering."""
         try:
             claim = _checked(program, self.engine.run(program, limits, start), limits, start)
             self.version = self.engine.version()
@@ -76,8 +76,7 @@ class _Asked:
 
 
 class Solver:
-    """The engines of one run. One that is missing, dies or hangs is passed over for the rest of
-    it."""
+    """The engines of one run. One that is missing, dies or hangs is not asked again in that run."""
 
     def __init__(self, engines: Sequence[Engine] | None = None) -> None:
         self._asked = [_Asked(engine) for engine in engines or all_engines()]
@@ -85,7 +84,7 @@ class Solver:
 
     @property
     def record(self) -> SolverRecord:
-        """What became of the programs so far."""
+        """What happened to the programs so far."""
         return SolverRecord(
             programs=self._programs,
             unanswered=self._unanswered,
@@ -111,13 +110,13 @@ class Solver:
     ) -> Answer:
         """Solve a PuLP program; its variables have their values afterwards.
 
-        `known` is an assignment by variable name that the caller has already (what it leaves out is
-        0). Engines start from it, the answer is never worse than it, and an engine that says there
-        is none, or bounds the objective away from it, is caught out. Where an engine has no answer
-        the next one is asked, and the answer says so in `incidents`; when none has, the status is
-        "failed" and `known`, if given, is the assignment.
+        `known` is an assignment by variable name that the caller already has (variables it leaves
+        out are 0). Engines start from it, and the answer is never worse than it. It also exposes an
+        engine that claims there is no assignment, or whose bound excludes this one. Where an engine
+        has no answer the next one is asked, and the answer records that in `incidents`. When no
+        engine has one, the status is "failed" and `known`, if given, is the assignment.
 
-        Raises: ValueError when two variables share a name or `known` is no assignment of the
+        Raises: ValueError when two variables share a name or `known` is not an assignment of the
         program; OutOfTime where the deadline of `budget` leaves no time for an answer.
         """
         limits = _within(limits or Limits(), budget)
@@ -126,7 +125,7 @@ class Solver:
         if start is not None:
             wrong = program.violation(start)
             if wrong is not None:
-                raise ValueError(f"the known assignment is none of this program: {wrong}")
+                raise ValueError(f"the known assignment is not one of this program: {wrong}")
             start = program.rounded(start)
         answer = self._answer(program, limits, start, budget)
         for variable in problem.variables():
@@ -166,12 +165,13 @@ def solve(
     known: Mapping[str, float] | None = None,
     engines: Sequence[Engine] | None = None,
 ) -> Answer:
-    """Solve one program alone: `Solver.solve` of a run of its own."""
+    """Solve one program by itself: `Solver.solve` in a run of its own."""
     return Solver(engines).solve(problem, limits, known=known)
 
 
 def _within(limits: Limits, budget: Budget) -> Limits:
-    """Limits that end before the deadline does. Raises: OutOfTime when it has passed."""
+    """The limits, shortened so that they end before the deadline. Raises: OutOfTime when it has
+    passed."""
     budget.check()
     return replace(
         limits,
@@ -181,13 +181,13 @@ def _within(limits: Limits, budget: Budget) -> Limits:
 
 
 def _checked(program: SolverProgram, claim: Claim, limits: Limits, start: Floats | None) -> Claim:
-    """The claim with whole values, its objective computed again, and no better status than the
-    figures bear out.
+    """The claim with integer values rounded, its objective computed again, and no better status
+    than the figures support.
 
-    Raises: EngineError when it cannot be true.
+    Raises: EngineError when the claim cannot be true.
     """
     if claim.status == "infeasible" and start is not None:
-        raise EngineError("lied: it calls the program infeasible, and an assignment is known")
+        raise EngineError("lied: it calls the program infeasible, but an assignment is known")
     if claim.values is not None:
         wrong = program.violation(claim.values)
         if wrong is not None:
@@ -198,7 +198,7 @@ def _checked(program: SolverProgram, claim: Claim, limits: Limits, start: Floats
             raise EngineError(f"lied: objective {objective:g} was reported as {claim.objective}")
         claim = replace(claim, values=values, objective=objective)
     elif claim.status in ("optimal", "feasible"):
-        raise EngineError(f"lied: it calls the program {claim.status} and gives no assignment")
+        raise EngineError(f"lied: it calls the program {claim.status} but gives no assignment")
     for reached in (claim.values, start):
         if reached is None or claim.bound is None:
             continue
@@ -209,7 +209,7 @@ def _checked(program: SolverProgram, claim: Claim, limits: Limits, start: Floats
 
 
 def _better(program: SolverProgram, claim: Claim, start: Floats | None) -> Claim:
-    """The claim, with the known assignment where it is better or the only one."""
+    """The claim, with the known assignment where that is better or the only one."""
     if start is None:
         return claim
     objective = program.objective_of(start)
@@ -220,8 +220,9 @@ def _better(program: SolverProgram, claim: Claim, start: Floats | None) -> Claim
 
 
 def _graded(program: SolverProgram, claim: Claim, limits: Limits) -> Claim:
-    """Optimal is what the bound proves; a bound above the objective by rounding is the objective.
-    A search that ended at a limit with its bound reached is optimal as well."""
+    """The claim with the status that its bound supports: optimal only where the bound proves it,
+    also when the search ended at a limit. A bound that exceeds the objective by rounding is set to
+    the objective."""
     if claim.objective is None or claim.status not in ("optimal", "feasible"):
         return claim
     if claim.bound is None:

@@ -29,11 +29,15 @@ from planner.specs.library import (
     usual_library,
     vendor_library,
 )
+from planner.specs.like import GENERATIONS, peak_of, spelled_out
 
 Precision = Literal["fp32", "fp16", "bf16", "fp8", "mxfp8", "nvfp4"]
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 
 T = TypeVar("T")
+_FLOP_PER_S_EACH = 312e12 / 108
+"""16-bit rate of one multiprocessor of the A100 (its datasheet and whitepaper)."""
+
 Tile = tuple[Count, Count]
 Tiles = Annotated[tuple[Tile, ...], Field(min_length=1, max_length=64)]
 
@@ -203,11 +207,22 @@ class Sustained(Input):
     """Bandwidth between nodes, where several groups share the cards."""
 
 
+Generation = Literal[
+    "volta", "turing", "ampere", "ada", "hopper", "blackwell", "cdna2", "cdna3", "cdna4"
+]
+
+
 class DeviceSpec(Input):
-    """One accelerator: memory, peak rates, and the few constants of its kernels and links."""
+    """One accelerator: memory, peak rates, and the few constants of its kernels and links. Name,
+    memory, 16-bit peak and generation suffice."""
 
     name: Name
-    """The name cluster files use."""
+    """The name cluster files use. Default with `like`: like-NAME."""
+    like: Text | None = None
+    """A shipped device, or a device file: what is left out here is as there. A stated `peak`
+    replaces all of its number formats."""
+    generation: Generation | None = None
+    """Kernels and links that are left out are inferred from a shipped device of this generation."""
     vendor: Text = "nvidia"
     collectives: LibraryReference | None = None
     """The collective library that moves data between devices. Default: the one shipped for the
@@ -225,6 +240,38 @@ class DeviceSpec(Input):
     """Relative standard deviation of step speed among devices of the type."""
 
     _source: SourceFile | None = PrivateAttr(default=None)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _in_few_figures(cls, given: object) -> object:
+        """A bare memory is its capacity, a bare peak that of 16 bits; without multiprocessors the
+        peak tells about how many."""
+        if not isinstance(given, dict):
+            return given
+        peak, matmul = given.get("peak"), given.get("matmul", {})
+        tree = spelled_out(given)
+        if isinstance(peak, str):
+            tree["peak"] = {"fp16": peak, "bf16": peak}
+        if isinstance(matmul, dict) and "multiprocessors" not in matmul:
+            count = {
+                "value": max(1, round((peak_of(given) or 0) / _FLOP_PER_S_EACH)),
+                "basis": "default",
+                "source": "inferred from the 16-bit peak, at the rate of the A100's",
+            }
+            tree["matmul"] = {**matmul, "multiprocessors": count}
+        return tree
+
+    @property
+    def inferred(self) -> str | None:
+        """Where figures come from that the file leaves out, in words; None where it leaves none."""
+        if self.like is not None:
+            return f"device {self.name}: what it does not state is as of {self.like}"
+        if self.generation is not None:
+            stands = GENERATIONS[self.generation]
+            return f"device {self.name}: kernels and links inferred from {stands}"
+        if self.matmul.multiprocessors.basis == "default":
+            return f"device {self.name}: general values for kernels and links (no generation given)"
+        return None
 
     @property
     def library(self) -> CollectiveLibrary:

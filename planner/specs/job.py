@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from planner.errors import InputError
 from planner.specs.device import PRECISIONS, Precision
 from planner.specs.model.spec import ModelSpec
+from planner.specs.ranges import LONGEST_SEQUENCE, MOST_SEQUENCES
 from planner.specs.software import SoftwareProfile
 
 OPTIMIZERS = ("adam", "sgd")
@@ -53,10 +54,19 @@ def build_job(
     training = model.training
     assumptions: list[str] = []
     batch = _stated(
-        "global batch size", "global_batch_size", global_batch_size, training.global_batch_size
+        "global batch size",
+        "global_batch_size",
+        global_batch_size,
+        training.global_batch_size,
+        most=MOST_SEQUENCES,
     )
     length = _stated(
-        "sequence length", "seq_length", seq_length, training.seq_length, model.seq_length
+        "sequence length",
+        "seq_length",
+        seq_length,
+        training.seq_length,
+        model.seq_length,
+        most=LONGEST_SEQUENCE,
     )
     chosen = precision or training.precision
     if chosen is None:
@@ -76,8 +86,12 @@ def build_job(
     )
 
 
-def _stated(what: str, key: str, *values: int | None) -> int:
+def _stated(what: str, key: str, *values: int | None, most: int) -> int:
+    """The first value that is stated. A model file and a launch file may hold what no option may;
+    an estimate of it would take hours."""
     for value in values:
+        if value is not None and value > most:
+            raise InputError(f"{what} must be at most {most:,}, found {value:,}")
         if value is not None:
             return _at_least_one(what, value)
     option = key.replace("_", "-")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -18,17 +19,20 @@ from planner.specs.files.problems import validate
 from planner.specs.files.source import SourceFile
 from planner.specs.files.yaml_file import load_document
 from planner.specs.library import Beside
+from planner.specs.like import completed
 from planner.specs.model.build import build_model
 from planner.specs.model.spec import ModelSpec
 from planner.specs.software import SoftwareProfile
 
 M = TypeVar("M", bound=BaseModel)
+S = TypeVar("S", ClusterSpec, ModelSpec)
 
 
 def load_cluster(name_or_path: str | Path) -> ClusterSpec:
     """A cluster, its devices loaded too. Raises: InputError."""
     document = load_document(catalog.resolve("cluster", name_or_path))
-    return cluster_of(document, name=Path(document.path).stem, folder=Path(document.path).parent)
+    path = Path(document.path)
+    return _kept(cluster_of(document, name=path.stem, folder=path.parent))
 
 
 def load_model(name_or_path: str | Path) -> ModelSpec:
@@ -49,7 +53,7 @@ def load_model(name_or_path: str | Path) -> ModelSpec:
     foreign = _foreign(document)
     if foreign is not None:
         raise InputError(f"{foreign}, not a model file", path=str(path), hint=_import_it(path))
-    return build_model(document, name=Path(document.path).stem, source=_source(document))
+    return _kept(build_model(document, name=Path(document.path).stem, source=_source(document)))
 
 
 _OTHER_SUFFIXES = (".sh", ".slurm", ".sbatch", ".bash", ".py", ".json")
@@ -75,8 +79,13 @@ def _foreign(document: Document) -> str | None:
 
 def load_device(name_or_path: str | Path) -> DeviceSpec:
     """A device. Raises: InputError."""
-    document = load_document(catalog.resolve("device", name_or_path))
-    device = validate(document, DeviceSpec, context=Beside(Path(document.path).parent))
+    path = catalog.resolve("device", name_or_path)
+    document = load_document(path)
+    try:
+        tree = completed(document.tree, lambda name: _description_of(name, path.parent))
+    except ValueError as error:
+        raise document.error(str(error), ("like",)) from error
+    device = validate(replace(document, tree=tree), DeviceSpec, context=Beside(path.parent))
     device._source = _source(document)
     return device
 
@@ -85,7 +94,7 @@ def load_software(name_or_path: str | Path) -> SoftwareProfile:
     """A software profile. Raises: InputError."""
     document = load_document(catalog.resolve("software", name_or_path))
     profile = validate(document, SoftwareProfile)
-    profile._file = _source(document)
+    profile._file = replace(_source(document), content=profile.model_copy())
     return profile
 
 
@@ -104,7 +113,7 @@ def parse_model(mapping: Mapping[str, object], *, name: str = "model") -> ModelS
 
 def cluster_of(document: Document, *, name: str, folder: Path) -> ClusterSpec:
     """The cluster of a document that stands in `folder`. Raises: InputError."""
-    around = Surroundings(folder=folder, find_device=_device_for)
+    around = Surroundings(folder=folder, find_device=_device_for, find_description=_description_of)
     return build_cluster(document, name=name, around=around)
 
 
@@ -112,6 +121,19 @@ def _device_for(name: str, folder: Path) -> DeviceSpec:
     """The device a cluster file in `folder` names. Raises: ValueError for an unknown name, which
     the caller places; InputError for a device file that is wrong."""
     return load_device(catalog.refer("device", name, folder))
+
+
+def _kept(spec: S) -> S:
+    """The value, its source holding it as its content."""
+    if spec.source is None:
+        return spec
+    content = replace(spec, source=None)
+    return replace(spec, source=replace(spec.source, content=content))
+
+
+def _description_of(name: str, folder: Path) -> object:
+    """The content of the file of a device. Raises: ValueError for an unknown name."""
+    return load_document(catalog.refer("device", name, folder)).tree
 
 
 def _source(document: Document) -> SourceFile:

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 from pydantic.json_schema import GenerateJsonSchema
 
 from planner.specs.cluster.file import ClusterInput
-from planner.specs.device import DeviceSpec
+from planner.specs.device import DeviceSpec, MatmulConstants
+from planner.specs.files.fields import Constant
 from planner.specs.library import CollectiveLibrary
 from planner.specs.model.file import ModelInput
 from planner.specs.runs.file import RunsInput
@@ -37,6 +38,7 @@ _MODELS: dict[SchemaKind, type[BaseModel]] = {
     "library": CollectiveLibrary,
     "software": SoftwareProfile,
 }
+_BARE = {"memory": "The capacity alone, with its unit.", "peak": "The dense 16-bit peak."}
 _PARTIAL_IN_RUNS = ("ModelInput", "MoeInput", "MlaInput", "TrainingInput")
 
 
@@ -87,7 +89,29 @@ class _Generator(GenerateJsonSchema):
             if field is not None:
                 units = field.get("description")
                 field["description"] = f"{text} {units}" if units else text
-        return described
+        if issubclass(schema["cls"], Constant):
+            return _bare_or(described)
+        if schema["cls"] is MatmulConstants:
+            described.pop("required")
+        return _in_few_figures(described) if schema["cls"] is DeviceSpec else described
+
+
+def _in_few_figures(device: dict[str, Any]) -> dict[str, Any]:
+    """What a device may leave out or say in one word (`DeviceSpec`, validators)."""
+    properties = dict(device["properties"])
+    for name in ("memory", "peak"):
+        text = {"type": "string", "description": _BARE[name]}
+        properties[name] = {"anyOf": [text, properties[name]]}
+    stated = [{"required": ["like"]}, {"required": ["name", "memory", "peak"]}]
+    rest = {key: value for key, value in device.items() if key != "required"}
+    return {**rest, "properties": properties, "allOf": [{"anyOf": stated}]}
+
+
+def _bare_or(constant: dict[str, Any]) -> dict[str, Any]:
+    """A constant as a mapping, or its bare value."""
+    title = {"title": constant["title"]} if "title" in constant else {}
+    bare = {k: v for k, v in constant["properties"]["value"].items() if k != "description"}
+    return {**title, "anyOf": [bare, {k: v for k, v in constant.items() if k != "title"}]}
 
 
 def _field_docstrings(model: type[Any]) -> dict[str, str]:

@@ -1,1 +1,2 @@
-"""Stage layout as an optimisation: which layers each chunk holds and how many are recomputed."""
+"""Stage layout as an optimisation: which layers each chunk holds, and how many of them it
+recomputes."""

@@ -1,10 +1,10 @@
-"""Layouts of several chunks per stage, improved layer by layer under simulation.
+"""Improves layouts with several chunks per stage, layer by layer, under simulation.
 
-The interleaved order runs chunk by chunk, so a step is more than the largest stage: what a layer
-costs is how often the critical path passes its chunk. The critical path of a layout says from
-which chunks a layer should go and to which, several such moves are simulated at once, and the best
-is taken until none helps. Simulations are of few microbatches, from which the step grows by the
-steady cycle.
+The interleaved order runs chunk by chunk, so the step depends on more than the largest stage: a
+layer costs as much as the critical path passes its chunk. The critical path of a layout suggests
+chunks to take a layer from and chunks to give it to. Several such moves are simulated at once and
+the best is taken, until none helps. The simulations run few microbatches; the step of many is
+extrapolated with the steady cycle.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ if TYPE_CHECKING:
     from planner.stage_layout.problem import LayoutProblem, Prices
 
 SHORT, LONG = 2, 4
-"""Microbatches per stage of the two simulations that a step is extended from."""
+"""Microbatches per stage in the two simulations that a step is extrapolated from."""
 
 WIDTH = 6
-"""Chunks to take a layer from, and to give one to, that are tried in a round."""
+"""How many chunks to take a layer from, and how many to give it to, are tried in a round."""
 
 ROUNDS = 24
-"""Moves at most."""
+"""Most moves."""
 
 
 def descend(problem: LayoutProblem, start: Layouts, budget: Budget = UNLIMITED) -> Layouts:
-    """The layout that single moves from `start` lead to; `start` itself where none helps. Out of
-    time it is the best so far."""
+    """Follow single moves from `start` while one helps; returns the best layout found, which is
+    `start` itself where none helps. When time runs out it returns the best so far."""
     best, best_s = start, float(steps_s(problem, price(problem, start))[0])
     for _ in range(ROUNDS):
         if budget.late:
@@ -50,7 +50,8 @@ def descend(problem: LayoutProblem, start: Layouts, budget: Budget = UNLIMITED) 
 
 
 def steps_s(problem: LayoutProblem, prices: Prices) -> Floats:
-    """[B]: simulated steps, of many microbatches extended from two simulations of fewer."""
+    """[B]: simulated steps; with many microbatches, extrapolated from two simulations with
+    fewer."""
     short, long = SHORT * problem.stages, LONG * problem.stages
     if problem.num_microbatches <= long:
         return spans_s(problem, prices)
@@ -62,8 +63,8 @@ def steps_s(problem: LayoutProblem, prices: Prices) -> Floats:
 
 
 def _moves(problem: LayoutProblem, layout: Layouts) -> Layouts:
-    """The layout with one item moved from each of the costliest chunks to each of the cheapest,
-    those between shifting by one, and itself."""
+    """The layout itself, and the layout after moving one item from each of the costliest chunks to
+    each of the cheapest; the chunks between shift by one item."""
     cost = _costs(problem, layout)
     order = np.argsort(-cost, kind="stable")
     ends = [layout.ends[0]]

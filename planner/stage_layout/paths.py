@@ -29,8 +29,8 @@ EXACT = 1e-6
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Solved:
-    """The best layout found, its simulated span, and a span that no layout is below. `answer` is
-    the solver's last."""
+    """The best layout found, its simulated span, and a lower bound on the span of every layout.
+    `answer` is the solver's last one."""
 
     layout: Layouts | None
     span_s: float
@@ -51,7 +51,7 @@ def solve_layout(
     most_paths: int = 200,
     engines: Sequence[Engine] | None = None,
 ) -> Solved:
-    """The layout with the shortest simulated step, never worse than `start`; none where nothing
+    """The layout with the shortest simulated step, never worse than `start`; None where no layout
     fits."""
     program = LayoutProgram(problem, start)
     best, best_s, bound_s = start, np.inf, 0.0

@@ -1,7 +1,7 @@
-"""The stage layout problem as a value, and what a layout of it costs.
+"""The stage layout problem as a value, and the cost of a layout.
 
-Letters: n items of the chain, K kinds, p stages, v chunks of a stage, V chunks in the order a
-microbatch visits them, G recompute levels, B layouts at once.
+Letters: n items of the chain, K kinds, p stages, v chunks of a stage, V chunks in the order in
+which a microbatch visits them, G recompute levels, B layouts at once.
 """
 
 from __future__ import annotations
@@ -32,10 +32,11 @@ class Pattern(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class LayoutProblem:
-    """A chain of items in order (embedding, layers, head ...) to be cut into V chunks, none empty.
+    """A chain of items in order (embedding, layers, head ...) to be cut into V chunks, none of them
+    empty.
 
-    Every stage takes one of `patterns`, or all of them the same one where the framework has one
-    setting for the whole plan (`one_pattern`).
+    Every stage takes one of `patterns`. Where the framework has one setting for the whole plan
+    (`one_pattern`), all stages take the same one.
     """
 
     schedule: str
@@ -45,27 +46,27 @@ class LayoutProblem:
     chain: tuple[int, ...]
     """Kind of every item."""
     may_cut: tuple[bool, ...]
-    """[n − 1]: whether a chunk may end between an item and the next."""
+    """[n − 1]: whether a chunk may end between an item and the next one."""
     replayable: tuple[bool, ...]
     """[K]: whether a kind counts among the layers that a pattern recomputes."""
     forward_s: Floats
     """[p, K]: a forward of one item, at the speed of the devices of each stage."""
     backward_s: Floats
-    """[p, K]: its backward at level 0."""
+    """[p, K]: the backward of one item at level 0."""
     weight_gradient_s: Floats
-    """[p, K]: the part of it that schedules which split backwards can move."""
+    """[p, K]: the part of the backward that schedules which split backwards can move."""
     replay_s: Floats
-    """[G, p, K]: what a level adds to the backward; 0 at level 0."""
+    """[G, p, K]: what a recompute level adds to the backward; 0 at level 0."""
     static_bytes: Floats
     """[K]: weights, gradients, optimizer states."""
     kept_bytes: Floats
-    """[G, K]: what one microbatch in flight keeps."""
+    """[G, K]: bytes kept for one microbatch in flight."""
     in_flight: Ints
-    """[p, v]: microbatches of every chunk that a stage keeps."""
+    """[p, v]: microbatches of every chunk whose activations a stage keeps at once."""
     fixed_bytes: Floats
-    """[p]: whatever it holds."""
+    """[p]: bytes that a stage holds under every layout."""
     capacity_bytes: Floats
-    """[p]"""
+    """[p]: bytes available on a stage."""
     patterns: tuple[Pattern, ...] = (Pattern(0, 0),)
     one_pattern: bool = True
     forward_send_s: Floats
@@ -73,7 +74,7 @@ class LayoutProblem:
     """[V − 1] each."""
     sends: Sends = "blocking"
     reduction_s: Floats
-    """[K]: reducing the gradients of an item once a step."""
+    """[K]: seconds to reduce the gradients of an item, once a step."""
 
     @property
     def placement(self) -> ChunkMap:
@@ -90,14 +91,14 @@ class LayoutProblem:
         return np.concatenate(([0], inner, [len(self.chain)])).astype(np.int64)
 
     def before(self, by_kind: Floats) -> Floats:
-        """[..., K] to [..., n + 1]: the sum over the items before every position."""
+        """[..., K] to [..., n + 1]: sums over the items before every position."""
         items = np.asarray(by_kind, dtype=np.float64)[..., list(self.chain)]
         total = np.zeros((*items.shape[:-1], len(self.chain) + 1))
         np.cumsum(items, axis=-1, out=total[..., 1:])
         return total
 
     def lead(self, layers: int) -> Ints:
-        """[n + 1]: where the first `layers` recomputable layers from every position end."""
+        """[n + 1]: where the first `layers` recomputable layers that follow each position end."""
         replayable = np.array([self.replayable[kind] for kind in self.chain], dtype=np.bool_)
         seen = np.concatenate(([0], np.cumsum(replayable)))
         after = np.append(np.flatnonzero(replayable) + 1, len(self.chain))
@@ -112,7 +113,7 @@ class LayoutProblem:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Costs:
-    """Sums over the items before every position, from which a chunk's cost is a difference."""
+    """Sums over the items before every position; a chunk costs the difference of two of them."""
 
     forward: Floats
     backward: Floats
@@ -168,8 +169,8 @@ class Layouts:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Prices:
-    """Seconds per microbatch [B, p, v] (backwards with recomputation and weight gradients),
-    reductions and bytes [B, p]."""
+    """What layouts take: seconds per microbatch [B, p, v] (backwards include recomputation and
+    weight gradients), reductions and peak bytes [B, p]."""
 
     forward_s: Floats
     backward_s: Floats
@@ -179,7 +180,7 @@ class Prices:
 
 
 def price(problem: LayoutProblem, layouts: Layouts) -> Prices:
-    """What the layouts cost, stage by stage."""
+    """The seconds and bytes of the layouts, stage by stage."""
     costs = problem.costs
     position = problem.placement.positions
     first, end = layouts.ends[:, position], layouts.ends[:, position + 1]
@@ -207,17 +208,17 @@ def price(problem: LayoutProblem, layouts: Layouts) -> Prices:
 
 
 def fits(problem: LayoutProblem, prices: Prices) -> Bools:
-    """[B]: every stage fits."""
+    """[B]: whether every stage fits in its memory."""
     return np.asarray((prices.peak_bytes <= problem.capacity_bytes * (1 + 1e-12)).all(axis=-1))
 
 
 def spans_s(problem: LayoutProblem, prices: Prices) -> Floats:
-    """[B]: the simulated step: all passes, sends and reductions."""
+    """[B]: the simulated step, with all passes, sends and reductions."""
     return step_spans(layout_schedule(problem), layout_durations(problem, prices))
 
 
 def timeline(problem: LayoutProblem, prices: Prices) -> Timeline:
-    """The simulated step of the only layout, pass by pass."""
+    """The simulated step of the single layout that `prices` holds, pass by pass."""
     first = Prices(
         forward_s=prices.forward_s[0],
         backward_s=prices.backward_s[0],
@@ -238,7 +239,7 @@ def layout_schedule(problem: LayoutProblem) -> Schedule:
 
 
 def layout_durations(problem: LayoutProblem, prices: Prices) -> Durations:
-    """What the simulator takes."""
+    """The durations that the simulator takes."""
     return Durations(
         forward_s=prices.forward_s,
         backward_s=prices.backward_s,

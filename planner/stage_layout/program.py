@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from planner.stage_layout.problem import LayoutProblem
 
 SPAN = 1000.0
-"""The span of the layout to start from, in the program's unit of time; capacities are as large."""
+"""The span of the starting layout, in the program's unit of time; capacities are scaled to this
+size."""
 
 
 class LayoutProgram:
@@ -110,8 +111,8 @@ class LayoutProgram:
             self.problem += in_last >= len(problem.chain) - int(inner[-1])
 
     def _add_leads(self) -> None:
-        """`led`, by chunk, run and pattern; the runs that a pattern replays whole, or not at all,
-        need no variables."""
+        """Add `led`, by chunk, run and pattern. Runs that a pattern replays completely, or not at
+        all, need no variables."""
         problem = self._layout_problem
         self.led: dict[tuple[int, int, int], Any] = {}
         self.full: dict[tuple[int, int, int], Any] = {}
@@ -159,7 +160,7 @@ class LayoutProgram:
         )
 
     def input_gradient(self, k: int) -> Any:
-        """Seconds of the rest of it."""
+        """Seconds of a chunk's backward without its weight gradient."""
         return self.backward(k) - self.weight_gradient(k)
 
     def weight_gradient(self, k: int) -> Any:
@@ -234,7 +235,7 @@ class LayoutProgram:
         self.problem += self.span >= seconds * (1 / self.unit_s)
 
     def add_path(self, layout: Layouts) -> bool:
-        """The critical path of a layout as a row; whether it is a new one."""
+        """Add the critical path of a layout as a row; returns whether it is a new one."""
         problem = self._layout_problem
         parts = {
             "forward": self.forward,
@@ -284,7 +285,7 @@ class LayoutProgram:
         return Layouts(ends=ends[None], patterns=np.array([patterns], dtype=np.int64))
 
     def assignment(self, layout: Layouts, span_s: float) -> dict[str, float] | None:
-        """The variables of a layout; None where it does not fit."""
+        """The program's variables for a layout; None where the layout does not fit."""
         problem = self._layout_problem
         if not fits(problem, price(problem, layout))[0]:
             return None
@@ -318,7 +319,7 @@ def _runs_of(problem: LayoutProblem) -> list[tuple[int, int]]:
 
 
 def _total_s(problem: LayoutProblem) -> float:
-    """Work of all items for all microbatches, over the stages: the size of the span."""
+    """Work of all items for all microbatches, divided by the stages: the scale of the span."""
     chain = list(problem.chain)
     each: Floats = (problem.forward_s + problem.backward_s).mean(axis=0)[chain]
     return float(problem.num_microbatches * each.sum() / problem.stages)

@@ -1,4 +1,4 @@
-"""Lower bounds of a step that are linear in the times of its stages: what layouts are judged by.
+"""Lower bounds on a step that are linear in the times of its stages. Layouts are compared by them.
 
 Letters: p stages, v chunks of a stage, m microbatches, B layouts at once.
 """
@@ -19,15 +19,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Rows:
-    """Seconds that the step takes at least because of each stage s, the larger of two paths.
+    """Lower bounds on the step that each stage s causes: the larger of two paths.
 
-    Own: a microbatch reaches the stage; it does all its work; what remains of the last microbatch
-    goes back to the first stage, which reduces its gradients (`closed_form.span_lower_bound`).
-    Where backwards are split or chunks are not in a loop the path ends with the stage itself.
+    Own: a microbatch reaches the stage; the stage does all its work; the rest of the last
+    microbatch goes back to the first stage, which reduces its gradients
+    (`closed_form.span_lower_bound`). Where backwards are split or chunks are not placed in a loop,
+    the path ends with the stage itself.
 
-    Late: one microbatch goes all the way through the pipeline and back; the stage, which keeps so
-    many in flight and no more, does the forwards that had to wait for it and all other backwards
-    (`windows.window_lower_bound`, the loop of one stage). One chunk and whole backwards only.
+    Late: one microbatch goes through the whole pipeline and back. The stage keeps only a limited
+    number of microbatches in flight; it then does the forwards that had to wait for that
+    microbatch, and all other backwards (`windows.window_lower_bound`, the loop of one stage). This
+    path needs one chunk per stage and whole backwards.
     """
 
     returns: bool
@@ -37,7 +39,7 @@ class Rows:
     late_held_s: Floats
     forward_link_s: Floats
     backward_link_s: Floats
-    """[p] each; links are those after the first chunk of every stage, 0 after the last."""
+    """[p] each; links are those after the first chunk of every stage, 0 after the last stage."""
 
     @classmethod
     def of(cls, problem: LayoutProblem) -> Rows:
@@ -64,13 +66,14 @@ class Rows:
         )
 
     def way_s(self, forward_s: Floats, backward_s: Floats) -> Floats:
-        """[..., p]: what a stage adds to the path of those after it, from its first chunk."""
+        """[..., p]: what a stage adds to the path of the stages after it, through its first
+        chunk."""
         way = forward_s + self.forward_link_s
         return way + backward_s + self.backward_link_s if self.returns else way
 
 
 def rows_s(problem: LayoutProblem, prices: Prices) -> Floats:
-    """[B, p]: the rows of layouts; none is above the simulated step."""
+    """[B, p]: the lower bounds of layouts; none exceeds the simulated step."""
     rows, m = Rows.of(problem), problem.num_microbatches
     forward, backward = prices.forward_s, prices.backward_s
     way = rows.way_s(forward[..., 0], backward[..., 0])

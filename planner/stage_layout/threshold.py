@@ -1,16 +1,16 @@
-"""The exact layout with one chunk per stage, by dynamic programming under a threshold.
+"""Finds the exact layout with one chunk per stage, by dynamic programming under a threshold.
 
-For a threshold S on the step (`rows`), a stage may take items i to j only if
+Under a threshold S on the step (`rows_s`), a stage may take items i to j only if
 
     Q + own(i, j) ≤ S    and    W + late(i, j) ≤ S,
 
-where Q is the way of a microbatch through the stages before it and back, the first stage's gradient
-reduction included, and W the same through the whole pipeline. The smaller Q the more is allowed,
-now and later, so of all layouts of the first stages that end at j only the one with the least Q
-need be kept: one pass over stages and pairs of positions finds the least W of any layout whose own
-rows are within S. If W is larger than was assumed in the second condition, that is tightened, since
-no layout has less, and the pass repeated. Thresholds are bisected, then lowered to what was found
-until there is none left.
+where Q is the way of a microbatch through the earlier stages and back, the first stage's gradient
+reduction included, and W is the same through the whole pipeline. A smaller Q allows more, now and
+later. So of all layouts of the first stages that end at j, only the one with the least Q is kept:
+one pass over stages and pairs of positions finds the least W of any layout whose own rows are
+within S. If that W is larger than the second condition assumed, the condition is tightened, which
+is safe because no layout has less, and the pass is repeated. Thresholds are bisected; then each
+layout found sets the next, lower threshold, until no layout is left.
 """
 
 from __future__ import annotations
@@ -30,16 +30,16 @@ if TYPE_CHECKING:
     from planner.stage_layout.problem import LayoutProblem
 
 LONGEST = 1e300
-"""Seconds that no layout takes."""
+"""Seconds that no layout reaches."""
 
 CLOSE = 1e-4
-"""Relative distance of the bisected thresholds from which on each layout found is the next
+"""Once the bisected thresholds are this close, relatively, each layout found becomes the next
 threshold."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Found:
-    """A layout, and the largest of its rows: no layout that fits has a smaller one."""
+    """A layout, and the largest of its rows; no layout that fits has a smaller largest row."""
 
     layout: Layouts
     rows_s: float
@@ -48,8 +48,8 @@ class Found:
 def best_layout(
     problem: LayoutProblem, *, below_s: float = LONGEST, budget: Budget = UNLIMITED
 ) -> Found | None:
-    """The layout whose largest row (`stage_bounds.rows_s`) is least; None where none that
-    fits is below `below_s`.
+    """The layout whose largest row (`stage_bounds.rows_s`) is least; None where no layout that fits
+    is below `below_s`.
 
     Raises: ValueError for several chunks per stage; OutOfTime.
     """
@@ -70,7 +70,7 @@ def _lowered(
     below_s: float,
     budget: Budget,
 ) -> Found | None:
-    """The best of `found` and what a set of patterns allows."""
+    """The best of `found` and of the layouts that a set of patterns allows."""
     low, high = segments.least_s(), below_s if found is None else found.rows_s
     middle = high
     while low < high:
@@ -92,8 +92,9 @@ def _lowered(
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class _Segments:
-    """Everything a stage may take, [p, N, N] over the N positions where chunks may begin or end;
-    infinite where it does not fit. `way_s` is what it adds to the way of a microbatch."""
+    """Every segment that a stage may take, [p, N, N] over the N positions where chunks may begin or
+    end; infinite where the segment does not fit. `way_s`: what the segment adds to the way of a
+    microbatch."""
 
     problem: LayoutProblem
     ends: Ints
@@ -139,11 +140,12 @@ class _Segments:
         return cls(problem=problem, ends=ends, own_s=own, late_s=late, way_s=way, pattern=chosen)
 
     def least_s(self) -> float:
-        """No layout has a smaller largest row than the smallest of every stage alone."""
+        """Lower bound on the largest row of every layout: each stage alone with its cheapest
+        segment."""
         return float(self.own_s.min(axis=(1, 2)).max())
 
     def layout(self, threshold_s: float) -> Layouts | None:
-        """A layout none of whose rows is above the threshold; None where there is none."""
+        """A layout with all rows within the threshold; None where there is none."""
         whole_way_s = 0.0
         while True:
             passed = self._pass(threshold_s, threshold_s - whole_way_s)
@@ -155,8 +157,8 @@ class _Segments:
             whole_way_s = way_s
 
     def _pass(self, own_s: float, late_s: float) -> tuple[Layouts, float, float] | None:
-        """Of the layouts whose rows are within these thresholds the one with the shortest way, that
-        way, and its largest late time."""
+        """Of the layouts whose rows are within these thresholds: the one with the shortest way,
+        that way, and the layout's largest late time."""
         last = len(self.ends) - 1
         begun = np.full(last + 1, np.inf)
         begun[0] = 0.0

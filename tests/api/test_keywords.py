@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from dataclasses import fields
+from typing import Any
 
 import pytest
 from typer.main import get_command
@@ -15,6 +16,14 @@ from planner.training.search.space.restrictions import Restrictions
 
 OUTPUTS = {"output", "json", "help"}
 RENAMED = {"time_limit": "time_limit_s", "set": "variables"}
+
+
+def options_of(command: str) -> set[str]:
+    """Options of a command, such as `import model`, by the names of their keywords."""
+    found: Any = get_command(app)
+    for word in command.split():
+        found = found.get_command(None, word)
+    return {RENAMED.get(one.name, one.name) for one in found.params}
 
 
 @pytest.mark.parametrize(
@@ -43,20 +52,15 @@ RENAMED = {"time_limit": "time_limit_s", "set": "variables"}
 def test_options_and_keywords_go_together(
     command: str, function: object, only_options: set[str], only_keywords: set[str]
 ) -> None:
-    found = get_command(app)
-    for word in command.split():
-        found = getattr(found, "commands")[word]  # noqa: B009
-    options = {RENAMED.get(one.name or "", one.name or "") for one in found.params} - OUTPUTS
+    options = options_of(command) - OUTPUTS
     keywords = set(inspect.signature(function).parameters)  # type: ignore[arg-type]
     assert options - keywords == only_options
     assert keywords - options == only_keywords
 
 
 def test_limits_of_a_check_are_options_too() -> None:
-    (check,) = (one for name, one in get_command(app).commands.items() if name == "check")  # type: ignore[attr-defined]
-    options = {RENAMED.get(one.name, one.name) for one in check.params}
     limits = {one.name for one in fields(api.CheckLimits)} - {"selection"}
-    assert limits <= options
+    assert limits <= options_of("check")
 
 
 def test_every_axis_of_the_search_is_a_keyword() -> None:

@@ -31,6 +31,7 @@ FUNCTIONS = [
     "load_cluster",
     "load_device",
     "load_hosts",
+    "load_library",
     "load_model",
     "load_plan",
     "load_plans",
@@ -51,6 +52,7 @@ TYPES = [
     "CheckLimits",
     "Checked",
     "ClusterSpec",
+    "CollectiveLibrary",
     "Confidence",
     "Degrees",
     "DeviceSpec",
@@ -79,6 +81,7 @@ TYPES = [
     "SearchResult",
     "SoftwareProfile",
     "Stage",
+    "TimeRanOut",
     "Validation",
 ]
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from planner import api
+from planner.api.keywords import SCHEMAS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -177,7 +178,7 @@ def test_import_of_models(planner: Run, described: str, tmp_path: Path) -> None:
     imported = api.import_model(described, vocab_size=size)
     assert planner("import", "model", described, *options).stdout == imported.text
     as_json = planner("import", "model", described, *options, "--json").stdout
-    assert as_json == api.to_text(imported.mapping)
+    assert as_json == api.to_text(imported)
     api.write_import(imported, tmp_path / "model.yaml")
     assert api.load_model(tmp_path / "model.yaml").num_layers == imported.spec.num_layers
 
@@ -211,7 +212,7 @@ def test_calibrate(planner: Run, tmp_path: Path) -> None:
         assert calibrated.device_file == path.read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("kind", ["cluster", "model", "plan", "runs"])
+@pytest.mark.parametrize("kind", SCHEMAS)
 def test_schema(planner: Run, kind: str) -> None:
     assert api.to_text(api.schema(kind)) == planner("schema", kind).stdout
 

@@ -65,7 +65,8 @@ def test_a_changed_value_does_not_claim_its_file(tmp_path: Path) -> None:
                     "intra_node: {bandwidth: 300 GB/s}}]")  # fmt: skip
     mine = api.load_cluster(path)
     path.unlink()
-    assert api.estimate(mine, model, **decided).inputs.cluster.sha256, "no file says otherwise"
+    assert api.estimate(mine, model, **decided).inputs.cluster.sha256, "read before, not again"
+    assert api.load_cluster(mine) is mine
 
 
 def test_a_mapping_is_a_file_without_a_file() -> None:
@@ -188,7 +189,7 @@ def test_progress_is_reported_and_time_is_limited() -> None:
         ),
         (lambda: api.import_model("none.json"), "none.json: no such file"),
         (lambda: api.validate(["none"]), "no runs file is shipped as 'none'"),
-        (lambda: api.schema("plans"), "schema: 'plans' is not one of cluster, model, plan, runs; "),
+        (lambda: api.schema("plans"), "schema: 'plans' is not one of cluster, model, plan, runs, "),
         (lambda: api.calibrate([]), "no run with a step time is given"),
     ],
 )

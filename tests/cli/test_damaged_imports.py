@@ -24,6 +24,8 @@ OVERRIDES = "model.num_layers=2 model.hidden_size=64 model.seq_length={} {}\n"
         ("model", "overrides.txt", OVERRIDES.format(8, "(" + "x" * 100_000)),
         ("model", "overrides.txt", OVERRIDES.format("8" * 50_000, "")),
         ("model", "overrides.txt", OVERRIDES.format("${a:-" * 20_000, "")),
+        ("model", "overrides.txt", OVERRIDES.format(8, f"model.{'x' * 50_000}=$UNSET")),
+        ("model", "train.sh", "torchrun pretrain_gpt.py " + "'a'b" * 100_000),
         ("cluster", "system.xml", "<!---->" * 200 + "x"),
         ("cluster", "system.xml", "<!---->" * 200 + "<system"),
     ],
@@ -64,3 +66,27 @@ def test_a_long_number_that_is_none(planner: Run, tmp_path: Path, number: str) -
     outcome = planner("import", "model", str(path))
     assert (outcome.code, outcome.stdout) == (2, "")
     assert outcome.stderr.startswith(f"error: {path}:2:17: number ")
+
+
+@pytest.mark.parametrize(
+    ("flag", "message"),
+    [
+        ("--global-batch-size 1000000000", "global batch size must be at most 1,000,000"),
+        ("--seq-length 1000000000", "sequence length must be at most 4,194,304"),
+    ],
+)
+def test_a_script_may_ask_for_no_more_than_options(
+    planner: Run, tmp_path: Path, flag: str, message: str
+) -> None:
+    path = tmp_path / "train.sh"
+    shape = "--num-layers 8 --hidden-size 64 --num-attention-heads 4 --micro-batch-size 1"
+    length = "" if "seq-length" in flag else " --seq-length 8"
+    path.write_text(
+        f"torchrun pretrain_gpt.py {shape}{length} --pipeline-model-parallel-size 8 {flag}\n"
+    )
+    outcome = planner(
+        *("estimate", "--cluster", "dgx-a100-8", "--nodes", "1", "--plan", str(path)),
+        *("--vocab-size", "1000"),
+    )
+    assert (outcome.code, outcome.stdout) == (2, "")
+    assert f"error: {message}, found 1,000,000,000" in outcome.stderr

@@ -63,7 +63,8 @@ def step_s(outcome: Outcome) -> float:
         (
             {"cuda_graphs": True, "graphs_recompute_experts": False},
             ("--model", "mixtral-8x7b", "--expert", "8", "--recompute", "full"),
-            "graphs: homegrown has no CUDA graphs of a mixture of experts with full recomputation",
+            "graphs: homegrown cannot record CUDA graphs of a mixture of experts with full "
+            "recomputation",
         ),
         (
             {"expert": {"tensor_parallel_biases": False}},
@@ -76,7 +77,7 @@ def step_s(outcome: Outcome) -> float:
                 "data_sharding": {"default": "optimizer", "choices": ["optimizer", "full"]},
             },
             ("--model", "gpt-7.5b", "--pipeline", "2", "--data-sharding", "full"),
-            "sharded-pipeline: homegrown shards gradients and weights without a pipeline only",
+            "sharded-pipeline: homegrown shards gradients and weights only without a pipeline",
         ),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",

@@ -64,7 +64,7 @@ def apply(changes: str, tree: Path) -> str:
             text=True,
             check=False,
         )
-        said += done.stderr
+        said += done.stderr if done.returncode else ""
     return said
 
 

@@ -206,13 +206,17 @@ def test_a_script_runs_on_any_hosts_of_the_cluster(planner: Run, plan: str, tmp_
     assert json.loads(read.stdout)["plans"][0]["placement"]["hosts"] == ["h100-14", "h100-3"]
 
 
-def test_a_job_in_32_bits_reads_back(planner: Run, tmp_path: Path) -> None:
-    """Its gradients have 32 bits whatever its profile does with 16-bit ones."""
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+def test_the_gradient_types_of_a_job_read_back(
+    planner: Run, tmp_path: Path, precision: str
+) -> None:
+    """In 32 bits whatever a profile does with 16-bit ones, in fp16 as fp16 jobs do unasked; a
+    bucket holds as many of them."""
     plan, script = (str(tmp_path / name) for name in ("plan.json", "run.txt"))
     software = ("--software", "megatron-core-perf")
     given = planner(
         *("estimate", "--cluster", "dgx-h100-16", "--model", "llama-3-8b", "--nodes", "2"),
-        *(*software, "--precision", "fp32", "--json"),
+        *(*software, "--precision", precision, "--json"),
     )
     Path(plan).write_text(given.stdout)
     assert planner("export", plan, "--format", "megatron-lm", "-o", script).code == 0

@@ -175,7 +175,7 @@ def _at(tree: Any, place: tuple[Any, ...]) -> Any:
 def _changed_tree(rng: Random, tree: Any) -> Any:
     places = _places(tree)
     if not places:
-        return rng.choice(VALUES)
+        return copy.deepcopy(rng.choice(VALUES))
     place = rng.choice(places)
     around, key = _at(tree, place[:-1]), place[-1]
     old = around[key]
@@ -200,7 +200,7 @@ def _changed_tree(rng: Random, tree: Any) -> Any:
     elif change == "scale":
         around[key] = _scaled(rng, old)
     else:
-        around[key] = rng.choice(VALUES)
+        around[key] = copy.deepcopy(rng.choice(VALUES))
     return tree
 
 
@@ -217,4 +217,4 @@ def _scaled(rng: Random, old: Any) -> Any:
         number = _NUMBER.match(old)
         if number is not None:
             return f"{float(number[0]) * factor:g}{old[number.end() :]}"
-    return rng.choice(VALUES)
+    return copy.deepcopy(rng.choice(VALUES))

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 SHIPPED = list_shipped("device")
+ABOVE_NOMINAL = ("h20", "rtx-3090", "rtx-4090", "rtx-5090")
 
 
 def test_sixteen_devices_are_shipped() -> None:
@@ -26,7 +27,9 @@ def test_every_shipped_device_sustains_a_plausible_share_of_its_peak(name: str) 
     precision = "bf16" if "bf16" in device.peak_flop_per_s else "fp16"
     seconds = matmul_s(device, m=8192, n=8192, k=8192, precision=precision)
     share = 2 * 8192**3 / seconds / device.peak(precision)
-    assert 0.3 < share < 0.85
+    # GeForce parts and the H20 run above their nominal clock: 142 of 148 and 76 of 71 TFLOP/s
+    # measured (zzc0721/torch-performance-test-data).
+    assert 0.3 < share < (0.95 if name in ABOVE_NOMINAL else 0.85)
 
 
 @pytest.mark.parametrize("name", SHIPPED)

@@ -219,3 +219,47 @@ def test_wrong_values_have_a_place(change: dict[str, Any], message: str) -> None
 
 def test_whole_numbers_written_as_decimals_are_taken() -> None:
     assert read(LLAMA | {"hidden_size": 4096.0})[0].hidden_size == 4096
+
+
+def test_null_is_no_size() -> None:
+    """Keys that a class cannot do without are not taken for granted."""
+    for config in (OPT, LLAMA):
+        for key in ("hidden_size", "num_attention_heads", "vocab_size"):
+            with pytest.raises(InputError, match=rf"config.json:\d+:\d+: {key}: is null"):
+                read(config | {key: None})
+    with pytest.raises(InputError, match=r":\d+: max_position_embeddings: is null, where"):
+        read(OPT | {"max_position_embeddings": None})
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("do_layer_norm_before", False),
+        ("layer_norm_elementwise_affine", False),
+        ("_remove_final_layer_norm", True),
+        ("word_embed_proj_dim", 512),
+    ],
+)
+def test_variants_of_opt_that_no_model_file_describes(key: str, value: object) -> None:
+    with pytest.raises(InputError, match=rf"config.json:\d+:\d+: {key}: .*cannot be described"):
+        read(OPT | {key: value})
+
+
+def test_sizes_of_opt() -> None:
+    """OPT-1.3B: 1,315,758,080 parameters in its checkpoint, tied embeddings counted once."""
+    config = OPT | {
+        "hidden_size": 2048,
+        "ffn_dim": 8192,
+        "num_attention_heads": 32,
+        "num_hidden_layers": 24,
+        "word_embed_proj_dim": 2048,
+    }
+    spec, _ = read(config)
+    layer = 4 * 2048 * 2048 + 4 * 2048 + 2 * 2048 * 8192 + 8192 + 2048 + 2 * 2 * 2048
+    assert total_parameters(spec) == 24 * layer + 50272 * 2048 + 2050 * 2048 + 2 * 2048
+    assert total_parameters(spec) == 1_315_758_080
+    assert (spec.ffn_hidden_size, spec.activation, spec.position_embedding) == (
+        8192,
+        "relu",
+        "learned",
+    )

@@ -389,7 +389,7 @@ def test_batch_sizes_complete_each_other(
         ({"train_batch_size": 17}, "train_batch_size 17 is not 2 sequences"),
         (
             {"zero_optimization": {"stage": 2}, "pipeline": {"stages": 2}},
-            "sharded-pipeline: deepspeed shards gradients and weights without a pipeline only",
+            "sharded-pipeline: deepspeed shards gradients and weights only without a pipeline",
         ),
     ],
 )

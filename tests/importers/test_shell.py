@@ -90,6 +90,16 @@ SCRIPTS = {
     "patterns": 'X=llama3_70b; [[ $X == llama3* ]] && show a; [[ $X == "llama3*" ]] || show b',
     "expression": "X=70B; [[ $X =~ ^[0-9]+B$ ]] && show a; [[ $X =~ ^b ]] || show b",
     "case": "case 70B in 7B|8B) show small;; 7*) show big;; *) show other;; esac",
+    "case that falls through": "case a in a) show a;& b) show b;; c) show c;; esac",
+    "case that goes on": "case ab in a*) show a;;& x) show x;; *b) show b;; *) show c;; esac",
+    "tee of the output": "exec > >(cat); show a 2> >(cat >&2); show b",
+    "words of a substitution": 'X="$(echo ")")"; case a in a) show b;; esac; show c',
+    "comments in substitutions": "X=$(true # it's )\n); show a",
+    "heredoc in a substitution": "X=$(cat <<EOF\n) \" '\nEOF\n); show a",
+    "commands in double parentheses": "((show a); show b) | cat",
+    "old arithmetic": "A=(4 5); show $[1 + 2*3] ${A[$((0+1))]}",
+    "test with redirection": "[[ -n a ]] 2> /dev/null && show a; (( 1 )) > /dev/null && show b",
+    "brace after a loop": "for x in a b; { show $x; }",
     "case default": "case x in a) show a;; *) show b;; esac",
     "for": "for S in a 'b c' d; do show \"$S\"; done",
     "for array": 'A=(1 2); for x in "${A[@]}"; do show $x; done',
@@ -152,6 +162,31 @@ def test_what_a_program_prints_is_unknown() -> None:
     assert "nproc" in doubt_of(followed("N=$(nproc)\nshow $N").commands[0].words[1])
 
 
+@pytest.mark.parametrize(
+    ("text", "unknown"),
+    [
+        ("mapfile -t HOSTS < <(scontrol show hostnames)\nshow ${#HOSTS[@]} ${HOSTS[0]}", 2),
+        ("HOSTS=($(scontrol show hostnames))\nshow ${#HOSTS[@]} ${HOSTS[0]} ${HOSTS[3]}", 3),
+        ("HOSTS=(a $(b) c)\nshow ${HOSTS[2]} ${#HOSTS[*]} ${HOSTS[-2]}", 3),
+        ("A=(a b); B=($(c)); show ${A[${B[0]}]} ${A[$(c)]}", 2),
+        ("show <(sort a) --file=<(sort b)", 2),
+        ("X=`basename \\`pwd\\``; show $X", 1),
+        ("show ${ pwd; }", 1),
+        ("read -r N < <(nproc); show $N $((N * 2))", 2),
+    ],
+)
+def test_what_only_the_run_knows(text: str, unknown: int) -> None:
+    """Neither the number of elements nor one behind an unknown number of others is guessed."""
+    (ran,) = [one for one in followed(text).commands if plain(one.words[0]) == "show"]
+    assert [plain(word) for word in ran.words[1:]] in ([""] * unknown, ["", "--file="])
+    assert all(doubt_of(word) for word in ran.words[1:])
+
+
+def test_elements_in_quotes_are_counted() -> None:
+    assert shown('A=("$(b)" c "$(d)")\nshow ${#A[@]} ${A[1]}') == [["3", "c"]]
+    assert shown("A=(a $(b) c)\nshow ${A[0]} ${A[-1]}") == [["a", "c"]]
+
+
 def test_arithmetic_on_what_is_not_set_is_not_zero() -> None:
     word = followed("show $((GPUS * 2))").commands[0].words[1]
     assert plain(word) == ""
@@ -193,7 +228,7 @@ def shown_in(folder: Path, text: str) -> list[list[str]]:
         ("show 'a", r"run.sh:1:6: shell: a quote ' that is not closed"),
         ('x\nshow "a', r'run.sh:2:6: shell: a quote " that is not closed'),
         ("show ${A", r"run.sh:1:6: shell: \$\{ that is not closed by \}"),
-        ("show $((1+", r"run.sh:1:6: shell: \$\(\( that is not closed"),
+        ("show $((1+", r"run.sh:1:8: shell: \( without \)"),
         ("if true; then show", r"run.sh:1:1: shell: if without fi"),
         ("A=(1 2", r"run.sh:1:3: shell: an array \( that is not closed"),
         ("show a )", r"run.sh:1:8: shell: '\)' where a command should start"),

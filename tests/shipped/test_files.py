@@ -18,9 +18,10 @@ from planner.specs.job import OPTIMIZERS
 from planner.specs.load import load_cluster, load_device, load_model, load_software
 
 SHIPPED: dict[Kind, str] = {
-    "device": """a100-pcie-80gb a100-sxm-40gb a100-sxm-80gb a800-sxm-80gb b200-sxm b300-sxm gb200
-        gb300 h100-sxm-80gb h100-sxm-96gb-500w h200-sxm mi250x mi300x t4 v100-sxm-16gb
-        v100-sxm-32gb""",
+    "device": """a10 a100-pcie-80gb a100-sxm-40gb a100-sxm-80gb a40 a800-sxm-80gb b200-sxm b300-sxm
+        gb200 gb300 gh200-96gb h100-nvl h100-pcie h100-sxm-80gb h100-sxm-96gb-500w h20 h200-nvl
+        h200-sxm h800 l4 l40s mi250x mi300x mi325x mi350x mi355x rtx-3090 rtx-4090 rtx-5090
+        rtx-6000-ada rtx-a6000 rtx-pro-6000 t4 v100-sxm-16gb v100-sxm-32gb""",
     "software": """composer-fsdp deepspeed deepspeed-3d-2021 internevo megatron-core
         megatron-core-mlperf megatron-core-perf megatron-deepspeed-2022 megatron-lm-2021
         megatron-lm-2022 torchtitan""",

@@ -62,7 +62,7 @@ def test_general_values_say_so() -> None:
             {"kernel_latency": constant(3e-6)},
             'd: kernel_latency.value: time needs a unit, found 3e-06; write it like "5 us"',
         ),
-        ({"speed_variation": 0.01}, "d: speed_variation: expected a mapping, found the number"),
+        ({"speed_variation": [0.01]}, "d: speed_variation: expected a mapping, found a list"),
         (
             {"speed_variation": {"value": 0.01, "basis": "measured"}},
             "d: speed_variation: source is missing",

@@ -41,6 +41,11 @@ class ImportedCluster:
     spec: ClusterSpec
     notes: Notes
 
+    @property
+    def document(self) -> dict[str, Any]:
+        """What `planner import cluster --json` prints."""
+        return dict(self.mapping)
+
 
 def import_cluster(
     paths: Sequence[str],

@@ -135,8 +135,10 @@ class Keys:
         return default
 
     def integer(self, key: str, *, least: int = 1, most: int = MOST) -> int:
-        """Raises: InputError when the file lacks it and the class has no default."""
+        """Raises: InputError when the file lacks it and the class has no default, or says null."""
         value = self.optional(key, least=least, most=most)
+        if value is None and self._present(key) is not None:
+            raise self.error("is null, where a whole number is needed", key)
         if value is None:
             names = " or ".join(ALIASES.get(key, (key,)))
             others = self._strangers()
@@ -184,7 +186,7 @@ class Keys:
 
     def dropout(self) -> bool:
         """Whether a layer drops anything in training: any probability above 0."""
-        return any(self._probability(name) > 0 for name in _DROPOUTS)
+        return max(map(self._probability, _DROPOUTS)) > 0
 
     def pattern(self, key: str) -> int | None:
         """Every how many layers one is of full attention: a number, or one letter for each layer of
@@ -200,6 +202,8 @@ class Keys:
         value = self._mapping.get(key, self._defaults.get(key))
         if value is None:
             return 0.0
+        if key not in self._mapping:
+            self.notes.assumed.append(f"{key} {value} ({self._class_name}'s default)")
         number = isinstance(value, (int, float)) and not isinstance(value, bool)
         if not number or not 0 <= value <= 1:
             raise self.error(f"expected a probability, found {describe(value)}", key)

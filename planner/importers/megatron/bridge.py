@@ -187,7 +187,7 @@ def _overrides(source: Source) -> Iterator[tuple[str, CommandWord]]:
             origin = text[0].origin.after(match.start(2))
             if not is_known(text):
                 raise InputError(
-                    f"the value of {match[1]} is not in this file",
+                    f"the value of {match[1][:80]} is not in this file",
                     path=origin.path,
                     line=origin.line,
                     column=origin.column,

@@ -19,6 +19,8 @@ from planner.importers.megatron.layout import stage_layout
 from planner.importers.megatron.model import model_of
 from planner.importers.notes import Notes
 from planner.importers.shell.text import Origin
+from planner.specs.files.document import Document, Mark, document_of
+from planner.specs.files.text_file import Place
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +78,16 @@ class Launch:
         """Where a field was decided: its flag's place, or the command's own."""
         return self.places.get(self.of.get(name, name), self.origin)
 
+    def document(self) -> Document:
+        """The model as a document in which everything stands where its flag does."""
+        document = document_of(self.model, self.path)
+        inner = [(key, field) for key in ("moe", "mla") for field in self.model.get(key, ())]
+        for location in ((), *((key,) for key in self.model), *inner):
+            origin = self.place(location[-1]) if location else self.origin
+            place = Place(origin.line, origin.column)
+            document.marks[location] = Mark(origin.path, place, location)
+        return document
+
     def error(self, message: str, name: str, *, hint: str | None = None) -> InputError:
         """An error at the flag that decided a field."""
         place = self.place(name)
@@ -117,9 +129,18 @@ _FLAG_OF = {
     "hidden_size": "--hidden-size",
     "num_attention_heads": "--num-attention-heads",
     "num_query_groups": "--num-query-groups",
+    "head_dim": "--kv-channels",
     "ffn_hidden_size": "--ffn-hidden-size",
     "vocab_size": "--vocab-size",
     "num_experts": "--num-experts",
+    "top_k": "--moe-router-topk",
+    "mtp_num_layers": "--mtp-num-layers",
+    "attention_window": "--window-size",
+    "kv_lora_rank": "--kv-lora-rank",
+    "q_lora_rank": "--q-lora-rank",
+    "qk_head_dim": "--qk-head-dim",
+    "qk_rope_head_dim": "--qk-pos-emb-head-dim",
+    "v_head_dim": "--v-head-dim",
 }
 _FIRST_OF = {
     "virtual_stages": (

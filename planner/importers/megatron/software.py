@@ -132,13 +132,11 @@ def _gradients(launch: Launch) -> Mapping[str, Any]:
     the other way round (arguments.py); with fp32 that of the weights, whatever flags say."""
     if launch.training["precision"] == "fp32":
         return {}
+    halved = not launch.flags.given("--accumulate-allreduce-grads-in-fp32")
+    if launch.training["precision"] == "fp16" and halved:
+        return {"fp16_gradients": True}
     kind = launch.gradient_reduce_dtype or "fp32"
-    stated = launch.flags.given("--accumulate-allreduce-grads-in-fp32")
-    return {
-        "gradient_dtype": kind,
-        "gradient_reduce_dtype": kind,
-        "fp16_gradients": not stated,
-    }
+    return {"gradient_dtype": kind, "gradient_reduce_dtype": kind, "fp16_gradients": halved}
 
 
 def _optimizer_states(launch: Launch) -> str:

@@ -11,8 +11,7 @@ from planner.importers.megatron.script import launch_in
 from planner.importers.megatron.software import switched
 from planner.importers.statement import Decision, Settled, Statement
 from planner.specs.files.source import SourceFile
-from planner.specs.load import parse_model
-from planner.specs.names import as_name
+from planner.specs.model.build import build_model
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -61,8 +60,7 @@ def script_statement(
         vocabulary=vocabulary,
         usual_vocabulary=None if given is None else given.vocab_size,
     )
-    name = as_name(source.stem, otherwise="script")
-    model = parse_model({"name": name, **launch.model}, name=source.path)
+    model = build_model(launch.document(), name=source.stem)
     if given is not None:
         problems = list(_contradictions(launch, model, given))
         if problems:

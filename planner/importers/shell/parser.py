@@ -9,6 +9,7 @@ from planner.importers.shell.syntax import (
     AndOr,
     Block,
     Case,
+    CaseBranch,
     Command,
     CommandGroup,
     For,
@@ -24,7 +25,7 @@ from planner.importers.shell.text import Origin, Script
 
 _FUNCTION = re.compile(r"(?:function[ \t]+)?([A-Za-z_][A-Za-z0-9_:.-]*)[ \t]*\([ \t]*\)")
 _FUNCTION_WORD = re.compile(r"function[ \t]+([A-Za-z_][A-Za-z0-9_:.-]*)[ \t\n]+(?=\{)")
-_RESERVED_ENDS = ("then", "elif", "else", "fi", "do", "done", "esac", "}", ")", ";;")
+_RESERVED_ENDS = ("then", "elif", "else", "fi", "do", "done", "esac", "}", ")", ";;", ";&")
 
 
 def parse_script(script: Script, *, depth: int = 0) -> Block:
@@ -54,11 +55,26 @@ class _Parser(CommandReader):
         self.leave()
         return tuple(found)
 
+    def closing(self, opening: int) -> int:
+        """The parenthesis that closes the one at `opening`, with commands between them."""
+        outer, awaiting = self.index, self.awaiting
+        self.index, self.awaiting = opening + 1, []
+        self.block((")",))
+        if self.index >= self.end or not self.starts(")"):
+            raise self.error("a parenthesis that is not closed", opening)
+        end, self.index = self.index, outer
+        self.awaiting = [*awaiting, *self.awaiting]
+        return end
+
     def _skip_separators(self) -> None:
         """Blanks, newlines, and the ends of commands."""
         while self.index < self.end:
             self.skip_blank()
-            if self.starts(";;") or not (self.starts("\n") or self.starts(";") or self.starts("&")):
+            if (
+                self.starts(";;")
+                or self.starts(";&")
+                or not (self.starts("\n") or self.starts(";") or self.starts("&"))
+            ):
                 return
             self.separator()
 
@@ -67,7 +83,7 @@ class _Parser(CommandReader):
         for word in words:
             if self.starts(word):
                 following = self.text[self.index + len(word) : self.index + len(word) + 1]
-                if word in (")", ";;") or following in ("", *" \t\r\n;&|<>()"):
+                if word[0] in ");" or following in ("", *" \t\r\n;&|<>()"):
                     return word
         return ""
 
@@ -126,7 +142,8 @@ class _Parser(CommandReader):
                 body = self.block(("}",))
                 self._expect("}", "{", start)
                 return self._redirected(CommandGroup(body, False, origin))
-        if self.starts("(") and not self.starts("(("):
+        arithmetic = self.starts("((") and self.end_of_arithmetic(start) is not None
+        if self.starts("(") and not arithmetic:
             self.index += 1
             body = self.block((")",))
             self._expect(")", "(", start)
@@ -163,7 +180,10 @@ class _Parser(CommandReader):
         self.index += len(self._reserved(("for", "select")))
         self.skip_blank()
         if self.starts("(("):
-            self.index = self.end_of_arithmetic(self.index - 1) + 2
+            end = self.end_of_arithmetic(self.index)
+            if end is None:
+                raise self.error("for (( that is not closed by ))", start)
+            self.index = end + 2
             return While(self._do(start), origin)
         name = self.word()
         words: list[Word] | None = None
@@ -184,6 +204,12 @@ class _Parser(CommandReader):
         return While(self._do(start), origin)
 
     def _do(self, start: int) -> Block:
+        self._skip_separators()
+        if self._reserved(("{",)):
+            self.index += 1
+            body = self.block(("}",))
+            self._expect("}", "{", start)
+            return body
         self._expect("do", "a loop", start)
         body = self.block(("done",))
         self._expect("done", "a loop", start)
@@ -197,15 +223,21 @@ class _Parser(CommandReader):
         if not self._reserved(("in",)):
             raise self.error("case without in", start)
         self.index += 2
-        branches: list[tuple[tuple[Word, ...], Block]] = []
+        found: list[tuple[tuple[Word, ...], Block, str]] = []
         self._skip_separators()
         while not self._reserved(("esac",)):
-            branches.append((self._patterns(start), self.block(("esac", ";;"))))
-            while self.index < self.end and self.text[self.index] in ";&":
-                self.index += 1
+            patterns, body = self._patterns(start), self.block(("esac", ";;", ";&"))
+            ending = self._reserved((";;&", ";;", ";&"))
+            found.append((patterns, body, ending))
+            self.index += len(ending)
             self._skip_separators()
         self._expect("esac", "case", start)
-        return Case(subject, tuple(branches), origin)
+        branches: list[CaseBranch] = []
+        for patterns, body, ending in reversed(found):
+            falls = ending == ";&" and branches
+            whole = (*body, *branches[-1].body) if falls else body
+            branches.append(CaseBranch(patterns, whole, ending == ";;&"))
+        return Case(subject, tuple(reversed(branches)), origin)
 
     def _patterns(self, start: int) -> tuple[Word, ...]:
         patterns: list[Word] = []

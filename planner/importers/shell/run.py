@@ -218,13 +218,15 @@ class _Runner:
     def _case(self, case: Case, state: ShellState) -> Status:
         subject = expand(case.subject, state)
         undecided: list[Block] = []
-        for patterns, body in case.branches:
-            answers = [case_matches(subject, pattern, state) for pattern in patterns]
-            if True in answers:
-                undecided.append(body)
+        for branch in case.branches:
+            answers = [case_matches(subject, pattern, state) for pattern in branch.patterns]
+            if True in answers and branch.goes_on and not undecided:
+                self.block(branch.body, state)
+            elif True in answers:
+                undecided.append(branch.body)
                 break
-            if None in answers:
-                undecided.append(body)
+            elif None in answers:
+                undecided.append(branch.body)
         else:
             if not undecided:
                 return True
@@ -300,7 +302,7 @@ class _Runner:
                 self._source(names[1] if len(names) > 1 else "", origin, state)
             case "eval":
                 joined = [piece for word in words[1:] for piece in (*word, Piece(" ", origin))]
-                return self._script(tuple(joined), origin, state)
+                return self._tried(tuple(joined), origin, state)
             case name if name in state.functions:
                 return self._function(state.functions[name], words[1:], state)
             case _:
@@ -330,23 +332,29 @@ class _Runner:
                 self._nested(words[place], words[:place], origin, state.inherited())
 
     def _nested(self, text: Text, around: list[Text], origin: Origin, state: ShellState) -> None:
-        """Text handed to a program that runs it. What is not shell matters only where the text
-        looks like what is looked for."""
+        """Text handed to a program that runs it."""
         outer, self._around = self._around, (*self._around, tuple(around))
+        self._tried(text, origin, state)
+        self._around = outer
+
+    def _tried(self, text: Text, origin: Origin, state: ShellState) -> Status:
+        """Text that is run as a script: what is not shell would stop it when it runs, and matters
+        here only where it looks like what is looked for."""
         try:
-            self._script(text, origin, state)
+            return self._script(text, origin, state)
         except InputError:
             if self._is_nested_script(plain(text)):
                 raise
-        self._around = outer
+            return None
 
     def _script(self, text: Text, origin: Origin, state: ShellState) -> Status:
-        self._calls += 1
-        if self._calls > _DEEPEST_CALL:
+        if self._calls >= _DEEPEST_CALL:
             raise too_much(f"runs scripts in scripts more than {_DEEPEST_CALL} deep", origin)
-        status = self.block(parse_script(script_of_text(text, origin)), state)
-        self._calls -= 1
-        return status
+        self._calls += 1
+        try:
+            return self.block(parse_script(script_of_text(text, origin)), state)
+        finally:
+            self._calls -= 1
 
     def _source(self, name: str, origin: Origin, state: ShellState) -> None:
         script = self._read_file(name) if name else None

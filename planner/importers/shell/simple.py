@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import re
 
-from planner.importers.shell.syntax import Assignment, Heredoc, Literal, Simple, Word
-from planner.importers.shell.text import Origin, Script
+from planner.errors import InputError
+from planner.importers.shell.syntax import Assignment, Given, Heredoc, Literal, Simple, Word
+from planner.importers.shell.text import Origin, Piece, Script
 from planner.importers.shell.words import Reader
 
 DECLARING = ("export", "declare", "local", "readonly", "typeset")
 
 _ASSIGNMENT = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)(\[[^\]\n]*\])?(\+?)=")
-_REDIRECTION = re.compile(r"[0-9]*(&>>?|<<-|<<<|<<|>>|>\||[<>]&|[<>])|&>>?")
+_REDIRECTION = re.compile(
+    r"(?:[0-9]+|\{[A-Za-z_][A-Za-z0-9_]*\})?(&>>?|<<-|<<<|<<|<>|>>|>\||[<>]&|[<>])"
+)
 
 
 class CommandReader(Reader):
@@ -19,7 +22,7 @@ class CommandReader(Reader):
 
     def __init__(self, script: Script, *, depth: int) -> None:
         super().__init__(script, depth=depth)
-        self._awaiting: list[tuple[Word, bool, Heredoc]] = []
+        self.awaiting: list[tuple[Word, bool, Heredoc]] = []
 
     def skip_blank(self) -> None:
         """Spaces, joined lines, and a comment."""
@@ -63,12 +66,12 @@ class CommandReader(Reader):
             if self.index >= self.end or self.text[self.index] in "\n;&|)":
                 break
             if not words and self.starts("(("):
-                return self._arithmetic_command(origin)
+                return self._arithmetic_command(origin, start)
             assignable = not words or _literal(words[0]) in DECLARING
             found = _ASSIGNMENT.match(self.text, self.index, self.end) if assignable else None
             if found:
                 assignments.append(self._assignment(found))
-            elif self.text[self.index] in "(<>":
+            elif self.text[self.index] in "(<>" and not self.at_process():
                 raise self.error(f"{self.text[self.index]!r} inside a command")
             else:
                 words.append(self.plain_word())
@@ -104,12 +107,22 @@ class CommandReader(Reader):
                 return tuple(words)
             words.append(self.plain_word())
 
-    def _arithmetic_command(self, origin: Origin) -> Simple:
-        end = self.end_of_arithmetic(self.index - 1)
+    def _arithmetic_command(self, origin: Origin, start: int) -> Simple:
+        end = self.end_of_arithmetic(self.index)
+        if end is None:
+            raise self.error("(( that is not closed by ))", start)
         expression = self.part_of(self.index + 2, end)
         opening = Word((Literal("((", origin, False),), origin)
         self.index = end + 2
-        return Simple((), (opening, expression), (), origin)
+        return self._redirected_test((opening, expression), origin)
+
+    def _redirected_test(self, words: tuple[Word, ...], origin: Origin) -> Simple:
+        """(( )) or [[ ]], with the redirections after it."""
+        heredocs: list[Heredoc] = []
+        self.skip_blank()
+        while self.redirection(heredocs):
+            self.skip_blank()
+        return Simple((), words, tuple(heredocs), origin)
 
     def _test_command(self, words: list[Word], origin: Origin, start: int) -> Simple:
         """[[ … ]], where && || ( ) < > are words."""
@@ -124,7 +137,7 @@ class CommandReader(Reader):
                 continue
             words.append(self._test_word())
             if _literal(words[-1]) == "]]":
-                return Simple((), tuple(words), (), origin)
+                return self._redirected_test(tuple(words), origin)
 
     def _test_word(self) -> Word:
         """A word of [[ ]]; the pattern after =~ may hold what ends words elsewhere."""
@@ -139,24 +152,23 @@ class CommandReader(Reader):
         match = _REDIRECTION.match(self.text, self.index, self.end)
         if match is None:
             return False
+        if self.at_process():
+            return False
         origin = self.origin()
-        operator = match[0].lstrip("0123456789")
-        if operator in ("<", ">") and self.text.startswith("(", match.end()):
-            self.index = self.closing(match.end()) + 1
-            return True
+        operator = match[1]
         self.index = match.end()
         self.skip_blank()
         target = self.plain_word()
         if operator in ("<<", "<<-"):
             heredocs.append(Heredoc(Word((), origin), origin))
-            self._awaiting.append((target, operator == "<<-", heredocs[-1]))
+            self.awaiting.append((target, operator == "<<-", heredocs[-1]))
         elif operator == "<<<":
             heredocs.append(Heredoc(target, origin))
         return True
 
     def _read_heredocs(self) -> None:
         """The bodies of <<END that the line just read asked for."""
-        for target, indented, heredoc in self._awaiting:
+        for target, indented, heredoc in self.awaiting:
             quoted = any(isinstance(part, Literal) and part.quoted for part in target.parts)
             end_word = "".join(part.text for part in target.parts if isinstance(part, Literal))
             start, stop = self.index, self.end
@@ -172,17 +184,29 @@ class CommandReader(Reader):
                     stop = self.end
                     break
             heredoc.body = self._heredoc_text(start, stop, quoted=quoted)
-        self._awaiting.clear()
+        self.awaiting.clear()
 
     def _heredoc_text(self, start: int, stop: int, *, quoted: bool) -> Word:
         if not quoted:
-            return self.part_of(start, stop, heredoc=True)
+            return self._expanded_text(start, stop)
         parts: list[Literal] = []
         index = start
         for line in self.text[start:stop].splitlines(keepends=True):
             parts.append(Literal(line, self.origin(index), True))
             index += len(line)
         return Word(tuple(parts), self.origin(start))
+
+    def _expanded_text(self, start: int, stop: int) -> Word:
+        """A body in which the shell expands variables when the command runs, and not before:
+        one that it could not expand is no error of the script's."""
+        outer = (self.index, self.end, self.depth)
+        try:
+            return self.part_of(start, stop, heredoc=True)
+        except InputError as error:
+            self.index, self.end, self.depth = outer
+            doubt = f"is a text that the shell cannot expand: {error.message}"
+            origin = self.origin(start)
+            return Word((Given(Piece("", origin, quoted=True, doubt=doubt), True),), origin)
 
 
 def _literal(word: Word) -> str:

@@ -140,9 +140,18 @@ class While:
 
 
 @dataclass(frozen=True, slots=True)
+class CaseBranch:
+    """`goes_on`: after the body the patterns that follow are tried too (;;&)."""
+
+    patterns: tuple[Word, ...]
+    body: Block
+    goes_on: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Case:
     subject: Word
-    branches: tuple[tuple[tuple[Word, ...], Block], ...]
+    branches: tuple[CaseBranch, ...]
     origin: Origin
 
 

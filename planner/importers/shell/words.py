@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from abc import ABC, abstractmethod
 from bisect import bisect_right
 from collections.abc import Iterator
 
@@ -16,14 +17,14 @@ from planner.importers.shell.syntax import (
     Substitution,
     Word,
 )
-from planner.importers.shell.text import UNKNOWN, Origin, Script
+from planner.importers.shell.text import UNKNOWN, Origin, Piece, Script
 
 DEEPEST = 40
 METACHARACTERS = frozenset(" \t\n;&|<>()")
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _SPECIAL = re.compile(r"[0-9@*#?$!-]")
-_BRACED = re.compile(r"([A-Za-z_][A-Za-z0-9_]*|[0-9]+|[@*#?$!-])(?:\[([^\]\n]*)\])?")
+_BRACED = re.compile(r"[A-Za-z_][A-Za-z0-9_]*|[0-9]+|[@*#?$!-]")
 _OPERATOR = re.compile(r":[-=+?]|##?|%%?|//?|\^\^?|,,?|[-=+?:@]")
 _PLAIN = re.compile(rf"[^\s;&|<>()'\"\\$`{UNKNOWN}]+")
 _PLAIN_QUOTED = re.compile(rf"[^\"\\$`\n{UNKNOWN}]+")
@@ -32,7 +33,7 @@ _PLAIN_HEREDOC = re.compile(rf"[^\\$`\n{UNKNOWN}]+")
 _ANSI_ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "\\": "\\", "'": "'", '"': '"', "a": "\a"}
 
 
-class Reader:
+class Reader(ABC):
     """A position in a script. Every method that reads moves it past what it read."""
 
     def __init__(self, script: Script, *, depth: int = 0) -> None:
@@ -79,10 +80,14 @@ class Reader:
             character = self.text[self.index]
             if self.skip_continuation():
                 continue
-            if character in METACHARACTERS:
+            if character in METACHARACTERS and not self.at_process():
                 break
             self._unquoted(character, parts, _PLAIN)
         return Word(tuple(parts), self.origin(start))
+
+    def at_process(self) -> bool:
+        """Whether <( or >( stands here, the name of a file that a command writes or reads."""
+        return self.starts("<(") or self.starts(">(")
 
     def _unquoted(self, character: str, parts: list[Part], run: re.Pattern[str]) -> None:
         if self._given(parts, quoted=False):
@@ -99,7 +104,7 @@ class Reader:
                 self._ansi_quoted(parts)
             else:
                 self._double_quoted(parts)
-        elif character in "$`":
+        elif character in "$`" or (run is _PLAIN and self.at_process()):
             self._expansion(parts, quoted=False)
         else:
             match = run.match(self.text, self.index, self.end)
@@ -185,19 +190,19 @@ class Reader:
     def _expansion(self, parts: list[Part], *, quoted: bool) -> None:
         start, origin = self.index, self.origin()
         if self.starts("`"):
-            end = self.text.find("`", start + 1, self.end)
-            if end < 0:
-                raise self.error("a ` that is not closed", start)
+            end = self._closing_backquote(start)
             parts.append(Substitution(self.text[start + 1 : end], origin, quoted))
             self.index = end + 1
-        elif self.starts("$(("):
-            end = self.end_of_arithmetic(start)
-            parts.append(Arithmetic(self.part_of(start + 3, end), origin, quoted))
-            self.index = end + 2
-        elif self.starts("$("):
+        elif self.starts("$((") and (arithmetic := self.end_of_arithmetic(start + 1)) is not None:
+            parts.append(Arithmetic(self.part_of(start + 3, arithmetic), origin, quoted))
+            self.index = arithmetic + 2
+        elif self.starts("$(") or self.at_process():
             end = self.closing(start + 1)
             parts.append(Substitution(self.text[start + 2 : end], origin, quoted))
             self.index = end + 1
+        elif self.starts("$[") and (bracket := self._closing_bracket(start + 1)) is not None:
+            parts.append(Arithmetic(self.part_of(start + 2, bracket), origin, quoted))
+            self.index = bracket + 1
         elif self.starts("${"):
             parts.append(self._braced(quoted=quoted))
         else:
@@ -208,33 +213,38 @@ class Reader:
             parts.append(Parameter(match[0], "", "", Word((), origin), origin, quoted))
             self.index = match.end()
 
-    def end_of_arithmetic(self, start: int) -> int:
+    def end_of_arithmetic(self, opening: int) -> int | None:
+        """Where the )) stands that closes the (( at `opening`; None where these are parentheses
+        of commands, as in $((a; b) | c)."""
         depth = 0
-        for index in range(start + 1, self.end):
+        for index in range(opening, self.end):
             depth += {"(": 1, ")": -1}.get(self.text[index], 0)
-            if depth == 1 and self.text.startswith("))", index):
-                return index
-            if depth == 0:
-                break
-        raise self.error("$(( that is not closed by ))", start)
+            if depth == 1 and index > opening:
+                return index if self.text.startswith("))", index, self.end) else None
+        return None
 
+    def _closing_backquote(self, start: int) -> int:
+        index = start + 1
+        while index < self.end and self.text[index] != "`":
+            index += 2 if self.text[index] == "\\" else 1
+        if index >= self.end:
+            raise self.error("a ` that is not closed", start)
+        return index
+
+    def _closing_bracket(self, opening: int) -> int | None:
+        """The bracket that closes the one at `opening`, if one does on its line."""
+        depth = 0
+        for index in range(opening, self.end):
+            depth += {"[": 1, "]": -1}.get(self.text[index], 0)
+            if depth == 0:
+                return index
+            if self.text[index] == "\n":
+                break
+        return None
+
+    @abstractmethod
     def closing(self, opening: int) -> int:
-        """The parenthesis that closes the one at `opening`, quotes and comments left aside."""
-        depth, index, quote = 0, opening, ""
-        while index < self.end:
-            character = self.text[index]
-            if character == "\\" and quote != "'":
-                index += 1
-            elif quote:
-                quote = "" if character == quote else quote
-            elif character in "'\"":
-                quote = character
-            else:
-                depth += {"(": 1, ")": -1}.get(character, 0)
-                if depth == 0:
-                    return index
-            index += 1
-        raise self.error("a parenthesis that is not closed", opening)
+        """The parenthesis that closes the one at `opening`, with commands between them."""
 
     def part_of(self, start: int, end: int, *, heredoc: bool = False) -> Word:
         """Characters `start` to `end` as the inside of double quotes, or as the body of <<END,
@@ -252,17 +262,23 @@ class Reader:
         self.index, self.end = outer
         return Word(tuple(parts), self.origin(start))
 
-    def _braced(self, *, quoted: bool) -> Parameter:
+    def _braced(self, *, quoted: bool) -> Part:
         start, origin = self.index, self.origin()
         self.index += 2
         length = self.starts("#") and not self.starts("#}")
-        indirect = self.starts("!")
+        indirect = self.starts("!") and not self.starts("!}")
         self.index += length or indirect
         match = _BRACED.match(self.text, self.index)
         if match is None:
-            raise self.error("${ without a variable's name", start)
-        name, index = match[1], match[2] or ""
+            self._until_brace(start, quoted=quoted)
+            doubt = f"{self.text[start : self.index][:60]} is not followed here"
+            return Given(Piece("", origin, quoted, doubt=doubt), quoted)
+        name, index = match[0], ""
         self.index = match.end()
+        bracket = self._closing_bracket(self.index) if self.starts("[") else None
+        if bracket is not None:
+            index = self.text[self.index + 1 : bracket]
+            self.index = bracket + 1
         operator = "length" if length else "indirect" if indirect else ""
         found = _OPERATOR.match(self.text, self.index)
         if found and not operator:

@@ -1,4 +1,4 @@
-"""Bounds of a placement that are known before any search, for any number of nodes."""
+"""Lower bounds on a placement that need no search, for any number of nodes."""
 
 from __future__ import annotations
 
@@ -18,12 +18,14 @@ if TYPE_CHECKING:
     from planner.placement.problem.terms import Hops, Terms
 
 BISECTIONS = 40
+"""Halvings of the interval in which the bound of a wait is sought."""
 MOST_PRODUCTS = 200_000_000
-"""Sums that the walks of all paths may take; with more, only some paths are looked at."""
+"""Most sums that the walks of all paths may take; beyond it, only the longest paths are used."""
 
 
 def cheapest_s(terms: Terms) -> float:
-    """What no placement is below: every link and hop the cheapest there is between two nodes."""
+    """Lower bound on any placement: charge every link and hop the cheapest cost between two
+    nodes."""
     problem = terms.problem
     apart = between_two_nodes(problem.node_class, problem.classes)
     allowed = problem.row_class_allowed
@@ -40,9 +42,9 @@ def cheapest_s(terms: Terms) -> float:
 
 
 def nodes_bound_s(terms: Terms, budget: Budget = UNLIMITED) -> float:
-    """What no placement is below, since all its nodes have to be somewhere: each is in a column
-    that is not faster than the fastest walk through it, and the nodes of a ring reach each other
-    by hops that are no slower than its row may have. Raises: OutOfTime."""
+    """Lower bound from the nodes: each used node lies in some column, which is no faster than the
+    best walk through that node, and the nodes of a ring must reach each other by hops no slower
+    than their row allows. Raises: OutOfTime."""
     problem = terms.problem
     waits = zip(problem.waits, terms.waits, strict=True)
     waits_s = sum(_wait_bound_s(terms, *wait, budget) for wait in waits)
@@ -50,8 +52,9 @@ def nodes_bound_s(terms: Terms, budget: Budget = UNLIMITED) -> float:
 
 
 def pipelines_bound_s(problem: PlacementProblem, budget: Budget = UNLIMITED) -> float:
-    """Of the slowest column: of as many nodes as are used, the one whose best walk takes longest;
-    a walk may take nodes twice. Raises: OutOfTime."""
+    """Lower bound on the slowest column. Rank the nodes by their best walk and use the fastest
+    ones: the bound is the best walk of the slowest of these. A walk may visit a node twice. Raises:
+    OutOfTime."""
     apart = between_two_nodes(problem.node_class, problem.classes)
     paths = _paths_affordable(problem)
     above = _walks_s(problem, apart, paths, range(problem.rows), budget)
@@ -84,7 +87,8 @@ def _walks_s(
     rows: range,
     budget: Budget,
 ) -> dict[int, NDArray[np.float64]]:
-    """By row [K, paths]: the least that links add between the first of `rows` and a class there."""
+    """By row, [K, paths]: the least that links add between the first of `rows` and a node of each
+    class in that row."""
     coefficients = problem.path_links[paths]
     found = {rows[0]: np.zeros((problem.classes, len(paths)))}
     for before, row in pairwise(rows):
@@ -100,7 +104,8 @@ def _walks_s(
 
 
 def _wait_bound_s(terms: Terms, wait: Wait, families: tuple[Hops, ...], budget: Budget) -> float:
-    """By each family, the others at their cheapest: the least that every row could keep to."""
+    """Lower bound on one wait: for each family in turn, with the other families at their cheapest,
+    the least value that every row could meet; the largest of these counts."""
     problem = terms.problem
     apart = between_two_nodes(problem.node_class, problem.classes)
     allowed = problem.row_class_allowed
@@ -126,14 +131,14 @@ def _wait_bound_s(terms: Terms, wait: Wait, families: tuple[Hops, ...], budget: 
 
 
 def _limits_s(left_s: NDArray[np.float64], scale: NDArray[np.float64]) -> NDArray[np.float64]:
-    """[rows]: how slow a hop may be that counts `scale` times in what is left; any, or none, where
-    hops cost the row nothing."""
+    """[rows]: the slowest hop allowed where a hop counts `scale` times and `left_s` remains. Where
+    hops cost a row nothing, any hop is allowed if `left_s` is not negative, and none otherwise."""
     free = np.where(left_s >= 0, np.inf, -np.inf)
     return np.divide(left_s, scale, out=free, where=scale > 0)
 
 
 def _can_keep(terms: Terms, hops: Hops, limits_s: NDArray[np.float64]) -> bool:
-    """Whether the rows with the smallest limits find enough nodes that reach enough others."""
+    """Whether enough nodes reach enough others for every row, tightest limits first."""
     problem = terms.problem
     count = np.bincount(problem.node_class, minlength=problem.classes)
     ring = np.zeros(problem.columns, dtype=bool)
@@ -151,7 +156,7 @@ def _can_keep(terms: Terms, hops: Hops, limits_s: NDArray[np.float64]) -> bool:
 
 
 def _smallest_ring(hops: Hops) -> int:
-    """Nodes of the smallest ring, which its hops lead around."""
+    """Number of nodes in the smallest ring that the hops form."""
     following = dict(zip(hops.sender.tolist(), hops.receiver.tolist(), strict=True))
     if len(following) < len(hops.sender):
         return 2
@@ -167,7 +172,8 @@ def _smallest_ring(hops: Hops) -> int:
 def _in_large_parts(
     near: NDArray[np.bool_], count: NDArray[np.int64], size: int
 ) -> NDArray[np.bool_]:
-    """Bool [K]: classes in parts of the graph `near` [K, K] that hold at least `size` nodes."""
+    """Bool [K]: classes in connected parts of the graph `near` [K, K] that hold at least `size`
+    nodes."""
     joined = near | near.T
     part = np.full(len(count), -1)
     found = np.zeros(len(count), dtype=bool)

@@ -1,4 +1,4 @@
-"""What links and hops between classes of nodes can cost at least, and at most."""
+"""The least and the most that links and hops between classes of nodes can cost."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def between_two_nodes(node_class: NDArray[np.int64], classes: int) -> NDArray[np.bool_]:
-    """Bool [K, K]: pairs of classes that two nodes have."""
+    """Bool [K, K]: pairs of classes for which two distinct nodes exist."""
     count = np.bincount(node_class, minlength=classes)
     present = (count[:, None] > 0) & (count > 0)
     return np.asarray(present & ~(np.eye(classes, dtype=bool) & (count < 2)))
@@ -22,7 +22,7 @@ def between_two_nodes(node_class: NDArray[np.int64], classes: int) -> NDArray[np
 def link_range(
     terms: Terms, apart: NDArray[np.bool_]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """[rows − 1] each: cheapest and dearest link of every boundary."""
+    """[rows − 1] each: cheapest and most expensive link of every boundary."""
     problem = terms.problem
     pairs = [
         problem.link_s[
@@ -39,7 +39,8 @@ def link_range(
 
 
 def walks(terms: Terms, apart: NDArray[np.bool_]) -> list[NDArray[np.float64]]:
-    """For each row [K, paths]: the least that the links below it add when a class stands there."""
+    """For each row, [K, paths]: the least that the links after it add when a node of each class
+    takes the row."""
     problem = terms.problem
     found = [np.zeros((problem.classes, len(problem.path_s)))]
     for row in range(problem.rows - 2, -1, -1):
@@ -57,7 +58,8 @@ def walks(terms: Terms, apart: NDArray[np.bool_]) -> list[NDArray[np.float64]]:
 def cheapest_hops(
     hops: Hops, apart: NDArray[np.bool_], allowed: NDArray[np.bool_]
 ) -> NDArray[np.float64]:
-    """[rows]: the cheapest hop of a family that a row may have, not scaled; 0 without hops."""
+    """[rows]: the cheapest hop of a family that each row may have, before scaling; 0 without
+    hops."""
     if not len(hops.sender):
         return np.zeros(len(allowed))
     return np.array(

@@ -1,8 +1,8 @@
-"""Bounds from sets of nodes, for as few nodes as sets can be listed of.
+"""Lower bounds from sets of nodes, for clusters small enough to list all sets.
 
-A row needs a set of nodes that its rings run through, a column one that a path runs through; rows,
-and columns, share the nodes out. Both are solved exactly over sets (Held and Karp 1962), each as
-if the other did not exist.
+A row needs a set of nodes that its rings run through; a column needs a set that a path runs
+through. The rows share the nodes among themselves, and so do the columns. Both problems are solved
+exactly over sets (Held and Karp 1962), each as if the other did not exist.
 """
 
 from __future__ import annotations
@@ -24,12 +24,13 @@ if TYPE_CHECKING:
     from planner.placement.problem.problem import PlacementProblem, RingFamily, Wait
 
 CHUNK = 1 << 21
-"""Pairs of a set and a part of it looked at together."""
+"""Pairs of a set and a subset of it that are evaluated together."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Subsets:
-    """All sets of N nodes as bits: by size, and the place of each among those of its size."""
+    """All sets of N nodes as bits: the sets of each size, and the index of each set among those of
+    its size."""
 
     nodes: int
     by_size: tuple[NDArray[np.int64], ...]
@@ -49,9 +50,9 @@ def subsets_of(nodes: int) -> Subsets:
 def wait_by_unused(
     problem: PlacementProblem, wait: Wait, subsets: Subsets, budget: Budget = UNLIMITED
 ) -> NDArray[np.float64]:
-    """[2^N] seconds, −inf for no rows: the least that the rows not yet filled take, by the set of
-    unused nodes, when rows are filled from the first on. Only sets as large as what is unused
-    before some row have a meaning. Raises: OutOfTime."""
+    """[2^N] seconds by the set of unused nodes: the least that the rows not yet filled take when
+    rows are filled from the first on; −inf where no rows are left. Only sets as large as the unused
+    set before some row have a meaning. Raises: OutOfTime."""
     hops_s = [_rings_s(problem, family, subsets, budget) for family in wait.families]
     sets = subsets.by_size[problem.columns]
 
@@ -70,8 +71,8 @@ def wait_by_unused(
 def pipeline_by_unused(
     problem: PlacementProblem, paths: list[int], subsets: Subsets, budget: Budget = UNLIMITED
 ) -> NDArray[np.float64]:
-    """[2^N] seconds: as above for columns filled one after another, by some of their paths.
-    Raises: OutOfTime."""
+    """[2^N] seconds: the same as `wait_by_unused` for columns that are filled one after another,
+    priced by `paths` only. Raises: OutOfTime."""
     seconds = np.max([_column_s(problem, path, subsets, budget) for path in paths], axis=0)
     return _shared_out(subsets, problem.rows, problem.columns, lambda _: seconds, budget)
 
@@ -83,8 +84,8 @@ def _shared_out(
     cost: Callable[[int], NDArray[np.float64]],
     budget: Budget,
 ) -> NDArray[np.float64]:
-    """[2^N]: the smallest of the largest `cost(part)` over all ways of taking `parts` disjoint sets
-    of `size` nodes, by the nodes that there are to take from."""
+    """[2^N], by the set of nodes available: the smallest possible maximum of `cost(part)` over
+    `parts` disjoint sets of `size` nodes taken from that set."""
     least = np.full(1 << subsets.nodes, -np.inf)
     for part in range(parts - 1, -1, -1):
         cost_of = cost(part)
@@ -107,7 +108,7 @@ def _shared_out(
 def _column_s(
     problem: PlacementProblem, path: int, subsets: Subsets, budget: Budget
 ) -> NDArray[np.float64]:
-    """Seconds of the best column by a path for each set of `rows` nodes."""
+    """Seconds of the best column by one path, for each set of `rows` nodes."""
     link_s = problem.link_s[problem.node_class][:, problem.node_class]
     allowed = problem.row_class_allowed[:, problem.node_class]
     nodes = subsets.nodes
@@ -126,8 +127,9 @@ def _column_s(
 def _rings_s(
     problem: PlacementProblem, family: RingFamily, subsets: Subsets, budget: Budget
 ) -> NDArray[np.float64]:
-    """Seconds, not scaled, of the slowest hop of a family at its best for each set of `columns`
-    nodes: of all its rings where they share no column, of the longest where they do."""
+    """Seconds, before scaling, of the slowest hop of a family under its best arrangement, for each
+    set of `columns` nodes: over all its rings where they share no column, over the longest ring
+    where they do."""
     hop_s = family.hop_s[problem.node_class][:, problem.node_class]
     rings = sorted((ring for ring in family.rings if len(ring) > 1), key=len, reverse=True)
     if not rings:
@@ -149,8 +151,8 @@ def _rings_s(
 def _cycles_s(
     hop_s: NDArray[np.float64], longest: int, subsets: Subsets, budget: Budget
 ) -> dict[int, NDArray[np.float64]]:
-    """Slowest hop of the best cycle through each set of 2 to `longest` nodes. Cycles start at the
-    lowest node of a set."""
+    """Slowest hop of the best cycle through each set of 2 to `longest` nodes. A cycle starts at the
+    lowest node of its set."""
     nodes = subsets.nodes
     ends = np.where(np.eye(nodes, dtype=bool), 0.0, np.inf)
     found = {}
@@ -170,12 +172,13 @@ def _cycles_s(
 
 
 def members_of(subsets: Subsets, sets: NDArray[np.int64], size: int) -> NDArray[np.int64]:
-    """Int [n, size]: the nodes of sets that all have as many."""
+    """Int [n, size]: the nodes of sets that all hold `size` nodes."""
     return np.nonzero(_bits(sets, subsets.nodes))[1].reshape(len(sets), size)
 
 
 def without(subsets: Subsets, size: int, node: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Places of the sets of `size` + 1 nodes with a node, and of the same sets without it."""
+    """Indices of the sets of `size` + 1 nodes that hold the node, and of the same sets without
+    it."""
     larger = subsets.by_size[size + 1]
     place = np.flatnonzero((larger >> node) & 1)
     return place, subsets.place[larger[place] - (1 << node)]
@@ -189,7 +192,8 @@ def _joined(
     other_size: int,
     budget: Budget,
 ) -> NDArray[np.float64]:
-    """Smallest of the larger of two costs over the ways to split each set in two of these sizes."""
+    """For each set of `one_size` + `other_size` nodes: the smallest possible maximum of the two
+    costs over all ways to split it."""
     width = one_size + other_size
     chosen = np.array(list(combinations(range(width), other_size)))
     sets = subsets.by_size[width]
@@ -204,7 +208,7 @@ def _joined(
 
 
 def _widened(subsets: Subsets, cost: NDArray[np.float64], size: int) -> NDArray[np.float64]:
-    """Smallest cost of a set with one node less, for each set of `size` + 1 nodes."""
+    """For each set of `size` + 1 nodes: the smallest cost of a set with one node less."""
     best = np.full(len(subsets.by_size[size + 1]), np.inf)
     for node in range(subsets.nodes):
         place, of = without(subsets, size, node)

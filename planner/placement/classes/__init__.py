@@ -1,1 +1,1 @@
-"""Placement of large clusters by classes of like nodes."""
+"""Placement on large clusters by classes of nodes."""

@@ -1,8 +1,8 @@
-"""From how many nodes of every cell each row takes to a grid of classes.
+"""Turns an assignment (how many nodes of each cell each row takes) into a grid of classes.
 
-Pipelines are built row by row, each from the block of its last node where that has nodes left for
-the row, else from the smallest block around it; then they are put in an order in which neighbours'
-hops exceed an allowance least.
+Pipelines are built row by row. Each continues in the block of its last node while that block has
+nodes left for the row, else in the smallest enclosing block that has. The pipelines are then
+ordered so that hops between neighbours exceed the allowance least.
 """
 
 from __future__ import annotations
@@ -22,13 +22,14 @@ if TYPE_CHECKING:
     from planner.placement.problem.problem import PlacementProblem
 
 MOVED_TOGETHER = 3
-"""Neighbouring columns that are moved to another place in the order at once."""
+"""Most neighbouring columns that are moved to another place in the order at once."""
 
 
 def decode(
     problem: PlacementProblem, fabric: NestedBlocks, take: NDArray[np.int64], allowance: Allowance
 ) -> NDArray[np.int64]:
-    """The classes at every position, [rows, columns], for `take` [rows, C] nodes of each cell."""
+    """The class at every position, [rows, columns], where `take` [rows, C] gives the nodes of each
+    cell in each row."""
     grid = _classes(problem, fabric, _pipelines(problem, fabric, take))
     faults = np.zeros((problem.columns, problem.columns))
     for family in hop_faults(problem, allowance):
@@ -40,7 +41,7 @@ def decode(
 def _pipelines(
     problem: PlacementProblem, fabric: NestedBlocks, take: NDArray[np.int64]
 ) -> NDArray[np.int64]:
-    """[rows, columns]: cells; the pipelines that have the slowest links choose first."""
+    """[rows, columns]: cells. The pipelines with the slowest links choose first."""
     level = common_level(fabric.block)
     level[np.arange(fabric.cells), np.arange(fabric.cells)] = -1
     by_block = np.lexsort(tuple(fabric.block))
@@ -67,8 +68,8 @@ def _pipelines(
 def _classes(
     problem: PlacementProblem, fabric: NestedBlocks, cells: NDArray[np.int64]
 ) -> NDArray[np.int64]:
-    """[rows, columns]: classes of the cells that have nodes left, if possible one that the row may
-    have."""
+    """[rows, columns]: for each cell a class that has nodes left, if possible one that the row
+    allows."""
     left = np.bincount(problem.node_class, minlength=problem.classes)
     grid = np.empty_like(cells)
     for place, cell in np.ndenumerate(cells):
@@ -80,8 +81,8 @@ def _classes(
 
 
 def column_order(faults: NDArray[np.float64]) -> NDArray[np.int64]:
-    """A cyclic order with little between neighbours, of `faults` [columns, columns]: to the nearest
-    neighbour left, then a few neighbours at a time elsewhere while that helps."""
+    """A cyclic order with small `faults` [columns, columns] between neighbours: built by going to
+    the nearest column left, then improved by moving a few neighbours at a time while that helps."""
     order = [0]
     left = list(range(1, len(faults)))
     while left:
@@ -93,7 +94,7 @@ def column_order(faults: NDArray[np.float64]) -> NDArray[np.int64]:
 
 
 def _moved(tour: NDArray[np.int64], faults: NDArray[np.float64]) -> NDArray[np.int64] | None:
-    """The first better tour with some neighbours elsewhere, as they are or reversed."""
+    """The first better tour in which some neighbours move elsewhere, in their order or reversed."""
     now = float(faults[tour, np.roll(tour, -1)].sum())
     for start in range(len(tour)):
         for size in range(1, min(MOVED_TOGETHER, len(tour) - start, len(tour) - 2) + 1):

@@ -1,9 +1,9 @@
-"""The nested blocks of a cluster (switches, pods, sites) and the qualities of its nodes, read off
-the costs between classes, with costs rounded down so that what they bound stays bounded.
+"""Infers the nested blocks of a cluster (switches, pods, sites) and the qualities of its nodes from
+the costs between classes. Costs are rounded down, so that bounds computed from them stay valid.
 
-Two classes of one block differ in quality (card speed, device type) alone. The costs kept are by
-level of the smallest block that two nodes share and by their qualities: the smallest that any two
-such nodes have. Blocks and qualities may be found wrong; bounds are then weak, never wrong.
+Two classes in one block differ only in quality (card speed, device type). Costs are kept by the
+level of the smallest block that two nodes share and by the qualities of both: the smallest cost of
+any two such nodes. If blocks or qualities are inferred wrongly, bounds become weak but never wrong.
 """
 
 from __future__ import annotations
@@ -23,22 +23,23 @@ if TYPE_CHECKING:
     from planner.placement.problem.problem import PlacementProblem
 
 LEVELS = 4
-"""Block levels kept below the whole cluster."""
+"""Most levels of blocks that are kept below the whole cluster."""
 LEVEL_RATIO = 1.08
-"""Costs of two levels differ by more than this factor."""
+"""The costs of two levels differ by more than this factor."""
 QUALITY_RATIO = 1.25
-"""So do the mean costs of nodes of two qualities."""
+"""The mean costs of nodes of two qualities differ by more than this factor."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class NestedBlocks:
-    """C cells: the nodes of one quality in one of the smallest blocks.
+    """The nested blocks of a cluster, as C cells: a cell is the nodes of one quality in one of the
+    smallest blocks.
 
-    `cell_of_class` [K]; `count`, `quality` [C]; `block` [H, C]: the block a cell is in at every
-    level, the smallest blocks first. `link_s` and every one of `hop_s` (families in the order of
-    the problem's waits): seconds [H + 1, Q, Q] by level of the smallest common block (level H: the
-    whole cluster), sender's and receiver's quality; infinite where no two nodes are so related.
-    `allowed` [rows, C]: whether some node of the cell may be in the row.
+    `cell_of_class` [K]; `count`, `quality` [C]; `block` [H, C]: the block that holds each cell at
+    every level, the smallest blocks first. `link_s`, and each entry of `hop_s` (families in the
+    order of the problem's waits): seconds [H + 1, Q, Q] by level of the smallest common block
+    (level H: the whole cluster), sender's and receiver's quality; infinite where no two nodes are
+    related in this way. `allowed` [rows, C]: whether some node of the cell may be in the row.
     """
 
     cell_of_class: NDArray[np.int64]
@@ -89,7 +90,8 @@ def fabric_of(problem: PlacementProblem, budget: Budget = UNLIMITED) -> NestedBl
 
 
 def common_level(blocks: NDArray[np.int64]) -> NDArray[np.int64]:
-    """[K, K]: how many levels' blocks two classes do not share, the smallest blocks first."""
+    """[K, K]: the number of levels at which two classes do not share a block, smallest blocks
+    first."""
     return np.asarray((blocks[:, :, None] != blocks[:, None, :]).sum(axis=0))
 
 
@@ -109,7 +111,8 @@ def _least(
 
 
 def _dissimilarity(problem: PlacementProblem) -> NDArray[np.float64]:
-    """[K, K], symmetric: the logarithm of how far apart two classes are by all costs together."""
+    """[K, K], symmetric: the logarithm of the distance between two classes, all costs taken
+    together."""
     total = np.zeros_like(problem.link_s)
     for seconds in (problem.link_s, *(f.hop_s for w in problem.waits for f in w.families)):
         scale = float(np.median(seconds[np.isfinite(seconds)]))
@@ -119,7 +122,8 @@ def _dissimilarity(problem: PlacementProblem) -> NDArray[np.float64]:
 
 
 def _qualities(cost: NDArray[np.float64], nodes: NDArray[np.int64]) -> NDArray[np.int64]:
-    """[K]: classes by their mean cost to the others, split where it jumps."""
+    """[K]: the quality of each class. Classes are sorted by their mean cost to the others and split
+    where it jumps."""
     weight = np.where(np.eye(len(cost), dtype=bool), np.maximum(nodes - 1, 0), nodes)
     mean = (cost * weight).sum(axis=1) / np.maximum(weight.sum(axis=1), 1)
     order = np.argsort(mean, kind="stable")
@@ -137,8 +141,8 @@ def _blocks(
 ) -> NDArray[np.int64]:
     """[H, K]: nested blocks, the smallest first.
 
-    Classes of the most common quality are clustered by mean cost, and are blocks themselves where
-    they have nodes enough; one of another quality goes to the class it is nearest to.
+    Classes of the most common quality are clustered by mean cost; a class with enough nodes is a
+    block by itself. A class of another quality joins its nearest class.
     """
     classes = np.arange(len(cost))
     main = int(np.bincount(quality, weights=nodes).argmax())
@@ -160,7 +164,7 @@ def _blocks(
 def _average_linkage(
     cost: NDArray[np.float64], nodes: NDArray[np.int64], budget: Budget
 ) -> list[tuple[float, int, int]]:
-    """Merges (height, class, class), heights ascending, of clusters at their mean cost."""
+    """Merges (height, class, class) of average-linkage clustering, heights ascending."""
     distance = cost.copy()
     np.fill_diagonal(distance, np.inf)
     weight = nodes.astype(float)
@@ -183,7 +187,8 @@ def _average_linkage(
 
 
 def _cuts(heights: list[float]) -> list[float]:
-    """Heights at which blocks are complete: before the largest jumps, below the whole cluster."""
+    """Heights at which blocks are complete: just before the largest jumps, below the whole
+    cluster."""
     jumps = [
         (after - before, before)
         for before, after in pairwise(heights)
@@ -201,9 +206,9 @@ def _components(size: int, merges: list[tuple[float, int, int]]) -> NDArray[np.i
 
 
 def coarser(fabric: NestedBlocks) -> NestedBlocks:
-    """Without the smallest blocks: their nodes are as near to each other as any in the block
-    above, and all nodes in one block where that was the only level. Costs are no more than
-    before."""
+    """The fabric without its smallest blocks. Their nodes count as near to each other as any two
+    nodes of the block above; where there was only one level, all nodes form one block. No cost
+    increases."""
     block = fabric.block[1:] if fabric.levels > 1 else np.zeros_like(fabric.block)
     keys = np.stack([block[0], fabric.quality])
     _, first, cell = np.unique(keys, axis=1, return_index=True, return_inverse=True)
@@ -223,7 +228,7 @@ def coarser(fabric: NestedBlocks) -> NestedBlocks:
 
 
 def _without_lowest(table: NDArray[np.float64]) -> NDArray[np.float64]:
-    """With the lowest two levels as one; no pairs are above the only level there is."""
+    """The table with its lowest two levels merged; above the only level there are no pairs."""
     lower = table[1:].copy()
     lower[0] = np.minimum(table[0], table[1])
     return lower if len(lower) > 1 else np.concatenate((lower, np.full_like(lower, np.inf)))

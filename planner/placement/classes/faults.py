@@ -1,7 +1,7 @@
-"""How far a placement exceeds limits that are set to its waits and to its slowest pipeline.
+"""Measures by how much a placement exceeds limits on its waits and on its slowest pipeline.
 
-The objective is a sum of largest values, flat nearly everywhere. The excess is not: every hop and
-every pipeline over its limit counts, by itself and by how far it is over.
+The objective is a sum of maxima and therefore flat nearly everywhere. The excess is not: every hop
+and every pipeline over its limit counts, once for being over and again by how far it is over.
 """
 
 from __future__ import annotations
@@ -19,16 +19,17 @@ if TYPE_CHECKING:
     from planner.placement.problem.problem import PlacementProblem
 
 FAULT = 1.0
-"""What is over its limit counts beside its excess as a share of the limit."""
+"""What anything over its limit counts, in addition to its excess as a share of the limit."""
 BANNED = 10.0
-"""What a class in a row that must not have it counts."""
+"""What a class counts in a row that does not allow it."""
 TOLERANCE = 1e-9
+"""Relative excess that counts as rounding; also the smallest limit to divide by, in seconds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Allowance:
-    """`waits_s`: the longest each wait of the problem may be; `pipeline_s`: the slowest
-    pipeline."""
+    """Limits for a placement. `waits_s`: the longest that each wait of the problem may take;
+    `pipeline_s`: the longest that the slowest pipeline may take."""
 
     waits_s: tuple[float, ...]
     pipeline_s: float
@@ -36,35 +37,36 @@ class Allowance:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class HopFaults:
-    """Of one family: what a hop counts by row, sending and receiving class, [rows, K, K], and the
-    column before and after every column in its ring, [columns], itself where it is in none."""
+    """The faults of one family. `excess` [rows, K, K]: what a hop counts by row, sending and
+    receiving class. `before`, `after` [columns]: the neighbours of every column in its ring, the
+    column itself where it is in none."""
 
     excess: NDArray[np.float64]
     before: NDArray[np.int64]
     after: NDArray[np.int64]
 
     def of(self, grid: NDArray[np.int64]) -> NDArray[np.float64]:
-        """[rows, columns]: of the hop that leaves each position of a grid of classes."""
+        """[rows, columns]: the fault of the hop that leaves each position of a grid of classes."""
         return self.at(np.arange(len(grid))[:, None], grid, np.arange(len(self.after)))
 
     def at(
         self, row: NDArray[np.int64], grid: NDArray[np.int64], column: NDArray[np.int64]
     ) -> NDArray[np.float64]:
-        """The same for some rows and columns."""
+        """The same for the given rows and columns."""
         to = self.after[column]
         counts = self.excess[row, grid[row, column], grid[row, to]]
         return np.asarray(np.where(to == column, 0.0, counts))
 
 
 def excess(seconds: NDArray[np.float64], limit_s: float) -> NDArray[np.float64]:
-    """What seconds count under a limit."""
+    """What `seconds` count against a limit: 0 within it."""
     over = (seconds - limit_s) / max(limit_s, TOLERANCE)
     return np.where(over > TOLERANCE, FAULT + over, 0.0)
 
 
 def hop_faults(problem: PlacementProblem, allowance: Allowance) -> list[HopFaults]:
-    """Of every family: a hop may take what its wait may, and what hides it, less the least that
-    the wait's other families take."""
+    """The faults of every family. A hop may take the wait's limit plus the hidden time, minus the
+    least that the wait's other families take."""
     found = []
     for wait, limit_s in zip(problem.waits, allowance.waits_s, strict=True):
         least = [family.scale * family.hop_s.min() for family in wait.families]

@@ -1,9 +1,10 @@
-"""Nodes of one row matched with nodes of another, or of the same, as flows between cells through
-the tree of blocks.
+"""Matches the nodes of one row with those of another, or of the same row, as flows between cells
+through the tree of blocks.
 
-A matching that crosses level h goes up from the sender's smallest block to the block of level h
-that both share and down again, so that flows are as many as blocks, not as pairs of them. Pairs of
-qualities that cost the same at every level share their legs (a commodity).
+A matching that crosses level h goes up from the sender's smallest block to the common block at
+level h and down again. So the number of flows grows with the number of blocks, not with the number
+of pairs of blocks. Pairs of qualities that cost the same at every level share their flows (a
+commodity).
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 
 class Linear:
-    """A PuLP program that minimises, with numbered variables that are not negative."""
+    """A PuLP program that minimises, with numbered non-negative variables."""
 
     def __init__(self) -> None:
         from pulp import LpAffineExpression, LpMinimize, LpProblem
@@ -64,7 +65,7 @@ class Tree:
 
     @cached_property
     def children(self) -> list[dict[int, list[int]]]:
-        """By level and block: its blocks of the level below; none at level 0."""
+        """By level and block: the blocks of the level below that it contains; none at level 0."""
         below: list[dict[int, list[int]]] = [{b: [] for b in self.cells[0]}]
         for level in range(1, len(self.cells)):
             lower = self._block[level - 1]
@@ -75,7 +76,7 @@ class Tree:
 
     @cached_property
     def size(self) -> list[dict[int, int]]:
-        """Nodes by level and block."""
+        """The number of nodes, by level and block."""
         return [
             {b: int(self.fabric.count[cells].sum()) for b, cells in level.items()}
             for level in self.cells
@@ -84,9 +85,9 @@ class Tree:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Flow:
-    """`inside`: within smallest blocks, by (sender's cell, receiver's cell). `turns`: by level and
-    commodity, what turns there. `leaves`: by level and block, what goes up out of the block.
-    `commodity` [Q, Q]."""
+    """The variables of one matching. `inside`: flow within smallest blocks, by (sender's cell,
+    receiver's cell). `turns`: flow that turns from up to down, by level and commodity. `leaves`:
+    flow that goes up out of a block, by level and block. `commodity` [Q, Q]."""
 
     inside: dict[tuple[int, int], pulp.LpVariable]
     turns: dict[tuple[int, int], list[pulp.LpVariable]]
@@ -95,7 +96,8 @@ class Flow:
 
 
 def commodities(by_level: NDArray[np.generic]) -> NDArray[np.int64]:
-    """[Q, Q]: pairs of qualities with equal entries at every level above 0 of [H + 1, Q, Q]."""
+    """[Q, Q]: the commodity of each pair of qualities: pairs with equal entries of `by_level` [H +
+    1, Q, Q] at every level above 0 share one."""
     qualities = by_level.shape[1]
     _, key = np.unique(by_level[1:].reshape(len(by_level) - 1, -1), axis=1, return_inverse=True)
     return np.asarray(key, dtype=np.int64).reshape(qualities, qualities)
@@ -109,8 +111,8 @@ def add_flow(
     usable: NDArray[np.bool_],
     commodity: NDArray[np.int64],
 ) -> Flow:
-    """Match what is sent with what is received, nodes by cell, using pairs that are `usable`
-    [H + 1, Q, Q] by level, sender's and receiver's quality."""
+    """Match the nodes sent with the nodes received, by cell, using only pairs that are `usable` [H
+    + 1, Q, Q] by level, sender's and receiver's quality."""
     quality = tree.fabric.quality
     high = np.asarray(usable[1:].any(axis=0))
     goes_up = {
@@ -174,8 +176,8 @@ def _climb(
     turns: dict[tuple[int, int], list[pulp.LpVariable]],
     leaves: dict[tuple[int, int], list[pulp.LpVariable]],
 ) -> None:
-    """What goes up out of the blocks of a level turns in the block above or goes on; what comes
-    down likewise."""
+    """Connect a level with the next: flow that leaves a block upward turns in the block above or
+    goes on upward; flow that comes down does the same in reverse."""
     for level in range(1, len(usable)):
         for block, variables in legs[0].items():
             leaves.setdefault((level - 1, block), []).extend(variables)

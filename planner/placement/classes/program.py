@@ -35,16 +35,20 @@ if TYPE_CHECKING:
     from planner.placement.problem.problem import PlacementProblem
 
 FAR_S = 1e9
-"""Stands for a link that no two nodes have."""
+"""Seconds that stand for a link that no two nodes have."""
 
 
 class ClassProgram:
-    """`hops` bool [families, rows, H + 1, Q, Q], families in the order of the problem's waits:
-    the hops that rings may have, by level, sender's and receiver's quality.
+    """The integer program and its variables.
 
-    The pipelines take `least_s` + `unit_s` · the objective of `rows.problem`, by the flow's mean or
-    by one of `steps_s`, what the fastest pipeline takes with some link or node. `take` holds the
-    variables of nodes by (row, cell), `within` those of rings by (level, block, row)."""
+    `hops` bool [families, rows, H + 1, Q, Q], families in the order of the problem's waits: the
+    hops that rings may use, by level, sender's and receiver's quality.
+
+    The pipelines take `least_s` + `unit_s` · the objective of `rows.problem`. The objective follows
+    the mean flow, or is one of `steps_s`: the fastest pipeline that uses some given link or node.
+    `take` holds the variables of nodes by (row, cell), `within` those of rings by (level, block,
+    row).
+    """
 
     def __init__(
         self,
@@ -85,7 +89,7 @@ class ClassProgram:
         return int(self.rows.problem.numVariables())
 
     def keep_below(self, pipeline_s: float) -> None:
-        """Look only for assignments whose pipelines take no longer."""
+        """Look only for assignments whose pipelines take at most `pipeline_s`."""
         self.more.upBound = max(0.0, (pipeline_s - self.least_s) / self.unit_s)
 
     def _path_s(self, links: NDArray[np.float64]) -> float:
@@ -93,7 +97,7 @@ class ClassProgram:
         return float((problem.path_s + problem.path_links @ links).max())
 
     def _taken(self) -> dict[tuple[int, int], pulp.LpVariable]:
-        """Rows take so many nodes of each cell."""
+        """Variables: how many nodes of each cell every row takes."""
         problem, fabric = self.placement, self.fabric
         most = np.minimum(fabric.count, problem.columns).tolist()
         take = {
@@ -122,7 +126,7 @@ class ClassProgram:
     # ------------------------------------------------------------------ pipelines
 
     def _link(self, boundary: int) -> Flow:
-        """The links over a boundary of rows; a link slower than others slows its pipeline."""
+        """The links across one boundary between rows; a slow link slows its pipeline."""
         self.budget.check()
         usable = np.isfinite(self.fabric.link_s)
         flow = add_flow(
@@ -160,7 +164,7 @@ class ClassProgram:
         return found
 
     def _mean_paths(self) -> None:
-        """`more` is no less than what the mean pipeline takes by every path."""
+        """Bound `more` below by what the mean pipeline takes on every path."""
         problem, columns = self.placement, self.placement.columns
         if problem.rows == 1:
             return
@@ -186,7 +190,8 @@ class ClassProgram:
                 self.rows.at_least([(self.more, 1), *terms], least)
 
     def _present_nodes(self) -> None:
-        """A node of a quality slows its pipeline wherever it is."""
+        """Bound `more` below wherever a row holds a node of some quality, which slows its
+        pipeline."""
         problem, fabric = self.placement, self.fabric
         least = np.minimum(fabric.link_s.min(axis=0), FAR_S)
         for row in range(problem.rows):
@@ -209,7 +214,7 @@ class ClassProgram:
     # ------------------------------------------------------------------ rings
 
     def _ring(self, row: int, rings: int, allowed: NDArray[np.bool_]) -> None:
-        """So many equal rings in a row, with hops that are `allowed` [H + 1, Q, Q]."""
+        """Form `rings` equal rings in a row, from hops that are `allowed` [H + 1, Q, Q]."""
         self.budget.check()
         if (allowed | np.isinf(self.fabric.link_s)).all():
             return
@@ -232,7 +237,7 @@ class ClassProgram:
             self._confine(row, level, rings, taken)
 
     def _passes(self, nodes: list[pulp.LpVariable], leaves: Terms, length: int) -> None:
-        """Rings of so many nodes go into a set, and leave it."""
+        """Rings of `length` nodes that enter a set must also leave it."""
         most = min(sum(int(v.upBound) for v in nodes), self.placement.columns)
         enters = self.rows.variable(1, whole=True)
         self.rows.at_most([*((v, 1) for v in nodes), (enters, -most)], 0)
@@ -240,7 +245,7 @@ class ClassProgram:
         self.rows.at_least([*leaves, *((v, -1 / (length - 1)) for v in nodes)], 0)
 
     def _confine(self, row: int, level: int, rings: int, taken: dict[int, pulp.LpVariable]) -> None:
-        """A row takes each of its rings from one block of a level."""
+        """A row takes each of its rings from one block of the level."""
         length = self.placement.columns // rings
         whole: Terms = []
         for block, cells in self.tree.cells[level].items():
@@ -257,7 +262,7 @@ class ClassProgram:
         self.rows.equal(whole, rings)
 
     def _runs(self, level: int) -> None:
-        """Neighbouring rows of one ring each that keep to one block of the level or of a lower
+        """Neighbouring rows with one ring each that stay within one block, of this level or a lower
         one."""
         columns = self.placement.columns
         kept = self._kept(level)
@@ -282,8 +287,8 @@ class ClassProgram:
                         self.rows.equal([*((v, 1) for v in leaves), *ends[row]], 0)
 
     def _kept(self, level: int) -> dict[int, dict[int, list[pulp.LpVariable]]]:
-        """By row with one ring that keeps to a block of the level or of a lower one, and by block
-        of the level: whether it is there."""
+        """For every row with one ring that stays in a block of this level or a lower one: by block
+        of this level, the variables that say whether the ring is there."""
         kept: dict[int, dict[int, list[pulp.LpVariable]]] = {}
         parent = {
             (low, int(b)): int(self.fabric.block[level, cells[0]])
@@ -302,7 +307,7 @@ class ClassProgram:
 
 
 def _stretches(rows: list[int]) -> list[tuple[int, int]]:
-    """First and last of every maximal stretch of at least two neighbouring rows."""
+    """First and last row of every maximal stretch of at least two neighbouring rows."""
     firsts = [row for row in rows if row - 1 not in rows]
     lasts = [row for row in rows if row + 1 not in rows]
     return [(a, b) for a, b in zip(firsts, lasts, strict=True) if a < b]

@@ -1,8 +1,9 @@
-"""Search for a placement within an allowance of waits and pipelines.
+"""Searches for a placement within an allowance for waits and pipelines.
 
-One position that is at fault is taken at a time and exchanged with the position, or the spare
-node, that leaves the least excess (min-conflicts: Minton et al. 1992); what was moved is not moved
-back for a while (tabu search: Glover 1989). Positions hold classes: nodes of a class are alike.
+Each move takes one position at fault and exchanges it with the position, or the spare node, that
+leaves the least excess (min-conflicts: Minton et al. 1992). A class that moved does not move back
+for a while (tabu search: Glover 1989). Positions hold classes, since the nodes of a class are
+alike.
 """
 
 from __future__ import annotations
@@ -22,14 +23,17 @@ if TYPE_CHECKING:
     from planner.placement.problem.problem import PlacementProblem
 
 TENURE = 8
-"""Moves for which a class does not return to a position, with up to TENURE_MORE at random."""
+"""Fewest moves for which a class does not return to a position."""
 TENURE_MORE = 10
+"""Up to this many moves, drawn at random, are added to `TENURE`."""
 SLOW_SHARE = 0.6
-"""Links of a slow pipeline's path are at fault that add this share of its slowest one."""
+"""On a slow pipeline's path, a link is at fault when it adds at least this share of what the path's
+slowest link adds."""
 
 
 class Repair:
-    """A grid of classes, int [rows, columns], the spare nodes of each class, and the excess."""
+    """The search's state: a grid of classes, int [rows, columns], the spare nodes of each class,
+    and the excess."""
 
     def __init__(
         self,
@@ -52,8 +56,8 @@ class Repair:
         self._refresh()
 
     def run(self, steps: int, budget: Budget = UNLIMITED) -> bool:
-        """Whether the allowance is kept, after at most so many moves; the grid is then the one of
-        least excess."""
+        """Make at most `steps` moves; returns whether the allowance is met. The grid is then the
+        one with the least excess."""
         least, grid, spare = self.excess, self.grid.copy(), self.spare.copy()
         for _ in range(steps):
             if self.excess <= TOLERANCE or budget.late:
@@ -81,8 +85,8 @@ class Repair:
     # ------------------------------------------------------------------ moves
 
     def _move(self, least: float) -> None:
-        """Exchange a position at fault for what leaves the least excess; a move that is barred
-        must leave less than the least so far."""
+        """Exchange a position at fault where that leaves the least excess; a barred move must leave
+        less than the least excess so far."""
         faulty = np.argwhere(self._at_fault())
         row, column = (int(index) for index in faulty[self.rng.integers(len(faulty))])
         mine = int(self.grid[row, column])
@@ -109,7 +113,8 @@ class Repair:
         self._refresh()
 
     def _at_fault(self) -> NDArray[np.bool_]:
-        """[rows, columns]: ends of hops, and of the slow links of pipelines, over their limits."""
+        """[rows, columns]: positions at the ends of hops, or of slow links of pipelines, over their
+        limits."""
         faulty = self._banned.copy()
         for family, counts in zip(self._families, self._hops, strict=True):
             row, column = np.nonzero(counts)
@@ -127,8 +132,9 @@ class Repair:
         return faulty
 
     def _changes(self, row: int, column: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Change of the excess when a position's class is exchanged for that of each position,
-        [rows, columns], or for a spare node of each class, [K]; infinite where nothing changes."""
+        """Change of the excess when a position's class is exchanged for that of every position,
+        [rows, columns], or for a spare node of every class, [K]; infinite where nothing would
+        change."""
         problem, grid = self.problem, self.grid
         mine = int(grid[row, column])
         here = self._with_each_class(row, column)
@@ -142,7 +148,8 @@ class Repair:
         return swaps, spares
 
     def _with_each_class(self, row: int, column: int) -> NDArray[np.float64]:
-        """[K]: change of the excess with each class at a position, the rest as it is."""
+        """[K]: change of the excess with each class at the position and everything else
+        unchanged."""
         problem, grid = self.problem, self.grid
         mine, group = int(grid[row, column]), int(self._group[column])
         change = BANNED * (0.0 + ~problem.row_class_allowed[row] - self._banned[row, column])
@@ -162,7 +169,8 @@ class Repair:
         return np.asarray(change + slow)
 
     def _own_links(self, row: int, column: int) -> list[tuple[int, NDArray[np.float64]]]:
-        """By boundary that a position's node sends over or receives from: seconds by its class."""
+        """For each boundary that a position's node sends or receives over: seconds by the node's
+        class."""
         problem, grid = self.problem, self.grid
         found = []
         if row > 0:
@@ -172,8 +180,8 @@ class Repair:
         return found
 
     def _with_class(self, mine: int) -> NDArray[np.float64]:
-        """[rows, columns]: change of the excess with a class at each position, the rest as it
-        is."""
+        """[rows, columns]: change of the excess with the class `mine` at each position and
+        everything else unchanged."""
         problem, grid = self.problem, self.grid
         change = BANNED * (0.0 + ~problem.row_class_allowed[:, [mine]] - self._banned)
         rows = np.arange(problem.rows)[:, None]
@@ -195,7 +203,7 @@ class Repair:
         return np.asarray(change + slow - self._slow[self._group])
 
     def _others_slowest(self) -> NDArray[np.float64]:
-        """[rows − 1, columns]: the slowest link of the other columns in lockstep."""
+        """[rows − 1, columns]: the slowest link among the other columns in lockstep."""
         problem = self.problem
         if problem.lockstep == 1:
             return np.zeros_like(self._links)
@@ -205,7 +213,7 @@ class Repair:
         return np.where(first, ranked[..., -2:-1], ranked[..., -1:]).reshape(self._links.shape)
 
     def _entangled(self, row: int, column: int) -> set[tuple[int, int]]:
-        """Positions that share a pipeline or a hop with one."""
+        """Positions that share a pipeline or a hop with the given one."""
         together = np.flatnonzero(self._group == self._group[column]).tolist()
         found = {(other, near) for other in range(self.problem.rows) for near in together}
         for family in self._families:
@@ -213,7 +221,8 @@ class Repair:
         return found - {(row, column)}
 
     def _swapped(self, row: int, column: int, other_row: int, other_column: int) -> float:
-        """Change of the excess when two positions are exchanged, however they are related."""
+        """Change of the excess when two positions are exchanged, even where they share pipelines or
+        hops."""
         problem = self.problem
         columns = [column, other_column]
         grid = self.grid.copy()

@@ -1,10 +1,10 @@
-"""Placement on large clusters by classes of nodes: a bound with proof, and a placement near it.
+"""Placement on large clusters by classes of nodes: a proven bound, and a placement near it.
 
-The waits are enumerated (`Thresholds`), and for each combination that could be best an integer
-program over cells bounds the pipelines (`ClassProgram`): the combination of the lowest bound comes
-first, until none is below the best placement known. Placements come from the programs' assignments
-(`decode`) and from a search that keeps to the waits and to pipelines that would make the placement
-better (`Repair`).
+The possible waits are enumerated (`Thresholds`). For each combination that could be best, an
+integer program over cells bounds the pipelines (`ClassProgram`). The combination with the lowest
+bound comes first, until no bound is below the best placement known. Placements come from two
+sources: the programs' assignments (`decode`), and a search (`Repair`) that keeps to the waits and
+to pipelines fast enough to improve the placement.
 """
 
 from __future__ import annotations
@@ -35,28 +35,29 @@ if TYPE_CHECKING:
     from planner.placement.problem.problem import PlacementProblem
 
 SIZE = 1200
-"""Row and cell pairs that a program may have; a larger cluster loses its smallest blocks."""
+"""Most (row, cell) pairs in a program; on a larger cluster the smallest blocks are merged."""
 NODES = (60, 300)
-"""Branch-and-bound nodes of a first and of a second program with the same question."""
+"""Branch-and-bound nodes of the first and of the second program that asks the same question."""
 EFFORT = 900
-"""Nodes of all programs together, where a program counts `PROGRAM_EFFORT` beside."""
+"""Branch-and-bound nodes that all programs may take together."""
 PROGRAM_EFFORT = 20
+"""What a program counts towards `EFFORT` in addition to its nodes."""
 ROOT_ROUNDS = 20
-"""Of the programs that only ask whether there are such placements."""
+"""Solver rounds of the programs that only ask whether such placements exist."""
 REPAIRS = 12
-"""Combinations of waits at which placements are looked for before any is bounded."""
+"""Combinations of waits at which a better placement is sought before any combination is bounded."""
 REPAIR_STEPS = 800
-"""Moves of a repair; later ones have more."""
+"""Moves of the first repair of a combination; later ones get more."""
 SHORT = 1e-5
-"""How far a program is kept below a step, as a share of it: more than solvers overlook."""
+"""How far below a step a program is kept, as a share of that step: more than solvers overlook."""
 BELOW = 1 - 1e-9
-"""Bounds are scaled by this, so that rounding cannot lift one above what it bounds."""
+"""Bounds are scaled by this, so that rounding cannot lift a bound above the true value."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClassAnswer:
-    """`order`: the node at every position, better than the incumbent; None where none was found.
-    No placement takes less than `bound_s`."""
+    """`order`: the node at every position, better than the incumbent; None where no better one was
+    found. No placement takes less than `bound_s`."""
 
     order: tuple[int, ...] | None
     bound_s: float
@@ -72,8 +73,8 @@ def solve_classes(
     budget: Budget = UNLIMITED,
     solver: Solver | None = None,
 ) -> ClassAnswer:
-    """Bound a problem and better a placement of it; ends when bound and placement are closer than
-    the share `enough`.
+    """Bound a problem and improve a placement of it. The search ends when bound and placement are
+    closer than the share `enough`.
 
     Raises: OutOfTime when there was no time to begin.
     """
@@ -86,7 +87,7 @@ def solve_classes(
 
 
 class ClassSearch:
-    """The state of a search: thresholds with their bounds, the best grid of classes."""
+    """The state of a search: the thresholds with their bounds, and the best grid of classes."""
 
     def __init__(
         self,
@@ -108,7 +109,7 @@ class ClassSearch:
         self.programs = 0
         self.effort = budget.meter(EFFORT * budget.work)
         self.cut = False
-        """Whether the clock ended a program."""
+        """Whether the clock ended a program, whose answer would then not repeat."""
         self._tried: set[tuple[tuple[int, ...], float, int]] = set()
 
     # ------------------------------------------------------------------ the search
@@ -131,7 +132,7 @@ class ClassSearch:
                 self._repair(at, seed=len(self._tried), take=take)
 
     def _start_at_shortest_waits(self) -> None:
-        """A placement from the root of the program with the shortest waits that may be."""
+        """Build a placement from the root of the program with the shortest waits still possible."""
         open_s = np.where(np.isinf(self.thresholds.pipeline_s), np.inf, self.thresholds.waits_s)
         shortest = np.unravel_index(int(open_s.argmin()), open_s.shape)
         at = tuple(int(index) for index in shortest)
@@ -143,9 +144,9 @@ class ClassSearch:
             self._repair(at, seed=0, take=take)
 
     def _trials(self, at: tuple[int, ...]) -> Iterator[tuple[float, int]]:
-        """Pipelines to ask for under a combination and nodes to spend on it: below the longest and
-        the shortest of the steps that the bound could rise by, where a program soon has no
-        assignment, and below what would better the best placement."""
+        """Targets (pipeline seconds, node limit) to try for one combination of waits: just below
+        the largest and smallest possible next bound, where infeasibility shows soon, then just
+        below the incumbent."""
         enough_s = self.best_s * (1 - self.enough) - float(self.thresholds.waits_s[at])
         known_s = float(self.thresholds.pipeline_s[at])
         short = [s - SHORT * (s - self.steps_s[0]) for s in self.steps_s]
@@ -178,7 +179,7 @@ class ClassSearch:
     # ------------------------------------------------------------------ bounds
 
     def _bound_all(self) -> None:
-        """Without any limit on waits."""
+        """Bound the pipelines without any limit on waits."""
         program = ClassProgram(
             self.problem, self.fabric, self.thresholds.hops(self.thresholds.last), self.budget
         )
@@ -186,7 +187,7 @@ class ClassSearch:
         self.thresholds.raise_below(self.thresholds.last, program.least_s)
 
     def _waits_apart(self) -> None:
-        """The least that each wait can be, others being what they may, by bisection."""
+        """Find, by bisection, the least that each wait can be when the others are free."""
         for axis, size in enumerate(self.thresholds.waits_s.shape):
             low, high = 0, size - 1
             while low < high and not self._ended():
@@ -202,9 +203,9 @@ class ClassSearch:
     def _program(
         self, at: tuple[int, ...], nodes: int, below_s: float | None = None
     ) -> NDArray[np.int64] | None:
-        """Bound the pipelines under a combination, looking only for those that take no longer than
-        `below_s`; nodes of each cell by row of an assignment that could better the best placement,
-        if there is one."""
+        """Bound the pipelines under a combination, looking only for those that take at most
+        `below_s`. Returns an assignment's nodes by [row, cell] if it could improve on the best
+        placement, else None."""
         program = ClassProgram(self.problem, self.fabric, self.thresholds.hops(at), self.budget)
         if below_s is not None:
             program.keep_below(below_s)
@@ -235,7 +236,7 @@ class ClassSearch:
     # ------------------------------------------------------------------ placements
 
     def _repairs(self) -> None:
-        """Repairs of the best placement under combinations that could be better than it."""
+        """Repair the best placement under combinations that could improve on it."""
         for _ in range(2):
             total = (self.thresholds.waits_s + self.thresholds.pipeline_s).ravel()
             order = np.argsort(total, kind="stable")
@@ -250,8 +251,8 @@ class ClassSearch:
     def _repair(
         self, at: tuple[int, ...], *, seed: int, take: NDArray[np.int64] | None = None
     ) -> None:
-        """Look for a better placement under a combination, from the best one or from an assignment
-        of the program, and go on from every one that is found."""
+        """Look for a better placement under a combination, starting from the best one or from the
+        program's assignment `take`; each placement found is the next start."""
         steps = round(REPAIR_STEPS * self.budget.work) * (1 + seed)
         grid = self.grid if take is None else None
         while steps > 0 and not self._ended():
@@ -280,8 +281,8 @@ class ClassSearch:
 
 
 def nodes_of(problem: PlacementProblem, grid: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The node at every position, [positions], for classes [rows, columns]: nodes of a class in
-    their own order."""
+    """The node at every position, [positions], for classes [rows, columns]: nodes of a class are
+    taken in their own order."""
     order = np.empty(problem.positions, dtype=np.int64)
     classes = grid.ravel()
     for node_class in np.unique(classes):
@@ -291,7 +292,7 @@ def nodes_of(problem: PlacementProblem, grid: NDArray[np.int64]) -> NDArray[np.i
 
 
 def _with_hops(problem: PlacementProblem) -> PlacementProblem:
-    """The same problem, with only those families of rings that have hops."""
+    """The same problem, keeping only the families of rings that have hops."""
     waits = tuple(
         replace(wait, families=tuple(f for f in wait.families if any(len(r) > 1 for r in f.rings)))
         for wait in problem.waits

@@ -1,7 +1,8 @@
-"""What the waits of a problem may be: few values, since hops have few costs on a fabric.
+"""The values that the waits of a problem can take: few, since hops have few distinct costs on a
+fabric.
 
-With each wait at one of its values, the hops that rings may have are known. A wait lower than the
-next value is at least this one, and allows what this one allows.
+Fixing each wait at one of its values fixes the hops that rings may use. A wait between two values
+allows the same hops as the lower value.
 """
 
 from __future__ import annotations
@@ -21,22 +22,22 @@ if TYPE_CHECKING:
     from planner.placement.problem.problem import PlacementProblem, Wait
 
 MOST = 200
-"""Values kept of a wait; more are put together."""
+"""Most values kept per wait; where there are more, neighbouring values are grouped."""
 ABOVE = 1 + 1e-9
-"""Seconds that differ by less than this factor are equal."""
+"""Seconds that differ by less than this factor count as equal."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class WaitValues:
-    """`floor_s` ascending [V]: a wait of the value i is at least `floor_s[i]`, and its hops allow
-    for at most `reach_s[i]`."""
+    """The V values of a wait, ascending: at value i the wait is at least `floor_s[i]`, and its hops
+    may take at most `reach_s[i]`."""
 
     floor_s: NDArray[np.float64]
     reach_s: NDArray[np.float64]
 
 
 def wait_values(wait: Wait, hops: Sequence[NDArray[np.float64]]) -> WaitValues:
-    """The values of a wait, `hops` [H + 1, Q, Q] for each of its families."""
+    """The values of a wait; `hops` [H + 1, Q, Q] for each of its families."""
     costs = [np.unique(hop[np.isfinite(hop)]) for hop in hops]
     found = {0.0} if not all(map(len, costs)) else set()
     for row, hidden_s in enumerate(wait.hidden_s.tolist()):
@@ -55,10 +56,10 @@ def wait_values(wait: Wait, hops: Sequence[NDArray[np.float64]]) -> WaitValues:
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class Thresholds:
-    """Every combination of values of the waits, with what is known of the pipelines under it.
+    """Every combination of values of the waits, with the known bound on the pipelines under each.
 
-    `waits_s`: the waits together; `pipeline_s`: no placement with these waits has pipelines
-    faster. Arrays have one axis for every wait.
+    `waits_s`: the sum of the waits; `pipeline_s`: no placement with these waits has faster
+    pipelines. Both arrays have one axis per wait.
     """
 
     problem: PlacementProblem
@@ -90,8 +91,8 @@ class Thresholds:
 
     @property
     def lowest(self) -> tuple[int, ...]:
-        """The combination that the bound is of, of several that with the longest waits, which
-        tells of the others too."""
+        """The combination that sets the bound. Among equals, the one with the longest waits, since
+        its bound holds for the others too."""
         total = self.waits_s + self.pipeline_s
         least = np.argwhere(total <= total.min() * ABOVE)
         longest = self.waits_s[tuple(least.T)].argmax()
@@ -102,12 +103,13 @@ class Thresholds:
         return tuple(size - 1 for size in self.waits_s.shape)
 
     def raise_below(self, at: tuple[int, ...], pipeline_s: float) -> None:
-        """Pipelines that take so long under a combination do so under shorter waits."""
+        """Raise the bound under a combination and under all shorter waits, which allow no faster
+        pipelines."""
         below = tuple(slice(index + 1) for index in at)
         self.pipeline_s[below] = np.maximum(self.pipeline_s[below], pipeline_s)
 
     def hops(self, at: tuple[int, ...]) -> NDArray[np.bool_]:
-        """[families, rows, H + 1, Q, Q]: hops that rings may have under a combination."""
+        """[families, rows, H + 1, Q, Q]: the hops that rings may use under a combination."""
         found: list[NDArray[np.bool_]] = []
         hops = iter(self.fabric.hop_s)
         for index, values, wait in zip(at, self.values, self.problem.waits, strict=True):
@@ -125,7 +127,7 @@ class Thresholds:
         return np.array(found) if found else np.zeros((0, self.problem.rows, 1, 1, 1), dtype=bool)
 
     def limits_s(self, at: tuple[int, ...]) -> tuple[float, ...]:
-        """The longest each wait may be under a combination."""
+        """The longest that each wait may be under a combination."""
         return tuple(
             float(values.reach_s[index]) for index, values in zip(at, self.values, strict=True)
         )

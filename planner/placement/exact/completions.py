@@ -1,8 +1,8 @@
-"""What the columns begun still cost at least, exactly for the paths looked at and few columns.
+"""Lower bounds on the columns begun, exact for few columns and for the paths considered.
 
-The least cost of a path from a node through nodes of a set is tabulated over sets (Held and Karp
-1962). One column takes the whole set; two columns share it, and all ways to share it are tried
-where they are few.
+The least cost of a path from a node through the nodes of a set is tabulated over sets (Held and
+Karp 1962). One column takes the whole set. Two columns share it: where there are few ways to share
+it, all are tried.
 """
 
 from __future__ import annotations
@@ -24,11 +24,13 @@ if TYPE_CHECKING:
     from planner.placement.problem.problem import PlacementProblem
 
 MOST_SPLITS = 1000
+"""Most ways to share the nodes between two columns that are tried."""
 CHUNK = 1 << 21
+"""Pairs of a set and a share of it that are evaluated together."""
 
 
 class Completions:
-    """Bounds after whole rows, when rows are filled from the first on."""
+    """Lower bounds after whole rows, when rows are filled from the first on."""
 
     def __init__(
         self,
@@ -50,11 +52,11 @@ class Completions:
         }
 
     def _unused(self, links: int) -> int:
-        """Nodes not used when columns have so many links to go."""
+        """Number of unused nodes when every column still needs `links` links."""
         return self.spare + self.problem.columns * links
 
     def _wanted(self) -> set[tuple[int, int]]:
-        """Numbers of links and of nodes to choose from."""
+        """The tables needed, as pairs: number of links, number of nodes to choose from."""
         found = set()
         for links in range(1, self.problem.rows):
             found.add((links, self._unused(links)))
@@ -63,7 +65,7 @@ class Completions:
         return found
 
     def _splits(self, links: int) -> int:
-        """Ways to give one of two columns its nodes; 0 where they are not to be tried."""
+        """Ways to give one of two columns its nodes; 0 where they are not tried."""
         ways = comb(self._unused(links), links)
         return ways if self.problem.columns == 2 and ways <= MOST_SPLITS else 0
 
@@ -82,8 +84,8 @@ class Completions:
     def _longer(
         self, table: NDArray[np.float64], path: int, links: int, size: int
     ) -> NDArray[np.float64]:
-        """[sets of `size`, N]: least cost of the last `links` links from each node through nodes
-        of the set, from the same with one link and one node less."""
+        """[sets of `size`, N]: least cost of the last `links` links from each node through nodes of
+        the set, computed from `table`, which has one link and one node less."""
         subsets = self.subsets
         row = self.problem.rows - links
         longer = np.full((len(subsets.by_size[size]), subsets.nodes), np.inf)
@@ -101,8 +103,8 @@ class Completions:
         last: NDArray[np.int64],
         links_s: NDArray[np.float64],
     ) -> NDArray[np.float64]:
-        """[n]: at least what the slowest column takes, with rows up to `row` filled, `last` [n,
-        columns] the nodes of that row and `links_s` [n, row, columns] the links so far."""
+        """[n]: lower bound on the slowest column, with the rows up to `row` filled. `last` [n,
+        columns]: the nodes of that row; `links_s` [n, row, columns]: the links so far."""
         problem, subsets = self.problem, self.subsets
         links = problem.rows - 1 - row
         bound_s = np.zeros(len(unused))

@@ -1,4 +1,4 @@
-"""Partial placements that cannot end better than another one."""
+"""Drops partial placements that cannot end better than another one."""
 
 from __future__ import annotations
 
@@ -21,10 +21,11 @@ class Dominance:
         self.salt = rng.integers(1 << 62, size=(positions, filling.nodes), dtype=np.int64)
 
     def undominated(self, partial: Partial, step: int) -> Partial:
-        """Without those that the best of the same remaining problem is as good as in each term.
+        """Drop every partial placement that is no better in any term than the best one with the
+        same remaining problem.
 
-        The remaining problem is the nodes used and the nodes beside positions not filled after
-        `step`; nodes of an order kept between columns belong to it.
+        The remaining problem consists of the nodes used and of the nodes next to positions not
+        filled after `step`, including nodes that an order kept between columns refers to.
         """
         beside = self._beside(step)
         key = partial.used.copy()
@@ -42,7 +43,7 @@ class Dominance:
         return partial.at(~dominated)
 
     def _beside(self, step: int) -> NDArray[np.int64]:
-        """Positions filled by then that something not filled yet refers to."""
+        """Positions filled by `step` that some unfilled position refers to."""
         filling, problem = self.filling, self.filling.problem
         filled = filling.step_of <= step
         found = np.zeros_like(filled)
@@ -57,7 +58,8 @@ class Dominance:
         return np.flatnonzero(found & filled)
 
     def _labels(self, partial: Partial, step: int) -> NDArray[np.float64]:
-        """[n, terms]: seconds of all that may still count, never less than what counts for sure."""
+        """[n, terms]: seconds of every term that may still count, at least what already counts for
+        sure."""
         return np.concatenate(
             [
                 partial.pipeline_s[:, None],
@@ -69,7 +71,8 @@ class Dominance:
         )
 
     def _open_hops(self, partial: Partial, step: int) -> list[NDArray[np.float64]]:
-        """Slowest hops of the rows begun and not ended, where they can exceed the wait's floor."""
+        """Slowest hops of the rows begun but not complete, where they can exceed the wait's lower
+        bound."""
         filling = self.filling
         filled = filling.step_of <= step
         begun = np.flatnonzero(filled.any(axis=1) & ~filled.all(axis=1))
@@ -86,8 +89,8 @@ class Dominance:
         return found
 
     def _open_paths(self, partial: Partial, step: int) -> list[NDArray[np.float64]]:
-        """Paths of the blocks begun and not ended, where they can exceed the pipelines' floor, and
-        links of boundaries that only some columns of the block have crossed."""
+        """Paths of the blocks begun but not complete, where they can exceed the pipelines' lower
+        bound, and links of boundaries that only some columns of the block have crossed."""
         filling, problem = self.filling, self.filling.problem
         crossed = (filling.step_of[1:] <= step).sum(axis=0).reshape(-1, problem.lockstep)
         floor_s = filling.floors.pipeline_s

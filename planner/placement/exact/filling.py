@@ -1,4 +1,4 @@
-"""Fills positions of partial placements one after another, and bounds what comes out."""
+"""Fills the positions of partial placements one after another, and bounds the results."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Filling:
-    """Fills positions one after another."""
+    """Fills positions one after another, in the order of `floors.cells`."""
 
     def __init__(self, terms: Terms, floors: Floors) -> None:
         self.terms, self.floors = terms, floors
@@ -82,7 +82,7 @@ class Filling:
         return self._completed(children, row, column, limit_s)
 
     def _completed(self, partial: Partial, row: int, column: int, limit_s: float) -> Partial:
-        """Those whose columns can end below `limit_s`, after a whole row."""
+        """After a whole row: the partial placements whose columns can end below `limit_s`."""
         problem, completions = self.problem, self.floors.completions
         if completions is None or column < problem.columns - 1 or row == problem.rows - 1:
             return partial
@@ -96,7 +96,8 @@ class Filling:
         return raised.at(raised.bound_s < limit_s)
 
     def _fitting(self, partial: Partial, step: int) -> NDArray[np.bool_]:
-        """Bool [n, N]: nodes of the row that are free, the first of their kind, and in order."""
+        """Bool [n, N]: nodes that the row allows, that are free, the first of their class, and in
+        order."""
         row, column = self.cells[step]
         node = np.arange(self.nodes)
         used = partial.used[:, None]
@@ -108,7 +109,7 @@ class Filling:
         return np.asarray(fits)
 
     def _hops(self, partial: Partial, step: int) -> list[NDArray[np.float64]]:
-        """For each family [n, N]: the slowest hop of the row with each node at the position."""
+        """For each family, [n, N]: the slowest hop of the row with each node at the position."""
         row, column = self.cells[step]
         classes = self.problem.node_class
         found = []
@@ -145,7 +146,7 @@ class Filling:
         parent: NDArray[np.int64],
         node: NDArray[np.int64],
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Links and the pipelines' bound of the children."""
+        """Links of the children, and the bounds on their pipelines."""
         problem = self.problem
         row, column = self.cells[step]
         block = column // problem.lockstep
@@ -167,7 +168,8 @@ class Filling:
         row: int,
         column: int,
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """The bounds raised by what the unused nodes can still do, after a whole row or column."""
+        """The bounds after a whole row or column, raised by the best that the unused nodes can
+        still do."""
         unused = (1 << self.nodes) - 1 - used
         if self.floors.waits_left is not None and column == self.problem.columns - 1:
             left = np.stack([each[unused] for each in self.floors.waits_left], axis=1)
@@ -178,7 +180,7 @@ class Filling:
 
 
 def _earlier_alike(node_class: NDArray[np.int64]) -> NDArray[np.int64]:
-    """[N]: the node before each of its class, as a bit; 0 for the first."""
+    """[N]: the previous node of the same class, as a bit; 0 for the first."""
     last: dict[int, int] = {}
     found = np.zeros(len(node_class), dtype=np.int64)
     for node, kind in enumerate(node_class.tolist()):

@@ -1,4 +1,4 @@
-"""Placements filled up to one position, many at a time."""
+"""Placements that are filled up to one position, many at a time."""
 
 from __future__ import annotations
 
@@ -17,9 +17,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Partial:
-    """n placements filled up to the same position. `cells` int8 [n, positions]; `used` [n] nodes as
-    bits; `links_s` [n, rows − 1, blocks] slowest link so far, at least the cheapest there is;
-    `hops_s` [n, families, rows] likewise; `pipeline_s` [n] and `waits_s` [n, waits] bounds."""
+    """n placements filled up to the same position. `cells` int8 [n, positions]; `used` [n]: used
+    nodes as bits; `links_s` [n, rows − 1, blocks]: the slowest link so far, at least the cheapest
+    possible; `hops_s` [n, families, rows] likewise; `pipeline_s` [n] and `waits_s` [n, waits]:
+    bounds."""
 
     cells: NDArray[np.int8]
     used: NDArray[np.int64]
@@ -50,9 +51,9 @@ def joined(parts: Sequence[Partial]) -> Partial:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Floors:
-    """Seconds that no placement is below: of the pipelines, and of each wait. `waits_left` and
-    `pipeline_left` tell the same of what is still empty after a row, or a column, by the set of
-    unused nodes, [2^N]; `cells` is the order in which positions are filled."""
+    """Lower bounds for all placements: `pipeline_s` on the pipelines, `waits_s` on each wait.
+    `waits_left` and `pipeline_left` bound what is still empty after a row, or a column, by the set
+    of unused nodes, [2^N]. `cells` is the order in which positions are filled."""
 
     pipeline_s: float
     waits_s: NDArray[np.float64]

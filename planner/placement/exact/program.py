@@ -33,14 +33,14 @@ if TYPE_CHECKING:
     from planner.solver import Answer, Limits
 
 OBJECTIVE = 1000.0
-"""The objective of the placement to start from, in the program's unit of time."""
+"""The objective of the starting placement, in the program's unit of time."""
 
 
 class PlacementProgram:
     """The program and what its variables mean."""
 
     def __init__(self, terms: Terms, order: NDArray[np.int64]) -> None:
-        """`order` int [positions]: a placement to start from, with a finite objective."""
+        """`order` int [positions]: the starting placement, which must have a finite objective."""
         from pulp import LpMinimize, LpProblem, lpSum
 
         self.terms, self.problem = terms, terms.problem
@@ -91,7 +91,7 @@ class PlacementProgram:
         return {kind: self.x[place, kind] for kind in classes if (place, kind) in self.x}
 
     def _pair_s(self, name: str, sender: int, receiver: int, seconds: NDArray[np.float64]) -> Any:
-        """Seconds between two positions, as a sum over y, in units."""
+        """Seconds between two positions as a sum over y, in the program's unit."""
         one, other = self._kinds(sender), self._kinds(receiver)
         y = {
             (i, j): self.program.add_variable(f"{name}_{i}_{j}", 0, 1)
@@ -152,7 +152,7 @@ class PlacementProgram:
             yield row, slowest
 
     def _known(self) -> dict[str, float]:
-        """The placement to start from, by variable name."""
+        """The starting placement, by variable name."""
         problem, unit_s = self.problem, self.unit_s
         kinds = problem.node_class[self.order]
         grid = kinds.reshape(problem.rows, problem.columns)

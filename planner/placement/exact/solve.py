@@ -1,4 +1,4 @@
-"""The best placement of few nodes, with proof: bounds from sets of nodes, then a sweep."""
+"""Finds the best placement of few nodes, with proof: bounds from sets of nodes, then a sweep."""
 
 from __future__ import annotations
 
@@ -23,15 +23,17 @@ if TYPE_CHECKING:
     from planner.placement.problem.terms import Terms
 
 MOST_NODES = 20
-"""Sets are listed: 2^20 of them take seconds and hundreds of megabytes."""
+"""All sets of nodes are listed: 2^20 of them take seconds and hundreds of megabytes."""
 PATHS = 2
+"""Critical paths that the bounds consider: those that take longest."""
 STATES = 1_500_000
-"""Partial placements filled, by each order of positions."""
+"""Most partial placements that are filled, for each order of positions."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ExactProof:
-    """`order` int [positions] and its objective; no placement takes less than `bound_s`."""
+    """The best placement found: `order` int [positions] and its objective; no placement takes less
+    than `bound_s`."""
 
     order: NDArray[np.int64]
     objective_s: float
@@ -45,7 +47,7 @@ class ExactProof:
 def solve_exactly(
     terms: Terms, order: NDArray[np.int64], *, budget: Budget = UNLIMITED
 ) -> ExactProof:
-    """The best placement and its proof, or how far it came within the budget.
+    """The best placement with its proof, or as far as the budget allows.
 
     Raises: ValueError for more than `MOST_NODES` nodes.
     """
@@ -79,7 +81,8 @@ def _swept(terms: Terms, floors: Floors, proof: ExactProof, budget: Budget) -> E
 
 
 def floors_of(terms: Terms, budget: Budget = UNLIMITED) -> Iterator[Floors]:
-    """Bounds by rows, then by columns, each with its order of positions. Raises: OutOfTime."""
+    """Bounds for filling by rows, then for filling by columns, each with its order of positions.
+    Raises: OutOfTime."""
     problem = terms.problem
     rows, columns = range(problem.rows), range(problem.columns)
     subsets = subsets_of(len(problem.node_class))
@@ -110,7 +113,7 @@ def floors_of(terms: Terms, budget: Budget = UNLIMITED) -> Iterator[Floors]:
 
 
 def chief_paths(problem: PlacementProblem) -> list[int]:
-    """The paths that take longest where every link is as cheap as the cheapest."""
+    """The paths that take longest when every link is as cheap as the cheapest."""
     cheapest_s = float(problem.link_s[problem.node_class][:, problem.node_class].min())
     seconds = problem.path_s + problem.path_links.sum(axis=1) * cheapest_s
     return [int(path) for path in np.argsort(-seconds, kind="stable")[:PATHS]]

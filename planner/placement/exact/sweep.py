@@ -1,9 +1,10 @@
-"""Branch and bound over positions: all placements that could be better, position by position.
+"""Branch and bound over positions: visits all placements that could be better, position by
+position.
 
-Partial placements are kept in arrays and grow together. One is dropped when its bound reaches the
-best objective known, when an exchange of alike nodes or columns gives another that is kept, or
-when another with the same nodes used and the same nodes next to empty positions is no worse in
-every term that can still matter.
+Partial placements are kept in arrays and grow together. A partial placement is dropped when its
+bound reaches the best objective known, when an exchange of alike nodes or columns turns it into one
+that is kept, or when another with the same used nodes and the same nodes next to empty positions is
+no worse in every term that can still matter.
 """
 
 from __future__ import annotations
@@ -24,16 +25,18 @@ if TYPE_CHECKING:
     from planner.placement.problem.terms import Terms
 
 TOLERANCE = 1e-9
-"""Relative: placements better by less are not looked for."""
+"""Relative improvements smaller than this are not sought."""
 CHUNK = 8_192
+"""Partial placements that grow together."""
 KEPT = 65_536
-"""Partial placements grown together, and held together before they are followed to the end."""
+"""Partial placements held before they are followed to the end."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Swept:
-    """`order` int [positions] and its objective, None if nothing better was found; no placement
-    that was not looked at takes less than `left_s`, infinite where all were."""
+    """What a sweep found: `order` int [positions] and its objective, None if nothing better was
+    found. No placement that was skipped takes less than `left_s`; infinite where none was
+    skipped."""
 
     order: NDArray[np.int64] | None
     objective_s: float
@@ -59,7 +62,8 @@ class Sweep:
         return Swept(self.order, self.objective_s, left_s)
 
     def _follow(self, partial: Partial, step: int) -> float:
-        """Follows all to the end; the least bound of those that it had to leave."""
+        """Follow all partial placements to the end; returns the least bound of those it had to
+        leave."""
         if step == len(self.filling.cells):
             self._keep_best(partial)
             return float("inf")

@@ -1,4 +1,4 @@
-"""Moves of many nodes at once, as orders of the positions they come from."""
+"""Moves of many nodes at once, given as orders of the positions that the nodes come from."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ def arrangements(
     rng: np.random.Generator,
     count: int,
 ) -> NDArray[np.int64]:
-    """Int [count, positions]: position i takes the node of position [·, i]. Every move starts at
-    one of `places`."""
+    """Int [count, positions]: in each move, position i takes the node of position [·, i]. Every
+    move starts at one of `places`."""
     grid = np.arange(problem.positions).reshape(problem.rows, problem.columns)
     moves: list[Callable[..., NDArray[np.int64]]] = [_blocks_exchanged]
     if problem.columns > 2:
@@ -59,7 +59,7 @@ def _rows_reordered(
 def _column_parts_exchanged(
     grid: NDArray[np.int64], row: int, column: int, rng: np.random.Generator
 ) -> NDArray[np.int64]:
-    """Two columns exchange what they have from a row on."""
+    """Two columns exchange their nodes from one row on."""
     other = int(rng.integers(grid.shape[1]))
     moved = grid.copy()
     moved[row:, [column, other]] = grid[row:, [other, column]]
@@ -69,7 +69,8 @@ def _column_parts_exchanged(
 def _blocks_exchanged(
     grid: NDArray[np.int64], row: int, column: int, rng: np.random.Generator
 ) -> NDArray[np.int64]:
-    """Neighbouring columns of two rows change places, aligned to their number as switches are."""
+    """Blocks of neighbouring columns in two rows change places. Blocks start at multiples of their
+    size, as switches do."""
     rows, columns = grid.shape
     widths = [width for width in (1, 2, 4, 8, 16, 32) if columns % width == 0]
     width = int(rng.choice(widths))
@@ -83,7 +84,7 @@ def _blocks_exchanged(
 
 
 def _reordered(size: int, start: int, rng: np.random.Generator) -> NDArray[np.int64]:
-    """A stretch that begins or ends at `start` reversed, moved elsewhere, or both."""
+    """A stretch that begins or ends at `start` is reversed, moved elsewhere, or both."""
     other = int(rng.integers(size))
     low, high = min(start, other), max(start, other) + 1
     index = np.arange(size)

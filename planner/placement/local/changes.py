@@ -1,8 +1,8 @@
-"""What a placement costs after an exchange of two nodes, term by term.
+"""The cost of a placement after an exchange of two nodes, term by term.
 
-An exchange touches at most two blocks of columns and two rows: the rest is known without looking
-at it again. `crowd` breaks ties between equal objectives: it is smaller where fewer blocks and
-hops are nearly as slow as the slowest, so that a descent does not stop where several are.
+An exchange touches at most two blocks of columns and two rows; the rest keeps its known cost.
+`crowd` breaks ties between equal objectives: it is smaller where fewer blocks and hops are nearly
+as slow as the slowest, so that a descent does not get stuck where several are equally slow.
 """
 
 from __future__ import annotations
@@ -19,13 +19,14 @@ if TYPE_CHECKING:
     from planner.placement.problem.terms import Hops
 
 STEEPNESS = 40.0
-"""A part 1/STEEPNESS faster than the slowest counts 1/e of it."""
+"""A part that is 1/STEEPNESS faster than the slowest counts 1/e of it."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TermChange:
-    """Seconds and crowd of a term after each exchange: `own` by class that comes, [K]; `theirs` by
-    position that the node goes to, [rows, columns]; `rest` of what neither touches."""
+    """Seconds and crowd of a term after each exchange of one position's node. `own`: by the class
+    that arrives, [K]; `theirs`: by the position that the node goes to, [rows, columns]; `rest`:
+    what neither end touches."""
 
     own_s: NDArray[np.float64]
     theirs_s: NDArray[np.float64]
@@ -37,7 +38,7 @@ class TermChange:
     def after(
         self, classes: NDArray[np.int64], positions: int
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """[N], [N]: seconds and crowd by partner, those left out last."""
+        """[N], [N]: seconds and crowd by exchange partner, the unused nodes last."""
         seconds, crowd = self.own_s[classes], self.own_crowd[classes]
         crowd[:positions] += self.theirs_crowd.ravel()
         seconds[:positions] = np.maximum(
@@ -61,7 +62,8 @@ class Pipelines:
         self.seconds = float(self.blocks_s.max())
 
     def change(self, row: int, column: int) -> TermChange:
-        """Of the node at a position; right for partners in other blocks."""
+        """The change for each partner of the node at a position; exact for partners in other
+        blocks."""
         lockstep = self.problem.lockstep
         block = column // lockstep
         own = self._own(row, column)
@@ -78,7 +80,7 @@ class Pipelines:
         )
 
     def _own(self, row: int, column: int) -> NDArray[np.float64]:
-        """[K]: seconds of the position's block with each class there."""
+        """[K]: seconds of the position's block with each class at the position."""
         problem, block = self.problem, column // self.problem.lockstep
         paths = np.broadcast_to(self.paths_s[block], (problem.classes, len(problem.path_s)))
         if row > 0:
@@ -95,7 +97,8 @@ class Pipelines:
         return np.asarray(change[:, None] * self.problem.path_links[:, boundary])
 
     def _theirs(self, node_class: int) -> NDArray[np.float64]:
-        """[rows, columns]: seconds of each position's block with the class there."""
+        """[rows, columns]: seconds of each position's block with the class `node_class` at that
+        position."""
         problem = self.problem
         paths = np.repeat(self.paths_s, problem.lockstep, axis=0)[None]
         paths = np.repeat(paths, problem.rows, axis=0)
@@ -129,7 +132,7 @@ class Rings:
         return np.asarray(np.where(touched, 0.0, seconds).max(axis=-1, initial=0.0))
 
     def own(self, row: int, column: int) -> NDArray[np.float64]:
-        """[K]: the slowest hop at a position with each class there."""
+        """[K]: the slowest hop at a position, with each class there."""
         hops = self.hops
         to = hops.sends_to[column]
         of = hops.receives_from[column]
@@ -138,7 +141,7 @@ class Rings:
         return np.asarray(np.maximum(leaving, reaching))
 
     def theirs(self, node_class: int) -> NDArray[np.float64]:
-        """[rows, columns]: the slowest hop at every position with the class there."""
+        """[rows, columns]: the slowest hop at every position, with the class `node_class` there."""
         hops, grid = self.hops, self.grid
         leaving = hops.seconds[node_class, grid[:, hops.sends_to]]
         reaching = hops.seconds[grid[:, hops.receives_from], node_class]
@@ -170,7 +173,8 @@ class Waiting:
         self.seconds = max(0.0, float(self.rows_s.max()))
 
     def change(self, row: int, column: int) -> TermChange:
-        """Of the node at a position; right for partners in other rows."""
+        """The change for each partner of the node at a position; exact for partners in other
+        rows."""
         node_class = int(self.grid[row, column])
         own_s = np.full(self.problem.classes, -self.hidden_s[row])
         theirs_s = np.repeat(-self.hidden_s[:, None], self.grid.shape[1], axis=1)
@@ -198,7 +202,7 @@ class Waiting:
         return _crowd(seconds, self.seconds)
 
     def slow_columns(self, row: int) -> NDArray[np.int64]:
-        """Columns at the slowest hop of each family in a row."""
+        """Columns at the slowest hop of each family in the row."""
         found = []
         for ring in self.rings:
             if len(ring.hops.sender):
@@ -208,7 +212,7 @@ class Waiting:
 
 
 def _crowd(seconds: NDArray[np.float64], slowest_s: float) -> NDArray[np.float64]:
-    """How crowded it is near the slowest; nothing is where nothing takes time."""
+    """How crowded it is near the slowest; 0 where nothing takes time."""
     if slowest_s <= 0:
         return np.zeros_like(seconds)
     ratio = seconds / slowest_s
@@ -226,7 +230,8 @@ def _largest_without_each(values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _largest_without_two(values: NDArray[np.float64], one: int) -> NDArray[np.float64]:
-    """[n]: the largest value but those at `one` and at each index, −inf where there are none."""
+    """[n]: the largest value apart from those at `one` and at each index; −inf where none is
+    left."""
     left = values.copy()
     left[one] = -np.inf
     if len(left) == 1:

@@ -1,7 +1,7 @@
-"""Local search on nodes: exchanges where the placement is slowest, whole columns and rows moved,
-and restarts from the best placement with some nodes exchanged at random.
+"""Local search over placements: exchange nodes where the placement is slowest, move whole columns
+and rows, and restart from the best placement with some nodes exchanged at random.
 
-The same seed and the same work give the same placement; the clock only ends it early.
+The same seed and the same work give the same placement; the clock can only end the search early.
 """
 
 from __future__ import annotations
@@ -23,16 +23,18 @@ if TYPE_CHECKING:
     from planner.placement.problem.terms import Terms
 
 TOLERANCE = 1e-12
-"""Relative: differences below are rounding."""
+"""Relative differences below this are rounding."""
 BATCH = 96
+"""Moves of many nodes that are drawn and evaluated together."""
 KICK_EXCHANGES = 4
+"""Most random exchanges before a restart."""
 
 
 def polish(
     terms: Terms, order: NDArray[np.int64], moves: Meter, *, enough_s: float = 0.0, seed: int = 0
 ) -> NDArray[np.int64]:
-    """Int [N], no worse than `order`, int [N]: nodes at the positions, then those left out. Ends
-    once an objective of `enough_s` is reached or the evaluations of `moves` are spent."""
+    """Int [N], no worse than `order`, int [N]: the nodes at the positions, then the unused nodes.
+    Ends once the objective reaches `enough_s` or the evaluations of `moves` are spent."""
     rng = np.random.default_rng(seed)
     now = Swaps(terms, order)
     descend(now, moves, rng)
@@ -49,7 +51,7 @@ def polish(
 
 
 def kicked(now: Swaps, rng: np.random.Generator) -> NDArray[np.int64]:
-    """The placement with some exchanges at random, at least one of them where it is slowest."""
+    """The placement after some random exchanges, the first of them where it is slowest."""
     order, problem = now.order.copy(), now.problem
     places = now.critical_places()
     for number in range(1 + int(rng.integers(KICK_EXCHANGES))):
@@ -63,7 +65,7 @@ def kicked(now: Swaps, rng: np.random.Generator) -> NDArray[np.int64]:
 def _may_exchange(
     problem: PlacementProblem, order: NDArray[np.int64], one: int, partner: int
 ) -> bool:
-    """Whether rows may have each other's nodes at two places."""
+    """Whether both rows allow the nodes of two places to be exchanged."""
     return all(
         place >= problem.positions
         or bool(problem.row_class_allowed[place // problem.columns, problem.node_class[node]])
@@ -72,14 +74,15 @@ def _may_exchange(
 
 
 def descend(now: Swaps, moves: Meter, rng: np.random.Generator) -> None:
-    """Takes better neighbours until there is none."""
+    """Move to better neighbours until there is none."""
     steps: tuple[Callable[[Swaps, Meter, np.random.Generator], bool], ...] = (exchanged, arranged)
     while not moves.ended and any(step(now, moves, rng) for step in steps):
         pass
 
 
 def exchanged(now: Swaps, moves: Meter, rng: np.random.Generator) -> bool:
-    """Whether an exchange at a critical place made it better, or less crowded at equal cost."""
+    """Exchange a node at a critical place where that lowers the objective, or the crowd at equal
+    objective; returns whether it did."""
     for place in rng.permutation(now.critical_places()):
         objective, crowd = now.neighbours(int(place))
         moves.spend(len(objective))
@@ -99,7 +102,7 @@ def exchanged(now: Swaps, moves: Meter, rng: np.random.Generator) -> bool:
 
 
 def arranged(now: Swaps, moves: Meter, rng: np.random.Generator) -> bool:
-    """Whether moving many nodes together made it better."""
+    """Move many nodes together where that lowers the objective; returns whether it did."""
     problem = now.problem
     places = arrangements(problem, now.critical_places(), rng, BATCH)
     grids = now.classes[places].reshape(-1, problem.rows, problem.columns)

@@ -1,7 +1,7 @@
-"""Orders of nodes to start a search from: neighbours on the network next to each other.
+"""Orders of nodes to start a search from, with network neighbours next to each other.
 
-A spanning tree grown from the closest nodes (Prim 1957) visits a switch or a site to its end before
-it leaves it; slow nodes are put last where they can be hidden, or stay beside their neighbours.
+A spanning tree grown from the closest nodes (Prim 1957) visits a switch or a site completely before
+it leaves it. Slow nodes either go last, where they can be hidden, or stay next to their neighbours.
 """
 
 from __future__ import annotations
@@ -18,11 +18,12 @@ if TYPE_CHECKING:
     from planner.placement.problem.problem import PlacementProblem
 
 SLOW = 1.25
-"""A node is slow whose best link costs so many times the median node's."""
+"""A node is slow when its best link costs more than this many times the median node's."""
 
 
 def near_each_other(problem: PlacementProblem) -> list[NDArray[np.int64]]:
-    """Orders, int [N] each, the nodes left out last: nearest nodes in one row, or in one column."""
+    """Orders, int [N] each, unused nodes last: nearest nodes share a row in some, a column in the
+    others."""
     apart = between_two_nodes(problem.node_class, problem.classes)
     if not apart.any():
         return []
@@ -39,21 +40,23 @@ def near_each_other(problem: PlacementProblem) -> list[NDArray[np.int64]]:
 
 
 def _by_column(problem: PlacementProblem, order: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The same nodes, columns filled one after another."""
+    """The same nodes, filled in column by column."""
     positions = problem.positions
     grid = order[:positions].reshape(problem.columns, problem.rows).T
     return np.concatenate([grid.ravel(), order[positions:]])
 
 
 def _ratio(cost: NDArray[np.float64], usual: NDArray[np.float64]) -> NDArray[np.float64]:
-    """How many times the usual a cost is: 1 where both are 0, infinite where only the usual is."""
+    """How many times the usual cost a cost is: 1 where both are 0, infinite where only the usual
+    is."""
     free = np.where(cost > 0, np.inf, 1.0)
     return np.divide(cost, usual, out=free, where=usual > 0)
 
 
 def _costs(problem: PlacementProblem, apart: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """[K, K]: links and hops between classes, each by its median, the worse direction of both.
-    Finite everywhere; only pairs `apart` [K, K] are those of two nodes."""
+    """[K, K]: links and hops between classes, each divided by its median, in the slower of the two
+    directions. All entries are finite; only those where `apart` [K, K] holds belong to two
+    nodes."""
     matrices = [problem.link_s] + [
         family.hop_s for wait in problem.waits for family in wait.families
     ]

@@ -1,4 +1,4 @@
-"""A placement and what it would cost with a node exchanged for every other."""
+"""A placement, and its cost after exchanging one node with every other."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Swaps:
-    """A placement, int [N]: the nodes at the positions, then those left out."""
+    """A placement, int [N]: the nodes at the positions, then the unused nodes."""
 
     def __init__(self, terms: Terms, order: NDArray[np.int64]) -> None:
         self.terms, self.problem = terms, terms.problem
@@ -42,8 +42,8 @@ class Swaps:
         self._refresh()
 
     def critical_places(self) -> NDArray[np.int64]:
-        """Positions of which one must change for a lower objective: those of the slowest block,
-        and those at the slowest hops of each wait's slowest row."""
+        """Positions of which at least one must change for a lower objective: those of the slowest
+        block, and those at the slowest hops of each wait's slowest row."""
         problem = self.problem
         places = np.arange(problem.positions).reshape(problem.rows, problem.columns)
         first = int(self.pipelines.blocks_s.argmax()) * problem.lockstep
@@ -55,8 +55,8 @@ class Swaps:
         return np.unique(np.concatenate(found)) if found else places.ravel()
 
     def neighbours(self, place: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """[N], [N]: objective and change of crowd with a position's node exchanged for that at
-        every other place."""
+        """[N], [N]: the objective, and the change of crowd, after exchanging the node at a position
+        with that at every other place."""
         problem, positions = self.problem, self.problem.positions
         row, column = divmod(place, problem.columns)
         objective, crowd = np.zeros(len(self.order)), np.zeros(len(self.order))

@@ -1,1 +1,1 @@
-"""The placement problem as values, and what is the same in it."""
+"""The placement problem as values, and its symmetries."""

@@ -1,4 +1,4 @@
-"""Nodes that no cost tells apart, as one class: searches then leave out their exchanges."""
+"""Merges classes of nodes with equal costs, so that searches skip swaps that change nothing."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 
 def with_alike_merged(problem: PlacementProblem, budget: Budget = UNLIMITED) -> PlacementProblem:
-    """The problem with as few classes; every placement costs the same in it.
+    """The same problem with as few classes as possible; every placement keeps its cost.
 
-    Two classes are alike when rows may have both or neither and an exchange of one node of each
-    changes no cost: to and from all others, to each other, and among themselves.
+    Two classes are alike when the same rows allow both and exchanging a node of one for a node of
+    the other changes no cost: to and from all others, to each other, and within each class.
 
     Raises: OutOfTime.
     """
@@ -68,7 +68,8 @@ def with_alike_merged(problem: PlacementProblem, budget: Budget = UNLIMITED) -> 
 
 
 def _signatures(problem: PlacementProblem, costs: list[NDArray[np.float64]]) -> list[bytes]:
-    """Equal for alike classes: the rows they may be in, their costs to and from others, sorted."""
+    """Equal for alike classes: the rows that allow them, and their sorted costs to and from
+    others."""
     parts = [problem.row_class_allowed.T]
     for cost in costs:
         apart = cost.copy()

@@ -1,4 +1,4 @@
-"""Placements that keep to the classes that rows may have."""
+"""Finds a placement that respects which classes each row allows."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ if TYPE_CHECKING:
 
 
 def allowed_order(problem: PlacementProblem) -> NDArray[np.int64] | None:
-    """Int [N], nodes of every class in their order; None where the rows' demands cannot be met.
-    Rows ask one after another, and nodes taken move on to other rows along shortest chains."""
+    """Int [N]: nodes of every class in their order; None where the rows' demands cannot be met.
+    Rows are served one after another; nodes already taken move on to other rows along shortest
+    augmenting chains."""
     left = np.bincount(problem.node_class, minlength=problem.classes)
     taken = np.zeros((problem.rows, problem.classes), dtype=np.int64)
     for row in range(problem.rows):
@@ -42,7 +43,7 @@ def _chain(
     allowed: NDArray[np.bool_], taken: NDArray[np.int64], left: NDArray[np.int64], row: int
 ) -> list[tuple[int, int, int | None]] | None:
     """Moves (row that gains, class, row that loses, or None for a free node) that end at a free
-    node, so that `row` has one node more; None where there are none."""
+    node, so that `row` gains one node; None where no chain exists."""
     came: dict[int, tuple[int, int] | None] = {row: None}
     queue = [row]
     for asking in queue:

@@ -1,13 +1,13 @@
-"""Nodes on a grid of rows (stages) and columns (pipelines), and what a placement costs.
+"""Nodes on a grid of rows (stages) and columns (pipelines), and the cost of placing them.
 
 A node takes one position of the grid: row s, column c is position s · columns + c of the host
-order, the framework's own with the pipeline axis outermost. A row is what one node holds of the
-pipeline: a stage, or several where a stage needs less than a node. Column c of row s sends to
-column c of row s + 1. The order of the columns is that of every ring, since frameworks sort the
-ranks of a group.
+order, the framework's own order with the pipeline axis outermost. A row is the part of the pipeline
+that one node holds: a stage, or several where a stage needs less than a node. Column c of row s
+sends to column c of row s + 1. The order of the columns is also the order of every ring, since
+frameworks sort the ranks of a group.
 
-Nodes of one class can be exchanged for each other: a class is a switch and a card speed on a
-fabric of tiers, and a single node where bandwidth was measured pair by pair.
+The nodes of one class are interchangeable. On a fabric of tiers a class is a switch and a card
+speed; where bandwidth was measured pair by pair, each node is a class of its own.
 """
 
 from __future__ import annotations
@@ -25,10 +25,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class RingFamily:
-    """Groups that communicate around rings of columns, alike in every row.
+    """Groups that communicate around rings of columns, the same in every row.
 
-    `rings` are the columns of each ring in its order, closed at the end. A ring in row s takes
-    `scale[s]` · the largest `hop_s` [K, K] (sending class, receiving class) of its hops.
+    `rings`: the columns of each ring in its order; the last sends to the first. A ring in row s
+    takes `scale[s]` times the largest `hop_s` [K, K] (sending class, receiving class) among its
+    hops.
     """
 
     rings: tuple[tuple[int, ...], ...]
@@ -38,8 +39,8 @@ class RingFamily:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Wait:
-    """What the step waits for beside the pipeline: the largest over the rows of the families'
-    seconds together minus `hidden_s` [rows], and never less than 0."""
+    """What the step waits for in addition to the pipeline: the largest over the rows of the
+    families' summed seconds minus `hidden_s` [rows], and never less than 0."""
 
     families: tuple[RingFamily, ...]
     hidden_s: NDArray[np.float64]
@@ -49,12 +50,12 @@ class Wait:
 class PlacementProblem:
     """N nodes, of which rows · columns are used; K classes; W critical paths.
 
-    `node_class` int [N]. `link_s` [K, K]: seconds that sending from a node of one class to a node
-    of another, in the next row, adds each time a critical path takes the boundary, there and back.
-    A column's pipeline takes max over paths of `path_s` [W] + `path_links` [W, rows − 1] · its
-    links; `lockstep` neighbouring columns wait for each other at every boundary, so that each of
-    their links counts as the slowest of them. `row_class_allowed` bool [rows, K].
-    `has_waits_inside`: some waits stand for groups inside the passes, which a pipeline can hide.
+    `node_class` int [N]. `link_s` [K, K]: seconds that a link from a node of one class to a node of
+    another in the next row adds, there and back, each time a critical path crosses the boundary. A
+    column's pipeline takes the max over paths of `path_s` [W] + `path_links` [W, rows − 1] · its
+    links. `lockstep` neighbouring columns wait for each other at every boundary, so each of their
+    links counts as the slowest of them. `row_class_allowed` bool [rows, K]. `has_waits_inside`:
+    some waits stand for groups inside the passes, which a pipeline can hide.
     """
 
     rows: int
@@ -77,20 +78,20 @@ class PlacementProblem:
         return len(self.link_s)
 
     def objective_s(self, order: NDArray[np.int64]) -> float:
-        """Seconds of a step whose position i is taken by node `order[i]`; infinite where a row
-        has a class that it must not have."""
+        """Seconds of a step in which node `order[i]` takes position i; infinite where a row does
+        not allow the class of one of its nodes."""
         if not self.allows(order):
             return float("inf")
         grid = self.node_class[order].reshape(self.rows, self.columns)
         return self.pipeline_s(grid) + sum(wait_s(wait, grid) for wait in self.waits)
 
     def allows(self, order: NDArray[np.int64]) -> bool:
-        """Whether every row has only classes that it may have."""
+        """Whether every row allows the classes of its nodes."""
         grid = self.node_class[order].reshape(self.rows, self.columns)
         return bool(self.row_class_allowed[np.arange(self.rows)[:, None], grid].all())
 
     def pipeline_s(self, grid: NDArray[np.int64]) -> float:
-        """The slowest column of a grid of classes, int [rows, columns]."""
+        """Seconds of the slowest column of a grid of classes, int [rows, columns]."""
         links = self.link_s[grid[:-1], grid[1:]]
         blocks = self.columns // self.lockstep
         links = links.reshape(self.rows - 1, blocks, self.lockstep).max(axis=-1)
@@ -104,7 +105,7 @@ def wait_s(wait: Wait, grid: NDArray[np.int64]) -> float:
 
 
 def family_s(family: RingFamily, grid: NDArray[np.int64]) -> NDArray[np.float64]:
-    """[rows]: seconds of the slowest ring of a family in every row."""
+    """[rows]: seconds of the family's slowest ring in each row."""
     slowest = np.zeros(len(grid))
     for ring in family.rings:
         if len(ring) > 1:
@@ -116,9 +117,9 @@ def family_s(family: RingFamily, grid: NDArray[np.int64]) -> NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlacementSolution:
-    """`order`: the node at every position. No placement takes less than `bound_s` by the problem's
-    objective, in which this one takes `objective_s`. `method` says how it was found and proven,
-    `stopped` what ended the search."""
+    """A placement and its bound. `order`: the node at every position. By the problem's objective
+    this placement takes `objective_s`, and none takes less than `bound_s`. `method` says how it was
+    found and proven, `stopped` what ended the search."""
 
     order: tuple[int, ...]
     objective_s: float

@@ -1,4 +1,5 @@
-"""Which columns of a placement problem can change places without changing any objective."""
+"""Finds the columns of a placement problem that can change places without changing any
+objective."""
 
 from __future__ import annotations
 
@@ -13,9 +14,9 @@ if TYPE_CHECKING:
 
 
 def smaller_columns(terms: Terms) -> tuple[tuple[int, ...], ...]:
-    """For each column, the columns before it whose node of the first row may be taken to have the
-    smaller number: among placements that are each other's image under an exchange of columns, the
-    first in lexicographic order has this property (Puget 2005, for variables all different)."""
+    """For each column, the earlier columns whose first-row node may be assumed to have the smaller
+    number. Among placements that are images of each other under an exchange of columns, the
+    lexicographically first has this property (Puget 2005, for variables that are all different)."""
     relations = column_relations(terms)
     columns = len(relations)
     found: list[list[int]] = [[] for _ in range(columns)]
@@ -27,8 +28,9 @@ def smaller_columns(terms: Terms) -> tuple[tuple[int, ...], ...]:
 
 
 def column_relations(terms: Terms) -> NDArray[np.int64]:
-    """Int [columns, columns]: how two columns stand to each other, as bits: one in lockstep, one
-    for a hop of each family. An exchange of columns that keeps all of them keeps the objective."""
+    """Int [columns, columns]: how two columns are related, as bits: one bit for lockstep and one
+    for a hop of each family. An exchange of columns that preserves all relations preserves the
+    objective."""
     problem = terms.problem
     block = np.arange(problem.columns) // problem.lockstep
     relations: NDArray[np.int64] = (block[:, None] == block).astype(np.int64)
@@ -39,7 +41,7 @@ def column_relations(terms: Terms) -> NDArray[np.int64]:
 
 
 def _can_map(relations: NDArray[np.int64], images: list[int]) -> bool:
-    """Whether images of the first columns extend to an exchange of all columns."""
+    """Whether these images of the first columns extend to an exchange of all columns."""
     column = len(images)
     last = column - 1
     seen, image = relations[last, :column], relations[images[last], images]

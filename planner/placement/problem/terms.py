@@ -1,6 +1,6 @@
-"""A placement problem as arrays to evaluate many placements with, or many changes of one.
+"""A placement problem as arrays, for evaluating many placements or many changes to one.
 
-A ring counts by its slowest hop, so that a family is the set of the hops of all its rings.
+A ring counts by its slowest hop, so that a family reduces to the set of the hops of all its rings.
 """
 
 from __future__ import annotations
@@ -18,9 +18,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Hops:
-    """The hops of a family: `sender` and `receiver` columns [E]; `touches` bool [C, E]: hops from
-    or to a column; the columns each column sends to and receives from, int [C, D], −1 where there
-    are fewer; `seconds` [K, K] and `scale` [rows] of the family."""
+    """The hops of a family. `sender`, `receiver`: columns, [E]. `touches` bool [C, E]: whether a
+    hop starts or ends at a column. `sends_to`, `receives_from` int [C, D]: the columns that each
+    column sends to and receives from, −1 where there are fewer. `seconds` [K, K] and `scale` [rows]
+    are the family's."""
 
     sender: NDArray[np.int64]
     receiver: NDArray[np.int64]
@@ -31,11 +32,11 @@ class Hops:
     scale: NDArray[np.float64]
 
     def each(self, grids: NDArray[np.int64]) -> NDArray[np.float64]:
-        """[…, rows, E]: seconds of each hop before scaling, of classes […, rows, columns]."""
+        """[…, rows, E]: seconds of each hop before scaling, for classes […, rows, columns]."""
         return self.seconds[grids[..., self.sender], grids[..., self.receiver]]
 
     def slowest(self, grids: NDArray[np.int64]) -> NDArray[np.float64]:
-        """[…, rows]: seconds of each row, of classes […, rows, columns]."""
+        """[…, rows]: seconds of each row, for classes […, rows, columns]."""
         if not len(self.sender):
             return np.zeros(grids.shape[:-1])
         return np.asarray(self.each(grids).max(axis=-1) * self.scale)
@@ -43,13 +44,13 @@ class Hops:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Terms:
-    """A problem and the hops of the families of each of its waits."""
+    """A problem, with the hops of the families of each of its waits."""
 
     problem: PlacementProblem
     waits: tuple[tuple[Hops, ...], ...]
 
     def objectives_s(self, grids: NDArray[np.int64]) -> NDArray[np.float64]:
-        """[n]: seconds of placements by class, int [n, rows, columns]."""
+        """[n]: seconds of placements given as classes, int [n, rows, columns]."""
         problem = self.problem
         seconds = self.pipelines_s(grids).max(axis=-1)
         for wait, families in zip(problem.waits, self.waits, strict=True):

@@ -1,1 +1,1 @@
-"""Closed forms and windows that bound a schedule's time."""
+"""Closed forms and windows that bound the time of a schedule."""

@@ -1,4 +1,4 @@
-"""Times of schedules without simulating: a lower bound and the bubble.
+"""Times of schedules without simulation: lower bounds and the bubble.
 
 Everything broadcasts over leading batch axes. Letters: p stages, v chunks of a stage, V = p·v
 virtual stages in looped placement (chunk c of stage s is c·p + s), m microbatches, f and b seconds
@@ -47,14 +47,14 @@ def span_lower_bound(
     sends: Sends = "asynchronous",
     reduction_s: ArrayLike = 0.0,
 ) -> Floats:
-    """[...]: a span no schedule of looped placement with whole backwards can beat.
+    """[...]: lower bound on the span of any schedule with looped placement and whole backwards.
 
     `forward_s`, `backward_s` [..., p, v]; sends [..., V − 1]; `reduction_s` [..., p];
-    `num_microbatches` [...]. The largest of, over all stages: its first work arrives, it does all
-    its work, its last result travels back to the first stage; and over all links: the first
-    message can leave, all messages pass one by one, the last one is worked off. Equal to the span
-    of `gpipe` and `1f1b`, and of `interleaved` with whole groups, for uniform stages and free
-    sends.
+    `num_microbatches` [...]. The bound is the largest of two kinds of paths. For every stage: its
+    first work arrives, it does all its work, its last result travels back to the first stage. For
+    every link: the first message can leave, all messages pass one by one, the last one is
+    processed. The bound equals the span of `gpipe` and `1f1b`, and of `interleaved` with whole
+    groups, for uniform stages and free sends.
     """
     f, b = np.asarray(forward_s, np.float64), np.asarray(backward_s, np.float64)
     m, reduction = np.asarray(num_microbatches, np.float64), np.atleast_1d(reduction_s)
@@ -81,11 +81,11 @@ def work_lower_bound(
     num_microbatches: ArrayLike,
     reduction_s: ArrayLike = 0.0,
 ) -> Floats:
-    """[...]: a span the named schedule cannot beat, whatever its order and placement.
+    """[...]: lower bound on the span of the named schedule, whatever its order and placement.
 
-    Shapes as in `span_lower_bound`, which is sharper where it holds. The largest over all stages
-    of: its first work arrives, it does all its work, it reduces. Nothing is said of what follows,
-    since a stage may end with weight gradients that nobody waits for.
+    Shapes as in `span_lower_bound`, which is tighter where it holds. The bound is the largest over
+    all stages of: its first work arrives, it does all its work, it reduces. It includes nothing
+    after that, since a stage may end with weight gradients that nothing waits for.
     """
     f, b = np.asarray(forward_s, np.float64), np.asarray(backward_s, np.float64)
     stages, chunks = f.shape[-2:]
@@ -104,10 +104,10 @@ def work_lower_bound(
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _Chunks:
-    """What the bound needs of the durations; every array is [p, ...].
+    """The sums of durations that the bound needs; every array is [p, ...].
 
-    `_sum` is over the chunks of a stage, `first_` is chunk 0, `last_` chunk v − 1. A send belongs
-    to the boundary after a virtual stage; after the last one it is 0.
+    `_sum` is over the chunks of a stage, `first_` is chunk 0, `last_` is chunk v − 1. A send
+    belongs to the boundary after a virtual stage; after the last one it is 0.
     """
 
     stages: int
@@ -158,11 +158,12 @@ class _Chunks:
 
     @cached_property
     def arrival(self) -> Floats:
-        """From the start of a microbatch until it is at chunk 0 of a stage."""
+        """Seconds from the start of a microbatch until it reaches chunk 0 of a stage."""
         return before(self.first_forward + self.first_forward_send)
 
     def after_s(self, reduction: Floats) -> Floats:
-        """From the last backward of a stage until it and those before it are done and reduced."""
+        """Seconds from the last backward of a stage until that stage and those before it are done
+        and reduced."""
         way = self.first_backward + self.first_backward_send
         after = np.empty_like(way + reduction)
         after[0] = reduction[0]
@@ -172,7 +173,7 @@ class _Chunks:
         return after
 
     def held_s(self, m: Floats, sends: Sends) -> Floats:
-        """Time a stage waits for its own messages before its last pass."""
+        """Seconds that a stage waits for its own messages before its last pass."""
         if sends in ("asynchronous", "overlapped") or self.stages == 1:
             return np.zeros_like(self.arrival)
         forward = m * self.forward_send_sum
@@ -181,9 +182,11 @@ class _Chunks:
         return np.maximum(forward, backward) if sends == "paired" else forward + backward
 
     def links_s(self, m: Floats) -> Floats:
-        """[p − 1, ...]: a link between neighbours passes all messages of one direction one by one.
+        """[p − 1, ...]: paths in which a link between neighbours passes all messages of one
+        direction, one by one.
 
-        Before the first of them and after the last a microbatch goes the rest of the way alone.
+        Before the first and after the last of these messages, a microbatch travels the rest of the
+        way alone.
         """
         there = (self.forward_sum + self.forward_send_sum).sum(axis=0)
         back = (self.backward_sum + self.backward_send_sum).sum(axis=0)
@@ -198,21 +201,23 @@ class _Chunks:
 
 
 def stages_first(values: Floats, axes: int) -> Floats:
-    """[..., p] to [p, ...] with so many batch axes: arithmetic then runs along the batch."""
+    """Transposes [..., p] with `axes` batch axes to [p, ...], so that arithmetic runs along the
+    batch."""
     moved = np.moveaxis(values, -1, 0)
     missing = axes + 1 - values.ndim
     return np.ascontiguousarray(moved.reshape(len(moved), *(1,) * missing, *moved.shape[1:]))
 
 
 def boundaries(send_s: Floats, virtual: int, axes: int) -> Floats:
-    """[V, ...]: sends [..., V − 1] or [1] for all of them, and 0 after the last virtual stage."""
+    """[V, ...]: sends, given as [..., V − 1] or as [1] for all of them, with 0 after the last
+    virtual stage."""
     sends = np.broadcast_to(send_s, (*send_s.shape[:-1], virtual - 1))
     sends = stages_first(sends, axes)
     return np.concatenate((sends, np.zeros((1, *sends.shape[1:]))))
 
 
 def before(values: Floats) -> Floats:
-    """Sum of everything before each entry of the first axis."""
+    """The sum of everything before each entry of the first axis."""
     total = np.zeros_like(values)
     for entry in range(1, len(values)):  # several times faster than cumsum along this axis
         total[entry] = total[entry - 1] + values[entry - 1]
@@ -220,5 +225,5 @@ def before(values: Floats) -> Floats:
 
 
 def before_it(values: Floats) -> Floats:
-    """The entry before each entry of the first axis, 0 before the first."""
+    """The entry before each entry of the first axis; 0 before the first."""
     return np.concatenate((np.zeros_like(values[:1]), values[:-1]))

@@ -1,8 +1,9 @@
-"""The steady cycle of `1f1b` with unequal stages and links, and the lower bound that follows.
+"""The steady cycle of `1f1b` with unequal stages and links, and the lower bound that follows from
+it.
 
-Max-plus analysis: the schedule fixes which pass follows which on a stage, so the time per
-microbatch is the largest mean of a loop in its graph, and the loops are windows of consecutive
-stages. Letters: p stages, m microbatches.
+Max-plus analysis: the schedule fixes the order of passes on a stage, so the time per microbatch is
+the largest mean over the loops in its graph, and these loops are windows of consecutive stages.
+Letters: p stages, m microbatches.
 """
 
 from __future__ import annotations
@@ -29,12 +30,12 @@ def cycle_s(
     *,
     blocking: bool = True,
 ) -> Floats:
-    """[...]: seconds per microbatch of `1f1b` in its steady phase, exactly.
+    """[...]: exact seconds per microbatch of `1f1b` in its steady phase.
 
-    `forward_s`, `backward_s` [..., p]; sends [..., p − 1]. The largest mean over windows of
-    consecutive stages: a microbatch goes forward through the window and back while the stages
-    before it advance by the window's length (max-plus eigenvalue). Without blocking also the
-    busiest direction of a link.
+    `forward_s`, `backward_s` [..., p]; sends [..., p − 1]. The result is the largest mean over
+    windows of consecutive stages: a microbatch goes forward through the window and back while the
+    stages before it advance by the window's length (max-plus eigenvalue). Without blocking, the
+    busiest direction of a link counts too.
     """
     windows = _Windows.of(forward_s, backward_s, forward_send_s, backward_send_s, blocking)
     means = (
@@ -55,10 +56,11 @@ def window_lower_bound(
     num_microbatches: ArrayLike,
     blocking: bool = True,
 ) -> Floats:
-    """[...]: a span `1f1b` cannot beat, from the loops of `cycle_s` run as often as m allows.
+    """[...]: lower bound on the span of `1f1b`, from the loops of `cycle_s` run as often as m
+    allows.
 
-    Shapes as in `cycle_s`, `num_microbatches` [...]. Much sharper than `span_lower_bound` when
-    sends take time, for O(p²) work instead of O(p).
+    Shapes as in `cycle_s`, `num_microbatches` [...]. It is much tighter than `span_lower_bound`
+    when sends take time, for O(p²) work where that takes O(p).
     """
     m = np.asarray(num_microbatches, dtype=np.float64)
     windows = _Windows.of(
@@ -72,11 +74,11 @@ def window_lower_bound(
 def critical_paths(
     forward_s: Floats, backward_s: Floats, *, num_microbatches: int, blocking: bool = True
 ) -> tuple[Floats, Floats]:
-    """Paths that a step of `1f1b` cannot be shorter than, as sums over the boundaries: seconds
-    [W] with free sends, and how often each boundary is crossed there and back [W, p − 1].
+    """Paths that bound a step of `1f1b` from below, as sums over the boundaries: seconds with free
+    sends, [W], and how often each boundary is crossed there and back, [W, p − 1].
 
-    `forward_s`, `backward_s` [p]. `window_lower_bound` is the largest of them for any sends that
-    take as long each way.
+    `forward_s`, `backward_s` [p]. `window_lower_bound` is the largest of these paths for any sends
+    that take equally long in both directions.
     """
     p = len(forward_s)
     unit = np.vstack((np.zeros(p - 1), np.eye(p - 1))) / 2
@@ -96,9 +98,9 @@ def critical_paths(
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class _Windows:
-    """Windows of consecutive stages [first, e]; methods give all e at once, [p − first, ...].
+    """Windows of consecutive stages [first, e]; methods return all e at once, [p − first, ...].
 
-    `1f1b` warms stage s up with w_s = p − 1 − s forwards, so backward j − w_e of the window's last
+    `1f1b` warms stage s up with w_s = p − 1 − s forwards. So backward j − w_e of the window's last
     stage follows its forward j, and forward j + (length of the window) of the first stage follows
     its backward j − w_e.
     """
@@ -111,7 +113,7 @@ class _Windows:
     """[p, ...]: the send over the boundary after a stage, 0 after the last."""
     forward_held: Floats
     backward_held: Floats
-    """[p, ...]: how long a stage waits for the message of its forward, of its backward."""
+    """[p, ...]: how long a stage waits for the messages of its forward and of its backward."""
 
     @classmethod
     def of(
@@ -149,11 +151,11 @@ class _Windows:
         return np.arange(1.0, self.stages - first + 1)
 
     def column(self, values: Floats | Ints) -> Floats:
-        """One number per stage, shaped to go with the batch axes."""
+        """One number per stage, shaped to broadcast with the batch axes."""
         return np.asarray(values, np.float64).reshape(-1, *(1,) * self.axes)
 
     def loop_s(self, first: int) -> Floats:
-        """From forward j of the first stage to its forward j + length."""
+        """Seconds from forward j of the first stage to its forward j + length."""
         work = self.forward[first:] + self.backward[first:]
         links = self.forward_send[first:] + self.backward_send[first:]
         loop: Floats = (
@@ -166,9 +168,9 @@ class _Windows:
         return np.asarray(reduce(np.maximum, (p.max(axis=0) for p in self.paths_s(first, m))))
 
     def paths_s(self, first: int, m: Floats) -> list[Floats]:
-        """[p − first, ...] each: a window's loop as often as m allows, after the earliest it can
-        start and before the work that is left at either end of the window or behind the last
-        stage."""
+        """[p − first, ...] each: a window's loop, run as often as m allows. Before it comes its
+        earliest possible start; after it comes the work left at either end of the window or behind
+        the last stage."""
         warmup = self.column(self.stages - 1 - np.arange(first, self.stages))
         arrival = before(self.forward + self.forward_send)
         filled = arrival[first] + warmup * (self.forward + self.forward_held)[first]
@@ -184,8 +186,8 @@ class _Windows:
         ]
 
     def _from(self, first: int, m: Floats, begun: Floats, start: Floats) -> list[Floats]:
-        """The same when forward `begun` of the first stage cannot start before `start`; 0 where
-        there is no such forward."""
+        """The same paths when forward `begun` of the first stage cannot start before `start`; 0
+        where there is no such forward."""
         lengths = self.column(self.lengths(first))
         loops = np.floor((m - 1 - begun) / lengths)
         reached = begun + loops * lengths
@@ -199,7 +201,7 @@ class _Windows:
         return [np.where(loops < 0, 0.0, looped + tail) for tail in tails]
 
     def _left(self, stages: slice, m: Floats, reached: Floats) -> Floats:
-        """From the start of forward `reached` of a stage to the end of the step."""
+        """Seconds from the start of forward `reached` of a stage to the end of the step."""
         warmup = self.column(np.arange(self.stages)[::-1])[stages]
         backwards = m - np.maximum(reached - warmup, 0)
         held = self.backward_held[stages]

@@ -1,1 +1,1 @@
-"""A schedule as a graph of passes and sends."""
+"""A schedule as a graph of passes and messages."""

@@ -1,7 +1,7 @@
-"""A schedule compiled to a max-plus graph: who waits for whom, without any duration.
+"""Compiles a schedule to a max-plus graph: which node waits for which, without durations.
 
-Node i ends at x[i] = max(x[left[i]], x[right[i]]) + duration[weight[i]]. Node 0 is the start of
-the step. Passes, messages between stages and the joins of more than two causes are all nodes, so
+Node i ends at x[i] = max(x[left[i]], x[right[i]]) + duration[weight[i]]. Node 0 is the start of the
+step. Passes, messages between stages and the joins of more than two causes are all nodes, so that
 one sweep in node order is the whole event simulation.
 """
 
@@ -39,7 +39,8 @@ paired        waits; in the steady phase, a forward and the backward after it st
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Graph:
-    """Nodes are in topological order; `levels` cuts them into runs without inner dependencies."""
+    """The compiled graph. Nodes are in topological order; `levels` divides them into runs without
+    dependencies inside."""
 
     left: SmallInts
     right: SmallInts
@@ -47,13 +48,14 @@ class Graph:
     """[nodes]: row of the duration table, see `WeightTable`."""
     levels: tuple[tuple[int, int], ...]
     pass_node: SmallInts
-    """[p, n]: node of each pass of `Schedule.codes`."""
+    """[p, n]: the node of each pass of `Schedule.codes`."""
     message_node: SmallInts
-    """[p, n]: node of the message that carries its result to another stage; 0 where none."""
+    """[p, n]: the node of the message that carries the pass's result to another stage; 0 where
+    none."""
     exchange_node: SmallInts
-    """[E, m]: node of each exchange of `Schedule.exchanges`."""
+    """[E, m]: the node of each exchange of `Schedule.exchanges`."""
     last_node: SmallInts
-    """[p, v]: node of the last pass of each chunk."""
+    """[p, v]: the node of the last pass of each chunk."""
 
     @property
     def num_nodes(self) -> int:
@@ -62,7 +64,7 @@ class Graph:
 
 @lru_cache(maxsize=16)
 def compile_graph(schedule: Schedule, sends: Sends) -> Graph:
-    """Raises RuleError("schedule-order") when passes wait for each other for ever."""
+    """Raises: RuleError("schedule-order") when passes wait for each other in a cycle."""
     inputs = inputs_of(schedule)
     index = np.arange(inputs.shape[1])
     steady = (schedule.steady[:, :1] <= index) & (index < schedule.steady[:, 1:])

@@ -1,6 +1,6 @@
-"""Which pass feeds which, read off the order of a schedule.
+"""Finds which pass feeds which from the order of a schedule.
 
-A flat position is stage·n + index into `Schedule.codes`; -1 stands for none.
+A flat position is stage·n + index into `Schedule.codes`; −1 stands for none.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 
 def inputs_of(schedule: Schedule) -> Ints:
-    """[p, n]: flat position of the pass each pass takes its input from.
+    """[p, n]: flat position of the pass that each pass takes its input from.
 
-    -1 where there is none or where the stage runs it earlier itself. Raises
-    RuleError("schedule-order") when a pass is missing or run twice.
+    It is −1 where a pass has no input, or where its own stage has already produced it earlier.
+    Raises RuleError("schedule-order") when a pass is missing or run twice.
     """
     stages, count = schedule.codes.shape
     virtual, microbatches = stages * schedule.virtual_stages, schedule.num_microbatches
@@ -34,7 +34,8 @@ def inputs_of(schedule: Schedule) -> Ints:
     recompute = kinds == PassKind.RECOMPUTE
     aside = (kinds == PassKind.IDLE) | np.isin(kinds, VOCAB_KINDS)
     back = ~forward & ~weight & ~recompute & ~aside
-    # What a stage recomputes before a backward takes its place at the end of the message.
+    # A stage's recomputation before a backward takes the backward's place as the receiver of the
+    # message.
     taker = np.where(recompute.any(axis=1, keepdims=True), recompute, back)
     first = forward & np.isin(place, placement.starts)
     turn = taker & np.isin(place, placement.ends)
@@ -59,8 +60,8 @@ def inputs_of(schedule: Schedule) -> Ints:
 
 
 def partners(schedule: Schedule, paired: Bools) -> Ints:
-    """[p, n]: flat position of the backward that follows each forward where `paired`, whatever
-    that recomputes first; -1 elsewhere."""
+    """[p, n]: flat position of the backward that follows each forward where `paired`, even when it
+    recomputes something first; −1 elsewhere."""
     stages, count = schedule.codes.shape
     kinds = np.concatenate((schedule.kinds, np.full((stages, 2), PassKind.IDLE)), axis=1)
     after, later = kinds[:, 1 : count + 1], kinds[:, 2:]
@@ -78,16 +79,16 @@ def partners(schedule: Schedule, paired: Bools) -> Ints:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Messages:
-    """The results that travel between stages; each belongs to the pass that made it."""
+    """The results that travel between stages; each belongs to the pass that produced it."""
 
     exists: Bools
     """[p, n]"""
     previous: Ints
-    """[p, n]: flat position of the last pass before with a message to the same stage, or -1."""
+    """[p, n]: flat position of the previous pass with a message to the same stage, or −1."""
 
     @classmethod
     def between(cls, inputs: Ints) -> Messages:
-        """`inputs` as `inputs_of` finds them."""
+        """The messages for `inputs`, as `inputs_of` finds them."""
         stages, count = inputs.shape
         consumer, column = np.nonzero(inputs >= 0)
         maker = inputs[consumer, column]

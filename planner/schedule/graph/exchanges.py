@@ -19,20 +19,22 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Meetings:
-    """Which passes each exchange waits for, and which wait for it."""
+    """Which passes each exchange waits for, and which passes wait for it."""
 
     waits_for: tuple[Ints, ...]
     """E arrays [m, 1 or p]: flat positions in `Schedule.codes`."""
     awaited: Ints
-    """[p, n]: e·m + microbatch of the exchange that a pass waits for, -1 where none."""
+    """[p, n]: e·m + microbatch of the exchange that a pass waits for; −1 where none."""
     holding: Ints
-    """[p, n]: e·m + microbatch of the exchange that a stage waits for after a pass, -1."""
+    """[p, n]: e·m + microbatch of the exchange that a stage waits for after a pass; −1 where
+    none."""
     queue: Ints
-    """[E·m]: e·m + microbatch in the order in which exchanges run."""
+    """[E·m]: e·m + microbatch, in the order in which exchanges run."""
 
     @classmethod
     def of(cls, schedule: Schedule) -> Meetings:
-        """Raises RuleError("schedule-order") when a pass that takes part is not run once."""
+        """Raises: RuleError("schedule-order") when a pass that takes part does not run exactly
+        once."""
         m = schedule.num_microbatches
         microbatch = np.arange(m)
         awaited = np.full(schedule.codes.size, -1, dtype=np.int64)
@@ -55,8 +57,8 @@ class Meetings:
 
 
 def _positions(schedule: Schedule, kind: PassKind) -> Ints:
-    """[m, p] flat positions of the passes of a kind, or [m, 1] of those of the last virtual
-    stage where the kind is not one of the vocabulary's."""
+    """Flat positions: [m, p] of the passes of a vocabulary kind, or [m, 1] of the passes of any
+    other kind on the last virtual stage."""
     wanted: Bools = schedule.kinds == kind
     if kind not in VOCAB_KINDS:
         stage = np.arange(schedule.stages)[:, None]
@@ -79,8 +81,8 @@ def _positions(schedule: Schedule, kind: PassKind) -> Ints:
 
 
 def node_levels(left: Ints, right: Ints) -> Ints:
-    """[nodes]: a level for every node, higher than those of both it waits for; -1 for the nodes
-    that wait for each other for ever. Node 0 waits for nothing."""
+    """[nodes]: a level for every node, higher than the levels of both nodes it waits for; −1 for
+    nodes that wait for each other in a cycle. Node 0 waits for nothing."""
     count = left.size
     one, other = left.tolist(), right.tolist()
     followers: list[list[int]] = [[] for _ in range(count)]
@@ -105,7 +107,8 @@ def node_levels(left: Ints, right: Ints) -> Ints:
 def deadlock(
     name: str, left: Ints, right: Ints, stuck: set[int], names: dict[int, str]
 ) -> RuleError:
-    """The error that spells out one ring of the `stuck` nodes; those without a name are joins."""
+    """The error that spells out one cycle among the `stuck` nodes; nodes without a name are
+    joins."""
     node = min(stuck)
     seen: list[int] = []
     while node not in seen:

@@ -1,4 +1,5 @@
-"""How deep each pass lies in the dependencies, or which passes wait for each other for ever."""
+"""Finds how deep each pass lies in the dependencies, or which passes wait for each other in a
+cycle."""
 
 from __future__ import annotations
 
@@ -14,10 +15,10 @@ if TYPE_CHECKING:
 
 
 def pass_levels(schedule: Schedule, first: Ints, second: Ints) -> Ints:
-    """[p, n]: a level for every pass, higher than those of all it waits for.
+    """[p, n]: a level for every pass, higher than the levels of all passes it waits for.
 
-    A pass waits for the one before it on its stage and for the passes at flat positions `first`
-    and `second` (-1: none), each [p, n]. Raises RuleError("schedule-order") on a cycle.
+    A pass waits for the previous one on its stage and for the passes at flat positions `first` and
+    `second` (−1: none), each [p, n]. Raises RuleError("schedule-order") on a cycle.
     """
     if schedule.places is not None:
         level = schedule.places.astype(np.int64)
@@ -30,7 +31,7 @@ def pass_levels(schedule: Schedule, first: Ints, second: Ints) -> Ints:
 
 
 def _search(schedule: Schedule, first: Ints, second: Ints) -> Ints:
-    """The lowest levels, pass by pass."""
+    """The lowest possible levels, found pass by pass."""
     stages, count = first.shape
     waits, waits_too = first.ravel().tolist(), second.ravel().tolist()
     level = [-1] * (stages * count)

@@ -1,4 +1,4 @@
-"""The nodes of a schedule's graph, sort by sort, under provisional ids.
+"""The nodes of a schedule's graph, one block per kind of node, under provisional ids.
 
 Letters: p stages, n passes of a stage, m microbatches, E exchanges of the schedule.
 """
@@ -22,15 +22,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class NodePlan:
-    """What the nodes are made of; each array is [p, n]."""
+    """What the nodes are built from; each array is [p, n]."""
 
     schedule: Schedule
     inputs: Ints
     messages: Messages
     held: Bools
-    """The stage waits for its message after the pass."""
+    """Whether the stage waits for its message after the pass."""
     partner: Ints
-    """Flat position of the backward that a forward shares its messages with, -1 where none."""
+    """Flat position of the backward that a forward shares its messages with; −1 where none."""
     meetings: Meetings | None
 
     @property
@@ -42,16 +42,17 @@ class NodePlan:
         return np.arange(self.size).reshape(self.inputs.shape)
 
     def ids(self, block: int) -> Ints:
-        """Provisional ids of the nodes of a block that has one per pass; 0 starts the step."""
+        """Provisional ids of the nodes of a block with one node per pass; id 0 is the start of the
+        step."""
         return 1 + block * self.size + self.own
 
     def of_exchange(self, number: Ints) -> Ints:
-        """Provisional ids of exchanges e·m + microbatch, 0 for -1."""
+        """Provisional ids of exchanges e·m + microbatch; 0 for −1."""
         return np.where(number >= 0, 1 + 4 * self.size + number, 0)
 
 
 class NodeBlock(NamedTuple):
-    """Nodes of one sort, under provisional ids."""
+    """The nodes of one kind, under provisional ids."""
 
     present: Bools
     node: Ints
@@ -139,7 +140,7 @@ def node_blocks(plan: NodePlan) -> tuple[list[NodeBlock], NodeIds]:
 def _exchange_blocks(
     plan: NodePlan, meetings: Meetings, of_pass: Ints, first_row: int
 ) -> list[NodeBlock]:
-    """The exchanges, then the joins of those they wait for, stage by stage."""
+    """The exchanges, then the joins of the passes they wait for, stage by stage."""
     m = plan.schedule.num_microbatches
     count = len(meetings.waits_for) * m
     node = plan.of_exchange(np.arange(count))
@@ -172,7 +173,7 @@ def _plain_block(node: Ints, left: Ints, right: Ints, weight: Ints | int) -> Nod
 
 
 def _right(values: Ints) -> Ints:
-    """Every row moved one place right, a zero moved in."""
+    """Every row shifted one place to the right, with 0 in the first place."""
     moved = np.zeros_like(values)
     moved[:, 1:] = values[:, :-1]
     return moved

@@ -1,4 +1,4 @@
-"""Where a duration table keeps what: the rows that the nodes of a graph point to."""
+"""The layout of a duration table: the rows that the nodes of a graph point to."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WeightTable:
-    """Rows of the duration table: row 0 is 0 s, then passes, forward sends, backward sends,
+    """Rows of the duration table: row 0 is 0 s; then come passes, forward sends, backward sends and
     exchanges."""
 
     stages: int
@@ -25,22 +25,23 @@ class WeightTable:
 
     @property
     def passes(self) -> int:
-        """Row of a pass: + (kind·p + stage)·v + chunk; row 0 for an idle one."""
+        """First row of the passes; add (kind·p + stage)·v + chunk. An idle pass has row 0."""
         return 1
 
     @property
     def forward_sends(self) -> int:
-        """Row of a send: + k for the boundary between virtual stages k and k + 1."""
+        """First row of the forward sends; add k for the boundary between virtual stages k and k +
+        1."""
         return 1 + PassKind.IDLE * self.stages * self.virtual_stages
 
     @property
     def backward_sends(self) -> int:
-        """The same, from virtual stage k + 1 to k."""
+        """First row of the backward sends; add k for the boundary from virtual stage k + 1 to k."""
         return self.forward_sends + self.stages * self.virtual_stages - 1
 
     @property
     def exchange(self) -> int:
-        """Row of an exchange: + its place in `Schedule.exchanges`."""
+        """First row of the exchanges; add the exchange's index in `Schedule.exchanges`."""
         return self.backward_sends + self.stages * self.virtual_stages - 1
 
     @property
@@ -48,7 +49,7 @@ class WeightTable:
         return self.exchange + self.exchanges
 
     def rows(self, schedule: Schedule) -> tuple[Ints, Ints]:
-        """[p, n] each: the row of every pass and of the message it may have."""
+        """[p, n] each: the row of every pass, and the row of its message if it has one."""
         kinds, chunks = schedule.kinds.astype(np.int64), schedule.chunks
         stage = np.arange(schedule.stages)[:, None]
         place = schedule.placement.virtual_stage[stage, chunks]

@@ -1,6 +1,6 @@
-"""Orders in which a stage warms up with forwards, then takes a forward and a backward by turns.
+"""Orders in which a stage warms up with forwards and then alternates forwards and backwards.
 
-They differ in the warm-up alone: `gpipe`, `1f1b`, `interleaved`.
+`gpipe`, `1f1b` and `interleaved` differ only in the warm-up.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ def gpipe_warmup(size: ScheduleSize) -> Ints:
 
 
 def one_forward_one_backward_warmup(size: ScheduleSize) -> Ints:
-    """[..., p]: one forward per stage below, Megatron-LM
+    """[..., p]: one forward for every later stage, Megatron-LM
     `forward_backward_pipelining_without_interleaving`."""
     return _per_stage(0, size) + _stages_below(size)
 
 
 def interleaved_warmup(size: ScheduleSize) -> Ints:
-    """[..., p]: two forwards per stage below and a group for every further chunk, Megatron-LM
+    """[..., p]: two forwards for every later stage and a group for every further chunk, Megatron-LM
     `get_pp_rank_microbatches`."""
     return _per_stage((size.virtual_stages - 1) * size.group, size) + 2 * _stages_below(size)
 
@@ -56,10 +56,10 @@ def breadth_first(size: ScheduleSize) -> Schedule:
 
 
 def alternating_schedule(name: str, size: ScheduleSize, warmup: Ints) -> Schedule:
-    """Every stage runs `warmup` [p] forwards, then a forward and a backward by turns while
-    forwards last, then the backwards left over.
+    """Every stage runs `warmup` [p] forwards, then alternates forwards and backwards until the
+    forwards run out, then runs the remaining backwards.
 
-    GPipe is the limit in which the warm-up is everything.
+    GPipe is the limit in which everything is warm-up.
     """
     placement = looped(size.stages, size.virtual_stages)
     microbatches, chunks = forward_table(
@@ -80,7 +80,7 @@ def alternating_schedule(name: str, size: ScheduleSize, warmup: Ints) -> Schedul
         )
     )
 
-    # Places of a lockstep run with passes of equal length; sorting them gives the order.
+    # Places of a lockstep run in which all passes take equally long; sorting them gives the order.
     index, stage = np.arange(count), np.arange(size.stages)[:, None]
     warm, turn = np.minimum(warmup, count)[:, None], _turns(warmup)[:, None]
     forth = np.where(index < warm, stage + index, turn + 2 * (index - warm))
@@ -99,8 +99,8 @@ def alternating_schedule(name: str, size: ScheduleSize, warmup: Ints) -> Schedul
 
 
 def _turns(warmup: Ints) -> Ints:
-    """[p]: the place at which each stage begins to alternate, so late that the results of the
-    stage below are there."""
+    """[p]: the place at which each stage begins to alternate: late enough that the next stage's
+    results have arrived."""
     last = warmup.size - 1
     step = max(int(warmup[0] - warmup[1]), 1) if last else 1
     turns: Ints = last + warmup[-1] + step * np.arange(last, -1, -1)
@@ -113,7 +113,7 @@ def forward_table(
     """Microbatch and chunk of the k-th forward of every stage, each [m·v].
 
     A group of microbatches passes through chunk 0, then through chunk 1, and so on; the last group
-    is what remains (Megatron-LM `get_schedule_table`). The k-th backward is the same with the
+    is the remainder (Megatron-LM `get_schedule_table`). The k-th backward is the same with the
     chunks reversed.
     """
     microbatch = np.arange(num_microbatches, dtype=np.int32)
@@ -137,10 +137,10 @@ def peak(warmup: Ints, size: ScheduleSize) -> Ints:
     """[..., p, v]: activations in flight per chunk when a stage has run its warm-up [..., p] and
     one more forward.
 
-    Their total is the largest: from there on a backward precedes every forward (Megatron-LM
-    `max_outstanding_backprops`). The first K forwards are counted by whole groups, then within
-    the group reached, in the order of `forward_table`; they never reach past chunk 0 of a
-    last group that is not whole.
+    Their total is then largest: from there on a backward precedes every forward (Megatron-LM
+    `max_outstanding_backprops`). The first K forwards are counted by whole groups, then within the
+    group reached, in the order of `forward_table`; they never reach past chunk 0 of a last group
+    that is not whole.
     """
     chunks = size.virtual_stages
     microbatches = size.num_microbatches[..., None]
@@ -152,6 +152,6 @@ def peak(warmup: Ints, size: ScheduleSize) -> Ints:
 
 
 def everything(size: ScheduleSize) -> Ints:
-    """[..., p, v]: every microbatch through every chunk before the first backward."""
+    """[..., p, v]: all microbatches pass through every chunk before the first backward."""
     shape = (*size.num_microbatches.shape, size.stages, size.virtual_stages)
     return np.broadcast_to(size.num_microbatches[..., None, None], shape)

@@ -1,8 +1,8 @@
-"""DualPipe and DualPipeV: microbatches from both ends of the pipeline meet.
+"""DualPipe and DualPipeV: microbatches enter from both ends of the pipeline and meet.
 
 DeepSeek-AI 2024, "DeepSeek-V3 Technical Report" (arXiv:2412.19437), section 3.2.1; phases of
-`dualpipe.DualPipe.step` and of torch `ScheduleDualPipeV`. A forward and a backward that run as an
-overlapped pair there are one after the other here; `sends="paired"` makes them start and send
+`dualpipe.DualPipe.step` and of torch `ScheduleDualPipeV`. A forward and a backward that run there
+as an overlapped pair run one after the other here; `sends="paired"` makes them start and send
 together.
 """
 
@@ -27,8 +27,8 @@ Step = tuple[PassKind, int, int]
 
 
 def dualpipe(size: ScheduleSize) -> Schedule:
-    """Stage s holds the layers of stages s (chunk 0) and p − 1 − s (chunk 1), so every parameter
-    twice; half of the microbatches enter at stage 0 and half at stage p − 1."""
+    """Stage s holds the layers of stages s (chunk 0) and p − 1 − s (chunk 1), so that every
+    parameter is held twice. Half of the microbatches enter at stage 0 and half at stage p − 1."""
     stages, m = size.stages, int(size.num_microbatches)
     half = stages // 2
     rows, steady = [], []
@@ -47,8 +47,8 @@ def dualpipe(size: ScheduleSize) -> Schedule:
 
 
 def dualpipe_v(size: ScheduleSize) -> Schedule:
-    """The first half of DualPipe on twice as many stages, cut and folded: chunk 1 of a stage takes
-    what its other half would, and every parameter is held once."""
+    """The first half of DualPipe on twice as many stages, cut and folded: chunk 1 of a stage does
+    the work of the other half, and every parameter is held once."""
     m = int(size.num_microbatches)
     rows, steady = zip(
         *(_phases(stage, size.stages, m) for stage in range(size.stages)), strict=True
@@ -57,8 +57,9 @@ def dualpipe_v(size: ScheduleSize) -> Schedule:
 
 
 def _phases(stage: int, half: int, count: int) -> tuple[list[Step], tuple[int, int]]:
-    """The order of a stage of the first `half`, as kind, side and microbatch of that side, and
-    between which indices pairs run. Side 0 enters at this end, `count` microbatches on either."""
+    """The order of one stage in the first `half`, as kind, side and microbatch of that side, and
+    the indices between which pairs run. Side 0 enters at this end; each side has `count`
+    microbatches."""
     done = {(kind, side): 0 for kind in (F, B) for side in (0, 1)}
     due: list[tuple[int, int]] = []
     row: list[Step] = []
@@ -111,7 +112,8 @@ def _schedule(
     num_microbatches: int,
     placement: ChunkMap,
 ) -> Schedule:
-    """Rows that split fewer backwards are shorter; they end idle."""
+    """Builds the schedule. Rows that split fewer backwards are shorter; they end with idle
+    passes."""
     length = max(len(row) for row in rows)
     idle = (PassKind.IDLE, 0, 0)
     steps = np.array([row + [idle] * (length - len(row)) for row in rows], dtype=np.int32)

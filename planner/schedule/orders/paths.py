@@ -28,22 +28,23 @@ if TYPE_CHECKING:
 F, B = PassKind.FORWARD, PassKind.BACKWARD
 
 _FORWARD_PLACES, _BACKWARD_PLACES = 1, 2
-"""How long passes take while an order is made."""
+"""Places that a forward and a backward take while an order is built."""
 
 _MOST_VISITS = 1 << 24
-"""Places of an order that is still built: a few gigabytes when simulated."""
+"""Most stage visits of an order that is built; simulated, it takes a few gigabytes."""
 
 
 def path_schedule(
     paths: Sequence[Sequence[int]], *, stages: int, kept: int | None = None
 ) -> Schedule:
     """The order in which stages run microbatches that visit the stages of `paths` one after the
-    other, and come back the same way.
+    other and return the same way.
 
-    A stage that is free takes a backward if one is there, else a forward while it keeps fewer than
-    `kept` activations (as many as there are stages by default), always of the first microbatch.
-    Raises RuleError("path") for a path that is empty, leaves the pipeline or visits a stage twice;
-    RuleError("path-memory") when stages wait for room that only each other could make.
+    A free stage takes a backward if one is waiting. Otherwise it takes a forward while it keeps
+    fewer than `kept` activations (default: the number of stages). It always takes the first
+    microbatch that is waiting. Raises RuleError("path") for a path that is empty, leaves the
+    pipeline or visits a stage twice; RuleError("path-memory") when stages wait for room that only
+    they could make for each other.
     """
     _check(paths, stages)
     placement, route = _routes(paths, stages)
@@ -54,8 +55,8 @@ def path_schedule(
 def ordered(
     name: str, rows: Sequence[Sequence[Pass]], placement: ChunkMap, *, num_microbatches: int
 ) -> Schedule:
-    """A schedule from the passes of every stage in their order. Whether it can be run, and what
-    waits for what if not, is found when it is simulated."""
+    """Builds a schedule from the ordered passes of every stage. Only a simulation finds out whether
+    it can run, and if not, which passes wait for each other."""
     length = max(map(len, rows))
     idle = Pass(PassKind.IDLE, 0, 0)
     steps = np.array([[*row, *[idle] * (length - len(row))] for row in rows], dtype=np.int32)
@@ -78,8 +79,8 @@ def ordered(
 
 
 def boundary_seconds(placement: ChunkMap, seconds: ArrayLike) -> tuple[Floats, Floats]:
-    """`Durations.forward_send_s` and `backward_send_s` [V − 1] from the seconds of a message from
-    each stage to each other, [p, p]; 0 over boundaries inside a stage."""
+    """`Durations.forward_send_s` and `backward_send_s` [V − 1], given the seconds [p, p] of a
+    message from each stage to each other stage; 0 for boundaries inside a stage."""
     between = np.asarray(seconds, dtype=np.float64)
     above, below = placement.stage_of[:-1], placement.stage_of[1:]
     stays = above == below
@@ -114,10 +115,11 @@ def _check(paths: Sequence[Sequence[int]], stages: int) -> None:
 
 
 def _routes(paths: Sequence[Sequence[int]], stages: int) -> tuple[ChunkMap, list[int]]:
-    """The placement in which every different path is a chunk, and the chunk of every microbatch.
+    """The chunk map in which every distinct path is a chunk, and the chunk of every microbatch.
 
-    A route takes a block of p virtual stages: those on it in its order, then those it skips, where
-    no microbatch goes."""
+    A route takes a block of p virtual stages: first its own stages in its order, then the stages it
+    skips, which no microbatch visits.
+    """
     number = {path: route for route, path in enumerate(dict.fromkeys(map(tuple, paths)))}
     virtual = np.empty((stages, len(number)), dtype=np.int32)
     for path, route in number.items():
@@ -132,10 +134,10 @@ def _routes(paths: Sequence[Sequence[int]], stages: int) -> tuple[ChunkMap, list
 def _greedy(
     paths: Sequence[Sequence[int]], route: Sequence[int], stages: int, kept: int
 ) -> list[list[Pass]]:
-    """The passes of every stage, run in places of equal length as `path_schedule` says."""
+    """The passes of every stage, run in places of equal length by the rules of `path_schedule`."""
     rows: list[list[Pass]] = [[] for _ in range(stages)]
     waiting: list[dict[tuple[bool, int], int]] = [{} for _ in range(stages)]
-    """Of every stage: (is a forward, microbatch) to the place of the stage in its path."""
+    """For every stage: (whether it is a forward, microbatch) to the stage's place in the path."""
     arriving: dict[int, list[tuple[int, bool, int, int]]] = {}
     busy_until, room = [0] * stages, [kept] * stages
     for microbatch, path in enumerate(paths):
@@ -172,6 +174,6 @@ def _stuck(waiting: Sequence[dict[tuple[bool, int], int]], kept: int) -> str:
         f"stage {stage} microbatch {min(keys)[1]}" for stage, keys in enumerate(waiting) if keys
     )
     return (
-        f"paths: no stage can go on: all that microbatches wait for keep {kept} activations each, "
-        f"and their backwards are behind others like it; waiting to enter are {held}"
+        f"paths: no stage can go on: every stage that a microbatch waits for keeps {kept} "
+        f"activations, and their backwards wait for such stages too; waiting to enter: {held}"
     )

@@ -1,4 +1,4 @@
-"""Recomputation as passes of its own: before every backward, once its gradient has arrived."""
+"""Recomputation as separate passes: before every backward, once its gradient has arrived."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 
 def with_recompute(schedule: Schedule, stages: Iterable[int] | None = None) -> Schedule:
     """The schedule with a RECOMPUTE pass before every BACKWARD or BACKWARD_INPUT of `stages`
-    (all of them by default).
+    (default: all of them).
 
-    It waits for the gradient like the backward it belongs to, as frameworks do that recompute
-    inside the backward pass; times are those of the schedule without such passes, whose
-    `backward_s` holds the recomputation.
+    The pass waits for the gradient, like the backward it belongs to, as in frameworks that
+    recompute inside the backward pass. Times equal those of the schedule without such passes, whose
+    `backward_s` includes the recomputation.
     """
     block = schedule.virtual_stages * schedule.num_microbatches
     backs = np.isin(schedule.kinds, (PassKind.BACKWARD, PassKind.BACKWARD_INPUT))
@@ -55,7 +55,7 @@ def _first_of_backward(kind: PassKind) -> PassKind:
 
 
 def _moved(schedule: Schedule, added: Ints) -> SmallInts:
-    """[p, 2]: the bounds of the steady phase when so many passes were added up to each pass."""
+    """[p, 2]: the bounds of the steady phase after `added` passes were inserted up to each pass."""
     before = np.concatenate((np.zeros((schedule.stages, 1), dtype=np.int64), added), axis=1)
     shift = np.take_along_axis(before, schedule.steady.astype(np.int64), axis=1)
     return (schedule.steady + shift).astype(np.int32)

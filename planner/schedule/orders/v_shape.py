@@ -1,4 +1,5 @@
-"""Zero-bubble orders on two chunks per stage in a V: stage 0 has the first and the last layers."""
+"""Zero-bubble orders with two chunks per stage in a V: stage 0 has the first and the last
+layers."""
 
 from __future__ import annotations
 
@@ -21,10 +22,10 @@ F, B, W = PassKind.FORWARD, PassKind.BACKWARD_INPUT, PassKind.BACKWARD_WEIGHT
 
 
 def zb_v(size: ScheduleSize) -> Schedule:
-    """No bubble at the memory of 1F1B, when all passes take equally long.
+    """No bubble, with the memory of 1F1B, when all passes take equally long.
 
-    Qi et al. 2024 (arXiv:2401.10241); the phases of torch `ScheduleZBVZeroBubble`.
-    Fewer than 2p − 1 microbatches run the order of 2p − 1 without the missing ones.
+    Qi et al. 2024 (arXiv:2401.10241); the phases of torch `ScheduleZBVZeroBubble`. With fewer than
+    2p − 1 microbatches it runs the order of 2p − 1 without the missing ones.
     """
     stages, m = size.stages, int(size.num_microbatches)
     planned = max(m, 2 * stages - 1)
@@ -46,7 +47,8 @@ def zb_v(size: ScheduleSize) -> Schedule:
 
 
 class _Row:
-    """The order of one stage in the making: each kind and chunk takes its microbatches in turn."""
+    """The order of one stage while it is built: each kind and chunk takes its microbatches in
+    turn."""
 
     def __init__(self) -> None:
         self.steps: list[Step] = []
@@ -60,10 +62,10 @@ class _Row:
 
 
 def v_half(size: ScheduleSize) -> Schedule:
-    """Half the activations of 1F1B, and half of its bubble when all passes take equally long.
+    """Half the activations of 1F1B, and half its bubble when all passes take equally long.
 
-    Qi et al. 2024, "Pipeline Parallelism with Controllable Memory" (arXiv:2405.15362): its building
-    block; warm-up and cool-down are packed by `_list_schedule`.
+    Qi et al. 2024, "Pipeline Parallelism with Controllable Memory" (arXiv:2405.15362): the building
+    block of that paper; `_list_schedule` packs warm-up and cool-down.
     """
 
     def building_block(stage: int, stages: int, gap: int) -> tuple[int, int, int, int]:
@@ -78,7 +80,7 @@ def v_half(size: ScheduleSize) -> Schedule:
 
 
 def v_min(size: ScheduleSize) -> Schedule:
-    """A third of the activations of 1F1B, and two thirds of its bubble; source as `v_half`."""
+    """A third of the activations of 1F1B, and two thirds of its bubble; source: see `v_half`."""
 
     def building_block(stage: int, stages: int, gap: int) -> tuple[int, int, int, int]:
         return (
@@ -92,10 +94,11 @@ def v_min(size: ScheduleSize) -> Schedule:
 
 
 _INTERVAL = 6
-"""Places between microbatches: three kinds of passes of two chunks."""
+"""Places between microbatches: three kinds of passes for each of two chunks."""
 
 _PARTS = ((F, 0), (F, 1), (B, 1), (B, 0))
-"""The way of a microbatch: down, up, and back; each part feeds the next where the V turns."""
+"""The way of a microbatch: down, up, and back the same way. Each part feeds the next where the V
+turns."""
 
 
 def _from_pattern(
@@ -106,9 +109,10 @@ def _from_pattern(
 ) -> Schedule:
     """Repeats a building block every six places, in passes of equal length.
 
-    `block(stage, stages, gap)` places the `_PARTS` of microbatch 0; `gap` is the smallest that
-    keeps microbatches off each other's places. A stage runs its parts in that order as early as it
-    can while it keeps at most `kept` activations, and weight gradients whenever it would wait.
+    `block(stage, stages, gap)` gives the places of the `_PARTS` of microbatch 0; `gap` is the
+    smallest that keeps microbatches from taking the same places. A stage runs its parts in that
+    order as early as it can while it keeps at most `kept` activations, and fills waiting time with
+    weight gradients.
     """
     stages, m = size.stages, int(size.num_microbatches)
     gap = next(
@@ -132,13 +136,15 @@ def _from_pattern(
 
 
 def _list_schedule(orders: list[list[int]], kept: int) -> list[list[Step]]:
-    """Runs all stages in lockstep, one pass of unit length a place, and adds the weight gradients.
+    """Runs all stages in lockstep, one pass of unit length per place, and adds the weight
+    gradients.
 
-    A stage runs the next part of its order if its input is there and, for a forward, if it keeps
-    fewer than `kept` activations; otherwise the oldest weight gradient due; otherwise nothing.
+    A stage runs the next part of its order if the input is there and, for a forward, if it keeps
+    fewer than `kept` activations. Otherwise it runs the oldest weight gradient due, otherwise
+    nothing.
     """
     stages = len(orders)
-    # The fifth count is never reached and feeds the first part of stage 0.
+    # The fifth count is never reached; it feeds the first part of stage 0.
     counts = [[0] * len(_PARTS) + [len(orders[0])] for _ in orders]
     feeder = [
         [_feeder(stage, stages, part) for part in range(len(_PARTS))] for stage in range(stages)
@@ -175,7 +181,7 @@ def _list_schedule(orders: list[list[int]], kept: int) -> list[list[Step]]:
 
 
 def _feeder(stage: int, stages: int, part: int) -> tuple[int, int]:
-    """The stage and part whose result a part of a stage takes."""
+    """The stage and part whose result a part of a stage consumes."""
     before = stage - 1 if part in (0, 2) else stage + 1
     if 0 <= before < stages:
         return before, part

@@ -1,10 +1,10 @@
-"""1F1B with the vocabulary layers shared by all stages: every stage holds 1/p of the rows of the
-embedding and of the output layer, and runs its part of their work for every microbatch.
+"""1F1B with the vocabulary layers shared by all stages. Every stage holds 1/p of the rows of the
+embedding and of the output layer, and does its part of their work for every microbatch.
 
 Yeung, Qi, Lin and Wan 2024, "Balancing Pipeline Parallelism with Vocabulary Parallelism"
 (arXiv:2411.05288), in the orders of sail-sg/VocabularyParallelism
 `forward_backward_pipelining_with_vocab_parallel` and `…_with_interlaced_schedule`. S is
-VOCAB_FORWARD, T is VOCAB_BACKWARD; the input layer's share of the work belongs to them too.
+VOCAB_FORWARD, T is VOCAB_BACKWARD; these passes include the input layer's share of the work.
 """
 
 from __future__ import annotations
@@ -28,37 +28,38 @@ Step = tuple[PassKind, int]
 """Kind and microbatch."""
 
 BROADCAST = Exchange(name="vocab_broadcast", after=F, before=(S,))
-"""The last stage sends its output to all (b·s·h)."""
+"""The last stage sends its output (b·s·h) to all stages."""
 
 ONE_BARRIER = (
     BROADCAST,
     Exchange(name="vocab_reduction", after=S, before=(B, T)),
 )
-"""Algorithm 2: S has the input gradient up to its scale, so that one all-reduce of b·s·h and the
-scalars of the softmax is all the last stage waits for."""
+"""Algorithm 2: S computes the input gradient up to its scale, so that the last stage waits only for
+one all-reduce, of b·s·h and the scalars of the softmax."""
 
 TWO_BARRIERS = (
     BROADCAST,
     Exchange(name="vocab_softmax", after=S, before=(T,)),
     Exchange(name="vocab_reduction", after=T, before=(B,), lag=1),
 )
-"""Algorithm 1: the scalars first, then the input gradient that T makes with them."""
+"""Algorithm 1: first the scalars, then the input gradient that T computes with them."""
 
 INTERLACED = (
     BROADCAST,
     Exchange(name="vocab_softmax", after=S, before=(T,)),
     Exchange(name="vocab_reduction", after=T, before=(B,), holds=True),
 )
-"""As tensor parallelism does it: all wait for every collective (Lin et al. 2024, nnScaler)."""
+"""As in tensor parallelism: all stages wait for every collective (Lin et al. 2024, nnScaler)."""
 
 
 def balanced_vocabulary(name: str, size: ScheduleSize, *, barriers: int) -> Schedule:
-    """1F1B with one (`barriers` 1, algorithm 2) or two more microbatches in flight, in which the
+    """1F1B with one or two more microbatches in flight (`barriers` 1 is algorithm 2), so that the
     collectives have a forward's time to finish.
 
-    A turn is a backward, a forward, and T of one microbatch with S of the next. Turns are placed
-    for backwards twice as long as forwards, as the framework does before it has measured any: every
-    third stage from the last on takes T and S after its forward, the others after their backward.
+    A turn is a backward, a forward, and T of one microbatch with S of the next. The places assume
+    backwards that take twice as long as forwards, as the framework does before it has measured any.
+    Every third stage, counted from the last, runs T and S after its forward; the others run them
+    after their backward.
     """
     p, m = size.stages, int(size.num_microbatches)
     planned = max(m, p + barriers)
@@ -83,20 +84,20 @@ def balanced_vocabulary(name: str, size: ScheduleSize, *, barriers: int) -> Sche
 
 
 def _vocabulary(slot: int) -> tuple[Step, Step]:
-    """What a stage does in its `slot`-th place for the vocabulary."""
+    """The passes for the vocabulary that a stage runs in its `slot`-th place."""
     return (T, slot - 1), (S, slot)
 
 
 def balanced_peak(size: ScheduleSize, *, barriers: int) -> Ints:
-    """[..., p, 1]: microbatches in flight; 1F1B's and one for every barrier."""
+    """[..., p, 1]: microbatches in flight: those of 1F1B, plus one for every barrier."""
     below = size.stages - 1 - np.arange(size.stages)
     kept = np.minimum(size.num_microbatches[..., None], below + 1 + barriers)
     return np.asarray(kept[..., None])
 
 
 def interlaced(size: ScheduleSize) -> Schedule:
-    """1F1B in which all stages run the output layer of a microbatch at the same time: half as many
-    microbatches more are in flight."""
+    """1F1B in which all stages run the output layer of a microbatch at the same time; half as many
+    microbatches again are in flight."""
     p, m = size.stages, int(size.num_microbatches)
     more = p // 2
     planned = max(m, p + more)
@@ -120,7 +121,7 @@ def interlaced(size: ScheduleSize) -> Schedule:
 
 
 def interlaced_peak(size: ScheduleSize) -> Ints:
-    """[..., p, 1]: p/2 more microbatches in flight than 1F1B keeps, on every stage."""
+    """[..., p, 1]: microbatches in flight: on every stage p/2 more than 1F1B keeps."""
     below = size.stages - 1 - np.arange(size.stages)
     kept = np.minimum(size.num_microbatches[..., None], below + 1 + size.stages // 2)
     return np.asarray(kept[..., None])

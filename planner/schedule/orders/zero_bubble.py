@@ -1,4 +1,5 @@
-"""Zero-bubble orders on one chunk per stage: weight gradients fill what 1F1B leaves idle.
+"""Zero-bubble orders with one chunk per stage: weight gradients fill the time that 1F1B leaves
+idle.
 
 Qi et al. 2024, "Zero Bubble Pipeline Parallelism" (arXiv:2401.10241), the handcrafted schedules.
 """
@@ -19,9 +20,9 @@ if TYPE_CHECKING:
 def handcrafted(name: str, size: ScheduleSize, *, depth: int) -> Schedule:
     """ZB-H1 (`depth` 1) and ZB-H2 (`depth` 2).
 
-    Stage s warms up with depth·(p − 1 − s) forwards, then takes a forward and an input gradient by
-    turns, and runs each weight gradient depth·s input gradients late, so that all stages keep the
-    same number of activations and input gradients reach stage 0 early.
+    Stage s warms up with depth·(p − 1 − s) forwards and then alternates forwards and input
+    gradients. It runs each weight gradient depth·s input gradients late, so that all stages keep
+    the same number of activations and input gradients reach stage 0 early.
     """
     stages, m = size.stages, int(size.num_microbatches)
     stage = np.arange(stages)[:, None]
@@ -49,6 +50,7 @@ def handcrafted(name: str, size: ScheduleSize, *, depth: int) -> Schedule:
 
 
 def handcrafted_peak(size: ScheduleSize, *, depth: int) -> Ints:
-    """[..., p, 1]: depth·(p − 1) + 1 activations on every stage, if there are that many."""
+    """[..., p, 1]: depth·(p − 1) + 1 activations on every stage, if there are that many
+    microbatches."""
     kept = np.minimum(size.num_microbatches, depth * (size.stages - 1) + 1)
     return np.broadcast_to(kept[..., None, None], (*kept.shape, size.stages, 1))

@@ -1,1 +1,1 @@
-"""The event simulation of a schedule, and what it shows over time."""
+"""The event simulation of a schedule, and its results over time."""

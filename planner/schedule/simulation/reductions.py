@@ -1,4 +1,4 @@
-"""Gradient reductions after the pipeline has drained a chunk or a stage."""
+"""Gradient reductions that start when a chunk or a stage has finished its backwards."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ class Reductions:
 
     @property
     def span_s(self) -> Floats:
-        """[...]: everything is over."""
+        """[...]: when everything is over."""
         return np.asarray(np.maximum(self.stage_end_s.max(axis=-1), self.tied_end_s))
 
     @classmethod
     def of(cls, chunk_ends: Floats, chunk_s: Floats, stage_s: Floats, tied_s: Floats) -> Reductions:
         """`chunk_ends` [..., p, v]: when the last backward of every chunk ended.
 
-        A stage runs its chunks' reductions one at a time in the order in which they become ready,
-        then its own; the tied reduction needs the first and the last stage.
+        A stage runs its chunks' reductions one at a time, in the order in which they become ready,
+        and then its own. The tied reduction waits for the first and the last stage.
         """
         chunk_ends, chunk_s = np.broadcast_arrays(chunk_ends, chunk_s)
         order = np.argsort(chunk_ends, axis=-1, kind="stable")

@@ -1,7 +1,7 @@
 """Exact event simulation of a schedule: the longest path through its graph.
 
-Letters: p stages, v chunks of a stage. Every duration is in seconds; those of passes and sends are
-per microbatch.
+Letters: p stages, v chunks of a stage. Every duration is in seconds; passes and sends are per
+microbatch.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Durations:
     """How long the parts of a schedule take.
 
     Every field may have leading batch axes, which broadcast against each other; `step_spans` keeps
-    them, `simulate` wants none.
+    them, `simulate` accepts none.
     """
 
     forward_s: ArrayLike
@@ -38,30 +38,32 @@ class Durations:
     backward_s: ArrayLike
     """[..., p, v]: the whole backward, weight gradients included."""
     backward_weight_s: ArrayLike | None = None
-    """[..., p, v]: the part of `backward_s` that a schedule which splits backwards moves away.
-    Needed by those, ignored by the others."""
+    """[..., p, v]: the part of `backward_s` that schedules with split backwards move elsewhere.
+    Those schedules need it; the others ignore it."""
     recompute_s: ArrayLike = 0.0
-    """[..., p, v] or one number: the part of `backward_s` that recomputation passes take over where
-    a schedule has them (`planner.schedule.orders.recompute`); ignored by the others."""
+    """[..., p, v] or one number: the part of `backward_s` that recomputation passes do in schedules
+    that have them (`planner.schedule.orders.recompute`); the others ignore it."""
     vocab_forward_s: ArrayLike = 0.0
     vocab_backward_s: ArrayLike = 0.0
-    """[..., p] or one number: a stage's share of the output layer, where the schedule shares it."""
+    """[..., p] or one number: a stage's share of the output layer, where the schedule shares that
+    layer."""
     exchange_s: ArrayLike = 0.0
-    """[..., E] or one number: the schedule's exchanges, in their order."""
+    """[..., E] or one number: the schedule's exchanges, in order."""
     forward_send_s: ArrayLike = 0.0
-    """[..., p·v − 1] or one number: an activation from virtual stage k to k + 1. Ignored where
-    both are on one stage."""
+    """[..., p·v − 1] or one number: an activation from virtual stage k to k + 1. Ignored where both
+    are on one stage."""
     backward_send_s: ArrayLike = 0.0
     """[..., p·v − 1] or one number: a gradient from virtual stage k + 1 to k."""
     sends: Sends = "blocking"
     chunk_reduction_s: ArrayLike = 0.0
-    """[..., p, v] or one number: gradient reduction that starts after the last backward of its
+    """[..., p, v] or one number: gradient reductions that start after the last backward of their
     chunk, one at a time on a stage."""
     reduction_s: ArrayLike = 0.0
     """[..., p] or one number: gradient reduction that starts after the last backward of the stage
     and after its chunks' reductions."""
     tied_reduction_s: ArrayLike = 0.0
-    """[...]: reduction between first and last stage (tied embeddings) after all of theirs."""
+    """[...]: reduction between the first and the last stage (tied embeddings), after all of their
+    own."""
 
 
 def simulate(schedule: Schedule, durations: Durations) -> Timeline:
@@ -83,7 +85,8 @@ def simulate(schedule: Schedule, durations: Durations) -> Timeline:
 def step_spans(schedule: Schedule, durations: Durations) -> Floats:
     """[...]: seconds from the first pass to the end of the last reduction, for every batch entry.
 
-    Equals `simulate(...).span_s`. All entries share one sweep, far cheaper than one by one.
+    Equals `simulate(...).span_s`. All entries share one sweep, which is far cheaper than one
+    simulation for each.
     """
     graph = compile_graph(schedule, durations.sends)
     table = _table(schedule, durations)
@@ -98,10 +101,10 @@ def step_spans(schedule: Schedule, durations: Durations) -> Floats:
 
 
 _SWEEP_NUMBERS = 1 << 23
-"""Numbers held at once by a sweep over many durations (64 MiB)."""
+"""Most numbers that a sweep over many durations holds at once (64 MiB)."""
 
 _LEVEL_NODES = 30
-"""Nodes the loop over nodes finishes in the time numpy takes for a level."""
+"""Number of nodes that the loop over nodes finishes in the time that numpy takes for one level."""
 
 
 def _last_ends(graph: Graph, table: Floats) -> Floats:
@@ -119,7 +122,7 @@ def _ends(graph: Graph, table: Floats) -> Floats:
 
 
 def _walk(graph: Graph, table: Floats) -> list[float]:
-    """End of every node, one after the other: for narrow levels this beats numpy."""
+    """End of every node, one after the other; for narrow levels this is faster than numpy."""
     left, right = _predecessors(graph)
     ends = [0.0]
     append = ends.append
@@ -186,7 +189,8 @@ def _table(schedule: Schedule, durations: Durations) -> Floats:
 
 
 def _on_chunks(name: str, durations: Durations, stages: int, chunks: int) -> Floats:
-    """[..., p, v]: a duration of the stages, the same whatever chunk a pass names."""
+    """[..., p, v]: a duration that belongs to stages, the same for every chunk that a pass
+    names."""
     of_stage = _shaped(name, getattr(durations, name), stages)
     return np.broadcast_to(of_stage[..., None], (*of_stage.shape, chunks))
 

@@ -1,4 +1,4 @@
-"""What a simulation found: when everything ran, and why the step took that long."""
+"""The result of a simulation: when everything ran, and why the step took that long."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Segment(NamedTuple):
     """A `PassKind` label, "forward_send", "backward_send", the name of an exchange,
     "chunk_reduction", "reduction" or "tied_reduction"."""
     stage: int
-    """The stage that works or sends; of an exchange the one that it waited for last."""
+    """The stage that works or sends; for an exchange, the stage that it waited for last."""
     microbatch: int | None
     chunk: int | None
     start_s: float
@@ -33,15 +33,17 @@ class Segment(NamedTuple):
 
 
 class KeptMemory(NamedTuple):
-    """What one stage keeps: from each moment on so much, until the next; seconds never fall."""
+    """What one stage keeps: each `level` holds from its moment until the next. Moments never
+    decrease."""
 
     moment_s: Floats
     level: Floats
 
     @classmethod
     def of(cls, moment_s: Floats, changes: Floats) -> KeptMemory:
-        """Moments at which nothing changes are left out. Of those at the same time all stay, in the
-        order of the passes: what one frees is free for the next."""
+        """Builds it from `changes` at moments, leaving out moments at which nothing changes.
+        Changes at the same moment all stay, in the order of the passes: what one frees is available
+        to the next."""
         change = changes.ravel()
         happens = change != 0
         return cls(moment_s[happens], np.cumsum(change[happens]))
@@ -79,7 +81,7 @@ class Timeline:
 
     @cached_property
     def message_end_s(self) -> Floats:
-        """[p, n]: its arrival; NaN where none."""
+        """[p, n]: arrival of that message; NaN where none."""
         node = self.graph.message_node
         return np.where(node > 0, self.ends[node], np.nan)
 
@@ -90,7 +92,7 @@ class Timeline:
 
     @property
     def exchange_end_s(self) -> Floats:
-        """[E, m]"""
+        """[E, m]: end of every exchange of every microbatch."""
         return self.ends[self.graph.exchange_node]
 
     def _starts(self, nodes: SmallInts) -> Floats:
@@ -108,7 +110,7 @@ class Timeline:
 
     @property
     def first_start_s(self) -> Floats:
-        """[p]"""
+        """[p]: start of the first pass."""
         return self.start_s[:, 0]
 
     @property
@@ -123,18 +125,19 @@ class Timeline:
 
     @cached_property
     def busy_s(self) -> Floats:
-        """[p]: time in passes."""
+        """[p]: seconds in passes."""
         return np.asarray(self.table[self.graph.weight[self.graph.pass_node]].sum(axis=1))
 
     @cached_property
     def send_wait_s(self) -> Floats:
-        """[p]: time in which the stage waited for its own messages to arrive."""
+        """[p]: seconds in which the stage waited for its own messages to arrive."""
         left = self.graph.left[self.graph.pass_node[:, 1:]]
         return np.asarray((self.ends[left] - self.end_s[:, :-1]).sum(axis=1))
 
     @property
     def bubble_s(self) -> Floats:
-        """[p]: time until `pass_span_s` in neither, not below 0 by rounding."""
+        """[p]: seconds until `pass_span_s` spent neither in passes nor waiting for messages; never
+        negative through rounding."""
         return np.maximum(self.pass_span_s - self.busy_s - self.send_wait_s, 0.0)
 
     @property
@@ -145,10 +148,10 @@ class Timeline:
     def memory(self, weights: ArrayLike, shared: ArrayLike = 0.0) -> tuple[KeptMemory, ...]:
         """What every stage keeps over time, stage by stage.
 
-        A forward of chunk c of stage s allocates `weights` [p, v] (bytes, say) when it starts; its
-        backward, or the weight half of a split one, frees it when it ends. A vocabulary pass
-        allocates `shared` [p] until that of its gradients ends. The largest level of a stage is
-        `inflight.peak_weighted` when `shared` is 0.
+        A forward of chunk c of stage s allocates `weights` [p, v] (bytes, for example) when it
+        starts. Its backward, or the weight half of a split one, frees it when it ends. A vocabulary
+        pass allocates `shared` [p] until the pass of its gradients ends. The largest level of a
+        stage equals `inflight.peak_weighted` when `shared` is 0.
         """
         shape = (self.schedule.stages, self.schedule.virtual_stages)
         chunk = np.broadcast_to(np.asarray(weights, dtype=np.float64), shape)
@@ -171,10 +174,10 @@ class Timeline:
         )
 
     def critical_path(self) -> tuple[Segment, ...]:
-        """Consecutive segments from 0 to `span_s`, each starting when the one before it ends: the
-        step gets no shorter unless one of them does.
+        """Consecutive segments from 0 to `span_s`, each starting when the previous one ends: the
+        step gets shorter only if one of them does.
 
-        Segments without duration are left out. Of two equal causes the stage's own is taken.
+        Segments without duration are left out. Of two equal causes, the stage's own is taken.
         """
         stage, moment, tail = self._reduction_path()
         return (*self._pass_path(stage, moment), *tail)
@@ -184,15 +187,16 @@ class Timeline:
         return tuple(self._pass_path(int(self.last_end_s.argmax()), self.pass_span_s))
 
     def path_shares(self) -> dict[str, float]:
-        """How much of the step every activity of the critical path takes; they add up to 1."""
+        """The share of the step that every activity of the critical path takes; the shares add up
+        to 1."""
         seconds: dict[str, float] = {}
         for one in self.critical_path():
             seconds[one.activity] = seconds.get(one.activity, 0.0) + one.end_s - one.start_s
         return {activity: total / self.span_s for activity, total in seconds.items()}
 
     def _reduction_path(self) -> tuple[int, float, list[Segment]]:
-        """The stage whose passes the end of the step waits for, when they end, and the reductions
-        from then on."""
+        """The stage whose passes the end of the step waits for, when these passes end, and the
+        reductions from then on."""
         found = self.reductions
         path: list[Segment] = []
 
@@ -215,7 +219,7 @@ class Timeline:
         return stage, moment, path
 
     def _pass_path(self, stage: int, moment: float) -> list[Segment]:
-        """From the start of the step to the pass of `stage` that ends at `moment`."""
+        """Segments from the start of the step to the pass of `stage` that ends at `moment`."""
         left, right, ends = self.graph.left, self.graph.right, self.ends
         column = int(np.flatnonzero(self.end_s[stage] == moment)[-1])
         node = int(self.graph.pass_node[stage, column])
@@ -242,7 +246,7 @@ class Timeline:
         return Segment(label, stage, microbatch, chunk, start, end)
 
     def _awaited_stage(self, node: int) -> int:
-        """The stage whose pass the causes of a node lead to, whatever lies between."""
+        """The stage of the pass that the causes of a node lead to, through any nodes in between."""
         position, size = -1, self.end_s.size
         while not 0 <= position < size:
             one, other = int(self.graph.left[node]), int(self.graph.right[node])
@@ -252,8 +256,8 @@ class Timeline:
 
     @cached_property
     def _position_of(self) -> Ints:
-        """[nodes]: flat position in `schedule.codes` of a pass, plus p·n for its message; for an
-        exchange 2·p·n + e·m + microbatch; -1 for a join."""
+        """[nodes]: the flat position in `schedule.codes` for a pass; that plus p·n for its message;
+        2·p·n + e·m + microbatch for an exchange; −1 for a join."""
         position = np.full(self.graph.num_nodes, -1, dtype=np.int64)
         size = self.end_s.size
         exchanges = self.graph.exchange_node.ravel()

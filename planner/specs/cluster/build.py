@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from planner.errors import InputError
 from planner.specs.cluster.file import (
@@ -30,6 +31,7 @@ from planner.specs.files.document import Document
 from planner.specs.files.problems import in_order, validate
 from planner.specs.files.source import SourceFile
 from planner.specs.library import CollectiveLibrary, referred_library, vendor_library
+from planner.specs.like import completed
 from planner.specs.names import as_name, check_host
 
 
@@ -39,6 +41,8 @@ class Surroundings:
 
     folder: Path
     find_device: Callable[[str, Path], DeviceSpec]
+    find_description: Callable[[str, Path], Any]
+    """The content of a named device's file."""
     devices: dict[str, DeviceSpec] = field(default_factory=dict)
 
     def device(self, name: str) -> DeviceSpec:
@@ -55,6 +59,15 @@ class Surroundings:
     def library(self, name: str) -> CollectiveLibrary:
         """Raises: as `device`."""
         return referred_library(name, self.folder)
+
+    def completed(self, description: object) -> object:
+        """A device described inline, with what it leaves to another device. Raises: ValueError."""
+
+        def find(name: str) -> Any:
+            self.device(name)
+            return self.find_description(name, self.folder)
+
+        return completed(description, find)
 
 
 def build_cluster(document: Document, *, name: str, around: Surroundings) -> ClusterSpec:
@@ -208,6 +221,8 @@ class _Builder:
         count = given.count if given.count is not None else (len(hosts) if hosts else None)
         if hosts is None and count is not None:
             hosts = default_hosts(name, count)
+        if given.device.inferred is not None:
+            self._assumptions.append(f"cluster: {given.device.inferred}")
         network, inner = given.network, given.intra_node
         missing = ["intra_node"] if inner.latency is None else []
         if network is not None and network.latency is None:

@@ -15,10 +15,11 @@ from planner.specs.units import BYTES_PER_SECOND, unit_factor
 
 
 def _device_of(value: object, info: ValidationInfo) -> object:
-    """The device a name or path stands for; the loader passes how to find it."""
-    if isinstance(value, str) and info.context is not None:
-        return info.context.device(value)
-    return value
+    """The device a name or path stands for, or a description with what it leaves to another
+    device; the loader passes how to find them."""
+    if info.context is None:
+        return value
+    return info.context.device(value) if isinstance(value, str) else info.context.completed(value)
 
 
 def _matrix_of(value: object) -> object:

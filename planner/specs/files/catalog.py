@@ -60,6 +60,11 @@ def unknown_name(kind: Kind, name: str) -> tuple[str, str | None]:
     shown = name if len(name) <= 80 else f"{name[:80]}…"
     where = "`planner validate` shows all" if kind == "runs" else "`planner list` shows all"
     message = f"no {kind} file is shipped as {shown!r}; {where}, a path works too"
+    versions = [one for one in list_shipped(kind) if name and one.startswith(f"{name}-")]
+    if len(versions) == 1:
+        return message, f"did you mean {versions[0]}?"
+    if versions:
+        return message, f"shipped are {', '.join(versions[:-1])} and {versions[-1]}"
     return message, did_you_mean(name[:80], list_shipped(kind))
 
 

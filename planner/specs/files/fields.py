@@ -13,6 +13,7 @@ from pydantic import (
     Field,
     PlainSerializer,
     WithJsonSchema,
+    model_validator,
 )
 from pydantic_core import PydanticCustomError
 
@@ -81,20 +82,29 @@ Number = Annotated[float, Field(ge=0, le=1e12)]
 Text = Annotated[str, Field(min_length=1, max_length=2000)]
 Name = Annotated[str, AfterValidator(check_name), WithJsonSchema(_NAME_SCHEMA)]
 
-Basis = Literal["datasheet", "measured", "code", "inferred", "default"]
+Basis = Literal["datasheet", "measured", "code", "inferred", "default", "yours"]
 
 
 class Constant(Input, Generic[T]):
-    """A number somebody can check: its value, what kind of number it is, and where it stands."""
+    """A number somebody can check: its value, what kind of number it is, and where it stands. A
+    bare value is the user's own."""
 
     value: T
     """The value, with its unit where it has one."""
     basis: Basis
     """`datasheet`: the vendor states it. `measured`: somebody measured it, see `source`. `code`: it
     stands in the source of the framework or library. `inferred`: worked out from measurements of
-    something else. `default`: nobody did; the planner's general value."""
+    something else. `default`: nobody did; the planner's general value. `yours`:
+    stated without a source."""
     source: Text
     """Where the value was read: a document, a table, a measurement."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _bare(cls, given: object) -> object:
+        if isinstance(given, (str, int, float)) and not isinstance(given, bool):
+            return {"value": given, "basis": "yours", "source": "stated without a source"}
+        return given
 
     @classmethod
     def model_parametrized_name(cls, params: tuple[Any, ...]) -> str:

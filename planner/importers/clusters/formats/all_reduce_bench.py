@@ -35,7 +35,9 @@ def read_bench(source: Source) -> ClusterFacts:
     ranks, size_bytes = len(sizes), median(sizes.values()) * 1e9
     expected = 2 * (ranks - 1) / ranks * size_bytes / time_s if time_s > 0 else 0.0
     if not expected or not 0.9 < bus_bytes_per_s / expected < 1.1:
-        raise source.error("its data size, duration and busbw do not belong together")
+        raise source.error_naming(
+            "its data size, duration and busbw do not belong together", "duration:"
+        )
     notes.read.append(
         f"all-reduce over {ranks} devices: {size_bytes / 1e9:.4g} GB in {time_s:.4g} s "
         f"(median of {len(durations)}), bus bandwidth {bus_bytes_per_s / 1e9:.4g} GB/s"

@@ -69,10 +69,10 @@ def check_hosts(source: Source, hosts: tuple[str, ...]) -> None:
     seen: set[str] = set()
     for host in hosts:
         if host in seen:
-            raise source.error(
+            raise source.error_naming(
                 f"{host[:60]} has several rows: the benchmark ran with more than one process per "
-                "node",
-                hint="run it with one process per node",
+                "node; run it with one process per node",
+                host,
             )
         seen.add(host)
     if len(hosts) < 2:

@@ -263,7 +263,9 @@ def _from_ranks(
     counts = Counter(host for host, _ in {(device.host, device.rank) for device in devices})
     products = list(dict.fromkeys(device.product for device in in_order if device.product))
     if len(products) > 1:
-        raise source.error(f"ran on different devices: {', '.join(products[:4])}")
+        raise source.error_naming(
+            f"ran on different devices: {', '.join(products[:4])}", *reversed(products)
+        )
     per_node = max(counts.values())
     shown = f": {products[0][:80]}" if products else ""
     notes.read.append(f"{len(devices)} devices on {len(hosts)} hosts{shown}")

@@ -264,15 +264,19 @@ def _check_tree(source: Source, found: _Topology) -> None:
     for name, switch in found.switches.items():
         for child in switch.below:
             if child not in found.switches:
-                raise source.error(f"switch {name[:60]} has {child[:60]} below, not in the file")
+                raise source.error_naming(
+                    f"switch {name[:60]} has {child[:60]} below, not in the file", child, name
+                )
             if child in parents:
-                raise source.error(f"switch {child[:60]} is below two switches")
+                raise source.error_naming(f"switch {child[:60]} is below two switches", child, name)
             parents[child] = name
     seen: dict[str, str] = {}
     for name, switch in found.switches.items():
         for host in switch.hosts:
             if host in seen:
-                raise source.error(f"node {host} is below {seen[host][:60]} and {name[:60]}")
+                raise source.error_naming(
+                    f"node {host} is below {seen[host][:60]} and {name[:60]}", host, name
+                )
             seen[host] = name
 
 
@@ -281,5 +285,7 @@ def _check_disjoint(source: Source, found: _Topology) -> None:
     for name, group in found.groups.items():
         for host in group:
             if host in seen:
-                raise source.error(f"node {host} is in {seen[host][:60]} and {name[:60]}")
+                raise source.error_naming(
+                    f"node {host} is in {seen[host][:60]} and {name[:60]}", host, name
+                )
             seen[host] = name

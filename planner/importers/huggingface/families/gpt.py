@@ -88,6 +88,7 @@ def opt(keys: Keys, model: Model) -> None:
         )
     refuse(keys, "do_layer_norm_before", expected=True)
     refuse(keys, "layer_norm_elementwise_affine", expected=True)
+    refuse(keys, "_remove_final_layer_norm")
     head_dim(keys, model)
     model["num_query_groups"] = model["num_attention_heads"]
     model["ffn_hidden_size"] = keys.integer("intermediate_size")

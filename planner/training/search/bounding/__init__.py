@@ -1,1 +1,1 @@
-"""Lower bounds of time and memory for all combinations at once."""
+"""Lower bounds on time and memory for all combinations at once."""

@@ -1,4 +1,4 @@
-"""Batches of combinations, as memory and timing price them."""
+"""Batches of combinations, in the form that memory and timing price."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ if TYPE_CHECKING:
     from planner.workload.stages import StageLoad
 
 ELEMENTS = 40_000
-"""Combinations times stages (times chunks, for times) priced at once: few enough for the
-processor's cache and for a small resident size, enough to hide the cost of a numpy call."""
+"""Combinations times stages (times chunks, for times) that are priced at once: few enough for the
+processor's cache and a small resident size, enough to make the overhead of a numpy call
+negligible."""
 
 
 def make_batch(
@@ -33,9 +34,9 @@ def make_batch(
     recomputed_layers: NDArray[np.int64],
     data_sharding: NDArray[np.int64],
 ) -> Batch:
-    """`columns` are a grid's with a `row` column that points into the cost table, and a
-    `shared_row` column for schedules that share the vocabulary; the arrays are as long as
-    `grid_row`."""
+    """The batch of some combinations. `columns` are a grid's, with a `row` column that points into
+    the cost table and a `shared_row` column for schedules that share the vocabulary; the arrays are
+    as long as `grid_row`."""
     data = columns["data"][grid_row]
     row = "shared_row" if kind_of(schedule).shares_vocabulary else "row"
     return Batch(

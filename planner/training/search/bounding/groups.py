@@ -1,10 +1,11 @@
-"""Lower bounds of time and exact fit in memory, for whole groups of combinations at once.
+"""Lower bounds on time and the exact fit in memory, for whole groups of combinations at once.
 
-Two bounds of the time, each below the simulated step. The quick one looks at every stage alone:
-its work for all microbatches, what must be computed elsewhere before its first pass and after its
-last. The tight one (`planner.training.step.parts.StepParts.lower_bound_s`) adds sends, reductions
-and the optimizer. Memory is not bounded but computed: of full recomputation with the most layers,
-which takes the least memory; how few layers do is solved only for combinations that are refined.
+There are two bounds on the time, both below the simulated step. The quick one looks at every stage
+by itself: its work for all microbatches, and what must be computed elsewhere before its first pass
+and after its last. The tight one (`planner.training.step.parts.StepParts.lower_bound_s`) adds
+sends, reductions and the optimizer. Memory is computed, not bounded, for full recomputation of the
+most layers, which takes the least memory. The fewest layers that suffice are found only for
+combinations that are refined.
 """
 
 from __future__ import annotations
@@ -42,12 +43,12 @@ if TYPE_CHECKING:
     from planner.training.search.space.enumeration import Block
 
 BELOW = 1 - 1e-9
-"""Bounds are scaled by this, so that rounding cannot lift one above the time it bounds."""
+"""Bounds are scaled by this, so that rounding cannot lift a bound above the time it bounds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Fitting:
-    """Combinations of one group that fit in memory, with the quick bounds of their time: `bound_s`
+    """Combinations of one group that fit in memory, with quick bounds on their time: `bound_s`
     under the layout they share."""
 
     screened: Screened
@@ -59,15 +60,15 @@ class Fitting:
     data_sharding: NDArray[np.int8]
     bound_s: NDArray[np.float64]
     others_s: NDArray[np.float64]
-    """Below the time under every stage layout that may be chosen instead; infinite where none is.
-    """
+    """Lower bound on the time under every stage layout that may be chosen instead; infinite where
+    there is none."""
 
     def __len__(self) -> int:
         return len(self.grid_row)
 
     @property
     def chunks(self) -> int:
-        """Of every combination."""
+        """Number of chunks of every combination."""
         return self.screened.pipeline * self.virtual_stages
 
     @classmethod
@@ -80,7 +81,7 @@ class Fitting:
         bound_s: NDArray[np.float64],
         others_s: NDArray[np.float64],
     ) -> Fitting:
-        """The given rows of a group."""
+        """The fitting combinations from the given rows of a group."""
         return cls(
             screened=screened,
             virtual_stages=group.virtual_stages,
@@ -100,7 +101,7 @@ def batch_of(
     which: NDArray[np.int64],
     recomputed_layers: NDArray[np.int64],
 ) -> Batch:
-    """Some combinations of a group as a batch."""
+    """Some combinations of a group, as a batch."""
     return make_batch(
         fitting.screened.columns,
         global_batch_size=scenario.job.global_batch_size,
@@ -124,8 +125,8 @@ def bound_group(
     alive: NDArray[np.bool_],
     budget: Budget = UNLIMITED,
 ) -> Fitting:
-    """The combinations of a group that fit. `alive` is the screen's verdict on each. Raises:
-    OutOfTime."""
+    """The combinations of a group that fit. `alive` is the screen's verdict on each combination.
+    Raises: OutOfTime."""
     load = layout.load
     rows = np.flatnonzero(alive)
     fits, bounds, others = [], [], []
@@ -161,9 +162,9 @@ def bound_group(
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class LeastWork:
-    """Seconds of one microbatch at the speed of the fastest device type: of a layer's forward and
-    of all its passes, [N, K], and of all passes of a stage, [N, p]. Where layers are recomputed in
-    full, so many per chunk are."""
+    """Seconds of one microbatch at the speed of the fastest device type: a layer's forward, [N, K],
+    all passes of a layer, [N, K], and all passes of a stage, [N, p]. Under full recomputation,
+    `replayed` layers per chunk are recomputed."""
 
     forward_s: NDArray[np.float64]
     layer_s: NDArray[np.float64]
@@ -186,8 +187,9 @@ class LeastWork:
 
 
 def quick_bound_s(scenario: Scenario, batch: Batch, work: LeastWork) -> NDArray[np.float64]:
-    """[N]: seconds that the schedule cannot beat. What is waited for outside a stage is a forward
-    through the stages before it, and a backward where backwards are whole and chunks in a loop."""
+    """[N]: lower bound in seconds on the schedule. A stage waits for a forward through the stages
+    before it, and for a backward through them where backwards are whole and chunks are placed in a
+    loop."""
     kind, first_chunks = batch.kind, batch.pass_counts[:, 0]
     elsewhere = np.cumsum(first_chunks, axis=0) - first_chunks
     work_s = work.stage_s * batch.chunk_microbatches[:, None]
@@ -205,7 +207,8 @@ def others_bound_s(
     layout: SharedLayout,
     reduction_s: NDArray[np.float64],
 ) -> NDArray[np.float64]:
-    """[N]: seconds that no other stage layout of the space beats; infinite where there is none."""
+    """[N]: lower bound in seconds on every other stage layout of the space; infinite where there is
+    none."""
     shape = (batch.pipeline, batch.virtual_stages, batch.schedule)
     if not layout.chosen or kept_layout(scenario, *shape) is not None:
         return np.full(len(batch), np.inf)
@@ -229,8 +232,8 @@ def tight_bound_s(
     which: NDArray[np.int64],
     budget: Budget = UNLIMITED,
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Tight bounds of some combinations of a group, and the fully recomputed layers per chunk
-    that they are for: the fewest that fit. Raises: OutOfTime."""
+    """Tight bounds for some combinations of a group, and the fully recomputed layers per chunk that
+    they assume: the fewest that fit. Raises: OutOfTime."""
     layers = fewest_recomputed(scenario, table, fitting, which, budget)
     bounds = []
     for part in pieces(np.arange(len(which)), fitting.chunks, budget):
@@ -249,8 +252,8 @@ def tight_others_s(
     recomputed_layers: NDArray[np.int64],
     budget: Budget = UNLIMITED,
 ) -> NDArray[np.float64]:
-    """Tight bounds of some combinations of a group with every stage layout but the default, whose
-    fully recomputed layers per chunk are given. Raises: OutOfTime."""
+    """Tight bounds for some combinations of a group over every stage layout except the default,
+    whose fully recomputed layers per chunk are given. Raises: OutOfTime."""
     bounds = []
     for part in pieces(np.arange(len(which)), fitting.chunks, budget):
         layers = recomputed_layers[part]
@@ -273,9 +276,9 @@ def fewest_recomputed(
     which: NDArray[np.int64],
     budget: Budget = UNLIMITED,
 ) -> NDArray[np.int64]:
-    """The smallest number of recomputed layers per chunk with which each combination fits, 0
-    without full recomputation. Time rises with it and memory falls, so bisection finds it. Raises:
-    OutOfTime."""
+    """The smallest number of recomputed layers per chunk with which each combination fits; 0
+    without full recomputation. Found by bisection, since time rises and memory falls with that
+    number. Raises: OutOfTime."""
     most = fitting.layout.load.most_layers
     full = fitting.recompute[which] == FULL
     low = np.where(full, 1, 0)
@@ -292,7 +295,8 @@ def fewest_recomputed(
 
 
 def pieces(rows: NDArray[np.int64], width: int, budget: Budget) -> Iterator[NDArray[np.int64]]:
-    """Rows in pieces of at most `ELEMENTS` elements of `width` each. Raises: OutOfTime."""
+    """The rows in pieces of at most `ELEMENTS` elements, where a row counts `width`. Raises:
+    OutOfTime."""
     step = max(ELEMENTS // width, 1)
     for first in range(0, len(rows), step):
         budget.check()

@@ -1,14 +1,15 @@
-"""The memory screen: which combinations cannot fit whatever the virtual stages and the schedule.
+"""The memory screen: which combinations cannot fit, whatever their virtual stages and schedule.
 
-A stage holds at least the fewest layers that any layout of the space gives it. 1F1B keeps the
-fewest activations of all schedules that place chunks in a loop: p − s microbatches in flight on
-stage s for every layer, where interleaving keeps at least as many for every chunk; where others are
-in the space, one microbatch is what every stage keeps at least. Memory of that smallest load is
-below that of every combination that shares the degrees, so what does not fit here fits nowhere. It
-also never falls when the micro-batch grows by a whole factor, because as many tokens stay in
-flight; so a combination is only priced when no divisor of its micro-batch size was found not to
-fit. The embedding's dense gradient, which has the more room the larger a micro-batch is that was
-freed before it, is left out.
+A stage holds at least the fewest layers that any layout of the space gives it. Of all schedules
+that place chunks in a loop, 1F1B keeps the fewest activations: p − s microbatches in flight on
+stage s for every layer, where interleaving keeps at least as many for every chunk. Where the space
+has other schedules, every stage keeps at least one microbatch. The memory of that smallest load
+bounds every combination with the same degrees from below, so what does not fit here fits nowhere.
+
+Memory also never falls when the micro-batch grows by a whole factor, because as many tokens stay in
+flight. So a combination is priced only when no divisor of its micro-batch size was found not to
+fit. The embedding's dense gradient is left out: a larger micro-batch freed before it leaves it more
+room.
 """
 
 from __future__ import annotations
@@ -40,12 +41,14 @@ if TYPE_CHECKING:
     from planner.training.search.space.enumeration import AxisGrid, Block, Columns, Enumeration
 
 FAMILY_AXES = ("tensor", "context", "data", "expert", "expert_tensor", "sequence_parallel")
+"""Combinations that agree in these axes form a family. What does not fit in a family excludes
+larger micro-batches of the same family."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Screened:
-    """A grid with what the screen left of it. `columns` gain `row`, the cost table's row (−1 where
-    it was never priced); `alive` [rows, recompute, data sharding] is by position in the axis'
+    """A grid after the screen. `columns` gain `row`, the cost table's row (−1 where it was never
+    priced). `alive` [rows, recompute, data sharding]: what may fit, by position in the axes'
     values."""
 
     grid: AxisGrid
@@ -80,7 +83,7 @@ def screen(
     budget: Budget = UNLIMITED,
 ) -> list[Screened]:
     """Screen all grids, small micro-batches first. `loads` are those that the combinations of each
-    grid may have. `trusting` lets everything pass. Raises: OutOfTime."""
+    grid may have. `trusting` lets every combination pass. Raises: OutOfTime."""
     waves = [
         _Waves(scenario, enumeration, grid, of_grid, trusting, budget)
         for grid, of_grid in zip(grids, loads, strict=True)
@@ -95,7 +98,7 @@ def screen(
 
 
 class _Waves:
-    """One grid, screened one micro-batch size after the other."""
+    """One grid, screened one micro-batch size after another."""
 
     def __init__(
         self,
@@ -123,7 +126,7 @@ class _Waves:
         self._found: dict[int, NDArray[np.bool_]] = {}
 
     def price(self, micro_batch_size: int, growing: GrowingTable) -> None:
-        """Price the rows of a micro-batch size that smaller ones leave a chance."""
+        """Price the rows of a micro-batch size that smaller sizes did not exclude."""
         self._budget.check()
         rows = self._rows_of(micro_batch_size)
         for smaller, found in self._found.items():
@@ -193,8 +196,8 @@ class _Waves:
 
 
 def smallest_load(loads: Sequence[StageLoad]) -> StageLoad:
-    """Every stage with the fewest layers of each kind that any of the loads gives it, in one
-    chunk; all of them recomputed at once or none."""
+    """Every stage with the fewest layers of each kind that any of the loads gives it, in one chunk.
+    Either all of these layers are recomputed at once or none."""
     counts = np.minimum.reduce([load.counts.sum(axis=1) for load in loads])[:, None]
     leading = np.stack([np.zeros_like(counts), counts])
     leading[..., -OUTER_KINDS:] = 0
@@ -202,8 +205,8 @@ def smallest_load(loads: Sequence[StageLoad]) -> StageLoad:
 
 
 def _replay_range(scenario: Scenario, table: CostTable) -> NDArray[np.int64]:
-    """[R]: how much less than the smallest load's may be restored at once when only layers of the
-    smallest kind are recomputed, with the allocator's slack."""
+    """[R]: how many fewer bytes than under the smallest load may be restored at once when only
+    layers of the smallest kind are recomputed, allocator slack included."""
     dropped = (table.saved_bytes - table.full_bytes)[:, :-OUTER_KINDS]
     slack = 1 + scenario.job.software.allocator_slack.value
     spread = np.ceil((dropped.max(axis=1) - dropped.min(axis=1)) * slack).astype(np.int64)

@@ -1,4 +1,4 @@
-"""The stage layouts that combinations begin with: one for all of a shape."""
+"""The stage layouts that combinations start with: one for all combinations of a shape."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class SharedLayout:
-    """A stage layout with its load, shared by all groups of (pipeline, virtual stages); `chosen`:
-    a combination may take a better one instead."""
+    """A stage layout with its load, shared by all groups of (pipeline, virtual stages). `chosen`:
+    whether a combination may take a better one instead."""
 
     stages: tuple[Stage, ...]
     load: StageLoad
@@ -31,12 +31,13 @@ class SharedLayout:
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class SharedLayouts:
-    """The layout of every shape, chosen once for all schedules that lay stages out alike."""
+    """The layout of every shape, chosen once for all schedules that lay out stages in the same
+    way."""
 
     scenario: Scenario
     choose: LayoutChooser
     improvable: bool
-    """Whether combinations may take better ones instead."""
+    """Whether combinations may take better layouts instead."""
     _known: dict[tuple[int, int, LayoutTraits], SharedLayout] = field(
         init=False, default_factory=dict
     )
@@ -51,8 +52,8 @@ class SharedLayouts:
         return self._known[key]
 
     def screened_loads(self, grid: AxisGrid, enumeration: Enumeration) -> list[StageLoad]:
-        """The loads that a grid's combinations may have, one for all schedules that lay stages out
-        alike, without the vocabulary where stages have only a share of it."""
+        """The loads that a grid's combinations may have, one for all schedules that lay out stages
+        in the same way. The vocabulary is left out where stages hold only a share of it."""
         most = self.scenario.model.num_layers // grid.pipeline
         shapes: dict[tuple[int, LayoutTraits], tuple[int, str]] = {}
         for code in enumeration.values["schedule"]:

@@ -1,4 +1,4 @@
-"""The cost table of a search: shards are priced when a combination first needs them."""
+"""The cost table of a search: a shard is priced when a combination first needs it."""
 
 from __future__ import annotations
 
@@ -26,14 +26,15 @@ SHARD_AXES = (
     "micro_batch_size",
     "sequence_parallel",
 )
+"""Axes that decide the price of a shard, and so its row in the cost table."""
 
 
 AT_ONCE = 32
-"""Shards priced between two looks at the budget."""
+"""Shards that are priced between two checks of the budget."""
 
 
 class GrowingTable:
-    """Cost table rows by shard. New shards are priced when the table is next looked at."""
+    """Cost table rows by shard. New shards are priced when the table is next read."""
 
     def __init__(self, scenario: Scenario, budget: Budget = UNLIMITED) -> None:
         self._scenario, self._budget = scenario, budget
@@ -44,8 +45,8 @@ class GrowingTable:
     def rows(
         self, columns: Columns, wanted: NDArray[np.intp], *, vocabulary: int = 1
     ) -> NDArray[np.int64]:
-        """Rows of the shards of the `wanted` combinations, their vocabulary divided among so many
-        stages."""
+        """Rows of the shards of the `wanted` combinations, with their vocabulary divided among
+        `vocabulary` stages."""
         shards = np.stack([columns[axis][wanted] for axis in SHARD_AXES], axis=-1)
         shards[:, -1] &= shards[:, 0] > 1
         rows = [self._row((*shard, vocabulary)) for shard in shards.tolist()]
@@ -53,7 +54,7 @@ class GrowingTable:
 
     @property
     def table(self) -> CostTable:
-        """Everything asked for so far. Raises: OutOfTime."""
+        """The costs of everything asked for so far. Raises: OutOfTime."""
         while self._new:
             self._budget.check()
             self._parts.append(cost_table(self._scenario, self._new[:AT_ONCE]))
@@ -83,7 +84,8 @@ def _shard(key: tuple[int, ...]) -> Shard:
 
 
 def _join(parts: list[CostTable]) -> CostTable:
-    """One table below the other. Rows are the last axis but one, the only one of a vector."""
+    """Concatenates tables row-wise. Rows are the second-to-last axis, or the only axis of a
+    vector."""
     shards = tuple(shard for part in parts for shard in part.shards)
     columns = {}
     for name in (field.name for field in fields(CostTable) if field.name != "shards"):

@@ -1,13 +1,15 @@
-"""Lower bounds of the step over all placements, for many combinations at once.
+"""Lower bounds on the step over all placements, for many combinations at once.
 
-Beyond the ideal topology, on which every group has the best links there are:
+They add two arguments to the bounds of the ideal topology, on which every group has the best links
+that exist.
 
 A job that fills more than one block of a tier (a leaf, a pod, a site) leaves it somewhere. Either
-some stage's gradient ring leaves it, or every row of units lies in one block, and then some
-neighbouring rows lie in different blocks and every pipeline crosses between them.
+some stage's gradient ring leaves the block. Or every row of units lies in one block; then some
+neighbouring rows lie in different blocks, and every pipeline crosses between them.
 
-Of the rows of a mixed cluster only so many can have fast devices alone. Whatever the stage layout,
-the layers take at least as long as if each row took the share that its slowest device earns.
+On a mixed cluster only a limited number of rows can have nothing but fast devices. Whatever the
+stage layout, the layers take at least as long as if each row took the share that its slowest device
+earns.
 """
 
 from __future__ import annotations
@@ -39,8 +41,9 @@ if TYPE_CHECKING:
 def placement_bound_s(
     scenario: Scenario, table: CostTable, batch: Batch, parts: StepParts
 ) -> NDArray[np.float64]:
-    """[N]: no placement of a combination's stages takes less, whatever links they get; 0 where
-    nothing is known beyond `parts`. `scenario`, `table` and `parts` are of the ideal topology."""
+    """[N]: lower bound on every placement of a combination's stages, whatever links they get; 0
+    where nothing is known beyond `parts`. `scenario`, `table` and `parts` belong to the ideal
+    topology."""
     bound_s = _mixed_bound_s(scenario, table, batch, parts)
     for slow, known, one_column in _outgrown(scenario, table, batch):
         crossing_s = ring_s = np.full(len(batch), inf)
@@ -54,7 +57,7 @@ def placement_bound_s(
 
 
 def simulated_bound_s(scenario: Scenario, table: CostTable, batch: Batch) -> float:
-    """The same for the batch's only plan, with its pipeline simulated."""
+    """The same bound for the only plan of the batch, with its pipeline simulated."""
     parts = step_parts(scenario, table, batch)
     schedule = schedule_of(batch)
     weight_s = chunk_seconds(scenario, table, batch, table.weight_gradient_s)[0]
@@ -83,9 +86,9 @@ def simulated_bound_s(scenario: Scenario, table: CostTable, batch: Batch) -> flo
 def _mixed_bound_s(
     scenario: Scenario, table: CostTable, batch: Batch, parts: StepParts
 ) -> NDArray[np.float64]:
-    """[N]: on mixed devices, the step in which every stage has the share of the layers that the
-    slowest of its devices earns, where the fastest devices of the cluster fill row after row. With
-    one chunk per stage and whole backwards a microbatch first goes all the way alone.
+    """[N]: on mixed devices, the step in which every stage has the share of the layers that its
+    slowest device earns, when the fastest devices of the cluster fill row after row. With one chunk
+    per stage and whole backwards, one microbatch first goes all the way alone.
 
     Shapes, with T device types, K layer kinds, D devices of the cluster: `every_s` [N, T, K] both
     passes of a layer, `best_s` [N, 1, K] on the fastest type, `speeds` [N, T] at most 1,
@@ -116,8 +119,8 @@ def _mixed_bound_s(
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class _Shape:
-    """bool [N]: `known` where rows and columns of units are whole, layers communicate inside a
-    unit, and every row has one ring at most; `one_column` where it has none."""
+    """bool [N]. `known`: rows and columns of units are whole, layers communicate inside a unit, and
+    every row has at most one ring, so that the argument holds. `one_column`: a row has no ring."""
 
     known: NDArray[np.bool_]
     one_column: NDArray[np.bool_]
@@ -140,8 +143,8 @@ class _Shape:
 def _outgrown(
     scenario: Scenario, table: CostTable, batch: Batch
 ) -> Iterator[tuple[StepParts, NDArray[np.bool_], NDArray[np.bool_]]]:
-    """For all blocks that the job outgrows, the step when every hop leaves its blocks; of which
-    combinations the argument holds, and which have one column."""
+    """For each kind of block that the job outgrows: the step when every hop leaves its block, the
+    combinations for which the argument holds, and those with one column."""
     topology = scenario.topology
     if not isinstance(topology, IdealTopology) or batch.kind.parameter_copies > 1:
         return
@@ -153,11 +156,11 @@ def _outgrown(
 
 
 def _crossings(parts: StepParts, slow: StepParts, batch: Batch) -> Iterator[StepParts]:
-    """The parts when blocks end between some stages, for every way in which that can be.
+    """The parts of the step for every way in which blocks can end between stages.
 
-    Where they end once, the first and the last stage lie apart, so that the tied embedding's
-    reduction and the way from the last chunk back to the first cross as well; else they end twice.
-    Where that makes too many ways, one end is counted and nothing else.
+    Where blocks end once, the first and the last stage lie apart, so that the tied embedding's
+    reduction and the way from the last chunk back to the first cross as well. Otherwise blocks end
+    twice. Where that gives too many ways, only one end is counted.
     """
     owner = batch.placement.stage_of
     above, below = owner[:-1], owner[1:]
@@ -184,11 +187,11 @@ def _crossings(parts: StepParts, slow: StepParts, batch: Batch) -> Iterator[Step
 
 
 _MOST_STAGES_IN_PAIRS = 8
-"""Stages up to which every pair of ends is looked at."""
+"""Most stages for which every pair of ends is tried."""
 
 
 def _slow_rings(parts: StepParts, slow: StepParts) -> Iterator[NDArray[np.float64]]:
-    """The reductions when one stage's ring leaves a block."""
+    """The reductions when the ring of one stage leaves a block, for each stage in turn."""
     for stage in range(parts.reduction_s.shape[1]):
         reduction_s = parts.reduction_s.copy()
         reduction_s[:, stage] = slow.reduction_s[:, stage]

@@ -1,6 +1,6 @@
-"""The placement of one plan: solve the program, price its answer, cut off what it took too
-lightly, until both agree. The framework's own order is priced too and kept when it is best.
-"""
+"""The placement of one plan: solve the program, price its answer in full, add the critical path it
+underestimated as a cut, repeat until both agree. The framework's own order is priced too, and kept
+when it is best."""
 
 from __future__ import annotations
 
@@ -36,22 +36,22 @@ if TYPE_CHECKING:
     from planner.training.search.hosts.problem import CriticalPath
 
 ROUNDS = 4
-"""Programs solved for one plan at most."""
+"""Most programs that are solved for one plan."""
 
 AGREE = 1e-4
-"""Share of the step by which program and price may differ without another round."""
+"""Share of the step within which program and price agree, so that no further round is needed."""
 
 EQUAL = 1e-9
-"""Share of the step by which a price that reaches its bound may differ from it."""
+"""Share of the step within which a price counts as reaching its bound."""
 
 MOST_EXCHANGED = 20
-"""Units up to which exchanges are priced in full."""
+"""Most units for which exchanges are priced in full."""
 
 PRICED = 120
-"""Exchanges of two units that are priced in full for one plan."""
+"""Most exchanges of two units that are priced in full for one plan."""
 
 PROOF_WORK = 0.1
-"""Share of the effort of `solve_placement` that one plan's proof gets."""
+"""Share of the effort of `solve_placement` that the proof of one plan gets."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,9 +85,10 @@ class _Priced:
 
 @dataclass(slots=True, kw_only=True)
 class PlacementSearch:
-    """Chooses hosts for plans of one scenario and remembers orders that were good on a grid.
+    """Chooses hosts for plans of one scenario, and remembers good orders for each grid.
 
-    Out of time, plans keep the best hosts so far; OutOfTime is raised where there are none."""
+    When time runs out, plans keep the best hosts so far; OutOfTime is raised where there are none.
+    """
 
     scenario: Scenario
     budget: Budget = UNLIMITED
@@ -95,12 +96,13 @@ class PlacementSearch:
     _known: dict[UnitGrid, list[tuple[int, ...]]] = field(default_factory=dict)
 
     def place(self, plan: Plan, bound_s: float) -> PlacedPlan:
-        """The plan on the best hosts that a short search finds, every stage on the device types
-        that it has on the plan's own hosts. `bound_s` is known to bound all placements."""
+        """The plan on the best hosts that a short search finds. Every stage stays on the device
+        types that it has on the plan's own hosts. `bound_s` is a known bound over all
+        placements."""
         return self._place(plan, bound_s, improve_placement)
 
     def prove(self, placed: PlacedPlan) -> PlacedPlan:
-        """The same with all the effort that a proof may take."""
+        """The plan placed again with all the effort that a proof may take."""
         solve = partial(solve_placement, solver=self.solver)
         found = self._place(placed.plan, placed.bound_s, solve, work=PROOF_WORK)
         return self._exchanged(found)
@@ -141,15 +143,15 @@ class PlacementSearch:
         )
 
     def _bounds_everywhere(self, problem: PlacementProblem, listed: Scenario) -> bool:
-        """Whether the program's bound is one of the plan: devices are of one type, and what passes
-        wait for inside them is not added to a pipeline that hides part of it."""
+        """Whether the program's bound also bounds the plan. That holds when all devices are of one
+        type and the waits inside passes are not added to a pipeline that hides part of them."""
         return len(listed.candidate_devices) == 1 and not (
             problem.rows > 1 and problem.has_waits_inside
         )
 
     def _exchanged(self, placed: PlacedPlan) -> PlacedPlan:
-        """Units change places, two by two, while the price itself falls: what the program takes
-        for equal may differ where links are not the same both ways."""
+        """Exchange pairs of units while that lowers the full price. The program may see units as
+        equal that differ where links are not the same in both directions."""
         plan = placed.plan
         listed = self.scenario.placed(plan.placement.hosts)
         grid = grid_of(listed.topology, plan.degrees)
@@ -181,8 +183,8 @@ class PlacementSearch:
         return batch_of_one(plan, 0, load)
 
     def arrangements(self) -> tuple[tuple[str, ...], ...]:
-        """Hosts to start from: as the cluster lists them; on mixed devices also with the types in
-        every order, as far as the job needs them."""
+        """Hosts to start from: as the cluster lists them; on mixed devices also with the device
+        types in every order, cut to the hosts that the job needs."""
         names, order = self.scenario.cluster.host_names(), self.scenario.topology.order
         kinds = self.scenario.topology.kinds
         types = tuple(dict.fromkeys(kind.device for kind in kinds))
@@ -223,7 +225,7 @@ class PlacementSearch:
 
 
 _MOST_TYPES = 4
-"""Device types up to which their orders are tried."""
+"""Most device types whose orders are all tried."""
 
 _REMEMBERED = 4
 """Orders kept as seeds for the next plan on the same grid."""

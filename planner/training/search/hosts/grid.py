@@ -1,6 +1,6 @@
-"""How a job falls on the grid of the placement problem, and which nodes can replace each other.
+"""How a job fills the grid of the placement problem, and which nodes can replace each other.
 
-What takes a position is a unit: a scale-up domain, or a node where the fast fabric ends there.
+A position is taken by a unit: a scale-up domain, or a node where the fast fabric ends at the node.
 """
 
 from __future__ import annotations
@@ -34,11 +34,12 @@ class UnitGrid:
     lockstep: int
 
     def units_of(self, topology: Topology) -> tuple[int, ...]:
-        """The unit, by its index in the cluster, at every position."""
+        """The unit at every position, by its index in the cluster."""
         return tuple(node // self.unit_nodes for node in topology.order[:: self.unit_nodes])
 
     def ring(self, size: int, stride: int) -> tuple[tuple[int, ...], ...]:
-        """Columns of the rings of a group of `size` ranks that lie `stride` apart, each once."""
+        """The columns of each ring of a group of `size` ranks that lie `stride` apart; each ring
+        once."""
         span = size * stride
         rings = {
             tuple(
@@ -53,8 +54,8 @@ class UnitGrid:
 
 
 def grid_of(topology: Topology, degrees: Degrees) -> UnitGrid | None:
-    """The grid of a job; None where stages and units do not fall on each other, or where nodes
-    differ in size, so that a change of places moves more than itself."""
+    """The grid of a job. None where stages and units do not align, or where nodes differ in size,
+    so that moving one node would shift others."""
     kinds = [topology.kinds[node] for node in topology.order]
     if len({(kind.devices_per_node, kind.domain_nodes) for kind in topology.kinds}) > 1:
         return None
@@ -84,8 +85,9 @@ def grid_of(topology: Topology, degrees: Degrees) -> UnitGrid | None:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class UnitClasses:
-    """`of_unit` int [units] with the units of the whole cluster in file order. `bytes_per_s` and
-    `latency_s` [K, K] of the link from a unit of one class to one of another."""
+    """The classes of a cluster's units. `of_unit` int [units]: for the units of the whole cluster
+    in file order. `bytes_per_s` and `latency_s` [K, K]: of the link from a unit of one class to one
+    of another."""
 
     of_unit: NDArray[np.int64]
     first_node: NDArray[np.int64]
@@ -94,8 +96,9 @@ class UnitClasses:
 
 
 def unit_classes(topology: Topology, unit_nodes: int) -> UnitClasses:
-    """Units with equal nodes below the same switches are one class. Where bandwidth was measured
-    pair by pair each is its own, and so is each that an override names."""
+    """The classes of units. Units with equal nodes under the same switches form one class. Where
+    bandwidth was measured pair by pair, each unit is its own class, and so is each unit that an
+    override names."""
     first = np.arange(0, len(topology.kinds), unit_nodes)
     fabric = topology.fabric
     named = {node // unit_nodes for pair in fabric.override_bytes_per_s for node in pair}

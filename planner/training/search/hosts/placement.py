@@ -1,7 +1,7 @@
 """Placement: which host takes each position of the rank grid.
 
-Only the order of the cluster file is built here. `PlacementChooser` is the seam for anything
-better; the order of the file seeds every choice, so nothing worse need ever be returned.
+This module builds only the order of the cluster file. `PlacementChooser` is the extension point for
+anything better; the order of the file is the start of every choice, so the result is never worse.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def default_placement(scenario: Scenario, degrees: Degrees) -> Placement:
 
 
 def placement_on(scenario: Scenario, hosts: Sequence[str]) -> Placement:
-    """Rank r on device r of the hosts laid end to end."""
+    """Assigns ranks to devices in order, host after host."""
     sizes = {group.devices_per_node for group in scenario.cluster.node_groups}
     if len(hosts) == 1:
         ranks = f"rank r runs on {hosts[0]}, device r"
@@ -41,14 +41,14 @@ def placement_on(scenario: Scenario, hosts: Sequence[str]) -> Placement:
 
 
 def used_hosts(scenario: Scenario) -> tuple[str, ...]:
-    """Names of the hosts that run the job, in the order in which they take the rank grid."""
+    """Names of the hosts that run the job, in rank order."""
     names = scenario.cluster.host_names()
     return tuple(names[node] for node in scenario.topology.order)
 
 
 def check_hosts(scenario: Scenario, hosts: Sequence[str]) -> None:
-    """Raises InputError unless `hosts` names as many hosts of the cluster as the job runs on,
-    each once, which together have its devices."""
+    """Raises InputError unless `hosts` names as many hosts of the cluster as the job runs on, each
+    once, and these hosts together have the job's devices."""
     names = scenario.cluster.host_names()
     known = set(names)
     for host, times in Counter(hosts).items():
@@ -72,4 +72,4 @@ def check_hosts(scenario: Scenario, hosts: Sequence[str]) -> None:
 
 
 _HINTED = 1000
-"""Hosts among which a misspelt one is looked for."""
+"""Most hosts that are searched for a correction of a misspelt one."""

@@ -1,4 +1,4 @@
-"""The placement problem of one plan."""
+"""Builds the placement problem of one plan."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class CriticalPath:
-    """A path of passes and sends: seconds with free sends, and how often it crosses each boundary
-    of rows there and back [rows − 1]."""
+    """A path of passes and sends: its seconds with free sends, and how often it crosses each
+    boundary of rows there and back, [rows − 1]."""
 
     seconds: float
     links: NDArray[np.float64]
@@ -43,9 +43,10 @@ class CriticalPath:
 def placement_problem(
     scenario: Scenario, plan: Plan, batch: Batch, grid: UnitGrid, budget: Budget = UNLIMITED
 ) -> PlacementProblem:
-    """Over which links the plan's step would be how long. `batch` is the plan for the first row of
-    a cost table. Passes are those of the ideal scenario; on mixed devices those of the scenario as
-    it is placed, and no row may change its device types. Raises: OutOfTime."""
+    """How long the plan's step would take over which links. `batch` is the plan alone, for the
+    first row of a cost table. Passes are priced on the ideal topology. On mixed devices they are
+    priced on the scenario as it is placed, and no row may change its device types. Raises:
+    OutOfTime."""
     ideal, classes = scenario.ideal, unit_classes(scenario.topology, grid.unit_nodes)
     table = cost_table(ideal, [shard_of(plan)])
     inside = _rings_inside(plan, grid)
@@ -88,7 +89,7 @@ def _passes(scenario: Scenario, ideal_table: CostTable, batch: Batch) -> tuple[S
 
 
 def _row_classes(topology: Topology, grid: UnitGrid, classes: UnitClasses) -> NDArray[np.bool_]:
-    """bool [rows, K]: classes whose devices a row has already."""
+    """bool [rows, K]: the classes whose devices a row already has."""
     of_class = [topology.kinds[node].device for node in classes.first_node.tolist()]
     rows = np.array(topology.order).reshape(grid.rows, -1)
     present = [{topology.kinds[node].device for node in row} for row in rows.tolist()]
@@ -107,8 +108,9 @@ def with_path(problem: PlacementProblem, path: CriticalPath) -> PlacementProblem
 def critical_path(
     timeline: Timeline, parts: StepParts, batch: Batch, grid: UnitGrid
 ) -> CriticalPath:
-    """The longest path of a simulated pipeline. Sends are joint and monotone, so that with other
-    links the pipeline takes no less than this path does: a cutting plane (Kelley 1960)."""
+    """The longest path of a simulated pipeline. Both directions of a send count together, and time
+    never falls when a send gets longer, so with other links the pipeline takes at least what this
+    path takes: a cutting plane (Kelley 1960)."""
     owner = batch.placement.stage_of // grid.row_stages
     links = np.zeros(grid.rows - 1)
     crossing_s = 0.0
@@ -129,7 +131,7 @@ def critical_path(
 def _windows(
     parts: StepParts, batch: Batch, grid: UnitGrid
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The windows of consecutive stages of 1F1B, boundaries inside a unit with their own sends."""
+    """The windows of consecutive stages of 1F1B; boundaries inside a unit keep their own sends."""
     path_s, path_links = critical_paths(
         parts.passes.forward_s[0, :, 0],
         parts.passes.backward_s[0, :, 0],
@@ -143,7 +145,7 @@ def _windows(
 
 
 def _rings_inside(plan: Plan, grid: UnitGrid) -> tuple[tuple[int, ...], ...]:
-    """Rings of columns around which layers communicate in every pass."""
+    """The rings of columns around which layers communicate in every pass."""
     degrees = plan.degrees
     shapes = {
         (degrees.tensor, 1),
@@ -165,8 +167,8 @@ def _waits(
     timeline: Timeline,
     inside: tuple[tuple[int, ...], ...],
 ) -> tuple[Wait, ...]:
-    """Gradient reduction on every stage's ring from its last pass on, parameter gather, and what
-    groups inside the passes wait for."""
+    """The waits of the step: gradient reduction on every stage's ring after its last pass,
+    parameter gather, and what groups inside the passes wait for."""
     none = np.zeros(grid.rows)
     waits = []
     data = () if grid.row_stages > 1 else _data_rings(plan, grid)

@@ -1,7 +1,7 @@
-"""What a plan's step costs by the rate of its links.
+"""Prices a plan's step as a function of the rate of its links.
 
-The step is priced with the timing model itself on topologies on which the slowest hop of every
-ring has a given rate, so that overlap, sharding and expert groups count as they do in an estimate.
+The timing model itself prices the step, on topologies on which the slowest hop of every ring has a
+given rate. So overlap, sharding and expert groups count as they do in an estimate.
 """
 
 from __future__ import annotations
@@ -27,16 +27,18 @@ if TYPE_CHECKING:
     from planner.training.scenario import Scenario
 
 RATES = 24
-"""Rates at which a step is priced for one latency; between them its parts are taken as linear in
-seconds per byte, which they exceed nowhere: all are concave in it but for overlap's corners."""
+"""Rates at which a step is priced for one latency. Between them its parts are interpolated linearly
+in seconds per byte. The interpolation never exceeds the true value: all parts are concave in
+seconds per byte, apart from the corners of overlap."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class RatedStep:
-    """Parts of a step by the link that is the slowest hop: `link` [K, K] is its index, of U
-    different ones, for every pair of classes. Seconds [U] there and back across a boundary of rows
-    and of the parameter gather after the passes, [U, p] of the gradient reduction, and of what all
-    passes of a stage take longer than on the ideal topology."""
+    """Parts of a step by the link that is the slowest hop. `link` [K, K]: for every pair of
+    classes, the index of its link among U different ones. `crossing_s` [U]: there and back across a
+    boundary of rows. `gather_s` [U]: the parameter gather after the passes. `reduction_s` [U, p]:
+    the gradient reduction. `inside_s` [U, p]: how much longer all passes of a stage take than on
+    the ideal topology."""
 
     link: NDArray[np.int64]
     crossing_s: NDArray[np.float64]
@@ -55,9 +57,9 @@ def rated_step(
     crosses_inside: bool,
     budget: Budget = UNLIMITED,
 ) -> RatedStep:
-    """`ideal` is the scenario on an `IdealTopology`, `table` its cost table; `bytes_per_s` and
-    `latency_s` [K, K]. `crosses_inside` tells that groups of the layers leave their unit, so that
-    layers must be priced anew. Raises: OutOfTime."""
+    """Prices a plan's step for every distinct link. `ideal` is the scenario on an `IdealTopology`,
+    `table` its cost table; `bytes_per_s` and `latency_s` [K, K]. `crosses_inside`: groups of the
+    layers leave their unit, so that layers must be priced again. Raises: OutOfTime."""
     rates, rate = _distinct(1 / bytes_per_s, budget)
     latencies, latency = _distinct(latency_s, budget)
     present, link = _distinct(rate * len(latencies) + latency, budget)
@@ -90,7 +92,7 @@ def rated_step(
 def _distinct(
     values: NDArray[np.generic], budget: Budget
 ) -> tuple[NDArray[Any], NDArray[np.int64]]:
-    """The different values of [K, K], ascending, and the index of each entry's among them."""
+    """The distinct values of [K, K], ascending, and for each entry the index of its value."""
     found = np.empty(0, dtype=values.dtype)
     for row in values:
         budget.check()

@@ -1,4 +1,4 @@
-"""Lower bounds of a combination's step over all its stage layouts."""
+"""Lower bounds on a combination's step over all its stage layouts."""
 
 from __future__ import annotations
 
@@ -22,12 +22,13 @@ if TYPE_CHECKING:
     from planner.training.scenario import Scenario
 
 ENDLESS_S = 1e9
-"""A forward pass that hides everything beside it."""
+"""Seconds of a forward pass that hides everything that overlaps it."""
 
 
 def beside_pipeline_s(scenario: Scenario, table: CostTable, batch: Batch) -> Floats:
-    """[N]: what plans take at least beside their pipelines, whatever their layouts: some stage has
-    as many layers of a kind as all have on average, rounded down, to gather and to update."""
+    """[N]: lower bound on what plans take outside their pipelines, under every layout. Some stage
+    has at least the average number of layers of each kind, rounded down, to gather and to
+    update."""
     total = batch.load.counts.sum(axis=(0, 1), keepdims=True)
     total[..., -OUTER_KINDS:] = 0
     even = np.broadcast_to(total // batch.pipeline, (batch.pipeline, *total.shape[1:]))
@@ -38,7 +39,7 @@ def beside_pipeline_s(scenario: Scenario, table: CostTable, batch: Batch) -> Flo
 
 
 def waited_s(scenario: Scenario, table: CostTable, batch: Batch) -> Floats:
-    """[N]: what every stage at least waits for its own messages, whatever it holds. 0 where links
+    """[N]: the least that any stage waits for its own messages, whatever it holds; 0 where links
     differ between replicas."""
     sends = boundary_sends(scenario, table, batch)
     if sends.mode in ("asynchronous", "overlapped") or not scenario.topology.symmetric:
@@ -52,7 +53,7 @@ def waited_s(scenario: Scenario, table: CostTable, batch: Batch) -> Floats:
 
 
 def jitter_share(scenario: Scenario, pipeline: int) -> float:
-    """By what share of the average stage's work a step is longer at least because its devices
+    """The least share of the average stage's work by which a step is longer because its devices
     differ (`planner.training.step.parts.jitter_s` with one stage waited for)."""
     variation = max(device.speed_variation for device in scenario.device_types)
     return variation * max(expected_slowest(scenario.job.devices // pipeline), 0.0)
@@ -67,18 +68,18 @@ def other_layouts_s(
     stage_s: Floats,
     reduction_s: Floats,
 ) -> Floats:
-    """[N]: seconds that the pipeline takes at least under every layout but the batch's own.
+    """[N]: lower bound in seconds on the pipeline under every layout except the batch's own.
 
     forward_s, layer_s: [N, K], a layer's forward and its forward and backward; stage_s: [N, p],
     what a stage does with one microbatch; reduction_s: [N, p], its gradient reduction at the end;
     kinds: those of the model's layers in order.
 
-    Where stages hold one chunk, some stage of another layout holds all that it holds in this one
-    and the layer before or after: follow the first boundary that differs. Where all layers are
-    alike, some stage of a layout with other totals holds one layer more. That stage does its work;
-    or one microbatch goes round the whole pipeline, and the stage does the forwards that had to
-    wait for it and all other backwards (`stage_bounds.Rows`, the late path).
-    Nor is any layout faster than the average of these paths over all stages.
+    Where stages hold one chunk, some stage of another layout holds everything that it holds in this
+    one and the layer before or after it: follow the first boundary that differs. Where all layers
+    are alike, some stage of a layout with other totals holds one layer more. That stage does its
+    work. Or one microbatch goes round the whole pipeline, and the stage does the forwards that had
+    to wait for it and all other backwards (`stage_bounds.Rows`, the late path). Besides, no layout
+    is faster than the average of these paths over all stages.
     """
     m = batch.num_microbatches.astype(np.float64)
     returns = batch.virtual_stages == 1 and batch.kind.returns_to_first

@@ -1,5 +1,5 @@
-"""The best stage layout of one combination, priced as every plan is: never worse than the default
-layout, never one that does not fit."""
+"""Chooses the best stage layout of one combination, priced as every plan is. The result is never
+worse than the default layout, and always fits."""
 
 from __future__ import annotations
 
@@ -30,17 +30,17 @@ if TYPE_CHECKING:
     from planner.training.scenario import Scenario
 
 ATTEMPTS = 4
-"""How often capacities are lowered by what a layout lacked before the default is kept."""
+"""How often capacities are lowered by what a layout lacked before the default layout is kept."""
 
 WORTHWHILE = 1e-6
-"""Share of the step by which a layout must be faster than the default to be taken."""
+"""Share of the step by which a layout must be faster than the default to replace it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LayoutChoice:
-    """The plan with the chosen layout and recomputation, and its step. `bound_s`: no layout of the
-    combination has a shorter step, None where nothing better than 0 is known; `kept` says why the
-    default was not looked behind."""
+    """The plan with the chosen layout and recomputation, and its step. `bound_s`: lower bound on
+    the step of every layout of the combination; None where no positive bound is known. `kept`: why
+    no layout other than the default was tried."""
 
     plan: Plan
     step_s: float
@@ -60,12 +60,12 @@ def choose_layout(
     below_s: float = np.inf,
     budget: Budget = UNLIMITED,
 ) -> LayoutChoice:
-    """The best layout found for the combination of a plan that has its default layout, where one
-    may have a step below `below_s`.
+    """The best layout found for the combination of a plan that has its default layout, provided
+    that some layout may have a step below `below_s`.
 
-    Layouts whose stages hold as many layers as in the default are not looked at. With one chunk per
-    stage it is the exact optimum of `stage_bounds.rows_s`; with several the best that moving
-    layers between chunks reaches under simulation. Both are then priced in full.
+    Layouts whose stages hold as many layers as in the default are skipped. With one chunk per stage
+    the result is the exact optimum of `stage_bounds.rows_s`. With several chunks it is the best
+    layout that moving layers between chunks reaches under simulation. Both are then priced in full.
 
     Raises: OutOfTime.
     """
@@ -114,7 +114,7 @@ def choose_layout(
 
 
 def _without_limit(problem: LayoutProblem) -> LayoutProblem:
-    """The problem with endless memory, in which nobody recomputes more than the least."""
+    """The problem with unlimited memory, where no stage recomputes more than the least."""
     endless = np.full(problem.stages, np.inf)
     return replace(problem, capacity_bytes=endless, patterns=problem.patterns[:1])
 
@@ -127,7 +127,7 @@ def _solve(problem: LayoutProblem, start: Layouts, budget: Budget) -> Layouts | 
 
 
 class LayoutImprover(Protocol):
-    """What refinement asks for the layout of a combination: `choose_layout`."""
+    """The layout chooser that refinement calls for a combination: `choose_layout`."""
 
     def __call__(
         self,
@@ -155,6 +155,6 @@ class _Pricing:
         return simulate_step(self.scenario, self.table, self.batch(plan)).breakdown.step_s
 
     def lacking(self, plan: Plan) -> Floats:
-        """[p]: bytes that each stage is short of, negative where there is room."""
+        """[p]: bytes that each stage lacks; negative where there is room."""
         peaks = stage_peaks(self.scenario, self.table, self.batch(plan))
         return np.asarray(-peaks.spare[0], dtype=np.float64)

@@ -1,7 +1,7 @@
 """Stage layout: which layers each chunk holds.
 
-Only layouts by a fixed rule are built here. `LayoutChooser` is the seam for anything better:
-refinement asks it for the stages of each combination, and the bounds hold for what it returns.
+This module builds only layouts by a fixed rule. `LayoutChooser` is the extension point for anything
+better: refinement asks it for the stages of each combination, and the bounds hold for its result.
 """
 
 from __future__ import annotations
@@ -25,18 +25,19 @@ LayoutChooser = Callable[["Scenario", int, int, str], tuple[Stage, ...]]
 
 
 def uniform_layers(num_layers: int, chunks: int) -> tuple[int, ...]:
-    """Layers of every chunk in virtual-stage order: equal, and what does not divide goes one each
-    to the middle chunks, away from the embedding and the head. With fewer layers than chunks the
-    outer chunks are empty."""
+    """Layers of every chunk in virtual-stage order: equal, with the remainder going one each to the
+    middle chunks, away from the embedding and the head. With fewer layers than chunks the outer
+    chunks are empty."""
     each, rest = divmod(num_layers, chunks)
     first = (chunks - rest) // 2
     return tuple(each + (first <= index < first + rest) for index in range(chunks))
 
 
 def balanced_layers(scenario: Scenario, chunks: int) -> tuple[int, ...]:
-    """As many layers on the last chunk as leave the busiest chunk least to do when the output
-    layer counts with its FLOPs, the others equal with the larger ones late (Yeung et al. 2024,
-    Balancing Pipeline Parallelism with Vocabulary Parallelism, section 6.1, "Redis")."""
+    """Layers of every chunk, balanced for the output layer. The last chunk gets the number of
+    layers that leaves the busiest chunk the least work, where the output layer counts with its
+    FLOPs. The other chunks are equal, the larger ones late (Yeung et al. 2024, Balancing Pipeline
+    Parallelism with Vocabulary Parallelism, section 6.1, "Redis")."""
     num_layers = scenario.model.num_layers
     if chunks == 1:
         return (num_layers,)
@@ -62,8 +63,8 @@ def _forward_flops(scenario: Scenario, kind: str) -> float:
 def default_layers(
     scenario: Scenario, pipeline: int, virtual_stages: int, schedule: str
 ) -> tuple[int, ...]:
-    """Layers of every chunk where nobody says otherwise: equal, or balanced where that is what
-    the schedule is for.
+    """Layers of every chunk unless a layout is given: equal, or balanced where that is the purpose
+    of the schedule.
 
     Raises: InputError when there are fewer layers than chunks.
     """
@@ -79,11 +80,12 @@ def default_layers(
 def stages_of(
     layers: Sequence[int], pipeline: int, virtual_stages: int, schedule: str = PLAIN
 ) -> tuple[Stage, ...]:
-    """Stages from the layers of every chunk in the order a microbatch visits them, placed as the
-    schedule does: in a loop, chunk c of stage s is virtual stage c·p + s (Narayanan et al. 2021,
-    section 2.2). The ends of the model have the embedding and the head, or every stage its share.
+    """Stages from the layers of every chunk in the order in which a microbatch visits them, placed
+    as the schedule does: in a loop, chunk c of stage s is virtual stage c·p + s (Narayanan et al.
+    2021, section 2.2). The ends of the model hold the embedding and the head, or every stage holds
+    its share.
 
-    Raises: InputError when the number of entries is not that of the chunks.
+    Raises: InputError when the number of entries is not the number of chunks.
     """
     kind = kind_of(schedule)
     placement = kind.placement(pipeline, virtual_stages)
@@ -108,14 +110,14 @@ def stages_of(
 def default_layout(
     scenario: Scenario, pipeline: int, virtual_stages: int, schedule: str
 ) -> tuple[Stage, ...]:
-    """The `LayoutChooser` without a search: `default_layers`."""
+    """The `LayoutChooser` that does not search: `default_layers`."""
     layers = default_layers(scenario, pipeline, virtual_stages, schedule)
     return stages_of(layers, pipeline, virtual_stages, schedule)
 
 
 def check_layers(scenario: Scenario, layers: Sequence[int]) -> None:
-    """Raises InputError or RuleError unless these layers of every chunk are those of the model in
-    a layout that the framework has."""
+    """Raises InputError or RuleError unless these layers of every chunk add up to the model's, in a
+    layout that the framework supports."""
     total = scenario.model.num_layers
     if sum(layers) != total:
         raise InputError(f"the stage layout holds {sum(layers)} layers, the model has {total}")

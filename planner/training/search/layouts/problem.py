@@ -1,4 +1,4 @@
-"""From a plan to the stage layout problem, and from a layout back to the plan's stages."""
+"""Turns a plan into the stage layout problem, and a layout back into the plan's stages."""
 
 from __future__ import annotations
 
@@ -29,17 +29,18 @@ if TYPE_CHECKING:
     from planner.workload.stages import StageLoad
 
 ALL = 1 << 20
-"""Recomputed layers per chunk: every one."""
+"""A number of recomputed layers per chunk that means all of them."""
 
 
 AROUND = 2
-"""How far the number of recomputed layers per chunk may be from what the default layout needs."""
+"""How far the number of recomputed layers per chunk may differ from what the default layout
+needs."""
 
 
 def kept_layout(
     scenario: Scenario, pipeline: int, virtual_stages: int, schedule: str
 ) -> str | None:
-    """Why combinations of a shape keep their default layout; None where it is chosen."""
+    """Why combinations of this shape keep their default layout; None where a layout is chosen."""
     kind, software = kind_of(schedule), scenario.job.software
     if pipeline == 1:
         return "one stage holds everything"
@@ -48,18 +49,18 @@ def kept_layout(
     if kind.shares_vocabulary or kind.parameter_copies > 1 or kind.balances_head:
         return f"schedule {schedule} brings its own layout"
     if virtual_stages > 1 and len(set(layer_kinds(scenario.model))) > 1:
-        return "several chunks per stage of unlike layers are not looked at"
+        return "unlike layers with several chunks per stage keep the default layout"
     return None
 
 
 def problem_of(scenario: Scenario, table: CostTable, batch: Batch, plan: Plan) -> LayoutProblem:
-    """The problem whose layouts are those of the plan's combination: `batch` is the plan alone.
+    """The problem whose layouts are those of the plan's combination; `batch` is the plan alone.
 
-    Memory is that of `planner.training.memory.stage`, linear in the layers around the plan's own
-    layout: what a stage holds beside layers is what its peak there leaves. Sends are those of the
-    replica with the slowest. Under full recomputation the
-    first n layers of every chunk are recomputed, one n for all (Megatron-LM
-    `--recompute-num-layers`), n at most `AROUND` away from the plan's.
+    Memory follows `planner.training.memory.stage`, made linear in the layers around the plan's own
+    layout: whatever its peak there does not attribute to layers counts as fixed. Sends are those of
+    the slowest replica. Under full recomputation the first n layers of every chunk are recomputed,
+    with one n for all chunks (Megatron-LM `--recompute-num-layers`) that differs from the plan's by
+    at most `AROUND`.
     """
     p, v = batch.pipeline, batch.virtual_stages
     chain, may_cut = _chain(scenario)
@@ -110,7 +111,7 @@ def problem_of(scenario: Scenario, table: CostTable, batch: Batch, plan: Plan) -
 
 
 def layout_of(plan: Plan, problem: LayoutProblem) -> Layouts:
-    """The plan's own layout as one of the problem."""
+    """The plan's own layout, as a layout of the problem."""
     ranges = sorted(chunk for stage in plan.stages for chunk in stage.chunks)
     ends = np.array([0, *(end + 1 for _, end in ranges)], dtype=np.int64)
     ends[-1] = len(problem.chain)
@@ -121,7 +122,7 @@ def layout_of(plan: Plan, problem: LayoutProblem) -> Layouts:
 
 
 def plan_with(plan: Plan, problem: LayoutProblem, layout: Layouts) -> Plan:
-    """The plan with the stages and recomputation of a layout (the first)."""
+    """The plan with the stages and recomputation of a layout (the first of `layout`)."""
     last = sum(stage.num_layers for stage in plan.stages)
     positions = np.clip(layout.ends[0] - 1, 0, last)
     positions[-1] = last
@@ -139,8 +140,8 @@ def plan_with(plan: Plan, problem: LayoutProblem, layout: Layouts) -> Plan:
 
 
 def _chain(scenario: Scenario) -> tuple[tuple[int, ...], tuple[bool, ...]]:
-    """Kinds of the items in order, and where a chunk may end: anywhere but between the last
-    layer's successors, which stay together (Megatron-LM keeps the loss with what precedes it when
+    """Kinds of the items in order, and where a chunk may end: anywhere except between the items
+    after the last layer, which stay together (Megatron-LM keeps the loss with what precedes it when
     there are multi-token-prediction modules)."""
     column = {kind: index for index, kind in enumerate(scenario.kinds)}
     layers = [column[kind] for kind in layer_kinds(scenario.model)]
@@ -151,14 +152,14 @@ def _chain(scenario: Scenario) -> tuple[tuple[int, ...], tuple[bool, ...]]:
 
 
 def fewest_under_others(recomputed: Ints) -> Ints:
-    """Fully recomputed layers per chunk from which on other layouts are looked at, for those that
-    the default layout needs."""
+    """Fewest fully recomputed layers per chunk to try in other layouts, given what the default
+    needs."""
     return np.maximum(recomputed - AROUND, 1)
 
 
 def _patterns(batch: Batch) -> tuple[Pattern, ...]:
-    """Full recomputation of about as many layers of every chunk as the plan has it, and of all
-    where it has all."""
+    """Full recomputation of about as many layers of every chunk as in the plan; also of all layers,
+    where the plan recomputes all."""
     planned = int(batch.recomputed_layers[0])
     fewest = int(fewest_under_others(batch.recomputed_layers)[0])
     counts = [Pattern(1, count) for count in range(fewest, planned + AROUND + 1)]
@@ -173,9 +174,9 @@ def _static_bytes(scenario: Scenario, table: CostTable, batch: Batch) -> Floats:
 
 
 def _reduction_s(scenario: Scenario, table: CostTable, batch: Batch) -> Floats:
-    """[K]: seconds that a layer adds to its stage's gradient reduction, which is affine in the
-    parameters: the smallest slope between stages with their own load and with twice as much. 0
-    where reductions run behind the backward pass."""
+    """[K]: seconds that a layer adds to its stage's gradient reduction; 0 where reductions overlap
+    the backward pass. The reduction is affine in the parameters: the slope is the smallest between
+    stages with their own load and with twice that load."""
     kinds = len(scenario.kinds)
     if "gradient_reduce" in scenario.job.software.overlap:
         return np.zeros(kinds)

@@ -1,4 +1,4 @@
-"""Plans from combinations: of a search, of command-line flags."""
+"""Builds plans from combinations of a search and from command-line flags."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ def plan_of(
     recomputed_per_chunk: int,
     placement: PlacementChooser = default_placement,
 ) -> Plan:
-    """The plan of one combination with its stage layout. `recomputed_per_chunk` counts fully
-    recomputed layers and is ignored unless recompute is "full"."""
+    """The plan of one combination with its stage layout. `recomputed_per_chunk` is the number of
+    fully recomputed layers; it is ignored unless recompute is "full"."""
     degrees = Degrees(
         **{axis: int(values[axis]) for axis in NUMBER_AXES[:6]},
     )
@@ -74,9 +74,10 @@ def plan_from_flags(
     recompute_layers: int | None = None,
     hosts: Sequence[str] | None = None,
 ) -> Plan:
-    """The plan that flags describe, one value each. What is left out: degrees 1, data the devices
-    that remain, micro-batch 1, and the software profile's defaults. `stage_layers` are the layers
-    of every chunk in virtual-stage order; `recompute_layers` per chunk, all of them by default.
+    """The plan that flags describe, with one value each. Flags left out have defaults: degrees 1,
+    except data, which takes the remaining devices; micro-batch size 1; for the rest those of the
+    software profile. `stage_layers`: layers of every chunk in virtual-stage order.
+    `recompute_layers`: per chunk, all of them by default.
 
     Raises: InputError for several values or a wrong layout, RuleError for a broken rule.
     """
@@ -114,9 +115,9 @@ def stated_plan(
     stage_layers: Sequence[int] | None = None,
     recompute_layers: int | None = None,
 ) -> Plan:
-    """The plan that flags describe as `plan_from_flags` reads them, whether it can run or not;
-    `problems.plan_problems` says what keeps it from running. Without layers for all chunks the
-    last ones have none.
+    """The plan that flags describe, read as by `plan_from_flags`, whether it can run or not;
+    `problems.plan_problems` says what keeps it from running. Where `stage_layers` does not reach
+    all chunks, the last chunks have no layers.
 
     Raises: InputError for several values of an axis.
     """
@@ -174,7 +175,8 @@ def _defaults(scenario: Scenario, given: Values) -> dict[str, int | str | bool]:
 
 
 def remaining_data(scenario: Scenario, values: Values) -> int:
-    """Replicas that the devices leave. Raises: RuleError when the degrees do not divide them."""
+    """Number of replicas that the devices leave room for. Raises: RuleError when the degrees do not
+    divide the devices."""
     devices = scenario.job.devices
     used = int(values["tensor"]) * int(values["pipeline"]) * int(values["context"])
     if devices % used:

@@ -1,5 +1,5 @@
-"""What keeps a given plan from running in a scenario: every reason, with its name and the field of
-the plan that it is about."""
+"""Finds what keeps a given plan from running in a scenario: every reason, with its name and the
+field of the plan that it concerns."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from planner.training.scenario import Scenario
 
 DEGREES = NUMBER_AXES[:6]
+"""The axes of `Degrees`."""
 BEYOND_THE_FRAMEWORK = (
     "devices",
     "global-batch",
@@ -32,13 +33,14 @@ BEYOND_THE_FRAMEWORK = (
     "hosts",
     "precision",
 )
-"""Names of problems that are no rule of `planner.training.search.space.rules`."""
+"""Names of problems that are not rules of `planner.training.search.space.rules`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlanProblem:
-    """`name` is that of a framework rule or one of `BEYOND_THE_FRAMEWORK`; `field` is a path in
-    the plan's JSON, such as degrees.tensor, or in that of its document, such as inputs.job."""
+    """One reason why a plan cannot run. `name` is that of a framework rule or one of
+    `BEYOND_THE_FRAMEWORK`; `field` is a path in the plan's JSON, such as degrees.tensor, or in its
+    document, such as inputs.job."""
 
     name: str
     field: str
@@ -53,8 +55,8 @@ def check_plan(scenario: Scenario, plan: Plan) -> None:
 
 
 def plan_problems(scenario: Scenario, plan: Plan) -> tuple[PlanProblem, ...]:
-    """Everything that keeps the plan from running, one problem of each name. What only follows
-    from another problem is left out."""
+    """Everything that keeps the plan from running, one problem of each name. Mere consequences of
+    another problem are left out."""
     found = [
         *_devices(scenario, plan),
         *_precision(scenario),
@@ -77,7 +79,7 @@ def plan_problems(scenario: Scenario, plan: Plan) -> tuple[PlanProblem, ...]:
 
 
 def plan_values(plan: Plan) -> dict[str, int | str | bool]:
-    """The combination a plan was made of."""
+    """The combination that a plan was made from."""
     return {
         **{axis: getattr(plan.degrees, axis) for axis in DEGREES},
         "micro_batch_size": plan.micro_batch_size,
@@ -90,7 +92,7 @@ def plan_values(plan: Plan) -> dict[str, int | str | bool]:
 
 
 def field_of(axis: str) -> str:
-    """Where the plan's JSON has an axis of the search space."""
+    """The path of a search axis in the plan's JSON."""
     if axis in DEGREES:
         return f"degrees.{axis}"
     return "recompute.granularity" if axis == "recompute" else axis
@@ -172,7 +174,7 @@ def _hosts(scenario: Scenario, plan: Plan) -> Iterator[PlanProblem]:
 
 
 def _check_stages(scenario: Scenario, plan: Plan) -> None:
-    """The stages are those of the layers of their chunks, taken in virtual-stage order."""
+    """Checks that the stages match the layers of their chunks, taken in virtual-stage order."""
     pipeline, chunks = plan.degrees.pipeline, plan.virtual_stages
     if len(plan.stages) != pipeline or any(len(s.chunks) != chunks for s in plan.stages):
         raise InputError(

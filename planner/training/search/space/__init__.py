@@ -1,1 +1,1 @@
-"""Which combinations there are, and which rule leaves out which."""
+"""The combinations that exist, and the rules that exclude the others."""

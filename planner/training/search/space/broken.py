@@ -1,4 +1,5 @@
-"""One combination against the rules: what it breaks, and the nearest values that would do."""
+"""Checks one combination against the rules: what it breaks, and the nearest values that are
+valid."""
 
 from __future__ import annotations
 
@@ -23,14 +24,14 @@ SWITCHES = {
     "recompute": len(GRANULARITIES),
     "data_sharding": len(DATA_SHARDINGS),
 }
-"""Axes that hold codes, and how many there are."""
+"""Axes that hold codes, and how many codes each has."""
 
 MOST = 100_000
-"""Largest value tried as a correction."""
+"""Largest value that is tried as a correction."""
 
 
 def check_values(facts: SpaceFacts, values: Mapping[str, int]) -> None:
-    """Raises RuleError for the first rule that one combination breaks. `values` holds codes, see
+    """Raises RuleError for the first rule that one combination breaks. `values` holds codes; see
     `facts.code_of`."""
     for _, error in broken_rules(facts, values):
         raise error
@@ -39,8 +40,8 @@ def check_values(facts: SpaceFacts, values: Mapping[str, int]) -> None:
 def broken_rules(
     facts: SpaceFacts, values: Mapping[str, int]
 ) -> Iterator[tuple[SpaceRule, RuleError]]:
-    """Every rule that one combination breaks, with what was found and the nearest values that
-    would do. Rules that only keep a search short are left out."""
+    """Every rule that one combination breaks, with what was found and the nearest valid values.
+    Rules that only keep a search short are left out."""
     row = {axis: np.array([value], dtype=np.int64) for axis, value in values.items()}
     for rule in RULES:
         if not rule.search_only and not rule.holds(facts, row).all():

@@ -1,4 +1,5 @@
-"""The conditions of the rules, vectorised: each tells which rows of a block of combinations hold.
+"""The conditions of the rules, vectorised: each says for which rows of a block of combinations it
+holds.
 
 `f` are the scenario's facts, `c` the columns; columns may have length 1 where all rows agree.
 """
@@ -23,14 +24,18 @@ if TYPE_CHECKING:
     Columns = Mapping[str, NDArray[np.int64]]
 
 Holds = Any
-"""bool [rows], or of length 1 where all rows agree: what numpy's stubs call comparisons."""
+"""bool [rows], or of length 1 where all rows agree; numpy's stubs type comparisons as Any."""
 
 SELECTIVE, FULL = GRANULARITIES.index("selective"), GRANULARITIES.index("full")
+"""Codes of the recompute granularities that rules test."""
 GRADIENTS_SHARDED = DATA_SHARDINGS.index("optimizer+gradients")
+"""The lowest data sharding code that shards gradients."""
 OF_ONE_STAGE = SCHEDULE_NAMES.index(PLAIN)
+"""Code of the only schedule that a single stage runs."""
 WITH_OVERLAPPING_SENDS = tuple(
     code for code, name in enumerate(SCHEDULE_NAMES) if SCHEDULES[name].sends_may_overlap
 )
+"""Codes of the schedules whose sends may overlap."""
 
 
 def world(f: SpaceFacts, c: Columns) -> Holds:
@@ -77,9 +82,9 @@ def expert_world(f: SpaceFacts, c: Columns) -> Holds:
 
 
 def order(f: SpaceFacts, c: Columns) -> Holds:
-    """The two grids have the same pipeline groups where the experts' takes as many ranks before
-    the pipeline as the dense one (`parallel_state.py`): a model without experts has tensor there.
-    """
+    """Whether the pipeline groups of the two grids agree: the experts' grid must place as many
+    ranks before the pipeline as the dense grid (`parallel_state.py`). In a model without experts,
+    tensor takes the place of the expert axes."""
     grid = c["expert"] * c["expert_tensor"] if f.experts else c["tensor"]
     same = grid == c["tensor"] * c["context"]
     return (f.rank_order != "tp-cp-ep-pp-dp") | (c["pipeline"] == 1) | same
@@ -108,8 +113,8 @@ def one_tensor(f: SpaceFacts, c: Columns) -> Holds:
 
 
 def schedule(about_microbatches: bool) -> Callable[[SpaceFacts, Columns], Holds]:
-    """The schedule's own conditions: those on its stages and chunks, or those on the number of
-    microbatches. Pipeline, virtual stages and schedule are the same in every row."""
+    """The schedule's own conditions: on its stages and chunks, or on the number of microbatches.
+    Pipeline, virtual stages and schedule are the same in every row."""
 
     def holds(f: SpaceFacts, c: Columns) -> Holds:
         kind = SCHEDULES[SCHEDULE_NAMES[int(c["schedule"].flat[0])]]

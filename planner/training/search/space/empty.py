@@ -1,4 +1,5 @@
-"""The message when no combination passes the rules: which rule is in the way, and what would do."""
+"""The message when no combination passes the rules: which rule is in the way, and which values are
+valid."""
 
 from __future__ import annotations
 
@@ -15,17 +16,17 @@ if TYPE_CHECKING:
     from planner.training.scenario import Scenario
 
 MOST_NAMED = 6
-"""Values listed in a hint."""
+"""Most values listed in a hint."""
 
 FARTHEST_BATCH = 4
-"""Global batch sizes up to so many times the asked one are tried."""
+"""Global batch sizes up to this many times the wanted one are tried."""
 
 
 def empty_space(
     enumeration: Enumeration, scenario: Scenario, restrictions: Restrictions
 ) -> RuleError:
-    """The error for a space without combinations. The rule named is the last in turn that removed
-    any: without it something would be left, or only the rules before it are in the way."""
+    """The error for a space without combinations. It names the last rule in turn that removed any:
+    without that rule something would be left, or only earlier rules are in the way."""
     excluded = enumeration.tally.excluded
     last = max(
         (rule for rule in RULES if excluded[rule.name]),
@@ -46,7 +47,8 @@ def empty_space(
 
 
 def _advice(scenario: Scenario, restrictions: Restrictions) -> str | None:
-    """Options that alone are in the way, with the values that would do; else a global batch."""
+    """The options that block every combination by themselves, with their valid values; otherwise
+    nearby global batch sizes."""
     advice = []
     for field in fields(Restrictions):
         if getattr(restrictions, field.name) is None:
@@ -61,7 +63,7 @@ def _advice(scenario: Scenario, restrictions: Restrictions) -> str | None:
 
 
 def _valid_values(scenario: Scenario, restrictions: Restrictions, axis: str) -> tuple[int, ...]:
-    """Values of an axis that are in some valid combination."""
+    """Values of an axis that occur in some valid combination."""
     found: set[int] = set()
     enumeration = Enumeration(
         facts=SpaceFacts.of(scenario, restrictions), values=dimensions(scenario, restrictions)
@@ -83,7 +85,8 @@ def _valid_values(scenario: Scenario, restrictions: Restrictions, axis: str) -> 
 
 
 def _valid_batches(scenario: Scenario, restrictions: Restrictions) -> list[int]:
-    """The next smaller and larger global batch with a valid combination: multiples of replicas."""
+    """The next smaller and the next larger global batch with a valid combination; both are
+    multiples of a number of replicas."""
     asked = scenario.job.global_batch_size
     replicas = [d for d in divisors(scenario.job.devices) if d <= FARTHEST_BATCH * asked]
     multiples = {d * k for d in replicas for k in (asked // d, asked // d + 1) if k}

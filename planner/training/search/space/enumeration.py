@@ -1,7 +1,7 @@
 """The search space: every combination that passes the rules, in groups that share their shape.
 
-Axes are added one by one and every rule is applied as soon as the axes it reads are there, so the
-full product is counted but never built.
+Axes are added one by one, and every rule is applied as soon as the axes it reads are present. So
+the full product is counted but never built.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ VARIANT_AXES = ("recompute", "data_sharding")
 """Axes expanded within each (pipeline, virtual_stages, schedule)."""
 
 AXES = ("pipeline", *GRID_AXES, "virtual_stages", "schedule", *VARIANT_AXES)
-"""The order in which axes are added, which is the order in which rules get their turn."""
+"""The order in which axes are added, and so the order in which rules are applied."""
 
 
 def divisors(number: int) -> tuple[int, ...]:
@@ -77,12 +77,13 @@ def dimensions(scenario: Scenario, restrictions: Restrictions) -> dict[str, tupl
 
 
 Columns = Mapping[str, "NDArray[np.int64]"]
+"""Columns of combinations, by axis."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class AxisGrid:
     """The combinations of one pipeline degree before virtual stages, schedule, recompute and data
-    sharding are chosen. Columns of `GRID_AXES`, equally long; `pipeline` has length 1."""
+    sharding are chosen. The columns of `GRID_AXES` have equal length; `pipeline` has length 1."""
 
     pipeline: int
     columns: Columns
@@ -90,8 +91,8 @@ class AxisGrid:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Block:
-    """Combinations that share pipeline, virtual stages and schedule. `grid_row` points into the
-    grid's columns; `recompute` and `data_sharding` are codes, as long as `grid_row`."""
+    """Combinations that share pipeline, virtual stages and schedule. `grid_row` are row indices
+    into the grid's columns; `recompute` and `data_sharding` are codes, as many as `grid_row`."""
 
     pipeline: int
     virtual_stages: int
@@ -106,7 +107,7 @@ class Block:
 
 @dataclass(slots=True)
 class Tally:
-    """How many combinations every rule removed, counted while the space is enumerated."""
+    """How many combinations each rule removed, counted while the space is enumerated."""
 
     excluded: Counter[str] = field(default_factory=Counter)
     candidates: int = 0
@@ -126,7 +127,7 @@ class Enumeration:
         return prod(len(values) for values in self.values.values())
 
     def grids(self) -> Iterator[AxisGrid]:
-        """Grids of every pipeline degree that has any combination left."""
+        """The grids of every pipeline degree with at least one combination left."""
         for pipeline in self.values["pipeline"]:
             columns = self._narrow({"pipeline": np.array([pipeline])}, "pipeline")
             for axis in GRID_AXES:
@@ -135,7 +136,7 @@ class Enumeration:
                 yield AxisGrid(pipeline=pipeline, columns=columns)
 
     def groups(self, grid: AxisGrid) -> Iterator[Block]:
-        """Groups of a grid that have any combination left."""
+        """The groups of a grid with at least one combination left."""
         row = np.arange(_length(grid.columns))
         for virtual_stages in self.values["virtual_stages"]:
             chunked = {**grid.columns, "row": row, "virtual_stages": np.array([virtual_stages])}
@@ -156,7 +157,7 @@ class Enumeration:
                     )
 
     def _expand(self, columns: Columns, axis: str) -> dict[str, NDArray[np.int64]]:
-        """Every row with every value of the axis. Columns of length 1 stay so."""
+        """Every row combined with every value of the axis. Columns of length 1 stay so."""
         values = np.array(self.values[axis], dtype=np.int64)
         length = _length(columns)
         expanded = {
@@ -166,7 +167,8 @@ class Enumeration:
         return {**expanded, axis: np.tile(values, length)}
 
     def _narrow(self, columns: Columns, axis: str) -> dict[str, NDArray[np.int64]]:
-        """Apply the rules for which `axis` was the last one missing, and count what they remove."""
+        """Apply the rules for which `axis` was the last missing axis, and count what they
+        remove."""
         remaining = prod(len(self.values[later]) for later in AXES[AXES.index(axis) + 1 :])
         narrowed = dict(columns)
         for rule in RULES_AT[axis]:
@@ -190,7 +192,7 @@ SHARED = ("pipeline", "virtual_stages", "schedule")
 
 
 def _length(columns: Columns) -> int:
-    """Rows of a block; one while only shared columns are there."""
+    """Rows of a block; one while there are only shared columns."""
     if not len(columns["pipeline"]):
         return 0
     return next((len(column) for name, column in columns.items() if name not in SHARED), 1)
@@ -201,11 +203,11 @@ def _last_axis(rule: SpaceRule) -> str:
 
 
 RULES_AT = {axis: tuple(rule for rule in RULES if _last_axis(rule) == axis) for axis in AXES}
-"""The rules that can be applied once an axis is there."""
+"""The rules that can be applied once an axis is added."""
 
 
 def space_report(enumeration: Enumeration, restrictions: Restrictions) -> Space:
-    """Dimensions and exclusions, for the result."""
+    """The dimensions and exclusions, for the result."""
     return Space(
         dimensions=tuple(
             Dimension(

@@ -19,19 +19,20 @@ MODEL_AXES = ("tensor", "pipeline", "context", "expert")
 """Axes that a framework may lack."""
 
 LONG_SEQUENCE = 8192
-"""Shortest sequence, in tokens, for which the search tries context parallelism unasked."""
+"""Shortest sequence, in tokens, for which the search tries context parallelism without being
+asked."""
 
 SCHEDULE_NAMES = tuple(SCHEDULES)
-"""Schedules of the space, by their code."""
+"""Schedules of the space, in the order of their codes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpaceFacts:
-    """Sizes are 0 where the model has no such part. `lacking` are the axes that the software
-    profile does not have. What the profile can do with this model: interleave on two stages, split
-    experts over expert-tensor ranks, recompute all of a layer, shard gradients beside a pipeline.
-    `first_sequence_parallel` and `first_data_sharding` stand for all values where the switch
-    changes nothing."""
+    """The scenario as the rules see it. Sizes are 0 where the model has no such part. `lacking`:
+    axes that the software profile does not have. Some fields say what the profile can do with this
+    model: interleave on two stages, split experts over expert-tensor ranks, recompute all of a
+    layer under CUDA graphs, shard gradients alongside a pipeline. `first_sequence_parallel` and
+    `first_data_sharding` stand for all values where the switch changes nothing."""
 
     devices: int
     layers: int
@@ -62,12 +63,12 @@ class SpaceFacts:
 
     @property
     def lacking_axes(self) -> str:
-        """Those of the dense model, in words."""
+        """The lacking axes of the dense model, in words."""
         return ", ".join(axis for axis in self.lacking if axis != "expert") or "other"
 
     @property
     def no_experts(self) -> str:
-        """What a sentence about expert degrees adds where there is no such axis."""
+        """What a sentence about expert degrees adds where the profile has no such axis."""
         if "expert" not in self.lacking:
             return ""
         return f", and software profile {self.software} has no expert axis"
@@ -115,14 +116,14 @@ class SpaceFacts:
 
 
 def selective_frees(scenario: Scenario) -> bool:
-    """Whether selective recomputation frees anything that this model's layers keep."""
+    """Whether selective recomputation frees any memory that this model's layers keep."""
     workload = scenario.workload(Shard())
     memories = [layer_memory(workload, layer_operators(workload, k)) for k in scenario.kinds]
     return any(memory.selective_bytes < memory.saved_bytes for memory in memories)
 
 
 def code_of(axis: str, value: int | str | bool) -> int:
-    """A value as the integer its column holds. Raises RuleError for an unknown schedule."""
+    """The integer that a value's column holds for it. Raises: RuleError for an unknown schedule."""
     if axis == "schedule":
         return SCHEDULE_NAMES.index(kind_of(str(value)).name)
     if axis == "recompute":
@@ -133,7 +134,7 @@ def code_of(axis: str, value: int | str | bool) -> int:
 
 
 def value_of(axis: str, code: int) -> int | str | bool:
-    """The value that a column's integer stands for."""
+    """The value that an integer of a column stands for."""
     if axis == "schedule":
         return SCHEDULE_NAMES[code]
     if axis == "recompute":

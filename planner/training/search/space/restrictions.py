@@ -1,4 +1,4 @@
-"""What the user restricts the search to, and the text of the options that say so."""
+"""What the user restricts the search to, and the option texts that say so."""
 
 from __future__ import annotations
 
@@ -28,10 +28,13 @@ NUMBER_AXES = (
     "micro_batch_size",
     "virtual_stages",
 )
+"""Axes whose values are whole numbers."""
 SWITCH_AXES = ("schedule", "recompute", "sequence_parallel", "data_sharding")
+"""Axes whose values are words, or on and off."""
 WORDS = {"recompute": GRANULARITIES, "data_sharding": DATA_SHARDINGS}
+"""The words that an axis allows, where they do not depend on the framework."""
 LARGEST = 1_000_000
-"""Largest number that an option takes."""
+"""Largest number that an option accepts."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,9 +69,9 @@ def parse_restrictions(flags: Mapping[str, str | None]) -> Restrictions:
 
 
 def restrictions_of(axes: Mapping[str, object]) -> Restrictions:
-    """Restrictions from the values of each axis, one or several; None leaves it to the search.
+    """Restrictions from one or several values of each axis; None leaves the axis to the search.
 
-    Raises: InputError that names the axis as an option does, and what it may hold.
+    Raises: InputError that names the axis as its option does, and what it may hold.
     """
     return _restrictions(
         {axis: _listed(axis, given) for axis, given in axes.items() if given is not None}
@@ -90,7 +93,7 @@ def _parsed(axis: str, text: str) -> list[int] | list[bool] | list[str]:
 
 
 def _listed(axis: str, given: object) -> Iterable[object]:
-    """The values of an axis that is given one or several."""
+    """The values of an axis that is given one value or several."""
     if isinstance(given, str) or not isinstance(given, Iterable):
         return (given,)
     values = tuple(given)
@@ -100,7 +103,7 @@ def _listed(axis: str, given: object) -> Iterable[object]:
 
 
 def _checked(axis: str, values: Iterable[object]) -> tuple[object, ...]:
-    """Numbers in order, words as given; each once."""
+    """Each value once: numbers in ascending order, words in the order given."""
     if axis in NUMBER_AXES:
         name = option_name(axis)
         return tuple(sorted({whole(name, value, most=LARGEST) for value in values}))  # type: ignore[arg-type, type-var]
@@ -116,7 +119,7 @@ def _switch(axis: str, value: object) -> bool:
 
 
 def check_choices(restrictions: Restrictions, software: SoftwareProfile) -> None:
-    """Raises InputError when an option names what the framework of the profile cannot run."""
+    """Raises InputError when an option names something that the profile's framework cannot run."""
     for axis, message, hint in unoffered(restrictions, software):
         raise InputError(f"{option_name(axis)}: {message}", hint=hint)
 
@@ -124,7 +127,7 @@ def check_choices(restrictions: Restrictions, software: SoftwareProfile) -> None
 def unoffered(
     restrictions: Restrictions, software: SoftwareProfile
 ) -> Iterator[tuple[str, str, str | None]]:
-    """Values that the framework of the profile cannot run: axis, message and hint."""
+    """Values that the profile's framework cannot run: axis, message and hint."""
     offered: dict[str, tuple[str, ...]] = {
         "schedule": tuple(
             dict.fromkeys((*software.schedules.choices, *runnable(software.framework)))
@@ -147,7 +150,7 @@ def unoffered(
 
 
 def _elsewhere(schedule: str) -> str | None:
-    """Which frameworks run a schedule, or what it may be a misspelling of."""
+    """Which frameworks run the schedule, or which schedule the name may be a misspelling of."""
     if schedule not in SCHEDULES:
         return did_you_mean(schedule, SCHEDULES)
     found = [f"{one.framework} ({one.provider})" for one in SCHEDULES[schedule].runs_on]
@@ -168,7 +171,7 @@ def _number(axis: str, part: str) -> int:
 
 
 def _known(axis: str, word: object, allowed: tuple[str, ...] | None) -> str:
-    """One of the allowed words; of a schedule, the software profile says which there are."""
+    """The word, if it is allowed; for schedules, the software profile decides which are."""
     if not isinstance(word, str) or (allowed is not None and word not in allowed):
         choices = f"; allowed: {', '.join(allowed)}" if allowed is not None else ""
         raise InputError(

@@ -1,10 +1,10 @@
-"""The framework's rules, by name: which combinations of degrees can run at all.
+"""The framework's rules, by name: which combinations of degrees can run.
 
-Each rule is a sentence and a vectorised condition. The search counts what each removes in its
-turn; a single plan that breaks one gets the sentence and the nearest values that would do.
-Sources are Megatron-LM `arguments.py` (validate_args), `transformer_config.py`,
-`parallel_state.py`, `num_microbatches_calculator.py` and `pipeline_parallel/schedules.py`, and
-DeepSpeed `runtime/pipe/engine.py`.
+Each rule is a sentence and a vectorised condition. The search counts what each rule removes in its
+turn. A single plan that breaks a rule gets the sentence and the nearest valid values. Sources are
+Megatron-LM `arguments.py` (validate_args), `transformer_config.py`, `parallel_state.py`,
+`num_microbatches_calculator.py` and `pipeline_parallel/schedules.py`, and DeepSpeed
+`runtime/pipe/engine.py`.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpaceRule:
-    """`axes` are the columns the condition reads, `adjusts` the one to change when it fails.
-    `sentence` may name fields of `Facts` in braces. `search_only` rules keep equal or pointless
-    combinations out of a search; a single plan may break them."""
+    """One rule. `axes` are the columns that the condition reads, `adjusts` is the one to change
+    when it fails. `sentence` may name fields of `SpaceFacts` in braces. `search_only` rules keep
+    equivalent or pointless combinations out of a search; a single plan may break them."""
 
     name: str
     sentence: str
@@ -42,8 +42,8 @@ class SpaceRule:
 RULES = (
     SpaceRule(
         name="layers",
-        sentence="every stage needs a layer of the {f.layers} (and as many as the others where "
-        "the framework has no uneven layouts)",
+        sentence="every stage needs at least one of the {f.layers} layers (and the same number as "
+        "the others where the framework has no uneven layouts)",
         axes=("pipeline",),
         adjusts="pipeline",
         holds=conditions.stages,
@@ -80,7 +80,8 @@ RULES = (
     ),
     SpaceRule(
         name="context-use",
-        sentence="context parallelism is tried from {long} tokens on, unless --context asks for it",
+        sentence="context parallelism is tried for sequences of {long} tokens or more, unless "
+        "--context asks for it",
         axes=("context",),
         adjusts="context",
         holds=lambda f, c: (c["context"] == 1) | (f.seq_length >= LONG_SEQUENCE) | f.context_asked,
@@ -95,7 +96,7 @@ RULES = (
     ),
     SpaceRule(
         name="world",
-        sentence="tensor · pipeline · context · data must be the {f.devices} devices",
+        sentence="tensor · pipeline · context · data must equal the {f.devices} devices",
         axes=("tensor", "pipeline", "context", "data"),
         adjusts="data",
         holds=conditions.world,
@@ -155,8 +156,8 @@ RULES = (
     ),
     SpaceRule(
         name="sp-experts",
-        sentence="expert with tensor parallelism uses sequence parallelism, unless "
-        "--sequence-parallel asks for less",
+        sentence="expert and tensor parallelism together use sequence parallelism, unless "
+        "--sequence-parallel says otherwise",
         axes=("tensor", "expert", "sequence_parallel"),
         adjusts="sequence_parallel",
         holds=conditions.expert_sequence_parallel,
@@ -172,8 +173,9 @@ RULES = (
     ),
     SpaceRule(
         name="chunks",
-        sentence="every chunk (pipeline · virtual stages of them) needs a layer of the {f.layers} "
-        "(and as many as the others where the framework has no uneven layouts)",
+        sentence="each of the pipeline · virtual stages chunks needs at least one of the "
+        "{f.layers} layers (and the same number as the others where the framework has no uneven "
+        "layouts)",
         axes=("pipeline", "virtual_stages"),
         adjusts="virtual_stages",
         holds=conditions.chunks,
@@ -181,8 +183,8 @@ RULES = (
     SpaceRule(
         name="vpp",
         sentence="interleaved needs at least 2 stages with at least 2 virtual stages each, and so "
-        "does looped-bfs; V-shaped schedules and DualPipe run exactly 2, the others one chunk per "
-        "stage",
+        "does looped-bfs; V-shaped schedules and DualPipe run exactly 2 chunks per stage, the "
+        "others one",
         axes=("pipeline", "virtual_stages", "schedule"),
         adjusts="virtual_stages",
         holds=conditions.schedule(about_microbatches=False),
@@ -196,16 +198,16 @@ RULES = (
     ),
     SpaceRule(
         name="shared-vocabulary",
-        sentence="schedules that share the vocabulary among stages have no multi-token prediction; "
-        "the model has {f.predictions} such layers",
+        sentence="schedules that share the vocabulary among stages do not support multi-token "
+        "prediction; the model has {f.predictions} such layers",
         axes=("schedule",),
         adjusts="schedule",
         holds=conditions.shared_vocabulary,
     ),
     SpaceRule(
         name="one-stage",
-        sentence="one stage runs every microbatch forward and back before the next: all schedules "
-        "are 1f1b",
+        sentence="with one stage every microbatch runs forward and back before the next, so every "
+        "schedule is 1f1b",
         axes=("pipeline", "schedule"),
         adjusts="schedule",
         holds=conditions.one_stage,
@@ -214,15 +216,15 @@ RULES = (
     SpaceRule(
         name="vpp-mb",
         sentence="interleaved takes microbatches (global batch / (micro-batch size · data)) in "
-        "groups of the pipeline degree, and the last group must not be smaller; DualPipe needs two "
-        "per stage, and even numbers of both",
+        "groups as large as the pipeline degree, and the last group must not be smaller; DualPipe "
+        "needs at least two microbatches per stage, and even numbers of stages and microbatches",
         axes=("pipeline", "virtual_stages", "schedule", "data", "micro_batch_size"),
         adjusts="micro_batch_size",
         holds=conditions.schedule(about_microbatches=True),
     ),
     SpaceRule(
         name="selective-use",
-        sentence="selective recomputation is tried where it frees something the layers keep",
+        sentence="selective recomputation is tried only where it frees memory that the layers keep",
         axes=("recompute",),
         adjusts="recompute",
         holds=conditions.selective_use,
@@ -230,7 +232,7 @@ RULES = (
     ),
     SpaceRule(
         name="graphs",
-        sentence="{f.framework} has no CUDA graphs of a mixture of experts with full "
+        sentence="{f.framework} cannot record CUDA graphs of a mixture of experts with full "
         "recomputation, and the software profile records graphs",
         axes=("recompute",),
         adjusts="recompute",
@@ -238,7 +240,7 @@ RULES = (
     ),
     SpaceRule(
         name="sharded-pipeline",
-        sentence="{f.framework} shards gradients and weights without a pipeline only",
+        sentence="{f.framework} shards gradients and weights only without a pipeline",
         axes=("pipeline", "data_sharding"),
         adjusts="data_sharding",
         holds=conditions.sharded_pipeline,
@@ -253,3 +255,4 @@ RULES = (
         search_only=True,
     ),
 )
+"""Every rule."""

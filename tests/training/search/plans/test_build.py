@@ -110,7 +110,7 @@ def test_hosts_are_taken_in_their_order(scenario: Scenario) -> None:
         ),
         (
             {"tensor": 4, "data": 3},
-            "world: tensor · pipeline · context · data must be the 16 devices; "
+            "world: tensor · pipeline · context · data must equal the 16 devices; "
             "found tensor 4, pipeline 1, context 1, data 3; nearest data that would do: 4",
         ),
         (
@@ -123,8 +123,8 @@ def test_hosts_are_taken_in_their_order(scenario: Scenario) -> None:
             "batch: micro-batch size · data must divide the global batch of 32; found data 16, "
             "micro-batch-size 3; nearest micro-batch-size that would do: 2",
         ),
-        ({"pipeline": 16}, "layers: every stage needs a layer of the 12"),
-        ({"pipeline": 8, "virtual_stages": 2}, "chunks: every chunk (pipeline · virtual stages"),
+        ({"pipeline": 16}, "layers: every stage needs at least one of the 12 layers"),
+        ({"pipeline": 8, "virtual_stages": 2}, "chunks: each of the pipeline · virtual stages"),
         ({"pipeline": 2, "schedule": "interleaved"}, "vpp: interleaved needs at least 2 stages"),
         ({"virtual_stages": 2}, "vpp: interleaved needs at least 2 stages"),
         ({"pipeline": 2, "virtual_stages": 2, "schedule": "1f1b"}, "vpp: "),

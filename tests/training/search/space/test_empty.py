@@ -29,8 +29,8 @@ if TYPE_CHECKING:
             {},
             Restrictions(tensor=(4,), pipeline=(2,), data=(2,)),
             "world: no combination with --pipeline 2 --tensor 4 --data 2 is valid on 8 devices and "
-            "global batch 16: tensor · pipeline · context · data must be the 8 devices; valid with "
-            "--tensor 2 or --pipeline 1 or --data 1",
+            "global batch 16: tensor · pipeline · context · data must equal the 8 devices; valid "
+            "with --tensor 2 or --pipeline 1 or --data 1",
         ),
         (
             {},

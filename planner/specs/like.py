@@ -1,0 +1,104 @@
+"""Devices described in a few figures: like a shipped one, or of a generation.
+
+What a description leaves out comes from the file of another device. `like` takes everything from
+it; `generation` takes its kernels and links, inferred, and leaves memory and peaks to be stated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import PurePath
+from typing import Any
+
+from planner.specs.units import UnitError, parse_flop_per_second
+
+GENERATIONS: Mapping[str, str] = {
+    "volta": "v100-sxm-32gb",
+    "turing": "t4",
+    "ampere": "a100-pcie-80gb",
+    "ada": "l40s",
+    "hopper": "h100-sxm-80gb",
+    "blackwell": "b200-sxm",
+    "cdna2": "mi250x",
+    "cdna3": "mi300x",
+    "cdna4": "mi355x",
+}
+"""The shipped device that stands for each generation."""
+
+Tree = Any
+_KERNELS = ("matmul", "grouped_matmul", "attention", "kernel_latency", "links")
+_DEEPEST = 5
+
+
+def completed(tree: Tree, find: Callable[[str], Tree], depth: int = 0) -> Tree:
+    """A description with what it leaves out; `find` gives the content of a named device's file.
+
+    Raises: ValueError for names that are unknown and for both ways at once.
+    """
+    if not isinstance(tree, dict):
+        return tree
+    like, generation = tree.get("like"), tree.get("generation")
+    if like is not None and generation is not None:
+        raise ValueError("like and generation are both given; one of them says where the rest is")
+    if isinstance(like, str):
+        if depth == _DEEPEST:
+            raise ValueError(f"device {like} is like a device that is like another, without end")
+        base = completed(find(like), find, depth + 1)
+        return _laid_over(base, {"name": f"like-{PurePath(like).stem}", **spelled_out(tree)})
+    if isinstance(generation, str) and generation in GENERATIONS:
+        return _of_generation(spelled_out(tree), generation, find(GENERATIONS[generation]))
+    return tree
+
+
+def spelled_out(tree: Tree) -> Tree:
+    """A bare memory is its capacity."""
+    memory = tree.get("memory")
+    return tree if not isinstance(memory, str) else {**tree, "memory": {"capacity": memory}}
+
+
+def _laid_over(base: Tree, over: Tree) -> Tree:
+    """Entry by entry, but constants and peaks whole: formats of another peak are another's."""
+    if not isinstance(base, dict) or not isinstance(over, dict) or "value" in over:
+        return over
+    merged = {key: value for key, value in base.items() if key not in ("like", "generation")}
+    for key, value in over.items():
+        merged[key] = value if key == "peak" else _laid_over(base.get(key), value)
+    return merged
+
+
+def _of_generation(tree: Tree, generation: str, base: Tree) -> Tree:
+    source = f"inferred from {base['name']}, of the {generation} generation"
+    inferred = {key: _inferred(base[key], source) for key in _KERNELS if key in base}
+    inferred["vendor"] = base.get("vendor", "nvidia")
+    inferred["memory"] = {"efficiency": _inferred(base["memory"]["efficiency"], source)}
+    ours, theirs = peak_of(tree), peak_of(base)
+    count = base["matmul"]["multiprocessors"]["value"]
+    if ours and theirs:
+        inferred["matmul"]["multiprocessors"] = {
+            "value": max(1, round(count * ours / theirs)),
+            "basis": "default",
+            "source": f"{source}, by the 16-bit peak",
+        }
+    return _laid_over(inferred, tree)
+
+
+def _inferred(part: Tree, source: str) -> Tree:
+    if not isinstance(part, dict):
+        return part
+    if "value" in part:
+        return {"value": part["value"], "basis": "default", "source": source}
+    return {key: _inferred(one, source) for key, one in part.items()}
+
+
+def peak_of(tree: Tree) -> float | None:
+    """The 16-bit peak that a description states, in flop/s."""
+    peak = tree.get("peak")
+    stated = peak
+    if isinstance(peak, dict):
+        stated = peak.get("bf16", peak.get("fp16"))
+    if isinstance(stated, dict):
+        stated = stated.get("value")
+    try:
+        return parse_flop_per_second(stated)
+    except (UnitError, ValueError, TypeError):
+        return None
