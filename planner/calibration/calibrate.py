@@ -11,6 +11,7 @@ from planner.calibration.constants import TUNABLES, with_values
 from planner.calibration.identify import LEAST_SCATTER, ConstantSelection, Verdict, select
 from planner.calibration.responses import price, respond
 from planner.validation.statistics import mean, quantile
+from planner.wording.printable import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -186,7 +187,7 @@ def _nothing_refitted(found: Calibration) -> str:
 def _source(found: Calibration) -> str:
     """Where refitted constants come from, for the device file."""
     before, held_out = map(found.mean_error, (found.before_s, found.held_out_s))
-    files = ", ".join(dict.fromkeys(one.source for one in found.observations))
+    files = ", ".join(dict.fromkeys(printable(one.source) for one in found.observations))
     if len(files) > LONGEST_SOURCE:
         files = f"{files[:LONGEST_SOURCE]}…"
     return (

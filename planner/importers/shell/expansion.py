@@ -7,7 +7,8 @@ from dataclasses import replace
 
 from planner.errors import InputError
 from planner.importers.shell import arithmetic
-from planner.importers.shell.state import Array, ShellState
+from planner.importers.shell.arrays import count, element
+from planner.importers.shell.state import ShellState
 from planner.importers.shell.syntax import (
     Arithmetic,
     Given,
@@ -205,29 +206,8 @@ def _special(part: Parameter, state: ShellState) -> Text:
 def _scalar(part: Parameter, state: ShellState) -> Text | None:
     value = state.value(part.name)
     if isinstance(value, dict):
-        return _element(part, value, key_of(part.index or "0", state))
+        return element(part, value, key_of(part.index or "0", state))
     return value if not part.index or part.index == "0" else None
-
-
-def _element(part: Parameter, array: Array, key: str) -> Text | None:
-    """The element of a key. Where an element before it may be several, or the key is not known,
-    so is it."""
-    elements = list(array.values())
-    if re.fullmatch(r"-[0-9]{1,6}", key):
-        counted = elements[int(key) :] if int(key) >= -len(elements) else elements
-        if not any(map(_may_be_several, counted)):
-            return counted[0] if len(counted) == -int(key) else None
-    elif "$" not in key:
-        before = elements[: list(array).index(key)] if key in array else elements
-        if not key.isdigit() or not any(map(_may_be_several, before)):
-            return array.get(key)
-    doubt = f"${{{part.name}[{part.index[:40]}]}} is known only when the script runs"
-    return (Piece("", part.origin, part.quoted, doubt=doubt),)
-
-
-def _may_be_several(element: Text) -> bool:
-    """Whether an element of an array is unknown text that the shell would split into words."""
-    return any((piece.doubt or piece.unset) and not piece.quoted for piece in element)
 
 
 def key_of(index: str, state: ShellState) -> str:
@@ -252,7 +232,7 @@ def _list(part: Parameter, state: ShellState) -> list[Text]:
         value = state.value(part.name)
         elements = list(value.values()) if isinstance(value, dict) else [value] if value else []
     if part.operator == "length":
-        return [(_count(part, elements),)]
+        return [(count(part, elements),)]
     if part.operator in (":-", "-") and not elements:
         return [expand(part.argument, state)]
     if part.operator == ":" and all(is_known(element) for element in elements):
@@ -271,17 +251,6 @@ def _list(part: Parameter, state: ShellState) -> list[Text]:
             joined += [Piece(" ", part.origin), *element] if joined else element
         return [tuple(joined)]
     return elements
-
-
-def _count(part: Parameter, elements: list[Text]) -> Piece:
-    """${#NAME[@]}, ${#@}"""
-    unknown = next((element for element in elements if _may_be_several(element)), None)
-    if unknown is None:
-        return Piece(str(len(elements)), part.origin)
-    names = unset_in(unknown)
-    if names and not doubt_of(unknown):
-        return Piece("", part.origin, part.quoted, unset=names[0])
-    return Piece("", part.origin, part.quoted, doubt=doubt_of(unknown))
 
 
 def _with_default(part: Parameter, value: Text | None, state: ShellState) -> list[Text]:
