@@ -56,7 +56,7 @@ def test_rules_of_the_model_name_the_file(
     more = ("--cluster", "dgx-a100-8") if command[0] == "estimate" else ()
     outcome = planner(*command, str(path), "--vocab-size", "1000", *more)
     assert (outcome.code, outcome.stdout) == (2, "")
-    assert f"error: {path}: num_query_groups: num_attention_heads 4 is not a" in outcome.stderr
+    assert f"error: {path}:1:140: num_query_groups: num_attention_heads 4" in outcome.stderr
 
 
 @pytest.mark.parametrize("number", ["9" * 50 + "<<" + "9" * 50, "9" * 50 + "e", "-" + "9" * 50])
