@@ -258,6 +258,23 @@ def test_nemo_rl(imported: Import) -> None:
     assert "policy.model_name: 'my/model' is no model whose sizes are known" in refused.stderr
 
 
+def test_nemo_rl_extends_the_file_beside_it(imported: Import, tmp_path: Path) -> None:
+    (tmp_path / "base.yaml").write_text(
+        yaml.safe_dump(
+            {"policy": {"model_name": "Qwen/Qwen2.5-7B", "max_total_sequence_length": 512}}
+        )
+    )
+    tree = {"defaults": "base.yaml", "policy": {"max_total_sequence_length": 1024}, "grpo": {}}
+    done = imported("grpo.yaml", tree)
+    assert total(done) == 7_615_616_512
+    assert yaml.safe_load(done.stdout)["training"]["seq_length"] == 1024
+    refused = imported("grpo.yaml", {**tree, "defaults": "nowhere.yaml"})
+    assert "defaults: the file it extends, 'nowhere.yaml', is not beside it" in refused.stderr
+    assert imported("grpo.yaml", {**tree, "defaults": "grpo.yaml"}).code == 2
+    named = {"defaults": "nowhere.yaml", "policy": {"model_name": "Qwen/Qwen2.5-7B"}}
+    assert "nowhere.yaml, which is not beside the file" in imported("grpo.yaml", named).stderr
+
+
 NEOX = """# The sizes of GPT-NeoX-20B
 {
   "vocab_file": "./20B_checkpoints/20B_tokenizer.json",

@@ -55,6 +55,11 @@ def test_every_type_is_counted() -> None:
     assert TREE["transformers"] == facts().transformers
 
 
+def test_the_documentation_lists_every_type() -> None:
+    text = (HERE.parents[1] / "docs" / "import.md").read_text(encoding="utf-8")
+    assert [kind for kind in READ if kind not in text.replace("\n", " ")] == []
+
+
 def test_counts_tell_types_apart() -> None:
     """Two types read alike would hide one that is read wrong."""
     assert len({case["parameters"] for drawn in COUNTS.values() for case in drawn}) > 200

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from planner.errors import InputError
@@ -14,6 +15,7 @@ from planner.importers.published.names import (
 )
 from planner.importers.published.settings import batch_settings
 from planner.specs.files.document import Document
+from planner.specs.files.yaml_file import load_document
 
 _PRECISIONS = {"bfloat16": "bf16", "float16": "fp16", "float32": "fp32"}
 _TRAINING = {
@@ -23,15 +25,49 @@ _TRAINING = {
 _AT = ("policy", "model_name")
 
 
+_ALGORITHMS = frozenset(("grpo", "sft", "dpo", "rm", "distillation", "checkpointing", "policy"))
+_DEEPEST = 5
+
+
 def is_one(tree: Mapping[str, Any]) -> bool:
+    """A file names its policy's model, or extends one that does."""
     policy = tree.get("policy")
-    return isinstance(policy, dict) and "model_name" in policy
+    if isinstance(policy, dict) and "model_name" in policy:
+        return True
+    return "defaults" in tree and not _ALGORITHMS.isdisjoint(tree)
+
+
+def _extended(document: Document, depth: int = 0) -> Document:
+    """The file laid over those it extends, which stand beside it. Raises: InputError where one is
+    not there."""
+    stated = document.tree.get("defaults")
+    names = (stated,) if isinstance(stated, str) else stated
+    if not isinstance(names, tuple) or not all(isinstance(name, str) for name in names):
+        return document
+    whole = document
+    for name in reversed(names):
+        path = Path(document.path).parent / name
+        if depth == _DEEPEST or not path.is_file():
+            raise document.error(
+                f"the file it extends, {name[:80]!r}, is not beside it", ("defaults",)
+            )
+        base = load_document(path)
+        if isinstance(base.tree, dict):
+            whole = _extended(base, depth + 1).merged(whole)
+    return whole
 
 
 def model(document: Document, vocabulary: int | None) -> tuple[dict[str, Any], Notes]:
     """The policy's model. Raises: InputError where the file names none, or one that is unknown."""
-    policy = document.tree["policy"]
-    stated = policy["model_name"]
+    own, absent = document, ""
+    try:
+        document = _extended(document)
+    except InputError:
+        if "model_name" not in own.tree.get("policy", ()):
+            raise
+        absent = f"defaults: {str(own.tree['defaults'])[:80]}, which is not beside the file"
+    policy = document.tree.get("policy")
+    stated = policy.get("model_name") if isinstance(policy, dict) else None
     name = published_name(stated) if isinstance(stated, str) else None
     if name is None:
         raise document.error(
@@ -50,7 +86,7 @@ def model(document: Document, vocabulary: int | None) -> tuple[dict[str, Any], N
     if precision is not None:
         training["precision"] = precision
     found["training"] = training
+    if absent:
+        notes.left_out.append(absent)
     notes.left_out.append("generation and rewards: only the training of the policy is planned for")
-    if "defaults" in document.tree:
-        notes.left_out.append("defaults: the file it extends is not read")
     return found, notes

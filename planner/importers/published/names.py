@@ -13,7 +13,6 @@ from planner.errors import InputError
 from planner.importers.huggingface.config import config_model
 from planner.importers.huggingface.refused import refusal
 from planner.importers.notes import Notes
-from planner.importers.source import source_of
 from planner.specs.files.json_file import JsonFile
 from planner.specs.files.spelling import nearest
 
@@ -77,8 +76,8 @@ def published_model(name: str) -> tuple[dict[str, Any], Notes]:
     refused = refusal(config["model_type"], config) if "refused" in _models()[name] else None
     if refused is not None:
         raise InputError(f"{name}: {refused[0]}", hint=refused[1])
-    source = source_of(json.dumps(config).encode(), name)
-    model, notes = config_model(JsonFile(source, config), assume=None)
+    file = JsonFile(name, json.dumps(config), config)
+    model, notes = config_model(file, assume=None)
     notes.read.insert(0, f"the sizes of {name} as published")
     if config["model_type"].endswith(("_vl_text", "_vl_moe_text")):
         notes.left_out.append("the vision part: only the language model is planned for")
