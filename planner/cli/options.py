@@ -89,11 +89,10 @@ class WorkloadOptions:
         str | None, option("NAME|FILE", "Software profile. [default: megatron-core]")
     ] = None
     nodes: Annotated[
-        str | None, option("N", "Use the first N nodes. [default: the whole cluster]")
+        str | None,
+        option("N", "Use N nodes: a search takes the best, a plan the first ones. [default: all]"),
     ] = None
-    devices: Annotated[str | None, option("N", "Use the first N devices, instead of --nodes.")] = (
-        None
-    )
+    devices: Annotated[str | None, option("N", "The same in devices, instead of --nodes.")] = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

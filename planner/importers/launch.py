@@ -164,14 +164,24 @@ def _launched(statement: Statement, cluster: ClusterSpec, asked: LaunchOptions) 
     job = replace(job, assumptions=(*job.assumptions, *dict.fromkeys(assumed)))
     pool = sized if cluster.num_nodes is None else cluster
     scenario = build_scenario(pool, statement.model, job)
-    plan = stated_plan(
-        scenario,
-        Restrictions(**{axis: (value,) for axis, value in decisions.items()}),
-        stage_layers=asked.stage_layers or statement.stage_layers,
-        recompute_layers=asked.recompute_layers or statement.recompute_layers,
-    )
-    if asked.hosts is not None:
-        plan = replace(plan, placement=placement_on(scenario, asked.hosts))
+    try:
+        plan = stated_plan(
+            scenario,
+            Restrictions(**{axis: (value,) for axis, value in decisions.items()}),
+            stage_layers=asked.stage_layers or statement.stage_layers,
+            recompute_layers=asked.recompute_layers or statement.recompute_layers,
+        )
+    except RuleError as error:
+        at = statement.place("pipeline" if decisions.get("pipeline", 1) > 1 else "virtual_stages")
+        raise error.placed(at.path, at.line, at.column) from error
+    hosts = _hosts(statement, scenario, asked)
+    if hosts is not None:
+        plan = replace(plan, placement=placement_on(scenario, hosts))
+    elif scenario.ideal is not scenario:
+        clause = "hosts in the order of the cluster file; --hosts FILE gives another"
+        statement.notes.assumed.append(clause)
+        job = replace(job, assumptions=(*job.assumptions, f"{name}: {clause}"))
+        scenario = replace(scenario, job=job)
     return LaunchedPlan(
         path=statement.path,
         scenario=scenario,
@@ -180,6 +190,29 @@ def _launched(statement: Statement, cluster: ClusterSpec, asked: LaunchOptions) 
         refused=(*_indivisible(scenario, decisions), *statement.problems, *settled.problems),
         too_small=too_small,
     )
+
+
+def _hosts(
+    statement: Statement, scenario: Scenario, asked: LaunchOptions
+) -> tuple[str, ...] | None:
+    """The hosts that the user or else the file names, in the order of ranks.
+
+    Raises: InputError at hosts of the file that the cluster does not have.
+    """
+    if asked.hosts is not None or statement.hosts is None:
+        return asked.hosts
+    names, at = statement.hosts
+    known = set(scenario.cluster.host_names())
+    unknown = next((name for name in names if name not in known), None)
+    if unknown is not None:
+        raise InputError(
+            f"cluster {scenario.cluster.name} has no host {unknown}",
+            path=at.path,
+            line=at.line,
+            column=at.column,
+            hint="--hosts FILE names others",
+        )
+    return names
 
 
 def _indivisible(scenario: Scenario, decisions: Mapping[str, Any]) -> tuple[PlanProblem, ...]:

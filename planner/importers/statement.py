@@ -34,7 +34,8 @@ class Statement:
     `workload` has the fields of `JobSpec` that are stated, `decisions` the axes of the search
     space; `settle` completes both from what the user adds to them and the number of devices.
     `place` says where a field was decided, also a flag by its name. `problems` are what no plan can
-    say and the framework refuses.
+    say and the framework refuses. `hosts` are those that the file names, in the order of ranks, and
+    where they stand.
     """
 
     kind: str
@@ -51,4 +52,5 @@ class Statement:
     settle: Callable[[Mapping[str, Decision], Mapping[str, int | str], int], Settled]
     problems: tuple[PlanProblem, ...]
     notes: Notes
+    hosts: tuple[tuple[str, ...], Origin] | None = None
     place: Callable[[str], Origin]

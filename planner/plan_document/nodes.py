@@ -60,6 +60,10 @@ class Node:
         entries = self._of(list)
         return tuple(self._below(index, item) for index, item in enumerate(entries))
 
+    def length(self) -> int:
+        """Entries of a list."""
+        return len(self._of(list))
+
     def text(self, choices: Sequence[str] | None = None) -> str:
         value: str = self._of(str)
         if choices is not None and value not in choices:

@@ -116,8 +116,10 @@ def _file(node: Node) -> RecordedFile:
 
 def _plan(node: Node) -> Plan:
     node.only(("rank", *_DECISIONS, "tied_with_best", "worst_step_s", "proofs", "estimate"))
+    degrees = _degrees(node["degrees"])
+    _check_lengths(node, degrees.pipeline)
     plan = Plan(
-        degrees=_degrees(node["degrees"]),
+        degrees=degrees,
         micro_batch_size=node["micro_batch_size"].count(at_least=1),
         num_microbatches=node["num_microbatches"].count(at_least=1),
         schedule=node["schedule"].text(),
@@ -179,15 +181,19 @@ def _placement(node: Node) -> Placement:
     )
 
 
+def _check_lengths(node: Node, pipeline: int) -> None:
+    """Before the lists of a plan are read through: one entry for every stage."""
+    layers = node["recompute"]["layers_per_stage"]
+    stages, entries = node["stages"].length(), layers.length()
+    if stages != pipeline:
+        node["stages"].fail(f"{stages} stages for a pipeline degree of {pipeline}")
+    if entries != pipeline:
+        layers.fail(f"{entries} entries for a pipeline degree of {pipeline}")
+
+
 def _check_shape(node: Node, plan: Plan) -> None:
     """What the parts of a plan must agree on whatever the model and the cluster are."""
-    pipeline, layers = plan.degrees.pipeline, plan.recompute.layers_per_stage
-    if len(plan.stages) != pipeline:
-        node["stages"].fail(f"{len(plan.stages)} stages for a pipeline degree of {pipeline}")
-    if len(layers) != pipeline:
-        node["recompute"]["layers_per_stage"].fail(
-            f"{len(layers)} entries for a pipeline degree of {pipeline}"
-        )
+    layers = plan.recompute.layers_per_stage
     if plan.recompute.granularity != "full" and any(layers):
         node["recompute"].fail(
             f'layers are recomputed only when the granularity is "full", found '

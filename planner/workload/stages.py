@@ -48,13 +48,15 @@ def stage_load(model: ModelSpec, kinds: Sequence[str], stages: Sequence[Stage]) 
         for index, chunk in last.items():
             chunks[index][chunk] += [column["mtp"]] * model.mtp_num_layers
     most = max(len(layers) for stage_chunks in chunks for layers in stage_chunks)
+    places = [
+        (position + 1, s, c, kind)
+        for s, stage_chunks in enumerate(chunks)
+        for c, layers in enumerate(stage_chunks)
+        for position, kind in enumerate(layers)
+    ]
     leading = np.zeros((most + 1, len(stages), len(chunks[0]), len(kinds)), dtype=np.int64)
-    for s, stage_chunks in enumerate(chunks):
-        for c, layers in enumerate(stage_chunks):
-            for position in range(most):
-                leading[position + 1, s, c] = leading[position, s, c]
-                if position < len(layers):
-                    leading[position + 1, s, c, layers[position]] += 1
+    leading[tuple(np.array(places, dtype=np.int64).reshape(-1, 4).T)] = 1
+    leading = leading.cumsum(axis=0)
     counts = leading[-1].copy()
     for stage in stages:
         first = [chunk for chunk, (start, end) in enumerate(stage.chunks) if start == 0]

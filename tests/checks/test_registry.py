@@ -51,6 +51,7 @@ PERMANENT = {
     "PL120": "sharding-with-pipeline",
     "PL121": "flags-refused",
     "PL122": "graphs-with-recompute",
+    "PL123": "too-many-microbatches",
     "PL201": "cluster-too-small",
     "PL202": "microbatches-make-batch",
     "PL203": "rank-order",

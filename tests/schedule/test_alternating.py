@@ -148,5 +148,5 @@ def test_an_unknown_name_is_answered_with_the_nearest() -> None:
 
 
 def test_a_schedule_too_large_to_simulate_is_refused() -> None:
-    with pytest.raises(RuleError, match="make 64000000000 forwards, more than"):
+    with pytest.raises(RuleError, match="make 64,000,000,000 forwards, more than"):
         build("1f1b", stages=64, num_microbatches=10**9)

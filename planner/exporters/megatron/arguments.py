@@ -16,6 +16,7 @@ from planner.exporters.megatron.kernels import (
 from planner.exporters.megatron.memory import precision_flags, recompute_flags, sharding_flags
 from planner.exporters.megatron.model import model_flags
 from planner.exporters.megatron.parallel import batch_flags, parallel_flags
+from planner.specs.cluster.hostlist import compress_hosts
 
 if TYPE_CHECKING:
     from planner.exporters.job import ExportJob
@@ -98,4 +99,12 @@ def _scalar(given: tuple[str, ...]) -> bool | int | float | str:
 
 
 def _head(job: ExportJob) -> list[str]:
-    return [f"# {TARGET} ({VERSION}), {job.title}"]
+    """The title, and the hosts where they are others than the first of the cluster file.
+
+    `planner.importers.megatron.hosts` reads them back.
+    """
+    title = f"# {TARGET} ({VERSION}), {job.title}"
+    names = [host.name for host in job.hosts]
+    if names == list(job.cluster.host_names()[: len(names)]):
+        return [title]
+    return [title, f"# hosts, in the order of ranks: {compress_hosts(names)}"]

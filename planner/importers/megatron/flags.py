@@ -109,8 +109,8 @@ class Flags:
             raise self.error(f"{found[:60]!r} is not a number of 0 or more", name)
         return float(found)
 
-    def needed(self, name: str) -> int:
-        value = self.integer(name)
+    def needed(self, name: str, *, most: int = MOST) -> int:
+        value = self.integer(name, most=most)
         if value is None:
             near = did_you_mean(name, [flag.name for flag in self._all if flag.name not in KNOWN])
             raise _error(f"{self._names.get(name, name)} is missing", self.origin, hint=near)

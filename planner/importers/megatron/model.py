@@ -13,6 +13,7 @@ from planner.importers.megatron.table import OTHER_MODELS
 from planner.importers.megatron.vocabulary import vocab_size
 from planner.importers.notes import Notes
 from planner.importers.patterns import every_nth, first_and_frequency, read_pattern
+from planner.specs.model.spec import MOST_LAYERS
 
 _POSITIONS = {
     "learned_absolute": "learned",
@@ -48,7 +49,7 @@ def model_of(
     Raises: InputError at the flag that is missing, wrong, or beyond what a model file describes.
     """
     _refuse_other_models(flags)
-    layers, hidden = flags.needed("--num-layers"), flags.needed("--hidden-size")
+    layers, hidden = flags.needed("--num-layers", most=MOST_LAYERS), flags.needed("--hidden-size")
     heads = flags.needed("--num-attention-heads")
     biases = not flags.given("--disable-bias-linear")
     latent = flags.given("--multi-latent-attention")

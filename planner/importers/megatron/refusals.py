@@ -112,6 +112,14 @@ def _sharding(launch: Launch) -> Iterator[Refusal]:
         yield "offload", offload, f"needs {precise}"
     if flags.given(precise) and launch.data_sharding == "none":
         yield "offload", precise, "needs --use-distributed-optimizer"
+    instances = "--num-distributed-optimizer-instances"
+    replicas = None if launch.data is None else launch.data * launch.context
+    if launch.optimizer_shards > 1 and replicas and replicas % launch.optimizer_shards:
+        yield (
+            "instances",
+            instances,
+            f"{launch.optimizer_shards} must divide data · context, {replicas}",
+        )
     fsdp = "--use-torch-fsdp2"
     if flags.given(fsdp):
         for excluded, holds in (

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from planner.errors import InputError
+from planner.importers.megatron.hosts import hosts_of
 from planner.importers.megatron.refusals import flag_problems
 from planner.importers.megatron.script import launch_in
 from planner.importers.megatron.software import switched
@@ -88,6 +89,7 @@ def script_statement(
         settle=lambda *known: _settled(launch, *known),
         problems=tuple(flag_problems(launch)),
         notes=launch.notes,
+        hosts=hosts_of(source),
         place=launch.place,
     )
 

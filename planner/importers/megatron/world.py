@@ -6,13 +6,14 @@ import re
 from collections.abc import Container, Iterator, Mapping
 from dataclasses import replace
 
+from planner.errors import InputError
 from planner.importers.megatron.command import Command, CommandWord, Flag
 from planner.importers.shell.state import Value
 from planner.importers.shell.text import Origin, is_known, plain
 
 MOST_DEVICES = 1_000_000
 
-_WHOLE = re.compile(r"[0-9]{1,9}")
+_WHOLE = re.compile(r"0*([0-9]{1,18})")
 _SBATCH = re.compile(r"^#SBATCH[ \t]+(.*)$", re.MULTILINE)
 _NODES = ("--nnodes", "--num-nodes", "--nodes", "-N")
 _PER_NODE = ("--nproc-per-node", "--num-gpus", "--ntasks-per-node", "--gpus-per-node")
@@ -21,7 +22,25 @@ _TASKS = ("--ntasks", "-n", "-np", "--np")
 
 def devices(command: Command, text: str, variables: Mapping[str, Value]) -> tuple[int | None, str]:
     """Devices and where the number is from: the launcher's own flags, then #SBATCH lines, then a
-    variable WORLD_SIZE. (None, "") when nothing says it."""
+    variable WORLD_SIZE. (None, "") when nothing says it.
+
+    Raises: InputError, at the command, for more than `MOST_DEVICES`.
+    """
+    found, where = _stated_devices(command, text, variables)
+    if found is not None and found > MOST_DEVICES:
+        place = command.origin
+        raise InputError(
+            f"{found:,} devices from {where}; at most {MOST_DEVICES:,} are planned for",
+            path=place.path,
+            line=place.line,
+            column=place.column,
+        )
+    return found, where
+
+
+def _stated_devices(
+    command: Command, text: str, variables: Mapping[str, Value]
+) -> tuple[int | None, str]:
     stated: dict[str, int] = {}
     launches = [list(_options(words)) for words in command.launcher]
     launches.append(list(_flag_options(command.flags)))
@@ -38,10 +57,8 @@ def devices(command: Command, text: str, variables: Mapping[str, Value]) -> tupl
     if found:
         return found, "the #SBATCH lines"
     world = variables.get("WORLD_SIZE")
-    if isinstance(world, tuple) and is_known(world) and _WHOLE.fullmatch(plain(world)):
-        size = int(plain(world))
-        return (size, "the variable WORLD_SIZE") if 1 <= size <= MOST_DEVICES else (None, "")
-    return None, ""
+    size = _whole(plain(world)) if isinstance(world, tuple) and is_known(world) else None
+    return (size, "the variable WORLD_SIZE") if size else (None, "")
 
 
 def slurm_variables(text: str) -> dict[str, str]:
@@ -90,7 +107,7 @@ def _product(stated: Mapping[str, int]) -> int | None:
         found = per_node * (nodes or 1) if nodes is not None or tasks is None else None
     else:
         found = tasks if tasks != nodes else None
-    return found if found and 1 <= found <= MOST_DEVICES else None
+    return found or None
 
 
 def _options(words: tuple[CommandWord, ...]) -> Iterator[tuple[str, int | None]]:
@@ -119,5 +136,13 @@ def _number(name: str, value: CommandWord) -> Iterator[tuple[str, int | None]]:
         return
     if value.problem:
         yield name, None
-    elif _WHOLE.fullmatch(last):
-        yield name, int(last)
+    elif (number := _whole(last)) is not None:
+        yield name, number
+
+
+def _whole(text: str) -> int | None:
+    """The number that digits make; of more than 18 of them one that is too large for anything."""
+    if not (text.isascii() and text.isdigit()):
+        return None
+    match = _WHOLE.fullmatch(text)
+    return int(match[1]) if match else 10**18

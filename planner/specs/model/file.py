@@ -11,6 +11,7 @@ from planner.specs.files.fields import Count, Input, Name, Size
 from planner.specs.files.spelling import did_you_mean
 from planner.specs.model.architecture import ARCHITECTURES
 from planner.specs.model.spec import (
+    MOST_LAYERS,
     Activation,
     Norm,
     PositionEmbedding,
@@ -107,7 +108,7 @@ class ModelInput(Input):
     """Default: the name of the file, with dashes for what no name holds."""
     architecture: ArchitectureName
     """Sets the defaults of everything left out."""
-    num_layers: Annotated[int, Field(ge=1, le=100_000)]
+    num_layers: Annotated[int, Field(ge=1, le=MOST_LAYERS)]
     hidden_size: Annotated[int, Field(ge=1, le=10_000_000)]
     num_attention_heads: Annotated[int, Field(ge=1, le=1_000_000)]
     vocab_size: Size

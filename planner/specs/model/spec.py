@@ -14,6 +14,9 @@ Activation = Literal["gelu", "silu", "relu", "squared_relu"]
 QkNormScale = Literal["shared", "per_head", "none"]
 """Learned scales of the query and key norms: one for all heads, one per head, or none."""
 
+MOST_LAYERS = 1_000
+"""Layers of the deepest transformer that was trained (Wang et al. 2022, DeepNet)."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MoeSpec:

@@ -24,6 +24,22 @@ LayoutChooser = Callable[["Scenario", int, int, str], tuple[Stage, ...]]
 """(scenario, pipeline, virtual_stages, schedule) to the stages."""
 
 
+MOST_CHUNKS = 10_000
+"""Chunks of a layout, over all stages: a hundred times what models have."""
+
+
+def check_chunks(pipeline: int, virtual_stages: int) -> None:
+    """Raises: RuleError for more chunks than any layout has, before one of them is made."""
+    chunks = pipeline * virtual_stages
+    if chunks > MOST_CHUNKS:
+        raise RuleError(
+            "layers",
+            f"pipeline {pipeline} · virtual stages {virtual_stages} make {chunks:,} chunks, and "
+            f"every chunk needs a layer; at most {MOST_CHUNKS:,} are laid out",
+            axes=("pipeline", "virtual_stages"),
+        )
+
+
 def uniform_layers(num_layers: int, chunks: int) -> tuple[int, ...]:
     """Layers of every chunk in virtual-stage order: equal, with the remainder going one each to the
     middle chunks, away from the embedding and the head. With fewer layers than chunks the outer
@@ -85,8 +101,10 @@ def stages_of(
     2021, section 2.2). The ends of the model hold the embedding and the head, or every stage holds
     its share.
 
-    Raises: InputError when the number of entries is not the number of chunks.
+    Raises: InputError when the number of entries is not the number of chunks; RuleError for more
+    chunks than are laid out.
     """
+    check_chunks(pipeline, virtual_stages)
     kind = kind_of(schedule)
     placement = kind.placement(pipeline, virtual_stages)
     chunks = pipeline * virtual_stages // placement.copies

@@ -9,7 +9,12 @@ from planner.errors import InputError, RuleError
 from planner.plan import Degrees, Plan, Recompute, recomputed_per_stage
 from planner.schedule.registry import kind_of
 from planner.training.search.hosts.placement import check_hosts, default_placement, placement_on
-from planner.training.search.layouts.default import check_layers, default_layers, stages_of
+from planner.training.search.layouts.default import (
+    check_chunks,
+    check_layers,
+    default_layers,
+    stages_of,
+)
 from planner.training.search.plans.problems import check_plan, plan_values
 from planner.training.search.space.broken import check_values
 from planner.training.search.space.facts import SpaceFacts, code_of
@@ -119,10 +124,12 @@ def stated_plan(
     `problems.plan_problems` says what keeps it from running. Where `stage_layers` does not reach
     all chunks, the last chunks have no layers.
 
-    Raises: InputError for several values of an axis.
+    Raises: InputError for several values of an axis; RuleError for more chunks than any layout
+    has.
     """
     given = _single_values(flags)
     values = {**_defaults(scenario, given), **given}
+    check_chunks(int(values["pipeline"]), int(values["virtual_stages"]))
     used = int(values["tensor"]) * int(values["pipeline"]) * int(values["context"])
     if "data" not in given:
         values["data"] = max(1, scenario.job.devices // used)

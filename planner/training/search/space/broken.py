@@ -9,11 +9,14 @@ import numpy as np
 
 from planner.errors import RuleError
 from planner.plan import DATA_SHARDINGS, GRANULARITIES
+from planner.specs.model.spec import MOST_LAYERS
 from planner.training.search.space.facts import SCHEDULE_NAMES, value_of
 from planner.training.search.space.rules import RULES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+
+    from numpy.typing import NDArray
 
     from planner.training.search.space.facts import SpaceFacts
     from planner.training.search.space.rules import SpaceRule
@@ -25,6 +28,9 @@ SWITCHES = {
     "data_sharding": len(DATA_SHARDINGS),
 }
 """Axes that hold codes, and how many codes each has."""
+
+ONE_VALUE = ("pipeline", "virtual_stages", "schedule")
+"""Axes of which conditions take one value at a time; the numbers among them count layers."""
 
 MOST = 100_000
 """Largest value that is tried as a correction."""
@@ -69,21 +75,29 @@ def _nearest(rule: SpaceRule, facts: SpaceFacts, values: Mapping[str, int]) -> s
     """The next smaller and the next larger value of the rule's axis that satisfy it."""
     axis, found = rule.adjusts, values[rule.adjusts]
     if axis in SWITCHES:
-        choices = range(SWITCHES[axis])
+        choices = np.arange(SWITCHES[axis])
+    elif axis in ONE_VALUE:
+        choices = np.arange(1, min(facts.layers, MOST_LAYERS) + 1)
     else:
-        choices = range(1, min(max(2 * found, facts.devices, facts.global_batch_size), MOST) + 1)
-    row = {name: np.array([value], dtype=np.int64) for name, value in values.items()}
-    below = above = None
-    for value in choices:
-        row[axis] = np.array([value], dtype=np.int64)
-        if not rule.holds(facts, row).all():
-            continue
-        if value < found:
-            below = value
-        elif value > found:
-            above = value
-            break
-    near = [_word(axis, value) for value in (below, above) if value is not None]
+        choices = np.arange(
+            1, min(max(2 * found, facts.devices, facts.global_batch_size), MOST) + 1
+        )
+    good = choices[_holding(rule, facts, values, choices)]
+    near = [*good[good < found][-1:].tolist(), *good[good > found][:1].tolist()]
     if not near:
         return None
-    return f"nearest {axis.replace('_', '-')} that would do: {' or '.join(near)}"
+    words = " or ".join(_word(axis, value) for value in near)
+    return f"nearest {axis.replace('_', '-')} that would do: {words}"
+
+
+def _holding(
+    rule: SpaceRule, facts: SpaceFacts, values: Mapping[str, int], choices: NDArray[np.int64]
+) -> NDArray[np.bool_]:
+    """Which values of the axis that the rule adjusts satisfy it, the others as they are."""
+    row = {name: np.array([value], dtype=np.int64) for name, value in values.items()}
+    parts = choices[:, None] if rule.adjusts in ONE_VALUE else [choices]
+    held = [
+        np.broadcast_to(rule.holds(facts, {**row, rule.adjusts: part}), part.shape)
+        for part in parts
+    ]
+    return np.concatenate(held) if held else np.zeros(0, dtype=np.bool_)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from planner.plan import DATA_SHARDINGS, GRANULARITIES
-from planner.schedule.registry import PLAIN, SCHEDULES
+from planner.schedule.registry import MOST_FORWARDS, PLAIN, SCHEDULES
 from planner.schedule.rules import ScheduleSize
 from planner.training.search.space.facts import SCHEDULE_NAMES
 
@@ -131,6 +131,12 @@ def schedule(about_microbatches: bool) -> Callable[[SpaceFacts, Columns], Holds]
         return allowed
 
     return holds
+
+
+def simulated(f: SpaceFacts, c: Columns) -> Holds:
+    microbatches = f.global_batch_size // (c["micro_batch_size"] * c["data"])
+    chunks = c["pipeline"].astype(np.float64) * c["virtual_stages"]
+    return chunks * microbatches <= MOST_FORWARDS
 
 
 def shared_vocabulary(f: SpaceFacts, c: Columns) -> Holds:

@@ -162,12 +162,14 @@ def _on_off(on: bool) -> str:
 
 
 def _number(axis: str, part: str) -> int:
-    if not (part.isascii() and part.isdigit() and 1 <= int(part[:8]) <= LARGEST):
+    digits = part.lstrip("0")
+    known = part.isascii() and part.isdigit() and len(digits) <= len(str(LARGEST))
+    if not known or not 1 <= int(digits or "0") <= LARGEST:
         raise InputError(
             not_whole(option_name(axis), part, LARGEST).message,
             hint=f"write one or several, such as {option_name(axis)} 1,2,4",
         )
-    return int(part)
+    return int(digits)
 
 
 def _known(axis: str, word: object, allowed: tuple[str, ...] | None) -> str:

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from planner.schedule.registry import MOST_FORWARDS
 from planner.training.search.space import conditions
 from planner.training.search.space.facts import LONG_SEQUENCE
 
@@ -221,6 +222,14 @@ RULES = (
         axes=("pipeline", "virtual_stages", "schedule", "data", "micro_batch_size"),
         adjusts="micro_batch_size",
         holds=conditions.schedule(about_microbatches=True),
+    ),
+    SpaceRule(
+        name="schedule-size",
+        sentence="a step is simulated forward by forward, and pipeline · virtual stages · "
+        f"microbatches (global batch / (micro-batch size · data)) may be {MOST_FORWARDS:,} at most",
+        axes=("pipeline", "virtual_stages", "data", "micro_batch_size"),
+        adjusts="micro_batch_size",
+        holds=conditions.simulated,
     ),
     SpaceRule(
         name="selective-use",
