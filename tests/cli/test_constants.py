@@ -126,8 +126,8 @@ def test_a_constant_of_the_profile_counts(
             "fused.softmax_row: unknown key; allowed: ",
         ),
         (
-            {"shared_vocabulary": {"residual_buffers": 11}},
-            "shared_vocabulary.residual_buffers: expected a mapping, found the number 11",
+            {"shared_vocabulary": {"residual_buffers": [11]}},
+            "shared_vocabulary.residual_buffers: expected a mapping, found a list",
         ),
         (
             {"shared_vocabulary": {"residual_bufers": measured(11)}},

@@ -77,8 +77,8 @@ REFUSED: dict[str, tuple[tuple[str, ...], str, str]] = {
     ),
     "repeated keys of a config": (IMPORT_MODEL, "twice", "key 'k399999' is given twice"),
     "repeated keys of a benchmark": (IMPORT_CLUSTER, "twice", "key 'k399999' is given twice"),
-    "repeated keys of a plan": (WITH_PLAN, "twice", '"k399999" is given twice'),
-    "repeated keys of a baseline": (WITH_BASELINE, "twice", '"k399999" is given twice'),
+    "repeated keys of a plan": (WITH_PLAN, "twice", "key 'k399999' is given twice"),
+    "repeated keys of a baseline": (WITH_BASELINE, "twice", "key 'k399999' is given twice"),
     "keys of a plan": (WITH_PLAN, "wide plan", 'plans[0]: "k0" is not known here'),
     "keys of a baseline": (WITH_BASELINE, "wide", '"planner_version" is missing'),
 }

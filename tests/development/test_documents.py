@@ -36,6 +36,7 @@ NOT_OURS = {
     "all_reduce_bench.py": "stas00/ml-engineering's",
     "model_config.yaml": "Megatron-LM's",
     "config.json": "Hugging Face's",
+    "meta-llama/Llama-3.1-8B-Instruct": "a model of the Hugging Face Hub",
     "fabric.topograph.run/tier-1": "a label of a Kubernetes node",
     "accelerator.topograph.run/domain": "a label of a Kubernetes node",
     "/dev/zero": "a device of the system",
