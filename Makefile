@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 CONSTRAINTS := constraints.txt
 PYTHONS := python3.11 python3.12 python3.13 python3.14
 
-.PHONY: demo test lint tests test-fast test-newest test-oldest test-pythons lock check-examples fuzz bench clean
+.PHONY: demo test lint tests test-fast test-newest test-oldest test-pythons lock examples check-examples fuzz bench clean
 
 $(BIN)/planner: pyproject.toml $(CONSTRAINTS)
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "planner needs Python 3.11 or newer")'
@@ -24,7 +24,14 @@ test: lint check-examples tests
 lint: $(BIN)/planner
 	PRE_COMMIT_HOME=$(CURDIR)/$(VENV)/pre-commit $(BIN)/pre-commit run --all-files --show-diff-on-failure
 
-# Plans are not made anew when a constant changes by a per cent, so neither are they held to that.
+# Plans are not chosen anew when a constant changes by a per cent, so neither are they held to that.
+examples: $(BIN)/planner
+	for file in examples/*.json; do \
+	  name=$$(basename $$file .json); \
+	  $(BIN)/planner estimate --cluster $${name##*-on-} --model $${name%%-on-*} \
+	    --plan $$file#1 --json > $$file.new && mv $$file.new $$file || exit 1; \
+	done
+
 check-examples: $(BIN)/planner
 	$(BIN)/planner check examples/*.json --ignore stale,tight-fit --within-of-best 25%
 

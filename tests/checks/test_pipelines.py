@@ -131,6 +131,12 @@ def test_the_hook_runs_the_program() -> None:
     assert re.search(hook["files"], "scripts/train.sh")
 
 
+def test_the_examples_pass_as_a_reader_checks_them(planner: Callable[..., Outcome]) -> None:
+    """`make examples` estimates them again after a file has changed that they were made from."""
+    outcome = planner("check", *map(str, EXAMPLES))
+    assert (outcome.code, outcome.stderr) == (0, "")
+
+
 def test_the_example_plans_pass(planner: Callable[..., Outcome]) -> None:
     assert len(EXAMPLES) >= 3
     outcome = planner("check", *map(str, EXAMPLES), SENSIBLE, "--format=concise")

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from tests.conftest import Samples
 
 TOP = 3
+FIRST = 3
+"""Looks at the clock before there is a search whose end could be told."""
 FEW = Restrictions(
     tensor=(1, 2),
     sequence_parallel=(True,),
@@ -108,7 +110,7 @@ def test_a_search_cut_anywhere_claims_what_is_true(
     samples: Samples, name: str, share: float, pressed: bool
 ) -> None:
     scenario, (known, looks) = scenario_named(name), whole(name)
-    ticks = Ticks(round(share * looks), pressed=pressed)
+    ticks = Ticks(max(FIRST, round(share * looks)), pressed=pressed)
     found = search(scenario, restrictions=FEW, top=TOP, budget=ticks.budget)
     assert_true(scenario, found, known)
     assert_said(samples, found)
@@ -166,7 +168,7 @@ def test_a_worst_case_cut_anywhere_claims_what_is_true(
     run = partial(search, restrictions=FEW, top=TOP)
     ticks = Ticks(1e9)
     known = search_worst_case(scenario, 0.2, run, ticks.budget)
-    cut = Ticks(round(share * ticks.looks), pressed=pressed)
+    cut = Ticks(max(FIRST, round(share * ticks.looks)), pressed=pressed)
     found = search_worst_case(scenario, 0.2, run, cut.budget)
     assert_said(samples, found)
     assert found.robustness is not None
