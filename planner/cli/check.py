@@ -69,7 +69,7 @@ def check(
     max_imbalance: Annotated[
         str, option("SHARE", "How much busier than the mean a stage may be. [default: 15%]")
     ] = "15%",
-    strict: Annotated[bool, typer.Option("--strict", help="Make errors of warnings.")] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Treat warnings as errors.")] = False,
     exit_zero: Annotated[
         bool, typer.Option("--exit-zero", help="Exit with 0 even when a plan fails.")
     ] = False,

@@ -58,7 +58,7 @@ def ranges(estimate: Estimate) -> str:
     """How sure the step time and the peak are, and whether that is sure enough of the fit."""
     known, peak_bytes = estimate.confidence, estimate.memory.binding.peak_bytes
     if known is None:
-        return "How sure this is, nobody measured."
+        return "No range: no measured runs to compare with."
     peaks = (gib(round(end)) for end in known.memory.around(peak_bytes))
     tight = "; a tight fit" if estimate.fit_class == "tight" else ""
     return (

@@ -34,7 +34,7 @@ them."""
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Regime:
-    """`generation` is "mixed" on several device types, "other" for devices nobody measured;
+    """`generation` is "mixed" on several device types, "other" for devices without measured runs;
     `bits` of the number format matmuls run in; `size` and `schedule` are classes;
     `networked`: the job spans nodes that do not share a fast fabric."""
 
