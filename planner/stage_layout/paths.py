@@ -1,5 +1,7 @@
 """The exact layout of any schedule under any links, critical path by critical path.
 
+It checks the threshold program in tests and benchmarks; no search runs it.
+
 The simulated step is the largest of all paths through the schedule's graph, each linear in the
 times of the chunks. The program knows a few of them; the simulation of its answer finds the one
 that decides, which becomes a row, until the simulated step is the program's own: then no layout is

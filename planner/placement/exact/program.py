@@ -1,4 +1,4 @@
-"""Placement as an integer program, node class by position.
+"""Placement as an integer program, node class by position: checks the sweep; no search runs it.
 
 x[g, k]        1 where position g has a node of class k
 y[g, g', i, j] 1 where g has one of class i and g' one of class j, for each link and hop g → g'
