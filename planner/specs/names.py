@@ -40,6 +40,15 @@ def check_host(text: str) -> str:
     raise ValueError(f"{_shown(text)} is not a host name: {_HOST_RULE}{nearest}")
 
 
+def is_host(text: str) -> bool:
+    """Whether a text is a host name."""
+    try:
+        check_host(text)
+    except ValueError:
+        return False
+    return True
+
+
 def check_name(text: str) -> str:
     """The text, if clusters, models, profiles and the like may be called so.
 

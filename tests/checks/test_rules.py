@@ -139,6 +139,11 @@ CASES = {
         options=("--software=megatron-core-perf",),
         line='"granularity": "full"',
     ),
+    "PL123": Case(
+        flags={"tensor": 4, "pipeline": 4},
+        plan={"inputs.job.global_batch_size": 10**6, "plans.0.num_microbatches": 10**6},
+        line='"micro_batch_size": 1',
+    ),
     "PL201": Case(
         flags=TENSOR,
         cluster={"node_groups.0.count": 1},

@@ -141,7 +141,9 @@ def test_a_tight_fit_is_said(samples: Samples) -> None:
     assert ranges(estimate) == (
         "90% ranges: 30.00 s/step (27.90–32.40), peak 66.9 GiB (64.3–80.3); a tight fit."
     )
-    assert ranges(replace(estimate, confidence=None)) == "No range: no measured runs to compare with."
+    assert (
+        ranges(replace(estimate, confidence=None)) == "No range: no measured runs to compare with."
+    )
 
 
 def test_large_memory_stays_within_80_columns(samples: Samples) -> None:

@@ -17,6 +17,7 @@ from planner.exporters.megatron.memory import precision_flags, recompute_flags, 
 from planner.exporters.megatron.model import model_flags
 from planner.exporters.megatron.parallel import batch_flags, parallel_flags
 from planner.specs.cluster.hostlist import compress_hosts
+from planner.specs.names import is_host
 
 if TYPE_CHECKING:
     from planner.exporters.job import ExportJob
@@ -105,6 +106,6 @@ def _head(job: ExportJob) -> list[str]:
     """
     title = f"# {TARGET} ({VERSION}), {job.title}"
     names = [host.name for host in job.hosts]
-    if names == list(job.cluster.host_names()[: len(names)]):
+    if names == list(job.cluster.host_names()[: len(names)]) or not all(map(is_host, names)):
         return [title]
     return [title, f"# hosts, in the order of ranks: {compress_hosts(names)}"]

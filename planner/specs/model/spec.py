@@ -14,8 +14,8 @@ Activation = Literal["gelu", "silu", "relu", "squared_relu"]
 QkNormScale = Literal["shared", "per_head", "none"]
 """Learned scales of the query and key norms: one for all heads, one per head, or none."""
 
-MOST_LAYERS = 1_000
-"""Layers of the deepest transformer that was trained (Wang et al. 2022, DeepNet)."""
+MOST_LAYERS = 10_000
+"""Ten times the layers of the deepest transformer that was trained (Wang et al. 2022, DeepNet)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

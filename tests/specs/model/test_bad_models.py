@@ -70,7 +70,7 @@ def message(text: str, folder: Path) -> str:
         (
             "num_layers: 4",
             "num_layers: 1000000000",
-            "2:13: num_layers: must be at most 1000, found 1000000000",
+            "2:13: num_layers: must be at most 10000, found 1000000000",
         ),
     ],
 )
