@@ -139,6 +139,7 @@ def read_launch(
 
 
 def _launched(statement: Statement, cluster: ClusterSpec, asked: LaunchOptions) -> LaunchedPlan:
+    asked = _counted(statement, cluster, asked)
     sized, too_small = _sized(statement, cluster, asked)
     devices = (sized.num_devices or 0) if too_small else _devices(statement, sized, asked)
     settled = statement.settle(_decisions(statement, asked), _workload(statement, asked), devices)
@@ -273,6 +274,20 @@ def _shown(value: object) -> str:
     if isinstance(value, bool):
         return "on" if value else "off"
     return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
+def _counted(statement: Statement, cluster: ClusterSpec, asked: LaunchOptions) -> LaunchOptions:
+    """The options; where nothing says how many devices there are, those of the hosts named."""
+    names = asked.hosts or (statement.hosts[0] if statement.hosts else ())
+    sizes = {
+        host: group.devices_per_node for group in cluster.node_groups for host in group.hosts or ()
+    }
+    stated = (asked.nodes, asked.devices, statement.devices)
+    if any(one is not None for one in stated) or not names or not sizes.keys() >= set(names):
+        return asked
+    devices = sum(sizes[name] for name in names)
+    statement.notes.read.append(f"{devices} devices, those of the {len(names)} hosts named")
+    return replace(asked, devices=devices)
 
 
 def _sized(

@@ -70,6 +70,25 @@ def test_an_exported_script_keeps_its_hosts(planner: Run, script: Path) -> None:
     assert step_s == pytest.approx(plan["estimate"]["step_s"], rel=1e-9)
 
 
+def test_the_hosts_named_say_how_many_devices_there_are(
+    planner: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The best two of four nodes, from the search to the script and back."""
+    monkeypatch.chdir(tmp_path)
+    slow = CLUSTER.replace("GB/s}]", "GB/s}, {between: [0, 2], bandwidth: 1 GB/s}]")
+    (tmp_path / "c.yaml").write_text(slow, encoding="utf-8")
+    options = ("--tensor", "8", "--pipeline", "2", "--top", "1", "--output", "plans.json")
+    job = ("--cluster", "c.yaml", "--model", "gpt-7.5b", "--global-batch-size", "64")
+    assert planner("search", *job, "--nodes", "2", *options).code == 0
+    [plan] = json.loads((tmp_path / "plans.json").read_text())["plans"]
+    export = ("export", "plans.json#1", "--cluster", "c.yaml", "--format", "megatron-lm")
+    assert planner(*export, "-o", "train.sh").code == 0
+    step_s, hosts, _ = read_back(planner, tmp_path / "train.sh")
+    assert hosts == plan["placement"]["hosts"]
+    assert hosts != ["n1", "n2"]
+    assert step_s == pytest.approx(plan["estimate"]["step_s"], rel=1e-9)
+
+
 def test_a_script_without_hosts_says_which_are_assumed(planner: Run, script: Path) -> None:
     lines = script.read_text(encoding="utf-8").splitlines(keepends=True)
     script.write_text("".join(line for line in lines if not line.startswith("# hosts")))
