@@ -16,7 +16,7 @@ from planner.importers.megatron.decisions import (
 )
 from planner.importers.megatron.flags import Flags
 from planner.importers.megatron.layout import stage_layout
-from planner.importers.megatron.model import model_of
+from planner.importers.megatron.model import is_deepspeed, model_of
 from planner.importers.notes import Notes
 from planner.importers.shell.text import Origin
 from planner.specs.files.document import Document, Mark, document_of
@@ -29,7 +29,8 @@ class Launch:
     plan; None: the command does not say, and the software profile decides.
 
     `model` has the keys of a model file, `training` those of its `training:` block. `expert_tensor`
-    is Megatron-LM's default, the tensor degree, for models with experts. `recompute_layers` counts
+    is Megatron-LM's default, the tensor degree, for models with experts; Megatron-DeepSpeed divides
+    experts only where told. `recompute_layers` counts
     the layers of each chunk, None all of them. `places` has the file, line and column of every
     flag by its name, and `of` says by which flag a field was decided; `flags` are those themselves.
     """
@@ -142,7 +143,9 @@ _FLAG_OF = {
     "qk_rope_head_dim": "--qk-pos-emb-head-dim",
     "v_head_dim": "--v-head-dim",
 }
+_DEEPSPEED_EXPERT = "--moe-expert-parallel-size"
 _FIRST_OF = {
+    "expert": ("--expert-model-parallel-size", _DEEPSPEED_EXPERT),
     "virtual_stages": (
         "--num-layers-per-virtual-pipeline-stage",
         "--num-virtual-stages-per-pipeline-rank",
@@ -178,9 +181,14 @@ def launch_of(
     """Raises: InputError at the flag that Megatron-LM would refuse or that is not understood."""
     model = model_of(flags, notes, vocabulary=vocabulary, usual_vocabulary=usual_vocabulary)
     degree = {name: flags.integer(_FLAG_OF[name], most=1_000_000) or 1 for name in _DEGREES}
+    deepspeed = is_deepspeed(flags)
+    if flags.given(_DEEPSPEED_EXPERT):
+        degree["expert"] = flags.integer(_DEEPSPEED_EXPERT, most=1_000_000) or 1
     layout = stage_layout(flags, layers=model["num_layers"], pipeline=degree["pipeline"])
     granularity, layers, modules = recompute(flags, notes)
-    experts = "moe" in model
+    experts = "moe" in model and (
+        not deepspeed or flags.given("--enable-expert-tensor-parallelism")
+    )
     stated = flags.integer(_FLAG_OF["expert_tensor"], most=1_000_000)
     decided = Launch(
         path=flags.path,

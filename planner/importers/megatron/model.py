@@ -200,17 +200,28 @@ def _windows(flags: Flags, layers: int) -> Mapping:
 
 _SKIP = "--window-attn-skip-freq"
 _FREQUENCY = "--moe-layer-freq"
+_OF_DEEPSPEED = (
+    "--deepspeed",
+    "--expert-interval",
+    "--topk",
+    "--moe-expert-parallel-size",
+    "--enable-expert-tensor-parallelism",
+)
 
 
 def _moe(flags: Flags, layers: int, *, biases: bool) -> Mapping | None:
     """The router has a bias where linear layers do (`moe/router.py`, `add_bias_linear`)."""
-    experts = flags.integer("--num-experts", most=1_000_000)
-    if experts is None:
+    experts = _num_experts(flags)
+    deepspeed = is_deepspeed(flags)
+    if experts is None or (experts == 1 and deepspeed):
         return None
+    chosen, usual = ("--topk", 1) if deepspeed else ("--moe-router-topk", 2)
     moe: Mapping = {
         "num_experts": experts,
-        "top_k": flags.integer("--moe-router-topk", most=1_000_000) or 2,
+        "top_k": flags.integer(chosen, most=1_000_000) or usual,
     }
+    if moe["top_k"] > experts:
+        raise flags.error(f"{moe['top_k']} of {experts} experts ({chosen})", "--num-experts")
     width = flags.integer("--moe-ffn-hidden-size") or flags.integer("--ffn-hidden-size")
     if width is not None:
         moe["ffn_hidden_size"] = width
@@ -218,18 +229,49 @@ def _moe(flags: Flags, layers: int, *, biases: bool) -> Mapping | None:
     if shared:
         moe["shared_expert_ffn_hidden_size"] = shared
         moe["shared_expert_gate"] = flags.given("--moe-shared-expert-gate")
-    first, frequency = _expert_layers(flags, layers)
+    first, frequency = _expert_layers(flags, layers, deepspeed=deepspeed)
     if first:
         moe["first_dense_layers"] = first
     if frequency > 1:
         moe["layer_frequency"] = frequency
-    moe["router_bias"] = biases
+    moe["router_bias"] = biases and not deepspeed
     return moe
 
 
-def _expert_layers(flags: Flags, layers: int) -> tuple[int, int]:
+def is_deepspeed(flags: Flags) -> bool:
+    """Mixtures as Megatron-DeepSpeed has them: it, or flags that only it has (`arguments.py`)."""
+    return any(flags.given(name) for name in _OF_DEEPSPEED)
+
+
+def _num_experts(flags: Flags) -> int | None:
+    """Megatron-DeepSpeed takes one number for all layers, or one for each."""
+    words = flags.words("--num-experts")
+    if words is None:
+        return None
+    if len(set(words)) > 1:
+        raise flags.error(
+            "layers with different numbers of experts cannot be described in a model file",
+            "--num-experts",
+        )
+    if not words:
+        raise flags.error("a value is missing", "--num-experts")
+    if flags.choice("--mlp-type", ("standard", "residual")) == "residual":
+        raise flags.error(
+            "an MLP beside the experts that a weight mixes in cannot be described in a model file",
+            "--mlp-type",
+        )
+    return flags.integer("--num-experts", most=1_000_000)
+
+
+def _expert_layers(flags: Flags, layers: int, *, deepspeed: bool) -> tuple[int, int]:
     """moe_module_specs / gpt_layer_specs: a number n puts experts in layers 0, n, 2n …; a list has
-    one entry for each layer."""
+    one entry for each layer. Megatron-DeepSpeed: in layers n, 2n …, counted from 1, where
+    --expert-interval is n, or 2 (`transformer.py`, `get_num_experts_per_layer`)."""
+    if deepspeed:
+        interval = flags.integer("--expert-interval", most=100_000) or 2
+        if interval > layers:
+            raise flags.error(f"no layer of {layers} has experts", "--expert-interval")
+        return 0, interval
     text = flags.text(_FREQUENCY)
     if text is None:
         return 0, 1

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from planner.errors import RuleError
+from planner.importers.megatron.model import is_deepspeed
 from planner.training.search.plans.problems import PlanProblem
 
 if TYPE_CHECKING:
@@ -136,7 +137,8 @@ def _sharding(launch: Launch) -> Iterator[Refusal]:
 
 
 def _experts(launch: Launch) -> Iterator[Refusal]:
-    if "moe" in launch.model and launch.tensor > 1 and not launch.sequence_parallel:
+    core = not is_deepspeed(launch.flags)
+    if core and "moe" in launch.model and launch.tensor > 1 and not launch.sequence_parallel:
         yield (
             "sp",
             "--tensor-model-parallel-size",

@@ -22,11 +22,21 @@ from planner.importers.megatron.world import devices, slurm_variables
 from planner.importers.notes import MOST_LISTED, Notes, listed
 from planner.importers.shell.ran import Followed
 from planner.importers.shell.run import follow
-from planner.importers.shell.text import Piece, Script, script_of_file, script_of_text
+from planner.importers.shell.text import Piece, Script, plain, script_of_file, script_of_text
 from planner.importers.source import STDIN, Source, load_source
 from planner.specs.files.spelling import did_you_mean
 
 LARGEST_BYTES = 2 * 2**20
+_OTHER_SCRIPTS = {
+    "bert": "an encoder, which does not predict the next token",
+    "_t5": "an encoder and a decoder, joined by cross attention",
+    "_ict": "two encoders",
+    "_retro": "a decoder that reads retrieved text by cross attention",
+    "_vision": "a model of images",
+    "_vlm": "a model of images and text",
+    "_mamba": "layers of state spaces",
+    "_hybrid": "layers of state spaces",
+}
 NOTHING_RAN = Followed(commands=(), environment=(), unread=(), variables={})
 
 
@@ -64,16 +74,41 @@ def launch_in(
     if looks_like_arguments(source.text):
         chosen = arguments_command(source)
         return _launch(source, chosen, NOTHING_RAN, vocabulary, usual_vocabulary)
-    followed = follow(
-        script_of_file(source.text, source.path),
-        given={**slurm_variables(source.text), **(given or {})},
-        is_nested_script=mentions_training,
-        read_file=_reader(source),
-    )
+    followed = _follow(source, given or {})
     commands = list(training_commands(followed.commands)) or _in_variables(followed)
     certain = [one for one in commands if not one.condition] or commands
     chosen = choose(certain, source.path, command)
-    return _launch(source, chosen, followed, vocabulary, usual_vocabulary)
+    launch = _launch(source, chosen, followed, vocabulary, usual_vocabulary)
+    for name in given or ():
+        _check_setting(source, name, given or {}, followed)
+    return launch
+
+
+def _follow(source: Source, given: Mapping[str, str]) -> Followed:
+    return follow(
+        script_of_file(source.text, source.path),
+        given={**slurm_variables(source.text), **given},
+        is_nested_script=mentions_training,
+        read_file=_reader(source),
+    )
+
+
+def _check_setting(source: Source, name: str, given: Mapping[str, str], followed: Followed) -> None:
+    """Raises: InputError where the file sets a variable itself, whatever the user says of it."""
+    final = followed.variables.get(name)
+    if not isinstance(final, tuple) or plain(final) == given[name]:
+        return
+    without = _follow(source, {key: value for key, value in given.items() if key != name})
+    if [one.words for one in without.commands] == [one.words for one in followed.commands]:
+        place = final[0].origin if final else None
+        raise InputError(
+            f"--set {name}={given[name][:40]} has no effect: the file sets {name} to "
+            f"{plain(final)[:40]!r} itself",
+            path=source.path,
+            line=place.line if place and place.line else None,
+            column=place.column if place and place.line else None,
+            hint="change it in the file",
+        )
 
 
 def _launch(
@@ -83,6 +118,7 @@ def _launch(
     vocabulary: int | None,
     usual_vocabulary: int | None,
 ) -> Launch:
+    _refuse_other_scripts(chosen)
     notes = Notes()
     flags = Flags.of(chosen, source.path)
     world, where = devices(chosen, source.text, followed.variables)
@@ -96,6 +132,20 @@ def _launch(
     )
     _describe(launch, chosen, flags, followed, where)
     return launch
+
+
+def _refuse_other_scripts(command: Command) -> None:
+    """Raises: InputError for the scripts of Megatron-LM that train no decoder."""
+    name = command.script.rpartition("/")[2]
+    for part, what in _OTHER_SCRIPTS.items():
+        if part in name:
+            raise InputError(
+                f"{name[:80]} trains {what}",
+                path=command.origin.path,
+                line=command.origin.line,
+                column=command.origin.column,
+                hint="planner plans decoders; describe one of the same size in a model file",
+            )
 
 
 def _in_variables(followed: Followed) -> list[Command]:

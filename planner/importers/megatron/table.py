@@ -21,8 +21,10 @@ INTEGERS = frozenset(
         "--pad-vocab-size-to",
         "--seq-length",
         "--max-position-embeddings",
-        "--num-experts",
         "--moe-router-topk",
+        "--topk",
+        "--expert-interval",
+        "--moe-expert-parallel-size",
         "--moe-ffn-hidden-size",
         "--moe-shared-expert-intermediate-size",
         "--q-lora-rank",
@@ -53,6 +55,7 @@ TEXTS = frozenset(
         "--cross-entropy-fusion-impl",
         "--position-embedding-type",
         "--normalization",
+        "--mlp-type",
         "--tokenizer-type",
         "--tokenizer-model",
         "--moe-layer-freq",
@@ -79,7 +82,7 @@ TEXTS = frozenset(
     }
 )
 
-LISTS = frozenset({"--window-size", "--recompute-modules", "--rampup-batch-size"})
+LISTS = frozenset({"--num-experts", "--window-size", "--recompute-modules", "--rampup-batch-size"})
 
 SWITCHES = frozenset(
     {
@@ -88,6 +91,7 @@ SWITCHES = frozenset(
         "--quick-geglu",
         "--squared-relu",
         "--moe-shared-expert-gate",
+        "--enable-expert-tensor-parallelism",
         "--disable-bias-linear",
         "--add-qkv-bias",
         "--qk-layernorm",

@@ -7,6 +7,7 @@ import re
 from planner.errors import InputError
 from planner.importers.megatron.flags import Flags
 from planner.importers.notes import Notes
+from planner.importers.published.names import published_vocabulary
 
 _BY_TYPE = {
     "GPT2BPETokenizer": (50257, "the GPT-2 vocabulary"),
@@ -40,6 +41,11 @@ def vocab_size(
                 )
             return size
     kind, model = flags.text("--tokenizer-type"), flags.text("--tokenizer-model") or ""
+    known = published_vocabulary(model, flags.integer("--hidden-size"))
+    if known is not None:
+        size, name = known
+        notes.assumed.append(f"vocab_size {size} (--tokenizer-model {model[-60:]}: {name})")
+        return size
     for pattern, size, name in _BY_MODEL:
         if re.search(pattern, model.lower()[-200:]):
             notes.assumed.append(f"vocab_size {size} (--tokenizer-model {model[-60:]}: {name})")

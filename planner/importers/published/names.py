@@ -19,6 +19,7 @@ from planner.specs.files.spelling import nearest
 _FILE = Path(__file__).with_name("models.json")
 _VERSION = re.compile(r"[-_]v0\.\d+$")
 _SEPARATORS = re.compile(r"[-_. /]+")
+_FAMILY = re.compile(r"(llama|qwen|deepseek|mi[sx]tral|gemma|glm)[-_ ]?v?(\d+(?:\.\d+)?)?")
 _OF_A_RECIPE = """
 b200 b300 base bf16 chat config e2e energon finetune fp16 fp8 full gb200 gb300 h100 h200 hf instruct
 it lora meta mock model mxfp8 nvfp4 packed peft perf performance pretrain pt recipe sft unpacked
@@ -88,3 +89,29 @@ def all_published() -> Mapping[str, Mapping[str, Any]]:
     """Every published model that can be planned for, with its config and, where the Hub states it,
     its parameters."""
     return {name: entry for name, entry in _models().items() if "refused" not in entry}
+
+
+def published_vocabulary(tokenizer: str, hidden_size: int | None) -> tuple[int, str] | None:
+    """Rows of the embedding that a model with this tokenizer has, and which published model says
+    so: the one it is named after, or one of that family and of this hidden size. Sizes of a family
+    differ, such as 151,936 and 152,064 of Qwen2.5."""
+    name = published_name(tokenizer) if tokenizer else None
+    if name is None:
+        family = _family(tokenizer)
+        alike = (
+            one
+            for one, entry in all_published().items()
+            if family and _family(one) == family and entry["config"]["hidden_size"] == hidden_size
+        )
+        name = next(alike, None)
+    if name is None:
+        return None
+    return _models()[name]["config"]["vocab_size"], name
+
+
+def _family(name: str) -> str:
+    """The family and its generation, without the size: `/data/Qwen2.5-tokenizer` → "qwen2.5"."""
+    match = re.search(
+        r"(llama|qwen|deepseek|mi[sx]tral|gemma|glm)[-_ ]?v?(\d+(?:\.\d+)?)?", name.lower()
+    )
+    return "".join(part for part in match.groups() if part) if match else ""
