@@ -111,7 +111,5 @@ def published_vocabulary(tokenizer: str, hidden_size: int | None) -> tuple[int, 
 
 def _family(name: str) -> str:
     """The family and its generation, without the size: `/data/Qwen2.5-tokenizer` → "qwen2.5"."""
-    match = re.search(
-        r"(llama|qwen|deepseek|mi[sx]tral|gemma|glm)[-_ ]?v?(\d+(?:\.\d+)?)?", name.lower()
-    )
+    match = _FAMILY.search(name.lower().rstrip("/").rpartition("/")[2])
     return "".join(part for part in match.groups() if part) if match else ""

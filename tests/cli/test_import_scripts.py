@@ -1,0 +1,160 @@
+"""`planner import model` on launch scripts whose dialect or aim is another than Megatron-LM's."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+import yaml
+
+from planner.importers.megatron.script import read_script
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.cli.conftest import Outcome
+
+    Run = Callable[..., Outcome]
+
+SIZES = (
+    "--num-layers 24 --hidden-size 1024 --num-attention-heads 16 --seq-length 2048 "
+    "--max-position-embeddings 2048 --micro-batch-size 4 --vocab-size 50257"
+)
+DENSE = 355_871_744
+EXPERT = 2 * 4 * 1024 * 1024 + 5 * 1024
+
+
+@pytest.fixture
+def script(tmp_path: Path) -> Callable[[str], str]:
+    def write(text: str) -> str:
+        path = tmp_path / "train.sh"
+        path.write_text(text)
+        return str(path)
+
+    return write
+
+
+def total(done: Outcome) -> int:
+    assert done.code == 0, done.stderr
+    return int(done.stderr.split("parameters: ")[1].split(" in all")[0].replace(",", ""))
+
+
+@pytest.mark.parametrize(
+    ("flags", "layers", "top_k"),
+    [
+        ("--num-experts 128 --moe-expert-parallel-size 8", 12, 1),
+        ("--num-experts 128 --expert-interval 1 --topk 2", 24, 2),
+        ("--num-experts 128 --expert-interval 3", 8, 1),
+        (f"--num-experts {' '.join(['128'] * 12)}", 12, 1),
+    ],
+)
+def test_experts_of_megatron_deepspeed(
+    planner: Run, script: Callable[[str], str], flags: str, layers: int, top_k: int
+) -> None:
+    """Top-1 and every second layer unless said; the router has no bias (`TopKGate`)."""
+    done = planner(
+        "import", "model", script(f"deepspeed pretrain_gpt.py {SIZES} {flags} --deepspeed")
+    )
+    assert total(done) == DENSE + layers * (127 * EXPERT + 128 * 1024)
+    assert yaml.safe_load(done.stdout)["moe"]["top_k"] == top_k
+
+
+def test_one_expert_of_megatron_deepspeed_is_a_dense_model(
+    planner: Run, script: Callable[[str], str]
+) -> None:
+    flags = "--num-experts 1 --moe-expert-parallel-size 1 --deepspeed"
+    done = planner("import", "model", script(f"deepspeed pretrain_gpt.py {SIZES} {flags}"))
+    assert total(done) == DENSE
+    assert "moe" not in yaml.safe_load(done.stdout)
+
+
+@pytest.mark.parametrize(
+    ("more", "expert_tensor"), [("", 1), ("--enable-expert-tensor-parallelism", 2)]
+)
+def test_degrees_of_megatron_deepspeed(
+    script: Callable[[str], str], more: str, expert_tensor: int
+) -> None:
+    flags = f"--num-experts 16 --moe-expert-parallel-size 8 --tensor-model-parallel-size 2 {more}"
+    path = script(
+        f"deepspeed --num_nodes 2 --num_gpus 8 pretrain_gpt.py {SIZES} {flags} --deepspeed"
+    )
+    launch = read_script(path)
+    assert (launch.expert, launch.expert_tensor, launch.tensor) == (8, expert_tensor, 2)
+    assert launch.place("expert").line == 1
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ("--num-experts 64 128 --deepspeed", "layers with different numbers of experts"),
+        ("--num-experts 8 --mlp-type residual --deepspeed", "a weight mixes in"),
+        ("--num-experts 8 --expert-interval 48 --deepspeed", "no layer of 24 has experts"),
+        ("--num-experts --deepspeed", "a value is missing"),
+        ("--num-experts 1", "2 of 1 experts (--moe-router-topk)"),
+    ],
+)
+def test_mixtures_that_cannot_be(
+    planner: Run, script: Callable[[str], str], flags: str, message: str
+) -> None:
+    path = script(f"deepspeed pretrain_gpt.py {SIZES} {flags}")
+    refused = planner("import", "model", path)
+    assert refused.code == 2
+    assert f"{path}:1:" in refused.stderr
+    assert message in refused.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "what"),
+    [
+        ("pretrain_bert.py", "an encoder, which does not predict the next token"),
+        ("megatron/pretrain_t5.py", "an encoder and a decoder"),
+        ("pretrain_mamba.py", "layers of state spaces"),
+        ("pretrain_vlm.py", "a model of images and text"),
+    ],
+)
+def test_scripts_that_train_no_decoder(
+    planner: Run, script: Callable[[str], str], name: str, what: str
+) -> None:
+    refused = planner("import", "model", script(f"torchrun {name} {SIZES} --bf16"))
+    assert refused.code == 2
+    assert f"trains {what}" in refused.stderr
+    assert "train.sh:1:" in refused.stderr
+
+
+def test_a_variable_the_script_sets_itself(planner: Run, script: Callable[[str], str]) -> None:
+    command = f"torchrun pretrain_gpt.py {SIZES} --tensor-model-parallel-size $TP"
+    refused = planner("import", "model", script(f"TP=2\n{command}\n"), "--set", "TP=4")
+    assert refused.code == 2
+    assert "train.sh:1:" in refused.stderr
+    assert "--set TP=4 has no effect: the file sets TP to '2' itself" in refused.stderr
+    for first in ("TP=${TP:-2}", "", "TP=$((TP * 2))"):
+        assert (
+            planner("import", "model", script(f"{first}\n{command}\n"), "--set", "TP=4").code == 0
+        )
+
+
+@pytest.mark.parametrize(
+    ("tokenizer", "hidden", "rows"),
+    [
+        ("Qwen/Qwen2.5-7B", 3584, 152064),
+        ("/data/Qwen2.5-1.5B-Instruct", 1536, 151936),
+        ("/data/qwen2.5-tokenizer", 5120, 152064),
+        ("/data/qwen2.5-tokenizer", 1536, 151936),
+        ("meta-llama/Llama-3.1-8B", 4096, 128256),
+    ],
+)
+def test_vocabularies_by_the_size_of_the_model(
+    planner: Run, script: Callable[[str], str], tokenizer: str, hidden: int, rows: int
+) -> None:
+    sizes = SIZES.replace("--hidden-size 1024", f"--hidden-size {hidden}")
+    sizes = sizes.replace("--num-attention-heads 16", "--num-attention-heads 4")
+    text = sizes.replace("--vocab-size 50257", f"--tokenizer-model {tokenizer}")
+    done = planner("import", "model", script(f"torchrun pretrain_gpt.py {text} --bf16"))
+    assert yaml.safe_load(done.stdout)["vocab_size"] == rows
+    assert f"vocab_size {rows} (--tokenizer-model" in done.stderr
+
+
+def test_a_job_in_fp32_is_said_to_be_slow(planner: Run, script: Callable[[str], str]) -> None:
+    done = planner("import", "model", script(f"torchrun pretrain_gpt.py {SIZES}"))
+    assert "precision fp32 (neither --bf16 nor --fp16, either of which is several" in done.stderr
