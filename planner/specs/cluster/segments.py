@@ -14,30 +14,30 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from planner.specs.cluster.spec import ClusterSpec, NodeGroup
+    from planner.specs.cluster.spec import ClusterSpec, ScaleUp
 
 
 def in_segments(cluster: ClusterSpec, *, devices: int) -> ClusterSpec:
     """The cluster as a job on `devices` of it finds it, with what that assumes. Nodes that segments
     leave over are not in it where the others suffice."""
-    if len(cluster.node_groups) != 1 or cluster.node_groups[0].scale_up is None:
-        return cluster
     group = cluster.node_groups[0]
-    domain, nodes = group.scale_up.nodes, -(-devices // group.devices_per_node)
-    segment = _segment(group, nodes)
+    scale_up = group.scale_up
+    if len(cluster.node_groups) != 1 or scale_up is None:
+        return cluster
+    domain, nodes = scale_up.nodes, -(-devices // group.devices_per_node)
+    segment = _segment(scale_up, nodes)
     if segment == domain:
         return cluster
-    scale_up = replace(group.scale_up, nodes=segment, segment=segment)
     said = f"cluster: {segment} of the {domain} nodes of a scale-up domain are used (a segment)"
     cut = _without_rest(cluster, domain, segment, nodes)
-    groups = (replace(cut.node_groups[0], scale_up=scale_up),)
+    segments = replace(scale_up, nodes=segment, segment=segment)
+    groups = (replace(cut.node_groups[0], scale_up=segments),)
     return replace(cut, node_groups=groups, assumptions=(*cut.assumptions, said))
 
 
-def _segment(group: NodeGroup, nodes: int) -> int:
+def _segment(scale_up: ScaleUp, nodes: int) -> int:
     """Nodes of one domain that a job of `nodes` gets."""
-    assert group.scale_up is not None
-    domain, stated = group.scale_up.nodes, group.scale_up.segment
+    domain, stated = scale_up.nodes, scale_up.segment
     if stated is not None:
         return min(stated, domain)
     if nodes <= domain:
