@@ -42,6 +42,10 @@ COMMANDS = {
         "planner.cli.rule:rule",
         "Explain a rule of `planner check`, or list all of them.",
     ),
+    "report": CommandEntry(
+        "planner.cli.report:report",
+        "Show plans as one HTML page that opens anywhere.",
+    ),
     "export": CommandEntry(
         "planner.cli.export:export",
         "Write a plan as what a framework or a launcher reads.",

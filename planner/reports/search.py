@@ -43,7 +43,7 @@ def search_report(inputs: RecordedInputs, result: SearchResult) -> RenderableTyp
     common = shared(plans)
     if common:
         parts.append(paragraph(common))
-    parts += [heading("Why plan 1 wins"), bullets(_why(result)), paragraph("")]
+    parts += [heading("Why plan 1 wins"), bullets(why(result)), paragraph("")]
     parts.append(time_table(best.estimate.time))
     parts += [heading("Assumptions"), bullets((*inputs.assumptions, *best.estimate.assumptions))]
     if result.solver.programs and not trouble:
@@ -105,7 +105,8 @@ def _passed_over(record: SolverRecord) -> list[EngineRecord]:
     return [one for one in record.engines if one.passed_over is not None]
 
 
-def _why(result: SearchResult) -> list[str]:
+def why(result: SearchResult) -> list[str]:
+    """Why the best plan is the best, a sentence each."""
     best = result.plans[0]
     reasons = [bound_by(best.estimate.time), binding(best.estimate)]
     if len(result.plans) > 1:
