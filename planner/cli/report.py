@@ -6,7 +6,7 @@ import typer
 
 from planner import api
 from planner.cli.options import option
-from planner.cli.output import write_stdout
+from planner.cli.output import note, write_stdout
 from planner.specs.files.writing import check_writable, write_file
 
 
@@ -25,7 +25,7 @@ def report(
     ] = None,
     mine: Annotated[
         str | None,
-        option("FILE[#RANK]", "Your own plan beside them, as planner estimate --json wrote it."),
+        option("FILE[#RANK]", "Your own plan beside them: a plan file or a launch script."),
     ] = None,
     cluster: Annotated[
         str | None, option("NAME|FILE", "Cluster. [default: the plans', by its name]")
@@ -45,7 +45,7 @@ def report(
     Exit code 0: written; 2: bad input.
     """
     check_writable(output)
-    text = api.report(plans, mine=mine, cluster=cluster, model=model, software=software)
+    text = api.report(plans, mine=mine, cluster=cluster, model=model, software=software, note=note)
     if output is None:
         write_stdout(text)
     else:

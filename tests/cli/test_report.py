@@ -109,6 +109,26 @@ def test_mine_is_beside_the_plans(
     assert refused.stderr == (f"error: {own}: rank 2 is asked for, but the document holds 1 plan\n")
 
 
+def test_mine_may_be_a_launch_script_and_another_job_is_named(
+    planner: Callable[..., Outcome], plans: Path, tmp_path: Path
+) -> None:
+    script = tmp_path / "train.sh"
+    script.write_text(
+        "torchrun --nnodes 2 --nproc-per-node 8 pretrain_gpt.py --num-layers 36 "
+        "--hidden-size 4096 --num-attention-heads 32 --seq-length 2048 "
+        "--max-position-embeddings 2048 --vocab-size 51200 --micro-batch-size 1 "
+        "--global-batch-size 256 --tensor-model-parallel-size 8 --bf16\n"
+    )
+    outcome = planner("report", str(plans), "--mine", str(script))
+    assert outcome.code == 0, outcome.stderr
+    root = read_page(outcome.stdout)
+    assert "mine is the plan of train.sh." in root.one(id="plans").text
+    batch = json.loads(plans.read_text())["inputs"]["job"]["global_batch_size"]
+    assert f"global batch size 256, not {batch}" in root.one(id="answer").text
+    row = root.one("tr", class_="mine")
+    assert " t8 p1 d2," in row.attributes["aria-label"]
+
+
 def test_own_files_are_given_or_the_page_says_what_it_leaves_out(
     planner: Callable[..., Outcome], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -13,10 +13,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mine:
-    """The user's own configuration: one plan of another document."""
+    """The user's own configuration: one plan of another document. `differs`: in what its job is not
+    that of the other plans."""
 
     name: str
     ranked: RankedPlan
+    differs: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

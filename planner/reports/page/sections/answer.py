@@ -66,6 +66,7 @@ def answer(content: PageContent) -> Html:
         _status(best, search),
         _figures(best),
         *_warnings(content),
+        *_another_job(content),
         _why(best, search),
     )
 
@@ -180,6 +181,13 @@ def _warnings(content: PageContent) -> list[Html]:
         text += f" Plan {one.rank} is tied with it and has room: {figures}."
     elif search is not None:
         text += " No plan tied with it has more room."
+    return [element("p", element("b", "! "), text, class_="warning")]
+
+
+def _another_job(content: PageContent) -> list[Html]:
+    if content.mine is None or not content.mine.differs:
+        return []
+    text = f"mine ({content.mine.name}) is another job: {'; '.join(content.mine.differs)}."
     return [element("p", element("b", "! "), text, class_="warning")]
 
 
