@@ -22,7 +22,7 @@ from planner.plan import (
 )
 from planner.plan_document.inputs import RecordedInputs
 from planner.plan_document.nodes import LARGEST_COUNT_BYTES, Node, parse_text, read_file
-from planner.plan_document.read import check_schema, read_decisions, read_inputs
+from planner.plan_document.read import SUGGESTED, check_schema, read_decisions, read_inputs
 from planner.plan_document.write import TERA
 from planner.solver import EngineRecord, SolverRecord
 from planner.training.search.result import (
@@ -190,7 +190,7 @@ def _search(node: Node, plans: tuple[RankedPlan, ...], inputs: RecordedInputs) -
         solver=_solver(node["solver"]),
         nearest=tuple(
             NearMiss(
-                plan=read_decisions(one),
+                plan=read_decisions(one, SUGGESTED),
                 estimate=_estimate(one["estimate"], inputs),
                 reason=one["reason"].text(),
             )
@@ -198,7 +198,7 @@ def _search(node: Node, plans: tuple[RankedPlan, ...], inputs: RecordedInputs) -
         ),
         changes=tuple(
             Change(
-                plan=read_decisions(one),
+                plan=read_decisions(one, SUGGESTED),
                 estimate=_estimate(one["estimate"], inputs),
                 description=one["description"].text(),
             )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from planner.plan import (
     AXES,
@@ -23,6 +24,9 @@ from planner.schedule.registry import SCHEDULES
 from planner.specs.job import OPTIMIZERS
 from planner.specs.ranges import LONGEST_SEQUENCE
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 _DECISIONS = (
     "degrees",
     "micro_batch_size",
@@ -36,16 +40,10 @@ _DECISIONS = (
     "placement",
 )
 
-_BESIDE = (
-    "rank",
-    "tied_with_best",
-    "worst_step_s",
-    "proofs",
-    "estimate",
-    "reason",
-    "description",
-)
-"""What stands beside the decisions of a ranked plan, of a near miss or of a change."""
+RANKED = ("rank", *_DECISIONS, "tied_with_best", "worst_step_s", "proofs", "estimate")
+"""The keys of a ranked plan."""
+SUGGESTED = ("reason", "description", *_DECISIONS, "estimate")
+"""The keys of a near miss or of a change that would fit."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,10 +129,10 @@ def _file(node: Node) -> RecordedFile:
     return RecordedFile(name=node["name"].name(), sha256=node["sha256"].optional_text())
 
 
-def read_decisions(node: Node) -> Plan:
-    """The decisions of one entry of a document. Raises InputError with the place, for parts that
-    contradict one another too."""
-    node.only((*_BESIDE, *_DECISIONS))
+def read_decisions(node: Node, keys: Sequence[str] = RANKED) -> Plan:
+    """The decisions of one entry of a document, which has these keys. Raises InputError with the
+    place, for parts that contradict one another too."""
+    node.only(keys)
     degrees = _degrees(node["degrees"])
     _check_lengths(node, degrees.pipeline)
     plan = Plan(

@@ -23,7 +23,7 @@ PRINTED = 25
 
 
 @dataclass(frozen=True, slots=True)
-class Cell:
+class TableCell:
     """What a cell shows, and the number by which its column is sorted; None: by its text."""
 
     text: str
@@ -145,11 +145,11 @@ def _row(name: str, ranked: RankedPlan, content: PageContent) -> Html:
     )
 
 
-def _shown(cell: Cell) -> Html:
+def _shown(cell: TableCell) -> Html:
     return join(element("span", cell.mark, class_="mark") if cell.mark else None, cell.text)
 
 
-def _cells(name: str, ranked: RankedPlan, content: PageContent) -> list[Cell]:
+def _cells(name: str, ranked: RankedPlan, content: PageContent) -> list[TableCell]:
     estimate, best = ranked.estimate, content.best.estimate
     stage = estimate.memory.binding
     scale = time_scale(max(one.estimate.step_s for _, one in content.shown))
@@ -161,17 +161,17 @@ def _cells(name: str, ranked: RankedPlan, content: PageContent) -> list[Cell]:
     if len(capacities) > 1:
         peak += f"/{capacity(stage.capacity_bytes)}"
     return [
-        Cell(name, order, TIED if tied else ""),
-        Cell(scale.number(estimate.step_s), estimate.step_s),
-        Cell("" if name == "1" else f"{slower:+.1%}", slower),
-        Cell(peak, float(stage.peak_bytes), TIGHT if estimate.fit_class != "fits" else ""),
+        TableCell(name, order, TIED if tied else ""),
+        TableCell(scale.number(estimate.step_s), estimate.step_s),
+        TableCell("" if name == "1" else f"{slower:+.1%}", slower),
+        TableCell(peak, float(stage.peak_bytes), TIGHT if estimate.fit_class != "fits" else ""),
         *(
-            Cell(one.show(ranked.plan), _number(one.show(ranked.plan)))
+            TableCell(one.show(ranked.plan), _number(one.show(ranked.plan)))
             for one in _decisions(content)
         ),
-        Cell(gib(stage.spare_bytes), float(stage.spare_bytes)),
-        Cell(count(estimate.tokens_per_s), estimate.tokens_per_s),
-        Cell(percent(estimate.mfu), estimate.mfu),
+        TableCell(gib(stage.spare_bytes), float(stage.spare_bytes)),
+        TableCell(count(estimate.tokens_per_s), estimate.tokens_per_s),
+        TableCell(percent(estimate.mfu), estimate.mfu),
     ]
 
 
