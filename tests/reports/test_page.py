@@ -212,9 +212,12 @@ def test_a_tight_best_plan_names_the_safe_one_tied_with_it(samples: Samples) -> 
     assert tight.estimate.fit_class == "tight"
     page = page_text(content_of(samples, replace(samples.found(), plans=(tight, second, third))))
     warning = read_page(page).one("p", class_="warning").text
-    assert "Plan 2 is tied with it and has room" in warning
+    assert "Plan 2 is tied with it and surely fits" in warning
     alone = page_text(content_of(samples, replace(samples.found(), plans=(tight, third))))
-    assert "No plan tied with it has more room." in read_page(alone).one(class_="warning").text
+    assert (
+        "No plan listed is tied with it and surely fits."
+        in read_page(alone).one(class_="warning").text
+    )
 
 
 def test_plans_without_ranges_say_so(samples: Samples) -> None:

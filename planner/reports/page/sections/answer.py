@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from planner.reports.estimate import fit_verdict
+from planner.reports.families import safest_tied
 from planner.reports.page.bars import range_bar
 from planner.reports.page.html import Html, element, join
 from planner.reports.page.parts import bullets, note, section
 from planner.reports.search import how_sure, why
-from planner.reports.sentences import binding, bound_by, plan_answer
+from planner.reports.sentences import binding, bound_by, plan_answer, safer
 from planner.wording.labels import degrees, one_line, recompute, schedule
 from planner.wording.units import capacity, count, gib, percent, plural, time_scale
 
@@ -163,6 +164,7 @@ def _card(name: str, figure: str, unit: str, bar: Html, below: str) -> Html:
 
 
 def _warnings(content: PageContent) -> list[Html]:
+    """Of a plan that fits and may not: the safer plan tied with it."""
     best, search = content.best, content.answer.search
     if best.estimate.fit_class != "tight" or not best.estimate.memory.fits:
         return []
@@ -170,17 +172,11 @@ def _warnings(content: PageContent) -> list[Html]:
         "Tight: the range of the peak reaches into the headroom or beyond, so that the plan may "
         "run out of memory."
     )
-    safe = [
-        one
-        for one in content.answer.plans
-        if one.tied_with_best and one.estimate.fit_class == "fits"
-    ]
-    if safe:
-        one = safe[0]
-        figures = plan_answer(one.plan, one.estimate)
-        text += f" Plan {one.rank} is tied with it and has room: {figures}."
+    safest = safest_tied(content.answer.plans)
+    if safest is not None:
+        text += f" {safer(safest)}"
     elif search is not None:
-        text += " No plan tied with it has more room."
+        text += " No plan listed is tied with it and surely fits."
     return [element("p", element("b", "! "), text, class_="warning")]
 
 

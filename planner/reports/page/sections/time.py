@@ -6,6 +6,7 @@ from dataclasses import fields
 from typing import TYPE_CHECKING
 
 from planner.plan import TimeBreakdown
+from planner.reports.families import family_key
 from planner.reports.page.bars import Part, legend, share_label, stacked
 from planner.reports.page.html import Html, element, join
 from planner.reports.page.palette import CAUSES
@@ -51,7 +52,7 @@ def families(content: PageContent) -> list[tuple[str, RankedPlan]]:
     seen: set[tuple[object, ...]] = set()
     chosen: list[tuple[str, RankedPlan]] = []
     for name, ranked in content.shown:
-        family = (ranked.plan.degrees, ranked.plan.schedule)
+        family = family_key(ranked)
         if name == "mine" or (family not in seen and len(chosen) < FAMILIES):
             chosen.append((name, ranked))
         seen.add(family)
