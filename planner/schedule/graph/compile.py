@@ -64,8 +64,8 @@ class Graph:
 
 @lru_cache(maxsize=16)
 def compile_graph(schedule: Schedule, sends: Sends) -> Graph:
-    """Raises: RuleError("schedule-order") when passes wait for each other in a cycle; ValueError for
-    sends that are none of `Sends`."""
+    """Raises: RuleError("schedule-order") when passes wait for each other in a cycle; ValueError
+    for sends that are none of `Sends`."""
     if sends not in get_args(Sends):
         raise ValueError(f"sends are {sends!r}; they may be {', '.join(get_args(Sends))}")
     inputs = inputs_of(schedule)
