@@ -155,7 +155,7 @@ SCHEDULES = MappingProxyType(
             _alternating(
                 "1f1b-ahead",
                 ahead.warmup,
-                source="the order of HARP (EuroSys 2026), H-1F1B, with warm-ups from round trips",
+                source="HARP, EuroSys 2026 (H-1F1B); warm-ups derived from round trips",
                 runs_on=(_torch("_PipelineScheduleRuntime from a CSV"),),
                 rules=(POSITIVE, ONE_CHUNK),
                 sends="asynchronous",
