@@ -155,7 +155,7 @@ def stage_peaks(
         optimizer=optimizer,
         activations=peak.activations,
         logits=peak.logits,
-        buffers=peak.working + messages + gathered + _buckets(scenario, dense + expert),
+        buffers=peak.working + messages + gathered + bucket_copies_bytes(scenario, dense + expert),
         update_buffers=update,
         fixed=np.broadcast_to(
             np.array([int(context + outside) for _, context in device], dtype=np.int64), shape
@@ -255,7 +255,7 @@ def _message_buffers(software: SoftwareProfile, batch: Batch) -> NDArray[np.int6
     return buffers
 
 
-def _buckets(scenario: Scenario, parameters: NDArray[np.int64]) -> NDArray[np.int64]:
+def bucket_copies_bytes(scenario: Scenario, parameters: NDArray[np.int64]) -> NDArray[np.int64]:
     """Buffers that gradients are copied through on their way, int64 [N, p]."""
     software = scenario.job.software
     largest = parameters * reduced_gradient_bytes(software, scenario.job.precision)

@@ -151,6 +151,15 @@ def parameter_gather_s(
 ) -> NDArray[np.float64]:
     """Exposed seconds of gathering updated weights from the sharded optimizer, [N]: the slowest
     stage's; behind the next step's first forward pass with the overlap on, all but one bucket."""
+    gathered = stage_gather_s(scenario, table, batch, first_forward_s)
+    exposed: NDArray[np.float64] = gathered.max(axis=-1)
+    return exposed
+
+
+def stage_gather_s(
+    scenario: Scenario, table: CostTable, batch: Batch, first_forward_s: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """The same of every stage, [N, p]."""
     software = scenario.job.software
     sharded = (
         (batch.data_sharding == OPTIMIZER)
@@ -158,7 +167,7 @@ def parameter_gather_s(
         | kept_whole(software, batch)
     )
     if not sharded.any():
-        return np.zeros(len(batch))
+        return np.zeros((len(batch), batch.pipeline))
     dense, expert = stage_parameters(scenario, table, batch)
     element_bytes = gathered_weight_bytes(software, scenario.job.precision)
     seconds = by_degrees(
@@ -176,7 +185,7 @@ def parameter_gather_s(
     if "parameter_gather" in software.overlap:
         buckets = np.maximum((dense + expert) * element_bytes / software.bucket_bytes.value, 1.0)
         seconds = exposed_s(scenario, seconds, first_forward_s, seconds / buckets)
-    exposed: NDArray[np.float64] = np.where(sharded, seconds.max(axis=-1), 0.0)
+    exposed: NDArray[np.float64] = np.where(sharded[:, None], seconds, 0.0)
     return exposed
 
 
@@ -187,6 +196,13 @@ def optimizer_s(scenario: Scenario, table: CostTable, batch: Batch) -> NDArray[n
     weight; clipping reads the gradient once more (Megatron-LM `clip_grads.py`), and the gradient
     buffer is cleared for the next step.
     """
+    streamed = stage_optimizer_s(scenario, table, batch)
+    seconds: NDArray[np.float64] = streamed.max(axis=-1) + scenario.job.software.step_overhead.value
+    return seconds
+
+
+def stage_optimizer_s(scenario: Scenario, table: CostTable, batch: Batch) -> NDArray[np.float64]:
+    """What each stage streams through memory, [N, p] seconds, without the step's overhead."""
     software, job = scenario.job.software, scenario.job
     dense, expert = stage_parameters(scenario, table, batch)
     main_bytes = gradient_bytes(software, job.precision)
@@ -206,9 +222,7 @@ def optimizer_s(scenario: Scenario, table: CostTable, batch: Batch) -> NDArray[n
         2 * state_bytes + 2 * main_bytes + weight_bytes(job.precision)
     ) + gradient_shards * main_bytes
     slowest = min(scenario.device_types, key=lambda device: device.streaming_bytes_per_s)
-    seconds: NDArray[np.float64] = (
-        moved.max(axis=-1) / slowest.streaming_bytes_per_s + software.step_overhead.value
-    )
+    seconds: NDArray[np.float64] = moved / slowest.streaming_bytes_per_s
     return seconds
 
 

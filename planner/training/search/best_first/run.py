@@ -17,6 +17,7 @@ from planner.training.search.best_first.best import BestPlans
 from planner.training.search.best_first.combinations import Combinations
 from planner.training.search.best_first.layouts import improve_layouts
 from planner.training.search.best_first.listed import ListedPlans
+from planner.training.search.best_first.mixed import MixedRefinement
 from planner.training.search.best_first.prove import placement_gain, prove_placements
 from planner.training.search.best_first.refine import Refinement
 from planner.training.search.bounding.groups import Fitting, bound_group
@@ -26,6 +27,7 @@ from planner.training.search.bounding.tables import GrowingTable
 from planner.training.search.hosts.choose import PlacementSearch
 from planner.training.search.layouts.choose import choose_layout
 from planner.training.search.layouts.default import default_layout
+from planner.training.search.mixed.speeds import is_mixed
 from planner.training.search.space.empty import empty_space
 from planner.training.search.space.enumeration import Enumeration, Tally, dimensions
 from planner.training.search.space.facts import SpaceFacts
@@ -157,10 +159,12 @@ class SearchRun:
         """
         combinations = Combinations(scenario=self.scenario, groups=self.fitting)
         placements = PlacementSearch(scenario=self.scenario, budget=self.budget, solver=self.solver)
-        walk = Refinement(combinations, self.growing.table, self.best, placements, self.budget)
+        mixed = is_mixed(self.scenario.ideal)
+        kind = MixedRefinement if mixed else Refinement
+        walk = kind(combinations, self.growing.table, self.best, placements, self.budget)
         self._walk = walk
         # Placing takes long where nodes differ: a good layout early leaves little to be placed.
-        early = None if self.scenario.ideal is self.scenario else self.top
+        early = None if self.scenario.ideal is self.scenario or mixed else self.top
         if early is not None:
             self._listed = ListedPlans(combinations, self._fastest_listed)
             scouted = self._listed.scouted(self.growing.table, self.budget)
@@ -233,7 +237,7 @@ class SearchRun:
         self._tried += self._listed.price_some(budget)
 
     def _improve_layouts(self, walk: Refinement) -> None:
-        if self.improve is None:
+        if self.improve is None or isinstance(walk, MixedRefinement):
             return
         self.layouts_bound_s = improve_layouts(
             self.scenario,

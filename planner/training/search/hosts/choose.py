@@ -7,7 +7,7 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
-from itertools import combinations, cycle, permutations
+from itertools import combinations, cycle
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -182,23 +182,6 @@ class PlacementSearch:
         load = stage_load(self.scenario.model, self.scenario.kinds, plan.stages)
         return batch_of_one(plan, 0, load)
 
-    def arrangements(self) -> tuple[tuple[str, ...], ...]:
-        """Hosts to start from: as the cluster lists them; on mixed devices also with the device
-        types in every order, cut to the hosts that the job needs."""
-        names, order = self.scenario.cluster.host_names(), self.scenario.topology.order
-        kinds = self.scenario.topology.kinds
-        types = tuple(dict.fromkeys(kind.device for kind in kinds))
-        found = {tuple(names[node] for node in order): None}
-        for devices in permutations(types) if len(types) <= _MOST_TYPES else ():
-            nodes = [
-                node
-                for device in devices
-                for node, kind in enumerate(kinds)
-                if kind.device is device
-            ]
-            found[tuple(names[node] for node in nodes[: len(order)])] = None
-        return tuple(found)
-
     def _price(self, plan: Plan, batch: Batch, grid: UnitGrid, units: Sequence[int]) -> _Priced:
         hosts = self._hosts(grid, units)
         scenario = self.scenario.placed(hosts)
@@ -223,9 +206,6 @@ class PlacementSearch:
             known.insert(0, units)
             del known[_REMEMBERED:]
 
-
-_MOST_TYPES = 4
-"""Most device types whose orders are all tried."""
 
 _REMEMBERED = 4
 """Orders kept as seeds for the next plan on the same grid."""
