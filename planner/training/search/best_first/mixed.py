@@ -26,18 +26,10 @@ if TYPE_CHECKING:
 
 
 class MixedRefinement(Refinement):
-    """The same walk, with bounds that hold for all layouts, types and hosts, those of the plans
-    kept included."""
+    """The same walk, with bounds that hold for all layouts, types and hosts."""
 
     _solved: dict[int, Solved]
     _tables: dict[Shard, tuple[CostTable, ...]]
-
-    @property
-    def bound_s(self) -> float | None:
-        """No plan takes less; None when there is none."""
-        kept = min((one.bound_s for one in self._best.kept), default=inf)
-        bound_s = min(self._queue.least_s, self._best.left_out_s, kept)
-        return None if bound_s == inf else float(bound_s)
 
     def step(self) -> None:
         """Tighten some bounds, solve one combination or price its plans. Raises: OutOfTime."""

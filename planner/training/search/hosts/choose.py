@@ -17,8 +17,8 @@ from planner.placement.solve import improve_placement, solve_placement
 from planner.solver import Solver
 from planner.training.costs import cost_table
 from planner.training.estimate import batch_of_one, shard_of
-from planner.training.search.hosts.grid import grid_of, nodes_in_order
-from planner.training.search.hosts.methods import CLOSE, UNALIGNED
+from planner.training.search.hosts.grid import grid_of, nodes_in_order, unit_classes
+from planner.training.search.hosts.methods import ALIKE_BY_TYPE, CLOSE, UNALIGNED
 from planner.training.search.hosts.placement import placement_on
 from planner.training.search.hosts.problem import critical_path, placement_problem, with_path
 from planner.training.step.simulated import slowest_replica
@@ -112,6 +112,8 @@ class PlacementSearch:
         grid = grid_of(listed.topology, plan.degrees)
         if grid is None:
             return PlacedPlan(plan=plan, bound_s=bound_s, method=UNALIGNED)
+        if self._alike(grid):
+            return PlacedPlan(plan=plan, bound_s=bound_s, method=ALIKE_BY_TYPE)
         batch, units = self._batch(plan), grid.units_of(listed.topology)
         best = self._price(plan, batch, grid, units)
         if best.step_s <= bound_s * (1 + EQUAL):
@@ -142,6 +144,13 @@ class PlacementSearch:
             method=method,
         )
 
+    def _alike(self, grid: UnitGrid) -> bool:
+        """Whether all nodes of a device type are alike, so that an order of them changes
+        nothing."""
+        topology = self.scenario.topology
+        classes = unit_classes(topology, grid.unit_nodes)
+        return len(classes.first_node) == len({kind.device for kind in topology.kinds})
+
     def _bounds_everywhere(self, problem: PlacementProblem, listed: Scenario) -> bool:
         """Whether the program's bound also bounds the plan. That holds when all devices are of one
         type and the waits inside passes are not added to a pipeline that hides part of them."""
@@ -155,7 +164,7 @@ class PlacementSearch:
         plan = placed.plan
         listed = self.scenario.placed(plan.placement.hosts)
         grid = grid_of(listed.topology, plan.degrees)
-        if grid is None or grid.rows * grid.columns > MOST_EXCHANGED:
+        if grid is None or grid.rows * grid.columns > MOST_EXCHANGED or self._alike(grid):
             return placed
         batch = self._batch(plan)
         best = self._price(plan, batch, grid, grid.units_of(listed.topology))

@@ -12,7 +12,6 @@ import numpy as np
 from planner.budget import UNLIMITED
 from planner.plan import Recompute, recomputed_per_stage
 from planner.schedule.registry import kind_of
-from planner.training.batch import FULL
 from planner.training.search.hosts.placement import placement_on
 from planner.training.search.layouts.default import stages_of
 from planner.training.search.mixed.classes import RowClasses, block_orders, hosts_of
@@ -75,7 +74,7 @@ def solve(
     limit_s = least_s
     for factor in (*LADDER, inf):
         limit_s = min(below_s, least_s * factor)
-        found = _Search(scenario, of, classes, limit_s, budget).solved()
+        found = _Search(scenario, of, classes, least_s, limit_s, budget).solved()
         if found.candidates or limit_s == below_s:
             return replace(found, bound_s=max(found.bound_s, least_s))
     return Solved(bound_s=inf, candidates=())
@@ -90,7 +89,7 @@ def _on_listed_hosts(
         placed = scenario.placed(hosts)
         classes = RowClasses.listed(placed, of.plan.degrees.pipeline)
         listed = replace(of, plan=replace(of.plan, placement=placement_on(scenario, hosts)))
-        found = _Search(scenario, listed, classes, below_s, budget, hosts=hosts).solved()
+        found = _Search(scenario, listed, classes, least_s, below_s, budget, hosts).solved()
         candidates.extend(found.candidates)
     candidates.sort(key=lambda one: one.least_s)
     return Solved(bound_s=least_s, candidates=tuple(candidates[:TRIED]))
@@ -104,19 +103,22 @@ class _Search:
         scenario: Scenario,
         of: TypedCombination,
         classes: RowClasses,
+        least_s: float,
         below_s: float,
         budget: Budget,
         hosts: tuple[str, ...] | None = None,
     ) -> None:
         self._scenario, self._of, self._classes = scenario, of, classes
-        self._below_s, self._budget, self._hosts = below_s, budget, hosts
+        self._least_s, self._below_s = least_s, below_s
+        self._budget, self._hosts = budget, hosts
         self._found: list[tuple[float, int, Orders, Program]] = []
         self._bound_s = below_s
 
     def solved(self) -> Solved:
-        for recomputed in self._recomputed():
+        tables = self._of.tables_below(self._classes, self._below_s)
+        for recomputed in tables.recomputed.tolist():
             self._budget.check()
-            self._solve(recomputed)
+            self._solve(tables.program(recomputed))
         self._found.sort(key=lambda one: one[:2])
         candidates = []
         for least_s, _, order, program in self._found:
@@ -127,20 +129,12 @@ class _Search:
                 break
         return Solved(bound_s=BELOW * self._bound_s, candidates=tuple(candidates))
 
-    def _recomputed(self) -> range:
-        """Numbers of recomputed layers per chunk."""
-        of = self._of
-        if of.batch.granularity[0] != FULL:
-            return range(1)
-        most = of.most(self._below_s) if of.free else of.batch.load.most_layers
-        chunks = of.batch.virtual_stages if of.free else 1
-        return range(1, -(-most // chunks) + 1)
-
-    def _solve(self, recomputed: int) -> None:
-        program = self._of.program(self._classes, recomputed, self._below_s)
+    def _solve(self, program: Program) -> None:
         known_s = min((one[0] for one in self._found), default=self._below_s)
         below_s = min(self._below_s, known_s)
-        best = best_order(program.problem, below_s=below_s, budget=self._budget)
+        best = best_order(
+            program.problem, least_s=self._least_s, below_s=below_s, budget=self._budget
+        )
         if best is None:
             self._bound_s = min(self._bound_s, below_s)
             return

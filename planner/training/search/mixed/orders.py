@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from planner.arrays import Bools, Floats, Ints
     from planner.budget import Budget
 
-CLOSE = 1e-4
+CLOSE = 3e-4
 """Once the bisected thresholds are this close, relatively, each answer becomes the next
 threshold."""
 
@@ -112,15 +112,19 @@ class BestOrder:
 
 
 def best_order(
-    problem: OrderProblem, *, below_s: float = inf, budget: Budget = UNLIMITED
+    problem: OrderProblem,
+    *,
+    least_s: float = 0.0,
+    below_s: float = inf,
+    budget: Budget = UNLIMITED,
 ) -> BestOrder | None:
-    """The answer whose largest row is least; None where none is below `below_s`. Raises:
-    OutOfTime."""
+    """The answer whose largest row is least; None where none is below `below_s`. No row that is
+    less than `least_s` counts for less. Raises: OutOfTime."""
     found: BestOrder | None = None
-    low = float(np.min(problem.own_s, axis=(0, 2, 3)).max())
+    low = max(least_s, float(np.min(problem.own_s, axis=(0, 2, 3)).max()))
     high = min(below_s, float(problem.own_s[np.isfinite(problem.own_s)].sum()) + 1.0)
     middle = high
-    while low < high:
+    while low < high and (found is None or found.rows_s > least_s):
         budget.check()
         below = middle if middle < high else high * SAME
         order = _within(problem, below)

@@ -7,7 +7,7 @@ links that the type has, so that no row exceeds the step of any plan. Memory is 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -106,9 +106,18 @@ class TypedCombination:
 
     @property
     def layer_columns(self) -> list[int]:
-        """The kind of every layer."""
+        """The kind of every layer. Those of a layout that is kept are not told apart, and those
+        that the pipeline holds twice count twice."""
+        if not self.free:
+            return [0] * int(self.kept_layers.sum())
         column = {kind: index for index, kind in enumerate(self.ideal.kinds)}
         return [column[kind] for kind in layer_kinds(self.ideal.model)]
+
+    @property
+    def kept_layers(self) -> Ints:
+        """[p]: layers of every stage in the layout of the plan."""
+        held = self.batch.load.counts[..., layer_columns(self.ideal)]
+        return np.asarray(held.sum(axis=(1, 2)))
 
     def fewest(self) -> Ints:
         """[p]: layers that every stage has at least: one in every chunk, but for the ends of the
@@ -122,6 +131,8 @@ class TypedCombination:
 
     def most(self, below_s: float) -> int:
         """Layers that no stage can have more of when the step is shorter than that."""
+        if not self.free:
+            return int(self.kept_layers.max())
         layer_s = min(
             float((one.forward_s + one.backward_s)[:, self.layer_columns].min())
             for one in self.problems
@@ -133,48 +144,25 @@ class TypedCombination:
             most = min(most, int(below_s / max(m * layer_s, 1e-30)) + 1)
         return max(most, 1)
 
-    def program(self, classes: RowClasses, recomputed: int, below_s: float) -> Program:
-        """The program of plans whose step is shorter than `below_s`, with so many recomputed layers
-        per chunk."""
-        lengths = np.arange(self.most(below_s) + 1)
-        tables = _Tables(self, recomputed, lengths)
-        fits = tables.fits(classes)
-        pace = [
-            next(t for t in self.slowest_first if t in types) for types in classes.types
-        ]
-        of_type = {t: tables.of_type(t) for t in dict.fromkeys(pace)}
-        parts = [np.stack([of_type[t][name] for t in pace]) for name in range(_NUMBER)]
-        own, late, way, forward, backward, weight, after, reduction = parts
-        return Program(
-            problem=OrderProblem(
-                rows=classes.rows,
-                layers=len(self.layer_columns),
-                most=classes.most,
-                may=classes.may,
-                own_s=np.where(fits, own, np.inf),
-                late_s=late,
-                way_s=way,
-            ),
-            forward_s=forward,
-            backward_s=backward,
-            weight_s=weight,
-            after_s=after,
-            reduction_s=reduction,
-            forward_send_s=np.stack([Rows.of(self.problems[t]).forward_link_s for t in pace]),
-            backward_send_s=np.stack([Rows.of(self.problems[t]).backward_link_s for t in pace]),
-            recomputed=recomputed,
-        )
+    def tables_below(self, classes: RowClasses, below_s: float) -> Tables:
+        """For the programs of plans whose step is shorter than `below_s`."""
+        most = self.most(below_s)
+        recomputed = np.zeros(1, dtype=np.int64)
+        if self.batch.granularity[0] == FULL:
+            held = -(-most // self.batch.virtual_stages)
+            recomputed = np.arange(1, (held if self.free else self.batch.load.most_layers) + 1)
+        return Tables(self, classes, np.arange(most + 1), recomputed)
 
 
-_NUMBER = 8
-"""Tables of a device type."""
+class Tables:
+    """Tables [p, K + 1, L + 1] of one combination, and its programs."""
 
-
-class _Tables:
-    """Tables [p, K + 1, L + 1] of one combination."""
-
-    def __init__(self, of: TypedCombination, recomputed: int, lengths: Ints) -> None:
-        self._of, self._recomputed, self._lengths = of, recomputed, lengths
+    def __init__(
+        self, of: TypedCombination, classes: RowClasses, lengths: Ints, recomputed: Ints
+    ) -> None:
+        """`recomputed`: numbers of recomputed layers per chunk, of which each has a program."""
+        self._of, self._classes, self._lengths = of, classes, lengths
+        self.recomputed = recomputed
         self._outside_bytes = 0.0
         self._layers = of.layer_columns
         ends = np.arange(len(self._layers) + 1)
@@ -187,16 +175,54 @@ class _Tables:
         outside = of.batch.load.counts.sum(axis=1)
         outside[:, layer_columns(of.ideal)] = 0
         self._outside = outside.astype(np.float64)
+        most = of.batch.load.most_layers
+        self._every = _repeated(
+            of.batch, recomputed if of.free else np.minimum(recomputed, most)
+        )
 
-    def of_type(self, index: int) -> tuple[Floats, ...]:
-        """Own, late and way; forward, backward and its weight gradients of a microbatch; what follows
-        the pipeline; the gradient reduction."""
+        self._held_bytes = self._bytes()
+        self._pace = [
+            next(t for t in of.slowest_first if t in types) for types in classes.types
+        ]
+        self._after_s = {t: self._after(t) for t in dict.fromkeys(self._pace)}
+
+    def program(self, recomputed: int) -> Program:
+        """The program for one of the numbers of recomputed layers."""
+        classes, pace = self._classes, self._pace
+        fits = self._fits(recomputed)
+        of_type = {t: self._of_type(t, recomputed) for t in dict.fromkeys(pace)}
+        parts = [np.stack([of_type[t][name] for t in pace]) for name in range(_NUMBER)]
+        own, late, way, forward, backward, weight, after, reduction = parts
+        links = [Rows.of(self._of.problems[t]) for t in pace]
+        return Program(
+            problem=OrderProblem(
+                rows=classes.rows,
+                layers=len(self._layers),
+                most=classes.most,
+                may=classes.may,
+                own_s=np.where(fits, own, np.inf),
+                late_s=late,
+                way_s=way,
+            ),
+            forward_s=forward,
+            backward_s=backward,
+            weight_s=weight,
+            after_s=after,
+            reduction_s=reduction,
+            forward_send_s=np.stack([rows.forward_link_s for rows in links]),
+            backward_send_s=np.stack([rows.backward_link_s for rows in links]),
+            recomputed=recomputed,
+        )
+
+    def _of_type(self, index: int, recomputed: int) -> tuple[Floats, ...]:
+        """Own, late and way; forward, backward and its weight gradients of a microbatch; what
+        follows the pipeline; the gradient reduction."""
         of, problem = self._of, self._of.problems[index]
         p, m = problem.stages, int(of.batch.chunk_microbatches[0])
         rows = Rows.of(problem)
         forward = self._seconds(problem.forward_s)
-        backward = self._seconds(problem.backward_s) + self._replay(problem)
-        after, reduction = self._after(index)
+        backward = self._seconds(problem.backward_s) + self._replay(problem, recomputed)
+        after, reduction = self._after_s[index]
         busy = m * (forward + backward)
         beside = after + jitter_share(of.ideal, p) * busy
         own = busy + rows.own_held_s[:, None, None] + beside
@@ -216,22 +242,20 @@ class _Tables:
         late = np.broadcast_to(late, own.shape)
         return own, late, way, forward, backward, weight, after, reduction
 
-    def fits(self, classes: RowClasses) -> Bools:
+    def _fits(self, recomputed: int) -> Bools:
         """[C, p, K + 1, L + 1]: what a stage of every class may hold."""
         of = self._of
         possible = np.broadcast_to(self._inside, (of.batch.pipeline, *self._inside.shape)).copy()
         if not of.free:
-            held = of.batch.load.counts[..., layer_columns(of.ideal)].sum(axis=(1, 2))
-            ends = np.cumsum(held)
+            held, ends = of.kept_layers, np.cumsum(of.kept_layers)
             possible &= self._lengths[:, None] == held[:, None, None]
             possible &= np.arange(possible.shape[-1]) == ends[:, None, None]
         else:
             possible &= self._lengths[:, None] >= of.fewest()[:, None, None]
-        found = np.repeat(possible[None], len(classes.types), axis=0)
-        held_bytes = self._bytes()
-        for index, types in enumerate(classes.types):
-            found[index] &= held_bytes <= self._room(types)
-        return found
+        held_bytes = self._held_bytes[int(np.flatnonzero(self.recomputed == recomputed)[0])]
+        return np.stack(
+            [possible & (held_bytes <= self._room(types)) for types in self._classes.types]
+        )
 
     def _room(self, types: Sequence[int]) -> float:
         job, devices = self._of.ideal.job, self._of.ideal.candidate_devices
@@ -240,54 +264,49 @@ class _Tables:
         return float(size - np.floor(size * job.headroom) - context - self._outside_bytes)
 
     def _bytes(self) -> Floats:
-        """[p, K + 1, L + 1]: what the allocator holds of a stage with so many layers, by where they
-        end. Priced once for all beginnings from which the same kinds of layers follow."""
-        of, most = self._of, len(self._lengths) - 1
+        """[recomputed, p, K + 1, L + 1]: what the allocator holds of a stage with so many layers,
+        by where they end. Priced once for all beginnings from which the same kinds of layers
+        follow."""
+        of, most, total = self._of, len(self._lengths) - 1, len(self._layers)
+        shape = (len(self.recomputed), of.batch.pipeline, *self._begins.shape)
         if not of.free:
-            held = self._held(0, 0)[:, None, None]
-            return np.broadcast_to(held, (len(held), *self._begins.shape))
-        total = len(self._layers)
-        found = np.zeros((of.batch.pipeline, most + 1, total + 1))
-        known: dict[tuple[int, ...], Floats] = {}
+            return np.broadcast_to(self._held(0, 0)[..., None, None], shape)
+        found = np.zeros(shape)
+        known: dict[tuple[int, ...], list[Floats]] = {}
         for first in range(total + 1):
             follow = tuple(self._layers[first : first + most])
             longer = next((key for key in known if key[: len(follow)] == follow), None)
             if longer is None:
                 longer = follow
-                known[follow] = np.stack([self._held(first, k) for k in range(len(follow) + 1)])
+                known[follow] = [self._held(first, k) for k in range(len(follow) + 1)]
             for k in range(len(follow) + 1):
-                found[:, k, first + k] = known[longer][k]
+                found[..., k, first + k] = known[longer][k]
         return found
 
     def _held(self, first: int, layers: int) -> Floats:
-        """[p]: what the allocator holds of every stage with these layers."""
+        """[recomputed, p]: what the allocator holds of every stage with these layers."""
         of = self._of
         peaks = stage_peaks(of.ideal, of.table, self._loaded(first, layers))
         self._outside_bytes = outside_bytes(of.ideal, peaks)
-        return np.asarray(allocated_bytes(peaks)[0], dtype=np.float64)
+        return np.asarray(allocated_bytes(peaks), dtype=np.float64)
 
     def _loaded(self, first: int, layers: int) -> Batch:
         """The combination with these layers on every stage, spread over its chunks with the larger
-        ones late."""
-        of, batch = self._of, self._of.batch
-        if not of.free:
-            count = np.full(1, self._recomputed, dtype=np.int64)
-            return replace(batch, recomputed_layers=np.minimum(count, batch.load.most_layers))
+        ones late, for every number of recomputed layers."""
+        batch, counts = self._every, self._every.load.counts.copy()
+        if not self._of.free:
+            return batch
+        counts[..., layer_columns(self._of.ideal)] = 0
         each = spread(layers, batch.virtual_stages)
-        counts = batch.load.counts.copy()
-        counts[..., layer_columns(of.ideal)] = 0
-        replayed = np.zeros_like(counts)
+        leading = np.zeros((int(self.recomputed.max()) + 1, *counts.shape), dtype=np.int64)
         at = first
         for chunk, held in enumerate(each):
             counts[:, chunk] += self._counts[at + held] - self._counts[at]
-            led = min(held, self._recomputed)
-            replayed[:, chunk] = self._counts[at + led] - self._counts[at]
+            for led in range(len(leading)):
+                until = at + min(held, led)
+                leading[led, :, chunk] = self._counts[until] - self._counts[at]
             at += held
-        leading = np.stack([np.zeros_like(replayed), replayed])
-        count = np.full(1, int(self._recomputed > 0), dtype=np.int64)
-        return replace(
-            batch, load=StageLoad(counts=counts, leading=leading), recomputed_layers=count
-        )
+        return replace(batch, load=StageLoad(counts=counts, leading=leading))
 
     def _seconds(self, layer_s: Floats) -> Floats:
         """[p, K + 1, L + 1], of layers [p, K] that take so long, the ends of the model among
@@ -302,19 +321,19 @@ class _Tables:
         held: Floats = before[:, None, ends] - before[:, self._begins]
         return np.asarray(held + outside[:, None, None])
 
-    def _replay(self, problem: LayoutProblem) -> Floats:
+    def _replay(self, problem: LayoutProblem, recomputed: int) -> Floats:
         """[p, K + 1, L + 1]: the forwards of the layers that full recomputation repeats; with
         several chunks on a stage, of those that every layout repeats."""
         shape, batch = (problem.stages, *self._begins.shape), self._of.batch
         if batch.granularity[0] != FULL:
             return np.zeros(shape)
         if not self._of.free:
-            led = min(self._recomputed, batch.load.most_layers)
+            led = min(recomputed, batch.load.most_layers)
             repeated = (problem.forward_s * batch.load.leading[led].sum(axis=1)).sum(axis=-1)
             return np.broadcast_to(repeated[:, None, None], shape)
         before = problem.forward_s @ self._counts.T.astype(np.float64)
         chunks = [spread(int(layers), batch.virtual_stages) for layers in self._lengths]
-        lead = np.array([sum(min(held, self._recomputed) for held in each) for each in chunks])
+        lead = np.array([sum(min(held, recomputed) for held in each) for each in chunks])
         end = np.minimum(self._begins + lead[:, None], before.shape[-1] - 1)
         return np.asarray(before[:, end] - before[:, self._begins])
 
@@ -372,6 +391,20 @@ class _Tables:
             np.broadcast_to(one[..., None], shape).copy() for one in seconds
         )
         return after + overhead_s, reduction
+
+
+def _repeated(batch: Batch, recomputed: Ints) -> Batch:
+    """The batch's only plan with each of these numbers of recomputed layers."""
+    columns = {
+        field.name: np.repeat(getattr(batch, field.name), len(recomputed))
+        for field in fields(batch)
+        if isinstance(getattr(batch, field.name), np.ndarray)
+    }
+    return replace(batch, **(columns | {"recomputed_layers": recomputed}))
+
+
+_NUMBER = 8
+"""Tables of a device type."""
 
 
 def spread(layers: int, chunks: int) -> list[int]:
