@@ -162,7 +162,8 @@ class Topology:
         if self.fabric.tiers:
             return _RANKS_LOOKED_AT
         kind = self.kinds[self.order[0]]
-        return stride + kind.devices_per_node * kind.domain_nodes
+        period = kind.devices_per_node * kind.domain_nodes
+        return period if self.symmetric else stride + period
 
     def between(self, sender: int, receiver: int, *, active: int) -> ProcessGroup:
         """Two ranks, while `active` devices of a node use its network cards."""
@@ -171,8 +172,17 @@ class Topology:
     def among(self, ranks: Sequence[int], *, active: int | None = None) -> ProcessGroup:
         """These ranks, while `active` devices of a node (all by default) use its network cards."""
         apart = self._apart(abs(ranks[1] - ranks[0]) if len(ranks) > 1 else 1)
-        survey = self._survey([ranks], apart, active=active)
-        return group_from(len(ranks), survey, trees=self.trees)
+        if len(ranks) != 2 or not self.symmetric:
+            survey = self._survey([ranks], apart, active=active)
+            return group_from(len(ranks), survey, trees=self.trees)
+        one, other = map(self._node, ranks)
+        alike = (one == other, self._domain_of[one] == self._domain_of[other])
+        key = ("among", *alike, apart, active)
+        found = self._groups.get(key)
+        if found is None:
+            survey = self._survey([ranks], apart, active=active)
+            found = self._groups[key] = group_from(2, survey, trees=self.trees)
+        return found
 
     def _type_index(self, device: Device | None) -> int | None:
         """None where all devices are of one type."""

@@ -12,8 +12,7 @@ from planner.training.costs import cost_table
 from planner.training.estimate import batch_of_one, estimate, point_estimate, shard_of
 from planner.training.search.best_first.best import Priced
 from planner.training.search.best_first.refine import Refinement
-from planner.training.search.hosts.choose import PlacedPlan
-from planner.training.search.hosts.methods import TYPES
+from planner.training.search.hosts.methods import TYPES, PlacedPlan
 from planner.training.search.layouts.problem import kept_layout
 from planner.training.search.mixed.combination import Solved, solve
 from planner.training.search.mixed.program import TypedCombination
@@ -57,9 +56,7 @@ class MixedRefinement(Refinement):
             self._ideal, plan, self._table, batch, self._typed_tables(shard), free=free
         )
         self.refined += 1
-        return solve(
-            self._scenario, of, opened.bound_s, self._best.slowest_s, budget=self._budget
-        )
+        return solve(self._scenario, of, opened.bound_s, self._best.slowest_s, budget=self._budget)
 
     def _price(self, opened: Open) -> None:
         """Price the plans of a solved combination; look for hosts where they may pay."""

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from planner.training.search.best_first.combinations import Combinations
     from planner.training.search.bounding.groups import Fitting
 
-FIRST_WINDOW = 64
+FIRST_WINDOW = 512
 """Combinations whose bound is tightened at once; the next window is twice as large."""
 
 
@@ -45,6 +45,8 @@ class BoundQueue:
         self._opened = 0
         self._window = FIRST_WINDOW
         self._tight: list[Open] = []
+        self.layers: dict[int, int] = {}
+        """Recomputed layers per chunk that tight bounds assume, by index."""
 
     @property
     def least_s(self) -> float:
@@ -89,5 +91,6 @@ class BoundQueue:
             which = indices - known.first[owner]
             bounds, layers = self._bounds(group, which)
             bounds = np.maximum(bounds, known.quick_s[indices])
+            self.layers.update(zip(indices.tolist(), layers.tolist(), strict=True))
             for entry in zip(bounds.tolist(), indices.tolist(), layers.tolist(), strict=True):
                 heappush(self._tight, Open(*entry))

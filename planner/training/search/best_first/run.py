@@ -17,14 +17,12 @@ from planner.training.search.best_first.best import BestPlans
 from planner.training.search.best_first.combinations import Combinations
 from planner.training.search.best_first.layouts import improve_layouts
 from planner.training.search.best_first.listed import ListedPlans
-from planner.training.search.best_first.mixed import MixedRefinement
 from planner.training.search.best_first.prove import placement_gain, prove_placements
 from planner.training.search.best_first.refine import Refinement
 from planner.training.search.bounding.groups import Fitting, bound_group
 from planner.training.search.bounding.screen import Screened, screen
 from planner.training.search.bounding.shared_layouts import SharedLayouts
 from planner.training.search.bounding.tables import GrowingTable
-from planner.training.search.hosts.choose import PlacementSearch
 from planner.training.search.layouts.choose import choose_layout
 from planner.training.search.layouts.default import default_layout
 from planner.training.search.mixed.speeds import is_mixed
@@ -37,6 +35,7 @@ if TYPE_CHECKING:
     from planner.plan import RankedPlan
     from planner.training.scenario import Scenario
     from planner.training.search.best_first.best import Priced
+    from planner.training.search.hosts.choose import PlacementSearch
     from planner.training.search.layouts.choose import LayoutImprover
     from planner.training.search.layouts.default import LayoutChooser
     from planner.training.search.space.enumeration import Block
@@ -158,12 +157,11 @@ class SearchRun:
         Raises: OutOfTime.
         """
         combinations = Combinations(scenario=self.scenario, groups=self.fitting)
-        placements = PlacementSearch(scenario=self.scenario, budget=self.budget, solver=self.solver)
-        mixed = is_mixed(self.scenario.ideal)
-        kind = MixedRefinement if mixed else Refinement
-        walk = kind(combinations, self.growing.table, self.best, placements, self.budget)
+        placements = self._placements()
+        walk = self._walk_over(combinations, placements)
         self._walk = walk
         # Placing takes long where nodes differ: a good layout early leaves little to be placed.
+        mixed = is_mixed(self.scenario.ideal)
         early = None if self.scenario.ideal is self.scenario or mixed else self.top
         if early is not None:
             self._listed = ListedPlans(combinations, self._fastest_listed)
@@ -181,7 +179,8 @@ class SearchRun:
         if walk.refined:
             self.budget.check()
             self._improve_layouts(walk)
-            prove_placements(self.scenario, self.best, placements, self.budget)
+            if placements is not None:
+                prove_placements(self.scenario, self.best, placements, self.budget)
         for one in self.best.kept:
             self.budget.check()
             self.gains[one.index] = placement_gain(self.scenario, one)
@@ -230,6 +229,24 @@ class SearchRun:
     def _fastest_listed(self) -> Priced | None:
         return None if self._listed is None else self._listed.fastest
 
+    def _walk_over(
+        self, combinations: Combinations, placements: PlacementSearch | None
+    ) -> Refinement:
+        kind = Refinement
+        if is_mixed(self.scenario.ideal):
+            from planner.training.search.best_first.mixed import MixedRefinement
+
+            kind = MixedRefinement
+        return kind(combinations, self.growing.table, self.best, placements, self.budget)
+
+    def _placements(self) -> PlacementSearch | None:
+        """None where all orders of the hosts are alike."""
+        if self.scenario.ideal is self.scenario:
+            return None
+        from planner.training.search.hosts.choose import PlacementSearch
+
+        return PlacementSearch(scenario=self.scenario, budget=self.budget, solver=self.solver)
+
     def _price_listed(self, budget: Budget) -> None:
         """Price a few of the combinations bounded so far on the hosts as listed."""
         combinations = Combinations(scenario=self.scenario, groups=tuple(self.fitting))
@@ -237,7 +254,7 @@ class SearchRun:
         self._tried += self._listed.price_some(budget)
 
     def _improve_layouts(self, walk: Refinement) -> None:
-        if self.improve is None or isinstance(walk, MixedRefinement):
+        if self.improve is None or is_mixed(self.scenario.ideal):
             return
         self.layouts_bound_s = improve_layouts(
             self.scenario,

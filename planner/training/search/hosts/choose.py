@@ -18,7 +18,12 @@ from planner.solver import Solver
 from planner.training.costs import cost_table
 from planner.training.estimate import batch_of_one, shard_of
 from planner.training.search.hosts.grid import grid_of, nodes_in_order, unit_classes
-from planner.training.search.hosts.methods import ALIKE_BY_TYPE, CLOSE, UNALIGNED
+from planner.training.search.hosts.methods import (
+    ALIKE_BY_TYPE,
+    CLOSE,
+    UNALIGNED,
+    PlacedPlan,
+)
 from planner.training.search.hosts.placement import placement_on
 from planner.training.search.hosts.problem import critical_path, placement_problem, with_path
 from planner.training.step.simulated import slowest_replica
@@ -52,16 +57,6 @@ PRICED = 120
 
 PROOF_WORK = 0.1
 """Share of the effort of `solve_placement` that the proof of one plan gets."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PlacedPlan:
-    """A plan on the hosts chosen for it. By the placement program, no placement of the plan takes
-    less than `bound_s`; `method` says how that is known."""
-
-    plan: Plan
-    bound_s: float
-    method: str
 
 
 class Solve(Protocol):

@@ -42,9 +42,7 @@ class MixedBound:
     pipeline_s: Floats
 
 
-def mixed_bound(
-    scenario: Scenario, table: CostTable, batch: Batch, *, free: bool
-) -> MixedBound:
+def mixed_bound(scenario: Scenario, table: CostTable, batch: Batch, *, free: bool) -> MixedBound:
     """For the combinations of a batch, whose layout counts only where it is not `free` to be
     another. `scenario` and `table` are of the ideal topology."""
     speeds = Speeds.of(scenario, table, batch)
@@ -74,9 +72,9 @@ def _one_chunk_s(batch: Batch, speeds: Speeds, stages: _Stages, least_s: Floats)
     way and back, and the busiest stage does all that has to wait for it."""
     m, p = batch.num_microbatches.astype(np.float64)[:, None], batch.pipeline
     counts, which = np.unique(batch.num_microbatches, return_inverse=True)
-    in_flight = peak_in_flight(
-        batch.schedule, stages=p, virtual_stages=1, num_microbatches=counts
-    )[which, :, 0]
+    in_flight = peak_in_flight(batch.schedule, stages=p, virtual_stages=1, num_microbatches=counts)[
+        which, :, 0
+    ]
     early = np.minimum(in_flight, m) - 1
     after = np.arange(p, 0, -1.0)
     slowest = (speeds.kinds_s / speeds.kinds_s.min(axis=1, keepdims=True).clip(1e-30)).max(
@@ -124,9 +122,7 @@ class _FreeStages(_Stages):
     work_s: Floats
 
     @classmethod
-    def of(
-        cls, scenario: Scenario, table: CostTable, batch: Batch, speeds: Speeds
-    ) -> _FreeStages:
+    def of(cls, scenario: Scenario, table: CostTable, batch: Batch, speeds: Speeds) -> _FreeStages:
         held = speeds.kinds_s[..., speeds.held]
         present = speeds.counts[speeds.held] > 0
         best = held.min(axis=1)
@@ -199,9 +195,7 @@ class _KeptStages(_Stages):
     work_s: Floats
 
     @classmethod
-    def of(
-        cls, scenario: Scenario, table: CostTable, batch: Batch, speeds: Speeds
-    ) -> _KeptStages:
+    def of(cls, scenario: Scenario, table: CostTable, batch: Batch, speeds: Speeds) -> _KeptStages:
         held = batch.load.counts.sum(axis=1)
         work = np.einsum("ntk,pk->npt", speeds.kinds_s, held)
         full = batch.granularity == FULL

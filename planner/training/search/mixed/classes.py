@@ -39,7 +39,9 @@ class RowClasses:
         if grid is None:
             return None
         units = np.bincount(types_of_units(scenario, grid))
-        most = {(index,): int(count) // grid.columns for index, count in enumerate(units)}
+        most: dict[tuple[int, ...], int] = {
+            (index,): int(count) // grid.columns for index, count in enumerate(units)
+        }
         if sum(most.values()) < grid.rows:
             over = [index for index, count in enumerate(units) if count % grid.columns]
             for size in range(2, len(over) + 1):

@@ -55,14 +55,14 @@ class OrderProblem:
 
     @property
     def stages(self) -> int:
-        return self.own_s.shape[1]
+        return int(self.own_s.shape[1])
 
     @cached_property
     def before(self) -> Ints:
         """[K + 1, L + 1]: where layers begin that end at a layer; those that would begin before the
         first are infinite in the tables."""
         ends, lengths = np.arange(self.layers + 1), np.arange(self.own_s.shape[2])
-        return np.maximum(ends - lengths[:, None], 0)
+        return np.asarray(np.maximum(ends - lengths[:, None], 0))
 
     @cached_property
     def counted(self) -> tuple[int, ...]:
@@ -143,7 +143,8 @@ def largest_row_s(problem: OrderProblem, orders: Orders) -> Floats:
     """[B]: the largest row of every answer."""
     own, late, way = (taken(problem, table, orders) for table in _tables(problem))
     begun = np.cumsum(way, axis=1) - way
-    return np.maximum((begun + own).max(axis=1), way.sum(axis=1) + late.max(axis=1))
+    largest = np.maximum((begun + own).max(axis=1), way.sum(axis=1) + late.max(axis=1))
+    return np.asarray(largest)
 
 
 def taken(problem: OrderProblem, table: Floats, orders: Orders) -> Floats:
@@ -176,10 +177,11 @@ def _pass(problem: OrderProblem, own_s: float, late_s: float) -> Orders | None:
     """Of the answers whose rows are within these thresholds, the one with the shortest way."""
     begun = np.full((*problem.shape, problem.layers + 1), inf)
     begun[(0,) * len(problem.counted) + (0,)] = 0.0
-    chosen, causes = [], []
+    chosen: list[Ints] = []
+    causes: list[dict[int, list[Ints]]] = []
     for row in range(problem.rows):
         best = np.full_like(begun, inf)
-        choice = np.zeros(begun.shape, dtype=np.int8)
+        choice = np.zeros(begun.shape, dtype=np.int64)
         possible = problem.possible(row + 1)[..., None]
         held: dict[int, list[Ints]] = {}
         for c in range(problem.classes):

@@ -8,7 +8,7 @@ links that the type has, so that no row exceeds the step of any plan. Memory is 
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -127,7 +127,7 @@ class TypedCombination:
         if batch.virtual_stages > 1:
             outer = outer[:, :1, :1]
         ends = np.minimum(outer.sum(axis=-1), 1).sum(axis=1)
-        return np.maximum(batch.virtual_stages - ends, 0)
+        return np.asarray(np.maximum(batch.virtual_stages - ends, 0))
 
     def most(self, below_s: float) -> int:
         """Layers that no stage can have more of when the step is shorter than that."""
@@ -176,14 +176,10 @@ class Tables:
         outside[:, layer_columns(of.ideal)] = 0
         self._outside = outside.astype(np.float64)
         most = of.batch.load.most_layers
-        self._every = _repeated(
-            of.batch, recomputed if of.free else np.minimum(recomputed, most)
-        )
+        self._every = _repeated(of.batch, recomputed if of.free else np.minimum(recomputed, most))
 
         self._held_bytes = self._bytes()
-        self._pace = [
-            next(t for t in of.slowest_first if t in types) for types in classes.types
-        ]
+        self._pace = [next(t for t in of.slowest_first if t in types) for types in classes.types]
         self._after_s = {t: self._after(t) for t in dict.fromkeys(self._pace)}
 
     def program(self, recomputed: int) -> Program:
@@ -359,7 +355,8 @@ class Tables:
         scenario, table = of.scenarios[index], of.tables[index]
         most = max(len(self._lengths) - 1, 1)
         hiding = np.full((1, of.batch.pipeline), ENDLESS_S)
-        few, many = [], []
+        few: list[Floats] = []
+        many: list[Floats] = []
         for column in sorted(set(self._layers)):
             for found, layers in ((few, fewest), (many, np.full_like(fewest, most))):
                 counts = of.batch.load.counts.copy()
@@ -387,15 +384,13 @@ class Tables:
         seconds = low[..., None] + slope[..., None] * lengths
         overhead_s = of.ideal.job.software.step_overhead.value
         shape = (of.batch.pipeline, *self._begins.shape)
-        after, reduction = (
-            np.broadcast_to(one[..., None], shape).copy() for one in seconds
-        )
+        after, reduction = (np.broadcast_to(one[..., None], shape).copy() for one in seconds)
         return after + overhead_s, reduction
 
 
 def _repeated(batch: Batch, recomputed: Ints) -> Batch:
     """The batch's only plan with each of these numbers of recomputed layers."""
-    columns = {
+    columns: dict[str, Any] = {
         field.name: np.repeat(getattr(batch, field.name), len(recomputed))
         for field in fields(batch)
         if isinstance(getattr(batch, field.name), np.ndarray)

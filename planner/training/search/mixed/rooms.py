@@ -108,7 +108,7 @@ class _Line:
         loads = [_loaded(scenario, batch, column, more, replayed=replayed) for more in (0, 1)]
         peaks = [stage_peaks(scenario, table, load) for load in loads]
         copies = [
-            bucket_copies_bytes(scenario, sum(stage_parameters(scenario, table, load)))
+            bucket_copies_bytes(scenario, np.add(*stage_parameters(scenario, table, load)))
             for load in loads
         ]
         base, fuller = (allocated_bytes(one).astype(np.float64) for one in peaks)
@@ -124,9 +124,7 @@ class _Line:
         )
 
 
-def _loaded(
-    scenario: Scenario, batch: Batch, column: int, more: int, *, replayed: bool
-) -> Batch:
+def _loaded(scenario: Scenario, batch: Batch, column: int, more: int, *, replayed: bool) -> Batch:
     """The batch with the smallest load of one kind of layer, or so many more in every chunk."""
     counts = batch.load.counts.copy()
     counts[..., layer_columns(scenario)] = 0
@@ -136,9 +134,7 @@ def _loaded(
     every[..., -OUTER_KINDS:] = 0
     leading = np.stack([np.zeros_like(every), every])
     count = np.full(len(batch), int(replayed), dtype=np.int64)
-    return replace(
-        batch, load=StageLoad(counts=counts, leading=leading), recomputed_layers=count
-    )
+    return replace(batch, load=StageLoad(counts=counts, leading=leading), recomputed_layers=count)
 
 
 def _ends(batch: Batch) -> Ints:
@@ -182,4 +178,4 @@ def _freed(scenario: Scenario, table: CostTable, batch: Batch) -> Floats:
         num_microbatches=counts,
     ).max(axis=-1)[which]
     slack = 1 + scenario.job.software.allocator_slack.value
-    return np.maximum(slack * dropped[:, None] * in_flight, 1.0)[..., None]
+    return np.asarray(np.maximum(slack * dropped[:, None] * in_flight, 1.0)[..., None])

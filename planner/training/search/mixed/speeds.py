@@ -85,7 +85,7 @@ class Speeds:
 
     @property
     def levels(self) -> int:
-        return self.types.shape[1]
+        return int(self.types.shape[1])
 
 
 def layer_columns(scenario: Scenario) -> Ints:
