@@ -14,7 +14,7 @@ from planner.training.search.best_first.best import Priced
 from planner.training.search.best_first.refine import Refinement
 from planner.training.search.hosts.methods import TYPES, PlacedPlan
 from planner.training.search.layouts.problem import kept_layout
-from planner.training.search.mixed.combination import Solved, solve
+from planner.training.search.mixed.combination import SolvedCombination, solve
 from planner.training.search.mixed.program import TypedCombination
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 class MixedRefinement(Refinement):
     """The same walk, with bounds that hold for all layouts, types and hosts."""
 
-    _solved: dict[int, Solved]
+    _solved: dict[int, SolvedCombination]
     _tables: dict[Shard, tuple[CostTable, ...]]
 
     def step(self) -> None:
@@ -44,7 +44,7 @@ class MixedRefinement(Refinement):
             self._known(opened.index, solved)
             self._queue.push(replace(opened, bound_s=bound_s, simulated=True))
 
-    def _solve(self, opened: Open) -> Solved:
+    def _solve(self, opened: Open) -> SolvedCombination:
         combinations = self._combinations
         group, _ = combinations.place(opened.index)
         plan = combinations.plan(opened.index, opened.recomputed_layers)
@@ -83,7 +83,7 @@ class MixedRefinement(Refinement):
         placed = replace(placed, bound_s=opened.bound_s, method=TYPES)
         return Priced.of(opened.index, placed, estimate(self._scenario, placed.plan))
 
-    def _known(self, index: int, solved: Solved) -> None:
+    def _known(self, index: int, solved: SolvedCombination) -> None:
         if not hasattr(self, "_solved"):
             self._solved = {}
         self._solved[index] = solved

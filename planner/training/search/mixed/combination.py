@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from planner.budget import Budget
     from planner.plan import Plan, Stage
     from planner.training.scenario import Scenario
-    from planner.training.search.mixed.program import Program, TypedCombination
+    from planner.training.search.mixed.program import OrderTables, TypedCombination
 
 LADDER = (1.1, 1.5, 3.0)
 """Multiples of a combination's bound below which its step is looked for first, so that programs
@@ -52,7 +52,7 @@ class Candidate:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Solved:
+class SolvedCombination:
     """No plan of a combination takes less than `bound_s`. The most promising plans, best first."""
 
     bound_s: float
@@ -65,7 +65,7 @@ def solve(
     least_s: float,
     below_s: float = inf,
     budget: Budget = UNLIMITED,
-) -> Solved:
+) -> SolvedCombination:
     """The plans of a combination that may take less than `below_s`, where none takes less than
     `least_s`. Raises: OutOfTime."""
     classes = RowClasses.free(scenario, of.plan.degrees)
@@ -77,12 +77,12 @@ def solve(
         found = _Search(scenario, of, classes, least_s, limit_s, budget).solved()
         if found.candidates or limit_s == below_s:
             return replace(found, bound_s=max(found.bound_s, least_s))
-    return Solved(bound_s=inf, candidates=())
+    return SolvedCombination(bound_s=inf, candidates=())
 
 
 def _on_listed_hosts(
     scenario: Scenario, of: TypedCombination, least_s: float, below_s: float, budget: Budget
-) -> Solved:
+) -> SolvedCombination:
     """Where stages and nodes do not align: with the nodes of a type together."""
     candidates: list[Candidate] = []
     for hosts in block_orders(scenario):
@@ -92,7 +92,7 @@ def _on_listed_hosts(
         found = _Search(scenario, listed, classes, least_s, below_s, budget, hosts).solved()
         candidates.extend(found.candidates)
     candidates.sort(key=lambda one: one.least_s)
-    return Solved(bound_s=least_s, candidates=tuple(candidates[:TRIED]))
+    return SolvedCombination(bound_s=least_s, candidates=tuple(candidates[:TRIED]))
 
 
 class _Search:
@@ -111,10 +111,10 @@ class _Search:
         self._scenario, self._of, self._classes = scenario, of, classes
         self._least_s, self._below_s = least_s, below_s
         self._budget, self._hosts = budget, hosts
-        self._found: list[tuple[float, int, Orders, Program]] = []
+        self._found: list[tuple[float, int, Orders, OrderTables]] = []
         self._bound_s = below_s
 
-    def solved(self) -> Solved:
+    def solved(self) -> SolvedCombination:
         tables = self._of.tables_below(self._classes, self._below_s)
         for recomputed in tables.recomputed.tolist():
             self._budget.check()
@@ -127,9 +127,9 @@ class _Search:
                 candidates.append(Candidate(least_s=least_s, plan=plan))
             if len(candidates) == TRIED:
                 break
-        return Solved(bound_s=BELOW * self._bound_s, candidates=tuple(candidates))
+        return SolvedCombination(bound_s=BELOW * self._bound_s, candidates=tuple(candidates))
 
-    def _solve(self, program: Program) -> None:
+    def _solve(self, program: OrderTables) -> None:
         known_s = min((one[0] for one in self._found), default=self._below_s)
         below_s = min(self._below_s, known_s)
         best = best_order(
@@ -158,7 +158,7 @@ class _Search:
             break
         self._bound_s = min(self._bound_s, bound_s)
 
-    def _note(self, program: Program, orders: Orders, seconds: np.ndarray) -> None:
+    def _note(self, program: OrderTables, orders: Orders, seconds: np.ndarray) -> None:
         """Remember the best answers; of equal ones those with the fewest changes of class."""
         if not len(orders):
             return
@@ -170,7 +170,7 @@ class _Search:
             )
             self._found.append((float(seconds[index]), int(changes[index]), one, program))
 
-    def _plan(self, order: Orders, program: Program) -> Plan | None:
+    def _plan(self, order: Orders, program: OrderTables) -> Plan | None:
         of, degrees = self._of, self._of.plan.degrees
         hosts = self._hosts or hosts_of(
             self._scenario, degrees, [self._classes.types[c] for c in order.classes[0].tolist()]

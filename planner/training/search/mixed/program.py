@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Program:
+class OrderTables:
     """A combination's program for one number of recomputed layers per chunk. The tables [C, p,
     K + 1, L + 1] are those of `orders` by the layers of a stage and where they end."""
 
@@ -144,17 +144,17 @@ class TypedCombination:
             most = min(most, int(below_s / max(m * layer_s, 1e-30)) + 1)
         return max(most, 1)
 
-    def tables_below(self, classes: RowClasses, below_s: float) -> Tables:
+    def tables_below(self, classes: RowClasses, below_s: float) -> CombinationTables:
         """For the programs of plans whose step is shorter than `below_s`."""
         most = self.most(below_s)
         recomputed = np.zeros(1, dtype=np.int64)
         if self.batch.granularity[0] == FULL:
             held = -(-most // self.batch.virtual_stages)
             recomputed = np.arange(1, (held if self.free else self.batch.load.most_layers) + 1)
-        return Tables(self, classes, np.arange(most + 1), recomputed)
+        return CombinationTables(self, classes, np.arange(most + 1), recomputed)
 
 
-class Tables:
+class CombinationTables:
     """Tables [p, K + 1, L + 1] of one combination, and its programs."""
 
     def __init__(
@@ -182,7 +182,7 @@ class Tables:
         self._pace = [next(t for t in of.slowest_first if t in types) for types in classes.types]
         self._after_s = {t: self._after(t) for t in dict.fromkeys(self._pace)}
 
-    def program(self, recomputed: int) -> Program:
+    def program(self, recomputed: int) -> OrderTables:
         """The program for one of the numbers of recomputed layers."""
         classes, pace = self._classes, self._pace
         fits = self._fits(recomputed)
@@ -190,7 +190,7 @@ class Tables:
         parts = [np.stack([of_type[t][name] for t in pace]) for name in range(_NUMBER)]
         own, late, way, forward, backward, weight, after, reduction = parts
         links = [Rows.of(self._of.problems[t]) for t in pace]
-        return Program(
+        return OrderTables(
             problem=OrderProblem(
                 rows=classes.rows,
                 layers=len(self._layers),

@@ -17,10 +17,10 @@ from planner.training.step.parts import jitter_s
 if TYPE_CHECKING:
     from planner.arrays import Floats, Ints
     from planner.training.search.mixed.orders import Orders
-    from planner.training.search.mixed.program import Program, TypedCombination
+    from planner.training.search.mixed.program import OrderTables, TypedCombination
 
 
-def simulated_s(of: TypedCombination, program: Program, orders: Orders) -> Floats:
+def simulated_s(of: TypedCombination, program: OrderTables, orders: Orders) -> Floats:
     """[B]: lower bounds in seconds on the steps of plans with these types and layers."""
     problem, batch = program.problem, of.batch
     forward, backward, weight = (
@@ -67,7 +67,7 @@ def _sent(send_s: Floats, classes: Ints, chunks: int) -> Floats:
     return np.asarray(np.tile(across, chunks)[:, : p * chunks - 1])
 
 
-def _chunk_shares(of: TypedCombination, program: Program, orders: Orders) -> Floats:
+def _chunk_shares(of: TypedCombination, program: OrderTables, orders: Orders) -> Floats:
     """[B, p, v]: the share of a stage's work that each chunk has."""
     v = of.batch.virtual_stages
     if v == 1:
