@@ -46,6 +46,19 @@ _LESS_IS_BETTER = frozenset(
 )
 
 
+_DEVICE_BY_ITSELF = (
+    "name",
+    "peak_flop_per_s",
+    "matmul",
+    "load_bytes",
+    "attention",
+    "links",
+    "fp8_transposes",
+    "tf32_gradient",
+)
+_ATTENTION_BY_ITSELF = ("generations", "backward_generations", "head_dim_step")
+
+
 def best_kind(kinds: Sequence[NodeKind]) -> NodeKind:
     """One node with the best constant of each kind; devices and domains as large as the first's."""
     if len(set(kinds)) == 1:
@@ -77,16 +90,16 @@ def best_device(devices: Sequence[Device]) -> Device:
         peak_flop_per_s=peaks,
         matmul=rates,
         attention=AttentionRate(
-            **_best_fields(attentions, without=("generations", "head_dim_step")),
+            **_best_fields(attentions, without=_ATTENTION_BY_ITSELF),
             head_dim_step=gcd(*(attention.head_dim_step for attention in attentions)),
             generations=_largest([attention.generations for attention in attentions]),
+            backward_generations=_largest([one.backward_generations for one in attentions]),
         ),
         links=LinkConstants(**_best_fields([device.links for device in devices])),
         load_bytes=gcd(*(device.load_bytes for device in devices)),
-        **_best_fields(
-            devices,
-            without=("name", "peak_flop_per_s", "matmul", "load_bytes", "attention", "links"),
-        ),
+        fp8_transposes=all(device.fp8_transposes for device in devices),
+        tf32_gradient=_fastest([device.tf32_gradient for device in devices]),
+        **_best_fields(devices, without=_DEVICE_BY_ITSELF),
     )
 
 
@@ -97,6 +110,12 @@ def _best_fields(values: Sequence[Any], *, without: Sequence[str] = ()) -> dict[
         found = [getattr(value, name) for value in values]
         best[name] = min(found) if name in _LESS_IS_BETTER else max(found)
     return best
+
+
+def _fastest(gradients: Sequence[float | None]) -> float | None:
+    """None, no slowing at all, where one device has none."""
+    known = [one for one in gradients if one is not None]
+    return max(known) if len(known) == len(gradients) else None
 
 
 def _largest(values: Sequence[Mapping[str, float]]) -> dict[str, float]:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from planner.specs.device import Attention, CollectiveLinks, DeviceSpec, MatmulConstants
+    from planner.specs.files.fields import Constant
     from planner.specs.library import CollectiveLibrary
 
 ELEMENT_BYTES: Mapping[str, float] = {
@@ -58,7 +59,10 @@ class AttentionRate:
     wide_head_efficiency: float
     dropout_operations: float
     generations: Mapping[str, float]
-    """Speed of each generation of kernels relative to the newest."""
+    """Speed of each generation of kernels, forward, relative to the efficiencies above."""
+    backward_generations: Mapping[str, float]
+    fp8_forward: float
+    fp8_backward: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,6 +111,9 @@ class Device:
     peak_flop_per_s: Mapping[str, float]
     matmul: Mapping[str, MatmulRate]
     gradient_efficiency: float
+    block_scaled: float
+    tf32_gradient: float | None
+    fp8_transposes: bool
     narrow_load: float
     grouped_efficiency: float
     grouped_gradient_efficiency: float
@@ -157,6 +164,9 @@ def device_from_spec(spec: DeviceSpec) -> Device:
         peak_flop_per_s=peaks,
         matmul={name: _matmul_rate(spec.matmul, peaks, name) for name in peaks},
         gradient_efficiency=spec.matmul.gradient_efficiency.value,
+        block_scaled=spec.matmul.block_scaled.value,
+        tf32_gradient=_value(spec.matmul.gradient_efficiency_tf32),
+        fp8_transposes=spec.matmul.fp8_transposes,
         narrow_load=spec.matmul.narrow_load.value,
         grouped_efficiency=spec.grouped_matmul.efficiency.value,
         grouped_gradient_efficiency=spec.grouped_matmul.gradient_efficiency.value,
@@ -196,7 +206,15 @@ def _efficiency(matmul: MatmulConstants, precision: str) -> float:
         return eight_bit.value
     if precision in _FOUR_BIT:
         return (matmul.efficiency_4bit or eight_bit).value
+    if precision == "fp32":
+        return (matmul.efficiency_fp32 or matmul.efficiency).value
+    if precision == "tf32":
+        return (matmul.efficiency_tf32 or matmul.efficiency).value
     return matmul.efficiency.value
+
+
+def _value(constant: Constant[float] | None) -> float | None:
+    return None if constant is None else constant.value
 
 
 def _saturation(size: float, half: float) -> float:
@@ -204,6 +222,11 @@ def _saturation(size: float, half: float) -> float:
 
 
 def _attention_rate(attention: Attention) -> AttentionRate:
+    older = {
+        "newest": 1.0,
+        "flash-2": attention.flash_2.value,
+        "flash-1": attention.flash_2.value * attention.flash_1.value,
+    }
     return AttentionRate(
         forward_efficiency=attention.forward_efficiency.value,
         backward_efficiency=attention.backward_efficiency.value,
@@ -214,11 +237,10 @@ def _attention_rate(attention: Attention) -> AttentionRate:
         longest_block_share=attention.longest_block_share.value,
         wide_head_efficiency=attention.wide_head_efficiency.value,
         dropout_operations=attention.dropout_operations.value,
-        generations={
-            "newest": 1.0,
-            "flash-2": attention.flash_2.value,
-            "flash-1": attention.flash_2.value * attention.flash_1.value,
-        },
+        generations={"cudnn-9.19": attention.cudnn_9_19_forward.value, **older},
+        backward_generations={"cudnn-9.19": attention.cudnn_9_19_backward.value, **older},
+        fp8_forward=attention.fp8_forward.value,
+        fp8_backward=attention.fp8_backward.value,
     )
 
 

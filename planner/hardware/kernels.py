@@ -39,11 +39,13 @@ def matmul_s(
     batch: int = 1,
     precision: str,
     gradient: bool = False,
+    backward: bool = False,
     output_bytes: float = 2.0,
 ) -> float:
     """Seconds of `batch` products [m, k] x [k, n].
 
-    `gradient`: a weight gradient, whose operands both lie the wrong way round. `output_bytes`:
+    `gradient`: a weight gradient, whose operands both lie the wrong way round; `backward`: it or
+    an input gradient, where one operand does. `output_bytes`:
     memory traffic per output element; 8 when it is added to an fp32 gradient (read and written).
     Raises: RuleError("precision") when the device does not have the format.
     """
@@ -51,6 +53,10 @@ def matmul_s(
     compute_s = _tiles_s(device, rate, m, n, k, batch, output_bytes=output_bytes)
     if gradient:
         compute_s /= device.gradient_efficiency
+    if precision == "mxfp8":
+        compute_s /= device.block_scaled
+    if backward and precision == "tf32" and device.tf32_gradient is not None:
+        compute_s /= device.tf32_gradient
     compute_s *= _narrow_rows(device, rate, n, m if gradient else k)
     traffic_bytes = batch * ((m + n) * k * rate.element_bytes + m * n * output_bytes)
     return max(compute_s, traffic_bytes / device.streaming_bytes_per_s) + device.kernel_latency_s
@@ -154,14 +160,16 @@ def attention_s(
     kv_heads: int | None = None,
     window: int | None = None,
     generation: str = "newest",
+    eight_bit: bool = False,
 ) -> float:
     """Seconds of fused (flash) attention: softmax(Q K^T) V, or its backward pass.
 
     Q is [batch, heads, query_length, head_dim], K [batch, kv_heads, key_length, head_dim], V
     [batch, kv_heads, key_length, value_dim]. `causal` with fewer queries than keys: the queries
     are spread evenly over the sequence, as balanced context parallelism does. `window`: each
-    query sees at most so many keys. `generation`: newest, flash-2 or flash-1. Raises:
-    RuleError("precision") as `matmul_s`.
+    query sees at most so many keys. `generation`: cudnn-9.19, newest, flash-2 or
+    flash-1. `eight_bit`: products in 8 bits of a job in `precision`. Raises: RuleError("precision")
+    as `matmul_s`.
     """
     rate = device.attention
     head, value = (_next(width, rate.head_dim_step) for width in (head_dim, value_dim))
@@ -171,7 +179,10 @@ def attention_s(
     else:
         block, efficiency = rate.forward_block, rate.forward_efficiency
         products = head + value
-    efficiency *= rate.generations[generation]
+    kernels = rate.backward_generations if backward else rate.generations
+    efficiency *= kernels[generation]
+    if eight_bit:
+        efficiency *= rate.fp8_backward if backward else rate.fp8_forward
     efficiency *= _head_efficiency(head, rate.head_dim_half, rate.wide_head_efficiency)
     flop_per_s = device.peak(precision) * efficiency
     pair_flop = 2.0 * products

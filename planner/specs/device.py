@@ -98,6 +98,18 @@ class MatmulConstants(Input):
     """The same for fp8 and mxfp8. Default: `efficiency`."""
     efficiency_4bit: Efficiency | None = None
     """The same for nvfp4. Default: `efficiency_8bit`."""
+    efficiency_fp32: Efficiency | None = None
+    """The same for fp32, without tensor cores. Default: `efficiency`."""
+    efficiency_tf32: Efficiency | None = None
+    """The same for tf32. Default: `efficiency`."""
+    block_scaled: Efficiency = _general("matmul.block_scaled", Constant[Fraction])
+    """An mxfp8 product relative to an fp8 one with one scale for each tensor: scales of blocks are
+    swizzled before every product. Grouped products are as fast in both."""
+    gradient_efficiency_tf32: Efficiency | None = None
+    """Both gradient products in tf32 relative to the forward one. Default: 1 and, for the weight
+    gradient, `gradient_efficiency`."""
+    fp8_transposes: bool = True
+    """8-bit products take operands in one orientation only, so that casts write both."""
     tile_half: Constant[Number] = _general("matmul.tile_half", Constant[Number])
     """Tile measure m·n/(m+n), in elements, at which half of the efficiency is reached."""
     reduction_half: Constant[Number] = _general("matmul.reduction_half", Constant[Number])
@@ -160,6 +172,18 @@ class Attention(Input):
     """FlashAttention-2 relative to the newest kernels, which the efficiencies above are of."""
     flash_1: Efficiency = _general("attention.flash_1", Constant[Fraction])
     """The first FlashAttention relative to FlashAttention-2."""
+    cudnn_9_19_forward: Constant[Number] = _general(
+        "attention.cudnn_9_19_forward", Constant[Number]
+    )
+    """The kernels of cuDNN 9.19 (containers of 2026), forward, relative to `forward_efficiency`."""
+    cudnn_9_19_backward: Constant[Number] = _general(
+        "attention.cudnn_9_19_backward", Constant[Number]
+    )
+    """The same backward, relative to `backward_efficiency`."""
+    fp8_forward: Constant[Number] = _general("attention.fp8_forward", Constant[Number])
+    """Attention in 8 bits relative to 16 bits, forward."""
+    fp8_backward: Constant[Number] = _general("attention.fp8_backward", Constant[Number])
+    """The same backward."""
 
 
 class NodeLinks(Input):

@@ -41,7 +41,7 @@ class SoftwareProfile(Input):
     attention: AttentionKernel
     attention_choices: tuple[AttentionKernel, ...] = ()
     """Kernels a plan may choose from. Default: the one in `attention`."""
-    attention_generation: Literal["newest", "flash-2", "flash-1"] = "newest"
+    attention_generation: Literal["newest", "cudnn-9.19", "flash-2", "flash-1"] = "newest"
     """Which fused attention kernels the framework calls."""
     fused: Fused
     compile: bool = False

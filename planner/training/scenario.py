@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from planner.hardware.ideal import IdealTopology, SlowedTopology, ideal_topology
 from planner.hardware.links import Topology, topology_from_spec
 from planner.hardware.sustained import in_training
+from planner.specs.cluster.segments import in_segments
 from planner.workload.layers import layer_kinds
 from planner.workload.parameters import check_parameters
 from planner.workload.workload import Workload
@@ -122,8 +123,10 @@ class Scenario:
 
 def build_scenario(cluster: ClusterSpec, model: ModelSpec, job: JobSpec) -> Scenario:
     """Raises InputError when the cluster has fewer devices than the job needs, and when the model's
-    file states other parameter counts than its sizes come to."""
+    file states other parameter counts than its sizes come to. Scale-up domains are cut into
+    segments."""
     check_parameters(model)
+    cluster = in_segments(cluster, devices=job.devices)
     return Scenario(
         cluster=cluster,
         model=model,

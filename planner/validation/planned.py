@@ -21,7 +21,6 @@ from planner.training.search.space.rules import RULES
 
 if TYPE_CHECKING:
     from planner.plan import Stage
-    from planner.specs.cluster.spec import ClusterSpec
     from planner.specs.runs.spec import Run
     from planner.training.scenario import Scenario
 
@@ -59,8 +58,9 @@ def plan_run(run: Run) -> PlannedRun:
     """
     assumptions: list[str] = [*run.assumptions]
     software = _software(run, assumptions)
-    cluster = _in_segments(run, assumptions)
-    scenario = build_scenario(cluster, run.model, replace(run.job, software=software))
+    scenario = build_scenario(run.cluster, run.model, replace(run.job, software=software))
+    known = run.cluster.assumptions
+    assumptions += [said for said in scenario.cluster.assumptions if said not in known]
     pipeline = run.degrees.pipeline
     virtual_stages = run.virtual_stages if pipeline > 1 else 1
     granularity = run.recompute or software.recompute.default
@@ -107,28 +107,6 @@ def _software(run: Run, assumptions: list[str]) -> SoftwareProfile:
     for name in [name for name in switched if name not in SoftwareProfile.model_fields]:
         assumptions.append(f"run: {name} {switched.pop(name)} is not modelled")
     return run.job.software.model_copy(update=switched)
-
-
-def _in_segments(run: Run, assumptions: list[str]) -> ClusterSpec:
-    """The cluster as batch systems hand it out: of a domain whose devices do not divide into the
-    plan's largest group, only so many nodes that they do, and no group straddles two (Slurm
-    `--segment`, topology/block)."""
-    degrees = run.degrees
-    block = max(degrees.tensor * degrees.context, degrees.expert * degrees.expert_tensor)
-    groups = []
-    for group in run.cluster.node_groups:
-        scale_up = group.scale_up
-        if scale_up is not None:
-            devices = scale_up.nodes * group.devices_per_node
-            used = devices // block * block // group.devices_per_node
-            if 0 < used < scale_up.nodes:
-                assumptions.append(
-                    f"run: {used} of the {scale_up.nodes} nodes of a domain are used, so that "
-                    f"groups of {block} devices do not straddle two"
-                )
-                group = replace(group, scale_up=replace(scale_up, nodes=used))
-        groups.append(group)
-    return replace(run.cluster, node_groups=tuple(groups))
 
 
 def _schedule(run: Run, software: SoftwareProfile, virtual_stages: int) -> str:

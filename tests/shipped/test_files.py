@@ -148,7 +148,13 @@ def _leaves(tree: object, path: tuple[str, ...] = ()) -> list[tuple[tuple[str, .
     return [(path, tree)]
 
 
-SWITCHES = {("name",), ("vendor",), ("matmul", "tiles"), ("links", "mesh")}
+SWITCHES = {
+    ("name",),
+    ("vendor",),
+    ("matmul", "tiles"),
+    ("matmul", "fp8_transposes"),
+    ("links", "mesh"),
+}
 
 
 @pytest.mark.parametrize("name", DEVICES)

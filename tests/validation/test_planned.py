@@ -158,11 +158,11 @@ def test_what_cannot_be_cut_names_its_rule(
     assert caught.value.rule == rule
 
 
-@pytest.mark.parametrize(("expert", "nodes"), [(64, 16), (32, 16), (16, 16), (8, 18)])
-def test_groups_of_a_run_do_not_straddle_two_domains(
-    write_runs: WriteRuns, expert: int, nodes: int
+@pytest.mark.parametrize(("devices", "nodes"), [(64, 18), (256, 16), (288, 18), (160, 10)])
+def test_a_job_gets_equal_segments_of_domains(
+    write_runs: WriteRuns, devices: int, nodes: int
 ) -> None:
-    """A rack of 18 nodes of 4 holds one group of 64 experts: 16 of its nodes are used."""
+    """Of racks of 18 nodes of 4: 64 nodes are four times 16, 40 nodes four times 10."""
     cluster = {
         "node_groups": [
             {
@@ -177,22 +177,19 @@ def test_groups_of_a_run_do_not_straddle_two_domains(
     run = only_run(
         write_runs(
             {
-                "devices": 256,
+                "devices": devices,
                 "cluster": cluster,
-                "model": "qwen3-235b-a22b",
+                "model": "llama-3-70b",
                 "micro_batch_size": 1,
                 "software": "megatron-core-perf",
-                "global_batch_size": 256,
-                "degrees": {"expert": expert},
+                "global_batch_size": devices,
+                "degrees": {"tensor": 8},
                 "measured": {"step_s": 1.0},
             }
         )
     )
     planned = plan_run(run)
-    (group,) = planned.scenario.cluster.node_groups
-    assert group.scale_up is not None
-    assert group.scale_up.nodes == nodes
-    assert any("straddle" in said for said in planned.assumptions) == (nodes != 18)
-    for rank in range(0, 256, expert):
-        hosts = [planned.scenario.topology.node_of(r) // nodes for r in range(rank, rank + expert)]
-        assert expert == 8 or len(set(hosts)) == 1
+    topology = planned.scenario.topology
+    assert {kind.domain_nodes for kind in topology.kinds} == {nodes}
+    assert any("segment" in said for said in planned.assumptions) == (nodes != 18)
+    assert topology.group(8, 1).inside

@@ -107,6 +107,12 @@ def _broken_group_rules(
                     (*at, "name"),
                     hint="list its hosts, or call it otherwise",
                 )
+        scale_up = group.scale_up
+        if scale_up is not None and (scale_up.segment or 0) > scale_up.nodes:
+            yield document.error(
+                f"a segment of {scale_up.segment} nodes; a domain has {scale_up.nodes}",
+                (*at, "scale_up", "segment"),
+            )
         if hosts is not None and group.count is not None and len(hosts) != group.count:
             yield document.error(f"{len(hosts)} hosts for a count of {group.count}", (*at, "hosts"))
         if hosts is None and listed and group.count is not None:
@@ -257,6 +263,7 @@ class _Builder:
                 nodes=given.scale_up.nodes,
                 bandwidth_bytes_per_s=given.scale_up.bandwidth,
                 latency_s=given.scale_up.latency,
+                segment=given.scale_up.segment,
             ),
             hosts=hosts,
         )

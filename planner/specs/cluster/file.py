@@ -87,6 +87,9 @@ class ScaleUpInput(Input):
     """Of one device, one direction."""
     latency: Seconds | None = None
     """Default: that of `intra_node`."""
+    segment: Count | None = None
+    """Nodes of one domain that a job gets (Slurm `--segment`). Default: all of them for a job that
+    one domain holds, else the greatest divisor of the job's nodes that one domain holds."""
 
 
 class NodeGroupInput(Input):

@@ -34,11 +34,14 @@ class Network:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScaleUp:
-    """`nodes` neighbours share the fast fabric: bandwidth of one device, one direction, bytes/s."""
+    """`nodes` neighbours share the fast fabric: bandwidth of one device, one direction, bytes/s.
+    `segment`: nodes of one domain that a job gets; None leaves it to the job's size (`segments`).
+    """
 
     nodes: int
     bandwidth_bytes_per_s: float
     latency_s: float | None = None
+    segment: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

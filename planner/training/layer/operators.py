@@ -59,7 +59,9 @@ def _matmul(operator: Matmul, workload: Workload, device: Device) -> OperatorTim
     m, n, k, batch = operator.m, operator.n, operator.k, operator.batch
     precision = workload.precision if operator.quantized else workload.base_precision
     forward_s = matmul_s(device, m=m, n=n, k=k, batch=batch, precision=precision)
-    input_gradient_s = matmul_s(device, m=m, n=k, k=n, batch=batch, precision=precision)
+    input_gradient_s = matmul_s(
+        device, m=m, n=k, k=n, batch=batch, precision=precision, backward=True
+    )
     weight_gradient_s = matmul_s(
         device,
         m=n,
@@ -68,6 +70,7 @@ def _matmul(operator: Matmul, workload: Workload, device: Device) -> OperatorTim
         batch=batch,
         precision=precision,
         gradient=True,
+        backward=True,
         output_bytes=workload.weight_gradient_bytes if operator.weight else workload.element_bytes,
     )
     extra_s, extra_kernels = _weight_traffic(operator.parameters, workload, device)
@@ -122,13 +125,21 @@ def _weight_traffic(parameters: int, workload: Workload, device: Device) -> tupl
 
 
 def _cast(elements: int, quantized: bool, workload: Workload, device: Device) -> tuple[float, int]:
-    """Quantising one operand: read it, write it in both orientations. One scale for all of it has
-    to be found first, unless it is that of an earlier step; a block's is found on the way."""
+    """Quantising one operand: read it, write it in both orientations, or in one where products with
+    one scale for each tensor take either (TransformerEngine `is_non_tn_fp8_gemm_supported`). One
+    scale for all of it has to be found first, unless it is that of an earlier step; a block's is
+    found on the way."""
     if not (quantized and workload.quantized):
         return 0.0, 0
     reads = 2 if workload.precision == "fp8" and workload.software.fp8.amax_pass else 1
-    size_bytes = elements * (reads * workload.element_bytes + 2 * workload.operand_bytes)
+    written = orientations(workload, device)
+    size_bytes = elements * (reads * workload.element_bytes + written * workload.operand_bytes)
     return memory_bound_s(device, size_bytes, reads), reads
+
+
+def orientations(workload: Workload, device: Device) -> int:
+    """In how many orientations a cast writes an operand."""
+    return 1 if workload.precision == "fp8" and not device.fp8_transposes else 2
 
 
 def _weight_cast(
@@ -140,6 +151,8 @@ def _weight_cast(
     if fp8.weights_cached or not (quantized and workload.quantized):
         return 0.0, 0
     if workload.precision == "fp8" and fp8.parameter_gather:
+        if orientations(workload, device) == 1:
+            return 0.0, 0
         return memory_bound_s(device, 2 * elements * workload.operand_bytes, 1), 1
     return _cast(elements, quantized, workload, device)
 
@@ -161,6 +174,7 @@ def _attention(operator: FusedAttention, workload: Workload, device: Device) -> 
                 precision=workload.base_precision,
                 window=operator.window,
                 generation=workload.software.attention_generation,
+                eight_bit=workload.quantized and workload.software.fp8.attention,
             )
             for keys, causal in calls
         )

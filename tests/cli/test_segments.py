@@ -1,0 +1,73 @@
+"""Segments of scale-up domains, as a user meets them in a cluster file."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.cli.conftest import Outcome
+
+JOB = ("--model", "llama-3-8b", "--tensor", "8", "--pipeline", "1", "--data", "32")
+BATCH = ("--global-batch-size", "32", "--micro-batch-size", "1", "--devices", "256")
+
+
+def cluster(tmp_path: Path, count: int, **scale_up: Any) -> str:
+    group = {
+        "name": "rack",
+        "count": count,
+        "device": "gb200",
+        "devices_per_node": 4,
+        "intra_node": {"bandwidth": "900 GB/s"},
+        "network": {"cards": 4, "bandwidth": "50 GB/s"},
+        "scale_up": {"nodes": 18, "bandwidth": "900 GB/s", **scale_up},
+    }
+    file = tmp_path / "cluster.yaml"
+    file.write_text(yaml.safe_dump({"node_groups": [group]}), encoding="utf-8")
+    return str(file)
+
+
+def estimate(planner: Callable[..., Outcome], file: str) -> tuple[dict[str, Any], list[str]]:
+    done = planner("estimate", "--cluster", file, *JOB, *BATCH, "--json")
+    document = json.loads(done.stdout)
+    return document["plans"][0], document["inputs"]["assumptions"]
+
+
+def test_a_job_on_four_racks_takes_sixteen_nodes_of_each(
+    planner: Callable[..., Outcome], tmp_path: Path
+) -> None:
+    plan, said = estimate(planner, cluster(tmp_path, 72))
+    assert "cluster: 16 of the 18 nodes of a scale-up domain are used (a segment)" in said
+    hosts = plan["placement"]["hosts"]
+    assert hosts[15:17] == ["rack-15", "rack-18"]
+    assert len(hosts) == 64
+
+
+def test_a_stated_segment_is_kept(planner: Callable[..., Outcome], tmp_path: Path) -> None:
+    usual, _ = estimate(planner, cluster(tmp_path, 72))
+    whole, said = estimate(planner, cluster(tmp_path, 72, segment=18))
+    assert not any("segment" in one for one in said)
+    assert whole["placement"]["hosts"][:18] == [f"rack-{index}" for index in range(18)]
+    assert usual["estimate"]["step_s"] != pytest.approx(whole["estimate"]["step_s"], rel=1e-6)
+
+
+def test_without_nodes_to_leave_over_hosts_stay_as_listed(
+    planner: Callable[..., Outcome], tmp_path: Path
+) -> None:
+    plan, said = estimate(planner, cluster(tmp_path, 64))
+    assert any("16 of the 18" in one for one in said)
+    assert plan["placement"]["hosts"] == [f"rack-{index}" for index in range(64)]
+
+
+def test_a_segment_is_no_larger_than_a_domain(
+    planner: Callable[..., Outcome], tmp_path: Path
+) -> None:
+    done = planner("estimate", "--cluster", cluster(tmp_path, 72, segment=20), *JOB, *BATCH)
+    assert done.code == 2
+    assert "a segment of 20 nodes; a domain has 18" in done.stderr
