@@ -34,9 +34,10 @@ def read_bench(source: Source, *, ranks: int | None = None) -> ClusterFacts:
     time_s, bus_bytes_per_s = median(durations), median(buses) * 1e9 / 8
     number, size_bytes = ranks or len(sizes), median(sizes.values()) * 1e9
     if number <= max(sizes) or (ranks is None and number > max(sizes) + 1):
-        raise source.error(
-            f"has {len(sizes)} ranks up to {max(sizes)}: it was cut",
-            hint="--ranks N says how many took part",
+        raise source.error_naming(
+            f"has {len(sizes)} ranks up to {max(sizes):.6g}: it was cut; --ranks N says how many "
+            "took part",
+            "data size:",
         )
     expected = 2 * (number - 1) / number * size_bytes / time_s if time_s > 0 else 0.0
     if not expected or not 0.9 < bus_bytes_per_s / expected < 1.1:

@@ -65,6 +65,7 @@ def _json_row(file: JsonFile, entry: object, at: Location) -> Row | None:
         reduces=mapping.get("redop") not in ("none", "", None),
         rooted=type(mapping.get("root")) is int and number(mapping, "root", least=-1) >= 0,
         wrong=type(timed.get("nwrong")) is int and number(timed, "nwrong") > 0,
+        line=file.error("", at).line,
     )
     positive = row.size_bytes > 0 and row.time_us > 0 and row.algorithm_gb_per_s > 0
     return row if positive else None

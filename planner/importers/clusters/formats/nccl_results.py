@@ -148,7 +148,7 @@ def _longest(source: Source, rows: Sequence[Row]) -> list[Row]:
         for row in same:
             if not row.agrees:
                 raise source.error(
-                    f"{row.size_bytes:.0f} bytes in {row.time_us:g} us are "
+                    f"{row.size_bytes:.15g} bytes in {row.time_us:g} us are "
                     f"{row.size_bytes / row.time_us / 1e3:.4g} GB/s, and its algbw says "
                     f"{row.algorithm_gb_per_s:g}; were columns moved?",
                     row.line,
@@ -156,7 +156,7 @@ def _longest(source: Source, rows: Sequence[Row]) -> list[Row]:
         slow, fast = same[-1], same[0]
         if slow.time_us > _APART * fast.time_us:
             raise source.error(
-                f"{size:.0f} bytes take {slow.time_us:g} us here and {fast.time_us:g} us elsewhere",
+                f"{size:.15g} bytes take {slow.time_us:g} us here and {fast.time_us:g} us elsewhere",
                 slow.line,
                 hint="keep the rows of the run that counts",
             )
@@ -205,7 +205,7 @@ def _ranks(
         if tells and not _near(stated, implied):
             raise source.error(f"--ranks {stated}, but {said}", last.line)
         if stated < least:
-            raise source.error(f"--ranks {stated}, but it lists rank {least - 1}")
+            raise source.error(f"--ranks {stated}, but it lists rank {least - 1}", last.line)
         return stated
     if is_whole(devices):
         if tells and not _near(listed, implied):
@@ -218,11 +218,13 @@ def _ranks(
     if devices and (implied is None or operation == "send" or implied < 0.97 * least):
         raise source.error(
             f"lists {listed} devices up to rank {least - 1}: its list of ranks was cut",
+            last.line,
             hint="--ranks N says how many took part",
         )
     if implied is None:
         raise source.error(
             "does not say over how many devices it ran, and its bandwidths do not tell",
+            last.line,
             hint="give --ranks N",
         )
     number = max(implied, least)
