@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, cast
 
 from planner.cli import values
 from planner.cli.output import note
-from planner.plan import PRECISIONS
 from planner.specs import ranges
 
 if TYPE_CHECKING:
@@ -33,6 +32,8 @@ def read_cluster(name: str) -> ClusterSpec:
 
 
 def job_keywords(headroom: str | None, workload: WorkloadOptions) -> JobKeywords:
+    from planner.plan import PRECISIONS
+
     return {
         "nodes": values.whole("--nodes", workload.nodes, most=ranges.MOST_NODES),
         "devices": values.whole("--devices", workload.devices, most=ranges.MOST_DEVICES),

@@ -10,7 +10,7 @@ from planner.reports.breakdown import memory_table, time_table
 from planner.reports.job import job_line
 from planner.reports.layout import bullets, heading, paragraph
 from planner.reports.sentences import binding, bound_by, headline, plan_answer, ranges
-from planner.training.search.infeasible import binding_constraint
+from planner.wording.binding import binding_constraint
 from planner.wording.labels import data_sharding, on_off, one_line, stage_layers
 from planner.wording.units import capacity, plural
 

@@ -53,7 +53,7 @@ def search_report(
     common = shared(plans)
     if common:
         parts.append(paragraph(common))
-    parts += [heading("Why plan 1 wins"), bullets(_why(result)), paragraph("")]
+    parts += [heading("Why plan 1 wins"), bullets(why(result)), paragraph("")]
     parts.append(time_table(best.estimate.time))
     parts += [heading("Assumptions"), bullets((*inputs.assumptions, *best.estimate.assumptions))]
     if result.solver.programs and not trouble:
@@ -115,7 +115,8 @@ def _passed_over(record: SolverRecord) -> list[EngineRecord]:
     return [one for one in record.engines if one.passed_over is not None]
 
 
-def _why(result: SearchResult) -> list[str]:
+def why(result: SearchResult) -> list[str]:
+    """Why the best plan is the best, a sentence each."""
     best = result.plans[0]
     reasons = [bound_by(best.estimate.time), binding(best.estimate)]
     other = rival(result.plans)

@@ -156,7 +156,8 @@ def _longest(source: Source, rows: Sequence[Row]) -> list[Row]:
         slow, fast = same[-1], same[0]
         if slow.time_us > _APART * fast.time_us:
             raise source.error(
-                f"{size:.15g} bytes take {slow.time_us:g} us here and {fast.time_us:g} us elsewhere",
+                f"{size:.15g} bytes take {slow.time_us:g} us here and {fast.time_us:g} us "
+                "elsewhere",
                 slow.line,
                 hint="keep the rows of the run that counts",
             )
