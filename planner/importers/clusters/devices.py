@@ -17,7 +17,7 @@ from pathlib import Path
 from planner.specs.files.yaml_file import load_document
 
 BY_NVLINKS = {6: "v100-sxm-32gb", 8: "a800-sxm-80gb", 12: "a100-sxm-80gb", 18: "h100-sxm-80gb"}
-"""The device with so many links to a switch; 18 have H100, H200 and B200 alike."""
+"""The device with that many links to a switch; 18 have H100, H200 and B200 alike."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
