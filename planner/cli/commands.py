@@ -62,6 +62,10 @@ COMMANDS = {
             "planner rule PL001",
         ),
     ),
+    "report": CommandEntry(
+        "planner.cli.report:report",
+        "Show plans as one HTML page that opens anywhere.",
+    ),
     "export": CommandEntry(
         "planner.cli.export:export",
         "Write a plan as what a framework or a launcher reads.",

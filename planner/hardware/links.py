@@ -290,10 +290,11 @@ class Topology:
 
 
 def hops_between(
-    kinds: Sequence[NodeKind], fabric: Fabric, nodes: NDArray[np.int64]
+    kinds: Sequence[NodeKind], fabric: Fabric, nodes: NDArray[np.int64], *, apart: int = 1
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Bytes/s and latency from every one of `nodes` to every other, [K, K] each, of which the
-    slower cards count. `kinds` and `fabric` are in cluster order."""
+    slower cards count, while groups whose members lie `apart` nodes apart are active everywhere.
+    `kinds` and `fabric` are in cluster order."""
     of_nodes = [kinds[node] for node in nodes.tolist()]
     cards = np.array([kind.network_bytes_per_s for kind in of_nodes])
     steps = np.array([kind.network_step_s for kind in of_nodes])
@@ -301,7 +302,7 @@ def hops_between(
         nodes,
         bytes_per_s=np.minimum(cards[:, None], cards[None]),
         latency_s=np.maximum(steps[:, None], steps[None]),
-        apart=1,
+        apart=apart,
     )
 
 

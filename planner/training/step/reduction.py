@@ -149,20 +149,12 @@ def tied_reduction_s(scenario: Scenario, batch: Batch) -> NDArray[np.float64]:
     return seconds
 
 
-def parameter_gather_s(
+def stage_gathers_s(
     scenario: Scenario, table: CostTable, batch: Batch, first_forward_s: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Exposed seconds of gathering updated weights from the sharded optimizer, [N]: the slowest
-    stage's; behind the next step's first forward pass with the overlap on, all but one bucket."""
-    gathered = stage_gather_s(scenario, table, batch, first_forward_s)
-    exposed: NDArray[np.float64] = gathered.max(axis=-1)
-    return exposed
-
-
-def stage_gather_s(
-    scenario: Scenario, table: CostTable, batch: Batch, first_forward_s: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """The same of every stage, [N, p]."""
+    """Exposed seconds in which every stage gathers updated weights from the sharded optimizer,
+    [N, p]; behind the next step's first forward pass with the overlap on, all but one bucket. A
+    step waits for the slowest stage."""
     software = scenario.job.software
     sharded = (
         (batch.data_sharding == OPTIMIZER)
@@ -188,8 +180,7 @@ def stage_gather_s(
     if "parameter_gather" in software.overlap:
         buckets = np.maximum((dense + expert) * element_bytes / software.bucket_bytes.value, 1.0)
         seconds = exposed_s(scenario, seconds, first_forward_s, seconds / buckets)
-    exposed: NDArray[np.float64] = np.where(sharded[:, None], seconds, 0.0)
-    return exposed
+    return np.where(sharded[:, None], seconds, 0.0)
 
 
 def optimizer_s(scenario: Scenario, table: CostTable, batch: Batch) -> NDArray[np.float64]:

@@ -22,7 +22,7 @@ from planner.training.search.mixed.rooms import allocated_bytes, outside_bytes
 from planner.training.search.mixed.speeds import layer_columns
 from planner.training.step.reduction import (
     gradient_reduction_s,
-    stage_gather_s,
+    stage_gathers_s,
     stage_optimizer_s,
 )
 from planner.workload.layers import layer_kinds
@@ -371,7 +371,7 @@ class CombinationTables:
                 found.append(
                     np.stack(
                         [
-                            stage_gather_s(scenario, table, batch, hiding)[0]
+                            stage_gathers_s(scenario, table, batch, hiding)[0]
                             + stage_optimizer_s(scenario, table, batch)[0],
                             gradient_reduction_s(scenario, table, batch, hiding)[0],
                         ]
