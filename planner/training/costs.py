@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from planner.training.layer.memory import LayerMemory, layer_memory
+from planner.training.layer.memory import LayerMemory, layer_memory, placeholder_bytes
 from planner.training.layer.timing import LayerTime, layer_time
 from planner.workload.layers import layer_operators
 
@@ -35,7 +35,8 @@ class CostTable:
     recomputation; selective_s [T, R, K] is what selective recomputation adds to it and
     weight_gradient_s [T, R, K] the part of it that zero-bubble schedules can move. by_device_s has
     both passes together for every candidate device of the scenario, of which T are the best one.
-    Bytes and parameters per device: [R, K], see `planner.training.layer.memory.LayerMemory`.
+    Bytes and parameters per device: [R, K], see `planner.training.layer.memory.LayerMemory`;
+    placeholder_bytes [S, R, K] of one gradient of each of S weights of different shapes.
     """
 
     shards: tuple[Shard, ...]
@@ -54,7 +55,9 @@ class CostTable:
     logits_bytes: NDArray[np.int64]
     logits_working_bytes: NDArray[np.int64]
     working_bytes: NDArray[np.int64]
+    backward_bytes: NDArray[np.int64]
     residual_bytes: NDArray[np.int64]
+    placeholder_bytes: NDArray[np.int64]
 
 
 def cost_table(scenario: Scenario, shards: Sequence[Shard]) -> CostTable:
@@ -62,11 +65,13 @@ def cost_table(scenario: Scenario, shards: Sequence[Shard]) -> CostTable:
     kinds, devices = scenario.kinds, scenario.candidate_devices
     times: list[list[list[LayerTime]]] = [[] for _ in devices]
     memories: list[list[LayerMemory]] = []
+    placeholders: list[list[dict[str, int]]] = []
     residual_bytes = []
     for shard in shards:
         workload = scenario.workload(shard)
         operators = [layer_operators(workload, kind) for kind in kinds]
         memories.append([layer_memory(workload, layer) for layer in operators])
+        placeholders.append(placeholder_bytes(workload, operators))
         residual_bytes.append(workload.residual_bytes())
         for rows, device in zip(times, devices, strict=True):
             rows.append(
@@ -90,8 +95,18 @@ def cost_table(scenario: Scenario, shards: Sequence[Shard]) -> CostTable:
         **seconds,
         by_device_s=by_device_s,
         residual_bytes=np.array(residual_bytes, dtype=np.int64),
+        placeholder_bytes=_by_weight(placeholders, len(kinds)),
         **memory_columns,
     )
+
+
+def _by_weight(placeholders: list[list[dict[str, int]]], kinds: int) -> NDArray[np.int64]:
+    """[S, R, K]: bytes by weight, from dictionaries by shard and layer kind."""
+    names = {name: None for row in placeholders for kind in row for name in kind}
+    return np.array(
+        [[[kind.get(name, 0) for kind in row] for row in placeholders] for name in names],
+        dtype=np.int64,
+    ).reshape(len(names), len(placeholders), kinds)
 
 
 def _by_cause(times: list[list[list[LayerTime]]], name: str) -> NDArray[np.float64]:

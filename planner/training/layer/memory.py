@@ -26,8 +26,9 @@ class LayerMemory:
     """Per device. Saved bytes are per microbatch in flight, by recompute granularity:
     `saved_bytes` (none), `selective_bytes`, `full_bytes` (only the layer's input). `logits_bytes`
     are kept from the loss's forward to its backward pass, `logits_working_bytes` live beside them
-    for a moment. `working_bytes` is the most that gradients and gathered inputs take at once
-    during the layer's backward pass."""
+    for a moment. `working_bytes` is the most that gradients of activations and gathered inputs
+    take at once during the layer's backward pass, `backward_bytes` with the gradient of a weight
+    on its way into the main gradient."""
 
     dense_parameters: int
     expert_parameters: int
@@ -37,6 +38,7 @@ class LayerMemory:
     logits_bytes: int
     logits_working_bytes: int
     working_bytes: int
+    backward_bytes: int
 
 
 def layer_memory(workload: Workload, operators: Sequence[Operator]) -> LayerMemory:
@@ -57,17 +59,67 @@ def layer_memory(workload: Workload, operators: Sequence[Operator]) -> LayerMemo
         logits_bytes=sum(o.saved_bytes for o in logits),
         logits_working_bytes=sum(_logits_working_bytes(o, workload) for o in logits),
         working_bytes=max((_working_bytes(o, workload) for o in kept), default=0),
+        backward_bytes=max(
+            (_working_bytes(o, workload) + _weight_gradient_bytes(o, workload) for o in kept),
+            default=0,
+        ),
+    )
+
+
+def _weight_gradient_bytes(operator: Operator, workload: Workload) -> int:
+    """The gradient of a weight in the type of the weight, which lives until it is added to the main
+    gradient. Where the product adds to the main gradient itself, autograd still gets a tensor of
+    that size (Megatron-LM `tensor_parallel/layers.py`, `grad_added_to_main_grad`). Nothing where
+    such gradients, or placeholders of them, stay for good."""
+    if workload.software.keeps_local_gradients or not isinstance(operator, Matmul | GroupedMatmul):
+        return 0
+    kept = workload.keeps_placeholders and is_layer_weight(operator)
+    return 0 if kept else workload.element_bytes * operator.parameters
+
+
+def placeholder_bytes(
+    workload: Workload, kinds: Sequence[Sequence[Operator]]
+) -> list[dict[str, int]]:
+    """Bytes of one gradient of every shape of weight, at the name of the first weight of that shape
+    and 0 at the others, for each kind of layer; empty where a framework keeps no placeholders
+    (TransformerEngine `module/base.py`, `get_dummy_wgrad`: one tensor per shape and type for all
+    layers; the experts of a device share one)."""
+    first: dict[tuple[int, int], str] = {}
+    found: list[dict[str, int]] = []
+    for operators in kinds:
+        found.append({})
+        for operator in operators:
+            if workload.keeps_placeholders and is_layer_weight(operator):
+                assert isinstance(operator, Matmul | GroupedMatmul)
+                name = first.setdefault((operator.n, operator.k), operator.name)
+                found[-1].setdefault(operator.name, 0)
+                found[-1][name] = workload.element_bytes * operator.n * operator.k
+    return found
+
+
+def is_layer_weight(operator: Operator) -> bool:
+    """Whether a product's weight is one of the large matrices of a layer, which frameworks hand to
+    their libraries of linear layers: not the head's, the router's or a gate's."""
+    if isinstance(operator, GroupedMatmul):
+        return True
+    return (
+        isinstance(operator, Matmul)
+        and operator.weight
+        and operator.quantized
+        and operator.module != "head"
     )
 
 
 def _logits_working_bytes(operator: Operator, workload: Workload) -> int:
     """The 16-bit logits (or their gradient) beside the saved fp32 probabilities, and the copies
-    that an uncompiled loss makes of these; nothing beside logits that become their gradient."""
+    that a loss makes of these; the gradient beside saved logits; nothing beside logits that become
+    their gradient."""
     if workload.loss_in_place:
         return 0
-    fused = workload.software.fused
-    copies = 0 if workload.fuses_loss else fused.loss_copies
-    return operator.saved_bytes * workload.element_bytes // 4 + operator.saved_bytes * copies
+    if workload.keeps_logits:
+        return operator.saved_bytes
+    saved = operator.saved_bytes
+    return saved * workload.element_bytes // 4 + saved * workload.loss_copies
 
 
 def _working_bytes(operator: Operator, workload: Workload) -> int:
