@@ -7,6 +7,7 @@ import typer
 
 from planner import api
 from planner.cli import values
+from planner.cli.groups import SectionedCommand
 from planner.cli.options import Json, option
 from planner.cli.output import note, write_stdout
 from planner.errors import InputError
@@ -32,7 +33,11 @@ Output = Annotated[
 ]
 
 
-@app.command("model")
+@app.command(
+    "model",
+    cls=SectionedCommand,
+    epilog="planner import model config.json -o model.yaml\nplanner import model 'llama3 8B'",
+)
 def model(
     described: Annotated[
         list[str],
@@ -110,7 +115,14 @@ def _write(
         write_file(target, imported.text if in_place else content)
 
 
-@app.command("cluster")
+@app.command(
+    "cluster",
+    cls=SectionedCommand,
+    epilog=(
+        "planner import cluster topo.txt --device h100-sxm-80gb -o cluster.yaml\n"
+        "planner import cluster topology.conf nccl.log -o cluster.yaml"
+    ),
+)
 def cluster(
     files: Annotated[
         list[str],

@@ -11,15 +11,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from planner.training.layer.memory import LayerMemory, layer_memory, placeholder_bytes
-from planner.training.layer.timing import LayerTime, layer_time
-from planner.workload.layers import layer_operators
+from planner.training.layer.memory import LayerMemory
+from planner.training.layer.prices import LayerPrice, LayerPrices
+from planner.workload.formats import weight_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
+    from planner.training.layer.timing import LayerTime
     from planner.training.scenario import Scenario
     from planner.workload.shard import Shard
 
@@ -60,23 +61,19 @@ class CostTable:
     placeholder_bytes: NDArray[np.int64]
 
 
-def cost_table(scenario: Scenario, shards: Sequence[Shard]) -> CostTable:
-    """Price every kind of layer under every shard."""
+def cost_table(
+    scenario: Scenario, shards: Sequence[Shard], prices: LayerPrices | None = None
+) -> CostTable:
+    """Price every kind of layer under every shard. `prices`: those of other tables of the
+    scenario."""
     kinds, devices = scenario.kinds, scenario.candidate_devices
-    times: list[list[list[LayerTime]]] = [[] for _ in devices]
-    memories: list[list[LayerMemory]] = []
-    placeholders: list[list[dict[str, int]]] = []
-    residual_bytes = []
-    for shard in shards:
-        workload = scenario.workload(shard)
-        operators = [layer_operators(workload, kind) for kind in kinds]
-        memories.append([layer_memory(workload, layer) for layer in operators])
-        placeholders.append(placeholder_bytes(workload, operators))
-        residual_bytes.append(workload.residual_bytes())
-        for rows, device in zip(times, devices, strict=True):
-            rows.append(
-                [layer_time(workload, layer, device, scenario.topology) for layer in operators]
-            )
+    prices = prices or LayerPrices(scenario)
+    found = [[prices.price(kind, shard) for kind in kinds] for shard in shards]
+    residual_bytes = [scenario.workload(shard).residual_bytes() for shard in shards]
+    memories = [[layer.memory for layer in row] for row in found]
+    times = [
+        [[layer.times[device] for layer in row] for row in found] for device in range(len(devices))
+    ]
     memory_columns: dict[str, Any] = {
         field.name: np.array(
             [[getattr(memory, field.name) for memory in row] for row in memories], dtype=np.int64
@@ -95,18 +92,22 @@ def cost_table(scenario: Scenario, shards: Sequence[Shard]) -> CostTable:
         **seconds,
         by_device_s=by_device_s,
         residual_bytes=np.array(residual_bytes, dtype=np.int64),
-        placeholder_bytes=_by_weight(placeholders, len(kinds)),
+        placeholder_bytes=weight_bytes(scenario.job.precision) * _by_shape(found),
         **memory_columns,
     )
 
 
-def _by_weight(placeholders: list[list[dict[str, int]]], kinds: int) -> NDArray[np.int64]:
-    """[S, R, K]: bytes by weight, from dictionaries by shard and layer kind."""
-    names = {name: None for row in placeholders for kind in row for name in kind}
-    return np.array(
-        [[[kind.get(name, 0) for kind in row] for row in placeholders] for name in names],
-        dtype=np.int64,
-    ).reshape(len(names), len(placeholders), kinds)
+def _by_shape(found: list[list[LayerPrice]]) -> NDArray[np.int64]:
+    """[S, R, K]: elements of each weight of a layer, at the first weight of that shape under a
+    shard and 0 at the others."""
+    names = list(dict.fromkeys(name for row in found for layer in row for name in layer.weights))
+    elements = np.zeros((len(names), len(found), len(found[0]) if found else 0), dtype=np.int64)
+    for r, row in enumerate(found):
+        first: dict[tuple[int, int], int] = {}
+        for k, layer in enumerate(row):
+            for name, (n, m) in layer.weights.items():
+                elements[first.setdefault((n, m), names.index(name)), r, k] = n * m
+    return elements
 
 
 def _by_cause(times: list[list[list[LayerTime]]], name: str) -> NDArray[np.float64]:

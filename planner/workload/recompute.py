@@ -32,13 +32,13 @@ def selective(workload: Workload, operators: Sequence[Operator]) -> tuple[Select
     """
     end = _layer_end(operators)
     layer = operators[:end]
-    modules = workload.software.recompute.selective_modules
+    modules = frozenset(workload.software.recompute.selective_modules)
     if EVERY_SECOND_MATMUL in modules:
         effects = _by_operator(workload, layer)
     else:
         effects = [
             Selective(_input_bytes(workload, operator), 1.0)
-            if any(unit in modules for unit in _units(operator))
+            if not modules.isdisjoint(_units(operator))
             else Selective(operator.saved_bytes, 0.0)
             for operator in layer
         ]
@@ -53,13 +53,14 @@ def _layer_end(operators: Sequence[Operator]) -> int:
     return len(operators)
 
 
+_UNITS = {"experts": ("experts", "moe"), "moe_act": ("moe_act", "moe")}
+
+
 def _units(operator: Operator) -> tuple[str, ...]:
     """The modules of `--recompute-modules` that an operator is part of."""
     if operator.name.startswith("shared_expert"):
         return ("shared_experts", "moe")
-    if operator.module in ("experts", "moe_act"):
-        return (operator.module, "moe")
-    return (operator.module,)
+    return _UNITS.get(operator.module) or (operator.module,)
 
 
 def _input_bytes(workload: Workload, operator: Operator) -> int:

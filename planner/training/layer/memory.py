@@ -18,6 +18,7 @@ from planner.workload.recompute import selective
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from planner.workload.recompute import Selective
     from planner.workload.workload import Workload
 
 
@@ -41,28 +42,38 @@ class LayerMemory:
     backward_bytes: int
 
 
-def layer_memory(workload: Workload, operators: Sequence[Operator]) -> LayerMemory:
-    """Korthikanti et al. 2022, section 4, tensor by tensor (see `planner.workload`)."""
-    kept = [operator for operator in operators if operator.module != "logits"]
-    logits = [operator for operator in operators if operator.module == "logits"]
-    saved = sum(operator.saved_bytes for operator in kept)
+def layer_memory(
+    workload: Workload,
+    operators: Sequence[Operator],
+    effects: Sequence[Selective] | None = None,
+) -> LayerMemory:
+    """Korthikanti et al. 2022, section 4, tensor by tensor (see `planner.workload`). `effects`:
+    what selective recomputation does to the operators, where that is known already."""
+    dense = expert = saved = kept = logits = logits_working = working = backward = 0
+    for operator, effect in zip(operators, effects or selective(workload, operators), strict=True):
+        if operator.expert:
+            expert += operator.parameters
+        else:
+            dense += operator.parameters
+        if operator.module == "logits":
+            logits += operator.saved_bytes
+            logits_working += _logits_working_bytes(operator, workload)
+        else:
+            saved += operator.saved_bytes
+            kept += effect.kept_bytes
+            once = _working_bytes(operator, workload)
+            working = max(working, once)
+            backward = max(backward, once + _weight_gradient_bytes(operator, workload))
     return LayerMemory(
-        dense_parameters=sum(o.parameters for o in operators if not o.expert),
-        expert_parameters=sum(o.parameters for o in operators if o.expert),
+        dense_parameters=dense,
+        expert_parameters=expert,
         saved_bytes=saved,
-        selective_bytes=sum(
-            effect.kept_bytes
-            for operator, effect in zip(operators, selective(workload, operators), strict=True)
-            if operator.module != "logits"
-        ),
+        selective_bytes=kept,
         full_bytes=workload.residual_bytes(),
-        logits_bytes=sum(o.saved_bytes for o in logits),
-        logits_working_bytes=sum(_logits_working_bytes(o, workload) for o in logits),
-        working_bytes=max((_working_bytes(o, workload) for o in kept), default=0),
-        backward_bytes=max(
-            (_working_bytes(o, workload) + _weight_gradient_bytes(o, workload) for o in kept),
-            default=0,
-        ),
+        logits_bytes=logits,
+        logits_working_bytes=logits_working,
+        working_bytes=working,
+        backward_bytes=backward,
     )
 
 
@@ -77,24 +88,17 @@ def _weight_gradient_bytes(operator: Operator, workload: Workload) -> int:
     return 0 if kept else workload.element_bytes * operator.parameters
 
 
-def placeholder_bytes(
-    workload: Workload, kinds: Sequence[Sequence[Operator]]
-) -> list[dict[str, int]]:
-    """Bytes of one gradient of every shape of weight, at the name of the first weight of that shape
-    and 0 at the others, for each kind of layer; empty where a framework keeps no placeholders
-    (TransformerEngine `module/base.py`, `get_dummy_wgrad`: one tensor per shape and type for all
-    layers; the experts of a device share one)."""
-    first: dict[tuple[int, int], str] = {}
-    found: list[dict[str, int]] = []
-    for operators in kinds:
-        found.append({})
-        for operator in operators:
-            if workload.keeps_placeholders and is_layer_weight(operator):
-                assert isinstance(operator, Matmul | GroupedMatmul)
-                name = first.setdefault((operator.n, operator.k), operator.name)
-                found[-1].setdefault(operator.name, 0)
-                found[-1][name] = workload.element_bytes * operator.n * operator.k
-    return found
+def layer_weights(workload: Workload, operators: Sequence[Operator]) -> dict[str, tuple[int, int]]:
+    """Shapes of the weights whose gradients have placeholders, by the name of the product; none
+    where a framework keeps none (TransformerEngine `module/base.py`, `get_dummy_wgrad`: one tensor
+    per shape and type for all layers; the experts of a device share one)."""
+    if not workload.keeps_placeholders:
+        return {}
+    return {
+        operator.name: (operator.n, operator.k)
+        for operator in operators
+        if isinstance(operator, Matmul | GroupedMatmul) and is_layer_weight(operator)
+    }
 
 
 def is_layer_weight(operator: Operator) -> bool:

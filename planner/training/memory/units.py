@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Units:
+class ShardedUnits:
     """Bytes, int64 [N, p] each: gathered from the first pass to the last, beside the loss, in the
     backward pass of a layer, and in buffers that the allocator cannot use for anything else."""
 
@@ -41,7 +41,7 @@ class Units:
     pooled: NDArray[np.int64]
 
 
-def gathered_units(scenario: Scenario, table: CostTable, batch: Batch) -> Units:
+def gathered_units(scenario: Scenario, table: CostTable, batch: Batch) -> ShardedUnits:
     """Nothing for plans whose weights are not gathered pass by pass.
 
     In the backward pass of a layer its own weights and their gradients are whole, and the
@@ -53,7 +53,7 @@ def gathered_units(scenario: Scenario, table: CostTable, batch: Batch) -> Units:
     shape = (len(batch), batch.pipeline)
     if not fully.any():
         nothing = np.zeros(shape, dtype=np.int64)
-        return Units(always=nothing, at_loss=nothing, in_layer=nothing, pooled=nothing)
+        return ShardedUnits(always=nothing, at_loss=nothing, in_layer=nothing, pooled=nothing)
     software, precision = scenario.job.software, scenario.job.precision
     sharding = software.full_sharding
     layer, embedding, head, both = _parameters(scenario, table, batch)
@@ -75,7 +75,7 @@ def gathered_units(scenario: Scenario, table: CostTable, batch: Batch) -> Units:
     if not sharding.gathers_into_pool:
         always = always + sharding.units_gathered * gathered
         at_loss, pooled, in_layer = nothing, nothing, reduced + waiting
-    return Units(
+    return ShardedUnits(
         always=np.where(fully[:, None], always, 0),
         at_loss=np.where(fully[:, None], at_loss, 0),
         in_layer=np.where(fully[:, None], in_layer, 0),
