@@ -166,7 +166,7 @@ def cluster(
     Formats, told apart by content: nccl-tests (text, JSON), all-reduce-bench, mpigraph (log, JSON,
     CSV), sniff-test (Megatron-LM), nvidia-smi (topo -m), nccl-xml, slurm-conf, slurm-yaml,
     topograph, matrix-csv, wide-area. Measured bandwidth between nodes is written to a CSV file
-    beside the cluster file. What was read, assumed and left out is said on stderr and in the file.
+    in the same folder. What was read, assumed and left out is said on stderr and in the file.
     """
     target = _target(into, output)
 
@@ -193,8 +193,8 @@ def cluster(
 
 
 def _write_matrix(name: str, text: str, target: str | None) -> None:
-    """Beside the cluster file and before it, so that no file names a matrix that is not there;
-    without a file, in the current folder."""
+    """In the folder of the cluster file and before it, so that no file names a matrix that is not
+    there; without a file, in the current folder."""
     path = os.path.join(os.path.dirname(target) if target else "", name)
     _refuse_to_overwrite(path, text, asked=target is not None)
     write_file(path, text)

@@ -20,7 +20,7 @@ def attention_operators(workload: Workload, *, local: bool) -> list[Operator]:
     """Multi-head or grouped-query self-attention with its residual add.
 
     Queries, keys and values are kept once. Rotated queries and keys are new tensors; values, a view
-    of the projection's output, are copied beside them, because the three no longer lie in one
+    of the projection's output, are copied, because the three no longer lie in one
     tensor, and the output goes (TransformerEngine `dot_product_attention/utils.py`,
     `get_qkv_layout`). A ring copies keys and values into the buffer that it sends
     (`context_parallel.py`).

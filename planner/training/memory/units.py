@@ -40,6 +40,15 @@ class ShardedUnits:
     in_layer: NDArray[np.int64]
     pooled: NDArray[np.int64]
 
+    def some(self, plans: NDArray[np.integer]) -> ShardedUnits:
+        """Those of some of the plans."""
+        return ShardedUnits(
+            always=self.always[plans],
+            at_loss=self.at_loss[plans],
+            in_layer=self.in_layer[plans],
+            pooled=self.pooled[plans],
+        )
+
 
 def gathered_units(scenario: Scenario, table: CostTable, batch: Batch) -> ShardedUnits:
     """Nothing for plans whose weights are not gathered pass by pass.
