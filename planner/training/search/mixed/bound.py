@@ -16,7 +16,7 @@ from planner.schedule.inflight import peak_in_flight
 from planner.training.batch import FULL
 from planner.training.memory.stage import stage_peaks
 from planner.training.search.layouts.bound import jitter_share
-from planner.training.search.mixed.rooms import Rooms, allocated_bytes, outside_bytes, usable_bytes
+from planner.training.search.mixed.rooms import Rooms, allocated_bytes, rooms_bytes
 from planner.training.search.mixed.speeds import Speeds
 
 if TYPE_CHECKING:
@@ -204,7 +204,7 @@ class _KeptStages(_Stages):
             chunks = (layers > 0).sum(axis=-1)
             work = work + full[:, None, None] * speeds.replay_s[:, None] * chunks[:, None]
         peaks = stage_peaks(scenario, table, batch)
-        room = usable_bytes(scenario, speeds.types, outside_bytes(scenario, peaks))
+        room = rooms_bytes(scenario, speeds.types)
         fits = allocated_bytes(peaks)[..., None] <= room[:, None]
         return cls(speeds=speeds, work_s=np.where(fits, work, np.inf))
 

@@ -18,7 +18,7 @@ from planner.training.memory.stage import stage_peaks
 from planner.training.search.layouts.bound import ENDLESS_S, jitter_share
 from planner.training.search.layouts.problem import problem_of
 from planner.training.search.mixed.orders import OrderProblem
-from planner.training.search.mixed.rooms import allocated_bytes, outside_bytes
+from planner.training.search.mixed.rooms import allocated_bytes, room_bytes
 from planner.training.search.mixed.speeds import layer_columns
 from planner.training.step.reduction import (
     gradient_reduction_s,
@@ -163,7 +163,6 @@ class CombinationTables:
         """`recomputed`: numbers of recomputed layers per chunk, of which each has a program."""
         self._of, self._classes, self._lengths = of, classes, lengths
         self.recomputed = recomputed
-        self._outside_bytes = 0.0
         self._layers = of.layer_columns
         ends = np.arange(len(self._layers) + 1)
         self._begins = np.maximum(ends - lengths[:, None], 0)
@@ -250,14 +249,11 @@ class CombinationTables:
             possible &= self._lengths[:, None] >= of.fewest()[:, None, None]
         held_bytes = self._held_bytes[int(np.flatnonzero(self.recomputed == recomputed)[0])]
         return np.stack(
-            [possible & (held_bytes <= self._room(types)) for types in self._classes.types]
+            [
+                possible & (held_bytes <= room_bytes(of.ideal, types))
+                for types in self._classes.types
+            ]
         )
-
-    def _room(self, types: Sequence[int]) -> float:
-        job, devices = self._of.ideal.job, self._of.ideal.candidate_devices
-        size = min(devices[t].memory_bytes for t in types)
-        context = max(devices[t].context_bytes for t in types)
-        return float(size - np.floor(size * job.headroom) - context - self._outside_bytes)
 
     def _bytes(self) -> Floats:
         """[recomputed, p, K + 1, L + 1]: what the allocator holds of a stage with so many layers,
@@ -283,7 +279,6 @@ class CombinationTables:
         """[recomputed, p]: what the allocator holds of every stage with these layers."""
         of = self._of
         peaks = stage_peaks(of.ideal, of.table, self._loaded(first, layers))
-        self._outside_bytes = outside_bytes(of.ideal, peaks)
         return np.asarray(allocated_bytes(peaks), dtype=np.float64)
 
     def _loaded(self, first: int, layers: int) -> Batch:

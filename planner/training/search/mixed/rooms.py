@@ -16,10 +16,13 @@ import numpy as np
 from planner.schedule.inflight import peak_in_flight
 from planner.training.batch import FULL, OUTER_KINDS, SELECTIVE
 from planner.training.memory.stage import bucket_copies_bytes, stage_parameters, stage_peaks
+from planner.training.memory.standing import largest_workspaces, outside_allocator
 from planner.training.search.mixed.speeds import layer_columns
 from planner.workload.stages import StageLoad
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from planner.arrays import Floats, Ints
     from planner.training.batch import Batch
     from planner.training.costs import CostTable
@@ -49,7 +52,7 @@ class Rooms:
         each = np.zeros((len(batch), batch.pipeline, 1))
         for column in layer_columns(scenario):
             line = _Line.of(scenario, table, batch, int(column), replayed=True)
-            room = usable_bytes(scenario, types, line.outside)[:, None]
+            room = rooms_bytes(scenario, types)[:, None]
             layers = fewest[:, None] + np.floor((room - line.base) / line.slope + _ROUNDING)
             most = layers if most is None else np.maximum(most, layers)
             if full.any():
@@ -71,26 +74,27 @@ def _least(known: Floats, found: Floats, unset: float = -np.inf) -> Floats:
     return np.asarray(np.where(known == unset, found, np.minimum(known, found)))
 
 
-def usable_bytes(scenario: Scenario, types: Ints, outside: float) -> Floats:
-    """[N, T]: bytes of a device for what the allocator holds."""
-    found = [
-        device.memory_bytes
-        - np.floor(device.memory_bytes * scenario.job.headroom)
-        - device.context_bytes
-        - outside
-        for device in scenario.candidate_devices
-    ]
-    return np.asarray(np.array(found, dtype=np.float64)[types])
+def room_bytes(scenario: Scenario, types: Sequence[int]) -> float:
+    """Bytes that the allocator may hold on every one of the device `types` (indices of the
+    scenario's `candidate_devices`), where workspaces are as large as on the ideal device."""
+    job, alone = scenario.job, [scenario.by_type[index] for index in types]
+    size = min(one.device_types[0].memory_bytes for one in alone)
+    outside = max(outside_allocator(one, (0,)) for one in alone)
+    workspaces = max(largest_workspaces(one, (0,)) for one in alone)
+    larger = workspaces - largest_workspaces(scenario, (0,))
+    slack = 1 + job.software.allocator_slack.value
+    return float(size - np.floor(size * job.headroom) - outside - np.ceil(slack * larger))
+
+
+def rooms_bytes(scenario: Scenario, types: Ints) -> Floats:
+    """[N, T]: the same of single types."""
+    found = [room_bytes(scenario, (index,)) for index in range(len(scenario.candidate_devices))]
+    return np.asarray(np.array(found)[types])
 
 
 def allocated_bytes(peaks: StagePeaks) -> Ints:
     """[N, p]: what the allocator holds at the peak, its slack included."""
     return np.asarray(peaks.device_peak - peaks.fixed)
-
-
-def outside_bytes(scenario: Scenario, peaks: StagePeaks) -> float:
-    """Bytes outside the allocator beyond the device's own context."""
-    return float(peaks.fixed.max() - max(d.context_bytes for d in scenario.device_types))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -99,7 +103,6 @@ class _Line:
 
     base: Floats
     slope: Floats
-    outside: float
 
     @classmethod
     def of(
@@ -117,11 +120,7 @@ class _Line:
         slope = (fuller - base - np.ceil(filled)) / batch.virtual_stages
         if batch.virtual_stages > 1:
             slope = slope - _uneven(scenario, table, batch, column, replayed=replayed)
-        return cls(
-            base=base[..., None],
-            slope=np.maximum(slope, 1.0)[..., None],
-            outside=outside_bytes(scenario, peaks[0]),
-        )
+        return cls(base=base[..., None], slope=np.maximum(slope, 1.0)[..., None])
 
 
 def _loaded(scenario: Scenario, batch: Batch, column: int, more: int, *, replayed: bool) -> Batch:
