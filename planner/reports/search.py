@@ -107,7 +107,7 @@ def _passed_over(record: SolverRecord) -> list[EngineRecord]:
 
 def _why(result: SearchResult) -> list[str]:
     best = result.plans[0]
-    reasons = [bound_by(best.estimate.time), binding(best.estimate)]
+    reasons = [bound_by(best.estimate), binding(best.estimate)]
     if len(result.plans) > 1:
         reasons.append(against(best, result.plans[1]))
     reasons.append(f"Layers per stage: {stage_layers(best.plan)}.")
