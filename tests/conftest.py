@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from planner.budget import Stopped
+from planner.placement import truth
 from planner.plan import (
     Confidence,
     Degrees,
@@ -39,6 +40,10 @@ from planner.training.search.result import (
 
 GOLDEN = Path(__file__).parent / "golden"
 GIB = 2**30
+
+
+def pytest_configure() -> None:
+    truth.STRICT = True
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

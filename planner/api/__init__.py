@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from planner.api.inputs import load_model as load_model
     from planner.api.inputs import load_software as load_software
     from planner.api.launches import read_launch as read_launch
+    from planner.api.pages import report as report
     from planner.api.plans import load_plan as load_plan
     from planner.api.plans import load_plans as load_plans
     from planner.api.searches import search as search
@@ -99,6 +100,7 @@ _HOMES = {
         "load_software",
     ),
     "planner.api.launches": ("read_launch",),
+    "planner.api.pages": ("report",),
     "planner.api.plans": ("load_plan", "load_plans"),
     "planner.api.searches": ("search",),
     "planner.api.validations": ("validate",),

@@ -137,13 +137,13 @@ def _job(
     hosts: HostsLike | None,
 ) -> ExportJob:
     given = GivenPlan.of(plan)
-    scenario = _scenario(given, cluster, model, software)
+    scenario = scenario_of(given, cluster, model, software)
     given.check(scenario)
     job = export_job(scenario, given.plan, rank=given.rank)
     return job if hosts is None else job.renamed(load_hosts(hosts))
 
 
-def _scenario(
+def scenario_of(
     given: GivenPlan,
     cluster: ClusterLike | None,
     model: ModelLike | None,

@@ -75,8 +75,8 @@ def import_cluster(
     Bandwidths are texts with their unit, such as "450 GB/s", of one device or one network card in
     one direction; what is given wins over every file. `target` is where the cluster file will
     stand, and `into` a file to change; nothing is written. Measured bandwidth between nodes is in
-    `matrix`, the text of the file `matrix_file` beside it. Raises: InputError with file, line and
-    column.
+    `matrix`, the text of the file `matrix_file` in the same folder. Raises: InputError with file,
+    line and column.
 
     >>> from planner import api
     >>> from pathlib import Path

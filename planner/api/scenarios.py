@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from planner.api.inputs import load_software
 from planner.errors import InputError
 from planner.specs import ranges
-from planner.specs.job import DEFAULT_HEADROOM, DEFAULT_SOFTWARE, build_job
+from planner.specs.defaults import DEFAULT_HEADROOM, DEFAULT_SOFTWARE
+from planner.specs.job import build_job
 from planner.training.scenario import build_scenario
 
 if TYPE_CHECKING:

@@ -18,7 +18,6 @@ from planner.errors import InputError
 from planner.plan_document.nodes import split_rank
 from planner.specs import ranges
 from planner.training.estimate import estimate
-from planner.training.search.search import search
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -142,6 +141,8 @@ def _with_best(
     progress: Callable[[Progress], None] | None,
 ) -> Checked:
     budget = Budget.lasting(limits.time_limit_s)
+    from planner.training.search.search import search
+
     found = search(scenario, top=1, budget=budget, progress=progress)
     if found.stopped is Stopped.INTERRUPTED:
         raise KeyboardInterrupt

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from planner.training.search.infeasible import binding_constraint
+from planner.wording.binding import binding_constraint
 from planner.wording.units import capacity, gib
 
 if TYPE_CHECKING:

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Protocol
 
 from planner.checks.finding import Region, Related
 from planner.errors import InputError
+from planner.plan_document.nodes import read_file
 from planner.specs.files.document import show_location
 from planner.specs.files.json_file import nearest_value
-from planner.specs.files.text_file import decode, place_of, read_bytes
+from planner.specs.files.text_file import place_of
 from planner.specs.files.yaml_file import load_document
 
 if TYPE_CHECKING:
@@ -35,10 +36,12 @@ class PlanPlaces:
     rank: int
 
     def region(self, field: Location) -> Region:
-        """The field's value, or that of the nearest around it."""
+        """The field's value, or that of the nearest around it; a page of `planner report` has no
+        lines that a person wrote, and is named as a whole."""
         at = field if field[:1] == ("inputs",) else ("plans", self.rank - 1, *field)
-        text = decode(read_bytes(Path(self.path)), self.path)
-        span = nearest_value(text, at)
+        file = read_file(Path(self.path))
+        text = file.text
+        span = None if file.packed else nearest_value(text, at)
         if span is None:
             return Region(path=shown_path(self.path))
         place = place_of(text, span.start)

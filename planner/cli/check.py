@@ -185,7 +185,7 @@ def _checked(
         return
     for reference in plans:
         try:
-            with ProgressLine() as line:
+            with ProgressLine(limit_s=limits.time_limit_s) as line:
                 checked = api.check(
                     reference,
                     cluster=cluster,

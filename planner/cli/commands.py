@@ -11,15 +11,19 @@ import typer
 from typer.core import TyperGroup
 from typer.main import get_command
 
+from planner.cli.groups import SectionedCommand, grouped
+
 
 @dataclass(frozen=True)
 class CommandEntry:
     """A command: where its function (or, with subcommands, its `typer.Typer`) is, and the line
-    that `planner --help` has about it. `grouped`: some parameters are dataclasses of options."""
+    that `planner --help` has about it. `grouped`: some parameters are dataclasses of options.
+    `examples`: what its own `--help` ends with."""
 
     place: str
     summary: str
     grouped: bool = False
+    examples: tuple[str, ...] = ()
 
 
 COMMANDS = {
@@ -27,40 +31,77 @@ COMMANDS = {
         "planner.cli.search:search",
         "Find the best plans for a model on a cluster.",
         grouped=True,
+        examples=(
+            "planner search --cluster dgx-h100-16 --model llama-3-70b",
+            "planner search --cluster dgx-a100-8 --model llama-3-8b --output plans.json",
+        ),
     ),
     "estimate": CommandEntry(
         "planner.cli.estimate:estimate",
         "Estimate memory and time of one plan.",
         grouped=True,
+        examples=(
+            "planner estimate --cluster dgx-h100-16 --plan train.sh",
+            "planner estimate --cluster dgx-a100-8 --model llama-3-8b --tensor 2",
+        ),
     ),
     "check": CommandEntry(
         "planner.cli.check:check",
         "Check that plans or launch scripts fit and can run.",
         grouped=True,
+        examples=(
+            "planner check plans.json",
+            "planner check train.sh --cluster dgx-h100-16 --within-of-best 5%",
+        ),
     ),
     "rule": CommandEntry(
         "planner.cli.rule:rule",
         "Explain a rule of `planner check`, or list all of them.",
+        examples=(
+            "planner rule",
+            "planner rule PL001",
+        ),
+    ),
+    "report": CommandEntry(
+        "planner.cli.report:report",
+        "Show plans as one HTML page that opens anywhere.",
     ),
     "export": CommandEntry(
         "planner.cli.export:export",
         "Write a plan as what a framework or a launcher reads.",
+        examples=(
+            "planner export plans.json --format megatron-lm",
+            "planner export plans.json#2 --format slurm -o launch.sh",
+        ),
     ),
     "validate": CommandEntry(
         "planner.cli.validate:validate",
         "Compare estimates with measured runs.",
+        examples=(
+            "planner validate",
+            "planner validate runs.yaml --json",
+        ),
     ),
     "calibrate": CommandEntry(
         "planner.cli.calibrate:calibrate",
         "Refit the constants of a device file to measured runs.",
+        examples=(
+            "planner calibrate runs.yaml --device-file mine.yaml",
+            "planner calibrate log.txt --plan plans.json --device-file mine.yaml",
+        ),
     ),
     "list": CommandEntry(
         "planner.cli.list:list_shipped_files",
         "List what is shipped and can be named.",
+        examples=("planner list",),
     ),
     "schema": CommandEntry(
         "planner.cli.schema:schema",
         "Print the JSON Schema of a file format.",
+        examples=(
+            "planner schema cluster",
+            "planner schema plan",
+        ),
     ),
     "import": CommandEntry(
         "planner.cli.import_:app",
@@ -95,9 +136,7 @@ def _load(name: str, entry: CommandEntry) -> Any:
         command.name = name
         return command
     if entry.grouped:
-        from planner.cli.groups import grouped
-
         found = grouped(found)
     alone = typer.Typer(add_completion=False, rich_markup_mode=None)
-    alone.command(name)(found)
+    alone.command(name, cls=SectionedCommand, epilog="\n".join(entry.examples))(found)
     return get_command(alone)

@@ -1,14 +1,48 @@
-"""Options that belong together as one dataclass parameter of a command."""
+"""Options that belong together: one dataclass parameter of a command, one section of its help."""
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import MISSING, fields, is_dataclass
 from functools import wraps
 from inspect import Parameter, Signature, signature
-from typing import TYPE_CHECKING, Any, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, get_args, get_type_hints
+
+from typer.core import TyperCommand
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+ARGUMENTS, OTHERS = "Arguments", "Options"
+
+
+class SectionedCommand(TyperCommand):
+    """A command whose help has a section for each group of options, then the lines of its epilog as
+    examples."""
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        sections: dict[str, list[tuple[str, str]]] = {}
+        for parameter in self.get_params(ctx):
+            record = parameter.get_help_record(ctx)
+            if parameter.param_type_name == "argument":
+                sections.setdefault(ARGUMENTS, []).append(
+                    (str(parameter.metavar), str(getattr(parameter, "help", "")))
+                )
+            elif record is not None:
+                title = getattr(parameter, "rich_help_panel", None) or OTHERS
+                sections.setdefault(title, []).append(record)
+        first, last = (sections.pop(title, []) for title in (ARGUMENTS, OTHERS))
+        for title, records in ((ARGUMENTS, first), *sections.items(), (OTHERS, last)):
+            if records:
+                with formatter.section(title):
+                    formatter.write_dl(records)
+
+    def format_epilog(self, ctx: Any, formatter: Any) -> None:
+        """Examples stand as they are typed, whatever the width."""
+        if self.epilog:
+            with formatter.section("Examples"):
+                for example in self.epilog.splitlines():
+                    formatter.write(f"  {example}\n")
 
 
 def grouped(command: Callable[..., None]) -> Callable[..., None]:
@@ -45,7 +79,15 @@ def _options(kind: type) -> list[Parameter]:
             field.name,
             Parameter.KEYWORD_ONLY,
             default=Parameter.empty if field.default is MISSING else field.default,
-            annotation=hints[field.name],
+            annotation=_titled(hints[field.name], kind.TITLE),  # type: ignore[attr-defined]
         )
         for field in fields(kind)
     ]
+
+
+def _titled(hint: Any, title: str) -> Any:
+    """The option in the section of its group. Dataclasses share options, hence the copy."""
+    of, told = get_args(hint)
+    told = copy(told)
+    told.rich_help_panel = title
+    return Annotated[of, told]

@@ -7,6 +7,7 @@ import typer
 
 from planner import api
 from planner.cli import values
+from planner.cli.groups import SectionedCommand
 from planner.cli.options import Json, option
 from planner.cli.output import note, write_stdout
 from planner.errors import InputError
@@ -32,7 +33,11 @@ Output = Annotated[
 ]
 
 
-@app.command("model")
+@app.command(
+    "model",
+    cls=SectionedCommand,
+    epilog="planner import model config.json -o model.yaml\nplanner import model 'llama3 8B'",
+)
 def model(
     described: Annotated[
         list[str],
@@ -110,7 +115,14 @@ def _write(
         write_file(target, imported.text if in_place else content)
 
 
-@app.command("cluster")
+@app.command(
+    "cluster",
+    cls=SectionedCommand,
+    epilog=(
+        "planner import cluster topo.txt --device h100-sxm-80gb -o cluster.yaml\n"
+        "planner import cluster topology.conf nccl.log -o cluster.yaml"
+    ),
+)
 def cluster(
     files: Annotated[
         list[str],
@@ -154,7 +166,7 @@ def cluster(
     Formats, told apart by content: nccl-tests (text, JSON), all-reduce-bench, mpigraph (log, JSON,
     CSV), sniff-test (Megatron-LM), nvidia-smi (topo -m), nccl-xml, slurm-conf, slurm-yaml,
     topograph, matrix-csv, wide-area. Measured bandwidth between nodes is written to a CSV file
-    beside the cluster file. What was read, assumed and left out is said on stderr and in the file.
+    in the same folder. What was read, assumed and left out is said on stderr and in the file.
     """
     target = _target(into, output)
 
@@ -181,8 +193,8 @@ def cluster(
 
 
 def _write_matrix(name: str, text: str, target: str | None) -> None:
-    """Beside the cluster file and before it, so that no file names a matrix that is not there;
-    without a file, in the current folder."""
+    """In the folder of the cluster file and before it, so that no file names a matrix that is not
+    there; without a file, in the current folder."""
     path = os.path.join(os.path.dirname(target) if target else "", name)
     _refuse_to_overwrite(path, text, asked=target is not None)
     write_file(path, text)

@@ -6,7 +6,6 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, cast
 
 from planner.cli import values
-from planner.plan import PRECISIONS
 from planner.specs import ranges
 
 if TYPE_CHECKING:
@@ -21,6 +20,8 @@ if TYPE_CHECKING:
 
 
 def job_keywords(headroom: str | None, workload: WorkloadOptions) -> JobKeywords:
+    from planner.plan import PRECISIONS
+
     return {
         "nodes": values.whole("--nodes", workload.nodes, most=ranges.MOST_NODES),
         "devices": values.whole("--devices", workload.devices, most=ranges.MOST_DEVICES),

@@ -1,10 +1,14 @@
-"""The options that commands share, in groups. All are text here: `values` and the package that
-they are for say what they may hold."""
+"""The options that commands share, in groups with the title that `--help` gives them. All are text
+here: `values` and the package that they are for say what they may hold."""
 
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import typer
+
+from planner.specs.defaults import DEFAULT_HEADROOM, DEFAULT_SOFTWARE
+
+HEADROOM = f"{DEFAULT_HEADROOM:.0%}"
 
 
 def option(metavar: str, help_text: str) -> Any:
@@ -15,13 +19,15 @@ Json = Annotated[
     bool, typer.Option("--json", help="Write one JSON document to stdout and no report.")
 ]
 Headroom = Annotated[
-    str | None, option("SHARE", "Device memory that must stay free, such as 5%. [default: 5%]")
+    str | None, option("SHARE", f"Device memory that must stay free. [default: {HEADROOM}]")
 ]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InputOptions:
     """What is trained where."""
+
+    TITLE: ClassVar[str] = "Model and cluster"
 
     cluster: Annotated[str, option("NAME|FILE", "Cluster: a shipped name or a YAML file.")]
     model: Annotated[str, option("NAME|FILE", "Model: a shipped name or a YAML file.")]
@@ -31,6 +37,8 @@ class InputOptions:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckedInputs:
     """What a plan is checked against. What is left out is the shipped file it was made for."""
+
+    TITLE: ClassVar[str] = "Model and cluster"
 
     cluster: Annotated[
         str | None,
@@ -42,13 +50,17 @@ class CheckedInputs:
     ] = None
     headroom: Annotated[
         str | None,
-        option("SHARE", "Device memory that must stay free. [default: as recorded, or 5%]"),
+        option(
+            "SHARE", f"Device memory that must stay free. [default: as recorded, or {HEADROOM}]"
+        ),
     ] = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LaunchInputOptions:
     """What is trained where, of a plan that a launch file may describe."""
+
+    TITLE: ClassVar[str] = "Model and cluster"
 
     cluster: Annotated[str, option("NAME|FILE", "Cluster: a shipped name or a YAML file.")]
     model: Annotated[
@@ -63,6 +75,8 @@ class LaunchInputOptions:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScriptOptions:
     """How a launch script is read."""
+
+    TITLE: ClassVar[str] = "Reading a launch script"
 
     set: Annotated[
         str | None,
@@ -80,17 +94,19 @@ class ScriptOptions:
 class WorkloadOptions:
     """How it is trained. What is left out comes from the model's `training:` block."""
 
+    TITLE: ClassVar[str] = "Job"
+
     global_batch_size: Annotated[str | None, option("N", "Sequences per step.")] = None
     seq_length: Annotated[str | None, option("S", "Tokens per sequence.")] = None
     precision: Annotated[
-        str | None, option("FORMAT", "Number format: fp32 fp16 bf16 fp8 mxfp8 nvfp4.")
+        str | None, option("FORMAT", "Number format: fp32, fp16, bf16, fp8, mxfp8, nvfp4.")
     ] = None
     software: Annotated[
-        str | None, option("NAME|FILE", "Software profile. [default: megatron-core]")
+        str | None, option("NAME|FILE", f"Software profile. [default: {DEFAULT_SOFTWARE}]")
     ] = None
     nodes: Annotated[
         str | None,
-        option("N", "Use N nodes: a search takes the best, a plan the first ones. [default: all]"),
+        option("N", "Use N nodes: a search takes the best N, a plan the first N. [default: all]"),
     ] = None
     devices: Annotated[str | None, option("N", "The same in devices, instead of --nodes.")] = None
 
@@ -99,30 +115,40 @@ class WorkloadOptions:
 class PlanOptions:
     """The decisions of one plan."""
 
-    tensor: Annotated[str | None, option("N", "Tensor degree.")] = None
-    pipeline: Annotated[str | None, option("N", "Pipeline degree.")] = None
-    data: Annotated[str | None, option("N", "Data degree. [default: what the others leave]")] = None
-    context: Annotated[str | None, option("N", "Context degree.")] = None
-    expert: Annotated[str | None, option("N", "Expert degree.")] = None
-    expert_tensor: Annotated[str | None, option("N", "Tensor degree inside experts.")] = None
+    TITLE: ClassVar[str] = "Plan"
+
+    tensor: Annotated[str | None, option("N", "Tensor degree (TP).")] = None
+    pipeline: Annotated[str | None, option("N", "Pipeline degree (PP).")] = None
+    data: Annotated[
+        str | None, option("N", "Data degree (DP). [default: what the others leave]")
+    ] = None
+    context: Annotated[str | None, option("N", "Context degree (CP).")] = None
+    expert: Annotated[str | None, option("N", "Expert degree (EP).")] = None
+    expert_tensor: Annotated[str | None, option("N", "Tensor degree inside experts (ETP).")] = None
     micro_batch_size: Annotated[str | None, option("N", "Sequences per microbatch.")] = None
-    virtual_stages: Annotated[str | None, option("N", "Chunks per pipeline stage.")] = None
+    virtual_stages: Annotated[str | None, option("N", "Chunks per pipeline stage (VPP).")] = None
     schedule: Annotated[
         str | None, option("NAME", "Pipeline schedule, such as 1f1b or interleaved.")
     ] = None
     recompute: Annotated[
         str | None, option("NAME", "What is recomputed: none, selective or full.")
     ] = None
-    sequence_parallel: Annotated[str | None, option("on|off", "Sequence parallelism.")] = None
+    sequence_parallel: Annotated[str | None, option("on|off", "Sequence parallelism (SP).")] = None
     data_sharding: Annotated[
         str | None,
-        option("NAME", "Sharded over data: none, optimizer, optimizer+gradients or full."),
+        option(
+            "NAME",
+            "What replicas share: none, optimizer (ZeRO-1), optimizer+gradients (ZeRO-2), full "
+            "(ZeRO-3, FSDP).",
+        ),
     ] = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LayoutOptions:
     """What the stages of one plan hold, and where they run."""
+
+    TITLE: ClassVar[str] = "Stages and hosts"
 
     stage_layers: Annotated[
         str | None, option("N,...", "Layers of every chunk in order, such as 12,12,11.")
@@ -138,22 +164,32 @@ class LayoutOptions:
 class RestrictOptions:
     """Comma lists of the plan's decisions that narrow a search."""
 
-    tensor: Annotated[str | None, option("N,...", "Tensor degrees.")] = None
-    pipeline: Annotated[str | None, option("N,...", "Pipeline degrees.")] = None
-    data: Annotated[str | None, option("N,...", "Data degrees.")] = None
-    context: Annotated[str | None, option("N,...", "Context degrees.")] = None
-    expert: Annotated[str | None, option("N,...", "Expert degrees.")] = None
-    expert_tensor: Annotated[str | None, option("N,...", "Tensor degrees inside experts.")] = None
+    TITLE: ClassVar[str] = "Restricting the search (comma lists)"
+
+    tensor: Annotated[str | None, option("N,...", "Tensor degrees (TP).")] = None
+    pipeline: Annotated[str | None, option("N,...", "Pipeline degrees (PP).")] = None
+    data: Annotated[str | None, option("N,...", "Data degrees (DP).")] = None
+    context: Annotated[str | None, option("N,...", "Context degrees (CP).")] = None
+    expert: Annotated[str | None, option("N,...", "Expert degrees (EP).")] = None
+    expert_tensor: Annotated[
+        str | None, option("N,...", "Tensor degrees inside experts (ETP).")
+    ] = None
     micro_batch_size: Annotated[str | None, option("N,...", "Sequences per microbatch.")] = None
-    virtual_stages: Annotated[str | None, option("N,...", "Chunks per pipeline stage.")] = None
+    virtual_stages: Annotated[str | None, option("N,...", "Chunks per pipeline stage (VPP).")] = (
+        None
+    )
     schedule: Annotated[
-        str | None, option("NAME,...", "Pipeline schedules: gpipe 1f1b interleaved.")
+        str | None, option("NAME,...", "Pipeline schedules, such as 1f1b,interleaved.")
     ] = None
     recompute: Annotated[
-        str | None, option("NAME,...", "What is recomputed: none selective full.")
+        str | None, option("NAME,...", "What is recomputed: none, selective, full.")
     ] = None
-    sequence_parallel: Annotated[str | None, option("on|off", "Sequence parallelism.")] = None
+    sequence_parallel: Annotated[str | None, option("on|off", "Sequence parallelism (SP).")] = None
     data_sharding: Annotated[
         str | None,
-        option("NAME,...", "Sharded over data: none optimizer optimizer+gradients full."),
+        option(
+            "NAME,...",
+            "What replicas share: none, optimizer (ZeRO-1), optimizer+gradients (ZeRO-2), full "
+            "(ZeRO-3, FSDP).",
+        ),
     ] = None

@@ -27,15 +27,21 @@ PHASES = {
 
 class ProgressLine:
     """One line that is rewritten on a terminal; elsewhere a line every ten seconds. The quiet
-    second starts with the first report: what comes before the search is no part of it."""
+    second starts with the first report: what comes before the search is no part of it.
+    `limit_s`: the time limit of the search, which the line names."""
 
     def __init__(
-        self, stream: TextIO | None = None, clock: Callable[[], float] = time.monotonic
+        self,
+        stream: TextIO | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        limit_s: float | None = None,
     ) -> None:
         self._stream = sys.stderr if stream is None else stream
         self._clock = clock
+        self._limit_s = limit_s
         self._terminal = self._stream.isatty()
-        self._due: float | None = None
+        self._began: float | None = None
+        self._due = 0.0
         self._shown = False
 
     def __enter__(self) -> ProgressLine:
@@ -52,13 +58,13 @@ class ProgressLine:
 
     def update(self, progress: Progress) -> None:
         now = self._clock()
-        if self._due is None:
-            self._due = now + QUIET_S
+        if self._began is None:
+            self._began, self._due = now, now + QUIET_S
         if now < self._due:
             return
         self._due = now + (TERMINAL_INTERVAL_S if self._terminal else FILE_INTERVAL_S)
         self._shown = True
-        text = describe(progress)
+        text = describe(progress, now - self._began, self._limit_s)
         self._write(f"\r{text:{LINE_WIDTH}.{LINE_WIDTH}}" if self._terminal else f"{text}\n")
 
     def _write(self, text: str) -> None:
@@ -66,14 +72,18 @@ class ProgressLine:
         self._stream.flush()
 
 
-def describe(progress: Progress) -> str:
-    """`pricing in full: 23,412 combinations, 1,203 fit, 17 priced; best 31.4 s, bound 30.9 s`"""
-    text = (
-        f"{PHASES.get(progress.phase, progress.phase)}: {count(progress.candidates)} combinations, "
-        f"{count(progress.fitting)} fit, {count(progress.refined)} priced"
-    )
-    if progress.best_step_s is not None:
-        text += f"; best {seconds(progress.best_step_s)}"
-        if progress.bound_s is not None:
-            text += f", bound {seconds(progress.bound_s)}"
-    return text
+def describe(progress: Progress, spent_s: float, limit_s: float | None = None) -> str:
+    """`pricing in full, 12 of 60 s: best 31.4 s, none below 30.9 s; 17 of 1,203 priced`"""
+    phase = PHASES.get(progress.phase, progress.phase)
+    spent = f"{spent_s:.0f} s" if limit_s is None else f"{spent_s:.0f} of {limit_s:.0f} s"
+    if progress.best_step_s is None:
+        combinations = f"{count(progress.candidates)} combinations, {count(progress.fitting)} fit"
+        return f"{phase}, {spent}: {combinations}"
+    best_s, bound_s = progress.best_step_s, progress.bound_s
+    known = ""
+    if bound_s is not None:
+        known = ", nothing left is faster"
+        if bound_s < best_s:
+            known = f", none below {seconds(bound_s)}"
+    priced = f"{count(progress.refined)} of {count(progress.fitting)} priced"
+    return f"{phase}, {spent}: best {seconds(best_s)}{known}; {priced}"

@@ -32,6 +32,12 @@ def search(
         str | None,
         option("SHARE", "Rank by the worst case: bandwidth between nodes lower by SHARE."),
     ] = None,
+    variants: Annotated[
+        bool,
+        typer.Option(
+            "--variants", help="Show every plan, not only the fastest of its degrees and schedule."
+        ),
+    ] = False,
     output: Annotated[str | None, option("FILE", "Write the plans to FILE as JSON.")] = None,
     json: Json = False,
 ) -> None:
@@ -49,7 +55,7 @@ def search(
     run = api.search  # loads what a search needs, which takes time of the limit
     if limit_s is not None:
         limit_s = max(limit_s - (monotonic() - began_s), SHORTEST_S)
-    with ProgressLine() as line:
+    with ProgressLine(limit_s=limit_s) as line:
         found = run(
             inputs.cluster,
             inputs.model,
@@ -72,8 +78,10 @@ def search(
         from planner.reports.nothing import nothing_report
         from planner.reports.search import search_report
 
-        report = search_report if result.plans else nothing_report
-        show(report(found.inputs, result))
+        if result.plans:
+            show(search_report(found.inputs, result, variants=variants))
+        else:
+            show(nothing_report(found.inputs, result))
     if result.stopped == "interrupted":
         raise typer.Exit(INTERRUPTED)
     if not result.plans:

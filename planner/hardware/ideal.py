@@ -5,6 +5,7 @@ Times and memory on it bound those of any order of the nodes. Scale-up domains s
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from math import inf
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from planner.hardware.device import Device
     from planner.hardware.fabric import Fabric
     from planner.hardware.group import NodeKind, ProcessGroup, Survey
 
@@ -38,7 +40,7 @@ class IdealTopology(Topology):
     """As many equal nodes as the job has, each the best of the cluster in every respect. A ring
     over n domains has the widest slowest hop, and the least latency, that any n have."""
 
-    __slots__ = ("_bottleneck", "_offers", "device_of_rank", "real_devices")
+    __slots__ = ("_offers", "_tree", "_widest", "device_of_rank", "real_devices")
 
     def __init__(
         self, kinds: Sequence[NodeKind], fabric: Fabric, nodes: int, *, trees: bool
@@ -48,13 +50,14 @@ class IdealTopology(Topology):
         self.uniform = True
         self.real_devices = tuple(dict.fromkeys(kind.device for kind in kinds))
         """The device types of the cluster, of which the ideal node has the best constants."""
-        self._bottleneck = None
+        self._tree = None
         if fabric.measured and len(kinds) <= _MOST_MEASURED:
-            self._bottleneck = _bottleneck(kinds, fabric, nodes)
+            self._tree = WidestTree.of(kinds, fabric)
         types = [self.real_devices.index(kind.device) for kind in kinds]
         self.device_of_rank = np.repeat(types, kinds[0].devices_per_node)
         """Of every device of the cluster, the index of its type."""
-        self._offers = fabric.offers([kind.network_bytes_per_s for kind in kinds])
+        cards = [kind.network_bytes_per_s for kind in kinds]
+        self._offers, self._widest = fabric.offers(cards), fabric.offers(cards, either_way=True)
 
     @property
     def symmetric(self) -> bool:
@@ -98,8 +101,30 @@ class IdealTopology(Topology):
             for tier in self.fabric.tiers
             if tier.nodes is not None and tier.nodes < self.nodes
         ]
-        bottleneck = self._bottleneck
+        bottleneck = None if self._tree is None else self._tree.bottleneck(self.nodes)
         return tuple(hops) if bottleneck is None else (*hops, bottleneck)
+
+    @property
+    def forced_hop(self) -> Hop:
+        """A hop that no link of some node of the job is wider than, whichever nodes it takes: of so
+        many nodes one has no wider link than the worst of the best."""
+        return self.fabric.best_hop(
+            2,
+            bytes_per_s=self._widest[self.nodes - 1],
+            latency_s=self.kind.network_step_s,
+        )
+
+    @property
+    def nodes_forced(self) -> int:
+        """How many nodes of the job, whichever it takes, have no link wider than `forced_hop`."""
+        wider = sum(offer > self._widest[self.nodes - 1] for offer in self._widest)
+        return self.nodes - wider
+
+    def forest_hop(self, columns: int) -> Hop | None:
+        """A hop that some link is no wider than where the nodes of the job form so many disjoint
+        paths. None where no links were measured, or the paths have no links."""
+        links = self.nodes - columns
+        return None if self._tree is None or links < 1 else self._tree.hop(links)
 
     def _aligned(self, span: int, domains: int, local: int) -> Survey:
         survey = super()._aligned(span, domains, local)
@@ -126,41 +151,70 @@ _MOST_MEASURED = 2048
 """Nodes up to which all links are compared."""
 
 
-def _bottleneck(kinds: Sequence[NodeKind], fabric: Fabric, nodes: int) -> Hop | None:
-    """The widest link of which any `nodes` connected nodes need one no wider: the edge of a maximum
-    spanning tree (Prim 1957) with which its parts first reach that size. None for one node."""
-    rates, latency_s = hops_between(kinds, fabric, np.arange(len(kinds)))
-    widest = np.maximum(rates, rates.T)
-    best, near = widest[0].copy(), np.zeros(len(kinds), dtype=np.int64)
-    open_ = np.ones(len(kinds), dtype=np.bool_)
-    open_[0] = False
-    edges = []
-    for _ in range(len(kinds) - 1):
-        node = int(np.where(open_, best, -1.0).argmax())
-        edges.append((float(best[node]), int(near[node]), node))
-        open_[node] = False
-        wider = open_ & (widest[node] > best)
-        best[wider], near[wider] = widest[node][wider], node
-    parts = [{node} for node in range(len(kinds))]
-    for bytes_per_s, one, two in sorted(edges, reverse=True):
-        joined = parts[one] | parts[two]
-        for node in joined:
-            parts[node] = joined
-        if len(joined) >= nodes > 1:
-            return Hop(bytes_per_s=bytes_per_s, latency_s=float(latency_s.min()))
-    return None
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WidestTree:
+    """A maximum spanning tree (Prim 1957) of nodes by the wider direction of their links: `edges`
+    (bytes/s, node, node), the widest first. `latency_s`: the shortest of all links."""
+
+    edges: tuple[tuple[float, int, int], ...]
+    latency_s: float
+
+    @classmethod
+    def of(cls, kinds: Sequence[NodeKind], fabric: Fabric) -> WidestTree:
+        rates, latency_s = hops_between(kinds, fabric, np.arange(len(kinds)))
+        widest = np.maximum(rates, rates.T)
+        best, near = widest[0].copy(), np.zeros(len(kinds), dtype=np.int64)
+        open_ = np.ones(len(kinds), dtype=np.bool_)
+        open_[0] = False
+        edges = []
+        for _ in range(len(kinds) - 1):
+            node = int(np.where(open_, best, -1.0).argmax())
+            edges.append((float(best[node]), int(near[node]), node))
+            open_[node] = False
+            wider = open_ & (widest[node] > best)
+            best[wider], near[wider] = widest[node][wider], node
+        return cls(edges=tuple(sorted(edges, reverse=True)), latency_s=float(latency_s.min()))
+
+    def hop(self, links: int) -> Hop:
+        """Of any forest with so many links, one is no wider: in a graphic matroid the k-th widest
+        edge of a forest is no wider than that of a maximum spanning tree (Kruskal 1956)."""
+        return Hop(bytes_per_s=self.edges[links - 1][0], latency_s=self.latency_s)
+
+    def bottleneck(self, nodes: int) -> Hop | None:
+        """The widest link of which any `nodes` connected nodes need one no wider: the edge with
+        which parts of the tree first reach that size. None for one node."""
+        parts = [{node} for node in range(len(self.edges) + 1)]
+        for bytes_per_s, one, two in self.edges:
+            joined = parts[one] | parts[two]
+            for node in joined:
+                parts[node] = joined
+            if len(joined) >= nodes > 1:
+                return Hop(bytes_per_s=bytes_per_s, latency_s=self.latency_s)
+        return None
 
 
 class SlowedTopology(IdealTopology):
-    """The ideal, but for one slow hop in every ring between domains."""
+    """The ideal, but for one slow hop in every ring between domains, and in every pair of ranks in
+    different ones."""
 
-    __slots__ = ("_slowest",)
+    __slots__ = ("_ideal", "_slowest", "_stride")
 
-    def __init__(self, ideal: IdealTopology, hop: Hop) -> None:
+    def __init__(self, ideal: IdealTopology, hop: Hop, *, stride: int | None = None) -> None:
+        """`stride`: of groups, only those whose ranks lie so far apart are slowed."""
         Topology.__init__(self, ideal.kinds, ideal.fabric, ideal.order, trees=ideal.trees)
         self.uniform = True
         self.real_devices, self.device_of_rank = ideal.real_devices, ideal.device_of_rank
-        self._slowest = hop
+        self._ideal, self._slowest, self._stride = ideal, hop, stride
 
     def slowest_hop(self, domains: int) -> Hop:
         return self._slowest
+
+    def group(self, size: int, stride: int, *, device: Device | None = None) -> ProcessGroup:
+        if self._stride not in (None, stride):
+            return self._ideal.group(size, stride, device=device)
+        return super().group(size, stride, device=device)
+
+    def stage_groups(self, size: int, stride: int, stages: int) -> tuple[ProcessGroup, ...]:
+        if self._stride not in (None, stride):
+            return self._ideal.stage_groups(size, stride, stages)
+        return super().stage_groups(size, stride, stages)

@@ -162,7 +162,8 @@ class Topology:
         if self.fabric.tiers:
             return _RANKS_LOOKED_AT
         kind = self.kinds[self.order[0]]
-        return stride + kind.devices_per_node * kind.domain_nodes
+        period = kind.devices_per_node * kind.domain_nodes
+        return period if self.symmetric else stride + period
 
     def between(self, sender: int, receiver: int, *, active: int) -> ProcessGroup:
         """Two ranks, while `active` devices of a node use its network cards."""
@@ -171,8 +172,17 @@ class Topology:
     def among(self, ranks: Sequence[int], *, active: int | None = None) -> ProcessGroup:
         """These ranks, while `active` devices of a node (all by default) use its network cards."""
         apart = self._apart(abs(ranks[1] - ranks[0]) if len(ranks) > 1 else 1)
-        survey = self._survey([ranks], apart, active=active)
-        return group_from(len(ranks), survey, trees=self.trees)
+        if len(ranks) != 2 or not self.symmetric:
+            survey = self._survey([ranks], apart, active=active)
+            return group_from(len(ranks), survey, trees=self.trees)
+        one, other = map(self._node, ranks)
+        alike = (one == other, self._domain_of[one] == self._domain_of[other])
+        key = ("among", *alike, apart, active)
+        found = self._groups.get(key)
+        if found is None:
+            survey = self._survey([ranks], apart, active=active)
+            found = self._groups[key] = group_from(2, survey, trees=self.trees)
+        return found
 
     def _type_index(self, device: Device | None) -> int | None:
         """None where all devices are of one type."""
@@ -280,10 +290,11 @@ class Topology:
 
 
 def hops_between(
-    kinds: Sequence[NodeKind], fabric: Fabric, nodes: NDArray[np.int64]
+    kinds: Sequence[NodeKind], fabric: Fabric, nodes: NDArray[np.int64], *, apart: int = 1
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Bytes/s and latency from every one of `nodes` to every other, [K, K] each, of which the
-    slower cards count. `kinds` and `fabric` are in cluster order."""
+    slower cards count, while groups whose members lie `apart` nodes apart are active everywhere.
+    `kinds` and `fabric` are in cluster order."""
     of_nodes = [kinds[node] for node in nodes.tolist()]
     cards = np.array([kind.network_bytes_per_s for kind in of_nodes])
     steps = np.array([kind.network_step_s for kind in of_nodes])
@@ -291,7 +302,7 @@ def hops_between(
         nodes,
         bytes_per_s=np.minimum(cards[:, None], cards[None]),
         latency_s=np.maximum(steps[:, None], steps[None]),
-        apart=1,
+        apart=apart,
     )
 
 

@@ -15,7 +15,8 @@ from planner.errors import InputError, RuleError
 from planner.importers.launch_formats import ReadingOptions, read_statement
 from planner.importers.source import load_source
 from planner.importers.switched import differences, recorded
-from planner.specs.job import DEFAULT_HEADROOM, build_job
+from planner.specs.defaults import DEFAULT_HEADROOM
+from planner.specs.job import build_job
 from planner.specs.load import load_software
 from planner.specs.software import SoftwareProfile
 from planner.training.scenario import build_scenario

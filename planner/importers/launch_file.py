@@ -8,12 +8,13 @@ _DEEPSPEED_MARKS = (
     b'"train_micro_batch_size_per_gpu"',
     b'"train_batch_size"',
 )
+_PAGE = b"<!doctype html>"
 _BEGINNING = 2**16
 
 
 def is_launch(path: str) -> bool:
     """True for a file that is no JSON, such as a script, and for a DeepSpeed configuration; False
-    for plan documents, other JSON, and what is no file at all."""
+    for plan documents, pages that hold one, other JSON, and what is no file at all."""
     try:
         with open(path, "rb") as file:
             beginning = file.read(_BEGINNING)
@@ -21,5 +22,5 @@ def is_launch(path: str) -> bool:
         return False
     text = beginning.removeprefix(b"\xef\xbb\xbf").lstrip()
     if not text.startswith((b"{", b"[")):
-        return bool(text)
+        return bool(text) and text[: len(_PAGE)].lower() != _PAGE
     return _PLAN_MARK not in text and any(mark in text for mark in _DEEPSPEED_MARKS)

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING
+from math import inf
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -22,12 +23,14 @@ from planner.placement.exact.sweep import TOLERANCE
 from planner.placement.local.search import polish
 from planner.placement.local.starts import near_each_other
 from planner.placement.problem.alike import with_alike_merged
+from planner.placement.problem.closing import at_most, likely
 from planner.placement.problem.feasible import allowed_order
 from planner.placement.problem.problem import PlacementSolution
 from planner.placement.problem.terms import terms_of
+from planner.placement.truth import checked_bound
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
@@ -43,6 +46,8 @@ STARTS = 4
 """Orders that local search starts from on a large cluster."""
 FEW_MOVES = 6_000
 """Placements that local search evaluates before an exact search."""
+WORTHWHILE = 1e-4
+"""Share of the step by which a bound must be able to rise for a search to raise it."""
 MOVES = 1_000_000
 """Placements that local search evaluates on a large cluster."""
 
@@ -56,11 +61,12 @@ class PlacementState:
     objective_s: float
     bound_s: float
     method: str
+    enough_s: float = inf
 
     @property
     def settled(self) -> bool:
-        """Whether the bound is reached, up to rounding."""
-        return self.bound_s >= self.objective_s * (1 - TOLERANCE)
+        """Whether the bound is reached, up to rounding, or nobody asks for a higher one."""
+        return self.bound_s >= min(self.objective_s * (1 - TOLERANCE), self.enough_s)
 
     @property
     def proven(self) -> bool:
@@ -69,7 +75,40 @@ class PlacementState:
     def bounded(self, bound_s: float, method: str) -> PlacementState:
         if bound_s <= self.bound_s:
             return self
-        return replace(self, bound_s=min(bound_s, self.objective_s), method=method)
+        bound_s = checked_bound(bound_s, self.objective_s)
+        return replace(self, bound_s=max(bound_s, self.bound_s), method=method)
+
+
+class _Search(Protocol):
+    def __call__(self, views: _Views, state: PlacementState, budget: Budget) -> PlacementState: ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Views:
+    """A problem as it is priced, as local search sees it, and as bounds see it."""
+
+    problem: PlacementProblem
+    likely: Terms
+    at_most: Terms
+
+    @classmethod
+    def of(cls, problem: PlacementProblem) -> _Views:
+        return cls(problem, terms_of(likely(problem)), terms_of(at_most(problem)))
+
+    def at(self, state: PlacementState, order: NDArray[np.int64]) -> PlacementState:
+        objective_s = self.problem.objective_s(order[: self.problem.positions])
+        return replace(state, order=order, objective_s=objective_s)
+
+    def better(self, state: PlacementState, order: NDArray[np.int64]) -> PlacementState:
+        """At the order where that is better."""
+        found = self.at(state, order)
+        return found if found.objective_s < state.objective_s else state
+
+    def room_s(self, state: PlacementState) -> float:
+        """How much higher than now a bound of the placements can become: none is above what this
+        one takes."""
+        order = state.order[: self.problem.positions]
+        return self.at_most.problem.objective_s(order) - state.bound_s
 
 
 def solve_placement(
@@ -78,16 +117,20 @@ def solve_placement(
     seeds: Sequence[Sequence[int] | NDArray[np.int64]],
     budget: Budget = UNLIMITED,
     solver: Solver | None = None,
+    known_s: float = 0.0,
+    enough_s: float = inf,
 ) -> PlacementSolution:
     """Finds a placement no worse than any of `seeds` (orders of the nodes at the positions), and a
-    bound. When time runs out it returns the best placement so far.
+    bound. `known_s` is a bound already; one of `enough_s` ends the search. When time runs out it
+    returns the best placement so far.
 
     Raises: ValueError when no placement respects `row_class_allowed`; OutOfTime when there was no
     time to look at any placement.
     """
+    search: _Search = partial(_largely, solver=solver)
     if len(problem.node_class) <= MOST_NODES:
-        return _solved(problem, seeds, _exactly, budget)
-    return _solved(problem, seeds, partial(_largely, solver=solver), budget)
+        search = _exactly
+    return _solved(problem, seeds, search, budget, known_s=known_s, enough_s=enough_s)
 
 
 def improve_placement(
@@ -95,27 +138,42 @@ def improve_placement(
     *,
     seeds: Sequence[Sequence[int] | NDArray[np.int64]],
     budget: Budget = UNLIMITED,
+    known_s: float = 0.0,
+    enough_s: float = inf,
 ) -> PlacementSolution:
     """Like `solve_placement`, but by local search alone, however few the nodes are. It uses only
     the almost free bounds and a small part of the effort."""
-    return _solved(problem, seeds, _quickly, budget.scaled(1 / 200))
+    budget = budget.scaled(1 / 200)
+    return _solved(problem, seeds, _quickly, budget, known_s=known_s, enough_s=enough_s)
+
+
+def quick_bound_s(problem: PlacementProblem, budget: Budget = UNLIMITED) -> float:
+    """An almost free bound on every placement. Raises: OutOfTime."""
+    terms = terms_of(at_most(with_alike_merged(problem, budget)))
+    return max(cheapest_s(terms), nodes_bound_s(terms, budget))
 
 
 def _solved(
     problem: PlacementProblem,
     seeds: Sequence[Sequence[int] | NDArray[np.int64]],
-    search: Callable[[Terms, PlacementState, Budget], PlacementState],
+    search: _Search,
     budget: Budget,
+    *,
+    known_s: float,
+    enough_s: float,
 ) -> PlacementSolution:
     problem = with_alike_merged(problem, budget)
     state = _best_seed(problem, seeds)
+    state = state.bounded(min(known_s, state.objective_s), "bound over all placements")
+    state = replace(state, enough_s=enough_s)
     try:
-        terms = terms_of(problem)
-        state = state.bounded(cheapest_s(terms), "every link the cheapest")
+        views = _Views.of(problem)
+        state = state.bounded(cheapest_s(views.at_most), "every link the cheapest")
+        if not state.settled and views.room_s(state) > 0:
+            bound_s = nodes_bound_s(views.at_most, budget)
+            state = state.bounded(bound_s, "every node at its best place")
         if not state.settled:
-            state = state.bounded(nodes_bound_s(terms, budget), "every node at its best place")
-        if not state.settled:
-            state = search(terms, state, budget)
+            state = search(views, state, budget)
     except OutOfTime:
         pass
     return PlacementSolution(
@@ -158,55 +216,52 @@ def _completed(problem: PlacementProblem, order: NDArray[np.int64]) -> NDArray[n
     return np.concatenate([order, np.flatnonzero(left)])
 
 
-def _exactly(terms: Terms, state: PlacementState, budget: Budget) -> PlacementState:
+def _exactly(views: _Views, state: PlacementState, budget: Budget) -> PlacementState:
     """Solve exactly; where that has to stop early, continue by local search."""
-    state = _polished(terms, state, FEW_MOVES, budget)
-    if budget.late:
+    state = _polished(views, state, FEW_MOVES, budget)
+    if budget.late or state.settled:
         return state
-    proof = solve_exactly(terms, state.order, budget=budget)
-    state = _at(terms, state, _completed(terms.problem, proof.order))
-    state = state.bounded(proof.bound_s, "sweep over positions with bounds from sets of nodes")
+    if views.room_s(state) > WORTHWHILE * state.objective_s:
+        proof = solve_exactly(views.at_most, state.order, budget=budget)
+        state = views.better(state, _completed(views.problem, proof.order))
+        state = state.bounded(proof.bound_s, "sweep over positions with bounds from sets of nodes")
     if state.settled:
         return state
-    return _polished(terms, state, round(MOVES * budget.work / 4), budget)
+    return _polished(views, state, round(MOVES * budget.work / 4), budget)
 
 
 def _largely(
-    terms: Terms, state: PlacementState, budget: Budget, *, solver: Solver | None
+    views: _Views, state: PlacementState, budget: Budget, *, solver: Solver | None
 ) -> PlacementState:
     """Bound and improve the best start with the class programs; spend the remaining effort on local
     search."""
     moves = round(MOVES * budget.work)
-    best = _quickly(terms, state, budget.scaled(0.5))
-    state = best if best.settled else _by_classes(terms, best, budget, solver)
-    return state if state.proven else _polished(terms, state, moves - moves // 2, budget)
+    state = _quickly(views, state, budget.scaled(0.5))
+    if not state.settled and views.room_s(state) > WORTHWHILE * state.objective_s:
+        state = _by_classes(views, state, budget, solver)
+    return state if state.proven else _polished(views, state, moves - moves // 2, budget)
 
 
-def _quickly(terms: Terms, state: PlacementState, budget: Budget) -> PlacementState:
+def _quickly(views: _Views, state: PlacementState, budget: Budget) -> PlacementState:
     """Improve each of the best starts a little by local search, and keep the best result."""
-    starts = _best_first(terms.problem, [state.order, *near_each_other(terms.problem)])[:STARTS]
+    near = near_each_other(views.likely.problem)
+    starts = _best_first(views.problem, [state.order, *near])[:STARTS]
     moves = round(MOVES * budget.work) // STARTS
-    tried = [_polished(terms, _at(terms, state, start), moves, budget) for start in starts]
+    tried = [_polished(views, views.at(state, start), moves, budget) for start in starts]
     return min([state, *tried], key=lambda each: each.objective_s)
 
 
 def _by_classes(
-    terms: Terms, state: PlacementState, budget: Budget, solver: Solver | None
+    views: _Views, state: PlacementState, budget: Budget, solver: Solver | None
 ) -> PlacementState:
     from planner.placement.classes.search import solve_classes
 
-    answer = solve_classes(terms.problem, state.order, budget=budget, solver=solver)
+    answer = solve_classes(views.at_most.problem, state.order, budget=budget, solver=solver)
     if answer.order is not None:
-        state = _at(terms, state, _completed(terms.problem, np.array(answer.order)))
+        state = views.better(state, _completed(views.problem, np.array(answer.order)))
     return state.bounded(answer.bound_s, answer.method)
 
 
-def _at(terms: Terms, state: PlacementState, order: NDArray[np.int64]) -> PlacementState:
-    objective_s = terms.problem.objective_s(order[: terms.problem.positions])
-    return replace(state, order=order, objective_s=objective_s)
-
-
-def _polished(terms: Terms, state: PlacementState, moves: int, budget: Budget) -> PlacementState:
-    order = polish(terms, state.order, budget.meter(moves), enough_s=state.bound_s)
-    objective_s = terms.problem.objective_s(order[: terms.problem.positions])
-    return replace(state, order=order, objective_s=objective_s)
+def _polished(views: _Views, state: PlacementState, moves: int, budget: Budget) -> PlacementState:
+    order = polish(views.likely, state.order, budget.meter(moves), enough_s=state.bound_s)
+    return views.better(state, order)

@@ -6,12 +6,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from planner.errors import InputError, RuleError
+from planner.plan_document.nodes import read_file
 from planner.specs.files.json_file import nearest_value
-from planner.specs.files.text_file import decode, place_of, read_bytes
+from planner.specs.files.text_file import place_of
 from planner.training.search.plans.problems import plan_problems
 
 if TYPE_CHECKING:
     from planner.plan_document.read import ReadPlan
+    from planner.specs.files.document import Location
     from planner.training.scenario import Scenario
 
 
@@ -25,8 +27,10 @@ def check_read_plan(scenario: Scenario, read: ReadPlan) -> None:
 def placed(error: InputError | RuleError, read: ReadPlan, field: str) -> InputError | RuleError:
     """The error with the place of a field of the plan, such as degrees.tensor, or of what is
     nearest around it."""
-    text = decode(read_bytes(Path(read.path)), read.path)
-    span = nearest_value(text, ("plans", read.rank - 1, *field.split(".")))
+    file = read_file(Path(read.path))
+    text = file.text
+    at: Location = ("plans", read.rank - 1, *field.split("."))
+    span = None if file.packed else nearest_value(text, at)
     line, column = None, None
     if span is not None:
         place = place_of(text, span.start)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from planner.errors import InputError
+from planner.plan_document.page import document_text, is_page
 from planner.specs.files.json_file import JsonFile, parse_json
 from planner.specs.files.text_file import decode, read_bytes
 from planner.specs.names import check_host, check_name
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from planner.specs.files.document import Key, Location
 
 LARGEST_BYTES = 256 * 2**20
+LARGEST_COUNT_BYTES = 2**62
+"""Of any count of bytes or of combinations."""
 MOST = 1_000_000
 """Largest count of anything in a plan: devices, layers, microbatches, sequences of a batch."""
 _KINDS = {dict: "an object", list: "a list", str: "text", bool: "true or false"}
@@ -49,7 +52,7 @@ class Node:
         return self[key] if key in self._of(dict) else None
 
     def only(self, keys: Sequence[str]) -> None:
-        """No key beside `keys`."""
+        """No key other than `keys`."""
         for key in self._of(dict):
             if key not in keys:
                 near = get_close_matches(key, keys, n=1)
@@ -59,6 +62,10 @@ class Node:
     def items(self) -> tuple[Node, ...]:
         entries = self._of(list)
         return tuple(self._below(index, item) for index, item in enumerate(entries))
+
+    def fields(self) -> dict[str, Node]:
+        """The values of an object by their keys, in its order."""
+        return {key: self._below(key, value) for key, value in self._of(dict).items()}
 
     def length(self) -> int:
         """Entries of a list."""
@@ -86,6 +93,9 @@ class Node:
 
     def optional_text(self) -> str | None:
         return None if self.value is None else self.text()
+
+    def optional_number(self, *, at_least: float) -> float | None:
+        return None if self.value is None else self.number(at_least=at_least)
 
     def flag(self) -> bool:
         value: bool = self._of(bool)
@@ -125,9 +135,29 @@ def found(value: Any) -> str:
     return text if len(text) <= 40 else f"{text[:37]}..."
 
 
+@dataclass(frozen=True, slots=True)
+class DocumentFile:
+    """The text of a document; `packed` into a page it has no lines in its file."""
+
+    text: str
+    packed: bool
+
+
+def read_file(path: Path) -> DocumentFile:
+    """The document in a file, or in a page of `planner report`. Raises: InputError."""
+    text = decode(read_bytes(path, largest=LARGEST_BYTES), path)
+    if is_page(text):
+        return DocumentFile(document_text(text, path, largest=LARGEST_BYTES), packed=True)
+    return DocumentFile(text, packed=False)
+
+
 def parse_file(path: Path) -> Node:
     """The JSON document in a file; InputError with line and column when it is none."""
-    text = decode(read_bytes(path, largest=LARGEST_BYTES), path)
+    return parse_text(read_file(path).text, path)
+
+
+def parse_text(text: str, path: Path) -> Node:
+    """The JSON document of a text. Raises: InputError, which calls it `path`."""
     if not text.strip():
         raise InputError("the file is empty; a plan document is needed", path=path)
     file = parse_json(text, str(path))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from planner.plan import (
     AXES,
@@ -23,6 +24,9 @@ from planner.schedule.registry import SCHEDULES
 from planner.specs.job import OPTIMIZERS
 from planner.specs.ranges import LONGEST_SEQUENCE
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 _DECISIONS = (
     "degrees",
     "micro_batch_size",
@@ -35,6 +39,11 @@ _DECISIONS = (
     "stages",
     "placement",
 )
+
+RANKED = ("rank", *_DECISIONS, "tied_with_best", "worst_step_s", "proofs", "estimate")
+"""The keys of a ranked plan."""
+SUGGESTED = ("reason", "description", *_DECISIONS, "estimate")
+"""The keys of a near miss or of a change that would fit."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,32 +74,38 @@ def read_plan(reference: str) -> ReadPlan:
     return ReadPlan(
         path=str(path),
         rank=rank,
-        plan=_plan(plans[rank - 1]),
-        inputs=_inputs(root["inputs"]),
+        plan=read_decisions(plans[rank - 1]),
+        inputs=read_inputs(root["inputs"]),
     )
 
 
 def read_plans(path: Path) -> tuple[ReadPlan, ...]:
     """Every plan of a document, in its order. Raises InputError as `read_plan` does."""
     root = parse_file(path)
-    plans, inputs = _plans(root), _inputs(root["inputs"])
+    plans, inputs = _plans(root), read_inputs(root["inputs"])
     return tuple(
-        ReadPlan(path=str(path), rank=rank, plan=_plan(node), inputs=inputs)
+        ReadPlan(path=str(path), rank=rank, plan=read_decisions(node), inputs=inputs)
         for rank, node in enumerate(plans, start=1)
     )
 
 
-def _plans(root: Node) -> tuple[Node, ...]:
+def check_schema(root: Node) -> None:
+    """Raises InputError for a document that is no plan document."""
     schema = root["schema"].text()
     if schema != SCHEMA_ID:
         root["schema"].fail(f'"{SCHEMA_ID}" is needed, found {found(schema)}')
+
+
+def _plans(root: Node) -> tuple[Node, ...]:
+    check_schema(root)
     plans = root["plans"].items()
     if not plans:
         root["plans"].fail("the document holds no plan: nothing fitted when it was written")
     return plans
 
 
-def _inputs(node: Node) -> RecordedInputs:
+def read_inputs(node: Node) -> RecordedInputs:
+    """What the plans of a document were made from. Raises InputError with the place."""
     job = node["job"]
     return RecordedInputs(
         cluster=_file(node["cluster"]),
@@ -114,8 +129,10 @@ def _file(node: Node) -> RecordedFile:
     return RecordedFile(name=node["name"].name(), sha256=node["sha256"].optional_text())
 
 
-def _plan(node: Node) -> Plan:
-    node.only(("rank", *_DECISIONS, "tied_with_best", "worst_step_s", "proofs", "estimate"))
+def read_decisions(node: Node, keys: Sequence[str] = RANKED) -> Plan:
+    """The decisions of one entry of a document, which has these keys. Raises InputError with the
+    place, for parts that contradict one another too."""
+    node.only(keys)
     degrees = _degrees(node["degrees"])
     _check_lengths(node, degrees.pipeline)
     plan = Plan(

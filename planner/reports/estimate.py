@@ -10,8 +10,8 @@ from planner.reports.breakdown import memory_table, time_table
 from planner.reports.job import job_line
 from planner.reports.layout import bullets, heading, paragraph
 from planner.reports.sentences import binding, bound_by, headline, plan_answer, ranges
-from planner.training.search.infeasible import binding_constraint
-from planner.wording.labels import on_off, one_line, stage_layers
+from planner.wording.binding import binding_constraint
+from planner.wording.labels import data_sharding, on_off, one_line, stage_layers
 from planner.wording.units import capacity, plural
 
 if TYPE_CHECKING:
@@ -42,15 +42,16 @@ def estimate_report(inputs: RecordedInputs, plan: Plan, estimate: Estimate) -> R
 
 def fit_verdict(plan: Plan, estimate: Estimate) -> str:
     """The first line: the figures of a plan that fits, what is missing for one that does not."""
+    tight = estimate.fit_class == "tight"
     if estimate.memory.fits:
-        return headline("Fits,", plan, estimate)
-    word = "Tight" if estimate.fit_class == "tight" else "Does not fit"
+        return headline("Fits tightly," if tight else "Fits,", plan, estimate)
+    word = "Does not fit, by less than the error" if tight else "Does not fit"
     return f"{word}: {binding_constraint(estimate.memory.binding)}. {plan_answer(plan, estimate)}"
 
 
 def decisions(plan: Plan) -> str:
     return (
         f"{one_line(plan)}; {plural(plan.num_microbatches, 'microbatch', 'es')}, "
-        f"data sharding {plan.data_sharding}, sequence parallel {on_off(plan.sequence_parallel)}; "
+        f"data sharding {data_sharding(plan)}, sequence parallel {on_off(plan.sequence_parallel)}; "
         f"layers per stage {stage_layers(plan)}"
     )

@@ -8,10 +8,11 @@ from rich.console import Group
 
 from planner.budget import Stopped
 from planner.reports.breakdown import time_table
+from planner.reports.families import folded, rival, safest_tied, table_rows
 from planner.reports.job import job_line
 from planner.reports.layout import bullets, heading, paragraph
-from planner.reports.ranking import legend, marks, ranking_table, shared
-from planner.reports.sentences import against, binding, bound_by, headline, ranges
+from planner.reports.ranking import RankingTable, legend, marks, shared
+from planner.reports.sentences import against, binding, bound_by, headline, ranges, safer
 from planner.training.search.hosts.methods import ALIKE
 from planner.wording.labels import stage_layers
 from planner.wording.units import count, percent, plural, seconds
@@ -24,26 +25,35 @@ if TYPE_CHECKING:
     from planner.training.search.result import SearchResult
 
 
-def search_report(inputs: RecordedInputs, result: SearchResult) -> RenderableType:
-    """For a result with at least one plan; `nothing_report` is for the others."""
+def search_report(
+    inputs: RecordedInputs, result: SearchResult, *, variants: bool = False
+) -> RenderableType:
+    """For a result with at least one plan; `nothing_report` is for the others. `variants`: a row
+    for every plan, not for the fastest of each family alone."""
     best = result.plans[0]
-    plans = [ranked.plan for ranked in result.plans]
+    rows = table_rows(result.plans, variants=variants)
+    listed = [row.ranked for row in rows]
+    plans = [ranked.plan for ranked in listed]
+    safest = safest_tied(result.plans)
     trouble = bool(result.solver.unanswered or _passed_over(result.solver))
     parts: list[RenderableType] = [
         paragraph(headline("Best", best.plan, best.estimate), style="bold"),
         paragraph(ranges(best.estimate)),
+        *([paragraph(safer(safest))] if safest is not None else []),
         paragraph(job_line(inputs, best.plan)),
         paragraph(how_sure(result)),
         *([paragraph(solvers(result.solver))] if trouble else []),
         heading("Ranked plans"),
-        ranking_table(result.plans),
+        RankingTable(rows),
         paragraph(legend(plans), style="dim"),
-        *(paragraph(text, style="dim") for text in marks(result.plans, result.tied_within)),
+        *(paragraph(text, style="dim") for text in marks(listed, result.tied_within)),
     ]
+    if folded(rows):
+        parts.append(paragraph(folded(rows), style="dim"))
     common = shared(plans)
     if common:
         parts.append(paragraph(common))
-    parts += [heading("Why plan 1 wins"), bullets(_why(result)), paragraph("")]
+    parts += [heading("Why plan 1 wins"), bullets(why(result)), paragraph("")]
     parts.append(time_table(best.estimate.time))
     parts += [heading("Assumptions"), bullets((*inputs.assumptions, *best.estimate.assumptions))]
     if result.solver.programs and not trouble:
@@ -105,11 +115,13 @@ def _passed_over(record: SolverRecord) -> list[EngineRecord]:
     return [one for one in record.engines if one.passed_over is not None]
 
 
-def _why(result: SearchResult) -> list[str]:
+def why(result: SearchResult) -> list[str]:
+    """Why the best plan is the best, a sentence each."""
     best = result.plans[0]
     reasons = [bound_by(best.estimate), binding(best.estimate)]
-    if len(result.plans) > 1:
-        reasons.append(against(best, result.plans[1]))
+    other = rival(result.plans)
+    if other is not None:
+        reasons.append(against(best, other))
     reasons.append(f"Layers per stage: {stage_layers(best.plan)}.")
     return [*reasons, *_hosts(result), *_worst_case(result)]
 
@@ -121,18 +133,18 @@ def _hosts(result: SearchResult) -> list[str]:
     if not placements or placements[0].method == ALIKE:
         return []
     proof = placements[0]
-    order = "in the order of the cluster file"
+    order = "Hosts stay in the order of the cluster file"
     if proof.gain is None:
-        order = "as found before time ran out, which --json lists"
+        order = "Hosts are in the best order found before time ran out (--json lists it)"
     elif proof.gain:
         order = (
-            "in an order of their own, which --json lists: as the cluster file has them the step "
-            f"takes {proof.gain:.1%} longer"
+            "Hosts are reordered (--json lists the order): in the cluster file's own order the "
+            f"step takes {proof.gain:.1%} longer"
         )
-    known = "" if proof.gap is None else f"; no placement is more than {proof.gap:.2%} faster"
+    known = "" if proof.gap is None else f"; no order is more than {proof.gap:.2%} faster"
     if proof.gap == 0:
-        known = "; no placement is faster"
-    return [f"Hosts {order}{known} ({proof.method})."]
+        known = "; no order is faster"
+    return [f"{order}{known} ({proof.method})."]
 
 
 def _worst_case(result: SearchResult) -> list[str]:
@@ -140,14 +152,14 @@ def _worst_case(result: SearchResult) -> list[str]:
     if robust is None or best.worst_step_s is None:
         return []
     said = [
-        f"Ranked by the worst case, every bandwidth between nodes {percent(robust.share)} lower: "
-        f"{seconds(best.worst_step_s)}/step."
+        f"Ranked by the worst case: {seconds(best.worst_step_s)}/step with every bandwidth between "
+        f"nodes {percent(robust.share)} lower."
     ]
     if robust.link is not None:
         slower = robust.link.step_s / best.estimate.step_s - 1
         one, two = robust.link.hosts
         said.append(
-            f"When one link alone is half as fast the step takes {slower:.1%} longer at most "
-            f"({one} to {two})."
+            f"If any one link runs at half its speed, the step takes at most {slower:.1%} longer "
+            f"(worst: {one} to {two})."
         )
     return said

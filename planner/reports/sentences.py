@@ -6,7 +6,6 @@ from dataclasses import fields
 from typing import TYPE_CHECKING
 
 from planner.wording.labels import TIME_LABELS, degrees, one_line
-from planner.wording.ranges import between, seconds_between
 from planner.wording.units import capacity, count, gib, percent, seconds, time_scale
 
 if TYPE_CHECKING:
@@ -55,15 +54,28 @@ def _peak(estimate: Estimate) -> str:
 
 
 def ranges(estimate: Estimate) -> str:
-    """How sure the step time and the peak are, and whether that is sure enough of the fit."""
+    """How sure the step time and the peak are, and whether that is sure enough of the fit:
+    `90% ranges: 30.35–42.45 s/step, peak 60.0–85.2 of 79.2 GiB; …`."""
     known, peak_bytes = estimate.confidence, estimate.memory.binding.peak_bytes
     if known is None:
-        return "No range: no measured runs to compare with."
-    peaks = (gib(round(end)) for end in known.memory.around(peak_bytes))
-    tight = "; a tight fit" if estimate.fit_class == "tight" else ""
+        return "No ranges: there are no measured runs to compare with."
+    scale = time_scale(estimate.step_s)
+    steps = "–".join(map(scale.number, known.step.around(estimate.step_s)))
+    peaks = "–".join(gib(round(end)) for end in known.memory.around(peak_bytes))
+    limit = capacity(estimate.memory.binding.capacity_bytes)
+    text = f"{known.level:.0%} ranges: {steps} {scale.unit}/step, peak {peaks} of {limit} GiB"
+    if estimate.fit_class == "tight":
+        sure = "it may not fit" if estimate.memory.fits else "it may fit all the same"
+        text += f"; a tight fit: {sure}"
+    return f"{text}."
+
+
+def safer(other: RankedPlan) -> str:
+    """The plan to take instead of a winner that fits tightly."""
+    cost = other.estimate
     return (
-        f"{known.level:.0%} ranges: {seconds(estimate.step_s)}/step{seconds_between(estimate)}, "
-        f"peak {gib(peak_bytes)} GiB{between(peaks)}{tight}."
+        f"Plan {other.rank} is tied with it and surely fits: {degrees(other.plan.degrees)}, "
+        f"{seconds(cost.step_s)}/step, {_peak(cost)}."
     )
 
 
@@ -80,13 +92,16 @@ def binding(estimate: Estimate) -> str:
     """Which stage has the least room, when, and what fills it."""
     stage = estimate.memory.binding
     peak = (
-        f"Stage {stage.stage} binds: {gib(stage.peak_bytes)} of "
+        f"Memory is tightest on stage {stage.stage}: {gib(stage.peak_bytes)} of "
         f"{capacity(stage.capacity_bytes)} GiB in the {stage.peak_phase} phase"
     )
-    spare = stage.spare_bytes
-    room = f"{gib(spare)} GiB to spare" if spare >= 0 else f"{gib(-spare)} GiB too many"
-    headroom = f"beside {capacity(stage.headroom_bytes)} GiB headroom"
-    return f"{peak} ({_largest_components(stage, 3)}), {room} {headroom}."
+    spare, headroom = stage.spare_bytes, f"{capacity(stage.headroom_bytes)} GiB of headroom"
+    room = (
+        f"{gib(spare)} GiB free beyond {headroom}"
+        if spare >= 0
+        else f"{gib(-spare)} GiB more than {headroom} leave"
+    )
+    return f"{peak} ({_largest_components(stage, 3)}); {room}."
 
 
 def bound_by(estimate: Estimate) -> str:
@@ -115,7 +130,7 @@ def time_shares(time: TimeBreakdown) -> list[tuple[str, float]]:
 
 
 def against(winner: RankedPlan, other: RankedPlan) -> str:
-    """What the winner saves and what it pays for that, component by component."""
+    """What the winner saves and what it spends for that, component by component."""
     gained = other.estimate.step_s - winner.estimate.step_s
     text = f"Against plan {other.rank} ({one_line(other.plan)}): "
     if gained <= 0:
@@ -134,5 +149,5 @@ def against(winner: RankedPlan, other: RankedPlan) -> str:
     saved = [f"{label} -{scale.text(-change)}" for label, change in worth if change < 0]
     paid = [f"{label} +{scale.text(change)}" for label, change in reversed(worth) if change > 0]
     saved_text = f": {', '.join(saved)}" if saved else ""
-    paid_text = f"; it pays {', '.join(paid)}" if paid else ""
+    paid_text = f"; in exchange {', '.join(paid)}" if paid else ""
     return f"{text}{saved_text}{paid_text}."

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from planner.arrays import distinct_rows
 from planner.schedule.passes import PassKind, Schedule
 from planner.schedule.registry import build, kind_of
 from planner.schedule.rules import ScheduleSize
@@ -19,7 +20,7 @@ from planner.schedule.rules import ScheduleSize
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
-    from planner.arrays import Floats, Ints
+    from planner.arrays import Floats, Ints, SmallInts
 
 
 def peak_in_flight(
@@ -73,61 +74,76 @@ def heaviest_in_flight(
     virtual_stages: int = 1,
     num_microbatches: Ints,
     differ: NDArray[np.bool_] | None = None,
-) -> Ints:
-    """[N, p, v]: activations per chunk at the moment when they weigh most. One activation of a
-    chunk weighs `weights` [N, p, v] (bytes, for example), for N plans with `num_microbatches` each.
+) -> tuple[Ints, NDArray[np.intp]]:
+    """Activations per chunk at the moment when they weigh most, [M, p, v], and the row of each plan
+    in them, [N]. One activation of a chunk weighs `weights` [N, p, v] (bytes, for example), for N
+    plans with `num_microbatches` each.
 
     On stages where `differ` [p] is false all chunks weigh the same; there they are only counted.
     """
+    numbers, number = np.unique(num_microbatches, return_inverse=True)
     counted = peak_in_flight(
-        name, stages=stages, virtual_stages=virtual_stages, num_microbatches=num_microbatches
+        name, stages=stages, virtual_stages=virtual_stages, num_microbatches=numbers
     )
     # Enough to settle, with a last group of the same length; all of them where each one more is
     # kept.
-    settled = _SETTLED * stages + num_microbatches % stages
-    fewer = np.minimum(num_microbatches, settled)
+    settled = _SETTLED * stages + numbers % stages
+    fewer = np.minimum(numbers, settled)
     kept = peak_in_flight(
         name, stages=stages, virtual_stages=virtual_stages, num_microbatches=fewer
     )
     enough = (kept == counted).all(axis=(1, 2))
-    different, which = np.unique(np.where(enough, fewer, num_microbatches), return_inverse=True)
-    heaviest: Ints = counted.copy()
+    different, of_number = np.unique(np.where(enough, fewer, numbers), return_inverse=True)
+    which = of_number[number]
     uneven = range(stages) if differ is None else np.flatnonzero(differ).tolist()
+    chosen = np.zeros((len(uneven), len(which)), dtype=np.int64)
     for row, microbatches in enumerate(different.tolist()):
         plans = np.flatnonzero(which == row)
-        for stage in uneven:
+        for index, stage in enumerate(uneven):
             moments = _fullest_moments(name, stages, virtual_stages, microbatches, stage)
-            chosen = (weights[plans, stage] @ moments.T).argmax(axis=-1)
-            heaviest[plans, stage] = moments[chosen]
-    return heaviest
+            if len(moments) > 1:
+                chosen[index, plans] = (weights[plans, stage] @ moments.T).argmax(axis=-1)
+    rows = distinct_rows((which, *chosen))
+    heaviest: Ints = counted[number[rows.first]]
+    for row, plan in enumerate(rows.first.tolist()):
+        for index, stage in enumerate(uneven):
+            moments = _fullest_moments(
+                name, stages, virtual_stages, int(different[which[plan]]), stage
+            )
+            heaviest[row, stage] = moments[chosen[index, plan]]
+    return heaviest, rows.which
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=65_536)
 def _fullest_moments(
     name: str, stages: int, virtual_stages: int, num_microbatches: int, stage: int
 ) -> Ints:
     """[C, v]: what a stage has in flight at C moments, one of which is the heaviest whatever the
     chunks weigh."""
-    schedule = _built(name, stages, virtual_stages, num_microbatches)
-    change = _changes(schedule)[stage]
+    all_changes, all_chunks = _changes_of(name, stages, virtual_stages, num_microbatches)
+    change, chunks = all_changes[stage], all_chunks[stage]
     counts = change != 0
-    change, chunks = change[counts], schedule.chunks[stage][counts]
+    change, chunks = change[counts], chunks[counts]
     hot = chunks[:, None] == np.arange(virtual_stages)
     before_a_backward = np.append(change[1:] < 0, True) & (change > 0)
     return _fullest(np.cumsum(change[:, None] * hot, axis=0)[before_a_backward])
 
 
-@lru_cache(maxsize=8)
-def _built(name: str, stages: int, virtual_stages: int, num_microbatches: int) -> Schedule:
-    return build(
+@lru_cache(maxsize=64)
+def _changes_of(
+    name: str, stages: int, virtual_stages: int, num_microbatches: int
+) -> tuple[Ints, SmallInts]:
+    """`_changes` of a schedule, and the chunk of every pass, [p, n] each."""
+    schedule = build(
         name, stages=stages, virtual_stages=virtual_stages, num_microbatches=num_microbatches
     )
+    return _changes(schedule), schedule.chunks
 
 
 def _fullest(counts: Ints) -> Ints:
     """The rows of [T, v] with the largest sum, and the rows that none of these reaches in every
     column."""
-    rows = np.unique(counts, axis=0)
+    rows = counts[distinct_rows(counts.T).first]
     totals = rows.sum(axis=1)
     full, others = rows[totals == totals.max()], rows[totals < totals.max()]
     reached = (others[:, None] <= full).all(axis=-1).any(axis=1)

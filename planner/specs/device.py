@@ -216,8 +216,8 @@ class CollectiveLinks(Input):
     """Devices of a node are wired to each other directly, not through a switch: a group of n of
     P devices reaches (n - 1)/(P - 1) of the link bandwidth."""
     overlap_cost: Constant[Fraction] = _general("links.overlap_cost", Constant[Fraction])
-    """Share of a hidden collective's time that the kernels beside it lose: its copies take
-    multiprocessors and memory bandwidth."""
+    """Share of a hidden collective's time that the kernels which run at the same time lose: its
+    copies take multiprocessors and memory bandwidth."""
 
 
 class DeviceHost(Input):

@@ -5,15 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from planner.errors import InputError
+from planner.specs.defaults import DEFAULT_HEADROOM
 from planner.specs.device import PRECISIONS, Precision
 from planner.specs.model.spec import ModelSpec
 from planner.specs.ranges import LONGEST_SEQUENCE, MOST_SEQUENCES
 from planner.specs.software import SoftwareProfile
 
 OPTIMIZERS = ("adam", "sgd")
-DEFAULT_HEADROOM = 0.05
-DEFAULT_SOFTWARE = "megatron-core"
-"""What people run today: Megatron Core with its usual overlaps on."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

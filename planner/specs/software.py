@@ -53,7 +53,8 @@ class SoftwareProfile(Input):
     sequence_parallel_choices: tuple[bool, ...] = ()
     """Default: the value of `sequence_parallel`."""
     tensor_backward_overlap: bool
-    """Backward collectives of column-parallel layers run beside the weight-gradient product."""
+    """Backward collectives of column-parallel layers run while the weight-gradient product is
+    computed."""
     gradient_dtype: StateType
     """Type in which gradients are kept (main gradients)."""
     gradient_reduce_dtype: StateType
@@ -61,7 +62,8 @@ class SoftwareProfile(Input):
     fp16_gradients: bool = False
     """In fp16 jobs gradients are kept and reduced in fp16, whatever the two types above say."""
     keeps_local_gradients: bool = False
-    """The 16-bit gradients of the backward pass stay allocated beside wider main gradients."""
+    """The 16-bit gradients of the backward pass stay allocated in addition to wider main gradients.
+    """
     bucket_buffers: Annotated[int, Field(ge=0, le=8)] = 0
     """Buffers of `bucket_bytes` each that reduction copies gradients through; 0 where it works in
     place."""

@@ -30,11 +30,11 @@ class Fused(Input):
     softmax: bool
     """Scale, mask and softmax of unfused attention."""
     shortest_softmax: Count = general("software", "fused.shortest_softmax", Constant[Count]).value
-    """Keys from which on that kernel works."""
+    """Fewest keys that this kernel works on."""
     longest_softmax: Count = general("software", "fused.longest_softmax", Constant[Count]).value
     """Keys up to which it works."""
     softmax_rows: Count = general("software", "fused.softmax_rows", Constant[Count]).value
-    """It works on so many queries, and on so many heads of the microbatch, at a time."""
+    """How many queries, and how many heads of the microbatch, it works on at a time."""
     softmax_in_fp32: bool = True
     """Without that kernel, 16-bit scores are converted to fp32 and back."""
     norm: bool
@@ -48,7 +48,7 @@ class Fused(Input):
     cross_entropy: bool
     """The loss in a few compiled kernels instead of a dozen; the fp32 probabilities stay."""
     loss_copies: Annotated[int, Field(ge=0, le=4)] = 0
-    """fp32 copies of the logits that an uncompiled loss holds beside the probabilities."""
+    """fp32 copies of the logits that an uncompiled loss holds in addition to the probabilities."""
     loss_compiled: bool = True
     """The loss is compiled where the model is."""
     loss_in_place: bool = False
@@ -188,7 +188,7 @@ class Expert(Input):
 
 
 class SharedVocabulary(Input):
-    """What the framework does beside its kernels where all stages share the vocabulary layers."""
+    """What the framework does besides its kernels where all stages share the vocabulary layers."""
 
     residual_transfers: Constant[Count] = general(
         "software", "shared_vocabulary.residual_transfers", Constant[Count]

@@ -108,10 +108,11 @@ class _Segments:
         costs, ends, m = problem.costs, problem.ends, problem.num_microbatches
         rows = Rows.of(problem)
         first, end = ends[:, None], ends[None, :]
-        forward = costs.forward[:, end] - costs.forward[:, first]
-        plain = costs.backward[:, end] - costs.backward[:, first]
-        static = problem.fixed_bytes[:, None, None] + costs.static[end] - costs.static[first]
-        room = problem.capacity_bytes[:, None, None] * (1 + 1e-12)
+        each = slice(0, 1) if _alike(problem) else slice(None)
+        forward = costs.forward[each, end] - costs.forward[each, first]
+        plain = costs.backward[each, end] - costs.backward[each, first]
+        static = problem.fixed_bytes[each, None, None] + costs.static[end] - costs.static[first]
+        room = problem.capacity_bytes[each, None, None] * (1 + 1e-12)
         backward = np.full(plain.shape, np.inf)
         chosen = np.zeros(plain.shape, dtype=np.int64)
         for pattern in allowed:
@@ -119,8 +120,9 @@ class _Segments:
             lead = np.minimum(costs.leads[pattern][first], end)
             kept = costs.kept[level, lead] - costs.kept[level, first]
             kept = kept + costs.kept[0, end] - costs.kept[0, lead]
-            seconds = plain + costs.replay[level][:, lead] - costs.replay[level][:, first]
-            here = (static + problem.in_flight[:, :1, None] * kept <= room) & (first < end)
+            replay = costs.replay[level][each]
+            seconds = plain + replay[:, lead] - replay[:, first]
+            here = (static + problem.in_flight[each, :1, None] * kept <= room) & (first < end)
             better = here & (seconds < backward)
             backward[better], chosen[better] = seconds[better], pattern
         possible = np.isfinite(backward)
@@ -137,7 +139,14 @@ class _Segments:
         if rows.late:
             late = rows.late_forwards[:, None, None] * forward + (m - 1) * backward
             late = late + rows.late_held_s[:, None, None]
-        return cls(problem=problem, ends=ends, own_s=own, late_s=late, way_s=way, pattern=chosen)
+        return cls(
+            problem=problem,
+            ends=ends,
+            own_s=own,
+            late_s=np.broadcast_to(late, own.shape),
+            way_s=way,
+            pattern=np.broadcast_to(chosen, own.shape),
+        )
 
     def least_s(self) -> float:
         """Lower bound on the largest row of every layout: each stage alone with its cheapest
@@ -158,18 +167,27 @@ class _Segments:
 
     def _pass(self, own_s: float, late_s: float) -> tuple[Layouts, float, float] | None:
         """Of the layouts whose rows are within these thresholds: the one with the shortest way,
-        that way, and the layout's largest late time."""
+        that way, and the layout's largest late time. No stage is empty: stage s begins at position
+        s or later, the first stage at 0, and leaves a position to each of those after it."""
         last = len(self.ends) - 1
-        begun = np.full(last + 1, np.inf)
-        begun[0] = 0.0
+        spare = last - self.problem.stages
+        if spare < 0:
+            return None
+        begun = np.zeros(1)
         causes = []
-        for own, late, way in zip(self.own_s, self.late_s, self.way_s, strict=True):
-            allowed = (begun[:, None] + own <= own_s) & (late <= late_s)
-            reached = np.where(allowed, begun[:, None] + way, np.inf)
+        for stage in range(self.problem.stages):
+            ends = slice(stage + 1, stage + spare + 2)
+            starts = slice(stage, stage + len(begun))
+            here = (stage, starts, ends)
+            begin = begun[:, None]
+            allowed = (begin + self.own_s[here] <= own_s) & (self.late_s[here] <= late_s)
+            reached = np.where(allowed, begin + self.way_s[here], np.inf)
             cause = reached.argmin(axis=0)
-            begun = reached[cause, np.arange(last + 1)]
-            causes.append(cause)
-        if not np.isfinite(begun[last]):
+            begun = reached[cause, np.arange(spare + 1)]
+            whole = np.zeros(last + 1, dtype=np.int64)
+            whole[ends] = stage + cause
+            causes.append(whole)
+        if not np.isfinite(begun[-1]):
             return None
         at = [last]
         for cause in reversed(causes):
@@ -177,5 +195,14 @@ class _Segments:
         at.reverse()
         taken = (np.arange(self.problem.stages), at[:-1], at[1:])
         layout = Layouts(ends=self.ends[at][None], patterns=self.pattern[taken][None])
-        late = np.broadcast_to(self.late_s, self.own_s.shape)[taken]
-        return layout, float(begun[last]), float(late.max())
+        return layout, float(begun[-1]), float(self.late_s[taken].max())
+
+
+def _alike(problem: LayoutProblem) -> bool:
+    """Whether nothing but its links tells a stage from the others: memory is unlimited and devices
+    are equally fast."""
+    costs = problem.costs
+    seconds = (costs.forward, costs.backward, *costs.replay)
+    return bool(
+        np.isinf(problem.capacity_bytes).all() and all((one == one[:1]).all() for one in seconds)
+    )

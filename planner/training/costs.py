@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from planner.training.layer.memory import LayerMemory, layer_memory
-from planner.training.layer.timing import LayerTime, layer_time
-from planner.workload.layers import layer_operators
+from planner.training.layer.memory import LayerMemory
+from planner.training.layer.prices import LayerPrices
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
+    from planner.training.layer.timing import LayerTime
     from planner.training.scenario import Scenario
     from planner.workload.shard import Shard
 
@@ -58,21 +58,19 @@ class CostTable:
     residual_bytes: NDArray[np.int64]
 
 
-def cost_table(scenario: Scenario, shards: Sequence[Shard]) -> CostTable:
-    """Price every kind of layer under every shard."""
+def cost_table(
+    scenario: Scenario, shards: Sequence[Shard], prices: LayerPrices | None = None
+) -> CostTable:
+    """Price every kind of layer under every shard. `prices`: those of other tables of the
+    scenario."""
     kinds, devices = scenario.kinds, scenario.candidate_devices
-    times: list[list[list[LayerTime]]] = [[] for _ in devices]
-    memories: list[list[LayerMemory]] = []
-    residual_bytes = []
-    for shard in shards:
-        workload = scenario.workload(shard)
-        operators = [layer_operators(workload, kind) for kind in kinds]
-        memories.append([layer_memory(workload, layer) for layer in operators])
-        residual_bytes.append(workload.residual_bytes())
-        for rows, device in zip(times, devices, strict=True):
-            rows.append(
-                [layer_time(workload, layer, device, scenario.topology) for layer in operators]
-            )
+    prices = prices or LayerPrices(scenario)
+    found = [[prices.price(kind, shard) for kind in kinds] for shard in shards]
+    residual_bytes = [scenario.workload(shard).residual_bytes() for shard in shards]
+    memories = [[layer.memory for layer in row] for row in found]
+    times = [
+        [[layer.times[device] for layer in row] for row in found] for device in range(len(devices))
+    ]
     memory_columns: dict[str, Any] = {
         field.name: np.array(
             [[getattr(memory, field.name) for memory in row] for row in memories], dtype=np.int64

@@ -123,22 +123,20 @@ def batch_of_one(plan: Plan, row: int, load: StageLoad) -> Batch:
 def assumptions(scenario: Scenario, plan: Plan) -> tuple[str, ...]:
     """What the estimate takes for granted, in words."""
     job, software = scenario.job, scenario.job.software
-    overlapped = ", ".join(software.overlap) or "nothing"
+    overlap = ", ".join(software.overlap) or "none"
     said = [
         *scenario.model.assumptions,
         *job.assumptions,
-        f"software {software.name}: {software.attention} attention, overlap of {overlapped}",
+        f"software {software.name}: {software.attention} attention; communication hidden behind "
+        f"compute: {overlap}",
         f"{job.headroom:.0%} of device memory is kept free",
-        "collectives and pipeline sends that share links do not slow each other",
+        "each collective and pipeline send is priced as if no other used its links",
     ]
     if software.dropout == "model" and scenario.model.dropout:
         said.append(f"model {scenario.model.name} is trained with hidden and attention dropout")
     chunks = {end - start for stage in plan.stages for start, end in stage.chunks}
     if len(chunks) > 1:
-        said.append(
-            f"chunks hold {min(chunks)} to {max(chunks)} layers, the odd ones in the middle unless "
-            "the plan says otherwise"
-        )
+        said.append(f"chunks hold {min(chunks)} to {max(chunks)} layers, as the plan lists them")
     positions = scenario.model.seq_length
     learned = scenario.model.position_embedding == "learned"
     if learned and positions is not None and job.seq_length > positions:
@@ -146,7 +144,7 @@ def assumptions(scenario: Scenario, plan: Plan) -> tuple[str, ...]:
             f"the model's {positions:,} learned positions are extended to {job.seq_length:,}"
         )
     if plan.degrees.context > 1:
-        said.append("context parallelism: ring exchange with balanced causal load")
+        said.append("context parallelism exchanges in a ring, with the causal load balanced")
     if scenario.model.moe and job.expert_imbalance == 1.0:
-        said.append("experts: tokens are spread evenly over them")
+        said.append("tokens are spread evenly over the experts")
     return tuple(said)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from planner.hardware.device import Device
+    from planner.hardware.fabric import Hop
     from planner.specs.cluster.spec import ClusterSpec
     from planner.specs.job import JobSpec
     from planner.specs.model.spec import ModelSpec
@@ -52,10 +53,21 @@ class Scenario:
         topology = self.topology
         if not isinstance(topology, IdealTopology):
             return ()
-        return tuple(
-            replace(self, topology=SlowedTopology(topology, hop))
-            for hop in topology.outgrown_hops()
-        )
+        return tuple(self.slowed(hop) for hop in topology.outgrown_hops())
+
+    def slowed(self, hop: Hop, *, stride: int | None = None) -> Scenario:
+        """The job on the ideal topology when every hop between domains is this one; with `stride`,
+        only the hops of pairs of ranks, and of groups whose ranks lie so far apart."""
+        topology: IdealTopology = self.topology  # type: ignore[assignment]
+        found = self._slowed.get((hop, stride))
+        if found is None:
+            slow = SlowedTopology(topology, hop, stride=stride)
+            found = self._slowed[hop, stride] = replace(self, topology=slow)
+        return found
+
+    @cached_property
+    def _slowed(self) -> dict[tuple[Hop, int | None], Scenario]:
+        return {}
 
     @cached_property
     def candidate_devices(self) -> tuple[Device, ...]:

@@ -16,6 +16,21 @@ AXIS_LETTERS = {
     "expert_tensor": "et",
 }
 ALWAYS_NAMED = ("tensor", "pipeline", "data")
+AXIS_ABBREVIATIONS = {
+    "tensor": "TP",
+    "pipeline": "PP",
+    "data": "DP",
+    "context": "CP",
+    "expert": "EP",
+    "expert_tensor": "ETP",
+}
+"""What most frameworks call the degrees."""
+SHARDING_NAMES = {
+    "optimizer": "ZeRO-1",
+    "optimizer+gradients": "ZeRO-2",
+    "full": "ZeRO-3, FSDP",
+}
+"""What most frameworks call data sharding."""
 
 TIME_LABELS = {
     "compute_s": "compute",
@@ -58,6 +73,12 @@ def recompute(plan: Plan) -> str:
     ):
         return "full"
     return f"full {max(chosen.layers_per_stage)}"
+
+
+def data_sharding(plan: Plan) -> str:
+    """`none`, `optimizer (ZeRO-1)`, `full (ZeRO-3, FSDP)`."""
+    known = SHARDING_NAMES.get(plan.data_sharding)
+    return f"{plan.data_sharding} ({known})" if known else plan.data_sharding
 
 
 def on_off(flag: bool) -> str:

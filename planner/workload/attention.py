@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 def attention_operators(workload: Workload, *, local: bool) -> list[Operator]:
     """Multi-head or grouped-query self-attention with its residual add.
 
-    Rotated queries and keys are kept beside the projection's output, of which the values are a
-    view; a ring copies keys and values into the buffer that it sends, and the output goes
+    Rotated queries and keys are kept in addition to the projection's output, of which the values
+    are a view; a ring copies keys and values into the buffer that it sends, and the output goes
     (TransformerEngine `context_parallel.py`).
     """
     w, model, z = workload, workload.model, workload.element_bytes

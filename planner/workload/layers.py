@@ -18,9 +18,12 @@ from planner.workload.mlp import dense_mlp_operators
 from planner.workload.moe import moe_operators
 from planner.workload.operators import Matmul, Pointwise
 from planner.workload.pointwise import norm
+from planner.workload.shard import Shard
 from planner.workload.vocabulary import embedding_operators, head_operators
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from planner.specs.model.spec import ModelSpec
     from planner.workload.operators import Operator
     from planner.workload.workload import Workload
@@ -34,8 +37,57 @@ def layer_operators(workload: Workload, kind: str) -> tuple[Operator, ...]:
         case "head":
             return tuple(head_operators(workload))
         case "mtp":
-            return tuple(mtp_operators(workload))
+            layer = transformer_layer(workload, workload.model.layer_kinds[-1])
+            return tuple(mtp_operators(workload, layer))
     return tuple(transformer_layer(workload, kind))
+
+
+def seen_by(kind: str, shard: Shard) -> Shard:
+    """The shard as far as layers of this kind depend on it: under shards that agree in it they have
+    the same operators. Experts are of mixtures, the vocabulary of both ends; a multi-token
+    prediction module has all of them."""
+    if kind == "mtp":
+        return shard
+    mixture, end = kind.startswith("moe"), kind in ("embedding", "head")
+    return Shard(
+        tensor=shard.tensor,
+        context=shard.context,
+        expert=shard.expert if mixture else 1,
+        expert_tensor=shard.expert_tensor if mixture else 1,
+        micro_batch_size=shard.micro_batch_size,
+        sequence_parallel=shard.sequence_parallel,
+        vocabulary=shard.vocabulary if end else 1,
+    )
+
+
+class OperatorLists:
+    """Operators of layers under many shards. What layers have in common is made once, and then is
+    the same object in all of them."""
+
+    def __init__(self, workload_of: Callable[[Shard], Workload]) -> None:
+        self._workload_of = workload_of
+        self._layers: dict[tuple[str, Shard], tuple[Operator, ...]] = {}
+        self._attention: dict[tuple[bool, Shard], list[Operator]] = {}
+
+    def layer(self, kind: str, shard: Shard) -> tuple[Operator, ...]:
+        """`layer_operators` of a shard."""
+        key = kind, seen_by(kind, shard)
+        found = self._layers.get(key)
+        if found is None:
+            found = self._layers[key] = tuple(self._make(kind, key[1]))
+        return found
+
+    def _make(self, kind: str, shard: Shard) -> Sequence[Operator]:
+        workload = self._workload_of(shard)
+        if kind in ("embedding", "head"):
+            return layer_operators(workload, kind)
+        if kind == "mtp":
+            return mtp_operators(workload, self.layer(workload.model.layer_kinds[-1], shard))
+        local = kind.endswith("-window")
+        key = local, seen_by("dense", shard)
+        if key not in self._attention:
+            self._attention[key] = _attention(self._workload_of(key[1]), local=local)
+        return transformer_layer(workload, kind, self._attention[key])
 
 
 def layer_kinds(model: ModelSpec) -> tuple[str, ...]:
@@ -47,10 +99,13 @@ def layer_kinds(model: ModelSpec) -> tuple[str, ...]:
     )
 
 
-def transformer_layer(workload: Workload, kind: str) -> list[Operator]:
+def transformer_layer(
+    workload: Workload, kind: str, attention: list[Operator] | None = None
+) -> list[Operator]:
+    """A layer of attention and MLP; `attention`: its operators, where they are there already."""
     w, model = workload, workload.model
-    local = kind.endswith("-window")
-    attention = mla_operators(w) if model.mla else attention_operators(w, local=local)
+    if attention is None:
+        attention = _attention(w, local=kind.endswith("-window"))
     mlp = moe_operators(w) if kind.startswith("moe") else dense_mlp_operators(w)
     if model.parallel_attention:
         return parallel_layer(w, attention, mlp)
@@ -60,6 +115,12 @@ def transformer_layer(workload: Workload, kind: str) -> list[Operator]:
         for operator in norm(w, f"norm_{index}")
     ]
     return [*norm(w, "attention_norm"), *attention, *norm(w, "mlp_norm"), *mlp, *more_norms]
+
+
+def _attention(workload: Workload, *, local: bool) -> list[Operator]:
+    if workload.model.mla:
+        return mla_operators(workload)
+    return attention_operators(workload, local=local)
 
 
 def parallel_layer(
@@ -90,9 +151,10 @@ _JOINED_OUTPUT = frozenset(
 """What the output of attention does not need where the MLP's is added to it first."""
 
 
-def mtp_operators(workload: Workload) -> list[Operator]:
+def mtp_operators(workload: Workload, layer: Sequence[Operator]) -> list[Operator]:
     """One multi-token-prediction module (DeepSeek-V3, arXiv 2412.19437, section 2.2): two norms,
-    the projection of [hidden; embedding] to hidden, a transformer layer, and the shared head."""
+    the projection of [hidden; embedding] to hidden, a transformer layer like the model's last, and
+    the shared head."""
     w, h = workload, workload.model.hidden_size
     projection = Matmul(
         name="mtp_projection",
@@ -103,11 +165,9 @@ def mtp_operators(workload: Workload) -> list[Operator]:
         n=h // w.shard.tensor,
         k=2 * h,
     )
-    return (
-        [*norm(w, "mtp_hidden_norm"), *norm(w, "mtp_embedding_norm"), projection]
-        + transformer_layer(w, w.model.layer_kinds[-1])
-        + [
-            replace(operator, parameters=0) if operator.module == "head" else operator
-            for operator in head_operators(w)
-        ]
-    )
+    head = [
+        replace(operator, parameters=0) if operator.module == "head" else operator
+        for operator in head_operators(w)
+    ]
+    norms = [*norm(w, "mtp_hidden_norm"), *norm(w, "mtp_embedding_norm")]
+    return [*norms, projection, *layer, *head]

@@ -29,24 +29,25 @@ def selective(workload: Workload, operators: Sequence[Operator]) -> tuple[Select
     `moe_layer_recompute`). By operator: attention and every second matmul keep their outputs, all
     else is done again (torchtitan `activation_checkpoint.selective_ac_option: op`).
     """
-    modules = workload.software.recompute.selective_modules
+    modules = frozenset(workload.software.recompute.selective_modules)
     if EVERY_SECOND_MATMUL in modules:
         return tuple(_by_operator(workload, operators))
     return tuple(
         Selective(_input_bytes(workload, operator), 1.0)
-        if any(unit in modules for unit in _units(operator))
+        if not modules.isdisjoint(_units(operator))
         else Selective(operator.saved_bytes, 0.0)
         for operator in operators
     )
+
+
+_UNITS = {"experts": ("experts", "moe"), "moe_act": ("moe_act", "moe")}
 
 
 def _units(operator: Operator) -> tuple[str, ...]:
     """The modules of `--recompute-modules` that an operator is part of."""
     if operator.name.startswith("shared_expert"):
         return ("shared_experts", "moe")
-    if operator.module in ("experts", "moe_act"):
-        return (operator.module, "moe")
-    return (operator.module,)
+    return _UNITS.get(operator.module) or (operator.module,)
 
 
 def _input_bytes(workload: Workload, operator: Operator) -> int:

@@ -14,7 +14,7 @@ from planner.api.keywords import AxisKeywords, names_of
 from planner.cli.app import app
 from planner.training.search.space.restrictions import Restrictions
 
-OUTPUTS = {"output", "json", "help"}
+OUTPUTS = {"variants", "output", "json", "help"}
 RENAMED = {"time_limit": "time_limit_s", "set": "variables"}
 
 

@@ -37,6 +37,7 @@ FUNCTIONS = [
     "load_plans",
     "load_software",
     "read_launch",
+    "report",
     "schema",
     "search",
     "select_rules",

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 import sys
 from typing import TYPE_CHECKING
 
 import pytest
+import typer
+import typer.core
+from typer.main import get_command
 
 from planner import __version__
 from planner.cli import app as program
 from planner.cli.commands import COMMANDS
+from planner.cli.import_ import app as importing
 from planner.errors import InputError, NothingFits
 
 if TYPE_CHECKING:
@@ -44,6 +49,45 @@ def test_help_of_a_command_fits_80_columns(planner: Callable[..., Outcome], comm
     assert (outcome.code, outcome.stderr) == (0, "")
     assert outcome.stdout.isascii()
     assert max(map(len, outcome.stdout.splitlines())) <= 80
+
+
+def examples() -> list[str]:
+    written = [example for entry in COMMANDS.values() for example in entry.examples]
+    importer = get_command(importing)
+    assert isinstance(importer, typer.core.TyperGroup)
+    for command in importer.commands.values():
+        written += (command.epilog or "").splitlines()
+    return written
+
+
+@pytest.mark.parametrize("example", examples())
+def test_examples_of_the_help_are_read_by_the_commands(example: str) -> None:
+    """Every option in them exists and has its value; nothing is run."""
+    name, *arguments = shlex.split(example)
+    assert name == "planner"
+    command = get_command(program.app)
+    context = command.make_context("planner", list(arguments))
+    assert isinstance(command, typer.core.TyperGroup)
+    _, found, rest = command.resolve_command(context, arguments)
+    assert found is not None
+    if isinstance(found, typer.core.TyperGroup):
+        _, found, rest = found.resolve_command(context, rest)
+    assert found is not None
+    found.make_context("command", rest)
+
+
+def test_help_is_in_sections_of_what_belongs_together(planner: Callable[..., Outcome]) -> None:
+    text = planner("search", "--help").stdout
+    titles = [line for line in text.splitlines() if line.endswith(":") and line[0] != " "]
+    assert titles == [
+        "Model and cluster:",
+        "Job:",
+        "Restricting the search (comma lists):",
+        "Options:",
+        "Examples:",
+    ]
+    for words in ("(TP)", "(PP)", "(DP)", "(CP)", "(EP)", "(VPP)", "ZeRO-1", "FSDP"):
+        assert words in text
 
 
 def test_version(planner: Callable[..., Outcome]) -> None:

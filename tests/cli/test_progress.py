@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 
 from planner.cli.progress import LINE_WIDTH, ProgressLine, describe
 from planner.training.search.search import Progress
@@ -24,15 +25,28 @@ class Terminal(io.StringIO):
 PROGRESS = Progress(
     phase="refining", candidates=23412, fitting=1203, refined=17, best_step_s=31.4, bound_s=30.9
 )
-TEXT = "pricing in full: 23,412 combinations, 1,203 fit, 17 priced; best 31.40 s, bound 30.90 s"
+TEXT = "pricing in full, {} s: best 31.40 s, none below 30.90 s; 17 of 1,203 priced"
 
 
 def test_the_line_itself() -> None:
-    assert describe(PROGRESS) == TEXT
+    assert describe(PROGRESS, 12.3) == TEXT.format(12)
+    assert describe(PROGRESS, 12.3, 60.0) == TEXT.format("12 of 60")
     early = Progress(
         phase="bounding", candidates=10, fitting=0, refined=0, best_step_s=None, bound_s=None
     )
-    assert describe(early) == "bounding: 10 combinations, 0 fit, 0 priced"
+    assert describe(early, 1.0) == "bounding, 1 s: 10 combinations, 0 fit"
+
+
+def test_a_bound_above_the_best_is_no_bound_of_the_best() -> None:
+    """What is left may be slower than the best: then nothing left is faster."""
+    late = replace(PROGRESS, bound_s=32.0)
+    assert "best 31.40 s, nothing left is faster;" in describe(late, 2.0)
+
+
+def test_the_line_fits_a_terminal() -> None:
+    longest = replace(PROGRESS, candidates=10**7, fitting=10**6, refined=999)
+    assert len(describe(longest, 3600.0, 7200.0)) <= LINE_WIDTH + len("999 of 1,000,000")
+    assert "none below 30.90 s" in describe(longest, 3600.0, 7200.0)[:LINE_WIDTH]
 
 
 def test_a_fast_search_says_nothing() -> None:
@@ -49,7 +63,7 @@ def test_a_terminal_gets_one_line_that_vanishes() -> None:
         for clock.now in (0.0, 1.0, 1.01, 1.05, 1.2):
             line.update(PROGRESS)
     shown = stream.getvalue()
-    assert shown.count(TEXT[:60]) == 2
+    assert shown.count(TEXT.format(1)) == 2
     assert "\n" not in shown
     assert shown.endswith(f"\r{'':{LINE_WIDTH}}\r")
 
@@ -60,4 +74,4 @@ def test_a_file_gets_a_line_every_ten_seconds() -> None:
         for tick in range(30):
             clock.now = float(tick)
             line.update(PROGRESS)
-    assert stream.getvalue() == f"{TEXT}\n" * 3
+    assert stream.getvalue() == "".join(f"{TEXT.format(tick)}\n" for tick in (1, 11, 21))

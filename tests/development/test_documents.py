@@ -67,6 +67,7 @@ NOT_RUN = {
     "source megatron-lm.sh": "not ours",
     'sbatch slurm.sh pretrain_gpt.py "${MEGATRON_ARGS[@]}" --data-path ... --tokenizer-model ... '
     "--lr ...": "tests/exporters/test_rehearsal.py does",
+    "planner report plans.json --mine train.sh -o report.html": "tests/cli/test_report.py does",
     "planner calibrate my-runs.yaml --device-file my-a100.yaml": "tests/cli/test_calibrate.py does",
     "planner validate my-runs.yaml --device-file my-a100.yaml      # shows the gain": "as above",
     "planner calibrate train-a.log train-b.log --plan plans.json#1,plans.json#3 "

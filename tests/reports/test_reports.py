@@ -13,14 +13,17 @@ from planner.plan import Degrees, RankedPlan
 from planner.reports.breakdown import memory_table
 from planner.reports.console import make_console, render
 from planner.reports.estimate import estimate_report, fit_verdict
+from planner.reports.families import rival, safest_tied, table_rows
 from planner.reports.nothing import nothing_report
-from planner.reports.ranking import marks, ranking_table, shared
+from planner.reports.ranking import RankingTable, marks, shared
 from planner.reports.search import search_report
 from planner.reports.sentences import against, bound_by, ranges
 from planner.wording.labels import one_line, recompute, stage_layers
 from planner.wording.units import capacity, gib, plural, seconds, time_scale
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from rich.console import RenderableType
 
     from tests.conftest import Golden, Samples
@@ -34,9 +37,10 @@ def plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
 
 
-def as_text(report: RenderableType, encoding: str = "utf-8") -> str:
+def as_text(report: RenderableType, encoding: str = "utf-8", width: int | None = None) -> str:
     stream = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
     console = make_console(stream)
+    console.width = width or console.width
     stream.write(render(report, console))
     stream.flush()
     buffer = stream.buffer
@@ -117,18 +121,60 @@ def crowded(samples: Samples) -> tuple[RankedPlan, ...]:
 
 
 def test_a_crowded_ranking_stays_within_80_columns(samples: Samples, golden: Golden) -> None:
-    golden.check("crowded.txt", as_text(ranking_table(crowded(samples))))
+    golden.check("crowded.txt", as_text(ranking(crowded(samples))))
+
+
+def ranking(plans: Sequence[RankedPlan]) -> RankingTable:
+    return RankingTable(table_rows(plans, variants=True))
+
+
+@pytest.mark.parametrize("width", [44, 60, 70, 80, 200])
+def test_no_cell_of_the_ranking_is_cut_at_any_width(samples: Samples, width: int) -> None:
+    """What has no room is a column less, and a line says which."""
+    plans = crowded(samples)
+    text = as_text(ranking(plans), width=width)
+    table, _, note = text.partition("Left out for want of room: ")
+    assert max(map(len, text.splitlines())) <= width
+    assert [row.split()[0] for row in table.splitlines()[-3:]] == ["=8", "=9", "=10"]
+    assert "94.30" in table
+    assert "!66.9" in table
+    assert ("MFU" in table) != ("MFU" in note)
+    assert bool(note) == (width < 79)
+
+
+def test_variants_are_folded_but_not_the_safest_choice(samples: Samples) -> None:
+    base = samples.ranked()[0]
+    tight = samples.estimate(base.plan, memory_high=1.2)
+    first = replace(base, estimate=tight)
+    variant = replace(
+        base,
+        rank=2,
+        plan=replace(base.plan, micro_batch_size=4),
+        estimate=tight,
+        tied_with_best=True,
+    )
+    safe = replace(variant, rank=3, estimate=base.estimate)
+    stranger = replace(variant, rank=4, plan=samples.plan(pipeline=8, data=8), tied_with_best=False)
+    plans = (first, variant, safe, stranger)
+    rows = table_rows(plans, variants=False)
+    assert [(row.ranked.rank, row.variants) for row in rows] == [(1, 1), (3, 0), (4, 0)]
+    assert safest_tied(plans) is safe
+    assert safest_tied((base, safe)) is None
+    assert rival(plans) is stranger
+    assert rival(plans[:2]) is variant
+    assert rival(plans[:1]) is None
+    assert len(table_rows(plans, variants=True)) == 4
 
 
 def test_marks_are_explained_where_they_are(samples: Samples) -> None:
     first, second, third = samples.ranked()
     tight = replace(third, estimate=samples.estimate(third.plan, memory_high=1.2))
-    table = as_text(ranking_table((first, second, tight))).splitlines()
+    table = as_text(ranking((first, second, tight))).splitlines()
     assert [row.split()[0] for row in table[-3:]] == ["1", "=2", "3"]
     assert [row.split()[-1] for row in table[-3:]] == ["66.9", "66.9", "!66.9"]
     assert len({len(row) for row in table[-3:]}) == 1
     assert marks((first, second), 0.107) == [
-        "= tied with plan 1: less than 10.7% slower, too close to tell."
+        "= tied with plan 1: up to 10.7% slower, too close to tell."
     ]
     assert [text[0] for text in marks((first, tight), 0.1)] == ["!"]
     assert marks((first, third), 0.1) == []
@@ -137,12 +183,12 @@ def test_marks_are_explained_where_they_are(samples: Samples) -> None:
 def test_a_tight_fit_is_said(samples: Samples) -> None:
     plan = samples.plan()
     estimate = samples.estimate(plan, memory_high=1.2)
-    assert fit_verdict(plan, estimate).startswith("Fits, t8 p4 d16: 30.00 s/step, ")
+    assert fit_verdict(plan, estimate).startswith("Fits tightly, t8 p4 d16: 30.00 s/step, ")
     assert ranges(estimate) == (
-        "90% ranges: 30.00 s/step (27.90–32.40), peak 66.9 GiB (64.3–80.3); a tight fit."
+        "90% ranges: 27.90–32.40 s/step, peak 64.3–80.3 of 80 GiB; a tight fit: it may not fit."
     )
-    assert (
-        ranges(replace(estimate, confidence=None)) == "No range: no measured runs to compare with."
+    assert ranges(replace(estimate, confidence=None)) == (
+        "No ranges: there are no measured runs to compare with."
     )
 
 
@@ -190,13 +236,13 @@ def test_equal_neighbours_share_a_row(samples: Samples) -> None:
     assert [row.split()[0] for row in rows] == ["0-6", "7"]
 
 
-def test_against_says_what_is_saved_and_what_is_paid(samples: Samples) -> None:
+def test_against_says_what_is_saved_and_what_that_costs(samples: Samples) -> None:
     first, second, _ = samples.ranked()
     time = replace(first.estimate.time, data_comm_s=first.estimate.time.data_comm_s + 1.0)
     slower = replace(first, estimate=replace(first.estimate, time=time))
     text = against(slower, second)
     assert "2.000 s (6.1%) less per step: compute -2.100 s" in text
-    assert text.endswith("; it pays data communication +0.880 s.")
+    assert text.endswith("; in exchange data communication +0.880 s.")
     assert against(first, replace(first, rank=2)).endswith("equally fast.")
 
 
@@ -214,7 +260,8 @@ def test_bound_by_leaves_small_parts_out(samples: Samples) -> None:
 def test_shared_names_what_the_table_leaves_out(samples: Samples) -> None:
     plans = [samples.plan(), samples.plan(micro_batch_size=2)]
     assert shared(plans) == (
-        "All: schedule 1f1b, recompute selective, data sharding optimizer, sequence parallel on."
+        "All: schedule 1f1b, recompute selective, data sharding optimizer (ZeRO-1), sequence "
+        "parallel on."
     )
 
 

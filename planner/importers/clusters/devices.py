@@ -70,7 +70,7 @@ def nvlink_bytes_per_s(device: str) -> float | None:
 
 
 BY_NVLINKS = {6: "v100-sxm-32gb", 8: "a800-sxm-80gb", 12: "a100-sxm-80gb", 18: "h100-sxm-80gb"}
-"""The device with so many links to a switch; 18 have H100, H200 and B200 alike."""
+"""The device with that many links to a switch; 18 have H100, H200 and B200 alike."""
 
 
 def device_named(product: str) -> str | None:

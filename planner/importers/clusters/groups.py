@@ -249,7 +249,7 @@ def _cards(cards: int | None, usual: Mapping[str, Any] | None, notes: Notes) -> 
 
 
 def _rounded(bytes_per_s: float) -> str:
-    """Four digits: more would claim what no benchmark says."""
+    """Four digits: more would claim a precision that no benchmark has."""
     return format_bytes_per_second(float(f"{bytes_per_s:.4g}"))
 
 

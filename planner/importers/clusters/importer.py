@@ -31,8 +31,8 @@ MOST_FILES = 100
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImportedCluster:
-    """`text` is the cluster file; `matrix` is the text of `matrix_file` beside it, if there is
-    one. `mapping` has the same content as `text`, and the loader read both as `spec`."""
+    """`text` is the cluster file; `matrix` is the text of `matrix_file` in the same folder, if
+    there is one. `mapping` has the same content as `text`, and the loader read both as `spec`."""
 
     mapping: Mapping[str, Any]
     text: str
@@ -110,7 +110,7 @@ def _stem(path: str) -> str:
 
 
 def _matrix_file(place: str | None, facts: Sequence[ClusterFacts]) -> str:
-    """A name beside the cluster file."""
+    """A name in the folder of the cluster file."""
     stem = (
         Path(place).stem if place else next((_stem(f.path) for f in facts if f.matrix), "cluster")
     )

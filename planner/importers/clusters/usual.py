@@ -1,4 +1,4 @@
-"""What a node with a device usually looks like, for what no file says.
+"""What a node with a device usually looks like, where no file says it.
 
 Taken from the shipped clusters; for devices that none of them has, from the NVLinks of the device.
 """

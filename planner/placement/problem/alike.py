@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from planner.budget import Budget
-    from planner.placement.problem.problem import PlacementProblem
+    from planner.placement.problem.problem import PlacementProblem, RingFamily
 
 
 def with_alike_merged(problem: PlacementProblem, budget: Budget = UNLIMITED) -> PlacementProblem:
@@ -25,6 +25,8 @@ def with_alike_merged(problem: PlacementProblem, budget: Budget = UNLIMITED) -> 
     Raises: OutOfTime.
     """
     costs = [problem.link_s] + [family.hop_s for wait in problem.waits for family in wait.families]
+    closing = problem.closing
+    costs += [] if closing is None else [closing.family.hop_s]
     count = np.bincount(problem.node_class, minlength=problem.classes)
     kept: list[int] = []
     becomes = np.zeros(problem.classes, dtype=np.int64)
@@ -50,19 +52,18 @@ def with_alike_merged(problem: PlacementProblem, budget: Budget = UNLIMITED) -> 
             small[place, place] = cost[kept[place], other]
         return small
 
+    def merged_family(family: RingFamily) -> RingFamily:
+        return replace(family, hop_s=merged(family.hop_s))
+
     return replace(
         problem,
         node_class=becomes[problem.node_class],
         link_s=merged(problem.link_s),
         waits=tuple(
-            replace(
-                wait,
-                families=tuple(
-                    replace(family, hop_s=merged(family.hop_s)) for family in wait.families
-                ),
-            )
+            replace(wait, families=tuple(map(merged_family, wait.families)))
             for wait in problem.waits
         ),
+        closing=None if closing is None else replace(closing, family=merged_family(closing.family)),
         row_class_allowed=problem.row_class_allowed[:, kept],
     )
 

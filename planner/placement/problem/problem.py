@@ -47,6 +47,17 @@ class Wait:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Closing:
+    """What a row does once its last pass is over: path w ends in row `path_row[w]`, int [W], and
+    is followed by the slowest ring of `family` in that row. `slack_s` [rows]: how much earlier
+    than the last a row is done where all links are the cheapest."""
+
+    family: RingFamily
+    path_row: NDArray[np.int64]
+    slack_s: NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class PlacementProblem:
     """N nodes, of which rows · columns are used; K classes; W critical paths.
 
@@ -54,8 +65,9 @@ class PlacementProblem:
     another in the next row adds, there and back, each time a critical path crosses the boundary. A
     column's pipeline takes the max over paths of `path_s` [W] + `path_links` [W, rows − 1] · its
     links. `lockstep` neighbouring columns wait for each other at every boundary, so each of their
-    links counts as the slowest of them. `row_class_allowed` bool [rows, K]. `has_waits_inside`:
-    some waits stand for groups inside the passes, which a pipeline can hide.
+    links counts as the slowest of them. `closing`: what follows each path. `row_class_allowed` bool
+    [rows, K]. `has_waits_inside`: some waits stand for groups inside the passes, which a pipeline
+    can hide.
     """
 
     rows: int
@@ -67,6 +79,7 @@ class PlacementProblem:
     path_links: NDArray[np.float64]
     waits: tuple[Wait, ...]
     row_class_allowed: NDArray[np.bool_]
+    closing: Closing | None = None
     has_waits_inside: bool = False
 
     @property
@@ -91,11 +104,15 @@ class PlacementProblem:
         return bool(self.row_class_allowed[np.arange(self.rows)[:, None], grid].all())
 
     def pipeline_s(self, grid: NDArray[np.int64]) -> float:
-        """Seconds of the slowest column of a grid of classes, int [rows, columns]."""
+        """Seconds of the slowest column of a grid of classes, int [rows, columns], with what
+        follows."""
         links = self.link_s[grid[:-1], grid[1:]]
         blocks = self.columns // self.lockstep
         links = links.reshape(self.rows - 1, blocks, self.lockstep).max(axis=-1)
-        return float((self.path_s[:, None] + self.path_links @ links).max())
+        paths_s = (self.path_s[:, None] + self.path_links @ links).max(axis=1)
+        if self.closing is not None:
+            paths_s = paths_s + family_s(self.closing.family, grid)[self.closing.path_row]
+        return float(paths_s.max())
 
 
 def wait_s(wait: Wait, grid: NDArray[np.int64]) -> float:

@@ -44,10 +44,11 @@ class Hops:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Terms:
-    """A problem, with the hops of the families of each of its waits."""
+    """A problem, with the hops of the families of each of its waits, and of what follows paths."""
 
     problem: PlacementProblem
     waits: tuple[tuple[Hops, ...], ...]
+    closing: Hops | None
 
     def objectives_s(self, grids: NDArray[np.int64]) -> NDArray[np.float64]:
         """[n]: seconds of placements given as classes, int [n, rows, columns]."""
@@ -60,12 +61,14 @@ class Terms:
         return np.where(allowed.all(axis=(-1, -2)), seconds, np.inf)
 
     def pipelines_s(self, grids: NDArray[np.int64]) -> NDArray[np.float64]:
-        """[n, blocks]: seconds of each block of columns in lockstep."""
+        """[n, blocks]: seconds of each block of columns in lockstep, with what follows."""
         problem = self.problem
         links = problem.link_s[grids[:, :-1], grids[:, 1:]]
         shape = (len(grids), problem.rows - 1, problem.columns // problem.lockstep)
         blocks = links.reshape((*shape, problem.lockstep)).max(axis=-1)
         paths = blocks.transpose(0, 2, 1) @ problem.path_links.T + problem.path_s
+        if problem.closing is not None and self.closing is not None:
+            paths += self.closing.slowest(grids)[:, None, problem.closing.path_row]
         return np.asarray(paths.max(axis=-1), dtype=np.float64)
 
 
@@ -76,6 +79,7 @@ def terms_of(problem: PlacementProblem) -> Terms:
             tuple(_hops(family, problem.columns) for family in wait.families)
             for wait in problem.waits
         ),
+        closing=None if problem.closing is None else _hops(problem.closing.family, problem.columns),
     )
 
 

@@ -73,18 +73,24 @@ def window_lower_bound(
 
 def critical_paths(
     forward_s: Floats, backward_s: Floats, *, num_microbatches: int, blocking: bool = True
-) -> tuple[Floats, Floats]:
+) -> tuple[Floats, Floats, Floats]:
     """Paths that bound a step of `1f1b` from below, as sums over the boundaries: seconds with free
-    sends, [W], and how often each boundary is crossed there and back, [W, p − 1].
+    sends, [W], and how often each boundary is crossed forward and backward, [W, p − 1] each.
 
-    `forward_s`, `backward_s` [p]. `window_lower_bound` is the largest of these paths for any sends
-    that take equally long in both directions.
+    `forward_s`, `backward_s` [p]. `window_lower_bound` is the largest of these paths. All of them
+    end with the last backward of the first stage.
     """
     p = len(forward_s)
-    unit = np.vstack((np.zeros(p - 1), np.eye(p - 1))) / 2
+    none, unit = np.zeros((p - 1, p - 1)), np.eye(p - 1)
     every = np.broadcast_to
+    work = (p, 2 * p - 1)
     windows = _Windows.of(
-        every(forward_s, (p, p)), every(backward_s, (p, p)), unit, unit, blocking, axes=1
+        every(np.asarray(forward_s)[:, None], work).T,
+        every(np.asarray(backward_s)[:, None], work).T,
+        np.vstack((np.zeros(p - 1), unit, none)),
+        np.vstack((np.zeros(p - 1), none, unit)),
+        blocking,
+        axes=1,
     )
     paths = np.concatenate(
         [
@@ -93,7 +99,8 @@ def critical_paths(
             for path in windows.paths_s(first, np.asarray(num_microbatches, np.float64))
         ]
     )
-    return paths[:, 0], paths[:, 1:] - paths[:, :1]
+    seconds = paths[:, :1]
+    return paths[:, 0], (paths - seconds)[:, 1:p], (paths - seconds)[:, p:]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

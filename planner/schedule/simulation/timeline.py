@@ -194,6 +194,15 @@ class Timeline:
             seconds[one.activity] = seconds.get(one.activity, 0.0) + one.end_s - one.start_s
         return {activity: total / self.span_s for activity, total in seconds.items()}
 
+    @property
+    def awaited_stage(self) -> int:
+        """The stage whose passes the end of the step waits for."""
+        found = self.reductions
+        stage = int(found.stage_end_s.argmax())
+        if found.tied_end_s > found.stage_end_s[stage]:
+            return 0 if found.stage_end_s[0] >= found.stage_end_s[-1] else len(self.end_s) - 1
+        return stage
+
     def _reduction_path(self) -> tuple[int, float, list[Segment]]:
         """The stage whose passes the end of the step waits for, when these passes end, and the
         reductions from then on."""
@@ -204,9 +213,8 @@ class Timeline:
             if end > start:
                 path.insert(0, Segment(activity, stage, None, chunk, start, end))
 
-        stage = int(found.stage_end_s.argmax())
+        stage = self.awaited_stage
         if found.tied_end_s > found.stage_end_s[stage]:
-            stage = 0 if found.stage_end_s[0] >= found.stage_end_s[-1] else len(self.end_s) - 1
             add("tied_reduction", stage, None, float(found.tied_start_s), float(found.tied_end_s))
         moment = float(found.stage_start_s[stage])
         add("reduction", stage, None, moment, float(found.stage_end_s[stage]))

@@ -73,7 +73,7 @@ class Surroundings:
 
 def build_cluster(document: Document, *, name: str, around: Surroundings) -> ClusterSpec:
     """The cluster a document describes; `name` is taken when the document gives none,
-    with dashes for what no name holds.
+    with dashes for characters that a name cannot hold.
 
     Raises: InputError with every problem and its place.
     """

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from planner.errors import InputError
+from planner.specs.defaults import DEFAULT_SOFTWARE
 from planner.specs.files import catalog
 from planner.specs.files.problems import validate
 from planner.specs.files.yaml_file import load_document
-from planner.specs.job import DEFAULT_SOFTWARE, build_job
+from planner.specs.job import build_job
 from planner.specs.load import cluster_of, load_software
 from planner.specs.model.build import build_model
 from planner.specs.runs.file import RunInput, RunsInput

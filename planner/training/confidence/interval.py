@@ -1,8 +1,8 @@
 """How sure an estimate is: intervals from the residuals of measured runs like it.
 
-Every cell of `residuals` speaks for an estimate, the louder the more it has in common with it: its
-weight halves with every feature of the regime in which they differ, and saturates with its number
-of runs, so that a publication with many runs is not the only voice. Mean and variance of the
+Every cell of `residuals` is weighted by how much it has in common with the estimate: its weight
+halves with every feature of the regime in which they differ, and saturates with its number of runs,
+so that a publication with many runs does not outweigh the others. Mean and variance of the
 residual follow from the weighted cells, the spread between cells included; an estimate that no
 measured run resembles therefore gets the spread over everything that was measured.
 """
@@ -112,9 +112,10 @@ def _basis(cells: Sequence[Cell], regime: Regime) -> str:
     alike = sum(cell.count for cell in steps if cell.regime == regime)
     peaks = [cell for cell in cells if cell.quantity != STEP]
     device = sum(cell.count for cell in peaks if cell.quantity == DEVICE)
+    like_this = f"{alike} of them of this kind of job" if alike else "none of this kind of job"
     return (
-        f"ranges: {LEVEL:.0%} of {_runs(steps)} measured step times, {alike} of them in this "
-        f"regime, and of {_runs(peaks)} measured memory peaks, {device} of them as the device sees"
+        f"the ranges rest on {_runs(steps)} measured step times ({like_this}) and "
+        f"{_runs(peaks)} measured memory peaks ({device} of them of the whole device)"
     )
 
 

@@ -18,6 +18,7 @@ from planner.workload.recompute import selective
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from planner.workload.recompute import Selective
     from planner.workload.workload import Workload
 
 
@@ -39,24 +40,35 @@ class LayerMemory:
     working_bytes: int
 
 
-def layer_memory(workload: Workload, operators: Sequence[Operator]) -> LayerMemory:
-    """Korthikanti et al. 2022, section 4, tensor by tensor (see `planner.workload`)."""
-    kept = [operator for operator in operators if operator.module != "logits"]
-    logits = [operator for operator in operators if operator.module == "logits"]
-    saved = sum(operator.saved_bytes for operator in kept)
+def layer_memory(
+    workload: Workload,
+    operators: Sequence[Operator],
+    effects: Sequence[Selective] | None = None,
+) -> LayerMemory:
+    """Korthikanti et al. 2022, section 4, tensor by tensor (see `planner.workload`). `effects`:
+    what selective recomputation does to the operators, where that is known already."""
+    dense = expert = saved = kept = logits = logits_working = working = 0
+    for operator, effect in zip(operators, effects or selective(workload, operators), strict=True):
+        if operator.expert:
+            expert += operator.parameters
+        else:
+            dense += operator.parameters
+        if operator.module == "logits":
+            logits += operator.saved_bytes
+            logits_working += _logits_working_bytes(operator, workload)
+        else:
+            saved += operator.saved_bytes
+            kept += effect.kept_bytes
+            working = max(working, _working_bytes(operator, workload))
     return LayerMemory(
-        dense_parameters=sum(o.parameters for o in operators if not o.expert),
-        expert_parameters=sum(o.parameters for o in operators if o.expert),
+        dense_parameters=dense,
+        expert_parameters=expert,
         saved_bytes=saved,
-        selective_bytes=sum(
-            effect.kept_bytes
-            for operator, effect in zip(operators, selective(workload, operators), strict=True)
-            if operator.module != "logits"
-        ),
+        selective_bytes=kept,
         full_bytes=workload.residual_bytes(),
-        logits_bytes=sum(o.saved_bytes for o in logits),
-        logits_working_bytes=sum(_logits_working_bytes(o, workload) for o in logits),
-        working_bytes=max((_working_bytes(o, workload) for o in kept), default=0),
+        logits_bytes=logits,
+        logits_working_bytes=logits_working,
+        working_bytes=working,
     )
 
 

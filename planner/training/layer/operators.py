@@ -3,8 +3,7 @@ host."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from planner.hardware.kernels import attention_s, grouped_matmul_s, matmul_s, memory_bound_s
 from planner.workload.formats import gradient_bytes
@@ -17,12 +16,13 @@ from planner.workload.operators import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from planner.hardware.device import Device
     from planner.workload.workload import Workload
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OperatorTime:
+class OperatorTime(NamedTuple):
     forward_s: float = 0.0
     input_gradient_s: float = 0.0
     weight_gradient_s: float = 0.0
@@ -165,42 +165,57 @@ def _weight_cast(
 def _attention(operator: FusedAttention, workload: Workload, device: Device) -> OperatorTime:
     calls = _attention_calls(operator, workload.shard.context)
     forward_s, backward_s = (
-        sum(
-            attention_s(
-                device,
-                batch=operator.batch,
-                heads=operator.heads,
-                query_length=operator.query_length,
-                key_length=keys,
-                head_dim=operator.head_dim,
-                value_dim=operator.value_dim,
-                causal=causal,
-                backward=backward,
-                precision=workload.base_precision,
-                window=operator.window,
-                generation=workload.software.attention_generation,
-                eight_bit=workload.quantized and workload.software.fp8.attention,
-            )
-            for keys, causal in calls
-        )
-        for backward in (False, True)
+        _calls_s(operator, calls, workload, device, backward=backward) for backward in (False, True)
     )
+    kernels = sum(times for _, _, times in calls)
     random_s = _attention_dropout_s(operator, device) if workload.dropout else 0.0
     return OperatorTime(
         forward_s=forward_s + random_s,
         input_gradient_s=backward_s + random_s,
-        forward_kernels=len(calls),
-        backward_kernels=3 * len(calls),
+        forward_kernels=kernels,
+        backward_kernels=3 * kernels,
     )
 
 
-def _attention_calls(operator: FusedAttention, context: int) -> list[tuple[int, bool]]:
-    """(keys, causal) of each kernel call. A ring attends to its own part of the sequence, then to
-    half of every part that comes by, all queries to half of the keys or half of them to all
+def _calls_s(
+    operator: FusedAttention,
+    calls: Sequence[tuple[int, bool, int]],
+    workload: Workload,
+    device: Device,
+    *,
+    backward: bool,
+) -> float:
+    """Seconds of the kernel calls of one pass, one after the other."""
+    total_s = 0.0
+    for keys, causal, times in calls:
+        call_s = attention_s(
+            device,
+            batch=operator.batch,
+            heads=operator.heads,
+            query_length=operator.query_length,
+            key_length=keys,
+            head_dim=operator.head_dim,
+            value_dim=operator.value_dim,
+            causal=causal,
+            backward=backward,
+            precision=workload.base_precision,
+            window=operator.window,
+            generation=workload.software.attention_generation,
+            eight_bit=workload.quantized and workload.software.fp8.attention,
+        )
+        for _ in range(times):
+            total_s += call_s
+    return total_s
+
+
+def _attention_calls(operator: FusedAttention, context: int) -> list[tuple[int, bool, int]]:
+    """(keys, causal, times) of the kernel calls. A ring attends to its own part of the sequence,
+    then to half of every part that comes by, all queries to half of the keys or half of them to all
     (TransformerEngine `AttnFuncWithCPAndKVP2P`; PyTorch `_templated_ring_attention`)."""
     if context == 1 or operator.window is not None:
-        return [(operator.key_length, True)]
-    return [(operator.query_length, True)] + [(operator.query_length // 2, False)] * (context - 1)
+        return [(operator.key_length, True, 1)]
+    own, others = operator.query_length, operator.query_length // 2
+    return [(own, True, 1), (others, False, context - 1)]
 
 
 def _attention_dropout_s(operator: FusedAttention, device: Device) -> float:

@@ -9,7 +9,7 @@ pass cannot be shorter than the host's launches of its kernels.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from planner.hardware.collectives import (
     all_gather_s,
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from planner.hardware.links import ProcessGroup, Topology
     from planner.specs.software import SoftwareProfile
     from planner.workload.operators import Operator
+    from planner.workload.recompute import Selective
     from planner.workload.workload import Workload
 
 COLLECTIVES = {
@@ -40,8 +41,7 @@ COLLECTIVES = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PassTime:
+class PassTime(NamedTuple):
     """Exposed seconds of one pass (forward or backward) by cause."""
 
     compute_s: float = 0.0
@@ -54,8 +54,7 @@ class PassTime:
         return self.compute_s + self.tensor_s + self.context_s + self.expert_s
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LayerTime:
+class LayerTime(NamedTuple):
     """`backward` includes the weight gradients, whose compute alone is `weight_gradient_s`.
     `selective_s` and the whole forward pass are what selective and full recomputation redo.
     `hidden_s` is communication that ran behind compute, `host_bound_s` what the host's launches
@@ -186,18 +185,26 @@ def _travelling_share(operator: Collective, group: ProcessGroup) -> float:
 
 
 def layer_time(
-    workload: Workload, operators: Sequence[Operator], device: Device, topology: Topology
+    workload: Workload,
+    operators: Sequence[Operator],
+    device: Device,
+    topology: Topology,
+    *,
+    costs: Sequence[OperatorTime] | None = None,
+    effects: Sequence[Selective] | None = None,
 ) -> LayerTime:
-    """Price a layer's operators on `device`, communicating in the default rank order's groups."""
+    """Price a layer's operators on `device`, communicating in the default rank order's groups.
+    `costs`, their seconds there, and `effects`, what selective recomputation does to them, are
+    worked out unless they are known already."""
     groups = Groups.of(topology, workload, device)
     software = workload.software
-    costs = [operator_time(operator, workload, device) for operator in operators]
+    costs = costs or [operator_time(operator, workload, device) for operator in operators]
+    effects = effects or selective(workload, operators)
     forward, backward = (_Tally(slowness=device.host_slowness) for _ in range(2))
     overlap_cost = device.links.overlap_cost
     waited = software.tensor_collective_wait
     wait_s = 0.0 if waited is None or workload.shard.tensor == 1 else waited.value
     selective_s = 0.0
-    effects = selective(workload, operators)
     for index, (operator, cost, effect) in enumerate(zip(operators, costs, effects, strict=True)):
         if isinstance(operator, Collective):
             group = _group_of(groups, operator)

@@ -4,7 +4,8 @@ The peak has the most microbatches in flight. It comes while the loss is compute
 the backward pass of a layer (its gradients and, under full recomputation, everything it saved), or
 in that of the embedding, whose gradient is dense, when the microbatch's layers are freed already.
 
-Letters: N plans, M numbers of microbatches, p stages, v chunks of a stage, K kinds of layers.
+Letters: N plans, M different counts of microbatches in flight, p stages, v chunks of a stage, K
+kinds of layers.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from planner.arrays import distinct_rows
 from planner.schedule.inflight import heaviest_in_flight, peak_in_flight
 from planner.training.batch import FULLY, SELECTIVE
 from planner.workload.formats import weight_bytes
@@ -81,9 +83,8 @@ def activation_peak(
 
 def _in_flight(table: CostTable, batch: Batch) -> tuple[NDArray[np.int64], NDArray[np.intp]]:
     """Activations per chunk at the fullest moment, [M, p, v], and the row of each plan in them,
-    [N]. M is the different numbers of microbatches; where the chunks of a stage keep different
-    amounts (`kept` [N, p, v], `differ` [p]) the moment depends on these, every plan has a row of
-    its own, and M is N."""
+    [N]: one of every number of microbatches; where the chunks of a stage keep different
+    amounts (`kept` [N, p, v], `differ` [p]) the moment depends on these as well."""
     kept, _ = microbatch_bytes(table, batch)
     largest = kept.max(axis=-1)
     differ = (largest - kept.min(axis=-1) > _SAME * largest).any(axis=0)
@@ -96,7 +97,7 @@ def _in_flight(table: CostTable, batch: Batch) -> tuple[NDArray[np.int64], NDArr
             num_microbatches=microbatches,
         )
         return counted, which
-    heaviest = heaviest_in_flight(
+    return heaviest_in_flight(
         batch.schedule,
         kept.astype(np.float64),
         stages=batch.pipeline,
@@ -104,7 +105,6 @@ def _in_flight(table: CostTable, batch: Batch) -> tuple[NDArray[np.int64], NDArr
         num_microbatches=batch.num_microbatches,
         differ=differ,
     )
-    return heaviest, np.arange(len(batch))
 
 
 _SAME = 0.001
@@ -246,8 +246,10 @@ def largest_of_kinds(
 ) -> NDArray[np.int64]:
     """The largest of [R, K] bytes among the kinds present on each stage [p, K], for the chosen
     rows, [N, p]. Stages that hold the same kinds share one answer."""
-    kinds, inverse = np.unique(present, axis=0, return_inverse=True)
+    first, which = distinct_rows(present.T)
     chosen = layer_bytes[plans]
-    by_kinds = np.stack([np.where(held, chosen, 0).max(axis=-1) for held in kinds], axis=-1)
-    largest: NDArray[np.int64] = by_kinds[:, inverse.reshape(-1)]
+    by_kinds = np.stack(
+        [np.where(held, chosen, 0).max(axis=-1) for held in present[first]], axis=-1
+    )
+    largest: NDArray[np.int64] = by_kinds[:, which]
     return largest

@@ -19,20 +19,20 @@ from planner.training.search.best_first.run import SearchRun
 from planner.training.search.bounding.groups import Fitting, batch_of, pieces
 from planner.training.search.result import Change, NearMiss
 from planner.training.search.space.restrictions import Restrictions, option_name
+from planner.wording.binding import binding_constraint
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from numpy.typing import NDArray
 
-    from planner.plan import Estimate, Plan, StageMemory
+    from planner.plan import Estimate, Plan
     from planner.training.scenario import Scenario
 
 NEAREST = 3
 """Combinations that are named."""
-GIB = 2**30
 MOST_GROWTH = 16
-"""Clusters up to so many times larger are tried."""
+"""Clusters up to this many times larger are tried."""
 
 HALVINGS = 3
 """Times that the step between two numbers of nodes is halved."""
@@ -87,22 +87,6 @@ def _near_miss(run: SearchRun, group: Fitting, index: int) -> NearMiss:
     plan = plan_at(run.scenario, group, index, group.layout.load.most_layers)
     found = estimate(run.scenario, plan, load=group.layout.load)
     return NearMiss(plan=plan, estimate=found, reason=binding_constraint(found.memory.binding))
-
-
-def binding_constraint(stage: StageMemory) -> str:
-    """What the fullest stage needs and has, and its largest parts, in words."""
-    parts = {
-        name: getattr(stage.components, name)
-        for name in ("weights", "gradients", "optimizer", "activations", "logits", "buffers")
-    }
-    largest = sorted(parts, key=lambda name: -parts[name])[:2]
-    usable = stage.capacity_bytes - stage.headroom_bytes
-    kept = f" ({usable / GIB:.1f} after headroom)" if stage.headroom_bytes else ""
-    return (
-        f"stage {stage.stage} needs {stage.peak_bytes / GIB:.1f} GiB of "
-        f"{stage.capacity_bytes / GIB:.1f}{kept}: "
-        + ", ".join(f"{name} {parts[name] / GIB:.1f}" for name in largest)
-    )
 
 
 def cheapest_changes(run: SearchRun) -> Iterator[Change]:

@@ -19,7 +19,7 @@ from planner.training.step.reduction import (
     expected_slowest,
     gradient_reduction_s,
     optimizer_s,
-    parameter_gather_s,
+    stage_gathers_s,
     tied_reduction_s,
 )
 from planner.training.step.sends import Sends, boundary_sends
@@ -35,7 +35,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class StepParts:
-    """Seconds: passes [.., N, p, v], sends [N, p·v − 1], reduction_s [N, p], the others [N].
+    """Seconds: passes [.., N, p, v], sends [N, p·v − 1], reduction_s and stage_gathers_s [N, p],
+    the others [N].
     `busy_s` [N, p] is what each stage computes and communicates inside its passes in one step."""
 
     schedule: str
@@ -44,11 +45,17 @@ class StepParts:
     sends: Sends
     reduction_s: NDArray[np.float64]
     tied_reduction_s: NDArray[np.float64]
-    gather_s: NDArray[np.float64]
+    stage_gathers_s: NDArray[np.float64]
     optimizer_s: NDArray[np.float64]
     jitter_s: NDArray[np.float64]
     busy_s: NDArray[np.float64]
     num_microbatches: NDArray[np.int64]
+
+    @property
+    def gather_s(self) -> NDArray[np.float64]:
+        """[N]: the parameter gather of the slowest stage, which a step waits for."""
+        slowest: NDArray[np.float64] = self.stage_gathers_s.max(axis=-1)
+        return slowest
 
     def lower_bound_s(self) -> NDArray[np.float64]:
         """[N]: the schedule is not faster than this."""
@@ -90,7 +97,7 @@ def step_parts(scenario: Scenario, table: CostTable, batch: Batch) -> StepParts:
         reduction_s=gradient_reduction_s(scenario, table, batch, backward_s)
         + copies_reduction_s(scenario, table, batch),
         tied_reduction_s=tied_reduction_s(scenario, batch),
-        gather_s=parameter_gather_s(scenario, table, batch, forward_s),
+        stage_gathers_s=stage_gathers_s(scenario, table, batch, forward_s),
         optimizer_s=optimizer_s(scenario, table, batch),
         jitter_s=jitter_s(scenario, busy_s),
         busy_s=busy_s,

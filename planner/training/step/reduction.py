@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from statistics import NormalDist
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from planner.arrays import distinct_rows
 from planner.hardware.collectives import all_gather_s, all_reduce_s, reduce_scatter_s
 from planner.training.batch import OPTIMIZER, OPTIMIZER_AND_GRADIENTS, UNSHARDED
 from planner.training.layer.overlap import exposed_s
@@ -45,10 +47,11 @@ def by_degrees(
     """Seconds of a collective over each stage's parameters, [N, p]: the dense ones among the
     data · context ranks of the stage, then the experts' among theirs, in groups of at most
     `largest` ranks. Priced once per set of degrees."""
-    degrees = np.stack([batch.tensor, batch.context, batch.data, batch.expert, batch.expert_tensor])
-    _, first, inverse = np.unique(degrees, axis=1, return_index=True, return_inverse=True)
+    first, which = distinct_rows(
+        (batch.tensor, batch.context, batch.data, batch.expert, batch.expert_tensor)
+    )
     seconds = np.empty((len(first), dense.shape[1]))
-    for unique, plan in enumerate(first):
+    for unique, plan in enumerate(first.tolist()):
         dense_size, expert_size = int(batch.dense_replicas[plan]), int(batch.expert_replicas[plan])
         expert_stride = int(batch.expert[plan] * batch.expert_tensor[plan])
         dense_groups = scenario.topology.stage_groups(
@@ -75,7 +78,7 @@ def by_degrees(
                     else 0.0
                 )
             seconds[unique, stage] = known[key]
-    return seconds[inverse.reshape(-1)]
+    return seconds[which]
 
 
 def gradient_reduction_s(
@@ -146,11 +149,12 @@ def tied_reduction_s(scenario: Scenario, batch: Batch) -> NDArray[np.float64]:
     return seconds
 
 
-def parameter_gather_s(
+def stage_gathers_s(
     scenario: Scenario, table: CostTable, batch: Batch, first_forward_s: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Exposed seconds of gathering updated weights from the sharded optimizer, [N]: the slowest
-    stage's; behind the next step's first forward pass with the overlap on, all but one bucket."""
+    """Exposed seconds in which every stage gathers updated weights from the sharded optimizer,
+    [N, p]; behind the next step's first forward pass with the overlap on, all but one bucket. A
+    step waits for the slowest stage."""
     software = scenario.job.software
     sharded = (
         (batch.data_sharding == OPTIMIZER)
@@ -158,7 +162,7 @@ def parameter_gather_s(
         | kept_whole(software, batch)
     )
     if not sharded.any():
-        return np.zeros(len(batch))
+        return np.zeros((len(batch), batch.pipeline))
     dense, expert = stage_parameters(scenario, table, batch)
     element_bytes = gathered_weight_bytes(software, scenario.job.precision)
     seconds = by_degrees(
@@ -176,8 +180,7 @@ def parameter_gather_s(
     if "parameter_gather" in software.overlap:
         buckets = np.maximum((dense + expert) * element_bytes / software.bucket_bytes.value, 1.0)
         seconds = exposed_s(scenario, seconds, first_forward_s, seconds / buckets)
-    exposed: NDArray[np.float64] = np.where(sharded, seconds.max(axis=-1), 0.0)
-    return exposed
+    return np.where(sharded[:, None], seconds, 0.0)
 
 
 def optimizer_s(scenario: Scenario, table: CostTable, batch: Batch) -> NDArray[np.float64]:
@@ -212,6 +215,7 @@ def optimizer_s(scenario: Scenario, table: CostTable, batch: Batch) -> NDArray[n
     return seconds
 
 
+@lru_cache(maxsize=4096)
 def expected_slowest(devices: int) -> float:
     """Expected maximum of `devices` standard normal variables, in standard deviations (Blom 1958,
     "Statistical Estimates and Transformed Beta-Variables": Φ⁻¹((n − 3/8) / (n + 1/4)))."""

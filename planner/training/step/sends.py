@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from planner.arrays import distinct_rows
 from planner.hardware.collectives import all_gather_s, send_s
 from planner.schedule.registry import kind_of
 
@@ -128,18 +129,43 @@ def _stage_sends(
         size //= shard.tensor
     if direction > 0 and software.mask_sends:
         size += scenario.job.seq_length**2 * _MASK_BYTES
-    tensor_groups = scenario.topology.stage_groups(shard.tensor, 1, pipeline)
+    return _sent_s(
+        scenario.topology,
+        pipeline,
+        direction,
+        size,
+        (shard.tensor, whole_bytes) if gathered else None,
+        shard.tensor * shard.context,
+    )
+
+
+@lru_cache(maxsize=4096)
+def _sent_s(
+    topology: Topology,
+    pipeline: int,
+    direction: int,
+    size: int,
+    gathered: tuple[int, int] | None,
+    model_devices: int,
+) -> NDArray[np.float64]:
+    """[p, D], read only: `_stage_sends` of a message of `size` bytes. `gathered`: ranks that gather
+    a copy on arrival, and its bytes; `model_devices`: those of one replica of a stage."""
     stages = []
-    for stage, crossing in enumerate(crossings(scenario.topology, pipeline, direction)):
-        receivers = tensor_groups[(stage + direction) % pipeline]
-        gather_s = all_gather_s(receivers, whole_bytes) if gathered else 0.0
-        by_pair = np.array([send_s(group, size) for group in crossing.groups]) + gather_s
-        by_offset = by_pair[crossing.pair_of]
-        model_devices = shard.tensor * shard.context
-        if scenario.topology.symmetric:
-            model_devices = len(by_offset)
-        stages.append(by_offset.reshape(-1, model_devices).max(axis=1))
-    return np.array(stages)
+    tensor_groups = topology.stage_groups(gathered[0], 1, pipeline) if gathered else ()
+    known: dict[tuple[object, ...], NDArray[np.float64]] = {}
+    for stage, crossing in enumerate(crossings(topology, pipeline, direction)):
+        receivers = tensor_groups[(stage + direction) % pipeline] if gathered else None
+        key = (crossing, receivers)
+        if key not in known:
+            gather_s = all_gather_s(receivers, gathered[1]) if receivers and gathered else 0.0
+            by_pair = np.array([send_s(group, size) for group in crossing.groups]) + gather_s
+            by_offset = by_pair[crossing.pair_of]
+            each = len(by_offset) if topology.symmetric else model_devices
+            known[key] = by_offset.reshape(-1, each).max(axis=1)
+        stages.append(known[key])
+    found = np.array(stages)
+    found.flags.writeable = False
+    return found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -154,16 +180,18 @@ class Crossing:
 @lru_cache(maxsize=1024)
 def crossings(topology: Topology, pipeline: int, direction: int) -> tuple[Crossing, ...]:
     """For every stage, the links to the next one (or, with direction −1, the one before), wrapping
-    around; all devices of the stage on a node share its network cards."""
+    around; all devices of the stage on a node share its network cards. Stages with equal links
+    share one object."""
     each = topology.devices // pipeline
     offsets = topology.offsets(each)
-    found = []
+    found: list[Crossing] = []
+    alike: dict[tuple[object, ...], Crossing] = {}
     for stage in range(pipeline):
         sender, receiver = stage * each, (stage + direction) % pipeline * each
         ends = np.stack(
             [topology.nodes_of(sender + offsets), topology.nodes_of(receiver + offsets)]
         )
-        _, first, pair_of = np.unique(ends, axis=1, return_index=True, return_inverse=True)
+        first, pair_of = distinct_rows(ends)
         ranks = range(sender, sender + each)
         groups = [
             topology.between(
@@ -173,7 +201,8 @@ def crossings(topology: Topology, pipeline: int, direction: int) -> tuple[Crossi
             )
             for offset in offsets[first].tolist()
         ]
-        found.append(Crossing(groups=tuple(groups), pair_of=pair_of.reshape(-1)))
+        key = (tuple(groups), pair_of.tobytes())
+        found.append(alike.setdefault(key, Crossing(groups=tuple(groups), pair_of=pair_of)))
     return tuple(found)
 
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from planner.plan import Estimate, Plan
-    from planner.training.search.hosts.choose import PlacedPlan
+    from planner.training.search.hosts.methods import PlacedPlan
 
 CLOSED = 1 - 1e-9
 """Share of a step from which on a bound has reached it."""

@@ -16,7 +16,8 @@ import numpy as np
 
 from planner.budget import OutOfTime
 from planner.training.batch import OUTER_KINDS
-from planner.training.search.bounding.groups import batch_of, tight_bound_s, tight_others_s
+from planner.training.search.bounding.groups import batch_of, tight_bounds
+from planner.training.search.layouts.choose import DefaultStep
 from planner.training.step.passes import chunk_passes, stage_layer_s
 
 if TYPE_CHECKING:
@@ -41,9 +42,11 @@ OPENED = 2048
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class _Opened:
-    """Combinations by position in the search, with their tight bounds and recomputed layers."""
+    """Combinations by position in the search, with their tight bounds, `default_s` under the
+    default layout, and recomputed layers."""
 
     index: NDArray[np.int64]
+    default_s: NDArray[np.float64]
     promise_s: NDArray[np.float64]
     others_s: NDArray[np.float64]
     layers: NDArray[np.int64]
@@ -73,7 +76,7 @@ def improve_layouts(
     promising = np.flatnonzero(quick_s < best.slowest_s)
     order = promising[np.argsort(quick_s[promising], kind="stable")]
     bound_s = float(quick_s[order[OPENED]]) if len(order) > OPENED else np.inf
-    opened = _open(ideal, table, groups, np.sort(order[:OPENED]), budget)
+    opened = _open(ideal, table, groups, np.sort(order[:OPENED]), walk, budget)
     turn = np.argsort(opened.promise_s, kind="stable")
     left = budget.meter(SOLVED)
     for place in turn.tolist():
@@ -88,8 +91,15 @@ def improve_layouts(
         index = int(opened.index[place])
         plan = walk.plan(index, int(opened.layers[place]))
         priced = table if ideal is scenario else None
+        known_s = walk.default_step_s(index)
+        default = DefaultStep(
+            least_s=float(opened.default_s[place]) if known_s is None else known_s,
+            exact=known_s is not None,
+        )
         try:
-            choice = improve(scenario, plan, table=priced, below_s=kept_s, budget=budget)
+            choice = improve(
+                scenario, plan, table=priced, below_s=kept_s, default=default, budget=budget
+            )
             left.spend()
             if choice.plan.stages != plan.stages and choice.step_s < kept_s:
                 walk.replace(index, choice.plan)
@@ -106,22 +116,24 @@ def _open(
     table: CostTable,
     groups: Sequence[Fitting],
     indices: NDArray[np.int64],
+    walk: Refinement,
     budget: Budget,
 ) -> _Opened:
     first = np.cumsum([0, *map(len, groups)])
     owners = np.searchsorted(first, indices, side="right") - 1
-    promise = np.empty(len(indices))
-    others = np.empty(len(indices))
-    layers = np.empty(len(indices), dtype=np.int64)
+    default, promise, others = (np.empty(len(indices)) for _ in range(3))
+    layers = walk.recomputed_layers(indices)
     for owner in np.unique(owners).tolist():
         at = owners == owner
         group, which = groups[owner], indices[at] - first[owner]
-        default_s, layers[at] = tight_bound_s(scenario, table, group, which, budget)
-        quick_s = group.others_s[which]
-        tight_s = tight_others_s(scenario, table, group, which, layers[at], budget)
-        others[at] = np.maximum(tight_s, quick_s)
-        promise[at] = default_s * _left_to_busiest(scenario, table, group, which, layers[at])
-    return _Opened(index=indices, promise_s=promise, others_s=others, layers=layers)
+        tight = tight_bounds(scenario, table, group, which, layers[at], budget)
+        layers[at], default[at] = tight.layers, tight.default_s
+        others[at] = np.maximum(tight.others_s, group.others_s[which])
+        left = _left_to_busiest(scenario, table, group, which, tight.layers)
+        promise[at] = tight.default_s * left
+    return _Opened(
+        index=indices, default_s=default, promise_s=promise, others_s=others, layers=layers
+    )
 
 
 def _left_to_busiest(

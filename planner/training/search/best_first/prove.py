@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from planner.training.estimate import estimate, point_estimate
 from planner.training.search.best_first.best import Priced
-from planner.training.search.hosts.choose import PlacedPlan
+from planner.training.search.hosts.methods import PlacedPlan
 from planner.training.search.hosts.placement import placement_on, used_hosts
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from planner.training.costs import CostTable
     from planner.training.search.best_first.combinations import Combinations
 
-FIRST_WINDOW = 64
+FIRST_WINDOW = 512
 """Combinations whose bound is tightened at once; the next window is twice as large."""
 
 
@@ -41,6 +41,8 @@ class BoundQueue:
         self._opened = 0
         self._window = FIRST_WINDOW
         self._tight: list[Open] = []
+        self.layers: dict[int, int] = {}
+        """Recomputed layers per chunk that tight bounds assume, by index."""
 
     @property
     def least_s(self) -> float:
@@ -78,5 +80,6 @@ class BoundQueue:
                 known.scenario.ideal, self._table, group, which, self._budget
             )
             bounds = np.maximum(bounds, known.quick_s[indices])
+            self.layers.update(zip(indices.tolist(), layers.tolist(), strict=True))
             for entry in zip(bounds.tolist(), indices.tolist(), layers.tolist(), strict=True):
                 heappush(self._tight, Open(*entry))

@@ -8,17 +8,20 @@ from dataclasses import replace
 from math import inf
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from planner.training.estimate import batch_of_one, estimate, shard_of
 from planner.training.search.best_first.best import Priced
 from planner.training.search.best_first.queue import BoundQueue, Open
 from planner.training.search.hosts.bound import simulated_bound_s
-from planner.training.search.hosts.choose import PlacedPlan
-from planner.training.search.hosts.methods import ALIKE
+from planner.training.search.hosts.methods import ALIKE, PlacedPlan
 from planner.training.search.hosts.placement import placement_on
 from planner.workload.stages import stage_load
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+
+    from numpy.typing import NDArray
 
     from planner.budget import Budget
     from planner.plan import Estimate, Plan
@@ -38,16 +41,18 @@ class Refinement:
         combinations: Combinations,
         table: CostTable,
         best: BestPlans,
-        placements: PlacementSearch,
+        placements: PlacementSearch | None,
         budget: Budget,
     ) -> None:
-        """`table` and the bounds of `combinations` are of the ideal scenario."""
+        """`table` and the bounds of `combinations` are of the ideal scenario. `placements`: None
+        where all orders of the hosts are alike."""
         self._combinations = combinations
         self._scenario, self._ideal = combinations.scenario, combinations.scenario.ideal
-        self._table, self._best, self._placements = table, best, placements
+        self._table, self._best, self._placed_by = table, best, placements
         self._budget = budget
         self._queue = BoundQueue(combinations, table, budget)
         self._done_early: set[int] = set()
+        self._default_s: dict[int, float] = {}
         self.refined = self.placed = 0
 
     @property
@@ -80,6 +85,17 @@ class Refinement:
         else:
             self._queue.push(self._simulated(opened))
 
+    def default_step_s(self, index: int) -> float | None:
+        """Seconds of a combination with its default layout on the hosts as listed; None where it
+        was not priced there."""
+        return self._default_s.get(index)
+
+    def recomputed_layers(self, indices: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Of combinations whose bounds were tightened, the layers per chunk that these assume; −1
+        of others."""
+        known = self._queue.layers
+        return np.array([known.get(index, -1) for index in indices.tolist()], dtype=np.int64)
+
     def plan(self, index: int, recomputed_layers: int) -> Plan:
         """A combination's plan with the default stage layout, on the hosts found for it."""
         kept = self._best.of(index)
@@ -99,6 +115,11 @@ class Refinement:
             found = estimate(self._scenario, placed.plan)
         self._best.offer(Priced.of(index, placed, found))
 
+    @property
+    def _placements(self) -> PlacementSearch:
+        assert self._placed_by is not None
+        return self._placed_by
+
     def _simulated(self, opened: Open) -> Open:
         """With a higher bound, before a placement is looked for."""
         plan = self._combinations.plan(opened.index, opened.recomputed_layers)
@@ -114,6 +135,7 @@ class Refinement:
         if self._ideal is self._scenario:
             found = estimate(self._scenario, plan, table=self._table, load=group.layout.load)
             placed = PlacedPlan(plan=plan, bound_s=found.step_s, method=ALIKE)
+            self._default_s[opened.index] = found.step_s
             self._best.offer(Priced.of(opened.index, placed, found))
             return
         fastest: Priced | None = None

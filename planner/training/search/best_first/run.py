@@ -23,7 +23,6 @@ from planner.training.search.bounding.groups import Fitting, bound_group
 from planner.training.search.bounding.screen import Screened, screen
 from planner.training.search.bounding.shared_layouts import SharedLayouts
 from planner.training.search.bounding.tables import GrowingTable
-from planner.training.search.hosts.choose import PlacementSearch
 from planner.training.search.layouts.choose import choose_layout
 from planner.training.search.layouts.default import default_layout
 from planner.training.search.space.empty import empty_space
@@ -35,6 +34,7 @@ if TYPE_CHECKING:
     from planner.plan import RankedPlan
     from planner.training.scenario import Scenario
     from planner.training.search.best_first.best import Priced
+    from planner.training.search.hosts.choose import PlacementSearch
     from planner.training.search.layouts.choose import LayoutImprover
     from planner.training.search.layouts.default import LayoutChooser
     from planner.training.search.space.enumeration import Block
@@ -156,7 +156,7 @@ class SearchRun:
         Raises: OutOfTime.
         """
         combinations = Combinations(scenario=self.scenario, groups=self.fitting)
-        placements = PlacementSearch(scenario=self.scenario, budget=self.budget, solver=self.solver)
+        placements = self._placements()
         walk = Refinement(combinations, self.growing.table, self.best, placements, self.budget)
         self._walk = walk
         # Placing takes long where nodes differ: a good layout early leaves little to be placed.
@@ -177,7 +177,8 @@ class SearchRun:
         if walk.refined:
             self.budget.check()
             self._improve_layouts(walk)
-            prove_placements(self.scenario, self.best, placements, self.budget)
+            if placements is not None:
+                prove_placements(self.scenario, self.best, placements, self.budget)
         for one in self.best.kept:
             self.budget.check()
             self.gains[one.index] = placement_gain(self.scenario, one)
@@ -225,6 +226,14 @@ class SearchRun:
     @property
     def _fastest_listed(self) -> Priced | None:
         return None if self._listed is None else self._listed.fastest
+
+    def _placements(self) -> PlacementSearch | None:
+        """None where all orders of the hosts are alike."""
+        if self.scenario.ideal is self.scenario:
+            return None
+        from planner.training.search.hosts.choose import PlacementSearch
+
+        return PlacementSearch(scenario=self.scenario, budget=self.budget, solver=self.solver)
 
     def _price_listed(self, budget: Budget) -> None:
         """Price a few of the combinations bounded so far on the hosts as listed."""

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from planner.training.search.bounding.screen import Screened
     from planner.training.search.bounding.shared_layouts import SharedLayout
     from planner.training.search.space.enumeration import Block
+    from planner.training.step.parts import StepParts
 
 BELOW = 1 - 1e-9
 """Bounds are scaled by this, so that rounding cannot lift a bound above the time it bounds."""
@@ -238,10 +239,8 @@ def tight_bound_s(
     bounds = []
     for part in pieces(np.arange(len(which)), fitting.chunks, budget):
         batch = batch_of(scenario, fitting, which[part], layers[part])
-        parts = step_parts(scenario, table, batch)
-        anywhere_s = placement_bound_s(scenario, table, batch, parts)
-        bounds.append(np.maximum(parts.lower_bound_s(), anywhere_s))
-    return BELOW * np.concatenate(bounds), layers
+        bounds.append(_default_s(scenario, table, batch, step_parts(scenario, table, batch)))
+    return np.concatenate(bounds), layers
 
 
 def tight_others_s(
@@ -258,15 +257,67 @@ def tight_others_s(
     for part in pieces(np.arange(len(which)), fitting.chunks, budget):
         layers = recomputed_layers[part]
         batch = batch_of(scenario, fitting, which[part], layers)
-        work = LeastWork.of(table, batch, fewest_under_others(layers))
-        reduction_s = step_parts(scenario, table, batch).reduction_s
-        bounds.append(
-            others_bound_s(scenario, batch, work, fitting.layout, reduction_s)
-            + beside_pipeline_s(scenario, table, batch)
-            - scenario.job.software.step_overhead.value
-            + waited_s(scenario, table, batch)
-        )
-    return BELOW * np.concatenate(bounds)
+        parts = step_parts(scenario, table, batch)
+        bounds.append(_others_s(scenario, table, fitting, batch, parts, layers))
+    return np.concatenate(bounds)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class TightBounds:
+    """Of combinations: `default_s` and `layers` of `tight_bound_s`, `others_s` of
+    `tight_others_s`."""
+
+    default_s: NDArray[np.float64]
+    others_s: NDArray[np.float64]
+    layers: NDArray[np.int64]
+
+
+def tight_bounds(
+    scenario: Scenario,
+    table: CostTable,
+    fitting: Fitting,
+    which: NDArray[np.int64],
+    known_layers: NDArray[np.int64],
+    budget: Budget = UNLIMITED,
+) -> TightBounds:
+    """Both tight bounds at once. `known_layers` are the recomputed layers of combinations that had
+    tight bounds before, −1 of the others. Raises: OutOfTime."""
+    layers, unknown = known_layers.copy(), known_layers < 0
+    if unknown.any():
+        layers[unknown] = fewest_recomputed(scenario, table, fitting, which[unknown], budget)
+    default, others = [], []
+    for part in pieces(np.arange(len(which)), fitting.chunks, budget):
+        batch = batch_of(scenario, fitting, which[part], layers[part])
+        parts = step_parts(scenario, table, batch)
+        default.append(_default_s(scenario, table, batch, parts))
+        others.append(_others_s(scenario, table, fitting, batch, parts, layers[part]))
+    return TightBounds(
+        default_s=np.concatenate(default), others_s=np.concatenate(others), layers=layers
+    )
+
+
+def _default_s(
+    scenario: Scenario, table: CostTable, batch: Batch, parts: StepParts
+) -> NDArray[np.float64]:
+    anywhere_s = placement_bound_s(scenario, table, batch, parts)
+    return BELOW * np.maximum(parts.lower_bound_s(), anywhere_s)
+
+
+def _others_s(
+    scenario: Scenario,
+    table: CostTable,
+    fitting: Fitting,
+    batch: Batch,
+    parts: StepParts,
+    recomputed_layers: NDArray[np.int64],
+) -> NDArray[np.float64]:
+    work = LeastWork.of(table, batch, fewest_under_others(recomputed_layers))
+    return BELOW * (
+        others_bound_s(scenario, batch, work, fitting.layout, parts.reduction_s)
+        + beside_pipeline_s(scenario, table, batch)
+        - scenario.job.software.step_overhead.value
+        + waited_s(scenario, table, batch)
+    )
 
 
 def fewest_recomputed(

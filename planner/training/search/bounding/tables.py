@@ -9,6 +9,7 @@ import numpy as np
 
 from planner.budget import UNLIMITED
 from planner.training.costs import CostTable, cost_table
+from planner.training.layer.prices import LayerPrices
 from planner.workload.shard import Shard
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ class GrowingTable:
 
     def __init__(self, scenario: Scenario, budget: Budget = UNLIMITED) -> None:
         self._scenario, self._budget = scenario, budget
+        self._prices = LayerPrices(scenario)
         self._rows: dict[tuple[int, ...], int] = {}
         self._new: list[Shard] = []
         self._parts: list[CostTable] = []
@@ -57,7 +59,7 @@ class GrowingTable:
         """The costs of everything asked for so far. Raises: OutOfTime."""
         while self._new:
             self._budget.check()
-            self._parts.append(cost_table(self._scenario, self._new[:AT_ONCE]))
+            self._parts.append(cost_table(self._scenario, self._new[:AT_ONCE], self._prices))
             self._new = self._new[AT_ONCE:]
         if len(self._parts) > 1:
             self._parts = [_join(self._parts)]

@@ -23,18 +23,20 @@ import numpy as np
 from planner.hardware.ideal import IdealTopology
 from planner.schedule.simulation.simulate import simulate
 from planner.training.batch import OUTER_KINDS
+from planner.training.search.hosts.forced import forced_ways, smallest_s
 from planner.training.step.parts import step_parts
 from planner.training.step.passes import chunk_seconds
 from planner.training.step.simulated import durations, schedule_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from numpy.typing import NDArray
 
     from planner.training.batch import Batch
     from planner.training.costs import CostTable
     from planner.training.scenario import Scenario
+    from planner.training.search.hosts.forced import Ways
     from planner.training.step.parts import StepParts
 
 
@@ -53,6 +55,9 @@ def placement_bound_s(
             ring_s = np.minimum(ring_s, replace(parts, reduction_s=rings).lower_bound_s())
         by_plan = np.where(one_column, crossing_s, np.minimum(crossing_s, ring_s))
         bound_s = np.maximum(bound_s, np.where(known, by_plan, 0.0))
+    for ways in forced_ways(scenario, table, batch, parts):
+        seconds = np.array([way.lower_bound_s() for way in ways.parts])
+        bound_s = np.maximum(bound_s, smallest_s(ways, seconds))
     return bound_s
 
 
@@ -61,10 +66,14 @@ def simulated_bound_s(scenario: Scenario, table: CostTable, batch: Batch) -> flo
     parts = step_parts(scenario, table, batch)
     schedule = schedule_of(batch)
     weight_s = chunk_seconds(scenario, table, batch, table.weight_gradient_s)[0]
-    after_s = float(parts.gather_s[0] + parts.optimizer_s[0] + parts.jitter_s[0])
+    spans: dict[bytes, float] = {}
 
     def span_s(changed: StepParts) -> float:
-        return simulate(schedule, durations(changed, weight_s)).span_s
+        arrays = (changed.reduction_s, changed.sends.forward_s, changed.sends.backward_s)
+        key = b"".join(array.tobytes() for array in (*arrays, changed.tied_reduction_s))
+        if key not in spans:
+            spans[key] = simulate(schedule, durations(changed, weight_s)).span_s
+        return spans[key] + float(changed.gather_s[0])
 
     bound_s = span_s(parts)
     for slow, known, one_column in _outgrown(scenario, table, batch):
@@ -80,7 +89,24 @@ def simulated_bound_s(scenario: Scenario, table: CostTable, batch: Batch) -> flo
                 break
             least_s = min(least_s, span_s(crossed))
         bound_s = max(bound_s, least_s)
-    return bound_s + after_s
+    for ways in forced_ways(scenario, table, batch, parts):
+        bound_s = max(bound_s, _forced_s(ways, span_s, bound_s))
+    return bound_s + float(parts.optimizer_s[0] + parts.jitter_s[0])
+
+
+def _forced_s(ways: Ways, span_s: Callable[[StepParts], float], known_s: float) -> float:
+    """The bound of the ways for the only plan of the batch, simulated as far as it is above
+    `known_s`, the cheapest by closed form first."""
+    if not ways.known[0] or not ways.parts:
+        return 0.0
+    ranked = sorted(ways.parts, key=lambda way: float(way.lower_bound_s()[0]))
+    least = min(int(ways.least[0]), len(ranked))
+    found: list[float] = []
+    for way in ranked:
+        found.append(span_s(way))
+        if sum(seconds <= known_s for seconds in found) >= least:
+            return 0.0
+    return sorted(found)[least - 1]
 
 
 def _mixed_bound_s(

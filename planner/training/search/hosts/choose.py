@@ -7,42 +7,42 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
-from itertools import combinations, cycle, permutations
+from itertools import combinations, permutations
+from math import inf
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from planner.budget import UNLIMITED, OutOfTime
-from planner.placement.solve import improve_placement, solve_placement
+from planner.placement.solve import improve_placement, quick_bound_s, solve_placement
+from planner.placement.truth import ROUNDING, checked_bound
 from planner.solver import Solver
 from planner.training.costs import cost_table
 from planner.training.estimate import batch_of_one, shard_of
 from planner.training.search.hosts.grid import grid_of, nodes_in_order
-from planner.training.search.hosts.methods import CLOSE, UNALIGNED
+from planner.training.search.hosts.methods import CLOSE, UNALIGNED, PlacedPlan
 from planner.training.search.hosts.placement import placement_on
-from planner.training.search.hosts.problem import critical_path, placement_problem, with_path
+from planner.training.search.hosts.problem import placement_program
 from planner.training.step.simulated import slowest_replica
 from planner.workload.stages import stage_load
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from planner.budget import Budget
     from planner.placement.problem.problem import PlacementProblem, PlacementSolution
     from planner.plan import Plan
+    from planner.schedule.simulation.timeline import Timeline
     from planner.training.batch import Batch
     from planner.training.scenario import Scenario
     from planner.training.search.hosts.grid import UnitGrid
-    from planner.training.search.hosts.problem import CriticalPath
+    from planner.training.search.hosts.problem import PlacedProgram
 
 ROUNDS = 4
 """Most programs that are solved for one plan."""
 
 AGREE = 1e-4
 """Share of the step within which program and price agree, so that no further round is needed."""
-
-EQUAL = 1e-9
-"""Share of the step within which a price counts as reaching its bound."""
 
 MOST_EXCHANGED = 20
 """Most units for which exchanges are priced in full."""
@@ -54,16 +54,6 @@ PROOF_WORK = 0.1
 """Share of the effort of `solve_placement` that the proof of one plan gets."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PlacedPlan:
-    """A plan on the hosts chosen for it. By the placement program, no placement of the plan takes
-    less than `bound_s`; `method` says how that is known."""
-
-    plan: Plan
-    bound_s: float
-    method: str
-
-
 class Solve(Protocol):
     """`planner.placement.solve.solve_placement` or `improve_placement`."""
 
@@ -73,6 +63,8 @@ class Solve(Protocol):
         *,
         seeds: Sequence[Sequence[int]],
         budget: Budget,
+        known_s: float,
+        enough_s: float,
     ) -> PlacementSolution: ...
 
 
@@ -80,7 +72,7 @@ class Solve(Protocol):
 class _Priced:
     units: tuple[int, ...]
     step_s: float
-    path: CriticalPath
+    timeline: Timeline
 
 
 @dataclass(slots=True, kw_only=True)
@@ -94,64 +86,116 @@ class PlacementSearch:
     budget: Budget = UNLIMITED
     solver: Solver = field(default_factory=Solver)
     _known: dict[UnitGrid, list[tuple[int, ...]]] = field(default_factory=dict)
+    _programs: dict[Plan, PlacedProgram] = field(default_factory=dict)
 
-    def place(self, plan: Plan, bound_s: float) -> PlacedPlan:
+    def bound_s(self, plan: Plan) -> float:
+        """An almost free bound over all placements of a plan by its program; 0 where it bounds
+        nothing. Raises: OutOfTime."""
+        listed = self.scenario.placed(plan.placement.hosts)
+        grid = grid_of(listed.topology, plan.degrees)
+        if grid is None:
+            return 0.0
+        program = self._program(listed, plan, self._batch(plan), grid)
+        if not self._bounds_everywhere(program.problem, listed):
+            return 0.0
+        return quick_bound_s(program.problem, self.budget)
+
+    def place(self, plan: Plan, bound_s: float, *, enough_s: float = inf) -> PlacedPlan:
         """The plan on the best hosts that a short search finds. Every stage stays on the device
         types that it has on the plan's own hosts. `bound_s` is a known bound over all
         placements."""
-        return self._place(plan, bound_s, improve_placement)
+        return self._place(plan, bound_s, improve_placement, enough_s=enough_s)
 
-    def prove(self, placed: PlacedPlan) -> PlacedPlan:
-        """The plan placed again with all the effort that a proof may take."""
+    def prove(self, placed: PlacedPlan, *, enough_s: float = inf) -> PlacedPlan:
+        """The plan placed again with all the effort that a proof may take, or until no placement
+        takes less than `enough_s`."""
         solve = partial(solve_placement, solver=self.solver)
-        found = self._place(placed.plan, placed.bound_s, solve, work=PROOF_WORK)
-        return self._exchanged(found)
+        found = self._place(placed.plan, placed.bound_s, solve, work=PROOF_WORK, enough_s=enough_s)
+        return found if found.bound_s >= enough_s else self._exchanged(found)
 
-    def _place(self, plan: Plan, bound_s: float, solve: Solve, *, work: float = 1.0) -> PlacedPlan:
+    def _place(
+        self, plan: Plan, bound_s: float, solve: Solve, *, enough_s: float, work: float = 1.0
+    ) -> PlacedPlan:
         listed = self.scenario.placed(plan.placement.hosts)
         grid = grid_of(listed.topology, plan.degrees)
         if grid is None:
             return PlacedPlan(plan=plan, bound_s=bound_s, method=UNALIGNED)
         batch, units = self._batch(plan), grid.units_of(listed.topology)
         best = self._price(plan, batch, grid, units)
-        if best.step_s <= bound_s * (1 + EQUAL):
-            return PlacedPlan(plan=plan, bound_s=best.step_s, method=CLOSE)
+        if best.step_s <= bound_s * (1 + ROUNDING):
+            step_s = checked_bound(bound_s, best.step_s)
+            return PlacedPlan(plan=plan, bound_s=step_s, method=CLOSE)
         method = "bound over all placements"
         with suppress(OutOfTime):
-            problem = placement_problem(listed, plan, batch, grid, self.budget)
-            known = [seed for seed in self._known.get(grid, ()) if problem.allows(np.array(seed))]
+            program = self._program(listed, plan, batch, grid)
+            known = [
+                seed for seed in self._known.get(grid, ()) if program.problem.allows(np.array(seed))
+            ]
             seeds = [units, *known]
             for _ in range(ROUNDS):
-                solution = solve(problem, seeds=seeds, budget=self.budget.scaled(work))
-                if solution.bound_s > bound_s and self._bounds_everywhere(problem, listed):
-                    bound_s, method = solution.bound_s, solution.method
+                everywhere = self._bounds_everywhere(program.problem, listed)
+                solution = solve(
+                    program.problem,
+                    seeds=seeds,
+                    budget=self.budget.scaled(work),
+                    known_s=bound_s if everywhere else 0.0,
+                    enough_s=enough_s,
+                )
                 found = self._price(plan, batch, grid, solution.order)
-                agree = found.step_s <= solution.objective_s * (1 + AGREE)
                 best = min(best, found, key=lambda priced: priced.step_s)
-                if agree or bound_s >= best.step_s * (1 - AGREE):
+                if everywhere:
+                    checked_bound(solution.objective_s, found.step_s)
+                if everywhere and solution.bound_s > bound_s:
+                    bound_s = max(bound_s, checked_bound(solution.bound_s, best.step_s))
+                    method = solution.method
+                agree = found.step_s <= solution.objective_s * (1 + AGREE)
+                if agree or bound_s >= min(best.step_s * (1 - AGREE), enough_s):
                     break
                 self.budget.check()
                 seeds = [best.units, *seeds]
-                problem = with_path(problem, found.path)
+                program = program.with_timeline(found.timeline)
+            self._keep(plan, listed, program)
         self._remember(grid, best.units)
         return PlacedPlan(
             plan=replace(
                 plan, placement=placement_on(self.scenario, self._hosts(grid, best.units))
             ),
-            bound_s=min(bound_s, best.step_s),
+            bound_s=checked_bound(bound_s, best.step_s),
             method=method,
         )
 
+    def _program(self, listed: Scenario, plan: Plan, batch: Batch, grid: UnitGrid) -> PlacedProgram:
+        """The plan's program, on one device type the same wherever it runs."""
+        known = self._programs.get(self._anywhere(plan))
+        if known is not None and len(listed.ideal.candidate_devices) == 1:
+            return known
+        program = placement_program(listed, plan, batch, grid, self.budget)
+        self._keep(plan, listed, program)
+        return program
+
+    def _keep(self, plan: Plan, listed: Scenario, program: PlacedProgram) -> None:
+        if len(listed.ideal.candidate_devices) == 1:
+            self._programs[self._anywhere(plan)] = program
+            for oldest in list(self._programs)[:-_PROGRAMS]:
+                del self._programs[oldest]
+
+    def _anywhere(self, plan: Plan) -> Plan:
+        return replace(plan, placement=replace(plan.placement, hosts=()))
+
     def _bounds_everywhere(self, problem: PlacementProblem, listed: Scenario) -> bool:
         """Whether the program's bound also bounds the plan. That holds when all devices are of one
-        type and the waits inside passes are not added to a pipeline that hides part of them."""
-        return len(listed.candidate_devices) == 1 and not (
-            problem.rows > 1 and problem.has_waits_inside
+        type, the waits inside passes are not added to a pipeline that hides part of them, and no
+        scale-up domain lies under two switches."""
+        each = listed.topology.kinds[0].domain_nodes
+        whole = all(
+            tier.nodes is None or tier.nodes % each == 0 for tier in listed.topology.fabric.tiers
         )
+        single = len(listed.ideal.candidate_devices) == 1
+        return single and whole and not problem.has_waits_inside
 
     def _exchanged(self, placed: PlacedPlan) -> PlacedPlan:
-        """Exchange pairs of units while that lowers the full price. The program may see units as
-        equal that differ where links are not the same in both directions."""
+        """With pairs of units exchanged while that makes the step shorter, those first that the
+        program prefers."""
         plan = placed.plan
         listed = self.scenario.placed(plan.placement.hosts)
         grid = grid_of(listed.topology, plan.degrees)
@@ -161,20 +205,19 @@ class PlacementSearch:
         best = self._price(plan, batch, grid, grid.units_of(listed.topology))
         if placed.bound_s >= best.step_s * (1 - AGREE):
             return placed
-        pairs = list(combinations(range(len(best.units)), 2))
-        tries, unchanged = self.budget.meter(PRICED), 0
-        for one, two in cycle(pairs):
-            if unchanged == len(pairs) or tries.ended:
-                break
-            tries.spend()
-            unchanged += 1
-            kinds = [listed.topology.kinds[best.units[at] * grid.unit_nodes] for at in (one, two)]
-            if kinds[0].device is kinds[1].device:
-                exchanged = list(best.units)
-                exchanged[one], exchanged[two] = exchanged[two], exchanged[one]
-                found = self._price(plan, batch, grid, exchanged)
+        problem = self._program(listed, plan, batch, grid).problem
+        tries = self.budget.meter(PRICED)
+        improved = True
+        while improved and not tries.ended:
+            improved = False
+            for units in _promising(problem, best.units):
+                tries.spend()
+                if tries.ended:
+                    break
+                found = self._price(plan, batch, grid, units)
                 if found.step_s < best.step_s:
-                    best, unchanged = found, 0
+                    best, improved = found, True
+                    break
         hosts = self._hosts(grid, best.units)
         return replace(placed, plan=replace(plan, placement=placement_on(self.scenario, hosts)))
 
@@ -205,12 +248,8 @@ class PlacementSearch:
         table = cost_table(scenario, [shard_of(plan)])
         parts, timeline = slowest_replica(scenario, table, batch)
         after_s = parts.gather_s[0] + parts.optimizer_s[0] + parts.jitter_s[0]
-        path = critical_path(timeline, parts, batch, grid)
-        rest_s = float(parts.optimizer_s[0] + parts.jitter_s[0])
         return _Priced(
-            units=tuple(units),
-            step_s=float(timeline.span_s + after_s),
-            path=replace(path, seconds=path.seconds + rest_s),
+            units=tuple(units), step_s=float(timeline.span_s + after_s), timeline=timeline
         )
 
     def _hosts(self, grid: UnitGrid, units: Sequence[int]) -> tuple[str, ...]:
@@ -223,6 +262,23 @@ class PlacementSearch:
             known.insert(0, units)
             del known[_REMEMBERED:]
 
+
+def _promising(problem: PlacementProblem, units: tuple[int, ...]) -> Iterator[tuple[int, ...]]:
+    """The order after every exchange of two units of unlike classes that may make it faster by the
+    program, those that it prefers first."""
+    kinds = problem.node_class[list(units)]
+    now_s = problem.objective_s(np.array(units))
+    found = []
+    for one, two in combinations(range(len(units)), 2):
+        if kinds[one] != kinds[two]:
+            exchanged = list(units)
+            exchanged[one], exchanged[two] = exchanged[two], exchanged[one]
+            found.append((problem.objective_s(np.array(exchanged)), tuple(exchanged)))
+    yield from (order for seconds, order in sorted(found) if seconds <= now_s * (1 + AGREE))
+
+
+_PROGRAMS = 64
+"""Programs kept for plans that come again."""
 
 _MOST_TYPES = 4
 """Most device types whose orders are all tried."""

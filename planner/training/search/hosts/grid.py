@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from planner.hardware.fabric import Fabric
+    from planner.hardware.group import NodeKind
     from planner.hardware.links import Topology
     from planner.plan import Degrees
 
@@ -86,13 +88,17 @@ def grid_of(topology: Topology, degrees: Degrees) -> UnitGrid | None:
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class UnitClasses:
     """The classes of a cluster's units. `of_unit` int [units]: for the units of the whole cluster
-    in file order. `bytes_per_s` and `latency_s` [K, K]: of the link from a unit of one class to one
-    of another."""
+    in file order. `kinds`, `fabric`: the cluster's."""
 
     of_unit: NDArray[np.int64]
     first_node: NDArray[np.int64]
-    bytes_per_s: NDArray[np.float64]
-    latency_s: NDArray[np.float64]
+    kinds: tuple[NodeKind, ...]
+    fabric: Fabric
+
+    def hops(self, apart: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Bytes/s and latency of the link from a unit of one class to one of another, [K, K] each,
+        while groups whose members lie `apart` nodes apart are active everywhere."""
+        return hops_between(self.kinds, self.fabric, self.first_node, apart=apart)
 
 
 def unit_classes(topology: Topology, unit_nodes: int) -> UnitClasses:
@@ -111,15 +117,13 @@ def unit_classes(topology: Topology, unit_nodes: int) -> UnitClasses:
             *(node // tier.nodes for tier in fabric.tiers if tier.nodes is not None),
         )
         if fabric.matrix is not None or unit in named:
-            key = (unit,)
+            key = ("alone", unit)
         of_unit.append(keys.setdefault(key, len(keys)))
-    representative = first[np.unique(of_unit, return_index=True)[1]]
-    rates, latency_s = hops_between(topology.kinds, fabric, representative)
     return UnitClasses(
         of_unit=np.array(of_unit, dtype=np.int64),
-        first_node=representative,
-        bytes_per_s=rates,
-        latency_s=latency_s,
+        first_node=first[np.unique(of_unit, return_index=True)[1]],
+        kinds=topology.kinds,
+        fabric=fabric,
     )
 
 

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from planner.budget import UNLIMITED
-from planner.placement.problem.problem import PlacementProblem, RingFamily, Wait
-from planner.schedule.bounds.windows import critical_paths
+from planner.placement.bounds.paths import without_idle_paths
+from planner.placement.bounds.reach import between_two_nodes
+from planner.placement.problem.problem import Closing, PlacementProblem, RingFamily, Wait
 from planner.training.costs import cost_table
 from planner.training.estimate import shard_of
 from planner.training.search.hosts.grid import unit_classes
+from planner.training.search.hosts.paths import LinkCosts, PlanPaths, boundary_rows
 from planner.training.search.hosts.rates import rated_step
 from planner.training.step.simulated import slowest_replica
 
@@ -27,22 +29,26 @@ if TYPE_CHECKING:
     from planner.training.costs import CostTable
     from planner.training.scenario import Scenario
     from planner.training.search.hosts.grid import UnitClasses, UnitGrid
+    from planner.training.search.hosts.paths import PathRows
     from planner.training.search.hosts.rates import RatedStep
     from planner.training.step.parts import StepParts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class CriticalPath:
-    """A path of passes and sends: its seconds with free sends, and how often it crosses each
-    boundary of rows there and back, [rows − 1]."""
+class PlacedProgram:
+    """The placement problem of a plan, and what makes rows of its critical paths."""
 
-    seconds: float
-    links: NDArray[np.float64]
+    problem: PlacementProblem
+    paths: PlanPaths
+
+    def with_timeline(self, timeline: Timeline) -> PlacedProgram:
+        """With the paths that make a simulated step as long as it is."""
+        return replace(self, problem=_with_rows(self.problem, self.paths.cut(timeline)))
 
 
-def placement_problem(
+def placement_program(
     scenario: Scenario, plan: Plan, batch: Batch, grid: UnitGrid, budget: Budget = UNLIMITED
-) -> PlacementProblem:
+) -> PlacedProgram:
     """How long the plan's step would take over which links. `batch` is the plan alone, for the
     first row of a cost table. Passes are priced on the ideal topology. On mixed devices they are
     priced on the scenario as it is placed, and no row may change its device types. Raises:
@@ -50,36 +56,74 @@ def placement_problem(
     ideal, classes = scenario.ideal, unit_classes(scenario.topology, grid.unit_nodes)
     table = cost_table(ideal, [shard_of(plan)])
     inside = _rings_inside(plan, grid)
+    above, below = boundary_rows(batch, grid)
+    node_devices = grid.unit_devices // grid.unit_nodes
     rated = rated_step(
         ideal,
         table,
         batch,
-        classes.bytes_per_s,
-        classes.latency_s,
+        sends=classes.hops(max(1, plan.degrees.stage_devices // node_devices)),
+        rings=classes.hops(max(1, plan.degrees.tensor // node_devices)),
+        crosses=np.abs(above - below) == 1,
         crosses_inside=bool(inside),
         budget=budget,
     )
-    link_s = rated.crossing_s[rated.link]
+    apart = between_two_nodes(classes.of_unit, len(classes.first_node))
+    costs = LinkCosts.of(rated.forward_s, rated.backward_s, apart)
     parts, timeline = _passes(scenario, table, batch)
-    path = critical_path(timeline, parts, batch, grid)
-    path_s, path_links = np.array([path.seconds]), path.links[None]
-    if batch.kind.windows_are_paths and plan.degrees.pipeline > 1:
-        window_s, window_links = _windows(parts, batch, grid)
-        path_s = np.concatenate((path_s, window_s))
-        path_links = np.concatenate((path_links, window_links))
-    rest_s = float(parts.optimizer_s[0] + parts.jitter_s[0])
-    return PlacementProblem(
+    data = () if grid.row_stages > 1 else grid.ring(_replicas(plan), plan.degrees.tensor)
+    paths = PlanPaths(
+        batch=batch,
+        grid=grid,
+        costs=costs,
+        timeline=timeline,
+        parts=parts,
+        after_s=_after_s(parts, batch, rings=bool(data)),
+    )
+    rows = paths.of_ideal()
+    closing = None
+    if data and rated.reduction_s.any():
+        family = _family(data, rated.reduction_s, apart)
+        slack_s = timeline.pass_span_s - timeline.last_end_s
+        closing = Closing(family=family, path_row=rows.path_row, slack_s=slack_s)
+    problem = PlacementProblem(
         rows=grid.rows,
         columns=grid.columns,
         lockstep=grid.lockstep,
         node_class=classes.of_unit,
-        link_s=(link_s + link_s.T) / 2,
-        path_s=path_s + rest_s,
-        path_links=path_links,
-        waits=_waits(plan, grid, rated, timeline, inside),
+        link_s=costs.pair_s,
+        path_s=rows.path_s,
+        path_links=rows.path_links,
+        waits=_waits(scenario, plan, grid, rated, inside, apart),
+        closing=closing,
         has_waits_inside=bool(inside) and bool(rated.inside_s.any()),
         row_class_allowed=_row_classes(scenario.topology, grid, classes),
     )
+    if batch.kind.windows_are_paths and grid.rows > 1:
+        problem = _with_rows(problem, paths.windows())
+    return PlacedProgram(problem=without_idle_paths(problem), paths=paths)
+
+
+def _with_rows(problem: PlacementProblem, rows: PathRows) -> PlacementProblem:
+    """The problem with more paths."""
+    closing = problem.closing
+    if closing is not None:
+        path_row = np.concatenate((closing.path_row, rows.path_row))
+        closing = replace(closing, path_row=path_row)
+    return replace(
+        problem,
+        path_s=np.concatenate((problem.path_s, rows.path_s)),
+        path_links=np.concatenate((problem.path_links, rows.path_links)),
+        closing=closing,
+    )
+
+
+def _after_s(parts: StepParts, batch: Batch, *, rings: bool) -> NDArray[np.float64]:
+    """[p]: what follows the last pass of a stage, wherever it is placed. Without rings between
+    units, reduction and gather are inside them."""
+    after_s = np.full(batch.pipeline, float(parts.optimizer_s[0] + parts.jitter_s[0]))
+    after_s[[0, -1]] += float(parts.tied_reduction_s[0])
+    return after_s if rings else after_s + parts.reduction_s[0] + parts.gather_s[0]
 
 
 def _passes(scenario: Scenario, ideal_table: CostTable, batch: Batch) -> tuple[StepParts, Timeline]:
@@ -96,54 +140,6 @@ def _row_classes(topology: Topology, grid: UnitGrid, classes: UnitClasses) -> ND
     return np.array([[device in row for device in of_class] for row in present])
 
 
-def with_path(problem: PlacementProblem, path: CriticalPath) -> PlacementProblem:
-    """The problem with one more path."""
-    return replace(
-        problem,
-        path_s=np.append(problem.path_s, path.seconds),
-        path_links=np.vstack((problem.path_links, path.links)),
-    )
-
-
-def critical_path(
-    timeline: Timeline, parts: StepParts, batch: Batch, grid: UnitGrid
-) -> CriticalPath:
-    """The longest path of a simulated pipeline. Both directions of a send count together, and time
-    never falls when a send gets longer, so with other links the pipeline takes at least what this
-    path takes: a cutting plane (Kelley 1960)."""
-    owner = batch.placement.stage_of // grid.row_stages
-    links = np.zeros(grid.rows - 1)
-    crossing_s = 0.0
-    for segment in timeline.pass_path():
-        if segment.activity not in ("forward_send", "backward_send") or segment.chunk is None:
-            continue
-        position = int(batch.placement.positions[segment.stage, segment.chunk])
-        onward = 1 if segment.activity == "forward_send" else -1
-        here, there = int(owner[position]), int(owner[position + onward])
-        if abs(here - there) == 1:
-            links[min(here, there)] += 0.5
-            crossing_s += segment.end_s - segment.start_s
-    return CriticalPath(
-        seconds=timeline.pass_span_s - crossing_s + float(parts.tied_reduction_s[0]), links=links
-    )
-
-
-def _windows(
-    parts: StepParts, batch: Batch, grid: UnitGrid
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The windows of consecutive stages of 1F1B; boundaries inside a unit keep their own sends."""
-    path_s, path_links = critical_paths(
-        parts.passes.forward_s[0, :, 0],
-        parts.passes.backward_s[0, :, 0],
-        num_microbatches=int(batch.num_microbatches[0]),
-        blocking=parts.sends.mode == "blocking",
-    )
-    crosses = np.arange(1, batch.pipeline) % grid.row_stages == 0
-    inside_s = (parts.sends.forward_s[0] + parts.sends.backward_s[0])[~crosses]
-    path_s = path_s + path_links[:, ~crosses] @ inside_s + float(parts.tied_reduction_s[0])
-    return path_s, path_links[:, crosses]
-
-
 def _rings_inside(plan: Plan, grid: UnitGrid) -> tuple[tuple[int, ...], ...]:
     """The rings of columns around which layers communicate in every pass."""
     degrees = plan.degrees
@@ -154,50 +150,45 @@ def _rings_inside(plan: Plan, grid: UnitGrid) -> tuple[tuple[int, ...], ...]:
         (degrees.expert_tensor, 1),
     }
     if plan.data_sharding in ("optimizer+gradients", "full"):
-        shapes.add((degrees.data * degrees.context, degrees.tensor))
+        shapes.add((_replicas(plan), degrees.tensor))
     if grid.row_stages > 1:
         return ()
     return tuple(sorted({ring for shape in shapes for ring in grid.ring(*shape)}))
 
 
 def _waits(
+    scenario: Scenario,
     plan: Plan,
     grid: UnitGrid,
     rated: RatedStep,
-    timeline: Timeline,
     inside: tuple[tuple[int, ...], ...],
+    apart: NDArray[np.bool_],
 ) -> tuple[Wait, ...]:
-    """The waits of the step: gradient reduction on every stage's ring after its last pass,
-    parameter gather, and what groups inside the passes wait for."""
+    """What the step waits for in addition: the parameter gather, and groups inside the passes."""
     none = np.zeros(grid.rows)
     waits = []
-    data = () if grid.row_stages > 1 else _data_rings(plan, grid)
-    if data and rated.reduction_s.any():
-        largest = rated.reduction_s.max(axis=0)
-        fullest = int(largest.argmax())
-        waits.append(
-            Wait(
-                families=(
-                    RingFamily(
-                        rings=data,
-                        hop_s=rated.reduction_s[:, fullest][rated.link],
-                        scale=largest / largest[fullest],
-                    ),
-                ),
-                hidden_s=timeline.pass_span_s - timeline.last_end_s,
-            )
-        )
-    if data and rated.gather_s.any():
-        family = RingFamily(rings=data, hop_s=rated.gather_s[rated.link], scale=none + 1)
+    largest = scenario.job.software.optimizer_shard_size or _replicas(plan)
+    gathers = grid.ring(min(largest, _replicas(plan)), plan.degrees.tensor)
+    if grid.row_stages == 1 and gathers and rated.gather_s.any():
+        family = _family(gathers, rated.gather_s, apart)
         waits.append(Wait(families=(family,), hidden_s=none))
     if inside and rated.inside_s.any():
-        family = RingFamily(
-            rings=inside, hop_s=rated.inside_s.max(axis=-1)[rated.link], scale=none + 1
-        )
+        family = RingFamily(rings=inside, hop_s=rated.inside_s, scale=none + 1)
         waits.append(Wait(families=(family,), hidden_s=none))
     return tuple(waits)
 
 
-def _data_rings(plan: Plan, grid: UnitGrid) -> tuple[tuple[int, ...], ...]:
-    degrees = plan.degrees
-    return grid.ring(degrees.data * degrees.context, degrees.tensor)
+def _family(
+    rings: tuple[tuple[int, ...], ...], seconds: NDArray[np.float64], apart: NDArray[np.bool_]
+) -> RingFamily:
+    """Rings of what takes every stage some `seconds` [K, K, p]: as those of the fullest stage, of
+    which every other takes at least a share."""
+    fullest = int(seconds[apart].max(axis=0).argmax())
+    own_s = seconds[apart][:, fullest]
+    share = seconds[apart] / np.where(own_s > 0, own_s, np.inf)[:, None]
+    return RingFamily(rings=rings, hop_s=seconds[..., fullest], scale=share[own_s > 0].min(axis=0))
+
+
+def _replicas(plan: Plan) -> int:
+    """Ranks that share the gradients of a stage's dense parameters."""
+    return plan.degrees.data * plan.degrees.context

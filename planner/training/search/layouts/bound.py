@@ -9,7 +9,7 @@ import numpy as np
 
 from planner.schedule.inflight import peak_in_flight
 from planner.training.batch import OUTER_KINDS
-from planner.training.step.reduction import expected_slowest, optimizer_s, parameter_gather_s
+from planner.training.step.reduction import expected_slowest, optimizer_s, stage_gathers_s
 from planner.training.step.sends import boundary_sends
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def beside_pipeline_s(scenario: Scenario, table: CostTable, batch: Batch) -> Flo
     even = np.broadcast_to(total // batch.pipeline, (batch.pipeline, *total.shape[1:]))
     balanced = replace(batch, load=replace(batch.load, counts=even))
     hiding = np.full((len(batch), batch.pipeline), ENDLESS_S)
-    gather = parameter_gather_s(scenario, table, balanced, hiding)
+    gather = stage_gathers_s(scenario, table, balanced, hiding).max(axis=-1)
     return np.asarray(gather + optimizer_s(scenario, table, balanced))
 
 

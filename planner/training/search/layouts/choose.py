@@ -37,10 +37,23 @@ WORTHWHILE = 1e-6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DefaultStep:
+    """What is known of the step of a plan with its default layout: it takes at least `least_s`, and
+    no longer where that is `exact`."""
+
+    least_s: float
+    exact: bool = False
+
+
+UNKNOWN = DefaultStep(least_s=0.0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LayoutChoice:
-    """The plan with the chosen layout and recomputation, and its step. `bound_s`: lower bound on
-    the step of every layout of the combination; None where no positive bound is known. `kept`: why
-    no layout other than the default was tried."""
+    """The plan with the chosen layout and recomputation, and its step: of a plan that keeps its
+    default layout and is too slow to matter, a lower bound on it. `bound_s`: lower bound on the
+    step of every layout of the combination; None where no positive bound is known. `kept`: why no
+    layout other than the default was tried."""
 
     plan: Plan
     step_s: float
@@ -58,10 +71,12 @@ def choose_layout(
     *,
     table: CostTable | None = None,
     below_s: float = np.inf,
+    default: DefaultStep = UNKNOWN,
     budget: Budget = UNLIMITED,
 ) -> LayoutChoice:
     """The best layout found for the combination of a plan that has its default layout, provided
-    that some layout may have a step below `below_s`.
+    that some layout may have a step below `below_s`. `default`: what is known of the plan's own
+    step, which need not be simulated again where that is enough to decide.
 
     Layouts whose stages hold as many layers as in the default are skipped. With one chunk per stage
     the result is the exact optimum of `stage_bounds.rows_s`. With several chunks it is the best
@@ -76,7 +91,8 @@ def choose_layout(
     pricing = _Pricing(scenario, table)
     kept = kept_layout(scenario, plan.degrees.pipeline, plan.virtual_stages, plan.schedule)
     if kept is not None:
-        return LayoutChoice(plan=plan, step_s=pricing.step_s(plan), bound_s=None, kept=kept)
+        step_s = pricing.default_s(plan, default, below_s)
+        return LayoutChoice(plan=plan, step_s=step_s, bound_s=None, kept=kept)
     batch = pricing.batch(plan)
     problem = problem_of(scenario, table, batch, plan)
     bound_s = None
@@ -88,7 +104,7 @@ def choose_layout(
         )
         bound_s = below_s if roomy is None else roomy.rows_s + beside_s
         candidate = None if roomy is None else roomy.layout
-    default_s = pricing.step_s(plan)
+    default_s = pricing.default_s(plan, default, max(below_s, bound_s or 0.0))
     if bound_s is not None and bound_s >= min(below_s, default_s):
         return LayoutChoice(plan=plan, step_s=default_s, bound_s=min(bound_s, default_s))
     totals = [stage.num_layers for stage in plan.stages]
@@ -136,6 +152,7 @@ class LayoutImprover(Protocol):
         *,
         table: CostTable | None,
         below_s: float,
+        default: DefaultStep,
         budget: Budget,
     ) -> LayoutChoice: ...
 
@@ -153,6 +170,13 @@ class _Pricing:
 
     def step_s(self, plan: Plan) -> float:
         return simulate_step(self.scenario, self.table, self.batch(plan)).breakdown.step_s
+
+    def default_s(self, plan: Plan, default: DefaultStep, matters_s: float) -> float:
+        """Seconds of the default layout; a lower bound on them where that is clearly above
+        `matters_s`, from which on no choice depends on more."""
+        if default.exact or default.least_s > matters_s * (1 + 2 * WORTHWHILE):
+            return default.least_s
+        return self.step_s(plan)
 
     def lacking(self, plan: Plan) -> Floats:
         """[p]: bytes that each stage lacks; negative where there is room."""

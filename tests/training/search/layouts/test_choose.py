@@ -19,7 +19,7 @@ from planner.training.estimate import batch_of_one, estimate, shard_of
 from planner.training.memory.stage import stage_peaks
 from planner.training.search.best_first.combinations import plan_at
 from planner.training.search.best_first.run import SearchRun
-from planner.training.search.layouts.choose import choose_layout
+from planner.training.search.layouts.choose import UNKNOWN, DefaultStep, choose_layout
 from planner.training.search.layouts.default import stages_of
 from planner.training.search.layouts.problem import layout_of, plan_with, problem_of
 from planner.training.search.plans.build import plan_from_flags
@@ -204,3 +204,39 @@ def test_what_cannot_be_chosen_says_why(
     assert choice.plan == plan
     assert choice.kept is not None
     assert kept in choice.kept
+
+
+@pytest.mark.parametrize("schedule", ["1f1b", "interleaved"])
+@pytest.mark.parametrize("software", ["megatron-core", "torchtitan"])
+def test_what_is_known_of_the_default_step_changes_no_choice(
+    scenario_of: Callable[..., Scenario], schedule: str, software: str
+) -> None:
+    scenario = scenario_of(nodes=2, devices_per_node=4, layers=13, batch=48, software=software)
+    run = SearchRun(
+        scenario=scenario,
+        restrictions=Restrictions(schedule=(schedule,), pipeline=(4,)),
+        top=1,
+    )
+    run.bound()
+    compared = 0
+    for group in run.fitting:
+        for index in range(0, len(group), max(len(group) // 4, 1)):
+            plan = plan_at(scenario, group, index, group.layout.load.most_layers)
+            step_s = estimate(scenario, plan).step_s
+            for share in (0.8, 0.97, 1.0, 1.1):
+                below_s = share * step_s
+                asked = choose_layout(scenario, plan, below_s=below_s, default=UNKNOWN)
+                for known in (
+                    DefaultStep(least_s=step_s, exact=True),
+                    DefaultStep(least_s=step_s * (1 - 1e-9)),
+                    DefaultStep(least_s=0.95 * step_s),
+                ):
+                    choice = choose_layout(scenario, plan, below_s=below_s, default=known)
+                    assert choice.bound_s == asked.bound_s
+                    assert choice.proven == asked.proven
+                    better = choice.plan != plan and choice.step_s < below_s
+                    assert better == (asked.plan != plan and asked.step_s < below_s)
+                    if better:
+                        assert choice.plan == asked.plan
+                    compared += 1
+    assert compared > 20

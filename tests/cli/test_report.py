@@ -1,0 +1,215 @@
+"""`planner report` as a user runs it: from plans to a page, and from the page back to the plans."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from planner.plan_document.nodes import read_file
+from tests.reports.pages import read_page
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.cli.conftest import Outcome
+
+JOB = ("--cluster", "dgx-a100-8", "--model", "gpt-7.5b", "--nodes", "2")
+
+
+@pytest.fixture
+def plans(planner: Callable[..., Outcome], tmp_path: Path) -> Path:
+    path = tmp_path / "plans.json"
+    outcome = planner("search", *JOB, "--top", "6", "--output", str(path))
+    assert outcome.code == 0
+    return path
+
+
+@pytest.fixture
+def page(planner: Callable[..., Outcome], plans: Path) -> Path:
+    path = plans.with_name("report.html")
+    outcome = planner("report", str(plans), "-o", str(path))
+    assert (outcome.code, outcome.stdout, outcome.stderr) == (0, "", "")
+    return path
+
+
+def test_a_page_holds_the_document_byte_for_byte(plans: Path, page: Path) -> None:
+    assert read_file(page).text == plans.read_text()
+
+
+def test_the_page_has_every_section_and_the_answer_of_the_search(
+    planner: Callable[..., Outcome], plans: Path, page: Path
+) -> None:
+    root = read_page(page.read_text())
+    best = json.loads(plans.read_text())["plans"][0]
+    degrees = best["degrees"]
+    name = f"t{degrees['tensor']} p{degrees['pipeline']} d{degrees['data']}"
+    assert root.one("h1").text == "gpt-7.5b on dgx-a100-8"
+    assert root.one(id="answer").one("h2").text.startswith(f"Use {name}, micro-batch ")
+    assert f"--tensor-model-parallel-size {degrees['tensor']}" in root.one(id="launch").text
+    sections = [one.attributes["id"] for one in root.every("section")]
+    linked = [one.attributes["href"][1:] for one in root.one("nav").every("a")]
+    assert linked == sections
+    assert len(page.read_bytes()) < 2 * 2**20
+
+
+def test_check_estimate_and_export_read_the_page_as_they_read_the_plans(
+    planner: Callable[..., Outcome], plans: Path, page: Path
+) -> None:
+    for arguments in (
+        ("export", "FILE#2", "--format", "megatron-lm"),
+        ("estimate", *JOB, "--plan", "FILE#2", "--json"),
+    ):
+        of_plans, of_page = (
+            planner(*(one.replace("FILE", str(file)) for one in arguments))
+            for file in (plans, page)
+        )
+        assert of_page.code == 0
+        assert of_page.stdout == of_plans.stdout
+    for reference in (f"{page}#1", str(page)):
+        checked = planner("check", reference, "--json")
+        assert checked.code == 0, checked.stdout + checked.stderr
+
+
+def test_a_finding_about_a_page_names_the_page_as_a_whole(
+    planner: Callable[..., Outcome], page: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(page.parent)
+    outcome = planner("check", f"{page.name}#1", "--headroom", "90%", "--json")
+    assert outcome.code == 1
+    found = json.loads(outcome.stdout)["plans"][0]["findings"][0]
+    assert (found["path"], found["line"]) == ("report.html", None)
+
+
+def test_a_page_is_made_of_a_page_again(planner: Callable[..., Outcome], page: Path) -> None:
+    again = planner("report", str(page))
+    assert again.code == 0
+    assert again.stdout == page.read_text()
+
+
+def test_mine_is_beside_the_plans(
+    planner: Callable[..., Outcome], plans: Path, tmp_path: Path
+) -> None:
+    own = tmp_path / "own.json"
+    own.write_text(planner("estimate", *JOB, "--tensor", "8", "--json").stdout)
+    outcome = planner("report", str(plans), "--mine", str(own))
+    assert outcome.code == 0
+    row = read_page(outcome.stdout).one("tr", class_="mine")
+    step_s = json.loads(own.read_text())["plans"][0]["estimate"]["step_s"]
+    assert [cell.text for cell in row.children if not isinstance(cell, str)][:2] == [
+        "mine",
+        f"{step_s:.3f}" if step_s < 10 else f"{step_s:.2f}",
+    ]
+    refused = planner("report", str(plans), "--mine", f"{own}#2")
+    assert refused.code == 2
+    assert refused.stderr == (f"error: {own}: rank 2 is asked for, but the document holds 1 plan\n")
+
+
+def test_mine_may_be_a_launch_script_and_another_job_is_named(
+    planner: Callable[..., Outcome], plans: Path, tmp_path: Path
+) -> None:
+    script = tmp_path / "train.sh"
+    script.write_text(
+        "torchrun --nnodes 2 --nproc-per-node 8 pretrain_gpt.py --num-layers 36 "
+        "--hidden-size 4096 --num-attention-heads 32 --seq-length 2048 "
+        "--max-position-embeddings 2048 --vocab-size 51200 --micro-batch-size 1 "
+        "--global-batch-size 256 --tensor-model-parallel-size 8 --bf16\n"
+    )
+    outcome = planner("report", str(plans), "--mine", str(script))
+    assert outcome.code == 0, outcome.stderr
+    root = read_page(outcome.stdout)
+    assert "mine is the plan of train.sh." in root.one(id="plans").text
+    batch = json.loads(plans.read_text())["inputs"]["job"]["global_batch_size"]
+    assert f"global batch size 256, not {batch}" in root.one(id="answer").text
+    row = root.one("tr", class_="mine")
+    assert " t8 p1 d2," in row.attributes["aria-label"]
+
+
+def test_own_files_are_given_or_the_page_says_what_it_leaves_out(
+    planner: Callable[..., Outcome], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    shipped = Path(__file__).parents[2] / "clusters" / "dgx-a100-8.yaml"
+    own = tmp_path / "own.yaml"
+    own.write_text(re.sub(r"^name: .*$", "name: my-own", shipped.read_text(), flags=re.MULTILINE))
+    job = ("--cluster", "own.yaml", "--model", "gpt-7.5b", "--nodes", "1")
+    assert planner("search", *job, "--top", "1", "--output", "plans.json").code == 0
+
+    without = planner("report", "plans.json")
+    launch = read_page(without.stdout).one(id="launch").text
+    assert without.code == 0
+    assert "the plan was made for cluster my-own, which is not shipped" in launch
+    assert "--cluster" in launch
+
+    given = planner("report", "plans.json", "--cluster", "own.yaml")
+    assert "--tensor-model-parallel-size" in read_page(given.stdout).one(id="launch").text
+
+    own.write_text(own.read_text() + "# another file\n")
+    other = planner("report", "plans.json", "--cluster", "own.yaml")
+    assert other.code == 2
+    assert "was made for cluster my-own (sha256 " in other.stderr
+
+
+def test_nothing_fits_is_a_page_too(planner: Callable[..., Outcome], tmp_path: Path) -> None:
+    path = tmp_path / "plans.json"
+    job = ("--cluster", "dgx-a100-8", "--model", "gpt3-175b", "--nodes", "1")
+    assert planner("search", *job, "--output", str(path)).code == 1
+    outcome = planner("report", str(path))
+    document = json.loads(path.read_text())
+    answer = read_page(outcome.stdout).one(id="answer").text
+    assert outcome.code == 0
+    assert f"Nothing fits: {document['search']['nearest'][0]['reason']}" in answer
+    assert "Closest" in answer
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("<!doctype html>\n<p>hello</p>", "is an HTML page without plans"),
+        ("PAGE-CUT", "the plans in this page are damaged"),
+        ("PAGE-GARBLED", "the plans in this page are damaged"),
+        ('{"schema": "planner/plans/1"}', '"inputs" is missing'),
+        ("", "the file is empty"),
+        ("#!/bin/bash\ntorchrun x.py", "not valid JSON"),
+    ],
+)
+def test_files_without_plans_are_refused(
+    planner: Callable[..., Outcome], page: Path, text: str, message: str
+) -> None:
+    file = page.with_name("other.html")
+    made = page.read_text()
+    packed = re.search(r'id="planner-document">([^<]*)<', made)
+    assert packed is not None
+    cut = {"PAGE-CUT": packed[1][: len(packed[1]) // 8 * 4], "PAGE-GARBLED": "QUJD" + packed[1]}
+    file.write_text(made.replace(packed[1], cut[text]) if text in cut else text)
+    outcome = planner("report", str(file))
+    assert outcome.code == 2
+    assert outcome.stdout == ""
+    assert outcome.stderr.startswith(f"error: {file}")
+    assert message in outcome.stderr
+
+
+def test_figures_that_are_no_figures_have_a_place(
+    planner: Callable[..., Outcome], plans: Path
+) -> None:
+    document: dict[str, Any] = json.loads(plans.read_text())
+    document["plans"][2]["estimate"]["memory"]["per_stage"][0]["components"]["weights"] = "much"
+    plans.write_text(json.dumps(document, indent=1))
+    outcome = planner("report", str(plans))
+    assert outcome.code == 2
+    place = "plans[2].estimate.memory.per_stage[0].components.weights"
+    assert place in outcome.stderr
+    assert "a whole number is needed, found " in outcome.stderr
+
+
+def test_where_the_page_goes(planner: Callable[..., Outcome], plans: Path, tmp_path: Path) -> None:
+    outcome = planner("report", str(plans), "-o", str(tmp_path / "no" / "report.html"))
+    assert outcome.code == 2
+    assert "there is no folder" in outcome.stderr
+    shutil.copy(plans, tmp_path / "copy.json")
+    one, other = planner("report", str(plans)), planner("report", str(tmp_path / "copy.json"))
+    assert one.stdout == other.stdout

@@ -1,0 +1,149 @@
+"""No bound is above a price: for any plan, cluster and order of the hosts, the placement program
+after every cut, and the bounds over all placements."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from planner.errors import RuleError
+from planner.placement.problem.closing import at_most
+from planner.schedule.registry import SCHEDULES
+from planner.specs.cluster.spec import BandwidthMatrix, LinkOverride
+from planner.training.estimate import batch_of_one, shard_of
+from planner.training.search.best_first.combinations import plan_at
+from planner.training.search.best_first.run import SearchRun
+from planner.training.search.bounding.groups import BELOW, tight_bound_s
+from planner.training.search.hosts.bound import simulated_bound_s
+from planner.training.search.hosts.choose import PlacementSearch
+from planner.training.search.hosts.grid import grid_of
+from planner.training.search.hosts.problem import placement_program
+from planner.training.search.space.restrictions import Restrictions
+from tests.training.search.conftest import small_scenario
+
+if TYPE_CHECKING:
+    from planner.specs.cluster.spec import ClusterSpec
+    from planner.training.scenario import Scenario
+
+ABOVE = 1 + 1e-9
+ORDERS = 3
+CUTS = 3
+
+LEAVES = [{"name": "leaf", "nodes": 2}, {"name": "spine", "oversubscription": 2.8}]
+SITES = [{"name": "site", "nodes": 4}, {"name": "wide", "bandwidth": "1 GB/s", "latency": "1 ms"}]
+
+
+def slow_cards(cluster: ClusterSpec, which: tuple[int, ...]) -> ClusterSpec:
+    """The cluster with one node group per node, those of some nodes with slow cards."""
+    group = cluster.node_groups[0]
+    assert group.network is not None
+    groups = []
+    for node in range(group.count or 0):
+        network = group.network
+        if node in which:
+            network = replace(network, bandwidth_bytes_per_s=network.bandwidth_bytes_per_s * 0.3)
+        name = f"n{node}"
+        groups.append(replace(group, name=name, count=1, network=network, hosts=(f"{name}-0",)))
+    return replace(cluster, node_groups=tuple(groups))
+
+
+def measured(cluster: ClusterSpec, rng: np.random.Generator, *, regions: bool) -> ClusterSpec:
+    """With a measured matrix: links that differ by direction, or far apart regions."""
+    nodes = cluster.num_nodes or 0
+    rates = rng.uniform(8e9, 25e9, (nodes, nodes))
+    if regions:
+        rates = np.exp(rng.uniform(np.log(1e8), np.log(2e10), (nodes, nodes)))
+        rates = np.maximum(rates, rates.T)
+    matrix = BandwidthMatrix(bytes_per_s=tuple(map(tuple, rates.tolist())), path="m.csv")
+    return replace(cluster, matrix=matrix)
+
+
+def unequal(rng: np.random.Generator) -> Scenario:
+    """A small job on one of the kinds of unequal clusters, sometimes with nodes to spare."""
+    nodes, kind = int(rng.choice([4, 6, 8])), int(rng.integers(7))
+    size: dict[str, Any] = {
+        "devices_per_node": int(rng.choice([1, 2, 4])),
+        "layers": int(rng.choice([6, 8, 12])),
+        "batch": int(rng.choice([16, 24, 48])),
+        "length": int(rng.choice([1024, 4096])),
+        "tie": bool(rng.integers(2)),
+        "experts": int(rng.choice([0, 0, 4])),
+        "software": str(rng.choice(["megatron-core", "megatron-lm-2021", "torchtitan"])),
+        "framework": {
+            "overlap": (
+                (),
+                ("gradient_reduce", "parameter_gather"),
+                ("pipeline",),
+            )[int(rng.integers(3))]
+        },
+        "fabric": (None, LEAVES, SITES, LEAVES, None, None, None)[kind],
+    }
+    scenario = small_scenario(nodes=nodes, **size)
+    cluster = scenario.cluster
+    if kind in (3, 4):
+        cluster = slow_cards(cluster, (1, nodes - 1)[: int(rng.integers(1, 3))])
+    elif kind in (5, 6):
+        cluster = measured(cluster, rng, regions=kind == 6)
+    elif kind == 0:
+        slow = LinkOverride(between=(0, nodes - 1), bandwidth_bytes_per_s=3e9)
+        cluster = replace(cluster, overrides=(slow,))
+    used = nodes - int(rng.choice([0, 0, 2]))
+    job = replace(scenario.job, devices=used * size["devices_per_node"])
+    from planner.training.scenario import build_scenario
+
+    return build_scenario(cluster, scenario.model, job)
+
+
+def check(seed: int) -> int:
+    """Checks one plan; returns how many cuts."""
+    rng = np.random.default_rng(seed)
+    scenario = unequal(rng)
+    schedule = str(rng.choice(["1f1b", "interleaved", *sorted(SCHEDULES)]))
+    run = SearchRun(scenario=scenario, restrictions=Restrictions(schedule=(schedule,)), top=1)
+    try:
+        run.bound()
+    except RuleError:
+        return 0
+    deep = [group for group in run.fitting if group.screened.pipeline > 1] or run.fitting
+    if not deep or scenario.ideal is scenario:
+        return 0
+    group = deep[int(rng.integers(len(deep)))]
+    index = np.array([int(rng.integers(len(group)))])
+    table = run.growing.table
+    tight, layers = tight_bound_s(scenario.ideal, table, group, index)
+    plan = plan_at(scenario, group, int(index[0]), int(layers[0]))
+    batch = batch_of_one(plan, table.shards.index(shard_of(plan)), group.layout.load)
+    anywhere_s = max(float(tight[0]), BELOW * simulated_bound_s(scenario.ideal, table, batch))
+    search = PlacementSearch(scenario=scenario)
+    grid = grid_of(scenario.topology, plan.degrees)
+    if grid is None:
+        return 0
+    anywhere_s = max(anywhere_s, search.bound_s(plan))
+    alone = search._batch(plan)
+    program = placement_program(scenario, plan, alone, grid)
+    holds = search._bounds_everywhere(program.problem, scenario)
+    units = len(scenario.topology.kinds) // grid.unit_nodes
+    orders = [rng.permutation(units)[: grid.rows * grid.columns] for _ in range(ORDERS)]
+    prices = [search._price(plan, alone, grid, tuple(order.tolist())) for order in orders]
+    for price in prices:
+        assert anywhere_s <= price.step_s * ABOVE
+    for cut in range(CUTS if holds else 0):
+        for order, price in zip(orders, prices, strict=True):
+            found_s = program.problem.objective_s(order)
+            assert found_s <= price.step_s * ABOVE
+            assert at_most(program.problem).objective_s(order) <= found_s * ABOVE
+        program = program.with_timeline(prices[cut % len(prices)].timeline)
+    return CUTS if holds else 0
+
+
+@pytest.mark.parametrize("seeds", [range(first, first + 12) for first in range(0, 48, 12)])
+def test_no_bound_is_above_a_price(seeds: range) -> None:
+    assert sum(check(seed) for seed in seeds) > CUTS
+
+
+@pytest.mark.slow
+def test_no_bound_is_above_any_of_many_prices() -> None:
+    assert sum(check(seed) for seed in range(1000, 1300)) > 100 * CUTS
