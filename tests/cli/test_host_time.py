@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from tests.cli.conftest import Outcome
 
-SMALL = {
+SMALL: dict[str, Any] = {
     "name": "small",
     "architecture": "llama",
     "num_layers": 24,
@@ -24,7 +24,7 @@ SMALL = {
     "num_attention_heads": 8,
     "vocab_size": 32000,
 }
-NODE = {
+NODE: dict[str, Any] = {
     "device": "h100-sxm-80gb",
     "count": 1,
     "devices_per_node": 8,
@@ -99,7 +99,7 @@ def test_the_report_says_that_the_host_binds(
     assert "Bound by the host" not in large.stdout
 
 
-MIXTURE = SMALL | {
+MIXTURE: dict[str, Any] = SMALL | {
     "architecture": "mixtral",
     "num_layers": 8,
     "moe": {"num_experts": 64, "top_k": 2, "ffn_hidden_size": 512},
@@ -119,7 +119,7 @@ def test_every_local_expert_is_launched(estimates: Estimates) -> None:
     assert many - few == pytest.approx(expected_s, rel=0.05)
 
 
-EFA = {
+EFA: dict[str, Any] = {
     "device": "b300-sxm",
     "count": 32,
     "intra_node": {"bandwidth": "900 GB/s"},
