@@ -111,7 +111,7 @@ class Dispatcher(Input):
     its experts are there."""
     reach: Literal["any", "domain"] = "any"
     """Where its ranks may lie: `domain`, in one scale-up domain."""
-    calls: Count = 1
+    calls: Count
     """Collectives that the host launches for one dispatch."""
     dispatch_launch: Constant[Seconds]
     """Host time of one dispatch beside those collectives."""
