@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
+from pydantic import BaseModel
 
 from planner.specs.device import DeviceSpec
 from planner.specs.files.fields import Constant
@@ -17,7 +18,6 @@ from planner.specs.software import SoftwareProfile
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from pydantic import BaseModel
 
 ROOT = Path(__file__).parents[1]
 ROOMS = (
