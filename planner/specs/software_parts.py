@@ -127,7 +127,7 @@ DISPATCHERS: tuple[DispatcherName, ...] = get_args(DispatcherName)
 
 
 def _dispatcher(name: str) -> Dispatcher:
-    return general_part("software", f"dispatchers.{name}", Dispatcher)
+    return general_part("software", f"expert.dispatchers.{name}", Dispatcher)
 
 
 class Dispatchers(Input):

@@ -25,7 +25,7 @@ def general(kind: WithGeneralValues, at: str, constant: type[Constant[T]]) -> Co
 
 
 def general_part(kind: WithGeneralValues, at: str, part: type[P]) -> P:
-    """The same for several that belong together, such as "dispatchers.deepep"."""
+    """The same for several that belong together, such as "expert.dispatchers.deepep"."""
     node = _tree(kind)
     for key in at.split("."):
         node = node[key]
