@@ -16,7 +16,7 @@ from planner.specs.files.yaml_file import load_document
 
 T = TypeVar("T")
 P = TypeVar("P", bound=Input)
-WithGeneralValues = Literal["device", "software"]
+WithGeneralValues = Literal["cluster", "device", "software"]
 
 
 def general(kind: WithGeneralValues, at: str, constant: type[Constant[T]]) -> Constant[T]:

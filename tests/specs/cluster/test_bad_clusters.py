@@ -349,7 +349,7 @@ def test_inline_device_is_checked_in_place(tmp_path: Path) -> None:
         "allowed: datasheet, measured, code, inferred, default, yours",
         "5:81: node_groups[0].device.peek: unknown key; allowed: name, like, generation, vendor, "
         "collectives, memory, peak, matmul, grouped_matmul, attention, host, kernel_latency, "
-        "links, sustained, speed_variation; "
+        "intra_node, links, sustained, speed_variation; "
         "did you mean peak?",
     ]
 
