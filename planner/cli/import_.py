@@ -146,6 +146,9 @@ def cluster(
     nodes_per_site: Annotated[
         str | None, option("N", "Nodes in each region of a file of links between regions.")
     ] = None,
+    ranks: Annotated[
+        str | None, option("N", "Devices that a benchmark ran over, where its output was cut.")
+    ] = None,
     unit: Annotated[
         str | None, option("UNIT", "Unit of a table's figures, where it does not say: MB/s.")
     ] = None,
@@ -180,6 +183,7 @@ def cluster(
         network_bandwidth=network_bandwidth,
         cards=values.whole("--cards", cards, most=ranges.MOST_CARDS),
         nodes_per_site=values.whole("--nodes-per-site", nodes_per_site, most=ranges.MOST_NODES),
+        ranks=values.whole("--ranks", ranks, most=ranges.MOST_DEVICES),
         unit=unit,
         format=format_name,
         name=name,
@@ -187,6 +191,7 @@ def cluster(
         target=output,
     )
     say(imported.notes.lines())
+    say(f"doubtful: {doubt}" for doubt in imported.spec.doubts)
     if imported.matrix is not None:
         _write_matrix(imported.matrix_file, imported.matrix, target)
     _write(imported, target, json=json, in_place=into is not None)

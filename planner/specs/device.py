@@ -186,6 +186,22 @@ class Attention(Input):
     """The same backward."""
 
 
+class NodeLinks(Input):
+    """How the device reaches the others of its node, by the data sheet. Cluster files state what a
+    node really has; this is what they are compared with."""
+
+    kind: Literal["nvlink", "xgmi", "nvlink-bridge", "pcie"]
+    """`nvlink` and `xgmi`: wired on a board, so that no pair has only PCI Express.
+    `nvlink-bridge`: between a few neighbours, the others over PCI Express."""
+    bandwidth: Constant[BytesPerSecond]
+    """All links of one device together, one direction."""
+
+    @property
+    def on_board(self) -> bool:
+        """Whether all devices of a node are joined by more than PCI Express."""
+        return self.kind in ("nvlink", "xgmi")
+
+
 class CollectiveLinks(Input):
     """How the collective library uses the links of this device."""
 
@@ -258,6 +274,7 @@ class DeviceSpec(Input):
     attention: Attention = Attention()
     kernel_latency: Constant[Seconds] = _general("kernel_latency", Constant[Seconds])
     """Start and drain of one kernel on the device."""
+    intra_node: NodeLinks | None = None
     links: CollectiveLinks = CollectiveLinks()
     sustained: Sustained = Sustained()
     speed_variation: Constant[Fraction] = _general("speed_variation", Constant[Fraction])

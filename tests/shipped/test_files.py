@@ -154,6 +154,7 @@ SWITCHES = {
     ("matmul", "tiles"),
     ("matmul", "fp8_transposes"),
     ("links", "mesh"),
+    ("intra_node", "kind"),
 }
 
 

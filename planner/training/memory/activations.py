@@ -43,7 +43,28 @@ def activation_peak(
     scenario: Scenario, table: CostTable, batch: Batch, *, dense_gradients: bool = True
 ) -> ActivationPeak:
     """The fullest instant of each stage, a split backward kept until its weight gradients. Without
-    `dense_gradients` that of an embedding is left out."""
+    `dense_gradients` that of an embedding is left out. Plans that differ only in degrees that no
+    layer sees, or in how states are sharded, share it."""
+    which = distinct_rows(
+        (
+            batch.row,
+            batch.granularity,
+            batch.fully_recomputed,
+            batch.num_microbatches,
+            batch.data_sharding == FULLY,
+        )
+    )
+    peak = _different_peaks(scenario, table, batch.some(which.first), dense_gradients)
+    return ActivationPeak(
+        activations=peak.activations[which.which],
+        logits=peak.logits[which.which],
+        working=peak.working[which.which],
+    )
+
+
+def _different_peaks(
+    scenario: Scenario, table: CostTable, batch: Batch, dense_gradients: bool
+) -> ActivationPeak:
     row, load = batch.row, batch.load
     in_flight, which = _in_flight(table, batch)
     activations, replayed = _kept(table, batch, in_flight, which)
