@@ -56,7 +56,13 @@ class DeviceMemory(Input):
     efficiency: Efficiency = _general("memory.efficiency", Constant[Fraction])
     """Share of the bandwidth that a long streaming kernel reaches."""
     context: Constant[Bytes] = _general("memory.context", Constant[Bytes])
-    """Driver context and library workspaces of one process."""
+    """Driver context and libraries of one process that loads kernels when it first uses them."""
+    eager_context: Constant[Bytes] = _general("memory.eager_context", Constant[Bytes])
+    """The same of a process that loads all kernels of its framework at the start."""
+    workspace: Constant[Bytes] = _general("memory.workspace", Constant[Bytes])
+    """What a tensor library allocates for each of its handles of the matrix library."""
+    layer_workspace: Constant[Bytes] = _general("memory.layer_workspace", Constant[Bytes])
+    """What a library of linear layers allocates for each stream of its matrix products."""
 
 
 class Peak(Input):
