@@ -116,7 +116,14 @@ def leaves(tree: dict[str, Any], above: str = "") -> Iterator[tuple[str, dict[st
 
 WITHOUT_PROVENANCE = {
     "device": {"matmul.tiles"},
-    "software": {"fused.shortest_softmax", "fused.longest_softmax", "fused.softmax_rows"},
+    "software": {
+        "fused.shortest_softmax",
+        "fused.longest_softmax",
+        "fused.softmax_rows",
+        "full_sharding.units_gathered",
+        "full_sharding.units_reduced",
+        "workspaces.handles",
+    },
 }
 """Fields that hold the bare value."""
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from planner.errors import InputError
 from planner.importers import models
 from planner.importers.clusters import importer
-from planner.importers.clusters.groups import NodeOptions
 from planner.importers.clusters.importer import ImportedCluster
+from planner.importers.clusters.node_options import NodeOptions
 from planner.specs import ranges
 from planner.specs.files.writing import write_file
 from planner.specs.names import check_name
@@ -64,6 +64,7 @@ def import_cluster(
     network_bandwidth: str | None = None,
     cards: int | None = None,
     nodes_per_site: int | None = None,
+    ranks: int | None = None,
     unit: str | None = None,
     format: str | None = None,
     name: str | None = None,
@@ -75,8 +76,8 @@ def import_cluster(
     Bandwidths are texts with their unit, such as "450 GB/s", of one device or one network card in
     one direction; what is given wins over every file. `target` is where the cluster file will
     stand, and `into` a file to change; nothing is written. Measured bandwidth between nodes is in
-    `matrix`, the text of the file `matrix_file` beside it. Raises: InputError with file, line and
-    column.
+    `matrix`, the text of the file `matrix_file` in the same folder. Raises: InputError with file,
+    line and column.
 
     >>> from planner import api
     >>> from pathlib import Path
@@ -102,6 +103,7 @@ def import_cluster(
         name=_named(name),
         into=_text_of(into),
         target=_text_of(target),
+        ranks=ranges.whole("--ranks", ranks, most=ranges.MOST_DEVICES),
         unit=_unit(unit),
         format_name=format,
     )

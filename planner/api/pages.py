@@ -18,6 +18,7 @@ from planner.plan_document.answer import ReadAnswer, parse_answer, read_answer
 from planner.plan_document.nodes import read_file, split_rank
 from planner.reports.page.content import Mine, PageContent, PlanInputs
 from planner.reports.page.page import page_text
+from planner.training.timeline import step_timeline
 from planner.wording.units import plural
 
 if TYPE_CHECKING:
@@ -151,4 +152,4 @@ def _first(answer: ReadAnswer, plans: PlansLike) -> GivenPlan:
 def _inputs(answer: ReadAnswer, scenario: Scenario) -> PlanInputs:
     """What the inputs of the plans add to their document."""
     first = PricedPlan(scenario=scenario, ranked=answer.plans[0])
-    return PlanInputs(launches=export_all(first))
+    return PlanInputs(launches=export_all(first), timeline=step_timeline(scenario, first.plan))

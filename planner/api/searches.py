@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -10,15 +11,16 @@ from planner.api.answers import FoundPlans
 from planner.api.decisions import decisions_of
 from planner.api.inputs import load_cluster, load_model
 from planner.api.keywords import SearchKeywords, takes
+from planner.api.scaling import scaled
 from planner.api.scenarios import AskedJob
 from planner.budget import Budget, OutOfTime
-from planner.errors import TimeRanOut
+from planner.errors import InputError, TimeRanOut
 from planner.specs import ranges
 from planner.training.search import search as engine
 from planner.training.search.robust import search_worst_case
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from typing import Unpack
 
     from planner.api.inputs import ClusterLike, ModelLike
@@ -33,13 +35,17 @@ def search(
     top: int = 10,
     time_limit_s: float | None = None,
     robust: float | None = None,
+    cloud: bool = False,
+    scaling: Iterable[int] | None = None,
     progress: Callable[[Progress], None] | None = None,
     **options: Unpack[SearchKeywords],
 ) -> FoundPlans:
     """The `top` fastest plans that fit, and how far they are proven best.
 
     Axes such as `tensor` narrow the search to one value or to several. `robust` is a share: plans
-    are ranked by the worst case, in which every bandwidth between nodes is lower by it. The search
+    are ranked by the worst case, in which every bandwidth between nodes is lower by it. With
+    `cloud`, `search.cloud` holds every combination that fits, for the picture on the page; with
+    `scaling`, `search.scaling` holds the best plan on each of these numbers of nodes. The search
     calls `progress` now and then. A time limit, or Ctrl-C, ends it with the best plans found so
     far, and `search.stopped` says so. Without any plan that fits, `plans` is empty.
 
@@ -58,6 +64,10 @@ def search(
     count = ranges.whole("--top", top, most=ranges.MOST_PLANS)
     limit_s = ranges.duration_s("--time-limit", time_limit_s)
     share = ranges.share("--robust", robust, below=1.0)
+    if cloud and share is not None:
+        raise InputError(
+            "--cloud and --robust are both given; a cloud bounds steps on links as described"
+        )
     budget = Budget.lasting(limit_s)
     restrictions, asked = decisions_of(options), AskedJob.of(options)
     try:
@@ -68,9 +78,20 @@ def search(
         raise TimeRanOut(
             "--time-limit: time ran out while the inputs were read; nothing was searched"
         ) from None
-    run = partial(engine.search, restrictions=restrictions, top=count or 1, progress=progress)
+    run = partial(
+        engine.search, restrictions=restrictions, top=count or 1, progress=progress, cloud=cloud
+    )
+    sizes = _sizes(scaling)
     if share is None:
         result = run(scenario, budget=budget)
     else:
         result = search_worst_case(scenario, share, run, budget)
-    return FoundPlans(scenario=scenario, search=result)
+    sized = scaled(partial(run, top=1, cloud=False), asked, cluster, loaded, sizes, budget)
+    return FoundPlans(scenario=scenario, search=replace(result, scaling=tuple(sized)))
+
+
+def _sizes(scaling: Iterable[int] | None) -> tuple[int, ...]:
+    """Numbers of nodes, each once, the smallest first. Raises: InputError."""
+    given = () if scaling is None else scaling
+    found = (ranges.whole("--scaling", one, most=ranges.MOST_NODES) for one in given)
+    return tuple(sorted({one for one in found if one is not None}))

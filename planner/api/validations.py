@@ -1,4 +1,4 @@
-"""Estimates beside measured runs."""
+"""Estimates compared with measured runs."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 def validate(
     runs: Sequence[str | Path] | None = None, *, device_file: DeviceLike | None = None
 ) -> Validation:
-    """Every measured run of some files, or shipped names, beside its estimate; by default of all
-    that are shipped. Runs that cannot be planned are among `errors`, and the others go on.
+    """Every measured run of some files, or shipped names, compared with its estimate; by default of
+    all that are shipped. Runs that cannot be planned are among `errors`, and the others go on.
     `device_file` stands in for the device of its name. Raises: InputError for a file that cannot be
     read as runs.
 

@@ -106,7 +106,7 @@ class _Target:
     def onward(
         self, start: Mapping[str, float], values: dict[str, float], best: float
     ) -> tuple[dict[str, float], float]:
-        """Further in the direction of the last sweep, as far as the limits allow."""
+        """Further in the direction of the last sweep, within the limits."""
 
         def moved(times: float) -> dict[str, float]:
             return {

@@ -36,7 +36,7 @@ GAIN = 0.05
 """Share of the mean error that a further constant must remove."""
 LARGER = 2.0
 """Of constants that explain the runs equally well the one that changes least is refitted, if the
-others would have to change by so many times as much."""
+others would have to change by this many times as much."""
 RUNS_PER_CONSTANT = 2
 SHOWN_CHANGE = 0.1
 """Relative change of a constant whose effect is told where it is too small."""
@@ -160,7 +160,7 @@ class _Choice:
 
     def _alike(self, trial: _Trial, best: _Trial) -> bool:
         """Whether either constant explains the runs, and only one of them can be told: the mean
-        errors with each differ by no more than a mean over so many runs does by chance."""
+        errors with each differ by no more than a mean over that many runs does by chance."""
         together = self._errors([*self.fit.values, best.name, trial.name], best.scatter)
         close = trial.fit.error <= best.fit.error + best.scatter / sqrt(self._runs)
         return close and max(together[-2:]) > LARGEST_ERROR

@@ -32,7 +32,7 @@ LONGEST_LINE = 4000
 """Characters of a line that are looked at."""
 FEWEST_STEPS = 3
 WARM_UP = 5
-"""The first of so many logged steps, and at least one, is warm-up."""
+"""One step in this many, and at least one, is warm-up at the start."""
 LONGEST_STEP_S = 1e6
 MIB_PER_GIB = 1024
 ALLOCATED, RESERVED = "allocated", "reserved"

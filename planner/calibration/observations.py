@@ -76,7 +76,7 @@ def observed(
     source: str,
     group: str | None = None,
 ) -> Observation | None:
-    """A plan beside what was measured; None when no step time was."""
+    """A plan and what was measured; None when no step time was."""
     cost = point_estimate(scenario, plan)
     step_s = measured_step_s(measured, scenario, plan, cost)
     if step_s is None:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 PROBE = 0.1
 """Relative change of a constant by which sensitivities are measured."""
 STEPS = (0.6, 1.25)
-"""Further values that are priced, relative to the constant, beside its limits."""
+"""Further values that are priced, relative to the constant, in addition to its limits."""
 SMALLEST_SHARE = 1e-7
 """Relative change of a step time below which a run does not depend on a constant."""
 

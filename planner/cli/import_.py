@@ -146,6 +146,9 @@ def cluster(
     nodes_per_site: Annotated[
         str | None, option("N", "Nodes in each region of a file of links between regions.")
     ] = None,
+    ranks: Annotated[
+        str | None, option("N", "Devices that a benchmark ran over, where its output was cut.")
+    ] = None,
     unit: Annotated[
         str | None, option("UNIT", "Unit of a table's figures, where it does not say: MB/s.")
     ] = None,
@@ -166,7 +169,7 @@ def cluster(
     Formats, told apart by content: nccl-tests (text, JSON), all-reduce-bench, mpigraph (log, JSON,
     CSV), sniff-test (Megatron-LM), nvidia-smi (topo -m), nccl-xml, slurm-conf, slurm-yaml,
     topograph, matrix-csv, wide-area. Measured bandwidth between nodes is written to a CSV file
-    beside the cluster file. What was read, assumed and left out is said on stderr and in the file.
+    in the same folder. What was read, assumed and left out is said on stderr and in the file.
     """
     target = _target(into, output)
 
@@ -180,6 +183,7 @@ def cluster(
         network_bandwidth=network_bandwidth,
         cards=values.whole("--cards", cards, most=ranges.MOST_CARDS),
         nodes_per_site=values.whole("--nodes-per-site", nodes_per_site, most=ranges.MOST_NODES),
+        ranks=values.whole("--ranks", ranks, most=ranges.MOST_DEVICES),
         unit=unit,
         format=format_name,
         name=name,
@@ -187,14 +191,15 @@ def cluster(
         target=output,
     )
     say(imported.notes.lines())
+    say(f"doubtful: {doubt}" for doubt in imported.spec.doubts)
     if imported.matrix is not None:
         _write_matrix(imported.matrix_file, imported.matrix, target)
     _write(imported, target, json=json, in_place=into is not None)
 
 
 def _write_matrix(name: str, text: str, target: str | None) -> None:
-    """Beside the cluster file and before it, so that no file names a matrix that is not there;
-    without a file, in the current folder."""
+    """In the folder of the cluster file and before it, so that no file names a matrix that is not
+    there; without a file, in the current folder."""
     path = os.path.join(os.path.dirname(target) if target else "", name)
     _refuse_to_overwrite(path, text, asked=target is not None)
     write_file(path, text)

@@ -33,7 +33,7 @@ def _say(line: str) -> None:
 
 
 def replace_closed_streams() -> None:
-    """What is written to a stream that was closed from the start is meant for nobody."""
+    """Text for a stream that was closed from the start has no reader."""
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:
             setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115

@@ -7,7 +7,7 @@ import typer
 
 from planner import api
 from planner.cli import values
-from planner.cli.inputs import axis_keywords, job_keywords
+from planner.cli.inputs import axis_keywords, job_keywords, read_cluster
 from planner.cli.options import InputOptions, Json, RestrictOptions, WorkloadOptions, option
 from planner.cli.output import write_stdout
 from planner.cli.progress import ProgressLine
@@ -38,6 +38,15 @@ def search(
             "--variants", help="Show every plan, not only the fastest of its degrees and schedule."
         ),
     ] = False,
+    cloud: Annotated[
+        bool,
+        typer.Option(
+            "--cloud", help="Add every combination that fits, for the picture of planner report."
+        ),
+    ] = False,
+    scaling: Annotated[
+        str | None, option("N,...", "Add the best plan on N nodes each, for planner report.")
+    ] = None,
     output: Annotated[str | None, option("FILE", "Write the plans to FILE as JSON.")] = None,
     json: Json = False,
 ) -> None:
@@ -50,18 +59,22 @@ def search(
     count = values.whole("--top", top, most=ranges.MOST_PLANS)
     limit_s = values.duration_s("--time-limit", time_limit)
     slower = values.share("--robust", robust, below=1.0)
+    sizes = values.wholes("--scaling", scaling, most=ranges.MOST_NODES)
     check_writable(output)
     axes, job = axis_keywords(restrict), job_keywords(inputs.headroom, workload)
+    cluster = read_cluster(inputs.cluster)
     run = api.search  # loads what a search needs, which takes time of the limit
     if limit_s is not None:
         limit_s = max(limit_s - (monotonic() - began_s), SHORTEST_S)
     with ProgressLine(limit_s=limit_s) as line:
         found = run(
-            inputs.cluster,
+            cluster,
             inputs.model,
             top=count or 1,
             time_limit_s=limit_s,
             robust=slower,
+            cloud=cloud,
+            scaling=sizes,
             progress=line.update,
             **axes,
             **job,

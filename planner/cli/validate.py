@@ -1,4 +1,4 @@
-"""`planner validate`: estimates beside measured runs."""
+"""`planner validate`: estimates compared with measured runs."""
 
 from typing import Annotated
 

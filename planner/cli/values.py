@@ -57,6 +57,13 @@ def layers(option: str, text: str | None) -> tuple[int, ...] | None:
     return tuple(int(part) for part in parts)
 
 
+def wholes(option: str, text: str | None, *, most: int) -> tuple[int, ...] | None:
+    """`16,32,64` → whole numbers from 1 to `most`."""
+    if text is None:
+        return None
+    return tuple(whole(option, part.strip(), most=most) or 1 for part in text.split(","))
+
+
 def assignments(option: str, text: str | None) -> dict[str, str]:
     """`A=1,B=2` → its variables."""
     given: dict[str, str] = {}

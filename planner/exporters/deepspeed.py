@@ -78,7 +78,7 @@ def _refuse(job: ExportJob) -> None:
         raise _cannot("stages", f"no partition method takes a list of layers such as {layers}")
     if plan.sequence_parallel:
         raise _cannot(
-            "sequence_parallel", "it is Megatron-LM's, beside tensor parallelism in the model code"
+            "sequence_parallel", "it is Megatron-LM's, part of tensor parallelism in the model code"
         )
     if degrees.context > 1:
         raise _cannot(

@@ -30,7 +30,7 @@ class Style:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Format:
     """`styles` by name, the default first. `names_hosts`: the file holds host names. `notes`: what
-    the user has to do beside launching the file."""
+    the user has to do besides launching the file."""
 
     styles: dict[str, Style]
     names_hosts: bool = False

@@ -61,7 +61,7 @@ _ELSEWHERE = (
     "checkpoint.ckpt_format",
 )
 _ELSEWHERE_GROUPS = ("comm_overlap", "mixed_precision")
-"""What NeMo has other names for, see below, or takes from the fields beside it."""
+"""What NeMo has other names for, see below, or takes from other fields."""
 
 
 def as_recipe(job: ExportJob) -> str:

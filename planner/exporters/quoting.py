@@ -27,7 +27,7 @@ def filled(template: str, **parts: str) -> str:
 
 
 def shell_word(text: str) -> str:
-    """The text as one word of a shell script. Raises: InputError for what no script can hold."""
+    """The text as one word of a shell script. Raises: InputError for what a script cannot hold."""
     try:
         text.encode("utf-8")
     except UnicodeEncodeError as error:

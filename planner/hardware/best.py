@@ -18,6 +18,9 @@ _LESS_IS_BETTER = frozenset(
     {
         "kernel_latency_s",
         "context_bytes",
+        "eager_context_bytes",
+        "workspace_bytes",
+        "layer_workspace_bytes",
         "speed_variation",
         "group_launch_s",
         "forward_block",

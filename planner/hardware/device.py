@@ -102,6 +102,9 @@ class Device:
     memory_bytes_per_s: float
     memory_efficiency: float
     context_bytes: int
+    eager_context_bytes: int
+    workspace_bytes: int
+    layer_workspace_bytes: int
     kernel_latency_s: float
     speed_variation: float
     multiprocessors: int
@@ -155,6 +158,9 @@ def device_from_spec(spec: DeviceSpec) -> Device:
         memory_bytes_per_s=memory_bytes_per_s,
         memory_efficiency=spec.memory.efficiency.value,
         context_bytes=spec.memory.context.value,
+        eager_context_bytes=spec.memory.eager_context.value,
+        workspace_bytes=spec.memory.workspace.value,
+        layer_workspace_bytes=spec.memory.layer_workspace.value,
         kernel_latency_s=spec.kernel_latency.value,
         speed_variation=spec.speed_variation.value,
         multiprocessors=spec.matmul.multiprocessors.value,

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReadingOptions:
-    """What the user gives beside the file: the model, where the file does not state one, and for
-    scripts what `megatron.script.read_launch` takes."""
+    """What the user gives in addition to the file: the model, where the file does not state one,
+    and for scripts what `megatron.script.read_launch` takes."""
 
     model: ModelSpec | None = None
     variables: Mapping[str, str]

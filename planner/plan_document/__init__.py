@@ -1,7 +1,7 @@
 """The plan document: plans, what they were made from and what they cost, as one JSON file.
 
 Writing is deterministic: the same search gives the same bytes. Reading is strict: what a plan is
-made of must be there, of the right type, and nothing beside it.
+made of must be there, of the right type, and nothing else may be there.
 """
 
 from planner.plan_document.inputs import RecordedFile, RecordedInputs, RecordedJob, record_inputs

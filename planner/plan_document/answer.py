@@ -22,21 +22,30 @@ from planner.plan import (
 )
 from planner.plan_document.inputs import RecordedInputs
 from planner.plan_document.nodes import LARGEST_COUNT_BYTES, Node, parse_text, read_file
-from planner.plan_document.read import SUGGESTED, check_schema, read_decisions, read_inputs
+from planner.plan_document.read import (
+    DECISIONS,
+    SUGGESTED,
+    check_schema,
+    read_decisions,
+    read_inputs,
+)
+from planner.plan_document.schema import CLOUD_AXES
 from planner.plan_document.write import TERA
 from planner.solver import EngineRecord, SolverRecord
 from planner.training.search.result import (
     Change,
+    Cloud,
     CostliestLink,
     Dimension,
     Exclusion,
     NearMiss,
     Robustness,
     SearchResult,
+    SizedPlan,
     Space,
 )
 
-DECISIONS = ("placement", "stage layout")
+PROVEN = ("placement", "stage layout")
 """What a proof may be about."""
 
 
@@ -93,7 +102,7 @@ def _ranked(node: Node, rank: int, inputs: RecordedInputs) -> RankedPlan:
 
 def _proof(node: Node) -> Proof:
     return Proof(
-        decision=node["decision"].text(DECISIONS),
+        decision=node["decision"].text(PROVEN),
         gap=node["gap"].optional_number(at_least=0),
         method=node["method"].text(),
         gain=node["gain"].optional_number(at_least=0),
@@ -205,7 +214,48 @@ def _search(node: Node, plans: tuple[RankedPlan, ...], inputs: RecordedInputs) -
             for one in node["changes"].items()
         ),
         robustness=_robustness(node.get("robust")),
+        cloud=_cloud(node.get("cloud")),
+        scaling=_scaling(node.get("scaling")),
     )
+
+
+def _scaling(node: Node | None) -> tuple[SizedPlan, ...]:
+    if node is None:
+        return ()
+    return tuple(
+        SizedPlan(
+            nodes=one["nodes"].count(at_least=1),
+            plan=None if one["plan"].value is None else read_decisions(one["plan"], DECISIONS),
+            step_s=one["step_s"].optional_number(at_least=0),
+            tokens_per_s=one["tokens_per_s"].optional_number(at_least=0),
+            reason=one["reason"].optional_text(),
+        )
+        for one in node.items()
+    )
+
+
+def _cloud(node: Node | None) -> Cloud | None:
+    """Columns of one length."""
+    if node is None:
+        return None
+    bounds = [one.number(at_least=0) for one in node["step_bound_s"].items()]
+    peaks = [_bytes(one) for one in node["peak_bytes"].items()]
+    if len(peaks) != len(bounds):
+        node["peak_bytes"].fail(f"{len(peaks)} entries, and step_bound_s has {len(bounds)}")
+    return Cloud(
+        step_bound_s=tuple(bounds),
+        peak_bytes=tuple(peaks),
+        axes={axis: _column(node[axis], len(bounds)) for axis in CLOUD_AXES},
+    )
+
+
+def _column(node: Node, length: int) -> tuple[int | str | bool, ...]:
+    if node.length() != length:
+        node.fail(f"{node.length()} entries, and step_bound_s has {length}")
+    for item in node.items():
+        if not isinstance(item.value, int | str):
+            item.wanted("a whole number, text, true or false")
+    return tuple(node.value)
 
 
 def _settled(node: Node) -> bool:

@@ -52,7 +52,7 @@ class Node:
         return self[key] if key in self._of(dict) else None
 
     def only(self, keys: Sequence[str]) -> None:
-        """No key beside `keys`."""
+        """No key other than `keys`."""
         for key in self._of(dict):
             if key not in keys:
                 near = get_close_matches(key, keys, n=1)

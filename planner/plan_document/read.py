@@ -27,7 +27,7 @@ from planner.specs.ranges import LONGEST_SEQUENCE
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_DECISIONS = (
+DECISIONS = (
     "degrees",
     "micro_batch_size",
     "num_microbatches",
@@ -39,10 +39,11 @@ _DECISIONS = (
     "stages",
     "placement",
 )
+"""The keys of what a plan decides."""
 
-RANKED = ("rank", *_DECISIONS, "tied_with_best", "worst_step_s", "proofs", "estimate")
+RANKED = ("rank", *DECISIONS, "tied_with_best", "worst_step_s", "proofs", "estimate")
 """The keys of a ranked plan."""
-SUGGESTED = ("reason", "description", *_DECISIONS, "estimate")
+SUGGESTED = ("reason", "description", *DECISIONS, "estimate")
 """The keys of a near miss or of a change that would fit."""
 
 

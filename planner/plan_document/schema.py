@@ -23,6 +23,22 @@ SCHEMA_ID = "planner/plans/1"
 
 Schema = dict[str, Any]
 
+CLOUD_AXES = (
+    "pipeline",
+    "tensor",
+    "context",
+    "data",
+    "expert",
+    "expert_tensor",
+    "micro_batch_size",
+    "sequence_parallel",
+    "virtual_stages",
+    "schedule",
+    "recompute",
+    "data_sharding",
+)
+"""The columns of a cloud that say which combination it is."""
+
 COUNT: Schema = {"type": "integer", "minimum": 0}
 POSITIVE: Schema = {"type": "integer", "minimum": 1}
 SECONDS: Schema = {"type": "number", "minimum": 0}
@@ -32,6 +48,13 @@ TEXT: Schema = {"type": "string"}
 HOST: Schema = {"type": "string", "pattern": f"^{HOST_PATTERN}$"}
 NAME: Schema = {"type": "string", "pattern": f"^{NAME_PATTERN}$"}
 FLAG: Schema = {"type": "boolean"}
+
+_AXIS_VALUES: dict[str, Schema] = {
+    "sequence_parallel": FLAG,
+    "schedule": TEXT,
+    "recompute": {"type": "string", "enum": list(GRANULARITIES)},
+    "data_sharding": {"type": "string", "enum": list(DATA_SHARDINGS)},
+}
 
 
 def plan_schema() -> Schema:
@@ -306,6 +329,34 @@ def _search() -> Schema:
             "changes": _list(
                 _record({"description": TEXT, **_plan(), "estimate": _ref("estimate")})
             ),
+            "cloud": _cloud(),
+            "scaling": {
+                "description": "The best plan on other numbers of nodes, or why there is none.",
+                **_list(_record(_sized())),
+            },
         },
-        optional=("robust",),
+        optional=("robust", "cloud", "scaling"),
     )
+
+
+def _sized() -> Schema:
+    return {
+        "nodes": POSITIVE,
+        "step_s": {"type": ["number", "null"], "minimum": 0},
+        "tokens_per_s": {"type": ["number", "null"], "minimum": 0},
+        "reason": {"type": ["string", "null"]},
+        "plan": {"anyOf": [{"type": "null"}, _record(_plan())]},
+    }
+
+
+def _cloud() -> Schema:
+    columns = {
+        "step_bound_s": _list(SECONDS),
+        "peak_bytes": _list(COUNT),
+        **{axis: _list(_AXIS_VALUES.get(axis, POSITIVE)) for axis in CLOUD_AXES},
+    }
+    return {
+        "description": "Every combination that fits, in columns of one length: what its step takes "
+        "at least and the peak of the stage with the least room, with the usual stage layout.",
+        **_record(columns),
+    }

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from planner.plan import Estimate, Plan, RankedPlan, StageMemory
     from planner.plan_document.inputs import RecordedInputs
-    from planner.training.search.result import Robustness, SearchResult, Space
+    from planner.training.search.result import Cloud, Robustness, SearchResult, SizedPlan, Space
 
 TERA = 1e12
 
@@ -200,6 +200,40 @@ def _search(result: SearchResult) -> dict[str, Any]:
             }
             for change in result.changes
         ],
+        **_cloud(result.cloud),
+        **_scaling(result.scaling),
+    }
+
+
+def _cloud(cloud: Cloud | None) -> dict[str, Any]:
+    """Nothing for a search that was not asked for it."""
+    if cloud is None:
+        return {}
+    columns = {axis: list(values) for axis, values in cloud.axes.items()}
+    return {
+        "cloud": {
+            "step_bound_s": list(cloud.step_bound_s),
+            "peak_bytes": list(cloud.peak_bytes),
+            **columns,
+        }
+    }
+
+
+def _scaling(sized: Sequence[SizedPlan]) -> dict[str, Any]:
+    """Nothing for a search that was not asked for it."""
+    if not sized:
+        return {}
+    return {
+        "scaling": [
+            {
+                "nodes": one.nodes,
+                "step_s": one.step_s,
+                "tokens_per_s": one.tokens_per_s,
+                "reason": one.reason,
+                "plan": None if one.plan is None else plan_fields(one.plan),
+            }
+            for one in sized
+        ]
     }
 
 

@@ -58,7 +58,7 @@ def _opening(validation: Validation) -> list[str]:
     return [
         "# Accuracy",
         "",
-        f"Estimates beside {count(len(validation.results))} measured runs that "
+        f"Estimates of {count(len(validation.results))} measured runs that "
         f"{len(names)} publications print (`runs/`), made by `{COMMAND}`. `planner validate` "
         "prints the same figures, and those of any runs of your own. An error is predicted / "
         "measured − 1. Constants of devices and software profiles are shared by all runs; nothing "

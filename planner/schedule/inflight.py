@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from planner.arrays import distinct_rows
+from planner.schedule.orders import alternating
 from planner.schedule.passes import PassKind, Schedule
 from planner.schedule.registry import build, kind_of
 from planner.schedule.rules import ScheduleSize
@@ -95,55 +96,83 @@ def heaviest_in_flight(
     enough = (kept == counted).all(axis=(1, 2))
     different, of_number = np.unique(np.where(enough, fewer, numbers), return_inverse=True)
     which = of_number[number]
-    uneven = range(stages) if differ is None else np.flatnonzero(differ).tolist()
+    uneven = tuple(range(stages) if differ is None else np.flatnonzero(differ).tolist())
+    moments = [
+        _fullest_moments(name, stages, virtual_stages, microbatches, uneven)
+        for microbatches in different.tolist()
+    ]
     chosen = np.zeros((len(uneven), len(which)), dtype=np.int64)
-    for row, microbatches in enumerate(different.tolist()):
+    for row, of_stages in enumerate(moments):
         plans = np.flatnonzero(which == row)
-        for index, stage in enumerate(uneven):
-            moments = _fullest_moments(name, stages, virtual_stages, microbatches, stage)
-            if len(moments) > 1:
-                chosen[index, plans] = (weights[plans, stage] @ moments.T).argmax(axis=-1)
-    rows = distinct_rows((which, *chosen))
+        for index, of_stage in enumerate(of_stages):
+            if len(of_stage) > 1:
+                weight = weights[plans, uneven[index]]
+                chosen[index, plans] = (weight @ of_stage.T).argmax(axis=-1)
+    most = [max(map(len, of_stages)) for of_stages in zip(*moments, strict=True)]
+    rows = distinct_rows((which, *chosen), (len(moments), *most))
     heaviest: Ints = counted[number[rows.first]]
     for row, plan in enumerate(rows.first.tolist()):
-        for index, stage in enumerate(uneven):
-            moments = _fullest_moments(
-                name, stages, virtual_stages, int(different[which[plan]]), stage
-            )
-            heaviest[row, stage] = moments[chosen[index, plan]]
+        for index, of_stage in enumerate(moments[which[plan]]):
+            heaviest[row, uneven[index]] = of_stage[chosen[index, plan]]
     return heaviest, rows.which
 
 
-@lru_cache(maxsize=65_536)
+@lru_cache(maxsize=4096)
 def _fullest_moments(
-    name: str, stages: int, virtual_stages: int, num_microbatches: int, stage: int
-) -> Ints:
-    """[C, v]: what a stage has in flight at C moments, one of which is the heaviest whatever the
-    chunks weigh."""
-    all_changes, all_chunks = _changes_of(name, stages, virtual_stages, num_microbatches)
-    change, chunks = all_changes[stage], all_chunks[stage]
-    counts = change != 0
-    change, chunks = change[counts], chunks[counts]
-    hot = chunks[:, None] == np.arange(virtual_stages)
-    before_a_backward = np.append(change[1:] < 0, True) & (change > 0)
-    return _fullest(np.cumsum(change[:, None] * hot, axis=0)[before_a_backward])
-
-
-@lru_cache(maxsize=64)
-def _changes_of(
-    name: str, stages: int, virtual_stages: int, num_microbatches: int
-) -> tuple[Ints, SmallInts]:
-    """`_changes` of a schedule, and the chunk of every pass, [p, n] each."""
+    name: str,
+    stages: int,
+    virtual_stages: int,
+    num_microbatches: int,
+    wanted: tuple[int, ...],
+) -> tuple[Ints, ...]:
+    """For every stage wanted, [C, v]: what it has in flight at C moments, one of which is the
+    heaviest whatever the chunks weigh."""
+    kind = kind_of(name)
+    if kind.warmup is not None:
+        size = ScheduleSize.of(stages, virtual_stages, num_microbatches, None)
+        warmup = kind.warmup(size)[list(wanted)]
+        parts = [alternating.moments(one, size) for one in warmup.tolist()]
+        return tuple(_fullest(part[distinct_rows(part.T).first]) for part in parts)
     schedule = build(
         name, stages=stages, virtual_stages=virtual_stages, num_microbatches=num_microbatches
     )
-    return _changes(schedule), schedule.chunks
+    changes, chunks = _changes(schedule), schedule.chunks
+    at_once = max(_COUNTED // (changes.shape[1] * virtual_stages), 1)
+    found: list[Ints] = []
+    for first in range(0, len(wanted), at_once):
+        rows = list(wanted[first : first + at_once])
+        found += _fullest_of_stages(changes[rows], chunks[rows], virtual_stages)
+    return tuple(found)
 
 
-def _fullest(counts: Ints) -> Ints:
-    """The rows of [T, v] with the largest sum, and the rows that none of these reaches in every
-    column."""
-    rows = counts[distinct_rows(counts.T).first]
+_COUNTED = 1 << 20
+"""Most counts that are held at once."""
+
+
+def _fullest_of_stages(change: Ints, chunks: SmallInts, virtual_stages: int) -> list[Ints]:
+    """`_fullest` of every row of `_changes` and of the chunks that they concern, [s, n] each."""
+    hot = chunks[..., None] == np.arange(virtual_stages)
+    counts = np.cumsum(change[..., None] * hot, axis=1)
+    stage, moment = np.nonzero((change > 0) & (_next_change(change) < 0))
+    held = counts[stage, moment]
+    first, _ = distinct_rows((stage, *held.T))
+    cuts = np.searchsorted(stage[first], np.arange(1, len(change)))
+    return [_fullest(part) for part in np.split(held[first], cuts)]
+
+
+def _next_change(change: Ints) -> Ints:
+    """[p, n]: the next entry of each row that is not 0; −1 after the last."""
+    count = change.shape[1]
+    place = np.where(change != 0, np.arange(count), count)
+    after = np.minimum.accumulate(place[:, ::-1], axis=1)[:, ::-1]
+    after = np.append(after[:, 1:], np.full((len(change), 1), count), axis=1)
+    closed = np.append(change, np.full((len(change), 1), -1), axis=1)
+    return np.take_along_axis(closed, after, axis=1)
+
+
+def _fullest(rows: Ints) -> Ints:
+    """Those of the distinct rows [T, v] with the largest sum, and those that none of these reaches
+    in every column."""
     totals = rows.sum(axis=1)
     full, others = rows[totals == totals.max()], rows[totals < totals.max()]
     reached = (others[:, None] <= full).all(axis=-1).any(axis=1)

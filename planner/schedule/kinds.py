@@ -60,6 +60,9 @@ class ScheduleKind:
     placement: Callable[[int, int], ChunkMap]
     """(stages, chunks) to the virtual stage of every chunk."""
     generate: Callable[[ScheduleSize], Schedule]
+    warmup: Callable[[ScheduleSize], Ints] | None = None
+    """[..., p]: forwards that stages run before they alternate forwards and backwards, where that
+    is all there is to the order (`orders.alternating`)."""
     peak: Callable[[ScheduleSize], Ints] | None = None
     """Closed form of `inflight.peak_in_flight`; None: counted over the order."""
     bubble_fraction: Callable[[ScheduleSize], Floats] | None = None

@@ -46,6 +46,7 @@ def _alternating(name: str, warmup: Callable[[ScheduleSize], Ints], **of_kind: A
     return ScheduleKind(
         name=name,
         placement=looped,
+        warmup=warmup,
         generate=lambda size: alternating.alternating_schedule(name, size, warmup(size)),
         peak=lambda size: alternating.peak(warmup(size), size),
         bubble_fraction=_fill_and_drain,

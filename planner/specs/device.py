@@ -56,7 +56,13 @@ class DeviceMemory(Input):
     efficiency: Efficiency = _general("memory.efficiency", Constant[Fraction])
     """Share of the bandwidth that a long streaming kernel reaches."""
     context: Constant[Bytes] = _general("memory.context", Constant[Bytes])
-    """Driver context and library workspaces of one process."""
+    """Driver context and libraries of one process that loads kernels when it first uses them."""
+    eager_context: Constant[Bytes] = _general("memory.eager_context", Constant[Bytes])
+    """The same of a process that loads all kernels of its framework at the start."""
+    workspace: Constant[Bytes] = _general("memory.workspace", Constant[Bytes])
+    """What a tensor library allocates for each of its handles of the matrix library."""
+    layer_workspace: Constant[Bytes] = _general("memory.layer_workspace", Constant[Bytes])
+    """What a library of linear layers allocates for each stream of its matrix products."""
 
 
 class Peak(Input):
@@ -186,6 +192,22 @@ class Attention(Input):
     """The same backward."""
 
 
+class NodeLinks(Input):
+    """How the device reaches the others of its node, by the data sheet. Cluster files state what a
+    node really has; this is what they are compared with."""
+
+    kind: Literal["nvlink", "xgmi", "nvlink-bridge", "pcie"]
+    """`nvlink` and `xgmi`: wired on a board, so that no pair has only PCI Express.
+    `nvlink-bridge`: between a few neighbours, the others over PCI Express."""
+    bandwidth: Constant[BytesPerSecond]
+    """All links of one device together, one direction."""
+
+    @property
+    def on_board(self) -> bool:
+        """Whether all devices of a node are joined by more than PCI Express."""
+        return self.kind in ("nvlink", "xgmi")
+
+
 class CollectiveLinks(Input):
     """How the collective library uses the links of this device."""
 
@@ -214,8 +236,8 @@ class CollectiveLinks(Input):
     """Devices of a node are wired to each other directly, not through a switch: a group of n of
     P devices reaches (n - 1)/(P - 1) of the link bandwidth."""
     overlap_cost: Constant[Fraction] = _general("links.overlap_cost", Constant[Fraction])
-    """Share of a hidden collective's time that the kernels beside it lose: its copies take
-    multiprocessors and memory bandwidth."""
+    """Share of a hidden collective's time that the kernels which run at the same time lose: its
+    copies take multiprocessors and memory bandwidth."""
 
 
 class Sustained(Input):
@@ -258,6 +280,7 @@ class DeviceSpec(Input):
     attention: Attention = Attention()
     kernel_latency: Constant[Seconds] = _general("kernel_latency", Constant[Seconds])
     """Start and drain of one kernel on the device."""
+    intra_node: NodeLinks | None = None
     links: CollectiveLinks = CollectiveLinks()
     sustained: Sustained = Sustained()
     speed_variation: Constant[Fraction] = _general("speed_variation", Constant[Fraction])

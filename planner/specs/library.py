@@ -41,7 +41,7 @@ class CollectiveLibrary(Input):
     all_to_all_steps: Constant[Number]
     """Start of the many sends of an all-to-all, in steps inside the fast fabric."""
     fewest_switch_reducers: Constant[Count]
-    """Members of a domain from which on the library leaves the reduction to the switches, where
+    """Fewest members of a domain at which the library leaves the reduction to the switches, where
     they can reduce."""
     ring_exits: Constant[Count]
     """Members of a domain that carry a ring's traffic to other domains, at most."""

@@ -21,6 +21,7 @@ RecomputeModule = Literal[
     "mla_up_proj",
     "every_second_matmul",
 ]
+LossCopies = Annotated[int, Field(ge=0, le=4)]
 ScheduleName = Annotated[str, Field(min_length=1, max_length=60, pattern=r"^[a-z0-9][a-z0-9-]*$")]
 
 
@@ -30,11 +31,11 @@ class Fused(Input):
     softmax: bool
     """Scale, mask and softmax of unfused attention."""
     shortest_softmax: Count = general("software", "fused.shortest_softmax", Constant[Count]).value
-    """Keys from which on that kernel works."""
+    """Fewest keys that this kernel works on."""
     longest_softmax: Count = general("software", "fused.longest_softmax", Constant[Count]).value
     """Keys up to which it works."""
     softmax_rows: Count = general("software", "fused.softmax_rows", Constant[Count]).value
-    """It works on so many queries, and on so many heads of the microbatch, at a time."""
+    """How many queries, and how many heads of the microbatch, it works on at a time."""
     softmax_in_fp32: bool = True
     """Without that kernel, 16-bit scores are converted to fp32 and back."""
     norm: bool
@@ -44,13 +45,24 @@ class Fused(Input):
     """Bias, dropout and residual addition."""
     rotary: bool
     cross_entropy: bool
-    """The loss in a few compiled kernels instead of a dozen; the fp32 probabilities stay."""
-    loss_copies: Annotated[int, Field(ge=0, le=4)] = 0
-    """fp32 copies of the logits that an uncompiled loss holds beside the probabilities."""
-    loss_compiled: bool = True
-    """The loss is compiled where the model is."""
+    """The loss in a few kernels of its own instead of a dozen. Unless a switch below says
+    otherwise, the fp32 probabilities stay."""
+    loss_copies: LossCopies = 0
+    """fp32 copies of the logits that an uncompiled loss holds in addition to the probabilities."""
+    split_loss_copies: LossCopies | None = None
+    """The same where the vocabulary is split over tensor ranks. Default: `loss_copies`."""
+    fused_loss_copies: LossCopies = 0
+    """The same of the loss in kernels of its own."""
+    loss_compiled: bool | Literal["always"] = True
+    """The loss is compiled where the model is, or always. It then keeps the 16-bit logits, and
+    their gradient is a new tensor."""
+    loss_keeps_logits: bool = False
+    """The loss in kernels of its own keeps the 16-bit logits, not fp32 probabilities, and their
+    gradient is a new tensor."""
     loss_in_place: bool = False
     """The loss kernels turn the 16-bit logits into their gradient where they lie; no fp32 copy."""
+    logits_outlive_backward: bool = False
+    """The trainer holds the logits until the backward pass of the microbatch has ended."""
     gradient_accumulation: bool = True
     """The weight-gradient matmul adds into the main gradient itself."""
 
@@ -60,6 +72,37 @@ class DataShardingSwitch(Input):
 
     default: DataSharding
     choices: Annotated[tuple[DataSharding, ...], Field(min_length=1)]
+
+
+class FullSharding(Input):
+    """How weights and gradients that are sharded over all replicas live."""
+
+    ends_in_root: bool = False
+    """Embedding and head are gathered with the root, which stays whole from the first layer's
+    forward pass to its backward pass. Otherwise they are gathered and freed as layers are."""
+    gathers_into_pool: bool = False
+    """Gathers work in buffers of a stream of their own, from which layers get copies."""
+    units_gathered: Count = general(
+        "software", "full_sharding.units_gathered", Constant[Count]
+    ).value
+    """Layers that are whole at a time without such buffers: the one in use and those fetched
+    ahead."""
+    units_reduced: Count = general("software", "full_sharding.units_reduced", Constant[Count]).value
+    """Layers whose gradients are whole, in the type in which they are reduced, at a time."""
+    keeps_sixteen_bits: bool = False
+    """Shards of the 16-bit weights are kept beside those of the fp32 master weights."""
+
+
+class Workspaces(Input):
+    """Scratch memory of matrix products, by number of workspaces; the device file has their
+    sizes."""
+
+    handles: Count = general("software", "workspaces.handles", Constant[Count]).value
+    """Threads that call the matrix library: forward and backward pass."""
+    layers: Annotated[int, Field(ge=0, le=64)] = 0
+    """Streams on which a library of linear layers calls it, one if it has one."""
+    grouped: Annotated[int, Field(ge=0, le=64)] = 0
+    """Streams more where a device runs several experts in one call."""
 
 
 class RecomputeSwitch(Input):
@@ -123,7 +166,7 @@ class Expert(Input):
 
 
 class SharedVocabulary(Input):
-    """What the framework does beside its kernels where all stages share the vocabulary layers."""
+    """What the framework does besides its kernels where all stages share the vocabulary layers."""
 
     residual_transfers: Constant[Count] = general(
         "software", "shared_vocabulary.residual_transfers", Constant[Count]

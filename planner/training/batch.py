@@ -5,7 +5,7 @@ The search prices its whole space in such batches; the estimate of one plan is a
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -25,6 +25,9 @@ NONE, SELECTIVE, FULL = range(len(GRANULARITIES))
 
 OUTER_KINDS = 2
 """Embedding and head, the last columns of a load."""
+
+_SHARED = ("pipeline", "virtual_stages", "schedule", "load")
+"""What the plans of a batch share."""
 
 UNSHARDED, OPTIMIZER, OPTIMIZER_AND_GRADIENTS, FULLY = range(len(DATA_SHARDINGS))
 """Codes of the data shardings in `Batch.data_sharding`."""
@@ -52,6 +55,15 @@ class Batch:
 
     def __len__(self) -> int:
         return len(self.row)
+
+    def some(self, which: NDArray[np.integer]) -> Batch:
+        """These of the plans."""
+        arrays = {
+            one.name: getattr(self, one.name)[which]
+            for one in fields(self)
+            if one.name not in _SHARED
+        }
+        return replace(self, **arrays)
 
     @property
     def kind(self) -> ScheduleKind:

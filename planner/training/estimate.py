@@ -27,6 +27,7 @@ from planner.workload.stages import stage_load
 
 if TYPE_CHECKING:
     from planner.training.scenario import Scenario
+    from planner.training.step.simulated import Simulated
     from planner.workload.stages import StageLoad
 
 
@@ -36,10 +37,12 @@ def estimate(
     *,
     table: CostTable | None = None,
     load: StageLoad | None = None,
+    simulated: Simulated | None = None,
 ) -> Estimate:
     """Estimate a valid plan, and how sure that is. `planner.training.search.space.rules` says which
     plans are valid."""
-    return with_confidence(scenario, plan, point_estimate(scenario, plan, table=table, load=load))
+    cost = point_estimate(scenario, plan, table=table, load=load, simulated=simulated)
+    return with_confidence(scenario, plan, cost)
 
 
 def with_confidence(scenario: Scenario, plan: Plan, cost: Estimate) -> Estimate:
@@ -54,18 +57,19 @@ def point_estimate(
     *,
     table: CostTable | None = None,
     load: StageLoad | None = None,
+    simulated: Simulated | None = None,
 ) -> Estimate:
-    """The estimate without its confidence. A search passes the cost table and stage load it has
-    already; without them they are made for this plan, and so they are when the plan takes the
-    hosts in another order than the cluster's file."""
+    """The estimate without its confidence. A search passes what it has already: the cost table, the
+    stage load, and the `simulated` step of `slowest_replica`. What is missing is made for this
+    plan, and so it is when the plan takes the hosts in another order than the cluster's file."""
     placed = scenario.placed(plan.placement.hosts)
     if placed is not scenario:
-        scenario, table = placed, None
+        scenario, table, simulated = placed, None, None
     shard = shard_of(plan)
     table = table or cost_table(scenario, [shard])
     load = load or stage_load(scenario.model, scenario.kinds, plan.stages)
     batch = batch_of_one(plan, table.shards.index(shard), load)
-    step = simulate_step(scenario, table, batch)
+    step = simulate_step(scenario, table, batch, simulated)
     memory = MemoryEstimate(per_stage=stage_peaks(scenario, table, batch).stages(0))
     job = scenario.job
     tokens = job.global_batch_size * job.seq_length

@@ -1,4 +1,4 @@
-"""One measured run beside its estimate, quantity by quantity."""
+"""One measured run compared with its estimate, quantity by quantity."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunResult:
-    """What the planner says of a run beside what was measured. None: not measured.
+    """What the planner says of a run, and what was measured. None: not measured.
 
     `stages` holds the quantities measured stage by stage (`STAGE_QUANTITIES`). `fits_measured` is
     false for a run that ran out of memory, None when nothing is stated at all;
@@ -88,7 +88,7 @@ class RunResult:
 
 
 def compare_run(run: Run) -> RunResult:
-    """Estimate a run and set it beside its measurements.
+    """Estimate a run and compare it with its measurements.
 
     Raises: PlannerError when the run cannot be planned.
     """

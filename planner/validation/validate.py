@@ -37,7 +37,7 @@ class SourceResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Validation:
-    """Runs of several files beside their estimates."""
+    """Runs of several files compared with their estimates."""
 
     sources: tuple[SourceResult, ...]
 
@@ -60,7 +60,8 @@ def validate_files(
     *,
     device: DeviceSpec | None = None,
 ) -> Validation:
-    """Every run of the files beside its estimate; `device` stands in for the device of its name.
+    """Every run of the files compared with its estimate; `device` stands in for the device of its
+    name.
 
     Raises: InputError for a file that cannot be read as runs, or a `device` that no run uses.
     """

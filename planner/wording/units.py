@@ -40,7 +40,7 @@ def seconds(duration_s: float) -> str:
 
 
 def gib(size_bytes: int) -> str:
-    """GiB with one decimal; the unit is stated beside it, once."""
+    """GiB with one decimal; the text around it states the unit, once."""
     return f"{size_bytes / GIB:,.1f}"
 
 

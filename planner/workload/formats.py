@@ -55,8 +55,8 @@ def reduced_gradient_bytes(software: SoftwareProfile, precision: str) -> int:
 
 
 def bucket_bytes(software: SoftwareProfile, precision: str) -> float:
-    """Gradients reduced in one call. A bucket holds so many gradients of the profile's own type; in
-    fp16 jobs that reduce in fp16 the same number is smaller."""
+    """Gradients reduced in one call. A bucket holds this many gradients of the profile's own type;
+    in fp16 jobs that reduce in fp16 the same number is smaller."""
     stated: float = software.bucket_bytes.value
     return (
         stated

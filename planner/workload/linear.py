@@ -27,8 +27,8 @@ def column_parallel(
 ) -> list[Operator]:
     """A linear layer whose outputs are split over the tensor ranks.
 
-    Sequence parallelism gathers the input in the forward pass and again, beside the input
-    gradient, in the backward pass, and reduce-scatters the input gradient beside the weight
+    Sequence parallelism gathers the input in the forward pass and again, during the input
+    gradient, in the backward pass, and reduce-scatters the input gradient during the weight
     gradient; without it the input gradient is all-reduced there (Megatron-LM
     `LinearWithGradAccumulationAndAsyncCommunication`). `inputs` defaults to the hidden size.
     """

@@ -113,8 +113,8 @@ class Collective(Operator):
     buffer of the group's largest side on one device: what all_reduce reduces, what all_gather ends
     with, what reduce_scatter starts with, what one device sends in all_to_all; one hop's block for
     ring_exchange, which makes (degree − 1) hops.
-    `beside` names what the framework always runs it beside: "" (nothing), "weight_gradient",
-    "attention". `copies` > 1: the buffer holds so many copies of each token for different ranks,
+    `beside` names what the framework always runs at the same time: "" (nothing), "weight_gradient",
+    "attention". `copies` > 1: the buffer holds that many copies of each token for different ranks,
     of which one travels to each domain.
     """
 

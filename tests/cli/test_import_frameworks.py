@@ -209,7 +209,7 @@ def test_primus(imported: Import) -> None:
     [
         ({"num_layers": "many"}, "num_layers: expected a whole number, found 'many'"),
         ({"num_experts": 8}, "num_experts: the published model has no moe"),
-        ({"window_size": 1024}, "window_size: has no place beside a published model"),
+        ({"window_size": 1024}, "window_size: has no place in a published model"),
     ],
 )
 def test_primus_settings_that_cannot_be(
@@ -269,10 +269,11 @@ def test_nemo_rl_extends_the_file_beside_it(imported: Import, tmp_path: Path) ->
     assert total(done) == 7_615_616_512
     assert yaml.safe_load(done.stdout)["training"]["seq_length"] == 1024
     refused = imported("grpo.yaml", {**tree, "defaults": "nowhere.yaml"})
-    assert "defaults: the file it extends, 'nowhere.yaml', is not beside it" in refused.stderr
+    assert "defaults: the file it extends, 'nowhere.yaml', is not in its folder" in refused.stderr
     assert imported("grpo.yaml", {**tree, "defaults": "grpo.yaml"}).code == 2
     named = {"defaults": "nowhere.yaml", "policy": {"model_name": "Qwen/Qwen2.5-7B"}}
-    assert "nowhere.yaml, which is not beside the file" in imported("grpo.yaml", named).stderr
+    absent = "nowhere.yaml, which is not in the folder of the file"
+    assert absent in imported("grpo.yaml", named).stderr
 
 
 NEOX = """# The sizes of GPT-NeoX-20B

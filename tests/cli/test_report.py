@@ -8,9 +8,12 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import jsonschema
 import pytest
 
+from planner.plan_document import plan_schema
 from planner.plan_document.nodes import read_file
+from planner.plan_document.schema import CLOUD_AXES
 from tests.reports.pages import read_page
 
 if TYPE_CHECKING:
@@ -127,6 +130,63 @@ def test_mine_may_be_a_launch_script_and_another_job_is_named(
     assert f"global batch size 256, not {batch}" in root.one(id="answer").text
     row = root.one("tr", class_="mine")
     assert " t8 p1 d2," in row.attributes["aria-label"]
+
+
+def test_a_search_with_its_cloud_and_its_scaling_fills_their_sections(
+    planner: Callable[..., Outcome], tmp_path: Path
+) -> None:
+    path = tmp_path / "plans.json"
+    more = ("--cloud", "--scaling", "1,2,9", "--output", str(path), "--json")
+    found = planner("search", *JOB, "--top", "3", *more)
+    assert found.code == 0
+    document = json.loads(path.read_text())
+    jsonschema.validate(document, plan_schema())
+    cloud, scaling = document["search"]["cloud"], document["search"]["scaling"]
+    assert {len(column) for column in cloud.values()} == {document["search"]["fitting"]}
+    best = document["plans"][0]["estimate"]
+    least = min(cloud["step_bound_s"])
+    assert 0.9 * best["step_s"] < least <= best["step_s"]
+    assert best["memory"]["peak_bytes"] in cloud["peak_bytes"]
+    assert [one["nodes"] for one in scaling] == [1, 2, 9]
+    assert scaling[1]["step_s"] == pytest.approx(best["step_s"])
+    assert scaling[0]["tokens_per_s"] < scaling[1]["tokens_per_s"]
+    assert "fewer than the 9 nodes asked for" in scaling[2]["reason"]
+
+    root = read_page(planner("report", str(path)).stdout)
+    config = json.loads(root.one("canvas", id="cloud-picture").attributes["data-config"])
+    assert config["marks"][0]["x"] == pytest.approx(best["step_s"])
+    assert len(list(root.one(id="scaling").one("tbody").every("tr"))) == 3
+    alone = planner("search", *JOB, "--top", "3", "--json")
+    plain = json.loads(alone.stdout)
+    assert "cloud" not in plain["search"]
+    assert plain["plans"] == document["plans"]
+
+
+def test_a_cloud_is_of_links_as_described(planner: Callable[..., Outcome]) -> None:
+    outcome = planner("search", *JOB, "--cloud", "--robust", "10%")
+    assert outcome.code == 2
+    assert outcome.stderr.startswith("error: --cloud and --robust are both given")
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "message"),
+    [
+        ("peak_bytes", [1], "peak_bytes: 1 entries, and step_bound_s has "),
+        ("schedule", [None], "schedule: 1 entries, and step_bound_s has "),
+        ("tensor", None, "a list is needed, found null"),
+    ],
+)
+def test_a_cloud_of_unequal_columns_is_refused(
+    planner: Callable[..., Outcome], plans: Path, column: str, value: object, message: str
+) -> None:
+    document: dict[str, Any] = json.loads(plans.read_text())
+    axes = {axis: [1, 1] for axis in CLOUD_AXES}
+    document["search"]["cloud"] = {"step_bound_s": [1.0, 2.0], "peak_bytes": [1, 1], **axes}
+    document["search"]["cloud"][column] = value
+    plans.write_text(json.dumps(document))
+    outcome = planner("report", str(plans))
+    assert outcome.code == 2
+    assert message in outcome.stderr
 
 
 def test_own_files_are_given_or_the_page_says_what_it_leaves_out(

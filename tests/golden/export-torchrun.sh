@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # torchrun launcher, plan 1: llama-3-70b on dgx-h100-16, 32 devices
 #
-# Run this on every host of the plan, with verify_placement.py beside it:
+# Run this on every host of the plan, with verify_placement.py in the same folder:
 #   bash torchrun.sh PROGRAM [ARGUMENTS ...]
 set -euo pipefail
 (( $# )) || { echo "usage: bash $0 PROGRAM [ARGUMENTS ...]" >&2; exit 2; }

@@ -5,27 +5,42 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 import re
+import zlib
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 
+from planner import api
 from planner.budget import Stopped
 from planner.plan_document import to_document, to_text
 from planner.plan_document.answer import parse_answer
+from planner.plan_document.schema import CLOUD_AXES
 from planner.reports.page.content import Mine, PageContent, PlanInputs
 from planner.reports.page.page import page_text
+from planner.reports.page.sections.cloud import front, looseness
+from planner.reports.page.sections.pipeline import CRITICAL, UNIT_S, encoded
+from planner.reports.page.sections.scaling import cliffs
+from planner.training.search.result import Cloud, SizedPlan
+from planner.training.timeline import step_timeline
+from planner.training.timeline.spans import stage_spans
 from tests.reports.pages import read_page
 
 if TYPE_CHECKING:
-    from planner.plan import RankedPlan
+    from collections.abc import Mapping
+
+    from planner.plan import Plan, RankedPlan
     from planner.training.search.result import SearchResult
+    from planner.training.timeline import StepTimeline
     from tests.conftest import Golden, Samples
 
 GIB = 2**30
-PACKED = re.compile(r'(<script type="text/plain"[^>]*>)[^<]*')
+PACKED = re.compile(r'(<script[^>]* type="text/plain"[^>]*>|<script type="text/plain"[^>]*>)[^<]*')
 
 
 def content_of(
@@ -37,10 +52,25 @@ def content_of(
     listed = plans if plans is not None else (search.plans if search else ())
     text = to_text(to_document(samples.inputs(), listed, search=search))
     answer = parse_answer(text, Path("plans.json"))
-    given: dict[str, object] = {
-        "inputs": PlanInputs(launches={"megatron-lm.txt": "--tensor-model-parallel-size 8\n"})
-    }
+    given: dict[str, object] = {"inputs": inputs()}
     return PageContent(answer=answer, text=text, **(given | more))  # type: ignore[arg-type]
+
+
+LAUNCHES = {"megatron-lm.txt": "--tensor-model-parallel-size 8\n"}
+
+
+def inputs(launches: Mapping[str, str] = LAUNCHES) -> PlanInputs:
+    return PlanInputs(launches=launches, timeline=step())
+
+
+@cache
+def step() -> StepTimeline:
+    """Of a small pipeline."""
+    priced = api.estimate(
+        "dgx-a100-8", "gpt-7.5b", nodes=1, tensor=2, pipeline=4, virtual_stages=3,
+        global_batch_size=8,
+    )  # fmt: skip
+    return step_timeline(priced.scenario, priced.plan)
 
 
 def mine(samples: Samples) -> Mine:
@@ -185,12 +215,12 @@ def test_hostile_texts_stay_texts(samples: Samples) -> None:
         samples,
         replace(found, plans=plans, space=space),
         mine=replace(mine(samples), name=HOSTILE),
-        inputs=PlanInputs(launches={HOSTILE: HOSTILE}),
+        inputs=inputs({HOSTILE: HOSTILE}),
     )
     page = page_text(content)
     root = read_page(page)
     assert "<img" not in page
-    assert sum(1 for _ in root.every("script")) == 2
+    assert sum(1 for _ in root.every("script")) == 3
     assert HOSTILE in root.one(id="assumptions").text
     assert HOSTILE in root.one("pre").text
     left = page_text(content_of(samples, found, inputs=None, without=HOSTILE))
@@ -200,7 +230,7 @@ def test_hostile_texts_stay_texts(samples: Samples) -> None:
 
 def test_long_launch_texts_are_named_and_left_out(samples: Samples) -> None:
     launches = {"short.txt": "one line\n", "ranks.csv": "rank,host\n" * 5000}
-    content = content_of(samples, samples.found(), inputs=PlanInputs(launches=launches))
+    content = content_of(samples, samples.found(), inputs=inputs(launches))
     launch = read_page(page_text(content)).one(id="launch")
     assert [one.text for one in launch.every("pre")] == ["one line\n"]
     assert "Too long for this page: ranks.csv." in launch.text
@@ -233,3 +263,115 @@ def test_a_search_that_was_cut_short_says_so_first(samples: Samples) -> None:
     answer = read_page(page_text(content_of(samples, cut))).one(id="answer")
     assert answer.one("h2").text.startswith("Best so far: t8 p4 d16")
     assert answer.one("p", class_="status").text.startswith("▲ ")
+
+
+def cloud_around(plans: list[tuple[Plan, float, float]]) -> Cloud:
+    """(plan, seconds, GiB) each."""
+    axes: dict[str, list[int | str | bool]] = {axis: [] for axis in CLOUD_AXES}
+    for plan, _, _ in plans:
+        for axis, column in axes.items():
+            value = getattr(plan.degrees, axis, None) or getattr(plan, axis)
+            column.append(plan.recompute.granularity if axis == "recompute" else value)
+    return Cloud(
+        step_bound_s=tuple(step_s for _, step_s, _ in plans),
+        peak_bytes=tuple(round(size * GIB) for _, _, size in plans),
+        axes={axis: tuple(column) for axis, column in axes.items()},
+    )
+
+
+def searched(samples: Samples, loose: float) -> SearchResult:
+    """With a cloud of the ranked plans, whose bounds lie so far below, and of three more."""
+    known = [(one.plan, one.estimate.step_s * (1 - loose), 66.0) for one in samples.ranked()]
+    others = [
+        (samples.plan(micro_batch_size=2), 33.0, 40.0),
+        (samples.plan(tensor=4, data=32), 50.0, 30.0),
+        (samples.plan(tensor=2, data=64), 900.0, 20.0),
+    ]
+    return replace(samples.found(), cloud=cloud_around([*known, *others]))
+
+
+def test_a_front_has_nothing_faster_and_smaller() -> None:
+    assert front([(3.0, 5), (1.0, 9), (2.0, 9), (4.0, 6), (5.0, 1)]) == [
+        (1.0, 9),
+        (3.0, 5),
+        (5.0, 1),
+    ]
+    assert front([]) == []
+
+
+def test_close_bounds_make_a_front_and_loose_ones_do_not(samples: Samples) -> None:
+    close, loose = searched(samples, 0.01), searched(samples, 0.3)
+    assert close.cloud is not None
+    assert looseness(close.cloud, close.plans) == pytest.approx(0.01)
+    for search, said in ((close, "at most 1.0% below it"), (loose, "up to 30.0% below")):
+        section = read_page(page_text(content_of(samples, search))).one(id="cloud")
+        config = json.loads(section.one("canvas").attributes["data-config"])
+        assert said in section.text
+        assert ("the front" in section.text) == (search is close) == config["close"]
+        bounds = {x for x, _ in config["front"]} - {one.estimate.step_s for one in search.plans}
+        assert bool(bounds) == (search is close)
+
+
+def test_slow_combinations_are_left_out_of_the_picture_and_counted(samples: Samples) -> None:
+    section = read_page(page_text(content_of(samples, searched(samples, 0.01)))).one(id="cloud")
+    assert "Each dot is one of 5 combinations that fit (1 slower by more than 4" in section.text
+
+
+def test_a_cloud_that_was_not_asked_for_has_a_sentence(samples: Samples) -> None:
+    section = read_page(page_text(content_of(samples, samples.found()))).one(id="cloud")
+    assert "Left out" in section.text
+    assert not list(section.every("canvas"))
+
+
+def test_columns_of_the_pipeline_give_its_passes_back() -> None:
+    rows = stage_spans(step().timeline)
+    data, header = encoded(step(), rows)
+    raw = zlib.decompress(base64.b64decode(data))
+    counts: list[int] = header["counts"]  # type: ignore[assignment]
+    lasting: list[tuple[int, str]] = header["lasting"]  # type: ignore[assignment]
+    total = sum(counts)
+    gaps = np.frombuffer(raw, "<i4", total)
+    codes = np.frombuffer(raw, "<u2", total, offset=4 * total)
+    first = 0
+    for row, length in zip(rows, counts, strict=True):
+        now = 0
+        for at in range(length):
+            code = int(codes[first + at])
+            start = now + int(gaps[first + at])
+            now = start + lasting[code % CRITICAL][0]
+            assert start * UNIT_S == pytest.approx(row.start_s[at], abs=UNIT_S)
+            assert now * UNIT_S == pytest.approx(row.end_s[at], abs=2 * UNIT_S)
+            assert (code >= CRITICAL) == bool(row.critical[at])
+        first += length
+    assert any(row.critical.any() for row in rows)
+
+
+def test_the_idle_time_of_the_table_is_that_of_the_simulation(samples: Samples) -> None:
+    section = read_page(page_text(content_of(samples, samples.found()))).one(id="pipeline")
+    idle = [list(row.every("td"))[-1].text for row in section.one("tbody").every("tr")]
+    timeline = step().timeline
+    assert idle == [f"{1 - busy / timeline.pass_span_s:.1%}" for busy in timeline.busy_s.tolist()]
+
+
+def test_more_nodes_that_bring_less_are_named(samples: Samples) -> None:
+    plan = samples.plan()
+    sizes = (
+        SizedPlan(nodes=16, plan=plan, step_s=30.0, tokens_per_s=1000.0),
+        SizedPlan(nodes=20, plan=plan, step_s=40.0, tokens_per_s=750.0),
+        SizedPlan(nodes=21, reason="batch: 21 nodes divide nothing <b>"),
+        SizedPlan(nodes=24, plan=plan, step_s=33.0, tokens_per_s=900.0),
+        SizedPlan(nodes=32, plan=plan, step_s=16.0, tokens_per_s=1900.0),
+    )
+    assert cliffs(sizes) == [
+        "20 nodes are slower than 16, by 25.0%.",
+        "24 nodes are slower than 16, by 10.0%.",
+    ]
+    content = content_of(samples, replace(samples.found(), scaling=sizes))
+    section = read_page(page_text(content)).one(id="scaling")
+    assert "batch: 21 nodes divide nothing <b>" in section.text
+    for picture in section.every("svg"):
+        points = list(picture.every("circle"))
+        assert len(points) == 4
+        heights = [float(one.attributes["cy"]) for one in points]
+        assert heights[0] < heights[2] < heights[1]
+        assert [one.text for one in picture.every("text", class_="none")] == ["✕"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -14,8 +14,10 @@ from planner.schedule.inflight import (
     peak_in_flight,
     peak_weighted,
 )
+from planner.schedule.orders.alternating import moments
 from planner.schedule.passes import PassKind, Schedule
 from planner.schedule.registry import SCHEDULES, allowed, build
+from planner.schedule.rules import ScheduleSize
 
 CLOSED = sorted(name for name, kind in SCHEDULES.items() if kind.peak is not None)
 
@@ -130,3 +132,24 @@ def test_unequal_chunks_may_peak_at_another_moment() -> None:
     heavy_first = np.array([[10.0, 1.0], [10.0, 1.0]])
     assert (counts[0] * heavy_first[0]).sum() == 32
     assert peak_weighted(schedule, heavy_first)[0] == 41
+
+
+@given(st.data())
+@settings(max_examples=200, deadline=None)
+def test_moments_without_an_order_are_those_of_the_order(data: st.DataObject) -> None:
+    name = data.draw(st.sampled_from([n for n, kind in SCHEDULES.items() if kind.warmup]))
+    p, v = data.draw(st.integers(1, 7)), data.draw(st.integers(1, 4))
+    m = data.draw(st.integers(1, 6 * p + 5))
+    assume(allowed(name, stages=p, virtual_stages=v, num_microbatches=m))
+    warmup = SCHEDULES[name].warmup
+    assert warmup is not None
+    size = ScheduleSize.of(p, v, m, None)
+    schedule = build(name, stages=p, virtual_stages=v, num_microbatches=m)
+    for stage, warm in enumerate(warmup(size).tolist()):
+        passes, counts = schedule.passes(stage), kept(schedule, stage)
+        expected = {
+            tuple(held)
+            for held, one, following in zip(counts, passes, passes[1:], strict=False)
+            if (one.kind, following.kind) == (PassKind.FORWARD, PassKind.BACKWARD)
+        }
+        assert {tuple(row) for row in moments(warm, size).tolist()} == expected

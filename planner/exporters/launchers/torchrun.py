@@ -18,7 +18,7 @@ _SCRIPT = """\
 #!/usr/bin/env bash
 # torchrun launcher, @TITLE@
 #
-# Run this on every host of the plan, with verify_placement.py beside it:
+# Run this on every host of the plan, with verify_placement.py in the same folder:
 #   bash torchrun.sh PROGRAM [ARGUMENTS ...]
 set -euo pipefail
 (( $# )) || { echo "usage: bash $0 PROGRAM [ARGUMENTS ...]" >&2; exit 2; }

@@ -20,7 +20,7 @@ _SHORTEST_RUN = 3
 
 
 def layout_of(layers: Sequence[int], predictions: int) -> str:
-    """The layout of chunks with so many layers each, `predictions` prediction layers before the
+    """The layout of chunks with these numbers of layers, `predictions` prediction layers before the
     loss. Raises: Inexpressible for an empty chunk, at which Megatron-LM has been seen to hang.
     """
     chunks = ["t" if count == 1 else f"t*{count}" if count else "" for count in layers]

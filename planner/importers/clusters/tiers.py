@@ -72,7 +72,7 @@ def _walk(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SizedTier:
-    """A tier as a cluster file has it: so many nodes below each switch."""
+    """A tier as a cluster file has it: the number of nodes below each switch."""
 
     name: str
     nodes: int

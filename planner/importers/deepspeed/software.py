@@ -15,8 +15,8 @@ def switched(
     profile: SoftwareProfile, changes: Mapping[str, Any], sharding: str, precision: str
 ) -> SoftwareProfile:
     """The profile with what the configuration states. Gradients add up in the type of the weights,
-    except in fp32 beside bf16 without ZeRO (`engine.py`, get_data_types), and travel in it. Overlap
-    and buckets are those of DeepSpeed profiles; another framework's keep their own."""
+    except in fp32 with bf16 weights without ZeRO (`engine.py`, get_data_types), and travel in it.
+    Overlap and buckets are those of DeepSpeed profiles; another framework's keep their own."""
     update = dict(changes)
     weights = precision if precision in ("fp32", "fp16") else "bf16"
     usual = "fp32" if precision == "bf16" and sharding == "none" else weights

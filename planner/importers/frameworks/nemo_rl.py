@@ -38,8 +38,8 @@ def is_one(tree: Mapping[str, Any]) -> bool:
 
 
 def _extended(document: Document, depth: int = 0) -> Document:
-    """The file laid over those it extends, which stand beside it. Raises: InputError where one is
-    not there."""
+    """The file laid over those it extends, which lie in the same folder. Raises: InputError where
+    one is not there."""
     stated = document.tree.get("defaults")
     names = (stated,) if isinstance(stated, str) else stated
     if not isinstance(names, tuple) or not all(isinstance(name, str) for name in names):
@@ -49,7 +49,7 @@ def _extended(document: Document, depth: int = 0) -> Document:
         path = Path(document.path).parent / name
         if depth == _DEEPEST or not path.is_file():
             raise document.error(
-                f"the file it extends, {name[:80]!r}, is not beside it", ("defaults",)
+                f"the file it extends, {name[:80]!r}, is not in its folder", ("defaults",)
             )
         base = load_document(path)
         if isinstance(base.tree, dict):
@@ -65,7 +65,9 @@ def model(document: Document, vocabulary: int | None) -> tuple[dict[str, Any], N
     except InputError:
         if "model_name" not in own.tree.get("policy", ()):
             raise
-        absent = f"defaults: {str(own.tree['defaults'])[:80]}, which is not beside the file"
+        absent = (
+            f"defaults: {str(own.tree['defaults'])[:80]}, which is not in the folder of the file"
+        )
     policy = document.tree.get("policy")
     stated = policy.get("model_name") if isinstance(policy, dict) else None
     name = published_name(stated) if isinstance(stated, str) else None

@@ -27,7 +27,7 @@ _OTHER_DEFAULTS: dict[str, Mapping[str, Any]] = {
     "RefinedWeb": {"new_decoder_architecture": True},
     "bloom": {"hidden_act": "gelu"},
 }
-"""What no key of the class says."""
+"""What the class fixes and no key states."""
 
 
 def _family(name: str) -> Family:

@@ -257,7 +257,7 @@ def _num_experts(flags: Flags) -> int | None:
         raise flags.error("a value is missing", "--num-experts")
     if flags.choice("--mlp-type", ("standard", "residual")) == "residual":
         raise flags.error(
-            "an MLP beside the experts that a weight mixes in cannot be described in a model file",
+            "an MLP next to the experts, mixed in by a weight, cannot be described in a model file",
             "--mlp-type",
         )
     return flags.integer("--num-experts", most=1_000_000)

@@ -53,7 +53,7 @@ def apply_settings(
     said = []
     for name, value in settings.items():
         if name in _NOT_HERE and value is not None:
-            raise error("has no place beside a published model; import a config.json", name)
+            raise error("has no place in a published model; import a config.json", name)
         path = _SIZES.get(name)
         if path is None or value is None:
             continue

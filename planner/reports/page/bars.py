@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 STEPS = 1000
 """Lengths are told apart to a thousandth of the width."""
-LABELLED = 0.04
+LABELLED = 0.11
 """Shares of a bar's full width from which a part has its own label."""
 _LENGTH = re.compile(r'[" ]([wlr])(\d{1,4})(?=[" ])')
 _RULES = {"w": "width", "l": "left", "r": "right"}

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from planner.plan import RankedPlan
     from planner.plan_document.answer import ReadAnswer
+    from planner.training.timeline import StepTimeline
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,9 +25,10 @@ class Mine:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlanInputs:
     """What the cluster, the model and the software profile add to the document of their plans.
-    `launches`: the texts that launch plan 1, by the names of their files."""
+    `launches`: the texts that launch plan 1, by the names of their files; `timeline`: its step."""
 
     launches: Mapping[str, str]
+    timeline: StepTimeline
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,9 +14,12 @@ from planner.reports.page.colours import colours_css
 from planner.reports.page.html import Html, element, join
 from planner.reports.page.sections.answer import answer, header
 from planner.reports.page.sections.basis import assumptions, confidence
+from planner.reports.page.sections.cloud import cloud
 from planner.reports.page.sections.launch import launch
 from planner.reports.page.sections.memory import memory
+from planner.reports.page.sections.pipeline import pipeline
 from planner.reports.page.sections.ranking import ranking
+from planner.reports.page.sections.scaling import scaling
 from planner.reports.page.sections.time import time
 
 if TYPE_CHECKING:
@@ -25,8 +28,11 @@ if TYPE_CHECKING:
 SECTIONS = (
     ("answer", "Answer", answer),
     ("plans", "Plans", ranking),
+    ("cloud", "Time × memory", cloud),
     ("time", "Time", time),
     ("memory", "Memory", memory),
+    ("scaling", "Scaling", scaling),
+    ("pipeline", "Pipeline", pipeline),
     ("accuracy", "Accuracy", confidence),
     ("assumptions", "Assumptions", assumptions),
     ("launch", "Launch", launch),

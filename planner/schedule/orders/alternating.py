@@ -151,6 +151,27 @@ def peak(warmup: Ints, size: ScheduleSize) -> Ints:
     return np.asarray((groups * group)[..., None] + np.clip(into, 0, group[..., None]))
 
 
+def moments(warmup: int, size: ScheduleSize) -> Ints:
+    """[T, v]: activations in flight per chunk whenever a stage goes over from a forward to a
+    backward, in any order and some of them several times.
+
+    Forward w + j comes before backward j. Both run through the chunks in whole groups, so that
+    differences repeat with the groups; only a last group that is not whole adds others.
+    """
+    chunks, group = size.virtual_stages, int(size.group)
+    order = forward_table(int(size.num_microbatches), chunks, group)[1]
+    done = np.zeros((order.size + 1, chunks), dtype=np.int64)
+    np.cumsum(order[:, None] == np.arange(chunks), axis=0, out=done[1:])
+    last = max(order.size - warmup, 1)
+    backward = np.arange(min(last, group * chunks))
+    rest = int(size.num_microbatches) % group * chunks
+    if rest:
+        first = max(order.size - rest - warmup - 1, 0)
+        backward = np.concatenate((backward, np.arange(first, last)))
+    forward = np.minimum(warmup + 1 + backward, order.size)
+    return np.asarray(done[forward] - done[backward, ::-1])
+
+
 def everything(size: ScheduleSize) -> Ints:
     """[..., p, v]: all microbatches pass through every chunk before the first backward."""
     shape = (*size.num_microbatches.shape, size.stages, size.virtual_stages)

@@ -16,6 +16,7 @@ from planner.specs.cluster.file import (
 )
 from planner.specs.cluster.hostlist import MOST_HOSTS
 from planner.specs.cluster.links import place_matrix, place_overrides
+from planner.specs.cluster.nominal import doubts
 from planner.specs.cluster.spec import (
     BandwidthMatrix,
     ClusterSpec,
@@ -72,7 +73,7 @@ class Surroundings:
 
 def build_cluster(document: Document, *, name: str, around: Surroundings) -> ClusterSpec:
     """The cluster a document describes; `name` is taken when the document gives none,
-    with dashes for what no name holds.
+    with dashes for characters that a name cannot hold.
 
     Raises: InputError with every problem and its place.
     """
@@ -189,6 +190,7 @@ class _Builder:
             tiers=tuple(_tier(tier) for tier in given.fabric.tiers) if given.fabric else (),
             matrix=matrix,
             assumptions=tuple(self._assumptions),
+            doubts=tuple(self._doubts()),
             source=self._source(),
         )
         if not given.links.overrides:
@@ -199,6 +201,10 @@ class _Builder:
             )
         overrides = place_overrides(self._document, given.links.overrides, groups)
         return replace(cluster, overrides=overrides)
+
+    def _doubts(self) -> Iterator[str]:
+        for index, group in enumerate(self._given.node_groups):
+            yield from map(str, doubts(self._document, group, ("node_groups", index)))
 
     def _note_unmeasured(self, matrix: BandwidthMatrix) -> None:
         nodes = len(matrix.bytes_per_s)

@@ -170,7 +170,7 @@ class ClusterInput(Input):
     """A cluster for `planner`."""
 
     name: Name | None = None
-    """Default: the name of the file, with dashes for what no name holds."""
+    """Default: the name of the file, with dashes for characters that a name cannot hold."""
     node_groups: Annotated[tuple[NodeGroupInput, ...], Field(min_length=1, max_length=1000)]
     """Several groups make a mixed cluster."""
     fabric: FabricInput | None = None

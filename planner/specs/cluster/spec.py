@@ -107,7 +107,8 @@ class LinkOverride:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClusterSpec:
     """Groups of nodes in file order, the tiers between them from the inside out, and what was
-    measured to differ. No tiers: one non-blocking network."""
+    measured to differ. No tiers: one non-blocking network. `doubts`: figures of the file that its
+    hardware cannot have, with their places."""
 
     name: str
     node_groups: tuple[NodeGroup, ...]
@@ -115,6 +116,7 @@ class ClusterSpec:
     matrix: BandwidthMatrix | None = None
     overrides: tuple[LinkOverride, ...] = ()
     assumptions: tuple[str, ...] = ()
+    doubts: tuple[str, ...] = ()
     source: SourceFile | None = None
 
     @property

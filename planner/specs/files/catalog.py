@@ -25,7 +25,7 @@ _SUFFIXES = (".yaml", ".yml", ".csv", ".json")
 
 @cache
 def _root() -> Path:
-    """Where the shipped files are: inside the installed package, or beside it in a checkout."""
+    """Where the shipped files are: inside the installed package, or next to it in a checkout."""
     package = Path(__file__).resolve().parents[2]
     installed = package / "shipped"
     return installed if installed.is_dir() else package.parent

@@ -86,13 +86,13 @@ Basis = Literal["datasheet", "measured", "code", "inferred", "default", "yours"]
 
 
 class Constant(Input, Generic[T]):
-    """A number somebody can check: its value, what kind of number it is, and where it stands. A
+    """A number that can be checked: its value, what kind of number it is, and where it stands. A
     bare value is the user's own."""
 
     value: T
     """The value, with its unit where it has one."""
     basis: Basis
-    """`datasheet`: the vendor states it. `measured`: somebody measured it, see `source`. `code`: it
+    """`datasheet`: the vendor states it. `measured`: it was measured, see `source`. `code`: it
     stands in the source of the framework or library. `inferred`: worked out from measurements of
     something else. `default`: nobody did; the planner's general value. `yours`:
     stated without a source."""

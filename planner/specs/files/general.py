@@ -15,7 +15,7 @@ from planner.specs.files.fields import Constant
 from planner.specs.files.yaml_file import load_document
 
 T = TypeVar("T")
-WithGeneralValues = Literal["device", "software"]
+WithGeneralValues = Literal["cluster", "device", "software"]
 
 
 def general(kind: WithGeneralValues, at: str, constant: type[Constant[T]]) -> Constant[T]:

@@ -27,7 +27,7 @@ def check_writable(target: str | None, *, option: str | None = "--output") -> No
 
 
 def write_file(target: str, text: str, *, option: str | None = "--output") -> None:
-    """The whole text or nothing: a new file beside the target takes its place at the end. A
+    """The whole text or nothing: a new file in the same folder takes its place at the end. A
     target that is no regular file, such as /dev/stdout, is written directly."""
     path = _real(target, option)
     try:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 def build_model(document: Document, *, name: str, source: SourceFile | None = None) -> ModelSpec:
     """The model a document describes; `name` is taken when the document gives none,
-    with dashes for what no name holds.
+    with dashes for characters that a name cannot hold.
 
     Raises: InputError with every problem and its place.
     """

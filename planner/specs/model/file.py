@@ -105,7 +105,7 @@ class ModelInput(Input):
     """A model for `planner`."""
 
     name: Name | None = None
-    """Default: the name of the file, with dashes for what no name holds."""
+    """Default: the name of the file, with dashes for characters that a name cannot hold."""
     architecture: ArchitectureName
     """Sets the defaults of everything left out."""
     num_layers: Annotated[int, Field(ge=1, le=MOST_LAYERS)]
@@ -163,7 +163,7 @@ class ModelInput(Input):
     attention_window: Size | None = None
     """Keys a query sees in layers with a sliding window. Default: the whole sequence."""
     attention_chunk: Size | None = None
-    """Local layers cut the sequence into chunks of so many tokens, and a query sees only those of
+    """Local layers cut the sequence into chunks of this many tokens, and a query sees only those of
     its own. Default: no chunks."""
     full_attention_frequency: Annotated[int, Field(ge=0, le=100_000)] | None = None
     """With a window or chunks: every n-th layer sees the whole sequence; 0: none does."""

@@ -102,7 +102,7 @@ class ModelSpec:
     this many rows (the job's sequence length when None)."""
     norm: Norm
     norm_bias: bool
-    """A LayerNorm adds a bias beside its scale."""
+    """A LayerNorm adds a bias to its scale."""
     norm_scale: bool = True
     """Norms have a learned scale."""
     norms_per_layer: int
@@ -137,7 +137,7 @@ class ModelSpec:
     attention_window: int | None
     """Keys a query sees in layers with a sliding window; None: the whole sequence."""
     attention_chunk: int | None = None
-    """Local layers cut the sequence into chunks of so many tokens, and a query sees the earlier
+    """Local layers cut the sequence into chunks of this many tokens, and a query sees the earlier
     keys of its own chunk (Llama 4); None: no chunks. Excludes a window."""
     full_attention_frequency: int
     """With a window or chunks: every n-th layer sees the whole sequence (0: none does)."""

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 NEAREST = 3
 """Combinations that are named."""
 MOST_GROWTH = 16
-"""Clusters up to so many times larger are tried."""
+"""Clusters up to this many times larger are tried."""
 
 HALVINGS = 3
 """Times that the step between two numbers of nodes is halved."""

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from planner.budget import Stopped
     from planner.plan import Estimate, Plan, RankedPlan
     from planner.solver import SolverRecord
@@ -72,6 +74,28 @@ class Robustness:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Cloud:
+    """Every combination that fits, in columns of one length: a lower bound of its step in seconds
+    and the peak of its fullest stage, both with the usual stage layout, and its value of every axis
+    of the space."""
+
+    step_bound_s: tuple[float, ...]
+    peak_bytes: tuple[int, ...]
+    axes: Mapping[str, tuple[int | str | bool, ...]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SizedPlan:
+    """The best plan on another number of nodes; without one, why there is none."""
+
+    nodes: int
+    plan: Plan | None = None
+    step_s: float | None = None
+    tokens_per_s: float | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SearchResult:
     """The best plans found, what is proven of them, and what ended the search.
 
@@ -100,6 +124,10 @@ class SearchResult:
     nearest: tuple[NearMiss, ...]
     changes: tuple[Change, ...]
     robustness: Robustness | None = None
+    cloud: Cloud | None = None
+    """None where it was not asked for, or time ran out before it was there."""
+    scaling: tuple[SizedPlan, ...] = ()
+    """As far as asked for, and as time allowed; by number of nodes."""
 
     @property
     def proven(self) -> bool:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from planner.training.scenario import Scenario
     from planner.training.search.layouts.choose import LayoutImprover
     from planner.training.search.layouts.default import LayoutChooser
-    from planner.training.search.result import Change, NearMiss
+    from planner.training.search.result import Change, Cloud, NearMiss
 
 __all__ = ["Progress", "search"]
 
@@ -43,10 +43,12 @@ def search(
     progress: Callable[[Progress], None] | None = None,
     layout: LayoutChooser = default_layout,
     improve: LayoutImprover | None = choose_layout,
+    cloud: bool = False,
 ) -> SearchResult:
     """The `top` fastest plans that fit, each with the stage layout that `improve` finds, or the
     default one. An interrupt (Ctrl-C) or the deadline of the budget ends it with the best found so
     far, which `stopped` and the gaps tell. `solver`: the engines to ask, all there are by default.
+    `cloud`: whether the result is to hold every combination that fits.
 
     Raises: InputError, RuleError when the restrictions leave no valid combination.
     """
@@ -63,6 +65,7 @@ def search(
     )
     nearest: tuple[NearMiss, ...] = ()
     changes: list[Change] = []
+    fitting: Cloud | None = None
     cut = None
     try:
         with enforced(budget):
@@ -73,6 +76,8 @@ def search(
                 nearest = nearest_misses(run)
                 for change in cheapest_changes(run):
                     changes.append(change)
+            if cloud:
+                fitting = run.cloud()
     except KeyboardInterrupt:
         cut = Stopped.INTERRUPTED
     except OutOfTime:
@@ -80,7 +85,7 @@ def search(
     if cut is not None and not run.done:
         with suppress(OutOfTime), enforced(budget.longer(LAST_S)):
             run.show_something(price=cut is Stopped.TIME_LIMIT)
-    return _result(run, cut, nearest, tuple(changes))
+    return _result(run, cut, nearest, tuple(changes), fitting)
 
 
 def _nothing_fits(run: SearchRun) -> bool:
@@ -93,6 +98,7 @@ def _result(
     cut: Stopped | None,
     nearest: tuple[NearMiss, ...],
     changes: tuple[Change, ...],
+    cloud: Cloud | None,
 ) -> SearchResult:
     plans = run.plans
     settled = run.complete and run.done
@@ -125,4 +131,5 @@ def _result(
         solver=run.solver.record,
         nearest=nearest,
         changes=changes,
+        cloud=cloud,
     )

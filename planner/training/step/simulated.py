@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -27,6 +27,20 @@ if TYPE_CHECKING:
     from planner.training.step.parts import StepParts
 
 
+class Simulated(NamedTuple):
+    """The parts of the step of one plan, and when its passes, messages and reductions ran."""
+
+    parts: StepParts
+    timeline: Timeline
+
+    @property
+    def step_s(self) -> float:
+        """The same seconds as `simulate_step` adds up cause by cause, but for rounding."""
+        parts = self.parts
+        once = parts.gather_s[0] + parts.optimizer_s[0] + parts.jitter_s[0]
+        return self.timeline.span_s + float(once)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class SimulatedStep:
     breakdown: TimeBreakdown
@@ -34,8 +48,11 @@ class SimulatedStep:
     timeline: Timeline
 
 
-def simulate_step(scenario: Scenario, table: CostTable, batch: Batch) -> SimulatedStep:
-    """Exact pipeline of the batch's only plan.
+def simulate_step(
+    scenario: Scenario, table: CostTable, batch: Batch, simulated: Simulated | None = None
+) -> SimulatedStep:
+    """Exact pipeline of the batch's only plan; `simulated` is what `slowest_replica` found of it,
+    if it was asked already.
 
     The breakdown follows the busiest stage: what it does in its passes, by cause; the wait that
     remains when sends take no time is bubble, what sends add to the pipeline is pipeline
@@ -44,7 +61,7 @@ def simulate_step(scenario: Scenario, table: CostTable, batch: Batch) -> Simulat
     """
     schedule = schedule_of(batch)
     weight_s = chunk_seconds(scenario, table, batch, table.weight_gradient_s)[0]
-    parts, timeline = slowest_replica(scenario, table, batch)
+    parts, timeline = simulated or slowest_replica(scenario, table, batch)
     without_sends_s = timeline.pass_span_s
     if batch.pipeline > 1:
         without_sends_s = simulate(schedule, durations(parts, weight_s, sends=False)).pass_span_s
@@ -113,7 +130,7 @@ def schedule_of(batch: Batch) -> Schedule:
 
 def slowest_replica(
     scenario: Scenario, table: CostTable, batch: Batch, *, recompute_apart: bool = False
-) -> tuple[StepParts, Timeline]:
+) -> Simulated:
     """The parts of the step of the batch's only plan with the sends of the replica that ends last,
     and its timeline, on demand with recomputation as passes of its own. Replicas share nothing but
     their gradients, so the step ends with the last of them."""
@@ -138,7 +155,7 @@ def slowest_replica(
         mode=sends.mode,
     )
     slowest = replace(parts, sends=own)
-    return slowest, simulate(schedule, durations(slowest, weight_s))
+    return Simulated(slowest, simulate(schedule, durations(slowest, weight_s)))
 
 
 def durations(

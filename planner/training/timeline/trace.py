@@ -19,6 +19,7 @@ import numpy as np
 
 from planner.schedule.graph.dependencies import Messages, inputs_of
 from planner.schedule.passes import VOCAB_KINDS, PassKind
+from planner.training.timeline.spans import OPTIMIZER, reductions, updates
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -233,43 +234,27 @@ def _exchanges(timeline: Timeline, critical: set[Key]) -> Iterator[Event]:
 
 
 def _reductions(step: StepTimeline, critical: set[Key]) -> Iterator[Event]:
-    """Gradient reduction of chunks, stages and the tied embedding; then, on every stage, the
-    optimizer and the gathering of its weights."""
-    timeline = step.timeline
-    found, stages = timeline.reductions, timeline.schedule.stages
-    for stage in range(stages):
-        spans: list[tuple[str, int | None, float, float]] = [
-            ("chunk_reduction", chunk, float(found.chunk_start_s[stage, chunk]), end)
-            for chunk, end in enumerate(found.chunk_end_s[stage].tolist())
-        ]
-        own = float(found.stage_start_s[stage]), float(found.stage_end_s[stage])
-        spans.append(("reduction", None, *own))
-        if stage in (0, stages - 1):
-            tied = float(found.tied_start_s), float(found.tied_end_s)
-            spans.append(("tied_reduction", None, *tied))
-        for activity, chunk, start, end in spans:
-            if end > start:
-                on_path = (activity, stage, None, chunk) in critical
-                name = activity.replace("_", " ")
-                yield _slice(
-                    name if chunk is None else f"{name} {chunk}",
-                    _category(activity, on_path),
-                    stage,
-                    REDUCTION,
-                    start,
-                    end,
-                )
-        updated = timeline.span_s + step.optimizer_s
-        yield _slice("optimizer", "optimizer,critical", stage, COMPUTE, timeline.span_s, updated)
-        if step.gather_s:
-            yield _slice(
-                "parameter gather",
-                "parameter_gather,critical",
-                stage,
-                REDUCTION,
-                updated,
-                updated + step.gather_s,
-            )
+    """Gradient reductions; then, on every stage, the optimizer and the gathering of its weights."""
+    for one in reductions(step.timeline):
+        on_path = (one.activity, one.stage, None, one.chunk) in critical
+        name = one.activity.replace("_", " ")
+        yield _slice(
+            name if one.chunk is None else f"{name} {one.chunk}",
+            _category(one.activity, on_path),
+            one.stage,
+            REDUCTION,
+            one.start_s,
+            one.end_s,
+        )
+    for one in updates(step):
+        yield _slice(
+            one.activity.replace("_", " "),
+            _category(one.activity, critical=True),
+            one.stage,
+            COMPUTE if one.activity == OPTIMIZER else REDUCTION,
+            one.start_s,
+            one.end_s,
+        )
 
 
 def _counters(step: StepTimeline) -> Iterator[Event]:

@@ -21,7 +21,8 @@ from planner.specs.units import (
 )
 
 SUSPICIOUS = 100.0
-"""A bandwidth so many times off what links of similar latency reach is taken for a typo."""
+"""A bandwidth that is off by this factor from what links of similar latency reach counts as a typo.
+"""
 MOST_REGIONS = 1_000
 
 _NEIGHBOURS = 5
@@ -161,7 +162,7 @@ def _scaled(value: float, unit: float) -> float:
 
 
 def _without_typos(pairs: list[_Pair], notes: Notes) -> list[_Pair]:
-    """The pairs; where a bandwidth is not plausible beside those of the pairs nearest in latency,
+    """The pairs; where a bandwidth is not plausible next to those of the pairs nearest in latency,
     with theirs."""
     expected = _expected(pairs)
     kept = []

@@ -106,7 +106,7 @@ def dots1(keys: Keys, model: Model) -> None:
 
 
 def experts_after_dense(keys: Keys, model: Model) -> Model:
-    """Dense layers first, then experts of a width of their own with shared ones beside them."""
+    """Dense layers first, then experts of a width of their own and shared experts."""
     layers = model["num_layers"]
     routed = experts(keys)
     width = keys.integer("moe_intermediate_size")

@@ -89,11 +89,11 @@ def _status(best: RankedPlan, search: SearchResult | None) -> Html:
     if search is None:
         fits = best.estimate.memory.fits
         return _sign(fits, fit_verdict(best.plan, best.estimate))
-    return _sign(search.settled, how_sure(search))
+    return _sign(search.settled, how_sure(search), "✓" if search.proven else "≈")
 
 
-def _sign(good: bool, text: str) -> Html:
-    mark = element("span", "✓ " if good else "▲ ", class_="good" if good else "warn")
+def _sign(good: bool, text: str, sign: str = "✓") -> Html:
+    mark = element("span", f"{sign if good else '▲'} ", class_="good" if good else "warn")
     return element("p", mark, text, class_="status")
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from planner.reports.page.html import Html, element
 from planner.reports.page.parts import bullets, note, section, table
-from planner.wording.labels import one_line
+from planner.reports.page.sections.time import label
 from planner.wording.units import count, gib, percent, plural, time_scale
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def _ranges(plans: list[tuple[str, RankedPlan]]) -> Html:
         low, high = known.memory.around(peak)
         rows.append(
             (
-                f"{name} {one_line(ranked.plan)}",
+                label(name, ranked),
                 scale.number(estimate.step_s),
                 f"{scale.number(low_s)}–{scale.number(high_s)}",
                 gib(peak),

@@ -58,6 +58,7 @@ class BestPlans:
         self.top = top
         self._plans: tuple[tuple[Priced, ...], tuple[Priced, ...]] = ((), ())
         """Kept, left out."""
+        self._ruled_out_s = inf
 
     @property
     def kept(self) -> tuple[Priced, ...]:
@@ -81,7 +82,7 @@ class BestPlans:
     @property
     def left_out_s(self) -> float:
         """No plan left out takes less, whatever its hosts; infinite where there is none."""
-        return min((one.bound_s for one in self._plans[1]), default=inf)
+        return min((self._ruled_out_s, *(one.bound_s for one in self._plans[1])))
 
     def of(self, index: int) -> Priced | None:
         """The plan kept of a combination."""
@@ -95,6 +96,14 @@ class BestPlans:
         kept = [one for one in self.kept if one.index != priced.index]
         insort(kept, priced, key=lambda one: one.key)
         self._plans = tuple(kept[: self.top]), (*self._plans[1], *kept[self.top :])
+
+    def rules_out(self, least_s: float) -> bool:
+        """Whether a plan that takes at least so long is too slow to be kept; it counts among those
+        left out then."""
+        if least_s <= self.slowest_s:
+            return False
+        self._ruled_out_s = min(self._ruled_out_s, least_s)
+        return True
 
     def replace_first(self, priced: Priced) -> None:
         """Put a plan in the place of the fastest, whichever of the two is faster."""

@@ -91,11 +91,8 @@ def improve_layouts(
         index = int(opened.index[place])
         plan = walk.plan(index, int(opened.layers[place]))
         priced = table if ideal is scenario else None
-        known_s = walk.default_step_s(index)
-        default = DefaultStep(
-            least_s=float(opened.default_s[place]) if known_s is None else known_s,
-            exact=known_s is not None,
-        )
+        bounded = DefaultStep(least_s=float(opened.default_s[place]))
+        default = walk.default_step(index) or bounded
         try:
             choice = improve(
                 scenario, plan, table=priced, below_s=kept_s, default=default, budget=budget

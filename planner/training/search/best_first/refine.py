@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from planner.training.estimate import batch_of_one, estimate, shard_of
-from planner.training.search.best_first.best import Priced
+from planner.training.search.best_first.best import CLOSED, Priced
 from planner.training.search.best_first.queue import BoundQueue, Open
 from planner.training.search.hosts.bound import simulated_bound_s
 from planner.training.search.hosts.methods import ALIKE, PlacedPlan
 from planner.training.search.hosts.placement import placement_on
+from planner.training.search.layouts.choose import DefaultStep
+from planner.training.step.simulated import slowest_replica
 from planner.workload.stages import stage_load
 
 if TYPE_CHECKING:
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from planner.training.search.best_first.best import BestPlans
     from planner.training.search.best_first.combinations import Combinations
     from planner.training.search.hosts.choose import PlacementSearch
+    from planner.workload.stages import StageLoad
 
 
 class Refinement:
@@ -53,7 +56,7 @@ class Refinement:
         self._queue = BoundQueue(combinations, table, budget)
         self._done_early: set[int] = set()
         self._bounded_early: dict[int, Open] = {}
-        self._default_s: dict[int, float] = {}
+        self._default: dict[int, DefaultStep] = {}
         self.refined = self.placed = 0
 
     @property
@@ -99,10 +102,10 @@ class Refinement:
         else:
             self._queue.push(self._raised(opened))
 
-    def default_step_s(self, index: int) -> float | None:
-        """Seconds of a combination with its default layout on the hosts as listed; None where it
-        was not priced there."""
-        return self._default_s.get(index)
+    def default_step(self, index: int) -> DefaultStep | None:
+        """What is known of a combination with its default layout on the hosts as listed; None where
+        it was not simulated there."""
+        return self._default.get(index)
 
     def recomputed_layers(self, indices: NDArray[np.int64]) -> NDArray[np.int64]:
         """Of combinations whose bounds were tightened, the layers per chunk that these assume; −1
@@ -156,10 +159,7 @@ class Refinement:
         group, _ = self._combinations.place(opened.index)
         self.refined += 1
         if self._ideal is self._scenario:
-            found = estimate(self._scenario, plan, table=self._table, load=group.layout.load)
-            placed = PlacedPlan(plan=plan, bound_s=found.step_s, method=ALIKE)
-            self._default_s[opened.index] = found.step_s
-            self._best.offer(Priced.of(opened.index, placed, found))
+            self._refine_alike(opened, plan, group.layout.load)
             return
         fastest: Priced | None = None
         try:
@@ -169,6 +169,21 @@ class Refinement:
         finally:
             if fastest is not None:
                 self._best.offer(fastest)
+
+    def _refine_alike(self, opened: Open, plan: Plan, load: StageLoad) -> None:
+        """Where all orders of the hosts are alike: a plan too slow to be kept is not priced any
+        further."""
+        scenario, table = self._scenario, self._table
+        batch = batch_of_one(plan, table.shards.index(shard_of(plan)), load)
+        simulated = slowest_replica(scenario, table, batch)
+        least_s = simulated.step_s * CLOSED
+        self._default[opened.index] = DefaultStep(least_s=least_s)
+        if self._best.rules_out(least_s):
+            return
+        found = estimate(scenario, plan, table=table, load=load, simulated=simulated)
+        self._default[opened.index] = DefaultStep(least_s=found.step_s, exact=True)
+        placed = PlacedPlan(plan=plan, bound_s=found.step_s, method=ALIKE)
+        self._best.offer(Priced.of(opened.index, placed, found))
 
     def _placed(self, plan: Plan, opened: Open) -> Iterator[tuple[PlacedPlan, Estimate]]:
         """The plan on the best hosts found, for every arrangement of the device types in which it

@@ -14,6 +14,7 @@ import numpy as np
 from planner.budget import UNLIMITED
 from planner.solver import Solver
 from planner.training.search.best_first.best import BestPlans
+from planner.training.search.best_first.cloud import cloud_of
 from planner.training.search.best_first.combinations import Combinations
 from planner.training.search.best_first.layouts import improve_layouts
 from planner.training.search.best_first.listed import ListedPlans
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from planner.training.search.hosts.choose import PlacementSearch
     from planner.training.search.layouts.choose import LayoutImprover
     from planner.training.search.layouts.default import LayoutChooser
+    from planner.training.search.result import Cloud
     from planner.training.search.space.enumeration import Block
     from planner.training.search.space.restrictions import Restrictions
 
@@ -192,6 +194,10 @@ class SearchRun:
             self._price_listed(self.budget)
         if self._listed is not None:
             self._listed.offer_to(self.best)
+
+    def cloud(self) -> Cloud:
+        """Every combination that fits. Raises: OutOfTime."""
+        return cloud_of(self.scenario.ideal, self.growing.table, self.fitting, self.budget)
 
     @property
     def plans(self) -> tuple[RankedPlan, ...]:

@@ -43,6 +43,9 @@ if TYPE_CHECKING:
     from planner.training.search.space.enumeration import Block
     from planner.training.step.parts import StepParts
 
+ALL_AT_ONCE = 16
+"""Most numbers of recomputed layers that are all priced at once, instead of one after the other."""
+
 BELOW = 1 - 1e-9
 """Bounds are scaled by this, so that rounding cannot lift a bound above the time it bounds."""
 
@@ -334,15 +337,37 @@ def fewest_recomputed(
     full = fitting.recompute[which] == FULL
     low = np.where(full, 1, 0)
     high = np.where(full, most, 0)
+    known = None
+    if full.any() and most <= ALL_AT_ONCE:
+        rows, layers = np.repeat(which[full], most), np.tile(np.arange(1, most + 1), full.sum())
+        known = np.zeros((len(which), most + 1), dtype=np.bool_)
+        fits = _fits(scenario, table, fitting, rows, layers, budget)
+        known[full, 1:] = fits.reshape(-1, most)
     while (open_ := np.flatnonzero(low < high)).size:
         middle = (low[open_] + high[open_]) // 2
-        for part in pieces(np.arange(len(open_)), fitting.screened.pipeline, budget):
-            at = open_[part]
-            batch = batch_of(scenario, fitting, which[at], middle[part])
-            fits = stage_peaks(scenario, table, batch).fits
-            high[at] = np.where(fits, middle[part], high[at])
-            low[at] = np.where(fits, low[at], middle[part] + 1)
+        if known is None:
+            fits = _fits(scenario, table, fitting, which[open_], middle, budget)
+        else:
+            fits = known[open_, middle]
+        high[open_] = np.where(fits, middle, high[open_])
+        low[open_] = np.where(fits, low[open_], middle + 1)
     return high
+
+
+def _fits(
+    scenario: Scenario,
+    table: CostTable,
+    fitting: Fitting,
+    which: NDArray[np.int64],
+    recomputed_layers: NDArray[np.int64],
+    budget: Budget,
+) -> NDArray[np.bool_]:
+    """[N]: whether combinations fit with so many recomputed layers per chunk."""
+    found = [np.zeros(0, dtype=np.bool_)]
+    for part in pieces(np.arange(len(which)), fitting.screened.pipeline, budget):
+        batch = batch_of(scenario, fitting, which[part], recomputed_layers[part])
+        found.append(stage_peaks(scenario, table, batch).fits)
+    return np.concatenate(found)
 
 
 def pieces(rows: NDArray[np.int64], width: int, budget: Budget) -> Iterator[NDArray[np.int64]]:

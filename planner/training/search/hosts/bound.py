@@ -194,7 +194,8 @@ def _crossings(batch: Batch) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
         ends: list[tuple[int, ...]] = [(one,) for one in range(stages - 1)]
     else:
         ends = list(combinations(range(stages), 2))
-    crossed = np.array([np.isin(gap, some) for some in ends]).reshape(-1, len(gap))
+    crossed = np.array([np.isin(gap, some) for some in ends], dtype=np.bool_)
+    crossed = crossed.reshape(len(ends), len(gap))
     return crossed, np.array([stages - 1 in some for some in ends], dtype=np.bool_)
 
 

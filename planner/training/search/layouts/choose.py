@@ -17,7 +17,7 @@ from planner.training.estimate import batch_of_one, shard_of
 from planner.training.memory.stage import stage_peaks
 from planner.training.search.layouts.bound import beside_pipeline_s
 from planner.training.search.layouts.problem import kept_layout, layout_of, plan_with, problem_of
-from planner.training.step.simulated import simulate_step
+from planner.training.step.simulated import slowest_replica
 from planner.workload.stages import stage_load
 
 if TYPE_CHECKING:
@@ -169,7 +169,7 @@ class _Pricing:
         return batch_of_one(plan, self.table.shards.index(shard_of(plan)), load)
 
     def step_s(self, plan: Plan) -> float:
-        return simulate_step(self.scenario, self.table, self.batch(plan)).breakdown.step_s
+        return slowest_replica(self.scenario, self.table, self.batch(plan)).step_s
 
     def default_s(self, plan: Plan, default: DefaultStep, matters_s: float) -> float:
         """Seconds of the default layout; a lower bound on them where that is clearly above

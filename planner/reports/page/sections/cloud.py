@@ -1,0 +1,205 @@
+"""Step time against peak memory of every combination that fits.
+
+What is drawn of a combination that was not priced in full is a lower bound of its step. Where the
+bounds of the listed plans lie close below their steps, the fastest of the cloud may be called a
+front; where they do not, a front of bounds would suggest plans that there are not.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from planner.reports.page.html import Html, element
+from planner.reports.page.parts import note, same_as_table, section, table
+from planner.wording.labels import one_line
+from planner.wording.units import GIB, count, gib, percent, time_scale
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from planner.plan import Plan, RankedPlan
+    from planner.reports.page.content import PageContent
+    from planner.training.search.result import Cloud
+
+CLOSE = 0.05
+"""How far below the steps of the listed plans bounds may lie for the cloud to have a front."""
+JUDGED = 10
+"""The fastest plans, by which the bounds are judged."""
+SLOWEST = 4.0
+"""Combinations that take so many times as long as the fastest are not drawn."""
+LISTED = 40
+"""Points of the front that the table lists."""
+
+Point = tuple[float, int]
+"""Seconds of a step and bytes of its peak."""
+
+
+def cloud(content: PageContent) -> Html | None:
+    """None for a document without plans."""
+    search = content.answer.search
+    if not content.answer.plans or search is None:
+        return None
+    known = search.cloud
+    if known is None or not known.step_bound_s:
+        return section(
+            "cloud",
+            "Time against memory",
+            note(
+                "Left out: the file holds the listed plans alone. planner search --cloud adds "
+                "every combination that fits."
+            ),
+        )
+    loose = looseness(known, content.answer.plans[:JUDGED])
+    tight_bounds = loose <= CLOSE
+    slowest_s = SLOWEST * min(known.step_bound_s)
+    drawn = sum(1 for bound_s in known.step_bound_s if bound_s <= slowest_s)
+    priced = [(one.estimate.step_s, _peak(one)) for one in content.answer.plans]
+    points = list(zip(known.step_bound_s, known.peak_bytes, strict=True))
+    line = front([*priced, *points] if tight_bounds else priced)
+    return section(
+        "cloud",
+        "Time against memory",
+        note(_said(drawn, len(points) - drawn, loose, tight_bounds)),
+        element(
+            "div",
+            element(
+                "canvas",
+                id="cloud-picture",
+                role="img",
+                aria_label=f"{count(drawn)} combinations by step time and peak memory; the table "
+                "below lists the fastest for their memory.",
+                data_config=_config(content, line, slowest_s, tight_bounds),
+            ),
+            class_="picture",
+        ),
+        element("p", "", id="cloud-readout", class_="note readout", aria_hidden="true"),
+        same_as_table(_table(line, known, content)),
+    )
+
+
+def looseness(known: Cloud, plans: Sequence[RankedPlan]) -> float:
+    """The largest share by which the bound of one of some plans lies below its step."""
+    wanted = {_key(one.plan): one.estimate.step_s for one in plans}
+    names = list(known.axes)
+    found = 0.0
+    for bound_s, values in zip(
+        known.step_bound_s, zip(*known.axes.values(), strict=True), strict=True
+    ):
+        step_s = wanted.get(_sorted(dict(zip(names, values, strict=True))))
+        if step_s is not None:
+            found = max(found, 1 - bound_s / step_s)
+    return found
+
+
+def front(points: Sequence[Point]) -> list[Point]:
+    """Of points, those that no other is both faster and smaller than, the fastest first."""
+    least: int | None = None
+    found = []
+    for step_s, peak in sorted(points):
+        if least is None or peak < least:
+            least = peak
+            found.append((step_s, peak))
+    return found
+
+
+def _key(plan: Plan) -> tuple[tuple[str, object], ...]:
+    degrees = plan.degrees
+    return _sorted(
+        {
+            "tensor": degrees.tensor,
+            "pipeline": degrees.pipeline,
+            "data": degrees.data,
+            "context": degrees.context,
+            "expert": degrees.expert,
+            "expert_tensor": degrees.expert_tensor,
+            "micro_batch_size": plan.micro_batch_size,
+            "virtual_stages": plan.virtual_stages,
+            "schedule": plan.schedule,
+            "recompute": plan.recompute.granularity,
+            "sequence_parallel": plan.sequence_parallel,
+            "data_sharding": plan.data_sharding,
+        }
+    )
+
+
+def _sorted(values: dict[str, object]) -> tuple[tuple[str, object], ...]:
+    return tuple(sorted(values.items()))
+
+
+def _peak(ranked: RankedPlan) -> int:
+    return ranked.estimate.memory.binding.peak_bytes
+
+
+def _said(drawn: int, slower: int, loose: float, tight_bounds: bool) -> str:
+    out = f" ({count(slower)} slower by more than {SLOWEST:g} times left out)" if slower else ""
+    dots = f"Each dot is one of {count(drawn)} combinations that fit{out}; rings are listed plans."
+    if tight_bounds:
+        return (
+            f"{dots} Dots are lower bounds of the step, for the fastest plans at most "
+            f"{percent(loose)} below it. Nothing lies left of the line, the front: less time takes "
+            "more memory."
+        )
+    return (
+        f"{dots} A combination cannot be faster than its dot and may be much slower: the dots of "
+        f"the fastest plans lie up to {percent(loose)} below their steps. The line joins listed "
+        "plans alone."
+    )
+
+
+def _config(content: PageContent, line: Sequence[Point], slowest_s: float, close: bool) -> str:
+    """What the picture adds to the cloud of the document."""
+    stage = content.best.estimate.memory.binding
+    marks = []
+    for name, ranked in content.shown:
+        estimate, known = ranked.estimate, ranked.estimate.confidence
+        mark: dict[str, object] = {
+            "name": name,
+            "x": estimate.step_s,
+            "y": _peak(ranked),
+            "words": one_line(ranked.plan),
+        }
+        if known is not None:
+            mark["xs"] = known.step.around(estimate.step_s)
+            mark["ys"] = known.memory.around(_peak(ranked))
+        marks.append(mark)
+    return json.dumps(
+        {
+            "front": line,
+            "close": close,
+            "slowest": slowest_s,
+            "capacity": stage.capacity_bytes,
+            "usable": stage.capacity_bytes - stage.headroom_bytes,
+            "marks": marks,
+            "gib": GIB,
+        },
+        separators=(",", ":"),
+    )
+
+
+def _table(line: Sequence[Point], known: Cloud, content: PageContent) -> Html:
+    names = {(one.estimate.step_s, _peak(one)): one_line(one.plan) for one in content.answer.plans}
+    names |= {
+        point: _words({axis: values[at] for axis, values in known.axes.items()})
+        for at, point in enumerate(zip(known.step_bound_s, known.peak_bytes, strict=True))
+        if point not in names
+    }
+    scale = time_scale(max(step_s for step_s, _ in line))
+    return table(
+        "The fastest for their memory" + (f", the first {LISTED}" if len(line) > LISTED else ""),
+        ["combination", f"step {scale.unit}", "peak GiB"],
+        [(names[point], scale.number(point[0]), gib(point[1])) for point in line[:LISTED]],
+    )
+
+
+def _words(values: dict[str, int | str | bool]) -> str:
+    letters = {"tensor": "t", "pipeline": "p", "data": "d"}
+    more = {"context": "c", "expert": "e", "expert_tensor": "et"}
+    degrees = [f"{letter}{values[axis]}" for axis, letter in letters.items()]
+    degrees += [f"{letter}{values[axis]}" for axis, letter in more.items() if values[axis] != 1]
+    chunks = values["virtual_stages"]
+    schedule = f"{values['schedule']}{f'×{chunks}' if chunks != 1 else ''}"
+    return (
+        f"{' '.join(degrees)}, micro-batch {values['micro_batch_size']}, {schedule}, "
+        f"recompute {values['recompute']}"
+    )

@@ -1,0 +1,77 @@
+"""Every combination that fits, as a cloud of points: how fast it can be at best, and its peak."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from planner.training.memory.stage import stage_peaks
+from planner.training.search.bounding.groups import batch_of, pieces, tight_bound_s
+from planner.training.search.result import Cloud
+from planner.training.search.space.enumeration import AXES, GRID_AXES
+from planner.training.search.space.facts import value_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from planner.budget import Budget
+    from planner.training.costs import CostTable
+    from planner.training.scenario import Scenario
+    from planner.training.search.bounding.groups import Fitting
+
+Values = list[int | str | bool]
+
+
+def cloud_of(
+    scenario: Scenario, table: CostTable, groups: Sequence[Fitting], budget: Budget
+) -> Cloud:
+    """The combinations of all groups in the order of enumeration, with tight bounds in seconds and
+    peaks in bytes under the usual stage layout; the peak is of the stage with the least room.
+    `scenario` and `table`: those of the bounds. Raises: OutOfTime."""
+    bounds: list[float] = []
+    peaks: list[int] = []
+    axes: dict[str, Values] = {axis: [] for axis in AXES}
+    for group in groups:
+        which = np.arange(len(group))
+        bound_s, layers = tight_bound_s(scenario, table, group, which, budget)
+        bounds += np.maximum(bound_s, group.bound_s).tolist()
+        for part in pieces(which, group.chunks, budget):
+            peaks += _peaks(scenario, table, group, part, layers[part])
+        for axis, values in _axes(group).items():
+            axes[axis] += values
+    return Cloud(
+        step_bound_s=tuple(bounds),
+        peak_bytes=tuple(peaks),
+        axes={axis: tuple(values) for axis, values in axes.items()},
+    )
+
+
+def _peaks(
+    scenario: Scenario,
+    table: CostTable,
+    group: Fitting,
+    which: NDArray[np.int64],
+    layers: NDArray[np.int64],
+) -> list[int]:
+    peaks = stage_peaks(scenario, table, batch_of(scenario, group, which, layers))
+    binding = peaks.spare.argmin(axis=-1)
+    found: list[int] = peaks.device_peak[np.arange(len(which)), binding].tolist()
+    return found
+
+
+def _axes(group: Fitting) -> dict[str, Values]:
+    count, columns = len(group), group.screened.columns
+    codes = {axis: columns[axis][group.grid_row].tolist() for axis in GRID_AXES}
+    codes |= {
+        "recompute": group.recompute.tolist(),
+        "data_sharding": group.data_sharding.tolist(),
+    }
+    return {
+        "pipeline": [group.screened.pipeline] * count,
+        "virtual_stages": [group.virtual_stages] * count,
+        "schedule": [group.schedule] * count,
+        **{axis: [value_of(axis, code) for code in found] for axis, found in codes.items()},
+    }
