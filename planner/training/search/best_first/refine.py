@@ -161,7 +161,7 @@ class Refinement:
             self._refine_alike(opened, plan, group.layout.load)
             return
         self.placed += 1
-        placed = self._placements.place(plan, opened.bound_s)
+        placed = self._placements.place(plan, opened.bound_s, enough_s=self._best.slowest_s)
         found = estimate(self._scenario, placed.plan, load=group.layout.load)
         if found.memory.fits:
             self._best.offer(Priced.of(opened.index, placed, found))
@@ -180,19 +180,3 @@ class Refinement:
         self._default[opened.index] = DefaultStep(least_s=found.step_s, exact=True)
         placed = PlacedPlan(plan=plan, bound_s=found.step_s, method=ALIKE)
         self._best.offer(Priced.of(opened.index, placed, found))
-<<<<<<< HEAD
-=======
-
-    def _placed(self, plan: Plan, opened: Open) -> Iterator[tuple[PlacedPlan, Estimate]]:
-        """The plan on the best hosts found, for every arrangement of the device types in which it
-        fits."""
-        group, _ = self._combinations.place(opened.index)
-        self.placed += 1
-        for hosts in self._placements.arrangements():
-            self._budget.check()
-            listed = replace(plan, placement=placement_on(self._scenario, hosts))
-            placed = self._placements.place(listed, opened.bound_s, enough_s=self._best.slowest_s)
-            found = estimate(self._scenario, placed.plan, load=group.layout.load)
-            if found.memory.fits:
-                yield placed, found
->>>>>>> main

@@ -17,14 +17,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from planner.hardware.ideal import IdealTopology
-<<<<<<< HEAD
-from planner.schedule.simulation.simulate import simulate
-from planner.training.search.hosts.forced import forced_ways, smallest_s
-=======
 from planner.schedule.simulation.simulate import step_spans
-from planner.training.batch import OUTER_KINDS
 from planner.training.search.hosts.forced import Ways, forced_ways, gathers_on_rings
->>>>>>> main
 from planner.training.step.parts import step_parts
 from planner.training.step.passes import chunk_seconds
 from planner.training.step.simulated import durations, schedule_of
@@ -46,22 +40,7 @@ def placement_bound_s(
     """[N]: lower bound on every placement of a combination's stages, whatever links they get; 0
     where nothing is known beyond `parts`. `scenario`, `table` and `parts` belong to the ideal
     topology."""
-<<<<<<< HEAD
-    bound_s = np.zeros(len(batch))
-    for slow, known, one_column in _outgrown(scenario, table, batch):
-        crossing_s = ring_s = np.full(len(batch), inf)
-        for crossed in _crossings(parts, slow, batch):
-            crossing_s = np.minimum(crossing_s, crossed.lower_bound_s())
-        for rings in _slow_rings(parts, slow):
-            ring_s = np.minimum(ring_s, replace(parts, reduction_s=rings).lower_bound_s())
-        by_plan = np.where(one_column, crossing_s, np.minimum(crossing_s, ring_s))
-        bound_s = np.maximum(bound_s, np.where(known, by_plan, 0.0))
-    for ways in forced_ways(scenario, table, batch, parts):
-        seconds = np.array([way.lower_bound_s() for way in ways.parts])
-        bound_s = np.maximum(bound_s, smallest_s(ways, seconds))
-=======
-    bound_s = _mixed_bound_s(scenario, table, batch, parts)
-    return np.maximum(bound_s, _unequal_s(scenario, table, batch, parts, _closed_form_s))
+    return _unequal_s(scenario, table, batch, parts, _closed_form_s)
 
 
 def _closed_form_s(parts: StepParts) -> NDArray[np.float64]:
@@ -86,7 +65,6 @@ def _unequal_s(
         bound_s = np.maximum(bound_s, crossing_s)
     for ways in forced_ways(scenario, table, batch):
         bound_s = np.maximum(bound_s, ways.seconds(parts, each))
->>>>>>> main
     return bound_s
 
 
