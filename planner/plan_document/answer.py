@@ -12,6 +12,7 @@ from planner.plan import (
     PEAK_PHASES,
     Confidence,
     Estimate,
+    Evidence,
     Interval,
     MemoryComponents,
     MemoryEstimate,
@@ -148,7 +149,14 @@ def _confidence(node: Node, step_s: float, peak_bytes: int) -> Confidence | None
         step=_interval(step, step_s),
         memory=_interval(peak, peak_bytes),
         notes=tuple(one.text() for one in node["notes"].items()),
+        evidence=_evidence(node.get("evidence")),
     )
+
+
+def _evidence(node: Node | None) -> Evidence | None:
+    if node is None:
+        return None
+    return Evidence(**{one.name: node[one.name].count() for one in fields(Evidence)})
 
 
 def _interval(node: Node, value: float) -> Interval:
@@ -159,12 +167,14 @@ def _interval(node: Node, value: float) -> Interval:
 
 
 def _stage_memory(node: Node) -> StageMemory:
+    other = node.get("other_peak")
     return StageMemory(
         stage=node["stage"].count(),
         peak_phase=node["peak_phase"].text(PEAK_PHASES),
         components=_components(node["components"]),
         capacity_bytes=_bytes(node["capacity_bytes"]),
         headroom_bytes=_bytes(node["headroom_bytes"]),
+        other_components=None if other is None else _components(other["components"]),
     )
 
 
