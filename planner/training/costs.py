@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from planner.training.layer.memory import LayerMemory
-from planner.training.layer.prices import LayerPrices
+from planner.training.layer.prices import LayerPrice, LayerPrices
+from planner.workload.formats import weight_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,7 +36,8 @@ class CostTable:
     recomputation; selective_s [T, R, K] is what selective recomputation adds to it and
     weight_gradient_s [T, R, K] the part of it that zero-bubble schedules can move. by_device_s has
     both passes together for every candidate device of the scenario, of which T are the best one.
-    Bytes and parameters per device: [R, K], see `planner.training.layer.memory.LayerMemory`.
+    Bytes and parameters per device: [R, K], see `planner.training.layer.memory.LayerMemory`;
+    placeholder_bytes [S, R, K] of one gradient of each of S weights of different shapes.
     """
 
     shards: tuple[Shard, ...]
@@ -46,6 +48,7 @@ class CostTable:
     weight_gradient_s: NDArray[np.float64]
     hidden_s: NDArray[np.float64]
     host_bound_s: NDArray[np.float64]
+    forward_host_bound_s: NDArray[np.float64]
     dense_parameters: NDArray[np.int64]
     expert_parameters: NDArray[np.int64]
     saved_bytes: NDArray[np.int64]
@@ -54,7 +57,9 @@ class CostTable:
     logits_bytes: NDArray[np.int64]
     logits_working_bytes: NDArray[np.int64]
     working_bytes: NDArray[np.int64]
+    backward_bytes: NDArray[np.int64]
     residual_bytes: NDArray[np.int64]
+    placeholder_bytes: NDArray[np.int64]
 
 
 def cost_table(
@@ -76,7 +81,7 @@ def cost_table(
         )
         for field in fields(LayerMemory)
     }
-    names = ("selective_s", "weight_gradient_s", "hidden_s", "host_bound_s")
+    names = ("selective_s", "weight_gradient_s", "hidden_s", "host_bound_s", "forward_host_bound_s")
     seconds: dict[str, Any] = {name: _seconds(times, name) for name in names}
     for name in ("forward", "backward"):
         seconds[f"{name}_s"] = _by_cause(times, name)
@@ -88,8 +93,22 @@ def cost_table(
         **seconds,
         by_device_s=by_device_s,
         residual_bytes=np.array(residual_bytes, dtype=np.int64),
+        placeholder_bytes=weight_bytes(scenario.job.precision) * _by_shape(found),
         **memory_columns,
     )
+
+
+def _by_shape(found: list[list[LayerPrice]]) -> NDArray[np.int64]:
+    """[S, R, K]: elements of each weight of a layer, at the first weight of that shape under a
+    shard and 0 at the others."""
+    names = list(dict.fromkeys(name for row in found for layer in row for name in layer.weights))
+    elements = np.zeros((len(names), len(found), len(found[0]) if found else 0), dtype=np.int64)
+    for r, row in enumerate(found):
+        first: dict[tuple[int, int], int] = {}
+        for k, layer in enumerate(row):
+            for name, (n, m) in layer.weights.items():
+                elements[first.setdefault((n, m), names.index(name)), r, k] = n * m
+    return elements
 
 
 def _by_cause(times: list[list[list[LayerTime]]], name: str) -> NDArray[np.float64]:

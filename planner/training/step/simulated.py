@@ -13,7 +13,7 @@ from planner.schedule.registry import build
 from planner.schedule.simulation.simulate import Durations, simulate
 from planner.training.costs import CAUSES
 from planner.training.step.parts import step_parts
-from planner.training.step.passes import chunk_seconds, stage_causes
+from planner.training.step.passes import chunk_seconds, host_bound_s, stage_causes
 from planner.training.step.sends import Sends, replica_sends
 
 if TYPE_CHECKING:
@@ -84,12 +84,11 @@ def simulate_step(
         optimizer_s=float(parts.optimizer_s[0]),
         jitter_s=float(parts.jitter_s[0]),
     )
+    hidden_s = chunk_seconds(scenario, table, batch, table.hidden_s)[0, busiest].sum()
+    waiting_s = host_bound_s(scenario, table, batch, busiest)[0]
     beside = {
-        name: microbatches * float(chunk_seconds(scenario, table, batch, layer_s)[0, busiest].sum())
-        for name, layer_s in (
-            ("hidden_layer_comm_s", table.hidden_s),
-            ("host_bound_s", table.host_bound_s),
-        )
+        "hidden_layer_comm_s": microbatches * float(hidden_s),
+        "host_bound_s": microbatches * float(waiting_s),
     }
     return SimulatedStep(
         breakdown=breakdown, detail=_detail(parts, timeline, busiest) | beside, timeline=timeline
