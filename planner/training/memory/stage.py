@@ -109,22 +109,27 @@ class StagePeaks:
     def _stage(self, plan: int, stage: int) -> StageMemory:
         at = (plan, stage)
         updating = bool(self.update_allocated[at] > self.step_allocated[at])
-        allocated = np.maximum(self.update_allocated[at], self.step_allocated[at])
         return StageMemory(
             stage=stage,
             peak_phase=UPDATE if updating else BACKWARD,
-            components=MemoryComponents(
-                weights=int(self.weights[at]),
-                gradients=int(self.gradients[at]),
-                optimizer=int(self.optimizer[at]),
-                activations=0 if updating else int(self.activations[at]),
-                logits=0 if updating else int(self.logits[at]),
-                buffers=int(self.update_buffers[at] if updating else self.buffers[at]),
-                fixed=int(self.fixed[at]),
-                slack=int(self._slack(allocated) + self.pooled[at]),
-            ),
+            components=self._components(at, updating=updating),
             capacity_bytes=int(self.capacity[at]),
             headroom_bytes=int(self._headroom_bytes[at]),
+            other_components=self._components(at, updating=not updating),
+        )
+
+    def _components(self, at: tuple[int, int], *, updating: bool) -> MemoryComponents:
+        """What a stage of a plan holds at the fullest instant of a phase."""
+        allocated = (self.update_allocated if updating else self.step_allocated)[at]
+        return MemoryComponents(
+            weights=int(self.weights[at]),
+            gradients=int(self.gradients[at]),
+            optimizer=int(self.optimizer[at]),
+            activations=0 if updating else int(self.activations[at]),
+            logits=0 if updating else int(self.logits[at]),
+            buffers=int(self.update_buffers[at] if updating else self.buffers[at]),
+            fixed=int(self.fixed[at]),
+            slack=int(self._slack(allocated) + self.pooled[at]),
         )
 
 
