@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from planner.errors import InputError
 from planner.importers import models
 from planner.importers.clusters import importer
-from planner.importers.clusters.groups import NodeOptions
 from planner.importers.clusters.importer import ImportedCluster
+from planner.importers.clusters.node_options import NodeOptions
 from planner.specs import ranges
 from planner.specs.files.writing import write_file
 from planner.specs.names import check_name
@@ -64,6 +64,7 @@ def import_cluster(
     network_bandwidth: str | None = None,
     cards: int | None = None,
     nodes_per_site: int | None = None,
+    ranks: int | None = None,
     unit: str | None = None,
     format: str | None = None,
     name: str | None = None,
@@ -102,6 +103,7 @@ def import_cluster(
         name=_named(name),
         into=_text_of(into),
         target=_text_of(target),
+        ranks=ranges.whole("--ranks", ranks, most=ranges.MOST_DEVICES),
         unit=_unit(unit),
         format_name=format,
     )

@@ -8,12 +8,17 @@ from typing import TYPE_CHECKING
 from planner.budget import Budget, Stopped
 from planner.checks.baseline import baseline_findings
 from planner.checks.finding import Region, bad_input
-from planner.checks.inputs import problem_findings, stale_findings
+from planner.checks.inputs import doubt_findings, problem_findings, stale_findings
 from planner.checks.memory import memory_findings
 from planner.checks.places import shown_path
 from planner.checks.registry import rules
 from planner.checks.selection import every_rule
-from planner.checks.speed import distance_findings, imbalance_findings, slow_link_findings
+from planner.checks.speed import (
+    distance_findings,
+    full_precision_findings,
+    imbalance_findings,
+    slow_link_findings,
+)
 from planner.errors import InputError
 from planner.plan_document.nodes import split_rank
 from planner.specs import ranges
@@ -104,7 +109,7 @@ def check_subject(
     whether it is selected or not, when a selected rule needs the estimate. Raises:
     KeyboardInterrupt when a search is interrupted."""
     invalid = tuple(problem_findings(subject))
-    findings = [*invalid, *stale_findings(subject)]
+    findings = [*invalid, *stale_findings(subject), *doubt_findings(subject)]
     checked = Checked(reference=subject.reference, path=subject.path, subject=subject, findings=())
     silent = _not_asked(limits)
     blocking = [one for one in invalid if one.code in limits.selection or not one.rule.estimated]
@@ -120,6 +125,7 @@ def check_subject(
     findings += memory_findings(subject, cost)
     findings += imbalance_findings(subject, cost, at_most=limits.max_imbalance)
     findings += slow_link_findings(subject, cost)
+    findings += full_precision_findings(subject, cost)
     if limits.baseline is not None:
         findings += baseline_findings(subject, cost, limits.baseline, at_most=limits.max_regression)
     if limits.within_of_best is not None and "PL301" in limits.selection:

@@ -45,6 +45,12 @@ def problem_findings(subject: Subject) -> Iterator[Finding]:
         )
 
 
+def doubt_findings(subject: Subject) -> Iterator[Finding]:
+    """One for every figure of the cluster file that its hardware cannot have."""
+    for doubt in subject.scenario.cluster.doubts:
+        yield subject.finding("PL211", ("placement",), doubt)
+
+
 def stale_findings(subject: Subject) -> Iterator[Finding]:
     """One for every file that changed since the plan was made."""
     if subject.recorded is None:

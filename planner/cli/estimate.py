@@ -5,7 +5,13 @@ from typing import Annotated
 import typer
 
 from planner import api
-from planner.cli.inputs import axis_keywords, job_keywords, layout_keywords, script_keywords
+from planner.cli.inputs import (
+    axis_keywords,
+    job_keywords,
+    layout_keywords,
+    read_cluster,
+    script_keywords,
+)
 from planner.cli.options import (
     Json,
     LaunchInputOptions,
@@ -50,7 +56,7 @@ def estimate(
     """
     check_writable(timeline, option="--timeline")
     priced = api.estimate(
-        inputs.cluster,
+        read_cluster(inputs.cluster),
         inputs.model,
         plan=plan,
         note=note,

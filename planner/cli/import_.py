@@ -60,6 +60,9 @@ def model(
             show_default=False,
         ),
     ] = None,
+    args: Annotated[
+        str | None, option("TEXT", "Arguments a launch script is started with: 'bf16 2'.")
+    ] = None,
     command: Annotated[
         str | None, option("N", "The training command of a script that has several.")
     ] = None,
@@ -80,7 +83,7 @@ def model(
     """
     number = values.whole("--command", command, most=ranges.MOST_COMMANDS)
     vocabulary = values.whole("--vocab-size", vocab_size, most=ranges.LARGEST_VOCABULARY)
-    given = values.assignments("--set", variables)
+    given = values.script_variables(variables, args)
     target = _target(into, output)
 
     imported = api.import_model(
@@ -146,6 +149,9 @@ def cluster(
     nodes_per_site: Annotated[
         str | None, option("N", "Nodes in each region of a file of links between regions.")
     ] = None,
+    ranks: Annotated[
+        str | None, option("N", "Devices that a benchmark ran over, where its output was cut.")
+    ] = None,
     unit: Annotated[
         str | None, option("UNIT", "Unit of a table's figures, where it does not say: MB/s.")
     ] = None,
@@ -180,6 +186,7 @@ def cluster(
         network_bandwidth=network_bandwidth,
         cards=values.whole("--cards", cards, most=ranges.MOST_CARDS),
         nodes_per_site=values.whole("--nodes-per-site", nodes_per_site, most=ranges.MOST_NODES),
+        ranks=values.whole("--ranks", ranks, most=ranges.MOST_DEVICES),
         unit=unit,
         format=format_name,
         name=name,
@@ -187,6 +194,7 @@ def cluster(
         target=output,
     )
     say(imported.notes.lines())
+    say(f"doubtful: {doubt}" for doubt in imported.spec.doubts)
     if imported.matrix is not None:
         _write_matrix(imported.matrix_file, imported.matrix, target)
     _write(imported, target, json=json, in_place=into is not None)

@@ -6,6 +6,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, cast
 
 from planner.cli import values
+from planner.cli.output import note
 from planner.specs import ranges
 
 if TYPE_CHECKING:
@@ -17,6 +18,17 @@ if TYPE_CHECKING:
         ScriptOptions,
         WorkloadOptions,
     )
+    from planner.specs.cluster.spec import ClusterSpec
+
+
+def read_cluster(name: str) -> ClusterSpec:
+    """The cluster of `--cluster`, after a note on each figure that its hardware cannot have."""
+    from planner import api
+
+    cluster = api.load_cluster(name)
+    for doubt in cluster.doubts:
+        note(f"doubtful: {doubt}")
+    return cluster
 
 
 def job_keywords(headroom: str | None, workload: WorkloadOptions) -> JobKeywords:
@@ -55,7 +67,7 @@ def layout_keywords(layout: LayoutOptions) -> LayoutKeywords:
 
 def script_keywords(script: ScriptOptions) -> ScriptKeywords:
     return {
-        "variables": None if script.set is None else values.assignments("--set", script.set),
+        "variables": values.script_variables(script.set, script.args),
         "command": values.whole("--command", script.command, most=ranges.MOST_COMMANDS),
         "vocab_size": values.whole(
             "--vocab-size", script.vocab_size, most=ranges.LARGEST_VOCABULARY

@@ -7,7 +7,7 @@ import typer
 
 from planner import api
 from planner.cli import values
-from planner.cli.inputs import axis_keywords, job_keywords
+from planner.cli.inputs import axis_keywords, job_keywords, read_cluster
 from planner.cli.options import InputOptions, Json, RestrictOptions, WorkloadOptions, option
 from planner.cli.output import write_stdout
 from planner.cli.progress import ProgressLine
@@ -62,12 +62,13 @@ def search(
     sizes = values.wholes("--scaling", scaling, most=ranges.MOST_NODES)
     check_writable(output)
     axes, job = axis_keywords(restrict), job_keywords(inputs.headroom, workload)
+    cluster = read_cluster(inputs.cluster)
     run = api.search  # loads what a search needs, which takes time of the limit
     if limit_s is not None:
         limit_s = max(limit_s - (monotonic() - began_s), SHORTEST_S)
     with ProgressLine(limit_s=limit_s) as line:
         found = run(
-            inputs.cluster,
+            cluster,
             inputs.model,
             top=count or 1,
             time_limit_s=limit_s,

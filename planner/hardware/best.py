@@ -18,6 +18,9 @@ _LESS_IS_BETTER = frozenset(
     {
         "kernel_latency_s",
         "context_bytes",
+        "eager_context_bytes",
+        "workspace_bytes",
+        "layer_workspace_bytes",
         "speed_variation",
         "group_launch_s",
         "forward_block",
@@ -40,6 +43,7 @@ _LESS_IS_BETTER = frozenset(
         "tree_level_steps",
         "all_to_all_steps",
         "fewest_switch_reducers",
+        "host_slowness",
         "wired_devices",
         "cards",
     }

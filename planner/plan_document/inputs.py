@@ -61,7 +61,9 @@ def record_inputs(cluster: ClusterSpec, model: ModelSpec, job: JobSpec) -> Recor
             expert_imbalance=job.expert_imbalance,
         ),
         assumptions=tuple(
-            dict.fromkeys((*cluster.assumptions, *model.assumptions, *job.assumptions))
+            dict.fromkeys(
+                (*cluster.doubts, *cluster.assumptions, *model.assumptions, *job.assumptions)
+            )
         ),
     )
 

@@ -56,7 +56,13 @@ class DeviceMemory(Input):
     efficiency: Efficiency = _general("memory.efficiency", Constant[Fraction])
     """Share of the bandwidth that a long streaming kernel reaches."""
     context: Constant[Bytes] = _general("memory.context", Constant[Bytes])
-    """Driver context and library workspaces of one process."""
+    """Driver context and libraries of one process that loads kernels when it first uses them."""
+    eager_context: Constant[Bytes] = _general("memory.eager_context", Constant[Bytes])
+    """The same of a process that loads all kernels of its framework at the start."""
+    workspace: Constant[Bytes] = _general("memory.workspace", Constant[Bytes])
+    """What a tensor library allocates for each of its handles of the matrix library."""
+    layer_workspace: Constant[Bytes] = _general("memory.layer_workspace", Constant[Bytes])
+    """What a library of linear layers allocates for each stream of its matrix products."""
 
 
 class Peak(Input):
@@ -186,6 +192,22 @@ class Attention(Input):
     """The same backward."""
 
 
+class NodeLinks(Input):
+    """How the device reaches the others of its node, by the data sheet. Cluster files state what a
+    node really has; this is what they are compared with."""
+
+    kind: Literal["nvlink", "xgmi", "nvlink-bridge", "pcie"]
+    """`nvlink` and `xgmi`: wired on a board, so that no pair has only PCI Express.
+    `nvlink-bridge`: between a few neighbours, the others over PCI Express."""
+    bandwidth: Constant[BytesPerSecond]
+    """All links of one device together, one direction."""
+
+    @property
+    def on_board(self) -> bool:
+        """Whether all devices of a node are joined by more than PCI Express."""
+        return self.kind in ("nvlink", "xgmi")
+
+
 class CollectiveLinks(Input):
     """How the collective library uses the links of this device."""
 
@@ -203,6 +225,8 @@ class CollectiveLinks(Input):
     """The same over network cards."""
     all_to_all_efficiency: Efficiency = _general("links.all_to_all_efficiency", Constant[Fraction])
     """Relative to the ring."""
+    all_to_all_network: Efficiency = _general("links.all_to_all_network", Constant[Fraction])
+    """An all-to-all between nodes relative to the ring, alone on the network."""
     send_efficiency: Efficiency = _general("links.send_efficiency", Constant[Fraction])
     """One pair's send and receive relative to the ring."""
     reduction_efficiency: Efficiency | None = None
@@ -216,6 +240,13 @@ class CollectiveLinks(Input):
     overlap_cost: Constant[Fraction] = _general("links.overlap_cost", Constant[Fraction])
     """Share of a hidden collective's time that the kernels which run at the same time lose: its
     copies take multiprocessors and memory bandwidth."""
+
+
+class DeviceHost(Input):
+    """The host that launches a node's kernels."""
+
+    slowness: Constant[Number] = _general("host.slowness", Constant[Number])
+    """Host time of the same launches relative to that of an x86 server of 2020 to 2025."""
 
 
 class Sustained(Input):
@@ -256,8 +287,10 @@ class DeviceSpec(Input):
     matmul: MatmulConstants
     grouped_matmul: GroupedMatmulConstants = GroupedMatmulConstants()
     attention: Attention = Attention()
+    host: DeviceHost = DeviceHost()
     kernel_latency: Constant[Seconds] = _general("kernel_latency", Constant[Seconds])
     """Start and drain of one kernel on the device."""
+    intra_node: NodeLinks | None = None
     links: CollectiveLinks = CollectiveLinks()
     sustained: Sustained = Sustained()
     speed_variation: Constant[Fraction] = _general("speed_variation", Constant[Fraction])

@@ -13,10 +13,12 @@ from planner.specs.software_parts import (
     DataShardingSwitch,
     Expert,
     Fp8,
+    FullSharding,
     Fused,
     RecomputeSwitch,
     ScheduleSwitch,
     SharedVocabulary,
+    Workspaces,
 )
 
 FrameworkName = Annotated[str, Field(min_length=1, max_length=60, pattern=r"^[a-z0-9][a-z0-9-]*$")]
@@ -64,6 +66,9 @@ class SoftwareProfile(Input):
     keeps_local_gradients: bool = False
     """The 16-bit gradients of the backward pass stay allocated in addition to wider main gradients.
     """
+    gradient_placeholders: bool = False
+    """Where products add to the main gradients themselves, autograd gets a tensor in the gradient's
+    place, one for every shape of weight, that stays allocated."""
     bucket_buffers: Annotated[int, Field(ge=0, le=8)] = 0
     """Buffers of `bucket_bytes` each that reduction copies gradients through; 0 where it works in
     place."""
@@ -73,6 +78,7 @@ class SoftwareProfile(Input):
     data_sharding: DataShardingSwitch
     optimizer_shard_size: Annotated[int, Field(ge=1)] | None = None
     """Ranks that share one sharded optimizer. Default: all replicas."""
+    full_sharding: FullSharding = FullSharding()
     pipeline_keeps_whole: bool = False
     """With a pipeline, sharded weights stay gathered and gradients whole until the last
     microbatch."""
@@ -125,6 +131,9 @@ class SoftwareProfile(Input):
     """Fixed host work of one step: loading data, logging, clearing."""
     allocator_slack: Constant[Fraction]
     """Reserved over allocated memory, minus 1."""
+    workspaces: Workspaces = Workspaces()
+    lazy_loading: bool = True
+    """Kernels are loaded to the device when they are first used, not all at the start."""
     communication_buffers: Constant[Bytes]
     """Buffers of the collective library, outside the allocator, per device."""
     bucket_bytes: Constant[Bytes]

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import Field
 
-from planner.specs.files.fields import Constant, Count, Input, Seconds
-from planner.specs.files.general import general
+from planner.specs.files.fields import Constant, Count, Efficiency, Input, Seconds
+from planner.specs.files.general import general, general_part
 
 DataSharding = Literal["none", "optimizer", "optimizer+gradients", "full"]
 Granularity = Literal["none", "selective", "full"]
@@ -21,6 +21,7 @@ RecomputeModule = Literal[
     "mla_up_proj",
     "every_second_matmul",
 ]
+LossCopies = Annotated[int, Field(ge=0, le=4)]
 ScheduleName = Annotated[str, Field(min_length=1, max_length=60, pattern=r"^[a-z0-9][a-z0-9-]*$")]
 
 
@@ -43,14 +44,27 @@ class Fused(Input):
     bias_dropout_add: bool
     """Bias, dropout and residual addition."""
     rotary: bool
+    latent_rotary: bool = False
+    """The rotation of latent attention's queries and keys, and their putting together."""
     cross_entropy: bool
-    """The loss in a few compiled kernels instead of a dozen; the fp32 probabilities stay."""
-    loss_copies: Annotated[int, Field(ge=0, le=4)] = 0
+    """The loss in a few kernels of its own instead of a dozen. Unless a switch below says
+    otherwise, the fp32 probabilities stay."""
+    loss_copies: LossCopies = 0
     """fp32 copies of the logits that an uncompiled loss holds in addition to the probabilities."""
-    loss_compiled: bool = True
-    """The loss is compiled where the model is."""
+    split_loss_copies: LossCopies | None = None
+    """The same where the vocabulary is split over tensor ranks. Default: `loss_copies`."""
+    fused_loss_copies: LossCopies = 0
+    """The same of the loss in kernels of its own."""
+    loss_compiled: bool | Literal["always"] = True
+    """The loss is compiled where the model is, or always. It then keeps the 16-bit logits, and
+    their gradient is a new tensor."""
+    loss_keeps_logits: bool = False
+    """The loss in kernels of its own keeps the 16-bit logits, not fp32 probabilities, and their
+    gradient is a new tensor."""
     loss_in_place: bool = False
     """The loss kernels turn the 16-bit logits into their gradient where they lie; no fp32 copy."""
+    logits_outlive_backward: bool = False
+    """The trainer holds the logits until the backward pass of the microbatch has ended."""
     gradient_accumulation: bool = True
     """The weight-gradient matmul adds into the main gradient itself."""
 
@@ -60,6 +74,37 @@ class DataShardingSwitch(Input):
 
     default: DataSharding
     choices: Annotated[tuple[DataSharding, ...], Field(min_length=1)]
+
+
+class FullSharding(Input):
+    """How weights and gradients that are sharded over all replicas live."""
+
+    ends_in_root: bool = False
+    """Embedding and head are gathered with the root, which stays whole from the first layer's
+    forward pass to its backward pass. Otherwise they are gathered and freed as layers are."""
+    gathers_into_pool: bool = False
+    """Gathers work in buffers of a stream of their own, from which layers get copies."""
+    units_gathered: Count = general(
+        "software", "full_sharding.units_gathered", Constant[Count]
+    ).value
+    """Layers that are whole at a time without such buffers: the one in use and those fetched
+    ahead."""
+    units_reduced: Count = general("software", "full_sharding.units_reduced", Constant[Count]).value
+    """Layers whose gradients are whole, in the type in which they are reduced, at a time."""
+    keeps_sixteen_bits: bool = False
+    """Shards of the 16-bit weights are kept beside those of the fp32 master weights."""
+
+
+class Workspaces(Input):
+    """Scratch memory of matrix products, by number of workspaces; the device file has their
+    sizes."""
+
+    handles: Count = general("software", "workspaces.handles", Constant[Count]).value
+    """Threads that call the matrix library: forward and backward pass."""
+    layers: Annotated[int, Field(ge=0, le=64)] = 0
+    """Streams on which a library of linear layers calls it, one if it has one."""
+    grouped: Annotated[int, Field(ge=0, le=64)] = 0
+    """Streams more where a device runs several experts in one call."""
 
 
 class RecomputeSwitch(Input):
@@ -104,18 +149,70 @@ class Fp8(Input):
     """Sharded parameters are gathered in 8 bits."""
 
 
+class Dispatcher(Input):
+    """One way in which tokens travel to their experts and back."""
+
+    deduplicated: bool = False
+    """A token goes to each device once, and crosses the network once per domain, however many of
+    its experts are there."""
+    reach: Literal["any", "domain"] = "any"
+    """Where its ranks may lie: `domain`, in one scale-up domain."""
+    calls: Count
+    """Collectives that the host launches for one dispatch."""
+    dispatch_launch: Constant[Seconds]
+    """Host time of one dispatch beside those collectives."""
+    network_efficiency: Efficiency | None = None
+    """Share of the network cards' rate that an exchange reaches. Default: that of the collective
+    library's all-to-all."""
+    multiprocessors: Constant[Count]
+    """Multiprocessors that it takes from the kernels beside it."""
+
+
+DispatcherName = Literal["alltoall", "allgather", "deepep", "hybridep", "ncclep"]
+DISPATCHERS: tuple[DispatcherName, ...] = get_args(DispatcherName)
+
+
+def _dispatcher(name: str) -> Dispatcher:
+    return general_part("software", f"expert.dispatchers.{name}", Dispatcher)
+
+
+class Dispatchers(Input):
+    """What each dispatcher costs."""
+
+    alltoall: Dispatcher = _dispatcher("alltoall")
+    """Every copy of a token goes to its expert's rank, by the collective library."""
+    allgather: Dispatcher = _dispatcher("allgather")
+    """All tokens go to all ranks, by the collective library."""
+    deepep: Dispatcher = _dispatcher("deepep")
+    """DeepEP, over any network."""
+    hybridep: Dispatcher = _dispatcher("hybridep")
+    """HybridEP, in one scale-up domain."""
+    ncclep: Dispatcher = _dispatcher("ncclep")
+    """NCCL's own device-side exchange."""
+
+    def of(self, name: str) -> Dispatcher:
+        found: Dispatcher = getattr(self, name)
+        return found
+
+
 class Expert(Input):
     """How tokens reach their experts."""
 
-    dispatcher: Literal["alltoall", "allgather"] = "alltoall"
-    """Every copy of a token goes to its expert's rank, or all tokens go to all ranks."""
+    dispatcher: DispatcherName = "alltoall"
+    """How tokens travel to their experts."""
+    dispatcher_choices: tuple[DispatcherName, ...] = ()
+    """Dispatchers a plan may choose from. Default: the one in `dispatcher`."""
     grouped_matmul: bool = True
     """All experts of a device run in one call."""
     fused_permutation: bool = False
     """Tokens are sorted for their experts, and back, in one kernel."""
+    fused_router: bool = False
+    """Scores, choice and counts are a few kernels instead of one for each operation."""
     deduplicated: bool = False
-    """A token goes to each device once, and crosses the network once per domain, however many of
-    its experts are there."""
+    """With `alltoall`: it is `deepep`."""
+    product_launch: Constant[Seconds] | None = None
+    """Host time of one expert's part of a grouped product, which is launched expert by expert.
+    Default: `host_launch` for each of one product forward and two backward."""
     quantized_launch: Constant[Seconds] | None = None
     """Host time to quantise one expert's operand and hand over its product, in 8 or 4 bits.
     Default: `host_launch`."""
@@ -123,6 +220,17 @@ class Expert(Input):
     """Biases of the experts' outputs and clamps of their activations belong to other kernels."""
     tensor_parallel_biases: bool = True
     """Experts with biases may be split over an expert-tensor degree above 1."""
+    dispatchers: Dispatchers = Dispatchers()
+
+    @property
+    def sends_by(self) -> DispatcherName:
+        """The default dispatcher."""
+        return "deepep" if self.deduplicated and self.dispatcher == "alltoall" else self.dispatcher
+
+    @property
+    def dispatcher_options(self) -> tuple[DispatcherName, ...]:
+        """What a plan may choose from, the default first."""
+        return tuple(dict.fromkeys((self.sends_by, *self.dispatcher_choices)))
 
 
 class SharedVocabulary(Input):

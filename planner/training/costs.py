@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from planner.training.layer.memory import LayerMemory
-from planner.training.layer.prices import LayerPrices
+from planner.training.layer.prices import LayerPrice, LayerPrices
+from planner.workload.formats import weight_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,19 +34,24 @@ class CostTable:
 
     Seconds per microbatch: forward_s and backward_s are [causes, T, R, K], backward without
     recomputation; selective_s [T, R, K] is what selective recomputation adds to it and
-    weight_gradient_s [T, R, K] the part of it that zero-bubble schedules can move. by_device_s has
-    both passes together for every candidate device of the scenario, of which T are the best one.
-    Bytes and parameters per device: [R, K], see `planner.training.layer.memory.LayerMemory`.
+    weight_gradient_s [T, R, K] the part of it that zero-bubble schedules can move. type_forward_s,
+    type_backward_s and type_selective_s [C, R, K] have the same of every candidate device of the
+    scenario, of which T are the best one, each with the best links that nodes of its type have.
+    Bytes and parameters per device: [R, K], see `planner.training.layer.memory.LayerMemory`;
+    placeholder_bytes [S, R, K] of one gradient of each of S weights of different shapes.
     """
 
     shards: tuple[Shard, ...]
-    by_device_s: NDArray[np.float64]
+    type_forward_s: NDArray[np.float64]
+    type_backward_s: NDArray[np.float64]
+    type_selective_s: NDArray[np.float64]
     forward_s: NDArray[np.float64]
     backward_s: NDArray[np.float64]
     selective_s: NDArray[np.float64]
     weight_gradient_s: NDArray[np.float64]
     hidden_s: NDArray[np.float64]
     host_bound_s: NDArray[np.float64]
+    forward_host_bound_s: NDArray[np.float64]
     dense_parameters: NDArray[np.int64]
     expert_parameters: NDArray[np.int64]
     saved_bytes: NDArray[np.int64]
@@ -54,7 +60,9 @@ class CostTable:
     logits_bytes: NDArray[np.int64]
     logits_working_bytes: NDArray[np.int64]
     working_bytes: NDArray[np.int64]
+    backward_bytes: NDArray[np.int64]
     residual_bytes: NDArray[np.int64]
+    placeholder_bytes: NDArray[np.int64]
 
 
 def cost_table(
@@ -76,20 +84,38 @@ def cost_table(
         )
         for field in fields(LayerMemory)
     }
-    names = ("selective_s", "weight_gradient_s", "hidden_s", "host_bound_s")
+    names = ("selective_s", "weight_gradient_s", "hidden_s", "host_bound_s", "forward_host_bound_s")
     seconds: dict[str, Any] = {name: _seconds(times, name) for name in names}
     for name in ("forward", "backward"):
         seconds[f"{name}_s"] = _by_cause(times, name)
-    by_device_s = (seconds["forward_s"] + seconds["backward_s"]).sum(axis=0)
+    by_type = {
+        "type_forward_s": seconds["forward_s"].sum(axis=0),
+        "type_backward_s": seconds["backward_s"].sum(axis=0),
+        "type_selective_s": seconds["selective_s"],
+    }
     if len(devices) > len(scenario.device_types):
         seconds = {name: found.min(axis=-3, keepdims=True) for name, found in seconds.items()}
     return CostTable(
         shards=tuple(shards),
         **seconds,
-        by_device_s=by_device_s,
+        **by_type,
         residual_bytes=np.array(residual_bytes, dtype=np.int64),
+        placeholder_bytes=weight_bytes(scenario.job.precision) * _by_shape(found),
         **memory_columns,
     )
+
+
+def _by_shape(found: list[list[LayerPrice]]) -> NDArray[np.int64]:
+    """[S, R, K]: elements of each weight of a layer, at the first weight of that shape under a
+    shard and 0 at the others."""
+    names = list(dict.fromkeys(name for row in found for layer in row for name in layer.weights))
+    elements = np.zeros((len(names), len(found), len(found[0]) if found else 0), dtype=np.int64)
+    for r, row in enumerate(found):
+        first: dict[tuple[int, int], int] = {}
+        for k, layer in enumerate(row):
+            for name, (n, m) in layer.weights.items():
+                elements[first.setdefault((n, m), names.index(name)), r, k] = n * m
+    return elements
 
 
 def _by_cause(times: list[list[list[LayerTime]]], name: str) -> NDArray[np.float64]:

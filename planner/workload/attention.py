@@ -19,9 +19,11 @@ if TYPE_CHECKING:
 def attention_operators(workload: Workload, *, local: bool) -> list[Operator]:
     """Multi-head or grouped-query self-attention with its residual add.
 
-    Rotated queries and keys are kept in addition to the projection's output, of which the values
-    are a view; a ring copies keys and values into the buffer that it sends, and the output goes
-    (TransformerEngine `context_parallel.py`).
+    Queries, keys and values are kept once. Rotated queries and keys are new tensors; values, a view
+    of the projection's output, are copied, because the three no longer lie in one
+    tensor, and the output goes (TransformerEngine `dot_product_attention/utils.py`,
+    `get_qkv_layout`). A ring copies keys and values into the buffer that it sends
+    (`context_parallel.py`).
     """
     w, model, z = workload, workload.model, workload.element_bytes
     n, t = w.tokens, w.shard.tensor
@@ -30,7 +32,6 @@ def attention_operators(workload: Workload, *, local: bool) -> list[Operator]:
     query, key_value = heads * model.head_dim, groups * model.head_dim
     rotary = model.position_embedding == "rope"
     rotary_passes = (1 if w.fuses("rotary") else 4) if rotary else 0
-    twice = rotary and w.shard.context == 1
     operators: list[Operator] = []
     operators += column_parallel(
         w,
@@ -57,7 +58,7 @@ def attention_operators(workload: Workload, *, local: bool) -> list[Operator]:
         Pointwise(
             name="query_key_value",
             module="attention",
-            saved_bytes=z * n * (query + 2 * key_value + (query + key_value if twice else 0)),
+            saved_bytes=z * n * (query + 2 * key_value),
             forward_bytes=rotary_passes * 2 * z * n * (query + key_value),
             backward_bytes=2
             * z

@@ -27,17 +27,30 @@ def selective(workload: Workload, operators: Sequence[Operator]) -> tuple[Select
     By module: the listed modules keep nothing and are done again (Megatron-LM
     `--recompute-modules`); a mixture as a whole keeps its input (`moe_layer.py`,
     `moe_layer_recompute`). By operator: attention and every second matmul keep their outputs, all
-    else is done again (torchtitan `activation_checkpoint.selective_ac_option: op`).
+    else is done again (torchtitan `activation_checkpoint.selective_ac_option: op`). Embedding and
+    head are no part of a layer and keep what they keep (`apply_ac`: `layers` are wrapped).
     """
+    end = _layer_end(operators)
+    layer = operators[:end]
     modules = frozenset(workload.software.recompute.selective_modules)
     if EVERY_SECOND_MATMUL in modules:
-        return tuple(_by_operator(workload, operators))
-    return tuple(
-        Selective(_input_bytes(workload, operator), 1.0)
-        if not modules.isdisjoint(_units(operator))
-        else Selective(operator.saved_bytes, 0.0)
-        for operator in operators
-    )
+        effects = _by_operator(workload, layer)
+    else:
+        effects = [
+            Selective(_input_bytes(workload, operator), 1.0)
+            if not modules.isdisjoint(_units(operator))
+            else Selective(operator.saved_bytes, 0.0)
+            for operator in layer
+        ]
+    return (*effects, *(Selective(operator.saved_bytes, 0.0) for operator in operators[end:]))
+
+
+def _layer_end(operators: Sequence[Operator]) -> int:
+    """Where embedding or head begin, with the head's norm."""
+    for index, operator in enumerate(operators):
+        if operator.module in ("embedding", "head") or operator.name == "final_norm":
+            return index
+    return len(operators)
 
 
 _UNITS = {"experts": ("experts", "moe"), "moe_act": ("moe_act", "moe")}
@@ -59,26 +72,48 @@ def _input_bytes(workload: Workload, operator: Operator) -> int:
 
 
 def _by_operator(workload: Workload, operators: Sequence[Operator]) -> list[Selective]:
+    """torchtitan `activation_checkpoint.py`: outputs of attention, of reduce-scatters and
+    all-to-alls, and of every second product are kept, of which the router's is none; products of
+    experts are done again. A compiler drops the output of a product that only the layer's own
+    output needs (AOTAutograd keeps what the backward pass reads); eager caching keeps it."""
     z = workload.element_bytes
     layer_input = workload.residual_bytes()
     result: list[Selective] = []
     matmuls = 0
-    for operator in operators:
+    for index, operator in enumerate(operators):
         match operator:
+            case Matmul() if operator.name == "router":
+                result.append(Selective(0, 1.0))
             case Matmul():
                 kept = sum(operator.parts[matmuls % 2 :: 2])
                 matmuls += len(operator.parts)
                 share = 1 - kept / operator.n
+                if workload.compiled and _only_added(operators[index + 1 :]):
+                    kept, share = 0, 0.0
                 result.append(Selective(z * operator.m * operator.batch * kept, share))
             case FusedAttention():
                 tokens = operator.batch * operator.query_length
                 output = z * tokens * operator.heads * operator.value_dim
                 result.append(Selective(output + operator.saved_bytes, 0.0))
-            case Pointwise() if operator.module == "logits":
-                result.append(Selective(operator.saved_bytes, 0.0))
+            case Collective() if operator.in_forward and operator.operation in _KEPT_COLLECTIVES:
+                ranks = 1 if operator.operation == "all_to_all" else _ranks(workload, operator)
+                result.append(Selective(operator.buffer_bytes // ranks, 0.0))
             case Pointwise() | Collective():
                 result.append(Selective(layer_input, 1.0))
                 layer_input = 0
             case _:
-                result.append(Selective(operator.saved_bytes, 0.0))
+                result.append(Selective(0, 1.0))
     return result
+
+
+_KEPT_COLLECTIVES = ("reduce_scatter", "all_to_all")
+
+
+def _ranks(workload: Workload, collective: Collective) -> int:
+    ranks: int = getattr(workload.shard, collective.axis)
+    return ranks
+
+
+def _only_added(following: Sequence[Operator]) -> bool:
+    """Whether an output goes into the layer's own output and nowhere else."""
+    return all(isinstance(o, Collective) or o.module == "residual" for o in following)

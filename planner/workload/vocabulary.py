@@ -59,15 +59,16 @@ def head_operators(workload: Workload) -> list[Operator]:
     that is made of them. Compiled
     (`fused_cross_entropy.py`), subtraction and exponential are one, and so is the backward pass;
     not where all stages share the vocabulary (sail-sg/VocabularyParallelism `cross_entropy.py`).
-    TransformerEngine's reads the 16-bit logits twice (largest and sum in one pass, then the
-    probabilities) and writes the gradient over them; its backward pass reads and writes that once
-    more (`common/triton/cross_entropy.py`).
+    A loss that keeps the 16-bit logits reads them twice, and in the backward pass once more to
+    write their gradient (`Workload.keeps_logits`). TransformerEngine's reads the 16-bit logits
+    twice (largest and sum in one pass, then the probabilities) and writes the gradient over them;
+    its backward pass reads and writes that once more (`common/triton/cross_entropy.py`).
     """
     w, z = workload, workload.element_bytes
     t, n = w.shard.tensor, w.tokens
     logits = n * w.vocabulary_rows
     fused = w.fuses_loss and w.shard.vocabulary == 1
-    copied_bytes = 0 if fused else 8 * w.software.fused.loss_copies
+    copied_bytes = 0 if fused else 8 * w.loss_copies
     projection = column_parallel(w, "logits", "head", w.vocabulary_rows, bias=w.model.head_bias)
     # Where all stages share the vocabulary, the last one runs the norm before it sends its output.
     operators = [*(norm(w, "final_norm") if w.shard.vocabulary == 1 else ()), *projection]
@@ -76,11 +77,11 @@ def head_operators(workload: Workload) -> list[Operator]:
             name="cross_entropy",
             module="logits",
             saved_bytes=z * logits,
-            forward_bytes=logits * 3 * z,
+            forward_bytes=logits * (3 if w.loss_in_place else 2) * z,
             backward_bytes=logits * 2 * z,
             forward_kernels=3,
         )
-        if w.loss_in_place
+        if w.keeps_logits
         else Pointwise(
             name="cross_entropy",
             module="logits",

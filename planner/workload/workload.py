@@ -15,6 +15,7 @@ from planner.workload.formats import QUANTIZED_BYTES, gradient_bytes
 if TYPE_CHECKING:
     from planner.specs.model.spec import ModelSpec
     from planner.specs.software import SoftwareProfile
+    from planner.specs.software_parts import Dispatcher
     from planner.workload.shard import Shard
 
 
@@ -57,6 +58,12 @@ class Workload:
         return 2 * gradient_bytes(self.software, self.precision)
 
     @property
+    def keeps_placeholders(self) -> bool:
+        """Weights of layers have placeholders of their gradients, one of every shape, that stay."""
+        software = self.software
+        return software.gradient_placeholders and software.fused.gradient_accumulation
+
+    @property
     def dropout(self) -> bool:
         """Hidden and attention dropout are on."""
         return self.software.drops_out(self.model.dropout)
@@ -71,9 +78,33 @@ class Workload:
         return self.software.compile or (self.quantized and self.software.fp8.compiled)
 
     @property
+    def compiles_loss(self) -> bool:
+        compiled = self.software.fused.loss_compiled
+        return compiled == "always" or (self.compiled and compiled)
+
+    @property
     def fuses_loss(self) -> bool:
+        return self.software.fused.cross_entropy or self.compiles_loss
+
+    @property
+    def loss_copies(self) -> int:
+        """fp32 copies of the logits that the loss holds beside the probabilities."""
         fused = self.software.fused
-        return fused.cross_entropy or (self.compiled and fused.loss_compiled)
+        if self.fuses_loss:
+            return fused.fused_loss_copies if self.shard.vocabulary == 1 else 0
+        split = self.shard.tensor > 1 and fused.split_loss_copies is not None
+        return (fused.split_loss_copies or 0) if split else fused.loss_copies
+
+    @property
+    def keeps_logits(self) -> bool:
+        """The loss keeps the 16-bit logits for its backward pass (or their gradient, where they
+        lie) instead of fp32 probabilities: kernels that compute the probabilities again
+        (Dao-AILab/flash-attention `ops/triton/cross_entropy.py`: `save_for_backward(logits, lse,
+        labels)`), and a compiled loss, which reads its input again. Not where all stages share the
+        vocabulary."""
+        fused = self.software.fused
+        kept = fused.loss_keeps_logits if fused.cross_entropy else self.compiles_loss
+        return self.loss_in_place or (kept and self.shard.vocabulary == 1)
 
     @property
     def loss_in_place(self) -> bool:
@@ -93,11 +124,20 @@ class Workload:
         return self.tokens // self.shard.tensor if self.shard.sequence_parallel else self.tokens
 
     @property
+    def dispatcher(self) -> Dispatcher:
+        """What carries tokens to their experts."""
+        return self.software.expert.dispatchers.of(self.dispatcher_name)
+
+    @property
+    def dispatcher_name(self) -> str:
+        return self.shard.dispatcher or self.software.expert.sends_by
+
+    @property
     def token_copies(self) -> int:
         """Experts a token is sent to, where the dispatcher sends one copy per domain for all of
         them there; else 1, because every copy travels on its own."""
         moe = self.model.moe
-        return moe.top_k if moe and self.software.expert.deduplicated else 1
+        return moe.top_k if moe and self.dispatcher.deduplicated else 1
 
     @property
     def vocabulary_rows(self) -> int:

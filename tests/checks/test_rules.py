@@ -173,6 +173,12 @@ CASES = {
         related="node_groups[0].device",
     ),
     "PL210": Case(flags=TENSOR, model={"norm_bias": False}, line='"sha256"'),
+    "PL211": Case(
+        flags=TENSOR,
+        cluster={"node_groups.0.intra_node.bandwidth": "600 GB/s"},
+        line='"placement"',
+        related="node_groups",
+    ),
     "PL301": Case(
         flags=TENSOR,
         before=("--within-of-best=9000%",),
@@ -190,6 +196,7 @@ CASES = {
         line='"tensor": 16',
         related="node_groups[0].network",
     ),
+    "PL304": Case(flags=TENSOR, plan={"inputs.job.precision": "fp32"}, line='"precision": "fp32"'),
     "PL901": Case(flags=TENSOR, plan={"plans.0.degrees.tensor": "8"}, line='"tensor": "8"'),
 }
 ELSEWHERE = {"PL003", "PL121", "PL401", "PL402"}

@@ -11,8 +11,8 @@ from typing import Any
 from planner import api
 from planner.calibration.logs import StepSize, read_log
 from planner.checks.baseline import read_baseline
-from planner.importers.clusters.groups import NodeOptions
 from planner.importers.clusters.importer import import_cluster
+from planner.importers.clusters.node_options import NodeOptions
 from planner.importers.models import import_model
 from planner.plan_document import read_plan
 from planner.reports.checks.formats import FORMATS

@@ -13,8 +13,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from planner.errors import InputError, PlannerError
-from planner.importers.clusters.groups import NodeOptions
 from planner.importers.clusters.importer import import_cluster
+from planner.importers.clusters.node_options import NodeOptions
 from planner.importers.models import import_model
 from planner.specs.load import parse_model
 from planner.workload.parameters import total_parameters

@@ -13,8 +13,8 @@ import pytest
 
 from planner.cli.app import run
 from planner.errors import InputError, PlannerError
-from planner.importers.clusters.groups import NodeOptions
 from planner.importers.clusters.importer import import_cluster
+from planner.importers.clusters.node_options import NodeOptions
 from planner.importers.huggingface.types import TYPES
 from planner.importers.launch import LaunchOptions, read_launch
 from planner.importers.models import import_model

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from planner.errors import InputError
+from planner.importers.clusters.bandwidths import Group
 from planner.importers.clusters.facts import ClusterFacts, Link, Matrix, NodeFacts, Tier
-from planner.importers.clusters.groups import Group, NodeOptions, group_of, merged_nodes
+from planner.importers.clusters.groups import group_of, merged_nodes
 from planner.importers.clusters.hosts import clean_hosts, short
+from planner.importers.clusters.node_options import NodeOptions
 from planner.importers.clusters.sites import GROUP_ORDER, override_content, sites_mapping
 from planner.importers.clusters.tiers import SizedTier, sized
 from planner.importers.notes import Notes
@@ -51,7 +53,7 @@ def cluster_mapping(
     groups = [
         group_of(
             kind,
-            options if len(kinds) == 1 else NodeOptions(),
+            options,
             [one for fact in facts for one in fact.collectives],
             notes,
             several_nodes=several,

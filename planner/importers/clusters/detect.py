@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 from planner.errors import InputError
 from planner.importers.clusters.facts import ClusterFacts
@@ -18,22 +19,33 @@ from planner.importers.clusters.formats import (
     smi_topology,
     topograph,
     wide_area,
+    xml,
 )
 from planner.importers.source import Source
 from planner.specs.files.json_file import parse_json
 from planner.specs.files.spelling import did_you_mean
 
-Reader = Callable[[Source, str | None], ClusterFacts]
-"""Reads a source whose figures are in a unit, where it does not say so itself."""
+
+@dataclass(frozen=True, slots=True)
+class Stated:
+    """What the user says of files that do not say it: the unit of their figures, how many ranks a
+    benchmark had."""
+
+    unit: str | None = None
+    ranks: int | None = None
 
 
-def _nccl_tests(source: Source, unit: str | None) -> ClusterFacts:
+Reader = Callable[[Source, Stated], ClusterFacts]
+
+
+def _nccl_tests(source: Source, stated: Stated) -> ClusterFacts:
     if source.text.lstrip().startswith("{"):
-        return nccl_report.read_json(source)
-    return nccl_tests.read_text(source)
+        return nccl_report.read_json(source, ranks=stated.ranks)
+    return nccl_tests.read_text(source, ranks=stated.ranks)
 
 
-def _mpigraph(source: Source, unit: str | None) -> ClusterFacts:
+def _mpigraph(source: Source, stated: Stated) -> ClusterFacts:
+    unit = stated.unit
     if source.text.lstrip().startswith("{"):
         return mpigraph.read_json(source, unit)
     if mpigraph.looks_like_log(source.text):
@@ -43,25 +55,31 @@ def _mpigraph(source: Source, unit: str | None) -> ClusterFacts:
 
 FORMATS: Mapping[str, Reader] = {
     "nccl-tests": _nccl_tests,
-    "all-reduce-bench": lambda source, unit: all_reduce_bench.read_bench(source),
+    "all-reduce-bench": lambda source, stated: all_reduce_bench.read_bench(
+        source, ranks=stated.ranks
+    ),
     "mpigraph": _mpigraph,
-    "sniff-test": lambda source, unit: gpu_sniff.read_sniff_test(source),
-    "nvidia-smi": lambda source, unit: smi_topology.read_topology(source),
-    "nccl-xml": lambda source, unit: nccl_xml.read_xml(source),
-    "slurm-conf": lambda source, unit: slurm.read_conf(source),
-    "slurm-yaml": lambda source, unit: slurm.read_yaml(source),
-    "topograph": lambda source, unit: topograph.read_topograph(source),
-    "matrix-csv": lambda source, unit: csv_matrix.read_matrix(source, unit),
-    "wide-area": lambda source, unit: wide_area.read_pairs(source, unit),
+    "sniff-test": lambda source, stated: gpu_sniff.read_sniff_test(source),
+    "nvidia-smi": lambda source, stated: smi_topology.read_topology(source),
+    "nccl-xml": lambda source, stated: nccl_xml.read_xml(source),
+    "slurm-conf": lambda source, stated: slurm.read_conf(source),
+    "slurm-yaml": lambda source, stated: slurm.read_yaml(source),
+    "topograph": lambda source, stated: topograph.read_topograph(source),
+    "matrix-csv": lambda source, stated: csv_matrix.read_matrix(source, stated.unit),
+    "wide-area": lambda source, stated: wide_area.read_pairs(source, stated.unit),
 }
 """Readers by the names `--format` takes."""
 
 
 def read_facts(
-    source: Source, *, unit: str | None = None, format_name: str | None = None
+    source: Source,
+    *,
+    unit: str | None = None,
+    format_name: str | None = None,
+    ranks: int | None = None,
 ) -> ClusterFacts:
     """What a file says of a cluster; `format_name` says how to read it, else its content does.
-    `unit` is that of figures without one.
+    `unit` is that of figures without one, `ranks` how many devices a benchmark ran over.
 
     Raises: InputError for a file of no known kind, and at what is wrong in it.
     """
@@ -75,7 +93,7 @@ def read_facts(
         )
     if not source.text.strip():
         raise source.error("is empty")
-    return reader(source, unit)
+    return reader(source, Stated(unit, ranks))
 
 
 def _format_of(source: Source) -> str:
@@ -87,7 +105,7 @@ def _format_of(source: Source) -> str:
         except InputError:
             if start == "{" or not nccl_tests.looks_like_text(text):
                 raise
-    if nccl_xml.looks_like_xml(text):
+    if xml.looks_like_xml(text):
         return "nccl-xml"
     looks: tuple[tuple[str, Callable[[], bool]], ...] = (
         ("mpigraph", lambda: mpigraph.looks_like_log(text)),

@@ -1,84 +1,70 @@
-"""Device files for the names that drivers and benchmarks print, and rates of their links.
+"""Device files for the names that drivers, benchmarks and topology files print, and the rates of
+their links: `devices.yaml` beside this file.
 
-Link rates are nominal, of one link in one direction, as cluster files state bandwidth: NVLink 2, 3
-and 4 carry 25 GB/s, NVLink 5 50 GB/s (NVIDIA data sheets of V100, A100, H100, B200, halved because
-they add both directions). NCCL's own figures (`src/graph/topo.h`: 20, 20.6, 40.1 GB/s) are what it
-expects to reach; device files hold that as an efficiency.
+Link rates are nominal, of one link in one direction, as cluster files state bandwidth. NCCL's own
+figures (`src/graph/topo.h`: 20, 20.6, 40.1 GB/s) are what it expects to reach; device files hold
+that as an efficiency.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 
-_PRODUCTS = (
-    (r"GB300", "gb300"),
-    (r"GB200", "gb200"),
-    (r"\bB300", "b300-sxm"),
-    (r"\bB200", "b200-sxm"),
-    (r"\bH200", "h200-sxm"),
-    (r"\bH100.*(PCIE|NVL)", None),
-    (r"\bH100.*96 ?GB", "h100-sxm-96gb-500w"),
-    (r"\bH100", "h100-sxm-80gb"),
-    (r"\bA800.*PCIE", None),
-    (r"\bA800", "a800-sxm-80gb"),
-    (r"\bA100.*PCIE.*40|\bA100.*40.*PCIE", None),
-    (r"\bA100.*PCIE", "a100-pcie-80gb"),
-    (r"\bA100.*40 ?GB", "a100-sxm-40gb"),
-    (r"\bA100", "a100-sxm-80gb"),
-    (r"\bV100.*PCIE", None),
-    (r"\bV100.*16 ?GB", "v100-sxm-16gb"),
-    (r"\bV100", "v100-sxm-32gb"),
-    (r"\bT4\b", "t4"),
-    (r"MI300X", "mi300x"),
-    (r"MI250X", "mi250x"),
-)
-
-NVLINK_BYTES_PER_S = {60: 20e9, 70: 25e9, 72: 25e9, 80: 25e9, 90: 25e9, 100: 50e9, 103: 50e9}
-"""By compute capability, times ten."""
-
-BY_CAPABILITY = {
-    70: "v100-sxm-32gb",
-    75: "t4",
-    80: "a100-sxm-80gb",
-    90: "h100-sxm-80gb",
-    100: "b200-sxm",
-    103: "b300-sxm",
-}
-"""The device of a compute capability, where the file says no more."""
-
-CAPABILITY = {
-    "v100-sxm-16gb": 70,
-    "v100-sxm-32gb": 70,
-    "t4": 75,
-    "a100-sxm-40gb": 80,
-    "a100-sxm-80gb": 80,
-    "a100-pcie-80gb": 80,
-    "a800-sxm-80gb": 80,
-    "h100-sxm-80gb": 90,
-    "h100-sxm-96gb-500w": 90,
-    "h200-sxm": 90,
-    "b200-sxm": 100,
-    "gb200": 100,
-    "b300-sxm": 103,
-    "gb300": 103,
-}
-
-
-def nvlink_bytes_per_s(device: str) -> float | None:
-    """Of one NVLink of a device in one direction; None for devices without NVLink."""
-    return NVLINK_BYTES_PER_S.get(CAPABILITY.get(device, 0))
-
+from planner.specs.files.yaml_file import load_document
 
 BY_NVLINKS = {6: "v100-sxm-32gb", 8: "a800-sxm-80gb", 12: "a100-sxm-80gb", 18: "h100-sxm-80gb"}
 """The device with that many links to a switch; 18 have H100, H200 and B200 alike."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KnownDevice:
+    """What a part is called. `device` is None where no file is shipped for it; `usual` where it
+    stands for its capability or gfx target. `link`: GB/s of one link, one direction."""
+
+    device: str | None
+    products: tuple[str, ...] = ()
+    pci: tuple[str, ...] = ()
+    capability: int | None = None
+    gfx: str | None = None
+    usual: bool = False
+    link: float | None = None
+    together: int | None = None
+
+
+@cache
+def known_devices() -> tuple[KnownDevice, ...]:
+    """In the order in which product names are tried."""
+    tree = load_document(Path(__file__).with_name("devices.yaml")).tree
+    return tuple(KnownDevice(**entry) for entry in tree)
+
+
+@cache
+def _by_name() -> Mapping[str, KnownDevice]:
+    return {one.device: one for one in known_devices() if one.device is not None}
+
+
+def link_bytes_per_s(device: str) -> float | None:
+    """Of one NVLink or xGMI link of a device in one direction; None for devices without."""
+    known = _by_name().get(device)
+    return None if known is None or known.link is None else known.link * 1e9
+
+
+def together(device: str) -> int | None:
+    """Devices that come together on the board of a node; None for cards, which come singly."""
+    known = _by_name().get(device)
+    return None if known is None else known.together
+
+
 def device_named(product: str) -> str | None:
     """The shipped device of a product name such as "NVIDIA A100-SXM4-80GB", or None."""
     shown = product.upper()
-    for pattern, device in _PRODUCTS:
-        if re.search(pattern, shown):
-            return device
+    for one in known_devices():
+        if any(re.search(pattern, shown) for pattern in one.products):
+            return one.device
     return None
 
 
@@ -87,3 +73,29 @@ def is_exact(product: str) -> bool:
     return re.search(r"[0-9]+ ?GB", product.upper()) is not None or not re.search(
         r"A100|V100|H100", product.upper()
     )
+
+
+def is_listed(vendor: str, part: str) -> bool:
+    """Whether a PCI ID is of a device for training, shipped or not."""
+    return any(_pci(vendor, part) in one.pci for one in known_devices())
+
+
+def device_of_pci(vendor: str, part: str) -> str | None:
+    """The shipped device of a PCI ID such as 0x10de, 0x2330, or None."""
+    return next((one.device for one in known_devices() if _pci(vendor, part) in one.pci), None)
+
+
+def _pci(vendor: str, part: str) -> str:
+    return f"{vendor.lower().removeprefix('0x')}:{part.lower().removeprefix('0x')}"
+
+
+def device_of_capability(capability: int) -> str | None:
+    """The device of a compute capability, times ten, where the file says no more."""
+    found = (one for one in known_devices() if one.usual and one.capability == capability)
+    return next((one.device for one in found), None)
+
+
+def device_of_gfx(target: str) -> str | None:
+    """The device of a gfx target of AMD's compiler, where the file says no more."""
+    found = (one for one in known_devices() if one.usual and one.gfx == target.lower())
+    return next((one.device for one in found), None)

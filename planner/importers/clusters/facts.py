@@ -16,7 +16,9 @@ Operation = Literal["all_reduce", "all_gather", "reduce_scatter", "all_to_all", 
 class NodeFacts:
     """One kind of node. `device` is a shipped name the file states, `likely_device` one that it
     hints at (`because`). Bandwidths in bytes/s, one direction: of one device inside the node (with
-    `basis`), unless its `nvlinks` say it, and of one network card. `whole`: the file lists every
+    `basis`), unless its `nvlinks` (or xGMI links)
+    say it, and of one network card. `over_pcie`: the file shows no other way between devices than
+    PCI Express. `whole`: the file lists every
     device of the node, and not just those that a benchmark used."""
 
     device: str | None = None
@@ -27,6 +29,7 @@ class NodeFacts:
     nvlinks: int | None = None
     intra_node_bytes_per_s: float | None = None
     basis: str = ""
+    over_pcie: bool = False
     cards: int | None = None
     card_bytes_per_s: float | None = None
 

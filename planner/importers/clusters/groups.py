@@ -2,32 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Sequence
 
 from planner.errors import InputError
-from planner.importers.clusters.devices import nvlink_bytes_per_s
+from planner.importers.clusters.bandwidths import (
+    Group,
+    compare,
+    intra_node,
+    needed,
+    network,
+    says_network,
+)
 from planner.importers.clusters.facts import ClusterFacts, MeasuredCollective, NodeFacts
-from planner.importers.clusters.rates import fitting_rate, seconds
-from planner.importers.clusters.usual import UsualNode, usual_node
+from planner.importers.clusters.node_options import NodeOptions
+from planner.importers.clusters.usual import usual_node
 from planner.importers.notes import Notes
-from planner.specs.units import format_bytes_per_second, parse_bytes_per_second
-
-Group = dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NodeOptions:
-    """What the user states of the nodes; it wins over every file. Bandwidths are unit text."""
-
-    device: str | None = None
-    devices_per_node: int | None = None
-    intra_node_bandwidth: str | None = None
-    network_bandwidth: str | None = None
-    cards: int | None = None
-    nodes_per_site: int | None = None
-    """Of links between regions: how many nodes each region has."""
 
 
 def merged_nodes(facts: Sequence[ClusterFacts]) -> list[NodeFacts]:
@@ -81,6 +70,7 @@ def _merged(one: NodeFacts, other: NodeFacts, path: str, other_path: str) -> Nod
         nvlinks=one.nvlinks or other.nvlinks,
         intra_node_bytes_per_s=inside.intra_node_bytes_per_s,
         basis=inside.basis,
+        over_pcie=inside.over_pcie,
         cards=one.cards or other.cards,
         card_bytes_per_s=one.card_bytes_per_s or other.card_bytes_per_s,
     )
@@ -93,17 +83,6 @@ def device_of(node: NodeFacts, options: NodeOptions, notes: Notes) -> str | None
         device = node.likely_device
         notes.assumed.append(f"device {device} ({node.because})")
     return device
-
-
-def inside_of(node: NodeFacts, device: str) -> tuple[float, str] | None:
-    """Nominal bytes/s of one device to the others of its node, and what it is made of."""
-    rate = nvlink_bytes_per_s(device)
-    if node.nvlinks is not None and rate is not None:
-        basis = f"{node.nvlinks} NVLinks of {rate / 1e9:g} GB/s each way"
-        return node.nvlinks * rate, basis
-    if node.intra_node_bytes_per_s is not None:
-        return node.intra_node_bytes_per_s, node.basis
-    return None
 
 
 def group_of(
@@ -122,159 +101,36 @@ def group_of(
     device = device_of(node, options, notes)
     if device is None:
         raise InputError(
-            "nothing read says which devices the nodes have",
+            "nothing read says which devices the nodes have"
+            + (f" ({node.because})" if node.because else ""),
             hint="give --device NAME; planner list shows the names",
         )
     usual = usual_node(device)
     per_node = options.devices_per_node or node.devices_per_node
     if per_node is None:
-        per_node = _needed(
+        per_node = needed(
             usual, device, "how many devices a node has", "--devices-per-node N"
         ).devices_per_node
-        notes.assumed.append(f"{per_node} devices per node ({_where(usual)})")
+        notes.assumed.append(f"{per_node} devices per node ({usual.where if usual else ''})")
     elif options.devices_per_node is None and not node.whole:
         notes.assumed.append(f"{per_node} devices per node, those that took part")
     group: Group = {"device": device, "devices_per_node": per_node}
-    inside = [one for one in collectives if one.inside(per_node)]
-    group["intra_node"] = {"bandwidth": _intra_node(node, options, usual, group, inside, notes)}
-    outside = [one for one in collectives if not one.inside(per_node)]
-    if several_nodes or outside or _says_network(node, options):
-        group["network"] = _network(node, options, usual, group, outside, notes, fastest_link)
-    _compare(group, collectives, notes)
-    return group
-
-
-def _says_network(node: NodeFacts, options: NodeOptions) -> bool:
-    return options.network_bandwidth is not None or node.card_bytes_per_s is not None
-
-
-def _needed(usual: UsualNode | None, device: str, what: str, option: str) -> UsualNode:
-    if usual is None:
-        raise InputError(
-            f"nothing read says {what}, and no shipped cluster has nodes of {device}",
-            hint=f"give {option}",
-        )
-    return usual
-
-
-def _where(usual: UsualNode | None) -> str:
-    return usual.where if usual is not None else ""
-
-
-def _intra_node(
-    node: NodeFacts,
-    options: NodeOptions,
-    usual: UsualNode | None,
-    group: Group,
-    inside: Sequence[MeasuredCollective],
-    notes: Notes,
-) -> str:
-    if options.intra_node_bandwidth is not None:
-        return options.intra_node_bandwidth
-    nominal = inside_of(node, group["device"])
-    if nominal is not None:
-        notes.assumed.append(f"intra_node bandwidth: {nominal[1]}, nominal")
-        return format_bytes_per_second(nominal[0])
-    if inside:
-        widest = max(inside, key=lambda one: (one.ranks, one.size_bytes))
-        rate = fitting_rate(widest, group | {"intra_node": {}}, ("intra_node", "bandwidth"))
-        if rate is not None:
-            notes.assumed.append(_fitted("intra_node", widest))
-            return _rounded(rate)
-    option = "--intra-node-bandwidth, such as '300 GB/s' of one device in one direction"
-    bandwidth = _needed(
-        usual, group["device"], "how fast the devices of a node reach each other", option
-    ).intra_node
-    notes.assumed.append(f"intra_node bandwidth {bandwidth} ({_where(usual)})")
-    return bandwidth
-
-
-def _network(
-    node: NodeFacts,
-    options: NodeOptions,
-    usual: UsualNode | None,
-    group: Group,
-    outside: Sequence[MeasuredCollective],
-    notes: Notes,
-    fastest_link: float | None,
-) -> Group:
-    usual_network = usual.network if usual is not None else None
-    cards = options.cards or node.cards
-    if options.network_bandwidth is not None:
-        return {
-            "cards": _cards(cards, usual_network, notes),
-            "bandwidth": options.network_bandwidth,
-        }
-    if node.card_bytes_per_s is not None:
-        text = format_bytes_per_second(node.card_bytes_per_s)
-        return {"cards": _cards(cards, usual_network, notes), "bandwidth": text}
-    if outside:
-        number = _cards(cards, usual_network, notes)
-        widest = max(outside, key=lambda one: (one.ranks, one.size_bytes))
-        rate = fitting_rate(
-            widest, group | {"network": {"cards": number}}, ("network", "bandwidth")
-        )
-        if rate is not None:
-            notes.assumed.append(_fitted("network", widest))
-            return {"cards": number, "bandwidth": _rounded(rate)}
-        notes.left_out.append(
-            f"{shown(widest)}: no network bandwidth explains its time on these nodes"
-        )
-    if fastest_link is not None:
-        number = cards or 1
-        text = _rounded(fastest_link / number)
-        word = "card" if number == 1 else "cards"
-        notes.assumed.append(f"network: {number} {word} of {text}, the fastest measured link")
-        return {"cards": number, "bandwidth": text}
-    if usual_network is None:
-        raise InputError(
-            "nothing read says how fast the network is",
-            hint="give --network-bandwidth, such as '50 GB/s' of one card in one direction",
-        )
-    number, bandwidth = int(usual_network["cards"]), str(usual_network["bandwidth"])
-    if cards is not None:
-        share = min(1.0, number / cards)
-        bandwidth = _rounded(parse_bytes_per_second(bandwidth) * share)
-        number = cards
-    notes.assumed.append(f"network: {number} cards of {bandwidth} ({_where(usual)})")
-    return {"cards": number, "bandwidth": bandwidth}
-
-
-def _cards(cards: int | None, usual: Mapping[str, Any] | None, notes: Notes) -> int:
-    if cards is not None:
-        return cards
-    number = int(usual["cards"]) if usual is not None else 1
-    notes.assumed.append(f"{number} network {'card' if number == 1 else 'cards'} in a node")
-    return number
-
-
-def _rounded(bytes_per_s: float) -> str:
-    """Four digits: more would claim a precision that no benchmark has."""
-    return format_bytes_per_second(float(f"{bytes_per_s:.4g}"))
-
-
-def shown(collective: MeasuredCollective) -> str:
-    name = collective.operation.replace("_", "-")
-    size = f"{collective.size_bytes / 1e9:.4g} GB"
-    if collective.size_bytes < 1e9:
-        size = f"{collective.size_bytes / 1e6:.4g} MB"
-    return f"{name} of {size} over {collective.ranks} devices"
-
-
-def _fitted(what: str, collective: MeasuredCollective) -> str:
-    return (
-        f"{what} bandwidth: what makes the planner's {shown(collective)} take the "
-        f"{collective.time_s * 1e3:.4g} ms measured"
-    )
-
-
-def _compare(group: Group, collectives: Sequence[MeasuredCollective], notes: Notes) -> None:
-    """What the planner makes of the measurements on the nodes as they are now."""
-    for one in sorted(collectives, key=lambda c: (c.ranks, c.operation))[-4:]:
-        planned = seconds(one, group)
-        if planned is not None:
-            error = planned / one.time_s - 1
-            notes.read.append(
-                f"{shown(one)}: measured {one.time_s * 1e3:.4g} ms, planned "
-                f"{planned * 1e3:.4g} ms ({error:+.1%})"
+    together = per_node
+    if usual is not None and usual.scale_up is not None and options.intra_node_bandwidth is None:
+        group["scale_up"] = dict(usual.scale_up)
+        together *= int(usual.scale_up["nodes"])
+    inside = [one for one in collectives if one.inside(together)]
+    outside = [one for one in collectives if not one.inside(together)]
+    group["intra_node"] = {"bandwidth": intra_node(node, options, usual, group, inside, notes)}
+    if usual is not None and "scale_up" in group:
+        if inside and max(one.ranks for one in inside) > per_node:
+            group["scale_up"]["bandwidth"] = group["intra_node"]["bandwidth"]
+            notes.assumed.append(
+                f"{group['scale_up']['nodes']} nodes share the fast fabric ({usual.where})"
             )
+        else:
+            del group["scale_up"]
+    if several_nodes or outside or says_network(node, options):
+        group["network"] = network(node, options, usual, group, outside, notes, fastest_link)
+    compare(group, collectives, notes)
+    return group

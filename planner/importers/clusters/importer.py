@@ -13,8 +13,8 @@ from planner.errors import InputError
 from planner.importers.clusters.build import cluster_mapping, matrix_text, the_matrix
 from planner.importers.clusters.detect import read_facts
 from planner.importers.clusters.facts import ClusterFacts
-from planner.importers.clusters.groups import NodeOptions
 from planner.importers.clusters.into import changed_mapping
+from planner.importers.clusters.node_options import NodeOptions
 from planner.importers.edit import edited, plain_tree
 from planner.importers.notes import Notes
 from planner.importers.source import load_source
@@ -56,16 +56,21 @@ def import_cluster(
     target: str | None = None,
     unit: str | None = None,
     format_name: str | None = None,
+    ranks: int | None = None,
 ) -> ImportedCluster:
     """A new cluster file from files, or the file `into`, where it exists, with what they say
     added to it. `target` is where a new file will stand: files it names are found from there.
+    `ranks`: how many devices a benchmark ran over, where its output does not say.
 
     Raises: InputError at what is wrong in a file, for contradictions between files, and for what
     neither files nor options say.
     """
     if len(paths) > MOST_FILES:
         raise InputError(f"{len(paths)} files; at most {MOST_FILES} are read at once")
-    facts = [read_facts(load_source(path), unit=unit, format_name=format_name) for path in paths]
+    facts = [
+        read_facts(load_source(path), unit=unit, format_name=format_name, ranks=ranks)
+        for path in paths
+    ]
     notes = Notes()
     for fact in facts:
         _add_with_name(notes, fact, several=len(facts) > 1)

@@ -7,6 +7,7 @@ from copy import deepcopy
 from typing import Any
 
 from planner.errors import InputError
+from planner.importers.clusters.bandwidths import inside_of
 from planner.importers.clusters.build import (
     all_links,
     layout_of,
@@ -14,10 +15,16 @@ from planner.importers.clusters.build import (
     the_matrix,
     tiers_content,
 )
-from planner.importers.clusters.facts import ClusterFacts, NodeFacts
-from planner.importers.clusters.groups import NodeOptions, inside_of, merged_nodes, shown
+from planner.importers.clusters.facts import ClusterFacts, MeasuredCollective, NodeFacts
+from planner.importers.clusters.groups import merged_nodes
 from planner.importers.clusters.hosts import short
-from planner.importers.clusters.rates import fitting_rate, seconds
+from planner.importers.clusters.measured import (
+    measured_intra_node,
+    measured_network,
+    shown,
+)
+from planner.importers.clusters.node_options import NodeOptions
+from planner.importers.clusters.rates import seconds
 from planner.importers.clusters.sites import override_content
 from planner.importers.notes import Notes
 from planner.specs.units import format_bytes_per_second
@@ -92,7 +99,7 @@ def _change_group(
     if per_node is not None:
         _set(group, "devices_per_node", per_node, "", notes)
     inside = options.intra_node_bandwidth
-    nominal = inside_of(kind, str(group.get("device")))
+    nominal = inside_of(kind, str(group.get("device")), notes)
     if inside is None and nominal is not None:
         inside = format_bytes_per_second(nominal[0])
     if inside is not None:
@@ -114,25 +121,34 @@ def _fit(
 ) -> None:
     """Bandwidths that explain the collectives measured, where nothing else states them."""
     collectives = [one for fact in facts for one in fact.collectives]
-    per_node = group["devices_per_node"]
-    for place, is_fixed, within in (("intra_node", fixed[0], True), ("network", fixed[1], False)):
-        mine = [one for one in collectives if one.inside(per_node) == within]
-        if not mine or is_fixed:
-            continue
-        widest = max(mine, key=lambda one: (one.ranks, one.size_bytes))
-        trial = group if place in group else {**group, place: {"cards": 1}}
-        rate = fitting_rate(widest, trial, (place, "bandwidth"))
-        if rate is None:
-            notes.left_out.append(
-                f"{shown(widest)}: no {place} bandwidth explains its time on these nodes"
-            )
-            continue
-        text = format_bytes_per_second(float(f"{rate:.4g}"))
-        _set(group.setdefault(place, {"cards": 1}), "bandwidth", text, place, notes)
-        planned = seconds(widest, group)
-        notes.assumed.append(
-            f"{place} bandwidth {text}: with it the planner's {shown(widest)} takes "
-            f"{(planned or 0.0) * 1e3:.4g} ms, as measured"
+    together = group["devices_per_node"] * group.get("scale_up", {}).get("nodes", 1)
+    inside = [one for one in collectives if one.inside(together)]
+    outside = [one for one in collectives if not one.inside(together)]
+    if inside and not fixed[0]:
+        rate = measured_intra_node(group, inside, notes)
+        if rate is not None:
+            _set_fitted(group, "intra_node", rate, inside, notes)
+    if outside and not fixed[1]:
+        trial = group if "network" in group else {**group, "network": {"cards": 1}}
+        rate = measured_network(trial, outside, notes)
+        if rate is not None:
+            _set_fitted(group, "network", rate, outside, notes)
+
+
+def _set_fitted(
+    group: dict[str, Any],
+    place: str,
+    rate: float,
+    collectives: Sequence[MeasuredCollective],
+    notes: Notes,
+) -> None:
+    text = format_bytes_per_second(rate)
+    _set(group.setdefault(place, {"cards": 1}), "bandwidth", text, place, notes)
+    for one in sorted(collectives, key=lambda one: (one.ranks, one.size_bytes))[-1:]:
+        planned = seconds(one, group)
+        notes.read.append(
+            f"{shown(one)}: measured {one.time_s * 1e3:.4g} ms, planned "
+            f"{(planned or 0.0) * 1e3:.4g} ms"
         )
 
 

@@ -31,6 +31,8 @@ _SECONDS: dict[Operation, Callable[[ProcessGroup, float], float]] = {
 }
 _SLOWEST, _FASTEST = 1e6, 5e13
 _HALVINGS = 60
+_UNUSED = {"cards": 1, "bandwidth": "1 GB/s"}
+"""A network between nodes that share the fast fabric: a file has to state one."""
 
 
 def seconds(collective: MeasuredCollective, group: Mapping[str, Any]) -> float | None:
@@ -42,6 +44,8 @@ def seconds(collective: MeasuredCollective, group: Mapping[str, Any]) -> float |
         return None
     alone = {key: value for key, value in group.items() if key not in ("hosts", "count", "name")}
     alone |= {"count": nodes, "devices_per_node": per_node}
+    if nodes <= group.get("scale_up", {}).get("nodes", 1):
+        alone.setdefault("network", _UNUSED)
     try:
         cluster = parse_cluster({"node_groups": [alone]})
         members = topology_from_spec(cluster, devices=nodes * per_node).group(collective.ranks, 1)
@@ -54,12 +58,14 @@ def fitting_rate(
     collective: MeasuredCollective, group: Mapping[str, Any], place: tuple[str, str]
 ) -> float | None:
     """The value in bytes/s at `place`, ("network", "bandwidth") or ("intra_node", "bandwidth"),
-    with which the model takes the measured time. None where no value does: something else limits
-    the collective."""
+    with which the model takes the measured time; a scale-up domain is as fast as its nodes. None
+    where no value does: something else limits the collective."""
 
     def at(bytes_per_s: float) -> float | None:
         changed = deepcopy(dict(group))
-        changed[place[0]] = {**changed.get(place[0], {}), place[1]: f"{bytes_per_s!r} B/s"}
+        for key in (place[0], "scale_up") if place[0] == "intra_node" else (place[0],):
+            if key == place[0] or key in changed:
+                changed[key] = {**changed.get(key, {}), place[1]: f"{bytes_per_s!r} B/s"}
         return seconds(collective, changed)
 
     slow, fast = at(_SLOWEST), at(_FASTEST)

@@ -1,6 +1,7 @@
 """What a node with a device usually looks like, where no file says it.
 
-Taken from the shipped clusters; for devices that none of them has, from the NVLinks of the device.
+Taken from the shipped clusters; for devices that none of them has, from the links of the device by
+its data sheet.
 """
 
 from __future__ import annotations
@@ -9,22 +10,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from planner.importers.clusters.devices import nvlink_bytes_per_s
+from planner.importers.clusters.devices import together
+from planner.specs.device import NodeLinks
 from planner.specs.files.catalog import find_shipped, list_shipped
 from planner.specs.files.yaml_file import load_document
+from planner.specs.load import load_device
 from planner.specs.units import format_bytes_per_second
-
-_SWITCHED_NODES = {
-    "a100-sxm-40gb": (12, 8),
-    "a800-sxm-80gb": (8, 8),
-    "h100-sxm-96gb-500w": (18, 8),
-    "h200-sxm": (18, 8),
-    "b200-sxm": (18, 8),
-    "b300-sxm": (18, 8),
-    "gb300": (18, 4),
-}
-"""NVLinks of a device, and devices that come together in a node (NVIDIA HGX and GB300 NVL72 data
-sheets)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +25,7 @@ class UsualNode:
     devices_per_node: int
     intra_node: str
     network: Mapping[str, Any] | None
+    scale_up: Mapping[str, Any] | None
     where: str
 
 
@@ -48,15 +40,23 @@ def usual_node(device: str) -> UsualNode | None:
                     devices_per_node=group["devices_per_node"],
                     intra_node=group["intra_node"]["bandwidth"],
                     network=group.get("network"),
+                    scale_up=group.get("scale_up"),
                     where=f"as in shipped cluster {name}",
                 )
-    rate = nvlink_bytes_per_s(device)
-    if device not in _SWITCHED_NODES or rate is None:
+    nominal, number = nominal_links(device), together(device)
+    if nominal is None or number is None or not nominal.on_board:
         return None
-    links, together = _SWITCHED_NODES[device]
+    bandwidth = format_bytes_per_second(nominal.bandwidth.value)
     return UsualNode(
-        devices_per_node=together,
-        intra_node=format_bytes_per_second(links * rate),
+        devices_per_node=number,
+        intra_node=bandwidth,
         network=None,
-        where=f"{together} devices with {links} NVLinks of {rate / 1e9:g} GB/s each way",
+        scale_up=None,
+        where=f"{number} devices with links of {bandwidth} each way",
     )
+
+
+def nominal_links(device: str) -> NodeLinks | None:
+    """How a device reaches the others of its node by the data sheet; None where it is no shipped
+    device."""
+    return None if find_shipped("device", device) is None else load_device(device).intra_node

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from planner.errors import InputError
 from planner.specs.device import DeviceSpec
 from planner.specs.files.source import SourceFile
+from planner.specs.library import NetworkKind
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +27,7 @@ class Network:
     cards: int
     bandwidth_bytes_per_s: float
     latency_s: float | None = None
+    kind: NetworkKind = "infiniband"
 
     @property
     def node_bytes_per_s(self) -> float:
@@ -107,7 +109,8 @@ class LinkOverride:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClusterSpec:
     """Groups of nodes in file order, the tiers between them from the inside out, and what was
-    measured to differ. No tiers: one non-blocking network."""
+    measured to differ. No tiers: one non-blocking network. `doubts`: figures of the file that its
+    hardware cannot have, with their places."""
 
     name: str
     node_groups: tuple[NodeGroup, ...]
@@ -115,6 +118,7 @@ class ClusterSpec:
     matrix: BandwidthMatrix | None = None
     overrides: tuple[LinkOverride, ...] = ()
     assumptions: tuple[str, ...] = ()
+    doubts: tuple[str, ...] = ()
     source: SourceFile | None = None
 
     @property

@@ -27,8 +27,9 @@ class LayerMemory:
     """Per device. Saved bytes are per microbatch in flight, by recompute granularity:
     `saved_bytes` (none), `selective_bytes`, `full_bytes` (only the layer's input). `logits_bytes`
     are kept from the loss's forward to its backward pass, `logits_working_bytes` live beside them
-    for a moment. `working_bytes` is the most that gradients and gathered inputs take at once
-    during the layer's backward pass."""
+    for a moment. `working_bytes` is the most that gradients of activations and gathered inputs
+    take at once during the layer's backward pass, `backward_bytes` with the gradient of a weight
+    on its way into the main gradient."""
 
     dense_parameters: int
     expert_parameters: int
@@ -38,6 +39,7 @@ class LayerMemory:
     logits_bytes: int
     logits_working_bytes: int
     working_bytes: int
+    backward_bytes: int
 
 
 def layer_memory(
@@ -47,7 +49,7 @@ def layer_memory(
 ) -> LayerMemory:
     """Korthikanti et al. 2022, section 4, tensor by tensor (see `planner.workload`). `effects`:
     what selective recomputation does to the operators, where that is known already."""
-    dense = expert = saved = kept = logits = logits_working = working = 0
+    dense = expert = saved = kept = logits = logits_working = working = backward = 0
     for operator, effect in zip(operators, effects or selective(workload, operators), strict=True):
         if operator.expert:
             expert += operator.parameters
@@ -59,7 +61,9 @@ def layer_memory(
         else:
             saved += operator.saved_bytes
             kept += effect.kept_bytes
-            working = max(working, _working_bytes(operator, workload))
+            once = _working_bytes(operator, workload)
+            working = max(working, once)
+            backward = max(backward, once + _weight_gradient_bytes(operator, workload))
     return LayerMemory(
         dense_parameters=dense,
         expert_parameters=expert,
@@ -69,17 +73,57 @@ def layer_memory(
         logits_bytes=logits,
         logits_working_bytes=logits_working,
         working_bytes=working,
+        backward_bytes=backward,
+    )
+
+
+def _weight_gradient_bytes(operator: Operator, workload: Workload) -> int:
+    """The gradient of a weight in the type of the weight, which lives until it is added to the main
+    gradient. Where the product adds to the main gradient itself, autograd still gets a tensor of
+    that size (Megatron-LM `tensor_parallel/layers.py`, `grad_added_to_main_grad`). Nothing where
+    such gradients, or placeholders of them, stay for good."""
+    if workload.software.keeps_local_gradients or not isinstance(operator, Matmul | GroupedMatmul):
+        return 0
+    kept = workload.keeps_placeholders and is_layer_weight(operator)
+    return 0 if kept else workload.element_bytes * operator.parameters
+
+
+def layer_weights(workload: Workload, operators: Sequence[Operator]) -> dict[str, tuple[int, int]]:
+    """Shapes of the weights whose gradients have placeholders, by the name of the product; none
+    where a framework keeps none (TransformerEngine `module/base.py`, `get_dummy_wgrad`: one tensor
+    per shape and type for all layers; the experts of a device share one)."""
+    if not workload.keeps_placeholders:
+        return {}
+    return {
+        operator.name: (operator.n, operator.k)
+        for operator in operators
+        if isinstance(operator, Matmul | GroupedMatmul) and is_layer_weight(operator)
+    }
+
+
+def is_layer_weight(operator: Operator) -> bool:
+    """Whether a product's weight is one of the large matrices of a layer, which frameworks hand to
+    their libraries of linear layers: not the head's, the router's or a gate's."""
+    if isinstance(operator, GroupedMatmul):
+        return True
+    return (
+        isinstance(operator, Matmul)
+        and operator.weight
+        and operator.quantized
+        and operator.module != "head"
     )
 
 
 def _logits_working_bytes(operator: Operator, workload: Workload) -> int:
     """The 16-bit logits (or their gradient) beside the saved fp32 probabilities, and the copies
-    that an uncompiled loss makes of these; nothing beside logits that become their gradient."""
+    that a loss makes of these; the gradient beside saved logits; nothing beside logits that become
+    their gradient."""
     if workload.loss_in_place:
         return 0
-    fused = workload.software.fused
-    copies = 0 if workload.fuses_loss else fused.loss_copies
-    return operator.saved_bytes * workload.element_bytes // 4 + operator.saved_bytes * copies
+    if workload.keeps_logits:
+        return operator.saved_bytes
+    saved = operator.saved_bytes
+    return saved * workload.element_bytes // 4 + saved * workload.loss_copies
 
 
 def _working_bytes(operator: Operator, workload: Workload) -> int:

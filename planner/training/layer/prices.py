@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from planner.training.layer.memory import LayerMemory, layer_memory
+from planner.training.layer.memory import LayerMemory, layer_memory, layer_weights
 from planner.training.layer.operators import OperatorTime, operator_time
 from planner.training.layer.timing import LayerTime, layer_time
 from planner.workload.layers import OperatorLists, seen_by
@@ -19,9 +19,11 @@ if TYPE_CHECKING:
 
 
 class LayerPrice(NamedTuple):
-    """A layer's bytes, and its seconds on each of the scenario's candidate devices."""
+    """A layer's bytes, its weights by shape (`layer_weights`), and its seconds on each of the
+    scenario's candidate devices."""
 
     memory: LayerMemory
+    weights: dict[str, tuple[int, int]]
     times: tuple[LayerTime, ...]
 
 
@@ -50,10 +52,11 @@ class LayerPrices:
         workload = self._scenario.workload(shard)
         operators = self._lists.layer(kind, shard)
         effects = selective(workload, operators)
-        topology = self._scenario.topology
-        devices = zip(self._scenario.candidate_devices, self._timed, strict=True)
+        alone = [one.topology for one in self._scenario.by_type]
+        devices = zip(self._scenario.candidate_devices, self._timed, alone, strict=True)
         return LayerPrice(
             layer_memory(workload, operators, effects),
+            layer_weights(workload, operators),
             tuple(
                 layer_time(
                     workload,
@@ -63,7 +66,7 @@ class LayerPrices:
                     costs=[_time(operator, workload, device, timed) for operator in operators],
                     effects=effects,
                 )
-                for device, timed in devices
+                for device, timed, topology in devices
             ),
         )
 

@@ -11,22 +11,49 @@ kinds of layers.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from planner.arrays import distinct_rows
 from planner.schedule.inflight import heaviest_in_flight, peak_in_flight
 from planner.training.batch import FULLY, SELECTIVE
+from planner.training.memory.embedding import embedding_parameters
 from planner.workload.formats import weight_bytes
+from planner.workload.shard import Shard
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from planner.training.batch import Batch
     from planner.training.costs import CostTable
+    from planner.training.memory.units import ShardedUnits
     from planner.training.scenario import Scenario
     from planner.workload.stages import StageLoad
+
+
+class LossEnds(NamedTuple):
+    """How far what a loss holds reaches: its copies into the backward pass of the head, what it
+    keeps for its own backward pass into that of the head, and of the layers."""
+
+    overlaps_head: bool
+    keeps_into_head: bool
+    keeps_into_layers: bool
+
+
+def loss_ends(scenario: Scenario) -> LossEnds:
+    """A loss in kernels of its own turns the probabilities into the gradient of the logits, and
+    they are gone. Logits that become their gradient are the head's, and a trainer may hold on to
+    its outputs (Composer `trainer.py`, `_train_microbatch`: `state.outputs`)."""
+    workload = scenario.workload(Shard())
+    held = workload.software.fused.logits_outlive_backward and workload.keeps_logits
+    return LossEnds(
+        overlaps_head=workload.software.fused.loss_copies > 0 and not workload.fuses_loss,
+        keeps_into_head=workload.loss_in_place or held,
+        keeps_into_layers=held,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -40,11 +67,17 @@ class ActivationPeak:
 
 
 def activation_peak(
-    scenario: Scenario, table: CostTable, batch: Batch, *, dense_gradients: bool = True
+    scenario: Scenario,
+    table: CostTable,
+    batch: Batch,
+    units: ShardedUnits,
+    *,
+    dense_gradients: bool = True,
 ) -> ActivationPeak:
-    """The fullest instant of each stage, a split backward kept until its weight gradients. Without
-    `dense_gradients` that of an embedding is left out. Plans that differ only in degrees that no
-    layer sees, or in how states are sharded, share it."""
+    """The fullest instant of each stage, a split backward kept until its weight gradients, with
+    what of fully sharded `units` lives in it. Without `dense_gradients` that of an embedding is
+    left out. Plans that differ only in degrees that no layer sees, or in how states are sharded,
+    share it."""
     which = distinct_rows(
         (
             batch.row,
@@ -55,7 +88,9 @@ def activation_peak(
             *(() if batch.ahead is None else batch.ahead.T),
         )
     )
-    peak = _different_peaks(scenario, table, batch.some(which.first), dense_gradients)
+    peak = _different_peaks(
+        scenario, table, batch.some(which.first), units.some(which.first), dense_gradients
+    )
     return ActivationPeak(
         activations=peak.activations[which.which],
         logits=peak.logits[which.which],
@@ -64,43 +99,82 @@ def activation_peak(
 
 
 def _different_peaks(
-    scenario: Scenario, table: CostTable, batch: Batch, dense_gradients: bool
+    scenario: Scenario,
+    table: CostTable,
+    batch: Batch,
+    units: ShardedUnits,
+    dense_gradients: bool,
 ) -> ActivationPeak:
     row, load = batch.row, batch.load
     in_flight, which = _in_flight(table, batch)
     activations, replayed = _kept(table, batch, in_flight, which)
 
-    losses = _losses(table, load.counts)
-    has_loss = losses.any(axis=1)
+    has_loss = _losses(table, load.counts).any(axis=1)
     last_loss = has_loss * table.logits_bytes[row, -1][:, None]
     logits = np.maximum(_logits(scenario, table, batch, in_flight, which), last_loss)
-    loss_working = has_loss * table.logits_working_bytes[row, -1][:, None]
+    at_loss = has_loss * table.logits_working_bytes[row, -1][:, None]
     dense_gradient = weight_bytes(scenario.job.precision) * embedding_parameters(scenario, batch)
-    if batch.kind.shares_vocabulary:
-        loss_working = loss_working + dense_gradient[:, None]
-    else:
-        in_head = has_loss * table.working_bytes[row, -1][:, None]
-        # A fused loss turns the probabilities into the gradient in place when the logits are gone.
-        together = scenario.job.software.fused.loss_copies > 0
-        loss_working = loss_working + in_head if together else np.maximum(loss_working, in_head)
-
     present = load.counts.sum(axis=1) > 0
     present[:, -1] = False
-    in_layer = largest_of_kinds(table.working_bytes, row, present) + replayed
-    at_loss = last_loss + loss_working >= in_layer
-    logits = np.where(at_loss, logits, logits - (0 if batch.kind.shares_vocabulary else last_loss))
-    working = np.where(at_loss, loss_working, in_layer)
-    if dense_gradients and not batch.kind.shares_vocabulary:
+    fully = (batch.data_sharding == FULLY)[:, None]
+    in_layer = replayed + np.where(
+        fully,
+        largest_of_kinds(table.working_bytes, row, present),
+        largest_of_kinds(table.backward_bytes, row, present),
+    )
+    nothing = np.zeros_like(last_loss)
+    if batch.kind.shares_vocabulary:
+        shared = Phase(at_loss + dense_gradient[:, None], nothing, nothing)
+        return fullest(activations, logits, (shared, Phase(in_layer, nothing, nothing)))
+    ends = loss_ends(scenario)
+    in_head = (
+        has_loss
+        * np.where(fully[:, 0], table.working_bytes[row, -1], table.backward_bytes[row, -1])[
+            :, None
+        ]
+    )
+    if ends.overlaps_head:
+        at_loss = at_loss + has_loss * table.working_bytes[row, -1][:, None]
+    after_head = nothing if ends.keeps_into_layers else last_loss
+    phases = [
+        Phase(at_loss + units.at_loss, nothing, nothing),
+        Phase(in_head + units.at_loss, nothing if ends.keeps_into_head else last_loss, nothing),
+        Phase(in_layer + units.in_layer, after_head, nothing),
+    ]
+    if dense_gradients:
         freed = _freed_before_embedding(table, batch)
-        in_embedding = np.where(
-            (freed >= 0) & (batch.data_sharding != FULLY)[:, None],
-            dense_gradient[:, None] + table.residual_bytes[row, None],
-            0,
+        in_embedding = dense_gradient[:, None] + table.residual_bytes[row, None]
+        held = (freed >= 0) & ~fully
+        phases.append(
+            Phase(np.where(held, in_embedding, 0), after_head, np.where(held, freed, nothing))
         )
-        later = in_embedding - freed > working
-        activations = np.where(later, activations - freed, activations)
-        working = np.where(later, in_embedding, working)
-    return ActivationPeak(activations=activations, logits=logits, working=working)
+    return fullest(activations, logits, phases)
+
+
+class Phase(NamedTuple):
+    """An instant of the backward pass, int64 [N, p] each: what lives for the moment, and what is
+    freed by then of the logits and activations that the fullest moment has."""
+
+    working: NDArray[np.int64]
+    freed_logits: NDArray[np.int64]
+    freed_activations: NDArray[np.int64]
+
+
+def fullest(
+    activations: NDArray[np.int64], logits: NDArray[np.int64], phases: Sequence[Phase]
+) -> ActivationPeak:
+    """The phase in which each stage of each plan holds most; of equals the first."""
+    totals = np.stack([p.working - p.freed_logits - p.freed_activations for p in phases])
+    chosen = totals.argmax(axis=0)
+    working, freed_logits, freed_activations = (
+        np.take_along_axis(np.stack(parts), chosen[None], axis=0)[0]
+        for parts in zip(*phases, strict=True)
+    )
+    return ActivationPeak(
+        activations=activations - freed_activations,
+        logits=logits - freed_logits,
+        working=working,
+    )
 
 
 def _in_flight(table: CostTable, batch: Batch) -> tuple[NDArray[np.int64], NDArray[np.intp]]:
@@ -160,15 +234,6 @@ def microbatch_bytes(table: CostTable, batch: Batch) -> tuple[NDArray[np.int64],
     return kept + logits[:, None, None] * losses, np.zeros(kept.shape[:2], dtype=np.int64)
 
 
-def embedding_parameters(scenario: Scenario, batch: Batch) -> NDArray[np.int64]:
-    """Parameters of the token embedding on one device that has (its share of) it, int64 [N]."""
-    ranks = batch.tensor * (batch.pipeline if batch.kind.shares_vocabulary else 1)
-    different, inverse = np.unique(ranks, return_inverse=True)
-    rows = np.array([scenario.model.padded_vocab_size(n) // n for n in different.tolist()])
-    parameters: NDArray[np.int64] = rows[inverse] * scenario.model.hidden_size
-    return parameters
-
-
 def _logits(
     scenario: Scenario,
     table: CostTable,
@@ -185,7 +250,7 @@ def _logits(
         shares: NDArray[np.int64] = logits_bytes * losses.any(axis=1)
         return shares
     kept: NDArray[np.int64] = (in_flight * losses).sum(axis=-1)[which]
-    if not batch.kind.splits_backward or scenario.job.software.fused.loss_in_place:
+    if not batch.kind.splits_backward or scenario.workload(Shard()).keeps_logits:
         every: NDArray[np.int64] = kept * logits_bytes
         return every
     whole = np.minimum(kept, losses.sum(axis=-1))
@@ -222,13 +287,16 @@ def _kept(
     table: CostTable, batch: Batch, in_flight: NDArray[np.int64], which: NDArray[np.intp]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """What all microbatches in flight leave on every stage and the most that one recomputed layer
-    restores beyond what its microbatch has freed by then, [N, p] each. `in_flight` is [M, p, v];
+    restores beyond what its microbatch has freed by then, [N, p] each; under selective
+    recomputation, what the backward pass of one layer computes again. `in_flight` is [M, p, v];
     plan n has row `which[n]` of it."""
     load, row = batch.load, batch.row
     selective = (batch.granularity == SELECTIVE)[:, None]
     saved = np.where(selective, table.selective_bytes[row], table.saved_bytes[row])
     kept = _in_flight_bytes(in_flight, which, batch.pass_counts, saved)
-    replayed = np.zeros_like(kept)
+    present = load.counts.sum(axis=1) > 0
+    again = largest_of_kinds(table.saved_bytes - table.selective_bytes, row, present)
+    replayed = np.where(selective, np.maximum(again, 0), 0)
     dropped = table.saved_bytes[row] - table.full_bytes[row]
     full = batch.fully_recomputed
     for layers in np.unique(full[full > 0]):

@@ -19,12 +19,11 @@ import numpy as np
 
 from planner.plan import PEAK_PHASES, MemoryComponents, StageMemory
 from planner.training.batch import FULLY, OPTIMIZER, OPTIMIZER_AND_GRADIENTS
-from planner.training.memory.activations import (
-    activation_peak,
-    embedding_parameters,
-    largest_of_kinds,
-)
-from planner.training.memory.sharding import kept_whole, resharded
+from planner.training.memory.activations import activation_peak
+from planner.training.memory.embedding import embedding_parameters
+from planner.training.memory.sharding import kept_whole
+from planner.training.memory.standing import largest_workspaces, outside_allocator, placeholders
+from planner.training.memory.units import gathered_units
 from planner.workload.formats import (
     STATE_BYTES,
     bucket_bytes,
@@ -49,7 +48,8 @@ BACKWARD, UPDATE = PEAK_PHASES
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class StagePeaks:
     """int64 [N, p] each. `step` is what lives in the forward/backward peak, `update` in the
-    optimizer's, beside the three that are always there."""
+    optimizer's, beside the three that are always there. `pooled` is reserved for buffers of one
+    kind and counts as slack."""
 
     weights: NDArray[np.int64]
     gradients: NDArray[np.int64]
@@ -60,6 +60,7 @@ class StagePeaks:
     update_buffers: NDArray[np.int64]
     fixed: NDArray[np.int64]
     slack_fraction: float
+    pooled: NDArray[np.int64]
     capacity: NDArray[np.int64]
     headroom: float
 
@@ -79,7 +80,7 @@ class StagePeaks:
     def device_peak(self) -> NDArray[np.int64]:
         """Allocated, plus allocator slack, plus what lives outside the allocator."""
         allocated = np.maximum(self.step_allocated, self.update_allocated)
-        return allocated + self._slack(allocated) + self.fixed
+        return allocated + self._slack(allocated) + self.pooled + self.fixed
 
     @property
     def spare(self) -> NDArray[np.int64]:
@@ -108,22 +109,27 @@ class StagePeaks:
     def _stage(self, plan: int, stage: int) -> StageMemory:
         at = (plan, stage)
         updating = bool(self.update_allocated[at] > self.step_allocated[at])
-        allocated = np.maximum(self.update_allocated[at], self.step_allocated[at])
         return StageMemory(
             stage=stage,
             peak_phase=UPDATE if updating else BACKWARD,
-            components=MemoryComponents(
-                weights=int(self.weights[at]),
-                gradients=int(self.gradients[at]),
-                optimizer=int(self.optimizer[at]),
-                activations=0 if updating else int(self.activations[at]),
-                logits=0 if updating else int(self.logits[at]),
-                buffers=int(self.update_buffers[at] if updating else self.buffers[at]),
-                fixed=int(self.fixed[at]),
-                slack=int(self._slack(allocated)),
-            ),
+            components=self._components(at, updating=updating),
             capacity_bytes=int(self.capacity[at]),
             headroom_bytes=int(self._headroom_bytes[at]),
+            other_components=self._components(at, updating=not updating),
+        )
+
+    def _components(self, at: tuple[int, int], *, updating: bool) -> MemoryComponents:
+        """What a stage of a plan holds at the fullest instant of a phase."""
+        allocated = (self.update_allocated if updating else self.step_allocated)[at]
+        return MemoryComponents(
+            weights=int(self.weights[at]),
+            gradients=int(self.gradients[at]),
+            optimizer=int(self.optimizer[at]),
+            activations=0 if updating else int(self.activations[at]),
+            logits=0 if updating else int(self.logits[at]),
+            buffers=int(self.update_buffers[at] if updating else self.buffers[at]),
+            fixed=int(self.fixed[at]),
+            slack=int(self._slack(allocated) + self.pooled[at]),
         )
 
 
@@ -134,20 +140,16 @@ def stage_peaks(
     gradient."""
     dense, expert = stage_parameters(scenario, table, batch)
     weights, gradients, optimizer, update = _states(scenario, batch, dense, expert)
-    peak = activation_peak(scenario, table, batch, dense_gradients=dense_gradients)
+    units = gathered_units(scenario, table, batch)
+    peak = activation_peak(scenario, table, batch, units, dense_gradients=dense_gradients)
+    types = scenario.stage_types(batch.pipeline)
+    standing = placeholders(table, batch) + np.array(
+        [[largest_workspaces(scenario, of_stage) for of_stage in types]]
+    )
     messages = (
         _message_buffers(scenario.job.software, batch) * table.residual_bytes[batch.row, None]
     )
-    gathered = _gathered(scenario, table, batch)
-    device = [
-        (
-            min(scenario.device_types[i].memory_bytes for i in types),
-            max(scenario.device_types[i].context_bytes for i in types),
-        )
-        for types in scenario.stage_types(batch.pipeline)
-    ]
-    communicating = scenario.job.devices > 1
-    outside = scenario.job.software.communication_buffers.value if communicating else 0
+    outside = [outside_allocator(scenario, of_stage) for of_stage in types]
     shape = dense.shape
     return StagePeaks(
         weights=weights,
@@ -155,13 +157,22 @@ def stage_peaks(
         optimizer=optimizer,
         activations=peak.activations,
         logits=peak.logits,
-        buffers=peak.working + messages + gathered + _buckets(scenario, dense + expert),
-        update_buffers=update,
-        fixed=np.broadcast_to(
-            np.array([int(context + outside) for _, context in device], dtype=np.int64), shape
-        ),
+        buffers=peak.working
+        + messages
+        + units.always
+        + standing
+        + bucket_copies_bytes(scenario, dense + expert),
+        update_buffers=update + standing,
+        fixed=np.broadcast_to(np.array(outside, dtype=np.int64), shape),
         slack_fraction=scenario.job.software.allocator_slack.value,
-        capacity=np.broadcast_to(np.array([size for size, _ in device], dtype=np.int64), shape),
+        pooled=units.pooled,
+        capacity=np.broadcast_to(
+            np.array(
+                [min(scenario.device_types[i].memory_bytes for i in found) for found in types],
+                dtype=np.int64,
+            ),
+            shape,
+        ),
         headroom=scenario.job.headroom,
     )
 
@@ -204,7 +215,9 @@ def _states(
     """Weights, gradients, optimizer states, and the optimizer step's temporaries, int64 [N, p].
 
     Fully sharded, the fp32 weights are the only ones (PyTorch FSDP2 mixed precision), so the
-    optimizer holds no second copy of them.
+    optimizer holds no second copy of them; or shards of the 16-bit weights stay beside them
+    (DeepSpeed `runtime/zero/stage3.py`, `fp16_partitioned_groups_flat` and
+    `fp32_partitioned_groups_flat`).
     """
     software, job = scenario.job.software, scenario.job
     stored_bytes = stored_weight_bytes(software, job.precision)
@@ -213,6 +226,9 @@ def _states(
     master_bytes = 4 if software.master_weights and job.precision != "fp32" else 0
     moments = 2 if job.optimizer == "adam" else 1
     moment_bytes = moments * STATE_BYTES[software.optimizer_state_dtype]
+    shard_bytes = max(weight_bytes(job.precision), master_bytes)
+    if software.full_sharding.keeps_sixteen_bits and master_bytes:
+        shard_bytes += weight_bytes(job.precision)
     update_bytes = 4 if main_bytes < 4 and master_bytes else 0
 
     sharding = batch.data_sharding[:, None]
@@ -231,8 +247,7 @@ def _states(
         )
         total[0] += np.where(
             fully,
-            optimizer_shard * max(weight_bytes(job.precision), master_bytes)
-            + np.where(whole, parameters * stored_bytes, 0),
+            optimizer_shard * shard_bytes + np.where(whole, parameters * stored_bytes, 0),
             parameters * stored_bytes,
         )
         total[1] += gradient_shard * main_bytes + parameters * local_bytes
@@ -255,23 +270,9 @@ def _message_buffers(software: SoftwareProfile, batch: Batch) -> NDArray[np.int6
     return buffers
 
 
-def _buckets(scenario: Scenario, parameters: NDArray[np.int64]) -> NDArray[np.int64]:
+def bucket_copies_bytes(scenario: Scenario, parameters: NDArray[np.int64]) -> NDArray[np.int64]:
     """Buffers that gradients are copied through on their way, int64 [N, p]."""
     software = scenario.job.software
     largest = parameters * reduced_gradient_bytes(software, scenario.job.precision)
     bucket = np.minimum(int(bucket_bytes(software, scenario.job.precision)), largest)
     return bucket * software.bucket_buffers
-
-
-def _gathered(scenario: Scenario, table: CostTable, batch: Batch) -> NDArray[np.int64]:
-    """Whole layers gathered for use under full sharding: the one in use and the one prefetched,
-    and the whole gradient of one (PyTorch FSDP2, Megatron-FSDP), int64 [N, p]."""
-    fully = resharded(scenario.job.software, batch)
-    gathered = np.zeros((len(batch), batch.pipeline), dtype=np.int64)
-    if fully.any():
-        layer = table.dense_parameters + table.expert_parameters
-        present = batch.load.counts.sum(axis=1) > 0
-        job = scenario.job
-        whole_bytes = 2 * 2 + reduced_gradient_bytes(job.software, job.precision)
-        gathered[fully] = largest_of_kinds(layer, batch.row[fully], present) * whole_bytes
-    return gathered

@@ -4,21 +4,19 @@ environment it holds is never looked at."""
 from __future__ import annotations
 
 from planner.importers.clusters.facts import ClusterFacts
-from planner.importers.clusters.formats.nccl_tests import (
-    PROGRAM,
-    Rank,
-    Row,
-    collective_of,
-    facts_of,
-)
+from planner.importers.clusters.formats.nccl_results import Rank, Row, collective_of, facts_of
+from planner.importers.clusters.formats.nccl_tests import PROGRAM
 from planner.importers.notes import Notes
 from planner.importers.source import Source
 from planner.specs.files.document import Location
 from planner.specs.files.json_file import JsonFile, parse_json
 
 
-def read_json(source: Source) -> ClusterFacts:
-    """A report written with -J. Raises: InputError at the entry that is wrong."""
+def read_json(source: Source, *, ranks: int | None = None) -> ClusterFacts:
+    """A report written with -J, over `ranks` devices where the user says so.
+
+    Raises: InputError at the entry that is wrong.
+    """
     file = parse_json(source.text, source.path)
     notes = Notes()
     tree = file.mapping(file.tree)
@@ -34,7 +32,7 @@ def read_json(source: Source) -> ClusterFacts:
     words = arguments if isinstance(arguments, list) else []
     program = next((m for word in words if (m := PROGRAM.search(str(word)))), None)
     name = program[1] if program else None
-    collective = collective_of(source, notes, rows, name, devices)
+    collective = collective_of(source, notes, rows, name, devices, ranks=ranks)
     if "env" in tree:
         notes.left_out.append("the environment that the report holds")
     return facts_of(
@@ -67,6 +65,7 @@ def _json_row(file: JsonFile, entry: object, at: Location) -> Row | None:
         reduces=mapping.get("redop") not in ("none", "", None),
         rooted=type(mapping.get("root")) is int and number(mapping, "root", least=-1) >= 0,
         wrong=type(timed.get("nwrong")) is int and number(timed, "nwrong") > 0,
+        line=file.error("", at).line,
     )
     positive = row.size_bytes > 0 and row.time_us > 0 and row.algorithm_gb_per_s > 0
     return row if positive else None

@@ -1,100 +1,33 @@
-"""NCCL topology files (`NCCL_TOPO_DUMP_FILE`, `NCCL_TOPO_FILE`): one node as NCCL sees it.
+"""NCCL and RCCL topology files (`NCCL_TOPO_DUMP_FILE`, `NCCL_TOPO_FILE`): one node as they see it.
 
-Elements: nccl `src/graph/xml.h`. Read with expat's events: a document type is refused, so that no
-entity is ever expanded.
+Elements: nccl `src/graph/xml.h`; RCCL adds `gcn`, the gfx target, and `xgmi`. Files that clouds
+ship for their virtual machines list PCI devices only.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass, field
-from xml.parsers import expat
 
-from planner.importers.clusters.devices import BY_CAPABILITY
+from planner.importers.clusters.devices import (
+    device_of_capability,
+    device_of_gfx,
+    device_of_pci,
+    is_listed,
+)
 from planner.importers.clusters.facts import ClusterFacts, NodeFacts
+from planner.importers.clusters.formats.xml import Element, parse_xml
 from planner.importers.notes import Notes
 from planner.importers.source import Source
 
-LARGEST_CHARACTERS = 16 * 2**20
-DEEPEST = 64
-MOST_ELEMENTS = 100_000
 MOST_DEVICES = 1024
 
-_START = re.compile(
-    r"\s*(<\?xml[^>]*>)?\s*(<!--(?:(?!-->).)*-->\s*)*<(system|graphs|!DOCTYPE)", re.DOTALL
-)
 _DISPLAY = ("0x0300", "0x0302")
+_PROCESSING = "0x1200"
+"""The class of AMD's devices, and of accelerators that are none for training."""
 _NETWORK = ("0x0200", "0x0207")
 _PCIE_BYTES_PER_S = {"2.5": 0.25e9, "5": 0.5e9, "8": 0.985e9, "16": 1.969e9, "32": 3.938e9,
                      "64": 7.563e9}  # fmt: skip
 """Of one lane in one direction, by its GT/s."""
-
-
-@dataclass(slots=True)
-class Element:
-    tag: str
-    attributes: dict[str, str]
-    line: int
-    column: int
-    children: list[Element] = field(default_factory=list)
-
-    def within(self, tag: str) -> Iterator[Element]:
-        """All elements of a kind below this one."""
-        for child in self.children:
-            if child.tag == tag:
-                yield child
-            yield from child.within(tag)
-
-
-def looks_like_xml(text: str) -> bool:
-    return (
-        re.match(
-            r"\s*(<\?xml[^>]*>)?\s*(<!--(?:(?!-->).)*-->\s*)*<(system|graphs|!DOCTYPE)", text, re.S
-        )
-        is not None
-    )
-
-
-def parse_xml(source: Source) -> Element:
-    """Raises: InputError for what is not XML, a document type, and limits no topology reaches."""
-    if len(source.text) > LARGEST_CHARACTERS:
-        raise source.error(f"is longer than {LARGEST_CHARACTERS // 2**20} Mi characters")
-    parser = expat.ParserCreate()
-    root = Element("", {}, 1, 1)
-    stack = [root]
-    count = 0
-
-    def start(tag: str, attributes: dict[str, str]) -> None:
-        nonlocal count
-        count += 1
-        line, column = parser.CurrentLineNumber, parser.CurrentColumnNumber + 1
-        if len(stack) > DEEPEST or count > MOST_ELEMENTS:
-            raise source.error("has more elements, or deeper ones, than any topology", line, column)
-        element = Element(tag, attributes, line, column)
-        stack[-1].children.append(element)
-        stack.append(element)
-
-    def end(_tag: str) -> None:
-        stack.pop()
-
-    def refuse(*_arguments: object) -> None:
-        raise source.error(
-            "a document type, which no topology file has; it is not read",
-            parser.CurrentLineNumber,
-            parser.CurrentColumnNumber + 1,
-        )
-
-    parser.StartElementHandler = start
-    parser.EndElementHandler = end
-    parser.StartDoctypeDeclHandler = refuse
-    parser.EntityDeclHandler = refuse
-    try:
-        parser.Parse(source.text, True)
-    except expat.ExpatError as error:
-        problem = expat.errors.messages.get(error.code, "cannot be read")
-        raise source.error(f"not valid XML: {problem}", error.lineno, error.offset + 1) from error
-    return root
 
 
 def read_xml(source: Source) -> ClusterFacts:
@@ -106,9 +39,7 @@ def read_xml(source: Source) -> ClusterFacts:
     notes = Notes()
     hosts = {cpu.attributes.get("host_hash", "") for cpu in system.within("cpu")} - {""}
     gpus = list(system.within("gpu"))
-    count = len(gpus) or sum(
-        pci.attributes.get("class", "").startswith(_DISPLAY) for pci in system.within("pci")
-    )
+    count = len(gpus) or sum(map(_is_device, system.within("pci")))
     nodes = max(1, len(hosts))
     if not 1 <= count <= MOST_DEVICES * nodes:
         raise source.error("holds no device")
@@ -118,18 +49,20 @@ def read_xml(source: Source) -> ClusterFacts:
         raise source.error(f"{count} devices on {nodes} hosts")
     per_node = count // nodes
     notes.read.append(f"{per_node} devices in a node")
-    capability = _capability(source, gpus)
+    stated, likely, because = _device(source, system, gpus)
     links = _links(source, gpus, notes)
     bandwidth, basis = (None, "") if links else _slot(system)
     cards, card_bytes_per_s = _cards(source, system, nodes, notes)
     node = NodeFacts(
-        likely_device=BY_CAPABILITY.get(capability or 0),
-        because=f"sm {capability} does not say its memory",
+        device=stated,
+        likely_device=likely,
+        because=because,
         devices_per_node=per_node,
         whole=True,
         nvlinks=links,
         intra_node_bytes_per_s=bandwidth,
         basis=basis,
+        over_pcie=bandwidth is not None,
         cards=cards,
         card_bytes_per_s=card_bytes_per_s,
     )
@@ -155,6 +88,50 @@ def _whole(source: Source, element: Element, name: str) -> int | None:
     return int(text)
 
 
+def _is_device(pci: Element) -> bool:
+    """Whether a PCI device is one that trains: a display or 3D controller, or an accelerator that
+    is known by its ID."""
+    kind = pci.attributes.get("class", "")
+    return kind.startswith(_DISPLAY) or (kind.startswith(_PROCESSING) and is_listed(*_pci_id(pci)))
+
+
+def _pci_id(pci: Element) -> tuple[str, str]:
+    return pci.attributes.get("vendor", ""), pci.attributes.get("device", "")
+
+
+def _device(
+    source: Source, system: Element, gpus: list[Element]
+) -> tuple[str | None, str | None, str]:
+    """The device that the PCI IDs state, or the one that compute capability or gfx target hint at,
+    and why.
+
+    Raises: InputError for devices of different kinds in one node.
+    """
+    parts = [pci for pci in system.within("pci") if _holds_device(pci)]
+    stated = {device_of_pci(*_pci_id(pci)) for pci in parts if is_listed(*_pci_id(pci))}
+    if len(stated) > 1:
+        shown = ", ".join(sorted(str(one) for one in stated))
+        raise source.error(f"devices of different kinds in a node: {shown}")
+    if stated:
+        part = next(pci for pci in parts if is_listed(*_pci_id(pci)))
+        unknown = f"no device file is shipped for PCI ID {':'.join(_pci_id(part))}"
+        return next(iter(stated)), None, unknown
+    targets = {gpu.attributes["gcn"] for gpu in gpus if "gcn" in gpu.attributes}
+    if len(targets) > 1:
+        raise source.error(f"devices of different kinds in a node: {', '.join(sorted(targets))}")
+    if targets:
+        target = targets.pop()
+        return None, device_of_gfx(target), f"gcn {target[:20]} does not say more"
+    capability = _capability(source, gpus)
+    likely = device_of_capability(capability) if capability else None
+    return None, likely, f"sm {capability} does not say its memory"
+
+
+def _holds_device(pci: Element) -> bool:
+    """Whether a PCI device is one itself; the bridges above it are not."""
+    return _is_device(pci) or any(child.tag == "gpu" for child in pci.children)
+
+
 def _capability(source: Source, gpus: list[Element]) -> int | None:
     found = {_whole(source, gpu, "sm") for gpu in gpus} - {None}
     if len(found) > 1:
@@ -164,16 +141,22 @@ def _capability(source: Source, gpus: list[Element]) -> int | None:
 
 
 def _links(source: Source, gpus: list[Element], notes: Notes) -> int | None:
-    """NVLinks of one device, all its partners together."""
+    """NVLinks or xGMI links of one device, all its partners together."""
+    kind = "xGMI link" if any(True for gpu in gpus for _ in gpu.within("xgmi")) else "NVLink"
     links = [
-        sum(_whole(source, link, "count") or 1 for link in gpu.within("nvlink")) for gpu in gpus
+        sum(
+            _whole(source, link, "count") or 1
+            for tag in ("nvlink", "xgmi")
+            for link in gpu.within(tag)
+        )
+        for gpu in gpus
     ]
     fewest = min(links, default=0)
     if not fewest:
         return None
     if max(links) > fewest:
-        notes.assumed.append(f"{fewest} NVLinks per device; some have {max(links)}")
-    notes.read.append(f"{fewest} NVLinks per device")
+        notes.assumed.append(f"{fewest} {kind}s per device; some have {max(links)}")
+    notes.read.append(f"{fewest} {kind}{'s' if fewest > 1 else ''} per device")
     return fewest
 
 
@@ -183,7 +166,7 @@ def _slot(system: Element) -> tuple[float | None, str]:
     for pci in system.within("pci"):
         speed = re.match(r"([0-9.]+) ?GT/s", pci.attributes.get("link_speed", ""))
         width = pci.attributes.get("link_width", "")
-        holds = pci.attributes.get("class", "").startswith(_DISPLAY)
+        holds = _holds_device(pci)
         if holds and speed and width.isdigit() and 1 <= int(width[:3]) <= 32:
             lane = _PCIE_BYTES_PER_S.get(f"{float(speed[1]):g}" if _is_number(speed[1]) else "")
             if lane:

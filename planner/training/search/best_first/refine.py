@@ -16,19 +16,18 @@ from planner.training.search.best_first.best import CLOSED, Priced
 from planner.training.search.best_first.queue import BoundQueue, Open
 from planner.training.search.hosts.bound import simulated_bound_s
 from planner.training.search.hosts.methods import ALIKE, PlacedPlan
-from planner.training.search.hosts.placement import placement_on
 from planner.training.search.layouts.choose import DefaultStep
 from planner.training.step.ahead import with_ahead
 from planner.training.step.simulated import slowest_replica
 from planner.workload.stages import stage_load
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
 
     from numpy.typing import NDArray
 
     from planner.budget import Budget
-    from planner.plan import Estimate, Plan
+    from planner.plan import Plan
     from planner.training.costs import CostTable
     from planner.training.search.best_first.best import BestPlans
     from planner.training.search.best_first.combinations import Combinations
@@ -60,6 +59,7 @@ class Refinement:
         self._budget, self._like_plain = budget, like_plain
         self._queue = BoundQueue(combinations, table, budget)
         self._done_early: set[int] = set()
+        self._bounded_early: dict[int, Open] = {}
         self._default: dict[int, DefaultStep] = {}
         self.refined = self.placed = 0
 
@@ -75,23 +75,36 @@ class Refinement:
         bound_s = min(self._queue.least_s, self._best.left_out_s)
         return None if bound_s == inf else float(bound_s)
 
-    def refine_early(self, combinations: Iterable[Open]) -> None:
-        """Refine some out of their turn: a good plan early leaves little to be placed. Raises:
-        OutOfTime."""
+    def refine_early(self, combinations: Iterable[Open], most: int) -> None:
+        """Refine some out of their turn, `most` of them and only such as may be among the best: a
+        good plan early leaves little to be placed. Raises: OutOfTime."""
+        placed = 0
         for opened in combinations:
             self._budget.check()
-            self._refine(opened)
+            raised = opened
+            while raised.bound_s < self._best.slowest_s and not raised.programmed:
+                raised = self._raised(raised)
+            self._bounded_early[opened.index] = raised
+            if raised.bound_s >= self._best.slowest_s:
+                continue
+            self._refine(raised)
             self._done_early.add(opened.index)
+            placed += 1
+            if placed == most:
+                return
 
     def step(self) -> None:
         """Tighten some bounds or refine one combination. Raises: OutOfTime."""
         opened = self._queue.pop()
         if opened is None or opened.index in self._done_early:
             return
-        if opened.simulated or self._ideal is self._scenario:
+        early = self._bounded_early.pop(opened.index, opened)
+        if early.bound_s > opened.bound_s:
+            self._queue.push(early)
+        elif opened.programmed or self._ideal is self._scenario:
             self._refine(opened)
         else:
-            self._queue.push(self._simulated(opened))
+            self._queue.push(self._raised(opened))
 
     def default_step(self, index: int) -> DefaultStep | None:
         """What is known of a combination with its default layout on the hosts as listed; None where
@@ -118,8 +131,13 @@ class Refinement:
         else:
             load = stage_load(self._scenario.model, self._scenario.kinds, plan.stages)
             batch = batch_of_one(plan, self._table.shards.index(shard_of(plan)), load)
+            enough_s = self._best.slowest_s
             anywhere_s = simulated_bound_s(self._ideal, self._table, batch)
-            placed = self._placements.place(plan, anywhere_s)
+            if anywhere_s < enough_s:
+                anywhere_s = max(anywhere_s, self._placements.bound_s(plan))
+            if anywhere_s >= enough_s:
+                return
+            placed = self._placements.place(plan, anywhere_s, enough_s=enough_s)
             found = estimate(self._scenario, placed.plan)
         self._best.offer(Priced.of(index, placed, found))
 
@@ -128,9 +146,13 @@ class Refinement:
         assert self._placed_by is not None
         return self._placed_by
 
-    def _simulated(self, opened: Open) -> Open:
-        """With a higher bound, before a placement is looked for."""
+    def _raised(self, opened: Open) -> Open:
+        """With a higher bound, before a placement is looked for: its pipeline simulated, then what
+        its placement program says without a search."""
         plan = self._combinations.plan(opened.index, opened.recomputed_layers)
+        if opened.simulated:
+            bound_s = self._placements.bound_s(plan)
+            return replace(opened, bound_s=max(opened.bound_s, bound_s), programmed=True)
         group, _ = self._combinations.place(opened.index)
         batch = batch_of_one(plan, self._table.shards.index(shard_of(plan)), group.layout.load)
         bound_s = max(opened.bound_s, simulated_bound_s(self._ideal, self._table, batch))
@@ -143,14 +165,13 @@ class Refinement:
         if self._ideal is self._scenario:
             self._refine_alike(opened, plan, group.layout.load)
             return
-        fastest: Priced | None = None
-        try:
-            for placed, found in self._placed(plan, opened):
-                if fastest is None or found.step_s < fastest.step_s:
-                    fastest = Priced.of(opened.index, placed, found)
-        finally:
-            if fastest is not None:
-                self._best.offer(fastest)
+        self.placed += 1
+        placed = self._placements.place(plan, opened.bound_s, enough_s=self._best.slowest_s)
+        if self._is_plain(placed.plan, group.layout.load):
+            return
+        found = estimate(self._scenario, placed.plan, load=group.layout.load)
+        if found.memory.fits:
+            self._best.offer(Priced.of(opened.index, placed, found))
 
     def _refine_alike(self, opened: Open, plan: Plan, load: StageLoad) -> None:
         """Where all orders of the hosts are alike: a plan too slow to be kept is not priced any
@@ -167,21 +188,6 @@ class Refinement:
         self._default[opened.index] = DefaultStep(least_s=found.step_s, exact=True)
         placed = PlacedPlan(plan=plan, bound_s=found.step_s, method=ALIKE)
         self._best.offer(Priced.of(opened.index, placed, found))
-
-    def _placed(self, plan: Plan, opened: Open) -> Iterator[tuple[PlacedPlan, Estimate]]:
-        """The plan on the best hosts found, for every arrangement of the device types in which it
-        fits."""
-        group, _ = self._combinations.place(opened.index)
-        self.placed += 1
-        for hosts in self._placements.arrangements():
-            self._budget.check()
-            listed = replace(plan, placement=placement_on(self._scenario, hosts))
-            placed = self._placements.place(listed, opened.bound_s)
-            if self._is_plain(placed.plan, group.layout.load):
-                continue
-            found = estimate(self._scenario, placed.plan, load=group.layout.load)
-            if found.memory.fits:
-                yield placed, found
 
     def _is_plain(self, plan: Plan, load: StageLoad) -> bool:
         """Whether a plan is another one of the space, since no stage of it runs ahead."""

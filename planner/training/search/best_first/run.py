@@ -27,6 +27,7 @@ from planner.training.search.bounding.shared_layouts import SharedLayouts
 from planner.training.search.bounding.tables import GrowingTable
 from planner.training.search.layouts.choose import choose_layout
 from planner.training.search.layouts.default import default_layout
+from planner.training.search.mixed.speeds import is_mixed
 from planner.training.search.space.empty import empty_space
 from planner.training.search.space.enumeration import Enumeration, Tally, dimensions
 from planner.training.search.space.facts import SCHEDULE_NAMES, SpaceFacts
@@ -51,7 +52,7 @@ TRYING = 0.8
 """Share of what is left of a time limit that bounding keeps when something is priced before."""
 
 SCOUTED = 12
-"""Combinations that are refined first where nodes are not alike."""
+"""Combinations of which some are refined first where nodes are not alike."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -166,21 +167,15 @@ class SearchRun:
         """
         combinations = Combinations(scenario=self.scenario, groups=self.fitting)
         placements = self._placements()
-        walk = Refinement(
-            combinations,
-            self.growing.table,
-            self.best,
-            placements,
-            self.budget,
-            like_plain=self.like_plain,
-        )
+        walk = self._walk_over(combinations, placements)
         self._walk = walk
         # Placing takes long where nodes differ: a good layout early leaves little to be placed.
-        early = None if self.scenario.ideal is self.scenario else self.top
+        mixed = is_mixed(self.scenario.ideal)
+        early = None if self.scenario.ideal is self.scenario or mixed else self.top
         if early is not None:
             self._listed = ListedPlans(combinations, self._fastest_listed)
-            scouted = self._listed.scouted(self.growing.table, self.budget)
-            walk.refine_early(scouted[:SCOUTED])
+            scouted = self._listed.scouted(self.growing.table, self.top, self.budget)
+            walk.refine_early(scouted[:SCOUTED], self.top)
         while not walk.done and walk.placed < PLACED:
             self.budget.check()
             self.bound_s = walk.bound_s
@@ -247,6 +242,23 @@ class SearchRun:
     def _fastest_listed(self) -> Priced | None:
         return None if self._listed is None else self._listed.fastest
 
+    def _walk_over(
+        self, combinations: Combinations, placements: PlacementSearch | None
+    ) -> Refinement:
+        kind = Refinement
+        if is_mixed(self.scenario.ideal):
+            from planner.training.search.best_first.mixed import MixedRefinement
+
+            kind = MixedRefinement
+        return kind(
+            combinations,
+            self.growing.table,
+            self.best,
+            placements,
+            self.budget,
+            like_plain=self.like_plain,
+        )
+
     def _placements(self) -> PlacementSearch | None:
         """None where all orders of the hosts are alike."""
         if self.scenario.ideal is self.scenario:
@@ -262,7 +274,7 @@ class SearchRun:
         self._tried += self._listed.price_some(budget)
 
     def _improve_layouts(self, walk: Refinement) -> None:
-        if self.improve is None:
+        if self.improve is None or is_mixed(self.scenario.ideal):
             return
         self.layouts_bound_s = improve_layouts(
             self.scenario,

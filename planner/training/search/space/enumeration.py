@@ -80,7 +80,8 @@ def _schedules(scenario: Scenario) -> tuple[str, ...]:
     """Those that the software profile has searches try."""
     switch = scenario.job.software.schedules
     names = switch.choices
-    if scenario.ideal is not scenario:
+    ideal = scenario.ideal
+    if ideal is not scenario and len(ideal.candidate_devices) == 1:
         names = (*names, *switch.over_slow_links)
     return tuple(name for name in names if name in SCHEDULE_NAMES)
 

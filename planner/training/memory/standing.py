@@ -1,0 +1,54 @@
+"""What a process holds from its first step to its last beside the tensors of the model."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from planner.training.batch import Batch
+    from planner.training.costs import CostTable
+    from planner.training.scenario import Scenario
+
+
+def outside_allocator(scenario: Scenario, types: Sequence[int]) -> int:
+    """Bytes outside the framework's allocator on the fullest of the device `types`: driver context
+    with its kernels, buffers of the collective library."""
+    software = scenario.job.software
+    devices = [scenario.device_types[i] for i in types]
+    context = max(
+        device.context_bytes if software.lazy_loading else device.eager_context_bytes
+        for device in devices
+    )
+    communicating = scenario.job.devices > 1
+    return int(context + (software.communication_buffers.value if communicating else 0))
+
+
+def largest_workspaces(scenario: Scenario, types: Sequence[int]) -> int:
+    """Bytes of the workspaces of matrix products, on the one of the device `types` with the largest
+    (pytorch `CublasHandlePool.cpp`, one per handle; TransformerEngine `cpp_extensions/gemm.py`,
+    `get_cublas_workspace`, one for all layers and some for grouped products)."""
+    software = scenario.job.software
+    workspaces = software.workspaces
+    grouped = scenario.model.moe is not None and software.expert.grouped_matmul
+    streams = workspaces.layers + (workspaces.grouped if grouped else 0)
+    return max(
+        workspaces.handles * device.workspace_bytes + streams * device.layer_workspace_bytes
+        for device in (scenario.device_types[i] for i in types)
+    )
+
+
+def placeholders(table: CostTable, batch: Batch) -> NDArray[np.int64]:
+    """Bytes, int64 [N, p], of the tensors that stand for gradients of weights, one for every shape
+    of weight on a stage."""
+    kinds, inverse = np.unique(batch.load.counts.sum(axis=1) > 0, axis=0, return_inverse=True)
+    held = [
+        np.where(present, table.placeholder_bytes, 0).max(axis=-1).sum(axis=0) for present in kinds
+    ]
+    by_stage: NDArray[np.int64] = np.stack(held, axis=-1)[batch.row][:, inverse.reshape(-1)]
+    return by_stage
