@@ -39,7 +39,7 @@ def explanation_report(
     parts += [
         paragraph(headline("The plan", plan, estimate), style="bold"),
         paragraph(ranges(estimate)),
-        paragraph(bound_by(estimate.time)),
+        paragraph(bound_by(estimate)),
         paragraph(binding(estimate)),
         heading("Hardware that is 10% better"),
         _levers(hardware),
