@@ -67,7 +67,8 @@ def _experts(job: ExportJob) -> Flags:
             moe_flex_dispatcher_backend="hybridep" if spans else "deepep",
             moe_router_dtype="fp32",
         )
-    return flags | values(moe_token_dispatcher_type=expert.dispatcher)
+    router = values(moe_router_dtype="fp32") if expert.fp32_probabilities else {}
+    return {**flags, **values(moe_token_dispatcher_type=expert.dispatcher), **router}
 
 
 def overlap_flags(job: ExportJob) -> Flags:
