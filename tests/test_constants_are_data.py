@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
+from pydantic import BaseModel
 
 from planner.specs.device import DeviceSpec
 from planner.specs.files.fields import Constant
@@ -17,7 +18,6 @@ from planner.specs.software import SoftwareProfile
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from pydantic import BaseModel
 
 ROOT = Path(__file__).parents[1]
 ROOMS = (
@@ -100,14 +100,26 @@ def constants(model: type[BaseModel], above: str = "") -> Iterator[tuple[str, An
         default = field.default
         if isinstance(default, Constant):
             yield f"{above}{name}", default
-        elif hasattr(type(default), "model_fields"):
-            yield from constants(type(default), f"{above}{name}.")
+        elif isinstance(default, BaseModel):
+            yield from held(default, f"{above}{name}.")
         elif isinstance(field.annotation, type) and hasattr(field.annotation, "model_fields"):
             yield from constants(field.annotation, f"{above}{name}.")
 
 
+def held(part: BaseModel, above: str) -> Iterator[tuple[str, Any]]:
+    """Constants of a part that stands in where a file leaves it out."""
+    for name in type(part).model_fields:
+        value = getattr(part, name)
+        if isinstance(value, Constant):
+            yield f"{above}{name}", value
+        elif isinstance(value, BaseModel):
+            yield from held(value, f"{above}{name}.")
+
+
 def leaves(tree: dict[str, Any], above: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
     for key, value in tree.items():
+        if not isinstance(value, dict):
+            continue
         if "value" in value:
             yield f"{above}{key}", value
         else:

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from planner.api.checks import check as check
     from planner.api.checks import load_baseline as load_baseline
     from planner.api.checks import select_rules as select_rules
+    from planner.api.comparisons import PlanComparison as PlanComparison
+    from planner.api.comparisons import compare as compare
     from planner.api.documents import schema as schema
     from planner.api.documents import to_document as to_document
     from planner.api.documents import to_text as to_text
@@ -87,6 +89,7 @@ _HOMES = {
     "planner.api.answers": ("FoundPlans", "PricedPlan"),
     "planner.api.calibrations": ("Calibrated", "calibrate"),
     "planner.api.checks": ("check", "load_baseline", "select_rules"),
+    "planner.api.comparisons": ("PlanComparison", "compare"),
     "planner.api.documents": ("schema", "to_document", "to_text", "write_plans"),
     "planner.api.estimates": ("estimate", "timeline"),
     "planner.api.exports": ("export", "export_all", "export_formats"),

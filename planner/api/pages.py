@@ -152,4 +152,6 @@ def _first(answer: ReadAnswer, plans: PlansLike) -> GivenPlan:
 def _inputs(answer: ReadAnswer, scenario: Scenario) -> PlanInputs:
     """What the inputs of the plans add to their document."""
     first = PricedPlan(scenario=scenario, ranked=answer.plans[0])
-    return PlanInputs(launches=export_all(first), timeline=step_timeline(scenario, first.plan))
+    return PlanInputs(
+        scenario=scenario, launches=export_all(first), timeline=step_timeline(scenario, first.plan)
+    )

@@ -54,6 +54,15 @@ COMMANDS = {
             "planner check train.sh --cluster dgx-h100-16 --within-of-best 5%",
         ),
     ),
+    "compare": CommandEntry(
+        "planner.cli.compare:compare",
+        "Compare plans or launch scripts, also with the best plan.",
+        grouped=True,
+        examples=(
+            "planner compare plans.json#1 plans.json#2",
+            "planner compare train.sh best --cluster dgx-h100-16",
+        ),
+    ),
     "rule": CommandEntry(
         "planner.cli.rule:rule",
         "Explain a rule of `planner check`, or list all of them.",

@@ -43,6 +43,7 @@ _LESS_IS_BETTER = frozenset(
         "tree_level_steps",
         "all_to_all_steps",
         "fewest_switch_reducers",
+        "host_slowness",
         "wired_devices",
         "cards",
     }

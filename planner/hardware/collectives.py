@@ -43,8 +43,11 @@ def reduce_scatter_s(group: ProcessGroup, size_bytes: float) -> float:
     return all_gather_s(group, size_bytes)
 
 
-def all_to_all_s(group: ProcessGroup, size_bytes: float) -> float:
-    """Seconds to exchange parts: every member's buffer of `size_bytes` has one for each of n."""
+def all_to_all_s(
+    group: ProcessGroup, size_bytes: float, *, network_efficiency: float | None = None
+) -> float:
+    """Seconds to exchange parts: every member's buffer of `size_bytes` has one for each of n.
+    `network_efficiency`: share of N that it reaches; None: what the collective library does."""
     if group.size == 1 or size_bytes <= 0:
         return 0.0
     inside = (group.local - 1) / group.size
@@ -53,7 +56,8 @@ def all_to_all_s(group: ProcessGroup, size_bytes: float) -> float:
     steps_s = group.all_to_all_steps * group.fast_step_s
     if not group.inside:
         outside = 1 - group.local / group.size
-        busy_s = max(busy_s, outside * size_bytes / group.member_network_bytes_per_s)
+        share = group.all_to_all_network if network_efficiency is None else network_efficiency
+        busy_s = max(busy_s, outside * size_bytes / (share * group.member_network_bytes_per_s))
         steps_s += group.network_step_s
     return group.launch_s + steps_s + _transfer_s(group, busy_s)
 

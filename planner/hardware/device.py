@@ -80,6 +80,7 @@ class LinkConstants:
     intra_node_efficiency: float
     inter_node_efficiency: float
     all_to_all_efficiency: float
+    all_to_all_network: float
     send_efficiency: float
     reduction_efficiency: float
     overlap_cost: float
@@ -106,6 +107,7 @@ class Device:
     workspace_bytes: int
     layer_workspace_bytes: int
     kernel_latency_s: float
+    host_slowness: float
     speed_variation: float
     multiprocessors: int
     wave_overlap: float
@@ -162,6 +164,7 @@ def device_from_spec(spec: DeviceSpec) -> Device:
         workspace_bytes=spec.memory.workspace.value,
         layer_workspace_bytes=spec.memory.layer_workspace.value,
         kernel_latency_s=spec.kernel_latency.value,
+        host_slowness=spec.host.slowness.value,
         speed_variation=spec.speed_variation.value,
         multiprocessors=spec.matmul.multiprocessors.value,
         wave_overlap=spec.matmul.wave_overlap.value,
@@ -260,6 +263,7 @@ def _link_constants(links: CollectiveLinks, library: CollectiveLibrary) -> LinkC
         intra_node_efficiency=links.intra_node_efficiency.value,
         inter_node_efficiency=links.inter_node_efficiency.value,
         all_to_all_efficiency=links.all_to_all_efficiency.value,
+        all_to_all_network=links.all_to_all_network.value,
         send_efficiency=links.send_efficiency.value,
         reduction_efficiency=0.0 if reduction is None else reduction.value,
         overlap_cost=links.overlap_cost.value,

@@ -37,6 +37,7 @@ class ProcessGroup:
     copy_bytes_per_s: float
     fast_step_s: float
     all_to_all_efficiency: float
+    all_to_all_network: float
     send_efficiency: float
     reduction_bytes_per_s: float
     reduction_launch_s: float
@@ -130,6 +131,7 @@ def group_from(size: int, survey: Survey, *, trees: bool) -> ProcessGroup:
             kind.domain_step_s if survey.leaves_node else kind.node_step_s for kind in survey.kinds
         ),
         all_to_all_efficiency=min(constants.all_to_all_efficiency for constants in links),
+        all_to_all_network=min(constants.all_to_all_network for constants in links),
         send_efficiency=min(constants.send_efficiency for constants in links),
         reduction_bytes_per_s=min(_reduction_bytes_per_s(kind, survey) for kind in survey.kinds),
         reduction_launch_s=max(constants.reduction_launch_s for constants in links),

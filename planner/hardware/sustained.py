@@ -6,17 +6,26 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from planner.specs.cluster.spec import ClusterSpec
+    from planner.specs.cluster.spec import ClusterSpec, NodeGroup
     from planner.specs.device import DeviceSpec
     from planner.specs.files.fields import Constant
 
 
 def in_training(cluster: ClusterSpec) -> ClusterSpec:
     """The cluster with every device slowed to what it sustains (`planner.specs.device`)."""
-    groups = tuple(
-        replace(group, device=sustained_device(group.device)) for group in cluster.node_groups
-    )
+    groups = tuple(replace(group, device=_on_network(group)) for group in cluster.node_groups)
     return replace(cluster, node_groups=groups)
+
+
+def _on_network(group: NodeGroup) -> DeviceSpec:
+    """The device of a group, whose all-to-alls between nodes reach what they do on its network."""
+    device = sustained_device(group.device)
+    if group.network is None:
+        return device
+    kept = device.library.sustained_all_to_all.of(group.network.kind)
+    scaled = _scaled(device.links.all_to_all_network, kept)
+    links = device.links.model_copy(update={"all_to_all_network": scaled})
+    return device.model_copy(update={"links": links})
 
 
 def sustained_device(device: DeviceSpec) -> DeviceSpec:

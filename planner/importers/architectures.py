@@ -7,7 +7,13 @@ from typing import Any
 
 from planner.specs.model.architecture import ARCHITECTURES, RARE, Architecture
 
-_NOT_SPELLED_OUT = ("full_attention_frequency", "num_query_groups", "mixture", "router_bias")
+_NOT_SPELLED_OUT = (
+    "full_attention_frequency",
+    "num_query_groups",
+    "mixture",
+    "router_bias",
+    "score_function",
+)
 """Defaults that count only where a model has the part they are about."""
 
 

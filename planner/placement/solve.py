@@ -18,12 +18,12 @@ import numpy as np
 
 from planner.budget import UNLIMITED, OutOfTime
 from planner.placement.bounds.nodes import cheapest_s, nodes_bound_s
+from planner.placement.bounds.simpler import at_most, likely
 from planner.placement.exact.solve import MOST_NODES, solve_exactly
 from planner.placement.exact.sweep import TOLERANCE
 from planner.placement.local.search import polish
 from planner.placement.local.starts import near_each_other
 from planner.placement.problem.alike import with_alike_merged
-from planner.placement.problem.closing import at_most, likely
 from planner.placement.problem.feasible import allowed_order
 from planner.placement.problem.problem import PlacementSolution
 from planner.placement.problem.terms import terms_of
@@ -48,6 +48,9 @@ FEW_MOVES = 6_000
 """Placements that local search evaluates before an exact search."""
 WORTHWHILE = 1e-4
 """Share of the step by which a bound must be able to rise for a search to raise it."""
+BEHIND = 1e-3
+"""Share by which the problem's own bound may lie below a known one for class programs to be tried:
+they start from the former."""
 MOVES = 1_000_000
 """Placements that local search evaluates on a large cluster."""
 
@@ -62,6 +65,8 @@ class PlacementState:
     bound_s: float
     method: str
     enough_s: float = inf
+    own_s: float = 0.0
+    """What the problem itself bounds without a search."""
 
     @property
     def settled(self) -> bool:
@@ -171,6 +176,7 @@ def _solved(
         state = state.bounded(cheapest_s(views.at_most), "every link the cheapest")
         if not state.settled and views.room_s(state) > 0:
             bound_s = nodes_bound_s(views.at_most, budget)
+            state = replace(state, own_s=bound_s)
             state = state.bounded(bound_s, "every node at its best place")
         if not state.settled:
             state = search(views, state, budget)
@@ -237,7 +243,8 @@ def _largely(
     search."""
     moves = round(MOVES * budget.work)
     state = _quickly(views, state, budget.scaled(0.5))
-    if not state.settled and views.room_s(state) > WORTHWHILE * state.objective_s:
+    behind = state.own_s < state.bound_s * (1 - BEHIND)
+    if not (state.settled or behind) and views.room_s(state) > WORTHWHILE * state.objective_s:
         state = _by_classes(views, state, budget, solver)
     return state if state.proven else _polished(views, state, moves - moves // 2, budget)
 

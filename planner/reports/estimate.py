@@ -31,7 +31,7 @@ def estimate_report(inputs: RecordedInputs, plan: Plan, estimate: Estimate) -> R
         paragraph(decisions(plan)),
         heading("Time of one step"),
         time_table(estimate.time),
-        paragraph(bound_by(estimate.time)),
+        paragraph(bound_by(estimate)),
         heading(f"Memory of one device, GiB of {of}"),
         memory_table(plan, estimate.memory),
         paragraph(binding(estimate)),

@@ -118,7 +118,7 @@ def _passed_over(record: SolverRecord) -> list[EngineRecord]:
 def why(result: SearchResult) -> list[str]:
     """Why the best plan is the best, a sentence each."""
     best = result.plans[0]
-    reasons = [bound_by(best.estimate.time), binding(best.estimate)]
+    reasons = [bound_by(best.estimate), binding(best.estimate)]
     other = rival(result.plans)
     if other is not None:
         reasons.append(against(best, other))

@@ -104,13 +104,22 @@ def binding(estimate: Estimate) -> str:
     return f"{peak} ({_largest_components(stage, 3)}); {room}."
 
 
-def bound_by(time: TimeBreakdown) -> str:
-    """The largest part of the step and those that follow it closely enough to matter."""
-    shares = time_shares(time)
+def bound_by(estimate: Estimate) -> str:
+    """The largest part of the step and those that follow it closely enough to matter; what the host
+    adds to its compute, and what would remove that."""
+    shares = time_shares(estimate.time)
     largest, *rest = shares
     text = f"Bound by {largest[0]}: {percent(largest[1])} of the step"
     others = [f"{label} {percent(share)}" for label, share in rest if share >= SMALL_SHARE]
-    return f"{text}; then {', '.join(others)}." if others else f"{text}."
+    said = f"{text}; then {', '.join(others)}." if others else f"{text}."
+    waiting_s = estimate.time_detail.get("host_bound_s", 0.0)
+    if waiting_s < SMALL_SHARE * estimate.step_s:
+        return said
+    return (
+        f"{said} Bound by the host for {seconds(waiting_s)} of it: launching kernels takes longer "
+        "than running them. Larger micro-batches, CUDA graphs and fewer experts on a device remove "
+        "that."
+    )
 
 
 def time_shares(time: TimeBreakdown) -> list[tuple[str, float]]:

@@ -225,6 +225,8 @@ class CollectiveLinks(Input):
     """The same over network cards."""
     all_to_all_efficiency: Efficiency = _general("links.all_to_all_efficiency", Constant[Fraction])
     """Relative to the ring."""
+    all_to_all_network: Efficiency = _general("links.all_to_all_network", Constant[Fraction])
+    """An all-to-all between nodes relative to the ring, alone on the network."""
     send_efficiency: Efficiency = _general("links.send_efficiency", Constant[Fraction])
     """One pair's send and receive relative to the ring."""
     reduction_efficiency: Efficiency | None = None
@@ -238,6 +240,13 @@ class CollectiveLinks(Input):
     overlap_cost: Constant[Fraction] = _general("links.overlap_cost", Constant[Fraction])
     """Share of a hidden collective's time that the kernels which run at the same time lose: its
     copies take multiprocessors and memory bandwidth."""
+
+
+class DeviceHost(Input):
+    """The host that launches a node's kernels."""
+
+    slowness: Constant[Number] = _general("host.slowness", Constant[Number])
+    """Host time of the same launches relative to that of an x86 server of 2020 to 2025."""
 
 
 class Sustained(Input):
@@ -278,6 +287,7 @@ class DeviceSpec(Input):
     matmul: MatmulConstants
     grouped_matmul: GroupedMatmulConstants = GroupedMatmulConstants()
     attention: Attention = Attention()
+    host: DeviceHost = DeviceHost()
     kernel_latency: Constant[Seconds] = _general("kernel_latency", Constant[Seconds])
     """Start and drain of one kernel on the device."""
     intra_node: NodeLinks | None = None

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import Field
 
-from planner.specs.files.fields import Constant, Count, Input, Seconds
-from planner.specs.files.general import general
+from planner.specs.files.fields import Constant, Count, Efficiency, Input, Seconds
+from planner.specs.files.general import general, general_part
 
 DataSharding = Literal["none", "optimizer", "optimizer+gradients", "full"]
 Granularity = Literal["none", "selective", "full"]
@@ -44,6 +44,8 @@ class Fused(Input):
     bias_dropout_add: bool
     """Bias, dropout and residual addition."""
     rotary: bool
+    latent_rotary: bool = False
+    """The rotation of latent attention's queries and keys, and their putting together."""
     cross_entropy: bool
     """The loss in a few kernels of its own instead of a dozen. Unless a switch below says
     otherwise, the fp32 probabilities stay."""
@@ -144,18 +146,70 @@ class Fp8(Input):
     """Sharded parameters are gathered in 8 bits."""
 
 
+class Dispatcher(Input):
+    """One way in which tokens travel to their experts and back."""
+
+    deduplicated: bool = False
+    """A token goes to each device once, and crosses the network once per domain, however many of
+    its experts are there."""
+    reach: Literal["any", "domain"] = "any"
+    """Where its ranks may lie: `domain`, in one scale-up domain."""
+    calls: Count
+    """Collectives that the host launches for one dispatch."""
+    dispatch_launch: Constant[Seconds]
+    """Host time of one dispatch beside those collectives."""
+    network_efficiency: Efficiency | None = None
+    """Share of the network cards' rate that an exchange reaches. Default: that of the collective
+    library's all-to-all."""
+    multiprocessors: Constant[Count]
+    """Multiprocessors that it takes from the kernels beside it."""
+
+
+DispatcherName = Literal["alltoall", "allgather", "deepep", "hybridep", "ncclep"]
+DISPATCHERS: tuple[DispatcherName, ...] = get_args(DispatcherName)
+
+
+def _dispatcher(name: str) -> Dispatcher:
+    return general_part("software", f"expert.dispatchers.{name}", Dispatcher)
+
+
+class Dispatchers(Input):
+    """What each dispatcher costs."""
+
+    alltoall: Dispatcher = _dispatcher("alltoall")
+    """Every copy of a token goes to its expert's rank, by the collective library."""
+    allgather: Dispatcher = _dispatcher("allgather")
+    """All tokens go to all ranks, by the collective library."""
+    deepep: Dispatcher = _dispatcher("deepep")
+    """DeepEP, over any network."""
+    hybridep: Dispatcher = _dispatcher("hybridep")
+    """HybridEP, in one scale-up domain."""
+    ncclep: Dispatcher = _dispatcher("ncclep")
+    """NCCL's own device-side exchange."""
+
+    def of(self, name: str) -> Dispatcher:
+        found: Dispatcher = getattr(self, name)
+        return found
+
+
 class Expert(Input):
     """How tokens reach their experts."""
 
-    dispatcher: Literal["alltoall", "allgather"] = "alltoall"
-    """Every copy of a token goes to its expert's rank, or all tokens go to all ranks."""
+    dispatcher: DispatcherName = "alltoall"
+    """How tokens travel to their experts."""
+    dispatcher_choices: tuple[DispatcherName, ...] = ()
+    """Dispatchers a plan may choose from. Default: the one in `dispatcher`."""
     grouped_matmul: bool = True
     """All experts of a device run in one call."""
     fused_permutation: bool = False
     """Tokens are sorted for their experts, and back, in one kernel."""
+    fused_router: bool = False
+    """Scores, choice and counts are a few kernels instead of one for each operation."""
     deduplicated: bool = False
-    """A token goes to each device once, and crosses the network once per domain, however many of
-    its experts are there."""
+    """With `alltoall`: it is `deepep`."""
+    product_launch: Constant[Seconds] | None = None
+    """Host time of one expert's part of a grouped product, which is launched expert by expert.
+    Default: `host_launch` for each of one product forward and two backward."""
     quantized_launch: Constant[Seconds] | None = None
     """Host time to quantise one expert's operand and hand over its product, in 8 or 4 bits.
     Default: `host_launch`."""
@@ -167,6 +221,17 @@ class Expert(Input):
     """Biases of the experts' outputs and clamps of their activations belong to other kernels."""
     tensor_parallel_biases: bool = True
     """Experts with biases may be split over an expert-tensor degree above 1."""
+    dispatchers: Dispatchers = Dispatchers()
+
+    @property
+    def sends_by(self) -> DispatcherName:
+        """The default dispatcher."""
+        return "deepep" if self.deduplicated and self.dispatcher == "alltoall" else self.dispatcher
+
+    @property
+    def dispatcher_options(self) -> tuple[DispatcherName, ...]:
+        """What a plan may choose from, the default first."""
+        return tuple(dict.fromkeys((self.sends_by, *self.dispatcher_choices)))
 
 
 class SharedVocabulary(Input):

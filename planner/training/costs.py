@@ -48,6 +48,7 @@ class CostTable:
     weight_gradient_s: NDArray[np.float64]
     hidden_s: NDArray[np.float64]
     host_bound_s: NDArray[np.float64]
+    forward_host_bound_s: NDArray[np.float64]
     dense_parameters: NDArray[np.int64]
     expert_parameters: NDArray[np.int64]
     saved_bytes: NDArray[np.int64]
@@ -80,7 +81,7 @@ def cost_table(
         )
         for field in fields(LayerMemory)
     }
-    names = ("selective_s", "weight_gradient_s", "hidden_s", "host_bound_s")
+    names = ("selective_s", "weight_gradient_s", "hidden_s", "host_bound_s", "forward_host_bound_s")
     seconds: dict[str, Any] = {name: _seconds(times, name) for name in names}
     for name in ("forward", "backward"):
         seconds[f"{name}_s"] = _by_cause(times, name)

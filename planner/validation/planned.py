@@ -106,7 +106,11 @@ def _software(run: Run, assumptions: list[str]) -> SoftwareProfile:
     switched: dict[str, Any] = {name: value for name, value in stated.items() if value is not None}
     for name in [name for name in switched if name not in SoftwareProfile.model_fields]:
         assumptions.append(f"run: {name} {switched.pop(name)} is not modelled")
-    return run.job.software.model_copy(update=switched)
+    software = run.job.software
+    if run.dispatcher is not None:
+        chosen = {"dispatcher": run.dispatcher, "deduplicated": False}
+        switched["expert"] = software.expert.model_copy(update=chosen)
+    return software.model_copy(update=switched)
 
 
 def _schedule(run: Run, software: SoftwareProfile, virtual_stages: int) -> str:

@@ -13,6 +13,7 @@ from planner.workload.operators import Collective, GroupedMatmul, Matmul, Pointw
 from planner.workload.pointwise import activation, clamp, residual_add
 
 if TYPE_CHECKING:
+    from planner.specs.model.spec import MoeSpec
     from planner.workload.operators import Operator
     from planner.workload.workload import Workload
 
@@ -46,14 +47,7 @@ def moe_operators(workload: Workload) -> list[Operator]:
             k=h,
             quantized=False,
         ),
-        Pointwise(
-            name="route",
-            module="moe",
-            forward_bytes=12 * r * moe.num_experts,
-            backward_bytes=12 * r * moe.num_experts,
-            forward_kernels=10,
-            backward_kernels=8,
-        ),
+        _route(w, moe),
         permutation(w, "dispatch", routed),
     ]
     operators += expert_exchange(w, "dispatch", routed)
@@ -105,6 +99,26 @@ def weighed_activation(workload: Workload, tokens: int, width: int) -> Pointwise
         return plain
     kept = 4 if expert.fp32_probabilities else w.element_bytes
     return replace(plain, saved_bytes=plain.saved_bytes + kept * tokens * width)
+
+
+def _route(workload: Workload, moe: MoeSpec) -> Pointwise:
+    """Scores, choice of experts, preparation of the dispatch, counted in Megatron-LM d98e8a64:
+    `router.py`, `moe_utils.py` (`topk_routing_with_score_function`: softmax, top-k, two zeros and
+    scatters, casts), `token_dispatcher.py` (`preprocess`: sums, transpose, slice, index, the copies
+    to the host). Sigmoid scores with biases of experts add 12 and 6; an auxiliary loss 15 and 10.
+    """
+    more = (12, 6) if moe.score_function == "sigmoid" else (15, 10)
+    fused = workload.software.expert.fused_router
+    return Pointwise(
+        name="route",
+        module="moe",
+        forward_bytes=12 * workload.residual_tokens * moe.num_experts,
+        backward_bytes=12 * workload.residual_tokens * moe.num_experts,
+        forward_kernels=10,
+        backward_kernels=8,
+        forward_launches=None if fused else 29 + more[0],
+        backward_launches=None if fused else 12 + more[1],
+    )
 
 
 def shared_expert_gate(workload: Workload) -> list[Operator]:
@@ -176,10 +190,13 @@ def permutation(workload: Workload, name: str, routed: int) -> Pointwise:
 def expert_exchange(workload: Workload, name: str, routed: int) -> list[Operator]:
     """All-to-all over the expert ranks, then gather (or reduce-scatter) over expert-tensor."""
     shard = workload.shard
-    if workload.software.expert.dispatcher == "allgather":
+    if workload.dispatcher_name == "allgather":
         return gathered_exchange(workload, name)
     buffer_bytes = workload.element_bytes * routed * workload.model.hidden_size
     operators: list[Operator] = []
+    moe, dispatcher = workload.model.moe, workload.dispatcher
+    assert moe is not None
+    dispatch, efficiency = name == "dispatch", dispatcher.network_efficiency
     if shard.expert > 1:
         operators.append(
             Collective(
@@ -192,6 +209,12 @@ def expert_exchange(workload: Workload, name: str, routed: int) -> list[Operator
                 in_forward=True,
                 in_backward=True,
                 copies=workload.token_copies,
+                calls=dispatcher.calls if dispatch else 1,
+                launch_s=dispatcher.dispatch_launch.value if dispatch else 0.0,
+                network_efficiency=None if efficiency is None else efficiency.value,
+                multiprocessors=dispatcher.multiprocessors.value,
+                num_groups=moe.num_groups,
+                group_top_k=moe.group_top_k,
             )
         )
     if shard.expert_tensor > 1:

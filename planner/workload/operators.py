@@ -96,12 +96,16 @@ class FusedAttention(Operator):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pointwise(Operator):
-    """Work bound by memory traffic: bytes read plus bytes written, and the kernels it takes."""
+    """Work bound by memory traffic: bytes read plus bytes written, and the kernels it takes.
+    `forward_launches` and `backward_launches` are the operators that an eager host launches, where
+    most of them are so small that the device's time is that of fewer."""
 
     forward_bytes: float
     backward_bytes: float
     forward_kernels: int = 1
     backward_kernels: int = 1
+    forward_launches: int | None = None
+    backward_launches: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,7 +119,10 @@ class Collective(Operator):
     ring_exchange, which makes (degree − 1) hops.
     `beside` names what the framework always runs at the same time: "" (nothing), "weight_gradient",
     "attention". `copies` > 1: the buffer holds that many copies of each token for different ranks,
-    of which one travels to each domain.
+    of which one travels to each domain, and at most `group_top_k` of `num_groups` equal parts of
+    the ranks have any. `calls`: collectives that the host launches for it, `launch_s` beside them.
+    `network_efficiency` (None: that of the library's all-to-all) and `multiprocessors` are what
+    an expert exchange reaches and takes.
     """
 
     operation: str
@@ -126,3 +133,9 @@ class Collective(Operator):
     beside: str = ""
     hops: int = 1
     copies: int = 1
+    calls: int = 1
+    launch_s: float = 0.0
+    network_efficiency: float | None = None
+    multiprocessors: int = 0
+    num_groups: int = 1
+    group_top_k: int = 1

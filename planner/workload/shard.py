@@ -19,6 +19,8 @@ class Shard:
     expert_tensor: int = 1
     micro_batch_size: int = 1
     sequence_parallel: bool = False
+    dispatcher: str = ""
+    """How tokens reach their experts; "": as the software profile does by default."""
     vocabulary: int = 1
     """Pipeline stages that hold a part of the vocabulary layers each; 1: the ends hold them whole.
     """

@@ -15,6 +15,7 @@ from planner.workload.formats import QUANTIZED_BYTES, gradient_bytes
 if TYPE_CHECKING:
     from planner.specs.model.spec import ModelSpec
     from planner.specs.software import SoftwareProfile
+    from planner.specs.software_parts import Dispatcher
     from planner.workload.shard import Shard
 
 
@@ -123,11 +124,20 @@ class Workload:
         return self.tokens // self.shard.tensor if self.shard.sequence_parallel else self.tokens
 
     @property
+    def dispatcher(self) -> Dispatcher:
+        """What carries tokens to their experts."""
+        return self.software.expert.dispatchers.of(self.dispatcher_name)
+
+    @property
+    def dispatcher_name(self) -> str:
+        return self.shard.dispatcher or self.software.expert.sends_by
+
+    @property
     def token_copies(self) -> int:
         """Experts a token is sent to, where the dispatcher sends one copy per domain for all of
         them there; else 1, because every copy travels on its own."""
         moe = self.model.moe
-        return moe.top_k if moe and self.software.expert.deduplicated else 1
+        return moe.top_k if moe and self.dispatcher.deduplicated else 1
 
     @property
     def vocabulary_rows(self) -> int:

@@ -41,6 +41,7 @@ def options_of(command: str) -> set[str]:
             },
             {"plan", "limits", "progress", "note"},
         ),
+        ("compare", api.compare, set(), {"progress", "note"}),
         ("export", api.export, set(), {"note"}),
         ("validate", api.validate, set(), set()),
         ("calibrate", api.calibrate, {"device_file"}, {"note"}),

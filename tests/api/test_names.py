@@ -20,6 +20,7 @@ ROOT = Path(__file__).parents[2]
 FUNCTIONS = [
     "calibrate",
     "check",
+    "compare",
     "estimate",
     "export",
     "export_all",
@@ -70,6 +71,7 @@ TYPES = [
     "NothingFits",
     "Placement",
     "Plan",
+    "PlanComparison",
     "PlannerError",
     "PricedPlan",
     "Progress",

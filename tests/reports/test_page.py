@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from planner.plan import Plan, RankedPlan
+    from planner.training.scenario import Scenario
     from planner.training.search.result import SearchResult
     from planner.training.timeline import StepTimeline
     from tests.conftest import Golden, Samples
@@ -60,7 +61,18 @@ LAUNCHES = {"megatron-lm.txt": "--tensor-model-parallel-size 8\n"}
 
 
 def inputs(launches: Mapping[str, str] = LAUNCHES) -> PlanInputs:
-    return PlanInputs(launches=launches, timeline=step())
+    return PlanInputs(scenario=cluster(), launches=launches, timeline=step())
+
+
+@cache
+def cluster() -> Scenario:
+    """With as many nodes as the hand-made plans have."""
+    model = api.load_model("gpt3-175b")
+    cluster = replace(api.load_cluster("dgx-a100-128"), source=None)
+    named = tuple(f"a100-{at}" for at in range(128))
+    (group,) = cluster.node_groups
+    cluster = replace(cluster, node_groups=(replace(group, hosts=named),))
+    return api.estimate(cluster, model, nodes=64, tensor=8, pipeline=4).scenario
 
 
 @cache

@@ -247,11 +247,14 @@ def test_against_says_what_is_saved_and_what_that_costs(samples: Samples) -> Non
 
 
 def test_bound_by_leaves_small_parts_out(samples: Samples) -> None:
-    time = samples.ranked()[0].estimate.time
-    assert bound_by(time) == (
+    estimate = samples.ranked()[0].estimate
+    said = (
         "Bound by compute: 70.0% of the step; then tensor communication 12.0%, "
         "pipeline bubble 8.0%."
     )
+    assert bound_by(estimate) == said
+    waiting = replace(estimate, time_detail={"host_bound_s": 0.5 * estimate.step_s})
+    assert bound_by(waiting).startswith(f"{said} Bound by the host for ")
 
 
 def test_shared_names_what_the_table_leaves_out(samples: Samples) -> None:

@@ -51,6 +51,10 @@ def _fusions(job: ExportJob) -> Flags:
     return flags
 
 
+FLEXIBLE = ("deepep", "hybridep", "ncclep")
+"""Dispatchers behind `--moe-token-dispatcher-type flex`."""
+
+
 def _experts(job: ExportJob) -> Flags:
     """One copy of a token per domain is what DeepEP sends, and HybridEP where a fast fabric spans
     nodes; both need a group of ranks and fp32 routing."""
@@ -60,15 +64,18 @@ def _experts(job: ExportJob) -> Flags:
     flags = switches(
         moe_grouped_gemm=expert.grouped_matmul, moe_permute_fusion=expert.fused_permutation
     )
-    if expert.deduplicated and degrees.expert * degrees.expert_tensor > 1:
+    dispatcher = expert.sends_by
+    flexible = dispatcher in FLEXIBLE
+    if flexible and degrees.expert * degrees.expert_tensor > 1:
         spans = any(host.group.scale_up for host in job.hosts)
         return flags | values(
             moe_token_dispatcher_type="flex",
-            moe_flex_dispatcher_backend="hybridep" if spans else "deepep",
+            moe_flex_dispatcher_backend="hybridep" if spans else dispatcher,
             moe_router_dtype="fp32",
         )
     router = values(moe_router_dtype="fp32") if expert.fp32_probabilities else {}
-    return {**flags, **values(moe_token_dispatcher_type=expert.dispatcher), **router}
+    sent = values(moe_token_dispatcher_type="alltoall" if flexible else dispatcher)
+    return {**flags, **sent, **router}
 
 
 def overlap_flags(job: ExportJob) -> Flags:

@@ -144,6 +144,7 @@ def _mixture(model: ModelSpec, moe: MoeSpec) -> Flags:
     pattern = None
     if moe.first_dense_layers or moe.layer_frequency > 1:
         pattern = expert_pattern(model)
+    softmax = moe.score_function == "softmax"
     return {
         **values(
             num_experts=moe.num_experts,
@@ -151,9 +152,14 @@ def _mixture(model: ModelSpec, moe: MoeSpec) -> Flags:
             moe_ffn_hidden_size=moe.ffn_hidden_size,
             moe_shared_expert_intermediate_size=moe.shared_expert_ffn_hidden_size or None,
             moe_layer_freq=pattern,
+            moe_router_score_function=None if softmax else moe.score_function,
+            moe_router_num_groups=moe.num_groups if moe.num_groups > 1 else None,
+            moe_router_group_topk=moe.group_top_k if moe.num_groups > 1 else None,
         ),
         **switches(
-            moe_router_pre_softmax=moe.top_k == 1, moe_shared_expert_gate=moe.shared_expert_gate
+            moe_router_pre_softmax=moe.top_k == 1 and softmax,
+            moe_router_enable_expert_bias=not softmax,
+            moe_shared_expert_gate=moe.shared_expert_gate,
         ),
     }
 

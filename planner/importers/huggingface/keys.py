@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from planner.errors import InputError
@@ -174,6 +174,15 @@ class Keys:
         if not least <= value <= most:
             raise self.error(f"{value} is not between {least} and {most:,}", key)
         return value
+
+    def word(self, key: str, allowed: Sequence[str]) -> str | None:
+        """One of the words a key may hold; None where neither file nor class says anything."""
+        value = self._raw(key)
+        if value is None:
+            return None
+        if value not in allowed:
+            raise self.error(f"expected {' or '.join(allowed)}, found {describe(value)}", key)
+        return str(value)
 
     def boolean(self, key: str, otherwise: bool | None = None) -> bool:
         """`otherwise` where neither file nor class says anything."""

@@ -235,7 +235,29 @@ def _moe(flags: Flags, layers: int, *, biases: bool) -> Mapping | None:
     if frequency > 1:
         moe["layer_frequency"] = frequency
     moe["router_bias"] = biases and not deepspeed
+    if not deepspeed:
+        moe |= _routing(flags, experts, moe["top_k"])
     return moe
+
+
+def _routing(flags: Flags, experts: int, top_k: int) -> Mapping:
+    """The router's scores, and the groups of experts it is limited to."""
+    functions = ("softmax", "sigmoid")
+    scores = flags.choice("--moe-router-score-function", functions) or "softmax"
+    routing: Mapping = {"score_function": scores}
+    groups = flags.integer("--moe-router-num-groups", most=1_000_000)
+    if groups is None:
+        return routing
+    if experts % groups:
+        raise flags.error(
+            f"{groups} groups do not divide {experts} experts", "--moe-router-num-groups"
+        )
+    chosen = flags.integer("--moe-router-group-topk", most=groups)
+    if chosen is not None and chosen * (experts // groups) < top_k:
+        raise flags.error(
+            f"{chosen} groups hold fewer than {top_k} experts", "--moe-router-group-topk"
+        )
+    return routing | {"num_groups": groups, "group_top_k": chosen or groups}
 
 
 def is_deepspeed(flags: Flags) -> bool:

@@ -120,12 +120,17 @@ def _experts(launch: Launch) -> Mapping[str, Any]:
     flags = launch.flags
     dispatcher = flags.choice("--moe-token-dispatcher-type", _DISPATCHERS) or "allgather"
     return {
-        "dispatcher": "allgather" if dispatcher == "allgather" else "alltoall",
-        "deduplicated": dispatcher == "flex",
+        "dispatcher": _flexible(flags) if dispatcher == "flex" else dispatcher,
+        "deduplicated": False,
         "grouped_matmul": flags.given("--moe-grouped-gemm"),
         "fused_permutation": flags.given("--moe-permute-fusion"),
         "fp32_probabilities": flags.text("--moe-router-dtype") in ("fp32", "fp64"),
     }
+
+
+def _flexible(flags: Flags) -> str:
+    backend = "--moe-flex-dispatcher-backend"
+    return flags.choice(backend, ("deepep", "hybridep", "ncclep")) or "deepep"
 
 
 def _gradients(launch: Launch) -> Mapping[str, Any]:

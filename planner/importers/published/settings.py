@@ -22,6 +22,8 @@ _SIZES = {
     "num_experts": ("moe", "num_experts"),
     "num_moe_experts": ("moe", "num_experts"),
     "moe_router_topk": ("moe", "top_k"),
+    "moe_router_num_groups": ("moe", "num_groups"),
+    "moe_router_group_topk": ("moe", "group_top_k"),
     "moe_ffn_hidden_size": ("moe", "ffn_hidden_size"),
     "moe_shared_expert_intermediate_size": ("moe", "shared_expert_ffn_hidden_size"),
     "q_lora_rank": ("mla", "q_lora_rank"),

@@ -53,10 +53,11 @@ class Pipelines:
 
     def __init__(self, problem: PlacementProblem, grid: NDArray[np.int64]) -> None:
         self.problem, self.grid = problem, grid
-        rows, columns, lockstep = problem.rows, problem.columns, problem.lockstep
-        links = problem.link_s[grid[:-1], grid[1:]].reshape(rows - 1, columns // lockstep, lockstep)
+        columns, lockstep = problem.columns, problem.lockstep
+        shape = (problem.boundaries, columns // lockstep, lockstep)
+        links = problem.links(grid).reshape(shape)
         self.links = links.max(axis=-1)
-        self.others = _largest_without_each(links).reshape(rows - 1, columns)
+        self.others = _largest_without_each(links).reshape(problem.boundaries, columns)
         self.paths_s = self.links.T @ problem.path_links.T + problem.path_s
         self.blocks_s = self.paths_s.max(axis=-1)
         self.seconds = float(self.blocks_s.max())
@@ -83,11 +84,12 @@ class Pipelines:
         """[K]: seconds of the position's block with each class at the position."""
         problem, block = self.problem, column // self.problem.lockstep
         paths = np.broadcast_to(self.paths_s[block], (problem.classes, len(problem.path_s)))
-        if row > 0:
-            arriving = problem.link_s[self.grid[row - 1, column]]
-            paths = paths + self._more(row - 1, column, arriving)
-        if row < problem.rows - 1:
-            leaving = problem.link_s[:, self.grid[row + 1, column]]
+        before, after = (row - 1) % problem.rows, (row + 1) % problem.rows
+        if before < problem.boundaries:
+            arriving = problem.link_s[self.grid[before, column]]
+            paths = paths + self._more(before, column, arriving)
+        if row < problem.boundaries:
+            leaving = problem.link_s[:, self.grid[after, column]]
             paths = paths + self._more(row, column, leaving)
         return np.asarray(paths.max(axis=-1))
 
@@ -103,10 +105,13 @@ class Pipelines:
         paths = np.repeat(self.paths_s, problem.lockstep, axis=0)[None]
         paths = np.repeat(paths, problem.rows, axis=0)
         now = np.repeat(self.links, problem.lockstep, axis=1)
-        arriving = np.maximum(self.others, problem.link_s[self.grid[:-1], node_class]) - now
-        leaving = np.maximum(self.others, problem.link_s[node_class, self.grid[1:]]) - now
-        paths[1:] += arriving[:, :, None] * problem.path_links.T[:, None, :]
-        paths[:-1] += leaving[:, :, None] * problem.path_links.T[:, None, :]
+        boundaries = problem.boundaries
+        below = np.roll(self.grid, -1, axis=0)[:boundaries]
+        arriving = np.maximum(self.others, problem.link_s[self.grid[:boundaries], node_class]) - now
+        leaving = np.maximum(self.others, problem.link_s[node_class, below]) - now
+        receivers = (np.arange(boundaries) + 1) % problem.rows
+        paths[receivers] += arriving[:, :, None] * problem.path_links.T[:, None, :]
+        paths[:boundaries] += leaving[:, :, None] * problem.path_links.T[:, None, :]
         return np.asarray(paths.max(axis=-1))
 
     def _crowd(self, seconds: NDArray[np.float64]) -> NDArray[np.float64]:

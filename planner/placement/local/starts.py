@@ -36,7 +36,72 @@ def near_each_other(problem: PlacementProblem) -> list[NDArray[np.int64]]:
         order = _by_class(problem, _grown(costs))
         late = slow[problem.node_class[order]]
         found += [order, np.concatenate([order[~late], order[late]])]
-    return found + [_by_column(problem, order) for order in found]
+    columns = [_by_column(problem, order) for order in found]
+    return [*found, *columns, *_switches_in_columns(problem, found[0], relative, slow)]
+
+
+NEAR = 1 + 1e-6
+"""Two neighbours are below one switch when their link costs this many times the cheapest."""
+
+SHARES = (1.0, 0.75, 0.5, 0.0)
+"""Where in the pipeline slow nodes lie side by side: behind the middle, the reduction of their row
+is hidden by the passes of earlier rows."""
+
+
+def _switches_in_columns(
+    problem: PlacementProblem,
+    order: NDArray[np.int64],
+    relative: NDArray[np.float64],
+    slow: NDArray[np.bool_],
+) -> list[NDArray[np.int64]]:
+    """Whole switches inside columns, those with slow nodes at one height, and these nodes close to
+    one row. Nothing where switches and columns do not divide each other. `order` int [N]: the nodes
+    of a switch together; `relative` [K, K], `slow` [K]: of classes."""
+    classes = problem.node_class[order]
+    near = relative[classes[:-1], classes[1:]] <= relative.min() * NEAR
+    switches = np.split(order, np.flatnonzero(~near) + 1)
+    size, rows = len(switches[0]), problem.rows
+    alike = all(len(nodes) == size for nodes in switches)
+    if not alike or not slow.any() or rows == 1 or max(size, rows) % min(size, rows):
+        return []
+    slow_node = slow[problem.node_class]
+    switches.sort(key=lambda nodes: bool(slow_node[nodes].any()))
+    used = switches[: -(-problem.positions // size)]
+    return [
+        _with_slow_in_row(problem, used, slow_node, row)
+        for row in dict.fromkeys(round(share * (rows - 1)) for share in SHARES)
+    ]
+
+
+def _with_slow_in_row(
+    problem: PlacementProblem,
+    switches: list[NDArray[np.int64]],
+    slow: NDArray[np.bool_],
+    row: int,
+) -> NDArray[np.int64]:
+    """Int [N]: switches of equal size in columns, slow nodes in a row and those next to it."""
+    rows, columns, size = problem.rows, problem.columns, len(switches[0])
+    grid = np.full((rows, columns), -1)
+    height, width = min(rows, size), max(1, size // rows)
+    blocks = [
+        (abs(top - row // height * height), column, top)
+        for top in range(0, rows, height)
+        for column in range(columns - width, -1, -width)
+    ]
+    for (_, column, top), nodes in zip(sorted(blocks, key=_nearest), switches[::-1], strict=False):
+        places = np.arange(height * width).reshape(height, width)
+        first = np.argsort(np.abs(places // width + top - row).ravel(), kind="stable")
+        block = np.empty(size, dtype=np.int64)
+        block[first] = np.concatenate((nodes[slow[nodes]], nodes[~slow[nodes]]))
+        grid[top : top + height, column : column + width] = block.reshape(height, width)
+    placed = grid.ravel()
+    return np.concatenate([placed, np.setdiff1d(np.arange(len(problem.node_class)), placed)])
+
+
+def _nearest(block: tuple[int, int, int]) -> tuple[int, int, int]:
+    """Blocks near the row first, then from the last column on."""
+    away, column, top = block
+    return away, -column, top
 
 
 def _by_column(problem: PlacementProblem, order: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -63,11 +63,11 @@ class PlacementProblem:
 
     `node_class` int [N]. `link_s` [K, K]: seconds that a link from a node of one class to a node of
     another in the next row adds, there and back, each time a critical path crosses the boundary. A
-    column's pipeline takes the max over paths of `path_s` [W] + `path_links` [W, rows − 1] · its
-    links. `lockstep` neighbouring columns wait for each other at every boundary, so each of their
-    links counts as the slowest of them. `closing`: what follows each path. `row_class_allowed` bool
-    [rows, K]. `has_waits_inside`: some waits stand for groups inside the passes, which a pipeline
-    can hide.
+    column's pipeline takes the max over paths of `path_s` [W] + `path_links` · its links: [W, rows
+    − 1], or [W, rows] where paths also go from the last row back to the first. `lockstep`
+    neighbouring columns wait for each other at every boundary, so each of their links counts as the
+    slowest of them. `closing`: what follows each path. `row_class_allowed` bool [rows, K].
+    `has_waits_inside`: some waits stand for groups inside the passes, which a pipeline can hide.
     """
 
     rows: int
@@ -81,6 +81,16 @@ class PlacementProblem:
     row_class_allowed: NDArray[np.bool_]
     closing: Closing | None = None
     has_waits_inside: bool = False
+
+    @property
+    def boundaries(self) -> int:
+        """Between one row and the next, counting the way back to the first where paths take it."""
+        return int(self.path_links.shape[1])
+
+    def links(self, grids: NDArray[np.int64]) -> NDArray[np.float64]:
+        """[…, boundaries, columns]: seconds of all links, for classes […, rows, columns]."""
+        below = np.roll(grids, -1, axis=-2)
+        return self.link_s[grids[..., : self.boundaries, :], below[..., : self.boundaries, :]]
 
     @property
     def positions(self) -> int:
@@ -106,9 +116,8 @@ class PlacementProblem:
     def pipeline_s(self, grid: NDArray[np.int64]) -> float:
         """Seconds of the slowest column of a grid of classes, int [rows, columns], with what
         follows."""
-        links = self.link_s[grid[:-1], grid[1:]]
         blocks = self.columns // self.lockstep
-        links = links.reshape(self.rows - 1, blocks, self.lockstep).max(axis=-1)
+        links = self.links(grid).reshape(self.boundaries, blocks, self.lockstep).max(axis=-1)
         paths_s = (self.path_s[:, None] + self.path_links @ links).max(axis=1)
         if self.closing is not None:
             paths_s = paths_s + family_s(self.closing.family, grid)[self.closing.path_row]

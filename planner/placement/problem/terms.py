@@ -63,9 +63,8 @@ class Terms:
     def pipelines_s(self, grids: NDArray[np.int64]) -> NDArray[np.float64]:
         """[n, blocks]: seconds of each block of columns in lockstep, with what follows."""
         problem = self.problem
-        links = problem.link_s[grids[:, :-1], grids[:, 1:]]
-        shape = (len(grids), problem.rows - 1, problem.columns // problem.lockstep)
-        blocks = links.reshape((*shape, problem.lockstep)).max(axis=-1)
+        shape = (len(grids), problem.boundaries, problem.columns // problem.lockstep)
+        blocks = problem.links(grids).reshape((*shape, problem.lockstep)).max(axis=-1)
         paths = blocks.transpose(0, 2, 1) @ problem.path_links.T + problem.path_s
         if problem.closing is not None and self.closing is not None:
             paths += self.closing.slowest(grids)[:, None, problem.closing.path_row]

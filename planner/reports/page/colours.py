@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import re
+
 from planner.reports.page.palette import (
+    BANDWIDTHS,
     CAUSES,
     COMPONENTS,
     HATCHED,
     PASSES,
     SURFACES,
     Shade,
+    stage_colour,
     text_on,
 )
+
+_STAGE = re.compile(r"\bstage(\d+)of(\d+)\b")
 
 DATA = {**PASSES, **COMPONENTS, **CAUSES}
 
@@ -32,7 +38,23 @@ def colours_css() -> str:
             for name in HATCHED
         ),
     ]
+    rules += [
+        f".{name}{{fill:{shade}}}.back-{name}{{background-color:{shade}}}"
+        for name, shade in zip(
+            (f"bandwidth{at}" for at in range(len(BANDWIDTHS))), BANDWIDTHS, strict=True
+        )
+    ]
     return "\n".join(rules) + "\n"
+
+
+def stages_css(body: str) -> str:
+    """The rules of the stages that a page colours, such as stage3of8; the same on both pages."""
+    found = sorted({(int(of), int(stage)) for stage, of in _STAGE.findall(body)})
+    return "".join(
+        f".stage{stage}of{of}{{background-color:{colour};color:{text_on(colour)}}}"
+        for of, stage in found
+        for colour in [stage_colour(stage, of)]
+    )
 
 
 def _shades() -> dict[str, Shade]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from planner.plan import RankedPlan
     from planner.plan_document.answer import ReadAnswer
+    from planner.training.scenario import Scenario
     from planner.training.timeline import StepTimeline
 
 
@@ -27,6 +28,7 @@ class PlanInputs:
     """What the cluster, the model and the software profile add to the document of their plans.
     `launches`: the texts that launch plan 1, by the names of their files; `timeline`: its step."""
 
+    scenario: Scenario
     launches: Mapping[str, str]
     timeline: StepTimeline
 

@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING
 from planner import __version__
 from planner.plan_document.page import embedded
 from planner.reports.page.bars import lengths_css
-from planner.reports.page.colours import colours_css
+from planner.reports.page.colours import colours_css, stages_css
 from planner.reports.page.html import Html, element, join
 from planner.reports.page.sections.answer import answer, header
 from planner.reports.page.sections.basis import assumptions, confidence
 from planner.reports.page.sections.cloud import cloud
+from planner.reports.page.sections.cluster import cluster
 from planner.reports.page.sections.launch import launch
+from planner.reports.page.sections.links import links
 from planner.reports.page.sections.memory import memory
 from planner.reports.page.sections.pipeline import pipeline
 from planner.reports.page.sections.ranking import ranking
@@ -33,6 +35,8 @@ SECTIONS = (
     ("memory", "Memory", memory),
     ("scaling", "Scaling", scaling),
     ("pipeline", "Pipeline", pipeline),
+    ("cluster", "Cluster", cluster),
+    ("links", "Links", links),
     ("accuracy", "Accuracy", confidence),
     ("assumptions", "Assumptions", assumptions),
     ("launch", "Launch", launch),
@@ -57,7 +61,7 @@ def page_text(content: PageContent) -> str:
         element("main", *(html for _, _, html in shown)),
         _footer(),
     )
-    style = f"{colours_css()}{_asset('page.css')}{lengths_css(body)}"
+    style = f"{colours_css()}{_asset('page.css')}{lengths_css(body)}{stages_css(body)}"
     script = _asset("page.js")
     inputs = content.answer.inputs
     head = join(

@@ -105,6 +105,8 @@ CIVIDIS = (
     "#fee838", "#e1cc55", "#c3b369", "#a69d75", "#8a8678",
     "#707173", "#575d6d", "#3b496c", "#123570", "#00224e",
 )  # fmt: skip
+BANDWIDTHS = tuple(CIVIDIS[at] for at in (9, 7, 5, 3, 1, 0))
+"""From the slowest links, dark, to the fastest, bright; the same on both pages."""
 
 
 def text_on(colour: str) -> str:

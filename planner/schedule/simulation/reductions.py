@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -29,6 +29,10 @@ class Reductions:
     def span_s(self) -> Floats:
         """[...]: when everything is over."""
         return np.asarray(np.maximum(self.stage_end_s.max(axis=-1), self.tied_end_s))
+
+    def of_one(self, entry: int) -> Reductions:
+        """Those of one entry of the first batch axis."""
+        return Reductions(**{each.name: getattr(self, each.name)[entry] for each in fields(self)})
 
     @classmethod
     def of(cls, chunk_ends: Floats, chunk_s: Floats, stage_s: Floats, tied_s: Floats) -> Reductions:

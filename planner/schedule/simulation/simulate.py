@@ -82,6 +82,26 @@ def simulate(schedule: Schedule, durations: Durations) -> Timeline:
     return Timeline(schedule=schedule, graph=graph, ends=ends, table=table, reductions=reductions)
 
 
+def simulate_each(schedule: Schedule, durations: Durations) -> list[Timeline]:
+    """The timelines of many sets of durations with one leading axis, in one sweep.
+
+    Raises as `simulate`."""
+    graph = compile_graph(schedule, durations.sends)
+    table = _table(schedule, durations)
+    ends = _sweep(graph, table)
+    reductions = _reductions(schedule, durations, np.moveaxis(ends[graph.last_node], -1, 0))
+    return [
+        Timeline(
+            schedule=schedule,
+            graph=graph,
+            ends=ends[:, one],
+            table=table[:, one],
+            reductions=reductions.of_one(one),
+        )
+        for one in range(table.shape[1])
+    ]
+
+
 def step_spans(schedule: Schedule, durations: Durations) -> Floats:
     """[...]: seconds from the first pass to the end of the last reduction, for every batch entry.
 

@@ -27,11 +27,12 @@ from planner.specs.cluster.spec import (
     ScaleUp,
     default_hosts,
 )
-from planner.specs.device import DeviceSpec
+from planner.specs.device import DeviceHost, DeviceSpec
 from planner.specs.files.document import Document
+from planner.specs.files.fields import Constant, Number
 from planner.specs.files.problems import in_order, validate
 from planner.specs.files.source import SourceFile
-from planner.specs.library import CollectiveLibrary, referred_library, vendor_library
+from planner.specs.library import CollectiveLibrary, NetworkKind, referred_library, vendor_library
 from planner.specs.like import completed
 from planner.specs.names import as_name, check_host
 
@@ -256,6 +257,7 @@ class _Builder:
                 cards=network.cards,
                 bandwidth_bytes_per_s=network.bandwidth,
                 latency_s=network.latency,
+                kind=self._network_kind(given, name),
             ),
             scale_up=None
             if given.scale_up is None
@@ -268,10 +270,29 @@ class _Builder:
             hosts=hosts,
         )
 
+    def _network_kind(self, given: NodeGroupInput, name: str) -> NetworkKind:
+        """What the file says. Nodes with more cards than devices are those of Amazon's EFA (p5,
+        p5en, p6-b300)."""
+        network = given.network
+        if network is not None and network.kind is not None:
+            return network.kind
+        if network is None or network.cards <= given.devices_per_node:
+            return "infiniband"
+        self._assumptions.append(
+            f"cluster: network of group {name} is EFA (more cards than devices; network.kind says "
+            "otherwise)"
+        )
+        return "efa"
+
     def _device(self, given: NodeGroupInput, name: str) -> DeviceSpec:
-        """The device with the collective library of the group, which is noted where nothing says
-        which one it is."""
+        """The device with the collective library and the host of the group; the library is noted
+        where nothing says which one it is."""
         device = given.device
+        if given.host is not None:
+            slowness = Constant[Number](
+                value=given.host.slowness, basis="measured", source="the cluster file"
+            )
+            device = device.model_copy(update={"host": DeviceHost(slowness=slowness)})
         if given.collectives is not None:
             device = device.model_copy(update={"collectives": given.collectives})
         if device.collectives is None and vendor_library(device.vendor) is None:

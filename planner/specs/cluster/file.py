@@ -10,7 +10,7 @@ from planner.specs.cluster.hostlist import MOST_HOSTS, expand_hosts
 from planner.specs.device import DeviceSpec
 from planner.specs.files.fields import BytesPerSecond, Count, Input, Name, Seconds, Text
 from planner.specs.files.or_text import OrText
-from planner.specs.library import LibraryReference
+from planner.specs.library import LibraryReference, NetworkKind
 from planner.specs.units import BYTES_PER_SECOND, unit_factor
 
 
@@ -76,6 +76,15 @@ class NetworkInput(Input):
     """Of one card, one direction."""
     latency: Seconds | None = None
     """Default: the device file's measured step."""
+    kind: NetworkKind | None = None
+    """Default: `efa` where a node has more cards than devices, else `infiniband`."""
+
+
+class HostInput(Input):
+    """The host of a node."""
+
+    slowness: Annotated[float, Field(gt=0, le=100)]
+    """Host time of the same launches relative to that of an x86 server of 2020 to 2025."""
 
 
 class ScaleUpInput(Input):
@@ -111,6 +120,8 @@ class NodeGroupInput(Input):
     network: NetworkInput | None = None
     """Required when there is more than one node."""
     scale_up: ScaleUpInput | None = None
+    host: HostInput | None = None
+    """Default: that of the device file."""
     hosts: Hosts | None = None
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from planner.errors import InputError
 from planner.specs.device import DeviceSpec
 from planner.specs.files.source import SourceFile
+from planner.specs.library import NetworkKind
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +27,7 @@ class Network:
     cards: int
     bandwidth_bytes_per_s: float
     latency_s: float | None = None
+    kind: NetworkKind = "infiniband"
 
     @property
     def node_bytes_per_s(self) -> float:

@@ -8,7 +8,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from planner.specs.model.spec import Activation, Norm, PositionEmbedding, QkNormScale
+from planner.specs.model.spec import (
+    Activation,
+    Norm,
+    PositionEmbedding,
+    QkNormScale,
+    ScoreFunction,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +50,7 @@ class Architecture:
     mixture: bool = False
     """The architecture is a mixture of experts: `moe` must be given."""
     router_bias: bool = False
+    score_function: ScoreFunction = "softmax"
 
 
 RARE = (
@@ -105,7 +112,7 @@ ARCHITECTURES: dict[str, Architecture] = {
     "qwen2": replace(_LLAMA, qkv_bias=True),
     "qwen3": replace(_LLAMA, qk_norm=True),
     "qwen3_moe": replace(_LLAMA, qk_norm=True, mixture=True),
-    "deepseek": replace(_LLAMA, mixture=True),
+    "deepseek": replace(_LLAMA, mixture=True, score_function="sigmoid"),
     "gpt_oss": replace(
         _LLAMA,
         qkv_bias=True,

@@ -77,6 +77,25 @@ def _broken_moe_rules(document: Document, given: ModelInput) -> Iterator[InputEr
         yield document.error(
             f"top_k {moe.top_k} is more than the {moe.num_experts} experts", ("moe", "top_k")
         )
+    if moe.num_experts % moe.num_groups:
+        yield document.error(
+            f"num_groups {moe.num_groups} does not divide the {moe.num_experts} experts",
+            ("moe", "num_groups"),
+        )
+    elif moe.group_top_k is not None and moe.group_top_k > moe.num_groups:
+        yield document.error(
+            f"group_top_k {moe.group_top_k} is more than the {moe.num_groups} groups",
+            ("moe", "group_top_k"),
+        )
+    elif (
+        moe.group_top_k is not None
+        and moe.group_top_k * (moe.num_experts // moe.num_groups) < moe.top_k
+    ):
+        yield document.error(
+            f"{moe.group_top_k} groups of {moe.num_experts // moe.num_groups} experts hold fewer "
+            f"than top_k {moe.top_k}",
+            ("moe", "group_top_k"),
+        )
     if moe.first_dense_layers > given.num_layers:
         yield document.error(
             f"{moe.first_dense_layers} dense layers are more than the {given.num_layers} layers",
@@ -246,6 +265,9 @@ class _Filled:
             layer_frequency=moe.layer_frequency,
             router_bias=self._architecture.router_bias if bias is None else bias,
             shared_expert_gate=moe.shared_expert_gate,
+            num_groups=moe.num_groups,
+            group_top_k=moe.group_top_k or moe.num_groups,
+            score_function=moe.score_function or self._architecture.score_function,
         )
 
     def _mla(self) -> MlaSpec | None:

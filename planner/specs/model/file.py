@@ -16,6 +16,7 @@ from planner.specs.model.spec import (
     Norm,
     PositionEmbedding,
     QkNormScale,
+    ScoreFunction,
 )
 from planner.specs.units import describe
 
@@ -55,6 +56,12 @@ class MoeInput(Input):
     """Default: the architecture's."""
     shared_expert_gate: bool = False
     """A gate of one output weighs the shared experts."""
+    num_groups: Count = 1
+    """Groups of neighbouring experts to which routing is limited; 1: it is not."""
+    group_top_k: Count | None = None
+    """Groups that hold the experts of one token. Default: all groups."""
+    score_function: ScoreFunction | None = None
+    """Of the router. Default: the architecture's."""
 
 
 class IndexerInput(Input):

@@ -11,6 +11,7 @@ LayerKind = Literal["dense", "moe"]
 Norm = Literal["layernorm", "rmsnorm"]
 PositionEmbedding = Literal["learned", "rope", "alibi", "none"]
 Activation = Literal["gelu", "silu", "relu", "squared_relu"]
+ScoreFunction = Literal["softmax", "sigmoid"]
 QkNormScale = Literal["shared", "per_head", "none"]
 """Learned scales of the query and key norms: one for all heads, one per head, or none."""
 
@@ -34,6 +35,14 @@ class MoeSpec:
     router_bias: bool = False
     shared_expert_gate: bool = False
     """A gate of one output weighs the shared experts (Qwen2-MoE)."""
+    num_groups: int = 1
+    """Groups of neighbouring experts that routing is limited to (DeepSeek-V3, arXiv 2412.19437,
+    section 2.1.2: node-limited routing)."""
+    group_top_k: int = 1
+    """Groups that hold the experts of one token."""
+    score_function: ScoreFunction = "softmax"
+    """Of the router: "sigmoid" routers balance the load by a bias of every expert, "softmax" ones
+    by an auxiliary loss."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

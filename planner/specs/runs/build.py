@@ -117,6 +117,7 @@ class RunLoader:
             attention=given.attention,
             compile=given.compile,
             overlap=given.overlap,
+            dispatcher=given.dispatcher,
             measured=given.measured,
             assumptions=tuple(assumptions),
         )

@@ -11,7 +11,7 @@ from planner.specs.device import Precision
 from planner.specs.files.fields import Count, Input, Size, Text
 from planner.specs.model.file import ModelInput
 from planner.specs.software import AttentionKernel, Overlap
-from planner.specs.software_parts import DataSharding, Granularity, ScheduleName
+from planner.specs.software_parts import DataSharding, DispatcherName, Granularity, ScheduleName
 
 Positive = Annotated[float, Field(gt=0, le=1e15)]
 Degree = Annotated[int, Field(ge=1, le=1_000_000)]
@@ -71,6 +71,8 @@ class SettingsInput(Input):
     attention: AttentionKernel | None = None
     compile: bool | None = None
     overlap: tuple[Overlap, ...] | None = None
+    dispatcher: DispatcherName | None = None
+    """How tokens reached their experts."""
 
 
 class MeasuredInput(Input):

@@ -49,6 +49,7 @@ class Run:
     attention: str | None
     compile: bool | None
     overlap: tuple[str, ...] | None
+    dispatcher: str | None
     measured: MeasuredInput
     assumptions: tuple[str, ...] = ()
 

@@ -27,18 +27,24 @@ def launched(software: SoftwareProfile, operator: Operator) -> bool:
 def launch_s(
     workload: Workload, operator: Operator, cost: OperatorTime, *, backward: bool
 ) -> float:
-    """Host seconds of an operator's launches. Experts of a grouped product are handed over one by
-    one: its product forward, two of them backward, each with its operand when that is quantised."""
+    """Host seconds of an operator's launches, on a host of usual speed. A grouped product is handed
+    over expert by expert: one product forward; backward two of them, and the hook of the weight's
+    gradient where the profile says what one costs (TransformerEngine `multi_stream_cublas_gemm`).
+    Operands of 8- and 4-bit products are quantised, each expert's by itself."""
     software = workload.software
     if not isinstance(operator, GroupedMatmul):
         kernels = cost.backward_kernels if backward else cost.forward_kernels
         return kernels * software.host_launch.value
     products = operator.groups * (2 if backward else 1)
-    quantized = software.expert.quantized_launch
+    quantized, product = software.expert.quantized_launch, software.expert.product_launch
     if workload.quantized and quantized is not None:
         return products * quantized.value
+    if product is not None:
+        return operator.groups * (3 if backward else 1) * product.value
     return products * software.host_launch.value
 
 
 def collective_launch_s(workload: Workload, operator: Collective) -> float:
-    return operator.hops * workload.software.collective_launch.value
+    """The same of a collective."""
+    calls = operator.hops * operator.calls
+    return calls * workload.software.collective_launch.value + operator.launch_s

@@ -28,6 +28,7 @@ class OperatorTime(NamedTuple):
     weight_gradient_s: float = 0.0
     forward_kernels: int = 0
     backward_kernels: int = 0
+    """What an eager host launches."""
 
     @property
     def backward_s(self) -> float:
@@ -48,11 +49,15 @@ def operator_time(operator: Operator, workload: Workload, device: Device) -> Ope
                 input_gradient_s=memory_bound_s(
                     device, operator.backward_bytes, operator.backward_kernels
                 ),
-                forward_kernels=operator.forward_kernels,
-                backward_kernels=operator.backward_kernels,
+                forward_kernels=_or(operator.forward_launches, operator.forward_kernels),
+                backward_kernels=_or(operator.backward_launches, operator.backward_kernels),
             )
         case _:
             return OperatorTime()
+
+
+def _or(launches: int | None, kernels: int) -> int:
+    return kernels if launches is None else launches
 
 
 def _matmul(operator: Matmul, workload: Workload, device: Device) -> OperatorTime:

@@ -58,7 +58,8 @@ class LayerTime(NamedTuple):
     """`backward` includes the weight gradients, whose compute alone is `weight_gradient_s`.
     `selective_s` and the whole forward pass are what selective and full recomputation redo.
     `hidden_s` is communication that ran behind compute, `host_bound_s` what the host's launches
-    took longer than the device's work; both forward and backward together."""
+    took longer than the device's work; both forward and backward together, and
+    `forward_host_bound_s` of the forward pass alone."""
 
     forward: PassTime
     backward: PassTime
@@ -66,6 +67,7 @@ class LayerTime(NamedTuple):
     selective_s: float
     hidden_s: float
     host_bound_s: float
+    forward_host_bound_s: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,6 +111,7 @@ class _Tally:
     context_s: float = 0.0
     expert_s: float = 0.0
     hidden_s: float = 0.0
+    slowness: float = 1.0
     launching_s: float = 0.0
     launched_s: float = 0.0
 
@@ -118,7 +121,8 @@ class _Tally:
         seconds = cost.backward_s if backward else cost.forward_s
         self.compute_s += seconds
         if launched(workload.software, operator):
-            self.launching_s += launch_s(workload, operator, cost, backward=backward)
+            launching_s = launch_s(workload, operator, cost, backward=backward)
+            self.launching_s += self.slowness * launching_s
             self.launched_s += seconds
 
     def communicate(
@@ -137,7 +141,7 @@ class _Tally:
         if operator.axis == "tensor":
             exposed_s += wait_s
         if launched(workload.software, operator):
-            self.launching_s += collective_launch_s(workload, operator)
+            self.launching_s += self.slowness * collective_launch_s(workload, operator)
             self.launched_s += exposed_s
         if operator.axis == "tensor":
             self.tensor_s += exposed_s
@@ -164,16 +168,19 @@ def collective_s(operator: Collective, group: ProcessGroup) -> float:
     """Seconds of a layer's collective on an otherwise idle device."""
     if operator.operation == "ring_exchange":
         return operator.hops * send_s(group, operator.buffer_bytes)
-    if operator.copies > 1:
-        return all_to_all_s(group, operator.buffer_bytes * _travelling_share(operator, group))
+    if operator.operation == "all_to_all":
+        travelling_bytes = operator.buffer_bytes * _travelling_share(operator, group)
+        return all_to_all_s(group, travelling_bytes, network_efficiency=operator.network_efficiency)
     return COLLECTIVES[operator.operation](group, operator.buffer_bytes)
 
 
 def _travelling_share(operator: Collective, group: ProcessGroup) -> float:
     """Places that hold at least one of a token's `copies` experts, spread evenly over D of them,
     over the copies: D·(1 − (1 − 1/D)^copies) / copies. Places are domains, inside one domain
-    devices."""
-    d = group.size if group.inside else group.domains
+    devices; of them D are those that the token's groups of experts can reach."""
+    places = group.size if group.inside else group.domains
+    share = operator.group_top_k / operator.num_groups
+    d = min(places, max(operator.group_top_k, places * share)) if share < 1 else places
     return d * (1 - (1 - 1 / d) ** operator.copies) / operator.copies
 
 
@@ -193,7 +200,7 @@ def layer_time(
     software = workload.software
     costs = costs or [operator_time(operator, workload, device) for operator in operators]
     effects = effects or selective(workload, operators)
-    forward, backward = _Tally(), _Tally()
+    forward, backward = (_Tally(slowness=device.host_slowness) for _ in range(2))
     overlap_cost = device.links.overlap_cost
     waited = software.tensor_collective_wait
     wait_s = 0.0 if waited is None or workload.shard.tensor == 1 else waited.value
@@ -219,6 +226,7 @@ def layer_time(
         selective_s=selective_s,
         hidden_s=forward.hidden_s + backward.hidden_s,
         host_bound_s=forward.host_bound_s + backward.host_bound_s,
+        forward_host_bound_s=forward.host_bound_s,
     )
 
 

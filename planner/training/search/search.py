@@ -70,14 +70,14 @@ def search(
     try:
         with enforced(budget):
             run.bound()
+            if cloud:
+                fitting = run.cloud()
             run.refine()
             if _nothing_fits(run):
                 run.report("explaining")
                 nearest = nearest_misses(run)
                 for change in cheapest_changes(run):
                     changes.append(change)
-            if cloud:
-                fitting = run.cloud()
     except KeyboardInterrupt:
         cut = Stopped.INTERRUPTED
     except OutOfTime:

@@ -45,12 +45,7 @@ def chunk_passes(scenario: Scenario, table: CostTable, batch: Batch) -> Passes:
     if selective.any():
         replayed_layers = _on_types(table.selective_s, batch, slowest)
         recompute_s = _per_chunk(replayed_layers, batch) * selective[:, None, None]
-    full = batch.fully_recomputed
-    for layers in np.unique(full[full > 0]):
-        plans = full == layers
-        recompute_s[plans] = np.einsum(
-            "npk,pvk->npv", forward_layers[plans], batch.load.leading[layers]
-        )
+    recompute_s += _fully_recomputed(forward_layers, batch)
     backward_s += recompute_s
     forward_data_s, backward_data_s = _data_traffic(scenario, table, batch, forward_s, backward_s)
     return Passes(
@@ -59,6 +54,28 @@ def chunk_passes(scenario: Scenario, table: CostTable, batch: Batch) -> Passes:
         recompute_s=recompute_s,
         data_s=np.broadcast_to(forward_data_s + backward_data_s, forward_s.shape),
     )
+
+
+def host_bound_s(
+    scenario: Scenario, table: CostTable, batch: Batch, stage: int
+) -> NDArray[np.float64]:
+    """[N]: seconds by which one microbatch's passes through a stage are longer than the device's
+    work because the host launches it, full recomputation included."""
+    redone = _on_types(table.forward_host_bound_s, batch, _slowest_types(scenario, table, batch))
+    chunks = chunk_seconds(scenario, table, batch, table.host_bound_s)
+    seconds: NDArray[np.float64] = (chunks + _fully_recomputed(redone, batch)).sum(axis=-1)
+    return seconds[:, stage]
+
+
+def _fully_recomputed(layer_s: NDArray[np.float64], batch: Batch) -> NDArray[np.float64]:
+    """[N, p or 1, K] seconds of layers summed over those that full recomputation redoes,
+    [N, p, v]."""
+    found = np.zeros((len(batch), *batch.pass_counts.shape[:2]))
+    full = batch.fully_recomputed
+    for layers in np.unique(full[full > 0]):
+        plans = full == layers
+        found[plans] = np.einsum("npk,pvk->npv", layer_s[plans], batch.load.leading[layers])
+    return found
 
 
 def stage_causes(

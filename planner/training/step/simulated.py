@@ -10,10 +10,10 @@ import numpy as np
 from planner.plan import TimeBreakdown
 from planner.schedule.orders.recompute import with_recompute
 from planner.schedule.registry import build
-from planner.schedule.simulation.simulate import Durations, simulate
+from planner.schedule.simulation.simulate import Durations, simulate, step_spans
 from planner.training.costs import CAUSES
 from planner.training.step.parts import step_parts
-from planner.training.step.passes import chunk_seconds, stage_causes
+from planner.training.step.passes import chunk_seconds, host_bound_s, stage_causes
 from planner.training.step.sends import Sends, replica_sends
 
 if TYPE_CHECKING:
@@ -84,12 +84,11 @@ def simulate_step(
         optimizer_s=float(parts.optimizer_s[0]),
         jitter_s=float(parts.jitter_s[0]),
     )
+    hidden_s = chunk_seconds(scenario, table, batch, table.hidden_s)[0, busiest].sum()
+    waiting_s = host_bound_s(scenario, table, batch, busiest)[0]
     beside = {
-        name: microbatches * float(chunk_seconds(scenario, table, batch, layer_s)[0, busiest].sum())
-        for name, layer_s in (
-            ("hidden_layer_comm_s", table.hidden_s),
-            ("host_bound_s", table.host_bound_s),
-        )
+        "hidden_layer_comm_s": microbatches * float(hidden_s),
+        "host_bound_s": microbatches * float(waiting_s),
     }
     return SimulatedStep(
         breakdown=breakdown, detail=_detail(parts, timeline, busiest) | beside, timeline=timeline
@@ -141,20 +140,21 @@ def slowest_replica(
         schedule = with_recompute(schedule, recomputing.tolist())
     weight_s = chunk_seconds(scenario, table, batch, table.weight_gradient_s)[0]
     sends = replica_sends(scenario, table, batch)
-    replicas = [
-        replace(
-            parts,
-            sends=Sends(
-                forward_s=sends.forward_s[replica, None],
-                backward_s=sends.backward_s[replica, None],
-                mode=sends.mode,
-            ),
+    last = 0
+    if len(sends.forward_s) > 1:
+        several = replace(
+            durations(parts, weight_s),
+            forward_send_s=sends.forward_s,
+            backward_send_s=sends.backward_s,
         )
-        for replica in range(len(sends.forward_s))
-    ]
-    timelines = [simulate(schedule, durations(replica, weight_s)) for replica in replicas]
-    last = max(range(len(replicas)), key=lambda replica: timelines[replica].span_s)
-    return Simulated(replicas[last], timelines[last])
+        last = int(step_spans(schedule, several).argmax())
+    own = Sends(
+        forward_s=sends.forward_s[last, None],
+        backward_s=sends.backward_s[last, None],
+        mode=sends.mode,
+    )
+    slowest = replace(parts, sends=own)
+    return Simulated(slowest, simulate(schedule, durations(slowest, weight_s)))
 
 
 def durations(

@@ -27,7 +27,7 @@ UNITS = (
     "Tb/s Tbit/s TB/s TiB/s PB/s PiB/s EB/s"
 )
 GROUP_KEYS = (
-    "name, count, device, devices_per_node, collectives, intra_node, network, scale_up, hosts"
+    "name, count, device, devices_per_node, collectives, intra_node, network, scale_up, host, hosts"
 )
 
 
@@ -119,8 +119,8 @@ def message(text: str, folder: Path) -> str:
         (
             "cards: 8",
             "card: 8",
-            "8:15: node_groups[0].network.card: unknown key; allowed: cards, bandwidth, latency; "
-            "did you mean cards?",
+            "8:15: node_groups[0].network.card: unknown key; allowed: cards, bandwidth, latency, "
+            "kind; did you mean cards?",
         ),
         ("    device: a100-sxm-80gb\n", "", "3:5: node_groups[0]: device is missing"),
         (
@@ -348,7 +348,7 @@ def test_inline_device_is_checked_in_place(tmp_path: Path) -> None:
         "5:61: node_groups[0].device.memory.capacity.basis: found the text 'guess'; "
         "allowed: datasheet, measured, code, inferred, default, yours",
         "5:81: node_groups[0].device.peek: unknown key; allowed: name, like, generation, vendor, "
-        "collectives, memory, peak, matmul, grouped_matmul, attention, kernel_latency, "
+        "collectives, memory, peak, matmul, grouped_matmul, attention, host, kernel_latency, "
         "intra_node, links, sustained, speed_variation; "
         "did you mean peak?",
     ]

@@ -119,7 +119,23 @@ def experts_after_dense(keys: Keys, model: Model) -> Model:
     moe = {**routed, "ffn_hidden_size": width}
     if shared:
         moe["shared_expert_ffn_hidden_size"] = shared * width
-    return moe | expert_layers(keys, chosen, "first_k_dense_replace")
+    return moe | _routing(keys, routed) | expert_layers(keys, chosen, "first_k_dense_replace")
+
+
+def _routing(keys: Keys, routed: Model) -> Model:
+    """Groups that hold the experts of one token, and the router's scores."""
+    routing: Model = {}
+    groups = keys.optional("n_group", most=100_000) or 1
+    if groups > 1:
+        experts_each, rest = divmod(routed["num_experts"], groups)
+        if rest:
+            raise keys.error(f"does not divide {routed['num_experts']} experts", "n_group")
+        chosen = keys.optional("topk_group", most=groups) or groups
+        if chosen * experts_each < routed["top_k"]:
+            raise keys.error(f"{chosen} groups hold fewer experts than a token has", "topk_group")
+        routing |= {"num_groups": groups, "group_top_k": chosen}
+    scores = keys.word("scoring_func", ("softmax", "sigmoid"))
+    return routing if scores is None else routing | {"score_function": scores}
 
 
 def prediction_layers(keys: Keys, model: Model) -> None:

@@ -188,10 +188,8 @@ def _another_job(content: PageContent) -> list[Html]:
 
 
 def _why(best: RankedPlan, search: SearchResult | None) -> Html:
-    if search is None:
-        reasons = [bound_by(best.estimate.time), binding(best.estimate)]
-    else:
-        reasons = why(search)
+    cost = best.estimate
+    reasons = [bound_by(cost), binding(cost)] if search is None else why(search)
     return join(element("h3", "Why"), bullets(reasons))
 
 

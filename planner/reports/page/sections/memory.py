@@ -82,8 +82,9 @@ def _bar(stage: StageMemory, whole: int, memory: MemoryEstimate) -> Html:
 
 
 def _limits(stages: tuple[StageMemory, ...]) -> str:
-    pairs = sorted({(one.capacity_bytes, one.headroom_bytes) for one in stages})
-    said = " or ".join(f"{gib(size - free)} of {capacity(size)}" for size, free in pairs)
+    sizes = sorted({(one.capacity_bytes, one.headroom_bytes) for one in stages})
+    shown = dict.fromkeys(f"{gib(size - free)} of {capacity(size)}" for size, free in sizes)
+    said = " or ".join(shown)
     return (
         f"GiB at the peak of each stage; the line is what may be used, {said}, the shaded part "
         "behind it the headroom. ◀ has the least room."

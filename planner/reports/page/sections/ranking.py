@@ -156,7 +156,7 @@ def _cells(name: str, ranked: RankedPlan, content: PageContent) -> list[TableCel
     tied = ranked.rank > 1 and bool(ranked.tied_with_best)
     slower = estimate.step_s / best.step_s - 1
     order = float(ranked.rank) if name != "mine" else 0.0
-    capacities = {one.estimate.memory.binding.capacity_bytes for _, one in content.shown}
+    capacities = {capacity(one.estimate.memory.binding.capacity_bytes) for _, one in content.shown}
     peak = gib(stage.peak_bytes)
     if len(capacities) > 1:
         peak += f"/{capacity(stage.capacity_bytes)}"

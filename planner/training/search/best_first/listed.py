@@ -3,7 +3,9 @@ not alike, and what it has to show when time runs out before anything was refine
 
 from __future__ import annotations
 
+from bisect import insort
 from dataclasses import replace
+from math import inf
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -37,16 +39,25 @@ class ListedPlans:
         self._combinations = combinations
         self.fastest = fastest
 
-    def scouted(self, table: CostTable, budget: Budget) -> list[Open]:
+    def scouted(self, table: CostTable, top: int, budget: Budget) -> list[Open]:
         """Of every set of degrees and schedule the combination with the smallest bound, fastest on
-        the hosts as listed first. Raises: OutOfTime."""
+        the hosts as listed first; without those that cannot be among the `top` whatever their
+        hosts. Raises: OutOfTime."""
         known, found = self._combinations, []
+        prices_s: list[float] = []
         for owner, index in self._one_of_each():
             budget.check()
+            slowest_s = prices_s[top - 1] if len(prices_s) >= top else inf
+            if known.quick_s[index] >= slowest_s:
+                break
             group, which = known.groups[owner], np.array([index - known.first[owner]])
             bounds, layers = tight_bound_s(known.scenario.ideal, table, group, which, budget)
             opened = Open(float(bounds[0]), index, int(layers[0]))
-            found.append((self._price(opened), opened))
+            if opened.bound_s < slowest_s:
+                price_s, fits = self._price(opened)
+                found.append((price_s, opened))
+                if fits:
+                    insort(prices_s, price_s)
         return [opened for _, opened in sorted(found, key=lambda one: (one[0], one[1].index))]
 
     def price_some(self, budget: Budget) -> int:
@@ -68,8 +79,8 @@ class ListedPlans:
             scenario, one = self._combinations.scenario, self.fastest
             best.offer(replace(one, estimate=with_confidence(scenario, one.plan, one.estimate)))
 
-    def _price(self, opened: Open) -> float:
-        """Seconds of a step."""
+    def _price(self, opened: Open) -> tuple[float, bool]:
+        """Seconds of a step, and whether it fits."""
         scenario = self._combinations.scenario
         group, _ = self._combinations.place(opened.index)
         plan = self._combinations.plan(opened.index, opened.recomputed_layers)
@@ -80,7 +91,7 @@ class ListedPlans:
         faster = self.fastest is None or cost.step_s < self.fastest.step_s
         if cost.memory.fits and faster:
             self.fastest = Priced.of(opened.index, placed, cost)
-        return cost.step_s
+        return cost.step_s, cost.memory.fits
 
     def _one_of_each(self) -> list[tuple[int, int]]:
         """Group and index of the combination with the smallest bound of every set of degrees and

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from math import inf
 from typing import TYPE_CHECKING
 
 from planner.training.estimate import estimate, point_estimate
@@ -32,17 +33,25 @@ def prove_placements(
         first = best.kept[0]
         proven.add(first.index)
         if first.bound_s < first.step_s:
-            best.replace_first(_proven(scenario, first, placements))
+            best.replace_first(_proven(scenario, first, placements, inf))
     for _ in range(RULED_OUT):
         budget.check()
         promising = best.left_out[:1]
         if not promising or promising[0].bound_s >= best.slowest_s:
             return
-        best.reconsider(promising[0], _proven(scenario, promising[0], placements))
+        first = promising[0]
+        if not placements.may_rise(first.plan, first.bound_s):
+            return
+        found = _proven(scenario, first, placements, best.slowest_s)
+        best.reconsider(first, found)
 
 
-def _proven(scenario: Scenario, one: Priced, placements: PlacementSearch) -> Priced:
-    placed = placements.prove(PlacedPlan(plan=one.plan, bound_s=one.bound_s, method=one.method))
+def _proven(
+    scenario: Scenario, one: Priced, placements: PlacementSearch, enough_s: float
+) -> Priced:
+    placed = placements.prove(
+        PlacedPlan(plan=one.plan, bound_s=one.bound_s, method=one.method), enough_s=enough_s
+    )
     return Priced.of(one.index, placed, estimate(scenario, placed.plan))
 
 

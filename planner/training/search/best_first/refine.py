@@ -55,6 +55,7 @@ class Refinement:
         self._budget = budget
         self._queue = BoundQueue(combinations, table, budget)
         self._done_early: set[int] = set()
+        self._bounded_early: dict[int, Open] = {}
         self._default: dict[int, DefaultStep] = {}
         self.refined = self.placed = 0
 
@@ -70,23 +71,36 @@ class Refinement:
         bound_s = min(self._queue.least_s, self._best.left_out_s)
         return None if bound_s == inf else float(bound_s)
 
-    def refine_early(self, combinations: Iterable[Open]) -> None:
-        """Refine some out of their turn: a good plan early leaves little to be placed. Raises:
-        OutOfTime."""
+    def refine_early(self, combinations: Iterable[Open], most: int) -> None:
+        """Refine some out of their turn, `most` of them and only such as may be among the best: a
+        good plan early leaves little to be placed. Raises: OutOfTime."""
+        placed = 0
         for opened in combinations:
             self._budget.check()
-            self._refine(opened)
+            raised = opened
+            while raised.bound_s < self._best.slowest_s and not raised.programmed:
+                raised = self._raised(raised)
+            self._bounded_early[opened.index] = raised
+            if raised.bound_s >= self._best.slowest_s:
+                continue
+            self._refine(raised)
             self._done_early.add(opened.index)
+            placed += 1
+            if placed == most:
+                return
 
     def step(self) -> None:
         """Tighten some bounds or refine one combination. Raises: OutOfTime."""
         opened = self._queue.pop()
         if opened is None or opened.index in self._done_early:
             return
-        if opened.simulated or self._ideal is self._scenario:
+        early = self._bounded_early.pop(opened.index, opened)
+        if early.bound_s > opened.bound_s:
+            self._queue.push(early)
+        elif opened.programmed or self._ideal is self._scenario:
             self._refine(opened)
         else:
-            self._queue.push(self._simulated(opened))
+            self._queue.push(self._raised(opened))
 
     def default_step(self, index: int) -> DefaultStep | None:
         """What is known of a combination with its default layout on the hosts as listed; None where
@@ -113,8 +127,13 @@ class Refinement:
         else:
             load = stage_load(self._scenario.model, self._scenario.kinds, plan.stages)
             batch = batch_of_one(plan, self._table.shards.index(shard_of(plan)), load)
+            enough_s = self._best.slowest_s
             anywhere_s = simulated_bound_s(self._ideal, self._table, batch)
-            placed = self._placements.place(plan, anywhere_s)
+            if anywhere_s < enough_s:
+                anywhere_s = max(anywhere_s, self._placements.bound_s(plan))
+            if anywhere_s >= enough_s:
+                return
+            placed = self._placements.place(plan, anywhere_s, enough_s=enough_s)
             found = estimate(self._scenario, placed.plan)
         self._best.offer(Priced.of(index, placed, found))
 
@@ -123,9 +142,13 @@ class Refinement:
         assert self._placed_by is not None
         return self._placed_by
 
-    def _simulated(self, opened: Open) -> Open:
-        """With a higher bound, before a placement is looked for."""
+    def _raised(self, opened: Open) -> Open:
+        """With a higher bound, before a placement is looked for: its pipeline simulated, then what
+        its placement program says without a search."""
         plan = self._combinations.plan(opened.index, opened.recomputed_layers)
+        if opened.simulated:
+            bound_s = self._placements.bound_s(plan)
+            return replace(opened, bound_s=max(opened.bound_s, bound_s), programmed=True)
         group, _ = self._combinations.place(opened.index)
         batch = batch_of_one(plan, self._table.shards.index(shard_of(plan)), group.layout.load)
         bound_s = max(opened.bound_s, simulated_bound_s(self._ideal, self._table, batch))
@@ -170,7 +193,7 @@ class Refinement:
         for hosts in self._placements.arrangements():
             self._budget.check()
             listed = replace(plan, placement=placement_on(self._scenario, hosts))
-            placed = self._placements.place(listed, opened.bound_s)
+            placed = self._placements.place(listed, opened.bound_s, enough_s=self._best.slowest_s)
             found = estimate(self._scenario, placed.plan, load=group.layout.load)
             if found.memory.fits:
                 yield placed, found

@@ -50,7 +50,7 @@ TRYING = 0.8
 """Share of what is left of a time limit that bounding keeps when something is priced before."""
 
 SCOUTED = 12
-"""Combinations that are refined first where nodes are not alike."""
+"""Combinations of which some are refined first where nodes are not alike."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,8 +165,8 @@ class SearchRun:
         early = None if self.scenario.ideal is self.scenario else self.top
         if early is not None:
             self._listed = ListedPlans(combinations, self._fastest_listed)
-            scouted = self._listed.scouted(self.growing.table, self.budget)
-            walk.refine_early(scouted[:SCOUTED])
+            scouted = self._listed.scouted(self.growing.table, self.top, self.budget)
+            walk.refine_early(scouted[:SCOUTED], self.top)
         while not walk.done and walk.placed < PLACED:
             self.budget.check()
             self.bound_s = walk.bound_s

@@ -15,15 +15,15 @@ earns.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from math import inf
+from itertools import combinations
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from planner.hardware.ideal import IdealTopology
-from planner.schedule.simulation.simulate import simulate
+from planner.schedule.simulation.simulate import step_spans
 from planner.training.batch import OUTER_KINDS
-from planner.training.search.hosts.forced import forced_ways, smallest_s
+from planner.training.search.hosts.forced import Ways, forced_ways, gathers_on_rings
 from planner.training.step.parts import step_parts
 from planner.training.step.passes import chunk_seconds
 from planner.training.step.simulated import durations, schedule_of
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from planner.training.batch import Batch
     from planner.training.costs import CostTable
     from planner.training.scenario import Scenario
-    from planner.training.search.hosts.forced import Ways
     from planner.training.step.parts import StepParts
 
 
@@ -47,17 +46,31 @@ def placement_bound_s(
     where nothing is known beyond `parts`. `scenario`, `table` and `parts` belong to the ideal
     topology."""
     bound_s = _mixed_bound_s(scenario, table, batch, parts)
-    for slow, known, one_column in _outgrown(scenario, table, batch):
-        crossing_s = ring_s = np.full(len(batch), inf)
-        for crossed in _crossings(parts, slow, batch):
-            crossing_s = np.minimum(crossing_s, crossed.lower_bound_s())
-        for rings in _slow_rings(parts, slow):
-            ring_s = np.minimum(ring_s, replace(parts, reduction_s=rings).lower_bound_s())
-        by_plan = np.where(one_column, crossing_s, np.minimum(crossing_s, ring_s))
-        bound_s = np.maximum(bound_s, np.where(known, by_plan, 0.0))
-    for ways in forced_ways(scenario, table, batch, parts):
-        seconds = np.array([way.lower_bound_s() for way in ways.parts])
-        bound_s = np.maximum(bound_s, smallest_s(ways, seconds))
+    return np.maximum(bound_s, _unequal_s(scenario, table, batch, parts, _closed_form_s))
+
+
+def _closed_form_s(parts: StepParts) -> NDArray[np.float64]:
+    return parts.lower_bound_s()
+
+
+def _unequal_s(
+    scenario: Scenario,
+    table: CostTable,
+    batch: Batch,
+    parts: StepParts,
+    each: Callable[[StepParts], NDArray[np.float64]],
+) -> NDArray[np.float64]:
+    """[N]: what follows from unequal links; `each`: seconds of the step for given parts, [R, N]."""
+    bound_s = np.zeros(len(batch))
+    for crossings, rings, one_column in _outgrown(scenario, table, batch):
+        crossing_s = crossings.seconds(parts, each)
+        open_ = ~one_column & (crossing_s > bound_s)
+        if open_.any():
+            ring_s = np.where(one_column, np.inf, rings.seconds(parts, each))
+            crossing_s = np.minimum(crossing_s, ring_s)
+        bound_s = np.maximum(bound_s, crossing_s)
+    for ways in forced_ways(scenario, table, batch):
+        bound_s = np.maximum(bound_s, ways.seconds(parts, each))
     return bound_s
 
 
@@ -66,47 +79,21 @@ def simulated_bound_s(scenario: Scenario, table: CostTable, batch: Batch) -> flo
     parts = step_parts(scenario, table, batch)
     schedule = schedule_of(batch)
     weight_s = chunk_seconds(scenario, table, batch, table.weight_gradient_s)[0]
-    spans: dict[bytes, float] = {}
 
-    def span_s(changed: StepParts) -> float:
-        arrays = (changed.reduction_s, changed.sends.forward_s, changed.sends.backward_s)
-        key = b"".join(array.tobytes() for array in (*arrays, changed.tied_reduction_s))
-        if key not in spans:
-            spans[key] = simulate(schedule, durations(changed, weight_s)).span_s
-        return spans[key] + float(changed.gather_s[0])
+    def each(changed: StepParts) -> NDArray[np.float64]:
+        own = durations(parts, weight_s)
+        several = replace(
+            own,
+            forward_send_s=changed.sends.forward_s[..., 0, :],
+            backward_send_s=changed.sends.backward_s[..., 0, :],
+            reduction_s=changed.reduction_s[..., 0, :],
+            tied_reduction_s=changed.tied_reduction_s[..., 0],
+        )
+        after_s = changed.gather_s + parts.optimizer_s + parts.jitter_s
+        return np.asarray(step_spans(schedule, several)[..., None] + after_s)
 
-    bound_s = span_s(parts)
-    for slow, known, one_column in _outgrown(scenario, table, batch):
-        if not known[0]:
-            continue
-        least_s = inf
-        if not one_column[0]:
-            least_s = min(
-                span_s(replace(parts, reduction_s=rings)) for rings in _slow_rings(parts, slow)
-            )
-        for crossed in _crossings(parts, slow, batch):
-            if least_s <= bound_s:
-                break
-            least_s = min(least_s, span_s(crossed))
-        bound_s = max(bound_s, least_s)
-    for ways in forced_ways(scenario, table, batch, parts):
-        bound_s = max(bound_s, _forced_s(ways, span_s, bound_s))
-    return bound_s + float(parts.optimizer_s[0] + parts.jitter_s[0])
-
-
-def _forced_s(ways: Ways, span_s: Callable[[StepParts], float], known_s: float) -> float:
-    """The bound of the ways for the only plan of the batch, simulated as far as it is above
-    `known_s`, the cheapest by closed form first."""
-    if not ways.known[0] or not ways.parts:
-        return 0.0
-    ranked = sorted(ways.parts, key=lambda way: float(way.lower_bound_s()[0]))
-    least = min(int(ways.least[0]), len(ranked))
-    found: list[float] = []
-    for way in ranked:
-        found.append(span_s(way))
-        if sum(seconds <= known_s for seconds in found) >= least:
-            return 0.0
-    return sorted(found)[least - 1]
+    usual_s = float(each(parts)[0])
+    return max(usual_s, float(_unequal_s(scenario, table, batch, parts, each)[0]))
 
 
 def _mixed_bound_s(
@@ -168,57 +155,49 @@ class _Shape:
 
 def _outgrown(
     scenario: Scenario, table: CostTable, batch: Batch
-) -> Iterator[tuple[StepParts, NDArray[np.bool_], NDArray[np.bool_]]]:
-    """For each kind of block that the job outgrows: the step when every hop leaves its block, the
-    combinations for which the argument holds, and those with one column."""
+) -> Iterator[tuple[Ways, Ways, NDArray[np.bool_]]]:
+    """For each kind of block that the job outgrows: the ways in which pipelines leave their block,
+    those in which a ring does, and the combinations with one column."""
     topology = scenario.topology
     if not isinstance(topology, IdealTopology) or batch.kind.parameter_copies > 1:
         return
     shape = _Shape.of(scenario, topology, batch)
     if not shape.known.any():
         return
+    sends, apart = _crossings(batch)
+    gathers = gathers_on_rings(scenario)
     for slowed in scenario.outgrown:
-        yield step_parts(slowed, table, batch), shape.known, shape.one_column
+        slow = step_parts(slowed, table, batch)
+        rings = np.eye(batch.pipeline, dtype=np.bool_)
+        none = np.zeros((batch.pipeline, sends.shape[1]), dtype=np.bool_)
+        yield (
+            Ways.of(shape.known, slow, sends, tied=apart),
+            Ways.of(shape.known, slow, none, rings=rings[:, None], gathers=gathers),
+            shape.one_column,
+        )
 
 
-def _crossings(parts: StepParts, slow: StepParts, batch: Batch) -> Iterator[StepParts]:
-    """The parts of the step for every way in which blocks can end between stages.
+def _crossings(batch: Batch) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Every way in which blocks can end between stages: the sends that cross, [R, p·v − 1], and
+    whether the first and the last stage lie apart, [R].
 
-    Where blocks end once, the first and the last stage lie apart, so that the tied embedding's
-    reduction and the way from the last chunk back to the first cross as well. Otherwise blocks end
-    twice. Where that gives too many ways, only one end is counted.
+    Where blocks end once, they do, so that the tied embedding's reduction and the way from the last
+    chunk back to the first cross as well. Otherwise blocks end twice. Where that gives too many
+    ways, only one end is counted.
     """
     owner = batch.placement.stage_of
     above, below = owner[:-1], owner[1:]
     stages = batch.pipeline
     gap = np.where(np.abs(above - below) == 1, np.minimum(above, below), stages - 1)
     gap = np.where(above == below, -1, gap)
-
-    def crossed(*gaps: int, apart: bool) -> StepParts:
-        here = np.isin(gap, gaps)
-        sends = replace(
-            parts.sends,
-            forward_s=np.where(here, slow.sends.forward_s, parts.sends.forward_s),
-            backward_s=np.where(here, slow.sends.backward_s, parts.sends.backward_s),
-        )
-        tied_s = slow.tied_reduction_s if apart else parts.tied_reduction_s
-        return replace(parts, sends=sends, tied_reduction_s=tied_s)
-
-    for one in range(stages - 1):
-        if stages > _MOST_STAGES_IN_PAIRS:
-            yield crossed(one, apart=False)
-        else:
-            yield crossed(one, stages - 1, apart=True)
-            yield from (crossed(one, two, apart=False) for two in range(one + 1, stages - 1))
+    if stages > _MOST_STAGES_IN_PAIRS:
+        ends: list[tuple[int, ...]] = [(one,) for one in range(stages - 1)]
+    else:
+        ends = list(combinations(range(stages), 2))
+    crossed = np.array([np.isin(gap, some) for some in ends], dtype=np.bool_)
+    crossed = crossed.reshape(len(ends), len(gap))
+    return crossed, np.array([stages - 1 in some for some in ends], dtype=np.bool_)
 
 
 _MOST_STAGES_IN_PAIRS = 8
 """Most stages for which every pair of ends is tried."""
-
-
-def _slow_rings(parts: StepParts, slow: StepParts) -> Iterator[NDArray[np.float64]]:
-    """The reductions when the ring of one stage leaves a block, for each stage in turn."""
-    for stage in range(parts.reduction_s.shape[1]):
-        reduction_s = parts.reduction_s.copy()
-        reduction_s[:, stage] = slow.reduction_s[:, stage]
-        yield reduction_s

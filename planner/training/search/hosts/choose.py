@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from planner.budget import UNLIMITED, OutOfTime
-from planner.placement.solve import improve_placement, quick_bound_s, solve_placement
+from planner.placement.exact.solve import MOST_NODES
+from planner.placement.solve import BEHIND, improve_placement, quick_bound_s, solve_placement
 from planner.placement.truth import ROUNDING, checked_bound
 from planner.solver import Solver
 from planner.training.costs import cost_table
@@ -100,6 +101,12 @@ class PlacementSearch:
             return 0.0
         return quick_bound_s(program.problem, self.budget)
 
+    def may_rise(self, plan: Plan, bound_s: float) -> bool:
+        """Whether a proof may raise a known bound over all placements of a plan. Raises:
+        OutOfTime."""
+        few = len(self.scenario.topology.kinds) <= MOST_NODES
+        return few or self.bound_s(plan) >= bound_s * (1 - BEHIND)
+
     def place(self, plan: Plan, bound_s: float, *, enough_s: float = inf) -> PlacedPlan:
         """The plan on the best hosts that a short search finds. Every stage stays on the device
         types that it has on the plan's own hosts. `bound_s` is a known bound over all
@@ -127,7 +134,7 @@ class PlacementSearch:
             return PlacedPlan(plan=plan, bound_s=step_s, method=CLOSE)
         method = "bound over all placements"
         with suppress(OutOfTime):
-            program = self._program(listed, plan, batch, grid)
+            program = self._program(listed, plan, batch, grid).with_slow_boundaries()
             known = [
                 seed for seed in self._known.get(grid, ()) if program.problem.allows(np.array(seed))
             ]

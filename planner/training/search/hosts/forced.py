@@ -21,10 +21,9 @@ import numpy as np
 
 from planner.hardware.ideal import IdealTopology
 from planner.training.step.parts import step_parts
-from planner.training.step.sends import Sends
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from numpy.typing import NDArray
 
@@ -34,24 +33,93 @@ if TYPE_CHECKING:
     from planner.training.scenario import Scenario
     from planner.training.step.parts import StepParts
 
+_ELEMENTS = 1 << 21
+"""Most chunks whose times are bounded at once."""
+
 NEARLY = 0.9
 """Share of the best hop from which on a slower one is not worth a look."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Ways:
-    """Ways to place something slow, of which every placement has at least `least` ones or all that
-    there are: the parts of the step under each. `known` [N]: the plans that this holds for."""
+    """R ways to place something slow, of which every placement has at least `least` [N], or all.
+    `known` [N]: the plans that this holds for. Masks [R, ...] tell what is slow: `sends` [R, p·v −
+    1], `rings` [R, N, p], `tied` [R]; `gathers`: whether parameters are gathered on slow rings as
+    well; `slow`: the parts of the step where everything is."""
 
     known: NDArray[np.bool_]
     least: NDArray[np.int64]
-    parts: tuple[StepParts, ...]
+    slow: StepParts
+    sends: NDArray[np.bool_]
+    rings: NDArray[np.bool_]
+    tied: NDArray[np.bool_]
+    gathers: bool
+
+    def __len__(self) -> int:
+        return len(self.sends)
+
+    @classmethod
+    def of(
+        cls,
+        known: NDArray[np.bool_],
+        slow: StepParts,
+        sends: NDArray[np.bool_],
+        *,
+        least: int = 1,
+        rings: NDArray[np.bool_] | None = None,
+        tied: NDArray[np.bool_] | None = None,
+        gathers: bool = False,
+    ) -> Ways:
+        shape = (len(sends), len(known), slow.reduction_s.shape[-1])
+        return cls(
+            known=known,
+            least=np.full(len(known), least),
+            slow=slow,
+            sends=sends,
+            rings=np.broadcast_to(False if rings is None else rings, shape),
+            tied=np.zeros(len(sends), dtype=np.bool_) if tied is None else tied,
+            gathers=gathers,
+        )
+
+    def parts(self, parts: StepParts, some: slice) -> StepParts:
+        """The parts of the step under some of the ways, with a leading axis for the way."""
+        here, rings = self.sends[some, None], self.rings[some]
+        sends, slow = parts.sends, self.slow
+        return replace(
+            parts,
+            sends=replace(
+                sends,
+                forward_s=np.where(here, slow.sends.forward_s, sends.forward_s),
+                backward_s=np.where(here, slow.sends.backward_s, sends.backward_s),
+            ),
+            reduction_s=np.where(rings, slow.reduction_s, parts.reduction_s),
+            stage_gathers_s=np.where(
+                rings & self.gathers, slow.stage_gathers_s, parts.stage_gathers_s
+            ),
+            tied_reduction_s=np.where(
+                self.tied[some, None], slow.tied_reduction_s, parts.tied_reduction_s
+            ),
+        )
+
+    def seconds(
+        self, parts: StepParts, each: Callable[[StepParts], NDArray[np.float64]]
+    ) -> NDArray[np.float64]:
+        """[N]: what `each`, [R, N], bounds for every placement; 0 where nothing is known."""
+        step = max(1, _ELEMENTS // max(1, parts.passes.forward_s.size))
+        found = [
+            each(self.parts(parts, slice(first, first + step)))
+            for first in range(0, len(self), step)
+        ]
+        if not found:
+            return np.zeros(len(self.known))
+        ranked = np.sort(np.concatenate(found), axis=0)
+        place = np.minimum(self.least, len(ranked)) - 1
+        seconds: NDArray[np.float64] = np.take_along_axis(ranked, place[None], axis=0)[0]
+        return np.where(self.known, seconds, 0.0)
 
 
-def forced_ways(
-    scenario: Scenario, table: CostTable, batch: Batch, parts: StepParts
-) -> Iterator[Ways]:
-    """`scenario`, `table` and `parts` belong to the ideal topology."""
+def forced_ways(scenario: Scenario, table: CostTable, batch: Batch) -> Iterator[Ways]:
+    """`scenario` and `table` belong to the ideal topology."""
     topology = scenario.topology
     if not isinstance(topology, IdealTopology) or batch.kind.parameter_copies > 1:
         return
@@ -62,29 +130,22 @@ def forced_ways(
             continue
         forced = topology.forced_hop
         if _slower(forced, topology.slowest_hop(2)):
-            rows = -(-topology.nodes_forced // (columns * topology.kind.domain_nodes))
             slow = step_parts(scenario.slowed(forced), table, batch)
-            yield Ways(
-                known=plans,
-                least=np.full(len(batch), rows),
-                parts=tuple(_in_rows(scenario, batch, parts, slow, row_stages)),
-            )
+            sends, rings = _in_rows(scenario, batch, row_stages)
+            each = columns * topology.kind.domain_nodes
+            rows = -(-topology.nodes_forced // each)
+            gathers = gathers_on_rings(scenario)
+            yield Ways.of(plans, slow, sends, least=rows, rings=rings, gathers=gathers)
         each = topology.kind.domain_nodes
         link = topology.forest_hop(columns * each) if row_stages == 1 or each == 1 else None
         if link is not None and _slower(link, topology.slowest_hop(2)):
             slow = step_parts(scenario.slowed(link), table, batch)
-            crossed = tuple(_at_boundaries(batch, parts, slow, row_stages))
-            yield Ways(known=plans, least=np.ones(len(batch), dtype=np.int64), parts=crossed)
+            yield Ways.of(plans, slow, _at_boundaries(batch, row_stages))
 
 
-def smallest_s(ways: Ways, seconds: NDArray[np.float64]) -> NDArray[np.float64]:
-    """[N]: the bound that follows from a bound under every way, [ways, N]; 0 where none does."""
-    if not len(seconds):
-        return np.zeros(len(ways.known))
-    ranked = np.sort(seconds, axis=0)
-    place = np.minimum(ways.least, len(ranked)) - 1
-    found: NDArray[np.float64] = np.take_along_axis(ranked, place[None], axis=0)[0]
-    return np.where(ways.known, found, 0.0)
+def gathers_on_rings(scenario: Scenario) -> bool:
+    """Whether parameters are gathered around the rings that reduce gradients."""
+    return scenario.job.software.optimizer_shard_size is None
 
 
 def _slower(hop: Hop, best: Hop) -> bool:
@@ -107,21 +168,14 @@ def _grids(topology: IdealTopology, batch: Batch) -> Iterator[tuple[int, int, ND
 
 
 def _in_rows(
-    scenario: Scenario, batch: Batch, parts: StepParts, slow: StepParts, row_stages: int
-) -> Iterator[StepParts]:
-    """The parts of the step with a slow node in every row of units in turn."""
+    scenario: Scenario, batch: Batch, row_stages: int
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Sends and rings that are slow with a slow node in every row of units in turn."""
     row = batch.placement.stage_of // row_stages
-    leaves = row[:-1] != row[1:]
-    rings = _rings_slow(scenario, batch)[:, None] & (row_stages == 1)
-    for at in range(batch.pipeline // row_stages):
-        here = leaves & ((row[:-1] == at) | (row[1:] == at))
-        slow_row = rings & (np.arange(batch.pipeline) == at)
-        yield replace(
-            parts,
-            sends=_with_slow(parts.sends, slow.sends, here),
-            reduction_s=np.where(slow_row, slow.reduction_s, parts.reduction_s),
-            stage_gathers_s=np.where(slow_row, slow.stage_gathers_s, parts.stage_gathers_s),
-        )
+    at = np.arange(batch.pipeline // row_stages)[:, None]
+    sends = (row[:-1] != row[1:]) & ((row[:-1] == at) | (row[1:] == at))
+    rings = (_rings_slow(scenario, batch) & (row_stages == 1))[:, None]
+    return sends, rings & (at == np.arange(batch.pipeline))[:, None]
 
 
 def _rings_slow(scenario: Scenario, batch: Batch) -> NDArray[np.bool_]:
@@ -136,20 +190,9 @@ def _rings_slow(scenario: Scenario, batch: Batch) -> NDArray[np.bool_]:
     return np.asarray(crosses & same & (kind.domain_nodes == 1))
 
 
-def _at_boundaries(
-    batch: Batch, parts: StepParts, slow: StepParts, row_stages: int
-) -> Iterator[StepParts]:
-    """The parts of the step with slow sends at every boundary between rows in turn."""
+def _at_boundaries(batch: Batch, row_stages: int) -> NDArray[np.bool_]:
+    """Sends that are slow at every boundary between rows in turn."""
     row = batch.placement.stage_of // row_stages
     above, below = row[:-1], row[1:]
-    for at in range(batch.pipeline // row_stages - 1):
-        here = (np.minimum(above, below) == at) & (np.abs(above - below) == 1)
-        yield replace(parts, sends=_with_slow(parts.sends, slow.sends, here))
-
-
-def _with_slow(sends: Sends, slow: Sends, here: NDArray[np.bool_]) -> Sends:
-    return replace(
-        sends,
-        forward_s=np.where(here, slow.forward_s, sends.forward_s),
-        backward_s=np.where(here, slow.backward_s, sends.backward_s),
-    )
+    at = np.arange(batch.pipeline // row_stages - 1)[:, None]
+    return np.asarray((np.minimum(above, below) == at) & (np.abs(above - below) == 1))

@@ -1,14 +1,14 @@
 """Critical paths of a plan as rows of its placement problem: seconds with free sends between units,
 and how often each boundary between rows is crossed.
 
-Everything but those sends counts as on the ideal topology, which no placement beats: passes, the
-way from the last stage back to the first, sends inside a unit, the tied embedding's reduction. So a
-path of any simulation bounds the step on any placement.
+Everything but those sends counts as on the ideal topology, which no placement beats: passes, sends
+inside a unit, the tied embedding's reduction. So a path of any simulation bounds the step on any
+placement.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -16,12 +16,14 @@ import numpy as np
 from planner.schedule.bounds.windows import critical_paths
 from planner.schedule.graph.weight_table import WeightTable
 from planner.schedule.simulation.causes import counts_to_ends
+from planner.schedule.simulation.simulate import simulate_each
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
+    from planner.schedule.simulation.simulate import Durations
     from planner.schedule.simulation.timeline import Timeline
     from planner.training.batch import Batch
     from planner.training.search.hosts.grid import UnitGrid
@@ -85,7 +87,7 @@ class LinkCosts:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class PathRows:
-    """Rows of a placement problem: `path_s` [W], `path_links` [W, rows − 1], `path_row` [W]."""
+    """Rows of a placement problem: `path_s` [W], `path_links` [W, boundaries], `path_row` [W]."""
 
     path_s: NDArray[np.float64]
     path_links: NDArray[np.float64]
@@ -94,13 +96,14 @@ class PathRows:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class PlanPaths:
-    """Makes rows of the paths of one plan. `timeline`, `parts`: on the ideal topology; `after_s`
-    [p]: what follows the last pass of a stage wherever it is placed."""
+    """Makes rows of the paths of one plan. `timeline`, `durations`, `parts`: on the ideal topology;
+    `after_s` [p]: what follows the last pass of a stage wherever it is placed."""
 
     batch: Batch
     grid: UnitGrid
     costs: LinkCosts
     timeline: Timeline
+    durations: Durations
     parts: StepParts
     after_s: NDArray[np.float64]
 
@@ -128,6 +131,22 @@ class PlanPaths:
         last = int(self.timeline.last_end_s.argmax())
         return self.of_timeline(timeline, sorted({timeline.awaited_stage, last}))
 
+    def of_slow_boundaries(self, forward_s: float, backward_s: float) -> PathRows:
+        """The paths that make the step as long as it is when messages over one boundary between
+        rows take so long, for every boundary in turn."""
+        above, below = boundary_rows(self.batch, self.grid)
+        wraps = wrap_around(self.batch, self.grid)
+        between = np.where(wraps, above, np.minimum(above, below))
+        between = np.where(above == below, -1, between)
+        here = between == np.unique(between[between >= 0])[:, None]
+        sends = self.parts.sends
+        slow = replace(
+            self.durations,
+            forward_send_s=np.where(here, forward_s, sends.forward_s[0]),
+            backward_send_s=np.where(here, backward_s, sends.backward_s[0]),
+        )
+        return joined([self.cut(one) for one in simulate_each(self.timeline.schedule, slow)])
+
     def windows(self) -> PathRows:
         """The windows of consecutive stages of 1F1B."""
         parts = self.parts
@@ -150,9 +169,11 @@ class PlanPaths:
         """`fixed_s` [W] with all sends as on the ideal topology; `forward`, `backward` [W, p·v − 1]
         how often they happen; `ends` [W] the stages in which the paths end."""
         above, below = boundary_rows(self.batch, self.grid)
-        onward, back = below == above + 1, below == above - 1
+        wraps = wrap_around(self.batch, self.grid)
+        onward, back = (below == above + 1) | wraps, below == above - 1
         sends = self.parts.sends
         crosses = onward | back
+        boundaries = self.grid.rows - (0 if wraps.any() else 1)
         fixed_s = (
             fixed_s
             - forward[:, crosses] @ sends.forward_s[0][crosses]
@@ -160,8 +181,8 @@ class PlanPaths:
         )
 
         def by_row(counts: NDArray[np.float64], where: NDArray[np.bool_]) -> NDArray[np.float64]:
-            boundary = np.minimum(above, below)[where]
-            of_row = (boundary[:, None] == np.arange(self.grid.rows - 1)).astype(np.float64)
+            boundary = np.where(wraps, above, np.minimum(above, below))[where]
+            of_row = (boundary[:, None] == np.arange(boundaries)).astype(np.float64)
             return np.asarray(counts[:, where] @ of_row)
 
         links = self.costs.crossings(
@@ -179,7 +200,23 @@ class PlanPaths:
         )
 
 
+def joined(several: Sequence[PathRows]) -> PathRows:
+    """The rows of all."""
+    return PathRows(
+        path_s=np.concatenate([rows.path_s for rows in several]),
+        path_links=np.concatenate([rows.path_links for rows in several]),
+        path_row=np.concatenate([rows.path_row for rows in several]),
+    )
+
+
 def boundary_rows(batch: Batch, grid: UnitGrid) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Int [p·v − 1] each: the rows before and after every boundary between virtual stages."""
     row = (batch.placement.stage_of // grid.row_stages).astype(np.int64)
     return row[:-1], row[1:]
+
+
+def wrap_around(batch: Batch, grid: UnitGrid) -> NDArray[np.bool_]:
+    """bool [p·v − 1]: the boundaries from the last row back to the first, where these are no
+    neighbours."""
+    above, below = boundary_rows(batch, grid)
+    return np.asarray((above == grid.rows - 1) & (below == 0) & (grid.rows > 2))

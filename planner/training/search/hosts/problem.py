@@ -16,7 +16,8 @@ from planner.training.estimate import shard_of
 from planner.training.search.hosts.grid import unit_classes
 from planner.training.search.hosts.paths import LinkCosts, PlanPaths, boundary_rows
 from planner.training.search.hosts.rates import rated_step
-from planner.training.step.simulated import slowest_replica
+from planner.training.step.passes import chunk_seconds
+from planner.training.step.simulated import durations, slowest_replica
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -36,10 +37,23 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class PlacedProgram:
-    """The placement problem of a plan, and what makes rows of its critical paths."""
+    """The placement problem of a plan, and what makes rows of its critical paths. `slow_s`: a
+    message onward and one back over the slowest link. `thorough`: with the paths that slow links at
+    each boundary make critical."""
 
     problem: PlacementProblem
     paths: PlanPaths
+    slow_s: tuple[float, float]
+    thorough: bool = False
+
+    def with_slow_boundaries(self) -> PlacedProgram:
+        """With the paths that the slowest link at each boundary makes critical, where windows of
+        stages do not have them already."""
+        if self.thorough or self.paths.batch.kind.windows_are_paths or self.problem.rows == 1:
+            return replace(self, thorough=True)
+        rows = self.paths.of_slow_boundaries(*self.slow_s)
+        problem = without_idle_paths(_with_rows(self.problem, rows))
+        return replace(self, problem=problem, thorough=True)
 
     def with_timeline(self, timeline: Timeline) -> PlacedProgram:
         """With the paths that make a simulated step as long as it is."""
@@ -64,7 +78,7 @@ def placement_program(
         batch,
         sends=classes.hops(max(1, plan.degrees.stage_devices // node_devices)),
         rings=classes.hops(max(1, plan.degrees.tensor // node_devices)),
-        crosses=np.abs(above - below) == 1,
+        crosses=above != below,
         crosses_inside=bool(inside),
         budget=budget,
     )
@@ -77,6 +91,9 @@ def placement_program(
         grid=grid,
         costs=costs,
         timeline=timeline,
+        durations=durations(
+            parts, chunk_seconds(scenario.ideal, table, batch, table.weight_gradient_s)[0]
+        ),
         parts=parts,
         after_s=_after_s(parts, batch, rings=bool(data)),
     )
@@ -101,7 +118,12 @@ def placement_program(
     )
     if batch.kind.windows_are_paths and grid.rows > 1:
         problem = _with_rows(problem, paths.windows())
-    return PlacedProgram(problem=without_idle_paths(problem), paths=paths)
+    slowest = np.unravel_index(int(np.where(apart, costs.pair_s, 0.0).argmax()), apart.shape)
+    return PlacedProgram(
+        problem=without_idle_paths(problem),
+        paths=paths,
+        slow_s=(float(rated.forward_s[slowest]), float(rated.backward_s.T[slowest])),
+    )
 
 
 def _with_rows(problem: PlacementProblem, rows: PathRows) -> PlacementProblem:

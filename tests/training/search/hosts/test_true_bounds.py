@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from planner.errors import RuleError
-from planner.placement.problem.closing import at_most
+from planner.placement.bounds.simpler import at_most
 from planner.schedule.registry import SCHEDULES
 from planner.specs.cluster.spec import BandwidthMatrix, LinkOverride
 from planner.training.estimate import batch_of_one, shard_of

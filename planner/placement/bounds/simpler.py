@@ -1,5 +1,5 @@
-"""Problems whose waits are all added to the slowest path, in place of one in which paths are
-followed by the rings of the rows in which they end."""
+"""Simpler problems in place of one: all waits are added to the slowest path, and for bounds no path
+goes back to the first row over a link of its own."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from planner.placement.bounds.reach import between_two_nodes
 from planner.placement.problem.problem import Wait
 
 if TYPE_CHECKING:
@@ -25,8 +26,17 @@ def likely(problem: PlacementProblem) -> PlacementProblem:
 
 
 def at_most(problem: PlacementProblem) -> PlacementProblem:
-    """No larger an objective for any placement, for bounds: only paths that end in the row without
-    slack, followed by the rings of that row."""
+    """No larger an objective for any placement, for bounds: the way back to the first row takes the
+    cheapest link; only paths that end in the row without slack, followed by the rings of that
+    row."""
+    if problem.boundaries == problem.rows:
+        apart = between_two_nodes(problem.node_class, problem.classes)
+        cheapest_s = float(problem.link_s[apart].min(initial=np.inf))
+        problem = replace(
+            problem,
+            path_s=problem.path_s + problem.path_links[:, -1] * cheapest_s,
+            path_links=problem.path_links[:, :-1],
+        )
     closing = problem.closing
     if closing is None:
         return problem

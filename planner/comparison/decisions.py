@@ -1,0 +1,61 @@
+"""What two plans and their jobs decide differently."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from planner.plan import AXES
+from planner.wording import labels
+from planner.wording.units import count
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from planner.comparison.side import Side
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decided:
+    """One decision of every plan, in words. `name` is its field of the plan document."""
+
+    name: str
+    values: tuple[str, ...]
+
+
+def differences(sides: Sequence[Side]) -> tuple[Decided, ...]:
+    """What is not the same in all plans: their jobs first, then their degrees, then the rest."""
+    found = (
+        Decided(name=name, values=tuple(show(side) for side in sides)) for name, show in DECISIONS
+    )
+    return tuple(one for one in found if len(set(one.values)) > 1)
+
+
+def _axis(axis: str) -> tuple[str, Callable[[Side], str]]:
+    return axis, lambda side: str(getattr(side.plan.degrees, axis))
+
+
+def _hosts(side: Side) -> str:
+    hosts, listed = side.plan.placement.hosts, side.scenario.cluster.host_names()
+    order = "in the cluster's order" if hosts == listed[: len(hosts)] else "reordered"
+    return f"{count(len(hosts))} {order}"
+
+
+DECISIONS: tuple[tuple[str, Callable[[Side], str]], ...] = (
+    ("cluster", lambda side: side.scenario.cluster.name),
+    ("model", lambda side: side.scenario.model.name),
+    ("devices", lambda side: count(side.scenario.job.devices)),
+    ("global_batch_size", lambda side: count(side.scenario.job.global_batch_size)),
+    ("seq_length", lambda side: count(side.scenario.job.seq_length)),
+    ("precision", lambda side: side.scenario.job.precision),
+    ("software", lambda side: side.scenario.job.software.name),
+    *map(_axis, AXES),
+    ("micro_batch_size", lambda side: str(side.plan.micro_batch_size)),
+    ("num_microbatches", lambda side: count(side.plan.num_microbatches)),
+    ("schedule", lambda side: labels.schedule(side.plan)),
+    ("recompute", lambda side: labels.recompute(side.plan)),
+    ("data_sharding", lambda side: labels.data_sharding(side.plan)),
+    ("sequence_parallel", lambda side: labels.on_off(side.plan.sequence_parallel)),
+    ("stages", lambda side: labels.stage_layers(side.plan)),
+    ("hosts", _hosts),
+)

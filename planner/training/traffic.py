@@ -1,0 +1,175 @@
+"""Which nodes exchange what: the pairs of nodes between which each kind of communication runs, how
+far it goes, and the narrowest link on its way.
+
+Ranks are laid out as Megatron-LM does (`parallel_state.RankGenerator`): the leftmost axis of the
+order varies fastest, and experts have a grid of their own over the same ranks.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import combinations
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from planner.hardware.links import hops_between
+from planner.schedule.registry import kind_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+    from planner.hardware.links import Topology
+    from planner.plan import Plan
+    from planner.training.scenario import Scenario
+
+_DENSE = {"tp": "tensor", "cp": "context", "dp": "data", "pp": "pipeline"}
+_EXPERT = {"tp": "expert_tensor", "ep": "expert", "dp": "expert_data", "pp": "pipeline"}
+INSIDE_NODE, INSIDE_DOMAIN, NETWORK = "inside nodes", "inside scale-up domains", "network"
+
+Pair = tuple[int, int]
+"""Two nodes by their positions in the job, the smaller first."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Traffic:
+    """One kind of communication of a plan. `group`: the ranks that take part together; `pairs`: the
+    nodes that exchange something, none where it stays inside nodes; `reach`: the farthest class of
+    links it uses; `narrowest`: its slowest link between nodes, bytes/s of a node, None where all of
+    it stays inside nodes or scale-up domains."""
+
+    axis: str
+    group: int
+    pairs: tuple[Pair, ...]
+    reach: str
+    narrowest_bytes_per_s: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class NodeLinks:
+    """Between the nodes of a job by their positions, [K, K]: bytes/s of a node through its network,
+    what is on the diagonal being no link. `domain`: the scale-up domain of each, [K]."""
+
+    bytes_per_s: NDArray[np.float64]
+    domain: NDArray[np.int64]
+    order: NDArray[np.int64]
+    topology: Topology
+
+    @classmethod
+    def of(cls, scenario: Scenario) -> NodeLinks:
+        topology = scenario.topology
+        order = np.array(topology.order, dtype=np.int64)
+        rates, _ = hops_between(topology.kinds, topology.fabric, order)
+        domains = np.array([kind.domain_nodes for kind in topology.kinds])[order]
+        return cls(bytes_per_s=rates, domain=order // domains, order=order, topology=topology)
+
+    def tier(self, pair: Pair) -> str:
+        """The class of links between two nodes."""
+        one, other = self.order[list(pair)].tolist()
+        if self.domain[pair[0]] == self.domain[pair[1]]:
+            return INSIDE_DOMAIN
+        for tier in self.topology.fabric.tiers:
+            if tier.nodes is None or one // tier.nodes == other // tier.nodes:
+                return tier.name
+        return NETWORK
+
+    @property
+    def tiers(self) -> tuple[str, ...]:
+        """All classes of links, from the inside out."""
+        names = [tier.name for tier in self.topology.fabric.tiers]
+        return (INSIDE_NODE, INSIDE_DOMAIN, *names, *([] if names else [NETWORK]))
+
+
+def stages_of_ranks(plan: Plan) -> NDArray[np.int64]:
+    """[devices]: the stage that every rank holds."""
+    stride, size = strides(plan)["pipeline"]
+    return np.arange(plan.degrees.devices) // stride % size
+
+
+def strides(plan: Plan) -> dict[str, tuple[int, int]]:
+    """Of every axis of the two grids, how many ranks apart its neighbours are, and its size."""
+    sizes = {
+        axis: getattr(plan.degrees, axis)
+        for axis in ("tensor", "context", "data", "pipeline", "expert", "expert_tensor")
+    }
+    sizes["expert_data"] = plan.degrees.expert_data
+    found: dict[str, tuple[int, int]] = {}
+    for grid in (_EXPERT, _DENSE):
+        stride = 1
+        for token in plan.placement.order.split("-"):
+            if token in grid:
+                found[grid[token]] = (stride, sizes[grid[token]])
+                stride *= sizes[grid[token]]
+    return found
+
+
+def traffic(scenario: Scenario, plan: Plan) -> tuple[Traffic, ...]:
+    """Every kind of communication that a plan has, on its own hosts. Collectives are rings, and
+    the experts' all-to-all reaches every pair of its group."""
+    placed = scenario.placed(plan.placement.hosts)
+    links, layout = NodeLinks.of(placed), strides(plan)
+    looped = plan.virtual_stages > 1 and kind_of(plan.schedule).returns_to_first
+    shapes = {
+        "tensor": _ring,
+        "context": _ring,
+        "expert": _every_pair,
+        "pipeline": _ring if looped else _chain,
+        "data": _ring,
+    }
+    return tuple(
+        _traffic(axis, links, size, set(shape(placed.topology, stride, size)))
+        for axis, shape in shapes.items()
+        for stride, size in [layout[axis]]
+        if size > 1
+    )
+
+
+def _traffic(axis: str, links: NodeLinks, size: int, found: set[Pair]) -> Traffic:
+    pairs = sorted(found)
+    outside = [pair for pair in pairs if links.domain[pair[0]] != links.domain[pair[1]]]
+    order = links.tiers
+    reach = max(map(links.tier, pairs), key=order.index, default=INSIDE_NODE)
+    narrowest = min(
+        (float(min(links.bytes_per_s[a, b], links.bytes_per_s[b, a])) for a, b in outside),
+        default=None,
+    )
+    return Traffic(
+        axis=axis,
+        group=size,
+        pairs=tuple(pairs),
+        reach=reach,
+        narrowest_bytes_per_s=narrowest,
+    )
+
+
+def _every_pair(topology: Topology, stride: int, size: int) -> Iterator[Pair]:
+    """Positions that have a rank in the same group."""
+    ranks = np.arange(topology.devices)
+    member = ranks // stride % size
+    order = np.lexsort((member, ranks - member * stride))
+    for group in topology.nodes_of(ranks)[order].reshape(-1, size).tolist():
+        yield from combinations(sorted(set(group)), 2)
+
+
+def _ring(topology: Topology, stride: int, size: int) -> Iterator[Pair]:
+    """Positions that neighbours in a group are on, its ends among them."""
+    ranks = np.arange(topology.devices)
+    last = ranks // stride % size + 1 == size
+    yield from _apart(topology, ranks, np.where(last, ranks - (size - 1) * stride, ranks + stride))
+
+
+def _chain(topology: Topology, stride: int, size: int) -> Iterator[Pair]:
+    """Positions that neighbours in a group are on, its ends apart."""
+    ranks = np.arange(topology.devices)
+    ranks = ranks[ranks // stride % size + 1 < size]
+    yield from _apart(topology, ranks, ranks + stride)
+
+
+def _apart(
+    topology: Topology, ranks: NDArray[np.int64], partners: NDArray[np.int64]
+) -> Iterator[Pair]:
+    """The positions of ranks and their partners, where they differ."""
+    both = np.sort(np.stack((topology.nodes_of(ranks), topology.nodes_of(partners)), axis=1))
+    yield from map(tuple, np.unique(both[both[:, 0] != both[:, 1]], axis=0).tolist())
