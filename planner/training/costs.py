@@ -33,9 +33,11 @@ class CostTable:
     """Rows are R shards, columns the K layer kinds of the scenario, T its device types.
 
     Seconds per microbatch: forward_s and backward_s are [causes, T, R, K], backward without
-    recomputation; selective_s [T, R, K] is what selective recomputation adds to it and
-    weight_gradient_s [T, R, K] the part of it that zero-bubble schedules can move. by_device_s has
-    both passes together for every candidate device of the scenario, of which T are the best one.
+    recomputation, of passes that have another microbatch's beside them where exchanges overlap that
+    way, and the same of those that are alone; selective_s and full_s [T, R, K] are what selective
+    and full recomputation add to it and weight_gradient_s [T, R, K] the part of it that zero-bubble
+    schedules can move. by_device_s has both passes together for every candidate device of the
+    scenario, of which T are the best one.
     Bytes and parameters per device: [R, K], see `planner.training.layer.memory.LayerMemory`;
     placeholder_bytes [S, R, K] of one gradient of each of S weights of different shapes.
     """
@@ -44,7 +46,10 @@ class CostTable:
     by_device_s: NDArray[np.float64]
     forward_s: NDArray[np.float64]
     backward_s: NDArray[np.float64]
+    forward_alone_s: NDArray[np.float64]
+    backward_alone_s: NDArray[np.float64]
     selective_s: NDArray[np.float64]
+    full_s: NDArray[np.float64]
     weight_gradient_s: NDArray[np.float64]
     hidden_s: NDArray[np.float64]
     host_bound_s: NDArray[np.float64]
@@ -81,9 +86,16 @@ def cost_table(
         )
         for field in fields(LayerMemory)
     }
-    names = ("selective_s", "weight_gradient_s", "hidden_s", "host_bound_s", "forward_host_bound_s")
+    names = (
+        "selective_s",
+        "full_s",
+        "weight_gradient_s",
+        "hidden_s",
+        "host_bound_s",
+        "forward_host_bound_s",
+    )
     seconds: dict[str, Any] = {name: _seconds(times, name) for name in names}
-    for name in ("forward", "backward"):
+    for name in ("forward", "backward", "forward_alone", "backward_alone"):
         seconds[f"{name}_s"] = _by_cause(times, name)
     by_device_s = (seconds["forward_s"] + seconds["backward_s"]).sum(axis=0)
     if len(devices) > len(scenario.device_types):
