@@ -16,6 +16,7 @@ from planner.plan import (
     Confidence,
     Degrees,
     Estimate,
+    Evidence,
     Interval,
     MemoryComponents,
     MemoryEstimate,
@@ -215,6 +216,7 @@ class Samples:
                 step=Interval(low=0.93, high=1.08),
                 memory=Interval(low=0.96, high=memory_high),
                 notes=("no measured run with schedule 1f1b",),
+                evidence=Evidence(steps=469, steps_alike=2, peaks=106, device_peaks=52),
             ),
         )
 
@@ -236,6 +238,16 @@ class Samples:
             ),
             capacity_bytes=capacity,
             headroom_bytes=capacity // 20,
+            other_components=MemoryComponents(
+                weights=11 * GIB + GIB // 3,
+                gradients=22 * GIB,
+                optimizer=8 * GIB + 1,
+                activations=0,
+                logits=0,
+                buffers=3 * GIB,
+                fixed=GIB + GIB // 10,
+                slack=GIB,
+            ),
         )
 
     def inputs(self) -> RecordedInputs:

@@ -12,9 +12,11 @@ from planner.plan import (
     PEAK_PHASES,
     Confidence,
     Estimate,
+    Evidence,
     Interval,
     MemoryComponents,
     MemoryEstimate,
+    Plan,
     Proof,
     RankedPlan,
     StageMemory,
@@ -75,25 +77,24 @@ def parse_answer(text: str, path: Path) -> ReadAnswer:
     root = parse_text(text, path)
     check_schema(root)
     inputs = read_inputs(root["inputs"])
-    plans = tuple(
-        _ranked(node, rank, inputs) for rank, node in enumerate(root["plans"].items(), start=1)
-    )
+    plans = tuple(_ranked(node, rank) for rank, node in enumerate(root["plans"].items(), start=1))
     search = root.get("search")
     return ReadAnswer(
         path=str(path),
         tree=root.value,
         inputs=inputs,
         plans=plans,
-        search=None if search is None else _search(search, plans, inputs),
+        search=None if search is None else _search(search, plans),
     )
 
 
-def _ranked(node: Node, rank: int, inputs: RecordedInputs) -> RankedPlan:
+def _ranked(node: Node, rank: int) -> RankedPlan:
     tied, worst, proofs = (node.get(key) for key in ("tied_with_best", "worst_step_s", "proofs"))
+    plan = read_decisions(node)
     return RankedPlan(
         rank=rank,
-        plan=read_decisions(node),
-        estimate=_estimate(node["estimate"], inputs),
+        plan=plan,
+        estimate=_estimate(node["estimate"], plan),
         tied_with_best=None if tied is None else tied.flag(),
         proofs=() if proofs is None else tuple(_proof(one) for one in proofs.items()),
         worst_step_s=None if worst is None else worst.number(at_least=0),
@@ -109,13 +110,13 @@ def _proof(node: Node) -> Proof:
     )
 
 
-def _estimate(node: Node, inputs: RecordedInputs) -> Estimate:
+def _estimate(node: Node, plan: Plan) -> Estimate:
     time = TimeBreakdown(
         **{one.name: node["time"][one.name].number(at_least=0) for one in fields(TimeBreakdown)}
     )
     if not time.step_s:
         node["time"].fail("a step takes longer than 0 s")
-    devices = inputs.job.devices
+    devices = plan.degrees.devices
     flop_per_s = node["model_tflops_per_device"].number(at_least=0) * TERA
     mfu = node["mfu"].number(at_least=0)
     memory = MemoryEstimate(
@@ -130,7 +131,7 @@ def _estimate(node: Node, inputs: RecordedInputs) -> Estimate:
             for name, one in node["time_detail"].fields().items()
         },
         memory=memory,
-        tokens_per_step=inputs.job.global_batch_size * inputs.job.seq_length,
+        tokens_per_step=round(node["tokens_per_s"].number(at_least=0) * time.step_s),
         devices=devices,
         model_flops_per_step=flop_per_s * time.step_s * devices,
         peak_flop_per_s=flop_per_s / mfu if mfu else 1.0,
@@ -148,7 +149,14 @@ def _confidence(node: Node, step_s: float, peak_bytes: int) -> Confidence | None
         step=_interval(step, step_s),
         memory=_interval(peak, peak_bytes),
         notes=tuple(one.text() for one in node["notes"].items()),
+        evidence=_evidence(node.get("evidence")),
     )
+
+
+def _evidence(node: Node | None) -> Evidence | None:
+    if node is None:
+        return None
+    return Evidence(**{one.name: node[one.name].count() for one in fields(Evidence)})
 
 
 def _interval(node: Node, value: float) -> Interval:
@@ -159,12 +167,14 @@ def _interval(node: Node, value: float) -> Interval:
 
 
 def _stage_memory(node: Node) -> StageMemory:
+    other = node.get("other_peak")
     return StageMemory(
         stage=node["stage"].count(),
         peak_phase=node["peak_phase"].text(PEAK_PHASES),
         components=_components(node["components"]),
         capacity_bytes=_bytes(node["capacity_bytes"]),
         headroom_bytes=_bytes(node["headroom_bytes"]),
+        other_components=None if other is None else _components(other["components"]),
     )
 
 
@@ -178,7 +188,7 @@ def _bytes(node: Node) -> int:
     return node.count(at_most=LARGEST_COUNT_BYTES)
 
 
-def _search(node: Node, plans: tuple[RankedPlan, ...], inputs: RecordedInputs) -> SearchResult:
+def _search(node: Node, plans: tuple[RankedPlan, ...]) -> SearchResult:
     space = node["space"]
     return SearchResult(
         plans=plans,
@@ -197,22 +207,8 @@ def _search(node: Node, plans: tuple[RankedPlan, ...], inputs: RecordedInputs) -
             exclusions=tuple(_exclusion(one) for one in space["excluded"].items()),
         ),
         solver=_solver(node["solver"]),
-        nearest=tuple(
-            NearMiss(
-                plan=read_decisions(one, SUGGESTED),
-                estimate=_estimate(one["estimate"], inputs),
-                reason=one["reason"].text(),
-            )
-            for one in node["nearest"].items()
-        ),
-        changes=tuple(
-            Change(
-                plan=read_decisions(one, SUGGESTED),
-                estimate=_estimate(one["estimate"], inputs),
-                description=one["description"].text(),
-            )
-            for one in node["changes"].items()
-        ),
+        nearest=tuple(_near_miss(one) for one in node["nearest"].items()),
+        changes=tuple(_change(one) for one in node["changes"].items()),
         robustness=_robustness(node.get("robust")),
         cloud=_cloud(node.get("cloud")),
         scaling=_scaling(node.get("scaling")),
@@ -232,6 +228,18 @@ def _scaling(node: Node | None) -> tuple[SizedPlan, ...]:
         )
         for one in node.items()
     )
+
+
+def _near_miss(node: Node) -> NearMiss:
+    plan = read_decisions(node, SUGGESTED)
+    estimate = _estimate(node["estimate"], plan)
+    return NearMiss(plan=plan, estimate=estimate, reason=node["reason"].text())
+
+
+def _change(node: Node) -> Change:
+    plan = read_decisions(node, SUGGESTED)
+    estimate = _estimate(node["estimate"], plan)
+    return Change(plan=plan, estimate=estimate, description=node["description"].text())
 
 
 def _cloud(node: Node | None) -> Cloud | None:

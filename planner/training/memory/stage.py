@@ -110,22 +110,27 @@ class StagePeaks:
     def _stage(self, plan: int, stage: int) -> StageMemory:
         at = (plan, stage)
         updating = bool(self.update_allocated[at] > self.step_allocated[at])
-        allocated = np.maximum(self.update_allocated[at], self.step_allocated[at])
         return StageMemory(
             stage=stage,
             peak_phase=UPDATE if updating else BACKWARD,
-            components=MemoryComponents(
-                weights=int(self.weights[at]),
-                gradients=int(self.gradients[at]),
-                optimizer=int(self.optimizer[at]),
-                activations=0 if updating else int(self.activations[at]),
-                logits=0 if updating else int(self.logits[at]),
-                buffers=int(self.update_buffers[at] if updating else self.buffers[at]),
-                fixed=int(self.fixed[at]),
-                slack=int(self._slack(allocated) + self.pooled[at]),
-            ),
+            components=self._components(at, updating=updating),
             capacity_bytes=int(self.capacity[at]),
             headroom_bytes=int(self._headroom_bytes[at]),
+            other_components=self._components(at, updating=not updating),
+        )
+
+    def _components(self, at: tuple[int, int], *, updating: bool) -> MemoryComponents:
+        """What a stage of a plan holds at the fullest instant of a phase."""
+        allocated = (self.update_allocated if updating else self.step_allocated)[at]
+        return MemoryComponents(
+            weights=int(self.weights[at]),
+            gradients=int(self.gradients[at]),
+            optimizer=int(self.optimizer[at]),
+            activations=0 if updating else int(self.activations[at]),
+            logits=0 if updating else int(self.logits[at]),
+            buffers=int(self.update_buffers[at] if updating else self.buffers[at]),
+            fixed=int(self.fixed[at]),
+            slack=int(self._slack(allocated) + self.pooled[at]),
         )
 
 
@@ -157,7 +162,7 @@ def stage_peaks(
         + messages
         + units.always
         + standing
-        + _buckets(scenario, dense + expert),
+        + bucket_copies_bytes(scenario, dense + expert),
         update_buffers=update + standing,
         fixed=np.broadcast_to(np.array(outside, dtype=np.int64), shape),
         slack_fraction=scenario.job.software.allocator_slack.value,
@@ -266,7 +271,7 @@ def _message_buffers(software: SoftwareProfile, batch: Batch) -> NDArray[np.int6
     return buffers
 
 
-def _buckets(scenario: Scenario, parameters: NDArray[np.int64]) -> NDArray[np.int64]:
+def bucket_copies_bytes(scenario: Scenario, parameters: NDArray[np.int64]) -> NDArray[np.int64]:
     """Buffers that gradients are copied through on their way, int64 [N, p]."""
     software = scenario.job.software
     largest = parameters * reduced_gradient_bytes(software, scenario.job.precision)
