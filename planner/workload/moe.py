@@ -95,7 +95,7 @@ def _activation(workload: Workload, received: int, width: int, *, in_product: bo
     """Of the experts' inner width. In the epilogue of their products it reads nothing forward and
     what was kept backward, and writes the next product's operand in both orientations
     (TransformerEngine, `NVTE_CUTEDSL_FUSED_GROUPED_MLP`)."""
-    apart = activation(workload, "expert_activation", received, width, expert=True)
+    apart = weighed_activation(workload, received, width)
     if not in_product:
         return apart
     gates = 2 if workload.model.gated_mlp else 1
@@ -107,6 +107,19 @@ def _activation(workload: Workload, received: int, width: int, *, in_product: bo
         forward_kernels=0,
         backward_kernels=0,
     )
+
+
+def weighed_activation(workload: Workload, tokens: int, width: int) -> Pointwise:
+    """The activation of the experts, weighed by the router's probabilities. Where these are a
+    factor of their own, its backward pass reads the activation's output, in the type of the
+    product, which the next product does not keep (Megatron-LM `experts.py`, `bias_act_func`: plain
+    activations; a gated one has a kernel for both, `fused_bias_swiglu.py`)."""
+    w, expert = workload, workload.software.expert
+    plain = activation(w, "expert_activation", tokens, width, expert=True)
+    if w.model.gated_mlp or not expert.weighs_activation:
+        return plain
+    kept = 4 if expert.fp32_probabilities else w.element_bytes
+    return replace(plain, saved_bytes=plain.saved_bytes + kept * tokens * width)
 
 
 def _route(workload: Workload, moe: MoeSpec) -> Pointwise:
