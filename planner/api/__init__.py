@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from planner.api.documents import write_plans as write_plans
     from planner.api.estimates import estimate as estimate
     from planner.api.estimates import timeline as timeline
+    from planner.api.explanations import Explanation as Explanation
+    from planner.api.explanations import explain as explain
     from planner.api.exports import export as export
     from planner.api.exports import export_all as export_all
     from planner.api.exports import export_formats as export_formats
@@ -92,6 +94,7 @@ _HOMES = {
     "planner.api.comparisons": ("PlanComparison", "compare"),
     "planner.api.documents": ("schema", "to_document", "to_text", "write_plans"),
     "planner.api.estimates": ("estimate", "timeline"),
+    "planner.api.explanations": ("Explanation", "explain"),
     "planner.api.exports": ("export", "export_all", "export_formats"),
     "planner.api.imports": ("import_cluster", "import_model", "write_import"),
     "planner.api.inputs": (

@@ -63,6 +63,15 @@ COMMANDS = {
             "planner compare train.sh best --cluster dgx-h100-16",
         ),
     ),
+    "explain": CommandEntry(
+        "planner.cli.explain:explain",
+        "Explain what bounds a plan, and why not another way.",
+        grouped=True,
+        examples=(
+            "planner explain plans.json",
+            "planner explain plans.json --why-not tensor=4,pipeline=4",
+        ),
+    ),
     "rule": CommandEntry(
         "planner.cli.rule:rule",
         "Explain a rule of `planner check`, or list all of them.",

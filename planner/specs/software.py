@@ -79,6 +79,11 @@ class SoftwareProfile(Input):
     optimizer_shard_size: Annotated[int, Field(ge=1)] | None = None
     """Ranks that share one sharded optimizer. Default: all replicas."""
     full_sharding: FullSharding = FullSharding()
+    printed_stage: Literal["fullest", "first", "last"] = "fullest"
+    """The pipeline stage whose memory the framework's logs show: that of the rank that writes
+    them."""
+    pipeline_keeps_outputs: bool = False
+    """The last stage keeps the 16-bit logits of every microbatch until the step ends."""
     pipeline_keeps_whole: bool = False
     """With a pipeline, sharded weights stay gathered and gradients whole until the last
     microbatch."""

@@ -213,6 +213,10 @@ class Expert(Input):
     quantized_launch: Constant[Seconds] | None = None
     """Host time to quantise one expert's operand and hand over its product, in 8 or 4 bits.
     Default: `host_launch`."""
+    weighs_activation: bool = True
+    """Probabilities weigh the activation of an expert, not its output."""
+    fp32_probabilities: bool = False
+    """Those probabilities are fp32."""
     fused_biases: bool = False
     """Biases of the experts' outputs and clamps of their activations belong to other kernels."""
     tensor_parallel_biases: bool = True

@@ -34,14 +34,17 @@ class CostTable:
 
     Seconds per microbatch: forward_s and backward_s are [causes, T, R, K], backward without
     recomputation; selective_s [T, R, K] is what selective recomputation adds to it and
-    weight_gradient_s [T, R, K] the part of it that zero-bubble schedules can move. by_device_s has
-    both passes together for every candidate device of the scenario, of which T are the best one.
+    weight_gradient_s [T, R, K] the part of it that zero-bubble schedules can move. type_forward_s,
+    type_backward_s and type_selective_s [C, R, K] have the same of every candidate device of the
+    scenario, of which T are the best one, each with the best links that nodes of its type have.
     Bytes and parameters per device: [R, K], see `planner.training.layer.memory.LayerMemory`;
     placeholder_bytes [S, R, K] of one gradient of each of S weights of different shapes.
     """
 
     shards: tuple[Shard, ...]
-    by_device_s: NDArray[np.float64]
+    type_forward_s: NDArray[np.float64]
+    type_backward_s: NDArray[np.float64]
+    type_selective_s: NDArray[np.float64]
     forward_s: NDArray[np.float64]
     backward_s: NDArray[np.float64]
     selective_s: NDArray[np.float64]
@@ -85,13 +88,17 @@ def cost_table(
     seconds: dict[str, Any] = {name: _seconds(times, name) for name in names}
     for name in ("forward", "backward"):
         seconds[f"{name}_s"] = _by_cause(times, name)
-    by_device_s = (seconds["forward_s"] + seconds["backward_s"]).sum(axis=0)
+    by_type = {
+        "type_forward_s": seconds["forward_s"].sum(axis=0),
+        "type_backward_s": seconds["backward_s"].sum(axis=0),
+        "type_selective_s": seconds["selective_s"],
+    }
     if len(devices) > len(scenario.device_types):
         seconds = {name: found.min(axis=-3, keepdims=True) for name, found in seconds.items()}
     return CostTable(
         shards=tuple(shards),
         **seconds,
-        by_device_s=by_device_s,
+        **by_type,
         residual_bytes=np.array(residual_bytes, dtype=np.int64),
         placeholder_bytes=weight_bytes(scenario.job.precision) * _by_shape(found),
         **memory_columns,

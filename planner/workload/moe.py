@@ -5,6 +5,7 @@ Letters as in `planner.workload.workload`.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from planner.workload.mlp import mlp_operators
@@ -64,7 +65,7 @@ def moe_operators(workload: Workload) -> list[Operator]:
             k=h,
         ),
         *([clamp(w, "expert_clamp", received, width)] if eager and model.activation_clamp else []),
-        activation(w, "expert_activation", received, width, expert=True),
+        weighed_activation(w, received, width),
         GroupedMatmul(
             name="expert_down",
             module="experts",
@@ -85,6 +86,19 @@ def moe_operators(workload: Workload) -> list[Operator]:
         operators += mlp_operators(w, moe.shared_expert_ffn_hidden_size, "shared_expert")
         operators += shared_expert_gate(w) if moe.shared_expert_gate else []
     return operators + residual_add(w, "mlp_residual")
+
+
+def weighed_activation(workload: Workload, tokens: int, width: int) -> Pointwise:
+    """The activation of the experts, weighed by the router's probabilities. Where these are a
+    factor of their own, its backward pass reads the activation's output, in the type of the
+    product, which the next product does not keep (Megatron-LM `experts.py`, `bias_act_func`: plain
+    activations; a gated one has a kernel for both, `fused_bias_swiglu.py`)."""
+    w, expert = workload, workload.software.expert
+    plain = activation(w, "expert_activation", tokens, width, expert=True)
+    if w.model.gated_mlp or not expert.weighs_activation:
+        return plain
+    kept = 4 if expert.fp32_probabilities else w.element_bytes
+    return replace(plain, saved_bytes=plain.saved_bytes + kept * tokens * width)
 
 
 def _route(workload: Workload, moe: MoeSpec) -> Pointwise:

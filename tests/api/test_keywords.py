@@ -42,6 +42,7 @@ def options_of(command: str) -> set[str]:
             {"plan", "limits", "progress", "note"},
         ),
         ("compare", api.compare, set(), {"progress", "note"}),
+        ("explain", api.explain, set(), {"note"}),
         ("export", api.export, set(), {"note"}),
         ("validate", api.validate, set(), set()),
         ("calibrate", api.calibrate, {"device_file"}, {"note"}),
