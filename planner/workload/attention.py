@@ -227,6 +227,7 @@ def _softmax(
         parameters=parameters,
         forward_bytes=(4 * width + scaling_bytes + 1 + conversions_bytes) * scores,
         backward_bytes=(5 * width + scaling_bytes + 1 + conversions_bytes) * scores,
+        held_bytes=2 * width * scores,
         forward_kernels=kernels,
         backward_kernels=kernels,
     )

@@ -203,6 +203,7 @@ def permutation(workload: Workload, name: str, routed: int) -> Pointwise:
         expert=True,
         forward_bytes=2 * passes * bytes_once,
         backward_bytes=2 * passes * bytes_once,
+        held_bytes=2 * bytes_once,
         forward_kernels=2 * passes,
         backward_kernels=2 * passes,
     )

@@ -105,10 +105,13 @@ class FusedAttention(Operator):
 class Pointwise(Operator):
     """Work bound by memory traffic: bytes read plus bytes written, and the kernels it takes.
     `forward_launches` and `backward_launches` are the operators that an eager host launches, where
-    most of them are so small that the device's time is that of fewer."""
+    most of them are so small that the device's time is that of fewer. `held_bytes` are the
+    gradients that live at once in the backward pass; default: what one kernel moves then, without
+    what was saved."""
 
     forward_bytes: float
     backward_bytes: float
+    held_bytes: int | None = None
     forward_kernels: int = 1
     backward_kernels: int = 1
     forward_launches: int | None = None
