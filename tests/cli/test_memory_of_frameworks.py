@@ -173,7 +173,7 @@ def test_a_driver_context_before_lazy_loading_is_larger(planner: Callable[..., O
     assert fixed("megatron-core") < 700 * 2**20
 
 
-# mlcommons/training_results_v5.0, NVIDIA, llama31_405b on 2,048 to 8,192 H100: rank 0 writes the log.
+# mlcommons/training_results_v5.0, NVIDIA, llama31_405b on 2,048 to 8,192 H100: rank 0 writes it.
 def test_logs_of_the_first_rank_show_the_first_stage(planner: Callable[..., Outcome]) -> None:
     runs = [
         run for run in validated(planner, "runs/mlperf-h100.yaml") if run["memory"]["allocated"]
