@@ -173,7 +173,8 @@ def test_a_driver_context_before_lazy_loading_is_larger(planner: Callable[..., O
     assert fixed("megatron-core") < 700 * 2**20
 
 
-# mlcommons/training_results_v5.0, NVIDIA, llama31_405b on 2,048 to 8,192 H100: rank 0 writes it.
+# mlcommons/training_results_v5.0, NVIDIA, llama31_405b on 2,048 to 8,192 H100;
+# rank 0 writes the log.
 def test_logs_of_the_first_rank_show_the_first_stage(planner: Callable[..., Outcome]) -> None:
     runs = [
         run for run in validated(planner, "runs/mlperf-h100.yaml") if run["memory"]["allocated"]
@@ -206,3 +207,25 @@ def test_weights_in_8_bits_have_one_orientation_on_blackwell(
     layers = weights("h100-sxm-80gb", "fp8") - ends
     assert weights("b200-sxm", "fp8") - ends == pytest.approx(layers / 2, rel=1e-4)
     assert weights("b200-sxm", "mxfp8") - ends == pytest.approx(layers * 1.03125, rel=1e-4)
+
+
+# eth-easl/sailor: OPT-350M on GH200 in fp32, its attention without dropout.
+def test_unfused_attention_in_fp32_holds_two_gradients_of_the_scores(
+    planner: Callable[..., Outcome], tmp_path: Path
+) -> None:
+    """Counted as traffic, the softmax of a microbatch of 8 held 3 GiB and not 1."""
+    profile = Path("software/megatron-deepspeed-2022.yaml").read_text(encoding="utf-8")
+    for old, new in (
+        ("name: megatron-deepspeed-2022", "name: sailor"),
+        ("dropout: true", "dropout: false"),
+        ("  softmax: true", "  softmax: false"),
+        ("lazy_loading: false", "lazy_loading: true"),
+    ):
+        assert old in profile
+        profile = profile.replace(old, new)
+    (tmp_path / "sailor.yaml").write_text(profile, encoding="utf-8")
+    runs = tmp_path / "runs.yaml"
+    runs.write_text((DATA / "sailor-gh200.yaml").read_text(encoding="utf-8"), encoding="utf-8")
+    found = errors(validated(planner, runs), "device")
+    assert len(found) == 6
+    assert sum(map(abs, found)) / 6 < 0.1
