@@ -31,6 +31,7 @@ from planner.training.memory.standing import (
 from planner.training.memory.units import gathered_units
 from planner.workload.formats import (
     STATE_BYTES,
+    WIDE,
     bucket_bytes,
     gradient_bytes,
     reduced_gradient_bytes,
@@ -249,7 +250,7 @@ def _states(
     stored_bytes = stored_weight_bytes(software, job.precision, transposes=transposes)
     main_bytes = gradient_bytes(software, job.precision)
     local_bytes = 2 if software.keeps_local_gradients and main_bytes > 2 else 0
-    master_bytes = 4 if software.master_weights and job.precision != "fp32" else 0
+    master_bytes = 4 if software.master_weights and job.precision not in WIDE else 0
     moments = 2 if job.optimizer == "adam" else 1
     moment_bytes = moments * STATE_BYTES[software.optimizer_state_dtype]
     shard_bytes = max(weight_bytes(job.precision), master_bytes)
