@@ -81,3 +81,18 @@ def test_sizes_of_a_model_file(tmp_path: Path, key: str, value: int) -> None:
     assert spent.stderr.startswith(f"error: {path}:1:")
     assert spent.cpu_s < CPU_S
     assert spent.peak_mib < MIB
+
+
+def test_a_million_microbatches_are_priced_from_those_that_repeat() -> None:
+    """The steps of whole numbers of microbatches per stage lie on a line."""
+    steps = []
+    for batch in (1_000_000, 600_000, 200_000):
+        spent = planner_process(
+            *("estimate", "--cluster", "dgx-a100-8", "--model", "llama-2-7b", "--devices", "8"),
+            *("--tensor", "4", "--pipeline", "2", "--global-batch-size", str(batch), "--json"),
+        )
+        assert spent.code == 0
+        assert spent.cpu_s < CPU_S
+        assert spent.peak_mib < MIB
+        steps.append(json.loads(spent.stdout)["plans"][0]["estimate"]["step_s"])
+    assert steps[0] - steps[1] == pytest.approx(steps[1] - steps[2], rel=1e-9)
