@@ -40,7 +40,7 @@ class IdealTopology(Topology):
     """As many equal nodes as the job has, each the best of the cluster in every respect. A ring
     over n domains has the widest slowest hop, and the least latency, that any n have."""
 
-    __slots__ = ("_offers", "_tree", "_widest", "device_of_rank", "real_devices")
+    __slots__ = ("_offers", "_real_kinds", "_tree", "_widest", "device_of_rank", "real_devices")
 
     def __init__(
         self, kinds: Sequence[NodeKind], fabric: Fabric, nodes: int, *, trees: bool
@@ -58,6 +58,16 @@ class IdealTopology(Topology):
         """Of every device of the cluster, the index of its type."""
         cards = [kind.network_bytes_per_s for kind in kinds]
         self._offers, self._widest = fabric.offers(cards), fabric.offers(cards, either_way=True)
+        self._real_kinds = tuple(kinds)
+
+    def of_type(self, device: Device) -> IdealTopology:
+        """The same where the cluster has no other devices: groups among them have no better links.
+        Where links were measured, those of the whole cluster count."""
+        kinds = [kind for kind in self._real_kinds if kind.device is device]
+        alone = IdealTopology(kinds, self.fabric.without_measured, self.nodes, trees=self.trees)
+        if self.fabric.measured:
+            alone.fabric, alone._offers, alone._widest = self.fabric, self._offers, self._widest
+        return alone
 
     @property
     def symmetric(self) -> bool:
@@ -204,6 +214,7 @@ class SlowedTopology(IdealTopology):
         Topology.__init__(self, ideal.kinds, ideal.fabric, ideal.order, trees=ideal.trees)
         self.uniform = True
         self.real_devices, self.device_of_rank = ideal.real_devices, ideal.device_of_rank
+        self._real_kinds = ideal._real_kinds
         self._ideal, self._slowest, self._stride = ideal, hop, stride
 
     def slowest_hop(self, domains: int) -> Hop:
