@@ -88,7 +88,7 @@ def sureness(name: str, index: int = 0, *, known: Residuals | None = None) -> Co
 
 
 def test_one_cell_gives_its_own_spread() -> None:
-    """One voice: the spread of a new observation is that of the cell times the square root of 2, and
+    """One voice: the spread of a new observation is that of the cell times √2, and
     as wide as two degrees of freedom make it: Student's quantile is 2.920."""
     low, high = ends([cell(0.0, 0.01)])
     reach = 2.920 * 0.1 * 2**0.5
@@ -185,7 +185,7 @@ def test_an_estimate_says_what_its_ranges_rest_on() -> None:
     assert cost.confidence.level == LEVEL
     for found in (cost.confidence.step, cost.confidence.memory):
         assert 0 < found.low < 1 < found.high < inf
-    assert cost.confidence.notes[0].startswith(f"ranges: {LEVEL:.0%} of ")
+    assert cost.confidence.notes[0].startswith("the ranges rest on ")
     assert len(cost.confidence.notes) == 1
     assert set(cost.confidence.notes) <= set(cost.assumptions)
 
