@@ -102,7 +102,7 @@ def test_publications_with_the_same_numbers_narrow_it() -> None:
     def reach(publications: int, measured: bool = True) -> float:
         cells = [replace(cell(0.0, 0.01), publication=f"p{i}") for i in range(publications)]
         voices = (1 + 1 / publications) ** 0.5
-        return log(factors(cells, REGIME, STEP, measured=measured).high) / (0.1 * voices)
+        return float(log(factors(cells, REGIME, STEP, measured=measured).high) / (0.1 * voices))
 
     assert reach(3) == pytest.approx(2.132, rel=0.02)
     assert reach(60) == pytest.approx(1.645, rel=0.02)
