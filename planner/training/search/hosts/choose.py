@@ -113,6 +113,28 @@ class PlacementSearch:
         placements."""
         return self._place(plan, bound_s, improve_placement, enough_s=enough_s)
 
+    def reseated(self, placed: PlacedPlan) -> PlacedPlan:
+        """The plan on the best of its own hosts and the orders found good for plans on its grid
+        since. Raises: OutOfTime."""
+        plan = placed.plan
+        listed = self.scenario.placed(plan.placement.hosts)
+        grid = grid_of(listed.topology, plan.degrees)
+        if grid is None or len(listed.ideal.candidate_devices) > 1:
+            return placed
+        batch = self._batch(plan)
+        best = self._price(plan, batch, grid, grid.units_of(listed.topology))
+        for units in self._known.get(grid, ()):
+            self.budget.check()
+            found = self._price(plan, batch, grid, units)
+            best = min(best, found, key=lambda priced: priced.step_s)
+        return replace(
+            placed,
+            plan=replace(
+                plan, placement=placement_on(self.scenario, self._hosts(grid, best.units))
+            ),
+            bound_s=checked_bound(placed.bound_s, best.step_s),
+        )
+
     def prove(self, placed: PlacedPlan, *, enough_s: float = inf) -> PlacedPlan:
         """The plan placed again with all the effort that a proof may take, or until no placement
         takes less than `enough_s`."""
