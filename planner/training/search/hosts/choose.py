@@ -42,6 +42,9 @@ if TYPE_CHECKING:
 ROUNDS = 4
 """Most programs that are solved for one plan."""
 
+PROOF_ROUNDS = 16
+"""The same where few nodes are placed with proof."""
+
 AGREE = 1e-4
 """Share of the step within which program and price agree, so that no further round is needed."""
 
@@ -161,7 +164,8 @@ class PlacementSearch:
                 seed for seed in self._known.get(grid, ()) if program.problem.allows(np.array(seed))
             ]
             seeds = [units, *known]
-            for _ in range(ROUNDS):
+            few = len(program.problem.node_class) <= MOST_NODES
+            for _ in range(PROOF_ROUNDS if few and work < 1 else ROUNDS):
                 everywhere = self._bounds_everywhere(program.problem, listed)
                 solution = solve(
                     program.problem,

@@ -76,7 +76,7 @@ def placement_program(
         ideal,
         table,
         batch,
-        sends=classes.hops(max(1, plan.degrees.stage_devices // node_devices)),
+        sends=classes.pairs(max(1, plan.degrees.stage_devices // node_devices)),
         rings=classes.hops(max(1, plan.degrees.tensor // node_devices)),
         crosses=above != below,
         crosses_inside=bool(inside),
