@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 PROVEN_GAP = 1e-5
 """A placement this close to its bound, relatively, counts as proven. Solvers overlook less than
 this, and programs are kept this far below what they must not reach."""
+SWEPT = "sweep over positions with bounds from sets of nodes"
 STARTS = 4
 """Orders that local search starts from on a large cluster."""
 FEW_MOVES = 6_000
@@ -152,6 +153,27 @@ def improve_placement(
     return _solved(problem, seeds, _quickly, budget, known_s=known_s, enough_s=enough_s)
 
 
+def exact_solution(
+    problem: PlacementProblem,
+    *,
+    seeds: Sequence[Sequence[int] | NDArray[np.int64]],
+    budget: Budget = UNLIMITED,
+) -> PlacementSolution:
+    """The exact search alone, after a short local one. For problems of few nodes without a closing.
+    Raises: OutOfTime."""
+    problem = with_alike_merged(problem, budget)
+    terms = terms_of(problem)
+    order = polish(terms, _best_seed(problem, seeds).order, budget.meter(FEW_MOVES / 3))
+    proof = solve_exactly(terms, order, budget=budget)
+    return PlacementSolution(
+        order=tuple(proof.order.tolist()),
+        objective_s=proof.objective_s,
+        bound_s=proof.bound_s,
+        method=SWEPT,
+        stopped=budget.stopped(proven=proof.complete),
+    )
+
+
 def quick_bound_s(problem: PlacementProblem, budget: Budget = UNLIMITED) -> float:
     """An almost free bound on every placement. Raises: OutOfTime."""
     terms = terms_of(at_most(with_alike_merged(problem, budget)))
@@ -230,7 +252,7 @@ def _exactly(views: _Views, state: PlacementState, budget: Budget) -> PlacementS
     if views.room_s(state) > WORTHWHILE * state.objective_s:
         proof = solve_exactly(views.at_most, state.order, budget=budget)
         state = views.better(state, _completed(views.problem, proof.order))
-        state = state.bounded(proof.bound_s, "sweep over positions with bounds from sets of nodes")
+        state = state.bounded(proof.bound_s, SWEPT)
     if state.settled:
         return state
     return _polished(views, state, round(MOVES * budget.work / 4), budget)

@@ -70,9 +70,9 @@ class Sweep:
         partial = partial.at(np.argsort(partial.bound_s, kind="stable"))
         left_s = float("inf")
         held: list[Partial] = []
-        step = max(64, CHUNK // max(64, len(self.terms.problem.path_s)))
-        for first in range(0, len(partial), step):
-            chunk = partial.at(slice(first, first + step))
+        width = max(64, CHUNK // max(64, len(self.terms.problem.path_s)))
+        for first in range(0, len(partial), width):
+            chunk = partial.at(slice(first, first + width))
             chunk = chunk.at(chunk.bound_s < self.limit_s)
             if not len(chunk):
                 break

@@ -14,8 +14,16 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from planner.budget import UNLIMITED, OutOfTime
+from planner.placement.bounds.simpler import at_most
+from planner.placement.bounds.transfer import Bounded, transferred_s
 from planner.placement.exact.solve import MOST_NODES
-from planner.placement.solve import BEHIND, improve_placement, quick_bound_s, solve_placement
+from planner.placement.solve import (
+    BEHIND,
+    exact_solution,
+    improve_placement,
+    quick_bound_s,
+    solve_placement,
+)
 from planner.placement.truth import ROUNDING, checked_bound
 from planner.solver import Solver
 from planner.training.costs import cost_table
@@ -91,6 +99,8 @@ class PlacementSearch:
     solver: Solver = field(default_factory=Solver)
     _known: dict[UnitGrid, list[tuple[int, ...]]] = field(default_factory=dict)
     _programs: dict[Plan, PlacedProgram] = field(default_factory=dict)
+    _solved: dict[UnitGrid, list[Bounded]] = field(default_factory=dict)
+    _searched: int = 0
 
     def bound_s(self, plan: Plan) -> float:
         """An almost free bound over all placements of a plan by its program; 0 where it bounds
@@ -102,7 +112,33 @@ class PlacementSearch:
         program = self._program(listed, plan, self._batch(plan), grid)
         if not self._bounds_everywhere(program.problem, listed):
             return 0.0
-        return quick_bound_s(program.problem, self.budget)
+        quick_s = quick_bound_s(program.problem, self.budget)
+        here = at_most(program.problem)
+        carried = (transferred_s(known, here) for known in self._solved.get(grid, ()))
+        return max([quick_s, *carried])
+
+    def solved_bound_s(self, plan: Plan) -> float:
+        """A bound over all placements of a plan that takes a search among few nodes, and is carried
+        over to plans on the same grid from then on; 0 where the nodes are many, or too many were
+        searched. Raises: OutOfTime."""
+        listed = self.scenario.placed(plan.placement.hosts)
+        grid = grid_of(listed.topology, plan.degrees)
+        if grid is None or len(listed.topology.kinds) // grid.unit_nodes > MOST_NODES:
+            return 0.0
+        program = self._program(listed, plan, self._batch(plan), grid)
+        if self._searched >= _SEARCHED or not self._bounds_everywhere(program.problem, listed):
+            return 0.0
+        self._searched += 1
+        problem = at_most(program.with_slow_boundaries().problem)
+        found = exact_solution(
+            problem,
+            seeds=[grid.units_of(listed.topology), *self._known.get(grid, ())],
+            budget=self.budget.scaled(PROOF_WORK),
+        )
+        self._remember(grid, found.order)
+        bounded = Bounded(problem=problem, bound_s=found.bound_s)
+        self._solved.setdefault(grid, []).append(bounded)
+        return found.bound_s
 
     def may_rise(self, plan: Plan, bound_s: float) -> bool:
         """Whether a proof may raise a known bound over all placements of a plan. Raises:
@@ -309,6 +345,9 @@ def _promising(problem: PlacementProblem, units: tuple[int, ...]) -> Iterator[tu
             found.append((problem.objective_s(np.array(exchanged)), tuple(exchanged)))
     yield from (order for seconds, order in sorted(found) if seconds <= now_s * (1 + AGREE))
 
+
+_SEARCHED = 16
+"""Plans for which all placements on few nodes are bounded by a search."""
 
 _PROGRAMS = 64
 """Programs kept for plans that come again."""
