@@ -23,14 +23,14 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Bounded:
+class SolvedProblem:
     """A problem whose waits are all added to the slowest path, and its bound."""
 
     problem: PlacementProblem
     bound_s: float
 
 
-def transferred_s(known: Bounded, problem: PlacementProblem) -> float:
+def transferred_s(known: SolvedProblem, problem: PlacementProblem) -> float:
     """Lower bound on every placement of `problem`; 0 where nothing follows."""
     other = known.problem
     same = (other.rows, other.columns, other.lockstep) == (

@@ -15,7 +15,7 @@ import numpy as np
 
 from planner.budget import UNLIMITED, OutOfTime
 from planner.placement.bounds.simpler import at_most
-from planner.placement.bounds.transfer import Bounded, transferred_s
+from planner.placement.bounds.transfer import SolvedProblem, transferred_s
 from planner.placement.exact.solve import MOST_NODES
 from planner.placement.solve import (
     BEHIND,
@@ -99,7 +99,7 @@ class PlacementSearch:
     solver: Solver = field(default_factory=Solver)
     _known: dict[UnitGrid, list[tuple[int, ...]]] = field(default_factory=dict)
     _programs: dict[Plan, PlacedProgram] = field(default_factory=dict)
-    _solved: dict[UnitGrid, list[Bounded]] = field(default_factory=dict)
+    _solved: dict[UnitGrid, list[SolvedProblem]] = field(default_factory=dict)
     _searched: int = 0
 
     def bound_s(self, plan: Plan) -> float:
@@ -136,7 +136,7 @@ class PlacementSearch:
             budget=self.budget.scaled(PROOF_WORK),
         )
         self._remember(grid, found.order)
-        bounded = Bounded(problem=problem, bound_s=found.bound_s)
+        bounded = SolvedProblem(problem=problem, bound_s=found.bound_s)
         self._solved.setdefault(grid, []).append(bounded)
         return found.bound_s
 
