@@ -15,7 +15,7 @@ GRANULARITIES = ("none", "selective", "full")
 layers."""
 DATA_SHARDINGS = ("none", "optimizer", "optimizer+gradients", "full")
 """What is sharded over the data axis: nothing, ZeRO-1, ZeRO-2, ZeRO-3 (FSDP)."""
-PRECISIONS = ("fp32", "fp16", "bf16", "fp8", "mxfp8", "nvfp4")
+PRECISIONS = ("fp32", "tf32", "fp16", "bf16", "fp8", "mxfp8", "nvfp4")
 """Number formats of the matmuls."""
 FIT_CLASSES = ("fits", "tight", "does not fit")
 """The verdicts of `Estimate.fit_class`."""
@@ -179,6 +179,13 @@ class StageMemory:
     components: MemoryComponents
     capacity_bytes: int
     headroom_bytes: int
+    other_components: MemoryComponents | None = None
+    """At the fullest instant of the other phase; None where that is not known."""
+
+    @property
+    def other_phase(self) -> str:
+        """The phase that `peak_phase` is not."""
+        return next(phase for phase in PEAK_PHASES if phase != self.peak_phase)
 
     @property
     def allocated_peak_bytes(self) -> int:
@@ -229,6 +236,17 @@ class Interval:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """Measured runs that ranges rest on: of step times, as many as are of this kind of job, of
+    memory peaks, and as many as are of the whole device."""
+
+    steps: int
+    steps_alike: int
+    peaks: int
+    device_peaks: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Confidence:
     """How sure an estimate is: the share `level` of measured runs lies inside the intervals on the
     step time and on the device's peak memory. `notes` say what the intervals rest on and where the
@@ -238,6 +256,8 @@ class Confidence:
     step: Interval
     memory: Interval
     notes: tuple[str, ...]
+    evidence: Evidence | None = None
+    """None where it is not known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

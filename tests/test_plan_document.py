@@ -31,6 +31,7 @@ from planner.plan_document import (
     to_document,
     to_text,
 )
+from planner.plan_document.answer import read_answer
 from planner.solver import EngineRecord, SolverRecord
 from planner.specs.job import OPTIMIZERS
 from planner.specs.names import HOST_PATTERN, NAME_PATTERN
@@ -110,6 +111,7 @@ def test_how_sure_an_estimate_is(samples: Samples) -> None:
             "level": 0.9,
         },
         "notes": ["no measured run with schedule 1f1b"],
+        "evidence": {"steps": 469, "steps_alike": 2, "peaks": 106, "device_peaks": 52},
     }
     unsure = replace(first, estimate=replace(first.estimate, confidence=None))
     document = to_document(samples.inputs(), (unsure,))
@@ -432,3 +434,24 @@ def test_errors_point_at_the_value(
     assert (error.value.line, error.value.column) != (None, None)
     line = written.read_text().splitlines()[(error.value.line or 0) - 1]
     assert line[(error.value.column or 0) - 1 :].startswith(json.dumps(value))
+
+
+def test_a_whole_document_reads_back_as_it_was_written(samples: Samples, tmp_path: Path) -> None:
+    for search in (samples.found(), samples.nothing(), None):
+        plans = samples.ranked() if search is None else search.plans
+        text = to_text(to_document(samples.inputs(), plans, search=search))
+        path = tmp_path / "plans.json"
+        path.write_text(text)
+        read = read_answer(path)
+        assert read.tree == json.loads(text)
+        again = to_document(read.inputs, read.plans, search=read.search)
+        assert _numbers_rounded(again) == _numbers_rounded(json.loads(text))
+
+
+def _numbers_rounded(value: Any) -> Any:
+    """To eight digits: what follows from rounded figures may differ in the ninth."""
+    if isinstance(value, dict):
+        return {key: _numbers_rounded(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_numbers_rounded(item) for item in value]
+    return float(f"{value:.8g}") if isinstance(value, float) else value

@@ -80,6 +80,10 @@ def say_notes(launched: LaunchedPlan, note: Callable[[str], None] | None) -> Non
 def _variables(given: Mapping[str, str] | None) -> dict[str, str]:
     variables = {} if given is None else dict(given)
     for name, value in variables.items():
-        if not (isinstance(name, str) and name.isidentifier() and isinstance(value, str)):
+        if not (
+            isinstance(name, str)
+            and (name.isidentifier() or name.isdigit())
+            and isinstance(value, str)
+        ):
             raise InputError(f"--set: {name!r}: {value!r} is not a variable and its text")
     return variables

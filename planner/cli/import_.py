@@ -60,6 +60,9 @@ def model(
             show_default=False,
         ),
     ] = None,
+    args: Annotated[
+        str | None, option("TEXT", "Arguments a launch script is started with: 'bf16 2'.")
+    ] = None,
     command: Annotated[
         str | None, option("N", "The training command of a script that has several.")
     ] = None,
@@ -80,7 +83,7 @@ def model(
     """
     number = values.whole("--command", command, most=ranges.MOST_COMMANDS)
     vocabulary = values.whole("--vocab-size", vocab_size, most=ranges.LARGEST_VOCABULARY)
-    given = values.assignments("--set", variables)
+    given = values.script_variables(variables, args)
     target = _target(into, output)
 
     imported = api.import_model(

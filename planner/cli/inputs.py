@@ -67,7 +67,7 @@ def layout_keywords(layout: LayoutOptions) -> LayoutKeywords:
 
 def script_keywords(script: ScriptOptions) -> ScriptKeywords:
     return {
-        "variables": None if script.set is None else values.assignments("--set", script.set),
+        "variables": values.script_variables(script.set, script.args),
         "command": values.whole("--command", script.command, most=ranges.MOST_COMMANDS),
         "vocab_size": values.whole(
             "--vocab-size", script.vocab_size, most=ranges.LARGEST_VOCABULARY

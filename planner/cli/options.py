@@ -82,6 +82,9 @@ class ScriptOptions:
         str | None,
         option("NAME=VALUE,...", "Variables that a launch script leaves to its environment."),
     ] = None
+    args: Annotated[
+        str | None, option("TEXT", "Arguments a launch script is started with: 'bf16 2'.")
+    ] = None
     command: Annotated[
         str | None, option("N", "The training command of a script that has several.")
     ] = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import shlex
 
 from planner.errors import InputError
 from planner.specs import ranges
@@ -64,12 +65,24 @@ def wholes(option: str, text: str | None, *, most: int) -> tuple[int, ...] | Non
     return tuple(whole(option, part.strip(), most=most) or 1 for part in text.split(","))
 
 
+def script_variables(variables: str | None, arguments: str | None) -> dict[str, str] | None:
+    """`--set` and `--args` of a launch script: its arguments by their numbers."""
+    if variables is None and arguments is None:
+        return None
+    try:
+        words = [] if arguments is None else shlex.split(arguments)
+    except ValueError as error:
+        raise InputError(f"--args: {error}".lower()) from error
+    numbered = {str(number): word for number, word in enumerate(words, start=1)}
+    return {**numbered, **assignments("--set", variables)}
+
+
 def assignments(option: str, text: str | None) -> dict[str, str]:
-    """`A=1,B=2` → its variables."""
+    """`A=1,B=2` → its variables; 1=… is the first argument of the script."""
     given: dict[str, str] = {}
     for part in [] if text is None else text.split(","):
         key, equals, value = part.partition("=")
-        if not equals or not key.strip().isidentifier():
+        if not equals or not (key.strip().isidentifier() or key.strip().isdigit()):
             raise InputError(f"{option}: {part!r} is not NAME=VALUE")
         given[key.strip()] = value.strip()
     return given

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -60,6 +60,11 @@ class Fabric:
     def measured(self) -> bool:
         """Whether some links differ from what the tiers say."""
         return self.matrix is not None or bool(self.override_bytes_per_s)
+
+    @property
+    def without_measured(self) -> Fabric:
+        """Only what the tiers say."""
+        return replace(self, matrix=None, override_bytes_per_s={}, override_latency_s={})
 
     def hop(
         self, sender: int, receiver: int, *, bytes_per_s: float, latency_s: float, apart: int

@@ -40,7 +40,14 @@ class IdealTopology(Topology):
     """As many equal nodes as the job has, each the best of the cluster in every respect. A ring
     over n domains has the widest slowest hop, and the least latency, that any n have."""
 
-    __slots__ = ("_narrow_tree", "_offers", "_tree", "device_of_rank", "real_devices")
+    __slots__ = (
+        "_narrow_tree",
+        "_offers",
+        "_real_kinds",
+        "_tree",
+        "device_of_rank",
+        "real_devices",
+    )
 
     def __init__(
         self, kinds: Sequence[NodeKind], fabric: Fabric, nodes: int, *, trees: bool
@@ -58,6 +65,16 @@ class IdealTopology(Topology):
         self.device_of_rank = np.repeat(types, kinds[0].devices_per_node)
         """Of every device of the cluster, the index of its type."""
         self._offers = fabric.offers([kind.network_bytes_per_s for kind in kinds])
+        self._real_kinds = tuple(kinds)
+
+    def of_type(self, device: Device) -> IdealTopology:
+        """The same where the cluster has no other devices: groups among them have no better links.
+        Where links were measured, those of the whole cluster count."""
+        kinds = [kind for kind in self._real_kinds if kind.device is device]
+        alone = IdealTopology(kinds, self.fabric.without_measured, self.nodes, trees=self.trees)
+        if self.fabric.measured:
+            alone.fabric, alone._offers = self.fabric, self._offers
+        return alone
 
     @property
     def symmetric(self) -> bool:
@@ -206,6 +223,7 @@ class SlowedTopology(IdealTopology):
         Topology.__init__(self, ideal.kinds, ideal.fabric, ideal.order, trees=ideal.trees)
         self.uniform = True
         self.real_devices, self.device_of_rank = ideal.real_devices, ideal.device_of_rank
+        self._real_kinds = ideal._real_kinds
         self._ideal, self._slowest, self._stride = ideal, hop, stride
 
     def slowest_hop(self, domains: int) -> Hop:

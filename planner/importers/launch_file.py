@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+
+_SHELL_TEST = re.compile(r"\[\[? +(?:[$!-]|\"\$)")
 _PLAN_MARK = b"planner/plans/"
 _DEEPSPEED_MARKS = (
     b'"zero_optimization"',
@@ -10,6 +13,12 @@ _DEEPSPEED_MARKS = (
 )
 _PAGE = b"<!doctype html>"
 _BEGINNING = 2**16
+
+
+def is_json(text: str) -> bool:
+    """Whether a text starts as JSON does, and not as a test of a shell, [ -z … ] or [[ … ]]."""
+    start = text.lstrip()
+    return start[:1] in ("{", "[") and _SHELL_TEST.match(start) is None
 
 
 def is_launch(path: str) -> bool:
@@ -21,6 +30,6 @@ def is_launch(path: str) -> bool:
     except (OSError, ValueError):
         return False
     text = beginning.removeprefix(b"\xef\xbb\xbf").lstrip()
-    if not text.startswith((b"{", b"[")):
+    if not is_json(text.decode("utf-8", "replace")):
         return bool(text) and text[: len(_PAGE)].lower() != _PAGE
     return _PLAN_MARK not in text and any(mark in text for mark in _DEEPSPEED_MARKS)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from planner.importers.deepspeed.statement import deepspeed_statement
-from planner.importers.megatron.command import mentions_training
+from planner.importers.megatron.script import looks_like_script
 from planner.importers.megatron.statement import script_statement
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ LAUNCH_FORMATS = (
     ),
     LaunchFormat(
         name="a Megatron-LM command or script",
-        looks_like=lambda source: mentions_training(source.text),
+        looks_like=lambda source: looks_like_script(source.text),
         read=_read_script,
     ),
 )

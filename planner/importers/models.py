@@ -17,6 +17,7 @@ from planner.importers.frameworks.detect import (
     without_model,
 )
 from planner.importers.huggingface.config import config_model, looks_like_config
+from planner.importers.launch_file import is_json
 from planner.importers.megatron.arguments_file import looks_like_arguments
 from planner.importers.megatron.bridge import bridge_launch, looks_like_overrides
 from planner.importers.megatron.command import mentions_training
@@ -137,7 +138,7 @@ def _new_model(
     if path is None:
         return _named_model(described, name)
     source = load_source(path)
-    if source.text.lstrip()[:1] in ("{", "[") and not is_yaml(source):
+    if is_json(source.text) and not is_yaml(source):
         file = parse_json(source.text, source.path, constants=True)
         if not looks_like_config(file.tree):
             raise without_model(source, file.tree) or source.error(

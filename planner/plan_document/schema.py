@@ -13,6 +13,7 @@ from planner.plan import (
     GRANULARITIES,
     PEAK_PHASES,
     PRECISIONS,
+    Evidence,
     MemoryComponents,
     TimeBreakdown,
 )
@@ -221,13 +222,21 @@ def _confidence() -> Schema:
                     "step_s": between(SECONDS),
                     "memory_peak_bytes": between(COUNT),
                     "notes": _list(TEXT),
-                }
+                    "evidence": {
+                        "description": "How many measured step times and memory peaks the ranges "
+                        "rest on: steps_alike of this kind of job, device_peaks of the whole "
+                        "device.",
+                        **_record({one.name: COUNT for one in fields(Evidence)}),
+                    },
+                },
+                optional=("evidence",),
             ),
         ],
     }
 
 
 def _memory() -> Schema:
+    components = _record({field.name: COUNT for field in fields(MemoryComponents)})
     stage = _record(
         {
             "stage": COUNT,
@@ -240,9 +249,20 @@ def _memory() -> Schema:
             "headroom_bytes": COUNT,
             "components": {
                 "description": "Bytes at the instant of the peak; they add up to peak_bytes.",
-                **_record({field.name: COUNT for field in fields(MemoryComponents)}),
+                **components,
             },
-        }
+            "other_peak": {
+                "description": "The fullest instant of the phase that the peak is not in.",
+                **_record(
+                    {
+                        "phase": _choice(*PEAK_PHASES),
+                        "peak_bytes": COUNT,
+                        "components": components,
+                    }
+                ),
+            },
+        },
+        optional=("other_peak",),
     )
     return _record(
         {

@@ -132,6 +132,7 @@ def confidence_fields(estimate: Estimate) -> dict[str, Any] | None:
             "level": known.level,
         },
         "notes": list(known.notes),
+        **({} if known.evidence is None else {"evidence": asdict(known.evidence)}),
     }
 
 
@@ -162,6 +163,21 @@ def _stage_memory(stage: StageMemory) -> dict[str, Any]:
         "components": {
             field.name: getattr(stage.components, field.name) for field in fields(stage.components)
         },
+        **_other_peak(stage),
+    }
+
+
+def _other_peak(stage: StageMemory) -> dict[str, Any]:
+    """Nothing where it is not known."""
+    other = stage.other_components
+    if other is None:
+        return {}
+    return {
+        "other_peak": {
+            "phase": stage.other_phase,
+            "peak_bytes": other.total_bytes,
+            "components": asdict(other),
+        }
     }
 
 

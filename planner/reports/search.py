@@ -13,7 +13,7 @@ from planner.reports.job import job_line
 from planner.reports.layout import bullets, heading, paragraph
 from planner.reports.ranking import RankingTable, legend, marks, shared
 from planner.reports.sentences import against, binding, bound_by, headline, ranges, safer
-from planner.training.search.hosts.methods import ALIKE
+from planner.training.search.hosts.methods import ALIKE, TYPES
 from planner.wording.labels import one_line, stage_layers
 from planner.wording.units import count, percent, plural, seconds
 
@@ -153,9 +153,12 @@ def _hosts(result: SearchResult) -> list[str]:
             "Hosts are reordered (--json lists the order): in the cluster file's own order the "
             f"step takes {proof.gain:.1%} longer"
         )
-    known = "" if proof.gap is None else f"; no order is more than {proof.gap:.2%} faster"
+    other = "order"
+    if proof.method == TYPES:
+        other = "choice of device types, layers and hosts"
+    known = "" if proof.gap is None else f"; no {other} is more than {proof.gap:.2%} faster"
     if proof.gap == 0:
-        known = "; no order is faster"
+        known = f"; no {other} is faster"
     return [f"{order}{known} ({proof.method})."]
 
 

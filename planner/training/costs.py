@@ -33,18 +33,26 @@ class CostTable:
     """Rows are R shards, columns the K layer kinds of the scenario, T its device types.
 
     Seconds per microbatch: forward_s and backward_s are [causes, T, R, K], backward without
-    recomputation; selective_s [T, R, K] is what selective recomputation adds to it and
-    weight_gradient_s [T, R, K] the part of it that zero-bubble schedules can move. by_device_s has
-    both passes together for every candidate device of the scenario, of which T are the best one.
+    recomputation, of passes that have another microbatch's beside them where exchanges overlap that
+    way, and the same of those that are alone; selective_s and full_s [T, R, K] are what selective
+    and full recomputation add to it and weight_gradient_s [T, R, K] the part of it that zero-bubble
+    schedules can move. type_forward_s, type_backward_s and type_selective_s [C, R, K] have the same
+    of every candidate device of the scenario, of which T are the best one, each with the best links
+    that nodes of its type have.
     Bytes and parameters per device: [R, K], see `planner.training.layer.memory.LayerMemory`;
     placeholder_bytes [S, R, K] of one gradient of each of S weights of different shapes.
     """
 
     shards: tuple[Shard, ...]
-    by_device_s: NDArray[np.float64]
+    type_forward_s: NDArray[np.float64]
+    type_backward_s: NDArray[np.float64]
+    type_selective_s: NDArray[np.float64]
     forward_s: NDArray[np.float64]
     backward_s: NDArray[np.float64]
+    forward_alone_s: NDArray[np.float64]
+    backward_alone_s: NDArray[np.float64]
     selective_s: NDArray[np.float64]
+    full_s: NDArray[np.float64]
     weight_gradient_s: NDArray[np.float64]
     hidden_s: NDArray[np.float64]
     host_bound_s: NDArray[np.float64]
@@ -81,17 +89,28 @@ def cost_table(
         )
         for field in fields(LayerMemory)
     }
-    names = ("selective_s", "weight_gradient_s", "hidden_s", "host_bound_s", "forward_host_bound_s")
+    names = (
+        "selective_s",
+        "full_s",
+        "weight_gradient_s",
+        "hidden_s",
+        "host_bound_s",
+        "forward_host_bound_s",
+    )
     seconds: dict[str, Any] = {name: _seconds(times, name) for name in names}
-    for name in ("forward", "backward"):
+    for name in ("forward", "backward", "forward_alone", "backward_alone"):
         seconds[f"{name}_s"] = _by_cause(times, name)
-    by_device_s = (seconds["forward_s"] + seconds["backward_s"]).sum(axis=0)
+    by_type = {
+        "type_forward_s": seconds["forward_s"].sum(axis=0),
+        "type_backward_s": seconds["backward_s"].sum(axis=0),
+        "type_selective_s": seconds["selective_s"],
+    }
     if len(devices) > len(scenario.device_types):
         seconds = {name: found.min(axis=-3, keepdims=True) for name, found in seconds.items()}
     return CostTable(
         shards=tuple(shards),
         **seconds,
-        by_device_s=by_device_s,
+        **by_type,
         residual_bytes=np.array(residual_bytes, dtype=np.int64),
         placeholder_bytes=weight_bytes(scenario.job.precision) * _by_shape(found),
         **memory_columns,

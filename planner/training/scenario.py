@@ -75,6 +75,17 @@ class Scenario:
         return {}
 
     @cached_property
+    def by_type(self) -> tuple[Scenario, ...]:
+        """On the ideal topology of several device types, for each of `candidate_devices` the job on
+        that type alone, with the best links that it has; else the scenario itself."""
+        topology = self.topology
+        if not isinstance(topology, IdealTopology) or len(topology.real_devices) == 1:
+            return (self,) * len(self.candidate_devices)
+        return tuple(
+            replace(self, topology=topology.of_type(device)) for device in topology.real_devices
+        )
+
+    @cached_property
     def candidate_devices(self) -> tuple[Device, ...]:
         """Devices whose kernels are priced: one for each of `device_types`, or on the ideal
         topology those of the whole cluster, the best of which counts, layer by layer."""

@@ -48,7 +48,7 @@ class Traffic:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class NodeLinks:
+class JobLinks:
     """Between the nodes of a job by their positions, [K, K]: bytes/s of a node through its network,
     what is on the diagonal being no link. `domain`: the scale-up domain of each, [K]."""
 
@@ -58,7 +58,7 @@ class NodeLinks:
     topology: Topology
 
     @classmethod
-    def of(cls, scenario: Scenario) -> NodeLinks:
+    def of(cls, scenario: Scenario) -> JobLinks:
         topology = scenario.topology
         order = np.array(topology.order, dtype=np.int64)
         rates, _ = hops_between(topology.kinds, topology.fabric, order)
@@ -109,7 +109,7 @@ def traffic(scenario: Scenario, plan: Plan) -> tuple[Traffic, ...]:
     """Every kind of communication that a plan has, on its own hosts. Collectives are rings, and
     the experts' all-to-all reaches every pair of its group."""
     placed = scenario.placed(plan.placement.hosts)
-    links, layout = NodeLinks.of(placed), strides(plan)
+    links, layout = JobLinks.of(placed), strides(plan)
     looped = plan.virtual_stages > 1 and kind_of(plan.schedule).returns_to_first
     shapes = {
         "tensor": _ring,
@@ -126,7 +126,7 @@ def traffic(scenario: Scenario, plan: Plan) -> tuple[Traffic, ...]:
     )
 
 
-def _traffic(axis: str, links: NodeLinks, size: int, found: set[Pair]) -> Traffic:
+def _traffic(axis: str, links: JobLinks, size: int, found: set[Pair]) -> Traffic:
     pairs = sorted(found)
     outside = [pair for pair in pairs if links.domain[pair[0]] != links.domain[pair[1]]]
     order = links.tiers

@@ -88,7 +88,7 @@ def test_degrees_of_megatron_deepspeed(
     ("flags", "message"),
     [
         ("--num-experts 64 128 --deepspeed", "layers with different numbers of experts"),
-        ("--num-experts 8 --mlp-type residual --deepspeed", "a weight mixes in"),
+        ("--num-experts 8 --mlp-type residual --deepspeed", "mixed in by a weight"),
         ("--num-experts 8 --expert-interval 48 --deepspeed", "no layer of 24 has experts"),
         ("--num-experts --deepspeed", "a value is missing"),
         ("--num-experts 1", "2 of 1 experts (--moe-router-topk)"),

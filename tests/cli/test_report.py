@@ -189,6 +189,22 @@ def test_a_cloud_of_unequal_columns_is_refused(
     assert message in outcome.stderr
 
 
+def test_memory_has_both_peaks_of_every_stage(planner: Callable[..., Outcome], plans: Path) -> None:
+    memory = json.loads(plans.read_text())["plans"][0]["estimate"]["memory"]
+    for stage in memory["per_stage"]:
+        other = stage["other_peak"]
+        assert {stage["peak_phase"], other["phase"]} == {"backward", "optimizer"}
+        assert sum(other["components"].values()) == other["peak_bytes"] <= stage["peak_bytes"]
+        for state in ("weights", "gradients", "optimizer", "fixed"):
+            assert other["components"][state] == stage["components"][state]
+        updating = stage if stage["peak_phase"] == "optimizer" else other
+        assert updating["components"]["activations"] == 0
+    section = read_page(planner("report", str(plans)).stdout).one(id="memory")
+    ticks = list(section.every("i", class_="other"))
+    assert len(ticks) == len(memory["per_stage"])
+    assert len(list(section.one("tbody").every("tr"))) == 2 * len(memory["per_stage"])
+
+
 def test_own_files_are_given_or_the_page_says_what_it_leaves_out(
     planner: Callable[..., Outcome], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -13,7 +13,7 @@ from planner.training.traffic import (
     INSIDE_DOMAIN,
     INSIDE_NODE,
     NETWORK,
-    NodeLinks,
+    JobLinks,
     stages_of_ranks,
     traffic,
 )
@@ -89,6 +89,6 @@ def test_a_rack_that_is_one_domain_has_no_network_traffic() -> None:
 
 
 def test_without_tiers_nodes_meet_in_one_network() -> None:
-    links = NodeLinks.of(api.estimate("dgx-a100-16", "gpt-7.5b", tensor=8).scenario)
+    links = JobLinks.of(api.estimate("dgx-a100-16", "gpt-7.5b", tensor=8).scenario)
     assert links.tier((0, 1)) == NETWORK
     assert links.bytes_per_s[0, 1] == pytest.approx(8 * 25e9)

@@ -13,6 +13,9 @@ from planner.specs.files.spelling import did_you_mean
 
 MOST = 10**9
 
+ONLY_VOCABULARY = ("--tokenizer-type", "--tokenizer-model")
+"""Flags of which only the size of the vocabulary is taken, which others may state."""
+
 _DECIMAL = re.compile(r"(?:[0-9]{1,12}\.?[0-9]{0,12}|\.[0-9]{1,12})(?:[eE]-?[0-9]{1,2})?")
 _WHOLE = re.compile(r"[0-9]{1,12}")
 
@@ -59,7 +62,7 @@ class Flags:
         elif flag.name in INTEGERS | TEXTS:
             if not values:
                 raise _error(f"{flag.name} without a value", flag.origin)
-            for value in values:
+            for value in values if flag.name not in ONLY_VOCABULARY else ():
                 self._check_known(flag.name, value)
             if len(values) > 1:
                 raise _error(
@@ -74,7 +77,7 @@ class Flags:
             raise _error(
                 f"the value of {name} {_said(value.problem)}",
                 value.origin,
-                hint="give it with --set NAME=VALUE, or write it in the file",
+                hint=_how_to_give(value.problem),
             )
 
     def given(self, name: str) -> bool:
@@ -120,6 +123,13 @@ class Flags:
         flag = self._last.get(name)
         return flag.values[0].text if flag else None
 
+    def known_text(self, name: str) -> str:
+        """The value of a flag; "" without the flag. Raises: InputError where it is unknown."""
+        flag = self._last.get(name)
+        for value in flag.values if flag else ():
+            self._check_known(name, value)
+        return self.text(name) or ""
+
     def words(self, name: str) -> tuple[str, ...] | None:
         """All values of a flag, those in one word with commas or in brackets apart."""
         flag = self._last.get(name)
@@ -160,6 +170,14 @@ def _said(problem: str) -> str:
     if problem.startswith(("$", "argument ")):
         return f"is unknown: {problem}"
     return problem
+
+
+def _how_to_give(problem: str) -> str:
+    if problem.startswith("argument "):
+        return 'give the arguments with --args "…", or write them in the file'
+    if "placeholder" in problem:
+        return "write it in the file"
+    return "give it with --set NAME=VALUE, or write it in the file"
 
 
 def _error(message: str, origin: Origin, *, hint: str | None = None) -> InputError:

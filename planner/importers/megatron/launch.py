@@ -190,6 +190,9 @@ def launch_of(
         not deepspeed or flags.given("--enable-expert-tensor-parallelism")
     )
     stated = flags.integer(_FLAG_OF["expert_tensor"], most=1_000_000)
+    if stated is not None and "moe" not in model:
+        notes.assumed.append(f"{_FLAG_OF['expert_tensor']} has no effect in a dense model")
+        stated = None
     decided = Launch(
         path=flags.path,
         script=script,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from planner.errors import InputError
@@ -22,7 +24,14 @@ from planner.importers.megatron.world import devices, slurm_variables
 from planner.importers.notes import MOST_LISTED, Notes, listed
 from planner.importers.shell.ran import Followed
 from planner.importers.shell.run import follow
-from planner.importers.shell.text import Piece, Script, plain, script_of_file, script_of_text
+from planner.importers.shell.text import (
+    Origin,
+    Piece,
+    Script,
+    plain,
+    script_of_file,
+    script_of_text,
+)
 from planner.importers.source import STDIN, Source, load_source
 from planner.specs.files.spelling import did_you_mean
 
@@ -37,6 +46,13 @@ _OTHER_SCRIPTS = {
     "_mamba": "layers of state spaces",
     "_hybrid": "layers of state spaces",
 }
+_RUNS_SCRIPT = re.compile(
+    r"^[^#\n]*(?:^|[\s/])(?:bash|sh|srun|sbatch|source|\.)(?:[ \t][^#\n]*)?[/ \t][\w.-]+"
+    r"\.(?:sh|slurm|sbatch|bash)\b"
+    r"|^\s*\./[\w./-]+\.(?:sh|slurm|sbatch|bash)\b",
+    re.MULTILINE,
+)
+_ONLY_FLAGS = re.compile(r"(?:[ \t]*(?:--?[A-Za-z][^\n]*|#[^\n]*|)\n)+")
 NOTHING_RAN = Followed(commands=(), environment=(), unread=(), variables={})
 
 
@@ -76,6 +92,8 @@ def launch_in(
         return _launch(source, chosen, NOTHING_RAN, vocabulary, usual_vocabulary)
     followed = _follow(source, given or {})
     commands = list(training_commands(followed.commands)) or _in_variables(followed)
+    if not commands and followed.exit_origin is not None:
+        raise _exits(followed, followed.exit_origin)
     certain = [one for one in commands if not one.condition] or commands
     chosen = choose(certain, source.path, command)
     launch = _launch(source, chosen, followed, vocabulary, usual_vocabulary)
@@ -84,13 +102,48 @@ def launch_in(
     return launch
 
 
+def looks_like_script(text: str) -> bool:
+    """Whether a text holds flags of a training command, or runs a script that may."""
+    return mentions_training(text) or _RUNS_SCRIPT.search(text) is not None
+
+
+def _exits(followed: Followed, at: Origin) -> InputError:
+    """Of a script that ends before it trains, as variables or arguments that it needs are not
+    given."""
+    names = [name for name in followed.environment if not (name.isdigit() or name == "#")]
+    numbers = [name for name in followed.environment if name.isdigit() or name == "#"]
+    missing = [*names[:3], *(["arguments of the script"] if numbers else [])]
+    given = [
+        *(["--set " + ",".join(f"{name}=…" for name in names[:3])] if names else []),
+        *(['--args "…"'] if numbers else []),
+    ]
+    because = f" as {' and '.join(missing)} {'is' if missing == names[:1] else 'are'} not set"
+    return InputError(
+        f"the script exits here before it trains{because if missing else ''}",
+        path=at.path,
+        line=at.line,
+        column=at.column,
+        hint=f"give {' and '.join(given)}" if given else None,
+    )
+
+
 def _follow(source: Source, given: Mapping[str, str]) -> Followed:
+    script = script_of_file(source.text, source.path)
+    if _ONLY_FLAGS.fullmatch(source.text.rstrip() + "\n"):
+        script = replace(script, text=_one_line(source.text))
     return follow(
-        script_of_file(source.text, source.path),
+        script,
         given={**slurm_variables(source.text), **given},
         is_nested_script=mentions_training,
         read_file=_reader(source),
     )
+
+
+def _one_line(text: str) -> str:
+    """A file of flags, each on a line of its own, as the one command they belong to: as long as
+    before, so that every character keeps its place."""
+    lines = (" " * len(line) if line.lstrip()[:1] == "#" else line for line in text.split("\n"))
+    return re.sub(r"\\?\n", lambda end: " " * len(end[0]), "\n".join(lines))
 
 
 def _check_setting(source: Source, name: str, given: Mapping[str, str], followed: Followed) -> None:

@@ -40,7 +40,8 @@ def vocab_size(
                     f"vocab_size {size} as {flag} states it (NullTokenizer adds one more)"
                 )
             return size
-    kind, model = flags.text("--tokenizer-type"), flags.text("--tokenizer-model") or ""
+    asked = flags.known_text if otherwise is None else flags.text
+    kind, model = asked("--tokenizer-type") or None, asked("--tokenizer-model") or ""
     known = published_vocabulary(model, flags.integer("--hidden-size"))
     if known is not None:
         size, name = known

@@ -199,6 +199,8 @@ def _parameter(part: Parameter, state: ShellState) -> list[Text]:
 
 def _special(part: Parameter, state: ShellState) -> Text:
     if part.name == "#":
+        if not state.arguments:
+            state.looked_up["#"] = None
         return (Piece(str(len(state.arguments)), part.origin),)
     return (Piece("", part.origin, doubt=f"${part.name} is known only when the script runs"),)
 

@@ -12,6 +12,9 @@ from planner.importers.shell.text import Origin, Text
 SPEAKING = ("echo", "printf", "cat", "grep", "sed", "awk", "tee", "logger")
 """Programs whose words are text to show, not something to run."""
 
+_RUNNING = ("bash", "sh", "zsh", "dash", "source", "srun", "sbatch", "mpirun", "mpiexec", "nohup",
+            "exec", "env", "time", "numactl", "sudo", "torchrun", "pdsh")  # fmt: skip
+"""Programs that run the script they are given."""
 _SHELLS = ("bash", "sh", "zsh", "dash", "/bin/bash", "/bin/sh", "/usr/bin/bash")
 
 
@@ -30,17 +33,33 @@ class Ran:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Followed:
     """`environment`: names the file leaves to the environment that decided something; they were
-    taken as not set. `unread`: files it sources that were not read."""
+    taken as not set. `unread`: files it sources that were not read. `exit_origin`: where the script
+    ends itself before its end."""
 
     commands: tuple[Ran, ...]
     environment: tuple[str, ...]
     unread: tuple[str, ...]
     variables: Mapping[str, Value]
+    exit_origin: Origin | None = None
 
 
 def runs_input(name: str) -> bool:
     """Whether a program runs the script it is given on its input: `sbatch <<EOF`."""
     return name in _SHELLS or name == "sbatch"
+
+
+def called_script(names: Sequence[str]) -> int | None:
+    """The place of the shell script that a command runs (`bash run.sh 4 2`, `srun … ./run.sh`);
+    what follows it are its arguments. None where it runs none."""
+    for place, name in enumerate(names):
+        program = name.rpartition("/")[2]
+        if program.endswith((".sh", ".slurm", ".sbatch", ".bash")):
+            return place
+        if name.startswith("-") and not name.startswith("--") and name.endswith("c"):
+            return None
+        if place == 0 and program not in _RUNNING:
+            return None
+    return None
 
 
 def hands_over_script(names: Sequence[str], place: int) -> bool:

@@ -21,6 +21,7 @@ from planner.importers.shell.ran import (
     SPEAKING,
     Followed,
     Ran,
+    called_script,
     hands_over_script,
     runs_input,
     too_much,
@@ -69,23 +70,39 @@ def follow(
     is_nested_script: Callable[[str], bool],
     read_file: Callable[[str], Script | None],
 ) -> Followed:
-    """What a script runs. `given` are variables of its environment; `is_nested_script` says of
-    text handed to a program whether to follow it; `read_file` finds what the script sources.
+    """What a script runs. `given` are variables of its environment, and its arguments by their
+    numbers; `is_nested_script` says of text handed to a program whether to follow it; `read_file`
+    finds what the script sources and runs.
 
     Raises: InputError for what is not shell, and beyond limits no launch script has.
     """
     nowhere = replace(script.origin(0), line=NOWHERE)
+    named = {name: value for name, value in given.items() if not name.isdigit()}
     state = ShellState(
-        variables={name: (Piece(value, nowhere),) for name, value in given.items()},
-        exported=frozenset(given),
+        variables={name: (Piece(value, nowhere),) for name, value in named.items()},
+        arguments=_arguments(given, nowhere),
+        exported=frozenset(named),
     )
     runner = _Runner(is_nested_script, read_file)
+    runner.opened(nowhere.path)
     runner.block(parse_script(script), state)
     return Followed(
         commands=tuple(runner.ran),
         environment=tuple(state.looked_up),
         unread=tuple(runner.unread),
         variables=state.variables,
+        exit_origin=state.exit_origin if state.exited else None,
+    )
+
+
+def _arguments(given: Mapping[str, str], nowhere: Origin) -> tuple[Text, ...]:
+    """Those given by number; what is missing between them is not set."""
+    numbers = [int(name) for name in given if name.isdigit() and len(name) < 4]
+    return tuple(
+        (Piece(given[str(number)], nowhere),)
+        if str(number) in given
+        else (Piece("", nowhere, unset=str(number)),)
+        for number in range(1, max(numbers, default=0) + 1)
     )
 
 
@@ -101,8 +118,13 @@ class _Runner:
         self._read_file = read_file
         self._around: tuple[tuple[Text, ...], ...] = ()
         self._condition = ""
+        self._open: list[str] = []
         self._steps = 0
         self._calls = 0
+
+    def opened(self, path: str) -> None:
+        """Keeps a script that runs itself from being followed again."""
+        self._open.append(path)
 
     def block(self, block: Block, state: ShellState) -> Status:
         status: Status = True
@@ -284,8 +306,11 @@ class _Runner:
             case "set":
                 if any(name.startswith("-") and "a" in name for name in names[1:]):
                     state.exported |= frozenset(state.variables)
+                if "--" in names:
+                    state.arguments = tuple(words[names.index("--") + 1 :])
             case "exit":
                 state.ended = state.exited = True
+                state.exit_origin = origin
             case "return":
                 state.ended = True
             case "unset":
@@ -299,7 +324,10 @@ class _Runner:
                         doubt = "is read when the script runs"
                         state.variables[name] = (Piece("", origin, doubt=doubt),)
             case "source" | ".":
+                outer = state.arguments
+                state.arguments = tuple(words[2:]) or outer
                 self._source(names[1] if len(names) > 1 else "", origin, state)
+                state.arguments = outer
             case "eval":
                 joined = [piece for word in words[1:] for piece in (*word, Piece(" ", origin))]
                 return self._tried(tuple(joined), origin, state)
@@ -326,10 +354,42 @@ class _Runner:
         self.ran.append(Ran(tuple(words), origin, self._around, self._condition))
         if names[0].rpartition("/")[2] in SPEAKING:
             return
+        called = called_script(names)
+        if called is not None and self._called(words, called, origin, state):
+            return
         for place, name in enumerate(names):
             runs = hands_over_script(names, place)
             if runs or ((" " in name or "\n" in name) and self._is_nested_script(name)):
                 self._nested(words[place], words[:place], origin, state.inherited())
+
+    def _called(self, words: list[Text], place: int, origin: Origin, state: ShellState) -> bool:
+        """Follows the script at a place of a command, where it can be read."""
+        script = self._read_file(plain(words[place]))
+        path = script.origin(0).path if script is not None else ""
+        if script is None or path in self._open:
+            return False
+        environment = state.inherited()
+        environment.arguments = tuple(words[place + 1 :])
+        outer, self._around = self._around, (*self._around, tuple(words[:place]))
+        self._open.append(path)
+        try:
+            self._follow(script, origin, environment)
+        except InputError:
+            if self._is_nested_script(script.text):
+                raise
+            self.unread.append(f"{plain(words[place])} (run on line {origin.line})")
+        self._open.pop()
+        self._around = outer
+        if environment.exited:
+            state.exit_origin = state.exit_origin or environment.exit_origin
+        return True
+
+    def _follow(self, script: Script, origin: Origin, state: ShellState) -> None:
+        self._calls += 1
+        if self._calls > _DEEPEST_CALL:
+            raise too_much(f"runs files more than {_DEEPEST_CALL} deep", origin)
+        self.block(parse_script(script), state)
+        self._calls -= 1
 
     def _nested(self, text: Text, around: list[Text], origin: Origin, state: ShellState) -> None:
         """Text handed to a program that runs it."""
@@ -361,12 +421,8 @@ class _Runner:
         if script is None:
             self.unread.append(f"{name or 'a file'} (sourced on line {origin.line})")
             return
-        self._calls += 1
-        if self._calls > _DEEPEST_CALL:
-            raise too_much(f"sources files more than {_DEEPEST_CALL} deep", origin)
-        self.block(parse_script(script), state)
+        self._follow(script, origin, state)
         state.ended = state.exited
-        self._calls -= 1
 
 
 def _nothing(state: ShellState) -> Status:

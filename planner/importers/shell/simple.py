@@ -12,6 +12,9 @@ from planner.importers.shell.words import Reader
 DECLARING = ("export", "declare", "local", "readonly", "typeset")
 
 _ASSIGNMENT = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)(\[[^\]\n]*\])?(\+?)=")
+_LAYERS = re.compile(r"\(\[[0-9, ]+\][][0-9, *+()]*(?=\s|$)")
+"""A pattern of layers as in Python, ([0]+[1]*26), which shells need quotes for and files of flags
+do not."""
 _REDIRECTION = re.compile(
     r"(?:[0-9]+|\{[A-Za-z_][A-Za-z0-9_]*\})?(&>>?|<<-|<<<|<<|<>|>>|>\||[<>]&|[<>])"
 )
@@ -71,7 +74,12 @@ class CommandReader(Reader):
             found = _ASSIGNMENT.match(self.text, self.index, self.end) if assignable else None
             if found:
                 assignments.append(self._assignment(found))
-            elif self.text[self.index] in "(<>" and not self.at_process():
+            elif words and (pattern := _LAYERS.match(self.text, self.index, self.end)):
+                words.append(Word((Literal(pattern[0], self.origin(), True),), self.origin()))
+                self.index = pattern.end()
+            elif self.text[self.index] in "(<>" and not (
+                self.at_process() or self.at_placeholder()
+            ):
                 raise self.error(f"{self.text[self.index]!r} inside a command")
             else:
                 words.append(self.plain_word())
@@ -150,9 +158,7 @@ class CommandReader(Reader):
     def redirection(self, heredocs: list[Heredoc]) -> bool:
         """Past one redirection, if one stands here; text given to the command is kept."""
         match = _REDIRECTION.match(self.text, self.index, self.end)
-        if match is None:
-            return False
-        if self.at_process():
+        if match is None or self.at_process() or self.at_placeholder():
             return False
         origin = self.origin()
         operator = match[1]

@@ -16,7 +16,7 @@ Value = Text | Array
 class ShellState:
     """`given` are the variables the environment is said to hold. `looked_up` collects the names
     that the file leaves to the environment and that decided something. `ended`: a return or an
-    exit was reached; `exited`: an exit."""
+    exit was reached; `exited`: an exit, at `exit_origin`."""
 
     variables: dict[str, Value] = field(default_factory=dict)
     arguments: tuple[Text, ...] = ()
@@ -25,6 +25,7 @@ class ShellState:
     looked_up: dict[str, None] = field(default_factory=dict)
     ended: bool = False
     exited: bool = False
+    exit_origin: Origin | None = None
 
     def copy(self) -> ShellState:
         """The same variables, to go on separately."""
@@ -59,6 +60,7 @@ class ShellState:
         if not going_on:
             self.ended = True
             self.exited = all(state.exited for state in outcomes)
+            self.exit_origin = next((state.exit_origin for state in outcomes), None)
             return
         first, *others = going_on
         self.variables = first.variables

@@ -26,6 +26,9 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _SPECIAL = re.compile(r"[0-9@*#?$!-]")
 _BRACED = re.compile(r"[A-Za-z_][A-Za-z0-9_]*|[0-9]+|[@*#?$!-]")
 _OPERATOR = re.compile(r":[-=+?]|##?|%%?|//?|\^\^?|,,?|[-=+?:@]")
+_PLACEHOLDER = re.compile(r"<[A-Za-z_](?:[\w .,:/()'-]{0,98}[\w.)])?>(?=[\s\\/'\";|)]|$)")
+"""What a reader is to put in, such as <Specify path>. To a shell it is two redirections, most of
+which would stop it."""
 _PLAIN = re.compile(rf"[^\s;&|<>()'\"\\$`{UNKNOWN}]+")
 _PLAIN_QUOTED = re.compile(rf"[^\"\\$`\n{UNKNOWN}]+")
 _PLAIN_BRACED = re.compile(rf"[^'\"\\$`\n}}{UNKNOWN}]+")
@@ -80,10 +83,26 @@ class Reader(ABC):
             character = self.text[self.index]
             if self.skip_continuation():
                 continue
+            if character == "<" and (placeholder := self._placeholder()):
+                parts.append(Given(placeholder, False))
+                continue
             if character in METACHARACTERS and not self.at_process():
                 break
             self._unquoted(character, parts, _PLAIN)
         return Word(tuple(parts), self.origin(start))
+
+    def at_placeholder(self) -> bool:
+        """Whether <Specify path> or its like stands here."""
+        return _PLACEHOLDER.match(self.text, self.index, self.end) is not None
+
+    def _placeholder(self) -> Piece | None:
+        """Past a placeholder, as text that is not known."""
+        found = _PLACEHOLDER.match(self.text, self.index, self.end)
+        if found is None:
+            return None
+        piece = Piece("", self.origin(), doubt=f"is the placeholder {found[0][:60]}")
+        self.index = found.end()
+        return piece
 
     def at_process(self) -> bool:
         """Whether <( or >( stands here, the name of a file that a command writes or reads."""

@@ -14,7 +14,7 @@ from functools import cache
 from math import exp, sqrt
 from typing import TYPE_CHECKING
 
-from planner.plan import Confidence, Interval
+from planner.plan import Confidence, Evidence, Interval
 from planner.training.confidence.regimes import Regime, device_generation, regime_of
 from planner.training.confidence.residuals import STEP, Cell, Residuals, shipped_residuals
 
@@ -45,26 +45,27 @@ def confidence_of(
     """How sure the estimate `cost` of a plan is. `residuals`: others than the shipped ones."""
     regime = regime_of(scenario, plan, cost)
     known = residuals or shipped_residuals()
-    step, memory, basis = _shipped(regime) if residuals is None else _ranges(known, regime)
+    step, memory, evidence = _shipped(regime) if residuals is None else _ranges(known, regime)
     return Confidence(
         level=LEVEL,
         step=step,
         memory=memory,
-        notes=(basis, *extrapolations(scenario, plan, known)),
+        notes=(_basis(evidence), *extrapolations(scenario, plan, known)),
+        evidence=evidence,
     )
 
 
 @cache
-def _shipped(regime: Regime) -> tuple[Interval, Interval, str]:
+def _shipped(regime: Regime) -> tuple[Interval, Interval, Evidence]:
     return _ranges(shipped_residuals(), regime)
 
 
-def _ranges(known: Residuals, regime: Regime) -> tuple[Interval, Interval, str]:
+def _ranges(known: Residuals, regime: Regime) -> tuple[Interval, Interval, Evidence]:
     """Of the step time and of the device's memory, and what they rest on."""
     return (
         factors(known.cells, regime, STEP),
         factors(known.cells, regime, DEVICE),
-        _basis(known.cells, regime),
+        _evidence(known.cells, regime),
     )
 
 
@@ -106,16 +107,24 @@ def tie_margin(residuals: Residuals | None = None) -> float:
     return exp(ONE_SIDED * sqrt(2) * known.within_groups) - 1
 
 
-def _basis(cells: Sequence[Cell], regime: Regime) -> str:
-    """What the intervals rest on."""
+def _evidence(cells: Sequence[Cell], regime: Regime) -> Evidence:
     steps = [cell for cell in cells if cell.quantity == STEP]
-    alike = sum(cell.count for cell in steps if cell.regime == regime)
     peaks = [cell for cell in cells if cell.quantity != STEP]
-    device = sum(cell.count for cell in peaks if cell.quantity == DEVICE)
+    return Evidence(
+        steps=_runs(steps),
+        steps_alike=_runs([cell for cell in steps if cell.regime == regime]),
+        peaks=_runs(peaks),
+        device_peaks=_runs([cell for cell in peaks if cell.quantity == DEVICE]),
+    )
+
+
+def _basis(found: Evidence) -> str:
+    """What the intervals rest on."""
+    alike = found.steps_alike
     like_this = f"{alike} of them of this kind of job" if alike else "none of this kind of job"
     return (
-        f"the ranges rest on {_runs(steps)} measured step times ({like_this}) and "
-        f"{_runs(peaks)} measured memory peaks ({device} of them of the whole device)"
+        f"the ranges rest on {found.steps} measured step times ({like_this}) and "
+        f"{found.peaks} measured memory peaks ({found.device_peaks} of them of the whole device)"
     )
 
 

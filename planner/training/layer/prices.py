@@ -52,8 +52,8 @@ class LayerPrices:
         workload = self._scenario.workload(shard)
         operators = self._lists.layer(kind, shard)
         effects = selective(workload, operators)
-        topology = self._scenario.topology
-        devices = zip(self._scenario.candidate_devices, self._timed, strict=True)
+        alone = [one.topology for one in self._scenario.by_type]
+        devices = zip(self._scenario.candidate_devices, self._timed, alone, strict=True)
         return LayerPrice(
             layer_memory(workload, operators, effects),
             layer_weights(workload, operators),
@@ -66,7 +66,7 @@ class LayerPrices:
                     costs=[_time(operator, workload, device, timed) for operator in operators],
                     effects=effects,
                 )
-                for device, timed in devices
+                for device, timed, topology in devices
             ),
         )
 

@@ -19,7 +19,7 @@ from planner.arrays import distinct_rows
 from planner.schedule.inflight import heaviest_in_flight, peak_in_flight
 from planner.training.batch import FULLY, SELECTIVE
 from planner.training.memory.embedding import embedding_parameters
-from planner.workload.formats import weight_bytes
+from planner.workload.formats import STATE_BYTES, weight_bytes
 from planner.workload.shard import Shard
 
 if TYPE_CHECKING:
@@ -111,6 +111,7 @@ def _different_peaks(
     has_loss = _losses(table, load.counts).any(axis=1)
     last_loss = has_loss * table.logits_bytes[row, -1][:, None]
     logits = np.maximum(_logits(scenario, table, batch, in_flight, which), last_loss)
+    logits = logits + _outputs(scenario, batch, last_loss)
     at_loss = has_loss * table.logits_working_bytes[row, -1][:, None]
     dense_gradient = weight_bytes(scenario.job.precision) * embedding_parameters(scenario, batch)
     present = load.counts.sum(axis=1) > 0
@@ -246,6 +247,20 @@ def _logits(
     element_bytes = weight_bytes(scenario.job.precision)
     split: NDArray[np.int64] = logits_bytes * (4 * whole + element_bytes * (kept - whole)) // 4
     return split
+
+
+def _outputs(scenario: Scenario, batch: Batch, last_loss: NDArray[np.int64]) -> NDArray[np.int64]:
+    """16-bit logits, [N, p], of the microbatches before, where the last stage of a pipeline keeps
+    its outputs (torch `distributed/pipelining/stage.py`, `forward_one_chunk`, `output_chunks`).
+    `last_loss`: what the loss of one microbatch keeps."""
+    if not scenario.job.software.pipeline_keeps_outputs or batch.pipeline == 1:
+        return np.zeros_like(last_loss)
+    workload = scenario.workload(Shard())
+    element_bytes = weight_bytes(scenario.job.precision)
+    kept_bytes = element_bytes if workload.keeps_logits else STATE_BYTES["fp32"]
+    earlier = (batch.num_microbatches - 1)[:, None]
+    outputs: NDArray[np.int64] = earlier * last_loss * element_bytes // kept_bytes
+    return outputs
 
 
 def _losses(table: CostTable, counts: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from planner.plan import PEAK_PHASES, MemoryComponents, StageMemory
-from planner.training.batch import FULLY, OPTIMIZER, OPTIMIZER_AND_GRADIENTS
+from planner.training.batch import FULLY, OPTIMIZER, OPTIMIZER_AND_GRADIENTS, OUTER_KINDS
 from planner.training.memory.activations import activation_peak
 from planner.training.memory.embedding import embedding_parameters
 from planner.training.memory.sharding import kept_whole
@@ -26,6 +26,7 @@ from planner.training.memory.standing import largest_workspaces, outside_allocat
 from planner.training.memory.units import gathered_units
 from planner.workload.formats import (
     STATE_BYTES,
+    WIDE,
     bucket_bytes,
     gradient_bytes,
     reduced_gradient_bytes,
@@ -109,22 +110,27 @@ class StagePeaks:
     def _stage(self, plan: int, stage: int) -> StageMemory:
         at = (plan, stage)
         updating = bool(self.update_allocated[at] > self.step_allocated[at])
-        allocated = np.maximum(self.update_allocated[at], self.step_allocated[at])
         return StageMemory(
             stage=stage,
             peak_phase=UPDATE if updating else BACKWARD,
-            components=MemoryComponents(
-                weights=int(self.weights[at]),
-                gradients=int(self.gradients[at]),
-                optimizer=int(self.optimizer[at]),
-                activations=0 if updating else int(self.activations[at]),
-                logits=0 if updating else int(self.logits[at]),
-                buffers=int(self.update_buffers[at] if updating else self.buffers[at]),
-                fixed=int(self.fixed[at]),
-                slack=int(self._slack(allocated) + self.pooled[at]),
-            ),
+            components=self._components(at, updating=updating),
             capacity_bytes=int(self.capacity[at]),
             headroom_bytes=int(self._headroom_bytes[at]),
+            other_components=self._components(at, updating=not updating),
+        )
+
+    def _components(self, at: tuple[int, int], *, updating: bool) -> MemoryComponents:
+        """What a stage of a plan holds at the fullest instant of a phase."""
+        allocated = (self.update_allocated if updating else self.step_allocated)[at]
+        return MemoryComponents(
+            weights=int(self.weights[at]),
+            gradients=int(self.gradients[at]),
+            optimizer=int(self.optimizer[at]),
+            activations=0 if updating else int(self.activations[at]),
+            logits=0 if updating else int(self.logits[at]),
+            buffers=int(self.update_buffers[at] if updating else self.buffers[at]),
+            fixed=int(self.fixed[at]),
+            slack=int(self._slack(allocated) + self.pooled[at]),
         )
 
 
@@ -134,7 +140,8 @@ def stage_peaks(
     """Memory of every stage of every plan of the batch, on demand without the embedding's dense
     gradient."""
     dense, expert = stage_parameters(scenario, table, batch)
-    weights, gradients, optimizer, update = _states(scenario, batch, dense, expert)
+    ends = end_parameters(table, batch)
+    weights, gradients, optimizer, update = _states(scenario, batch, dense, expert, ends)
     units = gathered_units(scenario, table, batch)
     peak = activation_peak(scenario, table, batch, units, dense_gradients=dense_gradients)
     types = scenario.stage_types(batch.pipeline)
@@ -156,7 +163,7 @@ def stage_peaks(
         + messages
         + units.always
         + standing
-        + _buckets(scenario, dense + expert),
+        + bucket_copies_bytes(scenario, dense + expert),
         update_buffers=update + standing,
         fixed=np.broadcast_to(np.array(outside, dtype=np.int64), shape),
         slack_fraction=scenario.job.software.allocator_slack.value,
@@ -189,12 +196,24 @@ def stage_parameters(
     return dense, expert
 
 
+def end_parameters(table: CostTable, batch: Batch) -> NDArray[np.int64]:
+    """Of the dense parameters of every stage those of embedding and head, int64 [N, p], which stay
+    in 16 bits (a tied embedding that a stage has twice counts twice)."""
+    counts = batch.load.counts.sum(axis=1)[:, -OUTER_KINDS:]
+    ends: NDArray[np.int64] = table.dense_parameters[batch.row][:, -OUTER_KINDS:] @ counts.T
+    return ends
+
+
 def state_bytes(
-    scenario: Scenario, batch: Batch, dense: NDArray[np.int64], expert: NDArray[np.int64]
+    scenario: Scenario,
+    batch: Batch,
+    dense: NDArray[np.int64],
+    expert: NDArray[np.int64],
+    ends: NDArray[np.int64],
 ) -> NDArray[np.int64]:
     """Weights, gradients and optimizer states of so many parameters on a device, int64 [N, …]
-    like `dense` and `expert`."""
-    weights, gradients, optimizer, _ = _states(scenario, batch, dense, expert)
+    like `dense` and `expert`; `ends` are those of the dense that no format quantises."""
+    weights, gradients, optimizer, _ = _states(scenario, batch, dense, expert, ends)
     return np.asarray(weights + gradients + optimizer)
 
 
@@ -205,7 +224,11 @@ def optimizer_shards(scenario: Scenario, replicas: NDArray[np.int64]) -> NDArray
 
 
 def _states(
-    scenario: Scenario, batch: Batch, dense: NDArray[np.int64], expert: NDArray[np.int64]
+    scenario: Scenario,
+    batch: Batch,
+    dense: NDArray[np.int64],
+    expert: NDArray[np.int64],
+    ends: NDArray[np.int64],
 ) -> tuple[NDArray[np.int64], ...]:
     """Weights, gradients, optimizer states, and the optimizer step's temporaries, int64 [N, p].
 
@@ -215,10 +238,11 @@ def _states(
     `fp32_partitioned_groups_flat`).
     """
     software, job = scenario.job.software, scenario.job
-    stored_bytes = stored_weight_bytes(software, job.precision)
+    transposes = any(device.fp8_transposes for device in scenario.device_types)
+    stored_bytes = stored_weight_bytes(software, job.precision, transposes=transposes)
     main_bytes = gradient_bytes(software, job.precision)
     local_bytes = 2 if software.keeps_local_gradients and main_bytes > 2 else 0
-    master_bytes = 4 if software.master_weights and job.precision != "fp32" else 0
+    master_bytes = 4 if software.master_weights and job.precision not in WIDE else 0
     moments = 2 if job.optimizer == "adam" else 1
     moment_bytes = moments * STATE_BYTES[software.optimizer_state_dtype]
     shard_bytes = max(weight_bytes(job.precision), master_bytes)
@@ -248,6 +272,10 @@ def _states(
         total[1] += gradient_shard * main_bytes + parameters * local_bytes
         total[2] += optimizer_shard * (np.where(fully, 0, master_bytes) + moment_bytes)
         total[3] += optimizer_shard * update_bytes
+    unsharded = whole | ~fully
+    total[0] += np.where(
+        unsharded, np.minimum(ends, dense) * (weight_bytes(job.precision) - stored_bytes), 0
+    )
     return tuple(np.ceil(total).astype(np.int64))
 
 
@@ -265,7 +293,7 @@ def _message_buffers(software: SoftwareProfile, batch: Batch) -> NDArray[np.int6
     return buffers
 
 
-def _buckets(scenario: Scenario, parameters: NDArray[np.int64]) -> NDArray[np.int64]:
+def bucket_copies_bytes(scenario: Scenario, parameters: NDArray[np.int64]) -> NDArray[np.int64]:
     """Buffers that gradients are copied through on their way, int64 [N, p]."""
     software = scenario.job.software
     largest = parameters * reduced_gradient_bytes(software, scenario.job.precision)

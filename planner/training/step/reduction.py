@@ -190,6 +190,13 @@ def optimizer_s(scenario: Scenario, table: CostTable, batch: Batch) -> NDArray[n
     weight; clipping reads the gradient once more (Megatron-LM `clip_grads.py`), and the gradient
     buffer is cleared for the next step.
     """
+    streamed = stage_optimizer_s(scenario, table, batch)
+    seconds: NDArray[np.float64] = streamed.max(axis=-1) + scenario.job.software.step_overhead.value
+    return seconds
+
+
+def stage_optimizer_s(scenario: Scenario, table: CostTable, batch: Batch) -> NDArray[np.float64]:
+    """What each stage streams through memory, [N, p] seconds, without the step's overhead."""
     software, job = scenario.job.software, scenario.job
     dense, expert = stage_parameters(scenario, table, batch)
     main_bytes = gradient_bytes(software, job.precision)
@@ -209,9 +216,7 @@ def optimizer_s(scenario: Scenario, table: CostTable, batch: Batch) -> NDArray[n
         2 * state_bytes + 2 * main_bytes + weight_bytes(job.precision)
     ) + gradient_shards * main_bytes
     slowest = min(scenario.device_types, key=lambda device: device.streaming_bytes_per_s)
-    seconds: NDArray[np.float64] = (
-        moved.max(axis=-1) / slowest.streaming_bytes_per_s + software.step_overhead.value
-    )
+    seconds: NDArray[np.float64] = moved / slowest.streaming_bytes_per_s
     return seconds
 
 

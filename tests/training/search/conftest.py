@@ -21,7 +21,7 @@ from planner.training.search.space.facts import SpaceFacts, code_of, value_of
 from planner.training.search.space.restrictions import Restrictions
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from planner.plan import Estimate, Plan
 
@@ -44,6 +44,7 @@ def small_scenario(
     devices_per_node: int = 8,
     device: str = "a100-sxm-80gb",
     second_device: str | None = None,
+    device_nodes: Sequence[tuple[str, int]] = (),
     memory_gib: float | None = None,
     layers: int = 6,
     heads: int = 8,
@@ -61,7 +62,7 @@ def small_scenario(
     fabric: list[dict[str, Any]] | None = None,
 ) -> Scenario:
     """A transformer of a few layers on a few devices of `memory_gib` each; `fabric` are the tiers
-    of the network."""
+    of the network, `device_nodes` the node groups in place of `nodes` of one or two devices."""
     around: dict[str, Any] = {
         "devices_per_node": devices_per_node,
         "intra_node": {"bandwidth": "300 GB/s"},
@@ -70,6 +71,8 @@ def small_scenario(
     node_groups = [{"count": nodes, "device": device, **around}]
     if second_device:
         node_groups.append({"count": nodes, "device": second_device, **around})
+    if device_nodes:
+        node_groups = [{"count": count, "device": name, **around} for name, count in device_nodes]
     network = {} if fabric is None else {"fabric": {"tiers": fabric}}
     cluster = parse_cluster({"name": "small", "node_groups": node_groups, **network})
     if memory_gib is not None:

@@ -10,7 +10,7 @@ import numpy as np
 
 from planner.reports.page.html import Html, element, join
 from planner.reports.page.parts import note, same_as_table, section, table
-from planner.training.traffic import NodeLinks, Traffic, stages_of_ranks, traffic
+from planner.training.traffic import JobLinks, Traffic, stages_of_ranks, traffic
 from planner.wording.labels import TIME_LABELS
 from planner.wording.units import count, plural, seconds
 
@@ -72,7 +72,7 @@ def map_cells(
 ) -> list[MapCell]:
     """The nodes of a job in the order of the cluster, many of them together. `hosts` and `stages`:
     by position and by rank."""
-    topology, links = scenario.topology, NodeLinks.of(scenario)
+    topology, links = scenario.topology, JobLinks.of(scenario)
     groups = _group_names(scenario)
     names = hosts or [scenario.cluster.host_names()[node] for node in topology.order]
     tiers = [

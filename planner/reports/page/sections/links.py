@@ -8,7 +8,7 @@ import numpy as np
 
 from planner.reports.page.html import Html, element
 from planner.reports.page.parts import note, section, table
-from planner.training.traffic import NodeLinks, Traffic, traffic
+from planner.training.traffic import JobLinks, Traffic, traffic
 from planner.wording.units import count
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def links(content: PageContent) -> Html | None:
         return None
     scenario, plan = content.inputs.scenario, content.best.plan
     placed = scenario.placed(plan.placement.hosts)
-    known = NodeLinks.of(placed)
+    known = JobLinks.of(placed)
     nodes = placed.topology.nodes
     if nodes == 1:
         return section("links", "Links", note("One node: there are no links between nodes."))
@@ -140,7 +140,7 @@ def _squares(inside: NDArray[np.bool_]) -> str:
     return "".join(parts)
 
 
-def _slowest(known: NodeLinks, kinds: Sequence[Traffic], hosts: Sequence[str]) -> Html:
+def _slowest(known: JobLinks, kinds: Sequence[Traffic], hosts: Sequence[str]) -> Html:
     """The slowest links that anything runs over."""
     carries: dict[tuple[int, int], list[str]] = {}
     for one in kinds:

@@ -50,7 +50,8 @@ def memory(content: PageContent) -> Html | None:
 
 
 def _both(stage: StageMemory) -> tuple[MemoryComponents, ...]:
-    return (stage.components,)
+    other = stage.other_components
+    return (stage.components,) if other is None else (stage.components, other)
 
 
 def _bar(stage: StageMemory, whole: int, memory: MemoryEstimate) -> Html:
@@ -70,6 +71,7 @@ def _bar(stage: StageMemory, whole: int, memory: MemoryEstimate) -> Html:
             f"{length('w', stage.headroom_bytes / whole)}",
         ),
         element("i", class_=f"limit {length('l', usable / whole)}"),
+        _other(stage, whole),
     )
     binds = memory.binding.stage == stage.stage
     return element(
@@ -81,29 +83,51 @@ def _bar(stage: StageMemory, whole: int, memory: MemoryEstimate) -> Html:
     )
 
 
+def _other(stage: StageMemory, whole: int) -> Html | None:
+    """A tick at the peak of the other phase."""
+    if stage.other_components is None:
+        return None
+    peak = stage.other_components.total_bytes
+    return element(
+        "i",
+        class_=f"other {length('l', peak / whole)}",
+        title=f"peak of the {stage.other_phase} phase: {gib(peak)} GiB",
+    )
+
+
 def _limits(stages: tuple[StageMemory, ...]) -> str:
     sizes = sorted({(one.capacity_bytes, one.headroom_bytes) for one in stages})
     shown = dict.fromkeys(f"{gib(size - free)} of {capacity(size)}" for size, free in sizes)
-    said = " or ".join(shown)
+    tick = ""
+    if any(one.other_components is not None for one in stages):
+        phases = " or ".join(sorted({f"the {one.other_phase} phase" for one in stages}))
+        tick = f" A tick in a bar is the peak in {phases}."
     return (
-        f"GiB at the peak of each stage; the line is what may be used, {said}, the shaded part "
-        "behind it the headroom. ◀ has the least room."
+        f"GiB at the peak of each stage; the line is what may be used, {' or '.join(shown)}, the "
+        f"shaded part behind it the headroom.{tick} ◀ has the least room."
     )
 
 
 def _table(stages: tuple[StageMemory, ...], used: list[str]) -> Html:
-    return table(
-        "Memory of one device of each stage at its peak, GiB",
-        ["stage", "phase", *(MEMORY_LABELS[name] for name in used), "peak", "spare"],
-        [
+    rows = []
+    for stage in stages:
+        known = [(stage.peak_phase, stage.components)]
+        if stage.other_components is not None:
+            known.append((stage.other_phase, stage.other_components))
+        usable = stage.capacity_bytes - stage.headroom_bytes
+        rows += [
             (
                 str(stage.stage),
-                stage.peak_phase,
-                *(gib(getattr(stage.components, name)) for name in used),
-                gib(stage.peak_bytes),
-                gib(stage.spare_bytes),
+                phase,
+                *(gib(getattr(components, name)) for name in used),
+                gib(components.total_bytes),
+                gib(usable - components.total_bytes),
             )
-            for stage in stages
-        ],
+            for phase, components in known
+        ]
+    return table(
+        "Memory of one device of each stage at the peak of each phase, GiB",
+        ["stage", "phase", *(MEMORY_LABELS[name] for name in used), "peak", "spare"],
+        rows,
         text_columns=2,
     )

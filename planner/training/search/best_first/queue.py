@@ -10,12 +10,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from planner.training.search.bounding.groups import tight_bound_s
+from planner.training.search.bounding.groups import tight_bound_s, tight_mixed_s
+from planner.training.search.mixed.speeds import is_mixed
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from planner.budget import Budget
     from planner.training.costs import CostTable
     from planner.training.search.best_first.combinations import Combinations
+    from planner.training.search.bounding.groups import Fitting
 
 FIRST_WINDOW = 512
 """Combinations whose bound is tightened at once; the next window is twice as large."""
@@ -70,6 +74,15 @@ class BoundQueue:
             return inf
         return float(self._combinations.quick_s[self._order[self._opened]])
 
+    def _bounds(
+        self, group: Fitting, which: NDArray[np.int64]
+    ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+        ideal = self._combinations.scenario.ideal
+        if is_mixed(ideal):
+            bounds = tight_mixed_s(ideal, self._table, group, which, self._budget)
+            return bounds, np.full(len(which), group.layout.load.most_layers)
+        return tight_bound_s(ideal, self._table, group, which, self._budget)
+
     def _tighten(self) -> None:
         known = self._combinations
         opened = np.sort(self._order[self._opened : self._opened + self._window])
@@ -79,9 +92,7 @@ class BoundQueue:
         for owner in np.unique(owners).tolist():
             group, indices = known.groups[owner], opened[owners == owner]
             which = indices - known.first[owner]
-            bounds, layers = tight_bound_s(
-                known.scenario.ideal, self._table, group, which, self._budget
-            )
+            bounds, layers = self._bounds(group, which)
             bounds = np.maximum(bounds, known.quick_s[indices])
             self.layers.update(zip(indices.tolist(), layers.tolist(), strict=True))
             for entry in zip(bounds.tolist(), indices.tolist(), layers.tolist(), strict=True):

@@ -15,18 +15,17 @@ from planner.training.search.best_first.best import CLOSED, Priced
 from planner.training.search.best_first.queue import BoundQueue, Open
 from planner.training.search.hosts.bound import simulated_bound_s
 from planner.training.search.hosts.methods import ALIKE, PlacedPlan
-from planner.training.search.hosts.placement import placement_on
 from planner.training.search.layouts.choose import DefaultStep
 from planner.training.step.simulated import slowest_replica
 from planner.workload.stages import stage_load
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
 
     from numpy.typing import NDArray
 
     from planner.budget import Budget
-    from planner.plan import Estimate, Plan
+    from planner.plan import Plan
     from planner.training.costs import CostTable
     from planner.training.search.best_first.best import BestPlans
     from planner.training.search.best_first.combinations import Combinations
@@ -165,14 +164,11 @@ class Refinement:
         if self._ideal is self._scenario:
             self._refine_alike(opened, plan, group.layout.load)
             return
-        fastest: Priced | None = None
-        try:
-            for placed, found in self._placed(plan, opened):
-                if fastest is None or found.step_s < fastest.step_s:
-                    fastest = Priced.of(opened.index, placed, found)
-        finally:
-            if fastest is not None:
-                self._best.offer(fastest)
+        self.placed += 1
+        placed = self._placements.place(plan, opened.bound_s, enough_s=self._best.slowest_s)
+        found = estimate(self._scenario, placed.plan, load=group.layout.load)
+        if found.memory.fits:
+            self._best.offer(Priced.of(opened.index, placed, found))
 
     def _refine_alike(self, opened: Open, plan: Plan, load: StageLoad) -> None:
         """Where all orders of the hosts are alike: a plan too slow to be kept is not priced any
@@ -188,16 +184,3 @@ class Refinement:
         self._default[opened.index] = DefaultStep(least_s=found.step_s, exact=True)
         placed = PlacedPlan(plan=plan, bound_s=found.step_s, method=ALIKE)
         self._best.offer(Priced.of(opened.index, placed, found))
-
-    def _placed(self, plan: Plan, opened: Open) -> Iterator[tuple[PlacedPlan, Estimate]]:
-        """The plan on the best hosts found, for every arrangement of the device types in which it
-        fits."""
-        group, _ = self._combinations.place(opened.index)
-        self.placed += 1
-        for hosts in self._placements.arrangements():
-            self._budget.check()
-            listed = replace(plan, placement=placement_on(self._scenario, hosts))
-            placed = self._placements.place(listed, opened.bound_s, enough_s=self._best.slowest_s)
-            found = estimate(self._scenario, placed.plan, load=group.layout.load)
-            if found.memory.fits:
-                yield placed, found

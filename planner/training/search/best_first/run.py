@@ -26,6 +26,7 @@ from planner.training.search.bounding.shared_layouts import SharedLayouts
 from planner.training.search.bounding.tables import GrowingTable
 from planner.training.search.layouts.choose import choose_layout
 from planner.training.search.layouts.default import default_layout
+from planner.training.search.mixed.speeds import is_mixed
 from planner.training.search.space.empty import empty_space
 from planner.training.search.space.enumeration import Enumeration, Tally, dimensions
 from planner.training.search.space.facts import SpaceFacts
@@ -159,10 +160,11 @@ class SearchRun:
         """
         combinations = Combinations(scenario=self.scenario, groups=self.fitting)
         placements = self._placements()
-        walk = Refinement(combinations, self.growing.table, self.best, placements, self.budget)
+        walk = self._walk_over(combinations, placements)
         self._walk = walk
         # Placing takes long where nodes differ: a good layout early leaves little to be placed.
-        early = None if self.scenario.ideal is self.scenario else self.top
+        mixed = is_mixed(self.scenario.ideal)
+        early = None if self.scenario.ideal is self.scenario or mixed else self.top
         if early is not None:
             self._listed = ListedPlans(combinations, self._fastest_listed)
             scouted = self._listed.scouted(self.growing.table, self.top, self.budget)
@@ -233,6 +235,16 @@ class SearchRun:
     def _fastest_listed(self) -> Priced | None:
         return None if self._listed is None else self._listed.fastest
 
+    def _walk_over(
+        self, combinations: Combinations, placements: PlacementSearch | None
+    ) -> Refinement:
+        kind = Refinement
+        if is_mixed(self.scenario.ideal):
+            from planner.training.search.best_first.mixed import MixedRefinement
+
+            kind = MixedRefinement
+        return kind(combinations, self.growing.table, self.best, placements, self.budget)
+
     def _placements(self) -> PlacementSearch | None:
         """None where all orders of the hosts are alike."""
         if self.scenario.ideal is self.scenario:
@@ -248,7 +260,7 @@ class SearchRun:
         self._tried += self._listed.price_some(budget)
 
     def _improve_layouts(self, walk: Refinement) -> None:
-        if self.improve is None:
+        if self.improve is None or is_mixed(self.scenario.ideal):
             return
         self.layouts_bound_s = improve_layouts(
             self.scenario,

@@ -27,6 +27,8 @@ from planner.training.search.layouts.bound import (
     waited_s,
 )
 from planner.training.search.layouts.problem import fewest_under_others, kept_layout
+from planner.training.search.mixed.bound import mixed_bound
+from planner.training.search.mixed.speeds import is_mixed
 from planner.training.step.parts import jitter_s, step_parts
 from planner.workload.layers import layer_kinds
 
@@ -134,6 +136,7 @@ def bound_group(
     load = layout.load
     rows = np.flatnonzero(alive)
     fits, bounds, others = [], [], []
+    mixed = is_mixed(scenario)
     for part in pieces(rows, group.pipeline, budget):
         batch = make_batch(
             screened.columns,
@@ -147,6 +150,14 @@ def bound_group(
             recomputed_layers=np.full(len(part), load.most_layers),
             data_sharding=group.data_sharding[part],
         )
+        if mixed:
+            free = layout.chosen and kept_layout(scenario, *shape_of(batch)) is None
+            found = mixed_bound(scenario, table, batch, free=free)
+            overhead_s = scenario.job.software.step_overhead.value
+            fits.append(part[found.fits])
+            bounds.append(BELOW * (found.pipeline_s + overhead_s)[found.fits])
+            others.append(np.full(int(found.fits.sum()), np.inf))
+            continue
         kept = stage_peaks(scenario, table, batch).fits
         fits.append(part[kept])
         work = LeastWork.of(table, batch, np.ones(len(batch), dtype=np.int64))
@@ -213,8 +224,7 @@ def others_bound_s(
 ) -> NDArray[np.float64]:
     """[N]: lower bound in seconds on every other stage layout of the space; infinite where there is
     none."""
-    shape = (batch.pipeline, batch.virtual_stages, batch.schedule)
-    if not layout.chosen or kept_layout(scenario, *shape) is not None:
+    if not layout.chosen or kept_layout(scenario, *shape_of(batch)) is not None:
         return np.full(len(batch), np.inf)
     column = {kind: index for index, kind in enumerate(scenario.kinds)}
     kinds = [column[kind] for kind in layer_kinds(scenario.model)]
@@ -226,6 +236,31 @@ def others_bound_s(
     )
     seconds = pipeline_s + jitter_share(scenario, batch.pipeline) * average_s
     bound_s: NDArray[np.float64] = BELOW * (seconds + scenario.job.software.step_overhead.value)
+    return bound_s
+
+
+def shape_of(batch: Batch) -> tuple[int, int, str]:
+    """What decides whether a layout may be chosen: pipeline degree, chunks per stage, schedule."""
+    return batch.pipeline, batch.virtual_stages, batch.schedule
+
+
+def tight_mixed_s(
+    scenario: Scenario,
+    table: CostTable,
+    fitting: Fitting,
+    which: NDArray[np.int64],
+    budget: Budget = UNLIMITED,
+) -> NDArray[np.float64]:
+    """The bounds of some combinations on mixed devices, with what follows the pipeline. Raises:
+    OutOfTime."""
+    after = []
+    for part in pieces(np.arange(len(which)), fitting.chunks, budget):
+        batch = batch_of(scenario, fitting, which[part], np.ones(len(part), dtype=np.int64))
+        after.append(beside_pipeline_s(scenario, table, batch))
+    overhead_s = scenario.job.software.step_overhead.value
+    bound_s: NDArray[np.float64] = fitting.bound_s[which] + BELOW * (
+        np.concatenate(after) - overhead_s
+    )
     return bound_s
 
 

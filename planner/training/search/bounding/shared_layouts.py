@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 from planner.schedule.registry import kind_of
 from planner.training.batch import OUTER_KINDS
+from planner.training.search.layouts.problem import kept_layout
+from planner.training.search.mixed.speeds import is_mixed, layer_columns
 from planner.training.search.space.facts import SCHEDULE_NAMES
 from planner.workload.stages import stage_load
 
@@ -68,8 +70,18 @@ class SharedLayouts:
 
     def _screened_load(self, pipeline: int, virtual_stages: int, schedule: str) -> StageLoad:
         load = self.of(pipeline, virtual_stages, schedule).load
+        free = kept_layout(self.scenario, pipeline, virtual_stages, schedule) is None
+        if free and is_mixed(self.scenario.ideal):
+            load = _least(self.scenario, load)
         if not kind_of(schedule).shares_vocabulary:
             return load
         counts = load.counts.copy()
         counts[..., -OUTER_KINDS:] = 0
         return replace(load, counts=counts)
+
+
+def _least(scenario: Scenario, load: StageLoad) -> StageLoad:
+    """Without layers: what every layout holds at least, beside the ends of the model."""
+    counts = load.counts.copy()
+    counts[..., layer_columns(scenario)] = 0
+    return replace(load, counts=counts)

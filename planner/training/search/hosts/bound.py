@@ -6,10 +6,6 @@ that exist.
 A job that fills more than one block of a tier (a leaf, a pod, a site) leaves it somewhere. Either
 some stage's gradient ring leaves the block. Or every row of units lies in one block; then some
 neighbouring rows lie in different blocks, and every pipeline crosses between them.
-
-On a mixed cluster only a limited number of rows can have nothing but fast devices. Whatever the
-stage layout, the layers take at least as long as if each row took the share that its slowest device
-earns.
 """
 
 from __future__ import annotations
@@ -22,7 +18,6 @@ import numpy as np
 
 from planner.hardware.ideal import IdealTopology
 from planner.schedule.simulation.simulate import step_spans
-from planner.training.batch import OUTER_KINDS
 from planner.training.search.hosts.forced import Ways, forced_ways, gathers_on_rings
 from planner.training.step.parts import step_parts
 from planner.training.step.passes import chunk_seconds
@@ -45,8 +40,7 @@ def placement_bound_s(
     """[N]: lower bound on every placement of a combination's stages, whatever links they get; 0
     where nothing is known beyond `parts`. `scenario`, `table` and `parts` belong to the ideal
     topology."""
-    bound_s = _mixed_bound_s(scenario, table, batch, parts)
-    return np.maximum(bound_s, _unequal_s(scenario, table, batch, parts, _closed_form_s))
+    return _unequal_s(scenario, table, batch, parts, _closed_form_s)
 
 
 def _closed_form_s(parts: StepParts) -> NDArray[np.float64]:
@@ -94,40 +88,6 @@ def simulated_bound_s(scenario: Scenario, table: CostTable, batch: Batch) -> flo
 
     usual_s = float(each(parts)[0])
     return max(usual_s, float(_unequal_s(scenario, table, batch, parts, each)[0]))
-
-
-def _mixed_bound_s(
-    scenario: Scenario, table: CostTable, batch: Batch, parts: StepParts
-) -> NDArray[np.float64]:
-    """[N]: on mixed devices, the step in which every stage has the share of the layers that its
-    slowest device earns, when the fastest devices of the cluster fill row after row. With one chunk
-    per stage and whole backwards, one microbatch first goes all the way alone.
-
-    Shapes, with T device types, K layer kinds, D devices of the cluster: `every_s` [N, T, K] both
-    passes of a layer, `best_s` [N, 1, K] on the fastest type, `speeds` [N, T] at most 1,
-    `fastest_first` [N, D], `stages` [N, p] the speed of each stage's slowest device.
-    """
-    topology = scenario.topology
-    bound_s = np.zeros(len(batch))
-    if not isinstance(topology, IdealTopology) or len(topology.real_devices) == 1:
-        return bound_s
-    layers = batch.load.counts.sum(axis=(0, 1))[:-OUTER_KINDS]
-    every_s = table.by_device_s[:, batch.row].swapaxes(0, 1)
-    best_s = every_s.min(axis=1, keepdims=True)
-    held = np.flatnonzero(layers)
-    speeds = (best_s[..., held] / every_s[..., held]).max(axis=-1)
-    fastest_first = np.sort(speeds[:, topology.device_of_rank], axis=1)[:, ::-1]
-    fastest_first = fastest_first[:, : topology.devices]
-    stages = fastest_first.reshape(len(batch), batch.pipeline, -1).min(axis=-1)
-    work_s = best_s[:, 0, held] @ layers[held]
-    if not batch.kind.shares_vocabulary:
-        outer = batch.load.counts.sum(axis=(0, 1))[-OUTER_KINDS:]
-        work_s += speeds.min(axis=1) * (best_s[:, 0, -OUTER_KINDS:] @ outer)
-    slowest_s = work_s / stages.sum(axis=1)
-    alone = batch.kind.returns_to_first and batch.virtual_stages == 1
-    pipeline_s = batch.chunk_microbatches * slowest_s + (work_s - slowest_s if alone else 0.0)
-    found: NDArray[np.float64] = pipeline_s + parts.gather_s + parts.optimizer_s + parts.jitter_s
-    return found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -7,7 +7,7 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
-from itertools import combinations, permutations
+from itertools import combinations
 from math import inf
 from typing import TYPE_CHECKING, Protocol
 
@@ -28,8 +28,13 @@ from planner.placement.truth import ROUNDING, checked_bound
 from planner.solver import Solver
 from planner.training.costs import cost_table
 from planner.training.estimate import batch_of_one, shard_of
-from planner.training.search.hosts.grid import grid_of, nodes_in_order
-from planner.training.search.hosts.methods import CLOSE, UNALIGNED, PlacedPlan
+from planner.training.search.hosts.grid import grid_of, nodes_in_order, unit_classes
+from planner.training.search.hosts.methods import (
+    ALIKE_BY_TYPE,
+    CLOSE,
+    UNALIGNED,
+    PlacedPlan,
+)
 from planner.training.search.hosts.placement import placement_on
 from planner.training.search.hosts.problem import placement_program
 from planner.training.step.simulated import slowest_replica
@@ -177,6 +182,10 @@ class PlacementSearch:
     def prove(self, placed: PlacedPlan, *, enough_s: float = inf) -> PlacedPlan:
         """The plan placed again with all the effort that a proof may take, or until no placement
         takes less than `enough_s`."""
+        listed = self.scenario.placed(placed.plan.placement.hosts)
+        grid = grid_of(listed.topology, placed.plan.degrees)
+        if grid is None or self._alike(grid):
+            return placed
         solve = partial(solve_placement, solver=self.solver)
         found = self._place(placed.plan, placed.bound_s, solve, work=PROOF_WORK, enough_s=enough_s)
         return found if found.bound_s >= enough_s else self._exchanged(found)
@@ -188,6 +197,8 @@ class PlacementSearch:
         grid = grid_of(listed.topology, plan.degrees)
         if grid is None:
             return PlacedPlan(plan=plan, bound_s=bound_s, method=UNALIGNED)
+        if self._alike(grid):
+            return PlacedPlan(plan=plan, bound_s=bound_s, method=ALIKE_BY_TYPE)
         batch, units = self._batch(plan), grid.units_of(listed.topology)
         best = self._price(plan, batch, grid, units)
         if best.step_s <= bound_s * (1 + ROUNDING):
@@ -232,6 +243,13 @@ class PlacementSearch:
             bound_s=checked_bound(bound_s, best.step_s),
             method=method,
         )
+
+    def _alike(self, grid: UnitGrid) -> bool:
+        """Whether all nodes of a device type are alike, so that an order of them changes
+        nothing."""
+        topology = self.scenario.topology
+        classes = unit_classes(topology, grid.unit_nodes)
+        return len(classes.first_node) == len({kind.device for kind in topology.kinds})
 
     def _program(self, listed: Scenario, plan: Plan, batch: Batch, grid: UnitGrid) -> PlacedProgram:
         """The plan's program, on one device type the same wherever it runs."""
@@ -294,23 +312,6 @@ class PlacementSearch:
         load = stage_load(self.scenario.model, self.scenario.kinds, plan.stages)
         return batch_of_one(plan, 0, load)
 
-    def arrangements(self) -> tuple[tuple[str, ...], ...]:
-        """Hosts to start from: as the cluster lists them; on mixed devices also with the device
-        types in every order, cut to the hosts that the job needs."""
-        names, order = self.scenario.cluster.host_names(), self.scenario.topology.order
-        kinds = self.scenario.topology.kinds
-        types = tuple(dict.fromkeys(kind.device for kind in kinds))
-        found = {tuple(names[node] for node in order): None}
-        for devices in permutations(types) if len(types) <= _MOST_TYPES else ():
-            nodes = [
-                node
-                for device in devices
-                for node, kind in enumerate(kinds)
-                if kind.device is device
-            ]
-            found[tuple(names[node] for node in nodes[: len(order)])] = None
-        return tuple(found)
-
     def _price(self, plan: Plan, batch: Batch, grid: UnitGrid, units: Sequence[int]) -> _Priced:
         hosts = self._hosts(grid, units)
         scenario = self.scenario.placed(hosts)
@@ -351,9 +352,6 @@ _SEARCHED = 16
 
 _PROGRAMS = 64
 """Programs kept for plans that come again."""
-
-_MOST_TYPES = 4
-"""Most device types whose orders are all tried."""
 
 _REMEMBERED = 4
 """Orders kept as seeds for the next plan on the same grid."""

@@ -65,7 +65,6 @@ def test_the_same_search_chooses_the_same_layouts(scenario_of: Callable[..., Sce
     [
         {"layers": 6, "batch": 32},
         {"layers": 6, "experts": 4, "first_dense": 2, "length": 2048, "memory_gib": 4},
-        {**MIXED, "layers": 6},
     ],
 )
 def test_no_other_layout_beats_its_bound(

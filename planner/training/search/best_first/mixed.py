@@ -1,0 +1,100 @@
+"""The walk over combinations on mixed devices: types, layers and recomputation of the one with the
+smallest bound are solved for, which raises its bound; hosts are looked for only where the answer
+may be among the plans kept."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from math import inf
+from typing import TYPE_CHECKING
+
+from planner.training.costs import cost_table
+from planner.training.estimate import batch_of_one, estimate, point_estimate, shard_of
+from planner.training.search.best_first.best import Priced
+from planner.training.search.best_first.refine import Refinement
+from planner.training.search.hosts.methods import TYPES, PlacedPlan
+from planner.training.search.layouts.problem import kept_layout
+from planner.training.search.mixed.combination import SolvedCombination, solve
+from planner.training.search.mixed.program import TypedCombination
+
+if TYPE_CHECKING:
+    from planner.training.costs import CostTable
+    from planner.training.search.best_first.queue import Open
+    from planner.training.search.mixed.combination import Candidate
+    from planner.workload.shard import Shard
+
+
+class MixedRefinement(Refinement):
+    """The same walk, with bounds that hold for all layouts, types and hosts."""
+
+    _solved: dict[int, SolvedCombination]
+    _tables: dict[Shard, tuple[CostTable, ...]]
+
+    def step(self) -> None:
+        """Tighten some bounds, solve one combination or price its plans. Raises: OutOfTime."""
+        opened = self._queue.pop()
+        if opened is None:
+            return
+        if opened.simulated:
+            self._price(opened)
+            return
+        solved = self._solve(opened)
+        bound_s = max(opened.bound_s, solved.bound_s)
+        if bound_s < inf:
+            self._known(opened.index, solved)
+            self._queue.push(replace(opened, bound_s=bound_s, simulated=True))
+
+    def _solve(self, opened: Open) -> SolvedCombination:
+        combinations = self._combinations
+        group, _ = combinations.place(opened.index)
+        plan = combinations.plan(opened.index, opened.recomputed_layers)
+        shard = shard_of(plan)
+        batch = batch_of_one(plan, self._table.shards.index(shard), group.layout.load)
+        shape = (batch.pipeline, batch.virtual_stages, batch.schedule)
+        free = group.layout.chosen and kept_layout(self._scenario, *shape) is None
+        of = TypedCombination.of(
+            self._ideal, plan, self._table, batch, self._typed_tables(shard), free=free
+        )
+        self.refined += 1
+        return solve(self._scenario, of, opened.bound_s, self._best.slowest_s, budget=self._budget)
+
+    def _price(self, opened: Open) -> None:
+        """Price the plans of a solved combination; look for hosts where they may pay."""
+        fastest: Priced | None = None
+        for one in self._solved.pop(opened.index).candidates:
+            self._budget.check()
+            known_s = min(self._best.slowest_s, inf if fastest is None else fastest.step_s)
+            if one.least_s >= known_s:
+                continue
+            priced = self._placed(opened, one)
+            if priced is not None and (fastest is None or priced.step_s < fastest.step_s):
+                fastest = priced
+        if fastest is not None:
+            self._best.offer(fastest)
+
+    def _placed(self, opened: Open, one: Candidate) -> Priced | None:
+        found = point_estimate(self._scenario, one.plan)
+        if not found.memory.fits:
+            return None
+        self.placed += 1
+        placed = PlacedPlan(plan=one.plan, bound_s=opened.bound_s, method=TYPES)
+        if found.step_s > one.least_s * (1 + _REACHED):
+            placed = self._placements.place(one.plan, one.least_s)
+        placed = replace(placed, bound_s=opened.bound_s, method=TYPES)
+        return Priced.of(opened.index, placed, estimate(self._scenario, placed.plan))
+
+    def _known(self, index: int, solved: SolvedCombination) -> None:
+        if not hasattr(self, "_solved"):
+            self._solved = {}
+        self._solved[index] = solved
+
+    def _typed_tables(self, shard: Shard) -> tuple[CostTable, ...]:
+        if not hasattr(self, "_tables"):
+            self._tables = {}
+        if shard not in self._tables:
+            self._tables[shard] = tuple(cost_table(one, [shard]) for one in self._ideal.by_type)
+        return self._tables[shard]
+
+
+_REACHED = 1e-6
+"""Share of a step within which it is as fast as its types and layers allow."""

@@ -1,0 +1,1 @@
+"""Which device types hold which stages, and how many layers each, decided together."""

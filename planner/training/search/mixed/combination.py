@@ -1,0 +1,199 @@
+"""Solves one combination on mixed devices: which types, which layers, and which of them are
+recomputed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from math import inf
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from planner.budget import UNLIMITED
+from planner.plan import Recompute, recomputed_per_stage
+from planner.schedule.registry import kind_of
+from planner.training.search.hosts.placement import placement_on
+from planner.training.search.layouts.default import stages_of
+from planner.training.search.mixed.classes import RowClasses, block_orders, hosts_of
+from planner.training.search.mixed.orders import Orders, best_order, every_order
+from planner.training.search.mixed.program import spread
+from planner.training.search.mixed.simulated import simulated_s
+
+if TYPE_CHECKING:
+    from planner.budget import Budget
+    from planner.plan import Plan, Stage
+    from planner.training.scenario import Scenario
+    from planner.training.search.mixed.program import OrderTables, TypedCombination
+
+LADDER = (1.1, 1.5, 3.0)
+"""Multiples of a combination's bound below which its step is looked for first, so that programs
+stay small while no plan is known."""
+
+LISTED = 512
+"""Most answers of one program that are all simulated."""
+
+NARROWED = (1.0, 0.25, 0.0625)
+"""Shares of the distance between the least row and the step that is to be beaten, within which all
+answers are listed: the next where they are too many."""
+
+TRIED = 3
+"""Answers that become plans."""
+
+BELOW = 1 - 1e-9
+"""Share by which bounds are lowered, so that rounding cannot lift one above a step."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """A plan, and what no plan with its types and layers takes less than."""
+
+    least_s: float
+    plan: Plan
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SolvedCombination:
+    """No plan of a combination takes less than `bound_s`. The most promising plans, best first."""
+
+    bound_s: float
+    candidates: tuple[Candidate, ...]
+
+
+def solve(
+    scenario: Scenario,
+    of: TypedCombination,
+    least_s: float,
+    below_s: float = inf,
+    budget: Budget = UNLIMITED,
+) -> SolvedCombination:
+    """The plans of a combination that may take less than `below_s`, where none takes less than
+    `least_s`. Raises: OutOfTime."""
+    classes = RowClasses.free(scenario, of.plan.degrees)
+    if classes is None:
+        return _on_listed_hosts(scenario, of, least_s, below_s, budget)
+    limit_s = least_s
+    for factor in (*LADDER, inf):
+        limit_s = min(below_s, least_s * factor)
+        found = _Search(scenario, of, classes, least_s, limit_s, budget).solved()
+        if found.candidates or limit_s == below_s:
+            return replace(found, bound_s=max(found.bound_s, least_s))
+    return SolvedCombination(bound_s=inf, candidates=())
+
+
+def _on_listed_hosts(
+    scenario: Scenario, of: TypedCombination, least_s: float, below_s: float, budget: Budget
+) -> SolvedCombination:
+    """Where stages and nodes do not align: with the nodes of a type together."""
+    candidates: list[Candidate] = []
+    for hosts in block_orders(scenario):
+        placed = scenario.placed(hosts)
+        classes = RowClasses.listed(placed, of.plan.degrees.pipeline)
+        listed = replace(of, plan=replace(of.plan, placement=placement_on(scenario, hosts)))
+        found = _Search(scenario, listed, classes, least_s, below_s, budget, hosts).solved()
+        candidates.extend(found.candidates)
+    candidates.sort(key=lambda one: one.least_s)
+    return SolvedCombination(bound_s=least_s, candidates=tuple(candidates[:TRIED]))
+
+
+class _Search:
+    """The answers of all programs of a combination, one for every number of recomputed layers."""
+
+    def __init__(
+        self,
+        scenario: Scenario,
+        of: TypedCombination,
+        classes: RowClasses,
+        least_s: float,
+        below_s: float,
+        budget: Budget,
+        hosts: tuple[str, ...] | None = None,
+    ) -> None:
+        self._scenario, self._of, self._classes = scenario, of, classes
+        self._least_s, self._below_s = least_s, below_s
+        self._budget, self._hosts = budget, hosts
+        self._found: list[tuple[float, int, Orders, OrderTables]] = []
+        self._bound_s = below_s
+
+    def solved(self) -> SolvedCombination:
+        tables = self._of.tables_below(self._classes, self._below_s)
+        for recomputed in tables.recomputed.tolist():
+            self._budget.check()
+            self._solve(tables.program(recomputed))
+        self._found.sort(key=lambda one: one[:2])
+        candidates = []
+        for least_s, _, order, program in self._found:
+            plan = self._plan(order, program)
+            if plan is not None:
+                candidates.append(Candidate(least_s=least_s, plan=plan))
+            if len(candidates) == TRIED:
+                break
+        return SolvedCombination(bound_s=BELOW * self._bound_s, candidates=tuple(candidates))
+
+    def _solve(self, program: OrderTables) -> None:
+        known_s = min((one[0] for one in self._found), default=self._below_s)
+        below_s = min(self._below_s, known_s)
+        best = best_order(
+            program.problem, least_s=self._least_s, below_s=below_s, budget=self._budget
+        )
+        if best is None:
+            self._bound_s = min(self._bound_s, below_s)
+            return
+        best_s = float(simulated_s(self._of, program, best.order)[0])
+        until_s = max(best.rows_s, min(below_s, best_s))
+        bound_s = best.rows_s
+        self._note(program, best.order, np.array([best_s]))
+        # The chunks of a stage are spread by a rule: what others would take is not simulated.
+        simulated_is_least = self._of.batch.virtual_stages == 1
+        for share in NARROWED:
+            within_s = best.rows_s + share * (until_s - best.rows_s)
+            orders = every_order(
+                program.problem, within_s * (1 + 1e-9), most=LISTED, budget=self._budget
+            )
+            if orders is None:
+                continue
+            seconds = simulated_s(self._of, program, orders) if len(orders) else np.zeros(0)
+            self._note(program, orders, seconds)
+            if simulated_is_least:
+                bound_s = min(within_s, float(seconds.min(initial=inf)))
+            break
+        self._bound_s = min(self._bound_s, bound_s)
+
+    def _note(self, program: OrderTables, orders: Orders, seconds: np.ndarray) -> None:
+        """Remember the best answers; of equal ones those with the fewest changes of class."""
+        if not len(orders):
+            return
+        changes = (np.diff(orders.classes, axis=1) != 0).sum(axis=1)
+        ranked = np.lexsort((changes, np.round(seconds / max(seconds.min(), 1e-30), 9)))
+        for index in ranked[:TRIED].tolist():
+            one = Orders(
+                classes=orders.classes[index : index + 1], layers=orders.layers[index : index + 1]
+            )
+            self._found.append((float(seconds[index]), int(changes[index]), one, program))
+
+    def _plan(self, order: Orders, program: OrderTables) -> Plan | None:
+        of, degrees = self._of, self._of.plan.degrees
+        hosts = self._hosts or hosts_of(
+            self._scenario, degrees, [self._classes.types[c] for c in order.classes[0].tolist()]
+        )
+        if hosts is None:
+            return None
+        stages = self._stages(order) if of.free else of.plan.stages
+        return replace(
+            of.plan,
+            stages=stages,
+            recompute=Recompute(
+                granularity=of.plan.recompute.granularity,
+                layers_per_stage=recomputed_per_stage(stages, program.recomputed),
+            ),
+            placement=placement_on(self._scenario, hosts),
+        )
+
+    def _stages(self, order: Orders) -> tuple[Stage, ...]:
+        plan = self._of.plan
+        pipeline, chunks = plan.degrees.pipeline, plan.virtual_stages
+        positions = kind_of(plan.schedule).placement(pipeline, chunks).positions
+        layers = [0] * (pipeline * chunks)
+        for stage, held in enumerate(order.layers[0].tolist()):
+            for chunk, count in enumerate(spread(held, chunks)):
+                layers[int(positions[stage, chunk])] = count
+        return stages_of(layers, pipeline, chunks, plan.schedule)

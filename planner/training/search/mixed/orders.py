@@ -1,0 +1,422 @@
+"""Which class of devices takes each row of stages and how many layers each stage holds: the exact
+program, by dynamic programming under a threshold.
+
+It is `planner.stage_layout.threshold` with the number of rows of every class in its state. Under a
+threshold S on the step, a stage of class c may hold k layers up to layer j only if
+
+    Q + own(c, k, j) ≤ S    and    W + late(c, k, j) ≤ S,
+
+where Q is the way of a microbatch through the earlier stages and back, and W that through the whole
+pipeline. Of all that end at j with equal counts of classes, only the one with the least Q is kept.
+
+Letters: C classes, p stages, r rows of p / r stages each, L layers, K the most of a stage. A table
+[C, p, K + 1, L + 1] is by the class of a stage, the layers it holds, and where they end.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from math import inf
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from planner.budget import UNLIMITED
+
+if TYPE_CHECKING:
+    from planner.arrays import Bools, Floats, Ints
+    from planner.budget import Budget
+
+CLOSE = 3e-4
+"""Once the bisected thresholds are this close, relatively, each answer becomes the next
+threshold."""
+
+SAME = 1 - 1e-12
+"""Share of a step from which on another is not faster."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class OrderProblem:
+    """`most` [C]: rows of each class at most; `may` [C, r]: the classes that a row may have. The
+    tables hold seconds, infinite where a stage cannot hold that."""
+
+    rows: int
+    layers: int
+    most: tuple[int, ...]
+    may: Bools
+    own_s: Floats
+    late_s: Floats
+    way_s: Floats
+
+    @property
+    def classes(self) -> int:
+        return len(self.most)
+
+    @property
+    def stages(self) -> int:
+        return int(self.own_s.shape[1])
+
+    @cached_property
+    def before(self) -> Ints:
+        """[K + 1, L + 1]: where layers begin that end at a layer; those that would begin before the
+        first are infinite in the tables."""
+        ends, lengths = np.arange(self.layers + 1), np.arange(self.own_s.shape[2])
+        return np.asarray(np.maximum(ends - lengths[:, None], 0))
+
+    @cached_property
+    def counted(self) -> tuple[int, ...]:
+        """The classes whose rows the state counts: all but the one that may have most; its rows are
+        the rest."""
+        largest = max(range(self.classes), key=lambda c: self.most[c])
+        return tuple(c for c in range(self.classes) if c != largest)
+
+    @cached_property
+    def rest(self) -> int:
+        """The class that is not counted."""
+        return next(c for c in range(self.classes) if c not in self.counted)
+
+    @cached_property
+    def shape(self) -> tuple[int, ...]:
+        """Of the counts in a state."""
+        return tuple(min(self.most[c], self.rows) + 1 for c in self.counted)
+
+    def possible(self, row: int) -> Bools:
+        """The counts that are possible before a row."""
+        total = np.sum(np.indices(self.shape), axis=0) if self.counted else np.zeros((), np.int64)
+        return np.asarray((total <= row) & (row - total <= self.most[self.rest]))
+
+    def of_row(self, row: int) -> range:
+        """The stages of a row."""
+        each = self.stages // self.rows
+        return range(row * each, (row + 1) * each)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Orders:
+    """B answers: the class of every row, [B, r], and the layers of every stage, [B, p]."""
+
+    classes: Ints
+    layers: Ints
+
+    def __len__(self) -> int:
+        return len(self.classes)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class BestOrder:
+    """One answer, and the largest of its rows in seconds."""
+
+    order: Orders
+    rows_s: float
+
+
+def best_order(
+    problem: OrderProblem,
+    *,
+    least_s: float = 0.0,
+    below_s: float = inf,
+    budget: Budget = UNLIMITED,
+) -> BestOrder | None:
+    """The answer whose largest row is least; None where none is below `below_s`. No row that is
+    less than `least_s` counts for less. Raises: OutOfTime."""
+    found: BestOrder | None = None
+    low = max(least_s, float(np.min(problem.own_s, axis=(0, 2, 3)).max()))
+    high = min(below_s, float(problem.own_s[np.isfinite(problem.own_s)].sum()) + 1.0)
+    middle = high
+    while low < high and (found is None or found.rows_s > least_s):
+        budget.check()
+        below = middle if middle < high else high * SAME
+        order = _within(problem, below)
+        if order is not None:
+            found = BestOrder(order=order, rows_s=float(largest_row_s(problem, order)[0]))
+            high = found.rows_s
+        elif middle < high:
+            low = middle
+        else:
+            break
+        middle = (low + high) / 2 if high > low * (1 + CLOSE) else high
+    return found
+
+
+def largest_row_s(problem: OrderProblem, orders: Orders) -> Floats:
+    """[B]: the largest row of every answer."""
+    own, late, way = (taken(problem, table, orders) for table in _tables(problem))
+    begun = np.cumsum(way, axis=1) - way
+    largest = np.maximum((begun + own).max(axis=1), way.sum(axis=1) + late.max(axis=1))
+    return np.asarray(largest)
+
+
+def taken(problem: OrderProblem, table: Floats, orders: Orders) -> Floats:
+    """[B, p]: what the table holds for every stage of the answers."""
+    each = problem.stages // problem.rows
+    classes = np.repeat(orders.classes, each, axis=1)
+    ends = np.cumsum(orders.layers, axis=1)
+    return np.asarray(table[classes, np.arange(problem.stages), orders.layers, ends])
+
+
+def _tables(problem: OrderProblem) -> tuple[Floats, Floats, Floats]:
+    return problem.own_s, problem.late_s, problem.way_s
+
+
+def _within(problem: OrderProblem, threshold_s: float) -> Orders | None:
+    """An answer with all rows within the threshold."""
+    whole_s = 0.0
+    while True:
+        order = _pass(problem, threshold_s, threshold_s - whole_s)
+        if order is None:
+            return None
+        way = taken(problem, problem.way_s, order)
+        late = taken(problem, problem.late_s, order)
+        if way.sum() + late.max() <= threshold_s or way.sum() <= whole_s:
+            return order
+        whole_s = float(way.sum())
+
+
+def _pass(problem: OrderProblem, own_s: float, late_s: float) -> Orders | None:
+    """Of the answers whose rows are within these thresholds, the one with the shortest way."""
+    begun = np.full((*problem.shape, problem.layers + 1), inf)
+    begun[(0,) * len(problem.counted) + (0,)] = 0.0
+    chosen: list[Ints] = []
+    causes: list[dict[int, list[Ints]]] = []
+    for row in range(problem.rows):
+        best = np.full_like(begun, inf)
+        choice = np.zeros(begun.shape, dtype=np.int64)
+        possible = problem.possible(row + 1)[..., None]
+        held: dict[int, list[Ints]] = {}
+        for c in range(problem.classes):
+            if not problem.may[c, row]:
+                continue
+            reached, held[c] = begun, []
+            for stage in problem.of_row(row):
+                reached, cause = _advance(problem, reached, c, stage, own_s, late_s)
+                held[c].append(cause)
+            moved = _counted_one_more(problem, reached, c)
+            better = (moved < best) & possible
+            best[better], choice[better] = moved[better], c
+        begun = best
+        chosen.append(choice)
+        causes.append(held)
+    return _traced(problem, begun, chosen, causes)
+
+
+def _advance(
+    problem: OrderProblem, begun: Floats, c: int, stage: int, own_s: float, late_s: float
+) -> tuple[Floats, Ints]:
+    """The least ways after a stage of class c, [..., L + 1], and how many layers it then holds."""
+    before = begun[..., problem.before]
+    allowed = (before + problem.own_s[c, stage] <= own_s) & (problem.late_s[c, stage] <= late_s)
+    reached = np.where(allowed, before + problem.way_s[c, stage], inf)
+    cause = reached.argmin(axis=-2)
+    return np.take_along_axis(reached, cause[..., None, :], axis=-2)[..., 0, :], cause
+
+
+def _counted_one_more(problem: OrderProblem, values: Floats, c: int, fill: float = inf) -> Floats:
+    """The same with one row of class c more."""
+    if c == problem.rest:
+        return values
+    axis = problem.counted.index(c)
+    moved = np.full_like(values, fill)
+    after, until = [slice(None)] * values.ndim, [slice(None)] * values.ndim
+    after[axis], until[axis] = slice(1, None), slice(None, -1)
+    moved[tuple(after)] = values[tuple(until)]
+    return moved
+
+
+def _traced(
+    problem: OrderProblem,
+    begun: Floats,
+    chosen: list[Ints],
+    causes: list[dict[int, list[Ints]]],
+) -> Orders | None:
+    whole = begun[..., problem.layers]
+    if not np.isfinite(whole).any():
+        return None
+    state = list(np.unravel_index(int(whole.argmin()), whole.shape)) if whole.ndim else []
+    at = problem.layers
+    classes, layers = [], []
+    for row in reversed(range(problem.rows)):
+        c = int(chosen[row][(*state, at)])
+        classes.append(c)
+        if c != problem.rest:
+            state[problem.counted.index(c)] -= 1
+        for cause in reversed(causes[row][c]):
+            layers.append(int(cause[(*state, at)]))
+            at -= layers[-1]
+    return Orders(
+        classes=np.array([classes[::-1]], dtype=np.int64),
+        layers=np.array([layers[::-1]], dtype=np.int64),
+    )
+
+
+def every_order(
+    problem: OrderProblem, within_s: float, *, most: int, budget: Budget = UNLIMITED
+) -> Orders | None:
+    """All answers whose rows are within the threshold; None where they are more than `most`.
+    Raises: OutOfTime."""
+    shortest = _pass(problem, within_s, within_s)
+    if shortest is None:
+        return _none(problem)
+    late_s = within_s - float(taken(problem, problem.way_s, shortest).sum())
+    allowance = _allowances(problem, within_s, late_s, budget)
+    partial = _Partial.start(problem)
+    for row in range(problem.rows):
+        budget.check()
+        parts = []
+        for c in range(problem.classes):
+            if problem.may[c, row]:
+                grown = partial
+                for stage in problem.of_row(row):
+                    grown = grown.extended(problem, c, stage, within_s, late_s, allowance[row][c])
+                    if len(grown.way_s) > most * _TOLERATED:
+                        return None
+                parts.append(grown.with_row(problem, c, row))
+        partial = _Partial.joined(parts)
+        if len(partial.way_s) > most * _TOLERATED:
+            return None
+    orders = Orders(classes=partial.classes, layers=partial.layers)
+    orders = _chosen(orders, largest_row_s(problem, orders) <= within_s)
+    return None if len(orders) > most else orders
+
+
+_TOLERATED = 4
+"""How many times as many answers may be begun as are wanted."""
+
+
+def _chosen(orders: Orders, which: Bools) -> Orders:
+    return Orders(classes=orders.classes[which], layers=orders.layers[which])
+
+
+def _none(problem: OrderProblem) -> Orders:
+    return Orders(
+        classes=np.zeros((0, problem.rows), dtype=np.int64),
+        layers=np.zeros((0, problem.stages), dtype=np.int64),
+    )
+
+
+def _allowances(
+    problem: OrderProblem, own_s: float, late_s: float, budget: Budget
+) -> list[dict[int, list[Floats]]]:
+    """By row, class and stage of the row: the longest way to begin with after that stage, [counts
+    before the row, L + 1], with which the rest can be within the thresholds."""
+    after = np.full((*problem.shape, problem.layers + 1), -inf)
+    after[..., problem.layers] = np.where(problem.possible(problem.rows), inf, -inf)
+    found: list[dict[int, list[Floats]]] = []
+    for row in reversed(range(problem.rows)):
+        budget.check()
+        of_row: dict[int, list[Floats]] = {}
+        best = np.full_like(after, -inf)
+        for c in range(problem.classes):
+            if not problem.may[c, row]:
+                continue
+            allowed = _counted_one_less(problem, after, c)
+            of_row[c] = []
+            for stage in reversed(problem.of_row(row)):
+                of_row[c].insert(0, allowed)
+                allowed = _allowed_before(problem, allowed, c, stage, own_s, late_s)
+            best = np.maximum(best, allowed)
+        after = np.where(problem.possible(row)[..., None], best, -inf)
+        found.insert(0, of_row)
+    return found
+
+
+def _counted_one_less(problem: OrderProblem, values: Floats, c: int) -> Floats:
+    """What stands where one row of class c more is counted."""
+    if c == problem.rest:
+        return values
+    axis = problem.counted.index(c)
+    moved = np.full_like(values, -inf)
+    after, until = [slice(None)] * values.ndim, [slice(None)] * values.ndim
+    after[axis], until[axis] = slice(1, None), slice(None, -1)
+    moved[tuple(until)] = values[tuple(after)]
+    return moved
+
+
+def _allowed_before(
+    problem: OrderProblem, allowed: Floats, c: int, stage: int, own_s: float, late_s: float
+) -> Floats:
+    """The longest way to begin a stage of class c with, given that after it: [..., L + 1]."""
+    own, way = problem.own_s[c, stage], problem.way_s[c, stage]
+    here = np.where(problem.late_s[c, stage] <= late_s, own_s - own, -inf)
+    with np.errstate(invalid="ignore"):
+        left = np.where(np.isfinite(own), allowed[..., None, :] - way, -inf)
+    both = np.minimum(left, here)
+    best = np.full(allowed.shape, -inf)
+    for layers in range(both.shape[-2]):
+        end = problem.layers + 1 - layers
+        best[..., :end] = np.maximum(best[..., :end], both[..., layers, layers:])
+    return best
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Partial:
+    """Beginnings of answers: counts [B, counted], layers so far [B], the way [B]."""
+
+    counts: Ints
+    at: Ints
+    way_s: Floats
+    classes: Ints
+    layers: Ints
+
+    @classmethod
+    def start(cls, problem: OrderProblem) -> _Partial:
+        return cls(
+            counts=np.zeros((1, len(problem.counted)), dtype=np.int64),
+            at=np.zeros(1, dtype=np.int64),
+            way_s=np.zeros(1),
+            classes=np.zeros((1, 0), dtype=np.int64),
+            layers=np.zeros((1, 0), dtype=np.int64),
+        )
+
+    @classmethod
+    def joined(cls, parts: list[_Partial]) -> _Partial:
+        return cls(
+            counts=np.concatenate([part.counts for part in parts]),
+            at=np.concatenate([part.at for part in parts]),
+            way_s=np.concatenate([part.way_s for part in parts]),
+            classes=np.concatenate([part.classes for part in parts]),
+            layers=np.concatenate([part.layers for part in parts]),
+        )
+
+    def extended(
+        self,
+        problem: OrderProblem,
+        c: int,
+        stage: int,
+        own_s: float,
+        late_s: float,
+        allowances: list[Floats],
+    ) -> _Partial:
+        """Every way to go on with a stage of class c."""
+        allowance = allowances[stage - problem.of_row(stage * problem.rows // problem.stages)[0]]
+        lengths = np.arange(problem.own_s.shape[2])
+        ends = self.at[:, None] + lengths
+        inside = ends <= problem.layers
+        ends = np.minimum(ends, problem.layers)
+        at = (c, stage, lengths, ends)
+        way = self.way_s[:, None] + problem.way_s[at]
+        fine = inside & (self.way_s[:, None] + problem.own_s[at] <= own_s)
+        fine &= problem.late_s[at] <= late_s
+        counts = tuple(column[:, None] for column in self.counts.T)
+        fine &= way <= allowance[(*counts, ends)]
+        which, length = np.nonzero(fine)
+        return _Partial(
+            counts=self.counts[which],
+            at=ends[which, length],
+            way_s=way[which, length],
+            classes=self.classes[which],
+            layers=np.column_stack((self.layers[which], length)),
+        )
+
+    def with_row(self, problem: OrderProblem, c: int, row: int) -> _Partial:
+        """With the row that was just filled counted."""
+        counts = self.counts.copy()
+        if c != problem.rest:
+            counts[:, problem.counted.index(c)] += 1
+        return _Partial(
+            counts=counts,
+            at=self.at,
+            way_s=self.way_s,
+            classes=np.column_stack((self.classes, np.full(len(self.at), c, dtype=np.int64))),
+            layers=self.layers,
+        )

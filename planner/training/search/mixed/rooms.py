@@ -1,0 +1,180 @@
+"""How many layers a stage may hold on devices of every type: lower bounds on memory, linear in the
+layers.
+
+Memory is a maximum of functions that are linear in the layers of a chunk, so it lies above the line
+through the peaks of the smallest load and of one layer more in every chunk, with every layer in the
+chunk that keeps the fewest microbatches. Letters: N plans, p stages, v chunks, T levels.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from planner.schedule.inflight import peak_in_flight
+from planner.training.batch import FULL, OUTER_KINDS, SELECTIVE
+from planner.training.memory.stage import bucket_copies_bytes, stage_parameters, stage_peaks
+from planner.training.memory.standing import largest_workspaces, outside_allocator
+from planner.training.search.mixed.speeds import layer_columns
+from planner.workload.stages import StageLoad
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from planner.arrays import Floats, Ints
+    from planner.training.batch import Batch
+    from planner.training.costs import CostTable
+    from planner.training.memory.stage import StagePeaks
+    from planner.training.scenario import Scenario
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Rooms:
+    """`fewest` [p]: layers of the smallest load. `most` [N, p, T]: layers that fit, below `fewest`
+    where not even those do. Under full recomputation k layers need at least `over` + `each` · k of
+    them recomputed, [N, p, T] and [N, p, 1]; −infinity and 0 elsewhere."""
+
+    fewest: Ints
+    most: Floats
+    over: Floats
+    each: Floats
+
+    @classmethod
+    def of(cls, scenario: Scenario, table: CostTable, batch: Batch, types: Ints) -> Rooms:
+        """`types` [N, T] are indices of the scenario's `candidate_devices`; `scenario` and `table`
+        are of the ideal topology."""
+        fewest = np.maximum(batch.virtual_stages - _ends(batch), 0)
+        full = batch.granularity == FULL
+        most: Floats | None = None
+        over = np.full((len(batch), batch.pipeline, types.shape[1]), -np.inf)
+        each = np.zeros((len(batch), batch.pipeline, 1))
+        for column in layer_columns(scenario):
+            line = _Line.of(scenario, table, batch, int(column), replayed=True)
+            room = rooms_bytes(scenario, types)[:, None]
+            layers = fewest[:, None] + np.floor((room - line.base) / line.slope + _ROUNDING)
+            most = layers if most is None else np.maximum(most, layers)
+            if full.any():
+                bare = _Line.of(scenario, table, batch, int(column), replayed=False)
+                freed = _freed(scenario, table, batch)
+                needed = (bare.base - bare.slope * fewest[:, None] - room) / freed
+                over = np.where(full[:, None, None], _least(over, needed), over)
+                slope = bare.slope / freed
+                each = np.where(full[:, None, None], _least(each, slope, unset=0.0), each)
+        assert most is not None
+        return cls(fewest=fewest, most=most, over=over, each=each)
+
+
+_ROUNDING = 1e-6
+"""Share of a layer that rounding may hide."""
+
+
+def _least(known: Floats, found: Floats, unset: float = -np.inf) -> Floats:
+    return np.asarray(np.where(known == unset, found, np.minimum(known, found)))
+
+
+def room_bytes(scenario: Scenario, types: Sequence[int]) -> float:
+    """Bytes that the allocator may hold on every one of the device `types` (indices of the
+    scenario's `candidate_devices`), where workspaces are as large as on the ideal device."""
+    job, alone = scenario.job, [scenario.by_type[index] for index in types]
+    size = min(one.device_types[0].memory_bytes for one in alone)
+    outside = max(outside_allocator(one, (0,)) for one in alone)
+    workspaces = max(largest_workspaces(one, (0,)) for one in alone)
+    larger = workspaces - largest_workspaces(scenario, (0,))
+    slack = 1 + job.software.allocator_slack.value
+    return float(size - np.floor(size * job.headroom) - outside - np.ceil(slack * larger))
+
+
+def rooms_bytes(scenario: Scenario, types: Ints) -> Floats:
+    """[N, T]: the same of single types."""
+    found = [room_bytes(scenario, (index,)) for index in range(len(scenario.candidate_devices))]
+    return np.asarray(np.array(found)[types])
+
+
+def allocated_bytes(peaks: StagePeaks) -> Ints:
+    """[N, p]: what the allocator holds at the peak, its slack included."""
+    return np.asarray(peaks.device_peak - peaks.fixed)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Line:
+    """Bytes [N, p, 1] of the smallest load, and of every layer more."""
+
+    base: Floats
+    slope: Floats
+
+    @classmethod
+    def of(
+        cls, scenario: Scenario, table: CostTable, batch: Batch, column: int, *, replayed: bool
+    ) -> _Line:
+        loads = [_loaded(scenario, batch, column, more, replayed=replayed) for more in (0, 1)]
+        peaks = [stage_peaks(scenario, table, load) for load in loads]
+        copies = [
+            bucket_copies_bytes(scenario, np.add(*stage_parameters(scenario, table, load)))
+            for load in loads
+        ]
+        base, fuller = (allocated_bytes(one).astype(np.float64) for one in peaks)
+        # Buckets stop growing once they are full, so what they grow by is no bound for more layers.
+        filled = (1 + peaks[0].slack_fraction) * (copies[1] - copies[0])
+        slope = (fuller - base - np.ceil(filled)) / batch.virtual_stages
+        if batch.virtual_stages > 1:
+            slope = slope - _uneven(scenario, table, batch, column, replayed=replayed)
+        return cls(base=base[..., None], slope=np.maximum(slope, 1.0)[..., None])
+
+
+def _loaded(scenario: Scenario, batch: Batch, column: int, more: int, *, replayed: bool) -> Batch:
+    """The batch with the smallest load of one kind of layer, or so many more in every chunk."""
+    counts = batch.load.counts.copy()
+    counts[..., layer_columns(scenario)] = 0
+    ends = np.minimum(counts[..., -OUTER_KINDS:].sum(axis=-1), 1)
+    counts[..., column] = 1 - ends + more
+    every = counts.copy()
+    every[..., -OUTER_KINDS:] = 0
+    leading = np.stack([np.zeros_like(every), every])
+    count = np.full(len(batch), int(replayed), dtype=np.int64)
+    return replace(batch, load=StageLoad(counts=counts, leading=leading), recomputed_layers=count)
+
+
+def _ends(batch: Batch) -> Ints:
+    """[p]: chunks of a stage that the embedding or the head may fill alone."""
+    outer = batch.load.counts[..., -OUTER_KINDS:].sum(axis=-1)
+    return np.asarray(np.minimum(outer, 1).sum(axis=1))
+
+
+def _uneven(
+    scenario: Scenario, table: CostTable, batch: Batch, column: int, *, replayed: bool
+) -> Floats:
+    """[N, p]: by how much a layer takes less than the average in the chunk that keeps fewest."""
+    counts, which = np.unique(batch.num_microbatches, return_inverse=True)
+    in_flight = peak_in_flight(
+        batch.schedule,
+        stages=batch.pipeline,
+        virtual_stages=batch.virtual_stages,
+        num_microbatches=counts,
+    )
+    spread = (in_flight.mean(axis=-1) - in_flight.min(axis=-1))[which]
+    saved = table.saved_bytes[batch.row, column]
+    saved = np.where(
+        batch.granularity == SELECTIVE, table.selective_bytes[batch.row, column], saved
+    )
+    if replayed:
+        full = batch.granularity == FULL
+        saved = np.where(full, table.full_bytes[batch.row, column], saved)
+    slack = 1 + scenario.job.software.allocator_slack.value
+    return np.asarray(slack * saved[:, None] * spread)
+
+
+def _freed(scenario: Scenario, table: CostTable, batch: Batch) -> Floats:
+    """[N, p, 1]: the most bytes that recomputing one layer more may save."""
+    columns = layer_columns(scenario)
+    dropped = (table.saved_bytes - table.full_bytes)[batch.row][:, columns].max(axis=-1)
+    counts, which = np.unique(batch.num_microbatches, return_inverse=True)
+    in_flight = peak_in_flight(
+        batch.schedule,
+        stages=batch.pipeline,
+        virtual_stages=batch.virtual_stages,
+        num_microbatches=counts,
+    ).max(axis=-1)[which]
+    slack = 1 + scenario.job.software.allocator_slack.value
+    return np.asarray(np.maximum(slack * dropped[:, None] * in_flight, 1.0)[..., None])

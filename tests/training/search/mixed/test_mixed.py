@@ -1,0 +1,161 @@
+"""Searches on mixed devices against every order of the types, layout and recomputation."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import permutations
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from planner.plan import Recompute, recomputed_per_stage
+from planner.training.estimate import point_estimate
+from planner.training.search.best_first.combinations import plan_at
+from planner.training.search.best_first.run import SearchRun
+from planner.training.search.hosts.placement import placement_on
+from planner.training.search.layouts.default import stages_of
+from planner.training.search.search import search
+from planner.training.search.space.restrictions import Restrictions
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from planner.plan import Plan
+    from planner.training.scenario import Scenario
+
+TWO = {"device_nodes": (("a100-sxm-80gb", 2), ("h100-sxm-80gb", 2)), "devices_per_node": 2}
+THREE = {
+    "device_nodes": (("a100-sxm-80gb", 1), ("h100-sxm-80gb", 2), ("b200-sxm", 1)),
+    "devices_per_node": 2,
+}
+MEMORY = {"device_nodes": (("a100-sxm-40gb", 2), ("h100-sxm-80gb", 2)), "devices_per_node": 2}
+UNEVEN = {"device_nodes": (("a100-sxm-80gb", 3), ("h100-sxm-80gb", 5)), "devices_per_node": 1}
+
+
+def orders_of(scenario: Scenario) -> list[tuple[str, ...]]:
+    """The hosts in every order of their device types."""
+    names, kinds = scenario.cluster.host_names(), scenario.topology.kinds
+    known: dict[tuple[str, ...], tuple[str, ...]] = {}
+    for order in permutations(range(len(names)), scenario.topology.nodes):
+        known.setdefault(
+            tuple(kinds[node].device.name for node in order), tuple(names[node] for node in order)
+        )
+    return list(known.values())
+
+
+def compositions(total: int, parts: int, fewest: Sequence[int]) -> Iterator[tuple[int, ...]]:
+    if parts == 1:
+        if total >= fewest[0]:
+            yield (total,)
+        return
+    for first in range(fewest[0], total + 1):
+        for rest in compositions(total - first, parts - 1, fewest[1:]):
+            yield (first, *rest)
+
+
+def every_plan_of(scenario: Scenario, plan: Plan) -> Iterator[Plan]:
+    """The plan's combination with every order of the types, layout and number of recomputed
+    layers."""
+    p, v, layers = plan.degrees.pipeline, plan.virtual_stages, scenario.model.num_layers
+    chunks = p * v
+    fewest = [1] * chunks
+    if p > 1:
+        fewest[0] = fewest[-1] = 0
+    full = plan.recompute.granularity == "full"
+    for held in compositions(layers, chunks, fewest):
+        stages = stages_of(held, p, v, plan.schedule)
+        for count in range(1, max(held) + 1) if full else (0,):
+            recompute = Recompute(
+                granularity=plan.recompute.granularity,
+                layers_per_stage=recomputed_per_stage(stages, count),
+            )
+            for hosts in orders_of(scenario):
+                yield replace(
+                    plan,
+                    stages=stages,
+                    recompute=recompute,
+                    placement=placement_on(scenario, hosts),
+                )
+
+
+def sampled(plans: Iterator[Plan], count: int, seed: int) -> list[Plan]:
+    known = list(plans)
+    random = np.random.default_rng(seed)
+    if len(known) <= count:
+        return known
+    return [known[index] for index in random.choice(len(known), count, replace=False)]
+
+
+CASES = [
+    (TWO, {"pipeline": (2, 4), "recompute": ("none", "full")}, 5),
+    (TWO, {"pipeline": (1, 4), "tensor": (1, 2), "recompute": ("selective",)}, 6),
+    (THREE, {"pipeline": (2, 4), "recompute": ("none",)}, 6),
+    (UNEVEN, {"pipeline": (2, 4), "recompute": ("none",), "tensor": (1,)}, 6),
+    ({**TWO, "experts": 4, "first_dense": 2}, {"pipeline": (4,), "recompute": ("none",)}, 6),
+    (TWO, {"pipeline": (4,), "virtual_stages": (2,), "schedule": ("interleaved",)}, 9),
+]
+
+
+@pytest.mark.parametrize(("size", "axes", "layers"), CASES)
+def test_the_bound_is_below_every_plan(
+    scenario_of: Callable[..., Scenario],
+    size: dict[str, Any],
+    axes: dict[str, Any],
+    layers: int,
+) -> None:
+    """And what fits on some hosts in some layout is not screened away."""
+    scenario = scenario_of(**size, layers=layers, batch=8, hidden=2048, ffn=8192, length=2048)
+    run = SearchRun(scenario=scenario, restrictions=Restrictions(**axes), top=1)
+    run.bound()
+    random = np.random.default_rng(0)
+    compared = 0
+    for group in run.fitting:
+        for index in random.choice(len(group), min(len(group), 2), replace=False).tolist():
+            plan = plan_at(scenario, group, index, 1)
+            for one in sampled(every_plan_of(scenario, plan), 12, index):
+                found = point_estimate(scenario, one)
+                assert group.bound_s[index] <= found.step_s
+                compared += 1
+    assert compared >= 20
+
+
+EXACT = [
+    (TWO, {"pipeline": (4,), "tensor": (1, 2), "recompute": ("none",)}, 5),
+    (TWO, {"pipeline": (2,), "tensor": (2,), "recompute": ("full", "selective")}, 5),
+    (THREE, {"pipeline": (4,), "tensor": (2,), "recompute": ("none",)}, 5),
+    (UNEVEN, {"pipeline": (4,), "tensor": (1,), "recompute": ("none",)}, 4),
+    (
+        {**MEMORY, "length": 16384},
+        {"pipeline": (4,), "tensor": (2,), "recompute": ("none", "full")},
+        5,
+    ),
+]
+
+
+@pytest.mark.parametrize(("size", "axes", "layers"), EXACT)
+def test_the_best_plan_is_that_of_brute_force(
+    scenario_of: Callable[..., Scenario],
+    size: dict[str, Any],
+    axes: dict[str, Any],
+    layers: int,
+) -> None:
+    wide = {"batch": 8, "hidden": 2048, "ffn": 8192, "length": 2048}
+    scenario = scenario_of(**{**wide, **size, "layers": layers})
+    restrictions = Restrictions(
+        **axes, micro_batch_size=(1,), schedule=("1f1b",), data_sharding=("optimizer",)
+    )
+    run = SearchRun(scenario=scenario, restrictions=restrictions, top=1)
+    run.bound()
+    best_s = min(
+        priced.step_s
+        for group in run.fitting
+        for index in range(len(group))
+        for plan in every_plan_of(scenario, plan_at(scenario, group, index, 1))
+        if (priced := point_estimate(scenario, plan)).memory.fits
+    )
+    found = search(scenario, restrictions=restrictions, top=1)
+    assert found.plans[0].estimate.step_s == pytest.approx(best_s, rel=1e-6)
+    gap = max(found.gap, found.placement_gap)
+    assert found.plans[0].estimate.step_s * (1 - gap) <= best_s * (1 + 1e-9)
+    assert gap < 0.03

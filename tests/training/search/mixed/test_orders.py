@@ -1,0 +1,131 @@
+"""The program of types and layers against everything that can be tried."""
+
+from __future__ import annotations
+
+from itertools import permutations, product
+
+import numpy as np
+import pytest
+
+from planner.training.search.mixed.bound import _most_together
+from planner.training.search.mixed.orders import (
+    OrderProblem,
+    Orders,
+    best_order,
+    every_order,
+    largest_row_s,
+)
+
+
+def random_problem(seed: int, *, classes: int, rows: int, each: int, layers: int) -> OrderProblem:
+    """Stages that take the longer the more layers they hold, some of which they cannot."""
+    random = np.random.default_rng(seed)
+    stages, most = rows * each, layers
+    shape = (classes, stages, most + 1, layers + 1)
+    paces = random.uniform(0.5, 2.0, (classes, stages, 1, 1))
+    lengths = np.arange(most + 1)[:, None]
+    work = paces * (lengths + random.uniform(0, 0.5, (classes, stages, 1, 1)))
+    work = np.broadcast_to(work, shape)
+    fits = (lengths <= np.arange(layers + 1)) & (lengths >= random.integers(0, 2))
+    fits = fits & (lengths <= random.integers(2, layers + 1, (classes, stages, 1, 1)))
+    counts = random.integers(1, rows + 1, classes)
+    counts[0] += max(rows - int(counts.sum()), 0)
+    return OrderProblem(
+        rows=rows,
+        layers=layers,
+        most=tuple(counts.tolist()),
+        may=random.random((classes, rows)) < 0.9,
+        own_s=np.where(fits, 8 * work, np.inf),
+        late_s=np.broadcast_to(7 * work - 2 * paces, shape),
+        way_s=work,
+    )
+
+
+def all_orders(problem: OrderProblem) -> Orders:
+    """Every answer that the problem allows."""
+    each = problem.stages // problem.rows
+    found: list[tuple[tuple[int, ...], tuple[int, ...]]] = []
+    for classes in product(range(problem.classes), repeat=problem.rows):
+        if any(classes.count(c) > problem.most[c] for c in range(problem.classes)):
+            continue
+        if not all(problem.may[c, row] for row, c in enumerate(classes)):
+            continue
+        for layers in product(range(problem.layers + 1), repeat=problem.stages):
+            if sum(layers) != problem.layers:
+                continue
+            ends = np.cumsum(layers)
+            of_stage = [classes[stage // each] for stage in range(problem.stages)]
+            stages = np.arange(problem.stages)
+            if np.isfinite(problem.own_s[of_stage, stages, layers, ends]).all():
+                found.append((classes, layers))
+    return Orders(
+        classes=np.array([one[0] for one in found]).reshape(-1, problem.rows),
+        layers=np.array([one[1] for one in found]).reshape(-1, problem.stages),
+    )
+
+
+SHAPES = [
+    {"classes": 2, "rows": 3, "each": 1, "layers": 6},
+    {"classes": 2, "rows": 2, "each": 2, "layers": 5},
+    {"classes": 3, "rows": 3, "each": 1, "layers": 5},
+    {"classes": 3, "rows": 4, "each": 1, "layers": 4},
+]
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("shape", SHAPES)
+def test_the_least_row_is_that_of_brute_force(seed: int, shape: dict[str, int]) -> None:
+    problem = random_problem(seed, **shape)
+    every = all_orders(problem)
+    found = best_order(problem)
+    if not len(every):
+        assert found is None
+        return
+    seconds = largest_row_s(problem, every)
+    assert found is not None
+    assert found.rows_s == pytest.approx(seconds.min(), rel=1e-9)
+    assert best_order(problem, below_s=float(seconds.min()) * (1 - 1e-6)) is None
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("shape", SHAPES)
+def test_all_answers_within_a_threshold_are_listed(seed: int, shape: dict[str, int]) -> None:
+    problem = random_problem(seed, **shape)
+    every = all_orders(problem)
+    if not len(every):
+        return
+    seconds = largest_row_s(problem, every)
+    within_s = float(np.quantile(seconds, 0.2)) * (1 + 1e-9)
+    listed = every_order(problem, within_s, most=100_000)
+    assert listed is not None
+    known = {
+        (tuple(classes), tuple(layers))
+        for classes, layers in zip(
+            every.classes[seconds <= within_s].tolist(),
+            every.layers[seconds <= within_s].tolist(),
+            strict=True,
+        )
+    }
+    found = list(
+        zip(map(tuple, listed.classes.tolist()), map(tuple, listed.layers.tolist()), strict=True)
+    )
+    assert len(found) == len(set(found))
+    assert set(found) == known
+    assert every_order(problem, within_s, most=len(known) - 1) is None or len(known) == 1
+
+
+@pytest.mark.parametrize("levels", [2, 3])
+def test_what_all_stages_hold_is_no_less_than_any_assignment_of_levels(levels: int) -> None:
+    random = np.random.default_rng(levels)
+    for _ in range(40):
+        held = random.integers(0, 9, (1, 5, levels)).astype(float)
+        counts = random.multinomial(5, [1 / levels] * levels)
+        levels_of = [level for level, count in enumerate(counts) for _ in range(count)]
+        best = max(
+            sum(held[0, stage, level:].max() for stage, level in enumerate(order))
+            for order in set(permutations(levels_of))
+        )
+        found = _most_together(held, np.cumsum(counts)[None])[0]
+        assert found >= best
+        if levels == 2:
+            assert found == best
