@@ -18,7 +18,7 @@ import numpy as np
 
 from planner.budget import UNLIMITED, OutOfTime
 from planner.placement.bounds.nodes import cheapest_s, nodes_bound_s
-from planner.placement.bounds.simpler import at_most, likely
+from planner.placement.bounds.simpler import at_most, bounds_of, likely
 from planner.placement.exact.solve import MOST_NODES, solve_exactly
 from planner.placement.exact.sweep import TOLERANCE
 from planner.placement.local.search import polish
@@ -98,8 +98,9 @@ class _Views:
     at_most: Terms
 
     @classmethod
-    def of(cls, problem: PlacementProblem) -> _Views:
-        return cls(problem, terms_of(likely(problem)), terms_of(at_most(problem)))
+    def of(cls, problem: PlacementProblem, order: NDArray[np.int64]) -> _Views:
+        bounding = at_most(problem, order)
+        return cls(problem, terms_of(likely(problem)), terms_of(bounding))
 
     def at(self, state: PlacementState, order: NDArray[np.int64]) -> PlacementState:
         objective_s = self.problem.objective_s(order[: self.problem.positions])
@@ -176,8 +177,11 @@ def exact_solution(
 
 def quick_bound_s(problem: PlacementProblem, budget: Budget = UNLIMITED) -> float:
     """An almost free bound on every placement. Raises: OutOfTime."""
-    terms = terms_of(at_most(with_alike_merged(problem, budget)))
-    return max(cheapest_s(terms), nodes_bound_s(terms, budget))
+    found = 0.0
+    for bounding in bounds_of(with_alike_merged(problem, budget)):
+        terms = terms_of(bounding)
+        found = max(found, cheapest_s(terms), nodes_bound_s(terms, budget))
+    return found
 
 
 def _solved(
@@ -194,7 +198,7 @@ def _solved(
     state = state.bounded(min(known_s, state.objective_s), "bound over all placements")
     state = replace(state, enough_s=enough_s)
     try:
-        views = _Views.of(problem)
+        views = _Views.of(problem, state.order)
         state = state.bounded(cheapest_s(views.at_most), "every link the cheapest")
         if not state.settled and views.room_s(state) > 0:
             bound_s = nodes_bound_s(views.at_most, budget)

@@ -146,6 +146,8 @@ class SoftwareProfile(Input):
     """Kernels are loaded to the device when they are first used, not all at the start."""
     communication_buffers: Constant[Bytes]
     """Buffers of the collective library, outside the allocator, per device."""
+    tensor_communication_buffers: Constant[Bytes] | None = None
+    """Further ones of the communicators that only tensor ranks have. Default: none."""
     bucket_bytes: Constant[Bytes]
     """Gradients reduced in one call, in `gradient_reduce_dtype`."""
     fp8: Fp8 = Fp8()

@@ -132,6 +132,9 @@ class ScheduleSwitch(Input):
 
     default: ScheduleName
     choices: Annotated[tuple[ScheduleName, ...], Field(min_length=1)]
+    """Those that searches try."""
+    over_slow_links: tuple[ScheduleName, ...] = ()
+    """Those that searches try besides on clusters where links between nodes differ."""
     default_with_chunks: ScheduleName = "interleaved"
     """The default where a stage has several chunks (virtual stages)."""
 

@@ -4,7 +4,8 @@ Let no placement of problem B take less than V. If for some λ ≥ 0 and κ ever
 w' of A whose links cost at least λ times as much between all pairs of classes, and which takes at
 least λ times as long plus κ without links, and if every hop of A's waits costs at least λ times
 that of B's, then no placement of A takes less than λ V + κ: the objective is made of maxima, of
-sums, and of maxima with 0, all of which are monotone and positively homogeneous.
+sums, and of maxima with 0, all of which are monotone and positively homogeneous. Where a wait of A
+hides h more than λ times what B's does, it is at most h shorter.
 """
 
 from __future__ import annotations
@@ -54,7 +55,11 @@ def transferred_s(known: SolvedProblem, problem: PlacementProblem) -> float:
         return 0.0
     enough = longer * link >= share * (1 - ROUNDING)
     more_s = np.where(enough, problem.path_s - share * other.path_s[:, None], -np.inf)
-    bound_s = share * known.bound_s + float(more_s.max(axis=1).min())
+    hidden_s = sum(
+        max(0.0, float((own.hidden_s - share * theirs.hidden_s).max()))
+        for own, theirs in zip(problem.waits, other.waits, strict=True)
+    )
+    bound_s = share * known.bound_s + float(more_s.max(axis=1).min()) - hidden_s
     return max(0.0, bound_s * (1 - ROUNDING))
 
 
@@ -75,12 +80,9 @@ def _path_shares(problem: PlacementProblem, other: PlacementProblem) -> NDArray[
 
 
 def _of_wait(wait: Wait, other: Wait, apart: NDArray[np.bool_]) -> float:
-    """The least share that the hops of a wait cost of the other's; 0 for waits of other rings or
-    with something hidden."""
+    """The least share that the hops of a wait cost of the other's; 0 for waits of other rings."""
     rings = [family.rings for family in wait.families]
     if rings != [family.rings for family in other.families]:
-        return 0.0
-    if wait.hidden_s.any() or other.hidden_s.any():
         return 0.0
     share = np.inf
     for family, known in zip(wait.families, other.families, strict=True):

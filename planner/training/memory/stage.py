@@ -22,7 +22,12 @@ from planner.training.batch import FULLY, OPTIMIZER, OPTIMIZER_AND_GRADIENTS, OU
 from planner.training.memory.activations import activation_peak
 from planner.training.memory.embedding import embedding_parameters
 from planner.training.memory.sharding import kept_whole
-from planner.training.memory.standing import largest_workspaces, outside_allocator, placeholders
+from planner.training.memory.standing import (
+    among_tensor_ranks,
+    largest_workspaces,
+    outside_allocator,
+    placeholders,
+)
 from planner.training.memory.units import gathered_units
 from planner.workload.formats import (
     STATE_BYTES,
@@ -151,7 +156,6 @@ def stage_peaks(
     messages = (
         _message_buffers(scenario.job.software, batch) * table.residual_bytes[batch.row, None]
     )
-    outside = [outside_allocator(scenario, of_stage) for of_stage in types]
     shape = dense.shape
     return StagePeaks(
         weights=weights,
@@ -165,7 +169,11 @@ def stage_peaks(
         + standing
         + bucket_copies_bytes(scenario, dense + expert),
         update_buffers=update + standing,
-        fixed=np.broadcast_to(np.array(outside, dtype=np.int64), shape),
+        fixed=np.broadcast_to(
+            np.array([outside_allocator(scenario, found) for found in types], dtype=np.int64)
+            + among_tensor_ranks(scenario, batch),
+            shape,
+        ),
         slack_fraction=scenario.job.software.allocator_slack.value,
         pooled=units.pooled,
         capacity=np.broadcast_to(
