@@ -52,6 +52,8 @@ if TYPE_CHECKING:
     from planner.api.plans import load_plan as load_plan
     from planner.api.plans import load_plans as load_plans
     from planner.api.searches import search as search
+    from planner.api.shipped import cluster_template as cluster_template
+    from planner.api.shipped import shipped_text as shipped_text
     from planner.api.validations import validate as validate
     from planner.checks.check import Checked as Checked
     from planner.checks.check import CheckLimits as CheckLimits
@@ -109,6 +111,7 @@ _HOMES = {
     "planner.api.pages": ("report",),
     "planner.api.plans": ("load_plan", "load_plans"),
     "planner.api.searches": ("search",),
+    "planner.api.shipped": ("cluster_template", "shipped_text"),
     "planner.api.validations": ("validate",),
     "planner.checks.check": ("CheckLimits", "Checked"),
     "planner.checks.finding": ("Finding",),

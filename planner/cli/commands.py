@@ -108,6 +108,16 @@ COMMANDS = {
             "planner calibrate log.txt --plan plans.json --device-file mine.yaml",
         ),
     ),
+    "init": CommandEntry(
+        "planner.cli.init:init",
+        "Write a cluster file to start from.",
+        examples=("planner init h100-sxm-80gb --nodes 32 -o cluster.yaml",),
+    ),
+    "show": CommandEntry(
+        "planner.cli.show:show",
+        "Print a shipped file, to read or to start from.",
+        examples=("planner show dgx-h100-16", "planner show megatron-core"),
+    ),
     "list": CommandEntry(
         "planner.cli.list:list_shipped_files",
         "List what is shipped and can be named.",

@@ -14,9 +14,13 @@ QUANTIZED_BYTES = {"fp8": 1.0, "mxfp8": 1.03125, "nvfp4": 0.5625}
 Microscaling Formats v1.0; NVIDIA Blackwell architecture brief)."""
 
 
+WIDE = ("fp32", "tf32")
+"""Formats whose operands have 32 bits in memory."""
+
+
 def weight_bytes(precision: str) -> int:
     """The copy the layers compute with."""
-    return 4 if precision == "fp32" else 2
+    return 4 if precision in WIDE else 2
 
 
 def stored_weight_bytes(

@@ -36,6 +36,7 @@ def moe_operators(workload: Workload) -> list[Operator]:
     width = moe.ffn_hidden_size // shard.expert_tensor
     projections = 2 if model.gated_mlp else 1
     eager = not (w.software.expert.fused_biases or w.compiled)
+    in_product = w.software.expert.fused_mlp and w.quantized
     operators: list[Operator] = [
         Matmul(
             name="router",
@@ -63,9 +64,10 @@ def moe_operators(workload: Workload) -> list[Operator]:
             m=received,
             n=projections * width,
             k=h,
+            gradient_quantized=in_product,
         ),
         *([clamp(w, "expert_clamp", received, width)] if eager and model.activation_clamp else []),
-        weighed_activation(w, received, width),
+        _activation(w, received, width, in_product=in_product),
         GroupedMatmul(
             name="expert_down",
             module="experts",
@@ -76,6 +78,7 @@ def moe_operators(workload: Workload) -> list[Operator]:
             m=received,
             n=h,
             k=width,
+            input_quantized=in_product,
         ),
     ]
     if eager and model.linear_bias:
@@ -86,6 +89,24 @@ def moe_operators(workload: Workload) -> list[Operator]:
         operators += mlp_operators(w, moe.shared_expert_ffn_hidden_size, "shared_expert")
         operators += shared_expert_gate(w) if moe.shared_expert_gate else []
     return operators + residual_add(w, "mlp_residual")
+
+
+def _activation(workload: Workload, received: int, width: int, *, in_product: bool) -> Pointwise:
+    """Of the experts' inner width. In the epilogue of their products it reads nothing forward and
+    what was kept backward, and writes the next product's operand in both orientations
+    (TransformerEngine, `NVTE_CUTEDSL_FUSED_GROUPED_MLP`)."""
+    apart = weighed_activation(workload, received, width)
+    if not in_product:
+        return apart
+    gates = 2 if workload.model.gated_mlp else 1
+    written = 2 * workload.operand_bytes * received * width
+    return replace(
+        apart,
+        forward_bytes=written,
+        backward_bytes=gates * (workload.element_bytes * received * width + written),
+        forward_kernels=0,
+        backward_kernels=0,
+    )
 
 
 def weighed_activation(workload: Workload, tokens: int, width: int) -> Pointwise:
@@ -197,7 +218,7 @@ def expert_exchange(workload: Workload, name: str, routed: int) -> list[Operator
     operators: list[Operator] = []
     moe, dispatcher = workload.model.moe, workload.dispatcher
     assert moe is not None
-    dispatch, efficiency = name == "dispatch", dispatcher.network_efficiency
+    dispatch = name == "dispatch"
     if shard.expert > 1:
         operators.append(
             Collective(
@@ -212,7 +233,7 @@ def expert_exchange(workload: Workload, name: str, routed: int) -> list[Operator
                 copies=workload.token_copies,
                 calls=dispatcher.calls if dispatch else 1,
                 launch_s=dispatcher.dispatch_launch.value if dispatch else 0.0,
-                network_efficiency=None if efficiency is None else efficiency.value,
+                network_efficiency=dispatcher.network_efficiency,
                 multiprocessors=dispatcher.multiprocessors.value,
                 num_groups=moe.num_groups,
                 group_top_k=moe.group_top_k,

@@ -11,6 +11,10 @@ All sizes are per device and per microbatch; bytes are of the tensors as the fra
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from planner.specs.networks import NetworkShares
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,12 +54,15 @@ class Matmul(Operator):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GroupedMatmul(Operator):
-    """`groups` experts' products (m_g × k)·(k × n) in one call, `m` rows in all."""
+    """`groups` experts' products (m_g × k)·(k × n) in one call, `m` rows in all. Its input, or its
+    output's gradient, is quantised already where another kernel has written it so."""
 
     groups: int
     m: int
     n: int
     k: int
+    input_quantized: bool = False
+    gradient_quantized: bool = False
 
     @property
     def flops(self) -> int:
@@ -138,7 +145,7 @@ class Collective(Operator):
     copies: int = 1
     calls: int = 1
     launch_s: float = 0.0
-    network_efficiency: float | None = None
+    network_efficiency: NetworkShares | None = None
     multiprocessors: int = 0
     num_groups: int = 1
     group_top_k: int = 1

@@ -20,6 +20,7 @@ ROOT = Path(__file__).parents[2]
 FUNCTIONS = [
     "calibrate",
     "check",
+    "cluster_template",
     "compare",
     "estimate",
     "explain",
@@ -43,6 +44,7 @@ FUNCTIONS = [
     "schema",
     "search",
     "select_rules",
+    "shipped_text",
     "timeline",
     "to_document",
     "to_text",

@@ -85,6 +85,7 @@ def activation_peak(
             batch.fully_recomputed,
             batch.num_microbatches,
             batch.data_sharding == FULLY,
+            *(() if batch.ahead is None else batch.ahead.T),
         )
     )
     peak = _different_peaks(
@@ -180,7 +181,17 @@ def fullest(
 def _in_flight(table: CostTable, batch: Batch) -> tuple[NDArray[np.int64], NDArray[np.intp]]:
     """Activations per chunk at the fullest moment, [M, p, v], and the row of each plan in them,
     [N]: one of every number of microbatches; where the chunks of a stage keep different
-    amounts (`kept` [N, p, v], `differ` [p]) the moment depends on these as well."""
+    amounts (`kept` [N, p, v], `differ` [p]) the moment depends on these as well. With one chunk
+    they depend on the microbatches that run ahead."""
+    if batch.ahead is not None:
+        first, which = distinct_rows((batch.num_microbatches, *batch.ahead.T))
+        counted = peak_in_flight(
+            batch.schedule,
+            stages=batch.pipeline,
+            num_microbatches=batch.num_microbatches[first],
+            ahead=batch.ahead[first],
+        )
+        return counted, which
     kept, _ = microbatch_bytes(table, batch)
     largest = kept.max(axis=-1)
     differ = (largest - kept.min(axis=-1) > _SAME * largest).any(axis=0)

@@ -22,10 +22,16 @@ from planner.training.batch import FULLY, OPTIMIZER, OPTIMIZER_AND_GRADIENTS, OU
 from planner.training.memory.activations import activation_peak
 from planner.training.memory.embedding import embedding_parameters
 from planner.training.memory.sharding import kept_whole
-from planner.training.memory.standing import largest_workspaces, outside_allocator, placeholders
+from planner.training.memory.standing import (
+    among_tensor_ranks,
+    largest_workspaces,
+    outside_allocator,
+    placeholders,
+)
 from planner.training.memory.units import gathered_units
 from planner.workload.formats import (
     STATE_BYTES,
+    WIDE,
     bucket_bytes,
     gradient_bytes,
     reduced_gradient_bytes,
@@ -150,7 +156,6 @@ def stage_peaks(
     messages = (
         _message_buffers(scenario.job.software, batch) * table.residual_bytes[batch.row, None]
     )
-    outside = [outside_allocator(scenario, of_stage) for of_stage in types]
     shape = dense.shape
     return StagePeaks(
         weights=weights,
@@ -164,7 +169,11 @@ def stage_peaks(
         + standing
         + bucket_copies_bytes(scenario, dense + expert),
         update_buffers=update + standing,
-        fixed=np.broadcast_to(np.array(outside, dtype=np.int64), shape),
+        fixed=np.broadcast_to(
+            np.array([outside_allocator(scenario, found) for found in types], dtype=np.int64)
+            + among_tensor_ranks(scenario, batch),
+            shape,
+        ),
         slack_fraction=scenario.job.software.allocator_slack.value,
         pooled=units.pooled,
         capacity=np.broadcast_to(
@@ -241,7 +250,7 @@ def _states(
     stored_bytes = stored_weight_bytes(software, job.precision, transposes=transposes)
     main_bytes = gradient_bytes(software, job.precision)
     local_bytes = 2 if software.keeps_local_gradients and main_bytes > 2 else 0
-    master_bytes = 4 if software.master_weights and job.precision != "fp32" else 0
+    master_bytes = 4 if software.master_weights and job.precision not in WIDE else 0
     moments = 2 if job.optimizer == "adam" else 1
     moment_bytes = moments * STATE_BYTES[software.optimizer_state_dtype]
     shard_bytes = max(weight_bytes(job.precision), master_bytes)

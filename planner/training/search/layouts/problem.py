@@ -97,6 +97,7 @@ def problem_of(scenario: Scenario, table: CostTable, batch: Batch, plan: Plan) -
             stages=p,
             virtual_stages=v,
             num_microbatches=int(batch.num_microbatches[0]),
+            ahead=None if batch.ahead is None else batch.ahead[0],
         ),
         fixed_bytes=np.zeros(p),
         capacity_bytes=(peaks.device_peak + peaks.spare)[0].astype(np.float64),

@@ -58,7 +58,8 @@ def mixed_bound(scenario: Scenario, table: CostTable, batch: Batch, *, free: boo
         middle = (low + high) / 2
         enough = stages.hold_all(middle)
         low, high = np.where(enough, low, middle), np.where(enough, middle, high)
-    returns = batch.virtual_stages == 1 and batch.kind.returns_to_first
+    one_order = batch.virtual_stages == 1 and not batch.kind.runs_ahead
+    returns = one_order and batch.kind.returns_to_first
     pipeline_s = batch.chunk_microbatches * low
     if returns:
         pipeline_s = np.maximum(pipeline_s, _one_chunk_s(batch, speeds, stages, low))
