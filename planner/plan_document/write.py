@@ -24,9 +24,11 @@ def to_document(
     plans: Sequence[RankedPlan],
     *,
     search: SearchResult | None = None,
+    why: Sequence[str] = (),
 ) -> dict[str, Any]:
     """The document of `plans`, in the contract's key order. Without `search` the document is that
-    of an estimate and has no "search". Times are seconds, sizes are integer bytes."""
+    of an estimate and has no "search". `why`: sentences about the plan of rank 1. Times are
+    seconds, sizes are integer bytes."""
     document: dict[str, Any] = {
         "schema": SCHEMA_ID,
         "planner_version": __version__,
@@ -46,6 +48,7 @@ def to_document(
             **_worst(ranked),
             **plan_fields(ranked.plan),
             **_proofs(ranked),
+            **({"why": list(why)} if why and ranked.rank == 1 else {}),
             "estimate": _estimate(ranked.estimate),
         }
         for ranked in plans
