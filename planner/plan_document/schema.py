@@ -353,13 +353,17 @@ def _search() -> Schema:
             "changes": _list(
                 _record({"description": TEXT, **_plan(), "estimate": _ref("estimate")})
             ),
+            "fewer_nodes": {
+                "description": "A plan on fewer nodes that is faster than the best on all of them.",
+                **_record(_sized()),
+            },
             "cloud": _cloud(),
             "scaling": {
                 "description": "The best plan on other numbers of nodes, or why there is none.",
                 **_list(_record(_sized())),
             },
         },
-        optional=("robust", "cloud", "scaling"),
+        optional=("robust", "fewer_nodes", "cloud", "scaling"),
     )
 
 

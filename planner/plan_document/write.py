@@ -202,6 +202,7 @@ def _search(result: SearchResult) -> dict[str, Any]:
             "engines": [asdict(engine) for engine in result.solver.engines],
         },
         **_robust(result.robustness),
+        **_fewer(result.fewer_nodes),
         "space": _space(result.space),
         "nearest": [
             {
@@ -242,17 +243,21 @@ def _scaling(sized: Sequence[SizedPlan]) -> dict[str, Any]:
     """Nothing for a search that was not asked for it."""
     if not sized:
         return {}
+    return {"scaling": [_sized(one) for one in sized]}
+
+
+def _fewer(sized: SizedPlan | None) -> dict[str, Any]:
+    """Nothing where no smaller job was found to be faster."""
+    return {} if sized is None else {"fewer_nodes": _sized(sized)}
+
+
+def _sized(one: SizedPlan) -> dict[str, Any]:
     return {
-        "scaling": [
-            {
-                "nodes": one.nodes,
-                "step_s": one.step_s,
-                "tokens_per_s": one.tokens_per_s,
-                "reason": one.reason,
-                "plan": None if one.plan is None else plan_fields(one.plan),
-            }
-            for one in sized
-        ]
+        "nodes": one.nodes,
+        "step_s": one.step_s,
+        "tokens_per_s": one.tokens_per_s,
+        "reason": one.reason,
+        "plan": None if one.plan is None else plan_fields(one.plan),
     }
 
 

@@ -14,7 +14,7 @@ from planner.reports.layout import bullets, heading, paragraph
 from planner.reports.ranking import RankingTable, legend, marks, shared
 from planner.reports.sentences import against, binding, bound_by, headline, ranges, safer
 from planner.training.search.hosts.methods import ALIKE, TYPES
-from planner.wording.labels import stage_layers
+from planner.wording.labels import one_line, stage_layers
 from planner.wording.units import count, percent, plural, seconds
 
 if TYPE_CHECKING:
@@ -123,7 +123,19 @@ def why(result: SearchResult) -> list[str]:
     if other is not None:
         reasons.append(against(best, other))
     reasons.append(f"Layers per stage: {stage_layers(best.plan)}.")
-    return [*reasons, *_hosts(result), *_worst_case(result)]
+    return [*_fewer(result), *reasons, *_hosts(result), *_worst_case(result)]
+
+
+def _fewer(result: SearchResult) -> list[str]:
+    """That a smaller job is faster."""
+    sized, best = result.fewer_nodes, result.plans[0]
+    if sized is None or sized.plan is None or sized.step_s is None:
+        return []
+    nodes = len(best.plan.placement.hosts)
+    return [
+        f"Fewer nodes are faster: {plural(sized.nodes, 'node')} {seconds(sized.step_s)}/step "
+        f"({one_line(sized.plan)}), {plural(nodes, 'node')} {seconds(best.estimate.step_s)}."
+    ]
 
 
 def _hosts(result: SearchResult) -> list[str]:

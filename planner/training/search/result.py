@@ -124,6 +124,8 @@ class SearchResult:
     nearest: tuple[NearMiss, ...]
     changes: tuple[Change, ...]
     robustness: Robustness | None = None
+    fewer_nodes: SizedPlan | None = None
+    """A plan on fewer nodes that is faster than the best on all of them, where one was found."""
     cloud: Cloud | None = None
     """None where it was not asked for, or time ran out before it was there."""
     scaling: tuple[SizedPlan, ...] = ()

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from planner.alarm import enforced
 from planner.budget import UNLIMITED, OutOfTime, Stopped
 from planner.solver import Solver
 from planner.training.confidence.interval import tie_margin
+from planner.training.search.best_first.fewer import faster_on_fewer
 from planner.training.search.best_first.run import Progress, SearchRun
 from planner.training.search.infeasible import cheapest_changes, nearest_misses
 from planner.training.search.layouts.choose import choose_layout
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
     from planner.training.scenario import Scenario
     from planner.training.search.layouts.choose import LayoutImprover
     from planner.training.search.layouts.default import LayoutChooser
-    from planner.training.search.result import Change, Cloud, NearMiss
+    from planner.training.search.result import Change, Cloud, NearMiss, SizedPlan
 
 __all__ = ["Progress", "search"]
 
@@ -66,6 +68,7 @@ def search(
     nearest: tuple[NearMiss, ...] = ()
     changes: list[Change] = []
     fitting: Cloud | None = None
+    fewer: SizedPlan | None = None
     cut = None
     try:
         with enforced(budget):
@@ -78,6 +81,8 @@ def search(
                 nearest = nearest_misses(run)
                 for change in cheapest_changes(run):
                     changes.append(change)
+            if run.plans:
+                fewer = faster_on_fewer(scenario, restrictions, run.plans[0], budget)
     except KeyboardInterrupt:
         cut = Stopped.INTERRUPTED
     except OutOfTime:
@@ -85,7 +90,8 @@ def search(
     if cut is not None and not run.done:
         with suppress(OutOfTime), enforced(budget.longer(LAST_S)):
             run.show_something(price=cut is Stopped.TIME_LIMIT)
-    return _result(run, cut, nearest, tuple(changes), fitting)
+    result = _result(run, cut, nearest, tuple(changes), fitting)
+    return replace(result, fewer_nodes=fewer)
 
 
 def _nothing_fits(run: SearchRun) -> bool:
