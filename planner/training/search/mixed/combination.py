@@ -83,16 +83,21 @@ def solve(
 def _on_listed_hosts(
     scenario: Scenario, of: TypedCombination, least_s: float, below_s: float, budget: Budget
 ) -> SolvedCombination:
-    """Where stages and nodes do not align: with the nodes of a type together."""
+    """Where stages and nodes do not align: plans with like nodes together, and a bound over all
+    orders of the nodes."""
+    pipeline = of.plan.degrees.pipeline
+    levels = RowClasses.levels(scenario, pipeline, of.slowest_first[::-1])
+    bound_s = _Search(scenario, of, levels, least_s, below_s, budget).least_row_s()
+    bound_s = max(bound_s, least_s)
     candidates: list[Candidate] = []
-    for hosts in block_orders(scenario):
+    for hosts in block_orders(scenario) if bound_s < below_s else ():
         placed = scenario.placed(hosts)
-        classes = RowClasses.listed(placed, of.plan.degrees.pipeline)
+        classes = RowClasses.listed(placed, pipeline)
         listed = replace(of, plan=replace(of.plan, placement=placement_on(scenario, hosts)))
         found = _Search(scenario, listed, classes, least_s, below_s, budget, hosts).solved()
         candidates.extend(found.candidates)
     candidates.sort(key=lambda one: one.least_s)
-    return SolvedCombination(bound_s=least_s, candidates=tuple(candidates[:TRIED]))
+    return SolvedCombination(bound_s=bound_s, candidates=tuple(candidates[:TRIED]))
 
 
 class _Search:
@@ -128,6 +133,21 @@ class _Search:
             if len(candidates) == TRIED:
                 break
         return SolvedCombination(bound_s=BELOW * self._bound_s, candidates=tuple(candidates))
+
+    def least_row_s(self) -> float:
+        """The least of the largest rows of all answers; at most what is to be beaten."""
+        tables = self._of.tables_below(self._classes, self._below_s)
+        least_s = self._below_s
+        for recomputed in tables.recomputed.tolist():
+            self._budget.check()
+            best = best_order(
+                tables.program(recomputed).problem,
+                least_s=self._least_s,
+                below_s=least_s,
+                budget=self._budget,
+            )
+            least_s = least_s if best is None else best.rows_s
+        return BELOW * least_s
 
     def _solve(self, program: OrderTables) -> None:
         known_s = min((one[0] for one in self._found), default=self._below_s)

@@ -188,13 +188,14 @@ class CombinationTables:
         of_type = {t: self._of_type(t, recomputed) for t in dict.fromkeys(pace)}
         parts = [np.stack([of_type[t][name] for t in pace]) for name in range(_NUMBER)]
         own, late, way, forward, backward, weight, after, reduction = parts
-        links = [Rows.of(self._of.problems[t]) for t in pace]
+        links = [Rows.of(self._problem(t)) for t in pace]
         return OrderTables(
             problem=OrderProblem(
                 rows=classes.rows,
                 layers=len(self._layers),
                 most=classes.most,
                 may=classes.may,
+                together=classes.together,
                 own_s=np.where(fits, own, np.inf),
                 late_s=late,
                 way_s=way,
@@ -209,10 +210,18 @@ class CombinationTables:
             recomputed=recomputed,
         )
 
+    def _problem(self, index: int) -> LayoutProblem:
+        """Of a device type; sends take no time where it is unknown which stages share a node."""
+        problem = self._of.problems[index]
+        if self._classes.sends_known:
+            return problem
+        none = np.zeros_like(problem.forward_send_s)
+        return replace(problem, forward_send_s=none, backward_send_s=none)
+
     def _of_type(self, index: int, recomputed: int) -> tuple[Floats, ...]:
         """Own, late and way; forward, backward and its weight gradients of a microbatch; what
         follows the pipeline; the gradient reduction."""
-        of, problem = self._of, self._of.problems[index]
+        of, problem = self._of, self._problem(index)
         p, m = problem.stages, int(of.batch.chunk_microbatches[0])
         rows = Rows.of(problem)
         forward = self._seconds(problem.forward_s)
