@@ -204,7 +204,21 @@ def _estimate() -> Schema:
             "memory": _ref("memory"),
             "confidence": _confidence(),
             "assumptions": _list(TEXT),
-        }
+            "device_groups": {
+                "description": "Where devices are of several types: the first and the last of "
+                "neighbouring stages on the same types, these types and the hosts.",
+                **_list(
+                    _record(
+                        {
+                            "stages": _list(COUNT, minItems=2, maxItems=2),
+                            "devices": _list(TEXT, minItems=1),
+                            "hosts": _list(HOST, minItems=1),
+                        }
+                    )
+                ),
+            },
+        },
+        optional=("device_groups",),
     )
 
 

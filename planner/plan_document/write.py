@@ -113,7 +113,21 @@ def _estimate(estimate: Estimate) -> dict[str, Any]:
         "memory": _memory(estimate),
         "confidence": confidence_fields(estimate),
         "assumptions": list(estimate.assumptions),
+        **_device_groups(estimate),
     }
+
+
+def _device_groups(estimate: Estimate) -> dict[str, Any]:
+    """Nothing where all devices are of one type."""
+    groups = [
+        {
+            "stages": [group.first_stage, group.last_stage],
+            "devices": list(group.devices),
+            "hosts": list(group.hosts),
+        }
+        for group in estimate.device_groups
+    ]
+    return {"device_groups": groups} if groups else {}
 
 
 def confidence_fields(estimate: Estimate) -> dict[str, Any] | None:

@@ -14,7 +14,7 @@ from planner.reports.layout import bullets, heading, paragraph
 from planner.reports.ranking import RankingTable, legend, marks, shared
 from planner.reports.sentences import against, binding, bound_by, headline, ranges, safer
 from planner.training.search.hosts.methods import ALIKE, TYPES
-from planner.wording.labels import stage_layers
+from planner.wording.labels import device_groups, stage_layers
 from planner.wording.units import count, percent, plural, seconds
 
 if TYPE_CHECKING:
@@ -123,6 +123,9 @@ def why(result: SearchResult) -> list[str]:
     if other is not None:
         reasons.append(against(best, other))
     reasons.append(f"Layers per stage: {stage_layers(best.plan)}.")
+    if best.estimate.device_groups:
+        groups = device_groups(best.plan, best.estimate)
+        reasons.append(f"Device types: {groups}.")
     return [*reasons, *_hosts(result), *_worst_case(result)]
 
 

@@ -58,6 +58,7 @@ TYPES = [
     "Confidence",
     "Degrees",
     "DeviceSpec",
+    "DeviceGroup",
     "Estimate",
     "Finding",
     "FoundPlans",
