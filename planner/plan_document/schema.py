@@ -358,6 +358,10 @@ def _search() -> Schema:
                     },
                 }
             ),
+            "fewer_devices": {
+                "description": "On mixed devices, faster plans without some of the types.",
+                **_list(_record({"devices": POSITIVE, "without": _list(TEXT), "step_s": SECONDS})),
+            },
             "space": _record({"dimensions": _list(dimension), "excluded": _list(exclusion)}),
             "nearest": _list(_record({"reason": TEXT, **_plan(), "estimate": _ref("estimate")})),
             "changes": _list(
@@ -369,7 +373,7 @@ def _search() -> Schema:
                 **_list(_record(_sized())),
             },
         },
-        optional=("robust", "cloud", "scaling"),
+        optional=("robust", "fewer_devices", "cloud", "scaling"),
     )
 
 

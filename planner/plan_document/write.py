@@ -213,6 +213,7 @@ def _search(result: SearchResult) -> dict[str, Any]:
             "engines": [asdict(engine) for engine in result.solver.engines],
         },
         **_robust(result.robustness),
+        **_fewer_devices(result),
         "space": _space(result.space),
         "nearest": [
             {
@@ -274,6 +275,15 @@ def _robust(robustness: Robustness | None) -> dict[str, Any]:
     link = robustness.link
     costliest = None if link is None else {"hosts": list(link.hosts), "step_s": link.step_s}
     return {"robust": {"share": robustness.share, "link": costliest}}
+
+
+def _fewer_devices(result: SearchResult) -> dict[str, Any]:
+    """Nothing where no device type is better left out."""
+    found = [
+        {"devices": one.devices, "without": list(one.without), "step_s": one.step_s}
+        for one in result.fewer_devices
+    ]
+    return {"fewer_devices": found} if found else {}
 
 
 def _space(space: Space) -> dict[str, Any]:

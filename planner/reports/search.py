@@ -126,7 +126,7 @@ def why(result: SearchResult) -> list[str]:
     if best.estimate.device_groups:
         groups = device_groups(best.plan, best.estimate)
         reasons.append(f"Device types: {groups}.")
-    return [*reasons, *_hosts(result), *_worst_case(result)]
+    return [*reasons, *_hosts(result), *_fewer_devices(result), *_worst_case(result)]
 
 
 def _hosts(result: SearchResult) -> list[str]:
@@ -151,6 +151,19 @@ def _hosts(result: SearchResult) -> list[str]:
     if proof.gap == 0:
         known = f"; no {other} is faster"
     return [f"{order}{known} ({proof.method})."]
+
+
+def _fewer_devices(result: SearchResult) -> list[str]:
+    """What is faster without some of the device types."""
+    if not result.fewer_devices:
+        return []
+    best, fewer = result.plans[0], result.fewer_devices[0]
+    without = f"Without the {' and '.join(fewer.without)}" if fewer.without else "On fewer devices"
+    return [
+        f"{without} the step takes {seconds(fewer.step_s)} instead of "
+        f"{seconds(best.estimate.step_s)}, on {count(fewer.devices)} of "
+        f"{count(best.estimate.devices)} devices: --devices {fewer.devices}."
+    ]
 
 
 def _worst_case(result: SearchResult) -> list[str]:

@@ -169,7 +169,7 @@ class SearchRun:
             self._listed = ListedPlans(combinations, self._fastest_listed)
             scouted = self._listed.scouted(self.growing.table, self.top, self.budget)
             walk.refine_early(scouted[:SCOUTED], self.top)
-        while not walk.done and walk.placed < PLACED:
+        while not walk.done and walk.placed < PLACED and not walk.spent:
             self.budget.check()
             self.bound_s = walk.bound_s
             walk.step()

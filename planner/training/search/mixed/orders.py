@@ -32,6 +32,9 @@ CLOSE = 3e-4
 """Once the bisected thresholds are this close, relatively, each answer becomes the next
 threshold."""
 
+LONGEST = 1e300
+"""Seconds that no row reaches."""
+
 SAME = 1 - 1e-12
 """Share of a step from which on another is not faster."""
 
@@ -145,6 +148,11 @@ def best_order(
             break
         middle = (low + high) / 2 if high > low * (1 + CLOSE) else high
     return found
+
+
+def has_order(problem: OrderProblem) -> bool:
+    """Whether there is any answer."""
+    return _pass(problem, LONGEST, LONGEST) is not None
 
 
 def largest_row_s(problem: OrderProblem, orders: Orders) -> Floats:

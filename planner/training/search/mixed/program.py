@@ -17,7 +17,7 @@ from planner.training.batch import FULL, OUTER_KINDS
 from planner.training.memory.stage import stage_peaks
 from planner.training.search.layouts.bound import ENDLESS_S, jitter_share
 from planner.training.search.layouts.problem import problem_of
-from planner.training.search.mixed.orders import OrderProblem
+from planner.training.search.mixed.orders import OrderProblem, has_order
 from planner.training.search.mixed.rooms import allocated_bytes, room_bytes
 from planner.training.search.mixed.speeds import layer_columns
 from planner.training.step.reduction import (
@@ -153,6 +153,14 @@ class TypedCombination:
             recomputed = np.arange(1, (held if self.free else self.batch.load.most_layers) + 1)
         return CombinationTables(self, classes, np.arange(most + 1), recomputed)
 
+    def tables_of_most(self, classes: RowClasses) -> CombinationTables:
+        """For the program of all plans that recompute as much as they can."""
+        most = self.most(np.inf)
+        full = self.batch.granularity[0] == FULL
+        count = most if self.free else self.batch.load.most_layers
+        recomputed = np.array([count if full else 0], dtype=np.int64)
+        return CombinationTables(self, classes, np.arange(most + 1), recomputed)
+
 
 class CombinationTables:
     """Tables [p, K + 1, L + 1] of one combination, and its programs."""
@@ -180,6 +188,20 @@ class CombinationTables:
         self._held_bytes = self._bytes()
         self._pace = [next(t for t in of.slowest_first if t in types) for types in classes.types]
         self._after_s = {t: self._after(t) for t in dict.fromkeys(self._pace)}
+
+    @property
+    def may_fit(self) -> bool:
+        """Whether some answer fits."""
+        return any(
+            self.may_hold(recomputed) and has_order(self.program(recomputed).problem)
+            for recomputed in self.recomputed.tolist()
+        )
+
+    def may_hold(self, recomputed: int) -> bool:
+        """Whether the stages together may hold all layers."""
+        fits = self._fits(recomputed).any(axis=(0, 3))
+        most = np.where(fits, self._lengths, -1).max(axis=-1)
+        return bool((most >= 0).all() and most.sum() >= len(self._layers))
 
     def program(self, recomputed: int) -> OrderTables:
         """The program for one of the numbers of recomputed layers."""
