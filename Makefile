@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 CONSTRAINTS := constraints.txt
 PYTHONS := python3.11 python3.12 python3.13 python3.14
 
-.PHONY: demo test lint tests test-fast test-newest test-oldest test-pythons lock examples check-examples fuzz bench clean
+.PHONY: demo test lint tests test-browser test-fast test-newest test-oldest test-pythons lock examples check-examples fuzz bench clean
 
 $(BIN)/planner: pyproject.toml $(CONSTRAINTS)
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "planner needs Python 3.11 or newer")'
@@ -37,6 +37,12 @@ check-examples: $(BIN)/planner
 
 tests: $(BIN)/planner
 	$(BIN)/pytest -n 2
+
+# The page of `planner report` in Chromium: Debian's where there is none, driven by playwright.
+test-browser: $(BIN)/planner
+	command -v chromium chromium-browser google-chrome >/dev/null || tools/install-chromium.sh
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[browser]'
+	PLANNER_BROWSER_TESTS=1 $(BIN)/pytest tests/browser
 
 test-fast: $(BIN)/planner
 	$(BIN)/pytest -n 2 -m 'not slow'

@@ -15,7 +15,7 @@ GRANULARITIES = ("none", "selective", "full")
 layers."""
 DATA_SHARDINGS = ("none", "optimizer", "optimizer+gradients", "full")
 """What is sharded over the data axis: nothing, ZeRO-1, ZeRO-2, ZeRO-3 (FSDP)."""
-PRECISIONS = ("fp32", "fp16", "bf16", "fp8", "mxfp8", "nvfp4")
+PRECISIONS = ("fp32", "tf32", "fp16", "bf16", "fp8", "mxfp8", "nvfp4")
 """Number formats of the matmuls."""
 FIT_CLASSES = ("fits", "tight", "does not fit")
 """The verdicts of `Estimate.fit_class`."""

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from planner.api.documents import write_plans as write_plans
     from planner.api.estimates import estimate as estimate
     from planner.api.estimates import timeline as timeline
+    from planner.api.explanations import Explanation as Explanation
+    from planner.api.explanations import explain as explain
     from planner.api.exports import export as export
     from planner.api.exports import export_all as export_all
     from planner.api.exports import export_formats as export_formats
@@ -50,6 +52,8 @@ if TYPE_CHECKING:
     from planner.api.plans import load_plan as load_plan
     from planner.api.plans import load_plans as load_plans
     from planner.api.searches import search as search
+    from planner.api.shipped import cluster_template as cluster_template
+    from planner.api.shipped import shipped_text as shipped_text
     from planner.api.validations import validate as validate
     from planner.checks.check import Checked as Checked
     from planner.checks.check import CheckLimits as CheckLimits
@@ -93,6 +97,7 @@ _HOMES = {
     "planner.api.comparisons": ("PlanComparison", "compare"),
     "planner.api.documents": ("schema", "to_document", "to_text", "write_plans"),
     "planner.api.estimates": ("estimate", "timeline"),
+    "planner.api.explanations": ("Explanation", "explain"),
     "planner.api.exports": ("export", "export_all", "export_formats"),
     "planner.api.imports": ("import_cluster", "import_model", "write_import"),
     "planner.api.inputs": (
@@ -107,6 +112,7 @@ _HOMES = {
     "planner.api.pages": ("report",),
     "planner.api.plans": ("load_plan", "load_plans"),
     "planner.api.searches": ("search",),
+    "planner.api.shipped": ("cluster_template", "shipped_text"),
     "planner.api.validations": ("validate",),
     "planner.checks.check": ("CheckLimits", "Checked"),
     "planner.checks.finding": ("Finding",),

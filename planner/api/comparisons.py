@@ -108,7 +108,7 @@ def compare(
     asked = [plan for plan in plans if plan != BEST]
     if not asked or len(plans) - len(asked) > 1:
         raise InputError(f"{BEST!r} stands once, next to a plan that says for which job")
-    priced = {id(plan): _priced(plan, cluster, model, note, options) for plan in asked}
+    priced = {id(plan): priced_like(plan, cluster, model, note, options) for plan in asked}
     first = priced[id(asked[0])]
     sides = [
         _best(first, time_limit_s, progress)
@@ -127,13 +127,17 @@ def compare(
     )
 
 
-def _priced(
+def priced_like(
     plan: PlanLike,
     cluster: ClusterLike | None,
     model: ModelLike | None,
     note: Callable[[str], None] | None,
     options: CheckKeywords,
 ) -> PricedPlan:
+    """A plan however it is given, on the cluster and model given or else its own. Raises:
+    InputError."""
+    if isinstance(plan, PricedPlan) and not any(value is not None for value in options.values()):
+        return plan
     if isinstance(plan, str | Path) and is_launch(str(plan)):
         if cluster is None:
             raise InputError(

@@ -63,6 +63,15 @@ COMMANDS = {
             "planner compare train.sh best --cluster dgx-h100-16",
         ),
     ),
+    "explain": CommandEntry(
+        "planner.cli.explain:explain",
+        "Explain what bounds a plan, and why not another way.",
+        grouped=True,
+        examples=(
+            "planner explain plans.json",
+            "planner explain plans.json --why-not tensor=4,pipeline=4",
+        ),
+    ),
     "rule": CommandEntry(
         "planner.cli.rule:rule",
         "Explain a rule of `planner check`, or list all of them.",
@@ -98,6 +107,16 @@ COMMANDS = {
             "planner calibrate runs.yaml --device-file mine.yaml",
             "planner calibrate log.txt --plan plans.json --device-file mine.yaml",
         ),
+    ),
+    "init": CommandEntry(
+        "planner.cli.init:init",
+        "Write a cluster file to start from.",
+        examples=("planner init h100-sxm-80gb --nodes 32 -o cluster.yaml",),
+    ),
+    "show": CommandEntry(
+        "planner.cli.show:show",
+        "Print a shipped file, to read or to start from.",
+        examples=("planner show dgx-h100-16", "planner show megatron-core"),
     ),
     "list": CommandEntry(
         "planner.cli.list:list_shipped_files",

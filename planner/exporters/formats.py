@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from planner.exporters import bridge, deepspeed, nemo, torchtitan
+from planner.exporters import bridge, deepspeed, nemo, torch_pipelining, torchtitan
 from planner.exporters.launchers import kubernetes, mpi, slurm, torchrun
 from planner.exporters.megatron import arguments
 from planner.exporters.ranks import ranks_csv
@@ -56,7 +56,14 @@ FORMATS = MappingProxyType(
             styles={"": Style(write=deepspeed.as_json, file="deepspeed.json")},
             notes=deepspeed.code_notes,
         ),
-        "torchtitan": _one(torchtitan.as_recipe, "torchtitan.py"),
+        "torchtitan": Format(
+            styles={"": Style(write=torchtitan.as_recipe, file="torchtitan.py")},
+            notes=torchtitan.order_notes,
+        ),
+        "torch-pipelining": Format(
+            styles={"": Style(write=torch_pipelining.as_csv, file=torch_pipelining.FILE)},
+            notes=torch_pipelining.notes,
+        ),
         "slurm": _one(slurm.as_script, "slurm.sh", names_hosts=True),
         "torchrun": _one(torchrun.as_script, "torchrun.sh", names_hosts=True),
         "mpi": _one(mpi.as_rankfile, "mpi.rankfile", names_hosts=True),

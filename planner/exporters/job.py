@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING
 
 from planner.errors import InputError
 from planner.exporters.errors import Inexpressible
+from planner.schedule.registry import kind_of
 from planner.specs.cluster.spec import default_hosts
 from planner.specs.names import check_host
+from planner.training.estimate import ahead_of
 from planner.wording.printable import printable
 
 if TYPE_CHECKING:
@@ -44,6 +46,8 @@ class ExportJob:
     cluster: ClusterSpec
     hosts: tuple[Host, ...]
     listed: bool
+    ahead: tuple[int, ...] | None = None
+    """Microbatches that stages run ahead over every boundary, where the links decide that."""
 
     @property
     def software(self) -> SoftwareProfile:
@@ -116,6 +120,7 @@ def export_job(scenario: Scenario, plan: Plan, *, rank: int = 1) -> ExportJob:
         cluster=scenario.cluster,
         hosts=tuple(hosts),
         listed=not all(_invented(group) for group in scenario.cluster.node_groups),
+        ahead=ahead_of(scenario, plan) if kind_of(plan.schedule).runs_ahead else None,
     )
 
 

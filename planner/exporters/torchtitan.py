@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+from planner.exporters import torch_pipelining
 from planner.exporters.chunks import chunk_layers
 from planner.exporters.errors import Inexpressible
 from planner.exporters.job import needs_framework
@@ -38,6 +39,7 @@ _RECIPES = {
 }
 _SCHEDULES = {
     "1f1b": "1F1B",
+    "1f1b-ahead": "1F1B",
     "interleaved": "Interleaved1F1B",
     "gpipe": "GPipe",
     "looped-bfs": "LoopedBFS",
@@ -90,6 +92,16 @@ def as_recipe(job: ExportJob) -> str:
             ]
         )
         + "\n"
+    )
+
+
+def order_notes(job: ExportJob) -> tuple[str, ...]:
+    """Where the order of passes comes from, when it is none that torch has a name for."""
+    if job.ahead is None:
+        return ()
+    return (
+        f"its pipeline runs the order in {torch_pipelining.FILE}: write that beside it with "
+        f"--format {torch_pipelining.TARGET}",
     )
 
 
@@ -165,9 +177,11 @@ def _pipeline(job: ExportJob) -> Assignments:
         return {"parallelism.pipeline_parallel_degree": "1"}
     if plan.schedule not in _SCHEDULES:
         raise _cannot("schedule", f"{plan.schedule} is not one of {', '.join(_SCHEDULES)}")
+    from_file = {"parallelism.pipeline_parallel_schedule_csv": f'"{torch_pipelining.FILE}"'}
     return {
         "parallelism.pipeline_parallel_degree": str(plan.degrees.pipeline),
         "parallelism.pipeline_parallel_schedule": f'"{_SCHEDULES[plan.schedule]}"',
+        **(from_file if job.ahead is not None else {}),
         "parallelism.num_pp_microbatches": str(plan.num_microbatches),
         "parallelism.module_fqns_per_model_part": _parts(chunk_layers(plan)),
     }

@@ -67,9 +67,11 @@ def best_kind(kinds: Sequence[NodeKind]) -> NodeKind:
     """One node with the best constant of each kind; devices and domains as large as the first's."""
     if len(set(kinds)) == 1:
         return kinds[0]
-    whole = ("device", "devices_per_node", "domain_nodes")
+    whole = ("device", "devices_per_node", "domain_nodes", "network")
+    fastest = max(kinds, key=lambda kind: kind.device.links.all_to_all_network)
     return replace(
         kinds[0],
+        network=fastest.network,
         device=best_device(tuple(dict.fromkeys(kind.device for kind in kinds))),
         **_best_fields(kinds, without=whole),
     )

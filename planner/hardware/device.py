@@ -117,6 +117,7 @@ class Device:
     matmul: Mapping[str, MatmulRate]
     gradient_efficiency: float
     block_scaled: float
+    lane_efficiency: float
     tf32_gradient: float | None
     fp8_transposes: bool
     narrow_load: float
@@ -174,6 +175,7 @@ def device_from_spec(spec: DeviceSpec) -> Device:
         matmul={name: _matmul_rate(spec.matmul, peaks, name) for name in peaks},
         gradient_efficiency=spec.matmul.gradient_efficiency.value,
         block_scaled=spec.matmul.block_scaled.value,
+        lane_efficiency=spec.matmul.lane_efficiency.value,
         tf32_gradient=_value(spec.matmul.gradient_efficiency_tf32),
         fp8_transposes=spec.matmul.fp8_transposes,
         narrow_load=spec.matmul.narrow_load.value,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from planner.hardware.device import Device
+    from planner.specs.networks import NetworkKind
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +39,7 @@ class ProcessGroup:
     fast_step_s: float
     all_to_all_efficiency: float
     all_to_all_network: float
+    network_kind: NetworkKind
     send_efficiency: float
     reduction_bytes_per_s: float
     reduction_launch_s: float
@@ -74,6 +76,7 @@ class NodeKind:
     cards: int
     network_bytes_per_s: float
     network_step_s: float
+    network: NetworkKind = "infiniband"
 
     def sharers(self, active: int) -> int:
         """Among how many the network bandwidth of a node is divided while `active` of its devices
@@ -132,6 +135,9 @@ def group_from(size: int, survey: Survey, *, trees: bool) -> ProcessGroup:
         ),
         all_to_all_efficiency=min(constants.all_to_all_efficiency for constants in links),
         all_to_all_network=min(constants.all_to_all_network for constants in links),
+        network_kind=min(
+            survey.kinds, key=lambda kind: kind.device.links.all_to_all_network
+        ).network,
         send_efficiency=min(constants.send_efficiency for constants in links),
         reduction_bytes_per_s=min(_reduction_bytes_per_s(kind, survey) for kind in survey.kinds),
         reduction_launch_s=max(constants.reduction_launch_s for constants in links),

@@ -57,9 +57,22 @@ def matmul_s(
         compute_s /= device.block_scaled
     if backward and precision == "tf32" and device.tf32_gradient is not None:
         compute_s /= device.tf32_gradient
-    compute_s *= _narrow_rows(device, rate, n, m if gradient else k)
+    if batch > 1 and _leaves_tensor_cores(device, rate, n, k if not gradient else m):
+        fp32_flop_per_s = device.peak_flop_per_s.get("fp32")
+        if fp32_flop_per_s is not None:
+            lanes_s = 2.0 * batch * m * n * k / (fp32_flop_per_s * device.lane_efficiency)
+            compute_s = max(compute_s, lanes_s)
+    else:
+        compute_s *= _narrow_rows(device, rate, n, m if gradient else k)
     traffic_bytes = batch * ((m + n) * k * rate.element_bytes + m * n * output_bytes)
     return max(compute_s, traffic_bytes / device.streaming_bytes_per_s) + device.kernel_latency_s
+
+
+def _leaves_tensor_cores(device: Device, rate: MatmulRate, *row_lengths: int) -> bool:
+    """Whether a batched product of 16-bit operands has rows that are no multiples of the widest
+    load (NVIDIA, "Matrix Multiplication Background User's Guide", tensor core requirements)."""
+    elements = device.load_bytes // max(1, int(rate.element_bytes))
+    return int(rate.element_bytes) == 2 and gcd(elements, *row_lengths) < elements
 
 
 def _narrow_rows(device: Device, rate: MatmulRate, *row_lengths: int) -> float:

@@ -353,6 +353,7 @@ def _kind_from_spec(group: NodeGroup, device: Device, devices_per_node: int) -> 
         cards=1 if network is None else network.cards,
         network_bytes_per_s=0.0 if network is None else network.node_bytes_per_s,
         network_step_s=network_step_s,
+        network="infiniband" if network is None else network.kind,
     )
 
 

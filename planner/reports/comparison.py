@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from planner.comparison.side import Side
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+SMALLEST_GIB = 0.05
+"""What reads as 0.1 GiB; smaller changes are none."""
 VERDICTS = {
     "loads": "loads as it is",
     "prepared": "loads after preparation",
@@ -90,8 +92,10 @@ def reasons(time: Sequence[DifferingPart], memory: Sequence[DifferingPart], of: 
     """The largest changes of plan `of` against the first, in two sentences."""
     scale = time_scale(max(part.largest_change for part in time) or 1.0)
     step = _changes(time, of, TIME_LABELS, lambda change: scale.text(change))
-    peak = _changes(memory, of, MEMORY_LABELS, lambda change: f"{change / GIB:.1f} GiB")
     more = sum(part.change(of) for part in memory)
+    if abs(more) < SMALLEST_GIB * GIB:
+        return f"Time: {step or 'no part changes'}. Memory of the fullest stage: the same."
+    peak = _changes(memory, of, MEMORY_LABELS, lambda change: f"{change / GIB:.1f} GiB")
     how = "less" if more < 0 else "more"
     return (
         f"Time: {step or 'no part changes'}. Memory of the fullest stage: "

@@ -31,15 +31,17 @@ def peak_in_flight(
     virtual_stages: int = 1,
     num_microbatches: ArrayLike,
     group: ArrayLike | None = None,
+    ahead: Ints | None = None,
 ) -> Ints:
     """[..., p, v]: activations per chunk at the first moment when a stage's total is largest.
 
-    The leading axes are those of `num_microbatches` (and `group`). Sizes must satisfy
+    The leading axes are those of `num_microbatches` (and `group`, and `ahead` [..., p − 1], the
+    microbatches that stages run ahead). Sizes must satisfy
     `registry.check_size`. Where chunks differ in weight, another moment may weigh more: see
     `heaviest_in_flight`.
     """
     kind = kind_of(name)
-    size = ScheduleSize.of(stages, virtual_stages, num_microbatches, group)
+    size = ScheduleSize.of(stages, virtual_stages, num_microbatches, group, ahead)
     if kind.peak is not None:
         return kind.peak(size)
     shape = np.broadcast_shapes(size.num_microbatches.shape, size.group.shape)

@@ -73,6 +73,9 @@ class ScheduleKind:
     the framework decides."""
     sends_may_overlap: bool = False
     """Frameworks that wait for sends overlap them in the steady phase, or send them in pairs."""
+    runs_ahead: bool = False
+    """Stages run as many more microbatches ahead as are under way over slow boundaries, so that its
+    order depends on the times of stages and sends (`orders.ahead`)."""
     windows_are_paths: bool = False
     """The windows of consecutive stages are paths of its step (`bounds.windows`)."""
     vocabulary: VocabularySharing | None = None

@@ -11,7 +11,7 @@ import numpy as np
 
 from planner.errors import RuleError
 from planner.schedule.kinds import ScheduleKind, Support, VocabularySharing
-from planner.schedule.orders import alternating, dualpipe, v_shape, vocabulary, zero_bubble
+from planner.schedule.orders import ahead, alternating, dualpipe, v_shape, vocabulary, zero_bubble
 from planner.schedule.passes import bidirectional, looped, vee
 from planner.schedule.rules import (
     GROUP_FITS,
@@ -151,6 +151,15 @@ SCHEDULES = MappingProxyType(
                 ),
                 rules=(POSITIVE, ONE_CHUNK),
                 windows_are_paths=True,
+            ),
+            _alternating(
+                "1f1b-ahead",
+                ahead.warmup,
+                source="HARP, EuroSys 2026 (H-1F1B); warm-ups derived from round trips",
+                runs_on=(_torch("_PipelineScheduleRuntime from a CSV"),),
+                rules=(POSITIVE, ONE_CHUNK),
+                sends="asynchronous",
+                runs_ahead=True,
             ),
             _alternating(
                 "interleaved",
@@ -313,11 +322,13 @@ def build(
     virtual_stages: int = 1,
     num_microbatches: int,
     group: int | None = None,
+    ahead: tuple[int, ...] | None = None,
 ) -> Schedule:
     """The schedule of that name and size; the same object for the same arguments.
 
     `group` is Megatron-LM's `microbatch_group_size_per_vp_stage` (default: the number of stages);
-    only `interleaved` uses it. Raises RuleError when a rule of the schedule is broken or the order
+    only `interleaved` uses it. `ahead`, microbatches over every boundary, is for schedules that run
+    ahead. Raises RuleError when a rule of the schedule is broken or the order
     would not fit in memory.
     """
     check_size(
@@ -334,4 +345,6 @@ def build(
             f"{name}: {stages} stages, {virtual_stages} chunks and {num_microbatches} microbatches "
             f"make {forwards:,} forwards, more than the {MOST_FORWARDS:,} that are simulated",
         )
-    return kind_of(name).generate(ScheduleSize.of(stages, virtual_stages, num_microbatches, group))
+    return kind_of(name).generate(
+        ScheduleSize.of(stages, virtual_stages, num_microbatches, group, ahead)
+    )

@@ -26,6 +26,9 @@ class ScheduleSize:
     group: Ints
     """Microbatches that pass through one chunk before the next chunk's turn (interleaved); default
     p."""
+    ahead: Ints | None = None
+    """[..., p − 1]: microbatches that stages run ahead over each boundary, where the schedule does
+    so (`orders.ahead`); None for none."""
 
     @classmethod
     def of(
@@ -34,6 +37,7 @@ class ScheduleSize:
         virtual_stages: int,
         num_microbatches: ArrayLike,
         group: ArrayLike | None,
+        ahead: ArrayLike | None = None,
     ) -> ScheduleSize:
         microbatches = np.asarray(num_microbatches, dtype=np.int64)
         return cls(
@@ -41,6 +45,7 @@ class ScheduleSize:
             virtual_stages=virtual_stages,
             num_microbatches=microbatches,
             group=np.asarray(stages if group is None else group, dtype=np.int64),
+            ahead=None if ahead is None else np.asarray(ahead, dtype=np.int64),
         )
 
 

@@ -31,7 +31,7 @@ from planner.specs.library import (
 )
 from planner.specs.like import GENERATIONS, peak_of, spelled_out
 
-Precision = Literal["fp32", "fp16", "bf16", "fp8", "mxfp8", "nvfp4"]
+Precision = Literal["fp32", "tf32", "fp16", "bf16", "fp8", "mxfp8", "nvfp4"]
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 
 T = TypeVar("T")
@@ -124,6 +124,9 @@ class MatmulConstants(Input):
     """Share of the last partial wave's idle time that the library hides."""
     gradient_efficiency: Efficiency = _general("matmul.gradient_efficiency", Constant[Fraction])
     """The weight-gradient product relative to the others."""
+    lane_efficiency: Efficiency = _general("matmul.lane_efficiency", Constant[Fraction])
+    """Share of the fp32 peak that batched 16-bit products reach which the tensor cores cannot take:
+    those whose rows are no multiples of `load_bytes`."""
     narrow_load: Constant[Fraction] = _general("matmul.narrow_load", Constant[Fraction])
     """Share of the product's time that every load more adds where rows do not start at multiples
     of `load_bytes` and are read in narrower loads."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import BeforeValidator, Field, PrivateAttr, ValidationInfo
 
@@ -14,7 +14,6 @@ from planner.specs.files import catalog
 from planner.specs.files.fields import (
     Constant,
     Count,
-    Fraction,
     Input,
     Name,
     Number,
@@ -24,27 +23,10 @@ from planner.specs.files.or_text import OrText
 from planner.specs.files.problems import validate
 from planner.specs.files.source import SourceFile
 from planner.specs.files.yaml_file import load_document
+from planner.specs.networks import NetworkShares
 
 USUAL = "nccl"
 """The library of devices whose vendor no shipped library names."""
-
-
-NetworkKind = Literal["infiniband", "efa", "roce", "ethernet"]
-
-
-class SustainedAllToAll(Input):
-    """Share of its rate on an idle network that an all-to-all between nodes keeps in training, by
-    the kind of network."""
-
-    infiniband: Constant[Fraction]
-    efa: Constant[Fraction]
-    """Elastic Fabric Adapter of Amazon Web Services."""
-    roce: Constant[Fraction]
-    ethernet: Constant[Fraction]
-
-    def of(self, kind: NetworkKind) -> Constant[Fraction]:
-        found: Constant[Fraction] = getattr(self, kind)
-        return found
 
 
 class CollectiveLibrary(Input):
@@ -72,7 +54,8 @@ class CollectiveLibrary(Input):
     ring_exits: Constant[Count]
     """Members of a domain that carry a ring's traffic to other domains, at most."""
 
-    sustained_all_to_all: SustainedAllToAll
+    sustained_all_to_all: NetworkShares
+    """Share of its rate on an idle network that an all-to-all between nodes keeps in training."""
 
     _file: SourceFile | None = PrivateAttr(default=None)
 

@@ -24,7 +24,7 @@ from planner.specs.software_parts import (
 FrameworkName = Annotated[str, Field(min_length=1, max_length=60, pattern=r"^[a-z0-9][a-z0-9-]*$")]
 AttentionKernel = Literal["flash", "unfused"]
 StateType = Literal["fp32", "bf16", "fp16"]
-Overlap = Literal["tensor", "gradient_reduce", "parameter_gather", "pipeline"]
+Overlap = Literal["tensor", "gradient_reduce", "parameter_gather", "pipeline", "expert"]
 ModelAxis = Literal["tensor", "pipeline", "context", "expert"]
 RankOrder = Literal["tp-cp-ep-dp-pp", "tp-cp-ep-pp-dp"]
 
@@ -79,6 +79,11 @@ class SoftwareProfile(Input):
     optimizer_shard_size: Annotated[int, Field(ge=1)] | None = None
     """Ranks that share one sharded optimizer. Default: all replicas."""
     full_sharding: FullSharding = FullSharding()
+    printed_stage: Literal["fullest", "first", "last"] = "fullest"
+    """The pipeline stage whose memory the framework's logs show: that of the rank that writes
+    them."""
+    pipeline_keeps_outputs: bool = False
+    """The last stage keeps the 16-bit logits of every microbatch until the step ends."""
     pipeline_keeps_whole: bool = False
     """With a pipeline, sharded weights stay gathered and gradients whole until the last
     microbatch."""
@@ -115,8 +120,13 @@ class SoftwareProfile(Input):
     rank_order: RankOrder = "tp-cp-ep-dp-pp"
     cuda_graphs: bool = False
     """Kernels are launched from recorded graphs."""
+    graphs_hold_experts: bool = False
+    """Graphs of jobs in 8 and 4 bits are of whole steps, experts included."""
     graphs_recompute_experts: bool = True
     """Graphs can record a mixture of experts under full recomputation."""
+    launch_blocking: bool = False
+    """The host waits for every kernel before it launches the next (`CUDA_LAUNCH_BLOCKING`): its
+    time and the device's add up."""
     host_launch: Constant[Seconds]
     """Host time of one operator, forward or backward: dispatch and its kernel launches."""
     collective_launch: Constant[Seconds]
@@ -136,6 +146,8 @@ class SoftwareProfile(Input):
     """Kernels are loaded to the device when they are first used, not all at the start."""
     communication_buffers: Constant[Bytes]
     """Buffers of the collective library, outside the allocator, per device."""
+    tensor_communication_buffers: Constant[Bytes] | None = None
+    """Further ones of the communicators that only tensor ranks have. Default: none."""
     bucket_bytes: Constant[Bytes]
     """Gradients reduced in one call, in `gradient_reduce_dtype`."""
     fp8: Fp8 = Fp8()

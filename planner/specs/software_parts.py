@@ -6,8 +6,16 @@ from typing import Annotated, Literal, get_args
 
 from pydantic import Field
 
-from planner.specs.files.fields import Constant, Count, Efficiency, Input, Seconds
+from planner.specs.files.fields import (
+    Constant,
+    Count,
+    Efficiency,
+    Fraction,
+    Input,
+    Seconds,
+)
 from planner.specs.files.general import general, general_part
+from planner.specs.networks import NetworkShares
 
 DataSharding = Literal["none", "optimizer", "optimizer+gradients", "full"]
 Granularity = Literal["none", "selective", "full"]
@@ -114,6 +122,9 @@ class RecomputeSwitch(Input):
     choices: Annotated[tuple[Granularity, ...], Field(min_length=1)]
     selective_modules: tuple[RecomputeModule, ...] = ("core_attn",)
     """What `selective` recomputes."""
+    early_stop: bool = False
+    """Full recomputation of a layer ends once all that its backward pass needs is there again:
+    before its last product."""
 
 
 class ScheduleSwitch(Input):
@@ -121,6 +132,9 @@ class ScheduleSwitch(Input):
 
     default: ScheduleName
     choices: Annotated[tuple[ScheduleName, ...], Field(min_length=1)]
+    """Those that searches try."""
+    over_slow_links: tuple[ScheduleName, ...] = ()
+    """Those that searches try besides on clusters where links between nodes differ."""
     default_with_chunks: ScheduleName = "interleaved"
     """The default where a stage has several chunks (virtual stages)."""
 
@@ -158,7 +172,7 @@ class Dispatcher(Input):
     """Collectives that the host launches for one dispatch."""
     dispatch_launch: Constant[Seconds]
     """Host time of one dispatch beside those collectives."""
-    network_efficiency: Efficiency | None = None
+    network_efficiency: NetworkShares | None = None
     """Share of the network cards' rate that an exchange reaches. Default: that of the collective
     library's all-to-all."""
     multiprocessors: Constant[Count]
@@ -203,6 +217,8 @@ class Expert(Input):
     """All experts of a device run in one call."""
     fused_permutation: bool = False
     """Tokens are sorted for their experts, and back, in one kernel."""
+    fused_mlp: bool = False
+    """In 8 and 4 bits the experts' activation and the casts around it belong to their products."""
     fused_router: bool = False
     """Scores, choice and counts are a few kernels instead of one for each operation."""
     deduplicated: bool = False
@@ -213,11 +229,20 @@ class Expert(Input):
     quantized_launch: Constant[Seconds] | None = None
     """Host time to quantise one expert's operand and hand over its product, in 8 or 4 bits.
     Default: `host_launch`."""
+    weighs_activation: bool = True
+    """Probabilities weigh the activation of an expert, not its output."""
+    fp32_probabilities: bool = False
+    """Those probabilities are fp32."""
     fused_biases: bool = False
     """Biases of the experts' outputs and clamps of their activations belong to other kernels."""
     tensor_parallel_biases: bool = True
     """Experts with biases may be split over an expert-tensor degree above 1."""
     dispatchers: Dispatchers = Dispatchers()
+    overlapped_share: Efficiency = general(
+        "software", "expert.overlapped_share", Constant[Fraction]
+    )
+    """Share of an exchange that runs beside another microbatch's computation, at most, where
+    `overlap` has `expert`."""
 
     @property
     def sends_by(self) -> DispatcherName:

@@ -29,7 +29,8 @@ class Rows:
     Late: one microbatch goes through the whole pipeline and back. The stage keeps only a limited
     number of microbatches in flight; it then does the forwards that had to wait for that
     microbatch, and all other backwards (`windows.window_lower_bound`, the loop of one stage). This
-    path needs one chunk per stage and whole backwards.
+    path needs one chunk per stage, whole backwards, and an order that is the same under every
+    layout.
     """
 
     returns: bool
@@ -44,7 +45,8 @@ class Rows:
     @classmethod
     def of(cls, problem: LayoutProblem) -> Rows:
         p, v, m = problem.stages, problem.virtual_stages, problem.num_microbatches
-        returns = kind_of(problem.schedule).returns_to_first
+        kind = kind_of(problem.schedule)
+        returns = kind.returns_to_first
         after = np.append(problem.forward_send_s, 0.0).reshape(v, p)
         sent_back = np.append(0.0, problem.backward_send_s).reshape(v, p)
         forward = m * after.sum(axis=0)
@@ -57,7 +59,7 @@ class Rows:
         blocking = float(problem.sends == "blocking")
         return cls(
             returns=returns,
-            late=returns and v == 1,
+            late=returns and v == 1 and not kind.runs_ahead,
             own_held_s=held,
             late_forwards=late_forwards,
             late_held_s=blocking * (late_forwards * after[0] + (m - 1) * sent_back[0]),

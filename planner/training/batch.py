@@ -36,7 +36,8 @@ UNSHARDED, OPTIMIZER, OPTIMIZER_AND_GRADIENTS, FULLY = range(len(DATA_SHARDINGS)
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Batch:
     """All arrays are int64 of length N. `row` points into the cost table; `recomputed_layers` is
-    per chunk and counts only under full granularity."""
+    per chunk and counts only under full granularity. `ahead` [N, p − 1]: microbatches that stages
+    run ahead over every boundary, where the schedule does so and the links are known."""
 
     pipeline: int
     virtual_stages: int
@@ -52,6 +53,7 @@ class Batch:
     granularity: NDArray[np.int64]
     recomputed_layers: NDArray[np.int64]
     data_sharding: NDArray[np.int64]
+    ahead: NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
         return len(self.row)
@@ -59,11 +61,10 @@ class Batch:
     def some(self, which: NDArray[np.integer]) -> Batch:
         """These of the plans."""
         arrays = {
-            one.name: getattr(self, one.name)[which]
-            for one in fields(self)
-            if one.name not in _SHARED
+            one.name: getattr(self, one.name) for one in fields(self) if one.name not in _SHARED
         }
-        return replace(self, **arrays)
+        known = {name: array[which] for name, array in arrays.items() if array is not None}
+        return replace(self, **known)
 
     @property
     def kind(self) -> ScheduleKind:

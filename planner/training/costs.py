@@ -33,10 +33,12 @@ class CostTable:
     """Rows are R shards, columns the K layer kinds of the scenario, T its device types.
 
     Seconds per microbatch: forward_s and backward_s are [causes, T, R, K], backward without
-    recomputation; selective_s [T, R, K] is what selective recomputation adds to it and
-    weight_gradient_s [T, R, K] the part of it that zero-bubble schedules can move. type_forward_s,
-    type_backward_s and type_selective_s [C, R, K] have the same of every candidate device of the
-    scenario, of which T are the best one, each with the best links that nodes of its type have.
+    recomputation, of passes that have another microbatch's beside them where exchanges overlap that
+    way, and the same of those that are alone; selective_s and full_s [T, R, K] are what selective
+    and full recomputation add to it and weight_gradient_s [T, R, K] the part of it that zero-bubble
+    schedules can move. type_forward_s, type_backward_s and type_selective_s [C, R, K] have the same
+    of every candidate device of the scenario, of which T are the best one, each with the best links
+    that nodes of its type have.
     Bytes and parameters per device: [R, K], see `planner.training.layer.memory.LayerMemory`;
     placeholder_bytes [S, R, K] of one gradient of each of S weights of different shapes.
     """
@@ -47,7 +49,10 @@ class CostTable:
     type_selective_s: NDArray[np.float64]
     forward_s: NDArray[np.float64]
     backward_s: NDArray[np.float64]
+    forward_alone_s: NDArray[np.float64]
+    backward_alone_s: NDArray[np.float64]
     selective_s: NDArray[np.float64]
+    full_s: NDArray[np.float64]
     weight_gradient_s: NDArray[np.float64]
     hidden_s: NDArray[np.float64]
     host_bound_s: NDArray[np.float64]
@@ -84,9 +89,16 @@ def cost_table(
         )
         for field in fields(LayerMemory)
     }
-    names = ("selective_s", "weight_gradient_s", "hidden_s", "host_bound_s", "forward_host_bound_s")
+    names = (
+        "selective_s",
+        "full_s",
+        "weight_gradient_s",
+        "hidden_s",
+        "host_bound_s",
+        "forward_host_bound_s",
+    )
     seconds: dict[str, Any] = {name: _seconds(times, name) for name in names}
-    for name in ("forward", "backward"):
+    for name in ("forward", "backward", "forward_alone", "backward_alone"):
         seconds[f"{name}_s"] = _by_cause(times, name)
     by_type = {
         "type_forward_s": seconds["forward_s"].sum(axis=0),

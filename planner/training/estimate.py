@@ -17,11 +17,13 @@ from planner.plan import (
     recomputed_per_chunk,
 )
 from planner.schedule.registry import kind_of
+from planner.schedule.rules import ScheduleSize
 from planner.training.batch import Batch
 from planner.training.confidence.interval import confidence_of
 from planner.training.costs import CostTable, cost_table
 from planner.training.layer.flops import model_flops_per_token
 from planner.training.memory.stage import stage_peaks
+from planner.training.step.ahead import with_ahead
 from planner.training.step.simulated import simulate_step
 from planner.workload.shard import Shard
 from planner.workload.stages import stage_load
@@ -69,7 +71,7 @@ def point_estimate(
     shard = shard_of(plan)
     table = table or cost_table(scenario, [shard])
     load = load or stage_load(scenario.model, scenario.kinds, plan.stages)
-    batch = batch_of_one(plan, table.shards.index(shard), load)
+    batch = with_ahead(scenario, table, batch_of_one(plan, table.shards.index(shard), load))
     step = simulate_step(scenario, table, batch, simulated)
     memory = MemoryEstimate(per_stage=stage_peaks(scenario, table, batch).stages(0))
     job = scenario.job
@@ -82,9 +84,29 @@ def point_estimate(
         devices=job.devices,
         model_flops_per_step=tokens * model_flops_per_token(scenario),
         peak_flop_per_s=scenario.mean_peak_flop_per_s,
-        assumptions=assumptions(scenario, plan),
+        assumptions=(*assumptions(scenario, plan), *_said_of_warmups(batch)),
         device_groups=device_groups(scenario, plan.degrees.pipeline),
     )
+
+
+def ahead_of(scenario: Scenario, plan: Plan) -> tuple[int, ...] | None:
+    """Microbatches that stages run ahead over every boundary on the plan's own hosts; None under
+    schedules that never do."""
+    scenario = scenario.placed(plan.placement.hosts)
+    table = cost_table(scenario, [shard_of(plan)])
+    load = stage_load(scenario.model, scenario.kinds, plan.stages)
+    batch = with_ahead(scenario, table, batch_of_one(plan, 0, load))
+    return None if batch.ahead is None else tuple(batch.ahead[0].tolist())
+
+
+def _said_of_warmups(batch: Batch) -> tuple[str, ...]:
+    warmup = batch.kind.warmup
+    if warmup is None or batch.ahead is None or not batch.ahead.any():
+        return ()
+    microbatches = batch.num_microbatches
+    size = ScheduleSize.of(batch.pipeline, batch.virtual_stages, microbatches, None, batch.ahead)
+    listed = ", ".join(map(str, np.minimum(warmup(size)[0], microbatches[0]).tolist()))
+    return (f"stages run {listed} forwards before their first backward, ahead over slow links",)
 
 
 def device_groups(scenario: Scenario, pipeline: int) -> tuple[DeviceGroup, ...]:

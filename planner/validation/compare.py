@@ -104,7 +104,7 @@ def compare_run(run: Run) -> RunResult:
         plan=plan,
         estimate=cost,
         step=_compared(cost.step_s, step_s),
-        memory=compare_memory(cost, measured),
+        memory=compare_memory(cost, measured, scenario.job.software.printed_stage),
         min_rank_allocated=_compared(
             min(stage.allocated_peak_bytes for stage in per_stage),
             measured_bytes(measured.min_rank_allocated_gib),
@@ -116,9 +116,13 @@ def compare_run(run: Run) -> RunResult:
     )
 
 
-def compare_memory(cost: Estimate, measured: MeasuredInput) -> dict[str, Comparison | None]:
-    """The largest peak of all stages, each memory kind with its own prediction."""
-    per_stage = cost.memory.per_stage
+def compare_memory(
+    cost: Estimate, measured: MeasuredInput, printed_stage: str = "fullest"
+) -> dict[str, Comparison | None]:
+    """The largest peak of all stages, or that of the stage whose figures the framework prints, each
+    memory kind with its own prediction."""
+    shown = {"fullest": slice(None), "first": slice(0, 1), "last": slice(-1, None)}
+    per_stage = cost.memory.per_stage[shown[printed_stage]]
     return {
         "allocated": _compared(
             max(stage.allocated_peak_bytes for stage in per_stage), peak_allocated_bytes(measured)

@@ -101,6 +101,7 @@ def _software(run: Run, assumptions: list[str]) -> SoftwareProfile:
         "attention": run.attention,
         "compile": run.compile,
         "overlap": run.overlap,
+        "launch_blocking": run.launch_blocking,
         "optimizer_shard_size": run.optimizer_shard_size,
     }
     switched: dict[str, Any] = {name: value for name, value in stated.items() if value is not None}

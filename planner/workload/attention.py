@@ -193,14 +193,15 @@ def _softmax(
     framework has none for the shape, one after the other; with layer scaling in fp32 between two
     conversions, without it the product has scaled them already (Megatron-LM `fused_softmax.py`:
     `is_kernel_available`, `forward_torch_softmax`; `transformer.py`: `baddbmm` with `alpha`).
-    The one kernel reads the lower triangle only and writes zeros into the rest
-    (`scaled_upper_triang_masked_softmax.h`).
+    The one kernel takes 16-bit inputs only, reads their lower triangle and writes zeros into the
+    rest (`scaled_upper_triang_masked_softmax.h`).
     """
     w, z = workload, workload.element_bytes
     scores = batches * queries * keys
     fused = w.software.fused
     fits_kernel = (
-        fused.shortest_softmax <= keys <= fused.longest_softmax
+        z == 2
+        and fused.shortest_softmax <= keys <= fused.longest_softmax
         and queries % fused.softmax_rows == 0
         and batches % fused.softmax_rows == 0
     )
@@ -226,6 +227,7 @@ def _softmax(
         parameters=parameters,
         forward_bytes=(4 * width + scaling_bytes + 1 + conversions_bytes) * scores,
         backward_bytes=(5 * width + scaling_bytes + 1 + conversions_bytes) * scores,
+        held_bytes=2 * width * scores,
         forward_kernels=kernels,
         backward_kernels=kernels,
     )

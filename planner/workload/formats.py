@@ -14,17 +14,26 @@ QUANTIZED_BYTES = {"fp8": 1.0, "mxfp8": 1.03125, "nvfp4": 0.5625}
 Microscaling Formats v1.0; NVIDIA Blackwell architecture brief)."""
 
 
+WIDE = ("fp32", "tf32")
+"""Formats whose operands have 32 bits in memory."""
+
+
 def weight_bytes(precision: str) -> int:
     """The copy the layers compute with."""
-    return 4 if precision == "fp32" else 2
+    return 4 if precision in WIDE else 2
 
 
-def stored_weight_bytes(software: SoftwareProfile, precision: str) -> float:
-    """Per parameter, between steps: the 16-bit copy and, where they are cached over the
-    microbatches, the quantised ones of both orientations; only those where weights live in the
-    quantised format (TransformerEngine `fp8_model_init`, Megatron-LM `--fp8-param-gather`, which
-    4-bit formats do not have)."""
-    quantized = 2 * QUANTIZED_BYTES.get(precision, 0.0)
+def stored_weight_bytes(
+    software: SoftwareProfile, precision: str, *, transposes: bool = True
+) -> float:
+    """Per parameter of a quantised product, between steps: the 16-bit copy and, where they are
+    cached over the microbatches, the quantised ones of both orientations; only those where weights
+    live in the quantised format (TransformerEngine `fp8_model_init`, Megatron-LM
+    `--fp8-param-gather`, which 4-bit formats do not have). Without `transposes` products take
+    operands with one scale for each tensor in either orientation, and there is one copy
+    (`is_non_tn_fp8_gemm_supported`)."""
+    copies = 1 if precision == "fp8" and not transposes else 2
+    quantized = copies * QUANTIZED_BYTES.get(precision, 0.0)
     if software.fp8.parameter_gather and precision in ("fp8", "mxfp8"):
         return quantized
     return weight_bytes(precision) + (quantized if software.fp8.weights_cached else 0.0)

@@ -5,6 +5,7 @@ Letters as in `planner.workload.workload`.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from planner.workload.mlp import mlp_operators
@@ -35,6 +36,7 @@ def moe_operators(workload: Workload) -> list[Operator]:
     width = moe.ffn_hidden_size // shard.expert_tensor
     projections = 2 if model.gated_mlp else 1
     eager = not (w.software.expert.fused_biases or w.compiled)
+    in_product = w.software.expert.fused_mlp and w.quantized
     operators: list[Operator] = [
         Matmul(
             name="router",
@@ -62,9 +64,10 @@ def moe_operators(workload: Workload) -> list[Operator]:
             m=received,
             n=projections * width,
             k=h,
+            gradient_quantized=in_product,
         ),
         *([clamp(w, "expert_clamp", received, width)] if eager and model.activation_clamp else []),
-        activation(w, "expert_activation", received, width, expert=True),
+        _activation(w, received, width, in_product=in_product),
         GroupedMatmul(
             name="expert_down",
             module="experts",
@@ -75,6 +78,7 @@ def moe_operators(workload: Workload) -> list[Operator]:
             m=received,
             n=h,
             k=width,
+            input_quantized=in_product,
         ),
     ]
     if eager and model.linear_bias:
@@ -85,6 +89,37 @@ def moe_operators(workload: Workload) -> list[Operator]:
         operators += mlp_operators(w, moe.shared_expert_ffn_hidden_size, "shared_expert")
         operators += shared_expert_gate(w) if moe.shared_expert_gate else []
     return operators + residual_add(w, "mlp_residual")
+
+
+def _activation(workload: Workload, received: int, width: int, *, in_product: bool) -> Pointwise:
+    """Of the experts' inner width. In the epilogue of their products it reads nothing forward and
+    what was kept backward, and writes the next product's operand in both orientations
+    (TransformerEngine, `NVTE_CUTEDSL_FUSED_GROUPED_MLP`)."""
+    apart = weighed_activation(workload, received, width)
+    if not in_product:
+        return apart
+    gates = 2 if workload.model.gated_mlp else 1
+    written = 2 * workload.operand_bytes * received * width
+    return replace(
+        apart,
+        forward_bytes=written,
+        backward_bytes=gates * (workload.element_bytes * received * width + written),
+        forward_kernels=0,
+        backward_kernels=0,
+    )
+
+
+def weighed_activation(workload: Workload, tokens: int, width: int) -> Pointwise:
+    """The activation of the experts, weighed by the router's probabilities. Where these are a
+    factor of their own, its backward pass reads the activation's output, in the type of the
+    product, which the next product does not keep (Megatron-LM `experts.py`, `bias_act_func`: plain
+    activations; a gated one has a kernel for both, `fused_bias_swiglu.py`)."""
+    w, expert = workload, workload.software.expert
+    plain = activation(w, "expert_activation", tokens, width, expert=True)
+    if w.model.gated_mlp or not expert.weighs_activation:
+        return plain
+    kept = 4 if expert.fp32_probabilities else w.element_bytes
+    return replace(plain, saved_bytes=plain.saved_bytes + kept * tokens * width)
 
 
 def _route(workload: Workload, moe: MoeSpec) -> Pointwise:
@@ -168,6 +203,7 @@ def permutation(workload: Workload, name: str, routed: int) -> Pointwise:
         expert=True,
         forward_bytes=2 * passes * bytes_once,
         backward_bytes=2 * passes * bytes_once,
+        held_bytes=2 * bytes_once,
         forward_kernels=2 * passes,
         backward_kernels=2 * passes,
     )
@@ -182,7 +218,7 @@ def expert_exchange(workload: Workload, name: str, routed: int) -> list[Operator
     operators: list[Operator] = []
     moe, dispatcher = workload.model.moe, workload.dispatcher
     assert moe is not None
-    dispatch, efficiency = name == "dispatch", dispatcher.network_efficiency
+    dispatch = name == "dispatch"
     if shard.expert > 1:
         operators.append(
             Collective(
@@ -197,7 +233,7 @@ def expert_exchange(workload: Workload, name: str, routed: int) -> list[Operator
                 copies=workload.token_copies,
                 calls=dispatcher.calls if dispatch else 1,
                 launch_s=dispatcher.dispatch_launch.value if dispatch else 0.0,
-                network_efficiency=None if efficiency is None else efficiency.value,
+                network_efficiency=dispatcher.network_efficiency,
                 multiprocessors=dispatcher.multiprocessors.value,
                 num_groups=moe.num_groups,
                 group_top_k=moe.group_top_k,

@@ -11,6 +11,10 @@ All sizes are per device and per microbatch; bytes are of the tensors as the fra
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from planner.specs.networks import NetworkShares
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,12 +54,15 @@ class Matmul(Operator):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GroupedMatmul(Operator):
-    """`groups` experts' products (m_g × k)·(k × n) in one call, `m` rows in all."""
+    """`groups` experts' products (m_g × k)·(k × n) in one call, `m` rows in all. Its input, or its
+    output's gradient, is quantised already where another kernel has written it so."""
 
     groups: int
     m: int
     n: int
     k: int
+    input_quantized: bool = False
+    gradient_quantized: bool = False
 
     @property
     def flops(self) -> int:
@@ -98,10 +105,13 @@ class FusedAttention(Operator):
 class Pointwise(Operator):
     """Work bound by memory traffic: bytes read plus bytes written, and the kernels it takes.
     `forward_launches` and `backward_launches` are the operators that an eager host launches, where
-    most of them are so small that the device's time is that of fewer."""
+    most of them are so small that the device's time is that of fewer. `held_bytes` are the
+    gradients that live at once in the backward pass; default: what one kernel moves then, without
+    what was saved."""
 
     forward_bytes: float
     backward_bytes: float
+    held_bytes: int | None = None
     forward_kernels: int = 1
     backward_kernels: int = 1
     forward_launches: int | None = None
@@ -135,7 +145,7 @@ class Collective(Operator):
     copies: int = 1
     calls: int = 1
     launch_s: float = 0.0
-    network_efficiency: float | None = None
+    network_efficiency: NetworkShares | None = None
     multiprocessors: int = 0
     num_groups: int = 1
     group_top_k: int = 1

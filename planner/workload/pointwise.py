@@ -25,6 +25,7 @@ def norm(workload: Workload, name: str, *, saves_input: bool = True) -> list[Ope
             parameters=model.hidden_size * (model.norm_scale + model.norm_bias),
             forward_bytes=2 * passes * w.residual_bytes(),
             backward_bytes=3 * passes * w.residual_bytes(),
+            held_bytes=2 * w.residual_bytes(),
             forward_kernels=passes,
             backward_kernels=1 + passes,
         )
@@ -58,6 +59,7 @@ def activation(
         saved_bytes=z * tokens * width * inputs,
         forward_bytes=z * tokens * width * (inputs + 1) * passes,
         backward_bytes=z * tokens * width * (2 * inputs + 1) * passes,
+        held_bytes=z * tokens * width * (inputs + (1 if passes == 1 else 2)),
         forward_kernels=passes,
         backward_kernels=passes,
     )
@@ -93,6 +95,7 @@ def residual_add(workload: Workload, name: str) -> list[Operator]:
             saved_bytes=mask_bytes,
             forward_bytes=3 * passes * once + mask_bytes,
             backward_bytes=(2 * once + mask_bytes if w.dropout else 0) + 3 * once,
+            held_bytes=2 * once,
             forward_kernels=passes,
             backward_kernels=2 if w.dropout else 1,
         )

@@ -59,10 +59,11 @@ def head_operators(workload: Workload) -> list[Operator]:
     that is made of them. Compiled
     (`fused_cross_entropy.py`), subtraction and exponential are one, and so is the backward pass;
     not where all stages share the vocabulary (sail-sg/VocabularyParallelism `cross_entropy.py`).
-    A loss that keeps the 16-bit logits reads them twice, and in the backward pass once more to
-    write their gradient (`Workload.keeps_logits`). TransformerEngine's reads the 16-bit logits
-    twice (largest and sum in one pass, then the probabilities) and writes the gradient over them;
-    its backward pass reads and writes that once more (`common/triton/cross_entropy.py`).
+    A loss that keeps the 16-bit logits (`Workload.keeps_logits`) is taken to move as much as one
+    that keeps fp32 probabilities: so say the step times of small models. TransformerEngine's reads
+    the 16-bit logits twice (largest and sum in one pass, then the probabilities) and writes the
+    gradient over them; its backward pass reads and writes that once more
+    (`common/triton/cross_entropy.py`).
     """
     w, z = workload, workload.element_bytes
     t, n = w.shard.tensor, w.tokens
@@ -77,15 +78,15 @@ def head_operators(workload: Workload) -> list[Operator]:
             name="cross_entropy",
             module="logits",
             saved_bytes=z * logits,
-            forward_bytes=logits * (3 if w.loss_in_place else 2) * z,
+            forward_bytes=logits * 3 * z,
             backward_bytes=logits * 2 * z,
             forward_kernels=3,
         )
-        if w.keeps_logits
+        if w.loss_in_place
         else Pointwise(
             name="cross_entropy",
             module="logits",
-            saved_bytes=4 * logits,
+            saved_bytes=(z if w.keeps_logits else 4) * logits,
             forward_bytes=logits * (z + 4 + 4 + (8 if fused else 16) + 4 + 8 + copied_bytes),
             backward_bytes=logits * ((4 + z) if fused else (8 + 4 + z)),
             forward_kernels=6 if fused else 12,

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from planner.workload.formats import QUANTIZED_BYTES, gradient_bytes
+from planner.workload.formats import QUANTIZED_BYTES, gradient_bytes, weight_bytes
 
 if TYPE_CHECKING:
     from planner.specs.model.spec import ModelSpec
@@ -32,7 +32,7 @@ class Workload:
 
     @property
     def element_bytes(self) -> int:
-        return 4 if self.precision == "fp32" else 2
+        return weight_bytes(self.precision)
 
     @property
     def operand_bytes(self) -> float:

@@ -15,7 +15,7 @@ from planner.cli.app import app
 from planner.training.search.space.restrictions import Restrictions
 
 OUTPUTS = {"variants", "output", "json", "help"}
-RENAMED = {"time_limit": "time_limit_s", "set": "variables"}
+RENAMED = {"time_limit": "time_limit_s", "set": "variables", "args": "variables"}
 
 
 def options_of(command: str) -> set[str]:
@@ -42,6 +42,9 @@ def options_of(command: str) -> set[str]:
             {"plan", "limits", "progress", "note"},
         ),
         ("compare", api.compare, set(), {"progress", "note"}),
+        ("explain", api.explain, set(), {"note"}),
+        ("init", api.cluster_template, set(), set()),
+        ("show", api.shipped_text, set(), set()),
         ("export", api.export, set(), {"note"}),
         ("validate", api.validate, set(), set()),
         ("calibrate", api.calibrate, {"device_file"}, {"note"}),

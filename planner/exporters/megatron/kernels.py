@@ -73,7 +73,9 @@ def _experts(job: ExportJob) -> Flags:
             moe_flex_dispatcher_backend="hybridep" if spans else dispatcher,
             moe_router_dtype="fp32",
         )
-    return flags | values(moe_token_dispatcher_type="alltoall" if flexible else dispatcher)
+    router = values(moe_router_dtype="fp32") if expert.fp32_probabilities else {}
+    sent = values(moe_token_dispatcher_type="alltoall" if flexible else dispatcher)
+    return {**flags, **sent, **router}
 
 
 def overlap_flags(job: ExportJob) -> Flags:

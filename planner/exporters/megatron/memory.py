@@ -116,6 +116,8 @@ def optimizer_instances(job: ExportJob) -> int | None:
 
 def precision_flags(job: ExportJob) -> Flags:
     precision, software = job.job.precision, job.software
+    if precision == "tf32":
+        raise cannot("job.precision", "the program, not a flag, switches TF32 on")
     flags = switches(bf16=precision not in ("fp32", "fp16"), fp16=precision == "fp16")
     if precision in _QUANTIZED:
         if software.fp8.attention:

@@ -124,6 +124,7 @@ def _experts(launch: Launch) -> Mapping[str, Any]:
         "deduplicated": False,
         "grouped_matmul": flags.given("--moe-grouped-gemm"),
         "fused_permutation": flags.given("--moe-permute-fusion"),
+        "fp32_probabilities": flags.text("--moe-router-dtype") in ("fp32", "fp64"),
     }
 
 

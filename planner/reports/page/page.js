@@ -17,14 +17,19 @@
 
   // Paper is light, shows the first rows, and every picture as a whole.
   const beforePrinting = [];
+  let printing = false;
   let themeBefore;
   addEventListener("beforeprint", () => {
+    if (printing) return;
+    printing = true;
     themeBefore = root.dataset.theme;
     root.dataset.theme = "light";
     beforePrinting.forEach((prepare) => prepare());
     redraw();
   });
   addEventListener("afterprint", () => {
+    if (!printing) return;
+    printing = false;
     if (themeBefore) root.dataset.theme = themeBefore;
     else delete root.dataset.theme;
     redraw();
@@ -60,7 +65,7 @@
     for (const row of rows) {
       const has = row.dataset.words.toLowerCase().split(/[\s,]+/);
       const fits = words.every((word) => has.some((one) => one === word || (!/\d$/.test(word) && one.startsWith(word))));
-      const shown = row.dataset.plan === "mine" || (fits && !(withoutTight.checked && row.dataset.tight === "true"));
+      const shown = row.dataset.plan === "mine" || (fits && !(withoutTight.checked && row.dataset.tight !== undefined));
       row.hidden = !shown;
       count += shown;
     }
@@ -399,7 +404,8 @@
       for (const [stage, kind, start, stop] of config.extra) {
         if (stop < from || start > to) continue;
         pen.fillStyle = fills[kind];
-        pen.fillRect(x(start), stage * each, Math.max((stop - start) * scale, 1), kind === "optimizer" ? tall : Math.max(tall / 3, 1));
+        const [a, b] = [Math.round(x(start)), Math.round(x(stop))];
+        pen.fillRect(a, Math.round(stage * each), Math.max(b - a, 1), kind === "optimizer" ? tall : Math.max(tall / 3, 1));
       }
       pen.restore();
       pen.fillStyle = colour("soft");

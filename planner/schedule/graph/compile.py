@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 
@@ -64,7 +64,10 @@ class Graph:
 
 @lru_cache(maxsize=16)
 def compile_graph(schedule: Schedule, sends: Sends) -> Graph:
-    """Raises: RuleError("schedule-order") when passes wait for each other in a cycle."""
+    """Raises: RuleError("schedule-order") when passes wait for each other in a cycle; ValueError
+    for sends that are none of `Sends`."""
+    if sends not in get_args(Sends):
+        raise ValueError(f"sends are {sends!r}; they may be {', '.join(get_args(Sends))}")
     inputs = inputs_of(schedule)
     index = np.arange(inputs.shape[1])
     steady = (schedule.steady[:, :1] <= index) & (index < schedule.steady[:, 1:])

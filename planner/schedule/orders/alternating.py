@@ -80,12 +80,16 @@ def alternating_schedule(name: str, size: ScheduleSize, warmup: Ints) -> Schedul
         )
     )
 
-    # Places of a lockstep run in which all passes take equally long; sorting them gives the order.
     index, stage = np.arange(count), np.arange(size.stages)[:, None]
     warm, turn = np.minimum(warmup, count)[:, None], _turns(warmup)[:, None]
+    at_forward = np.where(index < warm, index, 2 * index - warm)
+    at_backward = np.where(index < count - warm, warm + 2 * index + 1, count + index)
+    order = np.empty((size.stages, 2 * count), dtype=np.int64)
+    np.put_along_axis(order, at_forward, index[None], axis=1)
+    np.put_along_axis(order, at_backward, count + index[None], axis=1)
+    # Places of a lockstep run in which all passes take equally long.
     forth = np.where(index < warm, stage + index, turn + 2 * (index - warm))
     places = np.concatenate((forth, turn + 2 * index + 1), axis=1)
-    order = np.argsort(places, axis=1, kind="stable")
     return Schedule(
         name=name,
         stages=size.stages,
@@ -101,9 +105,9 @@ def alternating_schedule(name: str, size: ScheduleSize, warmup: Ints) -> Schedul
 def _turns(warmup: Ints) -> Ints:
     """[p]: the place at which each stage begins to alternate: late enough that the next stage's
     results have arrived."""
-    last = warmup.size - 1
-    step = max(int(warmup[0] - warmup[1]), 1) if last else 1
-    turns: Ints = last + warmup[-1] + step * np.arange(last, -1, -1)
+    steps = np.maximum(warmup[:-1] - warmup[1:], 1)
+    later = np.append(np.cumsum(steps[::-1])[::-1], 0)
+    turns: Ints = warmup.size - 1 + warmup[-1] + later
     return turns
 
 

@@ -32,9 +32,10 @@ from planner.specs.files.document import Document
 from planner.specs.files.fields import Constant, Number
 from planner.specs.files.problems import in_order, validate
 from planner.specs.files.source import SourceFile
-from planner.specs.library import CollectiveLibrary, NetworkKind, referred_library, vendor_library
+from planner.specs.library import CollectiveLibrary, referred_library, vendor_library
 from planner.specs.like import completed
 from planner.specs.names import as_name, check_host
+from planner.specs.networks import NetworkKind
 
 
 @dataclass(slots=True, kw_only=True)

@@ -10,7 +10,8 @@ from planner.specs.cluster.hostlist import MOST_HOSTS, expand_hosts
 from planner.specs.device import DeviceSpec
 from planner.specs.files.fields import BytesPerSecond, Count, Input, Name, Seconds, Text
 from planner.specs.files.or_text import OrText
-from planner.specs.library import LibraryReference, NetworkKind
+from planner.specs.library import LibraryReference
+from planner.specs.networks import NetworkKind
 from planner.specs.units import BYTES_PER_SECOND, unit_factor
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from planner.errors import InputError
 from planner.specs.device import DeviceSpec
 from planner.specs.files.source import SourceFile
-from planner.specs.library import NetworkKind
+from planner.specs.networks import NetworkKind
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

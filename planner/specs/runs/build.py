@@ -118,6 +118,7 @@ class RunLoader:
             compile=given.compile,
             overlap=given.overlap,
             dispatcher=given.dispatcher,
+            launch_blocking=given.launch_blocking,
             measured=given.measured,
             assumptions=tuple(assumptions),
         )

@@ -73,6 +73,8 @@ class SettingsInput(Input):
     overlap: tuple[Overlap, ...] | None = None
     dispatcher: DispatcherName | None = None
     """How tokens reached their experts."""
+    launch_blocking: bool | None = None
+    """The host waited for every kernel."""
 
 
 class MeasuredInput(Input):

@@ -50,6 +50,7 @@ class Run:
     compile: bool | None
     overlap: tuple[str, ...] | None
     dispatcher: str | None
+    launch_blocking: bool | None
     measured: MeasuredInput
     assumptions: tuple[str, ...] = ()
 

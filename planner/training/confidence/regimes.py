@@ -25,7 +25,7 @@ ONE_STAGE = "one stage"
 """Schedule class of plans without a pipeline."""
 SEVERAL_CHUNKS = "interleaved"
 """Schedule class of plans with several chunks per stage."""
-BITS = {"fp32": 32, "fp16": 16, "bf16": 16, "fp8": 8, "mxfp8": 8, "nvfp4": 4}
+BITS = {"fp32": 32, "tf32": 32, "fp16": 16, "bf16": 16, "fp8": 8, "mxfp8": 8, "nvfp4": 4}
 """Of the number format in which matmuls run."""
 HOST_SHARE = 0.05
 """Share of the step spent waiting for the host's launches from which a run counts as bound by

@@ -13,15 +13,17 @@ from typing import TYPE_CHECKING
 from planner.workload.operators import GroupedMatmul
 
 if TYPE_CHECKING:
-    from planner.specs.software import SoftwareProfile
     from planner.training.layer.operators import OperatorTime
     from planner.workload.operators import Collective, Operator
     from planner.workload.workload import Workload
 
 
-def launched(software: SoftwareProfile, operator: Operator) -> bool:
+def launched(workload: Workload, operator: Operator) -> bool:
     """The host launches the operator itself."""
-    return operator.expert or not software.cuda_graphs
+    software = workload.software
+    if not software.cuda_graphs:
+        return True
+    return operator.expert and not (software.graphs_hold_experts and workload.quantized)
 
 
 def launch_s(

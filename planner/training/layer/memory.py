@@ -143,12 +143,12 @@ def _working_bytes(operator: Operator, workload: Workload) -> int:
         case FusedAttention():
             tokens = operator.batch * operator.query_length * operator.heads
             return tokens * (2 * z + 4) * (operator.head_dim + operator.value_dim)
+        case Pointwise() if operator.module == "embedding":
+            return 0
+        case Pointwise() if operator.held_bytes is not None:
+            return operator.held_bytes
         case Pointwise():
-            return (
-                int(operator.backward_bytes) - operator.saved_bytes
-                if (operator.module != "embedding")
-                else 0
-            )
+            return int(operator.backward_bytes) - operator.saved_bytes
         case Collective():
             return operator.buffer_bytes if operator.in_backward else 0
     raise TypeError(operator)

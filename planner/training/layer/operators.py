@@ -97,8 +97,8 @@ def _grouped_matmul(operator: GroupedMatmul, workload: Workload, device: Device)
     rows = max(operator.m // operator.groups, 1)
     groups, n, k, precision = operator.groups, operator.n, operator.k, workload.precision
     extra_s, extra_kernels = _weight_traffic(operator.parameters, workload, device)
-    cast_s, cast_kernels = _cast(operator.m * k, True, workload, device)
-    gradient_cast_s, _ = _cast(operator.m * n, True, workload, device)
+    cast_s, cast_kernels = _cast(operator.m * k, not operator.input_quantized, workload, device)
+    gradient_cast_s, _ = _cast(operator.m * n, not operator.gradient_quantized, workload, device)
     return OperatorTime(
         forward_s=cast_s
         + grouped_matmul_s(device, groups=groups, m=rows, n=n, k=k, precision=precision),

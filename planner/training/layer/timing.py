@@ -20,7 +20,7 @@ from planner.hardware.collectives import (
 )
 from planner.training.layer.host import collective_launch_s, launch_s, launched
 from planner.training.layer.operators import OperatorTime, operator_time
-from planner.workload.operators import Collective, Matmul
+from planner.workload.operators import Collective, GroupedMatmul, Matmul
 from planner.workload.recompute import selective
 
 if TYPE_CHECKING:
@@ -55,16 +55,21 @@ class PassTime(NamedTuple):
 
 
 class LayerTime(NamedTuple):
-    """`backward` includes the weight gradients, whose compute alone is `weight_gradient_s`.
-    `selective_s` and the whole forward pass are what selective and full recomputation redo.
+    """Of a pass that has another microbatch's beside it where the profile overlaps expert exchanges
+    that way, and of one `alone`. `backward` includes the weight gradients, whose compute alone is
+    `weight_gradient_s`.
+    `selective_s` and `full_s` are what selective and full recomputation redo.
     `hidden_s` is communication that ran behind compute, `host_bound_s` what the host's launches
     took longer than the device's work; both forward and backward together, and
     `forward_host_bound_s` of the forward pass alone."""
 
     forward: PassTime
     backward: PassTime
+    forward_alone: PassTime
+    backward_alone: PassTime
     weight_gradient_s: float
     selective_s: float
+    full_s: float
     hidden_s: float
     host_bound_s: float
     forward_host_bound_s: float
@@ -110,8 +115,11 @@ class _Tally:
     tensor_s: float = 0.0
     context_s: float = 0.0
     expert_s: float = 0.0
+    exchange_s: float = 0.0
+    exchange_multiprocessors: int = 0
     hidden_s: float = 0.0
     slowness: float = 1.0
+    blocking: bool = False
     launching_s: float = 0.0
     launched_s: float = 0.0
 
@@ -120,7 +128,7 @@ class _Tally:
     ) -> None:
         seconds = cost.backward_s if backward else cost.forward_s
         self.compute_s += seconds
-        if launched(workload.software, operator):
+        if launched(workload, operator):
             launching_s = launch_s(workload, operator, cost, backward=backward)
             self.launching_s += self.slowness * launching_s
             self.launched_s += seconds
@@ -140,7 +148,7 @@ class _Tally:
         self.hidden_s += hidden_s
         if operator.axis == "tensor":
             exposed_s += wait_s
-        if launched(workload.software, operator):
+        if launched(workload, operator):
             self.launching_s += self.slowness * collective_launch_s(workload, operator)
             self.launched_s += exposed_s
         if operator.axis == "tensor":
@@ -149,11 +157,22 @@ class _Tally:
             self.context_s += exposed_s
         else:
             self.expert_s += exposed_s
+            if operator.axis == "expert":
+                self.exchange_s += exposed_s
+                self.exchange_multiprocessors = operator.multiprocessors
 
     @property
     def host_bound_s(self) -> float:
-        """What launching takes longer than the work that is launched."""
+        """What launching takes longer than the work that is launched, or all of it where the host
+        waits for every kernel."""
+        if self.blocking:
+            return self.launching_s
         return max(self.launching_s - self.launched_s, 0.0)
+
+    @property
+    def total_s(self) -> float:
+        """Exposed seconds, the host's included."""
+        return self.compute_s + self.host_bound_s + self.tensor_s + self.context_s + self.expert_s
 
     def finish(self) -> PassTime:
         return PassTime(
@@ -170,7 +189,9 @@ def collective_s(operator: Collective, group: ProcessGroup) -> float:
         return operator.hops * send_s(group, operator.buffer_bytes)
     if operator.operation == "all_to_all":
         travelling_bytes = operator.buffer_bytes * _travelling_share(operator, group)
-        return all_to_all_s(group, travelling_bytes, network_efficiency=operator.network_efficiency)
+        shares = operator.network_efficiency
+        share = None if shares is None else shares.of(group.network_kind).value
+        return all_to_all_s(group, travelling_bytes, network_efficiency=share)
     return COLLECTIVES[operator.operation](group, operator.buffer_bytes)
 
 
@@ -200,18 +221,23 @@ def layer_time(
     software = workload.software
     costs = costs or [operator_time(operator, workload, device) for operator in operators]
     effects = effects or selective(workload, operators)
-    forward, backward = (_Tally(slowness=device.host_slowness) for _ in range(2))
+    forward, backward = (
+        _Tally(slowness=device.host_slowness, blocking=software.launch_blocking) for _ in range(2)
+    )
     overlap_cost = device.links.overlap_cost
     waited = software.tensor_collective_wait
     wait_s = 0.0 if waited is None or workload.shard.tensor == 1 else waited.value
     selective_s = 0.0
+    exchanged: dict[int, float] = {}
     for index, (operator, cost, effect) in enumerate(zip(operators, costs, effects, strict=True)):
         if isinstance(operator, Collective):
             group = _group_of(groups, operator)
             cover = _cover(operators, costs, index, software)
             if operator.in_forward:
                 cover_s = cover.forward_s
+                before_s = forward.total_s
                 forward.communicate(workload, operator, group, cover_s, overlap_cost, wait_s)
+                exchanged[index] = forward.total_s - before_s
             if operator.in_backward:
                 cover_s = cover.weight_gradient_s
                 backward.communicate(workload, operator, group, cover_s, overlap_cost, wait_s)
@@ -219,15 +245,57 @@ def layer_time(
         forward.compute(workload, operator, cost, backward=False)
         backward.compute(workload, operator, cost, backward=True)
         selective_s += effect.redone_share * cost.forward_s
+    full_s = forward.total_s
+    if software.recompute.early_stop:
+        last = _last_product(operators)
+        full_s -= sum(cost.forward_s for cost in costs[last:])
+        full_s -= sum(one for index, one in exchanged.items() if index > last)
+    alone = (forward.finish(), backward.finish())
+    if "expert" in software.overlap:
+        _pair(forward, backward, software.expert.overlapped_share.value, device)
     return LayerTime(
+        forward_alone=alone[0],
+        backward_alone=alone[1],
         forward=forward.finish(),
         backward=backward.finish(),
         weight_gradient_s=sum(cost.weight_gradient_s for cost in costs),
         selective_s=selective_s,
+        full_s=max(full_s, 0.0),
         hidden_s=forward.hidden_s + backward.hidden_s,
         host_bound_s=forward.host_bound_s + backward.host_bound_s,
         forward_host_bound_s=forward.host_bound_s,
     )
+
+
+def _last_product(operators: Sequence[Operator]) -> int:
+    """Index of the last product with weights; behind it nothing is kept for the backward pass
+    (torch/utils/checkpoint.py, early stop of the variant that is not reentrant)."""
+    products = [
+        index
+        for index, operator in enumerate(operators)
+        if isinstance(operator, GroupedMatmul) or (isinstance(operator, Matmul) and operator.weight)
+    ]
+    return max(products, default=len(operators))
+
+
+def _pair(forward: _Tally, backward: _Tally, most: float, device: Device) -> None:
+    """The forward pass of one microbatch beside the backward pass of another: exchanges run behind
+    computation, `most` of them at most, and take multiprocessors from it (Megatron-LM
+    `--overlap-moe-expert-parallel-comm`, `combined_1f1b.py`). A pair takes the longer of both."""
+    exchange_s = forward.exchange_s + backward.exchange_s
+    if not exchange_s:
+        return
+    passes = (forward, backward)
+    cover_s = sum(tally.compute_s for tally in passes)
+    taken = forward.exchange_multiprocessors / device.multiprocessors
+    hidden_s = min(most * exchange_s, cover_s / (1 - taken))
+    for tally in passes:
+        hidden = hidden_s * tally.exchange_s / exchange_s
+        slowed = hidden_s * taken * tally.compute_s / cover_s
+        tally.hidden_s += hidden
+        tally.expert_s -= hidden
+        tally.compute_s += slowed
+        tally.launched_s = max(tally.launched_s + slowed - hidden, 0.0)
 
 
 def _group_of(groups: Groups, operator: Collective) -> ProcessGroup:

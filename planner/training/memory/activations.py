@@ -19,7 +19,7 @@ from planner.arrays import distinct_rows
 from planner.schedule.inflight import heaviest_in_flight, peak_in_flight
 from planner.training.batch import FULLY, SELECTIVE
 from planner.training.memory.embedding import embedding_parameters
-from planner.workload.formats import weight_bytes
+from planner.workload.formats import STATE_BYTES, weight_bytes
 from planner.workload.shard import Shard
 
 if TYPE_CHECKING:
@@ -85,6 +85,7 @@ def activation_peak(
             batch.fully_recomputed,
             batch.num_microbatches,
             batch.data_sharding == FULLY,
+            *(() if batch.ahead is None else batch.ahead.T),
         )
     )
     peak = _different_peaks(
@@ -111,6 +112,7 @@ def _different_peaks(
     has_loss = _losses(table, load.counts).any(axis=1)
     last_loss = has_loss * table.logits_bytes[row, -1][:, None]
     logits = np.maximum(_logits(scenario, table, batch, in_flight, which), last_loss)
+    logits = logits + _outputs(scenario, batch, last_loss)
     at_loss = has_loss * table.logits_working_bytes[row, -1][:, None]
     dense_gradient = weight_bytes(scenario.job.precision) * embedding_parameters(scenario, batch)
     present = load.counts.sum(axis=1) > 0
@@ -179,7 +181,17 @@ def fullest(
 def _in_flight(table: CostTable, batch: Batch) -> tuple[NDArray[np.int64], NDArray[np.intp]]:
     """Activations per chunk at the fullest moment, [M, p, v], and the row of each plan in them,
     [N]: one of every number of microbatches; where the chunks of a stage keep different
-    amounts (`kept` [N, p, v], `differ` [p]) the moment depends on these as well."""
+    amounts (`kept` [N, p, v], `differ` [p]) the moment depends on these as well. With one chunk
+    they depend on the microbatches that run ahead."""
+    if batch.ahead is not None:
+        first, which = distinct_rows((batch.num_microbatches, *batch.ahead.T))
+        counted = peak_in_flight(
+            batch.schedule,
+            stages=batch.pipeline,
+            num_microbatches=batch.num_microbatches[first],
+            ahead=batch.ahead[first],
+        )
+        return counted, which
     kept, _ = microbatch_bytes(table, batch)
     largest = kept.max(axis=-1)
     differ = (largest - kept.min(axis=-1) > _SAME * largest).any(axis=0)
@@ -246,6 +258,20 @@ def _logits(
     element_bytes = weight_bytes(scenario.job.precision)
     split: NDArray[np.int64] = logits_bytes * (4 * whole + element_bytes * (kept - whole)) // 4
     return split
+
+
+def _outputs(scenario: Scenario, batch: Batch, last_loss: NDArray[np.int64]) -> NDArray[np.int64]:
+    """16-bit logits, [N, p], of the microbatches before, where the last stage of a pipeline keeps
+    its outputs (torch `distributed/pipelining/stage.py`, `forward_one_chunk`, `output_chunks`).
+    `last_loss`: what the loss of one microbatch keeps."""
+    if not scenario.job.software.pipeline_keeps_outputs or batch.pipeline == 1:
+        return np.zeros_like(last_loss)
+    workload = scenario.workload(Shard())
+    element_bytes = weight_bytes(scenario.job.precision)
+    kept_bytes = element_bytes if workload.keeps_logits else STATE_BYTES["fp32"]
+    earlier = (batch.num_microbatches - 1)[:, None]
+    outputs: NDArray[np.int64] = earlier * last_loss * element_bytes // kept_bytes
+    return outputs
 
 
 def _losses(table: CostTable, counts: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -18,14 +18,20 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from planner.plan import PEAK_PHASES, MemoryComponents, StageMemory
-from planner.training.batch import FULLY, OPTIMIZER, OPTIMIZER_AND_GRADIENTS
+from planner.training.batch import FULLY, OPTIMIZER, OPTIMIZER_AND_GRADIENTS, OUTER_KINDS
 from planner.training.memory.activations import activation_peak
 from planner.training.memory.embedding import embedding_parameters
 from planner.training.memory.sharding import kept_whole
-from planner.training.memory.standing import largest_workspaces, outside_allocator, placeholders
+from planner.training.memory.standing import (
+    among_tensor_ranks,
+    largest_workspaces,
+    outside_allocator,
+    placeholders,
+)
 from planner.training.memory.units import gathered_units
 from planner.workload.formats import (
     STATE_BYTES,
+    WIDE,
     bucket_bytes,
     gradient_bytes,
     reduced_gradient_bytes,
@@ -139,7 +145,8 @@ def stage_peaks(
     """Memory of every stage of every plan of the batch, on demand without the embedding's dense
     gradient."""
     dense, expert = stage_parameters(scenario, table, batch)
-    weights, gradients, optimizer, update = _states(scenario, batch, dense, expert)
+    ends = end_parameters(table, batch)
+    weights, gradients, optimizer, update = _states(scenario, batch, dense, expert, ends)
     units = gathered_units(scenario, table, batch)
     peak = activation_peak(scenario, table, batch, units, dense_gradients=dense_gradients)
     types = scenario.stage_types(batch.pipeline)
@@ -149,7 +156,6 @@ def stage_peaks(
     messages = (
         _message_buffers(scenario.job.software, batch) * table.residual_bytes[batch.row, None]
     )
-    outside = [outside_allocator(scenario, of_stage) for of_stage in types]
     shape = dense.shape
     return StagePeaks(
         weights=weights,
@@ -163,7 +169,11 @@ def stage_peaks(
         + standing
         + bucket_copies_bytes(scenario, dense + expert),
         update_buffers=update + standing,
-        fixed=np.broadcast_to(np.array(outside, dtype=np.int64), shape),
+        fixed=np.broadcast_to(
+            np.array([outside_allocator(scenario, found) for found in types], dtype=np.int64)
+            + among_tensor_ranks(scenario, batch),
+            shape,
+        ),
         slack_fraction=scenario.job.software.allocator_slack.value,
         pooled=units.pooled,
         capacity=np.broadcast_to(
@@ -194,12 +204,24 @@ def stage_parameters(
     return dense, expert
 
 
+def end_parameters(table: CostTable, batch: Batch) -> NDArray[np.int64]:
+    """Of the dense parameters of every stage those of embedding and head, int64 [N, p], which stay
+    in 16 bits (a tied embedding that a stage has twice counts twice)."""
+    counts = batch.load.counts.sum(axis=1)[:, -OUTER_KINDS:]
+    ends: NDArray[np.int64] = table.dense_parameters[batch.row][:, -OUTER_KINDS:] @ counts.T
+    return ends
+
+
 def state_bytes(
-    scenario: Scenario, batch: Batch, dense: NDArray[np.int64], expert: NDArray[np.int64]
+    scenario: Scenario,
+    batch: Batch,
+    dense: NDArray[np.int64],
+    expert: NDArray[np.int64],
+    ends: NDArray[np.int64],
 ) -> NDArray[np.int64]:
     """Weights, gradients and optimizer states of so many parameters on a device, int64 [N, …]
-    like `dense` and `expert`."""
-    weights, gradients, optimizer, _ = _states(scenario, batch, dense, expert)
+    like `dense` and `expert`; `ends` are those of the dense that no format quantises."""
+    weights, gradients, optimizer, _ = _states(scenario, batch, dense, expert, ends)
     return np.asarray(weights + gradients + optimizer)
 
 
@@ -210,7 +232,11 @@ def optimizer_shards(scenario: Scenario, replicas: NDArray[np.int64]) -> NDArray
 
 
 def _states(
-    scenario: Scenario, batch: Batch, dense: NDArray[np.int64], expert: NDArray[np.int64]
+    scenario: Scenario,
+    batch: Batch,
+    dense: NDArray[np.int64],
+    expert: NDArray[np.int64],
+    ends: NDArray[np.int64],
 ) -> tuple[NDArray[np.int64], ...]:
     """Weights, gradients, optimizer states, and the optimizer step's temporaries, int64 [N, p].
 
@@ -220,10 +246,11 @@ def _states(
     `fp32_partitioned_groups_flat`).
     """
     software, job = scenario.job.software, scenario.job
-    stored_bytes = stored_weight_bytes(software, job.precision)
+    transposes = any(device.fp8_transposes for device in scenario.device_types)
+    stored_bytes = stored_weight_bytes(software, job.precision, transposes=transposes)
     main_bytes = gradient_bytes(software, job.precision)
     local_bytes = 2 if software.keeps_local_gradients and main_bytes > 2 else 0
-    master_bytes = 4 if software.master_weights and job.precision != "fp32" else 0
+    master_bytes = 4 if software.master_weights and job.precision not in WIDE else 0
     moments = 2 if job.optimizer == "adam" else 1
     moment_bytes = moments * STATE_BYTES[software.optimizer_state_dtype]
     shard_bytes = max(weight_bytes(job.precision), master_bytes)
@@ -253,6 +280,10 @@ def _states(
         total[1] += gradient_shard * main_bytes + parameters * local_bytes
         total[2] += optimizer_shard * (np.where(fully, 0, master_bytes) + moment_bytes)
         total[3] += optimizer_shard * update_bytes
+    unsharded = whole | ~fully
+    total[0] += np.where(
+        unsharded, np.minimum(ends, dense) * (weight_bytes(job.precision) - stored_bytes), 0
+    )
     return tuple(np.ceil(total).astype(np.int64))
 
 

@@ -16,9 +16,16 @@ if TYPE_CHECKING:
     from planner.training.scenario import Scenario
 
 
+def among_tensor_ranks(scenario: Scenario, batch: Batch) -> NDArray[np.int64]:
+    """Bytes, int64 [N, 1], outside the allocator for communicators that only tensor ranks have."""
+    buffers = scenario.job.software.tensor_communication_buffers
+    size: NDArray[np.int64] = (batch.tensor > 1) * (buffers.value if buffers else 0)
+    return size[:, None]
+
+
 def outside_allocator(scenario: Scenario, types: Sequence[int]) -> int:
-    """Bytes outside the framework's allocator on the fullest of the device `types`: driver context
-    with its kernels, buffers of the collective library."""
+    """Bytes outside the framework's allocator on the fullest of the device `types`, whatever the
+    degrees: driver context with its kernels, buffers of the collective library."""
     software = scenario.job.software
     devices = [scenario.device_types[i] for i in types]
     context = max(

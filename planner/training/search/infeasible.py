@@ -19,6 +19,7 @@ from planner.training.search.best_first.run import SearchRun
 from planner.training.search.bounding.groups import Fitting, batch_of, pieces
 from planner.training.search.result import Change, NearMiss
 from planner.training.search.space.restrictions import Restrictions, option_name
+from planner.training.step.ahead import with_ahead
 from planner.wording.binding import binding_constraint
 
 if TYPE_CHECKING:
@@ -62,6 +63,7 @@ def nearest_misses(run: SearchRun) -> tuple[NearMiss, ...]:
 def _lacking(run: SearchRun) -> Iterator[tuple[Fitting, NDArray[np.int64]]]:
     """Groups of combinations and the bytes that their fullest stage lacks. Combinations that the
     screen never priced need more than one that it did, and are left out."""
+    ideal, table = run.scenario.ideal, run.growing.table
     for screened, group in run.groups():
         rows = np.flatnonzero(screened.columns["row"][group.grid_row] >= 0)
         if not len(rows):
@@ -73,9 +75,11 @@ def _lacking(run: SearchRun) -> Iterator[tuple[Fitting, NDArray[np.int64]]]:
         lacking = np.concatenate(
             [
                 -stage_peaks(
-                    run.scenario.ideal,
-                    run.growing.table,
-                    batch_of(run.scenario, candidates, part, recomputed[part]),
+                    ideal,
+                    table,
+                    with_ahead(
+                        ideal, table, batch_of(run.scenario, candidates, part, recomputed[part])
+                    ),
                 ).spare.min(axis=-1)
                 for part in pieces(np.arange(len(rows)), group.pipeline, run.budget)
             ]

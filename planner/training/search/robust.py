@@ -86,13 +86,13 @@ def _described(scenario: Scenario, ranked: RankedPlan) -> RankedPlan:
 
 def worst_case(scenario: Scenario, share: float) -> Scenario:
     """The scenario with every bandwidth between nodes lower by the share."""
-    cluster = slowed(scenario.cluster, 1 - share)
+    cluster = with_network_bandwidth(scenario.cluster, 1 - share)
     names = scenario.cluster.host_names()
     hosts = [names[node] for node in scenario.topology.order]
     return build_scenario(cluster, scenario.model, scenario.job).placed(hosts)
 
 
-def slowed(cluster: ClusterSpec, factor: float) -> ClusterSpec:
+def with_network_bandwidth(cluster: ClusterSpec, factor: float) -> ClusterSpec:
     """The cluster with every bandwidth between nodes times the factor."""
 
     def cards(network: Network | None) -> Network | None:

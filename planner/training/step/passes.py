@@ -40,12 +40,21 @@ def chunk_passes(scenario: Scenario, table: CostTable, batch: Batch) -> Passes:
     forward_layers = _on_types(table.forward_s.sum(axis=0), batch, slowest)
     forward_s = _per_chunk(forward_layers, batch)
     backward_s = _per_chunk(_on_types(table.backward_s.sum(axis=0), batch, slowest), batch)
+    if "expert" in scenario.job.software.overlap:
+        forward_s, backward_s = (
+            paired_s + alone * (_per_chunk(_on_types(layers_s, batch, slowest), batch) - paired_s)
+            for alone in (1 - paired_share(batch)[..., None],)
+            for paired_s, layers_s in (
+                (forward_s, table.forward_alone_s.sum(axis=0)),
+                (backward_s, table.backward_alone_s.sum(axis=0)),
+            )
+        )
     recompute_s = np.zeros_like(forward_s)
     selective = batch.granularity == SELECTIVE
     if selective.any():
         replayed_layers = _on_types(table.selective_s, batch, slowest)
         recompute_s = _per_chunk(replayed_layers, batch) * selective[:, None, None]
-    recompute_s += _fully_recomputed(forward_layers, batch)
+    recompute_s += _fully_recomputed(_on_types(table.full_s, batch, slowest), batch)
     backward_s += recompute_s
     forward_data_s, backward_data_s = _data_traffic(scenario, table, batch, forward_s, backward_s)
     return Passes(
@@ -54,6 +63,18 @@ def chunk_passes(scenario: Scenario, table: CostTable, batch: Batch) -> Passes:
         recompute_s=recompute_s,
         data_s=np.broadcast_to(forward_data_s + backward_data_s, forward_s.shape),
     )
+
+
+def paired_share(batch: Batch) -> NDArray[np.float64]:
+    """[N, p]: share of a stage's passes that have another microbatch's beside them: all but the
+    forward passes of its warm-up, and one more (Megatron-LM `combined_1f1b.py`,
+    `get_pp_rank_microbatches`)."""
+    pipeline, chunks = batch.pipeline, batch.virtual_stages
+    behind = pipeline - 1 - np.arange(pipeline)
+    warm_up = behind if chunks == 1 else (chunks - 1) * pipeline + 2 * behind
+    passes = batch.chunk_microbatches[:, None] * chunks
+    share: NDArray[np.float64] = 1 - np.minimum((warm_up + 1) / passes, 1.0)
+    return share
 
 
 def host_bound_s(
@@ -86,6 +107,10 @@ def stage_causes(
     slowest = _slowest_types(scenario, table, batch)
     counts = batch.load.counts[stage].sum(axis=0)
     seconds = _on_types(table.forward_s + table.backward_s, batch, slowest)
+    if "expert" in scenario.job.software.overlap:
+        alone = 1 - paired_share(batch)[:, min(stage, batch.pipeline - 1)]
+        whole = _on_types(table.forward_alone_s + table.backward_alone_s, batch, slowest)
+        seconds = seconds + alone[:, None, None] * (whole - seconds)
     by_cause: NDArray[np.float64] = seconds[..., min(stage, seconds.shape[-2] - 1), :] @ counts
     return by_cause
 

@@ -124,6 +124,7 @@ def schedule_of(batch: Batch) -> Schedule:
         stages=batch.pipeline,
         virtual_stages=batch.virtual_stages,
         num_microbatches=int(batch.num_microbatches[0]),
+        ahead=None if batch.ahead is None else tuple(batch.ahead[0].tolist()),
     )
 
 

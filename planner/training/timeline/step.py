@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from planner.training.costs import cost_table
 from planner.training.estimate import batch_of_one, shard_of
 from planner.training.memory.activations import microbatch_bytes
+from planner.training.step.ahead import with_ahead
 from planner.training.step.simulated import spell_out
 from planner.workload.stages import stage_load
 
@@ -48,7 +49,7 @@ def step_timeline(scenario: Scenario, plan: Plan) -> StepTimeline:
     scenario = scenario.placed(plan.placement.hosts)
     table = cost_table(scenario, [shard_of(plan)])
     load = stage_load(scenario.model, scenario.kinds, plan.stages)
-    batch = batch_of_one(plan, 0, load)
+    batch = with_ahead(scenario, table, batch_of_one(plan, 0, load))
     step = spell_out(scenario, table, batch)
     chunks, shared = microbatch_bytes(table, batch)
     return StepTimeline(

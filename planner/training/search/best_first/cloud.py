@@ -11,6 +11,7 @@ from planner.training.search.bounding.groups import batch_of, pieces, tight_boun
 from planner.training.search.result import Cloud
 from planner.training.search.space.enumeration import AXES, GRID_AXES
 from planner.training.search.space.facts import value_of
+from planner.training.step.ahead import with_ahead
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -56,7 +57,8 @@ def _peaks(
     which: NDArray[np.int64],
     layers: NDArray[np.int64],
 ) -> list[int]:
-    peaks = stage_peaks(scenario, table, batch_of(scenario, group, which, layers))
+    batch = with_ahead(scenario, table, batch_of(scenario, group, which, layers))
+    peaks = stage_peaks(scenario, table, batch)
     binding = peaks.spare.argmin(axis=-1)
     found: list[int] = peaks.device_peak[np.arange(len(which)), binding].tolist()
     return found

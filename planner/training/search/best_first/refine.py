@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from planner.training.costs import cost_table
 from planner.training.estimate import batch_of_one, estimate, shard_of
 from planner.training.search.best_first.best import CLOSED, Priced
 from planner.training.search.best_first.queue import BoundQueue, Open
 from planner.training.search.hosts.bound import simulated_bound_s
 from planner.training.search.hosts.methods import ALIKE, PlacedPlan
 from planner.training.search.layouts.choose import DefaultStep
+from planner.training.step.ahead import with_ahead
 from planner.training.step.simulated import slowest_replica
 from planner.workload.stages import stage_load
 
@@ -45,13 +47,16 @@ class Refinement:
         best: BestPlans,
         placements: PlacementSearch | None,
         budget: Budget,
+        *,
+        like_plain: frozenset[str] = frozenset(),
     ) -> None:
         """`table` and the bounds of `combinations` are of the ideal scenario. `placements`: None
-        where all orders of the hosts are alike."""
+        where all orders of the hosts are alike. `like_plain`: schedules that are another one of the
+        space where no stage runs ahead."""
         self._combinations = combinations
         self._scenario, self._ideal = combinations.scenario, combinations.scenario.ideal
         self._table, self._best, self._placed_by = table, best, placements
-        self._budget = budget
+        self._budget, self._like_plain = budget, like_plain
         self._queue = BoundQueue(combinations, table, budget)
         self._done_early: set[int] = set()
         self._bounded_early: dict[int, Open] = {}
@@ -167,6 +172,8 @@ class Refinement:
             return
         self.placed += 1
         placed = self._placements.place(plan, opened.bound_s, enough_s=self._best.slowest_s)
+        if self._is_plain(placed.plan, group.layout.load):
+            return
         found = estimate(self._scenario, placed.plan, load=group.layout.load)
         if found.memory.fits:
             self._best.offer(Priced.of(opened.index, placed, found))
@@ -176,6 +183,7 @@ class Refinement:
         further."""
         scenario, table = self._scenario, self._table
         batch = batch_of_one(plan, table.shards.index(shard_of(plan)), load)
+        batch = with_ahead(scenario, table, batch)
         simulated = slowest_replica(scenario, table, batch)
         least_s = simulated.step_s * CLOSED
         self._default[opened.index] = DefaultStep(least_s=least_s)
@@ -185,3 +193,12 @@ class Refinement:
         self._default[opened.index] = DefaultStep(least_s=found.step_s, exact=True)
         placed = PlacedPlan(plan=plan, bound_s=found.step_s, method=ALIKE)
         self._best.offer(Priced.of(opened.index, placed, found))
+
+    def _is_plain(self, plan: Plan, load: StageLoad) -> bool:
+        """Whether a plan is another one of the space, since no stage of it runs ahead."""
+        if plan.schedule not in self._like_plain:
+            return False
+        scenario = self._scenario.placed(plan.placement.hosts)
+        table = cost_table(scenario, [shard_of(plan)])
+        batch = with_ahead(scenario, table, batch_of_one(plan, 0, load))
+        return batch.ahead is None or not batch.ahead.any()

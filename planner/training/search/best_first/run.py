@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from planner.budget import UNLIMITED
+from planner.schedule.registry import PLAIN, kind_of
 from planner.solver import Solver
 from planner.training.search.best_first.best import BestPlans
 from planner.training.search.best_first.cloud import cloud_of
@@ -29,7 +30,7 @@ from planner.training.search.layouts.default import default_layout
 from planner.training.search.mixed.speeds import is_mixed
 from planner.training.search.space.empty import empty_space
 from planner.training.search.space.enumeration import Enumeration, Tally, dimensions
-from planner.training.search.space.facts import SpaceFacts
+from planner.training.search.space.facts import SCHEDULE_NAMES, SpaceFacts
 
 if TYPE_CHECKING:
     from planner.budget import Budget
@@ -144,6 +145,12 @@ class SearchRun:
             self.layouts_bound_s = float(min(group.others_s.min() for group in self.fitting))
         self.complete = True
 
+    @property
+    def like_plain(self) -> frozenset[str]:
+        """Schedules of the space that are another one of it where no stage runs ahead."""
+        names = [SCHEDULE_NAMES[code] for code in self.enumeration.values["schedule"]]
+        return frozenset(name for name in names if kind_of(name).runs_ahead and PLAIN in names)
+
     def groups(self) -> Iterator[tuple[Screened, Block]]:
         """Every group of the space with its screened grid. The first round counts them."""
         enumeration = self.enumeration
@@ -238,12 +245,19 @@ class SearchRun:
     def _walk_over(
         self, combinations: Combinations, placements: PlacementSearch | None
     ) -> Refinement:
-        kind = Refinement
+        kind: type[Refinement] = Refinement
         if is_mixed(self.scenario.ideal):
             from planner.training.search.best_first.mixed import MixedRefinement
 
             kind = MixedRefinement
-        return kind(combinations, self.growing.table, self.best, placements, self.budget)
+        return kind(
+            combinations,
+            self.growing.table,
+            self.best,
+            placements,
+            self.budget,
+            like_plain=self.like_plain,
+        )
 
     def _placements(self) -> PlacementSearch | None:
         """None where all orders of the hosts are alike."""
@@ -285,6 +299,7 @@ class SearchRun:
             self.layouts.of(group.pipeline, group.virtual_stages, group.schedule),
             alive,
             self.budget,
+            like_plain=group.schedule in self.like_plain,
         )
         if len(found):
             self.fitting.append(found)

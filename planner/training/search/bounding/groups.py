@@ -29,6 +29,7 @@ from planner.training.search.layouts.bound import (
 from planner.training.search.layouts.problem import fewest_under_others, kept_layout
 from planner.training.search.mixed.bound import mixed_bound, rows_bound_s
 from planner.training.search.mixed.speeds import is_mixed
+from planner.training.step.ahead import with_ahead
 from planner.training.step.parts import jitter_s, step_parts
 from planner.workload.layers import layer_kinds
 
@@ -130,9 +131,12 @@ def bound_group(
     layout: SharedLayout,
     alive: NDArray[np.bool_],
     budget: Budget = UNLIMITED,
+    *,
+    like_plain: bool = False,
 ) -> Fitting:
     """The combinations of a group that fit. `alive` is the screen's verdict on each combination.
-    Raises: OutOfTime."""
+    `like_plain`: where no stage runs ahead, the combination is the same as another of the space,
+    and left out. Raises: OutOfTime."""
     load = layout.load
     rows = np.flatnonzero(alive)
     fits, bounds, others = [], [], []
@@ -158,7 +162,10 @@ def bound_group(
             bounds.append(BELOW * (found.pipeline_s + overhead_s)[found.fits])
             others.append(np.full(int(found.fits.sum()), np.inf))
             continue
+        batch = with_ahead(scenario, table, batch)
         kept = stage_peaks(scenario, table, batch).fits
+        if like_plain and batch.ahead is not None:
+            kept &= batch.ahead.any(axis=1)
         fits.append(part[kept])
         work = LeastWork.of(table, batch, np.ones(len(batch), dtype=np.int64))
         bounds.append(quick_bound_s(scenario, batch, work)[kept])
@@ -402,7 +409,7 @@ def _fits(
     found = [np.zeros(0, dtype=np.bool_)]
     for part in pieces(np.arange(len(which)), fitting.screened.pipeline, budget):
         batch = batch_of(scenario, fitting, which[part], recomputed_layers[part])
-        found.append(stage_peaks(scenario, table, batch).fits)
+        found.append(stage_peaks(scenario, table, with_ahead(scenario, table, batch)).fits)
     return np.concatenate(found)
 
 

@@ -69,7 +69,10 @@ def _unequal_s(
 
 
 def simulated_bound_s(scenario: Scenario, table: CostTable, batch: Batch) -> float:
-    """The same bound for the only plan of the batch, with its pipeline simulated."""
+    """The same bound for the only plan of the batch, with its pipeline simulated; 0 where the links
+    decide the order of its passes."""
+    if batch.kind.runs_ahead:
+        return 0.0
     parts = step_parts(scenario, table, batch)
     schedule = schedule_of(batch)
     weight_s = chunk_seconds(scenario, table, batch, table.weight_gradient_s)[0]

@@ -17,6 +17,7 @@ from planner.budget import UNLIMITED, OutOfTime
 from planner.placement.exact.solve import MOST_NODES
 from planner.placement.solve import BEHIND, improve_placement, quick_bound_s, solve_placement
 from planner.placement.truth import ROUNDING, checked_bound
+from planner.schedule.registry import kind_of
 from planner.solver import Solver
 from planner.training.costs import cost_table
 from planner.training.estimate import batch_of_one, shard_of
@@ -29,6 +30,7 @@ from planner.training.search.hosts.methods import (
 )
 from planner.training.search.hosts.placement import placement_on
 from planner.training.search.hosts.problem import placement_program
+from planner.training.step.ahead import with_ahead
 from planner.training.step.simulated import slowest_replica
 from planner.workload.stages import stage_load
 
@@ -102,7 +104,7 @@ class PlacementSearch:
         if grid is None:
             return 0.0
         program = self._program(listed, plan, self._batch(plan), grid)
-        if not self._bounds_everywhere(program.problem, listed):
+        if not self._bounds_everywhere(plan, program.problem, listed):
             return 0.0
         return quick_bound_s(program.problem, self.budget)
 
@@ -151,7 +153,7 @@ class PlacementSearch:
             ]
             seeds = [units, *known]
             for _ in range(ROUNDS):
-                everywhere = self._bounds_everywhere(program.problem, listed)
+                everywhere = self._bounds_everywhere(plan, program.problem, listed)
                 solution = solve(
                     program.problem,
                     seeds=seeds,
@@ -207,16 +209,18 @@ class PlacementSearch:
     def _anywhere(self, plan: Plan) -> Plan:
         return replace(plan, placement=replace(plan.placement, hosts=()))
 
-    def _bounds_everywhere(self, problem: PlacementProblem, listed: Scenario) -> bool:
+    def _bounds_everywhere(self, plan: Plan, problem: PlacementProblem, listed: Scenario) -> bool:
         """Whether the program's bound also bounds the plan. That holds when all devices are of one
-        type, the waits inside passes are not added to a pipeline that hides part of them, and no
-        scale-up domain lies under two switches."""
+        type, the waits inside passes are not added to a pipeline that hides part of them, no
+        scale-up domain lies under two switches, and the order of passes does not depend on the
+        links."""
         each = listed.topology.kinds[0].domain_nodes
         whole = all(
             tier.nodes is None or tier.nodes % each == 0 for tier in listed.topology.fabric.tiers
         )
         single = len(listed.ideal.candidate_devices) == 1
-        return single and whole and not problem.has_waits_inside
+        fixed = not kind_of(plan.schedule).runs_ahead
+        return single and whole and fixed and not problem.has_waits_inside
 
     def _exchanged(self, placed: PlacedPlan) -> PlacedPlan:
         """With pairs of units exchanged while that makes the step shorter, those first that the
@@ -254,7 +258,7 @@ class PlacementSearch:
         hosts = self._hosts(grid, units)
         scenario = self.scenario.placed(hosts)
         table = cost_table(scenario, [shard_of(plan)])
-        parts, timeline = slowest_replica(scenario, table, batch)
+        parts, timeline = slowest_replica(scenario, table, with_ahead(scenario, table, batch))
         after_s = parts.gather_s[0] + parts.optimizer_s[0] + parts.jitter_s[0]
         return _Priced(
             units=tuple(units), step_s=float(timeline.span_s + after_s), timeline=timeline

@@ -82,7 +82,8 @@ def other_layouts_s(
     is faster than the average of these paths over all stages.
     """
     m = batch.num_microbatches.astype(np.float64)
-    returns = batch.virtual_stages == 1 and batch.kind.returns_to_first
+    one_order = batch.virtual_stages == 1 and not batch.kind.runs_ahead
+    returns = one_order and batch.kind.returns_to_first
     total = batch.load.counts.sum(axis=(0, 1)).astype(np.float64)
     way_s, way_forward_s = layer_s @ total, forward_s @ total
     held_forward = forward_s @ batch.load.counts.sum(axis=1).T.astype(np.float64)

@@ -17,6 +17,7 @@ from planner.training.estimate import batch_of_one, shard_of
 from planner.training.memory.stage import stage_peaks
 from planner.training.search.layouts.bound import beside_pipeline_s
 from planner.training.search.layouts.problem import kept_layout, layout_of, plan_with, problem_of
+from planner.training.step.ahead import with_ahead
 from planner.training.step.simulated import slowest_replica
 from planner.workload.stages import stage_load
 
@@ -166,7 +167,8 @@ class _Pricing:
 
     def batch(self, plan: Plan) -> Batch:
         load = stage_load(self.scenario.model, self.scenario.kinds, plan.stages)
-        return batch_of_one(plan, self.table.shards.index(shard_of(plan)), load)
+        batch = batch_of_one(plan, self.table.shards.index(shard_of(plan)), load)
+        return with_ahead(self.scenario, self.table, batch)
 
     def step_s(self, plan: Plan) -> float:
         return slowest_replica(self.scenario, self.table, self.batch(plan)).step_s

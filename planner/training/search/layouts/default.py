@@ -18,6 +18,7 @@ from planner.workload.operators import FusedAttention, GroupedMatmul, Matmul
 from planner.workload.shard import Shard
 
 if TYPE_CHECKING:
+    from planner.plan import Plan
     from planner.training.scenario import Scenario
 
 LayoutChooser = Callable[["Scenario", int, int, str], tuple[Stage, ...]]
@@ -123,6 +124,18 @@ def stages_of(
         )
         for stage, row in enumerate(placement.positions.tolist())
     )
+
+
+def layers_of_chunks(plan: Plan) -> tuple[int, ...]:
+    """The inverse of `stages_of`: layers of every chunk in the order in which a microbatch visits
+    them."""
+    pipeline, chunks = plan.degrees.pipeline, plan.virtual_stages
+    placement = kind_of(plan.schedule).placement(pipeline, chunks)
+    layers = [0] * (pipeline * chunks // placement.copies)
+    for stage, positions in zip(plan.stages, placement.positions.tolist(), strict=True):
+        for (start, end), position in zip(stage.chunks, positions, strict=True):
+            layers[position] = end - start
+    return tuple(layers)
 
 
 def default_layout(

@@ -12,7 +12,7 @@ from planner.plan import Recompute, recomputed_per_chunk, recomputed_per_stage
 from planner.schedule.inflight import peak_in_flight
 from planner.schedule.registry import kind_of
 from planner.stage_layout.problem import LayoutProblem, Layouts, Pattern, price
-from planner.training.batch import FULL, SELECTIVE
+from planner.training.batch import FULL, OUTER_KINDS, SELECTIVE
 from planner.training.memory.stage import stage_parameters, stage_peaks, state_bytes
 from planner.training.search.layouts.default import stages_of
 from planner.training.step.passes import stage_layer_s
@@ -97,6 +97,7 @@ def problem_of(scenario: Scenario, table: CostTable, batch: Batch, plan: Plan) -
             stages=p,
             virtual_stages=v,
             num_microbatches=int(batch.num_microbatches[0]),
+            ahead=None if batch.ahead is None else batch.ahead[0],
         ),
         fixed_bytes=np.zeros(p),
         capacity_bytes=(peaks.device_peak + peaks.spare)[0].astype(np.float64),
@@ -169,7 +170,9 @@ def _patterns(batch: Batch) -> tuple[Pattern, ...]:
 def _static_bytes(scenario: Scenario, table: CostTable, batch: Batch) -> Floats:
     """[K]: weights, gradients and optimizer states of one layer of every kind."""
     row = batch.row[:1]
-    held = state_bytes(scenario, batch, table.dense_parameters[row], table.expert_parameters[row])
+    dense, ends = table.dense_parameters[row], np.zeros_like(table.dense_parameters[row])
+    ends[:, -OUTER_KINDS:] = dense[:, -OUTER_KINDS:]
+    held = state_bytes(scenario, batch, dense, table.expert_parameters[row], ends)
     return np.asarray(held[0], dtype=np.float64)
 
 

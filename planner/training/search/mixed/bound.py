@@ -50,7 +50,8 @@ def mixed_bound(scenario: Scenario, table: CostTable, batch: Batch, *, free: boo
     stages = _stages(scenario, table, batch, speeds, free=free)
     fits = stages.hold_all(np.full(len(batch), np.inf))
     low = _least_s(stages, 2 * speeds.kinds_s.max(axis=1) @ speeds.counts)
-    returns = batch.virtual_stages == 1 and batch.kind.returns_to_first
+    one_order = batch.virtual_stages == 1 and not batch.kind.runs_ahead
+    returns = one_order and batch.kind.returns_to_first
     pipeline_s = batch.chunk_microbatches * low
     if returns:
         pipeline_s = np.maximum(pipeline_s, _one_chunk_s(batch, speeds, stages, low))

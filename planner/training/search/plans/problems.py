@@ -10,7 +10,7 @@ from planner.errors import InputError, RuleError
 from planner.plan import recomputed_per_chunk
 from planner.schedule.registry import SCHEDULES, kind_of
 from planner.training.search.hosts.placement import check_hosts
-from planner.training.search.layouts.default import check_layers, stages_of
+from planner.training.search.layouts.default import check_layers, layers_of_chunks, stages_of
 from planner.training.search.space.broken import broken_rules
 from planner.training.search.space.facts import SpaceFacts, code_of
 from planner.training.search.space.restrictions import NUMBER_AXES, Restrictions, unoffered
@@ -185,17 +185,13 @@ def _check_stages(scenario: Scenario, plan: Plan) -> None:
     kind = kind_of(plan.schedule)
     if not kind.may_have(pipeline, chunks):
         return
-    placement = kind.placement(pipeline, chunks)
-    layers = [0] * (pipeline * chunks // placement.copies)
-    for stage, positions in zip(plan.stages, placement.positions.tolist(), strict=True):
-        for (start, end), position in zip(stage.chunks, positions, strict=True):
-            layers[position] = end - start
+    layers = layers_of_chunks(plan)
     check_layers(scenario, layers)
     if stages_of(layers, pipeline, chunks, plan.schedule) != plan.stages:
         raise InputError(
             "the plan's stages do not hold the layers in the order in which schedule "
-            f"{plan.schedule} visits them ({placement.name} placement), with the embedding and the "
-            "head where the model begins and ends"
+            f"{plan.schedule} visits them ({kind.placement(pipeline, chunks).name} placement), "
+            "with the embedding and the head where the model begins and ends"
         )
 
 

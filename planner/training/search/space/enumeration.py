@@ -64,7 +64,7 @@ def dimensions(scenario: Scenario, restrictions: Restrictions) -> dict[str, tupl
         "micro_batch_size": divisors(job.global_batch_size),
         "sequence_parallel": software.sequence_parallel_options,
         "virtual_stages": tuple(range(1, max(model.num_layers // 2, 1) + 1)),
-        "schedule": tuple(name for name in software.schedules.choices if name in SCHEDULE_NAMES),
+        "schedule": _schedules(scenario),
         "recompute": software.recompute.choices,
         "data_sharding": software.data_sharding.choices,
     }
@@ -74,6 +74,16 @@ def dimensions(scenario: Scenario, restrictions: Restrictions) -> dict[str, tupl
         )
         for axis in AXES
     }
+
+
+def _schedules(scenario: Scenario) -> tuple[str, ...]:
+    """Those that the software profile has searches try."""
+    switch = scenario.job.software.schedules
+    names = switch.choices
+    ideal = scenario.ideal
+    if ideal is not scenario and len(ideal.candidate_devices) == 1:
+        names = (*names, *switch.over_slow_links)
+    return tuple(name for name in names if name in SCHEDULE_NAMES)
 
 
 Columns = Mapping[str, "NDArray[np.int64]"]

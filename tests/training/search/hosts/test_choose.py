@@ -17,7 +17,7 @@ from planner.training.search.hosts.choose import PlacementSearch
 from planner.training.search.hosts.grid import UnitGrid, grid_of
 from planner.training.search.hosts.placement import placement_on
 from planner.training.search.plans.build import plan_from_flags
-from planner.training.search.robust import costliest_link, slowed, worst_case
+from planner.training.search.robust import costliest_link, with_network_bandwidth, worst_case
 from planner.training.search.search import search
 from planner.training.search.space.restrictions import Restrictions, parse_restrictions
 from tests.training.search.conftest import small_scenario
@@ -138,8 +138,8 @@ def test_the_worst_case_is_slower_and_no_share_is_the_same() -> None:
 def test_slowed_clusters_keep_everything_else() -> None:
     for name in ("two-site-a100-32", "pipette-a100-16", "gb200-nvl72-18"):
         cluster = load_cluster(name)
-        half = slowed(cluster, 0.5)
-        assert slowed(half, 2.0) == cluster
+        half = with_network_bandwidth(cluster, 0.5)
+        assert with_network_bandwidth(half, 2.0) == cluster
         for before, after in zip(cluster.node_groups, half.node_groups, strict=True):
             assert before.intra_node == after.intra_node
             assert after.network is not None

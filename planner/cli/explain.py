@@ -1,0 +1,113 @@
+"""`planner explain`: what bounds a plan, and why not another way."""
+
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from planner import api
+from planner.cli.inputs import axis_keywords, job_keywords, script_keywords
+from planner.cli.options import (
+    CheckedInputs,
+    Json,
+    PlanOptions,
+    ScriptOptions,
+    WorkloadOptions,
+    option,
+)
+from planner.cli.output import note, write_stdout
+from planner.errors import InputError
+
+if TYPE_CHECKING:
+    from planner.api.explanations import WhyNot
+
+
+def explain(
+    inputs: CheckedInputs,
+    workload: WorkloadOptions,
+    decisions: PlanOptions,
+    script: ScriptOptions,
+    plan: Annotated[
+        str,
+        typer.Argument(
+            metavar="FILE[#RANK]",
+            help="A plan of a plan file, or a launch script.",
+            show_default=False,
+        ),
+    ],
+    why_not: Annotated[
+        str | None,
+        option(
+            "NAME=VALUE,...|FILE",
+            "Another way, such as tensor=4,pipeline=4, or another plan or launch script: what is "
+            "wrong with it.",
+        ),
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Explain what bounds a plan, what better hardware or another decision would gain, and why not
+    another way.
+
+    Exit code 0: explained; 2: bad input.
+    """
+    found = api.explain(
+        plan,
+        cluster=inputs.cluster,
+        model=inputs.model,
+        why_not=None if why_not is None else _asked(why_not),
+        note=note,
+        **axis_keywords(decisions),
+        **job_keywords(inputs.headroom, workload),
+        **script_keywords(script),
+    )
+    if json:
+        write_stdout(api.to_text(found))
+        return
+    from planner.reports.console import show
+    from planner.reports.explanation import explanation_report
+
+    show(
+        explanation_report(
+            found.priced.ranked,
+            hardware=found.hardware,
+            decisions=found.decisions,
+            why_not=None if found.why_not is None else _answer(found.why_not),
+        )
+    )
+
+
+def _answer(asked: "WhyNot") -> str:
+    from planner.reports.explanation import otherwise, refused
+
+    compared = asked.comparison
+    if compared is None:
+        return refused(asked.asked, asked.refused or "")
+    return otherwise(asked.asked, compared.sides, compared.time, compared.memory)
+
+
+def _asked(text: str) -> "str | dict[str, Any]":
+    """Decisions by name, or the reference of another plan. Raises: InputError."""
+    if "=" not in text or Path(text).exists():
+        return text
+    from planner.training.search.space.restrictions import parse_restrictions
+
+    flags: dict[str, str | None] = {}
+    for entry in text.split(","):
+        name, equals, value = entry.partition("=")
+        if not equals or not value or name.strip() in flags:
+            raise InputError(
+                f"--why-not: {entry!r} is not NAME=VALUE, once for each name",
+                hint="such as --why-not tensor=4,pipeline=4",
+            )
+        flags[name.strip().replace("-", "_")] = value.strip()
+    unknown = [name for name in flags if name not in PLAN_DECISIONS]
+    if unknown:
+        raise InputError(
+            f"--why-not: {unknown[0]!r} is no decision of a plan: {', '.join(PLAN_DECISIONS)}"
+        )
+    parsed = parse_restrictions(flags)
+    return {name: getattr(parsed, name)[0] for name in flags}
+
+
+PLAN_DECISIONS = tuple(field.name for field in fields(PlanOptions))

@@ -1,0 +1,1 @@
+"""Why a plan takes the time it does: what would make it faster, and why not another way."""

@@ -1,0 +1,53 @@
+"""A plan with some decisions taken otherwise."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from planner.plan import AXES
+from planner.training.search.layouts.default import layers_of_chunks
+from planner.training.search.plans.build import plan_from_flags
+from planner.training.search.space.restrictions import restrictions_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from planner.plan import Plan
+    from planner.training.scenario import Scenario
+
+LAYOUT = ("pipeline", "virtual_stages", "schedule")
+"""Decisions with which the layers of the stages and the hosts change."""
+
+
+def varied(scenario: Scenario, plan: Plan, decisions: Mapping[str, Any]) -> Plan:
+    """The plan with those decisions; the data degree takes the devices that others leave. Layers of
+    the stages and hosts stay where the pipeline does.
+
+    Raises: RuleError for what the framework does not allow, InputError for what says nothing.
+    """
+    kept = {axis: getattr(plan.degrees, axis) for axis in AXES if axis != "data"}
+    flags = {
+        **kept,
+        "micro_batch_size": plan.micro_batch_size,
+        "virtual_stages": plan.virtual_stages,
+        "schedule": plan.schedule,
+        "recompute": plan.recompute.granularity,
+        "sequence_parallel": plan.sequence_parallel,
+        "data_sharding": plan.data_sharding,
+        **decisions,
+    }
+    if "virtual_stages" in decisions and "schedule" not in decisions:
+        flags["schedule"] = None
+    if "schedule" in decisions and "virtual_stages" not in decisions:
+        flags["virtual_stages"] = None
+    if flags["tensor"] == 1 and "sequence_parallel" not in decisions:
+        flags["sequence_parallel"] = None
+    layers = None
+    if not any(name in decisions for name in LAYOUT):
+        layers = layers_of_chunks(plan)
+    return plan_from_flags(
+        scenario,
+        restrictions_of({name: value for name, value in flags.items() if value is not None}),
+        stage_layers=layers,
+        hosts=None if set(decisions) & set(AXES) else plan.placement.hosts,
+    )

@@ -1,0 +1,132 @@
+"""How software runs a plan, as the command line prices it: exchanges beside another microbatch,
+blocking launches, early stops, number formats, products that leave the tensor cores."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.cli.conftest import Outcome
+
+SOFTWARE = Path(__file__).parents[2] / "software"
+
+
+@pytest.fixture
+def estimate(planner: Callable[..., Outcome], tmp_path: Path) -> Callable[..., dict[str, Any]]:
+    """The estimate of a plan by a shipped profile of which some keys are changed."""
+
+    def call(software: str, *flags: str, **changed: Any) -> dict[str, Any]:
+        tree = yaml.safe_load((SOFTWARE / f"{software}.yaml").read_text(encoding="utf-8"))
+        profile = tmp_path / "profile.yaml"
+        profile.write_text(yaml.safe_dump(tree | changed), encoding="utf-8")
+        done = planner("estimate", "--json", "--software", str(profile), *flags)
+        assert done.code in (0, 1), done.stderr
+        found: dict[str, Any] = json.loads(done.stdout)["plans"][0]["estimate"]
+        return found
+
+    return call
+
+
+MIXTURE = (
+    *("--cluster", "dgx-h100-16", "--model", "qwen3-30b-a3b", "--expert", "16", "--tensor", "1"),
+    *("--global-batch-size", "512", "--seq-length", "4096", "--nodes", "2"),
+)
+
+
+def test_exchanges_run_beside_another_microbatch(
+    estimate: Callable[..., dict[str, Any]],
+) -> None:
+    usual = estimate("megatron-core-perf", *MIXTURE)
+    paired = estimate("megatron-core-perf", *MIXTURE, overlap=["gradient_reduce", "expert"])
+    time, before = paired["time"], usual["time"]
+    assert time["expert_comm_s"] < 0.25 * before["expert_comm_s"]
+    assert time["compute_s"] > before["compute_s"]
+    hidden_s = before["expert_comm_s"] - time["expert_comm_s"]
+    assert time["compute_s"] - before["compute_s"] < hidden_s
+
+
+def test_a_short_pipeline_of_microbatches_pairs_few(
+    estimate: Callable[..., dict[str, Any]],
+) -> None:
+    """The warm-up of an interleaved schedule has nothing beside it: with as many microbatches as
+    stages half of the exchange stays even on the last."""
+    pipeline = (
+        *("--cluster", "dgx-h100-16", "--model", "qwen3-30b-a3b", "--expert", "8"),
+        *("--pipeline", "4", "--virtual-stages", "2", "--seq-length", "4096", "--nodes", "4"),
+    )
+
+    def left(batch: int) -> float:
+        flags = (*pipeline, "--global-batch-size", str(batch))
+        usual = estimate("megatron-core-perf", *flags)["time"]["expert_comm_s"]
+        overlap = ["gradient_reduce", "parameter_gather", "pipeline", "expert"]
+        paired = estimate("megatron-core-perf", *flags, overlap=overlap)["time"]["expert_comm_s"]
+        return float(paired / usual)
+
+    assert left(32) > 0.6
+    assert left(1024) < 0.4
+
+
+DENSE = (
+    *("--cluster", "dgx-a100-8", "--nodes", "1", "--tensor", "1", "--seq-length", "2048"),
+    *("--global-batch-size", "64", "--model", "gpt-1.7b"),
+)
+
+
+def test_a_host_that_waits_adds_its_time(estimate: Callable[..., dict[str, Any]]) -> None:
+    usual = estimate("megatron-deepspeed-2022", *DENSE)
+    waiting = estimate("megatron-deepspeed-2022", *DENSE, launch_blocking=True)
+    added_s = waiting["time_detail"]["host_bound_s"]
+    assert added_s > 0.05 * usual["step_s"]
+    passes = ("compute_s", "recompute_s")
+    assert sum(waiting["time"][one] for one in passes) == pytest.approx(
+        sum(usual["time"][one] for one in passes) + added_s, rel=0.02
+    )
+
+
+def test_recomputation_stops_before_the_last_product(
+    estimate: Callable[..., dict[str, Any]],
+) -> None:
+    """Of a block with a GELU MLP, attention's projections are 4 h², the MLP's matrices 4 h² each:
+    a third of the products is not redone (torch/utils/checkpoint.py)."""
+    flags = (*DENSE, "--recompute", "full")
+    recompute = {"default": "full", "choices": ["none", "full"], "early_stop": True}
+    whole = estimate("composer-fsdp-torch1", *flags)["time"]["recompute_s"]
+    early = estimate("composer-fsdp-torch1", *flags, recompute=recompute)["time"]["recompute_s"]
+    assert early / whole == pytest.approx(2 / 3, abs=0.07)
+
+
+def test_tf32_is_a_format_of_its_own(estimate: Callable[..., dict[str, Any]]) -> None:
+    single, tensor = (
+        estimate("deepspeed", *DENSE, "--precision", precision) for precision in ("fp32", "tf32")
+    )
+    assert single["time"]["compute_s"] > 2.5 * tensor["time"]["compute_s"]
+    assert single["memory"]["peak_bytes"] == tensor["memory"]["peak_bytes"]
+
+
+def test_heads_of_odd_width_leave_the_tensor_cores(
+    planner: Callable[..., Outcome], tmp_path: Path
+) -> None:
+    """bigscience chronicles-prequel.md, "NHEADs comparison": hidden size 13,824 in 128 heads of 108
+    takes 162.7 s a step, in 64 heads of 216 121.3 s."""
+
+    def step_s(heads: int) -> float:
+        model = tmp_path / "model.yaml"
+        shape = {"num_layers": 64, "hidden_size": 13824, "num_attention_heads": heads}
+        model.write_text(yaml.safe_dump({"architecture": "bloom", "vocab_size": 250880} | shape))
+        done = planner(
+            *("estimate", "--json", "--model", str(model), "--cluster", "dgx-a100-128"),
+            *("--nodes", "48", "--tensor", "4", "--pipeline", "16", "--precision", "fp16"),
+            *("--software", "megatron-deepspeed-2022", "--recompute", "full"),
+            *("--seq-length", "2048", "--global-batch-size", "2046"),
+        )
+        assert done.code in (0, 1), done.stderr
+        return float(json.loads(done.stdout)["plans"][0]["estimate"]["step_s"])
+
+    assert step_s(128) / step_s(64) == pytest.approx(162.7 / 121.3, rel=0.08)
