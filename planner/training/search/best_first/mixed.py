@@ -38,8 +38,10 @@ class MixedRefinement(Refinement):
         best: BestPlans,
         placements: PlacementSearch | None,
         budget: Budget,
+        *,
+        like_plain: frozenset[str] = frozenset(),
     ) -> None:
-        super().__init__(combinations, table, best, placements, budget)
+        super().__init__(combinations, table, best, placements, budget, like_plain=like_plain)
         self._solved: dict[int, SolvedCombination] = {}
         self._turns: dict[int, int] = {}
         self._tables: dict[Shard, tuple[CostTable, ...]] = {}

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Beside:
+class BesidePasses:
     """Seconds of a step by device type: `always_s` [N, p, C] a stage waits for its own messages and
     gathers and updates the fewest layers; `layer_s` [N, C] a layer more, at least. Both grow ever
     more slowly with the parameters, so they lie above the line between few and many layers."""
@@ -29,7 +29,7 @@ class Beside:
     layer_s: Floats
 
     @classmethod
-    def of(cls, scenario: Scenario, table: CostTable, batch: Batch, *, free: bool) -> Beside:
+    def of(cls, scenario: Scenario, table: CostTable, batch: Batch, *, free: bool) -> BesidePasses:
         """`scenario` and `table` are of the ideal topology."""
         always, layer = [], []
         for alone in scenario.by_type:

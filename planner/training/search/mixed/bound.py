@@ -16,7 +16,7 @@ from planner.schedule.inflight import peak_in_flight
 from planner.training.batch import FULL
 from planner.training.memory.stage import stage_peaks
 from planner.training.search.layouts.bound import jitter_share
-from planner.training.search.mixed.beside import Beside
+from planner.training.search.mixed.beside import BesidePasses
 from planner.training.search.mixed.rooms import Rooms, allocated_bytes, rooms_bytes
 from planner.training.search.mixed.speeds import Speeds
 
@@ -62,7 +62,10 @@ def mixed_bound(scenario: Scenario, table: CostTable, batch: Batch, *, free: boo
 def rows_bound_s(scenario: Scenario, table: CostTable, batch: Batch, *, free: bool) -> Floats:
     """[N]: lower bound in seconds on the step: some stage does all its work, waits for its messages
     and gathers and updates its weights, over links that its device type has at best."""
-    speeds, beside = Speeds.of(scenario, table, batch), Beside.of(scenario, table, batch, free=free)
+    speeds, beside = (
+        Speeds.of(scenario, table, batch),
+        BesidePasses.of(scenario, table, batch, free=free),
+    )
     m = batch.chunk_microbatches.astype(np.float64)[:, None, None]
     always = np.take_along_axis(beside.always_s, speeds.types[:, None], axis=2) / m
     layer = np.take_along_axis(beside.layer_s, speeds.types, axis=1) / m[:, 0]
