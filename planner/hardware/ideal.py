@@ -57,6 +57,7 @@ class IdealTopology(Topology):
     over n domains has the widest slowest hop, and the least latency, that any n have."""
 
     __slots__ = (
+<<<<<<< HEAD
         "_offers",
         "_real_kinds",
         "_tree",
@@ -64,6 +65,14 @@ class IdealTopology(Topology):
         "device_of_rank",
         "real_devices",
         "sizes_differ",
+=======
+        "_narrow_tree",
+        "_offers",
+        "_real_kinds",
+        "_tree",
+        "device_of_rank",
+        "real_devices",
+>>>>>>> main
     )
 
     def __init__(
@@ -81,14 +90,19 @@ class IdealTopology(Topology):
         self.uniform = True
         self.real_devices = tuple(dict.fromkeys(kind.device for kind in kinds))
         """The device types of the cluster, of which the ideal node has the best constants."""
-        self._tree = None
+        self._tree = self._narrow_tree = None
         if fabric.measured and len(kinds) <= _MOST_MEASURED:
-            self._tree = WidestTree.of(kinds, fabric)
+            self._tree = WidestTree.of(kinds, fabric, both_ways=False)
+            self._narrow_tree = WidestTree.of(kinds, fabric, both_ways=True)
         types = [self.real_devices.index(kind.device) for kind in kinds]
         self.device_of_rank = np.repeat(types, sizes)
         """Of every device of the cluster, the index of its type."""
+<<<<<<< HEAD
         cards = [kind.network_bytes_per_s for kind in equal]
         self._offers, self._widest = fabric.offers(cards), fabric.offers(cards, either_way=True)
+=======
+        self._offers = fabric.offers([kind.network_bytes_per_s for kind in kinds])
+>>>>>>> main
         self._real_kinds = tuple(kinds)
 
     def of_type(self, device: Device) -> IdealTopology:
@@ -97,7 +111,7 @@ class IdealTopology(Topology):
         kinds = [kind for kind in self._real_kinds if kind.device is device]
         alone = IdealTopology(kinds, self.fabric.without_measured, self.devices, trees=self.trees)
         if self.fabric.measured:
-            alone.fabric, alone._offers, alone._widest = self.fabric, self._offers, self._widest
+            alone.fabric, alone._offers = self.fabric, self._offers
         return alone
 
     @property
@@ -147,25 +161,26 @@ class IdealTopology(Topology):
 
     @property
     def forced_hop(self) -> Hop:
-        """A hop that no link of some node of the job is wider than, whichever nodes it takes: of so
-        many nodes one has no wider link than the worst of the best."""
+        """A hop that some node of the job, whichever nodes it takes, cannot be reached by and left
+        over a wider one: of so many nodes one is no better than the worst of the best."""
         return self.fabric.best_hop(
             2,
-            bytes_per_s=self._widest[self.nodes - 1],
+            bytes_per_s=self._offers[self.nodes - 1],
             latency_s=self.kind.network_step_s,
         )
 
     @property
     def nodes_forced(self) -> int:
-        """How many nodes of the job, whichever it takes, have no link wider than `forced_hop`."""
-        wider = sum(offer > self._widest[self.nodes - 1] for offer in self._widest)
+        """How many nodes of the job, whichever it takes, `forced_hop` holds for."""
+        wider = sum(offer > self._offers[self.nodes - 1] for offer in self._offers)
         return self.nodes - wider
 
     def forest_hop(self, columns: int) -> Hop | None:
-        """A hop that some link is no wider than where the nodes of the job form so many disjoint
-        paths. None where no links were measured, or the paths have no links."""
-        links = self.nodes - columns
-        return None if self._tree is None or links < 1 else self._tree.hop(links)
+        """A hop that some pair of neighbours is no better joined by, there and back, where the
+        nodes of the job form so many disjoint paths. None where no links were measured, or the
+        paths have no links."""
+        links, tree = self.nodes - columns, self._narrow_tree
+        return None if tree is None or links < 1 else tree.hop(links)
 
     def _aligned(self, span: int, domains: int, local: int) -> Survey:
         survey = super()._aligned(span, domains, local)
@@ -194,16 +209,17 @@ _MOST_MEASURED = 2048
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WidestTree:
-    """A maximum spanning tree (Prim 1957) of nodes by the wider direction of their links: `edges`
-    (bytes/s, node, node), the widest first. `latency_s`: the shortest of all links."""
+    """A maximum spanning tree (Prim 1957): `edges` (bytes/s, node, node), the widest first.
+    `latency_s`: the shortest of all links."""
 
     edges: tuple[tuple[float, int, int], ...]
     latency_s: float
 
     @classmethod
-    def of(cls, kinds: Sequence[NodeKind], fabric: Fabric) -> WidestTree:
+    def of(cls, kinds: Sequence[NodeKind], fabric: Fabric, *, both_ways: bool) -> WidestTree:
+        """By the narrower direction of links (`both_ways`), or by the wider one."""
         rates, latency_s = hops_between(kinds, fabric, np.arange(len(kinds)))
-        widest = np.maximum(rates, rates.T)
+        widest = np.minimum(rates, rates.T) if both_ways else np.maximum(rates, rates.T)
         best, near = widest[0].copy(), np.zeros(len(kinds), dtype=np.int64)
         open_ = np.ones(len(kinds), dtype=np.bool_)
         open_[0] = False

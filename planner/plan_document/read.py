@@ -41,7 +41,7 @@ DECISIONS = (
 )
 """The keys of what a plan decides."""
 
-RANKED = ("rank", *DECISIONS, "tied_with_best", "worst_step_s", "proofs", "estimate")
+RANKED = ("rank", *DECISIONS, "tied_with_best", "worst_step_s", "proofs", "why", "estimate")
 """The keys of a ranked plan."""
 SUGGESTED = ("reason", "description", *DECISIONS, "estimate")
 """The keys of a near miss or of a change that would fit."""

@@ -54,22 +54,26 @@ def read_search(node: Node, plans: tuple[RankedPlan, ...]) -> SearchResult:
         robustness=_robustness(node.get("robust")),
         fewer_devices=_fewer_devices(node.get("fewer_devices")),
         cloud=_cloud(node.get("cloud")),
+        fewer_nodes=_fewer(node.get("fewer_nodes")),
         scaling=_scaling(node.get("scaling")),
     )
 
 
 def _scaling(node: Node | None) -> tuple[SizedPlan, ...]:
-    if node is None:
-        return ()
-    return tuple(
-        SizedPlan(
-            nodes=one["nodes"].count(at_least=1),
-            plan=None if one["plan"].value is None else read_decisions(one["plan"], DECISIONS),
-            step_s=one["step_s"].optional_number(at_least=0),
-            tokens_per_s=one["tokens_per_s"].optional_number(at_least=0),
-            reason=one["reason"].optional_text(),
-        )
-        for one in node.items()
+    return () if node is None else tuple(map(_sized, node.items()))
+
+
+def _fewer(node: Node | None) -> SizedPlan | None:
+    return None if node is None else _sized(node)
+
+
+def _sized(node: Node) -> SizedPlan:
+    return SizedPlan(
+        nodes=node["nodes"].count(at_least=1),
+        plan=None if node["plan"].value is None else read_decisions(node["plan"], DECISIONS),
+        step_s=node["step_s"].optional_number(at_least=0),
+        tokens_per_s=node["tokens_per_s"].optional_number(at_least=0),
+        reason=node["reason"].optional_text(),
     )
 
 

@@ -91,9 +91,13 @@ def plan_schema() -> Schema:
             },
             **_plan(),
             "proofs": _list(proof),
+            "why": {
+                "description": "Why the plan of rank 1 is the best, a sentence each.",
+                **_list(TEXT),
+            },
             "estimate": _ref("estimate"),
         },
-        optional=("tied_with_best", "worst_step_s", "proofs"),
+        optional=("tied_with_best", "worst_step_s", "proofs", "why"),
     )
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -367,13 +371,21 @@ def _search() -> Schema:
             "changes": _list(
                 _record({"description": TEXT, **_plan(), "estimate": _ref("estimate")})
             ),
+            "fewer_nodes": {
+                "description": "A plan on fewer nodes that is faster than the best on all of them.",
+                **_record(_sized()),
+            },
             "cloud": _cloud(),
             "scaling": {
                 "description": "The best plan on other numbers of nodes, or why there is none.",
                 **_list(_record(_sized())),
             },
         },
+<<<<<<< HEAD
         optional=("robust", "fewer_devices", "cloud", "scaling"),
+=======
+        optional=("robust", "fewer_nodes", "cloud", "scaling"),
+>>>>>>> main
     )
 
 
@@ -395,6 +407,7 @@ def _cloud() -> Schema:
     }
     return {
         "description": "Every combination that fits, in columns of one length: what its step takes "
-        "at least and the peak of the stage with the least room, with the usual stage layout.",
+        "at least and the peak of the stage with the least room. Both are of the usual stage "
+        "layout; where nodes differ, the first is of every layout.",
         **_record(columns),
     }

@@ -24,9 +24,11 @@ def to_document(
     plans: Sequence[RankedPlan],
     *,
     search: SearchResult | None = None,
+    why: Sequence[str] = (),
 ) -> dict[str, Any]:
     """The document of `plans`, in the contract's key order. Without `search` the document is that
-    of an estimate and has no "search". Times are seconds, sizes are integer bytes."""
+    of an estimate and has no "search". `why`: sentences about the plan of rank 1. Times are
+    seconds, sizes are integer bytes."""
     document: dict[str, Any] = {
         "schema": SCHEMA_ID,
         "planner_version": __version__,
@@ -46,6 +48,7 @@ def to_document(
             **_worst(ranked),
             **plan_fields(ranked.plan),
             **_proofs(ranked),
+            **({"why": list(why)} if why and ranked.rank == 1 else {}),
             "estimate": _estimate(ranked.estimate),
         }
         for ranked in plans
@@ -213,7 +216,11 @@ def _search(result: SearchResult) -> dict[str, Any]:
             "engines": [asdict(engine) for engine in result.solver.engines],
         },
         **_robust(result.robustness),
+<<<<<<< HEAD
         **_fewer_devices(result),
+=======
+        **_fewer(result.fewer_nodes),
+>>>>>>> main
         "space": _space(result.space),
         "nearest": [
             {
@@ -254,17 +261,21 @@ def _scaling(sized: Sequence[SizedPlan]) -> dict[str, Any]:
     """Nothing for a search that was not asked for it."""
     if not sized:
         return {}
+    return {"scaling": [_sized(one) for one in sized]}
+
+
+def _fewer(sized: SizedPlan | None) -> dict[str, Any]:
+    """Nothing where no smaller job was found to be faster."""
+    return {} if sized is None else {"fewer_nodes": _sized(sized)}
+
+
+def _sized(one: SizedPlan) -> dict[str, Any]:
     return {
-        "scaling": [
-            {
-                "nodes": one.nodes,
-                "step_s": one.step_s,
-                "tokens_per_s": one.tokens_per_s,
-                "reason": one.reason,
-                "plan": None if one.plan is None else plan_fields(one.plan),
-            }
-            for one in sized
-        ]
+        "nodes": one.nodes,
+        "step_s": one.step_s,
+        "tokens_per_s": one.tokens_per_s,
+        "reason": one.reason,
+        "plan": None if one.plan is None else plan_fields(one.plan),
     }
 
 

@@ -75,9 +75,9 @@ class Robustness:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cloud:
-    """Every combination that fits, in columns of one length: a lower bound of its step in seconds
-    and the peak of its fullest stage, both with the usual stage layout, and its value of every axis
-    of the space."""
+    """Every combination that fits, in columns of one length: a lower bound of its step in seconds,
+    the peak of its fullest stage, and its value of every axis of the space. Bounds and peaks are of
+    the usual stage layout; where nodes differ, bounds are of every layout."""
 
     step_bound_s: tuple[float, ...]
     peak_bytes: tuple[int, ...]
@@ -134,6 +134,8 @@ class SearchResult:
     nearest: tuple[NearMiss, ...]
     changes: tuple[Change, ...]
     robustness: Robustness | None = None
+    fewer_nodes: SizedPlan | None = None
+    """A plan on fewer nodes that is faster than the best on all of them, where one was found."""
     cloud: Cloud | None = None
     """None where it was not asked for, or time ran out before it was there."""
     scaling: tuple[SizedPlan, ...] = ()

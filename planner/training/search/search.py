@@ -11,6 +11,7 @@ from planner.alarm import enforced
 from planner.budget import UNLIMITED, OutOfTime, Stopped
 from planner.solver import Solver
 from planner.training.confidence.interval import tie_margin
+from planner.training.search.best_first.fewer import faster_on_fewer
 from planner.training.search.best_first.run import Progress, SearchRun
 from planner.training.search.fewer import faster_on_fewer
 from planner.training.search.infeasible import cheapest_changes, nearest_misses
@@ -25,7 +26,11 @@ if TYPE_CHECKING:
     from planner.training.scenario import Scenario
     from planner.training.search.layouts.choose import LayoutImprover
     from planner.training.search.layouts.default import LayoutChooser
+<<<<<<< HEAD
     from planner.training.search.result import Change, Cloud, FewerDevices, NearMiss
+=======
+    from planner.training.search.result import Change, Cloud, NearMiss, SizedPlan
+>>>>>>> main
 
 __all__ = ["Progress", "search"]
 
@@ -69,6 +74,7 @@ def search(
     changes: list[Change] = []
     fewer: tuple[FewerDevices, ...] = ()
     fitting: Cloud | None = None
+    fewer: SizedPlan | None = None
     cut = None
     try:
         with enforced(budget):
@@ -83,6 +89,8 @@ def search(
                 nearest = nearest_misses(run)
                 for change in cheapest_changes(run):
                     changes.append(change)
+            if run.plans:
+                fewer = faster_on_fewer(scenario, restrictions, run.plans[0], budget)
     except KeyboardInterrupt:
         cut = Stopped.INTERRUPTED
     except OutOfTime:
@@ -90,8 +98,13 @@ def search(
     if cut is not None and not run.done:
         with suppress(OutOfTime), enforced(budget.longer(LAST_S)):
             run.show_something(price=cut is Stopped.TIME_LIMIT)
+<<<<<<< HEAD
     found = _result(run, cut, nearest, tuple(changes), fitting)
     return replace(found, fewer_devices=fewer)
+=======
+    result = _result(run, cut, nearest, tuple(changes), fitting)
+    return replace(result, fewer_nodes=fewer)
+>>>>>>> main
 
 
 def _nothing_fits(run: SearchRun) -> bool:

@@ -206,7 +206,7 @@ class SearchRun:
 
     def cloud(self) -> Cloud:
         """Every combination that fits. Raises: OutOfTime."""
-        return cloud_of(self.scenario.ideal, self.growing.table, self.fitting, self.budget)
+        return cloud_of(self.scenario, self.growing.table, self.fitting, self.budget)
 
     @property
     def plans(self) -> tuple[RankedPlan, ...]:
