@@ -13,6 +13,7 @@ from planner.solver import Solver
 from planner.training.confidence.interval import tie_margin
 from planner.training.search.best_first.fewer import faster_on_fewer
 from planner.training.search.best_first.run import Progress, SearchRun
+from planner.training.search.fewer import faster_on_fewer
 from planner.training.search.infeasible import cheapest_changes, nearest_misses
 from planner.training.search.layouts.choose import choose_layout
 from planner.training.search.layouts.default import default_layout
@@ -25,7 +26,11 @@ if TYPE_CHECKING:
     from planner.training.scenario import Scenario
     from planner.training.search.layouts.choose import LayoutImprover
     from planner.training.search.layouts.default import LayoutChooser
+<<<<<<< HEAD
+    from planner.training.search.result import Change, Cloud, FewerDevices, NearMiss
+=======
     from planner.training.search.result import Change, Cloud, NearMiss, SizedPlan
+>>>>>>> main
 
 __all__ = ["Progress", "search"]
 
@@ -67,6 +72,7 @@ def search(
     )
     nearest: tuple[NearMiss, ...] = ()
     changes: list[Change] = []
+    fewer: tuple[FewerDevices, ...] = ()
     fitting: Cloud | None = None
     fewer: SizedPlan | None = None
     cut = None
@@ -76,6 +82,8 @@ def search(
             if cloud:
                 fitting = run.cloud()
             run.refine()
+            if run.improve is not None:
+                fewer = faster_on_fewer(run)
             if _nothing_fits(run):
                 run.report("explaining")
                 nearest = nearest_misses(run)
@@ -90,8 +98,13 @@ def search(
     if cut is not None and not run.done:
         with suppress(OutOfTime), enforced(budget.longer(LAST_S)):
             run.show_something(price=cut is Stopped.TIME_LIMIT)
+<<<<<<< HEAD
+    found = _result(run, cut, nearest, tuple(changes), fitting)
+    return replace(found, fewer_devices=fewer)
+=======
     result = _result(run, cut, nearest, tuple(changes), fitting)
     return replace(result, fewer_nodes=fewer)
+>>>>>>> main
 
 
 def _nothing_fits(run: SearchRun) -> bool:
