@@ -391,7 +391,7 @@ def test_plans_that_lack_something(written: Path, key: str) -> None:
         ("headroom", 1, "inputs.job.headroom: a number of at least 0 and below 1 is needed"),
         ("headroom", "5%", 'inputs.job.headroom: a number is needed, found "5%"'),
         ("expert_imbalance", 0.5, "inputs.job.expert_imbalance: a number of at least 1 is needed"),
-        ("precision", "int8", "inputs.job.precision: one of fp32, fp16, bf16"),
+        ("precision", "int8", "inputs.job.precision: one of fp32, tf32, fp16"),
         ("devices", 0, "inputs.job.devices: a whole number from 1 to 1,000,000 is needed, found 0"),
     ],
 )

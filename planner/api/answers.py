@@ -110,7 +110,10 @@ class FoundPlans:
     @property
     def document(self) -> dict[str, Any]:
         """What `planner search --json` prints."""
-        return to_document(self.inputs, self.search.plans, search=self.search)
+        from planner.reports.search import why
+
+        reasons = why(self.search) if self.search.plans else ()
+        return to_document(self.inputs, self.search.plans, search=self.search, why=reasons)
 
 
 def _inputs(scenario: Scenario) -> RecordedInputs:

@@ -82,18 +82,13 @@ class Fabric:
             latency_s=self.override_latency_s.get(pair, latency_s),
         )
 
-    def offers(
-        self, cards_bytes_per_s: Sequence[float], *, either_way: bool = False
-    ) -> list[float]:
+    def offers(self, cards_bytes_per_s: Sequence[float]) -> list[float]:
         """Of every node, given what its cards reach, its best way out and back, bytes/s, the
-        largest first: n nodes in a ring have a hop no wider than entry n − 1. `either_way`: the
-        better of the two ways, which no link of the node is wider than."""
+        largest first: n nodes in a ring have a hop no wider than entry n − 1."""
         offers = list(cards_bytes_per_s)
         if self.matrix is not None:
             cards = np.array(cards_bytes_per_s)
             links = self.matrix.or_else(np.minimum(cards[:, None], cards))
-            if either_way:
-                links = np.maximum(links, links.T)
             offers = _widest_both_ways(links).tolist()
         for pair, bytes_per_s in self.override_bytes_per_s.items():
             for node in pair:

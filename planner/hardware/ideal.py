@@ -5,8 +5,8 @@ Times and memory on it bound those of any order of the nodes. Scale-up domains s
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from math import inf
+from dataclasses import dataclass, replace
+from math import ceil, inf
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -26,47 +26,92 @@ if TYPE_CHECKING:
 
 
 def ideal_topology(topology: Topology) -> IdealTopology | None:
-    """The topology that no choice and order of the cluster's nodes beats. None where all are alike,
-    or where nodes differ in size, so that an order changes which ranks share one."""
+    """The topology that no choice and order of the cluster's nodes beats: where they differ in
+    size, all are as large as the largest. None where all are alike, or where scale-up domains
+    differ in size, so that an order changes which ranks share one."""
     alone = len(topology.kinds) == 1
     alike = alone or (topology.symmetric and len(set(topology.kinds)) == 1)
-    sizes = {(kind.devices_per_node, kind.domain_nodes) for kind in topology.kinds}
-    if alike or len(sizes) > 1:
+    domains = {kind.domain_nodes for kind in topology.kinds}
+    sizes = {kind.devices_per_node for kind in topology.kinds}
+    if alike or len(domains) > 1 or (len(sizes) > 1 and domains != {1}):
         return None
-    return IdealTopology(topology.kinds, topology.fabric, topology.nodes, trees=topology.trees)
+    return IdealTopology(topology.kinds, topology.fabric, topology.devices, trees=topology.trees)
+
+
+def _as_large(kind: NodeKind, devices_per_node: int) -> NodeKind:
+    """A node with more devices like its own, and as many more network cards."""
+    times = devices_per_node / kind.devices_per_node
+    if times == 1:
+        return kind
+    return replace(
+        kind,
+        devices_per_node=devices_per_node,
+        wired_devices=ceil(kind.wired_devices * times),
+        cards=ceil(kind.cards * times),
+        network_bytes_per_s=kind.network_bytes_per_s * times,
+    )
 
 
 class IdealTopology(Topology):
     """As many equal nodes as the job has, each the best of the cluster in every respect. A ring
     over n domains has the widest slowest hop, and the least latency, that any n have."""
 
-    __slots__ = ("_offers", "_real_kinds", "_tree", "_widest", "device_of_rank", "real_devices")
+    __slots__ = (
+<<<<<<< HEAD
+        "_offers",
+        "_real_kinds",
+        "_tree",
+        "_widest",
+        "device_of_rank",
+        "real_devices",
+        "sizes_differ",
+=======
+        "_narrow_tree",
+        "_offers",
+        "_real_kinds",
+        "_tree",
+        "device_of_rank",
+        "real_devices",
+>>>>>>> main
+    )
 
     def __init__(
-        self, kinds: Sequence[NodeKind], fabric: Fabric, nodes: int, *, trees: bool
+        self, kinds: Sequence[NodeKind], fabric: Fabric, devices: int, *, trees: bool
     ) -> None:
-        """`kinds`, by node, and `fabric` are the cluster's; the job takes `nodes` of them."""
-        super().__init__([best_kind(kinds)] * nodes, fabric, range(nodes), trees=trees)
+        """`kinds`, by node, and `fabric` are the cluster's; the job takes so many of its
+        devices."""
+        sizes = [kind.devices_per_node for kind in kinds]
+        equal = [_as_large(kind, max(sizes)) for kind in kinds]
+        nodes = ceil(devices / max(sizes))
+        super().__init__([best_kind(equal)] * nodes, fabric, range(nodes), trees=trees)
+        self.devices = devices
+        self.sizes_differ = len(set(sizes)) > 1
+        """Whether the cluster's nodes have different numbers of devices."""
         self.uniform = True
         self.real_devices = tuple(dict.fromkeys(kind.device for kind in kinds))
         """The device types of the cluster, of which the ideal node has the best constants."""
-        self._tree = None
+        self._tree = self._narrow_tree = None
         if fabric.measured and len(kinds) <= _MOST_MEASURED:
-            self._tree = WidestTree.of(kinds, fabric)
+            self._tree = WidestTree.of(kinds, fabric, both_ways=False)
+            self._narrow_tree = WidestTree.of(kinds, fabric, both_ways=True)
         types = [self.real_devices.index(kind.device) for kind in kinds]
-        self.device_of_rank = np.repeat(types, kinds[0].devices_per_node)
+        self.device_of_rank = np.repeat(types, sizes)
         """Of every device of the cluster, the index of its type."""
-        cards = [kind.network_bytes_per_s for kind in kinds]
+<<<<<<< HEAD
+        cards = [kind.network_bytes_per_s for kind in equal]
         self._offers, self._widest = fabric.offers(cards), fabric.offers(cards, either_way=True)
+=======
+        self._offers = fabric.offers([kind.network_bytes_per_s for kind in kinds])
+>>>>>>> main
         self._real_kinds = tuple(kinds)
 
     def of_type(self, device: Device) -> IdealTopology:
         """The same where the cluster has no other devices: groups among them have no better links.
         Where links were measured, those of the whole cluster count."""
         kinds = [kind for kind in self._real_kinds if kind.device is device]
-        alone = IdealTopology(kinds, self.fabric.without_measured, self.nodes, trees=self.trees)
+        alone = IdealTopology(kinds, self.fabric.without_measured, self.devices, trees=self.trees)
         if self.fabric.measured:
-            alone.fabric, alone._offers, alone._widest = self.fabric, self._offers, self._widest
+            alone.fabric, alone._offers = self.fabric, self._offers
         return alone
 
     @property
@@ -116,25 +161,26 @@ class IdealTopology(Topology):
 
     @property
     def forced_hop(self) -> Hop:
-        """A hop that no link of some node of the job is wider than, whichever nodes it takes: of so
-        many nodes one has no wider link than the worst of the best."""
+        """A hop that some node of the job, whichever nodes it takes, cannot be reached by and left
+        over a wider one: of so many nodes one is no better than the worst of the best."""
         return self.fabric.best_hop(
             2,
-            bytes_per_s=self._widest[self.nodes - 1],
+            bytes_per_s=self._offers[self.nodes - 1],
             latency_s=self.kind.network_step_s,
         )
 
     @property
     def nodes_forced(self) -> int:
-        """How many nodes of the job, whichever it takes, have no link wider than `forced_hop`."""
-        wider = sum(offer > self._widest[self.nodes - 1] for offer in self._widest)
+        """How many nodes of the job, whichever it takes, `forced_hop` holds for."""
+        wider = sum(offer > self._offers[self.nodes - 1] for offer in self._offers)
         return self.nodes - wider
 
     def forest_hop(self, columns: int) -> Hop | None:
-        """A hop that some link is no wider than where the nodes of the job form so many disjoint
-        paths. None where no links were measured, or the paths have no links."""
-        links = self.nodes - columns
-        return None if self._tree is None or links < 1 else self._tree.hop(links)
+        """A hop that some pair of neighbours is no better joined by, there and back, where the
+        nodes of the job form so many disjoint paths. None where no links were measured, or the
+        paths have no links."""
+        links, tree = self.nodes - columns, self._narrow_tree
+        return None if tree is None or links < 1 else tree.hop(links)
 
     def _aligned(self, span: int, domains: int, local: int) -> Survey:
         survey = super()._aligned(span, domains, local)
@@ -163,16 +209,17 @@ _MOST_MEASURED = 2048
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WidestTree:
-    """A maximum spanning tree (Prim 1957) of nodes by the wider direction of their links: `edges`
-    (bytes/s, node, node), the widest first. `latency_s`: the shortest of all links."""
+    """A maximum spanning tree (Prim 1957): `edges` (bytes/s, node, node), the widest first.
+    `latency_s`: the shortest of all links."""
 
     edges: tuple[tuple[float, int, int], ...]
     latency_s: float
 
     @classmethod
-    def of(cls, kinds: Sequence[NodeKind], fabric: Fabric) -> WidestTree:
+    def of(cls, kinds: Sequence[NodeKind], fabric: Fabric, *, both_ways: bool) -> WidestTree:
+        """By the narrower direction of links (`both_ways`), or by the wider one."""
         rates, latency_s = hops_between(kinds, fabric, np.arange(len(kinds)))
-        widest = np.maximum(rates, rates.T)
+        widest = np.minimum(rates, rates.T) if both_ways else np.maximum(rates, rates.T)
         best, near = widest[0].copy(), np.zeros(len(kinds), dtype=np.int64)
         open_ = np.ones(len(kinds), dtype=np.bool_)
         open_[0] = False
@@ -214,6 +261,7 @@ class SlowedTopology(IdealTopology):
         Topology.__init__(self, ideal.kinds, ideal.fabric, ideal.order, trees=ideal.trees)
         self.uniform = True
         self.real_devices, self.device_of_rank = ideal.real_devices, ideal.device_of_rank
+        self.devices, self.sizes_differ = ideal.devices, ideal.sizes_differ
         self._real_kinds = ideal._real_kinds
         self._ideal, self._slowest, self._stride = ideal, hop, stride
 

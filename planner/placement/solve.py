@@ -18,7 +18,7 @@ import numpy as np
 
 from planner.budget import UNLIMITED, OutOfTime
 from planner.placement.bounds.nodes import cheapest_s, nodes_bound_s
-from planner.placement.bounds.simpler import at_most, likely
+from planner.placement.bounds.simpler import at_most, bounds_of, likely
 from planner.placement.exact.solve import MOST_NODES, solve_exactly
 from planner.placement.exact.sweep import TOLERANCE
 from planner.placement.local.search import polish
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 PROVEN_GAP = 1e-5
 """A placement this close to its bound, relatively, counts as proven. Solvers overlook less than
 this, and programs are kept this far below what they must not reach."""
+SWEPT = "sweep over positions with bounds from sets of nodes"
 STARTS = 4
 """Orders that local search starts from on a large cluster."""
 FEW_MOVES = 6_000
@@ -97,8 +98,9 @@ class _Views:
     at_most: Terms
 
     @classmethod
-    def of(cls, problem: PlacementProblem) -> _Views:
-        return cls(problem, terms_of(likely(problem)), terms_of(at_most(problem)))
+    def of(cls, problem: PlacementProblem, order: NDArray[np.int64]) -> _Views:
+        bounding = at_most(problem, order)
+        return cls(problem, terms_of(likely(problem)), terms_of(bounding))
 
     def at(self, state: PlacementState, order: NDArray[np.int64]) -> PlacementState:
         objective_s = self.problem.objective_s(order[: self.problem.positions])
@@ -152,10 +154,34 @@ def improve_placement(
     return _solved(problem, seeds, _quickly, budget, known_s=known_s, enough_s=enough_s)
 
 
+def exact_solution(
+    problem: PlacementProblem,
+    *,
+    seeds: Sequence[Sequence[int] | NDArray[np.int64]],
+    budget: Budget = UNLIMITED,
+) -> PlacementSolution:
+    """The exact search alone, after a short local one. For problems of few nodes without a closing.
+    Raises: OutOfTime."""
+    problem = with_alike_merged(problem, budget)
+    terms = terms_of(problem)
+    order = polish(terms, _best_seed(problem, seeds).order, budget.meter(FEW_MOVES / 3))
+    proof = solve_exactly(terms, order, budget=budget)
+    return PlacementSolution(
+        order=tuple(proof.order.tolist()),
+        objective_s=proof.objective_s,
+        bound_s=proof.bound_s,
+        method=SWEPT,
+        stopped=budget.stopped(proven=proof.complete),
+    )
+
+
 def quick_bound_s(problem: PlacementProblem, budget: Budget = UNLIMITED) -> float:
     """An almost free bound on every placement. Raises: OutOfTime."""
-    terms = terms_of(at_most(with_alike_merged(problem, budget)))
-    return max(cheapest_s(terms), nodes_bound_s(terms, budget))
+    found = 0.0
+    for bounding in bounds_of(with_alike_merged(problem, budget)):
+        terms = terms_of(bounding)
+        found = max(found, cheapest_s(terms), nodes_bound_s(terms, budget))
+    return found
 
 
 def _solved(
@@ -172,7 +198,7 @@ def _solved(
     state = state.bounded(min(known_s, state.objective_s), "bound over all placements")
     state = replace(state, enough_s=enough_s)
     try:
-        views = _Views.of(problem)
+        views = _Views.of(problem, state.order)
         state = state.bounded(cheapest_s(views.at_most), "every link the cheapest")
         if not state.settled and views.room_s(state) > 0:
             bound_s = nodes_bound_s(views.at_most, budget)
@@ -230,7 +256,7 @@ def _exactly(views: _Views, state: PlacementState, budget: Budget) -> PlacementS
     if views.room_s(state) > WORTHWHILE * state.objective_s:
         proof = solve_exactly(views.at_most, state.order, budget=budget)
         state = views.better(state, _completed(views.problem, proof.order))
-        state = state.bounded(proof.bound_s, "sweep over positions with bounds from sets of nodes")
+        state = state.bounded(proof.bound_s, SWEPT)
     if state.settled:
         return state
     return _polished(views, state, round(MOVES * budget.work / 4), budget)

@@ -16,6 +16,7 @@ from planner.training.search.result import (
     CostliestLink,
     Dimension,
     Exclusion,
+    FewerDevices,
     NearMiss,
     Robustness,
     SearchResult,
@@ -51,23 +52,28 @@ def read_search(node: Node, plans: tuple[RankedPlan, ...]) -> SearchResult:
         nearest=tuple(_near_miss(one) for one in node["nearest"].items()),
         changes=tuple(_change(one) for one in node["changes"].items()),
         robustness=_robustness(node.get("robust")),
+        fewer_devices=_fewer_devices(node.get("fewer_devices")),
         cloud=_cloud(node.get("cloud")),
+        fewer_nodes=_fewer(node.get("fewer_nodes")),
         scaling=_scaling(node.get("scaling")),
     )
 
 
 def _scaling(node: Node | None) -> tuple[SizedPlan, ...]:
-    if node is None:
-        return ()
-    return tuple(
-        SizedPlan(
-            nodes=one["nodes"].count(at_least=1),
-            plan=None if one["plan"].value is None else read_decisions(one["plan"], DECISIONS),
-            step_s=one["step_s"].optional_number(at_least=0),
-            tokens_per_s=one["tokens_per_s"].optional_number(at_least=0),
-            reason=one["reason"].optional_text(),
-        )
-        for one in node.items()
+    return () if node is None else tuple(map(_sized, node.items()))
+
+
+def _fewer(node: Node | None) -> SizedPlan | None:
+    return None if node is None else _sized(node)
+
+
+def _sized(node: Node) -> SizedPlan:
+    return SizedPlan(
+        nodes=node["nodes"].count(at_least=1),
+        plan=None if node["plan"].value is None else read_decisions(node["plan"], DECISIONS),
+        step_s=node["step_s"].optional_number(at_least=0),
+        tokens_per_s=node["tokens_per_s"].optional_number(at_least=0),
+        reason=node["reason"].optional_text(),
     )
 
 
@@ -145,6 +151,17 @@ def _solver(node: Node) -> SolverRecord:
             )
             for one in node["engines"].items()
         ),
+    )
+
+
+def _fewer_devices(node: Node | None) -> tuple[FewerDevices, ...]:
+    return tuple(
+        FewerDevices(
+            devices=one["devices"].count(at_least=1),
+            without=tuple(name.text() for name in one["without"].items()),
+            step_s=one["step_s"].number(at_least=0),
+        )
+        for one in (() if node is None else node.items())
     )
 
 

@@ -91,9 +91,13 @@ def plan_schema() -> Schema:
             },
             **_plan(),
             "proofs": _list(proof),
+            "why": {
+                "description": "Why the plan of rank 1 is the best, a sentence each.",
+                **_list(TEXT),
+            },
             "estimate": _ref("estimate"),
         },
-        optional=("tied_with_best", "worst_step_s", "proofs"),
+        optional=("tied_with_best", "worst_step_s", "proofs", "why"),
     )
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -204,7 +208,21 @@ def _estimate() -> Schema:
             "memory": _ref("memory"),
             "confidence": _confidence(),
             "assumptions": _list(TEXT),
-        }
+            "device_groups": {
+                "description": "Where devices are of several types: the first and the last of "
+                "neighbouring stages on the same types, these types and the hosts.",
+                **_list(
+                    _record(
+                        {
+                            "stages": _list(COUNT, minItems=2, maxItems=2),
+                            "devices": _list(TEXT, minItems=1),
+                            "hosts": _list(HOST, minItems=1),
+                        }
+                    )
+                ),
+            },
+        },
+        optional=("device_groups",),
     )
 
 
@@ -344,18 +362,30 @@ def _search() -> Schema:
                     },
                 }
             ),
+            "fewer_devices": {
+                "description": "On mixed devices, faster plans without some of the types.",
+                **_list(_record({"devices": POSITIVE, "without": _list(TEXT), "step_s": SECONDS})),
+            },
             "space": _record({"dimensions": _list(dimension), "excluded": _list(exclusion)}),
             "nearest": _list(_record({"reason": TEXT, **_plan(), "estimate": _ref("estimate")})),
             "changes": _list(
                 _record({"description": TEXT, **_plan(), "estimate": _ref("estimate")})
             ),
+            "fewer_nodes": {
+                "description": "A plan on fewer nodes that is faster than the best on all of them.",
+                **_record(_sized()),
+            },
             "cloud": _cloud(),
             "scaling": {
                 "description": "The best plan on other numbers of nodes, or why there is none.",
                 **_list(_record(_sized())),
             },
         },
-        optional=("robust", "cloud", "scaling"),
+<<<<<<< HEAD
+        optional=("robust", "fewer_devices", "cloud", "scaling"),
+=======
+        optional=("robust", "fewer_nodes", "cloud", "scaling"),
+>>>>>>> main
     )
 
 
@@ -377,6 +407,7 @@ def _cloud() -> Schema:
     }
     return {
         "description": "Every combination that fits, in columns of one length: what its step takes "
-        "at least and the peak of the stage with the least room, with the usual stage layout.",
+        "at least and the peak of the stage with the least room. Both are of the usual stage "
+        "layout; where nodes differ, the first is of every layout.",
         **_record(columns),
     }

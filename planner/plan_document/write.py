@@ -24,9 +24,11 @@ def to_document(
     plans: Sequence[RankedPlan],
     *,
     search: SearchResult | None = None,
+    why: Sequence[str] = (),
 ) -> dict[str, Any]:
     """The document of `plans`, in the contract's key order. Without `search` the document is that
-    of an estimate and has no "search". Times are seconds, sizes are integer bytes."""
+    of an estimate and has no "search". `why`: sentences about the plan of rank 1. Times are
+    seconds, sizes are integer bytes."""
     document: dict[str, Any] = {
         "schema": SCHEMA_ID,
         "planner_version": __version__,
@@ -46,6 +48,7 @@ def to_document(
             **_worst(ranked),
             **plan_fields(ranked.plan),
             **_proofs(ranked),
+            **({"why": list(why)} if why and ranked.rank == 1 else {}),
             "estimate": _estimate(ranked.estimate),
         }
         for ranked in plans
@@ -113,7 +116,21 @@ def _estimate(estimate: Estimate) -> dict[str, Any]:
         "memory": _memory(estimate),
         "confidence": confidence_fields(estimate),
         "assumptions": list(estimate.assumptions),
+        **_device_groups(estimate),
     }
+
+
+def _device_groups(estimate: Estimate) -> dict[str, Any]:
+    """Nothing where all devices are of one type."""
+    groups = [
+        {
+            "stages": [group.first_stage, group.last_stage],
+            "devices": list(group.devices),
+            "hosts": list(group.hosts),
+        }
+        for group in estimate.device_groups
+    ]
+    return {"device_groups": groups} if groups else {}
 
 
 def confidence_fields(estimate: Estimate) -> dict[str, Any] | None:
@@ -199,6 +216,11 @@ def _search(result: SearchResult) -> dict[str, Any]:
             "engines": [asdict(engine) for engine in result.solver.engines],
         },
         **_robust(result.robustness),
+<<<<<<< HEAD
+        **_fewer_devices(result),
+=======
+        **_fewer(result.fewer_nodes),
+>>>>>>> main
         "space": _space(result.space),
         "nearest": [
             {
@@ -239,17 +261,21 @@ def _scaling(sized: Sequence[SizedPlan]) -> dict[str, Any]:
     """Nothing for a search that was not asked for it."""
     if not sized:
         return {}
+    return {"scaling": [_sized(one) for one in sized]}
+
+
+def _fewer(sized: SizedPlan | None) -> dict[str, Any]:
+    """Nothing where no smaller job was found to be faster."""
+    return {} if sized is None else {"fewer_nodes": _sized(sized)}
+
+
+def _sized(one: SizedPlan) -> dict[str, Any]:
     return {
-        "scaling": [
-            {
-                "nodes": one.nodes,
-                "step_s": one.step_s,
-                "tokens_per_s": one.tokens_per_s,
-                "reason": one.reason,
-                "plan": None if one.plan is None else plan_fields(one.plan),
-            }
-            for one in sized
-        ]
+        "nodes": one.nodes,
+        "step_s": one.step_s,
+        "tokens_per_s": one.tokens_per_s,
+        "reason": one.reason,
+        "plan": None if one.plan is None else plan_fields(one.plan),
     }
 
 
@@ -260,6 +286,15 @@ def _robust(robustness: Robustness | None) -> dict[str, Any]:
     link = robustness.link
     costliest = None if link is None else {"hosts": list(link.hosts), "step_s": link.step_s}
     return {"robust": {"share": robustness.share, "link": costliest}}
+
+
+def _fewer_devices(result: SearchResult) -> dict[str, Any]:
+    """Nothing where no device type is better left out."""
+    found = [
+        {"devices": one.devices, "without": list(one.without), "step_s": one.step_s}
+        for one in result.fewer_devices
+    ]
+    return {"fewer_devices": found} if found else {}
 
 
 def _space(space: Space) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from planner.hardware.ideal import IdealTopology, SlowedTopology, ideal_topology
 from planner.hardware.links import Topology, topology_from_spec
@@ -64,6 +64,11 @@ class Scenario:
             slow = SlowedTopology(topology, hop, stride=stride)
             found = self._slowed[hop, stride] = replace(self, topology=slow)
         return found
+
+    @cached_property
+    def kept(self) -> dict[str, Any]:
+        """What others work out once for this scenario, by name."""
+        return {}
 
     @cached_property
     def _slowed(self) -> dict[tuple[Hop, int | None], Scenario]:

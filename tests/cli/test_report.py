@@ -189,6 +189,16 @@ def test_a_cloud_of_unequal_columns_is_refused(
     assert message in outcome.stderr
 
 
+def test_the_plan_file_says_why_as_the_page_does(
+    planner: Callable[..., Outcome], plans: Path, page: Path
+) -> None:
+    first, *others = json.loads(plans.read_text())["plans"]
+    shown = [one.text for one in read_page(page.read_text()).one(id="answer").every("li")]
+    assert first["why"] == shown
+    assert first["why"][0].startswith("Bound by ")
+    assert not any("why" in one for one in others)
+
+
 def test_memory_has_both_peaks_of_every_stage(planner: Callable[..., Outcome], plans: Path) -> None:
     memory = json.loads(plans.read_text())["plans"][0]["estimate"]["memory"]
     for stage in memory["per_stage"]:

@@ -322,7 +322,7 @@ def test_close_bounds_make_a_front_and_loose_ones_do_not(samples: Samples) -> No
         section = read_page(page_text(content_of(samples, search))).one(id="cloud")
         config = json.loads(section.one("canvas").attributes["data-config"])
         assert said in section.text
-        assert ("the front" in section.text) == (search is close) == config["close"]
+        assert ("is the front" in section.text) == (search is close) == config["close"]
         bounds = {x for x, _ in config["front"]} - {one.estimate.step_s for one in search.plans}
         assert bool(bounds) == (search is close)
 
@@ -330,6 +330,19 @@ def test_close_bounds_make_a_front_and_loose_ones_do_not(samples: Samples) -> No
 def test_slow_combinations_are_left_out_of_the_picture_and_counted(samples: Samples) -> None:
     section = read_page(page_text(content_of(samples, searched(samples, 0.01)))).one(id="cloud")
     assert "Each dot is one of 5 combinations that fit (1 slower by more than 4" in section.text
+
+
+def test_combinations_that_need_another_layout_to_fit_are_counted_and_not_drawn(
+    samples: Samples,
+) -> None:
+    known = searched(samples, 0.01).cloud
+    assert known is not None
+    peaks = (*known.peak_bytes[:-3], round(79.0 * GIB), *known.peak_bytes[-2:])
+    search = replace(samples.found(), cloud=replace(known, peak_bytes=peaks))
+    section = read_page(page_text(content_of(samples, search))).one(id="cloud")
+    assert "1 combination that fit with another stage layout" in section.text
+    config = json.loads(section.one("canvas").attributes["data-config"])
+    assert max(peak for _, peak in config["front"]) <= config["usable"] < 79.0 * GIB
 
 
 def test_a_cloud_that_was_not_asked_for_has_a_sentence(samples: Samples) -> None:

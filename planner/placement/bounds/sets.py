@@ -7,6 +7,7 @@ exactly over sets (Held and Karp 1962), each as if the other did not exist.
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass
 from itertools import combinations
 from typing import TYPE_CHECKING
@@ -16,7 +17,7 @@ import numpy as np
 from planner.budget import UNLIMITED
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from numpy.typing import NDArray
 
@@ -109,10 +110,20 @@ def _column_s(
     problem: PlacementProblem, path: int, subsets: Subsets, budget: Budget
 ) -> NDArray[np.float64]:
     """Seconds of the best column by one path, for each set of `rows` nodes."""
+    ends = deque(_ends_s(problem, path, subsets, budget), maxlen=1).pop()
+    return np.asarray(problem.path_s[path] + ends.min(axis=1))
+
+
+def _ends_s(
+    problem: PlacementProblem, path: int, subsets: Subsets, budget: Budget
+) -> Iterator[NDArray[np.float64]]:
+    """For every row in turn, [sets, N]: what the links up to it add, for each set of nodes in the
+    rows so far and the node in the last of them."""
     link_s = problem.link_s[problem.node_class][:, problem.node_class]
     allowed = problem.row_class_allowed[:, problem.node_class]
     nodes = subsets.nodes
     ends = np.where(np.eye(nodes, dtype=bool) & allowed[0], 0.0, np.inf)
+    yield ends
     for row in range(1, problem.rows):
         coefficient = problem.path_links[path, row - 1]
         more = np.full((len(subsets.by_size[row + 1]), nodes), np.inf)
@@ -121,7 +132,24 @@ def _column_s(
             place, of = without(subsets, row, int(node))
             more[place, node] = (ends[of] + coefficient * link_s[:, node]).min(axis=1)
         ends = more
-    return np.asarray(problem.path_s[path] + ends.min(axis=1))
+        yield ends
+
+
+def best_walk(
+    problem: PlacementProblem, path: int, subsets: Subsets, budget: Budget
+) -> NDArray[np.int64]:
+    """Int [rows]: the nodes of the fastest column by one path. Raises: OutOfTime."""
+    link_s = problem.link_s[problem.node_class][:, problem.node_class]
+    kept = list(_ends_s(problem, path, subsets, budget))
+    place, node = np.unravel_index(int(kept[-1].argmin()), kept[-1].shape)
+    walk = [int(node)]
+    at = int(subsets.by_size[problem.rows][place])
+    for row in range(problem.rows - 1, 0, -1):
+        at -= 1 << walk[0]
+        before = kept[row - 1][subsets.place[at]]
+        reached = before + problem.path_links[path, row - 1] * link_s[:, walk[0]]
+        walk.insert(0, int(reached.argmin()))
+    return np.array(walk)
 
 
 def _rings_s(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from planner.budget import UNLIMITED, OutOfTime
-from planner.placement.bounds.sets import pipeline_by_unused, subsets_of, wait_by_unused
+from planner.placement.bounds.sets import best_walk, pipeline_by_unused, subsets_of, wait_by_unused
 from planner.placement.exact.completions import Completions
 from planner.placement.exact.partial import Floors
 from planner.placement.exact.sweep import TOLERANCE, Sweep
@@ -26,6 +26,8 @@ MOST_NODES = 20
 """All sets of nodes are listed: 2^20 of them take seconds and hundreds of megabytes."""
 PATHS = 2
 """Critical paths that the bounds consider: those that take longest."""
+NARROW = 64
+"""Critical paths above which fewer partial placements are filled, since each takes longer."""
 STATES = 1_500_000
 """Most partial placements that are filled, for each order of positions."""
 
@@ -58,6 +60,8 @@ def solve_exactly(
     objective_s = problem.objective_s(order)
     proof = ExactProof(order=order, objective_s=objective_s, bound_s=0.0)
     try:
+        if problem.columns == 1 and problem.rows > 1:
+            proof = _walked(problem, proof, budget)
         for floors in floors_of(terms, budget):
             floor_s = floors.pipeline_s + float(floors.waits_s.sum())
             bound_s = max(proof.bound_s, min(floor_s, proof.objective_s))
@@ -72,8 +76,20 @@ def solve_exactly(
     return proof
 
 
+def _walked(problem: PlacementProblem, proof: ExactProof, budget: Budget) -> ExactProof:
+    """The only column through the fastest walk of a chief path, where that is better."""
+    subsets = subsets_of(len(problem.node_class))
+    for path in chief_paths(problem):
+        order = best_walk(problem, path, subsets, budget)
+        objective_s = problem.objective_s(order)
+        if objective_s < proof.objective_s:
+            proof = ExactProof(order, objective_s, proof.bound_s)
+    return proof
+
+
 def _swept(terms: Terms, floors: Floors, proof: ExactProof, budget: Budget) -> ExactProof:
-    states = budget.meter(round(STATES * budget.work))
+    wide = max(1.0, len(terms.problem.path_s) / NARROW)
+    states = budget.meter(round(STATES * budget.work / wide))
     found = Sweep(terms, floors, proof.objective_s, states).run()
     order = proof.order if found.order is None else found.order
     bound_s = max(proof.bound_s, min(found.left_s, found.objective_s))

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 TOLERANCE = 1e-9
 """Relative improvements smaller than this are not sought."""
-CHUNK = 8_192
-"""Partial placements that grow together."""
+CHUNK = 1 << 19
+"""Critical paths of partial placements that grow together."""
 KEPT = 65_536
 """Partial placements held before they are followed to the end."""
 
@@ -70,8 +70,9 @@ class Sweep:
         partial = partial.at(np.argsort(partial.bound_s, kind="stable"))
         left_s = float("inf")
         held: list[Partial] = []
-        for first in range(0, len(partial), CHUNK):
-            chunk = partial.at(slice(first, first + CHUNK))
+        width = max(64, CHUNK // max(64, len(self.terms.problem.path_s)))
+        for first in range(0, len(partial), width):
+            chunk = partial.at(slice(first, first + width))
             chunk = chunk.at(chunk.bound_s < self.limit_s)
             if not len(chunk):
                 break

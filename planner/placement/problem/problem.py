@@ -47,14 +47,26 @@ class Wait:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class PathsOfAllRows:
+    """Paths [V] that every row's closing follows, row s at most `hidden_s` [rows] before their
+    end: `path_s` [V], `path_links` [V, boundaries]."""
+
+    path_s: NDArray[np.float64]
+    path_links: NDArray[np.float64]
+    hidden_s: NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Closing:
     """What a row does once its last pass is over: path w ends in row `path_row[w]`, int [W], and
     is followed by the slowest ring of `family` in that row. `slack_s` [rows]: how much earlier
-    than the last a row is done where all links are the cheapest."""
+    than the last a row is done where all links are the cheapest. `together`: paths that all rows
+    follow."""
 
     family: RingFamily
     path_row: NDArray[np.int64]
     slack_s: NDArray[np.float64]
+    together: PathsOfAllRows | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

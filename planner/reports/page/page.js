@@ -157,7 +157,7 @@
     const gib = (bytes) => bytes / config.gib;
     const { step_bound_s: bounds, peak_bytes: peaks } = data;
     const drawn = [];
-    bounds.forEach((one, at) => { if (one <= config.slowest) drawn.push(at); });
+    bounds.forEach((one, at) => { if (one <= config.slowest && peaks[at] <= config.usable) drawn.push(at); });
     const marks = config.marks;
     const xs = [...drawn.map((at) => bounds[at]), ...marks.map((one) => one.x), ...marks.slice(0, 1).flatMap((one) => one.xs || [])];
     const ys = [...drawn.map((at) => peaks[at]), ...marks.map((one) => one.y), config.capacity];

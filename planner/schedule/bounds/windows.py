@@ -17,7 +17,7 @@ import numpy as np
 from planner.schedule.bounds.closed_form import before, before_it, boundaries, stages_first
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike
+    from numpy.typing import ArrayLike, NDArray
 
     from planner.arrays import Floats, Ints
 
@@ -73,9 +73,10 @@ def window_lower_bound(
 
 def critical_paths(
     forward_s: Floats, backward_s: Floats, *, num_microbatches: int, blocking: bool = True
-) -> tuple[Floats, Floats, Floats]:
+) -> tuple[Floats, Floats, Floats, NDArray[np.bool_]]:
     """Paths that bound a step of `1f1b` from below, as sums over the boundaries: seconds with free
-    sends, [W], and how often each boundary is crossed forward and backward, [W, p − 1] each.
+    sends, [W], and how often each boundary is crossed forward and backward, [W, p − 1] each; and
+    whether a path passes the last backwards of all stages, from the last stage on, [W].
 
     `forward_s`, `backward_s` [p]. `window_lower_bound` is the largest of these paths. All of them
     end with the last backward of the first stage.
@@ -100,7 +101,9 @@ def critical_paths(
         ]
     )
     seconds = paths[:, :1]
-    return paths[:, 0], (paths - seconds)[:, 1:p], (paths - seconds)[:, p:]
+    returns = [np.repeat((False, False, True) * 2, p - first) for first in range(p)]
+    crossed = paths - seconds
+    return paths[:, 0], crossed[:, 1:p], crossed[:, p:], np.concatenate(returns) & (paths[:, 0] > 0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

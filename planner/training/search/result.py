@@ -75,9 +75,9 @@ class Robustness:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cloud:
-    """Every combination that fits, in columns of one length: a lower bound of its step in seconds
-    and the peak of its fullest stage, both with the usual stage layout, and its value of every axis
-    of the space."""
+    """Every combination that fits, in columns of one length: a lower bound of its step in seconds,
+    the peak of its fullest stage, and its value of every axis of the space. Bounds and peaks are of
+    the usual stage layout; where nodes differ, bounds are of every layout."""
 
     step_bound_s: tuple[float, ...]
     peak_bytes: tuple[int, ...]
@@ -93,6 +93,16 @@ class SizedPlan:
     step_s: float | None = None
     tokens_per_s: float | None = None
     reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FewerDevices:
+    """A plan on fewer devices that is faster: how many, its step, and the device types that it
+    does without."""
+
+    devices: int
+    without: tuple[str, ...]
+    step_s: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,10 +134,14 @@ class SearchResult:
     nearest: tuple[NearMiss, ...]
     changes: tuple[Change, ...]
     robustness: Robustness | None = None
+    fewer_nodes: SizedPlan | None = None
+    """A plan on fewer nodes that is faster than the best on all of them, where one was found."""
     cloud: Cloud | None = None
     """None where it was not asked for, or time ran out before it was there."""
     scaling: tuple[SizedPlan, ...] = ()
     """As far as asked for, and as time allowed; by number of nodes."""
+    fewer_devices: tuple[FewerDevices, ...] = ()
+    """Faster on mixed devices than with all of them, fastest first."""
 
     @property
     def proven(self) -> bool:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from planner.alarm import enforced
 from planner.budget import UNLIMITED, OutOfTime, Stopped
 from planner.solver import Solver
 from planner.training.confidence.interval import tie_margin
+from planner.training.search.best_first.fewer import faster_on_fewer
 from planner.training.search.best_first.run import Progress, SearchRun
+from planner.training.search.fewer import faster_on_fewer
 from planner.training.search.infeasible import cheapest_changes, nearest_misses
 from planner.training.search.layouts.choose import choose_layout
 from planner.training.search.layouts.default import default_layout
@@ -23,7 +26,11 @@ if TYPE_CHECKING:
     from planner.training.scenario import Scenario
     from planner.training.search.layouts.choose import LayoutImprover
     from planner.training.search.layouts.default import LayoutChooser
-    from planner.training.search.result import Change, Cloud, NearMiss
+<<<<<<< HEAD
+    from planner.training.search.result import Change, Cloud, FewerDevices, NearMiss
+=======
+    from planner.training.search.result import Change, Cloud, NearMiss, SizedPlan
+>>>>>>> main
 
 __all__ = ["Progress", "search"]
 
@@ -65,7 +72,9 @@ def search(
     )
     nearest: tuple[NearMiss, ...] = ()
     changes: list[Change] = []
+    fewer: tuple[FewerDevices, ...] = ()
     fitting: Cloud | None = None
+    fewer: SizedPlan | None = None
     cut = None
     try:
         with enforced(budget):
@@ -73,11 +82,15 @@ def search(
             if cloud:
                 fitting = run.cloud()
             run.refine()
+            if run.improve is not None:
+                fewer = faster_on_fewer(run)
             if _nothing_fits(run):
                 run.report("explaining")
                 nearest = nearest_misses(run)
                 for change in cheapest_changes(run):
                     changes.append(change)
+            if run.plans:
+                fewer = faster_on_fewer(scenario, restrictions, run.plans[0], budget)
     except KeyboardInterrupt:
         cut = Stopped.INTERRUPTED
     except OutOfTime:
@@ -85,7 +98,13 @@ def search(
     if cut is not None and not run.done:
         with suppress(OutOfTime), enforced(budget.longer(LAST_S)):
             run.show_something(price=cut is Stopped.TIME_LIMIT)
-    return _result(run, cut, nearest, tuple(changes), fitting)
+<<<<<<< HEAD
+    found = _result(run, cut, nearest, tuple(changes), fitting)
+    return replace(found, fewer_devices=fewer)
+=======
+    result = _result(run, cut, nearest, tuple(changes), fitting)
+    return replace(result, fewer_nodes=fewer)
+>>>>>>> main
 
 
 def _nothing_fits(run: SearchRun) -> bool:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from planner.reports.page.html import Html, element
 from planner.reports.page.parts import note, same_as_table, section, table
 from planner.wording.labels import one_line
-from planner.wording.units import GIB, count, gib, percent, time_scale
+from planner.wording.units import GIB, count, gib, percent, plural, time_scale
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -53,14 +53,21 @@ def cloud(content: PageContent) -> Html | None:
     loose = looseness(known, content.answer.plans[:JUDGED])
     tight_bounds = loose <= CLOSE
     slowest_s = SLOWEST * min(known.step_bound_s)
-    drawn = sum(1 for bound_s in known.step_bound_s if bound_s <= slowest_s)
+    usable = max(
+        stage.capacity_bytes - stage.headroom_bytes
+        for one in content.answer.plans
+        for stage in one.estimate.memory.per_stage
+    )
+    every = list(zip(known.step_bound_s, known.peak_bytes, strict=True))
+    points = [point for point in every if point[1] <= usable]
+    drawn = sum(1 for bound_s, _ in points if bound_s <= slowest_s)
     priced = [(one.estimate.step_s, _peak(one)) for one in content.answer.plans]
-    points = list(zip(known.step_bound_s, known.peak_bytes, strict=True))
     line = front([*priced, *points] if tight_bounds else priced)
     return section(
         "cloud",
         "Time against memory",
         note(_said(drawn, len(points) - drawn, loose, tight_bounds)),
+        note(_elsewhere(len(every) - len(points))) if len(points) < len(every) else None,
         element(
             "div",
             element(
@@ -69,7 +76,7 @@ def cloud(content: PageContent) -> Html | None:
                 role="img",
                 aria_label=f"{count(drawn)} combinations by step time and peak memory; the table "
                 "below lists the fastest for their memory.",
-                data_config=_config(content, line, slowest_s, tight_bounds),
+                data_config=_config(content, line, slowest_s, usable, tight_bounds),
             ),
             class_="picture",
         ),
@@ -136,9 +143,9 @@ def _said(drawn: int, slower: int, loose: float, tight_bounds: bool) -> str:
     dots = f"Each dot is one of {count(drawn)} combinations that fit{out}; rings are listed plans."
     if tight_bounds:
         return (
-            f"{dots} Dots are lower bounds of the step, for the fastest plans at most "
-            f"{percent(loose)} below it. Nothing lies left of the line, the front: less time takes "
-            "more memory."
+            f"{dots} Dots are lower bounds of the step (where nodes are alike, with the usual "
+            f"stage layout), for the fastest plans at most {percent(loose)} below it. The line is "
+            "the front: left of it there is nothing, and less time takes more memory."
         )
     return (
         f"{dots} A combination cannot be faster than its dot and may be much slower: the dots of "
@@ -147,9 +154,18 @@ def _said(drawn: int, slower: int, loose: float, tight_bounds: bool) -> str:
     )
 
 
-def _config(content: PageContent, line: Sequence[Point], slowest_s: float, close: bool) -> str:
+def _elsewhere(number: int) -> str:
+    return (
+        f"Not drawn: {plural(number, 'combination')} that fit with another stage layout than the "
+        "usual one."
+    )
+
+
+def _config(
+    content: PageContent, line: Sequence[Point], slowest_s: float, usable: int, close: bool
+) -> str:
     """What the picture adds to the cloud of the document."""
-    stage = content.best.estimate.memory.binding
+    capacity_bytes = max(one.capacity_bytes for one in content.best.estimate.memory.per_stage)
     marks = []
     for name, ranked in content.shown:
         estimate, known = ranked.estimate, ranked.estimate.confidence
@@ -168,8 +184,8 @@ def _config(content: PageContent, line: Sequence[Point], slowest_s: float, close
             "front": line,
             "close": close,
             "slowest": slowest_s,
-            "capacity": stage.capacity_bytes,
-            "usable": stage.capacity_bytes - stage.headroom_bytes,
+            "capacity": capacity_bytes,
+            "usable": usable,
             "marks": marks,
             "gib": GIB,
         },

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from planner.training.memory.stage import stage_peaks
-from planner.training.search.bounding.groups import batch_of, pieces, tight_bound_s
+from planner.training.search.bounding.groups import batch_of, pieces, tight_bounds
 from planner.training.search.result import Cloud
 from planner.training.search.space.enumeration import AXES, GRID_AXES
 from planner.training.search.space.facts import value_of
@@ -30,17 +30,22 @@ def cloud_of(
     scenario: Scenario, table: CostTable, groups: Sequence[Fitting], budget: Budget
 ) -> Cloud:
     """The combinations of all groups in the order of enumeration, with tight bounds in seconds and
-    peaks in bytes under the usual stage layout; the peak is of the stage with the least room.
-    `scenario` and `table`: those of the bounds. Raises: OutOfTime."""
+    peaks in bytes, of the stage with the least room. Both are of the usual stage layout; where
+    nodes differ, and the layout is chosen with the devices, bounds are of every layout.
+    `table` is of the ideal scenario. Raises: OutOfTime."""
     bounds: list[float] = []
     peaks: list[int] = []
     axes: dict[str, Values] = {axis: [] for axis in AXES}
+    ideal = scenario.ideal
     for group in groups:
         which = np.arange(len(group))
-        bound_s, layers = tight_bound_s(scenario, table, group, which, budget)
-        bounds += np.maximum(bound_s, group.bound_s).tolist()
+        found = tight_bounds(ideal, table, group, which, np.full(len(group), -1), budget)
+        bound_s = np.maximum(found.default_s, group.bound_s)
+        if ideal is not scenario:
+            bound_s = np.minimum(bound_s, np.maximum(found.others_s, group.others_s))
+        bounds += bound_s.tolist()
         for part in pieces(which, group.chunks, budget):
-            peaks += _peaks(scenario, table, group, part, layers[part])
+            peaks += _peaks(ideal, table, group, part, found.layers[part])
         for axis, values in _axes(group).items():
             axes[axis] += values
     return Cloud(

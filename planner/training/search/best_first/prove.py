@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from planner.training.search.best_first.best import BestPlans
     from planner.training.search.hosts.choose import PlacementSearch
 
+RESEATED = 16
+"""Plans that were left out that are tried on orders found good for others."""
+
 RULED_OUT = 2
 """Plans that were left out for which a proof is tried."""
 
@@ -24,9 +27,10 @@ RULED_OUT = 2
 def prove_placements(
     scenario: Scenario, best: BestPlans, placements: PlacementSearch, budget: Budget
 ) -> None:
-    """Give the placement of the best plan all the effort that a proof may take, and that of the
-    plan that takes its place, until the best was given it; then rule out the most promising of
-    those left out. Raises: OutOfTime."""
+    """Try the orders found good for one plan on the others. Give the placement of the best plan all
+    the effort that a proof may take, and that of the plan that takes its place, until the best was
+    given it; then rule out the most promising of those left out. Raises: OutOfTime."""
+    _reseat(scenario, best, placements, budget)
     proven: set[int] = set()
     while best.kept and best.kept[0].index not in proven:
         budget.check()
@@ -44,6 +48,28 @@ def prove_placements(
             return
         found = _proven(scenario, first, placements, best.slowest_s)
         best.reconsider(first, found)
+
+
+def _reseat(
+    scenario: Scenario, best: BestPlans, placements: PlacementSearch, budget: Budget
+) -> None:
+    """Raises: OutOfTime."""
+    for one in best.kept:
+        budget.check()
+        if one.bound_s < one.step_s:
+            best.offer(_reseated(scenario, one, placements))
+    for one in best.left_out[:RESEATED]:
+        budget.check()
+        if one.bound_s < best.slowest_s:
+            best.reconsider(one, _reseated(scenario, one, placements))
+
+
+def _reseated(scenario: Scenario, one: Priced, placements: PlacementSearch) -> Priced:
+    known = PlacedPlan(plan=one.plan, bound_s=one.bound_s, method=one.method)
+    placed = placements.reseated(known)
+    if placed.plan == one.plan:
+        return one
+    return Priced.of(one.index, placed, estimate(scenario, placed.plan))
 
 
 def _proven(

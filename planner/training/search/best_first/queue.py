@@ -28,13 +28,15 @@ FIRST_WINDOW = 512
 @dataclass(frozen=True, slots=True, order=True)
 class Open:
     """A combination with a tight bound, for the fewest recomputed layers that fit; `simulated`: the
-    bound holds a simulated pipeline; `programmed`: and what its placement program says."""
+    bound holds a simulated pipeline; `programmed`: and what its placement program says;
+    `searched`: and what a search among few nodes does."""
 
     bound_s: float
     index: int
     recomputed_layers: int
     simulated: bool = False
     programmed: bool = False
+    searched: bool = False
 
 
 class BoundQueue:

@@ -69,6 +69,11 @@ class Refinement:
         return self._queue.least_s == inf or self._queue.least_s >= self._best.slowest_s
 
     @property
+    def spent(self) -> bool:
+        """Whether the walk has done all the work that it may."""
+        return False
+
+    @property
     def bound_s(self) -> float | None:
         """No combination that is not among the best takes less, wherever its stages are placed;
         None when there is no other."""
@@ -101,7 +106,7 @@ class Refinement:
         early = self._bounded_early.pop(opened.index, opened)
         if early.bound_s > opened.bound_s:
             self._queue.push(early)
-        elif opened.programmed or self._ideal is self._scenario:
+        elif opened.searched or self._ideal is self._scenario:
             self._refine(opened)
         else:
             self._queue.push(self._raised(opened))
@@ -148,10 +153,14 @@ class Refinement:
 
     def _raised(self, opened: Open) -> Open:
         """With a higher bound, before a placement is looked for: its pipeline simulated, then what
-        its placement program says without a search."""
+        its placement program says without a search, with what is known of others on its grid by
+        then, then what it says with one."""
         plan = self._combinations.plan(opened.index, opened.recomputed_layers)
         if opened.simulated:
             bound_s = self._placements.bound_s(plan)
+            if bound_s <= opened.bound_s and opened.programmed:
+                bound_s = self._placements.solved_bound_s(plan)
+                opened = replace(opened, searched=True)
             return replace(opened, bound_s=max(opened.bound_s, bound_s), programmed=True)
         group, _ = self._combinations.place(opened.index)
         batch = batch_of_one(plan, self._table.shards.index(shard_of(plan)), group.layout.load)

@@ -179,7 +179,7 @@ class SearchRun:
             self._listed = ListedPlans(combinations, self._fastest_listed)
             scouted = self._listed.scouted(self.growing.table, self.top, self.budget)
             walk.refine_early(scouted[:SCOUTED], self.top)
-        while not walk.done and walk.placed < PLACED:
+        while not walk.done and walk.placed < PLACED and not walk.spent:
             self.budget.check()
             self.bound_s = walk.bound_s
             walk.step()
@@ -209,7 +209,7 @@ class SearchRun:
 
     def cloud(self) -> Cloud:
         """Every combination that fits. Raises: OutOfTime."""
-        return cloud_of(self.scenario.ideal, self.growing.table, self.fitting, self.budget)
+        return cloud_of(self.scenario, self.growing.table, self.fitting, self.budget)
 
     @property
     def plans(self) -> tuple[RankedPlan, ...]:
@@ -248,7 +248,7 @@ class SearchRun:
     def _walk_over(
         self, combinations: Combinations, placements: PlacementSearch | None
     ) -> Refinement:
-        kind = Refinement
+        kind: type[Refinement] = Refinement
         if is_mixed(self.scenario.ideal):
             from planner.training.search.best_first.mixed import MixedRefinement
 

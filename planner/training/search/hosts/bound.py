@@ -56,15 +56,15 @@ def _unequal_s(
 ) -> NDArray[np.float64]:
     """[N]: what follows from unequal links; `each`: seconds of the step for given parts, [R, N]."""
     bound_s = np.zeros(len(batch))
-    for crossings, rings, one_column in _outgrown(scenario, table, batch):
-        crossing_s = crossings.seconds(parts, each)
+    for crossings, rings, one_column in _outgrown(scenario, table, batch, parts):
+        crossing_s = crossings.seconds(each)
         open_ = ~one_column & (crossing_s > bound_s)
         if open_.any():
-            ring_s = np.where(one_column, np.inf, rings.seconds(parts, each))
+            ring_s = np.where(one_column, np.inf, rings.seconds(each))
             crossing_s = np.minimum(crossing_s, ring_s)
         bound_s = np.maximum(bound_s, crossing_s)
-    for ways in forced_ways(scenario, table, batch):
-        bound_s = np.maximum(bound_s, ways.seconds(parts, each))
+    for ways in forced_ways(scenario, table, batch, parts):
+        bound_s = np.maximum(bound_s, ways.seconds(each))
     return bound_s
 
 
@@ -78,15 +78,15 @@ def simulated_bound_s(scenario: Scenario, table: CostTable, batch: Batch) -> flo
     weight_s = chunk_seconds(scenario, table, batch, table.weight_gradient_s)[0]
 
     def each(changed: StepParts) -> NDArray[np.float64]:
-        own = durations(parts, weight_s)
+        own = replace(changed, sends=parts.sends, reduction_s=parts.reduction_s)
         several = replace(
-            own,
+            durations(replace(own, tied_reduction_s=parts.tied_reduction_s), weight_s),
             forward_send_s=changed.sends.forward_s[..., 0, :],
             backward_send_s=changed.sends.backward_s[..., 0, :],
             reduction_s=changed.reduction_s[..., 0, :],
             tied_reduction_s=changed.tied_reduction_s[..., 0],
         )
-        after_s = changed.gather_s + parts.optimizer_s + parts.jitter_s
+        after_s = changed.gather_s + changed.optimizer_s + changed.jitter_s
         return np.asarray(step_spans(schedule, several)[..., None] + after_s)
 
     usual_s = float(each(parts)[0])
@@ -117,7 +117,7 @@ class _Shape:
 
 
 def _outgrown(
-    scenario: Scenario, table: CostTable, batch: Batch
+    scenario: Scenario, table: CostTable, batch: Batch, parts: StepParts
 ) -> Iterator[tuple[Ways, Ways, NDArray[np.bool_]]]:
     """For each kind of block that the job outgrows: the ways in which pipelines leave their block,
     those in which a ring does, and the combinations with one column."""
@@ -134,8 +134,8 @@ def _outgrown(
         rings = np.eye(batch.pipeline, dtype=np.bool_)
         none = np.zeros((batch.pipeline, sends.shape[1]), dtype=np.bool_)
         yield (
-            Ways.of(shape.known, slow, sends, tied=apart),
-            Ways.of(shape.known, slow, none, rings=rings[:, None], gathers=gathers),
+            Ways.of(shape.known, parts, slow, sends, tied=apart),
+            Ways.of(shape.known, parts, slow, none, rings=rings[:, None], gathers=gathers),
             shape.one_column,
         )
 

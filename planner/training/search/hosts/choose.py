@@ -14,8 +14,16 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from planner.budget import UNLIMITED, OutOfTime
+from planner.placement.bounds.simpler import at_most, bounds_of
+from planner.placement.bounds.transfer import SolvedProblem, transferred_s
 from planner.placement.exact.solve import MOST_NODES
-from planner.placement.solve import BEHIND, improve_placement, quick_bound_s, solve_placement
+from planner.placement.solve import (
+    BEHIND,
+    exact_solution,
+    improve_placement,
+    quick_bound_s,
+    solve_placement,
+)
 from planner.placement.truth import ROUNDING, checked_bound
 from planner.schedule.registry import kind_of
 from planner.solver import Solver
@@ -48,6 +56,9 @@ if TYPE_CHECKING:
 
 ROUNDS = 4
 """Most programs that are solved for one plan."""
+
+PROOF_ROUNDS = 16
+"""The same where few nodes are placed with proof."""
 
 AGREE = 1e-4
 """Share of the step within which program and price agree, so that no further round is needed."""
@@ -95,6 +106,8 @@ class PlacementSearch:
     solver: Solver = field(default_factory=Solver)
     _known: dict[UnitGrid, list[tuple[int, ...]]] = field(default_factory=dict)
     _programs: dict[Plan, PlacedProgram] = field(default_factory=dict)
+    _solved: dict[UnitGrid, list[SolvedProblem]] = field(default_factory=dict)
+    _searched: int = 0
 
     def bound_s(self, plan: Plan) -> float:
         """An almost free bound over all placements of a plan by its program; 0 where it bounds
@@ -106,7 +119,38 @@ class PlacementSearch:
         program = self._program(listed, plan, self._batch(plan), grid)
         if not self._bounds_everywhere(plan, program.problem, listed):
             return 0.0
-        return quick_bound_s(program.problem, self.budget)
+        quick_s = quick_bound_s(program.problem, self.budget)
+        here = bounds_of(program.problem)
+        carried = [
+            transferred_s(known, one) for known in self._solved.get(grid, ()) for one in here
+        ]
+        return max([quick_s, *carried])
+
+    def solved_bound_s(self, plan: Plan) -> float:
+        """A bound over all placements of a plan that takes a search among few nodes, and is carried
+        over to plans on the same grid from then on; 0 where the nodes are many, or too many were
+        searched. Raises: OutOfTime."""
+        listed = self.scenario.placed(plan.placement.hosts)
+        grid = grid_of(listed.topology, plan.degrees)
+        if grid is None or len(listed.topology.kinds) // grid.unit_nodes > MOST_NODES:
+            return 0.0
+        program = self._program(listed, plan, self._batch(plan), grid)
+        if self._searched >= _SEARCHED or not self._bounds_everywhere(
+            plan, program.problem, listed
+        ):
+            return 0.0
+        self._searched += 1
+        seed = (self._known.get(grid) or [grid.units_of(listed.topology)])[0]
+        problem = at_most(program.with_slow_boundaries().problem, np.array(seed))
+        found = exact_solution(
+            problem,
+            seeds=[grid.units_of(listed.topology), *self._known.get(grid, ())],
+            budget=self.budget.scaled(PROOF_WORK),
+        )
+        self._remember(grid, found.order)
+        bounded = SolvedProblem(problem=problem, bound_s=found.bound_s)
+        self._solved.setdefault(grid, []).append(bounded)
+        return found.bound_s
 
     def may_rise(self, plan: Plan, bound_s: float) -> bool:
         """Whether a proof may raise a known bound over all placements of a plan. Raises:
@@ -119,6 +163,28 @@ class PlacementSearch:
         types that it has on the plan's own hosts. `bound_s` is a known bound over all
         placements."""
         return self._place(plan, bound_s, improve_placement, enough_s=enough_s)
+
+    def reseated(self, placed: PlacedPlan) -> PlacedPlan:
+        """The plan on the best of its own hosts and the orders found good for plans on its grid
+        since. Raises: OutOfTime."""
+        plan = placed.plan
+        listed = self.scenario.placed(plan.placement.hosts)
+        grid = grid_of(listed.topology, plan.degrees)
+        if grid is None or len(listed.ideal.candidate_devices) > 1:
+            return placed
+        batch = self._batch(plan)
+        best = self._price(plan, batch, grid, grid.units_of(listed.topology))
+        for units in self._known.get(grid, ()):
+            self.budget.check()
+            found = self._price(plan, batch, grid, units)
+            best = min(best, found, key=lambda priced: priced.step_s)
+        return replace(
+            placed,
+            plan=replace(
+                plan, placement=placement_on(self.scenario, self._hosts(grid, best.units))
+            ),
+            bound_s=checked_bound(placed.bound_s, best.step_s),
+        )
 
     def prove(self, placed: PlacedPlan, *, enough_s: float = inf) -> PlacedPlan:
         """The plan placed again with all the effort that a proof may take, or until no placement
@@ -152,7 +218,8 @@ class PlacementSearch:
                 seed for seed in self._known.get(grid, ()) if program.problem.allows(np.array(seed))
             ]
             seeds = [units, *known]
-            for _ in range(ROUNDS):
+            few = len(program.problem.node_class) <= MOST_NODES
+            for _ in range(PROOF_ROUNDS if few and work < 1 else ROUNDS):
                 everywhere = self._bounds_everywhere(plan, program.problem, listed)
                 solution = solve(
                     program.problem,
@@ -288,6 +355,9 @@ def _promising(problem: PlacementProblem, units: tuple[int, ...]) -> Iterator[tu
             found.append((problem.objective_s(np.array(exchanged)), tuple(exchanged)))
     yield from (order for seconds, order in sorted(found) if seconds <= now_s * (1 + AGREE))
 
+
+_SEARCHED = 16
+"""Plans for which all placements on few nodes are bounded by a search."""
 
 _PROGRAMS = 64
 """Programs kept for plans that come again."""

@@ -3,7 +3,8 @@
 A node that cannot be left out. A job takes n nodes, so it takes one whose links are all no wider
 than the widest link of the n-th best node. In whichever row of the pipeline that node lies, its
 sends to both neighbouring rows are slow, and so is the ring around which its row reduces gradients
-and gathers parameters. If several nodes are that slow, they lie in several rows.
+and gathers parameters. If several nodes are that slow, they lie in several rows. Groups of the
+layers that leave a node count as the slowest of their kind, so that one of them is slow in any row.
 
 A link that some pipeline has to take. The C pipelines of a job are disjoint paths over n nodes, a
 forest of n − C links, of which one is no wider than the (n − C)-th widest of a maximum spanning
@@ -20,6 +21,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from planner.hardware.ideal import IdealTopology
+from planner.training.batch import OPTIMIZER
+from planner.training.costs import cost_table
+from planner.training.layer.prices import LayerPrices
 from planner.training.step.parts import step_parts
 
 if TYPE_CHECKING:
@@ -43,12 +47,14 @@ NEARLY = 0.9
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Ways:
     """R ways to place something slow, of which every placement has at least `least` [N], or all.
-    `known` [N]: the plans that this holds for. Masks [R, ...] tell what is slow: `sends` [R, p·v −
-    1], `rings` [R, N, p], `tied` [R]; `gathers`: whether parameters are gathered on slow rings as
-    well; `slow`: the parts of the step where everything is."""
+    `known` [N]: the plans that this holds for. `base`: the parts of the step apart from the ways.
+    Masks [R, ...] tell what a way makes slow: `sends` [R, p·v − 1], `rings` [R, N, p], `tied` [R];
+    `gathers`: whether parameters are gathered on slow rings as well; `slow`: the parts of the step
+    where everything is slow."""
 
     known: NDArray[np.bool_]
     least: NDArray[np.int64]
+    base: StepParts
     slow: StepParts
     sends: NDArray[np.bool_]
     rings: NDArray[np.bool_]
@@ -62,6 +68,7 @@ class Ways:
     def of(
         cls,
         known: NDArray[np.bool_],
+        base: StepParts,
         slow: StepParts,
         sends: NDArray[np.bool_],
         *,
@@ -74,6 +81,7 @@ class Ways:
         return cls(
             known=known,
             least=np.full(len(known), least),
+            base=base,
             slow=slow,
             sends=sends,
             rings=np.broadcast_to(False if rings is None else rings, shape),
@@ -81,34 +89,37 @@ class Ways:
             gathers=gathers,
         )
 
-    def parts(self, parts: StepParts, some: slice) -> StepParts:
+    def parts(self, some: slice) -> StepParts:
         """The parts of the step under some of the ways, with a leading axis for the way."""
         here, rings = self.sends[some, None], self.rings[some]
-        sends, slow = parts.sends, self.slow
+        base, slow = self.base, self.slow
+
+        def slowed(
+            where: NDArray[np.bool_], usual: NDArray[np.float64], slow: NDArray[np.float64]
+        ) -> NDArray[np.float64]:
+            return np.where(where, np.maximum(usual, slow), usual)
+
         return replace(
-            parts,
+            base,
             sends=replace(
-                sends,
-                forward_s=np.where(here, slow.sends.forward_s, sends.forward_s),
-                backward_s=np.where(here, slow.sends.backward_s, sends.backward_s),
+                base.sends,
+                forward_s=slowed(here, base.sends.forward_s, slow.sends.forward_s),
+                backward_s=slowed(here, base.sends.backward_s, slow.sends.backward_s),
             ),
-            reduction_s=np.where(rings, slow.reduction_s, parts.reduction_s),
-            stage_gathers_s=np.where(
-                rings & self.gathers, slow.stage_gathers_s, parts.stage_gathers_s
+            reduction_s=slowed(rings, base.reduction_s, slow.reduction_s),
+            stage_gathers_s=slowed(
+                rings & self.gathers, base.stage_gathers_s, slow.stage_gathers_s
             ),
-            tied_reduction_s=np.where(
-                self.tied[some, None], slow.tied_reduction_s, parts.tied_reduction_s
+            tied_reduction_s=slowed(
+                self.tied[some, None], base.tied_reduction_s, slow.tied_reduction_s
             ),
         )
 
-    def seconds(
-        self, parts: StepParts, each: Callable[[StepParts], NDArray[np.float64]]
-    ) -> NDArray[np.float64]:
+    def seconds(self, each: Callable[[StepParts], NDArray[np.float64]]) -> NDArray[np.float64]:
         """[N]: what `each`, [R, N], bounds for every placement; 0 where nothing is known."""
-        step = max(1, _ELEMENTS // max(1, parts.passes.forward_s.size))
+        step = max(1, _ELEMENTS // max(1, self.base.passes.forward_s.size))
         found = [
-            each(self.parts(parts, slice(first, first + step)))
-            for first in range(0, len(self), step)
+            each(self.parts(slice(first, first + step))) for first in range(0, len(self), step)
         ]
         if not found:
             return np.zeros(len(self.known))
@@ -118,16 +129,16 @@ class Ways:
         return np.where(self.known, seconds, 0.0)
 
 
-def forced_ways(scenario: Scenario, table: CostTable, batch: Batch) -> Iterator[Ways]:
-    """`scenario` and `table` belong to the ideal topology."""
+def forced_ways(
+    scenario: Scenario, table: CostTable, batch: Batch, parts: StepParts
+) -> Iterator[Ways]:
+    """`scenario`, `table` and `parts` belong to the ideal topology."""
     topology = scenario.topology
     if not isinstance(topology, IdealTopology) or batch.kind.parameter_copies > 1:
         return
     if len(topology.real_devices) > 1 or topology.nodes == 1:
         return
     for row_stages, columns, plans in _grids(topology, batch):
-        if batch.pipeline == row_stages and columns == 1:
-            continue
         forced = topology.forced_hop
         if _slower(forced, topology.slowest_hop(2)):
             slow = step_parts(scenario.slowed(forced), table, batch)
@@ -135,12 +146,13 @@ def forced_ways(scenario: Scenario, table: CostTable, batch: Batch) -> Iterator[
             each = columns * topology.kind.domain_nodes
             rows = -(-topology.nodes_forced // each)
             gathers = gathers_on_rings(scenario)
-            yield Ways.of(plans, slow, sends, least=rows, rings=rings, gathers=gathers)
+            base = _with_slow_layers(scenario, scenario.slowed(forced), table, batch, parts)
+            yield Ways.of(plans, base, slow, sends, least=rows, rings=rings, gathers=gathers)
         each = topology.kind.domain_nodes
         link = topology.forest_hop(columns * each) if row_stages == 1 or each == 1 else None
         if link is not None and _slower(link, topology.slowest_hop(2)):
             slow = step_parts(scenario.slowed(link), table, batch)
-            yield Ways.of(plans, slow, _at_boundaries(batch, row_stages))
+            yield Ways.of(plans, parts, slow, _at_boundaries(batch, row_stages))
 
 
 def gathers_on_rings(scenario: Scenario) -> bool:
@@ -176,6 +188,35 @@ def _in_rows(
     sends = (row[:-1] != row[1:]) & ((row[:-1] == at) | (row[1:] == at))
     rings = (_rings_slow(scenario, batch) & (row_stages == 1))[:, None]
     return sends, rings & (at == np.arange(batch.pipeline))[:, None]
+
+
+def _with_slow_layers(
+    ideal: Scenario, slowed: Scenario, table: CostTable, batch: Batch, parts: StepParts
+) -> StepParts:
+    """The parts of the step with the passes of plans whose layers communicate between nodes priced
+    on the slowed topology."""
+    kind = ideal.topology.kinds[0]
+    spread = np.maximum(batch.tensor * batch.context, batch.expert * batch.expert_tensor)
+    leaves = (spread > kind.devices_per_node) & (batch.data_sharding <= OPTIMIZER)
+    if kind.domain_nodes > 1 or not leaves.any():
+        return parts
+    rows, row = np.unique(batch.row, return_inverse=True)
+    shards = tuple(table.shards[one] for one in rows.tolist())
+    prices: LayerPrices = slowed.kept.setdefault("layer prices", LayerPrices(slowed))
+    slow_table = cost_table(slowed, shards, prices)
+    slow = step_parts(slowed, slow_table, replace(batch, row=row.reshape(-1)))
+    here = leaves[:, None, None]
+
+    def slower(usual: NDArray[np.float64], slow: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.where(here, np.maximum(usual, slow), usual)
+
+    passes = replace(
+        parts.passes,
+        forward_s=slower(parts.passes.forward_s, slow.passes.forward_s),
+        backward_s=slower(parts.passes.backward_s, slow.passes.backward_s),
+    )
+    jitter_s = np.where(leaves, np.maximum(parts.jitter_s, slow.jitter_s), parts.jitter_s)
+    return replace(parts, passes=passes, jitter_s=jitter_s)
 
 
 def _rings_slow(scenario: Scenario, batch: Batch) -> NDArray[np.bool_]:

@@ -100,6 +100,11 @@ class UnitClasses:
         while groups whose members lie `apart` nodes apart are active everywhere."""
         return hops_between(self.kinds, self.fabric, self.first_node, apart=apart)
 
+    def pairs(self, apart: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """The same for messages between two units, which count as the slower of both ways."""
+        rates, latency_s = self.hops(apart)
+        return np.minimum(rates, rates.T), np.maximum(latency_s, latency_s.T)
+
 
 def unit_classes(topology: Topology, unit_nodes: int) -> UnitClasses:
     """The classes of units. Units with equal nodes under the same switches form one class. Where

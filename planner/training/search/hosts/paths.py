@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from planner.placement.problem.problem import PathsOfAllRows
 from planner.schedule.bounds.windows import critical_paths
 from planner.schedule.graph.weight_table import WeightTable
 from planner.schedule.simulation.causes import counts_to_ends
@@ -147,17 +148,44 @@ class PlanPaths:
         )
         return joined([self.cut(one) for one in simulate_each(self.timeline.schedule, slow)])
 
-    def windows(self) -> PathRows:
-        """The windows of consecutive stages of 1F1B."""
-        parts = self.parts
-        seconds, forward, backward = critical_paths(
+    def windows(self) -> tuple[PathRows, PathsOfAllRows]:
+        """The windows of consecutive stages of 1F1B; and those of them that pass the last backwards
+        of all stages, without their way from the last stage to the first, so that each row's
+        closing follows them."""
+        parts, batch = self.parts, self.batch
+        seconds, forward, backward, returns = critical_paths(
             parts.passes.forward_s[0, :, 0],
             parts.passes.backward_s[0, :, 0],
-            num_microbatches=int(self.batch.num_microbatches[0]),
+            num_microbatches=int(batch.num_microbatches[0]),
             blocking=parts.sends.mode == "blocking",
         )
-        fixed = seconds + forward @ parts.sends.forward_s[0] + backward @ parts.sends.backward_s[0]
-        return self._rows(fixed, forward, backward, np.zeros(len(seconds), dtype=np.int64))
+        sent = parts.sends
+
+        def fixed(backward: NDArray[np.float64]) -> NDArray[np.float64]:
+            sends_s = forward @ sent.forward_s[0] + backward @ sent.backward_s[0]
+            return np.asarray(seconds + sends_s)
+
+        first = np.zeros(len(seconds), dtype=np.int64)
+        rows = self._rows(fixed(backward), forward, backward, first)
+        earlier = np.maximum(backward - 1, 0.0)
+        short = self._rows(fixed(earlier), forward, earlier, first)
+        work_s = parts.passes.backward_s[0, :, 0]
+        together = PathsOfAllRows(
+            path_s=(short.path_s - self.after_s[0] + self.after_s.min())[returns],
+            path_links=short.path_links[returns],
+            hidden_s=(np.cumsum(work_s) - work_s)[:: self.grid.row_stages],
+        )
+        return rows, together
+
+    def together(self) -> PathsOfAllRows:
+        """What the paths to the ends of all stages on the ideal topology share."""
+        rows = self.of_ideal()
+        seconds = rows.path_s - self.after_s
+        return PathsOfAllRows(
+            path_s=np.array([seconds.max() + self.after_s.min()]),
+            path_links=rows.path_links.min(axis=0)[None],
+            hidden_s=seconds.max() - seconds,
+        )
 
     def _rows(
         self,

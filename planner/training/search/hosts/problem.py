@@ -76,7 +76,7 @@ def placement_program(
         ideal,
         table,
         batch,
-        sends=classes.hops(max(1, plan.degrees.stage_devices // node_devices)),
+        sends=classes.pairs(max(1, plan.degrees.stage_devices // node_devices)),
         rings=classes.hops(max(1, plan.degrees.tensor // node_devices)),
         crosses=above != below,
         crosses_inside=bool(inside),
@@ -116,8 +116,12 @@ def placement_program(
         has_waits_inside=bool(inside) and bool(rated.inside_s.any()),
         row_class_allowed=_row_classes(scenario.topology, grid, classes),
     )
+    together = paths.together() if closing is not None else None
     if batch.kind.windows_are_paths and grid.rows > 1:
-        problem = _with_rows(problem, paths.windows())
+        windows, together = paths.windows()
+        problem = _with_rows(problem, windows)
+    if problem.closing is not None:
+        problem = replace(problem, closing=replace(problem.closing, together=together))
     slowest = np.unravel_index(int(np.where(apart, costs.pair_s, 0.0).argmax()), apart.shape)
     return PlacedProgram(
         problem=without_idle_paths(problem),

@@ -1,0 +1,113 @@
+"""Whether a job is faster on fewer nodes of its cluster: where links are slow, what more nodes
+compute may be less than what their messages cost.
+
+Computation alone takes at least twice as long on half as many nodes. Only where even that leaves
+room is a smaller job bounded, and only a few of its combinations are priced, on the first hosts of
+the best plan. So a faster job found is certain; that there is none is not.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from planner.errors import PlannerError
+from planner.training.estimate import point_estimate
+from planner.training.scenario import build_scenario
+from planner.training.search.best_first.combinations import Combinations
+from planner.training.search.best_first.queue import BoundQueue
+from planner.training.search.best_first.run import SearchRun
+from planner.training.search.hosts.placement import placement_on, used_hosts
+from planner.training.search.result import SizedPlan
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from planner.budget import Budget
+    from planner.plan import RankedPlan
+    from planner.training.scenario import Scenario
+    from planner.training.search.space.restrictions import Restrictions
+
+ROOM = 0.5
+"""Share of the best plan's computation that a smaller job is sure to need, for each time that it
+has as few devices: kernels may be larger, and less is recomputed."""
+
+PRICED = 16
+"""Combinations of one size that are priced."""
+
+
+def faster_on_fewer(
+    scenario: Scenario, restrictions: Restrictions, best: RankedPlan, budget: Budget
+) -> SizedPlan | None:
+    """The fastest plan found on fewer nodes, where it is faster than the best one. Raises:
+    OutOfTime."""
+    if len(scenario.ideal.candidate_devices) > 1:
+        return None
+    found: SizedPlan | None = None
+    fastest_s = best.estimate.step_s
+    for nodes in _sizes(scenario, best):
+        try:
+            smaller = _on(scenario, best, nodes)
+            sized = _fastest(smaller, restrictions, nodes, fastest_s, budget)
+        except PlannerError:
+            continue
+        if sized is not None and sized.step_s is not None:
+            found, fastest_s = sized, sized.step_s
+    return found
+
+
+def _sizes(scenario: Scenario, best: RankedPlan) -> Iterator[int]:
+    """Halves of the nodes, the fewest first, that leave room for a faster step."""
+    nodes, time = scenario.topology.nodes, best.estimate.time
+    sizes = []
+    fewer = nodes // 2
+    while fewer >= 1:
+        sizes.append(fewer)
+        fewer //= 2
+    for size in reversed(sizes):
+        if ROOM * time.compute_s * nodes / size < best.estimate.step_s:
+            yield size
+
+
+def _on(scenario: Scenario, best: RankedPlan, nodes: int) -> Scenario:
+    """The job on the first hosts of a plan. Raises: InputError."""
+    each = scenario.topology.devices // scenario.topology.nodes
+    job = replace(scenario.job, devices=nodes * each)
+    hosts = (best.plan.placement.hosts or used_hosts(scenario))[:nodes]
+    return build_scenario(scenario.cluster, scenario.model, job).placed(hosts)
+
+
+def _fastest(
+    scenario: Scenario,
+    restrictions: Restrictions,
+    nodes: int,
+    below_s: float,
+    budget: Budget,
+) -> SizedPlan | None:
+    """The fastest combination that fits and takes less than `below_s`, of those priced."""
+    run = SearchRun(
+        scenario=scenario, restrictions=restrictions, top=1, budget=budget, improve=None
+    )
+    run.bound()
+    if not run.fitting or (run.bound_s or 0.0) >= below_s:
+        return None
+    combinations = Combinations(scenario=scenario, groups=tuple(run.fitting))
+    queue = BoundQueue(combinations, run.growing.table, budget)
+    found, left = None, budget.meter(PRICED)
+    while queue.least_s < below_s and np.isfinite(queue.least_s) and not left.ended:
+        budget.check()
+        opened = queue.pop()
+        if opened is None:
+            continue
+        left.spend()
+        plan = combinations.plan(opened.index, opened.recomputed_layers)
+        plan = replace(plan, placement=placement_on(scenario, used_hosts(scenario)))
+        cost = point_estimate(scenario, plan)
+        if cost.memory.fits and cost.step_s < below_s:
+            below_s = cost.step_s
+            found = SizedPlan(
+                nodes=nodes, plan=plan, step_s=cost.step_s, tokens_per_s=cost.tokens_per_s
+            )
+    return found
