@@ -378,6 +378,8 @@ def fewest_recomputed(
     number. Raises: OutOfTime."""
     most = fitting.layout.load.most_layers
     full = fitting.recompute[which] == FULL
+    if not scenario.job.software.recompute.partial:
+        return np.where(full, most, 0)
     low = np.where(full, 1, 0)
     high = np.where(full, most, 0)
     known = None
