@@ -100,6 +100,10 @@ class SoftwareProfile(Input):
     """Chunks may hold different numbers of layers."""
     pipeline_with_sharded_gradients: bool = True
     """A pipeline may be combined with gradients or weights sharded over the data axis."""
+    tensor_with_full_sharding: bool = True
+    """A tensor degree may be combined with weights sharded over the data axis."""
+    pipeline_needs_microbatches: bool = False
+    """A schedule with one chunk per stage needs at least as many microbatches as stages."""
     pipeline_cuts_micro_batch: bool = False
     """The micro-batch size that a measured run states is the batch of a replica. A pipeline cuts it
     into as many microbatches as it has stages."""
@@ -107,6 +111,8 @@ class SoftwareProfile(Input):
     """What runs behind computation by default."""
     overlap_choices: tuple[Overlap, ...] = ()
     """What can be switched on."""
+    tensor_overlap_needs_sequence_parallel: bool = False
+    """Where tensor communication overlaps, tensor parallelism needs sequence parallelism."""
     asynchronous_sends: bool = False
     """A stage never waits for its pipeline sends. Otherwise it waits for every one of them, or,
     under an interleaved schedule, in warm-up and cool-down alone where `overlap` has `pipeline` and
