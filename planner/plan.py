@@ -261,6 +261,17 @@ class Confidence:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceGroup:
+    """Neighbouring stages on the same device types: the first and the last of them, the names of
+    the types and the hosts, in rank order."""
+
+    first_stage: int
+    last_stage: int
+    devices: tuple[str, ...]
+    hosts: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Estimate:
     """What a plan costs. `time_detail` holds seconds that do not add up to the step, such as those
     hidden behind other work and per-stage extremes."""
@@ -274,6 +285,8 @@ class Estimate:
     peak_flop_per_s: float
     assumptions: tuple[str, ...]
     confidence: Confidence | None = None
+    device_groups: tuple[DeviceGroup, ...] = ()
+    """Empty where all devices are of one type."""
 
     @property
     def step_s(self) -> float:

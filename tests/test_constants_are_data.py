@@ -40,7 +40,11 @@ ALLOWED = {
         "_STANDARD_HEAD": "what efficiencies in device files are relative to",
     },
     "hardware/links.py": {"_RANKS_LOOKED_AT": "effort"},
-    "workload/formats.py": {"STATE_BYTES": "number formats", "QUANTIZED_BYTES": "number formats"},
+    "workload/formats.py": {
+        "STATE_BYTES": "number formats",
+        "MOMENT_BYTES": "number formats",
+        "QUANTIZED_BYTES": "number formats",
+    },
     "workload/sparse_attention.py": {"_SCORE_BYTES": "a number format"},
     "training/batch.py": {"OUTER_KINDS": "a place in an array"},
     "training/memory/activations.py": {"_SAME": "a tolerance"},

@@ -69,6 +69,7 @@ if TYPE_CHECKING:
     from planner.importers.models import ImportedModel as ImportedModel
     from planner.plan import Confidence as Confidence
     from planner.plan import Degrees as Degrees
+    from planner.plan import DeviceGroup as DeviceGroup
     from planner.plan import Estimate as Estimate
     from planner.plan import Placement as Placement
     from planner.plan import Plan as Plan
@@ -123,6 +124,7 @@ _HOMES = {
     "planner.plan": (
         "Confidence",
         "Degrees",
+        "DeviceGroup",
         "Estimate",
         "Placement",
         "Plan",

@@ -10,6 +10,7 @@ from planner.api.keywords import EstimateKeywords, takes
 from planner.api.scenarios import AskedJob
 from planner.errors import InputError
 from planner.importers import launch
+from planner.importers.launch_options import LaunchOptions
 from planner.specs import ranges
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ def read_launch(
         str(path),
         load_cluster(cluster),
         None if model is None else load_model(model),
-        launch.LaunchOptions(
+        LaunchOptions(
             decisions=decisions_of(options),
             nodes=asked.nodes,
             devices=asked.devices,

@@ -170,9 +170,11 @@ def cluster(
     cluster.
 
     Formats, told apart by content: nccl-tests (text, JSON), all-reduce-bench, mpigraph (log, JSON,
-    CSV), sniff-test (Megatron-LM), nvidia-smi (topo -m), nccl-xml, slurm-conf, slurm-yaml,
-    topograph, matrix-csv, wide-area. Measured bandwidth between nodes is written to a CSV file
-    in the same folder. What was read, assumed and left out is said on stderr and in the file.
+    CSV), sniff-test (Megatron-LM), nvidia-smi (topo -m), rocm-smi (--showtopo), osu, nccl-xml,
+    slurm-conf (topology.conf), slurm-nodes (slurm.conf), slurm-yaml, topograph, matrix-csv,
+    wide-area.
+    Measured bandwidth between nodes is written to a CSV file in the same folder. What was read,
+    assumed and left out is said on stderr and in the file.
     """
     target = _target(into, output)
 

@@ -76,6 +76,7 @@ _VALUES = {
     "--optimizer": "optimizer.optimizer",
     "--exp-avg-dtype": "optimizer.exp_avg_dtype",
     "--exp-avg-sq-dtype": "optimizer.exp_avg_sq_dtype",
+    "--main-params-dtype": "optimizer.main_params_dtype",
     "--attention-backend": "model.attention_backend",
     "--activation-func-clamp-value": "model.activation_func_clamp_value",
     "--hidden-dropout": "model.hidden_dropout",

@@ -57,7 +57,12 @@ def code_notes(job: ExportJob) -> tuple[str, ...]:
     """What the JSON cannot hold and the training code must do."""
     degrees = job.plan.degrees
     if degrees.pipeline == 1:
-        return ()
+        if job.plan.recompute.granularity == "none":
+            return ()
+        return (
+            "recomputation is code: model.gradient_checkpointing_enable(), or "
+            "deepspeed.checkpointing.checkpoint around every layer",
+        )
     return (
         "the pipeline is code: PipelineModule(..., topology=PipeModelDataParallelTopology("
         f"num_pp={degrees.pipeline}, num_mp={degrees.tensor}, num_dp={degrees.data}), "
@@ -104,10 +109,6 @@ def _refuse_recompute(job: ExportJob) -> None:
         return
     if granularity == "selective":
         raise _cannot("recompute.granularity", "it recomputes whole layers only")
-    if plan.degrees.pipeline == 1:
-        raise _cannot(
-            "recompute.granularity", "without a PipelineModule the model code recomputes, or not"
-        )
     if (recomputed_per_chunk(plan.stages, plan.recompute.layers_per_stage) or 0) < max(
         chunk_layers(plan)
     ):

@@ -5,8 +5,8 @@ Times and memory on it bound those of any order of the nodes. Scale-up domains s
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from math import inf
+from dataclasses import dataclass, replace
+from math import ceil, inf
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -26,14 +26,30 @@ if TYPE_CHECKING:
 
 
 def ideal_topology(topology: Topology) -> IdealTopology | None:
-    """The topology that no choice and order of the cluster's nodes beats. None where all are alike,
-    or where nodes differ in size, so that an order changes which ranks share one."""
+    """The topology that no choice and order of the cluster's nodes beats: where they differ in
+    size, all are as large as the largest. None where all are alike, or where scale-up domains
+    differ in size, so that an order changes which ranks share one."""
     alone = len(topology.kinds) == 1
     alike = alone or (topology.symmetric and len(set(topology.kinds)) == 1)
-    sizes = {(kind.devices_per_node, kind.domain_nodes) for kind in topology.kinds}
-    if alike or len(sizes) > 1:
+    domains = {kind.domain_nodes for kind in topology.kinds}
+    sizes = {kind.devices_per_node for kind in topology.kinds}
+    if alike or len(domains) > 1 or (len(sizes) > 1 and domains != {1}):
         return None
-    return IdealTopology(topology.kinds, topology.fabric, topology.nodes, trees=topology.trees)
+    return IdealTopology(topology.kinds, topology.fabric, topology.devices, trees=topology.trees)
+
+
+def _as_large(kind: NodeKind, devices_per_node: int) -> NodeKind:
+    """A node with more devices like its own, and as many more network cards."""
+    times = devices_per_node / kind.devices_per_node
+    if times == 1:
+        return kind
+    return replace(
+        kind,
+        devices_per_node=devices_per_node,
+        wired_devices=ceil(kind.wired_devices * times),
+        cards=ceil(kind.cards * times),
+        network_bytes_per_s=kind.network_bytes_per_s * times,
+    )
 
 
 class IdealTopology(Topology):
@@ -47,13 +63,21 @@ class IdealTopology(Topology):
         "_tree",
         "device_of_rank",
         "real_devices",
+        "sizes_differ",
     )
 
     def __init__(
-        self, kinds: Sequence[NodeKind], fabric: Fabric, nodes: int, *, trees: bool
+        self, kinds: Sequence[NodeKind], fabric: Fabric, devices: int, *, trees: bool
     ) -> None:
-        """`kinds`, by node, and `fabric` are the cluster's; the job takes `nodes` of them."""
-        super().__init__([best_kind(kinds)] * nodes, fabric, range(nodes), trees=trees)
+        """`kinds`, by node, and `fabric` are the cluster's; the job takes so many of its
+        devices."""
+        sizes = [kind.devices_per_node for kind in kinds]
+        equal = [_as_large(kind, max(sizes)) for kind in kinds]
+        nodes = ceil(devices / max(sizes))
+        super().__init__([best_kind(equal)] * nodes, fabric, range(nodes), trees=trees)
+        self.devices = devices
+        self.sizes_differ = len(set(sizes)) > 1
+        """Whether the cluster's nodes have different numbers of devices."""
         self.uniform = True
         self.real_devices = tuple(dict.fromkeys(kind.device for kind in kinds))
         """The device types of the cluster, of which the ideal node has the best constants."""
@@ -62,16 +86,16 @@ class IdealTopology(Topology):
             self._tree = WidestTree.of(kinds, fabric, both_ways=False)
             self._narrow_tree = WidestTree.of(kinds, fabric, both_ways=True)
         types = [self.real_devices.index(kind.device) for kind in kinds]
-        self.device_of_rank = np.repeat(types, kinds[0].devices_per_node)
+        self.device_of_rank = np.repeat(types, sizes)
         """Of every device of the cluster, the index of its type."""
-        self._offers = fabric.offers([kind.network_bytes_per_s for kind in kinds])
+        self._offers = fabric.offers([kind.network_bytes_per_s for kind in equal])
         self._real_kinds = tuple(kinds)
 
     def of_type(self, device: Device) -> IdealTopology:
         """The same where the cluster has no other devices: groups among them have no better links.
         Where links were measured, those of the whole cluster count."""
         kinds = [kind for kind in self._real_kinds if kind.device is device]
-        alone = IdealTopology(kinds, self.fabric.without_measured, self.nodes, trees=self.trees)
+        alone = IdealTopology(kinds, self.fabric.without_measured, self.devices, trees=self.trees)
         if self.fabric.measured:
             alone.fabric, alone._offers = self.fabric, self._offers
         return alone
@@ -223,6 +247,7 @@ class SlowedTopology(IdealTopology):
         Topology.__init__(self, ideal.kinds, ideal.fabric, ideal.order, trees=ideal.trees)
         self.uniform = True
         self.real_devices, self.device_of_rank = ideal.real_devices, ideal.device_of_rank
+        self.devices, self.sizes_differ = ideal.devices, ideal.sizes_differ
         self._real_kinds = ideal._real_kinds
         self._ideal, self._slowest, self._stride = ideal, hop, stride
 

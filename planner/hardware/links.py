@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
+from dataclasses import fields
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
@@ -315,6 +316,7 @@ def topology_from_spec(cluster: ClusterSpec, *, devices: int, trees: bool = True
     used = sum(group.count or 0 for group in sized.node_groups)
     whole = sized if cluster.num_nodes is None else cluster
     kinds: list[NodeKind] = []
+    different: dict[tuple[object, ...], NodeKind] = {}
     types: list[tuple[DeviceSpec, Device]] = []
     for group in whole.node_groups:
         nodes = group.count or 0
@@ -322,7 +324,11 @@ def topology_from_spec(cluster: ClusterSpec, *, devices: int, trees: bool = True
         known = [device for spec, device in types if spec == group.device]
         device = known[0] if known else device_from_spec(group.device)
         types.append((group.device, device))
-        kinds.extend([_kind_from_spec(group, device, per_node)] * nodes)
+        kind = _kind_from_spec(group, device, per_node)
+        # Groups of equal nodes are one kind, unless a scale-up domain would reach into the next.
+        apart = group.name if nodes % kind.domain_nodes else None
+        values = (apart, *(getattr(kind, field.name) for field in fields(NodeKind)))
+        kinds.extend([different.setdefault(values, kind)] * nodes)
     return Topology(kinds, fabric_from_spec(whole), range(used), trees=trees)
 
 

@@ -6,13 +6,14 @@ configuration states neither the model nor most degrees; the caller gives them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from planner.errors import InputError, RuleError
 from planner.importers.launch_formats import ReadingOptions, read_statement
+from planner.importers.launch_options import LaunchOptions
+from planner.importers.launch_size import counted, devices_of, sized_for, taken_whole
 from planner.importers.source import load_source
 from planner.importers.switched import differences, recorded
 from planner.specs.defaults import DEFAULT_HEADROOM
@@ -26,6 +27,8 @@ from planner.training.search.plans.problems import PlanProblem, plan_problems
 from planner.training.search.space.restrictions import Restrictions, option_name
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from planner.importers.notes import Notes
     from planner.importers.shell.text import Origin
     from planner.importers.statement import Statement
@@ -46,36 +49,13 @@ _NAMES = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LaunchOptions:
-    """What the user adds to a launch file. Where the file says something else, that is an error;
-    the number of devices is the exception, because schedulers take it on their command line.
-
-    `variables`, `command` and `vocabulary` are those of `megatron.script.read_launch`.
-    """
-
-    decisions: Restrictions = field(default_factory=Restrictions)
-    devices: int | None = None
-    nodes: int | None = None
-    global_batch_size: int | None = None
-    seq_length: int | None = None
-    precision: str | None = None
-    software: str | Path | SoftwareProfile | None = None
-    headroom: float | None = None
-    stage_layers: tuple[int, ...] | None = None
-    recompute_layers: int | None = None
-    hosts: tuple[str, ...] | None = None
-    variables: Mapping[str, str] = field(default_factory=dict)
-    command: int | None = None
-    vocabulary: int | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class LaunchedPlan:
     """`scenario` and `plan` are what the file launches, whether it can run or not; `notes` what was
     read, assumed and left out. What was assumed is among the job's assumptions too.
 
     `refused`: what the framework would refuse and no plan can say. `too_small`: why the scenario is
-    of the whole cluster rather than of the file's devices.
+    of the whole cluster rather than of the file's devices. `whole`: it is of the whole cluster, as
+    nothing says how many devices there are.
     """
 
     path: str
@@ -84,6 +64,7 @@ class LaunchedPlan:
     statement: Statement
     refused: tuple[PlanProblem, ...]
     too_small: PlanProblem | None
+    whole: bool
 
     @property
     def name(self) -> str:
@@ -106,6 +87,15 @@ class LaunchedPlan:
         for problem in (*small, *self.refused, *plan_problems(self.scenario, self.plan)):
             place = self.place(problem.field)
             where = place.path, place.line, place.column
+            if self.whole and problem.field != "devices":
+                counted_as = taken_whole(self.scenario.cluster)
+                raise InputError(
+                    problem.error.message,
+                    path=where[0],
+                    line=where[1],
+                    column=where[2],
+                    hint=f"it is planned for {counted_as}",
+                )
             if isinstance(problem.error, RuleError):
                 raise problem.error.placed(*where)
             raise InputError(
@@ -140,9 +130,9 @@ def read_launch(
 
 
 def _launched(statement: Statement, cluster: ClusterSpec, asked: LaunchOptions) -> LaunchedPlan:
-    asked = _counted(statement, cluster, asked)
-    sized, too_small = _sized(statement, cluster, asked)
-    devices = (sized.num_devices or 0) if too_small else _devices(statement, sized, asked)
+    asked = counted(statement, cluster, asked)
+    sized, too_small = sized_for(statement, cluster, asked)
+    devices = (sized.num_devices or 0) if too_small else devices_of(statement, sized, asked)
     settled = statement.settle(_decisions(statement, asked), _workload(statement, asked), devices)
     decisions: dict[str, Any] = dict(settled.decisions)
     workload: dict[str, Any] = dict(settled.workload)
@@ -191,6 +181,7 @@ def _launched(statement: Statement, cluster: ClusterSpec, asked: LaunchOptions) 
         statement=statement,
         refused=(*_indivisible(scenario, decisions), *statement.problems, *settled.problems),
         too_small=too_small,
+        whole=(asked.nodes, asked.devices, statement.devices) == (None, None, None),
     )
 
 
@@ -275,45 +266,3 @@ def _shown(value: object) -> str:
     if isinstance(value, bool):
         return "on" if value else "off"
     return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
-
-
-def _counted(statement: Statement, cluster: ClusterSpec, asked: LaunchOptions) -> LaunchOptions:
-    """The options; where nothing says how many devices there are, those of the hosts named."""
-    names = asked.hosts or (statement.hosts[0] if statement.hosts else ())
-    sizes = {
-        host: group.devices_per_node for group in cluster.node_groups for host in group.hosts or ()
-    }
-    stated = (asked.nodes, asked.devices, statement.devices)
-    if any(one is not None for one in stated) or not names or not sizes.keys() >= set(names):
-        return asked
-    devices = sum(sizes[name] for name in names)
-    statement.notes.read.append(f"{devices} devices, those of the {len(names)} hosts named")
-    return replace(asked, devices=devices)
-
-
-def _sized(
-    statement: Statement, cluster: ClusterSpec, asked: LaunchOptions
-) -> tuple[ClusterSpec, PlanProblem | None]:
-    """The part of the cluster that is used; all of it, and why, where it is too small."""
-    nodes, devices, stated = asked.nodes, asked.devices, statement.devices
-    if nodes is None and devices is None:
-        devices = stated
-    try:
-        sized = cluster.sized(nodes=nodes, devices=devices)
-    except InputError as error:
-        if cluster.num_devices is None:
-            raise
-        return cluster.sized(), PlanProblem(name="devices", field="devices", error=error)
-    used = devices or sized.num_devices
-    if stated is not None and used != stated:
-        statement.notes.assumed.append(f"{used} devices as asked for, not the {stated} of the file")
-    if nodes is None and devices is None:
-        statement.notes.assumed.append(
-            f"all {sized.num_devices} devices of {cluster.name} (the file does not say how many)"
-        )
-    return sized, None
-
-
-def _devices(statement: Statement, cluster: ClusterSpec, asked: LaunchOptions) -> int:
-    stated = None if asked.nodes is not None else asked.devices or statement.devices
-    return stated or cluster.num_devices or 0

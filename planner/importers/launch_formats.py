@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from planner.importers.deepspeed.statement import deepspeed_statement
+from planner.importers.frameworks.detect import foreign_file
 from planner.importers.megatron.script import looks_like_script
 from planner.importers.megatron.statement import script_statement
 
@@ -71,5 +72,8 @@ def read_statement(source: Source, given: ReadingOptions) -> Statement:
     for one in LAUNCH_FORMATS:
         if one.looks_like(source):
             return one.read(source, given)
+    foreign = foreign_file(source)
+    if foreign is not None:
+        raise foreign
     names = ", ".join(["a plan document", *(one.name for one in LAUNCH_FORMATS)])
     raise source.error(f"is none of: {names}")

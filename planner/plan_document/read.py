@@ -92,7 +92,14 @@ def read_plans(path: Path) -> tuple[ReadPlan, ...]:
 
 def check_schema(root: Node) -> None:
     """Raises InputError for a document that is no plan document."""
-    schema = root["schema"].text()
+    named = root.get("schema")
+    if named is None:
+        root.fail(
+            'is no plan document: "schema" is missing',
+            hint="`planner search --output FILE` writes one; `planner import model` reads a "
+            "model's config.json",
+        )
+    schema = named.text()
     if schema != SCHEMA_ID:
         root["schema"].fail(f'"{SCHEMA_ID}" is needed, found {found(schema)}')
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from planner.plan import (
     PEAK_PHASES,
     Confidence,
+    DeviceGroup,
     Estimate,
     Evidence,
     Interval,
@@ -52,7 +53,26 @@ def read_estimate(node: Node, plan: Plan) -> Estimate:
         peak_flop_per_s=flop_per_s / mfu if mfu else 1.0,
         assumptions=tuple(one.text() for one in node["assumptions"].items()),
         confidence=_confidence(node["confidence"], time.step_s, memory.binding.peak_bytes),
+        device_groups=_device_groups(node.get("device_groups")),
     )
+
+
+def _device_groups(node: Node | None) -> tuple[DeviceGroup, ...]:
+    found = []
+    for one in () if node is None else node.items():
+        stages = [stage.count() for stage in one["stages"].items()]
+        if len(stages) != 2:
+            one["stages"].fail("the first and the last stage are needed")
+        first, last = stages
+        found.append(
+            DeviceGroup(
+                first_stage=first,
+                last_stage=last,
+                devices=tuple(name.text() for name in one["devices"].items()),
+                hosts=tuple(name.text() for name in one["hosts"].items()),
+            )
+        )
+    return tuple(found)
 
 
 def _confidence(node: Node, step_s: float, peak_bytes: int) -> Confidence | None:

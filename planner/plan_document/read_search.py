@@ -16,6 +16,7 @@ from planner.training.search.result import (
     CostliestLink,
     Dimension,
     Exclusion,
+    FewerDevices,
     NearMiss,
     Robustness,
     SearchResult,
@@ -51,6 +52,7 @@ def read_search(node: Node, plans: tuple[RankedPlan, ...]) -> SearchResult:
         nearest=tuple(_near_miss(one) for one in node["nearest"].items()),
         changes=tuple(_change(one) for one in node["changes"].items()),
         robustness=_robustness(node.get("robust")),
+        fewer_devices=_fewer_devices(node.get("fewer_devices")),
         cloud=_cloud(node.get("cloud")),
         fewer_nodes=_fewer(node.get("fewer_nodes")),
         scaling=_scaling(node.get("scaling")),
@@ -149,6 +151,17 @@ def _solver(node: Node) -> SolverRecord:
             )
             for one in node["engines"].items()
         ),
+    )
+
+
+def _fewer_devices(node: Node | None) -> tuple[FewerDevices, ...]:
+    return tuple(
+        FewerDevices(
+            devices=one["devices"].count(at_least=1),
+            without=tuple(name.text() for name in one["without"].items()),
+            step_s=one["step_s"].number(at_least=0),
+        )
+        for one in (() if node is None else node.items())
     )
 
 

@@ -208,7 +208,21 @@ def _estimate() -> Schema:
             "memory": _ref("memory"),
             "confidence": _confidence(),
             "assumptions": _list(TEXT),
-        }
+            "device_groups": {
+                "description": "Where devices are of several types: the first and the last of "
+                "neighbouring stages on the same types, these types and the hosts.",
+                **_list(
+                    _record(
+                        {
+                            "stages": _list(COUNT, minItems=2, maxItems=2),
+                            "devices": _list(TEXT, minItems=1),
+                            "hosts": _list(HOST, minItems=1),
+                        }
+                    )
+                ),
+            },
+        },
+        optional=("device_groups",),
     )
 
 
@@ -348,6 +362,10 @@ def _search() -> Schema:
                     },
                 }
             ),
+            "fewer_devices": {
+                "description": "On mixed devices, faster plans without some of the types.",
+                **_list(_record({"devices": POSITIVE, "without": _list(TEXT), "step_s": SECONDS})),
+            },
             "space": _record({"dimensions": _list(dimension), "excluded": _list(exclusion)}),
             "nearest": _list(_record({"reason": TEXT, **_plan(), "estimate": _ref("estimate")})),
             "changes": _list(
@@ -363,7 +381,7 @@ def _search() -> Schema:
                 **_list(_record(_sized())),
             },
         },
-        optional=("robust", "fewer_nodes", "cloud", "scaling"),
+        optional=("robust", "fewer_devices", "fewer_nodes", "cloud", "scaling"),
     )
 
 

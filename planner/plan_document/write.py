@@ -116,7 +116,21 @@ def _estimate(estimate: Estimate) -> dict[str, Any]:
         "memory": _memory(estimate),
         "confidence": confidence_fields(estimate),
         "assumptions": list(estimate.assumptions),
+        **_device_groups(estimate),
     }
+
+
+def _device_groups(estimate: Estimate) -> dict[str, Any]:
+    """Nothing where all devices are of one type."""
+    groups = [
+        {
+            "stages": [group.first_stage, group.last_stage],
+            "devices": list(group.devices),
+            "hosts": list(group.hosts),
+        }
+        for group in estimate.device_groups
+    ]
+    return {"device_groups": groups} if groups else {}
 
 
 def confidence_fields(estimate: Estimate) -> dict[str, Any] | None:
@@ -202,6 +216,7 @@ def _search(result: SearchResult) -> dict[str, Any]:
             "engines": [asdict(engine) for engine in result.solver.engines],
         },
         **_robust(result.robustness),
+        **_fewer_devices(result),
         **_fewer(result.fewer_nodes),
         "space": _space(result.space),
         "nearest": [
@@ -268,6 +283,15 @@ def _robust(robustness: Robustness | None) -> dict[str, Any]:
     link = robustness.link
     costliest = None if link is None else {"hosts": list(link.hosts), "step_s": link.step_s}
     return {"robust": {"share": robustness.share, "link": costliest}}
+
+
+def _fewer_devices(result: SearchResult) -> dict[str, Any]:
+    """Nothing where no device type is better left out."""
+    found = [
+        {"devices": one.devices, "without": list(one.without), "step_s": one.step_s}
+        for one in result.fewer_devices
+    ]
+    return {"fewer_devices": found} if found else {}
 
 
 def _space(space: Space) -> dict[str, Any]:

@@ -53,7 +53,7 @@ def accuracy_document(validation: Validation) -> str:
 
 def _opening(validation: Validation) -> list[str]:
     summary = validation.summary
-    step = summary.step
+    step, families = summary.step, validation.families
     names = {publication(source.source) for source in validation.sources}
     return [
         "# Accuracy",
@@ -65,7 +65,10 @@ def _opening(validation: Validation) -> list[str]:
         "depends on the model or on the source. The same run measured twice differs by 0.3 to 1% "
         "on one site and by 2 to 4% on another.",
         "",
-        f"- **step time: {_percent(step.mean_abs_error)} mean absolute error** of "
+        f"- **step time: {_percent(families.mean_abs_error)} mean absolute error**, the mean of "
+        f"the {families.count} families below; a constant MFU fitted to each of them has "
+        f"{_percent(families.constant_mfu_error)}",
+        f"- over all runs: {_percent(step.mean_abs_error)} mean absolute error of "
         f"{count(step.count)} runs; the best constant MFU on the same runs: "
         f"{_percent(summary.constant_mfu_error)}, so the estimates remove "
         f"{_percent(summary.skill)} of what it gets wrong (*skill*)",
@@ -244,7 +247,8 @@ def _confidence(validation: Validation) -> list[str]:
         *table(("regime", "runs", "time from", "to", "peak from", "to"), rows),
         "",
         "Plans of one job share most of their error: among them residuals vary by "
-        f"{percent(residuals.within_groups)} (standard deviation, median of the groups), so plans "
+        f"{percent(residuals.within_groups)} (the standard deviation that makes the orders of all "
+        "pairs likeliest), so plans "
         f"closer than {percent(tie_margin(residuals))} are a tie.",
     ]
 

@@ -11,7 +11,7 @@ from planner.reports.job import job_line
 from planner.reports.layout import bullets, heading, paragraph
 from planner.reports.sentences import binding, bound_by, headline, plan_answer, ranges
 from planner.wording.binding import binding_constraint
-from planner.wording.labels import data_sharding, on_off, one_line, stage_layers
+from planner.wording.labels import data_sharding, device_groups, on_off, one_line, stage_layers
 from planner.wording.units import capacity, plural
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ def estimate_report(inputs: RecordedInputs, plan: Plan, estimate: Estimate) -> R
         paragraph(ranges(estimate)),
         paragraph(job_line(inputs, plan)),
         paragraph(decisions(plan)),
+        *_device_groups(plan, estimate),
         heading("Time of one step"),
         time_table(estimate.time),
         paragraph(bound_by(estimate)),
@@ -47,6 +48,11 @@ def fit_verdict(plan: Plan, estimate: Estimate) -> str:
         return headline("Fits tightly," if tight else "Fits,", plan, estimate)
     word = "Does not fit, by less than the error" if tight else "Does not fit"
     return f"{word}: {binding_constraint(estimate.memory.binding)}. {plan_answer(plan, estimate)}"
+
+
+def _device_groups(plan: Plan, estimate: Estimate) -> list[RenderableType]:
+    groups = device_groups(plan, estimate)
+    return [paragraph(f"Device types: {groups}.")] if groups else []
 
 
 def decisions(plan: Plan) -> str:

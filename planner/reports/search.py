@@ -14,7 +14,7 @@ from planner.reports.layout import bullets, heading, paragraph
 from planner.reports.ranking import RankingTable, legend, marks, shared
 from planner.reports.sentences import against, binding, bound_by, headline, ranges, safer
 from planner.training.search.hosts.methods import ALIKE, TYPES
-from planner.wording.labels import one_line, stage_layers
+from planner.wording.labels import device_groups, one_line, stage_layers
 from planner.wording.units import count, percent, plural, seconds
 
 if TYPE_CHECKING:
@@ -123,7 +123,16 @@ def why(result: SearchResult) -> list[str]:
     if other is not None:
         reasons.append(against(best, other))
     reasons.append(f"Layers per stage: {stage_layers(best.plan)}.")
-    return [*_fewer(result), *reasons, *_hosts(result), *_worst_case(result)]
+    if best.estimate.device_groups:
+        groups = device_groups(best.plan, best.estimate)
+        reasons.append(f"Device types: {groups}.")
+    return [
+        *_fewer(result),
+        *reasons,
+        *_hosts(result),
+        *_fewer_devices(result),
+        *_worst_case(result),
+    ]
 
 
 def _fewer(result: SearchResult) -> list[str]:
@@ -160,6 +169,19 @@ def _hosts(result: SearchResult) -> list[str]:
     if proof.gap == 0:
         known = f"; no {other} is faster"
     return [f"{order}{known} ({proof.method})."]
+
+
+def _fewer_devices(result: SearchResult) -> list[str]:
+    """What is faster without some of the device types."""
+    if not result.fewer_devices:
+        return []
+    best, fewer = result.plans[0], result.fewer_devices[0]
+    without = f"Without the {' and '.join(fewer.without)}" if fewer.without else "On fewer devices"
+    return [
+        f"{without} the step takes {seconds(fewer.step_s)} instead of "
+        f"{seconds(best.estimate.step_s)}, on {count(fewer.devices)} of "
+        f"{count(best.estimate.devices)} devices: --devices {fewer.devices}."
+    ]
 
 
 def _worst_case(result: SearchResult) -> list[str]:

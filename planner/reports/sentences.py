@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 LINE = 80
 SMALL_SHARE = 0.05
+UNMEASURED = ": wide ranges"
+"""How notes end that make the range of a step time wide."""
 SMALLEST_SHARE = 0.0005
 MEMORY_LABELS = {
     "weights": "weights",
@@ -67,7 +69,8 @@ def ranges(estimate: Estimate) -> str:
     if estimate.fit_class == "tight":
         sure = "it may not fit" if estimate.memory.fits else "it may fit all the same"
         text += f"; a tight fit: {sure}"
-    return f"{text}."
+    wide = [note for note in known.notes if note.endswith(UNMEASURED)]
+    return f"{text}; {'; '.join(wide)}." if wide else f"{text}."
 
 
 def safer(other: RankedPlan) -> str:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from planner.validation.compare import RunResult
     from planner.validation.statistics import ErrorSummary
     from planner.validation.summary import Summary
-    from planner.validation.validate import Validation
+    from planner.validation.validate import FamilySummary, Validation
 
 ABSENT = "-"
 STAGE_LABELS = {
@@ -35,7 +35,7 @@ def validation_report(validation: Validation, *, every_run: bool) -> RenderableT
     """Errors in sum and by source; with `every_run` also a line for each run."""
     summary = validation.summary
     parts: list[RenderableType] = [
-        paragraph(validation_answer(summary), style="bold"),
+        paragraph(validation_answer(summary, validation.families), style="bold"),
         bullets(findings(summary)),
     ]
     if len(validation.sources) > 1:
@@ -59,11 +59,18 @@ LEGEND = (
 )
 
 
-def validation_answer(summary: Summary) -> str:
-    """The first line: how far off the step time is."""
+def validation_answer(summary: Summary, families: FamilySummary | None = None) -> str:
+    """The first line: how far off the step time is, the mean over several families first."""
     step = summary.step
     if step.mean_abs_error is None:
         return "Step time: no run states one."
+    if families is not None and families.count > 1:
+        return (
+            f"Step time: {percent(families.mean_abs_error or 0.0)} mean absolute error, the mean "
+            f"of {families.count} families; a constant MFU for each has "
+            f"{percent(families.constant_mfu_error or 0.0)}. Over all {plural(step.count, 'run')}: "
+            f"{percent(step.mean_abs_error)}."
+        )
     text = (
         f"Step time: {percent(step.mean_abs_error)} mean absolute error over "
         f"{plural(step.count, 'run')}"

@@ -24,6 +24,7 @@ from planner.specs.software_parts import (
 FrameworkName = Annotated[str, Field(min_length=1, max_length=60, pattern=r"^[a-z0-9][a-z0-9-]*$")]
 AttentionKernel = Literal["flash", "unfused"]
 StateType = Literal["fp32", "bf16", "fp16"]
+MomentType = Literal["fp32", "bf16", "fp16", "fp8"]
 Overlap = Literal["tensor", "gradient_reduce", "parameter_gather", "pipeline", "expert"]
 ModelAxis = Literal["tensor", "pipeline", "context", "expert"]
 RankOrder = Literal["tp-cp-ep-dp-pp", "tp-cp-ep-pp-dp"]
@@ -74,7 +75,13 @@ class SoftwareProfile(Input):
     place."""
     master_weights: bool
     """A 32-bit copy of the weights belongs to the optimizer."""
-    optimizer_state_dtype: StateType
+    master_weight_dtype: Literal["fp32", "fp16", "remainders"] = "fp32"
+    """Type of that copy; `remainders` are the 16 bits of fp32 that a bf16 weight lacks, where the
+    weights themselves are kept in bf16."""
+    optimizer_state_dtype: MomentType
+    """Type of the moments."""
+    second_moment_dtype: MomentType | None = None
+    """That of the second moment, where it differs."""
     data_sharding: DataShardingSwitch
     optimizer_shard_size: Annotated[int, Field(ge=1)] | None = None
     """Ranks that share one sharded optimizer. Default: all replicas."""
@@ -93,6 +100,10 @@ class SoftwareProfile(Input):
     """Chunks may hold different numbers of layers."""
     pipeline_with_sharded_gradients: bool = True
     """A pipeline may be combined with gradients or weights sharded over the data axis."""
+    tensor_with_full_sharding: bool = True
+    """A tensor degree may be combined with weights sharded over the data axis."""
+    pipeline_needs_microbatches: bool = False
+    """A schedule with one chunk per stage needs at least as many microbatches as stages."""
     pipeline_cuts_micro_batch: bool = False
     """The micro-batch size that a measured run states is the batch of a replica. A pipeline cuts it
     into as many microbatches as it has stages."""
@@ -100,6 +111,8 @@ class SoftwareProfile(Input):
     """What runs behind computation by default."""
     overlap_choices: tuple[Overlap, ...] = ()
     """What can be switched on."""
+    tensor_overlap_needs_sequence_parallel: bool = False
+    """Where tensor communication overlaps, tensor parallelism needs sequence parallelism."""
     asynchronous_sends: bool = False
     """A stage never waits for its pipeline sends. Otherwise it waits for every one of them, or,
     under an interleaved schedule, in warm-up and cool-down alone where `overlap` has `pipeline` and

@@ -120,6 +120,8 @@ class RecomputeSwitch(Input):
 
     default: Granularity
     choices: Annotated[tuple[Granularity, ...], Field(min_length=1)]
+    partial: bool = True
+    """`full` recomputes a number of layers of every chunk. Otherwise it is all of them."""
     selective_modules: tuple[RecomputeModule, ...] = ("core_attn",)
     """What `selective` recomputes."""
     early_stop: bool = False
@@ -235,6 +237,11 @@ class Expert(Input):
     """Those probabilities are fp32."""
     fused_biases: bool = False
     """Biases of the experts' outputs and clamps of their activations belong to other kernels."""
+    looped: bool = False
+    """The model runs its experts in a loop of Python, expert by expert. That time is not priced,
+    so a mixture is refused."""
+    tensor_default: bool = False
+    """Experts are split over the tensor degree where no expert-tensor degree is stated."""
     tensor_parallel_biases: bool = True
     """Experts with biases may be split over an expert-tensor degree above 1."""
     dispatchers: Dispatchers = Dispatchers()

@@ -10,6 +10,7 @@ import numpy as np
 from planner.plan import (
     DATA_SHARDINGS,
     GRANULARITIES,
+    DeviceGroup,
     Estimate,
     MemoryEstimate,
     Plan,
@@ -84,6 +85,7 @@ def point_estimate(
         model_flops_per_step=tokens * model_flops_per_token(scenario),
         peak_flop_per_s=scenario.mean_peak_flop_per_s,
         assumptions=(*assumptions(scenario, plan), *_said_of_warmups(batch)),
+        device_groups=device_groups(scenario, plan.degrees.pipeline),
     )
 
 
@@ -105,6 +107,27 @@ def _said_of_warmups(batch: Batch) -> tuple[str, ...]:
     size = ScheduleSize.of(batch.pipeline, batch.virtual_stages, microbatches, None, batch.ahead)
     listed = ", ".join(map(str, np.minimum(warmup(size)[0], microbatches[0]).tolist()))
     return (f"stages run {listed} forwards before their first backward, ahead over slow links",)
+
+
+def device_groups(scenario: Scenario, pipeline: int) -> tuple[DeviceGroup, ...]:
+    """Which device types and hosts hold which stages; nothing where there is one type."""
+    if len(scenario.device_types) == 1:
+        return ()
+    names, topology = scenario.cluster.host_names(), scenario.topology
+    each = topology.devices // pipeline
+    found: list[DeviceGroup] = []
+    for stage, types in enumerate(scenario.stage_types(pipeline)):
+        devices = tuple(scenario.device_types[index].name for index in types)
+        nodes = range(topology.node_of(stage * each), topology.node_of((stage + 1) * each - 1) + 1)
+        hosts = tuple(names[topology.order[node]] for node in nodes)
+        if found and found[-1].devices == devices:
+            last = found.pop()
+            hosts = tuple(dict.fromkeys((*last.hosts, *hosts)))
+            first = last.first_stage
+        else:
+            first = stage
+        found.append(DeviceGroup(first_stage=first, last_stage=stage, devices=devices, hosts=hosts))
+    return tuple(found)
 
 
 def shard_of(plan: Plan) -> Shard:

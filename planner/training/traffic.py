@@ -8,6 +8,7 @@ order varies fastest, and experts have a grid of their own over the same ranks.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import combinations
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,7 @@ from planner.hardware.links import hops_between
 from planner.schedule.registry import kind_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
 _DENSE = {"tp": "tensor", "cp": "context", "dp": "data", "pp": "pipeline"}
 _EXPERT = {"tp": "expert_tensor", "ep": "expert", "dp": "expert_data", "pp": "pipeline"}
 INSIDE_NODE, INSIDE_DOMAIN, NETWORK = "inside nodes", "inside scale-up domains", "network"
+
+MATRIX = 2048
+"""Nodes up to which the links of all pairs are worked out at once."""
 
 Pair = tuple[int, int]
 """Two nodes by their positions in the job, the smaller first."""
@@ -47,12 +51,11 @@ class Traffic:
     narrowest_bytes_per_s: float | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class JobLinks:
-    """Between the nodes of a job by their positions, [K, K]: bytes/s of a node through its network,
-    what is on the diagonal being no link. `domain`: the scale-up domain of each, [K]."""
+    """Between the nodes of a job by their positions: bytes/s of a node through its network.
+    `domain`: the scale-up domain of each, [K]; `order`: the node of the cluster at each, [K]."""
 
-    bytes_per_s: NDArray[np.float64]
     domain: NDArray[np.int64]
     order: NDArray[np.int64]
     topology: Topology
@@ -61,9 +64,24 @@ class JobLinks:
     def of(cls, scenario: Scenario) -> JobLinks:
         topology = scenario.topology
         order = np.array(topology.order, dtype=np.int64)
-        rates, _ = hops_between(topology.kinds, topology.fabric, order)
         domains = np.array([kind.domain_nodes for kind in topology.kinds])[order]
-        return cls(bytes_per_s=rates, domain=order // domains, order=order, topology=topology)
+        return cls(domain=order // domains, order=order, topology=topology)
+
+    @cached_property
+    def bytes_per_s(self) -> NDArray[np.float64]:
+        """[K, K]; what is on the diagonal is no link. For jobs of a few thousand nodes."""
+        rates, _ = hops_between(self.topology.kinds, self.topology.fabric, self.order)
+        return rates
+
+    def rate(self, pair: Pair) -> float:
+        """The slower of the two ways between two nodes."""
+        rates, _ = hops_between(self.topology.kinds, self.topology.fabric, self.order[list(pair)])
+        return float(min(rates[0, 1], rates[1, 0]))
+
+    def cards(self, pair: Pair) -> list[float]:
+        """What the network cards of two nodes reach, the slower first."""
+        kinds = self.topology.kinds
+        return sorted(kinds[self.order[at]].network_bytes_per_s for at in pair)
 
     def tier(self, pair: Pair) -> str:
         """The class of links between two nodes."""
@@ -131,10 +149,7 @@ def _traffic(axis: str, links: JobLinks, size: int, found: set[Pair]) -> Traffic
     outside = [pair for pair in pairs if links.domain[pair[0]] != links.domain[pair[1]]]
     order = links.tiers
     reach = max(map(links.tier, pairs), key=order.index, default=INSIDE_NODE)
-    narrowest = min(
-        (float(min(links.bytes_per_s[a, b], links.bytes_per_s[b, a])) for a, b in outside),
-        default=None,
-    )
+    narrowest = min(_rates(links, outside), default=None)
     return Traffic(
         axis=axis,
         group=size,
@@ -142,6 +157,18 @@ def _traffic(axis: str, links: JobLinks, size: int, found: set[Pair]) -> Traffic
         reach=reach,
         narrowest_bytes_per_s=narrowest,
     )
+
+
+def _rates(links: JobLinks, pairs: Sequence[Pair]) -> Iterator[float]:
+    """The slower way of each pair; links between alike nodes at alike places are asked for once."""
+    if links.topology.nodes <= MATRIX:
+        rates = np.minimum(links.bytes_per_s, links.bytes_per_s.T)
+        yield from (float(rates[pair]) for pair in pairs)
+    elif not links.topology.fabric.measured:
+        seen = {(links.tier(pair), *links.cards(pair)): pair for pair in pairs}
+        yield from map(links.rate, seen.values())
+    else:
+        yield from map(links.rate, pairs)
 
 
 def _every_pair(topology: Topology, stride: int, size: int) -> Iterator[Pair]:

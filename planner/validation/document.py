@@ -22,7 +22,7 @@ def to_document(validation: Validation) -> dict[str, Any]:
             _run(result, source) for source in validation.sources for result in source.results
         ],
         "errors": [{"id": error.id, "message": error.message} for error in validation.errors],
-        "summary": summary_document(validation.summary),
+        "summary": summary_document(validation.summary) | {"families": asdict(validation.families)},
         "sources": [
             {
                 "name": source.name,

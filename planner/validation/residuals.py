@@ -4,15 +4,15 @@ intervals made from the other publications hold."""
 from __future__ import annotations
 
 from dataclasses import asdict
+from itertools import combinations
 from math import exp, log
-from statistics import stdev
 from typing import TYPE_CHECKING
 
 from planner.training.confidence.interval import factors
 from planner.training.confidence.regimes import device_generation, regime_of
 from planner.training.confidence.residuals import STEP, Cell, Coverage, Residuals
-from planner.validation.statistics import mean, quantile
-from planner.validation.summary import RANKED_GROUP, timed_groups
+from planner.validation.statistics import likeliest_spread, mean
+from planner.validation.summary import timed_groups
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -81,13 +81,17 @@ def held_out_coverage(validation: Validation, quantity: str) -> tuple[int, int]:
 
 
 def _within_groups(validation: Validation) -> float:
-    groups = [group for source in validation.sources for group in timed_groups(source.results)]
-    spreads = sorted(
-        stdev([log(one.measured / one.predicted) for one in group])
-        for group in groups
-        if len(group) >= RANKED_GROUP
-    )
-    return quantile(spreads, 0.5) if spreads else 0.0
+    """The spread of residuals among plans of one job that makes the orders of all pairs of them
+    likeliest."""
+    pairs = []
+    for source in validation.sources:
+        for group in timed_groups(source.results):
+            for one, other in combinations(group, 2):
+                predicted = log(one.predicted / other.predicted)
+                measured = log(one.measured / other.measured)
+                if measured:
+                    pairs.append((abs(predicted), predicted * measured > 0))
+    return likeliest_spread(pairs)
 
 
 def _text(regime: Regime) -> tuple[str, ...]:

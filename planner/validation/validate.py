@@ -11,6 +11,7 @@ from planner.specs.files.spelling import did_you_mean
 from planner.specs.runs.build import load_runs
 from planner.specs.runs.spec import RunError
 from planner.validation.compare import RunResult, compare_run
+from planner.validation.statistics import mean
 from planner.validation.summary import Summary, summarize_results
 
 if TYPE_CHECKING:
@@ -36,6 +37,16 @@ class SourceResult:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FamilySummary:
+    """Mean over families, the runs of one file each, of the mean absolute error of the step time
+    and of the best constant MFU of that file."""
+
+    count: int
+    mean_abs_error: float | None
+    constant_mfu_error: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Validation:
     """Runs of several files compared with their estimates."""
 
@@ -48,6 +59,18 @@ class Validation:
     @property
     def errors(self) -> tuple[RunError, ...]:
         return tuple(error for source in self.sources for error in source.errors)
+
+    @property
+    def families(self) -> FamilySummary:
+        """Each file counts once, however many runs it has."""
+        timed = [source.summary for source in self.sources]
+        errors = [one.step.mean_abs_error for one in timed if one.step.mean_abs_error is not None]
+        constants = [one.constant_mfu_error for one in timed if one.constant_mfu_error is not None]
+        return FamilySummary(
+            count=len(errors),
+            mean_abs_error=mean(errors) if errors else None,
+            constant_mfu_error=mean(constants) if constants else None,
+        )
 
     @property
     def summary(self) -> Summary:

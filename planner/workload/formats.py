@@ -8,6 +8,8 @@ if TYPE_CHECKING:
     from planner.specs.software import SoftwareProfile
 
 STATE_BYTES = {"fp32": 4, "bf16": 2, "fp16": 2}
+MOMENT_BYTES = {**STATE_BYTES, "fp8": 1}
+"""Scales of 8-bit moments are of whole tensors (TransformerEngine `optimizers/fused_adam.py`)."""
 
 QUANTIZED_BYTES = {"fp8": 1.0, "mxfp8": 1.03125, "nvfp4": 0.5625}
 """With the scale of each block: MXFP8 one byte per 32 elements, NVFP4 one byte per 16 (OCP
@@ -37,6 +39,28 @@ def stored_weight_bytes(
     if software.fp8.parameter_gather and precision in ("fp8", "mxfp8"):
         return quantized
     return weight_bytes(precision) + (quantized if software.fp8.weights_cached else 0.0)
+
+
+def master_weight_bytes(software: SoftwareProfile, precision: str) -> int:
+    """The optimizer's copy of a weight, per parameter. Remainders need weights that are bf16
+    between steps (TransformerEngine `fused_adam.py`, `store_param_remainders`); of others it keeps
+    fp32."""
+    if not software.master_weights or precision in WIDE:
+        return 0
+    if software.master_weight_dtype == "remainders":
+        stays = precision != "fp16" and not (
+            software.fp8.parameter_gather and precision in ("fp8", "mxfp8")
+        )
+        return 2 if stays else 4
+    return STATE_BYTES[software.master_weight_dtype]
+
+
+def moment_bytes(software: SoftwareProfile, optimizer: str) -> int:
+    """What the optimizer keeps beside the weights, per parameter: two moments of Adam, one of
+    others."""
+    first = MOMENT_BYTES[software.optimizer_state_dtype]
+    second = MOMENT_BYTES[software.second_moment_dtype or software.optimizer_state_dtype]
+    return first + second if optimizer == "adam" else first
 
 
 def gathered_weight_bytes(software: SoftwareProfile, precision: str) -> float:

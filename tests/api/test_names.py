@@ -61,6 +61,7 @@ TYPES = [
     "Confidence",
     "Degrees",
     "DeviceSpec",
+    "DeviceGroup",
     "Estimate",
     "Explanation",
     "Finding",

@@ -144,6 +144,23 @@ CASES = {
         plan={"inputs.job.global_batch_size": 10**6, "plans.0.num_microbatches": 10**6},
         line='"micro_batch_size": 1',
     ),
+    "PL124": Case(
+        flags={"software": "deepspeed"},
+        model={"moe": EXPERTS},
+        line='"expert": 1',
+        related="moe",
+    ),
+    "PL125": Case(
+        flags={"software": "deepspeed", "data_sharding": "full"},
+        after={"software": "deepspeed", "tensor": 2},
+        plan={"plans.0.data_sharding": "full"},
+        line='"data_sharding"',
+    ),
+    "PL126": Case(
+        flags={**TENSOR, "software": "megatron-core-perf"},
+        plan={"plans.0.sequence_parallel": False},
+        line='"sequence_parallel"',
+    ),
     "PL201": Case(
         flags=TENSOR,
         cluster={"node_groups.0.count": 1},

@@ -240,3 +240,80 @@ def test_two_tables_take_the_device_of_the_option(planner: Run, written: Write) 
     groups = yaml.safe_load(done.stdout)["node_groups"]
     assert [one["device"] for one in groups] == ["v100-sxm-32gb"] * 2
     assert [one["intra_node"]["bandwidth"] for one in groups] == ["50 GB/s", "150 GB/s"]
+
+
+SLURM = """# comment
+NodeName=login[1-2] CPUs=8
+NodeName=DEFAULT Sockets=2 Gres=gpu:nvidia_h100_80gb_hbm3:8(S:0-1)
+NodeName=a[01-03] CPUs=192
+NodeName=b[01-02] Gres=gpu:{type}:4,nic:2 \\
+  CPUs=64
+NodeName=b[03-04] Gres=gpu:{type}:4
+PartitionName=main Nodes=ALL
+"""
+
+
+def test_the_nodes_of_slurm_conf(planner: Run, written: Write, tmp_path: Path) -> None:
+    path = written("NodeName=gpu[001-064] Gres=gpu:h100:8 CPUs=192\nPartitionName=x Nodes=ALL\n")
+    done = planner("import", "cluster", path, f"--output={tmp_path / 'c.yaml'}")
+    assert done.code == 0, done.stderr
+    assert "device h100-sxm-80gb (Gres says gpu:h100)" in done.stderr
+    read = yaml.safe_load((tmp_path / "c.yaml").read_text())["node_groups"]
+    assert (read[0]["count"], read[0]["devices_per_node"]) == (64, 8)
+    assert read[0]["hosts"] == "gpu[001-064]"
+    found = planner("search", f"--cluster={tmp_path / 'c.yaml'}", "--model=llama-3-8b", "--nodes=2",
+                    "--top=1", "--global-batch-size=64")  # fmt: skip
+    assert found.code == 0
+
+
+def test_several_kinds_of_nodes_in_slurm_conf(planner: Run, written: Write) -> None:
+    done = planner("import", "cluster", written(SLURM.format(type="a100")))
+    assert done.code == 0, done.stderr
+    groups = yaml.safe_load(done.stdout)["node_groups"]
+    assert [(one["device"], one["count"], one["hosts"]) for one in groups] == [
+        ("h100-sxm-80gb", 3, "a[01-03]"),
+        ("a100-sxm-80gb", 4, "b[01-04]"),
+    ]
+    assert "2 nodes without devices" in done.stderr
+    unknown = planner("import", "cluster", written(SLURM.format(type="mine")))
+    assert (unknown.code, "nothing read says which devices" in unknown.stderr) == (2, True)
+    twice = written("NodeName=a1 Gres=gpu:8\nNodeName=a[1-2] Gres=gpu:8\n")
+    assert ":2: node a1 has two NodeName lines" in planner("import", "cluster", twice).stderr
+
+
+@pytest.mark.parametrize(
+    ("title", "rates", "card"),
+    [
+        ("# OSU MPI Bandwidth Test v7.3", (1000, 24000.5), "24 GB/s"),
+        ("# OSU MPI-CUDA Bi-Directional Bandwidth Test v7.3", (1000, 48000), "24 GB/s"),
+        ("# OSU MPI Multiple Bandwidth / Message Rate Test v7.3\n# [ pairs: 4 ]",
+         (1000, 24000), "24 GB/s"),
+    ],
+)  # fmt: skip
+def test_osu_bandwidth(
+    planner: Run, written: Write, title: str, rates: tuple[float, ...], card: str
+) -> None:
+    rows = "".join(f"{4**i:<10}{rate:>12.2f}\n" for i, rate in enumerate(rates))
+    text = f"{title}\n# Size      Bandwidth (MB/s)\n{rows}"
+    done = planner("import", "cluster", written(text), "--device=a100-sxm-80gb", "--cards=4")
+    network = group(done)["network"]
+    assert network["cards"] == 4
+    assert network["bandwidth"].startswith(card.split()[0])
+    latency = planner("import", "cluster", written("# OSU MPI Latency Test v7.3\n1 2.0\n"))
+    assert "measures no bandwidth" in latency.stderr
+
+
+def test_the_topology_of_rocm_smi(planner: Run, written: Write) -> None:
+    names = [f"GPU{number}" for number in range(4)]
+    rows = "\n".join(
+        f"{name}   " + "   ".join("0" if other == name else "XGMI" for other in names)
+        for name in names
+    )
+    text = (
+        "======== Link Type between two GPUs ========\n       " + "  ".join(names) + f"\n{rows}\n\n"
+        "GPU[0]\t\t: Card Series: \t\tAMD Instinct MI300X\n"
+    )
+    found = group(planner("import", "cluster", written(text)))
+    assert (found["device"], found["devices_per_node"]) == ("mi300x", 4)
+    cut = text.replace(rows, rows.rpartition("\n")[0])
+    assert "was the output cut?" in planner("import", "cluster", written(cut)).stderr

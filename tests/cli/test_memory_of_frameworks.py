@@ -229,3 +229,40 @@ def test_unfused_attention_in_fp32_holds_two_gradients_of_the_scores(
     found = errors(validated(planner, runs), "device")
     assert len(found) == 6
     assert sum(map(abs, found)) / 6 < 0.1
+
+
+# NVIDIA/Megatron-LM d98e8a64, optimizer_config.py (`store_param_remainders`), distrib_optimizer.py.
+@pytest.mark.parametrize(
+    ("flags", "bytes_per_parameter"),
+    [
+        ("", 4 + 4 + 4),
+        ("--use-precision-aware-optimizer", 2 + 4 + 4),
+        ("--use-precision-aware-optimizer --exp-avg-dtype bf16 --exp-avg-sq-dtype bf16", 2 + 2 + 2),
+        ("--use-precision-aware-optimizer --exp-avg-dtype bf16 --exp-avg-sq-dtype fp8", 2 + 2 + 1),
+        ("--use-precision-aware-optimizer --main-params-dtype fp16", 2 + 4 + 4),
+        ("--use-precision-aware-optimizer --fp8-format hybrid --fp8-param-gather", 4 + 4 + 4),
+    ],
+)
+def test_a_precision_aware_optimizer_keeps_what_its_flags_say(
+    planner: Callable[..., Outcome], tmp_path: Path, flags: str, bytes_per_parameter: int
+) -> None:
+    script = tmp_path / "train.sh"
+    script.write_text(
+        "torchrun --nproc_per_node 8 pretrain_gpt.py --num-layers 8 --hidden-size 4096 "
+        "--num-attention-heads 32 --seq-length 4096 --max-position-embeddings 4096 "
+        "--micro-batch-size 1 --global-batch-size 8 --bf16 --use-distributed-optimizer "
+        "--tokenizer-type NullTokenizer --vocab-size 32000 --position-embedding-type rope "
+        "--swiglu --normalization RMSNorm --disable-bias-linear --ffn-hidden-size 11008 "
+        f"--untie-embeddings-and-output-weights {flags}\n",
+        encoding="utf-8",
+    )
+    done = planner(
+        *("estimate", "--cluster", "dgx-h100-16", "--devices", "8", "--plan", str(script), "--json")
+    )
+    assert done.code in (0, 1), done.stderr
+    plan = json.loads(done.stdout)["plans"][0]
+    found = plan["estimate"]["memory"]["per_stage"][0]["components"]["optimizer"]
+    rows = -(-32001 // 128) * 128
+    layer = 4 * 4096**2 + 3 * 4096 * 11008 + 2 * 4096
+    parameters = 8 * layer + 2 * rows * 4096 + 4096
+    assert found == pytest.approx(bytes_per_parameter * parameters / 8, rel=0.001)

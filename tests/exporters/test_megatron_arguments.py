@@ -149,10 +149,6 @@ REFUSED: tuple[tuple[str, dict[str, Any]], ...] = (
     ("model.parallel_attention", {"model": "gpt-neox-20b"}),
     ("model.position_embedding", {"model": "bloom-176b"}),
     ("schedule", {"pipeline": 2, "schedule": "gpipe", "changes": "gpipe"}),
-    (
-        "software.overlap",
-        {"tensor": 2, "sequence_parallel": False, "changes": ("overlap", ("tensor",))},
-    ),
     ("software.overlap", {"changes": ("overlap", ("parameter_gather",))}),
     ("software.gradient_reduce_dtype", {"changes": ("gradient_reduce_dtype", "bf16")}),
     ("software.master_weights", {"changes": ("master_weights", False)}),

@@ -84,7 +84,14 @@ def test_every_rank_has_its_coordinates_on_both_grids(jobs: Jobs, data: st.DataO
 
 def test_the_formulas_of_the_default_order(jobs: Jobs) -> None:
     job = jobs.make(
-        "dgx-h100-16", "mixtral-8x7b", nodes=4, tensor=2, context=2, pipeline=2, expert=8
+        "dgx-h100-16",
+        "mixtral-8x7b",
+        nodes=4,
+        tensor=2,
+        context=2,
+        pipeline=2,
+        expert=8,
+        expert_tensor=1,
     )
     for row in csv.DictReader(io.StringIO(ranks_csv(job))):
         at = {name: int(value) for name, value in row.items() if name != "host"}
@@ -101,6 +108,7 @@ def test_hosts_in_the_order_of_the_plan(jobs: Jobs, golden: Golden) -> None:
         tensor=2,
         pipeline=2,
         expert=4,
+        expert_tensor=1,
         hosts=("h100-1", "h100-0"),
     )
     golden.check("export-ranks.csv", ranks_csv(job))

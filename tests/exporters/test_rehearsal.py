@@ -274,10 +274,11 @@ def test_one_clear_line_when_a_rank_is_elsewhere(
 
 def test_groups_are_those_of_the_rank_table(jobs: Jobs, folder: Path) -> None:
     """`members` and `check_groups`, which a training program may call with its process groups."""
-    job = jobs.make("dgx-h100-16", "mixtral-8x7b", nodes=4, tensor=2, pipeline=2, expert=8)
+    job = jobs.make(
+        "dgx-h100-16", "mixtral-8x7b", nodes=4, tensor=2, pipeline=2, expert=8, expert_tensor=1
+    )
     (folder / "verify_placement.py").write_text(verify_program(job))
-    degrees = job.plan.degrees
-    stage = degrees.stage_devices
+    stage = job.plan.degrees.stage_devices
     asked = """\
 import verify_placement as v
 print([v.members(axis, 21) for axis in ("tensor", "data", "pipeline", "expert", "expert_data")])

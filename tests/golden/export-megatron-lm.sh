@@ -38,7 +38,7 @@ MEGATRON_ARGS=(
   --hidden-dropout 0.0
   --attention-dropout 0.0
   --cross-entropy-loss-fusion
-  --cross-entropy-fusion-impl native
+  --cross-entropy-fusion-impl te
 )
 if [[ "${BASH_SOURCE[0]}" == "$0" ]]; then
   exec "$@" "${MEGATRON_ARGS[@]}"

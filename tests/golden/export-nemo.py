@@ -47,7 +47,7 @@ def apply_plan(recipe):
     recipe.model.config.attention_backend = AttnBackend.flash
     recipe.model.config.hidden_dropout = 0.0
     recipe.model.config.attention_dropout = 0.0
-    recipe.model.config.cross_entropy_fusion_impl = "native"
+    recipe.model.config.cross_entropy_fusion_impl = "te"
     recipe.trainer.strategy.sequence_parallel = True
     recipe.trainer.strategy.use_tp_pp_dp_mapping = False
     recipe.model.config.qk_layernorm = False

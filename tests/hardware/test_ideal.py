@@ -84,11 +84,19 @@ def test_the_ideal_takes_the_closest_nodes(topology: Make) -> None:
     assert ideal.group(5, 8).network_step_s == 3e-3
 
 
-def test_nodes_of_different_sizes_have_no_ideal(topology: Make) -> None:
-    cluster = topology(nodes=2)
-    small = topology(nodes=2, per_node=4)
-    mixed = Topology([*cluster.kinds, *small.kinds], cluster.fabric, range(4))
-    assert ideal_topology(mixed) is None
+@pytest.mark.parametrize("order", [(0, 1, 2, 3), (2, 0, 3, 1), (3, 2, 1, 0)])
+def test_nodes_of_different_sizes_are_as_large_as_the_largest(
+    topology: Make, order: tuple[int, ...]
+) -> None:
+    cluster, small = topology(nodes=2), topology(nodes=2, per_node=4)
+    used = Topology([*cluster.kinds, *small.kinds], cluster.fabric, order)
+    best = ideal_topology(used)
+    assert best is not None
+    assert best.devices == used.devices == 24
+    for size, stride in ((2, 1), (4, 1), (8, 1), (24, 1), (2, 4), (3, 8), (6, 4)):
+        assert all_reduce_s(best.group(size, stride), 1e8) <= all_reduce_s(
+            used.group(size, stride), 1e8
+        ) * (1 + 1e-12)
 
 
 def test_a_stage_sees_only_its_own_links(topology: Make) -> None:

@@ -15,8 +15,9 @@ from planner.errors import InputError, RuleError
 from planner.exporters.deepspeed import as_json
 from planner.exporters.errors import Inexpressible
 from planner.exporters.megatron.arguments import as_arguments
-from planner.importers.launch import LaunchedPlan, LaunchOptions, read_launch
+from planner.importers.launch import LaunchedPlan, read_launch
 from planner.importers.launch_file import is_launch
+from planner.importers.launch_options import LaunchOptions
 from planner.specs.load import load_cluster, load_model
 from planner.training.estimate import estimate
 from planner.training.search.space.restrictions import Restrictions
@@ -134,7 +135,7 @@ def _price(job: ExportJob) -> Any:
         ("--tensor-model-parallel-size 32", "world", 5, "nearest products that do: 16"),
         ("--nproc-per-node 12 --tensor-model-parallel-size 3", "heads", 5, "16 attention heads"),
         ("--pipeline-model-parallel-size 16", "layers", 2, "24 layers are not 16 equal chunks"),
-        ("--tensor-model-parallel-size 8 --fp16", "precision", 5, "--bf16 is given too"),
+        ("--tensor-model-parallel-size 8 --fp16", "flags", 5, "--bf16 is given too"),
         ("--expert-model-parallel-size 4", "experts", 5, "number of experts (0)"),
         ("--context-parallel-size 16 --seq-length 100", "cp", 5, "sequence length 100"),
         ("--micro-batch-size 5", "batch", 5, "found data 16, micro-batch-size 5"),
@@ -153,8 +154,13 @@ def _price(job: ExportJob) -> Any:
             5,
             "needs --overlap-grad-reduce",
         ),
-        ("--optimizer-cpu-offload", "offload", 5, "needs --use-precision-aware-optimizer"),
-        ("--use-torch-fsdp2 --pipeline-model-parallel-size 2", "fsdp2", 5, "a pipeline exclude"),
+        ("--optimizer-cpu-offload", "flags", 5, "needs --use-precision-aware-optimizer"),
+        (
+            "--use-torch-fsdp2 --no-gradient-accumulation-fusion --pipeline-model-parallel-size 2",
+            "fsdp2",
+            5,
+            "a pipeline exclude",
+        ),
         (
             "--num-experts 8 --tensor-model-parallel-size 2 --disable-bias-linear",
             "sp",
@@ -275,7 +281,6 @@ def test_what_a_script_says_and_a_plan_cannot_is_noted(read: Any) -> None:
         "--optimizer-cpu-offload",
         "--main-grads-dtype",
         "--tensor-parallel-num-weight-shards",
-        "--exp-avg-dtype bf16 and --exp-avg-sq-dtype fp8",
         "--recompute-modules gdn",
     ):
         assert said in left_out

@@ -16,7 +16,8 @@ from planner.errors import InputError, PlannerError
 from planner.importers.clusters.importer import import_cluster
 from planner.importers.clusters.node_options import NodeOptions
 from planner.importers.huggingface.types import TYPES
-from planner.importers.launch import LaunchOptions, read_launch
+from planner.importers.launch import read_launch
+from planner.importers.launch_options import LaunchOptions
 from planner.importers.models import import_model
 from planner.specs.load import load_cluster, load_model
 from planner.workload.parameters import total_parameters

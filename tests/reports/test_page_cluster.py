@@ -89,6 +89,28 @@ def test_many_nodes_share_cells_and_no_node_is_lost() -> None:
     assert sorted({stage for cell in grouped for stage in cell.stages}) == list(range(16))
 
 
+def test_a_hundred_thousand_devices_make_a_page_of_usual_size() -> None:
+    group = {
+        "count": 12500,
+        "device": "h100-sxm-80gb",
+        "devices_per_node": 8,
+        "intra_node": {"bandwidth": "450 GB/s"},
+        "network": {"cards": 8, "bandwidth": "50 GB/s"},
+    }
+    tiers = [{"name": "leaf", "nodes": 25}, {"name": "spine", "oversubscription": 2}]
+    cluster = {"name": "huge", "node_groups": [group], "fabric": {"tiers": tiers}}
+    priced = api.estimate(
+        cluster, "gpt-1t", tensor=8, pipeline=10, data=1250, global_batch_size=25000
+    )
+    text = api.report(priced)
+    root = read_page(text)
+    assert len(text.encode()) < 2**20
+    assert sum(1 for _ in root.every()) < 4000
+    assert cells(root) == [str(stage) for stage in range(10) for _ in range(50)]
+    assert "12,500 nodes are too many for a picture" in root.one(id="links").text
+    assert "spine" in root.one(id="cluster").text
+
+
 @pytest.mark.parametrize(
     ("stages", "text"), [((3,), "3"), ((0, 1, 2, 3), "0–3"), ((0, 4, 5), "0, 4–5"), ((), "")]
 )

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+import planner.training.traffic as module
 from planner import api
 from planner.exporters.ranks import grids, positions
 from planner.training.traffic import (
@@ -92,3 +93,13 @@ def test_without_tiers_nodes_meet_in_one_network() -> None:
     links = JobLinks.of(api.estimate("dgx-a100-16", "gpt-7.5b", tensor=8).scenario)
     assert links.tier((0, 1)) == NETWORK
     assert links.bytes_per_s[0, 1] == pytest.approx(8 * 25e9)
+
+
+@pytest.mark.parametrize("cluster", ["two-site-a100-32", "mixed-a100-h100-16", "pipette-v100-16"])
+def test_links_of_large_jobs_are_those_of_small_ones(
+    cluster: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    priced = api.estimate(cluster, "gpt-7.5b", tensor=2, pipeline=4)
+    small = traffic(priced.scenario, priced.plan)
+    monkeypatch.setattr(module, "MATRIX", 1)
+    assert traffic(priced.scenario, priced.plan) == small

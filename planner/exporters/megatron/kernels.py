@@ -47,7 +47,7 @@ def _fusions(job: ExportJob) -> Flags:
         cross_entropy_loss_fusion=fused.cross_entropy,
     )
     if fused.cross_entropy:
-        flags |= values(cross_entropy_fusion_impl="te" if fused.loss_in_place else "native")
+        flags |= values(cross_entropy_fusion_impl="native" if fused.fused_loss_copies else "te")
     return flags
 
 

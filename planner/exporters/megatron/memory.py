@@ -158,12 +158,20 @@ def _optimizer(job: ExportJob) -> Flags:
     if not software.master_weights and job.job.precision != "fp32":
         raise cannot("software.master_weights", "the optimizer keeps 32-bit weights")
     states = software.optimizer_state_dtype
-    if states == "fp32":
+    second = software.second_moment_dtype or states
+    master = software.master_weight_dtype
+    if states == second == master == "fp32":
         return flags
     if job.plan.data_sharding == "none":
         raise cannot("software.optimizer_state_dtype", f"{states} states need a sharded optimizer")
+    if master == "fp32" and job.job.precision != "fp32":
+        raise cannot(
+            "software.master_weight_dtype",
+            "with moments in fewer bits, remainders of the weights are kept, or fp16",
+        )
     return {
         **flags,
         **switches(use_precision_aware_optimizer=True),
-        **values(exp_avg_dtype=states, exp_avg_sq_dtype=states),
+        **values(exp_avg_dtype=states, exp_avg_sq_dtype=second),
+        **(values(main_params_dtype="fp16") if master == "fp16" else {}),
     }

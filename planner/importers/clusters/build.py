@@ -73,6 +73,9 @@ def cluster_mapping(
             "are which",
             hint="import one kind at a time",
         )
+    for group, kind in zip(groups, kinds, strict=True):
+        if kind.hosts and "hosts" not in group:
+            group["count"], group["hosts"] = len(kind.hosts), short(kind.hosts)
     _name_groups(groups)
     mapping: dict[str, Any] = {"name": name, "node_groups": groups}
     if layout.tiers:

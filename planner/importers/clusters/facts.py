@@ -32,6 +32,8 @@ class NodeFacts:
     over_pcie: bool = False
     cards: int | None = None
     card_bytes_per_s: float | None = None
+    hosts: tuple[str, ...] = ()
+    """The nodes of this kind, where the file lists all of them by kind."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

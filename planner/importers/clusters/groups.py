@@ -73,6 +73,7 @@ def _merged(one: NodeFacts, other: NodeFacts, path: str, other_path: str) -> Nod
         over_pcie=inside.over_pcie,
         cards=one.cards or other.cards,
         card_bytes_per_s=one.card_bytes_per_s or other.card_bytes_per_s,
+        hosts=one.hosts or other.hosts,
     )
 
 

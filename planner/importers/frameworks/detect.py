@@ -89,6 +89,24 @@ def framework_model(source: Source, vocabulary: int | None) -> tuple[dict[str, A
     return model, notes, found.kind
 
 
+def foreign_file(source: Source) -> InputError | None:
+    """An error that says of which framework a file is that cannot be planned as it is; None for
+    what no framework is known to write."""
+    if not is_yaml(source):
+        return None
+    try:
+        tree = parse_document(source.text, source.path).tree
+    except InputError:
+        return None
+    known = next((one for one in FILES if isinstance(tree, dict) and one.is_one(tree)), None)
+    if known is not None:
+        return source.error(
+            f"is {known.kind}, which states no launch command",
+            hint=f"`planner import model {source.name}` imports its model",
+        )
+    return without_model(source, tree)
+
+
 def without_model(source: Source, tree: Any) -> InputError | None:
     """An error that says what a file without a model is, and what to do; None for any other."""
     other = other_file(tree)

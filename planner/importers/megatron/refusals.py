@@ -1,7 +1,8 @@
 """Combinations of flags that Megatron-LM refuses and that no decision of a plan can say.
 
 `megatron/training/arguments.py` (validate_args), `core/transformer/transformer_config.py`
-(__post_init__) and `core/transformer/moe/moe_layer.py` of mcore 0.20.
+(__post_init__) and `core/transformer/moe/moe_layer.py` of mcore 0.20. Rules about flags alone, and
+what is not modelled, are in `refusals.yaml`.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from planner.errors import RuleError
+from planner.importers.megatron.flag_rules import flag_rules
 from planner.importers.megatron.model import is_deepspeed
 from planner.training.search.plans.problems import PlanProblem
 
@@ -35,7 +37,8 @@ def flag_problems(launch: Launch) -> Iterator[PlanProblem]:
 
 def _refusals(launch: Launch) -> Iterator[Refusal]:
     yield from _lengths(launch)
-    yield from _formats(launch)
+    yield from _alone(launch)
+    yield from _overlap(launch)
     yield from _stages(launch)
     yield from _recompute(launch)
     yield from _sharding(launch)
@@ -49,15 +52,17 @@ def _lengths(launch: Launch) -> Iterator[Refusal]:
         yield "posemb", "--max-position-embeddings", f"{longest} is below --seq-length {length}"
 
 
-def _formats(launch: Launch) -> Iterator[Refusal]:
-    flags = launch.flags
-    for one, other in (
-        ("--bf16", "--fp16"),
-        ("--fp8-format", "--fp4-format"),
-        ("--accumulate-allreduce-grads-in-fp32", "--grad-reduce-in-bf16"),
-    ):
-        if flags.given(one) and flags.given(other):
-            yield "precision", other, f"{one} is given too, and they exclude each other"
+def _alone(launch: Launch) -> Iterator[Refusal]:
+    for rule in flag_rules():
+        for flag, message in rule.broken(launch.flags):
+            yield "flags", flag, message
+
+
+def _overlap(launch: Launch) -> Iterator[Refusal]:
+    """Megatron-LM switches sequence parallelism off by itself where the tensor degree is 1."""
+    overlap = "--tp-comm-overlap"
+    if launch.flags.given(overlap) and not (launch.sequence_parallel and launch.tensor > 1):
+        yield "overlap", overlap, "needs --sequence-parallel and a tensor degree above 1"
 
 
 def _stages(launch: Launch) -> Iterator[Refusal]:
@@ -108,9 +113,7 @@ def _sharding(launch: Launch) -> Iterator[Refusal]:
             yield "overlap", gather, "needs --use-distributed-optimizer"
         elif not flags.given("--overlap-grad-reduce") and not flags.given("--use-torch-fsdp2"):
             yield "overlap", gather, "needs --overlap-grad-reduce"
-    precise, offload = "--use-precision-aware-optimizer", "--optimizer-cpu-offload"
-    if flags.given(offload) and not flags.given(precise):
-        yield "offload", offload, f"needs {precise}"
+    precise = "--use-precision-aware-optimizer"
     if flags.given(precise) and launch.data_sharding == "none":
         yield "offload", precise, "needs --use-distributed-optimizer"
     instances = "--num-distributed-optimizer-instances"

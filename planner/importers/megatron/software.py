@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 _MODULES = get_args(RecomputeModule)
 _DISPATCHERS = ("allgather", "alltoall", "flex")
 _STATES = ("fp32", "fp16", "bf16", "fp8")
+_MASTERS = ("fp32", "fp16")
 _GRAPHS = ("none", "local", "transformer_engine", "full_iteration")
 
 
@@ -76,14 +77,16 @@ def _switches(launch: Launch, profile: SoftwareProfile) -> dict[str, Any]:
     flags = launch.flags
     gated = bool(launch.model.get("gated_mlp"))
     activation = "--no-bias-swiglu-fusion" if gated else "--no-bias-gelu-fusion"
+    own_kernels = flags.given("--cross-entropy-loss-fusion")
+    native = own_kernels and flags.text("--cross-entropy-fusion-impl") != "te"
     fused = {
         "softmax": not flags.given("--no-masked-softmax-fusion"),
         "bias_activation": not flags.given(activation),
         "bias_dropout_add": not flags.given("--no-bias-dropout-fusion"),
         "rotary": not flags.given("--no-rope-fusion"),
-        "cross_entropy": flags.given("--cross-entropy-loss-fusion"),
-        "loss_in_place": flags.given("--cross-entropy-loss-fusion")
-        and flags.text("--cross-entropy-fusion-impl") == "te",
+        "cross_entropy": own_kernels,
+        "loss_in_place": profile.fused.loss_in_place and own_kernels and not native,
+        "fused_loss_copies": int(native),
         "gradient_accumulation": not flags.given("--no-gradient-accumulation-fusion"),
     }
     gather = flags.given("--fp8-param-gather") or flags.given("--fp4-param-gather")
@@ -94,7 +97,7 @@ def _switches(launch: Launch, profile: SoftwareProfile) -> dict[str, Any]:
         "cuda_graphs": _cuda_graphs(flags),
         "expert": profile.expert.model_copy(update=_experts(launch)),
         **_gradients(launch),
-        "optimizer_state_dtype": _optimizer_states(launch),
+        **_optimizer_states(launch),
     }
 
 
@@ -145,16 +148,18 @@ def _gradients(launch: Launch) -> Mapping[str, Any]:
     return {"gradient_dtype": kind, "gradient_reduce_dtype": kind, "fp16_gradients": halved}
 
 
-def _optimizer_states(launch: Launch) -> str:
+def _optimizer_states(launch: Launch) -> Mapping[str, Any]:
+    """Moments may have a type each. The optimizer keeps the half of a master weight that its bf16
+    weight lacks (`optimizer_config.py`, `store_param_remainders`)."""
     flags = launch.flags
     if not flags.given("--use-precision-aware-optimizer"):
-        return "fp32"
+        return {"optimizer_state_dtype": "fp32"}
     first, second = (
         flags.choice(f"--exp-avg{square}-dtype", _STATES) or "fp32" for square in ("", "-sq")
     )
-    if first == second and first != "fp8":
-        return first
-    launch.notes.left_out.append(
-        f"--exp-avg-dtype {first} and --exp-avg-sq-dtype {second}: both are planned for in fp32"
-    )
-    return "fp32"
+    master = flags.choice("--main-params-dtype", _MASTERS) or "fp32"
+    return {
+        "optimizer_state_dtype": first,
+        "second_moment_dtype": None if second == first else second,
+        "master_weight_dtype": "remainders" if master == "fp32" else master,
+    }

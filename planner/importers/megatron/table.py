@@ -79,6 +79,7 @@ TEXTS = frozenset(
         "--moe-token-dispatcher-type",
         "--exp-avg-dtype",
         "--exp-avg-sq-dtype",
+        "--main-params-dtype",
     }
 )
 
@@ -179,7 +180,6 @@ NOT_MODELLED = frozenset(
         "--fine-grained-activation-offloading",
         "--offload-modules",
         "--distribute-saved-activations",
-        "--main-params-dtype",
         "--main-grads-dtype",
         "--outer-dp-sharding-strategy",
         "--overlap-moe-expert-parallel-comm",

@@ -4,13 +4,16 @@ Every cell of `residuals` is weighted by how much it has in common with the esti
 halves with every feature of the regime in which they differ, and saturates with its number of runs,
 so that a publication with many runs does not outweigh the others. Mean and variance of the
 residual follow from the weighted cells, the spread between cells included; an estimate that no
-measured run resembles therefore gets the spread over everything that was measured.
+measured run resembles therefore gets the spread over everything that was measured. Constants were
+tuned on the runs that are measured, so few publications on a device generation in a number format
+say little about the next one: the interval is that of a sample as small as their number (Student's
+distribution), and an estimate on a device in a format that nobody measured has the widest.
 """
 
 from __future__ import annotations
 
 from dataclasses import fields
-from functools import cache
+from functools import cache, partial
 from math import exp, sqrt
 from typing import TYPE_CHECKING
 
@@ -30,6 +33,10 @@ LEVEL = 0.90
 """Share of measured runs that should lie inside."""
 DEVIATIONS = 1.645
 """Standard deviations of a normal distribution on either side that hold `LEVEL`."""
+FEWEST_FREE = 2
+"""Degrees of freedom of the widest intervals."""
+FREE_EACH = 2
+"""Degrees of freedom that every further publication adds: most have several jobs."""
 ONE_SIDED = 1.2816
 """Standard deviations of a normal distribution below which `LEVEL` of it lies."""
 DIFFERENT = 0.5
@@ -45,33 +52,41 @@ def confidence_of(
     """How sure the estimate `cost` of a plan is. `residuals`: others than the shipped ones."""
     regime = regime_of(scenario, plan, cost)
     known = residuals or shipped_residuals()
-    step, memory, evidence = _shipped(regime) if residuals is None else _ranges(known, regime)
+    unmeasured = unmeasured_formats(scenario, known)
+    ranges = _shipped if residuals is None else partial(_ranges, known)
+    step, memory, evidence = ranges(regime, measured=not unmeasured)
     return Confidence(
         level=LEVEL,
         step=step,
         memory=memory,
-        notes=(_basis(evidence), *extrapolations(scenario, plan, known)),
+        notes=(_basis(evidence), *unmeasured, *extrapolations(scenario, plan, known)),
         evidence=evidence,
     )
 
 
 @cache
-def _shipped(regime: Regime) -> tuple[Interval, Interval, Evidence]:
-    return _ranges(shipped_residuals(), regime)
+def _shipped(regime: Regime, *, measured: bool) -> tuple[Interval, Interval, Evidence]:
+    return _ranges(shipped_residuals(), regime, measured=measured)
 
 
-def _ranges(known: Residuals, regime: Regime) -> tuple[Interval, Interval, Evidence]:
-    """Of the step time and of the device's memory, and what they rest on."""
+def _ranges(
+    known: Residuals, regime: Regime, *, measured: bool
+) -> tuple[Interval, Interval, Evidence]:
+    """Of the step time and of the device's memory, and what they rest on. `measured`: there are
+    runs on the devices in the number format."""
     return (
-        factors(known.cells, regime, STEP),
+        factors(known.cells, regime, STEP, measured=measured),
         factors(known.cells, regime, DEVICE),
         _evidence(known.cells, regime),
     )
 
 
-def factors(cells: Sequence[Cell], regime: Regime, quantity: str) -> Interval:
+def factors(
+    cells: Sequence[Cell], regime: Regime, quantity: str, *, measured: bool = True
+) -> Interval:
     """For a quantity in a regime; 0 to infinity without any cell about it. The step time and
     memory have cells of their own, and cells about another memory kind differ in one more feature.
+    `measured`: some of the cells are of the very device and format.
     """
     about = [cell for cell in cells if (cell.quantity == STEP) == (quantity == STEP)]
     weights = [_weight(cell, regime, quantity) for cell in about]
@@ -83,7 +98,24 @@ def factors(cells: Sequence[Cell], regime: Regime, quantity: str) -> Interval:
     variance = sum(w * (cell.variance + (cell.mean - centre) ** 2) for w, cell in pairs) / total
     voices = total**2 / sum(weight**2 for weight in weights)
     reach = DEVIATIONS * sqrt(variance * (1 + 1 / voices))
+    if quantity == STEP:
+        alike = {c.publication for c in about if _same_numbers(c.regime, regime)}
+        reach *= _small_sample(FREE_EACH * (len(alike) - 1) if measured else FEWEST_FREE)
     return Interval(low=min(exp(centre - reach), 1.0), high=max(exp(centre + reach), 1.0))
+
+
+def _same_numbers(one: Regime, other: Regime) -> bool:
+    """Whether two regimes are of one device generation in one width of numbers."""
+    return (one.generation, one.bits) == (other.generation, other.bits)
+
+
+def _small_sample(free: int) -> float:
+    """Quantile of Student's distribution over the normal one, with `free` degrees of freedom
+    (Abramowitz and Stegun 1964, 26.7.5, two terms)."""
+    z, n = DEVIATIONS, max(free, FEWEST_FREE)
+    first = (z**3 + z) / 4
+    second = (5 * z**5 + 16 * z**3 + 3 * z) / 96
+    return (z + first / n + second / n**2) / z
 
 
 def _weight(cell: Cell, regime: Regime, quantity: str) -> float:
@@ -132,16 +164,25 @@ def _runs(cells: Sequence[Cell]) -> int:
     return sum(cell.count for cell in cells)
 
 
+def unmeasured_formats(scenario: Scenario, known: Residuals) -> tuple[str, ...]:
+    """Devices of the job on which nobody measured its number format, or anything."""
+    said = []
+    for device in scenario.device_types:
+        formats = known.coverage.formats.get(device.name)
+        if formats is None:
+            said.append(f"no measured run on {device.name}: wide ranges")
+        elif scenario.job.precision not in formats:
+            said.append(
+                f"no measured run with {scenario.job.precision} on {device.name}: wide ranges"
+            )
+    return tuple(said)
+
+
 def extrapolations(scenario: Scenario, plan: Plan, known: Residuals) -> tuple[str, ...]:
-    """Where the estimate leaves what was measured."""
+    """Where else the estimate leaves what was measured."""
     job, coverage = scenario.job, known.coverage
     said = []
     for device in scenario.device_types:
-        formats = coverage.formats.get(device.name)
-        if formats is None:
-            said.append(f"no measured run on {device.name}")
-        elif job.precision not in formats:
-            said.append(f"no measured run with {job.precision} on {device.name}")
         generation = device_generation(device.name)
         most = coverage.most_devices.get(generation)
         if most is not None and job.devices > most:

@@ -30,10 +30,10 @@ from planner.training.memory.standing import (
 )
 from planner.training.memory.units import gathered_units
 from planner.workload.formats import (
-    STATE_BYTES,
-    WIDE,
     bucket_bytes,
     gradient_bytes,
+    master_weight_bytes,
+    moment_bytes,
     reduced_gradient_bytes,
     stored_weight_bytes,
     weight_bytes,
@@ -250,12 +250,12 @@ def _states(
     stored_bytes = stored_weight_bytes(software, job.precision, transposes=transposes)
     main_bytes = gradient_bytes(software, job.precision)
     local_bytes = 2 if software.keeps_local_gradients and main_bytes > 2 else 0
-    master_bytes = 4 if software.master_weights and job.precision not in WIDE else 0
-    moments = 2 if job.optimizer == "adam" else 1
-    moment_bytes = moments * STATE_BYTES[software.optimizer_state_dtype]
+    master_bytes = master_weight_bytes(software, job.precision)
+    state_bytes = moment_bytes(software, job.optimizer)
     shard_bytes = max(weight_bytes(job.precision), master_bytes)
-    if software.full_sharding.keeps_sixteen_bits and master_bytes:
-        shard_bytes += weight_bytes(job.precision)
+    whole_master = master_bytes and software.master_weight_dtype != "remainders"
+    if master_bytes and (software.full_sharding.keeps_sixteen_bits or not whole_master):
+        shard_bytes = weight_bytes(job.precision) + master_bytes
     update_bytes = 4 if main_bytes < 4 and master_bytes else 0
 
     sharding = batch.data_sharding[:, None]
@@ -278,7 +278,7 @@ def _states(
             parameters * stored_bytes,
         )
         total[1] += gradient_shard * main_bytes + parameters * local_bytes
-        total[2] += optimizer_shard * (np.where(fully, 0, master_bytes) + moment_bytes)
+        total[2] += optimizer_shard * (np.where(fully, 0, master_bytes) + state_bytes)
         total[3] += optimizer_shard * update_bytes
     unsharded = whole | ~fully
     total[0] += np.where(

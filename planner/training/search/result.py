@@ -96,6 +96,16 @@ class SizedPlan:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FewerDevices:
+    """A plan on fewer devices that is faster: how many, its step, and the device types that it
+    does without."""
+
+    devices: int
+    without: tuple[str, ...]
+    step_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SearchResult:
     """The best plans found, what is proven of them, and what ended the search.
 
@@ -130,6 +140,8 @@ class SearchResult:
     """None where it was not asked for, or time ran out before it was there."""
     scaling: tuple[SizedPlan, ...] = ()
     """As far as asked for, and as time allowed; by number of nodes."""
+    fewer_devices: tuple[FewerDevices, ...] = ()
+    """Faster on mixed devices than with all of them, fastest first."""
 
     @property
     def proven(self) -> bool:

@@ -19,13 +19,14 @@ from planner.training.search.layouts.default import default_layout
 from planner.training.search.result import SearchResult
 from planner.training.search.space.enumeration import space_report
 from planner.training.search.space.restrictions import Restrictions, check_choices
+from planner.training.search.without_types import faster_without_types
 
 if TYPE_CHECKING:
     from planner.budget import Budget
     from planner.training.scenario import Scenario
     from planner.training.search.layouts.choose import LayoutImprover
     from planner.training.search.layouts.default import LayoutChooser
-    from planner.training.search.result import Change, Cloud, NearMiss, SizedPlan
+    from planner.training.search.result import Change, Cloud, FewerDevices, NearMiss, SizedPlan
 
 __all__ = ["Progress", "search"]
 
@@ -67,6 +68,7 @@ def search(
     )
     nearest: tuple[NearMiss, ...] = ()
     changes: list[Change] = []
+    without: tuple[FewerDevices, ...] = ()
     fitting: Cloud | None = None
     fewer: SizedPlan | None = None
     cut = None
@@ -76,6 +78,8 @@ def search(
             if cloud:
                 fitting = run.cloud()
             run.refine()
+            if run.improve is not None:
+                without = faster_without_types(run)
             if _nothing_fits(run):
                 run.report("explaining")
                 nearest = nearest_misses(run)
@@ -91,7 +95,7 @@ def search(
         with suppress(OutOfTime), enforced(budget.longer(LAST_S)):
             run.show_something(price=cut is Stopped.TIME_LIMIT)
     result = _result(run, cut, nearest, tuple(changes), fitting)
-    return replace(result, fewer_nodes=fewer)
+    return replace(result, fewer_nodes=fewer, fewer_devices=without)
 
 
 def _nothing_fits(run: SearchRun) -> bool:

@@ -15,10 +15,11 @@ from planner.training.layer.overlap import exposed_s
 from planner.training.memory.sharding import kept_whole
 from planner.training.memory.stage import optimizer_shards, stage_parameters
 from planner.workload.formats import (
-    STATE_BYTES,
     bucket_bytes,
     gathered_weight_bytes,
     gradient_bytes,
+    master_weight_bytes,
+    moment_bytes,
     reduced_gradient_bytes,
     weight_bytes,
 )
@@ -200,8 +201,8 @@ def stage_optimizer_s(scenario: Scenario, table: CostTable, batch: Batch) -> NDA
     software, job = scenario.job.software, scenario.job
     dense, expert = stage_parameters(scenario, table, batch)
     main_bytes = gradient_bytes(software, job.precision)
-    moments = 2 if job.optimizer == "adam" else 1
-    state_bytes = 4 + moments * STATE_BYTES[software.optimizer_state_dtype]
+    master_bytes = master_weight_bytes(software, job.precision) or weight_bytes(job.precision)
+    state_bytes = master_bytes + moment_bytes(software, job.optimizer)
     sharding = batch.data_sharding[:, None]
     dense_shard = dense / np.where(
         sharding >= OPTIMIZER, optimizer_shards(scenario, batch.dense_replicas[:, None]), 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import cache
-from math import exp, inf
+from math import exp, inf, log
 from typing import TYPE_CHECKING
 
 import pytest
@@ -23,6 +23,7 @@ from planner.training.confidence.interval import (
     extrapolations,
     factors,
     tied,
+    unmeasured_formats,
 )
 from planner.training.confidence.regimes import Regime, device_generation, host_share, regime_of
 from planner.training.confidence.residuals import STEP, Cell, Residuals, shipped_residuals
@@ -30,6 +31,7 @@ from planner.training.estimate import estimate
 from planner.training.scenario import Scenario
 from planner.validation.planned import plan_run
 from planner.validation.residuals import held_out_coverage
+from planner.validation.statistics import likeliest_spread
 from planner.validation.validate import validate_files
 
 if TYPE_CHECKING:
@@ -86,11 +88,33 @@ def sureness(name: str, index: int = 0, *, known: Residuals | None = None) -> Co
 
 
 def test_one_cell_gives_its_own_spread() -> None:
-    """One voice: the spread of a new observation is that of the cell times the square root of 2."""
+    """One voice: the spread of a new observation is that of the cell times √2, and
+    as wide as two degrees of freedom make it: Student's quantile is 2.920."""
     low, high = ends([cell(0.0, 0.01)])
-    reach = DEVIATIONS * 0.1 * 2**0.5
-    assert low == pytest.approx(exp(-reach))
-    assert high == pytest.approx(exp(reach))
+    reach = 2.920 * 0.1 * 2**0.5
+    assert low == pytest.approx(exp(-reach), rel=0.03)
+    assert high == pytest.approx(exp(reach), rel=0.03)
+
+
+def test_publications_with_the_same_numbers_narrow_it() -> None:
+    """Student's quantiles with 2, 4 and many degrees of freedom are 2.920, 2.132 and 1.645."""
+
+    def reach(publications: int, measured: bool = True) -> float:
+        cells = [replace(cell(0.0, 0.01), publication=f"p{i}") for i in range(publications)]
+        voices = (1 + 1 / publications) ** 0.5
+        return float(log(factors(cells, REGIME, STEP, measured=measured).high) / (0.1 * voices))
+
+    assert reach(3) == pytest.approx(2.132, rel=0.02)
+    assert reach(60) == pytest.approx(1.645, rel=0.02)
+    assert reach(60, measured=False) == pytest.approx(2.920, rel=0.06)
+
+
+def test_orders_of_pairs_say_how_close_is_a_tie() -> None:
+    """Of pairs that differ by d, Φ(d / (√2 s)) are ordered rightly: with s of 0.1, 76 of 100 at 0.1
+    and 92 of 100 at 0.2."""
+    pairs = [(0.1, number < 76) for number in range(100)] + [(0.2, n < 92) for n in range(100)]
+    assert likeliest_spread(pairs) == pytest.approx(0.1, abs=0.01)
+    assert likeliest_spread([]) == 0.0
 
 
 def test_a_bias_moves_the_interval_but_never_past_the_prediction() -> None:
@@ -161,7 +185,7 @@ def test_an_estimate_says_what_its_ranges_rest_on() -> None:
     assert cost.confidence.level == LEVEL
     for found in (cost.confidence.step, cost.confidence.memory):
         assert 0 < found.low < 1 < found.high < inf
-    assert cost.confidence.notes[0].startswith(f"ranges: {LEVEL:.0%} of ")
+    assert cost.confidence.notes[0].startswith("the ranges rest on ")
     assert len(cost.confidence.notes) == 1
     assert set(cost.confidence.notes) <= set(cost.assumptions)
 
@@ -176,11 +200,12 @@ def test_other_residuals_than_the_shipped_ones() -> None:
 def test_extrapolation_is_said() -> None:
     scenario, plan = planned("torchtitan-a100")
     known = shipped_residuals()
+    assert unmeasured_formats(scenario, known) == ()
     assert extrapolations(scenario, plan, known) == ()
 
     low_precision = replace(scenario, job=replace(scenario.job, precision="fp8"))
-    assert extrapolations(low_precision, plan, known) == (
-        "no measured run with fp8 on a100-sxm-80gb",
+    assert unmeasured_formats(low_precision, known) == (
+        "no measured run with fp8 on a100-sxm-80gb: wide ranges",
     )
     longer = replace(scenario, job=replace(scenario.job, seq_length=10**6))
     assert "tokens a sequence" in extrapolations(longer, plan, known)[0]
@@ -200,7 +225,7 @@ def test_an_unknown_device_is_said_and_changes_the_interval() -> None:
     known, unknown = plan_run(run), plan_run(replace(run, cluster=cluster))
     before = estimate(known.scenario, known.plan)
     after = estimate(unknown.scenario, unknown.plan)
-    assert "no measured run on x1" in after.assumptions
+    assert "no measured run on x1: wide ranges" in after.assumptions
     assert before.confidence is not None
     assert after.confidence is not None
     assert before.confidence.step != after.confidence.step

@@ -53,8 +53,8 @@ def read_conf(source: Source) -> ClusterFacts:
     """Raises: InputError at the line that is wrong."""
     notes, found = Notes(), _Topology()
     link_speeds = False
-    for number, line in _logical_lines(source):
-        settings = _settings(source, number, line)
+    for number, line in logical_lines(source):
+        settings = settings_of(source, number, line)
         link_speeds |= "linkspeed" in settings
         names = [key for key in ("switchname", "blockname", "ringname") if key in settings]
         if names:
@@ -74,7 +74,7 @@ def read_conf(source: Source) -> ClusterFacts:
     return _facts(source, "Slurm topology.conf", found, notes)
 
 
-def _logical_lines(source: Source) -> Iterator[tuple[int, str]]:
+def logical_lines(source: Source) -> Iterator[tuple[int, str]]:
     """Lines without comments, those that end in a backslash joined with the next."""
     start, joined = 0, ""
     for number, line in enumerate(source.lines(), start=1):
@@ -90,7 +90,7 @@ def _logical_lines(source: Source) -> Iterator[tuple[int, str]]:
         yield start, joined.strip()
 
 
-def _settings(source: Source, number: int, line: str) -> dict[str, str]:
+def settings_of(source: Source, number: int, line: str) -> dict[str, str]:
     settings = {}
     for name, quoted, plain in _SETTING.findall(line):
         if name.lower() in settings:

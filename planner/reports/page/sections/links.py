@@ -8,7 +8,7 @@ import numpy as np
 
 from planner.reports.page.html import Html, element
 from planner.reports.page.parts import note, section, table
-from planner.training.traffic import JobLinks, Traffic, traffic
+from planner.training.traffic import MATRIX, JobLinks, Traffic, traffic
 from planner.wording.units import count
 
 if TYPE_CHECKING:
@@ -40,15 +40,23 @@ def links(content: PageContent) -> Html | None:
     known = JobLinks.of(placed)
     nodes = placed.topology.nodes
     if nodes == 1:
-        return section("links", "Links", note("One node: there are no links between nodes."))
+        return section("links", "Links", note("One node: there are no links."), wide=True)
+    title = "Links between nodes"
+    if nodes > MATRIX:
+        said = f"{count(nodes)} nodes are too many for a picture of every pair"
+        return section(
+            "links",
+            title,
+            note(f"{said}; the table of the cluster has the narrowest link of each kind."),
+            wide=True,
+        )
     apart = known.domain[:, None] != known.domain
     rates = known.bytes_per_s[apart]
-    title = "Links between nodes"
     if not rates.size:
-        return section("links", title, note("All nodes share one scale-up domain."))
+        return section("links", title, note("All nodes share one scale-up domain."), wide=True)
     if rates.max() <= rates.min() * (1 + ALIKE):
         said = f"All pairs of nodes are alike: {_gb(rates.max())} GB/s a node each way"
-        return section("links", title, note(f"{said}, so there is no picture of them."))
+        return section("links", title, note(f"{said}, so there is no picture of them."), wide=True)
     kinds = traffic(scenario, plan)
     hosts = plan.placement.hosts
     drawn = nodes <= LARGEST
@@ -148,11 +156,8 @@ def _slowest(known: JobLinks, kinds: Sequence[Traffic], hosts: Sequence[str]) ->
             if known.domain[pair[0]] != known.domain[pair[1]]:
                 carries.setdefault(pair, []).append(one.axis)
 
-    def rate(pair: tuple[int, int]) -> float:
-        a, b = pair
-        return float(min(known.bytes_per_s[a, b], known.bytes_per_s[b, a]))
-
-    slow = sorted(carries, key=lambda pair: (rate(pair), pair))[:SLOW]
+    rates = np.minimum(known.bytes_per_s, known.bytes_per_s.T)
+    slow = sorted(carries, key=lambda pair: (rates[pair], pair))[:SLOW]
     return table(
         f"The slowest of {count(len(carries))} links that the plan uses",
         ["between", "class", "carries", "GB/s a node"],
@@ -161,7 +166,7 @@ def _slowest(known: JobLinks, kinds: Sequence[Traffic], hosts: Sequence[str]) ->
                 f"{hosts[a]} and {hosts[b]}",
                 known.tier((a, b)),
                 ", ".join(carries[a, b]),
-                _gb(rate((a, b))),
+                _gb(rates[a, b]),
             )
             for a, b in slow
         ],

@@ -18,8 +18,12 @@ from planner.training.search.mixed.combination import SolvedCombination, solve
 from planner.training.search.mixed.program import TypedCombination
 
 if TYPE_CHECKING:
+    from planner.budget import Budget
     from planner.training.costs import CostTable
+    from planner.training.search.best_first.best import BestPlans
+    from planner.training.search.best_first.combinations import Combinations
     from planner.training.search.best_first.queue import Open
+    from planner.training.search.hosts.choose import PlacementSearch
     from planner.training.search.mixed.combination import Candidate
     from planner.workload.shard import Shard
 
@@ -27,8 +31,24 @@ if TYPE_CHECKING:
 class MixedRefinement(Refinement):
     """The same walk, with bounds that hold for all layouts, types and hosts."""
 
-    _solved: dict[int, SolvedCombination]
-    _tables: dict[Shard, tuple[CostTable, ...]]
+    def __init__(
+        self,
+        combinations: Combinations,
+        table: CostTable,
+        best: BestPlans,
+        placements: PlacementSearch | None,
+        budget: Budget,
+        *,
+        like_plain: frozenset[str] = frozenset(),
+    ) -> None:
+        super().__init__(combinations, table, best, placements, budget, like_plain=like_plain)
+        self._solved: dict[int, SolvedCombination] = {}
+        self._turns: dict[int, int] = {}
+        self._tables: dict[Shard, tuple[CostTable, ...]] = {}
+
+    @property
+    def spent(self) -> bool:
+        return self.refined >= SOLVED
 
     def step(self) -> None:
         """Tighten some bounds, solve one combination or price its plans. Raises: OutOfTime."""
@@ -36,13 +56,17 @@ class MixedRefinement(Refinement):
         if opened is None:
             return
         if opened.simulated:
-            self._price(opened)
+            self._price(opened, self._solved.pop(opened.index))
             return
         solved = self._solve(opened)
-        bound_s = max(opened.bound_s, solved.bound_s)
-        if bound_s < inf:
-            self._known(opened.index, solved)
-            self._queue.push(replace(opened, bound_s=bound_s, simulated=True))
+        opened = replace(opened, bound_s=max(opened.bound_s, solved.bound_s))
+        if solved.open:
+            if not self._best.full:
+                self._price(opened, solved)
+            self._queue.push(opened)
+        elif opened.bound_s < inf:
+            self._solved[opened.index] = solved
+            self._queue.push(replace(opened, simulated=True))
 
     def _solve(self, opened: Open) -> SolvedCombination:
         combinations = self._combinations
@@ -56,12 +80,14 @@ class MixedRefinement(Refinement):
             self._ideal, plan, self._table, batch, self._typed_tables(shard), free=free
         )
         self.refined += 1
-        return solve(self._scenario, of, opened.bound_s, self._best.slowest_s, budget=self._budget)
+        turn = self._turns[opened.index] = self._turns.get(opened.index, -1) + 1
+        below_s = self._best.slowest_s
+        return solve(self._scenario, of, opened.bound_s, below_s, turn=turn, budget=self._budget)
 
-    def _price(self, opened: Open) -> None:
+    def _price(self, opened: Open, solved: SolvedCombination) -> None:
         """Price the plans of a solved combination; look for hosts where they may pay."""
         fastest: Priced | None = None
-        for one in self._solved.pop(opened.index).candidates:
+        for one in solved.candidates:
             self._budget.check()
             known_s = min(self._best.slowest_s, inf if fastest is None else fastest.step_s)
             if one.least_s >= known_s:
@@ -83,18 +109,14 @@ class MixedRefinement(Refinement):
         placed = replace(placed, bound_s=opened.bound_s, method=TYPES)
         return Priced.of(opened.index, placed, estimate(self._scenario, placed.plan))
 
-    def _known(self, index: int, solved: SolvedCombination) -> None:
-        if not hasattr(self, "_solved"):
-            self._solved = {}
-        self._solved[index] = solved
-
     def _typed_tables(self, shard: Shard) -> tuple[CostTable, ...]:
-        if not hasattr(self, "_tables"):
-            self._tables = {}
         if shard not in self._tables:
             self._tables[shard] = tuple(cost_table(one, [shard]) for one in self._ideal.by_type)
         return self._tables[shard]
 
+
+SOLVED = 512
+"""Most programs of combinations in one search."""
 
 _REACHED = 1e-6
 """Share of a step within which it is as fast as its types and layers allow."""

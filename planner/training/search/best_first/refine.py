@@ -69,6 +69,11 @@ class Refinement:
         return self._queue.least_s == inf or self._queue.least_s >= self._best.slowest_s
 
     @property
+    def spent(self) -> bool:
+        """Whether the walk has done all the work that it may."""
+        return False
+
+    @property
     def bound_s(self) -> float | None:
         """No combination that is not among the best takes less, wherever its stages are placed;
         None when there is no other."""

@@ -176,7 +176,7 @@ class SearchRun:
             self._listed = ListedPlans(combinations, self._fastest_listed)
             scouted = self._listed.scouted(self.growing.table, self.top, self.budget)
             walk.refine_early(scouted[:SCOUTED], self.top)
-        while not walk.done and walk.placed < PLACED:
+        while not walk.done and walk.placed < PLACED and not walk.spent:
             self.budget.check()
             self.bound_s = walk.bound_s
             walk.step()
@@ -245,7 +245,7 @@ class SearchRun:
     def _walk_over(
         self, combinations: Combinations, placements: PlacementSearch | None
     ) -> Refinement:
-        kind = Refinement
+        kind: type[Refinement] = Refinement
         if is_mixed(self.scenario.ideal):
             from planner.training.search.best_first.mixed import MixedRefinement
 

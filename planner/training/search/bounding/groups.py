@@ -27,7 +27,7 @@ from planner.training.search.layouts.bound import (
     waited_s,
 )
 from planner.training.search.layouts.problem import fewest_under_others, kept_layout
-from planner.training.search.mixed.bound import mixed_bound
+from planner.training.search.mixed.bound import mixed_bound, rows_bound_s
 from planner.training.search.mixed.speeds import is_mixed
 from planner.training.step.ahead import with_ahead
 from planner.training.step.parts import jitter_s, step_parts
@@ -260,15 +260,16 @@ def tight_mixed_s(
 ) -> NDArray[np.float64]:
     """The bounds of some combinations on mixed devices, with what follows the pipeline. Raises:
     OutOfTime."""
-    after = []
+    after, rows = [], []
     for part in pieces(np.arange(len(which)), fitting.chunks, budget):
-        batch = batch_of(scenario, fitting, which[part], np.ones(len(part), dtype=np.int64))
+        most = np.full(len(part), fitting.layout.load.most_layers)
+        batch = batch_of(scenario, fitting, which[part], most)
         after.append(beside_pipeline_s(scenario, table, batch))
+        free = fitting.layout.chosen and kept_layout(scenario, *shape_of(batch)) is None
+        rows.append(rows_bound_s(scenario, table, batch, free=free))
     overhead_s = scenario.job.software.step_overhead.value
-    bound_s: NDArray[np.float64] = fitting.bound_s[which] + BELOW * (
-        np.concatenate(after) - overhead_s
-    )
-    return bound_s
+    bound_s = fitting.bound_s[which] + BELOW * (np.concatenate(after) - overhead_s)
+    return np.maximum(bound_s, BELOW * np.concatenate(rows))
 
 
 def tight_bound_s(
@@ -377,6 +378,8 @@ def fewest_recomputed(
     number. Raises: OutOfTime."""
     most = fitting.layout.load.most_layers
     full = fitting.recompute[which] == FULL
+    if not scenario.job.software.recompute.partial:
+        return np.where(full, most, 0)
     low = np.where(full, 1, 0)
     high = np.where(full, most, 0)
     known = None

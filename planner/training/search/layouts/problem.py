@@ -101,7 +101,7 @@ def problem_of(scenario: Scenario, table: CostTable, batch: Batch, plan: Plan) -
         ),
         fixed_bytes=np.zeros(p),
         capacity_bytes=(peaks.device_peak + peaks.spare)[0].astype(np.float64),
-        patterns=_patterns(batch) if full else (Pattern(0, 0),),
+        patterns=_patterns(scenario, batch) if full else (Pattern(0, 0),),
         forward_send_s=sends.forward_s[slowest],
         backward_send_s=sends.backward_s[slowest],
         sends=sends.mode,
@@ -158,9 +158,11 @@ def fewest_under_others(recomputed: Ints) -> Ints:
     return np.maximum(recomputed - AROUND, 1)
 
 
-def _patterns(batch: Batch) -> tuple[Pattern, ...]:
+def _patterns(scenario: Scenario, batch: Batch) -> tuple[Pattern, ...]:
     """Full recomputation of about as many layers of every chunk as in the plan; also of all layers,
     where the plan recomputes all."""
+    if not scenario.job.software.recompute.partial:
+        return (Pattern(1, ALL),)
     planned = int(batch.recomputed_layers[0])
     fewest = int(fewest_under_others(batch.recomputed_layers)[0])
     counts = [Pattern(1, count) for count in range(fewest, planned + AROUND + 1)]

@@ -7,7 +7,7 @@ docs/search.md. Letters: N plans, p stages, T levels, m microbatches.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,6 +16,7 @@ from planner.schedule.inflight import peak_in_flight
 from planner.training.batch import FULL
 from planner.training.memory.stage import stage_peaks
 from planner.training.search.layouts.bound import jitter_share
+from planner.training.search.mixed.beside import BesidePasses
 from planner.training.search.mixed.rooms import Rooms, allocated_bytes, rooms_bytes
 from planner.training.search.mixed.speeds import Speeds
 
@@ -46,18 +47,9 @@ def mixed_bound(scenario: Scenario, table: CostTable, batch: Batch, *, free: boo
     """For the combinations of a batch, whose layout counts only where it is not `free` to be
     another. `scenario` and `table` are of the ideal topology."""
     speeds = Speeds.of(scenario, table, batch)
-    stages: _Stages = (
-        _FreeStages.of(scenario, table, batch, speeds)
-        if free
-        else _KeptStages.of(scenario, table, batch, speeds)
-    )
-    high = 2 * speeds.kinds_s.max(axis=1) @ speeds.counts
+    stages = _stages(scenario, table, batch, speeds, free=free)
     fits = stages.hold_all(np.full(len(batch), np.inf))
-    low = np.zeros(len(batch))
-    for _ in range(HALVINGS):
-        middle = (low + high) / 2
-        enough = stages.hold_all(middle)
-        low, high = np.where(enough, low, middle), np.where(enough, middle, high)
+    low = _least_s(stages, 2 * speeds.kinds_s.max(axis=1) @ speeds.counts)
     one_order = batch.virtual_stages == 1 and not batch.kind.runs_ahead
     returns = one_order and batch.kind.returns_to_first
     pipeline_s = batch.chunk_microbatches * low
@@ -65,6 +57,45 @@ def mixed_bound(scenario: Scenario, table: CostTable, batch: Batch, *, free: boo
         pipeline_s = np.maximum(pipeline_s, _one_chunk_s(batch, speeds, stages, low))
     jitter_s = jitter_share(scenario, batch.pipeline) * batch.chunk_microbatches * low
     return MixedBound(fits=fits, busiest_s=low, pipeline_s=pipeline_s + jitter_s)
+
+
+def rows_bound_s(scenario: Scenario, table: CostTable, batch: Batch, *, free: bool) -> Floats:
+    """[N]: lower bound in seconds on the step: some stage does all its work, waits for its messages
+    and gathers and updates its weights, over links that its device type has at best."""
+    speeds, beside = (
+        Speeds.of(scenario, table, batch),
+        BesidePasses.of(scenario, table, batch, free=free),
+    )
+    m = batch.chunk_microbatches.astype(np.float64)[:, None, None]
+    always = np.take_along_axis(beside.always_s, speeds.types[:, None], axis=2) / m
+    layer = np.take_along_axis(beside.layer_s, speeds.types, axis=1) / m[:, 0]
+    slowed = replace(
+        speeds, ends_s=speeds.ends_s + always, layer_s=speeds.layer_s + layer * bool(free)
+    )
+    stages = _stages(scenario, table, batch, slowed, free=free)
+    high = 2 * speeds.kinds_s.max(axis=1) @ speeds.counts + always.max(axis=(1, 2))
+    high = high + speeds.layers * layer.max(axis=1)
+    low = _least_s(stages, high)
+    jitter_s = jitter_share(scenario, batch.pipeline) * (low - always.max(axis=(1, 2)))
+    return np.asarray(batch.chunk_microbatches * (low + np.maximum(jitter_s, 0.0)))
+
+
+def _stages(
+    scenario: Scenario, table: CostTable, batch: Batch, speeds: Speeds, *, free: bool
+) -> _Stages:
+    if free:
+        return _FreeStages.of(scenario, table, batch, speeds)
+    return _KeptStages.of(scenario, table, batch, speeds)
+
+
+def _least_s(stages: _Stages, high: Floats) -> Floats:
+    """[N]: the least time within which the stages may hold everything; at most `high`."""
+    low = np.zeros(len(high))
+    for _ in range(HALVINGS):
+        middle = (low + high) / 2
+        enough = stages.hold_all(middle)
+        low, high = np.where(enough, low, middle), np.where(enough, middle, high)
+    return low
 
 
 def _one_chunk_s(batch: Batch, speeds: Speeds, stages: _Stages, least_s: Floats) -> Floats:
@@ -198,7 +229,8 @@ class _KeptStages(_Stages):
     @classmethod
     def of(cls, scenario: Scenario, table: CostTable, batch: Batch, speeds: Speeds) -> _KeptStages:
         held = batch.load.counts.sum(axis=1)
-        work = np.einsum("ntk,pk->npt", speeds.kinds_s, held)
+        held[:, np.setdiff1d(np.arange(held.shape[1]), speeds.held)] = 0
+        work = np.einsum("ntk,pk->npt", speeds.kinds_s, held) + speeds.ends_s
         full = batch.granularity == FULL
         if full.any():
             layers = batch.load.counts[..., speeds.held].sum(axis=-1)

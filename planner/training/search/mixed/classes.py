@@ -9,49 +9,68 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from planner.training.search.hosts.grid import grid_of, nodes_in_order
+from planner.training.search.hosts.grid import grid_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from planner.arrays import Bools, Ints
+    from planner.arrays import Bools
     from planner.hardware.device import Device
+    from planner.hardware.group import NodeKind
     from planner.plan import Degrees
     from planner.training.scenario import Scenario
-    from planner.training.search.hosts.grid import UnitGrid
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class RowClasses:
     """`types` [C]: the device types of a class, as indices of the ideal scenario's
-    `candidate_devices`; `most` [C]: rows of it at most; `may` [C, rows]: where."""
+    `candidate_devices`; `most` [C]: rows of it at most, or where `together` of it and the classes
+    before it; `may` [C, rows]: where. `sends_known`: whether it is known which neighbouring stages
+    share a node."""
 
     types: tuple[tuple[int, ...], ...]
     most: tuple[int, ...]
     may: Bools
     rows: int
+    together: bool = False
+    sends_known: bool = True
 
     @classmethod
     def free(cls, scenario: Scenario, degrees: Degrees) -> RowClasses | None:
         """Those of a job whose rows may have any of the cluster's nodes; None where stages and
         nodes do not align."""
-        grid = grid_of(scenario.topology, degrees)
-        if grid is None:
+        rows, devices = _rows_of(scenario, degrees)
+        if not rows:
             return None
-        units = np.bincount(types_of_units(scenario, grid))
+        each = scenario.job.devices // rows
         most: dict[tuple[int, ...], int] = {
-            (index,): int(count) // grid.columns for index, count in enumerate(units)
+            (index,): count // each for index, count in enumerate(devices)
         }
-        if sum(most.values()) < grid.rows:
-            over = [index for index, count in enumerate(units) if count % grid.columns]
+        if sum(most.values()) < rows:
+            over = [index for index, count in enumerate(devices) if count % each]
             for size in range(2, len(over) + 1):
                 most |= dict.fromkeys(combinations(over, size), 1)
         most = {types: count for types, count in most.items() if count}
         return cls(
             types=tuple(most),
-            most=tuple(min(count, grid.rows) for count in most.values()),
-            may=np.ones((len(most), grid.rows), dtype=np.bool_),
-            rows=grid.rows,
+            most=tuple(min(count, rows) for count in most.values()),
+            may=np.ones((len(most), rows), dtype=np.bool_),
+            rows=rows,
+        )
+
+    @classmethod
+    def levels(cls, scenario: Scenario, pipeline: int, fastest_first: Sequence[int]) -> RowClasses:
+        """Those of stages of which only the slowest type is known, for bounds: every stage takes
+        its devices from the types up to that one."""
+        devices, each = devices_of_types(scenario), scenario.job.devices // pipeline
+        up_to = np.cumsum([devices[index] for index in fastest_first])
+        return cls(
+            types=tuple((index,) for index in fastest_first),
+            most=tuple(min(int(count) // each, pipeline) for count in up_to),
+            may=np.ones((len(devices), pipeline), dtype=np.bool_),
+            rows=pipeline,
+            together=True,
+            sends_known=False,
         )
 
     @classmethod
@@ -86,10 +105,27 @@ def candidate_index(scenario: Scenario) -> dict[Device, int]:
     return {device: i for i, device in enumerate(scenario.ideal.candidate_devices)}
 
 
-def types_of_units(scenario: Scenario, grid: UnitGrid) -> Ints:
-    """Of every unit of the cluster, the index of its device type."""
-    index, kinds = candidate_index(scenario), scenario.topology.kinds
-    return np.array([index[kind.device] for kind in kinds[:: grid.unit_nodes]], dtype=np.int64)
+def devices_of_types(scenario: Scenario) -> list[int]:
+    """Of every device type, how many devices the cluster has."""
+    index = candidate_index(scenario)
+    found = [0] * len(index)
+    for kind in scenario.topology.kinds:
+        found[index[kind.device]] += kind.devices_per_node
+    return found
+
+
+def _rows_of(scenario: Scenario, degrees: Degrees) -> tuple[int, list[int]]:
+    """Rows of stages that whole nodes make up wherever they are, 0 where there are none; devices of
+    every type."""
+    devices, grid = devices_of_types(scenario), grid_of(scenario.topology, degrees)
+    if grid is not None:
+        return grid.rows, devices
+    kinds = scenario.topology.kinds
+    whole = all(
+        kind.domain_nodes == 1 and degrees.stage_devices % kind.devices_per_node == 0
+        for kind in kinds
+    )
+    return (degrees.pipeline if whole else 0), devices
 
 
 def hosts_of(
@@ -97,40 +133,49 @@ def hosts_of(
 ) -> tuple[str, ...] | None:
     """Hosts for rows of these device types: of every type the first of the cluster file. None where
     there are not enough."""
-    grid = grid_of(scenario.topology, degrees)
-    assert grid is not None
-    left = {
-        index: np.flatnonzero(types_of_units(scenario, grid) == index).tolist()
-        for index in range(len(candidate_index(scenario)))
+    kinds, index = scenario.topology.kinds, candidate_index(scenario)
+    domain = kinds[0].domain_nodes
+    left: dict[int, list[int]] = {
+        which: [node for node in range(0, len(kinds), domain) if index[kinds[node].device] == which]
+        for which in index.values()
     }
+    each = scenario.job.devices // len(rows)
     taken: dict[int, list[int]] = {}
     for row in sorted(range(len(rows)), key=lambda row: len(rows[row])):
-        types = rows[row]
-        taken[row] = [left[index].pop(0) for index in types if left[index]]
-        for index in sorted(types, key=lambda index: -len(left[index])):
-            while len(taken[row]) < grid.columns and left[index]:
-                taken[row].append(left[index].pop(0))
-        if len(taken[row]) < grid.columns:
+        nodes = taken[row] = [left[which].pop(0) for which in rows[row] if left[which]]
+        for which in sorted(rows[row], key=lambda which: -len(left[which])):
+            while left[which] and _devices(kinds, nodes) < each:
+                nodes.append(left[which].pop(0))
+        if _devices(kinds, nodes) != each:
             return None
     names = scenario.cluster.host_names()
     units = [unit for row in range(len(rows)) for unit in sorted(taken[row])]
-    return tuple(names[node] for node in nodes_in_order(units, grid.unit_nodes))
+    return tuple(names[unit + node] for unit in units for node in range(domain))
+
+
+def _devices(kinds: Sequence[NodeKind], units: Sequence[int]) -> int:
+    return sum(kinds[unit].devices_per_node * kinds[unit].domain_nodes for unit in units)
 
 
 def block_orders(scenario: Scenario) -> tuple[tuple[str, ...], ...]:
-    """The hosts with those of a device type together, the types in every order, cut to as many as
-    the job needs; first as the cluster lists them."""
+    """The hosts with like ones together, the kinds in every order, as many as the job needs; first
+    as the cluster lists them."""
     names, order = scenario.cluster.host_names(), scenario.topology.order
     kinds = scenario.topology.kinds
-    types = tuple(dict.fromkeys(kind.device for kind in kinds))
+    blocks = tuple(dict.fromkeys((kind.device, kind.devices_per_node) for kind in kinds))
     found = {tuple(names[node] for node in order): None}
-    for devices in permutations(types) if len(types) <= _MOST_TYPES else ():
-        nodes = [
-            node for device in devices for node, kind in enumerate(kinds) if kind.device is device
-        ]
-        found[tuple(names[node] for node in nodes[: len(order)])] = None
+    for permuted in permutations(blocks) if len(blocks) <= _MOST_BLOCKS else ():
+        hosts: list[str] = []
+        left = scenario.job.devices
+        for device, size in permuted:
+            for node, kind in enumerate(kinds):
+                if kind.device is device and kind.devices_per_node == size <= left:
+                    hosts.append(names[node])
+                    left -= size
+        if not left and len(hosts) == len(order):
+            found[tuple(hosts)] = None
     return tuple(found)
 
 
-_MOST_TYPES = 4
-"""Most device types whose orders are all tried."""
+_MOST_BLOCKS = 4
+"""Most kinds of nodes whose orders are all tried."""

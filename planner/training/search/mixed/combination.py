@@ -25,9 +25,12 @@ if TYPE_CHECKING:
     from planner.training.scenario import Scenario
     from planner.training.search.mixed.program import OrderTables, TypedCombination
 
-LADDER = (1.1, 1.5, 3.0)
-"""Multiples of a combination's bound below which its step is looked for first, so that programs
-stay small while no plan is known."""
+REACHES = (1.1, 1.5, 4.0, inf)
+"""Multiples of a combination's bound below which its step is looked for, one after the other, so
+that programs stay small."""
+
+NEAR = 2.0
+"""Multiple of a combination's bound up to which what is to be beaten is looked for at once."""
 
 LISTED = 512
 """Most answers of one program that are all simulated."""
@@ -53,10 +56,12 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SolvedCombination:
-    """No plan of a combination takes less than `bound_s`. The most promising plans, best first."""
+    """No plan of a combination takes less than `bound_s`; infinite where none fits. The most
+    promising plans, best first. `open`: slower ones were not looked for yet."""
 
     bound_s: float
     candidates: tuple[Candidate, ...]
+    open: bool = False
 
 
 def solve(
@@ -64,35 +69,45 @@ def solve(
     of: TypedCombination,
     least_s: float,
     below_s: float = inf,
+    *,
+    turn: int = 0,
     budget: Budget = UNLIMITED,
 ) -> SolvedCombination:
-    """The plans of a combination that may take less than `below_s`, where none takes less than
-    `least_s`. Raises: OutOfTime."""
+    """The plans of a combination that take little more than `least_s`, which none is below, and
+    less than `below_s`; the more, the oftener it had its `turn`. Raises: OutOfTime."""
     classes = RowClasses.free(scenario, of.plan.degrees)
     if classes is None:
         return _on_listed_hosts(scenario, of, least_s, below_s, budget)
-    limit_s = least_s
-    for factor in (*LADDER, inf):
-        limit_s = min(below_s, least_s * factor)
-        found = _Search(scenario, of, classes, least_s, limit_s, budget).solved()
-        if found.candidates or limit_s == below_s:
-            return replace(found, bound_s=max(found.bound_s, least_s))
-    return SolvedCombination(bound_s=inf, candidates=())
+    limit_s = min(below_s, least_s * REACHES[min(turn, len(REACHES) - 1)])
+    if below_s <= least_s * NEAR:
+        limit_s = below_s
+    found = _Search(scenario, of, classes, least_s, limit_s, budget).solved()
+    found = replace(found, bound_s=max(found.bound_s, least_s))
+    if limit_s == below_s or any(one.least_s <= limit_s for one in found.candidates):
+        return found
+    if not turn and not found.candidates and not of.tables_of_most(classes).may_fit:
+        return SolvedCombination(bound_s=inf, candidates=())
+    return replace(found, open=True)
 
 
 def _on_listed_hosts(
     scenario: Scenario, of: TypedCombination, least_s: float, below_s: float, budget: Budget
 ) -> SolvedCombination:
-    """Where stages and nodes do not align: with the nodes of a type together."""
+    """Where stages and nodes do not align: plans with like nodes together, and a bound over all
+    orders of the nodes."""
+    pipeline = of.plan.degrees.pipeline
+    levels = RowClasses.levels(scenario, pipeline, of.slowest_first[::-1])
+    bound_s = _Search(scenario, of, levels, least_s, below_s, budget).least_row_s()
+    bound_s = max(bound_s, least_s)
     candidates: list[Candidate] = []
-    for hosts in block_orders(scenario):
+    for hosts in block_orders(scenario) if bound_s < below_s else ():
         placed = scenario.placed(hosts)
-        classes = RowClasses.listed(placed, of.plan.degrees.pipeline)
+        classes = RowClasses.listed(placed, pipeline)
         listed = replace(of, plan=replace(of.plan, placement=placement_on(scenario, hosts)))
         found = _Search(scenario, listed, classes, least_s, below_s, budget, hosts).solved()
         candidates.extend(found.candidates)
     candidates.sort(key=lambda one: one.least_s)
-    return SolvedCombination(bound_s=least_s, candidates=tuple(candidates[:TRIED]))
+    return SolvedCombination(bound_s=bound_s, candidates=tuple(candidates[:TRIED]))
 
 
 class _Search:
@@ -118,7 +133,8 @@ class _Search:
         tables = self._of.tables_below(self._classes, self._below_s)
         for recomputed in tables.recomputed.tolist():
             self._budget.check()
-            self._solve(tables.program(recomputed))
+            if tables.may_hold(recomputed):
+                self._solve(tables.program(recomputed))
         self._found.sort(key=lambda one: one[:2])
         candidates = []
         for least_s, _, order, program in self._found:
@@ -128,6 +144,23 @@ class _Search:
             if len(candidates) == TRIED:
                 break
         return SolvedCombination(bound_s=BELOW * self._bound_s, candidates=tuple(candidates))
+
+    def least_row_s(self) -> float:
+        """The least of the largest rows of all answers; at most what is to be beaten."""
+        tables = self._of.tables_below(self._classes, self._below_s)
+        least_s = self._below_s
+        for recomputed in tables.recomputed.tolist():
+            self._budget.check()
+            if not tables.may_hold(recomputed):
+                continue
+            best = best_order(
+                tables.program(recomputed).problem,
+                least_s=self._least_s,
+                below_s=least_s,
+                budget=self._budget,
+            )
+            least_s = least_s if best is None else best.rows_s
+        return BELOW * least_s
 
     def _solve(self, program: OrderTables) -> None:
         known_s = min((one[0] for one in self._found), default=self._below_s)

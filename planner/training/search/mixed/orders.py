@@ -32,14 +32,18 @@ CLOSE = 3e-4
 """Once the bisected thresholds are this close, relatively, each answer becomes the next
 threshold."""
 
+LONGEST = 1e300
+"""Seconds that no row reaches."""
+
 SAME = 1 - 1e-12
 """Share of a step from which on another is not faster."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class OrderProblem:
-    """`most` [C]: rows of each class at most; `may` [C, r]: the classes that a row may have. The
-    tables hold seconds, infinite where a stage cannot hold that."""
+    """`most` [C]: rows of each class at most, or where `together` of it and of the classes before
+    it; `may` [C, r]: the classes that a row may have. The tables hold seconds, infinite where a
+    stage cannot hold that."""
 
     rows: int
     layers: int
@@ -48,6 +52,7 @@ class OrderProblem:
     own_s: Floats
     late_s: Floats
     way_s: Floats
+    together: bool = False
 
     @property
     def classes(self) -> int:
@@ -68,7 +73,7 @@ class OrderProblem:
     def counted(self) -> tuple[int, ...]:
         """The classes whose rows the state counts: all but the one that may have most; its rows are
         the rest."""
-        largest = max(range(self.classes), key=lambda c: self.most[c])
+        largest = max(range(self.classes), key=lambda c: (self.most[c], c))
         return tuple(c for c in range(self.classes) if c != largest)
 
     @cached_property
@@ -83,8 +88,14 @@ class OrderProblem:
 
     def possible(self, row: int) -> Bools:
         """The counts that are possible before a row."""
-        total = np.sum(np.indices(self.shape), axis=0) if self.counted else np.zeros((), np.int64)
-        return np.asarray((total <= row) & (row - total <= self.most[self.rest]))
+        total = np.zeros(self.shape, dtype=np.int64)
+        within = np.ones(self.shape, dtype=np.bool_)
+        for c, count in zip(self.counted, np.indices(self.shape), strict=True):
+            total = total + count
+            if self.together:
+                within &= total <= self.most[c]
+        rest = row - total
+        return np.asarray(within & (rest >= 0) & (rest <= self.most[self.rest]))
 
     def of_row(self, row: int) -> range:
         """The stages of a row."""
@@ -137,6 +148,11 @@ def best_order(
             break
         middle = (low + high) / 2 if high > low * (1 + CLOSE) else high
     return found
+
+
+def has_order(problem: OrderProblem) -> bool:
+    """Whether there is any answer."""
+    return _pass(problem, LONGEST, LONGEST) is not None
 
 
 def largest_row_s(problem: OrderProblem, orders: Orders) -> Floats:

@@ -17,7 +17,7 @@ from planner.training.batch import FULL, OUTER_KINDS
 from planner.training.memory.stage import stage_peaks
 from planner.training.search.layouts.bound import ENDLESS_S, jitter_share
 from planner.training.search.layouts.problem import problem_of
-from planner.training.search.mixed.orders import OrderProblem
+from planner.training.search.mixed.orders import OrderProblem, has_order
 from planner.training.search.mixed.rooms import allocated_bytes, room_bytes
 from planner.training.search.mixed.speeds import layer_columns
 from planner.training.step.reduction import (
@@ -153,6 +153,14 @@ class TypedCombination:
             recomputed = np.arange(1, (held if self.free else self.batch.load.most_layers) + 1)
         return CombinationTables(self, classes, np.arange(most + 1), recomputed)
 
+    def tables_of_most(self, classes: RowClasses) -> CombinationTables:
+        """For the program of all plans that recompute as much as they can."""
+        most = self.most(np.inf)
+        full = self.batch.granularity[0] == FULL
+        count = most if self.free else self.batch.load.most_layers
+        recomputed = np.array([count if full else 0], dtype=np.int64)
+        return CombinationTables(self, classes, np.arange(most + 1), recomputed)
+
 
 class CombinationTables:
     """Tables [p, K + 1, L + 1] of one combination, and its programs."""
@@ -181,6 +189,20 @@ class CombinationTables:
         self._pace = [next(t for t in of.slowest_first if t in types) for types in classes.types]
         self._after_s = {t: self._after(t) for t in dict.fromkeys(self._pace)}
 
+    @property
+    def may_fit(self) -> bool:
+        """Whether some answer fits."""
+        return any(
+            self.may_hold(recomputed) and has_order(self.program(recomputed).problem)
+            for recomputed in self.recomputed.tolist()
+        )
+
+    def may_hold(self, recomputed: int) -> bool:
+        """Whether the stages together may hold all layers."""
+        fits = self._fits(recomputed).any(axis=(0, 3))
+        most = np.where(fits, self._lengths, -1).max(axis=-1)
+        return bool((most >= 0).all() and most.sum() >= len(self._layers))
+
     def program(self, recomputed: int) -> OrderTables:
         """The program for one of the numbers of recomputed layers."""
         classes, pace = self._classes, self._pace
@@ -188,13 +210,14 @@ class CombinationTables:
         of_type = {t: self._of_type(t, recomputed) for t in dict.fromkeys(pace)}
         parts = [np.stack([of_type[t][name] for t in pace]) for name in range(_NUMBER)]
         own, late, way, forward, backward, weight, after, reduction = parts
-        links = [Rows.of(self._of.problems[t]) for t in pace]
+        links = [Rows.of(self._problem(t)) for t in pace]
         return OrderTables(
             problem=OrderProblem(
                 rows=classes.rows,
                 layers=len(self._layers),
                 most=classes.most,
                 may=classes.may,
+                together=classes.together,
                 own_s=np.where(fits, own, np.inf),
                 late_s=late,
                 way_s=way,
@@ -209,10 +232,18 @@ class CombinationTables:
             recomputed=recomputed,
         )
 
+    def _problem(self, index: int) -> LayoutProblem:
+        """Of a device type; sends take no time where it is unknown which stages share a node."""
+        problem = self._of.problems[index]
+        if self._classes.sends_known:
+            return problem
+        none = np.zeros_like(problem.forward_send_s)
+        return replace(problem, forward_send_s=none, backward_send_s=none)
+
     def _of_type(self, index: int, recomputed: int) -> tuple[Floats, ...]:
         """Own, late and way; forward, backward and its weight gradients of a microbatch; what
         follows the pipeline; the gradient reduction."""
-        of, problem = self._of, self._of.problems[index]
+        of, problem = self._of, self._problem(index)
         p, m = problem.stages, int(of.batch.chunk_microbatches[0])
         rows = Rows.of(problem)
         forward = self._seconds(problem.forward_s)

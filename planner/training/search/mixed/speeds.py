@@ -22,9 +22,12 @@ if TYPE_CHECKING:
 
 
 def is_mixed(scenario: Scenario) -> bool:
-    """Whether the stages of the (ideal) scenario can have different device types."""
+    """Whether the stages of the (ideal) scenario can have different device types, or nodes of
+    different sizes."""
     topology = scenario.topology
-    return isinstance(topology, IdealTopology) and len(topology.real_devices) > 1
+    if not isinstance(topology, IdealTopology):
+        return False
+    return len(topology.real_devices) > 1 or topology.sizes_differ
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -173,12 +173,20 @@ def _defaults(scenario: Scenario, given: Values) -> dict[str, int | str | bool]:
         virtual_stages = possible[0]
     return {
         **dict.fromkeys(NUMBER_AXES, 1),
+        "expert_tensor": _expert_tensor(scenario, given),
         "virtual_stages": virtual_stages,
         "schedule": schedule,
         "recompute": software.recompute.default,
         "sequence_parallel": software.sequence_parallel and int(given.get("tensor", 1)) > 1,
         "data_sharding": software.data_sharding.default,
     }
+
+
+def _expert_tensor(scenario: Scenario, given: Values) -> int:
+    """The framework's own default: with Megatron Core the tensor degree, elsewhere 1."""
+    if scenario.model.moe is None or not scenario.job.software.expert.tensor_default:
+        return 1
+    return int(given.get("tensor", 1))
 
 
 def remaining_data(scenario: Scenario, values: Values) -> int:

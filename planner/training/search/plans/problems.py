@@ -161,7 +161,7 @@ def _layout(scenario: Scenario, plan: Plan) -> Iterator[PlanProblem]:
         yield PlanProblem(name="stage-layout", field="stages", error=error)
         return
     try:
-        _check_recompute(plan)
+        _check_recompute(scenario, plan)
     except InputError as error:
         yield PlanProblem(name="recompute-layers", field="recompute.layers_per_stage", error=error)
 
@@ -195,8 +195,9 @@ def _check_stages(scenario: Scenario, plan: Plan) -> None:
         )
 
 
-def _check_recompute(plan: Plan) -> None:
+def _check_recompute(scenario: Scenario, plan: Plan) -> None:
     pipeline, given = plan.degrees.pipeline, plan.recompute.layers_per_stage
+    software = scenario.job.software
     full = plan.recompute.granularity == "full"
     if len(given) != pipeline or (any(given) and not full):
         raise InputError(
@@ -207,6 +208,14 @@ def _check_recompute(plan: Plan) -> None:
         if not 0 <= count <= stage.num_layers:
             raise InputError(
                 f"stage {stage.index} recomputes {count} layers of the {stage.num_layers} it has"
+            )
+    if full and not software.recompute.partial:
+        partial = [stage for stage, count in zip(plan.stages, given, strict=True)
+                   if count < stage.num_layers]  # fmt: skip
+        if partial:
+            raise InputError(
+                f"stage {partial[0].index} recomputes some of its {partial[0].num_layers} layers; "
+                f"{software.framework} recomputes all or none"
             )
     if recomputed_per_chunk(plan.stages, given) is None:
         counts = ", ".join(str(count) for count in given)

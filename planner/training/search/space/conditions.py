@@ -108,6 +108,11 @@ def expert_sequence_parallel(f: SpaceFacts, c: Columns) -> Holds:
     return free | f.sequence_parallel_asked
 
 
+def tensor_overlap(f: SpaceFacts, c: Columns) -> Holds:
+    free = (c["tensor"] == 1) | (c["sequence_parallel"] == 1)
+    return free | (not f.overlaps_with_sequence_parallel)
+
+
 def one_tensor(f: SpaceFacts, c: Columns) -> Holds:
     return (c["tensor"] > 1) | (c["sequence_parallel"] == f.first_sequence_parallel)
 
@@ -133,6 +138,17 @@ def schedule(about_microbatches: bool) -> Callable[[SpaceFacts, Columns], Holds]
     return holds
 
 
+def microbatches(f: SpaceFacts, c: Columns) -> Holds:
+    """The schedule's conditions on the number of microbatches, and the framework's own."""
+    number = f.global_batch_size // (c["micro_batch_size"] * c["data"])
+    enough = (number >= c["pipeline"]) | (c["virtual_stages"] > 1) | (not f.needs_microbatches)
+    return schedule(about_microbatches=True)(f, c) & enough
+
+
+def expert_loop(f: SpaceFacts, c: Columns) -> Holds:
+    return np.full(c["expert"].shape, not (f.loops_experts and f.experts > 0))
+
+
 def simulated(f: SpaceFacts, c: Columns) -> Holds:
     microbatches = f.global_batch_size // (c["micro_batch_size"] * c["data"])
     chunks = c["pipeline"].astype(np.float64) * c["virtual_stages"]
@@ -155,6 +171,11 @@ def selective_use(f: SpaceFacts, c: Columns) -> Holds:
 def sharded_pipeline(f: SpaceFacts, c: Columns) -> Holds:
     few = (c["data_sharding"] < GRADIENTS_SHARDED) | (c["pipeline"] == 1)
     return few | f.shards_pipelines
+
+
+def sharded_tensor(f: SpaceFacts, c: Columns) -> Holds:
+    whole = c["data_sharding"] != DATA_SHARDINGS.index("full")
+    return whole | (c["tensor"] == 1) | f.shards_tensors
 
 
 def two_stage_interleaving(f: SpaceFacts, c: Columns) -> Holds:

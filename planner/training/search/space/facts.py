@@ -54,6 +54,10 @@ class SpaceFacts:
     splits_experts: bool
     graphs_recompute: bool
     shards_pipelines: bool
+    shards_tensors: bool
+    overlaps_with_sequence_parallel: bool
+    needs_microbatches: bool
+    loops_experts: bool
     context_asked: bool
     sequence_parallel_asked: bool
     recompute_asked: bool
@@ -65,6 +69,13 @@ class SpaceFacts:
     def lacking_axes(self) -> str:
         """The lacking axes of the dense model, in words."""
         return ", ".join(axis for axis in self.lacking if axis != "expert") or "other"
+
+    @property
+    def as_many_microbatches(self) -> str:
+        """What the rule on microbatches adds where the framework has one of its own."""
+        if not self.needs_microbatches:
+            return ""
+        return f"; {self.framework} needs at least as many microbatches as stages"
 
     @property
     def no_experts(self) -> str:
@@ -103,6 +114,11 @@ class SpaceFacts:
             or not (moe is not None and model.linear_bias),
             graphs_recompute=software.graphs_recompute_experts
             or not (software.cuda_graphs and moe is not None),
+            shards_tensors=software.tensor_with_full_sharding,
+            overlaps_with_sequence_parallel="tensor" in software.overlap
+            and software.tensor_overlap_needs_sequence_parallel,
+            needs_microbatches=software.pipeline_needs_microbatches,
+            loops_experts=software.expert.looped,
             shards_pipelines=software.pipeline_with_sharded_gradients,
             context_asked=restrictions.context is not None,
             sequence_parallel_asked=restrictions.sequence_parallel is not None,

@@ -110,6 +110,14 @@ RULES = (
         holds=conditions.experts,
     ),
     SpaceRule(
+        name="expert-loop",
+        sentence="under software profile {f.software} a mixture's experts run in a loop of Python, "
+        "whose time is not known; take a profile with grouped experts",
+        axes=("expert",),
+        adjusts="expert",
+        holds=conditions.expert_loop,
+    ),
+    SpaceRule(
         name="expert-ffn",
         sentence="the expert-tensor degree must divide the experts' hidden size "
         "{f.expert_ffn}{f.no_experts}",
@@ -218,10 +226,11 @@ RULES = (
         name="vpp-mb",
         sentence="interleaved takes microbatches (global batch / (micro-batch size · data)) in "
         "groups as large as the pipeline degree, and the last group must not be smaller; DualPipe "
-        "needs at least two microbatches per stage, and even numbers of stages and microbatches",
+        "needs at least two microbatches per stage, and even numbers of stages and microbatches"
+        "{f.as_many_microbatches}",
         axes=("pipeline", "virtual_stages", "schedule", "data", "micro_batch_size"),
         adjusts="micro_batch_size",
-        holds=conditions.schedule(about_microbatches=True),
+        holds=conditions.microbatches,
     ),
     SpaceRule(
         name="schedule-size",
@@ -246,6 +255,21 @@ RULES = (
         axes=("recompute",),
         adjusts="recompute",
         holds=conditions.graphs,
+    ),
+    SpaceRule(
+        name="tensor-overlap",
+        sentence="software profile {f.software} overlaps tensor communication, which needs "
+        "sequence parallelism",
+        axes=("tensor", "sequence_parallel"),
+        adjusts="sequence_parallel",
+        holds=conditions.tensor_overlap,
+    ),
+    SpaceRule(
+        name="sharded-tensor",
+        sentence="{f.framework} shards weights over the data axis only without tensor parallelism",
+        axes=("tensor", "data_sharding"),
+        adjusts="data_sharding",
+        holds=conditions.sharded_tensor,
     ),
     SpaceRule(
         name="sharded-pipeline",

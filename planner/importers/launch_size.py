@@ -1,0 +1,62 @@
+"""How many devices a launch file is for: as asked, as it states, or the whole cluster."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from planner.errors import InputError
+from planner.training.search.plans.problems import PlanProblem
+
+if TYPE_CHECKING:
+    from planner.importers.launch_options import LaunchOptions
+    from planner.importers.statement import Statement
+    from planner.specs.cluster.spec import ClusterSpec
+
+
+def taken_whole(cluster: ClusterSpec) -> str:
+    """What to say where neither the file nor the user says how many devices there are."""
+    return (
+        f"all {cluster.num_devices} devices of {cluster.name} (the file does not say how many; "
+        "--nodes does)"
+    )
+
+
+def counted(statement: Statement, cluster: ClusterSpec, asked: LaunchOptions) -> LaunchOptions:
+    """The options; where nothing says how many devices there are, those of the hosts named."""
+    names = asked.hosts or (statement.hosts[0] if statement.hosts else ())
+    sizes = {
+        host: group.devices_per_node for group in cluster.node_groups for host in group.hosts or ()
+    }
+    stated = (asked.nodes, asked.devices, statement.devices)
+    if any(one is not None for one in stated) or not names or not sizes.keys() >= set(names):
+        return asked
+    devices = sum(sizes[name] for name in names)
+    statement.notes.read.append(f"{devices} devices, those of the {len(names)} hosts named")
+    return replace(asked, devices=devices)
+
+
+def sized_for(
+    statement: Statement, cluster: ClusterSpec, asked: LaunchOptions
+) -> tuple[ClusterSpec, PlanProblem | None]:
+    """The part of the cluster that is used; all of it, and why, where it is too small."""
+    nodes, devices, stated = asked.nodes, asked.devices, statement.devices
+    if nodes is None and devices is None:
+        devices = stated
+    try:
+        sized = cluster.sized(nodes=nodes, devices=devices)
+    except InputError as error:
+        if cluster.num_devices is None:
+            raise
+        return cluster.sized(), PlanProblem(name="devices", field="devices", error=error)
+    used = devices or sized.num_devices
+    if stated is not None and used != stated:
+        statement.notes.assumed.append(f"{used} devices as asked for, not the {stated} of the file")
+    if nodes is None and devices is None:
+        statement.notes.assumed.append(taken_whole(sized))
+    return sized, None
+
+
+def devices_of(statement: Statement, cluster: ClusterSpec, asked: LaunchOptions) -> int:
+    stated = None if asked.nodes is not None else asked.devices or statement.devices
+    return stated or cluster.num_devices or 0

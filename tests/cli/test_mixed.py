@@ -1,0 +1,122 @@
+"""Clusters of several device types through the commands."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.cli.conftest import Outcome
+
+MODEL = {
+    "name": "small",
+    "architecture": "llama",
+    "num_layers": 12,
+    "hidden_size": 2048,
+    "ffn_hidden_size": 8192,
+    "num_attention_heads": 16,
+    "vocab_size": 32000,
+    "seq_length": 2048,
+}
+A100, H100 = "a100-sxm-80gb", "h100-sxm-80gb"
+
+
+def group(name: str, device: str, count: int, *, devices: int = 4) -> dict[str, Any]:
+    return {
+        "name": name,
+        "count": count,
+        "device": device,
+        "devices_per_node": devices,
+        "intra_node": {"bandwidth": "300 GB/s"},
+        "network": {"cards": devices, "bandwidth": "25 GB/s"},
+    }
+
+
+@pytest.fixture
+def found(tmp_path: Path, planner: Callable[..., Outcome]) -> Callable[..., Any]:
+    """What `planner search` finds on node groups."""
+
+    def search(groups: list[dict[str, Any]], *options: str, report: bool = False) -> Any:
+        (tmp_path / "c.yaml").write_text(
+            json.dumps({"name": "mixed", "node_groups": groups}), encoding="utf-8"
+        )
+        (tmp_path / "m.yaml").write_text(json.dumps(MODEL), encoding="utf-8")
+        outcome = planner(
+            *("search", "--cluster", str(tmp_path / "c.yaml"), "--model", str(tmp_path / "m.yaml")),
+            *("--global-batch-size", "32", "--recompute", "none", "--sequence-parallel", "on"),
+            *("--micro-batch-size", "1,2", *options),
+            *(() if report else ("--json",)),
+        )
+        assert outcome.code == 0, outcome.stderr
+        return outcome.stdout if report else json.loads(outcome.stdout)
+
+    return search
+
+
+def steps_of(document: dict[str, Any]) -> list[float]:
+    return [plan["estimate"]["step_s"] for plan in document["plans"]]
+
+
+def test_groups_in_another_order_change_nothing(found: Callable[..., Any]) -> None:
+    groups = [group("a", A100, 2), group("h", H100, 2)]
+    one, two = (found(order, "--top", "3") for order in (groups, groups[::-1]))
+    assert steps_of(one) == pytest.approx(steps_of(two), rel=1e-9)
+    for name in ("proven", "gap", "candidates", "fitting"):
+        assert one["search"][name] == pytest.approx(two["search"][name], abs=1e-9)
+
+
+def test_nodes_of_two_sizes_are_found_in_either_order(found: Callable[..., Any]) -> None:
+    groups = [group("a", A100, 2), group("h", H100, 2, devices=2)]
+    one, two = (found(order, "--top", "2") for order in (groups, groups[::-1]))
+    assert steps_of(one) == pytest.approx(steps_of(two), rel=1e-9)
+    assert not one["search"]["proven"] or one["search"]["gap"] == 0
+
+
+@pytest.mark.parametrize("counts", [(3, 5), (1, 7)])
+def test_a_group_split_in_two_is_the_same(
+    found: Callable[..., Any], counts: tuple[int, int]
+) -> None:
+    whole = [group("a", A100, 8, devices=5)]
+    split = [group(name, A100, count, devices=5) for name, count in zip("ab", counts, strict=True)]
+    one, two = (found(groups, "--data", "8", "--top", "4") for groups in (whole, split))
+    assert steps_of(one) == steps_of(two)
+    for name in ("proven", "gap", "layout_gap", "placement_gap"):
+        assert one["search"][name] == two["search"][name]
+
+
+@pytest.mark.parametrize("option", [("--pipeline", "2"), ("--pipeline", "4"), ("--tensor", "4")])
+def test_a_smaller_space_has_no_better_plan(
+    found: Callable[..., Any], option: tuple[str, ...]
+) -> None:
+    groups = [group("a", A100, 2), group("h", H100, 2)]
+    free, restricted = (found(groups, "--top", "1", *more) for more in ((), option))
+    assert steps_of(free)[0] <= steps_of(restricted)[0] * (1 + 1e-9)
+
+
+def test_fewer_nodes_are_the_best_of_any_type(found: Callable[..., Any]) -> None:
+    groups = [group("a", A100, 3), group("h", H100, 3)]
+    best = found(groups, "--nodes", "4", "--top", "1")["plans"][0]
+    for fast in (1, 2, 3):
+        by_hand = [group("a", A100, 4 - fast), group("h", H100, fast)]
+        assert best["estimate"]["step_s"] <= steps_of(found(by_hand, "--top", "1"))[0] * (1 + 1e-9)
+    assert sum(host.startswith("h-") for host in best["placement"]["hosts"]) == 3
+
+
+def test_device_groups_say_who_holds_what(found: Callable[..., Any]) -> None:
+    groups = [group("a", A100, 2), group("h", H100, 2)]
+    plan = found(groups, "--top", "1", "--pipeline", "4")["plans"][0]
+    told = plan["estimate"]["device_groups"]
+    stages = [stage for one in told for stage in range(one["stages"][0], one["stages"][1] + 1)]
+    assert stages == [0, 1, 2, 3]
+    assert [host for one in told for host in one["hosts"]] == plan["placement"]["hosts"]
+    for one in told:
+        assert one["devices"] == [A100 if one["hosts"][0].startswith("a-") else H100]
+    report = found(groups, "--top", "1", "--pipeline", "4", report=True)
+    assert "Device types: stage" in report
+    alone = found([group("a", A100, 4)], "--top", "1", "--pipeline", "4")
+    assert "device_groups" not in alone["plans"][0]["estimate"]

@@ -1,0 +1,137 @@
+"""What frameworks refuse, `planner check` refuses too: flags of Megatron-LM, pipelines of PyTorch,
+mixtures in plain PyTorch. Defaults are the same by options and by script."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from planner.importers.megatron.flag_rules import FlagRule, flag_rules
+from planner.importers.megatron.table import SWITCHES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.cli.conftest import Outcome
+
+    Run = Callable[..., Outcome]
+
+BASE = (
+    "torchrun --nproc_per_node 8 pretrain_gpt.py --num-layers 8 --hidden-size 1024 "
+    "--num-attention-heads 16 --seq-length 1024 --max-position-embeddings 1024 "
+    "--micro-batch-size 1 --global-batch-size 64 --vocab-size 32000 --tokenizer-type NullTokenizer"
+)
+VALUES = {
+    "--num-experts": "8",
+    "--fp8-format": "hybrid",
+    "--fp4-format": "e2m1",
+    "--recompute-granularity": "selective",
+    "--moe-router-num-groups": "2",
+    "--moe-expert-capacity-factor": "1.0",
+    "--num-layers-per-virtual-pipeline-stage": "1",
+    "--moe-router-group-topk": "1",
+}
+
+
+def words(flag: str) -> str:
+    name, equals, value = flag.partition("=")
+    return f"{name} {value}" if equals else f"{name} {VALUES.get(name, '')}".strip()
+
+
+def messages(planner: Run, tmp_path: Path, flags: str) -> list[str]:
+    path = tmp_path / "train.sh"
+    path.write_text(f"{BASE} {flags}\n")
+    done = planner("check", "--cluster=dgx-a100-8", str(path), "--json")
+    assert done.stdout, done.stderr
+    found = json.loads(done.stdout)["plans"][0]["findings"]
+    return [one["message"] for one in found if one["code"] == "PL121"]
+
+
+def given(rule: FlagRule) -> str:
+    name = rule.flag
+    value = rule.values[0] if rule.values else "" if name in SWITCHES else VALUES.get(name, "")
+    return f"{name} {value}".strip()
+
+
+@pytest.mark.parametrize("rule", flag_rules(), ids=lambda rule: rule.flag)
+def test_a_flag_that_needs_or_excludes_others(planner: Run, tmp_path: Path, rule: FlagRule) -> None:
+    alone = messages(planner, tmp_path, given(rule))
+    for alternatives in rule.needs:
+        wanted = f"needs {' or '.join(alternatives)}"
+        assert any(rule.flag in one and wanted in one for one in alone)
+        for alternative in alternatives:
+            with_it = messages(planner, tmp_path, f"{given(rule)} {words(alternative)}")
+            assert not any(rule.flag in one and wanted in one for one in with_it)
+    for other in rule.excludes:
+        both = messages(planner, tmp_path, f"{given(rule)} {words(other)}")
+        assert any(f"{rule.flag} is given too" in one for one in both)
+        assert not any(f"{rule.flag} is given too" in one for one in alone)
+
+
+def test_tensor_overlap_needs_sequence_parallelism(planner: Run, tmp_path: Path) -> None:
+    overlap = "--bf16 --tp-comm-overlap --tensor-model-parallel-size"
+    wanted = "needs --sequence-parallel"
+    assert any(wanted in one for one in messages(planner, tmp_path, f"{overlap} 2"))
+    assert any(
+        wanted in one for one in messages(planner, tmp_path, f"{overlap} 1 --sequence-parallel")
+    )
+    assert messages(planner, tmp_path, f"{overlap} 2 --sequence-parallel") == []
+
+
+@pytest.mark.parametrize(("batch", "code"), [(2, 2), (4, 0)])
+def test_pytorch_wants_a_microbatch_for_every_stage(planner: Run, batch: int, code: int) -> None:
+    done = planner(
+        "estimate", "--cluster=dgx-h100-16", "--devices=32", "--model=llama-3-70b",
+        "--software=torchtitan", "--tensor=8", "--pipeline=4", "--data=1", "--micro-batch-size=1",
+        f"--global-batch-size={batch}", "--seq-length=8192",
+    )  # fmt: skip
+    assert done.code == code
+    assert ("torchtitan needs at least as many microbatches as stages" in done.stderr) == (
+        code == 2
+    )
+
+
+def test_experts_in_a_loop_are_not_priced(planner: Run, tmp_path: Path) -> None:
+    job = ("--cluster=dgx-a100-16", "--model=qwen3-30b-a3b", "--global-batch-size=16",
+           "--software=deepspeed", "--data-sharding=full")  # fmt: skip
+    for command in ("estimate", "search"):
+        done = planner(command, *job)
+        assert (done.code, done.stdout) == (2, "")
+        assert "experts run in a loop of Python, whose time is not known" in done.stderr
+    dense = planner("estimate", *job[:1], "--model=llama-3-8b", *job[2:])
+    assert "loop" not in dense.stderr
+
+
+@pytest.mark.parametrize(("flag", "option", "degree"), [("", "", 4),
+                         ("--expert-tensor-parallel-size 2", "--expert-tensor=2", 2)])  # fmt: skip
+def test_expert_tensor_is_the_same_by_options_and_by_script(
+    planner: Run, tmp_path: Path, flag: str, option: str, degree: int
+) -> None:
+    """Megatron-LM splits experts over the tensor degree unless it is told otherwise."""
+    path = tmp_path / "train.sh"
+    path.write_text(
+        f"{BASE} --bf16 --num-experts 8 --moe-ffn-hidden-size 1024 --moe-router-topk 2 --swiglu "
+        f"--disable-bias-linear --tensor-model-parallel-size 4 --sequence-parallel {flag}\n"
+    )
+    by_script = json.loads(
+        planner("estimate", "--cluster=dgx-a100-8", "--nodes=1", f"--plan={path}", "--json").stdout
+    )
+    model = tmp_path / "model.yaml"
+    assert planner("import", "model", str(path), f"--output={model}").code == 0
+    options = [one for one in (option,) if one]
+    by_options = json.loads(
+        planner("estimate", "--cluster=dgx-a100-8", "--nodes=1", f"--model={model}", "--tensor=4",
+                "--sequence-parallel=on", *options, "--json").stdout
+    )  # fmt: skip
+    for document in (by_script, by_options):
+        assert document["plans"][0]["degrees"]["expert_tensor"] == degree
+
+
+def test_frameworks_without_that_default_keep_experts_whole(planner: Run) -> None:
+    done = planner("estimate", "--cluster=dgx-h100-16", "--nodes=1", "--model=qwen3-30b-a3b",
+                   "--software=torchtitan", "--tensor=2", "--global-batch-size=64",
+                   "--json")  # fmt: skip
+    assert json.loads(done.stdout)["plans"][0]["degrees"]["expert_tensor"] == 1
