@@ -57,22 +57,13 @@ class IdealTopology(Topology):
     over n domains has the widest slowest hop, and the least latency, that any n have."""
 
     __slots__ = (
-<<<<<<< HEAD
-        "_offers",
-        "_real_kinds",
-        "_tree",
-        "_widest",
-        "device_of_rank",
-        "real_devices",
-        "sizes_differ",
-=======
         "_narrow_tree",
         "_offers",
         "_real_kinds",
         "_tree",
         "device_of_rank",
         "real_devices",
->>>>>>> main
+        "sizes_differ",
     )
 
     def __init__(
@@ -97,12 +88,7 @@ class IdealTopology(Topology):
         types = [self.real_devices.index(kind.device) for kind in kinds]
         self.device_of_rank = np.repeat(types, sizes)
         """Of every device of the cluster, the index of its type."""
-<<<<<<< HEAD
-        cards = [kind.network_bytes_per_s for kind in equal]
-        self._offers, self._widest = fabric.offers(cards), fabric.offers(cards, either_way=True)
-=======
-        self._offers = fabric.offers([kind.network_bytes_per_s for kind in kinds])
->>>>>>> main
+        self._offers = fabric.offers([kind.network_bytes_per_s for kind in equal])
         self._real_kinds = tuple(kinds)
 
     def of_type(self, device: Device) -> IdealTopology:

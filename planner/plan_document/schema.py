@@ -381,11 +381,7 @@ def _search() -> Schema:
                 **_list(_record(_sized())),
             },
         },
-<<<<<<< HEAD
-        optional=("robust", "fewer_devices", "cloud", "scaling"),
-=======
-        optional=("robust", "fewer_nodes", "cloud", "scaling"),
->>>>>>> main
+        optional=("robust", "fewer_devices", "fewer_nodes", "cloud", "scaling"),
     )
 
 

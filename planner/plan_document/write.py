@@ -216,11 +216,8 @@ def _search(result: SearchResult) -> dict[str, Any]:
             "engines": [asdict(engine) for engine in result.solver.engines],
         },
         **_robust(result.robustness),
-<<<<<<< HEAD
         **_fewer_devices(result),
-=======
         **_fewer(result.fewer_nodes),
->>>>>>> main
         "space": _space(result.space),
         "nearest": [
             {

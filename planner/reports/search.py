@@ -14,11 +14,7 @@ from planner.reports.layout import bullets, heading, paragraph
 from planner.reports.ranking import RankingTable, legend, marks, shared
 from planner.reports.sentences import against, binding, bound_by, headline, ranges, safer
 from planner.training.search.hosts.methods import ALIKE, TYPES
-<<<<<<< HEAD
-from planner.wording.labels import device_groups, stage_layers
-=======
-from planner.wording.labels import one_line, stage_layers
->>>>>>> main
+from planner.wording.labels import device_groups, one_line, stage_layers
 from planner.wording.units import count, percent, plural, seconds
 
 if TYPE_CHECKING:
@@ -127,13 +123,16 @@ def why(result: SearchResult) -> list[str]:
     if other is not None:
         reasons.append(against(best, other))
     reasons.append(f"Layers per stage: {stage_layers(best.plan)}.")
-<<<<<<< HEAD
     if best.estimate.device_groups:
         groups = device_groups(best.plan, best.estimate)
         reasons.append(f"Device types: {groups}.")
-    return [*reasons, *_hosts(result), *_fewer_devices(result), *_worst_case(result)]
-=======
-    return [*_fewer(result), *reasons, *_hosts(result), *_worst_case(result)]
+    return [
+        *_fewer(result),
+        *reasons,
+        *_hosts(result),
+        *_fewer_devices(result),
+        *_worst_case(result),
+    ]
 
 
 def _fewer(result: SearchResult) -> list[str]:
@@ -146,7 +145,6 @@ def _fewer(result: SearchResult) -> list[str]:
         f"Fewer nodes are faster: {plural(sized.nodes, 'node')} {seconds(sized.step_s)}/step "
         f"({one_line(sized.plan)}), {plural(nodes, 'node')} {seconds(best.estimate.step_s)}."
     ]
->>>>>>> main
 
 
 def _hosts(result: SearchResult) -> list[str]:

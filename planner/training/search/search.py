@@ -13,24 +13,20 @@ from planner.solver import Solver
 from planner.training.confidence.interval import tie_margin
 from planner.training.search.best_first.fewer import faster_on_fewer
 from planner.training.search.best_first.run import Progress, SearchRun
-from planner.training.search.fewer import faster_on_fewer
 from planner.training.search.infeasible import cheapest_changes, nearest_misses
 from planner.training.search.layouts.choose import choose_layout
 from planner.training.search.layouts.default import default_layout
 from planner.training.search.result import SearchResult
 from planner.training.search.space.enumeration import space_report
 from planner.training.search.space.restrictions import Restrictions, check_choices
+from planner.training.search.without_types import faster_without_types
 
 if TYPE_CHECKING:
     from planner.budget import Budget
     from planner.training.scenario import Scenario
     from planner.training.search.layouts.choose import LayoutImprover
     from planner.training.search.layouts.default import LayoutChooser
-<<<<<<< HEAD
-    from planner.training.search.result import Change, Cloud, FewerDevices, NearMiss
-=======
-    from planner.training.search.result import Change, Cloud, NearMiss, SizedPlan
->>>>>>> main
+    from planner.training.search.result import Change, Cloud, FewerDevices, NearMiss, SizedPlan
 
 __all__ = ["Progress", "search"]
 
@@ -72,7 +68,7 @@ def search(
     )
     nearest: tuple[NearMiss, ...] = ()
     changes: list[Change] = []
-    fewer: tuple[FewerDevices, ...] = ()
+    without: tuple[FewerDevices, ...] = ()
     fitting: Cloud | None = None
     fewer: SizedPlan | None = None
     cut = None
@@ -83,7 +79,7 @@ def search(
                 fitting = run.cloud()
             run.refine()
             if run.improve is not None:
-                fewer = faster_on_fewer(run)
+                without = faster_without_types(run)
             if _nothing_fits(run):
                 run.report("explaining")
                 nearest = nearest_misses(run)
@@ -98,13 +94,8 @@ def search(
     if cut is not None and not run.done:
         with suppress(OutOfTime), enforced(budget.longer(LAST_S)):
             run.show_something(price=cut is Stopped.TIME_LIMIT)
-<<<<<<< HEAD
-    found = _result(run, cut, nearest, tuple(changes), fitting)
-    return replace(found, fewer_devices=fewer)
-=======
     result = _result(run, cut, nearest, tuple(changes), fitting)
-    return replace(result, fewer_nodes=fewer)
->>>>>>> main
+    return replace(result, fewer_nodes=fewer, fewer_devices=without)
 
 
 def _nothing_fits(run: SearchRun) -> bool:

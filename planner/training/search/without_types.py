@@ -30,7 +30,7 @@ MOST_TYPES = 4
 """Most device types whose unions are all looked at."""
 
 
-def faster_on_fewer(run: SearchRun) -> tuple[FewerDevices, ...]:
+def faster_without_types(run: SearchRun) -> tuple[FewerDevices, ...]:
     """Plans on fewer devices that are faster than the best plan of a search that is done, fastest
     first. Raises: OutOfTime."""
     scenario, kept = run.scenario, run.best.kept
