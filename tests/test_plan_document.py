@@ -300,7 +300,7 @@ def test_bad_rank(written: Path, rank: str, message: str) -> None:
         (b'{"a": ' + b"9" * 5000 + b"}", ":1:7: number 999999999999… has 5000 digits"),
         (b'{"a": 1, "a": 2}', ":1:10: key 'a' is given twice in one mapping"),
         (b"[]", ":1:1: an object is needed, found a list"),
-        (b"{}", ':1:1: "schema" is missing'),
+        (b"{}", ':1:1: is no plan document: "schema" is missing'),
         (b'{"schema": 3}', ":1:12: schema: text is needed, found 3"),
         (
             b'{"schema": "planner/plans/9"}',

@@ -83,6 +83,10 @@ COMMANDS = {
     "report": CommandEntry(
         "planner.cli.report:report",
         "Show plans as one HTML page that opens anywhere.",
+        examples=(
+            "planner report plans.json -o report.html",
+            "planner report plans.json --mine train.sh -o report.html",
+        ),
     ),
     "export": CommandEntry(
         "planner.cli.export:export",

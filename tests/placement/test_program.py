@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from planner.placement.exact.program import PlacementProgram
 from planner.placement.exact.solve import solve_exactly
 from planner.placement.problem.feasible import allowed_order
 from planner.placement.problem.terms import terms_of
+from tests.placement.exact_program import PlacementProgram
 from tests.placement.problems import least_s, random_problem
 
 

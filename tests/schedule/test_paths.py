@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from planner.errors import RuleError
 from planner.schedule.graph.compile import Sends
 from planner.schedule.inflight import count_in_flight
-from planner.schedule.orders.paths import boundary_seconds, ordered, path_schedule
 from planner.schedule.passes import Pass, PassKind, Schedule, looped
 from planner.schedule.registry import build
 from planner.schedule.simulation.simulate import Durations, simulate
+from tests.schedule.own_paths import boundary_seconds, ordered, path_schedule
 
 F, B = PassKind.FORWARD, PassKind.BACKWARD
 

@@ -9,11 +9,11 @@ import pytest
 
 from planner.errors import RuleError
 from planner.schedule.inflight import peak_in_flight
-from planner.schedule.orders.paths import ordered
 from planner.schedule.orders.vocabulary import BROADCAST, ONE_BARRIER
 from planner.schedule.passes import Pass, PassKind, Schedule, looped
 from planner.schedule.registry import SCHEDULES, build
 from planner.schedule.simulation.simulate import Durations, simulate
+from tests.schedule.own_paths import ordered
 
 SHARING = sorted(name for name, kind in SCHEDULES.items() if kind.shares_vocabulary)
 F, B = PassKind.FORWARD, PassKind.BACKWARD
