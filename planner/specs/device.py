@@ -152,6 +152,9 @@ class GroupedMatmulConstants(Input):
 class Attention(Input):
     """Fused attention: share of the 16-bit peak, counting the FLOPs really done."""
 
+    fused: bool = True
+    """There are fused kernels. Without them attention is computed in parts whatever a profile says.
+    """
     forward_efficiency: Efficiency = _general("attention.forward_efficiency", Constant[Fraction])
     backward_efficiency: Efficiency = _general("attention.backward_efficiency", Constant[Fraction])
     head_dim_half: Constant[Number] = _general("attention.head_dim_half", Constant[Number])

@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from planner.workload.shard import Shard
 
 
+UNFUSED = "unfused attention: "
+"""How the assumption starts that attention is computed in parts though the profile would not."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Scenario:
     """A job on the first `job.devices` devices of a cluster, in the order of its file."""
@@ -155,6 +159,7 @@ def build_scenario(cluster: ClusterSpec, model: ModelSpec, job: JobSpec) -> Scen
     segments."""
     check_parameters(model)
     cluster = in_segments(cluster, devices=job.devices)
+    job = _with_kernels(cluster, job)
     return Scenario(
         cluster=cluster,
         model=model,
@@ -162,4 +167,17 @@ def build_scenario(cluster: ClusterSpec, model: ModelSpec, job: JobSpec) -> Scen
         topology=topology_from_spec(
             in_training(cluster), devices=job.devices, trees=job.software.collective_trees
         ),
+    )
+
+
+def _with_kernels(cluster: ClusterSpec, job: JobSpec) -> JobSpec:
+    """The job with attention in parts where a device of the cluster has no fused kernels for it."""
+    lacking = [g.device.name for g in cluster.node_groups if not g.device.attention.fused]
+    if job.software.attention == "unfused" or not lacking:
+        return job
+    names = ", ".join(dict.fromkeys(lacking))
+    return replace(
+        job,
+        software=job.software.model_copy(update={"attention": "unfused"}),
+        assumptions=(*job.assumptions, f"{UNFUSED}{names} without fused kernels"),
     )

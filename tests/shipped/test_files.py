@@ -155,6 +155,7 @@ SWITCHES = {
     ("vendor",),
     ("matmul", "tiles"),
     ("matmul", "fp8_transposes"),
+    ("attention", "fused"),
     ("links", "mesh"),
     ("intra_node", "kind"),
 }
