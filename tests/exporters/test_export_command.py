@@ -49,9 +49,9 @@ def plan(planner: Run, tmp_path: Path) -> str:
 
 
 UNSTATED = (
-    "note: not exported, as model files do not state them: rotary base (--rotary-base); rope scaling "
-    "(--use-rope-scaling); norm epsilon (--norm-epsilon); initialisation (--init-method-std); give "
-    "those of llama-3-8b\n"
+    "note: not exported, as model files do not state them: rotary base (--rotary-base); rope "
+    "scaling (--use-rope-scaling); norm epsilon (--norm-epsilon); initialisation "
+    "(--init-method-std); give those of llama-3-8b\n"
 )
 """What a model file of a Llama lacks and Megatron-LM needs."""
 
@@ -73,8 +73,9 @@ def test_all_writes_what_can_be_expressed_and_names_the_rest(
     first = planner("export", plan, "--format", "all", "-o", str(folder))
     assert (first.code, first.stdout) == (0, "")
     assert {path.name for path in folder.iterdir()} == EVERYTHING
-    notes = first.stderr.splitlines()
-    assert len(notes) == 5
+    said, *notes = first.stderr.splitlines(keepends=True)
+    assert said == UNSTATED
+    assert len(notes) == 4
     assert notes[0].startswith("note: no deepspeed.json: DeepSpeed cannot express stages: ")
     assert notes[1].startswith("note: no torchtitan.py: torchtitan cannot express job.software: ")
     assert notes[2].startswith("note: no torch-pipelining.csv: torch-pipelining cannot express job")
