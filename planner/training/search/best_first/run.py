@@ -109,7 +109,10 @@ class SearchRun:
             values=dimensions(self.scenario, self.restrictions),
         )
         self.layouts = SharedLayouts(
-            scenario=self.scenario, choose=self.layout, improvable=self.improve is not None
+            scenario=self.scenario,
+            choose=self.layout,
+            improvable=self.improve is not None,
+            budget=self.budget,
         )
         self.growing = GrowingTable(self.scenario.ideal, self.budget)
         self.best = BestPlans(self.top)
