@@ -1,8 +1,7 @@
 """Whether a job is faster on fewer nodes of its cluster: where links are slow, what more nodes
 compute may be less than what their messages cost.
 
-Computation alone takes at least twice as long on half as many nodes. Only where even that leaves
-room is a smaller job bounded, and only a few of its combinations are priced, on the first hosts of
+Computation alone takes about twice as long on half as many nodes. Only where that leaves room is a smaller job bounded, and only a few of its combinations are priced, on the first hosts of
 the best plan. So a faster job found is certain; that there is none is not.
 """
 
@@ -30,9 +29,9 @@ if TYPE_CHECKING:
     from planner.training.scenario import Scenario
     from planner.training.search.space.restrictions import Restrictions
 
-ROOM = 0.5
-"""Share of the best plan's computation that a smaller job is sure to need, for each time that it
-has as few devices: kernels may be larger, and less is recomputed."""
+ROOM = 0.75
+"""Share of the best plan's computation that a smaller job needs, for each time that it has as few
+devices: kernels may be larger."""
 
 PRICED = 16
 """Combinations of one size that are priced."""
