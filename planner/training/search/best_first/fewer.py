@@ -1,8 +1,9 @@
 """Whether a job is faster on fewer nodes of its cluster: where links are slow, what more nodes
 compute may be less than what their messages cost.
 
-Computation alone takes about twice as long on half as many nodes. Only where that leaves room is a smaller job bounded, and only a few of its combinations are priced, on the first hosts of
-the best plan. So a faster job found is certain; that there is none is not.
+Computation alone takes about twice as long on half as many nodes. Only where that leaves room is a
+smaller job bounded, and only a few of its combinations are priced, on the first hosts of the best
+plan. So a faster job found is certain; that there is none is not.
 """
 
 from __future__ import annotations
