@@ -24,6 +24,7 @@ from planner.training.step.reduction import (
     gradient_reduction_s,
     stage_gathers_s,
     stage_optimizer_s,
+    tied_reduction_s,
 )
 
 if TYPE_CHECKING:
@@ -47,6 +48,8 @@ class OrderTables:
     forward_send_s: Floats
     backward_send_s: Floats
     """[C, p] each: of the send after a stage, and of that back to it."""
+    tied_s: Floats
+    """[C]: of the reduction between the ends of the model, where they share their embedding."""
     recomputed: int
 
 
@@ -130,6 +133,9 @@ class CombinationTables:
             reduction_s=reduction,
             forward_send_s=np.stack([rows.forward_link_s for rows in links]),
             backward_send_s=np.stack([rows.backward_link_s for rows in links]),
+            tied_s=np.array(
+                [tied_reduction_s(self._of.scenarios[t], self._of.batch)[0] for t in pace]
+            ),
             recomputed=recomputed,
         )
 

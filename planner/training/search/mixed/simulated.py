@@ -46,6 +46,7 @@ def simulated_s(of: TypedCombination, program: OrderTables, orders: Orders) -> F
             backward_send_s=_sent(program.backward_send_s, classes, batch.virtual_stages),
             sends=of.problems[0].sends,
             reduction_s=taken(problem, program.reduction_s, orders),
+            tied_reduction_s=program.tied_s[classes[:, [0, -1]]].max(axis=1),
         ),
     )
     after = taken(problem, program.after_s, orders).max(axis=1)
