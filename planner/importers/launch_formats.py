@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -49,6 +50,9 @@ def _read_script(source: Source, given: ReadingOptions) -> Statement:
     )
 
 
+_LAUNCHER = re.compile(r"verify_placement|VERIFY_PLACEMENT|^rank \d+=\S+ slot=", re.MULTILINE)
+"""What exported launchers and rank files hold, and launch scripts do not."""
+
 LAUNCH_FORMATS = (
     LaunchFormat(
         name="a DeepSpeed configuration",
@@ -72,6 +76,11 @@ def read_statement(source: Source, given: ReadingOptions) -> Statement:
     for one in LAUNCH_FORMATS:
         if one.looks_like(source):
             return one.read(source, given)
+    if _LAUNCHER.search(source.text):
+        raise source.error(
+            "starts the processes of a plan and holds no training flags",
+            hint="read the script that has them, such as megatron-lm.sh of `planner export`",
+        )
     foreign = foreign_file(source)
     if foreign is not None:
         raise foreign

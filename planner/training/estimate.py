@@ -30,7 +30,7 @@ from planner.workload.stages import stage_load
 
 if TYPE_CHECKING:
     from planner.training.scenario import Scenario
-    from planner.training.step.simulated import Simulated
+    from planner.training.step.simulated import SimulatedSpans
     from planner.workload.stages import StageLoad
 
 
@@ -40,7 +40,7 @@ def estimate(
     *,
     table: CostTable | None = None,
     load: StageLoad | None = None,
-    simulated: Simulated | None = None,
+    simulated: SimulatedSpans | None = None,
 ) -> Estimate:
     """Estimate a valid plan, and how sure that is. `planner.training.search.space.rules` says which
     plans are valid."""
@@ -60,10 +60,10 @@ def point_estimate(
     *,
     table: CostTable | None = None,
     load: StageLoad | None = None,
-    simulated: Simulated | None = None,
+    simulated: SimulatedSpans | None = None,
 ) -> Estimate:
     """The estimate without its confidence. A search passes what it has already: the cost table, the
-    stage load, and the `simulated` step of `slowest_replica`. What is missing is made for this
+    stage load, and the `simulated` step of `slowest_spans`. What is missing is made for this
     plan, and so it is when the plan takes the hosts in another order than the cluster's file."""
     placed = scenario.placed(plan.placement.hosts)
     if placed is not scenario:

@@ -10,6 +10,7 @@ attention's output.
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from planner.workload.attention import attention_operators
@@ -90,6 +91,7 @@ class OperatorLists:
         return transformer_layer(workload, kind, self._attention[key])
 
 
+@lru_cache(maxsize=64)
 def layer_kinds(model: ModelSpec) -> tuple[str, ...]:
     """Kind of every transformer layer in order: dense or moe, `-window` where attention sees a
     sliding window or a chunk only."""

@@ -81,3 +81,38 @@ def test_sizes_of_a_model_file(tmp_path: Path, key: str, value: int) -> None:
     assert spent.stderr.startswith(f"error: {path}:1:")
     assert spent.cpu_s < CPU_S
     assert spent.peak_mib < MIB
+
+
+def test_a_million_microbatches_are_priced_from_those_that_repeat() -> None:
+    """The steps of whole numbers of microbatches per stage lie on a line."""
+    steps = []
+    for batch in (1_000_000, 600_000, 200_000):
+        spent = planner_process(
+            *("estimate", "--cluster", "dgx-a100-8", "--model", "llama-2-7b", "--devices", "8"),
+            *("--tensor", "4", "--pipeline", "2", "--global-batch-size", str(batch), "--json"),
+        )
+        assert spent.code == 0
+        assert spent.cpu_s < CPU_S
+        assert spent.peak_mib < MIB
+        steps.append(json.loads(spent.stdout)["plans"][0]["estimate"]["step_s"])
+    assert steps[0] - steps[1] == pytest.approx(steps[1] - steps[2], rel=1e-7)
+
+
+def test_a_model_of_ten_thousand_layers_is_searched(tmp_path: Path) -> None:
+    """Chunks and layouts that are tried by themselves are limited, whatever the layers."""
+    path = tmp_path / "deep.yaml"
+    sizes = {
+        "num_layers": 10_000, "hidden_size": 512, "num_attention_heads": 8, "vocab_size": 32000,
+        "seq_length": 2048, "training": {"global_batch_size": 64},
+    }  # fmt: skip
+    path.write_text(json.dumps({"name": "deep", "architecture": "gpt", **sizes}), encoding="utf-8")
+    spent = planner_process(
+        *("search", "--cluster", "dgx-a100-8", "--model", str(path), "--json"),
+        *("--pipeline", "8", "--micro-batch-size", "1", "--data", "8", "--top", "2"),
+    )
+    assert spent.code == 0, spent.stderr
+    found = json.loads(spent.stdout)
+    assert len(found["plans"]) == 2
+    assert all(plan["virtual_stages"] <= 64 for plan in found["plans"])
+    assert spent.cpu_s < 15
+    assert spent.peak_mib < 1_500

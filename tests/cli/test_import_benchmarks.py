@@ -133,6 +133,7 @@ def test_before_there_was_a_column_for_the_root(planner: Run, written: Write) ->
     ("text", "options", "message"),
     [
         (row(8, 900), ("--device=h100-sxm-80gb",), "h100-sxm-80gb has 450 GB/s in one direction"),
+        (row(8, 190), ("--device=a100-sxm-80gb",), "a100-sxm-80gb has 300 GB/s in one direction"),
         (row(8, 400), ("--device=h800",), "h800 has 200 GB/s in one direction"),
         (row(16, 900), ("--device=h100-sxm-80gb", "--cards=1"), "1 card of 100 GB/s carry"),
     ],

@@ -13,7 +13,7 @@ from typing import Any
 from planner.errors import InputError
 from planner.importers.clusters.facts import MeasuredCollective
 from planner.importers.clusters.rates import fitting_rate
-from planner.importers.clusters.usual import nominal_links
+from planner.importers.clusters.usual import nominal_links, switches_reduce
 from planner.importers.notes import Notes
 from planner.specs.cluster.nominal import ROUNDING, fastest_card_bytes_per_s
 from planner.specs.units import format_bytes_per_second, parse_bytes_per_second
@@ -51,8 +51,9 @@ def measured_intra_node(
         return None
     links = nominal_links(str(group["device"]))
     nominal = None if links is None else links.bandwidth.value
+    by_switch = switches_reduce(str(group["device"]))
     for one in inside:
-        least = _share_moved(one) * one.size_bytes / one.time_s
+        least = _share_moved(one, by_switch) * one.size_bytes / one.time_s
         if nominal is not None and least > nominal * ROUNDING:
             raise InputError(
                 f"{_impossible(one, least, 'each device')}; {group['device']} has "
@@ -126,11 +127,13 @@ def refuse_impossible_network(group: Group, outside: Sequence[MeasuredCollective
         )
 
 
-def _share_moved(collective: MeasuredCollective) -> float:
-    """Of the buffer, the least that some device sends or receives."""
-    if collective.operation in ("send", "all_reduce"):
-        return 1.0
-    return 1 - 1 / max(collective.ranks, 1)
+def _share_moved(collective: MeasuredCollective, by_switch: bool) -> float:
+    """Of the buffer, the least that some device sends or receives; `by_switch`: switches can
+    reduce, so that every device sends its buffer once and no more."""
+    others = 1 - 1 / max(collective.ranks, 1)
+    if collective.operation == "all_reduce":
+        return 1.0 if by_switch else 2 * others
+    return 1.0 if collective.operation == "send" else others
 
 
 def _impossible(collective: MeasuredCollective, least: float, where: str) -> str:

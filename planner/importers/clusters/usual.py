@@ -60,3 +60,11 @@ def nominal_links(device: str) -> NodeLinks | None:
     """How a device reaches the others of its node by the data sheet; None where it is no shipped
     device."""
     return None if find_shipped("device", device) is None else load_device(device).intra_node
+
+
+def switches_reduce(device: str) -> bool:
+    """Whether the switches inside a node of the device add up what they carry; true where it is no
+    shipped device, of which nothing is known."""
+    if find_shipped("device", device) is None:
+        return True
+    return load_device(device).links.reduction_efficiency is not None

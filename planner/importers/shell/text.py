@@ -16,7 +16,7 @@ class Origin:
     column: int
 
     def after(self, characters: int) -> Origin:
-        return replace(self, column=self.column + characters)
+        return Origin(self.path, self.line, self.column + characters)
 
 
 NOWHERE = 0

@@ -129,10 +129,16 @@ class Timeline:
         return np.asarray(self.table[self.graph.weight[self.graph.pass_node]].sum(axis=1))
 
     @cached_property
+    def send_waits_s(self) -> Floats:
+        """[p, n − 1]: seconds in which the stage waited for its own messages to arrive after every
+        pass but the last."""
+        left = self.graph.left[self.graph.pass_node[:, 1:]]
+        return np.asarray(self.ends[left] - self.end_s[:, :-1])
+
+    @cached_property
     def send_wait_s(self) -> Floats:
         """[p]: seconds in which the stage waited for its own messages to arrive."""
-        left = self.graph.left[self.graph.pass_node[:, 1:]]
-        return np.asarray((self.ends[left] - self.end_s[:, :-1]).sum(axis=1))
+        return np.asarray(self.send_waits_s.sum(axis=1))
 
     @property
     def bubble_s(self) -> Floats:

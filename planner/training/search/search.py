@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -23,6 +23,7 @@ from planner.training.search.without_types import faster_without_types
 
 if TYPE_CHECKING:
     from planner.budget import Budget
+    from planner.plan import RankedPlan
     from planner.training.scenario import Scenario
     from planner.training.search.layouts.choose import LayoutImprover
     from planner.training.search.layouts.default import LayoutChooser
@@ -70,8 +71,14 @@ def search(
     changes: list[Change] = []
     without: tuple[FewerDevices, ...] = ()
     fitting: Cloud | None = None
-    fewer: SizedPlan | None = None
+    fewer: list[SizedPlan] = []
     cut = None
+
+    def compare(best: RankedPlan) -> None:
+        smaller = faster_on_fewer(scenario, restrictions, best, budget)
+        fewer.extend([] if smaller is None else [smaller])
+
+    run.first_found = compare
     try:
         with enforced(budget):
             run.bound()
@@ -85,8 +92,8 @@ def search(
                 nearest = nearest_misses(run)
                 for change in cheapest_changes(run):
                     changes.append(change)
-            if run.plans:
-                fewer = faster_on_fewer(scenario, restrictions, run.plans[0], budget)
+            if run.plans and not fewer:
+                compare(run.plans[0])
     except KeyboardInterrupt:
         cut = Stopped.INTERRUPTED
     except OutOfTime:
@@ -95,7 +102,13 @@ def search(
         with suppress(OutOfTime), enforced(budget.longer(LAST_S)):
             run.show_something(price=cut is Stopped.TIME_LIMIT)
     result = _result(run, cut, nearest, tuple(changes), fitting)
-    return replace(result, fewer_nodes=fewer, fewer_devices=without)
+    return replace(result, fewer_nodes=_fewer_nodes(result, fewer), fewer_devices=without)
+
+
+def _fewer_nodes(result: SearchResult, fewer: Sequence[SizedPlan]) -> SizedPlan | None:
+    """The faster plan on fewer nodes, if one was found."""
+    best_s = result.plans[0].estimate.step_s if result.plans else 0.0
+    return next((one for one in fewer if one.step_s is not None and one.step_s < best_s), None)
 
 
 def _nothing_fits(run: SearchRun) -> bool:

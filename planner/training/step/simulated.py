@@ -11,6 +11,7 @@ from planner.plan import TimeBreakdown
 from planner.schedule.orders.recompute import with_recompute
 from planner.schedule.registry import build
 from planner.schedule.simulation.simulate import Durations, simulate, step_spans
+from planner.schedule.simulation.steady import Spans, extended, fewer_microbatches
 from planner.training.costs import CAUSES
 from planner.training.step.parts import step_parts
 from planner.training.step.passes import chunk_seconds, host_bound_s, stage_causes
@@ -33,38 +34,43 @@ class Simulated(NamedTuple):
     parts: StepParts
     timeline: Timeline
 
+
+class SimulatedSpans(NamedTuple):
+    """The parts of the step of one plan, and how long its pipeline takes."""
+
+    parts: StepParts
+    spans: Spans
+
     @property
     def step_s(self) -> float:
         """The same seconds as `simulate_step` adds up cause by cause, but for rounding."""
         parts = self.parts
         once = parts.gather_s[0] + parts.optimizer_s[0] + parts.jitter_s[0]
-        return self.timeline.span_s + float(once)
+        return self.spans.span_s + float(once)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class SimulatedStep:
     breakdown: TimeBreakdown
     detail: dict[str, float]
-    timeline: Timeline
 
 
 def simulate_step(
-    scenario: Scenario, table: CostTable, batch: Batch, simulated: Simulated | None = None
+    scenario: Scenario, table: CostTable, batch: Batch, simulated: SimulatedSpans | None = None
 ) -> SimulatedStep:
-    """Exact pipeline of the batch's only plan; `simulated` is what `slowest_replica` found of it,
-    if it was asked already.
+    """Exact pipeline of the batch's only plan; `simulated` is what `slowest_spans` found of it, if
+    it was asked already.
 
     The breakdown follows the busiest stage: what it does in its passes, by cause; the wait that
     remains when sends take no time is bubble, what sends add to the pipeline is pipeline
     communication, what gradient reduction adds after the last pass and the parameter gather are
     data communication.
     """
-    schedule = schedule_of(batch)
     weight_s = chunk_seconds(scenario, table, batch, table.weight_gradient_s)[0]
-    parts, timeline = simulated or slowest_replica(scenario, table, batch)
-    without_sends_s = timeline.pass_span_s
+    parts, spans = simulated or slowest_spans(scenario, table, batch)
+    without_sends_s = spans.pass_span_s
     if batch.pipeline > 1:
-        without_sends_s = simulate(schedule, durations(parts, weight_s, sends=False)).pass_span_s
+        without_sends_s = _spans(batch, durations(parts, weight_s, sends=False)).pass_span_s
     busiest = int(parts.busy_s[0].argmax())
     busy_s = float(parts.busy_s[0, busiest])
     microbatches = int(batch.chunk_microbatches[0])
@@ -76,10 +82,10 @@ def simulate_step(
         tensor_comm_s=float(by_cause[CAUSES.index("tensor")]),
         context_comm_s=float(by_cause[CAUSES.index("context")]),
         expert_comm_s=float(by_cause[CAUSES.index("expert")]),
-        pipeline_comm_s=max(timeline.pass_span_s - without_sends_s, 0.0),
+        pipeline_comm_s=max(spans.pass_span_s - without_sends_s, 0.0),
         bubble_s=max(without_sends_s - busy_s, 0.0) if batch.pipeline > 1 else 0.0,
         data_comm_s=microbatches * float(parts.passes.data_s[0, busiest].sum())
-        + max(timeline.span_s - timeline.pass_span_s, 0.0)
+        + max(spans.span_s - spans.pass_span_s, 0.0)
         + float(parts.gather_s[0]),
         optimizer_s=float(parts.optimizer_s[0]),
         jitter_s=float(parts.jitter_s[0]),
@@ -90,9 +96,7 @@ def simulate_step(
         "hidden_layer_comm_s": microbatches * float(hidden_s),
         "host_bound_s": microbatches * float(waiting_s),
     }
-    return SimulatedStep(
-        breakdown=breakdown, detail=_detail(parts, timeline, busiest) | beside, timeline=timeline
-    )
+    return SimulatedStep(breakdown=breakdown, detail=_detail(parts, spans, busiest) | beside)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -158,6 +162,43 @@ def slowest_replica(
     return Simulated(slowest, simulate(schedule, durations(slowest, weight_s)))
 
 
+def slowest_spans(scenario: Scenario, table: CostTable, batch: Batch) -> SimulatedSpans:
+    """What `slowest_replica` finds, without its timeline: much cheaper for very many microbatches
+    where these repeat themselves."""
+    if _fewer(batch) is None:
+        found = slowest_replica(scenario, table, batch)
+        return SimulatedSpans(found.parts, Spans.of(found.timeline))
+    parts = step_parts(scenario, table, batch)
+    weight_s = chunk_seconds(scenario, table, batch, table.weight_gradient_s)[0]
+    sends = replica_sends(scenario, table, batch)
+    replicas = [
+        replace(parts, sends=Sends(forward_s=there[None], backward_s=back[None], mode=sends.mode))
+        for there, back in zip(sends.forward_s, sends.backward_s, strict=True)
+    ]
+    every = [SimulatedSpans(one, _spans(batch, durations(one, weight_s))) for one in replicas]
+    return max(every, key=lambda one: one.spans.span_s)
+
+
+def _spans(batch: Batch, seconds: Durations) -> Spans:
+    """The spans of the batch's only plan with these durations."""
+    fewer = _fewer(batch)
+    if fewer is not None:
+        some = replace(batch, num_microbatches=np.array([fewer]))
+        found = extended(simulate(schedule_of(some), seconds), int(batch.num_microbatches[0]))
+        if found is not None:
+            return found
+    return Spans.of(simulate(schedule_of(batch), seconds))
+
+
+def _fewer(batch: Batch) -> int | None:
+    return fewer_microbatches(
+        batch.schedule,
+        stages=batch.pipeline,
+        virtual_stages=batch.virtual_stages,
+        num_microbatches=int(batch.num_microbatches[0]),
+    )
+
+
 def durations(
     parts: StepParts, weight_gradient_s: NDArray[np.float64], *, sends: bool = True
 ) -> Durations:
@@ -180,7 +221,7 @@ def durations(
     )
 
 
-def _detail(parts: StepParts, timeline: Timeline, busiest: int) -> dict[str, float]:
+def _detail(parts: StepParts, spans: Spans, busiest: int) -> dict[str, float]:
     """Seconds that are not exposed or belong to no single cause."""
     return {
         "busiest_stage": float(busiest),
@@ -189,8 +230,8 @@ def _detail(parts: StepParts, timeline: Timeline, busiest: int) -> dict[str, flo
         "fastest_stage_busy_s": float(parts.busy_s[0].min()),
         "mean_stage_busy_s": float(parts.busy_s[0].mean()),
         "slowest_stage_busy_s": float(parts.busy_s[0].max()),
-        "pipeline_s": float(timeline.pass_span_s),
-        "bubble_fraction": float(timeline.bubble_fraction[busiest]),
+        "pipeline_s": float(spans.pass_span_s),
+        "bubble_fraction": float(spans.bubble_fraction[busiest]),
         "longest_send_s": float(parts.sends.forward_s[0].max(initial=0.0)),
         "gradient_reduction_s": float(parts.reduction_s[0].max()),
         "parameter_gather_s": float(parts.gather_s[0]),

@@ -18,7 +18,7 @@ from planner.training.search.hosts.bound import simulated_bound_s
 from planner.training.search.hosts.methods import ALIKE, PlacedPlan
 from planner.training.search.layouts.choose import DefaultStep
 from planner.training.step.ahead import with_ahead
-from planner.training.step.simulated import slowest_replica
+from planner.training.step.simulated import slowest_spans
 from planner.workload.stages import stage_load
 
 if TYPE_CHECKING:
@@ -188,7 +188,7 @@ class Refinement:
         scenario, table = self._scenario, self._table
         batch = batch_of_one(plan, table.shards.index(shard_of(plan)), load)
         batch = with_ahead(scenario, table, batch)
-        simulated = slowest_replica(scenario, table, batch)
+        simulated = slowest_spans(scenario, table, batch)
         least_s = simulated.step_s * CLOSED
         self._default[opened.index] = DefaultStep(least_s=least_s)
         if self._best.rules_out(least_s):

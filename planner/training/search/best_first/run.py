@@ -72,7 +72,8 @@ class SearchRun:
     """`complete` tells that every combination has a bound, `done` that the walk over them ended by
     itself; without `screening` every combination is priced. `bound_s` is the walk's bound before
     the step that is under way: one that is cut short may have lost what it was working on. Bounds
-    are of the ideal scenario."""
+    are of the ideal scenario. Where placing takes long, `first_found` is called with the first
+    plan."""
 
     scenario: Scenario
     restrictions: Restrictions
@@ -82,6 +83,7 @@ class SearchRun:
     progress: Callable[[Progress], None] | None = None
     layout: LayoutChooser = default_layout
     improve: LayoutImprover | None = choose_layout
+    first_found: Callable[[RankedPlan], None] | None = None
     screening: bool = True
     complete: bool = False
     done: bool = False
@@ -107,7 +109,10 @@ class SearchRun:
             values=dimensions(self.scenario, self.restrictions),
         )
         self.layouts = SharedLayouts(
-            scenario=self.scenario, choose=self.layout, improvable=self.improve is not None
+            scenario=self.scenario,
+            choose=self.layout,
+            improvable=self.improve is not None,
+            budget=self.budget,
         )
         self.growing = GrowingTable(self.scenario.ideal, self.budget)
         self.best = BestPlans(self.top)
@@ -176,6 +181,8 @@ class SearchRun:
             self._listed = ListedPlans(combinations, self._fastest_listed)
             scouted = self._listed.scouted(self.growing.table, self.top, self.budget)
             walk.refine_early(scouted[:SCOUTED], self.top)
+            if self.first_found is not None and self.plans:
+                self.first_found(self.plans[0])
         while not walk.done and walk.placed < PLACED and not walk.spent:
             self.budget.check()
             self.bound_s = walk.bound_s

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from planner.budget import UNLIMITED
 from planner.schedule.registry import kind_of
 from planner.training.batch import OUTER_KINDS
 from planner.training.search.layouts.problem import kept_layout
@@ -13,6 +14,7 @@ from planner.training.search.space.facts import SCHEDULE_NAMES
 from planner.workload.stages import stage_load
 
 if TYPE_CHECKING:
+    from planner.budget import Budget
     from planner.plan import Stage
     from planner.schedule.kinds import LayoutTraits
     from planner.training.scenario import Scenario
@@ -40,14 +42,16 @@ class SharedLayouts:
     choose: LayoutChooser
     improvable: bool
     """Whether combinations may take better layouts instead."""
+    budget: Budget = UNLIMITED
     _known: dict[tuple[int, int, LayoutTraits], SharedLayout] = field(
         init=False, default_factory=dict
     )
 
     def of(self, pipeline: int, virtual_stages: int, schedule: str) -> SharedLayout:
-        """The layout of a shape."""
+        """The layout of a shape. Raises: OutOfTime."""
         key = (pipeline, virtual_stages, kind_of(schedule).layout_traits)
         if key not in self._known:
+            self.budget.check()
             stages = self.choose(self.scenario, pipeline, virtual_stages, schedule)
             load = stage_load(self.scenario.model, self.scenario.kinds, stages)
             self._known[key] = SharedLayout(stages=stages, load=load, chosen=self.improvable)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from planner.budget import UNLIMITED, OutOfTime
-from planner.placement.bounds.simpler import at_most, bounds_of
+from planner.placement.bounds.simpler import bounds_of
 from planner.placement.bounds.transfer import SolvedProblem, transferred_s
 from planner.placement.exact.solve import MOST_NODES
 from planner.placement.solve import (
@@ -140,8 +140,8 @@ class PlacementSearch:
         ):
             return 0.0
         self._searched += 1
-        seed = (self._known.get(grid) or [grid.units_of(listed.topology)])[0]
-        problem = at_most(program.with_slow_boundaries().problem, np.array(seed))
+        several = bounds_of(program.with_slow_boundaries().problem)
+        problem = max(several, key=lambda one: quick_bound_s(one, self.budget))
         found = exact_solution(
             problem,
             seeds=[grid.units_of(listed.topology), *self._known.get(grid, ())],
@@ -356,7 +356,7 @@ def _promising(problem: PlacementProblem, units: tuple[int, ...]) -> Iterator[tu
     yield from (order for seconds, order in sorted(found) if seconds <= now_s * (1 + AGREE))
 
 
-_SEARCHED = 16
+_SEARCHED = 128
 """Plans for which all placements on few nodes are bounded by a search."""
 
 _PROGRAMS = 64

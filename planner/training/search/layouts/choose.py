@@ -18,7 +18,7 @@ from planner.training.memory.stage import stage_peaks
 from planner.training.search.layouts.bound import beside_pipeline_s
 from planner.training.search.layouts.problem import kept_layout, layout_of, plan_with, problem_of
 from planner.training.step.ahead import with_ahead
-from planner.training.step.simulated import slowest_replica
+from planner.training.step.simulated import slowest_spans
 from planner.workload.stages import stage_load
 
 if TYPE_CHECKING:
@@ -171,7 +171,7 @@ class _Pricing:
         return with_ahead(self.scenario, self.table, batch)
 
     def step_s(self, plan: Plan) -> float:
-        return slowest_replica(self.scenario, self.table, self.batch(plan)).step_s
+        return slowest_spans(self.scenario, self.table, self.batch(plan)).step_s
 
     def default_s(self, plan: Plan, default: DefaultStep, matters_s: float) -> float:
         """Seconds of the default layout; a lower bound on them where that is clearly above

@@ -37,6 +37,10 @@ AROUND = 2
 needs."""
 
 
+MOST_SEGMENTS = 8_000_000
+"""Segments of the chain over all stages up to which layouts are solved for: half a gigabyte."""
+
+
 def kept_layout(
     scenario: Scenario, pipeline: int, virtual_stages: int, schedule: str
 ) -> str | None:
@@ -46,6 +50,9 @@ def kept_layout(
         return "one stage holds everything"
     if not software.pipeline_layout:
         return f"uneven stages are not expressible in {software.name}"
+    layers = scenario.model.num_layers
+    if virtual_stages == 1 and pipeline * layers**2 > MOST_SEGMENTS:
+        return f"{layers:,} layers on {pipeline} stages are too many to lay out in another way"
     if kind.shares_vocabulary or kind.parameter_copies > 1 or kind.balances_head:
         return f"schedule {schedule} brings its own layout"
     if virtual_stages > 1 and len(set(layer_kinds(scenario.model))) > 1:

@@ -49,6 +49,11 @@ def divisors(number: int) -> tuple[int, ...]:
     return tuple(sorted({*small, *(number // d for d in small)}))
 
 
+MOST_CHUNKS = 64
+"""Chunks of a stage that searches try by themselves, as many as 128 layers leave two stages; an
+option may ask for more."""
+
+
 def dimensions(scenario: Scenario, restrictions: Restrictions) -> dict[str, tuple[int, ...]]:
     """The values (codes) of every axis, in the order of `AXES`."""
     job, model = scenario.job, scenario.model
@@ -63,7 +68,7 @@ def dimensions(scenario: Scenario, restrictions: Restrictions) -> dict[str, tupl
         "expert_tensor": (1,),
         "micro_batch_size": divisors(job.global_batch_size),
         "sequence_parallel": software.sequence_parallel_options,
-        "virtual_stages": tuple(range(1, max(model.num_layers // 2, 1) + 1)),
+        "virtual_stages": tuple(range(1, min(max(model.num_layers // 2, 1), MOST_CHUNKS) + 1)),
         "schedule": _schedules(scenario),
         "recompute": software.recompute.choices,
         "data_sharding": software.data_sharding.choices,
