@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from planner.exporters import bridge, deepspeed, nemo, torch_pipelining, torchtitan
 from planner.exporters.launchers import kubernetes, mpi, slurm, torchrun
 from planner.exporters.megatron import arguments
+from planner.exporters.megatron.unstated import unstated
 from planner.exporters.ranks import ranks_csv
 from planner.exporters.verify import verify_program
 
@@ -48,7 +49,8 @@ FORMATS = MappingProxyType(
                 "arguments": Style(write=arguments.as_arguments, file="megatron-lm.txt"),
                 "shell": Style(write=arguments.as_shell, file="megatron-lm.sh"),
                 "yaml": Style(write=arguments.as_yaml, file="megatron-lm.yaml"),
-            }
+            },
+            notes=unstated,
         ),
         "megatron-bridge": _one(bridge.as_overrides, "megatron-bridge.txt"),
         "nemo": _one(nemo.as_recipe, "nemo.py"),

@@ -139,6 +139,8 @@ class ScheduleSwitch(Input):
     """Those that searches try besides on clusters where links between nodes differ."""
     default_with_chunks: ScheduleName = "interleaved"
     """The default where a stage has several chunks (virtual stages)."""
+    unstated_chunks: Count | None = None
+    """Chunks of a stage where a schedule that needs several is named and their number is not."""
 
     def default_for(self, virtual_stages: int) -> str:
         """The schedule of a plan that names none."""

@@ -62,7 +62,7 @@ def plan_run(run: Run) -> PlannedRun:
     known = run.cluster.assumptions
     assumptions += [said for said in scenario.cluster.assumptions if said not in known]
     pipeline = run.degrees.pipeline
-    virtual_stages = run.virtual_stages if pipeline > 1 else 1
+    virtual_stages = _chunks(run, software) if pipeline > 1 else 1
     granularity = run.recompute or software.recompute.default
     schedule = _schedule(run, software, virtual_stages)
     stages = _stages(run, scenario, virtual_stages, schedule, assumptions)
@@ -112,6 +112,15 @@ def _software(run: Run, assumptions: list[str]) -> SoftwareProfile:
         chosen = {"dispatcher": run.dispatcher, "deduplicated": False}
         switched["expert"] = software.expert.model_copy(update=chosen)
     return software.model_copy(update=switched)
+
+
+def _chunks(run: Run, software: SoftwareProfile) -> int:
+    """As many as the run states, or as its framework makes where the schedule needs several."""
+    unstated = software.schedules.unstated_chunks
+    if run.schedule is None or run.virtual_stages > 1 or unstated is None:
+        return run.virtual_stages
+    alone = kind_of(run.schedule).may_have(run.degrees.pipeline, 1)
+    return run.virtual_stages if alone else unstated
 
 
 def _schedule(run: Run, software: SoftwareProfile, virtual_stages: int) -> str:

@@ -77,7 +77,7 @@ def test_general_values_say_so() -> None:
         ),
         (
             {"attention": {"sequence_haIf": constant(1)}},
-            "d: attention.sequence_haIf: unknown key; allowed: forward_efficiency",
+            "d: attention.sequence_haIf: unknown key; allowed: fused, forward_efficiency",
         ),
     ],
 )

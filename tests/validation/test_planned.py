@@ -193,3 +193,21 @@ def test_a_job_gets_equal_segments_of_domains(
     assert {kind.domain_nodes for kind in topology.kinds} == {nodes}
     assert any("segment" in said for said in planned.assumptions) == (nodes != 18)
     assert topology.group(8, 1).inside
+
+
+def test_an_interleaved_schedule_has_the_chunks_its_framework_makes(write_runs: WriteRuns) -> None:
+    """torchtitan `generate_split_points`: two stages a rank where nothing says how many."""
+    stated = {
+        "devices": 8,
+        "cluster": "dgx-h100-16",
+        "model": "llama-3-8b",
+        "micro_batch_size": 4,
+        "global_batch_size": 16,
+        "software": "torchtitan",
+        "schedule": "interleaved",
+        "degrees": {"pipeline": 4},
+        "measured": {"step_s": 1.0},
+    }
+    assert plan_run(only_run(write_runs(stated))).plan.virtual_stages == 2
+    named = plan_run(only_run(write_runs(stated | {"virtual_stages": 4})))
+    assert named.plan.virtual_stages == 4
