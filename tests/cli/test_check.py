@@ -34,7 +34,7 @@ def plans(samples: Samples, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("GITHUB_STEP_SUMMARY", raising=False)
     monkeypatch.setattr(checks, "estimate", lambda _, plan: priced(samples, plan))
-    monkeypatch.setattr(checks, "search", None)
+    monkeypatch.setattr("planner.training.search.search.search", None)
     Path("plans.json").write_text(
         to_text(to_document(samples.inputs(), found.plans, search=found)), encoding="utf-8"
     )
@@ -65,7 +65,7 @@ def best(samples: Samples, monkeypatch: pytest.MonkeyPatch) -> Callable[[float],
             assert asked["top"] == 1
             return replace(samples.found(), plans=(ranked,))
 
-        monkeypatch.setattr(checks, "search", search)
+        monkeypatch.setattr("planner.training.search.search.search", search)
 
     return find
 
@@ -293,7 +293,7 @@ def test_an_interrupted_search_is_no_verdict(
     planner: Run, plans: str, samples: Samples, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stopped = replace(samples.found(), plans=(), stopped=Stopped.INTERRUPTED, settled=False)
-    monkeypatch.setattr(checks, "search", lambda *_, **__: stopped)
+    monkeypatch.setattr("planner.training.search.search.search", lambda *_, **__: stopped)
     outcome = planner(*INPUTS, plans, "--within", "5%")
     assert (outcome.code, outcome.stdout) == (130, "")
     assert "interrupted" in outcome.stderr
