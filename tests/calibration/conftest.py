@@ -1,5 +1,5 @@
-"""Small runs on A100 whose measured times are the model's own with other constants; their profile has a
-host fast enough not to bind them."""
+"""Small runs on A100 whose measured times are the model's own with other constants. The host of
+their profile is fast enough not to bind them."""
 
 from __future__ import annotations
 
