@@ -4,6 +4,7 @@ Fifty problems of 16 to 1,024 nodes with noise, slow nodes, flaky links, spare n
 Each placement is compared with the framework's default order and with Pipette's annealer, which
 gets at least as much time of the processor on the same objective. `--work` scales the effort;
 other arguments name bandwidth matrices to place on as well, in every shape that fills their nodes.
+`--searches` runs whole searches on unequal links instead, and prints how far they are proven.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import numpy as np
 
 from benchmarks.pipette_annealer import anneal
 from benchmarks.placement_instances import fifty, measured
+from benchmarks.unequal import searches
 from planner.budget import Budget
 from planner.placement.solve import solve_placement
 
@@ -90,8 +92,12 @@ def main() -> int:
     """1 where a placement is worse than the default order or the annealer's."""
     parser = ArgumentParser(prog="python -m benchmarks.placement")
     parser.add_argument("--work", type=float, default=1.0)
+    parser.add_argument("--searches", action="store_true")
     parser.add_argument("matrices", nargs="*", type=Path)
     arguments = parser.parse_args()
+    if arguments.searches:
+        searches()
+        return 0
     kept = compare(fifty(), work=arguments.work)
     for matrix in arguments.matrices:
         kept &= compare(shapes(matrix), work=arguments.work)

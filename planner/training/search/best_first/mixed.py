@@ -15,7 +15,7 @@ from planner.training.search.best_first.refine import Refinement
 from planner.training.search.hosts.methods import TYPES, PlacedPlan
 from planner.training.search.layouts.problem import kept_layout
 from planner.training.search.mixed.combination import SolvedCombination, solve
-from planner.training.search.mixed.program import TypedCombination
+from planner.training.search.mixed.typed import TypedCombination
 
 if TYPE_CHECKING:
     from planner.budget import Budget

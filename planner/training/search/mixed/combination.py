@@ -15,15 +15,18 @@ from planner.schedule.registry import kind_of
 from planner.training.search.hosts.placement import placement_on
 from planner.training.search.layouts.default import stages_of
 from planner.training.search.mixed.classes import RowClasses, block_orders, hosts_of
-from planner.training.search.mixed.orders import Orders, best_order, every_order
-from planner.training.search.mixed.program import spread
+from planner.training.search.mixed.listing import every_order
+from planner.training.search.mixed.orders import Orders, best_order
+from planner.training.search.mixed.program import tables_below, tables_of_most
 from planner.training.search.mixed.simulated import simulated_s
+from planner.training.search.mixed.typed import spread
 
 if TYPE_CHECKING:
     from planner.budget import Budget
     from planner.plan import Plan, Stage
     from planner.training.scenario import Scenario
-    from planner.training.search.mixed.program import OrderTables, TypedCombination
+    from planner.training.search.mixed.program import OrderTables
+    from planner.training.search.mixed.typed import TypedCombination
 
 REACHES = (1.1, 1.5, 4.0, inf)
 """Multiples of a combination's bound below which its step is looked for, one after the other, so
@@ -85,7 +88,7 @@ def solve(
     found = replace(found, bound_s=max(found.bound_s, least_s))
     if limit_s == below_s or any(one.least_s <= limit_s for one in found.candidates):
         return found
-    if not turn and not found.candidates and not of.tables_of_most(classes).may_fit:
+    if not turn and not found.candidates and not tables_of_most(of, classes).may_fit:
         return SolvedCombination(bound_s=inf, candidates=())
     return replace(found, open=True)
 
@@ -130,7 +133,7 @@ class _Search:
         self._bound_s = below_s
 
     def solved(self) -> SolvedCombination:
-        tables = self._of.tables_below(self._classes, self._below_s)
+        tables = tables_below(self._of, self._classes, self._below_s)
         for recomputed in tables.recomputed.tolist():
             self._budget.check()
             if tables.may_hold(recomputed):
@@ -147,7 +150,7 @@ class _Search:
 
     def least_row_s(self) -> float:
         """The least of the largest rows of all answers; at most what is to be beaten."""
-        tables = self._of.tables_below(self._classes, self._below_s)
+        tables = tables_below(self._of, self._classes, self._below_s)
         least_s = self._below_s
         for recomputed in tables.recomputed.tolist():
             self._budget.check()

@@ -7,37 +7,31 @@ links that the type has, so that no row exceeds the step of any plan. Memory is 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from planner.stage_layout.stage_bounds import Rows
 from planner.training.batch import FULL, OUTER_KINDS
-from planner.training.memory.stage import stage_peaks
 from planner.training.search.layouts.bound import ENDLESS_S, jitter_share
-from planner.training.search.layouts.problem import problem_of
+from planner.training.search.mixed.held import HeldBytes
 from planner.training.search.mixed.orders import OrderProblem, has_order
-from planner.training.search.mixed.rooms import allocated_bytes, room_bytes
+from planner.training.search.mixed.rooms import room_bytes
 from planner.training.search.mixed.speeds import layer_columns
+from planner.training.search.mixed.typed import spread
 from planner.training.step.reduction import (
     gradient_reduction_s,
     stage_gathers_s,
     stage_optimizer_s,
+    tied_reduction_s,
 )
-from planner.workload.layers import layer_kinds
-from planner.workload.stages import StageLoad
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from planner.arrays import Bools, Floats, Ints
-    from planner.plan import Plan
     from planner.stage_layout.problem import LayoutProblem
-    from planner.training.batch import Batch
-    from planner.training.costs import CostTable
-    from planner.training.scenario import Scenario
     from planner.training.search.mixed.classes import RowClasses
+    from planner.training.search.mixed.typed import TypedCombination
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -54,112 +48,28 @@ class OrderTables:
     forward_send_s: Floats
     backward_send_s: Floats
     """[C, p] each: of the send after a stage, and of that back to it."""
+    tied_s: Floats
+    """[C]: of the reduction between the ends of the model, where they share their embedding."""
     recomputed: int
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class TypedCombination:
-    """A combination as its plan with the default layout; `batches`, `tables` and `problems` by
-    device type, of the job on that type alone."""
+def tables_below(of: TypedCombination, classes: RowClasses, below_s: float) -> CombinationTables:
+    """For the programs of plans whose step is shorter than `below_s`."""
+    most = of.most(below_s)
+    recomputed = np.zeros(1, dtype=np.int64)
+    if of.batch.granularity[0] == FULL:
+        held = -(-most // of.batch.virtual_stages)
+        recomputed = np.arange(1, (held if of.free else of.batch.load.most_layers) + 1)
+    return CombinationTables(of, classes, np.arange(most + 1), recomputed)
 
-    ideal: Scenario
-    plan: Plan
-    batch: Batch
-    table: CostTable
-    scenarios: tuple[Scenario, ...]
-    tables: tuple[CostTable, ...]
-    problems: tuple[LayoutProblem, ...]
-    slowest_first: tuple[int, ...]
-    """The device types, slowest first."""
-    free: bool
-    """Whether another layout may be chosen."""
 
-    @classmethod
-    def of(
-        cls,
-        ideal: Scenario,
-        plan: Plan,
-        table: CostTable,
-        batch: Batch,
-        tables: Sequence[CostTable],
-        *,
-        free: bool,
-    ) -> TypedCombination:
-        """`table` and `batch` are of the ideal scenario; `tables` have one row, the plan's."""
-        alone = replace(batch, row=np.zeros(1, dtype=np.int64))
-        seconds = [float((one.forward_s + one.backward_s).sum()) for one in tables]
-        order = sorted(range(len(tables)), key=lambda t: (-seconds[t], t))
-        return cls(
-            ideal=ideal,
-            plan=plan,
-            batch=batch,
-            table=table,
-            scenarios=ideal.by_type,
-            tables=tuple(tables),
-            problems=tuple(
-                problem_of(one, of_type, alone, plan)
-                for one, of_type in zip(ideal.by_type, tables, strict=True)
-            ),
-            slowest_first=tuple(order),
-            free=free,
-        )
-
-    @property
-    def layer_columns(self) -> list[int]:
-        """The kind of every layer. Those of a layout that is kept are not told apart, and those
-        that the pipeline holds twice count twice."""
-        if not self.free:
-            return [0] * int(self.kept_layers.sum())
-        column = {kind: index for index, kind in enumerate(self.ideal.kinds)}
-        return [column[kind] for kind in layer_kinds(self.ideal.model)]
-
-    @property
-    def kept_layers(self) -> Ints:
-        """[p]: layers of every stage in the layout of the plan."""
-        held = self.batch.load.counts[..., layer_columns(self.ideal)]
-        return np.asarray(held.sum(axis=(1, 2)))
-
-    def fewest(self) -> Ints:
-        """[p]: layers that every stage has at least: one in every chunk, but for the ends of the
-        model, of which only the first may be empty where stages have several chunks."""
-        batch = self.batch
-        outer = batch.load.counts[..., -OUTER_KINDS:]
-        if batch.virtual_stages > 1:
-            outer = outer[:, :1, :1]
-        ends = np.minimum(outer.sum(axis=-1), 1).sum(axis=1)
-        return np.asarray(np.maximum(batch.virtual_stages - ends, 0))
-
-    def most(self, below_s: float) -> int:
-        """Layers that no stage can have more of when the step is shorter than that."""
-        if not self.free:
-            return int(self.kept_layers.max())
-        layer_s = min(
-            float((one.forward_s + one.backward_s)[:, self.layer_columns].min())
-            for one in self.problems
-        )
-        fewest = self.fewest()
-        most = len(self.layer_columns) - int(fewest.sum() - fewest.max(initial=0))
-        if np.isfinite(below_s):
-            m = int(self.batch.chunk_microbatches[0])
-            most = min(most, int(below_s / max(m * layer_s, 1e-30)) + 1)
-        return max(most, 1)
-
-    def tables_below(self, classes: RowClasses, below_s: float) -> CombinationTables:
-        """For the programs of plans whose step is shorter than `below_s`."""
-        most = self.most(below_s)
-        recomputed = np.zeros(1, dtype=np.int64)
-        if self.batch.granularity[0] == FULL:
-            held = -(-most // self.batch.virtual_stages)
-            recomputed = np.arange(1, (held if self.free else self.batch.load.most_layers) + 1)
-        return CombinationTables(self, classes, np.arange(most + 1), recomputed)
-
-    def tables_of_most(self, classes: RowClasses) -> CombinationTables:
-        """For the program of all plans that recompute as much as they can."""
-        most = self.most(np.inf)
-        full = self.batch.granularity[0] == FULL
-        count = most if self.free else self.batch.load.most_layers
-        recomputed = np.array([count if full else 0], dtype=np.int64)
-        return CombinationTables(self, classes, np.arange(most + 1), recomputed)
+def tables_of_most(of: TypedCombination, classes: RowClasses) -> CombinationTables:
+    """For the program of all plans that recompute as much as they can."""
+    most = of.most(np.inf)
+    full = of.batch.granularity[0] == FULL
+    count = most if of.free else of.batch.load.most_layers
+    recomputed = np.array([count if full else 0], dtype=np.int64)
+    return CombinationTables(of, classes, np.arange(most + 1), recomputed)
 
 
 class CombinationTables:
@@ -175,17 +85,11 @@ class CombinationTables:
         ends = np.arange(len(self._layers) + 1)
         self._begins = np.maximum(ends - lengths[:, None], 0)
         self._inside = ends >= lengths[:, None]
-        counts = np.zeros((len(ends), len(of.ideal.kinds)), dtype=np.int64)
-        for position, column in enumerate(self._layers):
-            counts[position + 1 :, column] += 1
-        self._counts = counts
+        self._counts = of.counts_before
         outside = of.batch.load.counts.sum(axis=1)
         outside[:, layer_columns(of.ideal)] = 0
         self._outside = outside.astype(np.float64)
-        most = of.batch.load.most_layers
-        self._every = _repeated(of.batch, recomputed if of.free else np.minimum(recomputed, most))
-
-        self._held_bytes = self._bytes()
+        self._held_bytes = HeldBytes(of, lengths, recomputed).table()
         self._pace = [next(t for t in of.slowest_first if t in types) for types in classes.types]
         self._after_s = {t: self._after(t) for t in dict.fromkeys(self._pace)}
 
@@ -229,6 +133,9 @@ class CombinationTables:
             reduction_s=reduction,
             forward_send_s=np.stack([rows.forward_link_s for rows in links]),
             backward_send_s=np.stack([rows.backward_link_s for rows in links]),
+            tied_s=np.array(
+                [tied_reduction_s(self._of.scenarios[t], self._of.batch)[0] for t in pace]
+            ),
             recomputed=recomputed,
         )
 
@@ -285,50 +192,6 @@ class CombinationTables:
                 for types in self._classes.types
             ]
         )
-
-    def _bytes(self) -> Floats:
-        """[recomputed, p, K + 1, L + 1]: what the allocator holds of a stage with so many layers,
-        by where they end. Priced once for all beginnings from which the same kinds of layers
-        follow."""
-        of, most, total = self._of, len(self._lengths) - 1, len(self._layers)
-        shape = (len(self.recomputed), of.batch.pipeline, *self._begins.shape)
-        if not of.free:
-            return np.broadcast_to(self._held(0, 0)[..., None, None], shape)
-        found = np.zeros(shape)
-        known: dict[tuple[int, ...], list[Floats]] = {}
-        for first in range(total + 1):
-            follow = tuple(self._layers[first : first + most])
-            longer = next((key for key in known if key[: len(follow)] == follow), None)
-            if longer is None:
-                longer = follow
-                known[follow] = [self._held(first, k) for k in range(len(follow) + 1)]
-            for k in range(len(follow) + 1):
-                found[..., k, first + k] = known[longer][k]
-        return found
-
-    def _held(self, first: int, layers: int) -> Floats:
-        """[recomputed, p]: what the allocator holds of every stage with these layers."""
-        of = self._of
-        peaks = stage_peaks(of.ideal, of.table, self._loaded(first, layers))
-        return np.asarray(allocated_bytes(peaks), dtype=np.float64)
-
-    def _loaded(self, first: int, layers: int) -> Batch:
-        """The combination with these layers on every stage, spread over its chunks with the larger
-        ones late, for every number of recomputed layers."""
-        batch, counts = self._every, self._every.load.counts.copy()
-        if not self._of.free:
-            return batch
-        counts[..., layer_columns(self._of.ideal)] = 0
-        each = spread(layers, batch.virtual_stages)
-        leading = np.zeros((int(self.recomputed.max()) + 1, *counts.shape), dtype=np.int64)
-        at = first
-        for chunk, held in enumerate(each):
-            counts[:, chunk] += self._counts[at + held] - self._counts[at]
-            for led in range(len(leading)):
-                until = at + min(held, led)
-                leading[led, :, chunk] = self._counts[until] - self._counts[at]
-            at += held
-        return replace(batch, load=StageLoad(counts=counts, leading=leading))
 
     def _seconds(self, layer_s: Floats) -> Floats:
         """[p, K + 1, L + 1], of layers [p, K] that take so long, the ends of the model among
@@ -414,21 +277,5 @@ class CombinationTables:
         return after + overhead_s, reduction
 
 
-def _repeated(batch: Batch, recomputed: Ints) -> Batch:
-    """The batch's only plan with each of these numbers of recomputed layers."""
-    columns: dict[str, Any] = {
-        field.name: np.repeat(getattr(batch, field.name), len(recomputed))
-        for field in fields(batch)
-        if isinstance(getattr(batch, field.name), np.ndarray)
-    }
-    return replace(batch, **(columns | {"recomputed_layers": recomputed}))
-
-
 _NUMBER = 8
 """Tables of a device type."""
-
-
-def spread(layers: int, chunks: int) -> list[int]:
-    """Layers of every chunk of a stage: equal, with the larger ones late."""
-    each, rest = divmod(layers, chunks)
-    return [each + (chunk >= chunks - rest) for chunk in range(chunks)]

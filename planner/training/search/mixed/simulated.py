@@ -11,13 +11,14 @@ from planner.schedule.registry import build
 from planner.schedule.simulation.simulate import Durations, step_spans
 from planner.training.batch import OUTER_KINDS
 from planner.training.search.mixed.orders import taken
-from planner.training.search.mixed.program import spread
+from planner.training.search.mixed.typed import spread
 from planner.training.step.parts import jitter_s
 
 if TYPE_CHECKING:
     from planner.arrays import Floats, Ints
     from planner.training.search.mixed.orders import Orders
-    from planner.training.search.mixed.program import OrderTables, TypedCombination
+    from planner.training.search.mixed.program import OrderTables
+    from planner.training.search.mixed.typed import TypedCombination
 
 
 def simulated_s(of: TypedCombination, program: OrderTables, orders: Orders) -> Floats:
@@ -45,6 +46,7 @@ def simulated_s(of: TypedCombination, program: OrderTables, orders: Orders) -> F
             backward_send_s=_sent(program.backward_send_s, classes, batch.virtual_stages),
             sends=of.problems[0].sends,
             reduction_s=taken(problem, program.reduction_s, orders),
+            tied_reduction_s=program.tied_s[classes[:, [0, -1]]].max(axis=1),
         ),
     )
     after = taken(problem, program.after_s, orders).max(axis=1)

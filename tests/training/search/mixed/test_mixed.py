@@ -135,13 +135,37 @@ EXACT = [
 
 @pytest.mark.parametrize(("size", "axes", "layers"), EXACT)
 def test_the_best_plan_is_that_of_brute_force(
-    scenario_of: Callable[..., Scenario],
-    size: dict[str, Any],
-    axes: dict[str, Any],
-    layers: int,
+    scenario_of: Callable[..., Scenario], size: dict[str, Any], axes: dict[str, Any], layers: int
 ) -> None:
     wide = {"batch": 8, "hidden": 2048, "ffn": 8192, "length": 2048}
-    scenario = scenario_of(**{**wide, **size, "layers": layers})
+    agrees(scenario_of(**{**wide, **size, "layers": layers}), axes)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(24))
+def test_the_best_plan_of_random_instances_is_that_of_brute_force(
+    scenario_of: Callable[..., Scenario], seed: int
+) -> None:
+    """Two and three types, memory that differs, stages that share a node, mixed stages."""
+    random = np.random.default_rng(seed)
+    size = (TWO, THREE, MEMORY, UNEVEN)[seed % 4]
+    pipeline = int(random.choice([2, 4, 8]))
+    scenario = scenario_of(
+        **size,
+        layers=int(random.integers(max(pipeline, 4), max(pipeline, 5) + 1)),
+        batch=int(random.choice([4, 8, 16])),
+        hidden=int(random.choice([1024, 2048])),
+        ffn=int(random.choice([4096, 8192])),
+        length=int(random.choice([2048, 8192])),
+        tie=bool(random.integers(2)),
+    )
+    recompute = str(random.choice(["none", "selective", "full"]))
+    axes = {"pipeline": (pipeline,), "tensor": (1,), "recompute": (recompute,)}
+    agrees(scenario, axes, most_gap=0.3)
+
+
+def agrees(scenario: Scenario, axes: dict[str, Any], most_gap: float = 0.05) -> None:
+    """The search finds what trying everything finds, and its bound is no higher."""
     restrictions = Restrictions(
         **axes, micro_batch_size=(1,), schedule=("1f1b",), data_sharding=("optimizer",)
     )
@@ -158,4 +182,4 @@ def test_the_best_plan_is_that_of_brute_force(
     assert found.plans[0].estimate.step_s == pytest.approx(best_s, rel=1e-6)
     gap = max(found.gap, found.placement_gap)
     assert found.plans[0].estimate.step_s * (1 - gap) <= best_s * (1 + 1e-9)
-    assert gap < 0.03
+    assert gap < most_gap

@@ -7,14 +7,10 @@ from itertools import permutations, product
 import numpy as np
 import pytest
 
+from planner.solver import solve
 from planner.training.search.mixed.bound import _most_together
-from planner.training.search.mixed.orders import (
-    OrderProblem,
-    Orders,
-    best_order,
-    every_order,
-    largest_row_s,
-)
+from planner.training.search.mixed.listing import every_order
+from planner.training.search.mixed.orders import OrderProblem, Orders, best_order, largest_row_s
 
 
 def random_problem(seed: int, *, classes: int, rows: int, each: int, layers: int) -> OrderProblem:
@@ -129,3 +125,65 @@ def test_what_all_stages_hold_is_no_less_than_any_assignment_of_levels(levels: i
         assert found >= best
         if levels == 2:
             assert found == best
+
+
+def least_row_by_program(problem: OrderProblem) -> float:
+    """The least largest row as an integer program: a path over (row, layer), one arc for every way
+    to fill a stage, within the counts of the classes."""
+    from pulp import LpMinimize, LpProblem, lpSum
+
+    rows = LpProblem("types_and_layers", LpMinimize)
+    step = rows.add_variable("step", 0)
+    rows += step
+    each = problem.stages // problem.rows
+    arcs = {
+        (s, c, first, k): rows.add_variable(f"arc_{s}_{c}_{first}_{k}", 0, 1, "Integer")
+        for s in range(problem.stages)
+        for c in range(problem.classes)
+        for first in range(problem.layers + 1)
+        for k in range(min(problem.own_s.shape[2], problem.layers - first + 1))
+        if problem.may[c, s // each] and np.isfinite(problem.own_s[c, s, k, first + k])
+    }
+
+    def cost(table: np.ndarray, stage: int) -> object:
+        return lpSum(
+            float(table[c, s, k, first + k]) * arc
+            for (s, c, first, k), arc in arcs.items()
+            if s == stage
+        )
+
+    for s in range(problem.stages):
+        rows += lpSum(arc for key, arc in arcs.items() if key[0] == s) == 1
+        before = lpSum(cost(problem.way_s, earlier) for earlier in range(s))
+        whole = lpSum(cost(problem.way_s, one) for one in range(problem.stages))
+        rows += step >= before + cost(problem.own_s, s)
+        rows += step >= whole + cost(problem.late_s, s)
+        for layer in range(problem.layers + 1):
+            ends = lpSum(arc for (t, _, i, k), arc in arcs.items() if t == s - 1 and i + k == layer)
+            begins = lpSum(arc for (t, _, i, _), arc in arcs.items() if t == s and i == layer)
+            rows += begins == (ends if s else float(layer == 0))
+        for c in range(problem.classes) if s % each else ():
+            here, earlier = (
+                lpSum(arc for (t, kind, _, _), arc in arcs.items() if (t, kind) == (u, c))
+                for u in (s, s - 1)
+            )
+            rows += here == earlier
+    last = problem.stages - 1
+    rows += (
+        lpSum(arc for (s, _, i, k), arc in arcs.items() if s == last and i + k == problem.layers)
+        == 1
+    )
+    for c, most in enumerate(problem.most):
+        taken_rows = [arc for (s, kind, _, _), arc in arcs.items() if kind == c and s % each == 0]
+        rows += lpSum(taken_rows) <= most
+    answer = solve(rows)
+    return float(answer.objective) if answer.objective is not None else np.inf
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("shape", SHAPES)
+def test_an_integer_program_agrees(seed: int, shape: dict[str, int]) -> None:
+    problem = random_problem(seed + 50, **shape)
+    found = best_order(problem)
+    least_s = least_row_by_program(problem)
+    assert least_s == pytest.approx(np.inf if found is None else found.rows_s, rel=1e-6)

@@ -1,0 +1,126 @@
+"""A combination whose stages may have any of several device types."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from planner.training.batch import OUTER_KINDS
+from planner.training.search.layouts.problem import problem_of
+from planner.training.search.mixed.speeds import layer_columns
+from planner.workload.layers import layer_kinds
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from planner.arrays import Ints
+    from planner.plan import Plan
+    from planner.stage_layout.problem import LayoutProblem
+    from planner.training.batch import Batch
+    from planner.training.costs import CostTable
+    from planner.training.scenario import Scenario
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class TypedCombination:
+    """A combination as its plan with the default layout; `batches`, `tables` and `problems` by
+    device type, of the job on that type alone."""
+
+    ideal: Scenario
+    plan: Plan
+    batch: Batch
+    table: CostTable
+    scenarios: tuple[Scenario, ...]
+    tables: tuple[CostTable, ...]
+    problems: tuple[LayoutProblem, ...]
+    slowest_first: tuple[int, ...]
+    """The device types, slowest first."""
+    free: bool
+    """Whether another layout may be chosen."""
+
+    @classmethod
+    def of(
+        cls,
+        ideal: Scenario,
+        plan: Plan,
+        table: CostTable,
+        batch: Batch,
+        tables: Sequence[CostTable],
+        *,
+        free: bool,
+    ) -> TypedCombination:
+        """`table` and `batch` are of the ideal scenario; `tables` have one row, the plan's."""
+        alone = replace(batch, row=np.zeros(1, dtype=np.int64))
+        seconds = [float((one.forward_s + one.backward_s).sum()) for one in tables]
+        order = sorted(range(len(tables)), key=lambda t: (-seconds[t], t))
+        return cls(
+            ideal=ideal,
+            plan=plan,
+            batch=batch,
+            table=table,
+            scenarios=ideal.by_type,
+            tables=tuple(tables),
+            problems=tuple(
+                problem_of(one, of_type, alone, plan)
+                for one, of_type in zip(ideal.by_type, tables, strict=True)
+            ),
+            slowest_first=tuple(order),
+            free=free,
+        )
+
+    @property
+    def layer_columns(self) -> list[int]:
+        """The kind of every layer. Those of a layout that is kept are not told apart, and those
+        that the pipeline holds twice count twice."""
+        if not self.free:
+            return [0] * int(self.kept_layers.sum())
+        column = {kind: index for index, kind in enumerate(self.ideal.kinds)}
+        return [column[kind] for kind in layer_kinds(self.ideal.model)]
+
+    @property
+    def kept_layers(self) -> Ints:
+        """[p]: layers of every stage in the layout of the plan."""
+        held = self.batch.load.counts[..., layer_columns(self.ideal)]
+        return np.asarray(held.sum(axis=(1, 2)))
+
+    def fewest(self) -> Ints:
+        """[p]: layers that every stage has at least: one in every chunk, but for the ends of the
+        model, of which only the first may be empty where stages have several chunks."""
+        batch = self.batch
+        outer = batch.load.counts[..., -OUTER_KINDS:]
+        if batch.virtual_stages > 1:
+            outer = outer[:, :1, :1]
+        ends = np.minimum(outer.sum(axis=-1), 1).sum(axis=1)
+        return np.asarray(np.maximum(batch.virtual_stages - ends, 0))
+
+    def most(self, below_s: float) -> int:
+        """Layers that no stage can have more of when the step is shorter than that."""
+        if not self.free:
+            return int(self.kept_layers.max())
+        layer_s = min(
+            float((one.forward_s + one.backward_s)[:, self.layer_columns].min())
+            for one in self.problems
+        )
+        fewest = self.fewest()
+        most = len(self.layer_columns) - int(fewest.sum() - fewest.max(initial=0))
+        if np.isfinite(below_s):
+            m = int(self.batch.chunk_microbatches[0])
+            most = min(most, int(below_s / max(m * layer_s, 1e-30)) + 1)
+        return max(most, 1)
+
+    @property
+    def counts_before(self) -> Ints:
+        """[L + 1, K]: layers of every kind before each layer."""
+        layers = self.layer_columns
+        counts = np.zeros((len(layers) + 1, len(self.ideal.kinds)), dtype=np.int64)
+        for position, column in enumerate(layers):
+            counts[position + 1 :, column] += 1
+        return counts
+
+
+def spread(layers: int, chunks: int) -> list[int]:
+    """Layers of every chunk of a stage: equal, with the larger ones late."""
+    each, rest = divmod(layers, chunks)
+    return [each + (chunk >= chunks - rest) for chunk in range(chunks)]
