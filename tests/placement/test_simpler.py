@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
+from planner.budget import UNLIMITED
 from planner.placement.bounds.paths import without_idle_paths
 from planner.placement.bounds.simpler import bounds_of, likely
 from planner.placement.bounds.transfer import SolvedProblem, transferred_s
@@ -50,7 +51,9 @@ def test_simpler_problems_have_no_larger_an_objective(seed: int) -> None:
 def test_placements_of_rows_with_their_own_rings_are_bounded(seed: int) -> None:
     rng = np.random.default_rng(seed)
     problem = with_closing(random_problem(rng, 6), rng)
-    found = solve_placement(problem, seeds=[range(problem.positions)])
+    found = solve_placement(
+        problem, seeds=[range(problem.positions)], budget=UNLIMITED.scaled(0.02)
+    )
     best_s = least_s(problem)
     assert found.bound_s <= best_s * (1 + 1e-9)
     assert (

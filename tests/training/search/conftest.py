@@ -163,7 +163,9 @@ def all_fitting_plans(
     scenario: Scenario, restrictions: Restrictions
 ) -> tuple[int, list[tuple[Plan, Estimate]]]:
     """The number of valid combinations, and those that fit, estimated one by one, fastest first.
-    Full recomputation takes the fewest layers per chunk that fit, found by trying them in order."""
+    Full recomputation takes the fewest layers per chunk that fit, found by trying them in order, or
+    all layers where the framework recomputes no part of them."""
+    first = 1 if scenario.job.software.recompute.partial else None
     found = []
     number = 0
     for values in combinations(scenario, restrictions):
@@ -175,7 +177,7 @@ def all_fitting_plans(
         )
         most = max(end - start for stage in stages for start, end in stage.chunks)
         number += 1
-        for layers in range(1, most + 1) if values["recompute"] == "full" else (0,):
+        for layers in range(first or most, most + 1) if values["recompute"] == "full" else (0,):
             plan = plan_of(scenario, values, stages, layers)
             cost = estimate(scenario, plan)
             if cost.memory.fits:

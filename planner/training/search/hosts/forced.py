@@ -25,6 +25,7 @@ from planner.training.batch import OPTIMIZER
 from planner.training.costs import cost_table
 from planner.training.layer.prices import LayerPrices
 from planner.training.step.parts import step_parts
+from planner.training.step.sends import boundary_sends
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -141,7 +142,7 @@ def forced_ways(
     for row_stages, columns, plans in _grids(topology, batch):
         forced = topology.forced_hop
         if _slower(forced, topology.slowest_hop(2)):
-            slow = step_parts(scenario.slowed(forced), table, batch)
+            slow = _slow_parts(scenario, forced, table, batch)
             sends, rings = _in_rows(scenario, batch, row_stages)
             each = columns * topology.kind.domain_nodes
             rows = -(-topology.nodes_forced // each)
@@ -151,8 +152,17 @@ def forced_ways(
         each = topology.kind.domain_nodes
         link = topology.forest_hop(columns * each) if row_stages == 1 or each == 1 else None
         if link is not None and _slower(link, topology.slowest_hop(2)):
-            slow = step_parts(scenario.slowed(link), table, batch)
+            slow = _slow_parts(scenario, link, table, batch)
             yield Ways.of(plans, parts, slow, _at_boundaries(batch, row_stages))
+
+
+def _slow_parts(scenario: Scenario, hop: Hop, table: CostTable, batch: Batch) -> StepParts:
+    """The parts of the step where every hop between domains is this one. Sends are slow on their
+    way alone: the ranks that gather a copy on arrival may lie on nodes that are all fast."""
+    slow = step_parts(scenario.slowed(hop), table, batch)
+    if not scenario.job.software.scatter_gather_sends:
+        return slow
+    return replace(slow, sends=boundary_sends(scenario.slowed(hop, stride=0), table, batch))
 
 
 def gathers_on_rings(scenario: Scenario) -> bool:

@@ -14,6 +14,7 @@ from planner.placement.bounds.simpler import bounds_of
 from planner.schedule.registry import SCHEDULES
 from planner.specs.cluster.spec import BandwidthMatrix, LinkOverride
 from planner.training.estimate import batch_of_one, shard_of
+from planner.training.scenario import build_scenario
 from planner.training.search.best_first.combinations import plan_at
 from planner.training.search.best_first.run import SearchRun
 from planner.training.search.bounding.groups import BELOW, tight_bound_s
@@ -92,8 +93,6 @@ def unequal(rng: np.random.Generator) -> Scenario:
         cluster = replace(cluster, overrides=(slow,))
     used = nodes - int(rng.choice([0, 0, 2]))
     job = replace(scenario.job, devices=used * size["devices_per_node"])
-    from planner.training.scenario import build_scenario
-
     return build_scenario(cluster, scenario.model, job)
 
 
@@ -143,6 +142,39 @@ def check(seed: int) -> int:
 @pytest.mark.parametrize("seeds", [range(first, first + 12) for first in range(0, 48, 12)])
 def test_no_bound_is_above_a_price(seeds: range) -> None:
     assert sum(check(seed) for seed in seeds) > CUTS
+
+
+def test_a_slow_node_slows_gathers_on_arrival_in_its_own_row_alone() -> None:
+    """The tensor ranks of a stage are two nodes, one of them slow in every placement. What they
+    send is gathered by the next stage, which may lie on two fast ones."""
+    rng = np.random.default_rng(0)
+    usual = small_scenario(
+        nodes=6, devices_per_node=1, layers=6, batch=24, length=4096, software="megatron-lm-2021"
+    )
+    cluster = slow_cards(usual.cluster, (1,))
+    scenario = build_scenario(cluster, usual.model, usual.job)
+    compared = 0
+    for schedule in ("1f1b", "v-min"):
+        chosen = Restrictions(
+            schedule=(schedule,), pipeline=(3,), tensor=(2,), micro_batch_size=(8,)
+        )
+        run = SearchRun(scenario=scenario, restrictions=chosen, top=1)
+        run.bound()
+        search, table = PlacementSearch(scenario=scenario), run.growing.table
+        for group in run.fitting:
+            for index in range(len(group)):
+                tight, layers = tight_bound_s(scenario.ideal, table, group, np.array([index]))
+                plan = plan_at(scenario, group, index, int(layers[0]))
+                batch = batch_of_one(plan, table.shards.index(shard_of(plan)), group.layout.load)
+                simulated_s = simulated_bound_s(scenario.ideal, table, batch)
+                grid = grid_of(scenario.topology, plan.degrees)
+                assert grid is not None
+                for _ in range(6):
+                    units = tuple(rng.permutation(6).tolist())
+                    price = search._price(plan, search._batch(plan), grid, units)
+                    assert max(float(tight[0]), BELOW * simulated_s) <= price.step_s * ABOVE
+                    compared += 1
+    assert compared
 
 
 @pytest.mark.slow

@@ -31,6 +31,7 @@ THREE = {
 }
 MEMORY = {"device_nodes": (("a100-sxm-40gb", 2), ("h100-sxm-80gb", 2)), "devices_per_node": 2}
 UNEVEN = {"device_nodes": (("a100-sxm-80gb", 3), ("h100-sxm-80gb", 5)), "devices_per_node": 1}
+FEW = {"device_nodes": (("a100-sxm-80gb", 2), ("h100-sxm-80gb", 4)), "devices_per_node": 1}
 
 
 def orders_of(scenario: Scenario) -> list[tuple[str, ...]]:
@@ -142,17 +143,17 @@ def test_the_best_plan_is_that_of_brute_force(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(24))
+@pytest.mark.parametrize("seed", range(12))
 def test_the_best_plan_of_random_instances_is_that_of_brute_force(
     scenario_of: Callable[..., Scenario], seed: int
 ) -> None:
     """Two and three types, memory that differs, stages that share a node, mixed stages."""
     random = np.random.default_rng(seed)
-    size = (TWO, THREE, MEMORY, UNEVEN)[seed % 4]
-    pipeline = int(random.choice([2, 4, 8]))
+    size = (TWO, THREE, MEMORY, FEW)[seed % 4]
+    pipeline = int(random.choice([3, 6] if size is FEW else [2, 4, 8]))
     scenario = scenario_of(
         **size,
-        layers=int(random.integers(max(pipeline, 4), max(pipeline, 5) + 1)),
+        layers=max(pipeline, 4),
         batch=int(random.choice([4, 8, 16])),
         hidden=int(random.choice([1024, 2048])),
         ffn=int(random.choice([4096, 8192])),

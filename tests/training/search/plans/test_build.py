@@ -176,10 +176,10 @@ def test_the_order_of_ranks_can_rule_expert_degrees_out(
 ) -> None:
     ordered = {"experts": 4, "layers": 12, "framework": {"rank_order": "tp-cp-ep-pp-dp"}}
     scenario = scenario_of(**ordered)
-    made(scenario, pipeline=2, tensor=2, expert=2)
-    made(scenario, pipeline=1, tensor=2, expert=4)
+    made(scenario, pipeline=2, tensor=2, expert=2, expert_tensor=1)
+    made(scenario, pipeline=1, tensor=2, expert=4, expert_tensor=1)
     with pytest.raises(RuleError, match=r"^order: with rank order tp-cp-ep-pp-dp"):
-        made(scenario, pipeline=2, tensor=2, expert=4)
+        made(scenario, pipeline=2, tensor=2, expert=4, expert_tensor=1)
 
 
 def test_the_order_of_ranks_holds_where_the_pipelines_of_both_grids_are_the_same(
