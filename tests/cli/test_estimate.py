@@ -189,7 +189,7 @@ def test_a_plan_that_does_not_fit_is_still_described(planner: Run) -> None:
         ("--tensor 2,4", "--tensor takes one value here, found 2"),
         ("--recompute-layers 2", "2 recomputed layers need --recompute full, not none"),
         ("--recompute full --recompute-layers 0", "--recompute-layers: '0' is not a whole number"),
-        ("--precision fp8", "precision: a100-sxm-80gb has no fp8; it has fp32, fp16, bf16"),
+        ("--precision fp8", "precision: a100-sxm-80gb has no fp8; it has fp32, tf32, fp16, bf16"),
         ("--tensor 3,3x", "--tensor: '3x' is not a whole number from 1 to 1,000,000; write one or"),
         ("--tensor 3", "world: tensor 3 · pipeline 1 · context 1 = 3 does not divide the 16 "),
         ("--micro-batch-size 3", "batch: "),

@@ -126,7 +126,8 @@ EFA: dict[str, Any] = {
     "network": {"cards": 16, "bandwidth": "50 GB/s"},
 }
 DEEPSEEK = (
-    *("--tensor", "8", "--pipeline", "8", "--expert", "32", "--recompute", "full"),
+    *("--tensor", "8", "--pipeline", "8", "--expert", "32", "--expert-tensor", "1"),
+    *("--recompute", "full"),
     *("--stage-layers", "8,8,8,8,8,8,8,5", "--global-batch-size", "256", "--seq-length", "4096"),
 )
 

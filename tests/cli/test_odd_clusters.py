@@ -75,7 +75,7 @@ CLUSTERS: dict[str, tuple[dict[str, Any], dict[str, Any], int, tuple[str, ...]]]
         },
         WIDE_MOE,
         88,
-        (*SHARDED, "--seq-length", "16384"),
+        ("--software", "torchtitan", "--data-sharding", "full", "--seq-length", "16384"),
     ),
     "mixed, nothing between nodes takes time alone": (
         {

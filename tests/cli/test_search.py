@@ -170,7 +170,7 @@ def test_an_interrupt_before_the_search_says_so(
         ("--recompute sel", "--recompute: unknown value 'sel'; allowed: none, selective, full"),
         ("--devices 512", "--nodes and --devices are both given; one of them says how many to"),
         ("--headroom 5", "--headroom: '5' is not a share from 0% to below 100%; write it like"),
-        ("--precision fp9", "--precision: 'fp9' is not one of fp32, fp16, bf16, fp8, mxfp8, nvfp4"),
+        ("--precision fp9", "--precision: 'fp9' is not one of fp32, tf32, fp16, bf16, fp8, mxfp8"),
         ("--global-batch-size -1", "--global-batch-size: '-1' is not a whole number from 1 to"),
         ("--software mega", "no software file is shipped as 'mega'; `planner list` shows all"),
         ("--output /none/plans.json", "--output: '/none/plans.json' cannot be written: there is "),

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 CPU_S = 40.0
 """Processor time of one command, after which it counts as hanging."""
 
-_MESSAGE = re.compile(r"^(note|error): |^[a-z ]+: [0-9,]+ combinations, ")
+_MESSAGE = re.compile(r"^(note|error): |^[a-z ]+, [0-9]+( of [0-9]+)? s: ")
 
 
 def are_messages(stderr: str) -> bool:

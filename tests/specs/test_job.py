@@ -62,7 +62,7 @@ def test_an_unstated_precision_is_assumed_and_said() -> None:
         ({"global_batch_size": -1}, "global batch size must be at least 1, found -1"),
         (
             {"precision": "bf8"},
-            "unknown precision 'bf8'; allowed: fp32, fp16, bf16, fp8, mxfp8, nvfp4",
+            "unknown precision 'bf8'; allowed: fp32, tf32, fp16, bf16, fp8, mxfp8, nvfp4",
         ),
         ({"optimizer": "lion"}, "unknown optimizer 'lion'; allowed: adam, sgd"),
         ({"headroom": 1.0}, "headroom must be at least 0 and below 1, found 1.0"),

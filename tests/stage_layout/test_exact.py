@@ -11,10 +11,10 @@ import pytest
 from planner.schedule.bounds.closed_form import span_lower_bound
 from planner.solver.cbc import Cbc
 from planner.solver.highs import Highs
-from planner.stage_layout.paths import solve_layout
 from planner.stage_layout.problem import Layouts, Pattern, fits, price, spans_s
 from planner.stage_layout.stage_bounds import rows_s
 from planner.stage_layout.threshold import best_layout
+from tests.stage_layout.checker.paths import solve_layout
 
 if TYPE_CHECKING:
     from collections.abc import Callable

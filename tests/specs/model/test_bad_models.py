@@ -121,7 +121,7 @@ def test_a_misspelt_key_is_not_missing_as_well(tmp_path: Path) -> None:
         (
             "training: {precision: bfloat16}",
             "7:23: training.precision: found the text 'bfloat16'; "
-            "allowed: fp32, fp16, bf16, fp8, mxfp8, nvfp4; did you mean bf16?",
+            "allowed: fp32, tf32, fp16, bf16, fp8, mxfp8, nvfp4; did you mean bf16?",
         ),
         (
             "training: {seq_length: 1e6}",

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from planner.stage_layout.counts import LayoutCounts
 from planner.stage_layout.problem import price, spans_s, timeline
 from planner.stage_layout.stage_bounds import Rows
-from planner.stage_layout.times import PassTimes
+from tests.stage_layout.checker.counts import LayoutCounts
+from tests.stage_layout.checker.times import PassTimes
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -1,6 +1,6 @@
 """The exact layout of any schedule under any links, critical path by critical path.
 
-It checks the threshold program in tests and benchmarks; no search runs it.
+It checks the threshold program, and shows in benchmarks how far interleaved layouts may be off.
 
 The simulated step is the largest of all paths through the schedule's graph, each linear in the
 times of the chunks. The program knows a few of them; the simulation of its answer finds the one
@@ -17,7 +17,7 @@ import numpy as np
 
 from planner.solver import Limits, solve
 from planner.stage_layout.problem import price, spans_s
-from planner.stage_layout.program import LayoutProgram
+from tests.stage_layout.checker.program import LayoutProgram
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from planner.arrays import Floats
-    from planner.stage_layout.counts import LayoutCounts
     from planner.stage_layout.problem import LayoutProblem
+    from tests.stage_layout.checker.counts import LayoutCounts
 
 
 class PassTimes:
