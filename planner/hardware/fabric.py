@@ -100,14 +100,21 @@ class Fabric:
         tiered_bytes_per_s, tiered_s = self._through_tiers(0, nodes - 1, bytes_per_s, latency_s, 1)
         if self.matrix is None:
             bytes_per_s = max([tiered_bytes_per_s, *self.override_bytes_per_s.values()])
-        return Hop(
-            bytes_per_s=bytes_per_s, latency_s=min([tiered_s, *self.override_latency_s.values()])
-        )
+        return Hop(bytes_per_s=bytes_per_s, latency_s=self._least_beyond_s(nodes - 1, tiered_s))
 
     def least_latency_s(self, latency_s: float) -> float:
         """The shortest message step between any two nodes."""
-        tiered_s = self._through_tiers(0, 1, 1.0, latency_s, 1)[1]
-        return min([tiered_s, *self.override_latency_s.values()])
+        return self._least_beyond_s(1, self._through_tiers(0, 1, 1.0, latency_s, 1)[1])
+
+    def _least_beyond_s(self, node: int, tiered_s: float) -> float:
+        """The shortest message step from node 0 to `node`, which takes `tiered_s`, and to nodes
+        further away: a file may state a shorter one for a further tier."""
+        further = [
+            tier.latency_s
+            for tier in self.tiers
+            if tier.latency_s is not None and (tier.nodes is None or node < tier.nodes)
+        ]
+        return min([tiered_s, *further, *self.override_latency_s.values()])
 
     def hops(
         self,
