@@ -249,7 +249,8 @@ class SlowedTopology(IdealTopology):
         self.uniform = True
         self.real_devices, self.device_of_rank = ideal.real_devices, ideal.device_of_rank
         self.devices, self.sizes_differ = ideal.devices, ideal.sizes_differ
-        self._real_kinds = ideal._real_kinds
+        self._real_kinds, self._offers = ideal._real_kinds, ideal._offers
+        self._tree, self._narrow_tree = ideal._tree, ideal._narrow_tree
         self._ideal, self._slowest, self._stride = ideal, hop, stride
 
     def slowest_hop(self, domains: int) -> Hop:

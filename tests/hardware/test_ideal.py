@@ -124,3 +124,17 @@ def test_a_device_sees_only_the_groups_it_is_in(topology: Make) -> None:
     )
     slowest = mixed.group(2, 1, device=slow).fast_bytes_per_s
     assert mixed.group(2, 1).fast_bytes_per_s == slowest
+
+
+def test_a_slowed_ideal_has_the_device_types_of_the_ideal() -> None:
+    from planner.hardware.ideal import SlowedTopology
+    from planner.hardware.links import topology_from_spec
+    from tests.hardware.conftest import _cluster
+
+    spec = _cluster(nodes=4, second="h100-sxm-80gb", matrix=matrix(4, 1))
+    ideal = ideal_topology(topology_from_spec(spec, devices=spec.num_devices or 0))
+    assert ideal is not None
+    slowed = SlowedTopology(ideal, ideal.slowest_hop(4))
+    for device in ideal.real_devices:
+        alone, same = slowed.of_type(device), ideal.of_type(device)
+        assert alone.slowest_hop(2) == same.slowest_hop(2)
