@@ -9,10 +9,10 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from planner.exporters.chunks import chunk_layers
 from planner.exporters.errors import Inexpressible
 from planner.exporters.job import needs_framework
 from planner.plan import recomputed_per_chunk
+from planner.training.search.layouts.default import layers_of_chunks
 from planner.workload.formats import STATE_BYTES, gradient_bytes, reduced_gradient_bytes
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ def _refuse_recompute(job: ExportJob) -> None:
     if granularity == "selective":
         raise _cannot("recompute.granularity", "it recomputes whole layers only")
     if (recomputed_per_chunk(plan.stages, plan.recompute.layers_per_stage) or 0) < max(
-        chunk_layers(plan)
+        layers_of_chunks(plan)
     ):
         raise _cannot("recompute.layers_per_stage", "all layers of a stage are recomputed or none")
 

@@ -11,12 +11,12 @@ import json
 from typing import TYPE_CHECKING
 
 from planner.exporters import torch_pipelining
-from planner.exporters.chunks import chunk_layers
 from planner.exporters.errors import Inexpressible
 from planner.exporters.job import needs_framework
 from planner.exporters.quoting import docstring
 from planner.importers.torchtitan import FLAVORS
 from planner.plan import recomputed_per_chunk
+from planner.training.search.layouts.default import layers_of_chunks
 
 if TYPE_CHECKING:
     from planner.exporters.job import ExportJob
@@ -183,7 +183,7 @@ def _pipeline(job: ExportJob) -> Assignments:
         "parallelism.pipeline_parallel_schedule": f'"{_SCHEDULES[plan.schedule]}"',
         **(from_file if job.ahead is not None else {}),
         "parallelism.num_pp_microbatches": str(plan.num_microbatches),
-        "parallelism.module_fqns_per_model_part": _parts(chunk_layers(plan)),
+        "parallelism.module_fqns_per_model_part": _parts(layers_of_chunks(plan)),
     }
 
 
@@ -223,7 +223,7 @@ def _memory(job: ExportJob) -> Assignments:
     plan = job.plan
     granularity = plan.recompute.granularity
     whole = (recomputed_per_chunk(plan.stages, plan.recompute.layers_per_stage) or 0) >= max(
-        chunk_layers(plan)
+        layers_of_chunks(plan)
     )
     if granularity == "full" and not whole:
         raise _cannot("recompute.layers_per_stage", "all layers are recomputed or none")

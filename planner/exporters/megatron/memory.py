@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from planner.exporters.chunks import chunk_layers
 from planner.exporters.megatron.flags import Flags, cannot, switches, values
 from planner.plan import recomputed_per_chunk
+from planner.training.search.layouts.default import layers_of_chunks
 
 if TYPE_CHECKING:
     from planner.exporters.job import ExportJob
@@ -45,7 +45,7 @@ def recompute_flags(job: ExportJob) -> Flags:
             f"{list(recompute.layers_per_stage)} is not the first n layers of every chunk, for "
             "any n of 1 or more",
         )
-    method = "uniform" if count >= max(chunk_layers(job.plan)) else "block"
+    method = "uniform" if count >= max(layers_of_chunks(job.plan)) else "block"
     return values(
         recompute_granularity="full",
         recompute_method=method,

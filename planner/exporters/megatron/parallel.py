@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from planner.exporters.chunks import chunk_layers
 from planner.exporters.megatron.flags import Flags, cannot, switches, values
 from planner.exporters.megatron.layout import layout_of
+from planner.training.search.layouts.default import layers_of_chunks
 
 if TYPE_CHECKING:
     from planner.exporters.job import ExportJob
@@ -82,7 +82,7 @@ def _stages(job: ExportJob) -> Flags:
     if plan.schedule not in _SCHEDULES:
         raise cannot("schedule", f"{plan.schedule} is not one of {', '.join(_SCHEDULES)}")
     flags: Flags = {}
-    layers = chunk_layers(plan)
+    layers = layers_of_chunks(plan)
     if len(set(layers)) > 1:
         flags |= values(pipeline_model_parallel_layout=layout_of(layers, job.model.mtp_num_layers))
     elif plan.virtual_stages > 1:

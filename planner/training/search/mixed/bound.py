@@ -8,7 +8,7 @@ docs/search.md. Letters: N plans, p stages, T levels, m microbatches.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -130,21 +130,21 @@ def _one_chunk_s(batch: Batch, speeds: Speeds, stages: _Stages, least_s: Floats)
     return best
 
 
-class _Stages:
+class _Stages(Protocol):
     """What stages hold within a time."""
 
     def hold_all(self, within_s: Floats) -> Bools:
         """[N]: whether the stages may hold everything, none taking longer than `within_s` [N]."""
-        raise NotImplementedError
+        ...
 
     def least_work_s(self, within_s: Floats) -> Floats:
         """[N]: the least that all stages together take with one microbatch, none longer than
         that."""
-        raise NotImplementedError
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _FreeStages(_Stages):
+class _FreeStages:
     """Layers are divided among the stages at will. `pace` [N, T]: by how much any kind of layer is
     slower than on the fastest level, at least; `work_s` [N]: all layers on that level."""
 
@@ -220,7 +220,7 @@ _ROUNDING = 1e-9
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _KeptStages(_Stages):
+class _KeptStages:
     """Every stage keeps what it holds. `work_s` [N, p, T], infinite where it does not fit."""
 
     speeds: Speeds
