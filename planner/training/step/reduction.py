@@ -45,9 +45,9 @@ def by_degrees(
     *,
     largest: int | None = None,
 ) -> NDArray[np.float64]:
-    """Seconds of a collective over each stage's parameters, [N, p]: the dense ones among the
-    data · context ranks of the stage, then the experts' among theirs, in groups of at most
-    `largest` ranks. Priced once per set of degrees."""
+    """Seconds of a collective over each stage's parameters, [N, p]: the dense ones among the data ·
+    context ranks of the stage, then the experts' among theirs, in groups of at most `largest`
+    ranks. Each set of degrees is priced once."""
     first, which = distinct_rows(
         (batch.tensor, batch.context, batch.data, batch.expert, batch.expert_tensor)
     )
@@ -89,9 +89,9 @@ def gradient_reduction_s(
 
     All-reduce without sharding or with an optimizer sharded over part of the replicas,
     reduce-scatter with one sharded over all (Megatron-LM `distrib_optimizer.md`); gradients that
-    are sharded already were reduced for every microbatch, unless they wait whole for the last.
-    With the overlap on, it runs bucket by bucket behind the last microbatch's backward pass, all
-    but the last bucket.
+    are already sharded were reduced for every microbatch, unless they stay unsharded until the last
+    one. With the overlap on, it runs bucket by bucket behind the last microbatch's backward pass,
+    all but the last bucket.
     """
     software = scenario.job.software
     reduce_bytes = reduced_gradient_bytes(software, scenario.job.precision)
@@ -118,8 +118,8 @@ def gradient_reduction_s(
 def copies_reduction_s(
     scenario: Scenario, table: CostTable, batch: Batch
 ) -> NDArray[np.float64] | float:
-    """Seconds in which stages that hold the same layers, s and p − 1 − s where the pipeline holds
-    the model twice, add up their gradients, [N, p]: priced over the longest way."""
+    """[N, p]: all-reduce of gradients between stages s and p − 1 − s, which hold the same layers
+    where the pipeline holds the model twice; every pair is priced at the largest distance."""
     if batch.kind.parameter_copies == 1 or batch.pipeline == 1:
         return 0.0
     reduce_bytes = reduced_gradient_bytes(scenario.job.software, scenario.job.precision)
@@ -133,10 +133,10 @@ def copies_reduction_s(
 
 
 def tied_reduction_s(scenario: Scenario, batch: Batch) -> NDArray[np.float64]:
-    """All-reduce of the tied embedding's gradient between first and last stage, [N], in the type it
-    is kept in (Megatron-LM `finalize_model_grads._allreduce_word_embedding_grads`; DeepSpeed
-    `PipelineModule.allreduce_tied_weight_gradients`); none where both ends of the model are on one
-    stage. No other stage uses the network meanwhile."""
+    """All-reduce of the tied embedding's gradient between first and last stage, [N], in the type in
+    which the gradient is kept (Megatron-LM `finalize_model_grads._allreduce_word_embedding_grads`;
+    DeepSpeed `PipelineModule.allreduce_tied_weight_gradients`); 0 where both ends of the model are
+    on one stage. No other stage uses the network at that time."""
     model, topology = scenario.model, scenario.topology
     seconds = np.zeros(len(batch))
     if not model.tie_embeddings or batch.first_holds_head:
