@@ -110,12 +110,15 @@ def import_cluster(
 
 
 def write_import(imported: ImportedModel | ImportedCluster, path: str | Path) -> None:
-    """Writes the YAML file of an import, whole or not at all; a cluster's measured bandwidths go
-    to `matrix_file` in the same folder, first, so that no file names a matrix that is not there.
-    Raises: InputError when it cannot be written.
+    """Writes the YAML file of an import, whole or not at all; a cluster's measured bandwidths go to
+    `matrix_file` beside it, first, so that no file names a matrix that is not there. Raises:
+    InputError when it cannot be written.
 
-     >>> from planner import api >>> api.write_import(api.import_model("llama3 8B"), "llama.yaml")
-    >>> api.load_model("llama.yaml").num_layers 32"""
+    >>> from planner import api
+    >>> api.write_import(api.import_model("llama3 8B"), "llama.yaml")
+    >>> api.load_model("llama.yaml").num_layers
+    32
+    """
     if isinstance(imported, ImportedCluster) and imported.matrix is not None:
         beside = os.path.join(os.path.dirname(path), imported.matrix_file)
         write_file(beside, imported.matrix, option=None)

@@ -42,23 +42,26 @@ def report(
     software: SoftwareLike | None = None,
     note: Callable[[str], None] | None = None,
 ) -> str:
-    """The text of one HTML file that shows plans: the answer and why, the ranking, where time
-    and memory go, how sure the figures are, what launches the first plan. It asks no network,
-    and the plans can be read back from it (`load_plans`, `planner check`).
+    """The text of one HTML file that shows plans: the answer and why, the ranking, where time and
+    memory go, how sure the figures are, what launches the first plan. It asks no network, and the
+    plans can be read back from it (`load_plans`, `planner check`).
 
-     `plans` is the file of a search or an estimate, or what was found. `mine` is the user's own
-    plan, for comparison: a plan of a file (`mine.json#1`), a launch script on the same cluster,
-    or one that was estimated. Cluster, model and software profile are those the plans were made
-    for; ones of a file that is not shipped are to be given, or what needs them is left out, and
-    the page says so. `note` is called with the flags of a launch script that a plan has no field
-    for.
+    `plans` is the file of a search or an estimate, or what was found. `mine` is the user's own
+    plan beside them: a plan of a file (`mine.json#1`), a launch script on the same cluster, or one
+    that was estimated. Cluster, model and
+    software profile are those the plans were made for; ones of a file that is not shipped are to be
+    given, or what needs them is left out, and the page says so. `note` is called with the flags of
+    a launch script that a plan has no field for.
 
-     Raises: InputError for a file that is none of plans, and for inputs that are not those the
-    plans were made for.
+    Raises: InputError for a file that is none of plans, and for inputs that are not those the plans
+    were made for.
 
-     >>> from planner import api >>> found = api.search("dgx-a100-8", "gpt-7.5b", nodes=1, top=2)
-    >>> page = api.report(found, mine=api.estimate("dgx-a100-8", "gpt-7.5b", nodes=1, tensor=8)) >>>
-    page.startswith("<!doctype html>") True"""
+    >>> from planner import api
+    >>> found = api.search("dgx-a100-8", "gpt-7.5b", nodes=1, top=2)
+    >>> page = api.report(found, mine=api.estimate("dgx-a100-8", "gpt-7.5b", nodes=1, tensor=8))
+    >>> page.startswith("<!doctype html>")
+    True
+    """
     text, answer = _document(plans)
     scenario, without = _scenario(answer, plans, cluster, model, software)
     return page_text(
