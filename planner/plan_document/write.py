@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from planner.plan import Estimate, Plan, RankedPlan, StageMemory
-    from planner.plan_document.inputs import RecordedInputs
+    from planner.plan_document.inputs import RecordedFile, RecordedInputs, RecordedJob
     from planner.training.search.result import Cloud, Robustness, SearchResult, SizedPlan, Space
 
 TERA = 1e12
@@ -33,9 +33,9 @@ def to_document(
         "schema": SCHEMA_ID,
         "planner_version": __version__,
         "inputs": {
-            "cluster": asdict(inputs.cluster),
-            "model": asdict(inputs.model),
-            "job": asdict(inputs.job),
+            "cluster": _stated(inputs.cluster),
+            "model": _stated(inputs.model),
+            "job": _stated(inputs.job),
             "assumptions": list(inputs.assumptions),
         },
     }
@@ -54,6 +54,13 @@ def to_document(
         for ranked in plans
     ]
     return document
+
+
+def _stated(record: RecordedFile | RecordedJob) -> dict[str, Any]:
+    """The fields of a record, without paths of shipped files."""
+    kept = asdict(record)
+    paths = [name for name in kept if name.endswith("path") and kept[name] is None]
+    return {name: value for name, value in kept.items() if name not in paths}
 
 
 def _proofs(ranked: RankedPlan) -> dict[str, Any]:
