@@ -27,7 +27,7 @@ OUTER_KINDS = 2
 """Embedding and head, the last columns of a load."""
 
 _SHARED = ("pipeline", "virtual_stages", "schedule", "load")
-"""What the plans of a batch share."""
+"""What the plans of a batch have in common."""
 
 UNSHARDED, OPTIMIZER, OPTIMIZER_AND_GRADIENTS, FULLY = range(len(DATA_SHARDINGS))
 """Codes of the data shardings in `Batch.data_sharding`."""
@@ -61,7 +61,7 @@ class Batch:
         return len(self.row)
 
     def some(self, which: NDArray[np.integer]) -> Batch:
-        """These of the plans."""
+        """The batch of the chosen plans."""
         arrays = {
             one.name: getattr(self, one.name) for one in fields(self) if one.name not in _SHARED
         }
@@ -84,8 +84,8 @@ class Batch:
 
     @property
     def pass_counts(self) -> NDArray[np.int64]:
-        """Layers that forward and backward passes run, int [p, v, K]: not the vocabulary's where
-        all stages share it, which has passes of its own."""
+        """Layers that forward and backward passes run, int [p, v, K]. The vocabulary's layers are
+        left out where all stages share them: they have passes of their own."""
         if not self.kind.shares_vocabulary:
             return self.load.counts
         inner = self.load.counts.copy()
@@ -94,7 +94,7 @@ class Batch:
 
     @property
     def first_holds_head(self) -> bool:
-        """Whether the stage with the embedding has the head too, or the same share of both."""
+        """Whether the stage with the embedding also has the head, or the same share of both."""
         return bool(self.load.counts[0, :, -1].any())
 
     @property

@@ -73,8 +73,8 @@ class CostTable:
 def cost_table(
     scenario: Scenario, shards: Sequence[Shard], prices: LayerPrices | None = None
 ) -> CostTable:
-    """Price every kind of layer under every shard. `prices`: those of other tables of the
-    scenario."""
+    """Price every kind of layer under every shard. `prices`: the layer prices that other tables of
+    the scenario have already worked out."""
     kinds, devices = scenario.kinds, scenario.candidate_devices
     prices = prices or LayerPrices(scenario)
     found = [[prices.price(kind, shard) for kind in kinds] for shard in shards]

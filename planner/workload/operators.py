@@ -54,8 +54,8 @@ class Matmul(Operator):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GroupedMatmul(Operator):
-    """`groups` experts' products (m_g × k)·(k × n) in one call, `m` rows in all. Its input, or its
-    output's gradient, is quantised already where another kernel has written it so."""
+    """`groups` experts' products (m_g × k)·(k × n) in one call, `m` rows in all. Its input, or the
+    gradient of its output, is already quantised where another kernel wrote it in that format."""
 
     groups: int
     m: int
@@ -103,9 +103,9 @@ class FusedAttention(Operator):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pointwise(Operator):
-    """Work bound by memory traffic: bytes read plus bytes written, and the kernels it takes.
-    `forward_launches` and `backward_launches` are the operators that an eager host launches, where
-    most of them are so small that the device's time is that of fewer. `held_bytes` are the
+    """Work bound by memory traffic: bytes read plus bytes written, and the number of kernels.
+    `forward_launches` and `backward_launches` are the operators that an eager host launches; they
+    may outnumber the kernels, since the smallest take the device no time. `held_bytes` are the
     gradients that live at once in the backward pass; default: what one kernel moves then, without
     what was saved."""
 

@@ -101,7 +101,7 @@ def test_a_copy_of_the_weights_alone(planner: Command, slow: str, tmp_path: Path
     found = {}
     for key in (None, "zero_hpz_partition_size", "mics_shard_size"):
         path = tmp_path / f"{key}.json"
-        zero = {"stage": 3, **({} if key is None else {key: 8})}
+        zero = {"stage": 3} if key is None else {"stage": 3, key: 8}
         path.write_text(
             json.dumps({"bf16": {"enabled": True}, "train_micro_batch_size_per_gpu": 1,
                         "zero_optimization": zero}),

@@ -35,7 +35,7 @@ def state_groups(software: SoftwareProfile, batch: Batch) -> NDArray[np.int64]:
 
 def sharers(replicas: NDArray[np.int64], groups: NDArray[np.int64]) -> NDArray[np.int64]:
     """Of `replicas` ranks in so many equal groups, those of one group."""
-    return np.maximum(replicas // groups, 1)
+    return np.asarray(np.maximum(replicas // groups, 1))
 
 
 def resharded(software: SoftwareProfile, batch: Batch) -> NDArray[np.bool_]:

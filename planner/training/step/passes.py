@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Passes:
     """Exposed seconds per microbatch, [N, p, v] each. `backward_s` contains recomputation, both
-    contain the data-axis traffic that recurs with every microbatch."""
+    contain the data-axis traffic of every microbatch."""
 
     forward_s: NDArray[np.float64]
     backward_s: NDArray[np.float64]
@@ -70,8 +70,8 @@ def chunk_passes(scenario: Scenario, table: CostTable, batch: Batch) -> Passes:
 
 
 def paired_share(batch: Batch) -> NDArray[np.float64]:
-    """[N, p]: share of a stage's passes that have another microbatch's beside them: all but the
-    forward passes of its warm-up, and one more (Megatron-LM `combined_1f1b.py`,
+    """[N, p]: share of a stage's passes that overlap with a pass of another microbatch: all but the
+    forward passes of its warm-up and one more (Megatron-LM `combined_1f1b.py`,
     `get_pp_rank_microbatches`)."""
     pipeline, chunks = batch.pipeline, batch.virtual_stages
     behind = pipeline - 1 - np.arange(pipeline)
@@ -107,7 +107,7 @@ def stage_causes(
     scenario: Scenario, table: CostTable, batch: Batch, stage: int
 ) -> NDArray[np.float64]:
     """Seconds by cause (`planner.training.costs.CAUSES`) of one microbatch's forward and backward
-    pass through all chunks of a stage, recomputation and the data axis apart, [causes, N]."""
+    pass through all chunks of a stage, without recomputation and the data axis, [causes, N]."""
     slowest = _slowest_types(scenario, table, batch)
     counts = batch.load.counts[stage].sum(axis=0)
     seconds = _on_types(table.forward_s + table.backward_s, batch, slowest)
@@ -160,7 +160,9 @@ def _slowest_types(scenario: Scenario, table: CostTable, batch: Batch) -> NDArra
 def _on_types(
     seconds: NDArray[np.float64], batch: Batch, types: NDArray[np.int64] | None
 ) -> NDArray[np.float64]:
-    """[..., T, R, K] → [..., N, p, K], taking each stage's type; p is 1 when all are alike."""
+    """[..., T, R, K] → [..., N, p, K]: picks each stage's type; p is 1 when all stages are
+    alike.
+    """
     if types is None:
         alike: NDArray[np.float64] = seconds[..., 0, batch.row, None, :]
         return alike
@@ -190,8 +192,8 @@ def _sharded_traffic(
     scenario: Scenario, table: CostTable, batch: Batch
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
     """Seconds per microbatch and stage, [N, p] each, of gathering fully sharded weights once
-    forward and once backward, and of reduce-scattering gradients that no device keeps whole (ZeRO-2
-    and 3 reduce them for every microbatch).
+    forward and once backward, and of reduce-scattering gradients that no device keeps unsharded
+    (ZeRO-2 and 3 reduce them for every microbatch).
 
     A group with a copy of the weights alone serves backward passes (Wang et al. 2023, ZeRO++,
     section 3.2), one with a copy of all that is sharded both. Its shares of the gradients are added
@@ -230,8 +232,9 @@ def _exposed(
     cover_s: NDArray[np.float64],
     batch: Batch,
 ) -> NDArray[np.float64]:
-    """A stage's traffic spread over its chunks, [N, p, v]: all of it, or with the overlap on what
-    outlasts the pass, and never less than one layer's share, which has nothing to run beside."""
+    """A stage's traffic spread over its chunks, [N, p, v]: all of it or, with the overlap on, the
+    part that outlasts the pass, and at least one layer's share, which has no computation to overlap
+    with."""
     layers = np.maximum(batch.load.counts.sum(axis=-1), 1)
     share = layers / layers.sum(axis=-1, keepdims=True)
     chunk_s: NDArray[np.float64] = stage_s[..., None] * share

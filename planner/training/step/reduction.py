@@ -100,10 +100,10 @@ def gradient_reduction_s(
     All-reduce without sharding, reduce-scatter with an optimizer sharded over all replicas
     (Megatron-LM `distrib_optimizer.md`). With one in every group of replicas, reduce-scatter inside
     the group and all-reduce of the shares between groups (`param_and_grad_buffer.py`,
-    `start_grad_sync`), or an all-reduce over all. Gradients that are sharded already were reduced
-    for every microbatch, unless they wait whole for the last. With the overlap on, it runs bucket
-    by bucket behind the last microbatch's backward pass, all but the last bucket. What groups add
-    up at the end of the step does not overlap (DeepSpeed `runtime/zero/mics.py`,
+    `start_grad_sync`), or an all-reduce over all. Gradients that are already sharded were reduced
+    for every microbatch, unless they stay unsharded until the last one. With the overlap on, it
+    runs bucket by bucket behind the last microbatch's backward pass, all but the last bucket. What
+    groups add up at the end of the step does not overlap (DeepSpeed `runtime/zero/mics.py`,
     `allreduce_mics_shard_grads`).
     """
     software = scenario.job.software
@@ -168,8 +168,8 @@ def between_groups_s(
 def copies_reduction_s(
     scenario: Scenario, table: CostTable, batch: Batch
 ) -> NDArray[np.float64] | float:
-    """Seconds in which stages that hold the same layers, s and p − 1 − s where the pipeline holds
-    the model twice, add up their gradients, [N, p]: priced over the longest way."""
+    """[N, p]: all-reduce of gradients between stages s and p − 1 − s, which hold the same layers
+    where the pipeline holds the model twice; every pair is priced at the largest distance."""
     if batch.kind.parameter_copies == 1 or batch.pipeline == 1:
         return 0.0
     reduce_bytes = reduced_gradient_bytes(scenario.job.software, scenario.job.precision)
@@ -183,10 +183,10 @@ def copies_reduction_s(
 
 
 def tied_reduction_s(scenario: Scenario, batch: Batch) -> NDArray[np.float64]:
-    """All-reduce of the tied embedding's gradient between first and last stage, [N], in the type it
-    is kept in (Megatron-LM `finalize_model_grads._allreduce_word_embedding_grads`; DeepSpeed
-    `PipelineModule.allreduce_tied_weight_gradients`); none where both ends of the model are on one
-    stage. No other stage uses the network meanwhile."""
+    """All-reduce of the tied embedding's gradient between first and last stage, [N], in the type in
+    which the gradient is kept (Megatron-LM `finalize_model_grads._allreduce_word_embedding_grads`;
+    DeepSpeed `PipelineModule.allreduce_tied_weight_gradients`); 0 where both ends of the model are
+    on one stage. No other stage uses the network at that time."""
     model, topology = scenario.model, scenario.topology
     seconds = np.zeros(len(batch))
     if not model.tie_embeddings or batch.first_holds_head:
