@@ -30,7 +30,7 @@ def with_groups(switch: DataShardingSwitch, chosen: str) -> DataShardingSwitch:
 
 
 def recorded(before: SoftwareProfile, after: SoftwareProfile) -> SoftwareProfile:
-    """A switched profile is none of the shipped files, and the hash of its source says so."""
+    """Marks a switched profile, which is no shipped file, by the hash of its source."""
     changed = after.model_copy()
     changed._file = before.source_file
     if before != changed:
@@ -41,7 +41,7 @@ def recorded(before: SoftwareProfile, after: SoftwareProfile) -> SoftwareProfile
 
 
 def differences(before: SoftwareProfile, after: SoftwareProfile) -> tuple[str, ...]:
-    """What was switched, as `field value`, for people."""
+    """The switched fields, as `field value`, for people."""
     found = []
     for name in type(before).model_fields:
         one, other = getattr(before, name), getattr(after, name)

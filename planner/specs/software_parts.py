@@ -115,7 +115,7 @@ class FullSharding(Input):
     units_reduced: Count = general("software", "full_sharding.units_reduced", Constant[Count]).value
     """Layers whose gradients are whole, in the type in which they are reduced, at a time."""
     keeps_sixteen_bits: bool = False
-    """Shards of the 16-bit weights are kept beside those of the fp32 master weights."""
+    """Shards of the 16-bit weights are kept in addition to those of the fp32 master weights."""
 
 
 class Workspaces(Input):
@@ -190,12 +190,12 @@ class Dispatcher(Input):
     calls: Count
     """Collectives that the host launches for one dispatch."""
     dispatch_launch: Constant[Seconds]
-    """Host time of one dispatch beside those collectives."""
+    """Host time of one dispatch in addition to those collectives."""
     network_efficiency: NetworkShares | None = None
     """Share of the network cards' rate that an exchange reaches. Default: that of the collective
     library's all-to-all."""
     multiprocessors: Constant[Count]
-    """Multiprocessors that it takes from the kernels beside it."""
+    """Multiprocessors that it takes from kernels that run at the same time."""
 
 
 DispatcherName = Literal["alltoall", "allgather", "deepep", "hybridep", "ncclep"]
@@ -265,7 +265,7 @@ class Expert(Input):
     overlapped_share: Efficiency = general(
         "software", "expert.overlapped_share", Constant[Fraction]
     )
-    """Share of an exchange that runs beside another microbatch's computation, at most, where
+    """Most of an exchange, as a share, that runs during another microbatch's computation where
     `overlap` has `expert`."""
 
     @property

@@ -15,7 +15,7 @@ def switched(
     profile: SoftwareProfile, changes: Mapping[str, Any], sharding: str, precision: str
 ) -> SoftwareProfile:
     """The profile with what the configuration states. Gradients add up in the type of the weights,
-    except in fp32 with bf16 weights without ZeRO (`engine.py`, get_data_types), and travel in it.
+    or in fp32 for bf16 weights without ZeRO (`engine.py`, get_data_types), and travel in it.
     Overlap and buckets are those of DeepSpeed profiles; another framework's keep their own."""
     update = dict(changes)
     weights = precision if precision in ("fp32", "fp16") else "bf16"

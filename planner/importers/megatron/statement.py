@@ -100,7 +100,7 @@ def _settled(
     stated: Mapping[str, int | str],
     devices: int,
 ) -> Settled:
-    """Without a global batch size, a microbatch of every replica makes a step (arguments.py)."""
+    """Without a global batch size, one microbatch of every replica makes a step (arguments.py)."""
     used = launch.tensor * launch.pipeline * launch.context
     micro = int(decided.get("micro_batch_size", 1))
     if launch.micro_batch_size is None:

@@ -54,8 +54,8 @@ BACKWARD, UPDATE = PEAK_PHASES
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class StagePeaks:
     """int64 [N, p] each. `step` is what lives in the forward/backward peak, `update` in the
-    optimizer's, beside the three that are always there. `pooled` is reserved for buffers of one
-    kind and counts as slack."""
+    optimizer's, in addition to the three that are always there. `pooled` is reserved for buffers of
+    one kind and counts as slack."""
 
     weights: NDArray[np.int64]
     gradients: NDArray[np.int64]
@@ -142,8 +142,8 @@ class StagePeaks:
 def stage_peaks(
     scenario: Scenario, table: CostTable, batch: Batch, *, dense_gradients: bool = True
 ) -> StagePeaks:
-    """Memory of every stage of every plan of the batch, on demand without the embedding's dense
-    gradient."""
+    """Memory of every stage of every plan of the batch. `dense_gradients=False` leaves out the
+    embedding's dense gradient."""
     dense, expert = stage_parameters(scenario, table, batch)
     ends = end_parameters(table, batch)
     weights, gradients, optimizer, update = _states(scenario, batch, dense, expert, ends)
