@@ -26,8 +26,8 @@ _GRAPHS = ("none", "local", "transformer_engine", "full_iteration")
 
 
 def switched(launch: Launch, profile: SoftwareProfile) -> SoftwareProfile:
-    """The profile with the command's switches. Switches that it cannot hold are added to the launch's
-    notes."""
+    """The profile with the command's switches. Switches that it cannot hold are added to the
+    launch's notes."""
     changes: dict[str, Any] = {
         "rank_order": launch.rank_order,
         "dropout": "model" if _has_switches(profile) else profile.dropout,
