@@ -187,6 +187,8 @@ def scenario_of(
     if given.priced is not None and (cluster, model, software) == (None, None, None):
         return given.priced.scenario
     chosen_cluster, chosen_model = given.cluster(cluster), given.model(model)
+    if software is None and given.read is not None:
+        given.recorded("software")
     scenario = given.scenario(chosen_cluster, chosen_model, AskedJob(software=software))
     if given.read is not None:
         _check_same(given.read, scenario)

@@ -101,7 +101,8 @@ class GivenPlan:
         """What is asked for, and what the plan states of its job in place of the rest. Raises:
         InputError where its software profile is not found."""
         job = asked.filled(self.states)
-        if asked.software is None and self.read is not None:
+        own = self.read is not None and self.read.inputs.job.software_path is not None
+        if asked.software is None and own:
             return replace(job, software=self.recorded("software"))
         return job
 
