@@ -167,6 +167,7 @@ def batch_of_one(plan: Plan, row: int, load: StageLoad) -> Batch:
         granularity=column(GRANULARITIES.index(recompute.granularity)),
         recomputed_layers=column(min(per_chunk or 0, load.most_layers)),
         data_sharding=column(DATA_SHARDINGS.index(plan.data_sharding)),
+        shard_over=None if plan.shard_over is None else column(plan.shard_over),
     )
 
 
