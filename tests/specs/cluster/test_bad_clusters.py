@@ -348,8 +348,8 @@ def test_inline_device_is_checked_in_place(tmp_path: Path) -> None:
         "5:61: node_groups[0].device.memory.capacity.basis: found the text 'guess'; "
         "allowed: datasheet, measured, code, inferred, default, yours",
         "5:81: node_groups[0].device.peek: unknown key; allowed: name, like, generation, vendor, "
-        "family, collectives, memory, peak, matmul, grouped_matmul, attention, host, kernel_latency, "
-        "intra_node, links, sustained, speed_variation; "
+        "family, collectives, memory, peak, matmul, grouped_matmul, attention, host, "
+        "kernel_latency, intra_node, links, sustained, speed_variation; "
         "did you mean peak?",
     ]
 
