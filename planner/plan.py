@@ -103,7 +103,8 @@ class Placement:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """Every decision that a launcher needs. `num_microbatches`: the microbatches of one replica in
-    a step; `virtual_stages`: the chunks of each stage."""
+    a step; `virtual_stages`: the chunks of each stage; `shard_over`: the data · context ranks among
+    which what is sharded is divided, None where all of them share it."""
 
     degrees: Degrees
     micro_batch_size: int
@@ -115,6 +116,13 @@ class Plan:
     recompute: Recompute
     stages: tuple[Stage, ...]
     placement: Placement
+    shard_over: int | None = None
+
+    @property
+    def sharding_groups(self) -> int:
+        """Groups of replicas that hold a copy of the sharded states each."""
+        replicas = self.degrees.data * self.degrees.context
+        return 1 if self.shard_over is None else max(1, replicas // self.shard_over)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -59,6 +59,8 @@ class AxisKeywords(TypedDict, total=False):
     sequence_parallel: bool | Iterable[bool] | None
     data_sharding: str | Iterable[str] | None
     """none, optimizer, optimizer+gradients or full."""
+    shard_over: int | str | Iterable[int | str] | None
+    """Replicas that share what is sharded: a number, "node" or "all"."""
 
 
 class LayoutKeywords(TypedDict, total=False):

@@ -149,6 +149,10 @@ class PlanOptions:
             "(ZeRO-3, FSDP).",
         ),
     ] = None
+    shard_over: Annotated[
+        str | None,
+        option("node|N", "Replicas that share what is sharded. [default: all of them]"),
+    ] = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -199,4 +203,8 @@ class RestrictOptions:
             "What replicas share: none, optimizer (ZeRO-1), optimizer+gradients (ZeRO-2), full "
             "(ZeRO-3, FSDP).",
         ),
+    ] = None
+    shard_over: Annotated[
+        str | None,
+        option("node|N,...", "Replicas that share what is sharded: all, node, numbers."),
     ] = None

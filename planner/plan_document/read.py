@@ -39,6 +39,7 @@ DECISIONS = (
     "recompute",
     "stages",
     "placement",
+    "shard_over",
 )
 """The keys of what a plan decides."""
 
@@ -146,6 +147,7 @@ def read_decisions(node: Node, keys: Sequence[str] = RANKED) -> Plan:
     node.only(keys)
     degrees = _degrees(node["degrees"])
     _check_lengths(node, degrees.pipeline)
+    shard_over = node.get("shard_over")
     plan = Plan(
         degrees=degrees,
         micro_batch_size=node["micro_batch_size"].count(at_least=1),
@@ -157,6 +159,7 @@ def read_decisions(node: Node, keys: Sequence[str] = RANKED) -> Plan:
         recompute=_recompute(node["recompute"]),
         stages=tuple(_stage(stage) for stage in node["stages"].items()),
         placement=_placement(node["placement"]),
+        shard_over=None if shard_over is None else shard_over.count(at_least=2),
     )
     _check_shape(node, plan)
     return plan

@@ -55,6 +55,7 @@ _AXIS_VALUES: dict[str, Schema] = {
     "schedule": TEXT,
     "recompute": {"type": "string", "enum": list(GRANULARITIES)},
     "data_sharding": {"type": "string", "enum": list(DATA_SHARDINGS)},
+    "shard_over": {"anyOf": [{"const": "all"}, {"type": "integer", "minimum": 2}]},
 }
 
 
@@ -97,7 +98,7 @@ def plan_schema() -> Schema:
             },
             "estimate": _ref("estimate"),
         },
-        optional=("tied_with_best", "worst_step_s", "proofs", "why"),
+        optional=("tied_with_best", "worst_step_s", "proofs", "why", *ONLY_WHERE_CHOSEN),
     )
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -187,7 +188,17 @@ def _plan() -> Schema:
         "placement": _record(
             {"order": TEXT, "hosts": _list(HOST, minItems=1), "ranks": TEXT},
         ),
+        "shard_over": {
+            "description": "Ranks of data · context among which what is sharded is divided. "
+            "Missing: all of them.",
+            "type": "integer",
+            "minimum": 2,
+        },
     }
+
+
+ONLY_WHERE_CHOSEN = ("shard_over",)
+"""Decisions that a document has where they are not the usual ones."""
 
 
 def _estimate() -> Schema:
@@ -415,9 +426,17 @@ def _search() -> Schema:
                 **_list(_record({"devices": POSITIVE, "without": _list(TEXT), "step_s": SECONDS})),
             },
             "space": _record({"dimensions": _list(dimension), "excluded": _list(exclusion)}),
-            "nearest": _list(_record({"reason": TEXT, **_plan(), "estimate": _ref("estimate")})),
+            "nearest": _list(
+                _record(
+                    {"reason": TEXT, **_plan(), "estimate": _ref("estimate")},
+                    optional=ONLY_WHERE_CHOSEN,
+                )
+            ),
             "changes": _list(
-                _record({"description": TEXT, **_plan(), "estimate": _ref("estimate")})
+                _record(
+                    {"description": TEXT, **_plan(), "estimate": _ref("estimate")},
+                    optional=ONLY_WHERE_CHOSEN,
+                )
             ),
             "fewer_nodes": {
                 "description": "A plan on fewer nodes that is faster than the best on all of them.",
@@ -439,7 +458,7 @@ def _sized() -> Schema:
         "step_s": {"type": ["number", "null"], "minimum": 0},
         "tokens_per_s": {"type": ["number", "null"], "minimum": 0},
         "reason": {"type": ["string", "null"]},
-        "plan": {"anyOf": [{"type": "null"}, _record(_plan())]},
+        "plan": {"anyOf": [{"type": "null"}, _record(_plan(), optional=ONLY_WHERE_CHOSEN)]},
     }
 
 
@@ -447,11 +466,14 @@ def _cloud() -> Schema:
     columns = {
         "step_bound_s": _list(SECONDS),
         "peak_bytes": _list(COUNT),
-        **{axis: _list(_AXIS_VALUES.get(axis, POSITIVE)) for axis in CLOUD_AXES},
+        **{
+            axis: _list(_AXIS_VALUES.get(axis, POSITIVE))
+            for axis in (*CLOUD_AXES, *ONLY_WHERE_CHOSEN)
+        },
     }
     return {
         "description": "Every combination that fits, in columns of one length: what its step takes "
         "at least and the peak of the stage with the least room. Both are of the usual stage "
         "layout; where nodes differ, the first is of every layout.",
-        **_record(columns),
+        **_record(columns, optional=ONLY_WHERE_CHOSEN),
     }

@@ -108,7 +108,13 @@ def plan_fields(plan: Plan) -> dict[str, Any]:
             "hosts": list(plan.placement.hosts),
             "ranks": plan.placement.ranks,
         },
+        **_only_where_chosen(plan),
     }
+
+
+def _only_where_chosen(plan: Plan) -> dict[str, Any]:
+    """Decisions that a document has where they are not the usual ones."""
+    return {} if plan.shard_over is None else {"shard_over": plan.shard_over}
 
 
 def _estimate(estimate: Estimate) -> dict[str, Any]:

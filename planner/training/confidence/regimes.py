@@ -1,4 +1,4 @@
-"""The regime of an estimate: what a measured run must share with it to say something about it."""
+"""The regime of an estimate: the features in which a measured run should agree with it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ GENERATIONS = (
 
 SIZES = ((8, "up to 8 devices"), (64, "9 to 64 devices"), (512, "65 to 512 devices"))
 LARGEST = "over 512 devices"
-"""Size classes: the most devices of each, and its name."""
+"""Size classes: the largest number of devices of each, and its name."""
 ONE_STAGE = "one stage"
 """Schedule class of plans without a pipeline."""
 SEVERAL_CHUNKS = "interleaved"
@@ -28,8 +28,8 @@ SEVERAL_CHUNKS = "interleaved"
 BITS = {"fp32": 32, "tf32": 32, "fp16": 16, "bf16": 16, "fp8": 8, "mxfp8": 8, "nvfp4": 4}
 """Of the number format in which matmuls run."""
 HOST_SHARE = 0.05
-"""Share of the step spent waiting for the host's launches from which a run counts as bound by
-them."""
+"""A run counts as host-bound from this share of the step on that is spent waiting for the host's
+launches."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +48,7 @@ class Regime:
     fully_sharded: bool
 
     def shared_with(self, other: Regime) -> tuple[str, ...]:
-        """Names of the features in which the two agree."""
+        """Names of the features in which two regimes agree."""
         return tuple(
             field.name
             for field in fields(self)
@@ -57,7 +57,7 @@ class Regime:
 
 
 def regime_of(scenario: Scenario, plan: Plan, cost: Estimate) -> Regime:
-    """The regime of a plan that costs that."""
+    """The regime of a plan with that cost."""
     groups = scenario.cluster.node_groups
     domain = min(group.scale_up.nodes if group.scale_up else 1 for group in groups)
     return Regime(

@@ -9,6 +9,7 @@ import pytest
 from planner.errors import InputError
 from planner.specs.load import load_cluster
 
+KEYS = "name, node_groups, fabric, links, reliability"
 CLUSTER = """\
 name: c
 node_groups:
@@ -279,7 +280,7 @@ def test_added_line(line: str, expected: str, tmp_path: Path) -> None:
         ("", "1:1: the file is empty"),
         (
             "- 1\n",
-            "1:1: expected a mapping, found a list; keys: name, node_groups, fabric, links, reliability",
+            f"1:1: expected a mapping, found a list; keys: {KEYS}",
         ),
         (
             "hello\n",
@@ -296,8 +297,7 @@ def test_added_line(line: str, expected: str, tmp_path: Path) -> None:
         ),
         (
             f"{'x' * 1000}: 1\n",
-            f"1:1: {'x' * 60}…: unknown key; allowed: name, node_groups, fabric, links, reliability\n"
-            "1:1: node_groups is missing",
+            f"1:1: {'x' * 60}…: unknown key; allowed: {KEYS}\n1:1: node_groups is missing",
         ),
     ],
 )
@@ -313,7 +313,7 @@ def test_several_mistakes_come_in_file_order(tmp_path: Path) -> None:
     )
 
     assert message(text, tmp_path).splitlines() == [
-        "1:1: nam: unknown key; allowed: name, node_groups, fabric, links, reliability; did you mean name?",
+        f"1:1: nam: unknown key; allowed: {KEYS}; did you mean name?",
         f"{COUNT}expected a whole number, found the text 'x'",
         f'{BANDWIDTH}bandwidth needs a unit, found 25; write it like "25 GB/s"',
     ]
