@@ -40,6 +40,8 @@ class RecordedJob:
     headroom: float
     expert_imbalance: float
     software_path: str | None = None
+    tokens: int | None = None
+    """Of the whole job; None where nobody says, and then the document does not either."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +75,7 @@ def record_inputs(cluster: ClusterSpec, model: ModelSpec, job: JobSpec) -> Recor
             software_path=software.path,
             headroom=job.headroom,
             expert_imbalance=job.expert_imbalance,
+            tokens=job.tokens,
         ),
         assumptions=tuple(
             dict.fromkeys(
