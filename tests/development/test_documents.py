@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from planner.cli.commands import COMMANDS, Program
+from planner.specs.files.catalog import list_shipped
 from tests.cli.conftest import planner as planner
 from tests.development.documents import (
     DOCUMENTS,
@@ -317,3 +318,9 @@ def _words(command: Command) -> list[str]:
         for word in words
         for name in (sorted(map(str, Path().glob(word))) if "*" in word else [word])
     ]
+
+
+def test_the_readme_counts_what_is_shipped() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert f"the {len(list_shipped('device'))} shipped devices" in readme
+    assert f"{len(list_shipped('model'))} models are shipped" in readme
