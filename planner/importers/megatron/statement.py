@@ -90,6 +90,7 @@ def script_statement(
         problems=tuple(flag_problems(launch)),
         notes=launch.notes,
         hosts=hosts_of(source),
+        flags=launch.flags,
         place=launch.place,
     )
 
