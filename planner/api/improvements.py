@@ -16,6 +16,8 @@ from planner.budget import Budget
 from planner.comparison.side import Side
 from planner.errors import InputError, NothingFits, PlannerError
 from planner.importers.launch import LARGEST_BYTES, read_source
+from planner.importers.megatron.script import launch_in
+from planner.importers.megatron.statement import COMMAND
 from planner.importers.source import STDIN, load_source
 from planner.improvement.change import changed_text
 from planner.improvement.document import to_document
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
     from planner.api.inputs import ClusterLike, ModelLike
     from planner.importers.launch import LaunchedPlan
     from planner.importers.launch_options import LaunchOptions
+    from planner.importers.megatron.flags import Flags
     from planner.importers.source import Source
     from planner.plan import RankedPlan
     from planner.specs.cluster.spec import ClusterSpec
@@ -143,7 +146,7 @@ def improve(
         options=launch_options(options),
     )
     launched = asked.read(source)
-    if launched.statement.flags is None:
+    if launched.statement.kind != COMMAND:
         raise InputError("is no Megatron-LM script, and only those are edited", path=source.path)
     say_notes(launched, note)
     launched.check()
@@ -170,6 +173,16 @@ class _Asked:
 
     def read(self, source: Source) -> LaunchedPlan:
         return read_source(source, self.cluster, self.model, self.options)
+
+    def flags(self, source: Source) -> Flags:
+        """The flags of the training command, with their places."""
+        return launch_in(
+            source,
+            given=self.options.variables,
+            command=self.options.command,
+            vocabulary=self.options.vocabulary,
+            usual_vocabulary=None if self.model is None else self.model.vocab_size,
+        ).flags
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -254,8 +267,7 @@ def _better(step_s: float, now: Side, best: tuple[Side, _Written] | None) -> boo
 def _written(asked: _Asked, source: Source, launched: LaunchedPlan, ranked: RankedPlan) -> _Written:
     """The script with the plan in it. Raises: InputError where its flags cannot be changed safely,
     and where the changed script says anything else; RuleError where it cannot run."""
-    flags = launched.statement.flags
-    assert flags is not None
+    flags = asked.flags(source)
     wanted = wanted_flags(flags, launched.scenario, launched.plan, ranked.plan)
     text, look_at = changed_text(source, flags, wanted)
     read = asked.read(replace(source, text=text))

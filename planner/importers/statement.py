@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from planner.importers.megatron.flags import Flags
     from planner.importers.notes import Notes
     from planner.importers.shell.text import Origin
     from planner.specs.model.spec import ModelSpec
@@ -36,7 +35,7 @@ class Statement:
     space; `settle` completes both from what the user adds to them and the number of devices.
     `place` says where a field was decided, and finds a flag by its name. `problems` are settings
     that the framework refuses and no plan can express. `hosts` are those that the file names, in
-    the order of ranks, and where they stand; `flags` those of a Megatron-LM command.
+    the order of ranks, and where they stand.
     """
 
     kind: str
@@ -54,5 +53,4 @@ class Statement:
     problems: tuple[PlanProblem, ...]
     notes: Notes
     hosts: tuple[tuple[str, ...], Origin] | None = None
-    flags: Flags | None = None
     place: Callable[[str], Origin]
