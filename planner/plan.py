@@ -104,7 +104,9 @@ class Placement:
 class Plan:
     """Every decision that a launcher needs. `num_microbatches`: the microbatches of one replica in
     a step; `virtual_stages`: the chunks of each stage; `shard_over`: the data · context ranks among
-    which what is sharded is divided, None where all of them share it."""
+    which what is sharded is divided, None where all of them share it; `optimizer_offload`: the
+    share of the optimizer that lives in the memory of the hosts; `weight_offload`: whether sharded
+    weights do."""
 
     degrees: Degrees
     micro_batch_size: int
@@ -117,6 +119,8 @@ class Plan:
     stages: tuple[Stage, ...]
     placement: Placement
     shard_over: int | None = None
+    optimizer_offload: float = 0.0
+    weight_offload: bool = False
 
     @property
     def sharding_groups(self) -> int:
@@ -139,6 +143,7 @@ class TimeBreakdown:
     data_comm_s: float
     optimizer_s: float
     jitter_s: float
+    offload_s: float = 0.0
 
     @property
     def step_s(self) -> float:
@@ -218,8 +223,24 @@ class StageMemory:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class HostUse:
+    """Bytes that a job keeps in the memory of its fullest node, and how many that node has; None
+    where nobody says."""
+
+    peak_bytes: int
+    capacity_bytes: int | None
+
+    @property
+    def fits(self) -> bool:
+        return self.capacity_bytes is None or self.peak_bytes <= self.capacity_bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MemoryEstimate:
+    """`host`: None where nothing is offloaded."""
+
     per_stage: tuple[StageMemory, ...]
+    host: HostUse | None = None
 
     @property
     def binding(self) -> StageMemory:
@@ -228,7 +249,11 @@ class MemoryEstimate:
 
     @property
     def fits(self) -> bool:
-        return self.binding.spare_bytes >= 0
+        return self.binding.spare_bytes >= 0 and self.host_fits
+
+    @property
+    def host_fits(self) -> bool:
+        return self.host is None or self.host.fits
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -321,8 +346,11 @@ class Estimate:
     @property
     def fit_class(self) -> str:
         """fits: on every stage the whole interval of the peak leaves the headroom free. does not
-        fit: on some stage the whole interval exceeds the capacity. tight: anything between. Without
+        fit: on some stage the whole interval exceeds the capacity, or a host has too little memory.
+        tight: anything between. Without
         `confidence` the interval is the peak itself."""
+        if not self.memory.host_fits:
+            return "does not fit"
         interval = self.confidence.memory if self.confidence else Interval()
         stages = self.memory.per_stage
         if all(s.peak_bytes * interval.high <= s.capacity_bytes - s.headroom_bytes for s in stages):

@@ -50,12 +50,15 @@ HOST: Schema = {"type": "string", "pattern": f"^{HOST_PATTERN}$"}
 NAME: Schema = {"type": "string", "pattern": f"^{NAME_PATTERN}$"}
 FLAG: Schema = {"type": "boolean"}
 
+_PART: Schema = {"type": "number", "minimum": 0, "maximum": 1}
 _AXIS_VALUES: dict[str, Schema] = {
     "sequence_parallel": FLAG,
     "schedule": TEXT,
     "recompute": {"type": "string", "enum": list(GRANULARITIES)},
     "data_sharding": {"type": "string", "enum": list(DATA_SHARDINGS)},
     "shard_over": {"anyOf": [{"const": "all"}, {"type": "integer", "minimum": 2}]},
+    "optimizer_offload": _PART,
+    "weight_offload": FLAG,
 }
 
 
@@ -192,11 +195,21 @@ def _plan() -> Schema:
             "type": "integer",
             "minimum": 2,
         },
+        "optimizer_offload": {
+            "description": "Share of the optimizer in the memory of the hosts. Missing: none.",
+            **_PART,
+        },
+        "weight_offload": {
+            "description": "Sharded weights are in the memory of the hosts. Missing: they are not.",
+            **FLAG,
+        },
     }
 
 
-ONLY_WHERE_CHOSEN = ("shard_over",)
+ONLY_WHERE_CHOSEN = ("shard_over", "optimizer_offload", "weight_offload")
 """Decisions that a document has where they are not the usual ones."""
+TIME_ONLY_WHERE_SPENT = ("offload_s",)
+"""Parts of a step that a document has where they take any time."""
 
 
 def _estimate() -> Schema:
@@ -209,7 +222,10 @@ def _estimate() -> Schema:
             "mfu": NUMBER,
             "time": {
                 "description": "Exposed seconds on the critical path; they add up to step_s.",
-                **_record({field.name: SECONDS for field in fields(TimeBreakdown)}),
+                **_record(
+                    {field.name: SECONDS for field in fields(TimeBreakdown)},
+                    optional=TIME_ONLY_WHERE_SPENT,
+                ),
             },
             "time_detail": {
                 "description": "Seconds that do not add up: hidden behind something else.",
@@ -301,7 +317,18 @@ def _memory() -> Schema:
             "capacity_bytes": COUNT,
             "binding_stage": COUNT,
             "per_stage": _list(stage, minItems=1),
-        }
+            "host": {
+                "description": "What the fullest node keeps in the memory of its host, where "
+                "something is offloaded. A capacity of null: nobody says.",
+                **_record(
+                    {
+                        "peak_bytes": COUNT,
+                        "capacity_bytes": {"type": ["integer", "null"], "minimum": 0},
+                    }
+                ),
+            },
+        },
+        optional=("host",),
     )
 
 
@@ -394,13 +421,24 @@ def _search() -> Schema:
                 "description": "A plan on fewer nodes that is faster than the best on all of them.",
                 **_record(_sized()),
             },
+            "needs_offloading": {
+                "description": "Nothing fits without offloading, and the plans have some.",
+                **FLAG,
+            },
             "cloud": _cloud(),
             "scaling": {
                 "description": "The best plan on other numbers of nodes, or why there is none.",
                 **_list(_record(_sized())),
             },
         },
-        optional=("robust", "fewer_devices", "fewer_nodes", "cloud", "scaling"),
+        optional=(
+            "robust",
+            "fewer_devices",
+            "fewer_nodes",
+            "needs_offloading",
+            "cloud",
+            "scaling",
+        ),
     )
 
 

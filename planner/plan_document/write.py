@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from planner import __version__
 from planner.plan import AXES
-from planner.plan_document.schema import SCHEMA_ID
+from planner.plan_document.schema import SCHEMA_ID, TIME_ONLY_WHERE_SPENT
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -107,7 +107,11 @@ def plan_fields(plan: Plan) -> dict[str, Any]:
 
 def _only_where_chosen(plan: Plan) -> dict[str, Any]:
     """Decisions that a document has where they are not the usual ones."""
-    return {} if plan.shard_over is None else {"shard_over": plan.shard_over}
+    return {
+        **({} if plan.shard_over is None else {"shard_over": plan.shard_over}),
+        **({"optimizer_offload": plan.optimizer_offload} if plan.optimizer_offload else {}),
+        **({"weight_offload": True} if plan.weight_offload else {}),
+    }
 
 
 def _estimate(estimate: Estimate) -> dict[str, Any]:
@@ -117,7 +121,11 @@ def _estimate(estimate: Estimate) -> dict[str, Any]:
         "tokens_per_s_per_device": estimate.tokens_per_s_per_device,
         "model_tflops_per_device": estimate.model_flops_per_device / TERA,
         "mfu": estimate.mfu,
-        "time": {field.name: getattr(estimate.time, field.name) for field in fields(estimate.time)},
+        "time": {
+            name: seconds
+            for name, seconds in asdict(estimate.time).items()
+            if seconds or name not in TIME_ONLY_WHERE_SPENT
+        },
         "time_detail": dict(estimate.time_detail),
         "memory": _memory(estimate),
         "confidence": confidence_fields(estimate),
@@ -170,6 +178,7 @@ def _memory(estimate: Estimate) -> dict[str, Any]:
         "capacity_bytes": binding.capacity_bytes,
         "binding_stage": binding.stage,
         "per_stage": [_stage_memory(stage) for stage in memory.per_stage],
+        **({} if memory.host is None else {"host": asdict(memory.host)}),
     }
 
 
@@ -224,6 +233,7 @@ def _search(result: SearchResult) -> dict[str, Any]:
         **_robust(result.robustness),
         **_fewer_devices(result),
         **_fewer(result.fewer_nodes),
+        **({"needs_offloading": True} if result.needs_offloading else {}),
         "space": _space(result.space),
         "nearest": [
             {

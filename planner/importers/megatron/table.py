@@ -72,6 +72,7 @@ TEXTS = frozenset(
         "--transformer-impl",
         "--softmax-type",
         "--hidden-dropout",
+        "--optimizer-offload-fraction",
         "--attention-dropout",
         "--cuda-graph-impl",
         "--activation-func-clamp-value",
@@ -124,6 +125,8 @@ SWITCHES = frozenset(
         "--deepspeed",
         "--fp4-param-gather",
         "--use-precision-aware-optimizer",
+        "--optimizer-cpu-offload",
+        "--overlap-cpu-optimizer-d2h-h2d",
         "--enable-cuda-graph",
         "--external-cuda-graph",
         "--moe-grouped-gemm",
@@ -174,8 +177,6 @@ OTHER_MODELS = {
 
 NOT_MODELLED = frozenset(
     {
-        "--optimizer-cpu-offload",
-        "--optimizer-offload-fraction",
         "--cpu-offloading-num-layers",
         "--fine-grained-activation-offloading",
         "--offload-modules",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from planner.alarm import enforced
 from planner.budget import UNLIMITED, OutOfTime, Stopped
+from planner.errors import RuleError
 from planner.solver import Solver
 from planner.training.confidence.interval import tie_margin
 from planner.training.search.best_first.fewer import faster_on_fewer
@@ -16,6 +17,7 @@ from planner.training.search.best_first.run import Progress, SearchRun
 from planner.training.search.infeasible import cheapest_changes, nearest_misses
 from planner.training.search.layouts.choose import choose_layout
 from planner.training.search.layouts.default import default_layout
+from planner.training.search.offloading import with_offloading
 from planner.training.search.result import SearchResult
 from planner.training.search.space.enumeration import space_report
 from planner.training.search.space.restrictions import Restrictions, check_choices
@@ -85,6 +87,7 @@ def search(
             if cloud:
                 fitting = run.cloud()
             run.refine()
+            run = _offloading(run) or run
             if run.improve is not None:
                 without = faster_without_types(run)
             if _nothing_fits(run):
@@ -101,8 +104,30 @@ def search(
     if cut is not None and not run.done:
         with suppress(OutOfTime), enforced(budget.longer(LAST_S)):
             run.show_something(price=cut is Stopped.TIME_LIMIT)
-    result = _result(run, cut, nearest, tuple(changes), fitting)
-    return replace(result, fewer_nodes=_fewer_nodes(result, fewer), fewer_devices=without)
+    result = _result(run, restrictions, cut, nearest, tuple(changes), fitting)
+    return replace(
+        result,
+        fewer_nodes=_fewer_nodes(result, fewer),
+        fewer_devices=without,
+        needs_offloading=run.restrictions is not restrictions,
+    )
+
+
+def _offloading(run: SearchRun) -> SearchRun | None:
+    """Where nothing fits, the same search with what the framework can offload; None where nothing
+    fits even then."""
+    wider = with_offloading(run.restrictions, run.scenario.job.software)
+    if wider is None or not _nothing_fits(run):
+        return None
+    run.report("offloading")
+    more = replace(run, restrictions=wider, complete=False, done=False)
+    try:
+        more.bound()
+    except RuleError:
+        return None
+    if more.num_fitting:
+        more.refine()
+    return more if more.best.kept else None
 
 
 def _fewer_nodes(result: SearchResult, fewer: Sequence[SizedPlan]) -> SizedPlan | None:
@@ -118,6 +143,7 @@ def _nothing_fits(run: SearchRun) -> bool:
 
 def _result(
     run: SearchRun,
+    restrictions: Restrictions,
     cut: Stopped | None,
     nearest: tuple[NearMiss, ...],
     changes: tuple[Change, ...],
@@ -150,7 +176,7 @@ def _result(
         bound_s=bound_s,
         stopped=stopped,
         tied_within=tie_margin(),
-        space=space_report(run.enumeration, run.restrictions),
+        space=space_report(run.enumeration, restrictions),
         solver=run.solver.record,
         nearest=nearest,
         changes=changes,
