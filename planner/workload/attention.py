@@ -250,7 +250,7 @@ def context_exchange(workload: Workload, query_bytes: int, block_bytes: int) -> 
                 buffer_bytes=blocks * block_bytes,
                 in_forward=direction == "forward",
                 in_backward=direction == "backward",
-                beside="attention",
+                runs_with="attention",
                 hops=workload.shard.context - 1,
             )
             for direction, blocks in (("forward", 1), ("backward", 2))

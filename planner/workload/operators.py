@@ -127,12 +127,12 @@ class Collective(Operator):
     buffer of the group's largest side on one device: what all_reduce reduces, what all_gather ends
     with, what reduce_scatter starts with, what one device sends in all_to_all; one hop's block for
     ring_exchange, which makes (degree − 1) hops.
-    `beside` names what the framework always runs at the same time: "" (nothing), "weight_gradient",
-    "attention". `copies` > 1: the buffer holds that many copies of each token for different ranks,
-    of which one travels to each domain, and at most `group_top_k` of `num_groups` equal parts of
-    the ranks have any. `calls`: collectives that the host launches for it, `launch_s` beside them.
-    `network_efficiency` (None: that of the library's all-to-all) and `multiprocessors` are what
-    an expert exchange reaches and takes.
+    `runs_with` names what the framework always runs at the same time: "" (nothing),
+    "weight_gradient", "attention". `copies` > 1: the buffer holds that many copies of each token
+    for different ranks; one copy travels to each domain, and at most `group_top_k` of `num_groups`
+    equal parts of the ranks have any. `calls`: collectives that the host launches for it;
+    `launch_s`: host time in addition to theirs. `network_efficiency` (None: that of the library's
+    all-to-all) and `multiprocessors` are what an expert exchange reaches and takes.
     """
 
     operation: str
@@ -140,7 +140,7 @@ class Collective(Operator):
     buffer_bytes: int
     in_forward: bool
     in_backward: bool
-    beside: str = ""
+    runs_with: str = ""
     hops: int = 1
     copies: int = 1
     calls: int = 1

@@ -392,9 +392,9 @@ def _cover(
     """
     collective = operators[index]
     assert isinstance(collective, Collective)
-    if collective.beside == "weight_gradient":
+    if collective.runs_with == "weight_gradient":
         return costs[_neighbour(operators, index, -1)]
-    if collective.beside == "attention":
+    if collective.runs_with == "attention":
         attention = [
             cost
             for operator, cost in zip(operators, costs, strict=True)
