@@ -55,7 +55,9 @@ WRITTEN = {
     "plans/*.json",
     "ranks.csv",
     "run.sh",
+    "settings.sh",
     "slurm.sh",
+    "torchrun.sh",
     "train.sh",
     "verify_placement.py",
 }
@@ -64,10 +66,9 @@ WRITTEN = {
 NOT_RUN = {
     "git clone … planner && cd planner": "needs the network",
     "make demo                       # needs Python 3.11, pip, git, make": "installs",
-    "cd launch": "not ours",
-    "source megatron-lm.sh": "not ours",
-    'sbatch slurm.sh pretrain_gpt.py "${MEGATRON_ARGS[@]}" --data-path ... --tokenizer-model ... '
-    "--lr ...": "tests/exporters/test_rehearsal.py does",
+    "cd run": "not ours",
+    "MEGATRON_PATH=~/Megatron-LM DATA_PATH=/data/text TOKENIZER_MODEL=/data/tokenizer bash "
+    "launch.sh slurm": "tests/exporters/test_any_nodes.py does",
     "planner report plans.json --mine train.sh -o report.html": "tests/cli/test_report.py does",
     "planner calibrate my-runs.yaml --device-file my-a100.yaml": "tests/cli/test_calibrate.py does",
     "planner validate my-runs.yaml --device-file my-a100.yaml      # shows the gain": "as above",
