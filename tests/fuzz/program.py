@@ -52,6 +52,12 @@ class Ran:
     wall_s: float
 
     @property
+    def errors(self) -> str:
+        """What is wrong, without notes on what the program finds doubtful in the files."""
+        lines = self.stderr.splitlines(keepends=True)
+        return self.raised or "".join(line for line in lines if not line.startswith("note: "))
+
+    @property
     def took_s(self) -> float:
         """Seconds that a busy machine does not lengthen, nor a second thread."""
         return min(self.cpu_s, self.wall_s)
