@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
 
-from planner.errors import PlannerError
+from planner.errors import LONGEST_LINE, PlannerError
 from tests.fuzz.contracts import broken_contracts
 from tests.fuzz.families import FAMILIES, Family
 from tests.fuzz.mutate import damaged, damaged_tree
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 CPU_S = 4.0
 """Processor time of one mutant in a parser."""
 COMMAND_CPU_S = 20.0
-LONGEST_MESSAGE = 20_000
+MOST_LINES = 6
 _PLACE = re.compile(r"[^:\n]+:[0-9]+:[0-9]+: ")
 """Of a file that the mutant names, in which something is wrong too."""
 
@@ -110,7 +110,7 @@ def _read(report: Report, family: Family, path: str) -> Iterator[str]:
     except PlannerError as error:
         report.codes[f"{family.name}: refused"] += 1
         message = str(error)
-        if not 0 < len(message) < LONGEST_MESSAGE:
+        if not 0 < len(message) <= MOST_LINES * (LONGEST_LINE + 1):
             yield f"message|{len(message)} characters"
         elif family.placed and not (message.startswith(path) or _PLACE.match(message)):
             yield f"no place|{message[:300]}"
@@ -128,8 +128,8 @@ def _command(report: Report, family: Family, arguments: tuple[str, ...]) -> Iter
     report.codes[f"{family.name}: {arguments[0]} ended with {ran.code}"] += 1
     if ran.raised:
         yield f"{arguments[0]} raised|{ran.raised}\n{ran.trace}"
-    elif ran.code == 2 and not _messages(ran.stderr):
-        yield f"{arguments[0]} refused|{ran.stderr[:300]!r}"
+    elif (ran.code == 2 or ran.stderr) and not _messages(ran.stderr):
+        yield f"{arguments[0]} messages|{ran.stderr[:300]!r}"
     elif ran.code in (0, 1) and arguments[0] == "estimate":
         broken = next(broken_contracts(ran.stdout), None)
         if broken:
@@ -144,7 +144,8 @@ def _command(report: Report, family: Family, arguments: tuple[str, ...]) -> Iter
 def _messages(stderr: str) -> bool:
     lines = stderr.splitlines()
     return bool(lines) and all(
-        line.startswith(("error: ", "note: ")) and line.isprintable() for line in lines
+        line.startswith(("error: ", "note: ")) and line.isprintable() and len(line) <= LONGEST_LINE
+        for line in lines
     )
 
 
