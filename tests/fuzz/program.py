@@ -90,6 +90,14 @@ def memory_limit(most_bytes: int = MOST_MEMORY_BYTES) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_AS, before)
 
 
+@contextmanager
+def more_memory(more_bytes: int) -> Iterator[None]:
+    """The same for whoever asks for so much more than the process has now."""
+    pages = int(Path("/proc/self/statm").read_text().split()[0])
+    with memory_limit(pages * resource.getpagesize() + more_bytes):
+        yield
+
+
 def call(arguments: Sequence[str], *, cpu_s: float) -> Ran:
     """Runs the program in the current folder, for `cpu_s` seconds of processor time at most."""
     code: int | None = None

@@ -24,7 +24,14 @@ from planner.errors import LONGEST_LINE, PlannerError
 from tests.fuzz.contracts import broken_contracts
 from tests.fuzz.families import FAMILIES, Family
 from tests.fuzz.mutate import damaged, damaged_tree
-from tests.fuzz.program import OutOfTime, call, last_place, memory_limit, time_limit
+from tests.fuzz.program import (
+    OutOfTime,
+    call,
+    last_place,
+    memory_limit,
+    more_memory,
+    time_limit,
+)
 from tests.fuzz.samples import Sample, surroundings
 
 if TYPE_CHECKING:
@@ -32,8 +39,8 @@ if TYPE_CHECKING:
 
     from tests.fuzz.report import Report
 
-CPU_S = 4.0
-"""Processor time of one mutant in a parser."""
+MORE_BYTES = 2**30
+"""Address space that a parser may take beside what the program has."""
 COMMAND_CPU_S = 20.0
 MOST_LINES = 6
 _PLACE = re.compile(r"[^:\n]+:[0-9]+:[0-9]+: ")
@@ -56,7 +63,8 @@ def run_mutants(
         for index, family in product(range(seed, seed + count), chosen):
             if until is not None and time.monotonic() > until:
                 return
-            _run(report, family, index)
+            if index % family.every == 0:
+                _run(report, family, index)
 
 
 def mutant(family: Family, index: int) -> tuple[Sample, bytes]:
@@ -102,7 +110,7 @@ def _keep(report: Report, name: str, what: str, detail: str, path: str, commands
 def _read(report: Report, family: Family, path: str) -> Iterator[str]:
     """What is wrong with how the parser took a file, or "taken"."""
     try:
-        with warnings.catch_warnings(), time_limit(CPU_S):
+        with warnings.catch_warnings(), time_limit(family.cpu_s), more_memory(MORE_BYTES):
             warnings.simplefilter("error")
             found = family.read(path)
     except OutOfTime:
