@@ -107,6 +107,10 @@ class WorkloadOptions:
     software: Annotated[
         str | None, option("NAME|FILE", f"Software profile. [default: {DEFAULT_SOFTWARE}]")
     ] = None
+    tokens: Annotated[
+        str | None,
+        option("N", "Tokens of the whole job, such as 15T: says how long it takes."),
+    ] = None
     nodes: Annotated[
         str | None,
         option("N", "Use N nodes: a search takes the best N, a plan the first N. [default: all]"),

@@ -23,6 +23,7 @@ from planner.plan_document.schema import ONLY_WHERE_CHOSEN, SCHEMA_ID
 from planner.schedule.registry import SCHEDULES
 from planner.specs.job import OPTIMIZERS
 from planner.specs.ranges import LONGEST_SEQUENCE
+from planner.specs.units import MOST_TOKENS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -116,6 +117,7 @@ def _plans(root: Node) -> tuple[Node, ...]:
 def read_inputs(node: Node) -> RecordedInputs:
     """What the plans of a document were made from. Raises InputError with the place."""
     job = node["job"]
+    tokens = job.get("tokens")
     return RecordedInputs(
         cluster=_file(node["cluster"]),
         model=_file(node["model"]),
@@ -129,13 +131,24 @@ def read_inputs(node: Node) -> RecordedInputs:
             software_sha256=job["software_sha256"].optional_text(),
             headroom=job["headroom"].number(at_least=0, below=1),
             expert_imbalance=job["expert_imbalance"].number(at_least=1),
+            software_path=_path(job, "software_path"),
+            tokens=None if tokens is None else tokens.count(at_least=1, at_most=MOST_TOKENS),
         ),
         assumptions=tuple(item.text() for item in node["assumptions"].items()),
     )
 
 
 def _file(node: Node) -> RecordedFile:
-    return RecordedFile(name=node["name"].name(), sha256=node["sha256"].optional_text())
+    return RecordedFile(
+        name=node["name"].name(),
+        sha256=node["sha256"].optional_text(),
+        path=_path(node, "path"),
+    )
+
+
+def _path(node: Node, key: str) -> str | None:
+    found = node.get(key)
+    return None if found is None else found.text()
 
 
 def read_decisions(node: Node, keys: Sequence[str] = RANKED) -> Plan:

@@ -145,7 +145,12 @@ def _ref(name: str) -> Schema:
 
 def _inputs() -> Schema:
     sha256 = {"type": ["string", "null"], "pattern": "^[0-9a-f]{64}$"}
-    file = _record({"name": NAME, "sha256": sha256})
+    path = {
+        "type": "string",
+        "description": "The file as it was given, from the folder the command ran in; absent for "
+        "a shipped one.",
+    }
+    file = _record({"name": NAME, "sha256": sha256, "path": path}, optional=("path",))
     job = _record(
         {
             "devices": POSITIVE,
@@ -157,7 +162,10 @@ def _inputs() -> Schema:
             "software_sha256": sha256,
             "headroom": {"type": "number", "minimum": 0, "exclusiveMaximum": 1},
             "expert_imbalance": {"type": "number", "minimum": 1},
-        }
+            "software_path": path,
+            "tokens": {"description": "Of the whole job.", **POSITIVE},
+        },
+        optional=("software_path", "tokens"),
     )
     return _record({"cluster": file, "model": file, "job": job, "assumptions": _list(TEXT)})
 
@@ -248,9 +256,55 @@ def _estimate() -> Schema:
                     )
                 ),
             },
+            "goodput": _goodput(),
+            "whole_job": _whole_job(),
         },
-        optional=("device_groups",),
+        optional=("device_groups", "goodput", "whole_job"),
     )
+
+
+def _goodput() -> Schema:
+    checkpoint = _record({"bytes": COUNT, "stall_s": SECONDS, "interval_s": SECONDS})
+    spares = {
+        "needed": {
+            "description": "So that one is at hand with this chance; null: nothing says how long a "
+            "repair takes.",
+            "type": ["integer", "null"],
+            "minimum": 0,
+        },
+        "given": COUNT,
+        "chance": SHARE,
+    }
+    return {
+        "description": "Where the cluster says how often it fails: the share of wall time that is "
+        "progress, and what it comes from.",
+        **_record(
+            {
+                "share": NUMBER,
+                "tokens_per_day": NUMBER,
+                "between_failures_s": SECONDS,
+                "restart_s": SECONDS,
+                "checkpoint": checkpoint,
+                "spares": _record(spares),
+            }
+        ),
+    }
+
+
+def _whole_job() -> Schema:
+    return {
+        "description": "Where the tokens of the job are known: how long it takes, with failures "
+        "where they are known, and with the range of the step.",
+        **_record(
+            {
+                "tokens": POSITIVE,
+                "wall_s": SECONDS,
+                "low_s": SECONDS,
+                "high_s": SECONDS,
+                "device_hours": NUMBER,
+            }
+        ),
+    }
 
 
 def _confidence() -> Schema:

@@ -13,10 +13,12 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from planner.plan import Estimate, Plan, RankedPlan, StageMemory
-    from planner.plan_document.inputs import RecordedInputs
+    from planner.plan_document.inputs import RecordedFile, RecordedInputs, RecordedJob
     from planner.training.search.result import Cloud, Robustness, SearchResult, SizedPlan, Space
 
 TERA = 1e12
+HOUR_S = 3600.0
+DAY_S = 24 * HOUR_S
 
 
 def to_document(
@@ -33,9 +35,9 @@ def to_document(
         "schema": SCHEMA_ID,
         "planner_version": __version__,
         "inputs": {
-            "cluster": asdict(inputs.cluster),
-            "model": asdict(inputs.model),
-            "job": asdict(inputs.job),
+            "cluster": _stated(inputs.cluster),
+            "model": _stated(inputs.model),
+            "job": _stated(inputs.job),
             "assumptions": list(inputs.assumptions),
         },
     }
@@ -54,6 +56,16 @@ def to_document(
         for ranked in plans
     ]
     return document
+
+
+def _stated(record: RecordedFile | RecordedJob) -> dict[str, Any]:
+    """The fields of a record, without optional ones that say nothing."""
+    silent = {
+        field.name
+        for field in fields(record)
+        if field.default is None and getattr(record, field.name) is None
+    }
+    return {name: value for name, value in asdict(record).items() if name not in silent}
 
 
 def _proofs(ranked: RankedPlan) -> dict[str, Any]:
@@ -131,6 +143,8 @@ def _estimate(estimate: Estimate) -> dict[str, Any]:
         "confidence": confidence_fields(estimate),
         "assumptions": list(estimate.assumptions),
         **_device_groups(estimate),
+        **_goodput(estimate),
+        **_whole_job(estimate),
     }
 
 
@@ -145,6 +159,48 @@ def _device_groups(estimate: Estimate) -> dict[str, Any]:
         for group in estimate.device_groups
     ]
     return {"device_groups": groups} if groups else {}
+
+
+def _goodput(estimate: Estimate) -> dict[str, Any]:
+    """Nothing where nothing is known of failures."""
+    known = estimate.goodput
+    if known is None:
+        return {}
+    return {
+        "goodput": {
+            "share": known.share,
+            "tokens_per_day": estimate.lasting_tokens_per_s * DAY_S,
+            "between_failures_s": known.between_failures_s,
+            "restart_s": known.restart_s,
+            "checkpoint": {
+                "bytes": known.checkpoint_bytes,
+                "stall_s": known.stall_s,
+                "interval_s": known.interval_s,
+            },
+            "spares": {
+                "needed": known.spares_needed,
+                "given": known.spares,
+                "chance": known.chance,
+            },
+        }
+    }
+
+
+def _whole_job(estimate: Estimate) -> dict[str, Any]:
+    """Nothing where nobody says how many tokens the job has."""
+    job_s = estimate.job_s
+    if job_s is None:
+        return {}
+    low_s, high_s = estimate.job_range_s
+    return {
+        "whole_job": {
+            "tokens": estimate.tokens,
+            "wall_s": job_s,
+            "low_s": low_s,
+            "high_s": high_s,
+            "device_hours": estimate.devices * job_s / HOUR_S,
+        }
+    }
 
 
 def confidence_fields(estimate: Estimate) -> dict[str, Any] | None:
