@@ -19,7 +19,8 @@ from planner.plan import (
 )
 from planner.plan_document.inputs import RecordedFile, RecordedInputs, RecordedJob
 from planner.plan_document.nodes import Node, found, parse_file, split_rank
-from planner.plan_document.schema import ONLY_WHERE_CHOSEN, SCHEMA_ID
+from planner.plan_document.schema import SCHEMA_ID
+from planner.plan_document.schema_parts import ONLY_WHERE_CHOSEN
 from planner.schedule.registry import SCHEDULES
 from planner.specs.job import OPTIMIZERS
 from planner.specs.ranges import LONGEST_SEQUENCE

@@ -20,8 +20,8 @@ from planner.plan import (
     TimeBreakdown,
 )
 from planner.plan_document.nodes import LARGEST_COUNT_BYTES
-from planner.plan_document.schema import TIME_ONLY_WHERE_SPENT
-from planner.plan_document.write import TERA
+from planner.plan_document.schema_estimate import TIME_ONLY_WHERE_SPENT
+from planner.plan_document.write_estimate import TERA
 from planner.specs.units import MOST_TOKENS
 
 if TYPE_CHECKING:
@@ -69,20 +69,6 @@ def read_estimate(node: Node, plan: Plan) -> Estimate:
     )
 
 
-def _seconds(node: Node, name: str) -> Node | None:
-    return node.get(name) if name in TIME_ONLY_WHERE_SPENT else node[name]
-
-
-def _host(node: Node | None) -> HostUse | None:
-    if node is None:
-        return None
-    capacity = node["capacity_bytes"]
-    return HostUse(
-        peak_bytes=bytes_of(node["peak_bytes"]),
-        capacity_bytes=None if capacity.value is None else bytes_of(capacity),
-    )
-
-
 def _goodput(node: Node | None) -> Goodput | None:
     if node is None:
         return None
@@ -103,6 +89,20 @@ def _goodput(node: Node | None) -> Goodput | None:
 
 def _tokens(node: Node | None) -> int | None:
     return None if node is None else node["tokens"].count(at_least=1, at_most=MOST_TOKENS)
+
+
+def _seconds(node: Node, name: str) -> Node | None:
+    return node.get(name) if name in TIME_ONLY_WHERE_SPENT else node[name]
+
+
+def _host(node: Node | None) -> HostUse | None:
+    if node is None:
+        return None
+    capacity = node["capacity_bytes"]
+    return HostUse(
+        peak_bytes=bytes_of(node["peak_bytes"]),
+        capacity_bytes=None if capacity.value is None else bytes_of(capacity),
+    )
 
 
 def _device_groups(node: Node | None) -> tuple[DeviceGroup, ...]:
