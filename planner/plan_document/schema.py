@@ -421,6 +421,20 @@ def _search() -> Schema:
                     },
                 }
             ),
+            "nodes": {
+                "description": "Where all nodes are alike, so that plans may leave some idle: the "
+                "nodes given, how many smaller numbers have a combination, on how many of these "
+                "plans were looked for (no other can be faster), and what the best plan leaves "
+                "idle.",
+                **_record(
+                    {
+                        "given": POSITIVE,
+                        "others": COUNT,
+                        "opened": COUNT,
+                        "idle_hosts": _list(HOST),
+                    }
+                ),
+            },
             "fewer_devices": {
                 "description": "On mixed devices, faster plans without some of the types.",
                 **_list(_record({"devices": POSITIVE, "without": _list(TEXT), "step_s": SECONDS})),
@@ -448,7 +462,7 @@ def _search() -> Schema:
                 **_list(_record(_sized())),
             },
         },
-        optional=("robust", "fewer_devices", "fewer_nodes", "cloud", "scaling"),
+        optional=("robust", "nodes", "fewer_devices", "fewer_nodes", "cloud", "scaling"),
     )
 
 

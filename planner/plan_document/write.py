@@ -14,7 +14,14 @@ if TYPE_CHECKING:
 
     from planner.plan import Estimate, Plan, RankedPlan, StageMemory
     from planner.plan_document.inputs import RecordedInputs, RecordedJob
-    from planner.training.search.result import Cloud, Robustness, SearchResult, SizedPlan, Space
+    from planner.training.search.result import (
+        Cloud,
+        NodeCounts,
+        Robustness,
+        SearchResult,
+        SizedPlan,
+        Space,
+    )
 
 TERA = 1e12
 HOUR_S = 3600.0
@@ -273,6 +280,7 @@ def _search(result: SearchResult) -> dict[str, Any]:
             "engines": [asdict(engine) for engine in result.solver.engines],
         },
         **_robust(result.robustness),
+        **_nodes(result.nodes),
         **_fewer_devices(result),
         **_fewer(result.fewer_nodes),
         "space": _space(result.space),
@@ -295,6 +303,13 @@ def _search(result: SearchResult) -> dict[str, Any]:
         **_cloud(result.cloud),
         **_scaling(result.scaling),
     }
+
+
+def _nodes(counts: NodeCounts | None) -> dict[str, Any]:
+    """Nothing where every plan takes all nodes."""
+    if counts is None:
+        return {}
+    return {"nodes": {**asdict(counts), "idle_hosts": list(counts.idle_hosts)}}
 
 
 def _cloud(cloud: Cloud | None) -> dict[str, Any]:
