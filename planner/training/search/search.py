@@ -83,7 +83,7 @@ def search(
     empty: RuleError | None = None
 
     def compare(best: RankedPlan) -> None:
-        found = faster_on_fewer(scenario, restrictions, best, budget)
+        found = faster_on_fewer(run, best)
         fewer.extend([] if found is None else [found])
 
     if smaller is None:

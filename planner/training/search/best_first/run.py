@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from planner.plan import RankedPlan
     from planner.training.scenario import Scenario
     from planner.training.search.best_first.best import Priced
+    from planner.training.search.bounding.known_shards import KnownShards
     from planner.training.search.hosts.choose import PlacementSearch
     from planner.training.search.layouts.choose import LayoutImprover
     from planner.training.search.layouts.default import LayoutChooser
@@ -75,7 +76,8 @@ class SearchRun:
     itself; without `screening` every combination is priced. `bound_s` is the walk's bound before
     the step that is under way: one that is cut short may have lost what it was working on. Bounds
     are of the ideal scenario. Where placing takes long, `first_found` is called with the first
-    plan. `hopeful` tells the rows of a grid that are to be looked at, and plans that take
+    plan. With `known` shards of a larger job, only combinations that these do not rule out are
+    bounded. `hopeful` tells the rows of a grid that are to be looked at, and plans that take
     `enough_s` or longer are of no use; `priced` is the table of a search whose layers cost the
     same."""
 
@@ -92,6 +94,7 @@ class SearchRun:
     hopeful: Callable[[AxisGrid], NDArray[np.bool_]] | None = None
     enough_s: float = np.inf
     priced: GrowingTable | None = None
+    known: KnownShards | None = None
     complete: bool = False
     done: bool = False
     enumeration: Enumeration = field(init=False)
@@ -142,6 +145,7 @@ class SearchRun:
             [self.layouts.screened_loads(grid, self.enumeration) for grid in grids],
             self.growing,
             trusting=not self.screening,
+            known=self.known,
             budget=self.budget,
         )
         for screened, group in self.groups():
