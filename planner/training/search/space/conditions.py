@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from planner.plan import DATA_SHARDINGS, GRANULARITIES
-from planner.schedule.registry import MOST_FORWARDS, PLAIN, SCHEDULES
+from planner.schedule.build import MOST_FORWARDS
+from planner.schedule.registry import PLAIN, SCHEDULES
 from planner.schedule.rules import ScheduleSize
 from planner.training.search.space.facts import NODE, PARTS, SCHEDULE_NAMES, sharing_ranks
 
@@ -39,7 +40,10 @@ WITH_OVERLAPPING_SENDS = tuple(
 
 
 def world(f: SpaceFacts, c: Columns) -> Holds:
-    return c["tensor"] * c["context"] * c["pipeline"] * c["data"] == f.devices
+    devices = c["tensor"] * c["context"] * c["pipeline"] * c["data"]
+    if f.any_nodes:
+        return (devices <= f.devices) & (devices % f.node_devices == 0)
+    return devices == f.devices
 
 
 def stages(f: SpaceFacts, c: Columns) -> Holds:

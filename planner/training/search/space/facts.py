@@ -77,6 +77,8 @@ class SpaceFacts:
     sharded_in_groups: tuple[str, ...]
     shards_over_all: bool
     offload: Offload
+    any_nodes: bool = False
+    """Whether a combination may take any number of whole nodes, up to all devices."""
 
     @property
     def offloads_optimizer(self) -> str:
