@@ -114,6 +114,20 @@ def search_schema() -> Schema:
                     },
                 }
             ),
+            "nodes": {
+                "description": "Where all nodes are alike, so that plans may leave some idle: the "
+                "nodes given, how many smaller numbers have a combination, on how many of these "
+                "plans were looked for (no other can be faster), and what the best plan leaves "
+                "idle.",
+                **record(
+                    {
+                        "given": POSITIVE,
+                        "others": COUNT,
+                        "opened": COUNT,
+                        "idle_hosts": list_of(HOST),
+                    }
+                ),
+            },
             "fewer_devices": {
                 "description": "On mixed devices, faster plans without some of the types.",
                 **list_of(
@@ -143,7 +157,7 @@ def search_schema() -> Schema:
                 **list_of(record(_sized())),
             },
         },
-        optional=("robust", "fewer_devices", "fewer_nodes", "cloud", "scaling"),
+        optional=("robust", "nodes", "fewer_devices", "fewer_nodes", "cloud", "scaling"),
     )
 
 

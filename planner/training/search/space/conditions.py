@@ -40,7 +40,10 @@ WITH_OVERLAPPING_SENDS = tuple(
 
 
 def world(f: SpaceFacts, c: Columns) -> Holds:
-    return c["tensor"] * c["context"] * c["pipeline"] * c["data"] == f.devices
+    devices = c["tensor"] * c["context"] * c["pipeline"] * c["data"]
+    if f.any_nodes:
+        return (devices <= f.devices) & (devices % f.node_devices == 0)
+    return devices == f.devices
 
 
 def stages(f: SpaceFacts, c: Columns) -> Holds:

@@ -107,6 +107,17 @@ class AxisGrid:
     pipeline: int
     columns: Columns
 
+    def __len__(self) -> int:
+        return len(self.columns["tensor"])
+
+    def only(self, rows: NDArray[np.bool_]) -> AxisGrid:
+        """The grid of some of its rows."""
+        kept = {
+            name: column if name in SHARED else column[rows]
+            for name, column in self.columns.items()
+        }
+        return AxisGrid(pipeline=self.pipeline, columns=kept)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Block:

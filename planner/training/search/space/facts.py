@@ -75,6 +75,8 @@ class SpaceFacts:
     node_devices: int
     sharded_in_groups: tuple[str, ...]
     shards_over_all: bool
+    any_nodes: bool = False
+    """Whether a combination may take any number of whole nodes, up to all devices."""
 
     @property
     def in_groups(self) -> str:
