@@ -7,7 +7,12 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from planner.errors import InputError
-from planner.specs.cluster.file import ClusterInput, NodeGroupInput, TierInput
+from planner.specs.cluster.file import (
+    ClusterInput,
+    HostInput,
+    NodeGroupInput,
+    TierInput,
+)
 from planner.specs.cluster.links import place_matrix, place_overrides
 from planner.specs.cluster.nominal import doubts
 from planner.specs.cluster.reliability import Reliability, build_reliability
@@ -16,6 +21,7 @@ from planner.specs.cluster.spec import (
     BandwidthMatrix,
     ClusterSpec,
     FabricTier,
+    HostMemory,
     IntraNode,
     Network,
     NodeGroup,
@@ -174,6 +180,7 @@ class _Builder:
                 segment=given.scale_up.segment,
             ),
             hosts=hosts,
+            host_memory=_host_memory(given.host),
         )
 
     def _network_kind(self, given: NodeGroupInput, name: str) -> NetworkKind:
@@ -194,7 +201,7 @@ class _Builder:
         """The device with the collective library and the host of the group; the library is noted
         where nothing says which one it is."""
         device = given.device
-        if given.host is not None:
+        if given.host is not None and given.host.slowness is not None:
             slowness = Constant[Number](
                 value=given.host.slowness, basis="measured", source="the cluster file"
             )
@@ -220,6 +227,18 @@ class _Builder:
         if self._matrix_sha256:
             parts.append(self._matrix_sha256)
         return SourceFile(path=self._document.path, sha256=combined_sha256(parts))
+
+
+def _host_memory(given: HostInput | None) -> HostMemory:
+    if given is None:
+        return HostMemory()
+    link = given.link
+    return HostMemory(
+        memory_bytes=given.memory,
+        memory_bytes_per_s=given.memory_bandwidth,
+        link_bytes_per_s=None if link is None else link.bandwidth,
+        link_shared_by=1 if link is None else link.shared_by,
+    )
 
 
 def combined_sha256(digests: list[str]) -> str:
