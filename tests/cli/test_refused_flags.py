@@ -157,6 +157,33 @@ def test_pytorch_wants_a_microbatch_for_every_stage(planner: Run, batch: int, co
     )
 
 
+@pytest.mark.parametrize(
+    ("job", "message"),
+    [
+        (
+            ("--model=gpt-1.7b", "--pipeline=2"),
+            "torchtitan has no pipeline parallelism for models with tied embeddings",
+        ),
+        (
+            ("--model=llama-3-70b", "--tensor=16"),
+            "the tensor degree must divide the 8 key-value groups; found",
+        ),
+        (
+            ("--model=deepseek-v3", "--pipeline=2", "--expert=16"),
+            "torchtitan has no pipeline, context parallelism for models with layers that predict "
+            "further tokens",
+        ),
+    ],
+)
+def test_what_torchtitan_does_not_combine(planner: Run, job: tuple[str, ...], message: str) -> None:
+    """Megatron-LM does."""
+    given = ("estimate", "--cluster=dgx-h100-16", "--nodes=4", "--micro-batch-size=1", *job)
+    refused = planner(*given, "--software=torchtitan")
+    assert refused.code == 2
+    assert message in refused.stderr
+    assert planner(*given, "--software=megatron-core").code in (0, 1)
+
+
 def test_experts_in_a_loop_are_not_priced(planner: Run, tmp_path: Path) -> None:
     job = ("--cluster=dgx-a100-16", "--model=qwen3-30b-a3b", "--global-batch-size=16",
            "--software=deepspeed", "--data-sharding=full")  # fmt: skip
