@@ -183,7 +183,7 @@ class ScheduleSwitch(Input):
     choices: Annotated[tuple[ScheduleName, ...], Field(min_length=1)]
     """Those that searches try."""
     over_slow_links: tuple[ScheduleName, ...] = ()
-    """Those that searches try besides on clusters where links between nodes differ."""
+    """Further schedules that searches try on clusters where links between nodes differ."""
     default_with_chunks: ScheduleName = "interleaved"
     """The default where a stage has several chunks (virtual stages)."""
     unstated_chunks: Count | None = None
@@ -212,7 +212,8 @@ class Fp8(Input):
 
 
 class SharedVocabulary(Input):
-    """What the framework does besides its kernels where all stages share the vocabulary layers."""
+    """What the framework does in addition to its kernels where all stages share the vocabulary
+    layers."""
 
     residual_transfers: Constant[Count] = general(
         "software", "shared_vocabulary.residual_transfers", Constant[Count]

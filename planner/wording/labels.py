@@ -114,9 +114,9 @@ def one_line(plan: Plan) -> str:
 
 
 def device_groups(plan: Plan, estimate: Estimate) -> str:
-    """Which device types and hosts hold which stages, with their layers: `stages 0 to 7 on
-    a100-sxm-80gb (8 hosts, a100-0 to a100-7), 3×8 layers`; empty
-    where all devices are of one type."""
+    """Which device types and hosts hold which stages, with the layers of these: `stages 0 to 7 on
+    a100-sxm-80gb (8 hosts, a100-0 to a100-7), 3×8 layers`; empty where all devices are of one type.
+    """
     said = []
     for group in estimate.device_groups:
         stages = plan.stages[group.first_stage : group.last_stage + 1]

@@ -237,8 +237,8 @@ def state_bytes(
     expert: NDArray[np.int64],
     ends: NDArray[np.int64],
 ) -> NDArray[np.int64]:
-    """Weights, gradients and optimizer states of so many parameters on a device, int64 [N, …]
-    like `dense` and `expert`; `ends` are those of the dense that no format quantises."""
+    """Bytes of weights, gradients and optimizer states, for parameter counts of a device, int64 [N,
+    …] like `dense` and `expert`; `ends` are those of the dense that no format quantises."""
     weights, gradients, optimizer, _ = _states(scenario, batch, dense, expert, ends)
     return np.asarray(weights + gradients + optimizer)
 

@@ -27,7 +27,7 @@ CLOSE = 0.05
 JUDGED = 10
 """The fastest plans, by which the bounds are judged."""
 SLOWEST = 4.0
-"""Combinations that take so many times as long as the fastest are not drawn."""
+"""Combinations that take this many times as long as the fastest are not drawn."""
 LISTED = 40
 """Points of the front that the table lists."""
 
