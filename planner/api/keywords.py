@@ -65,6 +65,8 @@ class AxisKeywords(TypedDict, total=False):
     """Share of the optimizer in the memory of the hosts."""
     weight_offload: bool | Iterable[bool] | None
     """Whether sharded weights are in the memory of the hosts."""
+    activation_offload: float | Iterable[float] | None
+    """Share of the activations in the memory of the hosts."""
 
 
 class LayoutKeywords(TypedDict, total=False):

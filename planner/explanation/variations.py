@@ -38,6 +38,7 @@ def varied(scenario: Scenario, plan: Plan, decisions: Mapping[str, Any]) -> Plan
         "shard_over": plan.shard_over or "all",
         "optimizer_offload": plan.optimizer_offload,
         "weight_offload": plan.weight_offload,
+        "activation_offload": plan.activation_offload,
         **decisions,
     }
     if "virtual_stages" in decisions and "schedule" not in decisions:

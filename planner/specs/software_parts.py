@@ -124,6 +124,15 @@ class Offload(Input):
     """With which of these a part of it may."""
     weights: tuple[DataSharding, ...] = ()
     """With which data sharding sharded weights may; a copy goes to the device for every pass."""
+    activations: tuple[Granularity, ...] = ()
+    """With which recomputation activations may: they leave in the forward pass, and are back when
+    the backward pass needs them."""
+    activations_in_pipelines: bool = True
+    """They may in a plan with several stages."""
+    activation_window: Constant[Count] = general(
+        "software", "offload.activation_window", Constant[Count]
+    )
+    """Layers whose activations are on the device at a time though they are offloaded."""
     together: bool = False
     """Weights, gradients and optimizer go together or not at all."""
     gradients: bool = False

@@ -89,10 +89,11 @@ def data_sharding(plan: Plan) -> str:
 
 def offloading(plan: Plan) -> str:
     """What is in the memory of the hosts: `none`, `0.5 of the optimizer`, `optimizer, weights`."""
-    share = plan.optimizer_offload
+    share, kept = plan.optimizer_offload, plan.activation_offload
     parts = [
         *(["optimizer"] if share == 1 else [f"{share:.3g} of the optimizer"] if share else []),
         *(["weights"] if plan.weight_offload else []),
+        *(["activations"] if kept == 1 else [f"{kept:.3g} of the activations"] if kept else []),
     ]
     return ", ".join(parts) or "none"
 

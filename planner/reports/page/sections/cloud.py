@@ -89,6 +89,7 @@ USUAL: dict[str, object] = {
     "shard_over": "all",
     "optimizer_offload": 0.0,
     "weight_offload": False,
+    "activation_offload": 0.0,
 }
 """Values of axes that a cloud leaves out where all combinations agree."""
 
@@ -138,6 +139,7 @@ def _key(plan: Plan) -> tuple[tuple[str, object], ...]:
             "shard_over": plan.shard_over or "all",
             "optimizer_offload": plan.optimizer_offload,
             "weight_offload": plan.weight_offload,
+            "activation_offload": plan.activation_offload,
         }
     )
 
