@@ -56,6 +56,8 @@ DECISIONS: tuple[tuple[str, Callable[[Side], str]], ...] = (
     ("recompute", lambda side: labels.recompute(side.plan)),
     ("data_sharding", lambda side: labels.data_sharding(side.plan)),
     ("sequence_parallel", lambda side: labels.on_off(side.plan.sequence_parallel)),
+    ("dispatcher", lambda side: side.plan.dispatcher or "none"),
+    ("expert_overlap", lambda side: labels.on_off(side.plan.expert_overlap)),
     ("stages", lambda side: labels.stage_layers(side.plan)),
     ("hosts", _hosts),
 )

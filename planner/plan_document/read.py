@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from planner.plan import (
     AXES,
     DATA_SHARDINGS,
+    DISPATCHERS,
     GRANULARITIES,
     PRECISIONS,
     Degrees,
@@ -25,7 +26,9 @@ from planner.specs.job import OPTIMIZERS
 from planner.specs.ranges import LONGEST_SEQUENCE
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
+
+T = TypeVar("T")
 
 DECISIONS = (
     "degrees",
@@ -38,6 +41,8 @@ DECISIONS = (
     "recompute",
     "stages",
     "placement",
+    "dispatcher",
+    "expert_overlap",
 )
 """The keys of what a plan decides."""
 
@@ -154,9 +159,17 @@ def read_decisions(node: Node, keys: Sequence[str] = RANKED) -> Plan:
         recompute=_recompute(node["recompute"]),
         stages=tuple(_stage(stage) for stage in node["stages"].items()),
         placement=_placement(node["placement"]),
+        dispatcher=_optional(node, "dispatcher", lambda value: value.text(DISPATCHERS)),
+        expert_overlap=_optional(node, "expert_overlap", Node.flag) or False,
     )
     _check_shape(node, plan)
     return plan
+
+
+def _optional(node: Node, key: str, read: Callable[[Node], T]) -> T | None:
+    """None where the key is missing."""
+    found = node.get(key)
+    return None if found is None else read(found)
 
 
 def _degrees(node: Node) -> Degrees:

@@ -8,7 +8,7 @@ from planner.budget import Stopped
 from planner.plan_document.nodes import LARGEST_COUNT_BYTES
 from planner.plan_document.read import DECISIONS, SUGGESTED, read_decisions
 from planner.plan_document.read_estimate import bytes_of, read_estimate
-from planner.plan_document.schema import CLOUD_AXES
+from planner.plan_document.schema import CLOUD_AXES, OF_EXPERTS
 from planner.solver import EngineRecord, SolverRecord
 from planner.training.search.result import (
     Change,
@@ -100,7 +100,11 @@ def _cloud(node: Node | None) -> Cloud | None:
     return Cloud(
         step_bound_s=tuple(bounds),
         peak_bytes=tuple(peaks),
-        axes={axis: _column(node[axis], len(bounds)) for axis in CLOUD_AXES},
+        axes={
+            axis: _column(node[axis], len(bounds))
+            for axis in CLOUD_AXES
+            if axis not in OF_EXPERTS or node.get(axis) is not None
+        },
     )
 
 

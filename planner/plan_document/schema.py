@@ -9,6 +9,7 @@ from planner.budget import Stopped
 from planner.plan import (
     AXES,
     DATA_SHARDINGS,
+    DISPATCHERS,
     FIT_CLASSES,
     GRANULARITIES,
     PEAK_PHASES,
@@ -31,6 +32,8 @@ CLOUD_AXES = (
     "data",
     "expert",
     "expert_tensor",
+    "dispatcher",
+    "expert_overlap",
     "micro_batch_size",
     "sequence_parallel",
     "virtual_stages",
@@ -50,7 +53,12 @@ HOST: Schema = {"type": "string", "pattern": f"^{HOST_PATTERN}$"}
 NAME: Schema = {"type": "string", "pattern": f"^{NAME_PATTERN}$"}
 FLAG: Schema = {"type": "boolean"}
 
+OF_EXPERTS = ("dispatcher", "expert_overlap")
+"""Keys of a plan that only one with an expert degree has."""
+
 _AXIS_VALUES: dict[str, Schema] = {
+    "dispatcher": {"type": "string", "enum": list(DISPATCHERS)},
+    "expert_overlap": FLAG,
     "sequence_parallel": FLAG,
     "schedule": TEXT,
     "recompute": {"type": "string", "enum": list(GRANULARITIES)},
@@ -97,7 +105,7 @@ def plan_schema() -> Schema:
             },
             "estimate": _ref("estimate"),
         },
-        optional=("tied_with_best", "worst_step_s", "proofs", "why"),
+        optional=("tied_with_best", "worst_step_s", "proofs", "why", *OF_EXPERTS),
     )
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -185,6 +193,14 @@ def _plan() -> Schema:
         "placement": _record(
             {"order": TEXT, "hosts": _list(HOST, minItems=1), "ranks": TEXT},
         ),
+        "dispatcher": {
+            "description": "What carries tokens to their experts.",
+            **_choice(*DISPATCHERS),
+        },
+        "expert_overlap": {
+            "description": "Exchanges of experts run beside the computation of another microbatch.",
+            **FLAG,
+        },
     }
 
 
@@ -367,9 +383,16 @@ def _search() -> Schema:
                 **_list(_record({"devices": POSITIVE, "without": _list(TEXT), "step_s": SECONDS})),
             },
             "space": _record({"dimensions": _list(dimension), "excluded": _list(exclusion)}),
-            "nearest": _list(_record({"reason": TEXT, **_plan(), "estimate": _ref("estimate")})),
+            "nearest": _list(
+                _record(
+                    {"reason": TEXT, **_plan(), "estimate": _ref("estimate")}, optional=OF_EXPERTS
+                )
+            ),
             "changes": _list(
-                _record({"description": TEXT, **_plan(), "estimate": _ref("estimate")})
+                _record(
+                    {"description": TEXT, **_plan(), "estimate": _ref("estimate")},
+                    optional=OF_EXPERTS,
+                )
             ),
             "fewer_nodes": {
                 "description": "A plan on fewer nodes that is faster than the best on all of them.",
@@ -391,7 +414,7 @@ def _sized() -> Schema:
         "step_s": {"type": ["number", "null"], "minimum": 0},
         "tokens_per_s": {"type": ["number", "null"], "minimum": 0},
         "reason": {"type": ["string", "null"]},
-        "plan": {"anyOf": [{"type": "null"}, _record(_plan())]},
+        "plan": {"anyOf": [{"type": "null"}, _record(_plan(), optional=OF_EXPERTS)]},
     }
 
 

@@ -101,7 +101,15 @@ def plan_fields(plan: Plan) -> dict[str, Any]:
             "hosts": list(plan.placement.hosts),
             "ranks": plan.placement.ranks,
         },
+        **_experts(plan),
     }
+
+
+def _experts(plan: Plan) -> dict[str, Any]:
+    """Nothing for a plan without an expert degree."""
+    if plan.dispatcher is None:
+        return {}
+    return {"dispatcher": plan.dispatcher, "expert_overlap": plan.expert_overlap}
 
 
 def _estimate(estimate: Estimate) -> dict[str, Any]:

@@ -11,7 +11,14 @@ from planner.reports.job import job_line
 from planner.reports.layout import bullets, heading, paragraph
 from planner.reports.sentences import binding, bound_by, headline, plan_answer, ranges
 from planner.wording.binding import binding_constraint
-from planner.wording.labels import data_sharding, device_groups, on_off, one_line, stage_layers
+from planner.wording.labels import (
+    data_sharding,
+    device_groups,
+    experts,
+    on_off,
+    one_line,
+    stage_layers,
+)
 from planner.wording.units import capacity, plural
 
 if TYPE_CHECKING:
@@ -58,6 +65,7 @@ def _device_groups(plan: Plan, estimate: Estimate) -> list[RenderableType]:
 def decisions(plan: Plan) -> str:
     return (
         f"{one_line(plan)}; {plural(plan.num_microbatches, 'microbatch', 'es')}, "
-        f"data sharding {data_sharding(plan)}, sequence parallel {on_off(plan.sequence_parallel)}; "
+        f"data sharding {data_sharding(plan)}, sequence parallel {on_off(plan.sequence_parallel)}"
+        f"{experts(plan)}; "
         f"layers per stage {stage_layers(plan)}"
     )

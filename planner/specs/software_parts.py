@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -13,6 +13,7 @@ from planner.specs.files.fields import (
     Fraction,
     Input,
     Seconds,
+    Text,
 )
 from planner.specs.files.general import general, general_part
 from planner.specs.networks import NetworkShares
@@ -172,6 +173,15 @@ class Dispatcher(Input):
     its experts are there."""
     reach: Literal["any", "domain"] = "any"
     """Where its ranks may lie: `domain`, in one scale-up domain."""
+    ranks: tuple[Count, ...] = ()
+    """Numbers of ranks that it has settings for. Default: any."""
+    node_devices: Count | None = None
+    """Devices of a node that it is built for where its ranks lie on several; the fast fabric must
+    end with the node. Default: any fabric."""
+    vendors: tuple[Text, ...] = ()
+    """Vendors of devices that it runs on. Default: all."""
+    overlaps: bool = True
+    """Its exchanges may run beside the computation of another microbatch."""
     calls: Count
     """Collectives that the host launches for one dispatch."""
     dispatch_launch: Constant[Seconds]
@@ -184,7 +194,6 @@ class Dispatcher(Input):
 
 
 DispatcherName = Literal["alltoall", "allgather", "deepep", "hybridep", "ncclep"]
-DISPATCHERS: tuple[DispatcherName, ...] = get_args(DispatcherName)
 
 
 def _dispatcher(name: str) -> Dispatcher:

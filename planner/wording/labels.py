@@ -83,6 +83,14 @@ def data_sharding(plan: Plan) -> str:
     return f"{plan.data_sharding} ({known})" if known else plan.data_sharding
 
 
+def experts(plan: Plan) -> str:
+    """`, dispatcher deepep beside another microbatch`; empty without an expert degree."""
+    if plan.dispatcher is None:
+        return ""
+    beside = " beside another microbatch" if plan.expert_overlap else ""
+    return f", dispatcher {plan.dispatcher}{beside}"
+
+
 def on_off(flag: bool) -> str:
     return "on" if flag else "off"
 

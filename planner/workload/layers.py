@@ -57,6 +57,8 @@ def seen_by(kind: str, shard: Shard) -> Shard:
         expert_tensor=shard.expert_tensor if mixture else 1,
         micro_batch_size=shard.micro_batch_size,
         sequence_parallel=shard.sequence_parallel,
+        dispatcher=shard.dispatcher if mixture else "",
+        expert_overlap=shard.expert_overlap and mixture,
         vocabulary=shard.vocabulary if end else 1,
     )
 

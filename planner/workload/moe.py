@@ -91,6 +91,26 @@ def moe_operators(workload: Workload) -> list[Operator]:
     return operators + residual_add(w, "mlp_residual")
 
 
+def exchanges(workload: Workload) -> tuple[Collective, ...]:
+    """What carries tokens to their experts and back, in a mixture's layer."""
+    moe = workload.model.moe
+    routed = workload.residual_tokens * (moe.top_k if moe else 0)
+    return tuple(
+        operator
+        for name in EXCHANGES
+        for operator in expert_exchange(workload, name, routed)
+        if isinstance(operator, Collective)
+    )
+
+
+def is_exchange(operator: Operator) -> bool:
+    return isinstance(operator, Collective) and operator.axis in ("expert", "expert_tensor")
+
+
+EXCHANGES = ("dispatch", "combine")
+"""The way to the experts, and back."""
+
+
 def _activation(workload: Workload, received: int, width: int, *, in_product: bool) -> Pointwise:
     """Of the experts' inner width. In the epilogue of their products it reads nothing forward and
     what was kept backward, and writes the next product's operand in both orientations

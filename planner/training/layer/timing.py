@@ -8,7 +8,7 @@ pass cannot be shorter than the host's launches of its kernels.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from planner.hardware.collectives import (
@@ -20,6 +20,7 @@ from planner.hardware.collectives import (
 )
 from planner.training.layer.host import collective_launch_s, launch_s, launched
 from planner.training.layer.operators import OperatorTime, operator_time
+from planner.workload.moe import EXCHANGES, is_exchange
 from planner.workload.operators import Collective, GroupedMatmul, Matmul
 from planner.workload.recompute import selective
 
@@ -55,8 +56,8 @@ class PassTime(NamedTuple):
 
 
 class LayerTime(NamedTuple):
-    """Of a pass that has another microbatch's beside it where the profile overlaps expert exchanges
-    that way, and of one `alone`. `backward` includes the weight gradients, whose compute alone is
+    """Of a pass that has another microbatch's beside it where exchanges of experts run that way,
+    and of one `alone`. `backward` includes the weight gradients, whose compute alone is
     `weight_gradient_s`.
     `selective_s` and `full_s` are what selective and full recomputation redo.
     `hidden_s` is communication that ran behind compute, `host_bound_s` what the host's launches
@@ -205,7 +206,86 @@ def _travelling_share(operator: Collective, group: ProcessGroup) -> float:
     return d * (1 - (1 - 1 / d) ** operator.copies) / operator.copies
 
 
+class LayerTimes(NamedTuple):
+    """A layer whose passes run by themselves, and one whose exchanges of experts run beside the
+    passes of another microbatch."""
+
+    alone: LayerTime
+    paired: LayerTime
+
+
 def layer_time(
+    workload: Workload, operators: Sequence[Operator], device: Device, topology: Topology
+) -> LayerTime:
+    """Price a layer's operators on `device`, communicating in the default rank order's groups."""
+    times = layer_times(workload, operators, device, topology)
+    return times.paired if workload.shard.expert_overlap else times.alone
+
+
+def layer_times(
+    workload: Workload, operators: Sequence[Operator], device: Device, topology: Topology
+) -> LayerTimes:
+    """The same, with and without another microbatch beside it."""
+    exchanges = [one for one in operators if isinstance(one, Collective) and is_exchange(one)]
+    return layer_rest(workload, operators, device, topology).with_exchanges(workload, exchanges)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayerRest:
+    """A layer without the exchanges of its experts, which depend on the dispatcher. `not_redone_s`:
+    of the forward pass, what full recomputation leaves out; so it does the way back from the
+    experts where `ends_early`."""
+
+    forward: _Tally
+    backward: _Tally
+    weight_gradient_s: float
+    selective_s: float
+    not_redone_s: float
+    ends_early: bool
+    groups: Groups
+    device: Device
+
+    def with_exchanges(self, workload: Workload, exchanges: Sequence[Collective]) -> LayerTimes:
+        """The whole layer."""
+        forward, backward = replace(self.forward), replace(self.backward)
+        overlap_cost = self.device.links.overlap_cost
+        not_redone_s = self.not_redone_s
+        for exchange in exchanges:
+            group = _group_of(self.groups, exchange)
+            if exchange.in_forward:
+                before_s = forward.total_s
+                forward.communicate(workload, exchange, group, 0.0, overlap_cost, 0.0)
+                if self.ends_early and exchange.name.startswith(EXCHANGES[-1]):
+                    not_redone_s += forward.total_s - before_s
+            if exchange.in_backward:
+                backward.communicate(workload, exchange, group, 0.0, overlap_cost, 0.0)
+        passes = forward.finish(), backward.finish()
+        alone = LayerTime(
+            forward_alone=passes[0],
+            backward_alone=passes[1],
+            forward=passes[0],
+            backward=passes[1],
+            weight_gradient_s=self.weight_gradient_s,
+            selective_s=self.selective_s,
+            full_s=max(forward.total_s - not_redone_s, 0.0),
+            hidden_s=forward.hidden_s + backward.hidden_s,
+            host_bound_s=forward.host_bound_s + backward.host_bound_s,
+            forward_host_bound_s=forward.host_bound_s,
+        )
+        if not forward.exchange_s + backward.exchange_s:
+            return LayerTimes(alone, alone)
+        _pair(forward, backward, workload.software.expert.overlapped_share.value, self.device)
+        paired = alone._replace(
+            forward=forward.finish(),
+            backward=backward.finish(),
+            hidden_s=forward.hidden_s + backward.hidden_s,
+            host_bound_s=forward.host_bound_s + backward.host_bound_s,
+            forward_host_bound_s=forward.host_bound_s,
+        )
+        return LayerTimes(alone, paired)
+
+
+def layer_rest(
     workload: Workload,
     operators: Sequence[Operator],
     device: Device,
@@ -213,10 +293,9 @@ def layer_time(
     *,
     costs: Sequence[OperatorTime] | None = None,
     effects: Sequence[Selective] | None = None,
-) -> LayerTime:
-    """Price a layer's operators on `device`, communicating in the default rank order's groups.
-    `costs`, their seconds there, and `effects`, what selective recomputation does to them, are
-    worked out unless they are known already."""
+) -> LayerRest:
+    """Price all but the exchanges. `costs`, the operators' seconds on the device, and `effects`,
+    what selective recomputation does to them, are worked out unless they are known already."""
     groups = Groups.of(topology, workload, device)
     software = workload.software
     costs = costs or [operator_time(operator, workload, device) for operator in operators]
@@ -231,6 +310,8 @@ def layer_time(
     exchanged: dict[int, float] = {}
     for index, (operator, cost, effect) in enumerate(zip(operators, costs, effects, strict=True)):
         if isinstance(operator, Collective):
+            if is_exchange(operator):
+                continue
             group = _group_of(groups, operator)
             cover = _cover(operators, costs, index, software)
             if operator.in_forward:
@@ -245,25 +326,21 @@ def layer_time(
         forward.compute(workload, operator, cost, backward=False)
         backward.compute(workload, operator, cost, backward=True)
         selective_s += effect.redone_share * cost.forward_s
-    full_s = forward.total_s
+    not_redone_s, ends_early = 0.0, False
     if software.recompute.early_stop:
         last = _last_product(operators)
-        full_s -= sum(cost.forward_s for cost in costs[last:])
-        full_s -= sum(one for index, one in exchanged.items() if index > last)
-    alone = (forward.finish(), backward.finish())
-    if "expert" in software.overlap:
-        _pair(forward, backward, software.expert.overlapped_share.value, device)
-    return LayerTime(
-        forward_alone=alone[0],
-        backward_alone=alone[1],
-        forward=forward.finish(),
-        backward=backward.finish(),
+        not_redone_s = sum(cost.forward_s for cost in costs[last:])
+        not_redone_s += sum(one for index, one in exchanged.items() if index > last)
+        ends_early = any(one.name == "combine_permute" for one in operators[last + 1 :])
+    return LayerRest(
+        forward=forward,
+        backward=backward,
         weight_gradient_s=sum(cost.weight_gradient_s for cost in costs),
         selective_s=selective_s,
-        full_s=max(full_s, 0.0),
-        hidden_s=forward.hidden_s + backward.hidden_s,
-        host_bound_s=forward.host_bound_s + backward.host_bound_s,
-        forward_host_bound_s=forward.host_bound_s,
+        not_redone_s=not_redone_s,
+        ends_early=ends_early,
+        groups=groups,
+        device=device,
     )
 
 
@@ -283,8 +360,6 @@ def _pair(forward: _Tally, backward: _Tally, most: float, device: Device) -> Non
     computation, `most` of them at most, and take multiprocessors from it (Megatron-LM
     `--overlap-moe-expert-parallel-comm`, `combined_1f1b.py`). A pair takes the longer of both."""
     exchange_s = forward.exchange_s + backward.exchange_s
-    if not exchange_s:
-        return
     passes = (forward, backward)
     cover_s = sum(tally.compute_s for tally in passes)
     taken = forward.exchange_multiprocessors / device.multiprocessors

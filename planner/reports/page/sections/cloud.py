@@ -87,13 +87,13 @@ def cloud(content: PageContent) -> Html | None:
 
 def looseness(known: Cloud, plans: Sequence[RankedPlan]) -> float:
     """The largest share by which the bound of one of some plans lies below its step."""
-    wanted = {_key(one.plan): one.estimate.step_s for one in plans}
     names = list(known.axes)
+    wanted = {_key(one.plan, names): one.estimate.step_s for one in plans}
     found = 0.0
     for bound_s, values in zip(
         known.step_bound_s, zip(*known.axes.values(), strict=True), strict=True
     ):
-        step_s = wanted.get(_sorted(dict(zip(names, values, strict=True))))
+        step_s = wanted.get(_sorted(dict(zip(names, values, strict=True)), names))
         if step_s is not None:
             found = max(found, 1 - bound_s / step_s)
     return found
@@ -110,7 +110,8 @@ def front(points: Sequence[Point]) -> list[Point]:
     return found
 
 
-def _key(plan: Plan) -> tuple[tuple[str, object], ...]:
+def _key(plan: Plan, names: Sequence[str]) -> tuple[tuple[str, object], ...]:
+    """A plan's values of the columns with these names."""
     degrees = plan.degrees
     return _sorted(
         {
@@ -126,12 +127,17 @@ def _key(plan: Plan) -> tuple[tuple[str, object], ...]:
             "recompute": plan.recompute.granularity,
             "sequence_parallel": plan.sequence_parallel,
             "data_sharding": plan.data_sharding,
-        }
+            "dispatcher": plan.dispatcher,
+            "expert_overlap": plan.expert_overlap,
+        },
+        names,
     )
 
 
-def _sorted(values: dict[str, object]) -> tuple[tuple[str, object], ...]:
-    return tuple(sorted(values.items()))
+def _sorted(values: dict[str, object], names: Sequence[str]) -> tuple[tuple[str, object], ...]:
+    """Without the dispatcher where there is nothing to dispatch."""
+    left_out = ("dispatcher",) if values["expert"] == 1 else ()
+    return tuple(sorted((k, v) for k, v in values.items() if k in names and k not in left_out))
 
 
 def _peak(ranked: RankedPlan) -> int:

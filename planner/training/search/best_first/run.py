@@ -134,6 +134,7 @@ class SearchRun:
             [self.layouts.screened_loads(grid, self.enumeration) for grid in grids],
             self.growing,
             trusting=not self.screening,
+            links_differ=self.scenario.ideal is not self.scenario,
             budget=self.budget,
         )
         for screened, group in self.groups():

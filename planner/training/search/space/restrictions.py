@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
 from planner.errors import InputError
-from planner.plan import DATA_SHARDINGS, GRANULARITIES
+from planner.plan import DATA_SHARDINGS, DISPATCHERS, GRANULARITIES
 from planner.schedule.registry import SCHEDULES, runnable
 from planner.specs.files.spelling import did_you_mean
 from planner.specs.ranges import not_whole, whole
@@ -29,9 +29,22 @@ NUMBER_AXES = (
     "virtual_stages",
 )
 """Axes whose values are whole numbers."""
-SWITCH_AXES = ("schedule", "recompute", "sequence_parallel", "data_sharding")
+SWITCH_AXES = (
+    "dispatcher",
+    "expert_overlap",
+    "schedule",
+    "recompute",
+    "sequence_parallel",
+    "data_sharding",
+)
 """Axes whose values are words, or on and off."""
-WORDS = {"recompute": GRANULARITIES, "data_sharding": DATA_SHARDINGS}
+FLAG_AXES = ("sequence_parallel", "expert_overlap")
+"""Axes that are on or off."""
+WORDS = {
+    "recompute": GRANULARITIES,
+    "data_sharding": DATA_SHARDINGS,
+    "dispatcher": DISPATCHERS,
+}
 """The words that an axis allows, where they do not depend on the framework."""
 LARGEST = 1_000_000
 """Largest number that an option accepts."""
@@ -47,6 +60,8 @@ class Restrictions:
     context: tuple[int, ...] | None = None
     expert: tuple[int, ...] | None = None
     expert_tensor: tuple[int, ...] | None = None
+    dispatcher: tuple[str, ...] | None = None
+    expert_overlap: tuple[bool, ...] | None = None
     micro_batch_size: tuple[int, ...] | None = None
     virtual_stages: tuple[int, ...] | None = None
     schedule: tuple[str, ...] | None = None
@@ -87,7 +102,7 @@ def _parsed(axis: str, text: str) -> list[int] | list[bool] | list[str]:
     parts = _parts(axis, text)
     if axis in NUMBER_AXES:
         return [_number(axis, part) for part in parts]
-    if axis == "sequence_parallel":
+    if axis in FLAG_AXES:
         return [_known(axis, part, ("on", "off")) == "on" for part in parts]
     return parts
 
@@ -107,7 +122,7 @@ def _checked(axis: str, values: Iterable[object]) -> tuple[object, ...]:
     if axis in NUMBER_AXES:
         name = option_name(axis)
         return tuple(sorted({whole(name, value, most=LARGEST) for value in values}))  # type: ignore[arg-type, type-var]
-    if axis == "sequence_parallel":
+    if axis in FLAG_AXES:
         return tuple(dict.fromkeys(_switch(axis, value) for value in values))
     return tuple(dict.fromkeys(_known(axis, value, WORDS.get(axis)) for value in values))
 
@@ -135,6 +150,8 @@ def unoffered(
         "recompute": software.recompute.choices,
         "data_sharding": software.data_sharding.choices,
         "sequence_parallel": tuple(_on_off(on) for on in software.sequence_parallel_options),
+        "dispatcher": software.expert.dispatcher_options,
+        "expert_overlap": tuple(_on_off(on) for on in software.expert_overlap_options),
     }
     for axis, choices in offered.items():
         asked = getattr(restrictions, axis)
