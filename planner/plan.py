@@ -105,7 +105,8 @@ class Placement:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """Every decision that a launcher needs. `num_microbatches`: the microbatches of one replica in
-    a step; `virtual_stages`: the chunks of each stage."""
+    a step; `virtual_stages`: the chunks of each stage; `shard_over`: the data · context ranks among
+    which what is sharded is divided, None where all of them share it."""
 
     degrees: Degrees
     micro_batch_size: int
@@ -121,6 +122,13 @@ class Plan:
     """One of `DISPATCHERS`; None: no expert degree, or as the software profile does by default."""
     expert_overlap: bool = False
     """Exchanges of experts run beside the computation of another microbatch."""
+    shard_over: int | None = None
+
+    @property
+    def sharding_groups(self) -> int:
+        """Groups of replicas that hold a copy of the sharded states each."""
+        replicas = self.degrees.data * self.degrees.context
+        return 1 if self.shard_over is None else max(1, replicas // self.shard_over)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -278,6 +286,25 @@ class DeviceGroup:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Goodput:
+    """What failures leave of a job's time, where the cluster says how often it fails. `share`: of
+    wall time that is progress. `stall_s`: for how long a checkpoint stops the steps, `interval_s`:
+    their time between two checkpoints. `restart_s`: from a failure to the next step.
+    `spares_needed`: nodes so that one is at hand with the probability `chance`; None: nothing says
+    how long a repair takes."""
+
+    share: float
+    between_failures_s: float
+    restart_s: float
+    checkpoint_bytes: int
+    stall_s: float
+    interval_s: float
+    spares: int
+    spares_needed: int | None
+    chance: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Estimate:
     """What a plan costs. `time_detail` holds seconds that do not add up to the step, such as those
     hidden behind other work and per-stage extremes."""
@@ -293,6 +320,30 @@ class Estimate:
     confidence: Confidence | None = None
     device_groups: tuple[DeviceGroup, ...] = ()
     """Empty where all devices are of one type."""
+    goodput: Goodput | None = None
+    """None where nothing is known of failures."""
+    tokens: int | None = None
+    """Of the whole job; None where nobody says."""
+
+    @property
+    def job_s(self) -> float | None:
+        """Wall time of the whole job, failures included where they are known; None without its
+        number of tokens."""
+        return None if self.tokens is None else self.tokens / self.lasting_tokens_per_s
+
+    @property
+    def job_range_s(self) -> tuple[float, float]:
+        """Between which seconds the whole job ends, by the range of the step. Raises: ValueError
+        without the number of tokens."""
+        job_s, step = self.job_s, Interval() if self.confidence is None else self.confidence.step
+        if job_s is None:
+            raise ValueError("nobody says how many tokens the job has")
+        return step.around(job_s)
+
+    @property
+    def lasting_tokens_per_s(self) -> float:
+        """Tokens per second in the long run: failures take their share where they are known."""
+        return self.tokens_per_s * (1.0 if self.goodput is None else self.goodput.share)
 
     @property
     def step_s(self) -> float:

@@ -57,6 +57,7 @@ def _varied(
         "data_sharding": plan.data_sharding,
         "dispatcher": plan.dispatcher,
         "expert_overlap": plan.expert_overlap,
+        "shard_over": plan.shard_over or "all",
         **decisions,
     }
     if not keep_experts or flags["expert"] == 1:

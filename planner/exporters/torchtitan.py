@@ -141,12 +141,17 @@ def _parallelism(job: ExportJob) -> Assignments:
     sharded = plan.data_sharding != "none"
     if not sharded and degrees.context > 1:
         raise _cannot("data_sharding", "with context parallelism weights are sharded over it")
+    copies = plan.sharding_groups if sharded else degrees.data
+    if degrees.data % copies:
+        raise _cannot(
+            "shard_over", f"groups of {plan.shard_over} do not hold whole groups of context ranks"
+        )
     reshard = "never"
     if plan.data_sharding == "full":
         reshard = "always" if degrees.pipeline == 1 else "default"
     return {
-        "parallelism.data_parallel_replicate_degree": "1" if sharded else str(degrees.data),
-        "parallelism.data_parallel_shard_degree": str(degrees.data) if sharded else "1",
+        "parallelism.data_parallel_replicate_degree": str(copies),
+        "parallelism.data_parallel_shard_degree": str(degrees.data // copies),
         "parallelism.fsdp_reshard_after_forward": f'"{reshard}"',
         "parallelism.tensor_parallel_degree": str(degrees.tensor),
         "parallelism.enable_sequence_parallel": str(plan.sequence_parallel or degrees.tensor == 1),

@@ -1,4 +1,4 @@
-"""One accelerator in SI units, with everything that does not depend on a shape worked out once."""
+"""One accelerator in SI units. Everything that does not depend on a shape is worked out once."""
 
 from __future__ import annotations
 
@@ -47,7 +47,8 @@ class MatmulRate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttentionRate:
-    """Fused attention: shares of the peak at head dimension 128, rows one multiprocessor takes."""
+    """Fused attention: shares of the peak at head dimension 128, and the rows that one
+    multiprocessor takes."""
 
     forward_efficiency: float
     backward_efficiency: float
@@ -69,7 +70,7 @@ class AttentionRate:
 class LinkConstants:
     """How the collective library uses the links; `planner/hardware/collectives.py` has the model.
 
-    `reduction_efficiency` is 0 where the switches cannot reduce. The last six are of the library
+    `reduction_efficiency` is 0 where the switches cannot reduce. The last six describe the library
     alone (`planner.specs.library`).
     """
 
@@ -99,6 +100,7 @@ class Device:
     """One accelerator. Compared by identity, so it can key a cache at no cost."""
 
     name: str
+    family: str | None
     memory_bytes: int
     memory_bytes_per_s: float
     memory_efficiency: float
@@ -157,6 +159,7 @@ def device_from_spec(spec: DeviceSpec) -> Device:
     memory_bytes_per_s = spec.memory.bandwidth.value
     return Device(
         name=spec.name,
+        family=spec.family,
         memory_bytes=spec.memory.capacity.value,
         memory_bytes_per_s=memory_bytes_per_s,
         memory_efficiency=spec.memory.efficiency.value,
@@ -192,8 +195,8 @@ def _matmul_rate(matmul: MatmulConstants, peaks: Mapping[str, float], precision:
     """Tiles of one number format.
 
     A tile of a x b elements moves a + b operand elements for a * b products, so its share of the
-    largest tile's rate saturates in a * b / (a + b). Starting and ending a tile takes the same
-    time in every format: more steps of a faster reduction.
+    largest tile's rate saturates in a * b / (a + b). Starting and ending a tile takes the same time
+    in every format: with a faster reduction it is worth more steps.
     """
     efficiency = _efficiency(matmul, precision)
     sixteen_bit = peaks.get("bf16", peaks.get("fp16", peaks[precision]))

@@ -34,6 +34,8 @@ class RecordedJob:
     software_sha256: str | None
     headroom: float
     expert_imbalance: float
+    tokens: int | None = None
+    """Of the whole job; None where nobody says, and then the document does not either."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +61,7 @@ def record_inputs(cluster: ClusterSpec, model: ModelSpec, job: JobSpec) -> Recor
             software_sha256=_sha256(job.software.source_file),
             headroom=job.headroom,
             expert_imbalance=job.expert_imbalance,
+            tokens=job.tokens,
         ),
         assumptions=tuple(
             dict.fromkeys(

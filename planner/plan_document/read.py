@@ -24,6 +24,7 @@ from planner.plan_document.schema import SCHEMA_ID
 from planner.schedule.registry import SCHEDULES
 from planner.specs.job import OPTIMIZERS
 from planner.specs.ranges import LONGEST_SEQUENCE
+from planner.specs.units import MOST_TOKENS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -43,6 +44,7 @@ DECISIONS = (
     "placement",
     "dispatcher",
     "expert_overlap",
+    "shard_over",
 )
 """The keys of what a plan decides."""
 
@@ -120,6 +122,7 @@ def _plans(root: Node) -> tuple[Node, ...]:
 def read_inputs(node: Node) -> RecordedInputs:
     """What the plans of a document were made from. Raises InputError with the place."""
     job = node["job"]
+    tokens = job.get("tokens")
     return RecordedInputs(
         cluster=_file(node["cluster"]),
         model=_file(node["model"]),
@@ -133,6 +136,7 @@ def read_inputs(node: Node) -> RecordedInputs:
             software_sha256=job["software_sha256"].optional_text(),
             headroom=job["headroom"].number(at_least=0, below=1),
             expert_imbalance=job["expert_imbalance"].number(at_least=1),
+            tokens=None if tokens is None else tokens.count(at_least=1, at_most=MOST_TOKENS),
         ),
         assumptions=tuple(item.text() for item in node["assumptions"].items()),
     )
@@ -148,6 +152,7 @@ def read_decisions(node: Node, keys: Sequence[str] = RANKED) -> Plan:
     node.only(keys)
     degrees = _degrees(node["degrees"])
     _check_lengths(node, degrees.pipeline)
+    shard_over = node.get("shard_over")
     plan = Plan(
         degrees=degrees,
         micro_batch_size=node["micro_batch_size"].count(at_least=1),
@@ -161,6 +166,7 @@ def read_decisions(node: Node, keys: Sequence[str] = RANKED) -> Plan:
         placement=_placement(node["placement"]),
         dispatcher=_optional(node, "dispatcher", lambda value: value.text(DISPATCHERS)),
         expert_overlap=_optional(node, "expert_overlap", Node.flag) or False,
+        shard_over=None if shard_over is None else shard_over.count(at_least=2),
     )
     _check_shape(node, plan)
     return plan

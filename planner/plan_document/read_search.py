@@ -8,7 +8,7 @@ from planner.budget import Stopped
 from planner.plan_document.nodes import LARGEST_COUNT_BYTES
 from planner.plan_document.read import DECISIONS, SUGGESTED, read_decisions
 from planner.plan_document.read_estimate import bytes_of, read_estimate
-from planner.plan_document.schema import CLOUD_AXES, OF_EXPERTS
+from planner.plan_document.schema import CLOUD_AXES, ONLY_WHERE_CHOSEN
 from planner.solver import EngineRecord, SolverRecord
 from planner.training.search.result import (
     Change,
@@ -101,9 +101,10 @@ def _cloud(node: Node | None) -> Cloud | None:
         step_bound_s=tuple(bounds),
         peak_bytes=tuple(peaks),
         axes={
-            axis: _column(node[axis], len(bounds))
-            for axis in CLOUD_AXES
-            if axis not in OF_EXPERTS or node.get(axis) is not None
+            axis: _column(column, len(bounds))
+            for axis in (*CLOUD_AXES, *ONLY_WHERE_CHOSEN)
+            for column in (node.get(axis) if axis in ONLY_WHERE_CHOSEN else node[axis],)
+            if column is not None
         },
     )
 

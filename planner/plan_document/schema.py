@@ -32,8 +32,6 @@ CLOUD_AXES = (
     "data",
     "expert",
     "expert_tensor",
-    "dispatcher",
-    "expert_overlap",
     "micro_batch_size",
     "sequence_parallel",
     "virtual_stages",
@@ -53,9 +51,6 @@ HOST: Schema = {"type": "string", "pattern": f"^{HOST_PATTERN}$"}
 NAME: Schema = {"type": "string", "pattern": f"^{NAME_PATTERN}$"}
 FLAG: Schema = {"type": "boolean"}
 
-OF_EXPERTS = ("dispatcher", "expert_overlap")
-"""Keys of a plan that only one with an expert degree has."""
-
 _AXIS_VALUES: dict[str, Schema] = {
     "dispatcher": {"type": "string", "enum": list(DISPATCHERS)},
     "expert_overlap": FLAG,
@@ -63,6 +58,7 @@ _AXIS_VALUES: dict[str, Schema] = {
     "schedule": TEXT,
     "recompute": {"type": "string", "enum": list(GRANULARITIES)},
     "data_sharding": {"type": "string", "enum": list(DATA_SHARDINGS)},
+    "shard_over": {"anyOf": [{"const": "all"}, {"type": "integer", "minimum": 2}]},
 }
 
 
@@ -105,7 +101,7 @@ def plan_schema() -> Schema:
             },
             "estimate": _ref("estimate"),
         },
-        optional=("tied_with_best", "worst_step_s", "proofs", "why", *OF_EXPERTS),
+        optional=("tied_with_best", "worst_step_s", "proofs", "why", *ONLY_WHERE_CHOSEN),
     )
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -161,7 +157,9 @@ def _inputs() -> Schema:
             "software_sha256": sha256,
             "headroom": {"type": "number", "minimum": 0, "exclusiveMaximum": 1},
             "expert_imbalance": {"type": "number", "minimum": 1},
-        }
+            "tokens": {"description": "Of the whole job.", **POSITIVE},
+        },
+        optional=("tokens",),
     )
     return _record({"cluster": file, "model": file, "job": job, "assumptions": _list(TEXT)})
 
@@ -201,7 +199,17 @@ def _plan() -> Schema:
             "description": "Exchanges of experts run beside the computation of another microbatch.",
             **FLAG,
         },
+        "shard_over": {
+            "description": "Ranks of data · context among which what is sharded is divided. "
+            "Missing: all of them.",
+            "type": "integer",
+            "minimum": 2,
+        },
     }
+
+
+ONLY_WHERE_CHOSEN = ("dispatcher", "expert_overlap", "shard_over")
+"""Decisions that a document has where they are not the usual ones."""
 
 
 def _estimate() -> Schema:
@@ -237,9 +245,55 @@ def _estimate() -> Schema:
                     )
                 ),
             },
+            "goodput": _goodput(),
+            "whole_job": _whole_job(),
         },
-        optional=("device_groups",),
+        optional=("device_groups", "goodput", "whole_job"),
     )
+
+
+def _goodput() -> Schema:
+    checkpoint = _record({"bytes": COUNT, "stall_s": SECONDS, "interval_s": SECONDS})
+    spares = {
+        "needed": {
+            "description": "So that one is at hand with this chance; null: nothing says how long a "
+            "repair takes.",
+            "type": ["integer", "null"],
+            "minimum": 0,
+        },
+        "given": COUNT,
+        "chance": SHARE,
+    }
+    return {
+        "description": "Where the cluster says how often it fails: the share of wall time that is "
+        "progress, and what it comes from.",
+        **_record(
+            {
+                "share": NUMBER,
+                "tokens_per_day": NUMBER,
+                "between_failures_s": SECONDS,
+                "restart_s": SECONDS,
+                "checkpoint": checkpoint,
+                "spares": _record(spares),
+            }
+        ),
+    }
+
+
+def _whole_job() -> Schema:
+    return {
+        "description": "Where the tokens of the job are known: how long it takes, with failures "
+        "where they are known, and with the range of the step.",
+        **_record(
+            {
+                "tokens": POSITIVE,
+                "wall_s": SECONDS,
+                "low_s": SECONDS,
+                "high_s": SECONDS,
+                "device_hours": NUMBER,
+            }
+        ),
+    }
 
 
 def _confidence() -> Schema:
@@ -385,13 +439,14 @@ def _search() -> Schema:
             "space": _record({"dimensions": _list(dimension), "excluded": _list(exclusion)}),
             "nearest": _list(
                 _record(
-                    {"reason": TEXT, **_plan(), "estimate": _ref("estimate")}, optional=OF_EXPERTS
+                    {"reason": TEXT, **_plan(), "estimate": _ref("estimate")},
+                    optional=ONLY_WHERE_CHOSEN,
                 )
             ),
             "changes": _list(
                 _record(
                     {"description": TEXT, **_plan(), "estimate": _ref("estimate")},
-                    optional=OF_EXPERTS,
+                    optional=ONLY_WHERE_CHOSEN,
                 )
             ),
             "fewer_nodes": {
@@ -414,7 +469,7 @@ def _sized() -> Schema:
         "step_s": {"type": ["number", "null"], "minimum": 0},
         "tokens_per_s": {"type": ["number", "null"], "minimum": 0},
         "reason": {"type": ["string", "null"]},
-        "plan": {"anyOf": [{"type": "null"}, _record(_plan(), optional=OF_EXPERTS)]},
+        "plan": {"anyOf": [{"type": "null"}, _record(_plan(), optional=ONLY_WHERE_CHOSEN)]},
     }
 
 
@@ -422,11 +477,14 @@ def _cloud() -> Schema:
     columns = {
         "step_bound_s": _list(SECONDS),
         "peak_bytes": _list(COUNT),
-        **{axis: _list(_AXIS_VALUES.get(axis, POSITIVE)) for axis in CLOUD_AXES},
+        **{
+            axis: _list(_AXIS_VALUES.get(axis, POSITIVE))
+            for axis in (*CLOUD_AXES, *ONLY_WHERE_CHOSEN)
+        },
     }
     return {
         "description": "Every combination that fits, in columns of one length: what its step takes "
         "at least and the peak of the stage with the least room. Both are of the usual stage "
         "layout; where nodes differ, the first is of every layout.",
-        **_record(columns),
+        **_record(columns, optional=ONLY_WHERE_CHOSEN),
     }

@@ -13,10 +13,12 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from planner.plan import Estimate, Plan, RankedPlan, StageMemory
-    from planner.plan_document.inputs import RecordedInputs
+    from planner.plan_document.inputs import RecordedInputs, RecordedJob
     from planner.training.search.result import Cloud, Robustness, SearchResult, SizedPlan, Space
 
 TERA = 1e12
+HOUR_S = 3600.0
+DAY_S = 24 * HOUR_S
 
 
 def to_document(
@@ -35,7 +37,7 @@ def to_document(
         "inputs": {
             "cluster": asdict(inputs.cluster),
             "model": asdict(inputs.model),
-            "job": asdict(inputs.job),
+            "job": _job(inputs.job),
             "assumptions": list(inputs.assumptions),
         },
     }
@@ -54,6 +56,11 @@ def to_document(
         for ranked in plans
     ]
     return document
+
+
+def _job(job: RecordedJob) -> dict[str, Any]:
+    recorded = asdict(job)
+    return {key: value for key, value in recorded.items() if key != "tokens" or value is not None}
 
 
 def _proofs(ranked: RankedPlan) -> dict[str, Any]:
@@ -101,15 +108,17 @@ def plan_fields(plan: Plan) -> dict[str, Any]:
             "hosts": list(plan.placement.hosts),
             "ranks": plan.placement.ranks,
         },
-        **_experts(plan),
+        **_only_where_chosen(plan),
     }
 
 
-def _experts(plan: Plan) -> dict[str, Any]:
-    """Nothing for a plan without an expert degree."""
-    if plan.dispatcher is None:
-        return {}
-    return {"dispatcher": plan.dispatcher, "expert_overlap": plan.expert_overlap}
+def _only_where_chosen(plan: Plan) -> dict[str, Any]:
+    """Decisions that a document has where they are not the usual ones, or where there is something
+    to decide."""
+    found: dict[str, Any] = {}
+    if plan.dispatcher is not None:
+        found |= {"dispatcher": plan.dispatcher, "expert_overlap": plan.expert_overlap}
+    return found if plan.shard_over is None else {**found, "shard_over": plan.shard_over}
 
 
 def _estimate(estimate: Estimate) -> dict[str, Any]:
@@ -125,6 +134,8 @@ def _estimate(estimate: Estimate) -> dict[str, Any]:
         "confidence": confidence_fields(estimate),
         "assumptions": list(estimate.assumptions),
         **_device_groups(estimate),
+        **_goodput(estimate),
+        **_whole_job(estimate),
     }
 
 
@@ -139,6 +150,48 @@ def _device_groups(estimate: Estimate) -> dict[str, Any]:
         for group in estimate.device_groups
     ]
     return {"device_groups": groups} if groups else {}
+
+
+def _goodput(estimate: Estimate) -> dict[str, Any]:
+    """Nothing where nothing is known of failures."""
+    known = estimate.goodput
+    if known is None:
+        return {}
+    return {
+        "goodput": {
+            "share": known.share,
+            "tokens_per_day": estimate.lasting_tokens_per_s * DAY_S,
+            "between_failures_s": known.between_failures_s,
+            "restart_s": known.restart_s,
+            "checkpoint": {
+                "bytes": known.checkpoint_bytes,
+                "stall_s": known.stall_s,
+                "interval_s": known.interval_s,
+            },
+            "spares": {
+                "needed": known.spares_needed,
+                "given": known.spares,
+                "chance": known.chance,
+            },
+        }
+    }
+
+
+def _whole_job(estimate: Estimate) -> dict[str, Any]:
+    """Nothing where nobody says how many tokens the job has."""
+    job_s = estimate.job_s
+    if job_s is None:
+        return {}
+    low_s, high_s = estimate.job_range_s
+    return {
+        "whole_job": {
+            "tokens": estimate.tokens,
+            "wall_s": job_s,
+            "low_s": low_s,
+            "high_s": high_s,
+            "device_hours": estimate.devices * job_s / HOUR_S,
+        }
+    }
 
 
 def confidence_fields(estimate: Estimate) -> dict[str, Any] | None:

@@ -97,7 +97,9 @@ CHOICES = (
     Decision(
         header="sharding",
         name="data sharding",
-        show=lambda plan: plan.data_sharding,
+        show=lambda plan: (
+            plan.data_sharding + (f"/{plan.shard_over}" if plan.shard_over is not None else "")
+        ),
         say=labels.data_sharding,
         number=False,
         brief="shard",

@@ -11,6 +11,7 @@ from planner.reports.breakdown import time_table
 from planner.reports.families import folded, rival, safest_tied, table_rows
 from planner.reports.job import job_line
 from planner.reports.layout import bullets, heading, paragraph
+from planner.reports.lifetime import lifetime
 from planner.reports.ranking import RankingTable, legend, marks, shared
 from planner.reports.sentences import against, binding, bound_by, headline, ranges, safer
 from planner.training.search.hosts.methods import ALIKE, TYPES
@@ -39,6 +40,7 @@ def search_report(
     parts: list[RenderableType] = [
         paragraph(headline("Best", best.plan, best.estimate), style="bold"),
         paragraph(ranges(best.estimate)),
+        *(paragraph(text) for text in lifetime(best.estimate)),
         *([paragraph(safer(safest))] if safest is not None else []),
         paragraph(job_line(inputs, best.plan)),
         paragraph(how_sure(result)),

@@ -258,12 +258,15 @@ SCHEDULES = MappingProxyType(
 )
 
 PLAIN = "1f1b"
-"""The schedule that one stage runs whatever is asked for: every microbatch forward and back before
-the next. Of the schedules that place chunks in a loop, it keeps the fewest activations."""
+"""The schedule that a single stage runs, whatever schedule is asked for: each microbatch goes
+forward and back before the next. Of the schedules that place chunks in a loop, it keeps the fewest
+activations."""
 
 
 MOST_FORWARDS = 2_000_000
-"""Most forwards of a schedule that is built; simulated, it takes ten seconds and 2 GB."""
+"""Most forwards of a schedule that is built; a simulation of this size takes ten seconds and 2
+GB.
+"""
 
 
 def kind_of(name: str) -> ScheduleKind:

@@ -19,6 +19,7 @@ from planner.specs.files.general import general, general_part
 from planner.specs.networks import NetworkShares
 
 DataSharding = Literal["none", "optimizer", "optimizer+gradients", "full"]
+ShardingGroup = Literal["all", "node"]
 Granularity = Literal["none", "selective", "full"]
 RecomputeModule = Literal[
     "core_attn",
@@ -83,6 +84,20 @@ class DataShardingSwitch(Input):
 
     default: DataSharding
     choices: Annotated[tuple[DataSharding, ...], Field(min_length=1)]
+    in_groups: tuple[DataSharding, ...] = ()
+    """Those that may be over a part of the replicas, so that every group of replicas has a copy of
+    what is sharded."""
+    tried_groups: Annotated[tuple[ShardingGroup, ...], Field(min_length=1)] = ("all",)
+    """Over which replicas searches try to shard: all, or those of a node."""
+    groups_hold: Literal["states", "weights"] = "states"
+    """What a group has a copy of under full sharding: everything that is sharded, or the 16-bit
+    weights alone, for the backward passes, beside those that all replicas share."""
+    groups_reduce: Literal["shares", "whole"] = "shares"
+    """Gradients are divided inside a group and their shares added up between groups, or an
+    all-reduce over all replicas adds up whole gradients."""
+    groups_wait: bool = False
+    """Under full sharding, groups add up their gradients after the last microbatch, and not after
+    every one."""
 
 
 class FullSharding(Input):
@@ -101,7 +116,7 @@ class FullSharding(Input):
     units_reduced: Count = general("software", "full_sharding.units_reduced", Constant[Count]).value
     """Layers whose gradients are whole, in the type in which they are reduced, at a time."""
     keeps_sixteen_bits: bool = False
-    """Shards of the 16-bit weights are kept beside those of the fp32 master weights."""
+    """Shards of the 16-bit weights are kept in addition to those of the fp32 master weights."""
 
 
 class Workspaces(Input):
@@ -185,12 +200,12 @@ class Dispatcher(Input):
     calls: Count
     """Collectives that the host launches for one dispatch."""
     dispatch_launch: Constant[Seconds]
-    """Host time of one dispatch beside those collectives."""
+    """Host time of one dispatch in addition to those collectives."""
     network_efficiency: NetworkShares | None = None
     """Share of the network cards' rate that an exchange reaches. Default: that of the collective
     library's all-to-all."""
     multiprocessors: Constant[Count]
-    """Multiprocessors that it takes from the kernels beside it."""
+    """Multiprocessors that it takes from kernels that run at the same time."""
 
 
 DispatcherName = Literal["alltoall", "allgather", "deepep", "hybridep", "ncclep"]
@@ -259,7 +274,7 @@ class Expert(Input):
     overlapped_share: Efficiency = general(
         "software", "expert.overlapped_share", Constant[Fraction]
     )
-    """Share of an exchange that runs beside another microbatch's computation, at most, where
+    """Most of an exchange, as a share, that runs during another microbatch's computation where
     `overlap` has `expert`."""
 
     @property

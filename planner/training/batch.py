@@ -27,7 +27,7 @@ OUTER_KINDS = 2
 """Embedding and head, the last columns of a load."""
 
 _SHARED = ("pipeline", "virtual_stages", "schedule", "load")
-"""What the plans of a batch share."""
+"""What the plans of a batch have in common."""
 
 UNSHARDED, OPTIMIZER, OPTIMIZER_AND_GRADIENTS, FULLY = range(len(DATA_SHARDINGS))
 """Codes of the data shardings in `Batch.data_sharding`."""
@@ -37,7 +37,8 @@ UNSHARDED, OPTIMIZER, OPTIMIZER_AND_GRADIENTS, FULLY = range(len(DATA_SHARDINGS)
 class Batch:
     """All arrays are int64 of length N. `row` points into the cost table; `recomputed_layers` is
     per chunk and counts only under full granularity. `ahead` [N, p − 1]: microbatches that stages
-    run ahead over every boundary, where the schedule does so and the links are known."""
+    run ahead over every boundary, where the schedule does so and the links are known.
+    `shard_over`: ranks among which sharded states are divided, 0 for all that there are."""
 
     pipeline: int
     virtual_stages: int
@@ -54,12 +55,13 @@ class Batch:
     recomputed_layers: NDArray[np.int64]
     data_sharding: NDArray[np.int64]
     ahead: NDArray[np.int64] | None = None
+    shard_over: NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
         return len(self.row)
 
     def some(self, which: NDArray[np.integer]) -> Batch:
-        """These of the plans."""
+        """The batch of the chosen plans."""
         arrays = {
             one.name: getattr(self, one.name) for one in fields(self) if one.name not in _SHARED
         }
@@ -82,8 +84,8 @@ class Batch:
 
     @property
     def pass_counts(self) -> NDArray[np.int64]:
-        """Layers that forward and backward passes run, int [p, v, K]: not the vocabulary's where
-        all stages share it, which has passes of its own."""
+        """Layers that forward and backward passes run, int [p, v, K]. The vocabulary's layers are
+        left out where all stages share them: they have passes of their own."""
         if not self.kind.shares_vocabulary:
             return self.load.counts
         inner = self.load.counts.copy()
@@ -92,7 +94,7 @@ class Batch:
 
     @property
     def first_holds_head(self) -> bool:
-        """Whether the stage with the embedding has the head too, or the same share of both."""
+        """Whether the stage with the embedding also has the head, or the same share of both."""
         return bool(self.load.counts[0, :, -1].any())
 
     @property
@@ -104,6 +106,15 @@ class Batch:
     def expert_replicas(self) -> NDArray[np.int64]:
         """The same for experts: data · context · tensor / (expert · expert_tensor)."""
         return self.data * self.context * self.tensor // (self.expert * self.expert_tensor)
+
+    @property
+    def sharding_groups(self) -> NDArray[np.int64]:
+        """[N]: groups of replicas that hold a copy of the sharded states each, 1 where all replicas
+        share one."""
+        if self.shard_over is None:
+            return np.ones_like(self.data)
+        size = np.where(self.shard_over > 0, self.shard_over, self.dense_replicas)
+        return np.maximum(self.dense_replicas // size, 1)
 
     @property
     def fully_recomputed(self) -> NDArray[np.int64]:

@@ -22,6 +22,7 @@ from planner.training.batch import Batch
 from planner.training.confidence.interval import confidence_of
 from planner.training.costs import CostTable, cost_table
 from planner.training.layer.flops import model_flops_per_token
+from planner.training.lifetime.goodput import goodput_of
 from planner.training.memory.stage import stage_peaks
 from planner.training.step.ahead import with_ahead
 from planner.training.step.simulated import simulate_step
@@ -49,7 +50,7 @@ def estimate(
 
 
 def with_confidence(scenario: Scenario, plan: Plan, cost: Estimate) -> Estimate:
-    """A point estimate with how sure it is."""
+    """Adds to a point estimate how sure it is."""
     confidence = confidence_of(scenario, plan, cost)
     return replace(cost, confidence=confidence, assumptions=(*cost.assumptions, *confidence.notes))
 
@@ -62,9 +63,10 @@ def point_estimate(
     load: StageLoad | None = None,
     simulated: SimulatedSpans | None = None,
 ) -> Estimate:
-    """The estimate without its confidence. A search passes what it has already: the cost table, the
-    stage load, and the `simulated` step of `slowest_spans`. What is missing is made for this
-    plan, and so it is when the plan takes the hosts in another order than the cluster's file."""
+    """The estimate without its confidence. A search passes what it already has: the cost table, the
+    stage load, and the `simulated` step of `slowest_spans`. What is missing is worked out for this
+    plan; so is everything when the plan takes the hosts in another order than the cluster's file.
+    """
     placed = scenario.placed(plan.placement.hosts)
     if placed is not scenario:
         scenario, table, simulated = placed, None, None
@@ -86,6 +88,8 @@ def point_estimate(
         peak_flop_per_s=scenario.mean_peak_flop_per_s,
         assumptions=(*assumptions(scenario, plan), *_said_of_warmups(batch)),
         device_groups=device_groups(scenario, plan.degrees.pipeline),
+        goodput=goodput_of(scenario, plan, step.breakdown.step_s),
+        tokens=job.tokens,
     )
 
 
@@ -168,6 +172,7 @@ def batch_of_one(plan: Plan, row: int, load: StageLoad) -> Batch:
         granularity=column(GRANULARITIES.index(recompute.granularity)),
         recomputed_layers=column(min(per_chunk or 0, load.most_layers)),
         data_sharding=column(DATA_SHARDINGS.index(plan.data_sharding)),
+        shard_over=None if plan.shard_over is None else column(plan.shard_over),
     )
 
 

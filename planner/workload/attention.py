@@ -1,4 +1,4 @@
-"""Self-attention: multi-head, grouped-query, and the core that all kinds share.
+"""Self-attention: multi-head and grouped-query, and the core that all kinds share.
 
 Letters as in `planner.workload.workload`.
 """
@@ -84,7 +84,7 @@ def attention_operators(workload: Workload, *, local: bool) -> list[Operator]:
 
 
 def _qk_norm_parameters(workload: Workload, heads: int, groups: int) -> int:
-    """As `parameters.qk_norm_parameters`, of one tensor rank's heads."""
+    """As `parameters.qk_norm_parameters`, for the heads of one tensor rank."""
     model = workload.model
     if model.qk_norm_scale == "none":
         return 0
@@ -102,8 +102,8 @@ def core_attention(
     chunk: int | None = None,
 ) -> list[Operator]:
     """Softmax(QKᵀ)V, fused (keeps one fp32 log-sum-exp per query) or as separate kernels that
-    materialise the scores (Korthikanti et al. 2022: 5·a·s²·b bytes with dropout). Chunks are
-    sequences of their own to a fused kernel."""
+    materialise the scores (Korthikanti et al. 2022: 5·a·s²·b bytes with dropout). A fused kernel
+    treats chunks as sequences of their own."""
     w, z = workload, workload.element_bytes
     b, s, keys = w.shard.micro_batch_size, w.local_seq_length, w.seq_length
     if chunk is not None and chunk < keys and w.software.attention == "flash":
@@ -189,12 +189,12 @@ def _position_biases(scores_bytes: int) -> tuple[Operator, ...]:
 def _softmax(
     workload: Workload, batches: int, queries: int, keys: int, *, parameters: int
 ) -> Pointwise:
-    """Scale, causal mask and softmax of `batches` score matrices, in one kernel or, where the
-    framework has none for the shape, one after the other; with layer scaling in fp32 between two
-    conversions, without it the product has scaled them already (Megatron-LM `fused_softmax.py`:
-    `is_kernel_available`, `forward_torch_softmax`; `transformer.py`: `baddbmm` with `alpha`).
-    The one kernel takes 16-bit inputs only, reads their lower triangle and writes zeros into the
-    rest (`scaled_upper_triang_masked_softmax.h`).
+    """Scale, causal mask and softmax of `batches` score matrices: in one kernel or, where the
+    framework has none for the shape, one after the other. With layer scaling, the softmax runs in
+    fp32 between two conversions; without it, the product has already scaled the scores (Megatron-LM
+    `fused_softmax.py`: `is_kernel_available`, `forward_torch_softmax`; `transformer.py`: `baddbmm`
+    with `alpha`). The one kernel takes 16-bit inputs only, reads their lower triangle and writes
+    zeros into the rest (`scaled_upper_triang_masked_softmax.h`).
     """
     w, z = workload, workload.element_bytes
     scores = batches * queries * keys
@@ -250,7 +250,7 @@ def context_exchange(workload: Workload, query_bytes: int, block_bytes: int) -> 
                 buffer_bytes=blocks * block_bytes,
                 in_forward=direction == "forward",
                 in_backward=direction == "backward",
-                beside="attention",
+                runs_with="attention",
                 hops=workload.shard.context - 1,
             )
             for direction, blocks in (("forward", 1), ("backward", 2))
@@ -259,8 +259,8 @@ def context_exchange(workload: Workload, query_bytes: int, block_bytes: int) -> 
 
 
 def ring_merge(workload: Workload, query_bytes: int, block_bytes: int) -> Pointwise:
-    """What a ring adds up after each of its calls: the output, rescaled, to an fp32 sum; in the
-    backward pass the gradients of queries, keys and values."""
+    """What a ring adds up after each of its calls: the rescaled output, into an fp32 sum; in the
+    backward pass, the gradients of queries, keys and values."""
     context, widened = workload.shard.context, 4 // workload.element_bytes
     return Pointwise(
         name="context_merge",

@@ -44,9 +44,9 @@ def layer_operators(workload: Workload, kind: str) -> tuple[Operator, ...]:
 
 
 def seen_by(kind: str, shard: Shard) -> Shard:
-    """The shard as far as layers of this kind depend on it: under shards that agree in it they have
-    the same operators. Experts are of mixtures, the vocabulary of both ends; a multi-token
-    prediction module has all of them."""
+    """The part of a shard that layers of this kind depend on: two shards that agree in it give the
+    same operators. Only mixtures depend on the expert degrees, and only the two ends on the
+    vocabulary; a multi-token prediction module depends on everything."""
     if kind == "mtp":
         return shard
     mixture, end = kind.startswith("moe"), kind in ("embedding", "head")
@@ -64,8 +64,8 @@ def seen_by(kind: str, shard: Shard) -> Shard:
 
 
 class OperatorLists:
-    """Operators of layers under many shards. What layers have in common is made once, and then is
-    the same object in all of them."""
+    """Operators of layers under many shards. Parts that layers have in common are made once, as one
+    object that all of them share."""
 
     def __init__(self, workload_of: Callable[[Shard], Workload]) -> None:
         self._workload_of = workload_of
@@ -95,8 +95,8 @@ class OperatorLists:
 
 @lru_cache(maxsize=64)
 def layer_kinds(model: ModelSpec) -> tuple[str, ...]:
-    """Kind of every transformer layer in order: dense or moe, `-window` where attention sees a
-    sliding window or a chunk only."""
+    """Kind of every transformer layer in order: dense or moe, with `-window` where attention sees
+    only a sliding window or a chunk."""
     return tuple(
         f"{kind}-window" if local else kind
         for kind, local in zip(model.layer_kinds, model.local_attention, strict=True)
@@ -106,7 +106,7 @@ def layer_kinds(model: ModelSpec) -> tuple[str, ...]:
 def transformer_layer(
     workload: Workload, kind: str, attention: list[Operator] | None = None
 ) -> list[Operator]:
-    """A layer of attention and MLP; `attention`: its operators, where they are there already."""
+    """A layer of attention and MLP; `attention`: its operators, if they have been made already."""
     w, model = workload, workload.model
     if attention is None:
         attention = _attention(w, local=kind.endswith("-window"))
@@ -152,7 +152,8 @@ _JOINED_OUTPUT = frozenset(
     {"attention_residual"}
     | {f"attention_projection_{end}" for end in ("reduce", "scatter", "gather")}
 )
-"""What the output of attention does not need where the MLP's is added to it first."""
+"""Operators that the attention's output does not need where the MLP's output is added to it first.
+"""
 
 
 def mtp_operators(workload: Workload, layer: Sequence[Operator]) -> list[Operator]:

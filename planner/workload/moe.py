@@ -112,9 +112,9 @@ EXCHANGES = ("dispatch", "combine")
 
 
 def _activation(workload: Workload, received: int, width: int, *, in_product: bool) -> Pointwise:
-    """Of the experts' inner width. In the epilogue of their products it reads nothing forward and
-    what was kept backward, and writes the next product's operand in both orientations
-    (TransformerEngine, `NVTE_CUTEDSL_FUSED_GROUPED_MLP`)."""
+    """The activation at the experts' inner width. In the epilogue of the experts' products, it
+    reads nothing in the forward pass and the kept tensors in the backward pass, and writes the next
+    product's operand in both orientations (TransformerEngine, `NVTE_CUTEDSL_FUSED_GROUPED_MLP`)."""
     apart = weighed_activation(workload, received, width)
     if not in_product:
         return apart
@@ -130,10 +130,10 @@ def _activation(workload: Workload, received: int, width: int, *, in_product: bo
 
 
 def weighed_activation(workload: Workload, tokens: int, width: int) -> Pointwise:
-    """The activation of the experts, weighed by the router's probabilities. Where these are a
-    factor of their own, its backward pass reads the activation's output, in the type of the
-    product, which the next product does not keep (Megatron-LM `experts.py`, `bias_act_func`: plain
-    activations; a gated one has a kernel for both, `fused_bias_swiglu.py`)."""
+    """The activation of the experts, multiplied by the router's probabilities. Where a separate
+    kernel multiplies them, its backward pass reads the activation's output, in the type of the
+    product; the next product does not keep that tensor (Megatron-LM `experts.py`, `bias_act_func`:
+    plain activations; a gated one has a kernel for both, `fused_bias_swiglu.py`)."""
     w, expert = workload, workload.software.expert
     plain = activation(w, "expert_activation", tokens, width, expert=True)
     if w.model.gated_mlp or not expert.weighs_activation:
@@ -163,7 +163,7 @@ def _route(workload: Workload, moe: MoeSpec) -> Pointwise:
 
 
 def shared_expert_gate(workload: Workload) -> list[Operator]:
-    """One weight per token, the sigmoid of a projection, times the shared experts' output
+    """One weight per token, the sigmoid of a projection, multiplied with the shared experts' output
     (Megatron-LM `moe/shared_experts.py`, `gate_weight`)."""
     w, h = workload, workload.model.hidden_size
     output_bytes = w.residual_bytes()
@@ -190,11 +190,11 @@ def shared_expert_gate(workload: Workload) -> list[Operator]:
 
 
 def output_bias(workload: Workload, experts: int, tokens: int) -> Pointwise:
-    """Each expert's bias, weighed by every token's fp32 probability, added to its tokens
+    """Each expert's bias, multiplied by every token's fp32 probability and added to its tokens
     (Megatron-LM `experts.py`, `TEGroupedMLP._apply_bias`).
 
-    Forward: the weighed bias written, read and added to the output in fp32, the experts' parts put
-    together, converted back. Backward: conversions, the parts put together, and the products with
+    Forward: the weighted bias is written, read and added to the output in fp32; the experts' parts
+    are joined and converted back. Backward: conversions, joining the parts, and the products with
     probabilities and biases, each written and read again for its sum.
     """
     z, elements = workload.element_bytes, tokens * workload.model.hidden_size
@@ -210,9 +210,9 @@ def output_bias(workload: Workload, experts: int, tokens: int) -> Pointwise:
 
 
 def permutation(workload: Workload, name: str, routed: int) -> Pointwise:
-    """Sorting tokens by destination, and again by expert on arrival; the way back also weighs the
-    copies of a token and adds them up in fp32. One kernel each way when fused (Megatron-LM
-    `moe_utils.py` `permute`, `sort_chunks_by_idxs`, `unpermute`)."""
+    """Sorting tokens by destination, and again by expert on arrival; on the way back, the copies of
+    a token are also multiplied by their weights and added up in fp32. One kernel each way when
+    fused (Megatron-LM `moe_utils.py` `permute`, `sort_chunks_by_idxs`, `unpermute`)."""
     bytes_once = workload.element_bytes * routed * workload.model.hidden_size
     passes = 1 if workload.software.expert.fused_permutation else 2
     if name == "combine" and passes > 1:
@@ -230,7 +230,8 @@ def permutation(workload: Workload, name: str, routed: int) -> Pointwise:
 
 
 def expert_exchange(workload: Workload, name: str, routed: int) -> list[Operator]:
-    """All-to-all over the expert ranks, then gather (or reduce-scatter) over expert-tensor."""
+    """All-to-all over the expert ranks, then a gather (or reduce-scatter) over the expert-tensor
+    ranks."""
     shard = workload.shard
     if workload.dispatcher_name == "allgather":
         return gathered_exchange(workload, name)
@@ -276,8 +277,8 @@ def expert_exchange(workload: Workload, name: str, routed: int) -> list[Operator
 
 
 def gathered_exchange(workload: Workload, name: str) -> list[Operator]:
-    """All tokens of the expert and expert-tensor ranks gathered, or their outputs summed up and
-    scattered; the backward pass does the other (Megatron-LM `MoEAllGatherTokenDispatcher`)."""
+    """Tokens of all expert and expert-tensor ranks are gathered, or their outputs are summed and
+    scattered; the backward pass does the opposite (Megatron-LM `MoEAllGatherTokenDispatcher`)."""
     shard = workload.shard
     operators: list[Operator] = []
     tokens_bytes = workload.residual_bytes()

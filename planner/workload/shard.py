@@ -24,5 +24,6 @@ class Shard:
     expert_overlap: bool = False
     """Exchanges of experts run beside the passes of another microbatch."""
     vocabulary: int = 1
-    """Pipeline stages that hold a part of the vocabulary layers each; 1: the ends hold them whole.
+    """Pipeline stages that each hold a part of the vocabulary layers; 1: the two ends hold them
+    whole.
     """

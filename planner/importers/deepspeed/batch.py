@@ -1,4 +1,4 @@
-"""What a DeepSpeed configuration leaves open, completed once degrees and devices are known."""
+"""Completes what a DeepSpeed configuration leaves open, once degrees and devices are known."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Completion:
     def settled(
         self, decided: Mapping[str, Decision], workload: Mapping[str, int | str], devices: int
     ) -> Settled:
-        """Decisions and workload, with what was taken for granted in the notes."""
+        """Decisions and workload; the notes say what was assumed."""
         decisions = dict(decided)
         for axis in _UNSAID:
             if axis not in decisions:
@@ -47,8 +47,8 @@ class Completion:
     def _shards_without_zero(
         self, decisions: Mapping[str, Decision], workload: Mapping[str, int | str]
     ) -> bool:
-        """bf16 whose gradients add up in fp32, the default without ZeRO, is trained by
-        BF16_Optimizer, which shards its states over the replicas (`bf16_optimizer.py`)."""
+        """BF16_Optimizer trains bf16 jobs whose gradients add up in fp32, the default without ZeRO,
+        and shards its states over the replicas (`bf16_optimizer.py`)."""
         plain = decisions["data_sharding"] == "none"
         return (
             plain

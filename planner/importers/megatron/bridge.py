@@ -121,7 +121,7 @@ _SWITCHES = {
     "dist.use_torch_fsdp2": ("--use-torch-fsdp2", True),
     "dist.use_tp_pp_dp_mapping": ("--use-tp-pp-dp-mapping", True),
 }
-"""The flag each switch stands for, and the value at which it does."""
+"""The flag that each switch corresponds to, and the value at which it does."""
 
 _TRUTH = {"true": True, "false": False}
 _NOTHING = ("null", "none", "")

@@ -1,4 +1,4 @@
-"""What flags decide that a plan has a name for: precision, recomputation, sharding, overlap."""
+"""Decisions that a plan names and flags make: precision, recomputation, sharding, overlap."""
 
 from __future__ import annotations
 
@@ -71,8 +71,8 @@ def recompute(flags: Flags, notes: Notes) -> tuple[str, int | None, tuple[str, .
 
 
 def data_sharding(flags: Flags, notes: Notes) -> str:
-    """DeepSpeed trains bf16 without ZeRO by BF16_Optimizer, which shards its states over the
-    replicas (`runtime/bf16_optimizer.py`)."""
+    """BF16_Optimizer of DeepSpeed trains bf16 without ZeRO, and shards its states over the replicas
+    (`runtime/bf16_optimizer.py`)."""
     if flags.given("--use-torch-fsdp2"):
         return "full"
     if flags.given("--use-megatron-fsdp"):

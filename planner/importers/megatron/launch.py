@@ -27,14 +27,14 @@ from planner.specs.files.text_file import Place
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Launch:
-    """What a training command does. Degrees, schedule, recompute and sharding have the names of a
-    plan; None: the command does not say, and the software profile decides.
+    """What a training command decides. Degrees, schedule, recompute and sharding use the names of a
+    plan; None where the command leaves the decision to the software profile.
 
     `model` has the keys of a model file, `training` those of its `training:` block. `expert_tensor`
     is Megatron-LM's default, the tensor degree, for models with experts; Megatron-DeepSpeed divides
-    experts only where told. `recompute_layers` counts
-    the layers of each chunk, None all of them. `places` has the file, line and column of every
-    flag by its name, and `of` says by which flag a field was decided; `flags` are those themselves.
+    experts only on request. `recompute_layers` counts the layers of each chunk; None means all.
+    `places` has the file, line and column of every flag by its name, and `of` says by which flag a
+    field was decided; `flags` are those themselves.
     """
 
     path: str
@@ -77,12 +77,18 @@ class Launch:
         used = self.tensor * self.pipeline * self.context
         return None if self.devices is None else self.devices // used
 
+    def shard_over(self, devices: int) -> int | None:
+        """Ranks that share one sharded optimizer; None for all of them, and where the instances do
+        not divide the replicas."""
+        each, rest = divmod(devices, self.tensor * self.pipeline * self.optimizer_shards)
+        return each if self.optimizer_shards > 1 and each > 1 and not rest else None
+
     def place(self, name: str) -> Origin:
-        """Where a field was decided: its flag's place, or the command's own."""
+        """The place where a field was decided: that of its flag, or that of the command."""
         return self.places.get(self.of.get(name, name), self.origin)
 
     def document(self) -> Document:
-        """The model as a document in which everything stands where its flag does."""
+        """The model as a document in which every entry has the place of its flag."""
         document = document_of(self.model, self.path)
         inner = [(key, field) for key in ("moe", "mla") for field in self.model.get(key, ())]
         for location in ((), *((key,) for key in self.model), *inner):
@@ -97,8 +103,8 @@ class Launch:
         return InputError(message, path=place.path, line=place.line, column=place.column, hint=hint)
 
     def decisions(self) -> dict[str, tuple[int | str | bool, ...]]:
-        """One value for each axis of the search space that the command decides; the keys are
-        those of `planner.training.search.space.restrictions.Restrictions`."""
+        """One value for each axis of the search space that the command decides; the keys are those
+        of `planner.training.search.space.restrictions.Restrictions`."""
         decided: dict[str, int | str | bool | None] = {
             "tensor": self.tensor,
             "pipeline": self.pipeline,
@@ -136,6 +142,7 @@ _FLAG_OF = {
     "sequence_parallel": "--sequence-parallel",
     "recompute": "--recompute-granularity",
     "recompute_layers": "--recompute-num-layers",
+    "shard_over": "--num-distributed-optimizer-instances",
     "num_layers": "--num-layers",
     "hidden_size": "--hidden-size",
     "num_attention_heads": "--num-attention-heads",
@@ -194,7 +201,7 @@ def launch_of(
     vocabulary: int | None = None,
     usual_vocabulary: int | None = None,
 ) -> Launch:
-    """Raises: InputError at the flag that Megatron-LM would refuse or that is not understood."""
+    """Raises: InputError at a flag that Megatron-LM would refuse or that cannot be understood."""
     model = model_of(flags, notes, vocabulary=vocabulary, usual_vocabulary=usual_vocabulary)
     degree = {name: flags.integer(_FLAG_OF[name], most=1_000_000) or 1 for name in _DEGREES}
     deepspeed = is_deepspeed(flags)

@@ -1,6 +1,6 @@
 """The model of a training command, as the keys of a model file.
 
-What Megatron-LM takes where a flag is left out: `megatron/training/arguments.py` and
+Megatron-LM's defaults for flags that are left out: `megatron/training/arguments.py` and
 `megatron/core/transformer/transformer_config.py`.
 """
 
@@ -31,7 +31,7 @@ _NORMS = {
     "layernorm": "layernorm",
     "rmsnorm": "rmsnorm",
 }
-"""Lower case in Megatron-DeepSpeed."""
+"""In Megatron-DeepSpeed these are lower case."""
 
 Mapping = dict[str, Any]
 
@@ -43,10 +43,11 @@ def model_of(
     vocabulary: int | None = None,
     usual_vocabulary: int | None = None,
 ) -> Mapping:
-    """The keys of a model file, `training:` aside. `vocabulary` is its size whatever the flags say,
-    `usual_vocabulary` where they say nothing.
+    """The keys of a model file, `training:` aside. `vocabulary` is the vocabulary's size whatever
+    the flags say, and `usual_vocabulary` its size where they say nothing.
 
-    Raises: InputError at the flag that is missing, wrong, or beyond what a model file describes.
+    Raises: InputError at a flag that is missing or wrong, and at one that a model file cannot
+    describe.
     """
     _refuse_other_models(flags)
     layers, hidden = flags.needed("--num-layers", most=MOST_LAYERS), flags.needed("--hidden-size")
@@ -105,7 +106,8 @@ def _refuse_other_models(flags: Flags) -> None:
 
 
 def _architecture(flags: Flags, *, moe: bool, latent: bool) -> str:
-    """A name for what the flags spell out; every default of the architecture is stated too."""
+    """A name for the architecture that the flags describe; every default of the architecture is
+    stated too."""
     if latent and moe:
         return "deepseek"
     norm = (flags.text("--normalization") or "").lower()
@@ -116,7 +118,7 @@ def _architecture(flags: Flags, *, moe: bool, latent: bool) -> str:
 
 
 def _usual_ffn(flags: Flags, hidden: int, notes: Notes) -> int:
-    """arguments.py: 4h, or with a gate two thirds of it in whole 64s."""
+    """arguments.py: 4h; with a gate, two thirds of that in whole multiples of 64."""
     size = 4 * hidden
     if flags.given("--swiglu"):
         size = max(64, int(4 * hidden * 2 / 3) // 64 * 64)
@@ -261,7 +263,8 @@ def _routing(flags: Flags, experts: int, top_k: int) -> Mapping:
 
 
 def is_deepspeed(flags: Flags) -> bool:
-    """Mixtures as Megatron-DeepSpeed has them: it, or flags that only it has (`arguments.py`)."""
+    """Whether mixtures are those of Megatron-DeepSpeed: it is the launcher, or flags occur that
+    only it has (`arguments.py`)."""
     return any(flags.given(name) for name in _OF_DEEPSPEED)
 
 

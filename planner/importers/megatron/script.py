@@ -85,8 +85,8 @@ def launch_in(
     vocabulary: int | None = None,
     usual_vocabulary: int | None = None,
 ) -> Launch:
-    """As `read_launch`, of a file already read. `usual_vocabulary` counts where neither the flags
-    nor `vocabulary` say its size."""
+    """As `read_script`, for a file that has already been read. `usual_vocabulary` counts where
+    neither the flags nor `vocabulary` state the size."""
     if looks_like_arguments(source.text):
         chosen = arguments_command(source)
         return _launch(source, chosen, NOTHING_RAN, vocabulary, usual_vocabulary)
@@ -103,12 +103,12 @@ def launch_in(
 
 
 def looks_like_script(text: str) -> bool:
-    """Whether a text holds flags of a training command, or runs a script that may."""
+    """Whether a text holds flags of a training command, or runs a script that may hold them."""
     return mentions_training(text) or _RUNS_SCRIPT.search(text) is not None
 
 
 def _exits(followed: Followed, at: Origin) -> InputError:
-    """Of a script that ends before it trains, as variables or arguments that it needs are not
+    """For a script that ends before it trains because variables or arguments that it needs are not
     given."""
     names = [name for name in followed.environment if not (name.isdigit() or name == "#")]
     numbers = [name for name in followed.environment if name.isdigit() or name == "#"]
@@ -140,14 +140,14 @@ def _follow(source: Source, given: Mapping[str, str]) -> Followed:
 
 
 def _one_line(text: str) -> str:
-    """A file of flags, each on a line of its own, as the one command they belong to: as long as
-    before, so that every character keeps its place."""
+    """A file of flags, each on its own line, as one command: it keeps its length, so that every
+    character keeps its place."""
     lines = (" " * len(line) if line.lstrip()[:1] == "#" else line for line in text.split("\n"))
     return re.sub(r"\\?\n", lambda end: " " * len(end[0]), "\n".join(lines))
 
 
 def _check_setting(source: Source, name: str, given: Mapping[str, str], followed: Followed) -> None:
-    """Raises: InputError where the file sets a variable itself, whatever the user says of it."""
+    """Raises: InputError where the file itself sets a variable that the user gives."""
     final = followed.variables.get(name)
     if not isinstance(final, tuple) or plain(final) == given[name]:
         return
@@ -188,7 +188,7 @@ def _launch(
 
 
 def _refuse_other_scripts(command: Command) -> None:
-    """Raises: InputError for the scripts of Megatron-LM that train no decoder."""
+    """Raises: InputError for scripts of Megatron-LM that train no decoder."""
     name = command.script.rpartition("/")[2]
     for part, what in _OTHER_SCRIPTS.items():
         if part in name:
@@ -202,7 +202,7 @@ def _refuse_other_scripts(command: Command) -> None:
 
 
 def _in_variables(followed: Followed) -> list[Command]:
-    """Commands held in variables that the file sets but does not run, such as an array of flags."""
+    """Commands held in variables that the file sets but never runs, such as an array of flags."""
     found: list[Command] = []
     for value in followed.variables.values():
         texts = list(value.values()) if isinstance(value, dict) else [value]
@@ -220,7 +220,7 @@ def _in_variables(followed: Followed) -> list[Command]:
 
 
 def _reader(source: Source) -> Callable[[str], Script | None]:
-    """Finds files that a script sources: those in its own folder and below."""
+    """Finds files that a script sources, in its own folder and below."""
     folder = None if source.path == STDIN else Path(source.path).resolve().parent
 
     def read(name: str) -> Script | None:
@@ -241,7 +241,7 @@ def _reader(source: Source) -> Callable[[str], Script | None]:
 def _describe(
     launch: Launch, command: Command, flags: Flags, followed: Followed, where: str
 ) -> None:
-    """Notes on what was read, taken for granted and left out."""
+    """Notes on what was read, assumed and left out."""
     notes = launch.notes
     read = [flag.name for flag in command.flags if flag.name in KNOWN]
     notes.read.append(
@@ -272,7 +272,7 @@ def _describe(
 
 
 def _describe_unread(command: Command, notes: Notes) -> None:
-    """Flags nothing here reads, by what that means."""
+    """Flags that the importer does not read, sorted by what that means."""
     unmodelled, harmless = [], []
     unknown: dict[tuple[str, int | None], str] = {}
     for flag in unread_flags(command):

@@ -47,7 +47,7 @@ _INDEX_NAME = re.compile(r"\$\{?([A-Za-z_][A-Za-z0-9_]*)\}?")
 
 
 def expand(word: Word, state: ShellState) -> Text:
-    """The text of a word that is not split, as in an assignment."""
+    """The text of a word without splitting, as in an assignment."""
     pieces: list[Piece] = []
     for part in word.parts:
         for number, field in enumerate(_part(part, state)):
@@ -58,7 +58,7 @@ def expand(word: Word, state: ShellState) -> Text:
 
 
 def fields(word: Word, state: ShellState) -> list[Text]:
-    """The words that a word of a command becomes; one whose text is unknown stays one field."""
+    """The words that a word of a command expands to; one whose text is unknown stays one field."""
     found: list[list[Piece]] = []
     current: list[Piece] | None = None
     for part in word.parts:
@@ -78,15 +78,15 @@ def fields(word: Word, state: ShellState) -> list[Text]:
 
 
 def _is_only_list(word: Word) -> bool:
-    """Whether a word is "${LIST[@]}" and nothing else: without elements it is no word at all."""
+    """Whether a word is "${LIST[@]}" and nothing else: without elements it expands to no word."""
     return len(word.parts) == 2 and isinstance(word.parts[1], Parameter) and word.parts[1].quoted
 
 
 def _appended(
     piece: Piece, current: list[Piece] | None, found: list[list[Piece]]
 ) -> list[Piece] | None:
-    """Goes on with a piece: what is unknown and not quoted is a field of its own where a blank
-    was seen to start it."""
+    """Continues with a piece: an unknown piece without quotes is a field of its own if a blank
+    before it starts one."""
     if piece.quoted or not piece.text:
         apart = bool(piece.doubt) and not piece.quoted and piece.maybe[:1].isspace()
         if apart and current is not None:
@@ -99,7 +99,7 @@ def _appended(
 
 
 def _onto(current: list[Piece] | None, piece: Piece) -> list[Piece]:
-    """The open field, or a new one, with one more piece."""
+    """Adds a piece to the open field, or to a new one."""
     if current is None:
         return [piece]
     current.append(piece)
@@ -109,7 +109,7 @@ def _onto(current: list[Piece] | None, piece: Piece) -> list[Piece]:
 def _split(
     piece: Piece, current: list[Piece] | None, found: list[list[Piece]]
 ) -> list[Piece] | None:
-    """Adds the parts of a piece between blanks to the fields; what is open stays in `current`."""
+    """Adds the parts of a piece between blanks to the fields; the open field stays in `current`."""
     at = 0
     for index, part in enumerate(_BLANKS.split(piece.text)):
         if index % 2:
@@ -124,7 +124,7 @@ def _split(
 
 
 def _checked(text: Text, origin: Origin) -> Text:
-    """The text with a place for every piece. Raises: InputError for one that is too long."""
+    """The text, with a place for every piece. Raises: InputError for a text that is too long."""
     if sum(len(piece.text) for piece in text) > LONGEST or len(text) > LONGEST // 16:
         raise InputError(
             f"shell: a value of more than {LONGEST // 2**20} MiB",
@@ -141,7 +141,7 @@ def _checked(text: Text, origin: Origin) -> Text:
 
 
 def _part(part: Part, state: ShellState) -> list[Text]:
-    """What one part becomes: one text, or one for each element of a list."""
+    """The expansion of one part: one text, or one for each element of a list."""
     if isinstance(part, Literal):
         return [(Piece(part.text, part.origin, quoted=True),)]
     if isinstance(part, Given):
@@ -171,7 +171,7 @@ def _arithmetic(part: Arithmetic, state: ShellState) -> Piece:
 
 
 def integer_of(state: ShellState, name: str) -> int | None:
-    """The value of a variable as arithmetic takes it; None where it is not a known number."""
+    """The value of a variable in arithmetic; None where it is not a known number."""
     value = state.value(name)
     if value is None or isinstance(value, dict) or not is_known(value):
         return None
@@ -256,7 +256,7 @@ def _list(part: Parameter, state: ShellState) -> list[Text]:
 
 
 def _with_default(part: Parameter, value: Text | None, state: ShellState) -> list[Text]:
-    """${NAME:-word} and its relatives. A name the file never sets counts as not set."""
+    """${NAME:-word} and its relatives. A name that the file never sets counts as not set."""
     if value is None or unset_in(value):
         state.looked_up[unset_in(value)[0] if value else part.name] = None
     empty = value is None or bool(unset_in(value))
@@ -278,7 +278,7 @@ def _with_default(part: Parameter, value: Text | None, state: ShellState) -> lis
 
 
 def _argument(part: Parameter, state: ShellState) -> Text:
-    """The word after :- and its like: quotes inside keep their parts whole."""
+    """The word after :- and similar operators; quotes inside keep their parts whole."""
     pieces: list[Piece] = []
     for inner in part.argument.parts:
         if isinstance(inner, Literal):
@@ -300,7 +300,7 @@ def _indirect(part: Parameter, value: Text | None, state: ShellState) -> Text:
 
 
 def _transformed(part: Parameter, value: Text, state: ShellState) -> Text:
-    """${#NAME}, ${NAME%pattern}, ${NAME/a/b}, ${NAME:1:2}, ${NAME^^} of a known value."""
+    """${#NAME}, ${NAME%pattern}, ${NAME/a/b}, ${NAME:1:2} and ${NAME^^}, for a known value."""
     text, operator = plain(value), part.operator
     if operator == "length":
         return (Piece(str(len(text)), part.origin),)
@@ -320,7 +320,7 @@ def _transformed(part: Parameter, value: Text, state: ShellState) -> Text:
 
 
 def _slice(part: Parameter, state: ShellState, length: int) -> tuple[int, int]:
-    """Start and end of ${NAME:start:length}; the whole where they are not numbers."""
+    """Start and end of ${NAME:start:length}; the whole value where they are not numbers."""
     argument = plain(expand(part.argument, state))
     start_text, _, length_text = argument.partition(":")
     start = arithmetic.evaluate(start_text, lambda name: integer_of(state, name))

@@ -56,11 +56,11 @@ from planner.importers.shell.text import (
 MOST_STEPS = 20_000
 MOST_COMMANDS = 2_000
 MOST_TURNS = 256
-"""Turns of a for loop that are followed."""
+"""Most turns of a for loop that are followed."""
 _DEEPEST_CALL = 30
 
 Status = bool | None
-"""None: undecided. Programs are taken to succeed."""
+"""Undecided (None). Programs are assumed to succeed."""
 
 
 def follow(
@@ -70,11 +70,11 @@ def follow(
     is_nested_script: Callable[[str], bool],
     read_file: Callable[[str], Script | None],
 ) -> Followed:
-    """What a script runs. `given` are variables of its environment, and its arguments by their
-    numbers; `is_nested_script` says of text handed to a program whether to follow it; `read_file`
-    finds what the script sources and runs.
+    """What a script runs. `given` has variables of its environment, and its arguments by number.
+    `is_nested_script` says whether to follow a text that is handed to a program. `read_file` finds
+    files that the script sources and runs.
 
-    Raises: InputError for what is not shell, and beyond limits no launch script has.
+    Raises: InputError for text that is not shell, and beyond limits that no launch script reaches.
     """
     nowhere = replace(script.origin(0), line=NOWHERE)
     named = {name: value for name, value in given.items() if not name.isdigit()}
@@ -96,7 +96,7 @@ def follow(
 
 
 def _arguments(given: Mapping[str, str], nowhere: Origin) -> tuple[Text, ...]:
-    """Those given by number; what is missing between them is not set."""
+    """The arguments given by number; missing ones between them are not set."""
     numbers = [int(name) for name in given if name.isdigit() and len(name) < 4]
     return tuple(
         (Piece(given[str(number)], nowhere),)
@@ -184,7 +184,7 @@ class _Runner:
     def _maybe(
         self, bodies: Sequence[Callable[[ShellState], Status]], state: ShellState, origin: Origin
     ) -> None:
-        """Any one of several things happens; what they leave differently is in doubt."""
+        """One of several things happens; whatever differs afterwards is in doubt."""
         why = f"depends on the condition on line {origin.line}, which only the run decides"
         outer, self._condition = self._condition, self._condition or why
         outcomes = []
@@ -210,7 +210,7 @@ class _Runner:
         return self.block(body, state) if status else self._if(rest, whole, state)
 
     def _decided(self, condition: Block, state: ShellState) -> Status:
-        """Whether a condition holds; None when a program or an unknown value decides."""
+        """Whether a condition holds; None where a program or an unknown value decides."""
         status = self.block(condition, state)
         last = condition[-1].pipelines[-1].commands[-1] if condition else None
         if isinstance(last, Simple) and last.words:
@@ -292,7 +292,7 @@ class _Runner:
 
     def _call(self, words: list[Text], origin: Origin, state: ShellState) -> Status:
         """A command by its expanded words. Unknown words before it (`$PROFILER python …`) are
-        taken to be nothing."""
+        assumed to be empty."""
         while words and not plain(words[0]) and not is_known(words[0]):
             words = words[1:]
         names = [plain(word) for word in words]
@@ -363,7 +363,7 @@ class _Runner:
                 self._nested(words[place], words[:place], origin, state.inherited())
 
     def _called(self, words: list[Text], place: int, origin: Origin, state: ShellState) -> bool:
-        """Follows the script at a place of a command, where it can be read."""
+        """Follows the script that a command runs, where it can be read."""
         script = self._read_file(plain(words[place]))
         path = script.origin(0).path if script is not None else ""
         if script is None or path in self._open:
@@ -398,8 +398,8 @@ class _Runner:
         self._around = outer
 
     def _tried(self, text: Text, origin: Origin, state: ShellState) -> Status:
-        """Text that is run as a script: what is not shell would stop it when it runs, and matters
-        here only where it looks like what is looked for."""
+        """Text that is run as a script. An error in it would stop the run; here it matters only
+        where the text looks like a training command."""
         try:
             return self._script(text, origin, state)
         except InputError:

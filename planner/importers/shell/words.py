@@ -27,8 +27,8 @@ _SPECIAL = re.compile(r"[0-9@*#?$!-]")
 _BRACED = re.compile(r"[A-Za-z_][A-Za-z0-9_]*|[0-9]+|[@*#?$!-]")
 _OPERATOR = re.compile(r":[-=+?]|##?|%%?|//?|\^\^?|,,?|[-=+?:@]")
 _PLACEHOLDER = re.compile(r"<[A-Za-z_](?:[\w .,:/()'-]{0,98}[\w.)])?>(?=[\s\\/'\";|)]|$)")
-"""What a reader is to put in, such as <Specify path>. To a shell it is two redirections, most of
-which would stop it."""
+"""A placeholder that the reader of a script must replace, such as <Specify path>. To a shell it is
+two redirections, most of which would stop it."""
 _PLAIN = re.compile(rf"[^\s;&|<>()'\"\\$`{UNKNOWN}]+")
 _PLAIN_QUOTED = re.compile(rf"[^\"\\$`\n{UNKNOWN}]+")
 _PLAIN_BRACED = re.compile(rf"[^'\"\\$`\n}}{UNKNOWN}]+")
@@ -37,7 +37,7 @@ _ANSI_ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "\\": "\\", "'": "'", '"': '"'
 
 
 class Reader(ABC):
-    """A position in a script. Every method that reads moves it past what it read."""
+    """A position in a script. Every reading method moves the position past what it read."""
 
     def __init__(self, script: Script, *, depth: int = 0) -> None:
         self.script = script
@@ -67,8 +67,8 @@ class Reader(ABC):
         return self.text.startswith(prefix, self.index)
 
     def skip_continuation(self) -> bool:
-        """Past a backslash at the end of a line, which joins two lines; the carriage return of a
-        file from another system may stand between."""
+        """Skips a backslash at the end of a line, which joins two lines; a carriage return from
+        another system may come between."""
         for end in ("\\\n", "\\\r\n"):
             if self.starts(end):
                 self.index += len(end)
@@ -96,7 +96,7 @@ class Reader(ABC):
         return _PLACEHOLDER.match(self.text, self.index, self.end) is not None
 
     def _placeholder(self) -> Piece | None:
-        """Past a placeholder, as text that is not known."""
+        """Reads a placeholder as unknown text."""
         found = _PLACEHOLDER.match(self.text, self.index, self.end)
         if found is None:
             return None
@@ -131,7 +131,7 @@ class Reader(ABC):
             self._add(parts, found, quoted=False)
 
     def _given(self, parts: list[Part], *, quoted: bool) -> bool:
-        """Past a character that holds the place of an unknown part."""
+        """Reads a character that stands for an unknown part."""
         piece = self.script.unknown.get(self.index)
         if piece is None:
             return False
@@ -147,7 +147,7 @@ class Reader(ABC):
         self.index = min(self.end, self.index + (len(text) if skip is None else skip))
 
     def _runs(self, text: str) -> Iterator[tuple[int, int]]:
-        """The text's parts that stand next to each other in the file."""
+        """The parts of the text that are contiguous in the file."""
         starts, begin = self.script.starts, 0
         run = bisect_right(starts, self.index)
         while run < len(starts) and starts[run] < self.index + len(text):
@@ -233,8 +233,8 @@ class Reader(ABC):
             self.index = match.end()
 
     def end_of_arithmetic(self, opening: int) -> int | None:
-        """Where the )) stands that closes the (( at `opening`; None where these are parentheses
-        of commands, as in $((a; b) | c)."""
+        """Index of the )) that closes the (( at `opening`; None where these are parentheses of
+        commands, as in $((a; b) | c)."""
         depth = 0
         for index in range(opening, self.end):
             depth += {"(": 1, ")": -1}.get(self.text[index], 0)
@@ -267,7 +267,7 @@ class Reader(ABC):
 
     def part_of(self, start: int, end: int, *, heredoc: bool = False) -> Word:
         """Characters `start` to `end` as the inside of double quotes, or as the body of <<END,
-        where a quote is like any other character."""
+        where a quote is an ordinary character."""
         outer = (self.index, self.end)
         self.index, self.end = start, end
         parts: list[Part] = []

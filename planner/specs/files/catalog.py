@@ -40,7 +40,7 @@ def list_shipped(kind: Kind) -> tuple[str, ...]:
     return tuple(sorted(path.stem for path in (_root() / _FOLDERS[kind]).glob("*.yaml")))
 
 
-def general_file(kind: Kind | Literal["checkpoints"]) -> Path:
+def general_file(kind: Kind | Literal["checkpoints", "generations"]) -> Path:
     """The file of general values for files of a kind."""
     return _root() / "defaults" / f"{kind}.yaml"
 

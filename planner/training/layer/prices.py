@@ -1,4 +1,5 @@
-"""Layers priced for many shards, each once per what its shard decides about it."""
+"""Prices of layers under many shards; layers for which the shards make no difference are priced
+once."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
 """Seconds of one layer on one device, for one microbatch: the operators priced.
 
 The forward pass runs each operator once. The backward pass runs each matmul twice (input gradient,
-weight gradient). A collective is exposed in full unless it runs beside something; then exposed is
-what outlasts that something, and the share of the rest by which it slows that something down. A
-pass cannot be shorter than the host's launches of its kernels.
+weight gradient). A collective is exposed in full unless it overlaps compute; then the part that
+outlasts the compute is exposed, plus `overlap_cost` times the hidden part, by which it slows the
+compute. A pass cannot be shorter than the host's launches of its kernels.
 """
 
 from __future__ import annotations
@@ -56,13 +56,13 @@ class PassTime(NamedTuple):
 
 
 class LayerTime(NamedTuple):
-    """Of a pass that has another microbatch's beside it where exchanges of experts run that way,
-    and of one `alone`. `backward` includes the weight gradients, whose compute alone is
-    `weight_gradient_s`.
-    `selective_s` and `full_s` are what selective and full recomputation redo.
-    `hidden_s` is communication that ran behind compute, `host_bound_s` what the host's launches
-    took longer than the device's work; both forward and backward together, and
-    `forward_host_bound_s` of the forward pass alone."""
+    """Seconds of a pass. Where the profile overlaps expert exchanges with another microbatch's
+    pass, this is the time of a pass in such a pair, and `alone` that of an unpaired pass.
+    `backward` includes the weight gradients, whose compute alone is `weight_gradient_s`.
+    `selective_s` and `full_s` are what selective and full recomputation redo. `hidden_s` is
+    communication that ran behind compute, and `host_bound_s` the seconds by which the host's
+    launches outlast the device's work; both add forward and backward. `forward_host_bound_s` is
+    that of the forward pass alone."""
 
     forward: PassTime
     backward: PassTime
@@ -78,7 +78,7 @@ class LayerTime(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Groups:
-    """The process groups a layer communicates in."""
+    """The process groups that a layer communicates in."""
 
     tensor: ProcessGroup
     context: ProcessGroup
@@ -88,8 +88,8 @@ class Groups:
 
     @classmethod
     def of(cls, topology: Topology, workload: Workload, device: Device) -> Groups:
-        """Those that such a device is in. Ranks in the order tensor, context, expert, data,
-        pipeline, tensor fastest."""
+        """The groups of ranks on such a device. Ranks are in the order tensor, context, expert,
+        data, pipeline, tensor fastest."""
         shard = workload.shard
 
         def group(size: int, stride: int) -> ProcessGroup:
@@ -164,15 +164,15 @@ class _Tally:
 
     @property
     def host_bound_s(self) -> float:
-        """What launching takes longer than the work that is launched, or all of it where the host
-        waits for every kernel."""
+        """Seconds by which launching outlasts the launched work; all of the launching where the
+        host waits for every kernel."""
         if self.blocking:
             return self.launching_s
         return max(self.launching_s - self.launched_s, 0.0)
 
     @property
     def total_s(self) -> float:
-        """Exposed seconds, the host's included."""
+        """Exposed seconds, including the host's."""
         return self.compute_s + self.host_bound_s + self.tensor_s + self.context_s + self.expert_s
 
     def finish(self) -> PassTime:
@@ -356,9 +356,10 @@ def _last_product(operators: Sequence[Operator]) -> int:
 
 
 def _pair(forward: _Tally, backward: _Tally, most: float, device: Device) -> None:
-    """The forward pass of one microbatch beside the backward pass of another: exchanges run behind
-    computation, `most` of them at most, and take multiprocessors from it (Megatron-LM
-    `--overlap-moe-expert-parallel-comm`, `combined_1f1b.py`). A pair takes the longer of both."""
+    """The forward pass of one microbatch at the same time as the backward pass of another: at most
+    the share `most` of exchanges runs behind computation, and takes multiprocessors from it
+    (Megatron-LM `--overlap-moe-expert-parallel-comm`, `combined_1f1b.py`). A pair takes the longer
+    of both."""
     exchange_s = forward.exchange_s + backward.exchange_s
     passes = (forward, backward)
     cover_s = sum(tally.compute_s for tally in passes)
@@ -393,9 +394,9 @@ def _cover(
     """
     collective = operators[index]
     assert isinstance(collective, Collective)
-    if collective.beside == "weight_gradient":
+    if collective.runs_with == "weight_gradient":
         return costs[_neighbour(operators, index, -1)]
-    if collective.beside == "attention":
+    if collective.runs_with == "attention":
         attention = [
             cost
             for operator, cost in zip(operators, costs, strict=True)

@@ -108,8 +108,9 @@ def step_parts(scenario: Scenario, table: CostTable, batch: Batch) -> StepParts:
 def jitter_s(scenario: Scenario, busy_s: NDArray[np.float64]) -> NDArray[np.float64]:
     """[N]: a synchronous step waits for the slowest of the devices that work in lockstep.
 
-    The k busiest stages (`busy_s` [N, p]) have k·n devices, the slowest of which takes at least
-    the k-th stage's work longer by their expected maximum; the largest over k is waited for.
+    The k busiest stages (`busy_s` [N, p]) have k·n devices. The slowest of these has at least the
+    work of the k-th stage, and takes longer for it by the expected maximum of k·n deviations. The
+    step waits for the largest of these times over k.
     """
     variation = max(device.speed_variation for device in scenario.device_types)
     stages = busy_s.shape[1]

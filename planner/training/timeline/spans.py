@@ -1,4 +1,4 @@
-"""What every stage does during a step and when, as plain columns: for pictures."""
+"""What every stage does during a step and when, as plain columns for pictures."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def stage_spans(timeline: Timeline) -> tuple[StageSpans, ...]:
 
 
 def reductions(timeline: Timeline) -> Iterator[StepSpan]:
-    """Gradient reduction of chunks, stages and the tied embedding, as far as there is any."""
+    """Gradient reductions of chunks, of stages and of the tied embedding, where there are any."""
     found, stages = timeline.reductions, timeline.schedule.stages
     for stage in range(stages):
         spans = [
@@ -84,7 +84,7 @@ def reductions(timeline: Timeline) -> Iterator[StepSpan]:
 
 
 def updates(step: StepTimeline) -> Iterator[StepSpan]:
-    """The optimizer, and the gathering of its weights where there is any, on every stage."""
+    """The optimizer on every stage, and the gathering of its weights where there is any."""
     start_s = step.timeline.span_s
     updated_s = start_s + step.optimizer_s
     for stage in range(step.timeline.schedule.stages):

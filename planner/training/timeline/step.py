@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 class StepTimeline:
     """Times in seconds from the start of the step. The optimizer runs when the pipeline and its
     reductions are over, then updated weights are gathered; jitter is what devices of unequal speed
-    add, nowhere in particular."""
+    add, at no particular moment."""
 
     timeline: Timeline
     activation_bytes: Ints
@@ -45,7 +45,7 @@ class StepTimeline:
 
 
 def step_timeline(scenario: Scenario, plan: Plan) -> StepTimeline:
-    """The step that `planner.training.estimate` prices, recomputation as passes of its own."""
+    """The step that `planner.training.estimate` prices, with recomputation as separate passes."""
     scenario = scenario.placed(plan.placement.hosts)
     table = cost_table(scenario, [shard_of(plan)])
     load = stage_load(scenario.model, scenario.kinds, plan.stages)

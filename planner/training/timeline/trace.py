@@ -48,7 +48,7 @@ SHORT = {
     PassKind.VOCAB_BACKWARD: "T",
     PassKind.RECOMPUTE: "R",
 }
-"""As the papers name passes."""
+"""Passes as the papers name them."""
 
 NANOSECONDS = 1e9
 """In a second."""
@@ -211,7 +211,7 @@ def _sends(timeline: Timeline, critical: set[Key]) -> Iterator[Event]:
 
 
 def _exchanges(timeline: Timeline, critical: set[Key]) -> Iterator[Event]:
-    """Collectives of all stages, on every one of them."""
+    """Collectives of all stages, drawn on every stage."""
     schedule = timeline.schedule
     for index, exchange in enumerate(schedule.exchanges):
         name = exchange.name.replace("_", " ")

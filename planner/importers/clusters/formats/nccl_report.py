@@ -1,5 +1,5 @@
 """nccl-tests' JSON report (`-J`): keys as NVIDIA/nccl-tests `src/util.cu` writes them. The
-environment it holds is never looked at."""
+environment in it is never read."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from planner.specs.files.json_file import JsonFile, parse_json
 
 
 def read_json(source: Source, *, ranks: int | None = None) -> ClusterFacts:
-    """A report written with -J, over `ranks` devices where the user says so.
+    """A report written with -J; `ranks` is the number of devices, if the user states it.
 
     Raises: InputError at the entry that is wrong.
     """

@@ -1,8 +1,8 @@
 """What the results of nccl-tests mean: the operation, how many devices took part, which nodes.
 
 What size and bandwidth mean: NVIDIA/nccl-tests `doc/PERFORMANCE.md`. Rows that contradict
-themselves or each other, and ranks that contradict the rows, are refused: a bandwidth made of them
-would be of no cluster.
+themselves or each other, and ranks that contradict the rows, are refused: no cluster has a
+bandwidth that follows from them.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ OPERATIONS: dict[str, Operation] = {
     "sendrecv": "send",
 }
 UNMODELLED = ("broadcast", "reduce", "gather", "scatter", "hypercube")
-"""Operations of nccl-tests that training does not use, and no bandwidth is read from."""
+"""Operations of nccl-tests that training does not use; no bandwidth is read from them."""
 
 _NCCL_HOST = re.compile(
     r"^(?:\S+: +)?([A-Za-z0-9][\w.-]*):\d+:\d+ \[(\d+)\] NCCL INFO", re.MULTILINE
@@ -38,9 +38,11 @@ _LARGEST_ROWS = 3
 _ROUNDING_GB_PER_S = 0.011
 """Bandwidths are printed with two decimals."""
 _TOLERANCE = 0.03
-"""Times are printed with four digits; half a per cent and some noise of the average."""
+"""Times are printed with four digits: half a per cent of rounding, and some noise of the
+average.
+"""
 _APART = 1.5
-"""Times of one size that differ more are of different runs."""
+"""Two times of one size that differ by more come from different runs."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +59,7 @@ class Rank:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """One size. `line` is where it stands, None in a report that has no lines."""
+    """One size. `line` is its line in the file; None in a report, which has no lines."""
 
     size_bytes: float
     time_us: float
@@ -70,7 +72,7 @@ class Row:
 
     @property
     def agrees(self) -> bool:
-        """Whether its bandwidth is its size over its time."""
+        """Whether its bandwidth equals its size divided by its time."""
         expected = self.size_bytes / self.time_us / 1e3
         off = abs(expected - self.algorithm_gb_per_s)
         return off <= _ROUNDING_GB_PER_S + _TOLERANCE * max(expected, self.algorithm_gb_per_s)
@@ -89,11 +91,12 @@ def collective_of(
     *,
     ranks: int | None = None,
 ) -> MeasuredCollective | None:
-    """The longest message of a test; operation and ranks from the ratio of its two bandwidths where
-    no `program` (all_reduce, …), no list of ranks and no `ranks` of the user says them. None for a
-    test that ran in several groups at once, and for operations that training does not use.
+    """The longest message of a test. Where neither `program` (all_reduce, …), nor a list of ranks,
+    nor the user's `ranks` states operation and ranks, they follow from the ratio of its two
+    bandwidths. None for a test that ran in several groups at once, and for operations that training
+    does not use.
 
-    Raises: InputError for what contradicts itself.
+    Raises: InputError for contradictions.
     """
     if program in UNMODELLED or (program is None and any(row.rooted for row in rows)):
         notes.left_out.append(f"a test of {program or 'an operation with a root'}")
@@ -140,7 +143,8 @@ def collective_of(
 
 
 def _longest(source: Source, rows: Sequence[Row]) -> list[Row]:
-    """The rows of the largest sizes, one for each, which agree with themselves and each other."""
+    """The rows of the largest sizes, one for each size; they agree with themselves and with each
+    other."""
     sizes = sorted({row.size_bytes for row in rows})[-_LARGEST_ROWS:]
     longest = []
     for size in sizes:
@@ -179,7 +183,7 @@ def _ratio(row: Row) -> float:
 
 
 def is_whole(devices: Sequence[Rank]) -> bool:
-    """Whether a list of ranks has all from 0 on; a log whose start was cut off has not."""
+    """Whether a list of ranks has all ranks from 0 on; a log whose start was cut off does not."""
     ranks = {device.rank for device in devices}
     return bool(ranks) and max(ranks) + 1 == len(ranks)
 
@@ -193,7 +197,8 @@ def _ranks(
     operation: Operation,
     last: Row,
 ) -> int:
-    """How many devices took part: as the user states, as listed, or as the two bandwidths tell.
+    """How many devices took part: as the user states, as listed, or as the two bandwidths imply.
+    Raises: InputError where these contradict each other, and where none of them says it.
 
     Raises: InputError where they contradict each other, and where nothing says it.
     """
@@ -235,7 +240,9 @@ def _ranks(
 
 
 def _near(ranks: int, implied: int | None) -> bool:
-    """Whether a ratio that means `implied` is that of `ranks`, as exactly as it is printed."""
+    """Whether a ratio that implies `implied` ranks is that of `ranks`, within the printed
+    digits.
+    """
     return implied is not None and abs(implied - ranks) <= 0.1 * ranks
 
 
@@ -254,8 +261,8 @@ def _operation_of(ratio: float, *, reduces: bool) -> Operation:
 
 
 def _ranks_of(ratio: float, operation: Operation) -> int | None:
-    """n from 2(n-1)/n of an all-reduce or (n-1)/n of the others; None for sends, and where the
-    ratio is too close to its limit to tell."""
+    """n, from the ratio 2(n-1)/n of an all-reduce or (n-1)/n of the others. None for sends, and
+    where the ratio is too close to its limit."""
     if operation == "send":
         return 2
     share = ratio / 2 if operation == "all_reduce" else ratio

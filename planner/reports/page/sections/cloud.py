@@ -93,7 +93,8 @@ def looseness(known: Cloud, plans: Sequence[RankedPlan]) -> float:
     for bound_s, values in zip(
         known.step_bound_s, zip(*known.axes.values(), strict=True), strict=True
     ):
-        step_s = wanted.get(_sorted(dict(zip(names, values, strict=True)), names))
+        combination = {"shard_over": "all", **dict(zip(names, values, strict=True))}
+        step_s = wanted.get(_sorted(combination, (*names, "shard_over")))
         if step_s is not None:
             found = max(found, 1 - bound_s / step_s)
     return found
@@ -129,8 +130,9 @@ def _key(plan: Plan, names: Sequence[str]) -> tuple[tuple[str, object], ...]:
             "data_sharding": plan.data_sharding,
             "dispatcher": plan.dispatcher,
             "expert_overlap": plan.expert_overlap,
+            "shard_over": plan.shard_over or "all",
         },
-        names,
+        (*names, "shard_over"),
     )
 
 

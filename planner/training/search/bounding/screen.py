@@ -62,8 +62,8 @@ larger micro-batches of the same family. Memory does not depend on the dispatche
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Screened:
     """A grid after the screen. `columns` gain `row`, the cost table's row (−1 where it was never
-    priced). `alive` [rows, recompute, data sharding]: what may fit, by position in the axes'
-    values."""
+    priced). `alive` [rows, *variants]: what may fit, by position in the values of `VARIANT_AXES`.
+    """
 
     grid: AxisGrid
     columns: Columns
@@ -75,14 +75,11 @@ class Screened:
 
     def alive_in(self, group: Block, enumeration: Enumeration) -> NDArray[np.bool_]:
         """The verdict on every combination of a group of the grid."""
-        recompute, sharding = (
+        places = tuple(
             np.searchsorted(enumeration.values[axis], codes)
-            for axis, codes in (
-                ("recompute", group.recompute),
-                ("data_sharding", group.data_sharding),
-            )
+            for axis, codes in group.variants.items()
         )
-        verdict: NDArray[np.bool_] = self.alive[group.grid_row, recompute, sharding]
+        verdict: NDArray[np.bool_] = self.alive[(group.grid_row, *places)]
         return verdict
 
 
@@ -153,7 +150,7 @@ class _Waves:
                 self._alive[rows] &= found[self._family[rows]]
         self._compare_dispatchers(rows, growing)
         rows = rows[~self._beaten[rows]]
-        wanted = rows[self._alive[rows].any(axis=(1, 2))]
+        wanted = rows[self._alive[rows].any(axis=tuple(range(1, self._alive.ndim)))]
         if wanted.size:
             self._row[wanted] = growing.rows(self._grid.columns, wanted)
         if wanted.size and self._shares_vocabulary:
@@ -168,7 +165,7 @@ class _Waves:
             return
         rows = rows[~self._beaten[rows]]
         at = np.nonzero(self._alive[rows])
-        place = (rows[at[0]], at[1], at[2])
+        place = (rows[at[0]], *at[1:])
         if place[0].size and not self._trusting:
             self._alive[place] = self._fits(place, table)
         found = np.ones((self._family.max() + 1, *self._alive.shape[1:]), dtype=np.bool_)
@@ -181,7 +178,7 @@ class _Waves:
         if len(self._enumeration.values["dispatcher"]) == 1:
             return
         sent = rows[self._grid.columns["expert"][rows] > 1]
-        alive = self._alive[sent].any(axis=(1, 2))
+        alive = self._alive[sent].any(axis=tuple(range(1, self._alive.ndim)))
         lost, priced = sent[~alive], sent[alive]
         _, first = np.unique(self._family[lost], return_index=True)
         self._beaten[np.delete(lost, first)] = True
@@ -198,7 +195,7 @@ class _Waves:
         return np.flatnonzero(self._grid.columns["micro_batch_size"] == micro_batch_size)
 
     def _fits(self, place: tuple[NDArray[np.intp], ...], table: CostTable) -> NDArray[np.bool_]:
-        grid_row, recompute, sharding = place
+        grid_row, *positions = place
         step = max(ELEMENTS // self._grid.pipeline, 1)
         relief = _replay_range(self._scenario, table)
         fits = np.empty(len(grid_row), dtype=np.bool_)
@@ -206,16 +203,18 @@ class _Waves:
             self._budget.check()
             part = slice(first, first + step)
             batch = make_batch(
+                self._scenario,
                 self._columns,
-                global_batch_size=self._scenario.job.global_batch_size,
+                {
+                    axis: codes[at[part]]
+                    for axis, codes, at in zip(VARIANT_AXES, self._codes, positions, strict=True)
+                },
                 pipeline=self._grid.pipeline,
                 virtual_stages=1,
                 schedule=PLAIN,
                 load=self._load,
                 grid_row=grid_row[part],
-                recompute=self._codes[0][recompute[part]],
                 recomputed_layers=np.ones(len(grid_row[part]), dtype=np.int64),
-                data_sharding=self._codes[1][sharding[part]],
             )
             if not self._looped:
                 batch = replace(batch, num_microbatches=np.ones_like(batch.num_microbatches))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from planner.plan import DATA_SHARDINGS, DISPATCHERS, GRANULARITIES
+from planner.plan import DISPATCHERS
 from planner.training.search.space.enumeration import GRID_AXES
 
 if TYPE_CHECKING:
@@ -75,6 +75,7 @@ class Twins:
     ) -> NDArray[np.int64]:
         """One number for each row of the grid with what else the rows of the group decide."""
         at = self.fitting if rows is None else rows
-        rest = self.group.recompute[at] * len(DATA_SHARDINGS) + self.group.data_sharding[at]
-        keys: NDArray[np.int64] = grid_row * (len(GRANULARITIES) * len(DATA_SHARDINGS)) + rest
+        keys = grid_row
+        for codes in self.group.variants.values():
+            keys = keys * (int(codes.max(initial=0)) + 2) + codes[at] + 1
         return keys

@@ -91,6 +91,7 @@ def plan_values(scenario: Scenario, plan: Plan) -> dict[str, int | str | bool]:
         "data_sharding": plan.data_sharding,
         "dispatcher": dispatcher,
         "expert_overlap": plan.expert_overlap,
+        "shard_over": plan.shard_over or "all",
     }
 
 

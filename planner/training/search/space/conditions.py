@@ -14,7 +14,7 @@ import numpy as np
 from planner.plan import DATA_SHARDINGS, GRANULARITIES
 from planner.schedule.registry import MOST_FORWARDS, PLAIN, SCHEDULES
 from planner.schedule.rules import ScheduleSize
-from planner.training.search.space.facts import SCHEDULE_NAMES
+from planner.training.search.space.facts import NODE, SCHEDULE_NAMES, sharing_ranks
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -233,6 +233,28 @@ def two_stage_interleaving(f: SpaceFacts, c: Columns) -> Holds:
 
 def expert_biases(f: SpaceFacts, c: Columns) -> Holds:
     return (c["expert_tensor"] == 1) | f.splits_experts
+
+
+def sharding_groups(f: SpaceFacts, c: Columns) -> Holds:
+    ranks, replicas = _sharing(f, c), c["data"] * c["context"]
+    groups = replicas // np.maximum(ranks, 1)
+    experts = replicas * c["tensor"] // (c["expert"] * c["expert_tensor"])
+    whole = (ranks >= 2) & (replicas % np.maximum(ranks, 1) == 0)
+    return (c["shard_over"] == 0) | (whole & (experts % np.maximum(groups, 1) == 0))
+
+
+def sharded_in_groups(f: SpaceFacts, c: Columns) -> Holds:
+    codes = [DATA_SHARDINGS.index(name) for name in f.sharded_in_groups]
+    return (c["shard_over"] == 0) | np.isin(c["data_sharding"], codes)
+
+
+def several_groups(f: SpaceFacts, c: Columns) -> Holds:
+    several = _sharing(f, c) < c["data"] * c["context"]
+    return (c["shard_over"] != NODE) | several | (not f.shards_over_all)
+
+
+def _sharing(f: SpaceFacts, c: Columns) -> NDArray[np.int64]:
+    return sharing_ranks(c["shard_over"], c["tensor"], f.node_devices)
 
 
 def one_replica(f: SpaceFacts, c: Columns) -> Holds:

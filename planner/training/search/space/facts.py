@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from planner.plan import DATA_SHARDINGS, DISPATCHERS, GRANULARITIES
 from planner.schedule.registry import SCHEDULES, kind_of
 from planner.training.layer.memory import layer_memory
@@ -13,9 +15,15 @@ from planner.workload.layers import layer_operators
 from planner.workload.shard import Shard
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from planner.training.scenario import Scenario
     from planner.training.search.space.dispatchers import DispatcherNeeds
     from planner.training.search.space.restrictions import Restrictions
+
+NODE = -1
+"""Code of the sharding group that is as large as a node leaves room for; 0 stands for all replicas.
+"""
 
 MODEL_AXES = ("tensor", "pipeline", "context", "expert")
 """Axes that a framework may lack."""
@@ -72,6 +80,14 @@ class SpaceFacts:
     first_dispatcher: int
     overlaps_experts: bool
     recomputes_experts: bool
+    node_devices: int
+    sharded_in_groups: tuple[str, ...]
+    shards_over_all: bool
+
+    @property
+    def in_groups(self) -> str:
+        """With which data sharding replicas fall into groups, in words."""
+        return " or ".join(self.sharded_in_groups) or "no value"
 
     @property
     def lacking_axes(self) -> str:
@@ -167,7 +183,24 @@ class SpaceFacts:
             ),
             overlaps_experts=model.mtp_num_layers <= 1 and job.precision not in ("fp32", "tf32"),
             recomputes_experts="moe" in software.recompute.selective_modules,
+            node_devices=scenario.node_devices,
+            sharded_in_groups=software.data_sharding.in_groups,
+            shards_over_all="all"
+            in (restrictions.shard_over or software.data_sharding.tried_groups),
         )
+
+
+_GROUPS = {"all": 0, "node": NODE}
+"""Codes of sharding groups that are no numbers."""
+
+
+def sharing_ranks(
+    codes: NDArray[np.int64], tensor: NDArray[np.int64], node_devices: int
+) -> NDArray[np.int64]:
+    """Ranks of the sharding groups that codes stand for, 0 for all replicas; those that a node of
+    so many devices has of every tensor rank."""
+    ranks: NDArray[np.int64] = np.where(codes == NODE, node_devices // tensor, codes)
+    return ranks
 
 
 def selective_frees(scenario: Scenario) -> bool:
@@ -187,6 +220,8 @@ def code_of(axis: str, value: int | str | bool) -> int:
         return GRANULARITIES.index(str(value))
     if axis == "data_sharding":
         return DATA_SHARDINGS.index(str(value))
+    if axis == "shard_over" and isinstance(value, str):
+        return _GROUPS[value]
     return int(value)
 
 
@@ -200,4 +235,6 @@ def value_of(axis: str, code: int) -> int | str | bool:
         return GRANULARITIES[code]
     if axis == "data_sharding":
         return DATA_SHARDINGS[code]
+    if axis == "shard_over":
+        return next((word for word, known in _GROUPS.items() if known == code), code)
     return bool(code) if axis in ("sequence_parallel", "expert_overlap") else code
