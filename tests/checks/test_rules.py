@@ -271,6 +271,13 @@ ELSEWHERE = {"PL003", "PL121", "PL401", "PL402"}
 """Rules with tests of their own below, in `test_baseline` or in `test_launch_files`."""
 
 
+def _write_profiles(repository: Repository) -> None:
+    """Software profiles that cases name."""
+    software("megatron-core", "ordered.yaml", {"rank_order": "tp-cp-ep-pp-dp"}, repository)
+    few = {"dispatcher": "deepep", "dispatchers": {"deepep": _FEW_RANKS}}
+    software("megatron-core", "few_ranks.yaml", {"expert": few}, repository)
+
+
 def test_every_rule_is_tested() -> None:
     assert {*CASES, *ELSEWHERE} == set(rules())
 
@@ -280,9 +287,7 @@ def test_a_rule_speaks_after_the_change_and_not_before(repository: Repository, c
     case = CASES[code]
     if case.experts:
         repository.edit("model.yaml", {"moe": EXPERTS})
-    software("megatron-core", "ordered.yaml", {"rank_order": "tp-cp-ep-pp-dp"}, repository)
-    shipped = {"dispatcher": "deepep", "dispatchers": {"deepep": _FEW_RANKS}}
-    software("megatron-core", "few_ranks.yaml", {"expert": shipped}, repository)
+    _write_profiles(repository)
     repository.plan("plan.json", **case.flags)
     assert code not in repository.codes("plan.json", *case.before)
     if case.after is not None:
@@ -462,7 +467,7 @@ def test_what_only_a_framework_refuses_can_be_left_out(repository: Repository, c
     case = CASES[code]
     if case.experts:
         repository.edit("model.yaml", {"moe": EXPERTS})
-    software("megatron-core", "ordered.yaml", {"rank_order": "tp-cp-ep-pp-dp"}, repository)
+    _write_profiles(repository)
     repository.plan("plan.json", **case.flags)
     repository.edit("plan.json", case.plan)
     repository.edit("model.yaml", case.model)

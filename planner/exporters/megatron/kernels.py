@@ -60,23 +60,23 @@ def _experts(job: ExportJob) -> Flags:
     beside another microbatch have neither graphs of experts nor shared experts beside them."""
     if job.model.moe is None:
         return {}
-    expert, degrees = job.software.expert, job.plan.degrees
+    expert = job.software.expert
     flags = switches(
         moe_grouped_gemm=expert.grouped_matmul,
         moe_permute_fusion=expert.fused_permutation,
         overlap_moe_expert_parallel_comm=job.plan.expert_overlap,
     )
     dispatcher = job.plan.dispatcher or expert.sends_by
-    flexible = dispatcher in FLEXIBLE
-    if flexible and degrees.expert * degrees.expert_tensor > 1:
-        spans = job.plan.dispatcher is None and any(host.group.scale_up for host in job.hosts)
+    if job.plan.dispatcher in FLEXIBLE:
         return flags | values(
             moe_token_dispatcher_type="flex",
-            moe_flex_dispatcher_backend="hybridep" if spans else dispatcher,
+            moe_flex_dispatcher_backend=dispatcher,
             moe_router_dtype="fp32",
         )
     router = values(moe_router_dtype="fp32") if expert.fp32_probabilities else {}
-    sent = values(moe_token_dispatcher_type="alltoall" if flexible else dispatcher)
+    sent = values(
+        moe_token_dispatcher_type="alltoall" if dispatcher in FLEXIBLE else dispatcher,
+    )
     return {**flags, **sent, **router}
 
 

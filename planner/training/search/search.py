@@ -16,9 +16,10 @@ from planner.training.search.best_first.run import Progress, SearchRun
 from planner.training.search.infeasible import cheapest_changes, nearest_misses
 from planner.training.search.layouts.choose import choose_layout
 from planner.training.search.layouts.default import default_layout
-from planner.training.search.result import SearchResult
+from planner.training.search.result import SearchResult, SwitchWorth
 from planner.training.search.space.enumeration import space_report
 from planner.training.search.space.restrictions import Restrictions, check_choices
+from planner.training.search.switches import worth_of_switches
 from planner.training.search.without_types import faster_without_types
 
 if TYPE_CHECKING:
@@ -72,6 +73,7 @@ def search(
     without: tuple[FewerDevices, ...] = ()
     fitting: Cloud | None = None
     fewer: list[SizedPlan] = []
+    switches: tuple[SwitchWorth, ...] = ()
     cut = None
 
     def compare(best: RankedPlan) -> None:
@@ -94,6 +96,8 @@ def search(
                     changes.append(change)
             if run.plans and not fewer:
                 compare(run.plans[0])
+            if run.plans:
+                switches = worth_of_switches(scenario, run.plans[0], budget)
     except KeyboardInterrupt:
         cut = Stopped.INTERRUPTED
     except OutOfTime:
@@ -102,7 +106,12 @@ def search(
         with suppress(OutOfTime), enforced(budget.longer(LAST_S)):
             run.show_something(price=cut is Stopped.TIME_LIMIT)
     result = _result(run, cut, nearest, tuple(changes), fitting)
-    return replace(result, fewer_nodes=_fewer_nodes(result, fewer), fewer_devices=without)
+    return replace(
+        result,
+        fewer_nodes=_fewer_nodes(result, fewer),
+        fewer_devices=without,
+        switches=switches,
+    )
 
 
 def _fewer_nodes(result: SearchResult, fewer: Sequence[SizedPlan]) -> SizedPlan | None:

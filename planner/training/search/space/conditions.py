@@ -185,10 +185,17 @@ def dispatcher_devices(f: SpaceFacts, c: Columns) -> Holds:
 
 
 def dispatcher_reach(f: SpaceFacts, c: Columns) -> Holds:
+    """Groups of ranks follow each other, and lie in one domain each where their size divides it or
+    the whole job does."""
     ranks = c["expert"] * c["expert_tensor"]
-    return _of_dispatchers(
-        f, c, lambda needs: needs.most_ranks is None or needs.most_ranks % ranks == 0
-    )
+
+    def inside(needs: DispatcherNeeds) -> Holds:
+        most = needs.most_ranks
+        if most is None:
+            return True
+        return (ranks <= most) & ((most % ranks == 0) | (f.devices <= most))
+
+    return _of_dispatchers(f, c, inside)
 
 
 def dispatcher_ranks(f: SpaceFacts, c: Columns) -> Holds:

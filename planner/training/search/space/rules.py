@@ -159,8 +159,8 @@ RULES = (
     ),
     SpaceRule(
         name="dispatcher-reach",
-        sentence="the ranks of a dispatcher are expert · expert-tensor, and have to divide those "
-        "that it reaches: {f.dispatcher_reach}",
+        sentence="the ranks of a dispatcher are expert · expert-tensor, and lie side by side among "
+        "those that it reaches: {f.dispatcher_reach}",
         axes=("expert", "expert_tensor", "dispatcher"),
         adjusts="dispatcher",
         holds=conditions.dispatcher_reach,
