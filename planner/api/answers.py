@@ -110,7 +110,7 @@ class FoundPlans:
     @property
     def document(self) -> dict[str, Any]:
         """What `planner search --json` prints."""
-        from planner.reports.search import why
+        from planner.reports.reasons import why
 
         reasons = why(self.search) if self.search.plans else ()
         return to_document(self.inputs, self.search.plans, search=self.search, why=reasons)

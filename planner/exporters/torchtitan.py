@@ -58,6 +58,7 @@ def as_recipe(job: ExportJob) -> str:
     """A module with one configuration function. Raises: Inexpressible, naming the field."""
     needs_framework(job, TARGET, "torchtitan")
     family, recipe = _base(job.model)
+    planned = config_name(job)
     assignments = {
         **_parallelism(job),
         **_pipeline(job),
@@ -77,7 +78,7 @@ def as_recipe(job: ExportJob) -> str:
             [
                 f'"""{TARGET} ({VERSION}), {docstring(job.title)}.',
                 "",
-                f"Run it with --config {recipe}_planned from a registry that holds it, such as",
+                f"Run it with --config {planned} from a registry that holds it, such as",
                 f"torchtitan/models/{family}/config_registry.py (--module {family}).",
                 '"""',
                 "",
@@ -85,7 +86,7 @@ def as_recipe(job: ExportJob) -> str:
                 "from torchtitan.trainer import Trainer",
                 "",
                 "",
-                f"def {recipe}_planned() -> Trainer.Config:",
+                f"def {planned}() -> Trainer.Config:",
                 f"    config = {recipe}()",
                 *lines,
                 "    return config",
@@ -93,6 +94,11 @@ def as_recipe(job: ExportJob) -> str:
         )
         + "\n"
     )
+
+
+def config_name(job: ExportJob) -> str:
+    """The name of the configuration function. Raises: Inexpressible."""
+    return f"{_base(job.model)[1]}_planned"
 
 
 def order_notes(job: ExportJob) -> tuple[str, ...]:

@@ -136,6 +136,7 @@ def read_inputs(node: Node) -> RecordedInputs:
             software_sha256=job["software_sha256"].optional_text(),
             headroom=job["headroom"].number(at_least=0, below=1),
             expert_imbalance=job["expert_imbalance"].number(at_least=1),
+            software_path=_path(job, "software_path"),
             tokens=None if tokens is None else tokens.count(at_least=1, at_most=MOST_TOKENS),
         ),
         assumptions=tuple(item.text() for item in node["assumptions"].items()),
@@ -143,7 +144,16 @@ def read_inputs(node: Node) -> RecordedInputs:
 
 
 def _file(node: Node) -> RecordedFile:
-    return RecordedFile(name=node["name"].name(), sha256=node["sha256"].optional_text())
+    return RecordedFile(
+        name=node["name"].name(),
+        sha256=node["sha256"].optional_text(),
+        path=_path(node, "path"),
+    )
+
+
+def _path(node: Node, key: str) -> str | None:
+    found = node.get(key)
+    return None if found is None else found.text()
 
 
 def read_decisions(node: Node, keys: Sequence[str] = RANKED) -> Plan:

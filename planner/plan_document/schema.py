@@ -145,7 +145,12 @@ def _ref(name: str) -> Schema:
 
 def _inputs() -> Schema:
     sha256 = {"type": ["string", "null"], "pattern": "^[0-9a-f]{64}$"}
-    file = _record({"name": NAME, "sha256": sha256})
+    path = {
+        "type": "string",
+        "description": "The file as it was given, from the folder the command ran in; absent for "
+        "a shipped one.",
+    }
+    file = _record({"name": NAME, "sha256": sha256, "path": path}, optional=("path",))
     job = _record(
         {
             "devices": POSITIVE,
@@ -157,9 +162,10 @@ def _inputs() -> Schema:
             "software_sha256": sha256,
             "headroom": {"type": "number", "minimum": 0, "exclusiveMaximum": 1},
             "expert_imbalance": {"type": "number", "minimum": 1},
+            "software_path": path,
             "tokens": {"description": "Of the whole job.", **POSITIVE},
         },
-        optional=("tokens",),
+        optional=("software_path", "tokens"),
     )
     return _record({"cluster": file, "model": file, "job": job, "assumptions": _list(TEXT)})
 

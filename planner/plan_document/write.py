@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from planner.plan import Estimate, Plan, RankedPlan, StageMemory
-    from planner.plan_document.inputs import RecordedInputs, RecordedJob
+    from planner.plan_document.inputs import RecordedFile, RecordedInputs, RecordedJob
     from planner.training.search.result import Cloud, Robustness, SearchResult, SizedPlan, Space
 
 TERA = 1e12
@@ -35,9 +35,9 @@ def to_document(
         "schema": SCHEMA_ID,
         "planner_version": __version__,
         "inputs": {
-            "cluster": asdict(inputs.cluster),
-            "model": asdict(inputs.model),
-            "job": _job(inputs.job),
+            "cluster": _stated(inputs.cluster),
+            "model": _stated(inputs.model),
+            "job": _stated(inputs.job),
             "assumptions": list(inputs.assumptions),
         },
     }
@@ -58,9 +58,14 @@ def to_document(
     return document
 
 
-def _job(job: RecordedJob) -> dict[str, Any]:
-    recorded = asdict(job)
-    return {key: value for key, value in recorded.items() if key != "tokens" or value is not None}
+def _stated(record: RecordedFile | RecordedJob) -> dict[str, Any]:
+    """The fields of a record, without optional ones that say nothing."""
+    silent = {
+        field.name
+        for field in fields(record)
+        if field.default is None and getattr(record, field.name) is None
+    }
+    return {name: value for name, value in asdict(record).items() if name not in silent}
 
 
 def _proofs(ranked: RankedPlan) -> dict[str, Any]:

@@ -18,7 +18,8 @@ from planner.importers.megatron.decisions import (
 )
 from planner.importers.megatron.flags import Flags
 from planner.importers.megatron.layout import stage_layout
-from planner.importers.megatron.model import is_deepspeed, model_of
+from planner.importers.megatron.mixture import is_deepspeed
+from planner.importers.megatron.model import model_of
 from planner.importers.notes import Notes
 from planner.importers.shell.text import Origin
 from planner.specs.files.document import Document, Mark, document_of

@@ -55,6 +55,12 @@ def find_shipped(kind: Kind, name: str) -> Path | None:
     return _root() / _FOLDERS[kind] / f"{name}.yaml" if name in list_shipped(kind) else None
 
 
+def is_shipped(kind: Kind, path: str | Path) -> bool:
+    """Whether a path leads to a shipped file of the kind."""
+    shipped = find_shipped(kind, Path(path).stem)
+    return shipped is not None and Path(path).resolve() == shipped.resolve()
+
+
 def unknown_name(kind: Kind, name: str) -> tuple[str, str | None]:
     """Message and hint for a name that is neither shipped nor a path."""
     shown = name if len(name) <= 80 else f"{name[:80]}…"

@@ -8,7 +8,7 @@ compute. A pass cannot be shorter than the host's launches of its kernels.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from planner.hardware.collectives import (
@@ -20,9 +20,8 @@ from planner.hardware.collectives import (
 )
 from planner.training.layer.host import collective_launch_s, launch_s, launched
 from planner.training.layer.operators import OperatorTime, operator_time
-from planner.workload.moe import EXCHANGES, is_exchange
 from planner.workload.operators import Collective, GroupedMatmul, Matmul
-from planner.workload.recompute import selective
+from planner.workload.recompute import EVERY_SECOND_MATMUL, Selective, selective
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,7 +30,6 @@ if TYPE_CHECKING:
     from planner.hardware.links import ProcessGroup, Topology
     from planner.specs.software import SoftwareProfile
     from planner.workload.operators import Operator
-    from planner.workload.recompute import Selective
     from planner.workload.workload import Workload
 
 COLLECTIVES = {
@@ -162,6 +160,23 @@ class _Tally:
                 self.exchange_s += exposed_s
                 self.exchange_multiprocessors = operator.multiprocessors
 
+    @classmethod
+    def joined(cls, parts: Sequence[_Tally]) -> _Tally:
+        """Of passes through parts that follow each other."""
+        return cls(
+            compute_s=sum([part.compute_s for part in parts]),
+            tensor_s=sum([part.tensor_s for part in parts]),
+            context_s=sum([part.context_s for part in parts]),
+            expert_s=sum([part.expert_s for part in parts]),
+            exchange_s=sum([part.exchange_s for part in parts]),
+            exchange_multiprocessors=max([part.exchange_multiprocessors for part in parts]),
+            hidden_s=sum([part.hidden_s for part in parts]),
+            slowness=parts[0].slowness,
+            blocking=parts[0].blocking,
+            launching_s=sum([part.launching_s for part in parts]),
+            launched_s=sum([part.launched_s for part in parts]),
+        )
+
     @property
     def host_bound_s(self) -> float:
         """Seconds by which launching outlasts the launched work; all of the launching where the
@@ -206,86 +221,50 @@ def _travelling_share(operator: Collective, group: ProcessGroup) -> float:
     return d * (1 - (1 - 1 / d) ** operator.copies) / operator.copies
 
 
-class LayerTimes(NamedTuple):
-    """A layer whose passes run by themselves, and one whose exchanges of experts run beside the
-    passes of another microbatch."""
-
-    alone: LayerTime
-    paired: LayerTime
-
-
-def layer_time(
-    workload: Workload, operators: Sequence[Operator], device: Device, topology: Topology
-) -> LayerTime:
-    """Price a layer's operators on `device`, communicating in the default rank order's groups."""
-    times = layer_times(workload, operators, device, topology)
-    return times.paired if workload.shard.expert_overlap else times.alone
-
-
-def layer_times(
-    workload: Workload, operators: Sequence[Operator], device: Device, topology: Topology
-) -> LayerTimes:
-    """The same, with and without another microbatch beside it."""
-    exchanges = [one for one in operators if isinstance(one, Collective) and is_exchange(one)]
-    return layer_rest(workload, operators, device, topology).with_exchanges(workload, exchanges)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LayerRest:
-    """A layer without the exchanges of its experts, which depend on the dispatcher. `not_redone_s`:
-    of the forward pass, what full recomputation leaves out; so it does the way back from the
-    experts where `ends_early`."""
+@dataclass(slots=True, kw_only=True)
+class LayerTally:
+    """Running totals of a layer or of a part of one. `spared_s` is what full recomputation need not
+    redo."""
 
     forward: _Tally
     backward: _Tally
-    weight_gradient_s: float
-    selective_s: float
-    not_redone_s: float
-    ends_early: bool
-    groups: Groups
-    device: Device
+    selective_s: float = 0.0
+    weight_gradient_s: float = 0.0
+    spared_s: float = 0.0
 
-    def with_exchanges(self, workload: Workload, exchanges: Sequence[Collective]) -> LayerTimes:
-        """The whole layer."""
-        forward, backward = replace(self.forward), replace(self.backward)
-        overlap_cost = self.device.links.overlap_cost
-        not_redone_s = self.not_redone_s
-        for exchange in exchanges:
-            group = _group_of(self.groups, exchange)
-            if exchange.in_forward:
-                before_s = forward.total_s
-                forward.communicate(workload, exchange, group, 0.0, overlap_cost, 0.0)
-                if self.ends_early and exchange.name.startswith(EXCHANGES[-1]):
-                    not_redone_s += forward.total_s - before_s
-            if exchange.in_backward:
-                backward.communicate(workload, exchange, group, 0.0, overlap_cost, 0.0)
-        passes = forward.finish(), backward.finish()
-        alone = LayerTime(
-            forward_alone=passes[0],
-            backward_alone=passes[1],
-            forward=passes[0],
-            backward=passes[1],
-            weight_gradient_s=self.weight_gradient_s,
-            selective_s=self.selective_s,
-            full_s=max(forward.total_s - not_redone_s, 0.0),
-            hidden_s=forward.hidden_s + backward.hidden_s,
-            host_bound_s=forward.host_bound_s + backward.host_bound_s,
-            forward_host_bound_s=forward.host_bound_s,
+    @classmethod
+    def joined(cls, parts: Sequence[LayerTally]) -> LayerTally:
+        """Of a layer whose parts follow each other."""
+        return cls(
+            forward=_Tally.joined([part.forward for part in parts]),
+            backward=_Tally.joined([part.backward for part in parts]),
+            selective_s=sum([part.selective_s for part in parts]),
+            weight_gradient_s=sum([part.weight_gradient_s for part in parts]),
+            spared_s=sum([part.spared_s for part in parts]),
         )
-        if not forward.exchange_s + backward.exchange_s:
-            return LayerTimes(alone, alone)
-        _pair(forward, backward, workload.software.expert.overlapped_share.value, self.device)
-        paired = alone._replace(
+
+    def finish(self, workload: Workload, device: Device) -> LayerTime:
+        """The seconds of a whole layer. The tally is spent."""
+        forward, backward, software = self.forward, self.backward, workload.software
+        full_s = forward.total_s - self.spared_s
+        alone = (forward.finish(), backward.finish())
+        if workload.shard.expert_overlap:
+            _pair(forward, backward, software.expert.overlapped_share.value, device)
+        return LayerTime(
+            forward_alone=alone[0],
+            backward_alone=alone[1],
             forward=forward.finish(),
             backward=backward.finish(),
+            weight_gradient_s=self.weight_gradient_s,
+            selective_s=self.selective_s,
+            full_s=max(full_s, 0.0),
             hidden_s=forward.hidden_s + backward.hidden_s,
             host_bound_s=forward.host_bound_s + backward.host_bound_s,
             forward_host_bound_s=forward.host_bound_s,
         )
-        return LayerTimes(alone, paired)
 
 
-def layer_rest(
+def layer_time(
     workload: Workload,
     operators: Sequence[Operator],
     device: Device,
@@ -293,13 +272,28 @@ def layer_rest(
     *,
     costs: Sequence[OperatorTime] | None = None,
     effects: Sequence[Selective] | None = None,
-) -> LayerRest:
-    """Price all but the exchanges. `costs`, the operators' seconds on the device, and `effects`,
-    what selective recomputation does to them, are worked out unless they are known already."""
-    groups = Groups.of(topology, workload, device)
-    software = workload.software
+) -> LayerTime:
+    """Price a layer's operators on `device`, communicating in the default rank order's groups.
+    `costs`, their seconds there, and `effects`, what selective recomputation does to them, are
+    worked out unless they are known already."""
     costs = costs or [operator_time(operator, workload, device) for operator in operators]
     effects = effects or selective(workload, operators)
+    tally = tally_layer(workload, operators, device, topology, costs, effects)
+    return tally.finish(workload, device)
+
+
+def tally_layer(
+    workload: Workload,
+    operators: Sequence[Operator],
+    device: Device,
+    topology: Topology,
+    costs: Sequence[OperatorTime],
+    effects: Sequence[Selective],
+) -> LayerTally:
+    """Add up a layer's operators, or those of a part of one. Parts of one layer may be added up
+    apart where `separable` says so."""
+    groups = Groups.of(topology, workload, device)
+    software = workload.software
     forward, backward = (
         _Tally(slowness=device.host_slowness, blocking=software.launch_blocking) for _ in range(2)
     )
@@ -310,8 +304,6 @@ def layer_rest(
     exchanged: dict[int, float] = {}
     for index, (operator, cost, effect) in enumerate(zip(operators, costs, effects, strict=True)):
         if isinstance(operator, Collective):
-            if is_exchange(operator):
-                continue
             group = _group_of(groups, operator)
             cover = _cover(operators, costs, index, software)
             if operator.in_forward:
@@ -326,22 +318,39 @@ def layer_rest(
         forward.compute(workload, operator, cost, backward=False)
         backward.compute(workload, operator, cost, backward=True)
         selective_s += effect.redone_share * cost.forward_s
-    not_redone_s, ends_early = 0.0, False
+    spared_s = 0.0
     if software.recompute.early_stop:
         last = _last_product(operators)
-        not_redone_s = sum(cost.forward_s for cost in costs[last:])
-        not_redone_s += sum(one for index, one in exchanged.items() if index > last)
-        ends_early = any(one.name == "combine_permute" for one in operators[last + 1 :])
-    return LayerRest(
+        spared_s = sum(cost.forward_s for cost in costs[last:])
+        spared_s += sum(one for index, one in exchanged.items() if index > last)
+    return LayerTally(
         forward=forward,
         backward=backward,
-        weight_gradient_s=sum(cost.weight_gradient_s for cost in costs),
         selective_s=selective_s,
-        not_redone_s=not_redone_s,
-        ends_early=ends_early,
-        groups=groups,
-        device=device,
+        weight_gradient_s=sum(cost.weight_gradient_s for cost in costs),
+        spared_s=spared_s,
     )
+
+
+def tally_exchanges(
+    workload: Workload, exchanges: Sequence[Collective], device: Device, topology: Topology
+) -> LayerTally:
+    """Add up what carries tokens to their experts and back."""
+    return tally_layer(
+        workload,
+        exchanges,
+        device,
+        topology,
+        [OperatorTime()] * len(exchanges),
+        [Selective(0, 0.0)] * len(exchanges),
+    )
+
+
+def separable(software: SoftwareProfile) -> bool:
+    """Whether the parts of a layer can be priced one by one: not where full recomputation stops at
+    the layer's last product, or selective recomputation counts through all of its products."""
+    recompute = software.recompute
+    return not recompute.early_stop and EVERY_SECOND_MATMUL not in recompute.selective_modules
 
 
 def _last_product(operators: Sequence[Operator]) -> int:
@@ -361,6 +370,8 @@ def _pair(forward: _Tally, backward: _Tally, most: float, device: Device) -> Non
     (Megatron-LM `--overlap-moe-expert-parallel-comm`, `combined_1f1b.py`). A pair takes the longer
     of both."""
     exchange_s = forward.exchange_s + backward.exchange_s
+    if not exchange_s:
+        return
     passes = (forward, backward)
     cover_s = sum(tally.compute_s for tally in passes)
     taken = forward.exchange_multiprocessors / device.multiprocessors

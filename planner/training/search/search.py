@@ -77,7 +77,7 @@ def search(
     cut = None
 
     def compare(best: RankedPlan) -> None:
-        smaller = faster_on_fewer(scenario, restrictions, best, budget)
+        smaller = faster_on_fewer(run, best)
         fewer.extend([] if smaller is None else [smaller])
 
     run.first_found = compare

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from planner.arrays import distinct
 from planner.hardware.collectives import all_gather_s, reduce_scatter_s
 from planner.training.batch import SELECTIVE
 from planner.training.layer.overlap import exposed_s
@@ -97,7 +98,7 @@ def _fully_recomputed(layer_s: NDArray[np.float64], batch: Batch) -> NDArray[np.
     [N, p, v]."""
     found = np.zeros((len(batch), *batch.pass_counts.shape[:2]))
     full = batch.fully_recomputed
-    for layers in np.unique(full[full > 0]):
+    for layers in distinct(full[full > 0]):
         plans = full == layers
         found[plans] = np.einsum("npk,pvk->npv", layer_s[plans], batch.load.leading[layers])
     return found

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from planner.arrays import distinct_rows
+from planner.arrays import distinct, distinct_rows
 from planner.hardware.collectives import all_gather_s, all_reduce_s, reduce_scatter_s
 from planner.training.batch import OPTIMIZER, OPTIMIZER_AND_GRADIENTS, UNSHARDED
 from planner.training.layer.overlap import exposed_s
@@ -194,7 +194,7 @@ def tied_reduction_s(scenario: Scenario, batch: Batch) -> NDArray[np.float64]:
     main_bytes = gradient_bytes(scenario.job.software, scenario.job.precision)
     stage_devices = scenario.job.devices // batch.pipeline
     group = topology.pair((batch.pipeline - 1) * stage_devices, active=stage_devices)
-    for tensor in np.unique(batch.tensor).tolist():
+    for tensor in distinct(batch.tensor).tolist():
         size = model.padded_vocab_size(tensor) // tensor * model.hidden_size * main_bytes
         seconds[batch.tensor == tensor] = all_reduce_s(group, size)
     return seconds

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from planner.plan import RankedPlan
     from planner.training.scenario import Scenario
     from planner.training.search.best_first.best import Priced
+    from planner.training.search.bounding.known_shards import KnownShards
     from planner.training.search.hosts.choose import PlacementSearch
     from planner.training.search.layouts.choose import LayoutImprover
     from planner.training.search.layouts.default import LayoutChooser
@@ -73,7 +74,8 @@ class SearchRun:
     itself; without `screening` every combination is priced. `bound_s` is the walk's bound before
     the step that is under way: one that is cut short may have lost what it was working on. Bounds
     are of the ideal scenario. Where placing takes long, `first_found` is called with the first
-    plan."""
+    plan. With `known` shards of a larger job, only combinations that these do not rule out are
+    bounded."""
 
     scenario: Scenario
     restrictions: Restrictions
@@ -85,6 +87,7 @@ class SearchRun:
     improve: LayoutImprover | None = choose_layout
     first_found: Callable[[RankedPlan], None] | None = None
     screening: bool = True
+    known: KnownShards | None = None
     complete: bool = False
     done: bool = False
     enumeration: Enumeration = field(init=False)
@@ -135,6 +138,7 @@ class SearchRun:
             self.growing,
             trusting=not self.screening,
             links_differ=self.scenario.ideal is not self.scenario,
+            known=self.known,
             budget=self.budget,
         )
         for screened, group in self.groups():

@@ -54,13 +54,13 @@ class GrowingTable:
     ) -> NDArray[np.int64]:
         """Rows of the shards of the `wanted` combinations, with their vocabulary divided among
         `vocabulary` stages."""
-        rows = [self._row((*shard, vocabulary)) for shard in _keys(columns, wanted).tolist()]
+        rows = [self._row((*shard, vocabulary)) for shard in _shards(columns, wanted)]
         return np.array(rows, dtype=np.int64)
 
     def pass_seconds(self, columns: Columns, wanted: NDArray[np.intp]) -> NDArray[np.float64]:
         """[N, F]: of the `wanted` combinations, every pass of every kind of layer with experts on
         every device type. Their shards are not in the table for that."""
-        keys, which = np.unique(_keys(columns, wanted), axis=0, return_inverse=True)
+        keys, which = np.unique(_shards(columns, wanted), axis=0, return_inverse=True)
         found = []
         for key in keys.tolist():
             shard = _shard((*key, 1))
@@ -72,6 +72,12 @@ class GrowingTable:
     def _with_experts(self) -> tuple[str, ...]:
         kinds = self._scenario.kinds
         return tuple(kind for kind in kinds if kind.startswith("moe") or kind == "mtp")
+
+    def known_rows(self, columns: Columns) -> NDArray[np.int64]:
+        """Rows of the shards of combinations with the whole vocabulary on one stage; −1 of shards
+        that were not asked for."""
+        shards = _shards(columns, np.arange(len(columns[SHARD_AXES[0]])))
+        return np.array([self._rows.get((*shard, 1), -1) for shard in shards], dtype=np.int64)
 
     @property
     def table(self) -> CostTable:
@@ -91,12 +97,13 @@ class GrowingTable:
         return self._rows[key]
 
 
-def _keys(columns: Columns, wanted: NDArray[np.intp]) -> NDArray[np.int64]:
-    """[N, shard axes]: what decides the shards of the `wanted` combinations."""
+def _shards(columns: Columns, wanted: NDArray[np.intp]) -> list[list[int]]:
+    """The shards of the `wanted` combinations, by `SHARD_AXES`."""
     shards = np.stack([columns[axis][wanted] for axis in SHARD_AXES], axis=-1)
     shards[:, -1] &= shards[:, 0] > 1
     shards[columns["expert"][wanted] == 1, _DISPATCHER] = -1
-    return shards
+    found: list[list[int]] = shards.tolist()
+    return found
 
 
 def _passes(time: LayerTime) -> tuple[float, ...]:
