@@ -19,7 +19,7 @@ from planner.plan import (
     TimeBreakdown,
 )
 from planner.plan_document.nodes import LARGEST_COUNT_BYTES
-from planner.plan_document.write import TERA
+from planner.plan_document.write_estimate import TERA
 from planner.specs.units import MOST_TOKENS
 
 if TYPE_CHECKING:

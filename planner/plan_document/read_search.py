@@ -8,7 +8,8 @@ from planner.budget import Stopped
 from planner.plan_document.nodes import LARGEST_COUNT_BYTES
 from planner.plan_document.read import DECISIONS, SUGGESTED, read_decisions
 from planner.plan_document.read_estimate import bytes_of, read_estimate
-from planner.plan_document.schema import CLOUD_AXES, ONLY_WHERE_CHOSEN
+from planner.plan_document.schema_parts import ONLY_WHERE_CHOSEN
+from planner.plan_document.schema_search import CLOUD_AXES
 from planner.solver import EngineRecord, SolverRecord
 from planner.training.search.result import (
     Change,

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from planner.plan import DATA_SHARDINGS, GRANULARITIES
-from planner.schedule.registry import MOST_FORWARDS, PLAIN, SCHEDULES
+from planner.schedule.build import MOST_FORWARDS
+from planner.schedule.registry import PLAIN, SCHEDULES
 from planner.schedule.rules import ScheduleSize
 from planner.training.search.space.facts import NODE, SCHEDULE_NAMES, sharing_ranks
 

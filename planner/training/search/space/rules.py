@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from planner.schedule.registry import MOST_FORWARDS
+from planner.schedule.build import MOST_FORWARDS
 from planner.training.search.space import conditions
 from planner.training.search.space.facts import LONG_SEQUENCE
 
