@@ -58,6 +58,8 @@ def _varied(
         "dispatcher": plan.dispatcher,
         "expert_overlap": plan.expert_overlap,
         "shard_over": plan.shard_over or "all",
+        "optimizer_offload": plan.optimizer_offload,
+        "weight_offload": plan.weight_offload,
         **decisions,
     }
     if not keep_experts or flags["expert"] == 1:

@@ -99,7 +99,9 @@ class Placement:
 class Plan:
     """Every decision that a launcher needs. `num_microbatches`: the microbatches of one replica in
     a step; `virtual_stages`: the chunks of each stage; `shard_over`: the data · context ranks among
-    which what is sharded is divided, None where all of them share it."""
+    which what is sharded is divided, None where all of them share it; `optimizer_offload`: the
+    share of the optimizer that lives in the memory of the hosts; `weight_offload`: whether sharded
+    weights do."""
 
     degrees: Degrees
     micro_batch_size: int
@@ -116,6 +118,8 @@ class Plan:
     expert_overlap: bool = False
     """Exchanges of experts run beside the computation of another microbatch."""
     shard_over: int | None = None
+    optimizer_offload: float = 0.0
+    weight_offload: bool = False
 
     @property
     def sharding_groups(self) -> int:

@@ -19,7 +19,15 @@ HOST: Schema = {"type": "string", "pattern": f"^{HOST_PATTERN}$"}
 NAME: Schema = {"type": "string", "pattern": f"^{NAME_PATTERN}$"}
 FLAG: Schema = {"type": "boolean"}
 
-ONLY_WHERE_CHOSEN = ("dispatcher", "expert_overlap", "shard_over")
+PART: Schema = {"type": "number", "minimum": 0, "maximum": 1}
+
+ONLY_WHERE_CHOSEN = (
+    "dispatcher",
+    "expert_overlap",
+    "shard_over",
+    "optimizer_offload",
+    "weight_offload",
+)
 """Decisions that a document has where they are not the usual ones."""
 
 
@@ -84,5 +92,13 @@ def decisions() -> Schema:
             "Missing: all of them.",
             "type": "integer",
             "minimum": 2,
+        },
+        "optimizer_offload": {
+            "description": "Share of the optimizer in the memory of the hosts. Missing: none.",
+            **PART,
+        },
+        "weight_offload": {
+            "description": "Sharded weights are in the memory of the hosts. Missing: they are not.",
+            **FLAG,
         },
     }

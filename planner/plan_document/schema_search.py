@@ -10,6 +10,7 @@ from planner.plan_document.schema_parts import (
     HOST,
     NUMBER,
     ONLY_WHERE_CHOSEN,
+    PART,
     POSITIVE,
     SECONDS,
     TEXT,
@@ -45,6 +46,8 @@ _AXIS_VALUES: dict[str, Schema] = {
     "dispatcher": {"type": "string", "enum": list(DISPATCHERS)},
     "expert_overlap": FLAG,
     "shard_over": {"anyOf": [{"const": "all"}, {"type": "integer", "minimum": 2}]},
+    "optimizer_offload": PART,
+    "weight_offload": FLAG,
 }
 
 
@@ -116,6 +119,20 @@ def search_schema() -> Schema:
                     },
                 }
             ),
+            "nodes": {
+                "description": "Where all nodes are alike, so that plans may leave some idle: the "
+                "nodes given, how many smaller numbers have a combination, on how many of these "
+                "plans were looked for (no other can be faster), and what the best plan leaves "
+                "idle.",
+                **record(
+                    {
+                        "given": POSITIVE,
+                        "others": COUNT,
+                        "opened": COUNT,
+                        "idle_hosts": list_of(HOST),
+                    }
+                ),
+            },
             "fewer_devices": {
                 "description": "On mixed devices, faster plans without some of the types.",
                 **list_of(
@@ -139,13 +156,25 @@ def search_schema() -> Schema:
                 "description": "A plan on fewer nodes that is faster than the best on all of them.",
                 **record(_sized()),
             },
+            "needs_offloading": {
+                "description": "Nothing fits without offloading, and the plans have some.",
+                **FLAG,
+            },
             "cloud": _cloud(),
             "scaling": {
                 "description": "The best plan on other numbers of nodes, or why there is none.",
                 **list_of(record(_sized())),
             },
         },
-        optional=("robust", "fewer_devices", "fewer_nodes", "cloud", "scaling"),
+        optional=(
+            "robust",
+            "nodes",
+            "fewer_devices",
+            "fewer_nodes",
+            "needs_offloading",
+            "cloud",
+            "scaling",
+        ),
     )
 
 

@@ -11,7 +11,14 @@ from planner.plan_document.write_plan import plan_fields
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from planner.training.search.result import Cloud, Robustness, SearchResult, SizedPlan, Space
+    from planner.training.search.result import (
+        Cloud,
+        NodeCounts,
+        Robustness,
+        SearchResult,
+        SizedPlan,
+        Space,
+    )
 
 
 def search_fields(result: SearchResult) -> dict[str, Any]:
@@ -32,8 +39,10 @@ def search_fields(result: SearchResult) -> dict[str, Any]:
             "engines": [asdict(engine) for engine in result.solver.engines],
         },
         **_robust(result.robustness),
+        **_nodes(result.nodes),
         **_fewer_devices(result),
         **_fewer(result.fewer_nodes),
+        **({"needs_offloading": True} if result.needs_offloading else {}),
         "space": _space(result.space),
         "nearest": [
             {
@@ -99,6 +108,13 @@ def _robust(robustness: Robustness | None) -> dict[str, Any]:
     link = robustness.link
     costliest = None if link is None else {"hosts": list(link.hosts), "step_s": link.step_s}
     return {"robust": {"share": robustness.share, "link": costliest}}
+
+
+def _nodes(counts: NodeCounts | None) -> dict[str, Any]:
+    """Nothing where every plan takes all nodes."""
+    if counts is None:
+        return {}
+    return {"nodes": {**asdict(counts), "idle_hosts": list(counts.idle_hosts)}}
 
 
 def _fewer_devices(result: SearchResult) -> dict[str, Any]:

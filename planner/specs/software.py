@@ -15,6 +15,7 @@ from planner.specs.software_parts import (
     Fp8,
     FullSharding,
     Fused,
+    Offload,
     RecomputeSwitch,
     ScheduleSwitch,
     SharedVocabulary,
@@ -84,6 +85,7 @@ class SoftwareProfile(Input):
     """That of the second moment, where it differs."""
     data_sharding: DataShardingSwitch
     full_sharding: FullSharding = FullSharding()
+    offload: Offload = Offload()
     printed_stage: Literal["fullest", "first", "last"] = "fullest"
     """The pipeline stage whose memory the framework's logs show: that of the rank that writes
     them."""

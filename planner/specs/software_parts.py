@@ -12,6 +12,7 @@ from planner.specs.files.fields import (
     Efficiency,
     Fraction,
     Input,
+    Number,
     Seconds,
     Text,
 )
@@ -117,6 +118,32 @@ class FullSharding(Input):
     """Layers whose gradients are whole, in the type in which they are reduced, at a time."""
     keeps_sixteen_bits: bool = False
     """Shards of the 16-bit weights are kept in addition to those of the fp32 master weights."""
+
+
+class Offload(Input):
+    """What may live in the memory of the host instead of the device's."""
+
+    optimizer: tuple[DataSharding, ...] = ()
+    """With which data sharding the optimizer may: its states are updated there."""
+    optimizer_share: tuple[DataSharding, ...] = ()
+    """With which of these a part of it may."""
+    weights: tuple[DataSharding, ...] = ()
+    """With which data sharding sharded weights may; a copy goes to the device for every pass."""
+    together: bool = False
+    """Weights, gradients and optimizer go together or not at all."""
+    gradients: bool = False
+    """The gradients of an offloaded optimizer are kept on the host as well: they leave the device
+    in the backward pass of every microbatch."""
+    remainders: bool = False
+    """The part of the optimizer that stays keeps master weights as remainders of bf16 weights."""
+    overlap: bool = False
+    """Gradients on their way to the host, the update there and weights on their way back overlap,
+    bucket by bucket."""
+    update_rate: Constant[Number] = general("software", "offload.update_rate", Constant[Number])
+    """Parameters that the processors of a node update in a second."""
+    gradient_rate: Constant[Number] | None = None
+    """Gradients that reach the host from one device in a second, while the backward pass waits.
+    Default: as many as its link carries, beside the pass."""
 
 
 class Workspaces(Input):

@@ -45,6 +45,7 @@ TIME_LABELS = {
     "data_comm_s": "data communication",
     "optimizer_s": "optimizer",
     "jitter_s": "device jitter",
+    "offload_s": "offloading",
 }
 
 
@@ -92,6 +93,16 @@ def experts(plan: Plan) -> str:
         return ""
     beside = " beside another microbatch" if plan.expert_overlap else ""
     return f", dispatcher {plan.dispatcher}{beside}"
+
+
+def offloading(plan: Plan) -> str:
+    """What is in the memory of the hosts: `none`, `0.5 of the optimizer`, `optimizer, weights`."""
+    share = plan.optimizer_offload
+    parts = [
+        *(["optimizer"] if share == 1 else [f"{share:.3g} of the optimizer"] if share else []),
+        *(["weights"] if plan.weight_offload else []),
+    ]
+    return ", ".join(parts) or "none"
 
 
 def on_off(flag: bool) -> str:

@@ -161,7 +161,33 @@ CASES = {
         plan={"plans.0.sequence_parallel": False},
         line='"sequence_parallel"',
     ),
+    "PL127": Case(flags={"shard_over": 4}, plan={"plans.0.shard_over": 3}, line='"shard_over": 3'),
+    "PL128": Case(
+        flags={"shard_over": 4},
+        plan={"plans.0.data_sharding": "none"},
+        line='"shard_over": 4',
+    ),
+    "PL129": Case(
+        flags={"optimizer_offload": 1.0},
+        plan={"plans.0.data_sharding": "none"},
+        line='"optimizer_offload"',
+    ),
     "PL130": Case(
+        flags={"software": "deepspeed", "data_sharding": "full", "optimizer_offload": 0.5},
+        plan={"plans.0.data_sharding": "optimizer"},
+        line='"optimizer_offload"',
+    ),
+    "PL131": Case(
+        flags={"software": "deepspeed", "data_sharding": "full", "weight_offload": "on"},
+        plan={"plans.0.data_sharding": "optimizer"},
+        line='"weight_offload"',
+    ),
+    "PL132": Case(
+        flags={"software": "torchtitan", "optimizer_offload": 1.0},
+        plan={"plans.0.optimizer_offload": 0.0},
+        line='"weight_offload"',
+    ),
+    "PL140": Case(
         flags=EXPERT,
         experts=True,
         plan={"plans.0.dispatcher": "deepep"},
@@ -169,32 +195,32 @@ CASES = {
         line='"dispatcher": "deepep"',
         related="node_groups",
     ),
-    "PL131": Case(
+    "PL141": Case(
         flags={"expert": 8, "tensor": 1, "dispatcher": "hybridep"},
         experts=True,
         cluster={"node_groups.0.devices_per_node": 4, "node_groups.0.count": 4},
         line='"dispatcher": "hybridep"',
         related="node_groups",
     ),
-    "PL132": Case(
+    "PL142": Case(
         flags={**EXPERT, "dispatcher": "deepep"},
         experts=True,
         options=("--software=few_ranks.yaml",),
         line='"dispatcher": "deepep"',
     ),
-    "PL133": Case(
+    "PL143": Case(
         flags={"expert": 8, "tensor": 1, "expert_overlap": "on"},
         experts=True,
         plan={"plans.0.dispatcher": "allgather"},
         line='"expert_overlap": true',
     ),
-    "PL134": Case(
+    "PL144": Case(
         flags=EXPERT,
         experts=True,
         plan={"plans.0.expert_overlap": True},
         line='"expert_overlap": true',
     ),
-    "PL135": Case(
+    "PL145": Case(
         flags={"expert": 8, "tensor": 1, "recompute": "full"},
         experts=True,
         plan={"plans.0.expert_overlap": True},

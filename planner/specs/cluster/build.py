@@ -11,6 +11,7 @@ from typing import Any
 from planner.errors import InputError
 from planner.specs.cluster.file import (
     ClusterInput,
+    HostInput,
     NodeGroupInput,
     TierInput,
 )
@@ -22,6 +23,7 @@ from planner.specs.cluster.spec import (
     BandwidthMatrix,
     ClusterSpec,
     FabricTier,
+    HostMemory,
     IntraNode,
     Network,
     NodeGroup,
@@ -279,6 +281,7 @@ class _Builder:
                 segment=given.scale_up.segment,
             ),
             hosts=hosts,
+            host_memory=_host_memory(given.host),
         )
 
     def _network_kind(self, given: NodeGroupInput, name: str) -> NetworkKind:
@@ -299,7 +302,7 @@ class _Builder:
         """The device with the collective library and the host of the group; the library is noted
         where nothing says which one it is."""
         device = given.device
-        if given.host is not None:
+        if given.host is not None and given.host.slowness is not None:
             slowness = Constant[Number](
                 value=given.host.slowness, basis="measured", source="the cluster file"
             )
@@ -325,6 +328,18 @@ class _Builder:
         if self._matrix_sha256:
             parts.append(self._matrix_sha256)
         return SourceFile(path=self._document.path, sha256=combined_sha256(parts))
+
+
+def _host_memory(given: HostInput | None) -> HostMemory:
+    if given is None:
+        return HostMemory()
+    link = given.link
+    return HostMemory(
+        memory_bytes=given.memory,
+        memory_bytes_per_s=given.memory_bandwidth,
+        link_bytes_per_s=None if link is None else link.bandwidth,
+        link_shared_by=1 if link is None else link.shared_by,
+    )
 
 
 def combined_sha256(digests: list[str]) -> str:

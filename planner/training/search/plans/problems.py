@@ -78,7 +78,7 @@ def plan_problems(scenario: Scenario, plan: Plan) -> tuple[PlanProblem, ...]:
     return tuple(problem for problem in found if by_name.get(problem.name) is problem)
 
 
-def plan_values(scenario: Scenario, plan: Plan) -> dict[str, int | str | bool]:
+def plan_values(scenario: Scenario, plan: Plan) -> dict[str, int | float | str | bool]:
     """The combination that a plan was made from."""
     dispatcher = plan.dispatcher or scenario.job.software.expert.dispatcher_options[0]
     return {
@@ -92,6 +92,8 @@ def plan_values(scenario: Scenario, plan: Plan) -> dict[str, int | str | bool]:
         "dispatcher": dispatcher,
         "expert_overlap": plan.expert_overlap,
         "shard_over": plan.shard_over or "all",
+        "optimizer_offload": plan.optimizer_offload,
+        "weight_offload": plan.weight_offload,
     }
 
 

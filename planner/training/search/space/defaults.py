@@ -30,7 +30,7 @@ _READ = ("expert", "expert_tensor", "pipeline", "virtual_stages", "schedule", "r
 
 
 def expert_defaults(
-    facts: SpaceFacts, software: SoftwareProfile, values: Mapping[str, int | str | bool]
+    facts: SpaceFacts, software: SoftwareProfile, values: Mapping[str, int | float | str | bool]
 ) -> dict[str, str | bool]:
     """Dispatcher and overlap of experts that `values`, one for every other axis, leave open: of
     what the profile offers the first that runs."""
