@@ -161,7 +161,9 @@ def read_decisions(node: Node, keys: Sequence[str] = RANKED) -> Plan:
     node.only(keys)
     degrees = _degrees(node["degrees"])
     _check_lengths(node, degrees.pipeline)
-    shard_over, share, weights = (node.get(name) for name in ONLY_WHERE_CHOSEN)
+    shard_over, share, weights = (
+        node.get(name) for name in ("shard_over", "optimizer_offload", "weight_offload")
+    )
     plan = Plan(
         degrees=degrees,
         micro_batch_size=node["micro_batch_size"].count(at_least=1),
