@@ -101,6 +101,10 @@ class CheckKeywords(JobKeywords, AxisKeywords, ScriptKeywords):
     """Of `check`; decisions are for launch files that leave them open."""
 
 
+class ImproveKeywords(JobKeywords, ScriptKeywords):
+    """Of `improve`."""
+
+
 class EstimateKeywords(JobKeywords, AxisKeywords, LayoutKeywords, ScriptKeywords):
     """Of `estimate` and `read_launch`."""
 

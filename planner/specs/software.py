@@ -7,11 +7,11 @@ from typing import Annotated, Literal
 from pydantic import Field, PrivateAttr, model_validator
 from pydantic_core import PydanticCustomError
 
+from planner.specs.experts import Expert
 from planner.specs.files.fields import Bytes, Constant, Fraction, Input, Name, Seconds, Text
 from planner.specs.files.source import SourceFile
 from planner.specs.software_parts import (
     DataShardingSwitch,
-    Expert,
     Fp8,
     FullSharding,
     Fused,

@@ -15,8 +15,8 @@ from planner.training.layer.timing import (
     tally_exchanges,
     tally_layer,
 )
+from planner.workload.expert_exchange import exchanges, is_exchange
 from planner.workload.layers import LayerPart, layer_parts, part_operators, seen_by
-from planner.workload.moe import exchanges, is_exchange
 from planner.workload.recompute import selective
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from planner.specs.software_parts import Dispatcher, Expert
+    from planner.specs.experts import Dispatcher, Expert
 
 
 def beaten(

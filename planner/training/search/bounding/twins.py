@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from planner.specs.software_parts import Expert
+    from planner.specs.experts import Expert
     from planner.training.search.space.enumeration import Block, Columns
 
 APART = ("dispatcher", "expert_overlap")

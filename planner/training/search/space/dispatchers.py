@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from planner.plan import DISPATCHERS
 
 if TYPE_CHECKING:
-    from planner.specs.software_parts import Dispatcher
+    from planner.specs.experts import Dispatcher
     from planner.training.scenario import Scenario
 
 
