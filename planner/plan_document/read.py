@@ -21,7 +21,7 @@ from planner.plan import (
 from planner.plan_document.inputs import RecordedFile, RecordedInputs, RecordedJob
 from planner.plan_document.nodes import Node, found, parse_file, split_rank
 from planner.plan_document.schema import SCHEMA_ID
-from planner.plan_document.schema_parts import ONLY_WHERE_CHOSEN
+from planner.plan_document.schema_parts import ONLY_WHERE_CHOSEN, SHARED_OR_OFFLOADED
 from planner.schedule.registry import SCHEDULES
 from planner.specs.job import OPTIMIZERS
 from planner.specs.ranges import LONGEST_SEQUENCE
@@ -161,9 +161,7 @@ def read_decisions(node: Node, keys: Sequence[str] = RANKED) -> Plan:
     node.only(keys)
     degrees = _degrees(node["degrees"])
     _check_lengths(node, degrees.pipeline)
-    shard_over, share, weights = (
-        node.get(name) for name in ("shard_over", "optimizer_offload", "weight_offload")
-    )
+    shard_over, share, weights, activations = (node.get(name) for name in SHARED_OR_OFFLOADED)
     plan = Plan(
         degrees=degrees,
         micro_batch_size=node["micro_batch_size"].count(at_least=1),
@@ -180,6 +178,7 @@ def read_decisions(node: Node, keys: Sequence[str] = RANKED) -> Plan:
         shard_over=None if shard_over is None else shard_over.count(at_least=2),
         optimizer_offload=0.0 if share is None else share.share(),
         weight_offload=weights is not None and weights.flag(),
+        activation_offload=0.0 if activations is None else activations.share(),
     )
     _check_shape(node, plan)
     return plan

@@ -21,13 +21,9 @@ FLAG: Schema = {"type": "boolean"}
 
 PART: Schema = {"type": "number", "minimum": 0, "maximum": 1}
 
-ONLY_WHERE_CHOSEN = (
-    "dispatcher",
-    "expert_overlap",
-    "shard_over",
-    "optimizer_offload",
-    "weight_offload",
-)
+SHARED_OR_OFFLOADED = ("shard_over", "optimizer_offload", "weight_offload", "activation_offload")
+"""Decisions about where states and activations live."""
+ONLY_WHERE_CHOSEN = ("dispatcher", "expert_overlap", *SHARED_OR_OFFLOADED)
 """Decisions that a document has where they are not the usual ones."""
 
 
@@ -100,5 +96,10 @@ def decisions() -> Schema:
         "weight_offload": {
             "description": "Sharded weights are in the memory of the hosts. Missing: they are not.",
             **FLAG,
+        },
+        "activation_offload": {
+            "description": "Share of what microbatches leave for their backward pass that is in "
+            "the memory of the hosts. Missing: none.",
+            **PART,
         },
     }

@@ -110,6 +110,8 @@ def plan_run(run: Run) -> PlannedRun:
         dispatcher=str(experts["dispatcher"]) if degrees.expert > 1 else None,
         expert_overlap=bool(experts["expert_overlap"]),
         shard_over=_shard_over(run),
+        optimizer_offload=run.optimizer_offload,
+        activation_offload=run.activation_offload,
     )
     _check(scenario, plan)
     return PlannedRun(scenario=scenario, plan=plan, assumptions=tuple(assumptions))

@@ -61,6 +61,7 @@ PERMANENT = {
     "PL130": "optimizer-offload-share",
     "PL131": "weight-offload",
     "PL132": "offload-together",
+    "PL133": "activation-offload",
     "PL140": "dispatcher-of-devices",
     "PL141": "dispatcher-reach",
     "PL142": "dispatcher-ranks",

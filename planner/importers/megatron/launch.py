@@ -9,6 +9,7 @@ from typing import Any
 from planner.errors import InputError
 from planner.importers.megatron.decisions import (
     EXPERT_OVERLAP,
+    activation_offload,
     attention,
     data_sharding,
     dispatcher,
@@ -64,6 +65,7 @@ class Launch:
     data_sharding: str
     optimizer_shards: int
     optimizer_offload: float
+    activation_offload: float
     overlap: tuple[str, ...]
     attention: str | None
     gradient_reduce_dtype: str | None
@@ -123,6 +125,7 @@ class Launch:
             "data_sharding": self.data_sharding,
             **self._of_experts(),
             "optimizer_offload": self.optimizer_offload or None,
+            "activation_offload": self.activation_offload or None,
         }
         return {axis: (value,) for axis, value in decided.items() if value is not None}
 
@@ -146,6 +149,7 @@ _FLAG_OF = {
     "sequence_parallel": "--sequence-parallel",
     "recompute": "--recompute-granularity",
     "recompute_layers": "--recompute-num-layers",
+    "activation_offload": "--cpu-offloading-num-layers",
     "optimizer_offload": "--optimizer-cpu-offload",
     "shard_over": "--num-distributed-optimizer-instances",
     "num_layers": "--num-layers",
@@ -243,6 +247,7 @@ def launch_of(
         data_sharding=data_sharding(flags, notes),
         optimizer_shards=flags.integer("--num-distributed-optimizer-instances") or 1,
         optimizer_offload=optimizer_offload(flags),
+        activation_offload=activation_offload(flags, model["num_layers"]),
         overlap=overlap(flags, layout.virtual_stages),
         attention=attention(flags),
         gradient_reduce_dtype="bf16" if flags.given("--grad-reduce-in-bf16") else None,

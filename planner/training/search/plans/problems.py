@@ -94,6 +94,7 @@ def plan_values(scenario: Scenario, plan: Plan) -> dict[str, int | float | str |
         "shard_over": plan.shard_over or "all",
         "optimizer_offload": plan.optimizer_offload,
         "weight_offload": plan.weight_offload,
+        "activation_offload": plan.activation_offload,
     }
 
 
