@@ -75,35 +75,23 @@ class LayerTime(NamedTuple):
     forward_host_bound_s: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Groups:
-    """The process groups that a layer communicates in."""
-
-    tensor: ProcessGroup
-    context: ProcessGroup
-    context_ring: ProcessGroup
-    expert: ProcessGroup
-    expert_tensor: ProcessGroup
-
-    @classmethod
-    def of(cls, topology: Topology, workload: Workload, device: Device) -> Groups:
-        """The groups of ranks on such a device. Ranks are in the order tensor, context, expert,
-        data, pipeline, tensor fastest."""
-        shard = workload.shard
-
-        def group(size: int, stride: int) -> ProcessGroup:
-            return topology.group(size, stride, device=device)
-
-        context = group(shard.context, shard.tensor)
-        neighbours = group(min(shard.context, 2), shard.tensor)
-        ring = neighbours if context.inside else topology.pair(shard.tensor, device=device)
-        return cls(
-            tensor=group(shard.tensor, 1),
-            context=context,
-            context_ring=ring,
-            expert=group(shard.expert, shard.expert_tensor),
-            expert_tensor=group(shard.expert_tensor, 1),
-        )
+def group_of(
+    operator: Collective, topology: Topology, workload: Workload, device: Device
+) -> ProcessGroup:
+    """The process group in which such a device runs a layer's collective. Ranks are in the order
+    tensor, context, expert, data, pipeline, tensor fastest."""
+    shard = workload.shard
+    if operator.operation == "ring_exchange":
+        if topology.group(shard.context, shard.tensor, device=device).inside:
+            return topology.group(min(shard.context, 2), shard.tensor, device=device)
+        return topology.pair(shard.tensor, device=device)
+    size, stride = {
+        "tensor": (shard.tensor, 1),
+        "context": (shard.context, shard.tensor),
+        "expert": (shard.expert, shard.expert_tensor),
+        "expert_tensor": (shard.expert_tensor, 1),
+    }[operator.axis]
+    return topology.group(size, stride, device=device)
 
 
 @dataclass(slots=True)
@@ -161,21 +149,20 @@ class _Tally:
                 self.exchange_s += exposed_s
                 self.exchange_multiprocessors = operator.multiprocessors
 
-    @classmethod
-    def joined(cls, parts: Sequence[_Tally]) -> _Tally:
-        """Of passes through parts that follow each other."""
-        return cls(
-            compute_s=sum([part.compute_s for part in parts]),
-            tensor_s=sum([part.tensor_s for part in parts]),
-            context_s=sum([part.context_s for part in parts]),
-            expert_s=sum([part.expert_s for part in parts]),
-            exchange_s=sum([part.exchange_s for part in parts]),
-            exchange_multiprocessors=max([part.exchange_multiprocessors for part in parts]),
-            hidden_s=sum([part.hidden_s for part in parts]),
-            slowness=parts[0].slowness,
-            blocking=parts[0].blocking,
-            launching_s=sum([part.launching_s for part in parts]),
-            launched_s=sum([part.launched_s for part in parts]),
+    def __add__(self, other: _Tally) -> _Tally:
+        """Of a pass through two parts of a layer that follow each other."""
+        return _Tally(
+            self.compute_s + other.compute_s,
+            self.tensor_s + other.tensor_s,
+            self.context_s + other.context_s,
+            self.expert_s + other.expert_s,
+            self.exchange_s + other.exchange_s,
+            max(self.exchange_multiprocessors, other.exchange_multiprocessors),
+            self.hidden_s + other.hidden_s,
+            self.slowness,
+            self.blocking,
+            self.launching_s + other.launching_s,
+            self.launched_s + other.launched_s,
         )
 
     @property
@@ -233,19 +220,18 @@ class LayerTally:
     weight_gradient_s: float = 0.0
     spared_s: float = 0.0
 
-    @classmethod
-    def joined(cls, parts: Sequence[LayerTally]) -> LayerTally:
-        """Of a layer whose parts follow each other."""
-        return cls(
-            forward=_Tally.joined([part.forward for part in parts]),
-            backward=_Tally.joined([part.backward for part in parts]),
-            selective_s=sum([part.selective_s for part in parts]),
-            weight_gradient_s=sum([part.weight_gradient_s for part in parts]),
-            spared_s=sum([part.spared_s for part in parts]),
+    def __add__(self, other: LayerTally) -> LayerTally:
+        """Of two parts of a layer that follow each other."""
+        return LayerTally(
+            forward=self.forward + other.forward,
+            backward=self.backward + other.backward,
+            selective_s=self.selective_s + other.selective_s,
+            weight_gradient_s=self.weight_gradient_s + other.weight_gradient_s,
+            spared_s=self.spared_s + other.spared_s,
         )
 
     def finish(self, workload: Workload, device: Device) -> LayerTime:
-        """The seconds of a whole layer. The tally is spent."""
+        """The seconds of a whole layer. Where exchanges overlap, the tally is spent."""
         forward, backward, software = self.forward, self.backward, workload.software
         full_s = forward.total_s - self.spared_s
         alone = (forward.finish(), backward.finish())
@@ -293,7 +279,6 @@ def tally_layer(
 ) -> LayerTally:
     """Add up a layer's operators, or those of a part of one. Parts of one layer may be added up
     apart where `separable` says so."""
-    groups = Groups.of(topology, workload, device)
     software = workload.software
     forward, backward = (
         _Tally(slowness=device.host_slowness, blocking=software.launch_blocking) for _ in range(2)
@@ -305,7 +290,7 @@ def tally_layer(
     exchanged: dict[int, float] = {}
     for index, (operator, cost, effect) in enumerate(zip(operators, costs, effects, strict=True)):
         if isinstance(operator, Collective):
-            group = _group_of(groups, operator)
+            group = group_of(operator, topology, workload, device)
             cover = _cover(operators, costs, index, software)
             if operator.in_forward:
                 cover_s = cover.forward_s
@@ -370,13 +355,6 @@ def _pair(forward: _Tally, backward: _Tally, most: float, device: Device) -> Non
         tally.expert_s -= hidden
         tally.compute_s += slowed
         tally.launched_s = max(tally.launched_s + slowed - hidden, 0.0)
-
-
-def _group_of(groups: Groups, operator: Collective) -> ProcessGroup:
-    if operator.operation == "ring_exchange":
-        return groups.context_ring
-    group: ProcessGroup = getattr(groups, operator.axis)
-    return group
 
 
 def _cover(
