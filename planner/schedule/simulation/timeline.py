@@ -32,6 +32,14 @@ class Segment(NamedTuple):
     end_s: float
 
 
+class CriticalPasses(NamedTuple):
+    """Passes in order: each one's `PassKind`, stage and chunk."""
+
+    kinds: Ints
+    stages: Ints
+    chunks: Ints
+
+
 class KeptMemory(NamedTuple):
     """What one stage keeps: each `level` holds from its moment until the next. Moments never
     decrease."""
@@ -232,19 +240,39 @@ class Timeline:
                 moment = float(starts[chunk])
         return stage, moment, path
 
+    def critical_passes(self) -> CriticalPasses:
+        """The passes on the critical path, in order; those without duration are left out."""
+        stage, moment, _ = self._reduction_path()
+        nodes = np.array(self._path_nodes(stage, moment)[::-1], dtype=np.int64)
+        position = self._position_of[nodes]
+        place = position[(position >= 0) & (position < self.end_s.size)]
+        schedule = self.schedule
+        passes = schedule.codes.ravel()[place] // schedule.num_microbatches
+        kinds, chunks = np.divmod(passes, schedule.virtual_stages)
+        return CriticalPasses(kinds, place // self.end_s.shape[1], chunks)
+
     def _pass_path(self, stage: int, moment: float) -> list[Segment]:
         """Segments from the start of the step to the pass of `stage` that ends at `moment`."""
         left, right, ends = self.graph.left, self.graph.right, self.ends
+        return [
+            self._segment(node, float(max(ends[left[node]], ends[right[node]])), float(ends[node]))
+            for node in reversed(self._path_nodes(stage, moment))
+        ]
+
+    def _path_nodes(self, stage: int, moment: float) -> list[int]:
+        """Nodes with a duration, from the pass of `stage` that ends at `moment` back to the start
+        of the step."""
+        left, right, ends = self.graph.left, self.graph.right, self.ends
         column = int(np.flatnonzero(self.end_s[stage] == moment)[-1])
         node = int(self.graph.pass_node[stage, column])
-        path: list[Segment] = []
+        path: list[int] = []
         while node:
             one, other = int(left[node]), int(right[node])
             cause = other if ends[other] > ends[one] else one
             if ends[node] > ends[cause]:
-                path.append(self._segment(node, float(ends[cause]), float(ends[node])))
+                path.append(node)
             node = cause
-        return path[::-1]
+        return path
 
     def _segment(self, node: int, start: float, end: float) -> Segment:
         position, size = int(self._position_of[node]), self.end_s.size
