@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from planner.errors import InputError, RuleError
-from planner.importers.launch_formats import ReadingOptions, read_statement
 from planner.importers.launch_options import LaunchOptions
 from planner.importers.launch_size import counted, devices_of, sized_for, taken_whole
 from planner.importers.source import load_source
@@ -120,6 +119,9 @@ def read_launch(
     """
     asked = LaunchOptions() if asked is None else asked
     source = load_source(path, largest=LARGEST_BYTES)
+    # The formats take long to load, and plan documents do without them.
+    from planner.importers.launch_formats import ReadingOptions, read_statement
+
     given = ReadingOptions(
         model=model,
         variables=asked.variables,
