@@ -116,6 +116,11 @@ def compare(
         else _side(plan, priced[id(plan)], number)
         for number, plan in enumerate(plans, start=1)
     ]
+    return side_by_side(sides)
+
+
+def side_by_side(sides: Sequence[Side]) -> PlanComparison:
+    """The comparison of priced plans, the first with the others."""
     base, *others = sides
     return PlanComparison(
         sides=tuple(sides),

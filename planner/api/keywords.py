@@ -61,6 +61,10 @@ class AxisKeywords(TypedDict, total=False):
     """none, optimizer, optimizer+gradients or full."""
     shard_over: int | str | Iterable[int | str] | None
     """Replicas that share what is sharded: a number, "node" or "all"."""
+    optimizer_offload: float | Iterable[float] | None
+    """Share of the optimizer in the memory of the hosts."""
+    weight_offload: bool | Iterable[bool] | None
+    """Whether sharded weights are in the memory of the hosts."""
 
 
 class LayoutKeywords(TypedDict, total=False):
@@ -91,6 +95,10 @@ class SearchKeywords(JobKeywords, AxisKeywords):
 
 class CheckKeywords(JobKeywords, AxisKeywords, ScriptKeywords):
     """Of `check`; decisions are for launch files that leave them open."""
+
+
+class ImproveKeywords(JobKeywords, ScriptKeywords):
+    """Of `improve`."""
 
 
 class EstimateKeywords(JobKeywords, AxisKeywords, LayoutKeywords, ScriptKeywords):

@@ -35,6 +35,8 @@ def varied(scenario: Scenario, plan: Plan, decisions: Mapping[str, Any]) -> Plan
         "sequence_parallel": plan.sequence_parallel,
         "data_sharding": plan.data_sharding,
         "shard_over": plan.shard_over or "all",
+        "optimizer_offload": plan.optimizer_offload,
+        "weight_offload": plan.weight_offload,
         **decisions,
     }
     if "virtual_stages" in decisions and "schedule" not in decisions:

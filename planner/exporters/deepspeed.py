@@ -143,6 +143,18 @@ def _zero(job: ExportJob) -> Json:
         "reduce_bucket_size": elements,
         "allgather_bucket_size": elements,
         **_group(job),
+        **_offload(job),
+    }
+
+
+def _offload(job: ExportJob) -> Json:
+    """`ratio` where a part of the optimizer stays on the device."""
+    share = job.plan.optimizer_offload
+    host: Json = {"device": "cpu", "pin_memory": True}
+    ratio = {} if share == 1 else {"ratio": share}
+    return {
+        **({"offload_optimizer": {**host, **ratio}} if share else {}),
+        **({"offload_param": host} if job.plan.weight_offload else {}),
     }
 
 

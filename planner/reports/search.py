@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from planner.training.search.result import SearchResult
 
 
+NAMED = 4
+"""Most idle hosts that are listed one by one."""
+
+
 def search_report(
     inputs: RecordedInputs, result: SearchResult, *, variants: bool = False
 ) -> RenderableType:
@@ -42,6 +46,7 @@ def search_report(
         *(paragraph(text) for text in lifetime(best.estimate)),
         *([paragraph(safer(safest))] if safest is not None else []),
         paragraph(job_line(inputs, best.plan)),
+        *(paragraph(text) for text in _idle(result)),
         paragraph(how_sure(result)),
         *([paragraph(solvers(result.solver))] if trouble else []),
         heading("Ranked plans"),
@@ -69,6 +74,8 @@ def how_sure(result: SearchResult) -> str:
         f"{count(result.refined)} priced in full"
     )
     which = "the plan is" if len(result.plans) == 1 else f"the {len(result.plans)} plans are"
+    if result.needs_offloading:
+        text += "; nothing fits without offloading"
     if result.proven:
         return f"{text}; {which} proven best under the model."
     if not result.settled and result.stopped is not Stopped.WORK_LIMIT:
@@ -83,6 +90,19 @@ def how_sure(result: SearchResult) -> str:
             f"{percent(result.layout_gap)}"
         )
     return f"{text}{cut}; {which} {near} under the model{layouts}."
+
+
+def _idle(result: SearchResult) -> list[str]:
+    """Which nodes the best plan leaves idle."""
+    counts = result.nodes
+    if counts is None or not counts.idle_hosts:
+        return []
+    hosts = counts.idle_hosts
+    named = ", ".join(hosts) if len(hosts) <= NAMED else f"{hosts[0]} to {hosts[-1]}"
+    stay = f"{named} stays idle" if len(hosts) == 1 else f"{count(len(hosts))} stay idle ({named})"
+    return [
+        f"{count(counts.given - len(hosts))} of {plural(counts.given, 'node')} are used; {stay}."
+    ]
 
 
 def cut_short(stopped: Stopped) -> str:

@@ -16,6 +16,7 @@ import numpy as np
 
 from planner.budget import UNLIMITED
 from planner.schedule.passes import PassKind
+from planner.schedule.simulation.critical_path import critical_passes
 from planner.stage_layout.problem import Layouts, fits, price, simulations, spans_s
 
 if TYPE_CHECKING:
@@ -99,7 +100,7 @@ def _costs(problem: LayoutProblem, timeline: Timeline) -> Floats:
     forward = problem.forward_s[:, layers].mean(axis=1)[stage_of]
     backward = problem.backward_s[:, layers].mean(axis=1)[stage_of]
     cost = np.zeros(problem.chunks)
-    found = timeline.critical_passes()
+    found = critical_passes(timeline)
     position = problem.placement.positions[found.stages, found.chunks]
     is_forward = found.kinds == PassKind.FORWARD
     counted = is_forward | (found.kinds == PassKind.BACKWARD)

@@ -38,7 +38,9 @@ class Batch:
     """All arrays are int64 of length N. `row` points into the cost table; `recomputed_layers` is
     per chunk and counts only under full granularity. `ahead` [N, p − 1]: microbatches that stages
     run ahead over every boundary, where the schedule does so and the links are known.
-    `shard_over`: ranks among which sharded states are divided, 0 for all that there are."""
+    `shard_over`: ranks among which sharded states are divided, 0 for all that there are.
+    `optimizer_offload`: the share of the optimizer that is on the hosts, `weight_offload` 1 where
+    sharded weights are there; None where nothing is."""
 
     pipeline: int
     virtual_stages: int
@@ -56,6 +58,8 @@ class Batch:
     data_sharding: NDArray[np.int64]
     ahead: NDArray[np.int64] | None = None
     shard_over: NDArray[np.int64] | None = None
+    optimizer_offload: NDArray[np.float64] | None = None
+    weight_offload: NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
         return len(self.row)
@@ -115,6 +119,23 @@ class Batch:
             return np.ones_like(self.data)
         size = np.where(self.shard_over > 0, self.shard_over, self.dense_replicas)
         return np.maximum(self.dense_replicas // size, 1)
+
+    @property
+    def offloads(self) -> bool:
+        """Whether any plan has something on the hosts."""
+        return self.optimizer_offload is not None or self.weight_offload is not None
+
+    @property
+    def host_share(self) -> NDArray[np.float64]:
+        """[N]: the share of the optimizer that is on the hosts."""
+        known = self.optimizer_offload
+        return np.zeros(len(self)) if known is None else known
+
+    @property
+    def host_weights(self) -> NDArray[np.bool_]:
+        """[N]: whether sharded weights are on the hosts."""
+        known = self.weight_offload
+        return np.zeros(len(self), dtype=np.bool_) if known is None else known > 0
 
     @property
     def fully_recomputed(self) -> NDArray[np.int64]:

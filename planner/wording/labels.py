@@ -45,6 +45,7 @@ TIME_LABELS = {
     "data_comm_s": "data communication",
     "optimizer_s": "optimizer",
     "jitter_s": "device jitter",
+    "offload_s": "offloading",
 }
 
 
@@ -84,6 +85,16 @@ def data_sharding(plan: Plan) -> str:
     if plan.shard_over is None:
         return said
     return f"{said} over {plan.shard_over} of {plan.degrees.data * plan.degrees.context} replicas"
+
+
+def offloading(plan: Plan) -> str:
+    """What is in the memory of the hosts: `none`, `0.5 of the optimizer`, `optimizer, weights`."""
+    share = plan.optimizer_offload
+    parts = [
+        *(["optimizer"] if share == 1 else [f"{share:.3g} of the optimizer"] if share else []),
+        *(["weights"] if plan.weight_offload else []),
+    ]
+    return ", ".join(parts) or "none"
 
 
 def on_off(flag: bool) -> str:
