@@ -1,5 +1,5 @@
-"""The keywords that functions share: what they hold, in which unit, and how a function shows them.
-Each is the option of its name on the command line: `global_batch_size` is --global-batch-size."""
+"""The keywords that functions share, with their meaning and units. Each corresponds to the
+command-line option of the same name: `global_batch_size` is --global-batch-size."""
 
 from __future__ import annotations
 
@@ -65,6 +65,8 @@ class AxisKeywords(TypedDict, total=False):
     """Share of the optimizer in the memory of the hosts."""
     weight_offload: bool | Iterable[bool] | None
     """Whether sharded weights are in the memory of the hosts."""
+    activation_offload: float | Iterable[float] | None
+    """Share of the activations in the memory of the hosts."""
 
 
 class LayoutKeywords(TypedDict, total=False):

@@ -159,6 +159,9 @@ class PlanOptions:
     weight_offload: Annotated[str | None, option("on|off", "Sharded weights in host memory.")] = (
         None
     )
+    activation_offload: Annotated[
+        str | None, option("SHARE", "Share of the activations in host memory.")
+    ] = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -224,4 +227,7 @@ class RestrictOptions:
     ] = None
     weight_offload: Annotated[
         str | None, option("on|off", "Sharded weights in host memory. [default: as the optimizer]")
+    ] = None
+    activation_offload: Annotated[
+        str | None, option("SHARE,...", "Shares of the activations in host memory. [default: 0]")
     ] = None

@@ -140,6 +140,8 @@ def _own_shape(model: ModelSpec) -> tuple[object, ...]:
 
 
 def _offload(job: ExportJob) -> Assignments:
+    if job.plan.activation_offload:
+        raise _cannot("activation_offload", "activations stay on the device")
     return {"training.enable_cpu_offload": "True"} if job.plan.weight_offload else {}
 
 

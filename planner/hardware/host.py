@@ -27,7 +27,7 @@ class HostRates:
 
 
 def host_of(cluster: ClusterSpec, devices: int) -> HostRates:
-    """The host of every node of a job on so many devices of the cluster; where nodes differ, the
+    """The host of every node of a job on `devices` devices of the cluster; where nodes differ, the
     least that any of them has."""
     each = [_of_group(group, devices) for group in cluster.node_groups]
     sizes = [one.node_bytes for one in each if one.node_bytes is not None]

@@ -99,7 +99,8 @@ class Plan:
     a step; `virtual_stages`: the chunks of each stage; `shard_over`: the data · context ranks among
     which what is sharded is divided, None where all of them share it; `optimizer_offload`: the
     share of the optimizer that lives in the memory of the hosts; `weight_offload`: whether sharded
-    weights do."""
+    weights do; `activation_offload`: the share of what microbatches leave for their backward pass
+    that does."""
 
     degrees: Degrees
     micro_batch_size: int
@@ -114,6 +115,7 @@ class Plan:
     shard_over: int | None = None
     optimizer_offload: float = 0.0
     weight_offload: bool = False
+    activation_offload: float = 0.0
 
     @property
     def sharding_groups(self) -> int:

@@ -158,7 +158,7 @@ def read_decisions(node: Node, keys: Sequence[str] = RANKED) -> Plan:
     node.only(keys)
     degrees = _degrees(node["degrees"])
     _check_lengths(node, degrees.pipeline)
-    shard_over, share, weights = (node.get(name) for name in ONLY_WHERE_CHOSEN)
+    shard_over, share, weights, activations = (node.get(name) for name in ONLY_WHERE_CHOSEN)
     plan = Plan(
         degrees=degrees,
         micro_batch_size=node["micro_batch_size"].count(at_least=1),
@@ -173,6 +173,7 @@ def read_decisions(node: Node, keys: Sequence[str] = RANKED) -> Plan:
         shard_over=None if shard_over is None else shard_over.count(at_least=2),
         optimizer_offload=0.0 if share is None else share.share(),
         weight_offload=weights is not None and weights.flag(),
+        activation_offload=0.0 if activations is None else activations.share(),
     )
     _check_shape(node, plan)
     return plan

@@ -21,7 +21,7 @@ FLAG: Schema = {"type": "boolean"}
 
 PART: Schema = {"type": "number", "minimum": 0, "maximum": 1}
 
-ONLY_WHERE_CHOSEN = ("shard_over", "optimizer_offload", "weight_offload")
+ONLY_WHERE_CHOSEN = ("shard_over", "optimizer_offload", "weight_offload", "activation_offload")
 """Decisions that a document has where they are not the usual ones."""
 
 
@@ -86,5 +86,10 @@ def decisions() -> Schema:
         "weight_offload": {
             "description": "Sharded weights are in the memory of the hosts. Missing: they are not.",
             **FLAG,
+        },
+        "activation_offload": {
+            "description": "Share of what microbatches leave for their backward pass that is in "
+            "the memory of the hosts. Missing: none.",
+            **PART,
         },
     }

@@ -46,6 +46,7 @@ _AXIS_VALUES: dict[str, Schema] = {
     "shard_over": {"anyOf": [{"const": "all"}, {"type": "integer", "minimum": 2}]},
     "optimizer_offload": PART,
     "weight_offload": FLAG,
+    "activation_offload": PART,
 }
 
 

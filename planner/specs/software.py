@@ -129,7 +129,7 @@ class SoftwareProfile(Input):
     collective_trees: bool = True
     """All-reduce may run over trees; otherwise around rings alone."""
     axes: tuple[ModelAxis, ...] = ("tensor", "pipeline", "context", "expert")
-    """What the framework can split a model over, besides data."""
+    """What the framework can split a model over, in addition to data."""
     rank_order: RankOrder = "tp-cp-ep-dp-pp"
     cuda_graphs: bool = False
     """Kernels are launched from recorded graphs."""

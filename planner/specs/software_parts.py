@@ -124,6 +124,15 @@ class Offload(Input):
     """With which of these a part of it may."""
     weights: tuple[DataSharding, ...] = ()
     """With which data sharding sharded weights may; a copy goes to the device for every pass."""
+    activations: tuple[Granularity, ...] = ()
+    """With which recomputation activations may: they leave in the forward pass, and are back when
+    the backward pass needs them."""
+    activations_in_pipelines: bool = True
+    """They may in a plan with several stages."""
+    activation_window: Constant[Count] = general(
+        "software", "offload.activation_window", Constant[Count]
+    )
+    """Layers whose activations are on the device at a time though they are offloaded."""
     together: bool = False
     """Weights, gradients and optimizer go together or not at all."""
     gradients: bool = False
@@ -174,7 +183,7 @@ class ScheduleSwitch(Input):
     choices: Annotated[tuple[ScheduleName, ...], Field(min_length=1)]
     """Those that searches try."""
     over_slow_links: tuple[ScheduleName, ...] = ()
-    """Those that searches try besides on clusters where links between nodes differ."""
+    """Further schedules that searches try on clusters where links between nodes differ."""
     default_with_chunks: ScheduleName = "interleaved"
     """The default where a stage has several chunks (virtual stages)."""
     unstated_chunks: Count | None = None
@@ -203,7 +212,8 @@ class Fp8(Input):
 
 
 class SharedVocabulary(Input):
-    """What the framework does besides its kernels where all stages share the vocabulary layers."""
+    """What the framework does in addition to its kernels where all stages share the vocabulary
+    layers."""
 
     residual_transfers: Constant[Count] = general(
         "software", "shared_vocabulary.residual_transfers", Constant[Count]

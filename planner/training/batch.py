@@ -40,7 +40,8 @@ class Batch:
     run ahead over every boundary, where the schedule does so and the links are known.
     `shard_over`: ranks among which sharded states are divided, 0 for all that there are.
     `optimizer_offload`: the share of the optimizer that is on the hosts, `weight_offload` 1 where
-    sharded weights are there; None where nothing is."""
+    sharded weights are there, `activation_offload` the share of activations that is; None where
+    nothing is."""
 
     pipeline: int
     virtual_stages: int
@@ -60,6 +61,7 @@ class Batch:
     shard_over: NDArray[np.int64] | None = None
     optimizer_offload: NDArray[np.float64] | None = None
     weight_offload: NDArray[np.int64] | None = None
+    activation_offload: NDArray[np.float64] | None = None
 
     def __len__(self) -> int:
         return len(self.row)
@@ -123,7 +125,14 @@ class Batch:
     @property
     def offloads(self) -> bool:
         """Whether any plan has something on the hosts."""
-        return self.optimizer_offload is not None or self.weight_offload is not None
+        parts = (self.optimizer_offload, self.weight_offload, self.activation_offload)
+        return any(part is not None for part in parts)
+
+    @property
+    def host_activations(self) -> NDArray[np.float64]:
+        """[N]: the share of activations that is on the hosts."""
+        known = self.activation_offload
+        return np.zeros(len(self)) if known is None else known
 
     @property
     def host_share(self) -> NDArray[np.float64]:

@@ -187,6 +187,7 @@ def batch_of_one(plan: Plan, row: int, load: StageLoad) -> Batch:
         shard_over=None if plan.shard_over is None else column(plan.shard_over),
         optimizer_offload=np.array([plan.optimizer_offload]) if plan.optimizer_offload else None,
         weight_offload=column(1) if plan.weight_offload else None,
+        activation_offload=np.array([plan.activation_offload]) if plan.activation_offload else None,
     )
 
 
@@ -204,7 +205,7 @@ def assumptions(scenario: Scenario, plan: Plan) -> tuple[str, ...]:
     ]
     if software.dropout == "model" and scenario.model.dropout:
         said.append(f"model {scenario.model.name} is trained with hidden and attention dropout")
-    if plan.optimizer_offload or plan.weight_offload:
+    if plan.optimizer_offload or plan.weight_offload or plan.activation_offload:
         said += _said_of_hosts(scenario)
     chunks = {end - start for stage in plan.stages for start, end in stage.chunks}
     if len(chunks) > 1:

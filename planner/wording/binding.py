@@ -27,7 +27,7 @@ def binding_constraint(stage: StageMemory) -> str:
 
 
 def host_constraint(host: HostUse) -> str:
-    """What the fullest node keeps in the memory of its host, of how much, in words."""
+    """What the fullest node keeps in the memory of its host, and how much there is, in words."""
     of = "" if host.capacity_bytes is None else f" of {host.capacity_bytes / GIB:,.0f}"
     return f"the fullest host holds {host.peak_bytes / GIB:,.0f} GiB{of}"
 

@@ -61,6 +61,7 @@ PERMANENT = {
     "PL130": "optimizer-offload-share",
     "PL131": "weight-offload",
     "PL132": "offload-together",
+    "PL133": "activation-offload",
     "PL201": "cluster-too-small",
     "PL202": "microbatches-make-batch",
     "PL203": "rank-order",

@@ -187,6 +187,11 @@ CASES = {
         plan={"plans.0.optimizer_offload": 0.0},
         line='"weight_offload"',
     ),
+    "PL133": Case(
+        flags={"activation_offload": 0.5},
+        plan={"plans.0.recompute.granularity": "selective"},
+        line='"activation_offload"',
+    ),
     "PL201": Case(
         flags=TENSOR,
         cluster={"node_groups.0.count": 1},

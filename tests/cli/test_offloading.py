@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from tests.cli.conftest import Outcome
 
@@ -241,3 +242,106 @@ def test_what_a_framework_cannot_offload(
     done = planner("estimate", *options)
     assert done.code == 2
     assert message in " ".join(done.stderr.split())
+
+
+KWAI = """
+software: kwai
+cluster:
+  name: kwai-h800
+  node_groups:
+    - device: h800
+      devices_per_node: 8
+      intra_node: {bandwidth: 200 GB/s}
+      network: {cards: 8, bandwidth: 12.5 GB/s}
+      host: {memory: 2 TB, link: {bandwidth: 63 GB/s}}
+source: "kwai/Megatron-Kwai, examples/atc24/README.md (artifact of Yuan et al., ATC 2024), figure 9"
+model: {architecture: llama, num_layers: 96, hidden_size: 12288, num_attention_heads: 96,
+  ffn_hidden_size: 32768, vocab_size: 32004, seq_length: 4096, tie_embeddings: false}
+defaults: {recompute: none, schedule: interleaved, sequence_parallel: true, micro_batch_size: 1,
+  seq_length: 4096, overlap: [tensor, gradient_reduce, parameter_gather, pipeline]}
+runs:
+  - {id: a, devices: 256, degrees: {tensor: 2, pipeline: 16, context: 2}, virtual_stages: 6,
+     global_batch_size: 256, activation_offload: 0.522, measured: {step_s: 10.746}}
+  - {id: b, devices: 240, degrees: {tensor: 4, pipeline: 12}, virtual_stages: 8,
+     global_batch_size: 240, activation_offload: 0.276, measured: {step_s: 11.441}}
+  - {id: c, devices: 192, degrees: {tensor: 2, pipeline: 24, context: 2}, virtual_stages: 4,
+     global_batch_size: 240, activation_offload: 0.41, measured: {step_s: 12.913}}
+  - {id: d, devices: 128, degrees: {tensor: 2, pipeline: 16}, virtual_stages: 6,
+     global_batch_size: 256, activation_offload: 0.751, measured: {step_s: 19.076}}
+  - {id: e, devices: 64, degrees: {tensor: 4, pipeline: 8}, virtual_stages: 12,
+     global_batch_size: 272, activation_offload: 0.979, measured: {step_s: 40.209}}
+  - {id: f, devices: 48, degrees: {tensor: 4, pipeline: 12}, virtual_stages: 8,
+     global_batch_size: 264, activation_offload: 0.999, measured: {step_s: 52.277}}
+"""
+"""The runs without recomputation, by share of the activations on the host."""
+
+
+def test_published_steps_with_offloaded_activations(planner: Command, tmp_path: Path) -> None:
+    """A 175B model on H800: what goes to the host beside the passes costs nothing, and the runs
+    with more than half of their activations there would not fit without."""
+    plain = Path("software/megatron-core-2024.yaml").read_text(encoding="utf-8")
+    offload = "pipeline_layout: true\noffload: {activations: [none]}"
+    text = plain.replace("\nname: megatron-core-2024\n", "\nname: kwai\n")
+    (tmp_path / "kwai.yaml").write_text(
+        text.replace("pipeline_layout: true", offload), encoding="utf-8"
+    )
+    runs = tmp_path / "runs.yaml"
+    runs.write_text(KWAI.replace("software: kwai", "software: ./kwai.yaml"), encoding="utf-8")
+    found = document(planner("validate", str(runs), "--json"))
+    assert found["errors"] == []
+    errors = [run["step_s"]["error"] for run in found["runs"]]
+    assert len(errors) == 6
+    assert max(map(abs, errors)) < 0.1
+    without = tmp_path / "without.yaml"
+    text = runs.read_text(encoding="utf-8").replace("step_s:", "oom: true, step_s:")
+    without.write_text(re.sub("activation_offload: [0-9.]+, ", "", text), encoding="utf-8")
+    found = document(planner("validate", str(without), "--json"))
+    assert [run["fits"]["predicted"] for run in found["runs"]]
+
+
+def test_activations_leave_in_proportion(planner: Command) -> None:
+    """A straight line down to the layers under way, and the host holds what the device lost."""
+    options = (*MEGATRON[:-1], "none", "--micro-batch-size", "2")
+    found = [
+        estimated(planner, *options, *(() if share == "0" else ("--activation-offload", share)))
+        for share in ("0", "0.25", "0.5", "1")
+    ]
+    kept = [parts(plan)["activations"] for plan in found]
+    host = [plan["estimate"]["memory"]["host"]["peak_bytes"] for plan in found[1:]]
+    assert kept[0] - kept[2] == pytest.approx(2 * (kept[0] - kept[1]), rel=1e-6)
+    assert kept[3] == pytest.approx(kept[0] * 2 / 32, rel=0.1)
+    for left, there in zip(kept[1:], host, strict=True):
+        assert there == pytest.approx(8 * (kept[0] - left), rel=1e-6)
+    steps = [plan["estimate"]["step_s"] for plan in found]
+    assert steps == sorted(steps)
+    assert found[3]["estimate"]["time"]["offload_s"] > 0
+
+
+@pytest.mark.parametrize(
+    ("software", "options", "export", "words"),
+    [
+        ("deepspeed", ("--recompute", "full", "--activation-offload", "1"), "deepspeed",
+         '"cpu_checkpointing": true'),
+        ("megatron-core", ("--tensor", "2", "--activation-offload", "0.5"), "megatron-lm",
+         "--cpu-offloading-num-layers 16"),
+    ],
+)  # fmt: skip
+def test_exported_activations_read_back(
+    planner: Command,
+    tmp_path: Path,
+    software: str,
+    options: tuple[str, ...],
+    export: str,
+    words: str,
+) -> None:
+    where = ("--cluster", "dgx-a100-8", "--nodes", "1")
+    asked = (*where, *JOB, "--software", software, *options)
+    plan, launch = tmp_path / "plan.json", tmp_path / "launch.sh"
+    plan.write_text(planner("estimate", *asked, "--json").stdout, encoding="utf-8")
+    done = planner("export", str(plan), "--format", export, "-o", str(launch))
+    assert done.code == 0, done.stderr
+    assert words in launch.read_text(encoding="utf-8")
+    model = ("--model", "llama-3-8b", "--seq-length", "8192", "--recompute", "full")
+    more = () if export == "megatron-lm" else model
+    back = estimated(planner, *where, "--plan", str(launch), *more)
+    assert back["activation_offload"] == estimated(planner, *asked)["activation_offload"]

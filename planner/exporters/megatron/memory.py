@@ -11,6 +11,8 @@ from planner.training.search.layouts.default import layers_of_chunks
 if TYPE_CHECKING:
     from planner.exporters.job import ExportJob
 
+WHOLE = 0.001
+"""Shares of activations are thousandths."""
 _FSDP = {"optimizer+gradients": "optim_grads", "full": "optim_grads_params"}
 _QUANTIZED = {
     "fp8": {"fp8_format": "hybrid", "fp8_recipe": "tensorwise"},
@@ -157,13 +159,27 @@ def _offload(job: ExportJob) -> Flags:
     if job.plan.weight_offload:
         raise cannot("weight_offload", "weights stay on the device")
     if not share:
-        return {}
+        return _offloaded_layers(job)
     return {
+        **_offloaded_layers(job),
         **switches(
             optimizer_cpu_offload=True,
             overlap_cpu_optimizer_d2h_h2d=job.software.offload.overlap,
         ),
         **values(optimizer_offload_fraction=share),
+    }
+
+
+def _offloaded_layers(job: ExportJob) -> Flags:
+    """Raises: Inexpressible where the share of the activations is not that of whole layers."""
+    layers = job.plan.activation_offload * job.model.num_layers
+    if abs(layers - round(layers)) > WHOLE * job.model.num_layers:
+        raise cannot("activation_offload", f"{layers:.1f} layers are not whole layers")
+    if not layers:
+        return {}
+    return {
+        **switches(cpu_offloading=True),
+        **values(cpu_offloading_num_layers=round(layers)),
     }
 
 

@@ -48,6 +48,7 @@ _PLACES: dict[str, Location] = {
     "data": ("train_batch_size",),
     "data_sharding": ("zero_optimization", "stage"),
     "shard_over": ("zero_optimization", "zero_hpz_partition_size"),
+    "activation_offload": ("activation_checkpointing", "cpu_checkpointing"),
     "optimizer_offload": ("zero_optimization", "offload_optimizer"),
     "weight_offload": ("zero_optimization", "offload_param"),
     "pipeline": ("pipeline", "stages"),
@@ -113,6 +114,7 @@ class _Reader:
             steps=self._whole("gradient_accumulation_steps"),
             gradients_add_up=changes["gradient_dtype"],
             notes=self._notes,
+            checkpoints_on_host=bool(self._flag("activation_checkpointing", "cpu_checkpointing")),
         )
         self._say_what_is_left_out()
         return Statement(

@@ -82,6 +82,7 @@ _VALUES = {
     "optimizer.optimizer": "--optimizer",
     "ddp.data_parallel_sharding_strategy": "--data-parallel-sharding-strategy",
     "ddp.num_distributed_optimizer_instances": "--num-distributed-optimizer-instances",
+    "model.cpu_offloading_num_layers": "--cpu-offloading-num-layers",
     "optimizer.optimizer_offload_fraction": "--optimizer-offload-fraction",
     "tokenizer.tokenizer_type": "--tokenizer-type",
     "tokenizer.tokenizer_model": "--tokenizer-model",

@@ -8,6 +8,7 @@ from typing import Any
 
 from planner.errors import InputError
 from planner.importers.megatron.decisions import (
+    activation_offload,
     attention,
     data_sharding,
     optimizer_offload,
@@ -62,6 +63,7 @@ class Launch:
     data_sharding: str
     optimizer_shards: int
     optimizer_offload: float
+    activation_offload: float
     overlap: tuple[str, ...]
     attention: str | None
     gradient_reduce_dtype: str | None
@@ -120,6 +122,7 @@ class Launch:
             "sequence_parallel": self.sequence_parallel,
             "data_sharding": self.data_sharding,
             "optimizer_offload": self.optimizer_offload or None,
+            "activation_offload": self.activation_offload or None,
         }
         return {axis: (value,) for axis, value in decided.items() if value is not None}
 
@@ -136,6 +139,7 @@ _FLAG_OF = {
     "sequence_parallel": "--sequence-parallel",
     "recompute": "--recompute-granularity",
     "recompute_layers": "--recompute-num-layers",
+    "activation_offload": "--cpu-offloading-num-layers",
     "optimizer_offload": "--optimizer-cpu-offload",
     "shard_over": "--num-distributed-optimizer-instances",
     "num_layers": "--num-layers",
@@ -227,6 +231,7 @@ def launch_of(
         data_sharding=data_sharding(flags, notes),
         optimizer_shards=flags.integer("--num-distributed-optimizer-instances") or 1,
         optimizer_offload=optimizer_offload(flags),
+        activation_offload=activation_offload(flags, model["num_layers"]),
         overlap=overlap(flags, layout.virtual_stages),
         attention=attention(flags),
         gradient_reduce_dtype="bf16" if flags.given("--grad-reduce-in-bf16") else None,

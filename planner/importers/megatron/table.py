@@ -46,6 +46,7 @@ INTEGERS = frozenset(
         "--decoder-last-pipeline-num-layers",
         "--recompute-num-layers",
         "--num-distributed-optimizer-instances",
+        "--cpu-offloading-num-layers",
         "--zero-stage",
     }
 )
@@ -126,6 +127,7 @@ SWITCHES = frozenset(
         "--fp4-param-gather",
         "--use-precision-aware-optimizer",
         "--optimizer-cpu-offload",
+        "--cpu-offloading",
         "--overlap-cpu-optimizer-d2h-h2d",
         "--enable-cuda-graph",
         "--external-cuda-graph",

@@ -23,7 +23,6 @@ OTHER_MODELS = {
 
 NOT_MODELLED = frozenset(
     {
-        "--cpu-offloading-num-layers",
         "--fine-grained-activation-offloading",
         "--offload-modules",
         "--distribute-saved-activations",

@@ -23,25 +23,23 @@ if TYPE_CHECKING:
     from planner.training.scenario import Scenario
 
 
-def node_bytes(
-    scenario: Scenario, batch: Batch, dense: NDArray[np.int64], expert: NDArray[np.int64]
-) -> NDArray[np.int64]:
-    """Bytes, [N], in the memory of the fullest node, of stages that hold so many `dense` and
-    `expert` parameters on a device, [N, p]. A node has neighbouring stages where it has several."""
-    each = device_bytes(scenario, batch, dense, expert)
-    devices = scenario.host.devices
-    of_stage = scenario.job.devices // batch.pipeline
+def node_bytes(scenario: Scenario, each: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Bytes, [N], in the memory of the fullest node, where `each` device of every stage keeps so
+    many there, [N, p]. A node has neighbouring stages where it has several."""
+    devices, pipeline = scenario.host.devices, each.shape[1]
+    of_stage = scenario.job.devices // pipeline
     if of_stage >= devices or devices % of_stage:
         return np.asarray(each.max(axis=-1) * devices)
-    stages = min(devices // of_stage, batch.pipeline)
-    summed = np.add.reduceat(each, range(0, batch.pipeline, stages), axis=-1)
+    stages = min(devices // of_stage, pipeline)
+    summed = np.add.reduceat(each, range(0, pipeline, stages), axis=-1)
     return np.asarray(summed.max(axis=-1) * of_stage)
 
 
 def device_bytes(
     scenario: Scenario, batch: Batch, dense: NDArray[np.int64], expert: NDArray[np.int64]
 ) -> NDArray[np.int64]:
-    """What one device of every stage keeps on its host, bytes [N, p]."""
+    """What one device of every stage, with so many parameters, [N, p], keeps of states and weights
+    on its host, bytes [N, p]."""
     software, job = scenario.job.software, scenario.job
     shares = optimizer_shares(software, batch, dense, expert)
     state = STATE_BYTES["fp32"] * (2 + moments(job.optimizer))

@@ -34,7 +34,7 @@ def state_groups(software: SoftwareProfile, batch: Batch) -> NDArray[np.int64]:
 
 
 def sharers(replicas: NDArray[np.int64], groups: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Of `replicas` ranks in so many equal groups, those of one group."""
+    """Ranks of one group, where `replicas` ranks form `groups` equal groups."""
     return np.asarray(np.maximum(replicas // groups, 1))
 
 
@@ -44,7 +44,7 @@ def optimizer_shares(
     dense: NDArray[np.int64],
     expert: NDArray[np.int64],
 ) -> NDArray[np.float64]:
-    """Of so many dense and expert parameters on a device, [N, p], those whose optimizer it runs."""
+    """Dense and expert parameters of a device, [N, p], whose optimizer states it holds."""
     groups = state_groups(software, batch)
     sharded = batch.data_sharding >= OPTIMIZER
     return np.asarray(

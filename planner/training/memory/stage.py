@@ -21,7 +21,7 @@ from planner.plan import PEAK_PHASES, HostUse, MemoryComponents, StageMemory
 from planner.training.batch import FULLY, OPTIMIZER, OPTIMIZER_AND_GRADIENTS, OUTER_KINDS
 from planner.training.memory.activations import activation_peak
 from planner.training.memory.embedding import embedding_parameters
-from planner.training.memory.hosts import node_bytes
+from planner.training.memory.hosts import device_bytes, node_bytes
 from planner.training.memory.sharding import kept_whole, sharers, state_groups
 from planner.training.memory.standing import (
     among_tensor_ranks,
@@ -162,6 +162,7 @@ def stage_peaks(
     weights, gradients, optimizer, update = _states(scenario, batch, dense, expert, ends)
     units = gathered_units(scenario, table, batch)
     peak = activation_peak(scenario, table, batch, units, dense_gradients=dense_gradients)
+    gone = peak.offloaded(scenario, table, batch) if batch.offloads else np.int64(0)
     types = scenario.stage_types(batch.pipeline)
     standing = placeholders(table, batch) + np.array(
         [[largest_workspaces(scenario, of_stage) for of_stage in types]]
@@ -174,7 +175,7 @@ def stage_peaks(
         weights=weights,
         gradients=gradients,
         optimizer=optimizer,
-        activations=peak.activations,
+        activations=peak.activations - gone,
         logits=peak.logits,
         buffers=peak.working
         + messages
@@ -197,7 +198,9 @@ def stage_peaks(
             shape,
         ),
         headroom=scenario.job.headroom,
-        node_bytes=node_bytes(scenario, batch, dense, expert) if batch.offloads else None,
+        node_bytes=node_bytes(scenario, device_bytes(scenario, batch, dense, expert) + gone)
+        if batch.offloads
+        else None,
         node_capacity=scenario.host.node_bytes,
     )
 
@@ -234,8 +237,8 @@ def state_bytes(
     expert: NDArray[np.int64],
     ends: NDArray[np.int64],
 ) -> NDArray[np.int64]:
-    """Weights, gradients and optimizer states of so many parameters on a device, int64 [N, …]
-    like `dense` and `expert`; `ends` are those of the dense that no format quantises."""
+    """Bytes of weights, gradients and optimizer states, for parameter counts of a device, int64 [N,
+    …] like `dense` and `expert`; `ends` are those of the dense that no format quantises."""
     weights, gradients, optimizer, _ = _states(scenario, batch, dense, expert, ends)
     return np.asarray(weights + gradients + optimizer)
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from planner.training.batch import FULLY
+from planner.training.memory.activations import microbatch_bytes
 from planner.training.memory.sharding import optimizer_shares, reduced_every_microbatch
 from planner.workload.formats import (
     STATE_BYTES,
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from planner.training.batch import Batch
+    from planner.training.costs import CostTable
     from planner.training.scenario import Scenario
 
 
@@ -76,6 +78,17 @@ def gradients_down_s(
         return np.asarray(moved / rate.value)
     link_s = moved * gradient_bytes(software, job.precision) / scenario.host.link_bytes_per_s
     return np.asarray(np.maximum(link_s - backward_s, 0.0))
+
+
+def activations_s(
+    scenario: Scenario, table: CostTable, batch: Batch, cover_s: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Exposed seconds, [N, p, v], in which what one microbatch leaves in a chunk goes to the host,
+    or comes back, beside a pass of `cover_s` (Yuan et al. 2024, ATC, section 4)."""
+    kept, _ = microbatch_bytes(table, batch)
+    losses = table.logits_bytes[batch.row, -1][:, None, None] * (batch.load.counts[..., -1] > 0)
+    moved = batch.host_activations[:, None, None] * np.maximum(kept - losses, 0)
+    return np.asarray(np.maximum(moved / scenario.host.link_bytes_per_s - cover_s, 0.0))
 
 
 def weights_up_s(

@@ -17,7 +17,7 @@ from planner.training.memory.sharding import (
     state_groups,
 )
 from planner.training.memory.stage import stage_parameters
-from planner.training.step.offload import gradients_down_s, weights_up_s
+from planner.training.step.offload import activations_s, gradients_down_s, weights_up_s
 from planner.training.step.reduction import between_groups_s, by_degrees
 from planner.workload.formats import gathered_weight_bytes, reduced_gradient_bytes
 
@@ -71,13 +71,13 @@ def chunk_passes(scenario: Scenario, table: CostTable, batch: Batch) -> Passes:
         return Passes(
             forward_s=forward_s, backward_s=backward_s, recompute_s=recompute_s, data_s=data_s
         )
-    up_s, down_s = _host_traffic(scenario, table, batch, forward_s, backward_s)
+    there_s, back_s = _host_traffic(scenario, table, batch, forward_s, backward_s)
     return Passes(
-        forward_s=forward_s + up_s[0],
-        backward_s=backward_s + up_s[1] + down_s,
+        forward_s=forward_s + there_s,
+        backward_s=backward_s + back_s,
         recompute_s=recompute_s,
         data_s=data_s,
-        offload_s=up_s[0] + up_s[1] + down_s,
+        offload_s=there_s + back_s,
     )
 
 
@@ -87,9 +87,10 @@ def _host_traffic(
     batch: Batch,
     forward_s: NDArray[np.float64],
     backward_s: NDArray[np.float64],
-) -> tuple[tuple[NDArray[np.float64], NDArray[np.float64]], NDArray[np.float64]]:
-    """Exposed seconds, [N, p, v] each, of weights that come from the host for the forward and for
-    the backward passes, fetched ahead where gathers are, and of gradients that go there."""
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Exposed seconds of forward and of backward passes, [N, p, v] each: of weights that come from
+    the host, fetched ahead where gathers are, of activations that go there and come back, and of
+    gradients that go there."""
     dense, expert = stage_parameters(scenario, table, batch)
     weights_s = weights_up_s(scenario, batch, dense, expert)
     passes = (forward_s, backward_s)
@@ -97,7 +98,8 @@ def _host_traffic(
     gradients_s = gradients_down_s(scenario, batch, dense, expert, backward_s.sum(axis=-1))
     layers = np.maximum(batch.load.counts.sum(axis=-1), 1)
     share = layers / layers.sum(axis=-1, keepdims=True)
-    return (up_s[0], up_s[1]), gradients_s[..., None] * share
+    kept_s = [activations_s(scenario, table, batch, cover) for cover in passes]
+    return up_s[0] + kept_s[0], up_s[1] + kept_s[1] + gradients_s[..., None] * share
 
 
 def paired_share(batch: Batch) -> NDArray[np.float64]:

@@ -27,7 +27,7 @@ CLOSE = 0.05
 JUDGED = 10
 """The fastest plans, by which the bounds are judged."""
 SLOWEST = 4.0
-"""Combinations that take so many times as long as the fastest are not drawn."""
+"""Combinations that take this many times as long as the fastest are not drawn."""
 LISTED = 40
 """Points of the front that the table lists."""
 
@@ -89,6 +89,7 @@ USUAL: dict[str, object] = {
     "shard_over": "all",
     "optimizer_offload": 0.0,
     "weight_offload": False,
+    "activation_offload": 0.0,
 }
 """Values of axes that a cloud leaves out where all combinations agree."""
 
@@ -138,6 +139,7 @@ def _key(plan: Plan) -> tuple[tuple[str, object], ...]:
             "shard_over": plan.shard_over or "all",
             "optimizer_offload": plan.optimizer_offload,
             "weight_offload": plan.weight_offload,
+            "activation_offload": plan.activation_offload,
         }
     )
 

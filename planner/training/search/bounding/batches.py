@@ -41,6 +41,7 @@ def make_batch(
     data, tensor = columns["data"][grid_row], columns["tensor"][grid_row]
     shard_over = variants["shard_over"]
     offload, weights = variants["optimizer_offload"], variants["weight_offload"]
+    activations = variants["activation_offload"]
     row = "shared_row" if kind_of(schedule).shares_vocabulary else "row"
     return Batch(
         pipeline=pipeline,
@@ -63,4 +64,5 @@ def make_batch(
         else None,
         optimizer_offload=offload / PARTS if offload.any() else None,
         weight_offload=weights if weights.any() else None,
+        activation_offload=activations / PARTS if activations.any() else None,
     )

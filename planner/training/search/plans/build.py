@@ -73,6 +73,7 @@ def plan_of(
         shard_over=_shard_over(scenario, values["shard_over"], degrees),
         optimizer_offload=float(values["optimizer_offload"]),
         weight_offload=bool(values["weight_offload"]),
+        activation_offload=float(values["activation_offload"]),
     )
 
 
@@ -195,6 +196,7 @@ def _defaults(scenario: Scenario, given: Values) -> dict[str, int | float | str 
         "data_sharding": software.data_sharding.default,
         "shard_over": "all",
         "optimizer_offload": 0.0,
+        "activation_offload": 0.0,
         "weight_offload": software.offload.together and bool(given.get("optimizer_offload")),
     }
 

@@ -91,6 +91,7 @@ def plan_values(plan: Plan) -> dict[str, int | float | str | bool]:
         "shard_over": plan.shard_over or "all",
         "optimizer_offload": plan.optimizer_offload,
         "weight_offload": plan.weight_offload,
+        "activation_offload": plan.activation_offload,
     }
 
 

@@ -28,6 +28,7 @@ SWITCHES = {
     "data_sharding": len(DATA_SHARDINGS),
     "optimizer_offload": PARTS + 1,
     "weight_offload": 2,
+    "activation_offload": PARTS + 1,
 }
 """Axes that hold codes, and how many codes each has."""
 

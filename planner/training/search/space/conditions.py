@@ -221,6 +221,12 @@ def offloaded_together(f: SpaceFacts, c: Columns) -> Holds:
     return both | (not f.offload.together)
 
 
+def offloaded_activations(f: SpaceFacts, c: Columns) -> Holds:
+    codes = [GRANULARITIES.index(name) for name in f.offload.activations]
+    staged = (c["pipeline"] == 1) | f.offload.activations_in_pipelines
+    return (c["activation_offload"] == 0) | (np.isin(c["recompute"], codes) & staged)
+
+
 def _sharded_as(names: Sequence[str], c: Columns) -> NDArray[np.bool_]:
     return np.isin(c["data_sharding"], [DATA_SHARDINGS.index(name) for name in names])
 

@@ -37,10 +37,17 @@ GRID_AXES = (
 )
 """Axes of a grid, expanded for each pipeline degree."""
 
-VARIANT_AXES = ("recompute", "data_sharding", "shard_over", "optimizer_offload", "weight_offload")
+VARIANT_AXES = (
+    "recompute",
+    "data_sharding",
+    "shard_over",
+    "optimizer_offload",
+    "weight_offload",
+    "activation_offload",
+)
 """Axes expanded within each (pipeline, virtual_stages, schedule)."""
 
-ONLY_WHERE_TRIED = ("shard_over", "optimizer_offload", "weight_offload")
+ONLY_WHERE_TRIED = ("shard_over", "optimizer_offload", "weight_offload", "activation_offload")
 """Axes that a result lists only where there is more to choose than code 0."""
 
 AXES = ("pipeline", *GRID_AXES, "virtual_stages", "schedule", *VARIANT_AXES)
@@ -78,6 +85,7 @@ def dimensions(scenario: Scenario, restrictions: Restrictions) -> dict[str, tupl
         "shard_over": software.data_sharding.tried_groups,
         "optimizer_offload": (0.0,),
         "weight_offload": (False,),
+        "activation_offload": (0.0,),
     }
     return {
         axis: tuple(

@@ -96,6 +96,16 @@ class SpaceFacts:
         return " or ".join(self.offload.weights) or "no value"
 
     @property
+    def offloads_activations(self) -> str:
+        """With which recomputation activations may be offloaded, in words."""
+        return " or ".join(self.offload.activations) or "no value"
+
+    @property
+    def offloads_on_one_stage(self) -> str:
+        """What the rule on offloaded activations adds where pipelines cannot have them."""
+        return "" if self.offload.activations_in_pipelines else ", without a pipeline"
+
+    @property
     def in_groups(self) -> str:
         """With which data sharding replicas fall into groups, in words."""
         return " or ".join(self.sharded_in_groups) or "no value"
@@ -204,7 +214,7 @@ def code_of(axis: str, value: int | float | str | bool) -> int:
         return DATA_SHARDINGS.index(str(value))
     if axis == "shard_over" and isinstance(value, str):
         return _GROUPS[value]
-    if axis == "optimizer_offload":
+    if axis in ("optimizer_offload", "activation_offload"):
         return round(float(value) * PARTS)
     return int(value)
 
@@ -219,6 +229,6 @@ def value_of(axis: str, code: int) -> int | float | str | bool:
         return DATA_SHARDINGS[code]
     if axis == "shard_over":
         return next((word for word, known in _GROUPS.items() if known == code), code)
-    if axis == "optimizer_offload":
+    if axis in ("optimizer_offload", "activation_offload"):
         return code / PARTS
     return bool(code) if axis in ("sequence_parallel", "weight_offload") else code

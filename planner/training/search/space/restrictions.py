@@ -38,8 +38,11 @@ SWITCH_AXES = (
     "shard_over",
     "optimizer_offload",
     "weight_offload",
+    "activation_offload",
 )
 """Axes whose values are words, shares, or on and off."""
+SHARE_AXES = ("optimizer_offload", "activation_offload")
+"""Axes that are shares."""
 ON_OFF_AXES = ("sequence_parallel", "weight_offload")
 """Axes that are on or off."""
 GROUPS = ("all", "node")
@@ -69,6 +72,7 @@ class Restrictions:
     shard_over: tuple[int | str, ...] | None = None
     optimizer_offload: tuple[float, ...] | None = None
     weight_offload: tuple[bool, ...] | None = None
+    activation_offload: tuple[float, ...] | None = None
 
     def __bool__(self) -> bool:
         return any(getattr(self, field.name) is not None for field in fields(self))
@@ -105,7 +109,7 @@ def _parsed(axis: str, text: str) -> Sequence[int | float | bool | str]:
         return [_number(axis, part) for part in parts]
     if axis in ON_OFF_AXES:
         return [_known(axis, part, ("on", "off")) == "on" for part in parts]
-    if axis == "optimizer_offload":
+    if axis in SHARE_AXES:
         return [_share(axis, part) for part in parts]
     if axis == "shard_over":
         return [part if part in GROUPS else _group(axis, part) for part in parts]
@@ -129,7 +133,7 @@ def _checked(axis: str, values: Iterable[object]) -> tuple[object, ...]:
         return tuple(sorted({whole(name, value, most=LARGEST) for value in values}))  # type: ignore[arg-type, type-var]
     if axis in ON_OFF_AXES:
         return tuple(dict.fromkeys(_switch(axis, value) for value in values))
-    if axis == "optimizer_offload":
+    if axis in SHARE_AXES:
         return tuple(dict.fromkeys(_share(axis, value) for value in values))
     if axis == "shard_over":
         return tuple(dict.fromkeys(_group(axis, value) for value in values))

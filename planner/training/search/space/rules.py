@@ -328,6 +328,14 @@ RULES = (
         holds=conditions.offloaded_weights,
     ),
     SpaceRule(
+        name="activation-offload",
+        sentence="under software profile {f.software} activations may be offloaded with "
+        "recomputation {f.offloads_activations}{f.offloads_on_one_stage}",
+        axes=("pipeline", "recompute", "activation_offload"),
+        adjusts="activation_offload",
+        holds=conditions.offloaded_activations,
+    ),
+    SpaceRule(
         name="offload-together",
         sentence="{f.framework} offloads weights and the optimizer together or not at all",
         axes=("optimizer_offload", "weight_offload"),
