@@ -21,6 +21,7 @@ from planner.training.batch import FULLY, OUTER_KINDS, SELECTIVE
 from planner.training.memory.embedding import embedding_parameters
 from planner.workload.formats import STATE_BYTES, weight_bytes
 from planner.workload.shard import Shard
+from planner.workload.stages import HeldKinds
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -136,7 +137,7 @@ def _different_peaks(
     logits = logits + _outputs(scenario, batch, last_loss)
     at_loss = has_loss * table.logits_working_bytes[row, -1][:, None]
     dense_gradient = weight_bytes(scenario.job.precision) * embedding_parameters(scenario, batch)
-    present = load.counts.sum(axis=1) > 0
+    present = load.of_stages > 0
     present[:, -1] = False
     fully = (batch.data_sharding == FULLY)[:, None]
     in_layer = replayed + np.where(
@@ -354,7 +355,7 @@ def _kept(
     selective = (batch.granularity == SELECTIVE)[:, None]
     saved = np.where(selective, table.selective_bytes[row], table.saved_bytes[row])
     kept = _in_flight_bytes(in_flight, which, batch.pass_counts, saved)
-    present = load.counts.sum(axis=1) > 0
+    present = load.of_stages > 0
     again = largest_of_kinds(table.saved_bytes - table.selective_bytes, row, present)
     replayed = np.where(selective, np.maximum(again, 0), 0)
     dropped = table.saved_bytes[row] - table.full_bytes[row]
@@ -406,10 +407,8 @@ def largest_of_kinds(
 ) -> NDArray[np.int64]:
     """The largest of [R, K] bytes among the kinds present on each stage [p, K], for the chosen
     rows, [N, p]. Stages that hold the same kinds share one answer."""
-    first, which = distinct_rows(present.T)
+    held = HeldKinds.of(present)
     chosen = layer_bytes[plans]
-    by_kinds = np.stack(
-        [np.where(held, chosen, 0).max(axis=-1) for held in present[first]], axis=-1
-    )
-    largest: NDArray[np.int64] = by_kinds[:, which]
+    by_set = np.stack([np.where(kinds, chosen, 0).max(axis=-1) for kinds in held.sets], axis=-1)
+    largest: NDArray[np.int64] = by_set[:, held.which]
     return largest

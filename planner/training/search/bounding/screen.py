@@ -263,7 +263,7 @@ class _Waves:
 def smallest_load(loads: Sequence[StageLoad]) -> StageLoad:
     """Every stage with the fewest layers of each kind that any of the loads gives it, in one chunk.
     Either all of these layers are recomputed at once or none."""
-    counts = np.minimum.reduce([load.counts.sum(axis=1) for load in loads])[:, None]
+    counts = np.minimum.reduce([load.of_stages for load in loads])[:, None]
     leading = np.stack([np.zeros_like(counts), counts])
     leading[..., -OUTER_KINDS:] = 0
     return StageLoad(counts=counts, leading=leading)
