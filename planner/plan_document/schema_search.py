@@ -128,6 +128,21 @@ def search_schema() -> Schema:
                     }
                 ),
             },
+            "near_batches": {
+                "description": "Plans with a slightly smaller or larger global batch that train "
+                "more tokens a second.",
+                **list_of(
+                    record(
+                        {
+                            "global_batch_size": POSITIVE,
+                            "nodes": POSITIVE,
+                            "step_s": SECONDS,
+                            "tokens_per_s": NUMBER,
+                            "plan": record(decisions(), optional=ONLY_WHERE_CHOSEN),
+                        }
+                    )
+                ),
+            },
             "fewer_devices": {
                 "description": "On mixed devices, faster plans without some of the types.",
                 **list_of(
@@ -157,7 +172,15 @@ def search_schema() -> Schema:
                 **list_of(record(_sized())),
             },
         },
-        optional=("robust", "nodes", "fewer_devices", "fewer_nodes", "cloud", "scaling"),
+        optional=(
+            "robust",
+            "nodes",
+            "near_batches",
+            "fewer_devices",
+            "fewer_nodes",
+            "cloud",
+            "scaling",
+        ),
     )
 
 

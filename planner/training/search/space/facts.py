@@ -77,6 +77,8 @@ class SpaceFacts:
     shards_over_all: bool
     any_nodes: bool = False
     """Whether a combination may take any number of whole nodes, up to all devices."""
+    any_batch: bool = False
+    """Whether it may leave a part of the global batch out."""
 
     @property
     def in_groups(self) -> str:
