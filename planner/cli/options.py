@@ -132,6 +132,13 @@ class PlanOptions:
     context: Annotated[str | None, option("N", "Context degree (CP).")] = None
     expert: Annotated[str | None, option("N", "Expert degree (EP).")] = None
     expert_tensor: Annotated[str | None, option("N", "Tensor degree inside experts (ETP).")] = None
+    dispatcher: Annotated[
+        str | None,
+        option("NAME", "What carries tokens: alltoall, allgather, deepep, hybridep or ncclep."),
+    ] = None
+    expert_overlap: Annotated[
+        str | None, option("on|off", "Exchanges of experts beside another microbatch.")
+    ] = None
     micro_batch_size: Annotated[str | None, option("N", "Sequences per microbatch.")] = None
     virtual_stages: Annotated[str | None, option("N", "Chunks per pipeline stage (VPP).")] = None
     schedule: Annotated[
@@ -152,6 +159,15 @@ class PlanOptions:
     shard_over: Annotated[
         str | None,
         option("node|N", "Replicas that share what is sharded. [default: all of them]"),
+    ] = None
+    optimizer_offload: Annotated[
+        str | None, option("SHARE", "Share of the optimizer in host memory, such as 0.5.")
+    ] = None
+    weight_offload: Annotated[str | None, option("on|off", "Sharded weights in host memory.")] = (
+        None
+    )
+    activation_offload: Annotated[
+        str | None, option("SHARE", "Share of the activations in host memory.")
     ] = None
 
 
@@ -185,6 +201,13 @@ class RestrictOptions:
     expert_tensor: Annotated[
         str | None, option("N,...", "Tensor degrees inside experts (ETP).")
     ] = None
+    dispatcher: Annotated[
+        str | None,
+        option("NAME,...", "What carries tokens: alltoall, allgather, deepep, hybridep, ncclep."),
+    ] = None
+    expert_overlap: Annotated[
+        str | None, option("on|off", "Exchanges of experts beside another microbatch.")
+    ] = None
     micro_batch_size: Annotated[str | None, option("N,...", "Sequences per microbatch.")] = None
     virtual_stages: Annotated[str | None, option("N,...", "Chunks per pipeline stage (VPP).")] = (
         None
@@ -207,4 +230,18 @@ class RestrictOptions:
     shard_over: Annotated[
         str | None,
         option("node|N,...", "Replicas that share what is sharded: all, node, numbers."),
+    ] = None
+    optimizer_offload: Annotated[
+        str | None,
+        option(
+            "SHARE,...",
+            "Shares of the optimizer in host memory, such as 0,0.5,1. [default: 0, or more where "
+            "nothing else fits]",
+        ),
+    ] = None
+    weight_offload: Annotated[
+        str | None, option("on|off", "Sharded weights in host memory. [default: as the optimizer]")
+    ] = None
+    activation_offload: Annotated[
+        str | None, option("SHARE,...", "Shares of the activations in host memory. [default: 0]")
     ] = None

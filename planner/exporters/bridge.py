@@ -77,6 +77,8 @@ _VALUES = {
     "--exp-avg-dtype": "optimizer.exp_avg_dtype",
     "--exp-avg-sq-dtype": "optimizer.exp_avg_sq_dtype",
     "--main-params-dtype": "optimizer.main_params_dtype",
+    "--cpu-offloading-num-layers": "model.cpu_offloading_num_layers",
+    "--optimizer-offload-fraction": "optimizer.optimizer_offload_fraction",
     "--attention-backend": "model.attention_backend",
     "--activation-func-clamp-value": "model.activation_func_clamp_value",
     "--hidden-dropout": "model.hidden_dropout",
@@ -102,6 +104,7 @@ _SWITCHES: dict[str, tuple[tuple[str, ...], bool]] = {
     "--moe-router-enable-expert-bias": (("model.moe_router_enable_expert_bias",), True),
     "--moe-shared-expert-gate": (("model.moe_shared_expert_gate",), True),
     "--moe-grouped-gemm": (("model.moe_grouped_gemm",), True),
+    "--overlap-moe-expert-parallel-comm": (("model.overlap_moe_expert_parallel_comm",), True),
     "--moe-permute-fusion": (("model.moe_permute_fusion",), True),
     "--use-distributed-optimizer": (
         ("ddp.use_distributed_optimizer", "optimizer.use_distributed_optimizer"),
@@ -109,6 +112,9 @@ _SWITCHES: dict[str, tuple[tuple[str, ...], bool]] = {
     ),
     "--use-megatron-fsdp": (("dist.use_megatron_fsdp", "ddp.use_megatron_fsdp"), True),
     "--use-precision-aware-optimizer": (("optimizer.use_precision_aware_optimizer",), True),
+    "--cpu-offloading": (("model.cpu_offloading",), True),
+    "--optimizer-cpu-offload": (("optimizer.optimizer_cpu_offload",), True),
+    "--overlap-cpu-optimizer-d2h-h2d": (("optimizer.overlap_cpu_optimizer_d2h_h2d",), True),
     "--overlap-grad-reduce": (("ddp.overlap_grad_reduce",), True),
     "--overlap-param-gather": (("ddp.overlap_param_gather",), True),
     "--no-masked-softmax-fusion": (("model.masked_softmax_fusion",), False),
@@ -163,7 +169,14 @@ _RESET: Overrides = {
 }
 """What a recipe may set and a plan without it must take back."""
 
-_MIXTURE = ("model.moe_", "model.expert_", "model.num_moe_experts")
+_MIXTURE = (
+    "model.moe_",
+    "model.expert_",
+    "model.num_moe_experts",
+    "model.overlap_moe_",
+    "comm_overlap.overlap_moe_",
+    "comm_overlap.delay_wgrad_",
+)
 
 
 def bridge_overrides(job: ExportJob) -> Overrides:
@@ -199,7 +212,7 @@ def _setting(name: str, given: tuple[str, ...]) -> Setting:
         return list(given)
     if text.isdigit():
         return int(text)
-    return float(text) if name.endswith(("-dropout", "-clamp-value")) else text
+    return float(text) if name.endswith(("-dropout", "-clamp-value", "-fraction")) else text
 
 
 def _model_fields(job: ExportJob, flags: Flags) -> Overrides:
@@ -240,6 +253,8 @@ def _overlap(job: ExportJob, flags: Flags) -> Overrides:
         "comm_overlap.batch_p2p_comm": not sends,
         "comm_overlap.overlap_grad_reduce": "--overlap-grad-reduce" in flags,
         "comm_overlap.overlap_param_gather": "--overlap-param-gather" in flags,
+        "comm_overlap.overlap_moe_expert_parallel_comm": job.plan.expert_overlap,
+        "comm_overlap.delay_wgrad_compute": False,
     }
 
 

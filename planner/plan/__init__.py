@@ -10,6 +10,7 @@ from planner.plan.confidence import Confidence, Evidence, Interval
 from planner.plan.decisions import (
     AXES,
     DATA_SHARDINGS,
+    DISPATCHERS,
     GRANULARITIES,
     PRECISIONS,
     Degrees,
@@ -21,12 +22,13 @@ from planner.plan.decisions import (
     recomputed_per_stage,
 )
 from planner.plan.estimate import FIT_CLASSES, DeviceGroup, Estimate, Goodput, TimeBreakdown
-from planner.plan.memory import PEAK_PHASES, MemoryComponents, MemoryEstimate, StageMemory
+from planner.plan.memory import PEAK_PHASES, HostUse, MemoryComponents, MemoryEstimate, StageMemory
 from planner.plan.ranked import Proof, RankedPlan
 
 __all__ = [
     "AXES",
     "DATA_SHARDINGS",
+    "DISPATCHERS",
     "FIT_CLASSES",
     "GRANULARITIES",
     "PEAK_PHASES",
@@ -37,6 +39,7 @@ __all__ = [
     "Estimate",
     "Evidence",
     "Goodput",
+    "HostUse",
     "Interval",
     "MemoryComponents",
     "MemoryEstimate",

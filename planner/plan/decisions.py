@@ -12,6 +12,8 @@ GRANULARITIES = ("none", "selective", "full")
 layers."""
 DATA_SHARDINGS = ("none", "optimizer", "optimizer+gradients", "full")
 """What is sharded over the data axis: nothing, ZeRO-1, ZeRO-2, ZeRO-3 (FSDP)."""
+DISPATCHERS = ("alltoall", "allgather", "deepep", "hybridep", "ncclep")
+"""What carries tokens to their experts."""
 PRECISIONS = ("fp32", "tf32", "fp16", "bf16", "fp8", "mxfp8", "nvfp4")
 """Number formats of the matmuls."""
 
@@ -97,7 +99,10 @@ class Placement:
 class Plan:
     """Every decision that a launcher needs. `num_microbatches`: the microbatches of one replica in
     a step; `virtual_stages`: the chunks of each stage; `shard_over`: the data · context ranks among
-    which what is sharded is divided, None where all of them share it."""
+    which what is sharded is divided, None where all of them share it; `optimizer_offload`: the
+    share of the optimizer that lives in the memory of the hosts; `weight_offload`: whether sharded
+    weights do; `activation_offload`: the share of what microbatches leave for their backward pass
+    that does."""
 
     degrees: Degrees
     micro_batch_size: int
@@ -109,7 +114,14 @@ class Plan:
     recompute: Recompute
     stages: tuple[Stage, ...]
     placement: Placement
+    dispatcher: str | None = None
+    """One of `DISPATCHERS`; None: no expert degree, or as the software profile does by default."""
+    expert_overlap: bool = False
+    """Exchanges of experts run beside the computation of another microbatch."""
     shard_over: int | None = None
+    optimizer_offload: float = 0.0
+    weight_offload: bool = False
+    activation_offload: float = 0.0
 
     @property
     def sharding_groups(self) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from planner.plan import AXES, DATA_SHARDINGS, GRANULARITIES
+from planner.plan import AXES, DATA_SHARDINGS, DISPATCHERS, GRANULARITIES
 from planner.specs.names import HOST_PATTERN, NAME_PATTERN
 
 Schema = dict[str, Any]
@@ -19,7 +19,11 @@ HOST: Schema = {"type": "string", "pattern": f"^{HOST_PATTERN}$"}
 NAME: Schema = {"type": "string", "pattern": f"^{NAME_PATTERN}$"}
 FLAG: Schema = {"type": "boolean"}
 
-ONLY_WHERE_CHOSEN = ("shard_over",)
+PART: Schema = {"type": "number", "minimum": 0, "maximum": 1}
+
+SHARED_OR_OFFLOADED = ("shard_over", "optimizer_offload", "weight_offload", "activation_offload")
+"""Decisions about where states and activations live."""
+ONLY_WHERE_CHOSEN = ("dispatcher", "expert_overlap", *SHARED_OR_OFFLOADED)
 """Decisions that a document has where they are not the usual ones."""
 
 
@@ -71,10 +75,31 @@ def decisions() -> Schema:
         "placement": record(
             {"order": TEXT, "hosts": list_of(HOST, minItems=1), "ranks": TEXT},
         ),
+        "dispatcher": {
+            "description": "What carries tokens to their experts.",
+            **choice(*DISPATCHERS),
+        },
+        "expert_overlap": {
+            "description": "Exchanges of experts run beside the computation of another microbatch.",
+            **FLAG,
+        },
         "shard_over": {
             "description": "Ranks of data · context among which what is sharded is divided. "
             "Missing: all of them.",
             "type": "integer",
             "minimum": 2,
+        },
+        "optimizer_offload": {
+            "description": "Share of the optimizer in the memory of the hosts. Missing: none.",
+            **PART,
+        },
+        "weight_offload": {
+            "description": "Sharded weights are in the memory of the hosts. Missing: they are not.",
+            **FLAG,
+        },
+        "activation_offload": {
+            "description": "Share of what microbatches leave for their backward pass that is in "
+            "the memory of the hosts. Missing: none.",
+            **PART,
         },
     }

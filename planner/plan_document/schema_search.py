@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from planner.budget import Stopped
-from planner.plan import DATA_SHARDINGS, GRANULARITIES
+from planner.plan import DATA_SHARDINGS, DISPATCHERS, GRANULARITIES
 from planner.plan_document.schema_parts import (
     COUNT,
     FLAG,
     HOST,
     NUMBER,
     ONLY_WHERE_CHOSEN,
+    PART,
     POSITIVE,
     SECONDS,
     TEXT,
@@ -42,7 +43,12 @@ _AXIS_VALUES: dict[str, Schema] = {
     "schedule": TEXT,
     "recompute": {"type": "string", "enum": list(GRANULARITIES)},
     "data_sharding": {"type": "string", "enum": list(DATA_SHARDINGS)},
+    "dispatcher": {"type": "string", "enum": list(DISPATCHERS)},
+    "expert_overlap": FLAG,
     "shard_over": {"anyOf": [{"const": "all"}, {"type": "integer", "minimum": 2}]},
+    "optimizer_offload": PART,
+    "weight_offload": FLAG,
+    "activation_offload": PART,
 }
 
 
@@ -166,6 +172,10 @@ def search_schema() -> Schema:
                 "description": "A plan on fewer nodes that is faster than the best on all of them.",
                 **record(_sized()),
             },
+            "needs_offloading": {
+                "description": "Nothing fits without offloading, and the plans have some.",
+                **FLAG,
+            },
             "cloud": _cloud(),
             "scaling": {
                 "description": "The best plan on other numbers of nodes, or why there is none.",
@@ -178,6 +188,7 @@ def search_schema() -> Schema:
             "near_batches",
             "fewer_devices",
             "fewer_nodes",
+            "needs_offloading",
             "cloud",
             "scaling",
         ),

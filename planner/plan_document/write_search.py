@@ -43,6 +43,7 @@ def search_fields(result: SearchResult) -> dict[str, Any]:
         **_near_batches(result),
         **_fewer_devices(result),
         **_fewer(result.fewer_nodes),
+        **({"needs_offloading": True} if result.needs_offloading else {}),
         "space": _space(result.space),
         "nearest": [
             {

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from planner.exporters.errors import Inexpressible
 from planner.exporters.megatron.arguments import as_arguments, as_shell, as_yaml, megatron_flags
-from planner.specs.software_parts import Expert, Fp8
+from planner.specs.experts import Expert
+from planner.specs.software_parts import Fp8
 from tests.exporters.megatron_rules import broken, parse
 
 if TYPE_CHECKING:
@@ -243,7 +244,7 @@ def test_stages_that_recompute_differently_are_refused(jobs: Jobs) -> None:
 
 
 def test_tokens_sent_once_per_domain_take_the_dispatcher_of_the_fabric(jobs: Jobs) -> None:
-    once = (("expert", Expert(deduplicated=True)),)
+    once = (("expert", Expert(dispatcher="deepep", dispatcher_choices=("hybridep",))),)
     rack = jobs.make("gb200-nvl72-18", "mixtral-8x7b", nodes=2, changes=once, expert=8)
     assert megatron_flags(rack)["--moe-flex-dispatcher-backend"] == ("hybridep",)
     nodes = jobs.make("dgx-h100-16", "mixtral-8x7b", nodes=1, changes=once, expert=8)

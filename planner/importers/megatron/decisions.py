@@ -26,6 +26,11 @@ _BACKENDS = {"flash": "flash", "fused": "flash", "auto": "flash", "unfused": "un
 _IMPLEMENTATIONS = ("transformer_engine", "local", "inference_optimized")
 
 
+EXPERT_OVERLAP = "--overlap-moe-expert-parallel-comm"
+_DISPATCHERS = ("allgather", "alltoall", "flex")
+_FLEXIBLE = ("deepep", "hybridep", "ncclep")
+
+
 def precision(flags: Flags, notes: Notes) -> str:
     if flags.given("--fp4-format"):
         return "nvfp4"
@@ -82,6 +87,28 @@ def data_sharding(flags: Flags, notes: Notes) -> str:
     return "optimizer" if flags.given("--use-distributed-optimizer") else "none"
 
 
+def optimizer_offload(flags: Flags) -> float:
+    """The share of the optimizer on the host, all of it unless a flag says otherwise
+    (arguments.py)."""
+    if not flags.given("--optimizer-cpu-offload"):
+        return 0.0
+    name = "--optimizer-offload-fraction"
+    share = flags.number(name)
+    if share is not None and share > 1:
+        raise flags.error(f"{share:g} is not a share from 0 to 1", name)
+    return 1.0 if share is None else round(share, 3)
+
+
+def activation_offload(flags: Flags, layers: int) -> float:
+    """The share of the activations on the host: those of the first layers
+    (`transformer_config.py`, `cpu_offloading_num_layers`)."""
+    name = "--cpu-offloading-num-layers"
+    offloaded = flags.integer(name, least=0) or 0
+    if offloaded > layers:
+        raise flags.error(f"{offloaded} layers of {layers}", name)
+    return round(offloaded / layers, 3)
+
+
 def overlap(flags: Flags, virtual_stages: int) -> tuple[str, ...]:
     """In the order of the software profile's choices. Interleaved schedules overlap their sends
     unless told not to (arguments.py)."""
@@ -91,8 +118,17 @@ def overlap(flags: Flags, virtual_stages: int) -> tuple[str, ...]:
         "gradient_reduce": flags.given("--overlap-grad-reduce"),
         "parameter_gather": flags.given("--overlap-param-gather"),
         "pipeline": interleaved or flags.given("--overlap-p2p-communication"),
+        "expert": flags.given(EXPERT_OVERLAP),
     }
     return tuple(name for name, on in chosen.items() if on)
+
+
+def dispatcher(flags: Flags) -> str:
+    """Without a flag tokens are gathered by all ranks; `flex` is a library of its own."""
+    chosen = flags.choice("--moe-token-dispatcher-type", _DISPATCHERS) or "allgather"
+    if chosen != "flex":
+        return chosen
+    return flags.choice("--moe-flex-dispatcher-backend", _FLEXIBLE) or "deepep"
 
 
 def attention(flags: Flags) -> str | None:

@@ -8,8 +8,12 @@ from typing import Any
 
 from planner.errors import InputError
 from planner.importers.megatron.decisions import (
+    EXPERT_OVERLAP,
+    activation_offload,
     attention,
     data_sharding,
+    dispatcher,
+    optimizer_offload,
     overlap,
     precision,
     recompute,
@@ -60,6 +64,8 @@ class Launch:
     sequence_parallel: bool
     data_sharding: str
     optimizer_shards: int
+    optimizer_offload: float
+    activation_offload: float
     overlap: tuple[str, ...]
     attention: str | None
     gradient_reduce_dtype: str | None
@@ -101,10 +107,10 @@ class Launch:
         place = self.place(name)
         return InputError(message, path=place.path, line=place.line, column=place.column, hint=hint)
 
-    def decisions(self) -> dict[str, tuple[int | str | bool, ...]]:
+    def decisions(self) -> dict[str, tuple[int | float | str | bool, ...]]:
         """One value for each axis of the search space that the command decides; the keys are those
         of `planner.training.search.space.restrictions.Restrictions`."""
-        decided: dict[str, int | str | bool | None] = {
+        decided: dict[str, int | float | str | bool | None] = {
             "tensor": self.tensor,
             "pipeline": self.pipeline,
             "data": self.data,
@@ -117,8 +123,18 @@ class Launch:
             "recompute": self.recompute,
             "sequence_parallel": self.sequence_parallel,
             "data_sharding": self.data_sharding,
+            **self._of_experts(),
+            "optimizer_offload": self.optimizer_offload or None,
+            "activation_offload": self.activation_offload or None,
         }
         return {axis: (value,) for axis, value in decided.items() if value is not None}
+
+    def _of_experts(self) -> dict[str, str | bool]:
+        """Nothing where nothing is dispatched, as far as Megatron-LM looks at it."""
+        overlap = {"expert_overlap": True} if "expert" in self.overlap else {}
+        if "moe" not in self.model or self.expert == 1 or is_deepspeed(self.flags):
+            return {**overlap}
+        return {"dispatcher": dispatcher(self.flags), "expert_overlap": "expert" in self.overlap}
 
 
 _FLAG_OF = {
@@ -133,6 +149,8 @@ _FLAG_OF = {
     "sequence_parallel": "--sequence-parallel",
     "recompute": "--recompute-granularity",
     "recompute_layers": "--recompute-num-layers",
+    "activation_offload": "--cpu-offloading-num-layers",
+    "optimizer_offload": "--optimizer-cpu-offload",
     "shard_over": "--num-distributed-optimizer-instances",
     "num_layers": "--num-layers",
     "hidden_size": "--hidden-size",
@@ -143,6 +161,7 @@ _FLAG_OF = {
     "vocab_size": "--vocab-size",
     "num_experts": "--num-experts",
     "top_k": "--moe-router-topk",
+    "expert_overlap": EXPERT_OVERLAP,
     "mtp_num_layers": "--mtp-num-layers",
     "attention_window": "--window-size",
     "kv_lora_rank": "--kv-lora-rank",
@@ -153,6 +172,11 @@ _FLAG_OF = {
 }
 _DEEPSPEED_EXPERT = "--moe-expert-parallel-size"
 _FIRST_OF = {
+    "dispatcher": (
+        "--moe-flex-dispatcher-backend",
+        "--moe-enable-deepep",
+        "--moe-token-dispatcher-type",
+    ),
     "expert": ("--expert-model-parallel-size", _DEEPSPEED_EXPERT),
     "virtual_stages": (
         "--num-layers-per-virtual-pipeline-stage",
@@ -222,6 +246,8 @@ def launch_of(
         sequence_parallel=flags.given("--sequence-parallel") and degree["tensor"] > 1,
         data_sharding=data_sharding(flags, notes),
         optimizer_shards=flags.integer("--num-distributed-optimizer-instances") or 1,
+        optimizer_offload=optimizer_offload(flags),
+        activation_offload=activation_offload(flags, model["num_layers"]),
         overlap=overlap(flags, layout.virtual_stages),
         attention=attention(flags),
         gradient_reduce_dtype="bf16" if flags.given("--grad-reduce-in-bf16") else None,

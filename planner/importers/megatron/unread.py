@@ -23,15 +23,11 @@ OTHER_MODELS = {
 
 NOT_MODELLED = frozenset(
     {
-        "--optimizer-cpu-offload",
-        "--optimizer-offload-fraction",
-        "--cpu-offloading-num-layers",
         "--fine-grained-activation-offloading",
         "--offload-modules",
         "--distribute-saved-activations",
         "--main-grads-dtype",
         "--outer-dp-sharding-strategy",
-        "--overlap-moe-expert-parallel-comm",
         "--delay-wgrad-compute",
         "--moe-expert-capacity-factor",
         "--moe-pad-expert-input-to-capacity",

@@ -18,7 +18,7 @@ class Dimension:
     """One axis of the search space and the values it took."""
 
     name: str
-    values: tuple[int | str | bool, ...]
+    values: tuple[int | float | str | bool, ...]
     restricted_by_user: bool
 
 
@@ -81,7 +81,7 @@ class Cloud:
 
     step_bound_s: tuple[float, ...]
     peak_bytes: tuple[int, ...]
-    axes: Mapping[str, tuple[int | str | bool, ...]]
+    axes: Mapping[str, tuple[int | float | str | bool, ...]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,6 +129,16 @@ class FewerDevices:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SwitchWorth:
+    """Overlaps that a framework switches together, whether they are `on`, and the share of the step
+    without them that they add: below 0 where they take time off."""
+
+    overlap: tuple[str, ...]
+    on: bool
+    share: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SearchResult:
     """The best plans found, what is proven of them, and what ended the search.
 
@@ -169,6 +179,10 @@ class SearchResult:
     """As far as asked for, and as time allowed; by number of nodes."""
     fewer_devices: tuple[FewerDevices, ...] = ()
     """Faster on mixed devices than with all of them, fastest first."""
+    switches: tuple[SwitchWorth, ...] = ()
+    """What the switches of the software profile change about the step of the best plan."""
+    needs_offloading: bool = False
+    """Nothing fits without offloading, and the plans have some."""
 
     @property
     def proven(self) -> bool:

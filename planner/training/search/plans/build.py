@@ -19,6 +19,7 @@ from planner.training.search.layouts.default import (
 )
 from planner.training.search.plans.problems import check_plan, plan_values
 from planner.training.search.space.broken import check_values
+from planner.training.search.space.defaults import expert_defaults
 from planner.training.search.space.facts import SpaceFacts, code_of, sharing_ranks
 from planner.training.search.space.restrictions import (
     NUMBER_AXES,
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Values", "check_plan", "plan_from_flags", "plan_of", "plan_values"]
 
-Values = Mapping[str, int | str | bool]
+Values = Mapping[str, int | float | str | bool]
 """One value for every axis of the search space."""
 
 
@@ -70,11 +71,18 @@ def plan_of(
         ),
         stages=stages,
         placement=placement(scenario, degrees),
+        dispatcher=str(values["dispatcher"]) if degrees.expert > 1 else None,
+        expert_overlap=bool(values["expert_overlap"]),
         shard_over=_shard_over(scenario, values["shard_over"], degrees),
+        optimizer_offload=float(values["optimizer_offload"]),
+        weight_offload=bool(values["weight_offload"]),
+        activation_offload=float(values["activation_offload"]),
     )
 
 
-def _shard_over(scenario: Scenario, value: int | str | bool, degrees: Degrees) -> int | None:
+def _shard_over(
+    scenario: Scenario, value: int | float | str | bool, degrees: Degrees
+) -> int | None:
     """Ranks of a sharding group; None where all replicas are one."""
     code = np.array(code_of("shard_over", value))
     ranks = int(sharing_ranks(code, np.array(degrees.tensor), scenario.node_devices))
@@ -101,9 +109,9 @@ def plan_from_flags(
     values = {**_defaults(scenario, given), **given}
     if "data" not in given:
         values["data"] = remaining_data(scenario, values)
-    check_values(
-        SpaceFacts.of(scenario, flags), {axis: code_of(axis, v) for axis, v in values.items()}
-    )
+    facts = SpaceFacts.of(scenario, flags)
+    values |= expert_defaults(facts, scenario.job.software, values)
+    check_values(facts, {axis: code_of(axis, v) for axis, v in values.items()})
     shape = int(values["pipeline"]), int(values["virtual_stages"]), str(values["schedule"])
     layers = stage_layers or default_layers(scenario, *shape)
     stages = stages_of(layers, *shape)
@@ -143,6 +151,7 @@ def stated_plan(
     used = int(values["tensor"]) * int(values["pipeline"]) * int(values["context"])
     if "data" not in given:
         values["data"] = max(1, scenario.job.devices // used)
+    values |= expert_defaults(SpaceFacts.of(scenario, flags), scenario.job.software, values)
     shape = int(values["pipeline"]), int(values["virtual_stages"]), str(values["schedule"])
     layers = tuple(stage_layers or ())
     chunks, model_layers = shape[0] * shape[1], scenario.model.num_layers
@@ -161,8 +170,8 @@ def stated_plan(
     )
 
 
-def _single_values(flags: Restrictions) -> dict[str, int | str | bool]:
-    given: dict[str, int | str | bool] = {}
+def _single_values(flags: Restrictions) -> dict[str, int | float | str | bool]:
+    given: dict[str, int | float | str | bool] = {}
     for axis in (*NUMBER_AXES, *SWITCH_AXES):
         asked = getattr(flags, axis)
         if asked is None:
@@ -173,7 +182,7 @@ def _single_values(flags: Restrictions) -> dict[str, int | str | bool]:
     return given
 
 
-def _defaults(scenario: Scenario, given: Values) -> dict[str, int | str | bool]:
+def _defaults(scenario: Scenario, given: Values) -> dict[str, int | float | str | bool]:
     software = scenario.job.software
     virtual_stages = int(given.get("virtual_stages", 1))
     schedule = software.schedules.default_for(virtual_stages)
@@ -190,6 +199,9 @@ def _defaults(scenario: Scenario, given: Values) -> dict[str, int | str | bool]:
         "sequence_parallel": software.sequence_parallel and int(given.get("tensor", 1)) > 1,
         "data_sharding": software.data_sharding.default,
         "shard_over": "all",
+        "optimizer_offload": 0.0,
+        "activation_offload": 0.0,
+        "weight_offload": software.offload.together and bool(given.get("optimizer_offload")),
     }
 
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from planner.errors import RuleError
-from planner.plan import DATA_SHARDINGS, GRANULARITIES
+from planner.plan import DATA_SHARDINGS, DISPATCHERS, GRANULARITIES
 from planner.specs.model.spec import MOST_LAYERS
-from planner.training.search.space.facts import SCHEDULE_NAMES, value_of
+from planner.training.search.space.facts import PARTS, SCHEDULE_NAMES, value_of
 from planner.training.search.space.rules import RULES
 
 if TYPE_CHECKING:
@@ -22,10 +22,15 @@ if TYPE_CHECKING:
     from planner.training.search.space.rules import SpaceRule
 
 SWITCHES = {
+    "dispatcher": len(DISPATCHERS),
+    "expert_overlap": 2,
     "schedule": len(SCHEDULE_NAMES),
     "sequence_parallel": 2,
     "recompute": len(GRANULARITIES),
     "data_sharding": len(DATA_SHARDINGS),
+    "optimizer_offload": PARTS + 1,
+    "weight_offload": 2,
+    "activation_offload": PARTS + 1,
 }
 """Axes that hold codes, and how many codes each has."""
 

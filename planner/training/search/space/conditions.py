@@ -6,7 +6,7 @@ holds.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,11 +15,12 @@ from planner.plan import DATA_SHARDINGS, GRANULARITIES
 from planner.schedule.build import MOST_FORWARDS
 from planner.schedule.registry import PLAIN, SCHEDULES
 from planner.schedule.rules import ScheduleSize
-from planner.training.search.space.facts import NODE, SCHEDULE_NAMES, sharing_ranks
+from planner.training.search.space.facts import NODE, PARTS, SCHEDULE_NAMES, sharing_ranks
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from planner.training.search.space.dispatchers import DispatcherNeeds
     from planner.training.search.space.facts import SpaceFacts
 
     Columns = Mapping[str, NDArray[np.int64]]
@@ -37,6 +38,9 @@ WITH_OVERLAPPING_SENDS = tuple(
     code for code, name in enumerate(SCHEDULE_NAMES) if SCHEDULES[name].sends_may_overlap
 )
 """Codes of the schedules whose sends may overlap."""
+WITH_COMBINED_PASSES = (OF_ONE_STAGE, *WITH_OVERLAPPING_SENDS)
+"""Codes of the schedules that run the forward pass of one microbatch beside the backward pass of
+another."""
 
 
 def world(f: SpaceFacts, c: Columns) -> Holds:
@@ -173,6 +177,57 @@ def selective_use(f: SpaceFacts, c: Columns) -> Holds:
     return (c["recompute"] != SELECTIVE) | f.selective_frees | f.recompute_asked
 
 
+def _of_dispatchers(f: SpaceFacts, c: Columns, good: Callable[[DispatcherNeeds], Holds]) -> Holds:
+    """What holds of the dispatcher of every row that has one."""
+    held = c["expert"] == 1
+    for code, needs in enumerate(f.dispatchers):
+        held = held | ((c["dispatcher"] == code) & good(needs))
+    return held
+
+
+def dispatcher_devices(f: SpaceFacts, c: Columns) -> Holds:
+    return _of_dispatchers(f, c, lambda needs: needs.runs)
+
+
+def dispatcher_reach(f: SpaceFacts, c: Columns) -> Holds:
+    """Groups of ranks follow each other, and lie in one domain each where their size divides it or
+    the whole job does."""
+    ranks = c["expert"] * c["expert_tensor"]
+
+    def inside(needs: DispatcherNeeds) -> Holds:
+        most = needs.most_ranks
+        if most is None:
+            return True
+        return (ranks <= most) & ((most % ranks == 0) | (f.devices <= most))
+
+    return _of_dispatchers(f, c, inside)
+
+
+def dispatcher_ranks(f: SpaceFacts, c: Columns) -> Holds:
+    ranks = c["expert"] * c["expert_tensor"]
+    return _of_dispatchers(f, c, lambda needs: not needs.ranks or np.isin(ranks, needs.ranks))
+
+
+def one_dispatcher(f: SpaceFacts, c: Columns) -> Holds:
+    return (c["expert"] > 1) | (c["dispatcher"] == f.first_dispatcher)
+
+
+def expert_overlap(f: SpaceFacts, c: Columns) -> Holds:
+    possible = (c["expert"] > 1) & _of_dispatchers(f, c, lambda needs: needs.overlaps)
+    return (c["expert_overlap"] == 0) | (possible & f.overlaps_experts)
+
+
+def expert_overlap_stages(f: SpaceFacts, c: Columns) -> Holds:
+    plain = (c["pipeline"] == 1) | (c["virtual_stages"] > 1)
+    runs = np.isin(c["schedule"], WITH_COMBINED_PASSES)
+    return (c["expert_overlap"] == 0) | (plain & runs)
+
+
+def expert_overlap_recompute(f: SpaceFacts, c: Columns) -> Holds:
+    redone = (c["recompute"] == FULL) | ((c["recompute"] == SELECTIVE) & f.recomputes_experts)
+    return (c["expert_overlap"] == 0) | ~redone
+
+
 def sharded_pipeline(f: SpaceFacts, c: Columns) -> Holds:
     few = (c["data_sharding"] < GRADIENTS_SHARDED) | (c["pipeline"] == 1)
     return few | f.shards_pipelines
@@ -201,8 +256,35 @@ def sharding_groups(f: SpaceFacts, c: Columns) -> Holds:
 
 
 def sharded_in_groups(f: SpaceFacts, c: Columns) -> Holds:
-    codes = [DATA_SHARDINGS.index(name) for name in f.sharded_in_groups]
-    return (c["shard_over"] == 0) | np.isin(c["data_sharding"], codes)
+    return (c["shard_over"] == 0) | _sharded_as(f.sharded_in_groups, c)
+
+
+def offloaded_optimizer(f: SpaceFacts, c: Columns) -> Holds:
+    return (c["optimizer_offload"] == 0) | _sharded_as(f.offload.optimizer, c)
+
+
+def offloaded_share(f: SpaceFacts, c: Columns) -> Holds:
+    share = c["optimizer_offload"]
+    return (share == 0) | (share == PARTS) | _sharded_as(f.offload.optimizer_share, c)
+
+
+def offloaded_weights(f: SpaceFacts, c: Columns) -> Holds:
+    return (c["weight_offload"] == 0) | _sharded_as(f.offload.weights, c)
+
+
+def offloaded_together(f: SpaceFacts, c: Columns) -> Holds:
+    both = (c["optimizer_offload"] > 0) == (c["weight_offload"] > 0)
+    return both | (not f.offload.together)
+
+
+def offloaded_activations(f: SpaceFacts, c: Columns) -> Holds:
+    codes = [GRANULARITIES.index(name) for name in f.offload.activations]
+    staged = (c["pipeline"] == 1) | f.offload.activations_in_pipelines
+    return (c["activation_offload"] == 0) | (np.isin(c["recompute"], codes) & staged)
+
+
+def _sharded_as(names: Sequence[str], c: Columns) -> NDArray[np.bool_]:
+    return np.isin(c["data_sharding"], [DATA_SHARDINGS.index(name) for name in names])
 
 
 def several_groups(f: SpaceFacts, c: Columns) -> Holds:

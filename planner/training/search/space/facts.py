@@ -7,16 +7,19 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from planner.plan import DATA_SHARDINGS, GRANULARITIES
+from planner.plan import DATA_SHARDINGS, DISPATCHERS, GRANULARITIES
 from planner.schedule.registry import SCHEDULES, kind_of
 from planner.training.layer.memory import layer_memory
+from planner.training.search.space.dispatchers import dispatcher_needs
 from planner.workload.layers import layer_operators
 from planner.workload.shard import Shard
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from planner.specs.software_parts import Offload
     from planner.training.scenario import Scenario
+    from planner.training.search.space.dispatchers import DispatcherNeeds
     from planner.training.search.space.restrictions import Restrictions
 
 NODE = -1
@@ -39,8 +42,10 @@ class SpaceFacts:
     """The scenario as the rules see it. Sizes are 0 where the model has no such part. `lacking`:
     axes that the software profile does not have. Some fields say what the profile can do with this
     model: interleave on two stages, split experts over expert-tensor ranks, recompute all of a
-    layer under CUDA graphs, shard gradients alongside a pipeline. `first_sequence_parallel` and
-    `first_data_sharding` stand for all values where the switch changes nothing."""
+    layer under CUDA graphs, shard gradients alongside a pipeline. `first_sequence_parallel`,
+    `first_data_sharding` and `first_dispatcher` stand for all values where the switch changes
+    nothing. `overlaps_experts`: exchanges of experts may run beside another microbatch, as far as
+    the number format and the model decide."""
 
     devices: int
     layers: int
@@ -72,13 +77,43 @@ class SpaceFacts:
     selective_frees: bool
     first_sequence_parallel: int
     first_data_sharding: int
+    dispatchers: tuple[DispatcherNeeds, ...]
+    first_dispatcher: int
+    overlaps_experts: bool
+    recomputes_experts: bool
     node_devices: int
     sharded_in_groups: tuple[str, ...]
     shards_over_all: bool
+    offload: Offload
     any_nodes: bool = False
     """Whether a combination may take any number of whole nodes, up to all devices."""
     any_batch: bool = False
     """Whether it may leave a part of the global batch out."""
+
+    @property
+    def offloads_optimizer(self) -> str:
+        """With which data sharding the optimizer may be offloaded, in words."""
+        return " or ".join(self.offload.optimizer) or "no value"
+
+    @property
+    def offloads_share(self) -> str:
+        """With which data sharding a part of it may, in words."""
+        return " or ".join(self.offload.optimizer_share) or "no value"
+
+    @property
+    def offloads_weights(self) -> str:
+        """With which data sharding weights may be offloaded, in words."""
+        return " or ".join(self.offload.weights) or "no value"
+
+    @property
+    def offloads_activations(self) -> str:
+        """With which recomputation activations may be offloaded, in words."""
+        return " or ".join(self.offload.activations) or "no value"
+
+    @property
+    def offloads_on_one_stage(self) -> str:
+        """What the rule on offloaded activations adds where pipelines cannot have them."""
+        return "" if self.offload.activations_in_pipelines else ", without a pipeline"
 
     @property
     def in_groups(self) -> str:
@@ -89,6 +124,31 @@ class SpaceFacts:
     def lacking_axes(self) -> str:
         """The lacking axes of the dense model, in words."""
         return ", ".join(axis for axis in self.lacking if axis != "expert") or "other"
+
+    @property
+    def dispatcher_ranks(self) -> str:
+        """What dispatchers need of the number of their ranks, in words."""
+        said = [
+            f"{one.name} runs on {', '.join(map(str, one.ranks))} ranks"
+            for one in self.dispatchers
+            if one.ranks
+        ]
+        return "; ".join(said) or "dispatchers run on any number of ranks"
+
+    @property
+    def dispatcher_reach(self) -> str:
+        """The ranks that dispatchers reach which do not reach all, in words."""
+        said = [
+            f"{one.name} reaches {one.most_ranks} ranks"
+            for one in self.dispatchers
+            if one.most_ranks is not None
+        ]
+        return "; ".join(said) or "dispatchers reach all ranks"
+
+    @property
+    def missing_dispatchers(self) -> str:
+        """Dispatchers that the devices or their fabric do not have, in words."""
+        return ", ".join(one.name for one in self.dispatchers if not one.runs) or "none"
 
     @property
     def as_many_microbatches(self) -> str:
@@ -148,12 +208,22 @@ class SpaceFacts:
                 (restrictions.sequence_parallel or software.sequence_parallel_options)[0]
             ),
             first_data_sharding=DATA_SHARDINGS.index(sharding),
+            dispatchers=dispatcher_needs(scenario),
+            first_dispatcher=DISPATCHERS.index(
+                (restrictions.dispatcher or software.expert.dispatcher_options)[0]
+            ),
+            overlaps_experts=model.mtp_num_layers <= 1 and job.precision not in ("fp32", "tf32"),
+            recomputes_experts="moe" in software.recompute.selective_modules,
             node_devices=scenario.node_devices,
             sharded_in_groups=software.data_sharding.in_groups,
             shards_over_all="all"
             in (restrictions.shard_over or software.data_sharding.tried_groups),
+            offload=software.offload,
         )
 
+
+PARTS = 1000
+"""Codes of a share: thousandths of it."""
 
 _GROUPS = {"all": 0, "node": NODE}
 """Codes of sharding groups that are no numbers."""
@@ -175,8 +245,10 @@ def selective_frees(scenario: Scenario) -> bool:
     return any(memory.selective_bytes < memory.saved_bytes for memory in memories)
 
 
-def code_of(axis: str, value: int | str | bool) -> int:
+def code_of(axis: str, value: int | float | str | bool) -> int:
     """The integer that a value's column holds for it. Raises: RuleError for an unknown schedule."""
+    if axis == "dispatcher":
+        return DISPATCHERS.index(str(value))
     if axis == "schedule":
         return SCHEDULE_NAMES.index(kind_of(str(value)).name)
     if axis == "recompute":
@@ -185,11 +257,15 @@ def code_of(axis: str, value: int | str | bool) -> int:
         return DATA_SHARDINGS.index(str(value))
     if axis == "shard_over" and isinstance(value, str):
         return _GROUPS[value]
+    if axis in ("optimizer_offload", "activation_offload"):
+        return round(float(value) * PARTS)
     return int(value)
 
 
-def value_of(axis: str, code: int) -> int | str | bool:
+def value_of(axis: str, code: int) -> int | float | str | bool:
     """The value that an integer of a column stands for."""
+    if axis == "dispatcher":
+        return DISPATCHERS[code]
     if axis == "schedule":
         return SCHEDULE_NAMES[code]
     if axis == "recompute":
@@ -198,4 +274,6 @@ def value_of(axis: str, code: int) -> int | str | bool:
         return DATA_SHARDINGS[code]
     if axis == "shard_over":
         return next((word for word, known in _GROUPS.items() if known == code), code)
-    return bool(code) if axis == "sequence_parallel" else code
+    if axis in ("optimizer_offload", "activation_offload"):
+        return code / PARTS
+    return bool(code) if axis in ("sequence_parallel", "expert_overlap", "weight_offload") else code

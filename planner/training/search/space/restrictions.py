@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
 from planner.errors import InputError
-from planner.plan import DATA_SHARDINGS, GRANULARITIES
+from planner.plan import DATA_SHARDINGS, DISPATCHERS, GRANULARITIES
 from planner.schedule.registry import SCHEDULES, runnable
 from planner.specs.files.spelling import did_you_mean
 from planner.specs.ranges import not_whole, whole
@@ -29,11 +30,30 @@ NUMBER_AXES = (
     "virtual_stages",
 )
 """Axes whose values are whole numbers."""
-SWITCH_AXES = ("schedule", "recompute", "sequence_parallel", "data_sharding", "shard_over")
-"""Axes whose values are words, or on and off."""
+SWITCH_AXES = (
+    "dispatcher",
+    "expert_overlap",
+    "schedule",
+    "recompute",
+    "sequence_parallel",
+    "data_sharding",
+    "shard_over",
+    "optimizer_offload",
+    "weight_offload",
+    "activation_offload",
+)
+"""Axes whose values are words, shares, or on and off."""
+SHARE_AXES = ("optimizer_offload", "activation_offload")
+"""Axes that are shares."""
+ON_OFF_AXES = ("sequence_parallel", "expert_overlap", "weight_offload")
+"""Axes that are on or off."""
 GROUPS = ("all", "node")
 """Sharding groups that are no numbers."""
-WORDS = {"recompute": GRANULARITIES, "data_sharding": DATA_SHARDINGS}
+WORDS = {
+    "recompute": GRANULARITIES,
+    "data_sharding": DATA_SHARDINGS,
+    "dispatcher": DISPATCHERS,
+}
 """The words that an axis allows, where they do not depend on the framework."""
 LARGEST = 1_000_000
 """Largest number that an option accepts."""
@@ -49,6 +69,8 @@ class Restrictions:
     context: tuple[int, ...] | None = None
     expert: tuple[int, ...] | None = None
     expert_tensor: tuple[int, ...] | None = None
+    dispatcher: tuple[str, ...] | None = None
+    expert_overlap: tuple[bool, ...] | None = None
     micro_batch_size: tuple[int, ...] | None = None
     virtual_stages: tuple[int, ...] | None = None
     schedule: tuple[str, ...] | None = None
@@ -56,6 +78,9 @@ class Restrictions:
     sequence_parallel: tuple[bool, ...] | None = None
     data_sharding: tuple[str, ...] | None = None
     shard_over: tuple[int | str, ...] | None = None
+    optimizer_offload: tuple[float, ...] | None = None
+    weight_offload: tuple[bool, ...] | None = None
+    activation_offload: tuple[float, ...] | None = None
 
     def __bool__(self) -> bool:
         return any(getattr(self, field.name) is not None for field in fields(self))
@@ -86,12 +111,14 @@ def _restrictions(axes: Mapping[str, Iterable[object]]) -> Restrictions:
     return Restrictions(**checked)  # type: ignore[arg-type]
 
 
-def _parsed(axis: str, text: str) -> Sequence[int | bool | str]:
+def _parsed(axis: str, text: str) -> Sequence[int | float | bool | str]:
     parts = _parts(axis, text)
     if axis in NUMBER_AXES:
         return [_number(axis, part) for part in parts]
-    if axis == "sequence_parallel":
+    if axis in ON_OFF_AXES:
         return [_known(axis, part, ("on", "off")) == "on" for part in parts]
+    if axis in SHARE_AXES:
+        return [_share(axis, part) for part in parts]
     if axis == "shard_over":
         return [part if part in GROUPS else _group(axis, part) for part in parts]
     return parts
@@ -112,8 +139,10 @@ def _checked(axis: str, values: Iterable[object]) -> tuple[object, ...]:
     if axis in NUMBER_AXES:
         name = option_name(axis)
         return tuple(sorted({whole(name, value, most=LARGEST) for value in values}))  # type: ignore[arg-type, type-var]
-    if axis == "sequence_parallel":
+    if axis in ON_OFF_AXES:
         return tuple(dict.fromkeys(_switch(axis, value) for value in values))
+    if axis in SHARE_AXES:
+        return tuple(dict.fromkeys(_share(axis, value) for value in values))
     if axis == "shard_over":
         return tuple(dict.fromkeys(_group(axis, value) for value in values))
     return tuple(dict.fromkeys(_known(axis, value, WORDS.get(axis)) for value in values))
@@ -131,6 +160,21 @@ def _group(axis: str, value: object) -> int | str:
             hint=did_you_mean(str(value), GROUPS),
         )
     return number
+
+
+def _share(axis: str, value: object) -> float:
+    """A share from nothing to all, in thousandths."""
+    amount: object = value
+    if isinstance(value, str):
+        number = value.removesuffix("%").rstrip()
+        with suppress(ValueError):
+            amount = float(number) / (100 if value.endswith("%") else 1)
+    if isinstance(amount, bool) or not isinstance(amount, int | float) or not 0 <= amount <= 1:
+        raise InputError(
+            f"{option_name(axis)}: {value!r} is not a share from 0 to 1",
+            hint="write it like 0.5 or 50%",
+        )
+    return round(float(amount), 3)
 
 
 def _switch(axis: str, value: object) -> bool:
@@ -156,6 +200,8 @@ def unoffered(
         "recompute": software.recompute.choices,
         "data_sharding": software.data_sharding.choices,
         "sequence_parallel": tuple(_on_off(on) for on in software.sequence_parallel_options),
+        "dispatcher": software.expert.dispatcher_options,
+        "expert_overlap": tuple(_on_off(on) for on in software.expert_overlap_options),
     }
     for axis, choices in offered.items():
         asked = getattr(restrictions, axis)
