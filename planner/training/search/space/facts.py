@@ -91,6 +91,8 @@ class SpaceFacts:
     offload: Offload
     any_nodes: bool = False
     """Whether a combination may take any number of whole nodes, up to all devices."""
+    any_batch: bool = False
+    """Whether it may leave a part of the global batch out."""
 
     @property
     def offloads_optimizer(self) -> str:
