@@ -46,7 +46,7 @@ def layer_parts(model: ModelSpec, kind: str, shard: Shard) -> tuple[LayerPart, .
             *layer_parts(model, model.layer_kinds[-1], shard),
             LayerPart("mtp-end", _as_tokens(seen_by("head", shard))),
         )
-    seen = seen_by(kind, shard)
+    seen = replace(seen_by(kind, shard), expert_overlap=False)
     if kind in ("embedding", "head"):
         return (LayerPart(kind, _as_tokens(seen)),)
     if model.parallel_attention:
@@ -108,6 +108,8 @@ def seen_by(kind: str, shard: Shard) -> Shard:
         expert_tensor=shard.expert_tensor if mixture else 1,
         micro_batch_size=shard.micro_batch_size,
         sequence_parallel=shard.sequence_parallel,
+        dispatcher=shard.dispatcher if mixture else "",
+        expert_overlap=shard.expert_overlap and mixture,
         vocabulary=shard.vocabulary if end else 1,
     )
 

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from planner.training.layer.memory import LayerMemory, layer_memory, layer_weights
 from planner.training.layer.operators import OperatorTime, operator_time
 from planner.training.layer.tally import LayerTally, LayerTime
-from planner.training.layer.timing import layer_time, separable, tally_layer
+from planner.training.layer.timing import (
+    layer_time,
+    separable,
+    tally_exchanges,
+    tally_layer,
+)
+from planner.workload.expert_exchange import exchanges, is_exchange
 from planner.workload.layers import LayerPart, layer_parts, part_operators, seen_by
 from planner.workload.operators import FusedAttention, GroupedMatmul, Matmul
 from planner.workload.recompute import selective
@@ -64,6 +70,8 @@ class LayerPrices:
         self._known: dict[tuple[str, Shard], LayerPrice] = {}
         self._operators: dict[LayerPart, _Operators] = {}
         self._parts: dict[LayerPart, _PartPrice] = {}
+        self._rests: dict[LayerPart, _PartPrice] = {}
+        """Parts without the exchanges of their experts."""
         self._timed: list[dict[tuple[Operator, int], OperatorTime]] = [
             {} for _ in scenario.candidate_devices
         ]
@@ -98,18 +106,47 @@ class LayerPrices:
         return LayerPrice(price.memory, price.weights, tuple(times))
 
     def _part(self, part: LayerPart) -> _PartPrice:
+        """Parts that differ in their dispatcher alone share all but its exchanges."""
+        if not part.shard.dispatcher:
+            price = self._parts[part] = self._apart(part, with_exchanges=True)
+            return price
+        usual = LayerPart(part.name, replace(part.shard, dispatcher=""))
+        rest = self._rests.get(usual)
+        if rest is None:
+            rest = self._rests[usual] = self._apart(usual, with_exchanges=False)
+        workload = self._scenario.workload(part.shard)
+        sent = exchanges(workload)
+        tallies = (
+            tally + tally_exchanges(workload, sent, device, topology)
+            for tally, (device, topology) in zip(rest.tallies, self._devices, strict=True)
+        )
+        price = self._parts[part] = replace(rest, tallies=tuple(tallies))
+        return price
+
+    def _apart(self, part: LayerPart, *, with_exchanges: bool) -> _PartPrice:
         workload = self._scenario.workload(part.shard)
         operators, costs = self._operators_of(part)
         effects = selective(workload, operators)
-        price = self._parts[part] = _PartPrice(
+        counted = [
+            index
+            for index, operator in enumerate(operators)
+            if with_exchanges or not is_exchange(operator)
+        ]
+        return _PartPrice(
             layer_memory(workload, operators, effects),
             layer_weights(workload, operators),
             tuple(
-                tally_layer(workload, operators, device, topology, seconds, effects)
+                tally_layer(
+                    workload,
+                    [operators[index] for index in counted],
+                    device,
+                    topology,
+                    [seconds[index] for index in counted],
+                    [effects[index] for index in counted],
+                )
                 for (device, topology), seconds in zip(self._devices, costs, strict=True)
             ),
         )
-        return price
 
     def _whole(self, parts: tuple[LayerPart, ...], shard: Shard) -> LayerPrice:
         """A layer whose parts cannot be priced one by one."""

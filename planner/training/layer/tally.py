@@ -204,7 +204,7 @@ class LayerTally:
         forward, backward, software = self.forward, self.backward, workload.software
         full_s = forward.total_s - self.spared_s
         alone = (forward.finish(), backward.finish())
-        if "expert" in software.overlap:
+        if workload.shard.expert_overlap:
             _pair(forward, backward, software.expert.overlapped_share.value, device)
         return LayerTime(
             forward_alone=alone[0],

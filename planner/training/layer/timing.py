@@ -14,7 +14,7 @@ from planner.training.layer.groups import group_of
 from planner.training.layer.operators import OperatorTime, operator_time
 from planner.training.layer.tally import LayerTally, LayerTime, PassTally
 from planner.workload.operators import Collective, GroupedMatmul, Matmul
-from planner.workload.recompute import EVERY_SECOND_MATMUL, selective
+from planner.workload.recompute import EVERY_SECOND_MATMUL, Selective, selective
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from planner.hardware.links import Topology
     from planner.specs.software import SoftwareProfile
     from planner.workload.operators import Operator
-    from planner.workload.recompute import Selective
     from planner.workload.workload import Workload
 
 
@@ -92,6 +91,20 @@ def tally_layer(
         selective_s=selective_s,
         weight_gradient_s=sum(cost.weight_gradient_s for cost in costs),
         spared_s=spared_s,
+    )
+
+
+def tally_exchanges(
+    workload: Workload, exchanges: Sequence[Collective], device: Device, topology: Topology
+) -> LayerTally:
+    """Add up what carries tokens to their experts and back."""
+    return tally_layer(
+        workload,
+        exchanges,
+        device,
+        topology,
+        [OperatorTime()] * len(exchanges),
+        [Selective(0, 0.0)] * len(exchanges),
     )
 
 

@@ -129,6 +129,7 @@ def _different_peaks(
     row, load = batch.row, batch.load
     in_flight, which = _in_flight(table, batch)
     activations, replayed = _kept(table, batch, in_flight, which)
+    activations = activations + _beside(table, batch, in_flight, which)
 
     has_loss = _losses(table, load.counts).any(axis=1)
     last_loss = has_loss * table.logits_bytes[row, -1][:, None]
@@ -279,6 +280,30 @@ def _logits(
     element_bytes = weight_bytes(scenario.job.precision)
     split: NDArray[np.int64] = logits_bytes * (4 * whole + element_bytes * (kept - whole)) // 4
     return split
+
+
+def _beside(
+    table: CostTable, batch: Batch, in_flight: NDArray[np.int64], which: NDArray[np.intp]
+) -> NDArray[np.int64]:
+    """Bytes, [N, p], of the pass that runs beside another microbatch's where exchanges of experts
+    do: one more forward pass through a chunk comes before the first backward pass (Megatron-LM
+    `schedules.py`, `get_pp_rank_microbatches`). Of a single stage it is one layer, as layers of the
+    one microbatch are freed while those of the other are kept (`combined_1f1b.py`)."""
+    overlapped = table.overlapped[batch.row]
+    if not overlapped.any():
+        return np.zeros((len(batch), batch.pipeline), dtype=np.int64)
+    if batch.pipeline == 1:
+        present = batch.load.counts.sum(axis=1) > 0
+        present[:, -OUTER_KINDS:] = False
+        selective = (batch.granularity == SELECTIVE)[:, None]
+        saved = np.where(selective, table.selective_bytes[batch.row], table.saved_bytes[batch.row])
+        more = np.where(present, saved[:, None], 0).max(axis=-1)
+    else:
+        more = microbatch_bytes(table, batch)[0].max(axis=-1)
+    chunks = batch.chunk_microbatches[:, None] * batch.virtual_stages
+    room = in_flight.sum(axis=-1)[which] < chunks
+    beside: NDArray[np.int64] = more * (room & overlapped[:, None])
+    return beside
 
 
 def _outputs(scenario: Scenario, batch: Batch, last_loss: NDArray[np.int64]) -> NDArray[np.int64]:
