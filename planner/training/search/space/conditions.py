@@ -67,7 +67,8 @@ def framework(f: SpaceFacts, c: Columns) -> Holds:
 
 
 def kv(f: SpaceFacts, c: Columns) -> Holds:
-    return (f.query_groups % c["tensor"] == 0) | (c["tensor"] % f.query_groups == 0)
+    multiple = f.beyond_query_groups & (c["tensor"] % f.query_groups == 0)
+    return (f.query_groups % c["tensor"] == 0) | multiple
 
 
 def ffn(f: SpaceFacts, c: Columns) -> Holds:
