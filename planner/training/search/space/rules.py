@@ -58,8 +58,8 @@ RULES = (
     ),
     SpaceRule(
         name="kv",
-        sentence="the tensor degree must divide the {f.query_groups} key-value groups, or be a "
-        "multiple of them",
+        sentence="the tensor degree must divide the {f.query_groups} key-value groups"
+        "{f.multiples_too}",
         axes=("tensor",),
         adjusts="tensor",
         holds=conditions.kv,
@@ -90,7 +90,8 @@ RULES = (
     ),
     SpaceRule(
         name="framework",
-        sentence="software profile {f.software} has no {f.lacking_axes} parallelism",
+        sentence="software profile {f.software} has no {f.lacking_axes} parallelism"
+        "{f.of_such_models}",
         axes=("tensor", "pipeline", "context"),
         adjusts="tensor",
         holds=conditions.framework,
