@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import insort
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import inf
 from typing import TYPE_CHECKING
 
@@ -104,6 +104,18 @@ class BestPlans:
             return False
         self._ruled_out_s = min(self._ruled_out_s, least_s)
         return True
+
+    def raise_bound(self, index: int, bound_s: float) -> None:
+        """Note that no plan of a combination takes less."""
+        self._plans = tuple(
+            tuple(
+                replace(one, bound_s=min(max(one.bound_s, bound_s), one.step_s))
+                if one.index == index
+                else one
+                for one in plans
+            )
+            for plans in self._plans
+        )
 
     def replace_first(self, priced: Priced) -> None:
         """Put a plan in the place of the fastest, whichever of the two is faster."""

@@ -8,13 +8,14 @@ from dataclasses import replace
 from math import inf
 from typing import TYPE_CHECKING
 
+from planner.solver import Solver
 from planner.training.costs import cost_table
 from planner.training.estimate import batch_of_one, estimate, point_estimate, shard_of
 from planner.training.search.best_first.best import Priced
 from planner.training.search.best_first.refine import Refinement
 from planner.training.search.hosts.methods import TYPES, PlacedPlan
 from planner.training.search.layouts.problem import kept_layout
-from planner.training.search.mixed.combination import SolvedCombination, solve
+from planner.training.search.mixed.combination import KnownPaths, SolvedCombination, solve
 from planner.training.search.mixed.typed import TypedCombination
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ class MixedRefinement(Refinement):
         self._solved: dict[int, SolvedCombination] = {}
         self._turns: dict[int, int] = {}
         self._tables: dict[Shard, tuple[CostTable, ...]] = {}
+        self._known = KnownPaths(Solver() if placements is None else placements.solver)
 
     @property
     def spent(self) -> bool:
@@ -60,6 +62,7 @@ class MixedRefinement(Refinement):
             return
         solved = self._solve(opened)
         opened = replace(opened, bound_s=max(opened.bound_s, solved.bound_s))
+        self._best.raise_bound(opened.index, opened.bound_s)
         if solved.open:
             if not self._best.full:
                 self._price(opened, solved)
@@ -82,7 +85,15 @@ class MixedRefinement(Refinement):
         self.refined += 1
         turn = self._turns[opened.index] = self._turns.get(opened.index, -1) + 1
         below_s = self._best.slowest_s
-        return solve(self._scenario, of, opened.bound_s, below_s, turn=turn, budget=self._budget)
+        return solve(
+            self._scenario,
+            of,
+            opened.bound_s,
+            below_s,
+            known=self._known,
+            turn=turn,
+            budget=self._budget,
+        )
 
     def _price(self, opened: Open, solved: SolvedCombination) -> None:
         """Price the plans of a solved combination; look for hosts where they may pay."""
