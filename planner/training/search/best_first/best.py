@@ -107,15 +107,16 @@ class BestPlans:
 
     def raise_bound(self, index: int, bound_s: float) -> None:
         """Note that no plan of a combination takes less."""
-        self._plans = tuple(
-            tuple(
-                replace(one, bound_s=min(max(one.bound_s, bound_s), one.step_s))
+
+        def raised(plans: tuple[Priced, ...]) -> tuple[Priced, ...]:
+            return tuple(
+                replace(one, bound_s=max(one.bound_s, min(bound_s, one.step_s)))
                 if one.index == index
                 else one
                 for one in plans
             )
-            for plans in self._plans
-        )
+
+        self._plans = raised(self._plans[0]), raised(self._plans[1])
 
     def replace_first(self, priced: Priced) -> None:
         """Put a plan in the place of the fastest, whichever of the two is faster."""

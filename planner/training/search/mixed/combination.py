@@ -45,8 +45,12 @@ LISTED = 512
 SPLIT = 8192
 """Most answers of one program whose splits over several chunks are all bounded."""
 
-STEP = 1.06
-"""Multiple of a combination's bound up to which splits over several chunks are settled at once."""
+RISE = 0.03
+"""Share of a combination's bound by which splits over several chunks are to raise it at first; half
+of that each time that there are too many of them."""
+
+LEAST_RISE = 0.005
+"""Share up to which it is halved."""
 
 NEARLY = 0.985
 """Share of what is to be beaten up to which splits over several chunks are settled at first."""
@@ -73,11 +77,13 @@ class Candidate:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SolvedCombination:
     """No plan of a combination takes less than `bound_s`; infinite where none fits. The most
-    promising plans, best first. `open`: slower ones were not looked for yet."""
+    promising plans, best first. `open`: slower ones were not looked for yet; `stuck`: faster ones
+    may be left, since there were too many to tell."""
 
     bound_s: float
     candidates: tuple[Candidate, ...]
     open: bool = False
+    stuck: bool = False
 
 
 def solve(
@@ -88,23 +94,27 @@ def solve(
     *,
     known: KnownPaths,
     turn: int = 0,
+    rise: float = RISE,
     budget: Budget = UNLIMITED,
 ) -> SolvedCombination:
     """The plans of a combination that take little more than `least_s`, which none is below, and
-    less than `below_s`; the more, the oftener it had its `turn`. Raises: OutOfTime."""
+    less than `below_s`; the more, the oftener it had its `turn`. `rise`: share of its bound by
+    which splits over several chunks are to raise it. Raises: OutOfTime."""
     classes = RowClasses.free(scenario, of.plan.degrees)
     if classes is None:
         return _on_listed_hosts(scenario, of, least_s, below_s, known, budget)
     limit_s = min(below_s, least_s * REACHES[min(turn, len(REACHES) - 1)])
     if below_s <= least_s * NEAR:
         limit_s = below_s
-    if of.batch.virtual_stages > 1 and least_s < below_s * NEARLY * BELOW < inf:
-        limit_s = min(limit_s, below_s * NEARLY, least_s * STEP)
+    if of.batch.virtual_stages > 1 and least_s < below_s * NEARLY * BELOW:
+        limit_s = min(limit_s, below_s * NEARLY, least_s * (1 + rise))
     found = _Search(scenario, of, classes, least_s, limit_s, known, budget).solved()
     found = replace(found, bound_s=max(found.bound_s, least_s))
-    if limit_s == below_s or any(one.least_s <= limit_s for one in found.candidates):
-        return found
-    if of.batch.virtual_stages > 1 and below_s < inf and found.bound_s < limit_s * BELOW**2:
+    found_s = min((one.least_s for one in found.candidates), default=inf)
+    several = of.batch.virtual_stages > 1
+    if several and found.bound_s < min(limit_s, found_s) * BELOW**2:
+        return replace(found, open=rise > LEAST_RISE, stuck=True)
+    if limit_s == below_s or found_s <= limit_s:
         return found
     if not turn and not found.candidates and not tables_of_most(of, classes).may_fit:
         return SolvedCombination(bound_s=inf, candidates=())
@@ -229,8 +239,8 @@ class _Search:
         first = Orders(classes=orders.classes[least], layers=orders.layers[least])
         if len(first):
             self._note(program, first, simulated_s(self._of, program, first))
-        if self._below_s == inf or not len(orders):
-            return within_s if not len(orders) else 0.0
+        if not len(orders):
+            return within_s
         search = SplitSearch(
             self._of,
             self._classes,

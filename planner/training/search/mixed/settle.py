@@ -26,7 +26,7 @@ from planner.training.search.mixed.cuts import LATEST, Paths, best_average, best
 from planner.training.search.mixed.orders import largest_row_s, taken
 from planner.training.search.mixed.rooms import room_bytes
 from planner.training.search.mixed.simulated import beside_s, stage_sends
-from planner.training.search.mixed.splits import StageWays, held_bytes
+from planner.training.search.mixed.splits import StageWays, held_bytes, least_chunks, spread
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -52,8 +52,14 @@ IN_USE = 24
 AVERAGES = 8
 """Most averages by which splits are excluded."""
 
-BEGUN = 1 << 16
-"""Most beginnings of splits that are looked at at once."""
+FEW = 128
+"""Answers that are tried one by one before a program bounds them all."""
+
+BEGUN = 1 << 14
+"""Most beginnings of splits that are kept."""
+
+GROWN = 1 << 20
+"""Most beginnings that are looked at for one stage."""
 
 AT_ONCE = 32
 """Splits that are simulated at once."""
@@ -113,7 +119,9 @@ class SplitSearch:
         self._sends = stage_sends(of, program, self._classes)
         self.paths = paths
         self._averages: list[Floats] = []
+        self._binding = np.zeros(0, dtype=np.int64)
         self._low = largest_row_s(problem, orders)
+        self._tight = not self._even_fits(int(self._low.argmin()))
         self._cells = self._listed_cells()
 
     def settle(self, below_s: float) -> Settled:
@@ -124,7 +132,8 @@ class SplitSearch:
         while open_.any():
             self._budget.check()
             answer = int(np.where(open_, self._low, inf).argmin())
-            found = self._least_split(answer, below_s)
+            many = open_.sum() > FEW and programs < PROGRAMS
+            found = None if many else self._least_split(answer, below_s)
             if found is None and programs < PROGRAMS:
                 programs += 1
                 self._raise(answer, below_s)
@@ -152,11 +161,20 @@ class SplitSearch:
         for stage in range(layers.shape[1]):
             codes = self._classes[:, stage] * size + layers[:, stage]
             kinds, which = np.unique(codes, return_inverse=True)
-            ways = [self._ways.of(stage, int(kind) // size, int(kind) % size) for kind in kinds]
+            ways = [
+                self._ways.of(stage, int(kind) // size, int(kind) % size, priced=self._tight)
+                for kind in kinds
+            ]
             fits = np.array([one is not None for one in ways])
             self._low = np.where(fits[which], self._low, inf)
             cells.append((which, ways))
         return cells
+
+    def _even_fits(self, answer: int) -> bool:
+        """Whether an answer fits with its layers spread evenly."""
+        layers = self._orders.layers[answer].tolist()
+        pairs = zip(layers, least_chunks(self._of), strict=True)
+        return self._fits(answer, np.array([spread(held, least) for held, least in pairs]))
 
     def _of_answer(self, answer: int, *, priced: bool = False) -> list[Ways]:
         """The ways of its stages; with `priced` those that fit, of stages that do."""
@@ -208,6 +226,7 @@ class SplitSearch:
         if shares is not None:
             every = np.zeros(len(self.paths))
             every[rows] = shares
+            self._binding = rows[shares > 0]
             self._averages.append(every)
             self._low = np.maximum(self._low, self._average_s(every))
 
@@ -280,7 +299,7 @@ class SplitSearch:
             return None
         self._known_s(answer, ways)
         chosen = self._begun(answer, ways, below_s)
-        priced = False
+        priced = self._tight
         best = Split(answer, np.zeros((0, 0), dtype=np.int64), below_s)
         simulated = 0
         while chosen is not None and len(chosen):
@@ -328,12 +347,16 @@ class SplitSearch:
         sums, chosen = besides[None], np.zeros((1, 0), dtype=np.int64)
         for stage, table in enumerate(tables):
             self._budget.check()
-            if len(sums) * table.shape[1] > BEGUN:
+            if len(sums) * table.shape[1] > GROWN:
                 return None
             after = rest[stage + 1] if stage + 1 < len(rest) else 0.0
-            grown = sums[:, None] + table.T[None]
-            kept, way = np.nonzero(((grown + after) < below_s).all(axis=-1))
-            sums = grown[kept, way]
+            left = below_s - after - sums
+            kept, way = np.nonzero(
+                np.column_stack([(left > column).all(axis=1) for column in table.T])
+            )
+            if len(kept) > BEGUN:
+                return None
+            sums = sums[kept] + table.T[way]
             chosen = np.column_stack((chosen[kept], way))
         return chosen
 
@@ -341,7 +364,7 @@ class SplitSearch:
         """The paths in use and the last averages: [R, p, 4 · v] passes, [R] what they take
         besides."""
         fixed = self._fixed_s(np.array([answer]), self.paths)[0]
-        used = self._rows_in_use(fixed, self._of_answer(answer))
+        used = np.union1d(self._rows_in_use(fixed, self._of_answer(answer)), self._binding)
         passes, besides = [self.paths.passes[used]], [fixed[used]]
         for shares in self._averages[-AVERAGES:]:
             known = len(shares)

@@ -56,9 +56,7 @@ def beside_s(of: TypedCombination, program: OrderTables, orders: Orders) -> Floa
     return np.asarray(after + jitter_s(of.ideal, m * busy))
 
 
-def stage_sends(
-    of: TypedCombination, program: OrderTables, classes: Ints
-) -> tuple[Floats, Floats]:
+def stage_sends(of: TypedCombination, program: OrderTables, classes: Ints) -> tuple[Floats, Floats]:
     """[B, V − 1] each: sends between stages of these classes [B, p], there and back."""
     chunks = of.batch.virtual_stages
     return (

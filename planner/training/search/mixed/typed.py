@@ -115,4 +115,3 @@ class TypedCombination:
         for position, column in enumerate(layers):
             counts[position + 1 :, column] += 1
         return counts
-
