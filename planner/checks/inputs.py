@@ -1,11 +1,11 @@
-"""PL1 and PL2: can the plan run at all, and is it of the inputs there are?"""
+"""PL1 and PL2: can the plan run at all, and was it made for these inputs?"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from planner.checks.registry import codes_of_problems
-from planner.plan_document import RecordedFile, record_inputs
+from planner.plan_document import record_inputs
 from planner.training.search.plans.problems import plan_problems
 
 if TYPE_CHECKING:
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from planner.checks.finding import Finding
     from planner.checks.subject import Subject
-    from planner.plan_document import RecordedJob
+    from planner.plan_document import RecordedFile, RecordedJob
     from planner.specs.model.spec import ModelSpec
 
 FOLLOW_FROM_REPLICAS = {"batch", "global-batch", "vpp-mb"}
@@ -62,8 +62,8 @@ def stale_findings(subject: Subject) -> Iterator[Finding]:
         ("model", then.model, now.model, ("inputs", "model", "sha256")),
         (
             "software profile",
-            _software(then.job),
-            _software(now.job),
+            then.software,
+            now.software,
             ("inputs", "job", "software_sha256"),
         ),
     ):
@@ -73,10 +73,6 @@ def stale_findings(subject: Subject) -> Iterator[Finding]:
         if kind == "model":
             message += _trained_otherwise(scenario.model, then.job)
         yield subject.finding("PL210", at, message)
-
-
-def _software(job: RecordedJob) -> RecordedFile:
-    return RecordedFile(name=job.software, sha256=job.software_sha256)
 
 
 def _changed(kind: str, was: RecordedFile, is_: RecordedFile) -> str:
@@ -93,7 +89,8 @@ def _changed(kind: str, was: RecordedFile, is_: RecordedFile) -> str:
 
 
 def _trained_otherwise(model: ModelSpec, job: RecordedJob) -> str:
-    """What the model file says of the job and the plan, which the estimate is of, does not."""
+    """What the model file says about the job and the plan does not, although the estimate follows
+    the plan."""
     training = model.training
     stated = {
         "global_batch_size": training.global_batch_size,

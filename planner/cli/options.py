@@ -107,6 +107,10 @@ class WorkloadOptions:
     software: Annotated[
         str | None, option("NAME|FILE", f"Software profile. [default: {DEFAULT_SOFTWARE}]")
     ] = None
+    tokens: Annotated[
+        str | None,
+        option("N", "Tokens of the whole job, such as 15T: says how long it takes."),
+    ] = None
     nodes: Annotated[
         str | None,
         option("N", "Use N nodes: a search takes the best N, a plan the first N. [default: all]"),
@@ -144,6 +148,19 @@ class PlanOptions:
             "What replicas share: none, optimizer (ZeRO-1), optimizer+gradients (ZeRO-2), full "
             "(ZeRO-3, FSDP).",
         ),
+    ] = None
+    shard_over: Annotated[
+        str | None,
+        option("node|N", "Replicas that share what is sharded. [default: all of them]"),
+    ] = None
+    optimizer_offload: Annotated[
+        str | None, option("SHARE", "Share of the optimizer in host memory, such as 0.5.")
+    ] = None
+    weight_offload: Annotated[str | None, option("on|off", "Sharded weights in host memory.")] = (
+        None
+    )
+    activation_offload: Annotated[
+        str | None, option("SHARE", "Share of the activations in host memory.")
     ] = None
 
 
@@ -195,4 +212,22 @@ class RestrictOptions:
             "What replicas share: none, optimizer (ZeRO-1), optimizer+gradients (ZeRO-2), full "
             "(ZeRO-3, FSDP).",
         ),
+    ] = None
+    shard_over: Annotated[
+        str | None,
+        option("node|N,...", "Replicas that share what is sharded: all, node, numbers."),
+    ] = None
+    optimizer_offload: Annotated[
+        str | None,
+        option(
+            "SHARE,...",
+            "Shares of the optimizer in host memory, such as 0,0.5,1. [default: 0, or more where "
+            "nothing else fits]",
+        ),
+    ] = None
+    weight_offload: Annotated[
+        str | None, option("on|off", "Sharded weights in host memory. [default: as the optimizer]")
+    ] = None
+    activation_offload: Annotated[
+        str | None, option("SHARE,...", "Shares of the activations in host memory. [default: 0]")
     ] = None

@@ -25,7 +25,7 @@ def report(
     ] = None,
     mine: Annotated[
         str | None,
-        option("FILE[#RANK]", "Your own plan beside them: a plan file or a launch script."),
+        option("FILE[#RANK]", "Your own plan, for comparison: a plan file or a launch script."),
     ] = None,
     cluster: Annotated[
         str | None, option("NAME|FILE", "Cluster. [default: the plans', by its name]")

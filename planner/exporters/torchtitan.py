@@ -58,11 +58,13 @@ def as_recipe(job: ExportJob) -> str:
     """A module with one configuration function. Raises: Inexpressible, naming the field."""
     needs_framework(job, TARGET, "torchtitan")
     family, recipe = _base(job.model)
+    planned = config_name(job)
     assignments = {
         **_parallelism(job),
         **_pipeline(job),
         **_training(job),
         **_memory(job),
+        **_offload(job),
         **_compilation(job),
     }
     lines = [f"    config.{field} = {value}" for field, value in assignments.items()]
@@ -77,7 +79,7 @@ def as_recipe(job: ExportJob) -> str:
             [
                 f'"""{TARGET} ({VERSION}), {docstring(job.title)}.',
                 "",
-                f"Run it with --config {recipe}_planned from a registry that holds it, such as",
+                f"Run it with --config {planned} from a registry that holds it, such as",
                 f"torchtitan/models/{family}/config_registry.py (--module {family}).",
                 '"""',
                 "",
@@ -85,7 +87,7 @@ def as_recipe(job: ExportJob) -> str:
                 "from torchtitan.trainer import Trainer",
                 "",
                 "",
-                f"def {recipe}_planned() -> Trainer.Config:",
+                f"def {planned}() -> Trainer.Config:",
                 f"    config = {recipe}()",
                 *lines,
                 "    return config",
@@ -93,6 +95,11 @@ def as_recipe(job: ExportJob) -> str:
         )
         + "\n"
     )
+
+
+def config_name(job: ExportJob) -> str:
+    """The name of the configuration function. Raises: Inexpressible."""
+    return f"{_base(job.model)[1]}_planned"
 
 
 def order_notes(job: ExportJob) -> tuple[str, ...]:
@@ -132,6 +139,12 @@ def _own_shape(model: ModelSpec) -> tuple[object, ...]:
     )
 
 
+def _offload(job: ExportJob) -> Assignments:
+    if job.plan.activation_offload:
+        raise _cannot("activation_offload", "activations stay on the device")
+    return {"training.enable_cpu_offload": "True"} if job.plan.weight_offload else {}
+
+
 def _parallelism(job: ExportJob) -> Assignments:
     plan, degrees = job.plan, job.plan.degrees
     if plan.placement.order != _ORDER:
@@ -141,12 +154,17 @@ def _parallelism(job: ExportJob) -> Assignments:
     sharded = plan.data_sharding != "none"
     if not sharded and degrees.context > 1:
         raise _cannot("data_sharding", "with context parallelism weights are sharded over it")
+    copies = plan.sharding_groups if sharded else degrees.data
+    if degrees.data % copies:
+        raise _cannot(
+            "shard_over", f"groups of {plan.shard_over} do not hold whole groups of context ranks"
+        )
     reshard = "never"
     if plan.data_sharding == "full":
         reshard = "always" if degrees.pipeline == 1 else "default"
     return {
-        "parallelism.data_parallel_replicate_degree": "1" if sharded else str(degrees.data),
-        "parallelism.data_parallel_shard_degree": str(degrees.data) if sharded else "1",
+        "parallelism.data_parallel_replicate_degree": str(copies),
+        "parallelism.data_parallel_shard_degree": str(degrees.data // copies),
         "parallelism.fsdp_reshard_after_forward": f'"{reshard}"',
         "parallelism.tensor_parallel_degree": str(degrees.tensor),
         "parallelism.enable_sequence_parallel": str(plan.sequence_parallel or degrees.tensor == 1),

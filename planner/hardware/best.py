@@ -1,4 +1,5 @@
-"""The best of several nodes in every respect, for bounds: no node of the cluster beats it."""
+"""A node that combines the best of several nodes in every respect, for bounds: no node of the
+cluster is better than it."""
 
 from __future__ import annotations
 
@@ -79,8 +80,8 @@ def best_kind(kinds: Sequence[NodeKind]) -> NodeKind:
 
 def best_device(devices: Sequence[Device]) -> Device:
     """One device with the best constant of each kind. Matrix products take the fastest device's
-    tiles, number format by number format; of steps in which kernels and loads come it has the
-    largest that divides all of them."""
+    tiles, number format by number format; where kernels and loads come in steps, it has the largest
+    step that divides all of them."""
     if len(devices) == 1:
         return devices[0]
     peaks: dict[str, float] = {}
@@ -119,7 +120,7 @@ def _best_fields(values: Sequence[Any], *, without: Sequence[str] = ()) -> dict[
 
 
 def _fastest(gradients: Sequence[float | None]) -> float | None:
-    """None, no slowing at all, where one device has none."""
+    """None, which means no slowing at all, where one device has None."""
     known = [one for one in gradients if one is not None]
     return max(known) if len(known) == len(gradients) else None
 

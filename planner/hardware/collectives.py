@@ -39,15 +39,16 @@ def all_gather_s(group: ProcessGroup, size_bytes: float) -> float:
 
 
 def reduce_scatter_s(group: ProcessGroup, size_bytes: float) -> float:
-    """Seconds to sum buffers of `size_bytes` of which every member keeps one shard of n."""
+    """Seconds to sum buffers of `size_bytes`; each of n members keeps one shard of the sum."""
     return all_gather_s(group, size_bytes)
 
 
 def all_to_all_s(
     group: ProcessGroup, size_bytes: float, *, network_efficiency: float | None = None
 ) -> float:
-    """Seconds to exchange parts: every member's buffer of `size_bytes` has one for each of n.
-    `network_efficiency`: share of N that it reaches; None: what the collective library does."""
+    """Seconds to exchange parts: the buffer of every member, `size_bytes`, holds one part for each
+    of n. `network_efficiency`: share of N that it reaches; None: what the collective library does.
+    """
     if group.size == 1 or size_bytes <= 0:
         return 0.0
     inside = (group.local - 1) / group.size
@@ -79,7 +80,7 @@ def _ring_all_reduce_s(group: ProcessGroup, size_bytes: float) -> float:
 
 
 def _ring_s(group: ProcessGroup, size_bytes: float, *, rounds: int) -> float:
-    """`rounds` times around a ring that visits the members of a domain one after the other."""
+    """`rounds` times around a ring that visits the members of each domain one after the other."""
     n = group.size
     around_bytes = rounds * (n - 1) / n * size_bytes
     busy_s = around_bytes / group.fast_bytes_per_s + _copy_s(group, size_bytes)
@@ -104,8 +105,8 @@ def _tree_all_reduce_s(group: ProcessGroup, size_bytes: float) -> float:
 
 
 def _switch_all_reduce_s(group: ProcessGroup, size_bytes: float) -> float:
-    """Switches add what members send and return the sum: S up and S down at the same time
-    (NVLink SHARP). Each member starts the reduction of its own part."""
+    """The switches add up what the members send, and return the sum: S up and S down at the same
+    time (NVLink SHARP). Each member starts the reduction of its own part."""
     start_s = group.local * group.reduction_launch_s
     busy_s = size_bytes / group.reduction_bytes_per_s
     if group.inside:
@@ -130,11 +131,12 @@ def _copy_s(group: ProcessGroup, size_bytes: float) -> float:
 
 
 def _transfer_s(group: ProcessGroup, busy_s: float) -> float:
-    """Seconds of a transfer that keeps the links busy for `busy_s`, its pipeline's filling
-    included.
+    """Seconds of a transfer that keeps the links busy for `busy_s`, including the time to fill its
+    pipeline.
 
-    Cut into segments that cost `ramp` each, the best cut adds 2 sqrt(busy * ramp) (Bertsekas and
-    Tsitsiklis 1989, section 1.3); the low-latency protocol is better for short messages.
+    The transfer is cut into segments that cost `ramp` each; the best number of segments adds 2
+    sqrt(busy * ramp) (Bertsekas and Tsitsiklis 1989, section 1.3). The low-latency protocol is
+    faster for short messages.
     """
     ramp_s = group.ramp_s + group.network_step_s
     return min(busy_s + 2 * sqrt(busy_s * ramp_s), group.low_latency_cost * busy_s)

@@ -1,4 +1,4 @@
-"""The network between nodes: its tiers, and what was measured to differ."""
+"""The network between nodes: its tiers, and the measured links that differ from them."""
 
 from __future__ import annotations
 
@@ -26,8 +26,9 @@ class Hop:
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class MeasuredLinks:
     """Measured links by node index in cluster order, [N, N], rows send: bytes/s, and whether a link
-    was measured. Where none was, on the diagonal as well, stands the widest link of the cluster:
-    finite and above 0, so that it is safe to divide by, but `known` says not to read it."""
+    was measured. Entries that were not measured, the diagonal included, hold the rate of the widest
+    link of the cluster: finite and above 0, so that it is safe to divide by. `known` is false
+    there: do not read them."""
 
     bytes_per_s: NDArray[np.float64]
     known: NDArray[np.bool_]
@@ -42,14 +43,14 @@ class MeasuredLinks:
         return cls(bytes_per_s=np.where(known, values, values[known].max()), known=known)
 
     def or_else(self, bytes_per_s: NDArray[np.float64]) -> NDArray[np.float64]:
-        """[N, N]: the links, those not measured as given."""
+        """[N, N]: the measured links; the others as given."""
         return np.where(self.known, self.bytes_per_s, bytes_per_s)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Fabric:
-    """Links by node index in cluster order. `tiers` from the inside out; without any, one
-    non-blocking network. A measured link replaces what the tiers say of it."""
+    """Links by node index in cluster order. `tiers` are listed from the inside out; without any,
+    the network is non-blocking. A measured link replaces what the tiers say about it."""
 
     tiers: tuple[FabricTier, ...] = ()
     matrix: MeasuredLinks | None = None
@@ -69,8 +70,8 @@ class Fabric:
     def hop(
         self, sender: int, receiver: int, *, bytes_per_s: float, latency_s: float, apart: int
     ) -> Hop:
-        """The link between two nodes whose cards reach `bytes_per_s` in `latency_s`, while groups
-        whose members lie `apart` nodes apart are active everywhere."""
+        """The link between two nodes whose cards reach `bytes_per_s` in `latency_s`, while every
+        group whose members lie `apart` nodes apart is active."""
         bytes_per_s, latency_s = self._through_tiers(
             sender, receiver, bytes_per_s, latency_s, apart
         )
@@ -83,8 +84,8 @@ class Fabric:
         )
 
     def offers(self, cards_bytes_per_s: Sequence[float]) -> list[float]:
-        """Of every node, given what its cards reach, its best way out and back, bytes/s, the
-        largest first: n nodes in a ring have a hop no wider than entry n − 1."""
+        """For every node whose cards reach the given rate, the bandwidth of its best way out and
+        back, bytes/s, the largest first: a ring of n nodes has a hop no wider than entry n − 1."""
         offers = list(cards_bytes_per_s)
         if self.matrix is not None:
             cards = np.array(cards_bytes_per_s)
@@ -96,7 +97,7 @@ class Fabric:
         return sorted(offers, reverse=True)
 
     def best_hop(self, nodes: int, *, bytes_per_s: float, latency_s: float) -> Hop:
-        """The slowest link of a ring over `nodes` nodes that lie as close together as they can."""
+        """The slowest link of a ring over `nodes` nodes that lie as close together as possible."""
         tiered_bytes_per_s, tiered_s = self._through_tiers(0, nodes - 1, bytes_per_s, latency_s, 1)
         if self.matrix is None:
             bytes_per_s = max([tiered_bytes_per_s, *self.override_bytes_per_s.values()])
@@ -107,8 +108,8 @@ class Fabric:
         return self._least_beyond_s(1, self._through_tiers(0, 1, 1.0, latency_s, 1)[1])
 
     def _least_beyond_s(self, node: int, tiered_s: float) -> float:
-        """The shortest message step from node 0 to `node`, which takes `tiered_s`, and to nodes
-        further away: a file may state a shorter one for a further tier."""
+        """The shortest message step between node 0 and `node`, which takes `tiered_s`, or a node
+        further away: a file may state a shorter latency for a tier further out."""
         further = [
             tier.latency_s
             for tier in self.tiers
@@ -124,12 +125,13 @@ class Fabric:
         latency_s: NDArray[np.float64],
         apart: int,
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Bytes/s and latency of `hop` from every one of `nodes` to every other, [K, K] each.
+        """Bytes/s and latency of `hop` from each of `nodes` to each other one, [K, K] each.
         `bytes_per_s`, `latency_s` [K, K].
 
-        On the diagonal is a neighbour below the same switch. Where links were measured no node has
-        a neighbour like itself; there the widest rate it reaches both ways stands, which is finite,
-        above 0, and no better than every link of the node."""
+        The diagonal stands for a neighbour below the same switch. Where links were measured, no
+        node has a neighbour like itself; the diagonal then holds the widest rate that the node
+        reaches both ways, which is finite, above 0, and no wider than its widest link.
+        """
         rates, steps = bytes_per_s.copy(), latency_s.copy()
         above = np.ones(rates.shape, dtype=np.bool_)
         below = 1
@@ -167,7 +169,8 @@ class Fabric:
         """Rate and latency of the slowest tier on the way.
 
         The nodes below one switch share its uplinks, which carry all of their traffic divided by
-        the oversubscription. Of rings over nodes `apart` apart only so many leave the switch.
+        the oversubscription. Where members of a ring lie `apart` nodes apart, at most `apart` rings
+        leave the switch.
         """
         bytes_per_s = cards_bytes_per_s
         below = 1
@@ -186,7 +189,7 @@ class Fabric:
 
 
 def _widest_both_ways(bytes_per_s: NDArray[np.float64]) -> NDArray[np.float64]:
-    """[N]: of every node, the narrower of its widest link out and its widest link back. [N, N]"""
+    """[N]: for every node, the narrower of its widest link out and its widest link back."""
     others = ~np.eye(len(bytes_per_s), dtype=np.bool_)
     out = bytes_per_s.max(axis=1, where=others, initial=0.0)
     back = bytes_per_s.max(axis=0, where=others, initial=0.0)

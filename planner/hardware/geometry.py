@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
 
 def aligned_domains(size: int, stride: int, domain_devices: int) -> tuple[int, int] | None:
-    """(domains a group spans, members in each) where every group falls on domains of
-    `domain_devices` alike; None where groups differ."""
+    """(domains that a group spans, members in each), where every group falls on domains of
+    `domain_devices` in the same way; None where groups differ."""
     span = size * stride
     if span <= domain_devices:
         return (1, size) if domain_devices % span == 0 else None
@@ -29,7 +29,7 @@ def groups(
     ranks: range, size: int, stride: int, *, alike: int, limit: int | None
 ) -> Iterator[range]:
     """The groups of one shape among `ranks`, until `limit` ranks have been seen. Of groups that
-    start on `alike` neighbours only one is given."""
+    start on `alike` neighbouring ranks, only one is returned."""
     span = size * stride
     seen = 0
     for block in range(ranks.start, ranks.stop - span + stride, span):
@@ -43,7 +43,7 @@ def groups(
 
 
 def pairs(devices: int, stride: int, *, limit: int | None) -> Iterator[range]:
-    """Every rank and the one `stride` further on, until `limit` ranks have been seen."""
+    """Every rank and the rank `stride` further on, until `limit` ranks have been seen."""
     count = devices - stride
     for rank in range(count if limit is None else min(count, limit)):
         yield range(rank, rank + stride + 1, stride)

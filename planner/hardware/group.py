@@ -15,16 +15,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProcessGroup:
-    """What one process group sees. Rates are what the collective library reaches, in bytes/s.
+    """What one process group sees. Rates are those that the collective library reaches, in bytes/s.
 
     At most `local` members share one of the `domains` that the group spans; `groups_per_node` equal
     groups share the network cards of a node. `fast_bytes_per_s` is the rate of one member inside
     its domain, `copy_bytes_per_s` the rate it would have if all links of the device helped.
-    `network_bytes_per_s` is the rate out of a domain of all its members together, around a ring,
-    `member_network_bytes_per_s` that of one member. `network_step_s` is the slowest step between
+    `network_bytes_per_s` is the rate out of a domain, around a ring, of all its members together;
+    `member_network_bytes_per_s` is that of one member. `network_step_s` is the slowest step between
     domains, `ring_network_s` the sum of those steps once around. `reduction_bytes_per_s` is 0 where
     the switches do not reduce. Without `trees` all-reduce runs around rings alone. The last five
-    are the library's (`planner.specs.library`).
+    describe the library (`planner.specs.library`).
     """
 
     size: int
@@ -55,15 +55,15 @@ class ProcessGroup:
 
     @property
     def inside(self) -> bool:
-        """Whether the group never leaves the fast fabric."""
+        """Whether the group stays inside the fast fabric."""
         return self.domains == 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class NodeKind:
-    """The nodes of one node group. Bandwidth as the cluster file states it, in bytes/s: of one
-    device inside the node and inside the scale-up domain, of all the network cards together.
-    `devices_per_node` take part in the job, of `wired_devices` that are there."""
+    """The nodes of one node group. Bandwidths are as the cluster file states them, in bytes/s: of
+    one device inside the node and inside the scale-up domain, and of all network cards together. Of
+    the `wired_devices` in a node, `devices_per_node` take part in the job."""
 
     device: Device
     devices_per_node: int
@@ -79,8 +79,8 @@ class NodeKind:
     network: NetworkKind = "infiniband"
 
     def sharers(self, active: int) -> int:
-        """Among how many the network bandwidth of a node is divided while `active` of its devices
-        use it: a device alone reaches only the cards next to it."""
+        """Number of devices that share the network bandwidth of a node while `active` of its
+        devices use it: a device alone reaches only the cards next to it."""
         return max(active, min(self.cards, self.wired_devices))
 
 
@@ -99,7 +99,8 @@ class Survey:
 
 
 def aligned_survey(kind: NodeKind, span: int, domains: int, local: int) -> Survey:
-    """What `_survey` finds on equal nodes without tiers, where all groups lie alike."""
+    """What `_survey` finds on equal nodes without tiers, where all groups fall on nodes in the same
+    way."""
     return Survey(
         kinds={kind},
         domains=domains,
@@ -113,7 +114,7 @@ def aligned_survey(kind: NodeKind, span: int, domains: int, local: int) -> Surve
 
 
 def group_from(size: int, survey: Survey, *, trees: bool) -> ProcessGroup:
-    """The library's rates on the links found; of different devices the slowest counts."""
+    """Apply the library's rates to the links found; where devices differ, the slowest counts."""
     links = [kind.device.links for kind in survey.kinds]
     per_node = max(kind.devices_per_node for kind in survey.kinds)
     crosses = survey.domains > 1
@@ -155,7 +156,7 @@ def group_from(size: int, survey: Survey, *, trees: bool) -> ProcessGroup:
 
 
 def _network_efficiency(kinds: set[NodeKind]) -> float:
-    """That of the nodes with the slowest cards, which hold the others back."""
+    """Efficiency of the nodes with the slowest cards, which hold the others back."""
     slowest = min(kind.network_bytes_per_s for kind in kinds)
     return min(
         kind.device.links.inter_node_efficiency
@@ -173,7 +174,8 @@ def _device_bytes_per_s(kind: NodeKind, survey: Survey) -> float:
 
 
 def _fast_bytes_per_s(kind: NodeKind, survey: Survey) -> float:
-    """Of one member inside its domain. Without a switch only the links to other members help."""
+    """Rate of one member inside its domain. Without a switch, only its links to other members
+    help."""
     bytes_per_s = _device_bytes_per_s(kind, survey)
     if kind.device.links.mesh and survey.most < kind.wired_devices:
         return bytes_per_s * max(1, survey.most - 1) / (kind.wired_devices - 1)

@@ -1,6 +1,7 @@
-"""The topology no placement can beat: every group gets the best links that the cluster has for it.
+"""A topology that no placement can improve on: every group gets the best links that the cluster has
+for it.
 
-Times and memory on it bound those of any order of the nodes. Scale-up domains stay whole.
+Times and memory on it are lower bounds for every order of the nodes. Scale-up domains stay whole.
 """
 
 from __future__ import annotations
@@ -26,9 +27,10 @@ if TYPE_CHECKING:
 
 
 def ideal_topology(topology: Topology) -> IdealTopology | None:
-    """The topology that no choice and order of the cluster's nodes beats: where they differ in
-    size, all are as large as the largest. None where all are alike, or where scale-up domains
-    differ in size, so that an order changes which ranks share one."""
+    """The topology that is at least as good as every choice and order of the cluster's nodes: where
+    nodes differ in size, all of its nodes are as large as the largest. None where all nodes are
+    alike, and where scale-up domains differ in size, so that the order decides which ranks share
+    one."""
     alone = len(topology.kinds) == 1
     alike = alone or (topology.symmetric and len(set(topology.kinds)) == 1)
     domains = {kind.domain_nodes for kind in topology.kinds}
@@ -39,7 +41,7 @@ def ideal_topology(topology: Topology) -> IdealTopology | None:
 
 
 def _as_large(kind: NodeKind, devices_per_node: int) -> NodeKind:
-    """A node with more devices like its own, and as many more network cards."""
+    """A node with more devices like its own, and with more network cards in proportion."""
     times = devices_per_node / kind.devices_per_node
     if times == 1:
         return kind
@@ -53,8 +55,9 @@ def _as_large(kind: NodeKind, devices_per_node: int) -> NodeKind:
 
 
 class IdealTopology(Topology):
-    """As many equal nodes as the job has, each the best of the cluster in every respect. A ring
-    over n domains has the widest slowest hop, and the least latency, that any n have."""
+    """As many equal nodes as the job has, each the best of the cluster in every respect. The
+    slowest hop of a ring over n domains is as wide, and its latency as short, as any n domains of
+    the cluster have it."""
 
     __slots__ = (
         "_narrow_tree",
@@ -69,7 +72,7 @@ class IdealTopology(Topology):
     def __init__(
         self, kinds: Sequence[NodeKind], fabric: Fabric, devices: int, *, trees: bool
     ) -> None:
-        """`kinds`, by node, and `fabric` are the cluster's; the job takes so many of its
+        """`kinds`, by node, and `fabric` describe the cluster; the job takes `devices` of its
         devices."""
         sizes = [kind.devices_per_node for kind in kinds]
         largest = max(sizes)
@@ -81,20 +84,20 @@ class IdealTopology(Topology):
         """Whether the cluster's nodes have different numbers of devices."""
         self.uniform = True
         self.real_devices = tuple(dict.fromkeys(kind.device for kind in kinds))
-        """The device types of the cluster, of which the ideal node has the best constants."""
+        """The device types of the cluster; the ideal node has the best constant of each."""
         self._tree = self._narrow_tree = None
         if fabric.measured and len(kinds) <= _MOST_MEASURED:
             self._tree = WidestTree.of(kinds, fabric, both_ways=False)
             self._narrow_tree = WidestTree.of(kinds, fabric, both_ways=True)
         types = [self.real_devices.index(kind.device) for kind in kinds]
         self.device_of_rank = np.repeat(types, sizes)
-        """Of every device of the cluster, the index of its type."""
+        """For every device of the cluster, the index of its type."""
         self._offers = fabric.offers([kind.network_bytes_per_s for kind in equal])
         self._real_kinds = tuple(kinds)
 
     def of_type(self, device: Device) -> IdealTopology:
-        """The same where the cluster has no other devices: groups among them have no better links.
-        Where links were measured, those of the whole cluster count."""
+        """The same topology if the cluster had no devices but this type: groups among them have no
+        better links. Measured links are those of the whole cluster."""
         kinds = [kind for kind in self._real_kinds if kind.device is device]
         alone = IdealTopology(kinds, self.fabric.without_measured, self.devices, trees=self.trees)
         if self.fabric.measured:
@@ -106,17 +109,18 @@ class IdealTopology(Topology):
         return True
 
     def stage_groups(self, size: int, stride: int, stages: int) -> tuple[ProcessGroup, ...]:
-        """Those of the first stage for all: it starts with a domain, so it spans the fewest."""
+        """The groups of the first stage stand for all stages: it starts with a domain, so its
+        groups span the fewest."""
         each = range(self.devices // stages)
         return (self._found((size, stride, 0, len(each)), size, stride, each, None),) * stages
 
     def offsets(self, count: int) -> NDArray[np.int64]:
-        """The first: what one replica takes bounds the slowest."""
+        """The first offset only: the time of one replica is a lower bound for the slowest."""
         return np.zeros(1, dtype=np.int64)
 
     @property
     def kind(self) -> NodeKind:
-        """The one kind of node."""
+        """The one kind of node that the topology has."""
         return self.kinds[0]
 
     @property
@@ -125,7 +129,7 @@ class IdealTopology(Topology):
         return self.fabric.least_latency_s(self.kind.network_step_s)
 
     def slowest_hop(self, domains: int) -> Hop:
-        """The slowest hop of a ring over so many domains."""
+        """The slowest hop of a ring over `domains` domains."""
         nodes = domains * self.kind.domain_nodes
         return self.fabric.best_hop(
             nodes,
@@ -134,8 +138,8 @@ class IdealTopology(Topology):
         )
 
     def outgrown_hops(self) -> tuple[Hop, ...]:
-        """For every set of blocks that the job outgrows, each of them too small for it, the best
-        hop that leaves one: the blocks of tiers, and where links were measured those that the wider
+        """For every set of blocks that are each too small for the job, the best hop that leaves a
+        block. Blocks are those of the tiers and, where links were measured, those that the wider
         links connect."""
         each = self.kind.domain_nodes
         hops = [
@@ -148,8 +152,9 @@ class IdealTopology(Topology):
 
     @property
     def forced_hop(self) -> Hop:
-        """A hop that some node of the job, whichever nodes it takes, cannot be reached by and left
-        over a wider one: of so many nodes one is no better than the worst of the best."""
+        """A hop that bounds some node of the job, whichever nodes it takes: that node cannot be
+        reached and left over a wider one. Of any n nodes, one is no better than the worst of the
+        best n."""
         return self.fabric.best_hop(
             2,
             bytes_per_s=self._offers[self.nodes - 1],
@@ -158,14 +163,14 @@ class IdealTopology(Topology):
 
     @property
     def nodes_forced(self) -> int:
-        """How many nodes of the job, whichever it takes, `forced_hop` holds for."""
+        """How many nodes of the job `forced_hop` holds for, whichever nodes it takes."""
         wider = sum(offer > self._offers[self.nodes - 1] for offer in self._offers)
         return self.nodes - wider
 
     def forest_hop(self, columns: int) -> Hop | None:
-        """A hop that some pair of neighbours is no better joined by, there and back, where the
-        nodes of the job form so many disjoint paths. None where no links were measured, or the
-        paths have no links."""
+        """A hop such that some pair of neighbours is joined by no better one, there and back, where
+        the nodes of the job form `paths` disjoint paths. None where no links were measured, or
+        where the paths have no links."""
         links, tree = self.nodes - columns, self._narrow_tree
         return None if tree is None or links < 1 else tree.hop(links)
 
@@ -191,7 +196,7 @@ class IdealTopology(Topology):
 
 
 _MOST_MEASURED = 2048
-"""Nodes up to which all links are compared."""
+"""Largest number of nodes for which all links are compared."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -204,7 +209,8 @@ class WidestTree:
 
     @classmethod
     def of(cls, kinds: Sequence[NodeKind], fabric: Fabric, *, both_ways: bool) -> WidestTree:
-        """By the narrower direction of links (`both_ways`), or by the wider one."""
+        """Build it from the narrower direction of every link (`both_ways`), or from the wider
+        one."""
         rates, latency_s = hops_between(kinds, fabric, np.arange(len(kinds)))
         widest = np.minimum(rates, rates.T) if both_ways else np.maximum(rates, rates.T)
         best, near = widest[0].copy(), np.zeros(len(kinds), dtype=np.int64)
@@ -220,13 +226,15 @@ class WidestTree:
         return cls(edges=tuple(sorted(edges, reverse=True)), latency_s=float(latency_s.min()))
 
     def hop(self, links: int) -> Hop:
-        """Of any forest with so many links, one is no wider: in a graphic matroid the k-th widest
-        edge of a forest is no wider than that of a maximum spanning tree (Kruskal 1956)."""
+        """A hop such that any forest with `links` links has one no wider: in a graphic matroid, the
+        k-th widest edge of a forest is no wider than that of a maximum spanning tree (Kruskal
+        1956)."""
         return Hop(bytes_per_s=self.edges[links - 1][0], latency_s=self.latency_s)
 
     def bottleneck(self, nodes: int) -> Hop | None:
-        """The widest link of which any `nodes` connected nodes need one no wider: the edge with
-        which parts of the tree first reach that size. None for one node."""
+        """A bandwidth such that any `nodes` connected nodes use at least one link of it, or a
+        narrower one: that of the edge with which some part of the tree first reaches this size.
+        None for one node."""
         parts = [{node} for node in range(len(self.edges) + 1)]
         for bytes_per_s, one, two in self.edges:
             joined = parts[one] | parts[two]
@@ -238,13 +246,13 @@ class WidestTree:
 
 
 class SlowedTopology(IdealTopology):
-    """The ideal, but for one slow hop in every ring between domains, and in every pair of ranks in
-    different ones."""
+    """The ideal topology with one slow hop in every ring between domains, and in every pair of
+    ranks in different domains."""
 
     __slots__ = ("_ideal", "_slowest", "_stride")
 
     def __init__(self, ideal: IdealTopology, hop: Hop, *, stride: int | None = None) -> None:
-        """`stride`: of groups, only those whose ranks lie so far apart are slowed."""
+        """`stride`: only groups whose ranks lie this far apart are slowed."""
         Topology.__init__(self, ideal.kinds, ideal.fabric, ideal.order, trees=ideal.trees)
         self.uniform = True
         self.real_devices, self.device_of_rank = ideal.real_devices, ideal.device_of_rank

@@ -26,7 +26,7 @@ _BACKWARD_VALUE_PRODUCTS = 2
 scores again, dQ and dK over the head dimension; dP and dV over the value dimension (Dao 2023,
 arXiv:2307.08691, algorithm 2)."""
 _STANDARD_HEAD = 128
-"""The head dimension that efficiencies of attention in device files are of."""
+"""The head dimension to which the attention efficiencies of device files refer."""
 
 
 @lru_cache(maxsize=1 << 16)
@@ -44,10 +44,10 @@ def matmul_s(
 ) -> float:
     """Seconds of `batch` products [m, k] x [k, n].
 
-    `gradient`: a weight gradient, whose operands both lie the wrong way round; `backward`: it or
-    an input gradient, where one operand does. `output_bytes`:
-    memory traffic per output element; 8 when it is added to an fp32 gradient (read and written).
-    Raises: RuleError("precision") when the device does not have the format.
+    `gradient`: a weight gradient, which reads both operands transposed. `backward`: a weight
+    gradient, or an input gradient, which reads one operand transposed. `output_bytes`: memory
+    traffic per output element; 8 when it is added to an fp32 gradient (read and written). Raises:
+    RuleError("precision") when the device does not have the format.
     """
     rate = device.matmul_rate(precision)
     compute_s = _tiles_s(device, rate, m, n, k, batch, output_bytes=output_bytes)
@@ -69,15 +69,16 @@ def matmul_s(
 
 
 def _leaves_tensor_cores(device: Device, rate: MatmulRate, *row_lengths: int) -> bool:
-    """Whether a batched product of 16-bit operands has rows that are no multiples of the widest
-    load (NVIDIA, "Matrix Multiplication Background User's Guide", tensor core requirements)."""
+    """Whether a batched product of 16-bit operands has rows whose length is not a multiple of the
+    widest load (NVIDIA, "Matrix Multiplication Background User's Guide", tensor core requirements).
+    """
     elements = device.load_bytes // max(1, int(rate.element_bytes))
     return int(rate.element_bytes) == 2 and gcd(elements, *row_lengths) < elements
 
 
 def _narrow_rows(device: Device, rate: MatmulRate, *row_lengths: int) -> float:
-    """Factor on a product whose operands' rows are so many elements long: one load of the widest
-    kind becomes several where they are not multiples of that (NVIDIA, "Matrix Multiplication
+    """Slowdown of a product by the lengths of its operands' rows, in elements: where a length is
+    not a multiple of the widest load, one load becomes several (NVIDIA, "Matrix Multiplication
     Background User's Guide", tensor core requirements)."""
     elements = device.load_bytes // max(1, int(rate.element_bytes))
     loads = elements // gcd(elements, *row_lengths)
@@ -178,11 +179,10 @@ def attention_s(
     """Seconds of fused (flash) attention: softmax(Q K^T) V, or its backward pass.
 
     Q is [batch, heads, query_length, head_dim], K [batch, kv_heads, key_length, head_dim], V
-    [batch, kv_heads, key_length, value_dim]. `causal` with fewer queries than keys: the queries
-    are spread evenly over the sequence, as balanced context parallelism does. `window`: each
-    query sees at most so many keys. `generation`: cudnn-9.19, newest, flash-2 or
-    flash-1. `eight_bit`: products in 8 bits of a job in `precision`. Raises: RuleError("precision")
-    as `matmul_s`.
+    [batch, kv_heads, key_length, value_dim]. `causal` with fewer queries than keys: the queries are
+    spread evenly over the sequence, as balanced context parallelism does. `window`: the most keys
+    that one query sees. `generation`: cudnn-9.19, newest, flash-2 or flash-1. `eight_bit`: products
+    in 8 bits of a job in `precision`. Raises: RuleError("precision") as `matmul_s`.
     """
     rate = device.attention
     head, value = (_next(width, rate.head_dim_step) for width in (head_dim, value_dim))
@@ -212,7 +212,7 @@ def attention_s(
 
 
 def _next(width: int, step: int) -> int:
-    """The first multiple of a step from a width on."""
+    """The first multiple of a step that is at least `width`."""
     return -(-width // step) * step
 
 
@@ -225,7 +225,7 @@ def _head_efficiency(head_dim: int, half: float, wide_efficiency: float) -> floa
 
 
 def _keys_per_query(key_length: int, block: float, causal: bool, window: int | None) -> float:
-    """Mean number of keys a query is multiplied with, whole blocks on the diagonal counted."""
+    """Mean number of keys that a query is multiplied with; blocks on the diagonal count whole."""
     reach = key_length if window is None else min(window, key_length)
     if not causal:
         return float(reach)
@@ -234,5 +234,5 @@ def _keys_per_query(key_length: int, block: float, causal: bool, window: int | N
 
 
 def memory_bound_s(device: Device, size_bytes: float, kernels: float = 1.0) -> float:
-    """Seconds of kernels that read and write `size_bytes` in all and do little arithmetic."""
+    """Seconds of kernels that read and write `size_bytes` in total and do little arithmetic."""
     return size_bytes / device.streaming_bytes_per_s + kernels * device.kernel_latency_s

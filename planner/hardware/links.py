@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
-from dataclasses import fields
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
@@ -16,8 +15,6 @@ import numpy as np
 
 from planner.errors import InputError
 from planner.hardware import geometry
-from planner.hardware.device import device_from_spec
-from planner.hardware.fabric import fabric_from_spec
 from planner.hardware.group import NodeKind, ProcessGroup, Survey, aligned_survey, group_from
 
 if TYPE_CHECKING:
@@ -27,13 +24,11 @@ if TYPE_CHECKING:
 
     from planner.hardware.device import Device
     from planner.hardware.fabric import Fabric, Hop
-    from planner.specs.cluster.spec import ClusterSpec, NodeGroup
-    from planner.specs.device import DeviceSpec
 
-__all__ = ["ProcessGroup", "Topology", "topology_from_spec"]
+__all__ = ["ProcessGroup", "Topology"]
 
 _RANKS_LOOKED_AT = 20_000
-"""Groups on equal nodes repeat themselves: so many ranks show every case."""
+"""Groups on equal nodes repeat themselves: this many ranks show every case."""
 
 
 class Topology:
@@ -60,8 +55,8 @@ class Topology:
         *,
         trees: bool = True,
     ) -> None:
-        """`kinds`, by node, and `fabric` are in cluster order; position i of the job is taken by
-        node `order[i]`. `trees`: whether the collective library may run over trees."""
+        """`kinds`, by node, and `fabric` are in cluster order; node `order[i]` takes position i of
+        the job. `trees`: whether the collective library may run over trees."""
         self.kinds = tuple(kinds)
         self.fabric = fabric
         self.order = tuple(order)
@@ -81,8 +76,8 @@ class Topology:
 
     @property
     def symmetric(self) -> bool:
-        """Whether all groups of one shape are alike: equal nodes on one network, and scale-up
-        domains, if any, used from the first on."""
+        """Whether all groups of one shape are alike: nodes are equal, on one network, and scale-up
+        domains, if any, are used from the first on."""
         alone = self.kinds[self.order[0]].domain_nodes == 1
         aligned = alone or self.order == tuple(range(len(self.order)))
         return self.uniform and not self.fabric.tiers and aligned
@@ -104,8 +99,8 @@ class Topology:
         return np.searchsorted(self._first, ranks, side="right") - 1
 
     def offsets(self, count: int) -> NDArray[np.int64]:
-        """Of so many offsets into stages, those that show every link between stages: the first and
-        the last on a symmetric topology."""
+        """Rank offsets within a stage that cover every distinct link to the next stage: the first
+        and the last of `devices` on a symmetric topology."""
         return np.array(sorted({0, count - 1})) if self.symmetric else np.arange(count)
 
     def ranks_of(self, position: int) -> range:
@@ -113,19 +108,21 @@ class Topology:
         return range(self._first[position], self._first[position + 1])
 
     def ordered(self, order: Sequence[int]) -> Topology:
-        """The same cluster, position i taken by node `order[i]` of it."""
+        """The same cluster with node `order[i]` at position i."""
         return Topology(self.kinds, self.fabric, order, trees=self.trees)
 
     def group(self, size: int, stride: int, *, device: Device | None = None) -> ProcessGroup:
-        """Groups of `size` ranks that lie `stride` apart, all active at once, as the slowest of
-        them sees it; of those with a rank on `device` where that is given.
+        """What the slowest group of `size` ranks that lie `stride` apart sees, while all such
+        groups are active. With `device`, only groups that have a rank on such a device count.
 
-        Raises: InputError when such a group does not fit."""
+        Raises: InputError when such a group does not fit.
+        """
         key = (size, stride, self._type_index(device))
         return self._found(key, size, stride, range(self.devices), device)
 
     def stage_groups(self, size: int, stride: int, stages: int) -> tuple[ProcessGroup, ...]:
-        """The same for each of `stages` equal parts of the ranks: the slowest group inside each."""
+        """The same for each of `stages` equal parts of the ranks: the slowest group inside each
+        part."""
         each = self.devices // stages
         if self.symmetric or stages == 1:
             return (self.group(size, stride),) * stages
@@ -145,9 +142,9 @@ class Topology:
     def pair(
         self, stride: int, *, device: Device | None = None, active: int | None = None
     ) -> ProcessGroup:
-        """Every rank sends to the rank `stride` further on, as the slowest of them sees it, or
-        the slowest with such a `device`, while `active` devices of a node (at most `stride`) use
-        its network cards. Raises: InputError when no rank has such a partner."""
+        """What the slowest pair sees when every rank sends to the rank `stride` further on, while
+        `active` devices of a node (at most `stride`) use its network cards. With `device`, only
+        pairs with such a device count. Raises: InputError when no rank has such a partner."""
         key = ("pair", stride, self._type_index(device), active)
         found = self._groups.get(key)
         if found is None:
@@ -159,7 +156,8 @@ class Topology:
         return found
 
     def _pairs_that_differ(self, stride: int) -> int:
-        """Pairs after which equal nodes repeat themselves; tiers may need a longer look."""
+        """Pairs up to the point where equal nodes repeat themselves; tiers may need more of
+        them."""
         if self.fabric.tiers:
             return _RANKS_LOOKED_AT
         kind = self.kinds[self.order[0]]
@@ -167,11 +165,12 @@ class Topology:
         return period if self.symmetric else stride + period
 
     def between(self, sender: int, receiver: int, *, active: int) -> ProcessGroup:
-        """Two ranks, while `active` devices of a node use its network cards."""
+        """The link between two ranks, while `active` devices of a node use its network cards."""
         return self.among((sender, receiver), active=active)
 
     def among(self, ranks: Sequence[int], *, active: int | None = None) -> ProcessGroup:
-        """These ranks, while `active` devices of a node (all by default) use its network cards."""
+        """The group of these ranks, while `active` devices of a node (all by default) use its
+        network cards."""
         apart = self._apart(abs(ranks[1] - ranks[0]) if len(ranks) > 1 else 1)
         if len(ranks) != 2 or not self.symmetric:
             survey = self._survey([ranks], apart, active=active)
@@ -192,7 +191,7 @@ class Topology:
     def _with(
         self, device: Device | None, groups: Iterable[Sequence[int]]
     ) -> Iterable[Sequence[int]]:
-        """Those of the groups that have a device of this type in them, all where none has."""
+        """The groups that have a device of this type in them; all groups where none has."""
         if self._type_index(device) is None:
             return groups
         known = list(groups)
@@ -226,8 +225,8 @@ class Topology:
         return aligned_survey(self.kinds[self.order[0]], span, domains, local)
 
     def _survey(self, groups: Iterable[Sequence[int]], apart: int, *, active: int | None) -> Survey:
-        """The worst of `groups`, whose members lie `apart` nodes apart, while `active` devices of
-        a node (all by default) use its network."""
+        """The worst of `groups`, whose members lie `apart` nodes apart. Meanwhile `active` devices
+        of a node (all by default) use its network."""
         survey = Survey(kinds=set())
         for ranks in groups:
             nodes = [self._node(rank) for rank in ranks]
@@ -248,7 +247,7 @@ class Topology:
     def _survey_ring(
         self, nodes: Sequence[int], survey: Survey, apart: int, active: int | None
     ) -> None:
-        """Adds the hops of one ring between domains to a survey."""
+        """Add the hops of one ring between domains to a survey."""
         around_s = 0.0
         for sender, receiver in zip(nodes, [*nodes[1:], nodes[0]], strict=True):
             if self._domain_of[sender] == self._domain_of[receiver]:
@@ -265,8 +264,8 @@ class Topology:
         survey.ring_network_s = max(survey.ring_network_s, around_s)
 
     def hop(self, sender: int, receiver: int, apart: int = 1) -> Hop:
-        """The link between two nodes in different domains, by their indices in cluster order,
-        while groups whose members lie `apart` nodes apart are active everywhere."""
+        """The link between two nodes in different domains, by their indices in cluster order, while
+        every group whose members lie `apart` nodes apart is active."""
         ends = (self.kinds[sender], self.kinds[receiver])
         return self.fabric.hop(
             sender,
@@ -277,7 +276,7 @@ class Topology:
         )
 
     def _node(self, rank: int) -> int:
-        """The node a rank runs on, by its index in cluster order."""
+        """The node that a rank runs on, as an index in cluster order."""
         return self.order[bisect_right(self._first, rank) - 1]
 
     def _apart(self, stride: int) -> int:
@@ -293,9 +292,9 @@ class Topology:
 def hops_between(
     kinds: Sequence[NodeKind], fabric: Fabric, nodes: NDArray[np.int64], *, apart: int = 1
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Bytes/s and latency from every one of `nodes` to every other, [K, K] each, of which the
-    slower cards count, while groups whose members lie `apart` nodes apart are active everywhere.
-    `kinds` and `fabric` are in cluster order."""
+    """Bytes/s and latency from each of `nodes` to each other one, [K, K] each, while every group
+    whose members lie `apart` nodes apart is active. The slower cards of the two count. `kinds` and
+    `fabric` are in cluster order."""
     of_nodes = [kinds[node] for node in nodes.tolist()]
     cards = np.array([kind.network_bytes_per_s for kind in of_nodes])
     steps = np.array([kind.network_step_s for kind in of_nodes])
@@ -304,56 +303,6 @@ def hops_between(
         bytes_per_s=np.minimum(cards[:, None], cards[None]),
         latency_s=np.maximum(steps[:, None], steps[None]),
         apart=apart,
-    )
-
-
-def topology_from_spec(cluster: ClusterSpec, *, devices: int, trees: bool = True) -> Topology:
-    """The first `devices` devices of a cluster, nodes in file order; `trees` as in `Topology`.
-
-    Raises: InputError when the cluster has fewer, or a node would be used in part.
-    """
-    sized = cluster.sized(devices=devices)
-    used = sum(group.count or 0 for group in sized.node_groups)
-    whole = sized if cluster.num_nodes is None else cluster
-    kinds: list[NodeKind] = []
-    different: dict[tuple[object, ...], NodeKind] = {}
-    types: list[tuple[DeviceSpec, Device]] = []
-    for group in whole.node_groups:
-        nodes = group.count or 0
-        per_node = min(group.devices_per_node, devices) if used == 1 else group.devices_per_node
-        known = [device for spec, device in types if spec == group.device]
-        device = known[0] if known else device_from_spec(group.device)
-        types.append((group.device, device))
-        kind = _kind_from_spec(group, device, per_node)
-        # Groups of equal nodes are one kind, unless a scale-up domain would reach into the next.
-        apart = group.name if nodes % kind.domain_nodes else None
-        values = (apart, *(getattr(kind, field.name) for field in fields(NodeKind)))
-        kinds.extend([different.setdefault(values, kind)] * nodes)
-    return Topology(kinds, fabric_from_spec(whole), range(used), trees=trees)
-
-
-def _kind_from_spec(group: NodeGroup, device: Device, devices_per_node: int) -> NodeKind:
-    fast, domain, network = group.intra_node, group.scale_up, group.network
-    step_s = device.links.step_s if fast.latency_s is None else fast.latency_s
-    network_step_s = device.links.network_step_s
-    if network is not None and network.latency_s is not None:
-        network_step_s = network.latency_s
-    domain_step_s = step_s if domain is None or domain.latency_s is None else domain.latency_s
-    return NodeKind(
-        device=device,
-        devices_per_node=devices_per_node,
-        wired_devices=group.devices_per_node,
-        domain_nodes=1 if domain is None else domain.nodes,
-        node_bytes_per_s=fast.bandwidth_bytes_per_s,
-        node_step_s=step_s,
-        domain_bytes_per_s=(
-            fast.bandwidth_bytes_per_s if domain is None else domain.bandwidth_bytes_per_s
-        ),
-        domain_step_s=domain_step_s,
-        cards=1 if network is None else network.cards,
-        network_bytes_per_s=0.0 if network is None else network.node_bytes_per_s,
-        network_step_s=network_step_s,
-        network="infiniband" if network is None else network.kind,
     )
 
 

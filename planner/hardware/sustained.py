@@ -1,4 +1,4 @@
-"""Devices as a training step finds them, from devices as benchmarks of single kernels do."""
+"""Devices as a training step finds them, from devices as benchmarks of single kernels find them."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ if TYPE_CHECKING:
 
 
 def in_training(cluster: ClusterSpec) -> ClusterSpec:
-    """The cluster with every device slowed to what it sustains (`planner.specs.device`)."""
+    """The cluster with every device slowed to the rates it sustains (`planner.specs.device`)."""
     groups = tuple(replace(group, device=_on_network(group)) for group in cluster.node_groups)
     return replace(cluster, node_groups=groups)
 
 
 def _on_network(group: NodeGroup) -> DeviceSpec:
-    """The device of a group, whose all-to-alls between nodes reach what they do on its network."""
+    """The device of a group, with the efficiency that all-to-alls between nodes reach on the
+    group's network."""
     device = sustained_device(group.device)
     if group.network is None:
         return device
@@ -29,8 +30,9 @@ def _on_network(group: NodeGroup) -> DeviceSpec:
 
 
 def sustained_device(device: DeviceSpec) -> DeviceSpec:
-    """Efficiencies times what a training step reaches of them. Those of 8- and 4-bit products are
-    of training runs already; where a file gives none they follow the 16-bit one."""
+    """Multiply efficiencies by the share that a training step reaches of them. Those of 8- and
+    4-bit products already come from training runs; where a file gives none, they follow the 16-bit
+    one."""
     sustained, attention = device.sustained, device.attention
     return device.model_copy(
         update={

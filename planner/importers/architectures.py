@@ -14,11 +14,11 @@ _NOT_SPELLED_OUT = (
     "router_bias",
     "score_function",
 )
-"""Defaults that count only where a model has the part they are about."""
+"""Defaults that count only where a model has the part that they describe."""
 
 
 def spelled_out(architecture: str) -> dict[str, Any]:
-    """The fields of a model file that an architecture decides, with its values."""
+    """The fields of a model file that an architecture decides, with their values."""
     chosen = ARCHITECTURES[architecture]
     names = [one.name for one in fields(chosen) if one.name not in _NOT_SPELLED_OUT]
     usual = {one.name: one.default for one in fields(Architecture) if one.name in RARE}

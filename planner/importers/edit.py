@@ -1,4 +1,4 @@
-"""Changes to a YAML file that leave everything else of its text as it is, comments included."""
+"""Changes a YAML file and leaves the rest of its text as it is, including comments."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from planner.importers.yaml_text import entry, flow, scalar
 
 @dataclass(frozen=True, slots=True)
 class _Change:
-    """Characters `start` to `end` become `text`."""
+    """Replaces characters `start` to `end` by `text`."""
 
     start: int
     end: int
@@ -84,7 +84,7 @@ def _mapping_changes(text: str, node: Any, before: Any, after: Mapping[str, Any]
 
 
 def _replacement(text: str, node: Any, after: Any) -> _Change:
-    """A value written anew: on one line where it stood on one."""
+    """A value in new text: on one line if it was on one line before."""
     start, end = node.start_mark.index, _last_index(node)
     if start == end:
         return _Change(start, end, f" {flow(after)}")
@@ -103,7 +103,7 @@ def _replacement(text: str, node: Any, after: Any) -> _Change:
 
 
 def _last_index(node: Any) -> int:
-    """Where the last character of a node's own text ends, comments after it left out."""
+    """Index at which the last character of a node's own text ends, without comments after it."""
     if isinstance(node, yaml.ScalarNode) or node.flow_style:
         return int(node.end_mark.index)
     if not node.value:

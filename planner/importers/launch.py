@@ -1,4 +1,4 @@
-"""What somebody has written to launch, in place of a plan: cluster, model, job and plan of it.
+"""Reads what a launch file describes: its cluster, model, job and plan.
 
 A Megatron-LM launch script or command line states its model and every decision. A DeepSpeed
 configuration states neither the model nor most degrees; the caller gives them.
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from planner.importers.notes import Notes
     from planner.importers.shell.text import Origin
+    from planner.importers.source import Source
     from planner.importers.statement import Statement
     from planner.plan import Plan
     from planner.specs.cluster.spec import ClusterSpec
@@ -50,8 +51,8 @@ _NAMES = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LaunchedPlan:
-    """`scenario` and `plan` are what the file launches, whether it can run or not; `notes` what was
-    read, assumed and left out. What was assumed is among the job's assumptions too.
+    """`scenario` and `plan` are what the file launches, whether it can run or not; `notes` say what
+    was read, assumed and left out. What was assumed is among the job's assumptions too.
 
     `refused`: what the framework would refuse and no plan can say. `too_small`: why the scenario is
     of the whole cluster rather than of the file's devices. `whole`: it is of the whole cluster, as
@@ -81,8 +82,8 @@ class LaunchedPlan:
         return self.statement.place(_NAMES.get(field, field.removeprefix("degrees.")))
 
     def check(self) -> None:
-        """Raises: InputError or RuleError, with its place, for the first thing that keeps the plan
-        from running."""
+        """Raises: InputError or RuleError, with its place, for the first reason why the plan cannot
+        run."""
         small = () if self.too_small is None else (self.too_small,)
         for problem in (*small, *self.refused, *plan_problems(self.scenario, self.plan)):
             place = self.place(problem.field)
@@ -118,8 +119,17 @@ def read_launch(
 
     Raises: InputError, with file, line and column where the file is at fault.
     """
+    return read_source(load_source(path, largest=LARGEST_BYTES), cluster, model, asked)
+
+
+def read_source(
+    source: Source,
+    cluster: ClusterSpec,
+    model: ModelSpec | None = None,
+    asked: LaunchOptions | None = None,
+) -> LaunchedPlan:
+    """As `read_launch`, for a file that has already been read."""
     asked = LaunchOptions() if asked is None else asked
-    source = load_source(path, largest=LARGEST_BYTES)
     given = ReadingOptions(
         model=model,
         variables=asked.variables,
@@ -138,9 +148,8 @@ def _launched(statement: Statement, cluster: ClusterSpec, asked: LaunchOptions) 
     workload: dict[str, Any] = dict(settled.workload)
     chosen = asked.software or statement.software
     profile = chosen if isinstance(chosen, SoftwareProfile) else load_software(chosen)
-    used = decisions.get("tensor", 1) * decisions.get("pipeline", 1)
     precision = workload.get("precision") or statement.model.training.precision or "bf16"
-    software = recorded(profile, statement.switch(profile, max(1, devices // used), precision))
+    software = recorded(profile, statement.switch(profile, precision))
     job = build_job(
         statement.model,
         software,
@@ -188,7 +197,8 @@ def _launched(statement: Statement, cluster: ClusterSpec, asked: LaunchOptions) 
 def _hosts(
     statement: Statement, scenario: Scenario, asked: LaunchOptions
 ) -> tuple[str, ...] | None:
-    """The hosts that the user or else the file names, in the order of ranks.
+    """The hosts in the order of ranks: those that the user names, else those that the file names.
+    Raises: InputError at hosts of the file that the cluster does not have.
 
     Raises: InputError at hosts of the file that the cluster does not have.
     """
@@ -219,7 +229,8 @@ def _indivisible(scenario: Scenario, decisions: Mapping[str, Any]) -> tuple[Plan
 
 
 def _decisions(statement: Statement, asked: LaunchOptions) -> dict[str, Any]:
-    """What the file and the user decide together. Raises: InputError where they disagree."""
+    """What the file and the user decide together. Raises: InputError where they contradict each
+    other."""
     decisions: dict[str, Any] = dict(statement.decisions)
     for one in fields(Restrictions):
         values = getattr(asked.decisions, one.name)
@@ -238,7 +249,8 @@ def _decisions(statement: Statement, asked: LaunchOptions) -> dict[str, Any]:
 
 
 def _workload(statement: Statement, asked: LaunchOptions) -> dict[str, Any]:
-    """Fields of the job that are stated or asked for. Raises: InputError where they disagree."""
+    """Fields of the job that the file states or the user asks for. Raises: InputError where they
+    contradict each other."""
     workload: dict[str, Any] = dict(statement.workload)
     for name in ("global_batch_size", "seq_length", "precision"):
         value = getattr(asked, name)

@@ -1,4 +1,4 @@
-"""Whether a file is launched or is a plan document, by a look at its beginning."""
+"""Tells launch files from plan documents by their beginning."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _BEGINNING = 2**16
 
 
 def is_json(text: str) -> bool:
-    """Whether a text starts as JSON does, and not as a test of a shell, [ -z … ] or [[ … ]]."""
+    """Whether a text starts as JSON does, and not with a shell test, [ -z … ] or [[ … ]]."""
     start = text.lstrip()
     return start[:1] in ("{", "[") and _SHELL_TEST.match(start) is None
 

@@ -1,4 +1,4 @@
-"""Which program a launch file is for, by its content, and what the file says."""
+"""Recognises the program of a launch file by its content, and reads what the file says."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReadingOptions:
     """What the user gives in addition to the file: the model, where the file does not state one,
-    and for scripts what `megatron.script.read_launch` takes."""
+    and for scripts the options of `megatron.script.read_launch`."""
 
     model: ModelSpec | None = None
     variables: Mapping[str, str]
@@ -32,8 +32,8 @@ class ReadingOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LaunchFormat:
-    """How a file of the format is told from others, and how it is read. `name` says in a message
-    what it is."""
+    """How to recognise a file of the format, and how to read it. `name` says in a message what it
+    is."""
 
     name: str
     looks_like: Callable[[Source], bool]
@@ -51,7 +51,7 @@ def _read_script(source: Source, given: ReadingOptions) -> Statement:
 
 
 _LAUNCHER = re.compile(r"verify_placement|VERIFY_PLACEMENT|^rank \d+=\S+ slot=", re.MULTILINE)
-"""What exported launchers and rank files hold, and launch scripts do not."""
+"""What exported launchers and rank files hold and launch scripts do not."""
 
 LAUNCH_FORMATS = (
     LaunchFormat(

@@ -1,4 +1,5 @@
-"""How many devices a launch file is for: as asked, as it states, or the whole cluster."""
+"""How many devices a launch file is for: as the user asks, as the file states, or the whole
+cluster."""
 
 from __future__ import annotations
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def taken_whole(cluster: ClusterSpec) -> str:
-    """What to say where neither the file nor the user says how many devices there are."""
+    """The note for the case that neither the file nor the user says how many devices there are."""
     return (
         f"all {cluster.num_devices} devices of {cluster.name} (the file does not say how many; "
         "--nodes does)"
@@ -23,7 +24,7 @@ def taken_whole(cluster: ClusterSpec) -> str:
 
 
 def counted(statement: Statement, cluster: ClusterSpec, asked: LaunchOptions) -> LaunchOptions:
-    """The options; where nothing says how many devices there are, those of the hosts named."""
+    """The options; where nothing says how many devices there are, those of the named hosts."""
     names = asked.hosts or (statement.hosts[0] if statement.hosts else ())
     sizes = {
         host: group.devices_per_node for group in cluster.node_groups for host in group.hosts or ()

@@ -1,4 +1,5 @@
-"""A model from whatever describes it: which kind of description it is, and the model file."""
+"""A model from any description of it: recognises the kind of description, and writes the model
+file."""
 
 from __future__ import annotations
 
@@ -67,13 +68,13 @@ class ImportedModel:
 
     @property
     def counts(self) -> ParameterCounts | None:
-        """Parameters by which a user can check what was read; None where the number of learned
-        positions is not stated."""
+        """Parameter counts, by which a user can check what was read; None where the number of
+        learned positions is not stated."""
         return _counts(self.spec)
 
     @property
     def counted(self) -> str:
-        """The counts in words."""
+        """The parameter counts in words."""
         return _counted(self.spec)
 
 
@@ -90,8 +91,8 @@ def import_model(
     """A model from a file, "-" for standard input, or a torchtitan name such as "llama3 8B".
 
     `assume` reads a config of an unknown type as a known one; `given`, `command` and `vocabulary`
-    are for launch scripts (`megatron.script.read_script`). The text is a new model file, or that of
-    the file `into`, where it exists, with what was read in place of what it said. Raises:
+    are for launch scripts (`megatron.script.read_script`). The text is that of a new model file; or
+    that of the existing file `into`, with what was read in place of what it said. Raises:
     InputError.
     """
     imported = _new_model(
@@ -103,7 +104,8 @@ def import_model(
 
 
 def _into(path: str, imported: ImportedModel, name: str | None) -> ImportedModel:
-    """An existing model file changed: its name, comments and whatever was not read stay."""
+    """An existing model file with changes: its name, its comments and everything that was not read
+    stay."""
     text = decode(read_bytes(Path(path)), path)
     document = parse_document(text, path)
     build_model(document, name=Path(path).stem)
@@ -223,7 +225,7 @@ def _counted(spec: ModelSpec) -> str:
 
 
 def _file(described: str) -> str | None:
-    """The file meant; None for the name of a torchtitan model."""
+    """The file meant by the text; None for the name of a torchtitan model."""
     if described == STDIN:
         return STDIN
     try:
@@ -242,7 +244,8 @@ def _file(described: str) -> str | None:
 
 
 def _config_name(source: Source, tree: Mapping[str, Any]) -> str:
-    """The repository's name where the file says it, else the folder's of a `config.json`."""
+    """The name of the repository where the file states it, else the name of a `config.json`'s
+    folder."""
     stated = tree.get("_name_or_path")
     if isinstance(stated, str) and as_name(stated.rstrip("/").rpartition("/")[2], otherwise=""):
         return stated.rstrip("/").rpartition("/")[2].lower()

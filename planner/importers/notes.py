@@ -10,7 +10,7 @@ from planner.wording.printable import printable
 
 @dataclass(slots=True)
 class Notes:
-    """One clause each, in the order found; the same clause is kept once."""
+    """One clause each, in the order found; a repeated clause is kept once."""
 
     read: list[str] = field(default_factory=list)
     assumed: list[str] = field(default_factory=list)
@@ -25,7 +25,7 @@ class Notes:
             mine.extend(clause for clause in theirs if clause not in mine)
 
     def lines(self) -> Iterator[str]:
-        """Every clause with the word that says which kind it is."""
+        """Every clause, with the word that says which kind it is."""
         for word, clauses in (
             ("read", self.read),
             ("assumed", self.assumed),
@@ -36,11 +36,11 @@ class Notes:
 
 
 MOST_LISTED = 12
-"""Words of a list that are said."""
+"""Most words of a list that are spelled out."""
 
 
 def listed(words: list[str], *, most: int = MOST_LISTED) -> str:
-    """ "a, b and 3 more": a long list said briefly."""
+    """ "a, b and 3 more": a shortened list."""
     if len(words) <= most:
         return ", ".join(words)
     return f"{', '.join(words[: most - 1])} and {len(words) - most + 1} more"

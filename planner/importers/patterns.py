@@ -1,4 +1,4 @@
-"""Lists of layer kinds: from the expressions flags hold, to what a model file can say."""
+"""Lists of layer kinds: from the expressions in flags to the form of a model file."""
 
 from __future__ import annotations
 
@@ -48,8 +48,9 @@ def _repeated(items: list[int] | int, times: list[int] | int) -> list[int]:
 
 def first_and_frequency(chosen: Sequence[bool]) -> tuple[int, int] | None:
     """(first, n) such that from index `first` on exactly every n-th entry is chosen, the first
-    `first` entries are not, and index i is chosen when i - first + 1 is a multiple of n. Where none
-    is chosen, `first` is their number. None where no such pair describes the list."""
+    `first` entries are not, and index i is chosen when i - first + 1 is a multiple of n. Where no
+    entry is chosen, `first` is the length of the list. None where no such pair describes the list.
+    """
     places = [index for index, one in enumerate(chosen) if one]
     if not places:
         return len(chosen), 1

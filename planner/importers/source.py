@@ -20,7 +20,7 @@ _BACKSPACES = re.compile(rb".\x08")
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """`path` is what the user calls it. Lines end in \\n whatever the file has."""
+    """`path` is what the user calls the file. Lines end in \n, whatever the file has."""
 
     path: str
     text: str
@@ -28,7 +28,7 @@ class Source:
 
     @property
     def name(self) -> str:
-        """The last part of the path: what provenance names, so that no folder leaks out."""
+        """The last part of the path, for provenance, so that no folder names leak out."""
         return "standard input" if self.path == STDIN else Path(self.path).name
 
     @property
@@ -51,7 +51,8 @@ class Source:
         return self.error(message, place.line, place.column, hint=hint)
 
     def error_naming(self, message: str, *words: str) -> InputError:
-        """An error at the first of the words that the text has; about the whole file without."""
+        """An error at the first of the words that occurs in the text; without any, about the whole
+        file."""
         for word in words:
             index = self.text.find(word) if word else -1
             if index >= 0:

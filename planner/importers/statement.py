@@ -1,4 +1,4 @@
-"""What a launch file says, whatever its format: the part of a job and a plan that it decides."""
+"""What a launch file says, whatever its format: the part of a job and of a plan that it decides."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from planner.specs.software import SoftwareProfile
     from planner.training.search.plans.problems import PlanProblem
 
-Decision = int | str | bool
+Decision = int | float | str | bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,14 +28,14 @@ class Settled:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Statement:
-    """`software` names the profile that counts where the user names none, and `switch` changes it
-    to what the file says, given how many replicas share the optimizer, and the precision.
+    """`software` names the profile that counts where the user names none. `switch` changes it
+    to what the file says, given the precision.
 
     `workload` has the fields of `JobSpec` that are stated, `decisions` the axes of the search
     space; `settle` completes both from what the user adds to them and the number of devices.
-    `place` says where a field was decided, also a flag by its name. `problems` are what no plan can
-    say and the framework refuses. `hosts` are those that the file names, in the order of ranks, and
-    where they stand.
+    `place` says where a field was decided, and finds a flag by its name. `problems` are settings
+    that the framework refuses and no plan can express. `hosts` are those that the file names, in
+    the order of ranks, and where they stand.
     """
 
     kind: str
@@ -43,7 +43,7 @@ class Statement:
     sha256: str
     model: ModelSpec
     software: str
-    switch: Callable[[SoftwareProfile, int, str], SoftwareProfile]
+    switch: Callable[[SoftwareProfile, str], SoftwareProfile]
     workload: Mapping[str, int | str]
     decisions: Mapping[str, Decision]
     devices: int | None

@@ -22,8 +22,15 @@ def with_choice(switch: S, chosen: str) -> S:
     return switch.model_copy(update={"choices": (*switch.choices, chosen)})
 
 
+def with_groups(switch: DataShardingSwitch, chosen: str) -> DataShardingSwitch:
+    """The switch with sharding groups for the chosen sharding, where it lacks them."""
+    if chosen in switch.in_groups:
+        return switch
+    return switch.model_copy(update={"in_groups": (*switch.in_groups, chosen)})
+
+
 def recorded(before: SoftwareProfile, after: SoftwareProfile) -> SoftwareProfile:
-    """A switched profile is none of the shipped files, and the hash of its source says so."""
+    """Marks a switched profile, which is no shipped file, by the hash of its source."""
     changed = after.model_copy()
     changed._file = before.source_file
     if before != changed:
@@ -34,7 +41,7 @@ def recorded(before: SoftwareProfile, after: SoftwareProfile) -> SoftwareProfile
 
 
 def differences(before: SoftwareProfile, after: SoftwareProfile) -> tuple[str, ...]:
-    """What was switched, as `field value`, for people."""
+    """The switched fields, as `field value`, for people."""
     found = []
     for name in type(before).model_fields:
         one, other = getattr(before, name), getattr(after, name)

@@ -184,7 +184,7 @@ FLAVORS: dict[str, dict[str, Model]] = {
 
 
 def looks_like_flavor(text: str) -> bool:
-    """Whether a text that is no file starts with the name of one of torchtitan's models."""
+    """Whether a text that names no file starts with the name of one of torchtitan's models."""
     return bool(_parts(text)) and _model_name(_parts(text)[0]) in FLAVORS
 
 

@@ -1,4 +1,4 @@
-"""Plain values as YAML text that the planner's strict loader reads back to the same values."""
+"""Plain values as YAML text that the planner's strict loader reads back unchanged."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ _CONSTANTS = {"null", "true", "false", "yes", "no", "on", "off", "y", "n"}
 
 
 def to_yaml(mapping: Mapping[str, Any], comment: Iterable[str] = ()) -> str:
-    """A document: the comment's lines, then the mapping in block style, what fits on one line in
-    flow style."""
+    """A document: the comment's lines, then the mapping in block style; a value that fits on one
+    line is in flow style."""
     lines = [wrapped for line in comment for wrapped in comment_lines(line)]
     lines += _block(mapping, 0)
     return "\n".join(lines) + "\n"
@@ -93,7 +93,7 @@ def _items(values: Sequence[Any], indent: int) -> list[str]:
 
 
 def _is_shallow(value: Mapping[str, Any] | Sequence[Any]) -> bool:
-    """Whether one line shows a value well: a mapping of scalars or of short lists, a list of
+    """Whether a value reads well on one line: a mapping of scalars or of short lists, a list of
     scalars or of such mappings."""
     if isinstance(value, Mapping):
         return len(value) <= 5 and all(_is_small(part) for part in value.values())

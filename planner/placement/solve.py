@@ -50,8 +50,8 @@ FEW_MOVES = 6_000
 WORTHWHILE = 1e-4
 """Share of the step by which a bound must be able to rise for a search to raise it."""
 BEHIND = 1e-3
-"""Share by which the problem's own bound may lie below a known one for class programs to be tried:
-they start from the former."""
+"""The class programs are tried if the problem's own bound, from which they start, lies below the
+known one by at most this share."""
 MOVES = 1_000_000
 """Placements that local search evaluates on a large cluster."""
 
@@ -67,7 +67,7 @@ class PlacementState:
     method: str
     enough_s: float = inf
     own_s: float = 0.0
-    """What the problem itself bounds without a search."""
+    """The bound that the problem itself gives without a search."""
 
     @property
     def settled(self) -> bool:
@@ -91,7 +91,8 @@ class _Search(Protocol):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Views:
-    """A problem as it is priced, as local search sees it, and as bounds see it."""
+    """The same problem in three forms: as it is priced, as local search sees it, and as bounds see
+    it."""
 
     problem: PlacementProblem
     likely: Terms
@@ -107,13 +108,13 @@ class _Views:
         return replace(state, order=order, objective_s=objective_s)
 
     def better(self, state: PlacementState, order: NDArray[np.int64]) -> PlacementState:
-        """At the order where that is better."""
+        """The state moved to an order, if that is better."""
         found = self.at(state, order)
         return found if found.objective_s < state.objective_s else state
 
     def room_s(self, state: PlacementState) -> float:
-        """How much higher than now a bound of the placements can become: none is above what this
-        one takes."""
+        """Seconds by which a bound on the placements can still rise: no bound is above what this
+        placement takes."""
         order = state.order[: self.problem.positions]
         return self.at_most.problem.objective_s(order) - state.bound_s
 
@@ -128,8 +129,8 @@ def solve_placement(
     enough_s: float = inf,
 ) -> PlacementSolution:
     """Finds a placement no worse than any of `seeds` (orders of the nodes at the positions), and a
-    bound. `known_s` is a bound already; one of `enough_s` ends the search. When time runs out it
-    returns the best placement so far.
+    bound. `known_s` is a bound known beforehand; the search ends when the bound reaches `enough_s`.
+    When time runs out it returns the best placement so far.
 
     Raises: ValueError when no placement respects `row_class_allowed`; OutOfTime when there was no
     time to look at any placement.
@@ -160,8 +161,8 @@ def exact_solution(
     seeds: Sequence[Sequence[int] | NDArray[np.int64]],
     budget: Budget = UNLIMITED,
 ) -> PlacementSolution:
-    """The exact search alone, after a short local one. For problems of few nodes without a closing.
-    Raises: OutOfTime."""
+    """The exact search alone, after a short local one. It takes problems of few nodes without a
+    closing. Raises: OutOfTime."""
     problem = with_alike_merged(problem, budget)
     terms = terms_of(problem)
     order = polish(terms, _best_seed(problem, seeds).order, budget.meter(FEW_MOVES / 3))

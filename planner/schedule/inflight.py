@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from planner.arrays import distinct_rows
+from planner.schedule.build import build
 from planner.schedule.orders import alternating
 from planner.schedule.passes import PassKind, Schedule
-from planner.schedule.registry import build, kind_of
+from planner.schedule.registry import kind_of
 from planner.schedule.rules import ScheduleSize
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ def peak_in_flight(
 
     The leading axes are those of `num_microbatches` (and `group`, and `ahead` [..., p − 1], the
     microbatches that stages run ahead). Sizes must satisfy
-    `registry.check_size`. Where chunks differ in weight, another moment may weigh more: see
+    `build.check_size`. Where chunks differ in weight, another moment may weigh more: see
     `heaviest_in_flight`.
     """
     kind = kind_of(name)
@@ -78,9 +79,9 @@ def heaviest_in_flight(
     num_microbatches: Ints,
     differ: NDArray[np.bool_] | None = None,
 ) -> tuple[Ints, NDArray[np.intp]]:
-    """Activations per chunk at the moment when they weigh most, [M, p, v], and the row of each plan
-    in them, [N]. One activation of a chunk weighs `weights` [N, p, v] (bytes, for example), for N
-    plans with `num_microbatches` each.
+    """Activations per chunk at the moment when they weigh most, [M, p, v], and each plan's row in
+    that array, [N]. One activation of a chunk weighs `weights` [N, p, v] (bytes, for example), for
+    N plans with `num_microbatches` each.
 
     On stages where `differ` [p] is false all chunks weigh the same; there they are only counted.
     """
@@ -88,8 +89,8 @@ def heaviest_in_flight(
     counted = peak_in_flight(
         name, stages=stages, virtual_stages=virtual_stages, num_microbatches=numbers
     )
-    # Enough to settle, with a last group of the same length; all of them where each one more is
-    # kept.
+    # Enough microbatches to settle, with a last group of the same length; all of them if every
+    # further microbatch adds activations.
     settled = _SETTLED * stages + numbers % stages
     fewer = np.minimum(numbers, settled)
     kept = peak_in_flight(
@@ -127,8 +128,8 @@ def _fullest_moments(
     num_microbatches: int,
     wanted: tuple[int, ...],
 ) -> tuple[Ints, ...]:
-    """For every stage wanted, [C, v]: what it has in flight at C moments, one of which is the
-    heaviest whatever the chunks weigh."""
+    """For every stage wanted, [C, v]: its activations in flight at C moments. One of these moments
+    is the heaviest, whatever the chunks weigh."""
     kind = kind_of(name)
     if kind.warmup is not None:
         size = ScheduleSize.of(stages, virtual_stages, num_microbatches, None)
@@ -148,11 +149,12 @@ def _fullest_moments(
 
 
 _COUNTED = 1 << 20
-"""Most counts that are held at once."""
+"""Most counts that are held in memory at once."""
 
 
 def _fullest_of_stages(change: Ints, chunks: SmallInts, virtual_stages: int) -> list[Ints]:
-    """`_fullest` of every row of `_changes` and of the chunks that they concern, [s, n] each."""
+    """Apply `_fullest` to every row of `_changes`; `changes` and the chunks that they concern are
+    [s, n] each."""
     hot = chunks[..., None] == np.arange(virtual_stages)
     counts = np.cumsum(change[..., None] * hot, axis=1)
     stage, moment = np.nonzero((change > 0) & (_next_change(change) < 0))
@@ -173,8 +175,8 @@ def _next_change(change: Ints) -> Ints:
 
 
 def _fullest(rows: Ints) -> Ints:
-    """Those of the distinct rows [T, v] with the largest sum, and those that none of these reaches
-    in every column."""
+    """The distinct rows of [T, v] with the largest sum, and the rows that none of these reaches in
+    every column."""
     totals = rows.sum(axis=1)
     full, others = rows[totals == totals.max()], rows[totals < totals.max()]
     reached = (others[:, None] <= full).all(axis=-1).any(axis=1)
@@ -207,7 +209,8 @@ def _at_peak(schedule: Schedule, weights: Floats) -> tuple[Floats, Ints]:
 
 
 def _changes(schedule: Schedule) -> Ints:
-    """[p, n]: what every pass adds to the activations in flight, negative where it takes away."""
+    """[p, n]: the change that every pass makes to the activations in flight; negative where it
+    frees some."""
     kinds = schedule.kinds
     last_kind = PassKind.BACKWARD_WEIGHT if schedule.splits_backward else PassKind.BACKWARD
     ends = (kinds == PassKind.BACKWARD) | (kinds == last_kind)

@@ -61,8 +61,8 @@ class ScheduleKind:
     """(stages, chunks) to the virtual stage of every chunk."""
     generate: Callable[[ScheduleSize], Schedule]
     warmup: Callable[[ScheduleSize], Ints] | None = None
-    """[..., p]: forwards that stages run before they alternate forwards and backwards, where that
-    is all there is to the order (`orders.alternating`)."""
+    """[..., p]: number of forwards that stages run before they alternate forwards and backwards, if
+    that alone fixes the order (`orders.alternating`)."""
     peak: Callable[[ScheduleSize], Ints] | None = None
     """Closed form of `inflight.peak_in_flight`; None: counted over the order."""
     bubble_fraction: Callable[[ScheduleSize], Floats] | None = None
@@ -74,8 +74,8 @@ class ScheduleKind:
     sends_may_overlap: bool = False
     """Frameworks that wait for sends overlap them in the steady phase, or send them in pairs."""
     runs_ahead: bool = False
-    """Stages run as many more microbatches ahead as are under way over slow boundaries, so that its
-    order depends on the times of stages and sends (`orders.ahead`)."""
+    """Stages run additional microbatches ahead over slow boundaries, as many as are under way
+    there, so that the order depends on the times of stages and sends (`orders.ahead`)."""
     windows_are_paths: bool = False
     """The windows of consecutive stages are paths of its step (`bounds.windows`)."""
     vocabulary: VocabularySharing | None = None

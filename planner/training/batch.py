@@ -27,7 +27,7 @@ OUTER_KINDS = 2
 """Embedding and head, the last columns of a load."""
 
 _SHARED = ("pipeline", "virtual_stages", "schedule", "load")
-"""What the plans of a batch share."""
+"""What the plans of a batch have in common."""
 
 UNSHARDED, OPTIMIZER, OPTIMIZER_AND_GRADIENTS, FULLY = range(len(DATA_SHARDINGS))
 """Codes of the data shardings in `Batch.data_sharding`."""
@@ -37,7 +37,11 @@ UNSHARDED, OPTIMIZER, OPTIMIZER_AND_GRADIENTS, FULLY = range(len(DATA_SHARDINGS)
 class Batch:
     """All arrays are int64 of length N. `row` points into the cost table; `recomputed_layers` is
     per chunk and counts only under full granularity. `ahead` [N, p − 1]: microbatches that stages
-    run ahead over every boundary, where the schedule does so and the links are known."""
+    run ahead over every boundary, where the schedule does so and the links are known.
+    `shard_over`: ranks among which sharded states are divided, 0 for all that there are.
+    `optimizer_offload`: the share of the optimizer that is on the hosts, `weight_offload` 1 where
+    sharded weights are there, `activation_offload` the share of activations that is; None where
+    nothing is."""
 
     pipeline: int
     virtual_stages: int
@@ -54,12 +58,16 @@ class Batch:
     recomputed_layers: NDArray[np.int64]
     data_sharding: NDArray[np.int64]
     ahead: NDArray[np.int64] | None = None
+    shard_over: NDArray[np.int64] | None = None
+    optimizer_offload: NDArray[np.float64] | None = None
+    weight_offload: NDArray[np.int64] | None = None
+    activation_offload: NDArray[np.float64] | None = None
 
     def __len__(self) -> int:
         return len(self.row)
 
     def some(self, which: NDArray[np.integer]) -> Batch:
-        """These of the plans."""
+        """The batch of the chosen plans."""
         arrays = {
             one.name: getattr(self, one.name) for one in fields(self) if one.name not in _SHARED
         }
@@ -82,8 +90,8 @@ class Batch:
 
     @property
     def pass_counts(self) -> NDArray[np.int64]:
-        """Layers that forward and backward passes run, int [p, v, K]: not the vocabulary's where
-        all stages share it, which has passes of its own."""
+        """Layers that forward and backward passes run, int [p, v, K]. The vocabulary's layers are
+        left out where all stages share them: they have passes of their own."""
         if not self.kind.shares_vocabulary:
             return self.load.counts
         inner = self.load.counts.copy()
@@ -92,7 +100,7 @@ class Batch:
 
     @property
     def first_holds_head(self) -> bool:
-        """Whether the stage with the embedding has the head too, or the same share of both."""
+        """Whether the stage with the embedding also has the head, or the same share of both."""
         return bool(self.load.counts[0, :, -1].any())
 
     @property
@@ -104,6 +112,39 @@ class Batch:
     def expert_replicas(self) -> NDArray[np.int64]:
         """The same for experts: data · context · tensor / (expert · expert_tensor)."""
         return self.data * self.context * self.tensor // (self.expert * self.expert_tensor)
+
+    @property
+    def sharding_groups(self) -> NDArray[np.int64]:
+        """[N]: groups of replicas that hold a copy of the sharded states each, 1 where all replicas
+        share one."""
+        if self.shard_over is None:
+            return np.ones_like(self.data)
+        size = np.where(self.shard_over > 0, self.shard_over, self.dense_replicas)
+        return np.maximum(self.dense_replicas // size, 1)
+
+    @property
+    def offloads(self) -> bool:
+        """Whether any plan has something on the hosts."""
+        parts = (self.optimizer_offload, self.weight_offload, self.activation_offload)
+        return any(part is not None for part in parts)
+
+    @property
+    def host_activations(self) -> NDArray[np.float64]:
+        """[N]: the share of activations that is on the hosts."""
+        known = self.activation_offload
+        return np.zeros(len(self)) if known is None else known
+
+    @property
+    def host_share(self) -> NDArray[np.float64]:
+        """[N]: the share of the optimizer that is on the hosts."""
+        known = self.optimizer_offload
+        return np.zeros(len(self)) if known is None else known
+
+    @property
+    def host_weights(self) -> NDArray[np.bool_]:
+        """[N]: whether sharded weights are on the hosts."""
+        known = self.weight_offload
+        return np.zeros(len(self), dtype=np.bool_) if known is None else known > 0
 
     @property
     def fully_recomputed(self) -> NDArray[np.int64]:

@@ -33,12 +33,13 @@ class CostTable:
     """Rows are R shards, columns the K layer kinds of the scenario, T its device types.
 
     Seconds per microbatch: forward_s and backward_s are [causes, T, R, K], backward without
-    recomputation, of passes that have another microbatch's beside them where exchanges overlap that
-    way, and the same of those that are alone; selective_s and full_s [T, R, K] are what selective
-    and full recomputation add to it and weight_gradient_s [T, R, K] the part of it that zero-bubble
-    schedules can move. type_forward_s, type_backward_s and type_selective_s [C, R, K] have the same
-    of every candidate device of the scenario, of which T are the best one, each with the best links
-    that nodes of its type have.
+    recomputation. Where exchanges overlap with another microbatch's pass, these are of paired
+    passes, and forward_alone_s and backward_alone_s of unpaired ones. selective_s and full_s
+    [T, R, K] are what selective and full recomputation add to the backward pass; weight_gradient_s
+    [T, R, K] is the part of it that zero-bubble schedules can move. type_forward_s, type_backward_s
+    and type_selective_s [C, R, K] are the same for every candidate device of the scenario, each
+    with the best links that nodes of its type have.
+
     Bytes and parameters per device: [R, K], see `planner.training.layer.memory.LayerMemory`;
     placeholder_bytes [S, R, K] of one gradient of each of S weights of different shapes.
     """
@@ -73,8 +74,8 @@ class CostTable:
 def cost_table(
     scenario: Scenario, shards: Sequence[Shard], prices: LayerPrices | None = None
 ) -> CostTable:
-    """Price every kind of layer under every shard. `prices`: those of other tables of the
-    scenario."""
+    """Price every kind of layer under every shard. `prices`: the layer prices that other tables of
+    the scenario have already worked out."""
     kinds, devices = scenario.kinds, scenario.candidate_devices
     prices = prices or LayerPrices(scenario)
     found = [[prices.price(kind, shard) for kind in kinds] for shard in shards]

@@ -22,6 +22,7 @@ from planner.training.batch import Batch
 from planner.training.confidence.interval import confidence_of
 from planner.training.costs import CostTable, cost_table
 from planner.training.layer.flops import model_flops_per_token
+from planner.training.lifetime.goodput import goodput_of
 from planner.training.memory.stage import stage_peaks
 from planner.training.step.ahead import with_ahead
 from planner.training.step.simulated import simulate_step
@@ -49,7 +50,7 @@ def estimate(
 
 
 def with_confidence(scenario: Scenario, plan: Plan, cost: Estimate) -> Estimate:
-    """A point estimate with how sure it is."""
+    """Adds to a point estimate how sure it is."""
     confidence = confidence_of(scenario, plan, cost)
     return replace(cost, confidence=confidence, assumptions=(*cost.assumptions, *confidence.notes))
 
@@ -62,9 +63,10 @@ def point_estimate(
     load: StageLoad | None = None,
     simulated: SimulatedSpans | None = None,
 ) -> Estimate:
-    """The estimate without its confidence. A search passes what it has already: the cost table, the
-    stage load, and the `simulated` step of `slowest_spans`. What is missing is made for this
-    plan, and so it is when the plan takes the hosts in another order than the cluster's file."""
+    """The estimate without its confidence. A search passes what it already has: the cost table, the
+    stage load, and the `simulated` step of `slowest_spans`. What is missing is worked out for this
+    plan; so is everything when the plan takes the hosts in another order than the cluster's file.
+    """
     placed = scenario.placed(plan.placement.hosts)
     if placed is not scenario:
         scenario, table, simulated = placed, None, None
@@ -73,7 +75,8 @@ def point_estimate(
     load = load or stage_load(scenario.model, scenario.kinds, plan.stages)
     batch = with_ahead(scenario, table, batch_of_one(plan, table.shards.index(shard), load))
     step = simulate_step(scenario, table, batch, simulated)
-    memory = MemoryEstimate(per_stage=stage_peaks(scenario, table, batch).stages(0))
+    peaks = stage_peaks(scenario, table, batch)
+    memory = MemoryEstimate(per_stage=peaks.stages(0), host=peaks.host(0))
     job = scenario.job
     tokens = job.global_batch_size * job.seq_length
     return Estimate(
@@ -86,6 +89,8 @@ def point_estimate(
         peak_flop_per_s=scenario.mean_peak_flop_per_s,
         assumptions=(*assumptions(scenario, plan), *_said_of_warmups(batch)),
         device_groups=device_groups(scenario, plan.degrees.pipeline),
+        goodput=goodput_of(scenario, plan, step.breakdown.step_s),
+        tokens=job.tokens,
     )
 
 
@@ -107,6 +112,19 @@ def _said_of_warmups(batch: Batch) -> tuple[str, ...]:
     size = ScheduleSize.of(batch.pipeline, batch.virtual_stages, microbatches, None, batch.ahead)
     listed = ", ".join(map(str, np.minimum(warmup(size)[0], microbatches[0]).tolist()))
     return (f"stages run {listed} forwards before their first backward, ahead over slow links",)
+
+
+def _said_of_hosts(scenario: Scenario) -> list[str]:
+    """What offloading takes for granted about the hosts."""
+    host = scenario.host
+    gigabytes = {
+        "to each device": host.link_bytes_per_s,
+        "through host memory for each device": host.memory_bytes_per_s,
+    }
+    rates = ", ".join(f"{rate / 1e9:.1f} GB/s {what}" for what, rate in gigabytes.items())
+    unknown = ["cluster: as much host memory as the job needs"] if host.node_bytes is None else []
+    assumed = [f"cluster: {said} as in general" for said in host.assumed]
+    return [f"offloading: {rates}", *unknown, *assumed]
 
 
 def device_groups(scenario: Scenario, pipeline: int) -> tuple[DeviceGroup, ...]:
@@ -166,6 +184,10 @@ def batch_of_one(plan: Plan, row: int, load: StageLoad) -> Batch:
         granularity=column(GRANULARITIES.index(recompute.granularity)),
         recomputed_layers=column(min(per_chunk or 0, load.most_layers)),
         data_sharding=column(DATA_SHARDINGS.index(plan.data_sharding)),
+        shard_over=None if plan.shard_over is None else column(plan.shard_over),
+        optimizer_offload=np.array([plan.optimizer_offload]) if plan.optimizer_offload else None,
+        weight_offload=column(1) if plan.weight_offload else None,
+        activation_offload=np.array([plan.activation_offload]) if plan.activation_offload else None,
     )
 
 
@@ -183,6 +205,8 @@ def assumptions(scenario: Scenario, plan: Plan) -> tuple[str, ...]:
     ]
     if software.dropout == "model" and scenario.model.dropout:
         said.append(f"model {scenario.model.name} is trained with hidden and attention dropout")
+    if plan.optimizer_offload or plan.weight_offload or plan.activation_offload:
+        said += _said_of_hosts(scenario)
     chunks = {end - start for stage in plan.stages for start, end in stage.chunks}
     if len(chunks) > 1:
         said.append(f"chunks hold {min(chunks)} to {max(chunks)} layers, as the plan lists them")

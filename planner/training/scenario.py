@@ -6,8 +6,10 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from planner.hardware.described import topology_from_spec
+from planner.hardware.host import HostRates, host_of
 from planner.hardware.ideal import IdealTopology, SlowedTopology, ideal_topology
-from planner.hardware.links import Topology, topology_from_spec
+from planner.hardware.links import Topology
 from planner.hardware.sustained import in_training
 from planner.specs.cluster.segments import in_segments
 from planner.workload.layers import layer_kinds
@@ -26,7 +28,8 @@ if TYPE_CHECKING:
 
 
 UNFUSED = "unfused attention: "
-"""How the assumption starts that attention is computed in parts though the profile would not."""
+"""Start of the assumption that attention is computed in parts although the profile has fused
+kernels."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,24 +47,25 @@ class Scenario:
 
     @cached_property
     def ideal(self) -> Scenario:
-        """The job where every group has the best links, and every stage the best devices, that any
-        placement on the cluster could give it. The scenario itself where all placements are alike
-        or nodes cannot change places."""
+        """The job with the best links for every group, and the best devices for every stage, that
+        any placement on the cluster could give. The scenario itself where all placements are alike,
+        and where nodes cannot change places."""
         topology = ideal_topology(self.topology)
         return self if topology is None else replace(self, topology=topology)
 
     @cached_property
     def outgrown(self) -> tuple[Scenario, ...]:
-        """On the ideal topology, the job when every hop leaves the blocks of a tier, or of the
-        wider links, that it outgrows; nothing elsewhere."""
+        """On the ideal topology: the job when every hop leaves the blocks that the job outgrows,
+        those of a tier or of the wider links. Empty on other topologies."""
         topology = self.topology
         if not isinstance(topology, IdealTopology):
             return ()
         return tuple(self.slowed(hop) for hop in topology.outgrown_hops())
 
     def slowed(self, hop: Hop, *, stride: int | None = None) -> Scenario:
-        """The job on the ideal topology when every hop between domains is this one; with `stride`,
-        only the hops of pairs of ranks, and of groups whose ranks lie so far apart."""
+        """The job on the ideal topology with this hop in place of every hop between domains; with
+        `stride`, only in place of hops of pairs of ranks and of groups whose ranks lie that far
+        apart."""
         topology: IdealTopology = self.topology  # type: ignore[assignment]
         found = self._slowed.get((hop, stride))
         if found is None:
@@ -71,7 +75,7 @@ class Scenario:
 
     @cached_property
     def kept(self) -> dict[str, Any]:
-        """What others work out once for this scenario, by name."""
+        """What other modules work out once for this scenario, by name."""
         return {}
 
     @cached_property
@@ -80,8 +84,8 @@ class Scenario:
 
     @cached_property
     def by_type(self) -> tuple[Scenario, ...]:
-        """On the ideal topology of several device types, for each of `candidate_devices` the job on
-        that type alone, with the best links that it has; else the scenario itself."""
+        """On the ideal topology of several device types: for each of `candidate_devices`, the job
+        on that type alone, with the best links of that type. Otherwise the scenario itself."""
         topology = self.topology
         if not isinstance(topology, IdealTopology) or len(topology.real_devices) == 1:
             return (self,) * len(self.candidate_devices)
@@ -91,8 +95,8 @@ class Scenario:
 
     @cached_property
     def candidate_devices(self) -> tuple[Device, ...]:
-        """Devices whose kernels are priced: one for each of `device_types`, or on the ideal
-        topology those of the whole cluster, the best of which counts, layer by layer."""
+        """Devices whose kernels are priced: one for each of `device_types`. On the ideal topology
+        these are all types of the cluster, and the best counts, layer by layer."""
         topology = self.topology
         return topology.real_devices if isinstance(topology, IdealTopology) else self.device_types
 
@@ -112,6 +116,16 @@ class Scenario:
         if self.model.mtp_num_layers:
             kinds["mtp"] = None
         return (*kinds, "embedding", "head")
+
+    @cached_property
+    def host(self) -> HostRates:
+        """What a device finds in the memory of its host, on the worst node of the cluster."""
+        return host_of(self.cluster, self.job.devices)
+
+    @cached_property
+    def node_devices(self) -> int:
+        """Devices of the smallest node."""
+        return min(group.devices_per_node for group in self.cluster.node_groups)
 
     def stage_types(self, pipeline: int) -> tuple[tuple[int, ...], ...]:
         """For every stage of the default rank order, the device types (indices into
@@ -133,8 +147,9 @@ class Scenario:
         )
 
     def placed(self, hosts: Sequence[str]) -> Scenario:
-        """The same job with position i of the rank grid's nodes taken by `hosts[i]`, any hosts of
-        the cluster. The scenario itself when that is its order already, or without hosts."""
+        """The same job with host `hosts[i]` at position i of the rank grid's nodes; any hosts of
+        the cluster will do. The scenario itself when it has this order already, or without hosts.
+        """
         names = self.cluster.host_names()
         if not hosts or tuple(hosts) == tuple(names[node] for node in self.topology.order):
             return self
@@ -155,7 +170,7 @@ class Scenario:
 
 def build_scenario(cluster: ClusterSpec, model: ModelSpec, job: JobSpec) -> Scenario:
     """Raises InputError when the cluster has fewer devices than the job needs, and when the model's
-    file states other parameter counts than its sizes come to. Scale-up domains are cut into
+    file states parameter counts that differ from those of its sizes. Scale-up domains are cut into
     segments."""
     check_parameters(model)
     cluster = in_segments(cluster, devices=job.devices)
@@ -171,7 +186,8 @@ def build_scenario(cluster: ClusterSpec, model: ModelSpec, job: JobSpec) -> Scen
 
 
 def _with_kernels(cluster: ClusterSpec, job: JobSpec) -> JobSpec:
-    """The job with attention in parts where a device of the cluster has no fused kernels for it."""
+    """The job with attention computed in parts if a device of the cluster has no fused kernels for
+    it."""
     lacking = [g.device.name for g in cluster.node_groups if not g.device.attention.fused]
     if job.software.attention == "unfused" or not lacking:
         return job

@@ -1,5 +1,5 @@
-"""Which nodes exchange what: the pairs of nodes between which each kind of communication runs, how
-far it goes, and the narrowest link on its way.
+"""Which nodes exchange data: for each kind of communication the pairs of nodes, how far it reaches,
+and the narrowest link on its way.
 
 Ranks are laid out as Megatron-LM does (`parallel_state.RankGenerator`): the leftmost axis of the
 order varies fastest, and experts have a grid of their own over the same ranks.
@@ -31,7 +31,7 @@ _EXPERT = {"tp": "expert_tensor", "ep": "expert", "dp": "expert_data", "pp": "pi
 INSIDE_NODE, INSIDE_DOMAIN, NETWORK = "inside nodes", "inside scale-up domains", "network"
 
 MATRIX = 2048
-"""Nodes up to which the links of all pairs are worked out at once."""
+"""Largest number of nodes for which the links of all pairs are worked out at once."""
 
 Pair = tuple[int, int]
 """Two nodes by their positions in the job, the smaller first."""
@@ -69,12 +69,12 @@ class JobLinks:
 
     @cached_property
     def bytes_per_s(self) -> NDArray[np.float64]:
-        """[K, K]; what is on the diagonal is no link. For jobs of a few thousand nodes."""
+        """[K, K]; the diagonal is no link. For jobs of a few thousand nodes."""
         rates, _ = hops_between(self.topology.kinds, self.topology.fabric, self.order)
         return rates
 
     def rate(self, pair: Pair) -> float:
-        """The slower of the two ways between two nodes."""
+        """The slower direction between two nodes."""
         rates, _ = hops_between(self.topology.kinds, self.topology.fabric, self.order[list(pair)])
         return float(min(rates[0, 1], rates[1, 0]))
 
@@ -160,7 +160,8 @@ def _traffic(axis: str, links: JobLinks, size: int, found: set[Pair]) -> Traffic
 
 
 def _rates(links: JobLinks, pairs: Sequence[Pair]) -> Iterator[float]:
-    """The slower way of each pair; links between alike nodes at alike places are asked for once."""
+    """The slower direction of each pair; links between equal nodes in equal positions are looked up
+    once."""
     if links.topology.nodes <= MATRIX:
         rates = np.minimum(links.bytes_per_s, links.bytes_per_s.T)
         yield from (float(rates[pair]) for pair in pairs)
@@ -181,14 +182,14 @@ def _every_pair(topology: Topology, stride: int, size: int) -> Iterator[Pair]:
 
 
 def _ring(topology: Topology, stride: int, size: int) -> Iterator[Pair]:
-    """Positions that neighbours in a group are on, its ends among them."""
+    """Positions of neighbours in a group, including the pair of its two ends."""
     ranks = np.arange(topology.devices)
     last = ranks // stride % size + 1 == size
     yield from _apart(topology, ranks, np.where(last, ranks - (size - 1) * stride, ranks + stride))
 
 
 def _chain(topology: Topology, stride: int, size: int) -> Iterator[Pair]:
-    """Positions that neighbours in a group are on, its ends apart."""
+    """Positions of neighbours in a group, without the pair of its two ends."""
     ranks = np.arange(topology.devices)
     ranks = ranks[ranks // stride % size + 1 < size]
     yield from _apart(topology, ranks, ranks + stride)

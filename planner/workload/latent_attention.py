@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from planner.workload.attention import context_exchange, core_attention
+from planner.workload.context_parallel import context_exchange
+from planner.workload.core_attention import core_attention
 from planner.workload.linear import column_parallel, replicated_linear, row_parallel
 from planner.workload.operators import Pointwise
 from planner.workload.pointwise import latent_norm, residual_add
@@ -19,11 +20,11 @@ if TYPE_CHECKING:
 
 
 def mla_operators(workload: Workload) -> list[Operator]:
-    """Multi-head latent attention (DeepSeek-V2, arXiv 2405.04434, section 2.1). The down
-    projections are held whole by every tensor rank, as Megatron-LM Core does. An unfused rotation
-    and putting its parts together are 25 operators more to launch in either pass (Megatron-LM
-    `multi_latent_attention.py` `qkv_up_proj_and_rope_apply`; `rope_utils.py`
-    `_apply_rotary_pos_emb_bshd`: cosine, sine, casts, halves turned, products, sum, twice; copies).
+    """Multi-head latent attention (DeepSeek-V2, arXiv 2405.04434, section 2.1). As in Megatron-LM
+    Core, every tensor rank holds the down projections whole. An unfused rotation, with joining its
+    parts, launches 25 more operators in either pass (Megatron-LM `multi_latent_attention.py`
+    `qkv_up_proj_and_rope_apply`; `rope_utils.py` `_apply_rotary_pos_emb_bshd`: cosine, sine, casts,
+    halves turned, products, sum, twice; copies).
     """
     w, model, z = workload, workload.model, workload.element_bytes
     mla = model.mla

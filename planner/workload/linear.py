@@ -46,15 +46,15 @@ def column_parallel(
     )
     if w.shard.tensor == 1:
         return [matmul]
-    beside = "weight_gradient" if w.software.tensor_backward_overlap else ""
+    runs_with = "weight_gradient" if w.software.tensor_backward_overlap else ""
     whole = z * w.tokens * width
     if not w.shard.sequence_parallel:
-        return [matmul, tensor_collective(f"{name}_reduce", "all_reduce", whole, False, beside)]
+        return [matmul, tensor_collective(f"{name}_reduce", "all_reduce", whole, False, runs_with)]
     return [
         tensor_collective(f"{name}_gather", "all_gather", whole, True, None),
         matmul,
-        tensor_collective(f"{name}_regather", "all_gather", whole, False, beside),
-        tensor_collective(f"{name}_scatter", "reduce_scatter", whole, False, beside),
+        tensor_collective(f"{name}_regather", "all_gather", whole, False, runs_with),
+        tensor_collective(f"{name}_scatter", "reduce_scatter", whole, False, runs_with),
     ]
 
 
@@ -115,7 +115,7 @@ def replicated_linear(
 
 
 def tensor_collective(
-    name: str, operation: str, buffer_bytes: int, forward: bool, beside: str | None
+    name: str, operation: str, buffer_bytes: int, forward: bool, runs_with: str | None
 ) -> Collective:
     """One tensor-parallel collective of the forward pass, or of the backward pass."""
     return Collective(
@@ -126,5 +126,5 @@ def tensor_collective(
         buffer_bytes=buffer_bytes,
         in_forward=forward,
         in_backward=not forward,
-        beside=beside or "",
+        runs_with=runs_with or "",
     )

@@ -54,8 +54,8 @@ class Matmul(Operator):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GroupedMatmul(Operator):
-    """`groups` experts' products (m_g × k)·(k × n) in one call, `m` rows in all. Its input, or its
-    output's gradient, is quantised already where another kernel has written it so."""
+    """`groups` experts' products (m_g × k)·(k × n) in one call, `m` rows in all. Its input, or the
+    gradient of its output, is already quantised where another kernel wrote it in that format."""
 
     groups: int
     m: int
@@ -103,9 +103,9 @@ class FusedAttention(Operator):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pointwise(Operator):
-    """Work bound by memory traffic: bytes read plus bytes written, and the kernels it takes.
-    `forward_launches` and `backward_launches` are the operators that an eager host launches, where
-    most of them are so small that the device's time is that of fewer. `held_bytes` are the
+    """Work bound by memory traffic: bytes read plus bytes written, and the number of kernels.
+    `forward_launches` and `backward_launches` are the operators that an eager host launches; they
+    may outnumber the kernels, since the smallest take the device no time. `held_bytes` are the
     gradients that live at once in the backward pass; default: what one kernel moves then, without
     what was saved."""
 
@@ -127,12 +127,12 @@ class Collective(Operator):
     buffer of the group's largest side on one device: what all_reduce reduces, what all_gather ends
     with, what reduce_scatter starts with, what one device sends in all_to_all; one hop's block for
     ring_exchange, which makes (degree − 1) hops.
-    `beside` names what the framework always runs at the same time: "" (nothing), "weight_gradient",
-    "attention". `copies` > 1: the buffer holds that many copies of each token for different ranks,
-    of which one travels to each domain, and at most `group_top_k` of `num_groups` equal parts of
-    the ranks have any. `calls`: collectives that the host launches for it, `launch_s` beside them.
-    `network_efficiency` (None: that of the library's all-to-all) and `multiprocessors` are what
-    an expert exchange reaches and takes.
+    `runs_with` names what the framework always runs at the same time: "" (nothing),
+    "weight_gradient", "attention". `copies` > 1: the buffer holds that many copies of each token
+    for different ranks; one copy travels to each domain, and at most `group_top_k` of `num_groups`
+    equal parts of the ranks have any. `calls`: collectives that the host launches for it;
+    `launch_s`: host time in addition to theirs. `network_efficiency` (None: that of the library's
+    all-to-all) and `multiprocessors` are what an expert exchange reaches and takes.
     """
 
     operation: str
@@ -140,7 +140,7 @@ class Collective(Operator):
     buffer_bytes: int
     in_forward: bool
     in_backward: bool
-    beside: str = ""
+    runs_with: str = ""
     hops: int = 1
     copies: int = 1
     calls: int = 1

@@ -99,8 +99,8 @@ def _grouped_attention(model: ModelSpec) -> int:
 
 
 def qk_norm_parameters(model: ModelSpec) -> int:
-    """Norms of queries and keys: one scale of d for all heads, or one for each of the a query and
-    g key heads; biases alike."""
+    """Norms of queries and keys: one scale of d for all heads, or one for each of the a query and g
+    key heads; the same for biases."""
     if not model.qk_norm or model.qk_norm_scale == "none":
         return 0
     heads = model.num_attention_heads + model.num_query_groups
@@ -202,7 +202,7 @@ def total_parameters(model: ModelSpec, *, seq_length: int | None = None) -> int:
 
 
 def active_parameters(model: ModelSpec, *, seq_length: int | None = None) -> int:
-    """Parameters one token meets: `total_parameters` with k of the E routed experts. Some
+    """Parameters that one token meets: `total_parameters` with k of the E routed experts. Some
     publications leave out the embedding, whose table is only looked up."""
     idle = 0
     if model.moe is not None:
@@ -221,7 +221,7 @@ def parameter_counts(model: ModelSpec) -> ParameterCounts:
 
 
 def check_parameters(model: ModelSpec) -> None:
-    """Raises: InputError where the model's file states counts that its sizes do not come to."""
+    """Compare the counts that the model's file states with those of its sizes."""
     stated = model.stated_parameters
     if stated is None:
         return

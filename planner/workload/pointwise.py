@@ -67,8 +67,8 @@ def activation(
 
 def clamp(workload: Workload, name: str, tokens: int, width: int) -> Pointwise:
     """Both halves of a gated activation's input clamped and put together again (Megatron-LM
-    `fused_bias_geglu.py`, `weighted_bias_quick_geglu_impl`): two copies each way, the clamp's
-    backward pass reading what came in besides."""
+    `fused_bias_geglu.py`, `weighted_bias_quick_geglu_impl`): two copies each way; the clamp's
+    backward pass also reads its input."""
     bytes_once = 2 * workload.element_bytes * tokens * width
     return Pointwise(
         name=name,
@@ -83,7 +83,7 @@ def clamp(workload: Workload, name: str, tokens: int, width: int) -> Pointwise:
 
 
 def residual_add(workload: Workload, name: str) -> list[Operator]:
-    """Bias, dropout and the add to the residual stream, one kernel when fused."""
+    """Bias, dropout and the addition to the residual stream, one kernel when fused."""
     w = workload
     once = w.residual_bytes()
     mask_bytes = w.residual_tokens * w.model.hidden_size if w.dropout else 0

@@ -1,4 +1,4 @@
-"""Selective recomputation: what a layer keeps, and what the backward pass does again."""
+"""Selective recomputation: what a layer keeps, and what the backward pass repeats."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ EVERY_SECOND_MATMUL = "every_second_matmul"
 
 
 class Selective(NamedTuple):
-    """Of one operator: bytes kept from the forward pass, share of the forward pass done again."""
+    """For one operator: bytes kept from the forward pass, and the share of the forward pass that is
+    repeated."""
 
     kept_bytes: int
     redone_share: float
@@ -24,11 +25,11 @@ class Selective(NamedTuple):
 def selective(workload: Workload, operators: Sequence[Operator]) -> tuple[Selective, ...]:
     """What the software profile's selective recomputation does to each operator of a layer.
 
-    By module: the listed modules keep nothing and are done again (Megatron-LM
-    `--recompute-modules`); a mixture as a whole keeps its input (`moe_layer.py`,
-    `moe_layer_recompute`). By operator: attention and every second matmul keep their outputs, all
-    else is done again (torchtitan `activation_checkpoint.selective_ac_option: op`). Embedding and
-    head are no part of a layer and keep what they keep (`apply_ac`: `layers` are wrapped).
+    By module: the listed modules keep nothing and are repeated (Megatron-LM `--recompute-modules`);
+    a mixture as a whole keeps its input (`moe_layer.py`, `moe_layer_recompute`). By operator:
+    attention and every second matmul keep their outputs, everything else is repeated (torchtitan
+    `activation_checkpoint.selective_ac_option: op`). Embedding and head do not belong to a layer,
+    and are not touched (`apply_ac`: `layers` are wrapped).
     """
     end = _layer_end(operators)
     layer = operators[:end]
@@ -46,7 +47,7 @@ def selective(workload: Workload, operators: Sequence[Operator]) -> tuple[Select
 
 
 def _layer_end(operators: Sequence[Operator]) -> int:
-    """Where embedding or head begin, with the head's norm."""
+    """Where the embedding or the head begins; the head starts with its norm."""
     for index, operator in enumerate(operators):
         if operator.module in ("embedding", "head") or operator.name == "final_norm":
             return index
@@ -64,18 +65,18 @@ def _units(operator: Operator) -> tuple[str, ...]:
 
 
 def _input_bytes(workload: Workload, operator: Operator) -> int:
-    """What a module done again reads: a mixture its tokens, through the router. The others start
-    from what stays for other reasons."""
+    """What a repeated module reads: a mixture reads its tokens, through the router. The inputs of
+    other modules are kept for other reasons."""
     if operator.name != "router":
         return 0
     return workload.element_bytes * workload.residual_tokens * workload.model.hidden_size
 
 
 def _by_operator(workload: Workload, operators: Sequence[Operator]) -> list[Selective]:
-    """torchtitan `activation_checkpoint.py`: outputs of attention, of reduce-scatters and
-    all-to-alls, and of every second product are kept, of which the router's is none; products of
-    experts are done again. A compiler drops the output of a product that only the layer's own
-    output needs (AOTAutograd keeps what the backward pass reads); eager caching keeps it."""
+    """torchtitan `activation_checkpoint.py`: the outputs of attention, of reduce-scatters and
+    all-to-alls, and of every second product are kept; the router's product does not count, and
+    products of experts are repeated. A compiler drops the output of a product that only the layer's
+    own output needs (AOTAutograd keeps what the backward pass reads); eager caching keeps it."""
     z = workload.element_bytes
     layer_input = workload.residual_bytes()
     result: list[Selective] = []

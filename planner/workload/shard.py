@@ -22,5 +22,6 @@ class Shard:
     dispatcher: str = ""
     """How tokens reach their experts; "": as the software profile does by default."""
     vocabulary: int = 1
-    """Pipeline stages that hold a part of the vocabulary layers each; 1: the ends hold them whole.
+    """Pipeline stages that each hold a part of the vocabulary layers; 1: the two ends hold them
+    whole.
     """

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from planner.workload.attention import core_attention
+from planner.workload.core_attention import core_attention
 from planner.workload.linear import replicated_linear
 from planner.workload.operators import FusedAttention, Pointwise
 
@@ -24,7 +24,8 @@ _SCORE_BYTES = 4
 def sparse_attention(
     workload: Workload, mla: MlaSpec, indexer: IndexerSpec, heads: int
 ) -> list[Operator]:
-    """The indexer, then attention of every query to its top k keys: as many as a window of k has.
+    """The indexer, then attention of every query to its top k keys, which costs as much as a window
+    of k keys.
 
     All heads share the keys they see, and read them as latents (section 2.1, "MQA mode of MLA"): a
     head's query and key are as wide as the latent and the rotary part, its value as the latent.

@@ -38,8 +38,8 @@ class StageLoad:
 
 
 def stage_load(model: ModelSpec, kinds: Sequence[str], stages: Sequence[Stage]) -> StageLoad:
-    """Count layers; `kinds` names the columns. Multi-token-prediction modules follow the last
-    layer."""
+    """Count the layers of every kind; `kinds` names the columns. Multi-token-prediction modules
+    follow the last layer."""
     column = {kind: index for index, kind in enumerate(kinds)}
     of_layer = [column[kind] for kind in layer_kinds(model)]
     chunks = [[of_layer[start:end] for start, end in stage.chunks] for stage in stages]

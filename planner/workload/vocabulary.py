@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 
 def embedding_operators(workload: Workload) -> list[Operator]:
-    """Token (and position) lookup; the backward pass scatters into a dense gradient and adds it
-    to the main gradient (PyTorch `embedding_dense_backward`). Positions belong to the first stage
-    where all stages share the vocabulary, not to each share."""
+    """Token (and position) lookup; the backward pass scatters into a dense gradient and adds it to
+    the main gradient (PyTorch `embedding_dense_backward`). Positions belong to the first stage
+    where all stages share the vocabulary, not to each part."""
     w, model, z = workload, workload.model, workload.element_bytes
     h, n, t = model.hidden_size, w.tokens, w.shard.tensor
     whole, table = z * n * h, w.vocabulary_rows * h
@@ -56,14 +56,13 @@ def head_operators(workload: Workload) -> list[Operator]:
     Megatron-LM's `vocab_parallel_cross_entropy` converts the logits to fp32, keeps the
     probabilities, and walks over them in separate kernels: conversion (z + 4 bytes per logit),
     maximum (4), subtraction (8), exponential (8), sum (4), division (8), and 8 more for every copy
-    that is made of them. Compiled
-    (`fused_cross_entropy.py`), subtraction and exponential are one, and so is the backward pass;
-    not where all stages share the vocabulary (sail-sg/VocabularyParallelism `cross_entropy.py`).
-    A loss that keeps the 16-bit logits (`Workload.keeps_logits`) is taken to move as much as one
-    that keeps fp32 probabilities: so say the step times of small models. TransformerEngine's reads
-    the 16-bit logits twice (largest and sum in one pass, then the probabilities) and writes the
-    gradient over them; its backward pass reads and writes that once more
-    (`common/triton/cross_entropy.py`).
+    of them. Compiled (`fused_cross_entropy.py`), subtraction and exponential are one kernel, and so
+    is the backward pass, except where all stages share the vocabulary
+    (sail-sg/VocabularyParallelism `cross_entropy.py`). A loss that keeps the 16-bit logits
+    (`Workload.keeps_logits`) is assumed to move as much as one that keeps fp32 probabilities; the
+    step times of small models agree with that. TransformerEngine's reads the 16-bit logits twice
+    (largest and sum in one pass, then the probabilities) and writes the gradient over them; its
+    backward pass reads and writes that once more (`common/triton/cross_entropy.py`).
     """
     w, z = workload, workload.element_bytes
     t, n = w.shard.tensor, w.tokens

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 from planner.workload.formats import QUANTIZED_BYTES, gradient_bytes, weight_bytes
 
 if TYPE_CHECKING:
+    from planner.specs.experts import Dispatcher
     from planner.specs.model.spec import ModelSpec
     from planner.specs.software import SoftwareProfile
-    from planner.specs.software_parts import Dispatcher
     from planner.workload.shard import Shard
 
 
@@ -41,7 +41,7 @@ class Workload:
 
     @property
     def quantized(self) -> bool:
-        """Matmuls run in 8 or 4 bits."""
+        """Whether matmuls run in 8 or 4 bits."""
         return self.precision in QUANTIZED_BYTES
 
     @property
@@ -59,13 +59,13 @@ class Workload:
 
     @property
     def keeps_placeholders(self) -> bool:
-        """Weights of layers have placeholders of their gradients, one of every shape, that stay."""
+        """Whether weights of layers keep placeholders of their gradients, one for every shape."""
         software = self.software
         return software.gradient_placeholders and software.fused.gradient_accumulation
 
     @property
     def dropout(self) -> bool:
-        """Hidden and attention dropout are on."""
+        """Whether hidden and attention dropout are on."""
         return self.software.drops_out(self.model.dropout)
 
     def fuses(self, operator: str) -> bool:
@@ -88,7 +88,7 @@ class Workload:
 
     @property
     def loss_copies(self) -> int:
-        """fp32 copies of the logits that the loss holds beside the probabilities."""
+        """fp32 copies of the logits that the loss holds in addition to the probabilities."""
         fused = self.software.fused
         if self.fuses_loss:
             return fused.fused_loss_copies if self.shard.vocabulary == 1 else 0
@@ -97,11 +97,11 @@ class Workload:
 
     @property
     def keeps_logits(self) -> bool:
-        """The loss keeps the 16-bit logits for its backward pass (or their gradient, where they
-        lie) instead of fp32 probabilities: kernels that compute the probabilities again
+        """Whether the loss keeps the 16-bit logits for its backward pass (or their gradient, in
+        their place) instead of fp32 probabilities. Kernels that compute the probabilities again do
         (Dao-AILab/flash-attention `ops/triton/cross_entropy.py`: `save_for_backward(logits, lse,
-        labels)`), and a compiled loss, which reads its input again. Not where all stages share the
-        vocabulary."""
+        labels)`), and so does a compiled loss, which reads its input again. Not where all stages
+        share the vocabulary."""
         fused = self.software.fused
         kept = fused.loss_keeps_logits if fused.cross_entropy else self.compiles_loss
         return self.loss_in_place or (kept and self.shard.vocabulary == 1)

@@ -277,7 +277,7 @@ def test_several_kinds_of_nodes_in_slurm_conf(planner: Run, written: Write) -> N
     ]
     assert "2 nodes without devices" in done.stderr
     unknown = planner("import", "cluster", written(SLURM.format(type="mine")))
-    assert (unknown.code, "nothing read says which devices" in unknown.stderr) == (2, True)
+    assert (unknown.code, "none of the files says which devices" in unknown.stderr) == (2, True)
     twice = written("NodeName=a1 Gres=gpu:8\nNodeName=a[1-2] Gres=gpu:8\n")
     assert ":2: node a1 has two NodeName lines" in planner("import", "cluster", twice).stderr
 

@@ -11,6 +11,8 @@ from planner.training.search.layouts.default import layers_of_chunks
 if TYPE_CHECKING:
     from planner.exporters.job import ExportJob
 
+WHOLE = 0.001
+"""Shares of activations are thousandths."""
 _FSDP = {"optimizer+gradients": "optim_grads", "full": "optim_grads_params"}
 _QUANTIZED = {
     "fp8": {"fp8_format": "hybrid", "fp8_recipe": "tensorwise"},
@@ -87,9 +89,7 @@ def sharding_flags(job: ExportJob) -> Flags:
     if sharding == "optimizer":
         return flags | values(num_distributed_optimizer_instances=instances)
     if instances is not None:
-        raise cannot(
-            "software.optimizer_shard_size", f"with data_sharding {sharding} all replicas share"
-        )
+        raise cannot("shard_over", f"with data_sharding {sharding} all replicas share")
     return {
         **flags,
         **switches(use_megatron_fsdp=True),
@@ -100,14 +100,14 @@ def sharding_flags(job: ExportJob) -> Flags:
 def optimizer_instances(job: ExportJob) -> int | None:
     """Copies of the sharded optimizer; None for one. Raises: Inexpressible where the replicas do
     not divide."""
-    size, degrees = job.software.optimizer_shard_size, job.plan.degrees
+    size, degrees = job.plan.shard_over, job.plan.degrees
     replicas = degrees.data * degrees.context
     if size is None or size >= replicas:
         return None
     copies, rest = divmod(replicas, size)
     if rest or (job.model.moe and degrees.expert_data % copies):
         raise cannot(
-            "software.optimizer_shard_size",
+            "shard_over",
             f"{replicas} replicas ({degrees.expert_data} of the experts) are no equal groups of "
             f"{size}",
         )
@@ -152,19 +152,52 @@ def _gradients(job: ExportJob) -> Flags:
     return switches(grad_reduce_in_bf16=precision != "fp16")
 
 
+def _offload(job: ExportJob) -> Flags:
+    """Raises: Inexpressible for weights on the host, which no flag puts there with a sharded
+    optimizer."""
+    share = job.plan.optimizer_offload
+    if job.plan.weight_offload:
+        raise cannot("weight_offload", "weights stay on the device")
+    if not share:
+        return _offloaded_layers(job)
+    return {
+        **_offloaded_layers(job),
+        **switches(
+            optimizer_cpu_offload=True,
+            overlap_cpu_optimizer_d2h_h2d=job.software.offload.overlap,
+        ),
+        **values(optimizer_offload_fraction=share),
+    }
+
+
+def _offloaded_layers(job: ExportJob) -> Flags:
+    """Raises: Inexpressible where the share of the activations is not that of whole layers."""
+    layers = job.plan.activation_offload * job.model.num_layers
+    if abs(layers - round(layers)) > WHOLE * job.model.num_layers:
+        raise cannot("activation_offload", f"{layers:.1f} layers are not whole layers")
+    if not layers:
+        return {}
+    return {
+        **switches(cpu_offloading=True),
+        **values(cpu_offloading_num_layers=round(layers)),
+    }
+
+
 def _optimizer(job: ExportJob) -> Flags:
     software = job.software
     flags = values(optimizer=job.job.optimizer)
     if not software.master_weights and job.job.precision != "fp32":
         raise cannot("software.master_weights", "the optimizer keeps 32-bit weights")
+    flags |= _offload(job)
     states = software.optimizer_state_dtype
     second = software.second_moment_dtype or states
     master = software.master_weight_dtype
-    if states == second == master == "fp32":
+    offloaded = bool(job.plan.optimizer_offload)
+    if states == second == master == "fp32" and not offloaded:
         return flags
     if job.plan.data_sharding == "none":
         raise cannot("software.optimizer_state_dtype", f"{states} states need a sharded optimizer")
-    if master == "fp32" and job.job.precision != "fp32":
+    if master == "fp32" and job.job.precision != "fp32" and not offloaded:
         raise cannot(
             "software.master_weight_dtype",
             "with moments in fewer bits, remainders of the weights are kept, or fp16",

@@ -1,7 +1,7 @@
-"""How fast the devices of a node and its network cards are: as stated, as measured, as usual.
+"""How fast the devices of a node and its network cards are: as stated, as measured, or as usual.
 
-A figure that is more than its part has by the data sheet is refused, one that rounding or the model
-of collectives puts a little above it is the nominal one.
+A figure above what the data sheet gives the part is refused. A figure that rounding or the model of
+collectives puts slightly above it is replaced by the nominal one.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ Group = dict[str, Any]
 
 
 def inside_of(node: NodeFacts, device: str, notes: Notes) -> tuple[float, str] | None:
-    """Nominal bytes/s of one device to the others of its node, and what it is made of. PCI Express
-    is no way between devices that are wired to each other on a board: a file that shows nothing
-    else, as those of clouds' virtual machines do, is silent about it.
+    """Nominal bytes/s from one device to the others of its node, and how the figure was found.
+    Devices that are wired to each other on a board do not use PCI Express: a file that shows only
+    PCI Express, as files of virtual machines do, says nothing about their links.
 
     Raises: InputError for more than the device has.
     """
@@ -68,7 +68,7 @@ def says_network(node: NodeFacts, options: NodeOptions) -> bool:
 def needed(usual: UsualNode | None, device: str, what: str, option: str) -> UsualNode:
     if usual is None:
         raise InputError(
-            f"nothing read says {what}, and no shipped cluster has nodes of {device}",
+            f"none of the files says {what}, and no shipped cluster has nodes of {device}",
             hint=f"give {option}",
         )
     return usual
@@ -134,7 +134,7 @@ def network(
         return {"cards": number, "bandwidth": text}
     if usual_network is None:
         raise InputError(
-            "nothing read says how fast the network is",
+            "none of the files says how fast the network is",
             hint="give --network-bandwidth, such as '50 GB/s' of one card in one direction",
         )
     number, bandwidth = int(usual_network["cards"]), str(usual_network["bandwidth"])
@@ -157,7 +157,7 @@ def _cards(cards: int | None, usual: Mapping[str, Any] | None, notes: Notes) -> 
 
 
 def compare(group: Group, collectives: Sequence[MeasuredCollective], notes: Notes) -> None:
-    """What the planner makes of the measurements on the nodes as they are now."""
+    """Compares the measurements with the planner's times on the nodes as they are now."""
     for one in sorted(collectives, key=lambda c: (c.ranks, c.operation))[-4:]:
         planned = seconds(one, group)
         if planned is not None:

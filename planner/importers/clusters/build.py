@@ -1,4 +1,4 @@
-"""A cluster file's content from what several files say."""
+"""The content of a cluster file, from what several files say."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ DOMAIN = "domain"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HostLayout:
-    """Hosts in cluster order and the tiers and domains over them."""
+    """Hosts in cluster order, with the tiers and scale-up domains over them."""
 
     hosts: tuple[str, ...]
     tiers: tuple[SizedTier, ...]
@@ -43,7 +43,7 @@ def cluster_mapping(
 ) -> dict[str, Any]:
     """The content of a new cluster file; a matrix goes to `matrix_file`.
 
-    Raises: InputError for contradictions and for what neither files nor options say.
+    Raises: InputError for contradictions, and for facts that neither files nor options state.
     """
     layout = layout_of(facts, notes)
     kinds = merged_nodes(facts) or [NodeFacts()]
@@ -117,8 +117,8 @@ def _with_domains(
     domains: tuple[tuple[str, ...], ...],
     notes: Notes,
 ) -> list[Tier]:
-    """The tiers with the domains inside them; where switches cross domains, the domains alone,
-    whose links are the faster ones."""
+    """The tiers with the scale-up domains inside them. Where switches cross domains, only the
+    domains: their links are the faster ones."""
     inside = Tier(name=DOMAIN, groups=domains)
     found = sized(hosts, [inside, *tiers], Notes())[1]
     if not any(tier.name == DOMAIN for tier in found) and tiers:
@@ -139,7 +139,7 @@ def _different_hosts(first: ClusterFacts, other: ClusterFacts) -> InputError:
 
 
 def _check_one(facts: Sequence[ClusterFacts]) -> None:
-    """Two files cannot both say how nodes are connected."""
+    """Two files must not both say how nodes are connected."""
     for what, have in (
         ("tiers", [one for one in facts if one.tiers]),
         ("bandwidth between nodes", [one for one in facts if one.matrix is not None]),
@@ -159,7 +159,7 @@ def all_links(facts: Sequence[ClusterFacts]) -> tuple[Link, ...]:
 
 
 def _benchmark_hosts(facts: Sequence[ClusterFacts], notes: Notes) -> tuple[str, ...]:
-    """The hosts of the benchmarks where no file lists all nodes."""
+    """The hosts of the benchmarks, where no file lists all nodes."""
     found = tuple(dict.fromkeys(host for one in facts for host in one.measured_on))
     if found:
         notes.assumed.append(f"the cluster is the {len(found)} hosts of the benchmark")
@@ -192,7 +192,7 @@ def _place_hosts(group: Group, hosts: tuple[str, ...], layout: HostLayout, notes
 
 
 def _name_groups(groups: list[Group]) -> None:
-    """Names after the device, and the keys in the order of the documentation."""
+    """Names groups after their devices, and orders keys as the documentation does."""
     names: list[str] = []
     for group in groups:
         base = str(group["device"]).partition("-")[0]
@@ -204,7 +204,7 @@ def _name_groups(groups: list[Group]) -> None:
 
 
 def tiers_content(tiers: Sequence[SizedTier]) -> list[dict[str, Any]]:
-    """The entries of `fabric.tiers`, with one above them that joins everything."""
+    """The entries of `fabric.tiers`, below one that joins everything."""
     content: list[dict[str, Any]] = [{"name": tier.name, "nodes": tier.nodes} for tier in tiers]
     above = {"leaf": "spine", "spine": "core"}.get(tiers[-1].name, "top")
     return [*content, {"name": above}]
@@ -220,8 +220,8 @@ def links_content(matrix: Matrix | None, links: Sequence[Link], matrix_file: str
 
 
 def matrix_text(matrix: Matrix) -> str:
-    """The CSV file of a matrix: its unit in the corner, nothing where no link was measured and on
-    the diagonal."""
+    """The CSV file of a matrix: its unit in the corner cell; cells on the diagonal and of links
+    that were not measured stay empty."""
     lines = [",".join((matrix.unit, *matrix.hosts))]
     for host, row in zip(matrix.hosts, matrix.rows, strict=True):
         lines.append(",".join((host, *map(_cell, row))))

@@ -1,4 +1,4 @@
-"""Which program wrote a file, by its content, and what it says of a cluster."""
+"""Finds out by its content which program wrote a file, and what it says of a cluster."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ from planner.specs.files.spelling import did_you_mean
 
 @dataclass(frozen=True, slots=True)
 class Stated:
-    """What the user says of files that do not say it: the unit of their figures, how many ranks a
-    benchmark had."""
+    """What the user states about files that do not say it: the unit of their figures, and how many
+    ranks a benchmark had."""
 
     unit: str | None = None
     ranks: int | None = None
@@ -84,8 +84,9 @@ def read_facts(
     format_name: str | None = None,
     ranks: int | None = None,
 ) -> ClusterFacts:
-    """What a file says of a cluster; `format_name` says how to read it, else its content does.
-    `unit` is that of figures without one, `ranks` how many devices a benchmark ran over.
+    """What a file says of a cluster; `format_name` says how to read it; without it, the content
+    decides. `unit` is the unit of figures that have none, `ranks` how many devices a benchmark ran
+    over.
 
     Raises: InputError for a file of no known kind, and at what is wrong in it.
     """

@@ -1,9 +1,9 @@
 """Device files for the names that drivers, benchmarks and topology files print, and the rates of
-their links: `devices.yaml` beside this file.
+their links: `devices.yaml` in this folder.
 
 Link rates are nominal, of one link in one direction, as cluster files state bandwidth. NCCL's own
-figures (`src/graph/topo.h`: 20, 20.6, 40.1 GB/s) are what it expects to reach; device files hold
-that as an efficiency.
+figures (`src/graph/topo.h`: 20, 20.6, 40.1 GB/s) are rates that it expects to reach; device files
+express them as an efficiency.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pathlib import Path
 from planner.specs.files.yaml_file import load_document
 
 BY_NVLINKS = {6: "v100-sxm-32gb", 8: "a800-sxm-80gb", 12: "a100-sxm-80gb", 18: "h100-sxm-80gb"}
-"""The device with that many links to a switch; 18 have H100, H200 and B200 alike."""
+"""The device with that many links to a switch; H100, H200 and B200 all have 18."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,13 +54,14 @@ def link_bytes_per_s(device: str) -> float | None:
 
 
 def together(device: str) -> int | None:
-    """Devices that come together on the board of a node; None for cards, which come singly."""
+    """Devices that are mounted together on the board of a node; None for cards, which are mounted
+    singly."""
     known = _by_name().get(device)
     return None if known is None else known.together
 
 
 def device_named(product: str) -> str | None:
-    """The shipped device of a product name such as "NVIDIA A100-SXM4-80GB", or None."""
+    """The shipped device with a product name such as "NVIDIA A100-SXM4-80GB", or None."""
     shown = product.upper()
     for one in known_devices():
         if any(re.search(pattern, shown) for pattern in one.products):
@@ -69,19 +70,19 @@ def device_named(product: str) -> str | None:
 
 
 def is_exact(product: str) -> bool:
-    """Whether a product name says which memory the device has, so that nothing was assumed."""
+    """Whether a product name says which memory the device has, so that nothing is assumed."""
     return re.search(r"[0-9]+ ?GB", product.upper()) is not None or not re.search(
         r"A100|V100|H100", product.upper()
     )
 
 
 def is_listed(vendor: str, part: str) -> bool:
-    """Whether a PCI ID is of a device for training, shipped or not."""
+    """Whether a PCI ID belongs to a device for training, shipped or not."""
     return any(_pci(vendor, part) in one.pci for one in known_devices())
 
 
 def device_of_pci(vendor: str, part: str) -> str | None:
-    """The shipped device of a PCI ID such as 0x10de, 0x2330, or None."""
+    """The shipped device with a PCI ID such as 0x10de, 0x2330, or None."""
     return next((one.device for one in known_devices() if _pci(vendor, part) in one.pci), None)
 
 
@@ -90,12 +91,12 @@ def _pci(vendor: str, part: str) -> str:
 
 
 def device_of_capability(capability: int) -> str | None:
-    """The device of a compute capability, times ten, where the file says no more."""
+    """The device of a compute capability (times ten), where the file does not name the device."""
     found = (one for one in known_devices() if one.usual and one.capability == capability)
     return next((one.device for one in found), None)
 
 
 def device_of_gfx(target: str) -> str | None:
-    """The device of a gfx target of AMD's compiler, where the file says no more."""
+    """The device of a gfx target of AMD's compiler, where the file does not name the device."""
     found = (one for one in known_devices() if one.usual and one.gfx == target.lower())
     return next((one.device for one in found), None)

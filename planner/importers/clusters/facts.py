@@ -1,4 +1,4 @@
-"""What one file says of a cluster. Everything it does not say is None or empty."""
+"""What one file says of a cluster. What it does not say is None or empty."""
 
 from __future__ import annotations
 
@@ -16,10 +16,9 @@ Operation = Literal["all_reduce", "all_gather", "reduce_scatter", "all_to_all", 
 class NodeFacts:
     """One kind of node. `device` is a shipped name the file states, `likely_device` one that it
     hints at (`because`). Bandwidths in bytes/s, one direction: of one device inside the node (with
-    `basis`), unless its `nvlinks` (or xGMI links)
-    say it, and of one network card. `over_pcie`: the file shows no other way between devices than
-    PCI Express. `whole`: the file lists every
-    device of the node, and not just those that a benchmark used."""
+    `basis`), unless its `nvlinks` (or xGMI links) imply it, and of one network card. `over_pcie`:
+    the file shows no other way between devices than PCI Express. `whole`: the file lists every
+    device of the node, not only those that a benchmark used."""
 
     device: str | None = None
     likely_device: str | None = None
@@ -49,7 +48,7 @@ class MeasuredCollective:
     ranks_per_node: int | None = None
 
     def inside(self, devices_per_node: int) -> bool:
-        """Whether it runs within one node."""
+        """Whether it ran within one node."""
         return self.ranks <= (self.ranks_per_node or devices_per_node)
 
 
@@ -64,14 +63,14 @@ class Tier:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Matrix:
     """Node-to-node bandwidth: `rows[sender][receiver]` in `unit`, all above 0. None where no link
-    was measured, and on the diagonal, whatever the file has there."""
+    was measured, and on the diagonal whatever the file has there."""
 
     hosts: tuple[str, ...]
     rows: tuple[MatrixRow, ...]
     unit: str
 
     def gaps(self) -> list[str]:
-        """What to say of links that were not measured; empty where all were."""
+        """A note about links that were not measured; empty where all were."""
         size = len(self.hosts)
         count = sum(row.count(None) for row in self.rows) - size
         said = f"{count:,} of {size * (size - 1):,} links have no figure and those of the network"

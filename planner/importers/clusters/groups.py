@@ -1,4 +1,4 @@
-"""The node groups of a cluster file, from what files and options say of nodes."""
+"""The node groups of a cluster file, from what files and options say about nodes."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def _same_kind(kinds: Sequence[tuple[NodeFacts, str]], node: NodeFacts) -> int |
 
 
 def _may_be_same(one: NodeFacts, other: NodeFacts) -> bool:
-    """A device that is stated settles what another file only hints at."""
+    """A device that one file states decides over a device that another file only suggests."""
     if one.nvlinks is not None and other.nvlinks not in (None, one.nvlinks):
         return False
     if one.device is not None or other.device is not None:
@@ -48,7 +48,7 @@ def _may_be_same(one: NodeFacts, other: NodeFacts) -> bool:
 
 
 def _merged(one: NodeFacts, other: NodeFacts, path: str, other_path: str) -> NodeFacts:
-    """What two files say of the same nodes; a file that lists every device wins on their number."""
+    """What two files say of the same nodes; a file that lists every device decides their number."""
     per_node = one.devices_per_node or other.devices_per_node
     if one.devices_per_node and other.devices_per_node not in (None, one.devices_per_node):
         if one.whole == other.whole:
@@ -78,7 +78,7 @@ def _merged(one: NodeFacts, other: NodeFacts, path: str, other_path: str) -> Nod
 
 
 def device_of(node: NodeFacts, options: NodeOptions, notes: Notes) -> str | None:
-    """The device stated, or the likely one, which is then said to be assumed."""
+    """The device stated, or the likely one, which is then noted as assumed."""
     device = options.device or node.device
     if device is None and node.likely_device is not None:
         device = node.likely_device
@@ -95,14 +95,14 @@ def group_of(
     several_nodes: bool,
     fastest_link: float | None,
 ) -> Group:
-    """A group of a cluster file. `fastest_link`: what a node reaches at best by measured links.
+    """A group of a cluster file. `fastest_link`: the highest measured rate of a node.
 
-    Raises: InputError for what neither files nor options say.
+    Raises: InputError for facts that neither files nor options state.
     """
     device = device_of(node, options, notes)
     if device is None:
         raise InputError(
-            "nothing read says which devices the nodes have"
+            "none of the files says which devices the nodes have"
             + (f" ({node.because})" if node.because else ""),
             hint="give --device NAME; planner list shows the names",
         )

@@ -1,4 +1,4 @@
-"""Host names of what was measured or configured, as a cluster file may hold them."""
+"""Host names in the form that a cluster file may hold, from measurements and configurations."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from planner.specs.names import as_host
 
 
 def clean_hosts(names: Sequence[str], notes: Notes) -> tuple[str, ...]:
-    """Names with characters that no host name has replaced by dashes; a note says so."""
+    """Replaces characters that no host name may have by dashes; a note says so."""
     cleaned = [as_host(name) for name in names]
     if len(set(cleaned)) < len(set(names)):
         cleaned = [f"{name}-{index}" for index, name in enumerate(cleaned)]
@@ -26,6 +26,6 @@ def clean_hosts(names: Sequence[str], notes: Notes) -> tuple[str, ...]:
 
 
 def short(names: Sequence[str]) -> str | list[str]:
-    """`node[01-16,18]` where some of the names have such a form, else the list."""
+    """`node[01-16,18]` where some of the names have such a form, otherwise the list."""
     text = compress_hosts(names)
     return text if "[" in text else list(names)

@@ -58,12 +58,12 @@ def import_cluster(
     format_name: str | None = None,
     ranks: int | None = None,
 ) -> ImportedCluster:
-    """A new cluster file from files, or the file `into`, where it exists, with what they say
-    added to it. `target` is where a new file will stand: files it names are found from there.
-    `ranks`: how many devices a benchmark ran over, where its output does not say.
+    """A new cluster file from files; or the existing file `into`, with what they say added.
+    `target` is the path of the new file; the paths in it are relative to that. `ranks`: how many
+    devices a benchmark ran over, where its output does not say so.
 
-    Raises: InputError at what is wrong in a file, for contradictions between files, and for what
-    neither files nor options say.
+    Raises: InputError at a fault in a file, for contradictions between files, and for facts that
+    neither files nor options state.
     """
     if len(paths) > MOST_FILES:
         raise InputError(f"{len(paths)} files; at most {MOST_FILES} are read at once")
@@ -100,7 +100,7 @@ def import_cluster(
 
 
 def _add_with_name(notes: Notes, fact: ClusterFacts, *, several: bool) -> None:
-    """The notes of one file; with several files each clause says of which it speaks."""
+    """Adds the notes of one file; with several files, each clause names the file it is about."""
     if not several:
         notes.add(fact.notes)
         return
@@ -115,7 +115,7 @@ def _stem(path: str) -> str:
 
 
 def _matrix_file(place: str | None, facts: Sequence[ClusterFacts]) -> str:
-    """A name in the folder of the cluster file."""
+    """A name for the matrix in the folder of the cluster file."""
     stem = (
         Path(place).stem if place else next((_stem(f.path) for f in facts if f.matrix), "cluster")
     )
@@ -133,7 +133,7 @@ def _comment(facts: Sequence[ClusterFacts], notes: Notes) -> list[str]:
 def _into(
     path: str, facts: Sequence[ClusterFacts], options: NodeOptions, notes: Notes, matrix_file: str
 ) -> tuple[dict[str, Any], str]:
-    """The existing file changed, its comments and order kept."""
+    """Changes the existing file and keeps its comments and order."""
     text = decode(read_bytes(Path(path)), path)
     document = parse_document(text, path)
     cluster_of(document, name=Path(path).stem, folder=Path(path).parent)
@@ -149,7 +149,7 @@ def _into(
 
 
 def _with_header(text: str, header: list[str]) -> str:
-    """Comment lines after those the file starts with."""
+    """Adds comment lines after those at the start of the file."""
     lines = text.split("\n")
     first = next((i for i, line in enumerate(lines) if not line.startswith("#")), len(lines))
     fresh = [line for line in header if line not in lines]
@@ -163,8 +163,8 @@ def _checked(
     matrix_file: str,
     matrix: str | None,
 ) -> ClusterSpec:
-    """The cluster as the loader reads the text, in a folder that has the matrix and, for what the
-    file names relative to itself, the files of its own folder."""
+    """The cluster as the loader reads the text, in a folder with the matrix and with the files that
+    the text names by relative paths."""
     shown = place or "the imported cluster"
     document = parse_document(text, shown)
     folder = Path(place).resolve().parent if place else Path.cwd()

@@ -1,4 +1,4 @@
-"""An existing cluster file with what other files say added to it."""
+"""Adds what other files say to an existing cluster file."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ def changed_mapping(
     path: str,
     matrix_file: str,
 ) -> dict[str, Any]:
-    """The content of the cluster file `path`, changed by what files and options say. What they do
-    not mention stays.
+    """The content of the cluster file `path`, changed by what files and options say. Whatever they
+    do not mention stays.
 
     Raises: InputError for contradictions.
     """
@@ -64,7 +64,7 @@ def changed_mapping(
 def _group_index(
     groups: Sequence[Mapping[str, Any]], kind: NodeFacts, options: NodeOptions, path: str
 ) -> int | None:
-    """The group that is meant: the only one, or the one with the device."""
+    """The group that the options mean: the only one, or the one with the device."""
     device = options.device or kind.device or kind.likely_device
     if len(groups) == 1:
         return 0
@@ -119,7 +119,7 @@ def _change_group(
 def _fit(
     group: dict[str, Any], facts: Sequence[ClusterFacts], notes: Notes, *, fixed: tuple[bool, bool]
 ) -> None:
-    """Bandwidths that explain the collectives measured, where nothing else states them."""
+    """Bandwidths that explain the measured collectives, where nothing else states them."""
     collectives = [one for fact in facts for one in fact.collectives]
     together = group["devices_per_node"] * group.get("scale_up", {}).get("nodes", 1)
     inside = [one for one in collectives if one.inside(together)]

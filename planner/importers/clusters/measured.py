@@ -1,8 +1,8 @@
-"""Bandwidths that explain measured collectives, and those that no hardware could explain.
+"""Bandwidths that explain measured collectives, and collectives that no hardware could explain.
 
-What a collective moves at least, whatever the algorithm: a reduction inside the switches sends
-every buffer once, and everything else sends or receives all but the own part (Patarasuk and Yuan
-2009, section 2; Graham et al. 2016 for reductions in the network).
+The least that a collective moves, whatever the algorithm: a reduction inside the switches sends
+every buffer once; any other collective sends or receives everything but a device's own part
+(Patarasuk and Yuan 2009, section 2; Graham et al. 2016 for reductions in the network).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Group = Mapping[str, Any]
 
 
 def shown(collective: MeasuredCollective) -> str:
-    """all-reduce of 8.59 GB over 16 devices."""
+    """In words, such as "all-reduce of 8.59 GB over 16 devices"."""
     name = collective.operation.replace("_", "-")
     size = f"{collective.size_bytes / 1e9:.4g} GB"
     if collective.size_bytes < 1e9:
@@ -31,7 +31,7 @@ def shown(collective: MeasuredCollective) -> str:
 
 
 def to_four_digits(bytes_per_s: float) -> float:
-    """More would claim what no benchmark says."""
+    """Four digits: more would claim what no benchmark says."""
     return float(f"{bytes_per_s:.4g}")
 
 
@@ -42,8 +42,8 @@ def _widest(collectives: Sequence[MeasuredCollective]) -> MeasuredCollective:
 def measured_intra_node(
     group: Group, inside: Sequence[MeasuredCollective], notes: Notes
 ) -> float | None:
-    """Bytes/s of one device that explain what was measured inside the fast fabric; None where
-    nothing was, or nothing explains it. At most what the device has by its data sheet.
+    """The rate of one device, in bytes/s, that explains what was measured inside the fast fabric,
+    at most that of the data sheet. None where nothing was measured, and where no rate explains it.
 
     Raises: InputError for a collective that was faster than the device can be.
     """
@@ -83,8 +83,8 @@ def measured_intra_node(
 def measured_network(
     group: Group, outside: Sequence[MeasuredCollective], notes: Notes
 ) -> float | None:
-    """Bytes/s of one card that explain what was measured across nodes; None where nothing was, or
-    nothing explains it. `group` has the number of cards.
+    """The rate of one card, in bytes/s, that explains what was measured across nodes. None where
+    nothing was measured, and where no rate explains it. `group` has the number of cards.
 
     Raises: InputError for a collective that was faster than any cards are.
     """
@@ -106,8 +106,8 @@ def measured_network(
 
 
 def refuse_impossible_network(group: Group, outside: Sequence[MeasuredCollective]) -> None:
-    """Raises: InputError for a collective that moves more into a node than its cards carry: as
-    fast as stated, else as the fastest there are."""
+    """Raises: InputError for a collective that moves more into a node than its cards carry, as
+    stated or else at the rate of the fastest cards there are."""
     network = group["network"]
     stated = network.get("bandwidth")
     card = fastest_card_bytes_per_s() if stated is None else parse_bytes_per_second(stated)
@@ -128,8 +128,8 @@ def refuse_impossible_network(group: Group, outside: Sequence[MeasuredCollective
 
 
 def _share_moved(collective: MeasuredCollective, by_switch: bool) -> float:
-    """Of the buffer, the least that some device sends or receives; `by_switch`: switches can
-    reduce, so that every device sends its buffer once and no more."""
+    """The least share of the buffer that some device sends or receives; `by_switch`: switches can
+    reduce, so that every device sends its buffer only once."""
     others = 1 - 1 / max(collective.ranks, 1)
     if collective.operation == "all_reduce":
         return 1.0 if by_switch else 2 * others

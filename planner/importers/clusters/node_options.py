@@ -1,4 +1,4 @@
-"""What the user states of the nodes of an imported cluster."""
+"""What the user states about the nodes of an imported cluster."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeOptions:
-    """What the user states of the nodes; it wins over every file. Bandwidths are unit text."""
+    """What the user states about the nodes; it takes precedence over every file. Bandwidths are
+    text with a unit."""
 
     device: str | None = None
     devices_per_node: int | None = None
@@ -15,4 +16,4 @@ class NodeOptions:
     network_bandwidth: str | None = None
     cards: int | None = None
     nodes_per_site: int | None = None
-    """Of links between regions: how many nodes each region has."""
+    """For links between regions: how many nodes each region has."""

@@ -1,7 +1,7 @@
-"""The link bandwidth with which the planner's own model of collectives takes the time measured.
+"""The link bandwidth at which the planner's own model of collectives takes the measured time.
 
-Cluster files state what a link carries, device files how much of it the library reaches. A measured
-collective fixes their product, so the bandwidth is found by asking the model.
+Cluster files state what a link carries, and device files which share of it the library reaches. A
+measured collective fixes their product, so the bandwidth is found with the model.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from planner.hardware.collectives import (
     reduce_scatter_s,
     send_s,
 )
-from planner.hardware.links import ProcessGroup, topology_from_spec
+from planner.hardware.described import topology_from_spec
+from planner.hardware.links import ProcessGroup
 from planner.importers.clusters.facts import MeasuredCollective, Operation
 from planner.specs.load import parse_cluster
 
@@ -32,12 +33,12 @@ _SECONDS: dict[Operation, Callable[[ProcessGroup, float], float]] = {
 _SLOWEST, _FASTEST = 1e6, 5e13
 _HALVINGS = 60
 _UNUSED = {"cards": 1, "bandwidth": "1 GB/s"}
-"""A network between nodes that share the fast fabric: a file has to state one."""
+"""A placeholder network between nodes that share the fast fabric: a file has to state one."""
 
 
 def seconds(collective: MeasuredCollective, group: Mapping[str, Any]) -> float | None:
-    """What the model makes of a collective on nodes of a group, where only the devices that take
-    part are busy; None where they do not fit the nodes."""
+    """Seconds of a collective on nodes of a group by the model, with only the devices that take
+    part busy. None where they do not fit the nodes."""
     per_node = collective.ranks_per_node or group["devices_per_node"]
     nodes = max(1, -(-collective.ranks // per_node))
     if nodes > 1 and collective.ranks % per_node:
@@ -57,9 +58,9 @@ def seconds(collective: MeasuredCollective, group: Mapping[str, Any]) -> float |
 def fitting_rate(
     collective: MeasuredCollective, group: Mapping[str, Any], place: tuple[str, str]
 ) -> float | None:
-    """The value in bytes/s at `place`, ("network", "bandwidth") or ("intra_node", "bandwidth"),
-    with which the model takes the measured time; a scale-up domain is as fast as its nodes. None
-    where no value does: something else limits the collective."""
+    """The value in bytes/s at `place`, ("network", "bandwidth") or ("intra_node", "bandwidth"), at
+    which the model takes the measured time; a scale-up domain is as fast as its nodes. None where
+    no value does: something else then limits the collective."""
 
     def at(bytes_per_s: float) -> float | None:
         changed = deepcopy(dict(group))

@@ -1,4 +1,4 @@
-"""Sites of several nodes each, from the links between their regions."""
+"""Sites of several nodes each, made from the links between their regions."""
 
 from __future__ import annotations
 
@@ -29,7 +29,8 @@ def sites_mapping(
     """A cluster file with a group of `nodes` nodes for each region, a tier inside and one between
     the sites, and every link between two groups.
 
-    Raises: InputError where no file has links between regions, or several kinds of nodes are given.
+    Raises: InputError where no file has links between regions, or where several kinds of nodes are
+    given.
     """
     if not links:
         raise InputError("--nodes-per-site is for links between regions; no file has any")

@@ -1,4 +1,4 @@
-"""A cluster file to start from: nodes as they usually are, what else may be said in comments."""
+"""A cluster file to start from: nodes as they usually are, and further keys in comments."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from planner.importers.yaml_text import to_yaml
 from planner.specs.load import load_device
 
 OTHERWISE = "300 GB/s"
-"""Bandwidth inside a node that the file is given where nothing says what is usual."""
+"""Bandwidth inside a node that the file gets where nothing says what is usual."""
 DEVICES = 8
 
 REST = """\
@@ -39,8 +39,8 @@ REST = """\
 
 
 def cluster_template(device: str, nodes: int, name: str) -> str:
-    """YAML of `nodes` nodes with a shipped device or a device file. Raises: InputError for a device
-    that there is not."""
+    """YAML of `nodes` nodes with a shipped device or a device file. Raises: InputError for an
+    unknown device."""
     load_device(device)
     usual = usual_node(device)
     group: dict[str, Any] = {

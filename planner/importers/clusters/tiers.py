@@ -13,15 +13,15 @@ _NAMES = {1: ("leaf",), 2: ("leaf", "spine"), 3: ("leaf", "spine", "core")}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Switch:
-    """A switch with the hosts and the switches right below it."""
+    """A switch with the hosts and the switches directly below it."""
 
     hosts: tuple[str, ...] = ()
     below: tuple[str, ...] = ()
 
 
 def tiers_of(switches: Mapping[str, Switch], notes: Notes) -> tuple[tuple[str, ...], list[Tier]]:
-    """Hosts in tree order, and a tier for every level of switches, inside out. A level that does
-    not hold all hosts, or that says nothing because one switch holds all, is left out."""
+    """Hosts in tree order, and a tier for every level of switches, inside out. A level is left out
+    if it does not hold all hosts, or if a single switch holds them all."""
     children = {name for switch in switches.values() for name in switch.below}
     roots = [name for name in switches if name not in children]
     if not roots:

@@ -1,7 +1,6 @@
 """What a node with a device usually looks like, where no file says it.
 
-Taken from the shipped clusters; for devices that none of them has, from the links of the device by
-its data sheet.
+Taken from the shipped clusters; for other devices, from the links in the device's data sheet.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from planner.importers.clusters.devices import together
-from planner.specs.device import NodeLinks
+from planner.specs.device_parts import NodeLinks
 from planner.specs.files.catalog import find_shipped, list_shipped
 from planner.specs.files.yaml_file import load_document
 from planner.specs.load import load_device
@@ -20,7 +19,7 @@ from planner.specs.units import format_bytes_per_second
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UsualNode:
-    """Bandwidths are unit text as in a cluster file; `where` says what they were taken from."""
+    """Bandwidths are text with a unit, as in a cluster file; `where` says where they come from."""
 
     devices_per_node: int
     intra_node: str
@@ -30,7 +29,7 @@ class UsualNode:
 
 
 def usual_node(device: str) -> UsualNode | None:
-    """None for a device that says nothing of its nodes."""
+    """None for a device about whose nodes nothing is known."""
     for name in list_shipped("cluster"):
         path = find_shipped("cluster", name)
         tree = load_document(path).tree if path is not None else {}
@@ -57,14 +56,14 @@ def usual_node(device: str) -> UsualNode | None:
 
 
 def nominal_links(device: str) -> NodeLinks | None:
-    """How a device reaches the others of its node by the data sheet; None where it is no shipped
-    device."""
+    """How a device reaches the others of its node by the data sheet; None for a device that is not
+    shipped."""
     return None if find_shipped("device", device) is None else load_device(device).intra_node
 
 
 def switches_reduce(device: str) -> bool:
-    """Whether the switches inside a node of the device add up what they carry; true where it is no
-    shipped device, of which nothing is known."""
+    """Whether the switches inside a node of the device can reduce; True for a device that is not
+    shipped, about which nothing is known."""
     if find_shipped("device", device) is None:
         return True
     return load_device(device).links.reduction_efficiency is not None

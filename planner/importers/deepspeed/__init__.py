@@ -1,1 +1,1 @@
-"""DeepSpeed configurations in place of a plan."""
+"""Reads DeepSpeed configurations as launch files."""

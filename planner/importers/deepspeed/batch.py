@@ -1,4 +1,4 @@
-"""What a DeepSpeed configuration leaves open, completed once degrees and devices are known."""
+"""Completes what a DeepSpeed configuration leaves open, once degrees and devices are known."""
 
 from __future__ import annotations
 
@@ -18,16 +18,18 @@ _UNSAID = ("tensor", "pipeline", "context", "recompute")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Completion:
-    """`steps` are the accumulation steps stated; `gradients_add_up` is the type stated for it."""
+    """`steps` are the accumulation steps stated; `gradients_add_up` is the type stated for it;
+    `checkpoints_on_host`: where layers are recomputed, their inputs are in host memory."""
 
     steps: int | None
     gradients_add_up: str | None
     notes: Notes
+    checkpoints_on_host: bool = False
 
     def settled(
         self, decided: Mapping[str, Decision], workload: Mapping[str, int | str], devices: int
     ) -> Settled:
-        """Decisions and workload, with what was taken for granted in the notes."""
+        """Decisions and workload; the notes say what was assumed."""
         decisions = dict(decided)
         for axis in _UNSAID:
             if axis not in decisions:
@@ -38,6 +40,8 @@ class Completion:
         if self._shards_without_zero(decisions, workload):
             decisions["data_sharding"] = "optimizer"
             self.notes.assumed.append("optimizer states sharded, by DeepSpeed's BF16_Optimizer")
+        if self.checkpoints_on_host and decisions.get("recompute") == "full":
+            decisions["activation_offload"] = 1.0
         used = [int(decisions.get(axis, 1)) for axis in ("tensor", "pipeline", "context")]
         replicas, rest = divmod(devices, used[0] * used[1] * used[2])
         if rest:
@@ -47,8 +51,8 @@ class Completion:
     def _shards_without_zero(
         self, decisions: Mapping[str, Decision], workload: Mapping[str, int | str]
     ) -> bool:
-        """bf16 whose gradients add up in fp32, the default without ZeRO, is trained by
-        BF16_Optimizer, which shards its states over the replicas (`bf16_optimizer.py`)."""
+        """BF16_Optimizer trains bf16 jobs whose gradients add up in fp32, the default without ZeRO,
+        and shards its states over the replicas (`bf16_optimizer.py`)."""
         plain = decisions["data_sharding"] == "none"
         return (
             plain

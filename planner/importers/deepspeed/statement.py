@@ -41,11 +41,16 @@ _SHARDINGS = ("none", "optimizer", "optimizer+gradients", "full")
 _TYPES = {"fp32": "fp32", "fp16": "fp16", "bf16": "bf16", "bfp16": "bf16"}
 _OPTIMIZERS = {"adam": "adam", "adamw": "adam", "fusedadam": "adam", "cpuadam": "adam",
                "sgd": "sgd"}  # fmt: skip
+_DEVICES = {"none": "none", "cpu": "cpu", "nvme": "nvme"}
 _PLACES: dict[str, Location] = {
     "micro_batch_size": ("train_micro_batch_size_per_gpu",),
     "global_batch_size": ("train_batch_size",),
     "data": ("train_batch_size",),
     "data_sharding": ("zero_optimization", "stage"),
+    "shard_over": ("zero_optimization", "zero_hpz_partition_size"),
+    "activation_offload": ("activation_checkpointing", "cpu_checkpointing"),
+    "optimizer_offload": ("zero_optimization", "offload_optimizer"),
+    "weight_offload": ("zero_optimization", "offload_param"),
     "pipeline": ("pipeline", "stages"),
     "tensor": ("tensor_parallel", "autotp_size"),
     "expert": ("expert_parallel", "autoep_size"),
@@ -92,6 +97,10 @@ class _Reader:
             "data_sharding": sharding,
             **self._degrees(),
         }
+        group = self._group(sharding)
+        if group is not None:
+            decisions["shard_over"] = group[1]
+        decisions |= self._offload(sharding)
         workload: dict[str, int | str] = {**self._optimizer()}
         if precision is not None:
             workload["precision"] = precision
@@ -100,10 +109,12 @@ class _Reader:
         if micro is not None:
             decisions["micro_batch_size"] = micro
         changes = self._changes(sharding)
+        changes["group"] = None if group is None else group[0]
         completion = Completion(
             steps=self._whole("gradient_accumulation_steps"),
             gradients_add_up=changes["gradient_dtype"],
             notes=self._notes,
+            checkpoints_on_host=bool(self._flag("activation_checkpointing", "cpu_checkpointing")),
         )
         self._say_what_is_left_out()
         return Statement(
@@ -112,7 +123,7 @@ class _Reader:
             sha256=self._sha256,
             model=model,
             software="deepspeed",
-            switch=lambda profile, replicas, chosen: switched(profile, changes, sharding, chosen),
+            switch=lambda profile, chosen: switched(profile, changes, sharding, chosen),
             workload=workload,
             decisions=decisions,
             devices=None,
@@ -203,6 +214,48 @@ class _Reader:
                 "layer here"
             )
         return found
+
+    def _group(self, sharding: str) -> tuple[str, int] | None:
+        """What a part of the replicas holds a copy of, and how many they are: hpZ or MiCS."""
+        zero = "zero_optimization"
+        of_weights = self._whole(zero, "zero_hpz_partition_size")
+        of_states = self._whole(zero, "mics_shard_size", least=-1)
+        if sharding != "full":
+            return None
+        if of_states is not None and of_states > 1:
+            return "states", of_states
+        if of_weights is not None and of_weights > 1:
+            return "weights", of_weights
+        return None
+
+    def _offload(self, sharding: str) -> dict[str, Decision]:
+        """A share of the optimizer, and whether weights are on the host. `ratio` counts in stage 3
+        (`runtime/zero/offload_config.py`), the older switches are on or off. States on NVMe are
+        planned for in host memory."""
+        optimizer = self._offloaded("offload_optimizer", "cpu_offload")
+        weights = self._offloaded("offload_param", "cpu_offload_param")
+        ratio = self._at("zero_optimization", "offload_optimizer", "ratio") if optimizer else None
+        share = 1.0 if optimizer else 0.0
+        if ratio is not None and sharding == "full":
+            if isinstance(ratio, bool) or not isinstance(ratio, int | float) or not 0 <= ratio <= 1:
+                place = ("zero_optimization", "offload_optimizer", "ratio")
+                raise self._error("expected a share from 0 to 1", place, ratio)
+            share = round(float(ratio), 3)
+        return {
+            **({"optimizer_offload": share} if optimizer else {}),
+            **({"weight_offload": True} if weights else {}),
+        }
+
+    def _offloaded(self, key: str, older: str) -> bool:
+        zero = "zero_optimization"
+        if isinstance(self._at(zero, key), dict):
+            device = self._word(_DEVICES, zero, key, "device")
+            if device == "nvme":
+                self._notes.left_out.append(
+                    f"zero_optimization.{key}.device nvme: it is planned for in host memory"
+                )
+            return device not in (None, "none")
+        return bool(self._flag(zero, older))
 
     def _optimizer(self) -> dict[str, str]:
         kind = self._at("optimizer", "type")

@@ -1,1 +1,1 @@
-"""Models of other frameworks' files, told apart by what the files hold."""
+"""Models from the files of other frameworks, which are recognised by their content."""

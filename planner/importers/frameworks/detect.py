@@ -1,4 +1,4 @@
-"""Which framework a file of YAML or JSON belongs to, and its model where the file has one."""
+"""Finds out which framework a YAML or JSON file belongs to, and reads the model in it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Read = Callable[[Document, int | None], tuple[dict[str, Any], Notes]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FrameworkFile:
-    """A kind of file with a model in it: what it is called, how it is told, how it is read."""
+    """A kind of file with a model in it: its name, how to recognise it, and how to read it."""
 
     kind: str
     is_one: Callable[[Mapping[str, Any]], bool]
@@ -70,7 +70,7 @@ _OTHERS: tuple[tuple[str, tuple[str, ...], str | None], ...] = (
     ("a plan document", ("plans", "schema"), None),
     ("a cluster file of planner", ("node_groups",), None),
 )
-"""Files with no model of their own: what each is, the keys that tell it, and the key that names its
+"""Files that hold no model: what each is, the keys that identify it, and the key that names its
 model."""
 
 
@@ -80,7 +80,7 @@ def is_yaml(source: Source) -> bool:
 
 def framework_model(source: Source, vocabulary: int | None) -> tuple[dict[str, Any], Notes, str]:
     """The model of another framework's YAML, and what the file is. Raises: InputError, which says
-    of a file without a model what it is and what to do."""
+    what a file without a model is, and what to do."""
     document = parse_document(source.text, source.path)
     found = framework_file(document.tree)
     if found is None:
@@ -90,8 +90,8 @@ def framework_model(source: Source, vocabulary: int | None) -> tuple[dict[str, A
 
 
 def foreign_file(source: Source) -> InputError | None:
-    """An error that says of which framework a file is that cannot be planned as it is; None for
-    what no framework is known to write."""
+    """An error that says which framework a file belongs to, where it cannot be planned as it is;
+    None for a file of no known framework."""
     if not is_yaml(source):
         return None
     try:

@@ -30,7 +30,7 @@ _DEEPEST = 5
 
 
 def is_one(tree: Mapping[str, Any]) -> bool:
-    """A file names its policy's model, or extends one that does."""
+    """Whether a file names its policy's model, or extends one that does."""
     policy = tree.get("policy")
     if isinstance(policy, dict) and "model_name" in policy:
         return True
@@ -38,8 +38,8 @@ def is_one(tree: Mapping[str, Any]) -> bool:
 
 
 def _extended(document: Document, depth: int = 0) -> Document:
-    """The file laid over those it extends, which lie in the same folder. Raises: InputError where
-    one is not there."""
+    """The file merged over the files that it extends, which are in the same folder. Raises:
+    InputError where one is missing."""
     stated = document.tree.get("defaults")
     names = (stated,) if isinstance(stated, str) else stated
     if not isinstance(names, tuple) or not all(isinstance(name, str) for name in names):

@@ -1,4 +1,4 @@
-"""Primus: a model by the name of its file, with the settings an experiment lays over it."""
+"""Primus: a model by the name of its file, with the settings that an experiment changes."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ _TEXT_PARTS: tuple[tuple[str, ...], ...] = (
 _OTHER_PARTS = ("vision_config", "audio_config", "vision_tower", "projector_config")
 _CLASS_SUFFIXES = ("ForCausalLM", "LMHeadModel", "ForConditionalGeneration")
 _ALIKE = 0.6
-"""From this share of common letters on, two names of types are alike."""
+"""Two names of types count as alike from this share of common letters on."""
 _DESCRIBE = "describe the model in a model file (`planner schema model` lists its keys)"
 
 
@@ -51,10 +51,10 @@ def looks_like_config(tree: Any) -> bool:
 
 
 def config_model(file: JsonFile, *, assume: str | None) -> tuple[Model, Notes]:
-    """The model a config describes; `assume` is the type to read it as where its own is unknown.
+    """The model a config describes; `assume` is the type to read it as, where its own is unknown.
 
-    Raises: InputError for an unknown type, at the key that is missing or wrong, and at a key that
-    bears a size and was not read.
+    Raises: InputError for an unknown type, at a missing or wrong key, and at a key that states a
+    size and was not read.
     """
     notes = Notes()
     whole = file.mapping(file.tree)
@@ -66,7 +66,7 @@ def config_model(file: JsonFile, *, assume: str | None) -> tuple[Model, Notes]:
 
 
 def _read(file: JsonFile, part: _Part, family: Family, notes: Notes, *, assumed: bool) -> Model:
-    """Raises: InputError, also for a size that nobody read."""
+    """Raises: InputError, also for a size that no part of the reader used."""
     keys = _keys(file, part, family, notes)
     model = model_of(family, keys)
     unread = keys.unread()
@@ -117,14 +117,14 @@ def _type_of(file: JsonFile, stated: object, at: Location) -> str | None:
 
 
 def _with_outer(mapping: Mapping[str, Any], whole: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Whether embeddings are tied may be said outside of the language model's part."""
+    """Adds `tie_word_embeddings` from outside the language model's part, where it may be."""
     if "tie_word_embeddings" not in mapping and "tie_word_embeddings" in whole:
         return {**mapping, "tie_word_embeddings": whole["tie_word_embeddings"]}
     return mapping
 
 
 def _family(file: JsonFile, part: _Part, assume: str | None, notes: Notes) -> tuple[Family, bool]:
-    """The family to read the config as, and whether that is not the one it states."""
+    """The family to read the config as, and whether it differs from the stated type."""
     stated = part.stated
     if stated in TYPES and assume in (None, stated):
         notes.read.append(f"model_type {stated}")
@@ -147,7 +147,7 @@ def _family(file: JsonFile, part: _Part, assume: str | None, notes: Notes) -> tu
 
 
 def _nearest(file: JsonFile, part: _Part) -> str:
-    """What to do about a type that is unknown."""
+    """Advice about a type that is unknown."""
     best = _reads_all(file, part)
     if best is not None:
         return f"--assume {best}, the nearest known type, reads all of its sizes"
@@ -165,8 +165,8 @@ def _advice(file: JsonFile, part: _Part, *, assumed: bool) -> str:
 
 
 def _reads_all(file: JsonFile, part: _Part) -> str | None:
-    """The type that leaves no size of the config unread: of several the one whose name is alike,
-    else the one that reads the most keys."""
+    """The type under which every size of the config is read: if there are several, the one with a
+    similar name, else the one that reads the most keys."""
     found: dict[str, tuple[bool, int]] = {}
     for name in TYPES:
         try:
@@ -180,7 +180,7 @@ def _reads_all(file: JsonFile, part: _Part) -> str | None:
 
 
 def _trouble(file: JsonFile, part: _Part, name: str) -> str:
-    """What keeps a family from reading a config."""
+    """The reason why a family cannot read a config."""
     try:
         keys = _tried(file, part, name)
     except InputError as error:
@@ -211,7 +211,7 @@ def _without_sizes(family: Family) -> Family:
 
 
 def _only_switches(defaults: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Defaults that are no sizes: those of another type's class say nothing about this one."""
+    """Defaults that are not sizes: sizes of another type's class say nothing about this one."""
     return {key: value for key, value in defaults.items() if not _is_size(value)}
 
 
@@ -220,7 +220,7 @@ def _is_size(value: Any) -> bool:
 
 
 def _by_class(mapping: Mapping[str, Any]) -> str | None:
-    """The type named by the class of the model, for files without a type."""
+    """The type that the model's class names, for files without a type."""
     listed = mapping.get("architectures")
     if not isinstance(listed, list) or not listed or not isinstance(listed[0], str):
         return None

@@ -55,7 +55,8 @@ CORE = frozenset(
         "kv_lora_rank",
     }
 )
-"""Sizes that a config of its own always states; only one inside another leaves them to its class.
+"""Sizes that a stand-alone config always states; only a config inside another leaves them to its
+class.
 """
 
 _DROPOUTS = (
@@ -81,7 +82,7 @@ _ACTIVATIONS = {
 
 
 class Keys:
-    """The config's mapping (or its text part), with what the class takes where a key is missing."""
+    """The config's mapping (or its text part), with the class's values for missing keys."""
 
     def __init__(
         self,
@@ -95,7 +96,7 @@ class Keys:
     ) -> None:
         self.notes = notes
         self.read: set[str] = set()
-        """Names of the file that were looked at."""
+        """Names of the file that have been read."""
         self._file = file
         self._mapping = mapping
         self._at = at
@@ -115,7 +116,7 @@ class Keys:
         return name is not None and self._mapping[name] is not None
 
     def _raw(self, key: str) -> Any:
-        """The value of a key, or what the class takes without it; None for neither."""
+        """The value of a key, or the class's value without it; None where neither exists."""
         known = ALIASES.get(key, (key,))
         names = [name for name in known if name in self._mapping]
         self.read.update(names)
@@ -147,7 +148,7 @@ class Keys:
         return value
 
     def _strangers(self) -> list[str]:
-        """Keys that may be meant for one that is missing: sizes under names of no config."""
+        """Keys that may stand for a missing one: sizes under names that no config has."""
         known = {name for names in ALIASES.values() for name in names} | self._defaults.keys()
         return [
             name
@@ -156,11 +157,11 @@ class Keys:
         ][:4]
 
     def settled(self, *names: str) -> None:
-        """Count keys as read whose value follows from what others say."""
+        """Counts keys as read whose value follows from other keys."""
         self.read.update(names)
 
     def unread(self) -> dict[str, Any]:
-        """What the file says besides what was read."""
+        """The keys of the file that have not been read."""
         return {name: value for name, value in self._mapping.items() if name not in self.read}
 
     def optional(self, key: str, *, least: int = 1, most: int = MOST) -> int | None:
@@ -176,7 +177,7 @@ class Keys:
         return value
 
     def word(self, key: str, allowed: Sequence[str]) -> str | None:
-        """One of the words a key may hold; None where neither file nor class says anything."""
+        """One of the words that a key may hold; None where neither file nor class states it."""
         value = self._raw(key)
         if value is None:
             return None
@@ -185,7 +186,7 @@ class Keys:
         return str(value)
 
     def boolean(self, key: str, otherwise: bool | None = None) -> bool:
-        """`otherwise` where neither file nor class says anything."""
+        """`otherwise` where neither file nor class states it."""
         value = self._raw(key)
         if value is None:
             return bool(otherwise)
@@ -198,8 +199,8 @@ class Keys:
         return max(map(self._probability, _DROPOUTS)) > 0
 
     def pattern(self, key: str) -> int | None:
-        """Every how many layers one is of full attention: a number, or one letter for each layer of
-        a period, L for local and G for full ("LLLG")."""
+        """Distance between layers of full attention: a number, or one letter for each layer of a
+        period, L for local and G for full ("LLLG")."""
         value = self._mapping.get(key)
         if isinstance(value, str) and value.strip("L") == "G" and value.endswith("G"):
             self.read.add(key)

@@ -1,4 +1,4 @@
-"""Which layers of a config are special: windows and experts, as a model file can say it."""
+"""Which layers of a config are special (windows, experts), in the form of a model file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Types that cannot be planned for, and why: said by name, with what can be done instead."""
+"""Types that cannot be planned for: why, and what can be done instead."""
 
 from __future__ import annotations
 
@@ -22,8 +22,7 @@ _DO = "planner plans decoders of attention layers; describe one of the same size
 
 
 def refusal(kind: str, config: Mapping[str, Any]) -> tuple[str, str] | None:
-    """Why a config of this type is refused and what to do, or None where nothing speaks against
-    it."""
+    """Why a config of this type is refused and what to do instead, or None if it is not refused."""
     shown = kind[:60]
     if config.get("is_encoder_decoder") is True or kind in facts().encoder_decoders:
         return f"{shown} has an encoder and a decoder, joined by cross attention", _DO

@@ -1,7 +1,7 @@
-"""Sizes of a config that nobody read: a model without them would be another one.
+"""Sizes of a config that were not read: without them, the model would be a different one.
 
-Of a type that is known, its class reads what counts; only words that no such class knows speak of
-other code (experts under llama). Of a type read as another, every size has to be read.
+The class of a known type reads all sizes that count; only words that no such class knows point to
+other code (experts under llama). For a type that is read as another one, every size has to be read.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ vocab warmup window
 """
 _SIZES = frozenset(_SIZE_WORDS.split())
 _NOT_SIZES = frozenset(_OTHER_WORDS.split())
-"""Words of a name that make it no size of the weights, whatever else it says."""
+"""Words that mark a name as no size of the weights, whatever else it says."""
 _OTHER_CODE = re.compile(
     r"expert|moe_|_moe|lora_rank|mamba|ssm|linear_(?:attn|attention|num|key|value|conv)|rwkv"
     r"|hybrid|cross_attention|encoder_layers|decoder_layers|altup|per_layer_input|kv_shared|"
@@ -42,7 +42,7 @@ _PARTS = re.compile(
     r"quantization|auto_map|rope|task_specific|id2label|label2id|generation|vision|audio|speech"
     r"|image|projector|tokenizer"
 )
-"""Parts that are no layers of the language model."""
+"""Parts that are not layers of the language model."""
 _KEY_HEADS = re.compile(r"query_group|kv_group|kv_head|key_value")
 _OF_LAYERS = frozenset(
     ("pattern", "layer", "layers", "block", "blocks", "heads", "experts", "ffn", "attn", "moe")
@@ -50,7 +50,8 @@ _OF_LAYERS = frozenset(
 
 
 def unread_sizes(unread: Mapping[str, Any], *, assumed: bool) -> Iterator[str]:
-    """Names of keys that were not read and bear sizes; `assumed`: the type was read as another."""
+    """Names of keys that state sizes and were not read; `assumed`: whether the type was read as
+    another."""
     for name, value in unread.items():
         if _PARTS.search(name) or _says_nothing(value):
             continue
@@ -65,19 +66,19 @@ def unread_sizes(unread: Mapping[str, Any], *, assumed: bool) -> Iterator[str]:
 
 
 def unread_switches(unread: Mapping[str, Any]) -> Iterator[str]:
-    """Names of switches that are on, speak of a part of a layer, and were not read."""
+    """Names of switches that are on, concern a part of a layer, and were not read."""
     for name, value in unread.items():
         if value is True and _STRUCTURE.search(name) and not name.startswith("output_"):
             yield name
 
 
 def _says_nothing(value: Any) -> bool:
-    """Nothing, none of it, or one of it, which is what a dense model has."""
+    """Whether a value says nothing: null, none of the part, or one of it, as a dense model has."""
     return value is None or value in (0, 1, "", -1) or value == [] or value == {}
 
 
 def _counts(name: str, value: Any) -> bool:
-    """A value that says how many, how wide, or which."""
+    """Whether a value says how many, how wide, or which."""
     if isinstance(value, (list, dict)) or (isinstance(value, str) and "pattern" in name):
         return True
     return type(value) is int

@@ -1,4 +1,5 @@
-"""The model types that can be read: what each is built like, and whose defaults it takes.
+"""The model types that can be read: the family that builds each, and the class whose defaults it
+takes.
 
 `num_nextn_predict_layers` has no default: older files leave it out because their class had no such
 key.
@@ -27,7 +28,7 @@ _OTHER_DEFAULTS: dict[str, Mapping[str, Any]] = {
     "RefinedWeb": {"new_decoder_architecture": True},
     "bloom": {"hidden_act": "gelu"},
 }
-"""What the class fixes and no key states."""
+"""What the class fixes without a key."""
 
 
 def _family(name: str) -> Family:

@@ -82,6 +82,8 @@ _VALUES = {
     "optimizer.optimizer": "--optimizer",
     "ddp.data_parallel_sharding_strategy": "--data-parallel-sharding-strategy",
     "ddp.num_distributed_optimizer_instances": "--num-distributed-optimizer-instances",
+    "model.cpu_offloading_num_layers": "--cpu-offloading-num-layers",
+    "optimizer.optimizer_offload_fraction": "--optimizer-offload-fraction",
     "tokenizer.tokenizer_type": "--tokenizer-type",
     "tokenizer.tokenizer_model": "--tokenizer-model",
     "tokenizer.vocab_size": "--vocab-size",
@@ -104,6 +106,8 @@ _SWITCHES = {
     ),
     "ddp.use_distributed_optimizer": ("--use-distributed-optimizer", True),
     "optimizer.use_distributed_optimizer": ("--use-distributed-optimizer", True),
+    "optimizer.optimizer_cpu_offload": ("--optimizer-cpu-offload", True),
+    "optimizer.overlap_cpu_optimizer_d2h_h2d": ("--overlap-cpu-optimizer-d2h-h2d", True),
     "ddp.overlap_grad_reduce": ("--overlap-grad-reduce", True),
     "ddp.overlap_param_gather": ("--overlap-param-gather", True),
     "comm_overlap.tp_comm_overlap": ("--tp-comm-overlap", True),
@@ -114,7 +118,7 @@ _SWITCHES = {
     "dist.use_torch_fsdp2": ("--use-torch-fsdp2", True),
     "dist.use_tp_pp_dp_mapping": ("--use-tp-pp-dp-mapping", True),
 }
-"""The flag each switch stands for, and the value at which it does."""
+"""The flag that each switch corresponds to, and the value at which it does."""
 
 _TRUTH = {"true": True, "false": False}
 _NOTHING = ("null", "none", "")

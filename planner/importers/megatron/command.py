@@ -1,4 +1,4 @@
-"""The Megatron-LM commands among those a script runs, and their flags with their places."""
+"""The Megatron-LM commands among those that a script runs, and their flags with places."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ TELLING = (
     "--model-parallel-size",
     "--encoder-num-layers",
 )
-"""Flags that tell a training command from any other."""
+"""Flags that identify a training command."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class CommandWord:
 
 @dataclass(frozen=True, slots=True)
 class Flag:
-    """A flag as given: its name with the dashes, its values, and where it stands."""
+    """A flag as given: its name with the dashes, its values, and its place."""
 
     name: str
     values: tuple[CommandWord, ...]
@@ -93,7 +93,8 @@ def _command(ran: Ran) -> Command:
 
 
 def _word(text: Text, fallback: Origin) -> CommandWord:
-    origin = text[0].origin if text else fallback
+    first = next((piece for piece in text if piece.text), text[0] if text else None)
+    origin = fallback if first is None else first.origin
     maybe = "".join(piece.maybe for piece in text)
     if is_known(text):
         return CommandWord(plain(text), origin)
@@ -109,7 +110,7 @@ def _word(text: Text, fallback: Origin) -> CommandWord:
 def _flags(
     words: list[CommandWord],
 ) -> tuple[tuple[Flag, ...], tuple[CommandWord, ...], tuple[CommandWord, ...]]:
-    """Flags with their values, words that may or may not be there, and words of no flag."""
+    """Flags with their values, words that may be present, and words that belong to no flag."""
     flags: list[Flag] = []
     uncertain: list[CommandWord] = []
     stray: list[CommandWord] = []
@@ -138,13 +139,13 @@ def _flags(
 
 
 def _awaits(name: str, values: list[CommandWord]) -> bool:
-    """Whether a flag still lacks its value."""
+    """Whether a flag still lacks a value."""
     flag = ALIASES.get(name, name)
     return not values and bool(flag) and flag not in SWITCHES
 
 
 def unread_flags(command: Command) -> tuple[Flag, ...]:
-    """Flags that nothing here reads."""
+    """Flags that the importer does not read."""
     return tuple(flag for flag in command.flags if flag.name not in KNOWN)
 
 
@@ -177,7 +178,7 @@ def choose(commands: list[Command], path: str, number: int | None) -> Command:
 
 
 def _content(command: Command) -> tuple[object, ...]:
-    """What two commands that do the same have in common."""
+    """The content that two equivalent commands have in common."""
     flags = {flag.name: tuple(value.text for value in flag.values) for flag in command.flags}
     return tuple(sorted((name, values) for name, values in flags.items() if name in KNOWN))
 

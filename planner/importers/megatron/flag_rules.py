@@ -1,4 +1,4 @@
-"""Rules about flags alone, from `refusals.yaml` beside this file."""
+"""Rules about flags alone, from `refusals.yaml` in this folder."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FlagRule:
-    """Where `flag` is given, with one of `values` where there are any, one flag of each entry of
-    `needs` has to be given too, and none of `excludes` may be. Both may name a value: --flag=x."""
+    """If `flag` is given (with one of `values`, if there are any), one flag of each entry of
+    `needs` must also be given, and none of `excludes`. Both may name a value: --flag=x."""
 
     flag: str
     values: tuple[str, ...] = ()
@@ -25,7 +25,7 @@ class FlagRule:
     excludes: tuple[str, ...] = ()
 
     def broken(self, flags: Flags) -> Iterator[tuple[str, str]]:
-        """The flag at fault and what is wrong with it."""
+        """The flag at fault, and what is wrong with it."""
         if not flags.given(self.flag) or (self.values and flags.text(self.flag) not in self.values):
             return
         shown = f"{flags.text(self.flag)} " if self.values else ""

@@ -14,14 +14,16 @@ from planner.specs.files.spelling import did_you_mean
 MOST = 10**9
 
 ONLY_VOCABULARY = ("--tokenizer-type", "--tokenizer-model")
-"""Flags of which only the size of the vocabulary is taken, which others may state."""
+"""Flags that only affect the size of the vocabulary, which other sources may state."""
 
 _DECIMAL = re.compile(r"(?:[0-9]{1,12}\.?[0-9]{0,12}|\.[0-9]{1,12})(?:[eE]-?[0-9]{1,2})?")
 _WHOLE = re.compile(r"[0-9]{1,12}")
 
 
 class Flags:
-    """The flags that count. Of a flag given several times the last one does, as in argparse."""
+    """The flags that count. If a flag is given several times, the last one counts, as in
+    argparse.
+    """
 
     def __init__(
         self,
@@ -31,7 +33,7 @@ class Flags:
         origin: Origin,
         names: Mapping[str, str] | None = None,
     ) -> None:
-        """`names`: what the file calls a flag, where that is something else."""
+        """`names`: how the file calls a flag, where that differs."""
         self.path = path
         self.origin = origin
         self._names = names or {}
@@ -42,8 +44,8 @@ class Flags:
 
     @classmethod
     def of(cls, command: Command, path: str) -> Flags:
-        """Raises: InputError where a known flag has too few or too many values, and where a known
-        flag may or may not be there."""
+        """Raises: InputError where a known flag has too few or too many values, and where it is
+        uncertain whether a known flag is given."""
         for word in command.uncertain:
             self_named = [part for part in word.maybe.split() if part.partition("=")[0] in KNOWN]
             if self_named:
@@ -86,6 +88,10 @@ class Flags:
     def find(self, name: str) -> Flag | None:
         return self._last.get(name)
 
+    def all_of(self, name: str) -> tuple[Flag, ...]:
+        """Every time that a flag is given."""
+        return tuple(flag for flag in self._all if flag.name == name)
+
     def repeated(self) -> list[str]:
         """Flags given several times with different values."""
         texts: dict[str, set[tuple[str, ...]]] = {}
@@ -94,7 +100,7 @@ class Flags:
         return [name for name, found in texts.items() if len(found) > 1 and name in KNOWN]
 
     def integer(self, name: str, *, least: int = 1, most: int = MOST) -> int | None:
-        """The whole number a flag has, or None without the flag."""
+        """The whole number that a flag has; None without the flag."""
         flag = self._last.get(name)
         if flag is None:
             return None
@@ -104,7 +110,7 @@ class Flags:
         return int(text)
 
     def number(self, name: str) -> float | None:
-        """The decimal number of 0 or more a flag has, or None without the flag."""
+        """The decimal number, 0 or more, that a flag has; None without the flag."""
         found = self.text(name)
         if found is None:
             return None
@@ -131,7 +137,7 @@ class Flags:
         return self.text(name) or ""
 
     def words(self, name: str) -> tuple[str, ...] | None:
-        """All values of a flag, those in one word with commas or in brackets apart."""
+        """All values of a flag; a word with commas or in brackets is split."""
         flag = self._last.get(name)
         if flag is None:
             return None
@@ -150,14 +156,14 @@ class Flags:
         return found
 
     def place(self, name: str) -> Origin:
-        """Where the value of a flag stands; without the flag, where the command does."""
+        """The place of a flag's value; without the flag, that of the command."""
         flag = self._last.get(name)
         if flag is None:
             return self.origin
         return flag.values[0].origin if flag.values else flag.origin
 
     def places(self) -> dict[str, Origin]:
-        """Where the value of every flag stands."""
+        """The place of every flag's value."""
         return {name: self.place(name) for name in self._last}
 
     def error(self, message: str, name: str, *, hint: str | None = None) -> InputError:
@@ -166,7 +172,8 @@ class Flags:
 
 
 def _said(problem: str) -> str:
-    """A problem as what a value does: "… is not set in this file" is said of the variable."""
+    """Turns a problem into the predicate of a value: "… is not set in this file" has the variable
+    as its subject."""
     if problem.startswith(("$", "argument ")):
         return f"is unknown: {problem}"
     return problem

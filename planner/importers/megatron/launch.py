@@ -8,15 +8,18 @@ from typing import Any
 
 from planner.errors import InputError
 from planner.importers.megatron.decisions import (
+    activation_offload,
     attention,
     data_sharding,
+    optimizer_offload,
     overlap,
     precision,
     recompute,
 )
 from planner.importers.megatron.flags import Flags
 from planner.importers.megatron.layout import stage_layout
-from planner.importers.megatron.model import is_deepspeed, model_of
+from planner.importers.megatron.mixture import is_deepspeed
+from planner.importers.megatron.model import model_of
 from planner.importers.notes import Notes
 from planner.importers.shell.text import Origin
 from planner.specs.files.document import Document, Mark, document_of
@@ -25,14 +28,14 @@ from planner.specs.files.text_file import Place
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Launch:
-    """What a training command does. Degrees, schedule, recompute and sharding have the names of a
-    plan; None: the command does not say, and the software profile decides.
+    """What a training command decides. Degrees, schedule, recompute and sharding use the names of a
+    plan; None where the command leaves the decision to the software profile.
 
     `model` has the keys of a model file, `training` those of its `training:` block. `expert_tensor`
     is Megatron-LM's default, the tensor degree, for models with experts; Megatron-DeepSpeed divides
-    experts only where told. `recompute_layers` counts
-    the layers of each chunk, None all of them. `places` has the file, line and column of every
-    flag by its name, and `of` says by which flag a field was decided; `flags` are those themselves.
+    experts only on request. `recompute_layers` counts the layers of each chunk; None means all.
+    `places` has the file, line and column of every flag by its name, and `of` says by which flag a
+    field was decided; `flags` are those themselves.
     """
 
     path: str
@@ -59,6 +62,8 @@ class Launch:
     sequence_parallel: bool
     data_sharding: str
     optimizer_shards: int
+    optimizer_offload: float
+    activation_offload: float
     overlap: tuple[str, ...]
     attention: str | None
     gradient_reduce_dtype: str | None
@@ -75,12 +80,18 @@ class Launch:
         used = self.tensor * self.pipeline * self.context
         return None if self.devices is None else self.devices // used
 
+    def shard_over(self, devices: int) -> int | None:
+        """Ranks that share one sharded optimizer; None for all of them, and where the instances do
+        not divide the replicas."""
+        each, rest = divmod(devices, self.tensor * self.pipeline * self.optimizer_shards)
+        return each if self.optimizer_shards > 1 and each > 1 and not rest else None
+
     def place(self, name: str) -> Origin:
-        """Where a field was decided: its flag's place, or the command's own."""
+        """The place where a field was decided: that of its flag, or that of the command."""
         return self.places.get(self.of.get(name, name), self.origin)
 
     def document(self) -> Document:
-        """The model as a document in which everything stands where its flag does."""
+        """The model as a document in which every entry has the place of its flag."""
         document = document_of(self.model, self.path)
         inner = [(key, field) for key in ("moe", "mla") for field in self.model.get(key, ())]
         for location in ((), *((key,) for key in self.model), *inner):
@@ -94,10 +105,10 @@ class Launch:
         place = self.place(name)
         return InputError(message, path=place.path, line=place.line, column=place.column, hint=hint)
 
-    def decisions(self) -> dict[str, tuple[int | str | bool, ...]]:
-        """One value for each axis of the search space that the command decides; the keys are
-        those of `planner.training.search.space.restrictions.Restrictions`."""
-        decided: dict[str, int | str | bool | None] = {
+    def decisions(self) -> dict[str, tuple[int | float | str | bool, ...]]:
+        """One value for each axis of the search space that the command decides; the keys are those
+        of `planner.training.search.space.restrictions.Restrictions`."""
+        decided: dict[str, int | float | str | bool | None] = {
             "tensor": self.tensor,
             "pipeline": self.pipeline,
             "data": self.data,
@@ -110,6 +121,8 @@ class Launch:
             "recompute": self.recompute,
             "sequence_parallel": self.sequence_parallel,
             "data_sharding": self.data_sharding,
+            "optimizer_offload": self.optimizer_offload or None,
+            "activation_offload": self.activation_offload or None,
         }
         return {axis: (value,) for axis, value in decided.items() if value is not None}
 
@@ -126,6 +139,9 @@ _FLAG_OF = {
     "sequence_parallel": "--sequence-parallel",
     "recompute": "--recompute-granularity",
     "recompute_layers": "--recompute-num-layers",
+    "activation_offload": "--cpu-offloading-num-layers",
+    "optimizer_offload": "--optimizer-cpu-offload",
+    "shard_over": "--num-distributed-optimizer-instances",
     "num_layers": "--num-layers",
     "hidden_size": "--hidden-size",
     "num_attention_heads": "--num-attention-heads",
@@ -178,7 +194,7 @@ def launch_of(
     vocabulary: int | None = None,
     usual_vocabulary: int | None = None,
 ) -> Launch:
-    """Raises: InputError at the flag that Megatron-LM would refuse or that is not understood."""
+    """Raises: InputError at a flag that Megatron-LM would refuse or that cannot be understood."""
     model = model_of(flags, notes, vocabulary=vocabulary, usual_vocabulary=usual_vocabulary)
     degree = {name: flags.integer(_FLAG_OF[name], most=1_000_000) or 1 for name in _DEGREES}
     deepspeed = is_deepspeed(flags)
@@ -214,6 +230,8 @@ def launch_of(
         sequence_parallel=flags.given("--sequence-parallel") and degree["tensor"] > 1,
         data_sharding=data_sharding(flags, notes),
         optimizer_shards=flags.integer("--num-distributed-optimizer-instances") or 1,
+        optimizer_offload=optimizer_offload(flags),
+        activation_offload=activation_offload(flags, model["num_layers"]),
         overlap=overlap(flags, layout.virtual_stages),
         attention=attention(flags),
         gradient_reduce_dtype="bf16" if flags.given("--grad-reduce-in-bf16") else None,

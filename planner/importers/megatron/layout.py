@@ -1,4 +1,4 @@
-"""Which layers each pipeline chunk holds, by the flags of Megatron-LM.
+"""Which layers each pipeline chunk holds, according to the flags of Megatron-LM.
 
 Chunks are in virtual-stage order: chunk c of stage s is virtual stage c · pipeline + s, the order
 of `--pipeline-model-parallel-layout` as well (`pipeline_parallel_layer_layout.py`).
@@ -79,7 +79,7 @@ def _uneven_ends(
     last: int | None,
 ) -> tuple[int, ...]:
     """transformer_config.py and transformer_block.py `get_num_layers_to_build`: the first and the
-    last stage as stated, the rest evenly."""
+    last stage have as many layers as stated; the others share the rest evenly."""
     flag = FIRST if first is not None else LAST
     if pipeline < 2:
         raise flags.error("needs a pipeline degree of 2 or more", flag)
@@ -105,7 +105,7 @@ def _uneven_ends(
 def _with_ends_counted(
     flags: Flags, counted: int, pipeline: int, virtual_stages: int
 ) -> tuple[int, ...]:
-    """The embedding or the loss takes the place of a layer."""
+    """Counts the embedding or the loss in place of a layer."""
     flag = EMBEDDING if flags.given(EMBEDDING) else LOSS
     chunks = pipeline * virtual_stages
     if counted % chunks:

@@ -33,7 +33,7 @@ _NAMING = (
     "-mr",
 )
 _BY_PARTS = ("--model_name", "--model_size")
-"""Older scripts name family and size apart: `--model_name llama3 --model_size 8b`."""
+"""Older scripts name family and size separately: `--model_name llama3 --model_size 8b`."""
 _MENTIONED = re.compile(r"--(?:recipe|recipe[_-]name|factory|model_recipe_name|model_size)\b")
 _IN_PYTHON = re.compile(
     r"\bllm\.([a-z0-9_]+)\.(?:pretrain|finetune)_recipe\(|\b([a-z0-9_]+_config)\(\)"
@@ -48,7 +48,7 @@ _TRAINING = {
 
 
 def names_recipe(text: str) -> bool:
-    """Whether a text runs a recipe that it names."""
+    """Whether a text runs a recipe and names it."""
     return _MENTIONED.search(text) is not None or _in_python(text) is not None
 
 
@@ -172,7 +172,7 @@ def _named(words: tuple[Text, ...]) -> str | None:
 
 
 def _flags(words: tuple[Text, ...]) -> Iterator[tuple[str, str]]:
-    """Flags with the words after them, or after their equals sign, where those are known."""
+    """Flags with the words after them, or after their equals sign, where these are known."""
     for index, word in enumerate(words):
         name, equals, value = plain(word).partition("=")
         if equals and name in (*_NAMING, *_BY_PARTS) and is_known(word):

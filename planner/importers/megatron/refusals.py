@@ -1,4 +1,4 @@
-"""Combinations of flags that Megatron-LM refuses and that no decision of a plan can say.
+"""Combinations of flags that Megatron-LM refuses and that no decision of a plan expresses.
 
 `megatron/training/arguments.py` (validate_args), `core/transformer/transformer_config.py`
 (__post_init__) and `core/transformer/moe/moe_layer.py` of mcore 0.20. Rules about flags alone, and
@@ -12,22 +12,22 @@ from typing import TYPE_CHECKING
 
 from planner.errors import RuleError
 from planner.importers.megatron.flag_rules import flag_rules
-from planner.importers.megatron.model import is_deepspeed
+from planner.importers.megatron.mixture import is_deepspeed
 from planner.training.search.plans.problems import PlanProblem
 
 if TYPE_CHECKING:
     from planner.importers.megatron.launch import Launch
 
 FLAGS = "flags"
-"""Name of the problem that flags cannot be given together, or not alone."""
+"""Name of the problem that flags exclude each other, or need each other."""
 
 Refusal = tuple[str, str, str]
 """A rule's name, the flag at fault, and what is wrong with it."""
 
 
 def flag_problems(launch: Launch) -> Iterator[PlanProblem]:
-    """Every flag that Megatron-LM would stop at. Forks of it, which DeepSpeed launches, have rules
-    of their own and are not looked at."""
+    """Every flag at which Megatron-LM would stop. Its forks, which DeepSpeed launches, have rules
+    of their own and are not checked."""
     if launch.flags.given("--deepspeed"):
         return
     for rule, flag, message in _refusals(launch):
@@ -66,7 +66,7 @@ def _overlap(launch: Launch) -> Iterator[Refusal]:
 
 
 def _stages(launch: Launch) -> Iterator[Refusal]:
-    """Without a layout, or ends of their own, all chunks hold the same number of layers."""
+    """Without a layout or uneven end stages, all chunks hold the same number of layers."""
     chunks, layers = launch.pipeline * launch.virtual_stages, launch.model["num_layers"]
     if launch.stage_layers is None and layers % chunks:
         yield (

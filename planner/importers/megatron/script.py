@@ -12,16 +12,14 @@ from planner.importers.megatron.arguments_file import arguments_command, looks_l
 from planner.importers.megatron.command import (
     Command,
     choose,
-    is_launcher_flag,
     mentions_training,
     training_commands,
-    unread_flags,
 )
 from planner.importers.megatron.flags import Flags
 from planner.importers.megatron.launch import Launch, launch_of
-from planner.importers.megatron.table import KNOWN, NOT_MODELLED, WITHOUT_EFFECT
+from planner.importers.megatron.script_notes import describe
 from planner.importers.megatron.world import devices, slurm_variables
-from planner.importers.notes import MOST_LISTED, Notes, listed
+from planner.importers.notes import Notes
 from planner.importers.shell.ran import Followed
 from planner.importers.shell.run import follow
 from planner.importers.shell.text import (
@@ -33,7 +31,6 @@ from planner.importers.shell.text import (
     script_of_text,
 )
 from planner.importers.source import STDIN, Source, load_source
-from planner.specs.files.spelling import did_you_mean
 
 LARGEST_BYTES = 2 * 2**20
 _OTHER_SCRIPTS = {
@@ -85,8 +82,8 @@ def launch_in(
     vocabulary: int | None = None,
     usual_vocabulary: int | None = None,
 ) -> Launch:
-    """As `read_launch`, of a file already read. `usual_vocabulary` counts where neither the flags
-    nor `vocabulary` say its size."""
+    """As `read_script`, for a file that has already been read. `usual_vocabulary` counts where
+    neither the flags nor `vocabulary` state the size."""
     if looks_like_arguments(source.text):
         chosen = arguments_command(source)
         return _launch(source, chosen, NOTHING_RAN, vocabulary, usual_vocabulary)
@@ -103,12 +100,12 @@ def launch_in(
 
 
 def looks_like_script(text: str) -> bool:
-    """Whether a text holds flags of a training command, or runs a script that may."""
+    """Whether a text holds flags of a training command, or runs a script that may hold them."""
     return mentions_training(text) or _RUNS_SCRIPT.search(text) is not None
 
 
 def _exits(followed: Followed, at: Origin) -> InputError:
-    """Of a script that ends before it trains, as variables or arguments that it needs are not
+    """For a script that ends before it trains because variables or arguments that it needs are not
     given."""
     names = [name for name in followed.environment if not (name.isdigit() or name == "#")]
     numbers = [name for name in followed.environment if name.isdigit() or name == "#"]
@@ -140,14 +137,14 @@ def _follow(source: Source, given: Mapping[str, str]) -> Followed:
 
 
 def _one_line(text: str) -> str:
-    """A file of flags, each on a line of its own, as the one command they belong to: as long as
-    before, so that every character keeps its place."""
+    """A file of flags, each on its own line, as one command: it keeps its length, so that every
+    character keeps its place."""
     lines = (" " * len(line) if line.lstrip()[:1] == "#" else line for line in text.split("\n"))
     return re.sub(r"\\?\n", lambda end: " " * len(end[0]), "\n".join(lines))
 
 
 def _check_setting(source: Source, name: str, given: Mapping[str, str], followed: Followed) -> None:
-    """Raises: InputError where the file sets a variable itself, whatever the user says of it."""
+    """Raises: InputError where the file itself sets a variable that the user gives."""
     final = followed.variables.get(name)
     if not isinstance(final, tuple) or plain(final) == given[name]:
         return
@@ -183,12 +180,12 @@ def _launch(
         vocabulary=vocabulary,
         usual_vocabulary=usual_vocabulary,
     )
-    _describe(launch, chosen, flags, followed, where)
+    describe(launch, chosen, flags, followed, where)
     return launch
 
 
 def _refuse_other_scripts(command: Command) -> None:
-    """Raises: InputError for the scripts of Megatron-LM that train no decoder."""
+    """Raises: InputError for scripts of Megatron-LM that train no decoder."""
     name = command.script.rpartition("/")[2]
     for part, what in _OTHER_SCRIPTS.items():
         if part in name:
@@ -202,7 +199,7 @@ def _refuse_other_scripts(command: Command) -> None:
 
 
 def _in_variables(followed: Followed) -> list[Command]:
-    """Commands held in variables that the file sets but does not run, such as an array of flags."""
+    """Commands held in variables that the file sets but never runs, such as an array of flags."""
     found: list[Command] = []
     for value in followed.variables.values():
         texts = list(value.values()) if isinstance(value, dict) else [value]
@@ -220,7 +217,7 @@ def _in_variables(followed: Followed) -> list[Command]:
 
 
 def _reader(source: Source) -> Callable[[str], Script | None]:
-    """Finds files that a script sources: those in its own folder and below."""
+    """Finds files that a script sources, in its own folder and below."""
     folder = None if source.path == STDIN else Path(source.path).resolve().parent
 
     def read(name: str) -> Script | None:
@@ -236,61 +233,3 @@ def _reader(source: Source) -> Callable[[str], Script | None]:
         return script_of_file(text, str(path))
 
     return read
-
-
-def _describe(
-    launch: Launch, command: Command, flags: Flags, followed: Followed, where: str
-) -> None:
-    """Notes on what was read, taken for granted and left out."""
-    notes = launch.notes
-    read = [flag.name for flag in command.flags if flag.name in KNOWN]
-    notes.read.append(
-        f"the training command on line {command.origin.line}"
-        f"{f' ({command.script})' if command.script else ''}: {len(read)} flags that count"
-    )
-    if launch.devices is not None:
-        notes.read.append(f"{launch.devices} devices from {where}")
-    if command.condition:
-        notes.assumed.append(f"the command runs; it {command.condition}")
-    if followed.environment:
-        notes.assumed.append(
-            f"variables the file leaves to the environment are not set: "
-            f"{listed(list(followed.environment))}"
-        )
-    for name in flags.repeated():
-        notes.assumed.append(f"{name} is given several times; the last counts")
-    for unread in followed.unread:
-        notes.left_out.append(unread)
-    for word in command.uncertain:
-        shown = f" ({' '.join(word.maybe.split())[:60]})" if word.maybe.strip() else ""
-        notes.left_out.append(f"words on line {word.origin.line} whose text {word.problem}{shown}")
-    if command.stray:
-        notes.left_out.append(
-            f"words that belong to no flag: {listed([word.text[:40] for word in command.stray])}"
-        )
-    _describe_unread(command, notes)
-
-
-def _describe_unread(command: Command, notes: Notes) -> None:
-    """Flags nothing here reads, by what that means."""
-    unmodelled, harmless = [], []
-    unknown: dict[tuple[str, int | None], str] = {}
-    for flag in unread_flags(command):
-        bare = flag.name.removeprefix("--")
-        if is_launcher_flag(flag.name):
-            continue
-        if flag.name in NOT_MODELLED:
-            unmodelled.append(flag.name)
-        elif bare.startswith(WITHOUT_EFFECT):
-            harmless.append(flag.name)
-        elif (flag.name, flag.origin.line) not in unknown:
-            near = did_you_mean(flag.name, KNOWN) if len(unknown) < MOST_LISTED else None
-            text = f"{flag.name} on line {flag.origin.line}{f' ({near})' if near else ''}"
-            unknown[flag.name, flag.origin.line] = text
-    for names, meaning in (
-        (unmodelled, "may change memory or time, and a plan has no field for them"),
-        (list(unknown.values()), "are not known here"),
-        (harmless, "change neither the model nor memory or time"),
-    ):
-        if names:
-            notes.left_out.append(f"flags that {meaning}: {listed(list(dict.fromkeys(names)))}")

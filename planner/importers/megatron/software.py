@@ -1,15 +1,14 @@
 """The software profile as a training command switches it.
 
-A flag that a command leaves out is off, or what Megatron-LM takes by default
-(`megatron/training/arguments.py`, `transformer_config.py`, mcore 0.20); constants stay those of the
-profile.
+A flag that a command leaves out has Megatron-LM's default (`megatron/training/arguments.py`,
+`transformer_config.py`, mcore 0.20); constants stay those of the profile.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, get_args
 
-from planner.importers.switched import with_choice
+from planner.importers.switched import with_choice, with_groups
 from planner.specs.software_parts import RecomputeModule
 
 if TYPE_CHECKING:
@@ -26,9 +25,9 @@ _MASTERS = ("fp32", "fp16")
 _GRAPHS = ("none", "local", "transformer_engine", "full_iteration")
 
 
-def switched(launch: Launch, profile: SoftwareProfile, *, replicas: int) -> SoftwareProfile:
-    """The profile with what the command switches. What it cannot hold is added to the launch's
-    notes. `replicas` share the optimizer: data · context."""
+def switched(launch: Launch, profile: SoftwareProfile) -> SoftwareProfile:
+    """The profile with the command's switches. Switches that it cannot hold are added to the
+    launch's notes."""
     changes: dict[str, Any] = {
         "rank_order": launch.rank_order,
         "dropout": "model" if _has_switches(profile) else profile.dropout,
@@ -37,7 +36,9 @@ def switched(launch: Launch, profile: SoftwareProfile, *, replicas: int) -> Soft
         "data_sharding": with_choice(profile.data_sharding, launch.data_sharding),
     }
     if launch.optimizer_shards > 1:
-        changes["optimizer_shard_size"] = max(1, replicas // launch.optimizer_shards)
+        changes["data_sharding"] = with_groups(changes["data_sharding"], launch.data_sharding)
+    if launch.optimizer_offload:
+        changes["offload"] = _offload(launch, profile)
     if _has_switches(profile):
         changes |= _switches(launch, profile)
     else:
@@ -45,9 +46,23 @@ def switched(launch: Launch, profile: SoftwareProfile, *, replicas: int) -> Soft
     return profile.model_copy(update=changes)
 
 
+def _offload(launch: Launch, profile: SoftwareProfile) -> Any:
+    """What a command with an optimizer on the host needs of a profile (arguments.py)."""
+    sharding = launch.data_sharding
+    return profile.offload.model_copy(
+        update={
+            "optimizer": tuple(dict.fromkeys((*profile.offload.optimizer, sharding))),
+            "optimizer_share": tuple(dict.fromkeys((*profile.offload.optimizer_share, sharding))),
+            "remainders": True,
+            "overlap": launch.flags.given("--overlap-cpu-optimizer-d2h-h2d"),
+        }
+    )
+
+
 def _has_switches(profile: SoftwareProfile) -> bool:
-    """Profiles of Megatron Core have what its flags switch; those of older versions are what they
-    are."""
+    """Profiles of Megatron Core have the switches of its flags; those of older versions are
+    fixed.
+    """
     return profile.framework == "megatron-lm" and bool(profile.overlap_choices)
 
 
@@ -102,8 +117,8 @@ def _switches(launch: Launch, profile: SoftwareProfile) -> dict[str, Any]:
 
 
 def _overlap(launch: Launch, profile: SoftwareProfile) -> tuple[str, ...]:
-    """Interleaved schedules overlap their sends unless told not to, whatever this command's
-    schedule is: so would another one that differs from it in degrees only."""
+    """Interleaved schedules overlap their sends unless told not to. This holds whatever this
+    command's schedule is, so that another plan with other degrees is priced alike."""
     on = {*launch.overlap, "pipeline"}
     if launch.flags.given("--no-overlap-p2p-communication"):
         on.discard("pipeline")
@@ -137,8 +152,9 @@ def _flexible(flags: Flags) -> str:
 
 
 def _gradients(launch: Launch) -> Mapping[str, Any]:
-    """Kept and reduced in one type. With bf16 it is fp32 unless a flag says otherwise, with fp16
-    the other way round (arguments.py); with fp32 that of the weights, whatever flags say."""
+    """Gradients are kept and reduced in one type. With bf16 it is fp32 unless a flag says
+    otherwise; with fp16 it is fp16 unless a flag says otherwise (arguments.py). With fp32 it is
+    always fp32."""
     if launch.training["precision"] == "fp32":
         return {}
     halved = not launch.flags.given("--accumulate-allreduce-grads-in-fp32")
@@ -149,8 +165,8 @@ def _gradients(launch: Launch) -> Mapping[str, Any]:
 
 
 def _optimizer_states(launch: Launch) -> Mapping[str, Any]:
-    """Moments may have a type each. The optimizer keeps the half of a master weight that its bf16
-    weight lacks (`optimizer_config.py`, `store_param_remainders`)."""
+    """Each moment may have its own type. The optimizer keeps the half of a master weight that its
+    bf16 weight lacks (`optimizer_config.py`, `store_param_remainders`)."""
     flags = launch.flags
     if not flags.given("--use-precision-aware-optimizer"):
         return {"optimizer_state_dtype": "fp32"}

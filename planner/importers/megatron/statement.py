@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from planner.importers.source import Source
     from planner.specs.model.spec import ModelSpec
 
+COMMAND = "a Megatron-LM command"
+"""The kind of the statement."""
+
 _MUST_AGREE = (
     "num_layers",
     "hidden_size",
@@ -75,12 +78,12 @@ def script_statement(
         if name != "software" and value is not None
     }
     return Statement(
-        kind="a Megatron-LM command",
+        kind=COMMAND,
         path=source.path,
         sha256=source.sha256,
         model=replace(model, source=SourceFile(path=source.path, sha256=source.sha256)),
         software=launch.software,
-        switch=lambda profile, replicas, _: switched(launch, profile, replicas=replicas),
+        switch=lambda profile, _: switched(launch, profile),
         workload=workload,
         decisions=decisions,
         devices=launch.devices,
@@ -100,7 +103,7 @@ def _settled(
     stated: Mapping[str, int | str],
     devices: int,
 ) -> Settled:
-    """Without a global batch size, a microbatch of every replica makes a step (arguments.py)."""
+    """Without a global batch size, one microbatch of every replica makes a step (arguments.py)."""
     used = launch.tensor * launch.pipeline * launch.context
     micro = int(decided.get("micro_batch_size", 1))
     if launch.micro_batch_size is None:
@@ -111,7 +114,11 @@ def _settled(
         launch.notes.assumed.append(
             f"global batch size {workload['global_batch_size']}: a microbatch of every replica"
         )
-    return Settled(decisions=decided, workload=workload)
+    decisions = dict(decided)
+    shard_over = launch.shard_over(devices)
+    if shard_over is not None:
+        decisions["shard_over"] = shard_over
+    return Settled(decisions=decisions, workload=workload)
 
 
 def _contradictions(launch: Launch, model: ModelSpec, given: ModelSpec) -> Iterator[InputError]:

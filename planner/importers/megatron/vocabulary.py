@@ -1,4 +1,4 @@
-"""The vocabulary a launch trains with: stated, or that of a tokenizer known by name."""
+"""The size of the vocabulary of a launch: as stated, or that of a known tokenizer."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ _BY_MODEL = (
 def vocab_size(
     flags: Flags, notes: Notes, stated: int | None, *, otherwise: int | None = None
 ) -> int:
-    """`stated` by the user wins, then the flags, then `otherwise`. Raises: InputError when nothing
-    says it."""
+    """The user's `stated` size comes first, then the flags, then `otherwise`. Raises: InputError
+    when nothing says it."""
     if stated is not None:
         return stated
     for flag in ("--pad-vocab-size-to", "--vocab-size"):

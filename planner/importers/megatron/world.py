@@ -1,4 +1,4 @@
-"""How many devices a launch uses, by the words of its launchers and the batch system's header."""
+"""How many devices a launch uses, from the words of its launchers and the batch system's header."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def _header(text: str) -> dict[str, int]:
 
 
 def _nodes_unknown(launches: list[list[tuple[str, int | None]]], stated: Mapping[str, int]) -> bool:
-    """Whether a launcher is given a number of nodes that this file does not say."""
+    """Whether a launcher gets a number of nodes that this file does not state."""
     names = {name for options in launches for name, _ in options}
     return _has_nodes(names) and not _has_nodes(stated)
 
@@ -141,7 +141,7 @@ def _number(name: str, value: CommandWord) -> Iterator[tuple[str, int | None]]:
 
 
 def _whole(text: str) -> int | None:
-    """The number that digits make; of more than 18 of them one that is too large for anything."""
+    """The number that digits make; for more than 18 digits, a number too large for anything."""
     if not (text.isascii() and text.isdigit()):
         return None
     match = _WHOLE.fullmatch(text)

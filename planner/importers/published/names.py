@@ -1,4 +1,4 @@
-"""From a name as frameworks write it to the published model it means."""
+"""Finds the published model that a framework's name for it means."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ b200 b300 base bf16 chat config e2e energon finetune fp16 fp8 full gb200 gb300 h
 it lora meta mock model mxfp8 nvfp4 packed peft perf performance pretrain pt recipe sft unpacked
 """
 _NOISE = frozenset(_OF_A_RECIPE.split())
-"""Words of a name that say how a model is trained or tuned, not which it is."""
+"""Words of a name that say how a model is trained or tuned, not which model it is."""
 _OTHER_NOISE = re.compile(r"\d+k|\d+nodes?|\d+gpus?")
 
 
@@ -71,7 +71,7 @@ def nearest_published(name: str) -> str | None:
 def published_model(name: str) -> tuple[dict[str, Any], Notes]:
     """The keys of the model file of a published model, by its name on the Hub.
 
-    Raises: InputError for one of a kind that is not planned for.
+    Raises: InputError for a kind of model that cannot be planned for.
     """
     config = _models()[name]["config"]
     refused = refusal(config["model_type"], config) if "refused" in _models()[name] else None
@@ -87,14 +87,14 @@ def published_model(name: str) -> tuple[dict[str, Any], Notes]:
 
 def all_published() -> Mapping[str, Mapping[str, Any]]:
     """Every published model that can be planned for, with its config and, where the Hub states it,
-    its parameters."""
+    its number of parameters."""
     return {name: entry for name, entry in _models().items() if "refused" not in entry}
 
 
 def published_vocabulary(tokenizer: str, hidden_size: int | None) -> tuple[int, str] | None:
-    """Rows of the embedding that a model with this tokenizer has, and which published model says
-    so: the one it is named after, or one of that family and of this hidden size. Sizes of a family
-    differ, such as 151,936 and 152,064 of Qwen2.5."""
+    """Rows of the embedding of a model with this tokenizer, and the published model that they come
+    from: the one the tokenizer is named after, or one of its family with this hidden size. Sizes of
+    a family differ, such as 151,936 and 152,064 of Qwen2.5."""
     name = published_name(tokenizer) if tokenizer else None
     if name is None:
         family = _family(tokenizer)

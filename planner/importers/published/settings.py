@@ -1,4 +1,4 @@
-"""A published model with the settings that a recipe or a framework's file lays over it."""
+"""A published model with the settings that a recipe or a framework's file changes."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _SIZES = {
     "qk_pos_emb_head_dim": ("mla", "qk_rope_head_dim"),
     "v_head_dim": ("mla", "v_head_dim"),
 }
-"""Megatron's names, and where each stands in a model file."""
+"""Megatron's names, and their place in a model file."""
 _NOT_HERE = ("window_size", "hybrid_override_pattern")
 _FREQUENCY = "moe_layer_freq"
 
@@ -44,10 +44,11 @@ def apply_settings(
     *,
     error: Callable[[str, str], Exception],
 ) -> dict[str, Any]:
-    """The model with the sizes of `settings` in place of its own; what is no size is left alone.
+    """The model with the sizes of `settings` in place of its own; settings that are
+    not sizes are ignored.
 
-    `error` makes an error from a message and the name of the setting. Raises: that, for a size that
-    is no whole number or has no place in the model.
+    `error` makes an error from a message and the name of a setting. Raises: such an error, for a
+    size that is not a whole number or has no place in the model.
     """
     changed = {
         key: dict(value) if isinstance(value, dict) else value for key, value in model.items()
@@ -105,7 +106,7 @@ def batch_settings(
     error: Callable[[str, str], Exception],
 ) -> dict[str, int]:
     """Whole numbers of a `training:` block; `names` maps names of the file to those of the block.
-    What refers to another value (`${…}`) is left out, and said."""
+    References to other values (`${…}`) are left out, and a note says so."""
     found: dict[str, int] = {}
     for name, ours in names.items():
         value = settings.get(name)

@@ -6,7 +6,7 @@ import operator
 import re
 from collections.abc import Callable
 
-from planner.importers.shell.words import DEEPEST
+from planner.importers.shell.position import DEEPEST
 
 LARGEST = 2**63 - 1
 
@@ -46,7 +46,7 @@ _BINARY: dict[str, tuple[int, Callable[[int, int], int]]] = {
 
 def evaluate(expression: str, value_of: Callable[[str], int | None]) -> int | None:
     """The value of an expression, or None where it is unknown: a name without a known value, a
-    division by zero, an assignment, numbers beyond 64 bits, anything else that is not read."""
+    division by zero, an assignment, numbers beyond 64 bits, anything else that is not supported."""
     tokens = _tokens(expression)
     if tokens is None:
         return None

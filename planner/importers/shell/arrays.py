@@ -10,8 +10,8 @@ from planner.importers.shell.text import Piece, Text, doubt_of, unset_in
 
 
 def element(part: Parameter, array: Array, key: str) -> Text | None:
-    """The element of a key. Where an element before it may be several, or the key is not known,
-    so is it."""
+    """The element with a key. It is unknown where the key is not known, and where an element before
+    it may be several."""
     elements = list(array.values())
     if re.fullmatch(r"-[0-9]{1,6}", key):
         counted = elements[int(key) :] if int(key) >= -len(elements) else elements

@@ -1,4 +1,5 @@
-"""Tests of the shell: [ … ], [[ … ]] and (( … )). What cannot be decided here is None."""
+"""Tests of the shell: [ … ], [[ … ]] and (( … )). The result is None where a test cannot be
+decided."""
 
 from __future__ import annotations
 
@@ -6,7 +7,8 @@ import fnmatch
 import re
 
 from planner.importers.shell import arithmetic
-from planner.importers.shell.expansion import expand, fields, integer_of
+from planner.importers.shell.expansion import expand, integer_of
+from planner.importers.shell.splitting import fields
 from planner.importers.shell.state import ShellState
 from planner.importers.shell.syntax import Literal, Word
 from planner.importers.shell.text import Text, doubt_of, plain, unset_in
@@ -23,8 +25,8 @@ def test_command(words: list[Text], state: ShellState) -> bool | None:
 
 
 def double_bracket(words: tuple[Word, ...], state: ShellState) -> bool | None:
-    """`[[ … ]]`, given its words without the brackets: they are not split, and the right side of
-    a comparison is a pattern where it is not quoted."""
+    """`[[ … ]]`, given its words without the brackets. Words are not split, and the right side of a
+    comparison is a pattern unless it is quoted."""
     tokens: list[tuple[Text, Word | None]] = [(expand(word, state), word) for word in words]
     return _Test(tokens, state).decide()
 
@@ -43,7 +45,7 @@ class _Undecidable(Exception):  # noqa: N818 - not an error
 
 
 class _Test:
-    """Reads a test's words: or of ands of negations of comparisons."""
+    """Reads the words of a test: "or" of "and" of negations of comparisons."""
 
     def __init__(self, tokens: list[tuple[Text, Word | None]], state: ShellState) -> None:
         self._tokens = tokens
@@ -126,8 +128,8 @@ class _Test:
         return bool(known) == (operator == "-n")
 
     def _known(self, text: Text) -> str | None:
-        """The characters, or None where part is unknown. What the file leaves to the environment
-        counts as not set, and is noted."""
+        """The characters, or None where a part is unknown. Variables left to the environment count
+        as not set, and are noted."""
         if doubt_of(text):
             return None
         for name in unset_in(text):
@@ -171,7 +173,7 @@ def _is_pattern(word: Word) -> bool:
 
 
 def _matches(text: str, expression: str) -> bool | None:
-    """=~ for the expressions that mean the same in both languages and cannot run away."""
+    """=~ for expressions that mean the same in both languages and cannot take exponential time."""
     if not re.fullmatch(r"\^?(?:[A-Za-z0-9_. -]|\\\.|\[[A-Za-z0-9_-]+\][+*]?)*\$?", expression):
         return None
     try:
@@ -204,8 +206,8 @@ def case_matches(subject: Text, pattern: Word, state: ShellState) -> bool | None
 
 
 def test_words(words: tuple[Word, ...], state: ShellState) -> list[Text]:
-    """The split words of `[ … ]`, those unknown or not set kept as words where the shell would
-    drop them if nothing stood around them."""
+    """The split words of `[ … ]`. Words that are unknown or not set stay, where the shell would
+    drop them if they were empty."""
     found: list[Text] = []
     for word in words:
         for text in fields(word, state):

@@ -1,4 +1,4 @@
-"""Words to text: variables, arrays, defaults, arithmetic, and splitting into fields."""
+"""Words to text: variables, arrays, defaults and arithmetic."""
 
 from __future__ import annotations
 
@@ -41,90 +41,23 @@ from planner.importers.shell.transform import (
 LONGEST = 2**20
 
 _DEFAULTS = (":-", "-", ":=", "=", ":?", "?", ":+", "+")
-_BLANKS = re.compile(r"([ \t\n]+)")
 _INDEX_ARITHMETIC = re.compile(r"\$\(\((.*)\)\)")
 _INDEX_NAME = re.compile(r"\$\{?([A-Za-z_][A-Za-z0-9_]*)\}?")
 
 
 def expand(word: Word, state: ShellState) -> Text:
-    """The text of a word that is not split, as in an assignment."""
+    """The text of a word without splitting, as in an assignment."""
     pieces: list[Piece] = []
     for part in word.parts:
-        for number, field in enumerate(_part(part, state)):
+        for number, field in enumerate(texts_of(part, state)):
             if number:
                 pieces.append(Piece(" ", word.origin, quoted=True))
             pieces.extend(field)
-    return _checked(tuple(pieces), word.origin)
+    return checked(tuple(pieces), word.origin)
 
 
-def fields(word: Word, state: ShellState) -> list[Text]:
-    """The words that a word of a command becomes; one whose text is unknown stays one field."""
-    found: list[list[Piece]] = []
-    current: list[Piece] | None = None
-    for part in word.parts:
-        texts = _part(part, state)
-        if not texts and _is_only_list(word):
-            return []
-        for number, field in enumerate(texts):
-            if number:
-                if current is not None:
-                    found.append(current)
-                current = []
-            for piece in field:
-                current = _appended(piece, current, found)
-    if current is not None:
-        found.append(current)
-    return [_checked(tuple(one), word.origin) for one in found]
-
-
-def _is_only_list(word: Word) -> bool:
-    """Whether a word is "${LIST[@]}" and nothing else: without elements it is no word at all."""
-    return len(word.parts) == 2 and isinstance(word.parts[1], Parameter) and word.parts[1].quoted
-
-
-def _appended(
-    piece: Piece, current: list[Piece] | None, found: list[list[Piece]]
-) -> list[Piece] | None:
-    """Goes on with a piece: what is unknown and not quoted is a field of its own where a blank
-    was seen to start it."""
-    if piece.quoted or not piece.text:
-        apart = bool(piece.doubt) and not piece.quoted and piece.maybe[:1].isspace()
-        if apart and current is not None:
-            found.append(current)
-            current = None
-        if piece.quoted or piece.doubt or piece.unset or current is not None:
-            return _onto(current, piece)
-        return current
-    return _split(piece, current, found)
-
-
-def _onto(current: list[Piece] | None, piece: Piece) -> list[Piece]:
-    """The open field, or a new one, with one more piece."""
-    if current is None:
-        return [piece]
-    current.append(piece)
-    return current
-
-
-def _split(
-    piece: Piece, current: list[Piece] | None, found: list[list[Piece]]
-) -> list[Piece] | None:
-    """Adds the parts of a piece between blanks to the fields; what is open stays in `current`."""
-    at = 0
-    for index, part in enumerate(_BLANKS.split(piece.text)):
-        if index % 2:
-            if current is not None:
-                found.append(current)
-            current = None
-        elif part:
-            cut_out = replace(piece, text=part, origin=piece.origin.after(at))
-            current = _onto(current, cut_out)
-        at += len(part)
-    return current
-
-
-def _checked(text: Text, origin: Origin) -> Text:
-    """The text with a place for every piece. Raises: InputError for one that is too long."""
+def checked(text: Text, origin: Origin) -> Text:
+    """The text, with a place for every piece. Raises: InputError for a text that is too long."""
     if sum(len(piece.text) for piece in text) > LONGEST or len(text) > LONGEST // 16:
         raise InputError(
             f"shell: a value of more than {LONGEST // 2**20} MiB",
@@ -140,8 +73,8 @@ def _checked(text: Text, origin: Origin) -> Text:
     return text
 
 
-def _part(part: Part, state: ShellState) -> list[Text]:
-    """What one part becomes: one text, or one for each element of a list."""
+def texts_of(part: Part, state: ShellState) -> list[Text]:
+    """The expansion of one part: one text, or one for each element of a list."""
     if isinstance(part, Literal):
         return [(Piece(part.text, part.origin, quoted=True),)]
     if isinstance(part, Given):
@@ -171,7 +104,7 @@ def _arithmetic(part: Arithmetic, state: ShellState) -> Piece:
 
 
 def integer_of(state: ShellState, name: str) -> int | None:
-    """The value of a variable as arithmetic takes it; None where it is not a known number."""
+    """The value of a variable in arithmetic; None where it is not a known number."""
     value = state.value(name)
     if value is None or isinstance(value, dict) or not is_known(value):
         return None
@@ -256,7 +189,7 @@ def _list(part: Parameter, state: ShellState) -> list[Text]:
 
 
 def _with_default(part: Parameter, value: Text | None, state: ShellState) -> list[Text]:
-    """${NAME:-word} and its relatives. A name the file never sets counts as not set."""
+    """${NAME:-word} and its relatives. A name that the file never sets counts as not set."""
     if value is None or unset_in(value):
         state.looked_up[unset_in(value)[0] if value else part.name] = None
     empty = value is None or bool(unset_in(value))
@@ -278,14 +211,14 @@ def _with_default(part: Parameter, value: Text | None, state: ShellState) -> lis
 
 
 def _argument(part: Parameter, state: ShellState) -> Text:
-    """The word after :- and its like: quotes inside keep their parts whole."""
+    """The word after :- and similar operators; quotes inside keep their parts whole."""
     pieces: list[Piece] = []
     for inner in part.argument.parts:
         if isinstance(inner, Literal):
             whole = part.quoted or inner.quoted
             pieces.append(Piece(inner.text, inner.origin, quoted=whole))
             continue
-        for number, field in enumerate(_part(inner, state)):
+        for number, field in enumerate(texts_of(inner, state)):
             if number:
                 pieces.append(Piece(" ", part.origin, quoted=part.quoted))
             pieces += requoted(field, quoted=True) if part.quoted else field
@@ -300,7 +233,7 @@ def _indirect(part: Parameter, value: Text | None, state: ShellState) -> Text:
 
 
 def _transformed(part: Parameter, value: Text, state: ShellState) -> Text:
-    """${#NAME}, ${NAME%pattern}, ${NAME/a/b}, ${NAME:1:2}, ${NAME^^} of a known value."""
+    """${#NAME}, ${NAME%pattern}, ${NAME/a/b}, ${NAME:1:2} and ${NAME^^}, for a known value."""
     text, operator = plain(value), part.operator
     if operator == "length":
         return (Piece(str(len(text)), part.origin),)
@@ -320,7 +253,7 @@ def _transformed(part: Parameter, value: Text, state: ShellState) -> Text:
 
 
 def _slice(part: Parameter, state: ShellState, length: int) -> tuple[int, int]:
-    """Start and end of ${NAME:start:length}; the whole where they are not numbers."""
+    """Start and end of ${NAME:start:length}; the whole value where they are not numbers."""
     argument = plain(expand(part.argument, state))
     start_text, _, length_text = argument.partition(":")
     start = arithmetic.evaluate(start_text, lambda name: integer_of(state, name))

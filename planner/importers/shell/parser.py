@@ -38,7 +38,7 @@ def parse_script(script: Script, *, depth: int = 0) -> Block:
 
 
 class _Parser(CommandReader):
-    """Commands that hold commands."""
+    """Compound commands: those that hold other commands."""
 
     def block(self, ends: tuple[str, ...]) -> Block:
         """Commands up to one of the reserved words `ends`, or the end of the text."""
@@ -151,7 +151,7 @@ class _Parser(CommandReader):
         return self.simple()
 
     def _redirected(self, command: Command) -> Command:
-        """A compound command, past the redirections after it."""
+        """A compound command and the redirections after it."""
         heredocs: list[Heredoc] = []
         self.skip_blank()
         while self.redirection(heredocs):

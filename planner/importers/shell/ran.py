@@ -1,4 +1,4 @@
-"""What came of following a script: the commands it runs, and what it left to its environment."""
+"""The result of following a script: the commands it runs, and what it leaves to its environment."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ _SHELLS = ("bash", "sh", "zsh", "dash", "/bin/bash", "/bin/sh", "/usr/bin/bash")
 @dataclass(frozen=True, slots=True)
 class Ran:
     """A command the script runs. `around` are the words of the command it was handed to as text
-    (`srun … bash -c "…"`), innermost last; `condition` says on what it depends when that is not
-    decided here."""
+    (`srun … bash -c "…"`), innermost last; `condition` says what it depends on, where that cannot
+    be decided."""
 
     words: tuple[Text, ...]
     origin: Origin
@@ -32,9 +32,9 @@ class Ran:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Followed:
-    """`environment`: names the file leaves to the environment that decided something; they were
-    taken as not set. `unread`: files it sources that were not read. `exit_origin`: where the script
-    ends itself before its end."""
+    """`environment`: names that the file leaves to the environment and that decided something; they
+    were taken as not set. `unread`: files that it sources and that were not read. `exit_origin`:
+    where the script exits before its end."""
 
     commands: tuple[Ran, ...]
     environment: tuple[str, ...]
@@ -44,7 +44,7 @@ class Followed:
 
 
 def runs_input(name: str) -> bool:
-    """Whether a program runs the script it is given on its input: `sbatch <<EOF`."""
+    """Whether a program runs the script on its standard input: `sbatch <<EOF`."""
     return name in _SHELLS or name == "sbatch"
 
 

@@ -1,4 +1,4 @@
-"""What the variables of a script hold at some point of it."""
+"""What the variables of a script hold at one point of it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class ShellState:
     exit_origin: Origin | None = None
 
     def copy(self) -> ShellState:
-        """The same variables, to go on separately."""
+        """A copy with the same variables, to continue separately."""
         return ShellState(
             variables=dict(self.variables),
             arguments=self.arguments,
@@ -47,14 +47,14 @@ class ShellState:
         )
 
     def value(self, name: str) -> Value | None:
-        """The value of a variable or of an argument ($1 …); None for what is not set."""
+        """The value of a variable or of an argument ($1 …); None where it is not set."""
         if name.isdigit():
             place = int(name) - 1 if len(name) < 4 else -1
             return self.arguments[place] if 0 <= place < len(self.arguments) else None
         return self.variables.get(name)
 
     def take(self, outcomes: list[ShellState], why: str, origin: Origin) -> None:
-        """Goes on as any of several states may have left it; those that ended the script do not
+        """Continues as any of several states may have left it; states that ended the script do not
         count."""
         going_on = [state for state in outcomes if not state.ended]
         if not going_on:
@@ -86,7 +86,7 @@ def _as_array(value: Value | None) -> Array:
 
 
 def _either_array(one: Array, other: Array, why: str, origin: Origin) -> Array:
-    """Elements that both have in the same places; the rest is in doubt."""
+    """Elements that both arrays have in the same places; the rest is in doubt."""
     common: Array = {}
     for (key, mine), (their_key, theirs) in zip(one.items(), other.items(), strict=False):
         if key != their_key or [p.text for p in mine] != [p.text for p in theirs]:

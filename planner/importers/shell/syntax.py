@@ -19,7 +19,7 @@ class Literal:
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """A part of a value whose text is unknown, in source made of that value."""
+    """A part of a value whose text is unknown, in source code made from that value."""
 
     piece: Piece
     quoted: bool
@@ -49,7 +49,7 @@ class Arithmetic:
 
 @dataclass(frozen=True, slots=True)
 class Substitution:
-    """$(command) or `command`: what it prints is unknown here."""
+    """$(command) or `command`: what it prints is unknown."""
 
     command: str
     origin: Origin

@@ -1,4 +1,4 @@
-"""Text that remembers where in which file it was written."""
+"""Text that remembers the file and place where it was written."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Origin:
 
 
 NOWHERE = 0
-"""The line of text that stands in no file: it gets the place where it is first used."""
+"""The line number of text that is in no file: it gets the place where it is first used."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,7 @@ def requoted(text: Text, *, quoted: bool) -> Text:
 
 
 def cut(text: Text, start: int, stop: int) -> Text:
-    """Characters `start` to `stop`, each where it was written."""
+    """Characters `start` to `stop`, each with its place."""
     kept: list[Piece] = []
     at = 0
     for piece in text:
@@ -81,8 +81,8 @@ def cut(text: Text, start: int, stop: int) -> Text:
 
 
 def merged(one: Text, other: Text, why: str, origin: Origin) -> Text:
-    """What is known when one of two texts holds, and it is unknown which: their common start, and
-    a doubt where they part."""
+    """What is known when one of two texts holds and it is unknown which: their common start, then a
+    doubt where they differ."""
     if [(p.text, p.doubt, p.unset) for p in one] == [(p.text, p.doubt, p.unset) for p in other]:
         return one
     shorter, longer = sorted((one, other), key=lambda text: len(plain(text)))
@@ -118,7 +118,7 @@ def script_of_file(text: str, path: str) -> Script:
 
 
 def script_of_text(pieces: Iterable[Piece], fallback: Origin) -> Script:
-    """Source made of a value, as `bash -c "$COMMAND"` runs it."""
+    """Source made from a value, as `bash -c "$COMMAND"` runs it."""
     starts, origins, texts = [0], [fallback], []
     unknown: dict[int, Piece] = {}
     length = 0
@@ -135,4 +135,4 @@ def script_of_text(pieces: Iterable[Piece], fallback: Origin) -> Script:
 
 
 UNKNOWN = "\N{REPLACEMENT CHARACTER}"
-"""Holds the place of an unknown part in source made of a value."""
+"""Stands for an unknown part in source made from a value."""

@@ -1,4 +1,4 @@
-"""What ${NAME%pattern} and its relatives make of a known value."""
+"""Results of ${NAME%pattern} and its relatives for a known value."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import re
 from planner.importers.shell.text import Origin, Piece, Text, cut, plain
 
 LONGEST_MATCHED = 4096
-"""Characters of a value that patterns are matched with."""
+"""Most characters of a value that patterns are matched against."""
 CASES = ("^^", "^", ",,", ",")
 
 _PATTERN_CHARACTERS = re.compile(r"[*?\[]")
@@ -30,7 +30,9 @@ def replaced(value: Text, argument: str, operator: str, origin: Origin) -> Text:
 
 
 def trimmed(value: Text, pattern: str, operator: str) -> Text:
-    """Without the shortest (# %) or longest (## %%) start or end that fits a pattern."""
+    """The value without the shortest (# %) or longest (## %%) start or end that matches a
+    pattern.
+    """
     text = plain(value)
     compiled = re.compile(_regex(pattern))
     lengths = range(len(text) + 1)

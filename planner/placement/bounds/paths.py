@@ -1,4 +1,4 @@
-"""Leaves out critical paths that decide the objective of no placement."""
+"""Leaves out critical paths that never decide the objective, whatever the placement."""
 
 from __future__ import annotations
 
@@ -15,13 +15,14 @@ if TYPE_CHECKING:
     from planner.placement.problem.problem import PlacementProblem
 
 COMPARED = 64
-"""Of the paths that may take longest, those with which all others are compared."""
+"""Number of paths, those that may take longest, with which all others are compared."""
 
 
 def without_idle_paths(problem: PlacementProblem) -> PlacementProblem:
-    """The same objective for every placement, of fewer paths. Of those that end in one row, a path
-    is idle that takes no longer over the dearest links than another does over the cheapest, or that
-    another is at least as long as over any links."""
+    """The problem with fewer paths, under which every placement keeps its objective. Among the
+    paths that end in one row, a path is idle if it takes no longer over the most expensive links
+    than another path does over the cheapest, or if another path is at least as long over any
+    links."""
     apart = between_two_nodes(problem.node_class, problem.classes)
     kept = np.zeros(len(problem.path_s), dtype=np.bool_)
     if not apart.any() or problem.rows == 1:
@@ -49,7 +50,7 @@ def _busy(
     least_s: NDArray[np.float64],
     most_s: NDArray[np.float64],
 ) -> NDArray[np.int64]:
-    """Those of some paths that are not idle."""
+    """The paths among `paths` that are not idle."""
     longest = int(least_s.argmax())
     open_ = most_s > least_s[longest]
     open_[longest] = True

@@ -1,5 +1,5 @@
-"""Simpler problems in place of one: all waits are added to the slowest path, and for bounds no path
-goes back to the first row over a link of its own."""
+"""Replaces a problem by simpler ones: all waits are added to the slowest path, and, for bounds, no
+path returns to the first row over a link of its own."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 
 def likely(problem: PlacementProblem) -> PlacementProblem:
-    """Nearly the same objective for every placement, for local search: each row's ring may take as
-    long as its slack where all links are the cheapest."""
+    """A problem with nearly the same objective for every placement, for local search. A row's ring
+    is hidden for the slack that the row has when all links are the cheapest."""
     closing = problem.closing
     if closing is None:
         return problem
@@ -28,14 +28,15 @@ def likely(problem: PlacementProblem) -> PlacementProblem:
 
 
 def at_most(problem: PlacementProblem, order: NDArray[np.int64]) -> PlacementProblem:
-    """Of `bounds_of`, the one with the largest objective at an order."""
+    """The problem among `bounds_of` with the largest objective at an order."""
     return max(bounds_of(problem), key=lambda one: one.objective_s(order[: problem.positions]))
 
 
 def bounds_of(problem: PlacementProblem) -> tuple[PlacementProblem, ...]:
-    """Problems with no larger an objective for any placement, for bounds: the way back to the first
-    row takes the cheapest link. Either only paths count that end in the row without slack, followed
-    by the rings of that row, or only those that every row's rings follow."""
+    """Problems whose objective is no larger for any placement, for bounds: the way back to the
+    first row takes the cheapest link. One problem counts only the paths that end in the row without
+    slack, followed by the rings of that row; the other counts only the paths that are followed by
+    the rings of every row."""
     closing = problem.closing
     if closing is None:
         return (_without_way_back(problem),)

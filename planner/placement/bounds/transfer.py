@@ -25,14 +25,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class SolvedProblem:
-    """A problem whose waits are all added to the slowest path, and its bound."""
+    """A problem whose waits are all added to the slowest path, and a bound on its placements."""
 
     problem: PlacementProblem
     bound_s: float
 
 
 def transferred_s(known: SolvedProblem, problem: PlacementProblem) -> float:
-    """Lower bound on every placement of `problem`; 0 where nothing follows."""
+    """Lower bound on every placement of `problem`; 0 where the solved problem implies none."""
     other = known.problem
     same = (other.rows, other.columns, other.lockstep) == (
         problem.rows,
@@ -64,11 +64,12 @@ def transferred_s(known: SolvedProblem, problem: PlacementProblem) -> float:
 
 
 ROUNDING = 1e-9
-"""Share of a bound that rounding may cost it."""
+"""Share of a bound that rounding may take away."""
 
 
 def _path_shares(problem: PlacementProblem, other: PlacementProblem) -> NDArray[np.float64]:
-    """[other's paths, paths]: the least share that a path's crossings are of the other path's."""
+    """[other's paths, paths]: for each pair of paths, the least share of the other path's crossings
+    that the path has."""
     found = np.full((len(other.path_s), len(problem.path_s)), np.inf)
     for boundary in range(problem.rows - 1):
         own, theirs = problem.path_links[:, boundary], other.path_links[:, boundary, None]
@@ -80,7 +81,8 @@ def _path_shares(problem: PlacementProblem, other: PlacementProblem) -> NDArray[
 
 
 def _of_wait(wait: Wait, other: Wait, apart: NDArray[np.bool_]) -> float:
-    """The least share that the hops of a wait cost of the other's; 0 for waits of other rings."""
+    """The least share of the other wait's hop costs that the hops of a wait have; 0 for waits of
+    other rings."""
     rings = [family.rings for family in wait.families]
     if rings != [family.rings for family in other.families]:
         return 0.0
@@ -92,6 +94,6 @@ def _of_wait(wait: Wait, other: Wait, apart: NDArray[np.bool_]) -> float:
 
 
 def _least_share(own: NDArray[np.float64], other: NDArray[np.float64]) -> float:
-    """The least of `own` as a share of `other`, where that is not 0."""
+    """The least value of `own` as a share of `other`, where that is not 0."""
     takes = other > 0
     return float((own[takes] / other[takes]).min(initial=np.inf))

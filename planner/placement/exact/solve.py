@@ -77,7 +77,7 @@ def solve_exactly(
 
 
 def _walked(problem: PlacementProblem, proof: ExactProof, budget: Budget) -> ExactProof:
-    """The only column through the fastest walk of a chief path, where that is better."""
+    """The placement whose only column is the fastest walk along a chief path, if that is better."""
     subsets = subsets_of(len(problem.node_class))
     for path in chief_paths(problem):
         order = best_walk(problem, path, subsets, budget)

@@ -48,8 +48,8 @@ class Wait:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class PathsOfAllRows:
-    """Paths [V] that every row's closing follows, row s at most `hidden_s` [rows] before their
-    end: `path_s` [V], `path_links` [V, boundaries]."""
+    """Paths [V] that are followed by the closing of every row: row s ends at most `hidden_s` [rows]
+    before them. `path_s` [V], `path_links` [V, boundaries]."""
 
     path_s: NDArray[np.float64]
     path_links: NDArray[np.float64]
@@ -58,9 +58,9 @@ class PathsOfAllRows:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Closing:
-    """What a row does once its last pass is over: path w ends in row `path_row[w]`, int [W], and
-    is followed by the slowest ring of `family` in that row. `slack_s` [rows]: how much earlier
-    than the last a row is done where all links are the cheapest. `together`: paths that all rows
+    """What a row does once its last pass is over: path w ends in row `path_row[w]`, int [W], and is
+    followed by the slowest ring of `family` in that row. `slack_s` [rows]: how much earlier than
+    the last row each row is done when all links are the cheapest. `together`: paths that all rows
     follow."""
 
     family: RingFamily
@@ -96,7 +96,8 @@ class PlacementProblem:
 
     @property
     def boundaries(self) -> int:
-        """Between one row and the next, counting the way back to the first where paths take it."""
+        """Number of boundaries between consecutive rows, counting the way back to the first where
+        paths take it."""
         return int(self.path_links.shape[1])
 
     def links(self, grids: NDArray[np.int64]) -> NDArray[np.float64]:

@@ -30,8 +30,8 @@ def microbatches_ahead(stage_s: Floats, forward_send_s: Floats, backward_send_s:
     """[..., p − 1]: microbatches that stages run ahead over every boundary,
     ⌈(c + c') / max(T, c, c')⌉; 0 where the round trip is short.
 
-    `stage_s` [..., p]: forward and backward of a microbatch; sends [..., p − 1]. The link of a
-    boundary passes a message per max(T, c, c') at best, and so many of these are under way at once.
+    `stage_s` [..., p]: forward and backward of a microbatch; sends [..., p − 1]. At best, a link
+    passes one message per max(T, c, c'); this is how many messages are then under way at once.
     """
     slowest_s = stage_s.max(axis=-1)[..., None]
     round_trip_s = forward_send_s + backward_send_s

@@ -156,8 +156,8 @@ def peak(warmup: Ints, size: ScheduleSize) -> Ints:
 
 
 def moments(warmup: int, size: ScheduleSize) -> Ints:
-    """[T, v]: activations in flight per chunk whenever a stage goes over from a forward to a
-    backward, in any order and some of them several times.
+    """[T, v]: activations in flight per chunk whenever a stage switches from a forward to a
+    backward, in any order, possibly with repetitions.
 
     Forward w + j comes before backward j. Both run through the chunks in whole groups, so that
     differences repeat with the groups; only a last group that is not whole adds others.

@@ -1,9 +1,8 @@
-"""What the end of every stage waits for: paths through a simulated schedule as counts of
+"""What the end of every stage waits for: paths through a simulated schedule, as counts of
 durations.
 
-Time never falls when a duration rises, and a path is there whatever the durations are. So with
-other durations, a stage's last pass ends no earlier than its path then takes: a cutting plane
-(Kelley 1960).
+A path exists whatever the durations are. So with other durations, a stage's last pass ends no
+earlier than the sum of the durations on its path: a cutting plane (Kelley 1960).
 """
 
 from __future__ import annotations
@@ -21,8 +20,8 @@ if TYPE_CHECKING:
 
 def counts_to_ends(timeline: Timeline, stages: Sequence[int]) -> Ints:
     """Int [stages, rows]: how often the longest path to the end of the last pass of each of some
-    stages goes through each row of the duration table (`WeightTable`). Of two equal causes, the
-    stage's own is taken."""
+    stages goes through each row of the duration table (`WeightTable`). If two causes are equal, the
+    stage's own counts."""
     graph = timeline.graph
     left, right, ends = graph.left, graph.right, timeline.ends
     cause = np.where(ends[right] > ends[left], right, left).tolist()

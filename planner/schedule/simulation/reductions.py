@@ -31,7 +31,7 @@ class Reductions:
         return np.asarray(np.maximum(self.stage_end_s.max(axis=-1), self.tied_end_s))
 
     def of_one(self, entry: int) -> Reductions:
-        """Those of one entry of the first batch axis."""
+        """The reductions of one entry of the first batch axis."""
         return Reductions(**{each.name: getattr(self, each.name)[entry] for each in fields(self)})
 
     @classmethod

@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     from planner.arrays import Floats
     from planner.schedule.simulation.timeline import Timeline
 
-SIMULATED = 100_000
+SIMULATED = 4_000
 """Forwards of all stages up to which every one is simulated, which takes less than a second."""
 
-SETTLING = 16
+SETTLING = 12
 """Microbatches per stage that are simulated at least before they may repeat themselves."""
 
 WINDOW = 4

@@ -1,1 +1,1 @@
-"""How sure an estimate is, from how far estimates like it were from measured runs."""
+"""How sure an estimate is, judged by the errors of similar estimates on measured runs."""

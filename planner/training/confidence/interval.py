@@ -2,12 +2,13 @@
 
 Every cell of `residuals` is weighted by how much it has in common with the estimate: its weight
 halves with every feature of the regime in which they differ, and saturates with its number of runs,
-so that a publication with many runs does not outweigh the others. Mean and variance of the
-residual follow from the weighted cells, the spread between cells included; an estimate that no
-measured run resembles therefore gets the spread over everything that was measured. Constants were
-tuned on the runs that are measured, so few publications on a device generation in a number format
-say little about the next one: the interval is that of a sample as small as their number (Student's
-distribution), and an estimate on a device in a format that nobody measured has the widest.
+so that a publication with many runs does not outweigh the others. Mean and variance of the residual
+follow from the weighted cells and include the spread between cells; an estimate that resembles no
+measured run therefore gets the spread over everything that was measured. Constants were tuned on
+the measured runs, so a few publications on a device family in a number format say little about
+the next one: the interval is that of a sample as small as the number of publications (Student's
+distribution). An estimate on a device in a number format that was never measured has the widest
+interval.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from math import exp, sqrt
 from typing import TYPE_CHECKING
 
 from planner.plan import Confidence, Evidence, Interval
-from planner.training.confidence.regimes import Regime, device_generation, regime_of
+from planner.training.confidence.regimes import Regime, device_family, regime_of
 from planner.training.confidence.residuals import STEP, Cell, Residuals, shipped_residuals
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ FEATURES = len(fields(Regime))
 def confidence_of(
     scenario: Scenario, plan: Plan, cost: Estimate, *, residuals: Residuals | None = None
 ) -> Confidence:
-    """How sure the estimate `cost` of a plan is. `residuals`: others than the shipped ones."""
+    """How sure the estimate `cost` of a plan is. `residuals` replaces the shipped ones."""
     regime = regime_of(scenario, plan, cost)
     known = residuals or shipped_residuals()
     unmeasured = unmeasured_formats(scenario, known)
@@ -72,8 +73,8 @@ def _shipped(regime: Regime, *, measured: bool) -> tuple[Interval, Interval, Evi
 def _ranges(
     known: Residuals, regime: Regime, *, measured: bool
 ) -> tuple[Interval, Interval, Evidence]:
-    """Of the step time and of the device's memory, and what they rest on. `measured`: there are
-    runs on the devices in the number format."""
+    """Ranges of the step time and of the device's memory, and what they rest on. `measured`:
+    whether there are runs on these devices in this number format."""
     return (
         factors(known.cells, regime, STEP, measured=measured),
         factors(known.cells, regime, DEVICE),
@@ -84,9 +85,9 @@ def _ranges(
 def factors(
     cells: Sequence[Cell], regime: Regime, quantity: str, *, measured: bool = True
 ) -> Interval:
-    """For a quantity in a regime; 0 to infinity without any cell about it. The step time and
-    memory have cells of their own, and cells about another memory kind differ in one more feature.
-    `measured`: some of the cells are of the very device and format.
+    """Lower and upper factor on a quantity in a regime; 0 and infinity without any cell about it.
+    The step time and memory have cells of their own, and cells about another memory kind differ in
+    one more feature. `measured`: some cells are of this device in this format.
     """
     about = [cell for cell in cells if (cell.quantity == STEP) == (quantity == STEP)]
     weights = [_weight(cell, regime, quantity) for cell in about]
@@ -105,8 +106,8 @@ def factors(
 
 
 def _same_numbers(one: Regime, other: Regime) -> bool:
-    """Whether two regimes are of one device generation in one width of numbers."""
-    return (one.generation, one.bits) == (other.generation, other.bits)
+    """Whether two regimes are of one device family in one width of numbers."""
+    return (one.family, one.bits) == (other.family, other.bits)
 
 
 def _small_sample(free: int) -> float:
@@ -132,11 +133,19 @@ def tied(step_s: float, other_s: float, *, residuals: Residuals | None = None) -
 
 
 def tie_margin(residuals: Residuals | None = None) -> float:
-    """How much longer a step may take than another plan's, as a share, and be a tie: the order of
-    their estimates is right with a probability below `LEVEL`, given how much residuals differ among
-    plans of one job. The difference of two residuals varies by √2 times as much as one."""
+    """Largest difference between two steps, as a share, that counts as a tie: the order of the two
+    estimates is right with a probability below `LEVEL`, given how much residuals differ among plans
+    of one job. The difference of two residuals varies by √2 times as much as one."""
     known = residuals or shipped_residuals()
     return exp(ONE_SIDED * sqrt(2) * known.within_groups) - 1
+
+
+def between_plans(residuals: Residuals | None = None) -> Interval:
+    """Around the ratio of two steps of one job: `LEVEL` of measured pairs lie inside. Errors that
+    both plans share cancel, so that it is narrower than the intervals of the two steps."""
+    known = residuals or shipped_residuals()
+    reach = exp(DEVIATIONS * sqrt(2) * known.within_groups)
+    return Interval(low=1 / reach, high=reach)
 
 
 def _evidence(cells: Sequence[Cell], regime: Regime) -> Evidence:
@@ -165,7 +174,8 @@ def _runs(cells: Sequence[Cell]) -> int:
 
 
 def unmeasured_formats(scenario: Scenario, known: Residuals) -> tuple[str, ...]:
-    """Devices of the job on which nobody measured its number format, or anything."""
+    """Devices of the job for which no measured run has its number format, or for which there is no
+    run at all."""
     said = []
     for device in scenario.device_types:
         formats = known.coverage.formats.get(device.name)
@@ -179,14 +189,14 @@ def unmeasured_formats(scenario: Scenario, known: Residuals) -> tuple[str, ...]:
 
 
 def extrapolations(scenario: Scenario, plan: Plan, known: Residuals) -> tuple[str, ...]:
-    """Where else the estimate leaves what was measured."""
+    """Other respects in which the estimate leaves what was measured."""
     job, coverage = scenario.job, known.coverage
     said = []
     for device in scenario.device_types:
-        generation = device_generation(device.name)
-        most = coverage.most_devices.get(generation)
+        family = device_family(device)
+        most = coverage.most_devices.get(family)
         if most is not None and job.devices > most:
-            said.append(f"no measured run on more than {most} devices of {generation} type")
+            said.append(f"no measured run on more than {most} devices of {family} type")
     if plan.schedule not in coverage.schedules:
         said.append(f"no measured run with schedule {plan.schedule}")
     if job.software.name not in coverage.software:

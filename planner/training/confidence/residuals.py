@@ -1,8 +1,8 @@
 """Residuals of measured runs by regime: what confidence intervals rest on.
 
-A residual is ln(measured / predicted). Runs of one publication in one regime make a cell; what is
-kept of them is their number, mean and variance, so that an estimate need not validate anything.
-`python -m benchmarks.accuracy` writes the file that is shipped.
+A residual is ln(measured / predicted). Runs of one publication in one regime make a cell; only
+their number, mean and variance are kept, so that an estimate need not validate anything. `python -m
+benchmarks.accuracy` writes the file that is shipped.
 """
 
 from __future__ import annotations
@@ -36,8 +36,9 @@ class Cell:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Coverage:
-    """What was measured at all: by device its number formats, by generation the most devices of
-    one run; over all runs the schedules, software profiles and the longest sequence."""
+    """What the measured runs cover: the number formats of every device, the largest run of every
+    device family (in devices), and over all runs the schedules, the software profiles and the
+    longest sequence."""
 
     formats: Mapping[str, tuple[str, ...]]
     most_devices: Mapping[str, int]
@@ -49,7 +50,7 @@ class Coverage:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Residuals:
     """`within_groups`: standard deviation of the step time's residuals among plans of one job, the
-    median over the groups. What all plans of a job share is not in it."""
+    median over the groups. Errors that all plans of a job share are not in it."""
 
     cells: tuple[Cell, ...]
     coverage: Coverage

@@ -1,4 +1,4 @@
-"""Model FLOPs: what the algorithm needs, recomputation not counted."""
+"""Model FLOPs: what the algorithm needs, without recomputation."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
-"""What the host needs to launch a pass, beside what the device needs to run it.
+"""Seconds that the host needs to launch a pass, to be compared with what the device needs to run
+it.
 
-The host runs ahead of the device and holds it up only where it needs longer. Recorded graphs take
-it out of the way, but for work whose shapes depend on where tokens go: a layer's experts, from
+The host runs ahead of the device and delays it only where it needs longer. Recorded graphs remove
+its launches, except for work whose shapes depend on where tokens go: a layer's experts, from
 dispatch to combination, are launched one operator at a time after the host has waited for the
 counts (Megatron-LM `token_dispatcher.py`; `cuda_graph_scope` attn, moe_router, moe_preprocess).
 """
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def launched(workload: Workload, operator: Operator) -> bool:
-    """The host launches the operator itself."""
+    """Whether the host launches the operator itself."""
     software = workload.software
     if not software.cuda_graphs:
         return True
@@ -29,10 +30,11 @@ def launched(workload: Workload, operator: Operator) -> bool:
 def launch_s(
     workload: Workload, operator: Operator, cost: OperatorTime, *, backward: bool
 ) -> float:
-    """Host seconds of an operator's launches, on a host of usual speed. A grouped product is handed
-    over expert by expert: one product forward; backward two of them, and the hook of the weight's
-    gradient where the profile says what one costs (TransformerEngine `multi_stream_cublas_gemm`).
-    Operands of 8- and 4-bit products are quantised, each expert's by itself."""
+    """Host seconds of an operator's launches, on a host of usual speed. The host launches a grouped
+    product expert by expert: one product forward; two of them backward, plus the hook of the
+    weight's gradient where the profile states its cost (TransformerEngine
+    `multi_stream_cublas_gemm`). Operands of 8- and 4-bit products are quantised, each expert's by
+    itself."""
     software = workload.software
     if not isinstance(operator, GroupedMatmul):
         kernels = cost.backward_kernels if backward else cost.forward_kernels
@@ -47,6 +49,6 @@ def launch_s(
 
 
 def collective_launch_s(workload: Workload, operator: Collective) -> float:
-    """The same of a collective."""
+    """Host seconds of a collective's launches."""
     calls = operator.hops * operator.calls
     return calls * workload.software.collective_launch.value + operator.launch_s

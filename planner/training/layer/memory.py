@@ -24,12 +24,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LayerMemory:
-    """Per device. Saved bytes are per microbatch in flight, by recompute granularity:
-    `saved_bytes` (none), `selective_bytes`, `full_bytes` (only the layer's input). `logits_bytes`
-    are kept from the loss's forward to its backward pass, `logits_working_bytes` live beside them
-    for a moment. `working_bytes` is the most that gradients of activations and gathered inputs
-    take at once during the layer's backward pass, `backward_bytes` with the gradient of a weight
-    on its way into the main gradient."""
+    """Per device. Saved bytes are per microbatch in flight, by recompute granularity: `saved_bytes`
+    (none), `selective_bytes`, `full_bytes` (only the layer's input). `logits_bytes` are kept from
+    the loss's forward to its backward pass; `logits_working_bytes` live for a moment in addition.
+    `working_bytes` is the most that gradients of activations and gathered inputs take at once
+    during the layer's backward pass; `backward_bytes` adds the gradient of a weight on its way into
+    the main gradient."""
 
     dense_parameters: int
     expert_parameters: int
@@ -41,6 +41,21 @@ class LayerMemory:
     working_bytes: int
     backward_bytes: int
 
+    @classmethod
+    def joined(cls, parts: Sequence[LayerMemory]) -> LayerMemory:
+        """Of a layer whose parts follow each other."""
+        return cls(
+            dense_parameters=sum([part.dense_parameters for part in parts]),
+            expert_parameters=sum([part.expert_parameters for part in parts]),
+            saved_bytes=sum([part.saved_bytes for part in parts]),
+            selective_bytes=sum([part.selective_bytes for part in parts]),
+            full_bytes=parts[0].full_bytes,
+            logits_bytes=sum([part.logits_bytes for part in parts]),
+            logits_working_bytes=sum([part.logits_working_bytes for part in parts]),
+            working_bytes=max([part.working_bytes for part in parts]),
+            backward_bytes=max([part.backward_bytes for part in parts]),
+        )
+
 
 def layer_memory(
     workload: Workload,
@@ -48,7 +63,7 @@ def layer_memory(
     effects: Sequence[Selective] | None = None,
 ) -> LayerMemory:
     """Korthikanti et al. 2022, section 4, tensor by tensor (see `planner.workload`). `effects`:
-    what selective recomputation does to the operators, where that is known already."""
+    what selective recomputation does to the operators, if that is known already."""
     dense = expert = saved = kept = logits = logits_working = working = backward = 0
     for operator, effect in zip(operators, effects or selective(workload, operators), strict=True):
         if operator.expert:
@@ -80,8 +95,8 @@ def layer_memory(
 def _weight_gradient_bytes(operator: Operator, workload: Workload) -> int:
     """The gradient of a weight in the type of the weight, which lives until it is added to the main
     gradient. Where the product adds to the main gradient itself, autograd still gets a tensor of
-    that size (Megatron-LM `tensor_parallel/layers.py`, `grad_added_to_main_grad`). Nothing where
-    such gradients, or placeholders of them, stay for good."""
+    that size (Megatron-LM `tensor_parallel/layers.py`, `grad_added_to_main_grad`). It is 0 where
+    such gradients, or placeholders of them, stay for the whole job."""
     if workload.software.keeps_local_gradients or not isinstance(operator, Matmul | GroupedMatmul):
         return 0
     kept = workload.keeps_placeholders and is_layer_weight(operator)
@@ -115,9 +130,9 @@ def is_layer_weight(operator: Operator) -> bool:
 
 
 def _logits_working_bytes(operator: Operator, workload: Workload) -> int:
-    """The 16-bit logits (or their gradient) beside the saved fp32 probabilities, and the copies
-    that a loss makes of these; the gradient beside saved logits; nothing beside logits that become
-    their gradient."""
+    """What lives in addition to what the loss saves. With saved fp32 probabilities: the 16-bit
+    logits (or their gradient), and the copies that a loss makes of the probabilities. With saved
+    logits: their gradient. With logits that become their gradient: nothing."""
     if workload.loss_in_place:
         return 0
     if workload.keeps_logits:
@@ -128,8 +143,8 @@ def _logits_working_bytes(operator: Operator, workload: Workload) -> int:
 
 def _working_bytes(operator: Operator, workload: Workload) -> int:
     """Gradient of an operator's output and of its input at the same time; for a column-parallel
-    matmul under sequence parallelism the gathered input as well. The gradient of logits may lie
-    where they were saved."""
+    matmul under sequence parallelism, also the gathered input. The gradient of logits may take the
+    place of the saved logits."""
     z = workload.element_bytes
     match operator:
         case Matmul():

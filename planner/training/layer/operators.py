@@ -1,4 +1,4 @@
-"""Seconds of one operator on one device, forward and backward, and what its launches ask of the
+"""Seconds of one operator on one device, forward and backward, and what launching it costs the
 host."""
 
 from __future__ import annotations
@@ -132,8 +132,8 @@ def _weight_traffic(parameters: int, workload: Workload, device: Device) -> tupl
 def _cast(elements: int, quantized: bool, workload: Workload, device: Device) -> tuple[float, int]:
     """Quantising one operand: read it, write it in both orientations, or in one where products with
     one scale for each tensor take either (TransformerEngine `is_non_tn_fp8_gemm_supported`). One
-    scale for all of it has to be found first, unless it is that of an earlier step; a block's is
-    found on the way."""
+    scale for the whole tensor has to be found first, unless that of an earlier step is used; the
+    scale of a block is found on the way."""
     if not (quantized and workload.quantized):
         return 0.0, 0
     reads = 2 if workload.precision == "fp8" and workload.software.fp8.amax_pass else 1
@@ -150,8 +150,8 @@ def orientations(workload: Workload, device: Device) -> int:
 def _weight_cast(
     elements: int, quantized: bool, workload: Workload, device: Device
 ) -> tuple[float, int]:
-    """Quantising weights for every microbatch where they are not cached. Those gathered in 8 bits
-    lack the other orientation only."""
+    """Quantising weights for every microbatch, where quantised weights are not cached. Weights
+    gathered in 8 bits lack only the other orientation."""
     fp8 = workload.software.fp8
     if fp8.weights_cached or not (quantized and workload.quantized):
         return 0.0, 0
@@ -219,8 +219,8 @@ def _attention_calls(operator: FusedAttention, context: int) -> list[tuple[int, 
 
 
 def _attention_dropout_s(operator: FusedAttention, device: Device) -> float:
-    """Seconds of making a random number for every score, which each pass does again; nothing where
-    the device file does not state the fp32 rate."""
+    """Seconds to make a random number for every score, which each pass repeats; 0 where the device
+    file does not state the fp32 rate."""
     fp32_flop_per_s = device.peak_flop_per_s.get("fp32")
     if fp32_flop_per_s is None:
         return 0.0

@@ -1,4 +1,4 @@
-"""Communication that runs beside computation."""
+"""Communication that runs at the same time as computation."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ def exposed_s(
 ) -> NDArray[np.float64]:
     """Seconds by which communication of `duration_s` lengthens computation of `cover_s`.
 
-    What outlasts the computation is exposed, and never less than `uncovered_s`, the part that has
-    nothing to run beside; what is hidden slows the kernels beside it by the device's
+    The part that outlasts the computation is exposed, and at least `uncovered_s`, the part that has
+    no computation to overlap with. The hidden part slows the computation down by the device's
     `overlap_cost`. Arrays broadcast.
     """
     cost = max(device.links.overlap_cost for device in scenario.device_types)

@@ -1,9 +1,9 @@
 """Seconds of one layer on one device, for one microbatch: the operators priced.
 
 The forward pass runs each operator once. The backward pass runs each matmul twice (input gradient,
-weight gradient). A collective is exposed in full unless it runs beside something; then exposed is
-what outlasts that something, and the share of the rest by which it slows that something down. A
-pass cannot be shorter than the host's launches of its kernels.
+weight gradient). A collective is exposed in full unless it overlaps compute; then the part that
+outlasts the compute is exposed, plus `overlap_cost` times the hidden part, by which it slows the
+compute. A pass cannot be shorter than the host's launches of its kernels.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from planner.hardware.collectives import (
 from planner.training.layer.host import collective_launch_s, launch_s, launched
 from planner.training.layer.operators import OperatorTime, operator_time
 from planner.workload.operators import Collective, GroupedMatmul, Matmul
-from planner.workload.recompute import selective
+from planner.workload.recompute import EVERY_SECOND_MATMUL, selective
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -55,13 +55,13 @@ class PassTime(NamedTuple):
 
 
 class LayerTime(NamedTuple):
-    """Of a pass that has another microbatch's beside it where the profile overlaps expert exchanges
-    that way, and of one `alone`. `backward` includes the weight gradients, whose compute alone is
-    `weight_gradient_s`.
-    `selective_s` and `full_s` are what selective and full recomputation redo.
-    `hidden_s` is communication that ran behind compute, `host_bound_s` what the host's launches
-    took longer than the device's work; both forward and backward together, and
-    `forward_host_bound_s` of the forward pass alone."""
+    """Seconds of a pass. Where the profile overlaps expert exchanges with another microbatch's
+    pass, this is the time of a pass in such a pair, and `alone` that of an unpaired pass.
+    `backward` includes the weight gradients, whose compute alone is `weight_gradient_s`.
+    `selective_s` and `full_s` are what selective and full recomputation redo. `hidden_s` is
+    communication that ran behind compute, and `host_bound_s` the seconds by which the host's
+    launches outlast the device's work; both add forward and backward. `forward_host_bound_s` is
+    that of the forward pass alone."""
 
     forward: PassTime
     backward: PassTime
@@ -77,7 +77,7 @@ class LayerTime(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Groups:
-    """The process groups a layer communicates in."""
+    """The process groups that a layer communicates in."""
 
     tensor: ProcessGroup
     context: ProcessGroup
@@ -87,8 +87,8 @@ class Groups:
 
     @classmethod
     def of(cls, topology: Topology, workload: Workload, device: Device) -> Groups:
-        """Those that such a device is in. Ranks in the order tensor, context, expert, data,
-        pipeline, tensor fastest."""
+        """The groups of ranks on such a device. Ranks are in the order tensor, context, expert,
+        data, pipeline, tensor fastest."""
         shard = workload.shard
 
         def group(size: int, stride: int) -> ProcessGroup:
@@ -161,17 +161,34 @@ class _Tally:
                 self.exchange_s += exposed_s
                 self.exchange_multiprocessors = operator.multiprocessors
 
+    @classmethod
+    def joined(cls, parts: Sequence[_Tally]) -> _Tally:
+        """Of passes through parts that follow each other."""
+        return cls(
+            compute_s=sum([part.compute_s for part in parts]),
+            tensor_s=sum([part.tensor_s for part in parts]),
+            context_s=sum([part.context_s for part in parts]),
+            expert_s=sum([part.expert_s for part in parts]),
+            exchange_s=sum([part.exchange_s for part in parts]),
+            exchange_multiprocessors=max([part.exchange_multiprocessors for part in parts]),
+            hidden_s=sum([part.hidden_s for part in parts]),
+            slowness=parts[0].slowness,
+            blocking=parts[0].blocking,
+            launching_s=sum([part.launching_s for part in parts]),
+            launched_s=sum([part.launched_s for part in parts]),
+        )
+
     @property
     def host_bound_s(self) -> float:
-        """What launching takes longer than the work that is launched, or all of it where the host
-        waits for every kernel."""
+        """Seconds by which launching outlasts the launched work; all of the launching where the
+        host waits for every kernel."""
         if self.blocking:
             return self.launching_s
         return max(self.launching_s - self.launched_s, 0.0)
 
     @property
     def total_s(self) -> float:
-        """Exposed seconds, the host's included."""
+        """Exposed seconds, including the host's."""
         return self.compute_s + self.host_bound_s + self.tensor_s + self.context_s + self.expert_s
 
     def finish(self) -> PassTime:
@@ -205,6 +222,49 @@ def _travelling_share(operator: Collective, group: ProcessGroup) -> float:
     return d * (1 - (1 - 1 / d) ** operator.copies) / operator.copies
 
 
+@dataclass(slots=True, kw_only=True)
+class LayerTally:
+    """Running totals of a layer or of a part of one. `spared_s` is what full recomputation need not
+    redo."""
+
+    forward: _Tally
+    backward: _Tally
+    selective_s: float = 0.0
+    weight_gradient_s: float = 0.0
+    spared_s: float = 0.0
+
+    @classmethod
+    def joined(cls, parts: Sequence[LayerTally]) -> LayerTally:
+        """Of a layer whose parts follow each other."""
+        return cls(
+            forward=_Tally.joined([part.forward for part in parts]),
+            backward=_Tally.joined([part.backward for part in parts]),
+            selective_s=sum([part.selective_s for part in parts]),
+            weight_gradient_s=sum([part.weight_gradient_s for part in parts]),
+            spared_s=sum([part.spared_s for part in parts]),
+        )
+
+    def finish(self, workload: Workload, device: Device) -> LayerTime:
+        """The seconds of a whole layer. The tally is spent."""
+        forward, backward, software = self.forward, self.backward, workload.software
+        full_s = forward.total_s - self.spared_s
+        alone = (forward.finish(), backward.finish())
+        if "expert" in software.overlap:
+            _pair(forward, backward, software.expert.overlapped_share.value, device)
+        return LayerTime(
+            forward_alone=alone[0],
+            backward_alone=alone[1],
+            forward=forward.finish(),
+            backward=backward.finish(),
+            weight_gradient_s=self.weight_gradient_s,
+            selective_s=self.selective_s,
+            full_s=max(full_s, 0.0),
+            hidden_s=forward.hidden_s + backward.hidden_s,
+            host_bound_s=forward.host_bound_s + backward.host_bound_s,
+            forward_host_bound_s=forward.host_bound_s,
+        )
+
+
 def layer_time(
     workload: Workload,
     operators: Sequence[Operator],
@@ -217,10 +277,24 @@ def layer_time(
     """Price a layer's operators on `device`, communicating in the default rank order's groups.
     `costs`, their seconds there, and `effects`, what selective recomputation does to them, are
     worked out unless they are known already."""
-    groups = Groups.of(topology, workload, device)
-    software = workload.software
     costs = costs or [operator_time(operator, workload, device) for operator in operators]
     effects = effects or selective(workload, operators)
+    tally = tally_layer(workload, operators, device, topology, costs, effects)
+    return tally.finish(workload, device)
+
+
+def tally_layer(
+    workload: Workload,
+    operators: Sequence[Operator],
+    device: Device,
+    topology: Topology,
+    costs: Sequence[OperatorTime],
+    effects: Sequence[Selective],
+) -> LayerTally:
+    """Add up a layer's operators, or those of a part of one. Parts of one layer may be added up
+    apart where `separable` says so."""
+    groups = Groups.of(topology, workload, device)
+    software = workload.software
     forward, backward = (
         _Tally(slowness=device.host_slowness, blocking=software.launch_blocking) for _ in range(2)
     )
@@ -245,26 +319,25 @@ def layer_time(
         forward.compute(workload, operator, cost, backward=False)
         backward.compute(workload, operator, cost, backward=True)
         selective_s += effect.redone_share * cost.forward_s
-    full_s = forward.total_s
+    spared_s = 0.0
     if software.recompute.early_stop:
         last = _last_product(operators)
-        full_s -= sum(cost.forward_s for cost in costs[last:])
-        full_s -= sum(one for index, one in exchanged.items() if index > last)
-    alone = (forward.finish(), backward.finish())
-    if "expert" in software.overlap:
-        _pair(forward, backward, software.expert.overlapped_share.value, device)
-    return LayerTime(
-        forward_alone=alone[0],
-        backward_alone=alone[1],
-        forward=forward.finish(),
-        backward=backward.finish(),
-        weight_gradient_s=sum(cost.weight_gradient_s for cost in costs),
+        spared_s = sum(cost.forward_s for cost in costs[last:])
+        spared_s += sum(one for index, one in exchanged.items() if index > last)
+    return LayerTally(
+        forward=forward,
+        backward=backward,
         selective_s=selective_s,
-        full_s=max(full_s, 0.0),
-        hidden_s=forward.hidden_s + backward.hidden_s,
-        host_bound_s=forward.host_bound_s + backward.host_bound_s,
-        forward_host_bound_s=forward.host_bound_s,
+        weight_gradient_s=sum(cost.weight_gradient_s for cost in costs),
+        spared_s=spared_s,
     )
+
+
+def separable(software: SoftwareProfile) -> bool:
+    """Whether the parts of a layer can be priced one by one: not where full recomputation stops at
+    the layer's last product, or selective recomputation counts through all of its products."""
+    recompute = software.recompute
+    return not recompute.early_stop and EVERY_SECOND_MATMUL not in recompute.selective_modules
 
 
 def _last_product(operators: Sequence[Operator]) -> int:
@@ -279,9 +352,10 @@ def _last_product(operators: Sequence[Operator]) -> int:
 
 
 def _pair(forward: _Tally, backward: _Tally, most: float, device: Device) -> None:
-    """The forward pass of one microbatch beside the backward pass of another: exchanges run behind
-    computation, `most` of them at most, and take multiprocessors from it (Megatron-LM
-    `--overlap-moe-expert-parallel-comm`, `combined_1f1b.py`). A pair takes the longer of both."""
+    """The forward pass of one microbatch at the same time as the backward pass of another: at most
+    the share `most` of exchanges runs behind computation, and takes multiprocessors from it
+    (Megatron-LM `--overlap-moe-expert-parallel-comm`, `combined_1f1b.py`). A pair takes the longer
+    of both."""
     exchange_s = forward.exchange_s + backward.exchange_s
     if not exchange_s:
         return
@@ -318,9 +392,9 @@ def _cover(
     """
     collective = operators[index]
     assert isinstance(collective, Collective)
-    if collective.beside == "weight_gradient":
+    if collective.runs_with == "weight_gradient":
         return costs[_neighbour(operators, index, -1)]
-    if collective.beside == "attention":
+    if collective.runs_with == "attention":
         attention = [
             cost
             for operator, cost in zip(operators, costs, strict=True)

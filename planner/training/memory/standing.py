@@ -1,4 +1,4 @@
-"""What a process holds from its first step to its last beside the tensors of the model."""
+"""What a process holds from its first step to its last in addition to the tensors of the model."""
 
 from __future__ import annotations
 

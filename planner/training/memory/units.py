@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class ShardedUnits:
-    """Bytes, int64 [N, p] each: gathered from the first pass to the last, beside the loss, in the
-    backward pass of a layer, and in buffers that the allocator cannot use for anything else."""
+    """Bytes, int64 [N, p] each: gathered from the first pass to the last, during the loss, in
+    the backward pass of a layer, and in buffers that the allocator cannot use for anything else."""
 
     always: NDArray[np.int64]
     at_loss: NDArray[np.int64]

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 def with_ahead(scenario: Scenario, table: CostTable, batch: Batch) -> Batch:
     """The batch with the microbatches that its plans run ahead, from the times of their stages and
-    of their own sends, those of the slowest replica. On an ideal topology, which has no links of
-    its own, none are: that takes the least memory."""
+    of the sends of the slowest replica. On an ideal topology, which has no links of its own, no
+    microbatch runs ahead: that takes the least memory."""
     if not batch.kind.runs_ahead or isinstance(scenario.topology, IdealTopology):
         return batch
     passes = chunk_passes(scenario, table, batch)

@@ -17,6 +17,7 @@ from planner.training.step.passes import Passes, chunk_passes
 from planner.training.step.reduction import (
     copies_reduction_s,
     expected_slowest,
+    exposed_update_s,
     gradient_reduction_s,
     optimizer_s,
     stage_gathers_s,
@@ -50,6 +51,8 @@ class StepParts:
     jitter_s: NDArray[np.float64]
     busy_s: NDArray[np.float64]
     num_microbatches: NDArray[np.int64]
+    exposed_update_s: NDArray[np.float64]
+    """What of `optimizer_s` is on the host."""
 
     @property
     def gather_s(self) -> NDArray[np.float64]:
@@ -102,14 +105,16 @@ def step_parts(scenario: Scenario, table: CostTable, batch: Batch) -> StepParts:
         jitter_s=jitter_s(scenario, busy_s),
         busy_s=busy_s,
         num_microbatches=batch.num_microbatches,
+        exposed_update_s=exposed_update_s(scenario, table, batch),
     )
 
 
 def jitter_s(scenario: Scenario, busy_s: NDArray[np.float64]) -> NDArray[np.float64]:
     """[N]: a synchronous step waits for the slowest of the devices that work in lockstep.
 
-    The k busiest stages (`busy_s` [N, p]) have k·n devices, the slowest of which takes at least
-    the k-th stage's work longer by their expected maximum; the largest over k is waited for.
+    The k busiest stages (`busy_s` [N, p]) have k·n devices. The slowest of these has at least the
+    work of the k-th stage, and takes longer for it by the expected maximum of k·n deviations. The
+    step waits for the largest of these times over k.
     """
     variation = max(device.speed_variation for device in scenario.device_types)
     stages = busy_s.shape[1]

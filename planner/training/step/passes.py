@@ -7,12 +7,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from planner.arrays import distinct
 from planner.hardware.collectives import all_gather_s, reduce_scatter_s
 from planner.training.batch import SELECTIVE
 from planner.training.layer.overlap import exposed_s
-from planner.training.memory.sharding import reduced_every_microbatch, resharded
+from planner.training.memory.sharding import (
+    reduced_every_microbatch,
+    resharded,
+    state_groups,
+)
 from planner.training.memory.stage import stage_parameters
-from planner.training.step.reduction import by_degrees
+from planner.training.step.offload import activations_s, gradients_down_s, weights_up_s
+from planner.training.step.reduction import between_groups_s, by_degrees
 from planner.workload.formats import gathered_weight_bytes, reduced_gradient_bytes
 
 if TYPE_CHECKING:
@@ -26,12 +32,14 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Passes:
     """Exposed seconds per microbatch, [N, p, v] each. `backward_s` contains recomputation, both
-    contain the data-axis traffic that recurs with every microbatch."""
+    contain the data-axis traffic of every microbatch."""
 
     forward_s: NDArray[np.float64]
     backward_s: NDArray[np.float64]
     recompute_s: NDArray[np.float64]
     data_s: NDArray[np.float64]
+    offload_s: NDArray[np.float64] | float = 0.0
+    """What of the passes is the way from and to the memory of the host."""
 
 
 def chunk_passes(scenario: Scenario, table: CostTable, batch: Batch) -> Passes:
@@ -57,17 +65,46 @@ def chunk_passes(scenario: Scenario, table: CostTable, batch: Batch) -> Passes:
     recompute_s += _fully_recomputed(_on_types(table.full_s, batch, slowest), batch)
     backward_s += recompute_s
     forward_data_s, backward_data_s = _data_traffic(scenario, table, batch, forward_s, backward_s)
+    forward_s, backward_s = forward_s + forward_data_s, backward_s + backward_data_s
+    data_s = np.broadcast_to(forward_data_s + backward_data_s, forward_s.shape)
+    if not batch.offloads:
+        return Passes(
+            forward_s=forward_s, backward_s=backward_s, recompute_s=recompute_s, data_s=data_s
+        )
+    there_s, back_s = _host_traffic(scenario, table, batch, forward_s, backward_s)
     return Passes(
-        forward_s=forward_s + forward_data_s,
-        backward_s=backward_s + backward_data_s,
+        forward_s=forward_s + there_s,
+        backward_s=backward_s + back_s,
         recompute_s=recompute_s,
-        data_s=np.broadcast_to(forward_data_s + backward_data_s, forward_s.shape),
+        data_s=data_s,
+        offload_s=there_s + back_s,
     )
 
 
+def _host_traffic(
+    scenario: Scenario,
+    table: CostTable,
+    batch: Batch,
+    forward_s: NDArray[np.float64],
+    backward_s: NDArray[np.float64],
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Exposed seconds of forward and of backward passes, [N, p, v] each: of weights that come from
+    the host, fetched ahead where gathers are, of activations that go there and come back, and of
+    gradients that go there."""
+    dense, expert = stage_parameters(scenario, table, batch)
+    weights_s = weights_up_s(scenario, batch, dense, expert)
+    passes = (forward_s, backward_s)
+    up_s = [_exposed(scenario, "parameter_gather", weights_s, cover, batch) for cover in passes]
+    gradients_s = gradients_down_s(scenario, batch, dense, expert, backward_s.sum(axis=-1))
+    layers = np.maximum(batch.load.counts.sum(axis=-1), 1)
+    share = layers / layers.sum(axis=-1, keepdims=True)
+    kept_s = [activations_s(scenario, table, batch, cover) for cover in passes]
+    return up_s[0] + kept_s[0], up_s[1] + kept_s[1] + gradients_s[..., None] * share
+
+
 def paired_share(batch: Batch) -> NDArray[np.float64]:
-    """[N, p]: share of a stage's passes that have another microbatch's beside them: all but the
-    forward passes of its warm-up, and one more (Megatron-LM `combined_1f1b.py`,
+    """[N, p]: share of a stage's passes that overlap with a pass of another microbatch: all but the
+    forward passes of its warm-up and one more (Megatron-LM `combined_1f1b.py`,
     `get_pp_rank_microbatches`)."""
     pipeline, chunks = batch.pipeline, batch.virtual_stages
     behind = pipeline - 1 - np.arange(pipeline)
@@ -93,7 +130,7 @@ def _fully_recomputed(layer_s: NDArray[np.float64], batch: Batch) -> NDArray[np.
     [N, p, v]."""
     found = np.zeros((len(batch), *batch.pass_counts.shape[:2]))
     full = batch.fully_recomputed
-    for layers in np.unique(full[full > 0]):
+    for layers in distinct(full[full > 0]):
         plans = full == layers
         found[plans] = np.einsum("npk,pvk->npv", layer_s[plans], batch.load.leading[layers])
     return found
@@ -103,7 +140,7 @@ def stage_causes(
     scenario: Scenario, table: CostTable, batch: Batch, stage: int
 ) -> NDArray[np.float64]:
     """Seconds by cause (`planner.training.costs.CAUSES`) of one microbatch's forward and backward
-    pass through all chunks of a stage, recomputation and the data axis apart, [causes, N]."""
+    pass through all chunks of a stage, without recomputation and the data axis, [causes, N]."""
     slowest = _slowest_types(scenario, table, batch)
     counts = batch.load.counts[stage].sum(axis=0)
     seconds = _on_types(table.forward_s + table.backward_s, batch, slowest)
@@ -156,7 +193,9 @@ def _slowest_types(scenario: Scenario, table: CostTable, batch: Batch) -> NDArra
 def _on_types(
     seconds: NDArray[np.float64], batch: Batch, types: NDArray[np.int64] | None
 ) -> NDArray[np.float64]:
-    """[..., T, R, K] → [..., N, p, K], taking each stage's type; p is 1 when all are alike."""
+    """[..., T, R, K] → [..., N, p, K]: picks each stage's type; p is 1 when all stages are
+    alike.
+    """
     if types is None:
         alike: NDArray[np.float64] = seconds[..., 0, batch.row, None, :]
         return alike
@@ -174,28 +213,47 @@ def _data_traffic(
     """Exposed data-axis traffic of the forward and of the backward passes, [N, p, v] each."""
     if not reduced_every_microbatch(scenario.job.software, batch).any():
         return 0.0, 0.0
-    gathers, reductions = _sharded_traffic(scenario, table, batch)
-    forward_data_s = _exposed(scenario, "parameter_gather", gathers, forward_s, batch)
-    backward_data_s = _exposed(scenario, "parameter_gather", gathers, backward_s, batch) + _exposed(
-        scenario, "gradient_reduce", reductions, backward_s, batch
-    )
+    forward_gathers, backward_gathers, reductions = _sharded_traffic(scenario, table, batch)
+    forward_data_s = _exposed(scenario, "parameter_gather", forward_gathers, forward_s, batch)
+    backward_data_s = _exposed(
+        scenario, "parameter_gather", backward_gathers, backward_s, batch
+    ) + _exposed(scenario, "gradient_reduce", reductions, backward_s, batch)
     return forward_data_s, backward_data_s
 
 
 def _sharded_traffic(
     scenario: Scenario, table: CostTable, batch: Batch
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Seconds per microbatch and stage, [N, p] each, of gathering fully sharded weights once and
-    of reduce-scattering gradients that no device keeps whole (ZeRO-2 and 3 reduce them for every
-    microbatch)."""
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Seconds per microbatch and stage, [N, p] each, of gathering fully sharded weights once
+    forward and once backward, and of reduce-scattering gradients that no device keeps unsharded
+    (ZeRO-2 and 3 reduce them for every microbatch).
+
+    A group with a copy of the weights alone serves backward passes (Wang et al. 2023, ZeRO++,
+    section 3.2), one with a copy of all that is sharded both. Its shares of the gradients are added
+    up between groups for every microbatch (PyTorch `_fsdp_collectives.py`, `foreach_reduce`) or
+    once a step.
+    """
     dense, expert = stage_parameters(scenario, table, batch)
-    job = scenario.job
+    job, of_states = scenario.job, state_groups(scenario.job.software, batch)
     reduce_bytes = reduced_gradient_bytes(job.software, job.precision)
     gather_bytes = gathered_weight_bytes(job.software, job.precision)
-    gathers = by_degrees(scenario, batch, dense, expert, gather_bytes, all_gather_s)
-    reductions = by_degrees(scenario, batch, dense, expert, reduce_bytes, reduce_scatter_s)
+    forward = backward = by_degrees(
+        scenario, batch, dense, expert, gather_bytes, all_gather_s, groups=of_states
+    )
+    of_weights = batch.sharding_groups
+    if (of_weights != of_states).any():
+        backward = by_degrees(
+            scenario, batch, dense, expert, gather_bytes, all_gather_s, groups=of_weights
+        )
+    reductions = by_degrees(
+        scenario, batch, dense, expert, reduce_bytes, reduce_scatter_s, groups=of_states
+    )
+    if not job.software.data_sharding.groups_wait:
+        reductions = reductions + between_groups_s(scenario, batch, dense, expert, of_states)
+    freed = resharded(job.software, batch)[:, None]
     return (
-        np.where(resharded(job.software, batch)[:, None], gathers, 0.0),
+        np.where(freed, forward, 0.0),
+        np.where(freed, backward, 0.0),
         np.where(reduced_every_microbatch(job.software, batch)[:, None], reductions, 0.0),
     )
 
@@ -207,8 +265,9 @@ def _exposed(
     cover_s: NDArray[np.float64],
     batch: Batch,
 ) -> NDArray[np.float64]:
-    """A stage's traffic spread over its chunks, [N, p, v]: all of it, or with the overlap on what
-    outlasts the pass, and never less than one layer's share, which has nothing to run beside."""
+    """A stage's traffic spread over its chunks, [N, p, v]: all of it or, with the overlap on, the
+    part that outlasts the pass, and at least one layer's share, which has no computation to overlap
+    with."""
     layers = np.maximum(batch.load.counts.sum(axis=-1), 1)
     share = layers / layers.sum(axis=-1, keepdims=True)
     chunk_s: NDArray[np.float64] = stage_s[..., None] * share

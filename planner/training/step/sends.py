@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 _MASK_BYTES = 2
-"""Of one element of the attention mask, in 16 bits."""
+"""Bytes of one element of the attention mask, in 16 bits."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -60,7 +60,7 @@ def boundary_sends(scenario: Scenario, table: CostTable, batch: Batch) -> Sends:
 
 def replica_sends(scenario: Scenario, table: CostTable, batch: Batch) -> Sends:
     """The same for the batch's only plan, by replica instead of plan: each sends over its own
-    links, [D, p·v − 1]. Replicas no link of which is slower than another's are left out."""
+    links, [D, p·v − 1]. A replica is left out if another one has no faster link at any boundary."""
     slowest = boundary_sends(scenario, table, batch)
     if batch.pipeline == 1 or scenario.topology.symmetric:
         return slowest
@@ -76,8 +76,8 @@ def replica_sends(scenario: Scenario, table: CostTable, batch: Batch) -> Sends:
 def _visited(
     batch: Batch, down: NDArray[np.float64], up: NDArray[np.float64], mode: SendMode
 ) -> Sends:
-    """From what each stage's send takes to the next and to the previous stage, [.., p], to the
-    boundaries in the order a microbatch crosses them."""
+    """Reorders the seconds of each stage's send to the next and to the previous stage, [.., p], to
+    the boundaries in the order in which a microbatch crosses them."""
     p = batch.pipeline
     owner = batch.placement.stage_of
     above, below = owner[:-1], owner[1:]
@@ -91,7 +91,8 @@ def _visited(
 
 
 def _not_dominated(rows: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Indices of the distinct rows that no other is at least as slow as everywhere."""
+    """Indices of the distinct rows that no other row dominates by being at least as slow
+    everywhere."""
     distinct, first = np.unique(rows, axis=0, return_index=True)
     as_slow = np.all(distinct[None] >= distinct[:, None], axis=-1)
     kept: NDArray[np.int64] = np.sort(first[as_slow.sum(axis=1) == 1])
@@ -101,11 +102,11 @@ def _not_dominated(rows: NDArray[np.float64]) -> NDArray[np.int64]:
 def send_mode(software: SoftwareProfile, schedule: str) -> SendMode:
     """What a stage does after a pass whose result another stage needs.
 
-    A schedule may decide it by itself (`ScheduleKind.sends`). Of the others torch never waits
-    (`asynchronous_sends`). Megatron-LM without interleaving waits for every message and refuses
-    overlap; interleaved it waits in warm-up and cool-down alone with `overlap_p2p_comm`, and sends
-    in pairs without (`schedules.py`, `p2p_communication.py`); DeepSpeed and InternEvo wait like
-    Megatron-LM.
+    A schedule may decide it by itself (`ScheduleKind.sends`). Otherwise the framework does: torch
+    never waits (`asynchronous_sends`). Megatron-LM without interleaving waits for every message and
+    refuses overlap. Interleaved, it waits only in warm-up and cool-down with `overlap_p2p_comm`,
+    and sends in pairs without it (`schedules.py`, `p2p_communication.py`); DeepSpeed and InternEvo
+    wait like Megatron-LM.
     """
     kind = kind_of(schedule)
     if kind.sends is not None:
@@ -180,8 +181,8 @@ class Crossing:
 @lru_cache(maxsize=1024)
 def crossings(topology: Topology, pipeline: int, direction: int) -> tuple[Crossing, ...]:
     """For every stage, the links to the next one (or, with direction −1, the one before), wrapping
-    around; all devices of the stage on a node share its network cards. Stages with equal links
-    share one object."""
+    around; all devices of the stage on a node share the node's network cards. Stages with equal
+    links share one object."""
     each = topology.devices // pipeline
     offsets = topology.offsets(each)
     found: list[Crossing] = []

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from planner.plan import TimeBreakdown
+from planner.schedule.build import build
 from planner.schedule.orders.recompute import with_recompute
-from planner.schedule.registry import build
 from planner.schedule.simulation.simulate import Durations, simulate, step_spans
 from planner.schedule.simulation.steady import Spans, extended, fewer_microbatches
 from planner.training.costs import CAUSES
@@ -43,7 +43,7 @@ class SimulatedSpans(NamedTuple):
 
     @property
     def step_s(self) -> float:
-        """The same seconds as `simulate_step` adds up cause by cause, but for rounding."""
+        """The same seconds as `simulate_step` adds up cause by cause, up to rounding."""
         parts = self.parts
         once = parts.gather_s[0] + parts.optimizer_s[0] + parts.jitter_s[0]
         return self.spans.span_s + float(once)
@@ -58,12 +58,12 @@ class SimulatedStep:
 def simulate_step(
     scenario: Scenario, table: CostTable, batch: Batch, simulated: SimulatedSpans | None = None
 ) -> SimulatedStep:
-    """Exact pipeline of the batch's only plan; `simulated` is what `slowest_spans` found of it, if
-    it was asked already.
+    """Exact pipeline of the batch's only plan; `simulated` is what `slowest_spans` found for it, if
+    that is known already.
 
     The breakdown follows the busiest stage: what it does in its passes, by cause; the wait that
-    remains when sends take no time is bubble, what sends add to the pipeline is pipeline
-    communication, what gradient reduction adds after the last pass and the parameter gather are
+    remains when sends take no time is bubble; what sends add to the pipeline is pipeline
+    communication; what gradient reduction adds after the last pass, and the parameter gather, are
     data communication.
     """
     weight_s = chunk_seconds(scenario, table, batch, table.weight_gradient_s)[0]
@@ -87,8 +87,10 @@ def simulate_step(
         data_comm_s=microbatches * float(parts.passes.data_s[0, busiest].sum())
         + max(spans.span_s - spans.pass_span_s, 0.0)
         + float(parts.gather_s[0]),
-        optimizer_s=float(parts.optimizer_s[0]),
+        optimizer_s=float(parts.optimizer_s[0] - parts.exposed_update_s[0]),
         jitter_s=float(parts.jitter_s[0]),
+        offload_s=microbatches * _of_stage(parts.passes.offload_s, busiest)
+        + float(parts.exposed_update_s[0]),
     )
     hidden_s = chunk_seconds(scenario, table, batch, table.hidden_s)[0, busiest].sum()
     waiting_s = host_bound_s(scenario, table, batch, busiest)[0]
@@ -99,10 +101,15 @@ def simulate_step(
     return SimulatedStep(breakdown=breakdown, detail=_detail(parts, spans, busiest) | beside)
 
 
+def _of_stage(seconds: NDArray[np.float64] | float, stage: int) -> float:
+    """What a stage of the only plan takes for one microbatch, of seconds [1, p, v]."""
+    return seconds if isinstance(seconds, float) else float(seconds[0, stage].sum())
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class SpelledOut:
-    """One step of one plan pass by pass, recomputation apart, and what follows its pipeline on
-    every device (seconds)."""
+    """One step of one plan pass by pass, with recomputation as separate passes, and what follows
+    its pipeline on every device (seconds)."""
 
     timeline: Timeline
     optimizer_s: float
@@ -136,7 +143,7 @@ def slowest_replica(
     scenario: Scenario, table: CostTable, batch: Batch, *, recompute_apart: bool = False
 ) -> Simulated:
     """The parts of the step of the batch's only plan with the sends of the replica that ends last,
-    and its timeline, on demand with recomputation as passes of its own. Replicas share nothing but
+    and its timeline, optionally with recomputation as separate passes. Replicas share nothing but
     their gradients, so the step ends with the last of them."""
     parts = step_parts(scenario, table, batch)
     schedule = schedule_of(batch)
@@ -163,7 +170,7 @@ def slowest_replica(
 
 
 def slowest_spans(scenario: Scenario, table: CostTable, batch: Batch) -> SimulatedSpans:
-    """What `slowest_replica` finds, without its timeline: much cheaper for very many microbatches
+    """What `slowest_replica` finds, without its timeline: much cheaper for very many microbatches,
     where these repeat themselves."""
     if _fewer(batch) is None:
         found = slowest_replica(scenario, table, batch)
@@ -202,7 +209,7 @@ def _fewer(batch: Batch) -> int | None:
 def durations(
     parts: StepParts, weight_gradient_s: NDArray[np.float64], *, sends: bool = True
 ) -> Durations:
-    """What the only plan of `parts` takes, for the simulator, on demand with free sends."""
+    """Durations of the only plan of `parts`, for the simulator; optionally with free sends."""
     none = np.zeros_like(parts.sends.forward_s[0])
     exchanges = parts.vocabulary.exchange_s[0]
     return Durations(

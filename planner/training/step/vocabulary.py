@@ -37,7 +37,7 @@ SCALARS = 3
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class VocabularyPasses:
     """Seconds per microbatch: passes [N, p], collectives [N, E]. `beside_s` [N, p] is the part of
-    the passes that no operator of a layer accounts for."""
+    the passes that belongs to no operator of a layer."""
 
     forward_s: NDArray[np.float64]
     backward_s: NDArray[np.float64]
@@ -53,7 +53,7 @@ class VocabularyPasses:
 def vocabulary_passes(
     scenario: Scenario, table: CostTable, batch: Batch, stage_backward_s: NDArray[np.float64]
 ) -> VocabularyPasses:
-    """Zeros, and no collectives, where the schedule does not share the vocabulary.
+    """Zero seconds and no collectives where the schedule does not share the vocabulary.
     `stage_backward_s` [N, p]: the layers' backward passes of one microbatch."""
     shape = (len(batch), batch.pipeline)
     sharing = batch.kind.vocabulary
@@ -116,8 +116,9 @@ def _exchanges(
 def _of_row(
     scenario: Scenario, table: CostTable, row: int, batch: Batch, sharing: VocabularySharing
 ) -> list[float]:
-    """The scalars travel in fp32, and so does the last stage's output where the softmax is
-    rescaled; the input gradient in the format of the layers."""
+    """Seconds of each collective under one shard: the scalars travel in fp32, and so does the last
+    stage's output where the softmax is rescaled; the input gradient travels in the format of the
+    layers."""
     names = [exchange.name for exchange in sharing.exchanges]
     group = scenario.topology.group(batch.pipeline, scenario.job.devices // batch.pipeline)
     workload = scenario.workload(table.shards[row])
@@ -141,11 +142,12 @@ def _slowed_s(
     waiting_s: NDArray[np.float64],
 ) -> NDArray[np.float64]:
     """[N]: seconds by which the collectives, those of the input layer included, slow down the
-    passes they run beside.
+    passes that run at the same time.
 
-    A collective holds its multiprocessors from when its stage comes to when the last one does. A
-    stage comes at the end of the pass it was in when the microbatch was ready, so the last one is
-    late by up to the longest pass and a stage waits half of that on average (`waiting_s`).
+    A collective holds multiprocessors of a stage from the moment that stage joins until the last
+    one does. A stage joins at the end of the pass that it was running when the microbatch was
+    ready. So the last stage is late by up to the longest pass, and a stage waits half of that on
+    average (`waiting_s`).
     """
     group = scenario.topology.group(batch.pipeline, scenario.job.devices // batch.pipeline)
     rows, inverse = np.unique(batch.row, return_inverse=True)

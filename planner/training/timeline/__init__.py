@@ -1,4 +1,4 @@
-"""One step of a plan as it passes: when everything runs, and what it keeps in memory meanwhile."""
+"""One step of a plan over time: when everything runs, and what is in memory meanwhile."""
 
 from planner.training.timeline.step import StepTimeline, step_timeline
 from planner.training.timeline.trace import trace_text

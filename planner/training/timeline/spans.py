@@ -1,4 +1,4 @@
-"""What every stage does during a step and when, as plain columns: for pictures."""
+"""What every stage does during a step and when, as plain columns for pictures."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+
+from planner.schedule.simulation.critical_path import critical_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,7 +46,7 @@ def stage_spans(timeline: Timeline) -> tuple[StageSpans, ...]:
     """The passes of every stage, without those that only fill up its end."""
     schedule = timeline.schedule
     critical = {
-        (one.activity, one.stage, one.microbatch, one.chunk) for one in timeline.critical_path()
+        (one.activity, one.stage, one.microbatch, one.chunk) for one in critical_path(timeline)
     }
     found = []
     for stage in range(schedule.stages):
@@ -68,7 +70,7 @@ def stage_spans(timeline: Timeline) -> tuple[StageSpans, ...]:
 
 
 def reductions(timeline: Timeline) -> Iterator[StepSpan]:
-    """Gradient reduction of chunks, stages and the tied embedding, as far as there is any."""
+    """Gradient reductions of chunks, of stages and of the tied embedding, where there are any."""
     found, stages = timeline.reductions, timeline.schedule.stages
     for stage in range(stages):
         spans = [
@@ -84,7 +86,7 @@ def reductions(timeline: Timeline) -> Iterator[StepSpan]:
 
 
 def updates(step: StepTimeline) -> Iterator[StepSpan]:
-    """The optimizer, and the gathering of its weights where there is any, on every stage."""
+    """The optimizer on every stage, and the gathering of its weights where there is any."""
     start_s = step.timeline.span_s
     updated_s = start_s + step.optimizer_s
     for stage in range(step.timeline.schedule.stages):

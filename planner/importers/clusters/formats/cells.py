@@ -1,4 +1,4 @@
-"""Numbers in tables, and what to say of those that are none."""
+"""Numbers in tables, and messages about cells that are not numbers."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def positive(
 
 
 def without_blank_end(cells: list[str], width: int = 1) -> list[str]:
-    """The cells without those at the end that hold nothing, but `width` of them at least."""
+    """The cells without the empty ones at the end, but at least `width` cells."""
     while len(cells) > width and not cells[-1]:
         cells = cells[:-1]
     return cells
@@ -42,8 +42,8 @@ def without_blank_end(cells: list[str], width: int = 1) -> list[str]:
 def row_of_bandwidths(
     source: Source, cells: list[str], line: int, own: int, size: int
 ) -> MatrixRow:
-    """The numbers of a row after its name; None for empty cells, and for its own, whatever it
-    holds.
+    """The numbers of a row after its name; None for empty cells, and for the row's own cell
+    whatever it holds.
 
     Raises: InputError at the first cell that is neither empty nor a number above 0.
     """
@@ -65,7 +65,7 @@ def row_of_bandwidths(
 
 
 def check_hosts(source: Source, hosts: tuple[str, ...]) -> None:
-    """Raises: InputError for names that stand twice, and for fewer than two."""
+    """Raises: InputError for names that occur twice, and for fewer than two names."""
     seen: set[str] = set()
     for host in hosts:
         if host in seen:

@@ -39,9 +39,9 @@ Row = tuple[int, list[str]]
 
 
 def rows_of(source: Source) -> list[Row]:
-    """Line numbers and cells of the lines that hold anything, comments left out. Cells stand
-    between commas, or semicolons or tabs where there are no commas. What is empty beyond the end of
-    the first line is left out."""
+    """Line numbers and cells of the lines that hold anything, comments left out. Cells are
+    separated by commas, or by semicolons or tabs where there are no commas. Empty cells beyond the
+    end of the first line are left out."""
     lines = [
         (number, line)
         for number, line in enumerate(source.lines(), start=1)

@@ -40,7 +40,7 @@ def looks_like_sniff_test(text: str) -> bool:
 
 
 def read_sniff_test(source: Source) -> ClusterFacts:
-    """Raises: InputError for figures that cannot be."""
+    """Raises: InputError for figures that are impossible."""
     text, notes = source.text, Notes()
     collectives = [
         one for match in _GROUP.finditer(text) if (one := _collective(match)) is not None

@@ -1,10 +1,12 @@
 """nccl-tests' JSON report (`-J`): keys as NVIDIA/nccl-tests `src/util.cu` writes them. The
-environment it holds is never looked at."""
+environment in it is never read."""
 
 from __future__ import annotations
 
 from planner.importers.clusters.facts import ClusterFacts
-from planner.importers.clusters.formats.nccl_results import Rank, Row, collective_of, facts_of
+from planner.importers.clusters.formats.nccl_nodes import facts_of
+from planner.importers.clusters.formats.nccl_results import collective_of
+from planner.importers.clusters.formats.nccl_rows import Rank, Row
 from planner.importers.clusters.formats.nccl_tests import PROGRAM
 from planner.importers.notes import Notes
 from planner.importers.source import Source
@@ -13,7 +15,7 @@ from planner.specs.files.json_file import JsonFile, parse_json
 
 
 def read_json(source: Source, *, ranks: int | None = None) -> ClusterFacts:
-    """A report written with -J, over `ranks` devices where the user says so.
+    """A report written with -J; `ranks` is the number of devices, if the user states it.
 
     Raises: InputError at the entry that is wrong.
     """

@@ -1,8 +1,8 @@
-"""What the results of nccl-tests mean: the operation, how many devices took part, which nodes.
+"""What the results of nccl-tests mean: the operation, and how many devices took part.
 
 What size and bandwidth mean: NVIDIA/nccl-tests `doc/PERFORMANCE.md`. Rows that contradict
-themselves or each other, and ranks that contradict the rows, are refused: a bandwidth made of them
-would be of no cluster.
+themselves or each other, and ranks that contradict the rows, are refused: no cluster has a
+bandwidth that follows from them.
 """
 
 from __future__ import annotations
@@ -10,11 +10,10 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from statistics import median
 
-from planner.importers.clusters.devices import device_named, is_exact
-from planner.importers.clusters.facts import ClusterFacts, MeasuredCollective, NodeFacts, Operation
+from planner.importers.clusters.facts import MeasuredCollective, Operation
+from planner.importers.clusters.formats.nccl_rows import Rank, Row, is_whole, longest_rows
 from planner.importers.notes import Notes
 from planner.importers.source import Source
 
@@ -27,57 +26,9 @@ OPERATIONS: dict[str, Operation] = {
     "sendrecv": "send",
 }
 UNMODELLED = ("broadcast", "reduce", "gather", "scatter", "hypercube")
-"""Operations of nccl-tests that training does not use, and no bandwidth is read from."""
+"""Operations of nccl-tests that training does not use; no bandwidth is read from them."""
 
-_NCCL_HOST = re.compile(
-    r"^(?:\S+: +)?([A-Za-z0-9][\w.-]*):\d+:\d+ \[(\d+)\] NCCL INFO", re.MULTILINE
-)
-_NCCL_CARDS = re.compile(r"NCCL INFO NET/IB : Using ((?:\[\d+\]\S+ *)+)")
 _ALL_TO_ALL = re.compile(r"all_?-?to_?-?all|a2a", re.IGNORECASE)
-_LARGEST_ROWS = 3
-_ROUNDING_GB_PER_S = 0.011
-"""Bandwidths are printed with two decimals."""
-_TOLERANCE = 0.03
-"""Times are printed with four digits; half a per cent and some noise of the average."""
-_APART = 1.5
-"""Times of one size that differ more are of different runs."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rank:
-    """One process of a test; tests may run in several groups at once. `index` is the device's
-    number on its host."""
-
-    rank: int
-    group: int
-    host: str
-    product: str
-    index: int | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
-    """One size. `line` is where it stands, None in a report that has no lines."""
-
-    size_bytes: float
-    time_us: float
-    algorithm_gb_per_s: float
-    bus_gb_per_s: float
-    reduces: bool
-    rooted: bool = False
-    wrong: bool = False
-    line: int | None = None
-
-    @property
-    def agrees(self) -> bool:
-        """Whether its bandwidth is its size over its time."""
-        expected = self.size_bytes / self.time_us / 1e3
-        off = abs(expected - self.algorithm_gb_per_s)
-        return off <= _ROUNDING_GB_PER_S + _TOLERANCE * max(expected, self.algorithm_gb_per_s)
-
-    @property
-    def ratio(self) -> float:
-        return self.bus_gb_per_s / self.algorithm_gb_per_s
 
 
 def collective_of(
@@ -89,17 +40,18 @@ def collective_of(
     *,
     ranks: int | None = None,
 ) -> MeasuredCollective | None:
-    """The longest message of a test; operation and ranks from the ratio of its two bandwidths where
-    no `program` (all_reduce, …), no list of ranks and no `ranks` of the user says them. None for a
-    test that ran in several groups at once, and for operations that training does not use.
+    """The longest message of a test. Where neither `program` (all_reduce, …), nor a list of ranks,
+    nor the user's `ranks` states operation and ranks, they follow from the ratio of its two
+    bandwidths. None for a test that ran in several groups at once, and for operations that training
+    does not use.
 
-    Raises: InputError for what contradicts itself.
+    Raises: InputError for contradictions.
     """
     if program in UNMODELLED or (program is None and any(row.rooted for row in rows)):
         notes.left_out.append(f"a test of {program or 'an operation with a root'}")
         return None
     operation = None if program is None else OPERATIONS[program]
-    longest = _longest(source, rows)
+    longest = longest_rows(source, rows)
     last = longest[-1]
     groups = {device.group for device in devices}
     if len(groups) > 1:
@@ -139,51 +91,6 @@ def collective_of(
     )
 
 
-def _longest(source: Source, rows: Sequence[Row]) -> list[Row]:
-    """The rows of the largest sizes, one for each, which agree with themselves and each other."""
-    sizes = sorted({row.size_bytes for row in rows})[-_LARGEST_ROWS:]
-    longest = []
-    for size in sizes:
-        same = sorted((row for row in rows if row.size_bytes == size), key=lambda row: row.time_us)
-        for row in same:
-            if not row.agrees:
-                raise source.error(
-                    f"{row.size_bytes:.15g} bytes in {row.time_us:g} us are "
-                    f"{row.size_bytes / row.time_us / 1e3:.4g} GB/s, and its algbw says "
-                    f"{row.algorithm_gb_per_s:g}; were columns moved?",
-                    row.line,
-                )
-        slow, fast = same[-1], same[0]
-        if slow.time_us > _APART * fast.time_us:
-            raise source.error(
-                f"{size:.15g} bytes take {slow.time_us:g} us here and {fast.time_us:g} us "
-                "elsewhere",
-                slow.line,
-                hint="keep the rows of the run that counts",
-            )
-        longest.append(same[len(same) // 2])
-    first, last = min(longest, key=_ratio), max(longest, key=_ratio)
-    spread = 2 * _ROUNDING_GB_PER_S / min(row.algorithm_gb_per_s for row in longest) + _TOLERANCE
-    if last.ratio - first.ratio > spread:
-        raise source.error(
-            f"busbw / algbw is {last.ratio:.3f} here and {first.ratio:.3f} elsewhere: rows of "
-            "different numbers of devices, or of different operations",
-            last.line,
-            hint="import one test at a time",
-        )
-    return longest
-
-
-def _ratio(row: Row) -> float:
-    return row.ratio
-
-
-def is_whole(devices: Sequence[Rank]) -> bool:
-    """Whether a list of ranks has all from 0 on; a log whose start was cut off has not."""
-    ranks = {device.rank for device in devices}
-    return bool(ranks) and max(ranks) + 1 == len(ranks)
-
-
 def _ranks(
     source: Source,
     notes: Notes,
@@ -193,9 +100,9 @@ def _ranks(
     operation: Operation,
     last: Row,
 ) -> int:
-    """How many devices took part: as the user states, as listed, or as the two bandwidths tell.
+    """How many devices took part: as the user states, as listed, or as the two bandwidths imply.
 
-    Raises: InputError where they contradict each other, and where nothing says it.
+    Raises: InputError where these contradict each other, and where none of them says it.
     """
     implied = _ranks_of(ratio, operation)
     listed = len({device.rank for device in devices})
@@ -235,7 +142,9 @@ def _ranks(
 
 
 def _near(ranks: int, implied: int | None) -> bool:
-    """Whether a ratio that means `implied` is that of `ranks`, as exactly as it is printed."""
+    """Whether a ratio that implies `implied` ranks is that of `ranks`, within the printed
+    digits.
+    """
     return implied is not None and abs(implied - ranks) <= 0.1 * ranks
 
 
@@ -254,8 +163,8 @@ def _operation_of(ratio: float, *, reduces: bool) -> Operation:
 
 
 def _ranks_of(ratio: float, operation: Operation) -> int | None:
-    """n from 2(n-1)/n of an all-reduce or (n-1)/n of the others; None for sends, and where the
-    ratio is too close to its limit to tell."""
+    """n, from the ratio 2(n-1)/n of an all-reduce or (n-1)/n of the others. None for sends, and
+    where the ratio is too close to its limit."""
     if operation == "send":
         return 2
     share = ratio / 2 if operation == "all_reduce" else ratio
@@ -263,69 +172,3 @@ def _ranks_of(ratio: float, operation: Operation) -> int | None:
     if not 0.0015 <= rest <= 0.51:
         return None
     return round(1 / rest)
-
-
-def facts_of(
-    source: Source,
-    kind: str,
-    notes: Notes,
-    *,
-    devices: Sequence[Rank],
-    collectives: Sequence[MeasuredCollective],
-) -> ClusterFacts:
-    """Nodes as the list of ranks shows them, or else as NCCL's own log lines do.
-
-    Raises: InputError for a run over devices of different kinds.
-    """
-    node, hosts = _from_ranks(source, notes, devices) if devices else _from_log(source, notes)
-    notes.left_out.append("times of short messages: latencies are those of the device file")
-    return ClusterFacts(
-        path=source.path,
-        kind=kind,
-        sha256=source.sha256,
-        notes=notes,
-        nodes=() if node is None else (node,),
-        measured_on=hosts,
-        collectives=tuple(collectives),
-    )
-
-
-def _from_ranks(
-    source: Source, notes: Notes, devices: Sequence[Rank]
-) -> tuple[NodeFacts | None, tuple[str, ...]]:
-    in_order = sorted(devices, key=lambda device: device.rank)
-    hosts = tuple(dict.fromkeys(device.host for device in in_order))
-    counts = Counter(host for host, _ in {(device.host, device.rank) for device in devices})
-    products = list(dict.fromkeys(device.product for device in in_order if device.product))
-    if len(products) > 1:
-        raise source.error_naming(
-            f"ran on different devices: {', '.join(products[:4])}", *reversed(products)
-        )
-    shown = f": {products[0][:80]}" if products else ""
-    device = device_named(products[0]) if products else None
-    if device and not is_exact(products[0]):
-        notes.assumed.append(f"device {device} ({products[0][:80]} does not say its memory)")
-    if products and device is None:
-        notes.left_out.append(f"{products[0][:80]}: no device file is shipped for it")
-    per_node = max(counts.values())
-    if not is_whole(devices):
-        notes.read.append(f"the last {len(devices)} of a list of ranks{shown}")
-        numbers = [device.index for device in devices if device.index is not None]
-        seen = per_node if numbers and max(numbers) + 1 == per_node else None
-        return NodeFacts(device=device, devices_per_node=seen), ()
-    notes.read.append(f"{len(devices)} devices on {len(hosts)} hosts{shown}")
-    return NodeFacts(device=device, devices_per_node=per_node), hosts
-
-
-def _from_log(source: Source, notes: Notes) -> tuple[NodeFacts | None, tuple[str, ...]]:
-    """Hosts and network cards from lines of NCCL_DEBUG=INFO, if there are any."""
-    found = set(_NCCL_HOST.findall(source.text))
-    if not found:
-        return None, ()
-    counts = Counter(host for host, _ in found)
-    per_node = max(counts.values())
-    cards = _NCCL_CARDS.search(source.text)
-    number = cards[1].count("[") if cards else None
-    shown = f" and {number} network cards" if number else ""
-    notes.read.append(f"{len(counts)} hosts with {per_node} devices{shown}, from NCCL's log")
-    return NodeFacts(devices_per_node=per_node, cards=number), tuple(sorted(counts))

@@ -1,7 +1,8 @@
 """nccl-tests and rccl-tests: standard output, of any version.
 
-Columns: NVIDIA/nccl-tests `src/util.cu`. Before 2.11 there was no column `root`, and a row reads as
-well with a root as without one: what size, time and bandwidth make of each other tells.
+Columns: NVIDIA/nccl-tests `src/util.cu`. Before 2.11 there was no column `root`, and a row can be
+read both with a root and without one; whether size, time and bandwidth agree decides between the
+two.
 """
 
 from __future__ import annotations
@@ -11,14 +12,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from planner.importers.clusters.facts import ClusterFacts, MeasuredCollective
-from planner.importers.clusters.formats.nccl_results import (
-    OPERATIONS,
-    UNMODELLED,
-    Rank,
-    Row,
-    collective_of,
-    facts_of,
-)
+from planner.importers.clusters.formats.nccl_nodes import facts_of
+from planner.importers.clusters.formats.nccl_results import OPERATIONS, UNMODELLED, collective_of
+from planner.importers.clusters.formats.nccl_rows import Rank, Row
 from planner.importers.notes import Notes
 from planner.importers.source import Source
 
@@ -42,7 +38,7 @@ _WITH_ROOT = re.compile(r"#[ \t]+size[ \t]+count[ \t]+type[ \t]+(?:redop[ \t]+)?
 
 @dataclass(frozen=True, slots=True)
 class _Line:
-    """A row as it stands: the words after the reduction, of which the first may be a root."""
+    """A row as printed: the words after the reduction; the first of them may be a root."""
 
     line: int
     size: float
@@ -50,7 +46,7 @@ class _Line:
     words: tuple[str, ...]
 
     def row(self, *, with_root: bool) -> Row | None:
-        """None where the words are too few, or time or bandwidth is 0."""
+        """None where there are too few words, or time or bandwidth is 0."""
         words = self.words[1:] if with_root else self.words
         if len(words) < 3 or "N/A" in words[:3]:
             return None
@@ -70,7 +66,7 @@ class _Line:
 
 
 def read_text(source: Source, *, ranks: int | None = None) -> ClusterFacts:
-    """Standard output of one or several tests, each over `ranks` devices where the user says so.
+    """Standard output of one or several tests, each over `ranks` devices if the user states that.
     Raises: InputError when it holds no results."""
     notes = Notes()
     tests = [_test(source, notes, part, ranks) for part in _parts(source.lines())]
@@ -122,8 +118,8 @@ def _test(
 
 
 def _rows(part: Sequence[tuple[int, str]], *, has_root: bool) -> list[Row]:
-    """All rows, read with a column for the root or without it: as the header says, or in the way
-    in which more of them agree with themselves."""
+    """All rows, read with a column for the root or without it: as the header says, or in the way in
+    which more rows are consistent."""
     found = [
         _Line(number, float(m["size"]), m["redop"] or "none", tuple(m["numbers"].split()))
         for number, line in part
@@ -139,7 +135,7 @@ def _rows(part: Sequence[tuple[int, str]], *, has_root: bool) -> list[Row]:
 
 
 def _is_wrong(text: str) -> bool:
-    """Newer versions count wrong elements, older ones print the largest error, as 2e-07."""
+    """Newer versions count wrong elements; older ones print the largest error, as 2e-07."""
     return text.isdigit() and int(text) > 0
 
 

@@ -23,7 +23,7 @@ MOST_DEVICES = 1024
 
 _DISPLAY = ("0x0300", "0x0302")
 _PROCESSING = "0x1200"
-"""The class of AMD's devices, and of accelerators that are none for training."""
+"""The class of AMD's devices, and of accelerators that are not for training."""
 _NETWORK = ("0x0200", "0x0207")
 _PCIE_BYTES_PER_S = {"2.5": 0.25e9, "5": 0.5e9, "8": 0.985e9, "16": 1.969e9, "32": 3.938e9,
                      "64": 7.563e9}  # fmt: skip
@@ -89,8 +89,8 @@ def _whole(source: Source, element: Element, name: str) -> int | None:
 
 
 def _is_device(pci: Element) -> bool:
-    """Whether a PCI device is one that trains: a display or 3D controller, or an accelerator that
-    is known by its ID."""
+    """Whether a PCI device is one that trains: a display or 3D controller, or an accelerator with a
+    known ID."""
     kind = pci.attributes.get("class", "")
     return kind.startswith(_DISPLAY) or (kind.startswith(_PROCESSING) and is_listed(*_pci_id(pci)))
 
@@ -102,8 +102,8 @@ def _pci_id(pci: Element) -> tuple[str, str]:
 def _device(
     source: Source, system: Element, gpus: list[Element]
 ) -> tuple[str | None, str | None, str]:
-    """The device that the PCI IDs state, or the one that compute capability or gfx target hint at,
-    and why.
+    """The device that the PCI IDs state, or the device that compute capability or gfx target
+    suggest, and why.
 
     Raises: InputError for devices of different kinds in one node.
     """
@@ -128,7 +128,7 @@ def _device(
 
 
 def _holds_device(pci: Element) -> bool:
-    """Whether a PCI device is one itself; the bridges above it are not."""
+    """Whether a PCI device is a device itself; the bridges above it are not."""
     return _is_device(pci) or any(child.tag == "gpu" for child in pci.children)
 
 

@@ -75,7 +75,7 @@ def read_conf(source: Source) -> ClusterFacts:
 
 
 def logical_lines(source: Source) -> Iterator[tuple[int, str]]:
-    """Lines without comments, those that end in a backslash joined with the next."""
+    """Lines without comments; a line that ends in a backslash is joined with the next."""
     start, joined = 0, ""
     for number, line in enumerate(source.lines(), start=1):
         text = line.partition("#")[0].rstrip()
@@ -138,7 +138,7 @@ def _sizes(source: Source, number: int | None, parts: list[Any]) -> tuple[int, .
 
 
 def read_yaml(source: Source) -> ClusterFacts:
-    """Of several topologies the cluster's default counts, else the first that is not flat.
+    """Of several topologies, the cluster's default counts; without one, the first that is not flat.
 
     Raises: InputError at the entry that is wrong.
     """

@@ -1,7 +1,7 @@
 """Slurm's slurm.conf: which nodes there are, and how many devices of which type each has.
 
 Man page slurm.conf(5), NODE CONFIGURATION: `NodeName=gpu[001-064] Gres=gpu:h100:8`. It does not say
-how nodes are connected; topology.conf beside it does.
+how nodes are connected; topology.conf does.
 """
 
 from __future__ import annotations
@@ -25,7 +25,9 @@ _GPUS = re.compile(r"(?:^|,)gpu(?::([A-Za-z][\w.-]*))?(?::(\d{1,4}))?(?:\([^)]*\
 
 @dataclass(frozen=True, slots=True)
 class _Kind:
-    """Devices of a node: the type as Slurm has it, empty where it has none, and their number."""
+    """Devices of a node: their type as Slurm names it, empty where it names none, and their
+    number.
+    """
 
     type: str
     count: int
@@ -80,7 +82,7 @@ def read_nodes(source: Source) -> ClusterFacts:
 
 
 def _kind(source: Source, number: int, gres: str) -> _Kind | None:
-    """Devices by the generic resources of a node; None where it has none."""
+    """The devices among a node's generic resources; None where it has none."""
     found = _GPUS.findall(gres)
     if not found:
         return None

@@ -1,8 +1,8 @@
 """`nvidia-smi topo -m`: how the devices and network cards of a node are joined.
 
-Cells name the way between two devices: NV# that many NVLinks, PIX and PXB PCIe switches, PHB a host
-bridge, NODE and SYS (SOC in old drivers) the processor. Old drivers print fewer columns and the
-cards' own names; headers may carry control codes, which are gone by now.
+Cells name the connection between two devices: NV# for that many NVLinks, PIX and PXB PCIe switches,
+PHB a host bridge, NODE and SYS (SOC in old drivers) the processor. Old drivers print fewer columns
+and the cards' own names; headers may carry control codes, which are gone by now.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class _Table:
     line: int
     names: tuple[str, ...]
     cells: tuple[tuple[str, ...], ...]
-    """By device, the cells of all its columns."""
+    """For every device, the cells of all its columns."""
 
     @property
     def devices(self) -> int:
@@ -141,8 +141,8 @@ def _node(table: _Table, notes: Notes) -> NodeFacts:
 
 
 def _links(table: _Table) -> int:
-    """NVLinks of one device: to a switch when all pairs show as many as a device has in all, else
-    those to all its neighbours together. 0 where NVLink does not join all devices."""
+    """NVLinks of one device: to a switch where every pair shows as many as a device has in total;
+    otherwise the sum over its neighbours. 0 where NVLink does not join all devices."""
     gpus = [index for index, name in enumerate(table.names) if _GPU.fullmatch(name)]
     counts = [
         [_count(row[column]) for column in gpus if table.names[column] != table.names[gpus[place]]]
@@ -164,7 +164,7 @@ def _count(cell: str) -> int:
 
 
 def _joined(table: _Table, gpus: list[int]) -> bool:
-    """Whether every device reaches every other over NVLink, through others if need be."""
+    """Whether every device reaches every other over NVLink, if need be through other devices."""
     reached, open_ = {0}, [0]
     while open_:
         row = table.cells[open_.pop()]

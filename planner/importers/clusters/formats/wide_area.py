@@ -21,7 +21,8 @@ from planner.specs.units import (
 )
 
 SUSPICIOUS = 100.0
-"""A bandwidth that is off by this factor from what links of similar latency reach counts as a typo.
+"""A bandwidth counts as a typo if it differs by this factor from those of links of similar
+latency.
 """
 MOST_REGIONS = 1_000
 
@@ -56,8 +57,8 @@ def looks_like_pairs(source: Source) -> bool:
 
 
 def read_pairs(source: Source, unit: str | None) -> ClusterFacts:
-    """Each region becomes a node or a site, each pair a link. A bandwidth that is far from those of
-    pairs with like latency is replaced by theirs, and said to be.
+    """Each region becomes a node or a site, each pair a link. A bandwidth far from those of pairs
+    with similar latency is replaced by theirs, and a note says so.
 
     Raises: InputError at the cell that is wrong, and for a bandwidth without a unit.
     """
@@ -157,13 +158,12 @@ def _pair(source: Source, number: int, cells: list[str], columns: _Columns) -> _
 
 
 def _scaled(value: float, unit: float) -> float:
-    """A figure in the base unit, without the last bits that the product adds."""
+    """A figure in the base unit, without the rounding errors of the product."""
     return float(f"{value * unit:.12g}")
 
 
 def _without_typos(pairs: list[_Pair], notes: Notes) -> list[_Pair]:
-    """The pairs; where a bandwidth is not plausible next to those of the pairs nearest in latency,
-    with theirs."""
+    """The pairs; an implausible bandwidth is replaced by that of the pairs nearest in latency."""
     expected = _expected(pairs)
     kept = []
     for pair in pairs:
@@ -184,7 +184,7 @@ def _without_typos(pairs: list[_Pair], notes: Notes) -> list[_Pair]:
 
 
 def _expected(pairs: list[_Pair]) -> dict[int, float]:
-    """By line, the middle bandwidth of the pairs nearest in latency; nothing for few pairs."""
+    """By line, the median bandwidth of the pairs nearest in latency; empty for few pairs."""
     if len(pairs) <= _NEIGHBOURS:
         return {}
     ordered = sorted(pairs, key=lambda pair: pair.latency_s or 0.0)

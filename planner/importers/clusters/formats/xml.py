@@ -40,7 +40,8 @@ def looks_like_xml(text: str) -> bool:
 
 
 def parse_xml(source: Source) -> Element:
-    """Raises: InputError for what is not XML, a document type, and limits no topology reaches."""
+    """Raises: InputError for text that is not XML, for a document type, and beyond limits that no
+    topology reaches."""
     if len(source.text) > LARGEST_CHARACTERS:
         raise source.error(f"is longer than {LARGEST_CHARACTERS // 2**20} Mi characters")
     parser = expat.ParserCreate()

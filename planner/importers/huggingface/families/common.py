@@ -94,7 +94,7 @@ def all_biases(keys: Keys, model: Model, key: str, *, otherwise: bool) -> None:
 
 
 def refuse(keys: Keys, key: str, *, expected: bool = False) -> None:
-    """Raises: InputError where a switch asks for what a model file cannot say."""
+    """Raises: InputError where a switch asks for something that a model file cannot describe."""
     if keys.boolean(key, expected) != expected:
         shown = "false" if expected else "true"
         raise keys.error(f"{shown} cannot be described in a model file", key)

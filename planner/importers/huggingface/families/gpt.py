@@ -1,4 +1,4 @@
-"""Decoders with an MLP of two matrices: GPT-2 and what came of it."""
+"""Decoders with an MLP of two matrices: GPT-2 and its descendants."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Decoders with latent attention: DeepSeek and what came of it."""
+"""Decoders with latent attention: DeepSeek and its descendants."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from planner.importers.huggingface.keys import Keys
 from planner.importers.huggingface.layers import Model, all_layers_are
 
 _FOLLOWS = ("num_key_value_heads", "head_dim", "qk_head_dim")
-"""What latent attention has of its own: keys and values for every head, widths by part."""
+"""What is specific to latent attention: keys and values for every head, widths by part."""
 
 
 def deepseek(keys: Keys, model: Model) -> None:

@@ -27,7 +27,7 @@ def mixtral(keys: Keys, model: Model) -> None:
 
 
 def _mixture(keys: Keys, model: Model) -> None:
-    """Experts in every layer, each as wide as the key for the MLP says."""
+    """Experts in every layer, each as wide as the MLP's key says."""
     dense(keys, model)
     model["moe"] = {**experts(keys), "ffn_hidden_size": model["ffn_hidden_size"]}
 
