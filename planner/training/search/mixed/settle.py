@@ -20,9 +20,10 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from planner.budget import UNLIMITED
-from planner.schedule.registry import build
+from planner.schedule.build import build
 from planner.schedule.simulation.simulate import Durations, simulate, step_spans
-from planner.training.search.mixed.cuts import LATEST, Paths, best_average, best_mixture
+from planner.solver.mixture import best_average, best_mixture
+from planner.training.search.mixed.cuts import LATEST, Paths
 from planner.training.search.mixed.orders import largest_row_s, taken
 from planner.training.search.mixed.rooms import room_bytes
 from planner.training.search.mixed.simulated import beside_s, stage_sends
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     from planner.training.search.mixed.classes import RowClasses
     from planner.training.search.mixed.orders import Orders
     from planner.training.search.mixed.program import OrderTables
-    from planner.training.search.mixed.splits import Ways
+    from planner.training.search.mixed.splits import ChunkWays
     from planner.training.search.mixed.typed import TypedCombination
 
 ROUNDS = 24
@@ -80,7 +81,7 @@ class Split(NamedTuple):
 
 
 @dataclass(slots=True, kw_only=True)
-class Settled:
+class SettledSplits:
     """No split of any answer takes less than `bound_s`; the best splits found, fastest first."""
 
     bound_s: float
@@ -124,7 +125,7 @@ class SplitSearch:
         self._tight = not self._even_fits(int(self._low.argmin()))
         self._cells = self._listed_cells()
 
-    def settle(self, below_s: float) -> Settled:
+    def settle(self, below_s: float) -> SettledSplits:
         """Until no answer is below. Raises: OutOfTime."""
         splits: list[Split] = []
         open_ = self._low < below_s
@@ -150,12 +151,12 @@ class SplitSearch:
                 below_s = min(below_s, found.seconds)
             open_ &= self._low < below_s
         splits.sort(key=lambda one: one.seconds)
-        return Settled(bound_s=min(below_s, float(self._low.min())), splits=splits)
+        return SettledSplits(bound_s=min(below_s, float(self._low.min())), splits=splits)
 
-    def _listed_cells(self) -> list[tuple[Ints, list[Ways | None]]]:
+    def _listed_cells(self) -> list[tuple[Ints, list[ChunkWays | None]]]:
         """By stage: which of its different kinds of cells, class and layers, each answer has, [B],
         and the ways of these. Answers with a stage that fits in no way are left out."""
-        cells: list[tuple[Ints, list[Ways | None]]] = []
+        cells: list[tuple[Ints, list[ChunkWays | None]]] = []
         layers = self._orders.layers
         size = int(layers.max(initial=0)) + 1
         for stage in range(layers.shape[1]):
@@ -176,7 +177,7 @@ class SplitSearch:
         pairs = zip(layers, least_chunks(self._of), strict=True)
         return self._fits(answer, np.array([spread(held, least) for held, least in pairs]))
 
-    def _of_answer(self, answer: int, *, priced: bool = False) -> list[Ways]:
+    def _of_answer(self, answer: int, *, priced: bool = False) -> list[ChunkWays]:
         """The ways of its stages; with `priced` those that fit, of stages that do."""
         found = [ways[which[answer]] for which, ways in self._cells]
         if priced:
@@ -230,19 +231,19 @@ class SplitSearch:
             self._averages.append(every)
             self._low = np.maximum(self._low, self._average_s(every))
 
-    def _known_s(self, answer: int, ways: list[Ways]) -> Floats:
+    def _known_s(self, answer: int, ways: list[ChunkWays]) -> Floats:
         """[J]: what the paths take besides the passes of an answer; at least one is known then."""
         if not len(self.paths):
             return self._added(answer, self._mixed(ways, [_even(one) for one in ways]))
         return np.asarray(self._fixed_s(np.array([answer]), self.paths)[0])
 
-    def _rows_in_use(self, fixed: Floats, ways: list[Ways]) -> Ints:
+    def _rows_in_use(self, fixed: Floats, ways: list[ChunkWays]) -> Ints:
         """The paths that are longest where stages mix their ways evenly."""
         passes = self._mixed(ways, [_even(one) for one in ways])
         seconds = fixed + np.einsum("jpx,px->j", self.paths.passes, passes)
         return np.asarray(np.argsort(-seconds, kind="stable")[:IN_USE])
 
-    def _mixed(self, ways: list[Ways], shares: Sequence[Floats]) -> Floats:
+    def _mixed(self, ways: list[ChunkWays], shares: Sequence[Floats]) -> Floats:
         """[p, 4 · v]: seconds of passes in a mixture of ways."""
         parts = zip(ways, shares, strict=True)
         return np.stack([share @ one.seconds[one.corners] for one, share in parts])
@@ -253,7 +254,7 @@ class SplitSearch:
         self.paths = self.paths.joined(Paths.of(timeline))
         return np.asarray(self._fixed_s(np.array([answer]), self.paths)[0])
 
-    def _tables(self, ways: list[Ways], rows: Ints) -> list[Floats]:
+    def _tables(self, ways: list[ChunkWays], rows: Ints) -> list[Floats]:
         """[J, I] of every stage: what each corner adds to each of these paths."""
         return [
             self.paths.passes[rows, stage] @ one.seconds[one.corners].T
@@ -338,7 +339,7 @@ class SplitSearch:
         held = held_bytes(self._of, chunks, self._program.replayed_at_most)
         return bool((held <= self._room[self._classes[answer]]).all())
 
-    def _begun(self, answer: int, ways: list[Ways], below_s: float) -> Ints | None:
+    def _begun(self, answer: int, ways: list[ChunkWays], below_s: float) -> Ints | None:
         """[B, p]: the ways of every stage of the splits that no path and no average excludes; None
         where they are too many."""
         passes, besides = self._rows(answer)
@@ -372,7 +373,7 @@ class SplitSearch:
             besides.append(np.array([float(shares @ fixed[:known])]))
         return np.concatenate(passes), np.concatenate(besides)
 
-    def _longest_s(self, answer: int, ways: list[Ways], chosen: Ints) -> Floats:
+    def _longest_s(self, answer: int, ways: list[ChunkWays], chosen: Ints) -> Floats:
         """[B]: the longest known path of every split."""
         fixed = self._fixed_s(np.array([answer]), self.paths)[0]
         total = np.broadcast_to(fixed, (len(chosen), len(fixed)))
@@ -381,6 +382,6 @@ class SplitSearch:
         return np.asarray(total.max(axis=1))
 
 
-def _even(ways: Ways) -> Floats:
+def _even(ways: ChunkWays) -> Floats:
     """Equal shares of all corners."""
     return np.full(len(ways.corners), 1 / len(ways.corners))

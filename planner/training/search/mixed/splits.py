@@ -41,10 +41,10 @@ PASSES = (
 """The kinds of passes whose seconds are told apart."""
 
 MOST_WAYS = 4096
-"""Ways of one stage up to which all are listed."""
+"""ChunkWays of one stage up to which all are listed."""
 
 PRICED_WAYS = 64
-"""Ways of one stage up to which the memory of each is computed."""
+"""ChunkWays of one stage up to which the memory of each is computed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -96,7 +96,7 @@ class ChunkSeconds:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Ways:
+class ChunkWays:
     """The ways in which a stage may divide its layers: `chunks` [I, v], `seconds` [I, 4 · v]. No
     mixture of all ways is faster than one of the `corners`. `complete`: all are listed."""
 
@@ -135,10 +135,10 @@ class StageWays:
         self._of, self._seconds, self._replayed = of, seconds, replayed
         self._room = [room_bytes(of.ideal, types) for types in classes.types]
         self._least = least_chunks(of)
-        self._known: dict[tuple[int, int, int, bool], Ways] = {}
+        self._known: dict[tuple[int, int, int, bool], ChunkWays] = {}
         self._bytes: dict[tuple[int, ...], Floats] = {}
 
-    def of(self, stage: int, c: int, layers: int, *, priced: bool = False) -> Ways | None:
+    def of(self, stage: int, c: int, layers: int, *, priced: bool = False) -> ChunkWays | None:
         """Those of a stage of class c with so many layers, with `priced` those that fit in its
         memory, as far as there are few enough to tell; None where there is none."""
         key = stage, c, layers, priced
@@ -147,7 +147,7 @@ class StageWays:
         found = self._known[key]
         return found if len(found.chunks) else None
 
-    def _listed(self, stage: int, c: int, layers: int, priced: bool) -> Ways:
+    def _listed(self, stage: int, c: int, layers: int, priced: bool) -> ChunkWays:
         chunks, complete = self._chunks(stage, layers)
         corners = _corners(chunks, self._least[stage])
         if priced and complete and len(chunks) <= PRICED_WAYS:
@@ -156,7 +156,7 @@ class StageWays:
             corners = np.arange(len(chunks))
         where = np.full(len(chunks), stage), np.full(len(chunks), c)
         seconds = self._seconds.seconds(*where, chunks)
-        return Ways(
+        return ChunkWays(
             chunks=chunks,
             seconds=np.moveaxis(seconds, 0, 1).reshape(len(chunks), 4 * chunks.shape[1]),
             corners=corners,
