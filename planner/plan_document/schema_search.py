@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from planner.budget import Stopped
-from planner.plan import DATA_SHARDINGS, GRANULARITIES
+from planner.plan import DATA_SHARDINGS, DISPATCHERS, GRANULARITIES
 from planner.plan_document.schema_parts import (
     COUNT,
     FLAG,
@@ -43,6 +43,8 @@ _AXIS_VALUES: dict[str, Schema] = {
     "schedule": TEXT,
     "recompute": {"type": "string", "enum": list(GRANULARITIES)},
     "data_sharding": {"type": "string", "enum": list(DATA_SHARDINGS)},
+    "dispatcher": {"type": "string", "enum": list(DISPATCHERS)},
+    "expert_overlap": FLAG,
     "shard_over": {"anyOf": [{"const": "all"}, {"type": "integer", "minimum": 2}]},
     "optimizer_offload": PART,
     "weight_offload": FLAG,
@@ -132,6 +134,21 @@ def search_schema() -> Schema:
                     }
                 ),
             },
+            "near_batches": {
+                "description": "Plans with a slightly smaller or larger global batch that train "
+                "more tokens a second.",
+                **list_of(
+                    record(
+                        {
+                            "global_batch_size": POSITIVE,
+                            "nodes": POSITIVE,
+                            "step_s": SECONDS,
+                            "tokens_per_s": NUMBER,
+                            "plan": record(decisions(), optional=ONLY_WHERE_CHOSEN),
+                        }
+                    )
+                ),
+            },
             "fewer_devices": {
                 "description": "On mixed devices, faster plans without some of the types.",
                 **list_of(
@@ -168,6 +185,7 @@ def search_schema() -> Schema:
         optional=(
             "robust",
             "nodes",
+            "near_batches",
             "fewer_devices",
             "fewer_nodes",
             "needs_offloading",

@@ -108,6 +108,17 @@ class NodeCounts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class NearBatch:
+    """The best plan with another global batch, close to that of the job."""
+
+    global_batch_size: int
+    nodes: int
+    step_s: float
+    tokens_per_s: float
+    plan: Plan
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FewerDevices:
     """A plan on fewer devices that is faster: how many, its step, and the device types that it
     does without."""
@@ -115,6 +126,16 @@ class FewerDevices:
     devices: int
     without: tuple[str, ...]
     step_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SwitchWorth:
+    """Overlaps that a framework switches together, whether they are `on`, and the share of the step
+    without them that they add: below 0 where they take time off."""
+
+    overlap: tuple[str, ...]
+    on: bool
+    share: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,12 +171,16 @@ class SearchResult:
     """A plan on fewer nodes that is faster than the best on all of them, where one was found."""
     nodes: NodeCounts | None = None
     """None where every plan takes all nodes."""
+    near_batches: tuple[NearBatch, ...] = ()
+    """Higher throughput with a slightly smaller or larger batch, where the job's own costs much."""
     cloud: Cloud | None = None
     """None where it was not asked for, or time ran out before it was there."""
     scaling: tuple[SizedPlan, ...] = ()
     """As far as asked for, and as time allowed; by number of nodes."""
     fewer_devices: tuple[FewerDevices, ...] = ()
     """Faster on mixed devices than with all of them, fastest first."""
+    switches: tuple[SwitchWorth, ...] = ()
+    """What the switches of the software profile change about the step of the best plan."""
     needs_offloading: bool = False
     """Nothing fits without offloading, and the plans have some."""
 

@@ -16,14 +16,16 @@ from planner.training.confidence.interval import tie_margin, tied
 from planner.training.search.best_first.fewer import faster_on_fewer
 from planner.training.search.best_first.run import Progress, SearchRun
 from planner.training.search.hosts.placement import used_hosts
+from planner.training.search.idle.batches import near_batches
 from planner.training.search.idle.nodes import FewerNodes, may_idle
 from planner.training.search.infeasible import cheapest_changes, nearest_misses
 from planner.training.search.layouts.choose import choose_layout
 from planner.training.search.layouts.default import default_layout
 from planner.training.search.offloading import with_offloading
-from planner.training.search.result import NodeCounts, SearchResult
+from planner.training.search.result import NodeCounts, SearchResult, SwitchWorth
 from planner.training.search.space.enumeration import space_report
 from planner.training.search.space.restrictions import Restrictions, check_choices
+from planner.training.search.switches import worth_of_switches
 from planner.training.search.without_types import faster_without_types
 
 if TYPE_CHECKING:
@@ -32,7 +34,14 @@ if TYPE_CHECKING:
     from planner.training.scenario import Scenario
     from planner.training.search.layouts.choose import LayoutImprover
     from planner.training.search.layouts.default import LayoutChooser
-    from planner.training.search.result import Change, Cloud, FewerDevices, NearMiss, SizedPlan
+    from planner.training.search.result import (
+        Change,
+        Cloud,
+        FewerDevices,
+        NearBatch,
+        NearMiss,
+        SizedPlan,
+    )
 
 __all__ = ["Progress", "search"]
 
@@ -79,9 +88,11 @@ def search(
     without: tuple[FewerDevices, ...] = ()
     fitting: Cloud | None = None
     fewer: list[SizedPlan] = []
+    switches: tuple[SwitchWorth, ...] = ()
     cut = None
     smaller = FewerNodes(run=run) if idle and may_idle(scenario) else None
     empty: RuleError | None = None
+    batches: tuple[NearBatch, ...] = ()
 
     def compare(best: RankedPlan) -> None:
         found = faster_on_fewer(run, best)
@@ -104,6 +115,7 @@ def search(
                 run.refine()
             if smaller is not None:
                 smaller.look()
+                batches = near_batches(smaller)
             if empty is None and not _plans(run, smaller):
                 run = _offloading(run) or run
             if run.improve is not None:
@@ -115,6 +127,9 @@ def search(
                     changes.append(change)
             if smaller is None and run.plans and not fewer:
                 compare(run.plans[0])
+            best = next(iter(_plans(run, smaller)), None)
+            if best is not None and best.plan.degrees.devices == scenario.job.devices:
+                switches = worth_of_switches(scenario, best, budget)
     except KeyboardInterrupt:
         cut = Stopped.INTERRUPTED
     except OutOfTime:
@@ -129,7 +144,9 @@ def search(
         result,
         fewer_nodes=_fewer_nodes(result, fewer),
         fewer_devices=without,
+        near_batches=batches,
         needs_offloading=run.restrictions is not restrictions,
+        switches=switches,
     )
 
 

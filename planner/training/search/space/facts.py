@@ -7,17 +7,21 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from planner.plan import DATA_SHARDINGS, GRANULARITIES
+from planner.plan import DATA_SHARDINGS, DISPATCHERS, GRANULARITIES
 from planner.schedule.registry import SCHEDULES, kind_of
 from planner.training.layer.memory import layer_memory
+from planner.training.search.space.dispatchers import dispatcher_needs
 from planner.workload.layers import layer_operators
 from planner.workload.shard import Shard
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from planner.specs.model.spec import ModelSpec
+    from planner.specs.software import SoftwareProfile
     from planner.specs.software_parts import Offload
     from planner.training.scenario import Scenario
+    from planner.training.search.space.dispatchers import DispatcherNeeds
     from planner.training.search.space.restrictions import Restrictions
 
 NODE = -1
@@ -38,10 +42,12 @@ SCHEDULE_NAMES = tuple(SCHEDULES)
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpaceFacts:
     """The scenario as the rules see it. Sizes are 0 where the model has no such part. `lacking`:
-    axes that the software profile does not have. Some fields say what the profile can do with this
-    model: interleave on two stages, split experts over expert-tensor ranks, recompute all of a
-    layer under CUDA graphs, shard gradients alongside a pipeline. `first_sequence_parallel` and
-    `first_data_sharding` stand for all values where the switch changes nothing."""
+    axes that the software profile does not have, or not for models with `refused_parts`. Some
+    fields say what the profile can do with this model: interleave on two stages, split experts over
+    expert-tensor ranks, recompute all of a layer under CUDA graphs, shard gradients alongside a
+    pipeline. `first_sequence_parallel`, `first_data_sharding` and `first_dispatcher` stand for all
+    values where the switch changes nothing. `overlaps_experts`: exchanges of experts may run beside
+    another microbatch, as far as the number format and the model decide."""
 
     devices: int
     layers: int
@@ -57,6 +63,8 @@ class SpaceFacts:
     framework: str
     software: str
     lacking: tuple[str, ...]
+    refused_parts: str
+    beyond_query_groups: bool
     rank_order: str
     uneven_layout: bool
     interleaves_two_stages: bool
@@ -73,12 +81,18 @@ class SpaceFacts:
     selective_frees: bool
     first_sequence_parallel: int
     first_data_sharding: int
+    dispatchers: tuple[DispatcherNeeds, ...]
+    first_dispatcher: int
+    overlaps_experts: bool
+    recomputes_experts: bool
     node_devices: int
     sharded_in_groups: tuple[str, ...]
     shards_over_all: bool
     offload: Offload
     any_nodes: bool = False
     """Whether a combination may take any number of whole nodes, up to all devices."""
+    any_batch: bool = False
+    """Whether it may leave a part of the global batch out."""
 
     @property
     def offloads_optimizer(self) -> str:
@@ -116,6 +130,41 @@ class SpaceFacts:
         return ", ".join(axis for axis in self.lacking if axis != "expert") or "other"
 
     @property
+    def of_such_models(self) -> str:
+        """What the rule on axes adds where only some models lack them."""
+        return f" for models with {self.refused_parts}" if self.refused_parts else ""
+
+    @property
+    def multiples_too(self) -> str:
+        """What the rule on key-value groups adds where ranks may share copies of them."""
+        return ", or be a multiple of them" if self.beyond_query_groups else ""
+
+    @property
+    def dispatcher_ranks(self) -> str:
+        """What dispatchers need of the number of their ranks, in words."""
+        said = [
+            f"{one.name} runs on {', '.join(map(str, one.ranks))} ranks"
+            for one in self.dispatchers
+            if one.ranks
+        ]
+        return "; ".join(said) or "dispatchers run on any number of ranks"
+
+    @property
+    def dispatcher_reach(self) -> str:
+        """The ranks that dispatchers reach which do not reach all, in words."""
+        said = [
+            f"{one.name} reaches {one.most_ranks} ranks"
+            for one in self.dispatchers
+            if one.most_ranks is not None
+        ]
+        return "; ".join(said) or "dispatchers reach all ranks"
+
+    @property
+    def missing_dispatchers(self) -> str:
+        """Dispatchers that the devices or their fabric do not have, in words."""
+        return ", ".join(one.name for one in self.dispatchers if not one.runs) or "none"
+
+    @property
     def as_many_microbatches(self) -> str:
         """What the rule on microbatches adds where the framework has one of its own."""
         if not self.needs_microbatches:
@@ -150,7 +199,13 @@ class SpaceFacts:
             global_batch_size=job.global_batch_size,
             framework=software.framework,
             software=software.name,
-            lacking=tuple(axis for axis in MODEL_AXES if axis not in software.axes),
+            lacking=tuple(
+                axis
+                for axis in MODEL_AXES
+                if axis not in software.axes or axis in _refused_axes(software, model)
+            ),
+            refused_parts=", ".join(_refused_parts(software, model)),
+            beyond_query_groups=software.tensor_beyond_query_groups,
             rank_order=software.rank_order,
             uneven_layout=software.pipeline_layout,
             interleaves_two_stages=software.interleaves_two_stages
@@ -173,12 +228,32 @@ class SpaceFacts:
                 (restrictions.sequence_parallel or software.sequence_parallel_options)[0]
             ),
             first_data_sharding=DATA_SHARDINGS.index(sharding),
+            dispatchers=dispatcher_needs(scenario),
+            first_dispatcher=DISPATCHERS.index(
+                (restrictions.dispatcher or software.expert.dispatcher_options)[0]
+            ),
+            overlaps_experts=model.mtp_num_layers <= 1 and job.precision not in ("fp32", "tf32"),
+            recomputes_experts="moe" in software.recompute.selective_modules,
             node_devices=scenario.node_devices,
             sharded_in_groups=software.data_sharding.in_groups,
             shards_over_all="all"
             in (restrictions.shard_over or software.data_sharding.tried_groups),
             offload=software.offload,
         )
+
+
+def _refused_parts(software: SoftwareProfile, model: ModelSpec) -> dict[str, tuple[str, ...]]:
+    """Parts of the model, and the axes that the framework does not combine with them."""
+    refused: dict[str, tuple[str, ...]] = {}
+    if model.tie_embeddings and not software.pipeline_with_tied_embeddings:
+        refused["tied embeddings"] = ("pipeline",)
+    if model.mtp_num_layers and not software.predictions_in_parallel:
+        refused["layers that predict further tokens"] = ("pipeline", "context")
+    return refused
+
+
+def _refused_axes(software: SoftwareProfile, model: ModelSpec) -> set[str]:
+    return {axis for axes in _refused_parts(software, model).values() for axis in axes}
 
 
 PARTS = 1000
@@ -206,6 +281,8 @@ def selective_frees(scenario: Scenario) -> bool:
 
 def code_of(axis: str, value: int | float | str | bool) -> int:
     """The integer that a value's column holds for it. Raises: RuleError for an unknown schedule."""
+    if axis == "dispatcher":
+        return DISPATCHERS.index(str(value))
     if axis == "schedule":
         return SCHEDULE_NAMES.index(kind_of(str(value)).name)
     if axis == "recompute":
@@ -221,6 +298,8 @@ def code_of(axis: str, value: int | float | str | bool) -> int:
 
 def value_of(axis: str, code: int) -> int | float | str | bool:
     """The value that an integer of a column stands for."""
+    if axis == "dispatcher":
+        return DISPATCHERS[code]
     if axis == "schedule":
         return SCHEDULE_NAMES[code]
     if axis == "recompute":
@@ -231,4 +310,4 @@ def value_of(axis: str, code: int) -> int | float | str | bool:
         return next((word for word, known in _GROUPS.items() if known == code), code)
     if axis in ("optimizer_offload", "activation_offload"):
         return code / PARTS
-    return bool(code) if axis in ("sequence_parallel", "weight_offload") else code
+    return bool(code) if axis in ("sequence_parallel", "expert_overlap", "weight_offload") else code
