@@ -248,6 +248,17 @@ def expert_biases(f: SpaceFacts, c: Columns) -> Holds:
     return (c["expert_tensor"] == 1) | f.splits_experts
 
 
+def where_chosen(
+    axis: str, condition: Callable[[SpaceFacts, Columns], Holds]
+) -> Callable[[SpaceFacts, Columns], Holds]:
+    """A condition that holds for code 0 of an axis, which all rows have in most searches."""
+
+    def holds(f: SpaceFacts, c: Columns) -> Holds:
+        return condition(f, c) if c[axis].any() else np.True_
+
+    return holds
+
+
 def sharding_groups(f: SpaceFacts, c: Columns) -> Holds:
     ranks, replicas = _sharing(f, c), c["data"] * c["context"]
     groups = replicas // np.maximum(ranks, 1)
