@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from planner.training.search.space.rules import RULES
 from tests.fuzz.changes import CHANGES
 from tests.fuzz.compare import differences
-from tests.fuzz.contracts import DECISIONS
+from tests.fuzz.contracts import decisions_of
 from tests.fuzz.exports import broken_exports
 from tests.fuzz.scenario import PLANS
 
@@ -85,7 +85,7 @@ def _check_estimates(case: Case, document: dict[str, Any]) -> None:
             continue
         ours = found["plans"][0]
         different = [
-            *differences({key: ours[key] for key in DECISIONS}, {k: wanted[k] for k in DECISIONS}),
+            *differences(decisions_of(ours), decisions_of(wanted)),
             *differences(ours["estimate"], wanted["estimate"]),
         ]
         case.holds("estimates repeat", not different, f"{reference}: {'; '.join(different[:4])}")
