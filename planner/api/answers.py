@@ -1,12 +1,13 @@
-"""Plans as they are answered: with what they cost, and the scenario in which they do."""
+"""Answers about plans: what a plan costs, and in which scenario."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from planner.errors import NothingFits
 from planner.plan_document import record_inputs, to_document
+from planner.training.scenario import build_scenario
 from planner.wording.labels import one_line
 from planner.wording.units import capacity, gib, seconds
 
@@ -19,8 +20,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PricedPlan:
-    """A plan with what it costs, and the scenario (cluster, model, job) in which it does. `ranked`
-    holds the plan's rank, its ties and its proofs where it was searched for.
+    """A plan with its cost, and the scenario (cluster, model, job) in which it has that cost.
+    `ranked` holds the plan's rank, its ties and its proofs where it was searched for.
 
     >>> from planner import api
     >>> priced = api.estimate("dgx-a100-8", "gpt-7.5b", nodes=1, tensor=8)
@@ -41,7 +42,7 @@ class PricedPlan:
 
     @property
     def rank(self) -> int:
-        """From 1, the fastest plan."""
+        """The rank, from 1 for the fastest plan."""
         return self.ranked.rank
 
     @property
@@ -89,15 +90,21 @@ class FoundPlans:
     @property
     def plans(self) -> tuple[PricedPlan, ...]:
         """The fastest first. Empty when nothing fits: `search.nearest` says what comes closest."""
-        return tuple(
-            PricedPlan(scenario=self.scenario, ranked=ranked) for ranked in self.search.plans
-        )
+        return tuple(self._priced(ranked) for ranked in self.search.plans)
+
+    def _priced(self, ranked: RankedPlan) -> PricedPlan:
+        """A plan in the scenario with as many nodes as the plan takes."""
+        scenario, devices = self.scenario, ranked.plan.degrees.devices
+        if devices != scenario.job.devices:
+            job = replace(scenario.job, devices=devices)
+            scenario = build_scenario(scenario.cluster, scenario.model, job)
+        return PricedPlan(scenario=scenario, ranked=ranked)
 
     @property
     def best(self) -> PricedPlan:
         """The fastest plan. Raises: NothingFits where there is none."""
         if self.search.plans:
-            return PricedPlan(scenario=self.scenario, ranked=self.search.plans[0])
+            return self._priced(self.search.plans[0])
         if self.search.nearest:
             raise NothingFits(f"nothing fits: {self.search.nearest[0].reason}")
         raise NothingFits(f"no plan was found ({self.search.stopped})")
@@ -110,7 +117,7 @@ class FoundPlans:
     @property
     def document(self) -> dict[str, Any]:
         """What `planner search --json` prints."""
-        from planner.reports.search import why
+        from planner.reports.reasons import why
 
         reasons = why(self.search) if self.search.plans else ()
         return to_document(self.inputs, self.search.plans, search=self.search, why=reasons)

@@ -13,7 +13,7 @@ import pytest
 
 from planner.plan_document import plan_schema
 from planner.plan_document.nodes import read_file
-from planner.plan_document.schema import CLOUD_AXES
+from planner.plan_document.schema_search import CLOUD_AXES
 from tests.reports.pages import read_page
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ class Dimension:
     """One axis of the search space and the values it took."""
 
     name: str
-    values: tuple[int | str | bool, ...]
+    values: tuple[int | float | str | bool, ...]
     restricted_by_user: bool
 
 
@@ -81,7 +81,7 @@ class Cloud:
 
     step_bound_s: tuple[float, ...]
     peak_bytes: tuple[int, ...]
-    axes: Mapping[str, tuple[int | str | bool, ...]]
+    axes: Mapping[str, tuple[int | float | str | bool, ...]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,6 +93,18 @@ class SizedPlan:
     step_s: float | None = None
     tokens_per_s: float | None = None
     reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeCounts:
+    """Numbers of nodes that a search looked at. `given` nodes are there; so many `others`, all
+    smaller, have a valid combination too, and plans were looked for on `opened` of them: the rest
+    cannot be faster. `idle_hosts`: what the best plan leaves idle."""
+
+    given: int
+    others: int
+    opened: int
+    idle_hosts: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,12 +148,16 @@ class SearchResult:
     robustness: Robustness | None = None
     fewer_nodes: SizedPlan | None = None
     """A plan on fewer nodes that is faster than the best on all of them, where one was found."""
+    nodes: NodeCounts | None = None
+    """None where every plan takes all nodes."""
     cloud: Cloud | None = None
     """None where it was not asked for, or time ran out before it was there."""
     scaling: tuple[SizedPlan, ...] = ()
     """As far as asked for, and as time allowed; by number of nodes."""
     fewer_devices: tuple[FewerDevices, ...] = ()
     """Faster on mixed devices than with all of them, fastest first."""
+    needs_offloading: bool = False
+    """Nothing fits without offloading, and the plans have some."""
 
     @property
     def proven(self) -> bool:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from planner.arrays import distinct
 from planner.budget import OutOfTime
 from planner.training.batch import OUTER_KINDS
 from planner.training.search.bounding.groups import batch_of, tight_bounds
@@ -120,7 +121,7 @@ def _open(
     owners = np.searchsorted(first, indices, side="right") - 1
     default, promise, others = (np.empty(len(indices)) for _ in range(3))
     layers = walk.recomputed_layers(indices)
-    for owner in np.unique(owners).tolist():
+    for owner in distinct(owners).tolist():
         at = owners == owner
         group, which = groups[owner], indices[at] - first[owner]
         tight = tight_bounds(scenario, table, group, which, layers[at], budget)

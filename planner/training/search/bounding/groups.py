@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from planner.arrays import distinct
 from planner.budget import UNLIMITED
 from planner.training.batch import FULL, SELECTIVE, Batch
 from planner.training.memory.stage import stage_peaks
@@ -200,7 +201,7 @@ class LeastWork:
             layer_s[selective] += table.selective_s.min(axis=0)[batch.row[selective]]
         stage_s = layer_s @ batch.load.counts.sum(axis=1).T.astype(np.float64)
         full = batch.granularity == FULL
-        for layers in np.unique(replayed[full]):
+        for layers in distinct(replayed[full]):
             plans = full & (replayed == layers)
             leading = batch.load.leading[layers].sum(axis=1).T.astype(np.float64)
             stage_s[plans] += forward_s[batch.row[plans]] @ leading

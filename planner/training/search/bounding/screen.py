@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from planner.budget import Budget
     from planner.training.costs import CostTable
     from planner.training.scenario import Scenario
+    from planner.training.search.bounding.known_shards import KnownShards
     from planner.training.search.bounding.tables import GrowingTable
     from planner.training.search.space.enumeration import AxisGrid, Block, Columns, Enumeration
 
@@ -77,12 +78,14 @@ def screen(
     growing: GrowingTable,
     *,
     trusting: bool = False,
+    known: KnownShards | None = None,
     budget: Budget = UNLIMITED,
 ) -> list[Screened]:
     """Screen all grids, small micro-batches first. `loads` are those that the combinations of each
-    grid may have. `trusting` lets every combination pass. Raises: OutOfTime."""
+    grid may have. `trusting` lets every combination pass; `known` tells which shards are worth
+    pricing. Raises: OutOfTime."""
     waves = [
-        _Waves(scenario, enumeration, grid, of_grid, trusting, budget)
+        _Waves(scenario, enumeration, grid, of_grid, trusting, known, budget)
         for grid, of_grid in zip(grids, loads, strict=True)
     ]
     sizes = {size for grid in grids for size in grid.columns["micro_batch_size"].tolist()}
@@ -90,7 +93,7 @@ def screen(
         for wave in waves:
             wave.price(micro_batch_size, growing)
         for wave in waves:
-            wave.judge(micro_batch_size, growing.table)
+            wave.judge(micro_batch_size, growing)
     return [wave.result() for wave in waves]
 
 
@@ -104,6 +107,7 @@ class _Waves:
         grid: AxisGrid,
         loads: Sequence[StageLoad],
         trusting: bool,
+        known: KnownShards | None,
         budget: Budget,
     ) -> None:
         self._scenario, self._budget = scenario, budget
@@ -113,6 +117,10 @@ class _Waves:
         self._row = np.full(len(grid.columns["tensor"]), -1, dtype=np.int64)
         self._alive = np.ones((len(self._row), *map(len, self._codes)), dtype=np.bool_)
         self._trusting = trusting
+        self._wanted = np.ones(len(self._row), dtype=np.bool_)
+        if known is not None:
+            self._wanted = known.worth_pricing(scenario, grid)
+            self._alive[~self._wanted] = False
         kinds = [SCHEDULES[SCHEDULE_NAMES[code]] for code in enumeration.values["schedule"]]
         self._looped = all(kind.placement is looped for kind in kinds)
         self._shared_row = self._row.copy()
@@ -137,7 +145,7 @@ class _Waves:
                 self._grid.columns, wanted, vocabulary=self._grid.pipeline
             )
 
-    def judge(self, micro_batch_size: int, table: CostTable) -> None:
+    def judge(self, micro_batch_size: int, growing: GrowingTable) -> None:
         """Find out which of the priced rows cannot fit."""
         rows = self._rows_of(micro_batch_size)
         if not rows.size:
@@ -145,13 +153,15 @@ class _Waves:
         at = np.nonzero(self._alive[rows])
         place = (rows[at[0]], *at[1:])
         if place[0].size and not self._trusting:
-            self._alive[place] = self._fits(place, table)
+            self._alive[place] = self._fits(place, growing.table)
         found = np.ones((self._family.max() + 1, *self._alive.shape[1:]), dtype=np.bool_)
         found[self._family[rows]] = self._alive[rows]
         self._found[micro_batch_size] = found
 
     def _rows_of(self, micro_batch_size: int) -> NDArray[np.intp]:
-        return np.flatnonzero(self._grid.columns["micro_batch_size"] == micro_batch_size)
+        """The wanted rows of a micro-batch size."""
+        sizes = self._grid.columns["micro_batch_size"]
+        return np.flatnonzero((sizes == micro_batch_size) & self._wanted)
 
     def _fits(self, place: tuple[NDArray[np.intp], ...], table: CostTable) -> NDArray[np.bool_]:
         grid_row, *positions = place

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from planner.schedule.registry import MOST_FORWARDS
+from planner.schedule.build import MOST_FORWARDS
 from planner.training.search.space import conditions
 from planner.training.search.space.facts import LONG_SEQUENCE
 
@@ -302,6 +302,45 @@ RULES = (
         axes=("data_sharding", "shard_over"),
         adjusts="shard_over",
         holds=conditions.sharded_in_groups,
+    ),
+    SpaceRule(
+        name="optimizer-offload",
+        sentence="under software profile {f.software} the optimizer may be offloaded with data "
+        "sharding {f.offloads_optimizer}",
+        axes=("data_sharding", "optimizer_offload"),
+        adjusts="optimizer_offload",
+        holds=conditions.offloaded_optimizer,
+    ),
+    SpaceRule(
+        name="optimizer-offload-share",
+        sentence="under software profile {f.software} a part of the optimizer may be offloaded "
+        "with data sharding {f.offloads_share}, otherwise all of it or nothing",
+        axes=("data_sharding", "optimizer_offload"),
+        adjusts="optimizer_offload",
+        holds=conditions.offloaded_share,
+    ),
+    SpaceRule(
+        name="weight-offload",
+        sentence="under software profile {f.software} weights may be offloaded with data sharding "
+        "{f.offloads_weights}",
+        axes=("data_sharding", "weight_offload"),
+        adjusts="weight_offload",
+        holds=conditions.offloaded_weights,
+    ),
+    SpaceRule(
+        name="activation-offload",
+        sentence="under software profile {f.software} activations may be offloaded with "
+        "recomputation {f.offloads_activations}{f.offloads_on_one_stage}",
+        axes=("pipeline", "recompute", "activation_offload"),
+        adjusts="activation_offload",
+        holds=conditions.offloaded_activations,
+    ),
+    SpaceRule(
+        name="offload-together",
+        sentence="{f.framework} offloads weights and the optimizer together or not at all",
+        axes=("optimizer_offload", "weight_offload"),
+        adjusts="weight_offload",
+        holds=conditions.offloaded_together,
     ),
     SpaceRule(
         name="several-groups",
