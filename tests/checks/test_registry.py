@@ -62,6 +62,7 @@ PERMANENT = {
     "PL131": "weight-offload",
     "PL132": "offload-together",
     "PL133": "activation-offload",
+    "PL134": "experts-without-sequence-parallel",
     "PL201": "cluster-too-small",
     "PL202": "microbatches-make-batch",
     "PL203": "rank-order",
