@@ -20,6 +20,7 @@ from planner.budget import UNLIMITED
 from planner.training.batch import FULL, SELECTIVE, Batch
 from planner.training.memory.stage import stage_peaks
 from planner.training.search.bounding.batches import ELEMENTS, make_batch
+from planner.training.search.bounding.twins import Twins
 from planner.training.search.hosts.bound import placement_bound_s
 from planner.training.search.layouts.bound import (
     beside_pipeline_s,
@@ -142,36 +143,40 @@ def bound_group(
     rows = np.flatnonzero(alive)
     fits, bounds, others = [], [], []
     mixed = is_mixed(scenario)
-    for part in pieces(rows, group.pipeline, budget):
-        batch = make_batch(
-            scenario,
-            screened.columns,
-            {axis: codes[part] for axis, codes in group.variants.items()},
-            pipeline=group.pipeline,
-            virtual_stages=group.virtual_stages,
-            schedule=group.schedule,
-            load=load,
-            grid_row=group.grid_row[part],
-            recomputed_layers=np.full(len(part), load.most_layers),
-        )
-        if mixed:
-            free = layout.chosen and kept_layout(scenario, *shape_of(batch)) is None
-            found = mixed_bound(scenario, table, batch, free=free)
-            overhead_s = scenario.job.software.step_overhead.value
-            fits.append(part[found.fits])
-            bounds.append(BELOW * (found.pipeline_s + overhead_s)[found.fits])
-            others.append(np.full(int(found.fits.sum()), np.inf))
-            continue
-        batch = with_ahead(scenario, table, batch)
-        kept = stage_peaks(scenario, table, batch).fits
-        if like_plain and batch.ahead is not None:
-            kept &= batch.ahead.any(axis=1)
-        fits.append(part[kept])
-        work = LeastWork.of(table, batch, np.ones(len(batch), dtype=np.int64))
-        bounds.append(quick_bound_s(scenario, batch, work)[kept])
-        others.append(
-            others_bound_s(scenario, batch, work, layout, np.zeros_like(work.stage_s))[kept]
-        )
+    twins = Twins(screened.columns["twin"], group)
+    for wave in twins.waves(screened.columns["expert_overlap"], rows):
+        for part in pieces(wave, group.pipeline, budget):
+            batch = make_batch(
+                scenario,
+                screened.columns,
+                {axis: codes[part] for axis, codes in group.variants.items()},
+                pipeline=group.pipeline,
+                virtual_stages=group.virtual_stages,
+                schedule=group.schedule,
+                load=load,
+                grid_row=group.grid_row[part],
+                recomputed_layers=np.full(len(part), load.most_layers),
+            )
+            if mixed:
+                free = layout.chosen and kept_layout(scenario, *shape_of(batch)) is None
+                found = mixed_bound(scenario, table, batch, free=free)
+                overhead_s = scenario.job.software.step_overhead.value
+                fits.append(part[found.fits])
+                bounds.append(BELOW * (found.pipeline_s + overhead_s)[found.fits])
+                others.append(np.full(int(found.fits.sum()), np.inf))
+                continue
+            batch = with_ahead(scenario, table, batch)
+            kept = stage_peaks(scenario, table, batch).fits
+            if like_plain and batch.ahead is not None:
+                kept &= batch.ahead.any(axis=1)
+            fits.append(part[kept])
+            work = LeastWork.of(table, batch, np.ones(len(batch), dtype=np.int64))
+            bounds.append(quick_bound_s(scenario, batch, work)[kept])
+            others.append(
+                others_bound_s(scenario, batch, work, layout, np.zeros_like(work.stage_s))[kept]
+            )
+        if not mixed:
+            twins.keep(np.concatenate(fits) if fits else rows[:0])
     return Fitting.of(
         screened,
         group,
