@@ -123,6 +123,11 @@ def tensor_overlap(f: SpaceFacts, c: Columns) -> Holds:
     return free | (not f.overlaps_with_sequence_parallel)
 
 
+def experts_in_sequence(f: SpaceFacts, c: Columns) -> Holds:
+    free = (c["tensor"] == 1) | (c["sequence_parallel"] == 1)
+    return free | (not f.experts_with_sequence_parallel)
+
+
 def one_tensor(f: SpaceFacts, c: Columns) -> Holds:
     return (c["tensor"] > 1) | (c["sequence_parallel"] == f.first_sequence_parallel)
 
@@ -246,6 +251,17 @@ def two_stage_interleaving(f: SpaceFacts, c: Columns) -> Holds:
 
 def expert_biases(f: SpaceFacts, c: Columns) -> Holds:
     return (c["expert_tensor"] == 1) | f.splits_experts
+
+
+def where_chosen(
+    axis: str, condition: Callable[[SpaceFacts, Columns], Holds]
+) -> Callable[[SpaceFacts, Columns], Holds]:
+    """A condition that holds for code 0 of an axis, which all rows have in most searches."""
+
+    def holds(f: SpaceFacts, c: Columns) -> Holds:
+        return condition(f, c) if c[axis].any() else np.True_
+
+    return holds
 
 
 def sharding_groups(f: SpaceFacts, c: Columns) -> Holds:
