@@ -220,11 +220,7 @@ class Enumeration:
         values = np.array(self.values[axis], dtype=np.int64)
         length = _length(columns)
         if len(values) == 1:
-<<<<<<< HEAD
-            return {**columns, axis: np.repeat(values, length)}
-=======
             return {**columns, axis: np.broadcast_to(values, length)}
->>>>>>> main
         expanded = {
             name: column if name in SHARED else np.repeat(column, len(values))
             for name, column in columns.items()
