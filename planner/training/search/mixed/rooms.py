@@ -1,9 +1,10 @@
 """How many layers a stage may hold on devices of every type: lower bounds on memory, linear in the
 layers.
 
-Memory is a maximum of functions that are linear in the layers of a chunk, so it lies above the line
-through the peaks of the smallest load and of one layer more in every chunk, with every layer in the
-chunk that keeps the fewest microbatches. Letters: N plans, p stages, v chunks, T levels.
+Memory is a maximum of functions that are linear in the layers of a chunk as long as it has any: the
+first one brings what a layer needs while it runs. So memory lies above the line through the peaks
+of one and of two layers in every chunk, with every layer more in the chunk that keeps the fewest
+microbatches. Letters: N plans, p stages, v chunks, T levels.
 """
 
 from __future__ import annotations
@@ -32,11 +33,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Rooms:
-    """`fewest` [p]: layers of the smallest load. `most` [N, p, T]: layers that fit, below `fewest`
-    where not even those do. Under full recomputation k layers need at least `over` + `each` · k of
-    them recomputed, [N, p, T] and [N, p, 1]; −infinity and 0 elsewhere."""
+    """`fewest` [p]: layers of the smallest load; `few` [p]: layers that are too few for a layer in
+    every chunk, of which nothing else is said. `most` [N, p, T]: layers that may fit, below
+    `fewest` where not even those do. Under full recomputation k layers need at least `over` +
+    `each` · k of them recomputed, [N, p, T] and [N, p, 1]; −infinity and 0 elsewhere."""
 
     fewest: Ints
+    few: Ints
     most: Floats
     over: Floats
     each: Floats
@@ -45,7 +48,9 @@ class Rooms:
     def of(cls, scenario: Scenario, table: CostTable, batch: Batch, types: Ints) -> Rooms:
         """`types` [N, T] are indices of the scenario's `candidate_devices`; `scenario` and `table`
         are of the ideal topology."""
-        fewest = np.maximum(batch.virtual_stages - _ends(batch), 0)
+        chunks = batch.virtual_stages
+        fewest = np.maximum(chunks - _ends(batch), 0)
+        few = np.where(fewest < chunks, chunks - 1, 0)
         full = batch.granularity == FULL
         most: Floats | None = None
         over = np.full((len(batch), batch.pipeline, types.shape[1]), -np.inf)
@@ -53,17 +58,18 @@ class Rooms:
         for column in layer_columns(scenario):
             line = _Line.of(scenario, table, batch, int(column), replayed=True)
             room = rooms_bytes(scenario, types)[:, None]
-            layers = fewest[:, None] + np.floor((room - line.base) / line.slope + _ROUNDING)
+            layers = chunks + np.floor((room - line.base) / line.slope + _ROUNDING)
+            layers = np.maximum(layers, few[:, None])
             most = layers if most is None else np.maximum(most, layers)
             if full.any():
                 bare = _Line.of(scenario, table, batch, int(column), replayed=False)
                 freed = _freed(scenario, table, batch)
-                needed = (bare.base - bare.slope * fewest[:, None] - room) / freed
+                needed = (bare.base - bare.slope * chunks - room) / freed
                 over = np.where(full[:, None, None], _least(over, needed), over)
                 slope = bare.slope / freed
                 each = np.where(full[:, None, None], _least(each, slope, unset=0.0), each)
         assert most is not None
-        return cls(fewest=fewest, most=most, over=over, each=each)
+        return cls(fewest=fewest, few=few, most=most, over=over, each=each)
 
 
 _ROUNDING = 1e-6
@@ -99,7 +105,7 @@ def allocated_bytes(peaks: StagePeaks) -> Ints:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class _Line:
-    """Bytes [N, p, 1] of the smallest load, and of every layer more."""
+    """Bytes [N, p, 1] of one layer in every chunk, and of every layer more."""
 
     base: Floats
     slope: Floats
@@ -124,11 +130,10 @@ class _Line:
 
 
 def _loaded(scenario: Scenario, batch: Batch, column: int, more: int, *, replayed: bool) -> Batch:
-    """The batch with the smallest load of one kind of layer, or so many more in every chunk."""
+    """The batch with a layer of one kind in every chunk, and so many more."""
     counts = batch.load.counts.copy()
     counts[..., layer_columns(scenario)] = 0
-    ends = np.minimum(counts[..., -OUTER_KINDS:].sum(axis=-1), 1)
-    counts[..., column] = 1 - ends + more
+    counts[..., column] = 1 + more
     every = counts.copy()
     every[..., -OUTER_KINDS:] = 0
     leading = np.stack([np.zeros_like(every), every])
