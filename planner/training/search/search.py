@@ -130,7 +130,7 @@ def _result(
     if plans and run.complete:
         slowest_s = plans[-1].estimate.step_s
         gap = 0.0 if bound_s is None else max(0.0, 1 - bound_s / slowest_s)
-        layout_gap = max(0.0, 1 - run.layouts_bound_s / slowest_s)
+        layout_gap = run.layout_gap
     elif not settled:
         gap = 1.0
     placement_gap = max((proof.gap or 0.0 for one in plans for proof in one.proofs), default=0.0)

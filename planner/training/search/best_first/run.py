@@ -9,15 +9,13 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from planner.budget import UNLIMITED
 from planner.schedule.registry import PLAIN, kind_of
 from planner.solver import Solver
 from planner.training.search.best_first.best import BestPlans
 from planner.training.search.best_first.cloud import cloud_of
 from planner.training.search.best_first.combinations import Combinations
-from planner.training.search.best_first.layouts import improve_layouts
+from planner.training.search.best_first.layouts import LayoutBounds, improve_layouts
 from planner.training.search.best_first.listed import ListedPlans
 from planner.training.search.best_first.prove import placement_gain, prove_placements
 from planner.training.search.best_first.refine import Refinement
@@ -95,7 +93,7 @@ class SearchRun:
     best: BestPlans = field(init=False)
     gains: dict[int, float] = field(init=False, default_factory=dict)
     bound_s: float | None = field(init=False, default=None)
-    layouts_bound_s: float = field(init=False, default=np.inf)
+    layout_bounds: LayoutBounds | None = field(init=False, default=None)
     _walk: Refinement | None = field(init=False, default=None)
     _listed: ListedPlans | None = field(init=False, default=None)
     _tried: int = field(init=False, default=0)
@@ -147,7 +145,8 @@ class SearchRun:
             raise empty_space(self.enumeration, self.scenario, self.restrictions)
         if self.fitting:
             self.bound_s = float(min(group.bound_s.min() for group in self.fitting))
-            self.layouts_bound_s = float(min(group.others_s.min() for group in self.fitting))
+            others_s = float(min(group.others_s.min() for group in self.fitting))
+            self.layout_bounds = LayoutBounds(of_combination_s={}, others_s=others_s)
         self.complete = True
 
     @property
@@ -220,6 +219,11 @@ class SearchRun:
         return self.best.ranked(self.gains)
 
     @property
+    def layout_gap(self) -> float:
+        """By how much other layouts may be faster than the plans kept (`LayoutBounds.gap`)."""
+        return 0.0 if self.layout_bounds is None else self.layout_bounds.gap(self.best)
+
+    @property
     def refined(self) -> int:
         """Combinations priced in full."""
         walked = 0 if self._walk is None else self._walk.refined
@@ -283,7 +287,7 @@ class SearchRun:
     def _improve_layouts(self, walk: Refinement) -> None:
         if self.improve is None or is_mixed(self.scenario.ideal):
             return
-        self.layouts_bound_s = improve_layouts(
+        self.layout_bounds = improve_layouts(
             self.scenario,
             self.growing.table,
             self.fitting,
