@@ -10,13 +10,13 @@ may gain at most is known from bounds that hold for all layouts.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from planner.budget import OutOfTime
 from planner.schedule.registry import kind_of
-from planner.training.batch import OUTER_KINDS
+from planner.training.batch import FULL, OUTER_KINDS
 from planner.training.search.best_first.programs import LayoutPrograms, Unsolved
 from planner.training.search.bounding.every_layout import every_layout_s
 from planner.training.search.bounding.groups import BELOW, batch_of, tight_bounds
@@ -76,6 +76,12 @@ class _Opened:
     others_s: NDArray[np.float64]
     layers: NDArray[np.int64]
 
+    def unsolved(self, wanted: NDArray[np.bool_], bounds_s: NDArray[np.float64]) -> list[Unsolved]:
+        """The combinations wanted, with these bounds."""
+        columns = (bounds_s, self.index, self.layers)
+        rows = zip(*(column[wanted].tolist() for column in columns), strict=True)
+        return [Unsolved(*row) for row in rows]
+
 
 def improve_layouts(
     scenario: Scenario,
@@ -94,18 +100,23 @@ def improve_layouts(
     Raises: OutOfTime when there was no time to try any.
     """
     ideal = scenario.ideal
-    quick_s = np.concatenate([np.zeros(0), *(group.others_s for group in groups)])
+    quick_s = _of_groups(groups, "others_s")
     promising = np.flatnonzero(quick_s < best.slowest_s)
     order = promising[np.argsort(quick_s[promising], kind="stable")]
     unopened_s = float(quick_s[order[OPENED]]) if len(order) > OPENED else np.inf
     opened = _open(ideal, table, groups, np.sort(order[:OPENED]), walk, budget)
     exact = _has_program(groups, opened.index)
-    bounds = _every_layout(ideal, table, groups, opened, exact & (opened.others_s < best.slowest_s))
-    rest_s = LayoutPrograms(scenario, walk, best, budget).solve(bounds, report)
+    usual = np.isfinite(_of_groups(groups, "bound_s")[opened.index])
+    replays = _of_groups(groups, "recompute")[opened.index] == FULL
+    wanted = (exact | ~usual | replays) & (opened.others_s < best.slowest_s)
+    bounds_s = _every_layout(ideal, table, groups, opened, wanted)
+    programs = LayoutPrograms(scenario, walk, best, budget)
+    rest_s = programs.solve(opened.unsolved(wanted & exact, bounds_s), report)
+    rest_s |= {one.index: one.bound_s for one in opened.unsolved(~usual & ~exact, bounds_s)}
     turn = np.argsort(opened.promise_s, kind="stable")
     left = budget.meter(SOLVED)
-    for place in turn[~exact[turn]].tolist():
-        index, least_s = int(opened.index[place]), float(opened.others_s[place])
+    for place in turn[(usual & ~exact)[turn]].tolist():
+        index, least_s = int(opened.index[place]), float(bounds_s[place])
         kept_s = best.slowest_s
         if least_s >= kept_s:
             continue
@@ -141,6 +152,11 @@ def _has_program(groups: Sequence[Fitting], indices: NDArray[np.int64]) -> NDArr
     return np.array(exact, dtype=np.bool_)[_owners(groups, indices)]
 
 
+def _of_groups(groups: Sequence[Fitting], name: str) -> NDArray[Any]:
+    """A column of all combinations, by index."""
+    return np.concatenate([np.zeros(0), *(getattr(group, name) for group in groups)])
+
+
 def _owners(groups: Sequence[Fitting], indices: NDArray[np.int64]) -> NDArray[np.int64]:
     return np.searchsorted(_first(groups), indices, side="right") - 1
 
@@ -156,19 +172,15 @@ def _every_layout(
     groups: Sequence[Fitting],
     opened: _Opened,
     wanted: NDArray[np.bool_],
-) -> list[Unsolved]:
-    """The combinations wanted, with bounds over all layouts that fit."""
-    index, layers, others_s = opened.index[wanted], opened.layers[wanted], opened.others_s[wanted]
-    owners = _owners(groups, index)
-    bounds = np.empty(len(index))
-    for owner in np.unique(owners).tolist():
-        at = owners == owner
-        which = index[at] - _first(groups)[owner]
-        batch = batch_of(scenario, groups[owner], which, layers[at])
+) -> NDArray[np.float64]:
+    """Bounds over all layouts that fit, of the combinations wanted; 0 for the others."""
+    bounds, owners = np.zeros(len(wanted)), _owners(groups, opened.index)
+    for owner in np.unique(owners[wanted]).tolist():
+        at = wanted & (owners == owner)
+        which = opened.index[at] - _first(groups)[owner]
+        batch = batch_of(scenario, groups[owner], which, opened.layers[at])
         bounds[at] = BELOW * every_layout_s(scenario, table, batch)
-    bounds = np.maximum(bounds, others_s)
-    rows = zip(bounds.tolist(), index.tolist(), layers.tolist(), strict=True)
-    return [Unsolved(*row) for row in rows]
+    return np.maximum(bounds, opened.others_s)
 
 
 def _open(
@@ -182,6 +194,8 @@ def _open(
     first, owners = _first(groups), _owners(groups, indices)
     default, promise, others = (np.empty(len(indices)) for _ in range(3))
     layers = walk.recomputed_layers(indices)
+    elsewhere = ~np.isfinite(_of_groups(groups, "bound_s")[indices])
+    layers[elsewhere] = 1
     for owner in np.unique(owners).tolist():
         at = owners == owner
         group, which = groups[owner], indices[at] - first[owner]

@@ -90,6 +90,8 @@ class SearchRun:
     growing: GrowingTable = field(init=False)
     screened: list[Screened] = field(init=False, default_factory=list)
     fitting: list[Fitting] = field(init=False, default_factory=list)
+    elsewhere: list[Fitting] = field(init=False, default_factory=list)
+    """Combinations that may fit, but not with the layout that they start with."""
     best: BestPlans = field(init=False)
     gains: dict[int, float] = field(init=False, default_factory=dict)
     bound_s: float | None = field(init=False, default=None)
@@ -145,7 +147,7 @@ class SearchRun:
             raise empty_space(self.enumeration, self.scenario, self.restrictions)
         if self.fitting:
             self.bound_s = float(min(group.bound_s.min() for group in self.fitting))
-            others_s = float(min(group.others_s.min() for group in self.fitting))
+            others_s = float(min(group.others_s.min() for group in self._groups))
             self.layout_bounds = LayoutBounds(of_combination_s={}, others_s=others_s)
         self.complete = True
 
@@ -169,7 +171,7 @@ class SearchRun:
 
         Raises: OutOfTime.
         """
-        combinations = Combinations(scenario=self.scenario, groups=self.fitting)
+        combinations = Combinations(scenario=self.scenario, groups=self._groups)
         placements = self._placements()
         walk = self._walk_over(combinations, placements)
         self._walk = walk
@@ -191,7 +193,7 @@ class SearchRun:
                 early = None
                 self._improve_layouts(walk)
         self.bound_s, self.done = walk.bound_s, walk.done
-        if walk.refined:
+        if self._groups:
             self.budget.check()
             self._improve_layouts(walk)
             if placements is not None:
@@ -231,7 +233,13 @@ class SearchRun:
 
     @property
     def num_fitting(self) -> int:
-        return sum(len(group) for group in self.fitting)
+        """Combinations known to fit."""
+        usual = sum(len(group) for group in self.fitting)
+        return usual + sum(one.index >= usual for one in self.best.kept)
+
+    @property
+    def _groups(self) -> list[Fitting]:
+        return [*self.fitting, *self.elsewhere]
 
     def report(self, phase: str) -> None:
         """Tell the caller where the search is."""
@@ -290,7 +298,7 @@ class SearchRun:
         self.layout_bounds = improve_layouts(
             self.scenario,
             self.growing.table,
-            self.fitting,
+            self._groups,
             walk,
             self.best,
             self.improve,
@@ -302,7 +310,7 @@ class SearchRun:
         alive = screened.alive_in(group, self.enumeration)
         if not alive.any():
             return
-        found = bound_group(
+        found, elsewhere = bound_group(
             self.scenario.ideal,
             self.growing.table,
             screened,
@@ -314,3 +322,5 @@ class SearchRun:
         )
         if len(found):
             self.fitting.append(found)
+        if len(elsewhere):
+            self.elsewhere.append(elsewhere)

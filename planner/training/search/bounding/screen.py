@@ -1,6 +1,7 @@
 """The memory screen: which combinations cannot fit, whatever their virtual stages and schedule.
 
-A stage holds at least the fewest layers that any layout of the space gives it. Of all schedules
+A stage holds at least the fewest layers that any layout that combinations start with gives it; what
+then does not fit may still fit with layers moved elsewhere. Of all schedules
 that place chunks in a loop, 1F1B keeps the fewest activations: p − s microbatches in flight on
 stage s for every layer, where interleaving keeps at least as many for every chunk. Where the space
 has other schedules, every stage keeps at least one microbatch. The memory of that smallest load
@@ -25,6 +26,8 @@ from planner.schedule.registry import PLAIN, SCHEDULES
 from planner.training.batch import FULL, OUTER_KINDS
 from planner.training.memory.stage import stage_peaks
 from planner.training.search.bounding.batches import ELEMENTS, make_batch
+from planner.training.search.bounding.elsewhere import may_fit_elsewhere
+from planner.training.search.mixed.speeds import is_mixed
 from planner.training.search.space.enumeration import VARIANT_AXES
 from planner.training.search.space.facts import SCHEDULE_NAMES
 from planner.workload.stages import StageLoad
@@ -116,6 +119,8 @@ class _Waves:
         self._row = np.full(len(grid.columns["tensor"]), -1, dtype=np.int64)
         self._alive = np.ones((len(self._row), *map(len, self._codes)), dtype=np.bool_)
         self._trusting = trusting
+        free = scenario.job.software.pipeline_layout and grid.pipeline > 1
+        self._divisible = free and not is_mixed(scenario)
         kinds = [SCHEDULES[SCHEDULE_NAMES[code]] for code in enumeration.values["schedule"]]
         self._looped = all(kind.placement is looped for kind in kinds)
         self._shared_row = self._row.copy()
@@ -181,6 +186,12 @@ class _Waves:
             spare = stage_peaks(self._scenario, table, batch, dense_gradients=False).spare
             spare = spare + np.where(batch.granularity == FULL, relief[batch.row], 0)[:, None]
             fits[part] = (spare >= 0).all(axis=-1)
+            lacking = np.flatnonzero(~fits[part])
+            if self._divisible and lacking.size:
+                elsewhere = may_fit_elsewhere(
+                    self._scenario, table, batch.some(lacking), spare[lacking]
+                )
+                fits[part][lacking] = elsewhere
         return fits
 
     def result(self) -> Screened:

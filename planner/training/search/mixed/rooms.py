@@ -2,8 +2,8 @@
 layers.
 
 Memory is a maximum of functions that are linear in the layers of a chunk, so it lies above the line
-through the peaks of the smallest load and of one layer more in every chunk, with every layer in the
-chunk that keeps the fewest microbatches. Letters: N plans, p stages, v chunks, T levels.
+through the peaks of one layer in every chunk and of one more, with every further layer in the chunk
+that keeps the fewest microbatches. Letters: N plans, p stages, v chunks, T levels.
 """
 
 from __future__ import annotations
@@ -33,8 +33,9 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Rooms:
     """`fewest` [p]: layers of the smallest load. `most` [N, p, T]: layers that fit, below `fewest`
-    where not even those do. Under full recomputation k layers need at least `over` + `each` · k of
-    them recomputed, [N, p, T] and [N, p, 1]; −infinity and 0 elsewhere."""
+    where one in every chunk does not, but on the ends of the model, which may hold fewer. Under
+    full recomputation k layers need at least `over` + `each` · k of them recomputed, [N, p, T] and
+    [N, p, 1]; −infinity and 0 elsewhere."""
 
     fewest: Ints
     most: Floats
@@ -65,16 +66,18 @@ class Rooms:
         fewest = np.maximum(batch.virtual_stages - _ends(batch), 0)
         full = (batch.granularity == FULL)[:, None, None]
         room = rooms_bytes(scenario, types)[:, None]
+        missing = (fewest == batch.virtual_stages)[:, None]
         rooms = []
         for column in layer_columns(scenario).tolist():
             line = _Line.of(scenario, table, batch, column, replayed=True)
-            most = fewest[:, None] + np.floor((room - line.base) / line.slope + _ROUNDING)
+            most = batch.virtual_stages + np.floor((room - line.base) / line.slope + _ROUNDING)
+            most = np.where(most < batch.virtual_stages, fewest[:, None] - missing, most)
             over = np.full(most.shape, -np.inf)
             each = np.zeros((len(batch), batch.pipeline, 1))
             if full.any():
                 bare = _Line.of(scenario, table, batch, column, replayed=False)
                 freed = _freed(scenario, table, batch)
-                needed = (bare.base - bare.slope * fewest[:, None] - room) / freed
+                needed = (bare.base - bare.slope * batch.virtual_stages - room) / freed
                 over = np.where(full, needed, over)
                 each = np.where(full, bare.slope / freed, each)
             rooms.append(cls(fewest=fewest, most=most, over=over, each=each))
@@ -110,7 +113,8 @@ def allocated_bytes(peaks: StagePeaks) -> Ints:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class _Line:
-    """Bytes [N, p, 1] of the smallest load, and of every layer more."""
+    """Bytes [N, p, 1] of one layer in every chunk, and of every layer more. A stage without a layer
+    lacks the buffers of one, so that the line from there would be too steep."""
 
     base: Floats
     slope: Floats
@@ -135,11 +139,10 @@ class _Line:
 
 
 def _loaded(scenario: Scenario, batch: Batch, column: int, more: int, *, replayed: bool) -> Batch:
-    """The batch with the smallest load of one kind of layer, or so many more in every chunk."""
+    """The batch with one layer of a kind in every chunk, or so many more."""
     counts = batch.load.counts.copy()
     counts[..., layer_columns(scenario)] = 0
-    ends = np.minimum(counts[..., -OUTER_KINDS:].sum(axis=-1), 1)
-    counts[..., column] = 1 - ends + more
+    counts[..., column] = 1 + more
     every = counts.copy()
     every[..., -OUTER_KINDS:] = 0
     leading = np.stack([np.zeros_like(every), every])

@@ -39,7 +39,7 @@ UNLIKE = {"experts": 4, "first_dense": 2, "length": 2048, "memory_gib": 5}
         TIGHT,
         {**TIGHT, "software": "megatron-lm-2022"},
         UNLIKE,
-        {**UNLIKE, "software": "torchtitan"},
+        {**UNLIKE, "software": "megatron-core-perf"},
         {"tie": True, "memory_gib": 3, "batch": 8},
     ],
 )
