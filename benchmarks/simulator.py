@@ -14,8 +14,8 @@ import numpy as np
 
 from planner.schedule.bounds.closed_form import span_lower_bound
 from planner.schedule.bounds.windows import window_lower_bound
+from planner.schedule.build import build
 from planner.schedule.graph.compile import Sends, compile_graph
-from planner.schedule.registry import build
 from planner.schedule.simulation.simulate import Durations, simulate, step_spans
 
 CASES: list[tuple[str, int, int, int, float | None]] = [

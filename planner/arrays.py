@@ -22,6 +22,19 @@ _PACKED = 2**62
 """Codes below it are packed into one integer."""
 
 
+def distinct(values: Ints) -> Ints:
+    """The distinct ones of some integers, in order. `np.unique` looks for masked arrays first, for
+    which it loads the whole module of those."""
+    ordered = np.sort(values, axis=None)
+    kept = np.ones(len(ordered), dtype=np.bool_)
+    kept[1:] = ordered[1:] != ordered[:-1]
+    return np.asarray(ordered[kept])
+
+
+_COUNTED = 4
+"""Codes for each row, with some to spare, up to which it is faster to count codes than to sort."""
+
+
 class DistinctRows(NamedTuple):
     """The distinct ones of N rows, in lexicographic order: the place of the first of each, int
     [M], and which of them every row is, int [N]."""
@@ -50,5 +63,17 @@ def distinct_rows(
             values, size = (int(one.max(initial=0)) + 1 for one in (code, column))
         code = code * size + column
         values *= size
+    if values <= _COUNTED * (len(code) + 256):
+        return _distinct_codes(code, values)
     _, first, which = np.unique(code, return_index=True, return_inverse=True)
     return DistinctRows(first=first, which=which.reshape(-1))
+
+
+def _distinct_codes(code: Ints, values: int) -> DistinctRows:
+    """`distinct_rows` of codes below `values`, which are few enough to be counted."""
+    taken = np.zeros(values, dtype=np.bool_)
+    taken[code] = True
+    which = (np.cumsum(taken) - 1)[code]
+    first = np.empty(int(taken.sum()), dtype=np.intp)
+    first[which[::-1]] = np.arange(len(code) - 1, -1, -1)
+    return DistinctRows(first=first, which=which)

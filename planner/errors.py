@@ -9,14 +9,41 @@ PlannerError
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from pathlib import Path
+
+LONGEST_LINE = 2_000
+"""Characters of a message that are shown. One that names what a file says may be as long as the
+file."""
+LONGEST_WORD = 300
+"""Characters of one word in it: a host name has 253 at most."""
+
+_LONG_WORD = re.compile(rf"\S{{{LONGEST_WORD + 1},}}")
+
+
+def shortened(text: str) -> str:
+    """The text with the middle left out of what is too long: first of its words, then of all."""
+    return _without_middle(
+        _LONG_WORD.sub(lambda found: _without_middle(found[0], LONGEST_WORD), text), LONGEST_LINE
+    )
+
+
+def _without_middle(text: str, longest: int) -> str:
+    """Three quarters of what is shown are from the beginning; a hint stands at the end."""
+    if len(text) <= longest:
+        return text
+    last = longest // 4
+    return f"{text[: longest - last - 1]}…{text[-last:]}"
 
 
 class PlannerError(Exception):
     """Base of every error raised on purpose. `exit_code` is what the command ends with."""
 
     exit_code = 2
+
+    def __init__(self, text: str = "") -> None:
+        super().__init__(_without_middle(text, LONGEST_LINE))
 
     @property
     def lines(self) -> tuple[str, ...]:
@@ -41,14 +68,14 @@ class InputError(PlannerError):
         column: int | None = None,
         hint: str | None = None,
     ) -> None:
-        self.message = message
+        self.message = shortened(message)
         self.path = None if path is None else str(path)
         self.line = line
         self.column = column
-        self.hint = hint
+        self.hint = None if hint is None else shortened(hint)
         self.problems: tuple[InputError, ...] = (self,)
-        self._lines: tuple[str, ...] = (self._text(),)
         super().__init__(self._text())
+        self._lines: tuple[str, ...] = (str(self),)
 
     @property
     def lines(self) -> tuple[str, ...]:
@@ -97,8 +124,8 @@ class RuleError(PlannerError):
         column: int | None = None,
     ) -> None:
         self.rule = rule
-        self.message = message
-        self.hint = hint
+        self.message = message = shortened(message)
+        self.hint = hint = None if hint is None else shortened(hint)
         self.axes = axes
         self.path = None if path is None else str(path)
         self.line = line

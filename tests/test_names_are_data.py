@@ -1,5 +1,6 @@
-"""No formula, rule or validation asks for the name of a framework or a schedule: what they do is a
-switch of a software profile or a field of a schedule kind."""
+"""No formula, rule or validation asks for the name of a framework, a schedule or a device: what
+they do is a switch of a software profile, a field of a schedule kind, or stated in the device
+file."""
 
 from __future__ import annotations
 
@@ -28,6 +29,7 @@ ROOMS = (
     "specs",
 )
 PROFILES = list_shipped("software")
+DEVICES = list_shipped("device")
 NAMES = frozenset({*SCHEDULES, *PROFILES, *(load_software(name).framework for name in PROFILES)})
 BY_PREFIX = ("startswith", "endswith")
 
@@ -64,6 +66,33 @@ def test_no_name_is_asked_for(room: str) -> None:
         for line, name in names_compared(path.read_text(encoding="utf-8"))
     ]
     assert not found
+
+
+def devices_named(source: str) -> Iterator[tuple[int, str]]:
+    """Lines with the name of a shipped device, or the start of one up to a figure of it, such as
+    "h100" or "mi3"."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            text = node.value.lower()
+            if any(digit in text for digit in "0123456789") and any(
+                name.startswith(text) for name in DEVICES
+            ):
+                yield node.lineno, node.value
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_no_device_is_named(room: str) -> None:
+    found = [
+        f"{path.relative_to(PACKAGE)}:{line}: {name!r}"
+        for path in sorted((PACKAGE / room).rglob("*.py"))
+        for line, name in devices_named(path.read_text(encoding="utf-8"))
+    ]
+    assert not found
+
+
+@pytest.mark.parametrize("source", ['("v100", "t4")', 'name.startswith("MI3")', '{"t4": 1}'])
+def test_a_named_device_is_seen(source: str) -> None:
+    assert list(devices_named(source))
 
 
 @pytest.mark.parametrize(

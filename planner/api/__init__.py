@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from planner.api.explanations import explain as explain
     from planner.api.exports import export as export
     from planner.api.exports import export_all as export_all
+    from planner.api.exports import export_folder as export_folder
     from planner.api.exports import export_formats as export_formats
     from planner.api.imports import import_cluster as import_cluster
     from planner.api.imports import import_model as import_model
@@ -98,7 +99,7 @@ _HOMES = {
     "planner.api.documents": ("schema", "to_document", "to_text", "write_plans"),
     "planner.api.estimates": ("estimate", "timeline"),
     "planner.api.explanations": ("Explanation", "explain"),
-    "planner.api.exports": ("export", "export_all", "export_formats"),
+    "planner.api.exports": ("export", "export_all", "export_folder", "export_formats"),
     "planner.api.imports": ("import_cluster", "import_model", "write_import"),
     "planner.api.inputs": (
         "load_cluster",

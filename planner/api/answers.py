@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from planner.errors import NothingFits
 from planner.plan_document import record_inputs, to_document
+from planner.training.scenario import build_scenario
 from planner.wording.labels import one_line
 from planner.wording.units import capacity, gib, seconds
 
@@ -89,15 +90,21 @@ class FoundPlans:
     @property
     def plans(self) -> tuple[PricedPlan, ...]:
         """The fastest first. Empty when nothing fits: `search.nearest` says what comes closest."""
-        return tuple(
-            PricedPlan(scenario=self.scenario, ranked=ranked) for ranked in self.search.plans
-        )
+        return tuple(self._priced(ranked) for ranked in self.search.plans)
+
+    def _priced(self, ranked: RankedPlan) -> PricedPlan:
+        """A plan in the scenario of as many nodes as it takes."""
+        scenario, devices = self.scenario, ranked.plan.degrees.devices
+        if devices != scenario.job.devices:
+            job = replace(scenario.job, devices=devices)
+            scenario = build_scenario(scenario.cluster, scenario.model, job)
+        return PricedPlan(scenario=scenario, ranked=ranked)
 
     @property
     def best(self) -> PricedPlan:
         """The fastest plan. Raises: NothingFits where there is none."""
         if self.search.plans:
-            return PricedPlan(scenario=self.scenario, ranked=self.search.plans[0])
+            return self._priced(self.search.plans[0])
         if self.search.nearest:
             raise NothingFits(f"nothing fits: {self.search.nearest[0].reason}")
         raise NothingFits(f"no plan was found ({self.search.stopped})")
@@ -110,7 +117,7 @@ class FoundPlans:
     @property
     def document(self) -> dict[str, Any]:
         """What `planner search --json` prints."""
-        from planner.reports.search import why
+        from planner.reports.reasons import why
 
         reasons = why(self.search) if self.search.plans else ()
         return to_document(self.inputs, self.search.plans, search=self.search, why=reasons)

@@ -107,7 +107,7 @@ def _subject(
     refuse_decisions(options, plan)
     asked, given = AskedJob.of(options), GivenPlan.of(plan)
     chosen_model, chosen_cluster = given.model(model), given.cluster(cluster)
-    job = asked.filled(given.states)
+    job = given.job(asked)
     problem = _too_small(chosen_cluster, job)
     if problem is not None:
         job = replace(job, nodes=None, devices=None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from planner import plan_document
 from planner.api.keywords import SCHEMAS
@@ -12,6 +12,8 @@ from planner.specs.files.writing import write_file
 from planner.specs.ranges import word
 
 if TYPE_CHECKING:
+    from typing_extensions import TypeIs
+
     from planner.api.answers import FoundPlans, PricedPlan
     from planner.checks.check import Checked
     from planner.validation.validate import Validation
@@ -19,7 +21,6 @@ if TYPE_CHECKING:
     Answer: TypeAlias = "Documented | Checked | Sequence[Checked] | Validation"
 
 
-@runtime_checkable
 class Documented(Protocol):
     """An answer that knows its document: plans that were found or estimated, imports."""
 
@@ -36,7 +37,7 @@ def to_document(answer: Answer) -> dict[str, Any]:
     >>> [plan["rank"] for plan in document["plans"]]
     [1, 2]
     """
-    if isinstance(answer, Documented):
+    if _documented(answer):
         return answer.document
 
     from planner.checks.check import Checked
@@ -50,6 +51,11 @@ def to_document(answer: Answer) -> dict[str, Any]:
     from planner.validation.document import to_document as validation_document
 
     return validation_document(answer)
+
+
+def _documented(answer: Answer) -> TypeIs[Documented]:
+    """Whether an answer knows its document. `isinstance` would make the document to find out."""
+    return hasattr(type(answer), "document")
 
 
 def to_text(answer: Answer | Mapping[str, Any]) -> str:

@@ -121,6 +121,10 @@ def _devices(decisions: Restrictions) -> int | None:
     return prod(axis[0] for axis in axes if axis is not None)
 
 
+_ABOUT_FILES = ("headroom", "software_sha256", "software_path")
+"""Fields of a recorded job that may differ without a word."""
+
+
 def _changes(read: ReadPlan, scenario: Scenario) -> Iterator[str]:
     """What the plan of a file was made for and is not estimated with."""
     now = record_inputs(scenario.cluster, scenario.model, scenario.job)
@@ -130,5 +134,5 @@ def _changes(read: ReadPlan, scenario: Scenario) -> Iterator[str]:
             yield f"{read.place} was made for another {kind} file: {then.name}"
     for field in fields(read.inputs.job):
         then, current = (getattr(job, field.name) for job in (read.inputs.job, now.job))
-        if then != current and field.name not in ("headroom", "software_sha256"):
+        if then != current and field.name not in _ABOUT_FILES:
             yield f"{read.place} was made for {field.name.replace('_', ' ')} {then}, not {current}"

@@ -9,10 +9,13 @@ from planner.api.plans import GivenPlan
 from planner.api.scenarios import AskedJob
 from planner.errors import InputError
 from planner.exporters.errors import Inexpressible
+from planner.exporters.folder.files import launch_folder
 from planner.exporters.formats import FORMATS
 from planner.exporters.job import export_job
+from planner.exporters.nodes import any_nodes_will_do
 from planner.plan_document import record_inputs
 from planner.specs import ranges
+from planner.training.estimate import estimate
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -52,7 +55,7 @@ def export(
     """
     chosen = _format(format)
     style_name = _style(chosen, format, style)
-    job = _job(plan, cluster, model, software, hosts)
+    job, _ = _job(GivenPlan.of(plan), cluster, model, software, hosts)
     text = chosen.styles[style_name].write(job)
     for line in _notes(chosen, job) if note is not None else ():
         if note is not None:
@@ -77,7 +80,7 @@ def export_all(
     >>> "slurm.sh" in api.export_all(priced)
     True
     """
-    job = _job(plan, cluster, model, software, hosts)
+    job, _ = _job(GivenPlan.of(plan), cluster, model, software, hosts)
     texts: dict[str, str] = {}
     noted: dict[str, None] = {}
     for chosen in FORMATS.values():
@@ -92,6 +95,34 @@ def export_all(
         if note is not None:
             note(line)
     return texts
+
+
+def export_folder(
+    plan: PlanLike,
+    *,
+    cluster: ClusterLike | None = None,
+    model: ModelLike | None = None,
+    software: SoftwareLike | None = None,
+    hosts: HostsLike | None = None,
+    note: Callable[[str], None] | None = None,
+) -> dict[str, str]:
+    """The texts of a folder that launches the plan with its framework, by the names of their files:
+    one script to call, launchers, arguments, settings to fill in, ranks, a check and a README.
+    `note` is called with what they do not say. Raises: as `export` does.
+
+    >>> from planner import api
+    >>> priced = api.estimate("dgx-a100-8", "gpt-7.5b", nodes=1, tensor=8)
+    >>> "launch.sh" in api.export_folder(priced)
+    True
+    """
+    given = GivenPlan.of(plan)
+    job, scenario = _job(given, cluster, model, software, hosts)
+    priced = estimate(scenario, given.plan)
+    folder = launch_folder(job, estimate=priced)
+    for line in folder.notes if note is not None else ():
+        if note is not None:
+            note(line)
+    return folder.files
 
 
 def export_formats() -> dict[str, tuple[str, ...]]:
@@ -122,6 +153,8 @@ def _style(chosen: Format, name: str, style: str | None) -> str:
 def _notes(chosen: Format, job: ExportJob) -> tuple[str, ...]:
     if not chosen.names_hosts or job.listed:
         return chosen.notes(job)
+    if chosen.any_nodes and any_nodes_will_do(job):
+        return chosen.notes(job)
     invented = (
         f"cluster {job.cluster.name} names no hosts; {job.hosts[0].name} and so on are "
         "placeholders: list hosts in the cluster file, or give --hosts FILE"
@@ -130,17 +163,17 @@ def _notes(chosen: Format, job: ExportJob) -> tuple[str, ...]:
 
 
 def _job(
-    plan: PlanLike,
+    given: GivenPlan,
     cluster: ClusterLike | None,
     model: ModelLike | None,
     software: SoftwareLike | None,
     hosts: HostsLike | None,
-) -> ExportJob:
-    given = GivenPlan.of(plan)
+) -> tuple[ExportJob, Scenario]:
+    """The plan ready to export, with the hosts it gets, and what it was made for."""
     scenario = scenario_of(given, cluster, model, software)
     given.check(scenario)
     job = export_job(scenario, given.plan, rank=given.rank)
-    return job if hosts is None else job.renamed(load_hosts(hosts))
+    return (job if hosts is None else job.renamed(load_hosts(hosts))), scenario
 
 
 def scenario_of(

@@ -32,6 +32,8 @@ class JobKeywords(TypedDict, total=False):
     """Software profile."""
     headroom: float | None
     """Share of device memory that must stay free: 0.05 is 5 %."""
+    tokens: int | str | None
+    """Of the whole job, such as 15e12 or "15T": the estimate then says how long it takes."""
     nodes: int | None
     """Use the first nodes of the cluster; all of them when neither this nor `devices` is given."""
     devices: int | None
@@ -57,6 +59,8 @@ class AxisKeywords(TypedDict, total=False):
     sequence_parallel: bool | Iterable[bool] | None
     data_sharding: str | Iterable[str] | None
     """none, optimizer, optimizer+gradients or full."""
+    shard_over: int | str | Iterable[int | str] | None
+    """Replicas that share what is sharded: a number, "node" or "all"."""
 
 
 class LayoutKeywords(TypedDict, total=False):

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from planner.api.answers import PricedPlan
 from planner.api.inputs import load_cluster, load_model
+from planner.api.recorded import found_again
 from planner.api.scenarios import AskedJob
 from planner.errors import InputError
 from planner.plan import Plan
 from planner.plan_document import ReadPlan, read_plan, read_plans
 from planner.plan_document.check import check_read_plan, placed
-from planner.specs.files.catalog import find_shipped
 from planner.training.search.plans.problems import check_plan
 
 if TYPE_CHECKING:
-    from typing import Literal
-
     from planner.api.inputs import ClusterLike, ModelLike
+    from planner.api.recorded import Kind
     from planner.specs.cluster.spec import ClusterSpec
     from planner.specs.model.spec import ModelSpec
     from planner.training.scenario import Scenario
@@ -92,28 +91,25 @@ class GivenPlan:
             return self.priced.scenario.model
         return load_model(self.recorded("model"))
 
-    def recorded(self, kind: Literal["cluster", "model", "software"]) -> str:
-        """Name of the shipped file that the plan was made for. Raises: InputError for another."""
+    def recorded(self, kind: Kind) -> str:
+        """Name or path of what the plan was made for. Raises: InputError where it is not found."""
         if self.read is None:
             raise InputError(f"--{kind} is missing; the plan by itself does not state it")
-        inputs = self.read.inputs
-        name = {
-            "cluster": inputs.cluster.name,
-            "model": inputs.model.name,
-            "software": inputs.job.software,
-        }[kind]
-        if find_shipped(kind, name) is None:
-            raise InputError(
-                f"the plan was made for {kind} {name}, which is not shipped",
-                path=self.read.path,
-                hint=f"say where its file is with --{kind}",
-            )
-        return name
+        return found_again(self.read, kind)
+
+    def job(self, asked: AskedJob) -> AskedJob:
+        """What is asked for, and what the plan states of its job in place of the rest. Raises:
+        InputError where its software profile is not found."""
+        job = asked.filled(self.states)
+        own = self.read is not None and self.read.inputs.job.software_path is not None
+        if asked.software is None and own:
+            return replace(job, software=self.recorded("software"))
+        return job
 
     def scenario(self, cluster: ClusterSpec, model: ModelSpec, asked: AskedJob) -> Scenario:
         """The job of the plan, with what is asked for in place of what it states. Raises:
         InputError, with the place in the file when the cluster is too small for the plan."""
-        job = asked.filled(self.states)
+        job = self.job(asked)
         try:
             job.sized(cluster)
         except InputError as error:

@@ -10,6 +10,7 @@ from planner.errors import InputError
 from planner.specs import ranges
 from planner.specs.defaults import DEFAULT_HEADROOM, DEFAULT_SOFTWARE
 from planner.specs.job import build_job
+from planner.specs.units import UnitError, parse_tokens
 from planner.training.scenario import build_scenario
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ class AskedJob:
     optimizer: str | None = None
     headroom: float | None = None
     expert_imbalance: float | None = None
+    tokens: int | None = None
     nodes: int | None = None
     devices: int | None = None
 
@@ -52,6 +54,7 @@ class AskedJob:
             precision=options.get("precision"),
             software=options.get("software"),
             headroom=ranges.share("--headroom", options.get("headroom"), below=1.0),
+            tokens=_tokens(options.get("tokens")),
             nodes=ranges.whole("--nodes", options.get("nodes"), most=ranges.MOST_NODES),
             devices=ranges.whole("--devices", options.get("devices"), most=ranges.MOST_DEVICES),
         )
@@ -72,6 +75,7 @@ class AskedJob:
             optimizer=job.optimizer,
             headroom=job.headroom,
             expert_imbalance=job.expert_imbalance,
+            tokens=job.tokens,
             devices=plan.degrees.devices,
         )
 
@@ -86,6 +90,7 @@ class AskedJob:
             optimizer=job.optimizer,
             headroom=job.headroom,
             expert_imbalance=job.expert_imbalance,
+            tokens=job.tokens,
             devices=job.devices,
         )
 
@@ -136,4 +141,15 @@ class AskedJob:
             optimizer=self.optimizer,
             headroom=DEFAULT_HEADROOM if self.headroom is None else self.headroom,
             expert_imbalance=self.expert_imbalance or 1.0,
+            tokens=self.tokens,
         )
+
+
+def _tokens(given: object) -> int | None:
+    """Raises: InputError for what is no number of tokens."""
+    if given is None:
+        return None
+    try:
+        return parse_tokens(given)
+    except UnitError as error:
+        raise InputError(f"--tokens: {error}") from error

@@ -36,6 +36,7 @@ def search(
     time_limit_s: float | None = None,
     robust: float | None = None,
     cloud: bool = False,
+    idle: bool = True,
     scaling: Iterable[int] | None = None,
     progress: Callable[[Progress], None] | None = None,
     **options: Unpack[SearchKeywords],
@@ -43,7 +44,8 @@ def search(
     """The `top` fastest plans that fit, and how far they are proven best.
 
     Axes such as `tensor` narrow the search to one value or to several. `robust` is a share: plans
-    are ranked by the worst case, in which every bandwidth between nodes is lower by it. With
+    are ranked by the worst case, in which every bandwidth between nodes is lower by it. Plans may
+    leave nodes idle where all are alike, unless `idle` is false. With
     `cloud`, `search.cloud` holds every combination that fits, for the picture on the page; with
     `scaling`, `search.scaling` holds the best plan on each of these numbers of nodes. The search
     calls `progress` now and then. A time limit, or Ctrl-C, ends it with the best plans found so
@@ -79,7 +81,12 @@ def search(
             "--time-limit: time ran out while the inputs were read; nothing was searched"
         ) from None
     run = partial(
-        engine.search, restrictions=restrictions, top=count or 1, progress=progress, cloud=cloud
+        engine.search,
+        restrictions=restrictions,
+        top=count or 1,
+        progress=progress,
+        cloud=cloud,
+        idle=idle and asked.devices is None,
     )
     sizes = _sizes(scaling)
     if share is None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from planner import __version__
-from planner.plan_document.write import confidence_fields, plan_fields
+from planner.plan_document.write_estimate import confidence_fields
+from planner.plan_document.write_plan import plan_fields
 from planner.training.confidence.interval import tied
 
 if TYPE_CHECKING:

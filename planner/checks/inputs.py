@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from planner.checks.registry import codes_of_problems
-from planner.plan_document import RecordedFile, record_inputs
+from planner.plan_document import record_inputs
 from planner.training.search.plans.problems import plan_problems
 
 if TYPE_CHECKING:
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from planner.checks.finding import Finding
     from planner.checks.subject import Subject
-    from planner.plan_document import RecordedJob
+    from planner.plan_document import RecordedFile, RecordedJob
     from planner.specs.model.spec import ModelSpec
 
 FOLLOW_FROM_REPLICAS = {"batch", "global-batch", "vpp-mb"}
@@ -62,8 +62,8 @@ def stale_findings(subject: Subject) -> Iterator[Finding]:
         ("model", then.model, now.model, ("inputs", "model", "sha256")),
         (
             "software profile",
-            _software(then.job),
-            _software(now.job),
+            then.software,
+            now.software,
             ("inputs", "job", "software_sha256"),
         ),
     ):
@@ -73,10 +73,6 @@ def stale_findings(subject: Subject) -> Iterator[Finding]:
         if kind == "model":
             message += _trained_otherwise(scenario.model, then.job)
         yield subject.finding("PL210", at, message)
-
-
-def _software(job: RecordedJob) -> RecordedFile:
-    return RecordedFile(name=job.software, sha256=job.software_sha256)
 
 
 def _changed(kind: str, was: RecordedFile, is_: RecordedFile) -> str:

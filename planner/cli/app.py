@@ -91,14 +91,22 @@ def run(arguments: Sequence[str]) -> int:
         discard(sys.stdout)
         return BROKEN_PIPE
     except Exception as error:
-        if isinstance(error, OSError) and error.filename is None:
-            discard(sys.stdout)
-            complain(f"the output cannot be written: {(error.strerror or str(error)).lower()}")
+        if isinstance(error, OSError):
+            complain(_of_system(error))
             return BAD_INPUT
         if DEBUG in os.environ:
             raise
         complain(f"internal error: {type(error).__name__}: {error} ({DEBUG}=1 shows where)")
     return BAD_INPUT
+
+
+def _of_system(error: OSError) -> str:
+    """What the system refused. Without the name of a file it was to write the output."""
+    reason = (error.strerror or str(error)).lower()
+    if error.filename is not None:
+        return f"{error.filename}: {reason}"
+    discard(sys.stdout)
+    return f"the output cannot be written: {reason}"
 
 
 def _invoke(arguments: Sequence[str]) -> int:

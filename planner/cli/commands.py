@@ -92,8 +92,8 @@ COMMANDS = {
         "planner.cli.export:export",
         "Write a plan as what a framework or a launcher reads.",
         examples=(
-            "planner export plans.json --format megatron-lm",
-            "planner export plans.json#2 --format slurm -o launch.sh",
+            "planner export plans.json --format launch -o run",
+            "planner export plans.json#2 --format megatron-lm",
         ),
     ),
     "validate": CommandEntry(

@@ -13,6 +13,7 @@ from planner.specs import ranges
 from planner.specs.files.writing import check_writable, write_file
 
 ALL = "all"
+LAUNCH = "launch"
 
 Output = Annotated[
     str | None,
@@ -20,7 +21,7 @@ Output = Annotated[
         "-o",
         "--output",
         metavar="PATH",
-        help="Write there, not to stdout; a folder for --format all.",
+        help="Write there, not to stdout; a folder for --format launch and all.",
         show_default=False,
     ),
 ]
@@ -36,7 +37,7 @@ def export(
         option(
             "FORMAT",
             "megatron-lm megatron-bridge nemo deepspeed torchtitan slurm torchrun mpi kubernetes "
-            "ranks verify, or all.",
+            "ranks verify; launch: a folder that starts the job; all: every one.",
         ),
     ],
     style: Annotated[
@@ -48,32 +49,28 @@ def export(
         ),
     ] = None,
     output: Output = None,
-    cluster: Annotated[
-        str | None, option("NAME|FILE", "Cluster. [default: the plan's, by its name]")
-    ] = None,
-    model: Annotated[
-        str | None, option("NAME|FILE", "Model. [default: the plan's, by its name]")
-    ] = None,
+    cluster: Annotated[str | None, option("NAME|FILE", "Cluster. [default: the plan's]")] = None,
+    model: Annotated[str | None, option("NAME|FILE", "Model. [default: the plan's]")] = None,
     software: Annotated[
-        str | None, option("NAME|FILE", "Software profile. [default: the plan's, by its name]")
+        str | None, option("NAME|FILE", "Software profile. [default: the plan's]")
     ] = None,
     hosts: Annotated[
         str | None,
         option("FILE", "Names for the hosts of the plan, in its order, one per line."),
     ] = None,
 ) -> None:
-    """Write a plan as framework arguments, a launcher or a rank table.
+    """Write a plan as framework arguments, a launcher, a rank table, or a folder that launches it.
 
-    What the format cannot express is an error that names the field of the plan.
+    What the format cannot express is an error that names the field of the plan. Launchers take any
+    nodes where all are alike; --hosts names those to take.
 
     Exit code 0: written; 2: bad input, or the format cannot express the plan.
     """
-    ranges.word("--format", format, (*api.export_formats(), ALL))
-    if format == ALL:
-        folder = _folder(output, style)
-        texts = api.export_all(
-            plan, cluster=cluster, model=model, software=software, hosts=hosts, note=note
-        )
+    ranges.word("--format", format, (*api.export_formats(), LAUNCH, ALL))
+    if format in (LAUNCH, ALL):
+        folder = _folder(format, output, style)
+        write = api.export_all if format == ALL else api.export_folder
+        texts = write(plan, cluster=cluster, model=model, software=software, hosts=hosts, note=note)
         for name, text in texts.items():
             write_file(str(folder / name), text)
         return
@@ -94,11 +91,12 @@ def export(
         write_file(output, text)
 
 
-def _folder(output: str | None, style: str | None) -> Path:
+def _folder(format: str, output: str | None, style: str | None) -> Path:
     if style is not None:
-        raise InputError("--style: --format all writes every style")
+        styles = "every style" if format == ALL else "one folder for each framework"
+        raise InputError(f"--style: --format {format} writes {styles}")
     if output is None:
-        raise InputError("--format all writes files", hint="name their folder with --output")
+        raise InputError(f"--format {format} writes files", hint="name their folder with --output")
     folder = Path(output)
     try:
         folder.mkdir(parents=True, exist_ok=True)

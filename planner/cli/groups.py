@@ -18,7 +18,16 @@ ARGUMENTS, OTHERS = "Arguments", "Options"
 
 class SectionedCommand(TyperCommand):
     """A command whose help has a section for each group of options, then the lines of its epilog as
-    examples."""
+    examples. Options that are left out are not converted, since typer first builds a validator for
+    each of them."""
+
+    def __init__(self, *args: Any, **keywords: Any) -> None:
+        super().__init__(*args, **keywords)
+        for parameter in self.params:
+            plain = parameter.nargs == 1 and not getattr(parameter, "multiple", False)
+            if plain and not parameter.required and parameter.callback is None:
+                convert = _unless_missing(parameter.process_value)
+                parameter.process_value = convert  # type: ignore[method-assign,assignment]
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         sections: dict[str, list[tuple[str, str]]] = {}
@@ -43,6 +52,13 @@ class SectionedCommand(TyperCommand):
             with formatter.section("Examples"):
                 for example in self.epilog.splitlines():
                     formatter.write(f"  {example}\n")
+
+
+def _unless_missing(convert: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+    def process_value(ctx: Any, value: Any) -> Any:
+        return None if value is None else convert(ctx, value)
+
+    return process_value
 
 
 def grouped(command: Callable[..., None]) -> Callable[..., None]:

@@ -45,6 +45,7 @@ def job_keywords(headroom: str | None, workload: WorkloadOptions) -> JobKeywords
         ),
         "precision": ranges.word("--precision", workload.precision, PRECISIONS),
         "software": workload.software,
+        "tokens": workload.tokens,
         "headroom": values.share("--headroom", headroom, below=1.0),
     }
 

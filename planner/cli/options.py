@@ -107,6 +107,10 @@ class WorkloadOptions:
     software: Annotated[
         str | None, option("NAME|FILE", f"Software profile. [default: {DEFAULT_SOFTWARE}]")
     ] = None
+    tokens: Annotated[
+        str | None,
+        option("N", "Tokens of the whole job, such as 15T: says how long it takes."),
+    ] = None
     nodes: Annotated[
         str | None,
         option("N", "Use N nodes: a search takes the best N, a plan the first N. [default: all]"),
@@ -144,6 +148,10 @@ class PlanOptions:
             "What replicas share: none, optimizer (ZeRO-1), optimizer+gradients (ZeRO-2), full "
             "(ZeRO-3, FSDP).",
         ),
+    ] = None
+    shard_over: Annotated[
+        str | None,
+        option("node|N", "Replicas that share what is sharded. [default: all of them]"),
     ] = None
 
 
@@ -195,4 +203,8 @@ class RestrictOptions:
             "What replicas share: none, optimizer (ZeRO-1), optimizer+gradients (ZeRO-2), full "
             "(ZeRO-3, FSDP).",
         ),
+    ] = None
+    shard_over: Annotated[
+        str | None,
+        option("node|N,...", "Replicas that share what is sharded: all, node, numbers."),
     ] = None

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from planner.errors import shortened
 from planner.wording.printable import printable
 
 if TYPE_CHECKING:
@@ -25,9 +26,10 @@ def complain(*lines: str) -> None:
 
 
 def _say(line: str) -> None:
-    """One line, whatever it holds. A full stderr loses it, never the answer or the exit code."""
+    """One line of a bearable length, whatever it holds. A full stderr loses it, never the answer or
+    the exit code."""
     try:
-        print(printable(line), file=sys.stderr, flush=True)
+        print(shortened(printable(line)), file=sys.stderr, flush=True)
     except OSError:
         discard(sys.stderr)
 

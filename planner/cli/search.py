@@ -44,6 +44,10 @@ def search(
             "--cloud", help="Add every combination that fits, for the picture of planner report."
         ),
     ] = False,
+    idle: Annotated[
+        str | None,
+        option("on|off", "Whether plans may leave nodes idle where that is faster. [default: on]"),
+    ] = None,
     scaling: Annotated[
         str | None, option("N,...", "Add the best plan on N nodes each, for planner report.")
     ] = None,
@@ -59,6 +63,7 @@ def search(
     count = values.whole("--top", top, most=ranges.MOST_PLANS)
     limit_s = values.duration_s("--time-limit", time_limit)
     slower = values.share("--robust", robust, below=1.0)
+    idling = ranges.word("--idle", idle, ("on", "off"))
     sizes = values.wholes("--scaling", scaling, most=ranges.MOST_NODES)
     check_writable(output)
     axes, job = axis_keywords(restrict), job_keywords(inputs.headroom, workload)
@@ -74,6 +79,7 @@ def search(
             time_limit_s=limit_s,
             robust=slower,
             cloud=cloud,
+            idle=idling != "off",
             scaling=sizes,
             progress=line.update,
             **axes,

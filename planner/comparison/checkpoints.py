@@ -60,5 +60,5 @@ def _changed(first: Side, other: Side) -> Iterator[Decision]:
     ] == [stage.chunks for stage in two.stages]
     if not same_stages:
         yield "layout"
-    if one.data_sharding != two.data_sharding:
+    if (one.data_sharding, one.shard_over) != (two.data_sharding, two.shard_over):
         yield "sharding"

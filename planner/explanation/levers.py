@@ -63,10 +63,9 @@ def _changes(scenario: Scenario, plan: Plan) -> Iterator[tuple[str, Scenario, Pl
             yield from _change(scenario, plan, f"micro-batch {size}", micro_batch_size=size)
     if plan.degrees.pipeline > 1:
         for chunks in range(plan.virtual_stages + 1, MOST_CHUNKS + 1):
-            name = f"interleaved×{chunks}"
-            more = tuple(
-                _change(scenario, plan, name, virtual_stages=chunks, schedule="interleaved")
-            )
+            schedule = scenario.job.software.schedules.default_for(chunks)
+            name = f"{schedule}×{chunks}"
+            more = tuple(_change(scenario, plan, name, virtual_stages=chunks, schedule=schedule))
             if more:
                 yield more[0]
                 break

@@ -34,6 +34,7 @@ def varied(scenario: Scenario, plan: Plan, decisions: Mapping[str, Any]) -> Plan
         "recompute": plan.recompute.granularity,
         "sequence_parallel": plan.sequence_parallel,
         "data_sharding": plan.data_sharding,
+        "shard_over": plan.shard_over or "all",
         **decisions,
     }
     if "virtual_stages" in decisions and "schedule" not in decisions:

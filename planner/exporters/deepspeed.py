@@ -142,7 +142,17 @@ def _zero(job: ExportJob) -> Json:
         "contiguous_gradients": True,
         "reduce_bucket_size": elements,
         "allgather_bucket_size": elements,
+        **_group(job),
     }
+
+
+def _group(job: ExportJob) -> Json:
+    """hpZ, where groups hold a copy of the weights alone, and else MiCS."""
+    size = job.plan.shard_over
+    if size is None:
+        return {}
+    weights = job.software.data_sharding.groups_hold == "weights"
+    return {"zero_hpz_partition_size" if weights else "mics_shard_size": size}
 
 
 def _cannot(field: str, reason: str) -> Inexpressible:

@@ -30,16 +30,22 @@ class Style:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Format:
-    """`styles` by name, the default first. `names_hosts`: the file holds host names. `notes`: what
-    the user has to do besides launching the file."""
+    """`styles` by name, the default first. `names_hosts`: the file holds host names, with
+    `any_nodes` only where not any nodes will do. `notes`: what the user has to do besides launching
+    the file."""
 
     styles: dict[str, Style]
     names_hosts: bool = False
+    any_nodes: bool = False
     notes: Callable[[ExportJob], tuple[str, ...]] = lambda job: ()
 
 
-def _one(write: Writer, file: str, *, names_hosts: bool = False) -> Format:
-    return Format(styles={"": Style(write=write, file=file)}, names_hosts=names_hosts)
+def _one(write: Writer, file: str) -> Format:
+    return Format(styles={"": Style(write=write, file=file)})
+
+
+def _on_hosts(write: Writer, file: str, *, any_nodes: bool = True) -> Format:
+    return Format(styles={"": Style(write=write, file=file)}, names_hosts=True, any_nodes=any_nodes)
 
 
 FORMATS = MappingProxyType(
@@ -66,9 +72,9 @@ FORMATS = MappingProxyType(
             styles={"": Style(write=torch_pipelining.as_csv, file=torch_pipelining.FILE)},
             notes=torch_pipelining.notes,
         ),
-        "slurm": _one(slurm.as_script, "slurm.sh", names_hosts=True),
-        "torchrun": _one(torchrun.as_script, "torchrun.sh", names_hosts=True),
-        "mpi": _one(mpi.as_rankfile, "mpi.rankfile", names_hosts=True),
+        "slurm": _on_hosts(slurm.as_script, "slurm.sh"),
+        "torchrun": _on_hosts(torchrun.as_script, "torchrun.sh"),
+        "mpi": _on_hosts(mpi.as_rankfile, "mpi.rankfile"),
         "kubernetes": Format(
             styles={
                 "trainjob": Style(write=kubernetes.as_trainjob, file="kubernetes-trainjob.yaml"),
@@ -78,7 +84,7 @@ FORMATS = MappingProxyType(
                 "jobset": Style(write=kubernetes.as_jobset, file="kubernetes-jobset.yaml"),
             }
         ),
-        "ranks": _one(ranks_csv, "ranks.csv", names_hosts=True),
-        "verify": _one(verify_program, "verify_placement.py", names_hosts=True),
+        "ranks": _on_hosts(ranks_csv, "ranks.csv", any_nodes=False),
+        "verify": _on_hosts(verify_program, "verify_placement.py"),
     }
 )

@@ -37,7 +37,8 @@ class Host:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExportJob:
     """`hosts` are in rank order: rank r runs on device r of the hosts laid end to end. `listed`
-    says whether their names come from the user; otherwise they are the planner's own."""
+    says whether their names come from the user; otherwise they are the planner's own. `named`: the
+    user named these very hosts for this job."""
 
     plan: Plan
     rank: int
@@ -46,6 +47,7 @@ class ExportJob:
     cluster: ClusterSpec
     hosts: tuple[Host, ...]
     listed: bool
+    named: bool = False
     ahead: tuple[int, ...] | None = None
     """Microbatches that stages run ahead over every boundary, where the links decide that."""
 
@@ -98,7 +100,7 @@ class ExportJob:
         hosts = tuple(
             replace(host, name=name) for host, name in zip(self.hosts, names, strict=True)
         )
-        return replace(self, hosts=hosts, listed=True)
+        return replace(self, hosts=hosts, listed=True, named=True)
 
 
 def export_job(scenario: Scenario, plan: Plan, *, rank: int = 1) -> ExportJob:

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 
 from planner.exporters.errors import Inexpressible
 from planner.exporters.job import needs_framework
+from planner.schedule.build import build
 from planner.schedule.passes import PassKind
-from planner.schedule.registry import build, kind_of
+from planner.schedule.registry import kind_of
 
 if TYPE_CHECKING:
     from planner.exporters.job import ExportJob

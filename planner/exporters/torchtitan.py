@@ -58,6 +58,7 @@ def as_recipe(job: ExportJob) -> str:
     """A module with one configuration function. Raises: Inexpressible, naming the field."""
     needs_framework(job, TARGET, "torchtitan")
     family, recipe = _base(job.model)
+    planned = config_name(job)
     assignments = {
         **_parallelism(job),
         **_pipeline(job),
@@ -77,7 +78,7 @@ def as_recipe(job: ExportJob) -> str:
             [
                 f'"""{TARGET} ({VERSION}), {docstring(job.title)}.',
                 "",
-                f"Run it with --config {recipe}_planned from a registry that holds it, such as",
+                f"Run it with --config {planned} from a registry that holds it, such as",
                 f"torchtitan/models/{family}/config_registry.py (--module {family}).",
                 '"""',
                 "",
@@ -85,7 +86,7 @@ def as_recipe(job: ExportJob) -> str:
                 "from torchtitan.trainer import Trainer",
                 "",
                 "",
-                f"def {recipe}_planned() -> Trainer.Config:",
+                f"def {planned}() -> Trainer.Config:",
                 f"    config = {recipe}()",
                 *lines,
                 "    return config",
@@ -93,6 +94,11 @@ def as_recipe(job: ExportJob) -> str:
         )
         + "\n"
     )
+
+
+def config_name(job: ExportJob) -> str:
+    """The name of the configuration function. Raises: Inexpressible."""
+    return f"{_base(job.model)[1]}_planned"
 
 
 def order_notes(job: ExportJob) -> tuple[str, ...]:
@@ -141,12 +147,17 @@ def _parallelism(job: ExportJob) -> Assignments:
     sharded = plan.data_sharding != "none"
     if not sharded and degrees.context > 1:
         raise _cannot("data_sharding", "with context parallelism weights are sharded over it")
+    copies = plan.sharding_groups if sharded else degrees.data
+    if degrees.data % copies:
+        raise _cannot(
+            "shard_over", f"groups of {plan.shard_over} do not hold whole groups of context ranks"
+        )
     reshard = "never"
     if plan.data_sharding == "full":
         reshard = "always" if degrees.pipeline == 1 else "default"
     return {
-        "parallelism.data_parallel_replicate_degree": "1" if sharded else str(degrees.data),
-        "parallelism.data_parallel_shard_degree": str(degrees.data) if sharded else "1",
+        "parallelism.data_parallel_replicate_degree": str(copies),
+        "parallelism.data_parallel_shard_degree": str(degrees.data // copies),
         "parallelism.fsdp_reshard_after_forward": f'"{reshard}"',
         "parallelism.tensor_parallel_degree": str(degrees.tensor),
         "parallelism.enable_sequence_parallel": str(plan.sequence_parallel or degrees.tensor == 1),

@@ -100,6 +100,7 @@ class Device:
     """One accelerator. Compared by identity, so it can key a cache at no cost."""
 
     name: str
+    family: str | None
     memory_bytes: int
     memory_bytes_per_s: float
     memory_efficiency: float
@@ -158,6 +159,7 @@ def device_from_spec(spec: DeviceSpec) -> Device:
     memory_bytes_per_s = spec.memory.bandwidth.value
     return Device(
         name=spec.name,
+        family=spec.family,
         memory_bytes=spec.memory.capacity.value,
         memory_bytes_per_s=memory_bytes_per_s,
         memory_efficiency=spec.memory.efficiency.value,

@@ -138,9 +138,8 @@ def _launched(statement: Statement, cluster: ClusterSpec, asked: LaunchOptions) 
     workload: dict[str, Any] = dict(settled.workload)
     chosen = asked.software or statement.software
     profile = chosen if isinstance(chosen, SoftwareProfile) else load_software(chosen)
-    used = decisions.get("tensor", 1) * decisions.get("pipeline", 1)
     precision = workload.get("precision") or statement.model.training.precision or "bf16"
-    software = recorded(profile, statement.switch(profile, max(1, devices // used), precision))
+    software = recorded(profile, statement.switch(profile, precision))
     job = build_job(
         statement.model,
         software,

@@ -28,8 +28,8 @@ class Settled:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Statement:
-    """`software` names the profile that counts where the user names none. `switch` changes it to
-    what the file says, given the number of replicas that share the optimizer, and the precision.
+    """`software` names the profile that counts where the user names none. `switch` changes it
+    to what the file says, given the precision.
 
     `workload` has the fields of `JobSpec` that are stated, `decisions` the axes of the search
     space; `settle` completes both from what the user adds to them and the number of devices.
@@ -43,7 +43,7 @@ class Statement:
     sha256: str
     model: ModelSpec
     software: str
-    switch: Callable[[SoftwareProfile, int, str], SoftwareProfile]
+    switch: Callable[[SoftwareProfile, str], SoftwareProfile]
     workload: Mapping[str, int | str]
     decisions: Mapping[str, Decision]
     devices: int | None

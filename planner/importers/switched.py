@@ -22,6 +22,13 @@ def with_choice(switch: S, chosen: str) -> S:
     return switch.model_copy(update={"choices": (*switch.choices, chosen)})
 
 
+def with_groups(switch: DataShardingSwitch, chosen: str) -> DataShardingSwitch:
+    """The switch with sharding groups for the chosen sharding, where it lacks them."""
+    if chosen in switch.in_groups:
+        return switch
+    return switch.model_copy(update={"in_groups": (*switch.in_groups, chosen)})
+
+
 def recorded(before: SoftwareProfile, after: SoftwareProfile) -> SoftwareProfile:
     """Marks a switched profile, which is no shipped file, by the hash of its source."""
     changed = after.model_copy()

@@ -5,8 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from planner.specs.files.catalog import is_shipped
+
 if TYPE_CHECKING:
     from planner.specs.cluster.spec import ClusterSpec
+    from planner.specs.files.catalog import Kind
     from planner.specs.files.source import SourceFile
     from planner.specs.job import JobSpec
     from planner.specs.model.spec import ModelSpec
@@ -14,11 +17,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordedFile:
-    """A cluster or model by its own name, and the SHA-256 of the files that shaped it (None for
-    one that comes from no file)."""
+    """A cluster, model or software profile by its own name, and the SHA-256 of the files that
+    shaped it (None for one that comes from no file). `path`: its file as the user gave it, None for
+    a shipped one."""
 
     name: str
     sha256: str | None
+    path: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +39,9 @@ class RecordedJob:
     software_sha256: str | None
     headroom: float
     expert_imbalance: float
+    software_path: str | None = None
+    tokens: int | None = None
+    """Of the whole job; None where nobody says, and then the document does not either."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,12 +51,19 @@ class RecordedInputs:
     job: RecordedJob
     assumptions: tuple[str, ...] = ()
 
+    @property
+    def software(self) -> RecordedFile:
+        """The software profile of the job."""
+        job = self.job
+        return RecordedFile(name=job.software, sha256=job.software_sha256, path=job.software_path)
+
 
 def record_inputs(cluster: ClusterSpec, model: ModelSpec, job: JobSpec) -> RecordedInputs:
     """The record of what a search or an estimate is given."""
+    software = _file("software", job.software.name, job.software.source_file)
     return RecordedInputs(
-        cluster=RecordedFile(name=cluster.name, sha256=_sha256(cluster.source)),
-        model=RecordedFile(name=model.name, sha256=_sha256(model.source)),
+        cluster=_file("cluster", cluster.name, cluster.source),
+        model=_file("model", model.name, model.source),
         job=RecordedJob(
             devices=job.devices,
             global_batch_size=job.global_batch_size,
@@ -56,9 +71,11 @@ def record_inputs(cluster: ClusterSpec, model: ModelSpec, job: JobSpec) -> Recor
             precision=job.precision,
             optimizer=job.optimizer,
             software=job.software.name,
-            software_sha256=_sha256(job.software.source_file),
+            software_sha256=software.sha256,
+            software_path=software.path,
             headroom=job.headroom,
             expert_imbalance=job.expert_imbalance,
+            tokens=job.tokens,
         ),
         assumptions=tuple(
             dict.fromkeys(
@@ -68,5 +85,8 @@ def record_inputs(cluster: ClusterSpec, model: ModelSpec, job: JobSpec) -> Recor
     )
 
 
-def _sha256(source: SourceFile | None) -> str | None:
-    return None if source is None else source.sha256
+def _file(kind: Kind, name: str, source: SourceFile | None) -> RecordedFile:
+    if source is None:
+        return RecordedFile(name=name, sha256=None)
+    path = None if is_shipped(kind, source.path) else source.path
+    return RecordedFile(name=name, sha256=source.sha256, path=path)

@@ -23,6 +23,7 @@ from planner.plan_document.schema import SCHEMA_ID
 from planner.schedule.registry import SCHEDULES
 from planner.specs.job import OPTIMIZERS
 from planner.specs.ranges import LONGEST_SEQUENCE
+from planner.specs.units import MOST_TOKENS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,6 +39,7 @@ DECISIONS = (
     "recompute",
     "stages",
     "placement",
+    "shard_over",
 )
 """The keys of what a plan decides."""
 
@@ -115,6 +117,7 @@ def _plans(root: Node) -> tuple[Node, ...]:
 def read_inputs(node: Node) -> RecordedInputs:
     """What the plans of a document were made from. Raises InputError with the place."""
     job = node["job"]
+    tokens = job.get("tokens")
     return RecordedInputs(
         cluster=_file(node["cluster"]),
         model=_file(node["model"]),
@@ -128,13 +131,24 @@ def read_inputs(node: Node) -> RecordedInputs:
             software_sha256=job["software_sha256"].optional_text(),
             headroom=job["headroom"].number(at_least=0, below=1),
             expert_imbalance=job["expert_imbalance"].number(at_least=1),
+            software_path=_path(job, "software_path"),
+            tokens=None if tokens is None else tokens.count(at_least=1, at_most=MOST_TOKENS),
         ),
         assumptions=tuple(item.text() for item in node["assumptions"].items()),
     )
 
 
 def _file(node: Node) -> RecordedFile:
-    return RecordedFile(name=node["name"].name(), sha256=node["sha256"].optional_text())
+    return RecordedFile(
+        name=node["name"].name(),
+        sha256=node["sha256"].optional_text(),
+        path=_path(node, "path"),
+    )
+
+
+def _path(node: Node, key: str) -> str | None:
+    found = node.get(key)
+    return None if found is None else found.text()
 
 
 def read_decisions(node: Node, keys: Sequence[str] = RANKED) -> Plan:
@@ -143,6 +157,7 @@ def read_decisions(node: Node, keys: Sequence[str] = RANKED) -> Plan:
     node.only(keys)
     degrees = _degrees(node["degrees"])
     _check_lengths(node, degrees.pipeline)
+    shard_over = node.get("shard_over")
     plan = Plan(
         degrees=degrees,
         micro_batch_size=node["micro_batch_size"].count(at_least=1),
@@ -154,6 +169,7 @@ def read_decisions(node: Node, keys: Sequence[str] = RANKED) -> Plan:
         recompute=_recompute(node["recompute"]),
         stages=tuple(_stage(stage) for stage in node["stages"].items()),
         placement=_placement(node["placement"]),
+        shard_over=None if shard_over is None else shard_over.count(at_least=2),
     )
     _check_shape(node, plan)
     return plan

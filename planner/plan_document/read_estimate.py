@@ -11,6 +11,7 @@ from planner.plan import (
     DeviceGroup,
     Estimate,
     Evidence,
+    Goodput,
     Interval,
     MemoryComponents,
     MemoryEstimate,
@@ -18,7 +19,8 @@ from planner.plan import (
     TimeBreakdown,
 )
 from planner.plan_document.nodes import LARGEST_COUNT_BYTES
-from planner.plan_document.write import TERA
+from planner.plan_document.write_estimate import TERA
+from planner.specs.units import MOST_TOKENS
 
 if TYPE_CHECKING:
     from planner.plan import Plan
@@ -54,7 +56,31 @@ def read_estimate(node: Node, plan: Plan) -> Estimate:
         assumptions=tuple(one.text() for one in node["assumptions"].items()),
         confidence=_confidence(node["confidence"], time.step_s, memory.binding.peak_bytes),
         device_groups=_device_groups(node.get("device_groups")),
+        goodput=_goodput(node.get("goodput")),
+        tokens=_tokens(node.get("whole_job")),
     )
+
+
+def _goodput(node: Node | None) -> Goodput | None:
+    if node is None:
+        return None
+    checkpoint, spares = node["checkpoint"], node["spares"]
+    needed = spares["needed"]
+    return Goodput(
+        share=node["share"].number(at_least=0),
+        between_failures_s=node["between_failures_s"].number(at_least=0),
+        restart_s=node["restart_s"].number(at_least=0),
+        checkpoint_bytes=bytes_of(checkpoint["bytes"]),
+        stall_s=checkpoint["stall_s"].number(at_least=0),
+        interval_s=checkpoint["interval_s"].number(at_least=0),
+        spares=spares["given"].count(),
+        spares_needed=None if needed.value is None else needed.count(),
+        chance=spares["chance"].number(at_least=0, below=1),
+    )
+
+
+def _tokens(node: Node | None) -> int | None:
+    return None if node is None else node["tokens"].count(at_least=1, at_most=MOST_TOKENS)
 
 
 def _device_groups(node: Node | None) -> tuple[DeviceGroup, ...]:

@@ -8,7 +8,8 @@ from planner.budget import Stopped
 from planner.plan_document.nodes import LARGEST_COUNT_BYTES
 from planner.plan_document.read import DECISIONS, SUGGESTED, read_decisions
 from planner.plan_document.read_estimate import bytes_of, read_estimate
-from planner.plan_document.schema import CLOUD_AXES
+from planner.plan_document.schema_parts import ONLY_WHERE_CHOSEN
+from planner.plan_document.schema_search import CLOUD_AXES
 from planner.solver import EngineRecord, SolverRecord
 from planner.training.search.result import (
     Change,
@@ -18,6 +19,7 @@ from planner.training.search.result import (
     Exclusion,
     FewerDevices,
     NearMiss,
+    NodeCounts,
     Robustness,
     SearchResult,
     SizedPlan,
@@ -52,10 +54,22 @@ def read_search(node: Node, plans: tuple[RankedPlan, ...]) -> SearchResult:
         nearest=tuple(_near_miss(one) for one in node["nearest"].items()),
         changes=tuple(_change(one) for one in node["changes"].items()),
         robustness=_robustness(node.get("robust")),
+        nodes=_nodes(node.get("nodes")),
         fewer_devices=_fewer_devices(node.get("fewer_devices")),
         cloud=_cloud(node.get("cloud")),
         fewer_nodes=_fewer(node.get("fewer_nodes")),
         scaling=_scaling(node.get("scaling")),
+    )
+
+
+def _nodes(node: Node | None) -> NodeCounts | None:
+    if node is None:
+        return None
+    return NodeCounts(
+        given=node["given"].count(at_least=1),
+        others=node["others"].count(),
+        opened=node["opened"].count(),
+        idle_hosts=tuple(one.host() for one in node["idle_hosts"].items()),
     )
 
 
@@ -100,7 +114,12 @@ def _cloud(node: Node | None) -> Cloud | None:
     return Cloud(
         step_bound_s=tuple(bounds),
         peak_bytes=tuple(peaks),
-        axes={axis: _column(node[axis], len(bounds)) for axis in CLOUD_AXES},
+        axes={
+            axis: _column(column, len(bounds))
+            for axis in (*CLOUD_AXES, *ONLY_WHERE_CHOSEN)
+            for column in (node.get(axis) if axis in ONLY_WHERE_CHOSEN else node[axis],)
+            if column is not None
+        },
     )
 
 

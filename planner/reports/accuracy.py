@@ -268,7 +268,7 @@ def _held(validation: Validation) -> str:
 
 def _words(regime: Regime) -> str:
     said = [
-        regime.generation,
+        regime.family,
         f"{regime.bits} bit",
         "host-bound" if regime.host_bound else "",
         regime.size,

@@ -9,6 +9,7 @@ from rich.console import Group
 from planner.reports.breakdown import memory_table, time_table
 from planner.reports.job import job_line
 from planner.reports.layout import bullets, heading, paragraph
+from planner.reports.lifetime import lifetime
 from planner.reports.sentences import binding, bound_by, headline, plan_answer, ranges
 from planner.wording.binding import binding_constraint
 from planner.wording.labels import data_sharding, device_groups, on_off, one_line, stage_layers
@@ -27,6 +28,7 @@ def estimate_report(inputs: RecordedInputs, plan: Plan, estimate: Estimate) -> R
     return Group(
         paragraph(fit_verdict(plan, estimate), style="bold"),
         paragraph(ranges(estimate)),
+        *(paragraph(text) for text in lifetime(estimate)),
         paragraph(job_line(inputs, plan)),
         paragraph(decisions(plan)),
         *_device_groups(plan, estimate),

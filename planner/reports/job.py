@@ -18,7 +18,7 @@ def job_line(inputs: RecordedInputs, plan: Plan) -> str:
     lacking = [one for one in inputs.assumptions if one.startswith(UNFUSED)]
     return (
         f"{inputs.model.name} on {inputs.cluster.name}: "
-        f"{plural(len(plan.placement.hosts), 'node')}, {plural(job.devices, 'device')}; "
+        f"{plural(len(plan.placement.hosts), 'node')}, {plural(plan.degrees.devices, 'device')}; "
         f"batch {count(job.global_batch_size)} × {count(job.seq_length)} tokens; "
         f"{job.precision}; {job.software}" + "".join(f"; {one}" for one in lacking)
     )

@@ -25,14 +25,16 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
     """One thing a plan decides: its column header, its name in prose, how a cell and how a sentence
-    shows it (`say`, where that differs). `quiet` is the value that nobody needs to be told about; a
-    crowded table takes the `brief` header and shortens the words in `shorter`."""
+    shows it (`say`, where that differs). `quiet` is the value that nobody needs to be told about;
+    without `told` no value is, as the report says it elsewhere. A crowded table takes the `brief`
+    header and shortens the words in `shorter`."""
 
     header: str
     name: str
     show: Callable[[Plan], str]
     say: Callable[[Plan], str] | None = None
     quiet: str | None = None
+    told: bool = True
     number: bool = True
     brief: str = ""
     shorter: tuple[tuple[str, str], ...] = ()
@@ -79,7 +81,9 @@ CHOICES = (
     Decision(
         header="sharding",
         name="data sharding",
-        show=lambda plan: plan.data_sharding,
+        show=lambda plan: (
+            plan.data_sharding + (f"/{plan.shard_over}" if plan.shard_over is not None else "")
+        ),
         say=labels.data_sharding,
         number=False,
         brief="shard",
@@ -92,6 +96,13 @@ CHOICES = (
         number=False,
         brief="sp",
     ),
+)
+
+NODES = Decision(
+    header="nodes",
+    name="nodes",
+    show=lambda plan: count(len(plan.placement.hosts)),
+    told=False,
 )
 
 TIED, TIGHT = "=", "!"
@@ -159,7 +170,7 @@ def varying(plans: Sequence[Plan]) -> tuple[Decision, ...]:
     differ in them."""
     return tuple(
         decision
-        for decision in (*AXES, *CHOICES)
+        for decision in (*AXES, NODES, *CHOICES)
         if decision.header in ALWAYS or len({decision.show(p) for p in plans}) > 1
     )
 
@@ -169,8 +180,8 @@ def shared(plans: Sequence[Plan]) -> str:
     columns = varying(plans)
     said = [
         f"{decision.name} {(decision.say or decision.show)(plans[0])}"
-        for decision in (*AXES, *CHOICES)
-        if decision not in columns and decision.show(plans[0]) != decision.quiet
+        for decision in (*AXES, NODES, *CHOICES)
+        if decision.told and decision not in columns and decision.show(plans[0]) != decision.quiet
     ]
     return f"All: {', '.join(said)}." if said else ""
 

@@ -8,13 +8,13 @@ from rich.console import Group
 
 from planner.budget import Stopped
 from planner.reports.breakdown import time_table
-from planner.reports.families import folded, rival, safest_tied, table_rows
+from planner.reports.families import folded, safest_tied, table_rows
 from planner.reports.job import job_line
 from planner.reports.layout import bullets, heading, paragraph
+from planner.reports.lifetime import lifetime
 from planner.reports.ranking import RankingTable, legend, marks, shared
-from planner.reports.sentences import against, binding, bound_by, headline, ranges, safer
-from planner.training.search.hosts.methods import ALIKE, TYPES
-from planner.wording.labels import device_groups, one_line, stage_layers
+from planner.reports.reasons import why
+from planner.reports.sentences import headline, ranges, safer
 from planner.wording.units import count, percent, plural, seconds
 
 if TYPE_CHECKING:
@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from planner.plan_document import RecordedInputs
     from planner.solver import EngineRecord, SolverRecord
     from planner.training.search.result import SearchResult
+
+
+NAMED = 4
+"""Most idle hosts that are listed one by one."""
 
 
 def search_report(
@@ -39,8 +43,10 @@ def search_report(
     parts: list[RenderableType] = [
         paragraph(headline("Best", best.plan, best.estimate), style="bold"),
         paragraph(ranges(best.estimate)),
+        *(paragraph(text) for text in lifetime(best.estimate)),
         *([paragraph(safer(safest))] if safest is not None else []),
         paragraph(job_line(inputs, best.plan)),
+        *(paragraph(text) for text in _idle(result)),
         paragraph(how_sure(result)),
         *([paragraph(solvers(result.solver))] if trouble else []),
         heading("Ranked plans"),
@@ -84,6 +90,19 @@ def how_sure(result: SearchResult) -> str:
     return f"{text}{cut}; {which} {near} under the model{layouts}."
 
 
+def _idle(result: SearchResult) -> list[str]:
+    """Which nodes the best plan leaves idle."""
+    counts = result.nodes
+    if counts is None or not counts.idle_hosts:
+        return []
+    hosts = counts.idle_hosts
+    named = ", ".join(hosts) if len(hosts) <= NAMED else f"{hosts[0]} to {hosts[-1]}"
+    stay = f"{named} stays idle" if len(hosts) == 1 else f"{count(len(hosts))} stay idle ({named})"
+    return [
+        f"{count(counts.given - len(hosts))} of {plural(counts.given, 'node')} are used; {stay}."
+    ]
+
+
 def cut_short(stopped: Stopped) -> str:
     """What ended a search before it was done."""
     return "interrupted" if stopped is Stopped.INTERRUPTED else f"stopped by {stopped}"
@@ -113,90 +132,3 @@ def solvers(record: SolverRecord) -> str:
 
 def _passed_over(record: SolverRecord) -> list[EngineRecord]:
     return [one for one in record.engines if one.passed_over is not None]
-
-
-def why(result: SearchResult) -> list[str]:
-    """Why the best plan is the best, a sentence each."""
-    best = result.plans[0]
-    reasons = [bound_by(best.estimate), binding(best.estimate)]
-    other = rival(result.plans)
-    if other is not None:
-        reasons.append(against(best, other))
-    reasons.append(f"Layers per stage: {stage_layers(best.plan)}.")
-    if best.estimate.device_groups:
-        groups = device_groups(best.plan, best.estimate)
-        reasons.append(f"Device types: {groups}.")
-    return [
-        *_fewer(result),
-        *reasons,
-        *_hosts(result),
-        *_fewer_devices(result),
-        *_worst_case(result),
-    ]
-
-
-def _fewer(result: SearchResult) -> list[str]:
-    """That a smaller job is faster."""
-    sized, best = result.fewer_nodes, result.plans[0]
-    if sized is None or sized.plan is None or sized.step_s is None:
-        return []
-    nodes = len(best.plan.placement.hosts)
-    return [
-        f"Fewer nodes are faster: {plural(sized.nodes, 'node')} {seconds(sized.step_s)}/step "
-        f"({one_line(sized.plan)}), {plural(nodes, 'node')} {seconds(best.estimate.step_s)}."
-    ]
-
-
-def _hosts(result: SearchResult) -> list[str]:
-    """What the choice of hosts gains, and how far it may be from the best."""
-    best = result.plans[0]
-    placements = [proof for proof in best.proofs if proof.decision == "placement"]
-    if not placements or placements[0].method == ALIKE:
-        return []
-    proof = placements[0]
-    order = "Hosts stay in the order of the cluster file"
-    if proof.gain is None:
-        order = "Hosts are in the best order found before time ran out (--json lists it)"
-    elif proof.gain:
-        order = (
-            "Hosts are reordered (--json lists the order): in the cluster file's own order the "
-            f"step takes {proof.gain:.1%} longer"
-        )
-    other = "order"
-    if proof.method == TYPES:
-        other = "choice of device types, layers and hosts"
-    known = "" if proof.gap is None else f"; no {other} is more than {proof.gap:.2%} faster"
-    if proof.gap == 0:
-        known = f"; no {other} is faster"
-    return [f"{order}{known} ({proof.method})."]
-
-
-def _fewer_devices(result: SearchResult) -> list[str]:
-    """What is faster without some of the device types."""
-    if not result.fewer_devices:
-        return []
-    best, fewer = result.plans[0], result.fewer_devices[0]
-    without = f"Without the {' and '.join(fewer.without)}" if fewer.without else "On fewer devices"
-    return [
-        f"{without} the step takes {seconds(fewer.step_s)} instead of "
-        f"{seconds(best.estimate.step_s)}, on {count(fewer.devices)} of "
-        f"{count(best.estimate.devices)} devices: --devices {fewer.devices}."
-    ]
-
-
-def _worst_case(result: SearchResult) -> list[str]:
-    robust, best = result.robustness, result.plans[0]
-    if robust is None or best.worst_step_s is None:
-        return []
-    said = [
-        f"Ranked by the worst case: {seconds(best.worst_step_s)}/step with every bandwidth between "
-        f"nodes {percent(robust.share)} lower."
-    ]
-    if robust.link is not None:
-        slower = robust.link.step_s / best.estimate.step_s - 1
-        one, two = robust.link.hosts
-        said.append(
-            f"If any one link runs at half its speed, the step takes at most {slower:.1%} longer "
-            f"(worst: {one} to {two})."
-        )
-    return said

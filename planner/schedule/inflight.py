@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from planner.arrays import distinct_rows
+from planner.schedule.build import build
 from planner.schedule.orders import alternating
 from planner.schedule.passes import PassKind, Schedule
-from planner.schedule.registry import build, kind_of
+from planner.schedule.registry import kind_of
 from planner.schedule.rules import ScheduleSize
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ def peak_in_flight(
 
     The leading axes are those of `num_microbatches` (and `group`, and `ahead` [..., p − 1], the
     microbatches that stages run ahead). Sizes must satisfy
-    `registry.check_size`. Where chunks differ in weight, another moment may weigh more: see
+    `build.check_size`. Where chunks differ in weight, another moment may weigh more: see
     `heaviest_in_flight`.
     """
     kind = kind_of(name)

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from difflib import get_close_matches
-from functools import lru_cache, partial
+from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from planner.errors import RuleError
 from planner.schedule.kinds import ScheduleKind, Support, VocabularySharing
@@ -29,9 +27,7 @@ from planner.schedule.rules import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from numpy.typing import ArrayLike
-
-    from planner.arrays import Bools, Floats, Ints
+    from planner.arrays import Floats, Ints
     from planner.schedule.graph.compile import Sends
     from planner.schedule.passes import Schedule
 
@@ -264,12 +260,6 @@ forward and back before the next. Of the schedules that place chunks in a loop, 
 activations."""
 
 
-MOST_FORWARDS = 2_000_000
-"""Most forwards of a schedule that is built; a simulation of this size takes ten seconds and 2
-GB.
-"""
-
-
 def kind_of(name: str) -> ScheduleKind:
     """The schedule of that name. Raises RuleError("schedule") for an unknown one."""
     if name not in SCHEDULES:
@@ -285,70 +275,3 @@ def kind_of(name: str) -> ScheduleKind:
 def runnable(framework: str) -> tuple[str, ...]:
     """The schedules that a framework runs, including through its forks and plug-ins."""
     return tuple(name for name, kind in SCHEDULES.items() if kind.support(framework))
-
-
-def check_size(
-    name: str,
-    *,
-    stages: int,
-    virtual_stages: int = 1,
-    num_microbatches: int,
-    group: int | None = None,
-) -> None:
-    """Raises RuleError, with the id of the broken rule, when the schedule cannot have these
-    sizes."""
-    kind = kind_of(name)
-    size = ScheduleSize.of(stages, virtual_stages, num_microbatches, group)
-    for rule in kind.rules:
-        if not rule.holds(size).all():
-            raise RuleError(rule.id, f"{name}: {rule.broken(size)}")
-
-
-def allowed(
-    name: str,
-    *,
-    stages: int,
-    virtual_stages: int = 1,
-    num_microbatches: ArrayLike,
-    group: ArrayLike | None = None,
-) -> Bools:
-    """`check_size` for many numbers of microbatches at once; the result has their shape."""
-    kind = kind_of(name)
-    size = ScheduleSize.of(stages, virtual_stages, num_microbatches, group)
-    return np.asarray(np.logical_and.reduce([rule.holds(size) for rule in kind.rules]))
-
-
-@lru_cache(maxsize=64)
-def build(
-    name: str,
-    *,
-    stages: int,
-    virtual_stages: int = 1,
-    num_microbatches: int,
-    group: int | None = None,
-    ahead: tuple[int, ...] | None = None,
-) -> Schedule:
-    """The schedule of that name and size; the same object for the same arguments.
-
-    `group` is Megatron-LM's `microbatch_group_size_per_vp_stage` (default: the number of stages);
-    only `interleaved` uses it. `ahead`, microbatches over every boundary, is for schedules that run
-    ahead. Raises RuleError when a rule of the schedule is broken or the order
-    would not fit in memory.
-    """
-    check_size(
-        name,
-        stages=stages,
-        virtual_stages=virtual_stages,
-        num_microbatches=num_microbatches,
-        group=group,
-    )
-    forwards = stages * virtual_stages * num_microbatches
-    if forwards > MOST_FORWARDS:
-        raise RuleError(
-            "schedule-size",
-            f"{name}: {stages} stages, {virtual_stages} chunks and {num_microbatches} microbatches "
-            f"make {forwards:,} forwards, more than the {MOST_FORWARDS:,} that are simulated",
-        )
-    return kind_of(name).generate(
-        ScheduleSize.of(stages, virtual_stages, num_microbatches, group, ahead)
-    )

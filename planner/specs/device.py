@@ -29,15 +29,12 @@ from planner.specs.library import (
     usual_library,
     vendor_library,
 )
-from planner.specs.like import GENERATIONS, peak_of, spelled_out
+from planner.specs.like import flop_per_s_each, peak_of, spelled_out, stand_ins
 
 Precision = Literal["fp32", "tf32", "fp16", "bf16", "fp8", "mxfp8", "nvfp4"]
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 
 T = TypeVar("T")
-_FLOP_PER_S_EACH = 312e12 / 108
-"""16-bit rate of one multiprocessor of the A100 (its datasheet and whitepaper)."""
-
 Tile = tuple[Count, Count]
 Tiles = Annotated[tuple[Tile, ...], Field(min_length=1, max_length=64)]
 
@@ -285,6 +282,10 @@ class DeviceSpec(Input):
     generation: Generation | None = None
     """Kernels and links that are left out are inferred from a shipped device of this generation."""
     vendor: Text = "nvidia"
+    family: Text | None = None
+    """Devices with kernels like those of this one, such as hopper: confidence ranges count their
+    measured runs as runs of like devices. Default: that of the device it is `like`, or of the
+    device that stands for its `generation`, else none."""
     collectives: LibraryReference | None = None
     """The collective library that moves data between devices. Default: the one shipped for the
     vendor."""
@@ -317,9 +318,10 @@ class DeviceSpec(Input):
             tree["peak"] = {"fp16": peak, "bf16": peak}
         if isinstance(matmul, dict) and "multiprocessors" not in matmul:
             count = {
-                "value": max(1, round((peak_of(given) or 0) / _FLOP_PER_S_EACH)),
+                "value": max(1, round((peak_of(given) or 0) / flop_per_s_each())),
                 "basis": "default",
-                "source": "inferred from the 16-bit peak, at the rate of the A100's",
+                "source": "inferred from the 16-bit peak, at the rate of one of "
+                f"{stand_ins().multiprocessor}",
             }
             tree["matmul"] = {**matmul, "multiprocessors": count}
         return tree
@@ -330,7 +332,7 @@ class DeviceSpec(Input):
         if self.like is not None:
             return f"device {self.name}: what it does not state is as of {self.like}"
         if self.generation is not None:
-            stands = GENERATIONS[self.generation]
+            stands = stand_ins().generations[self.generation]
             return f"device {self.name}: kernels and links inferred from {stands}"
         if self.matmul.multiprocessors.basis == "default":
             return f"device {self.name}: general values for kernels and links (no generation given)"

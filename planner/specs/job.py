@@ -30,6 +30,8 @@ class JobSpec:
     optimizer: str = "adam"
     headroom: float = DEFAULT_HEADROOM
     expert_imbalance: float = 1.0
+    tokens: int | None = None
+    """Of the whole job, for how long it takes; None where nobody says."""
     assumptions: tuple[str, ...] = ()
 
 
@@ -44,6 +46,7 @@ def build_job(
     optimizer: str | None = None,
     headroom: float = DEFAULT_HEADROOM,
     expert_imbalance: float = 1.0,
+    tokens: int | None = None,
 ) -> JobSpec:
     """A job from options, then the model's `training:` block, then its sequence length.
 
@@ -80,6 +83,7 @@ def build_job(
         optimizer=_known("optimizer", state, OPTIMIZERS),
         headroom=_share("headroom", headroom),
         expert_imbalance=_imbalance(expert_imbalance),
+        tokens=tokens or training.tokens,
         assumptions=tuple(assumptions),
     )
 

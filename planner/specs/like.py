@@ -6,24 +6,16 @@ it; `generation` takes its kernels and links, inferred, and leaves memory and pe
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from functools import cache
 from pathlib import PurePath
 from typing import Any
 
+from planner.specs.files.catalog import general_file, resolve
+from planner.specs.files.fields import Input, Text
+from planner.specs.files.problems import validate
+from planner.specs.files.yaml_file import load_document
 from planner.specs.units import UnitError, parse_flop_per_second
-
-GENERATIONS: Mapping[str, str] = {
-    "volta": "v100-sxm-32gb",
-    "turing": "t4",
-    "ampere": "a100-pcie-80gb",
-    "ada": "l40s",
-    "hopper": "h100-sxm-80gb",
-    "blackwell": "b200-sxm",
-    "cdna2": "mi250x",
-    "cdna3": "mi300x",
-    "cdna4": "mi355x",
-}
-"""The shipped device that stands for each generation."""
 
 Tree = Any
 _KERNELS = ("matmul", "grouped_matmul", "attention", "kernel_latency", "links")
@@ -45,9 +37,37 @@ def completed(tree: Tree, find: Callable[[str], Tree], depth: int = 0) -> Tree:
             raise ValueError(f"device {like} is like a device that is like another, without end")
         base = completed(find(like), find, depth + 1)
         return _laid_over(base, {"name": f"like-{PurePath(like).stem}", **spelled_out(tree)})
-    if isinstance(generation, str) and generation in GENERATIONS:
-        return _of_generation(spelled_out(tree), generation, find(GENERATIONS[generation]))
+    if isinstance(generation, str) and generation in stand_ins().generations:
+        base = find(stand_ins().generations[generation])
+        return _of_generation(spelled_out(tree), generation, base)
     return tree
+
+
+class StandIns(Input):
+    """Shipped devices that stand for devices described in a few figures (`generations.yaml`)."""
+
+    generations: dict[str, Text]
+    """By generation: the device from which kernels and links are inferred."""
+    multiprocessor: Text
+    """The device whose 16-bit rate of one multiprocessor counts where no generation is stated."""
+
+
+@cache
+def stand_ins() -> StandIns:
+    return validate(load_document(general_file("generations")), StandIns)
+
+
+@cache
+def flop_per_s_each() -> float:
+    """16-bit rate of one multiprocessor of a device that states no generation."""
+    base = _shipped(stand_ins().multiprocessor)
+    peak = peak_of(base)
+    assert peak is not None
+    return peak / int(base["matmul"]["multiprocessors"]["value"])
+
+
+def _shipped(name: str) -> Tree:
+    return load_document(resolve("device", name)).tree
 
 
 def spelled_out(tree: Tree) -> Tree:
@@ -69,7 +89,7 @@ def _laid_over(base: Tree, over: Tree) -> Tree:
 def _of_generation(tree: Tree, generation: str, base: Tree) -> Tree:
     source = f"inferred from {base['name']}, of the {generation} generation"
     inferred = {key: _inferred(base[key], source) for key in _KERNELS if key in base}
-    inferred["vendor"] = base.get("vendor", "nvidia")
+    inferred |= {key: base[key] for key in ("vendor", "family") if key in base}
     inferred["memory"] = {"efficiency": _inferred(base["memory"]["efficiency"], source)}
     ours, theirs = peak_of(tree), peak_of(base)
     count = base["matmul"]["multiprocessors"]["value"]

@@ -83,8 +83,6 @@ class SoftwareProfile(Input):
     second_moment_dtype: MomentType | None = None
     """That of the second moment, where it differs."""
     data_sharding: DataShardingSwitch
-    optimizer_shard_size: Annotated[int, Field(ge=1)] | None = None
-    """Ranks that share one sharded optimizer. Default: all replicas."""
     full_sharding: FullSharding = FullSharding()
     printed_stage: Literal["fullest", "first", "last"] = "fullest"
     """The pipeline stage whose memory the framework's logs show: that of the rank that writes

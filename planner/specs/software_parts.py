@@ -18,6 +18,7 @@ from planner.specs.files.general import general, general_part
 from planner.specs.networks import NetworkShares
 
 DataSharding = Literal["none", "optimizer", "optimizer+gradients", "full"]
+ShardingGroup = Literal["all", "node"]
 Granularity = Literal["none", "selective", "full"]
 RecomputeModule = Literal[
     "core_attn",
@@ -82,6 +83,20 @@ class DataShardingSwitch(Input):
 
     default: DataSharding
     choices: Annotated[tuple[DataSharding, ...], Field(min_length=1)]
+    in_groups: tuple[DataSharding, ...] = ()
+    """Those that may be over a part of the replicas, so that every group of replicas has a copy of
+    what is sharded."""
+    tried_groups: Annotated[tuple[ShardingGroup, ...], Field(min_length=1)] = ("all",)
+    """Over which replicas searches try to shard: all, or those of a node."""
+    groups_hold: Literal["states", "weights"] = "states"
+    """What a group has a copy of under full sharding: everything that is sharded, or the 16-bit
+    weights alone, for the backward passes, beside those that all replicas share."""
+    groups_reduce: Literal["shares", "whole"] = "shares"
+    """Gradients are divided inside a group and their shares added up between groups, or an
+    all-reduce over all replicas adds up whole gradients."""
+    groups_wait: bool = False
+    """Under full sharding, groups add up their gradients after the last microbatch, and not after
+    every one."""
 
 
 class FullSharding(Input):

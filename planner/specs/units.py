@@ -16,7 +16,10 @@ from decimal import Decimal
 _NUMBER = r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,4})?"
 _QUANTITY = re.compile(rf"({_NUMBER}) *([A-Za-zµ][A-Za-zµ/%]*)?")
 _PERCENT = re.compile(rf"({_NUMBER}) *%")
+_TOKENS = re.compile(rf"({_NUMBER}) *([kKMBTP]?)")
+_TOKEN_SCALES = {"": 1, "k": 10**3, "K": 10**3, "M": 10**6, "B": 10**9, "T": 10**12, "P": 10**15}
 _LONGEST = 40
+MOST_TOKENS = 10**18
 
 _DECIMAL = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "P": 10**15, "E": 10**18}
 _BINARY = {"Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40, "Pi": 2**50}
@@ -89,6 +92,12 @@ SECONDS = Kind(
     example="5 us",
     largest="3600 s",
     positive=False,
+)
+DURATION = Kind(
+    name="duration",
+    units={"d": Decimal(86400), "h": Decimal(3600), "min": Decimal(60), "s": _ONE},
+    example="15 min",
+    largest="1000000000 h",
 )
 FLOP_PER_SECOND = Kind(
     name="compute rate",
@@ -205,6 +214,27 @@ def parse_seconds(value: object) -> float:
     return float(parse_decimal(SECONDS, value))
 
 
+def parse_duration(value: object) -> float:
+    """Seconds of what takes long: "15 min" → 900."""
+    return float(parse_decimal(DURATION, value))
+
+
+def parse_tokens(value: object) -> int:
+    """A number of tokens: "15T" → 15000000000000."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        amount = Decimal(value)
+    else:
+        match = _TOKENS.fullmatch(value.strip(" ")) if isinstance(value, str) else None
+        if match is None or len(str(value)) > _LONGEST:
+            raise UnitError(f"{_shown(value)} is not a number of tokens; write it like 15T or 300B")
+        amount = Decimal(match[1]) * _TOKEN_SCALES[match[2] or ""]
+    if not 1 <= amount <= MOST_TOKENS or amount != amount.to_integral_value():
+        raise UnitError(
+            f"tokens are a whole number from 1 to {MOST_TOKENS / 10**15:g}P, found {_shown(value)}"
+        )
+    return int(amount)
+
+
 def parse_flop_per_second(value: object) -> float:
     """Floating-point operations per second: "312 TFLOP/s" → 3.12e14."""
     return float(parse_decimal(FLOP_PER_SECOND, value))
@@ -270,6 +300,11 @@ def format_bytes_per_second(bytes_per_s: float) -> str:
 def format_seconds(seconds: float) -> str:
     """The shortest exact text: 5e-6 → "5 us"."""
     return _formatted(SECONDS, seconds, ("s", "ms", "us", "ns"), "s")
+
+
+def format_duration(seconds: float) -> str:
+    """The shortest exact text: 900 → "15 min"."""
+    return _formatted(DURATION, seconds, ("d", "h", "min", "s"), "s")
 
 
 def format_flop_per_second(flop_per_s: float) -> str:

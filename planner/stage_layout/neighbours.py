@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from planner.budget import UNLIMITED
+from planner.schedule.simulation.critical_path import critical_path
 from planner.stage_layout.problem import Layouts, fits, price, spans_s, timeline
 
 if TYPE_CHECKING:
@@ -89,7 +90,7 @@ def _costs(problem: LayoutProblem, layout: Layouts) -> Floats:
     forward = problem.forward_s[:, layers].mean(axis=1)[stage_of]
     backward = problem.backward_s[:, layers].mean(axis=1)[stage_of]
     cost = np.zeros(problem.chunks)
-    for segment in found.critical_path():
+    for segment in critical_path(found):
         if segment.chunk is None or segment.activity not in ("forward", "backward"):
             continue
         position = problem.placement.positions[segment.stage, segment.chunk]

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from planner.schedule.registry import build, kind_of
+from planner.schedule.build import build
+from planner.schedule.registry import kind_of
 from planner.schedule.simulation.simulate import Durations, simulate, step_spans
 
 if TYPE_CHECKING:

@@ -37,7 +37,8 @@ UNSHARDED, OPTIMIZER, OPTIMIZER_AND_GRADIENTS, FULLY = range(len(DATA_SHARDINGS)
 class Batch:
     """All arrays are int64 of length N. `row` points into the cost table; `recomputed_layers` is
     per chunk and counts only under full granularity. `ahead` [N, p − 1]: microbatches that stages
-    run ahead over every boundary, where the schedule does so and the links are known."""
+    run ahead over every boundary, where the schedule does so and the links are known.
+    `shard_over`: ranks among which sharded states are divided, 0 for all that there are."""
 
     pipeline: int
     virtual_stages: int
@@ -54,6 +55,7 @@ class Batch:
     recomputed_layers: NDArray[np.int64]
     data_sharding: NDArray[np.int64]
     ahead: NDArray[np.int64] | None = None
+    shard_over: NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
         return len(self.row)
@@ -104,6 +106,15 @@ class Batch:
     def expert_replicas(self) -> NDArray[np.int64]:
         """The same for experts: data · context · tensor / (expert · expert_tensor)."""
         return self.data * self.context * self.tensor // (self.expert * self.expert_tensor)
+
+    @property
+    def sharding_groups(self) -> NDArray[np.int64]:
+        """[N]: groups of replicas that hold a copy of the sharded states each, 1 where all replicas
+        share one."""
+        if self.shard_over is None:
+            return np.ones_like(self.data)
+        size = np.where(self.shard_over > 0, self.shard_over, self.dense_replicas)
+        return np.maximum(self.dense_replicas // size, 1)
 
     @property
     def fully_recomputed(self) -> NDArray[np.int64]:

@@ -22,6 +22,7 @@ from planner.training.batch import Batch
 from planner.training.confidence.interval import confidence_of
 from planner.training.costs import CostTable, cost_table
 from planner.training.layer.flops import model_flops_per_token
+from planner.training.lifetime.goodput import goodput_of
 from planner.training.memory.stage import stage_peaks
 from planner.training.step.ahead import with_ahead
 from planner.training.step.simulated import simulate_step
@@ -87,6 +88,8 @@ def point_estimate(
         peak_flop_per_s=scenario.mean_peak_flop_per_s,
         assumptions=(*assumptions(scenario, plan), *_said_of_warmups(batch)),
         device_groups=device_groups(scenario, plan.degrees.pipeline),
+        goodput=goodput_of(scenario, plan, step.breakdown.step_s),
+        tokens=job.tokens,
     )
 
 
@@ -167,6 +170,7 @@ def batch_of_one(plan: Plan, row: int, load: StageLoad) -> Batch:
         granularity=column(GRANULARITIES.index(recompute.granularity)),
         recomputed_layers=column(min(per_chunk or 0, load.most_layers)),
         data_sharding=column(DATA_SHARDINGS.index(plan.data_sharding)),
+        shard_over=None if plan.shard_over is None else column(plan.shard_over),
     )
 
 

@@ -115,6 +115,11 @@ class Scenario:
             kinds["mtp"] = None
         return (*kinds, "embedding", "head")
 
+    @cached_property
+    def node_devices(self) -> int:
+        """Devices of the smallest node."""
+        return min(group.devices_per_node for group in self.cluster.node_groups)
+
     def stage_types(self, pipeline: int) -> tuple[tuple[int, ...], ...]:
         """For every stage of the default rank order, the device types (indices into
         `device_types`) on its contiguous ranks."""

@@ -90,6 +90,7 @@ def plan_run(run: Run) -> PlannedRun:
         ),
         stages=stages,
         placement=default_placement(scenario, degrees),
+        shard_over=_shard_over(run),
     )
     _check(scenario, plan)
     return PlannedRun(scenario=scenario, plan=plan, assumptions=tuple(assumptions))
@@ -102,7 +103,6 @@ def _software(run: Run, assumptions: list[str]) -> SoftwareProfile:
         "compile": run.compile,
         "overlap": run.overlap,
         "launch_blocking": run.launch_blocking,
-        "optimizer_shard_size": run.optimizer_shard_size,
     }
     switched: dict[str, Any] = {name: value for name, value in stated.items() if value is not None}
     for name in [name for name in switched if name not in SoftwareProfile.model_fields]:
@@ -112,6 +112,11 @@ def _software(run: Run, assumptions: list[str]) -> SoftwareProfile:
         chosen = {"dispatcher": run.dispatcher, "deduplicated": False}
         switched["expert"] = software.expert.model_copy(update=chosen)
     return software.model_copy(update=switched)
+
+
+def _shard_over(run: Run) -> int | None:
+    size, replicas = run.optimizer_shard_size, run.degrees.data * run.degrees.context
+    return size if size is not None and size < replicas else None
 
 
 def _chunks(run: Run, software: SoftwareProfile) -> int:

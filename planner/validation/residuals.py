@@ -9,7 +9,7 @@ from math import exp, log
 from typing import TYPE_CHECKING
 
 from planner.training.confidence.interval import factors
-from planner.training.confidence.regimes import device_generation, regime_of
+from planner.training.confidence.regimes import device_family, regime_of
 from planner.training.confidence.residuals import STEP, Cell, Coverage, Residuals
 from planner.validation.statistics import likeliest_spread, mean
 from planner.validation.summary import timed_groups
@@ -106,8 +106,8 @@ def coverage_of(results: Iterable[RunResult]) -> Coverage:
         job = result.scenario.job
         for device in result.scenario.device_types:
             formats.setdefault(device.name, set()).add(job.precision)
-            generation = device_generation(device.name)
-            most[generation] = max(most.get(generation, 0), job.devices)
+            family = device_family(device)
+            most[family] = max(most.get(family, 0), job.devices)
         schedules.add(result.plan.schedule)
         software.add(job.software.name)
         longest = max(longest, job.seq_length)

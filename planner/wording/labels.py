@@ -78,9 +78,12 @@ def recompute(plan: Plan) -> str:
 
 
 def data_sharding(plan: Plan) -> str:
-    """`none`, `optimizer (ZeRO-1)`, `full (ZeRO-3, FSDP)`."""
+    """`none`, `optimizer (ZeRO-1)`, `full (ZeRO-3, FSDP) over 8 of 32 replicas`."""
     known = SHARDING_NAMES.get(plan.data_sharding)
-    return f"{plan.data_sharding} ({known})" if known else plan.data_sharding
+    said = f"{plan.data_sharding} ({known})" if known else plan.data_sharding
+    if plan.shard_over is None:
+        return said
+    return f"{said} over {plan.shard_over} of {plan.degrees.data * plan.degrees.context} replicas"
 
 
 def on_off(flag: bool) -> str:

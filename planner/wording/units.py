@@ -39,6 +39,38 @@ def seconds(duration_s: float) -> str:
     return time_scale(abs(duration_s)).text(duration_s)
 
 
+def duration(duration_s: float) -> str:
+    """What takes long, in the largest unit that it has two of: 13.1 min, 3.09 h, 61.2 days."""
+    return durations(duration_s)[0]
+
+
+def durations(first_s: float, *others_s: float) -> list[str]:
+    """The first with its unit, the others as numbers of the same unit."""
+    for unit, length_s in _LONG:
+        if first_s >= 2 * length_s:
+            numbers = [_three_digits(one_s / length_s) for one_s in (first_s, *others_s)]
+            return [f"{numbers[0]} {unit}", *numbers[1:]]
+    scale = time_scale(first_s)
+    return [scale.text(first_s), *map(scale.number, others_s)]
+
+
+_LONG = (("days", 86400.0), ("h", 3600.0), ("min", 60.0))
+
+
+def large(number: float) -> str:
+    """A count with a letter for its thousands: 15T, 386B, 24.1M, 4,000."""
+    for letter, size in (("T", 1e12), ("B", 1e9), ("M", 1e6)):
+        if number >= size:
+            return f"{_three_digits(number / size)}{letter}"
+    return count(number)
+
+
+def _three_digits(number: float) -> str:
+    decimals = max(0, 3 - len(str(int(number))))
+    text = f"{number:,.{decimals}f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
 def gib(size_bytes: int) -> str:
     """GiB with one decimal; the text around it states the unit, once."""
     return f"{size_bytes / GIB:,.1f}"

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from planner.workload.attention import attention_operators
 from planner.workload.latent_attention import mla_operators
@@ -23,24 +23,60 @@ from planner.workload.shard import Shard
 from planner.workload.vocabulary import embedding_operators, head_operators
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
     from planner.specs.model.spec import ModelSpec
     from planner.workload.operators import Operator
     from planner.workload.workload import Workload
 
 
-def layer_operators(workload: Workload, kind: str) -> tuple[Operator, ...]:
-    """Operators of one layer in forward order; `kind` is one of `layer_kinds`."""
-    match kind:
+class LayerPart(NamedTuple):
+    """Operators of a layer that follow each other, by name, and the part of a shard that they
+    depend on."""
+
+    name: str
+    shard: Shard
+
+
+def layer_parts(model: ModelSpec, kind: str, shard: Shard) -> tuple[LayerPart, ...]:
+    """The parts of a layer in forward order; `kind` is one of `layer_kinds`, or "embedding", "head"
+    or "mtp". Layers share parts, and so do shards."""
+    if kind == "mtp":
+        return (
+            LayerPart("mtp-start", seen_by("dense", shard)),
+            *layer_parts(model, model.layer_kinds[-1], shard),
+            LayerPart("mtp-end", seen_by("head", shard)),
+        )
+    if kind in ("embedding", "head") or model.parallel_attention:
+        return (LayerPart(kind, seen_by(kind, shard)),)
+    attention = "attention-window" if kind.endswith("-window") else "attention"
+    mlp = "mixture" if kind.startswith("moe") else "mlp"
+    return LayerPart(attention, seen_by("dense", shard)), LayerPart(mlp, seen_by(kind, shard))
+
+
+def part_operators(workload: Workload, name: str) -> tuple[Operator, ...]:
+    """Operators of a `LayerPart` in forward order."""
+    match name:
         case "embedding":
             return tuple(embedding_operators(workload))
         case "head":
             return tuple(head_operators(workload))
-        case "mtp":
-            layer = transformer_layer(workload, workload.model.layer_kinds[-1])
-            return tuple(mtp_operators(workload, layer))
-    return tuple(transformer_layer(workload, kind))
+        case "mtp-start":
+            return tuple(mtp_start(workload))
+        case "mtp-end":
+            return tuple(mtp_end(workload))
+        case "attention" | "attention-window":
+            attention = _attention(workload, local=name.endswith("-window"))
+            norms = (norm(workload, f"{beside}_norm") for beside in ("attention", "mlp"))
+            return (*next(norms), *attention, *next(norms))
+        case "mlp" | "mixture":
+            return (*_mlp(workload, name == "mixture"), *_more_norms(workload))
+    attention = _attention(workload, local=name.endswith("-window"))
+    return tuple(parallel_layer(workload, attention, _mlp(workload, name.startswith("moe"))))
+
+
+def layer_operators(workload: Workload, kind: str) -> tuple[Operator, ...]:
+    """Operators of one layer in forward order; `kind` as in `layer_parts`."""
+    parts = layer_parts(workload.model, kind, workload.shard)
+    return tuple(one for part in parts for one in part_operators(workload, part.name))
 
 
 def seen_by(kind: str, shard: Shard) -> Shard:
@@ -61,36 +97,6 @@ def seen_by(kind: str, shard: Shard) -> Shard:
     )
 
 
-class OperatorLists:
-    """Operators of layers under many shards. Parts that layers have in common are made once, as one
-    object that all of them share."""
-
-    def __init__(self, workload_of: Callable[[Shard], Workload]) -> None:
-        self._workload_of = workload_of
-        self._layers: dict[tuple[str, Shard], tuple[Operator, ...]] = {}
-        self._attention: dict[tuple[bool, Shard], list[Operator]] = {}
-
-    def layer(self, kind: str, shard: Shard) -> tuple[Operator, ...]:
-        """`layer_operators` of a shard."""
-        key = kind, seen_by(kind, shard)
-        found = self._layers.get(key)
-        if found is None:
-            found = self._layers[key] = tuple(self._make(kind, key[1]))
-        return found
-
-    def _make(self, kind: str, shard: Shard) -> Sequence[Operator]:
-        workload = self._workload_of(shard)
-        if kind in ("embedding", "head"):
-            return layer_operators(workload, kind)
-        if kind == "mtp":
-            return mtp_operators(workload, self.layer(workload.model.layer_kinds[-1], shard))
-        local = kind.endswith("-window")
-        key = local, seen_by("dense", shard)
-        if key not in self._attention:
-            self._attention[key] = _attention(self._workload_of(key[1]), local=local)
-        return transformer_layer(workload, kind, self._attention[key])
-
-
 @lru_cache(maxsize=64)
 def layer_kinds(model: ModelSpec) -> tuple[str, ...]:
     """Kind of every transformer layer in order: dense or moe, with `-window` where attention sees
@@ -101,22 +107,16 @@ def layer_kinds(model: ModelSpec) -> tuple[str, ...]:
     )
 
 
-def transformer_layer(
-    workload: Workload, kind: str, attention: list[Operator] | None = None
-) -> list[Operator]:
-    """A layer of attention and MLP; `attention`: its operators, if they have been made already."""
-    w, model = workload, workload.model
-    if attention is None:
-        attention = _attention(w, local=kind.endswith("-window"))
-    mlp = moe_operators(w) if kind.startswith("moe") else dense_mlp_operators(w)
-    if model.parallel_attention:
-        return parallel_layer(w, attention, mlp)
-    more_norms = [
+def _mlp(workload: Workload, mixture: bool) -> list[Operator]:
+    return moe_operators(workload) if mixture else dense_mlp_operators(workload)
+
+
+def _more_norms(workload: Workload) -> list[Operator]:
+    return [
         operator
-        for index in range(2, model.norms_per_layer)
-        for operator in norm(w, f"norm_{index}")
+        for index in range(2, workload.model.norms_per_layer)
+        for operator in norm(workload, f"norm_{index}")
     ]
-    return [*norm(w, "attention_norm"), *attention, *norm(w, "mlp_norm"), *mlp, *more_norms]
 
 
 def _attention(workload: Workload, *, local: bool) -> list[Operator]:
@@ -154,10 +154,10 @@ _JOINED_OUTPUT = frozenset(
 """
 
 
-def mtp_operators(workload: Workload, layer: Sequence[Operator]) -> list[Operator]:
-    """One multi-token-prediction module (DeepSeek-V3, arXiv 2412.19437, section 2.2): two norms,
-    the projection of [hidden; embedding] to hidden, a transformer layer like the model's last, and
-    the shared head."""
+def mtp_start(workload: Workload) -> list[Operator]:
+    """What comes before the layer of a multi-token-prediction module (DeepSeek-V3, arXiv
+    2412.19437, section 2.2): two norms and the projection of [hidden; embedding] to hidden. The
+    layer is like the model's last."""
     w, h = workload, workload.model.hidden_size
     projection = Matmul(
         name="mtp_projection",
@@ -168,9 +168,12 @@ def mtp_operators(workload: Workload, layer: Sequence[Operator]) -> list[Operato
         n=h // w.shard.tensor,
         k=2 * h,
     )
-    head = [
+    return [*norm(w, "mtp_hidden_norm"), *norm(w, "mtp_embedding_norm"), projection]
+
+
+def mtp_end(workload: Workload) -> list[Operator]:
+    """The head of such a module, which shares its weights with the model's."""
+    return [
         replace(operator, parameters=0) if operator.module == "head" else operator
-        for operator in head_operators(w)
+        for operator in head_operators(workload)
     ]
-    norms = [*norm(w, "mtp_hidden_norm"), *norm(w, "mtp_embedding_norm")]
-    return [*norms, projection, *layer, *head]

@@ -26,6 +26,7 @@ FUNCTIONS = [
     "explain",
     "export",
     "export_all",
+    "export_folder",
     "export_formats",
     "import_cluster",
     "import_model",

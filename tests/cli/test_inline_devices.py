@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import jsonschema
 import pytest
 import yaml
 
+from planner.specs.device import DeviceSpec, Generation
+from planner.specs.like import stand_ins
 from planner.specs.load import load_cluster, load_device
 
 if TYPE_CHECKING:
@@ -179,3 +181,15 @@ def test_devices_people_own_are_shipped(estimated: Callable[[Any], Outcome], nam
     assert done.code == 0, done.stderr
     plan = json.loads(done.stdout)["plans"][0]["estimate"]
     assert 0.02 < plan["mfu"] < 0.75
+
+
+def test_stand_ins_are_shipped_and_are_those_of_all_generations() -> None:
+    assert tuple(stand_ins().generations) == get_args(Generation)
+    for name in (*stand_ins().generations.values(), stand_ins().multiprocessor):
+        assert load_device(name).name == name
+
+
+def test_without_a_generation_the_peak_tells_how_many_multiprocessors() -> None:
+    """156 TFLOP/s are half of the A100's 312, which 108 multiprocessors have."""
+    described = {"name": "x", "memory": FOUR_FIGURES["memory"], "peak": "156 TFLOP/s"}
+    assert DeviceSpec.model_validate(described).matmul.multiprocessors.value == 54

@@ -13,7 +13,7 @@ import pytest
 
 from planner.plan_document import plan_schema
 from planner.plan_document.nodes import read_file
-from planner.plan_document.schema import CLOUD_AXES
+from planner.plan_document.schema_search import CLOUD_AXES
 from tests.reports.pages import read_page
 
 if TYPE_CHECKING:
@@ -215,7 +215,7 @@ def test_memory_has_both_peaks_of_every_stage(planner: Callable[..., Outcome], p
     assert len(list(section.one("tbody").every("tr"))) == 2 * len(memory["per_stage"])
 
 
-def test_own_files_are_given_or_the_page_says_what_it_leaves_out(
+def test_own_files_are_found_or_the_page_says_what_it_leaves_out(
     planner: Callable[..., Outcome], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -225,17 +225,21 @@ def test_own_files_are_given_or_the_page_says_what_it_leaves_out(
     job = ("--cluster", "own.yaml", "--model", "gpt-7.5b", "--nodes", "1")
     assert planner("search", *job, "--top", "1", "--output", "plans.json").code == 0
 
+    found = planner("report", "plans.json")
+    assert "--tensor-model-parallel-size" in read_page(found.stdout).one(id="launch").text
+
+    own = own.rename(tmp_path / "moved.yaml")
     without = planner("report", "plans.json")
     launch = read_page(without.stdout).one(id="launch").text
     assert without.code == 0
-    assert "the plan was made for cluster my-own, which is not shipped" in launch
+    assert "made for cluster my-own of own.yaml, which is not there" in launch
     assert "--cluster" in launch
 
-    given = planner("report", "plans.json", "--cluster", "own.yaml")
+    given = planner("report", "plans.json", "--cluster", "moved.yaml")
     assert "--tensor-model-parallel-size" in read_page(given.stdout).one(id="launch").text
 
     own.write_text(own.read_text() + "# another file\n")
-    other = planner("report", "plans.json", "--cluster", "own.yaml")
+    other = planner("report", "plans.json", "--cluster", "moved.yaml")
     assert other.code == 2
     assert "was made for cluster my-own (sha256 " in other.stderr
 

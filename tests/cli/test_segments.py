@@ -71,3 +71,28 @@ def test_a_segment_is_no_larger_than_a_domain(
     done = planner("estimate", "--cluster", cluster(tmp_path, 72, segment=20), *JOB, *BATCH)
     assert done.code == 2
     assert "a segment of 20 nodes; a domain has 18" in done.stderr
+
+
+def test_fewer_nodes_may_have_other_segments(
+    planner: Callable[..., Outcome], tmp_path: Path
+) -> None:
+    """Six nodes hold whole domains of two, half of them do not: that smaller job, which is faster
+    on such slow links, leaves every second host over."""
+    group = {
+        "name": "pair",
+        "count": 6,
+        "device": "a10",
+        "devices_per_node": 8,
+        "intra_node": {"bandwidth": "31 GB/s"},
+        "network": {"cards": 1, "bandwidth": "6 GB/s", "latency": "10 ms"},
+        "scale_up": {"nodes": 2, "bandwidth": "31 GB/s"},
+    }
+    sizes = {"num_layers": 6, "hidden_size": 16, "num_attention_heads": 1, "vocab_size": 999}
+    cluster, model = tmp_path / "pairs.yaml", tmp_path / "small.yaml"
+    cluster.write_text(yaml.safe_dump({"node_groups": [group]}), encoding="utf-8")
+    model.write_text(yaml.safe_dump({"architecture": "llama", "ffn_hidden_size": 32, **sizes}))
+    done = planner("search", f"--cluster={cluster}", f"--model={model}", "--global-batch-size=4",
+                   "--seq-length=32768", "--precision=bf16", "--json")  # fmt: skip
+    assert done.code == 0, done.stderr
+    smaller = json.loads(done.stdout)["search"]["fewer_nodes"]
+    assert smaller["nodes"] in (1, 3)

@@ -9,6 +9,7 @@ import pytest
 
 from planner.specs.files.catalog import list_shipped
 from planner.specs.load import load_software
+from tests.fuzz.exports import OWN_FORMATS, PUBLISHED_ONLY
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,30 +19,20 @@ if TYPE_CHECKING:
 
     Run = Callable[..., Outcome]
 
-FORMATS = {"megatron-lm": "megatron-lm", "deepspeed": "deepspeed", "torchtitan": "torchtitan"}
-"""The format of each framework that has one."""
-
 JOBS = (
     ("llama-3-8b", "dgx-h100-16", "16"),
     ("llama-2-13b", "dgx-a100-16", "32"),
     ("qwen3-30b-a3b", "dgx-h100-16", "64"),
 )
-OF_THEIR_OWN = (
-    "megatron-lm-2021",
-    "megatron-lm-2022",
-    "megatron-deepspeed-2022",
-    "deepspeed-3d-2021",
-)
-"""Profiles of published runs, whose frameworks' flags of that time are not written."""
 
 
-@pytest.mark.parametrize("software", sorted(set(list_shipped("software")) - set(OF_THEIR_OWN)))
+@pytest.mark.parametrize("software", sorted(set(list_shipped("software")) - set(PUBLISHED_ONLY)))
 @pytest.mark.parametrize(("model", "cluster", "batch"), JOBS, ids=[job[0] for job in JOBS])
 def test_every_plan_found_is_exported(
     planner: Run, tmp_path: Path, software: str, model: str, cluster: str, batch: str
 ) -> None:
     profile = load_software(software)
-    target = FORMATS.get(profile.framework)
+    target = OWN_FORMATS.get(profile.framework)
     if target is None:
         pytest.skip(f"no exporter for {profile.framework}")
     if model == "qwen3-30b-a3b" and (profile.expert.looped or "expert" not in profile.axes):
@@ -61,3 +52,45 @@ def test_every_plan_found_is_exported(
         if done.code:
             refused[plan["rank"]] = done.stderr
     assert not refused
+
+
+MIXED = """
+node_groups:
+  - name: a
+    count: 1
+    device: a100-sxm-40gb
+    devices_per_node: 4
+    intra_node: {bandwidth: 300 GB/s}
+    network: {cards: 4, bandwidth: 25 GB/s}
+  - name: b
+    count: 1
+    device: h100-sxm-80gb
+    devices_per_node: 4
+    intra_node: {bandwidth: 450 GB/s}
+    network: {cards: 4, bandwidth: 50 GB/s}
+"""
+
+
+@pytest.mark.parametrize("software", sorted(set(list_shipped("software")) - set(PUBLISHED_ONLY)))
+def test_every_plan_found_on_mixed_devices_is_exported(
+    planner: Run, tmp_path: Path, software: str
+) -> None:
+    """Where layers are recomputed, and some device types have more room than others."""
+    target = OWN_FORMATS.get(load_software(software).framework)
+    if target is None:
+        pytest.skip("no exporter")
+    cluster, path = tmp_path / "mixed.yaml", tmp_path / "plans.json"
+    cluster.write_text(MIXED)
+    found = planner("search", f"--cluster={cluster}", "--model=llama-3-8b", "--top=3",
+                    "--global-batch-size=32", "--seq-length=8192", "--recompute=full",
+                    "--pipeline=1,2", "--tensor=2,4", "--schedule=1f1b", "--micro-batch-size=1",
+                    f"--software={software}", f"--output={path}")  # fmt: skip
+    assert found.code == 0, found.stderr
+    plans = json.loads(path.read_text())["plans"]
+    assert plans
+    for plan in plans:
+        given = f"{path}#{plan['rank']}"
+        done = planner("export", given, f"--cluster={cluster}", f"--format={target}")
+        assert done.code == 0, done.stderr
+        again = planner("estimate", f"--plan={given}", f"--cluster={cluster}", "--model=llama-3-8b")
+        assert again.code == 0, again.stderr

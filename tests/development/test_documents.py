@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from planner.cli.commands import COMMANDS, Program
+from planner.specs.files.catalog import list_shipped
 from tests.cli.conftest import planner as planner
 from tests.development.documents import (
     DOCUMENTS,
@@ -54,7 +55,9 @@ WRITTEN = {
     "plans/*.json",
     "ranks.csv",
     "run.sh",
+    "settings.sh",
     "slurm.sh",
+    "torchrun.sh",
     "train.sh",
     "verify_placement.py",
 }
@@ -63,10 +66,9 @@ WRITTEN = {
 NOT_RUN = {
     "git clone … planner && cd planner": "needs the network",
     "make demo                       # needs Python 3.11, pip, git, make": "installs",
-    "cd launch": "not ours",
-    "source megatron-lm.sh": "not ours",
-    'sbatch slurm.sh pretrain_gpt.py "${MEGATRON_ARGS[@]}" --data-path ... --tokenizer-model ... '
-    "--lr ...": "tests/exporters/test_rehearsal.py does",
+    "cd run": "not ours",
+    "MEGATRON_PATH=~/Megatron-LM DATA_PATH=/data/text TOKENIZER_MODEL=/data/tokenizer bash "
+    "launch.sh slurm": "tests/exporters/test_any_nodes.py does",
     "planner report plans.json --mine train.sh -o report.html": "tests/cli/test_report.py does",
     "planner calibrate my-runs.yaml --device-file my-a100.yaml": "tests/cli/test_calibrate.py does",
     "planner validate my-runs.yaml --device-file my-a100.yaml      # shows the gain": "as above",
@@ -316,3 +318,9 @@ def _words(command: Command) -> list[str]:
         for word in words
         for name in (sorted(map(str, Path().glob(word))) if "*" in word else [word])
     ]
+
+
+def test_the_readme_counts_what_is_shipped() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert f"the {len(list_shipped('device'))} shipped devices" in readme
+    assert f"{len(list_shipped('model'))} models are shipped" in readme

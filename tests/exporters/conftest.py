@@ -125,6 +125,9 @@ def _random_plan(data: st.DataObject, scenario: Scenario) -> Plan:
         "data_sharding": pick(list(software.data_sharding.choices)),
         "recompute": pick(list(software.recompute.choices)),
     }
+    groups = software.data_sharding.in_groups
+    if values["data_sharding"] in groups and pick([True, False]):
+        values["shard_over"] = pick([*_divisors(replicas * context, 16)[1:], "all"])
     if model.moe is not None:
         stage_devices = tensor * context * replicas
         values["expert"] = pick(_divisors(stage_devices, model.moe.num_experts))

@@ -20,6 +20,7 @@ from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from planner.errors import InputError
+from planner.exporters.folder.files import launch_folder
 from planner.exporters.formats import FORMATS
 from planner.exporters.launchers import slurm, torchrun
 from planner.exporters.verify import verify_program
@@ -101,6 +102,7 @@ def named(jobs: Jobs, software: str, hosts: tuple[str, str], model: str, cluster
         model=replace(job.model, name=model),
         cluster=replace(job.cluster, name=cluster),
         listed=True,
+        named=True,
     )
 
 
@@ -154,7 +156,20 @@ def test_every_format_holds_any_name(
     assert [row[1] for row in rows[1:]] == [hosts[0]] * 8 + [hosts[1]] * 8
     space: dict[str, Any] = {}
     exec(verify_program(named(jobs, software, hosts, model, cluster)), space)
-    assert space["rank_table"]() == [(host, device) for host in hosts for device in range(8)]
+    assert space["HOSTS"] == tuple((host, 8) for host in hosts)
+
+
+@settings(deadline=None, max_examples=10)
+@given(model=NAMES, cluster=NAMES)
+@example(model='"""', cluster="\n")
+def test_a_launch_folder_holds_any_name(jobs: Jobs, model: str, cluster: str) -> None:
+    job = replace(named(jobs, "megatron-core", ("a", "b"), model, cluster), named=False)
+    files = launch_folder(job).files
+    for file, text in files.items():
+        CHECKS.get(Path(file).suffix, str)(text)
+    plain = launch_folder(replace(named(jobs, "megatron-core", ("a", "b"), "m", "c"), named=False))
+    assert files["settings.sh"] == plain.files["settings.sh"]
+    assert len(files["launch.sh"].split("\n")) == len(plain.files["launch.sh"].split("\n"))
 
 
 def without_its_name(manifest: dict[str, Any]) -> str:

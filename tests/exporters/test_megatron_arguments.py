@@ -22,13 +22,12 @@ if TYPE_CHECKING:
     from tests.exporters.conftest import Jobs
 
 MAPPED = (("rank_order", "tp-cp-ep-pp-dp"),)
-SPREAD = (("optimizer_shard_size", 4),)
 KINDS: tuple[tuple[Any, ...], ...] = (
     ("dgx-h100-16", "llama-3-70b", "megatron-core", 4, ()),
     ("dgx-h100-16", "llama-3-70b", "megatron-core-perf", 4, ()),
     ("dgx-h100-16", "llama-3-8b", "megatron-core", 4, MAPPED),
     ("dgx-a100-16", "gpt3-175b", "megatron-lm-2022", 4, ()),
-    ("dgx-a100-16", "gpt3-175b", "megatron-core-mlperf", 4, SPREAD),
+    ("dgx-a100-16", "gpt3-175b", "megatron-core-mlperf", 4, ()),
     ("dgx-h100-16", "mixtral-8x7b", "megatron-core-perf", 4, ()),
     ("dgx-h100-16", "mixtral-8x7b", "megatron-core", 4, MAPPED),
     ("gb200-nvl72-18", "deepseek-v3", "megatron-core-perf", 16, ()),
@@ -152,7 +151,6 @@ REFUSED: tuple[tuple[str, dict[str, Any]], ...] = (
     ("software.overlap", {"changes": ("overlap", ("parameter_gather",))}),
     ("software.gradient_reduce_dtype", {"changes": ("gradient_reduce_dtype", "bf16")}),
     ("software.master_weights", {"changes": ("master_weights", False)}),
-    ("software.optimizer_shard_size", {"changes": ("optimizer_shard_size", 3)}),
     (
         "software.optimizer_state_dtype",
         {"data_sharding": "none", "changes": ("optimizer_state_dtype", "bf16")},

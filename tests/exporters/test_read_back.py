@@ -54,7 +54,10 @@ def imported(launch: Launch, job: ExportJob) -> ExportJob:
     scenario = build_scenario(job.cluster, model, made)
     plan = plan_from_flags(
         scenario,
-        Restrictions(**launch.decisions()),  # type: ignore[arg-type]
+        Restrictions(
+            **launch.decisions(),  # type: ignore[arg-type]
+            shard_over=(launch.shard_over(job.job.devices) or "all",),
+        ),
         stage_layers=launch.stage_layers,
         recompute_layers=launch.recompute_layers,
         hosts=job.plan.placement.hosts,

@@ -1,14 +1,11 @@
 """A launch without devices: the exported scripts run here, with many processes in place of ranks.
 
-`srun`, `torchrun` and `hostname` are stand-ins that do what the real ones do to ranks: srun gives
-line i of SLURM_HOSTFILE to task i, torchrun numbers its processes from node rank times their count.
+What starts ranks is a stand-in (`tests/exporters/stand_ins.py`).
 """
 
 from __future__ import annotations
 
-import os
 import re
-import stat
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -21,71 +18,17 @@ import pytest
 from planner.exporters.launchers.slurm import as_script as slurm_script
 from planner.exporters.launchers.torchrun import as_script as torchrun_script
 from planner.exporters.verify import verify_program
+from tests.exporters.stand_ins import prepare, start
 
 if TYPE_CHECKING:
     from planner.exporters.job import ExportJob
     from tests.exporters.conftest import Jobs
 
-SRUN = """\
-import os, subprocess, sys
-command = sys.argv[1:]
-values = {}
-while command[0].startswith("--"):
-    name, _, value = command.pop(0)[2:].partition("=")
-    values[name] = value
-assert values["distribution"] == "arbitrary"
-hosts = open(os.environ["SLURM_HOSTFILE"]).read().split()
-assert len(hosts) == int(values["ntasks"]) == int(values["nodes"])
-tasks = [
-    subprocess.Popen(
-        command,
-        env={**os.environ, "SLURM_PROCID": str(task), "SLURMD_NODENAME": host,
-             "SLURM_NODEID": str(sorted(hosts).index(host))},
-    )
-    for task, host in enumerate(hosts)
-]
-sys.exit(max(task.wait() for task in tasks))
-"""
-
-TORCHRUN = """\
-import os, subprocess, sys
-options = {}
-words = sys.argv[1:]
-while words and words[0].startswith("--"):
-    name, _, value = words.pop(0)[2:].partition("=")
-    options[name] = value
-assert options["master-addr"] == os.environ.get("EXPECTED_MASTER", options["master-addr"])
-each = int(options["nproc-per-node"])
-nodes, node = int(options["nnodes"]), int(options["node-rank"])
-first = (nodes - 1 - node if os.environ.get("REVERSED") else node) * each
-ranks = [
-    subprocess.Popen(
-        [sys.executable, "-u", *words],
-        env={**os.environ, "RANK": str(first + local), "LOCAL_RANK": str(local),
-             "WORLD_SIZE": str(int(options["nnodes"]) * each)},
-    )
-    for local in range(each)
-]
-sys.exit(max(rank.wait() for rank in ranks))
-"""
-
-TRAINING = """\
-import os, sys
-found = [os.environ["RANK"], os.environ.get("CUDA_DEVICE_MAX_CONNECTIONS", "-"), *sys.argv[1:]]
-os.write(1, f"trained {' '.join(found)}\\n".encode())
-"""
-
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A folder with the stand-ins on its bin path, and a training program."""
-    programs = tmp_path / "bin"
-    programs.mkdir()
-    for name, text in (("srun", SRUN), ("torchrun", TORCHRUN)):
-        path = programs / name
-        path.write_text(f"#!{sys.executable}\n{text}")
-        path.chmod(path.stat().st_mode | stat.S_IXUSR)
-    (tmp_path / "train.py").write_text(TRAINING)
+    prepare(tmp_path)
     return tmp_path
 
 
@@ -99,24 +42,6 @@ def job(jobs: Jobs) -> ExportJob:
         tensor=8,
         pipeline=2,
         hosts=("h100-2", "h100-0", "h100-3", "h100-1"),
-    )
-
-
-def start(folder: Path, *command: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    clean = {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith(("SLURM", "RANK", "LOCAL_RANK", "WORLD_SIZE", "CUDA", "PLANNER"))
-    }
-    path = f"{folder / 'bin'}{os.pathsep}{clean['PATH']}"
-    return subprocess.run(
-        command,
-        cwd=folder,
-        env={**clean, "PATH": path, **variables},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
     )
 
 
@@ -210,8 +135,9 @@ def ranks(job: ExportJob) -> Iterator[dict[str, str]]:
 
 @pytest.fixture
 def check(folder: Path, jobs: Jobs) -> Callable[..., subprocess.CompletedProcess[str]]:
-    """`check(RANK="1", …)` runs the program for a rank of a plan on two mixed nodes."""
+    """`check(RANK="1", …)` runs the program for a rank of a plan on two nodes of that name."""
     job = jobs.make("gb200-nvl72-18", "llama-3-8b", nodes=2, tensor=4)
+    job = job.renamed(["gb200-0", "gb200-1"])
     (folder / "verify_placement.py").write_text(verify_program(job))
 
     def run(**variables: str) -> subprocess.CompletedProcess[str]:

@@ -9,6 +9,7 @@ from contextlib import chdir
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from planner.errors import LONGEST_LINE
 from tests.fuzz.contracts import broken_contracts
 from tests.fuzz.program import Ran, call
 
@@ -25,8 +26,12 @@ _MESSAGE = re.compile(r"^(note|error): |^[a-z ]+, [0-9]+( of [0-9]+)? s: ")
 
 
 def are_messages(stderr: str) -> bool:
-    """Whether every line is a note, an error or a search's progress, in characters that show."""
-    return all(_MESSAGE.match(line) and line.isprintable() for line in stderr.splitlines())
+    """Whether every line is a note, an error or a search's progress, in characters that show, and
+    none is too long."""
+    return all(
+        _MESSAGE.match(line) and line.isprintable() and len(line) <= LONGEST_LINE
+        for line in stderr.splitlines()
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,6 +20,13 @@ from planner.specs.cluster.matrix import load_matrix
 from planner.specs.load import load_cluster, load_device, load_model, load_software
 from planner.specs.runs.build import load_runs
 from planner.workload.parameters import total_parameters
+from tests.fuzz.long_samples import (
+    long_cluster_files,
+    long_clusters,
+    long_hosts,
+    long_logs,
+    long_scripts,
+)
 from tests.fuzz.samples import (
     CLUSTER_FILES,
     DATA,
@@ -58,7 +65,8 @@ NODE = NodeOptions(
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Family:
     """`read` is the parser itself. `command` is one that goes on with what it read, for the share
-    `followed` of the mutants that it took. `placed`: errors begin with the file."""
+    `followed` of the mutants that it took. `placed`: errors begin with the file. Only each
+    `every`-th number has a mutant. `cpu_s`: processor time that the parser may take."""
 
     name: str
     samples: Callable[[], tuple[Sample, ...]]
@@ -66,6 +74,8 @@ class Family:
     command: Callable[[str], tuple[str, ...]] | None = None
     followed: float = 0.0
     placed: bool = True
+    every: int = 1
+    cpu_s: float = 4.0
 
 
 def _estimate(**options: str) -> Callable[[str], tuple[str, ...]]:
@@ -106,6 +116,14 @@ def _flavor(path: str) -> Any:
     return import_model(name[:200]).spec
 
 
+def _long(
+    name: str, samples: Callable[[], tuple[Sample, ...]], read: Callable[[str], Any]
+) -> Family:
+    """Of files of megabytes: few of them, for they take a while to damage too."""
+    return Family(name=f"long-{name}", samples=samples, read=read, every=EVERY_LONG, cpu_s=10.0)
+
+
+EVERY_LONG = 200
 STEP = StepSize(sequences=128, tokens=128 * 2048, devices=16)
 FAMILIES = (
     Family(
@@ -205,4 +223,9 @@ FAMILIES = (
     Family(name="matrix", samples=matrices, read=lambda path: load_matrix(Path(path))),
     Family(name="hosts", samples=hosts, read=api.load_hosts),
     Family(name="log", samples=logs, read=lambda path: read_log(Path(path), STEP)),
+    _long("cluster-import", long_cluster_files, lambda path: import_cluster([path], NODE).spec),
+    _long("cluster", long_clusters, load_cluster),
+    _long("hosts", long_hosts, api.load_hosts),
+    _long("log", long_logs, lambda path: read_log(Path(path), STEP)),
+    _long("script", long_scripts, _imported_model),
 )

@@ -38,7 +38,7 @@ VALUES: tuple[Any, ...] = (
 )  # fmt: skip
 
 _NUMBER = re.compile(r"-?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
-MOST_CHARACTERS = 2_000_000
+MOST_CHARACTERS = 8_000_000
 
 
 def damaged(rng: Random, text: str) -> bytes:

@@ -52,6 +52,12 @@ class Ran:
     wall_s: float
 
     @property
+    def errors(self) -> str:
+        """What is wrong, without notes on what the program finds doubtful in the files."""
+        lines = self.stderr.splitlines(keepends=True)
+        return self.raised or "".join(line for line in lines if not line.startswith("note: "))
+
+    @property
     def took_s(self) -> float:
         """Seconds that a busy machine does not lengthen, nor a second thread."""
         return min(self.cpu_s, self.wall_s)
@@ -82,6 +88,14 @@ def memory_limit(most_bytes: int = MOST_MEMORY_BYTES) -> Iterator[None]:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_AS, before)
+
+
+@contextmanager
+def more_memory(more_bytes: int) -> Iterator[None]:
+    """The same for whoever asks for so much more than the process has now."""
+    pages = int(Path("/proc/self/statm").read_text().split()[0])
+    with memory_limit(pages * resource.getpagesize() + more_bytes):
+        yield
 
 
 def call(arguments: Sequence[str], *, cpu_s: float) -> Ran:

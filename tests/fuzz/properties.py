@@ -51,14 +51,9 @@ def check_scenario(case: Case, *, deep: bool = True) -> None:
 
 def _check_refusal(case: Case, ran: Ran) -> None:
     """Every file and option is valid, so that only a rule of the framework may refuse them."""
-    rule = _RULE.match(_without_notes(ran.stderr))
+    rule = _RULE.match(ran.errors)
     named = rule is not None and rule[1] in RULE_NAMES
-    case.holds("refusals name a rule", named, ran.stderr[:400])
-
-
-def _without_notes(stderr: str) -> str:
-    """What is wrong, without what the program finds doubtful in the files."""
-    return "".join(line for line in stderr.splitlines(True) if not line.startswith("note: "))
+    case.holds("refusals name a rule", named, ran.errors[:400])
 
 
 def _check_time_limit(case: Case, ran: Ran) -> None:
@@ -86,7 +81,7 @@ def _check_estimates(case: Case, document: dict[str, Any]) -> None:
         found = case.document(ran)
         wanted = document["plans"][rank - 1]
         if found is None:
-            case.fail("estimates repeat", f"{reference}: {ran.stderr[:300] or ran.raised}")
+            case.fail("estimates repeat", f"{reference}: {ran.errors[:300]}")
             continue
         ours = found["plans"][0]
         different = [
@@ -99,9 +94,11 @@ def _check_estimates(case: Case, document: dict[str, Any]) -> None:
 def _check_check(case: Case, document: dict[str, Any]) -> None:
     """A plan that a search found passes its own check."""
     ran = case.run("check", *case.scenario.files, f"{PLANS}#1", "--json")
-    case.holds("plans pass the check", ran.code == 0, (ran.stdout + ran.stderr)[:1500])
+    found = ran.errors
     if ran.code in (0, 1):
-        json.loads(ran.stdout)
+        findings = json.loads(ran.stdout)["plans"][0]["findings"]
+        found = "; ".join(one["message"] for one in findings if one["severity"] == "error")
+    case.holds("plans pass the check", ran.code == 0, found[:1500])
     if case.rng.random() < 0.1:
         name = case.rng.choice(["rich", "concise", "github", "gitlab", "junit", "sarif"])
         case.run("check", *case.scenario.files, f"{PLANS}#1", "--format", name)

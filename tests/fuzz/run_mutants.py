@@ -20,11 +20,18 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
 
-from planner.errors import PlannerError
+from planner.errors import LONGEST_LINE, PlannerError
 from tests.fuzz.contracts import broken_contracts
 from tests.fuzz.families import FAMILIES, Family
 from tests.fuzz.mutate import damaged, damaged_tree
-from tests.fuzz.program import OutOfTime, call, last_place, memory_limit, time_limit
+from tests.fuzz.program import (
+    OutOfTime,
+    call,
+    last_place,
+    memory_limit,
+    more_memory,
+    time_limit,
+)
 from tests.fuzz.samples import Sample, surroundings
 
 if TYPE_CHECKING:
@@ -32,10 +39,10 @@ if TYPE_CHECKING:
 
     from tests.fuzz.report import Report
 
-CPU_S = 4.0
-"""Processor time of one mutant in a parser."""
+MORE_BYTES = 2**30
+"""Address space that a parser may take beside what the program has."""
 COMMAND_CPU_S = 20.0
-LONGEST_MESSAGE = 20_000
+MOST_LINES = 6
 _PLACE = re.compile(r"[^:\n]+:[0-9]+:[0-9]+: ")
 """Of a file that the mutant names, in which something is wrong too."""
 
@@ -56,7 +63,8 @@ def run_mutants(
         for index, family in product(range(seed, seed + count), chosen):
             if until is not None and time.monotonic() > until:
                 return
-            _run(report, family, index)
+            if index % family.every == 0:
+                _run(report, family, index)
 
 
 def mutant(family: Family, index: int) -> tuple[Sample, bytes]:
@@ -102,7 +110,7 @@ def _keep(report: Report, name: str, what: str, detail: str, path: str, commands
 def _read(report: Report, family: Family, path: str) -> Iterator[str]:
     """What is wrong with how the parser took a file, or "taken"."""
     try:
-        with warnings.catch_warnings(), time_limit(CPU_S):
+        with warnings.catch_warnings(), time_limit(family.cpu_s), more_memory(MORE_BYTES):
             warnings.simplefilter("error")
             found = family.read(path)
     except OutOfTime:
@@ -110,7 +118,7 @@ def _read(report: Report, family: Family, path: str) -> Iterator[str]:
     except PlannerError as error:
         report.codes[f"{family.name}: refused"] += 1
         message = str(error)
-        if not 0 < len(message) < LONGEST_MESSAGE:
+        if not 0 < len(message) <= MOST_LINES * (LONGEST_LINE + 1):
             yield f"message|{len(message)} characters"
         elif family.placed and not (message.startswith(path) or _PLACE.match(message)):
             yield f"no place|{message[:300]}"
@@ -128,8 +136,8 @@ def _command(report: Report, family: Family, arguments: tuple[str, ...]) -> Iter
     report.codes[f"{family.name}: {arguments[0]} ended with {ran.code}"] += 1
     if ran.raised:
         yield f"{arguments[0]} raised|{ran.raised}\n{ran.trace}"
-    elif ran.code == 2 and not _messages(ran.stderr):
-        yield f"{arguments[0]} refused|{ran.stderr[:300]!r}"
+    elif (ran.code == 2 or ran.stderr) and not _messages(ran.stderr):
+        yield f"{arguments[0]} messages|{ran.stderr[:300]!r}"
     elif ran.code in (0, 1) and arguments[0] == "estimate":
         broken = next(broken_contracts(ran.stdout), None)
         if broken:
@@ -144,7 +152,8 @@ def _command(report: Report, family: Family, arguments: tuple[str, ...]) -> Iter
 def _messages(stderr: str) -> bool:
     lines = stderr.splitlines()
     return bool(lines) and all(
-        line.startswith(("error: ", "note: ")) and line.isprintable() for line in lines
+        line.startswith(("error: ", "note: ")) and line.isprintable() and len(line) <= LONGEST_LINE
+        for line in lines
     )
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from planner.errors import InputError
+from planner.errors import InputError, PlannerError
 from tests.fuzz import run_mutants as runner
 from tests.fuzz.families import FAMILIES, Family
 from tests.fuzz.report import Report
@@ -18,6 +18,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SAMPLE = 60
+
+
+class TalkativeError(PlannerError):
+    def __str__(self) -> str:
+        return "x" * 20_000
+
+
 HOSTS = next(family for family in FAMILIES if family.name == "hosts")
 
 
@@ -26,7 +33,8 @@ HOSTS = next(family for family in FAMILIES if family.name == "hosts")
 def test_damaged_files_are_taken_or_refused(tmp_path: Path, family: str) -> None:
     report = Report(folder=tmp_path)
     run_mutants(report, seed=0, count=SAMPLE, families=[family])
-    assert report.ran[f"mutants: {family}"] == SAMPLE
+    every = next(one.every for one in FAMILIES if one.name == family)
+    assert report.ran[f"mutants: {family}"] == len(range(0, SAMPLE, every))
     assert report.failures == {}, report.table()
 
 
@@ -45,6 +53,14 @@ def _unplaced(path: str) -> None:
     raise InputError("something is wrong somewhere")
 
 
+def _greedy(path: str) -> None:
+    bytes(2 * runner.MORE_BYTES)
+
+
+def _talkative(path: str) -> None:
+    raise TalkativeError(path)
+
+
 def _crash(path: str) -> None:
     raise KeyError(path)
 
@@ -55,15 +71,16 @@ def _crash(path: str) -> None:
         (_endless, "hosts: hang"),
         (_unplaced, "hosts: no place"),
         (_crash, "hosts: KeyError"),
+        (_greedy, "hosts: MemoryError"),
+        (_talkative, "hosts: message"),
         (lambda path: {"share": float("nan")}, "hosts: number"),
     ],
 )
 def test_what_must_not_be_is_a_failure(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, read: Callable[[str], object], kind: str
 ) -> None:
-    broken: Family = replace(HOSTS, read=read)
+    broken: Family = replace(HOSTS, read=read, cpu_s=0.2)
     monkeypatch.setattr(runner, "FAMILIES", (broken,))
-    monkeypatch.setattr(runner, "CPU_S", 0.2)
     report = Report(folder=tmp_path)
     run_mutants(report, seed=0, count=1)
     (found,) = report.failures

@@ -29,8 +29,8 @@ HOSTS = (
 
 
 def rank_table():
-    """(host, device) of every rank, in rank order."""
-    return [(host, device) for host, devices in HOSTS for device in range(devices)]
+    """(node, device) of every rank, in rank order; node 0 is the first of HOSTS."""
+    return [(node, device) for node, (_, devices) in enumerate(HOSTS) for device in range(devices)]
 
 
 def positions(rank):
@@ -62,12 +62,17 @@ def check_groups(rank, groups):
             stop(1, f"rank {rank}: its {axis} group is {list(ranks)}, the plan has {planned}")
 
 
+def stated(*names):
+    """The number that the first of these variables with one has; None without any."""
+    texts = (os.environ.get(name, "") for name in names)
+    return next((int(text) for text in texts if text.isdigit()), None)
+
+
 def number(what, *names):
-    for name in names:
-        text = os.environ.get(name, "")
-        if text.isdigit():
-            return int(text)
-    stop(2, f"{what} is unknown: none of {', '.join(names)} is set to a number")
+    found = stated(*names)
+    if found is None:
+        stop(2, f"{what} is unknown: none of {', '.join(names)} is set to a number")
+    return found
 
 
 def device():
@@ -93,6 +98,17 @@ def stop(code, message):
     sys.exit(code)
 
 
+def check_counts(rank, node, devices):
+    """Exits where another number of ranks shares this rank's node, or the node is not the one that
+    these ranks fill: then groups would span other nodes than planned."""
+    ranks = stated("LOCAL_WORLD_SIZE", "OMPI_COMM_WORLD_LOCAL_SIZE")
+    if ranks is not None and ranks != devices:
+        stop(1, f"rank {rank}: {ranks} ranks run on its node, the plan has {devices}")
+    found = stated("GROUP_RANK", "SLURM_NODEID")
+    if found is not None and found != node:
+        stop(1, f"rank {rank} runs on node {found} of the job, the plan has it on node {node}")
+
+
 def check():
     """Exits unless this rank is where the plan has it; returns the rank."""
     table = rank_table()
@@ -102,8 +118,14 @@ def check():
         stop(1, f"rank {rank}: {world} ranks run, the plan has {len(table)}")
     if rank >= world:
         stop(1, f"rank {rank} of {world} ranks: there is no such rank")
-    planned, slot = table[rank]
-    found, local = host(), device()
+    node, slot = table[rank]
+    planned, devices = HOSTS[node]
+    if planned is None:
+        check_counts(rank, node, devices)
+        planned = found = f"node {node}"
+    else:
+        found = host()
+    local = device()
     if not same_host(planned, found) or slot != local:
         stop(
             1,

@@ -20,7 +20,7 @@ from planner import api
 from planner.budget import Stopped
 from planner.plan_document import to_document, to_text
 from planner.plan_document.answer import parse_answer
-from planner.plan_document.schema import CLOUD_AXES
+from planner.plan_document.schema_search import CLOUD_AXES
 from planner.reports.page.content import Mine, PageContent, PlanInputs
 from planner.reports.page.page import page_text
 from planner.reports.page.sections.cloud import front, looseness

@@ -10,11 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from planner.schedule.bounds.closed_form import span_lower_bound
+from planner.schedule.build import build
 from planner.schedule.graph.compile import Sends
 from planner.schedule.inflight import count_in_flight, peak_in_flight
 from planner.schedule.orders.ahead import microbatches_ahead
 from planner.schedule.orders.alternating import alternating_schedule
-from planner.schedule.registry import build
 from planner.schedule.rules import ScheduleSize
 from planner.schedule.simulation.simulate import Durations, simulate
 

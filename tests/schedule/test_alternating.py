@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from planner.errors import RuleError
+from planner.schedule.build import allowed, build, check_size
 from planner.schedule.orders.alternating import forward_table
 from planner.schedule.passes import VOCAB_KINDS, PassKind, looped, vee
-from planner.schedule.registry import SCHEDULES, allowed, build, check_size, kind_of
+from planner.schedule.registry import SCHEDULES, kind_of
 
 
 def spelled(name: str, stage: int, **size: int) -> str:

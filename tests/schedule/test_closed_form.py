@@ -14,8 +14,8 @@ from hypothesis.extra import numpy as hnp
 from planner.errors import RuleError
 from planner.schedule.bounds.closed_form import bubble_fraction, span_lower_bound
 from planner.schedule.bounds.windows import cycle_s, window_lower_bound
+from planner.schedule.build import allowed, build
 from planner.schedule.graph.compile import Sends
-from planner.schedule.registry import allowed, build
 from planner.schedule.simulation.simulate import Durations, simulate, step_spans
 
 SENDS: tuple[Sends, ...] = get_args(Sends)

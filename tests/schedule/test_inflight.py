@@ -8,6 +8,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from planner.schedule.build import allowed, build
 from planner.schedule.inflight import (
     count_in_flight,
     heaviest_in_flight,
@@ -16,7 +17,7 @@ from planner.schedule.inflight import (
 )
 from planner.schedule.orders.alternating import moments
 from planner.schedule.passes import PassKind, Schedule
-from planner.schedule.registry import SCHEDULES, allowed, build
+from planner.schedule.registry import SCHEDULES
 from planner.schedule.rules import ScheduleSize
 
 CLOSED = sorted(name for name, kind in SCHEDULES.items() if kind.peak is not None)

@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from planner.errors import RuleError
+from planner.schedule.build import build
 from planner.schedule.graph.compile import Sends
 from planner.schedule.inflight import count_in_flight
 from planner.schedule.passes import Pass, PassKind, Schedule, looped
-from planner.schedule.registry import build
 from planner.schedule.simulation.simulate import Durations, simulate
 from tests.schedule.own_paths import boundary_seconds, ordered, path_schedule
 

@@ -12,10 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from planner.schedule.build import allowed, build
 from planner.schedule.graph.compile import Sends
 from planner.schedule.orders.recompute import with_recompute
 from planner.schedule.passes import VOCAB_KINDS, PassKind, Schedule
-from planner.schedule.registry import SCHEDULES, allowed, build
+from planner.schedule.registry import SCHEDULES
 from planner.schedule.simulation.simulate import Durations, simulate
 
 SENDS: tuple[Sends, ...] = get_args(Sends)

@@ -8,8 +8,9 @@ from collections import defaultdict
 import numpy as np
 import pytest
 
+from planner.schedule.build import build
 from planner.schedule.graph.compile import Sends
-from planner.schedule.registry import build
+from planner.schedule.simulation.critical_path import critical_path
 from planner.schedule.simulation.simulate import Durations, simulate
 
 FORWARD_S, BACKWARD_S, LINK_S = 1.0, 2.0, 0.2
@@ -125,7 +126,7 @@ def test_the_slowdown_is_that_of_the_event_queue(
     assert timeline.span_s > fast + SLOW * LINK_S - LINK_S
 
     share: dict[tuple[int, ...], float] = defaultdict(float)
-    for segment in timeline.critical_path():
+    for segment in critical_path(timeline):
         if segment.activity.endswith("send"):
             to = segment.stage + (1 if segment.activity == "forward_send" else -1)
             share[tuple(sorted((segment.stage, to % p)))] += segment.end_s - segment.start_s

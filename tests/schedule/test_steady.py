@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from planner.schedule.build import build
 from planner.schedule.graph.compile import Sends
-from planner.schedule.registry import SCHEDULES, build
+from planner.schedule.registry import SCHEDULES
 from planner.schedule.simulation.simulate import Durations, simulate
 from planner.schedule.simulation.steady import Spans, extended, fewer_microbatches
 

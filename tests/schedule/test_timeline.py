@@ -12,11 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from planner.errors import RuleError
+from planner.schedule.build import allowed, build
 from planner.schedule.graph import levels
 from planner.schedule.graph.compile import Sends, compile_graph
 from planner.schedule.inflight import peak_weighted
 from planner.schedule.passes import Schedule, looped
-from planner.schedule.registry import allowed, build
+from planner.schedule.simulation.critical_path import critical_path
+from planner.schedule.simulation.kept_memory import kept_memory
 from planner.schedule.simulation.simulate import Durations, simulate, step_spans
 
 
@@ -55,13 +57,10 @@ def test_the_critical_path_covers_the_step_without_gaps(
 ) -> None:
     schedule, durations = example(seed, *size)
     timeline = simulate(schedule, durations)
-    path = timeline.critical_path()
+    path = critical_path(timeline)
     assert path[0].start_s == 0
     assert path[-1].end_s == timeline.span_s
     assert path[0].activity == "forward"
-    shares = timeline.path_shares()
-    assert sum(shares.values()) == pytest.approx(1.0)
-    assert set(shares) == {segment.activity for segment in path}
     assert all(one.end_s == other.start_s for one, other in pairwise(path))
     assert all(segment.end_s > segment.start_s for segment in path)
     table = {
@@ -154,7 +153,7 @@ def test_reductions_start_when_their_stage_or_chunk_is_done() -> None:
     assert timeline.last_end_s.tolist() == [10, 9]
     assert timeline.reduction_end_s.tolist() == [11, 14]
     assert timeline.span_s == 16
-    assert [one.activity for one in timeline.critical_path()][-2:] == [
+    assert [one.activity for one in critical_path(timeline)][-2:] == [
         "reduction",
         "tied_reduction",
     ]
@@ -291,7 +290,7 @@ def test_memory_over_time_peaks_at_the_peak_in_flight(
     schedule, durations = example(seed, *size)
     timeline = simulate(schedule, durations)
     weights = np.random.default_rng(seed).integers(1, 2**40, (schedule.stages, size[2]))
-    curves = timeline.memory(weights)
+    curves = kept_memory(timeline, weights)
     assert [curve.peak for curve in curves] == peak_weighted(schedule, weights).tolist()
     for stage, curve in enumerate(curves):
         assert (np.diff(curve.moment_s) >= 0).all()
@@ -307,7 +306,7 @@ def test_memory_of_two_stages_by_hand() -> None:
     timeline = simulate(
         schedule, Durations(forward_s=np.ones((2, 1)), backward_s=np.full((2, 1), 2.0))
     )
-    first, last = timeline.memory([[10.0], [7.0]])
+    first, last = kept_memory(timeline, [[10.0], [7.0]])
     assert first.moment_s.tolist() == [0, 1, 6, 9]
     assert first.level.tolist() == [10, 20, 10, 0]
     assert last.moment_s.tolist() == [1, 4, 4, 7]
@@ -327,6 +326,6 @@ def test_shared_logits_live_from_their_pass_to_that_of_their_gradients() -> None
             exchange_s=0.1,
         ),
     )
-    assert [curve.peak for curve in timeline.memory(0.0, shared=3.0)] == [3.0] * 4
-    kept = [curve.peak for curve in timeline.memory(1.0, shared=1e-3)]
+    assert [curve.peak for curve in kept_memory(timeline, 0.0, shared=3.0)] == [3.0] * 4
+    kept = [curve.peak for curve in kept_memory(timeline, 1.0, shared=1e-3)]
     assert kept == pytest.approx([5.001, 4.001, 3.001, 2.001])

@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 
 from planner.errors import RuleError
+from planner.schedule.build import build
 from planner.schedule.inflight import peak_in_flight
 from planner.schedule.orders.vocabulary import BROADCAST, ONE_BARRIER
 from planner.schedule.passes import Pass, PassKind, Schedule, looped
-from planner.schedule.registry import SCHEDULES, build
+from planner.schedule.registry import SCHEDULES
+from planner.schedule.simulation.critical_path import critical_path
 from planner.schedule.simulation.simulate import Durations, simulate
 from tests.schedule.own_paths import ordered
 
@@ -84,7 +86,7 @@ def test_collectives_that_outlast_a_forward_delay_the_last_stage() -> None:
     twice = span_s("1f1b-vocab-1", 4, 32, exchange=1.4)
     assert 32 * WORK + 20 < once < twice
     path = simulate(build("1f1b-vocab-1", stages=4, num_microbatches=32), durations(4, 1.4))
-    causes = {segment.activity for segment in path.critical_path()}
+    causes = {segment.activity for segment in critical_path(path)}
     assert {"vocab_broadcast", "vocab_softmax", "vocab_reduction"} <= causes
 
 

@@ -10,9 +10,10 @@ from hypothesis.extra import numpy as hnp
 
 from planner.errors import RuleError
 from planner.schedule.bounds.closed_form import work_lower_bound
+from planner.schedule.build import allowed, build
 from planner.schedule.graph.compile import Sends
 from planner.schedule.inflight import peak_in_flight
-from planner.schedule.registry import SCHEDULES, allowed, build
+from planner.schedule.registry import SCHEDULES
 from planner.schedule.simulation.simulate import Durations, simulate
 
 STAGES = [1, 2, 3, 4, 5, 6, 7, 8, 12, 16]

@@ -153,6 +153,7 @@ def _leaves(tree: object, path: tuple[str, ...] = ()) -> list[tuple[tuple[str, .
 SWITCHES = {
     ("name",),
     ("vendor",),
+    ("family",),
     ("matmul", "tiles"),
     ("matmul", "fp8_transposes"),
     ("attention", "fused"),

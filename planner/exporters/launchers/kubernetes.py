@@ -8,13 +8,16 @@ A pod cannot be pinned to a node by its index: constraints say which pods are to
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from planner.exporters.environment import environment
 from planner.exporters.errors import Inexpressible
+from planner.exporters.nodes import why_order_counts
 
 if TYPE_CHECKING:
     from planner.exporters.job import ExportJob
+    from planner.specs.cluster.spec import ClusterSpec
 
 TARGET = "Kubernetes"
 
@@ -34,6 +37,7 @@ Manifest = dict[str, Any]
 
 def as_trainjob(job: ExportJob) -> str:
     """A TrainJob on the runtime `torch-distributed`, which sets the ranks by completion index."""
+    _refuse_order(job, job.cluster)
     return _text(
         job,
         "TrainJob",
@@ -58,6 +62,7 @@ def as_trainjob(job: ExportJob) -> str:
 
 def as_pytorchjob(job: ExportJob) -> str:
     """A PyTorchJob: the first node is its master, the others are workers."""
+    _refuse_order(job, job.cluster)
     container = {
         "name": "pytorch",
         "image": "IMAGE",
@@ -88,6 +93,7 @@ def as_pytorchjob(job: ExportJob) -> str:
 def as_jobset(job: ExportJob) -> str:
     """A JobSet with one replicated job for each stage, where stages are whole nodes, so that
     Kueue keeps each of them together; else one for all nodes."""
+    _refuse_order(job, _apart_from_neighbours(job.cluster))
     parts = _parts(job)
     first = 0
     replicated = []
@@ -198,6 +204,21 @@ def _devices(job: ExportJob) -> int:
             "a pod's index cannot be given a node, so that the plan's order of hosts is lost",
         )
     return devices
+
+
+def _refuse_order(job: ExportJob, cluster: ClusterSpec) -> None:
+    """Raises: Inexpressible where the order of nodes counts on this cluster."""
+    reason = why_order_counts(cluster, nodes=len(job.hosts))
+    if reason is not None:
+        raise Inexpressible(
+            TARGET, "placement.hosts", f"{reason}, and a pod's index cannot be given a node"
+        )
+
+
+def _apart_from_neighbours(cluster: ClusterSpec) -> ClusterSpec:
+    """The cluster without switches and scale-up domains: a JobSet says who is to share them."""
+    groups = tuple(replace(group, scale_up=None) for group in cluster.node_groups)
+    return replace(cluster, node_groups=groups, tiers=())
 
 
 def _text(job: ExportJob, kind: str, manifest: Manifest) -> str:

@@ -1,4 +1,5 @@
-"""Slurm: a batch script whose step takes the hosts in the plan's order.
+"""Slurm: a batch script whose step takes the hosts in the plan's order, or whatever nodes the job
+was given where any will do.
 
 Under `--distribution=arbitrary` line i of SLURM_HOSTFILE gets task i, and there must be as many
 lines as tasks. The node rank is SLURM_PROCID: SLURM_NODEID follows the step's own node list. The
@@ -10,6 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from planner.exporters.environment import environment
+from planner.exporters.nodes import takes_any_nodes
 from planner.exporters.quoting import filled, heredoc, plain_hosts, shell_word
 from planner.specs.cluster.hostlist import by_number, compress_hosts
 
@@ -35,13 +37,8 @@ export VERIFY_PLACEMENT=${VERIFY_PLACEMENT:-${SLURM_SUBMIT_DIR:-.}/verify_placem
   exit 2
 }
 
-SLURM_HOSTFILE=$(mktemp "${TMPDIR:-/tmp}/planner-hosts.XXXXXX")
-export SLURM_HOSTFILE
-trap 'rm -f "$SLURM_HOSTFILE"' EXIT
-cat > "$SLURM_HOSTFILE" @HOSTS@
-
-export MASTER_ADDR=@FIRST@ MASTER_PORT=${MASTER_PORT:-29500}
-@EXPORTS@srun --nodes=@NODES@ --ntasks=@NODES@ --distribution=arbitrary bash -c '
+@HOSTS@
+@EXPORTS@srun --nodes=@NODES@ --ntasks=@NODES@ @DISTRIBUTION@ bash -c '
 @DEVICES@
   exec torchrun --nnodes=@NODES@ --nproc-per-node="$devices" --node-rank="$SLURM_PROCID" \\
     --master-addr="$MASTER_ADDR" --master-port="$MASTER_PORT" \\
@@ -49,27 +46,64 @@ export MASTER_ADDR=@FIRST@ MASTER_PORT=${MASTER_PORT:-29500}
 ' planner "$@"
 """
 
+_PLANNED = """\
+SLURM_HOSTFILE=$(mktemp "${TMPDIR:-/tmp}/planner-hosts.XXXXXX")
+export SLURM_HOSTFILE
+trap 'rm -f "$SLURM_HOSTFILE"' EXIT
+cat > "$SLURM_HOSTFILE" @HOSTS@
+
+export MASTER_ADDR=@FIRST@ MASTER_PORT=${MASTER_PORT:-29500}"""
+
+_ANY = """\
+# The nodes are alike, so that any @NODES@ of them will do.
+hosts=$(scontrol show hostnames "$SLURM_JOB_NODELIST")
+mapfile -t hosts <<< "$hosts"
+(( ${#hosts[@]} == @NODES@ )) || {
+  echo "the job has ${#hosts[@]} nodes, the plan takes @NODES@" >&2
+  exit 1
+}
+export MASTER_ADDR=${hosts[0]} MASTER_PORT=${MASTER_PORT:-29500}"""
+
+TARGET = "Slurm"
+
 
 def as_script(job: ExportJob) -> str:
-    """The allocation is pinned to the plan's hosts where the user named them."""
+    """The job gets any nodes where all are alike, else those of the plan. Raises: Inexpressible
+    where those have no names."""
+    any_nodes = takes_any_nodes(job, TARGET)
     each = job.devices_per_host
     sizes = " ".join(str(host.devices) for host in job.hosts)
     devices = (
         f"  devices={each}" if each else f"  sizes=({sizes})\n  devices=${{sizes[SLURM_PROCID]}}"
     )
     directives = f"#SBATCH --gpus-per-node={each}\n" if each else ""
-    if job.listed:
-        names = sorted(plain_hosts(host.name for host in job.hosts), key=by_number)
-        directives += f"#SBATCH --nodelist={compress_hosts(names, suffixes=False)}\n"
+    nodes = str(len(job.hosts))
+    if any_nodes:
+        hosts = filled(_ANY, nodes=nodes)
+    else:
+        directives += _nodelist(job)
+        hosts = filled(
+            _PLANNED,
+            hosts=heredoc((host.name for host in job.hosts), name="HOSTS"),
+            first=shell_word(job.hosts[0].name),
+        )
     exports = "".join(f"export {name}={value}\n" for name, value in environment(job).items())
     return filled(
         _SCRIPT,
         title=job.title,
         name=job.slug,
         directives=directives,
-        nodes=str(len(job.hosts)),
-        hosts=heredoc((host.name for host in job.hosts), name="HOSTS"),
-        first=shell_word(job.hosts[0].name),
+        nodes=nodes,
+        hosts=hosts,
         exports=exports,
+        distribution="--ntasks-per-node=1" if any_nodes else "--distribution=arbitrary",
         devices=devices,
     )
+
+
+def _nodelist(job: ExportJob) -> str:
+    """Pins the allocation to the plan's hosts where the user named them."""
+    if not job.listed:
+        return ""
+    names = sorted(plain_hosts(host.name for host in job.hosts), key=by_number)
+    return f"#SBATCH --nodelist={compress_hosts(names, suffixes=False)}\n"

@@ -87,9 +87,7 @@ def sharding_flags(job: ExportJob) -> Flags:
     if sharding == "optimizer":
         return flags | values(num_distributed_optimizer_instances=instances)
     if instances is not None:
-        raise cannot(
-            "software.optimizer_shard_size", f"with data_sharding {sharding} all replicas share"
-        )
+        raise cannot("shard_over", f"with data_sharding {sharding} all replicas share")
     return {
         **flags,
         **switches(use_megatron_fsdp=True),
@@ -100,14 +98,14 @@ def sharding_flags(job: ExportJob) -> Flags:
 def optimizer_instances(job: ExportJob) -> int | None:
     """Copies of the sharded optimizer; None for one. Raises: Inexpressible where the replicas do
     not divide."""
-    size, degrees = job.software.optimizer_shard_size, job.plan.degrees
+    size, degrees = job.plan.shard_over, job.plan.degrees
     replicas = degrees.data * degrees.context
     if size is None or size >= replicas:
         return None
     copies, rest = divmod(replicas, size)
     if rest or (job.model.moe and degrees.expert_data % copies):
         raise cannot(
-            "software.optimizer_shard_size",
+            "shard_over",
             f"{replicas} replicas ({degrees.expert_data} of the experts) are no equal groups of "
             f"{size}",
         )

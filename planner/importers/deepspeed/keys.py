@@ -48,11 +48,9 @@ ZERO_NOT_MODELLED = {
     "offload_param": "parameters are planned for on the device",
     "cpu_offload": "optimizer states are planned for on the device",
     "cpu_offload_params": "parameters are planned for on the device",
-    "zero_hpz_partition_size": "parameters are planned for sharded over all replicas",
     "zero_quantized_weights": "parameters travel in the number format",
     "zero_quantized_gradients": "gradients travel in their own type",
     "zero_quantized_nontrainable_weights": "parameters travel in the number format",
-    "mics_shard_size": "states are planned for sharded over all replicas",
     "sub_group_size": "the optimizer is planned for in one piece",
     "stage3_max_live_parameters": "one layer's parameters are gathered at a time",
     "stage3_max_reuse_distance": "parameters are gathered again for the backward pass",
@@ -61,7 +59,16 @@ ZERO_NOT_MODELLED = {
 }
 """Settings of `zero_optimization`, likewise. The last four have little effect at their defaults."""
 
-ZERO_READ = frozenset({"stage", "overlap_comm", "reduce_bucket_size", "contiguous_gradients"})
+ZERO_READ = frozenset(
+    {
+        "stage",
+        "overlap_comm",
+        "reduce_bucket_size",
+        "contiguous_gradients",
+        "zero_hpz_partition_size",
+        "mics_shard_size",
+    }
+)
 
 ZERO_WITHOUT_EFFECT = frozenset(
     {

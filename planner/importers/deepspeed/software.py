@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from planner.importers.switched import with_choice
+from planner.importers.switched import with_choice, with_groups
 
 if TYPE_CHECKING:
     from planner.specs.software import SoftwareProfile
@@ -33,5 +33,10 @@ def switched(
         update["bucket_bytes"] = profile.bucket_bytes.model_copy(update=bucket)
     if not profile.overlap_choices:
         update.pop("overlap")
-    update["data_sharding"] = with_choice(profile.data_sharding, sharding)
+    switch = with_choice(profile.data_sharding, sharding)
+    held = update.pop("group")
+    if held is not None:
+        parts = {"groups_hold": held, "groups_wait": held == "states"}
+        switch = with_groups(switch, sharding).model_copy(update=parts)
+    update["data_sharding"] = switch
     return profile.model_copy(update=update)

@@ -46,6 +46,7 @@ _PLACES: dict[str, Location] = {
     "global_batch_size": ("train_batch_size",),
     "data": ("train_batch_size",),
     "data_sharding": ("zero_optimization", "stage"),
+    "shard_over": ("zero_optimization", "zero_hpz_partition_size"),
     "pipeline": ("pipeline", "stages"),
     "tensor": ("tensor_parallel", "autotp_size"),
     "expert": ("expert_parallel", "autoep_size"),
@@ -92,6 +93,9 @@ class _Reader:
             "data_sharding": sharding,
             **self._degrees(),
         }
+        group = self._group(sharding)
+        if group is not None:
+            decisions["shard_over"] = group[1]
         workload: dict[str, int | str] = {**self._optimizer()}
         if precision is not None:
             workload["precision"] = precision
@@ -100,6 +104,7 @@ class _Reader:
         if micro is not None:
             decisions["micro_batch_size"] = micro
         changes = self._changes(sharding)
+        changes["group"] = None if group is None else group[0]
         completion = Completion(
             steps=self._whole("gradient_accumulation_steps"),
             gradients_add_up=changes["gradient_dtype"],
@@ -112,7 +117,7 @@ class _Reader:
             sha256=self._sha256,
             model=model,
             software="deepspeed",
-            switch=lambda profile, replicas, chosen: switched(profile, changes, sharding, chosen),
+            switch=lambda profile, chosen: switched(profile, changes, sharding, chosen),
             workload=workload,
             decisions=decisions,
             devices=None,
@@ -203,6 +208,19 @@ class _Reader:
                 "layer here"
             )
         return found
+
+    def _group(self, sharding: str) -> tuple[str, int] | None:
+        """What a part of the replicas holds a copy of, and how many they are: hpZ or MiCS."""
+        zero = "zero_optimization"
+        of_weights = self._whole(zero, "zero_hpz_partition_size")
+        of_states = self._whole(zero, "mics_shard_size", least=-1)
+        if sharding != "full":
+            return None
+        if of_states is not None and of_states > 1:
+            return "states", of_states
+        if of_weights is not None and of_weights > 1:
+            return "weights", of_weights
+        return None
 
     def _optimizer(self) -> dict[str, str]:
         kind = self._at("optimizer", "type")

@@ -16,7 +16,8 @@ from planner.importers.megatron.decisions import (
 )
 from planner.importers.megatron.flags import Flags
 from planner.importers.megatron.layout import stage_layout
-from planner.importers.megatron.model import is_deepspeed, model_of
+from planner.importers.megatron.mixture import is_deepspeed
+from planner.importers.megatron.model import model_of
 from planner.importers.notes import Notes
 from planner.importers.shell.text import Origin
 from planner.specs.files.document import Document, Mark, document_of
@@ -75,6 +76,12 @@ class Launch:
         used = self.tensor * self.pipeline * self.context
         return None if self.devices is None else self.devices // used
 
+    def shard_over(self, devices: int) -> int | None:
+        """Ranks that share one sharded optimizer; None for all of them, and where the instances do
+        not divide the replicas."""
+        each, rest = divmod(devices, self.tensor * self.pipeline * self.optimizer_shards)
+        return each if self.optimizer_shards > 1 and each > 1 and not rest else None
+
     def place(self, name: str) -> Origin:
         """The place where a field was decided: that of its flag, or that of the command."""
         return self.places.get(self.of.get(name, name), self.origin)
@@ -126,6 +133,7 @@ _FLAG_OF = {
     "sequence_parallel": "--sequence-parallel",
     "recompute": "--recompute-granularity",
     "recompute_layers": "--recompute-num-layers",
+    "shard_over": "--num-distributed-optimizer-instances",
     "num_layers": "--num-layers",
     "hidden_size": "--hidden-size",
     "num_attention_heads": "--num-attention-heads",

@@ -9,10 +9,11 @@ from __future__ import annotations
 from typing import Any
 
 from planner.importers.megatron.flags import Flags
-from planner.importers.megatron.table import OTHER_MODELS
+from planner.importers.megatron.mixture import moe_of
+from planner.importers.megatron.unread import OTHER_MODELS
 from planner.importers.megatron.vocabulary import vocab_size
 from planner.importers.notes import Notes
-from planner.importers.patterns import every_nth, first_and_frequency, read_pattern
+from planner.importers.patterns import every_nth, read_pattern
 from planner.specs.model.spec import MOST_LAYERS
 
 _POSITIONS = {
@@ -32,6 +33,8 @@ _NORMS = {
     "rmsnorm": "rmsnorm",
 }
 """In Megatron-DeepSpeed these are lower case."""
+
+_SKIP = "--window-attn-skip-freq"
 
 Mapping = dict[str, Any]
 
@@ -55,7 +58,7 @@ def model_of(
     biases = not flags.given("--disable-bias-linear")
     latent = flags.given("--multi-latent-attention")
     gated = flags.given("--swiglu") or flags.given("--quick-geglu")
-    moe = _moe(flags, layers, biases=biases)
+    moe = moe_of(flags, layers, biases=biases)
     model: Mapping = {
         "architecture": _architecture(flags, moe=moe is not None, latent=latent),
         "num_layers": layers,
@@ -198,126 +201,6 @@ def _windows(flags: Flags, layers: int) -> Mapping:
     if every is None:
         raise flags.error("full attention is not in every n-th layer", _SKIP)
     return {"attention_window": int(words[0]), "full_attention_frequency": every}
-
-
-_SKIP = "--window-attn-skip-freq"
-_FREQUENCY = "--moe-layer-freq"
-_OF_DEEPSPEED = (
-    "--deepspeed",
-    "--expert-interval",
-    "--topk",
-    "--moe-expert-parallel-size",
-    "--enable-expert-tensor-parallelism",
-)
-
-
-def _moe(flags: Flags, layers: int, *, biases: bool) -> Mapping | None:
-    """The router has a bias where linear layers do (`moe/router.py`, `add_bias_linear`)."""
-    experts = _num_experts(flags)
-    deepspeed = is_deepspeed(flags)
-    if experts is None or (experts == 1 and deepspeed):
-        return None
-    chosen, usual = ("--topk", 1) if deepspeed else ("--moe-router-topk", 2)
-    moe: Mapping = {
-        "num_experts": experts,
-        "top_k": flags.integer(chosen, most=1_000_000) or usual,
-    }
-    if moe["top_k"] > experts:
-        raise flags.error(f"{moe['top_k']} of {experts} experts ({chosen})", "--num-experts")
-    width = flags.integer("--moe-ffn-hidden-size") or flags.integer("--ffn-hidden-size")
-    if width is not None:
-        moe["ffn_hidden_size"] = width
-    shared = flags.integer("--moe-shared-expert-intermediate-size", least=0)
-    if shared:
-        moe["shared_expert_ffn_hidden_size"] = shared
-        moe["shared_expert_gate"] = flags.given("--moe-shared-expert-gate")
-    first, frequency = _expert_layers(flags, layers, deepspeed=deepspeed)
-    if first:
-        moe["first_dense_layers"] = first
-    if frequency > 1:
-        moe["layer_frequency"] = frequency
-    moe["router_bias"] = biases and not deepspeed
-    if not deepspeed:
-        moe |= _routing(flags, experts, moe["top_k"])
-    return moe
-
-
-def _routing(flags: Flags, experts: int, top_k: int) -> Mapping:
-    """The router's scores, and the groups of experts it is limited to."""
-    functions = ("softmax", "sigmoid")
-    scores = flags.choice("--moe-router-score-function", functions) or "softmax"
-    routing: Mapping = {"score_function": scores}
-    groups = flags.integer("--moe-router-num-groups", most=1_000_000)
-    if groups is None:
-        return routing
-    if experts % groups:
-        raise flags.error(
-            f"{groups} groups do not divide {experts} experts", "--moe-router-num-groups"
-        )
-    chosen = flags.integer("--moe-router-group-topk", most=groups)
-    if chosen is not None and chosen * (experts // groups) < top_k:
-        raise flags.error(
-            f"{chosen} groups hold fewer than {top_k} experts", "--moe-router-group-topk"
-        )
-    return routing | {"num_groups": groups, "group_top_k": chosen or groups}
-
-
-def is_deepspeed(flags: Flags) -> bool:
-    """Whether mixtures are those of Megatron-DeepSpeed: it is the launcher, or flags occur that
-    only it has (`arguments.py`)."""
-    return any(flags.given(name) for name in _OF_DEEPSPEED)
-
-
-def _num_experts(flags: Flags) -> int | None:
-    """Megatron-DeepSpeed takes one number for all layers, or one for each."""
-    words = flags.words("--num-experts")
-    if words is None:
-        return None
-    if len(set(words)) > 1:
-        raise flags.error(
-            "layers with different numbers of experts cannot be described in a model file",
-            "--num-experts",
-        )
-    if not words:
-        raise flags.error("a value is missing", "--num-experts")
-    if flags.choice("--mlp-type", ("standard", "residual")) == "residual":
-        raise flags.error(
-            "an MLP next to the experts, mixed in by a weight, cannot be described in a model file",
-            "--mlp-type",
-        )
-    return flags.integer("--num-experts", most=1_000_000)
-
-
-def _expert_layers(flags: Flags, layers: int, *, deepspeed: bool) -> tuple[int, int]:
-    """moe_module_specs / gpt_layer_specs: a number n puts experts in layers 0, n, 2n …; a list has
-    one entry for each layer. Megatron-DeepSpeed: in layers n, 2n …, counted from 1, where
-    --expert-interval is n, or 2 (`transformer.py`, `get_num_experts_per_layer`)."""
-    if deepspeed:
-        interval = flags.integer("--expert-interval", most=100_000) or 2
-        if interval > layers:
-            raise flags.error(f"no layer of {layers} has experts", "--expert-interval")
-        return 0, interval
-    text = flags.text(_FREQUENCY)
-    if text is None:
-        return 0, 1
-    if text.isdigit():
-        step = int(text[:9])
-        if step < 1:
-            raise flags.error(f"{text[:20]!r} is not 1 or more", _FREQUENCY)
-        chosen = [index % step == 0 for index in range(layers)]
-    else:
-        pattern = read_pattern(text)
-        if pattern is None or len(pattern) != layers or set(pattern) - {0, 1}:
-            raise flags.error(f"{text[:60]!r} is not {layers} zeros and ones", _FREQUENCY)
-        chosen = [bool(one) for one in pattern]
-    described = first_and_frequency(chosen)
-    if described is None:
-        raise flags.error(
-            "a model file describes dense layers at the start and then experts in every n-th "
-            f"layer; {text[:60]} is different",
-            _FREQUENCY,
-        )
-    return described
 
 
 def _latent_attention(flags: Flags, notes: Notes) -> Mapping:

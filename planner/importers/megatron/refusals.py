@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from planner.errors import RuleError
 from planner.importers.megatron.flag_rules import flag_rules
-from planner.importers.megatron.model import is_deepspeed
+from planner.importers.megatron.mixture import is_deepspeed
 from planner.training.search.plans.problems import PlanProblem
 
 if TYPE_CHECKING:

@@ -12,16 +12,14 @@ from planner.importers.megatron.arguments_file import arguments_command, looks_l
 from planner.importers.megatron.command import (
     Command,
     choose,
-    is_launcher_flag,
     mentions_training,
     training_commands,
-    unread_flags,
 )
 from planner.importers.megatron.flags import Flags
 from planner.importers.megatron.launch import Launch, launch_of
-from planner.importers.megatron.table import KNOWN, NOT_MODELLED, WITHOUT_EFFECT
+from planner.importers.megatron.script_notes import describe
 from planner.importers.megatron.world import devices, slurm_variables
-from planner.importers.notes import MOST_LISTED, Notes, listed
+from planner.importers.notes import Notes
 from planner.importers.shell.ran import Followed
 from planner.importers.shell.run import follow
 from planner.importers.shell.text import (
@@ -33,7 +31,6 @@ from planner.importers.shell.text import (
     script_of_text,
 )
 from planner.importers.source import STDIN, Source, load_source
-from planner.specs.files.spelling import did_you_mean
 
 LARGEST_BYTES = 2 * 2**20
 _OTHER_SCRIPTS = {
@@ -183,7 +180,7 @@ def _launch(
         vocabulary=vocabulary,
         usual_vocabulary=usual_vocabulary,
     )
-    _describe(launch, chosen, flags, followed, where)
+    describe(launch, chosen, flags, followed, where)
     return launch
 
 
@@ -236,61 +233,3 @@ def _reader(source: Source) -> Callable[[str], Script | None]:
         return script_of_file(text, str(path))
 
     return read
-
-
-def _describe(
-    launch: Launch, command: Command, flags: Flags, followed: Followed, where: str
-) -> None:
-    """Notes on what was read, assumed and left out."""
-    notes = launch.notes
-    read = [flag.name for flag in command.flags if flag.name in KNOWN]
-    notes.read.append(
-        f"the training command on line {command.origin.line}"
-        f"{f' ({command.script})' if command.script else ''}: {len(read)} flags that count"
-    )
-    if launch.devices is not None:
-        notes.read.append(f"{launch.devices} devices from {where}")
-    if command.condition:
-        notes.assumed.append(f"the command runs; it {command.condition}")
-    if followed.environment:
-        notes.assumed.append(
-            f"variables the file leaves to the environment are not set: "
-            f"{listed(list(followed.environment))}"
-        )
-    for name in flags.repeated():
-        notes.assumed.append(f"{name} is given several times; the last counts")
-    for unread in followed.unread:
-        notes.left_out.append(unread)
-    for word in command.uncertain:
-        shown = f" ({' '.join(word.maybe.split())[:60]})" if word.maybe.strip() else ""
-        notes.left_out.append(f"words on line {word.origin.line} whose text {word.problem}{shown}")
-    if command.stray:
-        notes.left_out.append(
-            f"words that belong to no flag: {listed([word.text[:40] for word in command.stray])}"
-        )
-    _describe_unread(command, notes)
-
-
-def _describe_unread(command: Command, notes: Notes) -> None:
-    """Flags that the importer does not read, sorted by what that means."""
-    unmodelled, harmless = [], []
-    unknown: dict[tuple[str, int | None], str] = {}
-    for flag in unread_flags(command):
-        bare = flag.name.removeprefix("--")
-        if is_launcher_flag(flag.name):
-            continue
-        if flag.name in NOT_MODELLED:
-            unmodelled.append(flag.name)
-        elif bare.startswith(WITHOUT_EFFECT):
-            harmless.append(flag.name)
-        elif (flag.name, flag.origin.line) not in unknown:
-            near = did_you_mean(flag.name, KNOWN) if len(unknown) < MOST_LISTED else None
-            text = f"{flag.name} on line {flag.origin.line}{f' ({near})' if near else ''}"
-            unknown[flag.name, flag.origin.line] = text
-    for names, meaning in (
-        (unmodelled, "may change memory or time, and a plan has no field for them"),
-        (list(unknown.values()), "are not known here"),
-        (harmless, "change neither the model nor memory or time"),
-    ):
-        if names:
-            notes.left_out.append(f"flags that {meaning}: {listed(list(dict.fromkeys(names)))}")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, get_args
 
-from planner.importers.switched import with_choice
+from planner.importers.switched import with_choice, with_groups
 from planner.specs.software_parts import RecomputeModule
 
 if TYPE_CHECKING:
@@ -25,9 +25,9 @@ _MASTERS = ("fp32", "fp16")
 _GRAPHS = ("none", "local", "transformer_engine", "full_iteration")
 
 
-def switched(launch: Launch, profile: SoftwareProfile, *, replicas: int) -> SoftwareProfile:
-    """The profile with the command's switches. Switches that a profile cannot hold are added to the
-    launch's notes. `replicas` share the optimizer: data · context."""
+def switched(launch: Launch, profile: SoftwareProfile) -> SoftwareProfile:
+    """The profile with the command's switches. Switches that it cannot hold are added to the
+    launch's notes."""
     changes: dict[str, Any] = {
         "rank_order": launch.rank_order,
         "dropout": "model" if _has_switches(profile) else profile.dropout,
@@ -36,7 +36,7 @@ def switched(launch: Launch, profile: SoftwareProfile, *, replicas: int) -> Soft
         "data_sharding": with_choice(profile.data_sharding, launch.data_sharding),
     }
     if launch.optimizer_shards > 1:
-        changes["optimizer_shard_size"] = max(1, replicas // launch.optimizer_shards)
+        changes["data_sharding"] = with_groups(changes["data_sharding"], launch.data_sharding)
     if _has_switches(profile):
         changes |= _switches(launch, profile)
     else:

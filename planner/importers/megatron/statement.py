@@ -80,7 +80,7 @@ def script_statement(
         sha256=source.sha256,
         model=replace(model, source=SourceFile(path=source.path, sha256=source.sha256)),
         software=launch.software,
-        switch=lambda profile, replicas, _: switched(launch, profile, replicas=replicas),
+        switch=lambda profile, _: switched(launch, profile),
         workload=workload,
         decisions=decisions,
         devices=launch.devices,
@@ -111,7 +111,11 @@ def _settled(
         launch.notes.assumed.append(
             f"global batch size {workload['global_batch_size']}: a microbatch of every replica"
         )
-    return Settled(decisions=decided, workload=workload)
+    decisions = dict(decided)
+    shard_over = launch.shard_over(devices)
+    if shard_over is not None:
+        decisions["shard_over"] = shard_over
+    return Settled(decisions=decisions, workload=workload)
 
 
 def _contradictions(launch: Launch, model: ModelSpec, given: ModelSpec) -> Iterator[InputError]:

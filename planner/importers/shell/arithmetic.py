@@ -6,7 +6,7 @@ import operator
 import re
 from collections.abc import Callable
 
-from planner.importers.shell.words import DEEPEST
+from planner.importers.shell.position import DEEPEST
 
 LARGEST = 2**63 - 1
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 
-from planner.importers.shell.expansion import expand, fields, key_of
+from planner.importers.shell.expansion import expand, key_of
+from planner.importers.shell.splitting import fields
 from planner.importers.shell.state import Array, ShellState
 from planner.importers.shell.syntax import Assignment, Literal, Word
 from planner.importers.shell.text import Text, cut, plain

@@ -7,7 +7,8 @@ import fnmatch
 import re
 
 from planner.importers.shell import arithmetic
-from planner.importers.shell.expansion import expand, fields, integer_of
+from planner.importers.shell.expansion import expand, integer_of
+from planner.importers.shell.splitting import fields
 from planner.importers.shell.state import ShellState
 from planner.importers.shell.syntax import Literal, Word
 from planner.importers.shell.text import Text, doubt_of, plain, unset_in

@@ -1,4 +1,4 @@
-"""Words to text: variables, arrays, defaults, arithmetic, and splitting into fields."""
+"""Words to text: variables, arrays, defaults and arithmetic."""
 
 from __future__ import annotations
 
@@ -41,7 +41,6 @@ from planner.importers.shell.transform import (
 LONGEST = 2**20
 
 _DEFAULTS = (":-", "-", ":=", "=", ":?", "?", ":+", "+")
-_BLANKS = re.compile(r"([ \t\n]+)")
 _INDEX_ARITHMETIC = re.compile(r"\$\(\((.*)\)\)")
 _INDEX_NAME = re.compile(r"\$\{?([A-Za-z_][A-Za-z0-9_]*)\}?")
 
@@ -50,80 +49,14 @@ def expand(word: Word, state: ShellState) -> Text:
     """The text of a word without splitting, as in an assignment."""
     pieces: list[Piece] = []
     for part in word.parts:
-        for number, field in enumerate(_part(part, state)):
+        for number, field in enumerate(texts_of(part, state)):
             if number:
                 pieces.append(Piece(" ", word.origin, quoted=True))
             pieces.extend(field)
-    return _checked(tuple(pieces), word.origin)
+    return checked(tuple(pieces), word.origin)
 
 
-def fields(word: Word, state: ShellState) -> list[Text]:
-    """The words that a word of a command expands to; one whose text is unknown stays one field."""
-    found: list[list[Piece]] = []
-    current: list[Piece] | None = None
-    for part in word.parts:
-        texts = _part(part, state)
-        if not texts and _is_only_list(word):
-            return []
-        for number, field in enumerate(texts):
-            if number:
-                if current is not None:
-                    found.append(current)
-                current = []
-            for piece in field:
-                current = _appended(piece, current, found)
-    if current is not None:
-        found.append(current)
-    return [_checked(tuple(one), word.origin) for one in found]
-
-
-def _is_only_list(word: Word) -> bool:
-    """Whether a word is "${LIST[@]}" and nothing else: without elements it expands to no word."""
-    return len(word.parts) == 2 and isinstance(word.parts[1], Parameter) and word.parts[1].quoted
-
-
-def _appended(
-    piece: Piece, current: list[Piece] | None, found: list[list[Piece]]
-) -> list[Piece] | None:
-    """Continues with a piece: an unknown piece without quotes is a field of its own if a blank
-    before it starts one."""
-    if piece.quoted or not piece.text:
-        apart = bool(piece.doubt) and not piece.quoted and piece.maybe[:1].isspace()
-        if apart and current is not None:
-            found.append(current)
-            current = None
-        if piece.quoted or piece.doubt or piece.unset or current is not None:
-            return _onto(current, piece)
-        return current
-    return _split(piece, current, found)
-
-
-def _onto(current: list[Piece] | None, piece: Piece) -> list[Piece]:
-    """Adds a piece to the open field, or to a new one."""
-    if current is None:
-        return [piece]
-    current.append(piece)
-    return current
-
-
-def _split(
-    piece: Piece, current: list[Piece] | None, found: list[list[Piece]]
-) -> list[Piece] | None:
-    """Adds the parts of a piece between blanks to the fields; the open field stays in `current`."""
-    at = 0
-    for index, part in enumerate(_BLANKS.split(piece.text)):
-        if index % 2:
-            if current is not None:
-                found.append(current)
-            current = None
-        elif part:
-            cut_out = replace(piece, text=part, origin=piece.origin.after(at))
-            current = _onto(current, cut_out)
-        at += len(part)
-    return current
-
-
-def _checked(text: Text, origin: Origin) -> Text:
+def checked(text: Text, origin: Origin) -> Text:
     """The text, with a place for every piece. Raises: InputError for a text that is too long."""
     if sum(len(piece.text) for piece in text) > LONGEST or len(text) > LONGEST // 16:
         raise InputError(
@@ -140,7 +73,7 @@ def _checked(text: Text, origin: Origin) -> Text:
     return text
 
 
-def _part(part: Part, state: ShellState) -> list[Text]:
+def texts_of(part: Part, state: ShellState) -> list[Text]:
     """The expansion of one part: one text, or one for each element of a list."""
     if isinstance(part, Literal):
         return [(Piece(part.text, part.origin, quoted=True),)]
@@ -285,7 +218,7 @@ def _argument(part: Parameter, state: ShellState) -> Text:
             whole = part.quoted or inner.quoted
             pieces.append(Piece(inner.text, inner.origin, quoted=whole))
             continue
-        for number, field in enumerate(_part(inner, state)):
+        for number, field in enumerate(texts_of(inner, state)):
             if number:
                 pieces.append(Piece(" ", part.origin, quoted=part.quoted))
             pieces += requoted(field, quoted=True) if part.quoted else field

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
-from functools import partial
 
-from planner.errors import InputError
 from planner.importers.shell.assign import assign, declare
 from planner.importers.shell.conditions import (
     arithmetic_test,
-    case_matches,
     double_bracket,
     test_command,
     test_words,
 )
-from planner.importers.shell.expansion import expand, fields
+from planner.importers.shell.control import Status
+from planner.importers.shell.expansion import expand
+from planner.importers.shell.nested import DEEPEST_CALL, ScriptRunner
 from planner.importers.shell.parser import parse_script
 from planner.importers.shell.ran import (
     SPEAKING,
@@ -27,40 +26,10 @@ from planner.importers.shell.ran import (
     too_much,
 )
 from planner.importers.shell.simple import DECLARING
+from planner.importers.shell.splitting import fields
 from planner.importers.shell.state import ShellState
-from planner.importers.shell.syntax import (
-    AndOr,
-    Block,
-    Case,
-    Command,
-    CommandGroup,
-    For,
-    Function,
-    If,
-    Pipeline,
-    Simple,
-    While,
-)
-from planner.importers.shell.text import (
-    NOWHERE,
-    Origin,
-    Piece,
-    Script,
-    Text,
-    doubt_of,
-    is_known,
-    plain,
-    script_of_text,
-)
-
-MOST_STEPS = 20_000
-MOST_COMMANDS = 2_000
-MOST_TURNS = 256
-"""Most turns of a for loop that are followed."""
-_DEEPEST_CALL = 30
-
-Status = bool | None
-"""Undecided (None). Programs are assumed to succeed."""
+from planner.importers.shell.syntax import Function, Simple
+from planner.importers.shell.text import NOWHERE, Origin, Piece, Script, Text, is_known, plain
 
 
 def follow(
@@ -106,157 +75,8 @@ def _arguments(given: Mapping[str, str], nowhere: Origin) -> tuple[Text, ...]:
     )
 
 
-class _Runner:
-    def __init__(
-        self,
-        is_nested_script: Callable[[str], bool],
-        read_file: Callable[[str], Script | None],
-    ) -> None:
-        self.ran: list[Ran] = []
-        self.unread: list[str] = []
-        self._is_nested_script = is_nested_script
-        self._read_file = read_file
-        self._around: tuple[tuple[Text, ...], ...] = ()
-        self._condition = ""
-        self._open: list[str] = []
-        self._steps = 0
-        self._calls = 0
-
-    def opened(self, path: str) -> None:
-        """Keeps a script that runs itself from being followed again."""
-        self._open.append(path)
-
-    def block(self, block: Block, state: ShellState) -> Status:
-        status: Status = True
-        for and_or in block:
-            if state.ended:
-                break
-            status = self._and_or(and_or, state)
-        return status
-
-    def _step(self, origin: Origin) -> None:
-        self._steps += 1
-        if self._steps > MOST_STEPS or len(self.ran) > MOST_COMMANDS:
-            raise too_much("runs more commands than any launch script", origin)
-
-    def _and_or(self, and_or: AndOr, state: ShellState) -> Status:
-        status = self._pipeline(and_or.pipelines[0], state)
-        for operator, pipeline in zip(and_or.operators, and_or.pipelines[1:], strict=True):
-            if state.ended:
-                return status
-            wanted = operator == "&&"
-            if status is None:
-                origin = _origin_of(pipeline)
-                self._maybe([partial(self._pipeline, pipeline), _nothing], state, origin)
-            elif status == wanted:
-                status = self._pipeline(pipeline, state)
-        return status
-
-    def _pipeline(self, pipeline: Pipeline, state: ShellState) -> Status:
-        if len(pipeline.commands) == 1:
-            status = self._command(pipeline.commands[0], state)
-        else:
-            for command in pipeline.commands:
-                status = self._command(command, state.copy())
-        if pipeline.negated:
-            return None if status is None else not status
-        return status
-
-    def _command(self, command: Command, state: ShellState) -> Status:
-        match command:
-            case Simple():
-                self._step(command.origin)
-                return self._simple(command, state)
-            case If():
-                return self._if(command.branches, command, state)
-            case For():
-                return self._for(command, state)
-            case While():
-                self._maybe([partial(self.block, command.body), _nothing], state, command.origin)
-            case Case():
-                return self._case(command, state)
-            case CommandGroup():
-                return self.block(command.body, state.copy() if command.subshell else state)
-            case Function():
-                state.functions[command.name] = command
-        return True
-
-    def _maybe(
-        self, bodies: Sequence[Callable[[ShellState], Status]], state: ShellState, origin: Origin
-    ) -> None:
-        """One of several things happens; whatever differs afterwards is in doubt."""
-        why = f"depends on the condition on line {origin.line}, which only the run decides"
-        outer, self._condition = self._condition, self._condition or why
-        outcomes = []
-        for body in bodies:
-            outcome = state.copy()
-            body(outcome)
-            outcomes.append(outcome)
-        self._condition = outer
-        state.take(outcomes, why, origin)
-
-    def _if(
-        self, branches: tuple[tuple[Block, Block], ...], whole: If, state: ShellState
-    ) -> Status:
-        if not branches:
-            return self.block(whole.otherwise, state)
-        (condition, body), rest = branches[0], branches[1:]
-        self._step(whole.origin)
-        status = self._decided(condition, state)
-        if status is None:
-            otherwise = partial(self._if, rest, whole)
-            self._maybe([partial(self.block, body), otherwise], state, whole.origin)
-            return True
-        return self.block(body, state) if status else self._if(rest, whole, state)
-
-    def _decided(self, condition: Block, state: ShellState) -> Status:
-        """Whether a condition holds; None where a program or an unknown value decides."""
-        status = self.block(condition, state)
-        last = condition[-1].pipelines[-1].commands[-1] if condition else None
-        if isinstance(last, Simple) and last.words:
-            name = plain(expand(last.words[0], state))
-            if name not in ("[", "[[", "((", "test", "true", "false", ":"):
-                return None
-        return status
-
-    def _for(self, loop: For, state: ShellState) -> Status:
-        turns: list[Text] = list(state.arguments)
-        if loop.words is not None:
-            turns = [text for word in loop.words for text in fields(word, state)]
-        if any(doubt_of(text) for text in turns) or len(turns) > MOST_TURNS:
-            why = "takes values that only the run knows"
-            state.variables[loop.name] = (Piece("", loop.origin, doubt=why),)
-            self._maybe([partial(self.block, loop.body), _nothing], state, loop.origin)
-            return True
-        for text in turns:
-            if not plain(text) and not is_known(text):
-                continue
-            if state.ended:
-                break
-            state.variables[loop.name] = text
-            self.block(loop.body, state)
-        return True
-
-    def _case(self, case: Case, state: ShellState) -> Status:
-        subject = expand(case.subject, state)
-        undecided: list[Block] = []
-        for branch in case.branches:
-            answers = [case_matches(subject, pattern, state) for pattern in branch.patterns]
-            if True in answers and branch.goes_on and not undecided:
-                self.block(branch.body, state)
-            elif True in answers:
-                undecided.append(branch.body)
-                break
-            elif None in answers:
-                undecided.append(branch.body)
-        else:
-            if not undecided:
-                return True
-            undecided.append(())
-        if len(undecided) == 1:
-            return self.block(undecided[0], state)
-        self._maybe([partial(self.block, body) for body in undecided], state, case.origin)
-        return True
+class _Runner(ScriptRunner):
+    """Follows commands of words: tests, builtins, functions and programs."""
 
     def _simple(self, command: Simple, state: ShellState) -> Status:
         if not command.words:
@@ -340,8 +160,8 @@ class _Runner:
     def _function(self, function: Function, words: list[Text], state: ShellState) -> Status:
         outer = state.arguments
         self._calls += 1
-        if self._calls > _DEEPEST_CALL:
-            raise too_much(f"calls functions more than {_DEEPEST_CALL} deep", function.origin)
+        if self._calls > DEEPEST_CALL:
+            raise too_much(f"calls functions more than {DEEPEST_CALL} deep", function.origin)
         state.arguments = tuple(words)
         status = self._command(function.body, state)
         state.arguments, state.ended = outer, state.exited
@@ -361,73 +181,3 @@ class _Runner:
             runs = hands_over_script(names, place)
             if runs or ((" " in name or "\n" in name) and self._is_nested_script(name)):
                 self._nested(words[place], words[:place], origin, state.inherited())
-
-    def _called(self, words: list[Text], place: int, origin: Origin, state: ShellState) -> bool:
-        """Follows the script that a command runs, where it can be read."""
-        script = self._read_file(plain(words[place]))
-        path = script.origin(0).path if script is not None else ""
-        if script is None or path in self._open:
-            return False
-        environment = state.inherited()
-        environment.arguments = tuple(words[place + 1 :])
-        outer, self._around = self._around, (*self._around, tuple(words[:place]))
-        self._open.append(path)
-        try:
-            self._follow(script, origin, environment)
-        except InputError:
-            if self._is_nested_script(script.text):
-                raise
-            self.unread.append(f"{plain(words[place])} (run on line {origin.line})")
-        self._open.pop()
-        self._around = outer
-        if environment.exited:
-            state.exit_origin = state.exit_origin or environment.exit_origin
-        return True
-
-    def _follow(self, script: Script, origin: Origin, state: ShellState) -> None:
-        self._calls += 1
-        if self._calls > _DEEPEST_CALL:
-            raise too_much(f"runs files more than {_DEEPEST_CALL} deep", origin)
-        self.block(parse_script(script), state)
-        self._calls -= 1
-
-    def _nested(self, text: Text, around: list[Text], origin: Origin, state: ShellState) -> None:
-        """Text handed to a program that runs it."""
-        outer, self._around = self._around, (*self._around, tuple(around))
-        self._tried(text, origin, state)
-        self._around = outer
-
-    def _tried(self, text: Text, origin: Origin, state: ShellState) -> Status:
-        """Text that is run as a script. An error in it would stop the run; here it matters only
-        where the text looks like a training command."""
-        try:
-            return self._script(text, origin, state)
-        except InputError:
-            if self._is_nested_script(plain(text)):
-                raise
-            return None
-
-    def _script(self, text: Text, origin: Origin, state: ShellState) -> Status:
-        if self._calls >= _DEEPEST_CALL:
-            raise too_much(f"runs scripts in scripts more than {_DEEPEST_CALL} deep", origin)
-        self._calls += 1
-        try:
-            return self.block(parse_script(script_of_text(text, origin)), state)
-        finally:
-            self._calls -= 1
-
-    def _source(self, name: str, origin: Origin, state: ShellState) -> None:
-        script = self._read_file(name) if name else None
-        if script is None:
-            self.unread.append(f"{name or 'a file'} (sourced on line {origin.line})")
-            return
-        self._follow(script, origin, state)
-        state.ended = state.exited
-
-
-def _nothing(state: ShellState) -> Status:
-    return True
-
-
-def _origin_of(pipeline: Pipeline) -> Origin:
-    return pipeline.commands[0].origin

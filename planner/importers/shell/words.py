@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from bisect import bisect_right
 from collections.abc import Iterator
 
-from planner.errors import InputError
+from planner.importers.shell.position import Position
 from planner.importers.shell.syntax import (
     Arithmetic,
     Given,
@@ -17,9 +17,8 @@ from planner.importers.shell.syntax import (
     Substitution,
     Word,
 )
-from planner.importers.shell.text import UNKNOWN, Origin, Piece, Script
+from planner.importers.shell.text import UNKNOWN, Piece
 
-DEEPEST = 40
 METACHARACTERS = frozenset(" \t\n;&|<>()")
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -36,44 +35,8 @@ _PLAIN_HEREDOC = re.compile(rf"[^\\$`\n{UNKNOWN}]+")
 _ANSI_ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "\\": "\\", "'": "'", '"': '"', "a": "\a"}
 
 
-class Reader(ABC):
-    """A position in a script. Every reading method moves the position past what it read."""
-
-    def __init__(self, script: Script, *, depth: int = 0) -> None:
-        self.script = script
-        self.text = script.text
-        self.index = 0
-        self.end = len(script.text)
-        self.depth = depth
-
-    def origin(self, index: int | None = None) -> Origin:
-        return self.script.origin(self.index if index is None else index)
-
-    def error(self, message: str, index: int | None = None) -> InputError:
-        place = self.origin(index)
-        return InputError(
-            f"shell: {message}", path=place.path, line=place.line, column=place.column
-        )
-
-    def enter(self) -> None:
-        self.depth += 1
-        if self.depth > DEEPEST:
-            raise self.error(f"nested more than {DEEPEST} deep")
-
-    def leave(self) -> None:
-        self.depth -= 1
-
-    def starts(self, prefix: str) -> bool:
-        return self.text.startswith(prefix, self.index)
-
-    def skip_continuation(self) -> bool:
-        """Skips a backslash at the end of a line, which joins two lines; a carriage return from
-        another system may come between."""
-        for end in ("\\\n", "\\\r\n"):
-            if self.starts(end):
-                self.index += len(end)
-                return True
-        return False
+class Reader(Position, ABC):
+    """Reads words. Every reading method moves the position past what it read."""
 
     def word(self) -> Word:
         """The word that starts here; at least one character."""
@@ -209,7 +172,7 @@ class Reader(ABC):
     def _expansion(self, parts: list[Part], *, quoted: bool) -> None:
         start, origin = self.index, self.origin()
         if self.starts("`"):
-            end = self._closing_backquote(start)
+            end = self.closing_backquote(start)
             parts.append(Substitution(self.text[start + 1 : end], origin, quoted))
             self.index = end + 1
         elif self.starts("$((") and (arithmetic := self.end_of_arithmetic(start + 1)) is not None:
@@ -219,7 +182,7 @@ class Reader(ABC):
             end = self.closing(start + 1)
             parts.append(Substitution(self.text[start + 2 : end], origin, quoted))
             self.index = end + 1
-        elif self.starts("$[") and (bracket := self._closing_bracket(start + 1)) is not None:
+        elif self.starts("$[") and (bracket := self.closing_bracket(start + 1)) is not None:
             parts.append(Arithmetic(self.part_of(start + 2, bracket), origin, quoted))
             self.index = bracket + 1
         elif self.starts("${"):
@@ -231,35 +194,6 @@ class Reader(ABC):
                 return
             parts.append(Parameter(match[0], "", "", Word((), origin), origin, quoted))
             self.index = match.end()
-
-    def end_of_arithmetic(self, opening: int) -> int | None:
-        """Index of the )) that closes the (( at `opening`; None where these are parentheses of
-        commands, as in $((a; b) | c)."""
-        depth = 0
-        for index in range(opening, self.end):
-            depth += {"(": 1, ")": -1}.get(self.text[index], 0)
-            if depth == 1 and index > opening:
-                return index if self.text.startswith("))", index, self.end) else None
-        return None
-
-    def _closing_backquote(self, start: int) -> int:
-        index = start + 1
-        while index < self.end and self.text[index] != "`":
-            index += 2 if self.text[index] == "\\" else 1
-        if index >= self.end:
-            raise self.error("a ` that is not closed", start)
-        return index
-
-    def _closing_bracket(self, opening: int) -> int | None:
-        """The bracket that closes the one at `opening`, if one does on its line."""
-        depth = 0
-        for index in range(opening, self.end):
-            depth += {"[": 1, "]": -1}.get(self.text[index], 0)
-            if depth == 0:
-                return index
-            if self.text[index] == "\n":
-                break
-        return None
 
     @abstractmethod
     def closing(self, opening: int) -> int:
@@ -294,7 +228,7 @@ class Reader(ABC):
             return Given(Piece("", origin, quoted, doubt=doubt), quoted)
         name, index = match[0], ""
         self.index = match.end()
-        bracket = self._closing_bracket(self.index) if self.starts("[") else None
+        bracket = self.closing_bracket(self.index) if self.starts("[") else None
         if bracket is not None:
             index = self.text[self.index + 1 : bracket]
             self.index = bracket + 1

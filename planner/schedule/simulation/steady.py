@@ -1,12 +1,12 @@
 """Steps of very many microbatches, from a simulation of fewer.
 
 A schedule whose stages alternate forwards and backwards repeats itself: from some microbatch on,
-every pass and message ends a fixed time after its counterpart one period earlier. A period is one
-microbatch per stage through all chunks (`interleaved` runs groups of this size). Once this holds
-for as many periods as passes reach back, it holds until the forwards run out: the order and the
-durations stay the same, and the end of a pass is a maximum of sums. Further microbatches then only
-delay what follows. Where a simulation does not reach this state, the whole step has to be
-simulated.
+every pass and message ends the same time after the one a period before. A period is a microbatch
+per stage through all chunks (`interleaved` takes groups of as many). Once all of them do so for as
+long as passes depend on each other, they go on doing so until the forwards run out, because the
+order and the durations stay the same and the end of a pass is the largest of sums. More
+microbatches then only move what follows. Where a simulation does not come to that, all of the step
+has to be simulated.
 """
 
 from __future__ import annotations
@@ -22,24 +22,22 @@ if TYPE_CHECKING:
     from planner.arrays import Floats
     from planner.schedule.simulation.timeline import Timeline
 
-SIMULATED = 100_000
-"""Forwards of all stages up to which a schedule is simulated whole, which takes less than a
-second.
-"""
+SIMULATED = 4_000
+"""Forwards of all stages up to which every one is simulated, which takes less than a second."""
 
-SETTLING = 16
-"""Fewest microbatches per stage that are simulated before the schedule may repeat itself."""
+SETTLING = 12
+"""Microbatches per stage that are simulated at least before they may repeat themselves."""
 
 WINDOW = 4
-"""Periods at the end of the steady phase that have to agree: no pass waits for one further back."""
+"""Periods at the end of the steady phase that have to agree: no pass waits for one longer ago."""
 
 AGREE = 1e-9
-"""Share of a period by which periods may differ through rounding."""
+"""Share of a period by which they may differ through rounding."""
 
 
 class Spans(NamedTuple):
-    """Durations of a step: seconds until its last pass, seconds with reductions, and the share of
-    the former that every stage is idle, [p]."""
+    """What a step takes: seconds until its last pass and with reductions, and the share of the
+    first that every stage is idle, [p]."""
 
     pass_span_s: float
     span_s: float
@@ -47,16 +45,14 @@ class Spans(NamedTuple):
 
     @classmethod
     def of(cls, timeline: Timeline) -> Spans:
-        """The spans of a simulation."""
+        """Those of a simulation."""
         return cls(timeline.pass_span_s, timeline.span_s, timeline.bubble_fraction)
 
 
 def fewer_microbatches(
     name: str, *, stages: int, virtual_stages: int, num_microbatches: int
 ) -> int | None:
-    """How many microbatches to simulate in place of very many; None where all have to be
-    simulated.
-    """
+    """How many microbatches to simulate instead of very many; None where it is all of them."""
     chunks = stages * virtual_stages
     warmup = kind_of(name).warmup
     if warmup is None or chunks * num_microbatches <= SIMULATED:
@@ -71,7 +67,7 @@ def fewer_microbatches(
 
 
 def extended(timeline: Timeline, num_microbatches: int) -> Spans | None:
-    """The spans of the same step with more microbatches, in whole periods; None where the
+    """The spans of the same step with more microbatches, whole periods of them; None where the
     simulation does not repeat itself at the end of its steady phase."""
     schedule = timeline.schedule
     stages, period = schedule.stages, 2 * schedule.stages * schedule.virtual_stages

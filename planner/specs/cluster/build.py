@@ -17,6 +17,7 @@ from planner.specs.cluster.file import (
 from planner.specs.cluster.hostlist import MOST_HOSTS
 from planner.specs.cluster.links import place_matrix, place_overrides
 from planner.specs.cluster.nominal import doubts
+from planner.specs.cluster.reliability import Reliability, build_reliability
 from planner.specs.cluster.spec import (
     BandwidthMatrix,
     ClusterSpec,
@@ -191,6 +192,7 @@ class _Builder:
             node_groups=groups,
             tiers=tuple(_tier(tier) for tier in given.fabric.tiers) if given.fabric else (),
             matrix=matrix,
+            reliability=self._reliability(),
             assumptions=tuple(self._assumptions),
             doubts=tuple(self._doubts()),
             source=self._source(),
@@ -203,6 +205,14 @@ class _Builder:
             )
         overrides = place_overrides(self._document, given.links.overrides, groups)
         return replace(cluster, overrides=overrides)
+
+    def _reliability(self) -> Reliability | None:
+        given = self._given.reliability
+        if given is None:
+            return None
+        reliability = build_reliability(given)
+        self._assumptions += reliability.assumptions
+        return reliability
 
     def _doubts(self) -> Iterator[str]:
         for index, group in enumerate(self._given.node_groups):

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, ValidationInfo, WithJsonSchema
 
 from planner.specs.cluster.hostlist import MOST_HOSTS, expand_hosts
+from planner.specs.cluster.reliability import ReliabilityInput
 from planner.specs.device import DeviceSpec
 from planner.specs.files.fields import BytesPerSecond, Count, Input, Name, Seconds, Text
 from planner.specs.files.or_text import OrText
@@ -187,3 +188,5 @@ class ClusterInput(Input):
     """Several groups make a mixed cluster."""
     fabric: FabricInput | None = None
     links: LinksInput = LinksInput()
+    reliability: ReliabilityInput | None = None
+    """How often machines fail, and where checkpoints go."""

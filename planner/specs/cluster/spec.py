@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from planner.errors import InputError
+from planner.specs.cluster.reliability import Reliability
 from planner.specs.device import DeviceSpec
 from planner.specs.files.source import SourceFile
 from planner.specs.networks import NetworkKind
@@ -117,6 +118,7 @@ class ClusterSpec:
     tiers: tuple[FabricTier, ...] = ()
     matrix: BandwidthMatrix | None = None
     overrides: tuple[LinkOverride, ...] = ()
+    reliability: Reliability | None = None
     assumptions: tuple[str, ...] = ()
     doubts: tuple[str, ...] = ()
     source: SourceFile | None = None

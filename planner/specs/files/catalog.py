@@ -40,7 +40,7 @@ def list_shipped(kind: Kind) -> tuple[str, ...]:
     return tuple(sorted(path.stem for path in (_root() / _FOLDERS[kind]).glob("*.yaml")))
 
 
-def general_file(kind: Kind | Literal["checkpoints"]) -> Path:
+def general_file(kind: Kind | Literal["checkpoints", "generations"]) -> Path:
     """The file of general values for files of a kind."""
     return _root() / "defaults" / f"{kind}.yaml"
 
@@ -53,6 +53,12 @@ def looks_like_path(name: str) -> bool:
 def find_shipped(kind: Kind, name: str) -> Path | None:
     """The shipped file of a name, or None."""
     return _root() / _FOLDERS[kind] / f"{name}.yaml" if name in list_shipped(kind) else None
+
+
+def is_shipped(kind: Kind, path: str | Path) -> bool:
+    """Whether a path leads to a shipped file of the kind."""
+    shipped = find_shipped(kind, Path(path).stem)
+    return shipped is not None and Path(path).resolve() == shipped.resolve()
 
 
 def unknown_name(kind: Kind, name: str) -> tuple[str, str | None]:

@@ -50,6 +50,7 @@ _BYTES_PER_SECOND = _quantity(
     units.BYTES_PER_SECOND, units.parse_bytes_per_second, units.format_bytes_per_second
 )
 _SECONDS = _quantity(units.SECONDS, units.parse_seconds, units.format_seconds)
+_DURATION = _quantity(units.DURATION, units.parse_duration, units.format_duration)
 _FLOP_PER_SECOND = _quantity(
     units.FLOP_PER_SECOND, units.parse_flop_per_second, units.format_flop_per_second
 )
@@ -59,6 +60,13 @@ _FRACTION_SCHEMA = {
         {"type": "string", "pattern": r"^[0-9]*\.?[0-9]+ *%$"},
     ],
     "examples": [0.05, "5%"],
+}
+_TOKENS_SCHEMA = {
+    "anyOf": [
+        {"type": "integer", "minimum": 1},
+        {"type": "string", "pattern": r"^[0-9]*\.?[0-9]+([eE][0-9]+)? *[kKMBTP]?$"},
+    ],
+    "examples": ["15T", 300_000_000_000],
 }
 _NAME_SCHEMA = {
     "type": "string",
@@ -71,7 +79,9 @@ _NAME_SCHEMA = {
 Bytes = Annotated[int, *_BYTES]
 BytesPerSecond = Annotated[float, *_BYTES_PER_SECOND]
 Seconds = Annotated[float, *_SECONDS]
+Duration = Annotated[float, *_DURATION]
 FlopPerSecond = Annotated[float, *_FLOP_PER_SECOND]
+Tokens = Annotated[int, BeforeValidator(units.parse_tokens), WithJsonSchema(_TOKENS_SCHEMA)]
 Fraction = Annotated[float, BeforeValidator(units.parse_fraction), WithJsonSchema(_FRACTION_SCHEMA)]
 
 Count = Annotated[int, Field(ge=1, le=1_000_000)]
@@ -109,6 +119,7 @@ class Constant(Input, Generic[T]):
     @classmethod
     def model_parametrized_name(cls, params: tuple[Any, ...]) -> str:
         kinds = {"Bytes": Bytes, "BytesPerSecond": BytesPerSecond, "Seconds": Seconds}
+        kinds |= {"Duration": Duration}
         kinds |= {"FlopPerSecond": FlopPerSecond, "Fraction": Fraction, "Count": Count}
         names = [name for name, kind in kinds.items() if kind == params[0]]
         return f"Constant{names[0] if names else 'Number'}"

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from planner.specs.device import Precision
-from planner.specs.files.fields import Count, Input, Name, Size
+from planner.specs.files.fields import Count, Input, Name, Size, Tokens
 from planner.specs.files.spelling import did_you_mean
 from planner.specs.model.architecture import ARCHITECTURES
 from planner.specs.model.spec import (
@@ -97,6 +97,8 @@ class TrainingInput(Input):
     optimizer: Optimizer | None = None
     software: Name | None = None
     """Name of a software profile."""
+    tokens: Tokens | None = None
+    """Of the whole job, such as 15T: reports then say how long it takes."""
 
 
 class ParametersInput(Input):

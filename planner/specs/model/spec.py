@@ -79,6 +79,7 @@ class TrainingDefaults:
     precision: str | None = None
     optimizer: str | None = None
     software: str | None = None
+    tokens: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

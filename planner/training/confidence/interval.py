@@ -5,7 +5,7 @@ halves with every feature of the regime in which they differ, and saturates with
 so that a publication with many runs does not outweigh the others. Mean and variance of the residual
 follow from the weighted cells and include the spread between cells; an estimate that resembles no
 measured run therefore gets the spread over everything that was measured. Constants were tuned on
-the measured runs, so a few publications on a device generation in a number format say little about
+the measured runs, so a few publications on a device family in a number format say little about
 the next one: the interval is that of a sample as small as the number of publications (Student's
 distribution). An estimate on a device in a number format that was never measured has the widest
 interval.
@@ -19,7 +19,7 @@ from math import exp, sqrt
 from typing import TYPE_CHECKING
 
 from planner.plan import Confidence, Evidence, Interval
-from planner.training.confidence.regimes import Regime, device_generation, regime_of
+from planner.training.confidence.regimes import Regime, device_family, regime_of
 from planner.training.confidence.residuals import STEP, Cell, Residuals, shipped_residuals
 
 if TYPE_CHECKING:
@@ -106,8 +106,8 @@ def factors(
 
 
 def _same_numbers(one: Regime, other: Regime) -> bool:
-    """Whether two regimes are of one device generation in one width of numbers."""
-    return (one.generation, one.bits) == (other.generation, other.bits)
+    """Whether two regimes are of one device family in one width of numbers."""
+    return (one.family, one.bits) == (other.family, other.bits)
 
 
 def _small_sample(free: int) -> float:
@@ -185,10 +185,10 @@ def extrapolations(scenario: Scenario, plan: Plan, known: Residuals) -> tuple[st
     job, coverage = scenario.job, known.coverage
     said = []
     for device in scenario.device_types:
-        generation = device_generation(device.name)
-        most = coverage.most_devices.get(generation)
+        family = device_family(device)
+        most = coverage.most_devices.get(family)
         if most is not None and job.devices > most:
-            said.append(f"no measured run on more than {most} devices of {generation} type")
+            said.append(f"no measured run on more than {most} devices of {family} type")
     if plan.schedule not in coverage.schedules:
         said.append(f"no measured run with schedule {plan.schedule}")
     if job.software.name not in coverage.software:

@@ -6,17 +6,13 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from planner.hardware.device import Device
     from planner.plan import Estimate, Plan
     from planner.training.scenario import Scenario
 
-GENERATIONS = (
-    ("volta and turing", ("v100", "t4")),
-    ("ampere", ("a100", "a800")),
-    ("hopper", ("h100", "h200", "h800")),
-    ("blackwell", ("b200", "b300", "gb200", "gb300")),
-    ("cdna", ("mi2", "mi3")),
-)
-"""Device generations, and how the names of their devices start."""
+SEVERAL_FAMILIES = "mixed"
+NO_FAMILY = "other"
+"""Families of jobs on several device types, and of devices whose file states no family."""
 
 SIZES = ((8, "up to 8 devices"), (64, "9 to 64 devices"), (512, "65 to 512 devices"))
 LARGEST = "over 512 devices"
@@ -34,11 +30,11 @@ launches."""
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Regime:
-    """`generation` is "mixed" on several device types, "other" for devices without measured runs;
-    `bits` of the number format matmuls run in; `size` and `schedule` are classes;
-    `networked`: the job spans nodes that do not share a fast fabric."""
+    """`family` is that of the devices (`DeviceSpec.family`); `bits` of the number format matmuls
+    run in; `size` and `schedule` are classes; `networked`: the job spans nodes that do not share a
+    fast fabric."""
 
-    generation: str
+    family: str
     bits: int
     host_bound: bool
     size: str
@@ -61,7 +57,7 @@ def regime_of(scenario: Scenario, plan: Plan, cost: Estimate) -> Regime:
     groups = scenario.cluster.node_groups
     domain = min(group.scale_up.nodes if group.scale_up else 1 for group in groups)
     return Regime(
-        generation=generation_of(scenario),
+        family=family_of(scenario),
         bits=BITS[scenario.job.precision],
         host_bound=host_share(cost) > HOST_SHARE,
         size=size_class(scenario.job.devices),
@@ -82,16 +78,13 @@ def schedule_class(plan: Plan) -> str:
     return SEVERAL_CHUNKS if plan.virtual_stages > 1 else plan.schedule
 
 
-def generation_of(scenario: Scenario) -> str:
-    found = {device_generation(device.name) for device in scenario.device_types}
-    return found.pop() if len(scenario.device_types) == 1 else "mixed"
+def family_of(scenario: Scenario) -> str:
+    types = scenario.device_types
+    return device_family(types[0]) if len(types) == 1 else SEVERAL_FAMILIES
 
 
-def device_generation(name: str) -> str:
-    for generation, starts in GENERATIONS:
-        if name.lower().startswith(starts):
-            return generation
-    return "other"
+def device_family(device: Device) -> str:
+    return device.family or NO_FAMILY
 
 
 def host_share(cost: Estimate) -> float:

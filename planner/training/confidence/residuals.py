@@ -37,8 +37,8 @@ class Cell:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Coverage:
     """What the measured runs cover: the number formats of every device, the largest run of every
-    generation (in devices), and over all runs the schedules, the software profiles and the longest
-    sequence."""
+    device family (in devices), and over all runs the schedules, the software profiles and the
+    longest sequence."""
 
     formats: Mapping[str, tuple[str, ...]]
     most_devices: Mapping[str, int]

@@ -41,6 +41,21 @@ class LayerMemory:
     working_bytes: int
     backward_bytes: int
 
+    @classmethod
+    def joined(cls, parts: Sequence[LayerMemory]) -> LayerMemory:
+        """Of a layer whose parts follow each other."""
+        return cls(
+            dense_parameters=sum([part.dense_parameters for part in parts]),
+            expert_parameters=sum([part.expert_parameters for part in parts]),
+            saved_bytes=sum([part.saved_bytes for part in parts]),
+            selective_bytes=sum([part.selective_bytes for part in parts]),
+            full_bytes=parts[0].full_bytes,
+            logits_bytes=sum([part.logits_bytes for part in parts]),
+            logits_working_bytes=sum([part.logits_working_bytes for part in parts]),
+            working_bytes=max([part.working_bytes for part in parts]),
+            backward_bytes=max([part.backward_bytes for part in parts]),
+        )
+
 
 def layer_memory(
     workload: Workload,

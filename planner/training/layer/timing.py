@@ -21,7 +21,7 @@ from planner.hardware.collectives import (
 from planner.training.layer.host import collective_launch_s, launch_s, launched
 from planner.training.layer.operators import OperatorTime, operator_time
 from planner.workload.operators import Collective, GroupedMatmul, Matmul
-from planner.workload.recompute import selective
+from planner.workload.recompute import EVERY_SECOND_MATMUL, selective
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -161,6 +161,23 @@ class _Tally:
                 self.exchange_s += exposed_s
                 self.exchange_multiprocessors = operator.multiprocessors
 
+    @classmethod
+    def joined(cls, parts: Sequence[_Tally]) -> _Tally:
+        """Of passes through parts that follow each other."""
+        return cls(
+            compute_s=sum([part.compute_s for part in parts]),
+            tensor_s=sum([part.tensor_s for part in parts]),
+            context_s=sum([part.context_s for part in parts]),
+            expert_s=sum([part.expert_s for part in parts]),
+            exchange_s=sum([part.exchange_s for part in parts]),
+            exchange_multiprocessors=max([part.exchange_multiprocessors for part in parts]),
+            hidden_s=sum([part.hidden_s for part in parts]),
+            slowness=parts[0].slowness,
+            blocking=parts[0].blocking,
+            launching_s=sum([part.launching_s for part in parts]),
+            launched_s=sum([part.launched_s for part in parts]),
+        )
+
     @property
     def host_bound_s(self) -> float:
         """Seconds by which launching outlasts the launched work; all of the launching where the
@@ -205,6 +222,49 @@ def _travelling_share(operator: Collective, group: ProcessGroup) -> float:
     return d * (1 - (1 - 1 / d) ** operator.copies) / operator.copies
 
 
+@dataclass(slots=True, kw_only=True)
+class LayerTally:
+    """Running totals of a layer or of a part of one. `spared_s` is what full recomputation need not
+    redo."""
+
+    forward: _Tally
+    backward: _Tally
+    selective_s: float = 0.0
+    weight_gradient_s: float = 0.0
+    spared_s: float = 0.0
+
+    @classmethod
+    def joined(cls, parts: Sequence[LayerTally]) -> LayerTally:
+        """Of a layer whose parts follow each other."""
+        return cls(
+            forward=_Tally.joined([part.forward for part in parts]),
+            backward=_Tally.joined([part.backward for part in parts]),
+            selective_s=sum([part.selective_s for part in parts]),
+            weight_gradient_s=sum([part.weight_gradient_s for part in parts]),
+            spared_s=sum([part.spared_s for part in parts]),
+        )
+
+    def finish(self, workload: Workload, device: Device) -> LayerTime:
+        """The seconds of a whole layer. The tally is spent."""
+        forward, backward, software = self.forward, self.backward, workload.software
+        full_s = forward.total_s - self.spared_s
+        alone = (forward.finish(), backward.finish())
+        if "expert" in software.overlap:
+            _pair(forward, backward, software.expert.overlapped_share.value, device)
+        return LayerTime(
+            forward_alone=alone[0],
+            backward_alone=alone[1],
+            forward=forward.finish(),
+            backward=backward.finish(),
+            weight_gradient_s=self.weight_gradient_s,
+            selective_s=self.selective_s,
+            full_s=max(full_s, 0.0),
+            hidden_s=forward.hidden_s + backward.hidden_s,
+            host_bound_s=forward.host_bound_s + backward.host_bound_s,
+            forward_host_bound_s=forward.host_bound_s,
+        )
+
+
 def layer_time(
     workload: Workload,
     operators: Sequence[Operator],
@@ -217,10 +277,24 @@ def layer_time(
     """Price a layer's operators on `device`, communicating in the default rank order's groups.
     `costs`, their seconds there, and `effects`, what selective recomputation does to them, are
     worked out unless they are known already."""
-    groups = Groups.of(topology, workload, device)
-    software = workload.software
     costs = costs or [operator_time(operator, workload, device) for operator in operators]
     effects = effects or selective(workload, operators)
+    tally = tally_layer(workload, operators, device, topology, costs, effects)
+    return tally.finish(workload, device)
+
+
+def tally_layer(
+    workload: Workload,
+    operators: Sequence[Operator],
+    device: Device,
+    topology: Topology,
+    costs: Sequence[OperatorTime],
+    effects: Sequence[Selective],
+) -> LayerTally:
+    """Add up a layer's operators, or those of a part of one. Parts of one layer may be added up
+    apart where `separable` says so."""
+    groups = Groups.of(topology, workload, device)
+    software = workload.software
     forward, backward = (
         _Tally(slowness=device.host_slowness, blocking=software.launch_blocking) for _ in range(2)
     )
@@ -245,26 +319,25 @@ def layer_time(
         forward.compute(workload, operator, cost, backward=False)
         backward.compute(workload, operator, cost, backward=True)
         selective_s += effect.redone_share * cost.forward_s
-    full_s = forward.total_s
+    spared_s = 0.0
     if software.recompute.early_stop:
         last = _last_product(operators)
-        full_s -= sum(cost.forward_s for cost in costs[last:])
-        full_s -= sum(one for index, one in exchanged.items() if index > last)
-    alone = (forward.finish(), backward.finish())
-    if "expert" in software.overlap:
-        _pair(forward, backward, software.expert.overlapped_share.value, device)
-    return LayerTime(
-        forward_alone=alone[0],
-        backward_alone=alone[1],
-        forward=forward.finish(),
-        backward=backward.finish(),
-        weight_gradient_s=sum(cost.weight_gradient_s for cost in costs),
+        spared_s = sum(cost.forward_s for cost in costs[last:])
+        spared_s += sum(one for index, one in exchanged.items() if index > last)
+    return LayerTally(
+        forward=forward,
+        backward=backward,
         selective_s=selective_s,
-        full_s=max(full_s, 0.0),
-        hidden_s=forward.hidden_s + backward.hidden_s,
-        host_bound_s=forward.host_bound_s + backward.host_bound_s,
-        forward_host_bound_s=forward.host_bound_s,
+        weight_gradient_s=sum(cost.weight_gradient_s for cost in costs),
+        spared_s=spared_s,
     )
+
+
+def separable(software: SoftwareProfile) -> bool:
+    """Whether the parts of a layer can be priced one by one: not where full recomputation stops at
+    the layer's last product, or selective recomputation counts through all of its products."""
+    recompute = software.recompute
+    return not recompute.early_stop and EVERY_SECOND_MATMUL not in recompute.selective_modules
 
 
 def _last_product(operators: Sequence[Operator]) -> int:

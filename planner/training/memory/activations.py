@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from planner.arrays import distinct_rows
+from planner.arrays import distinct, distinct_rows
 from planner.schedule.inflight import heaviest_in_flight, peak_in_flight
 from planner.training.batch import FULLY, SELECTIVE
 from planner.training.memory.embedding import embedding_parameters
@@ -314,7 +314,7 @@ def _kept(
     replayed = np.where(selective, np.maximum(again, 0), 0)
     dropped = table.saved_bytes[row] - table.full_bytes[row]
     full = batch.fully_recomputed
-    for layers in np.unique(full[full > 0]):
+    for layers in distinct(full[full > 0]):
         plans = np.flatnonzero(full == layers)
         leading = load.leading[layers]
         kept[plans] -= _in_flight_bytes(in_flight, which[plans], leading, dropped[plans])

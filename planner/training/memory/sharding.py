@@ -24,6 +24,20 @@ def kept_whole(software: SoftwareProfile, batch: Batch) -> NDArray[np.bool_]:
     return sharded & (batch.pipeline > 1) & software.pipeline_keeps_whole
 
 
+def state_groups(software: SoftwareProfile, batch: Batch) -> NDArray[np.int64]:
+    """[N]: into how many groups the replicas that share gradients and optimizer states fall. Where
+    groups hold a copy of the weights alone, all replicas share the rest (DeepSpeed
+    `runtime/zero/partition_parameters.py`, `ds_secondary_tensor`)."""
+    if software.data_sharding.groups_hold == "states":
+        return batch.sharding_groups
+    return np.asarray(np.where(batch.data_sharding == FULLY, 1, batch.sharding_groups))
+
+
+def sharers(replicas: NDArray[np.int64], groups: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Of `replicas` ranks in so many equal groups, those of one group."""
+    return np.asarray(np.maximum(replicas // groups, 1))
+
+
 def resharded(software: SoftwareProfile, batch: Batch) -> NDArray[np.bool_]:
     """[N]: weights are gathered for every pass and freed after it."""
     freed: NDArray[np.bool_] = (batch.data_sharding == FULLY) & ~kept_whole(software, batch)

@@ -21,7 +21,7 @@ from planner.plan import PEAK_PHASES, MemoryComponents, StageMemory
 from planner.training.batch import FULLY, OPTIMIZER, OPTIMIZER_AND_GRADIENTS, OUTER_KINDS
 from planner.training.memory.activations import activation_peak
 from planner.training.memory.embedding import embedding_parameters
-from planner.training.memory.sharding import kept_whole
+from planner.training.memory.sharding import kept_whole, sharers, state_groups
 from planner.training.memory.standing import (
     among_tensor_ranks,
     largest_workspaces,
@@ -225,12 +225,6 @@ def state_bytes(
     return np.asarray(weights + gradients + optimizer)
 
 
-def optimizer_shards(scenario: Scenario, replicas: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Ranks among which one sharded optimizer is divided."""
-    largest = scenario.job.software.optimizer_shard_size
-    return replicas if largest is None else np.minimum(replicas, largest)
-
-
 def _states(
     scenario: Scenario,
     batch: Batch,
@@ -243,7 +237,8 @@ def _states(
     Fully sharded, the fp32 weights are the only ones (PyTorch FSDP2 mixed precision), so the
     optimizer holds no second copy of them; or shards of the 16-bit weights stay beside them
     (DeepSpeed `runtime/zero/stage3.py`, `fp16_partitioned_groups_flat` and
-    `fp32_partitioned_groups_flat`).
+    `fp32_partitioned_groups_flat`). Where a part of the replicas has a copy of the weights alone,
+    that copy is in the format of the weights.
     """
     software, job = scenario.job.software, scenario.job
     transposes = any(device.fp8_transposes for device in scenario.device_types)
@@ -261,20 +256,25 @@ def _states(
     sharding = batch.data_sharding[:, None]
     fully = sharding == FULLY
     whole = kept_whole(software, batch)[:, None]
+    groups = batch.sharding_groups[:, None]
+    of_states = state_groups(software, batch)[:, None]
+    copied = fully & (of_states < groups)
     total = np.zeros((4, *dense.shape))
     for parameters, replicas in (
         (dense, batch.dense_replicas[:, None]),
         (expert, batch.expert_replicas[:, None]),
     ):
-        optimizer_shard = parameters / np.where(
-            sharding >= OPTIMIZER, optimizer_shards(scenario, replicas), 1
-        )
+        share = sharers(replicas, of_states)
+        optimizer_shard = parameters / np.where(sharding >= OPTIMIZER, share, 1)
         gradient_shard = parameters / np.where(
-            (sharding >= OPTIMIZER_AND_GRADIENTS) & ~whole, replicas, 1
+            (sharding >= OPTIMIZER_AND_GRADIENTS) & ~whole, share, 1
         )
+        copy = parameters / sharers(replicas, groups) * weight_bytes(job.precision)
         total[0] += np.where(
             fully,
-            optimizer_shard * shard_bytes + np.where(whole, parameters * stored_bytes, 0),
+            optimizer_shard * shard_bytes
+            + np.where(whole, parameters * stored_bytes, 0)
+            + np.where(copied, copy, 0),
             parameters * stored_bytes,
         )
         total[1] += gradient_shard * main_bytes + parameters * local_bytes

@@ -71,7 +71,7 @@ def _lacking(run: SearchRun) -> Iterator[tuple[Fitting, NDArray[np.int64]]]:
         layout = run.layouts.of(group.pipeline, group.virtual_stages, group.schedule)
         no_bound = np.zeros(len(rows))
         candidates = Fitting.of(screened, group, layout, rows, no_bound, no_bound)
-        recomputed = np.where(candidates.recompute == FULL, layout.load.most_layers, 0)
+        recomputed = np.where(candidates.variants["recompute"] == FULL, layout.load.most_layers, 0)
         lacking = np.concatenate(
             [
                 -stage_peaks(

@@ -96,6 +96,18 @@ class SizedPlan:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class NodeCounts:
+    """Numbers of nodes that a search looked at. `given` nodes are there; so many `others`, all
+    smaller, have a valid combination too, and plans were looked for on `opened` of them: the rest
+    cannot be faster. `idle_hosts`: what the best plan leaves idle."""
+
+    given: int
+    others: int
+    opened: int
+    idle_hosts: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FewerDevices:
     """A plan on fewer devices that is faster: how many, its step, and the device types that it
     does without."""
@@ -136,6 +148,8 @@ class SearchResult:
     robustness: Robustness | None = None
     fewer_nodes: SizedPlan | None = None
     """A plan on fewer nodes that is faster than the best on all of them, where one was found."""
+    nodes: NodeCounts | None = None
+    """None where every plan takes all nodes."""
     cloud: Cloud | None = None
     """None where it was not asked for, or time ran out before it was there."""
     scaling: tuple[SizedPlan, ...] = ()

@@ -5,18 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from math import inf
 from typing import TYPE_CHECKING
 
 from planner.alarm import enforced
 from planner.budget import UNLIMITED, OutOfTime, Stopped
+from planner.errors import RuleError
 from planner.solver import Solver
-from planner.training.confidence.interval import tie_margin
+from planner.training.confidence.interval import tie_margin, tied
 from planner.training.search.best_first.fewer import faster_on_fewer
 from planner.training.search.best_first.run import Progress, SearchRun
+from planner.training.search.hosts.placement import used_hosts
+from planner.training.search.idle.nodes import FewerNodes, may_idle
 from planner.training.search.infeasible import cheapest_changes, nearest_misses
 from planner.training.search.layouts.choose import choose_layout
 from planner.training.search.layouts.default import default_layout
-from planner.training.search.result import SearchResult
+from planner.training.search.result import NodeCounts, SearchResult
 from planner.training.search.space.enumeration import space_report
 from planner.training.search.space.restrictions import Restrictions, check_choices
 from planner.training.search.without_types import faster_without_types
@@ -48,11 +52,13 @@ def search(
     layout: LayoutChooser = default_layout,
     improve: LayoutImprover | None = choose_layout,
     cloud: bool = False,
+    idle: bool = True,
 ) -> SearchResult:
     """The `top` fastest plans that fit, each with the stage layout that `improve` finds, or the
     default one. An interrupt (Ctrl-C) or the deadline of the budget ends it with the best found so
     far, which `stopped` and the gaps tell. `solver`: the engines to ask, all there are by default.
-    `cloud`: whether the result is to hold every combination that fits.
+    `cloud`: whether the result is to hold every combination that fits. `idle`: whether plans may
+    leave nodes idle, where all nodes are alike.
 
     Raises: InputError, RuleError when the restrictions leave no valid combination.
     """
@@ -73,26 +79,38 @@ def search(
     fitting: Cloud | None = None
     fewer: list[SizedPlan] = []
     cut = None
+    smaller = FewerNodes(run=run) if idle and may_idle(scenario) else None
+    empty: RuleError | None = None
 
     def compare(best: RankedPlan) -> None:
-        smaller = faster_on_fewer(scenario, restrictions, best, budget)
-        fewer.extend([] if smaller is None else [smaller])
+        found = faster_on_fewer(run, best)
+        fewer.extend([] if found is None else [found])
 
-    run.first_found = compare
+    if smaller is None:
+        run.first_found = compare
     try:
         with enforced(budget):
-            run.bound()
-            if cloud:
-                fitting = run.cloud()
-            run.refine()
+            try:
+                run.bound()
+            except RuleError as error:
+                if smaller is None:
+                    raise
+                empty = error
+                run.complete = run.done = True
+            else:
+                if cloud:
+                    fitting = run.cloud()
+                run.refine()
+            if smaller is not None:
+                smaller.look()
             if run.improve is not None:
                 without = faster_without_types(run)
-            if _nothing_fits(run):
+            if empty is None and _nothing_fits(run) and not _plans(run, smaller):
                 run.report("explaining")
                 nearest = nearest_misses(run)
                 for change in cheapest_changes(run):
                     changes.append(change)
-            if run.plans and not fewer:
+            if smaller is None and run.plans and not fewer:
                 compare(run.plans[0])
     except KeyboardInterrupt:
         cut = Stopped.INTERRUPTED
@@ -101,7 +119,9 @@ def search(
     if cut is not None and not run.done:
         with suppress(OutOfTime), enforced(budget.longer(LAST_S)):
             run.show_something(price=cut is Stopped.TIME_LIMIT)
-    result = _result(run, cut, nearest, tuple(changes), fitting)
+    if empty is not None and not _plans(run, smaller):
+        raise empty
+    result = _result(run, smaller, cut, nearest, tuple(changes), fitting)
     return replace(result, fewer_nodes=_fewer_nodes(result, fewer), fewer_devices=without)
 
 
@@ -116,21 +136,36 @@ def _nothing_fits(run: SearchRun) -> bool:
     return run.complete and run.done and not run.best.kept
 
 
+def _plans(run: SearchRun, smaller: FewerNodes | None) -> tuple[RankedPlan, ...]:
+    """The best plans on whatever number of nodes; on more nodes first where they are as fast."""
+    runs = (run, *(() if smaller is None else smaller.runs))
+    found = [one for each in runs for one in each.plans]
+    found.sort(key=lambda one: (one.estimate.step_s, -one.estimate.devices, one.rank))
+    best = found[: run.top]
+    return tuple(
+        replace(one, rank=rank, tied_with_best=tied(one.estimate.step_s, best[0].estimate.step_s))
+        for rank, one in enumerate(best, start=1)
+    )
+
+
 def _result(
     run: SearchRun,
+    smaller: FewerNodes | None,
     cut: Stopped | None,
     nearest: tuple[NearMiss, ...],
     changes: tuple[Change, ...],
     cloud: Cloud | None,
 ) -> SearchResult:
-    plans = run.plans
-    settled = run.complete and run.done
-    bound_s = run.bound_s if run.complete else None
+    plans = _plans(run, smaller)
+    runs = (run, *(() if smaller is None else smaller.runs))
+    complete = all(one.complete for one in runs)
+    settled = complete and all(one.done for one in runs)
+    bound_s = _bound_s(runs, smaller)
     gap, layout_gap = 0.0, 0.0
-    if plans and run.complete:
+    if plans and complete:
         slowest_s = plans[-1].estimate.step_s
         gap = 0.0 if bound_s is None else max(0.0, 1 - bound_s / slowest_s)
-        layout_gap = run.layout_gap
+        layout_gap = max(one.layout_gap(slowest_s) for one in runs)
     elif not settled:
         gap = 1.0
     placement_gap = max((proof.gap or 0.0 for one in plans for proof in one.proofs), default=0.0)
@@ -140,14 +175,14 @@ def _result(
         stopped = cut
     return SearchResult(
         plans=plans,
-        candidates=run.enumeration.tally.candidates,
-        fitting=run.num_fitting,
-        refined=run.refined,
+        candidates=sum(one.enumeration.tally.candidates for one in runs),
+        fitting=sum(one.num_fitting for one in runs),
+        refined=sum(one.refined for one in runs),
         settled=settled,
         gap=gap,
         placement_gap=placement_gap,
         layout_gap=layout_gap,
-        bound_s=bound_s,
+        bound_s=bound_s if complete else None,
         stopped=stopped,
         tied_within=tie_margin(),
         space=space_report(run.enumeration, run.restrictions),
@@ -155,4 +190,28 @@ def _result(
         nearest=nearest,
         changes=changes,
         cloud=cloud,
+        nodes=None if smaller is None else _nodes(smaller, plans),
+    )
+
+
+def _bound_s(runs: Sequence[SearchRun], smaller: FewerNodes | None) -> float | None:
+    """Seconds that no combination takes less than that was not refined, on any number of nodes;
+    None where there is no other."""
+    rest_s = inf
+    if smaller is not None:
+        rest_s = min((smaller.rest_s, *(one.enough_s for one in smaller.runs)))
+    bounds = [one.bound_s for one in runs if one.bound_s is not None]
+    bound_s = min((*bounds, rest_s))
+    return None if bound_s == inf else bound_s
+
+
+def _nodes(smaller: FewerNodes, plans: Sequence[RankedPlan]) -> NodeCounts:
+    scenario = smaller.run.scenario
+    hosts = used_hosts(scenario)
+    used = plans[0].plan.placement.hosts if plans else hosts
+    return NodeCounts(
+        given=len(hosts),
+        others=smaller.numbers,
+        opened=len(smaller.runs),
+        idle_hosts=tuple(host for host in hosts if host not in set(used)),
     )

@@ -7,12 +7,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from planner.arrays import distinct
 from planner.hardware.collectives import all_gather_s, reduce_scatter_s
 from planner.training.batch import SELECTIVE
 from planner.training.layer.overlap import exposed_s
-from planner.training.memory.sharding import reduced_every_microbatch, resharded
+from planner.training.memory.sharding import (
+    reduced_every_microbatch,
+    resharded,
+    state_groups,
+)
 from planner.training.memory.stage import stage_parameters
-from planner.training.step.reduction import by_degrees
+from planner.training.step.reduction import between_groups_s, by_degrees
 from planner.workload.formats import gathered_weight_bytes, reduced_gradient_bytes
 
 if TYPE_CHECKING:
@@ -93,7 +98,7 @@ def _fully_recomputed(layer_s: NDArray[np.float64], batch: Batch) -> NDArray[np.
     [N, p, v]."""
     found = np.zeros((len(batch), *batch.pass_counts.shape[:2]))
     full = batch.fully_recomputed
-    for layers in np.unique(full[full > 0]):
+    for layers in distinct(full[full > 0]):
         plans = full == layers
         found[plans] = np.einsum("npk,pvk->npv", layer_s[plans], batch.load.leading[layers])
     return found
@@ -176,28 +181,47 @@ def _data_traffic(
     """Exposed data-axis traffic of the forward and of the backward passes, [N, p, v] each."""
     if not reduced_every_microbatch(scenario.job.software, batch).any():
         return 0.0, 0.0
-    gathers, reductions = _sharded_traffic(scenario, table, batch)
-    forward_data_s = _exposed(scenario, "parameter_gather", gathers, forward_s, batch)
-    backward_data_s = _exposed(scenario, "parameter_gather", gathers, backward_s, batch) + _exposed(
-        scenario, "gradient_reduce", reductions, backward_s, batch
-    )
+    forward_gathers, backward_gathers, reductions = _sharded_traffic(scenario, table, batch)
+    forward_data_s = _exposed(scenario, "parameter_gather", forward_gathers, forward_s, batch)
+    backward_data_s = _exposed(
+        scenario, "parameter_gather", backward_gathers, backward_s, batch
+    ) + _exposed(scenario, "gradient_reduce", reductions, backward_s, batch)
     return forward_data_s, backward_data_s
 
 
 def _sharded_traffic(
     scenario: Scenario, table: CostTable, batch: Batch
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Seconds per microbatch and stage, [N, p] each, of gathering fully sharded weights once and of
-    reduce-scattering gradients that no device keeps unsharded (ZeRO-2 and 3 reduce them for every
-    microbatch)."""
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Seconds per microbatch and stage, [N, p] each, of gathering fully sharded weights once
+    forward and once backward, and of reduce-scattering gradients that no device keeps unsharded
+    (ZeRO-2 and 3 reduce them for every microbatch).
+
+    A group with a copy of the weights alone serves backward passes (Wang et al. 2023, ZeRO++,
+    section 3.2), one with a copy of all that is sharded both. Its shares of the gradients are added
+    up between groups for every microbatch (PyTorch `_fsdp_collectives.py`, `foreach_reduce`) or
+    once a step.
+    """
     dense, expert = stage_parameters(scenario, table, batch)
-    job = scenario.job
+    job, of_states = scenario.job, state_groups(scenario.job.software, batch)
     reduce_bytes = reduced_gradient_bytes(job.software, job.precision)
     gather_bytes = gathered_weight_bytes(job.software, job.precision)
-    gathers = by_degrees(scenario, batch, dense, expert, gather_bytes, all_gather_s)
-    reductions = by_degrees(scenario, batch, dense, expert, reduce_bytes, reduce_scatter_s)
+    forward = backward = by_degrees(
+        scenario, batch, dense, expert, gather_bytes, all_gather_s, groups=of_states
+    )
+    of_weights = batch.sharding_groups
+    if (of_weights != of_states).any():
+        backward = by_degrees(
+            scenario, batch, dense, expert, gather_bytes, all_gather_s, groups=of_weights
+        )
+    reductions = by_degrees(
+        scenario, batch, dense, expert, reduce_bytes, reduce_scatter_s, groups=of_states
+    )
+    if not job.software.data_sharding.groups_wait:
+        reductions = reductions + between_groups_s(scenario, batch, dense, expert, of_states)
+    freed = resharded(job.software, batch)[:, None]
     return (
-        np.where(resharded(job.software, batch)[:, None], gathers, 0.0),
+        np.where(freed, forward, 0.0),
+        np.where(freed, backward, 0.0),
         np.where(reduced_every_microbatch(job.software, batch)[:, None], reductions, 0.0),
     )
 

@@ -8,12 +8,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from planner.arrays import distinct_rows
+from planner.arrays import distinct, distinct_rows
 from planner.hardware.collectives import all_gather_s, all_reduce_s, reduce_scatter_s
 from planner.training.batch import OPTIMIZER, OPTIMIZER_AND_GRADIENTS, UNSHARDED
 from planner.training.layer.overlap import exposed_s
-from planner.training.memory.sharding import kept_whole
-from planner.training.memory.stage import optimizer_shards, stage_parameters
+from planner.training.memory.sharding import (
+    kept_whole,
+    reduced_every_microbatch,
+    sharers,
+    state_groups,
+)
+from planner.training.memory.stage import stage_parameters
 from planner.workload.formats import (
     bucket_bytes,
     gathered_weight_bytes,
@@ -43,24 +48,31 @@ def by_degrees(
     element_bytes: float,
     collective_s: Callable[[ProcessGroup, float], float],
     *,
-    largest: int | None = None,
+    groups: NDArray[np.int64] | None = None,
+    between: bool = False,
 ) -> NDArray[np.float64]:
-    """Seconds of a collective over each stage's parameters, [N, p]: the dense ones among the data ·
-    context ranks of the stage, then the experts' among theirs, in groups of at most `largest`
-    ranks. Each set of degrees is priced once."""
+    """Seconds of a collective over each stage's parameters, [N, p]: the dense ones among the
+    data · context ranks of the stage, then the experts' among theirs. Where the ranks fall into so
+    many `groups`, [N], it runs inside each of them, or `between` them on the share of every rank.
+    Priced once per set of degrees."""
+    groups = np.ones_like(batch.data) if groups is None else groups
     first, which = distinct_rows(
-        (batch.tensor, batch.context, batch.data, batch.expert, batch.expert_tensor)
+        (batch.tensor, batch.context, batch.data, batch.expert, batch.expert_tensor, groups)
     )
     seconds = np.empty((len(first), dense.shape[1]))
     for unique, plan in enumerate(first.tolist()):
-        dense_size, expert_size = int(batch.dense_replicas[plan]), int(batch.expert_replicas[plan])
+        several = int(groups[plan])
+        dense_size = max(1, int(batch.dense_replicas[plan]) // several)
+        expert_size = max(1, int(batch.expert_replicas[plan]) // several)
+        dense_stride = int(batch.tensor[plan])
         expert_stride = int(batch.expert[plan] * batch.expert_tensor[plan])
-        dense_groups = scenario.topology.stage_groups(
-            min(dense_size, largest or dense_size), int(batch.tensor[plan]), batch.pipeline
-        )
-        expert_groups = scenario.topology.stage_groups(
-            min(expert_size, largest or expert_size), expert_stride, batch.pipeline
-        )
+        dense_share = expert_share = element_bytes
+        if between:
+            dense_share, dense_stride = element_bytes / dense_size, dense_stride * dense_size
+            expert_share, expert_stride = element_bytes / expert_size, expert_stride * expert_size
+            dense_size = expert_size = several
+        dense_groups = scenario.topology.stage_groups(dense_size, dense_stride, batch.pipeline)
+        expert_groups = scenario.topology.stage_groups(expert_size, expert_stride, batch.pipeline)
         known: dict[tuple[int, ...], float] = {}
         for stage, (dense_group, dense_count, expert_group, expert_count) in enumerate(
             zip(
@@ -73,10 +85,8 @@ def by_degrees(
         ):
             key = id(dense_group), dense_count, id(expert_group), expert_count
             if key not in known:
-                known[key] = collective_s(dense_group, dense_count * element_bytes) + (
-                    collective_s(expert_group, expert_count * element_bytes)
-                    if expert_count
-                    else 0.0
+                known[key] = collective_s(dense_group, dense_count * dense_share) + (
+                    collective_s(expert_group, expert_count * expert_share) if expert_count else 0.0
                 )
             seconds[unique, stage] = known[key]
     return seconds[which]
@@ -87,32 +97,72 @@ def gradient_reduction_s(
 ) -> NDArray[np.float64]:
     """Exposed seconds of each stage's gradient reduction after its last backward pass, [N, p].
 
-    All-reduce without sharding or with an optimizer sharded over part of the replicas,
-    reduce-scatter with one sharded over all (Megatron-LM `distrib_optimizer.md`); gradients that
-    are already sharded were reduced for every microbatch, unless they stay unsharded until the last
-    one. With the overlap on, it runs bucket by bucket behind the last microbatch's backward pass,
-    all but the last bucket.
+    All-reduce without sharding, reduce-scatter with an optimizer sharded over all replicas
+    (Megatron-LM `distrib_optimizer.md`). With one in every group of replicas, reduce-scatter inside
+    the group and all-reduce of the shares between groups (`param_and_grad_buffer.py`,
+    `start_grad_sync`), or an all-reduce over all. Gradients that are already sharded were reduced
+    for every microbatch, unless they stay unsharded until the last one. With the overlap on, it
+    runs bucket by bucket behind the last microbatch's backward pass, all but the last bucket. What
+    groups add up at the end of the step does not overlap (DeepSpeed `runtime/zero/mics.py`,
+    `allreduce_mics_shard_grads`).
     """
     software = scenario.job.software
     reduce_bytes = reduced_gradient_bytes(software, scenario.job.precision)
     dense, expert = stage_parameters(scenario, table, batch)
     sharding = batch.data_sharding[:, None]
     seconds = np.zeros(dense.shape)
+    groups = state_groups(software, batch)
     whole = sharding == UNSHARDED
-    if software.optimizer_shard_size is not None:
-        whole = whole | (sharding == OPTIMIZER)
+    if software.data_sharding.groups_reduce == "whole":
+        whole = whole | ((sharding == OPTIMIZER) & (groups > 1)[:, None])
     if whole.any():
         reduced = by_degrees(scenario, batch, dense, expert, reduce_bytes, all_reduce_s)
         seconds = np.where(whole, reduced, seconds)
     divided = ((sharding == OPTIMIZER) & ~whole) | kept_whole(software, batch)[:, None]
     if divided.any():
-        scattered = by_degrees(scenario, batch, dense, expert, reduce_bytes, reduce_scatter_s)
+        scattered = scattered_s(scenario, batch, dense, expert, groups)
         seconds = np.where(divided, scattered, seconds)
-    if "gradient_reduce" not in software.overlap:
-        return seconds
-    bucket = bucket_bytes(software, scenario.job.precision)
-    buckets = np.maximum((dense + expert) * reduce_bytes / bucket, 1.0)
-    return exposed_s(scenario, seconds, last_backward_s, seconds / buckets)
+    if "gradient_reduce" in software.overlap:
+        bucket = bucket_bytes(software, scenario.job.precision)
+        buckets = np.maximum((dense + expert) * reduce_bytes / bucket, 1.0)
+        seconds = exposed_s(scenario, seconds, last_backward_s, seconds / buckets)
+    late = software.data_sharding.groups_wait & reduced_every_microbatch(software, batch)
+    if (late & (groups > 1)).any():
+        added = between_groups_s(scenario, batch, dense, expert, groups)
+        seconds = seconds + np.where(late[:, None], added, 0.0)
+    return seconds
+
+
+def scattered_s(
+    scenario: Scenario,
+    batch: Batch,
+    dense: NDArray[np.int64],
+    expert: NDArray[np.int64],
+    groups: NDArray[np.int64],
+) -> NDArray[np.float64]:
+    """Seconds, [N, p], in which gradients are divided among the replicas of every group and the
+    shares are added up between groups."""
+    reduce_bytes = reduced_gradient_bytes(scenario.job.software, scenario.job.precision)
+    inside_s = by_degrees(
+        scenario, batch, dense, expert, reduce_bytes, reduce_scatter_s, groups=groups
+    )
+    return inside_s + between_groups_s(scenario, batch, dense, expert, groups)
+
+
+def between_groups_s(
+    scenario: Scenario,
+    batch: Batch,
+    dense: NDArray[np.int64],
+    expert: NDArray[np.int64],
+    groups: NDArray[np.int64],
+) -> NDArray[np.float64]:
+    """Seconds, [N, p], of the all-reduce of every rank's share of the gradients between groups."""
+    if not (groups > 1).any():
+        return np.zeros(dense.shape)
+    reduce_bytes = reduced_gradient_bytes(scenario.job.software, scenario.job.precision)
+    return by_degrees(
+        scenario, batch, dense, expert, reduce_bytes, all_reduce_s, groups=groups, between=True
+    )
 
 
 def copies_reduction_s(
@@ -144,7 +194,7 @@ def tied_reduction_s(scenario: Scenario, batch: Batch) -> NDArray[np.float64]:
     main_bytes = gradient_bytes(scenario.job.software, scenario.job.precision)
     stage_devices = scenario.job.devices // batch.pipeline
     group = topology.pair((batch.pipeline - 1) * stage_devices, active=stage_devices)
-    for tensor in np.unique(batch.tensor).tolist():
+    for tensor in distinct(batch.tensor).tolist():
         size = model.padded_vocab_size(tensor) // tensor * model.hidden_size * main_bytes
         seconds[batch.tensor == tensor] = all_reduce_s(group, size)
     return seconds
@@ -166,17 +216,10 @@ def stage_gathers_s(
         return np.zeros((len(batch), batch.pipeline))
     dense, expert = stage_parameters(scenario, table, batch)
     element_bytes = gathered_weight_bytes(software, scenario.job.precision)
-    seconds = by_degrees(
-        scenario,
-        batch,
-        dense,
-        expert,
-        element_bytes,
-        all_gather_s,
-        largest=software.optimizer_shard_size,
-    )
+    groups = state_groups(software, batch)
+    seconds = by_degrees(scenario, batch, dense, expert, element_bytes, all_gather_s, groups=groups)
     if software.owner_broadcast is not None:
-        owners = optimizer_shards(scenario, batch.dense_replicas)[:, None]
+        owners = sharers(batch.dense_replicas, groups)[:, None]
         seconds += np.where(owners > 1, owners * software.owner_broadcast.value, 0.0)
     if "parameter_gather" in software.overlap:
         buckets = np.maximum((dense + expert) * element_bytes / software.bucket_bytes.value, 1.0)
@@ -204,11 +247,12 @@ def stage_optimizer_s(scenario: Scenario, table: CostTable, batch: Batch) -> NDA
     master_bytes = master_weight_bytes(software, job.precision) or weight_bytes(job.precision)
     state_bytes = master_bytes + moment_bytes(software, job.optimizer)
     sharding = batch.data_sharding[:, None]
+    groups = state_groups(software, batch)[:, None]
     dense_shard = dense / np.where(
-        sharding >= OPTIMIZER, optimizer_shards(scenario, batch.dense_replicas[:, None]), 1
+        sharding >= OPTIMIZER, sharers(batch.dense_replicas[:, None], groups), 1
     )
     expert_shard = expert / np.where(
-        sharding >= OPTIMIZER, optimizer_shards(scenario, batch.expert_replicas[:, None]), 1
+        sharding >= OPTIMIZER, sharers(batch.expert_replicas[:, None], groups), 1
     )
     gradient_shards = np.where(
         sharding >= OPTIMIZER_AND_GRADIENTS, dense_shard + expert_shard, dense + expert

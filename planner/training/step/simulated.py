@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from planner.plan import TimeBreakdown
+from planner.schedule.build import build
 from planner.schedule.orders.recompute import with_recompute
-from planner.schedule.registry import build
 from planner.schedule.simulation.simulate import Durations, simulate, step_spans
 from planner.schedule.simulation.steady import Spans, extended, fewer_microbatches
 from planner.training.costs import CAUSES

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from planner.schedule.simulation.critical_path import critical_path
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -44,7 +46,7 @@ def stage_spans(timeline: Timeline) -> tuple[StageSpans, ...]:
     """The passes of every stage, without those that only fill up its end."""
     schedule = timeline.schedule
     critical = {
-        (one.activity, one.stage, one.microbatch, one.chunk) for one in timeline.critical_path()
+        (one.activity, one.stage, one.microbatch, one.chunk) for one in critical_path(timeline)
     }
     found = []
     for stage in range(schedule.stages):

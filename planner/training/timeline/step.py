@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from planner.schedule.simulation.kept_memory import kept_memory
 from planner.training.costs import cost_table
 from planner.training.estimate import batch_of_one, shard_of
 from planner.training.memory.activations import microbatch_bytes
@@ -15,7 +16,8 @@ from planner.workload.stages import stage_load
 if TYPE_CHECKING:
     from planner.arrays import Ints
     from planner.plan import Plan
-    from planner.schedule.simulation.timeline import KeptMemory, Timeline
+    from planner.schedule.simulation.kept_memory import KeptMemory
+    from planner.schedule.simulation.timeline import Timeline
     from planner.training.scenario import Scenario
 
 
@@ -41,7 +43,7 @@ class StepTimeline:
     @property
     def memory(self) -> tuple[KeptMemory, ...]:
         """Activations of every stage over time, in bytes."""
-        return self.timeline.memory(self.activation_bytes, self.shared_logits_bytes)
+        return kept_memory(self.timeline, self.activation_bytes, self.shared_logits_bytes)
 
 
 def step_timeline(scenario: Scenario, plan: Plan) -> StepTimeline:

@@ -19,12 +19,14 @@ import numpy as np
 
 from planner.schedule.graph.dependencies import Messages, inputs_of
 from planner.schedule.passes import VOCAB_KINDS, PassKind
+from planner.schedule.simulation.critical_path import critical_path
 from planner.training.timeline.spans import OPTIMIZER, reductions, updates
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from planner.schedule.simulation.timeline import Segment, Timeline
+    from planner.schedule.simulation.critical_path import Segment
+    from planner.schedule.simulation.timeline import Timeline
     from planner.training.timeline.step import StepTimeline
 
 Event = dict[str, Any]
@@ -74,7 +76,7 @@ def _line(value: Event) -> str:
 
 def trace_events(step: StepTimeline) -> list[Event]:
     """Metadata first, then everything in order of time."""
-    path = step.timeline.critical_path()
+    path = critical_path(step.timeline)
     critical = {(one.activity, one.stage, one.microbatch, one.chunk) for one in path}
     events = [
         *_passes(step.timeline, critical),

@@ -9,6 +9,7 @@ import pytest
 from planner.errors import InputError
 from planner.specs.load import load_cluster
 
+KEYS = "name, node_groups, fabric, links, reliability"
 CLUSTER = """\
 name: c
 node_groups:
@@ -167,11 +168,11 @@ def test_changed_line(old: str, new: str, expected: str, tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("line", "expected"),
     [
-        ("zzz: 1", "9:1: zzz: unknown key; allowed: name, node_groups, fabric, links"),
-        ("on: 1", "9:1: on: unknown key; allowed: name, node_groups, fabric, links"),
+        ("zzz: 1", "9:1: zzz: unknown key; allowed: name, node_groups, fabric, links, reliability"),
+        ("on: 1", "9:1: on: unknown key; allowed: name, node_groups, fabric, links, reliability"),
         (
             "fabrik: 1",
-            "9:1: fabrik: unknown key; allowed: name, node_groups, fabric, links; "
+            "9:1: fabrik: unknown key; allowed: name, node_groups, fabric, links, reliability; "
             "did you mean fabric?",
         ),
         ("<<: {a: 1}", "9:1: merge key <<; write the entries out"),
@@ -279,12 +280,12 @@ def test_added_line(line: str, expected: str, tmp_path: Path) -> None:
         ("", "1:1: the file is empty"),
         (
             "- 1\n",
-            "1:1: expected a mapping, found a list; keys: name, node_groups, fabric, links",
+            f"1:1: expected a mapping, found a list; keys: {KEYS}",
         ),
         (
             "hello\n",
             "1:1: expected a mapping, found the text 'hello'; "
-            "keys: name, node_groups, fabric, links",
+            "keys: name, node_groups, fabric, links, reliability",
         ),
         ("name: c\n", "1:1: node_groups is missing"),
         ("node_groups: []\n", "1:14: node_groups: needs at least 1, found 0"),
@@ -296,8 +297,7 @@ def test_added_line(line: str, expected: str, tmp_path: Path) -> None:
         ),
         (
             f"{'x' * 1000}: 1\n",
-            f"1:1: {'x' * 60}…: unknown key; allowed: name, node_groups, fabric, links\n"
-            "1:1: node_groups is missing",
+            f"1:1: {'x' * 60}…: unknown key; allowed: {KEYS}\n1:1: node_groups is missing",
         ),
     ],
 )
@@ -313,7 +313,7 @@ def test_several_mistakes_come_in_file_order(tmp_path: Path) -> None:
     )
 
     assert message(text, tmp_path).splitlines() == [
-        "1:1: nam: unknown key; allowed: name, node_groups, fabric, links; did you mean name?",
+        f"1:1: nam: unknown key; allowed: {KEYS}; did you mean name?",
         f"{COUNT}expected a whole number, found the text 'x'",
         f'{BANDWIDTH}bandwidth needs a unit, found 25; write it like "25 GB/s"',
     ]
@@ -348,8 +348,8 @@ def test_inline_device_is_checked_in_place(tmp_path: Path) -> None:
         "5:61: node_groups[0].device.memory.capacity.basis: found the text 'guess'; "
         "allowed: datasheet, measured, code, inferred, default, yours",
         "5:81: node_groups[0].device.peek: unknown key; allowed: name, like, generation, vendor, "
-        "collectives, memory, peak, matmul, grouped_matmul, attention, host, kernel_latency, "
-        "intra_node, links, sustained, speed_variation; "
+        "family, collectives, memory, peak, matmul, grouped_matmul, attention, host, "
+        "kernel_latency, intra_node, links, sustained, speed_variation; "
         "did you mean peak?",
     ]
 

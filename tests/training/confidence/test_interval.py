@@ -5,14 +5,16 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import cache
 from math import exp, inf, log
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from planner.hardware.device import device_from_spec
 from planner.plan import Confidence, Interval, Plan
 from planner.specs.files.catalog import list_shipped, resolve
+from planner.specs.load import load_device, parse_cluster
 from planner.specs.runs.build import load_runs
 from planner.specs.runs.spec import Run
 from planner.training.confidence.interval import (
@@ -25,7 +27,7 @@ from planner.training.confidence.interval import (
     tied,
     unmeasured_formats,
 )
-from planner.training.confidence.regimes import Regime, device_generation, host_share, regime_of
+from planner.training.confidence.regimes import Regime, device_family, host_share, regime_of
 from planner.training.confidence.residuals import STEP, Cell, Residuals, shipped_residuals
 from planner.training.estimate import estimate
 from planner.training.scenario import Scenario
@@ -38,7 +40,7 @@ if TYPE_CHECKING:
     from tests.conftest import WriteRuns
 
 REGIME = Regime(
-    generation="ampere",
+    family="ampere",
     bits=16,
     host_bound=False,
     size="9 to 64 devices",
@@ -47,6 +49,13 @@ REGIME = Regime(
     experts=False,
     fully_sharded=False,
 )
+
+
+FOUR_FIGURES = {
+    "name": "mine",
+    "memory": {"capacity": "24 GiB", "bandwidth": "936 GB/s"},
+    "peak": "71 TFLOP/s",
+}
 
 
 def cell(
@@ -133,7 +142,7 @@ def test_cells_that_disagree_widen_it() -> None:
 def test_runs_of_the_same_regime_count_most() -> None:
     near, far = (
         cell(0.1, 0.0001),
-        cell(-0.3, 0.0001, generation="hopper", bits=8, schedule="one stage"),
+        cell(-0.3, 0.0001, family="hopper", bits=8, schedule="one stage"),
     )
     low, high = ends([near, far])
     swapped_low, swapped_high = ends([near, far], far.regime)
@@ -243,20 +252,55 @@ def test_plans_of_one_job_tie_by_what_differs_among_them() -> None:
 
 def test_regimes_of_known_runs() -> None:
     small = regime("vtrain-single-node")
-    assert (small.generation, small.bits, small.networked) == ("ampere", 16, False)
+    assert (small.family, small.bits, small.networked) == ("ampere", 16, False)
     assert small.size == "up to 8 devices"
     mixed = regime("amp-v100-t4")
-    assert (mixed.generation, mixed.networked) == ("mixed", True)
+    assert (mixed.family, mixed.networked) == ("mixed", True)
     rack = regime("bridge-gb300")
-    assert (rack.generation, rack.networked) == ("blackwell", False)
+    assert (rack.family, rack.networked) == ("blackwell", False)
 
 
 @pytest.mark.parametrize(
-    ("name", "generation"),
-    [("gb200", "blackwell"), ("H100-sxm", "hopper"), ("mi300x", "cdna"), ("tpu", "other")],
+    ("described", "family"),
+    [
+        ({"like": "gb200"}, "blackwell"),
+        ({"like": "h100-sxm-80gb", "name": "mine"}, "hopper"),
+        ({"generation": "cdna3", **FOUR_FIGURES}, "cdna"),
+        ({"generation": "cdna3", "family": "like none", **FOUR_FIGURES}, "like none"),
+        (FOUR_FIGURES, "other"),
+        ({**FOUR_FIGURES, "name": "h100-in-name-only"}, "other"),
+    ],
 )
-def test_generations_by_name(name: str, generation: str) -> None:
-    assert device_generation(name) == generation
+def test_the_family_of_a_device_is_what_its_file_says(
+    described: dict[str, Any], family: str
+) -> None:
+    group = {
+        "count": 1,
+        "devices_per_node": 8,
+        "intra_node": {"bandwidth": "300 GB/s"},
+        "device": described,
+    }
+    cluster = parse_cluster({"node_groups": [group]})
+    assert device_family(device_from_spec(cluster.node_groups[0].device)) == family
+
+
+@pytest.mark.parametrize("name", list_shipped("device"))
+def test_every_shipped_device_states_its_family(name: str) -> None:
+    assert load_device(name).family
+
+
+def test_runs_on_a_family_count_for_a_device_that_says_it_is_of_it() -> None:
+    run = some_run("vtrain-multi-node")
+    group = run.cluster.node_groups[0]
+    ranges = []
+    for family in ("ampere", None):
+        other = group.device.model_copy(update={"name": "x1", "family": family})
+        cluster = replace(run.cluster, node_groups=(replace(group, device=other),))
+        planned = plan_run(replace(run, cluster=cluster))
+        confidence = estimate(planned.scenario, planned.plan).confidence
+        assert confidence is not None
+        ranges.append(confidence.step)
+    assert ranges[0] != ranges[1]
 
 
 def test_a_tiny_model_waits_for_the_host_unless_graphs_are_recorded(write_runs: WriteRuns) -> None:

@@ -11,7 +11,7 @@ from planner.specs.job import build_job
 from planner.specs.load import load_cluster, load_model, load_software
 from planner.training.layer.memory import layer_memory
 from planner.training.layer.prices import LayerPrices
-from planner.training.layer.timing import layer_time
+from planner.training.layer.timing import LayerTime, layer_time
 from planner.training.scenario import build_scenario
 from planner.workload.layers import layer_operators
 from planner.workload.shard import Shard
@@ -49,4 +49,10 @@ def test_sharing_layers_among_shards_changes_no_price(name: str, software: str) 
             device = scenario.candidate_devices[0]
             found = prices.price(kind, shard)
             assert found.memory == layer_memory(workload, operators)
-            assert found.times == (layer_time(workload, operators, device, scenario.topology),)
+            whole = layer_time(workload, operators, device, scenario.topology)
+            for part, seconds in zip(_seconds(found.times[0]), _seconds(whole), strict=True):
+                assert part == pytest.approx(seconds, rel=1e-12, abs=1e-15)
+
+
+def _seconds(time: LayerTime) -> list[float]:
+    return [one for part in time for one in (part if isinstance(part, tuple) else (part,))]

@@ -7,7 +7,7 @@ import re
 from statistics import median
 
 from planner.importers.clusters.facts import ClusterFacts, MeasuredCollective
-from planner.importers.clusters.formats.nccl_results import facts_of
+from planner.importers.clusters.formats.nccl_nodes import facts_of
 from planner.importers.notes import Notes
 from planner.importers.source import Source
 

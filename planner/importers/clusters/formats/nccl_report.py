@@ -4,7 +4,9 @@ environment in it is never read."""
 from __future__ import annotations
 
 from planner.importers.clusters.facts import ClusterFacts
-from planner.importers.clusters.formats.nccl_results import Rank, Row, collective_of, facts_of
+from planner.importers.clusters.formats.nccl_nodes import facts_of
+from planner.importers.clusters.formats.nccl_results import collective_of
+from planner.importers.clusters.formats.nccl_rows import Rank, Row
 from planner.importers.clusters.formats.nccl_tests import PROGRAM
 from planner.importers.notes import Notes
 from planner.importers.source import Source

@@ -1,4 +1,4 @@
-"""What the results of nccl-tests mean: the operation, how many devices took part, which nodes.
+"""What the results of nccl-tests mean: the operation, and how many devices took part.
 
 What size and bandwidth mean: NVIDIA/nccl-tests `doc/PERFORMANCE.md`. Rows that contradict
 themselves or each other, and ranks that contradict the rows, are refused: no cluster has a
@@ -10,11 +10,10 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from statistics import median
 
-from planner.importers.clusters.devices import device_named, is_exact
-from planner.importers.clusters.facts import ClusterFacts, MeasuredCollective, NodeFacts, Operation
+from planner.importers.clusters.facts import MeasuredCollective, Operation
+from planner.importers.clusters.formats.nccl_rows import Rank, Row, is_whole, longest_rows
 from planner.importers.notes import Notes
 from planner.importers.source import Source
 
@@ -29,57 +28,7 @@ OPERATIONS: dict[str, Operation] = {
 UNMODELLED = ("broadcast", "reduce", "gather", "scatter", "hypercube")
 """Operations of nccl-tests that training does not use; no bandwidth is read from them."""
 
-_NCCL_HOST = re.compile(
-    r"^(?:\S+: +)?([A-Za-z0-9][\w.-]*):\d+:\d+ \[(\d+)\] NCCL INFO", re.MULTILINE
-)
-_NCCL_CARDS = re.compile(r"NCCL INFO NET/IB : Using ((?:\[\d+\]\S+ *)+)")
 _ALL_TO_ALL = re.compile(r"all_?-?to_?-?all|a2a", re.IGNORECASE)
-_LARGEST_ROWS = 3
-_ROUNDING_GB_PER_S = 0.011
-"""Bandwidths are printed with two decimals."""
-_TOLERANCE = 0.03
-"""Times are printed with four digits: half a per cent of rounding, and some noise of the
-average.
-"""
-_APART = 1.5
-"""Two times of one size that differ by more come from different runs."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rank:
-    """One process of a test; tests may run in several groups at once. `index` is the device's
-    number on its host."""
-
-    rank: int
-    group: int
-    host: str
-    product: str
-    index: int | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
-    """One size. `line` is its line in the file; None in a report, which has no lines."""
-
-    size_bytes: float
-    time_us: float
-    algorithm_gb_per_s: float
-    bus_gb_per_s: float
-    reduces: bool
-    rooted: bool = False
-    wrong: bool = False
-    line: int | None = None
-
-    @property
-    def agrees(self) -> bool:
-        """Whether its bandwidth equals its size divided by its time."""
-        expected = self.size_bytes / self.time_us / 1e3
-        off = abs(expected - self.algorithm_gb_per_s)
-        return off <= _ROUNDING_GB_PER_S + _TOLERANCE * max(expected, self.algorithm_gb_per_s)
-
-    @property
-    def ratio(self) -> float:
-        return self.bus_gb_per_s / self.algorithm_gb_per_s
 
 
 def collective_of(
@@ -102,7 +51,7 @@ def collective_of(
         notes.left_out.append(f"a test of {program or 'an operation with a root'}")
         return None
     operation = None if program is None else OPERATIONS[program]
-    longest = _longest(source, rows)
+    longest = longest_rows(source, rows)
     last = longest[-1]
     groups = {device.group for device in devices}
     if len(groups) > 1:
@@ -142,52 +91,6 @@ def collective_of(
     )
 
 
-def _longest(source: Source, rows: Sequence[Row]) -> list[Row]:
-    """The rows of the largest sizes, one for each size; they agree with themselves and with each
-    other."""
-    sizes = sorted({row.size_bytes for row in rows})[-_LARGEST_ROWS:]
-    longest = []
-    for size in sizes:
-        same = sorted((row for row in rows if row.size_bytes == size), key=lambda row: row.time_us)
-        for row in same:
-            if not row.agrees:
-                raise source.error(
-                    f"{row.size_bytes:.15g} bytes in {row.time_us:g} us are "
-                    f"{row.size_bytes / row.time_us / 1e3:.4g} GB/s, and its algbw says "
-                    f"{row.algorithm_gb_per_s:g}; were columns moved?",
-                    row.line,
-                )
-        slow, fast = same[-1], same[0]
-        if slow.time_us > _APART * fast.time_us:
-            raise source.error(
-                f"{size:.15g} bytes take {slow.time_us:g} us here and {fast.time_us:g} us "
-                "elsewhere",
-                slow.line,
-                hint="keep the rows of the run that counts",
-            )
-        longest.append(same[len(same) // 2])
-    first, last = min(longest, key=_ratio), max(longest, key=_ratio)
-    spread = 2 * _ROUNDING_GB_PER_S / min(row.algorithm_gb_per_s for row in longest) + _TOLERANCE
-    if last.ratio - first.ratio > spread:
-        raise source.error(
-            f"busbw / algbw is {last.ratio:.3f} here and {first.ratio:.3f} elsewhere: rows of "
-            "different numbers of devices, or of different operations",
-            last.line,
-            hint="import one test at a time",
-        )
-    return longest
-
-
-def _ratio(row: Row) -> float:
-    return row.ratio
-
-
-def is_whole(devices: Sequence[Rank]) -> bool:
-    """Whether a list of ranks has all ranks from 0 on; a log whose start was cut off does not."""
-    ranks = {device.rank for device in devices}
-    return bool(ranks) and max(ranks) + 1 == len(ranks)
-
-
 def _ranks(
     source: Source,
     notes: Notes,
@@ -198,9 +101,8 @@ def _ranks(
     last: Row,
 ) -> int:
     """How many devices took part: as the user states, as listed, or as the two bandwidths imply.
-    Raises: InputError where these contradict each other, and where none of them says it.
 
-    Raises: InputError where they contradict each other, and where nothing says it.
+    Raises: InputError where these contradict each other, and where none of them says it.
     """
     implied = _ranks_of(ratio, operation)
     listed = len({device.rank for device in devices})
@@ -270,69 +172,3 @@ def _ranks_of(ratio: float, operation: Operation) -> int | None:
     if not 0.0015 <= rest <= 0.51:
         return None
     return round(1 / rest)
-
-
-def facts_of(
-    source: Source,
-    kind: str,
-    notes: Notes,
-    *,
-    devices: Sequence[Rank],
-    collectives: Sequence[MeasuredCollective],
-) -> ClusterFacts:
-    """Nodes as the list of ranks shows them, or else as NCCL's own log lines do.
-
-    Raises: InputError for a run over devices of different kinds.
-    """
-    node, hosts = _from_ranks(source, notes, devices) if devices else _from_log(source, notes)
-    notes.left_out.append("times of short messages: latencies are those of the device file")
-    return ClusterFacts(
-        path=source.path,
-        kind=kind,
-        sha256=source.sha256,
-        notes=notes,
-        nodes=() if node is None else (node,),
-        measured_on=hosts,
-        collectives=tuple(collectives),
-    )
-
-
-def _from_ranks(
-    source: Source, notes: Notes, devices: Sequence[Rank]
-) -> tuple[NodeFacts | None, tuple[str, ...]]:
-    in_order = sorted(devices, key=lambda device: device.rank)
-    hosts = tuple(dict.fromkeys(device.host for device in in_order))
-    counts = Counter(host for host, _ in {(device.host, device.rank) for device in devices})
-    products = list(dict.fromkeys(device.product for device in in_order if device.product))
-    if len(products) > 1:
-        raise source.error_naming(
-            f"ran on different devices: {', '.join(products[:4])}", *reversed(products)
-        )
-    shown = f": {products[0][:80]}" if products else ""
-    device = device_named(products[0]) if products else None
-    if device and not is_exact(products[0]):
-        notes.assumed.append(f"device {device} ({products[0][:80]} does not say its memory)")
-    if products and device is None:
-        notes.left_out.append(f"{products[0][:80]}: no device file is shipped for it")
-    per_node = max(counts.values())
-    if not is_whole(devices):
-        notes.read.append(f"the last {len(devices)} of a list of ranks{shown}")
-        numbers = [device.index for device in devices if device.index is not None]
-        seen = per_node if numbers and max(numbers) + 1 == per_node else None
-        return NodeFacts(device=device, devices_per_node=seen), ()
-    notes.read.append(f"{len(devices)} devices on {len(hosts)} hosts{shown}")
-    return NodeFacts(device=device, devices_per_node=per_node), hosts
-
-
-def _from_log(source: Source, notes: Notes) -> tuple[NodeFacts | None, tuple[str, ...]]:
-    """Hosts and network cards from lines of NCCL_DEBUG=INFO, if there are any."""
-    found = set(_NCCL_HOST.findall(source.text))
-    if not found:
-        return None, ()
-    counts = Counter(host for host, _ in found)
-    per_node = max(counts.values())
-    cards = _NCCL_CARDS.search(source.text)
-    number = cards[1].count("[") if cards else None
-    shown = f" and {number} network cards" if number else ""
-    notes.read.append(f"{len(counts)} hosts with {per_node} devices{shown}, from NCCL's log")
-    return NodeFacts(devices_per_node=per_node, cards=number), tuple(sorted(counts))

@@ -12,14 +12,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from planner.importers.clusters.facts import ClusterFacts, MeasuredCollective
-from planner.importers.clusters.formats.nccl_results import (
-    OPERATIONS,
-    UNMODELLED,
-    Rank,
-    Row,
-    collective_of,
-    facts_of,
-)
+from planner.importers.clusters.formats.nccl_nodes import facts_of
+from planner.importers.clusters.formats.nccl_results import OPERATIONS, UNMODELLED, collective_of
+from planner.importers.clusters.formats.nccl_rows import Rank, Row
 from planner.importers.notes import Notes
 from planner.importers.source import Source
 

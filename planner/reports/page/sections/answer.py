@@ -9,7 +9,8 @@ from planner.reports.families import safest_tied
 from planner.reports.page.bars import range_bar
 from planner.reports.page.html import Html, element, join
 from planner.reports.page.parts import bullets, note, section
-from planner.reports.search import how_sure, why
+from planner.reports.reasons import why
+from planner.reports.search import how_sure
 from planner.reports.sentences import binding, bound_by, plan_answer, safer
 from planner.wording.labels import degrees, one_line, recompute, schedule
 from planner.wording.units import capacity, count, gib, percent, plural, time_scale

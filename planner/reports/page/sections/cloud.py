@@ -93,7 +93,8 @@ def looseness(known: Cloud, plans: Sequence[RankedPlan]) -> float:
     for bound_s, values in zip(
         known.step_bound_s, zip(*known.axes.values(), strict=True), strict=True
     ):
-        step_s = wanted.get(_sorted(dict(zip(names, values, strict=True))))
+        combination = {"shard_over": "all", **dict(zip(names, values, strict=True))}
+        step_s = wanted.get(_sorted(combination))
         if step_s is not None:
             found = max(found, 1 - bound_s / step_s)
     return found
@@ -126,6 +127,7 @@ def _key(plan: Plan) -> tuple[tuple[str, object], ...]:
             "recompute": plan.recompute.granularity,
             "sequence_parallel": plan.sequence_parallel,
             "data_sharding": plan.data_sharding,
+            "shard_over": plan.shard_over or "all",
         }
     )
 

@@ -54,8 +54,9 @@ class BestPlans:
     """The `top` best plans, one of each combination. Every change is a single assignment, so that
     whatever interrupts a change finds the plans as they were before it or after it."""
 
-    def __init__(self, top: int) -> None:
-        self.top = top
+    def __init__(self, top: int, enough_s: float = inf) -> None:
+        """`enough_s`: plans that take so long or longer are of no use."""
+        self.top, self._enough_s = top, enough_s
         self._plans: tuple[tuple[Priced, ...], tuple[Priced, ...]] = ((), ())
         """Kept, left out."""
         self._ruled_out_s = inf
@@ -71,8 +72,9 @@ class BestPlans:
 
     @property
     def slowest_s(self) -> float:
-        """Step of the slowest plan kept; infinite while there is room for more."""
-        return self.kept[-1].step_s if self.full else inf
+        """Seconds that a plan must stay below to be of use: what the slowest plan kept takes, once
+        there is no room for more."""
+        return min(self._enough_s, self.kept[-1].step_s if self.full else inf)
 
     @property
     def left_out(self) -> tuple[Priced, ...]:

@@ -9,8 +9,8 @@ import numpy as np
 from planner.training.memory.stage import stage_peaks
 from planner.training.search.bounding.groups import batch_of, pieces, tight_bounds
 from planner.training.search.result import Cloud
-from planner.training.search.space.enumeration import AXES, GRID_AXES
-from planner.training.search.space.facts import value_of
+from planner.training.search.space.enumeration import AXES, GRID_AXES, ONLY_WHERE_TRIED
+from planner.training.search.space.facts import sharing_ranks, value_of
 from planner.training.step.ahead import with_ahead
 
 if TYPE_CHECKING:
@@ -46,12 +46,17 @@ def cloud_of(
         bounds += bound_s.tolist()
         for part in pieces(which, group.chunks, budget):
             peaks += _peaks(ideal, table, group, part, found.layers[part])
-        for axis, values in _axes(group).items():
+        for axis, values in _axes(group, scenario.node_devices).items():
             axes[axis] += values
+    usual = {axis: value_of(axis, 0) for axis in ONLY_WHERE_TRIED}
     return Cloud(
         step_bound_s=tuple(bounds),
         peak_bytes=tuple(peaks),
-        axes={axis: tuple(values) for axis, values in axes.items()},
+        axes={
+            axis: tuple(values)
+            for axis, values in axes.items()
+            if axis not in usual or set(values) - {usual[axis]}
+        },
     )
 
 
@@ -69,13 +74,15 @@ def _peaks(
     return found
 
 
-def _axes(group: Fitting) -> dict[str, Values]:
+def _axes(group: Fitting, node_devices: int) -> dict[str, Values]:
     count, columns = len(group), group.screened.columns
     codes = {axis: columns[axis][group.grid_row].tolist() for axis in GRID_AXES}
-    codes |= {
-        "recompute": group.recompute.tolist(),
-        "data_sharding": group.data_sharding.tolist(),
-    }
+    codes |= {axis: found.tolist() for axis, found in group.variants.items()}
+    tensor, data, context = (
+        columns[axis][group.grid_row] for axis in ("tensor", "data", "context")
+    )
+    ranks = sharing_ranks(group.variants["shard_over"], tensor, node_devices)
+    codes["shard_over"] = np.where(ranks < data * context, ranks, 0).tolist()
     return {
         "pipeline": [group.screened.pipeline] * count,
         "virtual_stages": [group.virtual_stages] * count,

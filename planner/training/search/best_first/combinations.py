@@ -63,7 +63,6 @@ def plan_at(scenario: Scenario, group: Fitting, index: int, recomputed_layers: i
         "pipeline": group.screened.pipeline,
         "virtual_stages": group.virtual_stages,
         "schedule": group.schedule,
-        "recompute": value_of("recompute", int(group.recompute[index])),
-        "data_sharding": value_of("data_sharding", int(group.data_sharding[index])),
+        **{axis: value_of(axis, int(codes[index])) for axis, codes in group.variants.items()},
     }
     return plan_of(scenario, values, group.layout.stages, recomputed_layers)

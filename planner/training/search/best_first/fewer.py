@@ -1,9 +1,10 @@
 """Whether a job is faster on fewer nodes of its cluster: where links are slow, what more nodes
 compute may be less than what their messages cost.
 
-Computation alone takes about twice as long on half as many nodes. Only where that leaves room is a
-smaller job bounded, and only a few of its combinations are priced, on the first hosts of the best
-plan. So a faster job found is certain; that there is none is not.
+Layers alone take twice as long on half as many nodes. Only where that leaves room is a smaller job
+bounded, with no other shards than those that the search priced and that leave room, and only a few
+of its combinations are priced, on the first hosts of the best plan. So a faster job found is
+certain; that there is none is not.
 """
 
 from __future__ import annotations
@@ -19,76 +20,73 @@ from planner.training.scenario import build_scenario
 from planner.training.search.best_first.combinations import Combinations
 from planner.training.search.best_first.queue import BoundQueue
 from planner.training.search.best_first.run import SearchRun
+from planner.training.search.bounding.known_shards import KnownShards
 from planner.training.search.hosts.placement import placement_on, used_hosts
 from planner.training.search.result import SizedPlan
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from planner.budget import Budget
     from planner.plan import RankedPlan
     from planner.training.scenario import Scenario
-    from planner.training.search.space.restrictions import Restrictions
-
-ROOM = 0.75
-"""Share of the best plan's computation that a smaller job needs, for each time that it has as few
-devices: kernels may be larger."""
 
 PRICED = 16
 """Combinations of one size that are priced."""
 
 
-def faster_on_fewer(
-    scenario: Scenario, restrictions: Restrictions, best: RankedPlan, budget: Budget
-) -> SizedPlan | None:
-    """The fastest plan found on fewer nodes, where it is faster than the best one. Raises:
-    OutOfTime."""
+def faster_on_fewer(run: SearchRun, best: RankedPlan) -> SizedPlan | None:
+    """The fastest plan found on fewer nodes than those of a search, where it is faster than its
+    best one. Raises: OutOfTime."""
+    scenario = run.scenario
     if len(scenario.ideal.candidate_devices) > 1:
         return None
+    known = KnownShards.of(scenario.ideal, run.growing, best.estimate.step_s)
     found: SizedPlan | None = None
-    fastest_s = best.estimate.step_s
-    for nodes in _sizes(scenario, best):
+    for nodes in _sizes(scenario.topology.nodes):
+        run.budget.check()
         try:
             smaller = _on(scenario, best, nodes)
-            sized = _fastest(smaller, restrictions, nodes, fastest_s, budget)
+            sized = _fastest(smaller, run, nodes, known)
         except PlannerError:
             continue
         if sized is not None and sized.step_s is not None:
-            found, fastest_s = sized, sized.step_s
+            found, known = sized, replace(known, below_s=sized.step_s)
     return found
 
 
-def _sizes(scenario: Scenario, best: RankedPlan) -> Iterator[int]:
-    """Halves of the nodes, the fewest first, that leave room for a faster step."""
-    nodes, time = scenario.topology.nodes, best.estimate.time
+def _sizes(nodes: int) -> list[int]:
+    """Halves of the nodes, the fewest first."""
     sizes = []
-    fewer = nodes // 2
-    while fewer >= 1:
-        sizes.append(fewer)
-        fewer //= 2
-    for size in reversed(sizes):
-        if ROOM * time.compute_s * nodes / size < best.estimate.step_s:
-            yield size
+    while nodes > 1:
+        nodes //= 2
+        sizes.append(nodes)
+    return sizes[::-1]
 
 
 def _on(scenario: Scenario, best: RankedPlan, nodes: int) -> Scenario:
-    """The job on the first hosts of a plan. Raises: InputError."""
+    """The job on the first hosts of a plan, of those that a job of its size finds: segments of
+    scale-up domains may leave some over. Raises: InputError."""
     each = scenario.topology.devices // scenario.topology.nodes
     job = replace(scenario.job, devices=nodes * each)
-    hosts = (best.plan.placement.hosts or used_hosts(scenario))[:nodes]
-    return build_scenario(scenario.cluster, scenario.model, job).placed(hosts)
+    smaller = build_scenario(scenario.cluster, scenario.model, job)
+    found = set(smaller.cluster.host_names())
+    hosts = best.plan.placement.hosts or used_hosts(scenario)
+    kept = [host for host in hosts if host in found][:nodes]
+    return smaller.placed(kept) if len(kept) == nodes else smaller
 
 
 def _fastest(
-    scenario: Scenario,
-    restrictions: Restrictions,
-    nodes: int,
-    below_s: float,
-    budget: Budget,
+    scenario: Scenario, larger: SearchRun, nodes: int, known: KnownShards
 ) -> SizedPlan | None:
-    """The fastest combination that fits and takes less than `below_s`, of those priced."""
+    """The fastest combination that fits and takes less than is known already, of those priced."""
+    below_s, budget = known.below_s, larger.budget
+    if known.least_s(scenario) >= below_s:
+        return None
     run = SearchRun(
-        scenario=scenario, restrictions=restrictions, top=1, budget=budget, improve=None
+        scenario=scenario,
+        restrictions=larger.restrictions,
+        top=1,
+        budget=budget,
+        improve=None,
+        known=known,
     )
     run.bound()
     if not run.fitting or (run.bound_s or 0.0) >= below_s:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from planner.arrays import distinct
 from planner.budget import OutOfTime
 from planner.schedule.registry import kind_of
 from planner.training.batch import FULL, OUTER_KINDS
@@ -51,14 +52,11 @@ class LayoutBounds:
     of_combination_s: Mapping[int, float]
     others_s: float
 
-    def gap(self, best: BestPlans) -> float:
+    def gap(self, best: BestPlans, slowest_s: float) -> float:
         """The share by which such a layout may be faster than the plan of its combination, or than
-        the slowest plan kept where none of its combination is."""
-        if not best.kept:
-            return 0.0
-        slowest_s = best.kept[-1].step_s
+        the slowest plan listed where none of its combination is."""
         gaps = [
-            1 - bound_s / (slowest_s if known is None else known.step_s)
+            1 - bound_s / (slowest_s if known is None else min(known.step_s, slowest_s))
             for index, bound_s in self.of_combination_s.items()
             for known in (best.of(index),)
         ]
@@ -107,7 +105,8 @@ def improve_layouts(
     opened = _open(ideal, table, groups, np.sort(order[:OPENED]), walk, budget)
     exact = _has_program(groups, opened.index)
     usual = np.isfinite(_of_groups(groups, "bound_s")[opened.index])
-    replays = _of_groups(groups, "recompute")[opened.index] == FULL
+    codes = [group.variants["recompute"] for group in groups]
+    replays = np.concatenate([np.zeros(0), *codes])[opened.index] == FULL
     wanted = (exact | ~usual | replays) & (opened.others_s < best.slowest_s)
     bounds_s = _every_layout(ideal, table, groups, opened, wanted)
     programs = LayoutPrograms(scenario, walk, best, budget)
@@ -175,7 +174,7 @@ def _every_layout(
 ) -> NDArray[np.float64]:
     """Bounds over all layouts that fit, of the combinations wanted; 0 for the others."""
     bounds, owners = np.zeros(len(wanted)), _owners(groups, opened.index)
-    for owner in np.unique(owners[wanted]).tolist():
+    for owner in distinct(owners[wanted]).tolist():
         at = wanted & (owners == owner)
         which = opened.index[at] - _first(groups)[owner]
         batch = batch_of(scenario, groups[owner], which, opened.layers[at])
@@ -196,7 +195,7 @@ def _open(
     layers = walk.recomputed_layers(indices)
     elsewhere = ~np.isfinite(_of_groups(groups, "bound_s")[indices])
     layers[elsewhere] = 1
-    for owner in np.unique(owners).tolist():
+    for owner in distinct(owners).tolist():
         at = owners == owner
         group, which = groups[owner], indices[at] - first[owner]
         tight = tight_bounds(scenario, table, group, which, layers[at], budget)

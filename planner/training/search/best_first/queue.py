@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from planner.arrays import distinct
 from planner.training.search.bounding.groups import tight_bound_s, tight_mixed_s
 from planner.training.search.mixed.speeds import is_mixed
 
@@ -89,7 +90,7 @@ class BoundQueue:
         self._opened += len(opened)
         self._window *= 2
         owners = known.owners(opened)
-        for owner in np.unique(owners).tolist():
+        for owner in distinct(owners).tolist():
             group, indices = known.groups[owner], opened[owners == owner]
             which = indices - known.first[owner]
             bounds, layers = self._bounds(group, which)

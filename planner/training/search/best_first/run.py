@@ -9,6 +9,8 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from planner.budget import UNLIMITED
 from planner.schedule.registry import PLAIN, kind_of
 from planner.solver import Solver
@@ -31,15 +33,18 @@ from planner.training.search.space.enumeration import Enumeration, Tally, dimens
 from planner.training.search.space.facts import SCHEDULE_NAMES, SpaceFacts
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from planner.budget import Budget
     from planner.plan import RankedPlan
     from planner.training.scenario import Scenario
     from planner.training.search.best_first.best import Priced
+    from planner.training.search.bounding.known_shards import KnownShards
     from planner.training.search.hosts.choose import PlacementSearch
     from planner.training.search.layouts.choose import LayoutImprover
     from planner.training.search.layouts.default import LayoutChooser
     from planner.training.search.result import Cloud
-    from planner.training.search.space.enumeration import Block
+    from planner.training.search.space.enumeration import AxisGrid, Block
     from planner.training.search.space.restrictions import Restrictions
 
 
@@ -71,7 +76,10 @@ class SearchRun:
     itself; without `screening` every combination is priced. `bound_s` is the walk's bound before
     the step that is under way: one that is cut short may have lost what it was working on. Bounds
     are of the ideal scenario. Where placing takes long, `first_found` is called with the first
-    plan."""
+    plan. With `known` shards of a larger job, only combinations that these do not rule out are
+    bounded. `hopeful` tells the rows of a grid that are to be looked at, and plans that take
+    `enough_s` or longer are of no use; `priced` is the table of a search whose layers cost the
+    same."""
 
     scenario: Scenario
     restrictions: Restrictions
@@ -83,6 +91,10 @@ class SearchRun:
     improve: LayoutImprover | None = choose_layout
     first_found: Callable[[RankedPlan], None] | None = None
     screening: bool = True
+    hopeful: Callable[[AxisGrid], NDArray[np.bool_]] | None = None
+    enough_s: float = np.inf
+    priced: GrowingTable | None = None
+    known: KnownShards | None = None
     complete: bool = False
     done: bool = False
     enumeration: Enumeration = field(init=False)
@@ -114,8 +126,8 @@ class SearchRun:
             improvable=self.improve is not None,
             budget=self.budget,
         )
-        self.growing = GrowingTable(self.scenario.ideal, self.budget)
-        self.best = BestPlans(self.top)
+        self.growing = self.priced or GrowingTable(self.scenario.ideal, self.budget)
+        self.best = BestPlans(self.top, self.enough_s)
         self._half_s = self.budget.left_s / 2
 
     def bound(self) -> None:
@@ -126,7 +138,8 @@ class SearchRun:
         grids = []
         for grid in self.enumeration.grids():
             self.budget.check()
-            grids.append(grid)
+            grids.append(grid if self.hopeful is None else grid.only(self.hopeful(grid)))
+        grids = [grid for grid in grids if len(grid)]
         self.screened = screen(
             self.scenario.ideal,
             self.enumeration,
@@ -134,6 +147,7 @@ class SearchRun:
             [self.layouts.screened_loads(grid, self.enumeration) for grid in grids],
             self.growing,
             trusting=not self.screening,
+            known=self.known,
             budget=self.budget,
         )
         for screened, group in self.groups():
@@ -143,10 +157,11 @@ class SearchRun:
             left_s = self.budget.left_s
             if self.fitting and not self._tried and left_s < self._half_s:
                 self._price_listed(self.budget.longer(-TRYING * left_s))
-        if not self.enumeration.tally.candidates:
+        if not self.enumeration.tally.candidates and self.hopeful is None:
             raise empty_space(self.enumeration, self.scenario, self.restrictions)
         if self.fitting:
             self.bound_s = float(min(group.bound_s.min() for group in self.fitting))
+        if self.may_fit:
             others_s = float(min(group.others_s.min() for group in self._groups))
             self.layout_bounds = LayoutBounds(of_combination_s={}, others_s=others_s)
         self.complete = True
@@ -193,7 +208,7 @@ class SearchRun:
                 early = None
                 self._improve_layouts(walk)
         self.bound_s, self.done = walk.bound_s, walk.done
-        if self._groups:
+        if self.may_fit:
             self.budget.check()
             self._improve_layouts(walk)
             if placements is not None:
@@ -220,10 +235,16 @@ class SearchRun:
     def plans(self) -> tuple[RankedPlan, ...]:
         return self.best.ranked(self.gains)
 
+    def layout_gap(self, slowest_s: float) -> float:
+        """By how much other layouts may be faster than the plans listed, of which the slowest takes
+        `slowest_s` (`LayoutBounds.gap`)."""
+        known = self.layout_bounds
+        return 0.0 if known is None else known.gap(self.best, slowest_s)
+
     @property
-    def layout_gap(self) -> float:
-        """By how much other layouts may be faster than the plans kept (`LayoutBounds.gap`)."""
-        return 0.0 if self.layout_bounds is None else self.layout_bounds.gap(self.best)
+    def may_fit(self) -> bool:
+        """Whether any combination may fit."""
+        return bool(self._groups)
 
     @property
     def refined(self) -> int:

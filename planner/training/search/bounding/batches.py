@@ -8,10 +8,12 @@ import numpy as np
 
 from planner.schedule.registry import kind_of
 from planner.training.batch import Batch
+from planner.training.search.space.facts import sharing_ranks
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from planner.training.scenario import Scenario
     from planner.training.search.space.enumeration import Columns
     from planner.workload.stages import StageLoad
 
@@ -22,22 +24,22 @@ negligible."""
 
 
 def make_batch(
+    scenario: Scenario,
     columns: Columns,
+    variants: Columns,
     *,
-    global_batch_size: int,
     pipeline: int,
     virtual_stages: int,
     schedule: str,
     load: StageLoad,
     grid_row: NDArray[np.int64],
-    recompute: NDArray[np.int64],
     recomputed_layers: NDArray[np.int64],
-    data_sharding: NDArray[np.int64],
 ) -> Batch:
     """The batch of some combinations. `columns` are a grid's, with a `row` column that points into
-    the cost table and a `shared_row` column for schedules that share the vocabulary; the arrays are
-    as long as `grid_row`."""
-    data = columns["data"][grid_row]
+    the cost table and a `shared_row` column for schedules that share the vocabulary; `variants`,
+    the codes of `VARIANT_AXES`, and the arrays are as long as `grid_row`."""
+    data, tensor = columns["data"][grid_row], columns["tensor"][grid_row]
+    shard_over = variants["shard_over"]
     row = "shared_row" if kind_of(schedule).shares_vocabulary else "row"
     return Batch(
         pipeline=pipeline,
@@ -45,13 +47,17 @@ def make_batch(
         schedule=schedule,
         load=load,
         row=columns[row][grid_row],
-        tensor=columns["tensor"][grid_row],
+        tensor=tensor,
         data=data,
         context=columns["context"][grid_row],
         expert=columns["expert"][grid_row],
         expert_tensor=columns["expert_tensor"][grid_row],
-        num_microbatches=global_batch_size // (columns["micro_batch_size"][grid_row] * data),
-        granularity=recompute,
+        num_microbatches=scenario.job.global_batch_size
+        // (columns["micro_batch_size"][grid_row] * data),
+        granularity=variants["recompute"],
         recomputed_layers=recomputed_layers,
-        data_sharding=data_sharding,
+        data_sharding=variants["data_sharding"],
+        shard_over=sharing_ranks(shard_over, tensor, scenario.node_devices)
+        if shard_over.any()
+        else None,
     )

@@ -3,16 +3,14 @@ stage lacks or has to spare: what is lacking somewhere has to find room elsewher
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from planner.schedule.inflight import peak_in_flight
 from planner.training.batch import FULL, OUTER_KINDS, SELECTIVE
-from planner.training.memory.stage import bucket_copies_bytes, stage_peaks, state_bytes
+from planner.training.memory.stage import bucket_copies_bytes, state_bytes
 from planner.training.search.mixed.speeds import layer_columns
-from planner.workload.stages import StageLoad
 
 if TYPE_CHECKING:
     from planner.arrays import Bools, Floats, Ints
@@ -22,33 +20,25 @@ if TYPE_CHECKING:
 
 
 def may_fit_elsewhere(
-    scenario: Scenario, table: CostTable, batch: Batch, spare_bytes: Ints
+    scenario: Scenario, table: CostTable, batch: Batch, spare_bytes: Ints, transient_bytes: Ints
 ) -> Bools:
     """[N]: false where no layout fits, given what the batch's own has to `spare_bytes` [N, p], all
     layers recomputed where any are. Every layer more takes at least its states and the activations
-    of the microbatches in flight of the chunk that has fewest; a layer less frees at most those of
-    the chunk that has most. With layers of several kinds, those of the commonest kind have to find
-    room beside one of them in every chunk: a stage without any needs no buffers for them."""
+    of the microbatches in flight of the chunk that has fewest. A layer less frees at most those of
+    the chunk that has most; without any of its kind, a stage also lacks its `transient_bytes`."""
     held = layer_columns(scenario)
-    counts = batch.load.counts[..., held].sum(axis=(0, 1))
-    kinds = held[counts > 0]
+    layers = batch.load.counts[..., held].sum(axis=(1, 2))
+    kinds = held[batch.load.counts[..., held].sum(axis=(0, 1)) > 0]
     ends = np.minimum(batch.load.counts[..., -OUTER_KINDS:].sum(axis=-1), 1).sum(axis=1)
     fewest = np.maximum(batch.virtual_stages - ends, 0)
-    flights = _in_flight(batch)
-    if len(kinds) > 1:
-        kind = held[counts.argmax()]
-        room = stage_peaks(scenario, table, _one_in_every_chunk(batch, int(kind))).spare
-        states, _ = _state_bytes(scenario, table, batch, kinds=np.array([kind]))
-        each = states + flights.min(axis=-1) * _kept_bytes(table, batch)[:, [kind]]
-        most = np.where(room < 0, 0, batch.virtual_stages + np.floor(room / each))
-        return np.asarray(most.sum(axis=1) >= counts.max())
-    layers = batch.load.counts[..., held].sum(axis=(1, 2))
     states, copies = _state_bytes(scenario, table, batch, kinds)
     kept = _kept_bytes(table, batch)[:, kinds]
     slack = 1 + scenario.job.software.allocator_slack.value
-    least = states + flights.min(axis=-1) * kept
-    most = slack * (states + copies + flights.max(axis=-1) * kept)
-    taken = np.floor(spare_bytes / np.where(spare_bytes >= 0, least, most))
+    flights = _in_flight(batch)
+    least = states.min(axis=1)[:, None] + flights.min(axis=-1) * kept.min(axis=1)[:, None]
+    most = (states + copies).max(axis=1)[:, None] + flights.max(axis=-1) * kept.max(axis=1)[:, None]
+    lacking = np.minimum(spare_bytes + slack * transient_bytes, 0.0) / (slack * most)
+    taken = np.floor(np.where(spare_bytes >= 0, spare_bytes / least, lacking))
     together = taken.sum(axis=1) >= 0
     return np.asarray(together & (layers + taken >= fewest).all(axis=1))
 
@@ -63,16 +53,6 @@ def _in_flight(batch: Batch) -> Ints:
         num_microbatches=counts,
     )
     return np.asarray(found[which])
-
-
-def _one_in_every_chunk(batch: Batch, kind: int) -> Batch:
-    counts = batch.load.counts.copy()
-    counts[..., :-OUTER_KINDS] = 0
-    counts[..., kind] = 1
-    led = counts.copy()
-    led[..., -OUTER_KINDS:] = 0
-    load = StageLoad(counts=counts, leading=np.stack([np.zeros_like(led), led]))
-    return replace(batch, load=load, recomputed_layers=np.ones(len(batch), dtype=np.int64))
 
 
 def _state_bytes(

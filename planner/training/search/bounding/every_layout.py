@@ -26,8 +26,11 @@ if TYPE_CHECKING:
 ENDS = 2
 """Chunks that may hold no layer: those with the embedding and with the head."""
 
-HALVINGS = 24
-"""Of the interval in which T lies."""
+HALVINGS = 14
+"""Of the interval in which T is looked for."""
+
+REACH = 3.0
+"""How many times longer than known before T may be found to be."""
 
 MOST_RECOMPUTED = 12
 """Numbers of recomputed layers per chunk that are told apart; more count as the next."""
@@ -42,7 +45,8 @@ def every_layout_s(scenario: Scenario, table: CostTable, batch: Batch) -> Floats
     cluster."""
     stages = _Stages.of(scenario, table, batch)
     counted = stages.full.any()
-    most = min(MOST_RECOMPUTED, stages.layers) if counted else 0
+    even = -(-stages.layers // (batch.pipeline * batch.virtual_stages))
+    most = min(MOST_RECOMPUTED, 2 * even, stages.layers) if counted else 0
     least = np.full(len(batch), np.inf)
     for recomputed in range(1, most + 1) if counted else (0,):
         last = recomputed == most
@@ -161,7 +165,7 @@ class _Stages:
         kind."""
         layer, replay = kind.layer_s[:, None], self.replay_s[:, None]
         once = max(self.chunks - ENDS, 0) + recomputed
-        low, high = least_s, least_s + self.work_s + self.layers * self.replay_s
+        low, high = least_s, least_s * REACH
         for halving in range(HALVINGS + 1):
             middle = low if not halving else (low + high) / 2
             time = middle[:, None] - self.ends_s

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from planner.arrays import distinct
 from planner.budget import UNLIMITED
 from planner.training.batch import FULL, SELECTIVE, Batch
 from planner.training.memory.stage import stage_peaks
@@ -44,7 +45,7 @@ if TYPE_CHECKING:
     from planner.training.scenario import Scenario
     from planner.training.search.bounding.screen import Screened
     from planner.training.search.bounding.shared_layouts import SharedLayout
-    from planner.training.search.space.enumeration import Block
+    from planner.training.search.space.enumeration import Block, Columns
     from planner.training.step.parts import StepParts
 
 ALL_AT_ONCE = 16
@@ -64,8 +65,7 @@ class Fitting:
     schedule: str
     layout: SharedLayout
     grid_row: NDArray[np.int32]
-    recompute: NDArray[np.int8]
-    data_sharding: NDArray[np.int8]
+    variants: Columns
     bound_s: NDArray[np.float64]
     others_s: NDArray[np.float64]
     """Lower bound on the time under every stage layout that may be chosen instead; infinite where
@@ -96,8 +96,10 @@ class Fitting:
             schedule=group.schedule,
             layout=layout,
             grid_row=group.grid_row[rows].astype(np.int32),
-            recompute=group.recompute[rows].astype(np.int8),
-            data_sharding=group.data_sharding[rows].astype(np.int8),
+            variants={
+                axis: codes[rows].astype(np.min_scalar_type(-int(np.abs(codes).max(initial=1))))
+                for axis, codes in group.variants.items()
+            },
             bound_s=bound_s,
             others_s=others_s,
         )
@@ -111,16 +113,15 @@ def batch_of(
 ) -> Batch:
     """Some combinations of a group, as a batch."""
     return make_batch(
+        scenario,
         fitting.screened.columns,
-        global_batch_size=scenario.job.global_batch_size,
+        {axis: codes[which].astype(np.int64) for axis, codes in fitting.variants.items()},
         pipeline=fitting.screened.pipeline,
         virtual_stages=fitting.virtual_stages,
         schedule=fitting.schedule,
         load=fitting.layout.load,
         grid_row=fitting.grid_row[which].astype(np.int64),
-        recompute=fitting.recompute[which].astype(np.int64),
         recomputed_layers=recomputed_layers,
-        data_sharding=fitting.data_sharding[which].astype(np.int64),
     )
 
 
@@ -146,16 +147,15 @@ def bound_group(
     mixed = is_mixed(scenario)
     for part in pieces(rows, group.pipeline, budget):
         batch = make_batch(
+            scenario,
             screened.columns,
-            global_batch_size=scenario.job.global_batch_size,
+            {axis: codes[part] for axis, codes in group.variants.items()},
             pipeline=group.pipeline,
             virtual_stages=group.virtual_stages,
             schedule=group.schedule,
             load=load,
             grid_row=group.grid_row[part],
-            recompute=group.recompute[part],
             recomputed_layers=np.full(len(part), load.most_layers),
-            data_sharding=group.data_sharding[part],
         )
         if mixed:
             free = layout.chosen and kept_layout(scenario, *shape_of(batch)) is None
@@ -178,8 +178,14 @@ def bound_group(
         bounds.append(quick_bound_s(scenario, batch, work)[kept])
         others.append(others_s[kept])
         if lacking.size:
-            some = batch.some(lacking)
-            lacking = lacking[may_fit_elsewhere(scenario, table, some, peaks.spare[lacking])]
+            moved = may_fit_elsewhere(
+                scenario,
+                table,
+                batch.some(lacking),
+                peaks.spare[lacking],
+                peaks.buffers[lacking],
+            )
+            lacking = lacking[moved]
             elsewhere.append(part[lacking])
             elsewhere_s.append(others_s[lacking])
 
@@ -216,7 +222,7 @@ class LeastWork:
             layer_s[selective] += table.selective_s.min(axis=0)[batch.row[selective]]
         stage_s = layer_s @ batch.load.counts.sum(axis=1).T.astype(np.float64)
         full = batch.granularity == FULL
-        for layers in np.unique(replayed[full]):
+        for layers in distinct(replayed[full]):
             plans = full & (replayed == layers)
             leading = batch.load.leading[layers].sum(axis=1).T.astype(np.float64)
             stage_s[plans] += forward_s[batch.row[plans]] @ leading
@@ -392,7 +398,7 @@ def fewest_recomputed(
     without full recomputation. Found by bisection, since time rises and memory falls with that
     number. Raises: OutOfTime."""
     most = fitting.layout.load.most_layers
-    full = fitting.recompute[which] == FULL
+    full = fitting.variants["recompute"][which] == FULL
     if not scenario.job.software.recompute.partial:
         return np.where(full, most, 0)
     low = np.where(full, 1, 0)

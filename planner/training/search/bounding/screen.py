@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from planner.budget import Budget
     from planner.training.costs import CostTable
     from planner.training.scenario import Scenario
+    from planner.training.search.bounding.known_shards import KnownShards
     from planner.training.search.bounding.tables import GrowingTable
     from planner.training.search.space.enumeration import AxisGrid, Block, Columns, Enumeration
 
@@ -51,8 +52,8 @@ larger micro-batches of the same family."""
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Screened:
     """A grid after the screen. `columns` gain `row`, the cost table's row (−1 where it was never
-    priced). `alive` [rows, recompute, data sharding]: what may fit, by position in the axes'
-    values."""
+    priced). `alive` [rows, *variants]: what may fit, by position in the values of `VARIANT_AXES`.
+    """
 
     grid: AxisGrid
     columns: Columns
@@ -64,14 +65,11 @@ class Screened:
 
     def alive_in(self, group: Block, enumeration: Enumeration) -> NDArray[np.bool_]:
         """The verdict on every combination of a group of the grid."""
-        recompute, sharding = (
+        places = tuple(
             np.searchsorted(enumeration.values[axis], codes)
-            for axis, codes in (
-                ("recompute", group.recompute),
-                ("data_sharding", group.data_sharding),
-            )
+            for axis, codes in group.variants.items()
         )
-        verdict: NDArray[np.bool_] = self.alive[group.grid_row, recompute, sharding]
+        verdict: NDArray[np.bool_] = self.alive[(group.grid_row, *places)]
         return verdict
 
 
@@ -83,12 +81,14 @@ def screen(
     growing: GrowingTable,
     *,
     trusting: bool = False,
+    known: KnownShards | None = None,
     budget: Budget = UNLIMITED,
 ) -> list[Screened]:
     """Screen all grids, small micro-batches first. `loads` are those that the combinations of each
-    grid may have. `trusting` lets every combination pass. Raises: OutOfTime."""
+    grid may have. `trusting` lets every combination pass; `known` tells which shards are worth
+    pricing. Raises: OutOfTime."""
     waves = [
-        _Waves(scenario, enumeration, grid, of_grid, trusting, budget)
+        _Waves(scenario, enumeration, grid, of_grid, trusting, known, budget)
         for grid, of_grid in zip(grids, loads, strict=True)
     ]
     sizes = {size for grid in grids for size in grid.columns["micro_batch_size"].tolist()}
@@ -96,7 +96,7 @@ def screen(
         for wave in waves:
             wave.price(micro_batch_size, growing)
         for wave in waves:
-            wave.judge(micro_batch_size, growing.table)
+            wave.judge(micro_batch_size, growing)
     return [wave.result() for wave in waves]
 
 
@@ -110,6 +110,7 @@ class _Waves:
         grid: AxisGrid,
         loads: Sequence[StageLoad],
         trusting: bool,
+        known: KnownShards | None,
         budget: Budget,
     ) -> None:
         self._scenario, self._budget = scenario, budget
@@ -121,6 +122,10 @@ class _Waves:
         self._trusting = trusting
         free = scenario.job.software.pipeline_layout and grid.pipeline > 1
         self._divisible = free and not is_mixed(scenario)
+        self._wanted = np.ones(len(self._row), dtype=np.bool_)
+        if known is not None:
+            self._wanted = known.worth_pricing(scenario, grid)
+            self._alive[~self._wanted] = False
         kinds = [SCHEDULES[SCHEDULE_NAMES[code]] for code in enumeration.values["schedule"]]
         self._looped = all(kind.placement is looped for kind in kinds)
         self._shared_row = self._row.copy()
@@ -137,7 +142,7 @@ class _Waves:
         for smaller, found in self._found.items():
             if micro_batch_size % smaller == 0:
                 self._alive[rows] &= found[self._family[rows]]
-        wanted = rows[self._alive[rows].any(axis=(1, 2))]
+        wanted = rows[self._alive[rows].any(axis=tuple(range(1, self._alive.ndim)))]
         if wanted.size:
             self._row[wanted] = growing.rows(self._grid.columns, wanted)
         if wanted.size and self._shares_vocabulary:
@@ -145,24 +150,26 @@ class _Waves:
                 self._grid.columns, wanted, vocabulary=self._grid.pipeline
             )
 
-    def judge(self, micro_batch_size: int, table: CostTable) -> None:
+    def judge(self, micro_batch_size: int, growing: GrowingTable) -> None:
         """Find out which of the priced rows cannot fit."""
         rows = self._rows_of(micro_batch_size)
         if not rows.size:
             return
         at = np.nonzero(self._alive[rows])
-        place = (rows[at[0]], at[1], at[2])
+        place = (rows[at[0]], *at[1:])
         if place[0].size and not self._trusting:
-            self._alive[place] = self._fits(place, table)
+            self._alive[place] = self._fits(place, growing.table)
         found = np.ones((self._family.max() + 1, *self._alive.shape[1:]), dtype=np.bool_)
         found[self._family[rows]] = self._alive[rows]
         self._found[micro_batch_size] = found
 
     def _rows_of(self, micro_batch_size: int) -> NDArray[np.intp]:
-        return np.flatnonzero(self._grid.columns["micro_batch_size"] == micro_batch_size)
+        """The wanted rows of a micro-batch size."""
+        sizes = self._grid.columns["micro_batch_size"]
+        return np.flatnonzero((sizes == micro_batch_size) & self._wanted)
 
     def _fits(self, place: tuple[NDArray[np.intp], ...], table: CostTable) -> NDArray[np.bool_]:
-        grid_row, recompute, sharding = place
+        grid_row, *positions = place
         step = max(ELEMENTS // self._grid.pipeline, 1)
         relief = _replay_range(self._scenario, table)
         fits = np.empty(len(grid_row), dtype=np.bool_)
@@ -170,28 +177,33 @@ class _Waves:
             self._budget.check()
             part = slice(first, first + step)
             batch = make_batch(
+                self._scenario,
                 self._columns,
-                global_batch_size=self._scenario.job.global_batch_size,
+                {
+                    axis: codes[at[part]]
+                    for axis, codes, at in zip(VARIANT_AXES, self._codes, positions, strict=True)
+                },
                 pipeline=self._grid.pipeline,
                 virtual_stages=1,
                 schedule=PLAIN,
                 load=self._load,
                 grid_row=grid_row[part],
-                recompute=self._codes[0][recompute[part]],
                 recomputed_layers=np.ones(len(grid_row[part]), dtype=np.int64),
-                data_sharding=self._codes[1][sharding[part]],
             )
             if not self._looped:
                 batch = replace(batch, num_microbatches=np.ones_like(batch.num_microbatches))
-            spare = stage_peaks(self._scenario, table, batch, dense_gradients=False).spare
-            spare = spare + np.where(batch.granularity == FULL, relief[batch.row], 0)[:, None]
+            peaks = stage_peaks(self._scenario, table, batch, dense_gradients=False)
+            spare = peaks.spare + np.where(batch.granularity == FULL, relief[batch.row], 0)[:, None]
             fits[part] = (spare >= 0).all(axis=-1)
             lacking = np.flatnonzero(~fits[part])
             if self._divisible and lacking.size:
-                elsewhere = may_fit_elsewhere(
-                    self._scenario, table, batch.some(lacking), spare[lacking]
+                fits[part][lacking] = may_fit_elsewhere(
+                    self._scenario,
+                    table,
+                    batch.some(lacking),
+                    spare[lacking],
+                    peaks.buffers[lacking],
                 )
-                fits[part][lacking] = elsewhere
         return fits
 
     def result(self) -> Screened:

@@ -49,10 +49,14 @@ class GrowingTable:
     ) -> NDArray[np.int64]:
         """Rows of the shards of the `wanted` combinations, with their vocabulary divided among
         `vocabulary` stages."""
-        shards = np.stack([columns[axis][wanted] for axis in SHARD_AXES], axis=-1)
-        shards[:, -1] &= shards[:, 0] > 1
-        rows = [self._row((*shard, vocabulary)) for shard in shards.tolist()]
+        rows = [self._row((*shard, vocabulary)) for shard in _shards(columns, wanted)]
         return np.array(rows, dtype=np.int64)
+
+    def known_rows(self, columns: Columns) -> NDArray[np.int64]:
+        """Rows of the shards of combinations with the whole vocabulary on one stage; −1 of shards
+        that were not asked for."""
+        shards = _shards(columns, np.arange(len(columns[SHARD_AXES[0]])))
+        return np.array([self._rows.get((*shard, 1), -1) for shard in shards], dtype=np.int64)
 
     @property
     def table(self) -> CostTable:
@@ -70,6 +74,14 @@ class GrowingTable:
             self._rows[key] = len(self._rows)
             self._new.append(_shard(key))
         return self._rows[key]
+
+
+def _shards(columns: Columns, wanted: NDArray[np.intp]) -> list[list[int]]:
+    """The shards of the `wanted` combinations, by `SHARD_AXES`."""
+    shards = np.stack([columns[axis][wanted] for axis in SHARD_AXES], axis=-1)
+    shards[:, -1] &= shards[:, 0] > 1
+    found: list[list[int]] = shards.tolist()
+    return found
 
 
 def _shard(key: tuple[int, ...]) -> Shard:

@@ -96,7 +96,8 @@ def simulated_bound_s(scenario: Scenario, table: CostTable, batch: Batch) -> flo
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class _Shape:
     """bool [N]. `known`: rows and columns of units are whole, layers communicate inside a unit, and
-    every row has at most one ring, so that the argument holds. `one_column`: a row has no ring."""
+    sharding groups too if there are several, and every row has at most one ring, so that the
+    argument holds. `one_column`: a row has no ring."""
 
     known: NDArray[np.bool_]
     one_column: NDArray[np.bool_]
@@ -110,8 +111,10 @@ class _Shape:
         )
         whole = (stage % unit == 0) | (unit % stage == 0)
         one_column = stage <= unit
+        groups = batch.sharding_groups
+        together = (groups == 1) | (stage // groups <= unit)
         return cls(
-            known=inside & whole & (one_column | (scenario.model.moe is None)),
+            known=inside & whole & together & (one_column | (scenario.model.moe is None)),
             one_column=one_column,
         )
 
@@ -128,7 +131,7 @@ def _outgrown(
     if not shape.known.any():
         return
     sends, apart = _crossings(batch)
-    gathers = gathers_on_rings(scenario)
+    gathers = gathers_on_rings(batch)
     for slowed in scenario.outgrown:
         slow = step_parts(slowed, table, batch)
         rings = np.eye(batch.pipeline, dtype=np.bool_)

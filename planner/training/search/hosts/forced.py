@@ -50,8 +50,8 @@ class Ways:
     """R ways to place something slow, of which every placement has at least `least` [N], or all.
     `known` [N]: the plans that this holds for. `base`: the parts of the step apart from the ways.
     Masks [R, ...] tell what a way makes slow: `sends` [R, p·v − 1], `rings` [R, N, p], `tied` [R];
-    `gathers`: whether parameters are gathered on slow rings as well; `slow`: the parts of the step
-    where everything is slow."""
+    `gathers` [N]: whether parameters are gathered on slow rings as well; `slow`: the parts of the
+    step where everything is slow."""
 
     known: NDArray[np.bool_]
     least: NDArray[np.int64]
@@ -60,7 +60,7 @@ class Ways:
     sends: NDArray[np.bool_]
     rings: NDArray[np.bool_]
     tied: NDArray[np.bool_]
-    gathers: bool
+    gathers: NDArray[np.bool_]
 
     def __len__(self) -> int:
         return len(self.sends)
@@ -76,7 +76,7 @@ class Ways:
         least: int = 1,
         rings: NDArray[np.bool_] | None = None,
         tied: NDArray[np.bool_] | None = None,
-        gathers: bool = False,
+        gathers: NDArray[np.bool_] | None = None,
     ) -> Ways:
         shape = (len(sends), len(known), slow.reduction_s.shape[-1])
         return cls(
@@ -87,7 +87,7 @@ class Ways:
             sends=sends,
             rings=np.broadcast_to(False if rings is None else rings, shape),
             tied=np.zeros(len(sends), dtype=np.bool_) if tied is None else tied,
-            gathers=gathers,
+            gathers=np.zeros(len(known), dtype=np.bool_) if gathers is None else gathers,
         )
 
     def parts(self, some: slice) -> StepParts:
@@ -109,7 +109,7 @@ class Ways:
             ),
             reduction_s=slowed(rings, base.reduction_s, slow.reduction_s),
             stage_gathers_s=slowed(
-                rings & self.gathers, base.stage_gathers_s, slow.stage_gathers_s
+                rings & self.gathers[:, None], base.stage_gathers_s, slow.stage_gathers_s
             ),
             tied_reduction_s=slowed(
                 self.tied[some, None], base.tied_reduction_s, slow.tied_reduction_s
@@ -146,7 +146,7 @@ def forced_ways(
             sends, rings = _in_rows(scenario, batch, row_stages)
             each = columns * topology.kind.domain_nodes
             rows = -(-topology.nodes_forced // each)
-            gathers = gathers_on_rings(scenario)
+            gathers = gathers_on_rings(batch)
             base = _with_slow_layers(scenario, scenario.slowed(forced), table, batch, parts)
             yield Ways.of(plans, base, slow, sends, least=rows, rings=rings, gathers=gathers)
         each = topology.kind.domain_nodes
@@ -165,9 +165,9 @@ def _slow_parts(scenario: Scenario, hop: Hop, table: CostTable, batch: Batch) ->
     return replace(slow, sends=boundary_sends(scenario.slowed(hop, stride=0), table, batch))
 
 
-def gathers_on_rings(scenario: Scenario) -> bool:
-    """Whether parameters are gathered around the rings that reduce gradients."""
-    return scenario.job.software.optimizer_shard_size is None
+def gathers_on_rings(batch: Batch) -> NDArray[np.bool_]:
+    """[N]: whether parameters are gathered around the rings that reduce gradients."""
+    return np.asarray(batch.sharding_groups == 1)
 
 
 def _slower(hop: Hop, best: Hop) -> bool:
@@ -231,11 +231,14 @@ def _with_slow_layers(
 
 def _rings_slow(scenario: Scenario, batch: Batch) -> NDArray[np.bool_]:
     """[N]: whether the gradients of every node go around a ring that has a hop at that node: the
-    domain is the node, and experts, if any, have the same rings as the rest."""
+    domain is the node, sharding groups lie inside it, and experts, if any, have the same rings as
+    the rest."""
     kind = scenario.topology.kinds[0]
     unit = kind.devices_per_node
     replicas = batch.data * batch.context
     crosses = (replicas > 1) & (replicas * batch.tensor > unit)
+    groups = batch.sharding_groups
+    crosses &= (groups == 1) | (replicas // groups * batch.tensor <= unit)
     same = batch.expert * batch.expert_tensor == batch.tensor
     same |= scenario.model.moe is None
     return np.asarray(crosses & same & (kind.domain_nodes == 1))

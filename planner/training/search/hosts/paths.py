@@ -17,6 +17,7 @@ from planner.placement.problem.problem import PathsOfAllRows
 from planner.schedule.bounds.windows import critical_paths
 from planner.schedule.graph.weight_table import WeightTable
 from planner.schedule.simulation.causes import counts_to_ends
+from planner.schedule.simulation.critical_path import awaited_stage
 from planner.schedule.simulation.simulate import simulate_each
 
 if TYPE_CHECKING:
@@ -130,7 +131,7 @@ class PlanPaths:
         """The path that makes a simulated step as long as it is, and that to the last pass of
         all."""
         last = int(self.timeline.last_end_s.argmax())
-        return self.of_timeline(timeline, sorted({timeline.awaited_stage, last}))
+        return self.of_timeline(timeline, sorted({awaited_stage(timeline), last}))
 
     def of_slow_boundaries(self, forward_s: float, backward_s: float) -> PathRows:
         """The paths that make the step as long as it is when messages over one boundary between

@@ -85,7 +85,7 @@ def placement_program(
     apart = between_two_nodes(classes.of_unit, len(classes.first_node))
     costs = LinkCosts.of(rated.forward_s, rated.backward_s, apart)
     parts, timeline = _passes(scenario, table, batch)
-    data = () if grid.row_stages > 1 else grid.ring(_replicas(plan), plan.degrees.tensor)
+    data = () if grid.row_stages > 1 else _reducing_rings(plan, grid)
     paths = PlanPaths(
         batch=batch,
         grid=grid,
@@ -169,6 +169,7 @@ def _row_classes(topology: Topology, grid: UnitGrid, classes: UnitClasses) -> ND
 def _rings_inside(plan: Plan, grid: UnitGrid) -> tuple[tuple[int, ...], ...]:
     """The rings of columns around which layers communicate in every pass."""
     degrees = plan.degrees
+    rings: tuple[tuple[int, ...], ...] = ()
     shapes = {
         (degrees.tensor, 1),
         (degrees.context, degrees.tensor),
@@ -176,10 +177,21 @@ def _rings_inside(plan: Plan, grid: UnitGrid) -> tuple[tuple[int, ...], ...]:
         (degrees.expert_tensor, 1),
     }
     if plan.data_sharding in ("optimizer+gradients", "full"):
-        shapes.add((_replicas(plan), degrees.tensor))
+        rings = _reducing_rings(plan, grid)
     if grid.row_stages > 1:
         return ()
-    return tuple(sorted({ring for shape in shapes for ring in grid.ring(*shape)}))
+    return tuple(sorted({*rings, *(ring for shape in shapes for ring in grid.ring(*shape))}))
+
+
+def _reducing_rings(plan: Plan, grid: UnitGrid) -> tuple[tuple[int, ...], ...]:
+    """The rings of columns around which gradients go: those of all replicas, or between sharding
+    groups that each lie in a unit. Nothing where a group spans several units, whose two kinds of
+    rings have no common price."""
+    groups, tensor = plan.sharding_groups, plan.degrees.tensor
+    inside = _replicas(plan) // groups
+    if groups == 1:
+        return grid.ring(_replicas(plan), tensor)
+    return grid.ring(groups, inside * tensor) if inside * tensor <= grid.unit_devices else ()
 
 
 def _waits(
@@ -193,8 +205,7 @@ def _waits(
     """What the step waits for in addition: the parameter gather, and groups inside the passes."""
     none = np.zeros(grid.rows)
     waits = []
-    largest = scenario.job.software.optimizer_shard_size or _replicas(plan)
-    gathers = grid.ring(min(largest, _replicas(plan)), plan.degrees.tensor)
+    gathers = () if plan.sharding_groups > 1 else _reducing_rings(plan, grid)
     if grid.row_stages == 1 and gathers and rated.gather_s.any():
         family = _family(gathers, rated.gather_s, apart)
         waits.append(Wait(families=(family,), hidden_s=none))

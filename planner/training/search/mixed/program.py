@@ -58,8 +58,9 @@ def tables_below(of: TypedCombination, classes: RowClasses, below_s: float) -> C
     most = of.most(below_s)
     recomputed = np.zeros(1, dtype=np.int64)
     if of.batch.granularity[0] == FULL:
-        held = -(-most // of.batch.virtual_stages)
-        recomputed = np.arange(1, (held if of.free else of.batch.load.most_layers) + 1)
+        every = -(-most // of.batch.virtual_stages) if of.free else of.batch.load.most_layers
+        first = 1 if of.ideal.job.software.recompute.partial else every
+        recomputed = np.arange(first, every + 1)
     return CombinationTables(of, classes, np.arange(most + 1), recomputed)
 
 

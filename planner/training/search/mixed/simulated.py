@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from planner.schedule.registry import build
+from planner.schedule.build import build
 from planner.schedule.simulation.simulate import Durations, step_spans
 from planner.training.batch import OUTER_KINDS
 from planner.training.search.mixed.orders import taken

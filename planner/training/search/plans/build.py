@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from planner.errors import InputError, RuleError
 from planner.plan import Degrees, Plan, Recompute, recomputed_per_stage
 from planner.schedule.registry import kind_of
@@ -17,7 +19,7 @@ from planner.training.search.layouts.default import (
 )
 from planner.training.search.plans.problems import check_plan, plan_values
 from planner.training.search.space.broken import check_values
-from planner.training.search.space.facts import SpaceFacts, code_of
+from planner.training.search.space.facts import SpaceFacts, code_of, sharing_ranks
 from planner.training.search.space.restrictions import (
     NUMBER_AXES,
     SWITCH_AXES,
@@ -68,7 +70,15 @@ def plan_of(
         ),
         stages=stages,
         placement=placement(scenario, degrees),
+        shard_over=_shard_over(scenario, values["shard_over"], degrees),
     )
+
+
+def _shard_over(scenario: Scenario, value: int | str | bool, degrees: Degrees) -> int | None:
+    """Ranks of a sharding group; None where all replicas are one."""
+    code = np.array(code_of("shard_over", value))
+    ranks = int(sharing_ranks(code, np.array(degrees.tensor), scenario.node_devices))
+    return ranks if 0 < ranks < degrees.data * degrees.context else None
 
 
 def plan_from_flags(
@@ -179,6 +189,7 @@ def _defaults(scenario: Scenario, given: Values) -> dict[str, int | str | bool]:
         "recompute": software.recompute.default,
         "sequence_parallel": software.sequence_parallel and int(given.get("tensor", 1)) > 1,
         "data_sharding": software.data_sharding.default,
+        "shard_over": "all",
     }
 
 

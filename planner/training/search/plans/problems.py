@@ -88,6 +88,7 @@ def plan_values(plan: Plan) -> dict[str, int | str | bool]:
         "recompute": plan.recompute.granularity,
         "sequence_parallel": plan.sequence_parallel,
         "data_sharding": plan.data_sharding,
+        "shard_over": plan.shard_over or "all",
     }
 
 

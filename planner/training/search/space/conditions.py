@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from planner.plan import DATA_SHARDINGS, GRANULARITIES
-from planner.schedule.registry import MOST_FORWARDS, PLAIN, SCHEDULES
+from planner.schedule.build import MOST_FORWARDS
+from planner.schedule.registry import PLAIN, SCHEDULES
 from planner.schedule.rules import ScheduleSize
-from planner.training.search.space.facts import SCHEDULE_NAMES
+from planner.training.search.space.facts import NODE, SCHEDULE_NAMES, sharing_ranks
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -39,7 +40,10 @@ WITH_OVERLAPPING_SENDS = tuple(
 
 
 def world(f: SpaceFacts, c: Columns) -> Holds:
-    return c["tensor"] * c["context"] * c["pipeline"] * c["data"] == f.devices
+    devices = c["tensor"] * c["context"] * c["pipeline"] * c["data"]
+    if f.any_nodes:
+        return (devices <= f.devices) & (devices % f.node_devices == 0)
+    return devices == f.devices
 
 
 def stages(f: SpaceFacts, c: Columns) -> Holds:
@@ -185,6 +189,28 @@ def two_stage_interleaving(f: SpaceFacts, c: Columns) -> Holds:
 
 def expert_biases(f: SpaceFacts, c: Columns) -> Holds:
     return (c["expert_tensor"] == 1) | f.splits_experts
+
+
+def sharding_groups(f: SpaceFacts, c: Columns) -> Holds:
+    ranks, replicas = _sharing(f, c), c["data"] * c["context"]
+    groups = replicas // np.maximum(ranks, 1)
+    experts = replicas * c["tensor"] // (c["expert"] * c["expert_tensor"])
+    whole = (ranks >= 2) & (replicas % np.maximum(ranks, 1) == 0)
+    return (c["shard_over"] == 0) | (whole & (experts % np.maximum(groups, 1) == 0))
+
+
+def sharded_in_groups(f: SpaceFacts, c: Columns) -> Holds:
+    codes = [DATA_SHARDINGS.index(name) for name in f.sharded_in_groups]
+    return (c["shard_over"] == 0) | np.isin(c["data_sharding"], codes)
+
+
+def several_groups(f: SpaceFacts, c: Columns) -> Holds:
+    several = _sharing(f, c) < c["data"] * c["context"]
+    return (c["shard_over"] != NODE) | several | (not f.shards_over_all)
+
+
+def _sharing(f: SpaceFacts, c: Columns) -> NDArray[np.int64]:
+    return sharing_ranks(c["shard_over"], c["tensor"], f.node_devices)
 
 
 def one_replica(f: SpaceFacts, c: Columns) -> Holds:

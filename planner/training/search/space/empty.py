@@ -7,7 +7,13 @@ from dataclasses import fields, replace
 from typing import TYPE_CHECKING
 
 from planner.errors import RuleError
-from planner.training.search.space.enumeration import AXES, Enumeration, dimensions, divisors
+from planner.training.search.space.enumeration import (
+    AXES,
+    VARIANT_AXES,
+    Enumeration,
+    dimensions,
+    divisors,
+)
 from planner.training.search.space.facts import SpaceFacts, code_of, value_of
 from planner.training.search.space.restrictions import Restrictions, option_name
 from planner.training.search.space.rules import RULES
@@ -77,8 +83,8 @@ def _valid_values(scenario: Scenario, restrictions: Restrictions, axis: str) -> 
             }
             if axis in shared:
                 found.add(shared[axis])
-            elif axis in ("recompute", "data_sharding"):
-                found |= set(getattr(group, axis).tolist())
+            elif axis in VARIANT_AXES:
+                found |= set(group.variants[axis].tolist())
             else:
                 found |= set(grid.columns[axis][group.grid_row].tolist())
     return tuple(sorted(found))

@@ -37,8 +37,11 @@ GRID_AXES = (
 )
 """Axes of a grid, expanded for each pipeline degree."""
 
-VARIANT_AXES = ("recompute", "data_sharding")
+VARIANT_AXES = ("recompute", "data_sharding", "shard_over")
 """Axes expanded within each (pipeline, virtual_stages, schedule)."""
+
+ONLY_WHERE_TRIED = ("shard_over",)
+"""Axes that a result lists only where there is more to choose than code 0."""
 
 AXES = ("pipeline", *GRID_AXES, "virtual_stages", "schedule", *VARIANT_AXES)
 """The order in which axes are added, and so the order in which rules are applied."""
@@ -72,6 +75,7 @@ def dimensions(scenario: Scenario, restrictions: Restrictions) -> dict[str, tupl
         "schedule": _schedules(scenario),
         "recompute": software.recompute.choices,
         "data_sharding": software.data_sharding.choices,
+        "shard_over": software.data_sharding.tried_groups,
     }
     return {
         axis: tuple(
@@ -103,18 +107,28 @@ class AxisGrid:
     pipeline: int
     columns: Columns
 
+    def __len__(self) -> int:
+        return len(self.columns["tensor"])
+
+    def only(self, rows: NDArray[np.bool_]) -> AxisGrid:
+        """The grid of some of its rows."""
+        kept = {
+            name: column if name in SHARED else column[rows]
+            for name, column in self.columns.items()
+        }
+        return AxisGrid(pipeline=self.pipeline, columns=kept)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Block:
     """Combinations that share pipeline, virtual stages and schedule. `grid_row` are row indices
-    into the grid's columns; `recompute` and `data_sharding` are codes, as many as `grid_row`."""
+    into the grid's columns; `variants` are the codes of `VARIANT_AXES`, as many as `grid_row`."""
 
     pipeline: int
     virtual_stages: int
     schedule: str
     grid_row: NDArray[np.int64]
-    recompute: NDArray[np.int64]
-    data_sharding: NDArray[np.int64]
+    variants: Columns
 
     def __len__(self) -> int:
         return len(self.grid_row)
@@ -167,8 +181,7 @@ class Enumeration:
                         virtual_stages=virtual_stages,
                         schedule=SCHEDULE_NAMES[schedule],
                         grid_row=columns["row"],
-                        recompute=columns["recompute"],
-                        data_sharding=columns["data_sharding"],
+                        variants={axis: columns[axis] for axis in VARIANT_AXES},
                     )
 
     def _expand(self, columns: Columns, axis: str) -> dict[str, NDArray[np.int64]]:
@@ -231,6 +244,7 @@ def space_report(enumeration: Enumeration, restrictions: Restrictions) -> Space:
                 restricted_by_user=getattr(restrictions, axis) is not None,
             )
             for axis, codes in enumeration.values.items()
+            if axis not in ONLY_WHERE_TRIED or any(codes) or getattr(restrictions, axis) is not None
         ),
         exclusions=tuple(
             Exclusion(

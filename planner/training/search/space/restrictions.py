@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
@@ -29,8 +29,10 @@ NUMBER_AXES = (
     "virtual_stages",
 )
 """Axes whose values are whole numbers."""
-SWITCH_AXES = ("schedule", "recompute", "sequence_parallel", "data_sharding")
+SWITCH_AXES = ("schedule", "recompute", "sequence_parallel", "data_sharding", "shard_over")
 """Axes whose values are words, or on and off."""
+GROUPS = ("all", "node")
+"""Sharding groups that are no numbers."""
 WORDS = {"recompute": GRANULARITIES, "data_sharding": DATA_SHARDINGS}
 """The words that an axis allows, where they do not depend on the framework."""
 LARGEST = 1_000_000
@@ -53,6 +55,7 @@ class Restrictions:
     recompute: tuple[str, ...] | None = None
     sequence_parallel: tuple[bool, ...] | None = None
     data_sharding: tuple[str, ...] | None = None
+    shard_over: tuple[int | str, ...] | None = None
 
     def __bool__(self) -> bool:
         return any(getattr(self, field.name) is not None for field in fields(self))
@@ -83,12 +86,14 @@ def _restrictions(axes: Mapping[str, Iterable[object]]) -> Restrictions:
     return Restrictions(**checked)  # type: ignore[arg-type]
 
 
-def _parsed(axis: str, text: str) -> list[int] | list[bool] | list[str]:
+def _parsed(axis: str, text: str) -> Sequence[int | bool | str]:
     parts = _parts(axis, text)
     if axis in NUMBER_AXES:
         return [_number(axis, part) for part in parts]
     if axis == "sequence_parallel":
         return [_known(axis, part, ("on", "off")) == "on" for part in parts]
+    if axis == "shard_over":
+        return [part if part in GROUPS else _group(axis, part) for part in parts]
     return parts
 
 
@@ -109,7 +114,23 @@ def _checked(axis: str, values: Iterable[object]) -> tuple[object, ...]:
         return tuple(sorted({whole(name, value, most=LARGEST) for value in values}))  # type: ignore[arg-type, type-var]
     if axis == "sequence_parallel":
         return tuple(dict.fromkeys(_switch(axis, value) for value in values))
+    if axis == "shard_over":
+        return tuple(dict.fromkeys(_group(axis, value) for value in values))
     return tuple(dict.fromkeys(_known(axis, value, WORDS.get(axis)) for value in values))
+
+
+def _group(axis: str, value: object) -> int | str:
+    """All replicas, those of a node, or a number of them."""
+    if value in GROUPS:
+        return str(value)
+    number = int(value) if isinstance(value, str) and value.isdecimal() else value
+    if isinstance(number, bool) or not isinstance(number, int) or not 2 <= number <= LARGEST:
+        raise InputError(
+            f"{option_name(axis)}: {value!r} is neither all nor node nor a whole number from 2 to "
+            f"{LARGEST:,}",
+            hint=did_you_mean(str(value), GROUPS),
+        )
+    return number
 
 
 def _switch(axis: str, value: object) -> bool:

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from planner.schedule.registry import MOST_FORWARDS
+from planner.schedule.build import MOST_FORWARDS
 from planner.training.search.space import conditions
 from planner.training.search.space.facts import LONG_SEQUENCE
 
@@ -285,6 +285,30 @@ RULES = (
         axes=("data", "context", "data_sharding"),
         adjusts="data_sharding",
         holds=conditions.one_replica,
+        search_only=True,
+    ),
+    SpaceRule(
+        name="sharding-groups",
+        sentence="a sharding group has at least 2 of the data · context replicas, in groups of one "
+        "size, and as many groups must divide the replicas of the experts",
+        axes=("tensor", "context", "data", "expert", "expert_tensor", "shard_over"),
+        adjusts="shard_over",
+        holds=conditions.sharding_groups,
+    ),
+    SpaceRule(
+        name="sharded-in-groups",
+        sentence="under software profile {f.software} replicas shard in groups with data sharding "
+        "{f.in_groups}",
+        axes=("data_sharding", "shard_over"),
+        adjusts="shard_over",
+        holds=conditions.sharded_in_groups,
+    ),
+    SpaceRule(
+        name="several-groups",
+        sentence="a sharding group of a node is tried where there are more replicas than that",
+        axes=("tensor", "context", "data", "shard_over"),
+        adjusts="shard_over",
+        holds=conditions.several_groups,
         search_only=True,
     ),
 )

@@ -109,7 +109,7 @@ def test_the_fewest_recomputed_layers_fit_and_one_less_does_not(
     run = bounded(scenario)
     solved = 0
     for group in run.fitting:
-        which = np.flatnonzero(group.recompute == FULL)
+        which = np.flatnonzero(group.variants["recompute"] == FULL)
         if not len(which):
             continue
         layers = fewest_recomputed(scenario.ideal, run.growing.table, group, which)

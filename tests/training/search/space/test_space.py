@@ -45,8 +45,8 @@ def rows(enumeration: Enumeration) -> Any:
                     *(int(grid.columns[axis][row]) for axis in AXES[1:8]),
                     group.virtual_stages,
                     group.schedule,
-                    int(group.recompute[i]),
-                    int(group.data_sharding[i]),
+                    int(group.variants["recompute"][i]),
+                    int(group.variants["data_sharding"][i]),
                 )
 
 

@@ -1,0 +1,189 @@
+"""Follows the compound commands of a script: lists, conditions, loops and cases."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from functools import partial
+
+from planner.importers.shell.conditions import case_matches
+from planner.importers.shell.expansion import expand
+from planner.importers.shell.ran import Ran, too_much
+from planner.importers.shell.splitting import fields
+from planner.importers.shell.state import ShellState
+from planner.importers.shell.syntax import (
+    AndOr,
+    Block,
+    Case,
+    Command,
+    CommandGroup,
+    For,
+    Function,
+    If,
+    Pipeline,
+    Simple,
+    While,
+)
+from planner.importers.shell.text import Origin, Piece, Text, doubt_of, is_known, plain
+
+MOST_STEPS = 20_000
+MOST_COMMANDS = 2_000
+MOST_TURNS = 256
+"""Most turns of a for loop that are followed."""
+
+Status = bool | None
+"""Undecided (None). Programs are assumed to succeed."""
+
+
+class ControlFlow(ABC):
+    """Follows commands that hold other commands. Where a condition is undecided, every branch is
+    followed, and what the branches leave differently is in doubt."""
+
+    def __init__(self) -> None:
+        self.ran: list[Ran] = []
+        self._condition = ""
+        self._steps = 0
+
+    @abstractmethod
+    def _simple(self, command: Simple, state: ShellState) -> Status:
+        """Follows a command of words."""
+
+    def block(self, block: Block, state: ShellState) -> Status:
+        status: Status = True
+        for and_or in block:
+            if state.ended:
+                break
+            status = self._and_or(and_or, state)
+        return status
+
+    def _step(self, origin: Origin) -> None:
+        self._steps += 1
+        if self._steps > MOST_STEPS or len(self.ran) > MOST_COMMANDS:
+            raise too_much("runs more commands than any launch script", origin)
+
+    def _and_or(self, and_or: AndOr, state: ShellState) -> Status:
+        status = self._pipeline(and_or.pipelines[0], state)
+        for operator, pipeline in zip(and_or.operators, and_or.pipelines[1:], strict=True):
+            if state.ended:
+                return status
+            wanted = operator == "&&"
+            if status is None:
+                origin = _origin_of(pipeline)
+                self._maybe([partial(self._pipeline, pipeline), _nothing], state, origin)
+            elif status == wanted:
+                status = self._pipeline(pipeline, state)
+        return status
+
+    def _pipeline(self, pipeline: Pipeline, state: ShellState) -> Status:
+        if len(pipeline.commands) == 1:
+            status = self._command(pipeline.commands[0], state)
+        else:
+            for command in pipeline.commands:
+                status = self._command(command, state.copy())
+        if pipeline.negated:
+            return None if status is None else not status
+        return status
+
+    def _command(self, command: Command, state: ShellState) -> Status:
+        match command:
+            case Simple():
+                self._step(command.origin)
+                return self._simple(command, state)
+            case If():
+                return self._if(command.branches, command, state)
+            case For():
+                return self._for(command, state)
+            case While():
+                self._maybe([partial(self.block, command.body), _nothing], state, command.origin)
+            case Case():
+                return self._case(command, state)
+            case CommandGroup():
+                return self.block(command.body, state.copy() if command.subshell else state)
+            case Function():
+                state.functions[command.name] = command
+        return True
+
+    def _maybe(
+        self, bodies: Sequence[Callable[[ShellState], Status]], state: ShellState, origin: Origin
+    ) -> None:
+        """One of several things happens; whatever differs afterwards is in doubt."""
+        why = f"depends on the condition on line {origin.line}, which only the run decides"
+        outer, self._condition = self._condition, self._condition or why
+        outcomes = []
+        for body in bodies:
+            outcome = state.copy()
+            body(outcome)
+            outcomes.append(outcome)
+        self._condition = outer
+        state.take(outcomes, why, origin)
+
+    def _if(
+        self, branches: tuple[tuple[Block, Block], ...], whole: If, state: ShellState
+    ) -> Status:
+        if not branches:
+            return self.block(whole.otherwise, state)
+        (condition, body), rest = branches[0], branches[1:]
+        self._step(whole.origin)
+        status = self._decided(condition, state)
+        if status is None:
+            otherwise = partial(self._if, rest, whole)
+            self._maybe([partial(self.block, body), otherwise], state, whole.origin)
+            return True
+        return self.block(body, state) if status else self._if(rest, whole, state)
+
+    def _decided(self, condition: Block, state: ShellState) -> Status:
+        """Whether a condition holds; None where a program or an unknown value decides."""
+        status = self.block(condition, state)
+        last = condition[-1].pipelines[-1].commands[-1] if condition else None
+        if isinstance(last, Simple) and last.words:
+            name = plain(expand(last.words[0], state))
+            if name not in ("[", "[[", "((", "test", "true", "false", ":"):
+                return None
+        return status
+
+    def _for(self, loop: For, state: ShellState) -> Status:
+        turns: list[Text] = list(state.arguments)
+        if loop.words is not None:
+            turns = [text for word in loop.words for text in fields(word, state)]
+        if any(doubt_of(text) for text in turns) or len(turns) > MOST_TURNS:
+            why = "takes values that only the run knows"
+            state.variables[loop.name] = (Piece("", loop.origin, doubt=why),)
+            self._maybe([partial(self.block, loop.body), _nothing], state, loop.origin)
+            return True
+        for text in turns:
+            if not plain(text) and not is_known(text):
+                continue
+            if state.ended:
+                break
+            state.variables[loop.name] = text
+            self.block(loop.body, state)
+        return True
+
+    def _case(self, case: Case, state: ShellState) -> Status:
+        subject = expand(case.subject, state)
+        undecided: list[Block] = []
+        for branch in case.branches:
+            answers = [case_matches(subject, pattern, state) for pattern in branch.patterns]
+            if True in answers and branch.goes_on and not undecided:
+                self.block(branch.body, state)
+            elif True in answers:
+                undecided.append(branch.body)
+                break
+            elif None in answers:
+                undecided.append(branch.body)
+        else:
+            if not undecided:
+                return True
+            undecided.append(())
+        if len(undecided) == 1:
+            return self.block(undecided[0], state)
+        self._maybe([partial(self.block, body) for body in undecided], state, case.origin)
+        return True
+
+
+def _nothing(state: ShellState) -> Status:
+    return True
+
+
+def _origin_of(pipeline: Pipeline) -> Origin:
+    return pipeline.commands[0].origin

@@ -1,0 +1,118 @@
+"""A plan: every decision that a launcher needs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+AXES = ("tensor", "pipeline", "data", "context", "expert", "expert_tensor")
+"""The parallel axes."""
+GRANULARITIES = ("none", "selective", "full")
+"""What the backward pass computes again: nothing, selected parts of every layer, or whole
+layers."""
+DATA_SHARDINGS = ("none", "optimizer", "optimizer+gradients", "full")
+"""What is sharded over the data axis: nothing, ZeRO-1, ZeRO-2, ZeRO-3 (FSDP)."""
+PRECISIONS = ("fp32", "tf32", "fp16", "bf16", "fp8", "mxfp8", "nvfp4")
+"""Number formats of the matmuls."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Degrees:
+    """Sizes of the parallel axes. Devices = tensor · pipeline · data · context; the expert axes
+    are cut out of tensor · context · data (Megatron-LM `parallel_state.initialize_model_parallel`).
+    """
+
+    tensor: int = 1
+    pipeline: int = 1
+    data: int = 1
+    context: int = 1
+    expert: int = 1
+    expert_tensor: int = 1
+
+    @property
+    def devices(self) -> int:
+        return self.tensor * self.pipeline * self.data * self.context
+
+    @property
+    def stage_devices(self) -> int:
+        """Devices that hold one stage, all replicas together."""
+        return self.tensor * self.data * self.context
+
+    @property
+    def expert_data(self) -> int:
+        """Replicas of each expert: the size of the group that reduces the experts' gradients."""
+        return self.stage_devices // (self.expert * self.expert_tensor)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recompute:
+    """What the backward pass computes again. `layers_per_stage` counts fully recomputed layers
+    and is all zeros unless the granularity is "full"."""
+
+    granularity: str
+    layers_per_stage: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stage:
+    """One pipeline position: its chunks as half-open layer ranges, in virtual-stage order."""
+
+    index: int
+    chunks: tuple[tuple[int, int], ...]
+    embedding: bool
+    head: bool
+
+    @property
+    def num_layers(self) -> int:
+        return sum(end - start for start, end in self.chunks)
+
+
+def recomputed_per_stage(stages: Sequence[Stage], per_chunk: int) -> tuple[int, ...]:
+    """Fully recomputed layers of every stage when each chunk recomputes its first `per_chunk`
+    layers (Megatron-LM `--recompute-method block`)."""
+    return tuple(
+        sum(min(end - start, per_chunk) for start, end in stage.chunks) for stage in stages
+    )
+
+
+def recomputed_per_chunk(stages: Sequence[Stage], per_stage: Sequence[int]) -> int | None:
+    """The inverse of `recomputed_per_stage`; None when no number per chunk gives `per_stage`."""
+    most = max((end - start for stage in stages for start, end in stage.chunks), default=0)
+    counts = range(most + 1)
+    return next((n for n in counts if recomputed_per_stage(stages, n) == tuple(per_stage)), None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Placement:
+    """Which host takes each position of the rank grid. Rank r runs on `hosts[r // G]`, device
+    r mod G, where G is the devices per node of that host; `order` names the framework's rank
+    order, its leftmost axis varying fastest."""
+
+    order: str
+    hosts: tuple[str, ...]
+    ranks: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """Every decision that a launcher needs. `num_microbatches`: the microbatches of one replica in
+    a step; `virtual_stages`: the chunks of each stage; `shard_over`: the data · context ranks among
+    which what is sharded is divided, None where all of them share it."""
+
+    degrees: Degrees
+    micro_batch_size: int
+    num_microbatches: int
+    schedule: str
+    virtual_stages: int
+    sequence_parallel: bool
+    data_sharding: str
+    recompute: Recompute
+    stages: tuple[Stage, ...]
+    placement: Placement
+    shard_over: int | None = None
+
+    @property
+    def sharding_groups(self) -> int:
+        """Groups of replicas that hold a copy of the sharded states each."""
+        replicas = self.degrees.data * self.degrees.context
+        return 1 if self.shard_over is None else max(1, replicas // self.shard_over)

@@ -1,0 +1,94 @@
+"""Memory of the stages of a plan at their peaks, in integer bytes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+PEAK_PHASES = ("backward", "optimizer")
+"""When a stage's memory is fullest: in the loss and backward passes, or in the optimizer's step."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemoryComponents:
+    """Integer bytes at the instant of a stage's peak, on its fullest device."""
+
+    weights: int
+    gradients: int
+    optimizer: int
+    activations: int
+    logits: int
+    buffers: int
+    fixed: int
+    slack: int
+
+    @property
+    def allocated_bytes(self) -> int:
+        """Live tensors: what the framework's allocator has handed out."""
+        return (
+            self.weights
+            + self.gradients
+            + self.optimizer
+            + self.activations
+            + self.logits
+            + self.buffers
+        )
+
+    @property
+    def total_bytes(self) -> int:
+        return self.allocated_bytes + self.slack + self.fixed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageMemory:
+    """Peak of one stage. Allocated bytes are part of reserved bytes (which add allocator slack),
+    and those are part of the device's bytes (which add the context and communication buffers that
+    live outside the allocator)."""
+
+    stage: int
+    peak_phase: str
+    """One of `PEAK_PHASES`."""
+    components: MemoryComponents
+    capacity_bytes: int
+    headroom_bytes: int
+    other_components: MemoryComponents | None = None
+    """At the fullest instant of the other phase; None where that is not known."""
+
+    @property
+    def other_phase(self) -> str:
+        """The phase that `peak_phase` is not."""
+        return next(phase for phase in PEAK_PHASES if phase != self.peak_phase)
+
+    @property
+    def allocated_peak_bytes(self) -> int:
+        return self.components.allocated_bytes
+
+    @property
+    def reserved_peak_bytes(self) -> int:
+        return self.components.allocated_bytes + self.components.slack
+
+    @property
+    def device_peak_bytes(self) -> int:
+        return self.components.total_bytes
+
+    @property
+    def peak_bytes(self) -> int:
+        return self.components.total_bytes
+
+    @property
+    def spare_bytes(self) -> int:
+        """Bytes left below capacity minus headroom; negative when the stage does not fit."""
+        return self.capacity_bytes - self.headroom_bytes - self.peak_bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemoryEstimate:
+    per_stage: tuple[StageMemory, ...]
+
+    @property
+    def binding(self) -> StageMemory:
+        """The stage with the least spare bytes (the first among equals)."""
+        return min(self.per_stage, key=lambda stage: stage.spare_bytes)
+
+    @property
+    def fits(self) -> bool:
+        return self.binding.spare_bytes >= 0

@@ -1,0 +1,55 @@
+"""The job as a whole in words: what failures cost, how long it takes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from planner.wording.units import duration, durations, large, percent, plural
+
+if TYPE_CHECKING:
+    from planner.plan import Estimate, Goodput
+
+DAY_S = 86400.0
+HOUR_S = 3600.0
+
+
+def lifetime(estimate: Estimate) -> list[str]:
+    """A sentence on failures where the cluster speaks of them, one on the job where its tokens are
+    known."""
+    said = []
+    if estimate.goodput is not None:
+        said.append(_failures(estimate, estimate.goodput))
+    if estimate.tokens is not None:
+        said.append(_job(estimate, estimate.tokens))
+    return said
+
+
+def _failures(estimate: Estimate, known: Goodput) -> str:
+    tokens = large(estimate.lasting_tokens_per_s * DAY_S)
+    text = (
+        f"Goodput {percent(known.share)}, {tokens} tokens a day: a failure every "
+        f"{duration(known.between_failures_s)}, {duration(known.restart_s)} until the next step, a "
+        f"checkpoint of {large(known.checkpoint_bytes)}B every {duration(known.interval_s)} that "
+        f"stops the steps for {duration(known.stall_s)}."
+    )
+    if known.spares_needed is None or known.spares >= known.spares_needed:
+        return text
+    given = "none is" if not known.spares else f"{known.spares} are"
+    spares = plural(known.spares_needed, "spare node")
+    return (
+        f"{text} So short a restart needs a node in place of the one that failed: {spares} for "
+        f"{known.chance:.0%} of failures; {given} stated."
+    )
+
+
+def _job(estimate: Estimate, tokens: int) -> str:
+    job_s = estimate.job_s or 0.0
+    taken, low, high = durations(job_s, *estimate.job_range_s)
+    text = f"{large(tokens)} tokens take {taken}"
+    if estimate.confidence is not None:
+        text += f" ({low} to {high})"
+    text += f", {large(estimate.devices * job_s / HOUR_S)} device hours"
+    if estimate.goodput is None:
+        return f"{text}, if nothing ever fails."
+    failures = round(job_s / estimate.goodput.between_failures_s)
+    return f"{text}, with about {plural(failures, 'failure')}."

@@ -1,0 +1,101 @@
+"""Why the best plan of a search is the best, in sentences."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from planner.reports.families import rival
+from planner.reports.sentences import against, binding, bound_by
+from planner.training.search.hosts.methods import ALIKE, TYPES
+from planner.wording.labels import device_groups, one_line, stage_layers
+from planner.wording.units import count, percent, plural, seconds
+
+if TYPE_CHECKING:
+    from planner.training.search.result import SearchResult
+
+
+def why(result: SearchResult) -> list[str]:
+    """Why the best plan is the best, a sentence each."""
+    best = result.plans[0]
+    reasons = [bound_by(best.estimate), binding(best.estimate)]
+    other = rival(result.plans)
+    if other is not None:
+        reasons.append(against(best, other))
+    reasons.append(f"Layers per stage: {stage_layers(best.plan)}.")
+    if best.estimate.device_groups:
+        groups = device_groups(best.plan, best.estimate)
+        reasons.append(f"Device types: {groups}.")
+    return [
+        *_fewer(result),
+        *reasons,
+        *_hosts(result),
+        *_fewer_devices(result),
+        *_worst_case(result),
+    ]
+
+
+def _fewer(result: SearchResult) -> list[str]:
+    """That a smaller job is faster."""
+    sized, best = result.fewer_nodes, result.plans[0]
+    if sized is None or sized.plan is None or sized.step_s is None:
+        return []
+    nodes = len(best.plan.placement.hosts)
+    return [
+        f"Fewer nodes are faster: {plural(sized.nodes, 'node')} {seconds(sized.step_s)}/step "
+        f"({one_line(sized.plan)}), {plural(nodes, 'node')} {seconds(best.estimate.step_s)}."
+    ]
+
+
+def _hosts(result: SearchResult) -> list[str]:
+    """What the choice of hosts gains, and how far it may be from the best."""
+    best = result.plans[0]
+    placements = [proof for proof in best.proofs if proof.decision == "placement"]
+    if not placements or placements[0].method == ALIKE:
+        return []
+    proof = placements[0]
+    order = "Hosts stay in the order of the cluster file"
+    if proof.gain is None:
+        order = "Hosts are in the best order found before time ran out (--json lists it)"
+    elif proof.gain:
+        order = (
+            "Hosts are reordered (--json lists the order): in the cluster file's own order the "
+            f"step takes {proof.gain:.1%} longer"
+        )
+    other = "order"
+    if proof.method == TYPES:
+        other = "choice of device types, layers and hosts"
+    known = "" if proof.gap is None else f"; no {other} is more than {proof.gap:.2%} faster"
+    if proof.gap == 0:
+        known = f"; no {other} is faster"
+    return [f"{order}{known} ({proof.method})."]
+
+
+def _fewer_devices(result: SearchResult) -> list[str]:
+    """What is faster without some of the device types."""
+    if not result.fewer_devices:
+        return []
+    best, fewer = result.plans[0], result.fewer_devices[0]
+    without = f"Without the {' and '.join(fewer.without)}" if fewer.without else "On fewer devices"
+    return [
+        f"{without} the step takes {seconds(fewer.step_s)} instead of "
+        f"{seconds(best.estimate.step_s)}, on {count(fewer.devices)} of "
+        f"{count(best.estimate.devices)} devices: --devices {fewer.devices}."
+    ]
+
+
+def _worst_case(result: SearchResult) -> list[str]:
+    robust, best = result.robustness, result.plans[0]
+    if robust is None or best.worst_step_s is None:
+        return []
+    said = [
+        f"Ranked by the worst case: {seconds(best.worst_step_s)}/step with every bandwidth between "
+        f"nodes {percent(robust.share)} lower."
+    ]
+    if robust.link is not None:
+        slower = robust.link.step_s / best.estimate.step_s - 1
+        one, two = robust.link.hosts
+        said.append(
+            f"If any one link runs at half its speed, the step takes at most {slower:.1%} longer "
+            f"(worst: {one} to {two})."
+        )
+    return said

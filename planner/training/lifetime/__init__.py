@@ -1,0 +1,1 @@
+"""A job from its first step to its last: failures, checkpoints, goodput, days."""

@@ -1,0 +1,150 @@
+"""Lower bounds of a step on every number of nodes at once, before anything is searched there.
+
+W is the time of all layers, forward and backward, for one microbatch under a shard; m the
+microbatches of a replica, p the stages. Whatever the layers of the stages, the schedule, what is
+recomputed, sharded and where it runs:
+
+- A stage works m·W/p on average, one of them at least so long, and one pass after the other.
+- Where stages hold one chunk and the last backward of a stage goes back through all earlier ones,
+  stage s starts after the first microbatch went through the stages before it, and the last one goes
+  back through them after it: T ≥ m·w_s + S_s with S_s the sum of w before s. So S_(s+1) ≤ S_s·(1 −
+  1/m) + T/m, hence W = S_p ≤ T·(1 − (1 − 1/m)^p).
+- Where they hold several chunks, the stages before s do at least one layer of each direction before
+  and after it: T ≥ m·w_s + s·w_min, on average m·W/p + (p − 1)/2·w_min.
+
+Sends, reductions and the optimizer come on top.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from planner.schedule.registry import SCHEDULES
+from planner.schedule.rules import ScheduleSize
+from planner.training.search.space.enumeration import Enumeration, dimensions, divisors
+from planner.training.search.space.facts import SCHEDULE_NAMES, SpaceFacts
+from planner.workload.layers import layer_kinds
+
+if TYPE_CHECKING:
+    from planner.arrays import Bools, Floats
+    from planner.budget import Budget
+    from planner.schedule.kinds import ScheduleKind
+    from planner.training.costs import CostTable
+    from planner.training.scenario import Scenario
+    from planner.training.search.bounding.tables import GrowingTable
+    from planner.training.search.space.enumeration import AxisGrid
+    from planner.training.search.space.restrictions import Restrictions
+
+ROUNDING = 1 - 1e-9
+"""Share of a bound that rounding leaves."""
+
+
+class WorkBounds:
+    """What combinations take at least, by their computation alone. `growing` prices shards on the
+    job's nodes, of which all groups of one shape are alike, whatever their number."""
+
+    def __init__(
+        self, scenario: Scenario, restrictions: Restrictions, growing: GrowingTable, budget: Budget
+    ) -> None:
+        self._scenario, self._growing, self._budget = scenario, growing, budget
+        self._restrictions = restrictions
+        values = dimensions(scenario, restrictions)
+        self._kinds = [SCHEDULES[SCHEDULE_NAMES[code]] for code in values["schedule"]]
+        self._layers = _layer_counts(scenario)
+
+    def by_nodes(self) -> dict[int, float]:
+        """The least step in seconds of any combination on each number of nodes, down to one, that
+        has a combination; the job's own number is left out. Raises: OutOfTime."""
+        scenario = self._scenario
+        nodes = scenario.topology.nodes
+        least_s = np.full(nodes + 1, np.inf)
+        each = scenario.job.devices // nodes
+        for grid in _everywhere(scenario, self._restrictions).grids():
+            self._budget.check()
+            columns = grid.columns
+            devices = columns["tensor"] * columns["context"] * columns["data"] * grid.pipeline
+            np.minimum.at(least_s, devices // each, self.of(grid))
+        return {
+            count: float(least_s[count]) for count in range(1, nodes) if least_s[count] < np.inf
+        }
+
+    def of(self, grid: AxisGrid) -> Floats:
+        """[rows], seconds. Raises: OutOfTime."""
+        columns, pipeline = grid.columns, grid.pipeline
+        everything = np.arange(len(columns["tensor"]))
+        rows = self._growing.rows(columns, everything)
+        layer_s = _least_layer_s(self._growing.table)[rows]
+        ends = 2 if any(kind.shares_vocabulary for kind in self._kinds) else 0
+        counted = self._layers.copy()
+        counted[len(counted) - ends :] = 0
+        work_s = layer_s @ counted
+        least_layer_s = layer_s[:, self._layers[:-2].nonzero()[0]].min(axis=1)
+        replicas = columns["data"] * columns["micro_batch_size"]
+        microbatches = self._scenario.job.global_batch_size // replicas
+        busy_s = microbatches * work_s / pipeline
+        found = np.full(len(rows), np.inf)
+        for kind in self._kinds:
+            several = kind.may_have(pipeline, 2)
+            if not (several or kind.may_have(pipeline, 1)):
+                continue
+            bound_s = busy_s
+            if kind.returns_to_first and not several:
+                bound_s = work_s / (1 - (1 - 1 / microbatches) ** pipeline)
+            elif kind.returns_to_first:
+                bound_s = busy_s + (pipeline - 1) / 2 * least_layer_s
+            allowed = _takes(kind, pipeline, 2 if several else 1, microbatches)
+            found = np.where(allowed, np.minimum(found, bound_s), found)
+        return found * ROUNDING
+
+
+def _layer_counts(scenario: Scenario) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+    """[K]: layers of every kind of the scenario that the model has."""
+    model, kinds = scenario.model, list(scenario.kinds)
+    of_layers = list(layer_kinds(model))
+    counts = {kind: of_layers.count(kind) for kind in kinds}
+    counts |= {"embedding": 1, "head": 1, "mtp": model.mtp_num_layers}
+    return np.array([counts[kind] for kind in kinds], dtype=np.int64)
+
+
+def _least_layer_s(table: CostTable) -> Floats:
+    """[R, K]: forward and backward of a layer, whether its exchanges are hidden or not."""
+    forward_s = np.minimum(table.forward_s.sum(axis=0), table.forward_alone_s.sum(axis=0))
+    backward_s = np.minimum(table.backward_s.sum(axis=0), table.backward_alone_s.sum(axis=0))
+    least_s: Floats = (forward_s + backward_s).min(axis=0)
+    return least_s
+
+
+def _takes(
+    kind: ScheduleKind,
+    pipeline: int,
+    chunks: int,
+    microbatches: np.ndarray[tuple[int], np.dtype[np.int64]],
+) -> Bools:
+    """Whether a schedule takes so many microbatches."""
+    size = ScheduleSize.of(pipeline, chunks, microbatches, None)
+    allowed = np.ones(microbatches.shape, dtype=np.bool_)
+    for rule in kind.rules:
+        if rule.about_microbatches:
+            allowed &= rule.holds(size)
+    return allowed
+
+
+def _everywhere(scenario: Scenario, restrictions: Restrictions) -> Enumeration:
+    """The space on all numbers of nodes up to the job's own."""
+    job, model = scenario.job, scenario.model
+    values = dimensions(scenario, restrictions)
+    free = {
+        "pipeline": tuple(range(1, min(model.num_layers, job.devices) + 1)),
+        "tensor": divisors(model.num_attention_heads),
+        "context": divisors(job.seq_length),
+        "data": divisors(job.global_batch_size),
+        "expert": divisors(model.moe.num_experts) if model.moe else (1,),
+    }
+    for axis, every in free.items():
+        if getattr(restrictions, axis) is None:
+            values[axis] = tuple(value for value in every if value <= job.devices)
+    facts = replace(SpaceFacts.of(scenario, restrictions), any_nodes=True)
+    return Enumeration(facts=facts, values=values)

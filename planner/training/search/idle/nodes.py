@@ -1,0 +1,100 @@
+"""Searches on fewer nodes, for plans that are faster than those on all of them.
+
+A number of nodes such as 127 may leave no combination, or only slow ones; then some nodes are
+better left idle. Numbers of nodes are opened in the order of their least step (`WorkBounds`) until
+that reaches the slowest plan to be listed. Only combinations that may be faster are looked at.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from math import inf
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from planner.training.scenario import build_scenario
+from planner.training.search.best_first.run import SearchRun
+from planner.training.search.idle.bounds import WorkBounds
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    from planner.training.scenario import Scenario
+    from planner.training.search.space.enumeration import AxisGrid
+
+
+def may_idle(scenario: Scenario) -> bool:
+    """Whether plans on fewer nodes are looked for: where all nodes are alike, so that it does not
+    matter which of them are idle."""
+    topology = scenario.topology
+    domain = topology.kinds[topology.order[0]].domain_nodes
+    whole = scenario.job.devices == topology.nodes * scenario.node_devices
+    return topology.nodes > 1 and topology.symmetric and domain == 1 and whole
+
+
+@dataclass(slots=True, kw_only=True)
+class FewerNodes:
+    """The searches on fewer nodes beside that of a job, `run`. No plan on any other number of
+    nodes takes less than `rest_s`: 0 while nothing is known."""
+
+    run: SearchRun
+    numbers: int = field(init=False, default=0)
+    """Numbers of nodes that have a combination, but the job's own."""
+    runs: list[SearchRun] = field(init=False, default_factory=list)
+    rest_s: float = field(init=False, default=0.0)
+
+    def look(self) -> None:
+        """Search on every number of nodes that may give a faster plan. Raises: OutOfTime."""
+        run = self.run
+        work = WorkBounds(run.scenario, run.restrictions, run.growing, run.budget)
+        least_s = work.by_nodes()
+        self.numbers = len(least_s)
+        waiting = sorted(least_s.items(), key=lambda one: (one[1], -one[0]))
+        for place, (nodes, bound_s) in enumerate(waiting):
+            self.rest_s = min((one[1] for one in waiting[place:]), default=inf)
+            if bound_s >= self.slowest_s:
+                return
+            run.budget.check()
+            self._open(nodes, work)
+        self.rest_s = inf
+
+    @property
+    def slowest_s(self) -> float:
+        """The step of the slowest plan to be listed; infinite while there is room for more."""
+        steps = sorted(one.step_s for run in (self.run, *self.runs) for one in run.best.kept)
+        return steps[self.run.top - 1] if len(steps) >= self.run.top else inf
+
+    def _open(self, nodes: int, work: WorkBounds) -> None:
+        slowest_s = self.slowest_s
+        run = self.run
+        smaller = SearchRun(
+            scenario=on_nodes(run.scenario, nodes),
+            restrictions=run.restrictions,
+            top=run.top,
+            budget=run.budget,
+            solver=run.solver,
+            layout=run.layout,
+            improve=run.improve,
+            hopeful=_below(work, slowest_s),
+            enough_s=slowest_s,
+            priced=run.growing,
+        )
+        self.runs.append(smaller)
+        smaller.bound()
+        if smaller.may_fit:
+            smaller.refine()
+        else:
+            smaller.done = True
+
+
+def on_nodes(scenario: Scenario, nodes: int) -> Scenario:
+    """The job on so many of its nodes, the first ones."""
+    devices = nodes * scenario.node_devices
+    return build_scenario(scenario.cluster, scenario.model, replace(scenario.job, devices=devices))
+
+
+def _below(work: WorkBounds, slowest_s: float) -> Callable[[AxisGrid], NDArray[np.bool_]]:
+    return lambda grid: np.asarray(work.of(grid) < slowest_s)

@@ -1,0 +1,83 @@
+"""Awkward numbers of nodes, as a user has them after a node is lost."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.cli.conftest import Outcome
+
+    Run = Callable[..., Outcome]
+
+GPT = ("--cluster", "dgx-a100-128", "--model", "gpt3-175b", "--top", "1")
+LLAMA = ("--cluster", "dgx-h100-128", "--model", "llama-3-8b", "--global-batch-size", "512")
+
+
+def found(planner: Run, *options: str) -> dict[str, Any]:
+    done = planner("search", *options, "--json")
+    assert done.code == 0, done.stderr
+    document: dict[str, Any] = json.loads(done.stdout)
+    return document
+
+
+def test_one_node_of_128_is_lost(planner: Run) -> None:
+    """127 nodes leave no combination, 126 do."""
+    document = found(planner, *GPT, "--nodes", "127")
+    best = document["plans"][0]
+    assert best["estimate"]["step_s"] <= 21.76
+    assert len(best["placement"]["hosts"]) == 126
+    nodes = document["search"]["nodes"]
+    assert nodes["given"] == 127
+    assert nodes["idle_hosts"] == ["a100-126"]
+    assert 0 < nodes["opened"] < nodes["others"] / 2
+    assert document["inputs"]["job"]["devices"] == 127 * 8
+
+
+def test_one_node_of_32_is_lost(planner: Run, tmp_path: Path) -> None:
+    plans = tmp_path / "plans.json"
+    done = planner("search", *LLAMA, "--nodes", "31", "--top", "2", "--output", str(plans))
+    document = json.loads(plans.read_text(encoding="utf-8"))
+    best, idle = document["plans"][0], document["search"]["nodes"]["idle_hosts"]
+    said = " ".join(done.stdout.split())
+    assert f"{31 - len(idle)} of 31 nodes are used; " in said
+    assert idle[-1] == "h100-30"
+    assert best["estimate"]["step_s"] <= 2.856
+    cluster, model = LLAMA[:2], LLAMA[2:4]
+    again = planner("estimate", *cluster, *model, "--plan", f"{plans}#1", "--json")
+    step_s = json.loads(again.stdout)["plans"][0]["estimate"]["step_s"]
+    assert step_s == pytest.approx(best["estimate"]["step_s"], rel=1e-6)
+    assert planner("check", *cluster, *model, f"{plans}#1").code == 0
+    ranks = planner("export", f"{plans}#1", "--format", "ranks")
+    assert best["placement"]["hosts"][-1] in ranks.stdout
+    assert "h100-30" not in ranks.stdout
+    assert planner("report", str(plans), "-o", str(tmp_path / "page.html")).code == 0
+
+
+def test_all_nodes_only(planner: Run) -> None:
+    refused = planner("search", *GPT, "--nodes", "127", "--idle", "off")
+    assert refused.code == 2
+    assert "no combination is valid on 1016 devices" in refused.stderr
+    wrong = planner("search", *GPT, "--idle", "maybe")
+    assert wrong.code == 2
+    assert "--idle" in wrong.stderr
+
+
+def test_a_friendly_number_uses_all_nodes(planner: Run) -> None:
+    document = found(planner, *LLAMA, "--nodes", "32", "--top", "1")
+    assert document["search"]["nodes"]["idle_hosts"] == []
+    alone = found(planner, *LLAMA, "--nodes", "32", "--top", "1", "--idle", "off")
+    assert "nodes" not in alone["search"]
+    assert document["plans"][0]["degrees"] == alone["plans"][0]["degrees"]
+    assert document["plans"][0]["estimate"] == alone["plans"][0]["estimate"]
+
+
+def test_an_exact_number_of_devices_is_kept(planner: Run) -> None:
+    done = planner("search", *GPT, "--devices", str(127 * 8))
+    assert done.code == 2
+    assert "no combination is valid" in done.stderr

@@ -1,0 +1,160 @@
+"""Plans on fewer nodes against searches on every number of nodes."""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from planner.errors import RuleError
+from planner.training.costs import cost_table
+from planner.training.estimate import point_estimate
+from planner.training.search.best_first.combinations import Combinations
+from planner.training.search.best_first.run import SearchRun
+from planner.training.search.idle.bounds import WorkBounds
+from planner.training.search.idle.nodes import may_idle, on_nodes
+from planner.training.search.layouts.choose import choose_layout
+from planner.training.search.search import search
+from planner.training.search.space.restrictions import Restrictions
+from planner.workload.shard import Shard
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from planner.plan import RankedPlan
+    from planner.training.scenario import Scenario
+    from planner.training.search.layouts.choose import LayoutImprover
+
+CASES: tuple[dict[str, Any], ...] = (
+    {"nodes": 5, "devices_per_node": 2, "batch": 12},
+    {"nodes": 7, "devices_per_node": 4, "batch": 16, "layers": 8},
+    {
+        "nodes": 7,
+        "devices_per_node": 4,
+        "batch": 30,
+        "layers": 5,
+        "heads": 12,
+        "groups": 6,
+        "hidden": 1536,
+    },
+    {
+        "nodes": 6,
+        "devices_per_node": 4,
+        "batch": 24,
+        "experts": 8,
+        "software": "megatron-core-perf",
+    },
+    {"nodes": 7, "devices_per_node": 2, "batch": 8, "software": "deepspeed"},
+    {"nodes": 7, "devices_per_node": 2, "batch": 16, "software": "torchtitan"},
+)
+
+
+def merged(scenario: Scenario, top: int, improve: LayoutImprover | None = None) -> list[RankedPlan]:
+    """The best plans of one search for each number of nodes."""
+    found: list[RankedPlan] = []
+    for nodes in range(1, scenario.topology.nodes + 1):
+        try:
+            smaller = on_nodes(scenario, nodes)
+            found += search(smaller, top=top, idle=False, improve=improve).plans
+        except RuleError:
+            continue
+    found.sort(key=lambda one: (one.estimate.step_s, -one.estimate.devices))
+    return found[:top]
+
+
+@pytest.mark.parametrize("case", CASES, ids=range(len(CASES)))
+@pytest.mark.parametrize("top", [1, 5])
+def test_the_best_on_any_number_of_nodes(
+    scenario_of: Callable[..., Scenario], case: dict[str, Any], top: int
+) -> None:
+    """With the default layouts, with which a search is exact."""
+    scenario = scenario_of(**case)
+    assert may_idle(scenario)
+    found = search(scenario, top=top, improve=None)
+    steps = [one.estimate.step_s for one in found.plans]
+    assert steps == pytest.approx([one.estimate.step_s for one in merged(scenario, top)], rel=1e-9)
+    assert [one.rank for one in found.plans] == list(range(1, len(steps) + 1))
+    assert found.nodes is not None
+    used = len(found.plans[0].plan.placement.hosts)
+    assert len(found.nodes.idle_hosts) == scenario.topology.nodes - used
+
+
+@pytest.mark.parametrize("case", CASES[:3], ids=range(3))
+def test_better_layouts_are_within_the_gap(
+    scenario_of: Callable[..., Scenario], case: dict[str, Any]
+) -> None:
+    scenario = scenario_of(**case)
+    found = search(scenario, top=1)
+    best_s = merged(scenario, 1, choose_layout)[0].estimate.step_s
+    gap = max(found.gap, found.layout_gap)
+    assert found.plans[0].estimate.step_s * (1 - gap) <= best_s * (1 + 1e-9)
+
+
+@pytest.mark.parametrize("case", CASES, ids=range(len(CASES)))
+def test_work_is_below_every_step(
+    scenario_of: Callable[..., Scenario], case: dict[str, Any]
+) -> None:
+    """Whatever the combination, and on whatever number of nodes."""
+    whole = scenario_of(**case)
+    run = SearchRun(scenario=whole, restrictions=Restrictions(), top=1)
+    work = WorkBounds(whole, run.restrictions, run.growing, run.budget)
+    least_s = work.by_nodes()
+    generator = np.random.default_rng(7)
+    for nodes in range(1, whole.topology.nodes + 1):
+        scenario = on_nodes(whole, nodes)
+        smaller = SearchRun(
+            scenario=scenario, restrictions=run.restrictions, top=1, priced=run.growing
+        )
+        try:
+            smaller.bound()
+        except RuleError:
+            assert nodes == whole.topology.nodes or nodes not in least_s
+            continue
+        combinations = Combinations(scenario=scenario, groups=tuple(smaller.fitting))
+        for group in smaller.fitting:
+            bounds = work.of(group.screened.grid)
+            assert (bounds[group.grid_row] <= group.bound_s).all()
+        count = sum(map(len, smaller.fitting))
+        for index in generator.integers(0, count, min(count, 8)).tolist():
+            plan = combinations.plan(index, 0)
+            bound_s = least_s.get(nodes, 0.0)
+            assert point_estimate(scenario, plan).step_s >= bound_s
+
+
+@given(data=st.data())
+def test_layers_cost_the_same_on_any_number_of_nodes(
+    scenario_of: Callable[..., Scenario], data: st.DataObject
+) -> None:
+    """So that one table of prices serves all."""
+    whole = scenario_of(**data.draw(st.sampled_from(CASES)))
+    nodes = data.draw(st.integers(1, whole.topology.nodes))
+    scenario = on_nodes(whole, nodes)
+    tensor = data.draw(st.sampled_from([1, 2]))
+    expert = data.draw(st.sampled_from([1, 2])) if whole.model.moe else 1
+    shard = Shard(tensor=tensor, expert=expert, micro_batch_size=data.draw(st.integers(1, 4)))
+    one, other = cost_table(whole, [shard]), cost_table(scenario, [shard])
+    for field in fields(one):
+        if field.name != "shards":
+            np.testing.assert_array_equal(getattr(one, field.name), getattr(other, field.name))
+
+
+def test_not_where_nodes_differ(scenario_of: Callable[..., Scenario]) -> None:
+    mixed = scenario_of(
+        device_nodes=(("a100-sxm-80gb", 2), ("h100-sxm-80gb", 2)), devices_per_node=2
+    )
+    assert not may_idle(mixed)
+    part = scenario_of(nodes=1)
+    assert not may_idle(replace(part, job=replace(part.job, devices=4)))
+
+
+def test_a_plan_of_fewer_nodes_is_one_of_the_smaller_job(
+    scenario_of: Callable[..., Scenario],
+) -> None:
+    whole = scenario_of(nodes=7, devices_per_node=4, batch=16, layers=8)
+    found = search(whole, top=1).plans[0]
+    scenario = on_nodes(whole, len(found.plan.placement.hosts))
+    assert point_estimate(scenario, found.plan).step_s == pytest.approx(found.estimate.step_s)
