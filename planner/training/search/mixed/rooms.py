@@ -33,9 +33,8 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Rooms:
     """`fewest` [p]: layers of the smallest load. `most` [N, p, T]: layers that fit, below `fewest`
-    where one in every chunk does not, but on the ends of the model, which may hold fewer. Under
-    full recomputation k layers need at least `over` + `each` · k of them recomputed, [N, p, T] and
-    [N, p, 1]; −infinity and 0 elsewhere."""
+    where not even those do. Under full recomputation k layers need at least `over` + `each` · k of
+    them recomputed, [N, p, T] and [N, p, 1]; −infinity and 0 elsewhere."""
 
     fewest: Ints
     most: Floats
@@ -66,12 +65,15 @@ class Rooms:
         fewest = np.maximum(batch.virtual_stages - _ends(batch), 0)
         full = (batch.granularity == FULL)[:, None, None]
         room = rooms_bytes(scenario, types)[:, None]
-        missing = (fewest == batch.virtual_stages)[:, None]
         rooms = []
         for column in layer_columns(scenario).tolist():
             line = _Line.of(scenario, table, batch, column, replayed=True)
             most = batch.virtual_stages + np.floor((room - line.base) / line.slope + _ROUNDING)
-            most = np.where(most < batch.virtual_stages, fewest[:, None] - missing, most)
+            bare_ends = _loaded(scenario, batch, column, 0, replayed=True, bare_ends=True)
+            smallest = stage_peaks(scenario, table, bare_ends)
+            lacking = allocated_bytes(smallest)[..., None] > room
+            fewer = np.where(lacking, fewest[:, None] - 1, fewest[:, None])
+            most = np.where(most < batch.virtual_stages, fewer, most)
             over = np.full(most.shape, -np.inf)
             each = np.zeros((len(batch), batch.pipeline, 1))
             if full.any():
@@ -138,11 +140,21 @@ class _Line:
         return cls(base=base[..., None], slope=np.maximum(slope, 1.0)[..., None])
 
 
-def _loaded(scenario: Scenario, batch: Batch, column: int, more: int, *, replayed: bool) -> Batch:
-    """The batch with one layer of a kind in every chunk, or so many more."""
+def _loaded(
+    scenario: Scenario,
+    batch: Batch,
+    column: int,
+    more: int,
+    *,
+    replayed: bool,
+    bare_ends: bool = False,
+) -> Batch:
+    """The batch with one layer of a kind in every chunk, or so many `more`; with `bare_ends` none
+    in chunks that the embedding or the head may fill alone."""
     counts = batch.load.counts.copy()
     counts[..., layer_columns(scenario)] = 0
-    counts[..., column] = 1 + more
+    ends = np.minimum(counts[..., -OUTER_KINDS:].sum(axis=-1), 1)
+    counts[..., column] = 1 + more - ends * bare_ends
     every = counts.copy()
     every[..., -OUTER_KINDS:] = 0
     leading = np.stack([np.zeros_like(every), every])
