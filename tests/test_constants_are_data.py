@@ -157,7 +157,9 @@ def test_what_a_file_leaves_out_comes_from_the_general_file(
         assert (constant.basis, constant.source) == (stated["basis"], stated["source"]), place
 
 
-@pytest.mark.parametrize("module", ["device", "software", "software_parts", "library"])
+@pytest.mark.parametrize(
+    "module", ["device", "device_parts", "software", "software_parts", "experts", "library"]
+)
 def test_no_field_of_a_constant_has_a_number_for_a_default(module: str) -> None:
     """Counts that are switches, such as `loss_copies`, may be 0."""
     source = (ROOT / "planner" / "specs" / f"{module}.py").read_text(encoding="utf-8")

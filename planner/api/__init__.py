@@ -42,6 +42,8 @@ if TYPE_CHECKING:
     from planner.api.imports import import_cluster as import_cluster
     from planner.api.imports import import_model as import_model
     from planner.api.imports import write_import as write_import
+    from planner.api.improvements import Improvement as Improvement
+    from planner.api.improvements import improve as improve
     from planner.api.inputs import load_cluster as load_cluster
     from planner.api.inputs import load_device as load_device
     from planner.api.inputs import load_hosts as load_hosts
@@ -100,6 +102,7 @@ _HOMES = {
     "planner.api.estimates": ("estimate", "timeline"),
     "planner.api.explanations": ("Explanation", "explain"),
     "planner.api.exports": ("export", "export_all", "export_folder", "export_formats"),
+    "planner.api.improvements": ("Improvement", "improve"),
     "planner.api.imports": ("import_cluster", "import_model", "write_import"),
     "planner.api.inputs": (
         "load_cluster",

@@ -1,4 +1,4 @@
-"""Plans as they are answered: with what they cost, and the scenario in which they do."""
+"""Answers about plans: what a plan costs, and in which scenario."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PricedPlan:
-    """A plan with what it costs, and the scenario (cluster, model, job) in which it does. `ranked`
-    holds the plan's rank, its ties and its proofs where it was searched for.
+    """A plan with its cost, and the scenario (cluster, model, job) in which it has that cost.
+    `ranked` holds the plan's rank, its ties and its proofs where it was searched for.
 
     >>> from planner import api
     >>> priced = api.estimate("dgx-a100-8", "gpt-7.5b", nodes=1, tensor=8)
@@ -42,7 +42,7 @@ class PricedPlan:
 
     @property
     def rank(self) -> int:
-        """From 1, the fastest plan."""
+        """The rank, from 1 for the fastest plan."""
         return self.ranked.rank
 
     @property
@@ -93,7 +93,7 @@ class FoundPlans:
         return tuple(self._priced(ranked) for ranked in self.search.plans)
 
     def _priced(self, ranked: RankedPlan) -> PricedPlan:
-        """A plan in the scenario of as many nodes as it takes."""
+        """A plan in the scenario with as many nodes as the plan takes."""
         scenario, devices = self.scenario, ranked.plan.degrees.devices
         if devices != scenario.job.devices:
             job = replace(scenario.job, devices=devices)

@@ -31,7 +31,7 @@ RUNS_SUFFIXES = (".yaml", ".yml", ".json")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Calibrated:
-    """What came of a calibration. `left_out` are the runs that cannot be planned."""
+    """The result of a calibration. `left_out` are the runs that cannot be planned."""
 
     calibration: Calibration
     left_out: tuple[RunError, ...]
@@ -81,7 +81,7 @@ def calibrate(
 
 
 def _is_log(name: str) -> bool:
-    """Whether a name means a training log: a file that is neither YAML nor shipped."""
+    """Whether a name refers to a training log: a file that is neither YAML nor shipped."""
     if name.lower().endswith(RUNS_SUFFIXES) or name in list_shipped("runs"):
         return False
     return looks_like_path(name) or bool(Path(name).suffix) or Path(name).exists()
@@ -108,7 +108,7 @@ def _plans(given: PlanLike | Sequence[PlanLike] | None, logs: list[str]) -> list
 
 
 def _of_files(names: list[str]) -> tuple[list[Observation], list[RunError]]:
-    """Runs of files that state a step time and can be planned, and those that cannot."""
+    """Runs of files that state a step time: those that can be planned, and those that cannot."""
     observations: list[Observation] = []
     left_out: list[RunError] = []
     for name in names:
@@ -132,7 +132,7 @@ def _of_log(
     model: ModelLike | None,
     note: Callable[[str], None] | None,
 ) -> Observation:
-    """What a training log says of its plan."""
+    """The measured run that a training log describes."""
     scenario = given.scenario(given.cluster(cluster), given.model(model), AskedJob())
     given.check(scenario)
     job = scenario.job

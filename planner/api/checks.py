@@ -71,7 +71,7 @@ def check(
 
 def select_rules(select: str | None = None, ignore: str | None = None) -> RuleSelection:
     """Rules for `CheckLimits`, by comma lists of codes, beginnings of codes or names; the longer
-    entry wins. Raises: InputError for what names no rule.
+    entry wins. Raises: InputError for an entry that names no rule.
 
     >>> from planner import api
     >>> limits = api.CheckLimits(selection=api.select_rules("PL0", ignore="PL003"))
@@ -102,7 +102,7 @@ def _subject(
     model: ModelLike | None,
     options: CheckKeywords,
 ) -> Subject:
-    """What is checked of a plan that is no launch file. Raises: InputError."""
+    """The subject of a check, for a plan that is not a launch file. Raises: InputError."""
     refuse_script(options, name_of(plan))
     refuse_decisions(options, plan)
     asked, given = AskedJob.of(options), GivenPlan.of(plan)
@@ -136,7 +136,7 @@ def _launched(
     options: CheckKeywords,
     note: Callable[[str], None] | None,
 ) -> Subject:
-    """What a launch script or DeepSpeed configuration describes."""
+    """The subject of a check, for a launch script or DeepSpeed configuration."""
     if cluster is None:
         raise InputError(
             "a launch file does not say which cluster it runs on", path=path, hint="give --cluster"
@@ -162,8 +162,8 @@ def _places(given: GivenPlan) -> Places:
 
 
 def _of_the_job(error: InputError, places: Places) -> InputError:
-    """An error of a scenario, which is about the job that the plan's file records when it names no
-    file of its own."""
+    """An error of a scenario; if it names no file, it is about the job that the plan's file
+    records."""
     if error.path is not None:
         return error
     at = places.region(("inputs", "job"))
@@ -171,8 +171,8 @@ def _of_the_job(error: InputError, places: Places) -> InputError:
 
 
 def _too_small(cluster: ClusterSpec, asked: AskedJob) -> PlanProblem | None:
-    """Why the cluster does not have the devices of a plan in whole nodes, if it does not. The
-    scenario is of the whole cluster then, so that other problems come to light too."""
+    """Why the cluster does not have the devices of a plan in whole nodes; None if it has them. The
+    scenario then takes the whole cluster, so that other problems are found too."""
     try:
         asked.sized(cluster)
     except InputError as error:

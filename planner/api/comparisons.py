@@ -35,13 +35,14 @@ if TYPE_CHECKING:
     from planner.training.search.search import Progress
 
 BEST = "best"
-"""What stands for the best plan of a search, in place of a plan."""
+"""The word that stands for the best plan of a search."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FlagChanges:
     """How the first plan's launch arguments become those of plan `index` (from 0): a unified diff,
-    empty where they are the same; `problem` where the framework's format cannot say one of them."""
+    empty where they are the same; `problem` says why the framework's format cannot express one of
+    them."""
 
     index: int
     diff: str = ""
@@ -50,7 +51,7 @@ class FlagChanges:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlanComparison:
-    """Plans side by side. The first is what the others are compared with.
+    """Plans side by side. The others are compared with the first.
 
     `decisions` lists what differs. `time` (seconds) and `memory` (bytes of the fullest stage) hold
     every part of every plan, the largest difference first. `checkpoints` and `flags` have an entry
@@ -116,6 +117,11 @@ def compare(
         else _side(plan, priced[id(plan)], number)
         for number, plan in enumerate(plans, start=1)
     ]
+    return side_by_side(sides)
+
+
+def side_by_side(sides: Sequence[Side]) -> PlanComparison:
+    """The comparison of priced plans, the first with the others."""
     base, *others = sides
     return PlanComparison(
         sides=tuple(sides),
@@ -134,8 +140,8 @@ def priced_like(
     note: Callable[[str], None] | None,
     options: CheckKeywords,
 ) -> PricedPlan:
-    """A plan however it is given, on the cluster and model given or else its own. Raises:
-    InputError."""
+    """A plan in any of the ways to give it, on the given cluster and model, or else on its own.
+    Raises: InputError."""
     if isinstance(plan, PricedPlan) and not any(value is not None for value in options.values()):
         return plan
     if isinstance(plan, str | Path) and is_launch(str(plan)):
@@ -191,7 +197,7 @@ def _best(
 
 
 def _flags(first: Side, other: Side, index: int) -> FlagChanges:
-    """By the format of the other plan's framework."""
+    """The changed flags, in the format of the other plan's framework."""
     framework = other.scenario.job.software.framework
     if framework not in export_formats():
         return FlagChanges(index=index, problem=f"no format writes launch arguments of {framework}")

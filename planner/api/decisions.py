@@ -1,4 +1,4 @@
-"""What keywords decide of a plan, and where they may not decide anything."""
+"""Which keywords decide parts of a plan, and where they may not."""
 
 from __future__ import annotations
 
@@ -41,14 +41,14 @@ def layout_of(options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def name_of(plan: object) -> str | None:
-    """What messages call a plan that is given: its file, or just that. None: no plan is given."""
+    """The name of a given plan in messages: its file, or "the plan". None: no plan is given."""
     if plan is None or isinstance(plan, str | Path):
         return None if plan is None else str(plan)
     return "the plan given"
 
 
 def refuse_script(options: Mapping[str, Any], plan: str | None) -> None:
-    """Raises: InputError for a keyword about launch scripts where none is read but `plan`."""
+    """Raises: InputError for a keyword about launch scripts where `plan` is not a launch script."""
     for name in names_of(ScriptKeywords):
         if options.get(name) is not None:
             instead = f"; {plan} is none" if plan is not None else ", which --plan gives"
@@ -57,7 +57,8 @@ def refuse_script(options: Mapping[str, Any], plan: str | None) -> None:
 
 
 def refuse_decisions(options: Mapping[str, Any], plan: object) -> None:
-    """Raises: InputError for a keyword that would decide what a given plan decides already."""
+    """Raises: InputError for a keyword that would decide something that the given plan already
+    decides."""
     path = str(plan) if isinstance(plan, str | Path) else None
     for name in (*names_of(AxisKeywords), *names_of(LayoutKeywords)):
         if options.get(name) is not None:

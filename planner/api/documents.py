@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 
 
 class Documented(Protocol):
-    """An answer that knows its document: plans that were found or estimated, imports."""
+    """An answer that can write its own document: plans that were found or estimated, and
+    imports.
+    """
 
     @property
     def document(self) -> dict[str, Any]: ...
@@ -54,7 +56,8 @@ def to_document(answer: Answer) -> dict[str, Any]:
 
 
 def _documented(answer: Answer) -> TypeIs[Documented]:
-    """Whether an answer knows its document. `isinstance` would make the document to find out."""
+    """Whether an answer can write its own document. `isinstance` would make the document to find
+    out."""
     return hasattr(type(answer), "document")
 
 

@@ -1,4 +1,4 @@
-"""Memory and time of one plan, and the course of its step."""
+"""Memory and time of one plan, and the timeline of its step."""
 
 from __future__ import annotations
 
@@ -47,8 +47,8 @@ def estimate(
     The plan is what the axes say, one value each; or `plan`: a plan of a file, a plan that was
     found, a plan value, or a launch script or DeepSpeed configuration, which the axes fill in. Of
     the job, what no keyword says comes from the plan, then from the model. `model` may be left out
-    where a launch script states it. `note` is called with what is neither answer nor error, such as
-    flags that a script has and a plan has no field for.
+    where a launch script states it. `note` is called with a line for anything that is neither
+    answer nor error, such as a flag of a script that a plan has no field for.
 
     Raises: InputError, RuleError for a plan that cannot run, with its place where a file states it.
 
@@ -122,11 +122,11 @@ def _devices(decisions: Restrictions) -> int | None:
 
 
 _ABOUT_FILES = ("headroom", "software_sha256", "software_path")
-"""Fields of a recorded job that may differ without a word."""
+"""Fields of a recorded job that may differ without a note."""
 
 
 def _changes(read: ReadPlan, scenario: Scenario) -> Iterator[str]:
-    """What the plan of a file was made for and is not estimated with."""
+    """Inputs that the plan of a file was made for, and that differ from those of the estimate."""
     now = record_inputs(scenario.cluster, scenario.model, scenario.job)
     for kind in ("cluster", "model"):
         then, current = getattr(read.inputs, kind), getattr(now, kind)

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WhyNot:
-    """Why not another way. `refused`: the rule of the framework that it breaks; otherwise
-    `comparison` sets the two side by side, the explained plan first."""
+    """Why another plan is not better. `refused`: the rule of the framework that it breaks;
+    otherwise `comparison` sets the two side by side, the explained plan first."""
 
     asked: str
     refused: str | None = None
@@ -44,7 +44,7 @@ class WhyNot:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Explanation:
     """What bounds a plan (`priced.estimate`), what better hardware and other decisions would gain,
-    the largest gain first, and why not another way, where that was asked."""
+    the largest gain first, and why another plan is not better, where that was asked."""
 
     priced: PricedPlan = field(repr=False)
     hardware: tuple[Lever, ...]

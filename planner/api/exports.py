@@ -1,4 +1,4 @@
-"""Plans as what frameworks and launchers read."""
+"""Plans in the formats that frameworks and launchers read."""
 
 from __future__ import annotations
 
@@ -41,12 +41,12 @@ def export(
 ) -> str:
     """The text of a plan in a format of `export_formats`, its first style by default.
 
-    Cluster, model and software profile are those the plan was made for; for a plan of a file the
-    ones given must have the same content. `hosts` are names for the hosts of the plan, in its
-    order. `note` is called with what the user has to do besides launching the text.
+    Cluster, model and software profile are those the plan was made for; for a plan of a file, the
+    given ones must have the same content. `hosts` are names for the hosts of the plan, in the same
+    order. `note` is called with what else the user has to do.
 
-    Raises: Inexpressible, which names the field, when the format cannot say what the plan decides;
-    InputError, RuleError as `estimate` does.
+    Raises: Inexpressible, which names the field, when the format cannot express what the plan
+    decides; InputError, RuleError as `estimate` does.
 
     >>> from planner import api
     >>> found = api.search("dgx-a100-8", "gpt-7.5b", nodes=1, tensor=8, top=1)
@@ -126,7 +126,7 @@ def export_folder(
 
 
 def export_formats() -> dict[str, tuple[str, ...]]:
-    """The styles of every format, the default first; empty where there is one way only.
+    """The styles of every format, the default first; empty where a format has only one.
 
     >>> from planner import api
     >>> api.export_formats()["megatron-lm"]
@@ -169,7 +169,7 @@ def _job(
     software: SoftwareLike | None,
     hosts: HostsLike | None,
 ) -> tuple[ExportJob, Scenario]:
-    """The plan ready to export, with the hosts it gets, and what it was made for."""
+    """The plan ready for export, with its hosts, and the inputs it was made for."""
     scenario = scenario_of(given, cluster, model, software)
     given.check(scenario)
     job = export_job(scenario, given.plan, rank=given.rank)

@@ -1,4 +1,4 @@
-"""From files of other programs to models and clusters."""
+"""Models and clusters from the files of other programs."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ def _text_of(path: str | Path | None) -> str | None:
 
 
 def _named(name: str | None) -> str | None:
-    """What a cluster or a model may be called."""
+    """A name that a cluster or a model may have."""
     try:
         return None if name is None else check_name(name)
     except ValueError as error:

@@ -1,4 +1,4 @@
-"""What a function is given, by name, by path or as a value: clusters, models, software profiles,
+"""Inputs of functions, by name, by path or as a value: clusters, models, software profiles,
 devices, hosts."""
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ def load_cluster(cluster: ClusterLike) -> ClusterSpec:
     """A cluster by the name of a shipped file, by path, as a mapping in the form of the file, or as
     a value, which may be changed with `dataclasses.replace`.
 
-    A value that is no longer what its file says loses the file's digest and says so among its
-    assumptions, so that no plan document claims the file for it. Raises: InputError.
+    A value that differs from its file loses the file's digest, and says so among its assumptions,
+    so that no plan document claims that it comes from the file. Raises: InputError.
 
     >>> from planner import api
     >>> api.load_cluster("dgx-a100-128").num_devices
@@ -104,10 +104,10 @@ def load_library(library: LibraryLike) -> CollectiveLibrary:
 
 
 def load_hosts(hosts: HostsLike) -> tuple[str, ...]:
-    """Host names of a file, one per line; blank lines and what follows # are skipped. Names in a
+    """Host names of a file, one per line; blank lines and text after # are skipped. Names in a
     sequence stay as they are.
 
-    Raises: InputError with the place of what is no host name, or is listed before.
+    Raises: InputError with the place of a text that is not a host name, or is listed twice.
 
     >>> from planner import api
     >>> api.load_hosts(["node-7", "node-3"])
@@ -140,7 +140,7 @@ def load_hosts(hosts: HostsLike) -> tuple[str, ...]:
 
 
 def _as_it_is(kind: Literal["cluster", "model"], given: S) -> S:
-    """The value, without its file's digest where it is no longer what was read."""
+    """The value; without its file's digest if it has changed since it was read."""
     content = None if given.source is None else given.source.content
     if content is None or content == replace(given, source=None):
         return given

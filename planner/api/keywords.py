@@ -1,5 +1,5 @@
-"""The keywords that functions share: what they hold, in which unit, and how a function shows them.
-Each is the option of its name on the command line: `global_batch_size` is --global-batch-size."""
+"""The keywords that functions share, with their meaning and units. Each corresponds to the
+command-line option of the same name: `global_batch_size` is --global-batch-size."""
 
 from __future__ import annotations
 
@@ -61,6 +61,12 @@ class AxisKeywords(TypedDict, total=False):
     """none, optimizer, optimizer+gradients or full."""
     shard_over: int | str | Iterable[int | str] | None
     """Replicas that share what is sharded: a number, "node" or "all"."""
+    optimizer_offload: float | Iterable[float] | None
+    """Share of the optimizer in the memory of the hosts."""
+    weight_offload: bool | Iterable[bool] | None
+    """Whether sharded weights are in the memory of the hosts."""
+    activation_offload: float | Iterable[float] | None
+    """Share of the activations in the memory of the hosts."""
 
 
 class LayoutKeywords(TypedDict, total=False):
@@ -91,6 +97,10 @@ class SearchKeywords(JobKeywords, AxisKeywords):
 
 class CheckKeywords(JobKeywords, AxisKeywords, ScriptKeywords):
     """Of `check`; decisions are for launch files that leave them open."""
+
+
+class ImproveKeywords(JobKeywords, ScriptKeywords):
+    """Of `improve`."""
 
 
 class EstimateKeywords(JobKeywords, AxisKeywords, LayoutKeywords, ScriptKeywords):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from planner.api.decisions import decisions_of, layout_of
 from planner.api.inputs import load_cluster, load_model
@@ -47,32 +47,38 @@ def read_launch(
     >>> launched.plan.degrees.data, launched.place("degrees.tensor").column
     (2, 74)
     """
-    asked = AskedJob.of(options)
     return launch.read_launch(
         str(path),
         load_cluster(cluster),
         None if model is None else load_model(model),
-        LaunchOptions(
-            decisions=decisions_of(options),
-            nodes=asked.nodes,
-            devices=asked.devices,
-            global_batch_size=asked.global_batch_size,
-            seq_length=asked.seq_length,
-            precision=asked.precision,
-            software=asked.software,
-            headroom=asked.headroom,
-            **layout_of(options),
-            variables=_variables(options.get("variables")),
-            command=ranges.whole("--command", options.get("command"), most=ranges.MOST_COMMANDS),
-            vocabulary=ranges.whole(
-                "--vocab-size", options.get("vocab_size"), most=ranges.LARGEST_VOCABULARY
-            ),
+        launch_options(options),
+    )
+
+
+def launch_options(options: Mapping[str, Any]) -> LaunchOptions:
+    """What the keywords add to a launch file. Raises: InputError for one that says nothing
+    sensible."""
+    asked = AskedJob.of(options)
+    return LaunchOptions(
+        decisions=decisions_of(options),
+        nodes=asked.nodes,
+        devices=asked.devices,
+        global_batch_size=asked.global_batch_size,
+        seq_length=asked.seq_length,
+        precision=asked.precision,
+        software=asked.software,
+        headroom=asked.headroom,
+        **layout_of(options),
+        variables=_variables(options.get("variables")),
+        command=ranges.whole("--command", options.get("command"), most=ranges.MOST_COMMANDS),
+        vocabulary=ranges.whole(
+            "--vocab-size", options.get("vocab_size"), most=ranges.LARGEST_VOCABULARY
         ),
     )
 
 
 def say_notes(launched: LaunchedPlan, note: Callable[[str], None] | None) -> None:
-    """What was read and left out; what was assumed is among the job's assumptions."""
+    """Notes what was read and left out; what was assumed is among the job's assumptions."""
     for line in launched.notes.lines() if note is not None else ():
         if note is not None and not line.startswith("assumed: "):
             note(f"{launched.name}: {line}")

@@ -1,4 +1,4 @@
-"""Plans as a page that people look at."""
+"""Plans as an HTML page."""
 
 from __future__ import annotations
 
@@ -42,19 +42,19 @@ def report(
     software: SoftwareLike | None = None,
     note: Callable[[str], None] | None = None,
 ) -> str:
-    """The text of one HTML file that shows plans: the answer and why, the ranking, where time and
-    memory go, how sure the figures are, what launches the first plan. It asks no network, and the
-    plans can be read back from it (`load_plans`, `planner check`).
+    """The text of one HTML file that shows plans: the answer and the reasons, the ranking, where
+    time and memory go, how sure the figures are, and what launches the first plan. The page needs
+    no network, and the plans can be read back from it (`load_plans`, `planner check`).
 
     `plans` is the file of a search or an estimate, or what was found. `mine` is the user's own
-    plan beside them: a plan of a file (`mine.json#1`), a launch script on the same cluster, or one
-    that was estimated. Cluster, model and
-    software profile are those the plans were made for; ones of a file that is not shipped are to be
-    given, or what needs them is left out, and the page says so. `note` is called with the flags of
-    a launch script that a plan has no field for.
+    plan, for comparison: a plan of a file (`mine.json#1`), a launch script on the same cluster, or
+    one that was estimated. Cluster, model and software profile are those the plans were made for.
+    If a file of these is not shipped, it has to be given; otherwise the page leaves out what needs
+    it, and says so. `note` is called with the flags of a launch script that a plan has no field
+    for.
 
-    Raises: InputError for a file that is none of plans, and for inputs that are not those the plans
-    were made for.
+    Raises: InputError for a file that holds no plans, and for inputs that the plans were not made
+    for.
 
     >>> from planner import api
     >>> found = api.search("dgx-a100-8", "gpt-7.5b", nodes=1, top=2)
@@ -111,7 +111,7 @@ def _mine(
 
 
 def _differs(own: RecordedInputs, plans: RecordedInputs) -> Iterator[str]:
-    """In what the job of a plan is not that of the others."""
+    """How the job of a plan differs from that of the others."""
     for kind in ("model", "cluster"):
         one, other = getattr(own, kind), getattr(plans, kind)
         if one != other:
@@ -130,7 +130,7 @@ def _scenario(
     model: ModelLike | None,
     software: SoftwareLike | None,
 ) -> tuple[Scenario | None, str]:
-    """What the plans were made for, or why it is not at hand."""
+    """The scenario that the plans were made for, or why it is not available."""
     if not answer.plans:
         return None, ""
     try:
@@ -142,7 +142,7 @@ def _scenario(
 
 
 def _first(answer: ReadAnswer, plans: PlansLike) -> GivenPlan:
-    """Plan 1, with its scenario where that came with it."""
+    """Plan 1, with its scenario if it has one."""
     if isinstance(plans, FoundPlans | PricedPlan):
         return GivenPlan.of(plans.best if isinstance(plans, FoundPlans) else plans)
     first = answer.plans[0]

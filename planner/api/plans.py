@@ -1,4 +1,4 @@
-"""Plans as they are given: references to files, and values."""
+"""Ways to give a plan: references to files, and values."""
 
 from __future__ import annotations
 
@@ -54,8 +54,8 @@ def load_plans(path: str | Path) -> tuple[ReadPlan, ...]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GivenPlan:
-    """A plan however it was given, and what came with it: `states` is its job, as far as it says;
-    `read` where it stands in a file; `priced` its scenario."""
+    """A plan in any of the ways to give it, and what came with it: `states` is the known part of
+    its job, `read` its place in a file, `priced` its scenario."""
 
     plan: Plan
     rank: int
@@ -65,7 +65,7 @@ class GivenPlan:
 
     @classmethod
     def of(cls, plan: PlanLike) -> GivenPlan:
-        """Raises: InputError for a reference that leads to no plan."""
+        """Raises: InputError for a reference that names no plan."""
         if isinstance(plan, PricedPlan):
             states = AskedJob.of_job(plan.scenario.job)
             return cls(plan=plan.plan, rank=plan.rank, states=states, priced=plan)
@@ -76,7 +76,7 @@ class GivenPlan:
         return cls(plan=read.plan, rank=read.rank, states=states, read=read)
 
     def cluster(self, given: ClusterLike | None) -> ClusterSpec:
-        """The cluster given, else the one the plan was made for. Raises: InputError."""
+        """The given cluster, else the one that the plan was made for. Raises: InputError."""
         if given is not None:
             return load_cluster(given)
         if self.priced is not None:
@@ -84,7 +84,7 @@ class GivenPlan:
         return load_cluster(self.recorded("cluster"))
 
     def model(self, given: ModelLike | None) -> ModelSpec:
-        """The model given, else the one the plan was made for. Raises: InputError."""
+        """The given model, else the one that the plan was made for. Raises: InputError."""
         if given is not None:
             return load_model(given)
         if self.priced is not None:
@@ -92,13 +92,14 @@ class GivenPlan:
         return load_model(self.recorded("model"))
 
     def recorded(self, kind: Kind) -> str:
-        """Name or path of what the plan was made for. Raises: InputError where it is not found."""
+        """Name or path of the input that the plan was made for. Raises: InputError where it is not
+        found."""
         if self.read is None:
             raise InputError(f"--{kind} is missing; the plan by itself does not state it")
         return found_again(self.read, kind)
 
     def job(self, asked: AskedJob) -> AskedJob:
-        """What is asked for, and what the plan states of its job in place of the rest. Raises:
+        """What the user asks for, completed by what the plan states about its job. Raises:
         InputError where its software profile is not found."""
         job = asked.filled(self.states)
         own = self.read is not None and self.read.inputs.job.software_path is not None
@@ -107,7 +108,7 @@ class GivenPlan:
         return job
 
     def scenario(self, cluster: ClusterSpec, model: ModelSpec, asked: AskedJob) -> Scenario:
-        """The job of the plan, with what is asked for in place of what it states. Raises:
+        """The job of the plan; what the user asks for replaces what the plan states. Raises:
         InputError, with the place in the file when the cluster is too small for the plan."""
         job = self.job(asked)
         try:

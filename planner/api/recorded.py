@@ -1,4 +1,4 @@
-"""The files that a plan document records, found again."""
+"""Finds the files that a plan document records."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 Kind = Literal["cluster", "model", "software"]
 
 _LONGEST_SHOWN = 200
-"""Characters of a path that a message has room for."""
+"""Most characters of a path in a message."""
 
 
 def found_again(read: ReadPlan, kind: Kind) -> str:
     """The name or the path of what the plan was made for: a shipped file, or the user's own, which
-    is looked for under its path as recorded, from the current folder and from that of the plan
-    file, and under its name beside the plan file. Of several the one with the recorded content
-    counts, else the first; what a changed content means is the caller's to say.
+    is looked for under its recorded path, from the current folder and from that of the plan file,
+    and under its name in the folder of the plan file. Of several files, the one with the recorded
+    content counts, else the first; the caller decides what changed content means.
 
     Raises: InputError where there is none.
     """
@@ -59,7 +59,7 @@ def found_again(read: ReadPlan, kind: Kind) -> str:
 
 
 def _candidates(path: str, folder: Path) -> Iterator[str]:
-    """The files there are, each once."""
+    """The files that exist, each once."""
     seen = set()
     for one in (Path(path), folder / path, folder / Path(path).name):
         try:

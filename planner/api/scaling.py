@@ -28,9 +28,9 @@ def scaled(
     sizes: Sequence[int],
     budget: Budget,
 ) -> Iterator[SizedPlan]:
-    """A search for each number of nodes, the same job otherwise. A number that the cluster does not
-    have, or that leaves no combination, has a reason in place of a plan; numbers that a time limit
-    does not reach are left out."""
+    """A search for each number of nodes, with the same job otherwise. A number above the size of
+    the cluster, or one that leaves no combination, has a reason in place of a plan; numbers that a
+    time limit does not reach are left out."""
     for nodes in sizes:
         if budget.left_s <= 0:
             return

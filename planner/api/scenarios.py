@@ -1,4 +1,4 @@
-"""From what is asked of a job to the scenario that every answer is about."""
+"""From what the user asks about a job to the scenario that every answer is about."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AskedJob:
-    """What is asked of a job, apart from its cluster and model. None: nothing. `nodes` or `devices`
-    say how much of the cluster is used; neither means all of it."""
+    """What the user asks about a job, apart from its cluster and model. None: nothing is asked.
+    `nodes` or `devices` say how much of the cluster is used; neither means all of it."""
 
     global_batch_size: int | None = None
     seq_length: int | None = None
@@ -43,7 +43,7 @@ class AskedJob:
 
     @classmethod
     def of(cls, options: Mapping[str, Any]) -> AskedJob:
-        """What the keywords ask for. Raises: InputError for one that says nothing sensible."""
+        """What the keywords ask for. Raises: InputError for a value that makes no sense."""
         asked = cls(
             global_batch_size=ranges.whole(
                 "--global-batch-size", options.get("global_batch_size"), most=ranges.MOST_SEQUENCES
@@ -66,7 +66,7 @@ class AskedJob:
 
     @classmethod
     def recorded(cls, job: RecordedJob, plan: Plan) -> AskedJob:
-        """What a plan document states of the job of a plan."""
+        """What a plan document states about the job of a plan."""
         return cls(
             global_batch_size=job.global_batch_size,
             seq_length=job.seq_length,
@@ -96,7 +96,7 @@ class AskedJob:
 
     @classmethod
     def of_plan(cls, plan: Plan) -> AskedJob:
-        """What a plan by itself states: its devices, and the sequences of its microbatches."""
+        """What a plan alone states: its devices, and the sequences of its microbatches."""
         return cls(
             global_batch_size=plan.num_microbatches * plan.micro_batch_size * plan.degrees.data,
             devices=plan.degrees.devices,
@@ -108,15 +108,14 @@ class AskedJob:
         return self.nodes is not None or self.devices is not None
 
     def filled(self, stated: AskedJob) -> AskedJob:
-        """The same with what is stated in place of what is not asked for; a size asked for replaces
-        a size stated."""
+        """The same, completed by what is stated; a size that is asked for replaces a stated one."""
         names = [one.name for one in fields(self) if getattr(self, one.name) is None]
         if self.sizes:
             names = [name for name in names if name not in ("nodes", "devices")]
         return replace(self, **{name: getattr(stated, name) for name in names})
 
     def sized(self, cluster: ClusterSpec) -> ClusterSpec:
-        """As much of the cluster as is asked for. Raises: InputError when it has less."""
+        """The part of the cluster that is asked for. Raises: InputError when it has less."""
         return cluster.sized(nodes=self.nodes, devices=self.devices)
 
     def scenario(self, cluster: ClusterSpec, model: ModelSpec) -> Scenario:
@@ -146,7 +145,7 @@ class AskedJob:
 
 
 def _tokens(given: object) -> int | None:
-    """Raises: InputError for what is no number of tokens."""
+    """Raises: InputError for a text that is not a number of tokens."""
     if given is None:
         return None
     try:

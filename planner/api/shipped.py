@@ -18,8 +18,8 @@ def shipped_text(name: str, *, kind: str | None = None) -> str:
     runs. `kind` says which where several have the name. Raises: InputError.
 
     >>> from planner import api
-    >>> api.shipped_text("dgx-a100-8").splitlines()[-1]
-    '    network: {cards: 8, bandwidth: 25 GB/s}'
+    >>> api.shipped_text("dgx-a100-8").splitlines()[4]
+    'name: dgx-a100-8'
     """
     chosen = ranges.word("--kind", kind, KINDS)
     kinds = KINDS if chosen is None else (cast("Kind", chosen),)

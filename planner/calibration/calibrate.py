@@ -1,4 +1,5 @@
-"""Calibration as one call: the constants that a user's runs can tell, judged on runs left out."""
+"""Calibration as one call: the constants that a user's runs determine, judged on runs that were
+left out."""
 
 from __future__ import annotations
 
@@ -25,10 +26,11 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
 FEWEST_RUNS = 3
-"""Runs that a calibration needs, and each of its trials without a part of them too unless it leaves
+"""Fewest runs of a calibration, and of each trial that leaves out a part of them, unless it leaves
 out single runs."""
 BETTER = 0.95
-"""Mean error on runs left out over that before, from which calibration counts as a gain."""
+"""A calibration counts as a gain if the mean error on runs that were left out is at most this
+multiple of the mean error before."""
 ROUNDS = 3
 EXACT = 1e-3
 """Relative difference between interpolated and exact step times that needs no correction."""
@@ -41,8 +43,8 @@ FOLDS: tuple[Key, ...] = (
     ("model", lambda one: one.model),
     ("group", lambda one: one.group or one.id),
 )
-"""What is left out at a time: the first of these that leaves enough runs each time, or else single
-runs."""
+"""Parts that are left out one at a time: the first kind of these that always leaves enough runs, or
+else single runs."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,7 +78,7 @@ class Calibration:
 
 
 def calibrate(observations: Sequence[Observation], device: DeviceSpec) -> Calibration:
-    """Refit what the observations, all of them on the device, can tell."""
+    """Refit the constants that the observations determine, all of which are on the device."""
     measured_s = np.array([one.measured_s for one in observations])
     responses = respond(observations, device, TUNABLES)
     before_s = responses.base_s
@@ -122,7 +124,7 @@ def _fitted(
 
 
 def folds_of(observations: Sequence[Observation]) -> tuple[str, list[list[int]]]:
-    """What is left out at a time, and the positions of each part."""
+    """The kind of part that is left out at a time, and the positions of each part."""
     runs = len(observations)
     for name, key in FOLDS:
         parts: dict[str, list[int]] = {}

@@ -31,11 +31,11 @@ class Tunable:
         return f"{self.section}.{self.field}" if self.section else self.field
 
     def position(self, value: float) -> float:
-        """What the step time is close to linear in."""
+        """The quantity in which the step time is nearly linear."""
         return 1 / value if self.is_efficiency else value
 
     def scale(self, value: float) -> float:
-        """What changes from a value are relative to."""
+        """The quantity that changes of a value are relative to."""
         return value if self.is_efficiency else self.high
 
     def of(self, device: DeviceSpec) -> float:
@@ -46,7 +46,7 @@ class Tunable:
 
 
 def _stand_in(device: DeviceSpec, field: str) -> float:
-    """What 8- and 4-bit products reach where the file does not say
+    """What 8- and 4-bit products reach where the file does not state it
     (`planner.hardware.sustained.sustained_device`)."""
     matmul = device.matmul
     if field == "efficiency_4bit" and matmul.efficiency_8bit is not None:

@@ -1,4 +1,4 @@
-"""What calibration looks at: measured step times with the plans that took them."""
+"""The observations of a calibration: measured step times with their plans."""
 
 from __future__ import annotations
 

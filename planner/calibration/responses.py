@@ -1,4 +1,4 @@
-"""How predicted step times answer to constants, priced once so that a fit can try many values.
+"""How predicted step times respond to constants; priced once, so that a fit can try many values.
 
 A step is a sum of times that each hang on one constant, nearly linear in the constant's reciprocal.
 Every constant is therefore varied alone at a few values, the change of the step time interpolated

@@ -73,7 +73,7 @@ class CheckLimits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Checked:
-    """What became of one plan. `subject` is None for a file that cannot be read, `estimate` for a
+    """The result for one plan. `subject` is None for a file that cannot be read, `estimate` for a
     plan that cannot run, `best` without a search. `not_evaluated` has the codes that said nothing,
     and why."""
 
@@ -157,7 +157,7 @@ def _with_best(
 
 
 def _not_asked(limits: CheckLimits) -> dict[str, str]:
-    """Codes that nothing was asked of, and what would ask."""
+    """Codes that were not evaluated, and the option that would evaluate them."""
     given = {
         "--within-of-best": limits.within_of_best is not None,
         "--baseline": limits.baseline is not None,
@@ -172,7 +172,7 @@ def _not_asked(limits: CheckLimits) -> dict[str, str]:
 
 
 def _counted(findings: Iterable[Finding], limits: CheckLimits) -> tuple[Finding, ...]:
-    """Those of selected rules, as they stand in the file."""
+    """Findings of selected rules, in the order of the file."""
     chosen = [one for one in findings if one.code in limits.selection]
     if limits.strict:
         chosen = [replace(one, severity="error") for one in chosen]
@@ -182,7 +182,7 @@ def _counted(findings: Iterable[Finding], limits: CheckLimits) -> tuple[Finding,
 
 
 def unreadable(reference: str, error: InputError) -> Checked:
-    """What becomes of a plan when its file, its cluster or its model cannot be read."""
+    """The result for a plan whose file, cluster or model cannot be read."""
     try:
         path = str(split_rank(reference)[0])
     except InputError:

@@ -1,4 +1,4 @@
-"""PL1 and PL2: can the plan run at all, and is it of the inputs there are?"""
+"""PL1 and PL2: can the plan run at all, and was it made for these inputs?"""
 
 from __future__ import annotations
 
@@ -89,7 +89,8 @@ def _changed(kind: str, was: RecordedFile, is_: RecordedFile) -> str:
 
 
 def _trained_otherwise(model: ModelSpec, job: RecordedJob) -> str:
-    """What the model file says of the job and the plan, which the estimate is of, does not."""
+    """What the model file says about the job and the plan does not, although the estimate follows
+    the plan."""
     training = model.training
     stated = {
         "global_batch_size": training.global_batch_size,

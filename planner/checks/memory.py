@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from planner.wording.binding import binding_constraint
+from planner.wording.binding import binding_constraint, host_constraint
 from planner.wording.units import capacity, gib
 
 if TYPE_CHECKING:
@@ -17,6 +17,11 @@ if TYPE_CHECKING:
 
 def memory_findings(subject: Subject, estimate: Estimate) -> Iterator[Finding]:
     """At most one: does not fit, headroom below, tight."""
+    host = estimate.memory.host
+    if host is not None and not host.fits:
+        share = ("optimizer_offload",) if subject.plan.optimizer_offload else ("weight_offload",)
+        yield subject.finding("PL001", share, f"does not fit: {host_constraint(host)}")
+        return
     stage = estimate.memory.binding
     at = ("stages", stage.stage, "index")
     if stage.peak_bytes > stage.capacity_bytes:

@@ -1,4 +1,4 @@
-"""PL3: is the plan as fast as it could be, and what holds it up?"""
+"""PL3: is the plan as fast as it could be, and what slows it down?"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is checked: a plan, what it was made from, and where its parts stand."""
+"""The subject of a check: a plan, what it was made from, and the places of its parts."""
 
 from __future__ import annotations
 

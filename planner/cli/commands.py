@@ -72,6 +72,15 @@ COMMANDS = {
             "planner explain plans.json --why-not tensor=4,pipeline=4",
         ),
     ),
+    "improve": CommandEntry(
+        "planner.cli.improve:improve",
+        "Change a launch script to a better plan.",
+        grouped=True,
+        examples=(
+            "planner improve train.sh --cluster dgx-h100-16",
+            "planner improve train.sh --cluster dgx-h100-16 --write",
+        ),
+    ),
     "rule": CommandEntry(
         "planner.cli.rule:rule",
         "Explain a rule of `planner check`, or list all of them.",

@@ -153,6 +153,15 @@ class PlanOptions:
         str | None,
         option("node|N", "Replicas that share what is sharded. [default: all of them]"),
     ] = None
+    optimizer_offload: Annotated[
+        str | None, option("SHARE", "Share of the optimizer in host memory, such as 0.5.")
+    ] = None
+    weight_offload: Annotated[str | None, option("on|off", "Sharded weights in host memory.")] = (
+        None
+    )
+    activation_offload: Annotated[
+        str | None, option("SHARE", "Share of the activations in host memory.")
+    ] = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -207,4 +216,18 @@ class RestrictOptions:
     shard_over: Annotated[
         str | None,
         option("node|N,...", "Replicas that share what is sharded: all, node, numbers."),
+    ] = None
+    optimizer_offload: Annotated[
+        str | None,
+        option(
+            "SHARE,...",
+            "Shares of the optimizer in host memory, such as 0,0.5,1. [default: 0, or more where "
+            "nothing else fits]",
+        ),
+    ] = None
+    weight_offload: Annotated[
+        str | None, option("on|off", "Sharded weights in host memory. [default: as the optimizer]")
+    ] = None
+    activation_offload: Annotated[
+        str | None, option("SHARE,...", "Shares of the activations in host memory. [default: 0]")
     ] = None

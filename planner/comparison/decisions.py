@@ -55,6 +55,7 @@ DECISIONS: tuple[tuple[str, Callable[[Side], str]], ...] = (
     ("schedule", lambda side: labels.schedule(side.plan)),
     ("recompute", lambda side: labels.recompute(side.plan)),
     ("data_sharding", lambda side: labels.data_sharding(side.plan)),
+    ("offload", lambda side: labels.offloading(side.plan)),
     ("sequence_parallel", lambda side: labels.on_off(side.plan.sequence_parallel)),
     ("stages", lambda side: labels.stage_layers(side.plan)),
     ("hosts", _hosts),

@@ -22,7 +22,7 @@ class DifferingPart:
     amounts: tuple[float, ...]
 
     def change(self, of: int) -> float:
-        """How much more plan `of` has than the first."""
+        """By how much plan `of` exceeds the first."""
         return self.amounts[of] - self.amounts[0]
 
     @property

@@ -1,4 +1,4 @@
-"""Clusters with one thing better than described: what each part of the hardware is worth."""
+"""Clusters with one part better than described, to price each part of the hardware."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ BETTER: tuple[tuple[str, Changed, float], ...] = (
     ("peak rate of the devices", with_peak, 1.1),
     ("size of device memory", with_memory, 1.1),
 )
-"""What is made better, how, and by which factor."""
+"""The parts that are improved: how, and by which factor."""
 
 L = TypeVar("L")
 
@@ -107,7 +107,8 @@ def _devices(
 
 
 def _device(device: DeviceSpec, section: str, names: tuple[str, ...], factor: float) -> DeviceSpec:
-    """The device with constants of one section times the factor; those it lacks stay away."""
+    """The device with the constants of one section times the factor; missing constants stay
+    missing."""
     holder = getattr(device, section)
     update = {}
     for name in names:

@@ -1,4 +1,4 @@
-"""What a plan would gain from better hardware, and from one decision taken otherwise."""
+"""What a plan would gain from better hardware, and from one different decision."""
 
 from __future__ import annotations
 
@@ -45,8 +45,8 @@ def hardware_levers(scenario: Scenario, plan: Plan, estimate: Estimate) -> tuple
 
 
 def plan_levers(scenario: Scenario, plan: Plan, estimate: Estimate) -> tuple[Lever, ...]:
-    """One for each decision that can be taken otherwise on its own: recomputation, micro-batch
-    size, virtual stages, batch; the largest gain first."""
+    """One for each decision that can change on its own: recomputation, micro-batch size, virtual
+    stages, batch; the largest gain first."""
     found = [
         _lever(name, estimate, point_estimate(other, changed))
         for name, other, changed in _changes(scenario, plan)
@@ -80,7 +80,7 @@ def _changes(scenario: Scenario, plan: Plan) -> Iterator[tuple[str, Scenario, Pl
 def _change(
     scenario: Scenario, plan: Plan, name: str, **decisions: object
 ) -> Iterator[tuple[str, Scenario, Plan]]:
-    """Nothing where the framework does not allow it."""
+    """No lever where the framework does not allow the change."""
     try:
         yield name, scenario, varied(scenario, plan, decisions)
     except PlannerError:

@@ -1,4 +1,4 @@
-"""A plan with some decisions taken otherwise."""
+"""A plan with some different decisions."""
 
 from __future__ import annotations
 
@@ -16,14 +16,15 @@ if TYPE_CHECKING:
     from planner.training.scenario import Scenario
 
 LAYOUT = ("pipeline", "virtual_stages", "schedule")
-"""Decisions with which the layers of the stages and the hosts change."""
+"""Decisions that also change the layers of the stages and the hosts."""
 
 
 def varied(scenario: Scenario, plan: Plan, decisions: Mapping[str, Any]) -> Plan:
-    """The plan with those decisions; the data degree takes the devices that others leave. Layers of
-    the stages and hosts stay where the pipeline does.
+    """The plan with those decisions; the data degree takes the devices that the others leave.
+    Layers of the stages and hosts stay if the pipeline stays.
 
-    Raises: RuleError for what the framework does not allow, InputError for what says nothing.
+    Raises: RuleError for what the framework does not allow, InputError for a value that makes no
+    sense.
     """
     kept = {axis: getattr(plan.degrees, axis) for axis in AXES if axis != "data"}
     flags = {
@@ -35,6 +36,9 @@ def varied(scenario: Scenario, plan: Plan, decisions: Mapping[str, Any]) -> Plan
         "sequence_parallel": plan.sequence_parallel,
         "data_sharding": plan.data_sharding,
         "shard_over": plan.shard_over or "all",
+        "optimizer_offload": plan.optimizer_offload,
+        "weight_offload": plan.weight_offload,
+        "activation_offload": plan.activation_offload,
         **decisions,
     }
     if "virtual_stages" in decisions and "schedule" not in decisions:

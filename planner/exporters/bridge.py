@@ -77,6 +77,8 @@ _VALUES = {
     "--exp-avg-dtype": "optimizer.exp_avg_dtype",
     "--exp-avg-sq-dtype": "optimizer.exp_avg_sq_dtype",
     "--main-params-dtype": "optimizer.main_params_dtype",
+    "--cpu-offloading-num-layers": "model.cpu_offloading_num_layers",
+    "--optimizer-offload-fraction": "optimizer.optimizer_offload_fraction",
     "--attention-backend": "model.attention_backend",
     "--activation-func-clamp-value": "model.activation_func_clamp_value",
     "--hidden-dropout": "model.hidden_dropout",
@@ -109,6 +111,9 @@ _SWITCHES: dict[str, tuple[tuple[str, ...], bool]] = {
     ),
     "--use-megatron-fsdp": (("dist.use_megatron_fsdp", "ddp.use_megatron_fsdp"), True),
     "--use-precision-aware-optimizer": (("optimizer.use_precision_aware_optimizer",), True),
+    "--cpu-offloading": (("model.cpu_offloading",), True),
+    "--optimizer-cpu-offload": (("optimizer.optimizer_cpu_offload",), True),
+    "--overlap-cpu-optimizer-d2h-h2d": (("optimizer.overlap_cpu_optimizer_d2h_h2d",), True),
     "--overlap-grad-reduce": (("ddp.overlap_grad_reduce",), True),
     "--overlap-param-gather": (("ddp.overlap_param_gather",), True),
     "--no-masked-softmax-fusion": (("model.masked_softmax_fusion",), False),
@@ -199,7 +204,7 @@ def _setting(name: str, given: tuple[str, ...]) -> Setting:
         return list(given)
     if text.isdigit():
         return int(text)
-    return float(text) if name.endswith(("-dropout", "-clamp-value")) else text
+    return float(text) if name.endswith(("-dropout", "-clamp-value", "-fraction")) else text
 
 
 def _model_fields(job: ExportJob, flags: Flags) -> Overrides:

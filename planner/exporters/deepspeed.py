@@ -38,6 +38,7 @@ def as_json(job: ExportJob) -> str:
         "gradient_accumulation_steps": plan.num_microbatches,
         **_precision(job),
         "zero_optimization": _zero(job),
+        **_checkpoints(job),
     }
     if degrees.tensor > 1 and degrees.pipeline == 1:
         document["tensor_parallel"] = {"autotp_size": degrees.tensor}
@@ -143,7 +144,29 @@ def _zero(job: ExportJob) -> Json:
         "reduce_bucket_size": elements,
         "allgather_bucket_size": elements,
         **_group(job),
+        **_offload(job),
     }
+
+
+def _offload(job: ExportJob) -> Json:
+    """`ratio` where a part of the optimizer stays on the device."""
+    share = job.plan.optimizer_offload
+    host: Json = {"device": "cpu", "pin_memory": True}
+    ratio = {} if share == 1 else {"ratio": share}
+    return {
+        **({"offload_optimizer": {**host, **ratio}} if share else {}),
+        **({"offload_param": host} if job.plan.weight_offload else {}),
+    }
+
+
+def _checkpoints(job: ExportJob) -> Json:
+    """Recomputed layers' inputs, all of them or none, on the host."""
+    share = job.plan.activation_offload
+    if not share:
+        return {}
+    if share < 1:
+        raise _cannot("activation_offload", "checkpoints are all on the host or none")
+    return {"activation_checkpointing": {"cpu_checkpointing": True}}
 
 
 def _group(job: ExportJob) -> Json:

@@ -64,6 +64,7 @@ def as_recipe(job: ExportJob) -> str:
         **_pipeline(job),
         **_training(job),
         **_memory(job),
+        **_offload(job),
         **_compilation(job),
     }
     lines = [f"    config.{field} = {value}" for field, value in assignments.items()]
@@ -136,6 +137,12 @@ def _own_shape(model: ModelSpec) -> tuple[object, ...]:
         model.vocab_size,
         model.moe.num_experts if model.moe else None,
     )
+
+
+def _offload(job: ExportJob) -> Assignments:
+    if job.plan.activation_offload:
+        raise _cannot("activation_offload", "activations stay on the device")
+    return {"training.enable_cpu_offload": "True"} if job.plan.weight_offload else {}
 
 
 def _parallelism(job: ExportJob) -> Assignments:

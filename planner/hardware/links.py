@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
-from dataclasses import fields
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
@@ -16,8 +15,6 @@ import numpy as np
 
 from planner.errors import InputError
 from planner.hardware import geometry
-from planner.hardware.device import device_from_spec
-from planner.hardware.fabric import fabric_from_spec
 from planner.hardware.group import NodeKind, ProcessGroup, Survey, aligned_survey, group_from
 
 if TYPE_CHECKING:
@@ -27,10 +24,8 @@ if TYPE_CHECKING:
 
     from planner.hardware.device import Device
     from planner.hardware.fabric import Fabric, Hop
-    from planner.specs.cluster.spec import ClusterSpec, NodeGroup
-    from planner.specs.device import DeviceSpec
 
-__all__ = ["ProcessGroup", "Topology", "topology_from_spec"]
+__all__ = ["ProcessGroup", "Topology"]
 
 _RANKS_LOOKED_AT = 20_000
 """Groups on equal nodes repeat themselves: this many ranks show every case."""
@@ -308,56 +303,6 @@ def hops_between(
         bytes_per_s=np.minimum(cards[:, None], cards[None]),
         latency_s=np.maximum(steps[:, None], steps[None]),
         apart=apart,
-    )
-
-
-def topology_from_spec(cluster: ClusterSpec, *, devices: int, trees: bool = True) -> Topology:
-    """The first `devices` devices of a cluster, nodes in file order; `trees` as in `Topology`.
-
-    Raises: InputError when the cluster has fewer, or a node would be used in part.
-    """
-    sized = cluster.sized(devices=devices)
-    used = sum(group.count or 0 for group in sized.node_groups)
-    whole = sized if cluster.num_nodes is None else cluster
-    kinds: list[NodeKind] = []
-    different: dict[tuple[object, ...], NodeKind] = {}
-    types: list[tuple[DeviceSpec, Device]] = []
-    for group in whole.node_groups:
-        nodes = group.count or 0
-        per_node = min(group.devices_per_node, devices) if used == 1 else group.devices_per_node
-        known = [device for spec, device in types if spec == group.device]
-        device = known[0] if known else device_from_spec(group.device)
-        types.append((group.device, device))
-        kind = _kind_from_spec(group, device, per_node)
-        # Groups of equal nodes are one kind, unless a scale-up domain would reach into the next.
-        apart = group.name if nodes % kind.domain_nodes else None
-        values = (apart, *(getattr(kind, field.name) for field in fields(NodeKind)))
-        kinds.extend([different.setdefault(values, kind)] * nodes)
-    return Topology(kinds, fabric_from_spec(whole), range(used), trees=trees)
-
-
-def _kind_from_spec(group: NodeGroup, device: Device, devices_per_node: int) -> NodeKind:
-    fast, domain, network = group.intra_node, group.scale_up, group.network
-    step_s = device.links.step_s if fast.latency_s is None else fast.latency_s
-    network_step_s = device.links.network_step_s
-    if network is not None and network.latency_s is not None:
-        network_step_s = network.latency_s
-    domain_step_s = step_s if domain is None or domain.latency_s is None else domain.latency_s
-    return NodeKind(
-        device=device,
-        devices_per_node=devices_per_node,
-        wired_devices=group.devices_per_node,
-        domain_nodes=1 if domain is None else domain.nodes,
-        node_bytes_per_s=fast.bandwidth_bytes_per_s,
-        node_step_s=step_s,
-        domain_bytes_per_s=(
-            fast.bandwidth_bytes_per_s if domain is None else domain.bandwidth_bytes_per_s
-        ),
-        domain_step_s=domain_step_s,
-        cards=1 if network is None else network.cards,
-        network_bytes_per_s=0.0 if network is None else network.node_bytes_per_s,
-        network_step_s=network_step_s,
-        network="infiniband" if network is None else network.kind,
     )
 
 

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from planner.importers.notes import Notes
     from planner.importers.shell.text import Origin
+    from planner.importers.source import Source
     from planner.importers.statement import Statement
     from planner.plan import Plan
     from planner.specs.cluster.spec import ClusterSpec
@@ -118,8 +119,17 @@ def read_launch(
 
     Raises: InputError, with file, line and column where the file is at fault.
     """
+    return read_source(load_source(path, largest=LARGEST_BYTES), cluster, model, asked)
+
+
+def read_source(
+    source: Source,
+    cluster: ClusterSpec,
+    model: ModelSpec | None = None,
+    asked: LaunchOptions | None = None,
+) -> LaunchedPlan:
+    """As `read_launch`, for a file that has already been read."""
     asked = LaunchOptions() if asked is None else asked
-    source = load_source(path, largest=LARGEST_BYTES)
     given = ReadingOptions(
         model=model,
         variables=asked.variables,

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from planner.specs.software import SoftwareProfile
     from planner.training.search.plans.problems import PlanProblem
 
-Decision = int | str | bool
+Decision = int | float | str | bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,7 +21,7 @@ from planner.plan.decisions import (
     recomputed_per_stage,
 )
 from planner.plan.estimate import FIT_CLASSES, DeviceGroup, Estimate, Goodput, TimeBreakdown
-from planner.plan.memory import PEAK_PHASES, MemoryComponents, MemoryEstimate, StageMemory
+from planner.plan.memory import PEAK_PHASES, HostUse, MemoryComponents, MemoryEstimate, StageMemory
 from planner.plan.ranked import Proof, RankedPlan
 
 __all__ = [
@@ -37,6 +37,7 @@ __all__ = [
     "Estimate",
     "Evidence",
     "Goodput",
+    "HostUse",
     "Interval",
     "MemoryComponents",
     "MemoryEstimate",

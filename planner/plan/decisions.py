@@ -97,7 +97,10 @@ class Placement:
 class Plan:
     """Every decision that a launcher needs. `num_microbatches`: the microbatches of one replica in
     a step; `virtual_stages`: the chunks of each stage; `shard_over`: the data · context ranks among
-    which what is sharded is divided, None where all of them share it."""
+    which what is sharded is divided, None where all of them share it; `optimizer_offload`: the
+    share of the optimizer that lives in the memory of the hosts; `weight_offload`: whether sharded
+    weights do; `activation_offload`: the share of what microbatches leave for their backward pass
+    that does."""
 
     degrees: Degrees
     micro_batch_size: int
@@ -110,6 +113,9 @@ class Plan:
     stages: tuple[Stage, ...]
     placement: Placement
     shard_over: int | None = None
+    optimizer_offload: float = 0.0
+    weight_offload: bool = False
+    activation_offload: float = 0.0
 
     @property
     def sharding_groups(self) -> int:

@@ -28,6 +28,7 @@ class TimeBreakdown:
     data_comm_s: float
     optimizer_s: float
     jitter_s: float
+    offload_s: float = 0.0
 
     @property
     def step_s(self) -> float:
@@ -130,8 +131,10 @@ class Estimate:
     @property
     def fit_class(self) -> str:
         """fits: on every stage the whole interval of the peak leaves the headroom free. does not
-        fit: on some stage the whole interval exceeds the capacity. tight: anything between. Without
-        `confidence` the interval is the peak itself."""
+        fit: on some stage the whole interval exceeds the capacity, or a host has too little memory.
+        tight: anything between. Without `confidence` the interval is the peak itself."""
+        if not self.memory.host_fits:
+            return "does not fit"
         interval = self.confidence.memory if self.confidence else Interval()
         stages = self.memory.per_stage
         if all(s.peak_bytes * interval.high <= s.capacity_bytes - s.headroom_bytes for s in stages):

@@ -81,8 +81,24 @@ class StageMemory:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class HostUse:
+    """Bytes that a job keeps in the memory of its fullest node, and how many that node has; None
+    where nobody says."""
+
+    peak_bytes: int
+    capacity_bytes: int | None
+
+    @property
+    def fits(self) -> bool:
+        return self.capacity_bytes is None or self.peak_bytes <= self.capacity_bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MemoryEstimate:
+    """`host`: None where nothing is offloaded."""
+
     per_stage: tuple[StageMemory, ...]
+    host: HostUse | None = None
 
     @property
     def binding(self) -> StageMemory:
@@ -91,4 +107,8 @@ class MemoryEstimate:
 
     @property
     def fits(self) -> bool:
-        return self.binding.spare_bytes >= 0
+        return self.binding.spare_bytes >= 0 and self.host_fits
+
+    @property
+    def host_fits(self) -> bool:
+        return self.host is None or self.host.fits

@@ -109,6 +109,13 @@ class Node:
             self.wanted(f"a whole number from {at_least} to {at_most:,}")
         return value
 
+    def share(self) -> float:
+        """A number from 0 to 1."""
+        value = self.number(at_least=0)
+        if value > 1:
+            self.wanted("a share from 0 to 1")
+        return value
+
     def number(self, *, at_least: float, below: float = float("inf")) -> float:
         value = self.value
         if not isinstance(value, int | float) or isinstance(value, bool):

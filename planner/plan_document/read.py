@@ -20,6 +20,7 @@ from planner.plan import (
 from planner.plan_document.inputs import RecordedFile, RecordedInputs, RecordedJob
 from planner.plan_document.nodes import Node, found, parse_file, split_rank
 from planner.plan_document.schema import SCHEMA_ID
+from planner.plan_document.schema_parts import ONLY_WHERE_CHOSEN
 from planner.schedule.registry import SCHEDULES
 from planner.specs.job import OPTIMIZERS
 from planner.specs.ranges import LONGEST_SEQUENCE
@@ -39,7 +40,7 @@ DECISIONS = (
     "recompute",
     "stages",
     "placement",
-    "shard_over",
+    *ONLY_WHERE_CHOSEN,
 )
 """The keys of what a plan decides."""
 
@@ -157,7 +158,7 @@ def read_decisions(node: Node, keys: Sequence[str] = RANKED) -> Plan:
     node.only(keys)
     degrees = _degrees(node["degrees"])
     _check_lengths(node, degrees.pipeline)
-    shard_over = node.get("shard_over")
+    shard_over, share, weights, activations = (node.get(name) for name in ONLY_WHERE_CHOSEN)
     plan = Plan(
         degrees=degrees,
         micro_batch_size=node["micro_batch_size"].count(at_least=1),
@@ -170,6 +171,9 @@ def read_decisions(node: Node, keys: Sequence[str] = RANKED) -> Plan:
         stages=tuple(_stage(stage) for stage in node["stages"].items()),
         placement=_placement(node["placement"]),
         shard_over=None if shard_over is None else shard_over.count(at_least=2),
+        optimizer_offload=0.0 if share is None else share.share(),
+        weight_offload=weights is not None and weights.flag(),
+        activation_offload=0.0 if activations is None else activations.share(),
     )
     _check_shape(node, plan)
     return plan

@@ -12,6 +12,7 @@ from planner.plan import (
     Estimate,
     Evidence,
     Goodput,
+    HostUse,
     Interval,
     MemoryComponents,
     MemoryEstimate,
@@ -19,6 +20,7 @@ from planner.plan import (
     TimeBreakdown,
 )
 from planner.plan_document.nodes import LARGEST_COUNT_BYTES
+from planner.plan_document.schema_estimate import TIME_ONLY_WHERE_SPENT
 from planner.plan_document.write_estimate import TERA
 from planner.specs.units import MOST_TOKENS
 
@@ -30,7 +32,12 @@ if TYPE_CHECKING:
 def read_estimate(node: Node, plan: Plan) -> Estimate:
     """What a plan costs. Raises InputError with the place."""
     time = TimeBreakdown(
-        **{one.name: node["time"][one.name].number(at_least=0) for one in fields(TimeBreakdown)}
+        **{
+            one.name: found.number(at_least=0)
+            for one in fields(TimeBreakdown)
+            for found in (_seconds(node["time"], one.name),)
+            if found is not None
+        }
     )
     if not time.step_s:
         node["time"].fail("a step takes longer than 0 s")
@@ -38,7 +45,8 @@ def read_estimate(node: Node, plan: Plan) -> Estimate:
     flop_per_s = node["model_tflops_per_device"].number(at_least=0) * TERA
     mfu = node["mfu"].number(at_least=0)
     memory = MemoryEstimate(
-        per_stage=tuple(_stage_memory(one) for one in node["memory"]["per_stage"].items())
+        per_stage=tuple(_stage_memory(one) for one in node["memory"]["per_stage"].items()),
+        host=_host(node["memory"].get("host")),
     )
     if not memory.per_stage:
         node["memory"]["per_stage"].fail("at least one stage is needed")
@@ -81,6 +89,20 @@ def _goodput(node: Node | None) -> Goodput | None:
 
 def _tokens(node: Node | None) -> int | None:
     return None if node is None else node["tokens"].count(at_least=1, at_most=MOST_TOKENS)
+
+
+def _seconds(node: Node, name: str) -> Node | None:
+    return node.get(name) if name in TIME_ONLY_WHERE_SPENT else node[name]
+
+
+def _host(node: Node | None) -> HostUse | None:
+    if node is None:
+        return None
+    capacity = node["capacity_bytes"]
+    return HostUse(
+        peak_bytes=bytes_of(node["peak_bytes"]),
+        capacity_bytes=None if capacity.value is None else bytes_of(capacity),
+    )
 
 
 def _device_groups(node: Node | None) -> tuple[DeviceGroup, ...]:

@@ -59,7 +59,12 @@ def read_search(node: Node, plans: tuple[RankedPlan, ...]) -> SearchResult:
         cloud=_cloud(node.get("cloud")),
         fewer_nodes=_fewer(node.get("fewer_nodes")),
         scaling=_scaling(node.get("scaling")),
+        needs_offloading=_flag(node.get("needs_offloading")),
     )
+
+
+def _flag(node: Node | None) -> bool:
+    return node is not None and node.flag()
 
 
 def _nodes(node: Node | None) -> NodeCounts | None:

@@ -21,6 +21,9 @@ from planner.plan_document.schema_parts import (
     ref,
 )
 
+TIME_ONLY_WHERE_SPENT = ("offload_s",)
+"""Parts of a step that a document has where they take any time."""
+
 
 def estimate_schema() -> Schema:
     return record(
@@ -32,7 +35,10 @@ def estimate_schema() -> Schema:
             "mfu": NUMBER,
             "time": {
                 "description": "Exposed seconds on the critical path; they add up to step_s.",
-                **record({field.name: SECONDS for field in fields(TimeBreakdown)}),
+                **record(
+                    {field.name: SECONDS for field in fields(TimeBreakdown)},
+                    optional=TIME_ONLY_WHERE_SPENT,
+                ),
             },
             "time_detail": {
                 "description": "Seconds that do not add up: hidden behind something else.",
@@ -170,5 +176,16 @@ def memory_schema() -> Schema:
             "capacity_bytes": COUNT,
             "binding_stage": COUNT,
             "per_stage": list_of(stage, minItems=1),
-        }
+            "host": {
+                "description": "What the fullest node keeps in the memory of its host, where "
+                "something is offloaded. A capacity of null: nobody says.",
+                **record(
+                    {
+                        "peak_bytes": COUNT,
+                        "capacity_bytes": {"type": ["integer", "null"], "minimum": 0},
+                    }
+                ),
+            },
+        },
+        optional=("host",),
     )

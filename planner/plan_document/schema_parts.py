@@ -19,7 +19,9 @@ HOST: Schema = {"type": "string", "pattern": f"^{HOST_PATTERN}$"}
 NAME: Schema = {"type": "string", "pattern": f"^{NAME_PATTERN}$"}
 FLAG: Schema = {"type": "boolean"}
 
-ONLY_WHERE_CHOSEN = ("shard_over",)
+PART: Schema = {"type": "number", "minimum": 0, "maximum": 1}
+
+ONLY_WHERE_CHOSEN = ("shard_over", "optimizer_offload", "weight_offload", "activation_offload")
 """Decisions that a document has where they are not the usual ones."""
 
 
@@ -76,5 +78,18 @@ def decisions() -> Schema:
             "Missing: all of them.",
             "type": "integer",
             "minimum": 2,
+        },
+        "optimizer_offload": {
+            "description": "Share of the optimizer in the memory of the hosts. Missing: none.",
+            **PART,
+        },
+        "weight_offload": {
+            "description": "Sharded weights are in the memory of the hosts. Missing: they are not.",
+            **FLAG,
+        },
+        "activation_offload": {
+            "description": "Share of what microbatches leave for their backward pass that is in "
+            "the memory of the hosts. Missing: none.",
+            **PART,
         },
     }

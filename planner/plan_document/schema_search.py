@@ -10,6 +10,7 @@ from planner.plan_document.schema_parts import (
     HOST,
     NUMBER,
     ONLY_WHERE_CHOSEN,
+    PART,
     POSITIVE,
     SECONDS,
     TEXT,
@@ -43,6 +44,9 @@ _AXIS_VALUES: dict[str, Schema] = {
     "recompute": {"type": "string", "enum": list(GRANULARITIES)},
     "data_sharding": {"type": "string", "enum": list(DATA_SHARDINGS)},
     "shard_over": {"anyOf": [{"const": "all"}, {"type": "integer", "minimum": 2}]},
+    "optimizer_offload": PART,
+    "weight_offload": FLAG,
+    "activation_offload": PART,
 }
 
 
@@ -151,13 +155,25 @@ def search_schema() -> Schema:
                 "description": "A plan on fewer nodes that is faster than the best on all of them.",
                 **record(_sized()),
             },
+            "needs_offloading": {
+                "description": "Nothing fits without offloading, and the plans have some.",
+                **FLAG,
+            },
             "cloud": _cloud(),
             "scaling": {
                 "description": "The best plan on other numbers of nodes, or why there is none.",
                 **list_of(record(_sized())),
             },
         },
-        optional=("robust", "nodes", "fewer_devices", "fewer_nodes", "cloud", "scaling"),
+        optional=(
+            "robust",
+            "nodes",
+            "fewer_devices",
+            "fewer_nodes",
+            "needs_offloading",
+            "cloud",
+            "scaling",
+        ),
     )
 
 

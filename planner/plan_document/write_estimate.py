@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, fields
 from typing import TYPE_CHECKING, Any
 
+from planner.plan_document.schema_estimate import TIME_ONLY_WHERE_SPENT
+
 if TYPE_CHECKING:
     from planner.plan import Estimate, StageMemory
 
@@ -20,7 +22,11 @@ def estimate_fields(estimate: Estimate) -> dict[str, Any]:
         "tokens_per_s_per_device": estimate.tokens_per_s_per_device,
         "model_tflops_per_device": estimate.model_flops_per_device / TERA,
         "mfu": estimate.mfu,
-        "time": {field.name: getattr(estimate.time, field.name) for field in fields(estimate.time)},
+        "time": {
+            name: seconds
+            for name, seconds in asdict(estimate.time).items()
+            if seconds or name not in TIME_ONLY_WHERE_SPENT
+        },
         "time_detail": dict(estimate.time_detail),
         "memory": _memory(estimate),
         "confidence": confidence_fields(estimate),
@@ -117,6 +123,7 @@ def _memory(estimate: Estimate) -> dict[str, Any]:
         "capacity_bytes": binding.capacity_bytes,
         "binding_stage": binding.stage,
         "per_stage": [_stage_memory(stage) for stage in memory.per_stage],
+        **({} if memory.host is None else {"host": asdict(memory.host)}),
     }
 
 

@@ -44,4 +44,9 @@ def plan_fields(plan: Plan) -> dict[str, Any]:
 
 def _only_where_chosen(plan: Plan) -> dict[str, Any]:
     """Decisions that a document has where they are not the usual ones."""
-    return {} if plan.shard_over is None else {"shard_over": plan.shard_over}
+    return {
+        **({} if plan.shard_over is None else {"shard_over": plan.shard_over}),
+        **({"optimizer_offload": plan.optimizer_offload} if plan.optimizer_offload else {}),
+        **({"weight_offload": True} if plan.weight_offload else {}),
+        **({"activation_offload": plan.activation_offload} if plan.activation_offload else {}),
+    }

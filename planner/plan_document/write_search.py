@@ -42,6 +42,7 @@ def search_fields(result: SearchResult) -> dict[str, Any]:
         **_nodes(result.nodes),
         **_fewer_devices(result),
         **_fewer(result.fewer_nodes),
+        **({"needs_offloading": True} if result.needs_offloading else {}),
         "space": _space(result.space),
         "nearest": [
             {

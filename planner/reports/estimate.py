@@ -11,8 +11,15 @@ from planner.reports.job import job_line
 from planner.reports.layout import bullets, heading, paragraph
 from planner.reports.lifetime import lifetime
 from planner.reports.sentences import binding, bound_by, headline, plan_answer, ranges
-from planner.wording.binding import binding_constraint
-from planner.wording.labels import data_sharding, device_groups, on_off, one_line, stage_layers
+from planner.wording.binding import host_constraint, memory_constraint
+from planner.wording.labels import (
+    data_sharding,
+    device_groups,
+    offloading,
+    on_off,
+    one_line,
+    stage_layers,
+)
 from planner.wording.units import capacity, plural
 
 if TYPE_CHECKING:
@@ -38,9 +45,15 @@ def estimate_report(inputs: RecordedInputs, plan: Plan, estimate: Estimate) -> R
         heading(f"Memory of one device, GiB of {of}"),
         memory_table(plan, estimate.memory),
         paragraph(binding(estimate)),
+        *_host(estimate),
         heading("Assumptions"),
         bullets((*inputs.assumptions, *estimate.assumptions)),
     )
+
+
+def _host(estimate: Estimate) -> list[RenderableType]:
+    host = estimate.memory.host
+    return [] if host is None else [paragraph(f"Offloaded: {host_constraint(host)}.")]
 
 
 def fit_verdict(plan: Plan, estimate: Estimate) -> str:
@@ -49,7 +62,7 @@ def fit_verdict(plan: Plan, estimate: Estimate) -> str:
     if estimate.memory.fits:
         return headline("Fits tightly," if tight else "Fits,", plan, estimate)
     word = "Does not fit, by less than the error" if tight else "Does not fit"
-    return f"{word}: {binding_constraint(estimate.memory.binding)}. {plan_answer(plan, estimate)}"
+    return f"{word}: {memory_constraint(estimate.memory)}. {plan_answer(plan, estimate)}"
 
 
 def _device_groups(plan: Plan, estimate: Estimate) -> list[RenderableType]:
@@ -61,5 +74,10 @@ def decisions(plan: Plan) -> str:
     return (
         f"{one_line(plan)}; {plural(plan.num_microbatches, 'microbatch', 'es')}, "
         f"data sharding {data_sharding(plan)}, sequence parallel {on_off(plan.sequence_parallel)}; "
-        f"layers per stage {stage_layers(plan)}"
+        f"layers per stage {stage_layers(plan)}{_offloaded(plan)}"
     )
+
+
+def _offloaded(plan: Plan) -> str:
+    said = offloading(plan)
+    return "" if said == "none" else f"; offloaded {said}"

@@ -9,7 +9,7 @@ from rich.console import Group
 from planner.reports.comparison import reasons, verdict
 from planner.reports.layout import heading, numbers_table, paragraph
 from planner.reports.sentences import binding, bound_by, headline, ranges
-from planner.wording.binding import binding_constraint
+from planner.wording.binding import memory_constraint
 from planner.wording.units import percent, time_scale
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def otherwise(
     first, other = sides
     said = f"{verdict(first, other)} {reasons(time, memory, 1)}"
     if not other.estimate.memory.fits:
-        needs = binding_constraint(other.estimate.memory.binding)
+        needs = memory_constraint(other.estimate.memory)
         said = f"It does not fit: {needs}. {said}"
     return f"Why not {asked}? {said}"
 

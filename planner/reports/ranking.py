@@ -90,6 +90,14 @@ CHOICES = (
         shorter=(("optimizer", "opt"), ("gradients", "grad")),
     ),
     Decision(
+        header="offload",
+        name="offloaded",
+        show=labels.offloading,
+        quiet="none",
+        number=False,
+        shorter=(("of the optimizer", "opt"), ("optimizer", "opt")),
+    ),
+    Decision(
         header="seq-par",
         name="sequence parallel",
         show=lambda plan: labels.on_off(plan.sequence_parallel),

@@ -74,6 +74,8 @@ def how_sure(result: SearchResult) -> str:
         f"{count(result.refined)} priced in full"
     )
     which = "the plan is" if len(result.plans) == 1 else f"the {len(result.plans)} plans are"
+    if result.needs_offloading:
+        text += "; nothing fits without offloading"
     if result.proven:
         return f"{text}; {which} proven best under the model."
     if not result.settled and result.stopped is not Stopped.WORK_LIMIT:

@@ -10,8 +10,9 @@ from typing import TypeVar
 from pydantic import BaseModel
 
 from planner.errors import InputError
-from planner.specs.cluster.build import Surroundings, build_cluster
+from planner.specs.cluster.build import build_cluster
 from planner.specs.cluster.spec import ClusterSpec
+from planner.specs.cluster.surroundings import Surroundings
 from planner.specs.device import DeviceSpec
 from planner.specs.files import catalog
 from planner.specs.files.document import Document, document_of

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 from pydantic.json_schema import GenerateJsonSchema
 
 from planner.specs.cluster.file import ClusterInput
-from planner.specs.device import DeviceSpec, MatmulConstants
+from planner.specs.device import DeviceSpec
+from planner.specs.device_parts import MatmulConstants
 from planner.specs.files.fields import Constant
 from planner.specs.library import CollectiveLibrary
 from planner.specs.model.file import ModelInput

@@ -7,14 +7,15 @@ from typing import Annotated, Literal
 from pydantic import Field, PrivateAttr, model_validator
 from pydantic_core import PydanticCustomError
 
+from planner.specs.experts import Expert
 from planner.specs.files.fields import Bytes, Constant, Fraction, Input, Name, Seconds, Text
 from planner.specs.files.source import SourceFile
 from planner.specs.software_parts import (
     DataShardingSwitch,
-    Expert,
     Fp8,
     FullSharding,
     Fused,
+    Offload,
     RecomputeSwitch,
     ScheduleSwitch,
     SharedVocabulary,
@@ -84,6 +85,7 @@ class SoftwareProfile(Input):
     """That of the second moment, where it differs."""
     data_sharding: DataShardingSwitch
     full_sharding: FullSharding = FullSharding()
+    offload: Offload = Offload()
     printed_stage: Literal["fullest", "first", "last"] = "fullest"
     """The pipeline stage whose memory the framework's logs show: that of the rank that writes
     them."""
@@ -127,7 +129,7 @@ class SoftwareProfile(Input):
     collective_trees: bool = True
     """All-reduce may run over trees; otherwise around rings alone."""
     axes: tuple[ModelAxis, ...] = ("tensor", "pipeline", "context", "expert")
-    """What the framework can split a model over, besides data."""
+    """What the framework can split a model over, in addition to data."""
     rank_order: RankOrder = "tp-cp-ep-dp-pp"
     cuda_graphs: bool = False
     """Kernels are launched from recorded graphs."""

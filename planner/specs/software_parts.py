@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from planner.specs.files.fields import (
     Constant,
     Count,
-    Efficiency,
-    Fraction,
     Input,
-    Seconds,
+    Number,
 )
-from planner.specs.files.general import general, general_part
-from planner.specs.networks import NetworkShares
+from planner.specs.files.general import general
 
 DataSharding = Literal["none", "optimizer", "optimizer+gradients", "full"]
 ShardingGroup = Literal["all", "node"]
@@ -118,6 +115,41 @@ class FullSharding(Input):
     """Shards of the 16-bit weights are kept in addition to those of the fp32 master weights."""
 
 
+class Offload(Input):
+    """What may live in the memory of the host instead of the device's."""
+
+    optimizer: tuple[DataSharding, ...] = ()
+    """With which data sharding the optimizer may: its states are updated there."""
+    optimizer_share: tuple[DataSharding, ...] = ()
+    """With which of these a part of it may."""
+    weights: tuple[DataSharding, ...] = ()
+    """With which data sharding sharded weights may; a copy goes to the device for every pass."""
+    activations: tuple[Granularity, ...] = ()
+    """With which recomputation activations may: they leave in the forward pass, and are back when
+    the backward pass needs them."""
+    activations_in_pipelines: bool = True
+    """They may in a plan with several stages."""
+    activation_window: Constant[Count] = general(
+        "software", "offload.activation_window", Constant[Count]
+    )
+    """Layers whose activations are on the device at a time though they are offloaded."""
+    together: bool = False
+    """Weights, gradients and optimizer go together or not at all."""
+    gradients: bool = False
+    """The gradients of an offloaded optimizer are kept on the host as well: they leave the device
+    in the backward pass of every microbatch."""
+    remainders: bool = False
+    """The part of the optimizer that stays keeps master weights as remainders of bf16 weights."""
+    overlap: bool = False
+    """Gradients on their way to the host, the update there and weights on their way back overlap,
+    bucket by bucket."""
+    update_rate: Constant[Number] = general("software", "offload.update_rate", Constant[Number])
+    """Parameters that the processors of a node update in a second."""
+    gradient_rate: Constant[Number] | None = None
+    """Gradients that reach the host from one device in a second, while the backward pass waits.
+    Default: as many as its link carries, beside the pass."""
+
+
 class Workspaces(Input):
     """Scratch memory of matrix products, by number of workspaces; the device file has their
     sizes."""
@@ -151,7 +183,7 @@ class ScheduleSwitch(Input):
     choices: Annotated[tuple[ScheduleName, ...], Field(min_length=1)]
     """Those that searches try."""
     over_slow_links: tuple[ScheduleName, ...] = ()
-    """Those that searches try besides on clusters where links between nodes differ."""
+    """Further schedules that searches try on clusters where links between nodes differ."""
     default_with_chunks: ScheduleName = "interleaved"
     """The default where a stage has several chunks (virtual stages)."""
     unstated_chunks: Count | None = None
@@ -179,108 +211,9 @@ class Fp8(Input):
     """Sharded parameters are gathered in 8 bits."""
 
 
-class Dispatcher(Input):
-    """One way in which tokens travel to their experts and back."""
-
-    deduplicated: bool = False
-    """A token goes to each device once, and crosses the network once per domain, however many of
-    its experts are there."""
-    reach: Literal["any", "domain"] = "any"
-    """Where its ranks may lie: `domain`, in one scale-up domain."""
-    calls: Count
-    """Collectives that the host launches for one dispatch."""
-    dispatch_launch: Constant[Seconds]
-    """Host time of one dispatch in addition to those collectives."""
-    network_efficiency: NetworkShares | None = None
-    """Share of the network cards' rate that an exchange reaches. Default: that of the collective
-    library's all-to-all."""
-    multiprocessors: Constant[Count]
-    """Multiprocessors that it takes from kernels that run at the same time."""
-
-
-DispatcherName = Literal["alltoall", "allgather", "deepep", "hybridep", "ncclep"]
-DISPATCHERS: tuple[DispatcherName, ...] = get_args(DispatcherName)
-
-
-def _dispatcher(name: str) -> Dispatcher:
-    return general_part("software", f"expert.dispatchers.{name}", Dispatcher)
-
-
-class Dispatchers(Input):
-    """What each dispatcher costs."""
-
-    alltoall: Dispatcher = _dispatcher("alltoall")
-    """Every copy of a token goes to its expert's rank, by the collective library."""
-    allgather: Dispatcher = _dispatcher("allgather")
-    """All tokens go to all ranks, by the collective library."""
-    deepep: Dispatcher = _dispatcher("deepep")
-    """DeepEP, over any network."""
-    hybridep: Dispatcher = _dispatcher("hybridep")
-    """HybridEP, in one scale-up domain."""
-    ncclep: Dispatcher = _dispatcher("ncclep")
-    """NCCL's own device-side exchange."""
-
-    def of(self, name: str) -> Dispatcher:
-        found: Dispatcher = getattr(self, name)
-        return found
-
-
-class Expert(Input):
-    """How tokens reach their experts."""
-
-    dispatcher: DispatcherName = "alltoall"
-    """How tokens travel to their experts."""
-    dispatcher_choices: tuple[DispatcherName, ...] = ()
-    """Dispatchers a plan may choose from. Default: the one in `dispatcher`."""
-    grouped_matmul: bool = True
-    """All experts of a device run in one call."""
-    fused_permutation: bool = False
-    """Tokens are sorted for their experts, and back, in one kernel."""
-    fused_mlp: bool = False
-    """In 8 and 4 bits the experts' activation and the casts around it belong to their products."""
-    fused_router: bool = False
-    """Scores, choice and counts are a few kernels instead of one for each operation."""
-    deduplicated: bool = False
-    """With `alltoall`: it is `deepep`."""
-    product_launch: Constant[Seconds] | None = None
-    """Host time of one expert's part of a grouped product, which is launched expert by expert.
-    Default: `host_launch` for each of one product forward and two backward."""
-    quantized_launch: Constant[Seconds] | None = None
-    """Host time to quantise one expert's operand and hand over its product, in 8 or 4 bits.
-    Default: `host_launch`."""
-    weighs_activation: bool = True
-    """Probabilities weigh the activation of an expert, not its output."""
-    fp32_probabilities: bool = False
-    """Those probabilities are fp32."""
-    fused_biases: bool = False
-    """Biases of the experts' outputs and clamps of their activations belong to other kernels."""
-    looped: bool = False
-    """The model runs its experts in a loop of Python, expert by expert. That time is not priced,
-    so a mixture is refused."""
-    tensor_default: bool = False
-    """Experts are split over the tensor degree where no expert-tensor degree is stated."""
-    tensor_parallel_biases: bool = True
-    """Experts with biases may be split over an expert-tensor degree above 1."""
-    dispatchers: Dispatchers = Dispatchers()
-    overlapped_share: Efficiency = general(
-        "software", "expert.overlapped_share", Constant[Fraction]
-    )
-    """Most of an exchange, as a share, that runs during another microbatch's computation where
-    `overlap` has `expert`."""
-
-    @property
-    def sends_by(self) -> DispatcherName:
-        """The default dispatcher."""
-        return "deepep" if self.deduplicated and self.dispatcher == "alltoall" else self.dispatcher
-
-    @property
-    def dispatcher_options(self) -> tuple[DispatcherName, ...]:
-        """What a plan may choose from, the default first."""
-        return tuple(dict.fromkeys((self.sends_by, *self.dispatcher_choices)))
-
-
 class SharedVocabulary(Input):
-    """What the framework does besides its kernels where all stages share the vocabulary layers."""
+    """What the framework does in addition to its kernels where all stages share the vocabulary
+    layers."""
 
     residual_transfers: Constant[Count] = general(
         "software", "shared_vocabulary.residual_transfers", Constant[Count]

@@ -38,7 +38,10 @@ class Batch:
     """All arrays are int64 of length N. `row` points into the cost table; `recomputed_layers` is
     per chunk and counts only under full granularity. `ahead` [N, p − 1]: microbatches that stages
     run ahead over every boundary, where the schedule does so and the links are known.
-    `shard_over`: ranks among which sharded states are divided, 0 for all that there are."""
+    `shard_over`: ranks among which sharded states are divided, 0 for all that there are.
+    `optimizer_offload`: the share of the optimizer that is on the hosts, `weight_offload` 1 where
+    sharded weights are there, `activation_offload` the share of activations that is; None where
+    nothing is."""
 
     pipeline: int
     virtual_stages: int
@@ -56,6 +59,9 @@ class Batch:
     data_sharding: NDArray[np.int64]
     ahead: NDArray[np.int64] | None = None
     shard_over: NDArray[np.int64] | None = None
+    optimizer_offload: NDArray[np.float64] | None = None
+    weight_offload: NDArray[np.int64] | None = None
+    activation_offload: NDArray[np.float64] | None = None
 
     def __len__(self) -> int:
         return len(self.row)
@@ -115,6 +121,30 @@ class Batch:
             return np.ones_like(self.data)
         size = np.where(self.shard_over > 0, self.shard_over, self.dense_replicas)
         return np.maximum(self.dense_replicas // size, 1)
+
+    @property
+    def offloads(self) -> bool:
+        """Whether any plan has something on the hosts."""
+        parts = (self.optimizer_offload, self.weight_offload, self.activation_offload)
+        return any(part is not None for part in parts)
+
+    @property
+    def host_activations(self) -> NDArray[np.float64]:
+        """[N]: the share of activations that is on the hosts."""
+        known = self.activation_offload
+        return np.zeros(len(self)) if known is None else known
+
+    @property
+    def host_share(self) -> NDArray[np.float64]:
+        """[N]: the share of the optimizer that is on the hosts."""
+        known = self.optimizer_offload
+        return np.zeros(len(self)) if known is None else known
+
+    @property
+    def host_weights(self) -> NDArray[np.bool_]:
+        """[N]: whether sharded weights are on the hosts."""
+        known = self.weight_offload
+        return np.zeros(len(self), dtype=np.bool_) if known is None else known > 0
 
     @property
     def fully_recomputed(self) -> NDArray[np.int64]:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from planner.training.layer.timing import LayerTime
+    from planner.training.layer.tally import LayerTime
     from planner.training.scenario import Scenario
     from planner.workload.shard import Shard
 

@@ -75,7 +75,8 @@ def point_estimate(
     load = load or stage_load(scenario.model, scenario.kinds, plan.stages)
     batch = with_ahead(scenario, table, batch_of_one(plan, table.shards.index(shard), load))
     step = simulate_step(scenario, table, batch, simulated)
-    memory = MemoryEstimate(per_stage=stage_peaks(scenario, table, batch).stages(0))
+    peaks = stage_peaks(scenario, table, batch)
+    memory = MemoryEstimate(per_stage=peaks.stages(0), host=peaks.host(0))
     job = scenario.job
     tokens = job.global_batch_size * job.seq_length
     return Estimate(
@@ -111,6 +112,19 @@ def _said_of_warmups(batch: Batch) -> tuple[str, ...]:
     size = ScheduleSize.of(batch.pipeline, batch.virtual_stages, microbatches, None, batch.ahead)
     listed = ", ".join(map(str, np.minimum(warmup(size)[0], microbatches[0]).tolist()))
     return (f"stages run {listed} forwards before their first backward, ahead over slow links",)
+
+
+def _said_of_hosts(scenario: Scenario) -> list[str]:
+    """What offloading takes for granted about the hosts."""
+    host = scenario.host
+    gigabytes = {
+        "to each device": host.link_bytes_per_s,
+        "through host memory for each device": host.memory_bytes_per_s,
+    }
+    rates = ", ".join(f"{rate / 1e9:.1f} GB/s {what}" for what, rate in gigabytes.items())
+    unknown = ["cluster: as much host memory as the job needs"] if host.node_bytes is None else []
+    assumed = [f"cluster: {said} as in general" for said in host.assumed]
+    return [f"offloading: {rates}", *unknown, *assumed]
 
 
 def device_groups(scenario: Scenario, pipeline: int) -> tuple[DeviceGroup, ...]:
@@ -171,6 +185,9 @@ def batch_of_one(plan: Plan, row: int, load: StageLoad) -> Batch:
         recomputed_layers=column(min(per_chunk or 0, load.most_layers)),
         data_sharding=column(DATA_SHARDINGS.index(plan.data_sharding)),
         shard_over=None if plan.shard_over is None else column(plan.shard_over),
+        optimizer_offload=np.array([plan.optimizer_offload]) if plan.optimizer_offload else None,
+        weight_offload=column(1) if plan.weight_offload else None,
+        activation_offload=np.array([plan.activation_offload]) if plan.activation_offload else None,
     )
 
 
@@ -188,6 +205,8 @@ def assumptions(scenario: Scenario, plan: Plan) -> tuple[str, ...]:
     ]
     if software.dropout == "model" and scenario.model.dropout:
         said.append(f"model {scenario.model.name} is trained with hidden and attention dropout")
+    if plan.optimizer_offload or plan.weight_offload or plan.activation_offload:
+        said += _said_of_hosts(scenario)
     chunks = {end - start for stage in plan.stages for start, end in stage.chunks}
     if len(chunks) > 1:
         said.append(f"chunks hold {min(chunks)} to {max(chunks)} layers, as the plan lists them")

@@ -6,8 +6,10 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from planner.hardware.described import topology_from_spec
+from planner.hardware.host import HostRates, host_of
 from planner.hardware.ideal import IdealTopology, SlowedTopology, ideal_topology
-from planner.hardware.links import Topology, topology_from_spec
+from planner.hardware.links import Topology
 from planner.hardware.sustained import in_training
 from planner.specs.cluster.segments import in_segments
 from planner.workload.layers import layer_kinds
@@ -114,6 +116,11 @@ class Scenario:
         if self.model.mtp_num_layers:
             kinds["mtp"] = None
         return (*kinds, "embedding", "head")
+
+    @cached_property
+    def host(self) -> HostRates:
+        """What a device finds in the memory of its host, on the worst node of the cluster."""
+        return host_of(self.cluster, self.job.devices)
 
     @cached_property
     def node_devices(self) -> int:

@@ -91,6 +91,8 @@ def plan_run(run: Run) -> PlannedRun:
         stages=stages,
         placement=default_placement(scenario, degrees),
         shard_over=_shard_over(run),
+        optimizer_offload=run.optimizer_offload,
+        activation_offload=run.activation_offload,
     )
     _check(scenario, plan)
     return PlannedRun(scenario=scenario, plan=plan, assumptions=tuple(assumptions))

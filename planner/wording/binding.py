@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from planner.plan import StageMemory
+    from planner.plan import HostUse, MemoryEstimate, StageMemory
 
 GIB = 2**30
 
@@ -24,3 +24,16 @@ def binding_constraint(stage: StageMemory) -> str:
         f"{stage.capacity_bytes / GIB:.1f}{kept}: "
         + ", ".join(f"{name} {parts[name] / GIB:.1f}" for name in largest)
     )
+
+
+def host_constraint(host: HostUse) -> str:
+    """What the fullest node keeps in the memory of its host, and how much there is, in words."""
+    of = "" if host.capacity_bytes is None else f" of {host.capacity_bytes / GIB:,.0f}"
+    return f"the fullest host holds {host.peak_bytes / GIB:,.0f} GiB{of}"
+
+
+def memory_constraint(memory: MemoryEstimate) -> str:
+    """What keeps a plan from fitting, or nearly does: its fullest stage, or a host."""
+    if memory.host is not None and not memory.host.fits:
+        return host_constraint(memory.host)
+    return binding_constraint(memory.binding)

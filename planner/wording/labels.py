@@ -45,6 +45,7 @@ TIME_LABELS = {
     "data_comm_s": "data communication",
     "optimizer_s": "optimizer",
     "jitter_s": "device jitter",
+    "offload_s": "offloading",
 }
 
 
@@ -86,6 +87,17 @@ def data_sharding(plan: Plan) -> str:
     return f"{said} over {plan.shard_over} of {plan.degrees.data * plan.degrees.context} replicas"
 
 
+def offloading(plan: Plan) -> str:
+    """What is in the memory of the hosts: `none`, `0.5 of the optimizer`, `optimizer, weights`."""
+    share, kept = plan.optimizer_offload, plan.activation_offload
+    parts = [
+        *(["optimizer"] if share == 1 else [f"{share:.3g} of the optimizer"] if share else []),
+        *(["weights"] if plan.weight_offload else []),
+        *(["activations"] if kept == 1 else [f"{kept:.3g} of the activations"] if kept else []),
+    ]
+    return ", ".join(parts) or "none"
+
+
 def on_off(flag: bool) -> str:
     return "on" if flag else "off"
 
@@ -102,9 +114,9 @@ def one_line(plan: Plan) -> str:
 
 
 def device_groups(plan: Plan, estimate: Estimate) -> str:
-    """Which device types and hosts hold which stages, with their layers: `stages 0 to 7 on
-    a100-sxm-80gb (8 hosts, a100-0 to a100-7), 3×8 layers`; empty
-    where all devices are of one type."""
+    """Which device types and hosts hold which stages, with the layers of these: `stages 0 to 7 on
+    a100-sxm-80gb (8 hosts, a100-0 to a100-7), 3×8 layers`; empty where all devices are of one type.
+    """
     said = []
     for group in estimate.device_groups:
         stages = plan.stages[group.first_stage : group.last_stage + 1]

@@ -60,7 +60,21 @@ def moment_bytes(software: SoftwareProfile, optimizer: str) -> int:
     Adam, one for others."""
     first = MOMENT_BYTES[software.optimizer_state_dtype]
     second = MOMENT_BYTES[software.second_moment_dtype or software.optimizer_state_dtype]
-    return first + second if optimizer == "adam" else first
+    return first + second if moments(optimizer) > 1 else first
+
+
+def moments(optimizer: str) -> int:
+    """Moments of every parameter."""
+    return 2 if optimizer == "adam" else 1
+
+
+def sharded_weight_bytes(software: SoftwareProfile, precision: str) -> tuple[int, int]:
+    """Bytes per parameter of a fully sharded weight: of the copy that passes read, and of a master
+    weight beside it. Without such a pair the fp32 weights are the only ones (PyTorch FSDP2 mixed
+    precision), and passes read them."""
+    read, master = weight_bytes(precision), master_weight_bytes(software, precision)
+    pair = software.full_sharding.keeps_sixteen_bits or software.master_weight_dtype == "remainders"
+    return (read, master) if master and pair else (max(read, master), 0)
 
 
 def gathered_weight_bytes(software: SoftwareProfile, precision: str) -> float:

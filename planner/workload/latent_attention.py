@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from planner.workload.attention import context_exchange, core_attention
+from planner.workload.context_parallel import context_exchange
+from planner.workload.core_attention import core_attention
 from planner.workload.linear import column_parallel, replicated_linear, row_parallel
 from planner.workload.operators import Pointwise
 from planner.workload.pointwise import latent_norm, residual_add

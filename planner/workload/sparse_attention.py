@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from planner.workload.attention import core_attention
+from planner.workload.core_attention import core_attention
 from planner.workload.linear import replicated_linear
 from planner.workload.operators import FusedAttention, Pointwise
 

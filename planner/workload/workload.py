@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 from planner.workload.formats import QUANTIZED_BYTES, gradient_bytes, weight_bytes
 
 if TYPE_CHECKING:
+    from planner.specs.experts import Dispatcher
     from planner.specs.model.spec import ModelSpec
     from planner.specs.software import SoftwareProfile
-    from planner.specs.software_parts import Dispatcher
     from planner.workload.shard import Shard
 
 

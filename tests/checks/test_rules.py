@@ -161,6 +161,37 @@ CASES = {
         plan={"plans.0.sequence_parallel": False},
         line='"sequence_parallel"',
     ),
+    "PL127": Case(flags={"shard_over": 4}, plan={"plans.0.shard_over": 3}, line='"shard_over": 3'),
+    "PL128": Case(
+        flags={"shard_over": 4},
+        plan={"plans.0.data_sharding": "none"},
+        line='"shard_over": 4',
+    ),
+    "PL129": Case(
+        flags={"optimizer_offload": 1.0},
+        plan={"plans.0.data_sharding": "none"},
+        line='"optimizer_offload"',
+    ),
+    "PL130": Case(
+        flags={"software": "deepspeed", "data_sharding": "full", "optimizer_offload": 0.5},
+        plan={"plans.0.data_sharding": "optimizer"},
+        line='"optimizer_offload"',
+    ),
+    "PL131": Case(
+        flags={"software": "deepspeed", "data_sharding": "full", "weight_offload": "on"},
+        plan={"plans.0.data_sharding": "optimizer"},
+        line='"weight_offload"',
+    ),
+    "PL132": Case(
+        flags={"software": "torchtitan", "optimizer_offload": 1.0},
+        plan={"plans.0.optimizer_offload": 0.0},
+        line='"weight_offload"',
+    ),
+    "PL133": Case(
+        flags={"activation_offload": 0.5},
+        plan={"plans.0.recompute.granularity": "selective"},
+        line='"activation_offload"',
+    ),
     "PL201": Case(
         flags=TENSOR,
         cluster={"node_groups.0.count": 1},

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from planner.hardware.device import device_from_spec
+from planner.hardware.described import device_from_spec
 from planner.hardware.kernels import attention_s
 from planner.specs.load import load_device
 

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from planner.exporters.errors import Inexpressible
 from planner.exporters.megatron.arguments import as_arguments, as_shell, as_yaml, megatron_flags
-from planner.specs.software_parts import Expert, Fp8
+from planner.specs.experts import Expert
+from planner.specs.software_parts import Fp8
 from tests.exporters.megatron_rules import broken, parse
 
 if TYPE_CHECKING:

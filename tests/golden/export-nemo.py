@@ -59,6 +59,9 @@ def apply_plan(recipe):
     recipe.trainer.strategy.ddp.use_distributed_optimizer = True
     recipe.optim.config.use_distributed_optimizer = True
     recipe.optim.config.use_precision_aware_optimizer = False
+    recipe.model.config.cpu_offloading = False
+    recipe.optim.config.optimizer_cpu_offload = False
+    recipe.optim.config.overlap_cpu_optimizer_d2h_h2d = False
     recipe.trainer.strategy.ddp.overlap_grad_reduce = False
     recipe.trainer.strategy.ddp.overlap_param_gather = False
     recipe.model.config.masked_softmax_fusion = True

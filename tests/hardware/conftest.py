@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from planner.hardware.device import Device, device_from_spec
-from planner.hardware.links import Topology, topology_from_spec
+from planner.hardware.described import device_from_spec, topology_from_spec
+from planner.hardware.device import Device
+from planner.hardware.links import Topology
 from planner.specs.cluster.spec import (
     BandwidthMatrix,
     ClusterSpec,

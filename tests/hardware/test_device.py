@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from planner.errors import RuleError
-from planner.hardware.device import Device, device_from_spec
+from planner.hardware.described import device_from_spec
+from planner.hardware.device import Device
 from planner.hardware.kernels import matmul_s
 from planner.specs.files.catalog import list_shipped
 from planner.specs.load import load_device

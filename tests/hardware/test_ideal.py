@@ -37,7 +37,7 @@ def matrix(nodes: int, seed: int) -> BandwidthMatrix:
 @settings(max_examples=20, deadline=None)
 @given(case=st.integers(0, 4), seed=st.integers(0, 10_000))
 def test_no_order_beats_the_ideal(case: int, seed: int) -> None:
-    from planner.hardware.links import topology_from_spec
+    from planner.hardware.described import topology_from_spec
     from tests.hardware.conftest import _cluster
 
     nodes = 5
@@ -127,8 +127,8 @@ def test_a_device_sees_only_the_groups_it_is_in(topology: Make) -> None:
 
 
 def test_a_slowed_ideal_has_the_device_types_of_the_ideal() -> None:
+    from planner.hardware.described import topology_from_spec
     from planner.hardware.ideal import SlowedTopology
-    from planner.hardware.links import topology_from_spec
     from tests.hardware.conftest import _cluster
 
     spec = _cluster(nodes=4, second="h100-sxm-80gb", matrix=matrix(4, 1))

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from planner.hardware.device import Device, device_from_spec
+from planner.hardware.described import device_from_spec
+from planner.hardware.device import Device
 from planner.hardware.kernels import attention_s, grouped_matmul_s, matmul_s, memory_bound_s
 from planner.specs.load import load_device
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from planner.hardware.device import device_from_spec
+from planner.hardware.described import device_from_spec
 from planner.hardware.kernels import matmul_s
 from planner.hardware.sustained import in_training, sustained_device
 from planner.specs.load import load_cluster, load_device

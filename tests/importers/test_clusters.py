@@ -12,8 +12,8 @@ import pytest
 from planner.cli.app import run
 from planner.errors import InputError
 from planner.hardware.collectives import all_reduce_s
+from planner.hardware.described import topology_from_spec
 from planner.hardware.fabric import fabric_from_spec
-from planner.hardware.links import topology_from_spec
 from planner.importers.clusters.importer import ImportedCluster, import_cluster
 from planner.importers.clusters.node_options import NodeOptions
 from planner.specs.load import load_cluster

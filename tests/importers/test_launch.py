@@ -270,7 +270,7 @@ def test_a_number_of_nodes_that_nothing_says_is_never_one(
 
 def test_what_a_script_says_and_a_plan_cannot_is_noted(read: Any) -> None:
     launched = read(
-        GPT + "--optimizer-cpu-offload --use-precision-aware-optimizer "
+        GPT + "--fine-grained-activation-offloading --use-precision-aware-optimizer "
         "--use-distributed-optimizer --made-up-flag 3 --made-up-flag 4 "
         "--exp-avg-dtype bf16 --exp-avg-sq-dtype fp8 --recompute-granularity selective "
         "--recompute-modules core_attn gdn --main-grads-dtype bf16 "
@@ -278,7 +278,7 @@ def test_what_a_script_says_and_a_plan_cannot_is_noted(read: Any) -> None:
     )
     left_out = "\n".join(launched.notes.left_out)
     for said in (
-        "--optimizer-cpu-offload",
+        "--fine-grained-activation-offloading",
         "--main-grads-dtype",
         "--tensor-parallel-num-weight-shards",
         "--recompute-modules gdn",
@@ -420,14 +420,15 @@ def test_what_a_configuration_says_and_a_plan_cannot_is_noted(read: Any) -> None
                 "stage": 3,
                 "offload_optimizer": {"device": "cpu"},
                 "offload_param": {"device": "none"},
-                "zero_hpz_partition_size": 8,
+                "zero_quantized_weights": True,
             },
         },
         model="llama-3-8b",
     )
     left_out = "\n".join(launched.notes.left_out)
-    assert "offload_optimizer: optimizer states are planned for on the device" in left_out
-    assert "zero_hpz_partition_size" in left_out
+    assert launched.plan.optimizer_offload == 1.0
+    assert not launched.plan.weight_offload
+    assert "zero_quantized_weights" in left_out
     assert "activation_checkpointing" in left_out
     assert "zero_optimisation (did you mean" in left_out
     assert '"auto", which the training program fills in: gradient_accumulation_steps' in left_out

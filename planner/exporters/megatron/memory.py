@@ -11,6 +11,8 @@ from planner.training.search.layouts.default import layers_of_chunks
 if TYPE_CHECKING:
     from planner.exporters.job import ExportJob
 
+WHOLE = 0.001
+"""Shares of activations are thousandths."""
 _FSDP = {"optimizer+gradients": "optim_grads", "full": "optim_grads_params"}
 _QUANTIZED = {
     "fp8": {"fp8_format": "hybrid", "fp8_recipe": "tensorwise"},
@@ -150,19 +152,52 @@ def _gradients(job: ExportJob) -> Flags:
     return switches(grad_reduce_in_bf16=precision != "fp16")
 
 
+def _offload(job: ExportJob) -> Flags:
+    """Raises: Inexpressible for weights on the host, which no flag puts there with a sharded
+    optimizer."""
+    share = job.plan.optimizer_offload
+    if job.plan.weight_offload:
+        raise cannot("weight_offload", "weights stay on the device")
+    if not share:
+        return _offloaded_layers(job)
+    return {
+        **_offloaded_layers(job),
+        **switches(
+            optimizer_cpu_offload=True,
+            overlap_cpu_optimizer_d2h_h2d=job.software.offload.overlap,
+        ),
+        **values(optimizer_offload_fraction=share),
+    }
+
+
+def _offloaded_layers(job: ExportJob) -> Flags:
+    """Raises: Inexpressible where the share of the activations is not that of whole layers."""
+    layers = job.plan.activation_offload * job.model.num_layers
+    if abs(layers - round(layers)) > WHOLE * job.model.num_layers:
+        raise cannot("activation_offload", f"{layers:.1f} layers are not whole layers")
+    if not layers:
+        return {}
+    return {
+        **switches(cpu_offloading=True),
+        **values(cpu_offloading_num_layers=round(layers)),
+    }
+
+
 def _optimizer(job: ExportJob) -> Flags:
     software = job.software
     flags = values(optimizer=job.job.optimizer)
     if not software.master_weights and job.job.precision != "fp32":
         raise cannot("software.master_weights", "the optimizer keeps 32-bit weights")
+    flags |= _offload(job)
     states = software.optimizer_state_dtype
     second = software.second_moment_dtype or states
     master = software.master_weight_dtype
-    if states == second == master == "fp32":
+    offloaded = bool(job.plan.optimizer_offload)
+    if states == second == master == "fp32" and not offloaded:
         return flags
     if job.plan.data_sharding == "none":
         raise cannot("software.optimizer_state_dtype", f"{states} states need a sharded optimizer")
-    if master == "fp32" and job.job.precision != "fp32":
+    if master == "fp32" and job.job.precision != "fp32" and not offloaded:
         raise cannot(
             "software.master_weight_dtype",
             "with moments in fewer bits, remainders of the weights are kept, or fp16",

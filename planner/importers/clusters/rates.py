@@ -18,7 +18,8 @@ from planner.hardware.collectives import (
     reduce_scatter_s,
     send_s,
 )
-from planner.hardware.links import ProcessGroup, topology_from_spec
+from planner.hardware.described import topology_from_spec
+from planner.hardware.links import ProcessGroup
 from planner.importers.clusters.facts import MeasuredCollective, Operation
 from planner.specs.load import parse_cluster
 

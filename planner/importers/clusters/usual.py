@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from planner.importers.clusters.devices import together
-from planner.specs.device import NodeLinks
+from planner.specs.device_parts import NodeLinks
 from planner.specs.files.catalog import find_shipped, list_shipped
 from planner.specs.files.yaml_file import load_document
 from planner.specs.load import load_device

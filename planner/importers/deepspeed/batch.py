@@ -18,11 +18,13 @@ _UNSAID = ("tensor", "pipeline", "context", "recompute")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Completion:
-    """`steps` are the accumulation steps stated; `gradients_add_up` is the type stated for it."""
+    """`steps` are the accumulation steps stated; `gradients_add_up` is the type stated for it;
+    `checkpoints_on_host`: where layers are recomputed, their inputs are in host memory."""
 
     steps: int | None
     gradients_add_up: str | None
     notes: Notes
+    checkpoints_on_host: bool = False
 
     def settled(
         self, decided: Mapping[str, Decision], workload: Mapping[str, int | str], devices: int
@@ -38,6 +40,8 @@ class Completion:
         if self._shards_without_zero(decisions, workload):
             decisions["data_sharding"] = "optimizer"
             self.notes.assumed.append("optimizer states sharded, by DeepSpeed's BF16_Optimizer")
+        if self.checkpoints_on_host and decisions.get("recompute") == "full":
+            decisions["activation_offload"] = 1.0
         used = [int(decisions.get(axis, 1)) for axis in ("tensor", "pipeline", "context")]
         replicas, rest = divmod(devices, used[0] * used[1] * used[2])
         if rest:

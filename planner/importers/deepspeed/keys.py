@@ -44,10 +44,6 @@ NOT_MODELLED = {
 """Settings of the whole configuration that change memory or time, and what is done instead."""
 
 ZERO_NOT_MODELLED = {
-    "offload_optimizer": "optimizer states are planned for on the device",
-    "offload_param": "parameters are planned for on the device",
-    "cpu_offload": "optimizer states are planned for on the device",
-    "cpu_offload_params": "parameters are planned for on the device",
     "zero_quantized_weights": "parameters travel in the number format",
     "zero_quantized_gradients": "gradients travel in their own type",
     "zero_quantized_nontrainable_weights": "parameters travel in the number format",
@@ -67,6 +63,10 @@ ZERO_READ = frozenset(
         "contiguous_gradients",
         "zero_hpz_partition_size",
         "mics_shard_size",
+        "offload_optimizer",
+        "offload_param",
+        "cpu_offload",
+        "cpu_offload_param",
     }
 )
 

@@ -41,12 +41,16 @@ _SHARDINGS = ("none", "optimizer", "optimizer+gradients", "full")
 _TYPES = {"fp32": "fp32", "fp16": "fp16", "bf16": "bf16", "bfp16": "bf16"}
 _OPTIMIZERS = {"adam": "adam", "adamw": "adam", "fusedadam": "adam", "cpuadam": "adam",
                "sgd": "sgd"}  # fmt: skip
+_DEVICES = {"none": "none", "cpu": "cpu", "nvme": "nvme"}
 _PLACES: dict[str, Location] = {
     "micro_batch_size": ("train_micro_batch_size_per_gpu",),
     "global_batch_size": ("train_batch_size",),
     "data": ("train_batch_size",),
     "data_sharding": ("zero_optimization", "stage"),
     "shard_over": ("zero_optimization", "zero_hpz_partition_size"),
+    "activation_offload": ("activation_checkpointing", "cpu_checkpointing"),
+    "optimizer_offload": ("zero_optimization", "offload_optimizer"),
+    "weight_offload": ("zero_optimization", "offload_param"),
     "pipeline": ("pipeline", "stages"),
     "tensor": ("tensor_parallel", "autotp_size"),
     "expert": ("expert_parallel", "autoep_size"),
@@ -96,6 +100,7 @@ class _Reader:
         group = self._group(sharding)
         if group is not None:
             decisions["shard_over"] = group[1]
+        decisions |= self._offload(sharding)
         workload: dict[str, int | str] = {**self._optimizer()}
         if precision is not None:
             workload["precision"] = precision
@@ -109,6 +114,7 @@ class _Reader:
             steps=self._whole("gradient_accumulation_steps"),
             gradients_add_up=changes["gradient_dtype"],
             notes=self._notes,
+            checkpoints_on_host=bool(self._flag("activation_checkpointing", "cpu_checkpointing")),
         )
         self._say_what_is_left_out()
         return Statement(
@@ -221,6 +227,35 @@ class _Reader:
         if of_weights is not None and of_weights > 1:
             return "weights", of_weights
         return None
+
+    def _offload(self, sharding: str) -> dict[str, Decision]:
+        """A share of the optimizer, and whether weights are on the host. `ratio` counts in stage 3
+        (`runtime/zero/offload_config.py`), the older switches are on or off. States on NVMe are
+        planned for in host memory."""
+        optimizer = self._offloaded("offload_optimizer", "cpu_offload")
+        weights = self._offloaded("offload_param", "cpu_offload_param")
+        ratio = self._at("zero_optimization", "offload_optimizer", "ratio") if optimizer else None
+        share = 1.0 if optimizer else 0.0
+        if ratio is not None and sharding == "full":
+            if isinstance(ratio, bool) or not isinstance(ratio, int | float) or not 0 <= ratio <= 1:
+                place = ("zero_optimization", "offload_optimizer", "ratio")
+                raise self._error("expected a share from 0 to 1", place, ratio)
+            share = round(float(ratio), 3)
+        return {
+            **({"optimizer_offload": share} if optimizer else {}),
+            **({"weight_offload": True} if weights else {}),
+        }
+
+    def _offloaded(self, key: str, older: str) -> bool:
+        zero = "zero_optimization"
+        if isinstance(self._at(zero, key), dict):
+            device = self._word(_DEVICES, zero, key, "device")
+            if device == "nvme":
+                self._notes.left_out.append(
+                    f"zero_optimization.{key}.device nvme: it is planned for in host memory"
+                )
+            return device not in (None, "none")
+        return bool(self._flag(zero, older))
 
     def _optimizer(self) -> dict[str, str]:
         kind = self._at("optimizer", "type")

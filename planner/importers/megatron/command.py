@@ -93,7 +93,8 @@ def _command(ran: Ran) -> Command:
 
 
 def _word(text: Text, fallback: Origin) -> CommandWord:
-    origin = text[0].origin if text else fallback
+    first = next((piece for piece in text if piece.text), text[0] if text else None)
+    origin = fallback if first is None else first.origin
     maybe = "".join(piece.maybe for piece in text)
     if is_known(text):
         return CommandWord(plain(text), origin)

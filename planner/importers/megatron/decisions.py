@@ -82,6 +82,28 @@ def data_sharding(flags: Flags, notes: Notes) -> str:
     return "optimizer" if flags.given("--use-distributed-optimizer") else "none"
 
 
+def optimizer_offload(flags: Flags) -> float:
+    """The share of the optimizer on the host, all of it unless a flag says otherwise
+    (arguments.py)."""
+    if not flags.given("--optimizer-cpu-offload"):
+        return 0.0
+    name = "--optimizer-offload-fraction"
+    share = flags.number(name)
+    if share is not None and share > 1:
+        raise flags.error(f"{share:g} is not a share from 0 to 1", name)
+    return 1.0 if share is None else round(share, 3)
+
+
+def activation_offload(flags: Flags, layers: int) -> float:
+    """The share of the activations on the host: those of the first layers
+    (`transformer_config.py`, `cpu_offloading_num_layers`)."""
+    name = "--cpu-offloading-num-layers"
+    offloaded = flags.integer(name, least=0) or 0
+    if offloaded > layers:
+        raise flags.error(f"{offloaded} layers of {layers}", name)
+    return round(offloaded / layers, 3)
+
+
 def overlap(flags: Flags, virtual_stages: int) -> tuple[str, ...]:
     """In the order of the software profile's choices. Interleaved schedules overlap their sends
     unless told not to (arguments.py)."""

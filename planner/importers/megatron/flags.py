@@ -88,6 +88,10 @@ class Flags:
     def find(self, name: str) -> Flag | None:
         return self._last.get(name)
 
+    def all_of(self, name: str) -> tuple[Flag, ...]:
+        """Every time that a flag is given."""
+        return tuple(flag for flag in self._all if flag.name == name)
+
     def repeated(self) -> list[str]:
         """Flags given several times with different values."""
         texts: dict[str, set[tuple[str, ...]]] = {}

@@ -8,8 +8,10 @@ from typing import Any
 
 from planner.errors import InputError
 from planner.importers.megatron.decisions import (
+    activation_offload,
     attention,
     data_sharding,
+    optimizer_offload,
     overlap,
     precision,
     recompute,
@@ -60,6 +62,8 @@ class Launch:
     sequence_parallel: bool
     data_sharding: str
     optimizer_shards: int
+    optimizer_offload: float
+    activation_offload: float
     overlap: tuple[str, ...]
     attention: str | None
     gradient_reduce_dtype: str | None
@@ -101,10 +105,10 @@ class Launch:
         place = self.place(name)
         return InputError(message, path=place.path, line=place.line, column=place.column, hint=hint)
 
-    def decisions(self) -> dict[str, tuple[int | str | bool, ...]]:
+    def decisions(self) -> dict[str, tuple[int | float | str | bool, ...]]:
         """One value for each axis of the search space that the command decides; the keys are those
         of `planner.training.search.space.restrictions.Restrictions`."""
-        decided: dict[str, int | str | bool | None] = {
+        decided: dict[str, int | float | str | bool | None] = {
             "tensor": self.tensor,
             "pipeline": self.pipeline,
             "data": self.data,
@@ -117,6 +121,8 @@ class Launch:
             "recompute": self.recompute,
             "sequence_parallel": self.sequence_parallel,
             "data_sharding": self.data_sharding,
+            "optimizer_offload": self.optimizer_offload or None,
+            "activation_offload": self.activation_offload or None,
         }
         return {axis: (value,) for axis, value in decided.items() if value is not None}
 
@@ -133,6 +139,8 @@ _FLAG_OF = {
     "sequence_parallel": "--sequence-parallel",
     "recompute": "--recompute-granularity",
     "recompute_layers": "--recompute-num-layers",
+    "activation_offload": "--cpu-offloading-num-layers",
+    "optimizer_offload": "--optimizer-cpu-offload",
     "shard_over": "--num-distributed-optimizer-instances",
     "num_layers": "--num-layers",
     "hidden_size": "--hidden-size",
@@ -222,6 +230,8 @@ def launch_of(
         sequence_parallel=flags.given("--sequence-parallel") and degree["tensor"] > 1,
         data_sharding=data_sharding(flags, notes),
         optimizer_shards=flags.integer("--num-distributed-optimizer-instances") or 1,
+        optimizer_offload=optimizer_offload(flags),
+        activation_offload=activation_offload(flags, model["num_layers"]),
         overlap=overlap(flags, layout.virtual_stages),
         attention=attention(flags),
         gradient_reduce_dtype="bf16" if flags.given("--grad-reduce-in-bf16") else None,

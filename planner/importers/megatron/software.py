@@ -37,11 +37,26 @@ def switched(launch: Launch, profile: SoftwareProfile) -> SoftwareProfile:
     }
     if launch.optimizer_shards > 1:
         changes["data_sharding"] = with_groups(changes["data_sharding"], launch.data_sharding)
+    if launch.optimizer_offload:
+        changes["offload"] = _offload(launch, profile)
     if _has_switches(profile):
         changes |= _switches(launch, profile)
     else:
         _note_ignored(launch, profile)
     return profile.model_copy(update=changes)
+
+
+def _offload(launch: Launch, profile: SoftwareProfile) -> Any:
+    """What a command with an optimizer on the host needs of a profile (arguments.py)."""
+    sharding = launch.data_sharding
+    return profile.offload.model_copy(
+        update={
+            "optimizer": tuple(dict.fromkeys((*profile.offload.optimizer, sharding))),
+            "optimizer_share": tuple(dict.fromkeys((*profile.offload.optimizer_share, sharding))),
+            "remainders": True,
+            "overlap": launch.flags.given("--overlap-cpu-optimizer-d2h-h2d"),
+        }
+    )
 
 
 def _has_switches(profile: SoftwareProfile) -> bool:

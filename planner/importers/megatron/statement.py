@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from planner.importers.source import Source
     from planner.specs.model.spec import ModelSpec
 
+COMMAND = "a Megatron-LM command"
+"""The kind of the statement."""
+
 _MUST_AGREE = (
     "num_layers",
     "hidden_size",
@@ -75,7 +78,7 @@ def script_statement(
         if name != "software" and value is not None
     }
     return Statement(
-        kind="a Megatron-LM command",
+        kind=COMMAND,
         path=source.path,
         sha256=source.sha256,
         model=replace(model, source=SourceFile(path=source.path, sha256=source.sha256)),

@@ -46,6 +46,7 @@ INTEGERS = frozenset(
         "--decoder-last-pipeline-num-layers",
         "--recompute-num-layers",
         "--num-distributed-optimizer-instances",
+        "--cpu-offloading-num-layers",
         "--zero-stage",
     }
 )
@@ -72,6 +73,7 @@ TEXTS = frozenset(
         "--transformer-impl",
         "--softmax-type",
         "--hidden-dropout",
+        "--optimizer-offload-fraction",
         "--attention-dropout",
         "--cuda-graph-impl",
         "--activation-func-clamp-value",
@@ -124,6 +126,9 @@ SWITCHES = frozenset(
         "--deepspeed",
         "--fp4-param-gather",
         "--use-precision-aware-optimizer",
+        "--optimizer-cpu-offload",
+        "--cpu-offloading",
+        "--overlap-cpu-optimizer-d2h-h2d",
         "--enable-cuda-graph",
         "--external-cuda-graph",
         "--moe-grouped-gemm",

@@ -23,9 +23,6 @@ OTHER_MODELS = {
 
 NOT_MODELLED = frozenset(
     {
-        "--optimizer-cpu-offload",
-        "--optimizer-offload-fraction",
-        "--cpu-offloading-num-layers",
         "--fine-grained-activation-offloading",
         "--offload-modules",
         "--distribute-saved-activations",

@@ -1,1 +1,1 @@
-"""The page of `planner report`: one HTML file that holds all it shows and asks no network."""
+"""The page of `planner report`: one HTML file that holds all it shows and needs no network."""

@@ -111,7 +111,7 @@ def _footer() -> Html:
         ),
         element(
             "p",
-            f"planner {__version__}. This file holds all it shows and asks no network; planner "
+            f"planner {__version__}. This file holds all it shows and needs no network; planner "
             "check, estimate and export read its plans back. It needs a browser of 2023 or later.",
         ),
     )

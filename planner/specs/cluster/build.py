@@ -3,75 +3,41 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterator
+from dataclasses import replace
 
 from planner.errors import InputError
 from planner.specs.cluster.file import (
     ClusterInput,
+    HostInput,
     NodeGroupInput,
     TierInput,
 )
-from planner.specs.cluster.hostlist import MOST_HOSTS
 from planner.specs.cluster.links import place_matrix, place_overrides
 from planner.specs.cluster.nominal import doubts
 from planner.specs.cluster.reliability import Reliability, build_reliability
+from planner.specs.cluster.rules import broken_group_rules, broken_tier_rules
 from planner.specs.cluster.spec import (
     BandwidthMatrix,
     ClusterSpec,
     FabricTier,
+    HostMemory,
     IntraNode,
     Network,
     NodeGroup,
     ScaleUp,
     default_hosts,
 )
-from planner.specs.device import DeviceHost, DeviceSpec
+from planner.specs.cluster.surroundings import Surroundings
+from planner.specs.device import DeviceSpec
+from planner.specs.device_parts import DeviceHost
 from planner.specs.files.document import Document
 from planner.specs.files.fields import Constant, Number
 from planner.specs.files.problems import in_order, validate
 from planner.specs.files.source import SourceFile
-from planner.specs.library import CollectiveLibrary, referred_library, vendor_library
-from planner.specs.like import completed
-from planner.specs.names import as_name, check_host
+from planner.specs.library import vendor_library
+from planner.specs.names import as_name
 from planner.specs.networks import NetworkKind
-
-
-@dataclass(slots=True, kw_only=True)
-class Surroundings:
-    """What a cluster file may refer to: its folder, and how device names are found."""
-
-    folder: Path
-    find_device: Callable[[str, Path], DeviceSpec]
-    find_description: Callable[[str, Path], Any]
-    """The content of a named device's file."""
-    devices: dict[str, DeviceSpec] = field(default_factory=dict)
-
-    def device(self, name: str) -> DeviceSpec:
-        """Raises: ValueError for the reference, InputError for the content of the file."""
-        if name not in self.devices:
-            try:
-                self.devices[name] = self.find_device(name, self.folder)
-            except InputError as error:
-                if error.line is not None:
-                    raise
-                raise ValueError(str(error)) from error
-        return self.devices[name]
-
-    def library(self, name: str) -> CollectiveLibrary:
-        """Raises: as `device`."""
-        return referred_library(name, self.folder)
-
-    def completed(self, description: object) -> object:
-        """A device described inline, with what it leaves to another device. Raises: ValueError."""
-
-        def find(name: str) -> Any:
-            self.device(name)
-            return self.find_description(name, self.folder)
-
-        return completed(description, find)
 
 
 def build_cluster(document: Document, *, name: str, around: Surroundings) -> ClusterSpec:
@@ -82,76 +48,11 @@ def build_cluster(document: Document, *, name: str, around: Surroundings) -> Clu
     """
     given = validate(document, ClusterInput, context=around)
     named = [group.name or f"group-{index}" for index, group in enumerate(given.node_groups)]
-    problems = [*_broken_group_rules(document, given, named), *_broken_tier_rules(document, given)]
+    problems = [*broken_group_rules(document, given, named), *broken_tier_rules(document, given)]
     if problems:
         raise InputError.of(in_order(problems))
     called = given.name or as_name(name, otherwise="unnamed")
     return _Builder(document, given, named, around).cluster(called)
-
-
-def _broken_group_rules(
-    document: Document, given: ClusterInput, names: list[str]
-) -> Iterator[InputError]:
-    groups = given.node_groups
-    owners: dict[str, str] = {}
-    single = len(groups) == 1
-    listed = any(group.hosts is not None for group in groups)
-    for index, (group, name) in enumerate(zip(groups, names, strict=True)):
-        at = ("node_groups", index)
-        if names.index(name) < index:
-            yield document.error(f"group name {name} is taken already", (*at, "name"))
-        hosts = group.hosts
-        if hosts is None and given.links.matrix is None:
-            try:
-                check_host(default_hosts(name, 1)[0])
-            except ValueError as error:
-                yield document.error(
-                    f"its hosts cannot be called after it: {error}",
-                    (*at, "name"),
-                    hint="list its hosts, or call it otherwise",
-                )
-        scale_up = group.scale_up
-        if scale_up is not None and (scale_up.segment or 0) > scale_up.nodes:
-            yield document.error(
-                f"a segment of {scale_up.segment} nodes; a domain has {scale_up.nodes}",
-                (*at, "scale_up", "segment"),
-            )
-        if hosts is not None and group.count is not None and len(hosts) != group.count:
-            yield document.error(f"{len(hosts)} hosts for a count of {group.count}", (*at, "hosts"))
-        if hosts is None and listed and group.count is not None:
-            hosts = default_hosts(name, group.count)
-        for host in hosts or ():
-            if host in owners:
-                yield document.error(f"host {host} is in group {owners[host]} too", (*at, "hosts"))
-                break
-            owners[host] = name
-        nodes = group.count or (len(hosts) if hosts else 1)
-        if group.network is None and (nodes > 1 or not single):
-            yield document.error("network is missing; there is more than one node", at)
-    total = sum(group.count or len(group.hosts or ()) for group in groups)
-    if total > MOST_HOSTS:
-        yield document.error(f"{total} nodes; at most {MOST_HOSTS}", ("node_groups",))
-
-
-def _broken_tier_rules(document: Document, given: ClusterInput) -> Iterator[InputError]:
-    tiers = given.fabric.tiers if given.fabric else ()
-    names = [tier.name for tier in tiers]
-    below = 1
-    for index, tier in enumerate(tiers):
-        at = ("fabric", "tiers", index)
-        if names.index(tier.name) < index:
-            yield document.error(f"tier name {tier.name} is taken already", (*at, "name"))
-        if tier.nodes is None:
-            if index < len(tiers) - 1:
-                yield document.error("nodes is missing; only the last tier may leave it out", at)
-            continue
-        if tier.nodes % below or (tier.nodes == below and index):
-            yield document.error(
-                f"{tier.nodes} nodes do not hold a whole number, above one, of tier "
-                f"{names[index - 1]} with {below} nodes",
-                (*at, "nodes"),
-            )
-        below = tier.nodes
 
 
 class _Builder:
@@ -279,6 +180,7 @@ class _Builder:
                 segment=given.scale_up.segment,
             ),
             hosts=hosts,
+            host_memory=_host_memory(given.host),
         )
 
     def _network_kind(self, given: NodeGroupInput, name: str) -> NetworkKind:
@@ -299,7 +201,7 @@ class _Builder:
         """The device with the collective library and the host of the group; the library is noted
         where nothing says which one it is."""
         device = given.device
-        if given.host is not None:
+        if given.host is not None and given.host.slowness is not None:
             slowness = Constant[Number](
                 value=given.host.slowness, basis="measured", source="the cluster file"
             )
@@ -325,6 +227,18 @@ class _Builder:
         if self._matrix_sha256:
             parts.append(self._matrix_sha256)
         return SourceFile(path=self._document.path, sha256=combined_sha256(parts))
+
+
+def _host_memory(given: HostInput | None) -> HostMemory:
+    if given is None:
+        return HostMemory()
+    link = given.link
+    return HostMemory(
+        memory_bytes=given.memory,
+        memory_bytes_per_s=given.memory_bandwidth,
+        link_bytes_per_s=None if link is None else link.bandwidth,
+        link_shared_by=1 if link is None else link.shared_by,
+    )
 
 
 def combined_sha256(digests: list[str]) -> str:

@@ -9,7 +9,7 @@ from pydantic import BeforeValidator, Field, ValidationInfo, WithJsonSchema
 from planner.specs.cluster.hostlist import MOST_HOSTS, expand_hosts
 from planner.specs.cluster.reliability import ReliabilityInput
 from planner.specs.device import DeviceSpec
-from planner.specs.files.fields import BytesPerSecond, Count, Input, Name, Seconds, Text
+from planner.specs.files.fields import Bytes, BytesPerSecond, Count, Input, Name, Seconds, Text
 from planner.specs.files.or_text import OrText
 from planner.specs.library import LibraryReference
 from planner.specs.networks import NetworkKind
@@ -82,11 +82,27 @@ class NetworkInput(Input):
     """Default: `efa` where a node has more cards than devices, else `infiniband`."""
 
 
+class HostLinkInput(Input):
+    """The link between devices and the memory of their host."""
+
+    bandwidth: BytesPerSecond
+    """Of one link, one direction, as the data sheet states it."""
+    shared_by: Count = 1
+    """Devices that share one link."""
+
+
 class HostInput(Input):
     """The host of a node."""
 
-    slowness: Annotated[float, Field(gt=0, le=100)]
-    """Host time of the same launches relative to that of an x86 server of 2020 to 2025."""
+    slowness: Annotated[float, Field(gt=0, le=100)] | None = None
+    """Host time of the same launches relative to that of an x86 server of 2020 to 2025. Default:
+    that of the device file."""
+    memory: Bytes | None = None
+    """Of one node, as much as a job may use. Default: as much as the job needs."""
+    memory_bandwidth: BytesPerSecond | None = None
+    """Of one node: channels times rate. Default: a general value."""
+    link: HostLinkInput | None = None
+    """Default: a general value."""
 
 
 class ScaleUpInput(Input):
@@ -123,7 +139,7 @@ class NodeGroupInput(Input):
     """Required when there is more than one node."""
     scale_up: ScaleUpInput | None = None
     host: HostInput | None = None
-    """Default: that of the device file."""
+    """Default: general values, which estimates with offloading name."""
     hosts: Hosts | None = None
 
 

@@ -7,7 +7,7 @@ from functools import cache
 
 from planner.errors import InputError
 from planner.specs.cluster.file import NodeGroupInput
-from planner.specs.device import NodeLinks
+from planner.specs.device_parts import NodeLinks
 from planner.specs.files.document import Document, Location
 from planner.specs.files.fields import BytesPerSecond, Constant
 from planner.specs.files.general import general

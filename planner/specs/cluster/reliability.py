@@ -40,7 +40,7 @@ class ReliabilityInput(Input):
     repair: Duration | None = None
     """Until a node that failed is back. Without it nothing is said of spare nodes."""
     spares: Annotated[int, Field(ge=0, le=100_000)] = 0
-    """Nodes that are kept for those that fail, besides those of the cluster."""
+    """Spare nodes that replace failed ones, in addition to the nodes of the cluster."""
     checkpoint: CheckpointInput
 
 

@@ -48,6 +48,18 @@ class ScaleUp:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class HostMemory:
+    """The memory of one node and the links that devices reach it over: bytes, bytes/s of all of it,
+    bytes/s of one link in one direction, which `link_shared_by` devices share. None: the file does
+    not say."""
+
+    memory_bytes: int | None = None
+    memory_bytes_per_s: float | None = None
+    link_bytes_per_s: float | None = None
+    link_shared_by: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class NodeGroup:
     """Equal nodes. `count` and `hosts` are None where the file leaves them to the job: as many
     nodes as its devices need (`ClusterSpec.sized`)."""
@@ -60,6 +72,7 @@ class NodeGroup:
     network: Network | None = None
     scale_up: ScaleUp | None = None
     hosts: tuple[str, ...] | None = None
+    host_memory: HostMemory = HostMemory()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

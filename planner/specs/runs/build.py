@@ -114,6 +114,8 @@ class RunLoader:
             sequence_parallel=given.sequence_parallel,
             data_sharding=given.data_sharding,
             optimizer_shard_size=given.optimizer_shard_size,
+            optimizer_offload=given.optimizer_offload,
+            activation_offload=given.activation_offload,
             attention=given.attention,
             compile=given.compile,
             overlap=given.overlap,

@@ -8,10 +8,11 @@ from pydantic import Field, SkipValidation
 
 from planner.specs.cluster.file import ClusterInput
 from planner.specs.device import Precision
-from planner.specs.files.fields import Count, Input, Size, Text
+from planner.specs.experts import DispatcherName
+from planner.specs.files.fields import Count, Fraction, Input, Size, Text
 from planner.specs.model.file import ModelInput
 from planner.specs.software import AttentionKernel, Overlap
-from planner.specs.software_parts import DataSharding, DispatcherName, Granularity, ScheduleName
+from planner.specs.software_parts import DataSharding, Granularity, ScheduleName
 
 Positive = Annotated[float, Field(gt=0, le=1e15)]
 Degree = Annotated[int, Field(ge=1, le=1_000_000)]
@@ -67,6 +68,10 @@ class SettingsInput(Input):
     sequence_parallel: bool | None = None
     data_sharding: DataSharding | None = None
     optimizer_shard_size: Degree | None = None
+    optimizer_offload: Fraction = 0.0
+    """Share of the optimizer in host memory."""
+    activation_offload: Fraction = 0.0
+    """Share of the activations in host memory."""
     """Ranks that share one sharded optimizer. Default: all."""
     attention: AttentionKernel | None = None
     compile: bool | None = None

@@ -46,6 +46,8 @@ class Run:
     sequence_parallel: bool | None
     data_sharding: str | None
     optimizer_shard_size: int | None
+    optimizer_offload: float
+    activation_offload: float
     attention: str | None
     compile: bool | None
     overlap: tuple[str, ...] | None

@@ -140,6 +140,14 @@ def tie_margin(residuals: Residuals | None = None) -> float:
     return exp(ONE_SIDED * sqrt(2) * known.within_groups) - 1
 
 
+def between_plans(residuals: Residuals | None = None) -> Interval:
+    """Around the ratio of two steps of one job: `LEVEL` of measured pairs lie inside. Errors that
+    both plans share cancel, so that it is narrower than the intervals of the two steps."""
+    known = residuals or shipped_residuals()
+    reach = exp(DEVIATIONS * sqrt(2) * known.within_groups)
+    return Interval(low=1 / reach, high=reach)
+
+
 def _evidence(cells: Sequence[Cell], regime: Regime) -> Evidence:
     steps = [cell for cell in cells if cell.quantity == STEP]
     peaks = [cell for cell in cells if cell.quantity != STEP]

@@ -6,13 +6,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from planner.training.layer.memory import LayerMemory, layer_memory, layer_weights
 from planner.training.layer.operators import OperatorTime, operator_time
-from planner.training.layer.timing import (
-    LayerTally,
-    LayerTime,
-    layer_time,
-    separable,
-    tally_layer,
-)
+from planner.training.layer.tally import LayerTally, LayerTime
+from planner.training.layer.timing import layer_time, separable, tally_layer
 from planner.workload.layers import LayerPart, layer_parts, part_operators, seen_by
 from planner.workload.recompute import selective
 

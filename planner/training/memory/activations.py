@@ -17,7 +17,7 @@ import numpy as np
 
 from planner.arrays import distinct, distinct_rows
 from planner.schedule.inflight import heaviest_in_flight, peak_in_flight
-from planner.training.batch import FULLY, SELECTIVE
+from planner.training.batch import FULLY, OUTER_KINDS, SELECTIVE
 from planner.training.memory.embedding import embedding_parameters
 from planner.workload.formats import STATE_BYTES, weight_bytes
 from planner.workload.shard import Shard
@@ -64,6 +64,26 @@ class ActivationPeak:
     activations: NDArray[np.int64]
     logits: NDArray[np.int64]
     working: NDArray[np.int64]
+
+    def offloaded(self, scenario: Scenario, table: CostTable, batch: Batch) -> NDArray[np.int64]:
+        """Bytes of the activations that are on the hosts, [N, p]: a share of all but those of the
+        layers in whose passes they leave and come back."""
+        window = scenario.job.software.offload.activation_window.value
+        present = batch.load.counts.sum(axis=1) > 0
+        present[:, -OUTER_KINDS:] = False
+        saved = np.where(
+            (batch.granularity == SELECTIVE)[:, None],
+            table.selective_bytes[batch.row],
+            table.saved_bytes[batch.row],
+        )
+        every = np.arange(len(batch))
+        kept = np.where(
+            (batch.fully_recomputed > 0)[:, None],
+            largest_of_kinds(table.full_bytes, batch.row, present),
+            largest_of_kinds(saved, every, present),
+        )
+        rest = np.maximum(self.activations - window * kept, 0)
+        return np.asarray((batch.host_activations[:, None] * rest).astype(np.int64))
 
 
 def activation_peak(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from planner.training.batch import FULLY, OPTIMIZER_AND_GRADIENTS
+from planner.training.batch import FULLY, OPTIMIZER, OPTIMIZER_AND_GRADIENTS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -34,8 +34,23 @@ def state_groups(software: SoftwareProfile, batch: Batch) -> NDArray[np.int64]:
 
 
 def sharers(replicas: NDArray[np.int64], groups: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Of `replicas` ranks in so many equal groups, those of one group."""
+    """Ranks of one group, where `replicas` ranks form `groups` equal groups."""
     return np.asarray(np.maximum(replicas // groups, 1))
+
+
+def optimizer_shares(
+    software: SoftwareProfile,
+    batch: Batch,
+    dense: NDArray[np.int64],
+    expert: NDArray[np.int64],
+) -> NDArray[np.float64]:
+    """Dense and expert parameters of a device, [N, p], whose optimizer states it holds."""
+    groups = state_groups(software, batch)
+    sharded = batch.data_sharding >= OPTIMIZER
+    return np.asarray(
+        dense / np.where(sharded, sharers(batch.dense_replicas, groups), 1)[:, None]
+        + expert / np.where(sharded, sharers(batch.expert_replicas, groups), 1)[:, None]
+    )
 
 
 def resharded(software: SoftwareProfile, batch: Batch) -> NDArray[np.bool_]:

@@ -17,10 +17,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from planner.plan import PEAK_PHASES, MemoryComponents, StageMemory
+from planner.plan import PEAK_PHASES, HostUse, MemoryComponents, StageMemory
 from planner.training.batch import FULLY, OPTIMIZER, OPTIMIZER_AND_GRADIENTS, OUTER_KINDS
 from planner.training.memory.activations import activation_peak
 from planner.training.memory.embedding import embedding_parameters
+from planner.training.memory.hosts import device_bytes, node_bytes
 from planner.training.memory.sharding import kept_whole, sharers, state_groups
 from planner.training.memory.standing import (
     among_tensor_ranks,
@@ -35,6 +36,7 @@ from planner.workload.formats import (
     master_weight_bytes,
     moment_bytes,
     reduced_gradient_bytes,
+    sharded_weight_bytes,
     stored_weight_bytes,
     weight_bytes,
 )
@@ -69,6 +71,9 @@ class StagePeaks:
     pooled: NDArray[np.int64]
     capacity: NDArray[np.int64]
     headroom: float
+    node_bytes: NDArray[np.int64] | None = None
+    """[N]: what the fullest host holds; None where nothing is offloaded."""
+    node_capacity: int | None = None
 
     @property
     def step_allocated(self) -> NDArray[np.int64]:
@@ -95,9 +100,17 @@ class StagePeaks:
 
     @property
     def fits(self) -> NDArray[np.bool_]:
-        """[N]: every stage fits."""
+        """[N]: every stage fits, and so does what the hosts hold."""
         fits: NDArray[np.bool_] = np.all(self.spare >= 0, axis=-1)
+        if self.node_bytes is not None and self.node_capacity is not None:
+            fits = fits & (self.node_bytes <= self.node_capacity)
         return fits
+
+    def host(self, plan: int) -> HostUse | None:
+        """What the fullest host holds of one plan of the batch."""
+        if self.node_bytes is None:
+            return None
+        return HostUse(peak_bytes=int(self.node_bytes[plan]), capacity_bytes=self.node_capacity)
 
     @property
     def _headroom_bytes(self) -> NDArray[np.int64]:
@@ -149,6 +162,7 @@ def stage_peaks(
     weights, gradients, optimizer, update = _states(scenario, batch, dense, expert, ends)
     units = gathered_units(scenario, table, batch)
     peak = activation_peak(scenario, table, batch, units, dense_gradients=dense_gradients)
+    gone = peak.offloaded(scenario, table, batch) if batch.offloads else np.int64(0)
     types = scenario.stage_types(batch.pipeline)
     standing = placeholders(table, batch) + np.array(
         [[largest_workspaces(scenario, of_stage) for of_stage in types]]
@@ -161,7 +175,7 @@ def stage_peaks(
         weights=weights,
         gradients=gradients,
         optimizer=optimizer,
-        activations=peak.activations,
+        activations=peak.activations - gone,
         logits=peak.logits,
         buffers=peak.working
         + messages
@@ -184,6 +198,10 @@ def stage_peaks(
             shape,
         ),
         headroom=scenario.job.headroom,
+        node_bytes=node_bytes(scenario, device_bytes(scenario, batch, dense, expert) + gone)
+        if batch.offloads
+        else None,
+        node_capacity=scenario.host.node_bytes,
     )
 
 
@@ -219,8 +237,8 @@ def state_bytes(
     expert: NDArray[np.int64],
     ends: NDArray[np.int64],
 ) -> NDArray[np.int64]:
-    """Weights, gradients and optimizer states of so many parameters on a device, int64 [N, …]
-    like `dense` and `expert`; `ends` are those of the dense that no format quantises."""
+    """Bytes of weights, gradients and optimizer states, for parameter counts of a device, int64 [N,
+    …] like `dense` and `expert`; `ends` are those of the dense that no format quantises."""
     weights, gradients, optimizer, _ = _states(scenario, batch, dense, expert, ends)
     return np.asarray(weights + gradients + optimizer)
 
@@ -247,10 +265,7 @@ def _states(
     local_bytes = 2 if software.keeps_local_gradients and main_bytes > 2 else 0
     master_bytes = master_weight_bytes(software, job.precision)
     state_bytes = moment_bytes(software, job.optimizer)
-    shard_bytes = max(weight_bytes(job.precision), master_bytes)
-    whole_master = master_bytes and software.master_weight_dtype != "remainders"
-    if master_bytes and (software.full_sharding.keeps_sixteen_bits or not whole_master):
-        shard_bytes = weight_bytes(job.precision) + master_bytes
+    weight_shard_bytes, master_shard_bytes = sharded_weight_bytes(software, job.precision)
     update_bytes = 4 if main_bytes < 4 and master_bytes else 0
 
     sharding = batch.data_sharding[:, None]
@@ -259,6 +274,11 @@ def _states(
     groups = batch.sharding_groups[:, None]
     of_states = state_groups(software, batch)[:, None]
     copied = fully & (of_states < groups)
+    here = (1 - batch.host_share)[:, None]
+    weights_here = ~batch.host_weights[:, None]
+    leave = software.offload.gradients & (sharding >= OPTIMIZER_AND_GRADIENTS) & ~whole
+    gradients_here = np.where(leave, here, 1)
+    kept_bytes = kept_master_bytes(software, job.precision, batch)[:, None]
     total = np.zeros((4, *dense.shape))
     for parameters, replicas in (
         (dense, batch.dense_replicas[:, None]),
@@ -272,19 +292,32 @@ def _states(
         copy = parameters / sharers(replicas, groups) * weight_bytes(job.precision)
         total[0] += np.where(
             fully,
-            optimizer_shard * shard_bytes
+            optimizer_shard * (weight_shard_bytes * weights_here + master_shard_bytes * here)
             + np.where(whole, parameters * stored_bytes, 0)
             + np.where(copied, copy, 0),
             parameters * stored_bytes,
         )
-        total[1] += gradient_shard * main_bytes + parameters * local_bytes
-        total[2] += optimizer_shard * (np.where(fully, 0, master_bytes) + state_bytes)
-        total[3] += optimizer_shard * update_bytes
+        total[1] += gradient_shard * main_bytes * gradients_here + parameters * local_bytes
+        total[2] += optimizer_shard * (np.where(fully, 0, kept_bytes) + state_bytes) * here
+        total[3] += optimizer_shard * update_bytes * here
     unsharded = whole | ~fully
     total[0] += np.where(
         unsharded, np.minimum(ends, dense) * (weight_bytes(job.precision) - stored_bytes), 0
     )
     return tuple(np.ceil(total).astype(np.int64))
+
+
+def kept_master_bytes(software: SoftwareProfile, precision: str, batch: Batch) -> NDArray[np.int64]:
+    """[N]: bytes of a master weight that stays on the device. Where a part of the optimizer is
+    offloaded, the rest may keep remainders (Megatron-LM `arguments.py`: --optimizer-cpu-offload
+    needs --use-precision-aware-optimizer)."""
+    usual = np.full(len(batch), master_weight_bytes(software, precision))
+    if not (batch.offloads and software.offload.remainders):
+        return usual
+    short = software.model_copy(update={"master_weight_dtype": "remainders"})
+    return np.where(
+        batch.host_share > 0, np.minimum(usual, master_weight_bytes(short, precision)), usual
+    )
 
 
 def _message_buffers(software: SoftwareProfile, batch: Batch) -> NDArray[np.int64]:

@@ -17,10 +17,11 @@ from planner.training.scenario import build_scenario
 from planner.training.search.best_first.combinations import plan_at
 from planner.training.search.best_first.run import SearchRun
 from planner.training.search.bounding.groups import Fitting, batch_of, pieces
+from planner.training.search.offloading import with_offloading
 from planner.training.search.result import Change, NearMiss
 from planner.training.search.space.restrictions import Restrictions, option_name
 from planner.training.step.ahead import with_ahead
-from planner.wording.binding import binding_constraint
+from planner.wording.binding import memory_constraint
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -90,7 +91,7 @@ def _lacking(run: SearchRun) -> Iterator[tuple[Fitting, NDArray[np.int64]]]:
 def _near_miss(run: SearchRun, group: Fitting, index: int) -> NearMiss:
     plan = plan_at(run.scenario, group, index, group.layout.load.most_layers)
     found = estimate(run.scenario, plan, load=group.layout.load)
-    return NearMiss(plan=plan, estimate=found, reason=binding_constraint(found.memory.binding))
+    return NearMiss(plan=plan, estimate=found, reason=memory_constraint(found.memory))
 
 
 def cheapest_changes(run: SearchRun) -> Iterator[Change]:
@@ -99,7 +100,14 @@ def cheapest_changes(run: SearchRun) -> Iterator[Change]:
 
     Raises: OutOfTime.
     """
-    for find in (_lifted_restrictions, _context, _headroom, _more_nodes, _shorter_sequences):
+    for find in (
+        _lifted_restrictions,
+        _offloading,
+        _context,
+        _headroom,
+        _more_nodes,
+        _shorter_sequences,
+    ):
         yield from find(run)
 
 
@@ -131,6 +139,15 @@ def _chosen(plan: Plan, axis: str) -> str:
     holder = plan.degrees if hasattr(plan.degrees, axis) else plan
     value = getattr(holder, axis)
     return ("off", "on")[value] if isinstance(value, bool) else str(value)
+
+
+def _offloading(run: SearchRun) -> Iterator[Change]:
+    """What would have to be offloaded, where the user rules it out."""
+    wider = with_offloading(run.restrictions, run.scenario.job.software, although=True)
+    best = None if wider is None else _fastest(run, run.scenario, wider)
+    if best is not None:
+        weights = " --weight-offload on" if best[0].weight_offload else ""
+        yield _change(f"--optimizer-offload {best[0].optimizer_offload:g}{weights}", best)
 
 
 def _context(run: SearchRun) -> Iterator[Change]:

@@ -18,7 +18,7 @@ class Dimension:
     """One axis of the search space and the values it took."""
 
     name: str
-    values: tuple[int | str | bool, ...]
+    values: tuple[int | float | str | bool, ...]
     restricted_by_user: bool
 
 
@@ -81,7 +81,7 @@ class Cloud:
 
     step_bound_s: tuple[float, ...]
     peak_bytes: tuple[int, ...]
-    axes: Mapping[str, tuple[int | str | bool, ...]]
+    axes: Mapping[str, tuple[int | float | str | bool, ...]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,6 +156,8 @@ class SearchResult:
     """As far as asked for, and as time allowed; by number of nodes."""
     fewer_devices: tuple[FewerDevices, ...] = ()
     """Faster on mixed devices than with all of them, fastest first."""
+    needs_offloading: bool = False
+    """Nothing fits without offloading, and the plans have some."""
 
     @property
     def proven(self) -> bool:

@@ -20,6 +20,7 @@ from planner.training.search.idle.nodes import FewerNodes, may_idle
 from planner.training.search.infeasible import cheapest_changes, nearest_misses
 from planner.training.search.layouts.choose import choose_layout
 from planner.training.search.layouts.default import default_layout
+from planner.training.search.offloading import with_offloading
 from planner.training.search.result import NodeCounts, SearchResult
 from planner.training.search.space.enumeration import space_report
 from planner.training.search.space.restrictions import Restrictions, check_choices
@@ -103,6 +104,8 @@ def search(
                 run.refine()
             if smaller is not None:
                 smaller.look()
+            if empty is None and not _plans(run, smaller):
+                run = _offloading(run) or run
             if run.improve is not None:
                 without = faster_without_types(run)
             if empty is None and _nothing_fits(run) and not _plans(run, smaller):
@@ -121,8 +124,30 @@ def search(
             run.show_something(price=cut is Stopped.TIME_LIMIT)
     if empty is not None and not _plans(run, smaller):
         raise empty
-    result = _result(run, smaller, cut, nearest, tuple(changes), fitting)
-    return replace(result, fewer_nodes=_fewer_nodes(result, fewer), fewer_devices=without)
+    result = _result(run, restrictions, smaller, cut, nearest, tuple(changes), fitting)
+    return replace(
+        result,
+        fewer_nodes=_fewer_nodes(result, fewer),
+        fewer_devices=without,
+        needs_offloading=run.restrictions is not restrictions,
+    )
+
+
+def _offloading(run: SearchRun) -> SearchRun | None:
+    """Where nothing fits, the same search with what the framework can offload; None where nothing
+    fits even then."""
+    wider = with_offloading(run.restrictions, run.scenario.job.software)
+    if wider is None or not _nothing_fits(run):
+        return None
+    run.report("offloading")
+    more = replace(run, restrictions=wider, complete=False, done=False)
+    try:
+        more.bound()
+    except RuleError:
+        return None
+    if more.num_fitting:
+        more.refine()
+    return more if more.best.kept else None
 
 
 def _fewer_nodes(result: SearchResult, fewer: Sequence[SizedPlan]) -> SizedPlan | None:
@@ -150,6 +175,7 @@ def _plans(run: SearchRun, smaller: FewerNodes | None) -> tuple[RankedPlan, ...]
 
 def _result(
     run: SearchRun,
+    restrictions: Restrictions,
     smaller: FewerNodes | None,
     cut: Stopped | None,
     nearest: tuple[NearMiss, ...],
@@ -185,7 +211,7 @@ def _result(
         bound_s=bound_s if complete else None,
         stopped=stopped,
         tied_within=tie_margin(),
-        space=space_report(run.enumeration, run.restrictions),
+        space=space_report(run.enumeration, restrictions),
         solver=run.solver.record,
         nearest=nearest,
         changes=changes,

@@ -17,6 +17,7 @@ from planner.training.step.passes import Passes, chunk_passes
 from planner.training.step.reduction import (
     copies_reduction_s,
     expected_slowest,
+    exposed_update_s,
     gradient_reduction_s,
     optimizer_s,
     stage_gathers_s,
@@ -50,6 +51,8 @@ class StepParts:
     jitter_s: NDArray[np.float64]
     busy_s: NDArray[np.float64]
     num_microbatches: NDArray[np.int64]
+    exposed_update_s: NDArray[np.float64]
+    """What of `optimizer_s` is on the host."""
 
     @property
     def gather_s(self) -> NDArray[np.float64]:
@@ -102,6 +105,7 @@ def step_parts(scenario: Scenario, table: CostTable, batch: Batch) -> StepParts:
         jitter_s=jitter_s(scenario, busy_s),
         busy_s=busy_s,
         num_microbatches=batch.num_microbatches,
+        exposed_update_s=exposed_update_s(scenario, table, batch),
     )
 
 

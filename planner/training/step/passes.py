@@ -17,6 +17,7 @@ from planner.training.memory.sharding import (
     state_groups,
 )
 from planner.training.memory.stage import stage_parameters
+from planner.training.step.offload import activations_s, gradients_down_s, weights_up_s
 from planner.training.step.reduction import between_groups_s, by_degrees
 from planner.workload.formats import gathered_weight_bytes, reduced_gradient_bytes
 
@@ -37,6 +38,8 @@ class Passes:
     backward_s: NDArray[np.float64]
     recompute_s: NDArray[np.float64]
     data_s: NDArray[np.float64]
+    offload_s: NDArray[np.float64] | float = 0.0
+    """What of the passes is the way from and to the memory of the host."""
 
 
 def chunk_passes(scenario: Scenario, table: CostTable, batch: Batch) -> Passes:
@@ -62,12 +65,41 @@ def chunk_passes(scenario: Scenario, table: CostTable, batch: Batch) -> Passes:
     recompute_s += _fully_recomputed(_on_types(table.full_s, batch, slowest), batch)
     backward_s += recompute_s
     forward_data_s, backward_data_s = _data_traffic(scenario, table, batch, forward_s, backward_s)
+    forward_s, backward_s = forward_s + forward_data_s, backward_s + backward_data_s
+    data_s = np.broadcast_to(forward_data_s + backward_data_s, forward_s.shape)
+    if not batch.offloads:
+        return Passes(
+            forward_s=forward_s, backward_s=backward_s, recompute_s=recompute_s, data_s=data_s
+        )
+    there_s, back_s = _host_traffic(scenario, table, batch, forward_s, backward_s)
     return Passes(
-        forward_s=forward_s + forward_data_s,
-        backward_s=backward_s + backward_data_s,
+        forward_s=forward_s + there_s,
+        backward_s=backward_s + back_s,
         recompute_s=recompute_s,
-        data_s=np.broadcast_to(forward_data_s + backward_data_s, forward_s.shape),
+        data_s=data_s,
+        offload_s=there_s + back_s,
     )
+
+
+def _host_traffic(
+    scenario: Scenario,
+    table: CostTable,
+    batch: Batch,
+    forward_s: NDArray[np.float64],
+    backward_s: NDArray[np.float64],
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Exposed seconds of forward and of backward passes, [N, p, v] each: of weights that come from
+    the host, fetched ahead where gathers are, of activations that go there and come back, and of
+    gradients that go there."""
+    dense, expert = stage_parameters(scenario, table, batch)
+    weights_s = weights_up_s(scenario, batch, dense, expert)
+    passes = (forward_s, backward_s)
+    up_s = [_exposed(scenario, "parameter_gather", weights_s, cover, batch) for cover in passes]
+    gradients_s = gradients_down_s(scenario, batch, dense, expert, backward_s.sum(axis=-1))
+    layers = np.maximum(batch.load.counts.sum(axis=-1), 1)
+    share = layers / layers.sum(axis=-1, keepdims=True)
+    kept_s = [activations_s(scenario, table, batch, cover) for cover in passes]
+    return up_s[0] + kept_s[0], up_s[1] + kept_s[1] + gradients_s[..., None] * share
 
 
 def paired_share(batch: Batch) -> NDArray[np.float64]:

@@ -19,6 +19,7 @@ from planner.training.memory.sharding import (
     state_groups,
 )
 from planner.training.memory.stage import stage_parameters
+from planner.training.step.offload import host_update_s
 from planner.workload.formats import (
     bucket_bytes,
     gathered_weight_bytes,
@@ -234,15 +235,37 @@ def optimizer_s(scenario: Scenario, table: CostTable, batch: Batch) -> NDArray[n
     weight; clipping reads the gradient once more (Megatron-LM `clip_grads.py`), and the gradient
     buffer is cleared for the next step.
     """
-    streamed = stage_optimizer_s(scenario, table, batch)
-    seconds: NDArray[np.float64] = streamed.max(axis=-1) + scenario.job.software.step_overhead.value
+    updated = stage_optimizer_s(scenario, table, batch)
+    seconds: NDArray[np.float64] = updated.max(axis=-1) + scenario.job.software.step_overhead.value
     return seconds
 
 
 def stage_optimizer_s(scenario: Scenario, table: CostTable, batch: Batch) -> NDArray[np.float64]:
-    """What each stage streams through memory, [N, p] seconds, without the step's overhead."""
-    software, job = scenario.job.software, scenario.job
+    """[N, p] seconds, without the step's overhead: what each stage streams through memory, and what
+    its host updates after that."""
     dense, expert = stage_parameters(scenario, table, batch)
+    streamed = _streamed_s(scenario, batch, dense, expert)
+    if not batch.host_share.any():
+        return streamed
+    here = (1 - batch.host_share)[:, None]
+    return np.asarray(here * streamed + host_update_s(scenario, batch, dense, expert))
+
+
+def exposed_update_s(scenario: Scenario, table: CostTable, batch: Batch) -> NDArray[np.float64]:
+    """[N]: how much of `optimizer_s` is on the host of the stage that it waits for."""
+    if not batch.host_share.any():
+        return np.zeros(len(batch))
+    dense, expert = stage_parameters(scenario, table, batch)
+    slowest = stage_optimizer_s(scenario, table, batch).argmax(axis=-1)
+    on_host = host_update_s(scenario, batch, dense, expert)
+    return np.asarray(on_host[np.arange(len(batch)), slowest])
+
+
+def _streamed_s(
+    scenario: Scenario, batch: Batch, dense: NDArray[np.int64], expert: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """What a stage streams through memory where all of its optimizer is on the device, [N, p]."""
+    software, job = scenario.job.software, scenario.job
     main_bytes = gradient_bytes(software, job.precision)
     master_bytes = master_weight_bytes(software, job.precision) or weight_bytes(job.precision)
     state_bytes = master_bytes + moment_bytes(software, job.optimizer)

@@ -87,8 +87,10 @@ def simulate_step(
         data_comm_s=microbatches * float(parts.passes.data_s[0, busiest].sum())
         + max(spans.span_s - spans.pass_span_s, 0.0)
         + float(parts.gather_s[0]),
-        optimizer_s=float(parts.optimizer_s[0]),
+        optimizer_s=float(parts.optimizer_s[0] - parts.exposed_update_s[0]),
         jitter_s=float(parts.jitter_s[0]),
+        offload_s=microbatches * _of_stage(parts.passes.offload_s, busiest)
+        + float(parts.exposed_update_s[0]),
     )
     hidden_s = chunk_seconds(scenario, table, batch, table.hidden_s)[0, busiest].sum()
     waiting_s = host_bound_s(scenario, table, batch, busiest)[0]
@@ -97,6 +99,11 @@ def simulate_step(
         "host_bound_s": microbatches * float(waiting_s),
     }
     return SimulatedStep(breakdown=breakdown, detail=_detail(parts, spans, busiest) | beside)
+
+
+def _of_stage(seconds: NDArray[np.float64] | float, stage: int) -> float:
+    """What a stage of the only plan takes for one microbatch, of seconds [1, p, v]."""
+    return seconds if isinstance(seconds, float) else float(seconds[0, stage].sum())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

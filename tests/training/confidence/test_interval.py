@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from planner.hardware.device import device_from_spec
+from planner.hardware.described import device_from_spec
 from planner.plan import Confidence, Interval, Plan
 from planner.specs.files.catalog import list_shipped, resolve
 from planner.specs.load import load_device, parse_cluster

@@ -6,13 +6,14 @@ from dataclasses import replace
 
 import pytest
 
-from planner.hardware.device import device_from_spec
+from planner.hardware.described import device_from_spec
 from planner.specs.job import build_job
 from planner.specs.load import load_cluster, load_device, load_model, load_software
 from planner.training.layer.operators import operator_time
-from planner.training.layer.timing import LayerTime, layer_time
+from planner.training.layer.tally import LayerTime
+from planner.training.layer.timing import layer_time
 from planner.training.scenario import build_scenario
-from planner.workload.attention import core_attention
+from planner.workload.core_attention import core_attention
 from planner.workload.layers import layer_operators
 from planner.workload.operators import Operator, Pointwise
 from planner.workload.shard import Shard

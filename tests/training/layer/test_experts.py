@@ -10,7 +10,8 @@ from planner.hardware.collectives import all_to_all_s
 from planner.specs.job import build_job
 from planner.specs.load import load_cluster, load_model, load_software
 from planner.specs.software import SoftwareProfile
-from planner.training.layer.timing import LayerTime, collective_s, layer_time
+from planner.training.layer.tally import LayerTime, collective_s
+from planner.training.layer.timing import layer_time
 from planner.training.scenario import Scenario, build_scenario
 from planner.workload.layers import layer_operators
 from planner.workload.operators import Collective, Operator, Pointwise

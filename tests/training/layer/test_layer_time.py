@@ -11,7 +11,8 @@ from planner.hardware.links import Topology
 from planner.specs.job import build_job
 from planner.specs.load import load_cluster, load_model, load_software
 from planner.specs.software import SoftwareProfile
-from planner.training.layer.timing import LayerTime, layer_time
+from planner.training.layer.tally import LayerTime
+from planner.training.layer.timing import layer_time
 from planner.training.scenario import build_scenario
 from planner.workload.layers import layer_operators
 from planner.workload.operators import Pointwise

@@ -127,7 +127,7 @@ def _with_memory(device: Any, memory_gib: float) -> Any:
 
 def combinations(
     scenario: Scenario, restrictions: Restrictions
-) -> Iterator[dict[str, int | str | bool]]:
+) -> Iterator[dict[str, int | float | str | bool]]:
     """Every combination of the dimensions, one by one, that no rule of a single plan forbids and
     that is not the same plan as another."""
     facts = SpaceFacts.of(scenario, restrictions)

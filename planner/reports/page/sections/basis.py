@@ -142,5 +142,5 @@ def _space(content: PageContent) -> Html | None:
     )
 
 
-def _value(value: int | str | bool) -> str:
+def _value(value: int | float | str | bool) -> str:
     return {True: "on", False: "off"}[value] if isinstance(value, bool) else str(value)

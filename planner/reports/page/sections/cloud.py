@@ -27,7 +27,7 @@ CLOSE = 0.05
 JUDGED = 10
 """The fastest plans, by which the bounds are judged."""
 SLOWEST = 4.0
-"""Combinations that take so many times as long as the fastest are not drawn."""
+"""Combinations that take this many times as long as the fastest are not drawn."""
 LISTED = 40
 """Points of the front that the table lists."""
 
@@ -85,6 +85,15 @@ def cloud(content: PageContent) -> Html | None:
     )
 
 
+USUAL: dict[str, object] = {
+    "shard_over": "all",
+    "optimizer_offload": 0.0,
+    "weight_offload": False,
+    "activation_offload": 0.0,
+}
+"""Values of axes that a cloud leaves out where all combinations agree."""
+
+
 def looseness(known: Cloud, plans: Sequence[RankedPlan]) -> float:
     """The largest share by which the bound of one of some plans lies below its step."""
     wanted = {_key(one.plan): one.estimate.step_s for one in plans}
@@ -93,7 +102,7 @@ def looseness(known: Cloud, plans: Sequence[RankedPlan]) -> float:
     for bound_s, values in zip(
         known.step_bound_s, zip(*known.axes.values(), strict=True), strict=True
     ):
-        combination = {"shard_over": "all", **dict(zip(names, values, strict=True))}
+        combination = {**USUAL, **dict(zip(names, values, strict=True))}
         step_s = wanted.get(_sorted(combination))
         if step_s is not None:
             found = max(found, 1 - bound_s / step_s)
@@ -128,6 +137,9 @@ def _key(plan: Plan) -> tuple[tuple[str, object], ...]:
             "sequence_parallel": plan.sequence_parallel,
             "data_sharding": plan.data_sharding,
             "shard_over": plan.shard_over or "all",
+            "optimizer_offload": plan.optimizer_offload,
+            "weight_offload": plan.weight_offload,
+            "activation_offload": plan.activation_offload,
         }
     )
 
@@ -210,7 +222,7 @@ def _table(line: Sequence[Point], known: Cloud, content: PageContent) -> Html:
     )
 
 
-def _words(values: dict[str, int | str | bool]) -> str:
+def _words(values: dict[str, int | float | str | bool]) -> str:
     letters = {"tensor": "t", "pipeline": "p", "data": "d"}
     more = {"context": "c", "expert": "e", "expert_tensor": "et"}
     degrees = [f"{letter}{values[axis]}" for axis, letter in letters.items()]

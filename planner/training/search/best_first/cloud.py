@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from planner.training.scenario import Scenario
     from planner.training.search.bounding.groups import Fitting
 
-Values = list[int | str | bool]
+Values = list[int | float | str | bool]
 
 
 def cloud_of(

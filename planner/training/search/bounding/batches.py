@@ -8,7 +8,7 @@ import numpy as np
 
 from planner.schedule.registry import kind_of
 from planner.training.batch import Batch
-from planner.training.search.space.facts import sharing_ranks
+from planner.training.search.space.facts import PARTS, sharing_ranks
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -40,6 +40,8 @@ def make_batch(
     the codes of `VARIANT_AXES`, and the arrays are as long as `grid_row`."""
     data, tensor = columns["data"][grid_row], columns["tensor"][grid_row]
     shard_over = variants["shard_over"]
+    offload, weights = variants["optimizer_offload"], variants["weight_offload"]
+    activations = variants["activation_offload"]
     row = "shared_row" if kind_of(schedule).shares_vocabulary else "row"
     return Batch(
         pipeline=pipeline,
@@ -60,4 +62,7 @@ def make_batch(
         shard_over=sharing_ranks(shard_over, tensor, scenario.node_devices)
         if shard_over.any()
         else None,
+        optimizer_offload=offload / PARTS if offload.any() else None,
+        weight_offload=weights if weights.any() else None,
+        activation_offload=activations / PARTS if activations.any() else None,
     )

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Values", "check_plan", "plan_from_flags", "plan_of", "plan_values"]
 
-Values = Mapping[str, int | str | bool]
+Values = Mapping[str, int | float | str | bool]
 """One value for every axis of the search space."""
 
 
@@ -71,10 +71,15 @@ def plan_of(
         stages=stages,
         placement=placement(scenario, degrees),
         shard_over=_shard_over(scenario, values["shard_over"], degrees),
+        optimizer_offload=float(values["optimizer_offload"]),
+        weight_offload=bool(values["weight_offload"]),
+        activation_offload=float(values["activation_offload"]),
     )
 
 
-def _shard_over(scenario: Scenario, value: int | str | bool, degrees: Degrees) -> int | None:
+def _shard_over(
+    scenario: Scenario, value: int | float | str | bool, degrees: Degrees
+) -> int | None:
     """Ranks of a sharding group; None where all replicas are one."""
     code = np.array(code_of("shard_over", value))
     ranks = int(sharing_ranks(code, np.array(degrees.tensor), scenario.node_devices))
@@ -161,8 +166,8 @@ def stated_plan(
     )
 
 
-def _single_values(flags: Restrictions) -> dict[str, int | str | bool]:
-    given: dict[str, int | str | bool] = {}
+def _single_values(flags: Restrictions) -> dict[str, int | float | str | bool]:
+    given: dict[str, int | float | str | bool] = {}
     for axis in (*NUMBER_AXES, *SWITCH_AXES):
         asked = getattr(flags, axis)
         if asked is None:
@@ -173,7 +178,7 @@ def _single_values(flags: Restrictions) -> dict[str, int | str | bool]:
     return given
 
 
-def _defaults(scenario: Scenario, given: Values) -> dict[str, int | str | bool]:
+def _defaults(scenario: Scenario, given: Values) -> dict[str, int | float | str | bool]:
     software = scenario.job.software
     virtual_stages = int(given.get("virtual_stages", 1))
     schedule = software.schedules.default_for(virtual_stages)
@@ -190,6 +195,9 @@ def _defaults(scenario: Scenario, given: Values) -> dict[str, int | str | bool]:
         "sequence_parallel": software.sequence_parallel and int(given.get("tensor", 1)) > 1,
         "data_sharding": software.data_sharding.default,
         "shard_over": "all",
+        "optimizer_offload": 0.0,
+        "activation_offload": 0.0,
+        "weight_offload": software.offload.together and bool(given.get("optimizer_offload")),
     }
 
 

@@ -78,7 +78,7 @@ def plan_problems(scenario: Scenario, plan: Plan) -> tuple[PlanProblem, ...]:
     return tuple(problem for problem in found if by_name.get(problem.name) is problem)
 
 
-def plan_values(plan: Plan) -> dict[str, int | str | bool]:
+def plan_values(plan: Plan) -> dict[str, int | float | str | bool]:
     """The combination that a plan was made from."""
     return {
         **{axis: getattr(plan.degrees, axis) for axis in DEGREES},
@@ -89,6 +89,9 @@ def plan_values(plan: Plan) -> dict[str, int | str | bool]:
         "sequence_parallel": plan.sequence_parallel,
         "data_sharding": plan.data_sharding,
         "shard_over": plan.shard_over or "all",
+        "optimizer_offload": plan.optimizer_offload,
+        "weight_offload": plan.weight_offload,
+        "activation_offload": plan.activation_offload,
     }
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from planner.errors import RuleError
 from planner.plan import DATA_SHARDINGS, GRANULARITIES
 from planner.specs.model.spec import MOST_LAYERS
-from planner.training.search.space.facts import SCHEDULE_NAMES, value_of
+from planner.training.search.space.facts import PARTS, SCHEDULE_NAMES, value_of
 from planner.training.search.space.rules import RULES
 
 if TYPE_CHECKING:
@@ -26,6 +26,9 @@ SWITCHES = {
     "sequence_parallel": 2,
     "recompute": len(GRANULARITIES),
     "data_sharding": len(DATA_SHARDINGS),
+    "optimizer_offload": PARTS + 1,
+    "weight_offload": 2,
+    "activation_offload": PARTS + 1,
 }
 """Axes that hold codes, and how many codes each has."""
 

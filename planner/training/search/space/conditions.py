@@ -6,7 +6,7 @@ holds.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from planner.plan import DATA_SHARDINGS, GRANULARITIES
 from planner.schedule.build import MOST_FORWARDS
 from planner.schedule.registry import PLAIN, SCHEDULES
 from planner.schedule.rules import ScheduleSize
-from planner.training.search.space.facts import NODE, SCHEDULE_NAMES, sharing_ranks
+from planner.training.search.space.facts import NODE, PARTS, SCHEDULE_NAMES, sharing_ranks
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -200,8 +200,35 @@ def sharding_groups(f: SpaceFacts, c: Columns) -> Holds:
 
 
 def sharded_in_groups(f: SpaceFacts, c: Columns) -> Holds:
-    codes = [DATA_SHARDINGS.index(name) for name in f.sharded_in_groups]
-    return (c["shard_over"] == 0) | np.isin(c["data_sharding"], codes)
+    return (c["shard_over"] == 0) | _sharded_as(f.sharded_in_groups, c)
+
+
+def offloaded_optimizer(f: SpaceFacts, c: Columns) -> Holds:
+    return (c["optimizer_offload"] == 0) | _sharded_as(f.offload.optimizer, c)
+
+
+def offloaded_share(f: SpaceFacts, c: Columns) -> Holds:
+    share = c["optimizer_offload"]
+    return (share == 0) | (share == PARTS) | _sharded_as(f.offload.optimizer_share, c)
+
+
+def offloaded_weights(f: SpaceFacts, c: Columns) -> Holds:
+    return (c["weight_offload"] == 0) | _sharded_as(f.offload.weights, c)
+
+
+def offloaded_together(f: SpaceFacts, c: Columns) -> Holds:
+    both = (c["optimizer_offload"] > 0) == (c["weight_offload"] > 0)
+    return both | (not f.offload.together)
+
+
+def offloaded_activations(f: SpaceFacts, c: Columns) -> Holds:
+    codes = [GRANULARITIES.index(name) for name in f.offload.activations]
+    staged = (c["pipeline"] == 1) | f.offload.activations_in_pipelines
+    return (c["activation_offload"] == 0) | (np.isin(c["recompute"], codes) & staged)
+
+
+def _sharded_as(names: Sequence[str], c: Columns) -> NDArray[np.bool_]:
+    return np.isin(c["data_sharding"], [DATA_SHARDINGS.index(name) for name in names])
 
 
 def several_groups(f: SpaceFacts, c: Columns) -> Holds:

@@ -37,10 +37,17 @@ GRID_AXES = (
 )
 """Axes of a grid, expanded for each pipeline degree."""
 
-VARIANT_AXES = ("recompute", "data_sharding", "shard_over")
+VARIANT_AXES = (
+    "recompute",
+    "data_sharding",
+    "shard_over",
+    "optimizer_offload",
+    "weight_offload",
+    "activation_offload",
+)
 """Axes expanded within each (pipeline, virtual_stages, schedule)."""
 
-ONLY_WHERE_TRIED = ("shard_over",)
+ONLY_WHERE_TRIED = ("shard_over", "optimizer_offload", "weight_offload", "activation_offload")
 """Axes that a result lists only where there is more to choose than code 0."""
 
 AXES = ("pipeline", *GRID_AXES, "virtual_stages", "schedule", *VARIANT_AXES)
@@ -62,7 +69,7 @@ def dimensions(scenario: Scenario, restrictions: Restrictions) -> dict[str, tupl
     job, model = scenario.job, scenario.model
     software = job.software
     degrees = divisors(job.devices)
-    default: dict[str, tuple[int | str | bool, ...]] = {
+    default: dict[str, tuple[int | float | str | bool, ...]] = {
         "pipeline": degrees,
         "tensor": degrees,
         "context": degrees,
@@ -76,6 +83,9 @@ def dimensions(scenario: Scenario, restrictions: Restrictions) -> dict[str, tupl
         "recompute": software.recompute.choices,
         "data_sharding": software.data_sharding.choices,
         "shard_over": software.data_sharding.tried_groups,
+        "optimizer_offload": (0.0,),
+        "weight_offload": (False,),
+        "activation_offload": (0.0,),
     }
     return {
         axis: tuple(

@@ -16,6 +16,7 @@ from planner.workload.shard import Shard
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from planner.specs.software_parts import Offload
     from planner.training.scenario import Scenario
     from planner.training.search.space.restrictions import Restrictions
 
@@ -75,8 +76,34 @@ class SpaceFacts:
     node_devices: int
     sharded_in_groups: tuple[str, ...]
     shards_over_all: bool
+    offload: Offload
     any_nodes: bool = False
     """Whether a combination may take any number of whole nodes, up to all devices."""
+
+    @property
+    def offloads_optimizer(self) -> str:
+        """With which data sharding the optimizer may be offloaded, in words."""
+        return " or ".join(self.offload.optimizer) or "no value"
+
+    @property
+    def offloads_share(self) -> str:
+        """With which data sharding a part of it may, in words."""
+        return " or ".join(self.offload.optimizer_share) or "no value"
+
+    @property
+    def offloads_weights(self) -> str:
+        """With which data sharding weights may be offloaded, in words."""
+        return " or ".join(self.offload.weights) or "no value"
+
+    @property
+    def offloads_activations(self) -> str:
+        """With which recomputation activations may be offloaded, in words."""
+        return " or ".join(self.offload.activations) or "no value"
+
+    @property
+    def offloads_on_one_stage(self) -> str:
+        """What the rule on offloaded activations adds where pipelines cannot have them."""
+        return "" if self.offload.activations_in_pipelines else ", without a pipeline"
 
     @property
     def in_groups(self) -> str:
@@ -150,8 +177,12 @@ class SpaceFacts:
             sharded_in_groups=software.data_sharding.in_groups,
             shards_over_all="all"
             in (restrictions.shard_over or software.data_sharding.tried_groups),
+            offload=software.offload,
         )
 
+
+PARTS = 1000
+"""Codes of a share: thousandths of it."""
 
 _GROUPS = {"all": 0, "node": NODE}
 """Codes of sharding groups that are no numbers."""
@@ -173,7 +204,7 @@ def selective_frees(scenario: Scenario) -> bool:
     return any(memory.selective_bytes < memory.saved_bytes for memory in memories)
 
 
-def code_of(axis: str, value: int | str | bool) -> int:
+def code_of(axis: str, value: int | float | str | bool) -> int:
     """The integer that a value's column holds for it. Raises: RuleError for an unknown schedule."""
     if axis == "schedule":
         return SCHEDULE_NAMES.index(kind_of(str(value)).name)
@@ -183,10 +214,12 @@ def code_of(axis: str, value: int | str | bool) -> int:
         return DATA_SHARDINGS.index(str(value))
     if axis == "shard_over" and isinstance(value, str):
         return _GROUPS[value]
+    if axis in ("optimizer_offload", "activation_offload"):
+        return round(float(value) * PARTS)
     return int(value)
 
 
-def value_of(axis: str, code: int) -> int | str | bool:
+def value_of(axis: str, code: int) -> int | float | str | bool:
     """The value that an integer of a column stands for."""
     if axis == "schedule":
         return SCHEDULE_NAMES[code]
@@ -196,4 +229,6 @@ def value_of(axis: str, code: int) -> int | str | bool:
         return DATA_SHARDINGS[code]
     if axis == "shard_over":
         return next((word for word, known in _GROUPS.items() if known == code), code)
-    return bool(code) if axis == "sequence_parallel" else code
+    if axis in ("optimizer_offload", "activation_offload"):
+        return code / PARTS
+    return bool(code) if axis in ("sequence_parallel", "weight_offload") else code

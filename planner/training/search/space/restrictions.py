@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
@@ -29,8 +30,21 @@ NUMBER_AXES = (
     "virtual_stages",
 )
 """Axes whose values are whole numbers."""
-SWITCH_AXES = ("schedule", "recompute", "sequence_parallel", "data_sharding", "shard_over")
-"""Axes whose values are words, or on and off."""
+SWITCH_AXES = (
+    "schedule",
+    "recompute",
+    "sequence_parallel",
+    "data_sharding",
+    "shard_over",
+    "optimizer_offload",
+    "weight_offload",
+    "activation_offload",
+)
+"""Axes whose values are words, shares, or on and off."""
+SHARE_AXES = ("optimizer_offload", "activation_offload")
+"""Axes that are shares."""
+ON_OFF_AXES = ("sequence_parallel", "weight_offload")
+"""Axes that are on or off."""
 GROUPS = ("all", "node")
 """Sharding groups that are no numbers."""
 WORDS = {"recompute": GRANULARITIES, "data_sharding": DATA_SHARDINGS}
@@ -56,6 +70,9 @@ class Restrictions:
     sequence_parallel: tuple[bool, ...] | None = None
     data_sharding: tuple[str, ...] | None = None
     shard_over: tuple[int | str, ...] | None = None
+    optimizer_offload: tuple[float, ...] | None = None
+    weight_offload: tuple[bool, ...] | None = None
+    activation_offload: tuple[float, ...] | None = None
 
     def __bool__(self) -> bool:
         return any(getattr(self, field.name) is not None for field in fields(self))
@@ -86,12 +103,14 @@ def _restrictions(axes: Mapping[str, Iterable[object]]) -> Restrictions:
     return Restrictions(**checked)  # type: ignore[arg-type]
 
 
-def _parsed(axis: str, text: str) -> Sequence[int | bool | str]:
+def _parsed(axis: str, text: str) -> Sequence[int | float | bool | str]:
     parts = _parts(axis, text)
     if axis in NUMBER_AXES:
         return [_number(axis, part) for part in parts]
-    if axis == "sequence_parallel":
+    if axis in ON_OFF_AXES:
         return [_known(axis, part, ("on", "off")) == "on" for part in parts]
+    if axis in SHARE_AXES:
+        return [_share(axis, part) for part in parts]
     if axis == "shard_over":
         return [part if part in GROUPS else _group(axis, part) for part in parts]
     return parts
@@ -112,8 +131,10 @@ def _checked(axis: str, values: Iterable[object]) -> tuple[object, ...]:
     if axis in NUMBER_AXES:
         name = option_name(axis)
         return tuple(sorted({whole(name, value, most=LARGEST) for value in values}))  # type: ignore[arg-type, type-var]
-    if axis == "sequence_parallel":
+    if axis in ON_OFF_AXES:
         return tuple(dict.fromkeys(_switch(axis, value) for value in values))
+    if axis in SHARE_AXES:
+        return tuple(dict.fromkeys(_share(axis, value) for value in values))
     if axis == "shard_over":
         return tuple(dict.fromkeys(_group(axis, value) for value in values))
     return tuple(dict.fromkeys(_known(axis, value, WORDS.get(axis)) for value in values))
@@ -131,6 +152,21 @@ def _group(axis: str, value: object) -> int | str:
             hint=did_you_mean(str(value), GROUPS),
         )
     return number
+
+
+def _share(axis: str, value: object) -> float:
+    """A share from nothing to all, in thousandths."""
+    amount: object = value
+    if isinstance(value, str):
+        number = value.removesuffix("%").rstrip()
+        with suppress(ValueError):
+            amount = float(number) / (100 if value.endswith("%") else 1)
+    if isinstance(amount, bool) or not isinstance(amount, int | float) or not 0 <= amount <= 1:
+        raise InputError(
+            f"{option_name(axis)}: {value!r} is not a share from 0 to 1",
+            hint="write it like 0.5 or 50%",
+        )
+    return round(float(amount), 3)
 
 
 def _switch(axis: str, value: object) -> bool:

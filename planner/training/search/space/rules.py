@@ -304,6 +304,45 @@ RULES = (
         holds=conditions.sharded_in_groups,
     ),
     SpaceRule(
+        name="optimizer-offload",
+        sentence="under software profile {f.software} the optimizer may be offloaded with data "
+        "sharding {f.offloads_optimizer}",
+        axes=("data_sharding", "optimizer_offload"),
+        adjusts="optimizer_offload",
+        holds=conditions.offloaded_optimizer,
+    ),
+    SpaceRule(
+        name="optimizer-offload-share",
+        sentence="under software profile {f.software} a part of the optimizer may be offloaded "
+        "with data sharding {f.offloads_share}, otherwise all of it or nothing",
+        axes=("data_sharding", "optimizer_offload"),
+        adjusts="optimizer_offload",
+        holds=conditions.offloaded_share,
+    ),
+    SpaceRule(
+        name="weight-offload",
+        sentence="under software profile {f.software} weights may be offloaded with data sharding "
+        "{f.offloads_weights}",
+        axes=("data_sharding", "weight_offload"),
+        adjusts="weight_offload",
+        holds=conditions.offloaded_weights,
+    ),
+    SpaceRule(
+        name="activation-offload",
+        sentence="under software profile {f.software} activations may be offloaded with "
+        "recomputation {f.offloads_activations}{f.offloads_on_one_stage}",
+        axes=("pipeline", "recompute", "activation_offload"),
+        adjusts="activation_offload",
+        holds=conditions.offloaded_activations,
+    ),
+    SpaceRule(
+        name="offload-together",
+        sentence="{f.framework} offloads weights and the optimizer together or not at all",
+        axes=("optimizer_offload", "weight_offload"),
+        adjusts="weight_offload",
+        holds=conditions.offloaded_together,
+    ),
+    SpaceRule(
         name="several-groups",
         sentence="a sharding group of a node is tried where there are more replicas than that",
         axes=("tensor", "context", "data", "shard_over"),

@@ -1,0 +1,304 @@
+"""A launch script with a better plan in it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from difflib import unified_diff
+from io import StringIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from planner.api.comparisons import side_by_side
+from planner.api.inputs import load_cluster, load_model
+from planner.api.keywords import ImproveKeywords, takes
+from planner.api.launches import launch_options, say_notes
+from planner.budget import Budget
+from planner.comparison.side import Side
+from planner.errors import InputError, NothingFits, PlannerError
+from planner.importers.launch import LARGEST_BYTES, read_source
+from planner.importers.megatron.script import launch_in
+from planner.importers.megatron.statement import COMMAND
+from planner.importers.source import STDIN, load_source
+from planner.improvement.change import changed_text
+from planner.improvement.document import to_document
+from planner.improvement.same import what_else_changed
+from planner.improvement.wanted import needed_variables, wanted_flags
+from planner.specs import ranges
+from planner.specs.files.text_file import decode, read_bytes
+from planner.specs.files.writing import write_file
+from planner.training.confidence.interval import between_plans
+from planner.training.estimate import estimate as price
+from planner.training.search import search as engine
+from planner.training.search.space.restrictions import Restrictions
+from planner.wording.labels import one_line
+from planner.wording.units import seconds
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Unpack
+
+    from planner.api.comparisons import PlanComparison
+    from planner.api.inputs import ClusterLike, ModelLike
+    from planner.importers.launch import LaunchedPlan
+    from planner.importers.launch_options import LaunchOptions
+    from planner.importers.megatron.flags import Flags
+    from planner.importers.source import Source
+    from planner.plan import RankedPlan
+    from planner.specs.cluster.spec import ClusterSpec
+    from planner.specs.model.spec import ModelSpec
+    from planner.training.search.best_first.run import Progress
+
+TRIED = 12
+"""Plans of the search that are written into the script, the fastest first, until one is safe."""
+_TIGHT = "fits tightly, the range of its peak reaches into the headroom"
+WORTH = 5e-4
+"""Shares of a step below this are no gain."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Improvement:
+    """A launch script and a better one. `now` is the plan of the script, `then` that of `text`, as
+    it reads back; without a better plan `then` is None. `diff` turns one text into the other.
+    `look_at`: what else may follow from the changes. `left_out`: faster plans of the search that
+    the script could not be given, and why."""
+
+    path: str
+    now: Side
+    then: Side | None
+    text: str
+    diff: str
+    look_at: tuple[str, ...]
+    left_out: tuple[str, ...]
+
+    @property
+    def gain(self) -> float:
+        """Share of the step that is saved, 0 without a better plan."""
+        if self.then is None:
+            return 0.0
+        return 1 - self.then.estimate.step_s / self.now.estimate.step_s
+
+    @property
+    def gain_range(self) -> tuple[float, float]:
+        """Between which the gain lies for nine of ten pairs of measured runs."""
+        low, high = between_plans().around(1 - self.gain)
+        return 1 - high, 1 - low
+
+    @property
+    def comparison(self) -> PlanComparison | None:
+        """Both plans side by side."""
+        return None if self.then is None else side_by_side((self.now, self.then))
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """What `planner improve --json` prints."""
+        compared = self.comparison
+        return to_document(
+            script=self.path,
+            gain=self.gain,
+            gain_range=self.gain_range,
+            diff=self.diff,
+            look_at=self.look_at,
+            left_out=self.left_out,
+            comparison=None if compared is None else compared.document,
+        )
+
+    def write(self) -> None:
+        """Puts the better script in place of the old one, whole or not at all. Raises: InputError
+        when it cannot be written."""
+        if self.then is not None:
+            write_file(self.path, self.text, option=None)
+
+
+@takes(ImproveKeywords)
+def improve(
+    script: str | Path,
+    cluster: ClusterLike,
+    model: ModelLike | None = None,
+    *,
+    time_limit_s: float | None = None,
+    progress: Callable[[Progress], None] | None = None,
+    note: Callable[[str], None] | None = None,
+    **options: Unpack[ImproveKeywords],
+) -> Improvement:
+    r"""A better plan for the job of a Megatron-LM script, as changes of its text. Its model, batch,
+    devices, framework and all other flags stay.
+
+    Every change is read back: what `then` promises is the estimate of the changed script. Raises:
+    InputError, with its place, for a script that cannot be read, cannot run, or cannot be changed
+    safely; NothingFits where no plan does.
+
+    >>> from planner import api
+    >>> from pathlib import Path
+    >>> written = Path("train.sh").write_text(
+    ...     "torchrun --nproc-per-node 8 pretrain_gpt.py --tensor-model-parallel-size 8 \\\n"
+    ...     "  --num-layers 24 --hidden-size 2048 --num-attention-heads 16 --vocab-size 51200 \\\n"
+    ...     "  --seq-length 2048 --max-position-embeddings 2048 --micro-batch-size 1 \\\n"
+    ...     "  --global-batch-size 64 --bf16"
+    ... )
+    >>> better = api.improve("train.sh", "dgx-a100-8")
+    >>> better.gain > 0.1, better.diff.splitlines()[3][:20]
+    (True, '-torchrun --nproc-pe')
+    """
+    source = _source(str(script))
+    asked = _Asked(
+        cluster=load_cluster(cluster),
+        model=None if model is None else load_model(model),
+        options=launch_options(options),
+    )
+    launched = asked.read(source)
+    if launched.statement.kind != COMMAND:
+        raise InputError("is no Megatron-LM script, and only those are edited", path=source.path)
+    say_notes(launched, note)
+    launched.check()
+    now = _side(launched, source.path)
+    found = engine.search(
+        launched.scenario,
+        restrictions=Restrictions(data_sharding=(launched.plan.data_sharding,)),
+        top=TRIED,
+        budget=Budget.lasting(ranges.duration_s("--time-limit", time_limit_s)),
+        progress=progress,
+    )
+    if not found.plans:
+        raise NothingFits(f"no plan that fits was found for the job of {source.path}")
+    return _best(asked, source, launched, now, found.plans)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Asked:
+    """What a script is read with."""
+
+    cluster: ClusterSpec
+    model: ModelSpec | None
+    options: LaunchOptions
+
+    def read(self, source: Source) -> LaunchedPlan:
+        return read_source(source, self.cluster, self.model, self.options)
+
+    def flags(self, source: Source) -> Flags:
+        """The flags of the training command, with their places."""
+        return launch_in(
+            source,
+            given=self.options.variables,
+            command=self.options.command,
+            vocabulary=self.options.vocabulary,
+            usual_vocabulary=None if self.model is None else self.model.vocab_size,
+        ).flags
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Written:
+    """A changed script, and what it launches."""
+
+    text: str
+    launched: LaunchedPlan
+    look_at: tuple[str, ...]
+
+
+def _source(path: str) -> Source:
+    """Raises: InputError for text that would not be written as it was read."""
+    if path == STDIN:
+        raise InputError("standard input cannot be changed; give a file")
+    source = load_source(path, largest=LARGEST_BYTES)
+    if decode(read_bytes(Path(path), largest=LARGEST_BYTES), path) != source.text:
+        raise InputError(
+            "holds carriage returns or control codes, which a change would lose",
+            path=path,
+            hint="`dos2unix` takes carriage returns out",
+        )
+    return source
+
+
+def _best(
+    asked: _Asked, source: Source, launched: LaunchedPlan, now: Side, plans: tuple[RankedPlan, ...]
+) -> Improvement:
+    """The fastest of the plans that the script can say. Raises: InputError where there are faster
+    ones and none of them can be written."""
+    problems: list[InputError] = []
+    left_out: list[str] = []
+    tightly: list[str] = []
+    best: tuple[Side, _Written] | None = None
+    tight: tuple[Side, _Written] | None = None
+    anywhere = launched.scenario.ideal is launched.scenario
+    for ranked in plans:
+        if not _better(ranked.estimate.step_s, now, best):
+            continue
+        try:
+            written = _written(asked, source, launched, ranked)
+            side = _side(written.launched, source.path)
+        except PlannerError as error:
+            left_out.append(f"{seconds(ranked.estimate.step_s)}/step: {error}")
+            problems.append(error if isinstance(error, InputError) else InputError(str(error)))
+            continue
+        if not side.estimate.memory.fits or not _better(side.estimate.step_s, now, best):
+            continue
+        if side.estimate.fit_class != "fits":
+            tight = tight or (side, written)
+            tightly.append(
+                f"{seconds(side.estimate.step_s)}/step ({one_line(side.plan)}): {_TIGHT}"
+            )
+            continue
+        best = side, written
+        if anywhere:
+            break
+    if best is None and tight is None and problems:
+        raise problems[0]
+    if best is None and now.estimate.fit_class != "fits":
+        best, tightly = tight, []
+    then = None if best is None else best[0]
+    text = source.text if best is None else best[1].text
+    return Improvement(
+        path=source.path,
+        now=now,
+        then=then,
+        text=text,
+        diff=_diff(source.text, text, source.path),
+        look_at=() if best is None else best[1].look_at,
+        left_out=(*left_out, *tightly),
+    )
+
+
+def _better(step_s: float, now: Side, best: tuple[Side, _Written] | None) -> bool:
+    """Whether a step is worth a change; where the script does not fit, any that does is."""
+    if best is not None:
+        return step_s < best[0].estimate.step_s
+    return not now.estimate.memory.fits or step_s < now.estimate.step_s * (1 - WORTH)
+
+
+def _written(asked: _Asked, source: Source, launched: LaunchedPlan, ranked: RankedPlan) -> _Written:
+    """The script with the plan in it. Raises: InputError where its flags cannot be changed safely,
+    and where the changed script says anything else; RuleError where it cannot run."""
+    flags = asked.flags(source)
+    wanted = wanted_flags(flags, launched.scenario, launched.plan, ranked.plan)
+    text, look_at = changed_text(source, flags, wanted)
+    read = asked.read(replace(source, text=text))
+    read.check()
+    otherwise = what_else_changed(launched, read, ranked.plan)
+    if otherwise is not None:
+        place = launched.place(otherwise)
+        raise InputError(
+            f"a changed flag takes {otherwise.replace('_', ' ')} along",
+            path=place.path,
+            line=place.line,
+            column=place.column,
+            hint="`planner compare` shows the flags to change by hand",
+        )
+    needed = needed_variables(launched.plan, ranked.plan, text)
+    return _Written(text=text, launched=read, look_at=(*look_at, *needed))
+
+
+def _side(launched: LaunchedPlan, name: str) -> Side:
+    return Side(
+        name=name,
+        scenario=launched.scenario,
+        plan=launched.plan,
+        estimate=price(launched.scenario, launched.plan),
+    )
+
+
+def _diff(before: str, after: str, path: str) -> str:
+    """A unified diff that `patch -p0` applies. Lines end at line feeds only."""
+    both = ([*StringIO(before)], [*StringIO(after)])
+    lines = []
+    for line in unified_diff(*both, fromfile=path, tofile=path):
+        lines.append(line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n")
+    return "".join(lines)

@@ -1,0 +1,109 @@
+"""How tokens reach their experts: the part of a software profile about mixtures."""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+from planner.specs.files.fields import Constant, Count, Efficiency, Fraction, Input, Seconds
+from planner.specs.files.general import general, general_part
+from planner.specs.networks import NetworkShares
+
+
+class Dispatcher(Input):
+    """One way in which tokens travel to their experts and back."""
+
+    deduplicated: bool = False
+    """A token goes to each device once, and crosses the network once per domain, however many of
+    its experts are there."""
+    reach: Literal["any", "domain"] = "any"
+    """Where its ranks may lie: `domain`, in one scale-up domain."""
+    calls: Count
+    """Collectives that the host launches for one dispatch."""
+    dispatch_launch: Constant[Seconds]
+    """Host time of one dispatch in addition to those collectives."""
+    network_efficiency: NetworkShares | None = None
+    """Share of the network cards' rate that an exchange reaches. Default: that of the collective
+    library's all-to-all."""
+    multiprocessors: Constant[Count]
+    """Multiprocessors that it takes from kernels that run at the same time."""
+
+
+DispatcherName = Literal["alltoall", "allgather", "deepep", "hybridep", "ncclep"]
+DISPATCHERS: tuple[DispatcherName, ...] = get_args(DispatcherName)
+
+
+def _dispatcher(name: str) -> Dispatcher:
+    return general_part("software", f"expert.dispatchers.{name}", Dispatcher)
+
+
+class Dispatchers(Input):
+    """What each dispatcher costs."""
+
+    alltoall: Dispatcher = _dispatcher("alltoall")
+    """Every copy of a token goes to its expert's rank, by the collective library."""
+    allgather: Dispatcher = _dispatcher("allgather")
+    """All tokens go to all ranks, by the collective library."""
+    deepep: Dispatcher = _dispatcher("deepep")
+    """DeepEP, over any network."""
+    hybridep: Dispatcher = _dispatcher("hybridep")
+    """HybridEP, in one scale-up domain."""
+    ncclep: Dispatcher = _dispatcher("ncclep")
+    """NCCL's own device-side exchange."""
+
+    def of(self, name: str) -> Dispatcher:
+        found: Dispatcher = getattr(self, name)
+        return found
+
+
+class Expert(Input):
+    """How tokens reach their experts."""
+
+    dispatcher: DispatcherName = "alltoall"
+    """How tokens travel to their experts."""
+    dispatcher_choices: tuple[DispatcherName, ...] = ()
+    """Dispatchers a plan may choose from. Default: the one in `dispatcher`."""
+    grouped_matmul: bool = True
+    """All experts of a device run in one call."""
+    fused_permutation: bool = False
+    """Tokens are sorted for their experts, and back, in one kernel."""
+    fused_mlp: bool = False
+    """In 8 and 4 bits the experts' activation and the casts around it belong to their products."""
+    fused_router: bool = False
+    """Scores, choice and counts are a few kernels instead of one for each operation."""
+    deduplicated: bool = False
+    """With `alltoall`: it is `deepep`."""
+    product_launch: Constant[Seconds] | None = None
+    """Host time of one expert's part of a grouped product, which is launched expert by expert.
+    Default: `host_launch` for each of one product forward and two backward."""
+    quantized_launch: Constant[Seconds] | None = None
+    """Host time to quantise one expert's operand and hand over its product, in 8 or 4 bits.
+    Default: `host_launch`."""
+    weighs_activation: bool = True
+    """Probabilities weigh the activation of an expert, not its output."""
+    fp32_probabilities: bool = False
+    """Those probabilities are fp32."""
+    fused_biases: bool = False
+    """Biases of the experts' outputs and clamps of their activations belong to other kernels."""
+    looped: bool = False
+    """The model runs its experts in a loop of Python, expert by expert. That time is not priced,
+    so a mixture is refused."""
+    tensor_default: bool = False
+    """Experts are split over the tensor degree where no expert-tensor degree is stated."""
+    tensor_parallel_biases: bool = True
+    """Experts with biases may be split over an expert-tensor degree above 1."""
+    dispatchers: Dispatchers = Dispatchers()
+    overlapped_share: Efficiency = general(
+        "software", "expert.overlapped_share", Constant[Fraction]
+    )
+    """Most of an exchange, as a share, that runs during another microbatch's computation where
+    `overlap` has `expert`."""
+
+    @property
+    def sends_by(self) -> DispatcherName:
+        """The default dispatcher."""
+        return "deepep" if self.deduplicated and self.dispatcher == "alltoall" else self.dispatcher
+
+    @property
+    def dispatcher_options(self) -> tuple[DispatcherName, ...]:
+        """What a plan may choose from, the default first."""
+        return tuple(dict.fromkeys((self.sends_by, *self.dispatcher_choices)))

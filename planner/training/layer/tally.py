@@ -1,0 +1,245 @@
+"""Running totals of a layer's passes, from operators and collectives to exposed seconds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+from planner.hardware.collectives import (
+    all_gather_s,
+    all_reduce_s,
+    all_to_all_s,
+    reduce_scatter_s,
+    send_s,
+)
+from planner.training.layer.host import collective_launch_s, launch_s, launched
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from planner.hardware.device import Device
+    from planner.hardware.links import ProcessGroup
+    from planner.training.layer.operators import OperatorTime
+    from planner.workload.operators import Collective, Operator
+    from planner.workload.workload import Workload
+
+COLLECTIVES = {
+    "all_reduce": all_reduce_s,
+    "all_gather": all_gather_s,
+    "reduce_scatter": reduce_scatter_s,
+    "all_to_all": all_to_all_s,
+}
+
+
+class PassTime(NamedTuple):
+    """Exposed seconds of one pass (forward or backward) by cause."""
+
+    compute_s: float = 0.0
+    tensor_s: float = 0.0
+    context_s: float = 0.0
+    expert_s: float = 0.0
+
+    @property
+    def total_s(self) -> float:
+        return self.compute_s + self.tensor_s + self.context_s + self.expert_s
+
+
+class LayerTime(NamedTuple):
+    """Seconds of a pass. Where the profile overlaps expert exchanges with another microbatch's
+    pass, this is the time of a pass in such a pair, and `alone` that of an unpaired pass.
+    `backward` includes the weight gradients, whose compute alone is `weight_gradient_s`.
+    `selective_s` and `full_s` are what selective and full recomputation redo. `hidden_s` is
+    communication that ran behind compute, and `host_bound_s` the seconds by which the host's
+    launches outlast the device's work; both add forward and backward. `forward_host_bound_s` is
+    that of the forward pass alone."""
+
+    forward: PassTime
+    backward: PassTime
+    forward_alone: PassTime
+    backward_alone: PassTime
+    weight_gradient_s: float
+    selective_s: float
+    full_s: float
+    hidden_s: float
+    host_bound_s: float
+    forward_host_bound_s: float
+
+
+@dataclass(slots=True)
+class PassTally:
+    """Running totals of one pass. `launching_s` is what the host needs for the operators that it
+    launches itself, `launched_s` what the device needs for them."""
+
+    compute_s: float = 0.0
+    tensor_s: float = 0.0
+    context_s: float = 0.0
+    expert_s: float = 0.0
+    exchange_s: float = 0.0
+    exchange_multiprocessors: int = 0
+    hidden_s: float = 0.0
+    slowness: float = 1.0
+    blocking: bool = False
+    launching_s: float = 0.0
+    launched_s: float = 0.0
+
+    def compute(
+        self, workload: Workload, operator: Operator, cost: OperatorTime, *, backward: bool
+    ) -> None:
+        seconds = cost.backward_s if backward else cost.forward_s
+        self.compute_s += seconds
+        if launched(workload, operator):
+            launching_s = launch_s(workload, operator, cost, backward=backward)
+            self.launching_s += self.slowness * launching_s
+            self.launched_s += seconds
+
+    def communicate(
+        self,
+        workload: Workload,
+        operator: Collective,
+        group: ProcessGroup,
+        cover_s: float,
+        overlap_cost: float,
+        wait_s: float,
+    ) -> None:
+        duration_s = collective_s(operator, group)
+        hidden_s = min(duration_s, cover_s)
+        exposed_s = duration_s - hidden_s + overlap_cost * hidden_s
+        self.hidden_s += hidden_s
+        if operator.axis == "tensor":
+            exposed_s += wait_s
+        if launched(workload, operator):
+            self.launching_s += self.slowness * collective_launch_s(workload, operator)
+            self.launched_s += exposed_s
+        if operator.axis == "tensor":
+            self.tensor_s += exposed_s
+        elif operator.axis == "context":
+            self.context_s += exposed_s
+        else:
+            self.expert_s += exposed_s
+            if operator.axis == "expert":
+                self.exchange_s += exposed_s
+                self.exchange_multiprocessors = operator.multiprocessors
+
+    @classmethod
+    def joined(cls, parts: Sequence[PassTally]) -> PassTally:
+        """Of passes through parts that follow each other."""
+        return cls(
+            compute_s=sum([part.compute_s for part in parts]),
+            tensor_s=sum([part.tensor_s for part in parts]),
+            context_s=sum([part.context_s for part in parts]),
+            expert_s=sum([part.expert_s for part in parts]),
+            exchange_s=sum([part.exchange_s for part in parts]),
+            exchange_multiprocessors=max([part.exchange_multiprocessors for part in parts]),
+            hidden_s=sum([part.hidden_s for part in parts]),
+            slowness=parts[0].slowness,
+            blocking=parts[0].blocking,
+            launching_s=sum([part.launching_s for part in parts]),
+            launched_s=sum([part.launched_s for part in parts]),
+        )
+
+    @property
+    def host_bound_s(self) -> float:
+        """Seconds by which launching outlasts the launched work; all of the launching where the
+        host waits for every kernel."""
+        if self.blocking:
+            return self.launching_s
+        return max(self.launching_s - self.launched_s, 0.0)
+
+    @property
+    def total_s(self) -> float:
+        """Exposed seconds, including the host's."""
+        return self.compute_s + self.host_bound_s + self.tensor_s + self.context_s + self.expert_s
+
+    def finish(self) -> PassTime:
+        return PassTime(
+            compute_s=self.compute_s + self.host_bound_s,
+            tensor_s=self.tensor_s,
+            context_s=self.context_s,
+            expert_s=self.expert_s,
+        )
+
+
+def collective_s(operator: Collective, group: ProcessGroup) -> float:
+    """Seconds of a layer's collective on an otherwise idle device."""
+    if operator.operation == "ring_exchange":
+        return operator.hops * send_s(group, operator.buffer_bytes)
+    if operator.operation == "all_to_all":
+        travelling_bytes = operator.buffer_bytes * _travelling_share(operator, group)
+        shares = operator.network_efficiency
+        share = None if shares is None else shares.of(group.network_kind).value
+        return all_to_all_s(group, travelling_bytes, network_efficiency=share)
+    return COLLECTIVES[operator.operation](group, operator.buffer_bytes)
+
+
+def _travelling_share(operator: Collective, group: ProcessGroup) -> float:
+    """Places that hold at least one of a token's `copies` experts, spread evenly over D of them,
+    over the copies: D·(1 − (1 − 1/D)^copies) / copies. Places are domains, inside one domain
+    devices; of them D are those that the token's groups of experts can reach."""
+    places = group.size if group.inside else group.domains
+    share = operator.group_top_k / operator.num_groups
+    d = min(places, max(operator.group_top_k, places * share)) if share < 1 else places
+    return d * (1 - (1 - 1 / d) ** operator.copies) / operator.copies
+
+
+@dataclass(slots=True, kw_only=True)
+class LayerTally:
+    """Running totals of a layer or of a part of one. `spared_s` is what full recomputation need not
+    redo."""
+
+    forward: PassTally
+    backward: PassTally
+    selective_s: float = 0.0
+    weight_gradient_s: float = 0.0
+    spared_s: float = 0.0
+
+    @classmethod
+    def joined(cls, parts: Sequence[LayerTally]) -> LayerTally:
+        """Of a layer whose parts follow each other."""
+        return cls(
+            forward=PassTally.joined([part.forward for part in parts]),
+            backward=PassTally.joined([part.backward for part in parts]),
+            selective_s=sum([part.selective_s for part in parts]),
+            weight_gradient_s=sum([part.weight_gradient_s for part in parts]),
+            spared_s=sum([part.spared_s for part in parts]),
+        )
+
+    def finish(self, workload: Workload, device: Device) -> LayerTime:
+        """The seconds of a whole layer. The tally is spent."""
+        forward, backward, software = self.forward, self.backward, workload.software
+        full_s = forward.total_s - self.spared_s
+        alone = (forward.finish(), backward.finish())
+        if "expert" in software.overlap:
+            _pair(forward, backward, software.expert.overlapped_share.value, device)
+        return LayerTime(
+            forward_alone=alone[0],
+            backward_alone=alone[1],
+            forward=forward.finish(),
+            backward=backward.finish(),
+            weight_gradient_s=self.weight_gradient_s,
+            selective_s=self.selective_s,
+            full_s=max(full_s, 0.0),
+            hidden_s=forward.hidden_s + backward.hidden_s,
+            host_bound_s=forward.host_bound_s + backward.host_bound_s,
+            forward_host_bound_s=forward.host_bound_s,
+        )
+
+
+def _pair(forward: PassTally, backward: PassTally, most: float, device: Device) -> None:
+    """The forward pass of one microbatch at the same time as the backward pass of another: at most
+    the share `most` of exchanges runs behind computation, and takes multiprocessors from it
+    (Megatron-LM `--overlap-moe-expert-parallel-comm`, `combined_1f1b.py`). A pair takes the longer
+    of both."""
+    exchange_s = forward.exchange_s + backward.exchange_s
+    if not exchange_s:
+        return
+    passes = (forward, backward)
+    cover_s = sum(tally.compute_s for tally in passes)
+    taken = forward.exchange_multiprocessors / device.multiprocessors
+    hidden_s = min(most * exchange_s, cover_s / (1 - taken))
+    for tally in passes:
+        hidden = hidden_s * tally.exchange_s / exchange_s
+        slowed = hidden_s * taken * tally.compute_s / cover_s
+        tally.hidden_s += hidden
+        tally.expert_s -= hidden
+        tally.compute_s += slowed
+        tally.launched_s = max(tally.launched_s + slowed - hidden, 0.0)

@@ -1,0 +1,51 @@
+"""Bytes that a job keeps in the memory of its hosts.
+
+What is offloaded is updated there in fp32: master weights, moments and the gradients that the
+update reads (Rajbhandari et al. 2021, ZeRO-Infinity, section 3; Megatron-LM
+`optimizer/cpu_offloading/hybrid_optimizer.py`; PyTorch FSDP2 `CPUOffloadPolicy`). Sharded weights
+that the passes read are in their own format beside them, unless the fp32 weights are the only ones.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from planner.training.batch import FULLY
+from planner.training.memory.sharding import optimizer_shares
+from planner.workload.formats import STATE_BYTES, moments, sharded_weight_bytes
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from planner.training.batch import Batch
+    from planner.training.scenario import Scenario
+
+
+def node_bytes(scenario: Scenario, each: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Bytes, [N], in the memory of the fullest node, where `each` device of every stage keeps so
+    many there, [N, p]. A node has neighbouring stages where it has several."""
+    devices, pipeline = scenario.host.devices, each.shape[1]
+    of_stage = scenario.job.devices // pipeline
+    if of_stage >= devices or devices % of_stage:
+        return np.asarray(each.max(axis=-1) * devices)
+    stages = min(devices // of_stage, pipeline)
+    summed = np.add.reduceat(each, range(0, pipeline, stages), axis=-1)
+    return np.asarray(summed.max(axis=-1) * of_stage)
+
+
+def device_bytes(
+    scenario: Scenario, batch: Batch, dense: NDArray[np.int64], expert: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """What one device of every stage, with so many parameters, [N, p], keeps of states and weights
+    on its host, bytes [N, p]."""
+    software, job = scenario.job.software, scenario.job
+    shares = optimizer_shares(software, batch, dense, expert)
+    state = STATE_BYTES["fp32"] * (2 + moments(job.optimizer))
+    held = batch.host_share[:, None] * shares * state
+    read_bytes, master_bytes = sharded_weight_bytes(software, job.precision)
+    there = (batch.data_sharding == FULLY) & batch.host_weights
+    beside = np.where(master_bytes > 0, 1.0, 1 - batch.host_share)
+    held = held + (there * beside)[:, None] * shares * read_bytes
+    return np.asarray(np.ceil(held).astype(np.int64))
