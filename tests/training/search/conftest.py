@@ -39,7 +39,7 @@ def every_plan() -> Callable[..., tuple[int, list[tuple[Plan, Estimate]]]]:
 
 
 @pytest.fixture(scope="session")
-def every_value() -> Callable[..., Iterator[dict[str, int | str | bool]]]:
+def every_value() -> Callable[..., Iterator[dict[str, Any]]]:
     return combinations
 
 

@@ -25,7 +25,7 @@ def may_fit_elsewhere(
     """[N]: false where no layout fits, given what the batch's own has to `spare_bytes` [N, p], all
     layers recomputed where any are. Every layer more takes at least its states and the activations
     of the microbatches in flight of the chunk that has fewest. A layer less frees at most those of
-    the chunk that has most; without any of its kind, a stage also lacks its `transient_bytes`."""
+    the chunk that has most; a stage without any of its kind also lacks its `transient_bytes`."""
     held = layer_columns(scenario)
     layers = batch.load.counts[..., held].sum(axis=(1, 2))
     kinds = held[batch.load.counts[..., held].sum(axis=(0, 1)) > 0]
@@ -37,7 +37,9 @@ def may_fit_elsewhere(
     flights = _in_flight(batch)
     least = states.min(axis=1)[:, None] + flights.min(axis=-1) * kept.min(axis=1)[:, None]
     most = (states + copies).max(axis=1)[:, None] + flights.max(axis=-1) * kept.max(axis=1)[:, None]
-    lacking = np.minimum(spare_bytes + slack * transient_bytes, 0.0) / (slack * most)
+    without = (fewest == 0) | (len(kinds) > 1)
+    freed = slack * transient_bytes * without
+    lacking = np.minimum(spare_bytes + freed, 0.0) / (slack * most)
     taken = np.floor(np.where(spare_bytes >= 0, spare_bytes / least, lacking))
     together = taken.sum(axis=1) >= 0
     return np.asarray(together & (layers + taken >= fewest).all(axis=1))

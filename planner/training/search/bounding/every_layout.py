@@ -143,8 +143,7 @@ class _Stages:
         p, v = batch.pipeline, batch.virtual_stages
         m = batch.num_microbatches.astype(np.float64)
         fits = np.ones(len(batch), dtype=np.bool_)
-        inner = max(p * v - ENDS, 0) * self.replay_s
-        work = self.work_s + inner * bool(recomputed)
+        work = self.work_s + self._replayed(recomputed, last=last) * self.replay_s
         busiest = np.maximum(work / p, self.ends_s.max(axis=1))
         for kind in self.kinds:
             most = kind.most(recomputed, v, self.full, last=last)
@@ -160,11 +159,28 @@ class _Stages:
             pipeline = np.where(m > p, np.maximum(pipeline, there_and_back), pipeline)
         return np.where(fits, pipeline, np.inf)
 
+    def _replayed(self, recomputed: int, *, last: bool) -> Floats:
+        """[N]: how many layers are recomputed at least: one in every chunk that has any; and of k
+        on a stage min(k, `once`), at least k · `once` / the most that any stage holds."""
+        if not recomputed:
+            return np.zeros(len(self.work_s))
+        kind = self.kinds[-1]
+        most = kind.most(recomputed, self.chunks, self.full, last=last).max(axis=1)
+        once = self._once(recomputed)
+        share = np.minimum(once / np.clip(most, 1.0, float(kind.number)), 1.0)
+        chunks = kind.rooms.most.shape[1] * self.chunks - ENDS
+        return np.asarray(np.maximum(kind.number * share, float(max(chunks, 0))))
+
+    def _once(self, recomputed: int) -> int:
+        """Layers of a stage that has so many that are recomputed, however they are spread over its
+        chunks."""
+        return max(self.chunks - ENDS, 0) + recomputed
+
     def _busiest_s(self, kind: _Layers, most: Floats, recomputed: int, least_s: Floats) -> Floats:
         """[N]: the least time, `least_s` at least, within which the stages hold all layers of the
         kind."""
         layer, replay = kind.layer_s[:, None], self.replay_s[:, None]
-        once = max(self.chunks - ENDS, 0) + recomputed
+        once = self._once(recomputed)
         low, high = least_s, least_s * REACH
         for halving in range(HALVINGS + 1):
             middle = low if not halving else (low + high) / 2

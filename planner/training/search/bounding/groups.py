@@ -28,7 +28,7 @@ from planner.training.search.layouts.bound import (
     other_layouts_s,
     waited_s,
 )
-from planner.training.search.layouts.problem import kept_layout
+from planner.training.search.layouts.problem import fewest_under_others, kept_layout
 from planner.training.search.mixed.bound import mixed_bound, rows_bound_s
 from planner.training.search.mixed.speeds import is_mixed
 from planner.training.step.ahead import with_ahead
@@ -319,14 +319,13 @@ def tight_others_s(
     budget: Budget = UNLIMITED,
 ) -> NDArray[np.float64]:
     """Tight bounds for some combinations of a group over every stage layout except the default,
-    whose fully recomputed layers per chunk are given, with any number of them. Raises:
-    OutOfTime."""
+    whose fully recomputed layers per chunk are given (`fewest_under_others`). Raises: OutOfTime."""
     bounds = []
     for part in pieces(np.arange(len(which)), fitting.chunks, budget):
         layers = recomputed_layers[part]
         batch = batch_of(scenario, fitting, which[part], layers)
         parts = step_parts(scenario, table, batch)
-        bounds.append(_others_s(scenario, table, fitting, batch, parts))
+        bounds.append(_others_s(scenario, table, fitting, batch, parts, layers))
     return np.concatenate(bounds)
 
 
@@ -358,7 +357,7 @@ def tight_bounds(
         batch = batch_of(scenario, fitting, which[part], layers[part])
         parts = step_parts(scenario, table, batch)
         default.append(_default_s(scenario, table, batch, parts))
-        others.append(_others_s(scenario, table, fitting, batch, parts))
+        others.append(_others_s(scenario, table, fitting, batch, parts, layers[part]))
     return TightBounds(
         default_s=np.concatenate(default), others_s=np.concatenate(others), layers=layers
     )
@@ -377,8 +376,9 @@ def _others_s(
     fitting: Fitting,
     batch: Batch,
     parts: StepParts,
+    recomputed_layers: NDArray[np.int64],
 ) -> NDArray[np.float64]:
-    work = LeastWork.of(table, batch, np.ones(len(batch), dtype=np.int64))
+    work = LeastWork.of(table, batch, fewest_under_others(batch, recomputed_layers))
     return BELOW * (
         others_bound_s(scenario, batch, work, fitting.layout, parts.reduction_s)
         + beside_pipeline_s(scenario, table, batch)

@@ -21,7 +21,7 @@ from planner.training.step.sends import replica_sends
 from planner.workload.layers import layer_kinds
 
 if TYPE_CHECKING:
-    from planner.arrays import Floats
+    from planner.arrays import Floats, Ints
     from planner.plan import Plan
     from planner.training.batch import Batch
     from planner.training.costs import CostTable
@@ -159,13 +159,20 @@ def _chain(scenario: Scenario) -> tuple[tuple[int, ...], tuple[bool, ...]]:
     return chain, (*[True] * (1 + len(layers)), *[False] * len(extra))
 
 
+def fewest_under_others(batch: Batch, recomputed: Ints) -> Ints:
+    """Fewest fully recomputed layers per chunk that are tried in other layouts, given what the
+    default needs: with one chunk per stage any number."""
+    around = recomputed - AROUND if batch.virtual_stages > 1 else np.ones_like(recomputed)
+    return np.maximum(around, 1)
+
+
 def _patterns(scenario: Scenario, batch: Batch) -> tuple[Pattern, ...]:
     """Full recomputation of about as many layers of every chunk as in the plan; also of all layers,
     where the plan recomputes all."""
     if not scenario.job.software.recompute.partial:
         return (Pattern(1, ALL),)
     planned = int(batch.recomputed_layers[0])
-    fewest = max(planned - AROUND, 1)
+    fewest = int(fewest_under_others(batch, batch.recomputed_layers)[0])
     counts = [Pattern(1, count) for count in range(fewest, planned + AROUND + 1)]
     return (*counts, Pattern(1, ALL)) if planned >= batch.load.most_layers else tuple(counts)
 
