@@ -52,7 +52,8 @@ def distinct_rows(
     than `np.unique` along an axis, which compares rows as text."""
     if sizes is None:
         sizes = [
-            2 if column.dtype == np.bool_ else int(column.max(initial=0)) + 1 for column in columns
+            2 if column.dtype == np.bool_ else int(np.maximum.reduce(column, initial=0)) + 1
+            for column in columns
         ]
     code, values = np.zeros(len(columns[0]), dtype=np.int64), 1
     for column, size in zip(columns, sizes, strict=True):

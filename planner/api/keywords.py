@@ -49,6 +49,10 @@ class AxisKeywords(TypedDict, total=False):
     context: int | Iterable[int] | None
     expert: int | Iterable[int] | None
     expert_tensor: int | Iterable[int] | None
+    dispatcher: str | Iterable[str] | None
+    """What carries tokens to their experts: alltoall, allgather, deepep, hybridep or ncclep."""
+    expert_overlap: bool | Iterable[bool] | None
+    """Exchanges of experts run beside another microbatch."""
     micro_batch_size: int | Iterable[int] | None
     """Sequences per microbatch."""
     virtual_stages: int | Iterable[int] | None

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from planner.budget import Budget, Stopped
 from planner.checks.baseline import baseline_findings
 from planner.checks.finding import Region, bad_input
+from planner.checks.heads import head_findings
 from planner.checks.inputs import doubt_findings, problem_findings, stale_findings
 from planner.checks.memory import memory_findings
 from planner.checks.places import shown_path
@@ -126,6 +127,7 @@ def check_subject(
     findings += imbalance_findings(subject, cost, at_most=limits.max_imbalance)
     findings += slow_link_findings(subject, cost)
     findings += full_precision_findings(subject, cost)
+    findings += head_findings(subject)
     if limits.baseline is not None:
         findings += baseline_findings(subject, cost, limits.baseline, at_most=limits.max_regression)
     if limits.within_of_best is not None and "PL301" in limits.selection:

@@ -132,6 +132,13 @@ class PlanOptions:
     context: Annotated[str | None, option("N", "Context degree (CP).")] = None
     expert: Annotated[str | None, option("N", "Expert degree (EP).")] = None
     expert_tensor: Annotated[str | None, option("N", "Tensor degree inside experts (ETP).")] = None
+    dispatcher: Annotated[
+        str | None,
+        option("NAME", "What carries tokens: alltoall, allgather, deepep, hybridep or ncclep."),
+    ] = None
+    expert_overlap: Annotated[
+        str | None, option("on|off", "Exchanges of experts beside another microbatch.")
+    ] = None
     micro_batch_size: Annotated[str | None, option("N", "Sequences per microbatch.")] = None
     virtual_stages: Annotated[str | None, option("N", "Chunks per pipeline stage (VPP).")] = None
     schedule: Annotated[
@@ -193,6 +200,13 @@ class RestrictOptions:
     expert: Annotated[str | None, option("N,...", "Expert degrees (EP).")] = None
     expert_tensor: Annotated[
         str | None, option("N,...", "Tensor degrees inside experts (ETP).")
+    ] = None
+    dispatcher: Annotated[
+        str | None,
+        option("NAME,...", "What carries tokens: alltoall, allgather, deepep, hybridep, ncclep."),
+    ] = None
+    expert_overlap: Annotated[
+        str | None, option("on|off", "Exchanges of experts beside another microbatch.")
     ] = None
     micro_batch_size: Annotated[str | None, option("N,...", "Sequences per microbatch.")] = None
     virtual_stages: Annotated[str | None, option("N,...", "Chunks per pipeline stage (VPP).")] = (

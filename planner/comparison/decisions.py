@@ -57,6 +57,8 @@ DECISIONS: tuple[tuple[str, Callable[[Side], str]], ...] = (
     ("data_sharding", lambda side: labels.data_sharding(side.plan)),
     ("offload", lambda side: labels.offloading(side.plan)),
     ("sequence_parallel", lambda side: labels.on_off(side.plan.sequence_parallel)),
+    ("dispatcher", lambda side: side.plan.dispatcher or "none"),
+    ("expert_overlap", lambda side: labels.on_off(side.plan.expert_overlap)),
     ("stages", lambda side: labels.stage_layers(side.plan)),
     ("hosts", _hosts),
 )

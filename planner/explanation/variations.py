@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from planner.errors import RuleError
 from planner.plan import AXES
 from planner.training.search.layouts.default import layers_of_chunks
 from planner.training.search.plans.build import plan_from_flags
@@ -17,6 +18,15 @@ if TYPE_CHECKING:
 
 LAYOUT = ("pipeline", "virtual_stages", "schedule")
 """Decisions that also change the layers of the stages and the hosts."""
+OF_EXPERTS = (
+    "dispatcher-devices",
+    "dispatcher-reach",
+    "dispatcher-ranks",
+    "expert-overlap",
+    "expert-overlap-stages",
+    "expert-overlap-recompute",
+)
+"""Rules about how tokens reach their experts, which other decisions may break."""
 
 
 def varied(scenario: Scenario, plan: Plan, decisions: Mapping[str, Any]) -> Plan:
@@ -26,6 +36,17 @@ def varied(scenario: Scenario, plan: Plan, decisions: Mapping[str, Any]) -> Plan
     Raises: RuleError for what the framework does not allow, InputError for a value that makes no
     sense.
     """
+    try:
+        return _varied(scenario, plan, decisions, keep_experts=True)
+    except RuleError as error:
+        if error.rule not in OF_EXPERTS or {"dispatcher", "expert_overlap"} & set(decisions):
+            raise
+        return _varied(scenario, plan, decisions, keep_experts=False)
+
+
+def _varied(
+    scenario: Scenario, plan: Plan, decisions: Mapping[str, Any], *, keep_experts: bool
+) -> Plan:
     kept = {axis: getattr(plan.degrees, axis) for axis in AXES if axis != "data"}
     flags = {
         **kept,
@@ -35,12 +56,16 @@ def varied(scenario: Scenario, plan: Plan, decisions: Mapping[str, Any]) -> Plan
         "recompute": plan.recompute.granularity,
         "sequence_parallel": plan.sequence_parallel,
         "data_sharding": plan.data_sharding,
+        "dispatcher": plan.dispatcher,
+        "expert_overlap": plan.expert_overlap,
         "shard_over": plan.shard_over or "all",
         "optimizer_offload": plan.optimizer_offload,
         "weight_offload": plan.weight_offload,
         "activation_offload": plan.activation_offload,
         **decisions,
     }
+    if not keep_experts or flags["expert"] == 1:
+        flags |= {name: decisions.get(name) for name in ("dispatcher", "expert_overlap")}
     if "virtual_stages" in decisions and "schedule" not in decisions:
         flags["schedule"] = None
     if "schedule" in decisions and "virtual_stages" not in decisions:

@@ -104,6 +104,7 @@ _SWITCHES: dict[str, tuple[tuple[str, ...], bool]] = {
     "--moe-router-enable-expert-bias": (("model.moe_router_enable_expert_bias",), True),
     "--moe-shared-expert-gate": (("model.moe_shared_expert_gate",), True),
     "--moe-grouped-gemm": (("model.moe_grouped_gemm",), True),
+    "--overlap-moe-expert-parallel-comm": (("model.overlap_moe_expert_parallel_comm",), True),
     "--moe-permute-fusion": (("model.moe_permute_fusion",), True),
     "--use-distributed-optimizer": (
         ("ddp.use_distributed_optimizer", "optimizer.use_distributed_optimizer"),
@@ -168,7 +169,14 @@ _RESET: Overrides = {
 }
 """What a recipe may set and a plan without it must take back."""
 
-_MIXTURE = ("model.moe_", "model.expert_", "model.num_moe_experts")
+_MIXTURE = (
+    "model.moe_",
+    "model.expert_",
+    "model.num_moe_experts",
+    "model.overlap_moe_",
+    "comm_overlap.overlap_moe_",
+    "comm_overlap.delay_wgrad_",
+)
 
 
 def bridge_overrides(job: ExportJob) -> Overrides:
@@ -245,6 +253,8 @@ def _overlap(job: ExportJob, flags: Flags) -> Overrides:
         "comm_overlap.batch_p2p_comm": not sends,
         "comm_overlap.overlap_grad_reduce": "--overlap-grad-reduce" in flags,
         "comm_overlap.overlap_param_gather": "--overlap-param-gather" in flags,
+        "comm_overlap.overlap_moe_expert_parallel_comm": job.plan.expert_overlap,
+        "comm_overlap.delay_wgrad_compute": False,
     }
 
 

@@ -54,6 +54,7 @@ _ELSEWHERE = (
     "model.cuda_graph_impl",
     "model.cuda_graph_modules",
     "model.moe_flex_dispatcher_backend",
+    "model.overlap_moe_expert_parallel_comm",
     "rng.te_rng_tracker",
     "rerun_state_machine.check_for_nan_in_loss",
     "dist.use_megatron_fsdp",
@@ -128,8 +129,12 @@ def _communication(job: ExportJob, overrides: Overrides) -> Overrides:
     if overrides["dist.use_megatron_fsdp"]:
         found["strategy.fsdp"] = "megatron"
     backend = overrides.get("model.moe_flex_dispatcher_backend")
-    if backend == "hybridep":
-        raise Inexpressible(TARGET, "software.expert.deduplicated", "HybridEP came later")
+    if backend in ("hybridep", "ncclep"):
+        raise Inexpressible(TARGET, "dispatcher", f"{backend} came later")
+    if job.plan.expert_overlap:
+        raise Inexpressible(
+            TARGET, "expert_overlap", "exchanges beside another microbatch came later"
+        )
     if backend == "deepep":
         found["model.moe_enable_deepep"] = True
     return found

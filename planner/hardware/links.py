@@ -201,6 +201,7 @@ class Topology:
         self, size: int, stride: int, ranks: range, device: Device | None
     ) -> ProcessGroup:
         self._check_fits(size, stride, len(ranks))
+        limit = _RANKS_LOOKED_AT if self.uniform else None
         if self.symmetric:
             kind = self.kinds[self.order[0]]
             domain_devices = kind.devices_per_node * kind.domain_nodes
@@ -208,6 +209,7 @@ class Topology:
             if spread is not None:
                 survey = self._aligned(size * stride, *spread)
                 return group_from(size, survey, trees=self.trees)
+            limit = min(_RANKS_LOOKED_AT, math.lcm(size * stride, domain_devices))
         sizes = {self.kinds[node].devices_per_node for node in self.order}
         per_node = math.gcd(stride, *sizes)
         whole_nodes = sizes == {per_node}
@@ -216,7 +218,7 @@ class Topology:
             size,
             stride,
             alike=per_node if whole_nodes else 1,
-            limit=_RANKS_LOOKED_AT if self.uniform else None,
+            limit=limit,
         )
         survey = self._survey(self._with(device, found), self._apart(stride), active=None)
         return group_from(size, survey, trees=self.trees)

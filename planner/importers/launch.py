@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from planner.errors import InputError, RuleError
-from planner.importers.launch_formats import ReadingOptions, read_statement
 from planner.importers.launch_options import LaunchOptions
 from planner.importers.launch_size import counted, devices_of, sized_for, taken_whole
 from planner.importers.source import load_source
@@ -130,6 +129,9 @@ def read_source(
 ) -> LaunchedPlan:
     """As `read_launch`, for a file that has already been read."""
     asked = LaunchOptions() if asked is None else asked
+    # The formats take long to load, and plan documents do without them.
+    from planner.importers.launch_formats import ReadingOptions, read_statement
+
     given = ReadingOptions(
         model=model,
         variables=asked.variables,

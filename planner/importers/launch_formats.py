@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReadingOptions:
     """What the user gives in addition to the file: the model, where the file does not state one,
-    and for scripts the options of `megatron.script.read_launch`."""
+    and for scripts the options of `planner.importers.megatron.script.read_script`."""
 
     model: ModelSpec | None = None
     variables: Mapping[str, str]

@@ -15,8 +15,8 @@ class LaunchOptions:
     """What the user adds to a launch file. Where the file says something else, that is an error;
     the number of devices is the exception, because schedulers take it on their command line.
 
-    `variables`, `command` and `vocabulary` are those of `megatron.script.read_launch`.
-    """
+    `variables`, `command` and `vocabulary` are those of
+    `planner.importers.megatron.script.read_script`."""
 
     decisions: Restrictions = field(default_factory=Restrictions)
     devices: int | None = None

@@ -10,6 +10,7 @@ from planner.plan.confidence import Confidence, Evidence, Interval
 from planner.plan.decisions import (
     AXES,
     DATA_SHARDINGS,
+    DISPATCHERS,
     GRANULARITIES,
     PRECISIONS,
     Degrees,
@@ -27,6 +28,7 @@ from planner.plan.ranked import Proof, RankedPlan
 __all__ = [
     "AXES",
     "DATA_SHARDINGS",
+    "DISPATCHERS",
     "FIT_CLASSES",
     "GRANULARITIES",
     "PEAK_PHASES",

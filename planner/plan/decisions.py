@@ -12,6 +12,8 @@ GRANULARITIES = ("none", "selective", "full")
 layers."""
 DATA_SHARDINGS = ("none", "optimizer", "optimizer+gradients", "full")
 """What is sharded over the data axis: nothing, ZeRO-1, ZeRO-2, ZeRO-3 (FSDP)."""
+DISPATCHERS = ("alltoall", "allgather", "deepep", "hybridep", "ncclep")
+"""What carries tokens to their experts."""
 PRECISIONS = ("fp32", "tf32", "fp16", "bf16", "fp8", "mxfp8", "nvfp4")
 """Number formats of the matmuls."""
 
@@ -112,6 +114,10 @@ class Plan:
     recompute: Recompute
     stages: tuple[Stage, ...]
     placement: Placement
+    dispatcher: str | None = None
+    """One of `DISPATCHERS`; None: no expert degree, or as the software profile does by default."""
+    expert_overlap: bool = False
+    """Exchanges of experts run beside the computation of another microbatch."""
     shard_over: int | None = None
     optimizer_offload: float = 0.0
     weight_offload: bool = False

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from planner.plan import (
     AXES,
     DATA_SHARDINGS,
+    DISPATCHERS,
     GRANULARITIES,
     PRECISIONS,
     Degrees,
@@ -20,14 +21,16 @@ from planner.plan import (
 from planner.plan_document.inputs import RecordedFile, RecordedInputs, RecordedJob
 from planner.plan_document.nodes import Node, found, parse_file, split_rank
 from planner.plan_document.schema import SCHEMA_ID
-from planner.plan_document.schema_parts import ONLY_WHERE_CHOSEN
+from planner.plan_document.schema_parts import ONLY_WHERE_CHOSEN, SHARED_OR_OFFLOADED
 from planner.schedule.registry import SCHEDULES
 from planner.specs.job import OPTIMIZERS
 from planner.specs.ranges import LONGEST_SEQUENCE
 from planner.specs.units import MOST_TOKENS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
+
+T = TypeVar("T")
 
 DECISIONS = (
     "degrees",
@@ -158,7 +161,7 @@ def read_decisions(node: Node, keys: Sequence[str] = RANKED) -> Plan:
     node.only(keys)
     degrees = _degrees(node["degrees"])
     _check_lengths(node, degrees.pipeline)
-    shard_over, share, weights, activations = (node.get(name) for name in ONLY_WHERE_CHOSEN)
+    shard_over, share, weights, activations = (node.get(name) for name in SHARED_OR_OFFLOADED)
     plan = Plan(
         degrees=degrees,
         micro_batch_size=node["micro_batch_size"].count(at_least=1),
@@ -170,6 +173,8 @@ def read_decisions(node: Node, keys: Sequence[str] = RANKED) -> Plan:
         recompute=_recompute(node["recompute"]),
         stages=tuple(_stage(stage) for stage in node["stages"].items()),
         placement=_placement(node["placement"]),
+        dispatcher=_optional(node, "dispatcher", lambda value: value.text(DISPATCHERS)),
+        expert_overlap=_optional(node, "expert_overlap", Node.flag) or False,
         shard_over=None if shard_over is None else shard_over.count(at_least=2),
         optimizer_offload=0.0 if share is None else share.share(),
         weight_offload=weights is not None and weights.flag(),
@@ -177,6 +182,12 @@ def read_decisions(node: Node, keys: Sequence[str] = RANKED) -> Plan:
     )
     _check_shape(node, plan)
     return plan
+
+
+def _optional(node: Node, key: str, read: Callable[[Node], T]) -> T | None:
+    """None where the key is missing."""
+    found = node.get(key)
+    return None if found is None else read(found)
 
 
 def _degrees(node: Node) -> Degrees:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from planner.plan import AXES, DATA_SHARDINGS, GRANULARITIES
+from planner.plan import AXES, DATA_SHARDINGS, DISPATCHERS, GRANULARITIES
 from planner.specs.names import HOST_PATTERN, NAME_PATTERN
 
 Schema = dict[str, Any]
@@ -21,7 +21,9 @@ FLAG: Schema = {"type": "boolean"}
 
 PART: Schema = {"type": "number", "minimum": 0, "maximum": 1}
 
-ONLY_WHERE_CHOSEN = ("shard_over", "optimizer_offload", "weight_offload", "activation_offload")
+SHARED_OR_OFFLOADED = ("shard_over", "optimizer_offload", "weight_offload", "activation_offload")
+"""Decisions about where states and activations live."""
+ONLY_WHERE_CHOSEN = ("dispatcher", "expert_overlap", *SHARED_OR_OFFLOADED)
 """Decisions that a document has where they are not the usual ones."""
 
 
@@ -73,6 +75,14 @@ def decisions() -> Schema:
         "placement": record(
             {"order": TEXT, "hosts": list_of(HOST, minItems=1), "ranks": TEXT},
         ),
+        "dispatcher": {
+            "description": "What carries tokens to their experts.",
+            **choice(*DISPATCHERS),
+        },
+        "expert_overlap": {
+            "description": "Exchanges of experts run beside the computation of another microbatch.",
+            **FLAG,
+        },
         "shard_over": {
             "description": "Ranks of data · context among which what is sharded is divided. "
             "Missing: all of them.",

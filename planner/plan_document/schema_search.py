@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from planner.budget import Stopped
-from planner.plan import DATA_SHARDINGS, GRANULARITIES
+from planner.plan import DATA_SHARDINGS, DISPATCHERS, GRANULARITIES
 from planner.plan_document.schema_parts import (
     COUNT,
     FLAG,
@@ -43,6 +43,8 @@ _AXIS_VALUES: dict[str, Schema] = {
     "schedule": TEXT,
     "recompute": {"type": "string", "enum": list(GRANULARITIES)},
     "data_sharding": {"type": "string", "enum": list(DATA_SHARDINGS)},
+    "dispatcher": {"type": "string", "enum": list(DISPATCHERS)},
+    "expert_overlap": FLAG,
     "shard_over": {"anyOf": [{"const": "all"}, {"type": "integer", "minimum": 2}]},
     "optimizer_offload": PART,
     "weight_offload": FLAG,

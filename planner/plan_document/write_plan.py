@@ -44,7 +44,9 @@ def plan_fields(plan: Plan) -> dict[str, Any]:
 
 def _only_where_chosen(plan: Plan) -> dict[str, Any]:
     """Decisions that a document has where they are not the usual ones."""
+    experts = {"dispatcher": plan.dispatcher, "expert_overlap": plan.expert_overlap}
     return {
+        **({} if plan.dispatcher is None else experts),
         **({} if plan.shard_over is None else {"shard_over": plan.shard_over}),
         **({"optimizer_offload": plan.optimizer_offload} if plan.optimizer_offload else {}),
         **({"weight_offload": True} if plan.weight_offload else {}),

@@ -15,6 +15,7 @@ from planner.wording.binding import host_constraint, memory_constraint
 from planner.wording.labels import (
     data_sharding,
     device_groups,
+    experts,
     offloading,
     on_off,
     one_line,
@@ -73,7 +74,8 @@ def _device_groups(plan: Plan, estimate: Estimate) -> list[RenderableType]:
 def decisions(plan: Plan) -> str:
     return (
         f"{one_line(plan)}; {plural(plan.num_microbatches, 'microbatch', 'es')}, "
-        f"data sharding {data_sharding(plan)}, sequence parallel {on_off(plan.sequence_parallel)}; "
+        f"data sharding {data_sharding(plan)}, sequence parallel {on_off(plan.sequence_parallel)}"
+        f"{experts(plan)}; "
         f"layers per stage {stage_layers(plan)}{_offloaded(plan)}"
     )
 

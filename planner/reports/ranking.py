@@ -60,6 +60,8 @@ def _axis(axis: str, letter: str) -> Decision:
 
 
 AXES = tuple(_axis(axis, letter) for axis, letter in labels.AXIS_LETTERS.items())
+NO_DISPATCHER = "-"
+"""Shown of a plan without an expert degree."""
 CHOICES = (
     Decision(header="mb", name="micro-batch", show=lambda plan: str(plan.micro_batch_size)),
     Decision(
@@ -77,6 +79,22 @@ CHOICES = (
         number=False,
         brief="recomp",
         shorter=(("selective", "select"),),
+    ),
+    Decision(
+        header="dispatcher",
+        name="dispatcher of experts",
+        show=lambda plan: plan.dispatcher or NO_DISPATCHER,
+        quiet=NO_DISPATCHER,
+        number=False,
+        brief="disp",
+    ),
+    Decision(
+        header="ep-overlap",
+        name="exchanges of experts beside another microbatch",
+        show=lambda plan: labels.on_off(plan.expert_overlap),
+        quiet="off",
+        number=False,
+        brief="ep-ov",
     ),
     Decision(
         header="sharding",

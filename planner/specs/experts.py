@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from typing import Literal
 
-from planner.specs.files.fields import Constant, Count, Efficiency, Fraction, Input, Seconds
+from planner.specs.files.fields import Constant, Count, Efficiency, Fraction, Input, Seconds, Text
 from planner.specs.files.general import general, general_part
 from planner.specs.networks import NetworkShares
 
@@ -17,6 +17,15 @@ class Dispatcher(Input):
     its experts are there."""
     reach: Literal["any", "domain"] = "any"
     """Where its ranks may lie: `domain`, in one scale-up domain."""
+    ranks: tuple[Count, ...] = ()
+    """Numbers of ranks that it has settings for. Default: any."""
+    node_devices: Count | None = None
+    """Devices of a node that it is built for where its ranks lie on several; the fast fabric must
+    end with the node. Default: any fabric."""
+    vendors: tuple[Text, ...] = ()
+    """Vendors of devices that it runs on. Default: all."""
+    overlaps: bool = True
+    """Its exchanges may run beside the computation of another microbatch."""
     calls: Count
     """Collectives that the host launches for one dispatch."""
     dispatch_launch: Constant[Seconds]
@@ -29,7 +38,6 @@ class Dispatcher(Input):
 
 
 DispatcherName = Literal["alltoall", "allgather", "deepep", "hybridep", "ncclep"]
-DISPATCHERS: tuple[DispatcherName, ...] = get_args(DispatcherName)
 
 
 def _dispatcher(name: str) -> Dispatcher:

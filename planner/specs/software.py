@@ -196,6 +196,13 @@ class SoftwareProfile(Input):
         return tuple(dict.fromkeys((self.sequence_parallel, *self.sequence_parallel_choices)))
 
     @property
+    def expert_overlap_options(self) -> tuple[bool, ...]:
+        """Whether exchanges of experts run beside another microbatch: what a plan may choose from,
+        the default first."""
+        default = "expert" in self.overlap
+        return tuple(dict.fromkeys((default, False, "expert" in self.overlap_choices)))
+
+    @property
     def source_file(self) -> SourceFile | None:
         """The file the profile was read from."""
         return self._file

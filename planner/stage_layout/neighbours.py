@@ -10,17 +10,20 @@ extrapolated with the steady cycle.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from planner.budget import UNLIMITED
-from planner.schedule.simulation.critical_path import critical_path
-from planner.stage_layout.problem import Layouts, fits, price, spans_s, timeline
+from planner.schedule.passes import PassKind
+from planner.schedule.simulation.critical_path import critical_passes
+from planner.stage_layout.problem import Layouts, fits, price, simulations, spans_s
 
 if TYPE_CHECKING:
     from planner.arrays import Floats
     from planner.budget import Budget
+    from planner.schedule.simulation.simulate import Simulations
+    from planner.schedule.simulation.timeline import Timeline
     from planner.stage_layout.problem import LayoutProblem, Prices
 
 SHORT, LONG = 2, 4
@@ -36,37 +39,46 @@ ROUNDS = 24
 def descend(problem: LayoutProblem, start: Layouts, budget: Budget = UNLIMITED) -> Layouts:
     """Follow single moves from `start` while one helps; returns the best layout found, which is
     `start` itself where none helps. When time runs out it returns the best so far."""
-    best, best_s = start, float(steps_s(problem, price(problem, start))[0])
+    best, tried = start, _Tried.of(problem, price(problem, start))
+    best_s, timeline = float(tried.steps_s[0]), tried.longest.timeline(0)
     for _ in range(ROUNDS):
         if budget.late:
             break
-        moved = _moves(problem, best)
+        moved = _moves(problem, best, timeline)
         prices = price(problem, moved)
-        seconds = np.where(fits(problem, prices), steps_s(problem, prices), np.inf)
+        tried = _Tried.of(problem, prices)
+        seconds = np.where(fits(problem, prices), tried.steps_s, np.inf)
         at = int(seconds.argmin())
         if not seconds[at] < best_s * (1 - 1e-9):
             break
-        best, best_s = moved.one(at), float(seconds[at])
+        best, best_s, timeline = moved.one(at), float(seconds[at]), tried.longest.timeline(at)
     return best
 
 
-def steps_s(problem: LayoutProblem, prices: Prices) -> Floats:
-    """[B]: simulated steps; with many microbatches, extrapolated from two simulations with
-    fewer."""
-    short, long = SHORT * problem.stages, LONG * problem.stages
-    if problem.num_microbatches <= long:
-        return spans_s(problem, prices)
-    first, second = (
-        spans_s(replace(problem, num_microbatches=count), prices) for count in (short, long)
-    )
-    cycle_s = (second - first) / (long - short)
-    return np.asarray(second + (problem.num_microbatches - long) * cycle_s)
+class _Tried(NamedTuple):
+    """Simulated steps of layouts, [B], and the simulations with the most microbatches."""
+
+    steps_s: Floats
+    longest: Simulations
+
+    @classmethod
+    def of(cls, problem: LayoutProblem, prices: Prices) -> _Tried:
+        """Extrapolated from two simulations with fewer microbatches where there are many."""
+        short, long = SHORT * problem.stages, LONG * problem.stages
+        if problem.num_microbatches <= long:
+            longest = simulations(problem, prices)
+            return cls(longest.span_s, longest)
+        first = spans_s(replace(problem, num_microbatches=short), prices)
+        longest = simulations(replace(problem, num_microbatches=long), prices)
+        second = longest.span_s
+        cycle_s = (second - first) / (long - short)
+        return cls(second + (problem.num_microbatches - long) * cycle_s, longest)
 
 
-def _moves(problem: LayoutProblem, layout: Layouts) -> Layouts:
+def _moves(problem: LayoutProblem, layout: Layouts, timeline: Timeline) -> Layouts:
     """The layout itself, and the layout after moving one item from each of the costliest chunks to
     each of the cheapest; the chunks between shift by one item."""
-    cost = _costs(problem, layout)
+    cost = _costs(problem, timeline)
     order = np.argsort(-cost, kind="stable")
     ends = [layout.ends[0]]
     for giver in order[:WIDTH].tolist():
@@ -81,18 +93,17 @@ def _moves(problem: LayoutProblem, layout: Layouts) -> Layouts:
     return Layouts(ends=np.stack(ends), patterns=np.repeat(layout.patterns, len(ends), axis=0))
 
 
-def _costs(problem: LayoutProblem, layout: Layouts) -> Floats:
+def _costs(problem: LayoutProblem, timeline: Timeline) -> Floats:
     """[V]: seconds that one more layer in each chunk adds to the critical path."""
-    count = min(problem.num_microbatches, LONG * problem.stages)
-    found = timeline(replace(problem, num_microbatches=count), price(problem, layout))
     layers = [kind for kind, counted in enumerate(problem.replayable) if counted]
     stage_of = problem.placement.stage_of
     forward = problem.forward_s[:, layers].mean(axis=1)[stage_of]
     backward = problem.backward_s[:, layers].mean(axis=1)[stage_of]
     cost = np.zeros(problem.chunks)
-    for segment in critical_path(found):
-        if segment.chunk is None or segment.activity not in ("forward", "backward"):
-            continue
-        position = problem.placement.positions[segment.stage, segment.chunk]
-        cost[position] += (forward if segment.activity == "forward" else backward)[position]
+    found = critical_passes(timeline)
+    position = problem.placement.positions[found.stages, found.chunks]
+    is_forward = found.kinds == PassKind.FORWARD
+    counted = is_forward | (found.kinds == PassKind.BACKWARD)
+    seconds = np.where(is_forward, forward[position], backward[position])
+    np.add.at(cost, position[counted], seconds[counted])
     return cost

@@ -14,13 +14,13 @@ import numpy as np
 
 from planner.schedule.build import build
 from planner.schedule.registry import kind_of
-from planner.schedule.simulation.simulate import Durations, simulate, step_spans
+from planner.schedule.simulation.simulate import Durations, simulate_each, step_spans
 
 if TYPE_CHECKING:
     from planner.arrays import Bools, Floats, Ints
     from planner.schedule.graph.compile import Sends
     from planner.schedule.passes import ChunkMap, Schedule
-    from planner.schedule.simulation.timeline import Timeline
+    from planner.schedule.simulation.simulate import Simulations
 
 
 class Pattern(NamedTuple):
@@ -218,16 +218,9 @@ def spans_s(problem: LayoutProblem, prices: Prices) -> Floats:
     return step_spans(layout_schedule(problem), layout_durations(problem, prices))
 
 
-def timeline(problem: LayoutProblem, prices: Prices) -> Timeline:
-    """The simulated step of the single layout that `prices` holds, pass by pass."""
-    first = Prices(
-        forward_s=prices.forward_s[0],
-        backward_s=prices.backward_s[0],
-        weight_gradient_s=prices.weight_gradient_s[0],
-        reduction_s=prices.reduction_s[0],
-        peak_bytes=prices.peak_bytes[0],
-    )
-    return simulate(layout_schedule(problem), layout_durations(problem, first))
+def simulations(problem: LayoutProblem, prices: Prices) -> Simulations:
+    """The simulated steps of all layouts, pass by pass."""
+    return simulate_each(layout_schedule(problem), layout_durations(problem, prices))
 
 
 def layout_schedule(problem: LayoutProblem) -> Schedule:

@@ -39,12 +39,14 @@ class CostTable:
     [T, R, K] is the part of it that zero-bubble schedules can move. type_forward_s, type_backward_s
     and type_selective_s [C, R, K] are the same for every candidate device of the scenario, each
     with the best links that nodes of its type have.
+    `overlapped` [R]: rows of shards whose exchanges of experts run beside another microbatch.
 
     Bytes and parameters per device: [R, K], see `planner.training.layer.memory.LayerMemory`;
     placeholder_bytes [S, R, K] of one gradient of each of S weights of different shapes.
     """
 
     shards: tuple[Shard, ...]
+    overlapped: NDArray[np.bool_]
     type_forward_s: NDArray[np.float64]
     type_backward_s: NDArray[np.float64]
     type_selective_s: NDArray[np.float64]
@@ -110,6 +112,7 @@ def cost_table(
         seconds = {name: found.min(axis=-3, keepdims=True) for name, found in seconds.items()}
     return CostTable(
         shards=tuple(shards),
+        overlapped=np.array([shard.expert_overlap for shard in shards], dtype=np.bool_),
         **seconds,
         **by_type,
         residual_bytes=np.array(residual_bytes, dtype=np.int64),

@@ -157,6 +157,8 @@ def shard_of(plan: Plan) -> Shard:
         expert_tensor=degrees.expert_tensor,
         micro_batch_size=plan.micro_batch_size,
         sequence_parallel=plan.sequence_parallel,
+        dispatcher=plan.dispatcher or "",
+        expert_overlap=plan.expert_overlap,
         vocabulary=degrees.pipeline if kind_of(plan.schedule).shares_vocabulary else 1,
     )
 

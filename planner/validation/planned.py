@@ -15,6 +15,7 @@ from planner.training.scenario import build_scenario
 from planner.training.search.hosts.placement import default_placement
 from planner.training.search.layouts.default import balanced_layers, stages_of, uniform_layers
 from planner.training.search.plans.build import plan_values
+from planner.training.search.space.defaults import expert_defaults
 from planner.training.search.space.facts import SpaceFacts, code_of
 from planner.training.search.space.restrictions import Restrictions
 from planner.training.search.space.rules import RULES
@@ -35,6 +36,9 @@ WAIVED = frozenset(
         "vpp-sends",
         "expert-bias",
         "graphs",
+        "dispatcher-devices",
+        "dispatcher-reach",
+        "dispatcher-ranks",
     }
 )
 """Rules a measured run may break: it ran, on a fork or with a layout the rule does not know."""
@@ -76,6 +80,19 @@ def plan_run(run: Run) -> PlannedRun:
     )
     micro_batch_size = _micro_batch_size(run, assumptions)
     wanted = software.sequence_parallel if run.sequence_parallel is None else run.sequence_parallel
+    experts = expert_defaults(
+        SpaceFacts.of(scenario, Restrictions()),
+        software,
+        {
+            "expert": degrees.expert,
+            "expert_tensor": degrees.expert_tensor,
+            "pipeline": pipeline,
+            "virtual_stages": virtual_stages,
+            "schedule": schedule,
+            "recompute": granularity,
+            **({} if run.dispatcher is None else {"dispatcher": run.dispatcher}),
+        },
+    )
     plan = Plan(
         degrees=degrees,
         micro_batch_size=micro_batch_size,
@@ -90,6 +107,8 @@ def plan_run(run: Run) -> PlannedRun:
         ),
         stages=stages,
         placement=default_placement(scenario, degrees),
+        dispatcher=str(experts["dispatcher"]) if degrees.expert > 1 else None,
+        expert_overlap=bool(experts["expert_overlap"]),
         shard_over=_shard_over(run),
         optimizer_offload=run.optimizer_offload,
         activation_offload=run.activation_offload,
@@ -194,7 +213,7 @@ def _recomputed(run: Run, granularity: str, stages: tuple[Stage, ...]) -> tuple[
 
 def _check(scenario: Scenario, plan: Plan) -> None:
     """Raises RuleError for the first rule broken that no framework can do without."""
-    values = plan_values(plan)
+    values = plan_values(scenario, plan)
     row = {axis: np.array([code_of(axis, value)], dtype=np.int64) for axis, value in values.items()}
     facts = SpaceFacts.of(scenario, Restrictions())
     for rule in RULES:

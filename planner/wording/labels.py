@@ -87,6 +87,14 @@ def data_sharding(plan: Plan) -> str:
     return f"{said} over {plan.shard_over} of {plan.degrees.data * plan.degrees.context} replicas"
 
 
+def experts(plan: Plan) -> str:
+    """`, dispatcher deepep beside another microbatch`; empty without an expert degree."""
+    if plan.dispatcher is None:
+        return ""
+    beside = " beside another microbatch" if plan.expert_overlap else ""
+    return f", dispatcher {plan.dispatcher}{beside}"
+
+
 def offloading(plan: Plan) -> str:
     """What is in the memory of the hosts: `none`, `0.5 of the optimizer`, `optimizer, weights`."""
     share, kept = plan.optimizer_offload, plan.activation_offload

@@ -14,6 +14,27 @@ if TYPE_CHECKING:
     from planner.workload.workload import Workload
 
 
+EXCHANGES = ("dispatch", "combine")
+"""The way to the experts, and back."""
+
+
+def is_exchange(operator: Operator) -> bool:
+    """Whether an operator carries tokens to their experts or back."""
+    return isinstance(operator, Collective) and operator.axis in ("expert", "expert_tensor")
+
+
+def exchanges(workload: Workload) -> tuple[Collective, ...]:
+    """What carries tokens to their experts and back, in a mixture's layer."""
+    moe = workload.model.moe
+    routed = workload.residual_tokens * (moe.top_k if moe else 0)
+    return tuple(
+        operator
+        for name in EXCHANGES
+        for operator in expert_exchange(workload, name, routed)
+        if isinstance(operator, Collective)
+    )
+
+
 def permutation(workload: Workload, name: str, routed: int) -> Pointwise:
     """Sorting tokens by destination, and again by expert on arrival; on the way back, the copies of
     a token are also multiplied by their weights and added up in fp32. One kernel each way when

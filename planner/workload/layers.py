@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import lru_cache
+from math import gcd
 from typing import TYPE_CHECKING, NamedTuple
 
 from planner.workload.attention import attention_operators
@@ -41,15 +42,29 @@ def layer_parts(model: ModelSpec, kind: str, shard: Shard) -> tuple[LayerPart, .
     or "mtp". Layers share parts, and so do shards."""
     if kind == "mtp":
         return (
-            LayerPart("mtp-start", seen_by("dense", shard)),
+            LayerPart("mtp-start", _as_tokens(seen_by("dense", shard))),
             *layer_parts(model, model.layer_kinds[-1], shard),
-            LayerPart("mtp-end", seen_by("head", shard)),
+            LayerPart("mtp-end", _as_tokens(seen_by("head", shard))),
         )
-    if kind in ("embedding", "head") or model.parallel_attention:
-        return (LayerPart(kind, seen_by(kind, shard)),)
+    seen = replace(seen_by(kind, shard), expert_overlap=False)
+    if kind in ("embedding", "head"):
+        return (LayerPart(kind, _as_tokens(seen)),)
+    if model.parallel_attention:
+        return (LayerPart(kind, seen),)
     attention = "attention-window" if kind.endswith("-window") else "attention"
     mlp = "mixture" if kind.startswith("moe") else "mlp"
-    return LayerPart(attention, seen_by("dense", shard)), LayerPart(mlp, seen_by(kind, shard))
+    return LayerPart(attention, seen_by("dense", shard)), LayerPart(mlp, _as_tokens(seen))
+
+
+def _as_tokens(shard: Shard) -> Shard:
+    """A shard with as many tokens on a device: nothing but attention tells sequences from parts of
+    them."""
+    common = gcd(shard.context, shard.micro_batch_size)
+    if common == 1:
+        return shard
+    return replace(
+        shard, context=shard.context // common, micro_batch_size=shard.micro_batch_size // common
+    )
 
 
 def part_operators(workload: Workload, name: str) -> tuple[Operator, ...]:
@@ -93,6 +108,8 @@ def seen_by(kind: str, shard: Shard) -> Shard:
         expert_tensor=shard.expert_tensor if mixture else 1,
         micro_batch_size=shard.micro_batch_size,
         sequence_parallel=shard.sequence_parallel,
+        dispatcher=shard.dispatcher if mixture else "",
+        expert_overlap=shard.expert_overlap and mixture,
         vocabulary=shard.vocabulary if end else 1,
     )
 

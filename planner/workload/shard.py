@@ -21,6 +21,8 @@ class Shard:
     sequence_parallel: bool = False
     dispatcher: str = ""
     """How tokens reach their experts; "": as the software profile does by default."""
+    expert_overlap: bool = False
+    """Exchanges of experts run beside the passes of another microbatch."""
     vocabulary: int = 1
     """Pipeline stages that each hold a part of the vocabulary layers; 1: the two ends hold them
     whole.

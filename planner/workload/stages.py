@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import cached_property
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from planner.specs.model.spec import ModelSpec
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class StageLoad:
     """Layer counts of p stages of v chunks over K kinds.
 
@@ -31,10 +32,37 @@ class StageLoad:
     counts: NDArray[np.int64]
     leading: NDArray[np.int64]
 
+    @cached_property
+    def of_stages(self) -> NDArray[np.int64]:
+        """[p, K]: the counts of all chunks of a stage."""
+        counts: NDArray[np.int64] = self.counts.sum(axis=1)
+        counts.flags.writeable = False
+        return counts
+
+    @cached_property
+    def held(self) -> HeldKinds:
+        """Which kinds each stage holds."""
+        return HeldKinds.of(self.of_stages > 0)
+
     @property
     def most_layers(self) -> int:
         """Layers of the fullest chunk."""
         return len(self.leading) - 1
+
+
+class HeldKinds(NamedTuple):
+    """Which of K kinds p stages hold: the distinct sets, bool [S, K], and the set of every
+    stage, [p]."""
+
+    sets: NDArray[np.bool_]
+    which: NDArray[np.intp]
+
+    @classmethod
+    def of(cls, held: NDArray[np.bool_]) -> HeldKinds:
+        """From what each stage holds, [p, K]."""
+        sets: dict[tuple[bool, ...], int] = {}
+        which = [sets.setdefault(tuple(row), len(sets)) for row in held.tolist()]
+        return cls(np.array(list(sets), dtype=np.bool_), np.array(which, dtype=np.intp))
 
 
 def stage_load(model: ModelSpec, kinds: Sequence[str], stages: Sequence[Stage]) -> StageLoad:

@@ -192,6 +192,45 @@ CASES = {
         plan={"plans.0.recompute.granularity": "selective"},
         line='"activation_offload"',
     ),
+    "PL140": Case(
+        flags=EXPERT,
+        experts=True,
+        plan={"plans.0.dispatcher": "deepep"},
+        cluster={"node_groups.0.device": "mi300x"},
+        line='"dispatcher": "deepep"',
+        related="node_groups",
+    ),
+    "PL141": Case(
+        flags={"expert": 8, "tensor": 1, "dispatcher": "hybridep"},
+        experts=True,
+        cluster={"node_groups.0.devices_per_node": 4, "node_groups.0.count": 4},
+        line='"dispatcher": "hybridep"',
+        related="node_groups",
+    ),
+    "PL142": Case(
+        flags={**EXPERT, "dispatcher": "deepep"},
+        experts=True,
+        options=("--software=few_ranks.yaml",),
+        line='"dispatcher": "deepep"',
+    ),
+    "PL143": Case(
+        flags={"expert": 8, "tensor": 1, "expert_overlap": "on"},
+        experts=True,
+        plan={"plans.0.dispatcher": "allgather"},
+        line='"expert_overlap": true',
+    ),
+    "PL144": Case(
+        flags=EXPERT,
+        experts=True,
+        plan={"plans.0.expert_overlap": True},
+        line='"expert_overlap": true',
+    ),
+    "PL145": Case(
+        flags={"expert": 8, "tensor": 1, "recompute": "full"},
+        experts=True,
+        plan={"plans.0.expert_overlap": True},
+        line='"expert_overlap": true',
+    ),
     "PL201": Case(
         flags=TENSOR,
         cluster={"node_groups.0.count": 1},
@@ -245,10 +284,29 @@ CASES = {
         related="node_groups[0].network",
     ),
     "PL304": Case(flags=TENSOR, plan={"inputs.job.precision": "fp32"}, line='"precision": "fp32"'),
+    "PL305": Case(
+        flags=TENSOR,
+        model={"num_attention_heads": 32, "num_query_groups": 32, "head_dim": 60},
+        line='"tensor": 8',
+        related="num_attention_heads",
+    ),
     "PL901": Case(flags=TENSOR, plan={"plans.0.degrees.tensor": "8"}, line='"tensor": "8"'),
+}
+_FEW_RANKS = {
+    "ranks": [2],
+    "calls": 2,
+    "dispatch_launch": {"value": "1 us", "basis": "default", "source": "a test"},
+    "multiprocessors": {"value": 20, "basis": "default", "source": "a test"},
 }
 ELSEWHERE = {"PL003", "PL121", "PL401", "PL402"}
 """Rules with tests of their own below, in `test_baseline` or in `test_launch_files`."""
+
+
+def _write_profiles(repository: Repository) -> None:
+    """Software profiles that cases name."""
+    software("megatron-core", "ordered.yaml", {"rank_order": "tp-cp-ep-pp-dp"}, repository)
+    few = {"dispatcher": "deepep", "dispatchers": {"deepep": _FEW_RANKS}}
+    software("megatron-core", "few_ranks.yaml", {"expert": few}, repository)
 
 
 def test_every_rule_is_tested() -> None:
@@ -260,7 +318,7 @@ def test_a_rule_speaks_after_the_change_and_not_before(repository: Repository, c
     case = CASES[code]
     if case.experts:
         repository.edit("model.yaml", {"moe": EXPERTS})
-    software("megatron-core", "ordered.yaml", {"rank_order": "tp-cp-ep-pp-dp"}, repository)
+    _write_profiles(repository)
     repository.plan("plan.json", **case.flags)
     assert code not in repository.codes("plan.json", *case.before)
     if case.after is not None:
@@ -440,7 +498,7 @@ def test_what_only_a_framework_refuses_can_be_left_out(repository: Repository, c
     case = CASES[code]
     if case.experts:
         repository.edit("model.yaml", {"moe": EXPERTS})
-    software("megatron-core", "ordered.yaml", {"rank_order": "tp-cp-ep-pp-dp"}, repository)
+    _write_profiles(repository)
     repository.plan("plan.json", **case.flags)
     repository.edit("plan.json", case.plan)
     repository.edit("model.yaml", case.model)

@@ -120,13 +120,51 @@ def test_every_name_of_the_package_exists(document: Path) -> None:
             assert _found(span), span
 
 
+def named_in(path: Path) -> set[str]:
+    """Modules, names and files of this project that a source file or shipped file mentions."""
+    text = path.read_text(encoding="utf-8")
+    dotted = re.findall(r"`(planner(?:\.\w+)+)`", text)
+    files = re.findall(r"\b((?:planner|tests)/[\w./-]*\w\.[a-z]+)", text)
+    return {*dotted, *files}
+
+
+SOURCES = [
+    *sorted((ROOT / "planner").rglob("*.py")),
+    *(
+        path
+        for folder in ("planner", "clusters", "defaults", "libraries", "software")
+        for path in sorted((ROOT / folder).rglob("*.yaml"))
+    ),
+]
+
+
+def test_what_sources_mention_of_the_project_exists() -> None:
+    """Docstrings, comments and shipped files: a module that moved is called by its new name."""
+    missing = [
+        f"{path.relative_to(ROOT)}: {name}"
+        for path in SOURCES
+        for name in sorted(named_in(path))
+        if not ((ROOT / name).exists() if "/" in name else _found(name))
+    ]
+    assert missing == []
+
+
 def _found(dotted: str) -> bool:
-    module, _, name = dotted.rpartition(".")
-    try:
-        importlib.import_module(dotted)
-    except ModuleNotFoundError:
-        return hasattr(importlib.import_module(module), name)
-    return True
+    """Whether it is a module, or a name in one, or a part of such a name."""
+    parts = dotted.split(".")
+    for end in range(len(parts), 0, -1):
+        try:
+            found: Any = importlib.import_module(".".join(parts[:end]))
+        except ModuleNotFoundError:
+            continue
+        for name in parts[end:]:
+            if name in getattr(found, "__annotations__", {}):
+                return True
+            if not hasattr(found, name):
+                return False
+            found = getattr(found, name)
+        return True
+    return False
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=ids)

@@ -244,7 +244,7 @@ def test_stages_that_recompute_differently_are_refused(jobs: Jobs) -> None:
 
 
 def test_tokens_sent_once_per_domain_take_the_dispatcher_of_the_fabric(jobs: Jobs) -> None:
-    once = (("expert", Expert(deduplicated=True)),)
+    once = (("expert", Expert(dispatcher="deepep", dispatcher_choices=("hybridep",))),)
     rack = jobs.make("gb200-nvl72-18", "mixtral-8x7b", nodes=2, changes=once, expert=8)
     assert megatron_flags(rack)["--moe-flex-dispatcher-backend"] == ("hybridep",)
     nodes = jobs.make("dgx-h100-16", "mixtral-8x7b", nodes=1, changes=once, expert=8)

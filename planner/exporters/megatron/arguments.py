@@ -41,7 +41,8 @@ def megatron_flags(job: ExportJob) -> Flags:
 
 def environment(job: ExportJob) -> dict[str, str]:
     """Environment variables of the ranks."""
-    return environment_of(job.plan.degrees, job.plan.data_sharding)
+    plan = job.plan
+    return environment_of(plan.degrees, plan.data_sharding, expert_overlap=plan.expert_overlap)
 
 
 def as_arguments(job: ExportJob) -> str:

@@ -56,25 +56,27 @@ FLEXIBLE = ("deepep", "hybridep", "ncclep")
 
 
 def _experts(job: ExportJob) -> Flags:
-    """One copy of a token per domain is what DeepEP sends, and HybridEP where a fast fabric spans
-    nodes; both need a group of ranks and fp32 routing."""
+    """Dispatchers with kernels of their own need a group of ranks and fp32 routing. Exchanges
+    beside another microbatch have neither graphs of experts nor shared experts beside them."""
     if job.model.moe is None:
         return {}
-    expert, degrees = job.software.expert, job.plan.degrees
+    expert = job.software.expert
     flags = switches(
-        moe_grouped_gemm=expert.grouped_matmul, moe_permute_fusion=expert.fused_permutation
+        moe_grouped_gemm=expert.grouped_matmul,
+        moe_permute_fusion=expert.fused_permutation,
+        overlap_moe_expert_parallel_comm=job.plan.expert_overlap,
     )
-    dispatcher = expert.sends_by
-    flexible = dispatcher in FLEXIBLE
-    if flexible and degrees.expert * degrees.expert_tensor > 1:
-        spans = any(host.group.scale_up for host in job.hosts)
+    dispatcher = job.plan.dispatcher or expert.sends_by
+    if job.plan.dispatcher in FLEXIBLE:
         return flags | values(
             moe_token_dispatcher_type="flex",
-            moe_flex_dispatcher_backend="hybridep" if spans else dispatcher,
+            moe_flex_dispatcher_backend=dispatcher,
             moe_router_dtype="fp32",
         )
     router = values(moe_router_dtype="fp32") if expert.fp32_probabilities else {}
-    sent = values(moe_token_dispatcher_type="alltoall" if flexible else dispatcher)
+    sent = values(
+        moe_token_dispatcher_type="alltoall" if dispatcher in FLEXIBLE else dispatcher,
+    )
     return {**flags, **sent, **router}
 
 
@@ -127,10 +129,13 @@ def _mixture_is_redone(job: ExportJob) -> bool:
     return recompute == "selective" and "moe" in job.software.recompute.selective_modules
 
 
-def environment_of(degrees: Degrees, data_sharding: str) -> dict[str, str]:
+def environment_of(
+    degrees: Degrees, data_sharding: str, *, expert_overlap: bool = False
+) -> dict[str, str]:
     """Variables that Megatron-LM checks: one connection per device for tensor and context
-    parallelism (on devices before Blackwell), more than one for FSDP."""
-    if data_sharding in ("optimizer+gradients", "full"):
+    parallelism (on devices before Blackwell), more than one for FSDP and for exchanges of experts
+    beside another microbatch (`moe/README.md`), which are worth more than that."""
+    if data_sharding in ("optimizer+gradients", "full") or expert_overlap:
         return {"CUDA_DEVICE_MAX_CONNECTIONS": "8"}
     if degrees.tensor > 1 or degrees.context > 1:
         return {"CUDA_DEVICE_MAX_CONNECTIONS": "1"}

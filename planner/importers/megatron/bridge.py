@@ -49,6 +49,9 @@ _VALUES = {
     "model.moe_router_num_groups": "--moe-router-num-groups",
     "model.moe_router_group_topk": "--moe-router-group-topk",
     "model.moe_ffn_hidden_size": "--moe-ffn-hidden-size",
+    "model.moe_token_dispatcher_type": "--moe-token-dispatcher-type",
+    "model.moe_flex_dispatcher_backend": "--moe-flex-dispatcher-backend",
+    "model.moe_router_dtype": "--moe-router-dtype",
     "model.moe_shared_expert_intermediate_size": "--moe-shared-expert-intermediate-size",
     "model.moe_layer_freq": "--moe-layer-freq",
     "model.q_lora_rank": "--q-lora-rank",
@@ -92,6 +95,10 @@ _SWITCHES = {
     "model.add_qkv_bias": ("--add-qkv-bias", True),
     "model.qk_layernorm": ("--qk-layernorm", True),
     "model.moe_shared_expert_gate": ("--moe-shared-expert-gate", True),
+    "model.moe_grouped_gemm": ("--moe-grouped-gemm", True),
+    "model.moe_permute_fusion": ("--moe-permute-fusion", True),
+    "model.overlap_moe_expert_parallel_comm": ("--overlap-moe-expert-parallel-comm", True),
+    "comm_overlap.overlap_moe_expert_parallel_comm": ("--overlap-moe-expert-parallel-comm", True),
     "model.multi_latent_attention": ("--multi-latent-attention", True),
     "model.sequence_parallel": ("--sequence-parallel", True),
     "model.account_for_embedding_in_pipeline_split": (
@@ -149,6 +156,7 @@ def bridge_launch(source: Source, *, vocabulary: int | None = None) -> Launch:
             unread.append(key)
     notes = Notes()
     flags += _derived(truths, flags)
+    flags += _usual_experts(overrides, source)
     if "mixed_precision" not in truths:
         notes.assumed.append("mixed_precision bf16_mixed (what Megatron-Bridge's recipes take)")
         flags.append(Flag("--bf16", (), Origin(source.path, 1, 1)))
@@ -252,6 +260,19 @@ def _derived(truths: dict[str, CommandWord], flags: list[Flag]) -> Iterator[Flag
     precision = truths.get("mixed_precision")
     if precision is not None:
         yield from _precision(precision)
+
+
+def _usual_experts(overrides: list[tuple[str, CommandWord]], source: Source) -> Iterator[Flag]:
+    """What Bridge's mixtures do unless told otherwise (`models/*/*_bridge.py`)."""
+    start = Origin(source.path, 1, 1)
+    given = {key for key, _ in overrides}
+    if "model.num_moe_experts" not in given:
+        return
+    if "model.moe_token_dispatcher_type" not in given:
+        yield Flag("--moe-token-dispatcher-type", (CommandWord("alltoall", start),), start)
+    for key in ("model.moe_grouped_gemm", "model.moe_permute_fusion"):
+        if key not in given:
+            yield Flag(_SWITCHES[key][0], (), start)
 
 
 def _precision(value: CommandWord) -> Iterator[Flag]:

@@ -26,6 +26,11 @@ _BACKENDS = {"flash": "flash", "fused": "flash", "auto": "flash", "unfused": "un
 _IMPLEMENTATIONS = ("transformer_engine", "local", "inference_optimized")
 
 
+EXPERT_OVERLAP = "--overlap-moe-expert-parallel-comm"
+_DISPATCHERS = ("allgather", "alltoall", "flex")
+_FLEXIBLE = ("deepep", "hybridep", "ncclep")
+
+
 def precision(flags: Flags, notes: Notes) -> str:
     if flags.given("--fp4-format"):
         return "nvfp4"
@@ -113,8 +118,17 @@ def overlap(flags: Flags, virtual_stages: int) -> tuple[str, ...]:
         "gradient_reduce": flags.given("--overlap-grad-reduce"),
         "parameter_gather": flags.given("--overlap-param-gather"),
         "pipeline": interleaved or flags.given("--overlap-p2p-communication"),
+        "expert": flags.given(EXPERT_OVERLAP),
     }
     return tuple(name for name, on in chosen.items() if on)
+
+
+def dispatcher(flags: Flags) -> str:
+    """Without a flag tokens are gathered by all ranks; `flex` is a library of its own."""
+    chosen = flags.choice("--moe-token-dispatcher-type", _DISPATCHERS) or "allgather"
+    if chosen != "flex":
+        return chosen
+    return flags.choice("--moe-flex-dispatcher-backend", _FLEXIBLE) or "deepep"
 
 
 def attention(flags: Flags) -> str | None:

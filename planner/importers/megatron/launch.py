@@ -8,9 +8,11 @@ from typing import Any
 
 from planner.errors import InputError
 from planner.importers.megatron.decisions import (
+    EXPERT_OVERLAP,
     activation_offload,
     attention,
     data_sharding,
+    dispatcher,
     optimizer_offload,
     overlap,
     precision,
@@ -121,10 +123,18 @@ class Launch:
             "recompute": self.recompute,
             "sequence_parallel": self.sequence_parallel,
             "data_sharding": self.data_sharding,
+            **self._of_experts(),
             "optimizer_offload": self.optimizer_offload or None,
             "activation_offload": self.activation_offload or None,
         }
         return {axis: (value,) for axis, value in decided.items() if value is not None}
+
+    def _of_experts(self) -> dict[str, str | bool]:
+        """Nothing where nothing is dispatched, as far as Megatron-LM looks at it."""
+        overlap = {"expert_overlap": True} if "expert" in self.overlap else {}
+        if "moe" not in self.model or self.expert == 1 or is_deepspeed(self.flags):
+            return {**overlap}
+        return {"dispatcher": dispatcher(self.flags), "expert_overlap": "expert" in self.overlap}
 
 
 _FLAG_OF = {
@@ -151,6 +161,7 @@ _FLAG_OF = {
     "vocab_size": "--vocab-size",
     "num_experts": "--num-experts",
     "top_k": "--moe-router-topk",
+    "expert_overlap": EXPERT_OVERLAP,
     "mtp_num_layers": "--mtp-num-layers",
     "attention_window": "--window-size",
     "kv_lora_rank": "--kv-lora-rank",
@@ -161,6 +172,11 @@ _FLAG_OF = {
 }
 _DEEPSPEED_EXPERT = "--moe-expert-parallel-size"
 _FIRST_OF = {
+    "dispatcher": (
+        "--moe-flex-dispatcher-backend",
+        "--moe-enable-deepep",
+        "--moe-token-dispatcher-type",
+    ),
     "expert": ("--expert-model-parallel-size", _DEEPSPEED_EXPERT),
     "virtual_stages": (
         "--num-layers-per-virtual-pipeline-stage",

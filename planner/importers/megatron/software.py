@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, get_args
 
+from planner.importers.megatron.decisions import dispatcher
 from planner.importers.switched import with_choice, with_groups
 from planner.specs.software_parts import RecomputeModule
 
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from planner.specs.software import SoftwareProfile
 
 _MODULES = get_args(RecomputeModule)
-_DISPATCHERS = ("allgather", "alltoall", "flex")
 _STATES = ("fp32", "fp16", "bf16", "fp8")
 _MASTERS = ("fp32", "fp16")
 _GRAPHS = ("none", "local", "transformer_engine", "full_iteration")
@@ -132,23 +132,16 @@ def _cuda_graphs(flags: Flags) -> bool:
 
 
 def _experts(launch: Launch) -> Mapping[str, Any]:
-    """Without a flag tokens are gathered by all ranks; `flex` sends one copy to each domain."""
     if "moe" not in launch.model:
         return {}
     flags = launch.flags
-    dispatcher = flags.choice("--moe-token-dispatcher-type", _DISPATCHERS) or "allgather"
     return {
-        "dispatcher": _flexible(flags) if dispatcher == "flex" else dispatcher,
+        "dispatcher": dispatcher(flags),
         "deduplicated": False,
         "grouped_matmul": flags.given("--moe-grouped-gemm"),
         "fused_permutation": flags.given("--moe-permute-fusion"),
         "fp32_probabilities": flags.text("--moe-router-dtype") in ("fp32", "fp64"),
     }
-
-
-def _flexible(flags: Flags) -> str:
-    backend = "--moe-flex-dispatcher-backend"
-    return flags.choice(backend, ("deepep", "hybridep", "ncclep")) or "deepep"
 
 
 def _gradients(launch: Launch) -> Mapping[str, Any]:

@@ -28,7 +28,6 @@ NOT_MODELLED = frozenset(
         "--distribute-saved-activations",
         "--main-grads-dtype",
         "--outer-dp-sharding-strategy",
-        "--overlap-moe-expert-parallel-comm",
         "--delay-wgrad-compute",
         "--moe-expert-capacity-factor",
         "--moe-pad-expert-input-to-capacity",

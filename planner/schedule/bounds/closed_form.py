@@ -135,8 +135,7 @@ class _Chunks:
     ) -> _Chunks:
         stages, chunks = forward.shape[-2:]
         f, b = (
-            [stages_first(values[..., chunk], axes) for chunk in range(chunks)]
-            for values in (forward, backward)
+            np.split(stages_first(_joined(values), axes), chunks) for values in (forward, backward)
         )
         cf, cb = (
             np.split(boundaries(send, stages * chunks, axes), chunks)
@@ -203,9 +202,14 @@ class _Chunks:
 def stages_first(values: Floats, axes: int) -> Floats:
     """Transposes [..., p] with `axes` batch axes to [p, ...], so that arithmetic runs along the
     batch."""
-    moved = np.moveaxis(values, -1, 0)
+    moved = values.transpose(values.ndim - 1, *range(values.ndim - 1))
     missing = axes + 1 - values.ndim
     return np.ascontiguousarray(moved.reshape(len(moved), *(1,) * missing, *moved.shape[1:]))
+
+
+def _joined(values: Floats) -> Floats:
+    """[..., p, v] as [..., v·p]: all stages of a chunk follow each other."""
+    return values.swapaxes(-1, -2).reshape(*values.shape[:-2], -1)
 
 
 def boundaries(send_s: Floats, virtual: int, axes: int) -> Floats:

@@ -9,6 +9,7 @@ import numpy as np
 from planner.schedule.passes import PassKind
 
 if TYPE_CHECKING:
+    from planner.arrays import Ints
     from planner.schedule.simulation.timeline import Timeline
 
 
@@ -24,6 +25,14 @@ class Segment(NamedTuple):
     chunk: int | None
     start_s: float
     end_s: float
+
+
+class CriticalPasses(NamedTuple):
+    """Passes in order: each one's `PassKind`, stage and chunk."""
+
+    kinds: Ints
+    stages: Ints
+    chunks: Ints
 
 
 def critical_path(timeline: Timeline) -> tuple[Segment, ...]:
@@ -69,17 +78,39 @@ def _reduction_path(timeline: Timeline) -> tuple[int, float, list[Segment]]:
     return stage, moment, path
 
 
+def critical_passes(timeline: Timeline) -> CriticalPasses:
+    """The passes on the critical path, in order; those without duration are left out."""
+    stage, moment, _ = _reduction_path(timeline)
+    nodes = np.array(_path_nodes(timeline, stage, moment), dtype=np.int64)
+    position = timeline.position_of[nodes]
+    place = position[(position >= 0) & (position < timeline.end_s.size)]
+    schedule = timeline.schedule
+    passes = schedule.codes.ravel()[place] // schedule.num_microbatches
+    kinds, chunks = np.divmod(passes, schedule.virtual_stages)
+    return CriticalPasses(kinds, place // timeline.end_s.shape[1], chunks)
+
+
 def _pass_path(timeline: Timeline, stage: int, moment: float) -> list[Segment]:
     """Segments from the start of the step to the pass of `stage` that ends at `moment`."""
     left, right, ends = timeline.graph.left, timeline.graph.right, timeline.ends
+    return [
+        _segment(timeline, node, float(max(ends[left[node]], ends[right[node]])), float(ends[node]))
+        for node in _path_nodes(timeline, stage, moment)
+    ]
+
+
+def _path_nodes(timeline: Timeline, stage: int, moment: float) -> list[int]:
+    """Nodes with a duration, from the start of the step to the pass of `stage` that ends at
+    `moment`."""
+    left, right, ends = timeline.graph.left, timeline.graph.right, timeline.ends
     column = int(np.flatnonzero(timeline.end_s[stage] == moment)[-1])
     node = int(timeline.graph.pass_node[stage, column])
-    path: list[Segment] = []
+    path: list[int] = []
     while node:
         one, other = int(left[node]), int(right[node])
         cause = other if ends[other] > ends[one] else one
         if ends[node] > ends[cause]:
-            path.append(_segment(timeline, node, float(ends[cause]), float(ends[node])))
+            path.append(node)
         node = cause
     return path[::-1]
 

@@ -66,6 +66,35 @@ class Durations:
     own."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Simulations:
+    """The timelines of B sets of durations: `ends` [nodes, B], `table` [rows, B]."""
+
+    schedule: Schedule
+    graph: Graph
+    ends: Floats
+    table: Floats
+    reductions: Reductions
+
+    def __len__(self) -> int:
+        return int(self.table.shape[1])
+
+    @property
+    def span_s(self) -> Floats:
+        """[B]: seconds from the first pass to the end of the last reduction."""
+        return self.reductions.span_s
+
+    def timeline(self, one: int) -> Timeline:
+        """The timeline of one of them."""
+        return Timeline(
+            schedule=self.schedule,
+            graph=self.graph,
+            ends=self.ends[:, one],
+            table=self.table[:, one],
+            reductions=self.reductions.of_one(one),
+        )
+
+
 def simulate(schedule: Schedule, durations: Durations) -> Timeline:
     """When every pass, message and reduction starts and ends.
 
@@ -82,24 +111,20 @@ def simulate(schedule: Schedule, durations: Durations) -> Timeline:
     return Timeline(schedule=schedule, graph=graph, ends=ends, table=table, reductions=reductions)
 
 
-def simulate_each(schedule: Schedule, durations: Durations) -> list[Timeline]:
-    """The timelines of many sets of durations with one leading axis, in one sweep.
+def simulate_each(schedule: Schedule, durations: Durations) -> Simulations:
+    """Many sets of durations with one leading axis, in one sweep.
 
     Raises as `simulate`."""
     graph = compile_graph(schedule, durations.sends)
     table = _table(schedule, durations)
-    ends = _sweep(graph, table)
+    if table.shape[1] * graph.num_nodes > _LEVEL_NODES * len(graph.levels):
+        ends = _sweep(graph, table)
+    else:
+        ends = np.stack([_ends(graph, column) for column in table.T], axis=-1)
     reductions = _reductions(schedule, durations, np.moveaxis(ends[graph.last_node], -1, 0))
-    return [
-        Timeline(
-            schedule=schedule,
-            graph=graph,
-            ends=ends[:, one],
-            table=table[:, one],
-            reductions=reductions.of_one(one),
-        )
-        for one in range(table.shape[1])
-    ]
+    return Simulations(
+        schedule=schedule, graph=graph, ends=ends, table=table, reductions=reductions
+    )
 
 
 def step_spans(schedule: Schedule, durations: Durations) -> Floats:

@@ -41,19 +41,18 @@ class LayerMemory:
     working_bytes: int
     backward_bytes: int
 
-    @classmethod
-    def joined(cls, parts: Sequence[LayerMemory]) -> LayerMemory:
-        """Of a layer whose parts follow each other."""
-        return cls(
-            dense_parameters=sum([part.dense_parameters for part in parts]),
-            expert_parameters=sum([part.expert_parameters for part in parts]),
-            saved_bytes=sum([part.saved_bytes for part in parts]),
-            selective_bytes=sum([part.selective_bytes for part in parts]),
-            full_bytes=parts[0].full_bytes,
-            logits_bytes=sum([part.logits_bytes for part in parts]),
-            logits_working_bytes=sum([part.logits_working_bytes for part in parts]),
-            working_bytes=max([part.working_bytes for part in parts]),
-            backward_bytes=max([part.backward_bytes for part in parts]),
+    def __add__(self, other: LayerMemory) -> LayerMemory:
+        """Of two parts of a layer that follow each other."""
+        return LayerMemory(
+            dense_parameters=self.dense_parameters + other.dense_parameters,
+            expert_parameters=self.expert_parameters + other.expert_parameters,
+            saved_bytes=self.saved_bytes + other.saved_bytes,
+            selective_bytes=self.selective_bytes + other.selective_bytes,
+            full_bytes=self.full_bytes,
+            logits_bytes=self.logits_bytes + other.logits_bytes,
+            logits_working_bytes=self.logits_working_bytes + other.logits_working_bytes,
+            working_bytes=max(self.working_bytes, other.working_bytes),
+            backward_bytes=max(self.backward_bytes, other.backward_bytes),
         )
 
 

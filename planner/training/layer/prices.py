@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from planner.training.layer.memory import LayerMemory, layer_memory, layer_weights
 from planner.training.layer.operators import OperatorTime, operator_time
 from planner.training.layer.tally import LayerTally, LayerTime
-from planner.training.layer.timing import layer_time, separable, tally_layer
+from planner.training.layer.timing import (
+    layer_time,
+    separable,
+    tally_exchanges,
+    tally_layer,
+)
+from planner.workload.expert_exchange import exchanges, is_exchange
 from planner.workload.layers import LayerPart, layer_parts, part_operators, seen_by
+from planner.workload.operators import FusedAttention, GroupedMatmul, Matmul
 from planner.workload.recompute import selective
 
 if TYPE_CHECKING:
+    from planner.hardware.device import Device
     from planner.training.scenario import Scenario
     from planner.workload.operators import Operator
     from planner.workload.shard import Shard
+    from planner.workload.workload import Workload
 
 
 class LayerPrice(NamedTuple):
@@ -33,12 +43,22 @@ class _Operators(NamedTuple):
     costs: tuple[tuple[OperatorTime, ...], ...]
 
 
-class _PartPrice(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class _PartPrice:
     """The same of a part of a layer as of a layer, with the totals on each device."""
 
     memory: LayerMemory
     weights: dict[str, tuple[int, int]]
     tallies: tuple[LayerTally, ...]
+
+    def __add__(self, other: _PartPrice) -> _PartPrice:
+        """Of two parts that follow each other."""
+        totals = zip(self.tallies, other.tallies, strict=True)
+        return _PartPrice(
+            self.memory + other.memory,
+            self.weights | other.weights,
+            tuple(one + two for one, two in totals),
+        )
 
 
 class LayerPrices:
@@ -50,6 +70,11 @@ class LayerPrices:
         self._known: dict[tuple[str, Shard], LayerPrice] = {}
         self._operators: dict[LayerPart, _Operators] = {}
         self._parts: dict[LayerPart, _PartPrice] = {}
+        self._rests: dict[LayerPart, _PartPrice] = {}
+        """Parts without the exchanges of their experts."""
+        self._timed: list[dict[tuple[Operator, int], OperatorTime]] = [
+            {} for _ in scenario.candidate_devices
+        ]
         self._devices = list(
             zip(
                 scenario.candidate_devices,
@@ -71,29 +96,57 @@ class LayerPrices:
     def _joined(self, parts: tuple[LayerPart, ...], shard: Shard) -> LayerPrice:
         """A layer from its parts."""
         workload = self._scenario.workload(shard)
-        priced = [self._parts.get(part) or self._part(part) for part in parts]
-        return LayerPrice(
-            LayerMemory.joined([part.memory for part in priced]),
-            {name: shape for part in priced for name, shape in part.weights.items()},
-            tuple(
-                LayerTally.joined([part.tallies[index] for part in priced]).finish(workload, device)
-                for index, (device, _) in enumerate(self._devices)
-            ),
+        price, *others = (self._parts.get(part) or self._part(part) for part in parts)
+        for other in others:
+            price = price + other
+        times = (
+            tally.finish(workload, device)
+            for tally, (device, _) in zip(price.tallies, self._devices, strict=True)
         )
+        return LayerPrice(price.memory, price.weights, tuple(times))
 
     def _part(self, part: LayerPart) -> _PartPrice:
+        """Parts that differ in their dispatcher alone share all but its exchanges."""
+        if not part.shard.dispatcher:
+            price = self._parts[part] = self._apart(part, with_exchanges=True)
+            return price
+        usual = LayerPart(part.name, replace(part.shard, dispatcher=""))
+        rest = self._rests.get(usual)
+        if rest is None:
+            rest = self._rests[usual] = self._apart(usual, with_exchanges=False)
+        workload = self._scenario.workload(part.shard)
+        sent = exchanges(workload)
+        tallies = (
+            tally + tally_exchanges(workload, sent, device, topology)
+            for tally, (device, topology) in zip(rest.tallies, self._devices, strict=True)
+        )
+        price = self._parts[part] = replace(rest, tallies=tuple(tallies))
+        return price
+
+    def _apart(self, part: LayerPart, *, with_exchanges: bool) -> _PartPrice:
         workload = self._scenario.workload(part.shard)
         operators, costs = self._operators_of(part)
         effects = selective(workload, operators)
-        price = self._parts[part] = _PartPrice(
+        counted = [
+            index
+            for index, operator in enumerate(operators)
+            if with_exchanges or not is_exchange(operator)
+        ]
+        return _PartPrice(
             layer_memory(workload, operators, effects),
             layer_weights(workload, operators),
             tuple(
-                tally_layer(workload, operators, device, topology, seconds, effects)
+                tally_layer(
+                    workload,
+                    [operators[index] for index in counted],
+                    device,
+                    topology,
+                    [seconds[index] for index in counted],
+                    [effects[index] for index in counted],
+                )
                 for (device, topology), seconds in zip(self._devices, costs, strict=True)
             ),
         )
-        return price
 
     def _whole(self, parts: tuple[LayerPart, ...], shard: Shard) -> LayerPrice:
         """A layer whose parts cannot be priced one by one."""
@@ -123,8 +176,31 @@ class LayerPrices:
             workload = self._scenario.workload(part.shard)
             operators = part_operators(workload, part.name)
             costs = tuple(
-                tuple(operator_time(operator, workload, device) for operator in operators)
-                for device, _ in self._devices
+                tuple(
+                    _time(operator, workload, device, timed)
+                    if isinstance(operator, _SLOW)
+                    else operator_time(operator, workload, device)
+                    for operator in operators
+                )
+                for (device, _), timed in zip(self._devices, self._timed, strict=True)
             )
             found = self._operators[part] = _Operators(operators, costs)
         return found
+
+
+_SLOW = (Matmul, GroupedMatmul, FusedAttention)
+"""Operators whose times are kept: equal ones appear under many shards, and their kernels are
+priced with care. A time depends on the operator and, for attention, on the context degree."""
+
+
+def _time(
+    operator: Operator,
+    workload: Workload,
+    device: Device,
+    timed: dict[tuple[Operator, int], OperatorTime],
+) -> OperatorTime:
+    key = operator, workload.shard.context if isinstance(operator, FusedAttention) else 1
+    found = timed.get(key)
+    if found is None:
+        found = timed[key] = operator_time(operator, workload, device)
+    return found

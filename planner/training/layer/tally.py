@@ -15,8 +15,6 @@ from planner.hardware.collectives import (
 from planner.training.layer.host import collective_launch_s, launch_s, launched
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from planner.hardware.device import Device
     from planner.hardware.links import ProcessGroup
     from planner.training.layer.operators import OperatorTime
@@ -120,21 +118,20 @@ class PassTally:
                 self.exchange_s += exposed_s
                 self.exchange_multiprocessors = operator.multiprocessors
 
-    @classmethod
-    def joined(cls, parts: Sequence[PassTally]) -> PassTally:
-        """Of passes through parts that follow each other."""
-        return cls(
-            compute_s=sum([part.compute_s for part in parts]),
-            tensor_s=sum([part.tensor_s for part in parts]),
-            context_s=sum([part.context_s for part in parts]),
-            expert_s=sum([part.expert_s for part in parts]),
-            exchange_s=sum([part.exchange_s for part in parts]),
-            exchange_multiprocessors=max([part.exchange_multiprocessors for part in parts]),
-            hidden_s=sum([part.hidden_s for part in parts]),
-            slowness=parts[0].slowness,
-            blocking=parts[0].blocking,
-            launching_s=sum([part.launching_s for part in parts]),
-            launched_s=sum([part.launched_s for part in parts]),
+    def __add__(self, other: PassTally) -> PassTally:
+        """Of a pass through two parts of a layer that follow each other."""
+        return PassTally(
+            self.compute_s + other.compute_s,
+            self.tensor_s + other.tensor_s,
+            self.context_s + other.context_s,
+            self.expert_s + other.expert_s,
+            self.exchange_s + other.exchange_s,
+            max(self.exchange_multiprocessors, other.exchange_multiprocessors),
+            self.hidden_s + other.hidden_s,
+            self.slowness,
+            self.blocking,
+            self.launching_s + other.launching_s,
+            self.launched_s + other.launched_s,
         )
 
     @property
@@ -192,23 +189,22 @@ class LayerTally:
     weight_gradient_s: float = 0.0
     spared_s: float = 0.0
 
-    @classmethod
-    def joined(cls, parts: Sequence[LayerTally]) -> LayerTally:
-        """Of a layer whose parts follow each other."""
-        return cls(
-            forward=PassTally.joined([part.forward for part in parts]),
-            backward=PassTally.joined([part.backward for part in parts]),
-            selective_s=sum([part.selective_s for part in parts]),
-            weight_gradient_s=sum([part.weight_gradient_s for part in parts]),
-            spared_s=sum([part.spared_s for part in parts]),
+    def __add__(self, other: LayerTally) -> LayerTally:
+        """Of two parts of a layer that follow each other."""
+        return LayerTally(
+            forward=self.forward + other.forward,
+            backward=self.backward + other.backward,
+            selective_s=self.selective_s + other.selective_s,
+            weight_gradient_s=self.weight_gradient_s + other.weight_gradient_s,
+            spared_s=self.spared_s + other.spared_s,
         )
 
     def finish(self, workload: Workload, device: Device) -> LayerTime:
-        """The seconds of a whole layer. The tally is spent."""
+        """The seconds of a whole layer. Where exchanges overlap, the tally is spent."""
         forward, backward, software = self.forward, self.backward, workload.software
         full_s = forward.total_s - self.spared_s
         alone = (forward.finish(), backward.finish())
-        if "expert" in software.overlap:
+        if workload.shard.expert_overlap:
             _pair(forward, backward, software.expert.overlapped_share.value, device)
         return LayerTime(
             forward_alone=alone[0],

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from planner.training.layer.groups import Groups
+from planner.training.layer.groups import group_of
 from planner.training.layer.operators import OperatorTime, operator_time
 from planner.training.layer.tally import LayerTally, LayerTime, PassTally
 from planner.workload.operators import Collective, GroupedMatmul, Matmul
-from planner.workload.recompute import EVERY_SECOND_MATMUL, selective
+from planner.workload.recompute import EVERY_SECOND_MATMUL, Selective, selective
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from planner.hardware.links import Topology
     from planner.specs.software import SoftwareProfile
     from planner.workload.operators import Operator
-    from planner.workload.recompute import Selective
     from planner.workload.workload import Workload
 
 
@@ -55,7 +54,6 @@ def tally_layer(
 ) -> LayerTally:
     """Add up a layer's operators, or those of a part of one. Parts of one layer may be added up
     apart where `separable` says so."""
-    groups = Groups.of(topology, workload, device)
     software = workload.software
     forward, backward = (
         PassTally(slowness=device.host_slowness, blocking=software.launch_blocking)
@@ -68,7 +66,7 @@ def tally_layer(
     exchanged: dict[int, float] = {}
     for index, (operator, cost, effect) in enumerate(zip(operators, costs, effects, strict=True)):
         if isinstance(operator, Collective):
-            group = groups.for_(operator)
+            group = group_of(operator, topology, workload, device)
             cover = _cover(operators, costs, index, software)
             if operator.in_forward:
                 cover_s = cover.forward_s
@@ -93,6 +91,20 @@ def tally_layer(
         selective_s=selective_s,
         weight_gradient_s=sum(cost.weight_gradient_s for cost in costs),
         spared_s=spared_s,
+    )
+
+
+def tally_exchanges(
+    workload: Workload, exchanges: Sequence[Collective], device: Device, topology: Topology
+) -> LayerTally:
+    """Add up what carries tokens to their experts and back."""
+    return tally_layer(
+        workload,
+        exchanges,
+        device,
+        topology,
+        [OperatorTime()] * len(exchanges),
+        [Selective(0, 0.0)] * len(exchanges),
     )
 
 

@@ -21,6 +21,7 @@ from planner.training.batch import FULLY, OUTER_KINDS, SELECTIVE
 from planner.training.memory.embedding import embedding_parameters
 from planner.workload.formats import STATE_BYTES, weight_bytes
 from planner.workload.shard import Shard
+from planner.workload.stages import HeldKinds
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -128,6 +129,7 @@ def _different_peaks(
     row, load = batch.row, batch.load
     in_flight, which = _in_flight(table, batch)
     activations, replayed = _kept(table, batch, in_flight, which)
+    activations = activations + _beside(table, batch, in_flight, which)
 
     has_loss = _losses(table, load.counts).any(axis=1)
     last_loss = has_loss * table.logits_bytes[row, -1][:, None]
@@ -135,7 +137,7 @@ def _different_peaks(
     logits = logits + _outputs(scenario, batch, last_loss)
     at_loss = has_loss * table.logits_working_bytes[row, -1][:, None]
     dense_gradient = weight_bytes(scenario.job.precision) * embedding_parameters(scenario, batch)
-    present = load.counts.sum(axis=1) > 0
+    present = load.of_stages > 0
     present[:, -1] = False
     fully = (batch.data_sharding == FULLY)[:, None]
     in_layer = replayed + np.where(
@@ -280,6 +282,30 @@ def _logits(
     return split
 
 
+def _beside(
+    table: CostTable, batch: Batch, in_flight: NDArray[np.int64], which: NDArray[np.intp]
+) -> NDArray[np.int64]:
+    """Bytes, [N, p], of the pass that runs beside another microbatch's where exchanges of experts
+    do: one more forward pass through a chunk comes before the first backward pass (Megatron-LM
+    `schedules.py`, `get_pp_rank_microbatches`). Of a single stage it is one layer, as layers of the
+    one microbatch are freed while those of the other are kept (`combined_1f1b.py`)."""
+    overlapped = table.overlapped[batch.row]
+    if not overlapped.any():
+        return np.zeros((len(batch), batch.pipeline), dtype=np.int64)
+    if batch.pipeline == 1:
+        present = batch.load.counts.sum(axis=1) > 0
+        present[:, -OUTER_KINDS:] = False
+        selective = (batch.granularity == SELECTIVE)[:, None]
+        saved = np.where(selective, table.selective_bytes[batch.row], table.saved_bytes[batch.row])
+        more = np.where(present, saved[:, None], 0).max(axis=-1)
+    else:
+        more = microbatch_bytes(table, batch)[0].max(axis=-1)
+    chunks = batch.chunk_microbatches[:, None] * batch.virtual_stages
+    room = in_flight.sum(axis=-1)[which] < chunks
+    beside: NDArray[np.int64] = more * (room & overlapped[:, None])
+    return beside
+
+
 def _outputs(scenario: Scenario, batch: Batch, last_loss: NDArray[np.int64]) -> NDArray[np.int64]:
     """16-bit logits, [N, p], of the microbatches before, where the last stage of a pipeline keeps
     its outputs (torch `distributed/pipelining/stage.py`, `forward_one_chunk`, `output_chunks`).
@@ -329,7 +355,7 @@ def _kept(
     selective = (batch.granularity == SELECTIVE)[:, None]
     saved = np.where(selective, table.selective_bytes[row], table.saved_bytes[row])
     kept = _in_flight_bytes(in_flight, which, batch.pass_counts, saved)
-    present = load.counts.sum(axis=1) > 0
+    present = load.of_stages > 0
     again = largest_of_kinds(table.saved_bytes - table.selective_bytes, row, present)
     replayed = np.where(selective, np.maximum(again, 0), 0)
     dropped = table.saved_bytes[row] - table.full_bytes[row]
@@ -381,10 +407,8 @@ def largest_of_kinds(
 ) -> NDArray[np.int64]:
     """The largest of [R, K] bytes among the kinds present on each stage [p, K], for the chosen
     rows, [N, p]. Stages that hold the same kinds share one answer."""
-    first, which = distinct_rows(present.T)
+    held = HeldKinds.of(present)
     chosen = layer_bytes[plans]
-    by_kinds = np.stack(
-        [np.where(held, chosen, 0).max(axis=-1) for held in present[first]], axis=-1
-    )
-    largest: NDArray[np.int64] = by_kinds[:, which]
+    by_set = np.stack([np.where(kinds, chosen, 0).max(axis=-1) for kinds in held.sets], axis=-1)
+    largest: NDArray[np.int64] = by_set[:, held.which]
     return largest

@@ -211,7 +211,7 @@ def stage_parameters(
     """Dense and expert parameters on one device of every stage, int64 [N, p] each. A tied
     embedding is held once by a stage that has the head too. Where the vocabulary is shared,
     positions are not: the first stage has them."""
-    counts = batch.load.counts.sum(axis=1)
+    counts = batch.load.of_stages
     dense = table.dense_parameters[batch.row] @ counts.T
     expert = table.expert_parameters[batch.row] @ counts.T
     both = np.minimum(counts[:, -2], counts[:, -1])
@@ -225,7 +225,7 @@ def stage_parameters(
 def end_parameters(table: CostTable, batch: Batch) -> NDArray[np.int64]:
     """Of the dense parameters of every stage those of embedding and head, int64 [N, p], which stay
     in 16 bits (a tied embedding that a stage has twice counts twice)."""
-    counts = batch.load.counts.sum(axis=1)[:, -OUTER_KINDS:]
+    counts = batch.load.of_stages[:, -OUTER_KINDS:]
     ends: NDArray[np.int64] = table.dense_parameters[batch.row][:, -OUTER_KINDS:] @ counts.T
     return ends
 

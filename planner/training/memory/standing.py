@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from planner.arrays import distinct_rows
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -53,9 +55,9 @@ def largest_workspaces(scenario: Scenario, types: Sequence[int]) -> int:
 def placeholders(table: CostTable, batch: Batch) -> NDArray[np.int64]:
     """Bytes, int64 [N, p], of the tensors that stand for gradients of weights, one for every shape
     of weight on a stage."""
-    kinds, inverse = np.unique(batch.load.counts.sum(axis=1) > 0, axis=0, return_inverse=True)
-    held = [
-        np.where(present, table.placeholder_bytes, 0).max(axis=-1).sum(axis=0) for present in kinds
-    ]
-    by_stage: NDArray[np.int64] = np.stack(held, axis=-1)[batch.row][:, inverse.reshape(-1)]
+    rows = distinct_rows((batch.row,), (len(table.shards),))
+    bytes_by_row = table.placeholder_bytes[:, batch.row[rows.first]]
+    held = batch.load.held
+    by_set = [np.where(kinds, bytes_by_row, 0).max(axis=-1).sum(axis=0) for kinds in held.sets]
+    by_stage: NDArray[np.int64] = np.stack(by_set, axis=-1)[:, held.which][rows.which]
     return by_stage

@@ -98,7 +98,7 @@ def _parameters(
     """Parameters per device of the largest layer of every stage, of its embedding, its head, and
     both together, [N, p] each; 0 where a stage has none."""
     parameters = (table.dense_parameters + table.expert_parameters)[batch.row]
-    present = batch.load.counts.sum(axis=1) > 0
+    present = batch.load.of_stages > 0
     layer, embedding, head = (
         np.where(present[None, :, kinds], parameters[:, None, kinds], 0).max(axis=-1)
         for kinds in (slice(None, -OUTER_KINDS), slice(-OUTER_KINDS, -1), slice(-1, None))

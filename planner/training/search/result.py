@@ -118,6 +118,16 @@ class FewerDevices:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SwitchWorth:
+    """Overlaps that a framework switches together, whether they are `on`, and the share of the step
+    without them that they add: below 0 where they take time off."""
+
+    overlap: tuple[str, ...]
+    on: bool
+    share: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SearchResult:
     """The best plans found, what is proven of them, and what ended the search.
 
@@ -156,6 +166,8 @@ class SearchResult:
     """As far as asked for, and as time allowed; by number of nodes."""
     fewer_devices: tuple[FewerDevices, ...] = ()
     """Faster on mixed devices than with all of them, fastest first."""
+    switches: tuple[SwitchWorth, ...] = ()
+    """What the switches of the software profile change about the step of the best plan."""
     needs_offloading: bool = False
     """Nothing fits without offloading, and the plans have some."""
 

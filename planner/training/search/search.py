@@ -21,9 +21,10 @@ from planner.training.search.infeasible import cheapest_changes, nearest_misses
 from planner.training.search.layouts.choose import choose_layout
 from planner.training.search.layouts.default import default_layout
 from planner.training.search.offloading import with_offloading
-from planner.training.search.result import NodeCounts, SearchResult
+from planner.training.search.result import NodeCounts, SearchResult, SwitchWorth
 from planner.training.search.space.enumeration import space_report
 from planner.training.search.space.restrictions import Restrictions, check_choices
+from planner.training.search.switches import worth_of_switches
 from planner.training.search.without_types import faster_without_types
 
 if TYPE_CHECKING:
@@ -79,6 +80,7 @@ def search(
     without: tuple[FewerDevices, ...] = ()
     fitting: Cloud | None = None
     fewer: list[SizedPlan] = []
+    switches: tuple[SwitchWorth, ...] = ()
     cut = None
     smaller = FewerNodes(run=run) if idle and may_idle(scenario) else None
     empty: RuleError | None = None
@@ -115,6 +117,9 @@ def search(
                     changes.append(change)
             if smaller is None and run.plans and not fewer:
                 compare(run.plans[0])
+            best = next(iter(_plans(run, smaller)), None)
+            if best is not None and best.plan.degrees.devices == scenario.job.devices:
+                switches = worth_of_switches(scenario, best, budget)
     except KeyboardInterrupt:
         cut = Stopped.INTERRUPTED
     except OutOfTime:
@@ -130,6 +135,7 @@ def search(
         fewer_nodes=_fewer_nodes(result, fewer),
         fewer_devices=without,
         needs_offloading=run.restrictions is not restrictions,
+        switches=switches,
     )
 
 

@@ -48,7 +48,7 @@ def chunk_passes(scenario: Scenario, table: CostTable, batch: Batch) -> Passes:
     forward_layers = _on_types(table.forward_s.sum(axis=0), batch, slowest)
     forward_s = _per_chunk(forward_layers, batch)
     backward_s = _per_chunk(_on_types(table.backward_s.sum(axis=0), batch, slowest), batch)
-    if "expert" in scenario.job.software.overlap:
+    if table.overlapped[batch.row].any():
         forward_s, backward_s = (
             paired_s + alone * (_per_chunk(_on_types(layers_s, batch, slowest), batch) - paired_s)
             for alone in (1 - paired_share(batch)[..., None],)
@@ -144,7 +144,7 @@ def stage_causes(
     slowest = _slowest_types(scenario, table, batch)
     counts = batch.load.counts[stage].sum(axis=0)
     seconds = _on_types(table.forward_s + table.backward_s, batch, slowest)
-    if "expert" in scenario.job.software.overlap:
+    if table.overlapped[batch.row].any():
         alone = 1 - paired_share(batch)[:, min(stage, batch.pipeline - 1)]
         whole = _on_types(table.forward_alone_s + table.backward_alone_s, batch, slowest)
         seconds = seconds + alone[:, None, None] * (whole - seconds)

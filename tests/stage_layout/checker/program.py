@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from planner.schedule.simulation.critical_path import critical_path
-from planner.stage_layout.problem import price, spans_s, timeline
+from planner.stage_layout.problem import price, simulations, spans_s
 from planner.stage_layout.stage_bounds import Rows
 from tests.stage_layout.checker.counts import LayoutCounts
 from tests.stage_layout.checker.times import PassTimes
@@ -70,7 +70,7 @@ class LayoutProgram:
         passes = {name: np.zeros(problem.chunks, dtype=np.int64) for name in parts}
         reductions = np.zeros(problem.stages, dtype=np.int64)
         constant_s = 0.0
-        for segment in critical_path(timeline(problem, price(problem, layout))):
+        for segment in critical_path(simulations(problem, price(problem, layout)).timeline(0)):
             if segment.activity in passes:
                 position = problem.placement.positions[segment.stage, segment.chunk]
                 passes[segment.activity][position] += 1

@@ -34,7 +34,7 @@ def test_plans_are_ranked_valid_distinct_and_priced_as_estimate_does(scenario: S
     result = search(scenario, top=8)
     assert [ranked.rank for ranked in result.plans] == list(range(1, 9))
     assert all(a.estimate.step_s <= b.estimate.step_s for a, b in pairwise(result.plans))
-    combinations = {tuple(plan_values(ranked.plan).items()) for ranked in result.plans}
+    combinations = {tuple(plan_values(scenario, ranked.plan).items()) for ranked in result.plans}
     assert len(combinations) == 8
     for ranked in result.plans:
         check_plan(scenario, ranked.plan)

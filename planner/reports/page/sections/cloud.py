@@ -16,7 +16,7 @@ from planner.wording.labels import one_line
 from planner.wording.units import GIB, count, gib, percent, plural, time_scale
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Sequence, Set
 
     from planner.plan import Plan, RankedPlan
     from planner.reports.page.content import PageContent
@@ -86,6 +86,7 @@ def cloud(content: PageContent) -> Html | None:
 
 
 USUAL: dict[str, object] = {
+    "expert_overlap": False,
     "shard_over": "all",
     "optimizer_offload": 0.0,
     "weight_offload": False,
@@ -96,14 +97,15 @@ USUAL: dict[str, object] = {
 
 def looseness(known: Cloud, plans: Sequence[RankedPlan]) -> float:
     """The largest share by which the bound of one of some plans lies below its step."""
-    wanted = {_key(one.plan): one.estimate.step_s for one in plans}
     names = list(known.axes)
+    axes = {*USUAL, *names}
+    wanted = {_key(one.plan, axes): one.estimate.step_s for one in plans}
     found = 0.0
     for bound_s, values in zip(
         known.step_bound_s, zip(*known.axes.values(), strict=True), strict=True
     ):
         combination = {**USUAL, **dict(zip(names, values, strict=True))}
-        step_s = wanted.get(_sorted(combination))
+        step_s = wanted.get(_sorted(combination, axes))
         if step_s is not None:
             found = max(found, 1 - bound_s / step_s)
     return found
@@ -120,7 +122,8 @@ def front(points: Sequence[Point]) -> list[Point]:
     return found
 
 
-def _key(plan: Plan) -> tuple[tuple[str, object], ...]:
+def _key(plan: Plan, axes: Set[str]) -> tuple[tuple[str, object], ...]:
+    """A plan's values of these axes."""
     degrees = plan.degrees
     return _sorted(
         {
@@ -136,16 +139,21 @@ def _key(plan: Plan) -> tuple[tuple[str, object], ...]:
             "recompute": plan.recompute.granularity,
             "sequence_parallel": plan.sequence_parallel,
             "data_sharding": plan.data_sharding,
+            "dispatcher": plan.dispatcher,
+            "expert_overlap": plan.expert_overlap,
             "shard_over": plan.shard_over or "all",
             "optimizer_offload": plan.optimizer_offload,
             "weight_offload": plan.weight_offload,
             "activation_offload": plan.activation_offload,
-        }
+        },
+        axes,
     )
 
 
-def _sorted(values: dict[str, object]) -> tuple[tuple[str, object], ...]:
-    return tuple(sorted(values.items()))
+def _sorted(values: dict[str, object], axes: Set[str]) -> tuple[tuple[str, object], ...]:
+    """Values of these axes, without the dispatcher where there is nothing to dispatch."""
+    left_out = ("dispatcher",) if values["expert"] == 1 else ()
+    return tuple(sorted((k, v) for k, v in values.items() if k in axes and k not in left_out))
 
 
 def _peak(ranked: RankedPlan) -> int:

@@ -48,7 +48,8 @@ def cloud_of(
             peaks += _peaks(ideal, table, group, part, found.layers[part])
         for axis, values in _axes(group, scenario.node_devices).items():
             axes[axis] += values
-    usual = {axis: value_of(axis, 0) for axis in ONLY_WHERE_TRIED}
+    usual = {axis: value_of(axis, 0) for axis in (*ONLY_WHERE_TRIED, "expert_overlap")}
+    usual["dispatcher"] = scenario.job.software.expert.dispatcher_options[0]
     return Cloud(
         step_bound_s=tuple(bounds),
         peak_bytes=tuple(peaks),

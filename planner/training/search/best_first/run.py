@@ -147,6 +147,7 @@ class SearchRun:
             [self.layouts.screened_loads(grid, self.enumeration) for grid in grids],
             self.growing,
             trusting=not self.screening,
+            links_differ=self.scenario.ideal is not self.scenario,
             known=self.known,
             budget=self.budget,
         )

@@ -21,6 +21,7 @@ from planner.training.batch import FULL, SELECTIVE, Batch
 from planner.training.memory.stage import stage_peaks
 from planner.training.search.bounding.batches import ELEMENTS, make_batch
 from planner.training.search.bounding.elsewhere import may_fit_elsewhere
+from planner.training.search.bounding.twins import Twins
 from planner.training.search.hosts.bound import placement_bound_s
 from planner.training.search.layouts.bound import (
     beside_pipeline_s,
@@ -145,49 +146,47 @@ def bound_group(
     fits, bounds, others = [], [], []
     elsewhere, elsewhere_s = [], []
     mixed = is_mixed(scenario)
-    for part in pieces(rows, group.pipeline, budget):
-        batch = make_batch(
-            scenario,
-            screened.columns,
-            {axis: codes[part] for axis, codes in group.variants.items()},
-            pipeline=group.pipeline,
-            virtual_stages=group.virtual_stages,
-            schedule=group.schedule,
-            load=load,
-            grid_row=group.grid_row[part],
-            recomputed_layers=np.full(len(part), load.most_layers),
-        )
-        if mixed:
-            free = layout.chosen and kept_layout(scenario, *shape_of(batch)) is None
-            of_mixed = mixed_bound(scenario, table, batch, free=free)
-            overhead_s = scenario.job.software.step_overhead.value
-            fits.append(part[of_mixed.fits])
-            bounds.append(BELOW * (of_mixed.pipeline_s + overhead_s)[of_mixed.fits])
-            others.append(np.full(int(of_mixed.fits.sum()), np.inf))
-            continue
-        batch = with_ahead(scenario, table, batch)
-        peaks = stage_peaks(scenario, table, batch)
-        work = LeastWork.of(table, batch, np.ones(len(batch), dtype=np.int64))
-        others_s = others_bound_s(scenario, batch, work, layout, np.zeros_like(work.stage_s))
-        own = np.ones(len(part), dtype=np.bool_)
-        if like_plain and batch.ahead is not None:
-            own &= batch.ahead.any(axis=1)
-        lacking = np.flatnonzero(own & ~peaks.fits & np.isfinite(others_s))
-        kept = own & peaks.fits
-        fits.append(part[kept])
-        bounds.append(quick_bound_s(scenario, batch, work)[kept])
-        others.append(others_s[kept])
-        if lacking.size:
-            moved = may_fit_elsewhere(
+    twins = Twins(screened.columns["twin"], group)
+    for wave in twins.waves(screened.columns["expert_overlap"], rows):
+        for part in pieces(wave, group.pipeline, budget):
+            batch = make_batch(
                 scenario,
-                table,
-                batch.some(lacking),
-                peaks.spare[lacking],
-                peaks.buffers[lacking],
+                screened.columns,
+                {axis: codes[part] for axis, codes in group.variants.items()},
+                pipeline=group.pipeline,
+                virtual_stages=group.virtual_stages,
+                schedule=group.schedule,
+                load=load,
+                grid_row=group.grid_row[part],
+                recomputed_layers=np.full(len(part), load.most_layers),
             )
-            lacking = lacking[moved]
-            elsewhere.append(part[lacking])
-            elsewhere_s.append(others_s[lacking])
+            if mixed:
+                free = layout.chosen and kept_layout(scenario, *shape_of(batch)) is None
+                of_mixed = mixed_bound(scenario, table, batch, free=free)
+                overhead_s = scenario.job.software.step_overhead.value
+                fits.append(part[of_mixed.fits])
+                bounds.append(BELOW * (of_mixed.pipeline_s + overhead_s)[of_mixed.fits])
+                others.append(np.full(int(of_mixed.fits.sum()), np.inf))
+                continue
+            batch = with_ahead(scenario, table, batch)
+            peaks = stage_peaks(scenario, table, batch)
+            work = LeastWork.of(table, batch, np.ones(len(batch), dtype=np.int64))
+            others_s = others_bound_s(scenario, batch, work, layout, np.zeros_like(work.stage_s))
+            own = np.ones(len(part), dtype=np.bool_)
+            if like_plain and batch.ahead is not None:
+                own &= batch.ahead.any(axis=1)
+            lacking = np.flatnonzero(own & ~peaks.fits & np.isfinite(others_s))
+            kept = own & peaks.fits
+            fits.append(part[kept])
+            bounds.append(quick_bound_s(scenario, batch, work)[kept])
+            others.append(others_s[kept])
+            if lacking.size:
+                some, room = batch.some(lacking), (peaks.spare[lacking], peaks.buffers[lacking])
+                lacking = lacking[may_fit_elsewhere(scenario, table, some, *room)]
+                elsewhere.append(part[lacking])
+                elsewhere_s.append(others_s[lacking])
+        if not mixed:
+            twins.keep(np.concatenate(fits) if fits else rows[:0])
 
     def found(
         rows: list[NDArray[np.int64]],

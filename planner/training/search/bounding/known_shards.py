@@ -37,7 +37,7 @@ class KnownShards:
         table = priced.table
         layers = layer_kinds(scenario.model)
         counts = np.array([layers.count(kind) for kind in scenario.kinds], dtype=np.float64)
-        passes_s = (table.forward_alone_s + table.backward_alone_s).sum(axis=0).min(axis=0)
+        passes_s = (table.forward_s + table.backward_s).sum(axis=0).min(axis=0)
         devices, sequences = (
             np.array(numbers, dtype=np.float64)
             for numbers in (

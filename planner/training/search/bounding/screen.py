@@ -26,9 +26,15 @@ from planner.schedule.registry import PLAIN, SCHEDULES
 from planner.training.batch import FULL, OUTER_KINDS
 from planner.training.memory.stage import stage_peaks
 from planner.training.search.bounding.batches import ELEMENTS, make_batch
+from planner.training.search.bounding.dispatchers import beaten
 from planner.training.search.bounding.elsewhere import may_fit_elsewhere
+from planner.training.search.bounding.twins import twins_of
 from planner.training.search.mixed.speeds import is_mixed
-from planner.training.search.space.enumeration import VARIANT_AXES
+from planner.training.search.space.enumeration import (
+    GRID_AXES,
+    SLOWER_DISPATCHER,
+    VARIANT_AXES,
+)
 from planner.training.search.space.facts import SCHEDULE_NAMES
 from planner.workload.stages import StageLoad
 
@@ -44,9 +50,17 @@ if TYPE_CHECKING:
     from planner.training.search.bounding.tables import GrowingTable
     from planner.training.search.space.enumeration import AxisGrid, Block, Columns, Enumeration
 
-FAMILY_AXES = ("tensor", "context", "data", "expert", "expert_tensor", "sequence_parallel")
+FAMILY_AXES = (
+    "tensor",
+    "context",
+    "data",
+    "expert",
+    "expert_tensor",
+    "expert_overlap",
+    "sequence_parallel",
+)
 """Combinations that agree in these axes form a family. What does not fit in a family excludes
-larger micro-batches of the same family."""
+larger micro-batches of the same family. Memory does not depend on the dispatcher."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -81,14 +95,16 @@ def screen(
     growing: GrowingTable,
     *,
     trusting: bool = False,
+    links_differ: bool = False,
     known: KnownShards | None = None,
     budget: Budget = UNLIMITED,
 ) -> list[Screened]:
     """Screen all grids, small micro-batches first. `loads` are those that the combinations of each
     grid may have. `trusting` lets every combination pass; `known` tells which shards are worth
-    pricing. Raises: OutOfTime."""
+    pricing. Where `links_differ` from those of the scenario, dispatchers are compared on any.
+    Raises: OutOfTime."""
     waves = [
-        _Waves(scenario, enumeration, grid, of_grid, trusting, known, budget)
+        _Waves(scenario, enumeration, grid, of_grid, trusting, links_differ, known, budget)
         for grid, of_grid in zip(grids, loads, strict=True)
     ]
     sizes = {size for grid in grids for size in grid.columns["micro_batch_size"].tolist()}
@@ -110,11 +126,13 @@ class _Waves:
         grid: AxisGrid,
         loads: Sequence[StageLoad],
         trusting: bool,
+        links_differ: bool,
         known: KnownShards | None,
         budget: Budget,
     ) -> None:
         self._scenario, self._budget = scenario, budget
-        self._grid = grid
+        self._enumeration, self._grid = enumeration, grid
+        self._links_differ = links_differ
         self._load = smallest_load(loads)
         self._codes = [np.array(enumeration.values[axis]) for axis in VARIANT_AXES]
         self._row = np.full(len(grid.columns["tensor"]), -1, dtype=np.int64)
@@ -133,6 +151,7 @@ class _Waves:
         families = np.stack([grid.columns[axis] for axis in FAMILY_AXES])
         _, family = np.unique(families, axis=1, return_inverse=True)
         self._family = family.reshape(-1)
+        self._beaten = np.zeros(len(self._row), dtype=np.bool_)
         self._found: dict[int, NDArray[np.bool_]] = {}
 
     def price(self, micro_batch_size: int, growing: GrowingTable) -> None:
@@ -142,6 +161,8 @@ class _Waves:
         for smaller, found in self._found.items():
             if micro_batch_size % smaller == 0:
                 self._alive[rows] &= found[self._family[rows]]
+        self._compare_dispatchers(rows, growing)
+        rows = rows[~self._beaten[rows]]
         wanted = rows[self._alive[rows].any(axis=tuple(range(1, self._alive.ndim)))]
         if wanted.size:
             self._row[wanted] = growing.rows(self._grid.columns, wanted)
@@ -155,6 +176,7 @@ class _Waves:
         rows = self._rows_of(micro_batch_size)
         if not rows.size:
             return
+        rows = rows[~self._beaten[rows]]
         at = np.nonzero(self._alive[rows])
         place = (rows[at[0]], *at[1:])
         if place[0].size and not self._trusting:
@@ -162,6 +184,25 @@ class _Waves:
         found = np.ones((self._family.max() + 1, *self._alive.shape[1:]), dtype=np.bool_)
         found[self._family[rows]] = self._alive[rows]
         self._found[micro_batch_size] = found
+
+    def _compare_dispatchers(self, rows: NDArray[np.intp], growing: GrowingTable) -> None:
+        """Find out which rows another dispatcher beats. Where none may fit, the first stays."""
+        dispatchers = self._grid.columns["dispatcher"]
+        if len(self._enumeration.values["dispatcher"]) == 1:
+            return
+        sent = rows[self._grid.columns["expert"][rows] > 1]
+        alive = self._alive[sent].any(axis=tuple(range(1, self._alive.ndim)))
+        lost, priced = sent[~alive], sent[alive]
+        _, first = np.unique(self._family[lost], return_index=True)
+        self._beaten[np.delete(lost, first)] = True
+        if priced.size:
+            self._beaten[priced] = beaten(
+                self._scenario.job.software.expert,
+                growing.pass_seconds(self._grid.columns, priced),
+                self._family[priced],
+                dispatchers[priced],
+                on_any_links=self._links_differ,
+            )
 
     def _rows_of(self, micro_batch_size: int) -> NDArray[np.intp]:
         """The wanted rows of a micro-batch size."""
@@ -207,10 +248,25 @@ class _Waves:
         return fits
 
     def result(self) -> Screened:
+        """Without the rows that another dispatcher beats."""
+        kept = ~self._beaten
+        if not kept.all():
+            self._enumeration.leave_out(
+                SLOWER_DISPATCHER, int(self._beaten.sum()), after=GRID_AXES[-1]
+            )
+        columns = {
+            name: column if name == "pipeline" else column[kept]
+            for name, column in self._grid.columns.items()
+        }
         return Screened(
-            grid=self._grid,
-            columns=self._columns,
-            alive=self._alive,
+            grid=replace(self._grid, columns=columns),
+            columns={
+                **columns,
+                "row": self._row[kept],
+                "shared_row": self._shared_row[kept],
+                "twin": twins_of(columns, self._scenario.job.software.expert),
+            },
+            alive=self._alive[kept],
         )
 
     @property
@@ -221,7 +277,7 @@ class _Waves:
 def smallest_load(loads: Sequence[StageLoad]) -> StageLoad:
     """Every stage with the fewest layers of each kind that any of the loads gives it, in one chunk.
     Either all of these layers are recomputed at once or none."""
-    counts = np.minimum.reduce([load.counts.sum(axis=1) for load in loads])[:, None]
+    counts = np.minimum.reduce([load.of_stages for load in loads])[:, None]
     leading = np.stack([np.zeros_like(counts), counts])
     leading[..., -OUTER_KINDS:] = 0
     return StageLoad(counts=counts, leading=leading)

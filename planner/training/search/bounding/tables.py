@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import fields
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from planner.budget import UNLIMITED
+from planner.plan import DISPATCHERS
 from planner.training.costs import CostTable, cost_table
 from planner.training.layer.prices import LayerPrices
 from planner.workload.shard import Shard
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from planner.budget import Budget
+    from planner.training.layer.timing import LayerTime
     from planner.training.scenario import Scenario
     from planner.training.search.space.enumeration import Columns
 
@@ -25,10 +28,12 @@ SHARD_AXES = (
     "expert",
     "expert_tensor",
     "micro_batch_size",
+    "dispatcher",
+    "expert_overlap",
     "sequence_parallel",
 )
 """Axes that decide the price of a shard, and so its row in the cost table."""
-
+_DISPATCHER = SHARD_AXES.index("dispatcher")
 
 AT_ONCE = 32
 """Shards that are priced between two checks of the budget."""
@@ -51,6 +56,22 @@ class GrowingTable:
         `vocabulary` stages."""
         rows = [self._row((*shard, vocabulary)) for shard in _shards(columns, wanted)]
         return np.array(rows, dtype=np.int64)
+
+    def pass_seconds(self, columns: Columns, wanted: NDArray[np.intp]) -> NDArray[np.float64]:
+        """[N, F]: of the `wanted` combinations, every pass of every kind of layer with experts on
+        every device type. Their shards are not in the table for that."""
+        keys, which = np.unique(_shards(columns, wanted), axis=0, return_inverse=True)
+        found = []
+        for key in keys.tolist():
+            shard = _shard((*key, 1))
+            prices = [self._prices.price(kind, shard) for kind in self._with_experts]
+            found.append([one for price in prices for time in price.times for one in _passes(time)])
+        return np.array(found)[which.reshape(-1)]
+
+    @cached_property
+    def _with_experts(self) -> tuple[str, ...]:
+        kinds = self._scenario.kinds
+        return tuple(kind for kind in kinds if kind.startswith("moe") or kind == "mtp")
 
     def known_rows(self, columns: Columns) -> NDArray[np.int64]:
         """Rows of the shards of combinations with the whole vocabulary on one stage; −1 of shards
@@ -80,18 +101,23 @@ def _shards(columns: Columns, wanted: NDArray[np.intp]) -> list[list[int]]:
     """The shards of the `wanted` combinations, by `SHARD_AXES`."""
     shards = np.stack([columns[axis][wanted] for axis in SHARD_AXES], axis=-1)
     shards[:, -1] &= shards[:, 0] > 1
+    shards[columns["expert"][wanted] == 1, _DISPATCHER] = -1
     found: list[list[int]] = shards.tolist()
     return found
 
 
+def _passes(time: LayerTime) -> tuple[float, ...]:
+    """Every time of a layer that its dispatcher decides."""
+    passes = time.forward, time.backward, time.forward_alone, time.backward_alone
+    return (*(one.total_s for one in passes), time.full_s)
+
+
 def _shard(key: tuple[int, ...]) -> Shard:
-    tensor, context, expert, expert_tensor, micro_batch_size, sequence_parallel, vocabulary = key
+    *sizes, dispatcher, overlap, sequence_parallel, vocabulary = key
     return Shard(
-        tensor=tensor,
-        context=context,
-        expert=expert,
-        expert_tensor=expert_tensor,
-        micro_batch_size=micro_batch_size,
+        **dict(zip(SHARD_AXES, sizes, strict=False)),
+        dispatcher=DISPATCHERS[dispatcher] if dispatcher >= 0 else "",
+        expert_overlap=bool(overlap),
         sequence_parallel=bool(sequence_parallel),
         vocabulary=vocabulary,
     )

@@ -147,7 +147,8 @@ class PlanPaths:
             forward_send_s=np.where(here, forward_s, sends.forward_s[0]),
             backward_send_s=np.where(here, backward_s, sends.backward_s[0]),
         )
-        return joined([self.cut(one) for one in simulate_each(self.timeline.schedule, slow)])
+        simulations = simulate_each(self.timeline.schedule, slow)
+        return joined([self.cut(simulations.timeline(one)) for one in range(len(simulations))])
 
     def windows(self) -> tuple[PathRows, PathsOfAllRows]:
         """The windows of consecutive stages of 1F1B; and those of them that pass the last backwards

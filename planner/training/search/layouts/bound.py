@@ -86,7 +86,7 @@ def other_layouts_s(
     returns = one_order and batch.kind.returns_to_first
     total = batch.load.counts.sum(axis=(0, 1)).astype(np.float64)
     way_s, way_forward_s = layer_s @ total, forward_s @ total
-    held_forward = forward_s @ batch.load.counts.sum(axis=1).T.astype(np.float64)
+    held_forward = forward_s @ batch.load.of_stages.T.astype(np.float64)
     counts, which = np.unique(batch.num_microbatches, return_inverse=True)
     in_flight = peak_in_flight(
         batch.schedule,

@@ -19,6 +19,7 @@ from planner.training.search.layouts.default import (
 )
 from planner.training.search.plans.problems import check_plan, plan_values
 from planner.training.search.space.broken import check_values
+from planner.training.search.space.defaults import expert_defaults
 from planner.training.search.space.facts import SpaceFacts, code_of, sharing_ranks
 from planner.training.search.space.restrictions import (
     NUMBER_AXES,
@@ -70,6 +71,8 @@ def plan_of(
         ),
         stages=stages,
         placement=placement(scenario, degrees),
+        dispatcher=str(values["dispatcher"]) if degrees.expert > 1 else None,
+        expert_overlap=bool(values["expert_overlap"]),
         shard_over=_shard_over(scenario, values["shard_over"], degrees),
         optimizer_offload=float(values["optimizer_offload"]),
         weight_offload=bool(values["weight_offload"]),
@@ -106,9 +109,9 @@ def plan_from_flags(
     values = {**_defaults(scenario, given), **given}
     if "data" not in given:
         values["data"] = remaining_data(scenario, values)
-    check_values(
-        SpaceFacts.of(scenario, flags), {axis: code_of(axis, v) for axis, v in values.items()}
-    )
+    facts = SpaceFacts.of(scenario, flags)
+    values |= expert_defaults(facts, scenario.job.software, values)
+    check_values(facts, {axis: code_of(axis, v) for axis, v in values.items()})
     shape = int(values["pipeline"]), int(values["virtual_stages"]), str(values["schedule"])
     layers = stage_layers or default_layers(scenario, *shape)
     stages = stages_of(layers, *shape)
@@ -148,6 +151,7 @@ def stated_plan(
     used = int(values["tensor"]) * int(values["pipeline"]) * int(values["context"])
     if "data" not in given:
         values["data"] = max(1, scenario.job.devices // used)
+    values |= expert_defaults(SpaceFacts.of(scenario, flags), scenario.job.software, values)
     shape = int(values["pipeline"]), int(values["virtual_stages"]), str(values["schedule"])
     layers = tuple(stage_layers or ())
     chunks, model_layers = shape[0] * shape[1], scenario.model.num_layers

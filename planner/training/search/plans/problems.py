@@ -78,8 +78,9 @@ def plan_problems(scenario: Scenario, plan: Plan) -> tuple[PlanProblem, ...]:
     return tuple(problem for problem in found if by_name.get(problem.name) is problem)
 
 
-def plan_values(plan: Plan) -> dict[str, int | float | str | bool]:
+def plan_values(scenario: Scenario, plan: Plan) -> dict[str, int | float | str | bool]:
     """The combination that a plan was made from."""
+    dispatcher = plan.dispatcher or scenario.job.software.expert.dispatcher_options[0]
     return {
         **{axis: getattr(plan.degrees, axis) for axis in DEGREES},
         "micro_batch_size": plan.micro_batch_size,
@@ -88,6 +89,8 @@ def plan_values(plan: Plan) -> dict[str, int | float | str | bool]:
         "recompute": plan.recompute.granularity,
         "sequence_parallel": plan.sequence_parallel,
         "data_sharding": plan.data_sharding,
+        "dispatcher": dispatcher,
+        "expert_overlap": plan.expert_overlap,
         "shard_over": plan.shard_over or "all",
         "optimizer_offload": plan.optimizer_offload,
         "weight_offload": plan.weight_offload,
@@ -139,7 +142,7 @@ def _rank_order(scenario: Scenario, plan: Plan) -> Iterator[PlanProblem]:
 
 
 def _rules(scenario: Scenario, plan: Plan) -> Iterator[PlanProblem]:
-    values = plan_values(plan)
+    values = plan_values(scenario, plan)
     chosen = Restrictions(
         **{axis: (value,) for axis, value in values.items()}  # type: ignore[arg-type]
     )

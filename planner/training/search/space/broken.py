@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from planner.errors import RuleError
-from planner.plan import DATA_SHARDINGS, GRANULARITIES
+from planner.plan import DATA_SHARDINGS, DISPATCHERS, GRANULARITIES
 from planner.specs.model.spec import MOST_LAYERS
 from planner.training.search.space.facts import PARTS, SCHEDULE_NAMES, value_of
 from planner.training.search.space.rules import RULES
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from planner.training.search.space.rules import SpaceRule
 
 SWITCHES = {
+    "dispatcher": len(DISPATCHERS),
+    "expert_overlap": 2,
     "schedule": len(SCHEDULE_NAMES),
     "sequence_parallel": 2,
     "recompute": len(GRANULARITIES),

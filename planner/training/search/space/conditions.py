@@ -20,6 +20,7 @@ from planner.training.search.space.facts import NODE, PARTS, SCHEDULE_NAMES, sha
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from planner.training.search.space.dispatchers import DispatcherNeeds
     from planner.training.search.space.facts import SpaceFacts
 
     Columns = Mapping[str, NDArray[np.int64]]
@@ -37,6 +38,9 @@ WITH_OVERLAPPING_SENDS = tuple(
     code for code, name in enumerate(SCHEDULE_NAMES) if SCHEDULES[name].sends_may_overlap
 )
 """Codes of the schedules whose sends may overlap."""
+WITH_COMBINED_PASSES = (OF_ONE_STAGE, *WITH_OVERLAPPING_SENDS)
+"""Codes of the schedules that run the forward pass of one microbatch beside the backward pass of
+another."""
 
 
 def world(f: SpaceFacts, c: Columns) -> Holds:
@@ -170,6 +174,57 @@ def one_stage(f: SpaceFacts, c: Columns) -> Holds:
 
 def selective_use(f: SpaceFacts, c: Columns) -> Holds:
     return (c["recompute"] != SELECTIVE) | f.selective_frees | f.recompute_asked
+
+
+def _of_dispatchers(f: SpaceFacts, c: Columns, good: Callable[[DispatcherNeeds], Holds]) -> Holds:
+    """What holds of the dispatcher of every row that has one."""
+    held = c["expert"] == 1
+    for code, needs in enumerate(f.dispatchers):
+        held = held | ((c["dispatcher"] == code) & good(needs))
+    return held
+
+
+def dispatcher_devices(f: SpaceFacts, c: Columns) -> Holds:
+    return _of_dispatchers(f, c, lambda needs: needs.runs)
+
+
+def dispatcher_reach(f: SpaceFacts, c: Columns) -> Holds:
+    """Groups of ranks follow each other, and lie in one domain each where their size divides it or
+    the whole job does."""
+    ranks = c["expert"] * c["expert_tensor"]
+
+    def inside(needs: DispatcherNeeds) -> Holds:
+        most = needs.most_ranks
+        if most is None:
+            return True
+        return (ranks <= most) & ((most % ranks == 0) | (f.devices <= most))
+
+    return _of_dispatchers(f, c, inside)
+
+
+def dispatcher_ranks(f: SpaceFacts, c: Columns) -> Holds:
+    ranks = c["expert"] * c["expert_tensor"]
+    return _of_dispatchers(f, c, lambda needs: not needs.ranks or np.isin(ranks, needs.ranks))
+
+
+def one_dispatcher(f: SpaceFacts, c: Columns) -> Holds:
+    return (c["expert"] > 1) | (c["dispatcher"] == f.first_dispatcher)
+
+
+def expert_overlap(f: SpaceFacts, c: Columns) -> Holds:
+    possible = (c["expert"] > 1) & _of_dispatchers(f, c, lambda needs: needs.overlaps)
+    return (c["expert_overlap"] == 0) | (possible & f.overlaps_experts)
+
+
+def expert_overlap_stages(f: SpaceFacts, c: Columns) -> Holds:
+    plain = (c["pipeline"] == 1) | (c["virtual_stages"] > 1)
+    runs = np.isin(c["schedule"], WITH_COMBINED_PASSES)
+    return (c["expert_overlap"] == 0) | (plain & runs)
+
+
+def expert_overlap_recompute(f: SpaceFacts, c: Columns) -> Holds:
+    redone = (c["recompute"] == FULL) | ((c["recompute"] == SELECTIVE) & f.recomputes_experts)
+    return (c["expert_overlap"] == 0) | ~redone
 
 
 def sharded_pipeline(f: SpaceFacts, c: Columns) -> Holds:

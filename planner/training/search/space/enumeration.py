@@ -32,6 +32,8 @@ GRID_AXES = (
     "data",
     "expert",
     "expert_tensor",
+    "dispatcher",
+    "expert_overlap",
     "micro_batch_size",
     "sequence_parallel",
 )
@@ -69,6 +71,7 @@ def dimensions(scenario: Scenario, restrictions: Restrictions) -> dict[str, tupl
     job, model = scenario.job, scenario.model
     software = job.software
     degrees = divisors(job.devices)
+    first_dispatcher = software.expert.dispatcher_options[:1]
     default: dict[str, tuple[int | float | str | bool, ...]] = {
         "pipeline": degrees,
         "tensor": degrees,
@@ -76,6 +79,8 @@ def dimensions(scenario: Scenario, restrictions: Restrictions) -> dict[str, tupl
         "data": degrees,
         "expert": degrees if model.moe else (1,),
         "expert_tensor": (1,),
+        "dispatcher": software.expert.dispatcher_options if model.moe else first_dispatcher,
+        "expert_overlap": software.expert_overlap_options if model.moe else (False,),
         "micro_batch_size": divisors(job.global_batch_size),
         "sequence_parallel": software.sequence_parallel_options,
         "virtual_stages": tuple(range(1, min(max(model.num_layers // 2, 1), MOST_CHUNKS) + 1)),
@@ -144,6 +149,14 @@ class Block:
         return len(self.grid_row)
 
 
+SLOWER_DISPATCHER = "slower-dispatcher"
+OTHER_EXCLUSIONS = {
+    SLOWER_DISPATCHER: "another dispatcher of the profile takes no longer in any pass, and as much "
+    "memory",
+}
+"""What else than rules removes combinations: equal or better ones beside them."""
+
+
 @dataclass(slots=True)
 class Tally:
     """How many combinations each rule removed, counted while the space is enumerated."""
@@ -194,6 +207,14 @@ class Enumeration:
                         variants={axis: columns[axis] for axis in VARIANT_AXES},
                     )
 
+    def leave_out(self, name: str, combinations: int, *, after: str) -> None:
+        """Count combinations of the axes up to `after` that something else than a rule removed."""
+        self.tally.excluded[name] += combinations * self._later(after)
+
+    def _later(self, axis: str) -> int:
+        """Combinations of the axes that come later."""
+        return prod(len(self.values[later]) for later in AXES[AXES.index(axis) + 1 :])
+
     def _expand(self, columns: Columns, axis: str) -> dict[str, NDArray[np.int64]]:
         """Every row combined with every value of the axis. Columns of length 1 stay so."""
         values = np.array(self.values[axis], dtype=np.int64)
@@ -207,7 +228,7 @@ class Enumeration:
     def _narrow(self, columns: Columns, axis: str) -> dict[str, NDArray[np.int64]]:
         """Apply the rules for which `axis` was the last missing axis, and count what they
         remove."""
-        remaining = prod(len(self.values[later]) for later in AXES[AXES.index(axis) + 1 :])
+        remaining = self._later(axis)
         narrowed = dict(columns)
         for rule in RULES_AT[axis]:
             length = _length(narrowed)
@@ -264,5 +285,10 @@ def space_report(enumeration: Enumeration, restrictions: Restrictions) -> Space:
             )
             for rule in RULES
             if enumeration.tally.excluded[rule.name]
+        )
+        + tuple(
+            Exclusion(rule=name, sentence=sentence, excluded=enumeration.tally.excluded[name])
+            for name, sentence in OTHER_EXCLUSIONS.items()
+            if enumeration.tally.excluded[name]
         ),
     )

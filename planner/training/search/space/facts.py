@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from planner.plan import DATA_SHARDINGS, GRANULARITIES
+from planner.plan import DATA_SHARDINGS, DISPATCHERS, GRANULARITIES
 from planner.schedule.registry import SCHEDULES, kind_of
 from planner.training.layer.memory import layer_memory
+from planner.training.search.space.dispatchers import dispatcher_needs
 from planner.workload.layers import layer_operators
 from planner.workload.shard import Shard
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
     from planner.specs.software_parts import Offload
     from planner.training.scenario import Scenario
+    from planner.training.search.space.dispatchers import DispatcherNeeds
     from planner.training.search.space.restrictions import Restrictions
 
 NODE = -1
@@ -40,8 +42,10 @@ class SpaceFacts:
     """The scenario as the rules see it. Sizes are 0 where the model has no such part. `lacking`:
     axes that the software profile does not have. Some fields say what the profile can do with this
     model: interleave on two stages, split experts over expert-tensor ranks, recompute all of a
-    layer under CUDA graphs, shard gradients alongside a pipeline. `first_sequence_parallel` and
-    `first_data_sharding` stand for all values where the switch changes nothing."""
+    layer under CUDA graphs, shard gradients alongside a pipeline. `first_sequence_parallel`,
+    `first_data_sharding` and `first_dispatcher` stand for all values where the switch changes
+    nothing. `overlaps_experts`: exchanges of experts may run beside another microbatch, as far as
+    the number format and the model decide."""
 
     devices: int
     layers: int
@@ -73,6 +77,10 @@ class SpaceFacts:
     selective_frees: bool
     first_sequence_parallel: int
     first_data_sharding: int
+    dispatchers: tuple[DispatcherNeeds, ...]
+    first_dispatcher: int
+    overlaps_experts: bool
+    recomputes_experts: bool
     node_devices: int
     sharded_in_groups: tuple[str, ...]
     shards_over_all: bool
@@ -114,6 +122,31 @@ class SpaceFacts:
     def lacking_axes(self) -> str:
         """The lacking axes of the dense model, in words."""
         return ", ".join(axis for axis in self.lacking if axis != "expert") or "other"
+
+    @property
+    def dispatcher_ranks(self) -> str:
+        """What dispatchers need of the number of their ranks, in words."""
+        said = [
+            f"{one.name} runs on {', '.join(map(str, one.ranks))} ranks"
+            for one in self.dispatchers
+            if one.ranks
+        ]
+        return "; ".join(said) or "dispatchers run on any number of ranks"
+
+    @property
+    def dispatcher_reach(self) -> str:
+        """The ranks that dispatchers reach which do not reach all, in words."""
+        said = [
+            f"{one.name} reaches {one.most_ranks} ranks"
+            for one in self.dispatchers
+            if one.most_ranks is not None
+        ]
+        return "; ".join(said) or "dispatchers reach all ranks"
+
+    @property
+    def missing_dispatchers(self) -> str:
+        """Dispatchers that the devices or their fabric do not have, in words."""
+        return ", ".join(one.name for one in self.dispatchers if not one.runs) or "none"
 
     @property
     def as_many_microbatches(self) -> str:
@@ -173,6 +206,12 @@ class SpaceFacts:
                 (restrictions.sequence_parallel or software.sequence_parallel_options)[0]
             ),
             first_data_sharding=DATA_SHARDINGS.index(sharding),
+            dispatchers=dispatcher_needs(scenario),
+            first_dispatcher=DISPATCHERS.index(
+                (restrictions.dispatcher or software.expert.dispatcher_options)[0]
+            ),
+            overlaps_experts=model.mtp_num_layers <= 1 and job.precision not in ("fp32", "tf32"),
+            recomputes_experts="moe" in software.recompute.selective_modules,
             node_devices=scenario.node_devices,
             sharded_in_groups=software.data_sharding.in_groups,
             shards_over_all="all"
@@ -206,6 +245,8 @@ def selective_frees(scenario: Scenario) -> bool:
 
 def code_of(axis: str, value: int | float | str | bool) -> int:
     """The integer that a value's column holds for it. Raises: RuleError for an unknown schedule."""
+    if axis == "dispatcher":
+        return DISPATCHERS.index(str(value))
     if axis == "schedule":
         return SCHEDULE_NAMES.index(kind_of(str(value)).name)
     if axis == "recompute":
@@ -221,6 +262,8 @@ def code_of(axis: str, value: int | float | str | bool) -> int:
 
 def value_of(axis: str, code: int) -> int | float | str | bool:
     """The value that an integer of a column stands for."""
+    if axis == "dispatcher":
+        return DISPATCHERS[code]
     if axis == "schedule":
         return SCHEDULE_NAMES[code]
     if axis == "recompute":
@@ -231,4 +274,4 @@ def value_of(axis: str, code: int) -> int | float | str | bool:
         return next((word for word, known in _GROUPS.items() if known == code), code)
     if axis in ("optimizer_offload", "activation_offload"):
         return code / PARTS
-    return bool(code) if axis in ("sequence_parallel", "weight_offload") else code
+    return bool(code) if axis in ("sequence_parallel", "expert_overlap", "weight_offload") else code

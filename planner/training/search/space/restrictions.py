@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
 from planner.errors import InputError
-from planner.plan import DATA_SHARDINGS, GRANULARITIES
+from planner.plan import DATA_SHARDINGS, DISPATCHERS, GRANULARITIES
 from planner.schedule.registry import SCHEDULES, runnable
 from planner.specs.files.spelling import did_you_mean
 from planner.specs.ranges import not_whole, whole
@@ -31,6 +31,8 @@ NUMBER_AXES = (
 )
 """Axes whose values are whole numbers."""
 SWITCH_AXES = (
+    "dispatcher",
+    "expert_overlap",
     "schedule",
     "recompute",
     "sequence_parallel",
@@ -43,11 +45,15 @@ SWITCH_AXES = (
 """Axes whose values are words, shares, or on and off."""
 SHARE_AXES = ("optimizer_offload", "activation_offload")
 """Axes that are shares."""
-ON_OFF_AXES = ("sequence_parallel", "weight_offload")
+ON_OFF_AXES = ("sequence_parallel", "expert_overlap", "weight_offload")
 """Axes that are on or off."""
 GROUPS = ("all", "node")
 """Sharding groups that are no numbers."""
-WORDS = {"recompute": GRANULARITIES, "data_sharding": DATA_SHARDINGS}
+WORDS = {
+    "recompute": GRANULARITIES,
+    "data_sharding": DATA_SHARDINGS,
+    "dispatcher": DISPATCHERS,
+}
 """The words that an axis allows, where they do not depend on the framework."""
 LARGEST = 1_000_000
 """Largest number that an option accepts."""
@@ -63,6 +69,8 @@ class Restrictions:
     context: tuple[int, ...] | None = None
     expert: tuple[int, ...] | None = None
     expert_tensor: tuple[int, ...] | None = None
+    dispatcher: tuple[str, ...] | None = None
+    expert_overlap: tuple[bool, ...] | None = None
     micro_batch_size: tuple[int, ...] | None = None
     virtual_stages: tuple[int, ...] | None = None
     schedule: tuple[str, ...] | None = None
@@ -192,6 +200,8 @@ def unoffered(
         "recompute": software.recompute.choices,
         "data_sharding": software.data_sharding.choices,
         "sequence_parallel": tuple(_on_off(on) for on in software.sequence_parallel_options),
+        "dispatcher": software.expert.dispatcher_options,
+        "expert_overlap": tuple(_on_off(on) for on in software.expert_overlap_options),
     }
     for axis, choices in offered.items():
         asked = getattr(restrictions, axis)

@@ -141,6 +141,47 @@ RULES = (
         holds=conditions.expert_biases,
     ),
     SpaceRule(
+        name="one-dispatcher",
+        sentence="without an expert degree there is nothing to dispatch, and dispatchers are "
+        "counted once",
+        axes=("expert", "dispatcher"),
+        adjusts="dispatcher",
+        holds=conditions.one_dispatcher,
+        search_only=True,
+    ),
+    SpaceRule(
+        name="dispatcher-devices",
+        sentence="dispatchers that the cluster's devices or their fabric lack: "
+        "{f.missing_dispatchers}",
+        axes=("expert", "dispatcher"),
+        adjusts="dispatcher",
+        holds=conditions.dispatcher_devices,
+    ),
+    SpaceRule(
+        name="dispatcher-reach",
+        sentence="the ranks of a dispatcher are expert · expert-tensor, and lie side by side among "
+        "those that it reaches: {f.dispatcher_reach}",
+        axes=("expert", "expert_tensor", "dispatcher"),
+        adjusts="dispatcher",
+        holds=conditions.dispatcher_reach,
+    ),
+    SpaceRule(
+        name="dispatcher-ranks",
+        sentence="the ranks of a dispatcher are expert · expert-tensor, and {f.dispatcher_ranks}",
+        axes=("expert", "expert_tensor", "dispatcher"),
+        adjusts="dispatcher",
+        holds=conditions.dispatcher_ranks,
+    ),
+    SpaceRule(
+        name="expert-overlap",
+        sentence="exchanges of experts run beside another microbatch only with an expert degree "
+        "above 1, alltoall or a dispatcher of its own kernels, 16-bit weights and at most one "
+        "multi-token-prediction module",
+        axes=("expert", "dispatcher", "expert_overlap"),
+        adjusts="expert_overlap",
+        holds=conditions.expert_overlap,
+    ),
+    SpaceRule(
         name="order",
         sentence="with rank order {f.rank_order} and several stages, expert · expert-tensor must "
         "equal tensor · context, and a model without experts has no context parallelism",
@@ -206,6 +247,14 @@ RULES = (
         holds=conditions.two_stage_interleaving,
     ),
     SpaceRule(
+        name="expert-overlap-stages",
+        sentence="exchanges of experts run beside another microbatch on one stage, or under an "
+        "interleaved schedule with virtual stages",
+        axes=("pipeline", "virtual_stages", "schedule", "expert_overlap"),
+        adjusts="expert_overlap",
+        holds=conditions.expert_overlap_stages,
+    ),
+    SpaceRule(
         name="shared-vocabulary",
         sentence="schedules that share the vocabulary among stages do not support multi-token "
         "prediction; the model has {f.predictions} such layers",
@@ -247,6 +296,15 @@ RULES = (
         adjusts="recompute",
         holds=conditions.selective_use,
         search_only=True,
+    ),
+    SpaceRule(
+        name="expert-overlap-recompute",
+        sentence="exchanges of experts run beside another microbatch only where the backward pass "
+        "does not compute them again: without full recomputation, and without moe among the "
+        "recomputed modules",
+        axes=("recompute", "expert_overlap"),
+        adjusts="expert_overlap",
+        holds=conditions.expert_overlap_recompute,
     ),
     SpaceRule(
         name="graphs",

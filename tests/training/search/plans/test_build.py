@@ -268,7 +268,7 @@ def test_shared_vocabulary_and_multi_token_prediction_exclude_each_other(
     plan = made(scenario, pipeline=4, schedule="1f1b-vocab-2")
     assert all(stage.embedding and stage.head for stage in plan.stages)
     facts = replace(SpaceFacts.of(scenario, Restrictions()), predictions=1)
-    values = {axis: code_of(axis, value) for axis, value in plan_values(plan).items()}
+    values = {axis: code_of(axis, value) for axis, value in plan_values(scenario, plan).items()}
     with pytest.raises(RuleError, match="shared-vocabulary: schedules that share"):
         check_values(facts, values)
 

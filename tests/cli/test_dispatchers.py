@@ -1,0 +1,184 @@
+"""Dispatchers of experts, and their exchanges beside another microbatch, as decisions of a plan."""
+
+from __future__ import annotations
+
+import json
+import re
+from itertools import combinations
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.cli.conftest import Outcome
+
+ROOT = Path(__file__).parents[2]
+NODES = ("--cluster", "dgx-h100-16", "--nodes", "4", "--model", "qwen3-30b-a3b")
+BATCH = ("--seq-length", "4096", "--global-batch-size", "256")
+EIGHT = ("--expert", "8", "--expert-tensor", "1")
+SPREAD = ("--expert", "16", "--expert-tensor", "1")
+CHUNKS = ("--pipeline", "2", "--virtual-stages", "2", "--schedule", "interleaved")
+SENDS = ("--software", "megatron-core-perf")
+
+
+@pytest.fixture
+def planned(planner: Callable[..., Outcome]) -> Callable[..., dict[str, Any]]:
+    """The document of an estimate of a mixture on 32 H100."""
+
+    def call(*flags: str) -> dict[str, Any]:
+        done = planner("estimate", "--json", *NODES, *BATCH, *flags)
+        assert done.code in (0, 1), done.stderr
+        found: dict[str, Any] = json.loads(done.stdout)
+        return found
+
+    return call
+
+
+def test_a_plan_says_what_carries_its_tokens(planned: Callable[..., dict[str, Any]]) -> None:
+    usual = planned(*SPREAD)["plans"][0]
+    assert usual["dispatcher"] == "alltoall"
+    assert usual["expert_overlap"] is False
+    kernels = planned(*SPREAD, "--dispatcher", "deepep")["plans"][0]
+    assert kernels["dispatcher"] == "deepep"
+    assert kernels["estimate"]["time"]["expert_comm_s"] < usual["estimate"]["time"]["expert_comm_s"]
+    assert "dispatcher" not in planned("--expert", "1", "--tensor", "2")["plans"][0]
+
+
+def test_a_plan_file_keeps_its_dispatcher(
+    planner: Callable[..., Outcome], planned: Callable[..., dict[str, Any]], tmp_path: Path
+) -> None:
+    flags = (*SENDS, *CHUNKS, *EIGHT, "--dispatcher", "hybridep", "--expert-overlap", "on")
+    document = planned(*flags)
+    file = tmp_path / "plan.json"
+    file.write_text(json.dumps(document), encoding="utf-8")
+    again = planner("estimate", "--json", *NODES[:2], *NODES[4:], "--plan", str(file))
+    plan = json.loads(again.stdout)["plans"][0]
+    assert (plan["dispatcher"], plan["expert_overlap"]) == ("hybridep", True)
+    assert plan["estimate"]["step_s"] == document["plans"][0]["estimate"]["step_s"]
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ((*SPREAD, "--dispatcher", "hybridep"), "hybridep reaches 8 ranks"),
+        ((*EIGHT, "--dispatcher", "pigeon"), "unknown value 'pigeon'"),
+        (
+            (*EIGHT, "--dispatcher", "allgather", "--expert-overlap", "on"),
+            "alltoall or a dispatcher of its own kernels",
+        ),
+        ((*EIGHT, "--pipeline", "2", "--expert-overlap", "on"), "on one stage, or under"),
+        (
+            (*EIGHT, "--recompute", "full", "--expert-overlap", "on"),
+            "does not compute them again",
+        ),
+        (("--expert-overlap", "on"), "only with an expert degree above 1"),
+        ((*EIGHT, "--precision", "fp32", "--expert-overlap", "on"), "16-bit weights"),
+    ],
+)
+def test_what_frameworks_refuse_is_refused(
+    planner: Callable[..., Outcome], flags: tuple[str, ...], message: str
+) -> None:
+    done = planner("estimate", *NODES, *BATCH, *flags)
+    assert done.code == 2
+    assert message in " ".join(done.stderr.split())
+
+
+def test_deepep_has_settings_for_some_numbers_of_ranks(planner: Callable[..., Outcome]) -> None:
+    """deep_ep/buffers/legacy.py, get_dispatch_config: 160 is the largest."""
+    job = ("--cluster", "dgx-h100-2048", "--nodes", "32", "--model", "deepseek-v3", "--expert")
+    flags = ("--expert-tensor", "1", "--dispatcher", "deepep", "--pipeline", "1", *BATCH)
+    done = planner("estimate", *job, "256", *flags)
+    assert done.code == 2
+    assert "128, 144, 160 ranks" in " ".join(done.stderr.split())
+    assert planner("estimate", *job, "128", *flags).code in (0, 1)
+
+
+def test_searches_try_the_dispatchers_of_the_profile(planner: Callable[..., Outcome]) -> None:
+    """The best of all is the best of the best with each."""
+
+    def best_s(*flags: str) -> float:
+        done = planner("search", "--json", "--top", "1", *NODES, *BATCH, *narrow, *flags)
+        assert done.code == 0, done.stderr
+        document = json.loads(done.stdout)
+        found.append(document)
+        step_s: float = document["plans"][0]["estimate"]["step_s"]
+        return step_s
+
+    found: list[dict[str, Any]] = []
+    narrow = ("--tensor", "1,2", "--pipeline", "1,2", "--micro-batch-size", "1,2", "--expert", "8")
+    apart = [
+        best_s("--dispatcher", name, "--expert-overlap", overlap)
+        for name in ("alltoall", "allgather", "deepep", "hybridep")
+        for overlap in (("off",) if name == "allgather" else ("off", "on"))
+    ]
+    assert best_s() == pytest.approx(min(apart), rel=1e-12)
+    space = found[-1]["search"]["space"]
+    tried = {one["name"]: one["values"] for one in space["dimensions"]}
+    assert set(tried["dispatcher"]) == {"alltoall", "allgather", "deepep", "hybridep", "ncclep"}
+    assert set(tried["expert_overlap"]) == {False, True}
+    assert "slower-dispatcher" in {one["rule"] for one in space["excluded"]}
+    removed = sum(one["combinations"] for one in space["excluded"])
+    total = 1
+    for values in tried.values():
+        total *= len(values)
+    assert found[-1]["search"]["candidates"] + removed == total
+
+
+def test_a_pass_beside_another_takes_memory(planned: Callable[..., dict[str, Any]]) -> None:
+    """One more forward pass through a chunk goes ahead (`get_pp_rank_microbatches`)."""
+    flags = (*SENDS, *CHUNKS, *EIGHT)
+    alone, beside = (
+        planned(*flags, "--expert-overlap", one)["plans"][0]["estimate"] for one in ("off", "on")
+    )
+    stages = zip(alone["memory"]["per_stage"], beside["memory"]["per_stage"], strict=True)
+    more = [
+        two["components"]["activations"] / one["components"]["activations"] for one, two in stages
+    ]
+    assert all(1.05 < one < 1.5 for one in more)
+    assert beside["step_s"] < alone["step_s"]
+
+
+def test_launch_arguments_say_it_and_are_read_back(
+    planner: Callable[..., Outcome], planned: Callable[..., dict[str, Any]], tmp_path: Path
+) -> None:
+    flags = (*SENDS, *CHUNKS, *EIGHT, "--dispatcher", "deepep", "--expert-overlap", "on")
+    file, script = tmp_path / "plan.json", tmp_path / "run.sh"
+    file.write_text(json.dumps(planned(*flags)), encoding="utf-8")
+    done = planner("export", str(file), "--format", "megatron-lm")
+    assert done.code == 0, done.stderr
+    text = done.stdout
+    assert "--moe-token-dispatcher-type flex" in text
+    assert "--moe-flex-dispatcher-backend deepep" in text
+    assert "--overlap-moe-expert-parallel-comm" in text
+    assert "CUDA_DEVICE_MAX_CONNECTIONS=8" in text
+    script.write_text(f"torchrun pretrain_gpt.py {text[text.index('--') :]}", encoding="utf-8")
+    read = planner("estimate", "--json", *NODES[:4], "--plan", str(script))
+    plan = json.loads(read.stdout)["plans"][0]
+    assert (plan["dispatcher"], plan["expert_overlap"]) == ("deepep", True)
+    bridge = planner("export", str(file), "--format", "megatron-bridge").stdout
+    assert "overlap_moe_expert_parallel_comm=true" in bridge
+
+
+def test_the_better_dispatcher_is_told_from_the_worse(planner: Callable[..., Outcome]) -> None:
+    """Of measured pairs that differ in their dispatcher and by 15 % or more."""
+    files = [str(ROOT / "runs" / name) for name in ("aws-b300.yaml", "aws-dispatch-b300.yaml")]
+    document = json.loads(planner("validate", "--json", *files).stdout)
+    steps: dict[str, list[dict[str, float]]] = {}
+    for run in document["runs"]:
+        job = re.sub("-(a2a|deepep-uccl|deepep-nvshmem)", "", run["id"])
+        steps.setdefault(job, []).append(run["step_s"])
+    pairs = [
+        pair
+        for found in steps.values()
+        for pair in combinations(found, 2)
+        if max(one["measured"] for one in pair) >= 1.15 * min(one["measured"] for one in pair)
+    ]
+    right = sum(
+        (one["measured"] < two["measured"]) == (one["predicted"] < two["predicted"])
+        for one, two in pairs
+    )
+    assert len(pairs) >= 6
+    assert right / len(pairs) >= 0.85
