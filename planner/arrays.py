@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -50,24 +51,33 @@ def distinct_rows(
     """The distinct rows of a table of integers from 0, given column by column, [N] each, at least
     one. `sizes`: how many values each column may have, where that is known. Several times faster
     than `np.unique` along an axis, which compares rows as text."""
+    table = np.asarray(columns, dtype=np.int64)
     if sizes is None:
-        sizes = [
-            2 if column.dtype == np.bool_ else int(np.maximum.reduce(column, initial=0)) + 1
-            for column in columns
-        ]
-    code, values = np.zeros(len(columns[0]), dtype=np.int64), 1
-    for column, size in zip(columns, sizes, strict=True):
-        if size == 1:
-            continue
-        if values * size > _PACKED:
-            code, column = (np.unique(one, return_inverse=True)[1] for one in (code, column))
-            values, size = (int(one.max(initial=0)) + 1 for one in (code, column))
-        code = code * size + column
-        values *= size
+        sizes = (table.max(axis=1, initial=0) + 1).tolist()
+    values = prod(sizes)
+    if values <= _PACKED:
+        weights = [prod(sizes[place + 1 :]) for place in range(len(sizes))]
+        code = np.array(weights, dtype=np.int64) @ table
+    else:
+        code, values = _packed_in_turn(table, sizes)
     if values <= _COUNTED * (len(code) + 256):
         return _distinct_codes(code, values)
     _, first, which = np.unique(code, return_index=True, return_inverse=True)
     return DistinctRows(first=first, which=which.reshape(-1))
+
+
+def _packed_in_turn(table: Ints, sizes: Sequence[int]) -> tuple[Ints, int]:
+    """Codes of the rows of a table whose columns have too many values for one integer, and how many
+    codes there are: what is packed so far is numbered anew where it becomes too large."""
+    code, values = np.zeros(table.shape[1], dtype=np.int64), 1
+    for column, size in zip(table, sizes, strict=True):
+        new, count = column, size
+        if values * size > _PACKED:
+            code, new = (np.unique(one, return_inverse=True)[1] for one in (code, column))
+            values, count = (int(one.max(initial=0)) + 1 for one in (code, new))
+        code = code * count + new
+        values *= count
+    return code, values
 
 
 def _distinct_codes(code: Ints, values: int) -> DistinctRows:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from planner.arrays import distinct_rows
@@ -11,6 +11,7 @@ from planner.arrays import distinct_rows
 ENTRIES = st.one_of(st.integers(0, 3), st.sampled_from([0, 2**40, 2**61]))
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.tuples(ENTRIES, ENTRIES, ENTRIES, ENTRIES), max_size=20))
 def test_the_same_rows_as_comparing_them_whole(rows: list[tuple[int, ...]]) -> None:
     table = np.array(rows, dtype=np.int64).reshape(-1, 4)

@@ -191,6 +191,8 @@ def _experts(job: ExportJob) -> Assignments:
 
 def _pipeline(job: ExportJob) -> Assignments:
     plan = job.plan
+    if plan.degrees.pipeline > 1 and job.software.cuda_graphs:
+        raise _cannot("software.cuda_graphs", "CUDA graphs and a pipeline exclude each other")
     if plan.degrees.pipeline == 1:
         return {"parallelism.pipeline_parallel_degree": "1"}
     if plan.schedule not in _SCHEDULES:
@@ -234,6 +236,7 @@ def _training(job: ExportJob) -> Assignments:
         "training.num_tokens_per_train_step": str(job.job.global_batch_size * length),
         "training.mixed_precision_param": f'"{_DTYPES[precision]}"',
         "training.mixed_precision_reduce": '"float32"',
+        "training.disable_cuda_graphs": str(not job.software.cuda_graphs),
     }
 
 

@@ -18,6 +18,7 @@ from planner.training.search.result import (
     Dimension,
     Exclusion,
     FewerDevices,
+    NearBatch,
     NearMiss,
     NodeCounts,
     Robustness,
@@ -55,6 +56,7 @@ def read_search(node: Node, plans: tuple[RankedPlan, ...]) -> SearchResult:
         changes=tuple(_change(one) for one in node["changes"].items()),
         robustness=_robustness(node.get("robust")),
         nodes=_nodes(node.get("nodes")),
+        near_batches=_near_batches(node.get("near_batches")),
         fewer_devices=_fewer_devices(node.get("fewer_devices")),
         cloud=_cloud(node.get("cloud")),
         fewer_nodes=_fewer(node.get("fewer_nodes")),
@@ -75,6 +77,19 @@ def _nodes(node: Node | None) -> NodeCounts | None:
         others=node["others"].count(),
         opened=node["opened"].count(),
         idle_hosts=tuple(one.host() for one in node["idle_hosts"].items()),
+    )
+
+
+def _near_batches(node: Node | None) -> tuple[NearBatch, ...]:
+    return tuple(
+        NearBatch(
+            global_batch_size=one["global_batch_size"].count(at_least=1),
+            nodes=one["nodes"].count(at_least=1),
+            step_s=one["step_s"].number(at_least=0),
+            tokens_per_s=one["tokens_per_s"].number(at_least=0),
+            plan=read_decisions(one["plan"], DECISIONS),
+        )
+        for one in (() if node is None else node.items())
     )
 
 

@@ -134,6 +134,21 @@ def search_schema() -> Schema:
                     }
                 ),
             },
+            "near_batches": {
+                "description": "Plans with a slightly smaller or larger global batch that train "
+                "more tokens a second.",
+                **list_of(
+                    record(
+                        {
+                            "global_batch_size": POSITIVE,
+                            "nodes": POSITIVE,
+                            "step_s": SECONDS,
+                            "tokens_per_s": NUMBER,
+                            "plan": record(decisions(), optional=ONLY_WHERE_CHOSEN),
+                        }
+                    )
+                ),
+            },
             "fewer_devices": {
                 "description": "On mixed devices, faster plans without some of the types.",
                 **list_of(
@@ -170,6 +185,7 @@ def search_schema() -> Schema:
         optional=(
             "robust",
             "nodes",
+            "near_batches",
             "fewer_devices",
             "fewer_nodes",
             "needs_offloading",

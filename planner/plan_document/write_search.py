@@ -40,6 +40,7 @@ def search_fields(result: SearchResult) -> dict[str, Any]:
         },
         **_robust(result.robustness),
         **_nodes(result.nodes),
+        **_near_batches(result),
         **_fewer_devices(result),
         **_fewer(result.fewer_nodes),
         **({"needs_offloading": True} if result.needs_offloading else {}),
@@ -115,6 +116,21 @@ def _nodes(counts: NodeCounts | None) -> dict[str, Any]:
     if counts is None:
         return {}
     return {"nodes": {**asdict(counts), "idle_hosts": list(counts.idle_hosts)}}
+
+
+def _near_batches(result: SearchResult) -> dict[str, Any]:
+    """Nothing where the job's own batch is as good as those close to it."""
+    found = [
+        {
+            "global_batch_size": one.global_batch_size,
+            "nodes": one.nodes,
+            "step_s": one.step_s,
+            "tokens_per_s": one.tokens_per_s,
+            "plan": plan_fields(one.plan),
+        }
+        for one in result.near_batches
+    ]
+    return {"near_batches": found} if found else {}
 
 
 def _fewer_devices(result: SearchResult) -> dict[str, Any]:

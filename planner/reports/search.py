@@ -15,6 +15,7 @@ from planner.reports.lifetime import lifetime
 from planner.reports.ranking import RankingTable, legend, marks, shared
 from planner.reports.reasons import why
 from planner.reports.sentences import headline, ranges, safer
+from planner.wording.labels import one_line
 from planner.wording.units import count, percent, plural, seconds
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def search_report(
         *(paragraph(text) for text in lifetime(best.estimate)),
         *([paragraph(safer(safest))] if safest is not None else []),
         paragraph(job_line(inputs, best.plan)),
-        *(paragraph(text) for text in _idle(result)),
+        *(paragraph(text) for text in (*_idle(result), *_near_batches(result))),
         paragraph(how_sure(result)),
         *([paragraph(solvers(result.solver))] if trouble else []),
         heading("Ranked plans"),
@@ -103,6 +104,23 @@ def _idle(result: SearchResult) -> list[str]:
     return [
         f"{count(counts.given - len(hosts))} of {plural(counts.given, 'node')} are used; {stay}."
     ]
+
+
+def _near_batches(result: SearchResult) -> list[str]:
+    """What a slightly different batch would give."""
+    best = result.plans[0]
+    batch = best.estimate.tokens_per_step
+    rate = best.estimate.tokens_per_s
+    said = []
+    for one in result.near_batches:
+        share = one.step_s * one.tokens_per_s / batch - 1
+        said.append(
+            f"A batch of {count(one.global_batch_size)} ({share:+.1%}) trains "
+            f"{count(one.tokens_per_s)} tokens/s on {plural(one.nodes, 'node')}, "
+            f"{one.tokens_per_s / rate - 1:+.1%} ({one_line(one.plan)}): "
+            f"--global-batch-size {one.global_batch_size}."
+        )
+    return said
 
 
 def cut_short(stopped: Stopped) -> str:

@@ -102,6 +102,12 @@ class SoftwareProfile(Input):
     """A pipeline may be combined with gradients or weights sharded over the data axis."""
     tensor_with_full_sharding: bool = True
     """A tensor degree may be combined with weights sharded over the data axis."""
+    pipeline_with_tied_embeddings: bool = True
+    """A pipeline may hold a model whose embedding and output layer share weights."""
+    predictions_in_parallel: bool = True
+    """Layers that predict further tokens may be combined with a pipeline or a context degree."""
+    tensor_beyond_query_groups: bool = True
+    """The tensor degree may be a multiple of the key-value groups, copies of which ranks share."""
     pipeline_needs_microbatches: bool = False
     """A schedule with one chunk per stage needs at least as many microbatches as stages."""
     pipeline_cuts_micro_batch: bool = False
@@ -113,6 +119,8 @@ class SoftwareProfile(Input):
     """What can be switched on."""
     tensor_overlap_needs_sequence_parallel: bool = False
     """Where tensor communication overlaps, tensor parallelism needs sequence parallelism."""
+    experts_need_sequence_parallel: bool = False
+    """A mixture of experts under tensor parallelism needs sequence parallelism."""
     asynchronous_sends: bool = False
     """A stage never waits for its pipeline sends. Otherwise it waits for every one of them, or,
     under an interleaved schedule, in warm-up and cool-down alone where `overlap` has `pipeline` and

@@ -81,3 +81,19 @@ def test_an_exact_number_of_devices_is_kept(planner: Run) -> None:
     done = planner("search", *GPT, "--devices", str(127 * 8))
     assert done.code == 2
     assert "no combination is valid" in done.stderr
+
+
+def test_a_slightly_smaller_batch_is_advice_that_holds(planner: Run) -> None:
+    """Megatron-LM runs it with --decrease-batch-size-if-needed: floor(512 / 124) · 124."""
+    document = found(planner, *LLAMA, "--nodes", "31", "--top", "1")
+    advice = document["search"]["near_batches"][0]
+    assert (advice["global_batch_size"], advice["nodes"]) == (496, 31)
+    assert advice["step_s"] <= 1.917
+    taken = found(planner, *LLAMA[:4], "--global-batch-size", "496", "--nodes", "31", "--top", "1")
+    assert taken["plans"][0]["estimate"]["step_s"] == pytest.approx(advice["step_s"], rel=0.01)
+    assert document["inputs"]["job"]["global_batch_size"] == 512
+
+
+def test_no_advice_where_the_batch_is_as_good_as_others(planner: Run) -> None:
+    document = found(planner, *LLAMA, "--nodes", "32", "--top", "1")
+    assert "near_batches" not in document["search"]

@@ -31,7 +31,18 @@ VALUES = {
     "--recompute-granularity": "selective",
     "--moe-router-num-groups": "2",
     "--moe-expert-capacity-factor": "1.0",
-    "--num-layers-per-virtual-pipeline-stage": "1",
+    "--num-layers-per-virtual-pipeline-stage": "1 --pipeline-model-parallel-size 4",
+    "--decoder-first-pipeline-num-layers": "2 --pipeline-model-parallel-size 4",
+    "--decoder-last-pipeline-num-layers": "2 --pipeline-model-parallel-size 4",
+    "--account-for-embedding-in-pipeline-split": "--pipeline-model-parallel-size 4",
+    "--account-for-loss-in-pipeline-split": "--pipeline-model-parallel-size 4",
+    "--pipeline-model-parallel-layout": "'Ett|tt|tt|ttL' --pipeline-model-parallel-size 4",
+    "--moe-ffn-hidden-size": "1024",
+    "--moe-layer-freq": "1",
+    "--moe-shared-expert-intermediate-size": "1024 --num-experts 8",
+    "--recompute-method": "uniform",
+    "--recompute-num-layers": "1",
+    "--offload-modules": "core_attn",
     "--moe-router-group-topk": "1",
 }
 
@@ -53,7 +64,7 @@ def messages(planner: Run, tmp_path: Path, flags: str) -> list[str]:
 def given(rule: FlagRule) -> str:
     name = rule.flag
     value = rule.values[0] if rule.values else "" if name in SWITCHES else VALUES.get(name, "")
-    return f"{name} {value}".strip()
+    return " ".join([f"{name} {value}".strip(), *map(words, rule.where)])
 
 
 @pytest.mark.parametrize("rule", flag_rules(), ids=lambda rule: rule.flag)
@@ -71,6 +82,58 @@ def test_a_flag_that_needs_or_excludes_others(planner: Run, tmp_path: Path, rule
         assert not any(f"{rule.flag} is given too" in one for one in alone)
 
 
+EXPERTS = (
+    "--bf16 --num-experts 8 --moe-ffn-hidden-size 1024 --moe-router-topk 2 --swiglu "
+    "--disable-bias-linear --moe-grouped-gemm --moe-token-dispatcher-type alltoall"
+)
+
+
+@pytest.mark.parametrize(
+    ("flags", "mended", "message"),
+    [
+        (
+            f"{EXPERTS} --overlap-moe-expert-parallel-comm",
+            "--expert-model-parallel-size 4",
+            "needs an expert degree above 1",
+        ),
+        (
+            f"{EXPERTS} --overlap-moe-expert-parallel-comm --expert-model-parallel-size 2 "
+            "--pipeline-model-parallel-size 2",
+            "--num-virtual-stages-per-pipeline-rank 2",
+            "needs virtual stages where there is a pipeline",
+        ),
+        (
+            f"{EXPERTS} --overlap-moe-expert-parallel-comm --expert-model-parallel-size 2 "
+            "--mtp-num-layers 2",
+            "--mtp-num-layers 1",
+            "takes one layer of --mtp-num-layers at most",
+        ),
+        (
+            "--bf16 --cpu-offloading --cpu-offloading-num-layers 2 "
+            "--pipeline-model-parallel-size 2",
+            "--pipeline-model-parallel-size 1",
+            "and a pipeline exclude each other",
+        ),
+        (
+            "--bf16 --cpu-offloading --cpu-offloading-num-layers 8",
+            "--cpu-offloading-num-layers 7",
+            "8 is not below the 8 layers of the model",
+        ),
+        (
+            "--bf16 --cpu-offloading-num-layers 2 --recompute-granularity selective",
+            "--cpu-offloading-num-layers 0",
+            "and recomputation exclude each other",
+        ),
+    ],
+)
+def test_flags_that_hang_on_degrees_and_sizes(
+    planner: Run, tmp_path: Path, flags: str, mended: str, message: str
+) -> None:
+    """The last flag of a name counts, so that a right one mends the command."""
+    assert any(message in one for one in messages(planner, tmp_path, flags))
+    assert not any(message in one for one in messages(planner, tmp_path, f"{flags} {mended}"))
+
+
 def test_tensor_overlap_needs_sequence_parallelism(planner: Run, tmp_path: Path) -> None:
     overlap = "--bf16 --tp-comm-overlap --tensor-model-parallel-size"
     wanted = "needs --sequence-parallel"
@@ -79,6 +142,20 @@ def test_tensor_overlap_needs_sequence_parallelism(planner: Run, tmp_path: Path)
         wanted in one for one in messages(planner, tmp_path, f"{overlap} 1 --sequence-parallel")
     )
     assert messages(planner, tmp_path, f"{overlap} 2 --sequence-parallel") == []
+
+
+@pytest.mark.parametrize("expert", ["1", "2"])
+def test_experts_under_tensor_parallelism_need_sequence_parallelism(
+    planner: Run, expert: str
+) -> None:
+    job = ("--cluster=dgx-h100-16", "--nodes=2", "--model=mixtral-8x7b", "--tensor=2",
+           f"--expert={expert}", "--global-batch-size=64", "--sequence-parallel=off")  # fmt: skip
+    for command in ("estimate", "search"):
+        done = planner(command, *job)
+        assert (done.code, done.stdout) == (2, "")
+        assert "mixture of experts under tensor parallelism with sequence parallelism only" in (
+            done.stderr
+        )
 
 
 @pytest.mark.parametrize(("batch", "code"), [(2, 2), (4, 0)])
@@ -92,6 +169,33 @@ def test_pytorch_wants_a_microbatch_for_every_stage(planner: Run, batch: int, co
     assert ("torchtitan needs at least as many microbatches as stages" in done.stderr) == (
         code == 2
     )
+
+
+@pytest.mark.parametrize(
+    ("job", "message"),
+    [
+        (
+            ("--model=gpt-1.7b", "--pipeline=2"),
+            "torchtitan has no pipeline parallelism for models with tied embeddings",
+        ),
+        (
+            ("--model=llama-3-70b", "--tensor=16"),
+            "the tensor degree must divide the 8 key-value groups; found",
+        ),
+        (
+            ("--model=deepseek-v3", "--pipeline=2", "--expert=16"),
+            "torchtitan has no pipeline, context parallelism for models with layers that predict "
+            "further tokens",
+        ),
+    ],
+)
+def test_what_torchtitan_does_not_combine(planner: Run, job: tuple[str, ...], message: str) -> None:
+    """Megatron-LM does."""
+    given = ("estimate", "--cluster=dgx-h100-16", "--nodes=4", "--micro-batch-size=1", *job)
+    refused = planner(*given, "--software=torchtitan")
+    assert refused.code == 2
+    assert message in refused.stderr
+    assert planner(*given, "--software=megatron-core").code in (0, 1)
 
 
 def test_experts_in_a_loop_are_not_priced(planner: Run, tmp_path: Path) -> None:

@@ -82,7 +82,8 @@ def test_one_group_of_all_is_the_plan_without_groups(
 
 def test_a_search_tries_the_replicas_of_a_node(planner: Command, slow: str) -> None:
     options = ("search", "--cluster", slow, *JOB, "--software", "torchtitan", "--data-sharding",
-               "full", "--tensor", "1", "--pipeline", "1", "--top", "1", "--json")  # fmt: skip
+               "full", "--tensor", "1", "--pipeline", "1", "--idle", "off", "--top", "1",
+               "--json")  # fmt: skip
     free, all_of_them = (
         document(planner(*options)),
         document(planner(*options, "--shard-over", "all")),

@@ -35,6 +35,7 @@ def llama3_8b_planned() -> Trainer.Config:
     config.training.num_tokens_per_train_step = 4194304
     config.training.mixed_precision_param = "bfloat16"
     config.training.mixed_precision_reduce = "float32"
+    config.training.disable_cuda_graphs = True
     config.activation_checkpoint = SelectiveAC.Config()
     config.compile.enable = False
     return config

@@ -16,19 +16,24 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FlagRule:
-    """If `flag` is given (with one of `values`, if there are any), one flag of each entry of
-    `needs` must also be given, and none of `excludes`. Both may name a value: --flag=x."""
+    """If `flag` is given (with one of `values` among its values, if there are any) and all of
+    `where` are, one flag of each entry of `needs` must also be given, and none of `excludes`. All
+    three may name a value: --flag=x."""
 
     flag: str
     values: tuple[str, ...] = ()
+    where: tuple[str, ...] = ()
     needs: tuple[tuple[str, ...], ...] = ()
     excludes: tuple[str, ...] = ()
 
     def broken(self, flags: Flags) -> Iterator[tuple[str, str]]:
         """The flag at fault, and what is wrong with it."""
-        if not flags.given(self.flag) or (self.values and flags.text(self.flag) not in self.values):
+        if not flags.given(self.flag) or not all(_holds(flags, one) for one in self.where):
             return
-        shown = f"{flags.text(self.flag)} " if self.values else ""
+        met = [value for value in self.values if value in (flags.words(self.flag) or ())]
+        if self.values and not met:
+            return
+        shown = f"{met[0]} " if met else ""
         for alternatives in self.needs:
             if not any(_holds(flags, one) for one in alternatives):
                 yield self.flag, f"{shown}needs {' or '.join(alternatives)}"
@@ -42,7 +47,7 @@ class FlagRule:
 
 def _holds(flags: Flags, wanted: str) -> bool:
     name, equals, value = wanted.partition("=")
-    return flags.given(name) and (not equals or flags.text(name) == value)
+    return flags.given(name) and (not equals or value in (flags.words(name) or ()))
 
 
 @cache

@@ -43,6 +43,8 @@ def _refusals(launch: Launch) -> Iterator[Refusal]:
     yield from _recompute(launch)
     yield from _sharding(launch)
     yield from _experts(launch)
+    yield from _expert_overlap(launch)
+    yield from _offloaded_layers(launch)
 
 
 def _lengths(launch: Launch) -> Iterator[Refusal]:
@@ -147,3 +149,30 @@ def _experts(launch: Launch) -> Iterator[Refusal]:
             "--tensor-model-parallel-size",
             "experts train with tensor parallelism under --sequence-parallel only",
         )
+
+
+def _expert_overlap(launch: Launch) -> Iterator[Refusal]:
+    flag = "--overlap-moe-expert-parallel-comm"
+    if not launch.flags.given(flag):
+        return
+    if launch.expert == 1:
+        yield "overlap", flag, "needs an expert degree above 1"
+    if launch.pipeline > 1 and launch.virtual_stages == 1:
+        yield "overlap", flag, "needs virtual stages where there is a pipeline"
+    if (launch.flags.integer("--mtp-num-layers", least=0) or 0) > 1:
+        yield "overlap", flag, "takes one layer of --mtp-num-layers at most"
+
+
+def _offloaded_layers(launch: Launch) -> Iterator[Refusal]:
+    """`--cpu-offloading-num-layers` above 0 switches offloading on by itself."""
+    flag, flags = "--cpu-offloading-num-layers", launch.flags
+    count = flags.integer(flag, least=0) or 0
+    if not count:
+        return
+    layers = launch.model["num_layers"]
+    if count >= layers:
+        yield "offload", flag, f"{count} is not below the {layers} layers of the model"
+    if launch.pipeline > 1:
+        yield "offload", flag, "and a pipeline exclude each other"
+    if launch.recompute != "none":
+        yield "offload", flag, "and recomputation exclude each other"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from planner.hardware.collectives import (
@@ -200,11 +200,12 @@ class LayerTally:
         )
 
     def finish(self, workload: Workload, device: Device) -> LayerTime:
-        """The seconds of a whole layer. Where exchanges overlap, the tally is spent."""
+        """The seconds of a whole layer."""
         forward, backward, software = self.forward, self.backward, workload.software
         full_s = forward.total_s - self.spared_s
         alone = (forward.finish(), backward.finish())
         if workload.shard.expert_overlap:
+            forward, backward = replace(forward), replace(backward)
             _pair(forward, backward, software.expert.overlapped_share.value, device)
         return LayerTime(
             forward_alone=alone[0],

@@ -289,14 +289,15 @@ def _states(
         gradient_shard = parameters / np.where(
             (sharding >= OPTIMIZER_AND_GRADIENTS) & ~whole, share, 1
         )
-        copy = parameters / sharers(replicas, groups) * weight_bytes(job.precision)
         total[0] += np.where(
             fully,
             optimizer_shard * (weight_shard_bytes * weights_here + master_shard_bytes * here)
-            + np.where(whole, parameters * stored_bytes, 0)
-            + np.where(copied, copy, 0),
+            + np.where(whole, parameters * stored_bytes, 0),
             parameters * stored_bytes,
         )
+        if copied.any():
+            copy = parameters / sharers(replicas, groups) * weight_bytes(job.precision)
+            total[0] += np.where(copied, copy, 0)
         total[1] += gradient_shard * main_bytes * gradients_here + parameters * local_bytes
         total[2] += optimizer_shard * (np.where(fully, 0, kept_bytes) + state_bytes) * here
         total[3] += optimizer_shard * update_bytes * here

@@ -193,7 +193,9 @@ def _more_nodes(run: SearchRun) -> Iterator[Change]:
     if roomy is not None:
         best = _best_of(roomy)
         if best is not None:
-            yield _change(f"{enough} nodes instead of {nodes}", best)
+            there = run.scenario.cluster.num_nodes or enough
+            lacking = f", of which the cluster has {there}" if enough > there else ""
+            yield _change(f"{enough} nodes instead of {nodes}{lacking}", best)
 
 
 def _shorter_sequences(run: SearchRun) -> Iterator[Change]:

@@ -108,6 +108,17 @@ class NodeCounts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class NearBatch:
+    """The best plan with another global batch, close to that of the job."""
+
+    global_batch_size: int
+    nodes: int
+    step_s: float
+    tokens_per_s: float
+    plan: Plan
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FewerDevices:
     """A plan on fewer devices that is faster: how many, its step, and the device types that it
     does without."""
@@ -160,6 +171,8 @@ class SearchResult:
     """A plan on fewer nodes that is faster than the best on all of them, where one was found."""
     nodes: NodeCounts | None = None
     """None where every plan takes all nodes."""
+    near_batches: tuple[NearBatch, ...] = ()
+    """Higher throughput with a slightly smaller or larger batch, where the job's own costs much."""
     cloud: Cloud | None = None
     """None where it was not asked for, or time ran out before it was there."""
     scaling: tuple[SizedPlan, ...] = ()

@@ -16,6 +16,7 @@ from planner.training.confidence.interval import tie_margin, tied
 from planner.training.search.best_first.fewer import faster_on_fewer
 from planner.training.search.best_first.run import Progress, SearchRun
 from planner.training.search.hosts.placement import used_hosts
+from planner.training.search.idle.batches import near_batches
 from planner.training.search.idle.nodes import FewerNodes, may_idle
 from planner.training.search.infeasible import cheapest_changes, nearest_misses
 from planner.training.search.layouts.choose import choose_layout
@@ -33,7 +34,14 @@ if TYPE_CHECKING:
     from planner.training.scenario import Scenario
     from planner.training.search.layouts.choose import LayoutImprover
     from planner.training.search.layouts.default import LayoutChooser
-    from planner.training.search.result import Change, Cloud, FewerDevices, NearMiss, SizedPlan
+    from planner.training.search.result import (
+        Change,
+        Cloud,
+        FewerDevices,
+        NearBatch,
+        NearMiss,
+        SizedPlan,
+    )
 
 __all__ = ["Progress", "search"]
 
@@ -84,6 +92,7 @@ def search(
     cut = None
     smaller = FewerNodes(run=run) if idle and may_idle(scenario) else None
     empty: RuleError | None = None
+    batches: tuple[NearBatch, ...] = ()
 
     def compare(best: RankedPlan) -> None:
         found = faster_on_fewer(run, best)
@@ -106,6 +115,7 @@ def search(
                 run.refine()
             if smaller is not None:
                 smaller.look()
+                batches = near_batches(smaller)
             if empty is None and not _plans(run, smaller):
                 run = _offloading(run) or run
             if run.improve is not None:
@@ -134,6 +144,7 @@ def search(
         result,
         fewer_nodes=_fewer_nodes(result, fewer),
         fewer_devices=without,
+        near_batches=batches,
         needs_offloading=run.restrictions is not restrictions,
         switches=switches,
     )

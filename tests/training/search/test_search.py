@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import count, pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -144,8 +144,17 @@ def test_interrupted_bounding_returns_no_plans_and_no_claim(scenario: Scenario) 
     assert not result.proven
 
 
+KEPT: dict[str, Any] = {
+    "optimizer_offload": (0.0,),
+    "weight_offload": (False,),
+    "activation_offload": (0.0,),
+}
+"""Nothing is offloaded, which would make the hopeless fit."""
+
+
 def test_an_interrupt_while_explaining_keeps_what_is_known(hopeless: Scenario) -> None:
-    result = search(hopeless, progress=Interrupting("explaining"))
+    kept = Restrictions(**KEPT)
+    result = search(hopeless, restrictions=kept, progress=Interrupting("explaining"))
     assert result.stopped == "interrupted"
     assert result.nothing_fits
     assert result.fitting == 0
@@ -195,7 +204,7 @@ def test_windows_do_not_change_the_answer(
 
 
 def test_nothing_fits_says_what_is_missing(hopeless: Scenario) -> None:
-    result = search(hopeless)
+    result = search(hopeless, restrictions=Restrictions(**KEPT))
     assert result.plans == ()
     assert result.fitting == 0
     assert result.stopped == "proven"
@@ -216,12 +225,12 @@ def test_nothing_fits_says_what_is_missing(hopeless: Scenario) -> None:
 def test_the_closest_miss_lacks_the_least(
     hopeless: Scenario, every_combination: Callable[..., list[int]]
 ) -> None:
-    closest = search(hopeless).nearest[0]
+    closest = search(hopeless, restrictions=Restrictions(**KEPT)).nearest[0]
     assert -closest.estimate.memory.binding.spare_bytes == min(every_combination(hopeless))
 
 
 def test_changes_that_would_fit_do_fit(hopeless: Scenario) -> None:
-    changes = search(hopeless, restrictions=Restrictions(recompute=("none",))).changes
+    changes = search(hopeless, restrictions=Restrictions(recompute=("none",), **KEPT)).changes
     assert changes
     assert any("nodes instead of 1" in change.description for change in changes)
     assert any(change.description.startswith("--seq-length") for change in changes)
@@ -242,7 +251,11 @@ def test_a_smaller_headroom_is_proposed_where_it_helps(
     scenario_of: Callable[..., Scenario],
 ) -> None:
     one = Restrictions(
-        tensor=(8,), micro_batch_size=(1,), recompute=("none",), sequence_parallel=(True,)
+        tensor=(8,),
+        micro_batch_size=(1,),
+        recompute=("none",),
+        sequence_parallel=(True,),
+        **KEPT,
     )
     roomy = search(scenario_of(length=4096), restrictions=one).plans[0]
     needed_gib = roomy.estimate.memory.binding.peak_bytes / 2**30

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import insort
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import inf
 from typing import TYPE_CHECKING
 
@@ -111,6 +111,19 @@ class BestPlans:
             return False
         self._ruled_out_s = min(self._ruled_out_s, least_s)
         return True
+
+    def raise_bound(self, index: int, bound_s: float) -> None:
+        """Note that no plan of a combination takes less."""
+
+        def raised(plans: tuple[Priced, ...]) -> tuple[Priced, ...]:
+            return tuple(
+                replace(one, bound_s=max(one.bound_s, min(bound_s, one.step_s)))
+                if one.index == index
+                else one
+                for one in plans
+            )
+
+        self._plans = raised(self._plans[0]), raised(self._plans[1])
 
     def replace_first(self, priced: Priced) -> None:
         """Put a plan in the place of the fastest, whichever of the two is faster."""

@@ -8,13 +8,14 @@ from dataclasses import replace
 from math import inf
 from typing import TYPE_CHECKING
 
+from planner.solver import Solver
 from planner.training.costs import cost_table
 from planner.training.estimate import batch_of_one, estimate, point_estimate, shard_of
 from planner.training.search.best_first.best import Priced
 from planner.training.search.best_first.refine import Refinement
 from planner.training.search.hosts.methods import TYPES, PlacedPlan
 from planner.training.search.layouts.problem import kept_layout
-from planner.training.search.mixed.combination import SolvedCombination, solve
+from planner.training.search.mixed.combination import RISE, KnownPaths, SolvedCombination, solve
 from planner.training.search.mixed.typed import TypedCombination
 
 if TYPE_CHECKING:
@@ -44,11 +45,16 @@ class MixedRefinement(Refinement):
         super().__init__(combinations, table, best, placements, budget, like_plain=like_plain)
         self._solved: dict[int, SolvedCombination] = {}
         self._turns: dict[int, int] = {}
+        self._rises: dict[int, float] = {}
         self._tables: dict[Shard, tuple[CostTable, ...]] = {}
+        self._known = KnownPaths(Solver() if placements is None else placements.solver)
 
     @property
     def spent(self) -> bool:
-        return self.refined >= SOLVED
+        if self.refined < MANY:
+            return False
+        close_s = (1 - CLOSE) * self._best.slowest_s
+        return self.refined >= SOLVED or self._queue.least_s >= close_s
 
     def step(self) -> None:
         """Tighten some bounds, solve one combination or price its plans. Raises: OutOfTime."""
@@ -60,6 +66,7 @@ class MixedRefinement(Refinement):
             return
         solved = self._solve(opened)
         opened = replace(opened, bound_s=max(opened.bound_s, solved.bound_s))
+        self._best.raise_bound(opened.index, opened.bound_s)
         if solved.open:
             if not self._best.full:
                 self._price(opened, solved)
@@ -82,7 +89,20 @@ class MixedRefinement(Refinement):
         self.refined += 1
         turn = self._turns[opened.index] = self._turns.get(opened.index, -1) + 1
         below_s = self._best.slowest_s
-        return solve(self._scenario, of, opened.bound_s, below_s, turn=turn, budget=self._budget)
+        rise = self._rises.get(opened.index, RISE)
+        solved = solve(
+            self._scenario,
+            of,
+            opened.bound_s,
+            below_s,
+            known=self._known,
+            turn=turn,
+            rise=rise,
+            budget=self._budget,
+        )
+        if solved.stuck:
+            self._rises[opened.index] = rise / 2
+        return solved
 
     def _price(self, opened: Open, solved: SolvedCombination) -> None:
         """Price the plans of a solved combination; look for hosts where they may pay."""
@@ -117,6 +137,12 @@ class MixedRefinement(Refinement):
 
 SOLVED = 512
 """Most programs of combinations in one search."""
+
+MANY = 96
+"""Programs after which the search ends once no plan left out can gain more than `CLOSE`."""
+
+CLOSE = 0.01
+"""Share of a step."""
 
 _REACHED = 1e-6
 """Share of a step within which it is as fast as its types and layers allow."""

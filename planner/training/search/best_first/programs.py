@@ -8,9 +8,10 @@ from heapq import heapify, heappop, heappush
 from typing import TYPE_CHECKING
 
 from planner.budget import OutOfTime
+from planner.solver import Solver
 from planner.training.costs import cost_table
 from planner.training.estimate import batch_of_one, shard_of
-from planner.training.search.mixed.combination import solve_alike, tables_alike
+from planner.training.search.mixed.combination import KnownPaths, solve_alike, tables_alike
 from planner.training.search.mixed.typed import TypedCombination
 from planner.workload.stages import stage_load
 
@@ -46,6 +47,7 @@ class LayoutPrograms:
         self, scenario: Scenario, walk: Refinement, best: BestPlans, budget: Budget
     ) -> None:
         self._scenario, self._walk, self._best, self._budget = scenario, walk, best, budget
+        self._paths = KnownPaths(Solver())
         self._known: dict[int, tuple[TypedCombination, CombinationTables]] = {}
 
     def solve(
@@ -85,7 +87,14 @@ class LayoutPrograms:
         known = self._known.pop(one.index) if one.again else None
         of, tables = known or self._stated(one, below_s)
         found = solve_alike(
-            self._scenario, of, one.bound_s, below_s, tables, every=one.again, budget=self._budget
+            self._scenario,
+            of,
+            one.bound_s,
+            below_s,
+            tables,
+            known=self._paths,
+            every=one.again,
+            budget=self._budget,
         )
         if not one.again:
             self._known[one.index] = of, tables

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from planner.budget import Budget
-    from planner.training.layer.timing import LayerTime
+    from planner.training.layer.tally import LayerTime
     from planner.training.scenario import Scenario
     from planner.training.search.space.enumeration import Columns
 

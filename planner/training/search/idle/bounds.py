@@ -29,7 +29,7 @@ from planner.training.search.space.facts import SCHEDULE_NAMES, SpaceFacts
 from planner.workload.layers import layer_kinds
 
 if TYPE_CHECKING:
-    from planner.arrays import Bools, Floats
+    from planner.arrays import Bools, Floats, Ints
     from planner.budget import Budget
     from planner.schedule.kinds import ScheduleKind
     from planner.training.costs import CostTable
@@ -56,8 +56,8 @@ class WorkBounds:
         self._layers = _layer_counts(scenario)
 
     def by_nodes(self) -> dict[int, float]:
-        """The least step in seconds of any combination on each number of nodes, down to one, that
-        has a combination; the job's own number is left out. Raises: OutOfTime."""
+        """The least step in seconds of any combination on each number of nodes, up to the job's
+        own, that has a combination. Raises: OutOfTime."""
         scenario = self._scenario
         nodes = scenario.topology.nodes
         least_s = np.full(nodes + 1, np.inf)
@@ -67,12 +67,37 @@ class WorkBounds:
             columns = grid.columns
             devices = columns["tensor"] * columns["context"] * columns["data"] * grid.pipeline
             np.minimum.at(least_s, devices // each, self.of(grid))
-        return {
-            count: float(least_s[count]) for count in range(1, nodes) if least_s[count] < np.inf
-        }
+        return {int(count): float(least_s[count]) for count in np.flatnonzero(least_s < np.inf)}
 
-    def of(self, grid: AxisGrid) -> Floats:
-        """[rows], seconds. Raises: OutOfTime."""
+    def by_batch(self, least: float, most: float) -> dict[tuple[int, int], float]:
+        """The least seconds a sequence takes in any combination, by its number of nodes and global
+        batch, for batches other than the job's from `least` to `most` of it: as many whole
+        microbatches as the job's batch holds or one more, or whole groups of as many as there are
+        stages. Raises: OutOfTime."""
+        scenario = self._scenario
+        batch, each = scenario.job.global_batch_size, scenario.node_devices
+        found: dict[tuple[int, int], float] = {}
+        for grid in _everywhere(scenario, self._restrictions, any_batch=True).grids():
+            self._budget.check()
+            columns, pipeline = grid.columns, grid.pipeline
+            together = columns["data"] * columns["micro_batch_size"]
+            nodes = pipeline * columns["tensor"] * columns["context"] * columns["data"] // each
+            whole = batch // together
+            groups = whole // pipeline * pipeline
+            for microbatches in (whole, whole + 1, groups, groups + pipeline):
+                taken = microbatches * together
+                near = (taken >= least * batch) & (taken <= most * batch) & (taken != batch)
+                if not near.any():
+                    continue
+                least_s = self.of(grid.only(near), microbatches[near]) / taken[near]
+                keys = zip(nodes[near].tolist(), taken[near].tolist(), strict=True)
+                for key, sequence_s in zip(keys, least_s.tolist(), strict=True):
+                    found[key] = min(sequence_s, found.get(key, np.inf))
+        return found
+
+    def of(self, grid: AxisGrid, microbatches: Ints | None = None) -> Floats:
+        """[rows], seconds, with the microbatches of the job's batch or other ones. Raises:
+        OutOfTime."""
         columns, pipeline = grid.columns, grid.pipeline
         everything = np.arange(len(columns["tensor"]))
         rows = self._growing.rows(columns, everything)
@@ -82,8 +107,9 @@ class WorkBounds:
         counted[len(counted) - ends :] = 0
         work_s = layer_s @ counted
         least_layer_s = layer_s[:, self._layers[:-2].nonzero()[0]].min(axis=1)
-        replicas = columns["data"] * columns["micro_batch_size"]
-        microbatches = self._scenario.job.global_batch_size // replicas
+        if microbatches is None:
+            together = columns["data"] * columns["micro_batch_size"]
+            microbatches = self._scenario.job.global_batch_size // together
         busy_s = microbatches * work_s / pipeline
         found = np.full(len(rows), np.inf)
         for kind in self._kinds:
@@ -100,7 +126,7 @@ class WorkBounds:
         return found * ROUNDING
 
 
-def _layer_counts(scenario: Scenario) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+def _layer_counts(scenario: Scenario) -> Ints:
     """[K]: layers of every kind of the scenario that the model has."""
     model, kinds = scenario.model, list(scenario.kinds)
     of_layers = list(layer_kinds(model))
@@ -121,7 +147,7 @@ def _takes(
     kind: ScheduleKind,
     pipeline: int,
     chunks: int,
-    microbatches: np.ndarray[tuple[int], np.dtype[np.int64]],
+    microbatches: Ints,
 ) -> Bools:
     """Whether a schedule takes so many microbatches."""
     size = ScheduleSize.of(pipeline, chunks, microbatches, None)
@@ -132,7 +158,9 @@ def _takes(
     return allowed
 
 
-def _everywhere(scenario: Scenario, restrictions: Restrictions) -> Enumeration:
+def _everywhere(
+    scenario: Scenario, restrictions: Restrictions, *, any_batch: bool = False
+) -> Enumeration:
     """The space on all numbers of nodes up to the job's own."""
     job, model = scenario.job, scenario.model
     values = dimensions(scenario, restrictions)
@@ -140,11 +168,11 @@ def _everywhere(scenario: Scenario, restrictions: Restrictions) -> Enumeration:
         "pipeline": tuple(range(1, min(model.num_layers, job.devices) + 1)),
         "tensor": divisors(model.num_attention_heads),
         "context": divisors(job.seq_length),
-        "data": divisors(job.global_batch_size),
+        "data": tuple(range(1, job.devices + 1)) if any_batch else divisors(job.global_batch_size),
         "expert": divisors(model.moe.num_experts) if model.moe else (1,),
     }
     for axis, every in free.items():
         if getattr(restrictions, axis) is None:
             values[axis] = tuple(value for value in every if value <= job.devices)
-    facts = replace(SpaceFacts.of(scenario, restrictions), any_nodes=True)
+    facts = replace(SpaceFacts.of(scenario, restrictions), any_nodes=True, any_batch=any_batch)
     return Enumeration(facts=facts, values=values)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from planner.training.scenario import Scenario
+    from planner.training.search.best_first.best import Priced
     from planner.training.search.space.enumeration import AxisGrid
 
 
@@ -44,13 +45,16 @@ class FewerNodes:
     numbers: int = field(init=False, default=0)
     """Numbers of nodes that have a combination, but the job's own."""
     runs: list[SearchRun] = field(init=False, default_factory=list)
+    least_s: dict[int, float] = field(init=False, default_factory=dict)
+    """The least step in seconds of any combination, by its number of nodes."""
     rest_s: float = field(init=False, default=0.0)
 
     def look(self) -> None:
         """Search on every number of nodes that may give a faster plan. Raises: OutOfTime."""
         run = self.run
         work = WorkBounds(run.scenario, run.restrictions, run.growing, run.budget)
-        least_s = work.by_nodes()
+        self.least_s = work.by_nodes()
+        least_s = {n: s for n, s in self.least_s.items() if n < run.scenario.topology.nodes}
         self.numbers = len(least_s)
         waiting = sorted(least_s.items(), key=lambda one: (one[1], -one[0]))
         for place, (nodes, bound_s) in enumerate(waiting):
@@ -67,6 +71,12 @@ class FewerNodes:
         steps = sorted(one.step_s for run in (self.run, *self.runs) for one in run.best.kept)
         return steps[self.run.top - 1] if len(steps) >= self.run.top else inf
 
+    @property
+    def best(self) -> Priced | None:
+        """The fastest plan on whatever number of nodes."""
+        kept = [one for run in (self.run, *self.runs) for one in run.best.kept]
+        return min(kept, key=lambda one: (one.step_s, -one.estimate.devices), default=None)
+
     def _open(self, nodes: int, work: WorkBounds) -> None:
         slowest_s = self.slowest_s
         run = self.run
@@ -78,7 +88,7 @@ class FewerNodes:
             solver=run.solver,
             layout=run.layout,
             improve=run.improve,
-            hopeful=_below(work, slowest_s),
+            hopeful=below(work, slowest_s),
             enough_s=slowest_s,
             priced=run.growing,
         )
@@ -96,5 +106,6 @@ def on_nodes(scenario: Scenario, nodes: int) -> Scenario:
     return build_scenario(scenario.cluster, scenario.model, replace(scenario.job, devices=devices))
 
 
-def _below(work: WorkBounds, slowest_s: float) -> Callable[[AxisGrid], NDArray[np.bool_]]:
+def below(work: WorkBounds, slowest_s: float) -> Callable[[AxisGrid], NDArray[np.bool_]]:
+    """Tells the rows of a grid that may take less than this."""
     return lambda grid: np.asarray(work.of(grid) < slowest_s)

@@ -211,6 +211,7 @@ class _FreeStages:
             over = np.where(bounded, rooms.over, 0.0)
             with np.errstate(invalid="ignore"):
                 needed = np.floor((time - replay * over) / (layer + replay * rooms.each))
+            needed = np.maximum(needed, rooms.few[:, None])
             found = np.where(bounded, np.minimum(found, needed + _ROUNDING), found)
         return found
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from math import inf
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -15,15 +15,19 @@ from planner.schedule.registry import kind_of
 from planner.training.search.hosts.placement import placement_on
 from planner.training.search.layouts.default import stages_of
 from planner.training.search.mixed.classes import RowClasses, block_orders, hosts_of
+from planner.training.search.mixed.cuts import Paths
 from planner.training.search.mixed.listing import every_order
-from planner.training.search.mixed.orders import Orders, best_order
+from planner.training.search.mixed.orders import Orders, best_order, largest_row_s
 from planner.training.search.mixed.program import tables_below, tables_of_most
+from planner.training.search.mixed.settle import SplitSearch
 from planner.training.search.mixed.simulated import simulated_s
-from planner.training.search.mixed.typed import spread
+from planner.training.search.mixed.splits import least_chunks, spread
 
 if TYPE_CHECKING:
+    from planner.arrays import Ints
     from planner.budget import Budget
     from planner.plan import Plan, Stage
+    from planner.solver import Solver
     from planner.training.scenario import Scenario
     from planner.training.search.mixed.program import CombinationTables, OrderTables
     from planner.training.search.mixed.typed import TypedCombination
@@ -37,6 +41,19 @@ NEAR = 2.0
 
 LISTED = 512
 """Most answers of one program that are all simulated."""
+
+SPLIT = 8192
+"""Most answers of one program whose splits over several chunks are all bounded."""
+
+RISE = 0.03
+"""Share of a combination's bound by which splits over several chunks are to raise it at first; half
+of that each time that there are too many of them."""
+
+LEAST_RISE = 0.005
+"""Share up to which it is halved."""
+
+NEARLY = 0.985
+"""Share of what is to be beaten up to which splits over several chunks are settled at first."""
 
 NARROWED = (1.0, 0.25, 0.0625)
 """Shares of the distance between the least row and the step that is to be beaten, within which all
@@ -63,12 +80,14 @@ class Candidate:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SolvedCombination:
     """No plan of a combination takes less than `bound_s`; infinite where none fits. None but the
-    candidates takes less than `rest_s`; infinite where none is below what was to be beaten. The
-    most promising plans come first. `open`: slower ones were not looked for yet."""
+    candidates takes less than `rest_s`; infinite where none is below what was to be beaten, 0 where
+    that is not known. The most promising plans come first. `open`: slower ones were not looked for
+    yet; `stuck`: faster ones may be left, since there were too many to tell."""
 
     bound_s: float
     candidates: tuple[Candidate, ...]
     open: bool = False
+    stuck: bool = False
     rest_s: float = 0.0
 
 
@@ -78,20 +97,29 @@ def solve(
     least_s: float,
     below_s: float = inf,
     *,
+    known: KnownPaths,
     turn: int = 0,
+    rise: float = RISE,
     budget: Budget = UNLIMITED,
 ) -> SolvedCombination:
     """The plans of a combination that take little more than `least_s`, which none is below, and
-    less than `below_s`; the more, the oftener it had its `turn`. Raises: OutOfTime."""
+    less than `below_s`; the more, the oftener it had its `turn`. `rise`: share of its bound by
+    which splits over several chunks are to raise it. Raises: OutOfTime."""
     classes = RowClasses.free(scenario, of.plan.degrees)
     if classes is None:
-        return _on_listed_hosts(scenario, of, least_s, below_s, budget)
+        return _on_listed_hosts(scenario, of, least_s, below_s, known, budget)
     limit_s = min(below_s, least_s * REACHES[min(turn, len(REACHES) - 1)])
     if below_s <= least_s * NEAR:
         limit_s = below_s
-    found = _Search(scenario, of, classes, least_s, limit_s, budget).solved()
+    if of.batch.virtual_stages > 1 and least_s < below_s * NEARLY * BELOW:
+        limit_s = min(limit_s, below_s * NEARLY, least_s * (1 + rise))
+    found = _Search(scenario, of, classes, least_s, limit_s, known, budget).solved()
     found = replace(found, bound_s=max(found.bound_s, least_s))
-    if limit_s == below_s or any(one.least_s <= limit_s for one in found.candidates):
+    found_s = min((one.least_s for one in found.candidates), default=inf)
+    several = of.batch.virtual_stages > 1
+    if several and found.bound_s < min(limit_s, found_s) * BELOW**2:
+        return replace(found, open=rise > LEAST_RISE, stuck=True)
+    if limit_s == below_s or found_s <= limit_s:
         return found
     if not turn and not found.candidates and not tables_of_most(of, classes).may_fit:
         return SolvedCombination(bound_s=inf, candidates=())
@@ -110,35 +138,41 @@ def solve_alike(
     below_s: float,
     tables: CombinationTables,
     *,
+    known: KnownPaths,
     every: bool,
     budget: Budget = UNLIMITED,
 ) -> SolvedCombination:
-    """The same on devices of one type, on the hosts of the combination's plan. `tables`: for steps
-    up to `below_s` or longer ones. `every`: also what is slower than other plans of the
-    combination."""
+    """The same with one chunk per stage on devices of one type, on the hosts of the combination's
+    plan. `tables`: for steps up to `below_s` or longer ones. `every`: also what is slower than
+    other plans of the combination."""
     classes = RowClasses.alike(of.batch.pipeline)
     hosts = of.plan.placement.hosts
-    search = _Search(scenario, of, classes, least_s, below_s, budget, hosts, every=every)
+    search = _Search(scenario, of, classes, least_s, below_s, known, budget, hosts, every=every)
     found = search.solved(tables)
     rest_s = max(found.rest_s, least_s) if found.rest_s < BELOW**2 * below_s else inf
     return replace(found, bound_s=max(found.bound_s, least_s), rest_s=rest_s)
 
 
 def _on_listed_hosts(
-    scenario: Scenario, of: TypedCombination, least_s: float, below_s: float, budget: Budget
+    scenario: Scenario,
+    of: TypedCombination,
+    least_s: float,
+    below_s: float,
+    known: KnownPaths,
+    budget: Budget,
 ) -> SolvedCombination:
     """Where stages and nodes do not align: plans with like nodes together, and a bound over all
     orders of the nodes."""
     pipeline = of.plan.degrees.pipeline
     levels = RowClasses.levels(scenario, pipeline, of.slowest_first[::-1])
-    bound_s = _Search(scenario, of, levels, least_s, below_s, budget).least_row_s()
+    bound_s = _Search(scenario, of, levels, least_s, below_s, known, budget).least_row_s()
     bound_s = max(bound_s, least_s)
     candidates: list[Candidate] = []
     for hosts in block_orders(scenario) if bound_s < below_s else ():
         placed = scenario.placed(hosts)
         classes = RowClasses.listed(placed, pipeline)
         listed = replace(of, plan=replace(of.plan, placement=placement_on(scenario, hosts)))
-        found = _Search(scenario, listed, classes, least_s, below_s, budget, hosts).solved()
+        found = _Search(scenario, listed, classes, least_s, below_s, known, budget, hosts).solved()
         candidates.extend(found.candidates)
     candidates.sort(key=lambda one: one.least_s)
     return SolvedCombination(bound_s=bound_s, candidates=tuple(candidates[:TRIED]))
@@ -154,18 +188,18 @@ class _Search:
         classes: RowClasses,
         least_s: float,
         below_s: float,
+        known: KnownPaths,
         budget: Budget,
         hosts: tuple[str, ...] | None = None,
         *,
         every: bool = False,
     ) -> None:
         self._scenario, self._of, self._classes = scenario, of, classes
-        self._least_s, self._below_s = least_s, below_s
+        self._least_s, self._below_s, self._known = least_s, below_s, known
         self._budget, self._hosts, self._every = budget, hosts, every
         self._tried = MANY_TRIED if every else TRIED
-        self._found: list[tuple[float, int, Orders, OrderTables]] = []
-        self._bound_s = below_s
-        self._rest_s = below_s
+        self._found: list[_Found] = []
+        self._bound_s = self._rest_s = below_s
 
     def solved(self, tables: CombinationTables | None = None) -> SolvedCombination:
         tables = tables or tables_below(self._of, self._classes, self._below_s)
@@ -173,16 +207,16 @@ class _Search:
             self._budget.check()
             if tables.may_hold(recomputed):
                 self._solve(tables.program(recomputed))
-        self._found.sort(key=lambda one: one[:2])
+        self._found.sort(key=lambda one: (one.seconds, one.changes))
         candidates: dict[Plan, Candidate] = {}
-        for least_s, _, order, program in self._found:
-            plan = self._plan(order, program)
+        for one in self._found:
+            plan = self._plan(one)
             if plan is None or plan in candidates:
                 continue
             if len(candidates) == self._tried:
-                self._rest_s = min(self._rest_s, least_s)
+                self._rest_s = min(self._rest_s, one.seconds)
                 break
-            candidates[plan] = Candidate(least_s=least_s, plan=plan)
+            candidates[plan] = Candidate(least_s=one.seconds, plan=plan)
         return SolvedCombination(
             bound_s=BELOW * self._bound_s,
             candidates=tuple(candidates.values()),
@@ -209,7 +243,7 @@ class _Search:
     def _solve(self, program: OrderTables) -> None:
         below_s = self._below_s
         if not self._every:
-            below_s = min(below_s, min((one[0] for one in self._found), default=inf))
+            below_s = min(below_s, min((one.seconds for one in self._found), default=inf))
         best = best_order(
             program.problem, least_s=self._least_s, below_s=below_s, budget=self._budget
         )
@@ -219,26 +253,57 @@ class _Search:
             return
         best_s = float(simulated_s(self._of, program, best.order)[0])
         until_s = max(best.rows_s, below_s if self._every else min(below_s, best_s))
-        bound_s = rest_s = best.rows_s
         self._note(program, best.order, np.array([best_s]))
-        # The chunks of a stage are spread by a rule: what others would take is not simulated.
-        simulated_is_least = self._of.batch.virtual_stages == 1
+        several = self._of.batch.virtual_stages > 1
+        bound_s = rest_s = best.rows_s
         for share in NARROWED:
             within_s = best.rows_s + share * (until_s - best.rows_s)
             orders = every_order(
-                program.problem, within_s * (1 + 1e-9), most=LISTED, budget=self._budget
+                program.problem,
+                within_s * (1 + 1e-9),
+                most=SPLIT if several else LISTED,
+                budget=self._budget,
             )
             if orders is None:
                 continue
+            if several:
+                bound_s = max(bound_s, self._split(program, orders, within_s))
+                break
             seconds = simulated_s(self._of, program, orders) if len(orders) else np.zeros(0)
             self._note(program, orders, seconds)
-            if simulated_is_least:
-                bound_s = min(within_s, float(seconds.min(initial=inf)))
-                left = np.sort(seconds)[self._tried : self._tried + 1]
-                rest_s = min(within_s, float(left.min(initial=inf)))
+            bound_s = min(within_s, float(seconds.min(initial=inf)))
+            left = np.sort(seconds)[self._tried : self._tried + 1]
+            rest_s = min(within_s, float(left.min(initial=inf)))
             break
         self._bound_s = min(self._bound_s, bound_s)
         self._rest_s = min(self._rest_s, rest_s)
+
+    def _split(self, program: OrderTables, orders: Orders, within_s: float) -> float:
+        """A bound in seconds on the step of these answers, at most `within_s`, over all splits of
+        their layers over chunks. Raises: OutOfTime."""
+        least = np.argsort(largest_row_s(program.problem, orders), kind="stable")[:LISTED]
+        first = Orders(classes=orders.classes[least], layers=orders.layers[least])
+        if len(first):
+            self._note(program, first, simulated_s(self._of, program, first))
+        if not len(orders):
+            return within_s
+        search = SplitSearch(
+            self._of,
+            self._classes,
+            program,
+            orders,
+            self._known.of(self._of),
+            self._known.solver,
+            self._budget,
+        )
+        settled = search.settle(within_s)
+        self._known.note(self._of, search.paths)
+        for split in settled.splits:
+            chosen = slice(split.answer, split.answer + 1)
+            order = Orders(classes=orders.classes[chosen], layers=orders.layers[chosen])
+            changes = int((np.diff(order.classes[0]) != 0).sum())
+            self._found.append(_Found(split.seconds, changes, order, program, split.chunks))
+        return settled.bound_s
 
     def _note(self, program: OrderTables, orders: Orders, seconds: np.ndarray) -> None:
         """Remember the best answers; of equal ones those with the fewest changes of class."""
@@ -250,32 +315,72 @@ class _Search:
             one = Orders(
                 classes=orders.classes[index : index + 1], layers=orders.layers[index : index + 1]
             )
-            self._found.append((float(seconds[index]), int(changes[index]), one, program))
+            self._found.append(_Found(float(seconds[index]), int(changes[index]), one, program))
 
-    def _plan(self, order: Orders, program: OrderTables) -> Plan | None:
-        of, degrees = self._of, self._of.plan.degrees
+    def _plan(self, one: _Found) -> Plan | None:
+        of, degrees, order = self._of, self._of.plan.degrees, one.order
         hosts = self._hosts or hosts_of(
             self._scenario, degrees, [self._classes.types[c] for c in order.classes[0].tolist()]
         )
         if hosts is None:
             return None
-        stages = self._stages(order) if of.free else of.plan.stages
+        chunks = one.chunks
+        if of.free and chunks is None:
+            pairs = zip(order.layers[0].tolist(), least_chunks(of), strict=True)
+            chunks = np.array([spread(held, least) for held, least in pairs])
+        stages = self._stages(chunks) if of.free and chunks is not None else of.plan.stages
         return replace(
             of.plan,
             stages=stages,
             recompute=Recompute(
                 granularity=of.plan.recompute.granularity,
-                layers_per_stage=recomputed_per_stage(stages, program.recomputed),
+                layers_per_stage=recomputed_per_stage(stages, one.program.recomputed),
             ),
             placement=placement_on(self._scenario, hosts),
         )
 
-    def _stages(self, order: Orders) -> tuple[Stage, ...]:
+    def _stages(self, chunks: Ints) -> tuple[Stage, ...]:
+        """The stages with these layers in their chunks [p, v]."""
         plan = self._of.plan
-        pipeline, chunks = plan.degrees.pipeline, plan.virtual_stages
-        positions = kind_of(plan.schedule).placement(pipeline, chunks).positions
-        layers = [0] * (pipeline * chunks)
-        for stage, held in enumerate(order.layers[0].tolist()):
-            for chunk, count in enumerate(spread(held, chunks)):
-                layers[int(positions[stage, chunk])] = count
-        return stages_of(layers, pipeline, chunks, plan.schedule)
+        pipeline, number = plan.degrees.pipeline, plan.virtual_stages
+        positions = kind_of(plan.schedule).placement(pipeline, number).positions
+        layers = np.zeros(pipeline * number, dtype=np.int64)
+        layers[positions] = chunks
+        return stages_of(layers.tolist(), pipeline, number, plan.schedule)
+
+
+class _Found(NamedTuple):
+    """An answer, with the layers of every chunk [p, v] where they are not spread by the rule."""
+
+    seconds: float
+    changes: int
+    order: Orders
+    program: OrderTables
+    chunks: Ints | None = None
+
+
+class KnownPaths:
+    """Paths through schedules that a search has found, for the combinations that come after."""
+
+    def __init__(self, solver: Solver) -> None:
+        self.solver = solver
+        self._paths: dict[tuple[object, ...], Paths] = {}
+
+    def of(self, of: TypedCombination) -> Paths:
+        """Those of a combination's schedule."""
+        batch = of.batch
+        return self._paths.get(_key(of), Paths.none(batch.pipeline, batch.virtual_stages))
+
+    def note(self, of: TypedCombination, paths: Paths) -> None:
+        """Keep the last ones found."""
+        self._paths[_key(of)] = paths.last(REMEMBERED)
+
+
+def _key(of: TypedCombination) -> tuple[object, ...]:
+    batch = of.batch
+    sizes = (batch.pipeline, batch.virtual_stages, int(batch.num_microbatches[0]))
+    return (batch.schedule, *sizes, of.problems[0].sends)
+
+
+REMEMBERED = 64
+"""Paths of a schedule that are kept from one combination to the next."""

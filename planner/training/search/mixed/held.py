@@ -11,7 +11,6 @@ import numpy as np
 from planner.training.memory.stage import stage_peaks
 from planner.training.search.mixed.rooms import allocated_bytes
 from planner.training.search.mixed.speeds import layer_columns
-from planner.training.search.mixed.typed import spread
 from planner.workload.stages import StageLoad
 
 if TYPE_CHECKING:
@@ -21,7 +20,8 @@ if TYPE_CHECKING:
 
 
 class HeldBytes:
-    """Of a combination, for each of several numbers of recomputed layers per chunk."""
+    """Of a combination whose stages have one chunk or a layout that is kept, for each of several
+    numbers of recomputed layers per chunk."""
 
     def __init__(self, of: TypedCombination, lengths: Ints, recomputed: Ints) -> None:
         self._of, self._lengths, self._recomputed = of, lengths, recomputed
@@ -56,21 +56,17 @@ class HeldBytes:
         return np.asarray(allocated_bytes(peaks), dtype=np.float64)
 
     def _loaded(self, first: int, layers: int) -> Batch:
-        """The combination with these layers on every stage, spread over its chunks with the larger
-        ones late, for every number of recomputed layers."""
+        """The combination with these layers on every stage, in its only chunk, for every number of
+        recomputed layers."""
         batch, counts = self._every, self._every.load.counts.copy()
         if not self._of.free:
             return batch
         counts[..., layer_columns(self._of.ideal)] = 0
-        each = spread(layers, batch.virtual_stages)
         leading = np.zeros((int(self._recomputed.max()) + 1, *counts.shape), dtype=np.int64)
-        at = first
-        for chunk, held in enumerate(each):
-            counts[:, chunk] += self._counts[at + held] - self._counts[at]
-            for led in range(len(leading)):
-                until = at + min(held, led)
-                leading[led, :, chunk] = self._counts[until] - self._counts[at]
-            at += held
+        counts[:, 0] += self._counts[first + layers] - self._counts[first]
+        for led in range(len(leading)):
+            until = first + min(layers, led)
+            leading[led, :, 0] = self._counts[until] - self._counts[first]
         return replace(batch, load=StageLoad(counts=counts, leading=leading))
 
 

@@ -17,15 +17,11 @@ from planner.training.batch import FULL, OUTER_KINDS
 from planner.training.search.layouts.bound import ENDLESS_S, jitter_share
 from planner.training.search.mixed.held import HeldBytes
 from planner.training.search.mixed.orders import OrderProblem, has_order
-from planner.training.search.mixed.rooms import room_bytes
+from planner.training.search.mixed.rooms import Rooms, room_bytes
 from planner.training.search.mixed.speeds import layer_columns
-from planner.training.search.mixed.typed import spread
-from planner.training.step.reduction import (
-    gradient_reduction_s,
-    stage_gathers_s,
-    stage_optimizer_s,
-    tied_reduction_s,
-)
+from planner.training.search.mixed.splits import ChunkSeconds, least_chunks
+from planner.training.step.reduction import gradient_reduction_s, stage_gathers_s, tied_reduction_s
+from planner.training.step.update import stage_optimizer_s
 
 if TYPE_CHECKING:
     from planner.arrays import Bools, Floats, Ints
@@ -50,7 +46,11 @@ class OrderTables:
     """[C, p] each: of the send after a stage, and of that back to it."""
     tied_s: Floats
     """[C]: of the reduction between the ends of the model, where they share their embedding."""
+    chunk_seconds: ChunkSeconds
     recomputed: int
+    replayed_at_most: int
+    """Recomputed layers per chunk in plans that the program stands for: more than `recomputed` in
+    the last of those for free layouts of several chunks."""
 
 
 def tables_below(of: TypedCombination, classes: RowClasses, below_s: float) -> CombinationTables:
@@ -90,7 +90,12 @@ class CombinationTables:
         outside = of.batch.load.counts.sum(axis=1)
         outside[:, layer_columns(of.ideal)] = 0
         self._outside = outside.astype(np.float64)
-        self._held_bytes = HeldBytes(of, lengths, recomputed).table()
+        self._by_rooms = of.free and of.batch.virtual_stages > 1
+        if self._by_rooms:
+            types = np.arange(len(of.scenarios))[None]
+            self._rooms = Rooms.of(of.ideal, of.table, of.batch, types)
+        else:
+            self._held_bytes = HeldBytes(of, lengths, recomputed).table()
         self._pace = [next(t for t in of.slowest_first if t in types) for types in classes.types]
         self._after_s = {t: self._after(t) for t in dict.fromkeys(self._pace)}
 
@@ -137,8 +142,14 @@ class CombinationTables:
             tied_s=np.array(
                 [tied_reduction_s(self._of.scenarios[t], self._of.batch)[0] for t in pace]
             ),
+            chunk_seconds=ChunkSeconds.of(self._of, pace, recomputed),
             recomputed=recomputed,
+            replayed_at_most=self._replayed_at_most(recomputed),
         )
+
+    def _replayed_at_most(self, recomputed: int) -> int:
+        last = bool(recomputed) and recomputed == int(self.recomputed[-1])
+        return len(self._lengths) - 1 if self._by_rooms and last else recomputed
 
     def _problem(self, index: int) -> LayoutProblem:
         """Of a device type; sends take no time where it is unknown which stages share a node."""
@@ -186,6 +197,13 @@ class CombinationTables:
             possible &= np.arange(possible.shape[-1]) == ends[:, None, None]
         else:
             possible &= self._lengths[:, None] >= of.fewest()[:, None, None]
+        if self._by_rooms:
+            return np.stack(
+                [
+                    possible & np.all([self._has_room(recomputed, t) for t in types], axis=0)
+                    for types in self._classes.types
+                ]
+            )
         held_bytes = self._held_bytes[int(np.flatnonzero(self.recomputed == recomputed)[0])]
         return np.stack(
             [
@@ -193,6 +211,19 @@ class CombinationTables:
                 for types in self._classes.types
             ]
         )
+
+    def _has_room(self, recomputed: int, index: int) -> Bools:
+        """[p, K + 1, 1]: whether stages of a device type may have room for so many layers in some
+        split over their chunks."""
+        rooms, lengths = self._rooms, self._lengths.astype(np.float64)
+        room = lengths <= rooms.most[0, :, index, None]
+        over = rooms.over[0, :, index, None]
+        if np.isfinite(over).all():
+            replayed = self._replayed_at_most(recomputed) * self._of.batch.virtual_stages
+            needed = over + rooms.each[0] * lengths
+            fine = needed <= np.minimum(lengths, replayed) + _ROUNDING
+            room &= fine | (lengths <= rooms.few[:, None])
+        return np.asarray(room[..., None])
 
     def _seconds(self, layer_s: Floats) -> Floats:
         """[p, K + 1, L + 1], of layers [p, K] that take so long, the ends of the model among
@@ -209,7 +240,7 @@ class CombinationTables:
 
     def _replay(self, problem: LayoutProblem, recomputed: int) -> Floats:
         """[p, K + 1, L + 1]: the forwards of the layers that full recomputation repeats; with
-        several chunks on a stage, of those that every layout repeats."""
+        several chunks on a stage, of those that every split repeats."""
         shape, batch = (problem.stages, *self._begins.shape), self._of.batch
         if batch.granularity[0] != FULL:
             return np.zeros(shape)
@@ -217,9 +248,15 @@ class CombinationTables:
             led = min(recomputed, batch.load.most_layers)
             repeated = (problem.forward_s * batch.load.leading[led].sum(axis=1)).sum(axis=-1)
             return np.broadcast_to(repeated[:, None, None], shape)
+        if self._by_rooms:
+            # All but one chunk have the fewest layers: then the fewest are repeated.
+            least = least_chunks(self._of).sum(axis=1)[:, None]
+            rest = np.maximum(self._lengths - least, 0)
+            lead = least - 1 + np.minimum(rest + 1, recomputed)
+            seconds = problem.forward_s[:, layer_columns(self._of.ideal)].min(axis=-1)
+            return np.broadcast_to((lead * seconds[:, None])[..., None], shape)
         before = problem.forward_s @ self._counts.T.astype(np.float64)
-        chunks = [spread(int(layers), batch.virtual_stages) for layers in self._lengths]
-        lead = np.array([sum(min(held, recomputed) for held in each) for each in chunks])
+        lead = np.minimum(self._lengths, recomputed)
         end = np.minimum(self._begins + lead[:, None], before.shape[-1] - 1)
         return np.asarray(before[:, end] - before[:, self._begins])
 
@@ -280,3 +317,6 @@ class CombinationTables:
 
 _NUMBER = 8
 """Tables of a device type."""
+
+_ROUNDING = 1e-6
+"""Share of a layer that rounding may hide."""

@@ -1,9 +1,10 @@
 """How many layers a stage may hold on devices of every type: lower bounds on memory, linear in the
 layers.
 
-Memory is a maximum of functions that are linear in the layers of a chunk, so it lies above the line
-through the peaks of one layer in every chunk and of one more, with every further layer in the chunk
-that keeps the fewest microbatches. Letters: N plans, p stages, v chunks, T levels.
+Memory is a maximum of functions that are linear in the layers of a chunk as long as it has any: the
+first one brings what a layer needs while it runs. So memory lies above the line through the peaks
+of one and of two layers in every chunk, with every layer more in the chunk that keeps the fewest
+microbatches. Letters: N plans, p stages, v chunks, T levels.
 """
 
 from __future__ import annotations
@@ -32,11 +33,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Rooms:
-    """`fewest` [p]: layers of the smallest load. `most` [N, p, T]: layers that fit, below `fewest`
-    where not even those do. Under full recomputation k layers need at least `over` + `each` · k of
-    them recomputed, [N, p, T] and [N, p, 1]; −infinity and 0 elsewhere."""
+    """`fewest` [p]: layers of the smallest load; `few` [p]: layers that are too few for a layer in
+    every chunk, of which nothing else is said. `most` [N, p, T]: layers that may fit, below
+    `fewest` where not even those do. Under full recomputation k layers need at least `over` +
+    `each` · k of them recomputed, [N, p, T] and [N, p, 1]; −infinity and 0 elsewhere."""
 
     fewest: Ints
+    few: Ints
     most: Floats
     over: Floats
     each: Floats
@@ -52,6 +55,7 @@ class Rooms:
         """For layers of any of these kinds."""
         return cls(
             fewest=kinds[0].fewest,
+            few=kinds[0].few,
             most=np.max([one.most for one in kinds], axis=0),
             over=np.min([one.over for one in kinds], axis=0),
             each=np.min([one.each for one in kinds], axis=0),
@@ -62,27 +66,25 @@ class Rooms:
         cls, scenario: Scenario, table: CostTable, batch: Batch, types: Ints
     ) -> tuple[Rooms, ...]:
         """Of every kind of layer alone, in the order of `layer_columns`."""
-        fewest = np.maximum(batch.virtual_stages - _ends(batch), 0)
+        chunks = batch.virtual_stages
+        fewest = np.maximum(chunks - _ends(batch), 0)
+        few = np.where(fewest < chunks, chunks - 1, 0)
         full = (batch.granularity == FULL)[:, None, None]
         room = rooms_bytes(scenario, types)[:, None]
         rooms = []
         for column in layer_columns(scenario).tolist():
             line = _Line.of(scenario, table, batch, column, replayed=True)
-            most = batch.virtual_stages + np.floor((room - line.base) / line.slope + _ROUNDING)
-            bare_ends = _loaded(scenario, batch, column, 0, replayed=True, bare_ends=True)
-            smallest = stage_peaks(scenario, table, bare_ends)
-            lacking = allocated_bytes(smallest)[..., None] > room
-            fewer = np.where(lacking, fewest[:, None] - 1, fewest[:, None])
-            most = np.where(most < batch.virtual_stages, fewer, most)
+            most = chunks + np.floor((room - line.base) / line.slope + _ROUNDING)
+            most = np.maximum(most, few[:, None])
             over = np.full(most.shape, -np.inf)
             each = np.zeros((len(batch), batch.pipeline, 1))
             if full.any():
                 bare = _Line.of(scenario, table, batch, column, replayed=False)
                 freed = _freed(scenario, table, batch)
-                needed = (bare.base - bare.slope * batch.virtual_stages - room) / freed
+                needed = (bare.base - bare.slope * chunks - room) / freed
                 over = np.where(full, needed, over)
                 each = np.where(full, bare.slope / freed, each)
-            rooms.append(cls(fewest=fewest, most=most, over=over, each=each))
+            rooms.append(cls(fewest=fewest, few=few, most=most, over=over, each=each))
         return tuple(rooms)
 
 
@@ -115,8 +117,7 @@ def allocated_bytes(peaks: StagePeaks) -> Ints:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class _Line:
-    """Bytes [N, p, 1] of one layer in every chunk, and of every layer more. A stage without a layer
-    lacks the buffers of one, so that the line from there would be too steep."""
+    """Bytes [N, p, 1] of one layer in every chunk, and of every layer more."""
 
     base: Floats
     slope: Floats
@@ -140,21 +141,11 @@ class _Line:
         return cls(base=base[..., None], slope=np.maximum(slope, 1.0)[..., None])
 
 
-def _loaded(
-    scenario: Scenario,
-    batch: Batch,
-    column: int,
-    more: int,
-    *,
-    replayed: bool,
-    bare_ends: bool = False,
-) -> Batch:
-    """The batch with one layer of a kind in every chunk, or so many `more`; with `bare_ends` none
-    in chunks that the embedding or the head may fill alone."""
+def _loaded(scenario: Scenario, batch: Batch, column: int, more: int, *, replayed: bool) -> Batch:
+    """The batch with a layer of one kind in every chunk, and so many more."""
     counts = batch.load.counts.copy()
     counts[..., layer_columns(scenario)] = 0
-    ends = np.minimum(counts[..., -OUTER_KINDS:].sum(axis=-1), 1)
-    counts[..., column] = 1 + more - ends * bare_ends
+    counts[..., column] = 1 + more
     every = counts.copy()
     every[..., -OUTER_KINDS:] = 0
     leading = np.stack([np.zeros_like(every), every])

@@ -9,9 +9,8 @@ import numpy as np
 
 from planner.schedule.build import build
 from planner.schedule.simulation.simulate import Durations, step_spans
-from planner.training.batch import OUTER_KINDS
 from planner.training.search.mixed.orders import taken
-from planner.training.search.mixed.typed import spread
+from planner.training.search.mixed.splits import least_chunks, spread
 from planner.training.step.parts import jitter_s
 
 if TYPE_CHECKING:
@@ -22,15 +21,12 @@ if TYPE_CHECKING:
 
 
 def simulated_s(of: TypedCombination, program: OrderTables, orders: Orders) -> Floats:
-    """[B]: lower bounds in seconds on the steps of plans with these types and layers."""
+    """[B]: lower bounds in seconds on the steps of plans with these types and layers, which stages
+    of several chunks divide as evenly as they can."""
     problem, batch = program.problem, of.batch
-    forward, backward, weight = (
-        taken(problem, table, orders)
-        for table in (program.forward_s, program.backward_s, program.weight_s)
-    )
     classes = np.repeat(orders.classes, problem.stages // problem.rows, axis=1)
-    m = int(batch.chunk_microbatches[0])
-    shares = _chunk_shares(of, program, orders)
+    forward, backward, weight = _pass_seconds(of, program, orders, classes)
+    forward_send, backward_send = stage_sends(of, program, classes)
     spans = step_spans(
         build(
             batch.schedule,
@@ -39,18 +35,34 @@ def simulated_s(of: TypedCombination, program: OrderTables, orders: Orders) -> F
             num_microbatches=int(batch.num_microbatches[0]),
         ),
         Durations(
-            forward_s=forward[..., None] * shares,
-            backward_s=backward[..., None] * shares,
-            backward_weight_s=weight[..., None] * shares,
-            forward_send_s=_sent(program.forward_send_s, classes, batch.virtual_stages),
-            backward_send_s=_sent(program.backward_send_s, classes, batch.virtual_stages),
+            forward_s=forward,
+            backward_s=backward,
+            backward_weight_s=weight,
+            forward_send_s=forward_send,
+            backward_send_s=backward_send,
             sends=of.problems[0].sends,
             reduction_s=taken(problem, program.reduction_s, orders),
             tied_reduction_s=program.tied_s[classes[:, [0, -1]]].max(axis=1),
         ),
     )
+    return np.asarray(spans + beside_s(of, program, orders))
+
+
+def beside_s(of: TypedCombination, program: OrderTables, orders: Orders) -> Floats:
+    """[B]: what follows the pipeline, and how much longer the slowest devices take."""
+    problem, m = program.problem, int(of.batch.chunk_microbatches[0])
+    busy = taken(problem, program.forward_s, orders) + taken(problem, program.backward_s, orders)
     after = taken(problem, program.after_s, orders).max(axis=1)
-    return np.asarray(spans + after + jitter_s(of.ideal, m * (forward + backward)))
+    return np.asarray(after + jitter_s(of.ideal, m * busy))
+
+
+def stage_sends(of: TypedCombination, program: OrderTables, classes: Ints) -> tuple[Floats, Floats]:
+    """[B, V − 1] each: sends between stages of these classes [B, p], there and back."""
+    chunks = of.batch.virtual_stages
+    return (
+        _sent(program.forward_send_s, classes, chunks),
+        _sent(program.backward_send_s, classes, chunks),
+    )
 
 
 def _sent(send_s: Floats, classes: Ints, chunks: int) -> Floats:
@@ -69,16 +81,22 @@ def _sent(send_s: Floats, classes: Ints, chunks: int) -> Floats:
     return np.asarray(np.tile(across, chunks)[:, : p * chunks - 1])
 
 
-def _chunk_shares(of: TypedCombination, program: OrderTables, orders: Orders) -> Floats:
-    """[B, p, v]: the share of a stage's work that each chunk has."""
-    v = of.batch.virtual_stages
-    if v == 1:
-        return np.ones((*orders.layers.shape, 1))
-    if not of.free:
-        held = of.batch.load.counts[..., :-OUTER_KINDS].sum(axis=-1).astype(np.float64)
-        return np.broadcast_to(held / held.sum(axis=1, keepdims=True), (len(orders), *held.shape))
-    known = np.array(
-        [spread(layers, v) for layers in range(program.problem.own_s.shape[2])], dtype=np.float64
+def _pass_seconds(
+    of: TypedCombination, program: OrderTables, orders: Orders, classes: Ints
+) -> tuple[Floats, Floats, Floats]:
+    """[B, p, v] each: forward, backward, and what of that are weight gradients."""
+    if of.batch.virtual_stages == 1:
+        tables = (program.forward_s, program.backward_s, program.weight_s)
+        forward, backward, weight = (
+            taken(program.problem, table, orders)[..., None] for table in tables
+        )
+        return forward, backward, weight
+    chunks = np.array(
+        [
+            [spread(held, least) for held, least in zip(layers, least_chunks(of), strict=True)]
+            for layers in orders.layers.tolist()
+        ]
     )
-    counts = known[orders.layers]
-    return np.asarray(counts / np.maximum(counts.sum(axis=-1, keepdims=True), 1.0))
+    stages = np.broadcast_to(np.arange(classes.shape[1]), classes.shape)
+    found = program.chunk_seconds.seconds(stages, classes, chunks)
+    return found[0], found[1], found[3]

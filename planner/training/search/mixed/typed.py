@@ -86,14 +86,11 @@ class TypedCombination:
         return np.asarray(held.sum(axis=(1, 2)))
 
     def fewest(self) -> Ints:
-        """[p]: layers that every stage has at least: one in every chunk, but for the ends of the
-        model, of which only the first may be empty where stages have several chunks."""
-        batch = self.batch
-        outer = batch.load.counts[..., -OUTER_KINDS:]
-        if batch.virtual_stages > 1:
-            outer = outer[:, :1, :1]
+        """[p]: layers that every stage has at least: one in every chunk but those with the
+        embedding or the head."""
+        outer = self.batch.load.counts[..., -OUTER_KINDS:]
         ends = np.minimum(outer.sum(axis=-1), 1).sum(axis=1)
-        return np.asarray(np.maximum(batch.virtual_stages - ends, 0))
+        return np.asarray(np.maximum(self.batch.virtual_stages - ends, 0))
 
     def most(self, below_s: float) -> int:
         """Layers that no stage can have more of when the step is shorter than that."""
@@ -117,9 +114,3 @@ class TypedCombination:
         for position, column in enumerate(layers):
             counts[position + 1 :, column] += 1
         return counts
-
-
-def spread(layers: int, chunks: int) -> list[int]:
-    """Layers of every chunk of a stage: equal, with the larger ones late."""
-    each, rest = divmod(layers, chunks)
-    return [each + (chunk >= chunks - rest) for chunk in range(chunks)]

@@ -67,7 +67,8 @@ def framework(f: SpaceFacts, c: Columns) -> Holds:
 
 
 def kv(f: SpaceFacts, c: Columns) -> Holds:
-    return (f.query_groups % c["tensor"] == 0) | (c["tensor"] % f.query_groups == 0)
+    multiple = f.beyond_query_groups & (c["tensor"] % f.query_groups == 0)
+    return (f.query_groups % c["tensor"] == 0) | multiple
 
 
 def ffn(f: SpaceFacts, c: Columns) -> Holds:
@@ -103,7 +104,8 @@ def graphs(f: SpaceFacts, c: Columns) -> Holds:
 
 
 def batch(f: SpaceFacts, c: Columns) -> Holds:
-    return f.global_batch_size % (c["micro_batch_size"] * c["data"]) == 0
+    together = c["micro_batch_size"] * c["data"]
+    return together <= f.global_batch_size if f.any_batch else f.global_batch_size % together == 0
 
 
 def sequence_parallel(f: SpaceFacts, c: Columns) -> Holds:
@@ -119,6 +121,11 @@ def expert_sequence_parallel(f: SpaceFacts, c: Columns) -> Holds:
 def tensor_overlap(f: SpaceFacts, c: Columns) -> Holds:
     free = (c["tensor"] == 1) | (c["sequence_parallel"] == 1)
     return free | (not f.overlaps_with_sequence_parallel)
+
+
+def experts_in_sequence(f: SpaceFacts, c: Columns) -> Holds:
+    free = (c["tensor"] == 1) | (c["sequence_parallel"] == 1)
+    return free | (not f.experts_with_sequence_parallel)
 
 
 def one_tensor(f: SpaceFacts, c: Columns) -> Holds:
@@ -244,6 +251,17 @@ def two_stage_interleaving(f: SpaceFacts, c: Columns) -> Holds:
 
 def expert_biases(f: SpaceFacts, c: Columns) -> Holds:
     return (c["expert_tensor"] == 1) | f.splits_experts
+
+
+def where_chosen(
+    axis: str, condition: Callable[[SpaceFacts, Columns], Holds]
+) -> Callable[[SpaceFacts, Columns], Holds]:
+    """A condition that holds for code 0 of an axis, which all rows have in most searches."""
+
+    def holds(f: SpaceFacts, c: Columns) -> Holds:
+        return condition(f, c) if c[axis].any() else np.True_
+
+    return holds
 
 
 def sharding_groups(f: SpaceFacts, c: Columns) -> Holds:

@@ -219,6 +219,8 @@ class Enumeration:
         """Every row combined with every value of the axis. Columns of length 1 stay so."""
         values = np.array(self.values[axis], dtype=np.int64)
         length = _length(columns)
+        if len(values) == 1:
+            return {**columns, axis: np.broadcast_to(values, length)}
         expanded = {
             name: column if name in SHARED else np.repeat(column, len(values))
             for name, column in columns.items()

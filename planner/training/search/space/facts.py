@@ -17,6 +17,8 @@ from planner.workload.shard import Shard
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from planner.specs.model.spec import ModelSpec
+    from planner.specs.software import SoftwareProfile
     from planner.specs.software_parts import Offload
     from planner.training.scenario import Scenario
     from planner.training.search.space.dispatchers import DispatcherNeeds
@@ -40,12 +42,12 @@ SCHEDULE_NAMES = tuple(SCHEDULES)
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpaceFacts:
     """The scenario as the rules see it. Sizes are 0 where the model has no such part. `lacking`:
-    axes that the software profile does not have. Some fields say what the profile can do with this
-    model: interleave on two stages, split experts over expert-tensor ranks, recompute all of a
-    layer under CUDA graphs, shard gradients alongside a pipeline. `first_sequence_parallel`,
-    `first_data_sharding` and `first_dispatcher` stand for all values where the switch changes
-    nothing. `overlaps_experts`: exchanges of experts may run beside another microbatch, as far as
-    the number format and the model decide."""
+    axes that the software profile does not have, or not for models with `refused_parts`. Some
+    fields say what the profile can do with this model: interleave on two stages, split experts over
+    expert-tensor ranks, recompute all of a layer under CUDA graphs, shard gradients alongside a
+    pipeline. `first_sequence_parallel`, `first_data_sharding` and `first_dispatcher` stand for all
+    values where the switch changes nothing. `overlaps_experts`: exchanges of experts may run beside
+    another microbatch, as far as the number format and the model decide."""
 
     devices: int
     layers: int
@@ -61,6 +63,8 @@ class SpaceFacts:
     framework: str
     software: str
     lacking: tuple[str, ...]
+    refused_parts: str
+    beyond_query_groups: bool
     rank_order: str
     uneven_layout: bool
     interleaves_two_stages: bool
@@ -69,6 +73,7 @@ class SpaceFacts:
     shards_pipelines: bool
     shards_tensors: bool
     overlaps_with_sequence_parallel: bool
+    experts_with_sequence_parallel: bool
     needs_microbatches: bool
     loops_experts: bool
     context_asked: bool
@@ -87,6 +92,8 @@ class SpaceFacts:
     offload: Offload
     any_nodes: bool = False
     """Whether a combination may take any number of whole nodes, up to all devices."""
+    any_batch: bool = False
+    """Whether it may leave a part of the global batch out."""
 
     @property
     def offloads_optimizer(self) -> str:
@@ -122,6 +129,16 @@ class SpaceFacts:
     def lacking_axes(self) -> str:
         """The lacking axes of the dense model, in words."""
         return ", ".join(axis for axis in self.lacking if axis != "expert") or "other"
+
+    @property
+    def of_such_models(self) -> str:
+        """What the rule on axes adds where only some models lack them."""
+        return f" for models with {self.refused_parts}" if self.refused_parts else ""
+
+    @property
+    def multiples_too(self) -> str:
+        """What the rule on key-value groups adds where ranks may share copies of them."""
+        return ", or be a multiple of them" if self.beyond_query_groups else ""
 
     @property
     def dispatcher_ranks(self) -> str:
@@ -183,7 +200,13 @@ class SpaceFacts:
             global_batch_size=job.global_batch_size,
             framework=software.framework,
             software=software.name,
-            lacking=tuple(axis for axis in MODEL_AXES if axis not in software.axes),
+            lacking=tuple(
+                axis
+                for axis in MODEL_AXES
+                if axis not in software.axes or axis in _refused_axes(software, model)
+            ),
+            refused_parts=", ".join(_refused_parts(software, model)),
+            beyond_query_groups=software.tensor_beyond_query_groups,
             rank_order=software.rank_order,
             uneven_layout=software.pipeline_layout,
             interleaves_two_stages=software.interleaves_two_stages
@@ -195,6 +218,8 @@ class SpaceFacts:
             shards_tensors=software.tensor_with_full_sharding,
             overlaps_with_sequence_parallel="tensor" in software.overlap
             and software.tensor_overlap_needs_sequence_parallel,
+            experts_with_sequence_parallel=moe is not None
+            and software.experts_need_sequence_parallel,
             needs_microbatches=software.pipeline_needs_microbatches,
             loops_experts=software.expert.looped,
             shards_pipelines=software.pipeline_with_sharded_gradients,
@@ -218,6 +243,20 @@ class SpaceFacts:
             in (restrictions.shard_over or software.data_sharding.tried_groups),
             offload=software.offload,
         )
+
+
+def _refused_parts(software: SoftwareProfile, model: ModelSpec) -> dict[str, tuple[str, ...]]:
+    """Parts of the model, and the axes that the framework does not combine with them."""
+    refused: dict[str, tuple[str, ...]] = {}
+    if model.tie_embeddings and not software.pipeline_with_tied_embeddings:
+        refused["tied embeddings"] = ("pipeline",)
+    if model.mtp_num_layers and not software.predictions_in_parallel:
+        refused["layers that predict further tokens"] = ("pipeline", "context")
+    return refused
+
+
+def _refused_axes(software: SoftwareProfile, model: ModelSpec) -> set[str]:
+    return {axis for axes in _refused_parts(software, model).values() for axis in axes}
 
 
 PARTS = 1000

@@ -58,8 +58,8 @@ RULES = (
     ),
     SpaceRule(
         name="kv",
-        sentence="the tensor degree must divide the {f.query_groups} key-value groups, or be a "
-        "multiple of them",
+        sentence="the tensor degree must divide the {f.query_groups} key-value groups"
+        "{f.multiples_too}",
         axes=("tensor",),
         adjusts="tensor",
         holds=conditions.kv,
@@ -90,7 +90,8 @@ RULES = (
     ),
     SpaceRule(
         name="framework",
-        sentence="software profile {f.software} has no {f.lacking_axes} parallelism",
+        sentence="software profile {f.software} has no {f.lacking_axes} parallelism"
+        "{f.of_such_models}",
         axes=("tensor", "pipeline", "context"),
         adjusts="tensor",
         holds=conditions.framework,
@@ -323,6 +324,14 @@ RULES = (
         holds=conditions.tensor_overlap,
     ),
     SpaceRule(
+        name="experts-in-sequence",
+        sentence="{f.framework} trains a mixture of experts under tensor parallelism with sequence "
+        "parallelism only",
+        axes=("tensor", "sequence_parallel"),
+        adjusts="sequence_parallel",
+        holds=conditions.experts_in_sequence,
+    ),
+    SpaceRule(
         name="sharded-tensor",
         sentence="{f.framework} shards weights over the data axis only without tensor parallelism",
         axes=("tensor", "data_sharding"),
@@ -351,7 +360,7 @@ RULES = (
         "size, and as many groups must divide the replicas of the experts",
         axes=("tensor", "context", "data", "expert", "expert_tensor", "shard_over"),
         adjusts="shard_over",
-        holds=conditions.sharding_groups,
+        holds=conditions.where_chosen("shard_over", conditions.sharding_groups),
     ),
     SpaceRule(
         name="sharded-in-groups",
@@ -359,7 +368,7 @@ RULES = (
         "{f.in_groups}",
         axes=("data_sharding", "shard_over"),
         adjusts="shard_over",
-        holds=conditions.sharded_in_groups,
+        holds=conditions.where_chosen("shard_over", conditions.sharded_in_groups),
     ),
     SpaceRule(
         name="optimizer-offload",
@@ -367,7 +376,7 @@ RULES = (
         "sharding {f.offloads_optimizer}",
         axes=("data_sharding", "optimizer_offload"),
         adjusts="optimizer_offload",
-        holds=conditions.offloaded_optimizer,
+        holds=conditions.where_chosen("optimizer_offload", conditions.offloaded_optimizer),
     ),
     SpaceRule(
         name="optimizer-offload-share",
@@ -375,7 +384,7 @@ RULES = (
         "with data sharding {f.offloads_share}, otherwise all of it or nothing",
         axes=("data_sharding", "optimizer_offload"),
         adjusts="optimizer_offload",
-        holds=conditions.offloaded_share,
+        holds=conditions.where_chosen("optimizer_offload", conditions.offloaded_share),
     ),
     SpaceRule(
         name="weight-offload",
@@ -383,7 +392,7 @@ RULES = (
         "{f.offloads_weights}",
         axes=("data_sharding", "weight_offload"),
         adjusts="weight_offload",
-        holds=conditions.offloaded_weights,
+        holds=conditions.where_chosen("weight_offload", conditions.offloaded_weights),
     ),
     SpaceRule(
         name="activation-offload",
@@ -391,7 +400,7 @@ RULES = (
         "recomputation {f.offloads_activations}{f.offloads_on_one_stage}",
         axes=("pipeline", "recompute", "activation_offload"),
         adjusts="activation_offload",
-        holds=conditions.offloaded_activations,
+        holds=conditions.where_chosen("activation_offload", conditions.offloaded_activations),
     ),
     SpaceRule(
         name="offload-together",
@@ -405,7 +414,7 @@ RULES = (
         sentence="a sharding group of a node is tried where there are more replicas than that",
         axes=("tensor", "context", "data", "shard_over"),
         adjusts="shard_over",
-        holds=conditions.several_groups,
+        holds=conditions.where_chosen("shard_over", conditions.several_groups),
         search_only=True,
     ),
 )

@@ -31,6 +31,10 @@ THREE = {
 }
 MEMORY = {"device_nodes": (("a100-sxm-40gb", 2), ("h100-sxm-80gb", 2)), "devices_per_node": 2}
 UNEVEN = {"device_nodes": (("a100-sxm-80gb", 3), ("h100-sxm-80gb", 5)), "devices_per_node": 1}
+THREE_FEW = {
+    "device_nodes": (("a100-sxm-80gb", 1), ("h100-sxm-80gb", 3), ("v100-sxm-32gb", 2)),
+    "devices_per_node": 1,
+}
 FEW = {"device_nodes": (("a100-sxm-80gb", 2), ("h100-sxm-80gb", 4)), "devices_per_node": 1}
 
 
@@ -142,34 +146,63 @@ def test_the_best_plan_is_that_of_brute_force(
     agrees(scenario_of(**{**wide, **size, "layers": layers}), axes)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("seed", range(12))
-def test_the_best_plan_of_random_instances_is_that_of_brute_force(
-    scenario_of: Callable[..., Scenario], seed: int
+INTERLEAVED = {"pipeline": (4,), "virtual_stages": (2,), "schedule": ("interleaved",)}
+
+
+@pytest.mark.parametrize(
+    ("size", "axes", "layers"),
+    [
+        (TWO, {"tensor": (1,), "recompute": ("none",)}, 9),
+        ({**MEMORY, "length": 16384}, {"tensor": (2,), "recompute": ("none",)}, 8),
+        pytest.param(THREE, {"tensor": (1,), "recompute": ("full",)}, 8, marks=pytest.mark.slow),
+    ],
+)
+def test_the_best_interleaved_plan_is_that_of_brute_force(
+    scenario_of: Callable[..., Scenario], size: dict[str, Any], axes: dict[str, Any], layers: int
 ) -> None:
-    """Two and three types, memory that differs, stages that share a node, mixed stages."""
-    random = np.random.default_rng(seed)
-    size = (TWO, THREE, MEMORY, FEW)[seed % 4]
-    pipeline = int(random.choice([3, 6] if size is FEW else [2, 4, 8]))
+    """Over all splits of a stage's layers over its chunks."""
+    wide = {"batch": 8, "hidden": 2048, "ffn": 8192, "length": 2048}
+    agrees(scenario_of(**{**wide, **size, "layers": layers}), {**INTERLEAVED, **axes})
+
+
+SEEDS = 200
+"""Random instances of two and of three device types each."""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("types", [2, 3])
+@pytest.mark.parametrize("seed", range(SEEDS))
+def test_the_best_plan_of_random_instances_is_that_of_brute_force(
+    scenario_of: Callable[..., Scenario], seed: int, types: int
+) -> None:
+    """Memory that differs, stages that share a node, mixed stages, recomputation, interleaved."""
+    random = np.random.default_rng([types, seed])
+    size = (TWO, MEMORY, FEW)[seed % 3] if types == 2 else (THREE, THREE_FEW)[seed % 2]
+    interleaved = seed % 8 == 7
+    few = size in (FEW, THREE_FEW)
+    pipeline = 3 if few else int(random.choice([2, 4, 8], p=[0.4, 0.4, 0.2]))
+    axes: dict[str, Any] = {"pipeline": (pipeline,), "tensor": (1,)}
+    if interleaved:
+        pipeline, axes = 4, {**INTERLEAVED, "tensor": (1,)}
+        size = TWO if types == 2 else THREE
+    chunks = 2 * pipeline if interleaved else pipeline
     scenario = scenario_of(
         **size,
-        layers=max(pipeline, 4),
-        batch=int(random.choice([4, 8, 16])),
-        hidden=int(random.choice([1024, 2048])),
+        layers=max(chunks, 4),
+        batch=int(random.choice([8, 16] if interleaved else [4, 8, 16])) * (3 if few else 1),
+        hidden=int(random.choice([512, 1024, 2048])),
         ffn=int(random.choice([4096, 8192])),
         length=int(random.choice([2048, 8192])),
         tie=bool(random.integers(2)),
     )
     recompute = str(random.choice(["none", "selective", "full"]))
-    axes = {"pipeline": (pipeline,), "tensor": (1,), "recompute": (recompute,)}
-    agrees(scenario, axes, most_gap=0.3)
+    agrees(scenario, {**axes, "recompute": (recompute,)}, most_gap=0.3)
 
 
 def agrees(scenario: Scenario, axes: dict[str, Any], most_gap: float = 0.05) -> None:
     """The search finds what trying everything finds, and its bound is no higher."""
-    restrictions = Restrictions(
-        **axes, micro_batch_size=(1,), schedule=("1f1b",), data_sharding=("optimizer",)
-    )
+    axes = {"schedule": ("1f1b",), **axes}
+    restrictions = Restrictions(**axes, micro_batch_size=(1,), data_sharding=("optimizer",))
     run = SearchRun(scenario=scenario, restrictions=restrictions, top=1)
     run.bound()
     best_s = min(

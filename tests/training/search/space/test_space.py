@@ -9,7 +9,6 @@ import pytest
 
 from planner.errors import InputError
 from planner.training.search.space.enumeration import (
-    AXES,
     Enumeration,
     dimensions,
     divisors,
@@ -25,6 +24,16 @@ if TYPE_CHECKING:
     from planner.training.scenario import Scenario
 
 NOTHING = Restrictions()
+OF_A_MODEL = (
+    "tensor",
+    "context",
+    "data",
+    "expert",
+    "expert_tensor",
+    "micro_batch_size",
+    "sequence_parallel",
+)
+"""The axes of a grid that a dense model under a plain profile has values for."""
 
 
 def enumerated(scenario: Scenario, restrictions: Restrictions = NOTHING) -> Enumeration:
@@ -42,7 +51,7 @@ def rows(enumeration: Enumeration) -> Any:
             for i, row in enumerate(group.grid_row.tolist()):
                 yield (
                     group.pipeline,
-                    *(int(grid.columns[axis][row]) for axis in AXES[1:8]),
+                    *(int(grid.columns[axis][row]) for axis in OF_A_MODEL),
                     group.virtual_stages,
                     group.schedule,
                     int(group.variants["recompute"][i]),

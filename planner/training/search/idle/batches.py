@@ -1,0 +1,103 @@
+"""Global batches close to that of a job with which the same nodes train faster.
+
+A batch that many numbers of replicas divide leaves a job free; on 126 nodes, 1,536 sequences do not
+and 1,512 do. The batch is the user's: what another one gives is advice, priced and never taken.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from planner.errors import RuleError
+from planner.training.search.best_first.run import SearchRun
+from planner.training.search.idle.bounds import WorkBounds
+from planner.training.search.idle.nodes import below, on_nodes
+from planner.training.search.result import NearBatch
+
+if TYPE_CHECKING:
+    from planner.training.search.idle.nodes import FewerNodes
+
+NEAR = 0.05
+"""Share by which a batch may differ."""
+
+WORTH = 0.01
+"""Share of throughput that makes a batch worth a remark."""
+
+PROMISES = 0.95
+"""With all nodes in use, near batches are looked at where their computation alone leaves less than
+this of what that of the job's batch leaves."""
+
+OPENED = 6
+"""Pairs of a number of nodes and a batch on which plans are looked for, on either side."""
+
+
+def near_batches(smaller: FewerNodes) -> tuple[NearBatch, ...]:
+    """The batch below the job's that gives the highest throughput, and the one above where that
+    gives more, each where it is worth a remark. Raises: OutOfTime."""
+    run, best = smaller.run, smaller.best
+    if best is None:
+        return ()
+    below_s = best.step_s / run.scenario.job.global_batch_size / (1 + WORTH)
+    work = WorkBounds(run.scenario, run.restrictions, run.growing, run.budget)
+    found = []
+    for least, most in ((1 - NEAR, 1.0), (1.0, 1 + NEAR)):
+        pairs = work.by_batch(least, most)
+        if pairs and _promising(smaller, min(pairs.values())):
+            one = _fastest(run, pairs, below_s)
+            if one is not None:
+                found.append(one)
+                below_s = one.step_s / one.global_batch_size / (1 + WORTH)
+    return tuple(found)
+
+
+def _promising(smaller: FewerNodes, least_s: float) -> bool:
+    """Whether near batches may be better: nodes are idle, or the job's batch costs by itself."""
+    scenario, best = smaller.run.scenario, smaller.best
+    if best is not None and best.estimate.devices < scenario.job.devices:
+        return True
+    kept_s = min(smaller.least_s.values()) / scenario.job.global_batch_size
+    return least_s < PROMISES * kept_s
+
+
+def _fastest(
+    run: SearchRun, pairs: dict[tuple[int, int], float], below_s: float
+) -> NearBatch | None:
+    """The plan with the fewest seconds a sequence, fewer than `below_s`."""
+    found, left = None, run.budget.meter(OPENED)
+    for (nodes, batch), least_s in sorted(pairs.items(), key=lambda one: (one[1], one[0])):
+        if least_s >= below_s or left.ended:
+            break
+        run.budget.check()
+        left.spend()
+        job = replace(run.scenario.job, global_batch_size=batch)
+        scenario = replace(run.scenario, job=job)
+        work = WorkBounds(scenario, run.restrictions, run.growing, run.budget)
+        other = SearchRun(
+            scenario=on_nodes(scenario, nodes),
+            restrictions=run.restrictions,
+            top=1,
+            budget=run.budget,
+            solver=run.solver,
+            improve=None,
+            hopeful=below(work, below_s * batch),
+            enough_s=below_s * batch,
+            priced=run.growing,
+        )
+        try:
+            other.bound()
+        except RuleError:
+            continue
+        if other.fitting:
+            other.refine()
+        for best in other.best.kept:
+            if best.step_s < below_s * batch:
+                below_s = best.step_s / batch
+                found = NearBatch(
+                    global_batch_size=batch,
+                    nodes=nodes,
+                    step_s=best.step_s,
+                    tokens_per_s=best.estimate.tokens_per_s,
+                    plan=best.plan,
+                )
+    return found

@@ -1,0 +1,93 @@
+"""Paths through a schedule as rows that bound the step of every split of layers over chunks.
+
+A path is there whatever the durations are, so no step is shorter than it (Kelley 1960, cutting
+planes). Nor is it shorter than any average of paths; an average whose shares are well chosen bounds
+all splits at once, since every stage may then choose the split that is best for the average.
+
+Letters: J paths, p stages, v chunks of a stage, V chunks in all, B answers, I ways of a stage.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from planner.schedule.graph.weight_table import WeightTable
+from planner.schedule.simulation.causes import counts_to_ends
+from planner.training.search.mixed.splits import PASSES
+
+if TYPE_CHECKING:
+    from planner.arrays import Floats, Ints
+    from planner.schedule.simulation.timeline import Timeline
+
+LATEST = 4
+"""Stages of a simulation whose paths are taken, those that end last."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Paths:
+    """How often each path runs every pass, [J, p, 4 · v], and every send, [J, V − 1] each way; and
+    the stage with which it ends, [J]."""
+
+    passes: Floats
+    forward_sends: Floats
+    backward_sends: Floats
+    ends: Ints
+
+    def __len__(self) -> int:
+        return len(self.ends)
+
+    @classmethod
+    def none(cls, stages: int, chunks: int) -> Paths:
+        sends = np.zeros((0, stages * chunks - 1))
+        return cls(
+            passes=np.zeros((0, stages, len(PASSES) * chunks)),
+            forward_sends=sends,
+            backward_sends=sends,
+            ends=np.zeros(0, dtype=np.int64),
+        )
+
+    @classmethod
+    def of(cls, timeline: Timeline) -> Paths:
+        """The longest paths to the ends of the stages that are done last."""
+        schedule = timeline.schedule
+        p, v = schedule.stages, schedule.virtual_stages
+        ends = np.argsort(-timeline.reduction_end_s, kind="stable")[:LATEST]
+        rows = WeightTable(stages=p, virtual_stages=v, exchanges=len(schedule.exchanges))
+        counts = counts_to_ends(timeline, ends.tolist()).astype(np.float64)
+        by_kind = [
+            counts[:, rows.passes + kind * p * v :][:, : p * v].reshape(-1, p, v) for kind in PASSES
+        ]
+        return cls(
+            passes=np.concatenate(by_kind, axis=-1),
+            forward_sends=counts[:, rows.forward_sends : rows.backward_sends],
+            backward_sends=counts[:, rows.backward_sends : rows.exchange],
+            ends=ends,
+        )
+
+    def joined(self, more: Paths) -> Paths:
+        """With those of `more` that are new."""
+        known = {self._key(j) for j in range(len(self))}
+        keys = [more._key(j) for j in range(len(more))]
+        new = [j for j, key in enumerate(keys) if key not in known and key not in keys[:j]]
+        return Paths(
+            passes=np.concatenate((self.passes, more.passes[new])),
+            forward_sends=np.concatenate((self.forward_sends, more.forward_sends[new])),
+            backward_sends=np.concatenate((self.backward_sends, more.backward_sends[new])),
+            ends=np.concatenate((self.ends, more.ends[new])),
+        )
+
+    def last(self, count: int) -> Paths:
+        """The last ones."""
+        return Paths(
+            passes=self.passes[-count:],
+            forward_sends=self.forward_sends[-count:],
+            backward_sends=self.backward_sends[-count:],
+            ends=self.ends[-count:],
+        )
+
+    def _key(self, j: int) -> bytes:
+        parts = (self.passes[j], self.forward_sends[j], self.backward_sends[j])
+        return b"".join(part.tobytes() for part in parts) + bytes(str(int(self.ends[j])), "ascii")

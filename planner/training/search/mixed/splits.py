@@ -1,0 +1,211 @@
+"""How stages divide their layers among their chunks, and what every way of it takes.
+
+Several chunks per stage that may be laid out have layers of one kind only
+(`planner.training.search.layouts.problem.kept_layout`), so a way is a number of layers for every
+chunk. Passes take a constant and a share for every layer; the layers that full recomputation
+repeats are the first few of every chunk.
+
+Letters: C classes, p stages, v chunks of a stage, I ways, B answers. The four kinds of passes are
+forward, whole backward, and its halves for inputs and for weights.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from itertools import combinations
+from math import comb
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from planner.schedule.passes import PassKind
+from planner.training.batch import FULL, OUTER_KINDS
+from planner.training.memory.stage import stage_peaks
+from planner.training.search.mixed.rooms import allocated_bytes, room_bytes
+from planner.training.search.mixed.speeds import layer_columns
+from planner.workload.stages import StageLoad
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from planner.arrays import Floats, Ints
+    from planner.training.search.mixed.classes import RowClasses
+    from planner.training.search.mixed.typed import TypedCombination
+
+PASSES = (
+    PassKind.FORWARD,
+    PassKind.BACKWARD,
+    PassKind.BACKWARD_INPUT,
+    PassKind.BACKWARD_WEIGHT,
+)
+"""The kinds of passes whose seconds are told apart."""
+
+MOST_WAYS = 4096
+"""ChunkWays of one stage up to which all are listed."""
+
+PRICED_WAYS = 64
+"""ChunkWays of one stage up to which the memory of each is computed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class ChunkSeconds:
+    """Seconds of a pass by chunk and class: `layer_s` [4, C, p] for every layer, `replay_s` [C, p]
+    for every one that is repeated, `held_s` [4, C, p, v] for what a chunk holds besides; where the
+    layout is kept, for everything."""
+
+    layer_s: Floats
+    replay_s: Floats
+    held_s: Floats
+    recomputed: int
+
+    @classmethod
+    def of(cls, of: TypedCombination, pace: Sequence[int], recomputed: int) -> ChunkSeconds:
+        """`pace` [C]: the slowest device type of every class."""
+        batch, columns = of.batch, layer_columns(of.ideal)
+        counts = batch.pass_counts.astype(np.float64)
+        full = bool(batch.granularity[0] == FULL)
+        led = batch.load.leading[min(recomputed, batch.load.most_layers)].astype(np.float64)
+        if of.free:
+            counts[..., columns] = 0
+        layer, replay, held = [], [], []
+        for index in pace:
+            one = of.problems[index]
+            weight = one.weight_gradient_s
+            kinds = (one.forward_s, one.backward_s, one.backward_s - weight, weight)
+            beside = np.stack([np.einsum("pvk,pk->pv", counts, kind) for kind in kinds])
+            first = one.forward_s[:, columns].min(axis=-1)
+            if full and not of.free:
+                beside[1:3] += np.einsum("pvk,pk->pv", led, one.forward_s)
+            layer.append([kind[:, columns].min(axis=-1) * of.free for kind in kinds])
+            replay.append(first * (full and of.free))
+            held.append(beside)
+        return cls(
+            layer_s=np.array(layer).swapaxes(0, 1),
+            replay_s=np.array(replay),
+            held_s=np.stack(held, axis=1),
+            recomputed=recomputed,
+        )
+
+    def seconds(self, stages: Ints, classes: Ints, chunks: Ints) -> Floats:
+        """[4, ..., v] for [...] stages and classes and [..., v] layers of their chunks."""
+        layers = chunks.astype(np.float64)
+        found = self.layer_s[:, classes, stages, None] * layers + self.held_s[:, classes, stages]
+        repeated = np.minimum(layers, self.recomputed)
+        found[1:3] += self.replay_s[classes, stages, None] * repeated
+        return np.asarray(found)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class ChunkWays:
+    """The ways in which a stage may divide its layers: `chunks` [I, v], `seconds` [I, 4 · v]. No
+    mixture of all ways is faster than one of the `corners`. `complete`: all are listed."""
+
+    chunks: Ints
+    seconds: Floats
+    corners: Ints
+    complete: bool
+
+
+def least_chunks(of: TypedCombination) -> Ints:
+    """[p, v]: layers that every chunk has at least: none beside the embedding or the head."""
+    outer = of.batch.load.counts[..., -OUTER_KINDS:].sum(axis=-1)
+    return np.asarray(1 - np.minimum(outer, 1))
+
+
+def spread(layers: int, least: Ints) -> list[int]:
+    """Layers of every chunk of a stage: equal, with the larger ones late, and none with fewer than
+    its least."""
+    chunks = len(least)
+    each, rest = divmod(layers, chunks)
+    even = np.array([each + (chunk >= chunks - rest) for chunk in range(chunks)])
+    missing = np.maximum(least - even, 0)
+    even += missing
+    for _ in range(int(missing.sum())):
+        even[int((even - least).argmax())] -= 1
+    return [int(held) for held in even]
+
+
+class StageWays:
+    """The ways of all stages of a combination for one number of recomputed layers per chunk; memory
+    is that of `replayed`, which may be more."""
+
+    def __init__(
+        self, of: TypedCombination, classes: RowClasses, seconds: ChunkSeconds, replayed: int
+    ) -> None:
+        self._of, self._seconds, self._replayed = of, seconds, replayed
+        self._room = [room_bytes(of.ideal, types) for types in classes.types]
+        self._least = least_chunks(of)
+        self._known: dict[tuple[int, int, int, bool], ChunkWays] = {}
+        self._bytes: dict[tuple[int, ...], Floats] = {}
+
+    def of(self, stage: int, c: int, layers: int, *, priced: bool = False) -> ChunkWays | None:
+        """Those of a stage of class c with so many layers, with `priced` those that fit in its
+        memory, as far as there are few enough to tell; None where there is none."""
+        key = stage, c, layers, priced
+        if key not in self._known:
+            self._known[key] = self._listed(*key)
+        found = self._known[key]
+        return found if len(found.chunks) else None
+
+    def _listed(self, stage: int, c: int, layers: int, priced: bool) -> ChunkWays:
+        chunks, complete = self._chunks(stage, layers)
+        corners = _corners(chunks, self._least[stage])
+        if priced and complete and len(chunks) <= PRICED_WAYS:
+            held = np.array([self._of_stage(stage, one) for one in chunks])
+            chunks = chunks[held <= self._room[c]]
+            corners = np.arange(len(chunks))
+        where = np.full(len(chunks), stage), np.full(len(chunks), c)
+        seconds = self._seconds.seconds(*where, chunks)
+        return ChunkWays(
+            chunks=chunks,
+            seconds=np.moveaxis(seconds, 0, 1).reshape(len(chunks), 4 * chunks.shape[1]),
+            corners=corners,
+            complete=complete,
+        )
+
+    def _chunks(self, stage: int, layers: int) -> tuple[Ints, bool]:
+        """[I, v]: all ways, or the corners and an even one where there are too many; and whether
+        they are all."""
+        least = self._least[stage]
+        if not self._of.free:
+            return np.zeros((1, len(least)), dtype=np.int64), True
+        rest, v = layers - int(least.sum()), len(least)
+        if rest < 0:
+            return np.zeros((0, v), dtype=np.int64), True
+        if comb(rest + v - 1, v - 1) > MOST_WAYS:
+            alone = least + rest * np.eye(v, dtype=np.int64)
+            return np.vstack((alone, spread(layers, least))), False
+        bars = np.array(list(combinations(range(rest + v - 1), v - 1)), dtype=np.int64)
+        bars = bars.reshape(-1, v - 1)
+        ends = np.column_stack((np.full(len(bars), -1), bars, np.full(len(bars), rest + v - 1)))
+        return np.asarray(np.diff(ends, axis=1) - 1 + least), True
+
+    def _of_stage(self, stage: int, chunks: Ints) -> float:
+        key = tuple(chunks.tolist())
+        if key not in self._bytes:
+            every = np.broadcast_to(chunks, self._least.shape)
+            self._bytes[key] = held_bytes(self._of, every, self._replayed)
+        return float(self._bytes[key][stage])
+
+
+def _corners(chunks: Ints, least: Ints) -> Ints:
+    """The ways with all layers but the least in one chunk."""
+    return np.asarray(np.flatnonzero(((chunks - least) > 0).sum(axis=1) <= 1))
+
+
+def held_bytes(of: TypedCombination, chunks: Ints, recomputed: int) -> Floats:
+    """[p]: what the allocator holds of every stage with these layers in its chunks [p, v]."""
+    batch, (column, *_) = of.batch, layer_columns(of.ideal)
+    if of.free:
+        counts = batch.load.counts.copy()
+        counts[..., layer_columns(of.ideal)] = 0
+        leading = np.zeros((recomputed + 1, *counts.shape), dtype=np.int64)
+        counts[..., column] = chunks
+        for led in range(len(leading)):
+            leading[led, ..., column] = np.minimum(chunks, led)
+        batch = replace(
+            batch,
+            load=StageLoad(counts=counts, leading=leading),
+            recomputed_layers=np.full(1, recomputed),
+        )
+    return np.asarray(allocated_bytes(stage_peaks(of.ideal, of.table, batch))[0])
