@@ -25,8 +25,8 @@ WORTH = 0.01
 """Share of throughput that makes a batch worth a remark."""
 
 PROMISES = 0.95
-"""With all nodes in use, near batches are looked at where their computation alone leaves less than
-this of what that of the job's batch leaves."""
+"""With all nodes in use, near batches are looked at where on some smaller number of nodes the
+computation takes less than this share of the device-seconds that it takes on all."""
 
 OPENED = 6
 """Pairs of a number of nodes and a batch on which plans are looked for, on either side."""
@@ -36,28 +36,28 @@ def near_batches(smaller: FewerNodes) -> tuple[NearBatch, ...]:
     """The batch below the job's that gives the highest throughput, and the one above where that
     gives more, each where it is worth a remark. Raises: OutOfTime."""
     run, best = smaller.run, smaller.best
-    if best is None:
+    if best is None or not _promising(smaller):
         return ()
     below_s = best.step_s / run.scenario.job.global_batch_size / (1 + WORTH)
     work = WorkBounds(run.scenario, run.restrictions, run.growing, run.budget)
     found = []
     for least, most in ((1 - NEAR, 1.0), (1.0, 1 + NEAR)):
         pairs = work.by_batch(least, most)
-        if pairs and _promising(smaller, min(pairs.values())):
-            one = _fastest(run, pairs, below_s)
-            if one is not None:
-                found.append(one)
-                below_s = one.step_s / one.global_batch_size / (1 + WORTH)
+        one = _fastest(run, pairs, below_s)
+        if one is not None:
+            found.append(one)
+            below_s = one.step_s / one.global_batch_size / (1 + WORTH)
     return tuple(found)
 
 
-def _promising(smaller: FewerNodes, least_s: float) -> bool:
+def _promising(smaller: FewerNodes) -> bool:
     """Whether near batches may be better: nodes are idle, or the job's batch costs by itself."""
     scenario, best = smaller.run.scenario, smaller.best
     if best is not None and best.estimate.devices < scenario.job.devices:
         return True
-    kept_s = min(smaller.least_s.values()) / scenario.job.global_batch_size
-    return least_s < PROMISES * kept_s
+    nodes = scenario.topology.nodes
+    node_s = {count: count * least_s for count, least_s in smaller.least_s.items()}
+    return min(node_s.values()) < PROMISES * node_s.get(nodes, 0.0)
 
 
 def _fastest(

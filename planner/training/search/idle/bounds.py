@@ -5,6 +5,7 @@ microbatches of a replica, p the stages. Whatever the layers of the stages, the 
 recomputed, sharded and where it runs:
 
 - A stage works m·W/p on average, one of them at least so long, and one pass after the other.
+- One of them has at least a p-th of the layers, rounded up, and works m times on each.
 - Where stages hold one chunk and the last backward of a stage goes back through all earlier ones,
   stage s starts after the first microbatch went through the stages before it, and the last one goes
   back through them after it: T ≥ m·w_s + S_s with S_s the sum of w before s. So S_(s+1) ≤ S_s·(1 −
@@ -110,7 +111,8 @@ class WorkBounds:
         if microbatches is None:
             together = columns["data"] * columns["micro_batch_size"]
             microbatches = self._scenario.job.global_batch_size // together
-        busy_s = microbatches * work_s / pipeline
+        most = -(-int(self._layers[:-2].sum()) // pipeline)
+        busy_s = microbatches * np.maximum(work_s / pipeline, most * least_layer_s)
         found = np.full(len(rows), np.inf)
         for kind in self._kinds:
             several = kind.may_have(pipeline, 2)
@@ -118,9 +120,10 @@ class WorkBounds:
                 continue
             bound_s = busy_s
             if kind.returns_to_first and not several:
-                bound_s = work_s / (1 - (1 - 1 / microbatches) ** pipeline)
+                bound_s = np.maximum(busy_s, work_s / (1 - (1 - 1 / microbatches) ** pipeline))
             elif kind.returns_to_first:
-                bound_s = busy_s + (pipeline - 1) / 2 * least_layer_s
+                fill_s = (pipeline - 1) / 2 * least_layer_s
+                bound_s = np.maximum(busy_s, microbatches * work_s / pipeline + fill_s)
             allowed = _takes(kind, pipeline, 2 if several else 1, microbatches)
             found = np.where(allowed, np.minimum(found, bound_s), found)
         return found * ROUNDING
