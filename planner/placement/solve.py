@@ -1,7 +1,8 @@
 """Solves a placement problem: finds the best order of nodes it can and a lower bound on every
 order.
 
-The search starts from orders that are compared with almost free bounds. With few nodes, a short
+The search starts from orders that are compared with almost free bounds. Where only a few placements
+differ, all of them are priced. With few nodes, a short
 local search follows and then an exact one. With many nodes, local search runs from several starts,
 then integer programs over classes of nodes, then local search again. The result is never worse than
 the best order given.
@@ -19,6 +20,7 @@ import numpy as np
 from planner.budget import UNLIMITED, OutOfTime
 from planner.placement.bounds.nodes import cheapest_s, nodes_bound_s
 from planner.placement.bounds.simpler import at_most, bounds_of, likely
+from planner.placement.exact.every_order import every_placement, with_classes
 from planner.placement.exact.solve import MOST_NODES, solve_exactly
 from planner.placement.exact.sweep import TOLERANCE
 from planner.placement.local.search import polish
@@ -43,6 +45,7 @@ PROVEN_GAP = 1e-5
 """A placement this close to its bound, relatively, counts as proven. Solvers overlook less than
 this, and programs are kept this far below what they must not reach."""
 SWEPT = "sweep over positions with bounds from sets of nodes"
+PRICED_ALL = "all placements priced"
 STARTS = 4
 """Orders that local search starts from on a large cluster."""
 FEW_MOVES = 6_000
@@ -206,6 +209,8 @@ def _solved(
             state = replace(state, own_s=bound_s)
             state = state.bounded(bound_s, "every node at its best place")
         if not state.settled:
+            state = _of_all(views, state)
+        if not state.settled:
             state = search(views, state, budget)
     except OutOfTime:
         pass
@@ -247,6 +252,20 @@ def _completed(problem: PlacementProblem, order: NDArray[np.int64]) -> NDArray[n
     left = np.ones(len(problem.node_class), dtype=bool)
     left[order] = False
     return np.concatenate([order, np.flatnonzero(left)])
+
+
+def _of_all(views: _Views, state: PlacementState) -> PlacementState:
+    """The best of all placements, where only a few differ."""
+    problem = views.problem
+    classes = every_placement(problem)
+    if classes is None:
+        return state
+    grids = classes.reshape(-1, problem.rows, problem.columns)
+    seconds = terms_of(problem).objectives_s(grids)
+    best = int(seconds.argmin())
+    if seconds[best] < state.objective_s * (1 - TOLERANCE):
+        state = views.better(state, with_classes(problem, classes[best]))
+    return state.bounded(min(float(seconds[best]), state.objective_s), PRICED_ALL)
 
 
 def _exactly(views: _Views, state: PlacementState, budget: Budget) -> PlacementState:

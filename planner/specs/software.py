@@ -119,6 +119,8 @@ class SoftwareProfile(Input):
     """What can be switched on."""
     tensor_overlap_needs_sequence_parallel: bool = False
     """Where tensor communication overlaps, tensor parallelism needs sequence parallelism."""
+    experts_need_sequence_parallel: bool = False
+    """A mixture of experts under tensor parallelism needs sequence parallelism."""
     asynchronous_sends: bool = False
     """A stage never waits for its pipeline sends. Otherwise it waits for every one of them, or,
     under an interleaved schedule, in warm-up and cool-down alone where `overlap` has `pipeline` and

@@ -62,6 +62,7 @@ PERMANENT = {
     "PL131": "weight-offload",
     "PL132": "offload-together",
     "PL133": "activation-offload",
+    "PL134": "experts-without-sequence-parallel",
     "PL140": "dispatcher-of-devices",
     "PL141": "dispatcher-reach",
     "PL142": "dispatcher-ranks",

@@ -192,6 +192,12 @@ CASES = {
         plan={"plans.0.recompute.granularity": "selective"},
         line='"activation_offload"',
     ),
+    "PL134": Case(
+        flags=EXPERT,
+        experts=True,
+        plan={"plans.0.sequence_parallel": False},
+        line='"sequence_parallel"',
+    ),
     "PL140": Case(
         flags=EXPERT,
         experts=True,

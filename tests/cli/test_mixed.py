@@ -77,6 +77,23 @@ def test_nodes_of_two_sizes_are_found_in_either_order(found: Callable[..., Any])
     assert not one["search"]["proven"] or one["search"]["gap"] == 0
 
 
+def test_a_plan_on_fewer_larger_nodes_is_read_again(
+    found: Callable[..., Any], planner: Callable[..., Outcome], tmp_path: Path
+) -> None:
+    """Sixteen devices are three nodes in the order of the file, and two of the faster ones."""
+    groups = [group("a", A100, 2), group("h", H100, 2, devices=8)]
+    path = tmp_path / "plans.json"
+    best = found(groups, "--devices=16", "--top=1", f"--output={path}")["plans"][0]
+    assert best["placement"]["hosts"] == ["h-0", "h-1"]
+    files = (f"--cluster={tmp_path / 'c.yaml'}", f"--model={tmp_path / 'm.yaml'}")
+    again = planner("estimate", *files, f"--plan={path}", "--json")
+    assert again.code == 0, again.stderr
+    step_s = json.loads(again.stdout)["plans"][0]["estimate"]["step_s"]
+    assert step_s == pytest.approx(best["estimate"]["step_s"], rel=1e-9)
+    assert planner("check", *files, str(path)).code == 0
+    assert planner("export", str(path), *files, "--format=megatron-lm").code == 0
+
+
 @pytest.mark.parametrize("counts", [(3, 5), (1, 7)])
 def test_a_group_split_in_two_is_the_same(
     found: Callable[..., Any], counts: tuple[int, int]

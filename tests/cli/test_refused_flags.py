@@ -144,6 +144,20 @@ def test_tensor_overlap_needs_sequence_parallelism(planner: Run, tmp_path: Path)
     assert messages(planner, tmp_path, f"{overlap} 2 --sequence-parallel") == []
 
 
+@pytest.mark.parametrize("expert", ["1", "2"])
+def test_experts_under_tensor_parallelism_need_sequence_parallelism(
+    planner: Run, expert: str
+) -> None:
+    job = ("--cluster=dgx-h100-16", "--nodes=2", "--model=mixtral-8x7b", "--tensor=2",
+           f"--expert={expert}", "--global-batch-size=64", "--sequence-parallel=off")  # fmt: skip
+    for command in ("estimate", "search"):
+        done = planner(command, *job)
+        assert (done.code, done.stdout) == (2, "")
+        assert "mixture of experts under tensor parallelism with sequence parallelism only" in (
+            done.stderr
+        )
+
+
 @pytest.mark.parametrize(("batch", "code"), [(2, 2), (4, 0)])
 def test_pytorch_wants_a_microbatch_for_every_stage(planner: Run, batch: int, code: int) -> None:
     done = planner(

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import yaml
 
 from tests.cli.conftest import Outcome
 
@@ -120,3 +122,33 @@ def test_a_job_that_needs_its_nodes_is_left_alone(
     file = cluster(tmp_path, [(4, "25 GB/s")])
     document = found(planner("search", "--cluster", file, *SPACE, "--top", "1", "--json"))
     assert "fewer_nodes" not in document["search"]
+
+
+def test_few_nodes_whose_bounds_stay_low_take_no_search(
+    planner: Callable[..., Outcome], tmp_path: Path
+) -> None:
+    """Four nodes have 24 orders: however far bounds stay below them, no more need to be tried."""
+    group = {
+        "name": "g",
+        "count": 4,
+        "device": "h200-nvl",
+        "devices_per_node": 8,
+        "intra_node": {"bandwidth": "450 GB/s", "latency": "1 us"},
+        "network": {"cards": 8, "bandwidth": "12.5 GB/s"},
+    }
+    faster = [{"between": [0, other], "bandwidth": "40 GB/s"} for other in (1, 2)]
+    sizes = {"num_layers": 13, "hidden_size": 640, "num_attention_heads": 8, "vocab_size": 999}
+    model = {"architecture": "bloom", "ffn_hidden_size": 4480, "num_query_groups": 1, **sizes}
+    files = {
+        "cluster": {"node_groups": [group], "links": {"overrides": faster}},
+        "model": model,
+    }
+    for name, content in files.items():
+        (tmp_path / f"{name}.yaml").write_text(yaml.safe_dump(content))
+    began = time.process_time()
+    done = planner("search", f"--cluster={tmp_path}/cluster.yaml", f"--model={tmp_path}/model.yaml",
+                   "--global-batch-size=4", "--seq-length=512", "--precision=fp8",
+                   "--context=2,4,1", "--schedule=interleaved", "--top=10", "--json")  # fmt: skip
+    assert done.code == 0, done.stderr
+    assert time.process_time() - began < 15
+    assert json.loads(done.stdout)["search"]["placement_gap"] < 0.01

@@ -8,6 +8,7 @@ import sys
 import time
 from pathlib import Path
 
+from planner.placement import truth
 from tests.fuzz.report import Report
 from tests.fuzz.run_mutants import run_mutants
 from tests.fuzz.run_scenarios import run_scenarios
@@ -20,6 +21,7 @@ def main() -> int:
     """Returns 1 when anything failed."""
     options = _parser().parse_args()
     report = Report(folder=Path(options.folder))
+    truth.STRICT = True
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(f"ended by signal {number}"))
     try:
         _run(options, report)

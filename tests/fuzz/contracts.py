@@ -19,10 +19,8 @@ ROUNDING = 1e-6
 BYTES_OF_COMPONENTS = (
     "weights", "gradients", "optimizer", "activations", "logits", "buffers", "fixed", "slack",
 )  # fmt: skip
-DECISIONS = (
-    "degrees", "micro_batch_size", "num_microbatches", "schedule", "virtual_stages",
-    "sequence_parallel", "data_sharding", "recompute", "stages", "placement",
-)  # fmt: skip
+NO_DECISIONS = ("rank", "tied_with_best", "worst_step_s", "proofs", "why", "estimate")
+"""What a plan says of itself; every other field decides something."""
 
 
 def broken_contracts(text: str) -> Iterator[str]:
@@ -51,6 +49,11 @@ def broken_contracts(text: str) -> Iterator[str]:
         yield from _broken_search(search, document["plans"])
 
 
+def decisions_of(plan: dict[str, Any]) -> dict[str, Any]:
+    """The fields of a plan that say what runs, not what it costs."""
+    return {name: value for name, value in plan.items() if name not in NO_DECISIONS}
+
+
 def _no_number(name: str) -> None:
     raise ValueError(f"{name} is not JSON")
 
@@ -71,7 +74,7 @@ def _broken_search(search: dict[str, Any], plans: list[dict[str, Any]]) -> Itera
             yield f"{name} is {search[name]}"
     if search["proven"] and search["gap"]:
         yield f"proven with a gap of {search['gap']}"
-    decided = [json.dumps({key: plan[key] for key in DECISIONS}) for plan in plans]
+    decided = [json.dumps(decisions_of(plan)) for plan in plans]
     if len(set(decided)) < len(decided):
         yield "the same plan is listed twice"
 
@@ -84,6 +87,9 @@ def _broken_plan(plan: dict[str, Any], job: dict[str, Any]) -> Iterator[str]:
     stage = product // degrees["pipeline"]
     if stage % (degrees["expert"] * degrees["expert_tensor"]):
         yield f"the expert degrees do not divide the {stage} devices of a stage"
+    replicas = degrees["data"] * degrees["context"]
+    if replicas % plan.get("shard_over", 1):
+        yield f"states are sharded over {plan['shard_over']} of {replicas} replicas"
     batch = plan["micro_batch_size"] * plan["num_microbatches"] * degrees["data"]
     if batch != job["global_batch_size"]:
         yield f"the microbatches hold {batch} sequences of {job['global_batch_size']}"

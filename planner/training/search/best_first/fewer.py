@@ -64,11 +64,10 @@ def _sizes(nodes: int) -> list[int]:
 def _on(scenario: Scenario, best: RankedPlan, nodes: int) -> Scenario:
     """The job on the first hosts of a plan, of those that a job of its size finds: segments of
     scale-up domains may leave some over. Raises: InputError."""
-    each = scenario.topology.devices // scenario.topology.nodes
-    job = replace(scenario.job, devices=nodes * each)
+    hosts = best.plan.placement.hosts or used_hosts(scenario)
+    job = replace(scenario.job, devices=scenario.placed(hosts[:nodes]).topology.devices)
     smaller = build_scenario(scenario.cluster, scenario.model, job)
     found = set(smaller.cluster.host_names())
-    hosts = best.plan.placement.hosts or used_hosts(scenario)
     kept = [host for host in hosts if host in found][:nodes]
     return smaller.placed(kept) if len(kept) == nodes else smaller
 

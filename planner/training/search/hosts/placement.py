@@ -47,8 +47,9 @@ def used_hosts(scenario: Scenario) -> tuple[str, ...]:
 
 
 def check_hosts(scenario: Scenario, hosts: Sequence[str]) -> None:
-    """Raises InputError unless `hosts` names as many hosts of the cluster as the job runs on, each
-    once, and these hosts together have the job's devices."""
+    """Raises InputError unless `hosts` names hosts of the cluster, each once, that together have
+    the job's devices. Where nodes differ they may be more or fewer than those that the job takes
+    first."""
     names = scenario.cluster.host_names()
     known = set(names)
     for host, times in Counter(hosts).items():
@@ -59,16 +60,17 @@ def check_hosts(scenario: Scenario, hosts: Sequence[str]) -> None:
             )
         if times > 1:
             raise InputError(f"placement: host {host!r} is listed {times} times")
+    devices = scenario.placed(hosts).topology.devices
+    if devices == scenario.job.devices and hosts:
+        return
     if len(hosts) != scenario.topology.nodes:
         raise InputError(
             f"placement: {len(hosts)} hosts are listed, the job runs on {scenario.topology.nodes}"
         )
-    devices = scenario.placed(hosts).topology.devices
-    if devices != scenario.job.devices:
-        raise InputError(
-            f"placement: the {len(hosts)} hosts have {devices} devices, the job needs "
-            f"{scenario.job.devices}"
-        )
+    raise InputError(
+        f"placement: the {len(hosts)} hosts have {devices} devices, the job needs "
+        f"{scenario.job.devices}"
+    )
 
 
 _HINTED = 1000

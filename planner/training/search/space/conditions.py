@@ -123,6 +123,11 @@ def tensor_overlap(f: SpaceFacts, c: Columns) -> Holds:
     return free | (not f.overlaps_with_sequence_parallel)
 
 
+def experts_in_sequence(f: SpaceFacts, c: Columns) -> Holds:
+    free = (c["tensor"] == 1) | (c["sequence_parallel"] == 1)
+    return free | (not f.experts_with_sequence_parallel)
+
+
 def one_tensor(f: SpaceFacts, c: Columns) -> Holds:
     return (c["tensor"] > 1) | (c["sequence_parallel"] == f.first_sequence_parallel)
 

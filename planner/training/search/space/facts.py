@@ -73,6 +73,7 @@ class SpaceFacts:
     shards_pipelines: bool
     shards_tensors: bool
     overlaps_with_sequence_parallel: bool
+    experts_with_sequence_parallel: bool
     needs_microbatches: bool
     loops_experts: bool
     context_asked: bool
@@ -217,6 +218,8 @@ class SpaceFacts:
             shards_tensors=software.tensor_with_full_sharding,
             overlaps_with_sequence_parallel="tensor" in software.overlap
             and software.tensor_overlap_needs_sequence_parallel,
+            experts_with_sequence_parallel=moe is not None
+            and software.experts_need_sequence_parallel,
             needs_microbatches=software.pipeline_needs_microbatches,
             loops_experts=software.expert.looped,
             shards_pipelines=software.pipeline_with_sharded_gradients,

@@ -324,6 +324,14 @@ RULES = (
         holds=conditions.tensor_overlap,
     ),
     SpaceRule(
+        name="experts-in-sequence",
+        sentence="{f.framework} trains a mixture of experts under tensor parallelism with sequence "
+        "parallelism only",
+        axes=("tensor", "sequence_parallel"),
+        adjusts="sequence_parallel",
+        holds=conditions.experts_in_sequence,
+    ),
+    SpaceRule(
         name="sharded-tensor",
         sentence="{f.framework} shards weights over the data axis only without tensor parallelism",
         axes=("tensor", "data_sharding"),
