@@ -27,7 +27,7 @@ from planner.wording.labels import one_line
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from planner.plan import Estimate, RankedPlan
+    from planner.plan import Estimate, Plan, RankedPlan
     from planner.specs.runs.spec import Run
 
 RUNS = Path(__file__).parents[1] / "runs"
@@ -95,7 +95,10 @@ def compared(name: str, run: Run) -> Row | None:
         recipe_s=recipe.step_s,
         best_s=best.estimate.step_s,
         plan=one_line(best.plan),
-        reasons=tuple(_reasons(recipe, best, measured_s)),
+        reasons=(
+            *_reasons(recipe, best, measured_s),
+            *_dispatched(planned.plan, best.plan),
+        ),
     )
 
 
@@ -124,6 +127,14 @@ def _reasons(recipe: Estimate, best: RankedPlan, measured_s: float) -> Iterator[
         1 - best.estimate.step_s / recipe.step_s
     ):
         yield f"inside its range, +{confidence.step.high - 1:.0%}"
+
+
+def _dispatched(recipe: Plan, best: Plan) -> Iterator[str]:
+    """Another dispatcher, whose rate over the network may be inferred."""
+    if best.dispatcher is not None and best.dispatcher != recipe.dispatcher:
+        yield f"dispatcher {best.dispatcher} instead of {recipe.dispatcher or 'none'}"
+    if best.expert_overlap and not recipe.expert_overlap:
+        yield "exchanges beside another microbatch, which the recipe does not have"
 
 
 def main() -> None:

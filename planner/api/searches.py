@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from planner.alarm import enforced
 from planner.api.answers import FoundPlans
 from planner.api.decisions import decisions_of
 from planner.api.inputs import load_cluster, load_model
 from planner.api.keywords import SearchKeywords, takes
+from planner.api.profiles import fastest_profile, named_profiles
 from planner.api.scaling import scaled
 from planner.api.scenarios import AskedJob
 from planner.budget import Budget, OutOfTime
@@ -66,6 +67,26 @@ def search(
     count = ranges.whole("--top", top, most=ranges.MOST_PLANS)
     limit_s = ranges.duration_s("--time-limit", time_limit_s)
     share = ranges.share("--robust", robust, below=1.0)
+    profiles = named_profiles(options.get("software"))
+    if profiles:
+        each_s = None if limit_s is None else limit_s / len(profiles)
+
+        def under(name: str) -> FoundPlans:
+            given: dict[str, Any] = {**options, "software": name}
+            return search(
+                cluster,
+                model,
+                top=top,
+                time_limit_s=each_s,
+                robust=robust,
+                cloud=cloud,
+                scaling=scaling,
+                idle=idle,
+                progress=progress,
+                **given,
+            )
+
+        return fastest_profile(profiles, under)
     if cloud and share is not None:
         raise InputError(
             "--cloud and --robust are both given; a cloud bounds steps on links as described"

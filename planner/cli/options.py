@@ -105,7 +105,11 @@ class WorkloadOptions:
         str | None, option("FORMAT", "Number format: fp32, fp16, bf16, fp8, mxfp8, nvfp4.")
     ] = None
     software: Annotated[
-        str | None, option("NAME|FILE", f"Software profile. [default: {DEFAULT_SOFTWARE}]")
+        str | None,
+        option(
+            "NAME|FILE",
+            f"Software profile; a search compares several: A,B. [default: {DEFAULT_SOFTWARE}]",
+        ),
     ] = None
     tokens: Annotated[
         str | None,

@@ -26,6 +26,7 @@ def why(result: SearchResult) -> list[str]:
         groups = device_groups(best.plan, best.estimate)
         reasons.append(f"Device types: {groups}.")
     return [
+        *_profiles(result),
         *_fewer(result),
         *reasons,
         *_hosts(result),
@@ -33,6 +34,28 @@ def why(result: SearchResult) -> list[str]:
         *_fewer_devices(result),
         *_worst_case(result),
     ]
+
+
+def _profiles(result: SearchResult) -> list[str]:
+    """Which of several software profiles is the fastest, and by how much."""
+    known = [one for one in result.profiles if one.step_s is not None]
+    if not known:
+        return []
+    best = min(known, key=lambda one: one.step_s or 0.0)
+    step_s = best.step_s or 0.0
+    said = [f"Fastest of the software profiles: {best.software}, {seconds(step_s)}/step."]
+    for one in result.profiles:
+        if one is best:
+            continue
+        if one.step_s is None or one.plan is None:
+            said.append(f"Software profile {one.software}: no plan ({one.reason}).")
+            continue
+        more = one.step_s / step_s - 1
+        said.append(
+            f"Software profile {one.software}: {seconds(one.step_s)}/step, {percent(more)} more "
+            f"({one_line(one.plan)})."
+        )
+    return said
 
 
 def _switch(worth: SwitchWorth) -> str:
@@ -93,11 +116,10 @@ def _fewer_devices(result: SearchResult) -> list[str]:
     if not result.fewer_devices:
         return []
     best, fewer = result.plans[0], result.fewer_devices[0]
-    without = f"Without the {' and '.join(fewer.without)}" if fewer.without else "On fewer devices"
     return [
-        f"{without} the step takes {seconds(fewer.step_s)} instead of "
-        f"{seconds(best.estimate.step_s)}, on {count(fewer.devices)} of "
-        f"{count(best.estimate.devices)} devices: --devices {fewer.devices}."
+        f"Without the {' and '.join(fewer.without)} the step takes {seconds(fewer.step_s)} instead "
+        f"of {seconds(best.estimate.step_s)}, on {count(fewer.devices)} of "
+        f"{count(best.estimate.devices)} devices: leave their node groups out of the cluster file."
     ]
 
 

@@ -345,3 +345,11 @@ def test_exported_activations_read_back(
     more = () if export == "megatron-lm" else model
     back = estimated(planner, *where, "--plan", str(launch), *more)
     assert back["activation_offload"] == estimated(planner, *asked)["activation_offload"]
+
+
+def test_the_page_shows_what_offloading_takes(planner: Command, tmp_path: Path) -> None:
+    plan, page = tmp_path / "plan.json", tmp_path / "plan.html"
+    done = planner("estimate", *MEGATRON, "--optimizer-offload", "0.5", "--json")
+    plan.write_text(done.stdout, encoding="utf-8")
+    assert planner("report", str(plan), "-o", str(page)).code == 0
+    assert re.search(r"offloading: [0-9.]+ s, [0-9.]+% of the step", page.read_text("utf-8"))

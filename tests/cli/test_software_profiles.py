@@ -140,3 +140,31 @@ def test_switches_left_out_have_their_stated_defaults(homegrown: Write) -> None:
     assert profile.expert.tensor_parallel_biases
     assert profile.schedules.default_for(1) == "1f1b"
     assert profile.schedules.default_for(2) == "interleaved"
+
+
+def test_a_search_compares_software_profiles(planner: Callable[..., Outcome]) -> None:
+    """The plans are those of the fastest; the others are said with what they take."""
+    job = ("--cluster", "dgx-h100-16", "--nodes", "1", "--model", "llama-3-8b", "--top", "1")
+
+    def best(software: str) -> tuple[float, str, list[str]]:
+        done = planner("search", "--json", *job, "--software", software)
+        assert done.code == 0, done.stderr
+        document = json.loads(done.stdout)
+        plan = document["plans"][0]
+        name = document["inputs"]["job"]["software"]
+        return plan["estimate"]["step_s"], name, plan["why"]
+
+    apart = {name: best(name)[0] for name in ("megatron-core", "megatron-core-perf")}
+    step_s, name, why = best("megatron-core, megatron-core-perf")
+    assert step_s == min(apart.values())
+    assert apart[name] == step_s
+    slower = max(apart, key=lambda one: apart[one])
+    assert any(f"Software profile {slower}: " in sentence for sentence in why)
+
+
+def test_a_profile_that_allows_nothing_is_said(planner: Callable[..., Outcome]) -> None:
+    job = ("--cluster", "dgx-h100-16", "--nodes", "1", "--model", "llama-3-8b", "--top", "1")
+    flags = ("--tensor", "2", "--software", "composer-fsdp,megatron-core")
+    done = planner("search", *job, *flags)
+    assert done.code == 0, done.stderr
+    assert "Software profile composer-fsdp: no plan" in " ".join(done.stdout.split())

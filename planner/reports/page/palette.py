@@ -29,6 +29,7 @@ GREEN = Shade("#009a6d", "#31c095")
 PALE = Shade("#a8abb0", "#5d656d")
 PURPLE = Shade("#402892", "#9b6ff0")
 GREY = Shade("#5a5d62", "#b7babf")
+BROWN = Shade("#441108", "#772211")
 
 CAUSES: Mapping[str, Shade] = {
     "compute": BLUE,
@@ -41,6 +42,7 @@ CAUSES: Mapping[str, Shade] = {
     "bubble": PALE,
     "optimizer": PURPLE,
     "jitter": GREY,
+    "offload": BROWN,
 }
 """Of the causes of time, in the order in which bars stack them."""
 

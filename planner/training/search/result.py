@@ -139,6 +139,16 @@ class SwitchWorth:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ComparedProfile:
+    """The best plan under one of several software profiles; without one, why there is none."""
+
+    software: str
+    plan: Plan | None = None
+    step_s: float | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SearchResult:
     """The best plans found, what is proven of them, and what ended the search.
 
@@ -179,6 +189,9 @@ class SearchResult:
     """As far as asked for, and as time allowed; by number of nodes."""
     fewer_devices: tuple[FewerDevices, ...] = ()
     """Faster on mixed devices than with all of them, fastest first."""
+    profiles: tuple[ComparedProfile, ...] = ()
+    """The software profiles that were compared, in the order asked for; the plans are those of the
+    fastest."""
     switches: tuple[SwitchWorth, ...] = ()
     """What the switches of the software profile change about the step of the best plan."""
     needs_offloading: bool = False

@@ -16,14 +16,13 @@ from planner.schedule.registry import kind_of
 from planner.training.step.passes import Passes, chunk_passes
 from planner.training.step.reduction import (
     copies_reduction_s,
-    expected_slowest,
-    exposed_update_s,
     gradient_reduction_s,
-    optimizer_s,
     stage_gathers_s,
     tied_reduction_s,
 )
 from planner.training.step.sends import Sends, boundary_sends
+from planner.training.step.stragglers import expected_slowest
+from planner.training.step.update import exposed_update_s, optimizer_s
 from planner.training.step.vocabulary import VocabularyPasses, vocabulary_passes
 
 if TYPE_CHECKING:

@@ -1,9 +1,7 @@
-"""What happens once per step: gradient reduction, parameter gather, optimizer, stragglers."""
+"""Collectives once per step: the reduction of gradients, and the gathering of parameters."""
 
 from __future__ import annotations
 
-from functools import lru_cache
-from statistics import NormalDist
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,15 +17,11 @@ from planner.training.memory.sharding import (
     state_groups,
 )
 from planner.training.memory.stage import stage_parameters
-from planner.training.step.offload import host_update_s
 from planner.workload.formats import (
     bucket_bytes,
     gathered_weight_bytes,
     gradient_bytes,
-    master_weight_bytes,
-    moment_bytes,
     reduced_gradient_bytes,
-    weight_bytes,
 )
 
 if TYPE_CHECKING:
@@ -226,70 +220,3 @@ def stage_gathers_s(
         buckets = np.maximum((dense + expert) * element_bytes / software.bucket_bytes.value, 1.0)
         seconds = exposed_s(scenario, seconds, first_forward_s, seconds / buckets)
     return np.where(sharded[:, None], seconds, 0.0)
-
-
-def optimizer_s(scenario: Scenario, table: CostTable, batch: Batch) -> NDArray[np.float64]:
-    """Seconds of the optimizer step, [N]: its states streamed through memory on the fullest stage.
-
-    Adam reads the gradient, the weight and both moments and writes the last three and the 16-bit
-    weight; clipping reads the gradient once more (Megatron-LM `clip_grads.py`), and the gradient
-    buffer is cleared for the next step.
-    """
-    updated = stage_optimizer_s(scenario, table, batch)
-    seconds: NDArray[np.float64] = updated.max(axis=-1) + scenario.job.software.step_overhead.value
-    return seconds
-
-
-def stage_optimizer_s(scenario: Scenario, table: CostTable, batch: Batch) -> NDArray[np.float64]:
-    """[N, p] seconds, without the step's overhead: what each stage streams through memory, and what
-    its host updates after that."""
-    dense, expert = stage_parameters(scenario, table, batch)
-    streamed = _streamed_s(scenario, batch, dense, expert)
-    if not batch.host_share.any():
-        return streamed
-    here = (1 - batch.host_share)[:, None]
-    return np.asarray(here * streamed + host_update_s(scenario, batch, dense, expert))
-
-
-def exposed_update_s(scenario: Scenario, table: CostTable, batch: Batch) -> NDArray[np.float64]:
-    """[N]: how much of `optimizer_s` is on the host of the stage that it waits for."""
-    if not batch.host_share.any():
-        return np.zeros(len(batch))
-    dense, expert = stage_parameters(scenario, table, batch)
-    slowest = stage_optimizer_s(scenario, table, batch).argmax(axis=-1)
-    on_host = host_update_s(scenario, batch, dense, expert)
-    return np.asarray(on_host[np.arange(len(batch)), slowest])
-
-
-def _streamed_s(
-    scenario: Scenario, batch: Batch, dense: NDArray[np.int64], expert: NDArray[np.int64]
-) -> NDArray[np.float64]:
-    """What a stage streams through memory where all of its optimizer is on the device, [N, p]."""
-    software, job = scenario.job.software, scenario.job
-    main_bytes = gradient_bytes(software, job.precision)
-    master_bytes = master_weight_bytes(software, job.precision) or weight_bytes(job.precision)
-    state_bytes = master_bytes + moment_bytes(software, job.optimizer)
-    sharding = batch.data_sharding[:, None]
-    groups = state_groups(software, batch)[:, None]
-    dense_shard = dense / np.where(
-        sharding >= OPTIMIZER, sharers(batch.dense_replicas[:, None], groups), 1
-    )
-    expert_shard = expert / np.where(
-        sharding >= OPTIMIZER, sharers(batch.expert_replicas[:, None], groups), 1
-    )
-    gradient_shards = np.where(
-        sharding >= OPTIMIZER_AND_GRADIENTS, dense_shard + expert_shard, dense + expert
-    )
-    moved = (dense_shard + expert_shard) * (
-        2 * state_bytes + 2 * main_bytes + weight_bytes(job.precision)
-    ) + gradient_shards * main_bytes
-    slowest = min(scenario.device_types, key=lambda device: device.streaming_bytes_per_s)
-    seconds: NDArray[np.float64] = moved / slowest.streaming_bytes_per_s
-    return seconds
-
-
-@lru_cache(maxsize=4096)
-def expected_slowest(devices: int) -> float:
-    """Expected maximum of `devices` standard normal variables, in standard deviations (Blom 1958,
-    "Statistical Estimates and Transformed Beta-Variables": Φ⁻¹((n − 3/8) / (n + 1/4)))."""
-    return NormalDist().inv_cdf((devices - 0.375) / (devices + 0.25))

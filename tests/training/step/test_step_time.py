@@ -16,7 +16,7 @@ from planner.training.estimate import estimate
 from planner.training.scenario import Scenario, build_scenario
 from planner.training.search.plans.build import plan_from_flags
 from planner.training.search.space.restrictions import parse_restrictions
-from planner.training.step.reduction import expected_slowest
+from planner.training.step.stragglers import expected_slowest
 
 CLUSTER = load_cluster("dgx-a100-8")
 

@@ -9,8 +9,10 @@ import numpy as np
 
 from planner.schedule.inflight import peak_in_flight
 from planner.training.batch import OUTER_KINDS
-from planner.training.step.reduction import expected_slowest, optimizer_s, stage_gathers_s
+from planner.training.step.reduction import stage_gathers_s
 from planner.training.step.sends import boundary_sends
+from planner.training.step.stragglers import expected_slowest
+from planner.training.step.update import optimizer_s
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

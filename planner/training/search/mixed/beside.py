@@ -9,8 +9,9 @@ import numpy as np
 
 from planner.training.search.layouts.bound import ENDLESS_S
 from planner.training.search.mixed.speeds import layer_columns
-from planner.training.step.reduction import stage_gathers_s, stage_optimizer_s
+from planner.training.step.reduction import stage_gathers_s
 from planner.training.step.sends import boundary_sends
+from planner.training.step.update import stage_optimizer_s
 
 if TYPE_CHECKING:
     from planner.arrays import Floats

@@ -20,12 +20,8 @@ from planner.training.search.mixed.orders import OrderProblem, has_order
 from planner.training.search.mixed.rooms import Rooms, room_bytes
 from planner.training.search.mixed.speeds import layer_columns
 from planner.training.search.mixed.splits import ChunkSeconds, least_chunks
-from planner.training.step.reduction import (
-    gradient_reduction_s,
-    stage_gathers_s,
-    stage_optimizer_s,
-    tied_reduction_s,
-)
+from planner.training.step.reduction import gradient_reduction_s, stage_gathers_s, tied_reduction_s
+from planner.training.step.update import stage_optimizer_s
 
 if TYPE_CHECKING:
     from planner.arrays import Bools, Floats, Ints
