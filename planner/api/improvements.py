@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from difflib import unified_diff
 from io import StringIO
+from math import isclose
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -48,6 +49,13 @@ if TYPE_CHECKING:
     from planner.specs.model.spec import ModelSpec
     from planner.training.search.best_first.run import Progress
 
+SWITCHES = (
+    "data_sharding",
+    "expert_overlap",
+    "optimizer_offload",
+    "weight_offload",
+    "activation_offload",
+)
 TRIED = 12
 """Plans of the search that are written into the script, the fastest first, until one is safe."""
 _TIGHT = "fits tightly, the range of its peak reaches into the headroom"
@@ -153,7 +161,7 @@ def improve(
     now = _side(launched, source.path)
     found = engine.search(
         launched.scenario,
-        restrictions=Restrictions(data_sharding=(launched.plan.data_sharding,)),
+        restrictions=_kept(launched),
         top=TRIED,
         budget=Budget.lasting(ranges.duration_s("--time-limit", time_limit_s)),
         progress=progress,
@@ -192,6 +200,16 @@ class _Written:
     text: str
     launched: LaunchedPlan
     look_at: tuple[str, ...]
+
+
+def _kept(launched: LaunchedPlan) -> Restrictions:
+    """Decisions of the script that are switches of its framework, and stay as they are. Without
+    expert parallelism a plan has no dispatcher; its framework has one all the same."""
+    kept = {name: (getattr(launched.plan, name),) for name in SWITCHES}
+    if launched.scenario.model.moe is not None:
+        sends_by = launched.scenario.job.software.expert.sends_by
+        kept["dispatcher"] = (launched.plan.dispatcher or sends_by,)
+    return Restrictions(**kept)
 
 
 def _source(path: str) -> Source:
@@ -238,7 +256,7 @@ def _best(
             )
             continue
         best = side, written
-        if anywhere:
+        if anywhere and isclose(side.estimate.step_s, ranked.estimate.step_s):
             break
     if best is None and tight is None and problems:
         raise problems[0]

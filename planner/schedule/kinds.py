@@ -78,6 +78,10 @@ class ScheduleKind:
     there, so that the order depends on the times of stages and sends (`orders.ahead`)."""
     windows_are_paths: bool = False
     """The windows of consecutive stages are paths of its step (`bounds.windows`)."""
+    runs_in_groups: bool = False
+    """A stage takes as many microbatches through a chunk as there are stages, at most, before it
+    turns to the next: the forwards of the first ones before any backward, the backwards of the last
+    ones after all forwards."""
     vocabulary: VocabularySharing | None = None
     """Embedding and output layer are divided among all stages."""
     balances_head: bool = False

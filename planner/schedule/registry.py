@@ -168,6 +168,7 @@ SCHEDULES = MappingProxyType(
                 ),
                 rules=(POSITIVE, SEVERAL_CHUNKS, GROUP_FITS, REMAINDER_FITS),
                 sends_may_overlap=True,
+                runs_in_groups=True,
             ),
             _alternating(
                 "1f1b-balanced",

@@ -203,12 +203,12 @@ def _result(
     runs = (run, *(() if smaller is None else smaller.runs))
     complete = all(one.complete for one in runs)
     settled = complete and all(one.done for one in runs)
-    bound_s, layouts_bound_s = _bounds(runs, smaller)
+    bound_s = _bound_s(runs, smaller)
     gap, layout_gap = 0.0, 0.0
     if plans and complete:
         slowest_s = plans[-1].estimate.step_s
         gap = 0.0 if bound_s is None else max(0.0, 1 - bound_s / slowest_s)
-        layout_gap = max(0.0, 1 - layouts_bound_s / slowest_s)
+        layout_gap = max(one.layout_gap(slowest_s) for one in runs)
     elif not settled:
         gap = 1.0
     placement_gap = max((proof.gap or 0.0 for one in plans for proof in one.proofs), default=0.0)
@@ -237,16 +237,15 @@ def _result(
     )
 
 
-def _bounds(runs: Sequence[SearchRun], smaller: FewerNodes | None) -> tuple[float | None, float]:
-    """No combination that was not refined takes less than the first, in seconds, and none under a
-    layout that was not chosen less than the second. None: there is no other combination."""
+def _bound_s(runs: Sequence[SearchRun], smaller: FewerNodes | None) -> float | None:
+    """Seconds that no combination takes less than that was not refined, on any number of nodes;
+    None where there is no other."""
     rest_s = inf
     if smaller is not None:
         rest_s = min((smaller.rest_s, *(one.enough_s for one in smaller.runs)))
     bounds = [one.bound_s for one in runs if one.bound_s is not None]
     bound_s = min((*bounds, rest_s))
-    layouts_bound_s = min((*(one.layouts_bound_s for one in runs), rest_s))
-    return None if bound_s == inf else bound_s, layouts_bound_s
+    return None if bound_s == inf else bound_s
 
 
 def _nodes(smaller: FewerNodes, plans: Sequence[RankedPlan]) -> NodeCounts:

@@ -38,6 +38,11 @@ def every_plan() -> Callable[..., tuple[int, list[tuple[Plan, Estimate]]]]:
     return all_fitting_plans
 
 
+@pytest.fixture(scope="session")
+def every_value() -> Callable[..., Iterator[dict[str, Any]]]:
+    return combinations
+
+
 def small_scenario(
     *,
     nodes: int = 1,

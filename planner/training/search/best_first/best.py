@@ -90,6 +90,11 @@ class BestPlans:
         """The plan kept of a combination."""
         return next((one for one in self.kept if one.index == index), None)
 
+    def wanted_s(self, index: int) -> float:
+        """What a plan of a combination has to take less than to be kept."""
+        known = self.of(index)
+        return self.slowest_s if known is None else known.step_s
+
     def offer(self, priced: Priced) -> None:
         """Keep a plan if it is among the best, one of each combination."""
         known = self.of(priced.index)

@@ -10,19 +10,22 @@ may gain at most is known from bounds that hold for all layouts.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from planner.arrays import distinct
 from planner.budget import OutOfTime
+from planner.schedule.registry import kind_of
 from planner.training.batch import OUTER_KINDS
-from planner.training.search.bounding.groups import batch_of, tight_bounds
+from planner.training.search.best_first.programs import LayoutPrograms, Unsolved
+from planner.training.search.bounding.every_layout import every_layout_s
+from planner.training.search.bounding.groups import BELOW, batch_of, tight_bounds
 from planner.training.search.layouts.choose import DefaultStep
 from planner.training.step.passes import chunk_passes, stage_layer_s
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -41,6 +44,25 @@ OPENED = 2048
 """Combinations, smallest bound first, whose bounds are tightened to find the promising ones."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayoutBounds:
+    """Lower bounds in seconds on steps with layouts that were not priced: `of_combination_s` by
+    the index of a combination, `others_s` of the combinations that are not in it."""
+
+    of_combination_s: Mapping[int, float]
+    others_s: float
+
+    def gap(self, best: BestPlans, slowest_s: float) -> float:
+        """The share by which such a layout may be faster than the plan of its combination, or than
+        the slowest plan listed where none of its combination is."""
+        gaps = [
+            1 - bound_s / (slowest_s if known is None else min(known.step_s, slowest_s))
+            for index, bound_s in self.of_combination_s.items()
+            for known in (best.of(index),)
+        ]
+        return max(0.0, 1 - self.others_s / slowest_s, *gaps)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class _Opened:
     """Combinations by position in the search, with their tight bounds, `default_s` under the
@@ -51,6 +73,12 @@ class _Opened:
     promise_s: NDArray[np.float64]
     others_s: NDArray[np.float64]
     layers: NDArray[np.int64]
+
+    def unsolved(self, wanted: NDArray[np.bool_], bounds_s: NDArray[np.float64]) -> list[Unsolved]:
+        """The combinations wanted, with these bounds."""
+        columns = (bounds_s, self.index, self.layers)
+        rows = zip(*(column[wanted].tolist() for column in columns), strict=True)
+        return [Unsolved(*row) for row in rows]
 
 
 def improve_layouts(
@@ -63,33 +91,36 @@ def improve_layouts(
     *,
     budget: Budget,
     report: Callable[[], None],
-) -> float:
+) -> LayoutBounds:
     """Give combinations better layouts. `table` and the bounds of the groups are of the ideal
     scenario; `report` is called before each layout is solved for.
-
-    Returns a lower bound on the step, in seconds, under every layout that was not tried; infinite
-    when all were.
 
     Raises: OutOfTime when there was no time to try any.
     """
     ideal = scenario.ideal
-    quick_s = np.concatenate([np.zeros(0), *(group.others_s for group in groups)])
+    quick_s = _of_groups(groups, "others_s")
     promising = np.flatnonzero(quick_s < best.slowest_s)
     order = promising[np.argsort(quick_s[promising], kind="stable")]
-    bound_s = float(quick_s[order[OPENED]]) if len(order) > OPENED else np.inf
+    unopened_s = float(quick_s[order[OPENED]]) if len(order) > OPENED else np.inf
     opened = _open(ideal, table, groups, np.sort(order[:OPENED]), walk, budget)
+    exact = _has_program(groups, opened.index)
+    usual = np.isfinite(_of_groups(groups, "bound_s")[opened.index])
+    wanted = (exact | ~usual) & (opened.others_s < best.slowest_s)
+    bounds_s = _every_layout(ideal, table, groups, opened, wanted)
+    programs = LayoutPrograms(scenario, walk, best, budget)
+    rest_s = programs.solve(opened.unsolved(wanted & exact, bounds_s), report)
+    rest_s |= {one.index: one.bound_s for one in opened.unsolved(~usual & ~exact, bounds_s)}
     turn = np.argsort(opened.promise_s, kind="stable")
     left = budget.meter(SOLVED)
-    for place in turn.tolist():
-        least_s = float(opened.others_s[place])
+    for place in turn[(usual & ~exact)[turn]].tolist():
+        index, least_s = int(opened.index[place]), float(bounds_s[place])
         kept_s = best.slowest_s
         if least_s >= kept_s:
             continue
         if left.ended or opened.promise_s[place] >= kept_s:
-            bound_s = min(bound_s, least_s)
+            rest_s[index] = least_s
             continue
         report()
-        index = int(opened.index[place])
         plan = walk.plan(index, int(opened.layers[place]))
         priced = table if ideal is scenario else None
         bounded = DefaultStep(least_s=float(opened.default_s[place]))
@@ -102,11 +133,51 @@ def improve_layouts(
             if choice.plan.stages != plan.stages and choice.step_s < kept_s:
                 walk.replace(index, choice.plan)
         except OutOfTime:
-            bound_s = min(bound_s, least_s)
+            rest_s[index] = least_s
             continue
         if not choice.proven:
-            bound_s = min(bound_s, max(least_s, choice.bound_s or 0.0))
-    return bound_s
+            rest_s[index] = max(least_s, choice.bound_s or 0.0)
+    return LayoutBounds(of_combination_s=rest_s, others_s=unopened_s)
+
+
+def _has_program(groups: Sequence[Fitting], indices: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Which of the combinations are solved exactly: those with one chunk per stage and an order
+    that depends on no times."""
+    exact = [
+        group.virtual_stages == 1 and not kind_of(group.schedule).runs_ahead for group in groups
+    ]
+    return np.array(exact, dtype=np.bool_)[_owners(groups, indices)]
+
+
+def _of_groups(groups: Sequence[Fitting], name: str) -> NDArray[Any]:
+    """A column of all combinations, by index."""
+    return np.concatenate([np.zeros(0), *(getattr(group, name) for group in groups)])
+
+
+def _owners(groups: Sequence[Fitting], indices: NDArray[np.int64]) -> NDArray[np.int64]:
+    return np.searchsorted(_first(groups), indices, side="right") - 1
+
+
+def _first(groups: Sequence[Fitting]) -> NDArray[np.int64]:
+    """[groups + 1]: the index of the first combination of every group, and how many there are."""
+    return np.cumsum([0, *map(len, groups)])
+
+
+def _every_layout(
+    scenario: Scenario,
+    table: CostTable,
+    groups: Sequence[Fitting],
+    opened: _Opened,
+    wanted: NDArray[np.bool_],
+) -> NDArray[np.float64]:
+    """Bounds over all layouts that fit, of the combinations wanted; 0 for the others."""
+    bounds, owners = np.zeros(len(wanted)), _owners(groups, opened.index)
+    for owner in distinct(owners[wanted]).tolist():
+        at = wanted & (owners == owner)
+        which = opened.index[at] - _first(groups)[owner]
+        batch = batch_of(scenario, groups[owner], which, opened.layers[at])
+        bounds[at] = BELOW * every_layout_s(scenario, table, batch)
+    return np.maximum(bounds, opened.others_s)
 
 
 def _open(
@@ -117,10 +188,11 @@ def _open(
     walk: Refinement,
     budget: Budget,
 ) -> _Opened:
-    first = np.cumsum([0, *map(len, groups)])
-    owners = np.searchsorted(first, indices, side="right") - 1
+    first, owners = _first(groups), _owners(groups, indices)
     default, promise, others = (np.empty(len(indices)) for _ in range(3))
     layers = walk.recomputed_layers(indices)
+    elsewhere = ~np.isfinite(_of_groups(groups, "bound_s")[indices])
+    layers[elsewhere] = 1
     for owner in distinct(owners).tolist():
         at = owners == owner
         group, which = groups[owner], indices[at] - first[owner]

@@ -17,7 +17,7 @@ from planner.solver import Solver
 from planner.training.search.best_first.best import BestPlans
 from planner.training.search.best_first.cloud import cloud_of
 from planner.training.search.best_first.combinations import Combinations
-from planner.training.search.best_first.layouts import improve_layouts
+from planner.training.search.best_first.layouts import LayoutBounds, improve_layouts
 from planner.training.search.best_first.listed import ListedPlans
 from planner.training.search.best_first.prove import placement_gain, prove_placements
 from planner.training.search.best_first.refine import Refinement
@@ -102,10 +102,12 @@ class SearchRun:
     growing: GrowingTable = field(init=False)
     screened: list[Screened] = field(init=False, default_factory=list)
     fitting: list[Fitting] = field(init=False, default_factory=list)
+    elsewhere: list[Fitting] = field(init=False, default_factory=list)
+    """Combinations that may fit, but not with the layout that they start with."""
     best: BestPlans = field(init=False)
     gains: dict[int, float] = field(init=False, default_factory=dict)
     bound_s: float | None = field(init=False, default=None)
-    layouts_bound_s: float = field(init=False, default=np.inf)
+    layout_bounds: LayoutBounds | None = field(init=False, default=None)
     _walk: Refinement | None = field(init=False, default=None)
     _listed: ListedPlans | None = field(init=False, default=None)
     _tried: int = field(init=False, default=0)
@@ -160,7 +162,9 @@ class SearchRun:
             raise empty_space(self.enumeration, self.scenario, self.restrictions)
         if self.fitting:
             self.bound_s = float(min(group.bound_s.min() for group in self.fitting))
-            self.layouts_bound_s = float(min(group.others_s.min() for group in self.fitting))
+        if self.may_fit:
+            others_s = float(min(group.others_s.min() for group in self._groups))
+            self.layout_bounds = LayoutBounds(of_combination_s={}, others_s=others_s)
         self.complete = True
 
     @property
@@ -183,7 +187,7 @@ class SearchRun:
 
         Raises: OutOfTime.
         """
-        combinations = Combinations(scenario=self.scenario, groups=self.fitting)
+        combinations = Combinations(scenario=self.scenario, groups=self._groups)
         placements = self._placements()
         walk = self._walk_over(combinations, placements)
         self._walk = walk
@@ -205,7 +209,7 @@ class SearchRun:
                 early = None
                 self._improve_layouts(walk)
         self.bound_s, self.done = walk.bound_s, walk.done
-        if walk.refined:
+        if self.may_fit:
             self.budget.check()
             self._improve_layouts(walk)
             if placements is not None:
@@ -232,6 +236,17 @@ class SearchRun:
     def plans(self) -> tuple[RankedPlan, ...]:
         return self.best.ranked(self.gains)
 
+    def layout_gap(self, slowest_s: float) -> float:
+        """By how much other layouts may be faster than the plans listed, of which the slowest takes
+        `slowest_s` (`LayoutBounds.gap`)."""
+        known = self.layout_bounds
+        return 0.0 if known is None else known.gap(self.best, slowest_s)
+
+    @property
+    def may_fit(self) -> bool:
+        """Whether any combination may fit."""
+        return bool(self._groups)
+
     @property
     def refined(self) -> int:
         """Combinations priced in full."""
@@ -240,7 +255,13 @@ class SearchRun:
 
     @property
     def num_fitting(self) -> int:
-        return sum(len(group) for group in self.fitting)
+        """Combinations known to fit."""
+        usual = sum(len(group) for group in self.fitting)
+        return usual + sum(one.index >= usual for one in self.best.kept)
+
+    @property
+    def _groups(self) -> list[Fitting]:
+        return [*self.fitting, *self.elsewhere]
 
     def report(self, phase: str) -> None:
         """Tell the caller where the search is."""
@@ -296,10 +317,10 @@ class SearchRun:
     def _improve_layouts(self, walk: Refinement) -> None:
         if self.improve is None or is_mixed(self.scenario.ideal):
             return
-        self.layouts_bound_s = improve_layouts(
+        self.layout_bounds = improve_layouts(
             self.scenario,
             self.growing.table,
-            self.fitting,
+            self._groups,
             walk,
             self.best,
             self.improve,
@@ -311,7 +332,7 @@ class SearchRun:
         alive = screened.alive_in(group, self.enumeration)
         if not alive.any():
             return
-        found = bound_group(
+        found, elsewhere = bound_group(
             self.scenario.ideal,
             self.growing.table,
             screened,
@@ -323,3 +344,5 @@ class SearchRun:
         )
         if len(found):
             self.fitting.append(found)
+        if len(elsewhere):
+            self.elsewhere.append(elsewhere)

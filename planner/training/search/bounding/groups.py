@@ -20,6 +20,7 @@ from planner.budget import UNLIMITED
 from planner.training.batch import FULL, SELECTIVE, Batch
 from planner.training.memory.stage import stage_peaks
 from planner.training.search.bounding.batches import ELEMENTS, make_batch
+from planner.training.search.bounding.elsewhere import may_fit_elsewhere
 from planner.training.search.bounding.twins import Twins
 from planner.training.search.hosts.bound import placement_bound_s
 from planner.training.search.layouts.bound import (
@@ -57,8 +58,8 @@ BELOW = 1 - 1e-9
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Fitting:
-    """Combinations of one group that fit in memory, with quick bounds on their time: `bound_s`
-    under the layout they share."""
+    """Combinations of one group that may fit in memory, with quick bounds on their time: `bound_s`
+    under the layout they share, infinite where that does not fit."""
 
     screened: Screened
     virtual_stages: int
@@ -135,13 +136,15 @@ def bound_group(
     budget: Budget = UNLIMITED,
     *,
     like_plain: bool = False,
-) -> Fitting:
-    """The combinations of a group that fit. `alive` is the screen's verdict on each combination.
+) -> tuple[Fitting, Fitting]:
+    """The combinations of a group that fit with the layout that they share, and those that may fit
+    with another one only, whose `bound_s` is infinite. `alive` is the screen's verdict on each.
     `like_plain`: where no stage runs ahead, the combination is the same as another of the space,
     and left out. Raises: OutOfTime."""
     load = layout.load
     rows = np.flatnonzero(alive)
     fits, bounds, others = [], [], []
+    elsewhere, elsewhere_s = [], []
     mixed = is_mixed(scenario)
     twins = Twins(screened.columns["twin"], group)
     for wave in twins.waves(screened.columns["expert_overlap"], rows):
@@ -159,32 +162,44 @@ def bound_group(
             )
             if mixed:
                 free = layout.chosen and kept_layout(scenario, *shape_of(batch)) is None
-                found = mixed_bound(scenario, table, batch, free=free)
+                of_mixed = mixed_bound(scenario, table, batch, free=free)
                 overhead_s = scenario.job.software.step_overhead.value
-                fits.append(part[found.fits])
-                bounds.append(BELOW * (found.pipeline_s + overhead_s)[found.fits])
-                others.append(np.full(int(found.fits.sum()), np.inf))
+                fits.append(part[of_mixed.fits])
+                bounds.append(BELOW * (of_mixed.pipeline_s + overhead_s)[of_mixed.fits])
+                others.append(np.full(int(of_mixed.fits.sum()), np.inf))
                 continue
             batch = with_ahead(scenario, table, batch)
-            kept = stage_peaks(scenario, table, batch).fits
-            if like_plain and batch.ahead is not None:
-                kept &= batch.ahead.any(axis=1)
-            fits.append(part[kept])
+            peaks = stage_peaks(scenario, table, batch)
             work = LeastWork.of(table, batch, np.ones(len(batch), dtype=np.int64))
+            others_s = others_bound_s(scenario, batch, work, layout, np.zeros_like(work.stage_s))
+            own = np.ones(len(part), dtype=np.bool_)
+            if like_plain and batch.ahead is not None:
+                own &= batch.ahead.any(axis=1)
+            lacking = np.flatnonzero(own & ~peaks.fits & np.isfinite(others_s))
+            kept = own & peaks.fits
+            fits.append(part[kept])
             bounds.append(quick_bound_s(scenario, batch, work)[kept])
-            others.append(
-                others_bound_s(scenario, batch, work, layout, np.zeros_like(work.stage_s))[kept]
-            )
+            others.append(others_s[kept])
+            if lacking.size:
+                some, room = batch.some(lacking), (peaks.spare[lacking], peaks.buffers[lacking])
+                lacking = lacking[may_fit_elsewhere(scenario, table, some, *room)]
+                elsewhere.append(part[lacking])
+                elsewhere_s.append(others_s[lacking])
         if not mixed:
             twins.keep(np.concatenate(fits) if fits else rows[:0])
-    return Fitting.of(
-        screened,
-        group,
-        layout,
-        np.concatenate(fits) if fits else rows,
-        np.concatenate(bounds) if bounds else np.zeros(0),
-        np.concatenate(others) if others else np.zeros(0),
-    )
+
+    def found(
+        rows: list[NDArray[np.int64]],
+        bounds: list[NDArray[np.float64]],
+        others: list[NDArray[np.float64]],
+    ) -> Fitting:
+        none = np.zeros(0)
+        which = np.concatenate(rows) if rows else np.zeros(0, dtype=np.int64)
+        bound_s, others_s = np.concatenate([none, *bounds]), np.concatenate([none, *others])
+        return Fitting.of(screened, group, layout, which, bound_s, others_s)
+
+    infinite = [np.full(len(one), np.inf) for one in elsewhere]
+    return found(fits, bounds, others), found(elsewhere, infinite, elsewhere_s)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -303,7 +318,7 @@ def tight_others_s(
     budget: Budget = UNLIMITED,
 ) -> NDArray[np.float64]:
     """Tight bounds for some combinations of a group over every stage layout except the default,
-    whose fully recomputed layers per chunk are given. Raises: OutOfTime."""
+    whose fully recomputed layers per chunk are given (`fewest_under_others`). Raises: OutOfTime."""
     bounds = []
     for part in pieces(np.arange(len(which)), fitting.chunks, budget):
         layers = recomputed_layers[part]
@@ -362,7 +377,7 @@ def _others_s(
     parts: StepParts,
     recomputed_layers: NDArray[np.int64],
 ) -> NDArray[np.float64]:
-    work = LeastWork.of(table, batch, fewest_under_others(recomputed_layers))
+    work = LeastWork.of(table, batch, fewest_under_others(batch, recomputed_layers))
     return BELOW * (
         others_bound_s(scenario, batch, work, fitting.layout, parts.reduction_s)
         + beside_pipeline_s(scenario, table, batch)

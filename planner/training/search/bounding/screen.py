@@ -1,6 +1,7 @@
 """The memory screen: which combinations cannot fit, whatever their virtual stages and schedule.
 
-A stage holds at least the fewest layers that any layout of the space gives it. Of all schedules
+A stage holds at least the fewest layers that any layout that combinations start with gives it; what
+then does not fit may still fit with layers moved elsewhere. Of all schedules
 that place chunks in a loop, 1F1B keeps the fewest activations: p − s microbatches in flight on
 stage s for every layer, where interleaving keeps at least as many for every chunk. Where the space
 has other schedules, every stage keeps at least one microbatch. The memory of that smallest load
@@ -26,7 +27,9 @@ from planner.training.batch import FULL, OUTER_KINDS
 from planner.training.memory.stage import stage_peaks
 from planner.training.search.bounding.batches import ELEMENTS, make_batch
 from planner.training.search.bounding.dispatchers import beaten
+from planner.training.search.bounding.elsewhere import may_fit_elsewhere
 from planner.training.search.bounding.twins import twins_of
+from planner.training.search.mixed.speeds import is_mixed
 from planner.training.search.space.enumeration import (
     GRID_AXES,
     SLOWER_DISPATCHER,
@@ -135,6 +138,8 @@ class _Waves:
         self._row = np.full(len(grid.columns["tensor"]), -1, dtype=np.int64)
         self._alive = np.ones((len(self._row), *map(len, self._codes)), dtype=np.bool_)
         self._trusting = trusting
+        free = scenario.job.software.pipeline_layout and grid.pipeline > 1
+        self._divisible = free and not is_mixed(scenario)
         self._wanted = np.ones(len(self._row), dtype=np.bool_)
         if known is not None:
             self._wanted = known.worth_pricing(scenario, grid)
@@ -228,9 +233,18 @@ class _Waves:
             )
             if not self._looped:
                 batch = replace(batch, num_microbatches=np.ones_like(batch.num_microbatches))
-            spare = stage_peaks(self._scenario, table, batch, dense_gradients=False).spare
-            spare = spare + np.where(batch.granularity == FULL, relief[batch.row], 0)[:, None]
+            peaks = stage_peaks(self._scenario, table, batch, dense_gradients=False)
+            spare = peaks.spare + np.where(batch.granularity == FULL, relief[batch.row], 0)[:, None]
             fits[part] = (spare >= 0).all(axis=-1)
+            lacking = np.flatnonzero(~fits[part])
+            if self._divisible and lacking.size:
+                fits[part][lacking] = may_fit_elsewhere(
+                    self._scenario,
+                    table,
+                    batch.some(lacking),
+                    spare[lacking],
+                    peaks.buffers[lacking],
+                )
         return fits
 
     def result(self) -> Screened:

@@ -94,7 +94,7 @@ class FewerNodes:
         )
         self.runs.append(smaller)
         smaller.bound()
-        if smaller.fitting:
+        if smaller.may_fit:
             smaller.refine()
         else:
             smaller.done = True

@@ -159,10 +159,11 @@ def _chain(scenario: Scenario) -> tuple[tuple[int, ...], tuple[bool, ...]]:
     return chain, (*[True] * (1 + len(layers)), *[False] * len(extra))
 
 
-def fewest_under_others(recomputed: Ints) -> Ints:
-    """Fewest fully recomputed layers per chunk to try in other layouts, given what the default
-    needs."""
-    return np.maximum(recomputed - AROUND, 1)
+def fewest_under_others(batch: Batch, recomputed: Ints) -> Ints:
+    """Fewest fully recomputed layers per chunk that are tried in other layouts, given what the
+    default needs: with one chunk per stage any number."""
+    around = recomputed - AROUND if batch.virtual_stages > 1 else np.ones_like(recomputed)
+    return np.maximum(around, 1)
 
 
 def _patterns(scenario: Scenario, batch: Batch) -> tuple[Pattern, ...]:
@@ -171,7 +172,7 @@ def _patterns(scenario: Scenario, batch: Batch) -> tuple[Pattern, ...]:
     if not scenario.job.software.recompute.partial:
         return (Pattern(1, ALL),)
     planned = int(batch.recomputed_layers[0])
-    fewest = int(fewest_under_others(batch.recomputed_layers)[0])
+    fewest = int(fewest_under_others(batch, batch.recomputed_layers)[0])
     counts = [Pattern(1, count) for count in range(fewest, planned + AROUND + 1)]
     return (*counts, Pattern(1, ALL)) if planned >= batch.load.most_layers else tuple(counts)
 

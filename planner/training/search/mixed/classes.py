@@ -59,6 +59,12 @@ class RowClasses:
         )
 
     @classmethod
+    def alike(cls, pipeline: int) -> RowClasses:
+        """Of stages of the only device type there is."""
+        may = np.ones((1, pipeline), dtype=np.bool_)
+        return cls(types=((0,),), most=(pipeline,), may=may, rows=pipeline)
+
+    @classmethod
     def levels(cls, scenario: Scenario, pipeline: int, fastest_first: Sequence[int]) -> RowClasses:
         """Those of stages of which only the slowest type is known, for bounds: every stage takes
         its devices from the types up to that one."""

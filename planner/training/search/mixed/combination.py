@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from planner.plan import Plan, Stage
     from planner.solver import Solver
     from planner.training.scenario import Scenario
-    from planner.training.search.mixed.program import OrderTables
+    from planner.training.search.mixed.program import CombinationTables, OrderTables
     from planner.training.search.mixed.typed import TypedCombination
 
 REACHES = (1.1, 1.5, 4.0, inf)
@@ -62,6 +62,9 @@ answers are listed: the next where they are too many."""
 TRIED = 3
 """Answers that become plans."""
 
+MANY_TRIED = 16
+"""The same where all other plans are to be excluded."""
+
 BELOW = 1 - 1e-9
 """Share by which bounds are lowered, so that rounding cannot lift one above a step."""
 
@@ -76,14 +79,16 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SolvedCombination:
-    """No plan of a combination takes less than `bound_s`; infinite where none fits. The most
-    promising plans, best first. `open`: slower ones were not looked for yet; `stuck`: faster ones
-    may be left, since there were too many to tell."""
+    """No plan of a combination takes less than `bound_s`; infinite where none fits. None but the
+    candidates takes less than `rest_s`; infinite where none is below what was to be beaten, 0 where
+    that is not known. The most promising plans come first. `open`: slower ones were not looked for
+    yet; `stuck`: faster ones may be left, since there were too many to tell."""
 
     bound_s: float
     candidates: tuple[Candidate, ...]
     open: bool = False
     stuck: bool = False
+    rest_s: float = 0.0
 
 
 def solve(
@@ -119,6 +124,33 @@ def solve(
     if not turn and not found.candidates and not tables_of_most(of, classes).may_fit:
         return SolvedCombination(bound_s=inf, candidates=())
     return replace(found, open=True)
+
+
+def tables_alike(of: TypedCombination, below_s: float) -> CombinationTables:
+    """For `solve_alike`."""
+    return tables_below(of, RowClasses.alike(of.batch.pipeline), below_s)
+
+
+def solve_alike(
+    scenario: Scenario,
+    of: TypedCombination,
+    least_s: float,
+    below_s: float,
+    tables: CombinationTables,
+    *,
+    known: KnownPaths,
+    every: bool,
+    budget: Budget = UNLIMITED,
+) -> SolvedCombination:
+    """The same with one chunk per stage on devices of one type, on the hosts of the combination's
+    plan. `tables`: for steps up to `below_s` or longer ones. `every`: also what is slower than
+    other plans of the combination."""
+    classes = RowClasses.alike(of.batch.pipeline)
+    hosts = of.plan.placement.hosts
+    search = _Search(scenario, of, classes, least_s, below_s, known, budget, hosts, every=every)
+    found = search.solved(tables)
+    rest_s = max(found.rest_s, least_s) if found.rest_s < BELOW**2 * below_s else inf
+    return replace(found, bound_s=max(found.bound_s, least_s), rest_s=rest_s)
 
 
 def _on_listed_hosts(
@@ -159,28 +191,37 @@ class _Search:
         known: KnownPaths,
         budget: Budget,
         hosts: tuple[str, ...] | None = None,
+        *,
+        every: bool = False,
     ) -> None:
         self._scenario, self._of, self._classes = scenario, of, classes
         self._least_s, self._below_s, self._known = least_s, below_s, known
-        self._budget, self._hosts = budget, hosts
+        self._budget, self._hosts, self._every = budget, hosts, every
+        self._tried = MANY_TRIED if every else TRIED
         self._found: list[_Found] = []
-        self._bound_s = below_s
+        self._bound_s = self._rest_s = below_s
 
-    def solved(self) -> SolvedCombination:
-        tables = tables_below(self._of, self._classes, self._below_s)
+    def solved(self, tables: CombinationTables | None = None) -> SolvedCombination:
+        tables = tables or tables_below(self._of, self._classes, self._below_s)
         for recomputed in tables.recomputed.tolist():
             self._budget.check()
             if tables.may_hold(recomputed):
                 self._solve(tables.program(recomputed))
         self._found.sort(key=lambda one: (one.seconds, one.changes))
-        candidates = []
+        candidates: dict[Plan, Candidate] = {}
         for one in self._found:
             plan = self._plan(one)
-            if plan is not None:
-                candidates.append(Candidate(least_s=one.seconds, plan=plan))
-            if len(candidates) == TRIED:
+            if plan is None or plan in candidates:
+                continue
+            if len(candidates) == self._tried:
+                self._rest_s = min(self._rest_s, one.seconds)
                 break
-        return SolvedCombination(bound_s=BELOW * self._bound_s, candidates=tuple(candidates))
+            candidates[plan] = Candidate(least_s=one.seconds, plan=plan)
+        return SolvedCombination(
+            bound_s=BELOW * self._bound_s,
+            candidates=tuple(candidates.values()),
+            rest_s=BELOW * self._rest_s,
+        )
 
     def least_row_s(self) -> float:
         """The least of the largest rows of all answers; at most what is to be beaten."""
@@ -200,19 +241,21 @@ class _Search:
         return BELOW * least_s
 
     def _solve(self, program: OrderTables) -> None:
-        known_s = min((one.seconds for one in self._found), default=self._below_s)
-        below_s = min(self._below_s, known_s)
+        below_s = self._below_s
+        if not self._every:
+            below_s = min(below_s, min((one.seconds for one in self._found), default=inf))
         best = best_order(
             program.problem, least_s=self._least_s, below_s=below_s, budget=self._budget
         )
         if best is None:
             self._bound_s = min(self._bound_s, below_s)
+            self._rest_s = min(self._rest_s, below_s)
             return
         best_s = float(simulated_s(self._of, program, best.order)[0])
-        until_s = max(best.rows_s, min(below_s, best_s))
+        until_s = max(best.rows_s, below_s if self._every else min(below_s, best_s))
         self._note(program, best.order, np.array([best_s]))
         several = self._of.batch.virtual_stages > 1
-        bound_s = best.rows_s
+        bound_s = rest_s = best.rows_s
         for share in NARROWED:
             within_s = best.rows_s + share * (until_s - best.rows_s)
             orders = every_order(
@@ -229,8 +272,11 @@ class _Search:
             seconds = simulated_s(self._of, program, orders) if len(orders) else np.zeros(0)
             self._note(program, orders, seconds)
             bound_s = min(within_s, float(seconds.min(initial=inf)))
+            left = np.sort(seconds)[self._tried : self._tried + 1]
+            rest_s = min(within_s, float(left.min(initial=inf)))
             break
         self._bound_s = min(self._bound_s, bound_s)
+        self._rest_s = min(self._rest_s, rest_s)
 
     def _split(self, program: OrderTables, orders: Orders, within_s: float) -> float:
         """A bound in seconds on the step of these answers, at most `within_s`, over all splits of
@@ -265,7 +311,7 @@ class _Search:
             return
         changes = (np.diff(orders.classes, axis=1) != 0).sum(axis=1)
         ranked = np.lexsort((changes, np.round(seconds / max(seconds.min(), 1e-30), 9)))
-        for index in ranked[:TRIED].tolist():
+        for index in ranked[: self._tried].tolist():
             one = Orders(
                 classes=orders.classes[index : index + 1], layers=orders.layers[index : index + 1]
             )

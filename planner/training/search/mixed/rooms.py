@@ -48,36 +48,48 @@ class Rooms:
     def of(cls, scenario: Scenario, table: CostTable, batch: Batch, types: Ints) -> Rooms:
         """`types` [N, T] are indices of the scenario's `candidate_devices`; `scenario` and `table`
         are of the ideal topology."""
+        return cls.joined(cls.of_kinds(scenario, table, batch, types))
+
+    @classmethod
+    def joined(cls, kinds: Sequence[Rooms]) -> Rooms:
+        """For layers of any of these kinds."""
+        return cls(
+            fewest=kinds[0].fewest,
+            few=kinds[0].few,
+            most=np.max([one.most for one in kinds], axis=0),
+            over=np.min([one.over for one in kinds], axis=0),
+            each=np.min([one.each for one in kinds], axis=0),
+        )
+
+    @classmethod
+    def of_kinds(
+        cls, scenario: Scenario, table: CostTable, batch: Batch, types: Ints
+    ) -> tuple[Rooms, ...]:
+        """Of every kind of layer alone, in the order of `layer_columns`."""
         chunks = batch.virtual_stages
         fewest = np.maximum(chunks - _ends(batch), 0)
         few = np.where(fewest < chunks, chunks - 1, 0)
-        full = batch.granularity == FULL
-        most: Floats | None = None
-        over = np.full((len(batch), batch.pipeline, types.shape[1]), -np.inf)
-        each = np.zeros((len(batch), batch.pipeline, 1))
-        for column in layer_columns(scenario):
-            line = _Line.of(scenario, table, batch, int(column), replayed=True)
-            room = rooms_bytes(scenario, types)[:, None]
-            layers = chunks + np.floor((room - line.base) / line.slope + _ROUNDING)
-            layers = np.maximum(layers, few[:, None])
-            most = layers if most is None else np.maximum(most, layers)
+        full = (batch.granularity == FULL)[:, None, None]
+        room = rooms_bytes(scenario, types)[:, None]
+        rooms = []
+        for column in layer_columns(scenario).tolist():
+            line = _Line.of(scenario, table, batch, column, replayed=True)
+            most = chunks + np.floor((room - line.base) / line.slope + _ROUNDING)
+            most = np.maximum(most, few[:, None])
+            over = np.full(most.shape, -np.inf)
+            each = np.zeros((len(batch), batch.pipeline, 1))
             if full.any():
-                bare = _Line.of(scenario, table, batch, int(column), replayed=False)
+                bare = _Line.of(scenario, table, batch, column, replayed=False)
                 freed = _freed(scenario, table, batch)
                 needed = (bare.base - bare.slope * chunks - room) / freed
-                over = np.where(full[:, None, None], _least(over, needed), over)
-                slope = bare.slope / freed
-                each = np.where(full[:, None, None], _least(each, slope, unset=0.0), each)
-        assert most is not None
-        return cls(fewest=fewest, few=few, most=most, over=over, each=each)
+                over = np.where(full, needed, over)
+                each = np.where(full, bare.slope / freed, each)
+            rooms.append(cls(fewest=fewest, few=few, most=most, over=over, each=each))
+        return tuple(rooms)
 
 
 _ROUNDING = 1e-6
 """Share of a layer that rounding may hide."""
-
-
-def _least(known: Floats, found: Floats, unset: float = -np.inf) -> Floats:
-    return np.asarray(np.where(known == unset, found, np.minimum(known, found)))
 
 
 def room_bytes(scenario: Scenario, types: Sequence[int]) -> float:

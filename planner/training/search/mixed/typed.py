@@ -96,15 +96,14 @@ class TypedCombination:
         """Layers that no stage can have more of when the step is shorter than that."""
         if not self.free:
             return int(self.kept_layers.max())
-        layer_s = min(
-            float((one.forward_s + one.backward_s)[:, self.layer_columns].min())
-            for one in self.problems
-        )
+        layers = np.array(self.layer_columns)
+        least = [(one.forward_s + one.backward_s)[:, layers].min(axis=0) for one in self.problems]
+        shortest_s = np.cumsum(np.sort(np.min(least, axis=0)))
         fewest = self.fewest()
         most = len(self.layer_columns) - int(fewest.sum() - fewest.max(initial=0))
         if np.isfinite(below_s):
-            m = int(self.batch.chunk_microbatches[0])
-            most = min(most, int(below_s / max(m * layer_s, 1e-30)) + 1)
+            within_s = below_s / int(self.batch.chunk_microbatches[0])
+            most = min(most, int(np.searchsorted(shortest_s, within_s, side="right")) + 1)
         return max(most, 1)
 
     @property

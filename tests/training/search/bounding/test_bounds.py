@@ -130,7 +130,7 @@ def test_the_fewest_recomputed_layers_fit_and_one_less_does_not(
 @pytest.mark.parametrize(
     "size",
     [
-        {"length": 4096, "memory_gib": 3.5},
+        {"length": 4096, "memory_gib": 2.5},
         {"length": 2048, "memory_gib": 3, "experts": 4, "first_dense": 2},
         {"length": 2048, "memory_gib": 3, "layers": 11, "tie": True, "batch": 48},
         {"length": 4096, "memory_gib": 3, "batch": 64, "second_device": "h100-sxm-80gb"},

@@ -1,0 +1,112 @@
+"""The layouts of one combination after the other, each found by an exact program, while any may
+change the best plans."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from heapq import heapify, heappop, heappush
+from typing import TYPE_CHECKING
+
+from planner.budget import OutOfTime
+from planner.solver import Solver
+from planner.training.costs import cost_table
+from planner.training.estimate import batch_of_one, shard_of
+from planner.training.search.mixed.combination import KnownPaths, solve_alike, tables_alike
+from planner.training.search.mixed.typed import TypedCombination
+from planner.workload.stages import stage_load
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from planner.budget import Budget
+    from planner.training.scenario import Scenario
+    from planner.training.search.best_first.best import BestPlans
+    from planner.training.search.best_first.refine import Refinement
+    from planner.training.search.mixed.program import CombinationTables
+
+SOLVED = 256
+"""Most programs in one search."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Unsolved:
+    """A combination of one chunk per stage, a lower bound in seconds over its layouts, and the
+    recomputed layers per chunk of its default layout. `again`: some layouts were priced, and the
+    bound is of all others."""
+
+    bound_s: float
+    index: int
+    recomputed: int
+    again: bool = False
+
+
+class LayoutPrograms:
+    """Programs of combinations on equal devices."""
+
+    def __init__(
+        self, scenario: Scenario, walk: Refinement, best: BestPlans, budget: Budget
+    ) -> None:
+        self._scenario, self._walk, self._best, self._budget = scenario, walk, best, budget
+        self._paths = KnownPaths(Solver())
+        self._known: dict[int, tuple[TypedCombination, CombinationTables]] = {}
+
+    def solve(
+        self, combinations: Iterable[Unsolved], report: Callable[[], None]
+    ) -> dict[int, float]:
+        """Solve combinations, the smallest bound first, until no layout that is left may change the
+        best plans. A combination that has some is solved twice: the second time, all that is faster
+        than its best plan is priced. `report` is called before each.
+
+        Returns, of combinations with layouts that were not priced and may change the best plans, a
+        lower bound in seconds on those, by index. An end of time is no error.
+        """
+        queue = list(combinations)
+        heapify(queue)
+        left, rest = self._budget.meter(SOLVED), dict[int, float]()
+        while queue and not left.ended:
+            one = heappop(queue)
+            if one.bound_s >= self._best.wanted_s(one.index):
+                continue
+            report()
+            try:
+                rest_s = self._price(one)
+            except OutOfTime:
+                rest[one.index] = one.bound_s
+                break
+            left.spend()
+            if one.again:
+                rest[one.index] = rest_s
+            else:
+                heappush(queue, Unsolved(rest_s, one.index, one.recomputed, again=True))
+        return rest | {one.index: one.bound_s for one in queue}
+
+    def _price(self, one: Unsolved) -> float:
+        """Price what a program finds; a lower bound in seconds on all other layouts. Raises:
+        OutOfTime."""
+        below_s = self._best.wanted_s(one.index)
+        known = self._known.pop(one.index) if one.again else None
+        of, tables = known or self._stated(one, below_s)
+        found = solve_alike(
+            self._scenario,
+            of,
+            one.bound_s,
+            below_s,
+            tables,
+            known=self._paths,
+            every=one.again,
+            budget=self._budget,
+        )
+        if not one.again:
+            self._known[one.index] = of, tables
+        for candidate in found.candidates:
+            if candidate.least_s < self._best.wanted_s(one.index):
+                self._walk.replace(one.index, candidate.plan)
+        return found.rest_s
+
+    def _stated(self, one: Unsolved, below_s: float) -> tuple[TypedCombination, CombinationTables]:
+        plan = self._walk.plan(one.index, one.recomputed)
+        ideal = self._scenario.ideal
+        table = cost_table(ideal, [shard_of(plan)])
+        batch = batch_of_one(plan, 0, stage_load(ideal.model, ideal.kinds, plan.stages))
+        of = TypedCombination.of(ideal, plan, table, batch, (table,), free=True)
+        return of, tables_alike(of, below_s)

@@ -1,0 +1,75 @@
+"""Searches that solve layouts exactly, against every layout of small models."""
+
+from __future__ import annotations
+
+from itertools import combinations_with_replacement, pairwise
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from planner.training.estimate import point_estimate
+from planner.training.search.layouts.default import stages_of
+from planner.training.search.plans.build import plan_of
+from planner.training.search.search import search
+from planner.training.search.space.restrictions import Restrictions
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from planner.training.scenario import Scenario
+
+    Values = Callable[..., Iterator[dict[str, Any]]]
+
+LAYERS = 6
+PIPELINED = Restrictions(
+    tensor=(1,),
+    pipeline=(2, 4),
+    schedule=("1f1b",),
+    micro_batch_size=(1, 2),
+    data_sharding=("optimizer",),
+)
+TIGHT = {"memory_gib": 4, "length": 4096, "hidden": 1536, "ffn": 4096}
+UNLIKE = {"experts": 4, "first_dense": 2, "length": 2048, "memory_gib": 5}
+
+
+@pytest.mark.parametrize(
+    "size",
+    [
+        {},
+        TIGHT,
+        {**TIGHT, "software": "megatron-lm-2022"},
+        UNLIKE,
+        {**UNLIKE, "software": "megatron-core-perf"},
+        {"tie": True, "memory_gib": 3, "batch": 8},
+    ],
+)
+def test_no_layout_is_faster_than_claimed(
+    scenario_of: Callable[..., Scenario], every_value: Values, size: dict[str, Any]
+) -> None:
+    """Every layout of every combination with every number of recomputed layers, priced in full."""
+    scenario = scenario_of(layers=LAYERS, **size)
+    steps = sorted(every_step(scenario, every_value))
+    result = search(scenario, restrictions=PIPELINED, top=1)
+    assert bool(steps) == bool(result.plans)
+    if not steps:
+        return
+    found_s = result.plans[0].estimate.step_s
+    assert found_s >= steps[0] * (1 - 1e-9)
+    assert found_s * (1 - max(result.gap, result.layout_gap)) <= steps[0] * (1 + 1e-9)
+    assert result.layout_gap < 0.01
+
+
+def every_step(scenario: Scenario, every_value: Values) -> Iterator[float]:
+    for values in every_value(scenario, PIPELINED):
+        pipeline = int(values["pipeline"])
+        most = LAYERS if values["recompute"] == "full" else 1
+        for inner in combinations_with_replacement(range(LAYERS + 1), pipeline - 1):
+            counts = [after - before for before, after in pairwise((0, *inner, LAYERS))]
+            if 0 in counts[1:-1]:
+                continue
+            stages = stages_of(counts, pipeline, 1)
+            for recomputed in range(1, min(most, max(counts)) + 1):
+                plan = plan_of(scenario, values, stages, recomputed)
+                cost = point_estimate(scenario, plan)
+                if cost.memory.fits:
+                    yield cost.step_s

@@ -1,0 +1,83 @@
+"""Bounds over all layouts against random layouts, priced in full."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from planner.plan import Recompute, recomputed_per_stage
+from planner.training.estimate import point_estimate
+from planner.training.search.best_first.combinations import plan_at
+from planner.training.search.best_first.run import SearchRun
+from planner.training.search.bounding.every_layout import every_layout_s
+from planner.training.search.bounding.groups import BELOW, batch_of
+from planner.training.search.layouts.default import stages_of
+from planner.training.search.layouts.problem import kept_layout
+from planner.training.search.space.restrictions import Restrictions
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from planner.plan import Plan
+    from planner.training.scenario import Scenario
+
+LAYERS = 12
+SPACE = Restrictions(
+    tensor=(1,),
+    pipeline=(2, 4),
+    virtual_stages=(1, 2, 3),
+    schedule=("1f1b", "interleaved", "gpipe", "zb-h1"),
+    micro_batch_size=(1, 2),
+)
+"""Some combinations with every way to run a pipeline."""
+
+
+@pytest.mark.parametrize(
+    ("size", "schedules"),
+    [
+        ({"memory_gib": 5, "length": 4096, "hidden": 1536}, ("1f1b", "interleaved")),
+        ({"experts": 4, "first_dense": 2, "length": 2048, "memory_gib": 8}, ("1f1b",)),
+        ({"software": "torchtitan", "batch": 64}, ("1f1b", "interleaved", "gpipe")),
+    ],
+)
+def test_no_layout_beats_the_bound_over_all(
+    scenario_of: Callable[..., Scenario], size: dict[str, Any], schedules: tuple[str, ...]
+) -> None:
+    scenario = scenario_of(layers=LAYERS, **{"batch": 32, **size})
+    run = SearchRun(scenario=scenario, restrictions=replace(SPACE, schedule=schedules), top=1)
+    run.bound()
+    random = np.random.default_rng(0)
+    compared = 0
+    for group in (*run.fitting, *run.elsewhere):
+        shape = (group.screened.pipeline, group.virtual_stages, group.schedule)
+        if kept_layout(scenario, *shape) is not None:
+            continue
+        which = random.choice(len(group), min(len(group), 2), replace=False)
+        batch = batch_of(scenario, group, which, np.ones(len(which), dtype=np.int64))
+        bounds_s = BELOW * every_layout_s(scenario.ideal, run.growing.table, batch)
+        for index, bound_s in zip(which.tolist(), bounds_s.tolist(), strict=True):
+            plan = plan_at(scenario, group, index, 1)
+            for _ in range(15):
+                found = point_estimate(scenario, random_layout(plan, random))
+                if found.memory.fits:
+                    assert bound_s <= found.step_s
+                    compared += 1
+    assert compared > 30
+
+
+def random_layout(plan: Plan, random: np.random.Generator) -> Plan:
+    """The plan with its layers divided at random and some of them recomputed."""
+    p, v = plan.degrees.pipeline, plan.virtual_stages
+    layers = np.ones(p * v, dtype=np.int64)
+    layers[[0, -1]] = random.integers(0, 2, 2)
+    for chunk in random.permutation(np.arange(LAYERS * p * v) % (p * v))[: LAYERS - layers.sum()]:
+        layers[chunk] += 1
+    stages = stages_of(layers.tolist(), p, v, plan.schedule)
+    recompute = Recompute(granularity=plan.recompute.granularity, layers_per_stage=(0,) * p)
+    if plan.recompute.granularity == "full":
+        count = int(random.integers(1, layers.max() + 1))
+        recompute = replace(recompute, layers_per_stage=recomputed_per_stage(stages, count))
+    return replace(plan, stages=stages, recompute=recompute)
