@@ -116,11 +116,10 @@ def _fewer_devices(result: SearchResult) -> list[str]:
     if not result.fewer_devices:
         return []
     best, fewer = result.plans[0], result.fewer_devices[0]
-    without = f"Without the {' and '.join(fewer.without)}" if fewer.without else "On fewer devices"
     return [
-        f"{without} the step takes {seconds(fewer.step_s)} instead of "
-        f"{seconds(best.estimate.step_s)}, on {count(fewer.devices)} of "
-        f"{count(best.estimate.devices)} devices: --devices {fewer.devices}."
+        f"Without the {' and '.join(fewer.without)} the step takes {seconds(fewer.step_s)} instead "
+        f"of {seconds(best.estimate.step_s)}, on {count(fewer.devices)} of "
+        f"{count(best.estimate.devices)} devices: leave their node groups out of the cluster file."
     ]
 
 

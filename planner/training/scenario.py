@@ -197,3 +197,12 @@ def _with_kernels(cluster: ClusterSpec, job: JobSpec) -> JobSpec:
         software=job.software.model_copy(update={"attention": "unfused"}),
         assumptions=(*job.assumptions, f"{UNFUSED}{names} without fused kernels"),
     )
+
+
+def with_own_kernels(job: JobSpec) -> JobSpec:
+    """The job as it was before some device of its cluster took its fused kernels."""
+    told = tuple(one for one in job.assumptions if not one.startswith(UNFUSED))
+    if told == job.assumptions:
+        return job
+    software = job.software.model_copy(update={"attention": "flash"})
+    return replace(job, software=software, assumptions=told)

@@ -137,3 +137,76 @@ def test_device_groups_say_who_holds_what(found: Callable[..., Any]) -> None:
     assert "Device types: stage" in report
     alone = found([group("a", A100, 4)], "--top", "1", "--pipeline", "4")
     assert "device_groups" not in alone["plans"][0]["estimate"]
+
+
+SMALL = {
+    "name": "opt-350m",
+    "architecture": "gpt",
+    "num_layers": 24,
+    "hidden_size": 1024,
+    "num_attention_heads": 16,
+    "vocab_size": 50272,
+    "seq_length": 2048,
+}
+
+
+def test_what_is_faster_without_the_slow_devices_is_said(
+    tmp_path: Path, planner: Callable[..., Outcome]
+) -> None:
+    """Half of the devices are worth less than what they cost, fused kernels of the others among
+    that; the advice holds when it is taken."""
+    slow = {"intra_node": {"bandwidth": "8 GB/s"}, "network": {"cards": 1, "bandwidth": "6 GB/s"}}
+    fast = {"intra_node": {"bandwidth": "300 GB/s"}, "network": slow["network"]}
+    nodes = {"count": 2, "devices_per_node": 4}
+    groups = [
+        {"name": "a", "device": "a100-sxm-40gb", **nodes, **fast},
+        {"name": "t", "device": "t4", **nodes, **slow},
+    ]
+    (tmp_path / "m.yaml").write_text(json.dumps(SMALL), encoding="utf-8")
+
+    def searched(groups: list[dict[str, Any]], *options: str) -> str:
+        cluster = {"name": "unequal", "node_groups": groups}
+        (tmp_path / "c.yaml").write_text(json.dumps(cluster), encoding="utf-8")
+        outcome = planner(
+            *("search", "--cluster", str(tmp_path / "c.yaml"), "--model", str(tmp_path / "m.yaml")),
+            *("--precision", "fp16", "--global-batch-size", "256", "--tensor", "1", "--top", "1"),
+            *("--context", "1", "--recompute", "none", "--schedule", "1f1b"),
+            *("--micro-batch-size", "1,2", *options),
+        )
+        assert outcome.code == 0, outcome.stderr
+        return outcome.stdout
+
+    everything = json.loads(searched(groups, "--json"))
+    fewer = everything["search"]["fewer_devices"][0]
+    assert fewer["without"] == ["t4"]
+    assert fewer["devices"] == 8
+    assert fewer["step_s"] < steps_of(everything)[0]
+    alone = json.loads(searched(groups[:1], "--json"))
+    assert steps_of(alone)[0] == pytest.approx(fewer["step_s"], rel=1e-9)
+    assert "Without the t4 the step takes" in " ".join(searched(groups).split())
+
+
+@pytest.mark.parametrize("kept", [(2, 1), (1, 2), (2, 0), (0, 2)])
+def test_no_subset_of_the_devices_is_faster(
+    found: Callable[..., Any], kept: tuple[int, int]
+) -> None:
+    """Or the search says so."""
+    groups = [group("a", A100, 2), group("h", H100, 2)]
+    every = found(groups, "--top", "1")
+    fastest_s = min(
+        [*steps_of(every), *(one["step_s"] for one in every["search"].get("fewer_devices") or ())]
+    )
+    named = zip("ah", (A100, H100), kept, strict=True)
+    subset = [group(name, device, count) for name, device, count in named if count]
+    if sum(kept) == 3:
+        subset = [one | {"devices_per_node": 4} for one in subset]
+    assert fastest_s <= steps_of(found(subset, "--top", "1"))[0] * (1 + 1e-9)
+
+
+def test_ranks_of_measured_plans_on_two_types(planner: Callable[..., Outcome]) -> None:
+    """Nothing of these runs was used to fit a device: the best of 20 plans is found within 5 %, and
+    most pairs are in order."""
+    outcome = planner("validate", "runs/amp-v100-t4.yaml", "--json")
+    summary = json.loads(outcome.stdout)["summary"]
+    assert summary["rank_correlation"]["min_tau"] > 0.6
+    assert summary["regret"]["max"] < 0.05

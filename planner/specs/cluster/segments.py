@@ -63,8 +63,7 @@ def _without_rest(cluster: ClusterSpec, domain: int, segment: int, nodes: int) -
 
 
 def only(cluster: ClusterSpec, kept: Sequence[int]) -> ClusterSpec:
-    """Some nodes of a cluster of one node group, by their indices in cluster order."""
-    (group,) = cluster.node_groups
+    """Some nodes of a cluster, by their indices in cluster order."""
     hosts = cluster.host_names()
     new = {node: index for index, node in enumerate(kept)}
     matrix = cluster.matrix
@@ -76,5 +75,11 @@ def only(cluster: ClusterSpec, kept: Sequence[int]) -> ClusterSpec:
         for one in cluster.overrides
         if one.between[0] in new and one.between[1] in new
     )
-    left = replace(group, count=len(kept), hosts=tuple(hosts[node] for node in kept))
-    return replace(cluster, node_groups=(left,), matrix=matrix, overrides=overrides)
+    groups, first = [], 0
+    for group in cluster.node_groups:
+        end = first + (group.count or 0)
+        left = tuple(hosts[node] for node in kept if first <= node < end)
+        if left:
+            groups.append(replace(group, count=len(left), hosts=left))
+        first = end
+    return replace(cluster, node_groups=tuple(groups), matrix=matrix, overrides=overrides)

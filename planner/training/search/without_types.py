@@ -1,8 +1,10 @@
 """Whether a job on mixed devices is faster without some of its device types.
 
-The slowest devices may cost more than they give. For every union of device types that leaves some
-out, as many devices as it has are searched for, the best of any type, unless not even a step in
-which all of them were busy all the time would be shorter than the best plan's.
+The slowest devices may cost more than they give. Every union of device types that leaves some out
+is searched as a cluster of its own, unless not even a step in which all of its devices were busy
+all the time would be shorter than the best plan's. A union may have kernels that a type left out
+lacks; then it is searched in any case. Where tiers would fall apart without a group, nothing is
+said.
 """
 
 from __future__ import annotations
@@ -14,8 +16,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from planner.errors import PlannerError
+from planner.specs.cluster.segments import only
 from planner.training.batch import OUTER_KINDS
-from planner.training.scenario import build_scenario
+from planner.training.scenario import build_scenario, with_own_kernels
 from planner.training.search.best_first.run import SearchRun
 from planner.training.search.mixed.classes import devices_of_types
 from planner.training.search.mixed.speeds import is_mixed
@@ -23,8 +26,10 @@ from planner.training.search.result import FewerDevices
 from planner.workload.layers import layer_kinds
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from planner.arrays import Floats
-    from planner.training.scenario import Scenario
+    from planner.specs.cluster.spec import ClusterSpec
 
 MOST_TYPES = 4
 """Most device types whose unions are all looked at."""
@@ -40,20 +45,23 @@ def faster_without_types(run: SearchRun) -> tuple[FewerDevices, ...]:
     if sum(devices) != scenario.job.devices or not 1 < len(devices) <= MOST_TYPES:
         return ()
     best_s, per_sequence_s = kept[0].step_s, _device_seconds(run)
+    own_kernels = with_own_kernels(scenario.job) is not scenario.job
     found = []
-    for count in sorted(_unions(devices)):
-        if _all_busy_s(scenario, devices, per_sequence_s, count) < best_s:
-            one = _fastest(run, count, best_s)
+    for union in _unions(len(devices)):
+        busy_s = scenario.job.global_batch_size / sum(
+            devices[index] / float(per_sequence_s[index]) for index in union
+        )
+        if own_kernels or busy_s < best_s:
+            one = _fastest(run, union, best_s)
             if one is not None:
                 found.append(one)
     return tuple(sorted(found, key=lambda one: (one.step_s, one.devices)))
 
 
-def _unions(devices: list[int]) -> set[int]:
-    """Numbers of devices of all unions of types but that of all."""
-    return {
-        sum(chosen) for size in range(1, len(devices)) for chosen in combinations(devices, size)
-    }
+def _unions(types: int) -> Iterator[tuple[int, ...]]:
+    """All unions of types but that of all."""
+    for size in range(1, types):
+        yield from combinations(range(types), size)
 
 
 def _device_seconds(run: SearchRun) -> Floats:
@@ -72,24 +80,20 @@ def _device_seconds(run: SearchRun) -> Floats:
     return np.asarray((seconds * together).min(axis=1))
 
 
-def _all_busy_s(
-    scenario: Scenario, devices: list[int], per_sequence_s: Floats, count: int
-) -> float:
-    """The step if the fastest devices, so many of them, were always busy."""
-    rate, left = 0.0, count
-    for index in np.argsort(per_sequence_s, kind="stable").tolist():
-        taken = min(left, devices[index])
-        rate += taken / float(per_sequence_s[index])
-        left -= taken
-    return scenario.job.global_batch_size / rate
-
-
-def _fastest(run: SearchRun, devices: int, below_s: float) -> FewerDevices | None:
-    """The fastest plan on so many devices, if it takes less than `below_s`."""
-    scenario = run.scenario
+def _fastest(run: SearchRun, union: tuple[int, ...], below_s: float) -> FewerDevices | None:
+    """The fastest plan on all devices of these types, if it takes less than `below_s`."""
+    scenario, every = run.scenario, run.scenario.ideal.candidate_devices
+    kept_types = {every[index] for index in union}
+    kinds = scenario.topology.kinds
+    nodes = [node for node, kind in enumerate(kinds) if kind.device in kept_types]
+    devices = sum(kinds[node].devices_per_node for node in nodes)
+    if not _keeps_tiers(scenario.cluster):
+        return None
     try:
         fewer = build_scenario(
-            scenario.cluster, scenario.model, replace(scenario.job, devices=devices)
+            only(scenario.cluster, nodes),
+            scenario.model,
+            replace(with_own_kernels(scenario.job), devices=devices),
         )
         smaller = SearchRun(
             scenario=fewer,
@@ -109,12 +113,17 @@ def _fastest(run: SearchRun, devices: int, below_s: float) -> FewerDevices | Non
     kept = smaller.best.kept
     if not kept or kept[0].step_s >= below_s:
         return None
-    used = {name for group in kept[0].estimate.device_groups for name in group.devices} or {
-        device.name for device in fewer.placed(kept[0].plan.placement.hosts).device_types
-    }
-    every = dict.fromkeys(device.name for device in scenario.ideal.candidate_devices)
+    names = dict.fromkeys(device.name for device in every)
+    used = {device.name for device in kept_types}
     return FewerDevices(
         devices=devices,
-        without=tuple(name for name in every if name not in used),
+        without=tuple(name for name in names if name not in used),
         step_s=kept[0].step_s,
     )
+
+
+def _keeps_tiers(cluster: ClusterSpec) -> bool:
+    """Whether the nodes of a group that is left out fill whole units of every tier, so that the
+    others stay in the units they are in."""
+    sizes = [tier.nodes for tier in cluster.tiers if tier.nodes is not None]
+    return all((group.count or 0) % size == 0 for group in cluster.node_groups for size in sizes)

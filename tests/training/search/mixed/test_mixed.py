@@ -32,7 +32,7 @@ THREE = {
 MEMORY = {"device_nodes": (("a100-sxm-40gb", 2), ("h100-sxm-80gb", 2)), "devices_per_node": 2}
 UNEVEN = {"device_nodes": (("a100-sxm-80gb", 3), ("h100-sxm-80gb", 5)), "devices_per_node": 1}
 THREE_FEW = {
-    "device_nodes": (("a100-sxm-80gb", 1), ("h100-sxm-80gb", 3), ("v100-sxm-32gb", 2)),
+    "device_nodes": (("a100-sxm-80gb", 1), ("h100-sxm-80gb", 3), ("b200-sxm", 2)),
     "devices_per_node": 1,
 }
 FEW = {"device_nodes": (("a100-sxm-80gb", 2), ("h100-sxm-80gb", 4)), "devices_per_node": 1}
