@@ -25,8 +25,11 @@ WORTH = 0.01
 """Share of throughput that makes a batch worth a remark."""
 
 PROMISES = 0.95
-"""With all nodes in use, near batches are looked at where on some smaller number of nodes the
+"""With all nodes in use, near batches are looked at where on a number of nodes not much smaller the
 computation takes less than this share of the device-seconds that it takes on all."""
+
+NOT_MUCH_SMALLER = 0.75
+"""Of all nodes."""
 
 OPENED = 6
 """Pairs of a number of nodes and a batch on which plans are looked for, on either side."""
@@ -56,8 +59,10 @@ def _promising(smaller: FewerNodes) -> bool:
     if best is not None and best.estimate.devices < scenario.job.devices:
         return True
     nodes = scenario.topology.nodes
-    node_s = {count: count * least_s for count, least_s in smaller.least_s.items()}
-    return min(node_s.values()) < PROMISES * node_s.get(nodes, 0.0)
+    own_s = nodes * smaller.least_s.get(nodes, 0.0)
+    least = NOT_MUCH_SMALLER * nodes
+    others = (count * least_s for count, least_s in smaller.least_s.items() if count >= least)
+    return min(others, default=own_s) < PROMISES * own_s
 
 
 def _fastest(

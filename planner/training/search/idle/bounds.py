@@ -30,6 +30,8 @@ from planner.training.search.space.facts import SCHEDULE_NAMES, SpaceFacts
 from planner.workload.layers import layer_kinds
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from planner.arrays import Bools, Floats, Ints
     from planner.budget import Budget
     from planner.schedule.kinds import ScheduleKind
@@ -63,7 +65,7 @@ class WorkBounds:
         nodes = scenario.topology.nodes
         least_s = np.full(nodes + 1, np.inf)
         each = scenario.job.devices // nodes
-        for grid in _everywhere(scenario, self._restrictions).grids():
+        for grid in _everywhere(scenario, self._restrictions):
             self._budget.check()
             columns = grid.columns
             devices = columns["tensor"] * columns["context"] * columns["data"] * grid.pipeline
@@ -78,7 +80,7 @@ class WorkBounds:
         scenario = self._scenario
         batch, each = scenario.job.global_batch_size, scenario.node_devices
         found: dict[tuple[int, int], float] = {}
-        for grid in _everywhere(scenario, self._restrictions, any_batch=True).grids():
+        for grid in _everywhere(scenario, self._restrictions, any_batch=True):
             self._budget.check()
             columns, pipeline = grid.columns, grid.pipeline
             together = columns["data"] * columns["micro_batch_size"]
@@ -163,19 +165,23 @@ def _takes(
 
 def _everywhere(
     scenario: Scenario, restrictions: Restrictions, *, any_batch: bool = False
-) -> Enumeration:
-    """The space on all numbers of nodes up to the job's own."""
+) -> Iterator[AxisGrid]:
+    """The grids on all numbers of nodes up to the job's own."""
     job, model = scenario.job, scenario.model
     values = dimensions(scenario, restrictions)
     free = {
         "pipeline": tuple(range(1, min(model.num_layers, job.devices) + 1)),
         "tensor": divisors(model.num_attention_heads),
         "context": divisors(job.seq_length),
-        "data": tuple(range(1, job.devices + 1)) if any_batch else divisors(job.global_batch_size),
+        "data": divisors(job.global_batch_size),
         "expert": divisors(model.moe.num_experts) if model.moe else (1,),
     }
     for axis, every in free.items():
         if getattr(restrictions, axis) is None:
             values[axis] = tuple(value for value in every if value <= job.devices)
     facts = replace(SpaceFacts.of(scenario, restrictions), any_nodes=True, any_batch=any_batch)
-    return Enumeration(facts=facts, values=values)
+    for pipeline in values["pipeline"]:
+        here = {**values, "pipeline": (pipeline,)}
+        if any_batch and restrictions.data is None:
+            here["data"] = tuple(range(1, job.devices // pipeline + 1))
+        yield from Enumeration(facts=facts, values=here).grids()
