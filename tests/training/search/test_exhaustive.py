@@ -133,7 +133,10 @@ def test_no_order_of_the_hosts_is_better_than_claimed(
 
 def agree(scenario: Scenario, restrictions: Restrictions, every_plan: Naive) -> None:
     """Same numbers of valid and of fitting combinations, same best times, in the same order; every
-    combination with its default stage layout."""
+    combination with its default stage layout. Mixtures have one dispatcher: of several, those that
+    another beats are left out and not counted."""
+    if scenario.model.moe is not None:
+        restrictions = replace(restrictions, dispatcher=("alltoall",), expert_overlap=(False,))
     number, expected = every_plan(scenario, restrictions)
     if not number:
         with pytest.raises(RuleError):

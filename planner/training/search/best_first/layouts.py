@@ -17,7 +17,7 @@ import numpy as np
 from planner.arrays import distinct
 from planner.budget import OutOfTime
 from planner.schedule.registry import kind_of
-from planner.training.batch import FULL, OUTER_KINDS
+from planner.training.batch import OUTER_KINDS
 from planner.training.search.best_first.programs import LayoutPrograms, Unsolved
 from planner.training.search.bounding.every_layout import every_layout_s
 from planner.training.search.bounding.groups import BELOW, batch_of, tight_bounds
@@ -105,9 +105,7 @@ def improve_layouts(
     opened = _open(ideal, table, groups, np.sort(order[:OPENED]), walk, budget)
     exact = _has_program(groups, opened.index)
     usual = np.isfinite(_of_groups(groups, "bound_s")[opened.index])
-    codes = [group.variants["recompute"] for group in groups]
-    replays = np.concatenate([np.zeros(0), *codes])[opened.index] == FULL
-    wanted = (exact | ~usual | replays) & (opened.others_s < best.slowest_s)
+    wanted = (exact | ~usual) & (opened.others_s < best.slowest_s)
     bounds_s = _every_layout(ideal, table, groups, opened, wanted)
     programs = LayoutPrograms(scenario, walk, best, budget)
     rest_s = programs.solve(opened.unsolved(wanted & exact, bounds_s), report)
