@@ -42,7 +42,7 @@ NEAR = 2.0
 LISTED = 512
 """Most answers of one program that are all simulated."""
 
-SPLIT = 8192
+SPLIT = 1024
 """Most answers of one program whose splits over several chunks are all bounded."""
 
 RISE = 0.03
