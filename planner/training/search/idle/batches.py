@@ -24,13 +24,6 @@ NEAR = 0.05
 WORTH = 0.01
 """Share of throughput that makes a batch worth a remark."""
 
-PROMISES = 0.95
-"""With all nodes in use, near batches are looked at where on a number of nodes not much smaller the
-computation takes less than this share of the device-seconds that it takes on all."""
-
-NOT_MUCH_SMALLER = 0.75
-"""Of all nodes."""
-
 OPENED = 6
 """Pairs of a number of nodes and a batch on which plans are looked for, on either side."""
 
@@ -39,7 +32,7 @@ def near_batches(smaller: FewerNodes) -> tuple[NearBatch, ...]:
     """The batch below the job's that gives the highest throughput, and the one above where that
     gives more, each where it is worth a remark. Raises: OutOfTime."""
     run, best = smaller.run, smaller.best
-    if best is None or not _promising(smaller):
+    if best is None or not _awkward(smaller):
         return ()
     below_s = best.step_s / run.scenario.job.global_batch_size / (1 + WORTH)
     work = WorkBounds(run.scenario, run.restrictions, run.growing, run.budget)
@@ -53,16 +46,11 @@ def near_batches(smaller: FewerNodes) -> tuple[NearBatch, ...]:
     return tuple(found)
 
 
-def _promising(smaller: FewerNodes) -> bool:
-    """Whether near batches may be better: nodes are idle, or the job's batch costs by itself."""
+def _awkward(smaller: FewerNodes) -> bool:
+    """Whether the job's batch may cost much by itself: nodes are idle, or they do not divide it."""
     scenario, best = smaller.run.scenario, smaller.best
-    if best is not None and best.estimate.devices < scenario.job.devices:
-        return True
-    nodes = scenario.topology.nodes
-    own_s = nodes * smaller.least_s.get(nodes, 0.0)
-    least = NOT_MUCH_SMALLER * nodes
-    others = (count * least_s for count, least_s in smaller.least_s.items() if count >= least)
-    return min(others, default=own_s) < PROMISES * own_s
+    idle = best is not None and best.estimate.devices < scenario.job.devices
+    return idle or scenario.job.global_batch_size % scenario.topology.nodes != 0
 
 
 def _fastest(

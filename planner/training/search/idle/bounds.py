@@ -25,6 +25,7 @@ import numpy as np
 
 from planner.schedule.registry import SCHEDULES
 from planner.schedule.rules import ScheduleSize
+from planner.training.layer.flops import model_flops_per_token
 from planner.training.search.space.enumeration import Enumeration, dimensions, divisors
 from planner.training.search.space.facts import SCHEDULE_NAMES, SpaceFacts
 from planner.workload.layers import layer_kinds
@@ -40,6 +41,9 @@ if TYPE_CHECKING:
     from planner.training.search.bounding.tables import GrowingTable
     from planner.training.search.space.enumeration import AxisGrid
     from planner.training.search.space.restrictions import Restrictions
+
+MOST_OF_THEM = 0.8
+"""Share of its devices that a job uses at least with another batch."""
 
 ROUNDING = 1 - 1e-9
 """Share of a bound that rounding leaves."""
@@ -58,14 +62,16 @@ class WorkBounds:
         self._kinds = [SCHEDULES[SCHEDULE_NAMES[code]] for code in values["schedule"]]
         self._layers = _layer_counts(scenario)
 
-    def by_nodes(self) -> dict[int, float]:
+    def by_nodes(self, below_s: float = np.inf) -> dict[int, float]:
         """The least step in seconds of any combination on each number of nodes, up to the job's
-        own, that has a combination. Raises: OutOfTime."""
+        own, that has a combination and whose devices at their peak take less than `below_s`.
+        Raises: OutOfTime."""
         scenario = self._scenario
         nodes = scenario.topology.nodes
         least_s = np.full(nodes + 1, np.inf)
         each = scenario.job.devices // nodes
-        for grid in _everywhere(scenario, self._restrictions):
+        least = _devices_at_peak(scenario, below_s)
+        for grid in _everywhere(scenario, self._restrictions, least):
             self._budget.check()
             columns = grid.columns
             devices = columns["tensor"] * columns["context"] * columns["data"] * grid.pipeline
@@ -80,7 +86,8 @@ class WorkBounds:
         scenario = self._scenario
         batch, each = scenario.job.global_batch_size, scenario.node_devices
         found: dict[tuple[int, int], float] = {}
-        for grid in _everywhere(scenario, self._restrictions, any_batch=True):
+        devices = round(MOST_OF_THEM * scenario.job.devices)
+        for grid in _everywhere(scenario, self._restrictions, devices, any_batch=True):
             self._budget.check()
             columns, pipeline = grid.columns, grid.pipeline
             together = columns["data"] * columns["micro_batch_size"]
@@ -163,10 +170,17 @@ def _takes(
     return allowed
 
 
+def _devices_at_peak(scenario: Scenario, below_s: float) -> int:
+    """Devices that do a step's work in less than `below_s` seconds at their peak."""
+    job = scenario.job
+    flops = job.global_batch_size * job.seq_length * model_flops_per_token(scenario)
+    return int(flops / scenario.mean_peak_flop_per_s / below_s)
+
+
 def _everywhere(
-    scenario: Scenario, restrictions: Restrictions, *, any_batch: bool = False
+    scenario: Scenario, restrictions: Restrictions, least: int, *, any_batch: bool = False
 ) -> Iterator[AxisGrid]:
-    """The grids on all numbers of nodes up to the job's own."""
+    """The grids on all numbers of nodes from `least` devices up to the job's own."""
     job, model = scenario.job, scenario.model
     values = dimensions(scenario, restrictions)
     free = {
@@ -179,7 +193,7 @@ def _everywhere(
     for axis, every in free.items():
         if getattr(restrictions, axis) is None:
             values[axis] = tuple(value for value in every if value <= job.devices)
-    facts = replace(SpaceFacts.of(scenario, restrictions), any_nodes=True, any_batch=any_batch)
+    facts = replace(SpaceFacts.of(scenario, restrictions), least_devices=least, any_batch=any_batch)
     for pipeline in values["pipeline"]:
         here = {**values, "pipeline": (pipeline,)}
         if any_batch and restrictions.data is None:

@@ -27,6 +27,11 @@ if TYPE_CHECKING:
     from planner.training.search.space.enumeration import AxisGrid
 
 
+IMPROVED = 8
+"""Numbers of nodes on which stage layouts other than the default are looked for: those with the
+least bounds. On others the gap says what such layouts may gain."""
+
+
 def may_idle(scenario: Scenario) -> bool:
     """Whether plans on fewer nodes are looked for: where all nodes are alike, so that it does not
     matter which of them are idle."""
@@ -43,18 +48,16 @@ class FewerNodes:
 
     run: SearchRun
     numbers: int = field(init=False, default=0)
-    """Numbers of nodes that have a combination, but the job's own."""
+    """Smaller numbers of nodes that have a combination and are not too few for their peak."""
     runs: list[SearchRun] = field(init=False, default_factory=list)
-    least_s: dict[int, float] = field(init=False, default_factory=dict)
-    """The least step in seconds of any combination, by its number of nodes."""
     rest_s: float = field(init=False, default=0.0)
 
     def look(self) -> None:
         """Search on every number of nodes that may give a faster plan. Raises: OutOfTime."""
         run = self.run
         work = WorkBounds(run.scenario, run.restrictions, run.growing, run.budget)
-        self.least_s = work.by_nodes()
-        least_s = {n: s for n, s in self.least_s.items() if n < run.scenario.topology.nodes}
+        least_s = work.by_nodes(self.slowest_s)
+        least_s.pop(run.scenario.topology.nodes, None)
         self.numbers = len(least_s)
         waiting = sorted(least_s.items(), key=lambda one: (one[1], -one[0]))
         for place, (nodes, bound_s) in enumerate(waiting):
@@ -87,7 +90,7 @@ class FewerNodes:
             budget=run.budget,
             solver=run.solver,
             layout=run.layout,
-            improve=run.improve,
+            improve=run.improve if len(self.runs) < IMPROVED else None,
             hopeful=below(work, slowest_s),
             enough_s=slowest_s,
             priced=run.growing,

@@ -28,9 +28,6 @@ if TYPE_CHECKING:
 Holds = Any
 """bool [rows], or of length 1 where all rows agree; numpy's stubs type comparisons as Any."""
 
-MOST_OF_THEM = 0.8
-"""Share of the devices that a job uses at least where its batch is not kept."""
-
 SELECTIVE, FULL = GRANULARITIES.index("selective"), GRANULARITIES.index("full")
 """Codes of the recompute granularities that rules test."""
 GRADIENTS_SHARDED = DATA_SHARDINGS.index("optimizer+gradients")
@@ -48,9 +45,9 @@ another."""
 
 def world(f: SpaceFacts, c: Columns) -> Holds:
     devices = c["tensor"] * c["context"] * c["pipeline"] * c["data"]
-    if f.any_nodes:
-        least = f.devices * MOST_OF_THEM if f.any_batch else 1
-        return (devices >= least) & (devices <= f.devices) & (devices % f.node_devices == 0)
+    if f.least_devices is not None:
+        some = (devices >= f.least_devices) & (devices <= f.devices)
+        return some & (devices % f.node_devices == 0)
     return devices == f.devices
 
 

@@ -90,8 +90,9 @@ class SpaceFacts:
     sharded_in_groups: tuple[str, ...]
     shards_over_all: bool
     offload: Offload
-    any_nodes: bool = False
-    """Whether a combination may take any number of whole nodes, up to all devices."""
+    least_devices: int | None = None
+    """A combination may take any number of whole nodes that has so many devices, up to all; None:
+    all devices."""
     any_batch: bool = False
     """Whether it may leave a part of the global batch out."""
 
