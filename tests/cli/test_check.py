@@ -334,7 +334,7 @@ def test_large_files_are_refused_at_once_and_briefly(
 def test_an_unknown_key_is_named_briefly(planner: Run, tmp_path: Path) -> None:
     path = tmp_path / "baseline.json"
     plans = [{"plan": "p.json#1", "step_s": 1, "devices": 1, "tokens_per_step": 1, "x" * 9000: 1}]
-    document = {"schema": "planner/baselines/1", "planner_version": "0.1.0", "plans": plans}
+    document = {"schema": "planner/baselines/1", "planner_version": "0.2.0", "plans": plans}
     path.write_text(json.dumps(document))
     plan = Path(__file__).parents[2] / "examples" / "mixtral-8x7b-on-dgx-h100-16.json"
     outcome = planner("check", str(plan), "--baseline", str(path))

@@ -160,7 +160,7 @@ def plans() -> list[Any]:
 def baselines() -> list[Any]:
     figures = {"step_s": 1.5, "devices": 16, "tokens_per_step": 4096}
     figures_of = [{"plan": f"plans/{name}.json#1", **figures} for name in "ab"]
-    document = {"schema": "planner/baselines/1", "planner_version": "0.1.0", "plans": figures_of}
+    document = {"schema": "planner/baselines/1", "planner_version": "0.2.0", "plans": figures_of}
     return [document, *plans()]
 
 
