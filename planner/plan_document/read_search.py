@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 from planner.budget import Stopped
 from planner.plan_document.nodes import LARGEST_COUNT_BYTES
@@ -11,6 +11,7 @@ from planner.plan_document.read_estimate import bytes_of, read_estimate
 from planner.plan_document.schema_parts import ONLY_WHERE_CHOSEN
 from planner.plan_document.schema_search import CLOUD_AXES
 from planner.solver import EngineRecord, SolverRecord
+from planner.specs.software import Overlap
 from planner.training.search.result import (
     Change,
     Cloud,
@@ -25,6 +26,7 @@ from planner.training.search.result import (
     SearchResult,
     SizedPlan,
     Space,
+    SwitchWorth,
 )
 
 if TYPE_CHECKING:
@@ -56,6 +58,7 @@ def read_search(node: Node, plans: tuple[RankedPlan, ...]) -> SearchResult:
         changes=tuple(_change(one) for one in node["changes"].items()),
         robustness=_robustness(node.get("robust")),
         nodes=_nodes(node.get("nodes")),
+        switches=_switches(node.get("switches")),
         near_batches=_near_batches(node.get("near_batches")),
         fewer_devices=_fewer_devices(node.get("fewer_devices")),
         cloud=_cloud(node.get("cloud")),
@@ -77,6 +80,17 @@ def _nodes(node: Node | None) -> NodeCounts | None:
         others=node["others"].count(),
         opened=node["opened"].count(),
         idle_hosts=tuple(one.host() for one in node["idle_hosts"].items()),
+    )
+
+
+def _switches(node: Node | None) -> tuple[SwitchWorth, ...]:
+    return tuple(
+        SwitchWorth(
+            overlap=tuple(name.text(get_args(Overlap)) for name in one["overlap"].items()),
+            on=one["on"].flag(),
+            share=one["share"].number(at_least=-1),
+        )
+        for one in (() if node is None else node.items())
     )
 
 

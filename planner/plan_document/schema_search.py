@@ -134,6 +134,14 @@ def search_schema() -> Schema:
                     }
                 ),
             },
+            "switches": {
+                "description": "What overlaps that a framework switches together are worth to the "
+                "best plan: whether they are on, and the share of the step without them that they "
+                "add, below 0 where they take time off.",
+                **list_of(
+                    record({"overlap": list_of(TEXT), "on": FLAG, "share": {"type": "number"}})
+                ),
+            },
             "near_batches": {
                 "description": "Plans with a slightly smaller or larger global batch that train "
                 "more tokens a second.",
@@ -185,6 +193,7 @@ def search_schema() -> Schema:
         optional=(
             "robust",
             "nodes",
+            "switches",
             "near_batches",
             "fewer_devices",
             "fewer_nodes",

@@ -41,6 +41,7 @@ def search_fields(result: SearchResult) -> dict[str, Any]:
         **_robust(result.robustness),
         **_nodes(result.nodes),
         **_near_batches(result),
+        **_switches(result),
         **_fewer_devices(result),
         **_fewer(result.fewer_nodes),
         **({"needs_offloading": True} if result.needs_offloading else {}),
@@ -116,6 +117,14 @@ def _nodes(counts: NodeCounts | None) -> dict[str, Any]:
     if counts is None:
         return {}
     return {"nodes": {**asdict(counts), "idle_hosts": list(counts.idle_hosts)}}
+
+
+def _switches(result: SearchResult) -> dict[str, Any]:
+    """Nothing where the framework has no overlap to switch."""
+    found = [
+        {"overlap": list(one.overlap), "on": one.on, "share": one.share} for one in result.switches
+    ]
+    return {"switches": found} if found else {}
 
 
 def _near_batches(result: SearchResult) -> dict[str, Any]:

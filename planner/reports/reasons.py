@@ -72,6 +72,7 @@ _OVERLAPS = {
     "parameter_gather": "parameters",
     "tensor": "tensor communication",
     "pipeline": "pipeline sends",
+    "expert": "expert exchanges",
 }
 
 

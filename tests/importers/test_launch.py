@@ -270,7 +270,8 @@ def test_a_number_of_nodes_that_nothing_says_is_never_one(
 
 def test_what_a_script_says_and_a_plan_cannot_is_noted(read: Any) -> None:
     launched = read(
-        GPT + "--fine-grained-activation-offloading --use-precision-aware-optimizer "
+        GPT + "--fine-grained-activation-offloading --offload-modules attn_norm "
+        "--use-precision-aware-optimizer "
         "--use-distributed-optimizer --made-up-flag 3 --made-up-flag 4 "
         "--exp-avg-dtype bf16 --exp-avg-sq-dtype fp8 --recompute-granularity selective "
         "--recompute-modules core_attn gdn --main-grads-dtype bf16 "

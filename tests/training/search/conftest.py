@@ -17,7 +17,7 @@ from planner.training.search.layouts.default import default_layout
 from planner.training.search.plans.build import plan_of
 from planner.training.search.space.broken import check_values
 from planner.training.search.space.enumeration import dimensions
-from planner.training.search.space.facts import SpaceFacts, code_of, value_of
+from planner.training.search.space.facts import NODE, SpaceFacts, code_of, value_of
 from planner.training.search.space.restrictions import Restrictions
 
 if TYPE_CHECKING:
@@ -160,6 +160,11 @@ def _repeats_another(row: dict[str, int], facts: SpaceFacts) -> bool:
             row["recompute"] == code_of("recompute", "selective")
             and not facts.selective_frees
             and not facts.recompute_asked
+        )
+        or (
+            row["shard_over"] == NODE
+            and facts.node_devices // row["tensor"] >= row["data"] * row["context"]
+            and facts.shards_over_all
         )
     )
 

@@ -142,7 +142,7 @@ def agree(scenario: Scenario, restrictions: Restrictions, every_plan: Naive) -> 
         with pytest.raises(RuleError):
             search(scenario, restrictions=restrictions)
         return
-    result = search(scenario, restrictions=restrictions, top=5, improve=None)
+    result = search(scenario, restrictions=restrictions, top=5, improve=None, idle=False)
     assert result.candidates == number
     assert result.fitting == len(expected)
     assert result.proven

@@ -17,9 +17,11 @@ if TYPE_CHECKING:
 
 
 def run_of(scenario: Scenario, known: KnownShards | None = None) -> SearchRun:
-    return SearchRun(
-        scenario=scenario, restrictions=Restrictions(), top=3, improve=None, known=known
-    )
+    """Of several dispatchers, those that another beats are left out, which depends on the size."""
+    one = Restrictions()
+    if scenario.model.moe is not None:
+        one = Restrictions(dispatcher=("alltoall",), expert_overlap=(False,))
+    return SearchRun(scenario=scenario, restrictions=one, top=3, improve=None, known=known)
 
 
 @pytest.mark.parametrize("experts", [None, 8])
