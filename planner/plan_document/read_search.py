@@ -88,7 +88,7 @@ def _switches(node: Node | None) -> tuple[SwitchWorth, ...]:
         SwitchWorth(
             overlap=tuple(name.text(get_args(Overlap)) for name in one["overlap"].items()),
             on=one["on"].flag(),
-            share=one["share"].number(at_least=-1),
+            share=one["ratio"].number(at_least=0) - 1,
         )
         for one in (() if node is None else node.items())
     )

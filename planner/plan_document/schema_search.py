@@ -136,11 +136,8 @@ def search_schema() -> Schema:
             },
             "switches": {
                 "description": "What overlaps that a framework switches together are worth to the "
-                "best plan: whether they are on, and the share of the step without them that they "
-                "add, below 0 where they take time off.",
-                **list_of(
-                    record({"overlap": list_of(TEXT), "on": FLAG, "share": {"type": "number"}})
-                ),
+                "best plan: whether they are on, and the step with them over that without.",
+                **list_of(record({"overlap": list_of(TEXT), "on": FLAG, "ratio": NUMBER})),
             },
             "near_batches": {
                 "description": "Plans with a slightly smaller or larger global batch that train "

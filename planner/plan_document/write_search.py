@@ -122,7 +122,8 @@ def _nodes(counts: NodeCounts | None) -> dict[str, Any]:
 def _switches(result: SearchResult) -> dict[str, Any]:
     """Nothing where the framework has no overlap to switch."""
     found = [
-        {"overlap": list(one.overlap), "on": one.on, "share": one.share} for one in result.switches
+        {"overlap": list(one.overlap), "on": one.on, "ratio": 1 + one.share}
+        for one in result.switches
     ]
     return {"switches": found} if found else {}
 

@@ -180,7 +180,7 @@ class SearchResult:
     fewer_nodes: SizedPlan | None = None
     """A plan on fewer nodes that is faster than the best on all of them, where one was found."""
     nodes: NodeCounts | None = None
-    """None where every plan takes all nodes."""
+    """None where every plan takes all nodes, or time ran out before others were looked at."""
     near_batches: tuple[NearBatch, ...] = ()
     """Higher throughput with a slightly smaller or larger batch, where the job's own costs much."""
     cloud: Cloud | None = None

@@ -200,9 +200,10 @@ def _result(
     cloud: Cloud | None,
 ) -> SearchResult:
     plans = _plans(run, smaller)
-    runs = (run, *(() if smaller is None else smaller.runs))
-    complete = all(one.complete for one in runs)
-    settled = complete and all(one.done for one in runs)
+    opened = () if smaller is None else smaller.runs
+    runs = (run, *(one for one in opened if one.complete))
+    complete = run.complete
+    settled = all(one.complete and one.done for one in (run, *opened))
     bound_s = _bound_s(runs, smaller)
     gap, layout_gap = 0.0, 0.0
     if plans and complete:
@@ -233,7 +234,7 @@ def _result(
         nearest=nearest,
         changes=changes,
         cloud=cloud,
-        nodes=None if smaller is None else _nodes(smaller, plans),
+        nodes=None if smaller is None or smaller.rest_s is None else _nodes(smaller, plans),
     )
 
 
@@ -241,7 +242,7 @@ def _bound_s(runs: Sequence[SearchRun], smaller: FewerNodes | None) -> float | N
     """Seconds that no combination takes less than that was not refined, on any number of nodes;
     None where there is no other."""
     rest_s = inf
-    if smaller is not None:
+    if smaller is not None and smaller.rest_s is not None:
         rest_s = min((smaller.rest_s, *(one.enough_s for one in smaller.runs)))
     bounds = [one.bound_s for one in runs if one.bound_s is not None]
     bound_s = min((*bounds, rest_s))

@@ -44,13 +44,13 @@ def may_idle(scenario: Scenario) -> bool:
 @dataclass(slots=True, kw_only=True)
 class FewerNodes:
     """The searches on fewer nodes beside that of a job, `run`. No plan on any other number of
-    nodes takes less than `rest_s`: 0 while nothing is known."""
+    nodes takes less than `rest_s`; None before any was looked at."""
 
     run: SearchRun
     numbers: int = field(init=False, default=0)
     """Smaller numbers of nodes that have a combination and are not too few for their peak."""
     runs: list[SearchRun] = field(init=False, default_factory=list)
-    rest_s: float = field(init=False, default=0.0)
+    rest_s: float | None = field(init=False, default=None)
 
     def look(self) -> None:
         """Search on every number of nodes that may give a faster plan. Raises: OutOfTime."""
