@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from planner.errors import NothingFits
 from planner.plan_document import record_inputs, to_document
-from planner.training.scenario import build_scenario
+from planner.training.scenario import resized
 from planner.wording.labels import one_line
 from planner.wording.units import capacity, gib, seconds
 
@@ -96,8 +96,7 @@ class FoundPlans:
         """A plan in the scenario with as many nodes as the plan takes."""
         scenario, devices = self.scenario, ranked.plan.degrees.devices
         if devices != scenario.job.devices:
-            job = replace(scenario.job, devices=devices)
-            scenario = build_scenario(scenario.cluster, scenario.model, job)
+            scenario = resized(scenario, devices)
         return PricedPlan(scenario=scenario, ranked=ranked)
 
     @property

@@ -47,23 +47,7 @@ def varied(scenario: Scenario, plan: Plan, decisions: Mapping[str, Any]) -> Plan
 def _varied(
     scenario: Scenario, plan: Plan, decisions: Mapping[str, Any], *, keep_experts: bool
 ) -> Plan:
-    kept = {axis: getattr(plan.degrees, axis) for axis in AXES if axis != "data"}
-    flags = {
-        **kept,
-        "micro_batch_size": plan.micro_batch_size,
-        "virtual_stages": plan.virtual_stages,
-        "schedule": plan.schedule,
-        "recompute": plan.recompute.granularity,
-        "sequence_parallel": plan.sequence_parallel,
-        "data_sharding": plan.data_sharding,
-        "dispatcher": plan.dispatcher,
-        "expert_overlap": plan.expert_overlap,
-        "shard_over": plan.shard_over or "all",
-        "optimizer_offload": plan.optimizer_offload,
-        "weight_offload": plan.weight_offload,
-        "activation_offload": plan.activation_offload,
-        **decisions,
-    }
+    flags: dict[str, Any] = {**plan.choices, "data": None, **decisions}
     if not keep_experts or flags["expert"] == 1:
         flags |= {name: decisions.get(name) for name in ("dispatcher", "expert_overlap")}
     if "virtual_stages" in decisions and "schedule" not in decisions:

@@ -124,6 +124,25 @@ class Plan:
     activation_offload: float = 0.0
 
     @property
+    def choices(self) -> dict[str, int | float | str | bool | None]:
+        """What the plan chooses on every axis of a search, by the name of the axis."""
+        return {
+            **{axis: getattr(self.degrees, axis) for axis in AXES},
+            "micro_batch_size": self.micro_batch_size,
+            "virtual_stages": self.virtual_stages,
+            "schedule": self.schedule,
+            "recompute": self.recompute.granularity,
+            "sequence_parallel": self.sequence_parallel,
+            "data_sharding": self.data_sharding,
+            "dispatcher": self.dispatcher,
+            "expert_overlap": self.expert_overlap,
+            "shard_over": self.shard_over or "all",
+            "optimizer_offload": self.optimizer_offload,
+            "weight_offload": self.weight_offload,
+            "activation_offload": self.activation_offload,
+        }
+
+    @property
     def sharding_groups(self) -> int:
         """Groups of replicas that hold a copy of the sharded states each."""
         replicas = self.degrees.data * self.degrees.context

@@ -14,6 +14,10 @@ FIT_CLASSES = ("fits", "tight", "does not fit")
 """The verdicts of `Estimate.fit_class`."""
 
 
+_HOUR_S = 3600.0
+_DAY_S = 24 * _HOUR_S
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TimeBreakdown:
     """Exposed seconds of one step on the critical path; they add up to `step_s`."""
@@ -100,6 +104,16 @@ class Estimate:
         if job_s is None:
             raise ValueError("nobody says how many tokens the job has")
         return step.around(job_s)
+
+    @property
+    def device_hours(self) -> float | None:
+        """Of the whole job; None without its number of tokens."""
+        return None if self.job_s is None else self.devices * self.job_s / _HOUR_S
+
+    @property
+    def tokens_per_day(self) -> float:
+        """In the long run."""
+        return self.lasting_tokens_per_s * _DAY_S
 
     @property
     def lasting_tokens_per_s(self) -> float:

@@ -11,8 +11,6 @@ if TYPE_CHECKING:
     from planner.plan import Estimate, StageMemory
 
 TERA = 1e12
-HOUR_S = 3600.0
-DAY_S = 24 * HOUR_S
 
 
 def estimate_fields(estimate: Estimate) -> dict[str, Any]:
@@ -58,7 +56,7 @@ def _goodput(estimate: Estimate) -> dict[str, Any]:
     return {
         "goodput": {
             "share": known.share,
-            "tokens_per_day": estimate.lasting_tokens_per_s * DAY_S,
+            "tokens_per_day": estimate.tokens_per_day,
             "between_failures_s": known.between_failures_s,
             "restart_s": known.restart_s,
             "checkpoint": {
@@ -87,7 +85,7 @@ def _whole_job(estimate: Estimate) -> dict[str, Any]:
             "wall_s": job_s,
             "low_s": low_s,
             "high_s": high_s,
-            "device_hours": estimate.devices * job_s / HOUR_S,
+            "device_hours": estimate.device_hours,
         }
     }
 

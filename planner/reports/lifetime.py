@@ -9,9 +9,6 @@ from planner.wording.units import duration, durations, large, percent, plural
 if TYPE_CHECKING:
     from planner.plan import Estimate, Goodput
 
-DAY_S = 86400.0
-HOUR_S = 3600.0
-
 
 def lifetime(estimate: Estimate) -> list[str]:
     """A sentence on failures where the cluster speaks of them, one on the job where its tokens are
@@ -25,7 +22,7 @@ def lifetime(estimate: Estimate) -> list[str]:
 
 
 def _failures(estimate: Estimate, known: Goodput) -> str:
-    tokens = large(estimate.lasting_tokens_per_s * DAY_S)
+    tokens = large(estimate.tokens_per_day)
     text = (
         f"Goodput {percent(known.share)}, {tokens} tokens a day: a failure every "
         f"{duration(known.between_failures_s)}, {duration(known.restart_s)} until the next step, a "
@@ -48,7 +45,7 @@ def _job(estimate: Estimate, tokens: int) -> str:
     text = f"{large(tokens)} tokens take {taken}"
     if estimate.confidence is not None:
         text += f" ({low} to {high})"
-    text += f", {large(estimate.devices * job_s / HOUR_S)} device hours"
+    text += f", {large(estimate.device_hours or 0.0)} device hours"
     if estimate.goodput is None:
         return f"{text}, if nothing ever fails."
     failures = round(job_s / estimate.goodput.between_failures_s)

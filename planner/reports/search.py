@@ -47,7 +47,10 @@ def search_report(
         *(paragraph(text) for text in lifetime(best.estimate)),
         *([paragraph(safer(safest))] if safest is not None else []),
         paragraph(job_line(inputs, best.plan)),
-        *(paragraph(text) for text in (*_idle(result), *_near_batches(result))),
+        *(
+            paragraph(text)
+            for text in (*_idle(result), *_near_batches(result, inputs.job.global_batch_size))
+        ),
         paragraph(how_sure(result)),
         *([paragraph(solvers(result.solver))] if trouble else []),
         heading("Ranked plans"),
@@ -106,14 +109,13 @@ def _idle(result: SearchResult) -> list[str]:
     ]
 
 
-def _near_batches(result: SearchResult) -> list[str]:
-    """What a slightly different batch would give."""
+def _near_batches(result: SearchResult, batch: int) -> list[str]:
+    """What a batch slightly different from that of the job would give."""
     best = result.plans[0]
-    batch = best.estimate.tokens_per_step
     rate = best.estimate.tokens_per_s
     said = []
     for one in result.near_batches:
-        share = one.step_s * one.tokens_per_s / batch - 1
+        share = one.global_batch_size / batch - 1
         said.append(
             f"A batch of {count(one.global_batch_size)} ({share:+.1%}) trains "
             f"{count(one.tokens_per_s)} tokens/s on {plural(one.nodes, 'node')}, "

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from planner.plan import DATA_SHARDINGS, GRANULARITIES
+from planner.schedule.inflight import peak_in_flight
 from planner.schedule.registry import kind_of
 
 if TYPE_CHECKING:
@@ -87,6 +88,19 @@ class Batch:
         """Microbatches that pass through each chunk: all, or a share where the pipeline holds the
         model several times."""
         return self.num_microbatches // self.kind.parameter_copies
+
+    @property
+    def in_flight(self) -> tuple[NDArray[np.int64], NDArray[np.intp]]:
+        """Microbatches in flight in every chunk at its fullest moment, [M, p, v], one row for every
+        number of microbatches, and the row of each plan, [N]."""
+        counts, which = np.unique(self.num_microbatches, return_inverse=True)
+        found = peak_in_flight(
+            self.schedule,
+            stages=self.pipeline,
+            virtual_stages=self.virtual_stages,
+            num_microbatches=counts,
+        )
+        return found, which
 
     @property
     def pass_counts(self) -> NDArray[np.int64]:

@@ -185,6 +185,12 @@ def build_scenario(cluster: ClusterSpec, model: ModelSpec, job: JobSpec) -> Scen
     )
 
 
+def resized(scenario: Scenario, devices: int) -> Scenario:
+    """The same job on so many devices of its cluster. Raises: InputError when it has fewer."""
+    job = replace(scenario.job, devices=devices)
+    return build_scenario(scenario.cluster, scenario.model, job)
+
+
 def _with_kernels(cluster: ClusterSpec, job: JobSpec) -> JobSpec:
     """The job with attention computed in parts if a device of the cluster has no fused kernels for
     it."""

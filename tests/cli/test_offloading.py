@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.cli.answers import document, estimated, parts
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -40,22 +42,6 @@ def cluster(tmp_path: Path, **host: Any) -> str:
         encoding="utf-8",
     )
     return str(path)
-
-
-def document(done: Outcome) -> dict[str, Any]:
-    assert done.code in (0, 1), done.stderr
-    found: dict[str, Any] = json.loads(done.stdout)
-    return found
-
-
-def estimated(planner: Command, *options: str) -> dict[str, Any]:
-    found: dict[str, Any] = document(planner("estimate", *options, "--json"))["plans"][0]
-    return found
-
-
-def parts(plan: dict[str, Any]) -> dict[str, int]:
-    found: dict[str, int] = plan["estimate"]["memory"]["per_stage"][0]["components"]
-    return found
 
 
 def test_a_share_of_the_optimizer_leaves_the_device(planner: Command) -> None:

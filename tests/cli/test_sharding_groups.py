@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
+
+from tests.cli.answers import document, estimated, parts
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,22 +36,6 @@ def slow(tmp_path: Path) -> str:
     path = tmp_path / "slow.yaml"
     path.write_text(SLOW, encoding="utf-8")
     return str(path)
-
-
-def document(done: Outcome) -> dict[str, Any]:
-    assert done.code in (0, 1), done.stderr
-    found: dict[str, Any] = json.loads(done.stdout)
-    return found
-
-
-def estimated(planner: Command, *options: str) -> dict[str, Any]:
-    found: dict[str, Any] = document(planner("estimate", *options, "--json"))["plans"][0]
-    return found
-
-
-def parts(plan: dict[str, Any]) -> dict[str, int]:
-    found: dict[str, int] = plan["estimate"]["memory"]["per_stage"][0]["components"]
-    return found
 
 
 def test_a_group_holds_its_share_of_everything(planner: Command, slow: str) -> None:

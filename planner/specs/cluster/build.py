@@ -109,11 +109,7 @@ class _Builder:
 
     def _reliability(self) -> Reliability | None:
         given = self._given.reliability
-        if given is None:
-            return None
-        reliability = build_reliability(given)
-        self._assumptions += reliability.assumptions
-        return reliability
+        return None if given is None else build_reliability(given, self._assumptions)
 
     def _doubts(self) -> Iterator[str]:
         for index, group in enumerate(self._given.node_groups):

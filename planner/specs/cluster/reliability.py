@@ -46,7 +46,7 @@ class ReliabilityInput(Input):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reliability:
-    """The block with what it leaves out filled in, which `assumptions` name. Times are seconds,
+    """The block with what it leaves out filled in. Times are seconds,
     bandwidths bytes/s. `copy_bytes_per_s`: of one device; None where training waits for the whole
     write. None: `stall_s` follows from the bandwidths, `interval_s` is the best one, `repair_s` is
     unknown."""
@@ -60,12 +60,10 @@ class Reliability:
     copy_bytes_per_s: float | None
     stall_s: float | None
     interval_s: float | None
-    assumptions: tuple[str, ...] = ()
 
 
-def build_reliability(given: ReliabilityInput) -> Reliability:
-    """The block as a value."""
-    assumed: list[str] = []
+def build_reliability(given: ReliabilityInput, assumed: list[str]) -> Reliability:
+    """The block as a value; what it leaves out is added to what is `assumed`."""
 
     def stated(value: float | None, key: str, kind: type[Constant[float]], what: str) -> float:
         if value is not None:
@@ -100,5 +98,4 @@ def build_reliability(given: ReliabilityInput) -> Reliability:
         copy_bytes_per_s=copy,
         stall_s=checkpoint.stall,
         interval_s=checkpoint.interval,
-        assumptions=tuple(assumed),
     )

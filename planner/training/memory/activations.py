@@ -218,14 +218,7 @@ def _in_flight(table: CostTable, batch: Batch) -> tuple[NDArray[np.int64], NDArr
     largest = kept.max(axis=-1)
     differ = (largest - kept.min(axis=-1) > _SAME * largest).any(axis=0)
     if not differ.any():
-        microbatches, which = np.unique(batch.num_microbatches, return_inverse=True)
-        counted = peak_in_flight(
-            batch.schedule,
-            stages=batch.pipeline,
-            virtual_stages=batch.virtual_stages,
-            num_microbatches=microbatches,
-        )
-        return counted, which
+        return batch.in_flight
     return heaviest_in_flight(
         batch.schedule,
         kept.astype(np.float64),

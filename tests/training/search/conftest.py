@@ -27,6 +27,13 @@ if TYPE_CHECKING:
 
 GIB = 2**30
 
+KEPT: dict[str, Any] = {
+    "optimizer_offload": (0.0,),
+    "weight_offload": (False,),
+    "activation_offload": (0.0,),
+}
+"""Nothing is offloaded, which searches try where nothing fits."""
+
 
 @pytest.fixture(scope="session")
 def scenario_of() -> Callable[..., Scenario]:

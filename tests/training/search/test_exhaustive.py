@@ -15,6 +15,7 @@ from planner.training.estimate import point_estimate
 from planner.training.search.hosts.placement import placement_on
 from planner.training.search.search import search
 from planner.training.search.space.restrictions import Restrictions
+from tests.training.search.conftest import KEPT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,12 +26,6 @@ if TYPE_CHECKING:
     Naive = Callable[[Scenario, Restrictions], tuple[int, list[tuple[Plan, Estimate]]]]
 
 NOTHING = Restrictions()
-KEPT: dict[str, Any] = {
-    "optimizer_offload": (0.0,),
-    "weight_offload": (False,),
-    "activation_offload": (0.0,),
-}
-"""Nothing is offloaded, which searches try where nothing fits."""
 SIX = {"devices_per_node": 6, "heads": 12, "groups": 6, "hidden": 1536, "batch": 12, "layers": 7}
 MIXED = {"nodes": 2, "devices_per_node": 2, "second_device": "h100-sxm-80gb"}
 FABRIC = [{"name": "leaf", "nodes": 2}, {"name": "wide", "bandwidth": "2 GB/s"}]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import count, pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -13,6 +13,7 @@ from planner.training.search.best_first import queue
 from planner.training.search.plans.build import check_plan, plan_values
 from planner.training.search.search import Progress, search
 from planner.training.search.space.restrictions import Restrictions
+from tests.training.search.conftest import KEPT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -142,14 +143,6 @@ def test_interrupted_bounding_returns_no_plans_and_no_claim(scenario: Scenario) 
     assert result.bound_s is None
     assert result.gap == 1.0
     assert not result.proven
-
-
-KEPT: dict[str, Any] = {
-    "optimizer_offload": (0.0,),
-    "weight_offload": (False,),
-    "activation_offload": (0.0,),
-}
-"""Nothing is offloaded, which would make the hopeless fit."""
 
 
 def test_an_interrupt_while_explaining_keeps_what_is_known(hopeless: Scenario) -> None:

@@ -16,7 +16,7 @@ from planner.wording.labels import one_line
 from planner.wording.units import GIB, count, gib, percent, plural, time_scale
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence, Set
+    from collections.abc import Mapping, Sequence, Set
 
     from planner.plan import Plan, RankedPlan
     from planner.reports.page.content import PageContent
@@ -124,33 +124,10 @@ def front(points: Sequence[Point]) -> list[Point]:
 
 def _key(plan: Plan, axes: Set[str]) -> tuple[tuple[str, object], ...]:
     """A plan's values of these axes."""
-    degrees = plan.degrees
-    return _sorted(
-        {
-            "tensor": degrees.tensor,
-            "pipeline": degrees.pipeline,
-            "data": degrees.data,
-            "context": degrees.context,
-            "expert": degrees.expert,
-            "expert_tensor": degrees.expert_tensor,
-            "micro_batch_size": plan.micro_batch_size,
-            "virtual_stages": plan.virtual_stages,
-            "schedule": plan.schedule,
-            "recompute": plan.recompute.granularity,
-            "sequence_parallel": plan.sequence_parallel,
-            "data_sharding": plan.data_sharding,
-            "dispatcher": plan.dispatcher,
-            "expert_overlap": plan.expert_overlap,
-            "shard_over": plan.shard_over or "all",
-            "optimizer_offload": plan.optimizer_offload,
-            "weight_offload": plan.weight_offload,
-            "activation_offload": plan.activation_offload,
-        },
-        axes,
-    )
+    return _sorted(plan.choices, axes)
 
 
-def _sorted(values: dict[str, object], axes: Set[str]) -> tuple[tuple[str, object], ...]:
+def _sorted(values: Mapping[str, object], axes: Set[str]) -> tuple[tuple[str, object], ...]:
     """Values of these axes, without the dispatcher where there is nothing to dispatch."""
     left_out = ("dispatcher",) if values["expert"] == 1 else ()
     return tuple(sorted((k, v) for k, v in values.items() if k in axes and k not in left_out))

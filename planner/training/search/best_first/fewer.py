@@ -16,7 +16,7 @@ import numpy as np
 
 from planner.errors import PlannerError
 from planner.training.estimate import point_estimate
-from planner.training.scenario import build_scenario
+from planner.training.scenario import resized
 from planner.training.search.best_first.combinations import Combinations
 from planner.training.search.best_first.queue import BoundQueue
 from planner.training.search.best_first.run import SearchRun
@@ -65,8 +65,7 @@ def _on(scenario: Scenario, best: RankedPlan, nodes: int) -> Scenario:
     """The job on the first hosts of a plan, of those that a job of its size finds: segments of
     scale-up domains may leave some over. Raises: InputError."""
     hosts = best.plan.placement.hosts or used_hosts(scenario)
-    job = replace(scenario.job, devices=scenario.placed(hosts[:nodes]).topology.devices)
-    smaller = build_scenario(scenario.cluster, scenario.model, job)
+    smaller = resized(scenario, scenario.placed(hosts[:nodes]).topology.devices)
     found = set(smaller.cluster.host_names())
     kept = [host for host in hosts if host in found][:nodes]
     return smaller.placed(kept) if len(kept) == nodes else smaller

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from planner.schedule.inflight import peak_in_flight
 from planner.training.batch import FULL, OUTER_KINDS, SELECTIVE
 from planner.training.memory.stage import bucket_copies_bytes, state_bytes
 from planner.training.search.mixed.speeds import layer_columns
@@ -34,7 +33,8 @@ def may_fit_elsewhere(
     states, copies = _state_bytes(scenario, table, batch, kinds)
     kept = _kept_bytes(table, batch)[:, kinds]
     slack = 1 + scenario.job.software.allocator_slack.value
-    flights = _in_flight(batch)
+    counted, which = batch.in_flight
+    flights = counted[which]
     least = states.min(axis=1)[:, None] + flights.min(axis=-1) * kept.min(axis=1)[:, None]
     most = (states + copies).max(axis=1)[:, None] + flights.max(axis=-1) * kept.max(axis=1)[:, None]
     without = (fewest == 0) | (len(kinds) > 1)
@@ -43,18 +43,6 @@ def may_fit_elsewhere(
     taken = np.floor(np.where(spare_bytes >= 0, spare_bytes / least, lacking))
     together = taken.sum(axis=1) >= 0
     return np.asarray(together & (layers + taken >= fewest).all(axis=1))
-
-
-def _in_flight(batch: Batch) -> Ints:
-    """[N, p, v]: microbatches in flight of every chunk."""
-    counts, which = np.unique(batch.num_microbatches, return_inverse=True)
-    found = peak_in_flight(
-        batch.schedule,
-        stages=batch.pipeline,
-        virtual_stages=batch.virtual_stages,
-        num_microbatches=counts,
-    )
-    return np.asarray(found[which])
 
 
 def _state_bytes(

@@ -16,6 +16,8 @@ from planner.training.search.idle.nodes import below, on_nodes
 from planner.training.search.result import NearBatch
 
 if TYPE_CHECKING:
+    from planner.training.scenario import Scenario
+    from planner.training.search.best_first.best import Priced
     from planner.training.search.idle.nodes import FewerNodes
 
 NEAR = 0.05
@@ -32,7 +34,7 @@ def near_batches(smaller: FewerNodes) -> tuple[NearBatch, ...]:
     """The batch below the job's that gives the highest throughput, and the one above where that
     gives more, each where it is worth a remark. Raises: OutOfTime."""
     run, best = smaller.run, smaller.best
-    if best is None or not _awkward(smaller):
+    if best is None or not _awkward(run.scenario, best):
         return ()
     below_s = best.step_s / run.scenario.job.global_batch_size / (1 + WORTH)
     work = WorkBounds(run.scenario, run.restrictions, run.growing, run.budget)
@@ -46,10 +48,9 @@ def near_batches(smaller: FewerNodes) -> tuple[NearBatch, ...]:
     return tuple(found)
 
 
-def _awkward(smaller: FewerNodes) -> bool:
+def _awkward(scenario: Scenario, best: Priced) -> bool:
     """Whether the job's batch may cost much by itself: nodes are idle, or they do not divide it."""
-    scenario, best = smaller.run.scenario, smaller.best
-    idle = best is not None and best.estimate.devices < scenario.job.devices
+    idle = best.estimate.devices < scenario.job.devices
     return idle or scenario.job.global_batch_size % scenario.topology.nodes != 0
 
 

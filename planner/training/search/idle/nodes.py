@@ -7,13 +7,13 @@ that reaches the slowest plan to be listed. Only combinations that may be faster
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from math import inf
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from planner.training.scenario import build_scenario
+from planner.training.scenario import resized
 from planner.training.search.best_first.run import SearchRun
 from planner.training.search.idle.bounds import WorkBounds
 
@@ -60,8 +60,8 @@ class FewerNodes:
         least_s.pop(run.scenario.topology.nodes, None)
         self.numbers = len(least_s)
         waiting = sorted(least_s.items(), key=lambda one: (one[1], -one[0]))
-        for place, (nodes, bound_s) in enumerate(waiting):
-            self.rest_s = min((one[1] for one in waiting[place:]), default=inf)
+        for nodes, bound_s in waiting:
+            self.rest_s = bound_s
             if bound_s >= self.slowest_s:
                 return
             run.budget.check()
@@ -105,8 +105,7 @@ class FewerNodes:
 
 def on_nodes(scenario: Scenario, nodes: int) -> Scenario:
     """The job on so many of its nodes, the first ones."""
-    devices = nodes * scenario.node_devices
-    return build_scenario(scenario.cluster, scenario.model, replace(scenario.job, devices=devices))
+    return resized(scenario, nodes * scenario.node_devices)
 
 
 def below(work: WorkBounds, slowest_s: float) -> Callable[[AxisGrid], NDArray[np.bool_]]:

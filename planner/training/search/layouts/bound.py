@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from planner.schedule.inflight import peak_in_flight
 from planner.training.batch import OUTER_KINDS
 from planner.training.step.reduction import stage_gathers_s
 from planner.training.step.sends import boundary_sends
@@ -89,13 +88,8 @@ def other_layouts_s(
     total = batch.load.counts.sum(axis=(0, 1)).astype(np.float64)
     way_s, way_forward_s = layer_s @ total, forward_s @ total
     held_forward = forward_s @ batch.load.of_stages.T.astype(np.float64)
-    counts, which = np.unique(batch.num_microbatches, return_inverse=True)
-    in_flight = peak_in_flight(
-        batch.schedule,
-        stages=batch.pipeline,
-        virtual_stages=batch.virtual_stages,
-        num_microbatches=counts,
-    )[which, :, 0]
+    counted, which = batch.in_flight
+    in_flight = counted[which, :, 0]
     least = np.full(len(batch), np.inf)
     for stage in stages:
         s = stage.index

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from planner.schedule.inflight import peak_in_flight
 from planner.training.batch import FULL
 from planner.training.memory.stage import stage_peaks
 from planner.training.search.layouts.bound import jitter_share
@@ -103,10 +102,8 @@ def _one_chunk_s(batch: Batch, speeds: Speeds, stages: _Stages, least_s: Floats)
     microbatch passes the stages before the busiest, which does all its work. Or one goes all the
     way and back, and the busiest stage does all that has to wait for it."""
     m, p = batch.num_microbatches.astype(np.float64)[:, None], batch.pipeline
-    counts, which = np.unique(batch.num_microbatches, return_inverse=True)
-    in_flight = peak_in_flight(batch.schedule, stages=p, virtual_stages=1, num_microbatches=counts)[
-        which, :, 0
-    ]
+    counted, which = batch.in_flight
+    in_flight = counted[which, :, 0]
     early = np.minimum(in_flight, m) - 1
     after = np.arange(p, 0, -1.0)
     slowest = (speeds.kinds_s / speeds.kinds_s.min(axis=1, keepdims=True).clip(1e-30)).max(

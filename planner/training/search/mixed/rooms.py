@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from planner.schedule.inflight import peak_in_flight
 from planner.training.batch import FULL, OUTER_KINDS, SELECTIVE
 from planner.training.memory.stage import bucket_copies_bytes, stage_parameters, stage_peaks
 from planner.training.memory.standing import largest_workspaces, outside_allocator
@@ -163,13 +162,7 @@ def _uneven(
     scenario: Scenario, table: CostTable, batch: Batch, column: int, *, replayed: bool
 ) -> Floats:
     """[N, p]: by how much a layer takes less than the average in the chunk that keeps fewest."""
-    counts, which = np.unique(batch.num_microbatches, return_inverse=True)
-    in_flight = peak_in_flight(
-        batch.schedule,
-        stages=batch.pipeline,
-        virtual_stages=batch.virtual_stages,
-        num_microbatches=counts,
-    )
+    in_flight, which = batch.in_flight
     spread = (in_flight.mean(axis=-1) - in_flight.min(axis=-1))[which]
     saved = table.saved_bytes[batch.row, column]
     saved = np.where(
@@ -186,12 +179,7 @@ def _freed(scenario: Scenario, table: CostTable, batch: Batch) -> Floats:
     """[N, p, 1]: the most bytes that recomputing one layer more may save."""
     columns = layer_columns(scenario)
     dropped = (table.saved_bytes - table.full_bytes)[batch.row][:, columns].max(axis=-1)
-    counts, which = np.unique(batch.num_microbatches, return_inverse=True)
-    in_flight = peak_in_flight(
-        batch.schedule,
-        stages=batch.pipeline,
-        virtual_stages=batch.virtual_stages,
-        num_microbatches=counts,
-    ).max(axis=-1)[which]
+    counted, which = batch.in_flight
+    in_flight = counted.max(axis=-1)[which]
     slack = 1 + scenario.job.software.allocator_slack.value
     return np.asarray(np.maximum(slack * dropped[:, None] * in_flight, 1.0)[..., None])

@@ -81,21 +81,8 @@ def plan_problems(scenario: Scenario, plan: Plan) -> tuple[PlanProblem, ...]:
 def plan_values(scenario: Scenario, plan: Plan) -> dict[str, int | float | str | bool]:
     """The combination that a plan was made from."""
     dispatcher = plan.dispatcher or scenario.job.software.expert.dispatcher_options[0]
-    return {
-        **{axis: getattr(plan.degrees, axis) for axis in DEGREES},
-        "micro_batch_size": plan.micro_batch_size,
-        "virtual_stages": plan.virtual_stages,
-        "schedule": plan.schedule,
-        "recompute": plan.recompute.granularity,
-        "sequence_parallel": plan.sequence_parallel,
-        "data_sharding": plan.data_sharding,
-        "dispatcher": dispatcher,
-        "expert_overlap": plan.expert_overlap,
-        "shard_over": plan.shard_over or "all",
-        "optimizer_offload": plan.optimizer_offload,
-        "weight_offload": plan.weight_offload,
-        "activation_offload": plan.activation_offload,
-    }
+    chosen = {axis: value for axis, value in plan.choices.items() if value is not None}
+    return {**chosen, "dispatcher": dispatcher}
 
 
 def field_of(axis: str) -> str:
