@@ -165,6 +165,7 @@ def improve(
         top=TRIED,
         budget=Budget.lasting(ranges.duration_s("--time-limit", time_limit_s)),
         progress=progress,
+        idle=False,
     )
     if not found.plans:
         raise NothingFits(f"no plan that fits was found for the job of {source.path}")

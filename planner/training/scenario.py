@@ -148,14 +148,17 @@ class Scenario:
 
     def placed(self, hosts: Sequence[str]) -> Scenario:
         """The same job with host `hosts[i]` at position i of the rank grid's nodes; any hosts of
-        the cluster will do. The scenario itself when it has this order already, or without hosts.
-        """
+        the cluster will do. On fewer hosts it is the job on their devices. The scenario itself when
+        it has this order already, or without hosts."""
         names = self.cluster.host_names()
         if not hosts or tuple(hosts) == tuple(names[node] for node in self.topology.order):
             return self
         index = {host: node for node, host in enumerate(names)}
         topology = self.topology.ordered([index[host] for host in hosts])
-        return replace(self, topology=topology)
+        job = self.job
+        if len(hosts) < self.topology.nodes:
+            job = replace(job, devices=topology.devices)
+        return replace(self, topology=topology, job=job)
 
     def workload(self, shard: Shard) -> Workload:
         return Workload(

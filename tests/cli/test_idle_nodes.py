@@ -97,3 +97,29 @@ def test_a_slightly_smaller_batch_is_advice_that_holds(planner: Run) -> None:
 def test_no_advice_where_the_batch_is_as_good_as_others(planner: Run) -> None:
     document = found(planner, *LLAMA, "--nodes", "32", "--top", "1")
     assert "near_batches" not in document["search"]
+
+
+def test_rates_are_of_the_devices_in_use_under_the_worst_case_too(planner: Run) -> None:
+    best = found(planner, *LLAMA, "--nodes", "31", "--top", "1", "--robust", "20%")["plans"][0]
+    degrees, estimate = best["degrees"], best["estimate"]
+    devices = degrees["tensor"] * degrees["pipeline"] * degrees["data"] * degrees["context"]
+    assert devices < 31 * 8
+    assert estimate["tokens_per_s_per_device"] * devices == pytest.approx(estimate["tokens_per_s"])
+
+
+SCRIPT = """torchrun --nnodes 7 --nproc-per-node 8 pretrain_gpt.py --tensor-model-parallel-size 1 \\
+  --pipeline-model-parallel-size 7 --num-layers 28 --hidden-size 2048 --num-attention-heads 16 \\
+  --vocab-size 51200 --seq-length 4096 --max-position-embeddings 4096 --micro-batch-size 1 \\
+  --global-batch-size 16 --bf16 --use-distributed-optimizer --use-flash-attn
+"""
+
+
+def test_a_script_keeps_its_nodes(planner: Run, tmp_path: Path) -> None:
+    """Six of the seven would be faster; `improve` says what the script can do on all of them."""
+    script = tmp_path / "train.sh"
+    script.write_text(SCRIPT, encoding="utf-8")
+    done = planner("improve", "--cluster", "dgx-h100-16", str(script), "--write", "--json")
+    assert done.code == 0, done.stderr
+    assert json.loads(done.stdout)["gain"] > 0.1
+    again = planner("estimate", "--cluster", "dgx-h100-16", "--plan", str(script), "--json")
+    assert json.loads(again.stdout)["inputs"]["job"]["devices"] == 56
