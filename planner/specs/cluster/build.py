@@ -16,7 +16,7 @@ from planner.specs.cluster.file import (
 )
 from planner.specs.cluster.links import place_matrix, place_overrides
 from planner.specs.cluster.nominal import doubts
-from planner.specs.cluster.prices import Prices, build_prices, price_of
+from planner.specs.cluster.prices import PriceList, build_prices, price_of
 from planner.specs.cluster.reliability import Reliability, build_reliability
 from planner.specs.cluster.rules import broken_group_rules, broken_tier_rules
 from planner.specs.cluster.spec import (
@@ -115,7 +115,7 @@ class _Builder:
         given = self._given.reliability
         return None if given is None else build_reliability(given, self._assumptions)
 
-    def _prices(self, groups: tuple[NodeGroup, ...]) -> Prices | None:
+    def _prices(self, groups: tuple[NodeGroup, ...]) -> PriceList | None:
         given, fabric = self._given.prices, self._given.fabric
         if given is None:
             return None

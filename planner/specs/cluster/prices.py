@@ -56,7 +56,7 @@ class PricesInput(Input):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Prices:
+class PriceList:
     """`currency` of all amounts; `egress_per_gb` by the name of the tier in which nodes meet. Node
     groups hold what their devices cost."""
 
@@ -77,7 +77,7 @@ def build_prices(
     given: PricesInput,
     groups: Sequence[tuple[str, str]],
     tiers: Sequence[str],
-) -> Prices:
+) -> PriceList:
     """`groups`: names of node groups and of their devices. Raises: InputError for names that the
     cluster does not have, a group without a price, and several currencies."""
     names = [*dict.fromkeys(name for pair in groups for name in pair)]
@@ -98,7 +98,7 @@ def build_prices(
         if price.currency != given.currency:
             problem = f"prices are in one currency, found {given.currency} and {price.currency}"
             raise document.error(problem, at)
-    return Prices(
+    return PriceList(
         currency=given.currency,
         egress_per_gb=tuple((name, price.amount) for name, price in given.egress.items()),
     )

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from planner.errors import InputError
 from planner.specs.cluster.electricity import Electricity
-from planner.specs.cluster.prices import Prices
+from planner.specs.cluster.prices import PriceList
 from planner.specs.cluster.reliability import Reliability
 from planner.specs.device import DeviceSpec
 from planner.specs.files.source import SourceFile
@@ -136,7 +136,7 @@ class ClusterSpec:
     matrix: BandwidthMatrix | None = None
     overrides: tuple[LinkOverride, ...] = ()
     reliability: Reliability | None = None
-    prices: Prices | None = None
+    prices: PriceList | None = None
     electricity: Electricity | None = None
     assumptions: tuple[str, ...] = ()
     doubts: tuple[str, ...] = ()
