@@ -20,9 +20,9 @@ Outcome = Literal["planned", "nothing fits", "refused", "dominated"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PointAnswer:
-    """`outcome`: there is a plan; none fits; the point makes no sense; or whatever its plan, another
-    point is better in every objective, so none was looked for. `reason`: why there is no plan.
-    Seconds, bytes and amounts are those of the best plan; `time_s`, `cost`, `energy_kwh` and
+    """`outcome`: there is a plan; none fits; the point cannot be asked for; or another point is
+    better in every objective whatever its plan, so none was looked for. `reason`: why there is no
+    plan. Seconds, bytes and amounts are those of the best plan; `time_s`, `cost`, `energy_kwh` and
     `carbon_kg` of the whole job, or of a step where its tokens are not stated, `low` and `high` by
     the range of the step. `gap`: what a better plan can gain at most, as a share of the step."""
 
@@ -63,6 +63,14 @@ class PointAnswer:
             "devices": self.devices,
         }
         return figures[objective]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Solved:
+    """An answer, and its plan document where it has a plan."""
+
+    answer: PointAnswer
+    document: str | None = None
 
 
 def answer_of(point: Point, found: SearchResult) -> PointAnswer:

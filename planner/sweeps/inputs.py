@@ -110,10 +110,10 @@ class StudyInputs:
         return self._files[kind, name]
 
     def _changed(self, kind: Kind, name: str, changes: Chosen) -> Document:
-        """The file with the changes of a point; as it is without any, so that it keeps its digest."""
+        """The file with the changes of a point; without any the file itself, with its digest."""
         document = self._file(kind, name)
         over = self._laid_over(document) if kind == "cluster" else None
-        if not changes and not over:
+        if not changes and (over is None or not over.tree):
             return document
         if not isinstance(document.tree, dict):
             raise document.error("expected a mapping")
@@ -123,8 +123,9 @@ class StudyInputs:
             marks=dict(document.marks),
             key_marks=dict(document.key_marks),
         )
-        for key in over.tree if over else ():
-            with_value(changed, (key,), over.part((key,)))
+        if over is not None:
+            for key in over.tree:
+                with_value(changed, (key,), over.part((key,)))
         for axis, index in changes:
             try:
                 with_value(changed, axis.path.keys, axis.values[index])

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from planner.specs.cluster.spec import ClusterSpec
-    from planner.specs.files.document import Tree
+    from planner.specs.files.document import Location, Tree
     from planner.specs.model.spec import ModelSpec
     from planner.specs.study.spec import Study
     from planner.sweeps.inputs import Chosen
@@ -74,10 +74,12 @@ def _points(study: Study, inputs: StudyInputs) -> Iterator[Point]:
 
     def digest(value: ClusterSpec | ModelSpec | SoftwareProfile) -> str:
         """That of an input, worked out once; `inputs` keeps them all."""
-        if id(value) not in known:
-            file = not isinstance(value, SoftwareProfile)
-            known[id(value)] = digest_of(replace(value, source=None) if file else value)
-        return known[id(value)]
+        key = id(value)
+        if key not in known:
+            if not isinstance(value, SoftwareProfile):
+                value = replace(value, source=None)
+            known[key] = digest_of(value)
+        return known[key]
 
     for number, indices in enumerate(study.points(), start=1):
         chosen = tuple(zip(study.axes, indices, strict=True))
@@ -118,7 +120,7 @@ def _job(study: Study, chosen: Chosen) -> StudyJobInput:
 def _restrictions(study: Study, chosen: Chosen) -> Restrictions:
     """Raises: InputError."""
     axes: dict[str, Tree] = dict(study.search)
-    places = {key: ("search", key) for key in axes}
+    places: dict[str, Location] = {key: ("search", key) for key in axes}
     for axis, index in chosen:
         if axis.path.home == "search":
             axes[str(axis.path.keys[0])] = axis.values[index].tree
@@ -130,7 +132,7 @@ def _restrictions(study: Study, chosen: Chosen) -> Restrictions:
     try:
         return restrictions_of(axes)
     except PlannerError as error:
-        at = next(iter(places.values()), ())
+        first = next(iter(places.values()), ())
         if isinstance(error, InputError):
-            raise study.document.error(str(error), at) from None
+            raise study.document.error(str(error), first) from None
         raise

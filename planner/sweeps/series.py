@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from planner.errors import PlannerError
 from planner.plan_document import record_inputs, to_document, to_text
-from planner.sweeps.answers import answer_of, without_plan
+from planner.sweeps.answers import Solved, answer_of, without_plan
 from planner.training.lifetime.spending import spending_of
 from planner.training.search.idle.nodes import may_idle
 from planner.training.search.idle.sizes import SharedSizes
@@ -24,14 +24,6 @@ if TYPE_CHECKING:
     from planner.sweeps.store import Store
     from planner.training.scenario import Scenario
     from planner.training.search.result import SearchResult
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Solved:
-    """An answer, and its plan document where it has a plan."""
-
-    answer: PointAnswer
-    document: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,8 +18,8 @@ from planner.sweeps.answers import PointAnswer
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from planner.sweeps.answers import Solved
     from planner.sweeps.points import Point
-    from planner.sweeps.series import Solved
 
 _OWN = ("on_front", "over_limits", "rivals")
 """What other points, or the study, say of an answer."""

@@ -1,8 +1,8 @@
 """A study from its points to its front.
 
-Series of points go to workers in waves: the first few, then twice as many each time. What a wave
+Series of points go to workers in waves: one, then twice as many each time. What a wave
 found may spare later ones searches; how large waves are does not depend on the workers, so that
-every engine gives the same answers.
+every kind of workers gives the same answers.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from planner.sweeps.answers import Front, marked
-from planner.sweeps.engine import Engine
 from planner.sweeps.points import points_of
 from planner.sweeps.series import SeriesTask, solve
+from planner.sweeps.workers import Workers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from planner.sweeps.points import Point
     from planner.sweeps.store import Store
 
-FIRST_WAVE = 2
+FIRST_WAVE = 1
 """Series of the first wave."""
 
 
@@ -53,7 +53,7 @@ class SweepProgress:
 def run_study(
     study: Study,
     *,
-    engine: Engine,
+    workers: Workers,
     store: Store | None = None,
     every_point: bool = False,
     progress: Callable[[SweepProgress], None] | None = None,
@@ -65,7 +65,7 @@ def run_study(
     answers: list[PointAnswer] = []
     waiting = _series(points)
     size = FIRST_WAVE
-    with engine:
+    with workers:
         while waiting:
             wave, waiting = waiting[:size], waiting[size:]
             size *= 2
@@ -74,13 +74,13 @@ def run_study(
                     points=series,
                     known={one.digest: known[one.digest] for one in series if one.digest in known},
                     front=None if every_point else front,
-                    store=store if engine.shares_files else None,
+                    store=store if workers.shares_files else None,
                 )
                 for series in wave
             ]
-            for solved in engine.map(solve, tasks):
+            for solved in workers.map(solve, tasks):
                 for one in solved:
-                    if store is not None and not engine.shares_files:
+                    if store is not None and not workers.shares_files:
                         store.keep(one)
                     answers.append(one.answer)
                     front.add(one.answer)

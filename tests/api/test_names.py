@@ -22,6 +22,7 @@ FUNCTIONS = [
     "check",
     "cluster_template",
     "compare",
+    "compare_clusters",
     "estimate",
     "explain",
     "export",
@@ -47,6 +48,7 @@ FUNCTIONS = [
     "search",
     "select_rules",
     "shipped_text",
+    "sweep",
     "timeline",
     "to_document",
     "to_text",
@@ -92,6 +94,7 @@ TYPES = [
     "SearchResult",
     "SoftwareProfile",
     "Stage",
+    "SweptStudy",
     "TimeRanOut",
     "Validation",
 ]

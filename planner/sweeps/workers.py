@@ -14,13 +14,14 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-    from planner.sweeps.series import SeriesTask, Solved
+    from planner.sweeps.answers import Solved
+    from planner.sweeps.series import SeriesTask
 
 SCHEDULERS = ("dask", "ray")
 
 
 @dataclass(slots=True)
-class Engine:
+class Workers:
     """Hands tasks to workers; answers come in the order of the tasks. `scheduler`: the address of
     a cluster, `dask://HOST:PORT` or `ray://HOST:PORT`; `ray://` alone starts Ray on this
     machine."""
@@ -114,8 +115,4 @@ def workers_here() -> int:
     """Processes that this machine runs at once; 1 without joblib."""
     from importlib.util import find_spec
 
-    if find_spec("joblib") is None:
-        return 1
-    import joblib
-
-    return int(joblib.cpu_count())
+    return int(needed("joblib", "sweep").cpu_count()) if find_spec("joblib") else 1
