@@ -35,6 +35,16 @@ def share(option: str, text: str | None, *, below: float) -> float | None:
     return amount
 
 
+def times(option: str, text: str | None) -> float | None:
+    """How often something is as large as something else, from 1."""
+    if text is None:
+        return None
+    number = float(text) if _DECIMAL.fullmatch(text) is not None else math.nan
+    if not 1 <= number <= ranges.MOST_TIMES:
+        raise InputError(f"{option}: {text!r} is not a number from 1 to {ranges.MOST_TIMES:,}")
+    return number
+
+
 def duration_s(option: str, text: str | None) -> float | None:
     """Seconds above 0."""
     if text is None:
