@@ -15,7 +15,7 @@ from planner.specs.units import UnitError, parse_tokens
 from planner.training.scenario import build_scenario
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from planner.api.inputs import SoftwareLike
     from planner.plan import Plan
@@ -126,12 +126,14 @@ class AskedJob:
         """The part of the cluster that is asked for. Raises: InputError when it has less."""
         return cluster.sized(nodes=self.nodes, devices=self.devices)
 
-    def scenario(self, cluster: ClusterSpec, model: ModelSpec) -> Scenario:
-        """The job of a model on a cluster. What nothing states comes from the model's training
-        block. Raises: InputError."""
+    def scenario(
+        self, cluster: ClusterSpec, model: ModelSpec, *, hosts: Sequence[str] = ()
+    ) -> Scenario:
+        """The job of a model on a cluster, and on `hosts` of it where its plan names them. What
+        nothing states comes from the model's training block. Raises: InputError."""
         sized = self.sized(cluster)
         pool = sized if cluster.num_nodes is None else cluster
-        return build_scenario(pool, model, self._job(model, sized))
+        return build_scenario(pool, model, self._job(model, sized), hosts=hosts)
 
     def _job(self, model: ModelSpec, cluster: ClusterSpec) -> JobSpec:
         devices = self.devices if self.devices is not None else cluster.num_devices

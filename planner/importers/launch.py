@@ -169,7 +169,7 @@ def _launched(statement: Statement, cluster: ClusterSpec, asked: LaunchOptions) 
         assumed.append(f"software: {profile.name} as {name} switches it: {', '.join(changed)}")
     job = replace(job, assumptions=(*job.assumptions, *dict.fromkeys(assumed)))
     pool = sized if cluster.num_nodes is None else cluster
-    scenario = build_scenario(pool, statement.model, job)
+    scenario = build_scenario(pool, statement.model, job, hosts=_named_hosts(statement, asked))
     try:
         plan = stated_plan(
             scenario,
@@ -199,11 +199,16 @@ def _launched(statement: Statement, cluster: ClusterSpec, asked: LaunchOptions) 
     )
 
 
+def _named_hosts(statement: Statement, asked: LaunchOptions) -> tuple[str, ...]:
+    if asked.hosts is not None:
+        return asked.hosts
+    return () if statement.hosts is None else statement.hosts[0]
+
+
 def _hosts(
     statement: Statement, scenario: Scenario, asked: LaunchOptions
 ) -> tuple[str, ...] | None:
     """The hosts in the order of ranks: those that the user names, else those that the file names.
-    Raises: InputError at hosts of the file that the cluster does not have.
 
     Raises: InputError at hosts of the file that the cluster does not have.
     """

@@ -203,7 +203,7 @@ class SoftwareProfile(Input):
 
     def state_shardings(self, optimizer: str) -> tuple[str, ...]:
         """Data sharding that the optimizer and the types of its states need; () for any."""
-        master = self.master_weight_dtype if self.master_weights else None
+        master = self.master_weight_dtype if self.master_weights else "none"
         kinds = (master, self.optimizer_state_dtype, self.second_moment_dtype)
         return self.state_choices.shardings(kinds, self.optimizers.of(optimizer))
 

@@ -21,8 +21,10 @@ from planner.schedule.rules import ScheduleSize
 from planner.training.batch import Batch
 from planner.training.confidence.interval import confidence_of
 from planner.training.costs import CostTable, cost_table
+from planner.training.egress import egress_gb
 from planner.training.layer.flops import model_flops_per_token
 from planner.training.lifetime.goodput import goodput_of
+from planner.training.lifetime.spending import spending_of
 from planner.training.memory.stage import stage_peaks
 from planner.training.step.ahead import with_ahead
 from planner.training.step.simulated import simulate_step
@@ -92,6 +94,7 @@ def point_estimate(
         device_groups=device_groups(scenario, plan.degrees.pipeline),
         goodput=goodput_of(scenario, plan, step.breakdown.step_s),
         tokens=job.tokens,
+        spending=spending_of(scenario, egress_gb(scenario, table, batch)),
     )
 
 
