@@ -135,7 +135,11 @@ class WorkloadOptions:
     ] = None
     nodes: Annotated[
         str | None,
-        option("N", "Use N nodes: a search takes the best N, a plan the first N. [default: all]"),
+        option(
+            "N",
+            "Use N nodes: a search takes the best N, a plan the first N; a search on 96..128 adds "
+            "the best plan on each number. [default: all]",
+        ),
     ] = None
     devices: Annotated[str | None, option("N", "The same in devices, instead of --nodes.")] = None
 

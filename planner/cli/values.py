@@ -75,6 +75,21 @@ def wholes(option: str, text: str | None, *, most: int) -> tuple[int, ...] | Non
     return tuple(whole(option, part.strip(), most=most) or 1 for part in text.split(","))
 
 
+def span(option: str, text: str | None, *, most: int) -> range | None:
+    """`96..128` → the whole numbers from 96 to 128; None for a text without dots."""
+    if text is None or ".." not in text:
+        return None
+    first, _, last = text.partition("..")
+    ends = [whole(option, part.strip(), most=most) or 1 for part in (first, last)]
+    if ends[0] > ends[1]:
+        raise InputError(
+            f"{option}: {text!r} counts down", hint=f"write it like {option} {ends[1]}..{ends[0]}"
+        )
+    if ends[1] - ends[0] >= ranges.MOST_SIZES:
+        raise InputError(f"{option}: {text!r} are more than {ranges.MOST_SIZES:,} numbers")
+    return range(ends[0], ends[1] + 1)
+
+
 def script_variables(variables: str | None, arguments: str | None) -> dict[str, str] | None:
     """`--set` and `--args` of a launch script: its arguments by their numbers."""
     if variables is None and arguments is None:

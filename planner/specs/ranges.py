@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 MOST_NODES = 100_000
+MOST_SIZES = 1_000
+"""Numbers of nodes for which one search finds plans."""
 MOST_DEVICES = 1_000_000
 MOST_PLANS = 1_000
 MOST_LAYERS = 10_000
