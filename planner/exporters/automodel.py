@@ -1,8 +1,8 @@
 """NeMo AutoModel: a recipe in YAML (36044ad3, August 2026) that trains on made-up tokens.
 
 `nemo_automodel/components/distributed/` (config.py, mesh_utils.py, pipelining/config.py),
-`components/models/common/utils.py` (BackendConfig), `examples/llm_benchmark/`. The model is one that
-is published on the Hub, found by its sizes.
+`components/models/common/utils.py` (BackendConfig), `examples/llm_benchmark/`. The model is one
+that is published on the Hub, found by its sizes.
 """
 
 from __future__ import annotations
