@@ -65,8 +65,9 @@ def estimate(scenario: ServingScenario, load: ClosedLoad) -> ServingEstimate:
         turn_s=request_s,
     ).run()
     weights = [_weight(one.round, rounds, load.rounds) for one in served]
-    ttft = _latency([one.ttft_s + request_s for one in served], weights)
     timed = [(one.tpot_s, weight) for one, weight in zip(served, weights, strict=True)]
+    late_s = _late_s(served) * engine.host.late_steps.value
+    ttft = _latency([one.ttft_s + request_s + late_s for one in served], weights)
     known = [(tpot_s, weight) for tpot_s, weight in timed if tpot_s is not None]
     tpot = _latency([t for t, _ in known], [w for _, w in known]) if known else None
     return ServingEstimate(
@@ -116,10 +117,16 @@ def _check_room(scenario: ServingScenario, memory: ServingMemory, load: ClosedLo
     if longest > memory.kv_bytes:
         raise RuleError(
             "memory",
-            f"{scenario.model.name} in {scenario.weights} leaves {memory.kv_tokens} tokens of KV cache "
-            f"on {scenario.degrees.devices} x {scenario.device.name}; a request of the load has "
+            f"{scenario.model.name} in {scenario.weights} leaves {memory.kv_tokens} tokens of KV "
+            f"cache on {scenario.degrees.devices} x {scenario.device.name}; a request has "
             f"{load.input_tokens + load.output_tokens}",
         )
+
+
+def _late_s(served: Sequence[Served]) -> float:
+    """Seconds of a mean step, as far as requests saw any."""
+    steps = [one.tpot_s for one in served if one.tpot_s is not None]
+    return sum(steps) / len(steps) if steps else 0.0
 
 
 def _weight(round_: int, simulated: int, stated: int) -> float:

@@ -66,8 +66,8 @@ class ServingScenario:
         if degrees.stage_devices % degrees.expert:
             raise RuleError(
                 "expert",
-                f"expert degree {degrees.expert} does not divide the {degrees.stage_devices} devices "
-                "of a stage",
+                f"expert degree {degrees.expert} does not divide the {degrees.stage_devices} "
+                "devices of a stage",
             )
         for part in (self.attention_format, self.shared_format, self.expert_format):
             self.law("products" if part != self.expert_format else self._expert_part, part)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from planner.serving.layer.attention import readings
-from planner.serving.layer.layers import head_s, layers_s, operators
+from planner.serving.layer.layers import head_s, launches, layers_s
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,7 +43,7 @@ class StepCosts:
         layers = np.interp(counts, grid, layers_s(scenario, grid))
         heads = np.interp(counts, grid, head_s(scenario, grid))
         parts = readings(scenario)
-        launched_s = operators(scenario) * engine.host.launch.value
+        launched_s = launches(scenario) * engine.host.launch.value
         between_s = engine.host.step.value + counts * engine.host.per_sequence.value
         graph = counts <= engine.scheduler.graph_tokens
         self._layers_s: list[float] = layers.tolist()

@@ -84,19 +84,17 @@ class KernelTable(Input):
     """One elementwise kernel in a recorded graph."""
 
 
-class SmallKernels(Input):
-    """Elementwise kernels of one layer."""
+class LayerCounts(Input):
+    """How many there are in each part of a layer."""
 
     basis: Basis
     source: Text
     attention: Count
-    """Norm, rotation, KV write."""
     latent_attention: Count
-    """Norms of the compressed parts, rotation, concatenation, KV write."""
+    """Attention over a compressed KV cache."""
     mlp: Count
-    """Norm, activation."""
     experts: Count
-    """Norm, selection of experts, sum with the shared expert."""
+    """A mixture, its shared expert included."""
 
 
 class HostTimes(Input):
@@ -106,6 +104,8 @@ class HostTimes(Input):
     """Scheduling, sampling and output of one step."""
     launch: Constant[Seconds]
     """One operator outside of a recorded graph."""
+    late_steps: Constant[Number]
+    """Steps that are already on their way when a request arrives, and before a result is seen."""
     request: Constant[Seconds]
     """From the client to the scheduler and back: network, tokens from text, text from tokens."""
     per_sequence: Constant[Seconds]
@@ -155,7 +155,10 @@ class EngineProfile(Input):
     scheduler: Scheduler
     memory: MemoryRule
     host: HostTimes
-    small_kernels: SmallKernels
+    small_kernels: LayerCounts
+    """Elementwise kernels of a recorded graph: norms, rotation, KV write, activation, selection."""
+    launches: LayerCounts
+    """Everything that the host launches for a step with a prompt, which no graph holds."""
     kernels: dict[str, KernelTable]
     """By family of devices."""
     blend: Constant[Number]

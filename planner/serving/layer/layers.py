@@ -1,6 +1,6 @@
 """Everything of a layer but attention's reading of the cache, by the tokens of a step.
 
-    T   tokens of one attention rank      t   tensor degree      h   hidden size
+T   tokens of one attention rank      t   tensor degree      h   hidden size
 """
 
 from __future__ import annotations
@@ -113,15 +113,12 @@ def head_s(scenario: ServingScenario, sequences: Floats) -> Floats:
     return total + small_s(scenario, scenario.engine.small_kernels.mlp, sequences, rows)
 
 
-def operators(scenario: ServingScenario) -> int:
-    """Operators that the host launches for all layers where no graph is replayed."""
-    model, counts = scenario.model, scenario.engine.small_kernels
-    grouped = model.mla is None
-    attention = 4 + (counts.attention if grouped else counts.latent_attention + 3)
+def launches(scenario: ServingScenario) -> int:
+    """What the host launches for all layers where no graph is replayed."""
+    model, counts = scenario.model, scenario.engine.launches
+    attention = counts.attention if model.mla is None else counts.latent_attention
     dense, mixed = model.layer_kinds.count("dense"), model.layer_kinds.count("moe")
-    shared = 2 if model.moe is not None and model.moe.shared_expert_ffn_hidden_size else 0
-    mlp = dense * (3 + counts.mlp) + mixed * (5 + shared + counts.experts)
-    return model.num_layers * attention + mlp
+    return model.num_layers * attention + dense * counts.mlp + mixed * counts.experts
 
 
 def _all_reduce_s(scenario: ServingScenario, tokens: Floats) -> Floats:
