@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from planner.errors import RuleError
 from planner.specs.serving import serving_defaults
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from planner.specs.device import DeviceSpec
-    from planner.specs.engine import EngineProfile, KernelLaw, KernelTable
+    from planner.specs.engine import EngineProfile, ExpertLaw, KernelLaw, KernelTable, ReadingLaw
     from planner.specs.model.spec import ModelSpec
+
+L = TypeVar("L")
 
 WEIGHT_BYTES = {
     "bf16": 2.0,
@@ -30,7 +34,7 @@ KV_BYTES = {"bf16": 2.0, "fp8": 1.0}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Degrees:
+class ServingDegrees:
     """How one replica is divided. Attention is divided `tensor` ways in each of `attention_data`
     ranks that hold requests of their own; experts are divided over all of a stage's devices, first
     `expert` ways by whole experts."""
@@ -59,7 +63,7 @@ class ServingScenario:
     engine: EngineProfile
     weights: str
     kv: str
-    degrees: Degrees
+    degrees: ServingDegrees
 
     def __post_init__(self) -> None:
         degrees = self.degrees
@@ -69,13 +73,14 @@ class ServingScenario:
                 f"expert degree {degrees.expert} does not divide the {degrees.stage_devices} "
                 "devices of a stage",
             )
-        for part in (self.attention_format, self.shared_format, self.expert_format):
-            self.law("products" if part != self.expert_format else self._expert_part, part)
-        self.law("latent_attention" if self.model.mla else "attention", self.kv)
-
-    @property
-    def _expert_part(self) -> str:
-        return "products" if self.model.moe is None else "experts"
+        for part in (self.attention_format, self.shared_format):
+            self.product_law(part)
+        if self.model.moe is not None:
+            self.expert_law()
+        if self.model.mla is None:
+            self.attention_law()
+        else:
+            self.latent_law()
 
     @cached_property
     def table(self) -> KernelTable:
@@ -91,15 +96,28 @@ class ServingScenario:
             )
         return table
 
-    def law(self, part: str, number_format: str) -> KernelLaw:
-        """The kernel of a part of the table in a format. Raises: RuleError."""
-        laws: dict[str, KernelLaw] = getattr(self.table, part)
+    def product_law(self, number_format: str) -> KernelLaw:
+        """Products with weights in a format. Raises: RuleError."""
+        return self._law("products", self.table.products, number_format)
+
+    def expert_law(self) -> ExpertLaw:
+        """Raises: RuleError."""
+        return self._law("experts", self.table.experts, self.expert_format)
+
+    def attention_law(self) -> ReadingLaw:
+        """Decode attention over a cache of keys and values. Raises: RuleError."""
+        return self._law("attention", self.table.attention, self.kv)
+
+    def latent_law(self) -> KernelLaw:
+        """Decode attention over a compressed cache. Raises: RuleError."""
+        return self._law("latent attention", self.table.latent_attention, self.kv)
+
+    def _law(self, part: str, laws: Mapping[str, L], number_format: str) -> L:
         law = laws.get(number_format)
         if law is None:
             raise RuleError(
                 "format",
-                f"{self.engine.name} has no {part.replace('_', ' ')} in {number_format} on "
-                f"{self.device.name}",
+                f"{self.engine.name} has no {part} in {number_format} on {self.device.name}",
                 hint=f"it has {', '.join(laws)}",
             )
         return law

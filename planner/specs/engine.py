@@ -34,14 +34,33 @@ class KernelLaw(Input):
 
     floor: Seconds
     """Of a kernel with next to nothing to do, in a recorded graph."""
-    bandwidth: Share = 1.0
+    bandwidth: Share
     """Share of the data-sheet memory bandwidth that streaming reaches."""
-    peak: Share = 1.0
+    peak: Share
     """Share of the peak rate that large shapes reach."""
-    arithmetic: Arithmetic = "bf16"
+    arithmetic: Arithmetic
     """The number format that the products are done in."""
-    tile: Count = 1
+
+
+class ExpertLaw(KernelLaw):
+    """The same of a mixture's experts in one call."""
+
+    tile: Count
     """Rows to which each expert's share of the batch is padded."""
+
+
+class ReadingLaw(Input):
+    """A kernel that memory bounds whatever its shape."""
+
+    floor: Seconds
+    bandwidth: Share
+
+
+class ArithmeticLaw(Input):
+    """A kernel that arithmetic in 16 bits bounds whatever its shape."""
+
+    floor: Seconds
+    peak: Share
 
 
 class AllReduceLaw(Input):
@@ -70,14 +89,14 @@ class KernelTable(Input):
     source: Text
     products: dict[str, KernelLaw]
     """By format of the weights."""
-    experts: dict[str, KernelLaw]
+    experts: dict[str, ExpertLaw]
     """By format of the experts' weights: both products, activation, sorting and adding."""
-    attention: dict[str, KernelLaw]
+    attention: dict[str, ReadingLaw]
     """Decode attention, by format of the KV cache."""
     latent_attention: dict[str, KernelLaw]
     """The same over a compressed KV cache, with absorbed up-projections."""
-    prefill_attention: KernelLaw
-    latent_prefill_attention: KernelLaw
+    prefill_attention: ArithmeticLaw
+    latent_prefill_attention: ArithmeticLaw
     all_reduce: AllReduceLaw
     exchange: ExchangeLaw
     small_kernel: Seconds

@@ -13,7 +13,7 @@ from planner.serving.layer.laws import activated, experts_s
 from planner.serving.layer.network import all_reduce_s
 from planner.serving.load.lengths import ClosedLoad
 from planner.serving.memory import serving_memory
-from planner.serving.scenario import Degrees, ServingScenario
+from planner.serving.scenario import ServingDegrees, ServingScenario
 from planner.serving.step import Prompt
 from planner.specs.engine import load_engine
 from planner.specs.load import load_device, load_model
@@ -33,7 +33,7 @@ def scenario(
         engine=load_engine(engine),
         weights=weights,
         kv=kv,
-        degrees=Degrees(**degrees),
+        degrees=ServingDegrees(**degrees),
     )
 
 

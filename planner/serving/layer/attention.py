@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 _INDEX_BYTES = KV_BYTES["fp8"]
 """Keys of the indexer are cached in 8 bits (DeepSeek-V3.2-Exp, 2025, section 2.1)."""
+PROMPT_ARITHMETIC = "bf16"
+"""Attention of prompts multiplies in 16 bits."""
 _PRODUCTS = 2
 """Scores, and values weighed by them."""
 
@@ -66,7 +68,7 @@ def kv_bytes_per_token(scenario: ServingScenario) -> tuple[tuple[int | None, flo
 
 def _grouped(scenario: ServingScenario, window: int | None, layers: int) -> Reading:
     model = scenario.model
-    law, prompt = scenario.law("attention", scenario.kv), scenario.table.prefill_attention
+    law, prompt = scenario.attention_law(), scenario.table.prefill_attention
     token_bytes = 2 * scenario.kv_heads * model.head_dim * KV_BYTES[scenario.kv]
     pair_flop = 2 * _PRODUCTS * scenario.heads * model.head_dim
     return Reading(
@@ -74,14 +76,14 @@ def _grouped(scenario: ServingScenario, window: int | None, layers: int) -> Read
         start_s=layers * law.floor,
         token_s=layers * token_bytes / (scenario.memory_bytes_per_s * law.bandwidth),
         prompt_start_s=layers * prompt.floor,
-        pair_s=layers * pair_flop / (_peak(scenario, prompt.arithmetic) * prompt.peak),
+        pair_s=layers * pair_flop / (_peak(scenario, PROMPT_ARITHMETIC) * prompt.peak),
     )
 
 
 def _latent(scenario: ServingScenario, layers: int) -> tuple[Reading, ...]:
     mla = scenario.model.mla
     assert mla is not None
-    law = scenario.law("latent_attention", scenario.kv)
+    law = scenario.latent_law()
     prompt = scenario.table.latent_prefill_attention
     bandwidth = scenario.memory_bytes_per_s * law.bandwidth
     elements = mla.kv_lora_rank + mla.qk_rope_head_dim
@@ -95,7 +97,7 @@ def _latent(scenario: ServingScenario, layers: int) -> tuple[Reading, ...]:
         start_s=layers * law.floor,
         token_s=layers * (read_s**blend + multiplied_s**blend) ** (1 / blend),
         prompt_start_s=layers * prompt.floor,
-        pair_s=layers * pair_flop / (_peak(scenario, prompt.arithmetic) * prompt.peak),
+        pair_s=layers * pair_flop / (_peak(scenario, PROMPT_ARITHMETIC) * prompt.peak),
     )
     if mla.indexer is None:
         return (attention,)

@@ -38,7 +38,7 @@ def product_s(
 ) -> Floats:
     """Seconds of [T, k] x [k, n] with weights in a format."""
     size_bytes = n * k * WEIGHT_BYTES[weights] + tokens * (n + k) * ACTIVATION_BYTES
-    law = scenario.law("products", weights)
+    law = scenario.product_law(weights)
     return law_s(scenario, law, size_bytes, 2 * tokens * n * k, scenario.engine.blend.value)
 
 
@@ -61,7 +61,7 @@ def experts_s(scenario: ServingScenario, tokens: Floats) -> Floats:
     met = activated(moe.num_experts, share, tokens) / degrees.expert
     met = np.maximum(met, np.minimum(1.0, tokens * share))
     rows = tokens * moe.top_k / degrees.expert
-    law = scenario.law("experts", scenario.expert_format)
+    law = scenario.expert_law()
     size_bytes = met * elements * WEIGHT_BYTES[scenario.expert_format]
     size_bytes = size_bytes + rows * (2 * scenario.model.hidden_size + matrices * width) * (
         ACTIVATION_BYTES

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from planner.serving.estimate import Latency
-    from planner.validation.serving.row import Case
-    from planner.validation.serving.table import Row
+    from planner.validation.serving.row import ServingCase
+    from planner.validation.serving.table import ServingRow
 
 TPOT, TTFT, RATE = "tpot", "ttft", "output_tokens_per_s_per_device"
 QUANTITIES = (
@@ -95,13 +95,6 @@ class ServingValidation:
             for (model, device, engine, mode), results in sorted(groups.items())
         )
 
-    @property
-    def document(self) -> dict[str, object]:
-        """The JSON document of the command."""
-        from planner.validation.serving.document import to_document
-
-        return to_document(self)
-
 
 def validate_tables(paths: Sequence[Path]) -> ServingValidation:
     """Every row of the tables compared with its estimate.
@@ -126,7 +119,7 @@ def _source(path: Path) -> ServingSource:
     return ServingSource(name=path.stem, results=tuple(results), errors=tuple(errors))
 
 
-def _compare(row: Row) -> ServingResult:
+def _compare(row: ServingRow) -> ServingResult:
     measured = _measured(row)
     if not measured:
         raise RowError("no figure to compare")
@@ -151,7 +144,7 @@ def _compare(row: Row) -> ServingResult:
     )
 
 
-def _measured(row: Row) -> dict[str, float]:
+def _measured(row: ServingRow) -> dict[str, float]:
     columns = {
         TPOT: "tpot_mean_ms",
         "tpot_median": "tpot_median_ms",
@@ -166,7 +159,7 @@ def _measured(row: Row) -> dict[str, float]:
     return measured | ({RATE: rate} if rate else {})
 
 
-def _served(case: Case) -> dict[str, float]:
+def _served(case: ServingCase) -> dict[str, float]:
     found = estimate(case.scenario, case.load)
     parts = _latency(TTFT, found.ttft)
     if found.tpot is not None:
@@ -174,7 +167,7 @@ def _served(case: Case) -> dict[str, float]:
     return parts | {RATE: found.output_tokens_per_s_per_device}
 
 
-def _decoded(case: Case) -> dict[str, float]:
+def _decoded(case: ServingCase) -> dict[str, float]:
     """What is estimated of a pool that decodes: its time of a token."""
     assert case.prefill is not None
     found = estimate_decode_pool(case.prefill, case.scenario, case.load, case.decode_replicas)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from planner.errors import InputError
 from planner.serving.load.lengths import ClosedLoad
-from planner.serving.scenario import Degrees, ServingScenario
+from planner.serving.scenario import ServingDegrees, ServingScenario
 from planner.specs.engine import load_engine
 from planner.specs.files import catalog
 from planner.specs.files.fields import Input, Text
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from planner.specs.device import DeviceSpec
     from planner.specs.engine import EngineProfile
     from planner.specs.model.spec import ModelSpec
-    from planner.validation.serving.table import Row
+    from planner.validation.serving.table import ServingRow
 
 CREDIBLE_PEAK_SHARE = 0.6
 """Runs that imply more of the peak rate had a prefix cached, or another format than stated."""
@@ -59,7 +59,7 @@ class TableNames(Input):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Case:
+class ServingCase:
     """One run to estimate. `prefill` and `decode_replicas` are of disaggregated runs, whose
     `scenario` is a decoding replica."""
 
@@ -69,11 +69,11 @@ class Case:
     decode_replicas: int = 1
 
 
-def disagreeing(rows: Sequence[Row]) -> dict[int, str]:
+def disagreeing(rows: Sequence[ServingRow]) -> dict[int, str]:
     """By identity of the row, why it is left out: several rows of one configuration whose times of
     a token differ by more than `MOST_DISAGREEMENT` hide something that is not stated, such as
     drafts."""
-    groups: dict[tuple[str, ...], list[tuple[float, Row]]] = {}
+    groups: dict[tuple[str, ...], list[tuple[float, ServingRow]]] = {}
     for row in rows:
         try:
             time_ms = row.number("tpot_mean_ms")
@@ -100,7 +100,7 @@ def table_names() -> TableNames:
     return validate(load_document(catalog.folder("runs") / "serving" / "names.yaml"), TableNames)
 
 
-def case_of(row: Row) -> Case:
+def case_of(row: ServingRow) -> ServingCase:
     """The run of a row. Raises: RowError where the row lacks what an estimate needs, or states what
     is not estimated; PlannerError for a scenario that breaks a rule."""
     share = row.number("implied_peak_share")
@@ -114,13 +114,13 @@ def case_of(row: Row) -> Case:
     mode = row.text("mode")
     if mode == "agg":
         degrees = _aggregated(row)
-        return Case(scenario=_scenario(row, degrees), load=_load(row))
+        return ServingCase(scenario=_scenario(row, degrees), load=_load(row))
     if mode == "disagg":
         return _disaggregated(row)
     raise RowError(f"mode is {mode[:40]!r}; agg and disagg are known")
 
 
-def _disaggregated(row: Row) -> Case:
+def _disaggregated(row: ServingRow) -> ServingCase:
     replicas, decoding = row.count("decode_workers"), row.required("decode_devices")
     if replicas is None or row.count("prefill_workers") is None:
         raise RowError("decode_workers and prefill_workers are not stated")
@@ -128,7 +128,7 @@ def _disaggregated(row: Row) -> Case:
         raise RowError(f"{decoding} decoding devices are no whole number for {replicas} workers")
     prefill = _pool_degrees(row, "prefill", row.required("prefill_devices"))
     decode = _pool_degrees(row, "decode", decoding // replicas)
-    return Case(
+    return ServingCase(
         scenario=_scenario(row, decode),
         load=_load(row),
         prefill=_scenario(row, prefill),
@@ -136,7 +136,7 @@ def _disaggregated(row: Row) -> Case:
     )
 
 
-def _pool_degrees(row: Row, pool: str, devices: int) -> Degrees:
+def _pool_degrees(row: ServingRow, pool: str, devices: int) -> ServingDegrees:
     """Of one worker with so many devices; attention_data may be stated as true or false."""
     tensor = row.count(f"{pool}_tensor") or 1
     stated = row.text(f"{pool}_attention_data").lower()
@@ -149,10 +149,10 @@ def _pool_degrees(row: Row, pool: str, devices: int) -> Degrees:
     if tensor * data != devices:
         raise RowError(f"{pool} degrees {tensor} x {data} are not its {devices} devices")
     expert = min(row.count(f"{pool}_expert") or 1, devices)
-    return Degrees(tensor=tensor, attention_data=data, expert=expert)
+    return ServingDegrees(tensor=tensor, attention_data=data, expert=expert)
 
 
-def _aggregated(row: Row) -> Degrees:
+def _aggregated(row: ServingRow) -> ServingDegrees:
     """Tensor degrees that leave devices over are of one replica, and there are several."""
     devices, pipeline = row.required("devices"), row.count("pipeline") or 1
     data, tensor = row.count("attention_data") or 1, row.count("tensor")
@@ -168,12 +168,12 @@ def _aggregated(row: Row) -> Degrees:
             f"degrees tensor {tensor} x attention_data {data} x pipeline {pipeline} are not the "
             f"{devices} devices"
         )
-    return Degrees(
+    return ServingDegrees(
         tensor=tensor, pipeline=pipeline, attention_data=data, expert=min(expert, tensor * data)
     )
 
 
-def _load(row: Row) -> ClosedLoad:
+def _load(row: ServingRow) -> ClosedLoad:
     kind, lengths = row.text("load_kind"), row.text("lengths")
     if kind not in ("concurrency", "batch", "offline"):
         raise RowError(f"load_kind {kind!r}: arrivals over time are not stated")
@@ -194,7 +194,7 @@ def _load(row: Row) -> ClosedLoad:
     )
 
 
-def _scenario(row: Row, degrees: Degrees) -> ServingScenario:
+def _scenario(row: ServingRow, degrees: ServingDegrees) -> ServingScenario:
     names = table_names()
     framework = row.text("framework")
     model_name = row.text("model")
@@ -213,7 +213,7 @@ def _scenario(row: Row, degrees: Degrees) -> ServingScenario:
 
 @cache
 def _known(
-    model: str, device: str, engine: str, weights: str, kv: str, degrees: Degrees
+    model: str, device: str, engine: str, weights: str, kv: str, degrees: ServingDegrees
 ) -> ServingScenario:
     profile = _engine(engine)
     return ServingScenario(

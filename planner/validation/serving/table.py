@@ -32,7 +32,7 @@ class RowError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class ServingRow:
     """One row: cells by column, empty where the table has none."""
 
     cells: dict[str, str] = field(repr=False)
@@ -71,7 +71,7 @@ class Row:
         return value
 
 
-def read_table(path: Path) -> list[Row]:
+def read_table(path: Path) -> list[ServingRow]:
     """The rows of a file. Raises: InputError when it is not a table with the needed columns."""
     text = decode(read_bytes(path), path)
     reader = csv.reader(io.StringIO(text))
@@ -86,7 +86,7 @@ def read_table(path: Path) -> list[Row]:
             raise InputError(
                 f"{len(cells)} cells, the header has {len(header)}", path=str(path), line=line
             )
-    return [Row(dict(zip(header, cells, strict=True))) for _, cells in rows]
+    return [ServingRow(dict(zip(header, cells, strict=True))) for _, cells in rows]
 
 
 def _check_header(header: list[str], path: Path) -> None:
