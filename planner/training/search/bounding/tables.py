@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from planner.budget import Budget
-    from planner.training.layer.tally import LayerTime
     from planner.training.scenario import Scenario
     from planner.training.search.space.enumeration import Columns
 
@@ -47,7 +46,7 @@ class GrowingTable:
         self._scenario, self._budget = scenario, budget
         self._prices = LayerPrices(scenario)
         self._rows: dict[tuple[int, ...], int] = {}
-        self._passes: dict[tuple[int, ...], tuple[float, ...]] = {}
+        self._passes: dict[tuple[int, ...], NDArray[np.float64]] = {}
         self._new: list[Shard] = []
         self._parts: list[CostTable] = []
 
@@ -66,16 +65,12 @@ class GrowingTable:
         """[N, F]: of the `wanted` combinations, every pass of every kind of layer with experts on
         every device type. Their shards are not in the table for that."""
         different = _Different.of(columns, wanted)
-        return np.array([self._passes_of(shard) for shard in different.shards])[different.which]
-
-    def _passes_of(self, shard: tuple[int, ...]) -> tuple[float, ...]:
-        found = self._passes.get(shard)
-        if found is None:
-            known = _shard((*shard, 1))
-            prices = [self._prices.price(kind, known) for kind in self._with_experts]
-            times = [time for price in prices for time in price.times]
-            found = self._passes[shard] = tuple(one for time in times for one in _passes(time))
-        return found
+        new = [shard for shard in different.shards if shard not in self._passes]
+        if new:
+            priced = [_shard((*shard, 1)) for shard in new]
+            seconds = self._prices.pass_seconds(self._with_experts, priced)
+            self._passes |= zip(new, seconds, strict=True)
+        return np.array([self._passes[shard] for shard in different.shards])[different.which]
 
     @cached_property
     def _with_experts(self) -> tuple[str, ...]:
@@ -124,12 +119,6 @@ class _Different(NamedTuple):
         rows = distinct_rows(shards + 1)
         found = list(map(tuple, shards[:, rows.first].T.tolist()))
         return cls(found, rows.first, rows.which)
-
-
-def _passes(time: LayerTime) -> tuple[float, ...]:
-    """Every time of a layer that its dispatcher decides."""
-    passes = time.forward, time.backward, time.forward_alone, time.backward_alone
-    return (*(one.total_s for one in passes), time.full_s)
 
 
 def _shard(key: tuple[int, ...]) -> Shard:
