@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from planner.training.memory.stage import stage_peaks
-from planner.training.search.bounding.batches import ELEMENTS
 from planner.training.search.mixed.rooms import allocated_bytes
 from planner.training.search.mixed.speeds import layer_columns
 from planner.workload.stages import StageLoad
@@ -18,6 +17,9 @@ if TYPE_CHECKING:
     from planner.arrays import Floats, Ints
     from planner.training.batch import Batch
     from planner.training.search.mixed.typed import TypedCombination
+
+AT_ONCE = 40_000
+"""Stages, with a number of layers and one of recomputed layers each, that are priced at once."""
 
 
 class HeldBytes:
@@ -63,7 +65,7 @@ class HeldBytes:
     def _of_runs(self, runs: list[tuple[int, int]]) -> Floats:
         """[recomputed, p, runs]: what the allocator holds of every stage with a run."""
         pipeline = self._of.batch.pipeline
-        each = max(ELEMENTS // (pipeline * len(self._recomputed)), 1)
+        each = max(AT_ONCE // (pipeline * len(self._recomputed)), 1)
         found = []
         for start in range(0, len(runs), each):
             some = runs[start : start + each]
