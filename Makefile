@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 CONSTRAINTS := constraints.txt
 PYTHONS := python3.11 python3.12 python3.13 python3.14
 
-.PHONY: demo test lint tests test-browser test-fast test-newest test-oldest test-pythons lock examples check-examples fuzz bench clean
+.PHONY: demo test lint tests test-browser test-fast test-random test-newest test-oldest test-pythons lock examples check-examples fuzz bench clean
 
 $(BIN)/planner: pyproject.toml $(CONSTRAINTS)
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "planner needs Python 3.11 or newer")'
@@ -46,6 +46,10 @@ test-browser: $(BIN)/planner
 
 test-fast: $(BIN)/planner
 	$(BIN)/pytest -n 2 -m 'not slow'
+
+# Property tests with other examples every time; each failure prints how to repeat it.
+test-random: $(BIN)/planner
+	$(BIN)/pytest -n 2 -m hypothesis --hypothesis-profile=random
 
 # The newest releases of everything that pyproject.toml allows, in an environment made anew.
 test-newest:

@@ -32,6 +32,7 @@ from planner.training.memory.standing import (
 from planner.training.memory.units import gathered_units
 from planner.workload.formats import (
     bucket_bytes,
+    end_moment_bytes,
     gradient_bytes,
     master_weight_bytes,
     moment_bytes,
@@ -267,8 +268,12 @@ def _states(
     local_bytes = 2 if software.keeps_local_gradients and main_bytes > 2 else 0
     master_bytes = master_weight_bytes(software, job.precision)
     state_bytes = moment_bytes(software, job.optimizer)
+    more_bytes = end_moment_bytes(software, job.optimizer) - state_bytes
     weight_shard_bytes, master_shard_bytes = sharded_weight_bytes(software, job.precision)
-    update_bytes = 4 if main_bytes < 4 and master_bytes else 0
+    # Kernels that read master weights in parts read gradients as they are, too (Megatron-LM
+    # `distrib_optimizer.py`, `use_precision_aware_optimizer`: `decoupled_grad`).
+    apart = software.master_weight_dtype != "fp32"
+    update_bytes = 4 if main_bytes < 4 and master_bytes and not apart else 0
 
     sharding = batch.data_sharding[:, None]
     fully = sharding == FULLY
@@ -302,6 +307,9 @@ def _states(
             total[0] += np.where(copied, copy, 0)
         total[1] += gradient_shard * main_bytes * gradients_here + parameters * local_bytes
         total[2] += optimizer_shard * (np.where(fully, 0, kept_bytes) + state_bytes) * here
+        if more_bytes and parameters is dense:
+            of_ends = optimizer_shard * np.minimum(ends, dense) / np.maximum(dense, 1)
+            total[2] += of_ends * more_bytes * here
         total[3] += optimizer_shard * update_bytes * here
     unsharded = whole | ~fully
     total[0] += np.where(
