@@ -112,8 +112,9 @@ def _subject(
     if problem is not None:
         job = replace(job, nodes=None, devices=None)
     places = _places(given)
+    hosts = given.plan.placement.hosts if problem is None else ()
     try:
-        scenario = job.scenario(chosen_cluster, chosen_model)
+        scenario = job.scenario(chosen_cluster, chosen_model, hosts=hosts)
     except InputError as error:
         raise _of_the_job(error, places) from error
     name = f"plan {given.rank}" if given.read is None else shown_path(given.read.path)

@@ -108,7 +108,7 @@ def _of_axes(
     layout, decisions = layout_of(options), decisions_of(options)
     asked = AskedJob.of(options).filled(AskedJob(devices=_devices(decisions)))
     loaded = load_model(model)
-    scenario = asked.scenario(load_cluster(cluster), loaded)
+    scenario = asked.scenario(load_cluster(cluster), loaded, hosts=layout.get("hosts") or ())
     return scenario, plan_from_flags(scenario, decisions, **layout)
 
 

@@ -117,7 +117,7 @@ class GivenPlan:
             if asked.sizes or self.read is None:
                 raise
             raise placed(error, self.read, "degrees") from error
-        return job.scenario(cluster, model)
+        return job.scenario(cluster, model, hosts=self.plan.placement.hosts)
 
     def check(self, scenario: Scenario) -> None:
         """Raises: InputError or RuleError when the plan does not belong to the scenario or breaks a

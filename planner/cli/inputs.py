@@ -45,6 +45,11 @@ def job_keywords(headroom: str | None, workload: WorkloadOptions) -> JobKeywords
         ),
         "precision": ranges.word("--precision", workload.precision, PRECISIONS),
         "software": workload.software,
+        "optimizer": workload.optimizer,
+        "master_weights": workload.master_weights,
+        "moments": workload.moments,
+        "gradients": workload.gradients,
+        "expert_imbalance": values.times("--expert-imbalance", workload.expert_imbalance),
         "tokens": workload.tokens,
         "headroom": values.share("--headroom", headroom, below=1.0),
     }

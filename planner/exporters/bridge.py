@@ -77,6 +77,7 @@ _VALUES = {
     "--exp-avg-dtype": "optimizer.exp_avg_dtype",
     "--exp-avg-sq-dtype": "optimizer.exp_avg_sq_dtype",
     "--main-params-dtype": "optimizer.main_params_dtype",
+    "--main-grads-dtype": "optimizer.main_grads_dtype",
     "--cpu-offloading-num-layers": "model.cpu_offloading_num_layers",
     "--optimizer-offload-fraction": "optimizer.optimizer_offload_fraction",
     "--attention-backend": "model.attention_backend",

@@ -23,7 +23,7 @@ from planner.importers.megatron.arguments_file import looks_like_arguments
 from planner.importers.megatron.bridge import bridge_launch, looks_like_overrides
 from planner.importers.megatron.command import mentions_training
 from planner.importers.megatron.recipe import names_recipe, recipe_model
-from planner.importers.megatron.script import launch_in
+from planner.importers.megatron.script import launch_in, looks_like_script
 from planner.importers.notes import Notes
 from planner.importers.published.names import (
     nearest_published,
@@ -186,17 +186,17 @@ def _launch(
     command: int | None,
     vocabulary: int | None,
 ) -> tuple[Launch, str]:
+    def script() -> Launch:
+        return launch_in(source, given=given, command=command, vocabulary=vocabulary)
+
     readers: tuple[tuple[str, Callable[[str], bool], Callable[[], Launch]], ...] = (
-        (
-            "a Megatron-LM command",
-            mentions_training,
-            lambda: launch_in(source, given=given, command=command, vocabulary=vocabulary),
-        ),
+        ("a Megatron-LM command", mentions_training, script),
         (
             "Megatron-Bridge overrides",
             looks_like_overrides,
             lambda: bridge_launch(source, vocabulary=vocabulary),
         ),
+        ("a Megatron-LM command", looks_like_script, script),
     )
     for kind, looks_like, read in readers:
         if looks_like(source.text):

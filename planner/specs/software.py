@@ -10,6 +10,13 @@ from pydantic_core import PydanticCustomError
 from planner.specs.experts import Expert
 from planner.specs.files.fields import Bytes, Constant, Fraction, Input, Name, Seconds, Text
 from planner.specs.files.source import SourceFile
+from planner.specs.optimizers import (
+    MomentType,
+    OptimizerName,
+    Optimizers,
+    StateChoices,
+    StateType,
+)
 from planner.specs.software_parts import (
     DataShardingSwitch,
     Fp8,
@@ -24,8 +31,6 @@ from planner.specs.software_parts import (
 
 FrameworkName = Annotated[str, Field(min_length=1, max_length=60, pattern=r"^[a-z0-9][a-z0-9-]*$")]
 AttentionKernel = Literal["flash", "unfused"]
-StateType = Literal["fp32", "bf16", "fp16"]
-MomentType = Literal["fp32", "bf16", "fp16", "fp8"]
 Overlap = Literal["tensor", "gradient_reduce", "parameter_gather", "pipeline", "expert"]
 ModelAxis = Literal["tensor", "pipeline", "context", "expert"]
 RankOrder = Literal["tp-cp-ep-dp-pp", "tp-cp-ep-pp-dp"]
@@ -83,6 +88,9 @@ class SoftwareProfile(Input):
     """Type of the moments."""
     second_moment_dtype: MomentType | None = None
     """That of the second moment, where it differs."""
+    state_choices: StateChoices = StateChoices()
+    optimizer_choices: tuple[OptimizerName, ...] = ("adam", "sgd")
+    optimizers: Optimizers = Optimizers()
     data_sharding: DataShardingSwitch
     full_sharding: FullSharding = FullSharding()
     offload: Offload = Offload()
@@ -192,6 +200,12 @@ class SoftwareProfile(Input):
     def drops_out(self, model_dropout: bool) -> bool:
         """Whether a model trains with dropout, given what it says itself."""
         return model_dropout if self.dropout == "model" else self.dropout
+
+    def state_shardings(self, optimizer: str) -> tuple[str, ...]:
+        """Data sharding that the optimizer and the types of its states need; () for any."""
+        master = self.master_weight_dtype if self.master_weights else "none"
+        kinds = (master, self.optimizer_state_dtype, self.second_moment_dtype)
+        return self.state_choices.shardings(kinds, self.optimizers.of(optimizer))
 
     @property
     def attention_kernels(self) -> tuple[AttentionKernel, ...]:

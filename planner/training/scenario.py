@@ -171,12 +171,14 @@ class Scenario:
         )
 
 
-def build_scenario(cluster: ClusterSpec, model: ModelSpec, job: JobSpec) -> Scenario:
+def build_scenario(
+    cluster: ClusterSpec, model: ModelSpec, job: JobSpec, *, hosts: Sequence[str] = ()
+) -> Scenario:
     """Raises InputError when the cluster has fewer devices than the job needs, and when the model's
     file states parameter counts that differ from those of its sizes. Scale-up domains are cut into
-    segments."""
+    segments, unless the job's plan names other `hosts`."""
     check_parameters(model)
-    cluster = in_segments(cluster, devices=job.devices)
+    cluster = in_segments(cluster, devices=job.devices, hosts=hosts)
     job = _with_kernels(cluster, job)
     return Scenario(
         cluster=cluster,

@@ -180,6 +180,17 @@ def test_a_device_on_a_board_is_never_joined_by_pci_express(
     assert found["intra_node"]["bandwidth"] == f"{nominal[device]} GB/s"
 
 
+def test_network_cards_without_their_speed_are_counted(planner: Run, written: Write) -> None:
+    """InfiniBand counts before the Ethernet of a virtual machine; the speed is that of usual nodes,
+    and left out where none are known."""
+    cards = [pci(number, "0x020700") for number in (4, 5)]
+    text = topology(*(pci(number, "0x030200") for number in range(4)), *cards, pci(6, "0x020000"))
+    done = planner("import", "cluster", written(text), "--device=a100-sxm-80gb")
+    assert group(done)["network"] == {"cards": 2, "bandwidth": "25 GB/s"}
+    assert "2 network cards in a node, without their speed" in done.stderr
+    assert "network" not in group(planner("import", "cluster", written(text), "--device=rtx-5090"))
+
+
 def test_a_card_is_joined_by_pci_express(planner: Run, written: Write) -> None:
     text = topology(*(pci(number, "0x030200") for number in range(8)))
     found = group(planner("import", "cluster", written(text), "--device=rtx-5090"))

@@ -4,10 +4,11 @@ mixtures in plain PyTorch. Defaults are the same by options and by script."""
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from planner.importers.deepspeed.refusals import Refusal, refusals, setting_problems
 from planner.importers.megatron.flag_rules import FlagRule, flag_rules
 from planner.importers.megatron.table import SWITCHES
 
@@ -239,3 +240,72 @@ def test_frameworks_without_that_default_keep_experts_whole(planner: Run) -> Non
                    "--software=torchtitan", "--tensor=2", "--global-batch-size=64",
                    "--json")  # fmt: skip
     assert json.loads(done.stdout)["plans"][0]["degrees"]["expert_tensor"] == 1
+
+
+DEEPSPEED = {"train_batch_size": 64, "train_micro_batch_size_per_gpu": 1}
+
+
+def of_deepspeed(planner: Run, tmp_path: Path, tree: dict[str, Any]) -> list[dict[str, Any]]:
+    path = tmp_path / "ds.json"
+    path.write_text(json.dumps({**DEEPSPEED, **tree}, indent=1))
+    done = planner("check", "--cluster=dgx-a100-8", "--model=llama-2-7b", str(path), "--json")
+    assert done.stdout, done.stderr
+    found = json.loads(done.stdout)["plans"][0]["findings"]
+    return [one for one in found if one["code"] == "PL121"]
+
+
+def nested(settings: dict[str, Any]) -> dict[str, Any]:
+    """{"a.b": 1} as {"a": {"b": 1}}."""
+    tree: dict[str, Any] = {}
+    for key, value in settings.items():
+        at = tree
+        *path, last = key.split(".")
+        for part in path:
+            at = at.setdefault(part, {})
+        at[last] = value
+    return tree
+
+
+def breaking(rule: Refusal) -> dict[str, Any]:
+    """Settings that break a rule of DeepSpeed."""
+    values = {"on": True, "off": False}
+    found: dict[str, Any] = {}
+    for key, wanted in rule.when.items():
+        if not isinstance(wanted, str):
+            found[key] = wanted[0]
+        elif wanted in values:
+            found[key] = values[wanted]
+        else:
+            word, _, limit = wanted.partition(" ")
+            found[key] = int(limit) + 1 if word == "above" else float(limit) - 0.5
+    return {key: value for key, value in found.items() if value is not False or key in MANAGED}
+
+
+MANAGED = "managed_gradient_accumulation"
+
+
+def test_settings_that_deepspeed_refuses(planner: Run, tmp_path: Path) -> None:
+    """Each rule is broken by what it names, at the line of its key, and not without one of them."""
+    rules, defaults = refusals()
+    for index in (0, 5, 14, 20, len(rules) - 1):
+        rule, settings = rules[index], breaking(rules[index])
+        found = of_deepspeed(planner, tmp_path, nested(settings))
+        assert [one["message"] for one in found] == [f"{rule.at}: {rule.says}"], rule
+        line = found[0]["line"]
+        key = rule.at.rpartition(".")[2]
+        assert key in (tmp_path / "ds.json").read_text().splitlines()[line - 1]
+    for rule in rules:
+        settings = breaking(rule)
+        for key in settings:
+            rest = nested({one: value for one, value in settings.items() if one != key})
+            still = [one for one in setting_problems(rest) if one.field == rule.at]
+            assert not still or settings[key] == defaults.get(key), (rule, key)
+        assert rule.at in [one.field for one in setting_problems(nested(settings))], rule
+
+
+def test_what_deepspeed_keeps_in_16_bits_is_said(planner: Run, tmp_path: Path) -> None:
+    path = tmp_path / "ds.json"
+    low = {"enabled": True, "bf16_master_weights_and_grads": True}
+    path.write_text(json.dumps({**DEEPSPEED, "bf16": low, "zero_optimization": {"stage": 1}}))
+    done = planner("estimate", "--cluster=dgx-a100-8", "--model=llama-2-7b", f"--plan={path}")
+    assert "bf16.bf16_master_weights_and_grads: the optimizer is planned for with" in done.stderr

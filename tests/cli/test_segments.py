@@ -73,6 +73,32 @@ def test_a_segment_is_no_larger_than_a_domain(
     assert "a segment of 20 nodes; a domain has 18" in done.stderr
 
 
+def test_hosts_that_segments_leave_over_may_be_listed(
+    planner: Callable[..., Outcome], tmp_path: Path
+) -> None:
+    """Two of four racks whole: their groups of 18 nodes are those of the cluster; the plan reads
+    back and checks. Listed without them, the usual segments hold."""
+    file, hosts = cluster(tmp_path, 72), tmp_path / "hosts"
+    listed = [f"rack-{index}" for index in (*range(36), *range(40, 68))]
+    hosts.write_text("\n".join(listed), encoding="utf-8")
+    where = ("--cluster", file, "--model", "llama-3-8b", "--hosts", str(hosts))
+    done = planner("estimate", *where, *JOB[2:], *BATCH, "--json")
+    assert done.code == 0, done.stderr
+    document = json.loads(done.stdout)
+    assert document["plans"][0]["placement"]["hosts"] == listed
+    assert any("the hosts as listed" in one for one in document["inputs"]["assumptions"])
+    plan = tmp_path / "plan.json"
+    plan.write_text(done.stdout, encoding="utf-8")
+    for command in ("estimate", "check"):
+        given = ("--plan", f"{plan}#1") if command == "estimate" else (f"{plan}#1",)
+        again = planner(command, "--cluster", file, "--model", "llama-3-8b", *given, "--json")
+        assert again.code == 0, again.stderr
+    hosts.write_text("\n".join([*listed[:-1], "rack-99"]), encoding="utf-8")
+    missing = planner("estimate", *where, *JOB[2:], *BATCH)
+    assert missing.code == 2
+    assert "has no host 'rack-99'" in missing.stderr
+
+
 def test_fewer_nodes_may_have_other_segments(
     planner: Callable[..., Outcome], tmp_path: Path
 ) -> None:

@@ -177,3 +177,15 @@ def test_expert_tensor_of_a_dense_model(planner: Run, folder: Path) -> None:
     assert "--expert-tensor-parallel-size has no effect in a dense model" in " ".join(
         done.stdout.split()
     )
+
+
+def test_a_model_whose_flags_are_all_in_a_sourced_file(planner: Run, folder: Path) -> None:
+    (folder / "args.sh").write_text(f'ARGS=({SIZES} {VOCABULARY} --moe-layer-freq "([0]+[1]*7)"\n'
+                                    "  --num-experts 4 --moe-router-topk 2)\n")  # fmt: skip
+    (folder / "train.sh").write_text(
+        'source args.sh\nCMD="torchrun --nproc_per_node 8 pretrain_gpt.py ${ARGS[*]}"\n'
+        "cd $HOME && eval $CMD\n"
+    )
+    done = planner("import", "model", "train.sh")
+    assert done.code == 0, done.stderr
+    assert "first_dense_layers: 1" in done.stdout

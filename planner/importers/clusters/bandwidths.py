@@ -61,8 +61,10 @@ def _refuse_above(device: str, bytes_per_s: float, what: str) -> None:
         raise InputError(f"{what}: {text}", hint="--device names another, if it is another")
 
 
-def says_network(node: NodeFacts, options: NodeOptions) -> bool:
-    return options.network_bandwidth is not None or node.card_bytes_per_s is not None
+def says_network(node: NodeFacts, options: NodeOptions, usual: UsualNode | None) -> bool:
+    """Whether a single node's network is known: its speed, or its cards and what is usual."""
+    counted = node.cards is not None and usual is not None and usual.network is not None
+    return counted or options.network_bandwidth is not None or node.card_bytes_per_s is not None
 
 
 def needed(usual: UsualNode | None, device: str, what: str, option: str) -> UsualNode:

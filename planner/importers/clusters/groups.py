@@ -131,7 +131,7 @@ def group_of(
             )
         else:
             del group["scale_up"]
-    if several_nodes or outside or says_network(node, options):
+    if several_nodes or outside or says_network(node, options, usual):
         group["network"] = network(node, options, usual, group, outside, notes, fastest_link)
     compare(group, collectives, notes)
     return group

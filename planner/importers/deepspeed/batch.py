@@ -18,11 +18,10 @@ _UNSAID = ("tensor", "pipeline", "context", "recompute")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Completion:
-    """`steps` are the accumulation steps stated; `gradients_add_up` is the type stated for it;
-    `checkpoints_on_host`: where layers are recomputed, their inputs are in host memory."""
+    """`steps` are the accumulation steps stated; `checkpoints_on_host`: where layers are
+    recomputed, their inputs are in host memory."""
 
     steps: int | None
-    gradients_add_up: str | None
     notes: Notes
     checkpoints_on_host: bool = False
 
@@ -51,14 +50,10 @@ class Completion:
     def _shards_without_zero(
         self, decisions: Mapping[str, Decision], workload: Mapping[str, int | str]
     ) -> bool:
-        """BF16_Optimizer trains bf16 jobs whose gradients add up in fp32, the default without ZeRO,
-        and shards its states over the replicas (`bf16_optimizer.py`)."""
-        plain = decisions["data_sharding"] == "none"
-        return (
-            plain
-            and workload.get("precision") == "bf16"
-            and self.gradients_add_up in (None, "fp32")
-        )
+        """BF16_Optimizer trains the bf16 jobs of a pipeline without ZeRO, and shards its states
+        over the replicas (`engine.py`, _do_optimizer_sanity_check; `bf16_optimizer.py`)."""
+        plain = decisions["data_sharding"] == "none" and int(decisions.get("pipeline", 1)) > 1
+        return plain and workload.get("precision") == "bf16"
 
     def _with_batch(
         self, decisions: dict[str, Decision], workload: Mapping[str, int | str], replicas: int

@@ -20,6 +20,7 @@ READ = frozenset(
         "pipeline",
         "tensor_parallel",
         "expert_parallel",
+        "managed_gradient_accumulation",
     }
 )
 
@@ -27,6 +28,9 @@ NOT_MODELLED = {
     "activation_checkpointing": "it says how activations are kept, not which layers recompute",
     "sequence_parallel_size": "its sequence parallelism exchanges heads",
     "sequence_parallel": "its sequence parallelism exchanges heads",
+    "fp16.fp16_master_weights_and_grads": "the optimizer is planned for with fp32 weights",
+    "bf16.bf16_master_weights_and_grads": "the optimizer is planned for with fp32 weights",
+    "bf16.bf16_optimizer_states": "the optimizer's states are planned for in fp32",
     "amp": "mixed precision of NVIDIA Apex",
     "fp32_allreduce": "gradients travel in the type of communication_data_type",
     "sparse_attention": "attention is planned for in full",
@@ -95,6 +99,7 @@ ZERO_WITHOUT_EFFECT = frozenset(
 WITHOUT_EFFECT = frozenset(
     {
         "steps_per_print",
+        "gradient_allreduce_op",
         "wall_clock_breakdown",
         "memory_breakdown",
         "dump_state",

@@ -14,13 +14,12 @@ if TYPE_CHECKING:
 def switched(
     profile: SoftwareProfile, changes: Mapping[str, Any], sharding: str, precision: str
 ) -> SoftwareProfile:
-    """The profile with what the configuration states. Gradients add up in the type of the weights,
-    or in fp32 for bf16 weights without ZeRO (`engine.py`, get_data_types), and travel in it.
+    """The profile with what the configuration states. Gradients add up in the type of the weights
+    unless it is stated (`engine.py`, get_data_types), and travel in it.
     Overlap and buckets are those of DeepSpeed profiles; another framework's keep their own."""
     update = dict(changes)
     weights = precision if precision in ("fp32", "fp16") else "bf16"
-    usual = "fp32" if precision == "bf16" and sharding == "none" else weights
-    kept = update["gradient_dtype"] = update["gradient_dtype"] or usual
+    kept = update["gradient_dtype"] = update["gradient_dtype"] or weights
     travel = update["gradient_reduce_dtype"] = update["gradient_reduce_dtype"] or weights
     if precision == "fp16":
         update["fp16_gradients"] = kept == travel == "fp16"

@@ -18,6 +18,7 @@ from planner.importers.deepspeed.keys import (
     ZERO_READ,
     ZERO_WITHOUT_EFFECT,
 )
+from planner.importers.deepspeed.refusals import setting_problems
 from planner.importers.deepspeed.software import switched
 from planner.importers.notes import MOST_LISTED, Notes, listed
 from planner.importers.shell.text import Origin
@@ -39,8 +40,17 @@ AUTO = "auto"
 _MARKS = ('"zero_optimization"', '"train_micro_batch_size_per_gpu"', '"train_batch_size"')
 _SHARDINGS = ("none", "optimizer", "optimizer+gradients", "full")
 _TYPES = {"fp32": "fp32", "fp16": "fp16", "bf16": "bf16", "bfp16": "bf16"}
+_TYPE_NAMES = {
+    **_TYPES,
+    **dict.fromkeys(("float32", "float", "torch.float32"), "fp32"),
+    **dict.fromkeys(("float16", "half", "torch.float16"), "fp16"),
+    **dict.fromkeys(("bfloat16", "torch.bfloat16"), "bf16"),
+}
+"""What `runtime/config.py` (DtypeEnum) takes for a type of data."""
 _OPTIMIZERS = {"adam": "adam", "adamw": "adam", "fusedadam": "adam", "cpuadam": "adam",
-               "sgd": "sgd"}  # fmt: skip
+               "muadam": "adam", "muadamw": "adam", "sgd": "sgd", "musgd": "sgd",
+               "lion": "lion", "fusedlion": "lion", "cpulion": "lion", "muon": "muon",
+               "adafactor": "adafactor"}  # fmt: skip
 _DEVICES = {"none": "none", "cpu": "cpu", "nvme": "nvme"}
 _PLACES: dict[str, Location] = {
     "micro_batch_size": ("train_micro_batch_size_per_gpu",),
@@ -112,7 +122,6 @@ class _Reader:
         changes["group"] = None if group is None else group[0]
         completion = Completion(
             steps=self._whole("gradient_accumulation_steps"),
-            gradients_add_up=changes["gradient_dtype"],
             notes=self._notes,
             checkpoints_on_host=bool(self._flag("activation_checkpointing", "cpu_checkpointing")),
         )
@@ -130,13 +139,14 @@ class _Reader:
             stage_layers=None,
             recompute_layers=None,
             settle=completion.settled,
-            problems=(),
+            problems=tuple(setting_problems(self._file.tree)),
             notes=self._notes,
             place=self._place,
         )
 
     def _place(self, name: str) -> Origin:
-        place = self._file.place(_PLACES.get(name, ()))
+        """Of a decision by its name, or of a key by its path."""
+        place = self._file.place(_PLACES.get(name) or tuple(name.split(".")))
         path = self._file.path
         return Origin(path, place.line, place.column) if place else Origin(path, 1, 1)
 
@@ -275,7 +285,8 @@ class _Reader:
         if overlap is None:
             overlap = sharding == "full"
         changes: dict[str, Any] = {
-            "gradient_dtype": self._word(_TYPES, "data_types", "grad_accum_dtype"),
+            **self._states(),
+            "gradient_dtype": self._word(_TYPE_NAMES, "data_types", "grad_accum_dtype"),
             "gradient_reduce_dtype": self._word(_TYPES, "communication_data_type"),
             "overlap": (
                 *(["gradient_reduce"] if overlap else []),
@@ -291,6 +302,17 @@ class _Reader:
             changes["bucket_elements"] = int(elements)
         return changes
 
+    def _states(self) -> dict[str, Any]:
+        """No master weights where weights and gradients stay in 16 bits, and then moments may, too
+        (`runtime/base_optimizer.py`)."""
+        bf16 = "bf16" if isinstance(self._at("bf16"), dict) else "bfloat16"
+        without = self._flag(bf16, "bf16_master_weights_and_grads")
+        if without and self._flag(bf16, "bf16_optimizer_states"):
+            return {"master_weights": False, "optimizer_state_dtype": "bf16"}
+        if without or self._flag("fp16", "fp16_master_weights_and_grads"):
+            return {"master_weights": False}
+        return {}
+
     def _say_what_is_left_out(self) -> None:
         tree, notes = self._file.tree, self._notes
         zero = tree.get("zero_optimization")
@@ -299,7 +321,10 @@ class _Reader:
         known_zero = ZERO_READ | ZERO_WITHOUT_EFFECT | set(ZERO_NOT_MODELLED)
         unknown += [f"zero_optimization.{key}" for key in zero if key not in known_zero]
         for key, instead in NOT_MODELLED.items():
-            if tree.get(key) not in (None, False, {}, AUTO):
+            section, _, inner = key.rpartition(".")
+            within = tree.get(section) if section else tree
+            value = within.get(inner) if isinstance(within, dict) else None
+            if value not in (None, False, {}, AUTO):
                 notes.left_out.append(f"{key}: {instead}")
         for key, instead in ZERO_NOT_MODELLED.items():
             value = zero.get(key)

@@ -87,6 +87,12 @@ def data_sharding(flags: Flags, notes: Notes) -> str:
     return "optimizer" if flags.given("--use-distributed-optimizer") else "none"
 
 
+def reduces_in_bf16(flags: Flags) -> bool:
+    """Gradients are kept and reduced in bf16: by a flag of its own, or because the optimizer takes
+    them so (arguments.py)."""
+    return flags.given("--grad-reduce-in-bf16") or flags.text("--main-grads-dtype") == "bf16"
+
+
 def optimizer_offload(flags: Flags) -> float:
     """The share of the optimizer on the host, all of it unless a flag says otherwise
     (arguments.py)."""

@@ -83,6 +83,7 @@ TEXTS = frozenset(
         "--exp-avg-dtype",
         "--exp-avg-sq-dtype",
         "--main-params-dtype",
+        "--main-grads-dtype",
     }
 )
 

@@ -17,9 +17,10 @@ if TYPE_CHECKING:
     from planner.specs.cluster.spec import ClusterSpec, ScaleUp
 
 
-def in_segments(cluster: ClusterSpec, *, devices: int) -> ClusterSpec:
+def in_segments(cluster: ClusterSpec, *, devices: int, hosts: Sequence[str] = ()) -> ClusterSpec:
     """The cluster as a job on `devices` of it finds it, with what that assumes. Nodes that segments
-    leave over are not in it where the others suffice."""
+    leave over are not in it where the others suffice. A job that names its own `hosts`, and
+    one of those nodes among them, has no segments: its groups may straddle domains."""
     group = cluster.node_groups[0]
     scale_up = group.scale_up
     if len(cluster.node_groups) != 1 or scale_up is None:
@@ -28,8 +29,11 @@ def in_segments(cluster: ClusterSpec, *, devices: int) -> ClusterSpec:
     segment = _segment(scale_up, nodes)
     if segment == domain:
         return cluster
-    said = f"cluster: {segment} of the {domain} nodes of a scale-up domain are used (a segment)"
     cut = _without_rest(cluster, domain, segment, nodes)
+    if hosts and not set(hosts) <= set(cut.host_names()):
+        said = f"cluster: the hosts as listed, not {segment} of the {domain} nodes of each domain"
+        return replace(cluster, assumptions=(*cluster.assumptions, said))
+    said = f"cluster: {segment} of the {domain} nodes of a scale-up domain are used (a segment)"
     segments = replace(scale_up, nodes=segment, segment=segment)
     groups = (replace(cut.node_groups[0], scale_up=segments),)
     return replace(cut, node_groups=groups, assumptions=(*cut.assumptions, said))

@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from planner.hardware.ideal import IdealTopology
 from planner.schedule.bounds.closed_form import span_lower_bound, work_lower_bound
 from planner.schedule.registry import kind_of
+from planner.training.memory.sharding import reduced_every_microbatch
 from planner.training.step.passes import Passes, chunk_passes
 from planner.training.step.reduction import (
     copies_reduction_s,
@@ -101,7 +103,7 @@ def step_parts(scenario: Scenario, table: CostTable, batch: Batch) -> StepParts:
         tied_reduction_s=tied_reduction_s(scenario, batch),
         stage_gathers_s=stage_gathers_s(scenario, table, batch, forward_s),
         optimizer_s=optimizer_s(scenario, table, batch),
-        jitter_s=jitter_s(scenario, busy_s),
+        jitter_s=jitter_bound_s(scenario, batch, busy_s),
         busy_s=busy_s,
         num_microbatches=batch.num_microbatches,
         exposed_update_s=exposed_update_s(scenario, table, batch),
@@ -115,10 +117,45 @@ def jitter_s(scenario: Scenario, busy_s: NDArray[np.float64]) -> NDArray[np.floa
     work of the k-th stage, and takes longer for it by the expected maximum of k·n deviations. The
     step waits for the largest of these times over k.
     """
+    slowed_s, busiest_s, _ = _slowed(scenario, busy_s)
+    return np.asarray(slowed_s - busiest_s)
+
+
+def jitter_bound_s(
+    scenario: Scenario,
+    batch: Batch,
+    busy_s: NDArray[np.float64],
+    *,
+    longer: NDArray[np.bool_] | bool = False,
+    typed: bool = False,
+) -> NDArray[np.float64]:
+    """[N]: `jitter_s`; on the ideal topology no more than on any hosts of the plan, where stages
+    may be busy for longer than `busy_s` [N, p]. `typed`: these are of the types that stages have.
+    `longer` [N]: plans whose stages may be busy for longer in any case.
+
+    Longer work of the busiest stage hides how others differ: jitter may fall as it grows, and the
+    pipeline need not be longer for it. With a the slowdown of one stage's devices and S the longest
+    slowed work, jitter is at least max((a − 1)·b, S − b) for a busiest stage of b seconds, and
+    S·(a − 1)/a over all b.
+    """
+    slowed_s, busiest_s, alone = _slowed(scenario, busy_s)
+    topology = scenario.topology
+    if isinstance(topology, IdealTopology):
+        spread = np.maximum(batch.tensor * batch.context, batch.expert * batch.expert_tensor)
+        longer = longer | (spread > topology.kind.devices_per_node * topology.kind.domain_nodes)
+        longer |= reduced_every_microbatch(scenario.job.software, batch)
+        longer |= topology.sizes_differ or (len(topology.real_devices) > 1 and not typed)
+    return np.where(longer, slowed_s * (alone - 1) / alone, slowed_s - busiest_s)
+
+
+def _slowed(
+    scenario: Scenario, busy_s: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
+    """[N] each: the longest slowed work and that of the busiest stage; and the slowdown of the
+    devices of one stage."""
     variation = max(device.speed_variation for device in scenario.device_types)
     stages = busy_s.shape[1]
     stage_devices = scenario.job.devices // stages
     slowed = [1 + variation * expected_slowest((k + 1) * stage_devices) for k in range(stages)]
     busiest_first = np.sort(busy_s, axis=1)[:, ::-1]
-    seconds: NDArray[np.float64] = (busiest_first * slowed).max(axis=1) - busiest_first[:, 0]
-    return seconds
+    return (busiest_first * slowed).max(axis=1), busiest_first[:, 0], slowed[0]

@@ -24,7 +24,8 @@ MOST_DEVICES = 1024
 _DISPLAY = ("0x0300", "0x0302")
 _PROCESSING = "0x1200"
 """The class of AMD's devices, and of accelerators that are not for training."""
-_NETWORK = ("0x0200", "0x0207")
+_NETWORK = ("0x0207", "0x0200")
+"""InfiniBand; Ethernet, of which one card is for logging in, counts only without it."""
 _PCIE_BYTES_PER_S = {"2.5": 0.25e9, "5": 0.5e9, "8": 0.985e9, "16": 1.969e9, "32": 3.938e9,
                      "64": 7.563e9}  # fmt: skip
 """Of one lane in one direction, by its GT/s."""
@@ -178,6 +179,18 @@ def _is_number(text: str) -> bool:
     return re.fullmatch(r"[0-9]{1,3}(\.[0-9]{1,3})?", text) is not None
 
 
+def _listed_cards(system: Element, nodes: int, notes: Notes) -> int | None:
+    """Network cards of a node among PCI devices, which do not say how fast the network is."""
+    kinds = [pci.attributes.get("class", "") for pci in system.within("pci")]
+    for network in _NETWORK:
+        cards = sum(kind.startswith(network) for kind in kinds) // nodes
+        if cards:
+            word = "card" if cards == 1 else "cards"
+            notes.read.append(f"{cards} network {word} in a node, without their speed")
+            return cards
+    return None
+
+
 def _cards(
     source: Source, system: Element, nodes: int, notes: Notes
 ) -> tuple[int | None, float | None]:
@@ -188,10 +201,7 @@ def _cards(
         identity = (net.attributes.get("guid", ""), f"{name}/{net.attributes.get('port', '')}")
         speeds[identity] = _whole(source, net, "speed") or 0
     if not speeds:
-        cards = sum(
-            pci.attributes.get("class", "").startswith(_NETWORK) for pci in system.within("pci")
-        )
-        return cards // nodes or None, None
+        return _listed_cards(system, nodes, notes), None
     fastest = max(speeds.values())
     count = max(1, sum(speed == fastest for speed in speeds.values()) // nodes)
     slower = len(speeds) - sum(speed == fastest for speed in speeds.values())

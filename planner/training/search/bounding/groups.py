@@ -18,6 +18,7 @@ import numpy as np
 from planner.arrays import distinct
 from planner.budget import UNLIMITED
 from planner.training.batch import FULL, SELECTIVE, Batch
+from planner.training.memory.sharding import reduced_every_microbatch
 from planner.training.memory.stage import stage_peaks
 from planner.training.search.bounding.batches import ELEMENTS, make_batch
 from planner.training.search.bounding.elsewhere import may_fit_elsewhere
@@ -33,7 +34,7 @@ from planner.training.search.layouts.problem import fewest_under_others, kept_la
 from planner.training.search.mixed.bound import mixed_bound, rows_bound_s
 from planner.training.search.mixed.speeds import is_mixed
 from planner.training.step.ahead import with_ahead
-from planner.training.step.parts import jitter_s, step_parts
+from planner.training.step.parts import jitter_bound_s, step_parts
 from planner.workload.layers import layer_kinds
 
 if TYPE_CHECKING:
@@ -206,11 +207,13 @@ def bound_group(
 class LeastWork:
     """Seconds of one microbatch at the speed of the fastest device type: a layer's forward, [N, K],
     all passes of a layer, [N, K], and all passes of a stage, [N, p]. Under full recomputation,
-    `replayed` layers per chunk are recomputed."""
+    `replayed` layers per chunk are recomputed. `paired` [N]: passes are priced as if each ran
+    beside one of another microbatch."""
 
     forward_s: NDArray[np.float64]
     layer_s: NDArray[np.float64]
     stage_s: NDArray[np.float64]
+    paired: NDArray[np.bool_]
 
     @classmethod
     def of(cls, table: CostTable, batch: Batch, replayed: NDArray[np.int64]) -> LeastWork:
@@ -225,7 +228,12 @@ class LeastWork:
             plans = full & (replayed == layers)
             leading = batch.load.leading[layers].sum(axis=1).T.astype(np.float64)
             stage_s[plans] += forward_s[batch.row[plans]] @ leading
-        return cls(forward_s=forward_s[batch.row], layer_s=layer_s, stage_s=stage_s)
+        return cls(
+            forward_s=forward_s[batch.row],
+            layer_s=layer_s,
+            stage_s=stage_s,
+            paired=table.overlapped[batch.row],
+        )
 
 
 def quick_bound_s(scenario: Scenario, batch: Batch, work: LeastWork) -> NDArray[np.float64]:
@@ -237,8 +245,11 @@ def quick_bound_s(scenario: Scenario, batch: Batch, work: LeastWork) -> NDArray[
     work_s = work.stage_s * batch.chunk_microbatches[:, None]
     waits = work.layer_s if kind.returns_to_first else work.forward_s
     waiting_s = waits @ elsewhere.T.astype(np.float64) * (kind.parameter_copies == 1)
-    pipeline_s = (work_s + waiting_s).max(axis=-1) + jitter_s(scenario, work_s)
-    bound_s: NDArray[np.float64] = BELOW * (pipeline_s + scenario.job.software.step_overhead.value)
+    seconds = (work_s + waiting_s).max(axis=-1) + scenario.job.software.step_overhead.value
+    longer = work.paired | reduced_every_microbatch(scenario.job.software, batch)
+    longer |= batch.offloads or kind.shares_vocabulary
+    seconds += jitter_bound_s(scenario, batch, work_s, longer=longer)
+    bound_s: NDArray[np.float64] = BELOW * seconds
     return bound_s
 
 

@@ -84,16 +84,14 @@ def placement_program(
     )
     apart = between_two_nodes(classes.of_unit, len(classes.first_node))
     costs = LinkCosts.of(rated.forward_s, rated.backward_s, apart)
-    parts, timeline = _passes(scenario, table, batch)
+    parts, timeline, weight_s = _passes(scenario, table, batch)
     data = () if grid.row_stages > 1 else _reducing_rings(plan, grid)
     paths = PlanPaths(
         batch=batch,
         grid=grid,
         costs=costs,
         timeline=timeline,
-        durations=durations(
-            parts, chunk_seconds(scenario.ideal, table, batch, table.weight_gradient_s)[0]
-        ),
+        durations=durations(parts, weight_s),
         parts=parts,
         after_s=_after_s(parts, batch, rings=bool(data)),
     )
@@ -152,10 +150,16 @@ def _after_s(parts: StepParts, batch: Batch, *, rings: bool) -> NDArray[np.float
     return after_s if rings else after_s + parts.reduction_s[0] + parts.gather_s[0]
 
 
-def _passes(scenario: Scenario, ideal_table: CostTable, batch: Batch) -> tuple[StepParts, Timeline]:
-    if len(scenario.ideal.candidate_devices) == 1:
-        return slowest_replica(scenario.ideal, ideal_table, batch)
-    return slowest_replica(scenario, cost_table(scenario, ideal_table.shards), batch)
+def _passes(
+    scenario: Scenario, ideal_table: CostTable, batch: Batch
+) -> tuple[StepParts, Timeline, NDArray[np.float64]]:
+    """The parts of the step, its timeline and the weight gradients of its chunks [p, v], priced on
+    the scenario as it is placed where there are several device types."""
+    priced, table = scenario.ideal, ideal_table
+    if len(priced.candidate_devices) > 1:
+        priced, table = scenario, cost_table(scenario, ideal_table.shards)
+    parts, timeline = slowest_replica(priced, table, batch)
+    return parts, timeline, chunk_seconds(priced, table, batch, table.weight_gradient_s)[0]
 
 
 def _row_classes(topology: Topology, grid: UnitGrid, classes: UnitClasses) -> NDArray[np.bool_]:

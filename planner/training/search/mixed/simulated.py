@@ -11,7 +11,7 @@ from planner.schedule.build import build
 from planner.schedule.simulation.simulate import Durations, step_spans
 from planner.training.search.mixed.orders import taken
 from planner.training.search.mixed.splits import least_chunks, spread
-from planner.training.step.parts import jitter_s
+from planner.training.step.parts import jitter_bound_s
 
 if TYPE_CHECKING:
     from planner.arrays import Floats, Ints
@@ -53,7 +53,7 @@ def beside_s(of: TypedCombination, program: OrderTables, orders: Orders) -> Floa
     problem, m = program.problem, int(of.batch.chunk_microbatches[0])
     busy = taken(problem, program.forward_s, orders) + taken(problem, program.backward_s, orders)
     after = taken(problem, program.after_s, orders).max(axis=1)
-    return np.asarray(after + jitter_s(of.ideal, m * busy))
+    return np.asarray(after + jitter_bound_s(of.ideal, of.batch, m * busy, typed=True))
 
 
 def stage_sends(of: TypedCombination, program: OrderTables, classes: Ints) -> tuple[Floats, Floats]:

@@ -274,6 +274,10 @@ def sharding_groups(f: SpaceFacts, c: Columns) -> Holds:
     return (c["shard_over"] == 0) | (whole & (experts % np.maximum(groups, 1) == 0))
 
 
+def optimizer_states(f: SpaceFacts, c: Columns) -> Holds:
+    return _sharded_as(f.state_shardings, c) if f.state_shardings else np.True_
+
+
 def sharded_in_groups(f: SpaceFacts, c: Columns) -> Holds:
     return (c["shard_over"] == 0) | _sharded_as(f.sharded_in_groups, c)
 

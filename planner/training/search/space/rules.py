@@ -380,6 +380,14 @@ RULES = (
         holds=conditions.where_chosen("shard_over", conditions.sharded_in_groups),
     ),
     SpaceRule(
+        name="optimizer-states",
+        sentence="under software profile {f.software} the job's optimizer with these types of "
+        "states needs data sharding {f.states_need}",
+        axes=("data_sharding",),
+        adjusts="data_sharding",
+        holds=conditions.optimizer_states,
+    ),
+    SpaceRule(
         name="optimizer-offload",
         sentence="under software profile {f.software} the optimizer may be offloaded with data "
         "sharding {f.offloads_optimizer}",
