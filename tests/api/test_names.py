@@ -51,6 +51,7 @@ FUNCTIONS = [
     "to_document",
     "to_text",
     "validate",
+    "validate_serving",
     "write_import",
     "write_plans",
 ]
@@ -93,6 +94,7 @@ TYPES = [
     "SoftwareProfile",
     "Stage",
     "TimeRanOut",
+    "ServingValidation",
     "Validation",
 ]
 

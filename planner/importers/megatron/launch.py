@@ -88,7 +88,7 @@ class Launch:
         """Ranks that share one sharded optimizer; None for all of them, and where the instances do
         not divide the replicas."""
         each, rest = divmod(devices, self.tensor * self.pipeline * self.optimizer_shards)
-        return each if self.optimizer_shards > 1 and each > 1 and not rest else None
+        return each if self.optimizer_shards > 1 and each and not rest else None
 
     def place(self, name: str) -> Origin:
         """The place where a field was decided: that of its flag, or that of the command."""

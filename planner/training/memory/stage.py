@@ -73,7 +73,8 @@ class StagePeaks:
     capacity: NDArray[np.int64]
     headroom: float
     node_bytes: NDArray[np.int64] | None = None
-    """[N]: what the fullest host holds; None where nothing is offloaded."""
+    """[N]: what the fullest host holds; None where nothing is offloaded, or stages are looked at
+    one by one."""
     node_capacity: int | None = None
 
     @property
@@ -164,7 +165,8 @@ def stage_peaks(
     units = gathered_units(scenario, table, batch)
     peak = activation_peak(scenario, table, batch, units, dense_gradients=dense_gradients)
     gone = peak.offloaded(scenario, table, batch) if batch.offloads else np.int64(0)
-    types = scenario.stage_types(batch.pipeline)
+    of_stages = scenario.stage_types(batch.pipeline)
+    types = [of_stages[stage] for stage in batch.stages.tolist()]
     standing = placeholders(table, batch) + np.array(
         [[largest_workspaces(scenario, of_stage) for of_stage in types]]
     )
@@ -200,7 +202,7 @@ def stage_peaks(
         ),
         headroom=scenario.job.headroom,
         node_bytes=node_bytes(scenario, device_bytes(scenario, batch, dense, expert) + gone)
-        if batch.offloads
+        if batch.offloads and batch.loads_of is None
         else None,
         node_capacity=scenario.host.node_bytes,
     )
@@ -219,7 +221,7 @@ def stage_parameters(
     if scenario.model.tie_embeddings and both.any():
         dense = dense - embedding_parameters(scenario, batch)[:, None] * both
     if batch.kind.shares_vocabulary:
-        dense[:, 0] += scenario.workload(Shard()).learned_positions
+        dense[:, batch.stages == 0] += scenario.workload(Shard()).learned_positions
     return dense, expert
 
 
@@ -336,10 +338,11 @@ def _message_buffers(software: SoftwareProfile, batch: Batch) -> NDArray[np.int6
     (`SharedVocabulary.residual_buffers`), and on the first stage the reduced embedding of all
     microbatches in flight (sail-sg/VocabularyParallelism `vocab_input_store.py`).
     """
-    buffers = np.full((1, batch.pipeline), 2 if batch.pipeline > 1 else 0)
+    stages = batch.stages
+    buffers = np.full((1, len(stages)), 2 if batch.pipeline > 1 else 0)
     if batch.kind.shares_vocabulary:
         buffers += software.shared_vocabulary.residual_buffers.value
-        buffers[0, 0] += batch.pipeline
+        buffers[0, stages == 0] += batch.pipeline
     return buffers
 
 
