@@ -35,6 +35,33 @@ def share(option: str, text: str | None, *, below: float) -> float | None:
     return amount
 
 
+def times(option: str, text: str | None) -> float | None:
+    """How often something is as large as something else, from 1."""
+    if text is None:
+        return None
+    number = float(text) if _DECIMAL.fullmatch(text) is not None else math.nan
+    if not 1 <= number <= ranges.MOST_TIMES:
+        raise InputError(f"{option}: {text!r} is not a number from 1 to {ranges.MOST_TIMES:,}")
+    return number
+
+
+def positive(option: str, text: str | None) -> float | None:
+    """A number above 0."""
+    if text is None:
+        return None
+    number = float(text) if _DECIMAL.fullmatch(text) is not None else math.nan
+    if not 0 < number <= ranges.MOST_TIMES:
+        raise InputError(
+            f"{option}: {text!r} is not a number above 0, at most {ranges.MOST_TIMES:,}"
+        )
+    return number
+
+
+def switch(option: str, text: str | None) -> bool | None:
+    """`on` or `off`."""
+    return None if text is None else ranges.word(option, text, ("on", "off")) == "on"
+
+
 def duration_s(option: str, text: str | None) -> float | None:
     """Seconds above 0."""
     if text is None:

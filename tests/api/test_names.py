@@ -53,6 +53,7 @@ FUNCTIONS = [
     "to_document",
     "to_text",
     "validate",
+    "validate_serving",
     "write_import",
     "write_plans",
 ]
@@ -96,6 +97,7 @@ TYPES = [
     "Stage",
     "SweptStudy",
     "TimeRanOut",
+    "ServingValidation",
     "Validation",
 ]
 
