@@ -48,6 +48,7 @@ FUNCTIONS = [
     "search",
     "select_rules",
     "shipped_text",
+    "simulate",
     "sweep",
     "timeline",
     "to_document",
