@@ -131,6 +131,15 @@ class HostTimes(Input):
     """Added to a step for each running sequence."""
 
 
+class Gather(Input):
+    """Prompts wait for others to share their step."""
+
+    steps: Count
+    """At most so many decoding steps, from the first one that waits."""
+    share: Fraction
+    """Of `max_step_tokens`: as many tokens of prompts start at once."""
+
+
 class Scheduler(Input):
     """Which work one step holds."""
 
@@ -145,6 +154,9 @@ class Scheduler(Input):
     max_running: Count
     reserve_output: Fraction
     """Share of the output that must find room in the KV cache before a request starts."""
+    poll_steps: Count
+    """Decoding steps between two looks for new requests."""
+    gather: Gather | None = None
     graph_tokens: Count
     """Steps of at most this many tokens, none of a prompt, replay a recorded graph."""
 

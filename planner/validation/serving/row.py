@@ -16,6 +16,7 @@ from planner.specs.files.fields import Input, Text
 from planner.specs.files.problems import validate
 from planner.specs.files.yaml_file import load_document
 from planner.specs.load import load_device, load_model
+from planner.validation.serving.launches import Launched, launch_of
 from planner.validation.serving.table import RowError
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from planner.specs.device import DeviceSpec
     from planner.specs.engine import EngineProfile
     from planner.specs.model.spec import ModelSpec
+    from planner.validation.serving.launches import Launch
     from planner.validation.serving.table import ServingRow
 
 CREDIBLE_PEAK_SHARE = 0.6
@@ -44,8 +46,10 @@ USUAL_ROUNDS = 10
 """Requests of a client where a table does not say how many: those of most benchmarks' clients."""
 _SPREAD = re.compile(r"uniform in \[([0-9.]+), 1\]")
 _ROUNDS = re.compile(r"([0-9]+) requests per unit of concurrency")
-_FORMATS = {"": "bf16"}
+_UNSTATED = "bf16"
 """A model whose format is not stated is as it was published."""
+_FAMILIES = {"fp8-block": "fp8"}
+"""Launches do not tell how the scales of a format are laid out."""
 
 
 class TableNames(Input):
@@ -163,6 +167,9 @@ def _aggregated(row: ServingRow) -> ServingDegrees:
         # Some tables state one degree of a mixture as expert and as tensor degree, and multiply it.
         devices = expert
         tensor, data = (expert, 1) if data == 1 else (1, expert)
+    if tensor == data > 1 and expert == devices == tensor * data and expert_tensor == 1:
+        # The same of attention: tensor ranks that are counted as attention ranks too.
+        devices, expert, data = tensor, tensor, 1
     if tensor * data * pipeline != devices:
         raise RowError(
             f"degrees tensor {tensor} x attention_data {data} x pipeline {pipeline} are not the "
@@ -196,26 +203,56 @@ def _load(row: ServingRow) -> ClosedLoad:
 
 def _scenario(row: ServingRow, degrees: ServingDegrees) -> ServingScenario:
     names = table_names()
-    framework = row.text("framework")
-    model_name = row.text("model")
+    framework, model_name = row.text("framework"), row.text("model")
     model = names.models.get(model_name, model_name)
-    stated = row.text("weight_format")
-    weights = names.published.get(model) or _FORMATS.get(stated) or stated
-    return _known(
-        model,
-        row.text("device"),
-        names.engines.get(framework, framework),
-        names.formats.get(weights, weights),
-        names.formats.get(row.text("kv_format"), row.text("kv_format")),
-        degrees,
+    weights = names.published.get(model) or row.text("weight_format") or _UNSTATED
+    weights = names.formats.get(weights, weights)
+    engine = names.engines.get(framework, framework)
+    device = row.text("device")
+    launched = Launched(
+        engine=engine,
+        model=model,
+        family=_device(device).family,
+        device=device,
+        weights=_FAMILIES.get(weights, weights),
+        input_length=row.required("input_length"),
+        output_length=row.required("output_length"),
+        tensor=degrees.tensor,
+        load=row.number("load") or 0.0,
     )
+    launch = launch_of(row.text("source"), launched)
+    kv = row.text("kv_format")
+    return _known(
+        model, device, engine, weights, names.formats.get(kv, kv), degrees, _Chosen(launch)
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Chosen:
+    """A launch that is compared by what it sets."""
+
+    launch: Launch | None
+
+    def __hash__(self) -> int:
+        return id(self.launch)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Chosen) and other.launch is self.launch
 
 
 @cache
 def _known(
-    model: str, device: str, engine: str, weights: str, kv: str, degrees: ServingDegrees
+    model: str,
+    device: str,
+    engine: str,
+    weights: str,
+    kv: str,
+    degrees: ServingDegrees,
+    chosen: _Chosen,
 ) -> ServingScenario:
     profile = _engine(engine)
+    if chosen.launch is not None:
+        profile = chosen.launch.applied(profile)
     return ServingScenario(
         model=_model(model),
         device=_device(device),
