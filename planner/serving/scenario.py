@@ -84,9 +84,9 @@ class ServingScenario:
 
     @cached_property
     def table(self) -> KernelTable:
-        """Kernels of the engine on this family of devices. Raises: RuleError."""
-        family = self.device.family
-        table = self.engine.kernels.get(family or "")
+        """Kernels of the engine on this device, or else on its family. Raises: RuleError."""
+        family, tables = self.device.family, self.engine.kernels
+        table = tables.get(self.device.name) or tables.get(family or "")
         if table is None:
             raise RuleError(
                 "engine",

@@ -191,7 +191,7 @@ class EngineProfile(Input):
     launches: LayerCounts
     """Everything that the host launches for a step with a prompt, which no graph holds."""
     kernels: dict[str, KernelTable]
-    """By family of devices."""
+    """By device, or by family of devices."""
     blend: Constant[Number]
     """The exponent x of products and attention."""
     expert_blend: Constant[Number]
