@@ -63,6 +63,7 @@ def estimate(scenario: ServingScenario, load: ClosedLoad) -> ServingEstimate:
         replace(load, rounds=rounds),
         clients=clients,
         turn_s=request_s,
+        intake_s=engine.host.intake.value / lanes,
     ).run()
     weights = [_weight(one.round, rounds, load.rounds) for one in served]
     timed = [(one.tpot_s, weight) for one, weight in zip(served, weights, strict=True)]

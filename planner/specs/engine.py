@@ -127,6 +127,9 @@ class HostTimes(Input):
     """Steps that are already on their way when a request arrives, and before a result is seen."""
     request: Constant[Seconds]
     """From the client to the scheduler and back: network, tokens from text, text from tokens."""
+    intake: Constant[Seconds]
+    """What the front end takes for one request before it takes the next: they arrive one after the
+    other, however many are sent at once."""
     per_sequence: Constant[Seconds]
     """Added to a step for each running sequence."""
 

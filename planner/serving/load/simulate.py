@@ -68,10 +68,13 @@ class Simulation:
         *,
         clients: int,
         turn_s: float,
+        intake_s: float,
     ) -> None:
-        """`clients` of this rank; `turn_s`: seconds from an answer's end to the next request."""
+        """`clients` of this rank; `turn_s`: seconds from an answer's end to the next request;
+        `intake_s`: at least so much is between two requests."""
         self._costs, self._memory, self._scheduler, self._load = costs, memory, scheduler, load
-        self._clients, self._turn_s = clients, turn_s
+        self._clients, self._turn_s, self._intake_s = clients, turn_s, intake_s
+        self._last_s = -intake_s
         self._requests = clients * load.rounds
         self._lengths = [load.lengths(index) for index in range(self._requests)]
         self._arrivals = [0.0] * self._requests
@@ -102,7 +105,8 @@ class Simulation:
     def _queue(self, index: int, at_s: float) -> None:
         prompt, answer = self._lengths[index]
         self._arrivals[index] = at_s
-        self._state.waiting.append(_Waiting(index, at_s, prompt, answer))
+        self._last_s = max(at_s, self._last_s + self._intake_s)
+        self._state.waiting.append(_Waiting(index, self._last_s, prompt, answer))
 
     def _admit(self) -> None:
         """Requests that were seen start in their order while there is room; one alone always

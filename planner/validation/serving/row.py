@@ -60,6 +60,8 @@ class TableNames(Input):
     formats: dict[str, Text]
     published: dict[str, Text]
     """Models that exist in one format."""
+    kv_formats: dict[str, Text]
+    """Of the KV cache, where the format of the weights says so."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -221,10 +223,10 @@ def _scenario(row: ServingRow, degrees: ServingDegrees) -> ServingScenario:
         load=row.number("load") or 0.0,
     )
     launch = launch_of(row.text("source"), launched)
-    kv = row.text("kv_format")
-    return _known(
-        model, device, engine, weights, names.formats.get(kv, kv), degrees, _Chosen(launch)
-    )
+    stated = row.text("kv_format")
+    kv = names.formats.get(stated, stated) or (launch.kv_format if launch else None)
+    kv = kv or names.kv_formats.get(weights, "")
+    return _known(model, device, engine, weights, kv, degrees, _Chosen(launch))
 
 
 @dataclass(frozen=True, slots=True)
