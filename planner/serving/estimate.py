@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from planner.errors import RuleError
 from planner.serving.load.simulate import Served, Simulation
-from planner.serving.load.steady import Steady, decode_pool, prompt_alone_s
+from planner.serving.load.steady import Steady, decode_pool, prompt_alone_s, prompts_per_s
 from planner.serving.memory import ServingMemory, serving_memory
 from planner.serving.step import StepCosts
 
@@ -83,7 +83,12 @@ def estimate(scenario: ServingScenario, load: ClosedLoad) -> ServingEstimate:
 
 
 def estimate_decode_pool(
-    prefill: ServingScenario, decode: ServingScenario, load: ClosedLoad, decode_replicas: int
+    prefill: ServingScenario,
+    decode: ServingScenario,
+    load: ClosedLoad,
+    *,
+    prefill_replicas: int,
+    decode_replicas: int,
 ) -> Steady:
     """Decoding replicas behind a pool that reads prompts, in closed form.
 
@@ -94,6 +99,8 @@ def estimate_decode_pool(
     prompt_costs, _ = prices(prefill)
     step_tokens = prefill.engine.scheduler.max_step_tokens
     ttft_s = prompt_alone_s(prompt_costs, load, step_tokens) + prefill.engine.host.request.value
+    reading = prefill_replicas * prefill.degrees.attention_data
+    read_per_s = reading * prompts_per_s(prompt_costs, load, step_tokens)
     lanes = decode_replicas * decode.degrees.attention_data * decode.degrees.pipeline
     return decode_pool(
         costs,
@@ -101,6 +108,7 @@ def estimate_decode_pool(
         load,
         clients=max(1.0, load.concurrency / lanes),
         ttft_s=ttft_s,
+        arrivals_per_s=read_per_s / lanes,
         most=decode.engine.scheduler.max_running,
     )
 

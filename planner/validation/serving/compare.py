@@ -170,7 +170,13 @@ def _served(case: ServingCase) -> dict[str, float]:
 def _decoded(case: ServingCase) -> dict[str, float]:
     """What is estimated of a pool that decodes: its time of a token."""
     assert case.prefill is not None
-    found = estimate_decode_pool(case.prefill, case.scenario, case.load, case.decode_replicas)
+    found = estimate_decode_pool(
+        case.prefill,
+        case.scenario,
+        case.load,
+        prefill_replicas=case.prefill_replicas,
+        decode_replicas=case.decode_replicas,
+    )
     return {TPOT: found.tpot_s, "tpot_median": found.tpot_s}
 
 

@@ -66,12 +66,13 @@ class TableNames(Input):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServingCase:
-    """One run to estimate. `prefill` and `decode_replicas` are of disaggregated runs, whose
+    """One run to estimate. `prefill` and the replicas are of disaggregated runs, whose
     `scenario` is a decoding replica."""
 
     scenario: ServingScenario
     load: ClosedLoad
     prefill: ServingScenario | None = None
+    prefill_replicas: int = 1
     decode_replicas: int = 1
 
 
@@ -128,16 +129,21 @@ def case_of(row: ServingRow) -> ServingCase:
 
 def _disaggregated(row: ServingRow) -> ServingCase:
     replicas, decoding = row.count("decode_workers"), row.required("decode_devices")
-    if replicas is None or row.count("prefill_workers") is None:
+    reading = row.count("prefill_workers")
+    if replicas is None or reading is None:
         raise RowError("decode_workers and prefill_workers are not stated")
     if decoding % replicas:
         raise RowError(f"{decoding} decoding devices are no whole number for {replicas} workers")
-    prefill = _pool_degrees(row, "prefill", row.required("prefill_devices"))
+    prompts = row.required("prefill_devices")
+    if prompts % reading:
+        raise RowError(f"{prompts} prefill devices are no whole number for {reading} workers")
+    prefill = _pool_degrees(row, "prefill", prompts // reading)
     decode = _pool_degrees(row, "decode", decoding // replicas)
     return ServingCase(
         scenario=_scenario(row, decode),
         load=_load(row),
         prefill=_scenario(row, prefill),
+        prefill_replicas=reading,
         decode_replicas=replicas,
     )
 
