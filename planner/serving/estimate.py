@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from planner.serving.load.lengths import ClosedLoad
     from planner.serving.scenario import ServingScenario
 
-_ENOUGH = 400
+_ENOUGH = 300
 """Requests of one rank that a simulation takes when a load has more; at least three rounds, and the
 middle ones count for those left out."""
 _FEWEST_ROUNDS = 3
@@ -44,6 +44,7 @@ class ServingEstimate:
     memory: ServingMemory
 
 
+@lru_cache(maxsize=4096)
 def estimate(scenario: ServingScenario, load: ClosedLoad) -> ServingEstimate:
     """The load on one replica, simulated step by step.
 
@@ -56,7 +57,7 @@ def estimate(scenario: ServingScenario, load: ClosedLoad) -> ServingEstimate:
     clients = max(1, round(load.concurrency / lanes))
     rounds = min(load.rounds, max(_FEWEST_ROUNDS, -(-_ENOUGH // clients)))
     request_s = engine.host.request.value
-    served, _ = Simulation(
+    served, end_s = Simulation(
         costs,
         memory,
         engine.scheduler,
@@ -71,13 +72,12 @@ def estimate(scenario: ServingScenario, load: ClosedLoad) -> ServingEstimate:
     ttft = _latency([one.ttft_s + request_s + late_s for one in served], weights)
     known = [(tpot_s, weight) for tpot_s, weight in timed if tpot_s is not None]
     tpot = _latency([t for t, _ in known], [w for _, w in known]) if known else None
+    rate = _rate(served, weights, clients, request_s) if load.rounds > 1 else _whole(served, end_s)
+    share = min(load.concurrency, lanes * clients) / clients
     return ServingEstimate(
         ttft=ttft,
         tpot=tpot,
-        output_tokens_per_s_per_device=_rate(served, weights, clients, request_s)
-        * min(load.concurrency, lanes * clients)
-        / clients
-        / degrees.devices,
+        output_tokens_per_s_per_device=rate * share / degrees.devices,
         memory=memory,
     )
 
@@ -163,6 +163,11 @@ def _quantile(ordered: Sequence[tuple[float, float]], weight: float) -> float:
         if passed >= weight:
             return seconds
     return ordered[-1][0]
+
+
+def _whole(served: Sequence[Served], end_s: float) -> float:
+    """Output tokens per second of a rank whose requests all start at once."""
+    return sum(one.output_tokens for one in served) / end_s
 
 
 def _rate(

@@ -73,14 +73,15 @@ class ServingScenario:
                 f"expert degree {degrees.expert} does not divide the {degrees.stage_devices} "
                 "devices of a stage",
             )
-        for part in (self.attention_format, self.shared_format):
-            self.product_law(part)
+        laws = [self.product_law(part) for part in (self.attention_format, self.shared_format)]
         if self.model.moe is not None:
-            self.expert_law()
+            laws.append(self.expert_law())
         if self.model.mla is None:
             self.attention_law()
         else:
-            self.latent_law()
+            laws.append(self.latent_law())
+        for law in laws:
+            self.peak(law.arithmetic)
 
     @cached_property
     def table(self) -> KernelTable:
@@ -95,6 +96,13 @@ class ServingScenario:
                 hint=f"it has those of {', '.join(self.engine.kernels)}",
             )
         return table
+
+    def peak(self, arithmetic: str) -> float:
+        """Dense flop/s of the device in a number format. Raises: RuleError."""
+        rate = self.device.peak.by_format().get(arithmetic)
+        if rate is None:
+            raise RuleError("format", f"{self.device.name} states no peak rate in {arithmetic}")
+        return rate
 
     def product_law(self, number_format: str) -> KernelLaw:
         """Products with weights in a format. Raises: RuleError."""

@@ -9,7 +9,8 @@ from planner.errors import PlannerError
 from planner.serving.estimate import estimate, estimate_decode_pool
 from planner.specs.runs.spec import RunError
 from planner.validation.compare import Comparison
-from planner.validation.serving.row import case_of, disagreeing
+from planner.validation.serving.repeats import disagreeing
+from planner.validation.serving.row import case_of
 from planner.validation.serving.table import RowError, read_table
 from planner.validation.statistics import ErrorSummary, summarize
 
@@ -116,6 +117,9 @@ def _source(path: Path) -> ServingSource:
             results.append(_compare(row))
         except (RowError, PlannerError) as error:
             errors.append(RunError(id=row.text("id"), message=str(error)))
+        except (ArithmeticError, LookupError, TypeError, ValueError) as error:
+            message = f"internal error: {type(error).__name__}: {error}"
+            errors.append(RunError(id=row.text("id"), message=message))
     return ServingSource(name=path.stem, results=tuple(results), errors=tuple(errors))
 
 

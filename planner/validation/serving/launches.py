@@ -60,7 +60,7 @@ class LaunchMatch(Input):
         )
 
 
-class Launch(Input):
+class EngineLaunch(Input):
     """Settings of some rows; what is left out is as the engine's profile has it."""
 
     of: LaunchMatch
@@ -84,10 +84,10 @@ class Launches(Input):
 
     tables: tuple[Text, ...]
     """Values of the column `source` that the launches are of."""
-    launches: tuple[Launch, ...]
+    launches: tuple[EngineLaunch, ...]
 
 
-def launch_of(table: str, row: Launched) -> Launch | None:
+def launch_of(table: str, row: Launched) -> EngineLaunch | None:
     """The first entry about a row of a table of that source; None without any."""
     known = shipped_launches()
     if table not in known.tables:
