@@ -27,6 +27,8 @@ _COLUMNS = (
 )
 """What of a `PassTally` decides its seconds."""
 
+PART_NUMBERS = 2 * len(_COLUMNS) + 1
+
 
 def part_numbers(tally: LayerTally) -> list[float]:
     """A part's tally as a row of the table of `pass_seconds`."""
