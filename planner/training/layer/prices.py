@@ -9,7 +9,7 @@ import numpy as np
 
 from planner.training.layer.memory import LayerMemory, layer_memory, layer_weights
 from planner.training.layer.operators import OperatorTime, operator_time
-from planner.training.layer.passes import PART_NUMBERS, part_numbers, pass_seconds
+from planner.training.layer.passes import no_parts, part_numbers, pass_seconds
 from planner.training.layer.tally import LayerTally, LayerTime
 from planner.training.layer.timing import (
     layer_time,
@@ -79,8 +79,7 @@ class LayerPrices:
         self._rests: dict[LayerPart, _PartPrice] = {}
         """Parts without the exchanges of their experts."""
         self._rows: dict[LayerPart, int] = {}
-        none = np.zeros((0, PART_NUMBERS))
-        self._numbers: list[Floats] = [none for _ in scenario.candidate_devices]
+        self._numbers: list[Floats] = [no_parts() for _ in scenario.candidate_devices]
         """By device and part (`part_numbers`)."""
         self._new_numbers: list[list[list[float]]] = [[] for _ in scenario.candidate_devices]
         self._timed: list[dict[tuple[Operator, int], OperatorTime]] = [

@@ -42,10 +42,6 @@ class PassTime(NamedTuple):
         return self.compute_s + self.tensor_s + self.context_s + self.expert_s
 
 
-PASSES = 5
-"""Figures of `LayerTime.passes_s`."""
-
-
 class LayerTime(NamedTuple):
     """Seconds of a pass. Where the profile overlaps expert exchanges with another microbatch's
     pass, this is the time of a pass in such a pair, and `alone` that of an unpaired pass.

@@ -12,7 +12,6 @@ from planner.budget import UNLIMITED
 from planner.plan import DISPATCHERS
 from planner.training.costs import CostTable, cost_table
 from planner.training.layer.prices import LayerPrices
-from planner.training.layer.tally import PASSES
 from planner.training.search.bounding.shard_numbers import ShardNumbers
 from planner.workload.shard import Shard
 
@@ -35,6 +34,9 @@ SHARD_AXES = (
 )
 """Axes that decide the price of a shard, and so its row in the cost table."""
 _DISPATCHER = SHARD_AXES.index("dispatcher")
+
+PASSES = 5
+"""Figures of a layer in `LayerPrices.passes_s`."""
 
 PASSES_AT_ONCE = 512
 """The same of shards whose passes alone are priced."""
@@ -114,7 +116,8 @@ class GrowingTable:
     def known_rows(self, columns: Columns) -> NDArray[np.int64]:
         """Rows of the shards of combinations with the whole vocabulary on one stage; −1 of shards
         that were not asked for."""
-        return self._row_of[self._numbers_of(columns, np.arange(len(columns[SHARD_AXES[0]])))]
+        numbers = self._numbers_of(columns, np.arange(len(columns[SHARD_AXES[0]])))
+        return self._row_of[numbers]
 
     def _numbers_of(
         self, columns: Columns, wanted: NDArray[np.intp], vocabulary: int = 1
