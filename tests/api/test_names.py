@@ -22,6 +22,7 @@ FUNCTIONS = [
     "check",
     "cluster_template",
     "compare",
+    "compare_clusters",
     "estimate",
     "explain",
     "export",
@@ -47,10 +48,12 @@ FUNCTIONS = [
     "search",
     "select_rules",
     "shipped_text",
+    "sweep",
     "timeline",
     "to_document",
     "to_text",
     "validate",
+    "validate_serving",
     "write_import",
     "write_plans",
 ]
@@ -92,7 +95,9 @@ TYPES = [
     "SearchResult",
     "SoftwareProfile",
     "Stage",
+    "SweptStudy",
     "TimeRanOut",
+    "ServingValidation",
     "Validation",
 ]
 
