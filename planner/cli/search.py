@@ -52,7 +52,16 @@ def search(
     scaling: Annotated[
         str | None, option("N,...", "Add the best plan on N nodes each: how the job scales.")
     ] = None,
-    output: Annotated[str | None, option("FILE", "Write the plans to FILE as JSON.")] = None,
+    output: Annotated[
+        str | None,
+        typer.Option(
+            "-o",
+            "--output",
+            metavar="FILE",
+            help="Write the plans to FILE as JSON.",
+            show_default=False,
+        ),
+    ] = None,
     json: Json = False,
 ) -> None:
     """Find the best plans for a model on a cluster.

@@ -10,14 +10,35 @@ from planner.specs import ranges
 from planner.specs.optimizers import MasterType, MomentType, StateType
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from planner.specs.software import SoftwareProfile
 
 MASTERS = get_args(MasterType)
 MOMENTS = get_args(MomentType)
 STATES = get_args(StateType)
-_OF_GRADIENTS = {"gradient_dtype", "gradient_reduce_dtype"}
+ALLOCATORS = ("caching", "expandable")
+_FIELDS: dict[str, tuple[str | None, str]] = {
+    "gradients": (None, "gradient_dtype"),
+    "loss_chunks": ("fused", "loss_chunks"),
+    "expert_capacity": ("expert", "capacity_factor"),
+    "pad_experts": ("expert", "padded"),
+    "allocator": (None, "allocator"),
+}
+"""The part of a profile, and its field, that a setting changes."""
+_NEEDED: dict[str, Callable[[SoftwareProfile], bool]] = {
+    "loss_chunks": lambda software: software.fused.chunks_loss,
+    "expert_capacity": lambda software: software.expert.drops_tokens,
+    "pad_experts": lambda software: software.expert.drops_tokens,
+    "allocator": lambda software: True,
+}
+"""Whether a framework has the choice."""
+_OF_STATES = {
+    "master_weights",
+    "master_weight_dtype",
+    "optimizer_state_dtype",
+    "second_moment_dtype",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,12 +47,19 @@ class Settings:
 
     `master_weights`: the type of the optimizer's copy of the weights, "none" for no copy;
     `moments`: that of its first moment, and of its second where it differs; `gradients`: the type
-    in which gradients are kept over the microbatches of a step.
+    in which gradients are kept over the microbatches of a step; `loss_chunks`: chunks in which
+    output layer and loss take the tokens of a microbatch; `expert_capacity`: tokens that an expert
+    takes at most, over the mean, and `pad_experts`: always takes; `allocator`: "caching", or
+    "expandable" for segments that grow.
     """
 
     master_weights: str | None = None
     moments: tuple[str, ...] | None = None
     gradients: str | None = None
+    loss_chunks: int | None = None
+    expert_capacity: float | None = None
+    pad_experts: bool | None = None
+    allocator: str | None = None
 
     @classmethod
     def of(cls, options: Mapping[str, Any]) -> Settings:
@@ -41,6 +69,12 @@ class Settings:
             master_weights=ranges.word("--master-weights", options.get("master_weights"), MASTERS),
             moments=_moments(options.get("moments")),
             gradients=ranges.word("--gradients", options.get("gradients"), STATES),
+            loss_chunks=ranges.whole(
+                "--loss-chunks", options.get("loss_chunks"), most=ranges.MOST_CHUNKS
+            ),
+            expert_capacity=ranges.positive("--expert-capacity", options.get("expert_capacity")),
+            pad_experts=ranges.switch("--pad-experts", options.get("pad_experts")),
+            allocator=ranges.word("--allocator", options.get("allocator"), ALLOCATORS),
         )
 
     @staticmethod
@@ -51,7 +85,8 @@ class Settings:
             return tuple(one for one in both if one is not None)
         if name == "master_weights":
             return software.master_weight_dtype if software.master_weights else "none"
-        return software.gradient_dtype
+        part, field = _FIELDS[name]
+        return getattr(getattr(software, part) if part else software, field)
 
     @property
     def stated(self) -> dict[str, Any]:
@@ -69,7 +104,7 @@ class Settings:
         changes = self._changes(software)
         if not changes:
             return software
-        states = changes.keys() - _OF_GRADIENTS
+        states = changes.keys() & _OF_STATES
         if states and software.state_choices.only_adam and optimizer != "adam":
             raise InputError(
                 f"software profile {software.name} keeps states in other types for adam only, not "
@@ -106,7 +141,30 @@ class Settings:
             changes["gradient_dtype"] = self.gradients
             if choices.reduced_as_kept:
                 changes["gradient_reduce_dtype"] = self.gradients
+        changes |= self._of_kernels(software)
         return {name: value for name, value in changes.items() if getattr(software, name) != value}
+
+    def _of_kernels(self, software: SoftwareProfile) -> dict[str, Any]:
+        """What is neither a state of the optimizer nor a gradient."""
+        if self.pad_experts and self.expert_capacity is None:
+            raise InputError(
+                "--pad-experts: experts are padded to --expert-capacity, which is missing"
+            )
+        found: dict[str, Any] = {}
+        for name, has in _NEEDED.items():
+            value = getattr(self, name)
+            if value is None:
+                continue
+            if not has(software) and value != self.in_profile(software, name):
+                option = ranges.option_name(name)
+                raise InputError(f"{option}: software profile {software.name} has no such choice")
+            part, field = _FIELDS[name]
+            if part is None:
+                found[field] = value
+            else:
+                before = found.get(part) or getattr(software, part)
+                found[part] = before.model_copy(update={field: value})
+        return found
 
 
 AS_THE_PROFILE = Settings()

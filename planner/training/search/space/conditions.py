@@ -269,7 +269,8 @@ def sharding_groups(f: SpaceFacts, c: Columns) -> Holds:
     ranks, replicas = _sharing(f, c), c["data"] * c["context"]
     groups = replicas // np.maximum(ranks, 1)
     experts = replicas * c["tensor"] // (c["expert"] * c["expert_tensor"])
-    whole = (ranks >= 2) & (replicas % np.maximum(ranks, 1) == 0)
+    least = np.where(c["data_sharding"] == DATA_SHARDINGS.index("optimizer"), 1, 2)
+    whole = (ranks >= least) & (replicas % np.maximum(ranks, 1) == 0)
     return (c["shard_over"] == 0) | (whole & (experts % np.maximum(groups, 1) == 0))
 
 

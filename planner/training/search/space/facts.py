@@ -260,6 +260,8 @@ def _refused_parts(software: SoftwareProfile, model: ModelSpec) -> dict[str, tup
         refused["tied embeddings"] = ("pipeline",)
     if model.mtp_num_layers and not software.predictions_in_parallel:
         refused["layers that predict further tokens"] = ("pipeline", "context")
+    if model.moe is not None and not software.tensor_with_experts:
+        refused["experts"] = ("tensor",)
     return refused
 
 

@@ -356,9 +356,18 @@ RULES = (
     ),
     SpaceRule(
         name="sharding-groups",
-        sentence="a sharding group has at least 2 of the data · context replicas, in groups of one "
-        "size, and as many groups must divide the replicas of the experts",
-        axes=("tensor", "context", "data", "expert", "expert_tensor", "shard_over"),
+        sentence="a sharding group has at least 2 of the data · context replicas (1 where only the "
+        "optimizer is sharded), in groups of one size, and as many groups must divide the replicas "
+        "of the experts",
+        axes=(
+            "tensor",
+            "context",
+            "data",
+            "expert",
+            "expert_tensor",
+            "data_sharding",
+            "shard_over",
+        ),
         adjusts="shard_over",
         holds=conditions.where_chosen("shard_over", conditions.sharding_groups),
     ),
