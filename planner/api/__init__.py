@@ -60,6 +60,7 @@ if TYPE_CHECKING:
     from planner.api.shipped import cluster_template as cluster_template
     from planner.api.shipped import shipped_text as shipped_text
     from planner.api.validations import validate as validate
+    from planner.api.validations import validate_serving as validate_serving
     from planner.checks.check import Checked as Checked
     from planner.checks.check import CheckLimits as CheckLimits
     from planner.checks.finding import Finding as Finding
@@ -93,6 +94,7 @@ if TYPE_CHECKING:
     from planner.training.scenario import Scenario as Scenario
     from planner.training.search.best_first.run import Progress as Progress
     from planner.training.search.result import SearchResult as SearchResult
+    from planner.validation.serving.compare import ServingValidation as ServingValidation
     from planner.validation.validate import Validation as Validation
 
 _HOMES = {
@@ -120,7 +122,7 @@ _HOMES = {
     "planner.api.replans": ("Replan", "replan"),
     "planner.api.searches": ("search",),
     "planner.api.shipped": ("cluster_template", "shipped_text"),
-    "planner.api.validations": ("validate",),
+    "planner.api.validations": ("validate", "validate_serving"),
     "planner.checks.check": ("CheckLimits", "Checked"),
     "planner.checks.finding": ("Finding",),
     "planner.errors": ("InputError", "NothingFits", "PlannerError", "RuleError", "TimeRanOut"),
@@ -151,6 +153,7 @@ _HOMES = {
     "planner.training.scenario": ("Scenario",),
     "planner.training.search.best_first.run": ("Progress",),
     "planner.training.search.result": ("SearchResult",),
+    "planner.validation.serving.compare": ("ServingValidation",),
     "planner.validation.validate": ("Validation",),
 }
 """Where each name comes from: a module is imported when the first of its names is used, so that

@@ -59,7 +59,7 @@ def replan(
     ] = None,
     json: Json = False,
 ) -> None:
-    """Say what a running job can go on with after it lost nodes, or some became slow.
+    """Go on after nodes were lost or became slow: what a running job can go on with.
 
     Exit code 0: a plan fits; 1: none does, or the reports show nothing wrong; 2: bad input.
     """

@@ -64,6 +64,7 @@ _VALUES = {
     "--moe-layer-freq": "model.moe_layer_freq",
     "--moe-token-dispatcher-type": "model.moe_token_dispatcher_type",
     "--moe-flex-dispatcher-backend": "model.moe_flex_dispatcher_backend",
+    "--moe-expert-capacity-factor": "model.moe_expert_capacity_factor",
     "--moe-router-dtype": "model.moe_router_dtype",
     "--mtp-num-layers": "model.mtp_num_layers",
     "--recompute-granularity": "model.recompute_granularity",
@@ -77,6 +78,7 @@ _VALUES = {
     "--exp-avg-dtype": "optimizer.exp_avg_dtype",
     "--exp-avg-sq-dtype": "optimizer.exp_avg_sq_dtype",
     "--main-params-dtype": "optimizer.main_params_dtype",
+    "--main-grads-dtype": "optimizer.main_grads_dtype",
     "--cpu-offloading-num-layers": "model.cpu_offloading_num_layers",
     "--optimizer-offload-fraction": "optimizer.optimizer_offload_fraction",
     "--attention-backend": "model.attention_backend",
@@ -105,6 +107,7 @@ _SWITCHES: dict[str, tuple[tuple[str, ...], bool]] = {
     "--moe-shared-expert-gate": (("model.moe_shared_expert_gate",), True),
     "--moe-grouped-gemm": (("model.moe_grouped_gemm",), True),
     "--overlap-moe-expert-parallel-comm": (("model.overlap_moe_expert_parallel_comm",), True),
+    "--moe-pad-expert-input-to-capacity": (("model.moe_pad_expert_input_to_capacity",), True),
     "--moe-permute-fusion": (("model.moe_permute_fusion",), True),
     "--use-distributed-optimizer": (
         ("ddp.use_distributed_optimizer", "optimizer.use_distributed_optimizer"),

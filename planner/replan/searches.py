@@ -92,7 +92,9 @@ def _best(
     try:
         job = replace(scenario.job, devices=devices)
         whole = build_scenario(cluster, scenario.model, job)
-        found = search(whole, restrictions=restrictions, top=1, budget=budget, idle=False)
+        found = search(
+            whole, restrictions=restrictions, top=1, budget=budget, idle=False, advise=False
+        )
     except PlannerError as error:
         return NoWay(way="shift", reason=str(error))
     if not found.plans:

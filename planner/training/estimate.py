@@ -28,6 +28,7 @@ from planner.training.lifetime.spending import spending_of
 from planner.training.memory.stage import stage_peaks
 from planner.training.step.ahead import with_ahead
 from planner.training.step.simulated import simulate_step
+from planner.workload.formats import STATE_BYTES, master_weight_bytes
 from planner.workload.shard import Shard
 from planner.workload.stages import stage_load
 
@@ -210,6 +211,12 @@ def assumptions(scenario: Scenario, plan: Plan) -> tuple[str, ...]:
     ]
     if software.dropout == "model" and scenario.model.dropout:
         said.append(f"model {scenario.model.name} is trained with hidden and attention dropout")
+    master_bytes = master_weight_bytes(software, job.precision)
+    if software.master_weight_dtype == "remainders" and master_bytes == STATE_BYTES["fp32"]:
+        said.append(
+            "master weights stay fp32: the weights of the job are not bf16 between steps, which "
+            "remainders need"
+        )
     if plan.optimizer_offload or plan.weight_offload or plan.activation_offload:
         said += _said_of_hosts(scenario)
     chunks = {end - start for stage in plan.stages for start, end in stage.chunks}

@@ -41,13 +41,15 @@ def context_exchange(workload: Workload, query_bytes: int, block_bytes: int) -> 
 
 def ring_merge(workload: Workload, query_bytes: int, block_bytes: int) -> Pointwise:
     """What a ring adds up after each of its calls: the rescaled output, into an fp32 sum; in the
-    backward pass, the gradients of queries, keys and values."""
+    backward pass, the gradients of queries, keys and values, of which the sums so far, those of one
+    call, and the next sums live at a time."""
     context, widened = workload.shard.context, 4 // workload.element_bytes
     return Pointwise(
         name="context_merge",
         module="core_attn",
         forward_bytes=context * (1 + 2 * widened) * query_bytes,
         backward_bytes=context * 3 * (query_bytes + block_bytes),
+        held_bytes=3 * (query_bytes + block_bytes),
         forward_kernels=2 * context,
         backward_kernels=3 * context,
     )

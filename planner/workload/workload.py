@@ -112,6 +112,11 @@ class Workload:
         return self.software.fused.loss_in_place and self.shard.vocabulary == 1
 
     @property
+    def loss_chunks(self) -> int:
+        """Chunks in which output layer and loss take the tokens of a microbatch."""
+        return (self.software.fused.loss_chunks or 1) if self.shard.vocabulary == 1 else 1
+
+    @property
     def local_seq_length(self) -> int:
         return self.seq_length // self.shard.context
 
@@ -122,6 +127,16 @@ class Workload:
     @property
     def residual_tokens(self) -> int:
         return self.tokens // self.shard.tensor if self.shard.sequence_parallel else self.tokens
+
+    @property
+    def expert_load(self) -> float:
+        """Tokens that the fullest expert rank gets, over the mean of what is routed: all that is
+        routed to it, at most its capacity, or exactly that where its input is padded."""
+        expert = self.software.expert
+        capacity = expert.capacity_factor
+        if capacity is None:
+            return self.expert_imbalance
+        return capacity if expert.padded else min(self.expert_imbalance, capacity)
 
     @property
     def dispatcher(self) -> Dispatcher:

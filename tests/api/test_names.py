@@ -52,6 +52,7 @@ FUNCTIONS = [
     "to_document",
     "to_text",
     "validate",
+    "validate_serving",
     "write_import",
     "write_plans",
 ]
@@ -95,6 +96,7 @@ TYPES = [
     "SoftwareProfile",
     "Stage",
     "TimeRanOut",
+    "ServingValidation",
     "Validation",
 ]
 

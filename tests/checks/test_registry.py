@@ -63,6 +63,7 @@ PERMANENT = {
     "PL132": "offload-together",
     "PL133": "activation-offload",
     "PL134": "experts-without-sequence-parallel",
+    "PL135": "optimizer-states",
     "PL140": "dispatcher-of-devices",
     "PL141": "dispatcher-reach",
     "PL142": "dispatcher-ranks",

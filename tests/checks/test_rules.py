@@ -198,6 +198,11 @@ CASES = {
         plan={"plans.0.sequence_parallel": False},
         line='"sequence_parallel"',
     ),
+    "PL135": Case(
+        flags={"moments": "bf16"},
+        plan={"plans.0.data_sharding": "none"},
+        line='"data_sharding"',
+    ),
     "PL140": Case(
         flags=EXPERT,
         experts=True,

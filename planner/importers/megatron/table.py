@@ -83,6 +83,8 @@ TEXTS = frozenset(
         "--exp-avg-dtype",
         "--exp-avg-sq-dtype",
         "--main-params-dtype",
+        "--moe-expert-capacity-factor",
+        "--main-grads-dtype",
     }
 )
 
@@ -135,6 +137,7 @@ SWITCHES = frozenset(
         "--moe-grouped-gemm",
         "--overlap-moe-expert-parallel-comm",
         "--moe-permute-fusion",
+        "--moe-pad-expert-input-to-capacity",
         "--no-gradient-accumulation-fusion",
         "--no-masked-softmax-fusion",
         "--no-bias-gelu-fusion",

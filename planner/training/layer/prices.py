@@ -5,8 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
+
 from planner.training.layer.memory import LayerMemory, layer_memory, layer_weights
 from planner.training.layer.operators import OperatorTime, operator_time
+from planner.training.layer.passes import part_numbers, pass_seconds
 from planner.training.layer.tally import LayerTally, LayerTime
 from planner.training.layer.timing import (
     layer_time,
@@ -20,6 +23,9 @@ from planner.workload.operators import FusedAttention, GroupedMatmul, Matmul
 from planner.workload.recompute import selective
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from planner.arrays import Floats
     from planner.hardware.device import Device
     from planner.training.scenario import Scenario
     from planner.workload.operators import Operator
@@ -72,6 +78,10 @@ class LayerPrices:
         self._parts: dict[LayerPart, _PartPrice] = {}
         self._rests: dict[LayerPart, _PartPrice] = {}
         """Parts without the exchanges of their experts."""
+        self._rows: dict[LayerPart, int] = {}
+        self._numbers: list[Floats | None] = [None for _ in scenario.candidate_devices]
+        """By device and part (`part_numbers`)."""
+        self._new_numbers: list[list[list[float]]] = [[] for _ in scenario.candidate_devices]
         self._timed: list[dict[tuple[Operator, int], OperatorTime]] = [
             {} for _ in scenario.candidate_devices
         ]
@@ -92,6 +102,54 @@ class LayerPrices:
             price = self._joined if self._separable else self._whole
             found = self._known[key] = price(parts, shard)
         return found
+
+    def pass_seconds(self, kinds: Sequence[str], shards: Sequence[Shard]) -> Floats:
+        """[N, F]: under every shard, the passes of a layer of every kind on every device, and what
+        full recomputation redoes of it. Much less work than `price` for all of them."""
+        if not self._separable:
+            found = [
+                [
+                    one
+                    for kind in kinds
+                    for time in self.price(kind, shard).times
+                    for one in time.passes_s
+                ]
+                for shard in shards
+            ]
+            return np.array(found)
+        model, software = self._scenario.model, self._scenario.job.software
+        overlapped = np.array([shard.expert_overlap for shard in shards], dtype=np.bool_)
+        seconds = []
+        for kind in kinds:
+            parts = [layer_parts(model, kind, shard) for shard in shards]
+            rows = [np.array(list(map(self._row, place))) for place in zip(*parts, strict=True)]
+            for index, (device, _) in enumerate(self._devices):
+                numbers = self._numbers_on(index)
+                seconds.append(
+                    pass_seconds(software, device.multiprocessors, numbers, rows, overlapped)
+                )
+        return np.concatenate(seconds, axis=-1)
+
+    def _row(self, part: LayerPart) -> int:
+        """Where a part's numbers are."""
+        row = self._rows.get(part)
+        if row is None:
+            row = self._rows[part] = len(self._rows)
+            price = self._parts.get(part) or self._part(part)
+            for numbers, tally in zip(self._new_numbers, price.tallies, strict=True):
+                numbers.append(part_numbers(tally))
+        return row
+
+    def _numbers_on(self, index: int) -> Floats:
+        """The numbers of all parts with a row, on one of the devices."""
+        new, self._new_numbers[index] = self._new_numbers[index], []
+        if new:
+            known = self._numbers[index]
+            more = np.array(new)
+            self._numbers[index] = more if known is None else np.concatenate([known, more])
+        numbers = self._numbers[index]
+        assert numbers is not None
+        return numbers
 
     def _joined(self, parts: tuple[LayerPart, ...], shard: Shard) -> LayerPrice:
         """A layer from its parts."""

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import fields
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from planner.arrays import distinct_rows
 from planner.budget import UNLIMITED
 from planner.plan import DISPATCHERS
 from planner.training.costs import CostTable, cost_table
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from planner.budget import Budget
-    from planner.training.layer.tally import LayerTime
     from planner.training.scenario import Scenario
     from planner.training.search.space.enumeration import Columns
 
@@ -46,6 +46,7 @@ class GrowingTable:
         self._scenario, self._budget = scenario, budget
         self._prices = LayerPrices(scenario)
         self._rows: dict[tuple[int, ...], int] = {}
+        self._passes: dict[tuple[int, ...], NDArray[np.float64]] = {}
         self._new: list[Shard] = []
         self._parts: list[CostTable] = []
 
@@ -54,19 +55,22 @@ class GrowingTable:
     ) -> NDArray[np.int64]:
         """Rows of the shards of the `wanted` combinations, with their vocabulary divided among
         `vocabulary` stages."""
-        rows = [self._row((*shard, vocabulary)) for shard in _shards(columns, wanted)]
-        return np.array(rows, dtype=np.int64)
+        different = _Different.of(columns, wanted)
+        rows = np.empty(len(different.shards), dtype=np.int64)
+        for place in np.argsort(different.first).tolist():
+            rows[place] = self._row((*different.shards[place], vocabulary))
+        return rows[different.which]
 
     def pass_seconds(self, columns: Columns, wanted: NDArray[np.intp]) -> NDArray[np.float64]:
         """[N, F]: of the `wanted` combinations, every pass of every kind of layer with experts on
         every device type. Their shards are not in the table for that."""
-        keys, which = np.unique(_shards(columns, wanted), axis=0, return_inverse=True)
-        found = []
-        for key in keys.tolist():
-            shard = _shard((*key, 1))
-            prices = [self._prices.price(kind, shard) for kind in self._with_experts]
-            found.append([one for price in prices for time in price.times for one in _passes(time)])
-        return np.array(found)[which.reshape(-1)]
+        different = _Different.of(columns, wanted)
+        new = [shard for shard in different.shards if shard not in self._passes]
+        if new:
+            priced = [_shard((*shard, 1)) for shard in new]
+            seconds = self._prices.pass_seconds(self._with_experts, priced)
+            self._passes |= zip(new, seconds, strict=True)
+        return np.array([self._passes[shard] for shard in different.shards])[different.which]
 
     @cached_property
     def _with_experts(self) -> tuple[str, ...]:
@@ -76,8 +80,9 @@ class GrowingTable:
     def known_rows(self, columns: Columns) -> NDArray[np.int64]:
         """Rows of the shards of combinations with the whole vocabulary on one stage; −1 of shards
         that were not asked for."""
-        shards = _shards(columns, np.arange(len(columns[SHARD_AXES[0]])))
-        return np.array([self._rows.get((*shard, 1), -1) for shard in shards], dtype=np.int64)
+        different = _Different.of(columns, np.arange(len(columns[SHARD_AXES[0]])))
+        rows = [self._rows.get((*shard, 1), -1) for shard in different.shards]
+        return np.array(rows, dtype=np.int64)[different.which]
 
     @property
     def table(self) -> CostTable:
@@ -97,19 +102,23 @@ class GrowingTable:
         return self._rows[key]
 
 
-def _shards(columns: Columns, wanted: NDArray[np.intp]) -> list[list[int]]:
-    """The shards of the `wanted` combinations, by `SHARD_AXES`."""
-    shards = np.stack([columns[axis][wanted] for axis in SHARD_AXES], axis=-1)
-    shards[:, -1] &= shards[:, 0] > 1
-    shards[columns["expert"][wanted] == 1, _DISPATCHER] = -1
-    found: list[list[int]] = shards.tolist()
-    return found
+class _Different(NamedTuple):
+    """The different shards, by `SHARD_AXES`, of N combinations: the first combination that has
+    each, and the place of the shard of every combination, [N]."""
 
+    shards: list[tuple[int, ...]]
+    first: NDArray[np.intp]
+    which: NDArray[np.intp]
 
-def _passes(time: LayerTime) -> tuple[float, ...]:
-    """Every time of a layer that its dispatcher decides."""
-    passes = time.forward, time.backward, time.forward_alone, time.backward_alone
-    return (*(one.total_s for one in passes), time.full_s)
+    @classmethod
+    def of(cls, columns: Columns, wanted: NDArray[np.intp]) -> _Different:
+        """Those of the `wanted` combinations."""
+        shards = np.stack([columns[axis][wanted] for axis in SHARD_AXES]).astype(np.int64)
+        shards[-1] &= shards[0] > 1
+        shards[_DISPATCHER, columns["expert"][wanted] == 1] = -1
+        rows = distinct_rows(shards + 1)
+        found = list(map(tuple, shards[:, rows.first].T.tolist()))
+        return cls(found, rows.first, rows.which)
 
 
 def _shard(key: tuple[int, ...]) -> Shard:

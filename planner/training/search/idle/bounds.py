@@ -31,7 +31,7 @@ from planner.training.search.space.facts import SCHEDULE_NAMES, SpaceFacts
 from planner.workload.layers import layer_kinds
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from planner.arrays import Bools, Floats, Ints
     from planner.budget import Budget
@@ -136,6 +136,11 @@ class WorkBounds:
             allowed = _takes(kind, pipeline, 2 if several else 1, microbatches)
             found = np.where(allowed, np.minimum(found, bound_s), found)
         return found * ROUNDING
+
+
+def below(work: WorkBounds, slowest_s: float) -> Callable[[AxisGrid], Bools]:
+    """Tells the rows of a grid that may take less than this."""
+    return lambda grid: np.asarray(work.of(grid) < slowest_s)
 
 
 def _layer_counts(scenario: Scenario) -> Ints:

@@ -269,8 +269,13 @@ def sharding_groups(f: SpaceFacts, c: Columns) -> Holds:
     ranks, replicas = _sharing(f, c), c["data"] * c["context"]
     groups = replicas // np.maximum(ranks, 1)
     experts = replicas * c["tensor"] // (c["expert"] * c["expert_tensor"])
-    whole = (ranks >= 2) & (replicas % np.maximum(ranks, 1) == 0)
+    least = np.where(c["data_sharding"] == DATA_SHARDINGS.index("optimizer"), 1, 2)
+    whole = (ranks >= least) & (replicas % np.maximum(ranks, 1) == 0)
     return (c["shard_over"] == 0) | (whole & (experts % np.maximum(groups, 1) == 0))
+
+
+def optimizer_states(f: SpaceFacts, c: Columns) -> Holds:
+    return _sharded_as(f.state_shardings, c) if f.state_shardings else np.True_
 
 
 def sharded_in_groups(f: SpaceFacts, c: Columns) -> Holds:

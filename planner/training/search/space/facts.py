@@ -90,6 +90,7 @@ class SpaceFacts:
     sharded_in_groups: tuple[str, ...]
     shards_over_all: bool
     offload: Offload
+    state_shardings: tuple[str, ...]
     least_devices: int | None = None
     """A combination may take any number of whole nodes that has so many devices, up to all; None:
     all devices."""
@@ -120,6 +121,11 @@ class SpaceFacts:
     def offloads_on_one_stage(self) -> str:
         """What the rule on offloaded activations adds where pipelines cannot have them."""
         return "" if self.offload.activations_in_pipelines else ", without a pipeline"
+
+    @property
+    def states_need(self) -> str:
+        """The data sharding that the optimizer and its states need, in words."""
+        return " or ".join(self.state_shardings)
 
     @property
     def in_groups(self) -> str:
@@ -243,6 +249,7 @@ class SpaceFacts:
             shards_over_all="all"
             in (restrictions.shard_over or software.data_sharding.tried_groups),
             offload=software.offload,
+            state_shardings=software.state_shardings(job.optimizer),
         )
 
 
@@ -253,6 +260,8 @@ def _refused_parts(software: SoftwareProfile, model: ModelSpec) -> dict[str, tup
         refused["tied embeddings"] = ("pipeline",)
     if model.mtp_num_layers and not software.predictions_in_parallel:
         refused["layers that predict further tokens"] = ("pipeline", "context")
+    if model.moe is not None and not software.tensor_with_experts:
+        refused["experts"] = ("tensor",)
     return refused
 
 

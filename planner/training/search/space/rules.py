@@ -356,9 +356,18 @@ RULES = (
     ),
     SpaceRule(
         name="sharding-groups",
-        sentence="a sharding group has at least 2 of the data · context replicas, in groups of one "
-        "size, and as many groups must divide the replicas of the experts",
-        axes=("tensor", "context", "data", "expert", "expert_tensor", "shard_over"),
+        sentence="a sharding group has at least 2 of the data · context replicas (1 where only the "
+        "optimizer is sharded), in groups of one size, and as many groups must divide the replicas "
+        "of the experts",
+        axes=(
+            "tensor",
+            "context",
+            "data",
+            "expert",
+            "expert_tensor",
+            "data_sharding",
+            "shard_over",
+        ),
         adjusts="shard_over",
         holds=conditions.where_chosen("shard_over", conditions.sharding_groups),
     ),
@@ -369,6 +378,14 @@ RULES = (
         axes=("data_sharding", "shard_over"),
         adjusts="shard_over",
         holds=conditions.where_chosen("shard_over", conditions.sharded_in_groups),
+    ),
+    SpaceRule(
+        name="optimizer-states",
+        sentence="under software profile {f.software} the job's optimizer with these types of "
+        "states needs data sharding {f.states_need}",
+        axes=("data_sharding",),
+        adjusts="data_sharding",
+        holds=conditions.optimizer_states,
     ),
     SpaceRule(
         name="optimizer-offload",
