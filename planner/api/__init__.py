@@ -54,6 +54,8 @@ if TYPE_CHECKING:
     from planner.api.pages import report as report
     from planner.api.plans import load_plan as load_plan
     from planner.api.plans import load_plans as load_plans
+    from planner.api.replans import Replan as Replan
+    from planner.api.replans import replan as replan
     from planner.api.searches import search as search
     from planner.api.shipped import cluster_template as cluster_template
     from planner.api.shipped import shipped_text as shipped_text
@@ -121,6 +123,7 @@ _HOMES = {
     "planner.api.launches": ("read_launch",),
     "planner.api.pages": ("report",),
     "planner.api.plans": ("load_plan", "load_plans"),
+    "planner.api.replans": ("Replan", "replan"),
     "planner.api.searches": ("search",),
     "planner.api.shipped": ("cluster_template", "shipped_text"),
     "planner.api.simulations": ("simulate",),

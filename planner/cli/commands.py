@@ -81,6 +81,15 @@ COMMANDS = {
             "planner improve train.sh --cluster dgx-h100-16 --write",
         ),
     ),
+    "replan": CommandEntry(
+        "planner.cli.replan:replan",
+        "Go on after nodes were lost or became slow.",
+        grouped=True,
+        examples=(
+            "planner replan plans.json --lost node-7",
+            "planner replan plans.json --slow node-3:0.6 --spares 2 -o next.json",
+        ),
+    ),
     "sweep": CommandEntry(
         "planner.cli.sweep:sweep",
         "Search for every point of a study: clusters, nodes, any field.",
