@@ -62,6 +62,13 @@ def switch(option: str, text: str | None) -> bool | None:
     return None if text is None else ranges.word(option, text, ("on", "off")) == "on"
 
 
+def ranks(option: str, text: str | None) -> int | str | None:
+    """`all`, or a number of ranks."""
+    if text is None or text == "all":
+        return text
+    return whole(option, text, most=ranges.MOST_DEVICES)
+
+
 def duration_s(option: str, text: str | None) -> float | None:
     """Seconds above 0."""
     if text is None:

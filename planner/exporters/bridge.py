@@ -30,6 +30,7 @@ _VALUES = {
     "--pipeline-model-parallel-layout": "model.pipeline_model_parallel_layout",
     "--context-parallel-size": "model.context_parallel_size",
     "--cp-comm-type": "model.cp_comm_type",
+    "--hierarchical-context-parallel-sizes": "model.hierarchical_context_parallel_sizes",
     "--expert-model-parallel-size": "model.expert_model_parallel_size",
     "--expert-tensor-parallel-size": "model.expert_tensor_parallel_size",
     "--micro-batch-size": "train.micro_batch_size",

@@ -124,6 +124,8 @@ def _settings() -> Schema:
             "loss_chunks": POSITIVE,
             "expert_capacity": {"type": "number", "exclusiveMinimum": 0},
             "pad_experts": FLAG,
+            "packed_length": POSITIVE,
+            "context_heads": {"anyOf": [{"const": "all"}, POSITIVE]},
             "allocator": choice(*ALLOCATORS),
         },
         optional=tuple(one.name for one in fields(Settings)),

@@ -70,6 +70,8 @@ _VALUES = {
     "model.tensor_model_parallel_size": "--tensor-model-parallel-size",
     "model.pipeline_model_parallel_size": "--pipeline-model-parallel-size",
     "model.context_parallel_size": "--context-parallel-size",
+    "model.cp_comm_type": "--cp-comm-type",
+    "model.hierarchical_context_parallel_sizes": "--hierarchical-context-parallel-sizes",
     "model.expert_model_parallel_size": "--expert-model-parallel-size",
     "model.expert_tensor_parallel_size": "--expert-tensor-parallel-size",
     "model.virtual_pipeline_model_parallel_size": "--num-virtual-stages-per-pipeline-rank",

@@ -198,7 +198,7 @@ class _Waves:
         if priced.size:
             self._beaten[priced] = beaten(
                 self._scenario.job.software.expert,
-                growing.pass_seconds(self._grid.columns, priced),
+                growing.mixture_passes_s(self._grid.columns, priced),
                 self._family[priced],
                 dispatchers[priced],
                 on_any_links=self._links_differ,
