@@ -112,7 +112,10 @@ def _switches(launch: Launch, profile: SoftwareProfile) -> dict[str, Any]:
         "cuda_graphs": _cuda_graphs(flags),
         "expert": profile.expert.model_copy(update=_experts(launch)),
         "full_sharding": profile.full_sharding.model_copy(
-            update={"starts_whole": not flags.given("--init-model-with-meta-device")}
+            update={
+                "starts_whole": launch.data_sharding == "full"
+                and not flags.given("--init-model-with-meta-device")
+            }
         ),
         **context_heads(flags),
         **_gradients(launch),
