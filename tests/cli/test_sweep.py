@@ -10,6 +10,7 @@ import pytest
 
 from planner.sweeps import series
 from planner.training.search.search import search
+from tests.reports.pages import read_page
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -123,6 +124,24 @@ def test_tables_and_plans_are_kept(planner: Planner, study: Path, tmp_path: Path
     for row in front:
         plan = json.loads((out / "plans" / f"{row['digest']}.json").read_text())
         assert plan["plans"][0]["estimate"]["step_s"] == pytest.approx(float(row["step_s"]))
+
+
+def test_the_page_shows_the_front_and_the_curves(
+    planner: Planner, study: Path, tmp_path: Path
+) -> None:
+    study.write_text(study.read_text().replace("name: which", "name: <b>which</b>"))
+    assert planner("sweep", str(study)).code == 2
+    study.write_text(study.read_text().replace("<b>which</b>", "which"))
+    out = tmp_path / "results"
+    found = _sweep(planner, study, "--out", str(out), "--every-point")
+    page = read_page((out / "report.html").read_text())
+    rows = page.one(id="front").one("tbody").every("tr")
+    assert [int(row.one("th").text) for row in rows] == found["front"]
+    wide = page.one(id="front").one(**{"class": "chart wide"})
+    planned = [one for one in found["points"] if one["outcome"] == "planned"]
+    assert len(list(wide.every("circle"))) == len(planned)
+    curves = page.one(id="scaling").one(**{"class": "chart wide"})
+    assert len(list(curves.every("path"))) == 2
 
 
 def test_any_field_of_a_file_takes_values(planner: Planner, tmp_path: Path) -> None:
