@@ -135,7 +135,7 @@ SOURCES = [
     *sorted((ROOT / "planner").rglob("*.py")),
     *(
         path
-        for folder in ("planner", "clusters", "defaults", "libraries", "software")
+        for folder in ("planner", "clusters", "defaults", "engines", "libraries", "software")
         for path in sorted((ROOT / folder).rglob("*.yaml"))
     ),
 ]
