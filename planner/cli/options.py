@@ -126,6 +126,17 @@ class WorkloadOptions:
     gradients: Annotated[
         str | None, option("TYPE", "Gradients as they are kept over a step: fp32, bf16, fp16.")
     ] = None
+    packed_lengths: Annotated[
+        str | None,
+        option("FILE|N,...", "Lengths of sequences that are packed into one of --seq-length."),
+    ] = None
+    start_whole: Annotated[
+        str | None, option("on|off", "Devices make the whole model before full sharding.")
+    ] = None
+    context_heads: Annotated[
+        str | None,
+        option("N|all", "Context ranks that exchange heads (Ulysses); a ring is over the others."),
+    ] = None
     loss_chunks: Annotated[
         str | None, option("N", "Chunks of the tokens in output layer and loss. [default: 1]")
     ] = None
