@@ -158,6 +158,27 @@ class WorkloadOptions:
     gradients: Annotated[
         str | None, option("TYPE", "Gradients as they are kept over a step: fp32, bf16, fp16.")
     ] = None
+    packed_lengths: Annotated[
+        str | None,
+        option("FILE|N,...", "Lengths of sequences that are packed into one of --seq-length."),
+    ] = None
+    context_heads: Annotated[
+        str | None,
+        option("N|all", "Context ranks that exchange heads (Ulysses); a ring is over the others."),
+    ] = None
+    loss_chunks: Annotated[
+        str | None, option("N", "Chunks of the tokens in output layer and loss. [default: 1]")
+    ] = None
+    allocator: Annotated[
+        str | None, option("NAME", "Segments of memory: caching, or expandable (they grow).")
+    ] = None
+    expert_capacity: Annotated[
+        str | None,
+        option("X", "Most tokens of an expert over the mean; more are dropped. [default: none]"),
+    ] = None
+    pad_experts: Annotated[
+        str | None, option("on|off", "Experts always get as many tokens as their capacity.")
+    ] = None
     expert_imbalance: Annotated[
         str | None, option("X", "Tokens of the fullest expert rank over the mean. [default: 1]")
     ] = None

@@ -45,6 +45,30 @@ def times(option: str, text: str | None) -> float | None:
     return number
 
 
+def positive(option: str, text: str | None) -> float | None:
+    """A number above 0."""
+    if text is None:
+        return None
+    number = float(text) if _DECIMAL.fullmatch(text) is not None else math.nan
+    if not 0 < number <= ranges.MOST_TIMES:
+        raise InputError(
+            f"{option}: {text!r} is not a number above 0, at most {ranges.MOST_TIMES:,}"
+        )
+    return number
+
+
+def switch(option: str, text: str | None) -> bool | None:
+    """`on` or `off`."""
+    return None if text is None else ranges.word(option, text, ("on", "off")) == "on"
+
+
+def ranks(option: str, text: str | None) -> int | str | None:
+    """`all`, or a number of ranks."""
+    if text is None or text == "all":
+        return text
+    return whole(option, text, most=ranges.MOST_DEVICES)
+
+
 def duration_s(option: str, text: str | None) -> float | None:
     """Seconds above 0."""
     if text is None:

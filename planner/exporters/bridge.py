@@ -30,6 +30,7 @@ _VALUES = {
     "--pipeline-model-parallel-layout": "model.pipeline_model_parallel_layout",
     "--context-parallel-size": "model.context_parallel_size",
     "--cp-comm-type": "model.cp_comm_type",
+    "--hierarchical-context-parallel-sizes": "model.hierarchical_context_parallel_sizes",
     "--expert-model-parallel-size": "model.expert_model_parallel_size",
     "--expert-tensor-parallel-size": "model.expert_tensor_parallel_size",
     "--micro-batch-size": "train.micro_batch_size",
@@ -64,6 +65,7 @@ _VALUES = {
     "--moe-layer-freq": "model.moe_layer_freq",
     "--moe-token-dispatcher-type": "model.moe_token_dispatcher_type",
     "--moe-flex-dispatcher-backend": "model.moe_flex_dispatcher_backend",
+    "--moe-expert-capacity-factor": "model.moe_expert_capacity_factor",
     "--moe-router-dtype": "model.moe_router_dtype",
     "--mtp-num-layers": "model.mtp_num_layers",
     "--recompute-granularity": "model.recompute_granularity",
@@ -106,6 +108,7 @@ _SWITCHES: dict[str, tuple[tuple[str, ...], bool]] = {
     "--moe-shared-expert-gate": (("model.moe_shared_expert_gate",), True),
     "--moe-grouped-gemm": (("model.moe_grouped_gemm",), True),
     "--overlap-moe-expert-parallel-comm": (("model.overlap_moe_expert_parallel_comm",), True),
+    "--moe-pad-expert-input-to-capacity": (("model.moe_pad_expert_input_to_capacity",), True),
     "--moe-permute-fusion": (("model.moe_permute_fusion",), True),
     "--use-distributed-optimizer": (
         ("ddp.use_distributed_optimizer", "optimizer.use_distributed_optimizer"),

@@ -53,8 +53,9 @@ def _merged(base: dict[str, Any], path: str) -> dict[str, Any]:
     return base
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", sorted(set(KINDS) - {"software"}))
 def test_every_key_has_an_example(kind: str) -> None:
+    """Except for software profiles, whose switches are facts that few will state."""
     shown = examples(kind)
     lacking = [key.path for key in keys_of(api.schema(kind), without=KINDS[kind].inside)
                if example_of(key.path, shown) is None]  # fmt: skip

@@ -8,6 +8,7 @@ from typing import Any
 
 Tree = Mapping[str, Any]
 MOST_DEPTH = 8
+_TYPES = {"integer": "whole number", "boolean": "true or false", "string": "text"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,8 +94,7 @@ def _kind(schema: Tree, part: Tree) -> str:
         elif choice.get("type") == "array":
             words.append("list")
         elif isinstance(choice.get("type"), str) and choice["type"] != "null":
-            words.append({"integer": "whole number", "boolean": "true or false",
-                          "string": "text"}.get(choice["type"], choice["type"]))  # fmt: skip
+            words.append(_TYPES.get(choice["type"], str(choice["type"])))
     return ", ".join(dict.fromkeys(words)) or "any"
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import typer
 import yaml
@@ -240,10 +240,11 @@ def _values(tree: Any) -> Iterator[Any]:
 
 def _shipped() -> str:
     lines = ["# What is shipped", "", "`planner show NAME` prints any of these files."]
-    for kind in ("cluster", "model", "software"):
+    kinds: tuple[Literal["cluster", "model", "software"], ...] = ("cluster", "model", "software")
+    for kind in kinds:
         lines += ["", f"## {kind}", "", "| name | first lines |", "|---|---|"]
-        for name in list_shipped(kind):  # type: ignore[arg-type]
-            text = resolve(kind, name).read_text(encoding="utf-8")  # type: ignore[arg-type]
+        for name in list_shipped(kind):
+            text = resolve(kind, name).read_text(encoding="utf-8")
             tree = yaml.safe_load(text)
             comment = " ".join(
                 line.lstrip("# ") for line in text.splitlines() if line.startswith("#")

@@ -28,6 +28,11 @@ _COLUMNS = (
 """What of a `PassTally` decides its seconds."""
 
 
+def no_parts() -> Floats:
+    """The table of `pass_seconds` without a part."""
+    return np.zeros((0, len((*_COLUMNS, *_COLUMNS, "spared_s"))))
+
+
 def part_numbers(tally: LayerTally) -> list[float]:
     """A part's tally as a row of the table of `pass_seconds`."""
     return [*_numbers(tally.forward), *_numbers(tally.backward), tally.spared_s]
@@ -49,14 +54,16 @@ def pass_seconds(
     those of all parts, `parts` the rows of the first, second and later parts of the layers; in
     `overlapped` ones the exchanges of experts run beside another microbatch."""
     total = numbers[parts[0]]
-    largest = [_COLUMNS.index("exchange_multiprocessors") + way * len(_COLUMNS) for way in (0, 1)]
+    width = len(_COLUMNS)
+    largest = [_COLUMNS.index("exchange_multiprocessors") + first for first in (0, width)]
     for rows in parts[1:]:
         more = numbers[rows]
         summed = total + more
         summed[:, largest] = np.maximum(total[:, largest], more[:, largest])
         total = summed
     blocking, most = software.launch_blocking, software.expert.overlapped_share.value
-    forward, backward = _Passes.of(total[:, :8], blocking), _Passes.of(total[:, 8:16], blocking)
+    forward = _Passes.of(total[:, :width], blocking)
+    backward = _Passes.of(total[:, width : 2 * width], blocking)
     full_s = np.maximum(forward.total_s - total[:, -1], 0.0)
     alone = forward.total_s, backward.total_s
     at = np.flatnonzero(overlapped & (forward.exchange_s + backward.exchange_s != 0))

@@ -9,7 +9,7 @@ import numpy as np
 
 from planner.training.layer.memory import LayerMemory, layer_memory, layer_weights
 from planner.training.layer.operators import OperatorTime, operator_time
-from planner.training.layer.passes import part_numbers, pass_seconds
+from planner.training.layer.passes import no_parts, part_numbers, pass_seconds
 from planner.training.layer.tally import LayerTally, LayerTime
 from planner.training.layer.timing import (
     layer_time,
@@ -79,7 +79,7 @@ class LayerPrices:
         self._rests: dict[LayerPart, _PartPrice] = {}
         """Parts without the exchanges of their experts."""
         self._rows: dict[LayerPart, int] = {}
-        self._numbers: list[Floats | None] = [None for _ in scenario.candidate_devices]
+        self._numbers: list[Floats] = [no_parts() for _ in scenario.candidate_devices]
         """By device and part (`part_numbers`)."""
         self._new_numbers: list[list[list[float]]] = [[] for _ in scenario.candidate_devices]
         self._timed: list[dict[tuple[Operator, int], OperatorTime]] = [
@@ -103,32 +103,21 @@ class LayerPrices:
             found = self._known[key] = price(parts, shard)
         return found
 
-    def pass_seconds(self, kinds: Sequence[str], shards: Sequence[Shard]) -> Floats:
-        """[N, F]: under every shard, the passes of a layer of every kind on every device, and what
-        full recomputation redoes of it. Much less work than `price` for all of them."""
+    def passes_s(self, kind: str, shards: Sequence[Shard]) -> Floats:
+        """[N, T, 5]: `LayerTime.passes_s` of a layer of this kind under every shard on every
+        device. Much less work than `price` for all of them."""
         if not self._separable:
-            found = [
-                [
-                    one
-                    for kind in kinds
-                    for time in self.price(kind, shard).times
-                    for one in time.passes_s
-                ]
-                for shard in shards
-            ]
-            return np.array(found)
+            prices = [self.price(kind, shard) for shard in shards]
+            return np.array([[time.passes_s for time in price.times] for price in prices])
         model, software = self._scenario.model, self._scenario.job.software
         overlapped = np.array([shard.expert_overlap for shard in shards], dtype=np.bool_)
-        seconds = []
-        for kind in kinds:
-            parts = [layer_parts(model, kind, shard) for shard in shards]
-            rows = [np.array(list(map(self._row, place))) for place in zip(*parts, strict=True)]
-            for index, (device, _) in enumerate(self._devices):
-                numbers = self._numbers_on(index)
-                seconds.append(
-                    pass_seconds(software, device.multiprocessors, numbers, rows, overlapped)
-                )
-        return np.concatenate(seconds, axis=-1)
+        parts = [layer_parts(model, kind, shard) for shard in shards]
+        rows = [np.array(list(map(self._row, place))) for place in zip(*parts, strict=True)]
+        found = [
+            pass_seconds(software, device.multiprocessors, numbers, rows, overlapped)
+            for numbers, (device, _) in zip(self._tallied(), self._devices, strict=True)
+        ]
+        return np.stack(found, axis=1)
 
     def _row(self, part: LayerPart) -> int:
         """Where a part's numbers are."""
@@ -140,16 +129,14 @@ class LayerPrices:
                 numbers.append(part_numbers(tally))
         return row
 
-    def _numbers_on(self, index: int) -> Floats:
-        """The numbers of all parts with a row, on one of the devices."""
-        new, self._new_numbers[index] = self._new_numbers[index], []
-        if new:
-            known = self._numbers[index]
-            more = np.array(new)
-            self._numbers[index] = more if known is None else np.concatenate([known, more])
-        numbers = self._numbers[index]
-        assert numbers is not None
-        return numbers
+    def _tallied(self) -> list[Floats]:
+        """By device, the numbers of all parts with a row."""
+        if self._new_numbers[0]:
+            for index, new in enumerate(self._new_numbers):
+                known = self._numbers[index]
+                self._numbers[index] = np.concatenate([known, np.array(new)])
+                new.clear()
+        return self._numbers
 
     def _joined(self, parts: tuple[LayerPart, ...], shard: Shard) -> LayerPrice:
         """A layer from its parts."""
@@ -257,7 +244,7 @@ def _time(
     device: Device,
     timed: dict[tuple[Operator, int], OperatorTime],
 ) -> OperatorTime:
-    key = operator, workload.shard.context if isinstance(operator, FusedAttention) else 1
+    key = operator, workload.context_ring if isinstance(operator, FusedAttention) else 1
     found = timed.get(key)
     if found is None:
         found = timed[key] = operator_time(operator, workload, device)

@@ -191,7 +191,7 @@ def stage_peaks(
             + among_tensor_ranks(scenario, batch),
             shape,
         ),
-        slack_fraction=scenario.job.software.allocator_slack.value,
+        slack_fraction=scenario.job.software.slack,
         pooled=units.pooled,
         capacity=np.broadcast_to(
             np.array(

@@ -73,10 +73,10 @@ def test_passes_of_many_layers_are_those_of_each(name: str, software: str) -> No
         if shard.expert > 1 and model.moe
     ]
     prices = LayerPrices(scenario)
-    found = prices.pass_seconds(scenario.kinds, [*SHARDS, *sent])
-    for shard, seconds in zip([*SHARDS, *sent], found.tolist(), strict=True):
-        layers = [prices.price(kind, shard) for kind in scenario.kinds]
-        assert seconds == [one for layer in layers for one in layer.times[0].passes_s]
+    for kind in scenario.kinds:
+        found = prices.passes_s(kind, [*SHARDS, *sent])
+        for shard, (seconds,) in zip([*SHARDS, *sent], found.tolist(), strict=True):
+            assert tuple(seconds) == prices.price(kind, shard).times[0].passes_s
 
 
 def _seconds(time: LayerTime) -> list[float]:
