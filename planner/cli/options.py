@@ -162,6 +162,9 @@ class WorkloadOptions:
         str | None,
         option("FILE|N,...", "Lengths of sequences that are packed into one of --seq-length."),
     ] = None
+    start_whole: Annotated[
+        str | None, option("on|off", "Devices make the whole model before full sharding.")
+    ] = None
     context_heads: Annotated[
         str | None,
         option("N|all", "Context ranks that exchange heads (Ulysses); a ring is over the others."),

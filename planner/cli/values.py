@@ -13,12 +13,12 @@ _WHOLE = re.compile(r"[0-9]{1,18}", re.ASCII)
 _DECIMAL = re.compile(r"[0-9]{1,12}(?:\.[0-9]{1,12})?", re.ASCII)
 
 
-def whole(option: str, text: str | None, *, most: int) -> int | None:
-    """A whole number from 1 to `most`; None for an option that is not given."""
+def whole(option: str, text: str | None, *, most: int, least: int = 1) -> int | None:
+    """A whole number from `least` to `most`; None for an option that is not given."""
     if text is None:
         return None
-    if _WHOLE.fullmatch(text) is None or not 1 <= int(text) <= most:
-        raise ranges.not_whole(option, text, most)
+    if _WHOLE.fullmatch(text) is None or not least <= int(text) <= most:
+        raise ranges.not_whole(option, text, most, least)
     return int(text)
 
 
@@ -92,11 +92,12 @@ def layers(option: str, text: str | None) -> tuple[int, ...] | None:
     return tuple(int(part) for part in parts)
 
 
-def wholes(option: str, text: str | None, *, most: int) -> tuple[int, ...] | None:
-    """`16,32,64` → whole numbers from 1 to `most`."""
+def wholes(option: str, text: str | None, *, most: int, least: int = 1) -> tuple[int, ...] | None:
+    """`16,32,64` → whole numbers from `least` to `most`."""
     if text is None:
         return None
-    return tuple(whole(option, part.strip(), most=most) or 1 for part in text.split(","))
+    parts = (part.strip() for part in text.split(","))
+    return tuple(whole(option, part, most=most, least=least) or 0 for part in parts)
 
 
 def span(option: str, text: str | None, *, most: int) -> range | None:

@@ -125,6 +125,7 @@ def _settings() -> Schema:
             "expert_capacity": {"type": "number", "exclusiveMinimum": 0},
             "pad_experts": FLAG,
             "packed_length": POSITIVE,
+            "start_whole": FLAG,
             "context_heads": {"anyOf": [{"const": "all"}, POSITIVE]},
             "allocator": choice(*ALLOCATORS),
         },

@@ -27,6 +27,7 @@ _FIELDS: dict[str, tuple[str | None, str]] = {
     "pad_experts": ("expert", "padded"),
     "allocator": (None, "allocator"),
     "context_heads": (None, "context_heads"),
+    "start_whole": ("full_sharding", "starts_whole"),
 }
 """The part of a profile, and its field, that a setting changes."""
 _NEEDED: dict[str, Callable[[SoftwareProfile], bool]] = {
@@ -35,6 +36,7 @@ _NEEDED: dict[str, Callable[[SoftwareProfile], bool]] = {
     "pad_experts": lambda software: software.expert.drops_tokens,
     "allocator": lambda software: True,
     "context_heads": lambda software: software.exchanges_heads,
+    "start_whole": lambda software: "full" in software.data_sharding.choices,
 }
 """Whether a framework has the choice."""
 _OF_STATES = {
@@ -56,7 +58,8 @@ class Settings:
     takes at most, over the mean, and `pad_experts`: always takes; `allocator`: "caching", or
     "expandable" for segments that grow; `context_heads`: context ranks that exchange heads, "all"
     or a number; `packed_length`: tokens of the sequence that a token is in, where several fill the
-    job's sequence length (`planner.specs.packed`).
+    job's sequence length (`planner.specs.packed`); `start_whole`: every device makes the whole
+    model before it is sharded.
     """
 
     master_weights: str | None = None
@@ -68,6 +71,7 @@ class Settings:
     allocator: str | None = None
     context_heads: int | str | None = None
     packed_length: int | None = None
+    start_whole: bool | None = None
 
     @classmethod
     def of(cls, options: Mapping[str, Any]) -> Settings:
@@ -83,6 +87,7 @@ class Settings:
             expert_capacity=ranges.positive("--expert-capacity", options.get("expert_capacity")),
             pad_experts=ranges.switch("--pad-experts", options.get("pad_experts")),
             packed_length=_packed(options),
+            start_whole=ranges.switch("--start-whole", options.get("start_whole")),
             context_heads=_ranks(options.get("context_heads")),
             allocator=ranges.word("--allocator", options.get("allocator"), ALLOCATORS),
         )

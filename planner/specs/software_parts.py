@@ -116,6 +116,8 @@ class FullSharding(Input):
     ahead."""
     units_reduced: Count = general("software", "full_sharding.units_reduced", Constant[Count]).value
     """Layers whose gradients are whole, in the type in which they are reduced, at a time."""
+    starts_whole: bool = False
+    """Every device makes the whole model, in the format of the passes, before it is sharded."""
     keeps_sixteen_bits: bool = False
     """Shards of the 16-bit weights are kept in addition to those of the fp32 master weights."""
 

@@ -215,7 +215,7 @@ def test_what_does_not_fit_is_made_to_fit(planner: Run, script: Callable[[str], 
 
 
 def test_no_plan_fits(planner: Run, script: Callable[[str], Path]) -> None:
-    script(ONE_LINE.replace("layers 32", "layers 2048"))
+    script(ONE_LINE.replace("hidden-size 4096", "hidden-size 32768"))
     told = planner("improve", "train.sh", *CLUSTER)
     assert told.code == 1
     assert "no plan that fits was found for the job of train.sh" in told.stderr

@@ -74,6 +74,7 @@ NOT_RUN = {
     "MEGATRON_PATH=~/Megatron-LM DATA_PATH=/data/text TOKENIZER_MODEL=/data/tokenizer bash "
     "launch.sh slurm": "tests/exporters/test_any_nodes.py does",
     "planner report plans.json --mine train.sh -o report.html": "tests/cli/test_report.py does",
+    "planner simulate plans.json --days 90 --spares 0,1,2,4": "tests/cli/test_simulate.py does",
     "planner calibrate my-runs.yaml --device-file my-a100.yaml": "tests/cli/test_calibrate.py does",
     "planner validate my-runs.yaml --device-file my-a100.yaml      # shows the gain": "as above",
     "planner calibrate train-a.log train-b.log --plan plans.json#1,plans.json#3 "
@@ -136,7 +137,7 @@ SOURCES = [
     *sorted((ROOT / "planner").rglob("*.py")),
     *(
         path
-        for folder in ("planner", "clusters", "defaults", "libraries", "software")
+        for folder in ("planner", "clusters", "defaults", "engines", "libraries", "software")
         for path in sorted((ROOT / folder).rglob("*.yaml"))
     ),
 ]
