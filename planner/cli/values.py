@@ -78,6 +78,20 @@ def duration_s(option: str, text: str | None) -> float | None:
     return float(text)
 
 
+def rate(option: str, text: str | None) -> float | None:
+    """`30000`, `30k`, `2M` → tokens per second."""
+    if text is None:
+        return None
+    scales = {"k": 1e3, "M": 1e6, "B": 1e9}
+    number = text[:-1] if text[-1:] in scales else text
+    if _DECIMAL.fullmatch(number) is None or not float(number):
+        raise InputError(
+            f"{option}: {text[:40]!r} is no number of tokens per second",
+            hint=f"write {option} 30000, or 2M for two million",
+        )
+    return float(number) * scales.get(text[-1:], 1.0)
+
+
 def layers(option: str, text: str | None) -> tuple[int, ...] | None:
     """`12,12,11` → layers of every chunk in order."""
     if text is None:
