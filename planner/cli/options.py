@@ -186,6 +186,9 @@ class WorkloadOptions:
         str | None,
         option("FILE|N,...", "Lengths of sequences that are packed into one of --seq-length."),
     ] = None
+    offload_to: Annotated[
+        str | None, option("PLACE", "Where an offloaded optimizer is: host or nvme.")
+    ] = None
     start_whole: Annotated[
         str | None, option("on|off", "Devices make the whole model before full sharding.")
     ] = None
