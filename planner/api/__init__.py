@@ -62,6 +62,8 @@ if TYPE_CHECKING:
     from planner.api.shipped import cluster_template as cluster_template
     from planner.api.shipped import shipped_text as shipped_text
     from planner.api.simulations import simulate as simulate
+    from planner.api.sizes import Sized as Sized
+    from planner.api.sizes import size as size
     from planner.api.sweeps import SweptStudy as SweptStudy
     from planner.api.sweeps import compare_clusters as compare_clusters
     from planner.api.sweeps import sweep as sweep
@@ -131,6 +133,7 @@ _HOMES = {
     "planner.api.shipped": ("cluster_template", "shipped_text"),
     "planner.api.simulations": ("simulate",),
     "planner.api.sweeps": ("SweptStudy", "compare_clusters", "sweep"),
+    "planner.api.sizes": ("Sized", "size"),
     "planner.api.validations": ("validate", "validate_serving"),
     "planner.checks.check": ("CheckLimits", "Checked"),
     "planner.checks.finding": ("Finding",),
