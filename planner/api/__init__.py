@@ -57,6 +57,8 @@ if TYPE_CHECKING:
     from planner.api.replans import Replan as Replan
     from planner.api.replans import replan as replan
     from planner.api.searches import search as search
+    from planner.api.serving import PricedServing as PricedServing
+    from planner.api.serving import estimate_serving as estimate_serving
     from planner.api.shipped import cluster_template as cluster_template
     from planner.api.shipped import shipped_text as shipped_text
     from planner.api.simulations import simulate as simulate
@@ -127,6 +129,7 @@ _HOMES = {
     "planner.api.plans": ("load_plan", "load_plans"),
     "planner.api.replans": ("Replan", "replan"),
     "planner.api.searches": ("search",),
+    "planner.api.serving": ("PricedServing", "estimate_serving"),
     "planner.api.shipped": ("cluster_template", "shipped_text"),
     "planner.api.simulations": ("simulate",),
     "planner.api.sweeps": ("SweptStudy", "compare_clusters", "sweep"),
