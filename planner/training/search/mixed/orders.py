@@ -137,14 +137,17 @@ def best_order(
     """The answer whose largest row is least; None where none is below `below_s`. No row that is
     less than `least_s` counts for less. Raises: OutOfTime."""
     found: BestOrder | None = None
+    shortest_s = 0.0
     low = max(least_s, float(np.min(problem.own_s, axis=(0, 2, 3)).max()))
     high = min(below_s, float(problem.own_s[np.isfinite(problem.own_s)].sum()) + 1.0)
     middle = high
     while low < high and (found is None or found.rows_s > least_s):
         budget.check()
         below = middle if middle < high else high * SAME
-        order = _within(problem, below)
+        order = _within(problem, below, shortest_s)
         if order is not None:
+            # What is within a lower threshold is no shorter.
+            shortest_s = SAME * float(taken(problem, problem.way_s, order).sum())
             found = BestOrder(order=order, rows_s=float(largest_row_s(problem, order)[0]))
             high = found.rows_s
         elif middle < high:
@@ -180,9 +183,9 @@ def _tables(problem: OrderProblem) -> tuple[Floats, Floats, Floats]:
     return problem.own_s, problem.late_s, problem.way_s
 
 
-def _within(problem: OrderProblem, threshold_s: float) -> Orders | None:
-    """An answer with all rows within the threshold."""
-    whole_s = 0.0
+def _within(problem: OrderProblem, threshold_s: float, whole_s: float) -> Orders | None:
+    """An answer with all rows within the threshold; none of these has a way shorter than
+    `whole_s`."""
     while True:
         order = shortest_way(problem, threshold_s, threshold_s - whole_s)
         if order is None:
