@@ -54,9 +54,12 @@ if TYPE_CHECKING:
     from planner.api.pages import report as report
     from planner.api.plans import load_plan as load_plan
     from planner.api.plans import load_plans as load_plans
+    from planner.api.replans import Replan as Replan
+    from planner.api.replans import replan as replan
     from planner.api.searches import search as search
     from planner.api.shipped import cluster_template as cluster_template
     from planner.api.shipped import shipped_text as shipped_text
+    from planner.api.simulations import simulate as simulate
     from planner.api.sweeps import SweptStudy as SweptStudy
     from planner.api.sweeps import compare_clusters as compare_clusters
     from planner.api.sweeps import sweep as sweep
@@ -120,8 +123,10 @@ _HOMES = {
     "planner.api.launches": ("read_launch",),
     "planner.api.pages": ("report",),
     "planner.api.plans": ("load_plan", "load_plans"),
+    "planner.api.replans": ("Replan", "replan"),
     "planner.api.searches": ("search",),
     "planner.api.shipped": ("cluster_template", "shipped_text"),
+    "planner.api.simulations": ("simulate",),
     "planner.api.sweeps": ("SweptStudy", "compare_clusters", "sweep"),
     "planner.api.validations": ("validate", "validate_serving"),
     "planner.checks.check": ("CheckLimits", "Checked"),

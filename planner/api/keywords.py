@@ -38,6 +38,14 @@ class JobKeywords(TypedDict, total=False):
     """Type of the optimizer's moments: fp32, bf16, fp16, fp8 or int8; two where they differ."""
     gradients: str | None
     """Type in which gradients are kept over a step: fp32, bf16 or fp16."""
+    packed_lengths: str | Path | Sequence[int] | None
+    """Lengths of the sequences that are packed into one of `seq_length`, or a file of them."""
+    offload_to: str | None
+    """Where an offloaded optimizer is kept: host or nvme."""
+    start_whole: bool | None
+    """Every device makes the whole model before it is fully sharded."""
+    context_heads: int | str | None
+    """Context ranks that exchange heads: "all", or a number; a ring is over the others."""
     loss_chunks: int | None
     """Chunks in which output layer and loss take the tokens of a microbatch."""
     allocator: str | None

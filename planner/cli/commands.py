@@ -81,6 +81,15 @@ COMMANDS = {
             "planner improve train.sh --cluster dgx-h100-16 --write",
         ),
     ),
+    "replan": CommandEntry(
+        "planner.cli.replan:replan",
+        "Go on after nodes were lost or became slow.",
+        grouped=True,
+        examples=(
+            "planner replan plans.json --lost node-7",
+            "planner replan plans.json --slow node-3:0.6 --spares 2 -o next.json",
+        ),
+    ),
     "sweep": CommandEntry(
         "planner.cli.sweep:sweep",
         "Search for every point of a study: clusters, nodes, any field.",
@@ -95,6 +104,15 @@ COMMANDS = {
         examples=(
             "planner compare-clusters dgx-a100-16 dgx-h100-16 --model llama-3-8b --tokens 1T",
             "planner compare-clusters a.yaml b.yaml --model llama-3-8b --nodes 4,8,16",
+        ),
+    ),
+    "simulate": CommandEntry(
+        "planner.cli.simulate:simulate",
+        "Simulate the failures of a plan's months: how many spares?",
+        grouped=True,
+        examples=(
+            "planner simulate plans.json --days 90",
+            "planner simulate plans.json --spares 0,1,2,4 --seeds 10000",
         ),
     ),
     "rule": CommandEntry(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from planner.errors import RuleError
 from planner.serving.load.simulate import Served, Simulation
-from planner.serving.load.steady import Steady, decode_pool, prompt_alone_s
+from planner.serving.load.steady import Steady, decode_pool, prompt_alone_s, prompts_per_s
 from planner.serving.memory import ServingMemory, serving_memory
 from planner.serving.step import StepCosts
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from planner.serving.load.lengths import ClosedLoad
     from planner.serving.scenario import ServingScenario
 
-_ENOUGH = 400
+_ENOUGH = 300
 """Requests of one rank that a simulation takes when a load has more; at least three rounds, and the
 middle ones count for those left out."""
 _FEWEST_ROUNDS = 3
@@ -44,6 +44,7 @@ class ServingEstimate:
     memory: ServingMemory
 
 
+@lru_cache(maxsize=4096)
 def estimate(scenario: ServingScenario, load: ClosedLoad) -> ServingEstimate:
     """The load on one replica, simulated step by step.
 
@@ -56,13 +57,14 @@ def estimate(scenario: ServingScenario, load: ClosedLoad) -> ServingEstimate:
     clients = max(1, round(load.concurrency / lanes))
     rounds = min(load.rounds, max(_FEWEST_ROUNDS, -(-_ENOUGH // clients)))
     request_s = engine.host.request.value
-    served, _ = Simulation(
+    served, end_s = Simulation(
         costs,
         memory,
         engine.scheduler,
         replace(load, rounds=rounds),
         clients=clients,
         turn_s=request_s,
+        intake_s=engine.host.intake.value / lanes,
     ).run()
     weights = [_weight(one.round, rounds, load.rounds) for one in served]
     timed = [(one.tpot_s, weight) for one, weight in zip(served, weights, strict=True)]
@@ -70,19 +72,23 @@ def estimate(scenario: ServingScenario, load: ClosedLoad) -> ServingEstimate:
     ttft = _latency([one.ttft_s + request_s + late_s for one in served], weights)
     known = [(tpot_s, weight) for tpot_s, weight in timed if tpot_s is not None]
     tpot = _latency([t for t, _ in known], [w for _, w in known]) if known else None
+    rate = _rate(served, weights, clients, request_s) if load.rounds > 1 else _whole(served, end_s)
+    share = min(load.concurrency, lanes * clients) / clients
     return ServingEstimate(
         ttft=ttft,
         tpot=tpot,
-        output_tokens_per_s_per_device=_rate(served, weights, clients, request_s)
-        * min(load.concurrency, lanes * clients)
-        / clients
-        / degrees.devices,
+        output_tokens_per_s_per_device=rate * share / degrees.devices,
         memory=memory,
     )
 
 
 def estimate_decode_pool(
-    prefill: ServingScenario, decode: ServingScenario, load: ClosedLoad, decode_replicas: int
+    prefill: ServingScenario,
+    decode: ServingScenario,
+    load: ClosedLoad,
+    *,
+    prefill_replicas: int,
+    decode_replicas: int,
 ) -> Steady:
     """Decoding replicas behind a pool that reads prompts, in closed form.
 
@@ -93,6 +99,8 @@ def estimate_decode_pool(
     prompt_costs, _ = prices(prefill)
     step_tokens = prefill.engine.scheduler.max_step_tokens
     ttft_s = prompt_alone_s(prompt_costs, load, step_tokens) + prefill.engine.host.request.value
+    reading = prefill_replicas * prefill.degrees.attention_data
+    read_per_s = reading * prompts_per_s(prompt_costs, load, step_tokens)
     lanes = decode_replicas * decode.degrees.attention_data * decode.degrees.pipeline
     return decode_pool(
         costs,
@@ -100,6 +108,7 @@ def estimate_decode_pool(
         load,
         clients=max(1.0, load.concurrency / lanes),
         ttft_s=ttft_s,
+        arrivals_per_s=read_per_s / lanes,
         most=decode.engine.scheduler.max_running,
     )
 
@@ -154,6 +163,11 @@ def _quantile(ordered: Sequence[tuple[float, float]], weight: float) -> float:
         if passed >= weight:
             return seconds
     return ordered[-1][0]
+
+
+def _whole(served: Sequence[Served], end_s: float) -> float:
+    """Output tokens per second of a rank whose requests all start at once."""
+    return sum(one.output_tokens for one in served) / end_s
 
 
 def _rate(

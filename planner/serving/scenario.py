@@ -73,20 +73,21 @@ class ServingScenario:
                 f"expert degree {degrees.expert} does not divide the {degrees.stage_devices} "
                 "devices of a stage",
             )
-        for part in (self.attention_format, self.shared_format):
-            self.product_law(part)
+        laws = [self.product_law(part) for part in (self.attention_format, self.shared_format)]
         if self.model.moe is not None:
-            self.expert_law()
+            laws.append(self.expert_law())
         if self.model.mla is None:
             self.attention_law()
         else:
-            self.latent_law()
+            laws.append(self.latent_law())
+        for law in laws:
+            self.peak(law.arithmetic)
 
     @cached_property
     def table(self) -> KernelTable:
-        """Kernels of the engine on this family of devices. Raises: RuleError."""
-        family = self.device.family
-        table = self.engine.kernels.get(family or "")
+        """Kernels of the engine on this device, or else on its family. Raises: RuleError."""
+        family, tables = self.device.family, self.engine.kernels
+        table = tables.get(self.device.name) or tables.get(family or "")
         if table is None:
             raise RuleError(
                 "engine",
@@ -95,6 +96,13 @@ class ServingScenario:
                 hint=f"it has those of {', '.join(self.engine.kernels)}",
             )
         return table
+
+    def peak(self, arithmetic: str) -> float:
+        """Dense flop/s of the device in a number format. Raises: RuleError."""
+        rate = self.device.peak.by_format().get(arithmetic)
+        if rate is None:
+            raise RuleError("format", f"{self.device.name} states no peak rate in {arithmetic}")
+        return rate
 
     def product_law(self, number_format: str) -> KernelLaw:
         """Products with weights in a format. Raises: RuleError."""

@@ -127,8 +127,20 @@ class HostTimes(Input):
     """Steps that are already on their way when a request arrives, and before a result is seen."""
     request: Constant[Seconds]
     """From the client to the scheduler and back: network, tokens from text, text from tokens."""
+    intake: Constant[Seconds]
+    """What the front end takes for one request before it takes the next: they arrive one after the
+    other, however many are sent at once."""
     per_sequence: Constant[Seconds]
     """Added to a step for each running sequence."""
+
+
+class Gather(Input):
+    """Prompts wait for others to share their step."""
+
+    steps: Count
+    """At most so many decoding steps, from the first one that waits."""
+    share: Fraction
+    """Of `max_step_tokens`: as many tokens of prompts start at once."""
 
 
 class Scheduler(Input):
@@ -145,6 +157,9 @@ class Scheduler(Input):
     max_running: Count
     reserve_output: Fraction
     """Share of the output that must find room in the KV cache before a request starts."""
+    poll_steps: Count
+    """Decoding steps between two looks for new requests."""
+    gather: Gather | None = None
     graph_tokens: Count
     """Steps of at most this many tokens, none of a prompt, replay a recorded graph."""
 
@@ -179,7 +194,7 @@ class EngineProfile(Input):
     launches: LayerCounts
     """Everything that the host launches for a step with a prompt, which no graph holds."""
     kernels: dict[str, KernelTable]
-    """By family of devices."""
+    """By device, or by family of devices."""
     blend: Constant[Number]
     """The exponent x of products and attention."""
     expert_blend: Constant[Number]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, get_args
 from planner.errors import InputError
 from planner.specs import ranges
 from planner.specs.optimizers import MasterType, MomentType, StateType
+from planner.specs.packed import packed_length
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 MASTERS = get_args(MasterType)
 MOMENTS = get_args(MomentType)
 STATES = get_args(StateType)
+ALL = "all"
+PLACES = ("host", "nvme")
 ALLOCATORS = ("caching", "expandable")
 _FIELDS: dict[str, tuple[str | None, str]] = {
     "gradients": (None, "gradient_dtype"),
@@ -24,6 +27,9 @@ _FIELDS: dict[str, tuple[str | None, str]] = {
     "expert_capacity": ("expert", "capacity_factor"),
     "pad_experts": ("expert", "padded"),
     "allocator": (None, "allocator"),
+    "context_heads": (None, "context_heads"),
+    "start_whole": ("full_sharding", "starts_whole"),
+    "offload_to": ("offload", "to"),
 }
 """The part of a profile, and its field, that a setting changes."""
 _NEEDED: dict[str, Callable[[SoftwareProfile], bool]] = {
@@ -31,6 +37,9 @@ _NEEDED: dict[str, Callable[[SoftwareProfile], bool]] = {
     "expert_capacity": lambda software: software.expert.drops_tokens,
     "pad_experts": lambda software: software.expert.drops_tokens,
     "allocator": lambda software: True,
+    "context_heads": lambda software: software.exchanges_heads,
+    "offload_to": lambda software: bool(software.offload.nvme),
+    "start_whole": lambda software: "full" in software.data_sharding.choices,
 }
 """Whether a framework has the choice."""
 _OF_STATES = {
@@ -50,7 +59,10 @@ class Settings:
     in which gradients are kept over the microbatches of a step; `loss_chunks`: chunks in which
     output layer and loss take the tokens of a microbatch; `expert_capacity`: tokens that an expert
     takes at most, over the mean, and `pad_experts`: always takes; `allocator`: "caching", or
-    "expandable" for segments that grow.
+    "expandable" for segments that grow; `context_heads`: context ranks that exchange heads, "all"
+    or a number; `packed_length`: tokens of the sequence that a token is in, where several fill the
+    job's sequence length (`planner.specs.packed`); `start_whole`: every device makes the whole
+    model before it is sharded; `offload_to`: "host" or "nvme", where an offloaded optimizer is.
     """
 
     master_weights: str | None = None
@@ -60,6 +72,10 @@ class Settings:
     expert_capacity: float | None = None
     pad_experts: bool | None = None
     allocator: str | None = None
+    context_heads: int | str | None = None
+    packed_length: int | None = None
+    start_whole: bool | None = None
+    offload_to: str | None = None
 
     @classmethod
     def of(cls, options: Mapping[str, Any]) -> Settings:
@@ -74,6 +90,10 @@ class Settings:
             ),
             expert_capacity=ranges.positive("--expert-capacity", options.get("expert_capacity")),
             pad_experts=ranges.switch("--pad-experts", options.get("pad_experts")),
+            packed_length=_packed(options),
+            offload_to=ranges.word("--offload-to", options.get("offload_to"), PLACES),
+            start_whole=ranges.switch("--start-whole", options.get("start_whole")),
+            context_heads=_ranks(options.get("context_heads")),
             allocator=ranges.word("--allocator", options.get("allocator"), ALLOCATORS),
         )
 
@@ -85,6 +105,8 @@ class Settings:
             return tuple(one for one in both if one is not None)
         if name == "master_weights":
             return software.master_weight_dtype if software.master_weights else "none"
+        if name == "packed_length":
+            return None
         part, field = _FIELDS[name]
         return getattr(getattr(software, part) if part else software, field)
 
@@ -182,6 +204,22 @@ def _moments(given: object) -> tuple[str, ...] | None:
             f"--moments: {len(found)} types; one is for both moments, two are for each by itself"
         )
     return found
+
+
+def _packed(options: Mapping[str, Any]) -> int | None:
+    """Of lengths that are given, or of a document."""
+    given = options.get("packed_lengths")
+    if given is not None:
+        return packed_length(given)
+    most = ranges.LONGEST_SEQUENCE
+    return ranges.whole("packed_length", options.get("packed_length"), most=most)
+
+
+def _ranks(given: object) -> int | str | None:
+    """All ranks of a group, or so many."""
+    if given is None or given == ALL:
+        return None if given is None else ALL
+    return ranges.whole("--context-heads", given, most=ranges.MOST_DEVICES)  # type: ignore[arg-type]
 
 
 def _allowed(

@@ -8,7 +8,7 @@ from pydantic import Field, PrivateAttr, model_validator
 from pydantic_core import PydanticCustomError
 
 from planner.specs.experts import Expert
-from planner.specs.files.fields import Bytes, Constant, Fraction, Input, Name, Seconds, Text
+from planner.specs.files.fields import Bytes, Constant, Count, Fraction, Input, Name, Seconds, Text
 from planner.specs.files.general import general
 from planner.specs.files.source import SourceFile
 from planner.specs.optimizers import (
@@ -149,6 +149,11 @@ class SoftwareProfile(Input):
     """All-reduce may run over trees; otherwise around rings alone."""
     axes: tuple[ModelAxis, ...] = ("tensor", "pipeline", "context", "expert")
     """What the framework can split a model over, in addition to data."""
+    context_heads: Count | Literal["all"] | None = None
+    """Ranks of a context group that exchange heads, so that each has whole sequences of some heads;
+    keys and values go around a ring over what is left. Default: none, the ring is over all."""
+    exchanges_heads: bool = False
+    """A job may choose how many ranks exchange heads."""
     rank_order: RankOrder = "tp-cp-ep-dp-pp"
     cuda_graphs: bool = False
     """Kernels are launched from recorded graphs."""

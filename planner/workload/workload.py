@@ -8,6 +8,7 @@ t tensor degree, z bytes per element.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import gcd
 from typing import TYPE_CHECKING
 
 from planner.workload.formats import QUANTIZED_BYTES, gradient_bytes, weight_bytes
@@ -29,6 +30,8 @@ class Workload:
     seq_length: int
     expert_imbalance: float
     shard: Shard
+    packed_length: int | None = None
+    """Tokens of the sequence that a token is in, where several fill the job's sequence length."""
 
     @property
     def element_bytes(self) -> int:
@@ -119,6 +122,19 @@ class Workload:
     @property
     def local_seq_length(self) -> int:
         return self.seq_length // self.shard.context
+
+    @property
+    def context_heads(self) -> int:
+        """Context ranks that exchange heads for parts of the sequence; 1 where none do."""
+        stated, context = self.software.context_heads, self.shard.context
+        if stated is None or (self.model.mla is not None and self.model.mla.indexer is not None):
+            return 1
+        return context if stated == "all" else gcd(stated, context)
+
+    @property
+    def context_ring(self) -> int:
+        """Context ranks around which keys and values travel."""
+        return self.shard.context // self.context_heads
 
     @property
     def tokens(self) -> int:

@@ -167,3 +167,128 @@ def test_settings_that_make_no_sense(
 ) -> None:
     done = planner("estimate", *MIXTURE, *options)
     assert (done.code, message in " ".join(done.stderr.split())) == (2, True), done.stderr
+
+
+LONG = ("--cluster", "dgx-h100-16", "--nodes", "4", "--model", "llama-3-8b", "--tensor", "1",
+        "--micro-batch-size", "1", "--global-batch-size", "4", "--seq-length", "131072",
+        "--recompute", "full", "--data", "4")  # fmt: skip
+EIGHT = (*LONG, "--context", "8")
+
+
+def test_heads_are_exchanged_among_context_ranks(planner: Command, tmp_path: Path) -> None:
+    """Inside a node a ring hides behind attention; exchanges of heads do not. Between nodes an
+    exchange of heads sends n·(2·h + k) bytes of a device once, the ring (c − 1) times n·k, and only
+    what attention does not cover shows."""
+    ring, one, every, both = (
+        estimated(planner, *EIGHT, *more)["estimate"]
+        for more in (
+            (),
+            ("--context-heads", "1"),
+            ("--context-heads", "all"),
+            ("--context-heads", "4"),
+        )
+    )
+    assert {**one, "assumptions": 0} == {**ring, "assumptions": 0}
+    # 8 ranks: 4,096 tokens' share of queries, output, keys and values, forward and twice backward
+    # under recomputation, 7/8 of them over 450 GB/s, in 32 layers.
+    tokens = 131072 / 8
+    moved = 2 * tokens * (2 * 4096 + 2 * 1024) * 7 / 8 * 3 * 32
+    assert every["time"]["context_comm_s"] > moved / 450e9
+    assert every["time"]["context_comm_s"] < 4 * moved / 450e9
+    assert every["mfu"] == pytest.approx(ring["mfu"], rel=0.03)
+    assert any("exchanges heads among 4 ranks" in said for said in both["assumptions"])
+    plan, launch = tmp_path / "plan.json", tmp_path / "train.sh"
+    for heads, said in (("all", "--cp-comm-type a2a"), ("4", "--cp-comm-type a2a+p2p")):
+        options = (*EIGHT, "--context-heads", heads, "--json")
+        plan.write_text(planner("estimate", *options).stdout, encoding="utf-8")
+        done = planner("export", str(plan), "--format", "megatron-lm", "-o", str(launch))
+        assert done.code == 0, done.stderr
+        assert said in launch.read_text(encoding="utf-8")
+        read = estimated(planner, "--cluster", "dgx-h100-16", "--devices", "32",
+                         "--plan", str(launch))  # fmt: skip
+        expected = every if heads == "all" else both
+        assert read["estimate"]["time"]["context_comm_s"] == pytest.approx(
+            expected["time"]["context_comm_s"], rel=1e-6
+        )
+
+
+def test_key_value_groups_limit_who_exchanges_heads(planner: Command) -> None:
+    sixteen = (*LONG[:-1], "2", "--context", "16")
+    done = planner("estimate", *sixteen, "--context-heads", "all")
+    assert done.code == 2
+    assert "key-value groups of every tensor rank (32 and 8 in all)" in " ".join(
+        done.stderr.split()
+    )
+    assert planner("estimate", *sixteen, "--context-heads", "8").code in (0, 1)
+    assert planner("estimate", *sixteen, "--context-heads", "3").code == 2
+
+
+def test_scores_follow_the_sum_of_squares(planner: Command, tmp_path: Path) -> None:
+    """Sequences of 8,192 tokens packed into 32,768 have a quarter of the scores of one sequence,
+    and as many as a batch of four times as many sequences of 8,192 tokens."""
+    job = ("--cluster", "dgx-h100-16", "--nodes", "1", "--model", "llama-3-8b", "--recompute",
+           "full", "--tensor", "2", "--micro-batch-size", "1")  # fmt: skip
+    whole = (*job, "--seq-length", "32768", "--global-batch-size", "4")
+    one, packed, mixed = (
+        estimated(planner, *whole, *more)["estimate"]
+        for more in (
+            (),
+            ("--packed-lengths", "8192"),
+            ("--packed-lengths", "4096,4096,24576"),
+        )
+    )
+    assert (
+        estimated(planner, *whole, "--packed-lengths", "32768")["estimate"]["step_s"]
+        == (one["step_s"])
+    )
+    separate = estimated(planner, *job, "--seq-length", "8192", "--global-batch-size", "16")
+    flops = [
+        found["model_tflops_per_device"] * found["step_s"]
+        for found in (packed, separate["estimate"])
+    ]
+    assert flops[0] == pytest.approx(flops[1], rel=1e-3)
+    assert packed["step_s"] < mixed["step_s"] < one["step_s"]
+    assert packed["memory"]["peak_bytes"] == one["memory"]["peak_bytes"]
+    lengths = tmp_path / "lengths.txt"
+    lengths.write_text("4096\n4096  # twice\n24576\n", encoding="utf-8")
+    plan = planner("estimate", *whole, "--packed-lengths", str(lengths), "--json")
+    assert document(plan)["inputs"]["job"]["settings"] == {"packed_length": 19456}
+    assert document(plan)["plans"][0]["estimate"] == mixed
+    lengths.write_text("4096\nlong\n", encoding="utf-8")
+    done = planner("estimate", *whole, "--packed-lengths", str(lengths))
+    assert (done.code, "lengths.txt:2:1" in done.stderr) == (2, True)
+    done = planner("estimate", *whole, "--packed-lengths", "65536")
+    assert done.code == 2
+    assert "do not fit into the sequence length of 32,768" in done.stderr
+
+
+def test_a_model_that_is_made_whole_may_not_start(planner: Command, tmp_path: Path) -> None:
+    """ZeRO-3 without zero.Init: 2 bytes for each of 70.6 billion parameters on every device."""
+    job = ("--cluster", "dgx-a100-16", "--model", "llama-3-70b", "--software", "deepspeed",
+           "--data-sharding", "full", "--recompute", "full", "--global-batch-size", "128",
+           "--micro-batch-size", "1", "--seq-length", "4096")  # fmt: skip
+    plain, off, whole = (
+        estimated(planner, *job, *more)["estimate"]["memory"]
+        for more in ((), ("--start-whole", "off"), ("--start-whole", "on"))
+    )
+    assert off == plain
+    assert (plain["fits"], whole["fits"]) == (True, False)
+    stage = whole["per_stage"][0]
+    assert stage["peak_phase"] == "start"
+    assert stage["components"]["weights"] == pytest.approx(2 * 70.55e9, rel=0.01)
+    assert stage["other_peak"]["components"] == plain["per_stage"][0]["components"]
+    plan = tmp_path / "plan.json"
+    plan.write_text(planner("estimate", *job, "--start-whole", "on", "--json").stdout, "utf-8")
+    assert planner("check", str(plan)).code == 1
+    script = tmp_path / "train.sh"
+    fully = (
+        SCRIPT.partition("--num-experts")[0].replace("size 8 ", "size 128 ")
+        + "--num-layers 80 --hidden-size 8192 --use-megatron-fsdp --recompute-method uniform "
+        "--data-parallel-sharding-strategy optim_grads_params --ckpt-format fsdp_dtensor "
+        "--recompute-granularity full --recompute-num-layers 1"
+    )
+    for flags, phase in (("", "start"), ("--init-model-with-meta-device", "backward")):
+        script.write_text(f"{fully} {flags}\n", encoding="utf-8")
+        found = estimated(planner, "--cluster", "dgx-a100-16", "--devices", "128",
+                          "--plan", str(script))  # fmt: skip
+        assert found["estimate"]["memory"]["per_stage"][0]["peak_phase"] == phase

@@ -78,6 +78,38 @@ def test_rows_that_lack_something_say_what(
     assert reason in error["message"]
 
 
+def test_published_launches_are_known_by_their_table(
+    planner: Callable[..., Any], tmp_path: Path
+) -> None:
+    """The benchmark's script makes prompts wait for each other for 20 steps; the same row of
+    another table is of an engine with its defaults."""
+    header = HEADER + ",lengths,source"
+    row = GOOD.replace(",vllm,", ",trtllm,").replace("8,agg,8", "2,agg,2")
+    drawn = '"uniform in [0.8, 1], 10 requests per unit of concurrency"'
+    own = f"{row},{drawn},ours"
+    published = f"{row.replace('a,', 'b,', 1)},{drawn},inferencex-via-aiconfigurator"
+    told = planner("validate", table(tmp_path, own, published, header=header), "--json")
+    ours, theirs = (run["ttft"]["predicted"] for run in json.loads(told.stdout)["runs"])
+    tpot_s = json.loads(told.stdout)["runs"][0]["tpot"]["predicted"]
+    assert 10 * tpot_s < theirs - ours < 25 * tpot_s
+
+
+def test_pools_and_offline_work_are_compared(planner: Callable[..., Any], tmp_path: Path) -> None:
+    header = HEADER + (
+        ",prefill_workers,prefill_devices,prefill_tensor,decode_workers,decode_devices,decode_tensor"
+    )
+    pools = GOOD.replace("agg,8", "disagg,") + ",2,8,4,1,8,8"
+    offline = GOOD.replace("concurrency,16", "offline,all at once (100 to 300)").replace(
+        "a,", "b,", 1
+    )
+    told = planner("validate", table(tmp_path, pools, offline + ",,,,,,", header=header), "--json")
+    first, second = json.loads(told.stdout)["runs"]
+    assert set(first) >= {"tpot"}
+    assert "ttft" not in first
+    assert second["concurrency"] == 200
+    assert second["output_tokens_per_s_per_device"]["predicted"] > 0
+
+
 def test_rows_that_contradict_each_other_are_left_out(
     planner: Callable[..., Any], tmp_path: Path
 ) -> None:

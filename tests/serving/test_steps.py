@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from planner.errors import RuleError
-from planner.serving.estimate import estimate, prices
+from planner.serving.estimate import estimate, estimate_decode_pool, prices
 from planner.serving.layer.laws import activated, experts_s
 from planner.serving.layer.network import all_reduce_s
 from planner.serving.load.lengths import ClosedLoad
@@ -174,3 +174,38 @@ def test_requests_beyond_the_cache_wait() -> None:
     assert narrow.output_tokens_per_s_per_device == pytest.approx(
         two.output_tokens_per_s_per_device, rel=0.1
     )
+
+
+def test_requests_wait_for_the_next_look() -> None:
+    """A scheduler that looks for requests every 30 steps makes them wait half of that."""
+    one = scenario(tensor=8)
+    slow = one.engine.model_copy(
+        update={"scheduler": one.engine.scheduler.model_copy(update={"poll_steps": 30})}
+    )
+    rare = ServingScenario(
+        model=one.model,
+        device=one.device,
+        engine=slow,
+        weights=one.weights,
+        kv=one.kv,
+        degrees=one.degrees,
+    )
+    load = ClosedLoad(concurrency=8, input_tokens=1024, output_tokens=1024, least=0.8, rounds=10)
+    often, seldom = estimate(one, load), estimate(rare, load)
+    assert often.tpot is not None
+    waited_steps = (seldom.ttft.mean_s - often.ttft.mean_s) / often.tpot.mean_s
+    assert 8 < waited_steps < 20
+
+
+def test_a_decoding_pool_is_no_busier_than_prompts_are_read() -> None:
+    load = ClosedLoad(concurrency=2000, input_tokens=8192, output_tokens=256)
+    pools = [
+        estimate_decode_pool(
+            scenario(tensor=2), scenario(tensor=8), load, prefill_replicas=n, decode_replicas=1
+        )
+        for n in (1, 4, 400)
+    ]
+    running = [pool.running for pool in pools]
+    assert running == sorted(running)
+    assert running[1] == pytest.approx(4 * running[0], rel=0.3)
+    assert running[2] > 10 * running[0]

@@ -166,3 +166,18 @@ def capacity(flags: Flags) -> dict[str, float | bool | None]:
         raise flags.error(f"{text[:20]!r} is not a factor above 0", name)
     padded = flags.given("--moe-pad-expert-input-to-capacity")
     return {"capacity_factor": factor if factor > 0 else None, "padded": padded and factor > 0}
+
+
+def context_heads(flags: Flags) -> dict[str, int | str | None]:
+    """Context ranks that exchange heads: all of them, or the first of hierarchical sizes, whose
+    groups are the inner ones (`parallel_state.py`, `create_hierarchical_groups`)."""
+    ways = set(flags.words("--cp-comm-type") or ("p2p",))
+    if ways == {"a2a"}:
+        return {"context_heads": "all"}
+    name = "--hierarchical-context-parallel-sizes"
+    sizes = flags.words(name) or ()
+    if ways != {"a2a+p2p"} or not sizes:
+        return {"context_heads": None}
+    if not (sizes[0].isascii() and sizes[0].isdigit() and 0 < int(sizes[0][:9]) <= 10**6):
+        raise flags.error(f"{sizes[0][:20]!r} is not a number of ranks", name)
+    return {"context_heads": int(sizes[0])}

@@ -275,9 +275,11 @@ def _with_training(launch: Launch, flags: Flags, notes: Notes) -> Launch:
         notes.left_out.append(f"--optimizer {optimizer}: memory is that of adam")
     if flags.given("--rampup-batch-size"):
         notes.left_out.append("--rampup-batch-size: the full batch is planned for")
-    exchange = flags.text("--cp-comm-type") or "p2p"
-    if exchange != "p2p":
-        notes.left_out.append(f"--cp-comm-type {exchange}: keys and values are sent around a ring")
+    ways = flags.words("--cp-comm-type") or ("p2p",)
+    if len(set(ways)) > 1 or ways[0] == "all_gather":
+        notes.left_out.append(
+            f"--cp-comm-type {' '.join(ways)[:60]}: keys and values are sent around a ring"
+        )
     training: dict[str, Any] = {
         "global_batch_size": launch.global_batch_size,
         "seq_length": launch.seq_length,

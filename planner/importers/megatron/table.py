@@ -77,7 +77,6 @@ TEXTS = frozenset(
         "--attention-dropout",
         "--cuda-graph-impl",
         "--activation-func-clamp-value",
-        "--cp-comm-type",
         "--moe-token-dispatcher-type",
         "--moe-flex-dispatcher-backend",
         "--exp-avg-dtype",
@@ -88,7 +87,16 @@ TEXTS = frozenset(
     }
 )
 
-LISTS = frozenset({"--num-experts", "--window-size", "--recompute-modules", "--rampup-batch-size"})
+LISTS = frozenset(
+    {
+        "--cp-comm-type",
+        "--hierarchical-context-parallel-sizes",
+        "--num-experts",
+        "--window-size",
+        "--recompute-modules",
+        "--rampup-batch-size",
+    }
+)
 
 SWITCHES = frozenset(
     {
@@ -109,6 +117,7 @@ SWITCHES = frozenset(
         "--use-distributed-optimizer",
         "--use-megatron-fsdp",
         "--use-torch-fsdp2",
+        "--init-model-with-meta-device",
         "--overlap-grad-reduce",
         "--overlap-param-gather",
         "--tp-comm-overlap",

@@ -28,7 +28,6 @@ NOT_MODELLED = frozenset(
         "--distribute-saved-activations",
         "--outer-dp-sharding-strategy",
         "--delay-wgrad-compute",
-        "--hierarchical-context-parallel-sizes",
         "--hybrid-context-parallel",
         "--microbatch-group-size-per-virtual-pipeline-stage",
         "--step-batch-size-schedule",

@@ -76,7 +76,7 @@ def _grouped(scenario: ServingScenario, window: int | None, layers: int) -> Read
         start_s=layers * law.floor,
         token_s=layers * token_bytes / (scenario.memory_bytes_per_s * law.bandwidth),
         prompt_start_s=layers * prompt.floor,
-        pair_s=layers * pair_flop / (_peak(scenario, PROMPT_ARITHMETIC) * prompt.peak),
+        pair_s=layers * pair_flop / (scenario.peak(PROMPT_ARITHMETIC) * prompt.peak),
     )
 
 
@@ -90,19 +90,19 @@ def _latent(scenario: ServingScenario, layers: int) -> tuple[Reading, ...]:
     flop = 2 * scenario.heads * (elements + mla.kv_lora_rank)
     blend = scenario.engine.blend.value
     read_s = elements * KV_BYTES[scenario.kv] / bandwidth
-    multiplied_s = flop / (_peak(scenario, law.arithmetic) * law.peak)
+    multiplied_s = flop / (scenario.peak(law.arithmetic) * law.peak)
     pair_flop = 2 * scenario.heads * (mla.qk_head_dim + mla.qk_rope_head_dim + mla.v_head_dim)
     attention = Reading(
         window=None if mla.indexer is None else mla.indexer.top_k,
         start_s=layers * law.floor,
         token_s=layers * (read_s**blend + multiplied_s**blend) ** (1 / blend),
         prompt_start_s=layers * prompt.floor,
-        pair_s=layers * pair_flop / (_peak(scenario, PROMPT_ARITHMETIC) * prompt.peak),
+        pair_s=layers * pair_flop / (scenario.peak(PROMPT_ARITHMETIC) * prompt.peak),
     )
     if mla.indexer is None:
         return (attention,)
     scored_flop = 2 * mla.indexer.num_heads * mla.indexer.head_dim
-    scored_s = scored_flop / (_peak(scenario, "fp8") * prompt.peak)
+    scored_s = scored_flop / (scenario.peak("fp8") * prompt.peak)
     index = Reading(
         window=None,
         start_s=layers * law.floor,
@@ -111,7 +111,3 @@ def _latent(scenario: ServingScenario, layers: int) -> tuple[Reading, ...]:
         pair_s=layers * scored_s,
     )
     return (attention, index)
-
-
-def _peak(scenario: ServingScenario, arithmetic: str) -> float:
-    return scenario.device.peak.by_format()[arithmetic]

@@ -26,9 +26,8 @@ def law_s(
     scenario: ServingScenario, law: KernelLaw, size_bytes: Floats, flop: Floats, blend: float
 ) -> Floats:
     """Seconds of a kernel that moves `size_bytes` and does `flop`."""
-    rates = scenario.device.peak.by_format()
     traffic_s = size_bytes / (scenario.memory_bytes_per_s * law.bandwidth)
-    arithmetic_s = flop / (rates[law.arithmetic] * law.peak)
+    arithmetic_s = flop / (scenario.peak(law.arithmetic) * law.peak)
     total: Floats = law.floor + (traffic_s**blend + arithmetic_s**blend) ** (1 / blend)
     return total
 

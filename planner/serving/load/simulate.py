@@ -45,6 +45,10 @@ class _State:
     steps: int = 0
     context: int = 0
     held_bytes: float = 0.0
+    polled_s: float = 0.0
+    polled_step: int = 0
+    gathering_step: int | None = None
+    """When the first of the prompts that wait for others was seen."""
     running: list[tuple[int, int]] = field(default_factory=list)
     """(step after which it ends, index), a heap."""
     waiting: deque[_Waiting] = field(default_factory=deque)
@@ -64,10 +68,13 @@ class Simulation:
         *,
         clients: int,
         turn_s: float,
+        intake_s: float,
     ) -> None:
-        """`clients` of this rank; `turn_s`: seconds from an answer's end to the next request."""
+        """`clients` of this rank; `turn_s`: seconds from an answer's end to the next request;
+        `intake_s`: at least so much is between two requests."""
         self._costs, self._memory, self._scheduler, self._load = costs, memory, scheduler, load
-        self._clients, self._turn_s = clients, turn_s
+        self._clients, self._turn_s, self._intake_s = clients, turn_s, intake_s
+        self._last_s = -intake_s
         self._requests = clients * load.rounds
         self._lengths = [load.lengths(index) for index in range(self._requests)]
         self._arrivals = [0.0] * self._requests
@@ -98,12 +105,18 @@ class Simulation:
     def _queue(self, index: int, at_s: float) -> None:
         prompt, answer = self._lengths[index]
         self._arrivals[index] = at_s
-        self._state.waiting.append(_Waiting(index, at_s, prompt, answer))
+        self._last_s = max(at_s, self._last_s + self._intake_s)
+        self._state.waiting.append(_Waiting(index, self._last_s, prompt, answer))
 
     def _admit(self) -> None:
-        """Requests start in their order while there is room; one alone always may."""
+        """Requests that were seen start in their order while there is room; one alone always
+        may."""
         state = self._state
-        while state.waiting and state.waiting[0].arrival_s <= state.clock_s:
+        if not state.running or state.steps - state.polled_step >= self._scheduler.poll_steps:
+            state.polled_s, state.polled_step = state.clock_s, state.steps
+        if self._gathers():
+            return
+        while state.waiting and state.waiting[0].arrival_s <= state.polled_s:
             under_way = len(state.running) + len(state.reading)
             size = self._sizes[state.waiting[0].index]
             full = state.held_bytes + size > self._memory.kv_bytes
@@ -111,6 +124,27 @@ class Simulation:
                 return
             state.held_bytes += size
             state.reading.append(state.waiting.popleft())
+
+    def _gathers(self) -> bool:
+        """Whether prompts that were seen wait for others to come."""
+        state, rule = self._state, self._scheduler.gather
+        if rule is None or not state.running:
+            return False
+        tokens = 0
+        for one in state.waiting:
+            if one.arrival_s > state.polled_s:
+                break
+            tokens += one.prompt
+        if not tokens:
+            state.gathering_step = None
+            return False
+        if state.gathering_step is None:
+            state.gathering_step = state.steps
+        waited = state.steps - state.gathering_step
+        if tokens >= rule.share * self._scheduler.max_step_tokens or waited >= rule.steps:
+            state.gathering_step = None
+            return False
+        return True
 
     def _prompt_step(self) -> None:
         """Prompts in their order, as many tokens as a step may hold."""
@@ -131,6 +165,7 @@ class Simulation:
             if one.before == one.prompt:
                 done.append(state.reading.popleft())
         state.clock_s += self._costs.prompt_s(decoding, state.context, parts)
+        state.polled_s, state.polled_step = state.clock_s, state.steps
         if decoding:
             self._advance(1)
         for one in done:
@@ -144,14 +179,21 @@ class Simulation:
         sequences, steps = len(state.running), state.running[0][0] - state.steps
         step_s = self._costs.decode_s(sequences, state.context + sequences * (steps - 1) / 2)
         if state.waiting and not self._is_full():
-            wait_s = state.waiting[0].arrival_s - state.clock_s
-            if wait_s < steps * step_s:
-                steps = max(1, int(-(-wait_s // step_s)))
-                middle = state.context + sequences * (steps - 1) / 2
-                step_s = self._costs.decode_s(sequences, middle)
+            wait_s = max(0.0, state.waiting[0].arrival_s - state.clock_s)
+            arriving = max(1, int(-(-wait_s // step_s)))
+            steps = min(steps, self._steps_until_admission(arriving))
+            step_s = self._costs.decode_s(sequences, state.context + sequences * (steps - 1) / 2)
         state.clock_s += steps * step_s
         self._advance(steps)
         self._end()
+
+    def _steps_until_admission(self, arriving: int) -> int:
+        """Decoding steps until requests are looked at that arrive within so many."""
+        state, rule = self._state, self._scheduler
+        if state.gathering_step is not None and rule.gather is not None:
+            return max(1, state.gathering_step + rule.gather.steps - state.steps)
+        since = state.steps + arriving - state.polled_step
+        return -(-since // rule.poll_steps) * rule.poll_steps + state.polled_step - state.steps
 
     def _is_full(self) -> bool:
         state = self._state

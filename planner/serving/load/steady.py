@@ -42,6 +42,17 @@ def prompt_alone_s(costs: StepCosts, load: ClosedLoad, max_step_tokens: int) -> 
     return total_s
 
 
+def prompts_per_s(costs: StepCosts, load: ClosedLoad, max_step_tokens: int) -> float:
+    """Mean prompts that one rank reads in a second when its steps are full."""
+    parts = round(max_step_tokens / load.mean_input)
+    if parts > 1:
+        step = [Prompt(max_step_tokens // parts, 0)] * parts
+    else:
+        step = [Prompt(max_step_tokens, max(0, round(load.mean_input - max_step_tokens) // 2))]
+    full_s = costs.prompt_s(0, 0.0, step)
+    return max_step_tokens / load.mean_input / full_s
+
+
 def decode_pool(
     costs: StepCosts,
     memory: ServingMemory,
@@ -49,10 +60,12 @@ def decode_pool(
     *,
     clients: float,
     ttft_s: float,
+    arrivals_per_s: float,
     most: int,
 ) -> Steady:
     """Decoding alone, where prompts are read elsewhere and take `ttft_s`: the B that makes arrivals
-    and ends equal, C · O TPOT / (TTFT + O TPOT)."""
+    and ends equal, C · O TPOT / (TTFT + O TPOT), and at most what `arrivals_per_s`, as fast as
+    prompts can be read for this rank, keep busy (Little 1961)."""
     each = memory.request_bytes(load.mean_input + load.mean_output / 2)
     limit = max(1.0, min(clients, most, memory.kv_bytes / each if each else clients))
     running, tpot_s = limit, 0.0
@@ -61,5 +74,6 @@ def decode_pool(
         context = sequences * (load.mean_input + load.mean_output / 2)
         tpot_s = costs.decode_s(sequences, context)
         answer_s = load.mean_output * tpot_s
-        running = (running + min(limit, clients * answer_s / (ttft_s + answer_s))) / 2
+        busy = min(clients * answer_s / (ttft_s + answer_s), arrivals_per_s * answer_s)
+        running = (running + min(limit, max(1.0, busy))) / 2
     return Steady(running=running, ttft_s=ttft_s, tpot_s=tpot_s)

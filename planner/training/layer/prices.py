@@ -244,7 +244,7 @@ def _time(
     device: Device,
     timed: dict[tuple[Operator, int], OperatorTime],
 ) -> OperatorTime:
-    key = operator, workload.shard.context if isinstance(operator, FusedAttention) else 1
+    key = operator, workload.context_ring if isinstance(operator, FusedAttention) else 1
     found = timed.get(key)
     if found is None:
         found = timed[key] = operator_time(operator, workload, device)

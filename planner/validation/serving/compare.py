@@ -9,7 +9,8 @@ from planner.errors import PlannerError
 from planner.serving.estimate import estimate, estimate_decode_pool
 from planner.specs.runs.spec import RunError
 from planner.validation.compare import Comparison
-from planner.validation.serving.row import case_of, disagreeing
+from planner.validation.serving.repeats import disagreeing
+from planner.validation.serving.row import case_of
 from planner.validation.serving.table import RowError, read_table
 from planner.validation.statistics import ErrorSummary, summarize
 
@@ -116,6 +117,9 @@ def _source(path: Path) -> ServingSource:
             results.append(_compare(row))
         except (RowError, PlannerError) as error:
             errors.append(RunError(id=row.text("id"), message=str(error)))
+        except (ArithmeticError, LookupError, TypeError, ValueError) as error:
+            message = f"internal error: {type(error).__name__}: {error}"
+            errors.append(RunError(id=row.text("id"), message=message))
     return ServingSource(name=path.stem, results=tuple(results), errors=tuple(errors))
 
 
@@ -170,7 +174,13 @@ def _served(case: ServingCase) -> dict[str, float]:
 def _decoded(case: ServingCase) -> dict[str, float]:
     """What is estimated of a pool that decodes: its time of a token."""
     assert case.prefill is not None
-    found = estimate_decode_pool(case.prefill, case.scenario, case.load, case.decode_replicas)
+    found = estimate_decode_pool(
+        case.prefill,
+        case.scenario,
+        case.load,
+        prefill_replicas=case.prefill_replicas,
+        decode_replicas=case.decode_replicas,
+    )
     return {TPOT: found.tpot_s, "tpot_median": found.tpot_s}
 
 

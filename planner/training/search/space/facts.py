@@ -91,6 +91,7 @@ class SpaceFacts:
     shards_over_all: bool
     offload: Offload
     state_shardings: tuple[str, ...]
+    context_heads: int
     least_devices: int | None = None
     """A combination may take any number of whole nodes that has so many devices, up to all; None:
     all devices."""
@@ -101,6 +102,11 @@ class SpaceFacts:
     def offloads_optimizer(self) -> str:
         """With which data sharding the optimizer may be offloaded, in words."""
         return " or ".join(self.offload.optimizer) or "no value"
+
+    @property
+    def offloads_to_nvme(self) -> str:
+        """With which data sharding the optimizer may be kept on drives, in words."""
+        return " or ".join(self.offload.nvme) or "no value"
 
     @property
     def offloads_share(self) -> str:
@@ -249,8 +255,20 @@ class SpaceFacts:
             shards_over_all="all"
             in (restrictions.shard_over or software.data_sharding.tried_groups),
             offload=software.offload,
+            context_heads=_exchanging_heads(software, model),
             state_shardings=software.state_shardings(job.optimizer),
         )
+
+
+ALL_RANKS = -1
+"""Of a context group: code of as many as it has."""
+
+
+def _exchanging_heads(software: SoftwareProfile, model: ModelSpec) -> int:
+    """Context ranks that exchange heads, `ALL_RANKS` for all of them, 1 for none."""
+    if software.context_heads is None or (model.mla is not None and model.mla.indexer is not None):
+        return 1
+    return ALL_RANKS if software.context_heads == "all" else software.context_heads
 
 
 def _refused_parts(software: SoftwareProfile, model: ModelSpec) -> dict[str, tuple[str, ...]]:

@@ -80,6 +80,15 @@ RULES = (
         holds=lambda f, c: (c["context"] == 1) | (f.seq_length % (2 * c["context"]) == 0),
     ),
     SpaceRule(
+        name="context-heads",
+        sentence="context ranks that exchange heads must divide the context degree and the "
+        "attention heads and the key-value groups of every tensor rank ({f.heads} and "
+        "{f.query_groups} in all)",
+        axes=("tensor", "context"),
+        adjusts="context",
+        holds=conditions.exchanged_heads,
+    ),
+    SpaceRule(
         name="context-use",
         sentence="context parallelism is tried for sequences of {long} tokens or more, unless "
         "--context asks for it",
@@ -402,6 +411,14 @@ RULES = (
         axes=("data_sharding", "optimizer_offload"),
         adjusts="optimizer_offload",
         holds=conditions.where_chosen("optimizer_offload", conditions.offloaded_share),
+    ),
+    SpaceRule(
+        name="offload-to-nvme",
+        sentence="under software profile {f.software} an offloaded optimizer may be kept on NVMe "
+        "with data sharding {f.offloads_to_nvme}",
+        axes=("data_sharding", "optimizer_offload"),
+        adjusts="data_sharding",
+        holds=conditions.where_chosen("optimizer_offload", conditions.offloaded_to_nvme),
     ),
     SpaceRule(
         name="weight-offload",
