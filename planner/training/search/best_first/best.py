@@ -112,6 +112,11 @@ class BestPlans:
         self._ruled_out_s = min(self._ruled_out_s, least_s)
         return True
 
+    def give_up(self, bound_s: float) -> None:
+        """Note a combination that lacks memory on the hosts found for it: on others, where its
+        stages run less far ahead, it may fit, and takes no less than that."""
+        self._ruled_out_s = min(self._ruled_out_s, bound_s)
+
     def raise_bound(self, index: int, bound_s: float) -> None:
         """Note that no plan of a combination takes less."""
 

@@ -19,6 +19,7 @@ from planner.budget import OutOfTime
 from planner.schedule.registry import kind_of
 from planner.training.batch import OUTER_KINDS
 from planner.training.search.best_first.programs import LayoutPrograms, Unsolved
+from planner.training.search.best_first.spreads import Spreads
 from planner.training.search.bounding.every_layout import every_layout_s
 from planner.training.search.bounding.groups import BELOW, batch_of, tight_bounds
 from planner.training.search.layouts.choose import DefaultStep
@@ -105,10 +106,12 @@ def improve_layouts(
     opened = _open(ideal, table, groups, np.sort(order[:OPENED]), walk, budget)
     exact = _has_program(groups, opened.index)
     usual = np.isfinite(_of_groups(groups, "bound_s")[opened.index])
-    wanted = (exact | ~usual) & (opened.others_s < best.slowest_s)
+    wanted = opened.others_s < best.slowest_s
     bounds_s = _every_layout(ideal, table, groups, opened, wanted)
     programs = LayoutPrograms(scenario, walk, best, budget)
     rest_s = programs.solve(opened.unsolved(wanted & exact, bounds_s), report)
+    spreads = Spreads(ideal, table, groups, best, programs.solver, budget)
+    bounds_s = spreads.raised(opened.index, opened.layers, ~exact & wanted, bounds_s)
     rest_s |= {one.index: one.bound_s for one in opened.unsolved(~usual & ~exact, bounds_s)}
     turn = np.argsort(opened.promise_s, kind="stable")
     left = budget.meter(SOLVED)
@@ -170,14 +173,16 @@ def _every_layout(
     opened: _Opened,
     wanted: NDArray[np.bool_],
 ) -> NDArray[np.float64]:
-    """Bounds over all layouts that fit, of the combinations wanted; 0 for the others."""
-    bounds, owners = np.zeros(len(wanted)), _owners(groups, opened.index)
+    """Bounds over all layouts that fit, tight for the combinations wanted."""
+    bounds, owners = opened.others_s.copy(), _owners(groups, opened.index)
     for owner in distinct(owners[wanted]).tolist():
         at = wanted & (owners == owner)
         which = opened.index[at] - _first(groups)[owner]
         batch = batch_of(scenario, groups[owner], which, opened.layers[at])
         bounds[at] = BELOW * every_layout_s(scenario, table, batch)
-    return np.maximum(bounds, opened.others_s)
+        if groups[owner].virtual_stages == 1:
+            bounds[at] = np.maximum(bounds[at], opened.others_s[at])
+    return bounds
 
 
 def _open(

@@ -45,7 +45,7 @@ def test_no_rank_is_slower_than_with_default_layouts(
         assert estimate(scenario, one.plan).step_s == pytest.approx(one.estimate.step_s)
     assert [plan.rank for plan in chosen.plans] == [1, 2, 3, 4][: len(chosen.plans)]
     assert chosen.settled == default.settled
-    assert size is MIXED or chosen.gap <= default.gap
+    assert size is MIXED or chosen.combination_gap <= default.combination_gap
     assert not (chosen.proven and chosen.layout_gap)
     assert 0 <= chosen.layout_gap < 1
     assert default.layout_gap == 0
