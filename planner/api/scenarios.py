@@ -9,7 +9,8 @@ from planner.api.inputs import load_software
 from planner.errors import InputError
 from planner.specs import ranges
 from planner.specs.defaults import DEFAULT_HEADROOM, DEFAULT_SOFTWARE
-from planner.specs.job import build_job
+from planner.specs.job import OPTIMIZERS, build_job
+from planner.specs.settings import AS_THE_PROFILE, Settings
 from planner.specs.units import UnitError, parse_tokens
 from planner.training.scenario import build_scenario
 
@@ -37,6 +38,7 @@ class AskedJob:
     optimizer: str | None = None
     headroom: float | None = None
     expert_imbalance: float | None = None
+    settings: Settings = AS_THE_PROFILE
     tokens: int | None = None
     nodes: int | None = None
     devices: int | None = None
@@ -53,6 +55,9 @@ class AskedJob:
             ),
             precision=options.get("precision"),
             software=options.get("software"),
+            optimizer=ranges.word("--optimizer", options.get("optimizer"), OPTIMIZERS),
+            expert_imbalance=ranges.times("--expert-imbalance", options.get("expert_imbalance")),
+            settings=Settings.of(options),
             headroom=ranges.share("--headroom", options.get("headroom"), below=1.0),
             tokens=_tokens(options.get("tokens")),
             nodes=ranges.whole("--nodes", options.get("nodes"), most=ranges.MOST_NODES),
@@ -75,6 +80,7 @@ class AskedJob:
             optimizer=job.optimizer,
             headroom=job.headroom,
             expert_imbalance=job.expert_imbalance,
+            settings=Settings.of(job.settings or {}),
             tokens=job.tokens,
             devices=plan.degrees.devices,
         )
@@ -90,6 +96,7 @@ class AskedJob:
             optimizer=job.optimizer,
             headroom=job.headroom,
             expert_imbalance=job.expert_imbalance,
+            settings=job.settings,
             tokens=job.tokens,
             devices=job.devices,
         )
@@ -112,7 +119,8 @@ class AskedJob:
         names = [one.name for one in fields(self) if getattr(self, one.name) is None]
         if self.sizes:
             names = [name for name in names if name not in ("nodes", "devices")]
-        return replace(self, **{name: getattr(stated, name) for name in names})
+        settings = self.settings.filled(stated.settings)
+        return replace(self, settings=settings, **{name: getattr(stated, name) for name in names})
 
     def sized(self, cluster: ClusterSpec) -> ClusterSpec:
         """The part of the cluster that is asked for. Raises: InputError when it has less."""
@@ -142,6 +150,7 @@ class AskedJob:
             optimizer=self.optimizer,
             headroom=DEFAULT_HEADROOM if self.headroom is None else self.headroom,
             expert_imbalance=self.expert_imbalance or 1.0,
+            settings=self.settings,
             tokens=self.tokens,
         )
 

@@ -114,7 +114,8 @@ def search(
         result = run(scenario, budget=budget)
     else:
         result = search_worst_case(scenario, share, run, budget)
-    sized = scaled(partial(run, top=1, cloud=False), asked, cluster, loaded, sizes, budget)
+    may = idle and asked.devices is None
+    sized = scaled(asked, cluster, loaded, sizes, restrictions, idle=may, budget=budget)
     return FoundPlans(scenario=scenario, search=replace(result, scaling=tuple(sized)))
 
 

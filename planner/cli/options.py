@@ -111,13 +111,56 @@ class WorkloadOptions:
             f"Software profile; a search compares several: A,B. [default: {DEFAULT_SOFTWARE}]",
         ),
     ] = None
+    optimizer: Annotated[
+        str | None,
+        option("NAME", "Optimizer: adam, sgd, lion, muon, adafactor. [default: the model's, adam]"),
+    ] = None
+    master_weights: Annotated[
+        str | None,
+        option("TYPE", "Master weights: fp32, fp16, remainders (of bf16 weights) or none."),
+    ] = None
+    moments: Annotated[
+        str | None,
+        option("TYPE[,TYPE]", "Moments of the optimizer: fp32, bf16, fp16, fp8, int8."),
+    ] = None
+    gradients: Annotated[
+        str | None, option("TYPE", "Gradients as they are kept over a step: fp32, bf16, fp16.")
+    ] = None
+    packed_lengths: Annotated[
+        str | None,
+        option("FILE|N,...", "Lengths of sequences that are packed into one of --seq-length."),
+    ] = None
+    context_heads: Annotated[
+        str | None,
+        option("N|all", "Context ranks that exchange heads (Ulysses); a ring is over the others."),
+    ] = None
+    loss_chunks: Annotated[
+        str | None, option("N", "Chunks of the tokens in output layer and loss. [default: 1]")
+    ] = None
+    allocator: Annotated[
+        str | None, option("NAME", "Segments of memory: caching, or expandable (they grow).")
+    ] = None
+    expert_capacity: Annotated[
+        str | None,
+        option("X", "Most tokens of an expert over the mean; more are dropped. [default: none]"),
+    ] = None
+    pad_experts: Annotated[
+        str | None, option("on|off", "Experts always get as many tokens as their capacity.")
+    ] = None
+    expert_imbalance: Annotated[
+        str | None, option("X", "Tokens of the fullest expert rank over the mean. [default: 1]")
+    ] = None
     tokens: Annotated[
         str | None,
         option("N", "Tokens of the whole job, such as 15T: says how long it takes."),
     ] = None
     nodes: Annotated[
         str | None,
-        option("N", "Use N nodes: a search takes the best N, a plan the first N. [default: all]"),
+        option(
+            "N",
+            "Use N nodes: a search takes the best N, a plan the first N; a search on 96..128 adds "
+            "the best plan on each number. [default: all]",
+        ),
     ] = None
     devices: Annotated[str | None, option("N", "The same in devices, instead of --nodes.")] = None
 

@@ -1,5 +1,6 @@
 """`planner search`: the best plans for a model on a cluster."""
 
+from dataclasses import replace
 from time import monotonic
 from typing import Annotated
 
@@ -49,9 +50,18 @@ def search(
         option("on|off", "Whether plans may leave nodes idle where that is faster. [default: on]"),
     ] = None,
     scaling: Annotated[
-        str | None, option("N,...", "Add the best plan on N nodes each, for planner report.")
+        str | None, option("N,...", "Add the best plan on N nodes each: how the job scales.")
     ] = None,
-    output: Annotated[str | None, option("FILE", "Write the plans to FILE as JSON.")] = None,
+    output: Annotated[
+        str | None,
+        typer.Option(
+            "-o",
+            "--output",
+            metavar="FILE",
+            help="Write the plans to FILE as JSON.",
+            show_default=False,
+        ),
+    ] = None,
     json: Json = False,
 ) -> None:
     """Find the best plans for a model on a cluster.
@@ -65,6 +75,10 @@ def search(
     slower = values.share("--robust", robust, below=1.0)
     idling = ranges.word("--idle", idle, ("on", "off"))
     sizes = values.wholes("--scaling", scaling, most=ranges.MOST_NODES)
+    span = values.span("--nodes", workload.nodes, most=ranges.MOST_NODES)
+    if span is not None:
+        workload = replace(workload, nodes=str(span[-1]))
+        sizes = (*(sizes or ()), *span)
     check_writable(output)
     axes, job = axis_keywords(restrict), job_keywords(inputs.headroom, workload)
     cluster = read_cluster(inputs.cluster)

@@ -35,6 +35,40 @@ def share(option: str, text: str | None, *, below: float) -> float | None:
     return amount
 
 
+def times(option: str, text: str | None) -> float | None:
+    """How often something is as large as something else, from 1."""
+    if text is None:
+        return None
+    number = float(text) if _DECIMAL.fullmatch(text) is not None else math.nan
+    if not 1 <= number <= ranges.MOST_TIMES:
+        raise InputError(f"{option}: {text!r} is not a number from 1 to {ranges.MOST_TIMES:,}")
+    return number
+
+
+def positive(option: str, text: str | None) -> float | None:
+    """A number above 0."""
+    if text is None:
+        return None
+    number = float(text) if _DECIMAL.fullmatch(text) is not None else math.nan
+    if not 0 < number <= ranges.MOST_TIMES:
+        raise InputError(
+            f"{option}: {text!r} is not a number above 0, at most {ranges.MOST_TIMES:,}"
+        )
+    return number
+
+
+def switch(option: str, text: str | None) -> bool | None:
+    """`on` or `off`."""
+    return None if text is None else ranges.word(option, text, ("on", "off")) == "on"
+
+
+def ranks(option: str, text: str | None) -> int | str | None:
+    """`all`, or a number of ranks."""
+    if text is None or text == "all":
+        return text
+    return whole(option, text, most=ranges.MOST_DEVICES)
+
+
 def duration_s(option: str, text: str | None) -> float | None:
     """Seconds above 0."""
     if text is None:
@@ -63,6 +97,21 @@ def wholes(option: str, text: str | None, *, most: int) -> tuple[int, ...] | Non
     if text is None:
         return None
     return tuple(whole(option, part.strip(), most=most) or 1 for part in text.split(","))
+
+
+def span(option: str, text: str | None, *, most: int) -> range | None:
+    """`96..128` → the whole numbers from 96 to 128; None for a text without dots."""
+    if text is None or ".." not in text:
+        return None
+    first, _, last = text.partition("..")
+    ends = [whole(option, part.strip(), most=most) or 1 for part in (first, last)]
+    if ends[0] > ends[1]:
+        raise InputError(
+            f"{option}: {text!r} counts down", hint=f"write it like {option} {ends[1]}..{ends[0]}"
+        )
+    if ends[1] - ends[0] >= ranges.MOST_SIZES:
+        raise InputError(f"{option}: {text!r} are more than {ranges.MOST_SIZES:,} numbers")
+    return range(ends[0], ends[1] + 1)
 
 
 def script_variables(variables: str | None, arguments: str | None) -> dict[str, str] | None:

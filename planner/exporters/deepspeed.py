@@ -23,6 +23,7 @@ TARGET = "DeepSpeed"
 _STAGES = {"none": 0, "optimizer": 1, "optimizer+gradients": 2, "full": 3}
 _SCHEDULES = ("1f1b",)
 _ORDER = "tp-cp-ep-dp-pp"
+_OPTIMIZERS = {"sgd": "MuSGD", "lion": "Lion", "muon": "Muon"}
 
 Json = dict[str, Any]
 
@@ -37,6 +38,7 @@ def as_json(job: ExportJob) -> str:
         "train_micro_batch_size_per_gpu": plan.micro_batch_size,
         "gradient_accumulation_steps": plan.num_microbatches,
         **_precision(job),
+        **_optimizer(job),
         "zero_optimization": _zero(job),
         **_checkpoints(job),
     }
@@ -120,12 +122,40 @@ def _precision(job: ExportJob) -> Json:
     precision, software = job.job.precision, job.software
     if precision not in ("fp32", "fp16", "bf16"):
         raise _cannot("job.precision", f"{precision} is not one of fp32, fp16, bf16")
-    formats: Json = {} if precision == "fp32" else {precision: {"enabled": True}}
+    formats: Json = {}
+    if precision != "fp32":
+        formats = {precision: {"enabled": True, **_states(job)}}
     return {
         **formats,
         "data_types": {"grad_accum_dtype": _type(precision, gradient_bytes(software, precision))},
         "communication_data_type": _type(precision, reduced_gradient_bytes(software, precision)),
     }
+
+
+def _states(job: ExportJob) -> Json:
+    """Raises: Inexpressible for states that its own optimizers do not have."""
+    precision, software = job.job.precision, job.software
+    moments = {software.optimizer_state_dtype, software.second_moment_dtype or "fp32"} - {"fp32"}
+    if software.master_weights:
+        if moments or software.master_weight_dtype != "fp32":
+            raise _cannot("software.optimizer_state_dtype", "the program makes such an optimizer")
+        return {}
+    key = f"{precision}_master_weights_and_grads"
+    if not moments:
+        return {key: True}
+    if precision != "bf16" or software.second_moment_dtype or moments != {"bf16"}:
+        raise _cannot("software.optimizer_state_dtype", "moments are in fp32, or bf16 beside bf16")
+    return {key: True, "bf16_optimizer_states": True}
+
+
+def _optimizer(job: ExportJob) -> Json:
+    """Nothing for Adam, which the program makes or DeepSpeed takes."""
+    name = job.job.optimizer
+    if name == "adam":
+        return {}
+    if name not in _OPTIMIZERS:
+        raise _cannot("job.optimizer", f"the program makes {name}")
+    return {"optimizer": {"type": _OPTIMIZERS[name]}}
 
 
 def _type(precision: str, size: int) -> str:

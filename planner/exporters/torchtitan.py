@@ -236,8 +236,26 @@ def _training(job: ExportJob) -> Assignments:
         "training.num_tokens_per_train_step": str(job.job.global_batch_size * length),
         "training.mixed_precision_param": f'"{_DTYPES[precision]}"',
         "training.mixed_precision_reduce": '"float32"',
+        **_states(job),
         "training.disable_cuda_graphs": str(not job.software.cuda_graphs),
     }
+
+
+def _states(job: ExportJob) -> Assignments:
+    """Moments in bf16 beside fp32 weights, or all in bf16 (docs/bf16_optimizer_states.md)."""
+    software = job.software
+    moments = {software.optimizer_state_dtype, software.second_moment_dtype} - {None}
+    kept = (software.master_weights, software.gradient_dtype, moments)
+    if kept == (True, "fp32", {"fp32"}):
+        return {}
+    if kept == (True, "fp32", {"bf16"}):
+        return {"optimizer.implementation": '"fused_opt_states_bf16"'}
+    if kept == (False, "bf16", {"bf16"}):
+        return {"training.dtype": '"bfloat16"'}
+    raise _cannot(
+        "software.optimizer_state_dtype",
+        "weights, gradients and moments are in bf16, or the moments alone, or none of them",
+    )
 
 
 def _memory(job: ExportJob) -> Assignments:

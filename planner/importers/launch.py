@@ -18,6 +18,7 @@ from planner.importers.switched import differences, recorded
 from planner.specs.defaults import DEFAULT_HEADROOM
 from planner.specs.job import build_job
 from planner.specs.load import load_software
+from planner.specs.settings import Settings
 from planner.specs.software import SoftwareProfile
 from planner.training.scenario import build_scenario
 from planner.training.search.hosts.placement import placement_on
@@ -157,6 +158,8 @@ def _launched(statement: Statement, cluster: ClusterSpec, asked: LaunchOptions) 
         software,
         devices=devices,
         headroom=DEFAULT_HEADROOM if asked.headroom is None else asked.headroom,
+        expert_imbalance=asked.expert_imbalance or 1.0,
+        settings=_settings(statement, asked, profile, software),
         **workload,
     )
     name = Path(statement.path).name
@@ -259,7 +262,7 @@ def _workload(statement: Statement, asked: LaunchOptions) -> dict[str, Any]:
     """Fields of the job that the file states or the user asks for. Raises: InputError where they
     contradict each other."""
     workload: dict[str, Any] = dict(statement.workload)
-    for name in ("global_batch_size", "seq_length", "precision"):
+    for name in ("global_batch_size", "seq_length", "precision", "optimizer"):
         value = getattr(asked, name)
         if value is None:
             continue
@@ -267,6 +270,18 @@ def _workload(statement: Statement, asked: LaunchOptions) -> dict[str, Any]:
             raise _disagrees(statement, name, workload[name], value)
         workload[name] = value
     return workload
+
+
+def _settings(
+    statement: Statement, asked: LaunchOptions, before: SoftwareProfile, after: SoftwareProfile
+) -> Settings:
+    """What the user sets, unless the file has already set it to something else. Raises: InputError
+    where it has."""
+    for name, value in asked.settings.stated.items():
+        stated, usual = (Settings.in_profile(profile, name) for profile in (after, before))
+        if stated not in (usual, value):
+            raise _disagrees(statement, name, stated, value)
+    return asked.settings
 
 
 def _disagrees(statement: Statement, name: str, ours: object, asked: object) -> InputError:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from planner.specs.settings import AS_THE_PROFILE, Settings
 from planner.specs.software import SoftwareProfile
 from planner.training.search.space.restrictions import Restrictions
 
@@ -26,6 +27,9 @@ class LaunchOptions:
     precision: str | None = None
     software: str | Path | SoftwareProfile | None = None
     headroom: float | None = None
+    optimizer: str | None = None
+    expert_imbalance: float | None = None
+    settings: Settings = AS_THE_PROFILE
     stage_layers: tuple[int, ...] | None = None
     recompute_layers: int | None = None
     hosts: tuple[str, ...] | None = None

@@ -1,5 +1,6 @@
 """Plans as values: decisions (`decisions`), what they cost (`estimate`, `memory`), how sure that is
-(`confidence`), and the place of a plan among others (`ranked`).
+(`confidence`), what it costs in money and energy (`spending`), and the place of a plan among others
+(`ranked`).
 
 These values import nothing else of the package.
 """
@@ -24,6 +25,7 @@ from planner.plan.decisions import (
 from planner.plan.estimate import FIT_CLASSES, DeviceGroup, Estimate, Goodput, TimeBreakdown
 from planner.plan.memory import PEAK_PHASES, HostUse, MemoryComponents, MemoryEstimate, StageMemory
 from planner.plan.ranked import Proof, RankedPlan
+from planner.plan.spending import Spending, Spent
 
 __all__ = [
     "AXES",
@@ -48,6 +50,8 @@ __all__ = [
     "Proof",
     "RankedPlan",
     "Recompute",
+    "Spending",
+    "Spent",
     "Stage",
     "StageMemory",
     "TimeBreakdown",

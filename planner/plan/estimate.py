@@ -9,6 +9,7 @@ from dataclasses import dataclass, fields
 
 from planner.plan.confidence import Confidence, Interval
 from planner.plan.memory import MemoryEstimate
+from planner.plan.spending import Spending, Spent
 
 FIT_CLASSES = ("fits", "tight", "does not fit")
 """The verdicts of `Estimate.fit_class`."""
@@ -89,6 +90,8 @@ class Estimate:
     """None where nothing is known of failures."""
     tokens: int | None = None
     """Of the whole job; None where nobody says."""
+    spending: Spending | None = None
+    """None where nothing is known of prices and power."""
 
     @property
     def job_s(self) -> float | None:
@@ -100,15 +103,40 @@ class Estimate:
     def job_range_s(self) -> tuple[float, float]:
         """Between which seconds the whole job ends, by the range of the step. Raises: ValueError
         without the number of tokens."""
-        job_s, step = self.job_s, Interval() if self.confidence is None else self.confidence.step
-        if job_s is None:
+        if self.job_s is None:
             raise ValueError("nobody says how many tokens the job has")
-        return step.around(job_s)
+        return self._step_range.around(self.job_s)
 
     @property
     def device_hours(self) -> float | None:
         """Of the whole job; None without its number of tokens."""
         return None if self.job_s is None else self.devices * self.job_s / _HOUR_S
+
+    @property
+    def step_spent(self) -> tuple[Spent, Spent, Spent] | None:
+        """On one step, and between what the range of the step makes of it; None where nothing is
+        known of prices and power."""
+        return self._spent(self.step_s, self._step_range.around(self.step_s), 1)
+
+    @property
+    def job_spent(self) -> tuple[Spent, Spent, Spent] | None:
+        """The same for the whole job; None without its number of tokens too."""
+        if self.job_s is None or self.tokens is None:
+            return None
+        return self._spent(self.job_s, self.job_range_s, self.tokens / self.tokens_per_step)
+
+    def _spent(
+        self, wall_s: float, between_s: tuple[float, float], steps: float
+    ) -> tuple[Spent, Spent, Spent] | None:
+        known = self.spending
+        if known is None:
+            return None
+        first, low, high = (known.over(one_s, steps) for one_s in (wall_s, *between_s))
+        return first, low, high
+
+    @property
+    def _step_range(self) -> Interval:
+        return Interval() if self.confidence is None else self.confidence.step
 
     @property
     def tokens_per_day(self) -> float:

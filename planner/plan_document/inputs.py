@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from planner.specs.files.catalog import is_shipped
 
@@ -40,6 +40,8 @@ class RecordedJob:
     headroom: float
     expert_imbalance: float
     software_path: str | None = None
+    settings: dict[str, Any] | None = None
+    """What the job sets in its framework, by name (`planner.specs.settings`); None for nothing."""
     tokens: int | None = None
     """Of the whole job; None where nobody says, and then the document does not either."""
 
@@ -75,6 +77,7 @@ def record_inputs(cluster: ClusterSpec, model: ModelSpec, job: JobSpec) -> Recor
             software_path=software.path,
             headroom=job.headroom,
             expert_imbalance=job.expert_imbalance,
+            settings=job.settings.stated or None,
             tokens=job.tokens,
         ),
         assumptions=tuple(

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from planner.errors import InputError
 from planner.plan import (
     AXES,
     DATA_SHARDINGS,
@@ -25,6 +26,7 @@ from planner.plan_document.schema_parts import ONLY_WHERE_CHOSEN, SHARED_OR_OFFL
 from planner.schedule.registry import SCHEDULES
 from planner.specs.job import OPTIMIZERS
 from planner.specs.ranges import LONGEST_SEQUENCE
+from planner.specs.settings import Settings
 from planner.specs.units import MOST_TOKENS
 
 if TYPE_CHECKING:
@@ -136,10 +138,27 @@ def read_inputs(node: Node) -> RecordedInputs:
             headroom=job["headroom"].number(at_least=0, below=1),
             expert_imbalance=job["expert_imbalance"].number(at_least=1),
             software_path=_path(job, "software_path"),
+            settings=_settings(job.get("settings")),
             tokens=None if tokens is None else tokens.count(at_least=1, at_most=MOST_TOKENS),
         ),
         assumptions=tuple(item.text() for item in node["assumptions"].items()),
     )
+
+
+def _settings(node: Node | None) -> dict[str, Any] | None:
+    if node is None:
+        return None
+    node.only([one.name for one in fields(Settings)])
+    values = {
+        name: [one.text() for one in value.items()]
+        if isinstance(value.value, list)
+        else value.value
+        for name, value in node.fields().items()
+    }
+    try:
+        return Settings.of(values).stated or None
+    except InputError as error:
+        node.fail(error.message)
 
 
 def _file(node: Node) -> RecordedFile:
@@ -175,7 +194,7 @@ def read_decisions(node: Node, keys: Sequence[str] = RANKED) -> Plan:
         placement=_placement(node["placement"]),
         dispatcher=_optional(node, "dispatcher", lambda value: value.text(DISPATCHERS)),
         expert_overlap=_optional(node, "expert_overlap", Node.flag) or False,
-        shard_over=None if shard_over is None else shard_over.count(at_least=2),
+        shard_over=None if shard_over is None else shard_over.count(at_least=1),
         optimizer_offload=0.0 if share is None else share.share(),
         weight_offload=weights is not None and weights.flag(),
         activation_offload=0.0 if activations is None else activations.share(),

@@ -16,6 +16,7 @@ from planner.plan import (
     Interval,
     MemoryComponents,
     MemoryEstimate,
+    Spending,
     StageMemory,
     TimeBreakdown,
 )
@@ -66,6 +67,7 @@ def read_estimate(node: Node, plan: Plan) -> Estimate:
         device_groups=_device_groups(node.get("device_groups")),
         goodput=_goodput(node.get("goodput")),
         tokens=_tokens(node.get("whole_job")),
+        spending=_spending(node.get("spending")),
     )
 
 
@@ -84,6 +86,20 @@ def _goodput(node: Node | None) -> Goodput | None:
         spares=spares["given"].count(),
         spares_needed=None if needed.value is None else needed.count(),
         chance=spares["chance"].number(at_least=0, below=1),
+    )
+
+
+def _spending(node: Node | None) -> Spending | None:
+    if node is None:
+        return None
+
+    return Spending(
+        currency=node["currency"].optional_text(),
+        devices_per_hour=node["devices_per_hour"].optional_number(at_least=0),
+        egress_per_step=node["egress_per_step"].number(at_least=0),
+        power_w=node["power_w"].optional_number(at_least=0),
+        carbon_g_per_kwh=node["carbon_g_per_kwh"].optional_number(at_least=0),
+        tariff_per_kwh=node["tariff_per_kwh"].optional_number(at_least=0),
     )
 
 

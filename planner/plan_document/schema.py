@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
+
 from planner.plan import PRECISIONS
 from planner.plan_document.schema_estimate import estimate_schema, memory_schema
 from planner.plan_document.schema_parts import (
@@ -20,6 +22,7 @@ from planner.plan_document.schema_parts import (
 )
 from planner.plan_document.schema_search import search_schema
 from planner.specs.job import OPTIMIZERS
+from planner.specs.settings import ALLOCATORS, MASTERS, MOMENTS, STATES, Settings
 
 SCHEMA_ID = "planner/plans/1"
 
@@ -104,8 +107,27 @@ def _inputs() -> Schema:
             "headroom": {"type": "number", "minimum": 0, "exclusiveMaximum": 1},
             "expert_imbalance": {"type": "number", "minimum": 1},
             "software_path": path,
+            "settings": _settings(),
             "tokens": {"description": "Of the whole job.", **POSITIVE},
         },
-        optional=("software_path", "tokens"),
+        optional=("software_path", "settings", "tokens"),
     )
     return record({"cluster": file, "model": file, "job": job, "assumptions": list_of(TEXT)})
+
+
+def _settings() -> Schema:
+    found = record(
+        {
+            "master_weights": choice(*MASTERS),
+            "moments": {**list_of(choice(*MOMENTS)), "minItems": 1, "maxItems": 2},
+            "gradients": choice(*STATES),
+            "loss_chunks": POSITIVE,
+            "expert_capacity": {"type": "number", "exclusiveMinimum": 0},
+            "pad_experts": FLAG,
+            "packed_length": POSITIVE,
+            "context_heads": {"anyOf": [{"const": "all"}, POSITIVE]},
+            "allocator": choice(*ALLOCATORS),
+        },
+        optional=tuple(one.name for one in fields(Settings)),
+    )
+    return {"description": "What the job sets in its framework.", **found}

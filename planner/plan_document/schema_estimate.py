@@ -21,6 +21,9 @@ from planner.plan_document.schema_parts import (
     ref,
 )
 
+SPENT = ("expected", "low", "high")
+"""What is spent, and between what the range of the step makes of it."""
+
 TIME_ONLY_WHERE_SPENT = ("offload_s",)
 """Parts of a step that a document has where they take any time."""
 
@@ -63,8 +66,9 @@ def estimate_schema() -> Schema:
             },
             "goodput": _goodput(),
             "whole_job": _whole_job(),
+            "spending": _spending(),
         },
-        optional=("device_groups", "goodput", "whole_job"),
+        optional=("device_groups", "goodput", "whole_job", "spending"),
     )
 
 
@@ -108,6 +112,29 @@ def _whole_job() -> Schema:
                 "high_s": SECONDS,
                 "device_hours": NUMBER,
             }
+        ),
+    }
+
+
+def _spending() -> Schema:
+    amount = {"type": ["number", "null"], "minimum": 0}
+    spent = record({"price": amount, "energy_kwh": amount, "carbon_kg": amount})
+    range_of = record(dict.fromkeys(SPENT, spent))
+    return {
+        "description": "Where the cluster states prices or power: what all devices of the plan "
+        "cost, and what that makes of a step and of the whole job. Null: the cluster does not say.",
+        **record(
+            {
+                "currency": {"type": ["string", "null"]},
+                "devices_per_hour": amount,
+                "egress_per_step": NUMBER,
+                "power_w": amount,
+                "carbon_g_per_kwh": amount,
+                "tariff_per_kwh": amount,
+                "step": range_of,
+                "whole_job": range_of,
+            },
+            optional=("whole_job",),
         ),
     }
 

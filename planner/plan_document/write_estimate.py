@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, fields
 from typing import TYPE_CHECKING, Any
 
-from planner.plan_document.schema_estimate import TIME_ONLY_WHERE_SPENT
+from planner.plan_document.schema_estimate import SPENT, TIME_ONLY_WHERE_SPENT
 
 if TYPE_CHECKING:
     from planner.plan import Estimate, StageMemory
@@ -32,6 +32,7 @@ def estimate_fields(estimate: Estimate) -> dict[str, Any]:
         **_device_groups(estimate),
         **_goodput(estimate),
         **_whole_job(estimate),
+        **_spending(estimate),
     }
 
 
@@ -86,6 +87,24 @@ def _whole_job(estimate: Estimate) -> dict[str, Any]:
             "low_s": low_s,
             "high_s": high_s,
             "device_hours": estimate.device_hours,
+        }
+    }
+
+
+def _spending(estimate: Estimate) -> dict[str, Any]:
+    """Nothing where nothing is known of prices and power."""
+    known = estimate.spending
+    if known is None:
+        return {}
+    spent = {"step": estimate.step_spent, "whole_job": estimate.job_spent}
+    return {
+        "spending": {
+            **asdict(known),
+            **{
+                name: dict(zip(SPENT, map(asdict, amounts), strict=True))
+                for name, amounts in spent.items()
+                if amounts is not None
+            },
         }
     }
 

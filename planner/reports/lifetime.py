@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from planner.wording.amounts import carbon, energy, money
 from planner.wording.units import duration, durations, large, percent, plural
 
 if TYPE_CHECKING:
-    from planner.plan import Estimate, Goodput
+    from collections.abc import Iterator, Sequence
+
+    from planner.plan import Estimate, Goodput, Spending, Spent
 
 
 def lifetime(estimate: Estimate) -> list[str]:
@@ -18,6 +21,8 @@ def lifetime(estimate: Estimate) -> list[str]:
         said.append(_failures(estimate, estimate.goodput))
     if estimate.tokens is not None:
         said.append(_job(estimate, estimate.tokens))
+    if estimate.spending is not None:
+        said += _spent(estimate, estimate.spending)
     return said
 
 
@@ -50,3 +55,35 @@ def _job(estimate: Estimate, tokens: int) -> str:
         return f"{text}, if nothing ever fails."
     failures = round(job_s / estimate.goodput.between_failures_s)
     return f"{text}, with about {plural(failures, 'failure')}."
+
+
+def _spent(estimate: Estimate, known: Spending) -> list[str]:
+    """A sentence on the step, one on the job where its tokens are known."""
+    said = []
+    currency = known.currency or ""
+    for what, amounts in (("A step", estimate.step_spent), ("The job", estimate.job_spent)):
+        parts = [] if amounts is None else list(_amounts(amounts, currency, estimate))
+        if parts:
+            said.append(f"{what} takes {', '.join(parts)}.")
+    if said and known.egress_per_step:
+        share = money(currency, known.egress_per_step)[0]
+        said[0] = f"{said[0][:-1]}; {share} of it is for traffic between sites."
+    return said
+
+
+def _amounts(
+    amounts: tuple[Spent, Spent, Spent], currency: str, estimate: Estimate
+) -> Iterator[str]:
+    """Each with its range."""
+    first = amounts[0]
+    if first.price is not None:
+        yield _between(money(currency, *(one.price or 0.0 for one in amounts)), estimate)
+    if first.energy_kwh is not None:
+        yield _between(energy(*(one.energy_kwh or 0.0 for one in amounts)), estimate)
+    if first.carbon_kg is not None:
+        yield _between(carbon(*(one.carbon_kg or 0.0 for one in amounts)), estimate)
+
+
+def _between(texts: Sequence[str], estimate: Estimate) -> str:
+    first, low, high = texts
+    return first if estimate.confidence is None else f"{first} ({low} to {high})"

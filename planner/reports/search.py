@@ -14,6 +14,7 @@ from planner.reports.layout import bullets, heading, paragraph
 from planner.reports.lifetime import lifetime
 from planner.reports.ranking import RankingTable, legend, marks, shared
 from planner.reports.reasons import why
+from planner.reports.scaling import scaling_table
 from planner.reports.sentences import headline, ranges, safer
 from planner.wording.labels import one_line
 from planner.wording.units import count, percent, plural, seconds
@@ -63,6 +64,8 @@ def search_report(
     common = shared(plans)
     if common:
         parts.append(paragraph(common))
+    if result.scaling:
+        parts += [heading("Tokens a second by nodes"), scaling_table(result.scaling)]
     parts += [heading("Why plan 1 wins"), bullets(why(result)), paragraph("")]
     parts.append(time_table(best.estimate.time))
     parts += [heading("Assumptions"), bullets((*inputs.assumptions, *best.estimate.assumptions))]

@@ -17,7 +17,7 @@ from planner.specs.device_parts import (
     Peak,
     Sustained,
 )
-from planner.specs.files.fields import Constant, Fraction, Input, Name, Seconds, Text
+from planner.specs.files.fields import Constant, Fraction, Input, Name, Seconds, Text, Watts
 from planner.specs.files.general import general
 from planner.specs.files.source import SourceFile
 from planner.specs.library import CollectiveLibrary, LibraryReference, usual_library, vendor_library
@@ -50,6 +50,8 @@ class DeviceSpec(Input):
     collectives: LibraryReference | None = None
     """The collective library that moves data between devices. Default: the one shipped for the
     vendor."""
+    power: Constant[Watts] | None = None
+    """Electrical power that the data sheet states, of one device."""
     memory: DeviceMemory
     peak: Peak
     matmul: MatmulConstants

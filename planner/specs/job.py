@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import get_args
 
 from planner.errors import InputError
 from planner.specs.defaults import DEFAULT_HEADROOM
 from planner.specs.device import PRECISIONS, Precision
 from planner.specs.model.spec import ModelSpec
+from planner.specs.optimizers import OptimizerName
 from planner.specs.ranges import LONGEST_SEQUENCE, MOST_SEQUENCES
+from planner.specs.settings import AS_THE_PROFILE, Settings
 from planner.specs.software import SoftwareProfile
 
-OPTIMIZERS = ("adam", "sgd")
+OPTIMIZERS = get_args(OptimizerName)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +33,8 @@ class JobSpec:
     optimizer: str = "adam"
     headroom: float = DEFAULT_HEADROOM
     expert_imbalance: float = 1.0
+    settings: Settings = AS_THE_PROFILE
+    """What `software` was changed by."""
     tokens: int | None = None
     """Of the whole job, for how long it takes; None where nobody says."""
     assumptions: tuple[str, ...] = ()
@@ -46,6 +51,7 @@ def build_job(
     optimizer: str | None = None,
     headroom: float = DEFAULT_HEADROOM,
     expert_imbalance: float = 1.0,
+    settings: Settings | None = None,
     tokens: int | None = None,
 ) -> JobSpec:
     """A job from options, then the model's `training:` block, then its sequence length.
@@ -73,16 +79,23 @@ def build_job(
     if chosen is None:
         chosen = "bf16"
         assumptions.append("job: precision bf16 (nothing states another)")
-    state = optimizer or training.optimizer or "adam"
+    updated_by = _known("optimizer", optimizer or training.optimizer or "adam", OPTIMIZERS)
+    settings = settings or AS_THE_PROFILE
+    if settings.packed_length is not None and settings.packed_length > length:
+        raise InputError(
+            f"--packed-lengths: sequences of {settings.packed_length:,} tokens, on average over "
+            f"their tokens, do not fit into the sequence length of {length:,}"
+        )
     return JobSpec(
         global_batch_size=batch,
         seq_length=length,
         precision=_known_precision(chosen),
-        software=software,
+        software=settings.applied(software, updated_by),
         devices=_at_least_one("devices", devices),
-        optimizer=_known("optimizer", state, OPTIMIZERS),
+        optimizer=updated_by,
         headroom=_share("headroom", headroom),
         expert_imbalance=_imbalance(expert_imbalance),
+        settings=settings,
         tokens=tokens or training.tokens,
         assumptions=tuple(assumptions),
     )

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 MOST_NODES = 100_000
+MOST_SIZES = 1_000
+"""Numbers of nodes for which one search finds plans."""
 MOST_DEVICES = 1_000_000
 MOST_PLANS = 1_000
 MOST_LAYERS = 10_000
@@ -23,6 +25,8 @@ LARGEST_VOCABULARY = 10**9
 LONGEST_S = 7 * 24 * 3600.0
 MOST_DEVICES_PER_NODE = 1024
 MOST_CARDS = 1024
+MOST_TIMES = 1_000
+MOST_CHUNKS = 10_000
 WIDEST_SHARE = 100.0
 """How much slower or busier than something else a limit may allow: 1 is 100 %."""
 
@@ -52,6 +56,31 @@ def share(option: str, value: float | None, *, below: float) -> float | None:
     if not _is_real(value) or not 0 <= value < below:
         raise not_a_share(option, value, below)
     return float(value)
+
+
+def times(option: str, value: float | None) -> float | None:
+    """How often something is as large as something else, from 1. Raises: InputError."""
+    if value is None:
+        return None
+    if not _is_real(value) or not 1 <= value <= MOST_TIMES:
+        raise InputError(f"{option}: {value!r} is not a number from 1 to {MOST_TIMES:,}")
+    return float(value)
+
+
+def positive(option: str, value: float | None) -> float | None:
+    """A number above 0, at most `MOST_TIMES`. Raises: InputError."""
+    if value is None:
+        return None
+    if not _is_real(value) or not 0 < value <= MOST_TIMES:
+        raise InputError(f"{option}: {value!r} is not a number above 0, at most {MOST_TIMES:,}")
+    return float(value)
+
+
+def switch(option: str, value: object) -> bool | None:
+    """On or off. Raises: InputError."""
+    if value is None or isinstance(value, bool):
+        return value
+    raise InputError(f"{option}: {value!r} is neither true nor false")
 
 
 def duration_s(option: str, value: float | None) -> float | None:

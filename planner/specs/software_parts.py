@@ -67,6 +67,11 @@ class Fused(Input):
     loss_keeps_logits: bool = False
     """The loss in kernels of its own keeps the 16-bit logits, not fp32 probabilities, and their
     gradient is a new tensor."""
+    chunks_loss: bool = False
+    """Output layer and loss can take the tokens of a microbatch in several chunks, each with its
+    backward pass before the next."""
+    loss_chunks: Count | None = None
+    """How many. Default: all tokens at once."""
     loss_in_place: bool = False
     """The loss kernels turn the 16-bit logits into their gradient where they lie; no fp32 copy."""
     logits_outlive_backward: bool = False

@@ -105,6 +105,19 @@ FLOP_PER_SECOND = Kind(
     example="312 TFLOP/s",
     largest="1 EFLOP/s",
 )
+WATTS = Kind(
+    name="power",
+    units={"kW": Decimal(1000), "W": _ONE},
+    example="700 W",
+    largest="100 kW",
+)
+GRAMS_PER_KWH = Kind(
+    name="carbon intensity",
+    units={"kg/kWh": Decimal(1000), "g/kWh": _ONE},
+    example="380 g/kWh",
+    largest="5 kg/kWh",
+    positive=False,
+)
 
 _MEANT = {
     "bps": "bit/s",
@@ -240,6 +253,16 @@ def parse_flop_per_second(value: object) -> float:
     return float(parse_decimal(FLOP_PER_SECOND, value))
 
 
+def parse_watts(value: object) -> float:
+    """Watts: "700 W" → 700."""
+    return float(parse_decimal(WATTS, value))
+
+
+def parse_grams_per_kwh(value: object) -> float:
+    """Grams of CO2 per kilowatt-hour: "380 g/kWh" → 380."""
+    return float(parse_decimal(GRAMS_PER_KWH, value))
+
+
 def parse_fraction(value: object) -> float:
     """A share between 0 and 1, written 0.05 or "5%"."""
     if isinstance(value, str):
@@ -311,3 +334,13 @@ def format_flop_per_second(flop_per_s: float) -> str:
     """The shortest exact text: 3.12e14 → "312 TFLOP/s"."""
     units = ("PFLOP/s", "TFLOP/s", "GFLOP/s", "MFLOP/s")
     return _formatted(FLOP_PER_SECOND, flop_per_s, units, "FLOP/s")
+
+
+def format_watts(watts: float) -> str:
+    """The shortest exact text: 700 → "700 W"."""
+    return _formatted(WATTS, watts, ("W",), "W")
+
+
+def format_grams_per_kwh(grams: float) -> str:
+    """The shortest exact text: 380 → "380 g/kWh"."""
+    return _formatted(GRAMS_PER_KWH, grams, ("g/kWh",), "g/kWh")

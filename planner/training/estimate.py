@@ -21,11 +21,14 @@ from planner.schedule.rules import ScheduleSize
 from planner.training.batch import Batch
 from planner.training.confidence.interval import confidence_of
 from planner.training.costs import CostTable, cost_table
+from planner.training.egress import egress_gb
 from planner.training.layer.flops import model_flops_per_token
 from planner.training.lifetime.goodput import goodput_of
+from planner.training.lifetime.spending import spending_of
 from planner.training.memory.stage import stage_peaks
 from planner.training.step.ahead import with_ahead
 from planner.training.step.simulated import simulate_step
+from planner.workload.formats import STATE_BYTES, master_weight_bytes
 from planner.workload.shard import Shard
 from planner.workload.stages import stage_load
 
@@ -91,6 +94,7 @@ def point_estimate(
         device_groups=device_groups(scenario, plan.degrees.pipeline),
         goodput=goodput_of(scenario, plan, step.breakdown.step_s),
         tokens=job.tokens,
+        spending=spending_of(scenario, egress_gb(scenario, table, batch)),
     )
 
 
@@ -207,6 +211,12 @@ def assumptions(scenario: Scenario, plan: Plan) -> tuple[str, ...]:
     ]
     if software.dropout == "model" and scenario.model.dropout:
         said.append(f"model {scenario.model.name} is trained with hidden and attention dropout")
+    master_bytes = master_weight_bytes(software, job.precision)
+    if software.master_weight_dtype == "remainders" and master_bytes == STATE_BYTES["fp32"]:
+        said.append(
+            "master weights stay fp32: the weights of the job are not bf16 between steps, which "
+            "remainders need"
+        )
     if plan.optimizer_offload or plan.weight_offload or plan.activation_offload:
         said += _said_of_hosts(scenario)
     chunks = {end - start for stage in plan.stages for start, end in stage.chunks}
@@ -218,8 +228,27 @@ def assumptions(scenario: Scenario, plan: Plan) -> tuple[str, ...]:
         said.append(
             f"the model's {positions:,} learned positions are extended to {job.seq_length:,}"
         )
+    packed = job.settings.packed_length
+    if packed is not None:
+        said.append(
+            f"sequences are packed, a token's own is {packed:,} tokens long on average; all "
+            "microbatches have as many scores"
+        )
     if plan.degrees.context > 1:
-        said.append("context parallelism exchanges in a ring, with the causal load balanced")
+        said.append(_said_of_context(scenario, plan.degrees.context))
     if scenario.model.moe and job.expert_imbalance == 1.0:
         said.append("tokens are spread evenly over the experts")
     return tuple(said)
+
+
+def _said_of_context(scenario: Scenario, context: int) -> str:
+    workload = scenario.workload(Shard(context=context))
+    heads = workload.context_heads
+    if heads == 1:
+        return "context parallelism exchanges in a ring, with the causal load balanced"
+    if workload.context_ring == 1:
+        return "context parallelism exchanges heads"
+    return (
+        f"context parallelism exchanges heads among {heads} ranks, and in a ring of "
+        f"{workload.context_ring} with the causal load balanced"
+    )

@@ -48,7 +48,7 @@ def durations(first_s: float, *others_s: float) -> list[str]:
     """The first with its unit, the others as numbers of the same unit."""
     for unit, length_s in _LONG:
         if first_s >= 2 * length_s:
-            numbers = [_three_digits(one_s / length_s) for one_s in (first_s, *others_s)]
+            numbers = [three_digits(one_s / length_s) for one_s in (first_s, *others_s)]
             return [f"{numbers[0]} {unit}", *numbers[1:]]
     scale = time_scale(first_s)
     return [scale.text(first_s), *map(scale.number, others_s)]
@@ -61,11 +61,12 @@ def large(number: float) -> str:
     """A count with a letter for its thousands: 15T, 386B, 24.1M, 4,000."""
     for letter, size in (("T", 1e12), ("B", 1e9), ("M", 1e6)):
         if number >= size:
-            return f"{_three_digits(number / size)}{letter}"
+            return f"{three_digits(number / size)}{letter}"
     return count(number)
 
 
-def _three_digits(number: float) -> str:
+def three_digits(number: float) -> str:
+    """12,300, 361, 1.91, 0.27: three digits, or all before the point."""
     decimals = max(0, 3 - len(str(int(number))))
     text = f"{number:,.{decimals}f}"
     return text.rstrip("0").rstrip(".") if "." in text else text

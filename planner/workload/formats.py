@@ -8,8 +8,10 @@ if TYPE_CHECKING:
     from planner.specs.software import SoftwareProfile
 
 STATE_BYTES = {"fp32": 4, "bf16": 2, "fp16": 2}
-MOMENT_BYTES = {**STATE_BYTES, "fp8": 1}
-"""Each 8-bit moment tensor has one scale (TransformerEngine `optimizers/fused_adam.py`)."""
+MOMENT_BYTES = {**STATE_BYTES, "fp8": 1, "int8": 1 + 4 / 256}
+"""A moment in fp8 has one scale for each tensor (TransformerEngine `optimizers/fused_adam.py`), in
+int8 an fp32 scale for each block of 256 (Dettmers et al. 2021; bitsandbytes `optim/optimizer.py`,
+`blocksize=256`)."""
 
 QUANTIZED_BYTES = {"fp8": 1.0, "mxfp8": 1.03125, "nvfp4": 0.5625}
 """With the scale of each block: MXFP8 one byte per 32 elements, NVFP4 one byte per 16 (OCP
@@ -55,17 +57,25 @@ def master_weight_bytes(software: SoftwareProfile, precision: str) -> int:
     return STATE_BYTES[software.master_weight_dtype]
 
 
-def moment_bytes(software: SoftwareProfile, optimizer: str) -> int:
-    """Bytes per parameter of what the optimizer keeps in addition to the weights: two moments for
-    Adam, one for others."""
-    first = MOMENT_BYTES[software.optimizer_state_dtype]
-    second = MOMENT_BYTES[software.second_moment_dtype or software.optimizer_state_dtype]
-    return first + second if moments(optimizer) > 1 else first
+def moment_bytes(software: SoftwareProfile, optimizer: str) -> float:
+    """Bytes per parameter of what the optimizer keeps for a layer in addition to its weights."""
+    return _bytes_of_moments(software, moments(software, optimizer))
 
 
-def moments(optimizer: str) -> int:
-    """Moments of every parameter."""
-    return 2 if optimizer == "adam" else 1
+def end_moment_bytes(software: SoftwareProfile, optimizer: str) -> float:
+    """The same of embedding and output layer, which some optimizers leave to another."""
+    return _bytes_of_moments(software, software.optimizers.of(optimizer).end_moments)
+
+
+def moments(software: SoftwareProfile, optimizer: str) -> int:
+    """Moments of every parameter of a layer."""
+    return software.optimizers.of(optimizer).moments
+
+
+def _bytes_of_moments(software: SoftwareProfile, count: int) -> float:
+    first = software.optimizer_state_dtype
+    second = software.second_moment_dtype or first
+    return sum(MOMENT_BYTES[kind] for kind in (first, second)[:count])
 
 
 def sharded_weight_bytes(software: SoftwareProfile, precision: str) -> tuple[int, int]:

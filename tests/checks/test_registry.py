@@ -63,6 +63,8 @@ PERMANENT = {
     "PL132": "offload-together",
     "PL133": "activation-offload",
     "PL134": "experts-without-sequence-parallel",
+    "PL135": "optimizer-states",
+    "PL136": "context-heads",
     "PL140": "dispatcher-of-devices",
     "PL141": "dispatcher-reach",
     "PL142": "dispatcher-ranks",

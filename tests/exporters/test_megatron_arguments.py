@@ -153,10 +153,6 @@ REFUSED: tuple[tuple[str, dict[str, Any]], ...] = (
     ("software.gradient_reduce_dtype", {"changes": ("gradient_reduce_dtype", "bf16")}),
     ("software.master_weights", {"changes": ("master_weights", False)}),
     (
-        "software.optimizer_state_dtype",
-        {"data_sharding": "none", "changes": ("optimizer_state_dtype", "bf16")},
-    ),
-    (
         "software.fp8.attention",
         {"options": {"precision": "fp8"}, "changes": ("fp8", Fp8(attention=True))},
     ),
@@ -208,6 +204,13 @@ def test_two_stages_interleave_only_with_overlapped_sends(jobs: Jobs) -> None:
     )
     assert "--no-overlap-p2p-communication" not in megatron_flags(job)
     assert _refused(_with_software(job, overlap=())) == "software.overlap"
+
+
+def test_moments_in_fewer_bits_are_sharded(jobs: Jobs) -> None:
+    job = jobs.make("dgx-h100-16", "llama-3-8b", nodes=1, data_sharding="none")
+    assert _refused(_with_software(job, optimizer_state_dtype="bf16")) == (
+        "software.optimizer_state_dtype"
+    )
 
 
 def test_experts_on_tensor_ranks_need_sequence_parallelism(jobs: Jobs) -> None:

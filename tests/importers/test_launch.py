@@ -280,7 +280,6 @@ def test_what_a_script_says_and_a_plan_cannot_is_noted(read: Any) -> None:
     left_out = "\n".join(launched.notes.left_out)
     for said in (
         "--fine-grained-activation-offloading",
-        "--main-grads-dtype",
         "--tensor-parallel-num-weight-shards",
         "--recompute-modules gdn",
     ):

@@ -95,6 +95,7 @@ _HOLDS = {
     ".sh": "the plan as arguments of the framework",
     ".py": "the plan as a configuration function of the framework",
     ".json": "the plan as the framework's configuration",
+    ".yaml": "the plan as the framework's configuration",
     ".csv": "the order of passes of the pipeline",
 }
 

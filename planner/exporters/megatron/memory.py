@@ -207,4 +207,5 @@ def _optimizer(job: ExportJob) -> Flags:
         **switches(use_precision_aware_optimizer=True),
         **values(exp_avg_dtype=states, exp_avg_sq_dtype=second),
         **(values(main_params_dtype="fp16") if master == "fp16" else {}),
+        **(values(main_grads_dtype="bf16") if software.gradient_dtype == "bf16" else {}),
     }

@@ -48,7 +48,9 @@ _TYPE_NAMES = {
 }
 """What `runtime/config.py` (DtypeEnum) takes for a type of data."""
 _OPTIMIZERS = {"adam": "adam", "adamw": "adam", "fusedadam": "adam", "cpuadam": "adam",
-               "sgd": "sgd"}  # fmt: skip
+               "muadam": "adam", "muadamw": "adam", "sgd": "sgd", "musgd": "sgd",
+               "lion": "lion", "fusedlion": "lion", "cpulion": "lion", "muon": "muon",
+               "adafactor": "adafactor"}  # fmt: skip
 _DEVICES = {"none": "none", "cpu": "cpu", "nvme": "nvme"}
 _PLACES: dict[str, Location] = {
     "micro_batch_size": ("train_micro_batch_size_per_gpu",),
@@ -283,6 +285,7 @@ class _Reader:
         if overlap is None:
             overlap = sharding == "full"
         changes: dict[str, Any] = {
+            **self._states(),
             "gradient_dtype": self._word(_TYPE_NAMES, "data_types", "grad_accum_dtype"),
             "gradient_reduce_dtype": self._word(_TYPES, "communication_data_type"),
             "overlap": (
@@ -298,6 +301,17 @@ class _Reader:
                 raise self._error("expected elements", (zero, "reduce_bucket_size"), elements)
             changes["bucket_elements"] = int(elements)
         return changes
+
+    def _states(self) -> dict[str, Any]:
+        """No master weights where weights and gradients stay in 16 bits, and then moments may, too
+        (`runtime/base_optimizer.py`)."""
+        bf16 = "bf16" if isinstance(self._at("bf16"), dict) else "bfloat16"
+        without = self._flag(bf16, "bf16_master_weights_and_grads")
+        if without and self._flag(bf16, "bf16_optimizer_states"):
+            return {"master_weights": False, "optimizer_state_dtype": "bf16"}
+        if without or self._flag("fp16", "fp16_master_weights_and_grads"):
+            return {"master_weights": False}
+        return {}
 
     def _say_what_is_left_out(self) -> None:
         tree, notes = self._file.tree, self._notes

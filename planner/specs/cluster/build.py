@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from planner.errors import InputError
+from planner.specs.cluster.electricity import Electricity, build_electricity
 from planner.specs.cluster.file import (
     ClusterInput,
     HostInput,
@@ -15,6 +16,7 @@ from planner.specs.cluster.file import (
 )
 from planner.specs.cluster.links import place_matrix, place_overrides
 from planner.specs.cluster.nominal import doubts
+from planner.specs.cluster.prices import PriceList, build_prices, price_of
 from planner.specs.cluster.reliability import Reliability, build_reliability
 from planner.specs.cluster.rules import broken_group_rules, broken_tier_rules
 from planner.specs.cluster.spec import (
@@ -94,6 +96,8 @@ class _Builder:
             tiers=tuple(_tier(tier) for tier in given.fabric.tiers) if given.fabric else (),
             matrix=matrix,
             reliability=self._reliability(),
+            prices=self._prices(groups),
+            electricity=self._electricity(groups),
             assumptions=tuple(self._assumptions),
             doubts=tuple(self._doubts()),
             source=self._source(),
@@ -110,6 +114,28 @@ class _Builder:
     def _reliability(self) -> Reliability | None:
         given = self._given.reliability
         return None if given is None else build_reliability(given, self._assumptions)
+
+    def _prices(self, groups: tuple[NodeGroup, ...]) -> PriceList | None:
+        given, fabric = self._given.prices, self._given.fabric
+        if given is None:
+            return None
+        named = [(group.name, group.device.name) for group in groups]
+        tiers = [tier.name for tier in fabric.tiers] if fabric else []
+        return build_prices(self._document, given, named, tiers)
+
+    def _electricity(self, groups: tuple[NodeGroup, ...]) -> Electricity | None:
+        given, prices = self._given.power, self._given.prices
+        if given is None:
+            return None
+        for index, group in enumerate(groups):
+            if group.device.power is None:
+                raise self._document.error(
+                    f"device {group.device.name} states no power, so its energy is not known",
+                    ("node_groups", index, "device"),
+                    hint="add power: 700 W, or what its data sheet says, to the device",
+                )
+        currency = None if prices is None else prices.currency
+        return build_electricity(self._document, given, currency, self._assumptions)
 
     def _doubts(self) -> Iterator[str]:
         for index, group in enumerate(self._given.node_groups):
@@ -177,6 +203,7 @@ class _Builder:
             ),
             hosts=hosts,
             host_memory=_host_memory(given.host),
+            price_per_device_hour=price_of(self._given.prices, name, given.device.name),
         )
 
     def _network_kind(self, given: NodeGroupInput, name: str) -> NetworkKind:

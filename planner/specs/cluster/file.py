@@ -6,7 +6,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, ValidationInfo, WithJsonSchema
 
+from planner.specs.cluster.electricity import ElectricityInput
 from planner.specs.cluster.hostlist import MOST_HOSTS, expand_hosts
+from planner.specs.cluster.prices import PricesInput
 from planner.specs.cluster.reliability import ReliabilityInput
 from planner.specs.device import DeviceSpec
 from planner.specs.files.fields import Bytes, BytesPerSecond, Count, Input, Name, Seconds, Text
@@ -206,3 +208,7 @@ class ClusterInput(Input):
     links: LinksInput = LinksInput()
     reliability: ReliabilityInput | None = None
     """How often machines fail, and where checkpoints go."""
+    prices: PricesInput | None = None
+    """What the devices cost. Without it nothing is said of prices."""
+    power: ElectricityInput | None = None
+    """What the devices take and what comes with it. Without it nothing is said of energy."""

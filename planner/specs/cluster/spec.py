@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from planner.errors import InputError
+from planner.specs.cluster.electricity import Electricity
+from planner.specs.cluster.prices import PriceList
 from planner.specs.cluster.reliability import Reliability
 from planner.specs.device import DeviceSpec
 from planner.specs.files.source import SourceFile
@@ -73,6 +75,8 @@ class NodeGroup:
     scale_up: ScaleUp | None = None
     hosts: tuple[str, ...] | None = None
     host_memory: HostMemory = HostMemory()
+    price_per_device_hour: float | None = None
+    """In the currency of the cluster's prices; None: the file states none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,6 +136,8 @@ class ClusterSpec:
     matrix: BandwidthMatrix | None = None
     overrides: tuple[LinkOverride, ...] = ()
     reliability: Reliability | None = None
+    prices: PriceList | None = None
+    electricity: Electricity | None = None
     assumptions: tuple[str, ...] = ()
     doubts: tuple[str, ...] = ()
     source: SourceFile | None = None

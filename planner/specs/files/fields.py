@@ -54,6 +54,10 @@ _DURATION = _quantity(units.DURATION, units.parse_duration, units.format_duratio
 _FLOP_PER_SECOND = _quantity(
     units.FLOP_PER_SECOND, units.parse_flop_per_second, units.format_flop_per_second
 )
+_WATTS = _quantity(units.WATTS, units.parse_watts, units.format_watts)
+_GRAMS_PER_KWH = _quantity(
+    units.GRAMS_PER_KWH, units.parse_grams_per_kwh, units.format_grams_per_kwh
+)
 _FRACTION_SCHEMA = {
     "anyOf": [
         {"type": "number", "minimum": 0, "maximum": 1},
@@ -81,6 +85,8 @@ BytesPerSecond = Annotated[float, *_BYTES_PER_SECOND]
 Seconds = Annotated[float, *_SECONDS]
 Duration = Annotated[float, *_DURATION]
 FlopPerSecond = Annotated[float, *_FLOP_PER_SECOND]
+Watts = Annotated[float, *_WATTS]
+GramsPerKwh = Annotated[float, *_GRAMS_PER_KWH]
 Tokens = Annotated[int, BeforeValidator(units.parse_tokens), WithJsonSchema(_TOKENS_SCHEMA)]
 Fraction = Annotated[float, BeforeValidator(units.parse_fraction), WithJsonSchema(_FRACTION_SCHEMA)]
 
@@ -121,6 +127,7 @@ class Constant(Input, Generic[T]):
         kinds = {"Bytes": Bytes, "BytesPerSecond": BytesPerSecond, "Seconds": Seconds}
         kinds |= {"Duration": Duration}
         kinds |= {"FlopPerSecond": FlopPerSecond, "Fraction": Fraction, "Count": Count}
+        kinds |= {"Watts": Watts}
         names = [name for name, kind in kinds.items() if kind == params[0]]
         return f"Constant{names[0] if names else 'Number'}"
 

@@ -27,4 +27,4 @@ def checkpoint_bytes(scenario: Scenario, data_sharding: str) -> int:
         and not job.software.full_sharding.keeps_sixteen_bits
     )
     each = (0 if only_master else weights) + master + moment_bytes(job.software, job.optimizer)
-    return parameters * each
+    return int(parameters * each)

@@ -42,7 +42,7 @@ def device_bytes(
     on its host, bytes [N, p]."""
     software, job = scenario.job.software, scenario.job
     shares = optimizer_shares(software, batch, dense, expert)
-    state = STATE_BYTES["fp32"] * (2 + moments(job.optimizer))
+    state = STATE_BYTES["fp32"] * (2 + moments(software, job.optimizer))
     held = batch.host_share[:, None] * shares * state
     read_bytes, master_bytes = sharded_weight_bytes(software, job.precision)
     there = (batch.data_sharding == FULLY) & batch.host_weights

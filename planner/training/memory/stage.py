@@ -32,6 +32,7 @@ from planner.training.memory.standing import (
 from planner.training.memory.units import gathered_units
 from planner.workload.formats import (
     bucket_bytes,
+    end_moment_bytes,
     gradient_bytes,
     master_weight_bytes,
     moment_bytes,
@@ -72,7 +73,8 @@ class StagePeaks:
     capacity: NDArray[np.int64]
     headroom: float
     node_bytes: NDArray[np.int64] | None = None
-    """[N]: what the fullest host holds; None where nothing is offloaded."""
+    """[N]: what the fullest host holds; None where nothing is offloaded, or stages are looked at
+    one by one."""
     node_capacity: int | None = None
 
     @property
@@ -163,7 +165,8 @@ def stage_peaks(
     units = gathered_units(scenario, table, batch)
     peak = activation_peak(scenario, table, batch, units, dense_gradients=dense_gradients)
     gone = peak.offloaded(scenario, table, batch) if batch.offloads else np.int64(0)
-    types = scenario.stage_types(batch.pipeline)
+    of_stages = scenario.stage_types(batch.pipeline)
+    types = [of_stages[stage] for stage in batch.stages.tolist()]
     standing = placeholders(table, batch) + np.array(
         [[largest_workspaces(scenario, of_stage) for of_stage in types]]
     )
@@ -188,7 +191,7 @@ def stage_peaks(
             + among_tensor_ranks(scenario, batch),
             shape,
         ),
-        slack_fraction=scenario.job.software.allocator_slack.value,
+        slack_fraction=scenario.job.software.slack,
         pooled=units.pooled,
         capacity=np.broadcast_to(
             np.array(
@@ -199,7 +202,7 @@ def stage_peaks(
         ),
         headroom=scenario.job.headroom,
         node_bytes=node_bytes(scenario, device_bytes(scenario, batch, dense, expert) + gone)
-        if batch.offloads
+        if batch.offloads and batch.loads_of is None
         else None,
         node_capacity=scenario.host.node_bytes,
     )
@@ -218,7 +221,7 @@ def stage_parameters(
     if scenario.model.tie_embeddings and both.any():
         dense = dense - embedding_parameters(scenario, batch)[:, None] * both
     if batch.kind.shares_vocabulary:
-        dense[:, 0] += scenario.workload(Shard()).learned_positions
+        dense[:, batch.stages == 0] += scenario.workload(Shard()).learned_positions
     return dense, expert
 
 
@@ -265,8 +268,12 @@ def _states(
     local_bytes = 2 if software.keeps_local_gradients and main_bytes > 2 else 0
     master_bytes = master_weight_bytes(software, job.precision)
     state_bytes = moment_bytes(software, job.optimizer)
+    more_bytes = end_moment_bytes(software, job.optimizer) - state_bytes
     weight_shard_bytes, master_shard_bytes = sharded_weight_bytes(software, job.precision)
-    update_bytes = 4 if main_bytes < 4 and master_bytes else 0
+    # Kernels that read master weights in parts read gradients as they are, too (Megatron-LM
+    # `distrib_optimizer.py`, `use_precision_aware_optimizer`: `decoupled_grad`).
+    apart = software.master_weight_dtype != "fp32"
+    update_bytes = 4 if main_bytes < 4 and master_bytes and not apart else 0
 
     sharding = batch.data_sharding[:, None]
     fully = sharding == FULLY
@@ -300,6 +307,9 @@ def _states(
             total[0] += np.where(copied, copy, 0)
         total[1] += gradient_shard * main_bytes * gradients_here + parameters * local_bytes
         total[2] += optimizer_shard * (np.where(fully, 0, kept_bytes) + state_bytes) * here
+        if more_bytes and parameters is dense:
+            of_ends = optimizer_shard * np.minimum(ends, dense) / np.maximum(dense, 1)
+            total[2] += of_ends * more_bytes * here
         total[3] += optimizer_shard * update_bytes * here
     unsharded = whole | ~fully
     total[0] += np.where(
@@ -328,10 +338,11 @@ def _message_buffers(software: SoftwareProfile, batch: Batch) -> NDArray[np.int6
     (`SharedVocabulary.residual_buffers`), and on the first stage the reduced embedding of all
     microbatches in flight (sail-sg/VocabularyParallelism `vocab_input_store.py`).
     """
-    buffers = np.full((1, batch.pipeline), 2 if batch.pipeline > 1 else 0)
+    stages = batch.stages
+    buffers = np.full((1, len(stages)), 2 if batch.pipeline > 1 else 0)
     if batch.kind.shares_vocabulary:
         buffers += software.shared_vocabulary.residual_buffers.value
-        buffers[0, 0] += batch.pipeline
+        buffers[0, stages == 0] += batch.pipeline
     return buffers
 
 

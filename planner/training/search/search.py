@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from planner.budget import Budget
     from planner.plan import RankedPlan
     from planner.training.scenario import Scenario
+    from planner.training.search.idle.sizes import SharedSizes
     from planner.training.search.layouts.choose import LayoutImprover
     from planner.training.search.layouts.default import LayoutChooser
     from planner.training.search.result import (
@@ -63,12 +64,16 @@ def search(
     improve: LayoutImprover | None = choose_layout,
     cloud: bool = False,
     idle: bool = True,
+    advise: bool = True,
+    sizes: SharedSizes | None = None,
 ) -> SearchResult:
     """The `top` fastest plans that fit, each with the stage layout that `improve` finds, or the
     default one. An interrupt (Ctrl-C) or the deadline of the budget ends it with the best found so
     far, which `stopped` and the gaps tell. `solver`: the engines to ask, all there are by default.
     `cloud`: whether the result is to hold every combination that fits. `idle`: whether plans may
-    leave nodes idle, where all nodes are alike.
+    leave nodes idle, where all nodes are alike. `advise`: whether the result is to say what other
+    batches, fewer devices, changed inputs and the switches of the software would give. `sizes`:
+    what searches on fewer nodes of the same job found, which this one adds to.
 
     Raises: InputError, RuleError when the restrictions leave no valid combination.
     """
@@ -82,6 +87,7 @@ def search(
         progress=progress,
         layout=layout,
         improve=improve,
+        **(sizes.limits() if sizes is not None else {}),
     )
     nearest: tuple[NearMiss, ...] = ()
     changes: list[Change] = []
@@ -90,7 +96,7 @@ def search(
     fewer: list[SizedPlan] = []
     switches: tuple[SwitchWorth, ...] = ()
     cut = None
-    smaller = FewerNodes(run=run) if idle and may_idle(scenario) else None
+    smaller = FewerNodes(run=run, sizes=sizes) if idle and may_idle(scenario) else None
     empty: RuleError | None = None
     batches: tuple[NearBatch, ...] = ()
 
@@ -98,7 +104,7 @@ def search(
         found = faster_on_fewer(run, best)
         fewer.extend([] if found is None else [found])
 
-    if smaller is None:
+    if smaller is None and advise:
         run.first_found = compare
     try:
         with enforced(budget):
@@ -115,19 +121,19 @@ def search(
                 run.refine()
             if smaller is not None:
                 smaller.look()
-                batches = near_batches(smaller)
+                batches = near_batches(smaller) if advise else ()
             if empty is None and not _plans(run, smaller):
                 run = _offloading(run) or run
-            if run.improve is not None:
+            if run.improve is not None and advise:
                 without = faster_without_types(run)
             if empty is None and _nothing_fits(run) and not _plans(run, smaller):
                 run.report("explaining")
                 nearest = nearest_misses(run)
-                for change in cheapest_changes(run):
+                for change in cheapest_changes(run) if advise else ():
                     changes.append(change)
-            if smaller is None and run.plans and not fewer:
+            if smaller is None and advise and run.plans and not fewer:
                 compare(run.plans[0])
-            best = next(iter(_plans(run, smaller)), None)
+            best = next(iter(_plans(run, smaller)), None) if advise else None
             if best is not None and best.plan.degrees.devices == scenario.job.devices:
                 switches = worth_of_switches(scenario, best, budget)
     except KeyboardInterrupt:
@@ -137,6 +143,8 @@ def search(
     if cut is not None and not run.done:
         with suppress(OutOfTime), enforced(budget.longer(LAST_S)):
             run.show_something(price=cut is Stopped.TIME_LIMIT)
+    if sizes is not None and cut is None:
+        sizes.keep(run)
     if empty is not None and not _plans(run, smaller):
         raise empty
     result = _result(run, restrictions, smaller, cut, nearest, tuple(changes), fitting)
@@ -180,7 +188,7 @@ def _nothing_fits(run: SearchRun) -> bool:
 
 def _plans(run: SearchRun, smaller: FewerNodes | None) -> tuple[RankedPlan, ...]:
     """The best plans on whatever number of nodes; on more nodes first where they are as fast."""
-    runs = (run, *(() if smaller is None else smaller.runs))
+    runs = (run, *(() if smaller is None else smaller.all_runs))
     found = [one for each in runs for one in each.plans]
     found.sort(key=lambda one: (one.estimate.step_s, -one.estimate.devices, one.rank))
     best = found[: run.top]
@@ -200,7 +208,7 @@ def _result(
     cloud: Cloud | None,
 ) -> SearchResult:
     plans = _plans(run, smaller)
-    opened = () if smaller is None else smaller.runs
+    opened = () if smaller is None else smaller.all_runs
     runs = (run, *(one for one in opened if one.complete))
     complete = run.complete
     settled = all(one.complete and one.done for one in (run, *opened))
@@ -243,7 +251,7 @@ def _bound_s(runs: Sequence[SearchRun], smaller: FewerNodes | None) -> float | N
     None where there is no other."""
     rest_s = inf
     if smaller is not None and smaller.rest_s is not None:
-        rest_s = min((smaller.rest_s, *(one.enough_s for one in smaller.runs)))
+        rest_s = min((smaller.rest_s, *(one.enough_s for one in runs)))
     bounds = [one.bound_s for one in runs if one.bound_s is not None]
     bound_s = min((*bounds, rest_s))
     return None if bound_s == inf else bound_s

@@ -45,7 +45,7 @@ def host_update_s(
     software, job, host = scenario.job.software, scenario.job, scenario.host
     moved = batch.host_share[:, None] * optimizer_shares(software, batch, dense, expert)
     gradient = gradient_bytes(software, job.precision)
-    states = STATE_BYTES["fp32"] * (1 + moments(job.optimizer))
+    states = STATE_BYTES["fp32"] * (1 + moments(software, job.optimizer))
     update = np.maximum(
         moved * host.devices / software.offload.update_rate.value,
         moved * (gradient + 2 * states) / host.memory_bytes_per_s,

@@ -123,21 +123,36 @@ def _stage_sends(
 ) -> NDArray[np.float64]:
     """Seconds of the send from each stage to the next (−1: the previous) one, wrapping around, by
     replica, [p, D]. On a symmetric topology one replica stands for all."""
-    shard, whole_bytes = table.shards[row], int(table.residual_bytes[row])
-    software, size = scenario.job.software, whole_bytes
-    gathered = shard.tensor > 1 and not shard.sequence_parallel and software.scatter_gather_sends
-    if gathered and not (direction < 0 and software.whole_gradient_sends):
-        size //= shard.tensor
-    if direction > 0 and software.mask_sends:
-        size += scenario.job.seq_length**2 * _MASK_BYTES
+    shard = table.shards[row]
+    whole_bytes = int(table.residual_bytes[row])
     return _sent_s(
         scenario.topology,
         pipeline,
         direction,
-        size,
-        (shard.tensor, whole_bytes) if gathered else None,
+        message_bytes(scenario, table, row, direction),
+        (shard.tensor, whole_bytes) if _gathers(scenario, table, row) else None,
         shard.tensor * shard.context,
     )
+
+
+def message_bytes(scenario: Scenario, table: CostTable, row: int, direction: int) -> int:
+    """Bytes that one rank sends to the next stage, or with direction −1 to the previous one, for
+    one microbatch."""
+    shard, software = table.shards[row], scenario.job.software
+    size = int(table.residual_bytes[row])
+    whole = direction < 0 and software.whole_gradient_sends
+    if _gathers(scenario, table, row) and not whole:
+        size //= shard.tensor
+    if direction > 0 and software.mask_sends:
+        size += scenario.job.seq_length**2 * _MASK_BYTES
+    return size
+
+
+def _gathers(scenario: Scenario, table: CostTable, row: int) -> bool:
+    """Whether the tensor ranks of a stage gather on arrival what each sent a share of."""
+    shard = table.shards[row]
+    divided = shard.tensor > 1 and not shard.sequence_parallel
+    return divided and scenario.job.software.scatter_gather_sends
 
 
 @lru_cache(maxsize=4096)

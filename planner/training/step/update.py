@@ -11,8 +11,9 @@ from planner.training.memory.sharding import (
     sharers,
     state_groups,
 )
-from planner.training.memory.stage import stage_parameters
+from planner.training.memory.stage import end_parameters, stage_parameters
 from planner.training.step.offload import host_update_s
+from planner.training.step.orthogonal import orthogonal_s
 from planner.workload.formats import (
     gradient_bytes,
     master_weight_bytes,
@@ -45,6 +46,9 @@ def stage_optimizer_s(scenario: Scenario, table: CostTable, batch: Batch) -> NDA
     its host updates after that."""
     dense, expert = stage_parameters(scenario, table, batch)
     streamed = _streamed_s(scenario, batch, dense, expert)
+    if scenario.job.software.optimizers.of(scenario.job.optimizer).iterations is not None:
+        layers = dense - np.minimum(dense, end_parameters(table, batch))
+        streamed = streamed + orthogonal_s(scenario, batch, layers, expert)
     if not batch.host_share.any():
         return streamed
     here = (1 - batch.host_share)[:, None]

@@ -9,7 +9,7 @@ import pytest
 from planner.errors import InputError
 from planner.specs.load import load_cluster
 
-KEYS = "name, node_groups, fabric, links, reliability"
+KEYS = "name, node_groups, fabric, links, reliability, prices, power"
 CLUSTER = """\
 name: c
 node_groups:
@@ -168,12 +168,11 @@ def test_changed_line(old: str, new: str, expected: str, tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("line", "expected"),
     [
-        ("zzz: 1", "9:1: zzz: unknown key; allowed: name, node_groups, fabric, links, reliability"),
-        ("on: 1", "9:1: on: unknown key; allowed: name, node_groups, fabric, links, reliability"),
+        ("zzz: 1", f"9:1: zzz: unknown key; allowed: {KEYS}"),
+        ("on: 1", f"9:1: on: unknown key; allowed: {KEYS}"),
         (
             "fabrik: 1",
-            "9:1: fabrik: unknown key; allowed: name, node_groups, fabric, links, reliability; "
-            "did you mean fabric?",
+            f"9:1: fabrik: unknown key; allowed: {KEYS}; did you mean fabric?",
         ),
         ("<<: {a: 1}", "9:1: merge key <<; write the entries out"),
         ("---", "9:1: a second document; one file holds one"),
@@ -285,7 +284,7 @@ def test_added_line(line: str, expected: str, tmp_path: Path) -> None:
         (
             "hello\n",
             "1:1: expected a mapping, found the text 'hello'; "
-            "keys: name, node_groups, fabric, links, reliability",
+            "keys: name, node_groups, fabric, links, reliability, prices, power",
         ),
         ("name: c\n", "1:1: node_groups is missing"),
         ("node_groups: []\n", "1:14: node_groups: needs at least 1, found 0"),
@@ -348,7 +347,7 @@ def test_inline_device_is_checked_in_place(tmp_path: Path) -> None:
         "5:61: node_groups[0].device.memory.capacity.basis: found the text 'guess'; "
         "allowed: datasheet, measured, code, inferred, default, yours",
         "5:81: node_groups[0].device.peek: unknown key; allowed: name, like, generation, vendor, "
-        "family, collectives, memory, peak, matmul, grouped_matmul, attention, host, "
+        "family, collectives, power, memory, peak, matmul, grouped_matmul, attention, host, "
         "kernel_latency, intra_node, links, sustained, speed_variation; "
         "did you mean peak?",
     ]

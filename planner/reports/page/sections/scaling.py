@@ -35,7 +35,7 @@ def scaling(content: PageContent) -> Html | None:
         return section(
             "scaling",
             "Tokens a second by nodes",
-            note("Left out: planner search --scaling 16,32,64 adds the best plan on each."),
+            note("Left out: planner search --nodes 96..128 adds the best plan on each number."),
         )
     ran = [one for one in sizes if one.tokens_per_s is not None]
     return section(

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from planner.errors import RuleError
 from planner.training.search.best_first.run import SearchRun
-from planner.training.search.idle.bounds import WorkBounds
-from planner.training.search.idle.nodes import below, on_nodes
+from planner.training.search.idle.bounds import WorkBounds, below
+from planner.training.search.idle.nodes import on_nodes
 from planner.training.search.result import NearBatch
 
 if TYPE_CHECKING:

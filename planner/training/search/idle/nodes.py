@@ -11,20 +11,14 @@ from dataclasses import dataclass, field
 from math import inf
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from planner.training.scenario import resized
 from planner.training.search.best_first.run import SearchRun
-from planner.training.search.idle.bounds import WorkBounds
+from planner.training.search.idle.bounds import WorkBounds, below
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from numpy.typing import NDArray
-
     from planner.training.scenario import Scenario
     from planner.training.search.best_first.best import Priced
-    from planner.training.search.space.enumeration import AxisGrid
+    from planner.training.search.idle.sizes import SharedSizes
 
 
 IMPROVED = 8
@@ -44,9 +38,13 @@ def may_idle(scenario: Scenario) -> bool:
 @dataclass(slots=True, kw_only=True)
 class FewerNodes:
     """The searches on fewer nodes beside that of a job, `run`. No plan on any other number of
-    nodes takes less than `rest_s`; None before any was looked at."""
+    nodes takes less than `rest_s`; None before any was looked at. `sizes`: what earlier searches on
+    fewer nodes found."""
 
     run: SearchRun
+    sizes: SharedSizes | None = None
+    earlier: tuple[SearchRun, ...] = field(init=False)
+    """Searches on fewer nodes that were made before."""
     numbers: int = field(init=False, default=0)
     """Smaller numbers of nodes that have a combination and are not too few for their peak."""
     runs: list[SearchRun] = field(init=False, default_factory=list)
@@ -55,12 +53,19 @@ class FewerNodes:
     def look(self) -> None:
         """Search on every number of nodes that may give a faster plan. Raises: OutOfTime."""
         run = self.run
-        work = WorkBounds(run.scenario, run.restrictions, run.growing, run.budget)
-        least_s = work.by_nodes(self.slowest_s)
-        least_s.pop(run.scenario.topology.nodes, None)
+        if self.sizes is None:
+            work = WorkBounds(run.scenario, run.restrictions, run.growing, run.budget)
+            least_s = work.by_nodes(self.slowest_s)
+        else:
+            work, least_s = self.sizes.work, self.sizes.least_s
+        given = run.scenario.topology.nodes
+        least_s = {nodes: bound_s for nodes, bound_s in least_s.items() if nodes < given}
         self.numbers = len(least_s)
         waiting = sorted(least_s.items(), key=lambda one: (one[1], -one[0]))
+        known = {one.scenario.topology.nodes for one in self.earlier}
         for nodes, bound_s in waiting:
+            if nodes in known:
+                continue
             self.rest_s = bound_s
             if bound_s >= self.slowest_s:
                 return
@@ -68,16 +73,26 @@ class FewerNodes:
             self._open(nodes, work)
         self.rest_s = inf
 
+    def __post_init__(self) -> None:
+        nodes = self.run.scenario.topology.nodes
+        self.earlier = () if self.sizes is None else self.sizes.below(nodes)
+
+    @property
+    def all_runs(self) -> tuple[SearchRun, ...]:
+        """The searches on fewer nodes, made before or now."""
+        return (*self.earlier, *self.runs)
+
     @property
     def slowest_s(self) -> float:
-        """The step of the slowest plan to be listed; infinite while there is room for more."""
-        steps = sorted(one.step_s for run in (self.run, *self.runs) for one in run.best.kept)
-        return steps[self.run.top - 1] if len(steps) >= self.run.top else inf
+        """The step of the slowest plan to be listed; while there is room for more, that from which
+        on plans are of no use."""
+        steps = sorted(one.step_s for run in (self.run, *self.all_runs) for one in run.best.kept)
+        return steps[self.run.top - 1] if len(steps) >= self.run.top else self.run.enough_s
 
     @property
     def best(self) -> Priced | None:
         """The fastest plan on whatever number of nodes."""
-        kept = [one for run in (self.run, *self.runs) for one in run.best.kept]
+        kept = [one for run in (self.run, *self.all_runs) for one in run.best.kept]
         return min(kept, key=lambda one: (one.step_s, -one.estimate.devices), default=None)
 
     def _open(self, nodes: int, work: WorkBounds) -> None:
@@ -101,13 +116,10 @@ class FewerNodes:
             smaller.refine()
         else:
             smaller.done = True
+        if self.sizes is not None:
+            self.sizes.keep(smaller)
 
 
 def on_nodes(scenario: Scenario, nodes: int) -> Scenario:
     """The job on so many of its nodes, the first ones."""
     return resized(scenario, nodes * scenario.node_devices)
-
-
-def below(work: WorkBounds, slowest_s: float) -> Callable[[AxisGrid], NDArray[np.bool_]]:
-    """Tells the rows of a grid that may take less than this."""
-    return lambda grid: np.asarray(work.of(grid) < slowest_s)

@@ -4,6 +4,7 @@ recomputed."""
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import islice
 from math import inf
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -19,9 +20,10 @@ from planner.training.search.mixed.cuts import Paths
 from planner.training.search.mixed.listing import every_order
 from planner.training.search.mixed.orders import Orders, best_order, largest_row_s
 from planner.training.search.mixed.program import tables_below, tables_of_most
+from planner.training.search.mixed.rooms import room_bytes
 from planner.training.search.mixed.settle import SplitSearch
 from planner.training.search.mixed.simulated import simulated_s
-from planner.training.search.mixed.splits import least_chunks, spread
+from planner.training.search.mixed.splits import held_bytes, least_chunks, spread
 
 if TYPE_CHECKING:
     from planner.arrays import Ints
@@ -58,6 +60,9 @@ NEARLY = 0.985
 NARROWED = (1.0, 0.25, 0.0625)
 """Shares of the distance between the least row and the step that is to be beaten, within which all
 answers are listed: the next where they are too many."""
+
+PRICED = 32
+"""Answers with several chunks on a stage whose memory is looked at."""
 
 TRIED = 3
 """Answers that become plans."""
@@ -251,10 +256,9 @@ class _Search:
             self._bound_s = min(self._bound_s, below_s)
             self._rest_s = min(self._rest_s, below_s)
             return
-        best_s = float(simulated_s(self._of, program, best.order)[0])
-        until_s = max(best.rows_s, below_s if self._every else min(below_s, best_s))
-        self._note(program, best.order, np.array([best_s]))
         several = self._of.batch.virtual_stages > 1
+        best_s = self._note_fitting(program, best.order)
+        until_s = max(best.rows_s, below_s if self._every else min(below_s, best_s))
         bound_s = rest_s = best.rows_s
         for share in NARROWED:
             within_s = best.rows_s + share * (until_s - best.rows_s)
@@ -284,7 +288,7 @@ class _Search:
         least = np.argsort(largest_row_s(program.problem, orders), kind="stable")[:LISTED]
         first = Orders(classes=orders.classes[least], layers=orders.layers[least])
         if len(first):
-            self._note(program, first, simulated_s(self._of, program, first))
+            self._note_fitting(program, first)
         if not len(orders):
             return within_s
         search = SplitSearch(
@@ -304,6 +308,26 @@ class _Search:
             changes = int((np.diff(order.classes[0]) != 0).sum())
             self._found.append(_Found(split.seconds, changes, order, program, split.chunks))
         return settled.bound_s
+
+    def _note_fitting(self, program: OrderTables, orders: Orders) -> float:
+        """Remember the best answers that fit with layers spread as evenly as they can be; the step
+        of the fastest, infinite where none of the first ones fits."""
+        seconds = simulated_s(self._of, program, orders)
+        ranked = np.argsort(seconds, kind="stable")
+        if self._of.batch.virtual_stages > 1:
+            fitting = (i for i in ranked[:PRICED].tolist() if self._fits(program, orders, i))
+            ranked = np.array(list(islice(fitting, self._tried)), dtype=np.int64)
+        self._note(program, _chosen(orders, ranked), seconds[ranked])
+        return float(seconds[ranked].min(initial=inf))
+
+    def _fits(self, program: OrderTables, orders: Orders, index: int) -> bool:
+        """Whether an answer fits with layers spread as evenly as they can be."""
+        of, p = self._of, self._of.batch.pipeline
+        pairs = zip(orders.layers[index].tolist(), least_chunks(of), strict=True)
+        chunks = np.array([spread(held, least) for held, least in pairs])
+        types = [self._classes.types[c] for c in orders.classes[index].tolist()]
+        room = np.repeat([room_bytes(of.ideal, one) for one in types], p // len(types))
+        return bool((held_bytes(of, chunks, program.replayed_at_most) <= room).all())
 
     def _note(self, program: OrderTables, orders: Orders, seconds: np.ndarray) -> None:
         """Remember the best answers; of equal ones those with the fewest changes of class."""
@@ -347,6 +371,10 @@ class _Search:
         layers = np.zeros(pipeline * number, dtype=np.int64)
         layers[positions] = chunks
         return stages_of(layers.tolist(), pipeline, number, plan.schedule)
+
+
+def _chosen(orders: Orders, which: Ints) -> Orders:
+    return Orders(classes=orders.classes[which], layers=orders.layers[which])
 
 
 class _Found(NamedTuple):

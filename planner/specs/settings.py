@@ -1,0 +1,227 @@
+"""What a job sets in its framework, in place of what the software profile does by default."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING, Any, get_args
+
+from planner.errors import InputError
+from planner.specs import ranges
+from planner.specs.optimizers import MasterType, MomentType, StateType
+from planner.specs.packed import packed_length
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from planner.specs.software import SoftwareProfile
+
+MASTERS = get_args(MasterType)
+MOMENTS = get_args(MomentType)
+STATES = get_args(StateType)
+ALL = "all"
+ALLOCATORS = ("caching", "expandable")
+_FIELDS: dict[str, tuple[str | None, str]] = {
+    "gradients": (None, "gradient_dtype"),
+    "loss_chunks": ("fused", "loss_chunks"),
+    "expert_capacity": ("expert", "capacity_factor"),
+    "pad_experts": ("expert", "padded"),
+    "allocator": (None, "allocator"),
+    "context_heads": (None, "context_heads"),
+}
+"""The part of a profile, and its field, that a setting changes."""
+_NEEDED: dict[str, Callable[[SoftwareProfile], bool]] = {
+    "loss_chunks": lambda software: software.fused.chunks_loss,
+    "expert_capacity": lambda software: software.expert.drops_tokens,
+    "pad_experts": lambda software: software.expert.drops_tokens,
+    "allocator": lambda software: True,
+    "context_heads": lambda software: software.exchanges_heads,
+}
+"""Whether a framework has the choice."""
+_OF_STATES = {
+    "master_weights",
+    "master_weight_dtype",
+    "optimizer_state_dtype",
+    "second_moment_dtype",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """None: as the profile does it.
+
+    `master_weights`: the type of the optimizer's copy of the weights, "none" for no copy;
+    `moments`: that of its first moment, and of its second where it differs; `gradients`: the type
+    in which gradients are kept over the microbatches of a step; `loss_chunks`: chunks in which
+    output layer and loss take the tokens of a microbatch; `expert_capacity`: tokens that an expert
+    takes at most, over the mean, and `pad_experts`: always takes; `allocator`: "caching", or
+    "expandable" for segments that grow; `context_heads`: context ranks that exchange heads, "all"
+    or a number; `packed_length`: tokens of the sequence that a token is in, where several fill the
+    job's sequence length (`planner.specs.packed`).
+    """
+
+    master_weights: str | None = None
+    moments: tuple[str, ...] | None = None
+    gradients: str | None = None
+    loss_chunks: int | None = None
+    expert_capacity: float | None = None
+    pad_experts: bool | None = None
+    allocator: str | None = None
+    context_heads: int | str | None = None
+    packed_length: int | None = None
+
+    @classmethod
+    def of(cls, options: Mapping[str, Any]) -> Settings:
+        """What keywords or the keys of a document say. Raises: InputError for a value that there
+        is not."""
+        return cls(
+            master_weights=ranges.word("--master-weights", options.get("master_weights"), MASTERS),
+            moments=_moments(options.get("moments")),
+            gradients=ranges.word("--gradients", options.get("gradients"), STATES),
+            loss_chunks=ranges.whole(
+                "--loss-chunks", options.get("loss_chunks"), most=ranges.MOST_CHUNKS
+            ),
+            expert_capacity=ranges.positive("--expert-capacity", options.get("expert_capacity")),
+            pad_experts=ranges.switch("--pad-experts", options.get("pad_experts")),
+            packed_length=_packed(options),
+            context_heads=_ranks(options.get("context_heads")),
+            allocator=ranges.word("--allocator", options.get("allocator"), ALLOCATORS),
+        )
+
+    @staticmethod
+    def in_profile(software: SoftwareProfile, name: str) -> Any:
+        """What a profile itself sets, in the form of a setting."""
+        if name == "moments":
+            both = software.optimizer_state_dtype, software.second_moment_dtype
+            return tuple(one for one in both if one is not None)
+        if name == "master_weights":
+            return software.master_weight_dtype if software.master_weights else "none"
+        if name == "packed_length":
+            return None
+        part, field = _FIELDS[name]
+        return getattr(getattr(software, part) if part else software, field)
+
+    @property
+    def stated(self) -> dict[str, Any]:
+        """Those that are set, by name."""
+        found = {one.name: getattr(self, one.name) for one in fields(self)}
+        return {name: value for name, value in found.items() if value is not None}
+
+    def filled(self, other: Settings) -> Settings:
+        """The same, completed by another's."""
+        return replace(other, **self.stated)
+
+    def applied(self, software: SoftwareProfile, optimizer: str) -> SoftwareProfile:
+        """The profile with these settings. Raises: InputError for what its framework lacks."""
+        _allowed("--optimizer", "has", (optimizer,), software.optimizer_choices, software)
+        changes = self._changes(software)
+        if not changes:
+            return software
+        states = changes.keys() & _OF_STATES
+        if states and software.state_choices.only_adam and optimizer != "adam":
+            raise InputError(
+                f"software profile {software.name} keeps states in other types for adam only, not "
+                f"for {optimizer}"
+            )
+        changed = software.model_copy(update=changes)
+        source = software.source_file
+        if source is not None:
+            changed._file = replace(source, content=changed.model_copy())
+        return changed
+
+    def _changes(self, software: SoftwareProfile) -> dict[str, Any]:
+        choices, changes = software.state_choices, dict[str, Any]()
+        master = self.master_weights
+        if self.moments is not None:
+            own = {software.optimizer_state_dtype, software.second_moment_dtype} - {None}
+            _allowed(
+                "--moments", "keeps moments in", self.moments, (*own, *choices.moments), software
+            )
+            first, *second = self.moments
+            changes["optimizer_state_dtype"] = first
+            changes["second_moment_dtype"] = second[0] if second and second[0] != first else None
+            if choices.together and master is None and set(self.moments) != {"fp32"}:
+                master = "remainders"
+        if master is not None:
+            kept = self.in_profile(software, "master_weights")
+            masters = (kept, *choices.master_weights)
+            _allowed("--master-weights", "keeps master weights in", (master,), masters, software)
+            changes["master_weights"] = master != "none"
+            changes["master_weight_dtype"] = "fp32" if master == "none" else master
+        if self.gradients is not None:
+            kinds = (software.gradient_dtype, *choices.gradients)
+            _allowed("--gradients", "keeps gradients in", (self.gradients,), kinds, software)
+            changes["gradient_dtype"] = self.gradients
+            if choices.reduced_as_kept:
+                changes["gradient_reduce_dtype"] = self.gradients
+        changes |= self._of_kernels(software)
+        return {name: value for name, value in changes.items() if getattr(software, name) != value}
+
+    def _of_kernels(self, software: SoftwareProfile) -> dict[str, Any]:
+        """What is neither a state of the optimizer nor a gradient."""
+        if self.pad_experts and self.expert_capacity is None:
+            raise InputError(
+                "--pad-experts: experts are padded to --expert-capacity, which is missing"
+            )
+        found: dict[str, Any] = {}
+        for name, has in _NEEDED.items():
+            value = getattr(self, name)
+            if value is None:
+                continue
+            if not has(software) and value != self.in_profile(software, name):
+                option = ranges.option_name(name)
+                raise InputError(f"{option}: software profile {software.name} has no such choice")
+            part, field = _FIELDS[name]
+            if part is None:
+                found[field] = value
+            else:
+                before = found.get(part) or getattr(software, part)
+                found[part] = before.model_copy(update={field: value})
+        return found
+
+
+AS_THE_PROFILE = Settings()
+"""A job that sets nothing."""
+
+
+def _moments(given: object) -> tuple[str, ...] | None:
+    """One type, or those of the first and the second moment: a text with a comma, or several."""
+    if given is None:
+        return None
+    several: Iterable[Any] = given.split(",") if isinstance(given, str) else given  # type: ignore[assignment]
+    found = tuple(str(ranges.word("--moments", str(one).strip(), MOMENTS)) for one in several)
+    if not 1 <= len(found) <= 2:
+        raise InputError(
+            f"--moments: {len(found)} types; one is for both moments, two are for each by itself"
+        )
+    return found
+
+
+def _packed(options: Mapping[str, Any]) -> int | None:
+    """Of lengths that are given, or of a document."""
+    given = options.get("packed_lengths")
+    if given is not None:
+        return packed_length(given)
+    most = ranges.LONGEST_SEQUENCE
+    return ranges.whole("packed_length", options.get("packed_length"), most=most)
+
+
+def _ranks(given: object) -> int | str | None:
+    """All ranks of a group, or so many."""
+    if given is None or given == ALL:
+        return None if given is None else ALL
+    return ranges.whole("--context-heads", given, most=ranges.MOST_DEVICES)  # type: ignore[arg-type]
+
+
+def _allowed(
+    option: str,
+    does: str,
+    wanted: Iterable[str],
+    choices: Iterable[str | None],
+    software: SoftwareProfile,
+) -> None:
+    listed = tuple(dict.fromkeys(str(one) for one in choices))
+    for one in wanted:
+        if one not in listed:
+            raise InputError(
+                f"{option}: software profile {software.name} {does} {', '.join(listed)}, not {one}"
+            )
