@@ -77,6 +77,11 @@ class BestPlans:
         return min(self._enough_s, self.kept[-1].step_s if self.full else inf)
 
     @property
+    def first_s(self) -> float:
+        """Seconds of the best plan; infinite without one."""
+        return self.kept[0].step_s if self.kept else inf
+
+    @property
     def left_out(self) -> tuple[Priced, ...]:
         """Priced and slower than those kept, those that may gain most by other hosts first."""
         return tuple(sorted(self._plans[1], key=lambda one: (one.bound_s, one.index)))

@@ -3,8 +3,8 @@
 What a combination promises is its tight bound with the default layout, times what its busiest
 stage would have to do of what it does: the share of perfect balance, or the least that a stage has
 with one layer more, since any other layout gives some stage one. Layouts are solved for, most
-promising first, until none promises to be among the plans kept or `SOLVED` were. What the others
-may gain at most is known from bounds that hold for all layouts.
+promising first, until none promises to be about as fast as the best plan or `SOLVED` were. What the
+others may gain at most is known from bounds that hold for all layouts.
 """
 
 from __future__ import annotations
@@ -40,6 +40,9 @@ if TYPE_CHECKING:
 
 SOLVED = 64
 """Layouts solved for in one search."""
+
+PROMISING = 1.02
+"""Multiple of the best plan's step up to which a combination may promise a layout worth a try."""
 
 OPENED = 2048
 """Combinations, smallest bound first, whose bounds are tightened to find the promising ones."""
@@ -113,14 +116,16 @@ def improve_layouts(
     spreads = Spreads(ideal, table, groups, best, programs.solver, budget)
     bounds_s = spreads.raised(opened.index, opened.layers, ~exact & wanted, bounds_s)
     rest_s |= {one.index: one.bound_s for one in opened.unsolved(~usual & ~exact, bounds_s)}
-    turn = np.argsort(opened.promise_s, kind="stable")
+    # What is tried depends on the best plan alone, so that it is found whatever number of plans
+    # is asked for.
+    turn = np.lexsort((opened.promise_s, bounds_s >= best.first_s))
     left = budget.meter(SOLVED)
     for place in turn[(usual & ~exact)[turn]].tolist():
         index, least_s = int(opened.index[place]), float(bounds_s[place])
         kept_s = best.slowest_s
         if least_s >= kept_s:
             continue
-        if left.ended or opened.promise_s[place] >= kept_s:
+        if left.ended or opened.promise_s[place] >= best.first_s * PROMISING:
             rest_s[index] = least_s
             continue
         report()

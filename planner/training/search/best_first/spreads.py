@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from planner.training.search.best_first.best import BestPlans
     from planner.training.search.bounding.groups import Fitting
 
-PROGRAMS = 32
+PROGRAMS = 16
 """Most cases for which an average of paths is looked for in one search."""
 
 

@@ -107,3 +107,12 @@ def test_no_other_layout_beats_its_bound(
                 assert bound_s <= estimate(scenario, other).step_s
                 compared += 1
     assert compared > 50
+
+
+@pytest.mark.parametrize("size", [LARGE_VOCABULARY, {"layers": 11, "batch": 24, "length": 2048}])
+def test_more_plans_asked_for_leave_the_best_as_it_is(
+    scenario_of: Callable[..., Scenario], size: dict[str, object]
+) -> None:
+    scenario = scenario_of(**size)
+    found = [search(scenario, restrictions=PIPELINED, top=top).plans[0] for top in (1, 2, 5)]
+    assert len({one.estimate.step_s for one in found}) == 1
