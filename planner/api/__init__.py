@@ -59,6 +59,7 @@ if TYPE_CHECKING:
     from planner.api.searches import search as search
     from planner.api.shipped import cluster_template as cluster_template
     from planner.api.shipped import shipped_text as shipped_text
+    from planner.api.simulations import simulate as simulate
     from planner.api.sweeps import SweptStudy as SweptStudy
     from planner.api.sweeps import compare_clusters as compare_clusters
     from planner.api.sweeps import sweep as sweep
@@ -125,6 +126,7 @@ _HOMES = {
     "planner.api.replans": ("Replan", "replan"),
     "planner.api.searches": ("search",),
     "planner.api.shipped": ("cluster_template", "shipped_text"),
+    "planner.api.simulations": ("simulate",),
     "planner.api.sweeps": ("SweptStudy", "compare_clusters", "sweep"),
     "planner.api.validations": ("validate", "validate_serving"),
     "planner.checks.check": ("CheckLimits", "Checked"),

@@ -106,6 +106,15 @@ COMMANDS = {
             "planner compare-clusters a.yaml b.yaml --model llama-3-8b --nodes 4,8,16",
         ),
     ),
+    "simulate": CommandEntry(
+        "planner.cli.simulate:simulate",
+        "Simulate the failures of a plan's months: how many spares?",
+        grouped=True,
+        examples=(
+            "planner simulate plans.json --days 90",
+            "planner simulate plans.json --spares 0,1,2,4 --seeds 10000",
+        ),
+    ),
     "rule": CommandEntry(
         "planner.cli.rule:rule",
         "Explain a rule of `planner check`, or list all of them.",

@@ -13,12 +13,12 @@ _WHOLE = re.compile(r"[0-9]{1,18}", re.ASCII)
 _DECIMAL = re.compile(r"[0-9]{1,12}(?:\.[0-9]{1,12})?", re.ASCII)
 
 
-def whole(option: str, text: str | None, *, most: int) -> int | None:
-    """A whole number from 1 to `most`; None for an option that is not given."""
+def whole(option: str, text: str | None, *, most: int, least: int = 1) -> int | None:
+    """A whole number from `least` to `most`; None for an option that is not given."""
     if text is None:
         return None
-    if _WHOLE.fullmatch(text) is None or not 1 <= int(text) <= most:
-        raise ranges.not_whole(option, text, most)
+    if _WHOLE.fullmatch(text) is None or not least <= int(text) <= most:
+        raise ranges.not_whole(option, text, most, least)
     return int(text)
 
 
@@ -78,6 +78,20 @@ def duration_s(option: str, text: str | None) -> float | None:
     return float(text)
 
 
+def rate(option: str, text: str | None) -> float | None:
+    """`30000`, `30k`, `2M` → tokens per second."""
+    if text is None:
+        return None
+    scales = {"k": 1e3, "M": 1e6, "B": 1e9}
+    number = text[:-1] if text[-1:] in scales else text
+    if _DECIMAL.fullmatch(number) is None or not float(number):
+        raise InputError(
+            f"{option}: {text[:40]!r} is no number of tokens per second",
+            hint=f"write {option} 30000, or 2M for two million",
+        )
+    return float(number) * scales.get(text[-1:], 1.0)
+
+
 def layers(option: str, text: str | None) -> tuple[int, ...] | None:
     """`12,12,11` → layers of every chunk in order."""
     if text is None:
@@ -92,11 +106,12 @@ def layers(option: str, text: str | None) -> tuple[int, ...] | None:
     return tuple(int(part) for part in parts)
 
 
-def wholes(option: str, text: str | None, *, most: int) -> tuple[int, ...] | None:
-    """`16,32,64` → whole numbers from 1 to `most`."""
+def wholes(option: str, text: str | None, *, most: int, least: int = 1) -> tuple[int, ...] | None:
+    """`16,32,64` → whole numbers from `least` to `most`."""
     if text is None:
         return None
-    return tuple(whole(option, part.strip(), most=most) or 1 for part in text.split(","))
+    parts = (part.strip() for part in text.split(","))
+    return tuple(whole(option, part, most=most, least=least) or 0 for part in parts)
 
 
 def span(option: str, text: str | None, *, most: int) -> range | None:

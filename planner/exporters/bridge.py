@@ -115,6 +115,7 @@ _SWITCHES: dict[str, tuple[tuple[str, ...], bool]] = {
         True,
     ),
     "--use-megatron-fsdp": (("dist.use_megatron_fsdp", "ddp.use_megatron_fsdp"), True),
+    "--init-model-with-meta-device": (("model.init_model_with_meta_device",), True),
     "--use-precision-aware-optimizer": (("optimizer.use_precision_aware_optimizer",), True),
     "--cpu-offloading": (("model.cpu_offloading",), True),
     "--optimizer-cpu-offload": (("optimizer.optimizer_cpu_offload",), True),

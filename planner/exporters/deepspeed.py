@@ -23,6 +23,8 @@ TARGET = "DeepSpeed"
 _STAGES = {"none": 0, "optimizer": 1, "optimizer+gradients": 2, "full": 3}
 _SCHEDULES = ("1f1b",)
 _ORDER = "tp-cp-ep-dp-pp"
+NVME_PATH = "/local_nvme"
+"""Where drives of a node are mounted; the name that DeepSpeed's own examples have."""
 _OPTIMIZERS = {"sgd": "MuSGD", "lion": "Lion", "muon": "Muon"}
 
 Json = dict[str, Any]
@@ -182,9 +184,12 @@ def _offload(job: ExportJob) -> Json:
     """`ratio` where a part of the optimizer stays on the device."""
     share = job.plan.optimizer_offload
     host: Json = {"device": "cpu", "pin_memory": True}
+    states = host
+    if job.software.offload.to == "nvme":
+        states = {"device": "nvme", "nvme_path": NVME_PATH, "pin_memory": True}
     ratio = {} if share == 1 else {"ratio": share}
     return {
-        **({"offload_optimizer": {**host, **ratio}} if share else {}),
+        **({"offload_optimizer": {**states, **ratio}} if share else {}),
         **({"offload_param": host} if job.plan.weight_offload else {}),
     }
 

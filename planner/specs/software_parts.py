@@ -116,6 +116,8 @@ class FullSharding(Input):
     ahead."""
     units_reduced: Count = general("software", "full_sharding.units_reduced", Constant[Count]).value
     """Layers whose gradients are whole, in the type in which they are reduced, at a time."""
+    starts_whole: bool = False
+    """Every device makes the whole model, in the format of the passes, before it is sharded."""
     keeps_sixteen_bits: bool = False
     """Shards of the 16-bit weights are kept in addition to those of the fp32 master weights."""
 
@@ -138,6 +140,10 @@ class Offload(Input):
         "software", "offload.activation_window", Constant[Count]
     )
     """Layers whose activations are on the device at a time though they are offloaded."""
+    nvme: tuple[DataSharding, ...] = ()
+    """With which data sharding the optimizer may be kept on drives of the node instead."""
+    to: Literal["host", "nvme"] = "host"
+    """Where an offloaded optimizer is kept: in host memory, or on drives."""
     together: bool = False
     """Weights, gradients and optimizer go together or not at all."""
     gradients: bool = False

@@ -49,6 +49,7 @@ FUNCTIONS = [
     "search",
     "select_rules",
     "shipped_text",
+    "simulate",
     "sweep",
     "timeline",
     "to_document",

@@ -260,3 +260,35 @@ def test_scores_follow_the_sum_of_squares(planner: Command, tmp_path: Path) -> N
     done = planner("estimate", *whole, "--packed-lengths", "65536")
     assert done.code == 2
     assert "do not fit into the sequence length of 32,768" in done.stderr
+
+
+def test_a_model_that_is_made_whole_may_not_start(planner: Command, tmp_path: Path) -> None:
+    """ZeRO-3 without zero.Init: 2 bytes for each of 70.6 billion parameters on every device."""
+    job = ("--cluster", "dgx-a100-16", "--model", "llama-3-70b", "--software", "deepspeed",
+           "--data-sharding", "full", "--recompute", "full", "--global-batch-size", "128",
+           "--micro-batch-size", "1", "--seq-length", "4096")  # fmt: skip
+    plain, off, whole = (
+        estimated(planner, *job, *more)["estimate"]["memory"]
+        for more in ((), ("--start-whole", "off"), ("--start-whole", "on"))
+    )
+    assert off == plain
+    assert (plain["fits"], whole["fits"]) == (True, False)
+    stage = whole["per_stage"][0]
+    assert stage["peak_phase"] == "start"
+    assert stage["components"]["weights"] == pytest.approx(2 * 70.55e9, rel=0.01)
+    assert stage["other_peak"]["components"] == plain["per_stage"][0]["components"]
+    plan = tmp_path / "plan.json"
+    plan.write_text(planner("estimate", *job, "--start-whole", "on", "--json").stdout, "utf-8")
+    assert planner("check", str(plan)).code == 1
+    script = tmp_path / "train.sh"
+    fully = (
+        SCRIPT.partition("--num-experts")[0].replace("size 8 ", "size 128 ")
+        + "--num-layers 80 --hidden-size 8192 --use-megatron-fsdp --recompute-method uniform "
+        "--data-parallel-sharding-strategy optim_grads_params --ckpt-format fsdp_dtensor "
+        "--recompute-granularity full --recompute-num-layers 1"
+    )
+    for flags, phase in (("", "start"), ("--init-model-with-meta-device", "backward")):
+        script.write_text(f"{fully} {flags}\n", encoding="utf-8")
+        found = estimated(planner, "--cluster", "dgx-a100-16", "--devices", "128",
+                          "--plan", str(script))  # fmt: skip
+        assert found["estimate"]["memory"]["per_stage"][0]["peak_phase"] == phase

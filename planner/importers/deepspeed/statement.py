@@ -240,7 +240,7 @@ class _Reader:
 
     def _offload(self, sharding: str) -> dict[str, Decision]:
         """A share of the optimizer, and whether weights are on the host. `ratio` counts in stage 3
-        (`runtime/zero/offload_config.py`), the older switches are on or off. States on NVMe are
+        (`runtime/zero/offload_config.py`), the older switches are on or off. Weights on NVMe are
         planned for in host memory."""
         optimizer = self._offloaded("offload_optimizer", "cpu_offload")
         weights = self._offloaded("offload_param", "cpu_offload_param")
@@ -260,7 +260,7 @@ class _Reader:
         zero = "zero_optimization"
         if isinstance(self._at(zero, key), dict):
             device = self._word(_DEVICES, zero, key, "device")
-            if device == "nvme":
+            if device == "nvme" and key == "offload_param":
                 self._notes.left_out.append(
                     f"zero_optimization.{key}.device nvme: it is planned for in host memory"
                 )
@@ -286,6 +286,9 @@ class _Reader:
             overlap = sharding == "full"
         changes: dict[str, Any] = {
             **self._states(),
+            "offload_to": self._word(_DEVICES, zero, "offload_optimizer", "device")
+            if isinstance(self._at(zero, "offload_optimizer"), dict)
+            else None,
             "gradient_dtype": self._word(_TYPE_NAMES, "data_types", "grad_accum_dtype"),
             "gradient_reduce_dtype": self._word(_TYPES, "communication_data_type"),
             "overlap": (

@@ -129,6 +129,7 @@ _SWITCHES = {
     "comm_overlap.tp_comm_overlap": ("--tp-comm-overlap", True),
     "model.tp_comm_overlap": ("--tp-comm-overlap", True),
     "model.overlap_p2p_comm": ("--overlap-p2p-communication", True),
+    "model.init_model_with_meta_device": ("--init-model-with-meta-device", True),
     "ddp.use_megatron_fsdp": ("--use-megatron-fsdp", True),
     "dist.use_megatron_fsdp": ("--use-megatron-fsdp", True),
     "dist.use_torch_fsdp2": ("--use-torch-fsdp2", True),

@@ -111,6 +111,12 @@ def _switches(launch: Launch, profile: SoftwareProfile) -> dict[str, Any]:
         "fp8": profile.fp8.model_copy(update={"parameter_gather": gather}),
         "cuda_graphs": _cuda_graphs(flags),
         "expert": profile.expert.model_copy(update=_experts(launch)),
+        "full_sharding": profile.full_sharding.model_copy(
+            update={
+                "starts_whole": launch.data_sharding == "full"
+                and not flags.given("--init-model-with-meta-device")
+            }
+        ),
         **context_heads(flags),
         **_gradients(launch),
         **_optimizer_states(launch),

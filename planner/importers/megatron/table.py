@@ -117,6 +117,7 @@ SWITCHES = frozenset(
         "--use-distributed-optimizer",
         "--use-megatron-fsdp",
         "--use-torch-fsdp2",
+        "--init-model-with-meta-device",
         "--overlap-grad-reduce",
         "--overlap-param-gather",
         "--tp-comm-overlap",

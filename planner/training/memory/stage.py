@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     from planner.training.costs import CostTable
     from planner.training.scenario import Scenario
 
-BACKWARD, UPDATE = PEAK_PHASES
+BACKWARD, UPDATE, START = PEAK_PHASES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -72,6 +72,8 @@ class StagePeaks:
     pooled: NDArray[np.int64]
     capacity: NDArray[np.int64]
     headroom: float
+    start: NDArray[np.int64] | None = None
+    """[N, p]: weights that are whole before they are sharded; None where none are."""
     node_bytes: NDArray[np.int64] | None = None
     """[N]: what the fullest host holds; None where nothing is offloaded, or stages are looked at
     one by one."""
@@ -93,7 +95,11 @@ class StagePeaks:
     def device_peak(self) -> NDArray[np.int64]:
         """Allocated, plus allocator slack, plus what lives outside the allocator."""
         allocated = np.maximum(self.step_allocated, self.update_allocated)
-        return allocated + self._slack(allocated) + self.pooled + self.fixed
+        peak: NDArray[np.int64] = allocated + self._slack(allocated) + self.pooled + self.fixed
+        if self.start is None:
+            return peak
+        start: NDArray[np.int64] = self.start + self._slack(self.start) + self.fixed
+        return np.asarray(np.maximum(peak, start))
 
     @property
     def spare(self) -> NDArray[np.int64]:
@@ -130,16 +136,36 @@ class StagePeaks:
     def _stage(self, plan: int, stage: int) -> StageMemory:
         at = (plan, stage)
         updating = bool(self.update_allocated[at] > self.step_allocated[at])
+        phase, components = UPDATE if updating else BACKWARD, self._components(at, updating)
+        other = self._components(at, not updating)
+        starting = self._starting(at)
+        if starting is not None and starting.total_bytes > components.total_bytes:
+            phase, other, components = START, self._components(at, updating=False), starting
         return StageMemory(
             stage=stage,
-            peak_phase=UPDATE if updating else BACKWARD,
-            components=self._components(at, updating=updating),
+            peak_phase=phase,
+            components=components,
             capacity_bytes=int(self.capacity[at]),
             headroom_bytes=int(self._headroom_bytes[at]),
-            other_components=self._components(at, updating=not updating),
+            other_components=other,
         )
 
-    def _components(self, at: tuple[int, int], *, updating: bool) -> MemoryComponents:
+    def _starting(self, at: tuple[int, int]) -> MemoryComponents | None:
+        """What a stage of a plan holds when its model is made whole; None where it is not."""
+        if self.start is None:
+            return None
+        return MemoryComponents(
+            weights=int(self.start[at]),
+            gradients=0,
+            optimizer=0,
+            activations=0,
+            logits=0,
+            buffers=0,
+            fixed=int(self.fixed[at]),
+            slack=int(self._slack(self.start[at])),
+        )
+
+    def _components(self, at: tuple[int, int], updating: bool) -> MemoryComponents:
         """What a stage of a plan holds at the fullest instant of a phase."""
         allocated = (self.update_allocated if updating else self.step_allocated)[at]
         return MemoryComponents(
@@ -201,11 +227,25 @@ def stage_peaks(
             shape,
         ),
         headroom=scenario.job.headroom,
+        start=_whole_at_start(scenario, batch, dense + expert),
         node_bytes=node_bytes(scenario, device_bytes(scenario, batch, dense, expert) + gone)
         if batch.offloads and batch.loads_of is None
         else None,
         node_capacity=scenario.host.node_bytes,
     )
+
+
+def _whole_at_start(
+    scenario: Scenario, batch: Batch, parameters: NDArray[np.int64]
+) -> NDArray[np.int64] | None:
+    """Weights that will be fully sharded, in the format of the passes, when every device makes all
+    of its stage (Megatron-LM `training.py`, `get_model`, without `--init-model-with-meta-device`;
+    DeepSpeed `engine.py`, `_configure_distributed_model`, without `zero.Init`)."""
+    job = scenario.job
+    if not job.software.full_sharding.starts_whole:
+        return None
+    whole_bytes = parameters * weight_bytes(job.precision)
+    return np.where(batch.data_sharding[:, None] == FULLY, whole_bytes, 0)
 
 
 def stage_parameters(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -15,7 +14,7 @@ from planner.specs.files.fields import Input, Text
 from planner.specs.files.problems import validate
 from planner.specs.files.yaml_file import load_document
 from planner.specs.load import load_device, load_model
-from planner.validation.serving.launches import Launched, launch_of
+from planner.validation.serving.launches import Launched, launched_with
 from planner.validation.serving.table import RowError
 
 if TYPE_CHECKING:
@@ -23,13 +22,11 @@ if TYPE_CHECKING:
     from planner.specs.device import DeviceSpec
     from planner.specs.engine import EngineProfile
     from planner.specs.model.spec import ModelSpec
-    from planner.validation.serving.launches import EngineLaunch
+    from planner.validation.serving.launches import LaunchSettings
     from planner.validation.serving.table import ServingRow
 
 _UNSTATED = "bf16"
 """A model whose format is not stated is as it was published."""
-_FAMILIES = {"fp8-block": "fp8"}
-"""Launches do not tell how the scales of a format are laid out."""
 
 
 class TableNames(Input):
@@ -60,34 +57,22 @@ def scenario_of(row: ServingRow, degrees: ServingDegrees, load: ClosedLoad) -> S
     engine = names.engines.get(framework, framework)
     device = row.text("device")
     launched = Launched(
+        table=row.text("source"),
         engine=engine,
         model=model,
         family=_device(device).family,
         device=device,
-        weights=_FAMILIES.get(weights, weights),
+        weights=weights,
         input_length=load.input_tokens,
         output_length=load.output_tokens,
         tensor=degrees.tensor,
         load=load.concurrency,
     )
-    launch = launch_of(row.text("source"), launched)
+    settings = launched_with(launched)
     stated = row.text("kv_format")
-    kv = names.formats.get(stated, stated) or (launch.kv_format if launch else None)
+    kv = names.formats.get(stated, stated) or settings.kv_format
     kv = kv or names.kv_formats.get(weights, "")
-    return _known(model, device, engine, weights, kv, degrees, _Chosen(launch))
-
-
-@dataclass(frozen=True, slots=True)
-class _Chosen:
-    """A launch that is compared by what it sets."""
-
-    launch: EngineLaunch | None
-
-    def __hash__(self) -> int:
-        return id(self.launch)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Chosen) and other.launch is self.launch
+    return _known(model, device, engine, weights, kv, degrees, settings)
 
 
 @cache
@@ -98,11 +83,9 @@ def _known(
     weights: str,
     kv: str,
     degrees: ServingDegrees,
-    chosen: _Chosen,
+    settings: LaunchSettings,
 ) -> ServingScenario:
-    profile = _engine(engine)
-    if chosen.launch is not None:
-        profile = chosen.launch.applied(profile)
+    profile = settings.applied(_engine(engine))
     return ServingScenario(
         model=_model(model),
         device=_device(device),

@@ -308,6 +308,12 @@ def offloaded_share(f: SpaceFacts, c: Columns) -> Holds:
     return (share == 0) | (share == PARTS) | _sharded_as(f.offload.optimizer_share, c)
 
 
+def offloaded_to_nvme(f: SpaceFacts, c: Columns) -> Holds:
+    if f.offload.to != "nvme":
+        return np.True_
+    return (c["optimizer_offload"] == 0) | _sharded_as(f.offload.nvme, c)
+
+
 def offloaded_weights(f: SpaceFacts, c: Columns) -> Holds:
     return (c["weight_offload"] == 0) | _sharded_as(f.offload.weights, c)
 
