@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from planner.specs.files.json_file import JsonFile
     from planner.specs.model.spec import ModelSpec
 
+SETTINGS = "a DeepSpeed configuration"
+"""What a configuration is called."""
 MOST = 10**9
 AUTO = "auto"
 _MARKS = ('"zero_optimization"', '"train_micro_batch_size_per_gpu"', '"train_batch_size"')
@@ -127,7 +129,7 @@ class _Reader:
         )
         self._say_what_is_left_out()
         return Statement(
-            kind="a DeepSpeed configuration",
+            kind=SETTINGS,
             path=self._file.path,
             sha256=self._sha256,
             model=model,
