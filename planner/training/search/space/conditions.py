@@ -216,9 +216,15 @@ def dispatcher_reach(f: SpaceFacts, c: Columns) -> Holds:
     return _of_dispatchers(f, c, inside)
 
 
+def _one_of(numbers: NDArray[np.int64], few: Sequence[int]) -> NDArray[np.bool_]:
+    """[N]: whether numbers are among a few. `np.isin` loads a module of numpy for that."""
+    found: NDArray[np.bool_] = (numbers[..., None] == np.array(few)).any(axis=-1)
+    return found
+
+
 def dispatcher_ranks(f: SpaceFacts, c: Columns) -> Holds:
     ranks = c["expert"] * c["expert_tensor"]
-    return _of_dispatchers(f, c, lambda needs: not needs.ranks or np.isin(ranks, needs.ranks))
+    return _of_dispatchers(f, c, lambda needs: not needs.ranks or _one_of(ranks, needs.ranks))
 
 
 def one_dispatcher(f: SpaceFacts, c: Columns) -> Holds:
