@@ -100,9 +100,13 @@ def _beaten(
 ) -> Solved | None:
     """A point of which every plan is beaten by a point of the front, on whatever number of its
     nodes; `best_s`: a step that its plan does not exceed."""
+    try:
+        bounds_s = shared.least_s
+    except PlannerError:
+        return None
     spending = spending_of(scenario, {})
     beaten_by, least_s = None, inf
-    for nodes, step_s in sorted(shared.least_s.items()):
+    for nodes, step_s in sorted(bounds_s.items()):
         if nodes > scenario.topology.nodes or step_s >= best_s:
             continue
         bound = _bound(scenario, front, spending, nodes, step_s)
