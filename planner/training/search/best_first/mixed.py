@@ -44,6 +44,7 @@ class MixedRefinement(Refinement):
     ) -> None:
         super().__init__(combinations, table, best, placements, budget, like_plain=like_plain)
         self._solved: dict[int, SolvedCombination] = {}
+        self._settled = 0
         self._turns: dict[int, int] = {}
         self._rises: dict[int, float] = {}
         self._tables: dict[Shard, tuple[CostTable, ...]] = {}
@@ -53,8 +54,10 @@ class MixedRefinement(Refinement):
     def spent(self) -> bool:
         if self.refined < MANY:
             return False
-        close_s = (1 - CLOSE) * self._best.slowest_s
-        return self.refined >= SOLVED or self._queue.least_s >= close_s
+        wanted_s, left_s = self._best.slowest_s, self._best.left_out_s
+        if self._best.full and min(left_s, self._best.least_bound_s) < self._queue.least_s:
+            wanted_s = self._best.kept[0].step_s
+        return self.refined >= SOLVED or self._queue.least_s >= (1 - CLOSE) * wanted_s
 
     def step(self) -> None:
         """Tighten some bounds, solve one combination or price its plans. Raises: OutOfTime."""
@@ -90,6 +93,10 @@ class MixedRefinement(Refinement):
         turn = self._turns[opened.index] = self._turns.get(opened.index, -1) + 1
         below_s = self._best.slowest_s
         rise = self._rises.get(opened.index, RISE)
+        if batch.virtual_stages > 1:
+            if not turn or self._settled >= SETTLED:
+                rise = 0.0
+            self._settled += rise > 0
         solved = solve(
             self._scenario,
             of,
@@ -102,6 +109,8 @@ class MixedRefinement(Refinement):
         )
         if solved.stuck:
             self._rises[opened.index] = rise / 2
+        if self._settled >= SETTLED and turn and not rise:
+            solved = replace(solved, open=False)
         return solved
 
     def _price(self, opened: Open, solved: SolvedCombination) -> None:
@@ -135,11 +144,16 @@ class MixedRefinement(Refinement):
         return self._tables[shard]
 
 
+SETTLED = 40
+"""Turns in which splits of layers over several chunks are looked at."""
+
 SOLVED = 512
 """Most programs of combinations in one search."""
 
 MANY = 96
-"""Programs after which the search ends once no plan left out can gain more than `CLOSE`."""
+"""Programs after which the search ends once no combination that is left can gain more than `CLOSE`:
+over the slowest plan that is kept, or over the fastest where the bound of another one, for which
+nothing more can be done, is below all that are left."""
 
 CLOSE = 0.01
 """Share of a step."""

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 ROUNDS = 24
 """Most paths that are looked for in turn for one answer."""
 
-PROGRAMS = 48
+PROGRAMS = 16
 """Most answers of a program for which paths are looked for."""
 
 IN_USE = 24
@@ -59,7 +59,7 @@ FEW = 128
 BEGUN = 1 << 14
 """Most beginnings of splits that are kept."""
 
-GROWN = 1 << 20
+GROWN = 1 << 18
 """Most beginnings that are looked at for one stage."""
 
 AT_ONCE = 32

@@ -21,6 +21,7 @@ import numpy as np
 from planner.schedule.passes import PassKind
 from planner.training.batch import FULL, OUTER_KINDS
 from planner.training.memory.stage import stage_peaks
+from planner.training.search.mixed.chunk_rooms import ChunkRooms
 from planner.training.search.mixed.rooms import allocated_bytes, room_bytes
 from planner.training.search.mixed.speeds import layer_columns
 from planner.workload.stages import StageLoad
@@ -125,6 +126,20 @@ def spread(layers: int, least: Ints) -> list[int]:
     return [int(held) for held in even]
 
 
+def ways_of(least: Ints, layers: int, *, every: bool) -> Ints:
+    """[I, v]: the ways to divide layers over the chunks of a stage, which have their least: every
+    one, or those with all others in one chunk."""
+    rest, v = layers - int(least.sum()), len(least)
+    if rest < 0:
+        return np.zeros((0, v), dtype=np.int64)
+    if not every:
+        return np.asarray(least + rest * np.eye(v, dtype=np.int64))
+    bars = np.array(list(combinations(range(rest + v - 1), v - 1)), dtype=np.int64)
+    bars = bars.reshape(-1, v - 1)
+    ends = np.column_stack((np.full(len(bars), -1), bars, np.full(len(bars), rest + v - 1)))
+    return np.asarray(np.diff(ends, axis=1) - 1 + least)
+
+
 class StageWays:
     """The ways of all stages of a combination for one number of recomputed layers per chunk; memory
     is that of `replayed`, which may be more."""
@@ -134,8 +149,10 @@ class StageWays:
     ) -> None:
         self._of, self._seconds, self._replayed = of, seconds, replayed
         self._room = [room_bytes(of.ideal, types) for types in classes.types]
+        self._rooms = ChunkRooms.of(of, classes) if of.free else None
         self._least = least_chunks(of)
         self._known: dict[tuple[int, int, int, bool], ChunkWays] = {}
+        self._divided: dict[tuple[bytes, int], tuple[Ints, bool]] = {}
         self._bytes: dict[tuple[int, ...], Floats] = {}
 
     def of(self, stage: int, c: int, layers: int, *, priced: bool = False) -> ChunkWays | None:
@@ -150,6 +167,11 @@ class StageWays:
     def _listed(self, stage: int, c: int, layers: int, priced: bool) -> ChunkWays:
         chunks, complete = self._chunks(stage, layers)
         corners = _corners(chunks, self._least[stage])
+        if complete and self._rooms is not None:
+            fits = self._rooms.may_fit(stage, chunks, self._replayed)[c]
+            if not fits.all():
+                chunks = chunks[fits]
+                corners = np.arange(len(chunks))
         if priced and complete and len(chunks) <= PRICED_WAYS:
             held = np.array([self._of_stage(stage, one) for one in chunks])
             chunks = chunks[held <= self._room[c]]
@@ -170,15 +192,14 @@ class StageWays:
         if not self._of.free:
             return np.zeros((1, len(least)), dtype=np.int64), True
         rest, v = layers - int(least.sum()), len(least)
-        if rest < 0:
-            return np.zeros((0, v), dtype=np.int64), True
-        if comb(rest + v - 1, v - 1) > MOST_WAYS:
-            alone = least + rest * np.eye(v, dtype=np.int64)
-            return np.vstack((alone, spread(layers, least))), False
-        bars = np.array(list(combinations(range(rest + v - 1), v - 1)), dtype=np.int64)
-        bars = bars.reshape(-1, v - 1)
-        ends = np.column_stack((np.full(len(bars), -1), bars, np.full(len(bars), rest + v - 1)))
-        return np.asarray(np.diff(ends, axis=1) - 1 + least), True
+        complete = rest < 0 or comb(rest + v - 1, v - 1) <= MOST_WAYS
+        key = least.tobytes(), layers
+        if key not in self._divided:
+            chunks = ways_of(least, layers, every=complete)
+            if not complete:
+                chunks = np.vstack((chunks, spread(layers, least)))
+            self._divided[key] = chunks, complete
+        return self._divided[key]
 
     def _of_stage(self, stage: int, chunks: Ints) -> float:
         key = tuple(chunks.tolist())

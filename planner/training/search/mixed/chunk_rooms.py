@@ -1,0 +1,80 @@
+"""Which divisions of a stage's layers over its chunks may fit in the memory of every class.
+
+Memory at the moment with most microbatches in flight is linear in the layers of every chunk as long
+as it has any, and no moment holds more than the fullest one: so what is computed here is never more
+than what the allocator holds. Letters: C classes, p stages, v chunks of a stage, I ways.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from planner.training.batch import FULL, SELECTIVE
+from planner.training.search.mixed.rooms import MemoryLine, room_bytes
+from planner.training.search.mixed.speeds import layer_columns
+
+if TYPE_CHECKING:
+    from planner.arrays import Bools, Floats, Ints
+    from planner.training.search.mixed.classes import RowClasses
+    from planner.training.search.mixed.typed import TypedCombination
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class ChunkRooms:
+    """Bytes of a stage: `base` [p] with one layer in every chunk, `each` [p, v] for every layer
+    more in a chunk; `freed` [p, v] less for every layer that is recomputed there. `least_base` and
+    `least_each` are the same with all layers recomputed. `filled` [p]: what a layer less may save
+    beside that. `room` [C]."""
+
+    base: Floats
+    each: Floats
+    freed: Floats
+    least_base: Floats
+    least_each: Floats
+    filled: Floats
+    room: Floats
+
+    @classmethod
+    def of(cls, of: TypedCombination, classes: RowClasses) -> ChunkRooms:
+        """Of a combination whose layers, of one kind where it has several chunks, are free to be
+        divided."""
+        batch, column = of.batch, int(layer_columns(of.ideal)[0])
+        full = bool(batch.granularity[0] == FULL)
+        counted, which = batch.in_flight
+        in_flight = counted[which][0].astype(np.float64)
+        slack = 1 + of.ideal.job.software.allocator_slack.value
+        row = int(batch.row[0])
+        saved = float(of.table.saved_bytes[row, column])
+        kept = float(of.table.full_bytes[row, column])
+        if batch.granularity[0] == SELECTIVE:
+            saved = float(of.table.selective_bytes[row, column])
+        bare = MemoryLine.of(of.ideal, of.table, batch, column, replayed=False)
+        least = MemoryLine.of(of.ideal, of.table, batch, column, replayed=full)
+        uneven = in_flight - in_flight.mean(axis=1, keepdims=True)
+        return cls(
+            base=bare.base[0, :, 0],
+            each=bare.even[0, :] + slack * saved * uneven,
+            freed=slack * (saved - kept) * in_flight * full,
+            least_base=least.base[0, :, 0],
+            least_each=least.even[0, :] + slack * (kept if full else saved) * uneven,
+            filled=least.filled[0],
+            room=np.array([room_bytes(of.ideal, types) for types in classes.types]),
+        )
+
+    def may_fit(self, stage: int, chunks: Ints, recomputed: int) -> Bools:
+        """[C, I]: whether ways `chunks` [I, v] may fit on a stage with so many recomputed layers in
+        every chunk."""
+        more = (chunks - 1).astype(np.float64)
+        led = np.minimum(chunks, recomputed).astype(np.float64)
+        held = self.base[stage] + more @ self.each[stage] - led @ self.freed[stage]
+        least = self.least_base[stage] + more @ self.least_each[stage]
+        missing = (chunks == 0).any(axis=1) * self.filled[stage]
+        held = np.maximum(held, least) - missing
+        return np.asarray(held <= self.room[:, None] * (1 + _ROUNDING))
+
+
+_ROUNDING = 1e-9
+"""Share of the room that rounding may hide."""
