@@ -117,6 +117,10 @@ class BestPlans:
         self._ruled_out_s = min(self._ruled_out_s, least_s)
         return True
 
+    def leave_out(self, least_s: float) -> None:
+        """Note that a combination of which no plan is known may have one that takes so long."""
+        self._ruled_out_s = min(self._ruled_out_s, least_s)
+
     def raise_bound(self, index: int, bound_s: float) -> None:
         """Note that no plan of a combination takes less."""
 

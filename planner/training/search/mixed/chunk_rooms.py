@@ -75,6 +75,22 @@ class ChunkRooms:
         held = np.maximum(held, least) - missing
         return np.asarray(held <= self.room[:, None] * (1 + _ROUNDING))
 
+    def corners(self, stage: int, c: int, corners: Floats) -> Floats:
+        """[X, v]: the corners of what may fit on a stage of a class, of the ways, and parts of
+        them, that lie between `corners` [I, v]; under full recomputation those themselves."""
+        if self.freed.any():
+            return corners
+        least = np.maximum(self.base[stage], self.least_base[stage]) - self.filled[stage]
+        held = least + (corners - 1) @ np.minimum(self.each[stage], self.least_each[stage])
+        room = self.room[c] * (1 + _ROUNDING)
+        inside, outside = corners[held <= room], corners[held > room]
+        if not len(inside) or not len(outside):
+            return corners
+        low, high = held[held <= room], held[held > room]
+        share = ((room - low[:, None]) / (high - low[:, None]))[..., None]
+        between = inside[:, None] * (1 - share) + outside * share
+        return np.concatenate((inside, between.reshape(-1, corners.shape[1])))
+
 
 _ROUNDING = 1e-9
 """Share of the room that rounding may hide."""

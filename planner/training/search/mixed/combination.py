@@ -44,6 +44,9 @@ NEAR = 2.0
 LISTED = 512
 """Most answers of one program that are all simulated."""
 
+MANY_LISTED = 4096
+"""The same where too many share several chunks to bound them all."""
+
 LISTED_RISE = 0.02
 """Share by which their rows may be longer than the least where several chunks share a stage."""
 
@@ -51,11 +54,7 @@ SPLIT = 1024
 """Most answers of one program whose splits over several chunks are all bounded."""
 
 RISE = 0.03
-"""Share of a combination's bound by which splits over several chunks are to raise it; half of that
-each time that there are too many of them."""
-
-LEAST_RISE = 0.016
-"""Share up to which it is halved."""
+"""Share of a combination's bound by which splits over several chunks are to raise it at once."""
 
 NEARLY = 0.985
 """Share of what is to be beaten up to which splits over several chunks are settled at first."""
@@ -90,12 +89,11 @@ class SolvedCombination:
     """No plan of a combination takes less than `bound_s`; infinite where none fits. None but the
     candidates takes less than `rest_s`; infinite where none is below what was to be beaten, 0 where
     that is not known. The most promising plans come first. `open`: slower ones were not looked for
-    yet; `stuck`: faster ones may be left, since there were too many to tell."""
+    yet."""
 
     bound_s: float
     candidates: tuple[Candidate, ...]
     open: bool = False
-    stuck: bool = False
     rest_s: float = 0.0
 
 
@@ -107,13 +105,12 @@ def solve(
     *,
     known: KnownPaths,
     turn: int = 0,
-    rise: float = RISE,
+    splits: bool = True,
     budget: Budget = UNLIMITED,
 ) -> SolvedCombination:
     """The plans of a combination that take little more than `least_s`, which none is below, and
-    less than `below_s`; the more, the oftener it had its `turn`. `rise`: share of its bound by
-    which splits over several chunks are to raise it; with none they are not looked at. Raises:
-    OutOfTime."""
+    less than `below_s`; the more, the oftener it had its `turn`. Without `splits`
+    those of layers over several chunks are not looked at. Raises: OutOfTime."""
     classes = RowClasses.free(scenario, of.plan.degrees)
     if classes is None:
         return _on_listed_hosts(scenario, of, least_s, below_s, known, budget)
@@ -124,13 +121,12 @@ def solve(
         limit_s = below_s
     if several and least_s < below_s * NEARLY * BELOW:
         limit_s = min(limit_s, below_s * NEARLY)
-    search = _Search(scenario, of, classes, least_s, limit_s, known, budget, rise=rise)
+    search = _Search(scenario, of, classes, least_s, limit_s, known, budget, splits=splits)
     found = search.solved()
     found = replace(found, bound_s=max(found.bound_s, least_s))
     found_s = min((one.least_s for one in found.candidates), default=inf)
     if several and found.bound_s < min(limit_s, found_s) * BELOW**2:
-        crowded = search.crowded
-        return replace(found, open=not crowded or rise > LEAST_RISE, stuck=crowded)
+        return replace(found, open=not search.crowded)
     if limit_s == below_s or found_s <= limit_s:
         return found
     if not turn and not found.candidates and not tables_of_most(of, classes).may_fit:
@@ -205,13 +201,13 @@ class _Search:
         hosts: tuple[str, ...] | None = None,
         *,
         every: bool = False,
-        rise: float = RISE,
+        splits: bool = True,
     ) -> None:
         self._scenario, self._of, self._classes = scenario, of, classes
         self._least_s, self._below_s, self._known = least_s, below_s, known
         self._budget, self._hosts, self._every = budget, hosts, every
         self._tried = MANY_TRIED if every else TRIED
-        self._rise = rise
+        self._splits = splits
         self.crowded = False
         """Whether there were too many answers to look at each."""
         self._found: list[_Found] = []
@@ -316,21 +312,22 @@ class _Search:
         for program, best in begun:
             rows_s = max(best.rows_s, self._least_s)
             found_s = min((one.seconds for one in self._found), default=inf)
-            until_s = min(self._below_s, least_s * (1 + self._rise), found_s)
+            until_s = min(self._below_s, least_s * (1 + RISE), found_s)
             bound_s = rows_s
-            if not self._rise:
-                self._list_some(program, rows_s)
+            if not self._splits:
+                self._list_some(program, rows_s, LISTED)
             elif rows_s < until_s:
                 bound_s = max(rows_s, self._split_within(program, rows_s, until_s))
             self._bound_s = min(self._bound_s, bound_s)
 
-    def _list_some(self, program: OrderTables, rows_s: float) -> None:
-        """Remember the best of the answers whose rows are little longer than the least."""
+    def _list_some(self, program: OrderTables, rows_s: float, most: int) -> None:
+        """Remember the best of at most so many answers whose rows are little longer than the
+        least."""
         for share in NARROWED:
             orders = every_order(
                 program.problem,
                 rows_s * (1 + share * LISTED_RISE),
-                most=LISTED,
+                most=most,
                 budget=self._budget,
             )
             if orders is not None:
@@ -342,7 +339,11 @@ class _Search:
         """A bound in seconds on the step of answers whose rows are at most `until_s`: the least row
         where there are too many to look at."""
         orders = every_order(program.problem, until_s * (1 + 1e-9), most=SPLIT, budget=self._budget)
-        bound_s = rows_s if orders is None else self._split(program, orders, until_s)
+        bound_s = rows_s
+        if orders is None:
+            self._list_some(program, rows_s, MANY_LISTED)
+        else:
+            bound_s = self._split(program, orders, until_s)
         self.crowded |= bound_s < until_s * BELOW
         return bound_s
 

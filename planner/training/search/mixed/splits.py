@@ -87,7 +87,7 @@ class ChunkSeconds:
             recomputed=recomputed,
         )
 
-    def seconds(self, stages: Ints, classes: Ints, chunks: Ints) -> Floats:
+    def seconds(self, stages: Ints, classes: Ints, chunks: Ints | Floats) -> Floats:
         """[4, ..., v] for [...] stages and classes and [..., v] layers of their chunks."""
         layers = chunks.astype(np.float64)
         found = self.layer_s[:, classes, stages, None] * layers + self.held_s[:, classes, stages]
@@ -98,12 +98,13 @@ class ChunkSeconds:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class ChunkWays:
-    """The ways in which a stage may divide its layers: `chunks` [I, v], `seconds` [I, 4 · v]. No
-    mixture of all ways is faster than one of the `corners`. `complete`: all are listed."""
+    """The ways in which a stage may divide its layers: `chunks` [I, v], `seconds` [I, 4 · v]. For no
+    weights of the seconds is any way below all of the `corners_s` [X, 4 · v]. `complete`: all are
+    listed."""
 
     chunks: Ints
     seconds: Floats
-    corners: Ints
+    corners_s: Floats
     complete: bool
 
 
@@ -166,24 +167,29 @@ class StageWays:
 
     def _listed(self, stage: int, c: int, layers: int, priced: bool) -> ChunkWays:
         chunks, complete = self._chunks(stage, layers)
-        corners = _corners(chunks, self._least[stage])
+        least = self._least[stage]
+        corners = chunks[_corners(chunks, least)].astype(np.float64)
         if complete and self._rooms is not None:
             fits = self._rooms.may_fit(stage, chunks, self._replayed)[c]
             if not fits.all():
                 chunks = chunks[fits]
-                corners = np.arange(len(chunks))
+                corners = self._rooms.corners(stage, c, corners)
         if priced and complete and len(chunks) <= PRICED_WAYS:
             held = np.array([self._of_stage(stage, one) for one in chunks])
             chunks = chunks[held <= self._room[c]]
-            corners = np.arange(len(chunks))
-        where = np.full(len(chunks), stage), np.full(len(chunks), c)
-        seconds = self._seconds.seconds(*where, chunks)
+            corners = chunks.astype(np.float64)
         return ChunkWays(
             chunks=chunks,
-            seconds=np.moveaxis(seconds, 0, 1).reshape(len(chunks), 4 * chunks.shape[1]),
-            corners=corners,
+            seconds=self._of_chunks(stage, c, chunks),
+            corners_s=self._of_chunks(stage, c, corners),
             complete=complete,
         )
+
+    def _of_chunks(self, stage: int, c: int, chunks: Ints | Floats) -> Floats:
+        """[I, 4 · v]"""
+        where = np.full(len(chunks), stage), np.full(len(chunks), c)
+        seconds = self._seconds.seconds(*where, chunks)
+        return np.moveaxis(seconds, 0, 1).reshape(len(chunks), 4 * chunks.shape[1])
 
     def _chunks(self, stage: int, layers: int) -> tuple[Ints, bool]:
         """[I, v]: all ways, or the corners and an even one where there are too many; and whether
