@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 CONSTRAINTS := constraints.txt
 PYTHONS := python3.11 python3.12 python3.13 python3.14
 
-.PHONY: demo test lint tests test-browser test-fast test-random test-newest test-oldest test-pythons lock examples check-examples fuzz bench clean
+.PHONY: docs demo test lint tests test-browser test-fast test-random test-newest test-oldest test-pythons lock examples check-examples fuzz bench clean
 
 $(BIN)/planner: pyproject.toml $(CONSTRAINTS)
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "planner needs Python 3.11 or newer")'
@@ -43,6 +43,12 @@ test-browser: $(BIN)/planner
 	command -v chromium chromium-browser google-chrome >/dev/null || tools/install-chromium.sh
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[browser]'
 	PLANNER_BROWSER_TESTS=1 $(BIN)/pytest tests/browser
+
+# The documentation as a site, in build/site; a link that leads nowhere is an error.
+docs: $(BIN)/planner
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[docs]'
+	$(BIN)/python -m tools.site build/docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 
 test-fast: $(BIN)/planner
 	$(BIN)/pytest -n 2 -m 'not slow'

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[1]
 ROOMS = (
     "hardware",
+    "serving",
     "workload",
     "training/batch.py",
     "training/costs.py",
@@ -40,6 +41,16 @@ ALLOWED = {
         "_STANDARD_HEAD": "what efficiencies in device files are relative to",
     },
     "hardware/links.py": {"_RANKS_LOOKED_AT": "effort"},
+    "serving/scenario.py": {"WEIGHT_BYTES": "number formats", "KV_BYTES": "number formats"},
+    "serving/step.py": {"_GRID": "effort"},
+    "serving/memory.py": {
+        "_LOGIT_BYTES": "a number format",
+        "_BUFFERS": "tensors that the layer's operators need at once",
+    },
+    "serving/layer/attention.py": {"_PRODUCTS": "the algorithm of attention"},
+    "serving/load/lengths.py": {"_GOLDEN": "mathematics", "_SECOND": "mathematics"},
+    "serving/load/steady.py": {"_ROUNDS": "effort"},
+    "serving/estimate.py": {"_ENOUGH": "effort", "_FEWEST_ROUNDS": "effort"},
     "workload/formats.py": {
         "STATE_BYTES": "number formats",
         "MOMENT_BYTES": "number formats",
@@ -158,7 +169,8 @@ def test_what_a_file_leaves_out_comes_from_the_general_file(
 
 
 @pytest.mark.parametrize(
-    "module", ["device", "device_parts", "software", "software_parts", "experts", "library"]
+    "module",
+    ["device", "device_parts", "software", "software_parts", "experts", "library", "engine"],
 )
 def test_no_field_of_a_constant_has_a_number_for_a_default(module: str) -> None:
     """Counts that are switches, such as `loss_copies`, may be 0."""

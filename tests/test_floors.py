@@ -84,7 +84,12 @@ def test_rooms_of_a_folder_import_each_other_in_no_circle(house: Module) -> None
 
 @pytest.mark.parametrize(
     "house",
-    [("planner",), ("planner", "training"), ("planner", "training", "search")],
+    [
+        ("planner",),
+        ("planner", "serving"),
+        ("planner", "training"),
+        ("planner", "training", "search"),
+    ],
     ids="/".join,
 )
 def test_imports_go_down_the_floors(house: Module) -> None:

@@ -21,6 +21,7 @@ PACKAGE = Path(__file__).parents[1] / "planner"
 ROOMS = (
     "hardware",
     "workload",
+    "serving",
     "training",
     "schedule",
     "stage_layout",
@@ -30,7 +31,10 @@ ROOMS = (
 )
 PROFILES = list_shipped("software")
 DEVICES = list_shipped("device")
-NAMES = frozenset({*SCHEDULES, *PROFILES, *(load_software(name).framework for name in PROFILES)})
+ENGINES = list_shipped("engine")
+NAMES = frozenset(
+    {*SCHEDULES, *PROFILES, *ENGINES, *(load_software(name).framework for name in PROFILES)}
+)
 BY_PREFIX = ("startswith", "endswith")
 
 

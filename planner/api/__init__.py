@@ -54,10 +54,17 @@ if TYPE_CHECKING:
     from planner.api.pages import report as report
     from planner.api.plans import load_plan as load_plan
     from planner.api.plans import load_plans as load_plans
+    from planner.api.replans import Replan as Replan
+    from planner.api.replans import replan as replan
     from planner.api.searches import search as search
     from planner.api.shipped import cluster_template as cluster_template
     from planner.api.shipped import shipped_text as shipped_text
+    from planner.api.simulations import simulate as simulate
+    from planner.api.sweeps import SweptStudy as SweptStudy
+    from planner.api.sweeps import compare_clusters as compare_clusters
+    from planner.api.sweeps import sweep as sweep
     from planner.api.validations import validate as validate
+    from planner.api.validations import validate_serving as validate_serving
     from planner.checks.check import Checked as Checked
     from planner.checks.check import CheckLimits as CheckLimits
     from planner.checks.finding import Finding as Finding
@@ -91,6 +98,7 @@ if TYPE_CHECKING:
     from planner.training.scenario import Scenario as Scenario
     from planner.training.search.best_first.run import Progress as Progress
     from planner.training.search.result import SearchResult as SearchResult
+    from planner.validation.serving.compare import ServingValidation as ServingValidation
     from planner.validation.validate import Validation as Validation
 
 _HOMES = {
@@ -115,9 +123,12 @@ _HOMES = {
     "planner.api.launches": ("read_launch",),
     "planner.api.pages": ("report",),
     "planner.api.plans": ("load_plan", "load_plans"),
+    "planner.api.replans": ("Replan", "replan"),
     "planner.api.searches": ("search",),
     "planner.api.shipped": ("cluster_template", "shipped_text"),
-    "planner.api.validations": ("validate",),
+    "planner.api.simulations": ("simulate",),
+    "planner.api.sweeps": ("SweptStudy", "compare_clusters", "sweep"),
+    "planner.api.validations": ("validate", "validate_serving"),
     "planner.checks.check": ("CheckLimits", "Checked"),
     "planner.checks.finding": ("Finding",),
     "planner.errors": ("InputError", "NothingFits", "PlannerError", "RuleError", "TimeRanOut"),
@@ -148,6 +159,7 @@ _HOMES = {
     "planner.training.scenario": ("Scenario",),
     "planner.training.search.best_first.run": ("Progress",),
     "planner.training.search.result": ("SearchResult",),
+    "planner.validation.serving.compare": ("ServingValidation",),
     "planner.validation.validate": ("Validation",),
 }
 """Where each name comes from: a module is imported when the first of its names is used, so that

@@ -16,9 +16,10 @@ if TYPE_CHECKING:
 
     from planner.api.answers import FoundPlans, PricedPlan
     from planner.checks.check import Checked
+    from planner.validation.serving.compare import ServingValidation
     from planner.validation.validate import Validation
 
-    Answer: TypeAlias = "Documented | Checked | Sequence[Checked] | Validation"
+    Answer: TypeAlias = "Documented | Checked | Sequence[Checked] | Validation | ServingValidation"
 
 
 class Documented(Protocol):
@@ -51,8 +52,14 @@ def to_document(answer: Answer) -> dict[str, Any]:
         return check_document(answer)
 
     from planner.validation.document import to_document as validation_document
+    from planner.validation.validate import Validation
 
-    return validation_document(answer)
+    if isinstance(answer, Validation):
+        return validation_document(answer)
+
+    from planner.validation.serving.document import to_document as serving_document
+
+    return serving_document(answer)
 
 
 def _documented(answer: Answer) -> TypeIs[Documented]:
@@ -89,8 +96,8 @@ def write_plans(plans: FoundPlans | PricedPlan, path: str | Path) -> None:
 
 
 def schema(kind: str) -> dict[str, Any]:
-    """The JSON Schema of a file format: cluster, model, plan, runs, device, library or software.
-    Raises: InputError.
+    """The JSON Schema of a file format: cluster, model, plan, runs, study, device, library or
+    software. Raises: InputError.
 
     >>> from planner import api
     >>> api.schema("plan")["title"]

@@ -12,7 +12,7 @@ from planner.exporters.errors import Inexpressible
 from planner.exporters.folder.files import launch_folder
 from planner.exporters.formats import FORMATS
 from planner.exporters.job import export_job
-from planner.exporters.nodes import any_nodes_will_do
+from planner.exporters.nodes import any_nodes_will_do, segment_of
 from planner.plan_document import record_inputs
 from planner.specs import ranges
 from planner.training.estimate import estimate
@@ -153,7 +153,7 @@ def _style(chosen: Format, name: str, style: str | None) -> str:
 def _notes(chosen: Format, job: ExportJob) -> tuple[str, ...]:
     if not chosen.names_hosts or job.listed:
         return chosen.notes(job)
-    if chosen.any_nodes and any_nodes_will_do(job):
+    if chosen.any_nodes and (any_nodes_will_do(job) or segment_of(job) is not None):
         return chosen.notes(job)
     invented = (
         f"cluster {job.cluster.name} names no hosts; {job.hosts[0].name} and so on are "

@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from planner.plan import RankedPlan
     from planner.specs.cluster.spec import ClusterSpec
     from planner.specs.model.spec import ModelSpec
+    from planner.training.scenario import Scenario
     from planner.training.search.best_first.run import Progress
 
 SWITCHES = (
@@ -59,6 +60,8 @@ SWITCHES = (
 TRIED = 12
 """Plans of the search that are written into the script, the fastest first, until one is safe."""
 _TIGHT = "fits tightly, the range of its peak reaches into the headroom"
+SHOWN_TIGHT = 3
+"""Tight plans that are named where all of the fastest are."""
 WORTH = 5e-4
 """Shares of a step below this are no gain."""
 
@@ -159,17 +162,28 @@ def improve(
     say_notes(launched, note)
     launched.check()
     now = _side(launched, source.path)
-    found = engine.search(
-        launched.scenario,
-        restrictions=_kept(launched),
-        top=TRIED,
-        budget=Budget.lasting(ranges.duration_s("--time-limit", time_limit_s)),
-        progress=progress,
-        idle=False,
-    )
-    if not found.plans:
+    budget = Budget.lasting(ranges.duration_s("--time-limit", time_limit_s))
+
+    def searched(scenario: Scenario) -> tuple[RankedPlan, ...]:
+        kept = _kept(launched)
+        return engine.search(
+            scenario, restrictions=kept, top=TRIED, budget=budget, progress=progress, idle=False
+        ).plans
+
+    plans = searched(launched.scenario)
+    if not plans:
         raise NothingFits(f"no plan that fits was found for the job of {source.path}")
-    return _best(asked, source, launched, now, found.plans)
+    if all(one.estimate.fit_class == "tight" for one in plans) and not budget.late:
+        plans = (*plans[:SHOWN_TIGHT], *searched(_roomier(launched.scenario, plans)))
+    return _best(asked, source, launched, now, plans)
+
+
+def _roomier(scenario: Scenario, plans: tuple[RankedPlan, ...]) -> Scenario:
+    """The job with so much headroom that what fits is not tight: the range of such a peak ends
+    below the headroom of the job."""
+    high = max(one.estimate.confidence.memory.high for one in plans if one.estimate.confidence)
+    job = replace(scenario.job, headroom=1 - (1 - scenario.job.headroom) / high)
+    return replace(scenario, job=job)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

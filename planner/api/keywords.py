@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, cast
 if TYPE_CHECKING:
     from planner.specs.software import SoftwareProfile
 
-SCHEMAS = ("cluster", "model", "plan", "runs", "device", "library", "software")
+SCHEMAS = ("cluster", "model", "plan", "runs", "study", "device", "library", "software")
 """Kinds of files that have a JSON Schema."""
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -38,6 +38,20 @@ class JobKeywords(TypedDict, total=False):
     """Type of the optimizer's moments: fp32, bf16, fp16, fp8 or int8; two where they differ."""
     gradients: str | None
     """Type in which gradients are kept over a step: fp32, bf16 or fp16."""
+    packed_lengths: str | Path | Sequence[int] | None
+    """Lengths of the sequences that are packed into one of `seq_length`, or a file of them."""
+    start_whole: bool | None
+    """Every device makes the whole model before it is fully sharded."""
+    context_heads: int | str | None
+    """Context ranks that exchange heads: "all", or a number; a ring is over the others."""
+    loss_chunks: int | None
+    """Chunks in which output layer and loss take the tokens of a microbatch."""
+    allocator: str | None
+    """caching, or expandable for segments that grow."""
+    expert_capacity: float | None
+    """Tokens that an expert takes at most, over the mean; what exceeds it is dropped."""
+    pad_experts: bool | None
+    """Experts always get as many tokens as their capacity."""
     expert_imbalance: float | None
     """Tokens of the fullest expert rank over the mean."""
     headroom: float | None

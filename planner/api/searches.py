@@ -11,6 +11,7 @@ from planner.api.answers import FoundPlans
 from planner.api.decisions import decisions_of
 from planner.api.inputs import load_cluster, load_model
 from planner.api.keywords import SearchKeywords, takes
+from planner.api.objectives import objective_of
 from planner.api.profiles import fastest_profile, named_profiles
 from planner.api.scaling import scaled
 from planner.api.scenarios import AskedJob
@@ -18,6 +19,7 @@ from planner.budget import Budget, OutOfTime
 from planner.errors import InputError, TimeRanOut
 from planner.specs import ranges
 from planner.training.search import search as engine
+from planner.training.search.ranked import search_ranked
 from planner.training.search.robust import search_worst_case
 
 if TYPE_CHECKING:
@@ -39,6 +41,9 @@ def search(
     cloud: bool = False,
     idle: bool = True,
     scaling: Iterable[int] | None = None,
+    rank_by: str | None = None,
+    budget: str | float | None = None,
+    at_least: float | None = None,
     progress: Callable[[Progress], None] | None = None,
     **options: Unpack[SearchKeywords],
 ) -> FoundPlans:
@@ -51,6 +56,11 @@ def search(
     `scaling`, `search.scaling` holds the best plan on each of these numbers of nodes. The search
     calls `progress` now and then. A time limit, or Ctrl-C, ends it with the best plans found so
     far, and `search.stopped` says so. Without any plan that fits, `plans` is empty.
+
+    With `rank_by` "goodput" plans are ranked by the tokens of the long run, failures included; with
+    "cost" by the price of a step. `budget` is the most that the whole job may cost ("40M"), or a
+    step ("0.5/step"), `at_least` the fewest tokens per second. The cluster file has to state prices
+    and how often it fails. Where all nodes are alike, every number of nodes counts.
 
     Raises: InputError for anything wrong in what is given; RuleError when the axes leave no
     combination that the framework allows; TimeRanOut when the time limit passes before the search
@@ -82,6 +92,9 @@ def search(
                 cloud=cloud,
                 scaling=scaling,
                 idle=idle,
+                rank_by=rank_by,
+                budget=budget,
+                at_least=at_least,
                 progress=progress,
                 **given,
             )
@@ -91,10 +104,13 @@ def search(
         raise InputError(
             "--cloud and --robust are both given; a cloud bounds steps on links as described"
         )
-    budget = Budget.lasting(limit_s)
+    objective = objective_of(rank_by, budget, at_least)
+    if not objective.plain and (cloud or share is not None):
+        raise InputError("--rank-by, --budget and --at-least go without --cloud and --robust")
+    effort = Budget.lasting(limit_s)
     restrictions, asked = decisions_of(options), AskedJob.of(options)
     try:
-        with enforced(budget):
+        with enforced(effort):
             loaded = load_model(model)
             scenario = asked.scenario(load_cluster(cluster), loaded)
     except OutOfTime:
@@ -110,12 +126,22 @@ def search(
         idle=idle and asked.devices is None,
     )
     sizes = _sizes(scaling)
-    if share is None:
-        result = run(scenario, budget=budget)
+    if not objective.plain:
+        result = search_ranked(
+            scenario,
+            objective,
+            restrictions=restrictions,
+            top=count or 1,
+            budget=effort,
+            progress=progress,
+            idle=idle and asked.devices is None,
+        )
+    elif share is None:
+        result = run(scenario, budget=effort)
     else:
-        result = search_worst_case(scenario, share, run, budget)
+        result = search_worst_case(scenario, share, run, effort)
     may = idle and asked.devices is None
-    sized = scaled(asked, cluster, loaded, sizes, restrictions, idle=may, budget=budget)
+    sized = scaled(asked, cluster, loaded, sizes, restrictions, idle=may, budget=effort)
     return FoundPlans(scenario=scenario, search=replace(result, scaling=tuple(sized)))
 
 

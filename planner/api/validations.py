@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from planner.api.inputs import load_device
-from planner.specs.files.catalog import list_shipped, resolve
+from planner.specs.files.catalog import folder, list_shipped, resolve
 from planner.validation.validate import validate_files
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from planner.api.inputs import DeviceLike
+    from planner.validation.serving.compare import ServingValidation
     from planner.validation.validate import Validation
 
 
@@ -34,3 +35,20 @@ def validate(
         [resolve("runs", name) for name in names],
         device=None if device_file is None else load_device(device_file),
     )
+
+
+def validate_serving(tables: Sequence[str | Path] | None = None) -> ServingValidation:
+    """Measured serving runs, rows of tables of comma-separated values, compared with their
+    estimates; by default those that are shipped. Rows that lack what an estimate needs are among
+    `errors`. Raises: InputError for a file that is no such table.
+
+    >>> from planner import api
+    >>> validation = api.validate_serving()
+    >>> validation.summary["tpot"].count > 0
+    True
+    """
+    from planner.validation.serving.compare import validate_tables
+
+    if tables:
+        return validate_tables([Path(table) for table in tables])
+    return validate_tables(sorted((folder("runs") / "serving").glob("*.csv")))

@@ -4,12 +4,13 @@ figures for many plans."""
 from __future__ import annotations
 
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from planner import __version__
 from planner.checks.speed import ROUNDING
+from planner.plan import TimeBreakdown
 from planner.plan_document.nodes import parse_file, split_rank
 from planner.plan_document.schema import SCHEMA_ID as PLANS_ID
 from planner.specs.ranges import LONGEST_SEQUENCE
@@ -29,11 +30,13 @@ MOST_TOKENS = 10**12
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Figures:
-    """What a plan cost when the baseline was written."""
+    """What a plan cost when the baseline was written. `time` has the seconds of a step by cause,
+    the fields of `TimeBreakdown`; empty in baselines that planner 0.2 wrote."""
 
     step_s: float
     devices: int
     tokens_per_step: int
+    time: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def device_s_per_token(self) -> float:
@@ -45,7 +48,14 @@ class Figures:
             step_s=estimate.step_s,
             devices=estimate.devices,
             tokens_per_step=estimate.tokens_per_step,
+            time=asdict(estimate.time),
         )
+
+    def seconds_as(self, other: Figures) -> dict[str, float]:
+        """Seconds by cause of a step with the tokens and devices of another job, at the same device
+        time per token."""
+        share = (self.devices / self.tokens_per_step) / (other.devices / other.tokens_per_step)
+        return {cause: spent * share for cause, spent in self.time.items()}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,24 +99,38 @@ def _recorded(root: Node, rank: int) -> Figures:
     plans = root["plans"].items()
     if rank > len(plans):
         root["plans"].fail(f"rank {rank} is asked for, but the document holds {len(plans)}")
-    job = root["inputs"]["job"]
+    job, priced = root["inputs"]["job"], plans[rank - 1]["estimate"]
     tokens = job["global_batch_size"].count(at_least=1) * job["seq_length"].count(
         at_least=1, at_most=LONGEST_SEQUENCE
     )
     return Figures(
-        step_s=_positive(plans[rank - 1]["estimate"]["step_s"]),
+        step_s=_positive(priced["step_s"]),
         devices=job["devices"].count(at_least=1),
         tokens_per_step=tokens,
+        time=_time(priced["time"]),
     )
 
 
 def _figures(node: Node) -> Figures:
-    node.only(("plan", "step_s", "devices", "tokens_per_step"))
+    node.only(("plan", "step_s", "devices", "tokens_per_step", "time"))
+    time = node.get("time")
     return Figures(
         step_s=_positive(node["step_s"]),
         devices=node["devices"].count(at_least=1),
         tokens_per_step=node["tokens_per_step"].count(at_least=1, at_most=MOST_TOKENS),
+        time={} if time is None else _time(time),
     )
+
+
+def _time(node: Node) -> dict[str, float]:
+    """Seconds by cause. Causes that a file does not have are zero."""
+    causes = [one.name for one in fields(TimeBreakdown)]
+    node.only(causes)
+    found = {cause: node.get(cause) for cause in causes}
+    return {
+        cause: 0.0 if value is None else value.number(at_least=0.0)
+        for cause, value in found.items()
+    }
 
 
 def _positive(node: Node) -> float:

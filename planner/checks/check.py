@@ -28,7 +28,7 @@ from planner.training.estimate import estimate
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from planner.checks.baseline import Baseline
+    from planner.checks.baseline import Baseline, Figures
     from planner.checks.finding import Finding
     from planner.checks.selection import RuleSelection
     from planner.checks.subject import Subject
@@ -75,7 +75,8 @@ class CheckLimits:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Checked:
     """The result for one plan. `subject` is None for a file that cannot be read, `estimate` for a
-    plan that cannot run, `best` without a search. `not_evaluated` has the codes that said nothing,
+    plan that cannot run, `best` without a search, `before` where no baseline has the plan.
+    `not_evaluated` has the codes that said nothing,
     and why."""
 
     reference: str
@@ -84,6 +85,7 @@ class Checked:
     subject: Subject | None = field(default=None, repr=False)
     estimate: Estimate | None = None
     best: RankedPlan | None = None
+    before: Figures | None = None
     proven: bool = True
     not_evaluated: Mapping[str, str] = field(default_factory=dict)
 
@@ -130,6 +132,7 @@ def check_subject(
     findings += head_findings(subject)
     if limits.baseline is not None:
         findings += baseline_findings(subject, cost, limits.baseline, at_most=limits.max_regression)
+        checked = replace(checked, before=limits.baseline.figures_for(subject))
     if limits.within_of_best is not None and "PL301" in limits.selection:
         if cost.memory.fits:
             checked = _with_best(checked, limits, subject.scenario, progress)

@@ -21,6 +21,8 @@ from planner.reports.encoding import prepare_stream
 
 BAD_INPUT, INTERRUPTED, BROKEN_PIPE = 2, 130, 141
 DEBUG = "PLANNER_DEBUG"
+COMPLETE = "_PLANNER_COMPLETE"
+"""Set by the completion of a shell, which wants words instead of a run."""
 
 UsageProblem: type[Exception] = typer.BadParameter.__mro__[2]
 """Base of every error of the option parser; typer exports only this descendant of it."""
@@ -28,7 +30,7 @@ UsageProblem: type[Exception] = typer.BadParameter.__mro__[2]
 app = typer.Typer(
     name="planner",
     cls=Program,
-    add_completion=False,
+    add_completion=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -77,6 +79,8 @@ def run(arguments: Sequence[str]) -> int:
     replace_closed_streams()
     prepare_stream(sys.stdout)
     prepare_stream(sys.stderr)
+    if COMPLETE in os.environ:
+        get_command(app).main(prog_name="planner")
     try:
         return _invoke(arguments)
     except UsageProblem as error:

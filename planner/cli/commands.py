@@ -81,6 +81,40 @@ COMMANDS = {
             "planner improve train.sh --cluster dgx-h100-16 --write",
         ),
     ),
+    "replan": CommandEntry(
+        "planner.cli.replan:replan",
+        "Go on after nodes were lost or became slow.",
+        grouped=True,
+        examples=(
+            "planner replan plans.json --lost node-7",
+            "planner replan plans.json --slow node-3:0.6 --spares 2 -o next.json",
+        ),
+    ),
+    "sweep": CommandEntry(
+        "planner.cli.sweep:sweep",
+        "Search for every point of a study: clusters, nodes, any field.",
+        examples=(
+            "planner sweep study.yaml --out results",
+            "planner sweep study.yaml --scheduler dask://head:8786",
+        ),
+    ),
+    "compare-clusters": CommandEntry(
+        "planner.cli.sweep:compare_clusters",
+        "Compare clusters by the best plan for a model on each.",
+        examples=(
+            "planner compare-clusters dgx-a100-16 dgx-h100-16 --model llama-3-8b --tokens 1T",
+            "planner compare-clusters a.yaml b.yaml --model llama-3-8b --nodes 4,8,16",
+        ),
+    ),
+    "simulate": CommandEntry(
+        "planner.cli.simulate:simulate",
+        "Simulate the failures of a plan's months: how many spares?",
+        grouped=True,
+        examples=(
+            "planner simulate plans.json --days 90",
+            "planner simulate plans.json --spares 0,1,2,4 --seeds 10000",
+        ),
+    ),
     "rule": CommandEntry(
         "planner.cli.rule:rule",
         "Explain a rule of `planner check`, or list all of them.",

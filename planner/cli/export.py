@@ -36,8 +36,8 @@ def export(
         str,
         option(
             "FORMAT",
-            "megatron-lm megatron-bridge nemo deepspeed torchtitan slurm torchrun mpi kubernetes "
-            "ranks verify; launch: a folder that starts the job; all: every one.",
+            "megatron-lm megatron-bridge nemo deepspeed torchtitan automodel slurm torchrun mpi "
+            "kubernetes ranks verify; launch: a folder that starts the job; all: every one.",
         ),
     ],
     style: Annotated[

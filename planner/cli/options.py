@@ -1,18 +1,35 @@
 """The options that commands share, in groups with the title that `--help` gives them. All are text
 here: `values` and the package that they are for say what they may hold."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import typer
 
 from planner.specs.defaults import DEFAULT_HEADROOM, DEFAULT_SOFTWARE
 
+if TYPE_CHECKING:
+    from planner.specs.files.catalog import Kind
+
 HEADROOM = f"{DEFAULT_HEADROOM:.0%}"
 
 
-def option(metavar: str, help_text: str) -> Any:
-    return typer.Option(metavar=metavar, help=help_text, show_default=False)
+def option(metavar: str, help_text: str, *, names: "Kind | None" = None) -> Any:
+    """`names`: the kind of shipped file whose names a shell completes."""
+    complete = None if names is None else _completion(names)
+    return typer.Option(
+        metavar=metavar, help=help_text, show_default=False, autocompletion=complete
+    )
+
+
+def _completion(kind: "Kind") -> Callable[[str], list[str]]:
+    def complete(incomplete: str) -> list[str]:
+        from planner.specs.files.catalog import list_shipped
+
+        return [name for name in list_shipped(kind) if name.startswith(incomplete)]
+
+    return complete
 
 
 Json = Annotated[
@@ -29,8 +46,12 @@ class InputOptions:
 
     TITLE: ClassVar[str] = "Model and cluster"
 
-    cluster: Annotated[str, option("NAME|FILE", "Cluster: a shipped name or a YAML file.")]
-    model: Annotated[str, option("NAME|FILE", "Model: a shipped name or a YAML file.")]
+    cluster: Annotated[
+        str, option("NAME|FILE", "Cluster: a shipped name or a YAML file.", names="cluster")
+    ]
+    model: Annotated[
+        str, option("NAME|FILE", "Model: a shipped name or a YAML file.", names="model")
+    ]
     headroom: Headroom = None
 
 
@@ -42,11 +63,19 @@ class CheckedInputs:
 
     cluster: Annotated[
         str | None,
-        option("NAME|FILE", "Cluster: a shipped name or a YAML file. [default: as recorded]"),
+        option(
+            "NAME|FILE",
+            "Cluster: a shipped name or a YAML file. [default: as recorded]",
+            names="cluster",
+        ),
     ] = None
     model: Annotated[
         str | None,
-        option("NAME|FILE", "Model: a shipped name or a YAML file. [default: as recorded]"),
+        option(
+            "NAME|FILE",
+            "Model: a shipped name or a YAML file. [default: as recorded]",
+            names="model",
+        ),
     ] = None
     headroom: Annotated[
         str | None,
@@ -62,7 +91,9 @@ class LaunchInputOptions:
 
     TITLE: ClassVar[str] = "Model and cluster"
 
-    cluster: Annotated[str, option("NAME|FILE", "Cluster: a shipped name or a YAML file.")]
+    cluster: Annotated[
+        str, option("NAME|FILE", "Cluster: a shipped name or a YAML file.", names="cluster")
+    ]
     model: Annotated[
         str | None,
         option(
@@ -109,6 +140,7 @@ class WorkloadOptions:
         option(
             "NAME|FILE",
             f"Software profile; a search compares several: A,B. [default: {DEFAULT_SOFTWARE}]",
+            names="software",
         ),
     ] = None
     optimizer: Annotated[
@@ -125,6 +157,30 @@ class WorkloadOptions:
     ] = None
     gradients: Annotated[
         str | None, option("TYPE", "Gradients as they are kept over a step: fp32, bf16, fp16.")
+    ] = None
+    packed_lengths: Annotated[
+        str | None,
+        option("FILE|N,...", "Lengths of sequences that are packed into one of --seq-length."),
+    ] = None
+    start_whole: Annotated[
+        str | None, option("on|off", "Devices make the whole model before full sharding.")
+    ] = None
+    context_heads: Annotated[
+        str | None,
+        option("N|all", "Context ranks that exchange heads (Ulysses); a ring is over the others."),
+    ] = None
+    loss_chunks: Annotated[
+        str | None, option("N", "Chunks of the tokens in output layer and loss. [default: 1]")
+    ] = None
+    allocator: Annotated[
+        str | None, option("NAME", "Segments of memory: caching, or expandable (they grow).")
+    ] = None
+    expert_capacity: Annotated[
+        str | None,
+        option("X", "Most tokens of an expert over the mean; more are dropped. [default: none]"),
+    ] = None
+    pad_experts: Annotated[
+        str | None, option("on|off", "Experts always get as many tokens as their capacity.")
     ] = None
     expert_imbalance: Annotated[
         str | None, option("X", "Tokens of the fullest expert rank over the mean. [default: 1]")

@@ -12,6 +12,7 @@ from planner.wording.units import count, seconds
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from planner.sweeps.sweep import SweepProgress
     from planner.training.search.search import Progress
 
 QUIET_S = 1.0
@@ -57,6 +58,10 @@ class ProgressLine:
             self._write(f"\r{'':{LINE_WIDTH}}\r")
 
     def update(self, progress: Progress) -> None:
+        """Where a search is."""
+        self._say(lambda spent_s: describe(progress, spent_s, self._limit_s))
+
+    def _say(self, text_after: Callable[[float], str]) -> None:
         now = self._clock()
         if self._began is None:
             self._began, self._due = now, now + QUIET_S
@@ -64,12 +69,27 @@ class ProgressLine:
             return
         self._due = now + (TERMINAL_INTERVAL_S if self._terminal else FILE_INTERVAL_S)
         self._shown = True
-        text = describe(progress, now - self._began, self._limit_s)
+        text = text_after(now - self._began)
         self._write(f"\r{text:{LINE_WIDTH}.{LINE_WIDTH}}" if self._terminal else f"{text}\n")
 
     def _write(self, text: str) -> None:
         self._stream.write(text)
         self._stream.flush()
+
+
+class PointsLine(ProgressLine):
+    """How far a study is, in the same way."""
+
+    def __enter__(self) -> PointsLine:
+        return self
+
+    def points(self, progress: SweepProgress) -> None:
+        """Where a study is."""
+        self._say(
+            lambda spent_s: (
+                f"{count(progress.answered)} of {count(progress.points)} points, {spent_s:.0f} s"
+            )
+        )
 
 
 def describe(progress: Progress, spent_s: float, limit_s: float | None = None) -> str:

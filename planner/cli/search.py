@@ -52,7 +52,27 @@ def search(
     scaling: Annotated[
         str | None, option("N,...", "Add the best plan on N nodes each: how the job scales.")
     ] = None,
-    output: Annotated[str | None, option("FILE", "Write the plans to FILE as JSON.")] = None,
+    rank_by: Annotated[
+        str | None,
+        option("step|goodput|cost", "What plans are ranked by, as the cluster file states it."),
+    ] = None,
+    budget: Annotated[
+        str | None,
+        option("AMOUNT", "The most that the whole job may cost, such as 40M, or a step: 0.5/step."),
+    ] = None,
+    at_least: Annotated[
+        str | None, option("RATE", "The fewest tokens per second of a plan, such as 2M.")
+    ] = None,
+    output: Annotated[
+        str | None,
+        typer.Option(
+            "-o",
+            "--output",
+            metavar="FILE",
+            help="Write the plans to FILE as JSON.",
+            show_default=False,
+        ),
+    ] = None,
     json: Json = False,
 ) -> None:
     """Find the best plans for a model on a cluster.
@@ -70,6 +90,7 @@ def search(
     if span is not None:
         workload = replace(workload, nodes=str(span[-1]))
         sizes = (*(sizes or ()), *span)
+    rate = values.rate("--at-least", at_least)
     check_writable(output)
     axes, job = axis_keywords(restrict), job_keywords(inputs.headroom, workload)
     cluster = read_cluster(inputs.cluster)
@@ -86,6 +107,9 @@ def search(
             cloud=cloud,
             idle=idling != "off",
             scaling=sizes,
+            rank_by=rank_by,
+            budget=budget,
+            at_least=rate,
             progress=line.update,
             **axes,
             **job,

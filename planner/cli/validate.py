@@ -7,28 +7,37 @@ import typer
 from planner import api
 from planner.cli.options import Json, option
 from planner.cli.output import write_stdout
+from planner.errors import InputError
 
 
 def validate(
     runs: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="RUNS.yaml",
-            help="Files of measured runs, or shipped names. [default: all that are shipped]",
+            metavar="RUNS.yaml|TABLE.csv",
+            help="Files of measured runs, or shipped names; tables of serving runs. [default: all "
+            "training runs that are shipped]",
             show_default=False,
         ),
     ] = None,
     device_file: Annotated[
         str | None, option("FILE", "A device file to use for the device of its name.")
     ] = None,
+    serving: Annotated[
+        bool, typer.Option("--serving", help="The serving runs that are shipped.")
+    ] = False,
     json: Json = False,
 ) -> None:
-    """Compare estimates with measured runs: step time, memory, fit, ranking.
+    """Compare estimates with measured runs: step time, memory, fit, ranking; of serving runs, time
+    to the first token, time of a token, throughput.
 
     Runs that cannot be planned are listed; the others go on.
 
     Exit code 0: compared; 2: bad input.
     """
+    if serving or _tables(runs):
+        _validate_serving(runs, device_file, json)
+        return
     validation = api.validate(runs, device_file=device_file)
     if json:
         write_stdout(api.to_text(validation))
@@ -38,3 +47,26 @@ def validate(
     from planner.reports.validation import validation_report
 
     show(validation_report(validation, every_run=bool(runs)))
+
+
+def _tables(runs: list[str] | None) -> list[str]:
+    return [name for name in runs or () if name.lower().endswith(".csv")]
+
+
+def _validate_serving(runs: list[str] | None, device_file: str | None, json: bool) -> None:
+    other = [name for name in runs or () if name not in _tables(runs)]
+    if other:
+        raise InputError(
+            f"{other[0]} is not a table of serving runs", hint="compare training runs by themselves"
+        )
+    if device_file is not None:
+        raise InputError("--device-file is for training runs; serving runs take no device file")
+    validation = api.validate_serving(runs)
+    if json:
+        write_stdout(api.to_text(validation))
+        return
+
+    from planner.reports.console import show
+    from planner.reports.serving import serving_validation_report
+
+    show(serving_validation_report(validation))

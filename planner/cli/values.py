@@ -13,12 +13,12 @@ _WHOLE = re.compile(r"[0-9]{1,18}", re.ASCII)
 _DECIMAL = re.compile(r"[0-9]{1,12}(?:\.[0-9]{1,12})?", re.ASCII)
 
 
-def whole(option: str, text: str | None, *, most: int) -> int | None:
-    """A whole number from 1 to `most`; None for an option that is not given."""
+def whole(option: str, text: str | None, *, most: int, least: int = 1) -> int | None:
+    """A whole number from `least` to `most`; None for an option that is not given."""
     if text is None:
         return None
-    if _WHOLE.fullmatch(text) is None or not 1 <= int(text) <= most:
-        raise ranges.not_whole(option, text, most)
+    if _WHOLE.fullmatch(text) is None or not least <= int(text) <= most:
+        raise ranges.not_whole(option, text, most, least)
     return int(text)
 
 
@@ -45,6 +45,30 @@ def times(option: str, text: str | None) -> float | None:
     return number
 
 
+def positive(option: str, text: str | None) -> float | None:
+    """A number above 0."""
+    if text is None:
+        return None
+    number = float(text) if _DECIMAL.fullmatch(text) is not None else math.nan
+    if not 0 < number <= ranges.MOST_TIMES:
+        raise InputError(
+            f"{option}: {text!r} is not a number above 0, at most {ranges.MOST_TIMES:,}"
+        )
+    return number
+
+
+def switch(option: str, text: str | None) -> bool | None:
+    """`on` or `off`."""
+    return None if text is None else ranges.word(option, text, ("on", "off")) == "on"
+
+
+def ranks(option: str, text: str | None) -> int | str | None:
+    """`all`, or a number of ranks."""
+    if text is None or text == "all":
+        return text
+    return whole(option, text, most=ranges.MOST_DEVICES)
+
+
 def duration_s(option: str, text: str | None) -> float | None:
     """Seconds above 0."""
     if text is None:
@@ -52,6 +76,20 @@ def duration_s(option: str, text: str | None) -> float | None:
     if _DECIMAL.fullmatch(text) is None or not 0 < float(text) <= ranges.LONGEST_S:
         raise ranges.not_a_duration(option, text)
     return float(text)
+
+
+def rate(option: str, text: str | None) -> float | None:
+    """`30000`, `30k`, `2M` → tokens per second."""
+    if text is None:
+        return None
+    scales = {"k": 1e3, "M": 1e6, "B": 1e9}
+    number = text[:-1] if text[-1:] in scales else text
+    if _DECIMAL.fullmatch(number) is None or not float(number):
+        raise InputError(
+            f"{option}: {text[:40]!r} is no number of tokens per second",
+            hint=f"write {option} 30000, or 2M for two million",
+        )
+    return float(number) * scales.get(text[-1:], 1.0)
 
 
 def layers(option: str, text: str | None) -> tuple[int, ...] | None:
@@ -68,11 +106,12 @@ def layers(option: str, text: str | None) -> tuple[int, ...] | None:
     return tuple(int(part) for part in parts)
 
 
-def wholes(option: str, text: str | None, *, most: int) -> tuple[int, ...] | None:
-    """`16,32,64` → whole numbers from 1 to `most`."""
+def wholes(option: str, text: str | None, *, most: int, least: int = 1) -> tuple[int, ...] | None:
+    """`16,32,64` → whole numbers from `least` to `most`."""
     if text is None:
         return None
-    return tuple(whole(option, part.strip(), most=most) or 1 for part in text.split(","))
+    parts = (part.strip() for part in text.split(","))
+    return tuple(whole(option, part, most=most, least=least) or 0 for part in parts)
 
 
 def span(option: str, text: str | None, *, most: int) -> range | None:

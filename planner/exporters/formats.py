@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from planner.exporters import bridge, deepspeed, nemo, torch_pipelining, torchtitan
+from planner.exporters import automodel, bridge, deepspeed, nemo, torch_pipelining, torchtitan
 from planner.exporters.launchers import kubernetes, mpi, slurm, torchrun
 from planner.exporters.megatron import arguments
 from planner.exporters.megatron.unstated import unstated
@@ -67,6 +67,10 @@ FORMATS = MappingProxyType(
         "torchtitan": Format(
             styles={"": Style(write=torchtitan.as_recipe, file="torchtitan.py")},
             notes=torchtitan.order_notes,
+        ),
+        "automodel": Format(
+            styles={"": Style(write=automodel.as_recipe, file=automodel.FILE)},
+            notes=automodel.recipe_notes,
         ),
         "torch-pipelining": Format(
             styles={"": Style(write=torch_pipelining.as_csv, file=torch_pipelining.FILE)},

@@ -127,7 +127,14 @@ def export_job(scenario: Scenario, plan: Plan, *, rank: int = 1) -> ExportJob:
 
 
 def _invented(group: NodeGroup) -> bool:
-    return group.hosts == default_hosts(group.name, group.count or 0)
+    """Whether its hosts have the names that the planner gives; segments leave some of them out."""
+    named = set(group.hosts or ())
+    last = max((int(host.rpartition("-")[2]) for host in named if _NUMBER.search(host)), default=-1)
+    return named <= set(default_hosts(group.name, min(last, _MOST) + 1))
+
+
+_NUMBER = re.compile(r"-\d{1,6}$")
+_MOST = 10**6
 
 
 def needs_framework(job: ExportJob, target: str, *frameworks: str) -> None:

@@ -166,7 +166,7 @@ def verify_program(job: ExportJob) -> str:
     """The program with the hosts of the plan and the two grids in it; a host is None where any node
     will do. Raises: Inexpressible where the plan's hosts have no names."""
     dense, expert = grids(job.plan)
-    any_nodes = takes_any_nodes(job, TARGET)
+    any_nodes = takes_any_nodes(job, TARGET, in_segments=True)
     names = ["None" if any_nodes else quoted(host.name) for host in job.hosts]
     return filled(
         _PROGRAM,

@@ -54,10 +54,11 @@ class DeviceGroup:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Goodput:
     """What failures leave of a job's time, where the cluster says how often it fails. `share`: of
-    wall time that is progress. `stall_s`: for how long a checkpoint stops the steps, `interval_s`:
-    their time between two checkpoints. `restart_s`: from a failure to the next step.
-    `spares_needed`: nodes so that one is at hand with the probability `chance`; None: nothing says
-    how long a repair takes."""
+    wall time that is progress. It counts `available`, the mean speed while nodes are away for
+    repair that no spare node replaces: 1 where nothing says how long a repair takes. `stall_s`: for
+    how long a checkpoint stops the steps, `interval_s`: their time between two checkpoints.
+    `restart_s`: from a failure to the next step. `spares_needed`: nodes so that one is at hand with
+    the probability `chance`; None: nothing says how long a repair takes."""
 
     share: float
     between_failures_s: float
@@ -68,6 +69,7 @@ class Goodput:
     spares: int
     spares_needed: int | None
     chance: float
+    available: float = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-PEAK_PHASES = ("backward", "optimizer")
+PEAK_PHASES = ("backward", "optimizer", "start")
 """When a stage's memory is fullest: in the loss and backward passes, or in the optimizer's step."""
 
 
@@ -55,7 +55,7 @@ class StageMemory:
 
     @property
     def other_phase(self) -> str:
-        """The phase that `peak_phase` is not."""
+        """The phase of a step that `peak_phase` is not."""
         return next(phase for phase in PEAK_PHASES if phase != self.peak_phase)
 
     @property

@@ -194,7 +194,7 @@ def read_decisions(node: Node, keys: Sequence[str] = RANKED) -> Plan:
         placement=_placement(node["placement"]),
         dispatcher=_optional(node, "dispatcher", lambda value: value.text(DISPATCHERS)),
         expert_overlap=_optional(node, "expert_overlap", Node.flag) or False,
-        shard_over=None if shard_over is None else shard_over.count(at_least=2),
+        shard_over=None if shard_over is None else shard_over.count(at_least=1),
         optimizer_offload=0.0 if share is None else share.share(),
         weight_offload=weights is not None and weights.flag(),
         activation_offload=0.0 if activations is None else activations.share(),

@@ -86,7 +86,12 @@ def _goodput(node: Node | None) -> Goodput | None:
         spares=spares["given"].count(),
         spares_needed=None if needed.value is None else needed.count(),
         chance=spares["chance"].number(at_least=0, below=1),
+        available=_one_if_missing(node.get("available")),
     )
+
+
+def _one_if_missing(node: Node | None) -> float:
+    return 1.0 if node is None else node.number(at_least=0)
 
 
 def _spending(node: Node | None) -> Spending | None:

@@ -9,7 +9,7 @@ from planner.plan_document.nodes import LARGEST_COUNT_BYTES
 from planner.plan_document.read import DECISIONS, SUGGESTED, read_decisions
 from planner.plan_document.read_estimate import bytes_of, read_estimate
 from planner.plan_document.schema_parts import ONLY_WHERE_CHOSEN
-from planner.plan_document.schema_search import CLOUD_AXES
+from planner.plan_document.schema_search import CLOUD_AXES, RANK_BY
 from planner.solver import EngineRecord, SolverRecord
 from planner.specs.software import Overlap
 from planner.training.search.result import (
@@ -22,6 +22,7 @@ from planner.training.search.result import (
     NearBatch,
     NearMiss,
     NodeCounts,
+    RankedBy,
     Robustness,
     SearchResult,
     SizedPlan,
@@ -57,6 +58,7 @@ def read_search(node: Node, plans: tuple[RankedPlan, ...]) -> SearchResult:
         nearest=tuple(_near_miss(one) for one in node["nearest"].items()),
         changes=tuple(_change(one) for one in node["changes"].items()),
         robustness=_robustness(node.get("robust")),
+        ranked=_ranked(node.get("ranked")),
         nodes=_nodes(node.get("nodes")),
         switches=_switches(node.get("switches")),
         near_batches=_near_batches(node.get("near_batches")),
@@ -215,6 +217,19 @@ def _fewer_devices(node: Node | None) -> tuple[FewerDevices, ...]:
             step_s=one["step_s"].number(at_least=0),
         )
         for one in (() if node is None else node.items())
+    )
+
+
+def _ranked(node: Node | None) -> RankedBy | None:
+    if node is None:
+        return None
+    return RankedBy(
+        by=node["by"].text(RANK_BY),
+        at_least=node["at_least"].optional_number(at_least=0),
+        step_budget=node["step_budget"].optional_number(at_least=0),
+        job_budget=node["job_budget"].optional_number(at_least=0),
+        values=tuple(one.number(at_least=0) for one in node["values"].items()),
+        bound=node["bound"].optional_number(at_least=0),
     )
 
 

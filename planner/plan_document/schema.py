@@ -22,7 +22,7 @@ from planner.plan_document.schema_parts import (
 )
 from planner.plan_document.schema_search import search_schema
 from planner.specs.job import OPTIMIZERS
-from planner.specs.settings import MASTERS, MOMENTS, STATES, Settings
+from planner.specs.settings import ALLOCATORS, MASTERS, MOMENTS, STATES, Settings
 
 SCHEMA_ID = "planner/plans/1"
 
@@ -121,6 +121,13 @@ def _settings() -> Schema:
             "master_weights": choice(*MASTERS),
             "moments": {**list_of(choice(*MOMENTS)), "minItems": 1, "maxItems": 2},
             "gradients": choice(*STATES),
+            "loss_chunks": POSITIVE,
+            "expert_capacity": {"type": "number", "exclusiveMinimum": 0},
+            "pad_experts": FLAG,
+            "packed_length": POSITIVE,
+            "start_whole": FLAG,
+            "context_heads": {"anyOf": [{"const": "all"}, POSITIVE]},
+            "allocator": choice(*ALLOCATORS),
         },
         optional=tuple(one.name for one in fields(Settings)),
     )

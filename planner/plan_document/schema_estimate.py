@@ -90,12 +90,14 @@ def _goodput() -> Schema:
         **record(
             {
                 "share": NUMBER,
+                "available": SHARE,
                 "tokens_per_day": NUMBER,
                 "between_failures_s": SECONDS,
                 "restart_s": SECONDS,
                 "checkpoint": checkpoint,
                 "spares": record(spares),
-            }
+            },
+            optional=("available",),
         ),
     }
 

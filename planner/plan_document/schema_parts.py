@@ -87,7 +87,7 @@ def decisions() -> Schema:
             "description": "Ranks of data · context among which what is sharded is divided. "
             "Missing: all of them.",
             "type": "integer",
-            "minimum": 2,
+            "minimum": 1,
         },
         "optimizer_offload": {
             "description": "Share of the optimizer in the memory of the hosts. Missing: none.",

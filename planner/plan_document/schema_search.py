@@ -22,6 +22,8 @@ from planner.plan_document.schema_parts import (
     ref,
 )
 
+RANK_BY = ("step", "goodput", "cost")
+
 CLOUD_AXES = (
     "pipeline",
     "tensor",
@@ -45,7 +47,7 @@ _AXIS_VALUES: dict[str, Schema] = {
     "data_sharding": {"type": "string", "enum": list(DATA_SHARDINGS)},
     "dispatcher": {"type": "string", "enum": list(DISPATCHERS)},
     "expert_overlap": FLAG,
-    "shard_over": {"anyOf": [{"const": "all"}, {"type": "integer", "minimum": 2}]},
+    "shard_over": {"anyOf": [{"const": "all"}, {"type": "integer", "minimum": 1}]},
     "optimizer_offload": PART,
     "weight_offload": FLAG,
     "activation_offload": PART,
@@ -120,6 +122,22 @@ def search_schema() -> Schema:
                     },
                 }
             ),
+            "ranked": {
+                "description": "Where plans were ranked by another objective than the step, or "
+                "within limits: the value of every plan listed (seconds of the step, seconds with "
+                "failures, or money a step), and a lower bound of all others. Null: no limit, no "
+                "other plan.",
+                **record(
+                    {
+                        "by": choice(*RANK_BY),
+                        **{
+                            key: {"type": ["number", "null"], "minimum": 0}
+                            for key in ("at_least", "step_budget", "job_budget", "bound")
+                        },
+                        "values": list_of(NUMBER),
+                    }
+                ),
+            },
             "nodes": {
                 "description": "Where all nodes are alike, so that plans may leave some idle: the "
                 "nodes given, how many smaller numbers have a combination, on how many of these "
@@ -189,6 +207,7 @@ def search_schema() -> Schema:
         },
         optional=(
             "robust",
+            "ranked",
             "nodes",
             "switches",
             "near_batches",

@@ -14,16 +14,17 @@ SIGNIFICANT_DIGITS = 9
 def to_text(document: dict[str, Any]) -> str:
     """JSON text of `document`, newline at the end. Floats keep 9 significant digits, so that the
     last bits of a sum never change a file; ValueError for numbers that are not finite."""
-    return log_json(_render(_rounded(document), indent=0, prefix=0)) + "\n"
+    return log_json(_render(rounded(document), indent=0, prefix=0)) + "\n"
 
 
-def _rounded(value: Any) -> Any:
+def rounded(value: Any) -> Any:
+    """The value with the significant digits that files have."""
     if isinstance(value, float):
         return float(f"{value:.{SIGNIFICANT_DIGITS}g}") + 0.0
     if isinstance(value, dict):
-        return {key: _rounded(item) for key, item in value.items()}
+        return {key: rounded(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_rounded(item) for item in value]
+        return [rounded(item) for item in value]
     return value
 
 

@@ -57,6 +57,7 @@ def _goodput(estimate: Estimate) -> dict[str, Any]:
     return {
         "goodput": {
             "share": known.share,
+            "available": known.available,
             "tokens_per_day": estimate.tokens_per_day,
             "between_failures_s": known.between_failures_s,
             "restart_s": known.restart_s,

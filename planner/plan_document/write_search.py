@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from planner.training.search.result import (
         Cloud,
         NodeCounts,
+        RankedBy,
         Robustness,
         SearchResult,
         SizedPlan,
@@ -39,6 +40,7 @@ def search_fields(result: SearchResult) -> dict[str, Any]:
             "engines": [asdict(engine) for engine in result.solver.engines],
         },
         **_robust(result.robustness),
+        **_ranked(result.ranked),
         **_nodes(result.nodes),
         **_near_batches(result),
         **_switches(result),
@@ -101,6 +103,14 @@ def _sized(one: SizedPlan) -> dict[str, Any]:
         "reason": one.reason,
         "plan": None if one.plan is None else plan_fields(one.plan),
     }
+
+
+def _ranked(ranked: RankedBy | None) -> dict[str, Any]:
+    """Nothing for a search by the step without limits."""
+    if ranked is None:
+        return {}
+    known = {name: one for name, one in asdict(ranked).items() if name != "closest"}
+    return {"ranked": {**known, "values": list(ranked.values)}}
 
 
 def _robust(robustness: Robustness | None) -> dict[str, Any]:

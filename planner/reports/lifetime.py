@@ -38,6 +38,11 @@ def _failures(estimate: Estimate, known: Goodput) -> str:
         return text
     given = "none is" if not known.spares else f"{known.spares} are"
     spares = plural(known.spares_needed, "spare node")
+    if known.available < 1:
+        text += (
+            f" Nodes away for repair leave {percent(known.available)} of the speed on average, as "
+            "replicas without them stop."
+        )
     return (
         f"{text} So short a restart needs a node in place of the one that failed: {spares} for "
         f"{known.chance:.0%} of failures; {given} stated."

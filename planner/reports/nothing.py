@@ -8,16 +8,18 @@ from rich.console import Group
 
 from planner.budget import Stopped
 from planner.reports.layout import bullets, heading, paragraph
-from planner.reports.search import cut_short
+from planner.reports.search import currency_of, cut_short, within
 from planner.reports.sentences import plan_answer
+from planner.wording.amounts import money
 from planner.wording.labels import one_line
 from planner.wording.units import count, plural, seconds
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
+    from planner.plan import RankedPlan
     from planner.plan_document import RecordedInputs
-    from planner.training.search.result import Change, NearMiss, SearchResult
+    from planner.training.search.result import Change, NearMiss, RankedBy, SearchResult
 
 
 def nothing_report(inputs: RecordedInputs, result: SearchResult) -> RenderableType:
@@ -31,6 +33,8 @@ def nothing_report(inputs: RecordedInputs, result: SearchResult) -> RenderableTy
             paragraph(f"No answer yet: {_end(result)}.", style="bold"),
             paragraph(f"{where}: {combinations}{_so_far(result)}."),
         )
+    if result.ranked is not None and result.ranked.closest is not None:
+        return _beyond_limits(where, result.ranked, result.ranked.closest)
     parts: list[RenderableType] = [
         paragraph(first_line(result), style="bold"),
         paragraph(f"{where}: none of {combinations} fits."),
@@ -49,6 +53,21 @@ def nothing_report(inputs: RecordedInputs, result: SearchResult) -> RenderableTy
         assumptions = (*inputs.assumptions, *result.nearest[0].estimate.assumptions)
         parts += [heading("Assumptions"), bullets(assumptions)]
     return Group(*parts)
+
+
+def _beyond_limits(where: str, ranked: RankedBy, near: RankedPlan) -> RenderableType:
+    """Plans fit, but none keeps within the limits."""
+    currency, spent = currency_of(near.estimate), near.estimate.step_spent
+    price = None if spent is None else spent[0].price
+    cost = "" if price is None else f", {money(currency, price)[0]} a step"
+    return Group(
+        paragraph(f"No plan has {within(ranked, currency)}.", style="bold"),
+        paragraph(
+            f"{where}: the closest is {one_line(near.plan)} on "
+            f"{plural(len(near.plan.placement.hosts), 'node')}, "
+            f"{count(near.estimate.tokens_per_s)} tokens/s{cost}."
+        ),
+    )
 
 
 def _end(result: SearchResult) -> str:

@@ -16,15 +16,17 @@ from planner.reports.ranking import RankingTable, legend, marks, shared
 from planner.reports.reasons import why
 from planner.reports.scaling import scaling_table
 from planner.reports.sentences import headline, ranges, safer
+from planner.wording.amounts import money
 from planner.wording.labels import one_line
 from planner.wording.units import count, percent, plural, seconds
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
+    from planner.plan import Estimate
     from planner.plan_document import RecordedInputs
     from planner.solver import EngineRecord, SolverRecord
-    from planner.training.search.result import SearchResult
+    from planner.training.search.result import RankedBy, SearchResult
 
 
 NAMED = 4
@@ -52,6 +54,7 @@ def search_report(
             paragraph(text)
             for text in (*_idle(result), *_near_batches(result, inputs.job.global_batch_size))
         ),
+        *(paragraph(text) for text in ranked_by(result)),
         paragraph(how_sure(result)),
         *([paragraph(solvers(result.solver))] if trouble else []),
         heading("Ranked plans"),
@@ -72,6 +75,42 @@ def search_report(
     if result.solver.programs and not trouble:
         parts += [paragraph(""), paragraph(solvers(result.solver), style="dim")]
     return Group(*parts)
+
+
+def ranked_by(result: SearchResult) -> list[str]:
+    """By what plans were ranked, where it is not the step alone."""
+    known = result.ranked
+    if known is None or not result.plans:
+        return []
+    currency = currency_of(result.plans[0].estimate)
+    said = {
+        "step": "Ranked by the step",
+        "goodput": "Ranked by the step with failures",
+        "cost": "Ranked by the price of a step",
+    }[known.by]
+    limits = within(known, currency)
+    text = f"{said}{f', {limits}' if limits else ''}"
+    if known.by == "cost":
+        return [f"{text}: {money(currency, known.values[0])[0]}."]
+    return [f"{text}: {seconds(known.values[0])}."]
+
+
+def currency_of(estimate: Estimate) -> str:
+    """Empty where there are no prices."""
+    known = estimate.spending
+    return "" if known is None or known.currency is None else known.currency
+
+
+def within(known: RankedBy, currency: str) -> str:
+    """The limits of a search in words."""
+    limits = []
+    if known.at_least is not None:
+        limits.append(f"at least {count(known.at_least)} tokens/s")
+    if known.step_budget is not None:
+        limits.append(f"at most {money(currency, known.step_budget)[0]} a step")
+    if known.job_budget is not None:
+        limits.append(f"at most {money(currency, known.job_budget)[0]} for the job")
+    return " and ".join(limits)
 
 
 def how_sure(result: SearchResult) -> str:

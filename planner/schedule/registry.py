@@ -129,7 +129,10 @@ SCHEDULES = MappingProxyType(
                 "gpipe",
                 alternating.gpipe_warmup,
                 source="Huang et al. 2019, GPipe, arXiv:1811.06965, section 2.3",
-                runs_on=(_torch("ScheduleGPipe"),),
+                runs_on=(
+                    _torch("ScheduleGPipe"),
+                    Support("automodel", "torch.distributed.pipelining ScheduleGPipe", True),
+                ),
                 rules=(POSITIVE, ONE_CHUNK),
             ),
             _alternating(
@@ -141,6 +144,7 @@ SCHEDULES = MappingProxyType(
                         "megatron-lm", "forward_backward_pipelining_without_interleaving", True
                     ),
                     _torch("Schedule1F1B"),
+                    Support("automodel", "torch.distributed.pipelining Schedule1F1B", True),
                     Support("deepspeed", "runtime/pipe/schedule.py TrainSchedule", True),
                     Support("internevo", "PipelineScheduler", True),
                     Support("composer", "no pipeline: microbatches one after the other", True),
@@ -164,6 +168,7 @@ SCHEDULES = MappingProxyType(
                 runs_on=(
                     Support("megatron-lm", "forward_backward_pipelining_with_interleaving", True),
                     _torch("ScheduleInterleaved1F1B"),
+                    Support("automodel", "torch.distributed.pipelining", True),
                     Support("internevo", "InterleavedPipelineScheduler", True),
                 ),
                 rules=(POSITIVE, SEVERAL_CHUNKS, GROUP_FITS, REMAINDER_FITS),

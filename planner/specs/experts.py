@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import Field
 
 from planner.specs.files.fields import Constant, Count, Efficiency, Fraction, Input, Seconds, Text
 from planner.specs.files.general import general, general_part
 from planner.specs.networks import NetworkShares
+
+Times = Annotated[float, Field(gt=0, le=1000)]
 
 
 class Dispatcher(Input):
@@ -92,6 +96,13 @@ class Expert(Input):
     """Those probabilities are fp32."""
     fused_biases: bool = False
     """Biases of the experts' outputs and clamps of their activations belong to other kernels."""
+    drops_tokens: bool = False
+    """The router can drop what exceeds a capacity of every expert."""
+    capacity_factor: Times | None = None
+    """That capacity over the mean load of an expert. Default: none, every token reaches its
+    experts."""
+    padded: bool = False
+    """Experts always get as many tokens as their capacity."""
     looped: bool = False
     """The model runs its experts in a loop of Python, expert by expert. That time is not priced,
     so a mixture is refused."""

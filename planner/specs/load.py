@@ -54,7 +54,13 @@ def load_model(name_or_path: str | Path) -> ModelSpec:
     foreign = _foreign(document)
     if foreign is not None:
         raise InputError(f"{foreign}, not a model file", path=str(path), hint=_import_it(path))
-    return _kept(build_model(document, name=Path(document.path).stem, source=_source(document)))
+    return _kept(model_of(document, name=Path(document.path).stem))
+
+
+def model_of(document: Document, *, name: str) -> ModelSpec:
+    """The model of a document; without a digest it is of no file. Raises: InputError."""
+    source = _source(document) if document.sha256 else None
+    return build_model(document, name=name, source=source)
 
 
 _OTHER_SUFFIXES = (".sh", ".slurm", ".sbatch", ".bash", ".py", ".json")
@@ -97,6 +103,11 @@ def load_software(name_or_path: str | Path) -> SoftwareProfile:
     profile = validate(document, SoftwareProfile)
     profile._file = replace(_source(document), content=profile.model_copy())
     return profile
+
+
+def software_of(document: Document) -> SoftwareProfile:
+    """The profile of a document that is no file as it is. Raises: InputError."""
+    return validate(document, SoftwareProfile)
 
 
 def parse_cluster(

@@ -26,6 +26,7 @@ LONGEST_S = 7 * 24 * 3600.0
 MOST_DEVICES_PER_NODE = 1024
 MOST_CARDS = 1024
 MOST_TIMES = 1_000
+MOST_CHUNKS = 10_000
 WIDEST_SHARE = 100.0
 """How much slower or busier than something else a limit may allow: 1 is 100 %."""
 
@@ -64,6 +65,22 @@ def times(option: str, value: float | None) -> float | None:
     if not _is_real(value) or not 1 <= value <= MOST_TIMES:
         raise InputError(f"{option}: {value!r} is not a number from 1 to {MOST_TIMES:,}")
     return float(value)
+
+
+def positive(option: str, value: float | None) -> float | None:
+    """A number above 0, at most `MOST_TIMES`. Raises: InputError."""
+    if value is None:
+        return None
+    if not _is_real(value) or not 0 < value <= MOST_TIMES:
+        raise InputError(f"{option}: {value!r} is not a number above 0, at most {MOST_TIMES:,}")
+    return float(value)
+
+
+def switch(option: str, value: object) -> bool | None:
+    """On or off. Raises: InputError."""
+    if value is None or isinstance(value, bool):
+        return value
+    raise InputError(f"{option}: {value!r} is neither true nor false")
 
 
 def duration_s(option: str, value: float | None) -> float | None:

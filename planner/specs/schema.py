@@ -21,6 +21,7 @@ from planner.specs.library import CollectiveLibrary
 from planner.specs.model.file import ModelInput
 from planner.specs.runs.file import RunsInput
 from planner.specs.software import SoftwareProfile
+from planner.specs.study.file import StudyInput
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -28,13 +29,14 @@ if TYPE_CHECKING:
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
-SchemaKind = Literal["cluster", "model", "runs", "device", "library", "software"]
+SchemaKind = Literal["cluster", "model", "runs", "study", "device", "library", "software"]
 SCHEMA_KINDS: tuple[SchemaKind, ...] = get_args(SchemaKind)
 
 _MODELS: dict[SchemaKind, type[BaseModel]] = {
     "cluster": ClusterInput,
     "model": ModelInput,
     "runs": RunsInput,
+    "study": StudyInput,
     "device": DeviceSpec,
     "library": CollectiveLibrary,
     "software": SoftwareProfile,

@@ -8,16 +8,43 @@ from typing import TYPE_CHECKING, Any, get_args
 from planner.errors import InputError
 from planner.specs import ranges
 from planner.specs.optimizers import MasterType, MomentType, StateType
+from planner.specs.packed import packed_length
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from planner.specs.software import SoftwareProfile
 
 MASTERS = get_args(MasterType)
 MOMENTS = get_args(MomentType)
 STATES = get_args(StateType)
-_OF_GRADIENTS = {"gradient_dtype", "gradient_reduce_dtype"}
+ALL = "all"
+ALLOCATORS = ("caching", "expandable")
+_FIELDS: dict[str, tuple[str | None, str]] = {
+    "gradients": (None, "gradient_dtype"),
+    "loss_chunks": ("fused", "loss_chunks"),
+    "expert_capacity": ("expert", "capacity_factor"),
+    "pad_experts": ("expert", "padded"),
+    "allocator": (None, "allocator"),
+    "context_heads": (None, "context_heads"),
+    "start_whole": ("full_sharding", "starts_whole"),
+}
+"""The part of a profile, and its field, that a setting changes."""
+_NEEDED: dict[str, Callable[[SoftwareProfile], bool]] = {
+    "loss_chunks": lambda software: software.fused.chunks_loss,
+    "expert_capacity": lambda software: software.expert.drops_tokens,
+    "pad_experts": lambda software: software.expert.drops_tokens,
+    "allocator": lambda software: True,
+    "context_heads": lambda software: software.exchanges_heads,
+    "start_whole": lambda software: "full" in software.data_sharding.choices,
+}
+"""Whether a framework has the choice."""
+_OF_STATES = {
+    "master_weights",
+    "master_weight_dtype",
+    "optimizer_state_dtype",
+    "second_moment_dtype",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,12 +53,25 @@ class Settings:
 
     `master_weights`: the type of the optimizer's copy of the weights, "none" for no copy;
     `moments`: that of its first moment, and of its second where it differs; `gradients`: the type
-    in which gradients are kept over the microbatches of a step.
+    in which gradients are kept over the microbatches of a step; `loss_chunks`: chunks in which
+    output layer and loss take the tokens of a microbatch; `expert_capacity`: tokens that an expert
+    takes at most, over the mean, and `pad_experts`: always takes; `allocator`: "caching", or
+    "expandable" for segments that grow; `context_heads`: context ranks that exchange heads, "all"
+    or a number; `packed_length`: tokens of the sequence that a token is in, where several fill the
+    job's sequence length (`planner.specs.packed`); `start_whole`: every device makes the whole
+    model before it is sharded.
     """
 
     master_weights: str | None = None
     moments: tuple[str, ...] | None = None
     gradients: str | None = None
+    loss_chunks: int | None = None
+    expert_capacity: float | None = None
+    pad_experts: bool | None = None
+    allocator: str | None = None
+    context_heads: int | str | None = None
+    packed_length: int | None = None
+    start_whole: bool | None = None
 
     @classmethod
     def of(cls, options: Mapping[str, Any]) -> Settings:
@@ -41,6 +81,15 @@ class Settings:
             master_weights=ranges.word("--master-weights", options.get("master_weights"), MASTERS),
             moments=_moments(options.get("moments")),
             gradients=ranges.word("--gradients", options.get("gradients"), STATES),
+            loss_chunks=ranges.whole(
+                "--loss-chunks", options.get("loss_chunks"), most=ranges.MOST_CHUNKS
+            ),
+            expert_capacity=ranges.positive("--expert-capacity", options.get("expert_capacity")),
+            pad_experts=ranges.switch("--pad-experts", options.get("pad_experts")),
+            packed_length=_packed(options),
+            start_whole=ranges.switch("--start-whole", options.get("start_whole")),
+            context_heads=_ranks(options.get("context_heads")),
+            allocator=ranges.word("--allocator", options.get("allocator"), ALLOCATORS),
         )
 
     @staticmethod
@@ -51,7 +100,10 @@ class Settings:
             return tuple(one for one in both if one is not None)
         if name == "master_weights":
             return software.master_weight_dtype if software.master_weights else "none"
-        return software.gradient_dtype
+        if name == "packed_length":
+            return None
+        part, field = _FIELDS[name]
+        return getattr(getattr(software, part) if part else software, field)
 
     @property
     def stated(self) -> dict[str, Any]:
@@ -69,7 +121,7 @@ class Settings:
         changes = self._changes(software)
         if not changes:
             return software
-        states = changes.keys() - _OF_GRADIENTS
+        states = changes.keys() & _OF_STATES
         if states and software.state_choices.only_adam and optimizer != "adam":
             raise InputError(
                 f"software profile {software.name} keeps states in other types for adam only, not "
@@ -106,7 +158,30 @@ class Settings:
             changes["gradient_dtype"] = self.gradients
             if choices.reduced_as_kept:
                 changes["gradient_reduce_dtype"] = self.gradients
+        changes |= self._of_kernels(software)
         return {name: value for name, value in changes.items() if getattr(software, name) != value}
+
+    def _of_kernels(self, software: SoftwareProfile) -> dict[str, Any]:
+        """What is neither a state of the optimizer nor a gradient."""
+        if self.pad_experts and self.expert_capacity is None:
+            raise InputError(
+                "--pad-experts: experts are padded to --expert-capacity, which is missing"
+            )
+        found: dict[str, Any] = {}
+        for name, has in _NEEDED.items():
+            value = getattr(self, name)
+            if value is None:
+                continue
+            if not has(software) and value != self.in_profile(software, name):
+                option = ranges.option_name(name)
+                raise InputError(f"{option}: software profile {software.name} has no such choice")
+            part, field = _FIELDS[name]
+            if part is None:
+                found[field] = value
+            else:
+                before = found.get(part) or getattr(software, part)
+                found[part] = before.model_copy(update={field: value})
+        return found
 
 
 AS_THE_PROFILE = Settings()
@@ -124,6 +199,22 @@ def _moments(given: object) -> tuple[str, ...] | None:
             f"--moments: {len(found)} types; one is for both moments, two are for each by itself"
         )
     return found
+
+
+def _packed(options: Mapping[str, Any]) -> int | None:
+    """Of lengths that are given, or of a document."""
+    given = options.get("packed_lengths")
+    if given is not None:
+        return packed_length(given)
+    most = ranges.LONGEST_SEQUENCE
+    return ranges.whole("packed_length", options.get("packed_length"), most=most)
+
+
+def _ranks(given: object) -> int | str | None:
+    """All ranks of a group, or so many."""
+    if given is None or given == ALL:
+        return None if given is None else ALL
+    return ranges.whole("--context-heads", given, most=ranges.MOST_DEVICES)  # type: ignore[arg-type]
 
 
 def _allowed(

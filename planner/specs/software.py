@@ -8,7 +8,8 @@ from pydantic import Field, PrivateAttr, model_validator
 from pydantic_core import PydanticCustomError
 
 from planner.specs.experts import Expert
-from planner.specs.files.fields import Bytes, Constant, Fraction, Input, Name, Seconds, Text
+from planner.specs.files.fields import Bytes, Constant, Count, Fraction, Input, Name, Seconds, Text
+from planner.specs.files.general import general
 from planner.specs.files.source import SourceFile
 from planner.specs.optimizers import (
     MomentType,
@@ -114,6 +115,8 @@ class SoftwareProfile(Input):
     """A pipeline may hold a model whose embedding and output layer share weights."""
     predictions_in_parallel: bool = True
     """Layers that predict further tokens may be combined with a pipeline or a context degree."""
+    tensor_with_experts: bool = True
+    """A tensor degree may be combined with a mixture of experts."""
     tensor_beyond_query_groups: bool = True
     """The tensor degree may be a multiple of the key-value groups, copies of which ranks share."""
     pipeline_needs_microbatches: bool = False
@@ -146,6 +149,11 @@ class SoftwareProfile(Input):
     """All-reduce may run over trees; otherwise around rings alone."""
     axes: tuple[ModelAxis, ...] = ("tensor", "pipeline", "context", "expert")
     """What the framework can split a model over, in addition to data."""
+    context_heads: Count | Literal["all"] | None = None
+    """Ranks of a context group that exchange heads, so that each has whole sequences of some heads;
+    keys and values go around a ring over what is left. Default: none, the ring is over all."""
+    exchanges_heads: bool = False
+    """A job may choose how many ranks exchange heads."""
     rank_order: RankOrder = "tp-cp-ep-dp-pp"
     cuda_graphs: bool = False
     """Kernels are launched from recorded graphs."""
@@ -168,8 +176,15 @@ class SoftwareProfile(Input):
     out where all are gathered at once."""
     step_overhead: Constant[Seconds]
     """Fixed host work of one step: loading data, logging, clearing."""
+    allocator: Literal["caching", "expandable"] = "caching"
+    """Whether memory is reserved in segments of fixed sizes, or in segments that grow
+    (`expandable_segments`)."""
     allocator_slack: Constant[Fraction]
-    """Reserved over allocated memory, minus 1."""
+    """Reserved over allocated memory, minus 1, with segments of fixed sizes."""
+    expandable_slack: Constant[Fraction] = general(
+        "software", "expandable_slack", Constant[Fraction]
+    )
+    """The same with segments that grow."""
     workspaces: Workspaces = Workspaces()
     lazy_loading: bool = True
     """Kernels are loaded to the device when they are first used, not all at the start."""
@@ -200,6 +215,12 @@ class SoftwareProfile(Input):
     def drops_out(self, model_dropout: bool) -> bool:
         """Whether a model trains with dropout, given what it says itself."""
         return model_dropout if self.dropout == "model" else self.dropout
+
+    @property
+    def slack(self) -> float:
+        """Reserved over allocated memory, minus 1."""
+        slack = self.expandable_slack if self.allocator == "expandable" else self.allocator_slack
+        return slack.value
 
     def state_shardings(self, optimizer: str) -> tuple[str, ...]:
         """Data sharding that the optimizer and the types of its states need; () for any."""

@@ -67,6 +67,11 @@ class Fused(Input):
     loss_keeps_logits: bool = False
     """The loss in kernels of its own keeps the 16-bit logits, not fp32 probabilities, and their
     gradient is a new tensor."""
+    chunks_loss: bool = False
+    """Output layer and loss can take the tokens of a microbatch in several chunks, each with its
+    backward pass before the next."""
+    loss_chunks: Count | None = None
+    """How many. Default: all tokens at once."""
     loss_in_place: bool = False
     """The loss kernels turn the 16-bit logits into their gradient where they lie; no fp32 copy."""
     logits_outlive_backward: bool = False
@@ -111,6 +116,8 @@ class FullSharding(Input):
     ahead."""
     units_reduced: Count = general("software", "full_sharding.units_reduced", Constant[Count]).value
     """Layers whose gradients are whole, in the type in which they are reduced, at a time."""
+    starts_whole: bool = False
+    """Every device makes the whole model, in the format of the passes, before it is sharded."""
     keeps_sixteen_bits: bool = False
     """Shards of the 16-bit weights are kept in addition to those of the fp32 master weights."""
 

@@ -27,7 +27,7 @@ NONE, SELECTIVE, FULL = range(len(GRANULARITIES))
 OUTER_KINDS = 2
 """Embedding and head, the last columns of a load."""
 
-_SHARED = ("pipeline", "virtual_stages", "schedule", "load")
+_SHARED = ("pipeline", "virtual_stages", "schedule", "load", "loads_of")
 """What the plans of a batch have in common."""
 
 UNSHARDED, OPTIMIZER, OPTIMIZER_AND_GRADIENTS, FULLY = range(len(DATA_SHARDINGS))
@@ -42,7 +42,10 @@ class Batch:
     `shard_over`: ranks among which sharded states are divided, 0 for all that there are.
     `optimizer_offload`: the share of the optimizer that is on the hosts, `weight_offload` 1 where
     sharded weights are there, `activation_offload` the share of activations that is; None where
-    nothing is."""
+    nothing is.
+
+    `loads_of`: for the memory of several loads of a stage at once, the stage of each of the load's
+    entries; None where there is one of every stage."""
 
     pipeline: int
     virtual_stages: int
@@ -63,6 +66,7 @@ class Batch:
     optimizer_offload: NDArray[np.float64] | None = None
     weight_offload: NDArray[np.int64] | None = None
     activation_offload: NDArray[np.float64] | None = None
+    loads_of: NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
         return len(self.row)
@@ -84,6 +88,11 @@ class Batch:
         return self.kind.placement(self.pipeline, self.virtual_stages)
 
     @property
+    def stages(self) -> NDArray[np.int64]:
+        """[p]: the stage of every entry of the load."""
+        return np.arange(self.pipeline) if self.loads_of is None else self.loads_of
+
+    @property
     def chunk_microbatches(self) -> NDArray[np.int64]:
         """Microbatches that pass through each chunk: all, or a share where the pipeline holds the
         model several times."""
@@ -91,8 +100,8 @@ class Batch:
 
     @property
     def in_flight(self) -> tuple[NDArray[np.int64], NDArray[np.intp]]:
-        """Microbatches in flight in every chunk at its fullest moment, [M, p, v], one row for every
-        number of microbatches, and the row of each plan, [N]."""
+        """Microbatches in flight in every chunk of `stages` at its fullest moment, [M, p, v], one
+        row for every number of microbatches, and the row of each plan, [N]."""
         counts, which = np.unique(self.num_microbatches, return_inverse=True)
         found = peak_in_flight(
             self.schedule,
@@ -100,7 +109,7 @@ class Batch:
             virtual_stages=self.virtual_stages,
             num_microbatches=counts,
         )
-        return found, which
+        return found if self.loads_of is None else found[:, self.loads_of], which
 
     @property
     def pass_counts(self) -> NDArray[np.int64]:

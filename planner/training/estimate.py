@@ -228,8 +228,27 @@ def assumptions(scenario: Scenario, plan: Plan) -> tuple[str, ...]:
         said.append(
             f"the model's {positions:,} learned positions are extended to {job.seq_length:,}"
         )
+    packed = job.settings.packed_length
+    if packed is not None:
+        said.append(
+            f"sequences are packed, a token's own is {packed:,} tokens long on average; all "
+            "microbatches have as many scores"
+        )
     if plan.degrees.context > 1:
-        said.append("context parallelism exchanges in a ring, with the causal load balanced")
+        said.append(_said_of_context(scenario, plan.degrees.context))
     if scenario.model.moe and job.expert_imbalance == 1.0:
         said.append("tokens are spread evenly over the experts")
     return tuple(said)
+
+
+def _said_of_context(scenario: Scenario, context: int) -> str:
+    workload = scenario.workload(Shard(context=context))
+    heads = workload.context_heads
+    if heads == 1:
+        return "context parallelism exchanges in a ring, with the causal load balanced"
+    if workload.context_ring == 1:
+        return "context parallelism exchanges heads"
+    return (
+        f"context parallelism exchanges heads among {heads} ranks, and in a ring of "
+        f"{workload.context_ring} with the causal load balanced"
+    )

@@ -168,6 +168,7 @@ class Scenario:
             seq_length=self.job.seq_length,
             expert_imbalance=self.job.expert_imbalance,
             shard=shard,
+            packed_length=self.job.settings.packed_length,
         )
 
 

@@ -39,6 +39,15 @@ WAIVED = frozenset(
         "dispatcher-devices",
         "dispatcher-reach",
         "dispatcher-ranks",
+        "expert-overlap",
+        "expert-overlap-stages",
+        "expert-overlap-recompute",
+        "sharded-in-groups",
+        "optimizer-offload",
+        "optimizer-offload-share",
+        "weight-offload",
+        "activation-offload",
+        "offload-together",
     }
 )
 """Rules a measured run may break: it ran, on a fork or with a layout the rule does not know."""

@@ -66,6 +66,7 @@ def attention_operators(workload: Workload, *, local: bool) -> list[Operator]:
             * z
             * n
             * (rotary_passes * (query + key_value) + query + 2 * key_value),
+            held_bytes=z * n * (3 * query + 4 * key_value if rotary else query + 2 * key_value),
             forward_kernels=2 * rotary_passes,
             backward_kernels=1 + 2 * rotary_passes,
         )

@@ -1,4 +1,9 @@
-"""Ring attention over the context ranks: what travels, and what is merged.
+"""Attention over the context ranks: what travels, and what is merged.
+
+Among some ranks heads are exchanged for parts of the sequence (Jacobs et al. 2023, DeepSpeed
+Ulysses): an all-to-all gives each whole sequences of a part of the heads, another gives them back.
+Keys and values go around a ring over the other ranks. Both together are hierarchical (Megatron-LM
+`--cp-comm-type a2a+p2p`).
 
 Letters as in `planner.workload.workload`.
 """
@@ -15,12 +20,15 @@ if TYPE_CHECKING:
 
 
 def context_exchange(workload: Workload, query_bytes: int, block_bytes: int) -> list[Operator]:
-    """Ring exchange of keys and values among the context ranks; the backward pass sends their
-    gradients along, twice the bytes (Megatron-LM `--cp-comm-type p2p`, TransformerEngine
-    `AttnFuncWithCPAndKVP2P`)."""
-    if workload.shard.context == 1:
-        return []
+    """Exchanges of heads, and of keys and values (`block_bytes`) around a ring; the backward pass
+    sends their gradients along, twice the bytes (Megatron-LM `--cp-comm-type p2p`,
+    TransformerEngine `AttnFuncWithCPAndKVP2P`)."""
+    heads, ring = workload.context_heads, workload.context_ring
+    operators = [] if heads == 1 else head_exchange(workload, query_bytes, block_bytes)
+    if ring == 1:
+        return operators
     return [
+        *operators,
         ring_merge(workload, query_bytes, block_bytes),
         *(
             Collective(
@@ -32,22 +40,56 @@ def context_exchange(workload: Workload, query_bytes: int, block_bytes: int) -> 
                 in_forward=direction == "forward",
                 in_backward=direction == "backward",
                 runs_with="attention",
-                hops=workload.shard.context - 1,
+                hops=ring - 1,
             )
             for direction, blocks in (("forward", 1), ("backward", 2))
         ),
     ]
 
 
+def head_exchange(workload: Workload, query_bytes: int, block_bytes: int) -> list[Operator]:
+    """Queries, keys and values to the ranks of their heads, the output back; gradients the other
+    way. The output is kept as attention made it and as the projection reads it. Parts are put in
+    order before and after each (TransformerEngine `AttnFuncWithCPAndQKVOA2A`,
+    `flash_attn_a2a_communicate`)."""
+    moved = 2 * query_bytes + block_bytes
+    return [
+        Pointwise(
+            name="context_heads_order",
+            module="core_attn",
+            saved_bytes=query_bytes,
+            forward_bytes=4 * moved,
+            backward_bytes=4 * moved,
+            held_bytes=2 * (query_bytes + block_bytes),
+            forward_kernels=8,
+            backward_kernels=8,
+        ),
+        *(
+            Collective(
+                name=f"context_heads_{way}",
+                module="core_attn",
+                operation="all_to_all",
+                axis="context",
+                buffer_bytes=size,
+                in_forward=True,
+                in_backward=True,
+            )
+            for way, size in (("in", query_bytes + block_bytes), ("out", query_bytes))
+        ),
+    ]
+
+
 def ring_merge(workload: Workload, query_bytes: int, block_bytes: int) -> Pointwise:
     """What a ring adds up after each of its calls: the rescaled output, into an fp32 sum; in the
-    backward pass, the gradients of queries, keys and values."""
-    context, widened = workload.shard.context, 4 // workload.element_bytes
+    backward pass, the gradients of queries, keys and values, of which the sums so far, those of one
+    call, and the next sums live at a time."""
+    ring, widened = workload.context_ring, 4 // workload.element_bytes
     return Pointwise(
         name="context_merge",
         module="core_attn",
-        forward_bytes=context * (1 + 2 * widened) * query_bytes,
-        backward_bytes=context * 3 * (query_bytes + block_bytes),
-        forward_kernels=2 * context,
-        backward_kernels=3 * context,
+        forward_bytes=ring * (1 + 2 * widened) * query_bytes,
+        backward_bytes=ring * 3 * (query_bytes + block_bytes),
+        held_bytes=3 * (query_bytes + block_bytes),
+        forward_kernels=2 * ring,
+        backward_kernels=3 * ring,
     )

@@ -25,11 +25,14 @@ def core_attention(
 ) -> list[Operator]:
     """Softmax(QKᵀ)V, fused (keeps one fp32 log-sum-exp per query) or as separate kernels that
     materialise the scores (Korthikanti et al. 2022: 5·a·s²·b bytes with dropout). A fused kernel
-    treats chunks as sequences of their own."""
+    treats chunks, and packed sequences, as sequences of their own."""
     w, z = workload, workload.element_bytes
     b, s, keys = w.shard.micro_batch_size, w.local_seq_length, w.seq_length
+    heads, s = max(heads // w.context_heads, 1), s * w.context_heads
     if chunk is not None and chunk < keys and w.software.attention == "flash":
         b, s, keys, window = b * -(-s // chunk), min(s, chunk), chunk, chunk
+    if w.packed_length is not None and w.software.attention == "flash":
+        keys = min(keys, w.packed_length)
     sinks = heads if w.model.attention_sinks else 0
     if w.software.attention == "flash":
         return [
@@ -87,8 +90,8 @@ def core_attention(
         Pointwise(
             name="attention_transpose",
             module="core_attn",
-            forward_bytes=2 * z * w.tokens * heads * value_dim,
-            backward_bytes=2 * z * w.tokens * heads * value_dim,
+            forward_bytes=2 * z * b * s * heads * value_dim,
+            backward_bytes=2 * z * b * s * heads * value_dim,
         ),
     ]
     return operators

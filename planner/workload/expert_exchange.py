@@ -74,7 +74,7 @@ def expert_exchange(workload: Workload, name: str, routed: int) -> list[Operator
                 expert=True,
                 operation="all_to_all",
                 axis="expert",
-                buffer_bytes=int(buffer_bytes * workload.expert_imbalance),
+                buffer_bytes=int(buffer_bytes * workload.expert_load),
                 in_forward=True,
                 in_backward=True,
                 copies=workload.token_copies,

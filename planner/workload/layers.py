@@ -43,7 +43,7 @@ def layer_parts(model: ModelSpec, kind: str, shard: Shard) -> tuple[LayerPart, .
     if kind == "mtp":
         return (
             LayerPart("mtp-start", _as_tokens(seen_by("dense", shard))),
-            *layer_parts(model, model.layer_kinds[-1], shard),
+            *layer_parts(model, model.last_layer_kind, shard),
             LayerPart("mtp-end", _as_tokens(seen_by("head", shard))),
         )
     seen = replace(seen_by(kind, shard), expert_overlap=False)

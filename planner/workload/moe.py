@@ -28,15 +28,15 @@ def moe_operators(workload: Workload) -> list[Operator]:
 
     Megatron-LM's all-to-all dispatcher: every device sends its residual tokens' top-k copies to
     the expert ranks and gathers over the expert-tensor ranks. Its all-gather dispatcher: every
-    device gets all tokens of both, and picks those of its experts. `expert_imbalance` is the
-    tokens of the fullest expert rank over the mean.
+    device gets all tokens of both, and picks those of its experts. `expert_load` is the tokens
+    of the fullest expert rank over the mean.
     """
     w, model, z = workload, workload.model, workload.element_bytes
     moe = model.moe
     assert moe is not None
     shard, h, r = w.shard, model.hidden_size, w.residual_tokens
     routed = r * moe.top_k
-    received = int(routed * shard.expert_tensor * w.expert_imbalance)
+    received = int(routed * shard.expert_tensor * w.expert_load)
     experts = moe.num_experts // shard.expert
     width = moe.ffn_hidden_size // shard.expert_tensor
     projections = 2 if model.gated_mlp else 1

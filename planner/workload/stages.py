@@ -60,9 +60,11 @@ class HeldKinds(NamedTuple):
     @classmethod
     def of(cls, held: NDArray[np.bool_]) -> HeldKinds:
         """From what each stage holds, [p, K]."""
-        sets: dict[tuple[bool, ...], int] = {}
-        which = [sets.setdefault(tuple(row), len(sets)) for row in held.tolist()]
-        return cls(np.array(list(sets), dtype=np.bool_), np.array(which, dtype=np.intp))
+        places = np.arange(held.shape[-1])
+        sets: dict[int, int] = {}
+        which = [sets.setdefault(code, len(sets)) for code in (held @ (1 << places)).tolist()]
+        distinct = np.array(list(sets))[:, None] >> places & 1
+        return cls(distinct.astype(np.bool_), np.array(which, dtype=np.intp))
 
 
 def stage_load(model: ModelSpec, kinds: Sequence[str], stages: Sequence[Stage]) -> StageLoad:

@@ -65,7 +65,7 @@ def head_operators(workload: Workload) -> list[Operator]:
     backward pass reads and writes that once more (`common/triton/cross_entropy.py`).
     """
     w, z = workload, workload.element_bytes
-    t, n = w.shard.tensor, w.tokens
+    t, n, chunks = w.shard.tensor, w.tokens, workload.loss_chunks
     logits = n * w.vocabulary_rows
     fused = w.fuses_loss and w.shard.vocabulary == 1
     copied_bytes = 0 if fused else 8 * w.loss_copies
@@ -76,22 +76,42 @@ def head_operators(workload: Workload) -> list[Operator]:
         Pointwise(
             name="cross_entropy",
             module="logits",
-            saved_bytes=z * logits,
+            saved_bytes=z * logits // chunks,
             forward_bytes=logits * 3 * z,
             backward_bytes=logits * 2 * z,
-            forward_kernels=3,
+            forward_kernels=3 * chunks,
+            backward_kernels=chunks,
         )
         if w.loss_in_place
         else Pointwise(
             name="cross_entropy",
             module="logits",
-            saved_bytes=(z if w.keeps_logits else 4) * logits,
+            saved_bytes=(z if w.keeps_logits else 4) * logits // chunks,
             forward_bytes=logits * (z + 4 + 4 + (8 if fused else 16) + 4 + 8 + copied_bytes),
             backward_bytes=logits * ((4 + z) if fused else (8 + 4 + z)),
-            forward_kernels=6 if fused else 12,
-            backward_kernels=1 if fused else 4,
+            forward_kernels=chunks * (6 if fused else 12),
+            backward_kernels=chunks * (1 if fused else 4),
         )
     )
+    if chunks > 1:
+        operators.append(_chunked(w))
     if t > 1:
         operators.append(tensor_collective("loss_reduce", "all_reduce", 3 * 4 * n, True, None))
     return operators
+
+
+def _chunked(workload: Workload) -> Operator:
+    """What chunks add: each is copied out of the output of the last layer, and its gradient into
+    one that stays until that layer's backward pass (pytorch/torchtitan `components/loss.py`,
+    `ChunkedLossWrapper`; linkedin/Liger-Kernel `fused_linear_cross_entropy.py`)."""
+    hidden_bytes = workload.element_bytes * workload.tokens * workload.model.hidden_size
+    return Pointwise(
+        name="loss_chunks",
+        module="head",
+        saved_bytes=hidden_bytes,
+        forward_bytes=2 * hidden_bytes,
+        backward_bytes=2 * hidden_bytes,
+        held_bytes=0,
+        forward_kernels=workload.loss_chunks,
+        backward_kernels=workload.loss_chunks,
+    )

@@ -8,6 +8,7 @@ t tensor degree, z bytes per element.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import gcd
 from typing import TYPE_CHECKING
 
 from planner.workload.formats import QUANTIZED_BYTES, gradient_bytes, weight_bytes
@@ -29,6 +30,8 @@ class Workload:
     seq_length: int
     expert_imbalance: float
     shard: Shard
+    packed_length: int | None = None
+    """Tokens of the sequence that a token is in, where several fill the job's sequence length."""
 
     @property
     def element_bytes(self) -> int:
@@ -112,8 +115,26 @@ class Workload:
         return self.software.fused.loss_in_place and self.shard.vocabulary == 1
 
     @property
+    def loss_chunks(self) -> int:
+        """Chunks in which output layer and loss take the tokens of a microbatch."""
+        return (self.software.fused.loss_chunks or 1) if self.shard.vocabulary == 1 else 1
+
+    @property
     def local_seq_length(self) -> int:
         return self.seq_length // self.shard.context
+
+    @property
+    def context_heads(self) -> int:
+        """Context ranks that exchange heads for parts of the sequence; 1 where none do."""
+        stated, context = self.software.context_heads, self.shard.context
+        if stated is None or (self.model.mla is not None and self.model.mla.indexer is not None):
+            return 1
+        return context if stated == "all" else gcd(stated, context)
+
+    @property
+    def context_ring(self) -> int:
+        """Context ranks around which keys and values travel."""
+        return self.shard.context // self.context_heads
 
     @property
     def tokens(self) -> int:
@@ -122,6 +143,16 @@ class Workload:
     @property
     def residual_tokens(self) -> int:
         return self.tokens // self.shard.tensor if self.shard.sequence_parallel else self.tokens
+
+    @property
+    def expert_load(self) -> float:
+        """Tokens that the fullest expert rank gets, over the mean of what is routed: all that is
+        routed to it, at most its capacity, or exactly that where its input is padded."""
+        expert = self.software.expert
+        capacity = expert.capacity_factor
+        if capacity is None:
+            return self.expert_imbalance
+        return capacity if expert.padded else min(self.expert_imbalance, capacity)
 
     @property
     def dispatcher(self) -> Dispatcher:

@@ -46,7 +46,7 @@ def options_of(command: str) -> set[str]:
         ("init", api.cluster_template, set(), set()),
         ("show", api.shipped_text, set(), set()),
         ("export", api.export, set(), {"note"}),
-        ("validate", api.validate, set(), set()),
+        ("validate", api.validate, {"serving"}, set()),
         ("calibrate", api.calibrate, {"device_file"}, {"note"}),
         ("import model", api.import_model, set(), set()),
         ("import cluster", api.import_cluster, {"format_name"}, {"format", "target"}),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -88,6 +89,39 @@ def test_a_larger_batch_alone_is_no_regression(repository: Repository, plan: str
     assert regression(repository.findings("more.json", f"--baseline={plan}")) == []
 
 
+@pytest.mark.parametrize("kind", ["plan", "figures"])
+def test_the_summary_shows_what_the_step_lost_its_time_to(
+    repository: Repository, plan: str, kind: str
+) -> None:
+    baseline = plan
+    if kind == "figures":
+        baseline = "base.json"
+        assert repository.check(plan, f"--write-baseline={baseline}").code == 0
+    slower(repository)
+    given = (plan, f"--baseline={baseline}", "--ignore=stale")
+    text = repository.check(*given, "--format=github-summary").stdout
+    [before, now] = re.findall(r"([\d.]+) m?s in the baseline, ([\d.]+) m?s now", text)[0]
+    assert float(now) != float(before)
+    chart = text.partition("```text\n")[2].partition("```")[0].splitlines()
+    assert re.match(r"tensor communication +█+ +[\d.]+ m?s baseline", chart[0])
+    assert re.match(r" +█{24} +[\d.]+ m?s now, \+[\d.]+ m?s", chart[1])
+    assert len(chart) % 2 == 0
+    assert any(line.startswith("compute ") for line in chart[2:])
+
+
+def test_the_summary_compares_jobs_of_another_size_per_token(
+    repository: Repository, plan: str
+) -> None:
+    repository.plan("more.json", tensor=8, pipeline=2, global_batch_size=128)
+    text = repository.check(
+        "more.json", f"--baseline={plan}", "--format=github-summary"
+    ).stdout  # fmt: skip
+    assert "counts per token" in text
+    change = re.search(r"now \(([-+][\d.]+)%\)", text)
+    assert change is not None
+    assert -20 < float(change[1]) < 0
+
+
 def test_a_plan_that_cannot_run_writes_no_baseline(repository: Repository, plan: str) -> None:
     repository.edit(plan, {"plans.0.data_sharding": "full"})
     outcome = repository.check(plan, "--write-baseline=base.json")
@@ -104,6 +138,8 @@ def test_a_plan_that_cannot_run_writes_no_baseline(repository: Repository, plan:
         ({"plans.0.step_s": "1"}, "plans[0].step_s: a number is needed, found"),
         ({"plans.0.devices": 0}, "plans[0].devices: a whole number from 1 to"),
         ({"plans.0.peak": 0}, 'plans[0]: "peak" is not known here'),
+        ({"plans.0.time": {"compute": 1}}, 'plans[0].time: "compute" is not known here'),
+        ({"plans.0.time": {"compute_s": -1}}, "plans[0].time.compute_s: a number of at least 0"),
         ({"plans": {}}, "plans: a list is needed, found an object"),
         ({"plans": None}, '"plans" is missing'),
     ],

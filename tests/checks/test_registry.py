@@ -64,6 +64,7 @@ PERMANENT = {
     "PL133": "activation-offload",
     "PL134": "experts-without-sequence-parallel",
     "PL135": "optimizer-states",
+    "PL136": "context-heads",
     "PL140": "dispatcher-of-devices",
     "PL141": "dispatcher-reach",
     "PL142": "dispatcher-ranks",

@@ -203,6 +203,11 @@ CASES = {
         plan={"plans.0.data_sharding": "none"},
         line='"data_sharding"',
     ),
+    "PL136": Case(
+        flags={"context": 4, "tensor": 1, "context_heads": "4"},
+        plan={"inputs.job.settings.context_heads": 3},
+        line='"context"',
+    ),
     "PL140": Case(
         flags=EXPERT,
         experts=True,

@@ -215,7 +215,7 @@ def test_what_does_not_fit_is_made_to_fit(planner: Run, script: Callable[[str], 
 
 
 def test_no_plan_fits(planner: Run, script: Callable[[str], Path]) -> None:
-    script(ONE_LINE.replace("layers 32", "layers 2048"))
+    script(ONE_LINE.replace("hidden-size 4096", "hidden-size 32768"))
     told = planner("improve", "train.sh", *CLUSTER)
     assert told.code == 1
     assert "no plan that fits was found for the job of train.sh" in told.stderr
@@ -308,3 +308,21 @@ def test_a_script_that_is_read_only(planner: Run, script: Callable[[str], Path])
     told = planner("improve", "folder/train.sh", *CLUSTER, "--write")
     assert told.code == 0
     assert sorted(one.name for one in Path("folder").iterdir()) == ["train.sh"]
+
+
+def test_plans_with_room_where_the_fastest_are_all_tight(planner: Run, tmp_path: Path) -> None:
+    """A 13B model on 16 nodes: a dozen plans are faster than any that surely fits."""
+    script = tmp_path / "train.sh"
+    sizes = MODEL.replace("32 --hid", "40 --hid").replace("4096 --ffn-hidden-size 11008", "5120 "
+        "--ffn-hidden-size 13824").replace("heads 32", "heads 40")  # fmt: skip
+    degrees = "--tensor-model-parallel-size 8 --pipeline-model-parallel-size 2 --sequence-parallel"
+    script.write_text(
+        f"{LAUNCH.replace('--nnodes 2', '--nnodes 16')} {sizes} {degrees} {REST} "
+        "--micro-batch-size 1 --global-batch-size 512\n"
+    )
+    done = planner("improve", str(script), "--cluster=dgx-a100-16", "--json")
+    assert done.code == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["better"]
+    assert found["gain"] > 0.2
+    assert 1 <= sum("fits tightly" in one for one in found["left_out"]) <= 3

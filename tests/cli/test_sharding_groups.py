@@ -154,7 +154,8 @@ def test_torchtitan_replicates_groups(planner: Command, slow: str, tmp_path: Pat
     ("software", "group", "message"),
     [
         ("torchtitan", "3", "groups of one size, and as many groups must divide"),
-        ("torchtitan", "1", "neither all nor node nor a whole number from 2"),
+        ("torchtitan", "1", "at least 2 of the data · context replicas (1 where only the"),
+        ("megatron-core", "0", "neither all nor node nor a whole number from 1"),
         ("torchtitan", "nod", "did you mean node?"),
         ("megatron-lm-2021", "8", "replicas shard in groups with data sharding no value"),
     ],
@@ -166,3 +167,24 @@ def test_groups_that_cannot_be(
                    group)  # fmt: skip
     assert done.code == 2
     assert message in " ".join(done.stderr.split())
+
+
+def test_a_copy_of_the_optimizer_for_each_replica(
+    planner: Command, slow: str, tmp_path: Path
+) -> None:
+    """Megatron-LM with as many optimizer instances as replicas divides nothing among them."""
+    asked = ("--cluster", slow, *JOB, "--tensor", "8", "--data-sharding")
+    whole = estimated(planner, *asked, "none")
+    alone = estimated(planner, *asked, "optimizer", "--shard-over", "1")
+    assert alone["shard_over"] == 1
+    assert parts(alone)["optimizer"] == parts(whole)["optimizer"]
+    plan, launch = tmp_path / "plan.json", tmp_path / "launch.sh"
+    done = planner("estimate", *asked, "optimizer", "--shard-over", "1", "--json")
+    plan.write_text(done.stdout, encoding="utf-8")
+    done = planner("export", str(plan), "--format", "megatron-lm", "-o", str(launch),
+                   "--cluster", slow)  # fmt: skip
+    assert done.code == 0, done.stderr
+    assert "--num-distributed-optimizer-instances 4" in launch.read_text(encoding="utf-8")
+    back = estimated(planner, "--cluster", slow, "--plan", str(launch), "--devices", "32")
+    assert back["shard_over"] == 1
+    assert parts(back) == parts(alone)

@@ -168,3 +168,26 @@ def test_a_profile_that_allows_nothing_is_said(planner: Callable[..., Outcome]) 
     done = planner("search", *job, *flags)
     assert done.code == 0, done.stderr
     assert "Software profile composer-fsdp: no plan" in " ".join(done.stdout.split())
+
+
+@pytest.mark.parametrize(
+    ("model", "devices", "options", "reported_s"),
+    [
+        ("qwen3-30b-a3b", "8", "--expert=8 --micro-batch-size=4 --recompute=full", 21.77),
+        ("gpt-oss-120b", "64", "--expert=64 --micro-batch-size=2 --recompute=none", 4.30),
+        ("llama-3-70b", "64", "--context=2 --micro-batch-size=1 --recompute=full "
+         "--data-sharding=full --seq-length=8192 --global-batch-size=128", 18.90),
+    ],
+)  # fmt: skip
+def test_published_steps_of_automodel(
+    planner: Run, model: str, devices: str, options: str, reported_s: float
+) -> None:
+    """NVIDIA-NeMo/Automodel, docs/performance-summary.mdx at 36044ad3: H100, bf16, 4,096 tokens and
+    a batch of 512 unless stated."""
+    given = options.split()
+    if "llama" not in model:
+        given += ["--seq-length=4096", "--global-batch-size=512"]
+    done = planner("estimate", "--cluster=dgx-h100-16", f"--devices={devices}", "--json",
+                   f"--model={model}", "--software=automodel", *given)  # fmt: skip
+    step_s = json.loads(done.stdout)["plans"][0]["estimate"]["step_s"]
+    assert step_s == pytest.approx(reported_s, rel=0.2)

@@ -47,6 +47,8 @@ NOT_OURS = {
 
 WRITTEN = {
     "cluster.yaml",
+    "first.sh",
+    "mine.yaml",
     "model.yaml",
     "my-a100.yaml",
     "NAME-bandwidth.csv",
@@ -57,6 +59,8 @@ WRITTEN = {
     "run.sh",
     "settings.sh",
     "slurm.sh",
+    "results.csv",
+    "front.csv",
     "torchrun.sh",
     "train.sh",
     "verify_placement.py",
@@ -70,6 +74,7 @@ NOT_RUN = {
     "MEGATRON_PATH=~/Megatron-LM DATA_PATH=/data/text TOKENIZER_MODEL=/data/tokenizer bash "
     "launch.sh slurm": "tests/exporters/test_any_nodes.py does",
     "planner report plans.json --mine train.sh -o report.html": "tests/cli/test_report.py does",
+    "planner simulate plans.json --days 90 --spares 0,1,2,4": "tests/cli/test_simulate.py does",
     "planner calibrate my-runs.yaml --device-file my-a100.yaml": "tests/cli/test_calibrate.py does",
     "planner validate my-runs.yaml --device-file my-a100.yaml      # shows the gain": "as above",
     "planner calibrate train-a.log train-b.log --plan plans.json#1,plans.json#3 "
@@ -132,7 +137,7 @@ SOURCES = [
     *sorted((ROOT / "planner").rglob("*.py")),
     *(
         path
-        for folder in ("planner", "clusters", "defaults", "libraries", "software")
+        for folder in ("planner", "clusters", "defaults", "engines", "libraries", "software")
         for path in sorted((ROOT / folder).rglob("*.yaml"))
     ),
 ]
@@ -237,6 +242,7 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     Path("model.yaml").write_text(model, encoding="utf-8")
     Path("hosts.txt").write_text("".join(f"gpu-{i:02}\n" for i in range(16)), encoding="utf-8")
     Path("train.sh").write_text(SCRIPT, encoding="utf-8")
+    Path("first.sh").write_text(FIRST, encoding="utf-8")
     Path("plans").mkdir()
     return tmp_path
 
@@ -252,6 +258,10 @@ torchrun --nnodes 16 --nproc-per-node $GPUS pretrain_gpt.py $MODEL \\
   --sequence-parallel --use-distributed-optimizer --bf16 --vocab-size 32000 \\
   --micro-batch-size 1 --global-batch-size 512
 """
+
+
+FIRST = SCRIPT.replace("-size 16 --p", "-size 8 --p")
+"""The script of the tutorial, whose plan can run."""
 
 
 @pytest.mark.slow
@@ -313,6 +323,9 @@ def test_every_other_command_runs(planner: Callable[..., Outcome], desk: Path) -
     for document in DOCUMENTS:
         if document.parent.name == "adding" or document.name in ("README.md", "ci.md"):
             continue
+        for fence in fences(document):
+            if fence.language == "yaml" and fence.title:
+                Path(fence.title).write_text(fence.text, encoding="utf-8")
         for command in _commands(document):
             if command.line in NOT_RUN:
                 continue
@@ -331,7 +344,7 @@ def test_what_is_not_run_is_there() -> None:
 def test_python_runs(document: Path, desk: Path) -> None:
     """Block after block in one namespace, in the reader's folder. (tests/api/test_documentation.py
     does so for docs/api.md.)"""
-    Path("train.sh").write_text(SCRIPT.replace("-size 16 --p", "-size 8 --p"), encoding="utf-8")
+    Path("train.sh").write_text(FIRST, encoding="utf-8")
     names: dict[str, Any] = {}
     for fence in fences(document):
         if fence.language == "python" and not fence.title:

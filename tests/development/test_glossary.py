@@ -87,7 +87,7 @@ def test_every_key_and_value_of_a_plan_file_is_in_the_glossary() -> None:
     assert missing(set(keys_and_values(plan_schema()))) == []
 
 
-@pytest.mark.parametrize("kind", ["cluster", "model", "runs", "software"])
+@pytest.mark.parametrize("kind", ["cluster", "model", "runs", "study", "software"])
 def test_every_key_and_value_of_other_files_is_in_the_glossary(kind: SchemaKind) -> None:
     met = set(keys_and_values(json_schema(kind)))
     assert missing(met if kind == "software" else met - device_words()) == []
@@ -113,7 +113,7 @@ def test_the_glossary_has_no_word_that_is_gone() -> None:
         plain(word)
         for word in (*options(), *SCHEDULES, *frameworks(), *keys_and_values(plan_schema()))
     }
-    for kind in ("cluster", "model", "runs", "software"):
+    for kind in ("cluster", "model", "runs", "study", "software"):
         met |= {plain(word) for word in keys_and_values(json_schema(kind))}
     assert sorted(words() - met) == []
 

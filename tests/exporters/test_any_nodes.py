@@ -188,7 +188,6 @@ LARGER = """
     [
         (GROUP + TIERS, "links of tier spine are slower than those inside a leaf"),
         (GROUP + OVERRIDES, "links differ (links.overrides)"),
-        (SPANNED, "2 nodes share a scale-up domain"),
         (GROUP.rstrip() + LARGER, "nodes differ (h100, h200)"),
     ],
 )
@@ -221,6 +220,54 @@ def test_where_the_order_counts_hosts_have_names(
     kubernetes = export("kubernetes", "job.yaml", *job, hosts=str(hosts))
     assert kubernetes.code == 2
     assert f"{reason}, and a pod's index cannot be given a node" in kubernetes.stderr
+
+
+def test_scale_up_domains_are_segments_of_slurm(
+    planner: Run, export: Callable[..., Outcome], folder: Path
+) -> None:
+    """Slurm gives nodes of one domain at a time, which no other launcher can ask for; named hosts
+    are taken as named. A job in one domain may have any nodes of it."""
+    cluster = folder / "cluster.yaml"
+    cluster.write_text(f"name: ours\n{SPANNED}")
+    job = ("--cluster", str(cluster), "--model", "llama-3-8b", "--nodes", "4", "--tensor", "8")
+    assert export("launch", "run", *job).code == 0
+    files = {path.name: path.read_text() for path in (folder / "run").iterdir()}
+    assert "\n#SBATCH --segment=2\n" in files["slurm.sh"]
+    assert "torchrun.sh" not in files
+    assert "2 of each scale-up domain" in files["README.md"]
+    (folder / "train.py").rename(folder / "pretrain_gpt.py")
+    where = {"MEGATRON_PATH": str(folder), "MOCK_DATA": "1"}
+    ran = start(folder, "bash", "run/launch.sh", "slurm", STAND_IN_NODES=NODES, **where)
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert trained(ran.stdout) == list(range(32))
+    by_hand = start(folder, "bash", "run/launch.sh", "torchrun", **where)
+    assert by_hand.returncode == 2
+    assert "only Slurm puts the nodes of a scale-up domain together" in by_hand.stderr
+    for format in ("torchrun", "mpi"):
+        refused = export(format, f"{format}.out", *job)
+        assert "2 nodes share a scale-up domain, and cluster ours does not name" in refused.stderr
+    hosts = folder / "hosts.txt"
+    hosts.write_text("a\nb\nc\nd\n")
+    assert export("launch", "named", *job, hosts=str(hosts)).code == 0
+    named = (folder / "named" / "slurm.sh").read_text()
+    assert "--nodelist=a,b,c,d\n" in named
+    assert "--segment" not in named
+    pair = (*job[:5], "2", *job[6:])
+    assert export("torchrun", "pair.sh", *pair).code == 0
+    assert "any 2 of them will do, in one scale-up domain" in (folder / "pair.sh").read_text()
+
+
+def test_hosts_of_segments_have_no_names_of_their_own(
+    export: Callable[..., Outcome], folder: Path
+) -> None:
+    """The shipped rack names no hosts: a segment of 16 of its 18 nodes does not make names of the
+    planner's placeholders."""
+    job = ("--cluster", "gb200-nvl72-144", "--model", "llama-3-8b", "--nodes", "32", "--tensor=4")
+    assert export("slurm", "slurm.sh", *job).code == 0
+    script = (folder / "slurm.sh").read_text()
+    assert "\n#SBATCH --segment=16\n" in script
+    assert "--nodelist" not in script
+    assert "gb200-0" not in script
 
 
 def test_a_tier_that_costs_nothing_leaves_nodes_alike(

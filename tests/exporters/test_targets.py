@@ -10,10 +10,11 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import yaml
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from planner.exporters import bridge, deepspeed, nemo, torchtitan
+from planner.exporters import automodel, bridge, deepspeed, nemo, torchtitan
 from planner.exporters.errors import Inexpressible
 
 if TYPE_CHECKING:
@@ -239,6 +240,47 @@ def test_a_torchtitan_recipe_holds_the_plan(jobs: Jobs) -> None:
         * split.data_parallel_shard_degree
     )
     assert made.activation_checkpoint == "full"
+
+
+def test_an_automodel_recipe_holds_the_plan(jobs: Jobs, golden: Golden) -> None:
+    job = jobs.make(
+        "dgx-h100-16",
+        "qwen3-30b-a3b",
+        software="automodel",
+        pipeline=2,
+        expert=8,
+        virtual_stages=2,
+        schedule="interleaved",
+        stage_layers=(11, 12, 13, 12),
+    )
+    text = automodel.as_recipe(job)
+    golden.check("export-automodel.yaml", text)
+    recipe = yaml.safe_load(text)
+    split, degrees = recipe["distributed"], job.plan.degrees
+    assert (split["pp_size"], split["ep_size"]) == (degrees.pipeline, degrees.expert)
+    parts = split["pipeline"]["module_fqns_per_model_part"]
+    layers = [name for part in parts for name in part if ".layers." in name]
+    assert layers == [f"model.layers.{index}" for index in range(48)]
+    batch = recipe["step_scheduler"]
+    assert batch["global_batch_size"] == batch["local_batch_size"] * degrees.data
+
+
+AUTOMODEL_REFUSES: tuple[tuple[str, dict[str, Any]], ...] = (
+    ("job.software", {"software": "torchtitan"}),
+    ("model", {"model": "gpt-7.5b", "options": {"precision": "bf16"}}),
+    ("job.precision", {"options": {"precision": "fp16"}}),
+    ("job.optimizer", {"options": {"optimizer": "sgd"}}),
+    ("software.master_weights", {"changes": (("master_weights", True),)}),
+)
+
+
+@pytest.mark.parametrize(("field", "values"), AUTOMODEL_REFUSES)
+def test_automodel_refuses_by_field(jobs: Jobs, field: str, values: dict[str, Any]) -> None:
+    values = {"software": "automodel", "nodes": 2, **values}
+    job = jobs.make("dgx-h100-16", values.pop("model", "llama-3-8b"), **values)
+    with pytest.raises(Inexpressible, match=r"^NeMo AutoModel cannot express ") as raised:
+        automodel.as_recipe(job)
+    assert raised.value.field == field
 
 
 TORCHTITAN_REFUSES: tuple[tuple[str, dict[str, Any]], ...] = (

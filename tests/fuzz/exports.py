@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 FOLDER = "exported"
 ROUNDING = 1e-6
-OWN_FORMATS = {"megatron-lm": "megatron-lm", "deepspeed": "deepspeed", "torchtitan": "torchtitan"}
+OWN_FORMATS = {name: name for name in ("megatron-lm", "deepspeed", "torchtitan", "automodel")}
 """The format of each framework that has one."""
 PUBLISHED_ONLY = (
     "megatron-lm-2021",

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-SAMPLE = 60
+SAMPLE = 30
 
 
 class TalkativeError(PlannerError):

@@ -43,7 +43,7 @@ NODES = NodeOptions(
     network_bandwidth="50 GB/s",
     cards=8,
 )
-MOST = 300
+MOST = 120
 """Mutations of one sample, evenly spread over all there are."""
 
 VALUES: tuple[Any, ...] = (

@@ -361,3 +361,16 @@ def test_the_table_by_source_fits_a_terminal(write_runs: WriteRuns, validate: Va
     header = next(line for line in outcome.stdout.splitlines() if line.startswith("source"))
     assert header.split()[1:5] == ["runs", "mean", "med.", "worst"]
     assert header.split()[-2:] == ["tau", "regret"]
+
+
+def test_a_run_that_ran_is_no_question_of_the_profile(
+    write_runs: WriteRuns, validate: Validate
+) -> None:
+    """Sharding groups, one replica in each too, and offloading that the profile does not know."""
+    sharded = {"data_sharding": "optimizer", "recompute": "full", "measured": {"step_s": 0.5}}
+    groups = [{**sharded, "optimizer_shard_size": size} for size in (1, 2, 4, 8)]
+    outcome = validate(write_runs(*groups, {**sharded, "optimizer_offload": 1.0}), "--json")
+    assert outcome.document["errors"] == []
+    path = write_runs(*groups)
+    peaks = [one.memory.binding.device_peak_bytes for one in predicted(path)]
+    assert peaks == sorted(set(peaks), reverse=True)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from planner.exporters.errors import Inexpressible
 from planner.exporters.folder.frameworks import FRAMEWORKS
 from planner.exporters.launchers import slurm, torchrun
-from planner.exporters.nodes import any_nodes_will_do
+from planner.exporters.nodes import any_nodes_will_do, segment_of
 from planner.exporters.quoting import filled
 from planner.exporters.ranks import ranks_csv
 from planner.exporters.verify import verify_program
@@ -47,7 +47,7 @@ needs() {
 }
 
 source "$here/settings.sh"
-@PROGRAM@
+@LEFTOUT@@PROGRAM@
 program+=("${TRAINING_ARGS[@]}" "$@")
 export VERIFY_PLACEMENT=$here/verify_placement.py
 if [[ $launcher == slurm ]]; then
@@ -73,7 +73,7 @@ _README = """\
 @PROMISE@
 
 1. Fill in `settings.sh`: @WANTED@.
-2. With Slurm, run `bash launch.sh slurm`; without, on every host, `@TORCHRUN@`. Further arguments
+2. @START@. Further arguments
    go to the training program.
 
 @HOSTS@
@@ -86,7 +86,7 @@ sits as planned; otherwise the job stops with one line that says what is where.
 | `launch.sh` | the command: settings and arguments put together |
 | `settings.sh` | paths, the tokenizer, how to train: what no plan says |
 @FILES@
-| `slurm.sh`, `torchrun.sh` | the launchers under `launch.sh` |
+| @LAUNCHERS@ | the launchers under `launch.sh` |
 | `ranks.csv` | host, device and position of every rank |
 | `verify_placement.py` | the check before the program; its `check_groups` compares groups |
 @NOTES@"""
@@ -95,6 +95,7 @@ _HOLDS = {
     ".sh": "the plan as arguments of the framework",
     ".py": "the plan as a configuration function of the framework",
     ".json": "the plan as the framework's configuration",
+    ".yaml": "the plan as the framework's configuration",
     ".csv": "the order of passes of the pipeline",
 }
 
@@ -123,22 +124,42 @@ def launch_folder(job: ExportJob, *, estimate: Estimate | None = None) -> Launch
             hint="plan with a --software profile of one of them",
         )
     start = FRAMEWORKS[framework](job)
+    by_slurm = slurm.as_script(job)
+    by_hosts, left_out = _torchrun(job)
     files = {
-        "README.md": _readme(job, start, estimate),
-        "launch.sh": filled(_LAUNCH, title=job.title, program=start.program),
+        "README.md": _readme(job, start, estimate, by_hosts=bool(by_hosts)),
+        "launch.sh": filled(_LAUNCH, title=job.title, program=start.program, leftout=left_out),
         "settings.sh": filled(_SETTINGS, settings=start.settings),
         **start.files,
-        "slurm.sh": slurm.as_script(job),
-        "torchrun.sh": torchrun.as_script(job),
+        "slurm.sh": by_slurm,
+        **by_hosts,
         "ranks.csv": ranks_csv(job),
         "verify_placement.py": verify_program(job),
     }
     return LaunchFolder(files=files, notes=start.notes)
 
 
-def _readme(job: ExportJob, start: Start, estimate: Estimate | None) -> str:
+_LEFT_OUT = """\
+[[ $launcher == slurm ]] || {
+  echo "only Slurm puts the nodes of a scale-up domain together: name the hosts (--hosts)" >&2
+  exit 2
+}
+"""
+
+
+def _torchrun(job: ExportJob) -> tuple[dict[str, str], str]:
+    """The launcher without Slurm, and lines that refuse it: torchrun by itself does not know which
+    hosts share a scale-up domain."""
+    segment = segment_of(job)
+    if segment is not None and segment < len(job.hosts):
+        return {}, _LEFT_OUT
+    return {"torchrun.sh": torchrun.as_script(job)}, ""
+
+
+def _readme(job: ExportJob, start: Start, estimate: Estimate | None, *, by_hosts: bool) -> str:
     nodes = len(job.hosts)
-    any_nodes = any_nodes_will_do(job)
+    segment = segment_of(job)
+    any_nodes = segment is not None or any_nodes_will_do(job)
     command = "bash launch.sh torchrun"
     if any_nodes and nodes > 1:
         command = f"MASTER_ADDR=HOST {command}` with one of the hosts as `HOST"
@@ -149,8 +170,11 @@ def _readme(job: ExportJob, start: Start, estimate: Estimate | None) -> str:
         plan=f"{labels.one_line(job.plan)}; layers per stage {labels.stage_layers(job.plan)}.",
         promise=_promise(estimate),
         wanted=start.wanted,
-        torchrun=command,
-        hosts=_hosts(nodes, any_nodes=any_nodes),
+        start=f"With Slurm, run `bash launch.sh slurm`; without, on every host, `{command}`"
+        if by_hosts
+        else "Run `bash launch.sh slurm`",
+        launchers="`slurm.sh`, `torchrun.sh`" if by_hosts else "`slurm.sh`",
+        hosts=_hosts(nodes, any_nodes=any_nodes, segment=segment),
         files="\n".join(
             f"| `{name}` | {_HOLDS[name[name.rindex('.') :]]} |" for name in start.files
         ),
@@ -158,9 +182,14 @@ def _readme(job: ExportJob, start: Start, estimate: Estimate | None) -> str:
     )
 
 
-def _hosts(nodes: int, *, any_nodes: bool) -> str:
+def _hosts(nodes: int, *, any_nodes: bool, segment: int | None) -> str:
     if not any_nodes:
         return "The plan takes its hosts in the order of `ranks.csv`, and the launchers keep to it."
+    if segment is not None:
+        return (
+            f"Any {nodes} nodes will do, {segment} of each scale-up domain: Slurm's block topology "
+            f"gives them\n(`--segment={segment}`), and the hosts of `ranks.csv` are placeholders."
+        )
     if nodes == 1:
         return "Any node will do, as all are alike; `ranks.csv` has a placeholder for its name."
     return (

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from planner.exporters import deepspeed, torch_pipelining, torchtitan
+from planner.exporters import automodel, deepspeed, torch_pipelining, torchtitan
 from planner.exporters.megatron import arguments
 from planner.exporters.megatron.unstated import unstated
 from planner.exporters.quoting import filled, shell_word
@@ -97,6 +97,18 @@ needs PROGRAM
 program=("$PROGRAM" --deepspeed --deepspeed_config "$here/deepspeed.json")"""
 
 
+_AUTOMODEL_SETTINGS = """\
+# Where the configuration of the model comes from: a folder in place of its name on the Hub.
+MODEL_PATH=${MODEL_PATH:-}
+
+# How to train is no part of a plan. Your own data take the place of made-up tokens by --dataset.…
+TRAINING_ARGS=(--step_scheduler.max_steps 50)"""
+
+_AUTOMODEL_PROGRAM = """\
+program=(-m nemo_automodel.cli.app "$here/automodel.yaml")
+[[ -z $MODEL_PATH ]] || program+=(--model.config.pretrained_model_name_or_path "$MODEL_PATH")"""
+
+
 def _megatron(job: ExportJob) -> Start:
     return Start(
         files={ARGUMENTS: arguments.as_shell(job)},
@@ -137,7 +149,22 @@ def _deepspeed(job: ExportJob) -> Start:
     )
 
 
+def _automodel(job: ExportJob) -> Start:
+    return Start(
+        files={automodel.FILE: automodel.as_recipe(job)},
+        settings=_AUTOMODEL_SETTINGS,
+        program=_AUTOMODEL_PROGRAM,
+        wanted="`MODEL_PATH` where the Hub cannot be reached, and your data",
+        notes=automodel.recipe_notes(job),
+    )
+
+
 FRAMEWORKS: MappingProxyType[str, Callable[[ExportJob], Start]] = MappingProxyType(
-    {"megatron-lm": _megatron, "torchtitan": _torchtitan, "deepspeed": _deepspeed}
+    {
+        "megatron-lm": _megatron,
+        "torchtitan": _torchtitan,
+        "deepspeed": _deepspeed,
+        "automodel": _automodel,
+    }
 )
 """By the framework of the software profile."""

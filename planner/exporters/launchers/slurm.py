@@ -3,7 +3,9 @@ was given where any will do.
 
 Under `--distribution=arbitrary` line i of SLURM_HOSTFILE gets task i, and there must be as many
 lines as tasks. The node rank is SLURM_PROCID: SLURM_NODEID follows the step's own node list. The
-distribution is the step's alone; for an allocation it excludes topology-aware scheduling.
+distribution is the step's alone; for an allocation it excludes topology-aware scheduling. Slurm's
+block topology gives segments of nodes that share a block, as scale-up domains are
+(`sbatch --segment`).
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from planner.exporters.environment import environment
-from planner.exporters.nodes import takes_any_nodes
+from planner.exporters.nodes import segment_of, takes_any_nodes
 from planner.exporters.quoting import filled, heredoc, plain_hosts, shell_word
 from planner.specs.cluster.hostlist import by_number, compress_hosts
 
@@ -55,7 +57,7 @@ cat > "$SLURM_HOSTFILE" @HOSTS@
 export MASTER_ADDR=@FIRST@ MASTER_PORT=${MASTER_PORT:-29500}"""
 
 _ANY = """\
-# The nodes are alike, so that any @NODES@ of them will do.
+# The nodes are alike, so that any @NODES@ of them will do@SEGMENTS@.
 hosts=$(scontrol show hostnames "$SLURM_JOB_NODELIST")
 mapfile -t hosts <<< "$hosts"
 (( ${#hosts[@]} == @NODES@ )) || {
@@ -70,7 +72,7 @@ TARGET = "Slurm"
 def as_script(job: ExportJob) -> str:
     """The job gets any nodes where all are alike, else those of the plan. Raises: Inexpressible
     where those have no names."""
-    any_nodes = takes_any_nodes(job, TARGET)
+    any_nodes = takes_any_nodes(job, TARGET, in_segments=True)
     each = job.devices_per_host
     sizes = " ".join(str(host.devices) for host in job.hosts)
     devices = (
@@ -79,7 +81,10 @@ def as_script(job: ExportJob) -> str:
     directives = f"#SBATCH --gpus-per-node={each}\n" if each else ""
     nodes = str(len(job.hosts))
     if any_nodes:
-        hosts = filled(_ANY, nodes=nodes)
+        segment = segment_of(job)
+        each_domain = "" if segment is None else f", {segment} of each scale-up domain"
+        directives += "" if segment is None else f"#SBATCH --segment={segment}\n"
+        hosts = filled(_ANY, nodes=nodes, segments=each_domain)
     else:
         directives += _nodelist(job)
         hosts = filled(

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from planner.exporters.environment import environment
-from planner.exporters.nodes import takes_any_nodes
+from planner.exporters.nodes import segment_of, takes_any_nodes
 from planner.exporters.quoting import filled, shell_word
 
 if TYPE_CHECKING:
@@ -51,8 +51,8 @@ exec torchrun --nnodes=@NODES@ --nproc-per-node="$devices" --node-rank="$node_ra
   --master-addr="${HOSTS[0]}" --master-port="${MASTER_PORT:-29500}" \\"""
 
 _ANY_USAGE = """\
-# The nodes are alike, so that any @NODES@ of them will do. Run this on each, with the name of one
-# of them and with verify_placement.py in the same folder:
+# The nodes are alike, so that any @NODES@ of them will do@DOMAIN@. Run this on each, with the name
+# of one of them and with verify_placement.py in the same folder:
 #   MASTER_ADDR=HOST bash torchrun.sh PROGRAM [ARGUMENTS ...]"""
 
 _ANY = """\
@@ -70,6 +70,10 @@ _ALONE = """\
 TARGET = "torchrun"
 
 
+def _domain(job: ExportJob) -> str:
+    return "" if segment_of(job) is None else ", in one scale-up domain"
+
+
 def as_script(job: ExportJob) -> str:
     """Hosts find each other where all nodes are alike, else each looks up its place in the plan.
     Raises: Inexpressible where the plan's hosts have no names."""
@@ -78,7 +82,7 @@ def as_script(job: ExportJob) -> str:
     each = job.devices_per_host
     if takes_any_nodes(job, TARGET):
         alone = len(job.hosts) == 1
-        usage = _ALONE_USAGE if alone else filled(_ANY_USAGE, nodes=nodes)
+        usage = _ALONE_USAGE if alone else filled(_ANY_USAGE, nodes=nodes, domain=_domain(job))
         hosts = filled(
             _ALONE if alone else _ANY,
             nodes=nodes,

@@ -42,7 +42,11 @@ def megatron_flags(job: ExportJob) -> Flags:
 def environment(job: ExportJob) -> dict[str, str]:
     """Environment variables of the ranks."""
     plan = job.plan
-    return environment_of(plan.degrees, plan.data_sharding, expert_overlap=plan.expert_overlap)
+    grows = job.software.allocator == "expandable"
+    return {
+        **environment_of(plan.degrees, plan.data_sharding, expert_overlap=plan.expert_overlap),
+        **({"PYTORCH_CUDA_ALLOC_CONF": "expandable_segments:True"} if grows else {}),
+    }
 
 
 def as_arguments(job: ExportJob) -> str:

@@ -66,6 +66,9 @@ def _experts(job: ExportJob) -> Flags:
         moe_permute_fusion=expert.fused_permutation,
         overlap_moe_expert_parallel_comm=job.plan.expert_overlap,
     )
+    if expert.capacity_factor is not None:
+        flags |= values(moe_expert_capacity_factor=expert.capacity_factor)
+        flags |= switches(moe_pad_expert_input_to_capacity=expert.padded)
     dispatcher = job.plan.dispatcher or expert.sends_by
     if job.plan.dispatcher in FLEXIBLE:
         return flags | values(

@@ -92,7 +92,11 @@ def sharding_flags(job: ExportJob) -> Flags:
         raise cannot("shard_over", f"with data_sharding {sharding} all replicas share")
     return {
         **flags,
-        **switches(use_megatron_fsdp=True),
+        **switches(
+            use_megatron_fsdp=True,
+            init_model_with_meta_device=sharding == "full"
+            and not job.software.full_sharding.starts_whole,
+        ),
         **values(data_parallel_sharding_strategy=_FSDP[sharding], ckpt_format="fsdp_dtensor"),
     }
 

@@ -27,8 +27,8 @@ def parallel_flags(job: ExportJob) -> Flags:
             tensor_model_parallel_size=degrees.tensor,
             pipeline_model_parallel_size=degrees.pipeline,
             context_parallel_size=degrees.context,
-            cp_comm_type="p2p" if degrees.context > 1 else None,
         ),
+        **_context(job),
         **switches(sequence_parallel=plan.sequence_parallel),
         **_expert_degrees(job),
         **_rank_order(job),
@@ -101,3 +101,16 @@ def _sends(plan: Plan, *, overlap: bool) -> Flags:
             hint="plan with a profile that overlaps pipeline, or without virtual stages",
         )
     return switches(no_overlap_p2p_communication=True)
+
+
+def _context(job: ExportJob) -> Flags:
+    """How attention's parts travel among the context ranks."""
+    context, heads = job.plan.degrees.context, job.software.context_heads
+    if context == 1:
+        return {}
+    if heads in (None, 1):
+        return values(cp_comm_type="p2p")
+    if heads in ("all", context):
+        return values(cp_comm_type="a2a")
+    sizes = (str(heads), str(context // int(heads or 1)))
+    return {**values(cp_comm_type="a2a+p2p"), "--hierarchical-context-parallel-sizes": sizes}

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from math import isnan, nan
+
 from planner.importers.megatron.flags import Flags
 from planner.importers.notes import Notes
+from planner.specs.ranges import MOST_TIMES
 
 _FSDP_SHARDING = {
     "no_shard": "none",
@@ -146,3 +149,35 @@ def attention(flags: Flags) -> str | None:
         return "unfused"
     backend = flags.choice("--attention-backend", _BACKENDS)
     return None if backend is None else _BACKENDS[backend]
+
+
+def capacity(flags: Flags) -> dict[str, float | bool | None]:
+    """The capacity of experts, and whether their input is padded to it. A negative factor is none
+    (transformer_config.py)."""
+    name = "--moe-expert-capacity-factor"
+    text = flags.text(name)
+    if text is None:
+        return {"capacity_factor": None, "padded": False}
+    try:
+        factor = float(text)
+    except ValueError:
+        factor = nan
+    if isnan(factor) or factor == 0 or factor > MOST_TIMES:
+        raise flags.error(f"{text[:20]!r} is not a factor above 0", name)
+    padded = flags.given("--moe-pad-expert-input-to-capacity")
+    return {"capacity_factor": factor if factor > 0 else None, "padded": padded and factor > 0}
+
+
+def context_heads(flags: Flags) -> dict[str, int | str | None]:
+    """Context ranks that exchange heads: all of them, or the first of hierarchical sizes, whose
+    groups are the inner ones (`parallel_state.py`, `create_hierarchical_groups`)."""
+    ways = set(flags.words("--cp-comm-type") or ("p2p",))
+    if ways == {"a2a"}:
+        return {"context_heads": "all"}
+    name = "--hierarchical-context-parallel-sizes"
+    sizes = flags.words(name) or ()
+    if ways != {"a2a+p2p"} or not sizes:
+        return {"context_heads": None}
+    if not (sizes[0].isascii() and sizes[0].isdigit() and 0 < int(sizes[0][:9]) <= 10**6):
+        raise flags.error(f"{sizes[0][:20]!r} is not a number of ranks", name)
+    return {"context_heads": int(sizes[0])}

@@ -70,6 +70,7 @@ class Launch:
     overlap: tuple[str, ...]
     attention: str | None
     gradient_reduce_dtype: str | None
+    allocator: str | None
     rank_order: str
     software: str
     notes: Notes = field(compare=False)
@@ -87,7 +88,7 @@ class Launch:
         """Ranks that share one sharded optimizer; None for all of them, and where the instances do
         not divide the replicas."""
         each, rest = divmod(devices, self.tensor * self.pipeline * self.optimizer_shards)
-        return each if self.optimizer_shards > 1 and each > 1 and not rest else None
+        return each if self.optimizer_shards > 1 and each and not rest else None
 
     def place(self, name: str) -> Origin:
         """The place where a field was decided: that of its flag, or that of the command."""
@@ -252,6 +253,7 @@ def launch_of(
         overlap=overlap(flags, layout.virtual_stages),
         attention=attention(flags),
         gradient_reduce_dtype="bf16" if reduces_in_bf16(flags) else None,
+        allocator=None,
         rank_order="tp-cp-ep-pp-dp" if flags.given("--use-tp-pp-dp-mapping") else "tp-cp-ep-dp-pp",
         software="megatron-deepspeed-2022" if flags.given("--deepspeed") else "megatron-core",
         notes=notes,
@@ -273,9 +275,11 @@ def _with_training(launch: Launch, flags: Flags, notes: Notes) -> Launch:
         notes.left_out.append(f"--optimizer {optimizer}: memory is that of adam")
     if flags.given("--rampup-batch-size"):
         notes.left_out.append("--rampup-batch-size: the full batch is planned for")
-    exchange = flags.text("--cp-comm-type") or "p2p"
-    if exchange != "p2p":
-        notes.left_out.append(f"--cp-comm-type {exchange}: keys and values are sent around a ring")
+    ways = flags.words("--cp-comm-type") or ("p2p",)
+    if len(set(ways)) > 1 or ways[0] == "all_gather":
+        notes.left_out.append(
+            f"--cp-comm-type {' '.join(ways)[:60]}: keys and values are sent around a ring"
+        )
     training: dict[str, Any] = {
         "global_batch_size": launch.global_batch_size,
         "seq_length": launch.seq_length,

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from planner.errors import InputError
+from planner.importers.megatron.allocator import allocator_of
 from planner.importers.megatron.arguments_file import arguments_command, looks_like_arguments
 from planner.importers.megatron.command import (
     Command,
@@ -180,6 +181,7 @@ def _launch(
         vocabulary=vocabulary,
         usual_vocabulary=usual_vocabulary,
     )
+    launch = replace(launch, allocator=allocator_of(chosen, followed.variables))
     describe(launch, chosen, flags, followed, where)
     return launch
 

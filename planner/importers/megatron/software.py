@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, get_args
 
-from planner.importers.megatron.decisions import dispatcher
+from planner.importers.megatron.decisions import capacity, context_heads, dispatcher
 from planner.importers.switched import with_choice, with_groups
 from planner.specs.software_parts import RecomputeModule
 
@@ -111,8 +111,16 @@ def _switches(launch: Launch, profile: SoftwareProfile) -> dict[str, Any]:
         "fp8": profile.fp8.model_copy(update={"parameter_gather": gather}),
         "cuda_graphs": _cuda_graphs(flags),
         "expert": profile.expert.model_copy(update=_experts(launch)),
+        "full_sharding": profile.full_sharding.model_copy(
+            update={
+                "starts_whole": launch.data_sharding == "full"
+                and not flags.given("--init-model-with-meta-device")
+            }
+        ),
+        **context_heads(flags),
         **_gradients(launch),
         **_optimizer_states(launch),
+        **({} if launch.allocator is None else {"allocator": launch.allocator}),
     }
 
 
@@ -139,6 +147,7 @@ def _experts(launch: Launch) -> Mapping[str, Any]:
         "dispatcher": dispatcher(flags),
         "deduplicated": False,
         "grouped_matmul": flags.given("--moe-grouped-gemm"),
+        **capacity(flags),
         "fused_permutation": flags.given("--moe-permute-fusion"),
         "fp32_probabilities": flags.text("--moe-router-dtype") in ("fp32", "fp64"),
     }

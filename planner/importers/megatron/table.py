@@ -77,17 +77,26 @@ TEXTS = frozenset(
         "--attention-dropout",
         "--cuda-graph-impl",
         "--activation-func-clamp-value",
-        "--cp-comm-type",
         "--moe-token-dispatcher-type",
         "--moe-flex-dispatcher-backend",
         "--exp-avg-dtype",
         "--exp-avg-sq-dtype",
         "--main-params-dtype",
+        "--moe-expert-capacity-factor",
         "--main-grads-dtype",
     }
 )
 
-LISTS = frozenset({"--num-experts", "--window-size", "--recompute-modules", "--rampup-batch-size"})
+LISTS = frozenset(
+    {
+        "--cp-comm-type",
+        "--hierarchical-context-parallel-sizes",
+        "--num-experts",
+        "--window-size",
+        "--recompute-modules",
+        "--rampup-batch-size",
+    }
+)
 
 SWITCHES = frozenset(
     {
@@ -108,6 +117,7 @@ SWITCHES = frozenset(
         "--use-distributed-optimizer",
         "--use-megatron-fsdp",
         "--use-torch-fsdp2",
+        "--init-model-with-meta-device",
         "--overlap-grad-reduce",
         "--overlap-param-gather",
         "--tp-comm-overlap",
@@ -136,6 +146,7 @@ SWITCHES = frozenset(
         "--moe-grouped-gemm",
         "--overlap-moe-expert-parallel-comm",
         "--moe-permute-fusion",
+        "--moe-pad-expert-input-to-capacity",
         "--no-gradient-accumulation-fusion",
         "--no-masked-softmax-fusion",
         "--no-bias-gelu-fusion",

@@ -75,6 +75,17 @@ def _arguments(given: Mapping[str, str], nowhere: Origin) -> tuple[Text, ...]:
     )
 
 
+def _before(command: Simple, environment: ShellState) -> tuple[tuple[Text, ...], ...]:
+    """The assignments in front of a command, `NAME=VALUE program`, as words around it."""
+    values = [(one.name, environment.value(one.name)) for one in command.assignments]
+    words = tuple(
+        (Piece(f"{name}=", command.origin), *value)
+        for name, value in values
+        if isinstance(value, tuple)
+    )
+    return (words,) if words else ()
+
+
 class _Runner(ScriptRunner):
     """Follows commands of words: tests, builtins, functions and programs."""
 
@@ -100,10 +111,13 @@ class _Runner(ScriptRunner):
                 named = {plain(word).partition("=")[0] for word in words[1:]}
                 state.exported |= named | {one.name for one in command.assignments}
             return True
-        status = self._call(words, command.origin, state)
         environment = state.inherited()
         for assignment in command.assignments:
             assign(assignment, environment)
+        around = self._around
+        self._around = (*around, *_before(command, environment))
+        status = self._call(words, command.origin, state)
+        self._around = around
         for heredoc in command.heredocs:
             body = expand(heredoc.body, state)
             if self._is_nested_script(plain(body)) or runs_input(first):

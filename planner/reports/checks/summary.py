@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from planner.checks.baseline import Figures
 from planner.reports.checks.outcome import findings_of, tally
 from planner.reports.layout import bar
 from planner.reports.markdown import code, html, plain, table
-from planner.wording.labels import one_line
+from planner.wording.labels import TIME_LABELS, one_line
 from planner.wording.units import capacity, gib, percent, plural, seconds
 
 if TYPE_CHECKING:
@@ -24,13 +25,17 @@ MOST_STAGES = 64
 
 
 def summary(checked: Sequence[Checked]) -> str:
-    """A table of plans, the findings of each, and what fills the memory of its stages."""
+    """A table of plans, the findings of each, its time by cause against the baseline's, and what
+    fills the memory of its stages."""
     passed = all(one.passed for one in checked)
     lines = [f"## planner check: {'passed' if passed else 'failed'}", "", f"{tally(checked)}."]
     lines += ["", *table(("plan", "degrees", "step", "peak GiB", "verdict"), map(_row, checked))]
     for one in checked:
         if one.findings:
             lines += ["", f"### {code(one.reference)}", "", *map(_finding, one.findings)]
+    for one in checked:
+        if one.estimate is not None and one.before is not None and one.before.time:
+            lines += ["", *_against(one.reference, one.before, Figures.of(one.estimate))]
     for one in checked:
         if one.estimate is not None:
             lines += ["", *_memory(one.reference, one.estimate)]
@@ -55,6 +60,34 @@ def _finding(one: Finding) -> str:
         f"- **{one.severity} {one.code}** {one.rule.name}, {code(one.region.text)}: "
         f"{plain(one.message)}\n  - {fix}"
     )
+
+
+def _against(reference: str, before: Figures, now: Figures) -> Iterator[str]:
+    """Bars of a step's seconds by cause, of the baseline and of today, largest change first. A
+    baseline of another size of job counts at its device time per token."""
+    then, today = before.seconds_as(now), now.time
+    total, step = sum(then.values()), sum(today.values())
+    change = f"{seconds(total)} in the baseline, {seconds(step)} now ({step / total - 1:+.1%})"
+    yield f"<details open><summary>Step of {html(reference)}: {change}</summary>"
+    yield ""
+    yield "```text"
+    longest = max(*then.values(), *today.values())
+    causes = sorted(TIME_LABELS, key=lambda cause: -abs(today[cause] - then[cause]))
+    for cause in (cause for cause in causes if then[cause] or today[cause]):
+        more = today[cause] - then[cause]
+        sign = "-" if more < 0 else "+"
+        label = TIME_LABELS[cause]
+        yield f"{label:22s} {bar(then[cause] / longest):24s} {seconds(then[cause]):>8} baseline"
+        yield (
+            f"{'':22s} {bar(today[cause] / longest):24s} {seconds(today[cause]):>8} now, "
+            f"{sign}{seconds(abs(more))}"
+        )
+    yield "```"
+    if (before.devices, before.tokens_per_step) != (now.devices, now.tokens_per_step):
+        yield ""
+        yield "The baseline is of another number of devices or tokens, and counts per token."
+    yield ""
+    yield "</details>"
 
 
 def _memory(reference: str, estimate: Estimate) -> Iterator[str]:

@@ -9,7 +9,7 @@ from typing import Literal, get_args
 from planner.errors import InputError
 from planner.specs.files.spelling import did_you_mean
 
-Kind = Literal["cluster", "model", "device", "library", "software", "runs"]
+Kind = Literal["cluster", "model", "device", "library", "software", "runs", "engine"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
 _FOLDERS: dict[Kind, str] = {
@@ -19,6 +19,7 @@ _FOLDERS: dict[Kind, str] = {
     "library": "libraries",
     "software": "software",
     "runs": "runs",
+    "engine": "engines",
 }
 _SUFFIXES = (".yaml", ".yml", ".csv", ".json")
 
@@ -40,7 +41,12 @@ def list_shipped(kind: Kind) -> tuple[str, ...]:
     return tuple(sorted(path.stem for path in (_root() / _FOLDERS[kind]).glob("*.yaml")))
 
 
-def general_file(kind: Kind | Literal["checkpoints", "generations"]) -> Path:
+def folder(kind: Kind) -> Path:
+    """Where the shipped files of a kind are."""
+    return _root() / _FOLDERS[kind]
+
+
+def general_file(kind: Kind | Literal["checkpoints", "generations", "serving"]) -> Path:
     """The file of general values for files of a kind."""
     return _root() / "defaults" / f"{kind}.yaml"
 

@@ -167,6 +167,11 @@ class ModelSpec:
         """Kind of every layer, in order."""
         return tuple(self._layer_kind(index) for index in range(self.num_layers))
 
+    @property
+    def last_layer_kind(self) -> LayerKind:
+        """Kind of the last layer."""
+        return self._layer_kind(self.num_layers - 1)
+
     def _layer_kind(self, index: int) -> LayerKind:
         if self.moe is None or index < self.moe.first_dense_layers:
             return "dense"

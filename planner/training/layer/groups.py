@@ -18,12 +18,13 @@ def group_of(
     order tensor, context, expert, data, pipeline, tensor fastest."""
     shard = workload.shard
     if operator.operation == "ring_exchange":
-        if topology.group(shard.context, shard.tensor, device=device).inside:
-            return topology.group(min(shard.context, 2), shard.tensor, device=device)
-        return topology.pair(shard.tensor, device=device)
+        ring, apart = workload.context_ring, shard.tensor * workload.context_heads
+        if topology.group(ring, apart, device=device).inside:
+            return topology.group(min(ring, 2), apart, device=device)
+        return topology.pair(apart, device=device)
     size, stride = {
         "tensor": (shard.tensor, 1),
-        "context": (shard.context, shard.tensor),
+        "context": (workload.context_heads, shard.tensor),
         "expert": (shard.expert, shard.expert_tensor),
         "expert_tensor": (shard.expert_tensor, 1),
     }[operator.axis]

@@ -151,6 +151,8 @@ def _working_bytes(operator: Operator, workload: Workload) -> int:
             inputs = operator.m * operator.k * (2 if gathered else 1)
             in_place = operator.module == "head" and workload.loss_in_place
             outputs = 0 if in_place else operator.m * operator.n
+            if operator.module == "head" and operator.name == "logits":
+                outputs, inputs = outputs // workload.loss_chunks, inputs // workload.loss_chunks
             return z * operator.batch * (outputs + inputs)
         case GroupedMatmul():
             return z * operator.m * (operator.n + operator.k)

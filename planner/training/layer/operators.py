@@ -163,7 +163,7 @@ def _weight_cast(
 
 
 def _attention(operator: FusedAttention, workload: Workload, device: Device) -> OperatorTime:
-    calls = _attention_calls(operator, workload.shard.context)
+    calls = _attention_calls(operator, workload.context_ring)
     forward_s, backward_s = (
         _calls_s(operator, calls, workload, device, backward=backward) for backward in (False, True)
     )
@@ -214,8 +214,8 @@ def _attention_calls(operator: FusedAttention, context: int) -> list[tuple[int, 
     (TransformerEngine `AttnFuncWithCPAndKVP2P`; PyTorch `_templated_ring_attention`)."""
     if context == 1 or operator.window is not None:
         return [(operator.key_length, True, 1)]
-    own, others = operator.query_length, operator.query_length // 2
-    return [(own, True, 1), (others, False, context - 1)]
+    own = max(operator.key_length // context, 2)
+    return [(own, True, 1), (own // 2, False, context - 1)]
 
 
 def _attention_dropout_s(operator: FusedAttention, device: Device) -> float:

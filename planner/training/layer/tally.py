@@ -62,6 +62,12 @@ class LayerTime(NamedTuple):
     host_bound_s: float
     forward_host_bound_s: float
 
+    @property
+    def passes_s(self) -> tuple[float, ...]:
+        """Forward, backward, both of unpaired passes, and what full recomputation redoes."""
+        passes = self.forward, self.backward, self.forward_alone, self.backward_alone
+        return (*(one.total_s for one in passes), self.full_s)
+
 
 @dataclass(slots=True)
 class PassTally:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from math import exp
 from typing import TYPE_CHECKING
 
 from planner.plan import Goodput
 from planner.training.lifetime.checkpoint import checkpoint_bytes
 from planner.training.lifetime.failures import best_interval_s, goodput, spares_needed
+from planner.training.lifetime.shortage import expected_speed, replicas_on_node
 
 if TYPE_CHECKING:
     from planner.plan import Plan
@@ -33,13 +35,16 @@ def goodput_of(scenario: Scenario, plan: Plan, step_s: float) -> Goodput | None:
     if interval_s is None:
         interval_s = best_interval_s(stall_s, between_s)
         interval_s = max(interval_s, size_bytes / known.write_bytes_per_s - stall_s, step_s)
+    available = _available(known, scenario, plan)
+    progress = goodput(
+        interval_s=interval_s,
+        stall_s=stall_s,
+        restart_s=restart_s,
+        between_failures_s=between_s,
+    )
     return Goodput(
-        share=goodput(
-            interval_s=interval_s,
-            stall_s=stall_s,
-            restart_s=restart_s,
-            between_failures_s=between_s,
-        ),
+        share=progress * available,
+        available=available,
         between_failures_s=between_s,
         restart_s=restart_s,
         checkpoint_bytes=size_bytes,
@@ -65,9 +70,34 @@ def _stall_s(known: Reliability, size_bytes: int, devices: int) -> float:
 
 
 def _spares(known: Reliability, scenario: Scenario) -> int | None:
+    away = _away(known, scenario)
+    return None if away is None else min(scenario.topology.nodes, spares_needed(away, CHANCE))
+
+
+def _available(known: Reliability, scenario: Scenario, plan: Plan) -> float:
+    away = _away(known, scenario)
+    if away is None:
+        return 1.0
+    lost_each = replicas_on_node(plan, scenario.node_devices) / plan.degrees.data
+    return expected_speed(lost_each, scenario.topology.nodes, away, known.spares)
+
+
+def goodput_bound(scenario: Scenario) -> float:
+    """What no plan on all devices of a scenario exceeds: checkpoints that cost nothing leave
+    e^(−R/M), and a node that is away takes no less than its share of the devices."""
+    known = scenario.cluster.reliability
+    if known is None:
+        return 1.0
+    progress = exp(-known.restart_s * scenario.job.devices / known.device_mtbf_s)
+    away, nodes = _away(known, scenario), scenario.topology.nodes
+    if away is None:
+        return progress
+    return progress * expected_speed(1 / nodes, nodes, away, known.spares)
+
+
+def _away(known: Reliability, scenario: Scenario) -> float | None:
     """Nodes away on average: failures of all devices while one node is repaired."""
     if known.repair_s is None:
         return None
     away = scenario.job.devices * known.repair_s / known.device_mtbf_s
-    nodes = scenario.topology.nodes
-    return min(nodes, spares_needed(min(away, nodes), CHANCE))
+    return min(away, scenario.topology.nodes)

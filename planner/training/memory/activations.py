@@ -213,7 +213,7 @@ def _in_flight(table: CostTable, batch: Batch) -> tuple[NDArray[np.int64], NDArr
             num_microbatches=batch.num_microbatches[first],
             ahead=batch.ahead[first],
         )
-        return counted, which
+        return counted[:, batch.stages], which
     kept, _ = microbatch_bytes(table, batch)
     largest = kept.max(axis=-1)
     differ = (largest - kept.min(axis=-1) > _SAME * largest).any(axis=0)
@@ -284,7 +284,7 @@ def _beside(
     one microbatch are freed while those of the other are kept (`combined_1f1b.py`)."""
     overlapped = table.overlapped[batch.row]
     if not overlapped.any():
-        return np.zeros((len(batch), batch.pipeline), dtype=np.int64)
+        return np.zeros((len(batch), len(batch.stages)), dtype=np.int64)
     if batch.pipeline == 1:
         present = batch.load.counts.sum(axis=1) > 0
         present[:, -OUTER_KINDS:] = False
@@ -325,7 +325,7 @@ def _freed_before_embedding(table: CostTable, batch: Batch) -> NDArray[np.int64]
     """Bytes, [N, p], that a microbatch's own backward pass has freed of the chunk with the
     embedding when it comes to that; -1 on stages without."""
     load, row = batch.load, batch.row
-    freed = np.full((len(batch), batch.pipeline), -1, dtype=np.int64)
+    freed = np.full((len(batch), len(batch.stages)), -1, dtype=np.int64)
     selective = (batch.granularity == SELECTIVE)[:, None]
     saved = np.where(selective, table.selective_bytes[row], table.saved_bytes[row])
     dropped = table.saved_bytes[row] - table.full_bytes[row]

@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     from planner.training.costs import CostTable
     from planner.training.scenario import Scenario
 
-BACKWARD, UPDATE = PEAK_PHASES
+BACKWARD, UPDATE, START = PEAK_PHASES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -72,8 +72,11 @@ class StagePeaks:
     pooled: NDArray[np.int64]
     capacity: NDArray[np.int64]
     headroom: float
+    start: NDArray[np.int64] | None = None
+    """[N, p]: weights that are whole before they are sharded; None where none are."""
     node_bytes: NDArray[np.int64] | None = None
-    """[N]: what the fullest host holds; None where nothing is offloaded."""
+    """[N]: what the fullest host holds; None where nothing is offloaded, or stages are looked at
+    one by one."""
     node_capacity: int | None = None
 
     @property
@@ -92,7 +95,11 @@ class StagePeaks:
     def device_peak(self) -> NDArray[np.int64]:
         """Allocated, plus allocator slack, plus what lives outside the allocator."""
         allocated = np.maximum(self.step_allocated, self.update_allocated)
-        return allocated + self._slack(allocated) + self.pooled + self.fixed
+        peak: NDArray[np.int64] = allocated + self._slack(allocated) + self.pooled + self.fixed
+        if self.start is None:
+            return peak
+        start: NDArray[np.int64] = self.start + self._slack(self.start) + self.fixed
+        return np.asarray(np.maximum(peak, start))
 
     @property
     def spare(self) -> NDArray[np.int64]:
@@ -129,16 +136,36 @@ class StagePeaks:
     def _stage(self, plan: int, stage: int) -> StageMemory:
         at = (plan, stage)
         updating = bool(self.update_allocated[at] > self.step_allocated[at])
+        phase, components = UPDATE if updating else BACKWARD, self._components(at, updating)
+        other = self._components(at, not updating)
+        starting = self._starting(at)
+        if starting is not None and starting.total_bytes > components.total_bytes:
+            phase, other, components = START, self._components(at, updating=False), starting
         return StageMemory(
             stage=stage,
-            peak_phase=UPDATE if updating else BACKWARD,
-            components=self._components(at, updating=updating),
+            peak_phase=phase,
+            components=components,
             capacity_bytes=int(self.capacity[at]),
             headroom_bytes=int(self._headroom_bytes[at]),
-            other_components=self._components(at, updating=not updating),
+            other_components=other,
         )
 
-    def _components(self, at: tuple[int, int], *, updating: bool) -> MemoryComponents:
+    def _starting(self, at: tuple[int, int]) -> MemoryComponents | None:
+        """What a stage of a plan holds when its model is made whole; None where it is not."""
+        if self.start is None:
+            return None
+        return MemoryComponents(
+            weights=int(self.start[at]),
+            gradients=0,
+            optimizer=0,
+            activations=0,
+            logits=0,
+            buffers=0,
+            fixed=int(self.fixed[at]),
+            slack=int(self._slack(self.start[at])),
+        )
+
+    def _components(self, at: tuple[int, int], updating: bool) -> MemoryComponents:
         """What a stage of a plan holds at the fullest instant of a phase."""
         allocated = (self.update_allocated if updating else self.step_allocated)[at]
         return MemoryComponents(
@@ -164,7 +191,8 @@ def stage_peaks(
     units = gathered_units(scenario, table, batch)
     peak = activation_peak(scenario, table, batch, units, dense_gradients=dense_gradients)
     gone = peak.offloaded(scenario, table, batch) if batch.offloads else np.int64(0)
-    types = scenario.stage_types(batch.pipeline)
+    of_stages = scenario.stage_types(batch.pipeline)
+    types = [of_stages[stage] for stage in batch.stages.tolist()]
     standing = placeholders(table, batch) + np.array(
         [[largest_workspaces(scenario, of_stage) for of_stage in types]]
     )
@@ -189,7 +217,7 @@ def stage_peaks(
             + among_tensor_ranks(scenario, batch),
             shape,
         ),
-        slack_fraction=scenario.job.software.allocator_slack.value,
+        slack_fraction=scenario.job.software.slack,
         pooled=units.pooled,
         capacity=np.broadcast_to(
             np.array(
@@ -199,11 +227,25 @@ def stage_peaks(
             shape,
         ),
         headroom=scenario.job.headroom,
+        start=_whole_at_start(scenario, batch, dense + expert),
         node_bytes=node_bytes(scenario, device_bytes(scenario, batch, dense, expert) + gone)
-        if batch.offloads
+        if batch.offloads and batch.loads_of is None
         else None,
         node_capacity=scenario.host.node_bytes,
     )
+
+
+def _whole_at_start(
+    scenario: Scenario, batch: Batch, parameters: NDArray[np.int64]
+) -> NDArray[np.int64] | None:
+    """Weights that will be fully sharded, in the format of the passes, when every device makes all
+    of its stage (Megatron-LM `training.py`, `get_model`, without `--init-model-with-meta-device`;
+    DeepSpeed `engine.py`, `_configure_distributed_model`, without `zero.Init`)."""
+    job = scenario.job
+    if not job.software.full_sharding.starts_whole:
+        return None
+    whole_bytes = parameters * weight_bytes(job.precision)
+    return np.where(batch.data_sharding[:, None] == FULLY, whole_bytes, 0)
 
 
 def stage_parameters(
@@ -219,7 +261,7 @@ def stage_parameters(
     if scenario.model.tie_embeddings and both.any():
         dense = dense - embedding_parameters(scenario, batch)[:, None] * both
     if batch.kind.shares_vocabulary:
-        dense[:, 0] += scenario.workload(Shard()).learned_positions
+        dense[:, batch.stages == 0] += scenario.workload(Shard()).learned_positions
     return dense, expert
 
 
@@ -336,10 +378,11 @@ def _message_buffers(software: SoftwareProfile, batch: Batch) -> NDArray[np.int6
     (`SharedVocabulary.residual_buffers`), and on the first stage the reduced embedding of all
     microbatches in flight (sail-sg/VocabularyParallelism `vocab_input_store.py`).
     """
-    buffers = np.full((1, batch.pipeline), 2 if batch.pipeline > 1 else 0)
+    stages = batch.stages
+    buffers = np.full((1, len(stages)), 2 if batch.pipeline > 1 else 0)
     if batch.kind.shares_vocabulary:
         buffers += software.shared_vocabulary.residual_buffers.value
-        buffers[0, 0] += batch.pipeline
+        buffers[0, stages == 0] += batch.pipeline
     return buffers
 
 

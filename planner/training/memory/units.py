@@ -59,7 +59,7 @@ def gathered_units(scenario: Scenario, table: CostTable, batch: Batch) -> Sharde
     with its gradient for the root's backward pass.
     """
     fully = resharded(scenario.job.software, batch)
-    shape = (len(batch), batch.pipeline)
+    shape = (len(batch), len(batch.stages))
     if not fully.any():
         nothing = np.zeros(shape, dtype=np.int64)
         return ShardedUnits(always=nothing, at_loss=nothing, in_layer=nothing, pooled=nothing)

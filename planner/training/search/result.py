@@ -149,6 +149,23 @@ class ComparedProfile:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RankedBy:
+    """Of a search by another objective than the step, or within limits: its objective (seconds of
+    the step, seconds with failures, or money a step), its limits, the value of every plan listed,
+    and a lower bound of that of all others; None: there is no other."""
+
+    by: str
+    at_least: float | None
+    step_budget: float | None
+    job_budget: float | None
+    values: tuple[float, ...]
+    bound: float | None
+    closest: RankedPlan | None = None
+    """Where no plan keeps within the limits: the cheapest, or the fastest where the limit is one of
+    speed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SearchResult:
     """The best plans found, what is proven of them, and what ended the search.
 
@@ -194,6 +211,8 @@ class SearchResult:
     fastest."""
     switches: tuple[SwitchWorth, ...] = ()
     """What the switches of the software profile change about the step of the best plan."""
+    ranked: RankedBy | None = None
+    """None where plans were ranked by the step, without limits."""
     needs_offloading: bool = False
     """Nothing fits without offloading, and the plans have some."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import product
 
 import pytest
@@ -53,6 +54,29 @@ def test_sharing_layers_among_shards_changes_no_price(name: str, software: str) 
             whole = layer_time(workload, operators, device, scenario.topology)
             for part, seconds in zip(_seconds(found.times[0]), _seconds(whole), strict=True):
                 assert part == pytest.approx(seconds, rel=1e-12, abs=1e-15)
+
+
+@pytest.mark.parametrize("software", ["megatron-core", "torchtitan"])
+@pytest.mark.parametrize("name", ["deepseek-v3", "mixtral-8x7b", "gpt-7.5b"])
+def test_passes_of_many_layers_are_those_of_each(name: str, software: str) -> None:
+    model, profile = load_model(name), load_software(software)
+    cluster = load_cluster("dgx-h100-16").sized(devices=64)
+    job = build_job(
+        model, profile, devices=64, global_batch_size=64, seq_length=2048, precision="bf16"
+    )
+    scenario = build_scenario(cluster, model, job)
+    sent = [
+        replace(shard, dispatcher=dispatcher, expert_overlap=overlap)
+        for shard in SHARDS
+        for dispatcher in profile.expert.dispatcher_options
+        for overlap in (False, True)
+        if shard.expert > 1 and model.moe
+    ]
+    prices = LayerPrices(scenario)
+    for kind in scenario.kinds:
+        found = prices.passes_s(kind, [*SHARDS, *sent])
+        for shard, (seconds,) in zip([*SHARDS, *sent], found.tolist(), strict=True):
+            assert tuple(seconds) == prices.price(kind, shard).times[0].passes_s
 
 
 def _seconds(time: LayerTime) -> list[float]:

@@ -32,7 +32,7 @@ def may_fit_elsewhere(
     fewest = np.maximum(batch.virtual_stages - ends, 0)
     states, copies = _state_bytes(scenario, table, batch, kinds)
     kept = _kept_bytes(table, batch)[:, kinds]
-    slack = 1 + scenario.job.software.allocator_slack.value
+    slack = 1 + scenario.job.software.slack
     counted, which = batch.in_flight
     flights = counted[which]
     least = states.min(axis=1)[:, None] + flights.min(axis=-1) * kept.min(axis=1)[:, None]

@@ -198,7 +198,7 @@ class _Waves:
         if priced.size:
             self._beaten[priced] = beaten(
                 self._scenario.job.software.expert,
-                growing.pass_seconds(self._grid.columns, priced),
+                growing.mixture_passes_s(self._grid.columns, priced),
                 self._family[priced],
                 dispatchers[priced],
                 on_any_links=self._links_differ,
@@ -287,6 +287,6 @@ def _replay_range(scenario: Scenario, table: CostTable) -> NDArray[np.int64]:
     """[R]: how many fewer bytes than under the smallest load may be restored at once when only
     layers of the smallest kind are recomputed, allocator slack included."""
     dropped = (table.saved_bytes - table.full_bytes)[:, :-OUTER_KINDS]
-    slack = 1 + scenario.job.software.allocator_slack.value
+    slack = 1 + scenario.job.software.slack
     spread = np.ceil((dropped.max(axis=1) - dropped.min(axis=1)) * slack).astype(np.int64)
     return np.where(spread > 0, spread + 1, 0)

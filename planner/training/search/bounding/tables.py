@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import fields
-from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from planner.arrays import distinct
 from planner.budget import UNLIMITED
 from planner.plan import DISPATCHERS
 from planner.training.costs import CostTable, cost_table
 from planner.training.layer.prices import LayerPrices
+from planner.training.search.bounding.shard_numbers import ShardNumbers
 from planner.workload.shard import Shard
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from planner.budget import Budget
-    from planner.training.layer.tally import LayerTime
     from planner.training.scenario import Scenario
     from planner.training.search.space.enumeration import Columns
 
@@ -35,6 +35,12 @@ SHARD_AXES = (
 """Axes that decide the price of a shard, and so its row in the cost table."""
 _DISPATCHER = SHARD_AXES.index("dispatcher")
 
+PASSES = 5
+"""Figures of a layer in `LayerPrices.passes_s`."""
+
+PASSES_AT_ONCE = 512
+"""The same of shards whose passes alone are priced."""
+
 AT_ONCE = 32
 """Shards that are priced between two checks of the budget."""
 
@@ -45,39 +51,89 @@ class GrowingTable:
     def __init__(self, scenario: Scenario, budget: Budget = UNLIMITED) -> None:
         self._scenario, self._budget = scenario, budget
         self._prices = LayerPrices(scenario)
-        self._rows: dict[tuple[int, ...], int] = {}
+        self._numbers = ShardNumbers(len(SHARD_AXES) + 1)
+        self._shards: list[Shard] = []
+        """By number."""
+        self._row_of = np.zeros(0, dtype=np.int64)
+        """By number; −1 of a shard without a row."""
+        self._passes: dict[str, NDArray[np.float64]] = {}
+        """By kind of layer: those of every shard, by number; not a number where unknown."""
+        self._least_s = np.zeros((0, len(scenario.kinds)))
+        """The same of `least_layer_s`."""
         self._new: list[Shard] = []
         self._parts: list[CostTable] = []
+        self._count = 0
 
     def rows(
         self, columns: Columns, wanted: NDArray[np.intp], *, vocabulary: int = 1
     ) -> NDArray[np.int64]:
         """Rows of the shards of the `wanted` combinations, with their vocabulary divided among
         `vocabulary` stages."""
-        rows = [self._row((*shard, vocabulary)) for shard in _shards(columns, wanted)]
-        return np.array(rows, dtype=np.int64)
+        numbers = self._numbers_of(columns, wanted, vocabulary)
+        new = numbers[self._row_of[numbers] < 0]
+        for number in dict.fromkeys(new.tolist()):
+            self._row_of[number] = self._count
+            self._new.append(self._shards[number])
+            self._count += 1
+        return self._row_of[numbers]
 
-    def pass_seconds(self, columns: Columns, wanted: NDArray[np.intp]) -> NDArray[np.float64]:
+    def mixture_passes_s(self, columns: Columns, wanted: NDArray[np.intp]) -> NDArray[np.float64]:
         """[N, F]: of the `wanted` combinations, every pass of every kind of layer with experts on
-        every device type. Their shards are not in the table for that."""
-        keys, which = np.unique(_shards(columns, wanted), axis=0, return_inverse=True)
-        found = []
-        for key in keys.tolist():
-            shard = _shard((*key, 1))
-            prices = [self._prices.price(kind, shard) for kind in self._with_experts]
-            found.append([one for price in prices for time in price.times for one in _passes(time)])
-        return np.array(found)[which.reshape(-1)]
-
-    @cached_property
-    def _with_experts(self) -> tuple[str, ...]:
+        every device type. Their shards are not in the table for that. Raises: OutOfTime."""
         kinds = self._scenario.kinds
-        return tuple(kind for kind in kinds if kind.startswith("moe") or kind == "mtp")
+        mixtures = [kind for kind in kinds if kind.startswith("moe") or kind == "mtp"]
+        numbers = self._numbers_of(columns, wanted)
+        found = [self._passes_s(kind, numbers).reshape(len(numbers), -1) for kind in mixtures]
+        return np.concatenate(found, axis=-1)
+
+    def least_layer_s(self, columns: Columns) -> NDArray[np.float64]:
+        """[N, K]: of combinations, forward and backward of a layer of every kind on the fastest
+        device type, whether its exchanges are hidden or not. Their shards are not in the table for
+        that. Raises: OutOfTime."""
+        numbers = self._numbers_of(columns, np.arange(len(columns[SHARD_AXES[0]])))
+        self._least_s = _longer(self._least_s, len(self._shards))
+        new = distinct(numbers[np.isnan(self._least_s[numbers, 0])])
+        for place, kind in enumerate(self._scenario.kinds if len(new) else ()):
+            forward, backward, forward_alone, backward_alone, _ = np.moveaxis(
+                self._passes_s(kind, new), -1, 0
+            )
+            both = np.minimum(forward, forward_alone) + np.minimum(backward, backward_alone)
+            self._least_s[new, place] = both.min(axis=-1)
+        return self._least_s[numbers]
+
+    def _passes_s(self, kind: str, numbers: NDArray[np.int64]) -> NDArray[np.float64]:
+        """[N, T, 5]: the passes of a layer of this kind (`LayerPrices.passes_s`)."""
+        none = np.zeros((0, len(self._scenario.candidate_devices), PASSES))
+        known = self._passes[kind] = _longer(self._passes.get(kind, none), len(self._shards))
+        new = distinct(numbers[np.isnan(known[numbers, 0, 0])])
+        for first in range(0, len(new), PASSES_AT_ONCE):
+            self._budget.check()
+            some = new[first : first + PASSES_AT_ONCE]
+            shards = [self._shards[number] for number in some.tolist()]
+            known[some] = self._prices.passes_s(kind, shards)
+        return known[numbers]
 
     def known_rows(self, columns: Columns) -> NDArray[np.int64]:
         """Rows of the shards of combinations with the whole vocabulary on one stage; −1 of shards
         that were not asked for."""
-        shards = _shards(columns, np.arange(len(columns[SHARD_AXES[0]])))
-        return np.array([self._rows.get((*shard, 1), -1) for shard in shards], dtype=np.int64)
+        numbers = self._numbers_of(columns, np.arange(len(columns[SHARD_AXES[0]])))
+        return self._row_of[numbers]
+
+    def _numbers_of(
+        self, columns: Columns, wanted: NDArray[np.intp], vocabulary: int = 1
+    ) -> NDArray[np.int64]:
+        """[N]: the numbers of the shards of the `wanted` combinations."""
+        shards = np.stack([columns[axis][wanted] for axis in SHARD_AXES]).astype(np.int64)
+        shards[-1] &= shards[0] > 1
+        shards[_DISPATCHER, columns["expert"][wanted] == 1] = -1
+        shards[_DISPATCHER] += 1
+        vocabularies = np.full((1, shards.shape[1]), vocabulary)
+        shards = np.concatenate([shards, vocabularies])
+        numbers, new = self._numbers.of(shards)
+        if len(new):
+            self._shards += [_shard(one) for one in shards[:, new].T.tolist()]
+            self._row_of = np.append(self._row_of, np.full(len(new), -1))
+        return numbers
 
     @property
     def table(self) -> CostTable:
@@ -90,37 +146,24 @@ class GrowingTable:
             self._parts = [_join(self._parts)]
         return self._parts[0]
 
-    def _row(self, key: tuple[int, ...]) -> int:
-        if key not in self._rows:
-            self._rows[key] = len(self._rows)
-            self._new.append(_shard(key))
-        return self._rows[key]
 
-
-def _shards(columns: Columns, wanted: NDArray[np.intp]) -> list[list[int]]:
-    """The shards of the `wanted` combinations, by `SHARD_AXES`."""
-    shards = np.stack([columns[axis][wanted] for axis in SHARD_AXES], axis=-1)
-    shards[:, -1] &= shards[:, 0] > 1
-    shards[columns["expert"][wanted] == 1, _DISPATCHER] = -1
-    found: list[list[int]] = shards.tolist()
-    return found
-
-
-def _passes(time: LayerTime) -> tuple[float, ...]:
-    """Every time of a layer that its dispatcher decides."""
-    passes = time.forward, time.backward, time.forward_alone, time.backward_alone
-    return (*(one.total_s for one in passes), time.full_s)
-
-
-def _shard(key: tuple[int, ...]) -> Shard:
+def _shard(key: list[int]) -> Shard:
     *sizes, dispatcher, overlap, sequence_parallel, vocabulary = key
     return Shard(
         **dict(zip(SHARD_AXES, sizes, strict=False)),
-        dispatcher=DISPATCHERS[dispatcher] if dispatcher >= 0 else "",
+        dispatcher=DISPATCHERS[dispatcher - 1] if dispatcher else "",
         expert_overlap=bool(overlap),
         sequence_parallel=bool(sequence_parallel),
         vocabulary=vocabulary,
     )
+
+
+def _longer(known: NDArray[np.float64], length: int) -> NDArray[np.float64]:
+    """The rows known, and others that are not a number."""
+    if len(known) == length:
+        return known
+    more = np.full((length - len(known), *known.shape[1:]), np.nan)
+    return np.concatenate([known, more])
 
 
 def _join(parts: list[CostTable]) -> CostTable:

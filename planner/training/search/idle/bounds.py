@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from planner.arrays import Bools, Floats, Ints
     from planner.budget import Budget
     from planner.schedule.kinds import ScheduleKind
-    from planner.training.costs import CostTable
     from planner.training.scenario import Scenario
     from planner.training.search.bounding.tables import GrowingTable
     from planner.training.search.space.enumeration import AxisGrid
@@ -109,9 +108,7 @@ class WorkBounds:
         """[rows], seconds, with the microbatches of the job's batch or other ones. Raises:
         OutOfTime."""
         columns, pipeline = grid.columns, grid.pipeline
-        everything = np.arange(len(columns["tensor"]))
-        rows = self._growing.rows(columns, everything)
-        layer_s = _least_layer_s(self._growing.table)[rows]
+        layer_s = self._growing.least_layer_s(columns)
         ends = 2 if any(kind.shares_vocabulary for kind in self._kinds) else 0
         counted = self._layers.copy()
         counted[len(counted) - ends :] = 0
@@ -122,7 +119,7 @@ class WorkBounds:
             microbatches = self._scenario.job.global_batch_size // together
         most = -(-int(self._layers[:-2].sum()) // pipeline)
         busy_s = microbatches * np.maximum(work_s / pipeline, most * least_layer_s)
-        found = np.full(len(rows), np.inf)
+        found = np.full(len(layer_s), np.inf)
         for kind in self._kinds:
             several = kind.may_have(pipeline, 2)
             if not (several or kind.may_have(pipeline, 1)):
@@ -150,14 +147,6 @@ def _layer_counts(scenario: Scenario) -> Ints:
     counts = {kind: of_layers.count(kind) for kind in kinds}
     counts |= {"embedding": 1, "head": 1, "mtp": model.mtp_num_layers}
     return np.array([counts[kind] for kind in kinds], dtype=np.int64)
-
-
-def _least_layer_s(table: CostTable) -> Floats:
-    """[R, K]: forward and backward of a layer, whether its exchanges are hidden or not."""
-    forward_s = np.minimum(table.forward_s.sum(axis=0), table.forward_alone_s.sum(axis=0))
-    backward_s = np.minimum(table.backward_s.sum(axis=0), table.backward_alone_s.sum(axis=0))
-    least_s: Floats = (forward_s + backward_s).min(axis=0)
-    return least_s
 
 
 def _takes(

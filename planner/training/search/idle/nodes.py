@@ -84,9 +84,10 @@ class FewerNodes:
 
     @property
     def slowest_s(self) -> float:
-        """The step of the slowest plan to be listed; infinite while there is room for more."""
+        """The step of the slowest plan to be listed; while there is room for more, that from which
+        on plans are of no use."""
         steps = sorted(one.step_s for run in (self.run, *self.all_runs) for one in run.best.kept)
-        return steps[self.run.top - 1] if len(steps) >= self.run.top else inf
+        return steps[self.run.top - 1] if len(steps) >= self.run.top else self.run.enough_s
 
     @property
     def best(self) -> Priced | None:

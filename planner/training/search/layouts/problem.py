@@ -78,7 +78,7 @@ def problem_of(scenario: Scenario, table: CostTable, batch: Batch, plan: Plan) -
     if batch.granularity[0] == SELECTIVE:
         backward = backward + stage_layer_s(scenario, table, batch, table.selective_s)[0]
         saved = table.selective_bytes[row]
-    slack = 1 + scenario.job.software.allocator_slack.value
+    slack = 1 + scenario.job.software.slack
     replayable = np.ones(len(scenario.kinds), dtype=np.bool_)
     replayable[-2:] = False
     kept = np.stack([saved, np.where(replayable, table.full_bytes[row], saved)])

@@ -95,7 +95,7 @@ class CombinationTables:
             types = np.arange(len(of.scenarios))[None]
             self._rooms = Rooms.of(of.ideal, of.table, of.batch, types)
         else:
-            self._held_bytes = HeldBytes(of, lengths, recomputed).table()
+            self._held_bytes = HeldBytes(of, lengths, recomputed)
         self._pace = [next(t for t in of.slowest_first if t in types) for types in classes.types]
         self._after_s = {t: self._after(t) for t in dict.fromkeys(self._pace)}
 
@@ -204,7 +204,7 @@ class CombinationTables:
                     for types in self._classes.types
                 ]
             )
-        held_bytes = self._held_bytes[int(np.flatnonzero(self.recomputed == recomputed)[0])]
+        held_bytes = self._held_bytes.table(int(np.flatnonzero(self.recomputed == recomputed)[0]))
         return np.stack(
             [
                 possible & (held_bytes <= room_bytes(of.ideal, types))

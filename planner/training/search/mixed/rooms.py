@@ -99,7 +99,7 @@ def room_bytes(scenario: Scenario, types: Sequence[int]) -> float:
     outside = max(outside_allocator(one, (0,)) for one in alone)
     workspaces = max(largest_workspaces(one, (0,)) for one in alone)
     larger = workspaces - largest_workspaces(scenario, (0,))
-    slack = 1 + job.software.allocator_slack.value
+    slack = 1 + job.software.slack
     return float(size - np.floor(size * job.headroom) - outside - np.ceil(slack * larger))
 
 
@@ -180,7 +180,7 @@ def _uneven(
     if replayed:
         full = batch.granularity == FULL
         saved = np.where(full, table.full_bytes[batch.row, column], saved)
-    slack = 1 + scenario.job.software.allocator_slack.value
+    slack = 1 + scenario.job.software.slack
     return np.asarray(slack * saved[:, None] * spread)
 
 
@@ -190,5 +190,5 @@ def _freed(scenario: Scenario, table: CostTable, batch: Batch) -> Floats:
     dropped = (table.saved_bytes - table.full_bytes)[batch.row][:, columns].max(axis=-1)
     counted, which = batch.in_flight
     in_flight = counted.max(axis=-1)[which]
-    slack = 1 + scenario.job.software.allocator_slack.value
+    slack = 1 + scenario.job.software.slack
     return np.asarray(np.maximum(slack * dropped[:, None] * in_flight, 1.0)[..., None])

@@ -15,7 +15,13 @@ from planner.plan import DATA_SHARDINGS, GRANULARITIES
 from planner.schedule.build import MOST_FORWARDS
 from planner.schedule.registry import PLAIN, SCHEDULES
 from planner.schedule.rules import ScheduleSize
-from planner.training.search.space.facts import NODE, PARTS, SCHEDULE_NAMES, sharing_ranks
+from planner.training.search.space.facts import (
+    ALL_RANKS,
+    NODE,
+    PARTS,
+    SCHEDULE_NAMES,
+    sharing_ranks,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -269,8 +275,20 @@ def sharding_groups(f: SpaceFacts, c: Columns) -> Holds:
     ranks, replicas = _sharing(f, c), c["data"] * c["context"]
     groups = replicas // np.maximum(ranks, 1)
     experts = replicas * c["tensor"] // (c["expert"] * c["expert_tensor"])
-    whole = (ranks >= 2) & (replicas % np.maximum(ranks, 1) == 0)
+    least = np.where(c["data_sharding"] == DATA_SHARDINGS.index("optimizer"), 1, 2)
+    whole = (ranks >= least) & (replicas % np.maximum(ranks, 1) == 0)
     return (c["shard_over"] == 0) | (whole & (experts % np.maximum(groups, 1) == 0))
+
+
+def exchanged_heads(f: SpaceFacts, c: Columns) -> Holds:
+    """Heads and key-value groups of a tensor rank, at least one, are dealt out evenly."""
+    if f.context_heads == 1 or not (c["context"] > 1).any():
+        return np.True_
+    ranks = c["context"] if f.context_heads == ALL_RANKS else np.int64(f.context_heads)
+    heads = f.heads // np.maximum(c["tensor"], 1)
+    groups = np.maximum(f.query_groups // np.maximum(c["tensor"], 1), 1)
+    even = (heads % ranks == 0) & (groups % ranks == 0)
+    return (c["context"] == 1) | ((c["context"] % ranks == 0) & even)
 
 
 def optimizer_states(f: SpaceFacts, c: Columns) -> Holds:

@@ -91,6 +91,7 @@ class SpaceFacts:
     shards_over_all: bool
     offload: Offload
     state_shardings: tuple[str, ...]
+    context_heads: int
     least_devices: int | None = None
     """A combination may take any number of whole nodes that has so many devices, up to all; None:
     all devices."""
@@ -249,8 +250,20 @@ class SpaceFacts:
             shards_over_all="all"
             in (restrictions.shard_over or software.data_sharding.tried_groups),
             offload=software.offload,
+            context_heads=_exchanging_heads(software, model),
             state_shardings=software.state_shardings(job.optimizer),
         )
+
+
+ALL_RANKS = -1
+"""Of a context group: code of as many as it has."""
+
+
+def _exchanging_heads(software: SoftwareProfile, model: ModelSpec) -> int:
+    """Context ranks that exchange heads, `ALL_RANKS` for all of them, 1 for none."""
+    if software.context_heads is None or (model.mla is not None and model.mla.indexer is not None):
+        return 1
+    return ALL_RANKS if software.context_heads == "all" else software.context_heads
 
 
 def _refused_parts(software: SoftwareProfile, model: ModelSpec) -> dict[str, tuple[str, ...]]:
@@ -260,6 +273,8 @@ def _refused_parts(software: SoftwareProfile, model: ModelSpec) -> dict[str, tup
         refused["tied embeddings"] = ("pipeline",)
     if model.mtp_num_layers and not software.predictions_in_parallel:
         refused["layers that predict further tokens"] = ("pipeline", "context")
+    if model.moe is not None and not software.tensor_with_experts:
+        refused["experts"] = ("tensor",)
     return refused
 
 

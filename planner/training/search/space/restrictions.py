@@ -153,9 +153,9 @@ def _group(axis: str, value: object) -> int | str:
     if value in GROUPS:
         return str(value)
     number = int(value) if isinstance(value, str) and value.isdecimal() else value
-    if isinstance(number, bool) or not isinstance(number, int) or not 2 <= number <= LARGEST:
+    if isinstance(number, bool) or not isinstance(number, int) or not 1 <= number <= LARGEST:
         raise InputError(
-            f"{option_name(axis)}: {value!r} is neither all nor node nor a whole number from 2 to "
+            f"{option_name(axis)}: {value!r} is neither all nor node nor a whole number from 1 to "
             f"{LARGEST:,}",
             hint=did_you_mean(str(value), GROUPS),
         )

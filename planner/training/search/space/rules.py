@@ -80,6 +80,15 @@ RULES = (
         holds=lambda f, c: (c["context"] == 1) | (f.seq_length % (2 * c["context"]) == 0),
     ),
     SpaceRule(
+        name="context-heads",
+        sentence="context ranks that exchange heads must divide the context degree and the "
+        "attention heads and the key-value groups of every tensor rank ({f.heads} and "
+        "{f.query_groups} in all)",
+        axes=("tensor", "context"),
+        adjusts="context",
+        holds=conditions.exchanged_heads,
+    ),
+    SpaceRule(
         name="context-use",
         sentence="context parallelism is tried for sequences of {long} tokens or more, unless "
         "--context asks for it",
@@ -356,9 +365,18 @@ RULES = (
     ),
     SpaceRule(
         name="sharding-groups",
-        sentence="a sharding group has at least 2 of the data · context replicas, in groups of one "
-        "size, and as many groups must divide the replicas of the experts",
-        axes=("tensor", "context", "data", "expert", "expert_tensor", "shard_over"),
+        sentence="a sharding group has at least 2 of the data · context replicas (1 where only the "
+        "optimizer is sharded), in groups of one size, and as many groups must divide the replicas "
+        "of the experts",
+        axes=(
+            "tensor",
+            "context",
+            "data",
+            "expert",
+            "expert_tensor",
+            "data_sharding",
+            "shard_over",
+        ),
         adjusts="shard_over",
         holds=conditions.where_chosen("shard_over", conditions.sharding_groups),
     ),

@@ -1,0 +1,1 @@
+"""What a site reports of its nodes: which are gone, and which links are slow."""

@@ -1,0 +1,59 @@
+"""What happened to the nodes and links of a job."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from planner.errors import InputError
+from planner.specs.cluster.slow import EVERY, Slow
+from planner.specs.files.spelling import did_you_mean
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from planner.specs.cluster.spec import ClusterSpec
+
+_HINTED = 1000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Damage:
+    """Hosts that are gone, in cluster order, and what is slow."""
+
+    lost: tuple[str, ...] = ()
+    slow: tuple[Slow, ...] = ()
+
+    @classmethod
+    def of(cls, cluster: ClusterSpec, lost: Iterable[str], slow: Iterable[Slow]) -> Damage:
+        """Raises: InputError for hosts that the cluster does not have, and for none at all."""
+        hosts = cluster.host_names()
+        known, gone = set(hosts), set(lost)
+        for host in sorted(gone):
+            check_host_of(cluster, "--lost", host, known, hosts)
+        kept = []
+        for one in slow:
+            check_host_of(cluster, "--slow", one.host, known, hosts)
+            if one.other not in (None, EVERY):
+                check_host_of(cluster, "--slow", str(one.other), known, hosts)
+            if not {one.host, one.other} & gone:
+                kept.append(one)
+        if not gone and not kept:
+            raise InputError("nothing is lost and nothing is slow", hint="give --lost or --slow")
+        if gone >= known:
+            raise InputError(f"--lost: cluster {cluster.name} has no other node")
+        return cls(lost=tuple(host for host in hosts if host in gone), slow=tuple(kept))
+
+    @property
+    def suspects(self) -> tuple[str, ...]:
+        """Hosts that are slow: those to take out of the job."""
+        return tuple(dict.fromkeys(one.host for one in self.slow))
+
+
+def check_host_of(
+    cluster: ClusterSpec, option: str, host: str, known: set[str], hosts: Sequence[str]
+) -> None:
+    """Raises: InputError for a host that the cluster does not have."""
+    if host not in known:
+        hint = did_you_mean(host[:80], hosts[:_HINTED])
+        raise InputError(f"{option}: cluster {cluster.name} has no host {host[:80]!r}", hint=hint)

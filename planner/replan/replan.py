@@ -1,0 +1,227 @@
+"""Every way to go on after the damage, best first.
+
+Waiting yields nothing until the repair, L seconds away. Going on costs the restart R' now and R''
+at the way back, and yields r' tokens a second of the r before. It wins where r' · (L − R') is more
+than r · R'', that is for repairs that take longer than L* = R' + R'' · r / r'.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from math import inf
+from typing import TYPE_CHECKING
+
+from planner.budget import UNLIMITED
+from planner.comparison.checkpoints import loading
+from planner.comparison.side import Side
+from planner.replan.clusters import slowed, without
+from planner.replan.moves import dropped, kept, swapped
+from planner.replan.option import Moved, NoWay, Option
+from planner.replan.searches import anew, shifted
+from planner.specs.files.fields import Constant, Duration
+from planner.specs.files.general import general
+from planner.training.lifetime.checkpoint import checkpoint_bytes
+from planner.training.scenario import build_scenario
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from planner.budget import Budget
+    from planner.plan import Estimate, Plan
+    from planner.replan.damage import Damage
+    from planner.training.scenario import Scenario
+
+HOUR_S = 3600.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Replanned:
+    """`options` best first, by the tokens in the time that is left, or else per second. `waiting`:
+    the tokens of a job that waits for the repair; None where the time left or that of a repair is
+    not known. `before`: what the plan did."""
+
+    scenario: Scenario
+    plan: Plan
+    before: Estimate
+    damage: Damage
+    options: tuple[Option, ...]
+    no_ways: tuple[NoWay, ...]
+    left_s: float | None
+    repair_s: float | None
+    waiting: float | None
+    assumptions: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Restart:
+    """Seconds of a restart, and of reading and writing a checkpoint; `said`: what is assumed."""
+
+    alone_s: float
+    read_s: float
+    write_s: float
+    said: tuple[str, ...]
+
+    @classmethod
+    def of(cls, scenario: Scenario, plan: Plan) -> _Restart:
+        known = scenario.cluster.reliability
+        if known is None:
+            usual = general("cluster", "reliability.restart", Constant[Duration])
+            said = f"a restart takes {usual.value / 60:.0f} minutes ({usual.source})"
+            loads = "reading the checkpoint takes no time (the cluster file has no reliability)"
+            return cls(alone_s=usual.value, read_s=0.0, write_s=0.0, said=(said, loads))
+        size_bytes = checkpoint_bytes(scenario, plan.data_sharding)
+        return cls(
+            alone_s=known.restart_s,
+            read_s=size_bytes / known.read_bytes_per_s,
+            write_s=size_bytes / known.write_bytes_per_s,
+            said=(),
+        )
+
+
+def replan(
+    scenario: Scenario,
+    plan: Plan,
+    before: Estimate,
+    damage: Damage,
+    *,
+    spares: int | None = None,
+    left_s: float | None = None,
+    budget: Budget = UNLIMITED,
+) -> Replanned:
+    """`scenario`: the whole cluster and the job of the plan, `before` its estimate. `spares`: nodes
+    outside the cluster, by default those of its `reliability:` block."""
+    known = scenario.cluster.reliability
+    outside = spares if spares is not None else (known.spares if known is not None else 0)
+    ways = list(_ways(scenario, plan, damage, outside, budget))
+    restart = _Restart.of(scenario, plan)
+    repair_s = None if known is None else known.repair_s
+    first = Side(name="before", scenario=scenario, plan=plan, estimate=before)
+    options = [
+        _option(one, first, damage, restart, left_s, repair_s)
+        for one in ways
+        if isinstance(one, Moved)
+    ]
+    options.sort(key=lambda one: (-(one.tokens or 0.0), -one.share, one.restart_s))
+    waiting = None
+    if left_s is not None and repair_s is not None and damage.lost:
+        working_s = max(0.0, left_s - repair_s - restart.alone_s - restart.read_s)
+        waiting = before.tokens_per_s * working_s
+    spare_said = [
+        "a spare node takes the name and the place of the one that it replaces"
+        for one in options
+        if "a spare node" in one.moved.what
+    ]
+    return Replanned(
+        scenario=scenario,
+        plan=plan,
+        before=before,
+        damage=damage,
+        options=tuple(options),
+        no_ways=tuple(one for one in ways if isinstance(one, NoWay)),
+        left_s=left_s,
+        repair_s=repair_s,
+        waiting=waiting,
+        assumptions=(*restart.said, *spare_said[:1]),
+    )
+
+
+def _ways(
+    scenario: Scenario, plan: Plan, damage: Damage, outside: int, budget: Budget
+) -> Iterator[Moved | NoWay]:
+    """`outside`: spare nodes that are not in the cluster."""
+    used = set(plan.placement.hosts)
+    if damage.slow:
+        slower = slowed(scenario, damage.slow)
+        as_is = build_scenario(slower, scenario.model, scenario.job)
+        if not used & set(damage.lost):
+            yield kept(as_is, plan)
+    gone = dict.fromkeys((*damage.lost, *damage.suspects))
+    away = [host for host in plan.placement.hosts if host in gone]
+    if not away:
+        if not damage.slow:
+            yield kept(scenario, plan)
+        return
+    spares = _spares(scenario, plan, gone, away, outside)
+    if len(spares) == len(away):
+        yield swapped(scenario, plan, spares)
+        spares = {}
+    else:
+        yield NoWay(way="swap", reason=f"{len(spares)} spare for {len(away)} nodes that are gone")
+    back = {old for old, new in spares.items() if old == new}
+    lost = [host for host in gone if host not in back]
+    names = scenario.cluster.host_names()
+    left = [host for host in names if host not in set(lost)]
+    yield dropped(scenario, plan, left, keep_batch=False)
+    cluster = without(scenario.cluster, lost)
+    fewer = dropped(scenario, plan, left, keep_batch=True)
+    shorter = shifted(scenario, plan, cluster, budget)
+    yield from (fewer, shorter)
+    known = [one.estimate.step_s for one in (fewer, shorter) if isinstance(one, Moved)]
+    yield anew(scenario, cluster, min(known, default=inf), budget)
+
+
+def _spares(
+    scenario: Scenario,
+    plan: Plan,
+    gone: Mapping[str, None],
+    away: list[str],
+    outside: int,
+) -> dict[str, str]:
+    """For as many hosts that are gone as possible what replaces them: an idle host of their group,
+    else a node from outside, which takes their name."""
+    used, found = set(plan.placement.hosts), {}
+    idle = [
+        [host for host in group.hosts or () if host not in used and host not in gone]
+        for group in scenario.cluster.node_groups
+    ]
+    group_of = {
+        host: index
+        for index, group in enumerate(scenario.cluster.node_groups)
+        for host in group.hosts or ()
+    }
+    for host in away:
+        own = idle[group_of[host]]
+        if own:
+            found[host] = own.pop(0)
+        elif outside:
+            outside -= 1
+            found[host] = host
+    return found
+
+
+def _option(
+    moved: Moved,
+    first: Side,
+    damage: Damage,
+    restart: _Restart,
+    left_s: float | None,
+    repair_s: float | None,
+) -> Option:
+    before, after = first.estimate.tokens_per_s, moved.estimate.tokens_per_s
+    loads = loading(first, replace(first, scenario=moved.scenario, plan=moved.plan))
+    back_s = restart.alone_s + restart.read_s
+    restart_s, lasting = back_s, moved.way == "swap"
+    if moved.way == "keep":
+        restart_s, lasting = 0.0, True
+    elif loads.verdict == "prepared":
+        restart_s += restart.read_s + restart.write_s
+    break_even_s = None
+    if moved.way != "keep":
+        break_even_s = restart_s + (0.0 if lasting else back_s * before / after)
+    tokens = None
+    if left_s is not None:
+        until_s = left_s if lasting or repair_s is None else min(repair_s, left_s)
+        tokens = after * max(0.0, until_s - restart_s)
+        tokens += before * max(0.0, left_s - until_s - back_s)
+    names = moved.scenario.cluster.host_names()
+    busy = {*moved.plan.placement.hosts, *damage.lost}
+    busy |= set() if moved.way == "keep" else set(damage.suspects)
+    return Option(
+        moved=moved,
+        share=after / before,
+        checkpoint=loads,
+        restart_s=restart_s,
+        break_even_s=break_even_s,
+        idle=tuple(host for host in names if host not in busy),
+        tokens=tokens,
+    )

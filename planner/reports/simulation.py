@@ -1,0 +1,83 @@
+"""The report of simulated months: how many spare nodes, and what each number of them gives."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.console import Group
+
+from planner.reports.layout import heading, numbers_table, paragraph
+from planner.wording.units import count, duration, large, percent, plural
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from planner.resilience.months import SimulatedMonths
+
+
+def simulation_report(found: SimulatedMonths) -> RenderableType:
+    """The answer first."""
+    without = found.outcomes[0]
+    return Group(
+        paragraph(_answer(found), style="bold"),
+        paragraph(
+            f"{plural(found.nodes, 'node')}, each fails every {duration(found.node_mtbf_s)}: "
+            f"{without.failures:.1f} failures in {plural(round(found.days), 'day')}, "
+            f"{found.nodes_away:.2g} nodes are away on average. {count(found.seeds)} lives "
+            "were simulated."
+        ),
+        paragraph(_left(found)),
+        heading("Spare nodes"),
+        _table(found),
+        paragraph(
+            "Goodput: progress over that of a job that never fails; long run: its closed form. "
+            "Plan, fewer, stopped: shares of time with the plan, one on fewer nodes, none. "
+            "Per node: goodput over all nodes that are there, relative to no spares.",
+            style="dim",
+        ),
+    )
+
+
+def _answer(found: SimulatedMonths) -> str:
+    best = found.best
+    said = (
+        f"goodput {percent(best.goodput)}, {large(best.tokens_per_day)} tokens a day, "
+        f"the plan runs {percent(best.full)} of the time"
+    )
+    if not best.spares:
+        return f"No spare node is worth its place: {said}."
+    return f"{plural(best.spares, 'spare node')}: {said}."
+
+
+def _left(found: SimulatedMonths) -> str:
+    """What the job does when no spare is left."""
+    smaller = [(nodes, rate) for nodes, rate in found.rates.items() if nodes < found.nodes]
+    if not smaller:
+        return "Without a spare the job waits: no plan on fewer nodes was found."
+    nodes, rate = smaller[-1]
+    fewest = smaller[0][0]
+    return (
+        f"Without a spare the job goes on on fewer nodes: at {percent(rate)} of its speed on "
+        f"{count(nodes)}. Below {count(fewest)} it waits."
+    )
+
+
+def _table(found: SimulatedMonths) -> RenderableType:
+    table = numbers_table(8)
+    for name in (
+        *("spares", "goodput", "90% of lives", "long run", "plan", "fewer", "stopped"),
+        "per node",
+    ):
+        table.add_column(name, justify="right", no_wrap=True)
+    for one in found.outcomes:
+        table.add_row(
+            count(one.spares),
+            percent(one.goodput),
+            f"{percent(one.goodput_low)}-{percent(one.goodput_high)}",
+            percent(one.lasting),
+            percent(one.full),
+            percent(one.shrunk),
+            percent(one.stopped),
+            f"{one.for_each_node:.4f}",
+        )
+    return table

@@ -1,0 +1,213 @@
+"""The report of a study: the front, how its series scale, and why points have no plan."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from rich.console import Group
+from rich.text import Text
+
+from planner.reports.layout import bullets, heading, numbers_table, paragraph
+from planner.sweeps.curves import NODES, crossovers, curves
+from planner.wording.amounts import carbon, energy, money
+from planner.wording.units import count, duration, percent, plural, seconds
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from rich.console import RenderableType
+
+    from planner.specs.study.file import Objective
+    from planner.sweeps.answers import PointAnswer
+    from planner.sweeps.curves import Crossover, Curve
+    from planner.sweeps.sweep import SweepResult
+
+MOST_CURVES = 6
+MOST_ROWS = 40
+MOST_REASONS = 8
+
+_BETTER: dict[Objective, str] = {
+    "time": "is faster",
+    "cost": "costs less",
+    "energy": "takes less energy",
+    "carbon": "emits less carbon",
+    "devices": "takes fewer devices",
+}
+
+
+def sweep_report(result: SweepResult) -> RenderableType:
+    """The answer first: what nothing beats."""
+    objectives = ", ".join(result.study.objectives)
+    front = result.front
+    parts: list[RenderableType] = [
+        paragraph(f"{result.study.name}: {plural(len(result.points), 'point')}", style="bold"),
+        paragraph(f"{_tally(result)}."),
+    ]
+    if front:
+        parts += [heading(f"Front: no point is better in {objectives}"), _front_table(result)]
+        same = [
+            axis.name for axis in result.study.axes if axis.name not in _differing(result, front)
+        ]
+        if same and len(result.study.axes) > 1:
+            parts.append(
+                paragraph(f"All: {_values({name: front[0].axes[name] for name in same})}.")
+            )
+        if len(front) > MOST_ROWS:
+            parts.append(paragraph(f"{MOST_ROWS} of {plural(len(front), 'point')} are shown."))
+    found = curves(result)
+    if found:
+        shown = _worth_showing(found)
+        parts += [heading("Tokens a second by nodes"), _curve_table(shown)]
+        parts.append(bullets(f"{_letter(i)}: {_values(one.axes)}" for i, one in enumerate(shown)))
+        if len(shown) < len(found):
+            parts.append(
+                paragraph(f"{len(shown)} of {plural(len(found), 'series', '')} are shown.")
+            )
+    crossings = crossovers(result)
+    if crossings:
+        parts += [heading("Where the better one changes"), bullets(map(_crossing, crossings))]
+    parts += _without_plan(result.points)
+    return Group(*parts)
+
+
+def _tally(result: SweepResult) -> str:
+    """`24 have a plan (20 proven best), 8 are beaten by others whatever their plan`"""
+    outcomes = Counter(one.outcome for one in result.points)
+    planned = [one for one in result.points if one.outcome == "planned"]
+    proven = sum(1 for one in planned if one.proven)
+    worst = max((one.gap or 0.0 for one in planned), default=0.0)
+    said = [f"{count(len(planned))} have a plan"]
+    if planned:
+        rest = f", the others within {percent(worst)} of the best" if proven < len(planned) else ""
+        said[0] += f" ({count(proven)} proven best under the model{rest})"
+    if outcomes["dominated"]:
+        said.append(f"{count(outcomes['dominated'])} are beaten by others whatever their plan")
+    if outcomes["nothing fits"]:
+        said.append(f"on {count(outcomes['nothing fits'])} nothing fits")
+    if outcomes["refused"]:
+        said.append(f"{count(outcomes['refused'])} cannot be asked for")
+    over = sum(1 for one in planned if one.over_limits)
+    if over:
+        said.append(f"{count(over)} are beyond a limit")
+    if result.reused:
+        said.append(f"{count(result.reused)} were known before")
+    return "; ".join(said)
+
+
+def _front_table(result: SweepResult) -> RenderableType:
+    points = result.front[:MOST_ROWS]
+    axes = _differing(result, points)
+    columns = list(_figures(result, points))
+    table = numbers_table(3 + len(axes) + len(columns))
+    table.add_column("#", justify="right", no_wrap=True)
+    for axis in axes:
+        table.add_column(axis, overflow="fold")
+    for name, _ in columns:
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("degrees", overflow="fold")
+    table.add_column("gap", justify="right", no_wrap=True)
+    for index, one in enumerate(points):
+        table.add_row(
+            count(one.number),
+            *(Text(one.axes[axis]) for axis in axes),
+            *(texts[index] for _, texts in columns),
+            _degrees(one),
+            percent(one.gap or 0.0),
+        )
+    return table
+
+
+def _differing(result: SweepResult, points: Sequence[PointAnswer]) -> list[str]:
+    """Axes in which points differ."""
+    names = [axis.name for axis in result.study.axes]
+    return [name for name in names if len({one.axes[name] for one in points}) > 1]
+
+
+def _figures(result: SweepResult, points: Sequence[PointAnswer]) -> Iterator[tuple[str, list[str]]]:
+    """Columns of what is known: seconds of a step, and what the objectives are about."""
+    job = "of the job" if any(one.time_s != one.step_s for one in points) else ""
+    yield "step", [seconds(one.step_s or 0.0) for one in points]
+    if job:
+        yield "time", [duration(one.time_s or 0.0) for one in points]
+    if all(one.cost is not None for one in points):
+        yield "cost", [money(one.currency or "", one.cost or 0.0)[0] for one in points]
+    if all(one.energy_kwh is not None for one in points):
+        yield "energy", [energy(one.energy_kwh or 0.0)[0] for one in points]
+    if all(one.carbon_kg is not None for one in points):
+        yield "carbon", [carbon(one.carbon_kg or 0.0)[0] for one in points]
+    if "devices" in result.study.objectives:
+        yield "devices", [count(one.devices or 0) for one in points]
+
+
+def _degrees(one: PointAnswer) -> Text:
+    """`t4 p8 d4 e8`: degrees above 1, the first three always."""
+    degrees = {} if one.plan is None else one.plan["degrees"]
+    always, letters = ("tensor", "pipeline", "data"), {"context": "c", "expert": "e"}
+    parts = [f"{name[0]}{degrees.get(name, 1)}" for name in always]
+    parts += [f"{short}{degrees[name]}" for name, short in letters.items() if degrees[name] > 1]
+    return Text(" ".join(parts))
+
+
+def _worth_showing(found: Sequence[Curve]) -> list[Curve]:
+    """Curves with points on the front first, then those with most plans; in the order of the
+    study."""
+
+    def merit(curve: Curve) -> tuple[int, int]:
+        fronts = sum(1 for one in curve.points if one.on_front)
+        return fronts, sum(1 for one in curve.points if one.outcome == "planned")
+
+    best = sorted(range(len(found)), key=lambda index: (*(-n for n in merit(found[index])), index))
+    return [found[index] for index in sorted(best[:MOST_CURVES])]
+
+
+def _curve_table(shown: Sequence[Curve]) -> RenderableType:
+    table = numbers_table(1 + len(shown))
+    table.add_column(NODES, justify="right", no_wrap=True)
+    for index in range(len(shown)):
+        table.add_column(_letter(index), justify="right", no_wrap=True)
+    nodes = sorted({number for curve in shown for number in curve.by_nodes})
+    for number in nodes:
+        cells = (curve.by_nodes.get(number) for curve in shown)
+        table.add_row(count(number), *(_rate(one) for one in cells))
+    return table
+
+
+def _rate(one: PointAnswer | None) -> str:
+    if one is None or one.tokens_per_s is None:
+        return "beaten" if one is not None and one.outcome == "dominated" else "-"
+    return count(one.tokens_per_s)
+
+
+def _letter(index: int) -> str:
+    return chr(ord("A") + index)
+
+
+def _values(axes: Mapping[str, str]) -> str:
+    return ", ".join(f"{name} {text}" for name, text in axes.items()) or "the study"
+
+
+def _crossing(one: Crossover) -> str:
+    rest = f" ({_values(one.rest)})" if one.rest else ""
+    return (
+        f"{one.axis} {one.one} {_BETTER[one.objective]} than {one.other} up to "
+        f"{plural(one.before, 'node')}; from {count(one.after)} on {one.other} does{rest}"
+        if one.objective != "time"
+        else f"{one.axis} {one.one} is faster than {one.other} up to {plural(one.before, 'node')}; "
+        f"from {count(one.after)} on {one.other} is{rest}"
+    )
+
+
+def _without_plan(points: Sequence[PointAnswer]) -> list[RenderableType]:
+    reasons = Counter(
+        one.reason for one in points if one.outcome in ("nothing fits", "refused") and one.reason
+    )
+    if not reasons:
+        return []
+    said = [
+        f"{plural(number, 'point')}: {reason}"
+        for reason, number in reasons.most_common(MOST_REASONS)
+    ]
+    if len(reasons) > MOST_REASONS:
+        said.append(f"{plural(len(reasons) - MOST_REASONS, 'other reason')}")
+    return [heading("Points without a plan"), bullets(said)]

@@ -1,0 +1,1 @@
+"""A serving job: what a step costs, what fits, and how long requests take under a load."""

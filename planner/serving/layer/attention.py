@@ -1,0 +1,113 @@
+"""Attention over a KV cache: what a cached token costs a decoding one, and a prompt's own part.
+
+    L   tokens before the query      G   KV heads of a rank      H   query heads of a rank
+    d   head dimension               z   bytes of a KV element
+
+Decoding reads 2 G d z bytes for every cached token: KV heads, not query heads. Over a compressed
+cache (DeepSeek-AI 2024, arXiv 2405.04434, section 2.1.2, with absorbed up-projections) it reads
+(kv_lora + rope) z, on every rank of a tensor group, and multiplies 2 H (2 kv_lora + rope).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from planner.serving.scenario import KV_BYTES
+
+if TYPE_CHECKING:
+    from planner.serving.scenario import ServingScenario
+
+_INDEX_BYTES = KV_BYTES["fp8"]
+"""Keys of the indexer are cached in 8 bits (DeepSeek-V3.2-Exp, 2025, section 2.1)."""
+PROMPT_ARITHMETIC = "bf16"
+"""Attention of prompts multiplies in 16 bits."""
+_PRODUCTS = 2
+"""Scores, and values weighed by them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """Layers of one kind: seconds of their kernels with an empty cache, for every cached token that
+    one decoding token sees, and for every pair of a prompt's tokens. At most `window` tokens are
+    seen."""
+
+    window: int | None
+    start_s: float
+    token_s: float
+    prompt_start_s: float
+    pair_s: float
+
+
+def readings(scenario: ServingScenario) -> tuple[Reading, ...]:
+    """Every kind of layer of the model, all its layers together."""
+    found = []
+    windows = scenario.model.attention_windows
+    for window in sorted(set(windows), key=lambda width: (width is not None, width or 0)):
+        layers = windows.count(window)
+        if scenario.model.mla is None:
+            found.append(_grouped(scenario, window, layers))
+        else:
+            found.extend(_latent(scenario, layers))
+    return tuple(found)
+
+
+def kv_bytes_per_token(scenario: ServingScenario) -> tuple[tuple[int | None, float], ...]:
+    """Window and bytes of a rank's KV cache per token, by kind of layer; all stages together."""
+    model, size = scenario.model, KV_BYTES[scenario.kv]
+    windows = model.attention_windows
+    kinds = sorted(set(windows), key=lambda width: (width is not None, width or 0))
+    if model.mla is not None:
+        indexed = model.mla.indexer
+        keys = 0.0 if indexed is None else indexed.head_dim * _INDEX_BYTES
+        elements = model.mla.kv_lora_rank + model.mla.qk_rope_head_dim
+        return ((None, model.num_layers * (elements * size + keys)),)
+    each = 2 * scenario.kv_heads * model.head_dim * size
+    return tuple((window, windows.count(window) * each) for window in kinds)
+
+
+def _grouped(scenario: ServingScenario, window: int | None, layers: int) -> Reading:
+    model = scenario.model
+    law, prompt = scenario.attention_law(), scenario.table.prefill_attention
+    token_bytes = 2 * scenario.kv_heads * model.head_dim * KV_BYTES[scenario.kv]
+    pair_flop = 2 * _PRODUCTS * scenario.heads * model.head_dim
+    return Reading(
+        window=window,
+        start_s=layers * law.floor,
+        token_s=layers * token_bytes / (scenario.memory_bytes_per_s * law.bandwidth),
+        prompt_start_s=layers * prompt.floor,
+        pair_s=layers * pair_flop / (scenario.peak(PROMPT_ARITHMETIC) * prompt.peak),
+    )
+
+
+def _latent(scenario: ServingScenario, layers: int) -> tuple[Reading, ...]:
+    mla = scenario.model.mla
+    assert mla is not None
+    law = scenario.latent_law()
+    prompt = scenario.table.latent_prefill_attention
+    bandwidth = scenario.memory_bytes_per_s * law.bandwidth
+    elements = mla.kv_lora_rank + mla.qk_rope_head_dim
+    flop = 2 * scenario.heads * (elements + mla.kv_lora_rank)
+    blend = scenario.engine.blend.value
+    read_s = elements * KV_BYTES[scenario.kv] / bandwidth
+    multiplied_s = flop / (scenario.peak(law.arithmetic) * law.peak)
+    pair_flop = 2 * scenario.heads * (mla.qk_head_dim + mla.qk_rope_head_dim + mla.v_head_dim)
+    attention = Reading(
+        window=None if mla.indexer is None else mla.indexer.top_k,
+        start_s=layers * law.floor,
+        token_s=layers * (read_s**blend + multiplied_s**blend) ** (1 / blend),
+        prompt_start_s=layers * prompt.floor,
+        pair_s=layers * pair_flop / (scenario.peak(PROMPT_ARITHMETIC) * prompt.peak),
+    )
+    if mla.indexer is None:
+        return (attention,)
+    scored_flop = 2 * mla.indexer.num_heads * mla.indexer.head_dim
+    scored_s = scored_flop / (scenario.peak("fp8") * prompt.peak)
+    index = Reading(
+        window=None,
+        start_s=layers * law.floor,
+        token_s=layers * max(mla.indexer.head_dim * _INDEX_BYTES / bandwidth, scored_s),
+        prompt_start_s=layers * prompt.floor,
+        pair_s=layers * scored_s,
+    )
+    return (attention, index)

@@ -1,0 +1,76 @@
+"""Seconds of one kernel: a floor, and traffic and arithmetic that overlap in part.
+
+    floor + (traffic^x + arithmetic^x)^(1/x)
+
+With x = ∞ it is the roofline (Williams, Waterman and Patterson 2009); a finite x rounds its knee.
+Arguments are arrays over the tokens of a step, T.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from planner.serving.scenario import WEIGHT_BYTES
+
+if TYPE_CHECKING:
+    from planner.arrays import Floats
+    from planner.serving.scenario import ServingScenario
+    from planner.specs.engine import KernelLaw
+
+ACTIVATION_BYTES = WEIGHT_BYTES["bf16"]
+
+
+def law_s(
+    scenario: ServingScenario, law: KernelLaw, size_bytes: Floats, flop: Floats, blend: float
+) -> Floats:
+    """Seconds of a kernel that moves `size_bytes` and does `flop`."""
+    traffic_s = size_bytes / (scenario.memory_bytes_per_s * law.bandwidth)
+    arithmetic_s = flop / (scenario.peak(law.arithmetic) * law.peak)
+    total: Floats = law.floor + (traffic_s**blend + arithmetic_s**blend) ** (1 / blend)
+    return total
+
+
+def product_s(
+    scenario: ServingScenario, tokens: Floats, n: float, k: float, weights: str
+) -> Floats:
+    """Seconds of [T, k] x [k, n] with weights in a format."""
+    size_bytes = n * k * WEIGHT_BYTES[weights] + tokens * (n + k) * ACTIVATION_BYTES
+    law = scenario.product_law(weights)
+    return law_s(scenario, law, size_bytes, 2 * tokens * n * k, scenario.engine.blend.value)
+
+
+def activated(experts: float, share: float, tokens: Floats) -> Floats:
+    """Experts that at least one of the tokens meets, where each token meets `share` of all."""
+    met: Floats = experts * (1 - (1 - share) ** tokens)
+    return met
+
+
+def experts_s(scenario: ServingScenario, tokens: Floats) -> Floats:
+    """Seconds of the routed experts of one device. `tokens` route together (of all attention
+    ranks). Weights of the experts that are met are read once; each one's rows are padded by half a
+    tile."""
+    moe, degrees = scenario.model.moe, scenario.degrees
+    assert moe is not None
+    width = moe.ffn_hidden_size * degrees.expert / degrees.stage_devices
+    matrices = 3 if scenario.model.gated_mlp else 2
+    elements = matrices * scenario.model.hidden_size * width
+    share = moe.top_k / moe.num_experts
+    met = activated(moe.num_experts, share, tokens) / degrees.expert
+    met = np.maximum(met, np.minimum(1.0, tokens * share))
+    rows = tokens * moe.top_k / degrees.expert
+    law = scenario.expert_law()
+    size_bytes = met * elements * WEIGHT_BYTES[scenario.expert_format]
+    size_bytes = size_bytes + rows * (2 * scenario.model.hidden_size + matrices * width) * (
+        ACTIVATION_BYTES
+    )
+    flop = 2 * (rows + met * law.tile / 2) * elements
+    return law_s(scenario, law, size_bytes, flop, scenario.engine.expert_blend.value)
+
+
+def small_s(scenario: ServingScenario, kernels: int, tokens: Floats, width: float) -> Floats:
+    """Seconds of elementwise kernels that read and write T · width elements each."""
+    size_bytes = 2 * tokens * width * ACTIVATION_BYTES
+    one: Floats = scenario.table.small_kernel + size_bytes / scenario.memory_bytes_per_s
+    return kernels * one

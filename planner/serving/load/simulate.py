@@ -1,0 +1,230 @@
+"""An exact simulation of an engine's steps under a closed load.
+
+One event is one step with a prompt, or as many decoding steps as pass until a request ends or one
+arrives. Every request counts: when its first token came, and how fast the others.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+from heapq import heappop, heappush
+from typing import TYPE_CHECKING
+
+from planner.serving.step import Prompt
+
+if TYPE_CHECKING:
+    from planner.serving.load.lengths import ClosedLoad
+    from planner.serving.memory import ServingMemory
+    from planner.serving.step import StepCosts
+    from planner.specs.engine import Scheduler
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """One request: seconds to its first token, seconds for each further one, tokens, round."""
+
+    ttft_s: float
+    tpot_s: float | None
+    output_tokens: int
+    round: int
+
+
+@dataclass(slots=True)
+class _Waiting:
+    index: int
+    arrival_s: float
+    prompt: int
+    answer: int
+    before: int = 0
+
+
+@dataclass(slots=True)
+class _State:
+    clock_s: float = 0.0
+    steps: int = 0
+    context: int = 0
+    held_bytes: float = 0.0
+    polled_s: float = 0.0
+    polled_step: int = 0
+    gathering_step: int | None = None
+    """When the first of the prompts that wait for others was seen."""
+    running: list[tuple[int, int]] = field(default_factory=list)
+    """(step after which it ends, index), a heap."""
+    waiting: deque[_Waiting] = field(default_factory=deque)
+    reading: deque[_Waiting] = field(default_factory=deque)
+    """Admitted, with tokens of the prompt left."""
+
+
+class Simulation:
+    """One rank of an engine with its clients."""
+
+    def __init__(
+        self,
+        costs: StepCosts,
+        memory: ServingMemory,
+        scheduler: Scheduler,
+        load: ClosedLoad,
+        *,
+        clients: int,
+        turn_s: float,
+        intake_s: float,
+    ) -> None:
+        """`clients` of this rank; `turn_s`: seconds from an answer's end to the next request;
+        `intake_s`: at least so much is between two requests."""
+        self._costs, self._memory, self._scheduler, self._load = costs, memory, scheduler, load
+        self._clients, self._turn_s, self._intake_s = clients, turn_s, intake_s
+        self._last_s = -intake_s
+        self._requests = clients * load.rounds
+        self._lengths = [load.lengths(index) for index in range(self._requests)]
+        self._arrivals = [0.0] * self._requests
+        self._firsts = [0.0] * self._requests
+        self._sizes = [self._reserved_bytes(*lengths) for lengths in self._lengths]
+        self._served: list[Served] = []
+        self._state = _State()
+        self._next = clients
+
+    def run(self) -> tuple[list[Served], float]:
+        """All requests in the order they end, and seconds until the last one does."""
+        state = self._state
+        for index in range(min(self._clients, self._requests)):
+            self._queue(index, 0.0)
+        while len(self._served) < self._requests:
+            self._admit()
+            if state.reading:
+                self._prompt_step()
+            elif state.running:
+                self._decode_steps()
+            else:
+                state.clock_s = max(state.clock_s, state.waiting[0].arrival_s)
+        return self._served, state.clock_s
+
+    def _reserved_bytes(self, prompt: int, answer: int) -> float:
+        return self._memory.request_bytes(prompt + answer * self._scheduler.reserve_output)
+
+    def _queue(self, index: int, at_s: float) -> None:
+        prompt, answer = self._lengths[index]
+        self._arrivals[index] = at_s
+        self._last_s = max(at_s, self._last_s + self._intake_s)
+        self._state.waiting.append(_Waiting(index, self._last_s, prompt, answer))
+
+    def _admit(self) -> None:
+        """Requests that were seen start in their order while there is room; one alone always
+        may."""
+        state = self._state
+        if not state.running or state.steps - state.polled_step >= self._scheduler.poll_steps:
+            state.polled_s, state.polled_step = state.clock_s, state.steps
+        if self._gathers():
+            return
+        while state.waiting and state.waiting[0].arrival_s <= state.polled_s:
+            under_way = len(state.running) + len(state.reading)
+            size = self._sizes[state.waiting[0].index]
+            full = state.held_bytes + size > self._memory.kv_bytes
+            if under_way and (full or under_way >= self._scheduler.max_running):
+                return
+            state.held_bytes += size
+            state.reading.append(state.waiting.popleft())
+
+    def _gathers(self) -> bool:
+        """Whether prompts that were seen wait for others to come."""
+        state, rule = self._state, self._scheduler.gather
+        if rule is None or not state.running:
+            return False
+        tokens = 0
+        for one in state.waiting:
+            if one.arrival_s > state.polled_s:
+                break
+            tokens += one.prompt
+        if not tokens:
+            state.gathering_step = None
+            return False
+        if state.gathering_step is None:
+            state.gathering_step = state.steps
+        waited = state.steps - state.gathering_step
+        if tokens >= rule.share * self._scheduler.max_step_tokens or waited >= rule.steps:
+            state.gathering_step = None
+            return False
+        return True
+
+    def _prompt_step(self) -> None:
+        """Prompts in their order, as many tokens as a step may hold."""
+        state, rule = self._state, self._scheduler
+        decoding = len(state.running) if rule.mixed else 0
+        room = max(1, rule.max_step_tokens - decoding)
+        parts: list[Prompt] = []
+        done: list[_Waiting] = []
+        while state.reading and room > 0:
+            one = state.reading[0]
+            left = one.prompt - one.before
+            tokens = min(left, room)
+            if tokens < left and parts and not rule.chunked:
+                break
+            parts.append(Prompt(tokens, one.before))
+            room -= tokens
+            one.before += tokens
+            if one.before == one.prompt:
+                done.append(state.reading.popleft())
+        state.clock_s += self._costs.prompt_s(decoding, state.context, parts)
+        state.polled_s, state.polled_step = state.clock_s, state.steps
+        if decoding:
+            self._advance(1)
+        for one in done:
+            self._firsts[one.index] = state.clock_s
+            state.context += one.prompt
+            heappush(state.running, (state.steps + one.answer - 1, one.index))
+        self._end()
+
+    def _decode_steps(self) -> None:
+        state = self._state
+        sequences, steps = len(state.running), state.running[0][0] - state.steps
+        step_s = self._costs.decode_s(sequences, state.context + sequences * (steps - 1) / 2)
+        if state.waiting and not self._is_full():
+            wait_s = max(0.0, state.waiting[0].arrival_s - state.clock_s)
+            arriving = max(1, int(-(-wait_s // step_s)))
+            steps = min(steps, self._steps_until_admission(arriving))
+            step_s = self._costs.decode_s(sequences, state.context + sequences * (steps - 1) / 2)
+        state.clock_s += steps * step_s
+        self._advance(steps)
+        self._end()
+
+    def _steps_until_admission(self, arriving: int) -> int:
+        """Decoding steps until requests are looked at that arrive within so many."""
+        state, rule = self._state, self._scheduler
+        if state.gathering_step is not None and rule.gather is not None:
+            return max(1, state.gathering_step + rule.gather.steps - state.steps)
+        since = state.steps + arriving - state.polled_step
+        return -(-since // rule.poll_steps) * rule.poll_steps + state.polled_step - state.steps
+
+    def _is_full(self) -> bool:
+        state = self._state
+        size = self._sizes[state.waiting[0].index]
+        return (
+            state.held_bytes + size > self._memory.kv_bytes
+            or len(state.running) >= self._scheduler.max_running
+        )
+
+    def _advance(self, steps: int) -> None:
+        self._state.steps += steps
+        self._state.context += steps * len(self._state.running)
+
+    def _end(self) -> None:
+        """Requests whose last token came; their clients send the next ones."""
+        state = self._state
+        while state.running and state.running[0][0] <= state.steps:
+            _, index = heappop(state.running)
+            prompt, answer = self._lengths[index]
+            state.context -= prompt + answer - 1
+            state.held_bytes -= self._sizes[index]
+            first_s = self._firsts[index]
+            gaps = answer - 1
+            self._served.append(
+                Served(
+                    ttft_s=first_s - self._arrivals[index],
+                    tpot_s=(state.clock_s - first_s) / gaps if gaps else None,
+                    output_tokens=answer,
+                    round=index // self._clients,
+                )
+            )
+            if self._next < self._requests:
+                self._queue(self._next, state.clock_s + self._turn_s)
+                self._next += 1

@@ -1,0 +1,96 @@
+"""Bytes of one rank of a replica, and how many tokens its KV cache holds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from planner.serving.layer.attention import kv_bytes_per_token
+from planner.serving.layer.laws import ACTIVATION_BYTES
+from planner.serving.scenario import WEIGHT_BYTES
+from planner.workload.parameters import attention_parameters, mlp_parameters
+
+if TYPE_CHECKING:
+    from planner.serving.scenario import ServingScenario
+
+_LOGIT_BYTES = 4
+"""Logits are in fp32."""
+_BUFFERS = 4
+"""Copies of the hidden state that live at once in a layer: residual, norm, input and output of a
+product."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServingMemory:
+    """Of the fullest rank. `kv_bytes` is what the engine's rule leaves to the KV cache; `windows`
+    are bytes per cached token by window (None: the whole context)."""
+
+    weight_bytes: float
+    activation_bytes: float
+    kv_bytes: float
+    windows: tuple[tuple[int | None, float], ...]
+    block_tokens: int
+
+    def request_bytes(self, tokens: float) -> float:
+        """Of one request with so many tokens, in whole blocks."""
+        held = -(-tokens // self.block_tokens) * self.block_tokens
+        return sum(
+            size * (held if window is None else min(held, window)) for window, size in self.windows
+        )
+
+    @property
+    def kv_tokens(self) -> int:
+        """Tokens of whole context that the cache holds."""
+        whole = sum(size for window, size in self.windows if window is None)
+        each = whole or sum(size for _, size in self.windows)
+        return max(0, int(self.kv_bytes / each))
+
+
+def serving_memory(scenario: ServingScenario) -> ServingMemory:
+    """Bytes of one rank under the engine's rule."""
+    rule, stages = scenario.engine.memory, scenario.degrees.pipeline
+    capacity = scenario.device.memory.capacity.value
+    weight_bytes, activation_bytes = _weight_bytes(scenario), _activation_bytes(scenario)
+    other_bytes = 0 if rule.other is None else rule.other.value
+    if rule.of == "total":
+        used = weight_bytes + other_bytes + (activation_bytes if rule.other else 0)
+        kv_bytes = capacity * rule.share.value - used
+    else:
+        kv_bytes = (capacity - weight_bytes - activation_bytes - other_bytes) * rule.share.value
+    windows = tuple((window, size / stages) for window, size in kv_bytes_per_token(scenario))
+    return ServingMemory(
+        weight_bytes=weight_bytes,
+        activation_bytes=activation_bytes,
+        kv_bytes=max(0.0, kv_bytes),
+        windows=windows,
+        block_tokens=rule.block_tokens,
+    )
+
+
+def _weight_bytes(scenario: ServingScenario) -> float:
+    model, degrees = scenario.model, scenario.degrees
+    attention = attention_parameters(model) * WEIGHT_BYTES[scenario.attention_format]
+    total = model.num_layers * attention / degrees.tensor
+    shared = WEIGHT_BYTES[scenario.shared_format] / degrees.tensor
+    dense = model.layer_kinds.count("dense")
+    total += dense * mlp_parameters(model, model.ffn_hidden_size) * shared
+    moe = model.moe
+    if moe is not None:
+        experts = moe.num_experts * mlp_parameters(model, moe.ffn_hidden_size)
+        each = experts * WEIGHT_BYTES[scenario.expert_format] / degrees.stage_devices
+        if moe.shared_expert_ffn_hidden_size:
+            each += mlp_parameters(model, moe.shared_expert_ffn_hidden_size) * shared
+        total += model.layer_kinds.count("moe") * each
+    total /= degrees.pipeline
+    tables = 1 if model.tie_embeddings or degrees.pipeline > 1 else 2
+    table_bytes = model.vocab_size * model.hidden_size * ACTIVATION_BYTES
+    return total + tables * table_bytes / degrees.tensor
+
+
+def _activation_bytes(scenario: ServingScenario) -> float:
+    """Of a step with the most tokens: a few copies of the hidden state, the widest MLP's product,
+    and logits of the running sequences."""
+    model, limits, tensor = scenario.model, scenario.engine.scheduler, scenario.degrees.tensor
+    width = _BUFFERS * model.hidden_size + 2 * model.ffn_hidden_size / tensor
+    hidden_bytes = limits.max_step_tokens * width * ACTIVATION_BYTES
+    return hidden_bytes + limits.max_running * model.vocab_size / tensor * _LOGIT_BYTES

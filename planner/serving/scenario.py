@@ -1,0 +1,173 @@
+"""What serves what: a model in some formats on one replica of devices under an engine."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, TypeVar
+
+from planner.errors import RuleError
+from planner.specs.serving import serving_defaults
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from planner.specs.device import DeviceSpec
+    from planner.specs.engine import EngineProfile, ExpertLaw, KernelLaw, KernelTable, ReadingLaw
+    from planner.specs.model.spec import ModelSpec
+
+L = TypeVar("L")
+
+WEIGHT_BYTES = {
+    "bf16": 2.0,
+    "fp8": 1.0,
+    "fp8-block": 1.0 + 4 / 128**2,
+    "int8": 1.0,
+    "mxfp4": 0.5 + 1 / 32,
+    "nvfp4": 0.5 + 1 / 16,
+    "int4": 0.5 + 2 / 32,
+}
+"""Bytes of one weight, scales included: one fp32 scale for 128 x 128 weights of fp8-block, one byte
+for 32 (mxfp4) or 16 weights (nvfp4), two bytes for 32 (int4)."""
+KV_BYTES = {"bf16": 2.0, "fp8": 1.0}
+"""Bytes of one element of the KV cache."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServingDegrees:
+    """How one replica is divided. Attention is divided `tensor` ways in each of `attention_data`
+    ranks that hold requests of their own; experts are divided over all of a stage's devices, first
+    `expert` ways by whole experts."""
+
+    tensor: int = 1
+    pipeline: int = 1
+    attention_data: int = 1
+    expert: int = 1
+
+    @property
+    def stage_devices(self) -> int:
+        return self.tensor * self.attention_data
+
+    @property
+    def devices(self) -> int:
+        return self.stage_devices * self.pipeline
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ServingScenario:
+    """One replica. `weights` and `kv` are formats of weights and of the KV cache. Compared by
+    identity, so that its prices are kept at no cost. Raises: RuleError."""
+
+    model: ModelSpec
+    device: DeviceSpec
+    engine: EngineProfile
+    weights: str
+    kv: str
+    degrees: ServingDegrees
+
+    def __post_init__(self) -> None:
+        degrees = self.degrees
+        if degrees.stage_devices % degrees.expert:
+            raise RuleError(
+                "expert",
+                f"expert degree {degrees.expert} does not divide the {degrees.stage_devices} "
+                "devices of a stage",
+            )
+        laws = [self.product_law(part) for part in (self.attention_format, self.shared_format)]
+        if self.model.moe is not None:
+            laws.append(self.expert_law())
+        if self.model.mla is None:
+            self.attention_law()
+        else:
+            laws.append(self.latent_law())
+        for law in laws:
+            self.peak(law.arithmetic)
+
+    @cached_property
+    def table(self) -> KernelTable:
+        """Kernels of the engine on this device, or else on its family. Raises: RuleError."""
+        family, tables = self.device.family, self.engine.kernels
+        table = tables.get(self.device.name) or tables.get(family or "")
+        if table is None:
+            raise RuleError(
+                "engine",
+                f"{self.engine.name} has no kernels for {self.device.name} "
+                f"(family {family or 'not stated'})",
+                hint=f"it has those of {', '.join(self.engine.kernels)}",
+            )
+        return table
+
+    def peak(self, arithmetic: str) -> float:
+        """Dense flop/s of the device in a number format. Raises: RuleError."""
+        rate = self.device.peak.by_format().get(arithmetic)
+        if rate is None:
+            raise RuleError("format", f"{self.device.name} states no peak rate in {arithmetic}")
+        return rate
+
+    def product_law(self, number_format: str) -> KernelLaw:
+        """Products with weights in a format. Raises: RuleError."""
+        return self._law("products", self.table.products, number_format)
+
+    def expert_law(self) -> ExpertLaw:
+        """Raises: RuleError."""
+        return self._law("experts", self.table.experts, self.expert_format)
+
+    def attention_law(self) -> ReadingLaw:
+        """Decode attention over a cache of keys and values. Raises: RuleError."""
+        return self._law("attention", self.table.attention, self.kv)
+
+    def latent_law(self) -> KernelLaw:
+        """Decode attention over a compressed cache. Raises: RuleError."""
+        return self._law("latent attention", self.table.latent_attention, self.kv)
+
+    def _law(self, part: str, laws: Mapping[str, L], number_format: str) -> L:
+        law = laws.get(number_format)
+        if law is None:
+            raise RuleError(
+                "format",
+                f"{self.engine.name} has no {part} in {number_format} on {self.device.name}",
+                hint=f"it has {', '.join(laws)}",
+            )
+        return law
+
+    @property
+    def expert_format(self) -> str:
+        """Of routed experts; of all weights in a model without any."""
+        return self.weights
+
+    @property
+    def attention_format(self) -> str:
+        return self._mixture("attention")
+
+    @property
+    def shared_format(self) -> str:
+        """Of dense layers and shared experts."""
+        return self._mixture("shared")
+
+    def _mixture(self, part: str) -> str:
+        formats = serving_defaults().mixtures.get(self.weights)
+        if self.model.moe is None or formats is None:
+            return self.weights
+        return str(getattr(formats, part))
+
+    @cached_property
+    def memory_bytes_per_s(self) -> float:
+        return self.device.memory.bandwidth.value
+
+    @cached_property
+    def link_bytes_per_s(self) -> float:
+        """Of one device, one direction. Raises: RuleError."""
+        links = self.device.intra_node
+        if links is None:
+            raise RuleError("device", f"{self.device.name} states no links inside a node")
+        return links.bandwidth.value
+
+    @cached_property
+    def kv_heads(self) -> int:
+        """KV heads that one rank of the tensor group holds."""
+        return -(-self.model.num_query_groups // self.degrees.tensor)
+
+    @cached_property
+    def heads(self) -> int:
+        """Query heads of one rank."""
+        return -(-self.model.num_attention_heads // self.degrees.tensor)

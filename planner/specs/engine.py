@@ -1,0 +1,211 @@
+"""Engine profiles: what a serving engine does, every constant with its basis and source."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, PrivateAttr
+
+from planner.specs.files import catalog
+from planner.specs.files.fields import (
+    Basis,
+    Bytes,
+    Constant,
+    Count,
+    Fraction,
+    Input,
+    Name,
+    Number,
+    Seconds,
+    Text,
+)
+from planner.specs.files.problems import validate
+from planner.specs.files.source import SourceFile
+from planner.specs.files.yaml_file import load_document
+
+Arithmetic = Literal["bf16", "fp8", "nvfp4"]
+Share = Annotated[Fraction, Field(gt=0)]
+
+
+class KernelLaw(Input):
+    """Time of one kernel: floor + (traffic^x + arithmetic^x)^(1/x), where traffic and arithmetic
+    are seconds at the stated shares of the device's rates."""
+
+    floor: Seconds
+    """Of a kernel with next to nothing to do, in a recorded graph."""
+    bandwidth: Share
+    """Share of the data-sheet memory bandwidth that streaming reaches."""
+    peak: Share
+    """Share of the peak rate that large shapes reach."""
+    arithmetic: Arithmetic
+    """The number format that the products are done in."""
+
+
+class ExpertLaw(KernelLaw):
+    """The same of a mixture's experts in one call."""
+
+    tile: Count
+    """Rows to which each expert's share of the batch is padded."""
+
+
+class ReadingLaw(Input):
+    """A kernel that memory bounds whatever its shape."""
+
+    floor: Seconds
+    bandwidth: Share
+
+
+class ArithmeticLaw(Input):
+    """A kernel that arithmetic in 16 bits bounds whatever its shape."""
+
+    floor: Seconds
+    peak: Share
+
+
+class AllReduceLaw(Input):
+    """The two kernels for short messages: one-shot sends the whole buffer to each of the others,
+    two-shot a share of it, twice."""
+
+    one_shot: Seconds
+    one_shot_bandwidth: Share
+    """Of the data-sheet bandwidth of the links of one device, one direction."""
+    two_shot: Seconds
+    two_shot_bandwidth: Share
+
+
+class ExchangeLaw(Input):
+    """All-to-all of tokens between ranks of experts: the start of one direction, and the share of
+    the links' bandwidth."""
+
+    start: Seconds
+    bandwidth: Share
+
+
+class KernelTable(Input):
+    """Kernels of one family of devices, by number format."""
+
+    basis: Basis
+    source: Text
+    products: dict[str, KernelLaw]
+    """By format of the weights."""
+    experts: dict[str, ExpertLaw]
+    """By format of the experts' weights: both products, activation, sorting and adding."""
+    attention: dict[str, ReadingLaw]
+    """Decode attention, by format of the KV cache."""
+    latent_attention: dict[str, KernelLaw]
+    """The same over a compressed KV cache, with absorbed up-projections."""
+    prefill_attention: ArithmeticLaw
+    latent_prefill_attention: ArithmeticLaw
+    all_reduce: AllReduceLaw
+    exchange: ExchangeLaw
+    small_kernel: Seconds
+    """One elementwise kernel in a recorded graph."""
+
+
+class LayerCounts(Input):
+    """How many there are in each part of a layer."""
+
+    basis: Basis
+    source: Text
+    attention: Count
+    latent_attention: Count
+    """Attention over a compressed KV cache."""
+    mlp: Count
+    experts: Count
+    """A mixture, its shared expert included."""
+
+
+class HostTimes(Input):
+    """What the host costs."""
+
+    step: Constant[Seconds]
+    """Scheduling, sampling and output of one step."""
+    launch: Constant[Seconds]
+    """One operator outside of a recorded graph."""
+    late_steps: Constant[Number]
+    """Steps that are already on their way when a request arrives, and before a result is seen."""
+    request: Constant[Seconds]
+    """From the client to the scheduler and back: network, tokens from text, text from tokens."""
+    intake: Constant[Seconds]
+    """What the front end takes for one request before it takes the next: they arrive one after the
+    other, however many are sent at once."""
+    per_sequence: Constant[Seconds]
+    """Added to a step for each running sequence."""
+
+
+class Gather(Input):
+    """Prompts wait for others to share their step."""
+
+    steps: Count
+    """At most so many decoding steps, from the first one that waits."""
+    share: Fraction
+    """Of `max_step_tokens`: as many tokens of prompts start at once."""
+
+
+class Scheduler(Input):
+    """Which work one step holds."""
+
+    basis: Basis
+    source: Text
+    max_step_tokens: Count
+    """Prompt tokens of one step, at most (with those that decode, where steps are mixed)."""
+    mixed: bool
+    """Prompts and decoding share a step; otherwise prompts go first and decoding waits."""
+    chunked: bool
+    """A prompt may be split over steps."""
+    max_running: Count
+    reserve_output: Fraction
+    """Share of the output that must find room in the KV cache before a request starts."""
+    poll_steps: Count
+    """Decoding steps between two looks for new requests."""
+    gather: Gather | None = None
+    graph_tokens: Count
+    """Steps of at most this many tokens, none of a prompt, replay a recorded graph."""
+
+
+class MemoryRule(Input):
+    """How much memory the KV cache gets."""
+
+    share: Constant[Fraction]
+    of: Literal["total", "free"]
+    """`total`: the share holds weights, activations and KV cache together. `free`: the KV cache
+    takes the share of what weights and activations leave."""
+    other: Constant[Bytes] | None = None
+    """Graphs, communication buffers and libraries, where the share holds them."""
+    block_tokens: Count
+
+
+class EngineProfile(Input):
+    """One serving engine at some version."""
+
+    name: Name
+    version: Text
+    description: Text
+    source: Text
+    kv_format: Literal["bf16", "fp8"]
+    """Of the KV cache where a run does not state it."""
+    kv_source: Text
+    scheduler: Scheduler
+    memory: MemoryRule
+    host: HostTimes
+    small_kernels: LayerCounts
+    """Elementwise kernels of a recorded graph: norms, rotation, KV write, activation, selection."""
+    launches: LayerCounts
+    """Everything that the host launches for a step with a prompt, which no graph holds."""
+    kernels: dict[str, KernelTable]
+    """By device, or by family of devices."""
+    blend: Constant[Number]
+    """The exponent x of products and attention."""
+    expert_blend: Constant[Number]
+    """The exponent x of experts, whose tiles differ in load."""
+
+    _file: SourceFile | None = PrivateAttr(default=None)
+
+
+def load_engine(name_or_path: str | Path) -> EngineProfile:
+    """A serving engine. Raises: InputError."""
+    document = load_document(catalog.resolve("engine", name_or_path))
+    engine = validate(document, EngineProfile)
+    engine._file = SourceFile(path=document.path, sha256=document.sha256)
+    return engine

@@ -1,0 +1,1 @@
+"""Study files: many searches that differ in some fields of their inputs."""

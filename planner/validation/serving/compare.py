@@ -1,0 +1,195 @@
+"""Measured serving runs compared with their estimates, in sum and by model, device and engine."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from planner.errors import PlannerError
+from planner.serving.estimate import estimate, estimate_decode_pool
+from planner.specs.runs.spec import RunError
+from planner.validation.compare import Comparison
+from planner.validation.serving.repeats import disagreeing
+from planner.validation.serving.row import case_of
+from planner.validation.serving.table import RowError, read_table
+from planner.validation.statistics import ErrorSummary, summarize
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from planner.serving.estimate import Latency
+    from planner.validation.serving.row import ServingCase
+    from planner.validation.serving.table import ServingRow
+
+TPOT, TTFT, RATE = "tpot", "ttft", "output_tokens_per_s_per_device"
+QUANTITIES = (
+    *(TPOT, "tpot_median", "tpot_p99", TTFT, "ttft_median", "ttft_p99"),
+    RATE,
+)
+"""What is compared: means of requests, where no percentile is named."""
+_MILLI = 1e-3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServingResult:
+    """One run: each quantity that was measured and estimated, seconds or tokens per second."""
+
+    id: str
+    model: str
+    device: str
+    engine: str
+    mode: str
+    devices: int
+    concurrency: float
+    compared: Mapping[str, Comparison]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServingCell:
+    """All runs of one model on one device type under one engine."""
+
+    model: str
+    device: str
+    engine: str
+    mode: str
+    summary: Mapping[str, ErrorSummary]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServingSource:
+    """The runs of one file. `errors` are the rows that cannot be compared."""
+
+    name: str
+    results: tuple[ServingResult, ...]
+    errors: tuple[RunError, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServingValidation:
+    """Serving runs of several files against their estimates."""
+
+    sources: tuple[ServingSource, ...]
+
+    @property
+    def results(self) -> tuple[ServingResult, ...]:
+        return tuple(result for source in self.sources for result in source.results)
+
+    @property
+    def errors(self) -> tuple[RunError, ...]:
+        return tuple(error for source in self.sources for error in source.errors)
+
+    @property
+    def summary(self) -> dict[str, ErrorSummary]:
+        return _summary(self.results)
+
+    @property
+    def cells(self) -> tuple[ServingCell, ...]:
+        """In the order of the names."""
+        groups: dict[tuple[str, str, str, str], list[ServingResult]] = {}
+        for one in self.results:
+            groups.setdefault((one.model, one.device, one.engine, one.mode), []).append(one)
+        return tuple(
+            ServingCell(
+                model=model, device=device, engine=engine, mode=mode, summary=_summary(results)
+            )
+            for (model, device, engine, mode), results in sorted(groups.items())
+        )
+
+
+def validate_tables(paths: Sequence[Path]) -> ServingValidation:
+    """Every row of the tables compared with its estimate.
+
+    Raises: InputError for a file that is no table of serving runs.
+    """
+    return ServingValidation(sources=tuple(_source(path) for path in paths))
+
+
+def _source(path: Path) -> ServingSource:
+    rows = read_table(path)
+    doubtful = disagreeing(rows)
+    results: list[ServingResult] = []
+    errors: list[RunError] = []
+    for row in rows:
+        try:
+            if reason := doubtful.get(id(row)):
+                raise RowError(reason)
+            results.append(_compare(row))
+        except (RowError, PlannerError) as error:
+            errors.append(RunError(id=row.text("id"), message=str(error)))
+        except (ArithmeticError, LookupError, TypeError, ValueError) as error:
+            message = f"internal error: {type(error).__name__}: {error}"
+            errors.append(RunError(id=row.text("id"), message=message))
+    return ServingSource(name=path.stem, results=tuple(results), errors=tuple(errors))
+
+
+def _compare(row: ServingRow) -> ServingResult:
+    measured = _measured(row)
+    if not measured:
+        raise RowError("no figure to compare")
+    case = case_of(row)
+    predicted = _decoded(case) if case.prefill is not None else _served(case)
+    compared = {
+        name: Comparison(predicted=predicted[name], measured=measured[name])
+        for name in QUANTITIES
+        if name in predicted and name in measured
+    }
+    if not compared:
+        raise RowError("no figure that is estimated for this mode")
+    return ServingResult(
+        id=row.text("id"),
+        model=case.scenario.model.name,
+        device=case.scenario.device.name,
+        engine=case.scenario.engine.name,
+        mode=row.text("mode"),
+        devices=row.required("devices"),
+        concurrency=case.load.concurrency,
+        compared=compared,
+    )
+
+
+def _measured(row: ServingRow) -> dict[str, float]:
+    columns = {
+        TPOT: "tpot_mean_ms",
+        "tpot_median": "tpot_median_ms",
+        "tpot_p99": "tpot_p99_ms",
+        TTFT: "ttft_mean_ms",
+        "ttft_median": "ttft_median_ms",
+        "ttft_p99": "ttft_p99_ms",
+    }
+    found = {name: row.number(column) for name, column in columns.items()}
+    measured = {name: value * _MILLI for name, value in found.items() if value}
+    rate = row.number(RATE)
+    return measured | ({RATE: rate} if rate else {})
+
+
+def _served(case: ServingCase) -> dict[str, float]:
+    found = estimate(case.scenario, case.load)
+    parts = _latency(TTFT, found.ttft)
+    if found.tpot is not None:
+        parts |= _latency(TPOT, found.tpot)
+    return parts | {RATE: found.output_tokens_per_s_per_device}
+
+
+def _decoded(case: ServingCase) -> dict[str, float]:
+    """What is estimated of a pool that decodes: its time of a token."""
+    assert case.prefill is not None
+    found = estimate_decode_pool(
+        case.prefill,
+        case.scenario,
+        case.load,
+        prefill_replicas=case.prefill_replicas,
+        decode_replicas=case.decode_replicas,
+    )
+    return {TPOT: found.tpot_s, "tpot_median": found.tpot_s}
+
+
+def _latency(name: str, found: Latency) -> dict[str, float]:
+    return {name: found.mean_s, f"{name}_median": found.median_s, f"{name}_p99": found.p99_s}
+
+
+def _summary(results: Sequence[ServingResult]) -> dict[str, ErrorSummary]:
+    return {
+        name: summarize(one.compared[name].error for one in results if name in one.compared)
+        for name in QUANTITIES
+    }

@@ -1,0 +1,123 @@
+"""What a table calls a model, a device, an engine and a format, as a scenario."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from typing import TYPE_CHECKING
+
+from planner.errors import InputError
+from planner.serving.scenario import ServingDegrees, ServingScenario
+from planner.specs.engine import load_engine
+from planner.specs.files import catalog
+from planner.specs.files.fields import Input, Text
+from planner.specs.files.problems import validate
+from planner.specs.files.yaml_file import load_document
+from planner.specs.load import load_device, load_model
+from planner.validation.serving.launches import Launched, launched_with
+from planner.validation.serving.table import RowError
+
+if TYPE_CHECKING:
+    from planner.serving.load.lengths import ClosedLoad
+    from planner.specs.device import DeviceSpec
+    from planner.specs.engine import EngineProfile
+    from planner.specs.model.spec import ModelSpec
+    from planner.validation.serving.launches import LaunchSettings
+    from planner.validation.serving.table import ServingRow
+
+_UNSTATED = "bf16"
+"""A model whose format is not stated is as it was published."""
+
+
+class TableNames(Input):
+    """What tables call models, engines and formats."""
+
+    models: dict[str, Text]
+    engines: dict[str, Text]
+    formats: dict[str, Text]
+    published: dict[str, Text]
+    """Models that exist in one format."""
+    kv_formats: dict[str, Text]
+    """Of the KV cache, where the format of the weights says so."""
+
+
+@cache
+def table_names() -> TableNames:
+    """The shipped names. Raises: InputError."""
+    return validate(load_document(catalog.folder("runs") / "serving" / "names.yaml"), TableNames)
+
+
+def scenario_of(row: ServingRow, degrees: ServingDegrees, load: ClosedLoad) -> ServingScenario:
+    """The scenario of a row. Raises: RowError for a name that nothing here has; RuleError."""
+    names = table_names()
+    framework, model_name = row.text("framework"), row.text("model")
+    model = names.models.get(model_name, model_name)
+    weights = names.published.get(model) or row.text("weight_format") or _UNSTATED
+    weights = names.formats.get(weights, weights)
+    engine = names.engines.get(framework, framework)
+    device = row.text("device")
+    launched = Launched(
+        table=row.text("source"),
+        engine=engine,
+        model=model,
+        family=_device(device).family,
+        device=device,
+        weights=weights,
+        input_length=load.input_tokens,
+        output_length=load.output_tokens,
+        tensor=degrees.tensor,
+        load=load.concurrency,
+    )
+    settings = launched_with(launched)
+    stated = row.text("kv_format")
+    kv = names.formats.get(stated, stated) or settings.kv_format
+    kv = kv or names.kv_formats.get(weights, "")
+    return _known(model, device, engine, weights, kv, degrees, settings)
+
+
+@cache
+def _known(
+    model: str,
+    device: str,
+    engine: str,
+    weights: str,
+    kv: str,
+    degrees: ServingDegrees,
+    settings: LaunchSettings,
+) -> ServingScenario:
+    profile = settings.applied(_engine(engine))
+    return ServingScenario(
+        model=_model(model),
+        device=_device(device),
+        engine=profile,
+        weights=weights,
+        kv=kv or profile.kv_format,
+        degrees=degrees,
+    )
+
+
+@cache
+def _engine(name: str) -> EngineProfile:
+    if name not in catalog.list_shipped("engine"):
+        raise RowError(f"no engine profile is shipped as {name[:60]!r}")
+    return load_engine(name)
+
+
+@cache
+def _device(name: str) -> DeviceSpec:
+    if name not in catalog.list_shipped("device"):
+        raise RowError(f"no device file is shipped as {name[:60]!r}")
+    return load_device(name)
+
+
+@cache
+def _model(name: str) -> ModelSpec:
+    beside = catalog.folder("runs") / "serving" / "models" / f"{name}.yaml"
+    if name in catalog.list_shipped("model"):
+        return load_model(name)
+    if not re.fullmatch(r"[\w.-]+", name) or not beside.is_file():
+        raise RowError(f"no model file is shipped as {name[:60]!r}")
+    try:
+        return load_model(beside)
+    except InputError as error:
+        raise RowError(str(error)) from None

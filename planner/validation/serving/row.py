@@ -1,0 +1,153 @@
+"""A row of a table as a scenario and a load, in the words of the files shipped here."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from planner.serving.load.lengths import ClosedLoad
+from planner.serving.scenario import ServingDegrees, ServingScenario
+from planner.validation.serving.named import scenario_of
+from planner.validation.serving.table import RowError
+
+if TYPE_CHECKING:
+    from planner.validation.serving.table import ServingRow
+
+CREDIBLE_PEAK_SHARE = 0.6
+"""Runs that imply more of the peak rate had a prefix cached, or another format than stated."""
+USUAL_ROUNDS = 10
+"""Requests of a client where a table does not say how many: those of most benchmarks' clients."""
+_SPREAD = re.compile(r"uniform in \[([0-9.]+), 1\]")
+_COUNTS = re.compile(r"[0-9]+")
+_ROUNDS = re.compile(r"([0-9]+) requests per unit of concurrency")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServingCase:
+    """One run to estimate. `prefill` and the replicas are of disaggregated runs, whose
+    `scenario` is a decoding replica."""
+
+    scenario: ServingScenario
+    load: ClosedLoad
+    prefill: ServingScenario | None = None
+    prefill_replicas: int = 1
+    decode_replicas: int = 1
+
+
+def case_of(row: ServingRow) -> ServingCase:
+    """The run of a row. Raises: RowError where the row lacks what an estimate needs, or states what
+    is not estimated; PlannerError for a scenario that breaks a rule."""
+    share = row.number("implied_peak_share")
+    if share is not None and share > CREDIBLE_PEAK_SHARE:
+        raise RowError(
+            f"implies {share:.0%} of the peak rate; above {CREDIBLE_PEAK_SHARE:.0%} something is "
+            "cached or not stated"
+        )
+    if row.text("speculative") not in ("", "none"):
+        raise RowError("decodes with drafts, and how many are accepted is not stated")
+    mode = row.text("mode")
+    if mode == "agg":
+        load, degrees = _load(row), _aggregated(row)
+        return ServingCase(scenario=scenario_of(row, degrees, load), load=load)
+    if mode == "disagg":
+        return _disaggregated(row)
+    raise RowError(f"mode is {mode[:40]!r}; agg and disagg are known")
+
+
+def _disaggregated(row: ServingRow) -> ServingCase:
+    replicas, decoding = row.count("decode_workers"), row.required("decode_devices")
+    reading = row.count("prefill_workers")
+    if replicas is None or reading is None:
+        raise RowError("decode_workers and prefill_workers are not stated")
+    if decoding % replicas:
+        raise RowError(f"{decoding} decoding devices are no whole number for {replicas} workers")
+    prompts = row.required("prefill_devices")
+    if prompts % reading:
+        raise RowError(f"{prompts} prefill devices are no whole number for {reading} workers")
+    prefill = _pool_degrees(row, "prefill", prompts // reading)
+    decode = _pool_degrees(row, "decode", decoding // replicas)
+    load = _load(row)
+    return ServingCase(
+        scenario=scenario_of(row, decode, load),
+        load=load,
+        prefill=scenario_of(row, prefill, load),
+        prefill_replicas=reading,
+        decode_replicas=replicas,
+    )
+
+
+def _pool_degrees(row: ServingRow, pool: str, devices: int) -> ServingDegrees:
+    """Of one worker with so many devices; attention_data may be stated as true or false."""
+    tensor = row.count(f"{pool}_tensor") or 1
+    stated = row.text(f"{pool}_attention_data").lower()
+    if stated in ("true", "false"):
+        data = max(1, devices // tensor) if stated == "true" else 1
+        tensor = devices if stated == "false" else tensor
+    else:
+        data = row.count(f"{pool}_attention_data") or 1
+        tensor = max(1, devices // data)
+    if tensor * data != devices:
+        raise RowError(f"{pool} degrees {tensor} x {data} are not its {devices} devices")
+    expert = min(row.count(f"{pool}_expert") or 1, devices)
+    return ServingDegrees(tensor=tensor, attention_data=data, expert=expert)
+
+
+def _aggregated(row: ServingRow) -> ServingDegrees:
+    """Tensor degrees that leave devices over are of one replica, and there are several."""
+    devices, pipeline = row.required("devices"), row.count("pipeline") or 1
+    data, tensor = row.count("attention_data") or 1, row.count("tensor")
+    expert, expert_tensor = row.count("expert") or 1, row.count("moe_tensor") or 1
+    if tensor is None:
+        raise RowError("tensor is not stated")
+    if expert > 1 and expert == expert_tensor and devices == expert * expert_tensor:
+        # Some tables state one degree of a mixture as expert and as tensor degree, and multiply it.
+        devices = expert
+        tensor, data = (expert, 1) if data == 1 else (1, expert)
+    if tensor == data > 1 and expert == devices == tensor * data and expert_tensor == 1:
+        # The same of attention: tensor ranks that are counted as attention ranks too.
+        devices, expert, data = tensor, tensor, 1
+    if tensor * data * pipeline != devices:
+        raise RowError(
+            f"degrees tensor {tensor} x attention_data {data} x pipeline {pipeline} are not the "
+            f"{devices} devices"
+        )
+    return ServingDegrees(
+        tensor=tensor, pipeline=pipeline, attention_data=data, expert=min(expert, tensor * data)
+    )
+
+
+def _load(row: ServingRow) -> ClosedLoad:
+    kind, lengths = row.text("load_kind"), row.text("lengths")
+    if kind not in ("concurrency", "batch", "offline"):
+        raise RowError(f"load_kind {kind!r}: arrivals over time are not stated")
+    spread, rounds = _SPREAD.search(lengths), _ROUNDS.search(lengths)
+    many = USUAL_ROUNDS if kind == "concurrency" else 1
+    return ClosedLoad(
+        concurrency=_clients(row),
+        input_tokens=_length(row, "input_length"),
+        output_tokens=_length(row, "output_length"),
+        least=float(spread[1]) if spread else 1.0,
+        rounds=int(rounds[1]) if rounds else many,
+    )
+
+
+def _length(row: ServingRow, column: str) -> int:
+    """Tokens; a mean is rounded."""
+    tokens = row.number(column)
+    if not tokens:
+        raise RowError(f"{column} is not stated")
+    return max(1, round(tokens))
+
+
+def _clients(row: ServingRow) -> float:
+    """Requests under way; of offline work all there are, the middle of a stated range."""
+    counts = [int(count) for count in _COUNTS.findall(row.text("load"))]
+    if row.text("load_kind") == "offline":
+        if not counts:
+            raise RowError("offline: how many requests there were is not stated")
+        return sum(counts) / len(counts)
+    clients = row.number("load")
+    if not clients:
+        raise RowError("load is not stated")
+    return clients

@@ -1,0 +1,251 @@
+"""Going on after nodes were lost or became slow, as a user meets it."""
+
+from __future__ import annotations
+
+import json
+from itertools import combinations
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+import yaml
+
+from planner import api
+from planner.hardware.described import topology_from_spec
+from planner.hardware.links import hops_between
+from planner.replan.clusters import without
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.cli.conftest import Outcome
+
+    Run = Callable[..., Outcome]
+
+RESTART_S, REPAIR_S, READ, WRITE = 1200.0, 12 * 3600.0, 40e9, 20e9
+RELIABILITY = {
+    "device_mtbf": "10000 h",
+    "restart": "20 min",
+    "repair": "12 h",
+    "checkpoint": {"write_bandwidth": "20 GB/s", "read_bandwidth": "40 GB/s"},
+}
+CHECKPOINT_BYTES = 8_030_261_248 * 14
+
+
+def cluster(tmp_path: Path, nodes: int = 8, **blocks: Any) -> Path:
+    group = {
+        "name": "h100",
+        "hosts": f"node-[0-{nodes - 1}]",
+        "device": "h100-sxm-80gb",
+        "devices_per_node": 2,
+        "intra_node": {"bandwidth": "450 GB/s"},
+        "network": {"cards": 2, "bandwidth": "50 GB/s"},
+    }
+    file = tmp_path / "cluster.yaml"
+    file.write_text(yaml.safe_dump({"node_groups": [group], **blocks}), encoding="utf-8")
+    return file
+
+
+def plan_on(planner: Run, tmp_path: Path, file: Path, *more: str) -> str:
+    """The file of a plan with 2 stages, of 2 devices each in every replica."""
+    options = ("--cluster", str(file), "--model", "llama-3-8b", "--seq-length", "2048")
+    shape = ("--tensor", "2", "--pipeline", "2", "--micro-batch-size", "1")
+    batch = () if "--global-batch-size" in more else ("--global-batch-size", "60")
+    done = planner("estimate", *options, *shape, *batch, *more, "--json")
+    assert done.code == 0, done.stderr
+    plan = tmp_path / "plan.json"
+    plan.write_text(done.stdout, encoding="utf-8")
+    return str(plan)
+
+
+def replanned(planner: Run, *options: str) -> dict[str, Any]:
+    done = planner("replan", *options, "--json")
+    assert done.code == 0, done.stderr
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def ways(found: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    return {one["way"]: one for one in found["options"]}
+
+
+def test_every_way_after_a_lost_node(planner: Run, tmp_path: Path) -> None:
+    file = cluster(tmp_path, reliability=RELIABILITY)
+    plan = plan_on(planner, tmp_path, file, "--nodes", "8", "--global-batch-size", "64")
+    options = (plan, "--lost", "node-7", "--hours-left", "300")
+    found = replanned(planner, *options, "--output", str(tmp_path / "next.json"))
+    one = ways(found)
+    assert [way["way"] for way in found["not_possible"]] == ["swap"]
+    drop, batch, shift = one["drop"], one["drop-batch"], one["shift"]
+    assert drop["degrees"] == {**drop["degrees"], "tensor": 2, "pipeline": 2, "data": 2}
+    assert drop["global_batch_size"] == 64
+    assert batch["degrees"]["data"] == 3
+    assert batch["global_batch_size"] in (63, 66)
+    assert (shift["degrees"]["pipeline"], shift["degrees"]["data"]) == (1, 4)
+    loads_s = CHECKPOINT_BYTES / READ
+    before = found["before"]["tokens_per_s"]
+    back_s = RESTART_S + loads_s
+    for way in one.values():
+        assert "node-7" not in way["placement"]["hosts"]
+        assert way["nodes"] + len(way["idle_hosts"]) == 7
+        assert way["share"] == pytest.approx(way["tokens_per_s"] / before)
+        rewritten_s = loads_s + CHECKPOINT_BYTES / WRITE
+        converted_s = rewritten_s if way["checkpoint"] == "prepared" else 0.0
+        assert way["restart_s"] == pytest.approx(back_s + converted_s)
+        even_s = way["restart_s"] + back_s * before / way["tokens_per_s"]
+        assert way["break_even_s"] == pytest.approx(even_s)
+        shrunk = way["tokens_per_s"] * (REPAIR_S - way["restart_s"])
+        whole = before * (300 * 3600 - REPAIR_S - back_s)
+        assert way["tokens"] == pytest.approx(shrunk + whole)
+    assert drop["checkpoint"] == "loads"
+    assert shift["checkpoint"] == "prepared"
+    trained = [way["tokens"] for way in found["options"]]
+    assert trained == sorted(trained, reverse=True)
+    assert found["tokens_of_waiting"] < min(trained)
+    kept_batch = next(way for way in found["options"] if way["way"] != "drop-batch")
+    again = planner("estimate", "--cluster", str(file), "--model", "llama-3-8b", "--plan",
+                    str(tmp_path / "next.json"), "--json")  # fmt: skip
+    assert json.loads(again.stdout)["plans"][0]["estimate"]["step_s"] == pytest.approx(
+        kept_batch["step_s"]
+    )
+    said = " ".join(planner("replan", *options).stdout.split())
+    assert "Another batch is advice" in said
+    assert "swap: not possible, 0 spare for 1 nodes that are gone" in said
+
+
+def test_spare_nodes_take_the_place_of_lost_ones(planner: Run, tmp_path: Path) -> None:
+    file = cluster(tmp_path)
+    plan = plan_on(planner, tmp_path, file, "--nodes", "6")
+    idle = ways(replanned(planner, plan, "--lost", "node-2"))["swap"]
+    hosts = ["node-0", "node-1", "node-6", "node-3", "node-4", "node-5"]
+    assert idle["placement"]["hosts"] == hosts
+    assert idle["share"] == pytest.approx(1.0)
+    assert idle["checkpoint"] == "loads"
+    outside = replanned(planner, plan, "--lost", "node-[2-4]", "--spares", "1")
+    assert "a spare node for node-4" in ways(outside)["swap"]["what"]
+    few = replanned(planner, plan, "--lost", "node-[2-4]")
+    assert few["not_possible"][0]["reason"] == "2 spare for 3 nodes that are gone"
+    alone = replanned(planner, plan, "--lost", "node-7")
+    assert [way["way"] for way in alone["options"]] == ["keep"]
+
+
+def test_a_slow_node_is_kept_or_taken_out(planner: Run, tmp_path: Path) -> None:
+    file = cluster(tmp_path)
+    plan = plan_on(planner, tmp_path, file, "--nodes", "8", "--global-batch-size", "64")
+
+    def share(slow: str) -> float:
+        found: float = ways(replanned(planner, plan, "--slow", slow))["keep"]["share"]
+        return found
+
+    assert share("node-3:0.2") < share("node-3:0.7") < 1.0
+    assert share("node-3/*:0.05") < share("node-3/node-4:0.9") <= 1.0
+
+
+SCONTROL = """NodeName=node-1 Arch=x86_64 CoresPerSocket=64
+   State=MIXED ThreadsPerCore=1
+NodeName=node-2 Arch=x86_64 CoresPerSocket=64
+   State=IDLE+DRAIN ThreadsPerCore=1
+   Reason=GPU fell off the bus [root@2026-11-30]
+NodeName=other-9 Arch=x86_64
+   State=DOWN*
+"""
+SINFO = """PARTITION AVAIL  TIMELIMIT  NODES  STATE NODELIST
+gpu*         up   infinite      1  drain node-2
+gpu*         up   infinite      7  alloc node-[0-1,3-7]
+"""
+REASONS = """REASON               USER      TIMESTAMP           NODELIST
+NVLink errors on 3   root      2026-11-30T08:00:00 node-2
+"""
+
+
+@pytest.mark.parametrize("text", [SCONTROL, SINFO, REASONS])
+def test_states_of_slurm_say_what_is_lost(planner: Run, tmp_path: Path, text: str) -> None:
+    file = cluster(tmp_path)
+    plan = plan_on(planner, tmp_path, file, "--nodes", "6")
+    report = tmp_path / "nodes.txt"
+    report.write_text(text, encoding="utf-8")
+    found = replanned(planner, plan, "--health", str(report))
+    assert found["lost"] == ["node-2"]
+    assert found["findings"][0].startswith("node-2 is ")
+
+
+@pytest.mark.parametrize(
+    ("bad", "said", "other"),
+    [
+        (lambda i, j: i == 2, "row node-2: it sends", "*"),
+        (lambda i, j: 2 in (i, j), "row and column node-2: it sends and receives", "*"),
+        (lambda i, j: (i, j) == (2, 5), "cell node-2, node-5", "node-5"),
+    ],
+)
+def test_a_matrix_names_its_bad_row_column_or_cell(
+    planner: Run, tmp_path: Path, bad: Callable[[int, int], bool], said: str, other: str
+) -> None:
+    file = cluster(tmp_path)
+    plan = plan_on(planner, tmp_path, file, "--nodes", "6")
+    names = [f"node-{i}" for i in range(6)]
+    rows = [["GB/s", *names]]
+    for i, name in enumerate(names):
+        cells = [0 if i == j else 35 if bad(i, j) else 70 + i / 10 + j / 10 for j in range(6)]
+        rows.append([name, *map(str, cells)])
+    matrix = tmp_path / "again.csv"
+    matrix.write_text("\n".join(",".join(row) for row in rows), encoding="utf-8")
+    found = replanned(planner, plan, "--health", str(matrix))
+    assert said in found["findings"][0]
+    assert len(found["slow"]) == 1
+    assert found["slow"][0]["other"] == other
+    assert found["slow"][0]["factor"] == pytest.approx(0.5, abs=0.03)
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "wrong"),
+    [
+        ((), 2, "nothing is lost and nothing is slow"),
+        (("--lost", "node-70"), 2, "has no host 'node-70'; did you mean node-7?"),
+        (("--lost", "node-["), 2, "--lost"),
+        (("--lost", "node-[0-7]"), 2, "has no other node"),
+        (("--slow", "node-3"), 2, "write HOST:0.6 for devices"),
+        (("--slow", "node-3:1.5"), 2, "share of its speed between 0 and 1"),
+        (("--slow", "node-3/node-3:0.5"), 2, "share of its speed"),
+        (("--slow", "node-3/nod-4:0.5"), 2, "did you mean node-4?"),
+        (("--lost", "node-1", "--spares", "-1"), 2, "--spares"),
+        (("--lost", "node-1", "--hours-left", "0"), 2, "--hours-left"),
+        (("--lost", "node-1", "--take", "wait"), 2, "is none of the ways found"),
+        (("--lost", "node-1", "--take", "swap"), 1, "swap is not possible: 0 spare"),
+        (("--health", "cluster.yaml"), 2, "is no health report"),
+        (("--health", "missing.txt"), 2, "no such file"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(
+    planner: Run,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    options: tuple[str, ...],
+    code: int,
+    wrong: str,
+) -> None:
+    file = cluster(tmp_path)
+    plan = plan_on(planner, tmp_path, file, "--nodes", "8", "--global-batch-size", "64")
+    monkeypatch.chdir(tmp_path)
+    done = planner("replan", plan, *options)
+    assert done.code == code
+    assert wrong in " ".join(done.stderr.split())
+
+
+@pytest.mark.parametrize("lost", [0, 5, 11])
+def test_nodes_keep_their_switches_when_others_are_lost(tmp_path: Path, lost: int) -> None:
+    tiers = [{"name": "leaf", "nodes": 4, "oversubscription": 1}]
+    tiers += [{"name": "spine", "oversubscription": 3}]
+    whole = api.load_cluster(cluster(tmp_path, nodes=12, fabric={"tiers": tiers}))
+
+    def rates(spec: api.ClusterSpec) -> dict[tuple[str, str], float]:
+        topology = topology_from_spec(spec, devices=spec.num_devices or 0)
+        hosts, order = spec.host_names(), np.arange(spec.num_nodes or 0)
+        found, _ = hops_between(topology.kinds, topology.fabric, order)
+        pairs = combinations(range(len(hosts)), 2)
+        ends = ((tuple(sorted((hosts[a], hosts[b]))), found[a, b]) for a, b in pairs)
+        return {(one, other): float(rate) for (one, other), rate in ends}
+
+    before, after = rates(whole), rates(without(whole, {f"node-{lost}"}))
+    assert len(after) == 55
+    assert after == {pair: before[pair] for pair in after}

@@ -1,0 +1,194 @@
+"""`planner sweep`, driven as a user drives it."""
+
+from __future__ import annotations
+
+import csv
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from planner.sweeps import series
+from planner.training.search.search import search
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.cli.conftest import Outcome
+
+    Planner = Callable[..., Outcome]
+
+
+STUDY = """\
+name: which
+model: gpt-1.7b
+job: {tokens: 100B, global_batch_size: 96}
+search: {recompute: none, pipeline: [1]}
+sweep:
+  cluster: [dgx-a100-8, dgx-h100-16]
+  nodes: [2, 3, 5]
+prices: {devices: {h100-sxm-80gb: 2.95 $/h, a100-sxm-80gb: 9 $/h}}
+"""
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> Path:
+    path = tmp_path / "study.yaml"
+    path.write_text(STUDY)
+    return path
+
+
+def _sweep(planner: Planner, study: Path, *more: str) -> dict[str, Any]:
+    outcome = planner("sweep", str(study), "--jobs", "1", "--json", *more)
+    assert outcome.code == 0, outcome.stderr
+    found: dict[str, Any] = json.loads(outcome.stdout)
+    return found
+
+
+def test_points_that_are_left_out_as_beaten_are_beaten(
+    planner: Planner,
+    study: Path,
+) -> None:
+    found, every = _sweep(planner, study), _sweep(planner, study, "--every-point")
+    assert found["front"] == every["front"]
+    left_out = [one for one in found["points"] if one["outcome"] == "dominated"]
+    assert left_out
+    for one in left_out:
+        searched = every["points"][one["number"] - 1]
+        assert searched["outcome"] == "planned"
+        assert any(
+            other["time_s"] <= searched["time_s"] and other["cost"] < searched["cost"]
+            for other in every["points"]
+        )
+    searched = [one for one in found["points"] if one["outcome"] != "dominated"]
+    for one in searched:
+        assert one == every["points"][one["number"] - 1]
+
+
+def test_a_point_is_what_a_search_finds(planner: Planner, study: Path) -> None:
+    found = _sweep(planner, study, "--every-point")
+    for number, nodes in ((4, 2), (6, 5)):
+        outcome = planner(
+            *("search", "--cluster", "dgx-h100-16", "--model", "gpt-1.7b", "--nodes", str(nodes)),
+            *("--global-batch-size", "96", "--recompute", "none", "--pipeline", "1"),
+            *("--tokens", "100B", "--json", "--top", "1"),
+        )
+        estimate = json.loads(outcome.stdout)["plans"][0]["estimate"]
+        point = found["points"][number - 1]
+        assert point["step_s"] == pytest.approx(estimate["step_s"], rel=1e-8)
+        hours = point["devices"] * point["time_s"] / 3600
+        assert point["cost"] == pytest.approx(2.95 * hours, rel=1e-6)
+    assert found["points"][5]["nodes_used"] == 4
+
+
+def test_a_sweep_that_was_ended_goes_on_without_repeating_a_point(
+    planner: Planner,
+    study: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    searched: list[int] = []
+
+    def counted(scenario: Any, **options: Any) -> Any:
+        searched.append(scenario.job.devices)
+        if len(searched) == 2:
+            raise KeyboardInterrupt
+        return search(scenario, **options)
+
+    monkeypatch.setattr(series, "search", counted)
+    out = tmp_path / "results"
+    options = ("sweep", str(study), "--jobs", "1", "--out", str(out), "--every-point", "--json")
+    assert planner(*options).code == 130
+    assert len(list((out / "points").iterdir())) == 1
+    resumed = json.loads(planner(*options).stdout)
+    assert len(searched) == 2 + 5
+    assert resumed == _sweep(planner, study, "--every-point")
+    searched.clear()
+    again = planner(*options[:-1])
+    assert not searched
+    assert "6 were known before" in again.stdout.replace("\n", " ")
+
+
+def test_tables_and_plans_are_kept(planner: Planner, study: Path, tmp_path: Path) -> None:
+    out = tmp_path / "results"
+    found = _sweep(planner, study, "--out", str(out))
+    rows = list(csv.DictReader((out / "results.csv").read_text().splitlines()))
+    assert [row["outcome"] for row in rows] == [one["outcome"] for one in found["points"]]
+    assert [row["nodes"] for row in rows] == ["2", "3", "5", "2", "3", "5"]
+    lines = (out / "points.jsonl").read_text().splitlines()
+    assert [json.loads(line) for line in lines] == found["points"]
+    front = list(csv.DictReader((out / "front.csv").read_text().splitlines()))
+    assert [int(row["point"]) for row in front] == found["front"]
+    for row in front:
+        plan = json.loads((out / "plans" / f"{row['digest']}.json").read_text())
+        assert plan["plans"][0]["estimate"]["step_s"] == pytest.approx(float(row["step_s"]))
+
+
+def test_any_field_of_a_file_takes_values(planner: Planner, tmp_path: Path) -> None:
+    study = tmp_path / "study.yaml"
+    study.write_text(
+        "cluster: dgx-h100-16\nmodel: gpt-1.7b\njob: {nodes: 2, global_batch_size: 32}\n"
+        "search: {recompute: none, pipeline: 1}\n"
+        "sweep:\n"
+        "  network.bandwidth: [5 GB/s, 50 GB/s]\n"
+        "  device.memory.capacity: [80 GiB, 2 GiB]\n"
+        "  model.num_layers: {first: 12, last: 24, factor: 2}\n"
+        "apart: [network.bandwidth]\n"
+        "limits: {devices: 8}\n"
+    )
+    points = _sweep(planner, study)["points"]
+    assert len(points) == 8
+    by_axes = {tuple(one["axes"].values()): one for one in points}
+    slow, fast = (by_axes[rate, "80 GiB", "12"] for rate in ("5 GB/s", "50 GB/s"))
+    assert slow["step_s"] > 1.05 * fast["step_s"]
+    assert by_axes["50 GB/s", "80 GiB", "24"]["step_s"] > 1.7 * fast["step_s"]
+    small = by_axes["5 GB/s", "2 GiB", "24"]
+    assert small["outcome"] == "nothing fits"
+    assert "GiB" in small["reason"]
+    assert all(one["over_limits"] == ["devices"] for one in points if one["plan"])
+    assert not any(one["on_front"] for one in points)
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        (
+            "  network.bandwith: [5 GB/s]",
+            "4:3: sweep.network.bandwith: unknown key; allowed: cards, bandwidth, latency, kind; "
+            "did you mean bandwidth?",
+        ),
+        (
+            "  network.bandwidth: [5 GB/s, 5]",
+            '4:31: sweep.network.bandwidth[1]: bandwidth needs a unit, found 5; write it like "25 '
+            'GB/s"',
+        ),
+        ("  nods: [1]", "4:3: sweep.nods: no field begins with nods; a path begins with"),
+        (
+            "  nodes: 4",
+            "4:10: sweep.nodes: expected a list of values or a range, found the number 4",
+        ),
+        ("  nodes: 9..4", "4:10: sweep.nodes: counts down from 9 to 4"),
+        ("  nodes: [2, 2]", "4:14: sweep.nodes[1]: 2 is there twice"),
+        ("  cluster: [dgx-a100-8]", "1:10: cluster: cluster is stated, and swept too"),
+        ("  search.tensr: [2]", "4:17: sweep.search.tensr: no axis of a search; there are tensor,"),
+        ("  search.tensor: [0]", "--tensor: 0 is not a whole number from 1 to 1,000,000"),
+        ("  software: [megatron]", "4:14: sweep.software[0]: no software file is shipped as"),
+        (
+            "  fabric.tiers[4].oversubscription: [2]",
+            "4:38: sweep.fabric.tiers[4].oversubscription[0]: entry 4 of the path is in no list",
+        ),
+    ],
+)
+def test_what_is_wrong_is_said_with_its_place(
+    planner: Planner,
+    tmp_path: Path,
+    line: str,
+    said: str,
+) -> None:
+    study = tmp_path / "study.yaml"
+    study.write_text(f"cluster: dgx-h100-16\nmodel: gpt-1.7b\nsweep:\n{line}\n")
+    outcome = planner("sweep", str(study))
+    assert outcome.code == 2
+    assert said in outcome.stderr
+    assert str(study) in outcome.stderr

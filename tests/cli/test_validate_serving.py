@@ -1,0 +1,153 @@
+"""`planner validate` on tables of measured serving runs."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+HEADER = (
+    "id,model,device,devices,mode,tensor,framework,weight_format,input_length,output_length,"
+    "load_kind,load,speculative,tpot_mean_ms,ttft_mean_ms,output_tokens_per_s_per_device"
+)
+GOOD = "a,llama-3.1-70b,h200-sxm,8,agg,8,vllm,fp8,1024,1024,concurrency,16,none,9.0,90,200"
+
+
+def table(folder: Path, *rows: str, header: str = HEADER) -> str:
+    path = folder / "runs.csv"
+    path.write_text("\n".join((header, *rows)) + "\n")
+    return str(path)
+
+
+def test_the_shipped_runs_are_compared(planner: Callable[..., Any]) -> None:
+    told = planner("validate", "--serving", "--json")
+    assert told.code == 0
+    document = json.loads(told.stdout)
+    summary = document["summary"]
+    assert summary["tpot"]["count"] > 100
+    assert summary["tpot"]["median_abs_error"] < 0.25
+    dense = [cell for cell in summary["cells"] if cell["model"] == "llama-3-70b"]
+    assert len(dense) == 3
+    assert all(cell["tpot"]["mean_abs_error"] < 0.10 for cell in dense)
+    assert {"tpot", "ttft", "output_tokens_per_s_per_device"} <= set(summary)
+    assert all(run["devices"] >= 1 for run in document["runs"])
+
+
+def test_a_table_is_compared_row_by_row(planner: Callable[..., Any], tmp_path: Path) -> None:
+    told = planner("validate", table(tmp_path, GOOD), "--json")
+    assert told.code == 0
+    document = json.loads(told.stdout)
+    (run,) = document["runs"]
+    assert run["tpot"]["measured"] == pytest.approx(0.009)
+    error = run["tpot"]["predicted"] / run["tpot"]["measured"] - 1
+    assert run["tpot"]["error"] == pytest.approx(error)
+    assert document["summary"]["ttft"]["count"] == 1
+    assert document["summary"]["ttft_p99"]["count"] == 0
+    (cell,) = document["summary"]["cells"]
+    assert (cell["model"], cell["device"], cell["engine"]) == ("llama-3-70b", "h200-sxm", "vllm")
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (("llama-3.1-70b", "gpt-9"), "no model file is shipped as 'gpt-9'"),
+        (("h200-sxm", "abacus"), "no device file is shipped as 'abacus'"),
+        ((",vllm,", ",own,"), "no engine profile is shipped as 'own'"),
+        (("agg,8,", "agg,,"), "tensor is not stated"),
+        (("agg,8,", "agg,4,"), "are not the 8 devices"),
+        (("agg,8,", "agg,x,"), "tensor is 'x', not a number"),
+        (("concurrency", "rate"), "arrivals over time are not stated"),
+        (("none", "mtp"), "how many are accepted is not stated"),
+        ((",fp8,", ",nvfp4,"), "vllm has no products in nvfp4"),
+        (("9.0,90,200", ",,"), "no figure to compare"),
+        (("agg,", "disagg,"), "decode_devices is not stated"),
+    ],
+)
+def test_rows_that_lack_something_say_what(
+    planner: Callable[..., Any], tmp_path: Path, change: tuple[str, str], reason: str
+) -> None:
+    told = planner("validate", table(tmp_path, GOOD.replace(*change)), "--json")
+    assert told.code == 0
+    (error,) = json.loads(told.stdout)["errors"]
+    assert error["id"] == "a"
+    assert reason in error["message"]
+
+
+def test_published_launches_are_known_by_their_table(
+    planner: Callable[..., Any], tmp_path: Path
+) -> None:
+    """The benchmark's script makes prompts wait for each other for 20 steps; the same row of
+    another table is of an engine with its defaults."""
+    header = HEADER + ",lengths,source"
+    row = GOOD.replace(",vllm,", ",trtllm,").replace("8,agg,8", "2,agg,2")
+    drawn = '"uniform in [0.8, 1], 10 requests per unit of concurrency"'
+    own = f"{row},{drawn},ours"
+    published = f"{row.replace('a,', 'b,', 1)},{drawn},inferencex-via-aiconfigurator"
+    told = planner("validate", table(tmp_path, own, published, header=header), "--json")
+    ours, theirs = (run["ttft"]["predicted"] for run in json.loads(told.stdout)["runs"])
+    tpot_s = json.loads(told.stdout)["runs"][0]["tpot"]["predicted"]
+    assert 10 * tpot_s < theirs - ours < 25 * tpot_s
+
+
+def test_pools_and_offline_work_are_compared(planner: Callable[..., Any], tmp_path: Path) -> None:
+    header = HEADER + (
+        ",prefill_workers,prefill_devices,prefill_tensor,decode_workers,decode_devices,decode_tensor"
+    )
+    pools = GOOD.replace("agg,8", "disagg,") + ",2,8,4,1,8,8"
+    offline = GOOD.replace("concurrency,16", "offline,all at once (100 to 300)").replace(
+        "a,", "b,", 1
+    )
+    told = planner("validate", table(tmp_path, pools, offline + ",,,,,,", header=header), "--json")
+    first, second = json.loads(told.stdout)["runs"]
+    assert set(first) >= {"tpot"}
+    assert "ttft" not in first
+    assert second["concurrency"] == 200
+    assert second["output_tokens_per_s_per_device"]["predicted"] > 0
+
+
+def test_rows_that_contradict_each_other_are_left_out(
+    planner: Callable[..., Any], tmp_path: Path
+) -> None:
+    fast = GOOD.replace("9.0", "4.5").replace("a,", "b,", 1)
+    other = GOOD.replace(",16,", ",32,").replace("a,", "c,", 1)
+    told = planner("validate", table(tmp_path, GOOD, fast, other), "--json")
+    document = json.loads(told.stdout)
+    assert [run["id"] for run in document["runs"]] == ["c"]
+    assert all("differ by 2.00 times" in error["message"] for error in document["errors"])
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "no column id"),
+        (HEADER.replace("tensor", "tp") + "\n" + GOOD[:-4] + "\n", "15 cells, the header has 16"),
+        (HEADER.replace("model", "modell") + "\n", "no column model"),
+    ],
+)
+def test_what_is_no_table_is_refused(
+    planner: Callable[..., Any], tmp_path: Path, text: str, message: str
+) -> None:
+    path = tmp_path / "runs.csv"
+    path.write_text(text)
+    told = planner("validate", str(path))
+    assert told.code == 2
+    assert message in told.stderr
+
+
+def test_training_and_serving_runs_are_compared_apart(planner: Callable[..., Any]) -> None:
+    told = planner("validate", "--serving", "megatron-sc21")
+    assert told.code == 2
+    assert "megatron-sc21 is not a table of serving runs" in told.stderr
+
+
+def test_the_report_names_cells_and_reasons(planner: Callable[..., Any], tmp_path: Path) -> None:
+    bad = GOOD.replace("h200-sxm", "abacus").replace("a,", "b,", 1)
+    told = planner("validate", table(tmp_path, GOOD, bad))
+    assert told.code == 0
+    assert "llama-3-70b" in told.stdout
+    assert "no device file is shipped as 'abacus'" in told.stdout

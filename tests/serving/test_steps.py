@@ -1,0 +1,211 @@
+"""Steps of an engine, memory and the simulated load: what must hold, and brute force."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from planner.errors import RuleError
+from planner.serving.estimate import estimate, estimate_decode_pool, prices
+from planner.serving.layer.laws import activated, experts_s
+from planner.serving.layer.network import all_reduce_s
+from planner.serving.load.lengths import ClosedLoad
+from planner.serving.memory import serving_memory
+from planner.serving.scenario import ServingDegrees, ServingScenario
+from planner.serving.step import Prompt
+from planner.specs.engine import load_engine
+from planner.specs.load import load_device, load_model
+
+
+def scenario(
+    model: str = "llama-3-70b",
+    device: str = "h200-sxm",
+    engine: str = "vllm",
+    weights: str = "fp8",
+    kv: str = "bf16",
+    **degrees: int,
+) -> ServingScenario:
+    return ServingScenario(
+        model=load_model(model),
+        device=load_device(device),
+        engine=load_engine(engine),
+        weights=weights,
+        kv=kv,
+        degrees=ServingDegrees(**degrees),
+    )
+
+
+def test_a_decoding_step_reads_weights_and_cache() -> None:
+    """Llama 70B in fp8 on one H200: 70e9 bytes at 4.8 TB/s are 14.6 ms, and 128 sequences of 2,048
+    tokens add 2 x 8 x 128 x 80 x 2 bytes each, 86 GB or 17.9 ms."""
+    costs, _ = prices(scenario())
+    alone_s, full_s = costs.decode_s(1, 2048), costs.decode_s(128, 128 * 2048)
+    assert 14.6e-3 < alone_s < 1.6 * 14.6e-3
+    assert 17.9e-3 < full_s - costs.decode_s(128, 0) < 1.5 * 17.9e-3
+
+
+def test_the_cache_is_read_by_kv_heads_until_there_is_one_on_a_rank() -> None:
+    per_token = {
+        tensor: prices(scenario(tensor=tensor))[0].decode_s(1, 1e6)
+        - prices(scenario(tensor=tensor))[0].decode_s(1, 0)
+        for tensor in (1, 8, 16)
+    }
+    assert per_token[1] == pytest.approx(8 * per_token[8])
+    assert per_token[16] == pytest.approx(per_token[8])
+
+
+def test_a_compressed_cache_is_read_by_every_rank() -> None:
+    bytes_of = {
+        tensor: serving_memory(
+            scenario("deepseek-v3", weights="fp8-block", tensor=tensor)
+        ).request_bytes(1600)
+        for tensor in (8, 16)
+    }
+    assert bytes_of[8] == bytes_of[16] == 1600 * 61 * (512 + 64) * 2
+
+
+def test_windows_hold_no_more_than_their_width() -> None:
+    memory = serving_memory(scenario("gpt-oss-120b", weights="mxfp4"))
+    each = 2 * 8 * 64 * 2
+    assert memory.request_bytes(16_000) == 18 * each * 16_000 + 18 * each * 128
+
+
+def test_experts_met_agree_with_drawing_them() -> None:
+    """64 tokens that choose 8 of 256 experts at random."""
+    rng = np.random.default_rng(1)
+    drawn = [
+        len({int(e) for _ in range(64) for e in rng.choice(256, 8, replace=False)})
+        for _ in range(200)
+    ]
+    assert float(activated(256, 8 / 256, np.array(64.0))) == pytest.approx(np.mean(drawn), rel=0.01)
+
+
+def test_experts_cost_more_with_more_tokens_and_less_on_more_ranks() -> None:
+    tokens = np.array([1.0, 4, 16, 64, 256, 4096])
+    on_8 = experts_s(scenario("deepseek-v3", weights="fp8-block", tensor=8), tokens)
+    split = experts_s(scenario("deepseek-v3", weights="fp8-block", tensor=8, expert=8), tokens)
+    on_16 = experts_s(scenario("deepseek-v3", weights="fp8-block", tensor=16), tokens)
+    assert (np.diff(on_8) > 0).all()
+    assert (on_16 < on_8).all()
+    assert split == pytest.approx(on_8, rel=0.25)
+
+
+def test_short_all_reduces_are_those_of_the_operator_table() -> None:
+    """vLLM on 8 H200, in a graph: 32 KB 5.7 us, 64 MB 317 us (ai-dynamo/aiconfigurator)."""
+    measured_s = {32 * 2**10: 5.7e-6, 64 * 2**20: 317e-6}
+    found_s = all_reduce_s(scenario(tensor=8), 8, np.array([*map(float, measured_s)]))
+    assert found_s == pytest.approx(list(measured_s.values()), rel=0.15)
+
+
+def test_weights_that_do_not_fit_are_refused_with_their_room() -> None:
+    with pytest.raises(RuleError, match="leaves 0 tokens of KV cache"):
+        estimate(
+            scenario("deepseek-v3", weights="fp8-block"),
+            ClosedLoad(concurrency=1, input_tokens=100, output_tokens=10),
+        )
+
+
+def test_a_format_without_kernels_is_refused() -> None:
+    with pytest.raises(RuleError, match="vllm has no products in nvfp4 on h200-sxm"):
+        scenario(weights="nvfp4")
+
+
+def test_one_client_waits_for_its_own_steps_only() -> None:
+    """By hand: a prompt step, then one decoding step for each further token."""
+    one = scenario()
+    costs, _ = prices(one)
+    load = ClosedLoad(concurrency=1, input_tokens=1000, output_tokens=101)
+    found = estimate(one, load)
+    assert found.tpot is not None
+    steps_s = [costs.decode_s(1, 1000 + step) for step in range(100)]
+    assert found.tpot.mean_s == pytest.approx(sum(steps_s) / 100)
+    host = one.engine.host
+    late_s = host.request.value + host.late_steps.value * found.tpot.mean_s
+    prompt_s = costs.prompt_s(0, 0, [Prompt(1000, 0)])
+    assert found.ttft.mean_s == pytest.approx(prompt_s + late_s)
+
+
+@pytest.mark.parametrize("engine", ["vllm", "sglang", "trtllm"])
+def test_more_clients_serve_more_and_wait_longer(engine: str) -> None:
+    found = [
+        estimate(
+            scenario(engine=engine, tensor=8),
+            ClosedLoad(concurrency=c, input_tokens=1024, output_tokens=256, least=0.8, rounds=4),
+        )
+        for c in (1, 8, 64)
+    ]
+    rates = [one.output_tokens_per_s_per_device for one in found]
+    tpots = [one.tpot.mean_s for one in found if one.tpot is not None]
+    assert rates == sorted(rates)
+    assert tpots == sorted(tpots)
+    assert all(one.ttft.median_s <= one.ttft.p99_s for one in found)
+
+
+def test_requests_beyond_the_cache_wait() -> None:
+    """A cache for two requests and four clients: two of them run at a time."""
+    one = scenario(tensor=8)
+    rule = one.engine.memory
+    _, memory = prices(one)
+    share = rule.share.value - (memory.kv_bytes - 2.2 * memory.request_bytes(1500)) / (
+        one.device.memory.capacity.value
+    )
+    small = one.engine.model_copy(
+        update={
+            "memory": rule.model_copy(
+                update={"share": rule.share.model_copy(update={"value": share})}
+            )
+        }
+    )
+    tight = ServingScenario(
+        model=one.model,
+        device=one.device,
+        engine=small,
+        weights=one.weights,
+        kv=one.kv,
+        degrees=one.degrees,
+    )
+    load = ClosedLoad(concurrency=4, input_tokens=1000, output_tokens=500, rounds=4)
+    wide, narrow = estimate(one, load), estimate(tight, load)
+    assert wide.tpot is not None
+    assert narrow.ttft.median_s > 400 * wide.tpot.mean_s
+    two = estimate(one, replace(load, concurrency=2))
+    assert narrow.output_tokens_per_s_per_device == pytest.approx(
+        two.output_tokens_per_s_per_device, rel=0.1
+    )
+
+
+def test_requests_wait_for_the_next_look() -> None:
+    """A scheduler that looks for requests every 30 steps makes them wait half of that."""
+    one = scenario(tensor=8)
+    slow = one.engine.model_copy(
+        update={"scheduler": one.engine.scheduler.model_copy(update={"poll_steps": 30})}
+    )
+    rare = ServingScenario(
+        model=one.model,
+        device=one.device,
+        engine=slow,
+        weights=one.weights,
+        kv=one.kv,
+        degrees=one.degrees,
+    )
+    load = ClosedLoad(concurrency=8, input_tokens=1024, output_tokens=1024, least=0.8, rounds=10)
+    often, seldom = estimate(one, load), estimate(rare, load)
+    assert often.tpot is not None
+    waited_steps = (seldom.ttft.mean_s - often.ttft.mean_s) / often.tpot.mean_s
+    assert 8 < waited_steps < 20
+
+
+def test_a_decoding_pool_is_no_busier_than_prompts_are_read() -> None:
+    load = ClosedLoad(concurrency=2000, input_tokens=8192, output_tokens=256)
+    pools = [
+        estimate_decode_pool(
+            scenario(tensor=2), scenario(tensor=8), load, prefill_replicas=n, decode_replicas=1
+        )
+        for n in (1, 4, 400)
+    ]
+    running = [pool.running for pool in pools]
+    assert running == sorted(running)
+    assert running[1] == pytest.approx(4 * running[0], rel=0.3)
+    assert running[2] > 10 * running[0]
