@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from planner.training.batch import FULL, SELECTIVE
-from planner.training.search.mixed.rooms import MemoryLine, room_bytes
+from planner.training.search.mixed.rooms import MemoryLine
 from planner.training.search.mixed.speeds import layer_columns
 
 if TYPE_CHECKING:
     from planner.arrays import Bools, Floats, Ints
-    from planner.training.search.mixed.classes import RowClasses
-    from planner.training.search.mixed.typed import TypedCombination
+    from planner.training.batch import Batch
+    from planner.training.costs import CostTable
+    from planner.training.scenario import Scenario
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -38,21 +39,21 @@ class ChunkRooms:
     room: Floats
 
     @classmethod
-    def of(cls, of: TypedCombination, classes: RowClasses) -> ChunkRooms:
-        """Of a combination whose layers, of one kind where it has several chunks, are free to be
-        divided."""
-        batch, column = of.batch, int(layer_columns(of.ideal)[0])
+    def of(cls, scenario: Scenario, table: CostTable, batch: Batch, room: Floats) -> ChunkRooms:
+        """Of the only plan of a batch, whose layers are of one kind; `scenario` and `table` are of
+        the ideal topology."""
+        column = int(layer_columns(scenario)[0])
         full = bool(batch.granularity[0] == FULL)
         counted, which = batch.in_flight
         in_flight = counted[which][0].astype(np.float64)
-        slack = 1 + of.ideal.job.software.allocator_slack.value
+        slack = 1 + scenario.job.software.allocator_slack.value
         row = int(batch.row[0])
-        saved = float(of.table.saved_bytes[row, column])
-        kept = float(of.table.full_bytes[row, column])
+        saved = float(table.saved_bytes[row, column])
+        kept = float(table.full_bytes[row, column])
         if batch.granularity[0] == SELECTIVE:
-            saved = float(of.table.selective_bytes[row, column])
-        bare = MemoryLine.of(of.ideal, of.table, batch, column, replayed=False)
-        least = MemoryLine.of(of.ideal, of.table, batch, column, replayed=full)
+            saved = float(table.selective_bytes[row, column])
+        bare = MemoryLine.of(scenario, table, batch, column, replayed=False)
+        least = MemoryLine.of(scenario, table, batch, column, replayed=full)
         uneven = in_flight - in_flight.mean(axis=1, keepdims=True)
         return cls(
             base=bare.base[0, :, 0],
@@ -61,7 +62,7 @@ class ChunkRooms:
             least_base=least.base[0, :, 0],
             least_each=least.even[0, :] + slack * (kept if full else saved) * uneven,
             filled=least.filled[0],
-            room=np.array([room_bytes(of.ideal, types) for types in classes.types]),
+            room=room,
         )
 
     def may_fit(self, stage: int, chunks: Ints, recomputed: int) -> Bools:

@@ -98,9 +98,9 @@ class ChunkSeconds:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class ChunkWays:
-    """The ways in which a stage may divide its layers: `chunks` [I, v], `seconds` [I, 4 · v]. For no
-    weights of the seconds is any way below all of the `corners_s` [X, 4 · v]. `complete`: all are
-    listed."""
+    """The ways in which a stage may divide its layers: `chunks` [I, v], `seconds` [I, 4 · v]. No
+    average of the seconds, however weighted, is less than that of one of the `corners_s`, which are
+    [X, 4 · v]. `complete`: all are listed."""
 
     chunks: Ints
     seconds: Floats
@@ -149,8 +149,10 @@ class StageWays:
         self, of: TypedCombination, classes: RowClasses, seconds: ChunkSeconds, replayed: int
     ) -> None:
         self._of, self._seconds, self._replayed = of, seconds, replayed
-        self._room = [room_bytes(of.ideal, types) for types in classes.types]
-        self._rooms = ChunkRooms.of(of, classes) if of.free else None
+        self._room = np.array([room_bytes(of.ideal, types) for types in classes.types])
+        self._rooms = None
+        if of.free:
+            self._rooms = ChunkRooms.of(of.ideal, of.table, of.batch, self._room)
         self._least = least_chunks(of)
         self._known: dict[tuple[int, int, int, bool], ChunkWays] = {}
         self._divided: dict[tuple[bytes, int], tuple[Ints, bool]] = {}
