@@ -32,6 +32,12 @@ def distinct(values: Ints) -> Ints:
     return np.asarray(ordered[kept])
 
 
+def numbered(values: Ints) -> tuple[Ints, Ints]:
+    """The distinct ones of N integers, in order, and the place of every integer among them, [N]."""
+    kept = distinct(values)
+    return kept, np.searchsorted(kept, values)
+
+
 _COUNTED = 4
 """Codes for each row, with some to spare, up to which it is faster to count codes than to sort."""
 

@@ -57,9 +57,13 @@ if TYPE_CHECKING:
     from planner.api.replans import Replan as Replan
     from planner.api.replans import replan as replan
     from planner.api.searches import search as search
+    from planner.api.serving import PricedServing as PricedServing
+    from planner.api.serving import estimate_serving as estimate_serving
     from planner.api.shipped import cluster_template as cluster_template
     from planner.api.shipped import shipped_text as shipped_text
     from planner.api.simulations import simulate as simulate
+    from planner.api.sizes import Sized as Sized
+    from planner.api.sizes import size as size
     from planner.api.sweeps import SweptStudy as SweptStudy
     from planner.api.sweeps import compare_clusters as compare_clusters
     from planner.api.sweeps import sweep as sweep
@@ -125,9 +129,11 @@ _HOMES = {
     "planner.api.plans": ("load_plan", "load_plans"),
     "planner.api.replans": ("Replan", "replan"),
     "planner.api.searches": ("search",),
+    "planner.api.serving": ("PricedServing", "estimate_serving"),
     "planner.api.shipped": ("cluster_template", "shipped_text"),
     "planner.api.simulations": ("simulate",),
     "planner.api.sweeps": ("SweptStudy", "compare_clusters", "sweep"),
+    "planner.api.sizes": ("Sized", "size"),
     "planner.api.validations": ("validate", "validate_serving"),
     "planner.checks.check": ("CheckLimits", "Checked"),
     "planner.checks.finding": ("Finding",),

@@ -16,6 +16,7 @@ from planner.api.launches import launch_options, say_notes
 from planner.budget import Budget
 from planner.comparison.side import Side
 from planner.errors import InputError, NothingFits, PlannerError
+from planner.importers.deepspeed.statement import SETTINGS
 from planner.importers.launch import LARGEST_BYTES, read_source
 from planner.importers.megatron.script import launch_in
 from planner.importers.megatron.statement import COMMAND
@@ -23,6 +24,7 @@ from planner.importers.source import STDIN, load_source
 from planner.improvement.change import changed_text
 from planner.improvement.document import to_document
 from planner.improvement.same import what_else_changed
+from planner.improvement.settings_text import FOLLOWING, changed_settings
 from planner.improvement.wanted import needed_variables, wanted_flags
 from planner.specs import ranges
 from planner.specs.files.text_file import decode, read_bytes
@@ -57,6 +59,9 @@ SWITCHES = (
     "weight_offload",
     "activation_offload",
 )
+_OF_THE_CODE = ("schedule", "virtual_stages", "sequence_parallel")
+_AXES = ("tensor", "pipeline", "context", "expert", "expert_tensor")
+"""What a DeepSpeed configuration leaves to the training code stays as the user says it is."""
 TRIED = 12
 """Plans of the search that are written into the script, the fastest first, until one is safe."""
 _TIGHT = "fits tightly, the range of its peak reaches into the headroom"
@@ -132,7 +137,8 @@ def improve(
     **options: Unpack[ImproveKeywords],
 ) -> Improvement:
     r"""A better plan for the job of a Megatron-LM script, as changes of its text. Its model, batch,
-    devices, framework and all other flags stay.
+    devices, framework and all other flags stay. Of a DeepSpeed configuration, micro-batch size,
+    accumulation steps and ZeRO stage change, and the model is given.
 
     Every change is read back: what `then` promises is the estimate of the changed script. Raises:
     InputError, with its place, for a script that cannot be read, cannot run, or cannot be changed
@@ -157,8 +163,12 @@ def improve(
         options=launch_options(options),
     )
     launched = asked.read(source)
-    if launched.statement.kind != COMMAND:
-        raise InputError("is no Megatron-LM script, and only those are edited", path=source.path)
+    if launched.statement.kind not in (COMMAND, SETTINGS):
+        raise InputError(
+            "is neither a Megatron-LM script nor a DeepSpeed configuration, and only those are "
+            "edited",
+            path=source.path,
+        )
     say_notes(launched, note)
     launched.check()
     now = _side(launched, source.path)
@@ -220,7 +230,16 @@ class _Written:
 def _kept(launched: LaunchedPlan) -> Restrictions:
     """Decisions of the script that are switches of its framework, and stay as they are. Without
     expert parallelism a plan has no dispatcher; its framework has one all the same."""
-    kept = {name: (getattr(launched.plan, name),) for name in SWITCHES}
+    plan = launched.plan
+    kept = {name: (getattr(plan, name),) for name in SWITCHES}
+    if launched.statement.kind == SETTINGS:
+        kept |= {name: (getattr(plan, name),) for name in _OF_THE_CODE}
+        kept |= {axis: (getattr(plan.degrees, axis),) for axis in _AXES}
+        kept["recompute"] = (plan.recompute.granularity,)
+        if plan.shard_over is None:
+            del kept["data_sharding"]
+        else:
+            kept["shard_over"] = (plan.shard_over,)
     if launched.scenario.model.moe is not None:
         sends_by = launched.scenario.job.software.expert.sends_by
         kept["dispatcher"] = (launched.plan.dispatcher or sends_by,)
@@ -300,12 +319,18 @@ def _better(step_s: float, now: Side, best: tuple[Side, _Written] | None) -> boo
 def _written(asked: _Asked, source: Source, launched: LaunchedPlan, ranked: RankedPlan) -> _Written:
     """The script with the plan in it. Raises: InputError where its flags cannot be changed safely,
     and where the changed script says anything else; RuleError where it cannot run."""
-    flags = asked.flags(source)
-    wanted = wanted_flags(flags, launched.scenario, launched.plan, ranked.plan)
-    text, look_at = changed_text(source, flags, wanted)
+    settings = launched.statement.kind == SETTINGS
+    look_at: list[str] = []
+    if settings:
+        text = changed_settings(source, launched.plan, ranked.plan)
+    else:
+        flags = asked.flags(source)
+        wanted = wanted_flags(flags, launched.scenario, launched.plan, ranked.plan)
+        text, look_at = changed_text(source, flags, wanted)
     read = asked.read(replace(source, text=text))
     read.check()
-    otherwise = what_else_changed(launched, read, ranked.plan)
+    follows = FOLLOWING if settings else ()
+    otherwise = what_else_changed(launched, read, ranked.plan, follows=follows)
     if otherwise is not None:
         place = launched.place(otherwise)
         raise InputError(
@@ -315,7 +340,7 @@ def _written(asked: _Asked, source: Source, launched: LaunchedPlan, ranked: Rank
             column=place.column,
             hint="`planner compare` shows the flags to change by hand",
         )
-    needed = needed_variables(launched.plan, ranked.plan, text)
+    needed = () if settings else needed_variables(launched.plan, ranked.plan, text)
     return _Written(text=text, launched=read, look_at=(*look_at, *needed))
 
 

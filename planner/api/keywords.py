@@ -40,6 +40,8 @@ class JobKeywords(TypedDict, total=False):
     """Type in which gradients are kept over a step: fp32, bf16 or fp16."""
     packed_lengths: str | Path | Sequence[int] | None
     """Lengths of the sequences that are packed into one of `seq_length`, or a file of them."""
+    offload_to: str | None
+    """Where an offloaded optimizer is kept: host or nvme."""
     start_whole: bool | None
     """Every device makes the whole model before it is fully sharded."""
     context_heads: int | str | None

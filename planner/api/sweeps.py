@@ -62,6 +62,14 @@ class SweptStudy:
 
         return sweep_document(self.result)
 
+    @property
+    def page(self) -> str:
+        """The text of an HTML file that shows the front, the curves and where the better changes;
+        it needs no network."""
+        from planner.reports.page.study import study_page
+
+        return study_page(self.result)
+
 
 def sweep(
     study: str | Path | Mapping[str, object],
@@ -79,9 +87,10 @@ def sweep(
     A point is left out where a bound shows that another is better in every objective, unless
     `every_point`. With `out`, answers are kept in that folder as they come, and a sweep that was
     ended goes on there without repeating a search; the folder then holds `results.csv`,
-    `points.jsonl`, `front.csv` and a plan file for every point with a plan. `jobs` processes work
-    at the same time (None: as many as the machine has cores), or those of a `scheduler`, such as
-    "dask://host:8786" or "ray://host:10001". Every way gives the same answers in the same order.
+    `points.jsonl`, `front.csv`, a page `report.html`, and a plan file for every point with a plan.
+    `jobs` processes work at the same time (None: as many as the machine has cores), or those of a
+    `scheduler`, such as "dask://host:8786" or "ray://host:10001". Every way gives the same answers
+    in the same order.
 
     Raises: InputError for anything wrong in the study or the files it names, with its place.
 
@@ -109,15 +118,17 @@ def sweep(
         every_point=every_point,
         progress=progress,
     )
+    swept = SweptStudy(result=result)
     if out is not None:
         texts = {
             "results.csv": csv_text(result, result.points),
             "front.csv": csv_text(result, result.front),
             "points.jsonl": json_lines(result.points),
+            "report.html": swept.page,
         }
         for name, text in texts.items():
             write_file(str(Path(out) / name), text, option="--out")
-    return SweptStudy(result=result)
+    return swept
 
 
 def compare_clusters(
@@ -130,6 +141,7 @@ def compare_clusters(
     precision: str | None = None,
     software: str | None = None,
     jobs: int | None = 1,
+    out: str | Path | None = None,
     progress: Callable[[SweepProgress], None] | None = None,
 ) -> SweptStudy:
     """The best plan for a model on each of several clusters: the short form of a study. `nodes`
@@ -163,4 +175,4 @@ def compare_clusters(
         "sweep": axes,
         "objectives": ["time", "cost"] if priced else ["time", "devices"],
     }
-    return sweep(study, jobs=jobs, every_point=True, progress=progress)
+    return sweep(study, out=out, jobs=jobs, every_point=True, progress=progress)

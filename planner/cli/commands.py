@@ -115,6 +115,15 @@ COMMANDS = {
             "planner simulate plans.json --spares 0,1,2,4 --seeds 10000",
         ),
     ),
+    "size": CommandEntry(
+        "planner.cli.size:size",
+        "Find the fewest devices for a job.",
+        grouped=True,
+        examples=(
+            "planner size --model llama-3-70b --device h100-sxm-80gb",
+            "planner size --model llama-3-8b --device h200-sxm --tokens 1T --within 30d",
+        ),
+    ),
     "rule": CommandEntry(
         "planner.cli.rule:rule",
         "Explain a rule of `planner check`, or list all of them.",

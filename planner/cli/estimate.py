@@ -1,6 +1,7 @@
 """`planner estimate`: memory and time of one plan."""
 
-from typing import Annotated
+from dataclasses import fields
+from typing import Annotated, Any
 
 import typer
 
@@ -18,10 +19,14 @@ from planner.cli.options import (
     LayoutOptions,
     PlanOptions,
     ScriptOptions,
+    ServingOptions,
     WorkloadOptions,
     option,
 )
 from planner.cli.output import note, write_stdout
+from planner.cli.values import whole
+from planner.errors import InputError
+from planner.specs import ranges
 from planner.specs.files.writing import check_writable, write_file
 
 DOES_NOT_FIT = 1
@@ -33,6 +38,7 @@ def estimate(
     decisions: PlanOptions,
     layout: LayoutOptions,
     script: ScriptOptions,
+    served: ServingOptions,
     plan: Annotated[
         str | None,
         option(
@@ -51,9 +57,16 @@ def estimate(
 
     The plan is given by flags, one value each, or read from a plan file or from what launches
     the job. A launch script states its model; flags fill in what a launch file leaves open.
+    With --serving the plan is one replica of an engine, and the estimate is of its latencies.
 
-    Exit code 0: it fits; 1: it does not fit; 2: bad input.
+    Exit code 0: it fits; 1: it does not fit, or misses a limit of the load; 2: bad input.
     """
+    if served.serving is not None:
+        others = {"plan": plan, "timeline": timeline, "headroom": inputs.headroom}
+        _refuse_training(workload, decisions, layout, script, others)
+        _estimate_serving(inputs, decisions, served, json)
+        return
+    _refuse_serving(served)
     check_writable(timeline, option="--timeline")
     priced = api.estimate(
         read_cluster(inputs.cluster),
@@ -75,4 +88,56 @@ def estimate(
 
         show(estimate_report(priced.inputs, priced.plan, priced.estimate))
     if not priced.fits:
+        raise typer.Exit(DOES_NOT_FIT)
+
+
+_SERVED = ("tensor", "pipeline", "expert")
+"""Options of a plan that a serving replica has too."""
+
+
+def _refuse_training(*groups: Any) -> None:
+    """Raises: InputError for an option that says nothing about serving."""
+    for group in groups:
+        given = group if isinstance(group, dict) else _given(group)
+        for name, value in given.items():
+            if value is not None and name not in _SERVED:
+                raise InputError(f"--{name.replace('_', '-')} is for training, not for --serving")
+
+
+def _refuse_serving(served: ServingOptions) -> None:
+    for name, value in _given(served).items():
+        if value is not None:
+            raise InputError(f"--{name.replace('_', '-')} is for serving; it needs --serving")
+
+
+def _given(group: Any) -> dict[str, Any]:
+    return {field.name: getattr(group, field.name) for field in fields(group)}
+
+
+def _estimate_serving(
+    inputs: LaunchInputOptions, decisions: PlanOptions, served: ServingOptions, json: bool
+) -> None:
+    if inputs.model is None or served.serving is None:
+        raise InputError("--serving needs a --model")
+    degrees = {
+        name: whole(f"--{name.replace('_', '-')}", text, most=ranges.MOST_DEVICES) or 1
+        for name, text in (
+            ("tensor", decisions.tensor),
+            ("pipeline", decisions.pipeline),
+            ("expert", decisions.expert),
+            ("attention_data", served.attention_data),
+        )
+    }
+    stated = {"engine": served.engine, "weights": served.weights, "kv_format": served.kv_format}
+    words = {name: text for name, text in stated.items() if text is not None}
+    cluster = read_cluster(inputs.cluster)
+    priced = api.estimate_serving(cluster, inputs.model, served.serving, **degrees, **words)  # type: ignore[arg-type]
+    if json:
+        write_stdout(api.to_text(priced))
+    else:
+        from planner.reports.console import show
+        from planner.reports.serving_estimate import serving_estimate_report
+
+        show(serving_estimate_report(priced.scenario, priced.estimate, priced.missed))
+    if priced.missed:
         raise typer.Exit(DOES_NOT_FIT)

@@ -125,6 +125,30 @@ class ScriptOptions:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ServingOptions:
+    """A serving replica in place of a training plan."""
+
+    TITLE: ClassVar[str] = "Serving"
+
+    serving: Annotated[
+        str | None, option("LOAD.yaml", "Requests to serve: an estimate of serving, not training.")
+    ] = None
+    engine: Annotated[
+        str | None, option("NAME|FILE", "Engine: vllm, sglang, trtllm or atom. [default: vllm]")
+    ] = None
+    attention_data: Annotated[
+        str | None, option("N", "Ranks with requests of their own that share the experts.")
+    ] = None
+    weights: Annotated[
+        str | None,
+        option("FORMAT", "Format of the weights: bf16, fp8, fp8-block, int8, mxfp4, nvfp4, int4."),
+    ] = None
+    kv_format: Annotated[
+        str | None, option("FORMAT", "Format of the KV cache: bf16, fp8. [default: the engine's]")
+    ] = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class WorkloadOptions:
     """How it is trained. What is left out comes from the model's `training:` block."""
 
@@ -161,6 +185,9 @@ class WorkloadOptions:
     packed_lengths: Annotated[
         str | None,
         option("FILE|N,...", "Lengths of sequences that are packed into one of --seq-length."),
+    ] = None
+    offload_to: Annotated[
+        str | None, option("PLACE", "Where an offloaded optimizer is: host or nvme.")
     ] = None
     start_whole: Annotated[
         str | None, option("on|off", "Devices make the whole model before full sharding.")

@@ -18,15 +18,17 @@ Jobs = Annotated[
     str | None, option("N", "Searches at the same time. [default: as many as there are cores]")
 ]
 
+Out = Annotated[
+    str | None,
+    option("DIR", "Keep answers there: tables, a page, plans, and what a later run goes on from."),
+]
+
 
 def sweep(
     study: Annotated[
         str, typer.Argument(metavar="STUDY.yaml", help="The study file.", show_default=False)
     ],
-    out: Annotated[
-        str | None,
-        option("DIR", "Keep answers there: tables, plans, and what a later run goes on from."),
-    ] = None,
+    out: Out = None,
     jobs: Jobs = None,
     scheduler: Annotated[
         str | None, option("URL", "Run on a cluster: dask://HOST:PORT or ray://HOST:PORT.")
@@ -75,6 +77,7 @@ def compare_clusters(
     precision: Annotated[str | None, option("FORMAT", "Number format.")] = None,
     software: Annotated[str | None, option("NAME|FILE", "Software profile.")] = None,
     jobs: Jobs = None,
+    out: Out = None,
     json: Json = False,
 ) -> None:
     """Compare clusters by the best plan for a model on each: the short form of a study.
@@ -96,6 +99,7 @@ def compare_clusters(
             precision=precision,
             software=software,
             jobs=values.whole("--jobs", jobs, most=MOST_JOBS),
+            out=out,
             progress=line.points,
         )
     show_answers(swept, json=json)

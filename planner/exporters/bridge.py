@@ -115,7 +115,6 @@ _SWITCHES: dict[str, tuple[tuple[str, ...], bool]] = {
         True,
     ),
     "--use-megatron-fsdp": (("dist.use_megatron_fsdp", "ddp.use_megatron_fsdp"), True),
-    "--init-model-with-meta-device": (("model.init_model_with_meta_device",), True),
     "--use-precision-aware-optimizer": (("optimizer.use_precision_aware_optimizer",), True),
     "--cpu-offloading": (("model.cpu_offloading",), True),
     "--optimizer-cpu-offload": (("optimizer.optimizer_cpu_offload",), True),
@@ -150,6 +149,7 @@ _ELSEWHERE = {
     "--reuse-grad-buf-for-mxfp8-param-ag",
     "--accumulate-allreduce-grads-in-fp32",
     "--grad-reduce-in-bf16",
+    "--init-model-with-meta-device",
 }
 """Flags that several fields, or none, stand for; see the functions below."""
 
@@ -198,6 +198,8 @@ def bridge_overrides(job: ExportJob) -> Overrides:
             raise Inexpressible(TARGET, name, "no override stands for this flag of Megatron-LM")
     for name, (fields, on) in _SWITCHES.items():
         overrides |= dict.fromkeys(fields, on if name in flags else not on)
+    if "--init-model-with-meta-device" in flags:
+        overrides["model.init_model_with_meta_device"] = True
     overrides |= _model_fields(job, flags)
     overrides |= _overlap(job, flags)
     overrides |= _precision(job, flags)
@@ -211,6 +213,8 @@ def _setting(name: str, given: tuple[str, ...]) -> Setting:
     if name == "--moe-layer-freq":
         pattern = read_pattern(text)
         return list(pattern) if pattern else text
+    if name == "--hierarchical-context-parallel-sizes":
+        return [int(part) for part in given]
     if name == "--window-size":
         return [int(part) for part in text.split(",")]
     if name in ("--recompute-modules", "--cuda-graph-modules"):

@@ -20,9 +20,12 @@ if TYPE_CHECKING:
 
 TARGET = "DeepSpeed"
 
-_STAGES = {"none": 0, "optimizer": 1, "optimizer+gradients": 2, "full": 3}
+STAGES = {"none": 0, "optimizer": 1, "optimizer+gradients": 2, "full": 3}
+"""The ZeRO stage of each data sharding."""
 _SCHEDULES = ("1f1b",)
 _ORDER = "tp-cp-ep-dp-pp"
+NVME_PATH = "/local_nvme"
+"""Where drives of a node are mounted; the name that DeepSpeed's own examples have."""
 _OPTIMIZERS = {"sgd": "MuSGD", "lion": "Lion", "muon": "Muon"}
 
 Json = dict[str, Any]
@@ -92,7 +95,7 @@ def _refuse(job: ExportJob) -> None:
         raise _cannot(
             "degrees.context", "its sequence parallelism exchanges heads, not keys and values"
         )
-    if pipelined and _STAGES[plan.data_sharding] > 1:
+    if pipelined and STAGES[plan.data_sharding] > 1:
         raise _cannot("data_sharding", f"{plan.data_sharding} and a pipeline exclude each other")
     if degrees.tensor > 1 and plan.data_sharding == "full":
         raise _cannot("data_sharding", "full sharding and tensor parallelism exclude each other")
@@ -168,7 +171,7 @@ def _zero(job: ExportJob) -> Json:
     software = job.software
     elements = software.bucket_bytes.value // STATE_BYTES[software.gradient_reduce_dtype]
     return {
-        "stage": _STAGES[job.plan.data_sharding],
+        "stage": STAGES[job.plan.data_sharding],
         "overlap_comm": "gradient_reduce" in software.overlap,
         "contiguous_gradients": True,
         "reduce_bucket_size": elements,
@@ -182,9 +185,12 @@ def _offload(job: ExportJob) -> Json:
     """`ratio` where a part of the optimizer stays on the device."""
     share = job.plan.optimizer_offload
     host: Json = {"device": "cpu", "pin_memory": True}
+    states = host
+    if job.software.offload.to == "nvme":
+        states = {"device": "nvme", "nvme_path": NVME_PATH, "pin_memory": True}
     ratio = {} if share == 1 else {"ratio": share}
     return {
-        **({"offload_optimizer": {**host, **ratio}} if share else {}),
+        **({"offload_optimizer": {**states, **ratio}} if share else {}),
         **({"offload_param": host} if job.plan.weight_offload else {}),
     }
 

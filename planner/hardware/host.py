@@ -16,13 +16,15 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HostRates:
     """The share of one device, in a node where all of them use the host at once: bytes/s over its
-    link in one direction and through the memory itself. `node_bytes` is all of a node's memory,
-    None where nobody says; `devices` share it. `assumed`: what the cluster file leaves out."""
+    link in one direction, through the memory itself, and of the drives. `node_bytes` is all of a
+    node's memory, None where nobody says; `devices` share it. `assumed`: what the cluster file
+    leaves out."""
 
     node_bytes: int | None
     devices: int
     link_bytes_per_s: float
     memory_bytes_per_s: float
+    nvme_bytes_per_s: float
     assumed: tuple[str, ...]
 
 
@@ -36,6 +38,7 @@ def host_of(cluster: ClusterSpec, devices: int) -> HostRates:
         devices=max(one.devices for one in each),
         link_bytes_per_s=min(one.link_bytes_per_s for one in each),
         memory_bytes_per_s=min(one.memory_bytes_per_s for one in each),
+        nvme_bytes_per_s=min(one.nvme_bytes_per_s for one in each),
         assumed=tuple(dict.fromkeys(said for one in each for said in one.assumed)),
     )
 
@@ -50,11 +53,13 @@ def _of_group(group: NodeGroup, of_job: int) -> HostRates:
     assumed = (f"host {' and '.join(lacking)} of group {group.name}",) if lacking else ()
     link_bytes_per_s = given.link_bytes_per_s or _general("link")
     memory_bytes_per_s = given.memory_bytes_per_s or _general("memory_bandwidth")
+    nvme_bytes_per_s = given.nvme_bytes_per_s or _general("nvme_bandwidth")
     return HostRates(
         node_bytes=given.memory_bytes,
         devices=devices,
         link_bytes_per_s=link_bytes_per_s * _reached("link_efficiency") / given.link_shared_by,
         memory_bytes_per_s=memory_bytes_per_s * _reached("memory_efficiency") / devices,
+        nvme_bytes_per_s=nvme_bytes_per_s / devices,
         assumed=assumed,
     )
 

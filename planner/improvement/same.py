@@ -6,6 +6,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from planner.importers.launch import LaunchedPlan
     from planner.plan import Plan
 
@@ -32,16 +34,19 @@ _OF_THE_PLAN = (
 )
 
 
-def what_else_changed(before: LaunchedPlan, after: LaunchedPlan, meant: Plan) -> str | None:
+def what_else_changed(
+    before: LaunchedPlan, after: LaunchedPlan, meant: Plan, *, follows: Collection[str] = ()
+) -> str | None:
     """The first field of the job that is another than before, or of the plan that is not as meant;
-    None where all are. Hosts are those that the script takes in any case."""
+    None where all are. Hosts are those that the script takes in any case. `follows`: parts of the
+    profile that the plan decides."""
     job, was = after.scenario.job, before.scenario.job
     for name in _OF_THE_JOB:
         if getattr(job, name) != getattr(was, name):
             return name
     software, switched = job.software, was.software
     for name in type(software).model_fields:
-        if name != _DECIDED and getattr(software, name) != getattr(switched, name):
+        if name not in (_DECIDED, *follows) and getattr(software, name) != getattr(switched, name):
             return f"software {name}"
     models = (replace(one.scenario.model, source=None, assumptions=()) for one in (before, after))
     if len(set(map(repr, models))) > 1:

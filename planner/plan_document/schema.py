@@ -22,7 +22,7 @@ from planner.plan_document.schema_parts import (
 )
 from planner.plan_document.schema_search import search_schema
 from planner.specs.job import OPTIMIZERS
-from planner.specs.settings import ALLOCATORS, MASTERS, MOMENTS, STATES, Settings
+from planner.specs.settings import ALLOCATORS, MASTERS, MOMENTS, PLACES, STATES, Settings
 
 SCHEMA_ID = "planner/plans/1"
 
@@ -126,6 +126,7 @@ def _settings() -> Schema:
             "pad_experts": FLAG,
             "packed_length": POSITIVE,
             "start_whole": FLAG,
+            "offload_to": choice(*PLACES),
             "context_heads": {"anyOf": [{"const": "all"}, POSITIVE]},
             "allocator": choice(*ALLOCATORS),
         },

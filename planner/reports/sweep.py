@@ -38,14 +38,16 @@ _BETTER: dict[Objective, str] = {
 
 def sweep_report(result: SweepResult) -> RenderableType:
     """The answer first: what nothing beats."""
-    objectives = ", ".join(result.study.objectives)
     front = result.front
     parts: list[RenderableType] = [
         paragraph(f"{result.study.name}: {plural(len(result.points), 'point')}", style="bold"),
-        paragraph(f"{_tally(result)}."),
+        paragraph(f"{tally(result)}."),
     ]
     if front:
-        parts += [heading(f"Front: no point is better in {objectives}"), _front_table(result)]
+        parts += [
+            heading(f"Front: no point is better in {objective_words(result)}"),
+            _front_table(result),
+        ]
         same = [
             axis.name for axis in result.study.axes if axis.name not in _differing(result, front)
         ]
@@ -57,21 +59,23 @@ def sweep_report(result: SweepResult) -> RenderableType:
             parts.append(paragraph(f"{MOST_ROWS} of {plural(len(front), 'point')} are shown."))
     found = curves(result)
     if found:
-        shown = _worth_showing(found)
+        shown = worth_showing(found)
         parts += [heading("Tokens a second by nodes"), _curve_table(shown)]
-        parts.append(bullets(f"{_letter(i)}: {_values(one.axes)}" for i, one in enumerate(shown)))
+        parts.append(bullets(curve_name(index, one) for index, one in enumerate(shown)))
         if len(shown) < len(found):
             parts.append(
                 paragraph(f"{len(shown)} of {plural(len(found), 'series', '')} are shown.")
             )
     crossings = crossovers(result)
     if crossings:
-        parts += [heading("Where the better one changes"), bullets(map(_crossing, crossings))]
-    parts += _without_plan(result.points)
+        parts += [heading("Where the better one changes"), bullets(map(crossing, crossings))]
+    said = reasons(result.points)
+    if said:
+        parts += [heading("Points without a plan"), bullets(said)]
     return Group(*parts)
 
 
-def _tally(result: SweepResult) -> str:
+def tally(result: SweepResult) -> str:
     """`24 have a plan (20 proven best), 8 are beaten by others whatever their plan`"""
     outcomes = Counter(one.outcome for one in result.points)
     planned = [one for one in result.points if one.outcome == "planned"]
@@ -98,7 +102,7 @@ def _tally(result: SweepResult) -> str:
 def _front_table(result: SweepResult) -> RenderableType:
     points = result.front[:MOST_ROWS]
     axes = _differing(result, points)
-    columns = list(_figures(result, points))
+    columns = list(figures(result, points))
     table = numbers_table(3 + len(axes) + len(columns))
     table.add_column("#", justify="right", no_wrap=True)
     for axis in axes:
@@ -112,7 +116,7 @@ def _front_table(result: SweepResult) -> RenderableType:
             count(one.number),
             *(Text(one.axes[axis]) for axis in axes),
             *(texts[index] for _, texts in columns),
-            _degrees(one),
+            Text(degrees(one)),
             percent(one.gap or 0.0),
         )
     return table
@@ -124,7 +128,7 @@ def _differing(result: SweepResult, points: Sequence[PointAnswer]) -> list[str]:
     return [name for name in names if len({one.axes[name] for one in points}) > 1]
 
 
-def _figures(result: SweepResult, points: Sequence[PointAnswer]) -> Iterator[tuple[str, list[str]]]:
+def figures(result: SweepResult, points: Sequence[PointAnswer]) -> Iterator[tuple[str, list[str]]]:
     """Columns of what is known: seconds of a step, and what the objectives are about."""
     job = "of the job" if any(one.time_s != one.step_s for one in points) else ""
     yield "step", [seconds(one.step_s or 0.0) for one in points]
@@ -140,16 +144,16 @@ def _figures(result: SweepResult, points: Sequence[PointAnswer]) -> Iterator[tup
         yield "devices", [count(one.devices or 0) for one in points]
 
 
-def _degrees(one: PointAnswer) -> Text:
+def degrees(one: PointAnswer) -> str:
     """`t4 p8 d4 e8`: degrees above 1, the first three always."""
-    degrees = {} if one.plan is None else one.plan["degrees"]
+    chosen = {} if one.plan is None else one.plan["degrees"]
     always, letters = ("tensor", "pipeline", "data"), {"context": "c", "expert": "e"}
-    parts = [f"{name[0]}{degrees.get(name, 1)}" for name in always]
-    parts += [f"{short}{degrees[name]}" for name, short in letters.items() if degrees[name] > 1]
-    return Text(" ".join(parts))
+    parts = [f"{name[0]}{chosen.get(name, 1)}" for name in always]
+    parts += [f"{short}{chosen[name]}" for name, short in letters.items() if chosen[name] > 1]
+    return " ".join(parts)
 
 
-def _worth_showing(found: Sequence[Curve]) -> list[Curve]:
+def worth_showing(found: Sequence[Curve]) -> list[Curve]:
     """Curves with points on the front first, then those with most plans; in the order of the
     study."""
 
@@ -187,7 +191,7 @@ def _values(axes: Mapping[str, str]) -> str:
     return ", ".join(f"{name} {text}" for name, text in axes.items()) or "the study"
 
 
-def _crossing(one: Crossover) -> str:
+def crossing(one: Crossover) -> str:
     rest = f" ({_values(one.rest)})" if one.rest else ""
     return (
         f"{one.axis} {one.one} {_BETTER[one.objective]} than {one.other} up to "
@@ -198,16 +202,24 @@ def _crossing(one: Crossover) -> str:
     )
 
 
-def _without_plan(points: Sequence[PointAnswer]) -> list[RenderableType]:
-    reasons = Counter(
+def reasons(points: Sequence[PointAnswer]) -> list[str]:
+    """Why points have no plan, the most frequent first."""
+    found = Counter(
         one.reason for one in points if one.outcome in ("nothing fits", "refused") and one.reason
     )
-    if not reasons:
-        return []
     said = [
-        f"{plural(number, 'point')}: {reason}"
-        for reason, number in reasons.most_common(MOST_REASONS)
+        f"{plural(number, 'point')}: {reason}" for reason, number in found.most_common(MOST_REASONS)
     ]
-    if len(reasons) > MOST_REASONS:
-        said.append(f"{plural(len(reasons) - MOST_REASONS, 'other reason')}")
-    return [heading("Points without a plan"), bullets(said)]
+    if len(found) > MOST_REASONS:
+        said.append(plural(len(found) - MOST_REASONS, "other reason"))
+    return said
+
+
+def objective_words(result: SweepResult) -> str:
+    """`time, cost`"""
+    return ", ".join(result.study.objectives)
+
+
+def curve_name(index: int, curve: Curve) -> str:
+    """`A: cluster dgx-h100-16`"""
+    return f"{_letter(index)}: {_values(curve.axes)}"

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from planner.arrays import distinct_rows
+from planner.arrays import distinct_rows, numbered
 from planner.schedule.build import build
 from planner.schedule.orders import alternating
 from planner.schedule.passes import PassKind, Schedule
@@ -85,7 +85,7 @@ def heaviest_in_flight(
 
     On stages where `differ` [p] is false all chunks weigh the same; there they are only counted.
     """
-    numbers, number = np.unique(num_microbatches, return_inverse=True)
+    numbers, number = numbered(num_microbatches)
     counted = peak_in_flight(
         name, stages=stages, virtual_stages=virtual_stages, num_microbatches=numbers
     )
@@ -97,7 +97,7 @@ def heaviest_in_flight(
         name, stages=stages, virtual_stages=virtual_stages, num_microbatches=fewer
     )
     enough = (kept == counted).all(axis=(1, 2))
-    different, of_number = np.unique(np.where(enough, fewer, numbers), return_inverse=True)
+    different, of_number = numbered(np.where(enough, fewer, numbers))
     which = of_number[number]
     uneven = tuple(range(stages) if differ is None else np.flatnonzero(differ).tolist())
     moments = [

@@ -64,6 +64,8 @@ class ServingScenario:
     weights: str
     kv: str
     degrees: ServingDegrees
+    stated_link_bytes_per_s: float | None = None
+    """Of one device, one direction; None: what the device file says."""
 
     def __post_init__(self) -> None:
         degrees = self.degrees
@@ -157,6 +159,8 @@ class ServingScenario:
     @cached_property
     def link_bytes_per_s(self) -> float:
         """Of one device, one direction. Raises: RuleError."""
+        if self.stated_link_bytes_per_s is not None:
+            return self.stated_link_bytes_per_s
         links = self.device.intra_node
         if links is None:
             raise RuleError("device", f"{self.device.name} states no links inside a node")

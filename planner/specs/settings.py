@@ -19,6 +19,7 @@ MASTERS = get_args(MasterType)
 MOMENTS = get_args(MomentType)
 STATES = get_args(StateType)
 ALL = "all"
+PLACES = ("host", "nvme")
 ALLOCATORS = ("caching", "expandable")
 _FIELDS: dict[str, tuple[str | None, str]] = {
     "gradients": (None, "gradient_dtype"),
@@ -28,6 +29,7 @@ _FIELDS: dict[str, tuple[str | None, str]] = {
     "allocator": (None, "allocator"),
     "context_heads": (None, "context_heads"),
     "start_whole": ("full_sharding", "starts_whole"),
+    "offload_to": ("offload", "to"),
 }
 """The part of a profile, and its field, that a setting changes."""
 _NEEDED: dict[str, Callable[[SoftwareProfile], bool]] = {
@@ -36,6 +38,7 @@ _NEEDED: dict[str, Callable[[SoftwareProfile], bool]] = {
     "pad_experts": lambda software: software.expert.drops_tokens,
     "allocator": lambda software: True,
     "context_heads": lambda software: software.exchanges_heads,
+    "offload_to": lambda software: bool(software.offload.nvme),
     "start_whole": lambda software: "full" in software.data_sharding.choices,
 }
 """Whether a framework has the choice."""
@@ -59,7 +62,7 @@ class Settings:
     "expandable" for segments that grow; `context_heads`: context ranks that exchange heads, "all"
     or a number; `packed_length`: tokens of the sequence that a token is in, where several fill the
     job's sequence length (`planner.specs.packed`); `start_whole`: every device makes the whole
-    model before it is sharded.
+    model before it is sharded; `offload_to`: "host" or "nvme", where an offloaded optimizer is.
     """
 
     master_weights: str | None = None
@@ -72,6 +75,7 @@ class Settings:
     context_heads: int | str | None = None
     packed_length: int | None = None
     start_whole: bool | None = None
+    offload_to: str | None = None
 
     @classmethod
     def of(cls, options: Mapping[str, Any]) -> Settings:
@@ -87,6 +91,7 @@ class Settings:
             expert_capacity=ranges.positive("--expert-capacity", options.get("expert_capacity")),
             pad_experts=ranges.switch("--pad-experts", options.get("pad_experts")),
             packed_length=_packed(options),
+            offload_to=ranges.word("--offload-to", options.get("offload_to"), PLACES),
             start_whole=ranges.switch("--start-whole", options.get("start_whole")),
             context_heads=_ranks(options.get("context_heads")),
             allocator=ranges.word("--allocator", options.get("allocator"), ALLOCATORS),

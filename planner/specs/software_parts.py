@@ -140,6 +140,10 @@ class Offload(Input):
         "software", "offload.activation_window", Constant[Count]
     )
     """Layers whose activations are on the device at a time though they are offloaded."""
+    nvme: tuple[DataSharding, ...] = ()
+    """With which data sharding the optimizer may be kept on drives of the node instead."""
+    to: Literal["host", "nvme"] = "host"
+    """Where an offloaded optimizer is kept: in host memory, or on drives."""
     together: bool = False
     """Weights, gradients and optimizer go together or not at all."""
     gradients: bool = False

@@ -12,7 +12,7 @@ from planner.specs.files import catalog
 from planner.specs.files.document import Document
 from planner.specs.files.yaml_file import load_document
 from planner.specs.load import cluster_of, load_software, model_of, software_of
-from planner.specs.study.paths import with_value
+from planner.specs.study.paths import frozen, thawed, with_value
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -112,36 +112,44 @@ class StudyInputs:
     def _changed(self, kind: Kind, name: str, changes: Chosen) -> Document:
         """The file with the changes of a point; without any the file itself, with its digest."""
         document = self._file(kind, name)
-        over = self._laid_over(document) if kind == "cluster" else None
-        if not changes and (over is None or not over.tree):
+        over = self._study.laid_over.tree if kind == "cluster" else {}
+        if not changes and not over:
             return document
         if not isinstance(document.tree, dict):
             raise document.error("expected a mapping")
         changed = Document(
             path=document.path,
-            tree=_thawed(document.tree),
+            tree=thawed(document.tree),
             marks=dict(document.marks),
             key_marks=dict(document.key_marks),
         )
-        if over is not None:
-            for key in over.tree:
-                with_value(changed, (key,), over.part((key,)))
-        for axis, index in changes:
-            try:
-                with_value(changed, axis.path.keys, axis.values[index])
-            except ValueError as error:
-                raise _at(axis.values[index], str(error)) from None
-        return replace(changed, tree=_frozen(changed.tree))
+        of_blocks = [one for one in changes if one[0].path.keys[0] in over]
+        _change(changed, [one for one in changes if one not in of_blocks])
+        if over:
+            blocks = self._laid_over(frozen(changed.tree))
+            for key in over:
+                with_value(changed, (key,), blocks.part((key,)))
+        _change(changed, of_blocks)
+        return replace(changed, tree=frozen(changed.tree))
 
-    def _laid_over(self, cluster: Document) -> Document:
+    def _laid_over(self, cluster: Tree) -> Document:
         """The blocks that a study lays over a cluster, with the prices of its own devices."""
         over = self._study.laid_over
         prices = over.tree.get("prices")
         if not isinstance(prices, dict) or not isinstance(prices.get("devices"), dict):
             return over
-        names = set(_priced_names(cluster.tree))
+        names = set(_priced_names(cluster))
         devices = {key: value for key, value in prices["devices"].items() if key in names}
         return replace(over, tree={**over.tree, "prices": {**prices, "devices": devices}})
+
+
+def _change(document: Document, changes: Chosen) -> None:
+    """Raises: InputError where a path leads nowhere."""
+    for axis, index in changes:
+        try:
+            with_value(document, axis.path.keys, axis.values[index])
+        except ValueError as error:
+            raise _at(axis.values[index], str(error)) from None
 
 
 def _priced_names(tree: Tree) -> list[str]:
@@ -169,15 +177,3 @@ def _said(changes: Chosen) -> tuple[str, ...]:
 def _at(value: Document, problem: str) -> InputError:
     """An error where a value of an axis stands."""
     return value.error(problem)
-
-
-def _thawed(tree: Tree) -> Tree:
-    if isinstance(tree, dict):
-        return {key: _thawed(value) for key, value in tree.items()}
-    return [_thawed(value) for value in tree] if isinstance(tree, tuple) else tree
-
-
-def _frozen(tree: Tree) -> Tree:
-    if isinstance(tree, dict):
-        return {key: _frozen(value) for key, value in tree.items()}
-    return tuple(_frozen(value) for value in tree) if isinstance(tree, list) else tree

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from planner.specs.cluster.spec import ClusterSpec
     from planner.specs.files.document import Location, Tree
     from planner.specs.model.spec import ModelSpec
+    from planner.specs.study.file import Objective
     from planner.specs.study.spec import Study
     from planner.sweeps.inputs import Chosen
     from planner.training.scenario import Scenario
@@ -65,8 +66,27 @@ class Point:
 def points_of(study: Study) -> tuple[Point, ...]:
     """Every point, in the order of the file. Raises: InputError with the place of what is wrong in
     the files, or in the values of the study."""
-    inputs = StudyInputs(study)
-    return tuple(_points(study, inputs))
+    points = tuple(_points(study, StudyInputs(study)))
+    for index, objective in enumerate(study.objectives):
+        lacking = [one.cluster.name for one in points if not _states(one.cluster, objective)]
+        if lacking:
+            block = "prices" if objective == "cost" else "power"
+            raise study.document.error(
+                f"{objective} needs {block}, which cluster {lacking[0]} does not state",
+                ("objectives", index) if "objectives" in study.document.tree else (),
+                hint=f"add {block}: to the study",
+            )
+    return points
+
+
+def _states(cluster: ClusterSpec, objective: Objective) -> bool:
+    """Whether a cluster says what an objective is worked out from."""
+    known = cluster.electricity
+    return {
+        "cost": cluster.prices is not None,
+        "energy": known is not None,
+        "carbon": known is not None and known.carbon_g_per_kwh is not None,
+    }.get(objective, True)
 
 
 def _points(study: Study, inputs: StudyInputs) -> Iterator[Point]:

@@ -62,8 +62,8 @@ class Workers:
     def map(
         self, solve: Callable[[SeriesTask], tuple[Solved, ...]], tasks: Sequence[SeriesTask]
     ) -> list[tuple[Solved, ...]]:
-        """What `solve` makes of every task."""
-        if self._parallel is None:
+        """What `solve` makes of every task. One task alone runs here where it can."""
+        if self._parallel is None or (len(tasks) == 1 and self.shares_files):
             return [solve(task) for task in tasks]
         joblib = needed("joblib", "sweep")
         found: list[tuple[Solved, ...]] = self._parallel(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from planner.arrays import numbered
 from planner.plan import DATA_SHARDINGS, GRANULARITIES
 from planner.schedule.inflight import peak_in_flight
 from planner.schedule.registry import kind_of
@@ -102,7 +103,7 @@ class Batch:
     def in_flight(self) -> tuple[NDArray[np.int64], NDArray[np.intp]]:
         """Microbatches in flight in every chunk of `stages` at its fullest moment, [M, p, v], one
         row for every number of microbatches, and the row of each plan, [N]."""
-        counts, which = np.unique(self.num_microbatches, return_inverse=True)
+        counts, which = numbered(self.num_microbatches)
         found = peak_in_flight(
             self.schedule,
             stages=self.pipeline,

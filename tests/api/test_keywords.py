@@ -30,7 +30,15 @@ def options_of(command: str) -> set[str]:
     ("command", "function", "only_options", "only_keywords"),
     [
         ("search", api.search, set(), {"progress"}),
-        ("estimate", api.estimate, {"timeline"}, {"note"}),
+        (
+            "estimate",
+            api.estimate,
+            {
+                *("timeline", "serving"),
+                *("engine", "attention_data", "weights", "kv_format"),
+            },
+            {"note"},
+        ),
         (
             "check",
             api.check,

@@ -65,6 +65,7 @@ PERMANENT = {
     "PL134": "experts-without-sequence-parallel",
     "PL135": "optimizer-states",
     "PL136": "context-heads",
+    "PL137": "offload-to-nvme",
     "PL140": "dispatcher-of-devices",
     "PL141": "dispatcher-reach",
     "PL142": "dispatcher-ranks",

@@ -208,6 +208,16 @@ CASES = {
         plan={"inputs.job.settings.context_heads": 3},
         line='"context"',
     ),
+    "PL137": Case(
+        flags={
+            "software": "deepspeed",
+            "data_sharding": "full",
+            "optimizer_offload": 1.0,
+            "offload_to": "nvme",
+        },
+        plan={"plans.0.data_sharding": "optimizer"},
+        line='"data_sharding"',
+    ),
     "PL140": Case(
         flags=EXPERT,
         experts=True,

@@ -270,9 +270,11 @@ def sized(settings: str, tensor: str, batch: str = "64") -> str:
             "error: train.sh: holds carriage returns or control codes, which a change would lose",
         ),
         (
-            '{"train_batch_size": 64, "zero_optimization": {"stage": 1}}',
-            ("--model", "llama-2-7b", "--devices", "16"),
-            "error: train.sh: is no Megatron-LM script, and only those are edited",
+            '{"train_batch_size": 64, "zero_optimization": {"stage": 1},\n'
+            ' "train_micro_batch_size_per_gpu": "auto", "bf16": {"enabled": true},\n'
+            ' "gradient_accumulation_steps": 4}',
+            ("--model", "gpt-1.7b", "--devices", "16"),
+            "error: train.sh:2:36: train_micro_batch_size_per_gpu: would become",
         ),
     ],
 )
@@ -326,3 +328,40 @@ def test_plans_with_room_where_the_fastest_are_all_tight(planner: Run, tmp_path:
     assert found["better"]
     assert found["gain"] > 0.2
     assert 1 <= sum("fits tightly" in one for one in found["left_out"]) <= 3
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{\n  "train_batch_size": 64,\n  "train_micro_batch_size_per_gpu": 1,\n'
+        '  "gradient_accumulation_steps": 8,\n  "bf16": {"enabled": true},\n'
+        '  "zero_optimization": {\n    "stage": 3\n  }\n}\n',
+        '{"train_batch_size": 64, "gradient_accumulation_steps": 8, "bf16": {"enabled": true},\n'
+        ' "zero_optimization": {"stage": 3}}',
+    ],
+)
+def test_a_deepspeed_configuration_is_improved_where_its_values_stand(
+    planner: Run, tmp_path: Path, text: str
+) -> None:
+    """A small model under ZeRO-3 has room for more; what the changed file promises is its estimate,
+    and everything else in it stays."""
+    path = tmp_path / "ds.json"
+    path.write_text(text)
+    job = ("--cluster=dgx-a100-8", "--devices=8", "--model=gpt-1.7b")
+    done = planner("improve", str(path), *job, "--write", "--json")
+    assert done.code == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["better"]
+    assert found["gain"] > 0.02
+    changed = json.loads(path.read_text())
+    before = json.loads(text)
+    assert changed["zero_optimization"]["stage"] < 3 or (
+        changed["train_micro_batch_size_per_gpu"] > 1
+    )
+    assert changed["bf16"] == before["bf16"]
+    assert changed["train_batch_size"] == 64
+    again = planner("estimate", f"--plan={path}", *job, "--json")
+    assert again.code == 0, again.stderr
+    step_s = json.loads(again.stdout)["plans"][0]["estimate"]["step_s"]
+    assert found["comparison"]["plans"][1]["step_s"] == pytest.approx(step_s, rel=1e-6)
+    assert path.read_text().count("\n") == text.count("\n")

@@ -339,3 +339,54 @@ def test_the_page_shows_what_offloading_takes(planner: Command, tmp_path: Path) 
     plan.write_text(done.stdout, encoding="utf-8")
     assert planner("report", str(plan), "-o", str(page)).code == 0
     assert re.search(r"offloading: [0-9.]+ s, [0-9.]+% of the step", page.read_text("utf-8"))
+
+
+# DataStates/artifacts, MLP-Offload/README.md: DeepSpeed ZeRO-3 with optimizer states and gradients
+# on the drives of a node with four H100, full recomputation, 2,048 tokens, seconds a step.
+@pytest.mark.parametrize(
+    ("layers", "hidden", "heads", "step_s"),
+    [
+        (128, 5120, 40, 242.3),
+        (64, 8192, 64, 238.6),
+        (80, 8192, 64, 370.6),
+        (124, 8192, 64, 572.0),
+        (96, 10240, 80, 550.4),
+    ],
+)
+def test_states_on_drives_take_as_long_as_published(
+    planner: Command, tmp_path: Path, layers: int, hidden: int, heads: int, step_s: float
+) -> None:
+    model = tmp_path / "model.yaml"
+    model.write_text(
+        f"{{name: m, architecture: gpt, num_layers: {layers}, hidden_size: {hidden}, "
+        f"num_attention_heads: {heads}, vocab_size: 50304, seq_length: 2048}}\n",
+        encoding="utf-8",
+    )
+    job = ("--cluster", "dgx-h100-16", "--devices", "4", "--model", str(model), "--software",
+           "deepspeed", "--data-sharding", "full", "--recompute", "full", "--micro-batch-size", "1",
+           "--global-batch-size", "4", "--optimizer-offload", "1")  # fmt: skip
+    drives = estimated(planner, *job, "--offload-to", "nvme")["estimate"]
+    assert drives["step_s"] == pytest.approx(step_s, rel=0.25)
+    host = estimated(planner, *job)["estimate"]
+    assert drives["memory"]["host"]["peak_bytes"] < host["memory"]["host"]["peak_bytes"]
+    assert drives["step_s"] > host["step_s"]
+    assert drives["memory"]["peak_bytes"] == host["memory"]["peak_bytes"]
+
+
+def test_an_optimizer_on_drives_reads_back(planner: Command, tmp_path: Path) -> None:
+    plan, launch = tmp_path / "plan.json", tmp_path / "ds.json"
+    options = (*FULLY["deepspeed"], "--recompute", "full", "--optimizer-offload", "1",
+               "--offload-to", "nvme")  # fmt: skip
+    first = document(planner("estimate", *options, "--json"))
+    plan.write_text(json.dumps(first), encoding="utf-8")
+    assert planner("export", str(plan), "--format", "deepspeed", "-o", str(launch)).code == 0
+    assert '"device": "nvme"' in launch.read_text(encoding="utf-8")
+    read = planner("estimate", "--cluster", "dgx-a100-8", "--devices", "8", "--model", "llama-3-8b",
+                   "--seq-length", "8192", "--recompute", "full", "--plan", str(launch),
+                   "--json")  # fmt: skip
+    assert "nvme" not in read.stderr
+    time = [one["plans"][0]["estimate"]["time"] for one in (first, document(read))]
+    assert time[1]["offload_s"] == pytest.approx(time[0]["offload_s"], rel=0.01)
+    done = planner("estimate", *options[:-6], "--data-sharding", "optimizer", "--recompute", "full",
+                   "--optimizer-offload", "1", "--offload-to", "nvme")  # fmt: skip
+    assert done.code == 2

@@ -10,6 +10,7 @@ import pytest
 
 from planner.sweeps import series
 from planner.training.search.search import search
+from tests.reports.pages import read_page
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -125,6 +126,24 @@ def test_tables_and_plans_are_kept(planner: Planner, study: Path, tmp_path: Path
         assert plan["plans"][0]["estimate"]["step_s"] == pytest.approx(float(row["step_s"]))
 
 
+def test_the_page_shows_the_front_and_the_curves(
+    planner: Planner, study: Path, tmp_path: Path
+) -> None:
+    study.write_text(study.read_text().replace("name: which", "name: <b>which</b>"))
+    assert planner("sweep", str(study)).code == 2
+    study.write_text(study.read_text().replace("<b>which</b>", "which"))
+    out = tmp_path / "results"
+    found = _sweep(planner, study, "--out", str(out), "--every-point")
+    page = read_page((out / "report.html").read_text())
+    rows = page.one(id="front").one("tbody").every("tr")
+    assert [int(row.one("th").text) for row in rows] == found["front"]
+    wide = page.one(id="front").one(**{"class": "chart wide"})
+    planned = [one for one in found["points"] if one["outcome"] == "planned"]
+    assert len(list(wide.every("circle"))) == len(planned)
+    curves = page.one(id="scaling").one(**{"class": "chart wide"})
+    assert len(list(curves.every("path"))) == 2
+
+
 def test_any_field_of_a_file_takes_values(planner: Planner, tmp_path: Path) -> None:
     study = tmp_path / "study.yaml"
     study.write_text(
@@ -169,6 +188,10 @@ def test_any_field_of_a_file_takes_values(planner: Planner, tmp_path: Path) -> N
             "4:10: sweep.nodes: expected a list of values or a range, found the number 4",
         ),
         ("  nodes: 9..4", "4:10: sweep.nodes: counts down from 9 to 4"),
+        (
+            "  nodes: [2]\nobjectives: [time, carbon]",
+            "5:20: objectives[1]: carbon needs power, which",
+        ),
         ("  nodes: [2, 2]", "4:14: sweep.nodes[1]: 2 is there twice"),
         ("  cluster: [dgx-a100-8]", "1:10: cluster: cluster is stated, and swept too"),
         ("  search.tensr: [2]", "4:17: sweep.search.tensr: no axis of a search; there are tensor,"),
@@ -192,3 +215,47 @@ def test_what_is_wrong_is_said_with_its_place(
     assert outcome.code == 2
     assert said in outcome.stderr
     assert str(study) in outcome.stderr
+
+
+def test_prices_are_those_of_the_devices_that_are_swept(planner: Planner, tmp_path: Path) -> None:
+    study = tmp_path / "study.yaml"
+    study.write_text(
+        "cluster: dgx-h100-16\nmodel: gpt-1.7b\njob: {nodes: 1, global_batch_size: 16}\n"
+        "sweep: {device: [a100-sxm-80gb, h100-sxm-80gb], power.pue: [1, 2]}\n"
+        "power: {tariff: 0.5 $/kWh}\nobjectives: [energy]\n"
+        "prices: {devices: {a100-sxm-80gb: 1 $/h, h100-sxm-80gb: 4 $/h}}\n"
+    )
+    points = _sweep(planner, study, "--every-point")["points"]
+    for one, price, kw, pue in zip(
+        points, (1, 1, 4, 4), (0.4, 0.4, 0.7, 0.7), (1, 2, 1, 2), strict=True
+    ):
+        hours = 8 * one["time_s"] / 3600
+        assert one["energy_kwh"] == pytest.approx(hours * kw * pue)
+        assert one["cost"] == pytest.approx(hours * (price + 0.5 * kw * pue))
+
+
+def test_two_clusters_are_compared_by_their_own_prices(planner: Planner, tmp_path: Path) -> None:
+    for name, device, price in (
+        ("old", "a100-sxm-80gb", "1 $/h"),
+        ("new", "h100-sxm-80gb", "9 $/h"),
+    ):
+        (tmp_path / f"{name}.yaml").write_text(
+            f"node_groups: [{{count: 2, device: {device}, devices_per_node: 8, "
+            "intra_node: {bandwidth: 300 GB/s}, network: {cards: 8, bandwidth: 25 GB/s}}]\n"
+            f"prices: {{devices: {{{device}: {price}}}}}\n"
+        )
+    clusters = [str(tmp_path / "old.yaml"), str(tmp_path / "new.yaml")]
+    outcome = planner(
+        *("compare-clusters", *clusters, "--model", "gpt-1.7b", "--nodes", "1..2", "--jobs", "1"),
+        *("--tokens", "10B", "--json"),
+    )
+    found = json.loads(outcome.stdout)
+    assert found["objectives"] == ["time", "cost"]
+    assert [one["axes"]["nodes"] for one in found["points"]] == ["1", "2", "1", "2"]
+    costs = [one["cost"] for one in found["points"]]
+    assert max(costs[:2]) < min(costs[2:])
+    shown = planner("compare-clusters", *clusters, "--model", "gpt-1.7b", "--jobs", "1").stdout
+    assert "Front: no point is better in time, cost" in shown
+    missing = planner("compare-clusters", "dgx-a100-8", "--model", "gpt-1.7b", "--nodes", "99")
+    assert missing.code == 1
+    assert "fewer than the 99" in missing.stdout.replace("\n   ", " ")

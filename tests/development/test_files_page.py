@@ -53,10 +53,11 @@ def _merged(base: dict[str, Any], path: str) -> dict[str, Any]:
     return base
 
 
-@pytest.mark.parametrize("kind", sorted(set(KINDS) - {"software"}))
-def test_every_key_has_an_example(kind: str) -> None:
-    """Except for software profiles, whose switches are facts that few will state."""
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_key_is_explained(kind: str) -> None:
+    """By an example, by what it means, or both; nearly all by an example."""
     shown = examples(kind)
-    lacking = [key.path for key in keys_of(api.schema(kind), without=KINDS[kind].inside)
-               if example_of(key.path, shown) is None]  # fmt: skip
-    assert lacking == []
+    keys = keys_of(api.schema(kind), without=KINDS[kind].inside)
+    lacking = [key for key in keys if example_of(key.path, shown) is None]
+    assert [key.path for key in lacking if not key.meaning] == []
+    assert len(lacking) < len(keys) / 10

@@ -64,7 +64,10 @@ def test_an_unstated_precision_is_assumed_and_said() -> None:
             {"precision": "bf8"},
             "unknown precision 'bf8'; allowed: fp32, tf32, fp16, bf16, fp8, mxfp8, nvfp4",
         ),
-        ({"optimizer": "lion"}, "unknown optimizer 'lion'; allowed: adam, sgd"),
+        (
+            {"optimizer": "adagrad"},
+            "unknown optimizer 'adagrad'; allowed: adam, sgd, lion, muon, adafactor",
+        ),
         ({"headroom": 1.0}, "headroom must be at least 0 and below 1, found 1.0"),
         ({"headroom": float("nan")}, "headroom must be at least 0 and below 1, found nan"),
         ({"expert_imbalance": 0.5}, "expert imbalance must be between 1 and 1000, found 0.5"),

@@ -23,6 +23,8 @@ def switched(
     travel = update["gradient_reduce_dtype"] = update["gradient_reduce_dtype"] or weights
     if precision == "fp16":
         update["fp16_gradients"] = kept == travel == "fp16"
+    if update.pop("offload_to") == "nvme":
+        update["offload"] = profile.offload.model_copy(update={"to": "nvme"})
     elements = update.pop("bucket_elements", None)
     if elements is not None:
         bucket = {

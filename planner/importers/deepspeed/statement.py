@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from planner.specs.files.json_file import JsonFile
     from planner.specs.model.spec import ModelSpec
 
+SETTINGS = "a DeepSpeed configuration"
+"""What a configuration is called."""
 MOST = 10**9
 AUTO = "auto"
 _MARKS = ('"zero_optimization"', '"train_micro_batch_size_per_gpu"', '"train_batch_size"')
@@ -127,7 +129,7 @@ class _Reader:
         )
         self._say_what_is_left_out()
         return Statement(
-            kind="a DeepSpeed configuration",
+            kind=SETTINGS,
             path=self._file.path,
             sha256=self._sha256,
             model=model,
@@ -240,7 +242,7 @@ class _Reader:
 
     def _offload(self, sharding: str) -> dict[str, Decision]:
         """A share of the optimizer, and whether weights are on the host. `ratio` counts in stage 3
-        (`runtime/zero/offload_config.py`), the older switches are on or off. States on NVMe are
+        (`runtime/zero/offload_config.py`), the older switches are on or off. Weights on NVMe are
         planned for in host memory."""
         optimizer = self._offloaded("offload_optimizer", "cpu_offload")
         weights = self._offloaded("offload_param", "cpu_offload_param")
@@ -260,7 +262,7 @@ class _Reader:
         zero = "zero_optimization"
         if isinstance(self._at(zero, key), dict):
             device = self._word(_DEVICES, zero, key, "device")
-            if device == "nvme":
+            if device == "nvme" and key == "offload_param":
                 self._notes.left_out.append(
                     f"zero_optimization.{key}.device nvme: it is planned for in host memory"
                 )
@@ -286,6 +288,9 @@ class _Reader:
             overlap = sharding == "full"
         changes: dict[str, Any] = {
             **self._states(),
+            "offload_to": self._word(_DEVICES, zero, "offload_optimizer", "device")
+            if isinstance(self._at(zero, "offload_optimizer"), dict)
+            else None,
             "gradient_dtype": self._word(_TYPE_NAMES, "data_types", "grad_accum_dtype"),
             "gradient_reduce_dtype": self._word(_TYPES, "communication_data_type"),
             "overlap": (

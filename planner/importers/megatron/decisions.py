@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from math import isnan, nan
 
 from planner.importers.megatron.flags import Flags
 from planner.importers.notes import Notes
 from planner.specs.ranges import MOST_TIMES
 
+_RANKS = re.compile(r"\b[0-9]{1,6}\b", re.ASCII)
 _FSDP_SHARDING = {
     "no_shard": "none",
     "optim": "optimizer",
@@ -175,9 +177,10 @@ def context_heads(flags: Flags) -> dict[str, int | str | None]:
     if ways == {"a2a"}:
         return {"context_heads": "all"}
     name = "--hierarchical-context-parallel-sizes"
-    sizes = flags.words(name) or ()
-    if ways != {"a2a+p2p"} or not sizes:
+    text = " ".join(flags.words(name) or ())
+    if ways != {"a2a+p2p"} or not text:
         return {"context_heads": None}
-    if not (sizes[0].isascii() and sizes[0].isdigit() and 0 < int(sizes[0][:9]) <= 10**6):
-        raise flags.error(f"{sizes[0][:20]!r} is not a number of ranks", name)
-    return {"context_heads": int(sizes[0])}
+    sizes = [int(one) for one in _RANKS.findall(text)]
+    if not sizes or sizes[0] < 1:
+        raise flags.error(f"{text[:20]!r} are no numbers of ranks", name)
+    return {"context_heads": sizes[0]}

@@ -61,21 +61,27 @@ def page_text(content: PageContent) -> str:
         element("main", *(html for _, _, html in shown)),
         _footer(),
     )
+    inputs = content.answer.inputs
+    title = f"{inputs.model.name} on {inputs.cluster.name}: planner report"
+    return shell(title, body, embedded(content.text))
+
+
+def shell(title: str, body: Html, document: str = "") -> str:
+    """An HTML file with this body; `document` is what programs read back from it, as markup."""
     style = f"{colours_css()}{_asset('page.css')}{lengths_css(body)}{stages_css(body)}"
     script = _asset("page.js")
-    inputs = content.answer.inputs
     head = join(
         element("meta", charset="utf-8"),
         element("meta", http_equiv="Content-Security-Policy", content=policy(style, script)),
         element("meta", name="viewport", content="width=device-width, initial-scale=1"),
         element("meta", name="generator", content=f"planner {__version__}"),
-        element("title", f"{inputs.model.name} on {inputs.cluster.name}: planner report"),
+        element("title", title),
         element("style", Html(style)),
     )
     page = element(
         "html",
         element("head", head),
-        element("body", body, Html(embedded(content.text)), element("script", Html(script))),
+        element("body", body, Html(document), element("script", Html(script))),
         lang="en",
     )
     return f"<!doctype html>\n{page}\n"

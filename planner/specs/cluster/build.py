@@ -261,6 +261,7 @@ def _host_memory(given: HostInput | None) -> HostMemory:
         memory_bytes_per_s=given.memory_bandwidth,
         link_bytes_per_s=None if link is None else link.bandwidth,
         link_shared_by=1 if link is None else link.shared_by,
+        nvme_bytes_per_s=given.nvme_bandwidth,
     )
 
 

@@ -105,6 +105,8 @@ class HostInput(Input):
     """Of one node: channels times rate. Default: a general value."""
     link: HostLinkInput | None = None
     """Default: a general value."""
+    nvme_bandwidth: BytesPerSecond | None = None
+    """Of the drives of one node, reads and writes together. Default: a general value."""
 
 
 class ScaleUpInput(Input):

@@ -52,13 +52,14 @@ class ScaleUp:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HostMemory:
     """The memory of one node and the links that devices reach it over: bytes, bytes/s of all of it,
-    bytes/s of one link in one direction, which `link_shared_by` devices share. None: the file does
-    not say."""
+    bytes/s of one link in one direction, which `link_shared_by` devices share, and of its drives.
+    None: the file does not say."""
 
     memory_bytes: int | None = None
     memory_bytes_per_s: float | None = None
     link_bytes_per_s: float | None = None
     link_shared_by: int = 1
+    nvme_bytes_per_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -62,6 +62,20 @@ def parse_path(text: str) -> FieldPath:
     raise ValueError(f"{said}; {hint}" if hint else said)
 
 
+def thawed(tree: Tree) -> Tree:
+    """A tree that can be changed: lists in place of tuples."""
+    if isinstance(tree, dict):
+        return {key: thawed(value) for key, value in tree.items()}
+    return [thawed(value) for value in tree] if isinstance(tree, tuple) else tree
+
+
+def frozen(tree: Tree) -> Tree:
+    """A tree as documents hold it."""
+    if isinstance(tree, dict):
+        return {key: frozen(value) for key, value in tree.items()}
+    return tuple(frozen(value) for value in tree) if isinstance(tree, list) else tree
+
+
 def with_value(document: Document, keys: Location, value: Document) -> None:
     """Puts a value into a document that nobody else holds, with the place where it stands. What a
     path leads through and is not there becomes a mapping; a device that is named becomes one like
@@ -98,6 +112,6 @@ def _into(document: Document, tree: Tree, at: Location, keys: Location, value: D
         tree[key] = inner
         _put(document, inner, at, keys, value)
         return
-    tree[key] = value.tree
+    tree[key] = thawed(value.tree)
     document.marks.update({at + below: mark for below, mark in value.marks.items()})
     document.key_marks.update({at + below: mark for below, mark in value.key_marks.items()})

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from planner.arrays import numbered
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
 def embedding_parameters(scenario: Scenario, batch: Batch) -> NDArray[np.int64]:
     """Parameters of the token embedding on one device that has (its share of) it, int64 [N]."""
     ranks = batch.tensor * (batch.pipeline if batch.kind.shares_vocabulary else 1)
-    different, inverse = np.unique(ranks, return_inverse=True)
+    different, inverse = numbered(ranks)
     rows = np.array([scenario.model.padded_vocab_size(n) // n for n in different.tolist()])
     parameters: NDArray[np.int64] = rows[inverse] * scenario.model.hidden_size
     return parameters

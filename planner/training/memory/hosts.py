@@ -43,7 +43,8 @@ def device_bytes(
     software, job = scenario.job.software, scenario.job
     shares = optimizer_shares(software, batch, dense, expert)
     state = STATE_BYTES["fp32"] * (2 + moments(software, job.optimizer))
-    held = batch.host_share[:, None] * shares * state
+    on_drives = software.offload.to == "nvme"
+    held = batch.host_share[:, None] * shares * (0 if on_drives else state)
     read_bytes, master_bytes = sharded_weight_bytes(software, job.precision)
     there = (batch.data_sharding == FULLY) & batch.host_weights
     beside = np.where(master_bytes > 0, 1.0, 1 - batch.host_share)

@@ -9,6 +9,9 @@ with g, w bytes of a gradient and a weight, s those of the states in fp32, D dev
 the processors' rate in parameters a second. Without overlap the three follow each other; with it
 they run bucket by bucket, and the longest counts, and a bucket of the others (Megatron-LM
 `--overlap-cpu-optimizer-d2h-h2d`, `optimizer/cpu_offloading/hybrid_optimizer.py`).
+
+States on the drives of a node are read and written beside the update, and gradients in fp32 are
+written there in the backward pass and read again (DeepSpeed `runtime/swap_tensor/`).
 """
 
 from __future__ import annotations
@@ -50,6 +53,9 @@ def host_update_s(
         moved * host.devices / software.offload.update_rate.value,
         moved * (gradient + 2 * states) / host.memory_bytes_per_s,
     )
+    if software.offload.to == "nvme":
+        streamed = 2 * states + STATE_BYTES["fp32"]
+        update = np.maximum(update, moved * streamed / host.nvme_bytes_per_s)
     left = software.offload.gradients & reduced_every_microbatch(software, batch)
     down = np.where(left[:, None], 0.0, moved * gradient / host.link_bytes_per_s)
     there = (batch.host_weights & (batch.data_sharding == FULLY))[:, None]
@@ -74,10 +80,13 @@ def gradients_down_s(
     left = software.offload.gradients & reduced_every_microbatch(software, batch)
     moved = (batch.host_share * left)[:, None] * optimizer_shares(software, batch, dense, expert)
     rate = software.offload.gradient_rate
+    to_drives_s = moved * 0.0
+    if software.offload.to == "nvme":
+        to_drives_s = moved * STATE_BYTES["fp32"] / scenario.host.nvme_bytes_per_s
     if rate is not None:
-        return np.asarray(moved / rate.value)
+        return np.asarray(np.maximum(moved / rate.value, to_drives_s))
     link_s = moved * gradient_bytes(software, job.precision) / scenario.host.link_bytes_per_s
-    return np.asarray(np.maximum(link_s - backward_s, 0.0))
+    return np.asarray(np.maximum(np.maximum(link_s, to_drives_s) - backward_s, 0.0))
 
 
 def activations_s(

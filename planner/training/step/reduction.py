@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from planner.arrays import distinct, distinct_rows
+from planner.arrays import distinct, distinct_rows, numbered
 from planner.hardware.collectives import all_gather_s, all_reduce_s, reduce_scatter_s
 from planner.training.batch import OPTIMIZER, OPTIMIZER_AND_GRADIENTS, UNSHARDED
 from planner.training.layer.overlap import exposed_s
@@ -171,7 +171,7 @@ def copies_reduction_s(
     dense, expert = stage_parameters(scenario, table, batch)
     stage_devices = scenario.job.devices // batch.pipeline
     pair = scenario.topology.group(2, (batch.pipeline - 1) * stage_devices)
-    sizes, inverse = np.unique(dense + expert, return_inverse=True)
+    sizes, inverse = numbered(dense + expert)
     by_size = np.array([all_reduce_s(pair, size * reduce_bytes) for size in sizes.tolist()])
     seconds: NDArray[np.float64] = by_size[inverse.reshape(dense.shape)]
     return seconds

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from planner.arrays import distinct_rows
+from planner.arrays import distinct_rows, numbered
 from planner.hardware.collectives import all_gather_s, send_s
 from planner.schedule.registry import kind_of
 
@@ -52,7 +52,7 @@ def boundary_sends(scenario: Scenario, table: CostTable, batch: Batch) -> Sends:
     if p == 1:
         none = np.zeros((len(batch), v - 1))
         return Sends(forward_s=none, backward_s=none, mode=mode)
-    rows, inverse = np.unique(batch.row, return_inverse=True)
+    rows, inverse = numbered(batch.row)
     down = np.array([_stage_sends(scenario, table, int(row), p, 1).max(axis=1) for row in rows])
     up = np.array([_stage_sends(scenario, table, int(row), p, -1).max(axis=1) for row in rows])
     return _visited(batch, down[inverse], up[inverse], mode)

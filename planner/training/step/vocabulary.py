@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from planner.arrays import numbered
 from planner.hardware.collectives import all_gather_s, all_reduce_s
 from planner.training.batch import OUTER_KINDS
 
@@ -108,7 +109,7 @@ def _exchanges(
     scenario: Scenario, table: CostTable, batch: Batch, sharing: VocabularySharing
 ) -> NDArray[np.float64]:
     """Seconds of the schedule's collectives among the stages, [N, E]."""
-    rows, inverse = np.unique(batch.row, return_inverse=True)
+    rows, inverse = numbered(batch.row)
     seconds = np.array([_of_row(scenario, table, int(row), batch, sharing) for row in rows])
     return seconds[inverse.reshape(-1)]
 
@@ -150,7 +151,7 @@ def _slowed_s(
     average (`waiting_s`).
     """
     group = scenario.topology.group(batch.pipeline, scenario.job.devices // batch.pipeline)
-    rows, inverse = np.unique(batch.row, return_inverse=True)
+    rows, inverse = numbered(batch.row)
     residual = table.residual_bytes[rows].tolist()
     input_layer = np.array([all_reduce_s(group, s) + all_gather_s(group, s) for s in residual])
     cost = max(device.links.overlap_cost for device in scenario.device_types)

@@ -86,6 +86,11 @@ class OrderProblem:
         """Of the counts in a state."""
         return tuple(min(self.most[c], self.rows) + 1 for c in self.counted)
 
+    @cached_property
+    def of_one_class(self) -> bool:
+        """Whether every row has the same class, whatever the answer."""
+        return self.classes == 1 and self.most[0] >= self.rows and bool(self.may.all())
+
     def possible(self, row: int) -> Bools:
         """The counts that are possible before a row."""
         total = np.zeros(self.shape, dtype=np.int64)
@@ -132,14 +137,17 @@ def best_order(
     """The answer whose largest row is least; None where none is below `below_s`. No row that is
     less than `least_s` counts for less. Raises: OutOfTime."""
     found: BestOrder | None = None
+    shortest_s = 0.0
     low = max(least_s, float(np.min(problem.own_s, axis=(0, 2, 3)).max()))
     high = min(below_s, float(problem.own_s[np.isfinite(problem.own_s)].sum()) + 1.0)
     middle = high
     while low < high and (found is None or found.rows_s > least_s):
         budget.check()
         below = middle if middle < high else high * SAME
-        order = _within(problem, below)
+        order = _within(problem, below, shortest_s)
         if order is not None:
+            # What is within a lower threshold is no shorter.
+            shortest_s = SAME * float(taken(problem, problem.way_s, order).sum())
             found = BestOrder(order=order, rows_s=float(largest_row_s(problem, order)[0]))
             high = found.rows_s
         elif middle < high:
@@ -175,9 +183,9 @@ def _tables(problem: OrderProblem) -> tuple[Floats, Floats, Floats]:
     return problem.own_s, problem.late_s, problem.way_s
 
 
-def _within(problem: OrderProblem, threshold_s: float) -> Orders | None:
-    """An answer with all rows within the threshold."""
-    whole_s = 0.0
+def _within(problem: OrderProblem, threshold_s: float, whole_s: float) -> Orders | None:
+    """An answer with all rows within the threshold; none of these has a way shorter than
+    `whole_s`."""
     while True:
         order = shortest_way(problem, threshold_s, threshold_s - whole_s)
         if order is None:
@@ -191,6 +199,9 @@ def _within(problem: OrderProblem, threshold_s: float) -> Orders | None:
 
 def shortest_way(problem: OrderProblem, own_s: float, late_s: float) -> Orders | None:
     """Of the answers whose rows are within these thresholds, the one with the shortest way."""
+    way_s = np.where(problem.late_s <= late_s, problem.way_s, inf)
+    if problem.of_one_class:
+        return _shortest_of_one_class(problem, own_s, way_s)
     begun = np.full((*problem.shape, problem.layers + 1), inf)
     begun[(0,) * len(problem.counted) + (0,)] = 0.0
     chosen: list[Ints] = []
@@ -205,7 +216,9 @@ def shortest_way(problem: OrderProblem, own_s: float, late_s: float) -> Orders |
                 continue
             reached, held[c] = begun, []
             for stage in problem.of_row(row):
-                reached, cause = _advance(problem, reached, c, stage, own_s, late_s)
+                reached, cause = _advance(
+                    reached, problem.before, problem.own_s[c, stage], way_s[c, stage], own_s
+                )
                 held[c].append(cause)
             moved = _counted_one_more(problem, reached, c)
             better = (moved < best) & possible
@@ -216,15 +229,36 @@ def shortest_way(problem: OrderProblem, own_s: float, late_s: float) -> Orders |
     return _traced(problem, begun, chosen, causes)
 
 
+def _shortest_of_one_class(problem: OrderProblem, own_s: float, way_s: Floats) -> Orders | None:
+    """The same where every row has the only class: `way_s` is infinite where a stage is above the
+    other threshold."""
+    begun = np.full(problem.layers + 1, inf)
+    begun[0] = 0.0
+    causes = []
+    for stage in range(problem.stages):
+        begun, cause = _advance(
+            begun, problem.before, problem.own_s[0, stage], way_s[0, stage], own_s
+        )
+        causes.append(cause)
+    at = problem.layers
+    if not np.isfinite(begun[at]):
+        return None
+    layers = []
+    for cause in reversed(causes):
+        layers.append(int(cause[at]))
+        at -= layers[-1]
+    classes = np.zeros((1, problem.rows), dtype=np.int64)
+    return Orders(classes=classes, layers=np.array([layers[::-1]], dtype=np.int64))
+
+
 def _advance(
-    problem: OrderProblem, begun: Floats, c: int, stage: int, own_s: float, late_s: float
+    begun: Floats, before: Ints, own: Floats, way: Floats, own_s: float
 ) -> tuple[Floats, Ints]:
-    """The least ways after a stage of class c, [..., L + 1], and how many layers it then holds."""
-    before = begun[..., problem.before]
-    allowed = (before + problem.own_s[c, stage] <= own_s) & (problem.late_s[c, stage] <= late_s)
-    reached = np.where(allowed, before + problem.way_s[c, stage], inf)
-    cause = reached.argmin(axis=-2)
-    return np.take_along_axis(reached, cause[..., None, :], axis=-2)[..., 0, :], cause
+    """The least ways after a stage, [..., L + 1], and how many layers it then holds. `own` and
+    `way` [K + 1, L + 1] are of the stage, `before` says where its layers begin."""
+    start = begun[..., before]
+    reached = np.where(start + own <= own_s, start + way, inf)
+    return reached.min(axis=-2), reached.argmin(axis=-2)
 
 
 def _counted_one_more(problem: OrderProblem, values: Floats, c: int, fill: float = inf) -> Floats:

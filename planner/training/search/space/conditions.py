@@ -216,9 +216,15 @@ def dispatcher_reach(f: SpaceFacts, c: Columns) -> Holds:
     return _of_dispatchers(f, c, inside)
 
 
+def _one_of(numbers: NDArray[np.int64], few: Sequence[int]) -> NDArray[np.bool_]:
+    """[N]: whether numbers are among a few. `np.isin` loads a module of numpy for that."""
+    found: NDArray[np.bool_] = (numbers[..., None] == np.array(few)).any(axis=-1)
+    return found
+
+
 def dispatcher_ranks(f: SpaceFacts, c: Columns) -> Holds:
     ranks = c["expert"] * c["expert_tensor"]
-    return _of_dispatchers(f, c, lambda needs: not needs.ranks or np.isin(ranks, needs.ranks))
+    return _of_dispatchers(f, c, lambda needs: not needs.ranks or _one_of(ranks, needs.ranks))
 
 
 def one_dispatcher(f: SpaceFacts, c: Columns) -> Holds:
@@ -306,6 +312,12 @@ def offloaded_optimizer(f: SpaceFacts, c: Columns) -> Holds:
 def offloaded_share(f: SpaceFacts, c: Columns) -> Holds:
     share = c["optimizer_offload"]
     return (share == 0) | (share == PARTS) | _sharded_as(f.offload.optimizer_share, c)
+
+
+def offloaded_to_nvme(f: SpaceFacts, c: Columns) -> Holds:
+    if f.offload.to != "nvme":
+        return np.True_
+    return (c["optimizer_offload"] == 0) | _sharded_as(f.offload.nvme, c)
 
 
 def offloaded_weights(f: SpaceFacts, c: Columns) -> Holds:

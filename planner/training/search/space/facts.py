@@ -104,6 +104,11 @@ class SpaceFacts:
         return " or ".join(self.offload.optimizer) or "no value"
 
     @property
+    def offloads_to_nvme(self) -> str:
+        """With which data sharding the optimizer may be kept on drives, in words."""
+        return " or ".join(self.offload.nvme) or "no value"
+
+    @property
     def offloads_share(self) -> str:
         """With which data sharding a part of it may, in words."""
         return " or ".join(self.offload.optimizer_share) or "no value"

@@ -413,6 +413,14 @@ RULES = (
         holds=conditions.where_chosen("optimizer_offload", conditions.offloaded_share),
     ),
     SpaceRule(
+        name="offload-to-nvme",
+        sentence="under software profile {f.software} an offloaded optimizer may be kept on NVMe "
+        "with data sharding {f.offloads_to_nvme}",
+        axes=("data_sharding", "optimizer_offload"),
+        adjusts="data_sharding",
+        holds=conditions.where_chosen("optimizer_offload", conditions.offloaded_to_nvme),
+    ),
+    SpaceRule(
         name="weight-offload",
         sentence="under software profile {f.software} weights may be offloaded with data sharding "
         "{f.offloads_weights}",

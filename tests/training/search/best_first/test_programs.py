@@ -25,7 +25,7 @@ PIPELINED = Restrictions(
     tensor=(1,),
     pipeline=(2, 4),
     schedule=("1f1b",),
-    micro_batch_size=(1, 2),
+    micro_batch_size=(1,),
     data_sharding=("optimizer",),
 )
 TIGHT = {"memory_gib": 4, "length": 4096, "hidden": 1536, "ffn": 4096}

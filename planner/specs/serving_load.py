@@ -1,0 +1,62 @@
+"""Load files: the requests that a serving job answers, and how fast it has to."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import Field, model_validator
+from pydantic_core import PydanticCustomError
+
+from planner.specs.files.fields import Count, Fraction, Input, Name, Seconds, Size
+from planner.specs.files.problems import validate
+from planner.specs.files.yaml_file import load_document
+
+
+class Requests(Input):
+    """How long they are."""
+
+    input: Size
+    """Tokens of a prompt, mean."""
+    output: Size
+    """Tokens of an answer, mean."""
+    spread: Fraction = Field(default=0.0, lt=1)
+    """Lengths are uniform within this share below and above the mean."""
+
+
+class LatencyLimit(Input):
+    """Limits of one latency, by statistic."""
+
+    mean: Seconds | None = None
+    p50: Seconds | None = None
+    p99: Seconds | None = None
+
+
+class ServiceLevel(Input):
+    """What the latencies have to be."""
+
+    ttft: LatencyLimit | None = None
+    tpot: LatencyLimit | None = None
+
+
+class LoadFile(Input):
+    """A load: a closed loop of clients, or all requests at once."""
+
+    name: Name | None = None
+    requests: Requests
+    concurrency: Count | None = None
+    """Requests under way; each is followed by the next."""
+    offline: Count | None = None
+    """Requests that are all there at the start."""
+    slo: ServiceLevel | None = None
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> LoadFile:
+        if (self.concurrency is None) == (self.offline is None):
+            text = "state either concurrency or offline"
+            raise PydanticCustomError("rule", "{text}", {"text": text})
+        return self
+
+
+def load_serving_load(path: str | Path) -> LoadFile:
+    """A load file. Raises: InputError."""
+    return validate(load_document(Path(path)), LoadFile)

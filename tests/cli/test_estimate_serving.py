@@ -1,0 +1,88 @@
+"""`planner estimate --serving`: one replica of an engine under a load."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+LOAD = "requests: {input: 1024, output: 256, spread: 0.1}\nconcurrency: 16\n"
+PLAN = ("--cluster", "dgx-h100-16", "--model", "llama-3-70b", "--tensor", "8", "--weights", "fp8")
+
+
+def load(folder: Path, text: str = LOAD) -> str:
+    path = folder / "load.yaml"
+    path.write_text(text)
+    return str(path)
+
+
+def test_a_replica_is_estimated(planner: Callable[..., Any], tmp_path: Path) -> None:
+    told = planner("estimate", *PLAN, "--serving", load(tmp_path), "--json")
+    assert told.code == 0
+    document = json.loads(told.stdout)
+    assert document["job"] == "serving"
+    (pool,) = document["pools"]
+    assert (pool["tensor"], pool["role"]) == (8, "aggregated")
+    assert pool["kv_tokens"] > 100_000
+    found = document["estimate"]
+    assert 0.005 < found["tpot"]["mean_s"] < 0.02
+    assert found["ttft"]["p50_s"] <= found["ttft"]["p99_s"]
+    served = 16 / (found["ttft"]["mean_s"] + 256 * found["tpot"]["mean_s"]) * 256 / 8
+    assert found["output_tokens_per_s_per_device"] == pytest.approx(served, rel=0.1)
+
+
+def test_a_missed_limit_is_named(planner: Callable[..., Any], tmp_path: Path) -> None:
+    path = load(tmp_path, LOAD + "slo: {tpot: {mean: 1 ms}, ttft: {p99: 60 s}}\n")
+    told = planner("estimate", *PLAN, "--serving", path)
+    assert told.code == 1
+    assert "tpot mean:" in told.stdout
+    assert "the limit is 1 ms" in told.stdout
+    assert "ttft" not in told.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--micro-batch-size", "2"), "--micro-batch-size is for training"),
+        (("--seq-length", "2048"), "--seq-length is for training"),
+        (("--engine", "vlm"), "did you mean vllm?"),
+        (("--weights", "fp7"), "--weights: 'fp7' is not one of"),
+        (("--weights", "nvfp4"), "vllm has no products in nvfp4"),
+        (("--attention-data", "4"), "more than the 8 devices of a node"),
+    ],
+)
+def test_what_is_not_of_serving_is_refused(
+    planner: Callable[..., Any], tmp_path: Path, arguments: tuple[str, ...], message: str
+) -> None:
+    plan = PLAN[:-2] if arguments[0] == "--weights" else PLAN
+    told = planner("estimate", *plan, "--serving", load(tmp_path), *arguments)
+    assert told.code == 2
+    assert message in told.stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (LOAD + "offline: 10\n", "state either concurrency or offline"),
+        (LOAD.replace("spread: 0.1", "spread: 1.5"), "spread"),
+        (LOAD.replace("output", "outputs"), "outputs"),
+    ],
+)
+def test_a_wrong_load_is_refused_at_its_place(
+    planner: Callable[..., Any], tmp_path: Path, text: str, message: str
+) -> None:
+    told = planner("estimate", *PLAN, "--serving", load(tmp_path, text))
+    assert told.code == 2
+    assert "load.yaml" in told.stderr
+    assert message in told.stderr
+
+
+def test_options_of_serving_need_a_load(planner: Callable[..., Any]) -> None:
+    told = planner("estimate", *PLAN)
+    assert told.code == 2
+    assert "--weights is for serving; it needs --serving" in told.stderr
