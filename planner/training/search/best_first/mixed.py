@@ -116,7 +116,7 @@ class MixedRefinement(Refinement):
         """Price the plans of a combination for which nothing more is done."""
         self._price(opened, solved)
         if opened.index not in self._offered:
-            self._best.leave_out(opened.bound_s)
+            self._best.give_up(opened.bound_s)
 
     def _price(self, opened: Open, solved: SolvedCombination) -> None:
         """Price the plans of a solved combination; look for hosts where they may pay."""
