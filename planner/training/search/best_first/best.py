@@ -123,8 +123,8 @@ class BestPlans:
         return True
 
     def give_up(self, bound_s: float) -> None:
-        """Note a combination of which no plan is known, or which lacks memory on the hosts found for
-        it: another plan may fit, or other hosts, and takes no less than that."""
+        """Note a combination of which no plan is known, or which lacks memory on the hosts found
+        for it: another plan may fit, or other hosts, and takes no less than that."""
         self._ruled_out_s = min(self._ruled_out_s, bound_s)
 
     def raise_bound(self, index: int, bound_s: float) -> None:
