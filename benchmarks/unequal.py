@@ -72,7 +72,7 @@ def searches() -> None:
         start_s = process_time()
         found = search(case, top=3)
         print(
-            f"{name:34}{found.plans[0].estimate.step_s:9.4f}{found.gap:8.2%}"
+            f"{name:34}{found.plans[0].estimate.step_s:9.4f}{found.combination_gap:8.2%}"
             f"{found.placement_gap:8.2%}{found.layout_gap:9.2%}{process_time() - start_s:7.1f}",
             flush=True,
         )

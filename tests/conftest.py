@@ -325,7 +325,7 @@ class Samples:
             fitting=1203,
             refined=31,
             settled=True,
-            gap=0.0,
+            combination_gap=0.0,
             layout_gap=0.0,
             placement_gap=0.0,
             bound_s=31.0,

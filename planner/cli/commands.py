@@ -92,7 +92,7 @@ COMMANDS = {
     ),
     "sweep": CommandEntry(
         "planner.cli.sweep:sweep",
-        "Search for every point of a study of any fields.",
+        "Search for every point of a study of clusters and jobs.",
         examples=(
             "planner sweep study.yaml --out results",
             "planner sweep study.yaml --scheduler dask://head:8786",
@@ -102,7 +102,7 @@ COMMANDS = {
         "planner.cli.sweep:compare_clusters",
         "Compare clusters by the best plan for a model on each.",
         examples=(
-            "planner compare-clusters dgx-a100-16 dgx-h100-16 --model gpt-1.7b --tokens 1T",
+            "planner compare-clusters dgx-a100-16 dgx-h100-16 --model llama-3-8b",
             "planner compare-clusters a.yaml b.yaml --model llama-3-8b --nodes 4,8,16",
         ),
     ),

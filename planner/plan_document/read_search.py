@@ -44,7 +44,7 @@ def read_search(node: Node, plans: tuple[RankedPlan, ...]) -> SearchResult:
         fitting=_tally(node["fitting"]),
         refined=_tally(node["refined"]),
         settled=_settled(node),
-        gap=node["gap"].number(at_least=0),
+        combination_gap=(node.get("combination_gap") or node["gap"]).number(at_least=0),
         layout_gap=node["layout_gap"].number(at_least=0),
         placement_gap=node["placement_gap"].number(at_least=0),
         bound_s=node["bound_s"].optional_number(at_least=0),

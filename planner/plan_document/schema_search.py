@@ -88,11 +88,23 @@ def search_schema() -> Schema:
             "fitting": COUNT,
             "refined": COUNT,
             "proven": {
-                "description": "No plan is better under the model, or none fits: there is no gap "
-                "of any kind.",
+                "description": "No plan is better under the model, or none fits: the gap is 0.",
                 **FLAG,
             },
-            "gap": NUMBER,
+            "gap": {
+                "description": "No plan with other degrees, layouts or hosts is faster than those "
+                "listed by more than this share: the largest of the three gaps below.",
+                **NUMBER,
+            },
+            "gap_from": {
+                "description": "The decision that the gap comes from; null without a gap.",
+                "enum": ["combination", "layout", "placement", None],
+            },
+            "combination_gap": {
+                "description": "No combination of degrees that was left out is faster than the "
+                "slowest plan listed by more than this share, with the layouts that were tried.",
+                **NUMBER,
+            },
             "layout_gap": {
                 "description": "No layout that was not chosen is faster than the slowest plan "
                 "listed by more than this share.",
@@ -206,6 +218,8 @@ def search_schema() -> Schema:
             },
         },
         optional=(
+            "gap_from",
+            "combination_gap",
             "robust",
             "ranked",
             "nodes",

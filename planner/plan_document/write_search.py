@@ -29,6 +29,8 @@ def search_fields(result: SearchResult) -> dict[str, Any]:
         "refined": result.refined,
         "proven": result.proven,
         "gap": result.gap,
+        "gap_from": result.gap_from,
+        "combination_gap": result.combination_gap,
         "layout_gap": result.layout_gap,
         "placement_gap": result.placement_gap,
         "bound_s": result.bound_s,

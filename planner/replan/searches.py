@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import replace
+from math import inf
 from typing import TYPE_CHECKING
 
 from planner.errors import PlannerError, RuleError
@@ -38,14 +39,20 @@ def shifted(scenario: Scenario, plan: Plan, cluster: ClusterSpec, budget: Budget
         reason = "the plan has one stage" if degrees.pipeline == 1 else "too few devices are left"
         return NoWay(way="shift", reason=reason)
     best: Moved | NoWay = NoWay(way="shift", reason="with fewer stages nothing fits")
+    layers = scenario.model.num_layers
+    fewest = inf
     for pipeline in pipelines[:MOST_TRIED]:
+        if -(-layers // pipeline) > fewest:
+            break  # the busiest stage would have more to do
         fixed = {axis: (getattr(degrees, axis),) for axis in AXES}
         restrictions = Restrictions(**{**fixed, "pipeline": (pipeline,)})
         what = f"{pipeline} of {degrees.pipeline} stages"
         found = _best(what, scenario, cluster, pipeline * stage, restrictions, budget)
         if isinstance(found, NoWay):
             best = found if isinstance(best, NoWay) else best
-        elif isinstance(best, NoWay) or found.estimate.step_s < best.estimate.step_s:
+            continue
+        fewest = -(-layers // pipeline)
+        if isinstance(best, NoWay) or found.estimate.step_s < best.estimate.step_s:
             best = found
     return best
 

@@ -127,15 +127,17 @@ def how_sure(result: SearchResult) -> str:
     if not result.settled and result.stopped is not Stopped.WORK_LIMIT:
         return f"{text}; {cut_short(result.stopped)}{_known(result)}."
     cut = "" if result.stopped is Stopped.WORK_LIMIT else f"; {cut_short(result.stopped)}"
-    share = max(result.placement_gap, result.gap)
-    near = f"within {share:.2%} of the best" if share else "the best"
-    layouts = ""
-    if result.layout_gap:
-        layouts = (
-            " with the default stage layouts and those chosen; no other layout can gain more than "
-            f"{percent(result.layout_gap)}"
-        )
-    return f"{text}{cut}; {which} {near} under the model{layouts}."
+    near = f"within {result.gap:.2%} of the best" if result.gap else "the best"
+    others = "" if result.gap_from is None else f"; the gap is from {OTHERS[result.gap_from]}"
+    return f"{text}{cut}; {which} {near} under the model{others}."
+
+
+OTHERS = {
+    "combination": "combinations that were not priced",
+    "layout": "stage layouts that were not priced",
+    "placement": "hosts that were not tried",
+}
+"""What may be faster, by the decision that a gap comes from."""
 
 
 def _idle(result: SearchResult) -> list[str]:

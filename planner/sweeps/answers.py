@@ -10,7 +10,7 @@ from planner.plan_document.write_plan import plan_fields
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from planner.plan import Estimate, RankedPlan
+    from planner.plan import Estimate
     from planner.specs.study.file import LimitsInput, Objective
     from planner.sweeps.points import Point
     from planner.training.search.result import SearchResult
@@ -105,7 +105,7 @@ def answer_of(point: Point, found: SearchResult) -> PointAnswer:
         carbon_kg=None if first is None else first.carbon_kg,
         peak_bytes=stage.peak_bytes,
         capacity_bytes=stage.capacity_bytes,
-        gap=_gap(found, best),
+        gap=found.gap,
         proven=found.proven,
         plan=plan_fields(best.plan),
     )
@@ -121,11 +121,6 @@ def without_plan(point: Point, outcome: Outcome, reason: str) -> PointAnswer:
         outcome=outcome,
         reason=reason,
     )
-
-
-def _gap(found: SearchResult, best: RankedPlan) -> float:
-    placed = max((proof.gap or 0.0 for proof in best.proofs), default=0.0)
-    return max(found.gap, found.layout_gap, placed)
 
 
 def _time_s(estimate: Estimate) -> float:

@@ -46,6 +46,7 @@ class Workers:
                 stack.enter_context(_backend(joblib, self.scheduler, stack))
                 self._parallel = stack.enter_context(joblib.Parallel(n_jobs=-1))
             else:
+                stack.callback(_end_processes)
                 self._parallel = stack.enter_context(joblib.Parallel(n_jobs=self.jobs))
             self._stack = stack.pop_all()
         return self
@@ -70,6 +71,12 @@ class Workers:
             joblib.delayed(solve)(task) for task in tasks
         )
         return found
+
+
+def _end_processes() -> None:
+    """joblib keeps its processes for later calls; then they would outlive the program, and hold its
+    streams open."""
+    needed("joblib.externals.loky", "sweep").get_reusable_executor().shutdown(wait=True)
 
 
 def _backend(joblib: Any, scheduler: str, stack: ExitStack) -> Any:

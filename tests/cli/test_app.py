@@ -106,10 +106,7 @@ def test_version(planner: Callable[..., Outcome]) -> None:
         (["search", "--cluster"], "option '--cluster' requires an argument (see planner"),
         (["search", "--cluster", "x", "--cluster=y"], "--cluster is given twice"),
         (["check", "--cluster", "x", "--model", "y"], "missing argument 'FILE[#RANK]...' (see"),
-        (
-            ["schema", "clster"],
-            "schema: 'clster' is not one of cluster, model, plan, runs, study, device",
-        ),
+        (["schema", "clster"], "schema: 'clster' is not one of cluster, model, plan, runs, study"),
         (["list", "--jsn"], "no such option: --jsn; did you mean --json? (see planner list --help"),
         (["list", "more"], "got unexpected extra argument(s) (more) (see planner list --help)"),
     ],

@@ -58,7 +58,7 @@ def test_a_found_plan_costs_the_same_when_estimated_and_passes_the_check(
     found = json.loads(path.read_text())
     jsonschema.Draft202012Validator(plan_schema()).validate(found)
     assert [plan["rank"] for plan in found["plans"]] == [1, 2, 3]
-    assert found["search"]["gap"] == 0
+    assert found["search"]["combination_gap"] == 0
     estimated = planner("estimate", *INPUTS, "--plan", f"{path}#2", "--json")
     assert (estimated.code, estimated.stderr) == (0, "")
     (again,) = json.loads(estimated.stdout)["plans"]

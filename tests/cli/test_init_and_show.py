@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from planner import api
+from planner.specs.cluster.nominal import above_nominal
 from planner.specs.files.catalog import find_shipped
 
 if TYPE_CHECKING:
@@ -26,7 +27,10 @@ def test_every_device_has_a_cluster_to_start_from(
     assert (outcome.code, outcome.stdout, outcome.stderr) == (0, "", "")
     spec = api.load_cluster(target)
     assert spec.num_nodes == 3
-    assert spec.node_groups[0].device.name == device
+    group = spec.node_groups[0]
+    assert group.device.name == device
+    inside = group.intra_node.bandwidth_bytes_per_s
+    assert above_nominal(device, group.device.intra_node, inside) is None
 
 
 def test_what_the_comments_offer_may_be_said(
@@ -54,6 +58,7 @@ def test_a_started_cluster_can_be_searched(
     model = ("--model", "gpt-1.7b", "--global-batch-size", "64", "--seq-length", "1024")
     outcome = planner("search", "--cluster", "mine.yaml", *model, "--top", "1")
     assert outcome.code == 0, outcome.stderr
+    assert "doubtful" not in outcome.stderr
     assert "on my-cluster: 2 nodes" in outcome.stdout
 
 

@@ -231,7 +231,7 @@ def test_nodes_with_different_libraries_wait_for_the_slower(planner: Run, tmp_pa
         outcome = planner("search", "--cluster", str(path), *DENSE, *flags)
         assert outcome.code == 0, outcome.stderr
         document: dict[str, Any] = json.loads(outcome.stdout)
-        assert document["search"]["gap"] < 1e-4
+        assert document["search"]["combination_gap"] < 1e-4
         return document
 
     slow = library(local_copy=4.0, low_latency_cost=9.0, all_to_all_steps=9.0)

@@ -126,7 +126,9 @@ def test_nothing_fits(
 def test_an_interrupted_search_shows_what_it_has(
     planner: Callable[..., Outcome], found: Engine
 ) -> None:
-    found.result = replace(found.result, stopped=Stopped.INTERRUPTED, settled=False, gap=0.1)
+    found.result = replace(
+        found.result, stopped=Stopped.INTERRUPTED, settled=False, combination_gap=0.1
+    )
     outcome = planner(*SEARCH)
     assert outcome.code == 130
     assert outcome.stdout.startswith("Best t8 p4 d16")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +14,7 @@ from planner import api
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from tests.cli.conftest import Outcome
 
@@ -34,9 +38,15 @@ def _needs(module: str, extra: str) -> Any:
 
 
 @pytest.mark.slow
-def test_processes_of_this_machine(alone: str) -> None:
+def test_processes_of_this_machine_which_end_with_the_program(alone: str, tmp_path: Path) -> None:
+    """Processes that were left behind would hold the pipe open for their five idle minutes."""
     _needs("joblib", "sweep")
-    assert api.to_text(api.sweep(STUDY, jobs=2).document) == alone
+    study = tmp_path / "study.json.yaml"
+    study.write_text(json.dumps({"name": "study", **STUDY}))
+    command = [sys.executable, "-m", "planner", "sweep", str(study), "--jobs", "2", "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=240, check=True)
+    assert done.stdout == alone
+    assert "leaked" not in done.stderr
 
 
 @pytest.fixture

@@ -44,8 +44,7 @@ def settled(document: Mapping[str, Any]) -> bool:
     """Whether the search says that nothing at all is faster: no other combination, stage layout or
     placement."""
     search = document["search"]
-    gaps = (search["gap"], search["layout_gap"], search["placement_gap"])
-    return bool(search["proven"]) and not any(gaps)
+    return bool(search["proven"]) and not search["gap"]
 
 
 def least_s(document: Mapping[str, Any]) -> float:
@@ -56,7 +55,8 @@ def least_s(document: Mapping[str, Any]) -> float:
     last = plans[-1]
     last_s = float(last.get("worst_step_s", last["estimate"]["step_s"]))
     of_best_s = best_s(document) * (1 - float(search["placement_gap"]))
-    return min(of_best_s, last_s * (1 - float(max(search["gap"], search["layout_gap"]))))
+    others = max(search["combination_gap"], search["layout_gap"])
+    return min(of_best_s, last_s * (1 - float(others)))
 
 
 def not_slower(case: Case, what: str, before: Any, after: Any) -> None:

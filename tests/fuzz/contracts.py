@@ -69,7 +69,7 @@ def _broken_search(search: dict[str, Any], plans: list[dict[str, Any]]) -> Itera
         yield f"plans are not in order of their step: {times}"
     if not search["fitting"] <= search["candidates"]:
         yield f"{search['fitting']} of {search['candidates']} combinations fit"
-    for name in ("gap", "layout_gap", "placement_gap"):
+    for name in ("gap", "combination_gap", "layout_gap", "placement_gap"):
         if not 0 <= search.get(name, 0) <= 1:
             yield f"{name} is {search[name]}"
     if search["proven"] and search["gap"]:

@@ -274,7 +274,7 @@ def test_plans_without_ranges_say_so(samples: Samples) -> None:
 
 
 def test_a_search_that_was_cut_short_says_so_first(samples: Samples) -> None:
-    cut = replace(samples.found(), settled=False, gap=0.2, stopped=Stopped.TIME_LIMIT)
+    cut = replace(samples.found(), settled=False, combination_gap=0.2, stopped=Stopped.TIME_LIMIT)
     answer = read_page(page_text(content_of(samples, cut))).one(id="answer")
     assert answer.one("h2").text.startswith("Best so far: t8 p4 d16")
     assert answer.one("p", class_="status").text.startswith("▲ ")

@@ -70,7 +70,11 @@ def test_nothing_fits_report(samples: Samples, golden: Golden) -> None:
 
 def test_a_search_that_was_cut_short_says_how_far_it_got(samples: Samples) -> None:
     found = replace(
-        samples.found(), settled=False, gap=0.032, stopped=Stopped.TIME_LIMIT, bound_s=29.1
+        samples.found(),
+        settled=False,
+        combination_gap=0.032,
+        stopped=Stopped.TIME_LIMIT,
+        bound_s=29.1,
     )
     text = " ".join(as_text(search_report(samples.inputs(), found)).split())
     assert "stopped by time limit, gap 3.2%; no plan can be below 29.10 s." in text

@@ -7,10 +7,12 @@ from typing import Any
 from planner.importers.clusters.usual import usual_node
 from planner.importers.yaml_text import to_yaml
 from planner.specs.load import load_device
+from planner.specs.units import format_bytes_per_second
 
-OTHERWISE = "300 GB/s"
+OTHERWISE = "25 GB/s"
 """Bandwidth inside a node that the file gets where nothing says what is usual."""
-DEVICES = 8
+DEVICES, CARDS = 8, 2
+"""In a node: devices that are joined on a board, and cards in slots."""
 
 REST = """\
 # Host names, which plans place and launchers get:
@@ -41,14 +43,18 @@ REST = """\
 def cluster_template(device: str, nodes: int, name: str) -> str:
     """YAML of `nodes` nodes with a shipped device or a device file. Raises: InputError for an
     unknown device."""
-    load_device(device)
+    links = load_device(device).intra_node
     usual = usual_node(device)
+    inside = OTHERWISE if links is None else format_bytes_per_second(links.bandwidth.value)
+    slots = links is not None and not links.on_board
     group: dict[str, Any] = {
         "name": "nodes",
         "count": nodes,
         "device": device,
-        "devices_per_node": DEVICES if usual is None else usual.devices_per_node,
-        "intra_node": {"bandwidth": OTHERWISE if usual is None else usual.intra_node},
+        "devices_per_node": (CARDS if slots else DEVICES)
+        if usual is None
+        else usual.devices_per_node,
+        "intra_node": {"bandwidth": inside if usual is None else usual.intra_node},
     }
     network = None if usual is None else usual.network
     group["network"] = dict(network or {"cards": 1, "bandwidth": "12.5 GB/s"})
@@ -62,7 +68,9 @@ def cluster_template(device: str, nodes: int, name: str) -> str:
     ]
     if usual is None or network is None:
         said.append("Nothing says what network such nodes have: 12.5 GB/s is one 100 Gb/s card.")
-    if usual is None:
+    if usual is None and links is None:
         said.append(f"Nor how devices of a node are linked: {OTHERWISE} is an example.")
+    elif usual is None:
+        said.append(f"Nor how many devices a node has; {inside} each is what one has at most.")
     text = to_yaml({"name": name, "node_groups": [group]}, said)
     return text + REST.format(nodes=f"{nodes:03d}")

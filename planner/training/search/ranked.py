@@ -199,7 +199,7 @@ class _Search:
             fitting=sum(one.num_fitting for one in self.runs),
             refined=sum(one.refined for one in self.runs),
             settled=settled,
-            gap=gap,
+            combination_gap=gap,
             placement_gap=placement_gap,
             layout_gap=layout_gap,
             bound_s=bound if self.objective.by == "step" and bound < inf else None,

@@ -170,12 +170,13 @@ class SearchResult:
     """The best plans found, what is proven of them, and what ended the search.
 
     `bound_s` is a lower bound of the step time of every combination that was not refined;
-    `gap` = 1 − bound_s / (time of the slowest plan listed), 0 when no combination that was left out
-    can be faster, 1 when nothing is known. Layouts that were not chosen are faster than the slowest
-    plan listed by the share `layout_gap` at most, other hosts make a listed plan faster by the
-    share `placement_gap` at most. `settled` tells that the walk over the combinations came to its
-    end: the plans are as many as were asked for, or all that fit. Plans whose step takes less than
-    the share `tied_within` longer than the best are too close to it to tell which is faster.
+    `combination_gap` = 1 − bound_s / (time of the slowest plan listed), 0 when no combination that
+    was left out can be faster, 1 when nothing is known. Layouts that were not chosen are faster
+    than the slowest plan listed by the share `layout_gap` at most, other hosts make a listed plan
+    faster by the share `placement_gap` at most. `gap` is the largest of them. `settled` tells that
+    the walk over the combinations came to its end: the plans are as many as were asked for, or all
+    that fit. Plans whose step takes less than the share `tied_within` longer than the best are too
+    close to it to tell which is faster.
     """
 
     plans: tuple[RankedPlan, ...]
@@ -183,7 +184,7 @@ class SearchResult:
     fitting: int
     refined: int
     settled: bool
-    gap: float
+    combination_gap: float
     layout_gap: float
     placement_gap: float
     bound_s: float | None
@@ -217,10 +218,26 @@ class SearchResult:
     """Nothing fits without offloading, and the plans have some."""
 
     @property
+    def gap(self) -> float:
+        """No plan with other degrees, layouts or hosts is faster than those listed by more than
+        this share."""
+        return max(self.combination_gap, self.layout_gap, self.placement_gap)
+
+    @property
+    def gap_from(self) -> str | None:
+        """The decision that the gap comes from: "combination" of degrees, "layout" or "placement";
+        None without a gap."""
+        decisions = {
+            "combination": self.combination_gap,
+            "layout": self.layout_gap,
+            "placement": self.placement_gap,
+        }
+        return max(decisions, key=decisions.__getitem__) if self.gap else None
+
+    @property
     def proven(self) -> bool:
-        """Whether no plan is better under the model, or nothing fits: there is no gap of any
-        kind."""
-        return self.settled and not (self.gap or self.layout_gap or self.placement_gap)
+        """Whether no plan is better under the model, or nothing fits: there is no gap."""
+        return self.settled and not self.gap
 
     @property
     def nothing_fits(self) -> bool:

@@ -231,7 +231,7 @@ def _result(
         fitting=sum(one.num_fitting for one in runs),
         refined=sum(one.refined for one in runs),
         settled=settled,
-        gap=gap,
+        combination_gap=gap,
         placement_gap=placement_gap,
         layout_gap=layout_gap,
         bound_s=bound_s if complete else None,

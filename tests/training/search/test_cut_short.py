@@ -131,7 +131,7 @@ def assert_true(scenario: Scenario, found: SearchResult, known: SearchResult) ->
         assert min([found.bound_s, *placed_s, *layouts_s]) <= best_s[0] * (1 + 1e-9)
     if found.nothing_fits:
         assert known.plans == ()
-    if found.settled and not found.gap:
+    if found.settled and not found.combination_gap:
         assert len(steps_s) == len(best_s)
     if found.stopped is Stopped.PROVEN:
         assert found.proven
@@ -148,7 +148,10 @@ def assert_said(samples: Samples, found: SearchResult) -> None:
     document = to_document(samples.inputs(), found.plans, search=found)
     jsonschema.Draft202012Validator(plan_schema()).validate(document)
     said = document["search"]
-    gaps = [said[name] for name in ("gap", "layout_gap", "placement_gap")]
+    parts = {one: said[f"{one}_gap"] for one in ("combination", "layout", "placement")}
+    assert said["gap"] == max(parts.values())
+    assert parts.get(said["gap_from"], 0.0) == said["gap"]
+    gaps = [*parts.values()]
     gaps += [proof["gap"] for plan in document["plans"] for proof in plan["proofs"]]
     assert not (said["proven"] and any(gaps))
     assert said["stopped"] == str(found.stopped)

@@ -148,7 +148,7 @@ def agree(scenario: Scenario, restrictions: Restrictions, every_plan: Naive) -> 
     assert result.candidates == number
     assert result.fitting == len(expected)
     assert result.proven
-    assert result.gap == 0.0
+    assert result.combination_gap == 0.0
     times = [ranked.estimate.step_s for ranked in result.plans]
     assert times == pytest.approx([cost.step_s for _, cost in expected[:5]], rel=1e-12)
     assert result.refined <= result.fitting <= result.candidates

@@ -107,7 +107,7 @@ def test_interrupted_refinement_returns_the_best_so_far(scenario: Scenario) -> N
     assert result.refined == len(result.plans) == 3
     assert result.bound_s is not None
     worst = result.plans[-1].estimate.step_s
-    assert result.gap == pytest.approx(max(0.0, 1 - result.bound_s / worst))
+    assert result.combination_gap == pytest.approx(max(0.0, 1 - result.bound_s / worst))
     best = search(scenario, top=1, improve=None).plans[0].estimate.step_s
     assert result.bound_s <= best or result.plans[0].estimate.step_s == best
 
@@ -133,7 +133,7 @@ def test_a_step_cut_short_claims_nothing_of_what_it_worked_on(
     assert len(found) == pricing - 1
     assert min([result.bound_s, *found]) <= best_s
     if found:
-        assert result.gap == pytest.approx(max(0.0, 1 - result.bound_s / found[-1]))
+        assert result.combination_gap == pytest.approx(max(0.0, 1 - result.bound_s / found[-1]))
 
 
 def test_interrupted_bounding_returns_no_plans_and_no_claim(scenario: Scenario) -> None:

@@ -77,6 +77,11 @@ class BestPlans:
         return min(self._enough_s, self.kept[-1].step_s if self.full else inf)
 
     @property
+    def first_s(self) -> float:
+        """Seconds of the best plan; infinite without one."""
+        return self.kept[0].step_s if self.kept else inf
+
+    @property
     def left_out(self) -> tuple[Priced, ...]:
         """Priced and slower than those kept, those that may gain most by other hosts first."""
         return tuple(sorted(self._plans[1], key=lambda one: (one.bound_s, one.index)))
@@ -111,6 +116,11 @@ class BestPlans:
             return False
         self._ruled_out_s = min(self._ruled_out_s, least_s)
         return True
+
+    def give_up(self, bound_s: float) -> None:
+        """Note a combination that lacks memory on the hosts found for it: on others, where its
+        stages run less far ahead, it may fit, and takes no less than that."""
+        self._ruled_out_s = min(self._ruled_out_s, bound_s)
 
     def raise_bound(self, index: int, bound_s: float) -> None:
         """Note that no plan of a combination takes less."""

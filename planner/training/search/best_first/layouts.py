@@ -3,8 +3,8 @@
 What a combination promises is its tight bound with the default layout, times what its busiest
 stage would have to do of what it does: the share of perfect balance, or the least that a stage has
 with one layer more, since any other layout gives some stage one. Layouts are solved for, most
-promising first, until none promises to be among the plans kept or `SOLVED` were. What the others
-may gain at most is known from bounds that hold for all layouts.
+promising first, until none promises to be about as fast as the best plan or `SOLVED` were. What the
+others may gain at most is known from bounds that hold for all layouts.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from planner.budget import OutOfTime
 from planner.schedule.registry import kind_of
 from planner.training.batch import OUTER_KINDS
 from planner.training.search.best_first.programs import LayoutPrograms, Unsolved
+from planner.training.search.best_first.spreads import Spreads
 from planner.training.search.bounding.every_layout import every_layout_s
 from planner.training.search.bounding.groups import BELOW, batch_of, tight_bounds
 from planner.training.search.layouts.choose import DefaultStep
@@ -39,6 +40,9 @@ if TYPE_CHECKING:
 
 SOLVED = 64
 """Layouts solved for in one search."""
+
+PROMISING = 1.02
+"""Multiple of the best plan's step up to which a combination may promise a layout worth a try."""
 
 OPENED = 2048
 """Combinations, smallest bound first, whose bounds are tightened to find the promising ones."""
@@ -105,19 +109,23 @@ def improve_layouts(
     opened = _open(ideal, table, groups, np.sort(order[:OPENED]), walk, budget)
     exact = _has_program(groups, opened.index)
     usual = np.isfinite(_of_groups(groups, "bound_s")[opened.index])
-    wanted = (exact | ~usual) & (opened.others_s < best.slowest_s)
+    wanted = opened.others_s < best.slowest_s
     bounds_s = _every_layout(ideal, table, groups, opened, wanted)
     programs = LayoutPrograms(scenario, walk, best, budget)
     rest_s = programs.solve(opened.unsolved(wanted & exact, bounds_s), report)
+    spreads = Spreads(ideal, table, groups, best, programs.solver, budget)
+    bounds_s = spreads.raised(opened.index, opened.layers, ~exact & wanted, bounds_s)
     rest_s |= {one.index: one.bound_s for one in opened.unsolved(~usual & ~exact, bounds_s)}
-    turn = np.argsort(opened.promise_s, kind="stable")
+    # What is tried depends on the best plan alone, so that it is found whatever number of plans
+    # is asked for.
+    turn = np.lexsort((opened.promise_s, bounds_s >= best.first_s))
     left = budget.meter(SOLVED)
     for place in turn[(usual & ~exact)[turn]].tolist():
         index, least_s = int(opened.index[place]), float(bounds_s[place])
         kept_s = best.slowest_s
         if least_s >= kept_s:
             continue
-        if left.ended or opened.promise_s[place] >= kept_s:
+        if left.ended or opened.promise_s[place] >= best.first_s * PROMISING:
             rest_s[index] = least_s
             continue
         report()
@@ -170,14 +178,16 @@ def _every_layout(
     opened: _Opened,
     wanted: NDArray[np.bool_],
 ) -> NDArray[np.float64]:
-    """Bounds over all layouts that fit, of the combinations wanted; 0 for the others."""
-    bounds, owners = np.zeros(len(wanted)), _owners(groups, opened.index)
+    """Bounds over all layouts that fit, tight for the combinations wanted."""
+    bounds, owners = opened.others_s.copy(), _owners(groups, opened.index)
     for owner in distinct(owners[wanted]).tolist():
         at = wanted & (owners == owner)
         which = opened.index[at] - _first(groups)[owner]
         batch = batch_of(scenario, groups[owner], which, opened.layers[at])
         bounds[at] = BELOW * every_layout_s(scenario, table, batch)
-    return np.maximum(bounds, opened.others_s)
+        if groups[owner].virtual_stages == 1:
+            bounds[at] = np.maximum(bounds[at], opened.others_s[at])
+    return bounds
 
 
 def _open(

@@ -47,7 +47,8 @@ class LayoutPrograms:
         self, scenario: Scenario, walk: Refinement, best: BestPlans, budget: Budget
     ) -> None:
         self._scenario, self._walk, self._best, self._budget = scenario, walk, best, budget
-        self._paths = KnownPaths(Solver())
+        self.solver = Solver()
+        self._paths = KnownPaths(self.solver)
         self._known: dict[int, tuple[TypedCombination, CombinationTables]] = {}
 
     def solve(

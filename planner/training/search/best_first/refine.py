@@ -144,7 +144,8 @@ class Refinement:
                 return
             placed = self._placements.place(plan, anywhere_s, enough_s=enough_s)
             found = estimate(self._scenario, placed.plan)
-        self._best.offer(Priced.of(index, placed, found))
+        if found.memory.fits:
+            self._best.offer(Priced.of(index, placed, found))
 
     @property
     def _placements(self) -> PlacementSearch:
@@ -181,6 +182,8 @@ class Refinement:
         found = estimate(self._scenario, placed.plan, load=group.layout.load)
         if found.memory.fits:
             self._best.offer(Priced.of(opened.index, placed, found))
+        else:
+            self._best.give_up(placed.bound_s)
 
     def _refine_alike(self, opened: Open, plan: Plan, load: StageLoad) -> None:
         """Where all orders of the hosts are alike: a plan too slow to be kept is not priced any

@@ -43,13 +43,11 @@ def every_layout_s(scenario: Scenario, table: CostTable, batch: Batch) -> Floats
     """[N]: lower bound in seconds on the step under every layout and number of recomputed layers;
     infinite where none fits. `scenario` has one device type, or is the ideal one of such a
     cluster."""
-    stages = _Stages.of(scenario, table, batch)
-    counted = stages.full.any()
-    even = -(-stages.layers // (batch.pipeline * batch.virtual_stages))
-    most = min(MOST_RECOMPUTED, 2 * even, stages.layers) if counted else 0
+    stages = LayoutStages.of(scenario, table, batch)
     least = np.full(len(batch), np.inf)
-    for recomputed in range(1, most + 1) if counted else (0,):
-        last = recomputed == most
+    numbers = recomputed_numbers(stages, batch)
+    for recomputed in numbers:
+        last = recomputed == numbers[-1]
         least = np.minimum(least, stages.pipeline_s(batch, recomputed, last=last))
     average_s = batch.num_microbatches * stages.work_s / batch.pipeline
     return np.asarray(
@@ -58,6 +56,14 @@ def every_layout_s(scenario: Scenario, table: CostTable, batch: Batch) -> Floats
         + beside_pipeline_s(scenario, table, batch)
         + waited_s(scenario, table, batch)
     )
+
+
+def recomputed_numbers(stages: LayoutStages, batch: Batch) -> tuple[int, ...]:
+    """The numbers of recomputed layers per chunk that are told apart; more count as the last."""
+    if not stages.full.any():
+        return (0,)
+    even = -(-stages.layers // (batch.pipeline * batch.virtual_stages))
+    return tuple(range(1, min(MOST_RECOMPUTED, 2 * even, stages.layers) + 1))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -83,7 +89,7 @@ class _Layers:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _Stages:
+class LayoutStages:
     """Seconds of one microbatch: `replay_s` [N] of a forward that full recomputation repeats, 0
     elsewhere; `ends_s` [N, p] of what a stage holds besides layers; `work_s` [N] of all there is
     without repetition. `full` [N]: where layers are fully recomputed."""
@@ -96,7 +102,7 @@ class _Stages:
     full: Bools
 
     @classmethod
-    def of(cls, scenario: Scenario, table: CostTable, batch: Batch) -> _Stages:
+    def of(cls, scenario: Scenario, table: CostTable, batch: Batch) -> LayoutStages:
         held = layer_columns(scenario)
         kinds = (table.forward_s.sum(axis=0) + table.backward_s.sum(axis=0)).min(axis=0)[batch.row]
         selective = batch.granularity == SELECTIVE
@@ -131,6 +137,13 @@ class _Stages:
             chunks=batch.virtual_stages,
             full=full,
         )
+
+    def most(self, recomputed: int, *, last: bool) -> Floats:
+        """[N, p]: layers that stages have memory for with so many recomputed layers per chunk, or
+        with more where they are the `last` number; −1 where not even the fewest fit."""
+        kind = self.kinds[-1]
+        most = kind.most(recomputed, self.chunks, self.full, last=last)
+        return np.where(most >= kind.rooms.fewest, most, -1.0)
 
     @property
     def layers(self) -> int:

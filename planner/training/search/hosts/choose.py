@@ -29,6 +29,7 @@ from planner.schedule.registry import kind_of
 from planner.solver import Solver
 from planner.training.costs import cost_table
 from planner.training.estimate import batch_of_one, shard_of
+from planner.training.memory.stage import stage_peaks
 from planner.training.search.hosts.grid import grid_of, nodes_in_order, unit_classes
 from planner.training.search.hosts.methods import (
     ALIKE_BY_TYPE,
@@ -322,14 +323,19 @@ class PlacementSearch:
         return batch_of_one(plan, 0, load)
 
     def _price(self, plan: Plan, batch: Batch, grid: UnitGrid, units: Sequence[int]) -> _Priced:
+        """The plan on some hosts; its step is infinite where stages run so far ahead over slow
+        links that they lack memory."""
         hosts = self._hosts(grid, units)
         scenario = self.scenario.placed(hosts)
         table = cost_table(scenario, [shard_of(plan)])
-        parts, timeline = slowest_replica(scenario, table, with_ahead(scenario, table, batch))
-        after_s = parts.gather_s[0] + parts.optimizer_s[0] + parts.jitter_s[0]
-        return _Priced(
-            units=tuple(units), step_s=float(timeline.span_s + after_s), timeline=timeline
+        here = with_ahead(scenario, table, batch)
+        parts, timeline = slowest_replica(scenario, table, here)
+        step_s = float(
+            timeline.span_s + parts.gather_s[0] + parts.optimizer_s[0] + parts.jitter_s[0]
         )
+        if here.ahead is not None and not stage_peaks(scenario, table, here).fits[0]:
+            step_s = inf
+        return _Priced(units=tuple(units), step_s=step_s, timeline=timeline)
 
     def _hosts(self, grid: UnitGrid, units: Sequence[int]) -> tuple[str, ...]:
         names = self.scenario.cluster.host_names()

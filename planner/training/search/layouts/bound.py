@@ -103,6 +103,9 @@ def other_layouts_s(
                 late = path - np.minimum(in_flight[:, s], m) * forward - (seconds - forward)
                 path = np.maximum(path, way_s + late)
             least = np.minimum(least, np.maximum(path, reduced))
+    if batch.virtual_stages > 1:
+        # The same layers on every stage, spread differently over its chunks.
+        least = np.minimum(least, (m[:, None] * stage_s).max(axis=1))
     average = m * way_s / batch.pipeline
     if returns:
         waiting = np.minimum(in_flight.max(axis=1), m) * way_forward_s + way_s - way_forward_s

@@ -11,7 +11,7 @@ from hypothesis import assume, given, reject, settings
 from hypothesis import strategies as st
 
 from planner.errors import RuleError
-from planner.schedule.registry import SCHEDULES
+from planner.schedule.registry import SCHEDULES, kind_of
 from planner.training.batch import FULL
 from planner.training.estimate import batch_of_one, estimate, shard_of
 from planner.training.memory.stage import stage_peaks
@@ -82,7 +82,8 @@ def test_quick_below_tight_below_refined(
 
 def compare(run: SearchRun, group: Fitting, index: int, draw: Callable[..., Any]) -> None:
     """Bounds of a combination against its price on some order of the hosts. Where devices differ,
-    the plan may lack memory on them: bounds are of plans that fit."""
+    or slow links make stages run ahead, the plan may lack memory on them: bounds are of plans that
+    fit."""
     scenario, table = run.scenario, run.growing.table
     one = np.array([index])
     if is_mixed(scenario.ideal):
@@ -94,7 +95,7 @@ def compare(run: SearchRun, group: Fitting, index: int, draw: Callable[..., Any]
     hosts = draw(st.permutations(plan.placement.hosts))
     found = estimate(scenario, replace(plan, placement=placement_on(scenario, hosts)))
     assert group.bound_s[index] <= tight[0]
-    assert found.memory.fits or is_mixed(scenario.ideal)
+    assert found.memory.fits or is_mixed(scenario.ideal) or kind_of(plan.schedule).runs_ahead
     if found.memory.fits:
         assert tight[0] <= found.step_s
     batch = batch_of_one(plan, table.shards.index(shard_of(plan)), group.layout.load)

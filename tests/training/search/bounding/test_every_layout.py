@@ -8,20 +8,27 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
+from planner.budget import UNLIMITED
 from planner.plan import Recompute, recomputed_per_stage
+from planner.solver import Solver
 from planner.training.estimate import point_estimate
 from planner.training.search.best_first.combinations import plan_at
 from planner.training.search.best_first.run import SearchRun
 from planner.training.search.bounding.every_layout import every_layout_s
 from planner.training.search.bounding.groups import BELOW, batch_of
+from planner.training.search.bounding.spreads import SpreadBounds, SpreadCases
 from planner.training.search.layouts.default import stages_of
 from planner.training.search.layouts.problem import kept_layout
 from planner.training.search.space.restrictions import Restrictions
+from planner.training.step.sends import send_mode
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from planner.arrays import Floats
     from planner.plan import Plan
+    from planner.training.batch import Batch
+    from planner.training.costs import CostTable
     from planner.training.scenario import Scenario
 
 LAYERS = 12
@@ -57,7 +64,10 @@ def test_no_layout_beats_the_bound_over_all(
             continue
         which = random.choice(len(group), min(len(group), 2), replace=False)
         batch = batch_of(scenario, group, which, np.ones(len(which), dtype=np.int64))
-        bounds_s = BELOW * every_layout_s(scenario.ideal, run.growing.table, batch)
+        table = run.growing.table
+        bounds_s = BELOW * every_layout_s(scenario.ideal, table, batch)
+        if group.schedule == "interleaved":
+            bounds_s = np.maximum(bounds_s, BELOW * spread_bounds_s(scenario.ideal, table, batch))
         for index, bound_s in zip(which.tolist(), bounds_s.tolist(), strict=True):
             plan = plan_at(scenario, group, index, 1)
             for _ in range(15):
@@ -66,6 +76,18 @@ def test_no_layout_beats_the_bound_over_all(
                     assert bound_s <= found.step_s
                     compared += 1
     assert compared > 30
+
+
+def spread_bounds_s(scenario: Scenario, table: CostTable, batch: Batch) -> Floats:
+    """[N]: bounds over all spreads of layers over chunks, each with the best averages of paths."""
+    cases = SpreadCases.of(scenario, table, batch, np.arange(len(batch)), 1e9)
+    sends = send_mode(scenario.job.software, batch.schedule)
+    spreads = SpreadBounds(batch.schedule, batch.pipeline, sends, cases, LAYERS, Solver())
+    for case in range(len(cases)):
+        spreads.raise_bound(case, UNLIMITED)
+    found = np.full(len(batch), np.inf)
+    np.minimum.at(found, cases.combination, spreads.bound_s)
+    return found
 
 
 def random_layout(plan: Plan, random: np.random.Generator) -> Plan:
