@@ -46,6 +46,7 @@ NOT_OURS = {
 """Paths and file names in the documents that are of other projects."""
 
 WRITTEN = {
+    "build/site",
     "cluster.yaml",
     "first.sh",
     "mine.yaml",

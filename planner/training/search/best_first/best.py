@@ -91,6 +91,11 @@ class BestPlans:
         """No plan left out takes less, whatever its hosts; infinite where there is none."""
         return min((self._ruled_out_s, *(one.bound_s for one in self._plans[1])))
 
+    @property
+    def least_bound_s(self) -> float:
+        """No placement of a plan kept takes less, as far as is known."""
+        return min((one.bound_s for one in self.kept), default=inf)
+
     def of(self, index: int) -> Priced | None:
         """The plan kept of a combination."""
         return next((one for one in self.kept if one.index == index), None)
@@ -118,8 +123,8 @@ class BestPlans:
         return True
 
     def give_up(self, bound_s: float) -> None:
-        """Note a combination that lacks memory on the hosts found for it: on others, where its
-        stages run less far ahead, it may fit, and takes no less than that."""
+        """Note a combination of which no plan is known, or which lacks memory on the hosts found
+        for it: another plan may fit, or other hosts, and takes no less than that."""
         self._ruled_out_s = min(self._ruled_out_s, bound_s)
 
     def raise_bound(self, index: int, bound_s: float) -> None:

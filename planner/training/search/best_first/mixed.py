@@ -15,11 +15,12 @@ from planner.training.search.best_first.best import Priced
 from planner.training.search.best_first.refine import Refinement
 from planner.training.search.hosts.methods import TYPES, PlacedPlan
 from planner.training.search.layouts.problem import kept_layout
-from planner.training.search.mixed.combination import RISE, KnownPaths, SolvedCombination, solve
+from planner.training.search.mixed.combination import KnownPaths, SolvedCombination, solve
 from planner.training.search.mixed.typed import TypedCombination
 
 if TYPE_CHECKING:
     from planner.budget import Budget
+    from planner.plan import Plan
     from planner.training.costs import CostTable
     from planner.training.search.best_first.best import BestPlans
     from planner.training.search.best_first.combinations import Combinations
@@ -44,8 +45,10 @@ class MixedRefinement(Refinement):
     ) -> None:
         super().__init__(combinations, table, best, placements, budget, like_plain=like_plain)
         self._solved: dict[int, SolvedCombination] = {}
+        self._settled = 0
+        self._seen: set[Plan] = set()
+        self._offered: set[int] = set()
         self._turns: dict[int, int] = {}
-        self._rises: dict[int, float] = {}
         self._tables: dict[Shard, tuple[CostTable, ...]] = {}
         self._known = KnownPaths(Solver() if placements is None else placements.solver)
 
@@ -53,8 +56,10 @@ class MixedRefinement(Refinement):
     def spent(self) -> bool:
         if self.refined < MANY:
             return False
-        close_s = (1 - CLOSE) * self._best.slowest_s
-        return self.refined >= SOLVED or self._queue.least_s >= close_s
+        wanted_s, left_s = self._best.slowest_s, self._best.left_out_s
+        if self._best.full and min(left_s, self._best.least_bound_s) < self._queue.least_s:
+            wanted_s = self._best.kept[0].step_s
+        return self.refined >= SOLVED or self._queue.least_s >= (1 - CLOSE) * wanted_s
 
     def step(self) -> None:
         """Tighten some bounds, solve one combination or price its plans. Raises: OutOfTime."""
@@ -62,15 +67,16 @@ class MixedRefinement(Refinement):
         if opened is None:
             return
         if opened.simulated:
-            self._price(opened, self._solved.pop(opened.index))
+            self._close(opened, self._solved.pop(opened.index))
             return
         solved = self._solve(opened)
         opened = replace(opened, bound_s=max(opened.bound_s, solved.bound_s))
         self._best.raise_bound(opened.index, opened.bound_s)
         if solved.open:
-            if not self._best.full:
-                self._price(opened, solved)
+            self._price(opened, solved)
             self._queue.push(opened)
+        elif not self._best.full:
+            self._close(opened, solved)
         elif opened.bound_s < inf:
             self._solved[opened.index] = solved
             self._queue.push(replace(opened, simulated=True))
@@ -89,7 +95,9 @@ class MixedRefinement(Refinement):
         self.refined += 1
         turn = self._turns[opened.index] = self._turns.get(opened.index, -1) + 1
         below_s = self._best.slowest_s
-        rise = self._rises.get(opened.index, RISE)
+        several = batch.virtual_stages > 1
+        splits = several and turn > 0 and self._settled < SETTLED
+        self._settled += splits
         solved = solve(
             self._scenario,
             of,
@@ -97,12 +105,18 @@ class MixedRefinement(Refinement):
             below_s,
             known=self._known,
             turn=turn,
-            rise=rise,
+            splits=splits,
             budget=self._budget,
         )
-        if solved.stuck:
-            self._rises[opened.index] = rise / 2
+        if several and turn and not splits:
+            return replace(solved, open=False)
         return solved
+
+    def _close(self, opened: Open, solved: SolvedCombination) -> None:
+        """Price the plans of a combination for which nothing more is done."""
+        self._price(opened, solved)
+        if opened.index not in self._offered:
+            self._best.give_up(opened.bound_s)
 
     def _price(self, opened: Open, solved: SolvedCombination) -> None:
         """Price the plans of a solved combination; look for hosts where they may pay."""
@@ -110,12 +124,14 @@ class MixedRefinement(Refinement):
         for one in solved.candidates:
             self._budget.check()
             known_s = min(self._best.slowest_s, inf if fastest is None else fastest.step_s)
-            if one.least_s >= known_s:
+            if one.least_s >= known_s or one.plan in self._seen:
                 continue
+            self._seen.add(one.plan)
             priced = self._placed(opened, one)
             if priced is not None and (fastest is None or priced.step_s < fastest.step_s):
                 fastest = priced
         if fastest is not None:
+            self._offered.add(opened.index)
             self._best.offer(fastest)
 
     def _placed(self, opened: Open, one: Candidate) -> Priced | None:
@@ -135,11 +151,16 @@ class MixedRefinement(Refinement):
         return self._tables[shard]
 
 
+SETTLED = 32
+"""Turns in which splits of layers over several chunks are looked at."""
+
 SOLVED = 512
 """Most programs of combinations in one search."""
 
 MANY = 96
-"""Programs after which the search ends once no plan left out can gain more than `CLOSE`."""
+"""Programs after which the search ends once no combination that is left can gain more than `CLOSE`:
+over the slowest plan that is kept, or over the fastest where the bound of another one, for which
+nothing more can be done, is below all that are left."""
 
 CLOSE = 0.01
 """Share of a step."""

@@ -18,7 +18,7 @@ from planner.training.search.layouts.default import stages_of
 from planner.training.search.mixed.classes import RowClasses, block_orders, hosts_of
 from planner.training.search.mixed.cuts import Paths
 from planner.training.search.mixed.listing import every_order
-from planner.training.search.mixed.orders import Orders, best_order, largest_row_s
+from planner.training.search.mixed.orders import BestOrder, Orders, best_order, largest_row_s
 from planner.training.search.mixed.program import tables_below, tables_of_most
 from planner.training.search.mixed.rooms import room_bytes
 from planner.training.search.mixed.settle import SplitSearch
@@ -44,15 +44,17 @@ NEAR = 2.0
 LISTED = 512
 """Most answers of one program that are all simulated."""
 
+MANY_LISTED = 4096
+"""The same where too many share several chunks to bound them all."""
+
+LISTED_RISE = 0.02
+"""Share by which their rows may be longer than the least where several chunks share a stage."""
+
 SPLIT = 1024
 """Most answers of one program whose splits over several chunks are all bounded."""
 
 RISE = 0.03
-"""Share of a combination's bound by which splits over several chunks are to raise it at first; half
-of that each time that there are too many of them."""
-
-LEAST_RISE = 0.005
-"""Share up to which it is halved."""
+"""Share of a combination's bound by which splits over several chunks are to raise it at once."""
 
 NEARLY = 0.985
 """Share of what is to be beaten up to which splits over several chunks are settled at first."""
@@ -87,12 +89,11 @@ class SolvedCombination:
     """No plan of a combination takes less than `bound_s`; infinite where none fits. None but the
     candidates takes less than `rest_s`; infinite where none is below what was to be beaten, 0 where
     that is not known. The most promising plans come first. `open`: slower ones were not looked for
-    yet; `stuck`: faster ones may be left, since there were too many to tell."""
+    yet."""
 
     bound_s: float
     candidates: tuple[Candidate, ...]
     open: bool = False
-    stuck: bool = False
     rest_s: float = 0.0
 
 
@@ -104,26 +105,28 @@ def solve(
     *,
     known: KnownPaths,
     turn: int = 0,
-    rise: float = RISE,
+    splits: bool = True,
     budget: Budget = UNLIMITED,
 ) -> SolvedCombination:
     """The plans of a combination that take little more than `least_s`, which none is below, and
-    less than `below_s`; the more, the oftener it had its `turn`. `rise`: share of its bound by
-    which splits over several chunks are to raise it. Raises: OutOfTime."""
+    less than `below_s`; the more, the oftener it had its `turn`. Without `splits`
+    those of layers over several chunks are not looked at. Raises: OutOfTime."""
     classes = RowClasses.free(scenario, of.plan.degrees)
     if classes is None:
         return _on_listed_hosts(scenario, of, least_s, below_s, known, budget)
-    limit_s = min(below_s, least_s * REACHES[min(turn, len(REACHES) - 1)])
+    several = of.batch.virtual_stages > 1
+    reach = turn + (below_s == inf and not several)
+    limit_s = min(below_s, least_s * REACHES[min(reach, len(REACHES) - 1)])
     if below_s <= least_s * NEAR:
         limit_s = below_s
-    if of.batch.virtual_stages > 1 and least_s < below_s * NEARLY * BELOW:
-        limit_s = min(limit_s, below_s * NEARLY, least_s * (1 + rise))
-    found = _Search(scenario, of, classes, least_s, limit_s, known, budget).solved()
+    if several and least_s < below_s * NEARLY * BELOW:
+        limit_s = min(limit_s, below_s * NEARLY)
+    search = _Search(scenario, of, classes, least_s, limit_s, known, budget, splits=splits)
+    found = search.solved()
     found = replace(found, bound_s=max(found.bound_s, least_s))
     found_s = min((one.least_s for one in found.candidates), default=inf)
-    several = of.batch.virtual_stages > 1
     if several and found.bound_s < min(limit_s, found_s) * BELOW**2:
-        return replace(found, open=rise > LEAST_RISE, stuck=True)
+        return replace(found, open=not search.crowded)
     if limit_s == below_s or found_s <= limit_s:
         return found
     if not turn and not found.candidates and not tables_of_most(of, classes).may_fit:
@@ -198,20 +201,27 @@ class _Search:
         hosts: tuple[str, ...] | None = None,
         *,
         every: bool = False,
+        splits: bool = True,
     ) -> None:
         self._scenario, self._of, self._classes = scenario, of, classes
         self._least_s, self._below_s, self._known = least_s, below_s, known
         self._budget, self._hosts, self._every = budget, hosts, every
         self._tried = MANY_TRIED if every else TRIED
+        self._splits = splits
+        self.crowded = False
+        """Whether there were too many answers to look at each."""
         self._found: list[_Found] = []
         self._bound_s = self._rest_s = below_s
 
     def solved(self, tables: CombinationTables | None = None) -> SolvedCombination:
         tables = tables or tables_below(self._of, self._classes, self._below_s)
-        for recomputed in tables.recomputed.tolist():
-            self._budget.check()
-            if tables.may_hold(recomputed):
-                self._solve(tables.program(recomputed))
+        if self._of.batch.virtual_stages > 1:
+            self._solve_splits(tables)
+        else:
+            for recomputed in tables.recomputed.tolist():
+                self._budget.check()
+                if tables.may_hold(recomputed):
+                    self._solve(tables.program(recomputed))
         self._found.sort(key=lambda one: (one.seconds, one.changes))
         candidates: dict[Plan, Candidate] = {}
         for one in self._found:
@@ -256,7 +266,6 @@ class _Search:
             self._bound_s = min(self._bound_s, below_s)
             self._rest_s = min(self._rest_s, below_s)
             return
-        several = self._of.batch.virtual_stages > 1
         best_s = self._note_fitting(program, best.order)
         until_s = max(best.rows_s, below_s if self._every else min(below_s, best_s))
         bound_s = rest_s = best.rows_s
@@ -265,14 +274,11 @@ class _Search:
             orders = every_order(
                 program.problem,
                 within_s * (1 + 1e-9),
-                most=SPLIT if several else LISTED,
+                most=LISTED,
                 budget=self._budget,
             )
             if orders is None:
                 continue
-            if several:
-                bound_s = max(bound_s, self._split(program, orders, within_s))
-                break
             seconds = simulated_s(self._of, program, orders) if len(orders) else np.zeros(0)
             self._note(program, orders, seconds)
             bound_s = min(within_s, float(seconds.min(initial=inf)))
@@ -281,6 +287,65 @@ class _Search:
             break
         self._bound_s = min(self._bound_s, bound_s)
         self._rest_s = min(self._rest_s, rest_s)
+
+    def _solve_splits(self, tables: CombinationTables) -> None:
+        """The same with several chunks on a stage: of all programs those answers whose rows are
+        little longer than the least row of any."""
+        begun: list[tuple[OrderTables, BestOrder]] = []
+        for recomputed in tables.recomputed.tolist():
+            self._budget.check()
+            if not tables.may_hold(recomputed):
+                continue
+            program = tables.program(recomputed)
+            best = best_order(
+                program.problem,
+                least_s=self._least_s,
+                below_s=self._below_s,
+                budget=self._budget,
+            )
+            if best is not None:
+                begun.append((program, best))
+                self._note_fitting(program, best.order)
+        if not begun:
+            return
+        least_s = max(self._least_s, min(best.rows_s for _, best in begun))
+        for program, best in begun:
+            rows_s = max(best.rows_s, self._least_s)
+            found_s = min((one.seconds for one in self._found), default=inf)
+            until_s = min(self._below_s, least_s * (1 + RISE), found_s)
+            bound_s = rows_s
+            if not self._splits:
+                self._list_some(program, rows_s, LISTED)
+            elif rows_s < until_s:
+                bound_s = max(rows_s, self._split_within(program, rows_s, until_s))
+            self._bound_s = min(self._bound_s, bound_s)
+
+    def _list_some(self, program: OrderTables, rows_s: float, most: int) -> None:
+        """Remember the best of at most so many answers whose rows are little longer than the
+        least."""
+        for share in NARROWED:
+            orders = every_order(
+                program.problem,
+                rows_s * (1 + share * LISTED_RISE),
+                most=most,
+                budget=self._budget,
+            )
+            if orders is not None:
+                if len(orders):
+                    self._note_fitting(program, orders)
+                return
+
+    def _split_within(self, program: OrderTables, rows_s: float, until_s: float) -> float:
+        """A bound in seconds on the step of answers whose rows are at most `until_s`: the least row
+        where there are too many to look at."""
+        orders = every_order(program.problem, until_s * (1 + 1e-9), most=SPLIT, budget=self._budget)
+        bound_s = rows_s
+        if orders is None:
+            self._list_some(program, rows_s, MANY_LISTED)
+        else:
+            bound_s = self._split(program, orders, until_s)
+        self.crowded |= bound_s < until_s * BELOW
+        return bound_s
 
     def _split(self, program: OrderTables, orders: Orders, within_s: float) -> float:
         """A bound in seconds on the step of these answers, at most `within_s`, over all splits of

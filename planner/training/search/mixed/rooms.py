@@ -72,13 +72,13 @@ class Rooms:
         room = rooms_bytes(scenario, types)[:, None]
         rooms = []
         for column in layer_columns(scenario).tolist():
-            line = _Line.of(scenario, table, batch, column, replayed=True)
+            line = MemoryLine.of(scenario, table, batch, column, replayed=True)
             most = chunks + np.floor((room - line.base) / line.slope + _ROUNDING)
             most = np.maximum(most, few[:, None])
             over = np.full(most.shape, -np.inf)
             each = np.zeros((len(batch), batch.pipeline, 1))
             if full.any():
-                bare = _Line.of(scenario, table, batch, column, replayed=False)
+                bare = MemoryLine.of(scenario, table, batch, column, replayed=False)
                 freed = _freed(scenario, table, batch)
                 needed = (bare.base - bare.slope * chunks - room) / freed
                 over = np.where(full, needed, over)
@@ -115,16 +115,20 @@ def allocated_bytes(peaks: StagePeaks) -> Ints:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _Line:
-    """Bytes [N, p, 1] of one layer in every chunk, and of every layer more."""
+class MemoryLine:
+    """Bytes [N, p, 1] of one layer in every chunk, and at least of every layer more. `even` [N, p,
+    1]: of every layer more where all chunks have as many; `filled` [N, p]: what buckets grow by
+    with one layer more in every chunk, which it leaves out."""
 
     base: Floats
     slope: Floats
+    even: Floats
+    filled: Floats
 
     @classmethod
     def of(
         cls, scenario: Scenario, table: CostTable, batch: Batch, column: int, *, replayed: bool
-    ) -> _Line:
+    ) -> MemoryLine:
         loads = [_loaded(scenario, batch, column, more, replayed=replayed) for more in (0, 1)]
         peaks = [stage_peaks(scenario, table, load) for load in loads]
         copies = [
@@ -133,11 +137,16 @@ class _Line:
         ]
         base, fuller = (allocated_bytes(one).astype(np.float64) for one in peaks)
         # Buckets stop growing once they are full, so what they grow by is no bound for more layers.
-        filled = (1 + peaks[0].slack_fraction) * (copies[1] - copies[0])
-        slope = (fuller - base - np.ceil(filled)) / batch.virtual_stages
+        filled = np.ceil((1 + peaks[0].slack_fraction) * (copies[1] - copies[0]))
+        even = slope = (fuller - base - filled) / batch.virtual_stages
         if batch.virtual_stages > 1:
-            slope = slope - _uneven(scenario, table, batch, column, replayed=replayed)
-        return cls(base=base[..., None], slope=np.maximum(slope, 1.0)[..., None])
+            slope = even - _uneven(scenario, table, batch, column, replayed=replayed)
+        return cls(
+            base=base[..., None],
+            slope=np.maximum(slope, 1.0)[..., None],
+            even=even[..., None],
+            filled=filled,
+        )
 
 
 def _loaded(scenario: Scenario, batch: Batch, column: int, more: int, *, replayed: bool) -> Batch:

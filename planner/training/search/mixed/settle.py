@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 ROUNDS = 24
 """Most paths that are looked for in turn for one answer."""
 
-PROGRAMS = 48
+PROGRAMS = 12
 """Most answers of a program for which paths are looked for."""
 
 IN_USE = 24
@@ -59,7 +59,7 @@ FEW = 128
 BEGUN = 1 << 14
 """Most beginnings of splits that are kept."""
 
-GROWN = 1 << 20
+GROWN = 1 << 18
 """Most beginnings that are looked at for one stage."""
 
 AT_ONCE = 32
@@ -246,7 +246,7 @@ class SplitSearch:
     def _mixed(self, ways: list[ChunkWays], shares: Sequence[Floats]) -> Floats:
         """[p, 4 · v]: seconds of passes in a mixture of ways."""
         parts = zip(ways, shares, strict=True)
-        return np.stack([share @ one.seconds[one.corners] for one, share in parts])
+        return np.stack([share @ one.corners_s for one, share in parts])
 
     def _added(self, answer: int, passes: Floats) -> Floats:
         """Add the longest paths of an answer with these passes: what all paths take besides."""
@@ -256,10 +256,7 @@ class SplitSearch:
 
     def _tables(self, ways: list[ChunkWays], rows: Ints) -> list[Floats]:
         """[J, I] of every stage: what each corner adds to each of these paths."""
-        return [
-            self.paths.passes[rows, stage] @ one.seconds[one.corners].T
-            for stage, one in enumerate(ways)
-        ]
+        return [self.paths.passes[rows, stage] @ one.corners_s.T for stage, one in enumerate(ways)]
 
     def _durations(self, answer: int, passes: Floats) -> Durations:
         """Of `passes` [..., p, 4 · v]."""
@@ -286,7 +283,7 @@ class SplitSearch:
         weights = np.einsum("j,jpx->px", shares, paths.passes)
         for stage, (which, ways) in enumerate(self._cells):
             least = [
-                inf if one is None else float((one.seconds[one.corners] @ weights[stage]).min())
+                inf if one is None else float((one.corners_s @ weights[stage]).min())
                 for one in ways
             ]
             total = total + np.array(least)[which]
@@ -384,4 +381,4 @@ class SplitSearch:
 
 def _even(ways: ChunkWays) -> Floats:
     """Equal shares of all corners."""
-    return np.full(len(ways.corners), 1 / len(ways.corners))
+    return np.full(len(ways.corners_s), 1 / len(ways.corners_s))

@@ -21,6 +21,7 @@ import numpy as np
 from planner.schedule.passes import PassKind
 from planner.training.batch import FULL, OUTER_KINDS
 from planner.training.memory.stage import stage_peaks
+from planner.training.search.mixed.chunk_rooms import ChunkRooms
 from planner.training.search.mixed.rooms import allocated_bytes, room_bytes
 from planner.training.search.mixed.speeds import layer_columns
 from planner.workload.stages import StageLoad
@@ -86,7 +87,7 @@ class ChunkSeconds:
             recomputed=recomputed,
         )
 
-    def seconds(self, stages: Ints, classes: Ints, chunks: Ints) -> Floats:
+    def seconds(self, stages: Ints, classes: Ints, chunks: Ints | Floats) -> Floats:
         """[4, ..., v] for [...] stages and classes and [..., v] layers of their chunks."""
         layers = chunks.astype(np.float64)
         found = self.layer_s[:, classes, stages, None] * layers + self.held_s[:, classes, stages]
@@ -98,11 +99,12 @@ class ChunkSeconds:
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class ChunkWays:
     """The ways in which a stage may divide its layers: `chunks` [I, v], `seconds` [I, 4 · v]. No
-    mixture of all ways is faster than one of the `corners`. `complete`: all are listed."""
+    average of the seconds, however weighted, is less than that of one of the `corners_s`, which are
+    [X, 4 · v]. `complete`: all are listed."""
 
     chunks: Ints
     seconds: Floats
-    corners: Ints
+    corners_s: Floats
     complete: bool
 
 
@@ -125,6 +127,20 @@ def spread(layers: int, least: Ints) -> list[int]:
     return [int(held) for held in even]
 
 
+def ways_of(least: Ints, layers: int, *, every: bool) -> Ints:
+    """[I, v]: the ways to divide layers over the chunks of a stage, which have their least: every
+    one, or those with all others in one chunk."""
+    rest, v = layers - int(least.sum()), len(least)
+    if rest < 0:
+        return np.zeros((0, v), dtype=np.int64)
+    if not every:
+        return np.asarray(least + rest * np.eye(v, dtype=np.int64))
+    bars = np.array(list(combinations(range(rest + v - 1), v - 1)), dtype=np.int64)
+    bars = bars.reshape(-1, v - 1)
+    ends = np.column_stack((np.full(len(bars), -1), bars, np.full(len(bars), rest + v - 1)))
+    return np.asarray(np.diff(ends, axis=1) - 1 + least)
+
+
 class StageWays:
     """The ways of all stages of a combination for one number of recomputed layers per chunk; memory
     is that of `replayed`, which may be more."""
@@ -133,9 +149,13 @@ class StageWays:
         self, of: TypedCombination, classes: RowClasses, seconds: ChunkSeconds, replayed: int
     ) -> None:
         self._of, self._seconds, self._replayed = of, seconds, replayed
-        self._room = [room_bytes(of.ideal, types) for types in classes.types]
+        self._room = np.array([room_bytes(of.ideal, types) for types in classes.types])
+        self._rooms = None
+        if of.free:
+            self._rooms = ChunkRooms.of(of.ideal, of.table, of.batch, self._room)
         self._least = least_chunks(of)
         self._known: dict[tuple[int, int, int, bool], ChunkWays] = {}
+        self._divided: dict[tuple[bytes, int], tuple[Ints, bool]] = {}
         self._bytes: dict[tuple[int, ...], Floats] = {}
 
     def of(self, stage: int, c: int, layers: int, *, priced: bool = False) -> ChunkWays | None:
@@ -149,19 +169,29 @@ class StageWays:
 
     def _listed(self, stage: int, c: int, layers: int, priced: bool) -> ChunkWays:
         chunks, complete = self._chunks(stage, layers)
-        corners = _corners(chunks, self._least[stage])
+        least = self._least[stage]
+        corners = chunks[_corners(chunks, least)].astype(np.float64)
+        if complete and self._rooms is not None:
+            fits = self._rooms.may_fit(stage, chunks, self._replayed)[c]
+            if not fits.all():
+                chunks = chunks[fits]
+                corners = self._rooms.corners(stage, c, corners)
         if priced and complete and len(chunks) <= PRICED_WAYS:
             held = np.array([self._of_stage(stage, one) for one in chunks])
             chunks = chunks[held <= self._room[c]]
-            corners = np.arange(len(chunks))
-        where = np.full(len(chunks), stage), np.full(len(chunks), c)
-        seconds = self._seconds.seconds(*where, chunks)
+            corners = chunks.astype(np.float64)
         return ChunkWays(
             chunks=chunks,
-            seconds=np.moveaxis(seconds, 0, 1).reshape(len(chunks), 4 * chunks.shape[1]),
-            corners=corners,
+            seconds=self._of_chunks(stage, c, chunks),
+            corners_s=self._of_chunks(stage, c, corners),
             complete=complete,
         )
+
+    def _of_chunks(self, stage: int, c: int, chunks: Ints | Floats) -> Floats:
+        """[I, 4 · v]"""
+        where = np.full(len(chunks), stage), np.full(len(chunks), c)
+        seconds = self._seconds.seconds(*where, chunks)
+        return np.moveaxis(seconds, 0, 1).reshape(len(chunks), 4 * chunks.shape[1])
 
     def _chunks(self, stage: int, layers: int) -> tuple[Ints, bool]:
         """[I, v]: all ways, or the corners and an even one where there are too many; and whether
@@ -170,15 +200,14 @@ class StageWays:
         if not self._of.free:
             return np.zeros((1, len(least)), dtype=np.int64), True
         rest, v = layers - int(least.sum()), len(least)
-        if rest < 0:
-            return np.zeros((0, v), dtype=np.int64), True
-        if comb(rest + v - 1, v - 1) > MOST_WAYS:
-            alone = least + rest * np.eye(v, dtype=np.int64)
-            return np.vstack((alone, spread(layers, least))), False
-        bars = np.array(list(combinations(range(rest + v - 1), v - 1)), dtype=np.int64)
-        bars = bars.reshape(-1, v - 1)
-        ends = np.column_stack((np.full(len(bars), -1), bars, np.full(len(bars), rest + v - 1)))
-        return np.asarray(np.diff(ends, axis=1) - 1 + least), True
+        complete = rest < 0 or comb(rest + v - 1, v - 1) <= MOST_WAYS
+        key = least.tobytes(), layers
+        if key not in self._divided:
+            chunks = ways_of(least, layers, every=complete)
+            if not complete:
+                chunks = np.vstack((chunks, spread(layers, least)))
+            self._divided[key] = chunks, complete
+        return self._divided[key]
 
     def _of_stage(self, stage: int, chunks: Ints) -> float:
         key = tuple(chunks.tolist())
