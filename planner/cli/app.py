@@ -3,6 +3,7 @@
 Exit codes: 0 ok, 1 the answer is no, 2 bad input or usage, 130 interrupted.
 """
 
+import gc
 import os
 import sys
 from collections.abc import Sequence
@@ -23,6 +24,9 @@ BAD_INPUT, INTERRUPTED, BROKEN_PIPE = 2, 130, 141
 DEBUG = "PLANNER_DEBUG"
 COMPLETE = "_PLANNER_COMPLETE"
 """Set by the completion of a shell, which wants words instead of a run."""
+
+NEW_OBJECTS = 100_000
+"""How many objects a process makes before the collector looks for circles among the young ones."""
 
 UsageProblem: type[Exception] = typer.BadParameter.__mro__[2]
 """Base of every error of the option parser; typer exports only this descendant of it."""
@@ -57,8 +61,11 @@ def planner(
 
 
 def main() -> NoReturn:
-    """Runs the program on the arguments of the process."""
+    """Runs the program on the arguments of the process. Modules and parsed files live as long as
+    it does: looking for circles among them, and once more at the end, would find nothing."""
+    gc.set_threshold(NEW_OBJECTS, *gc.get_threshold()[1:])
     code = run(sys.argv[1:])
+    gc.freeze()
     if code == INTERRUPTED or any(thread.daemon for thread in enumerate_threads()):
         leave_at_once(code)
     sys.exit(code)
