@@ -25,9 +25,6 @@ DEBUG = "PLANNER_DEBUG"
 COMPLETE = "_PLANNER_COMPLETE"
 """Set by the completion of a shell, which wants words instead of a run."""
 
-NEW_OBJECTS = 100_000
-"""How many objects a process makes before the collector looks for circles among the young ones."""
-
 UsageProblem: type[Exception] = typer.BadParameter.__mro__[2]
 """Base of every error of the option parser; typer exports only this descendant of it."""
 
@@ -61,9 +58,8 @@ def planner(
 
 
 def main() -> NoReturn:
-    """Runs the program on the arguments of the process. Modules and parsed files live as long as
-    it does: looking for circles among them, and once more at the end, would find nothing."""
-    gc.set_threshold(NEW_OBJECTS, *gc.get_threshold()[1:])
+    """Runs the program on the arguments of the process. Its memory is given back as a whole:
+    the garbage collector need not look through it once more."""
     code = run(sys.argv[1:])
     gc.freeze()
     if code == INTERRUPTED or any(thread.daemon for thread in enumerate_threads()):
