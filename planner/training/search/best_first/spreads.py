@@ -11,7 +11,8 @@ import numpy as np
 from planner.budget import OutOfTime
 from planner.schedule.registry import kind_of
 from planner.training.search.bounding.groups import BELOW, batch_of
-from planner.training.search.bounding.spreads import SpreadBounds, SpreadCases
+from planner.training.search.bounding.spread_cases import SpreadCases
+from planner.training.search.bounding.spreads import SpreadBounds
 from planner.training.search.layouts.problem import kept_layout
 from planner.training.step.sends import send_mode
 
@@ -70,7 +71,8 @@ class Spreads:
             self._raise_least(several, bounds_s)
         for one in several:
             np.minimum.at(raised, one.cases.combination, BELOW * one.bound_s)
-        return np.maximum(raised, bounds_s)
+        # The cases are those of layouts that take less.
+        return np.maximum(np.minimum(raised, below_s), bounds_s)
 
     def _raise_least(self, several: Sequence[SpreadBounds], known_s: Floats) -> None:
         """Raise the smallest bound, until that does not help. Raises: OutOfTime."""
