@@ -66,7 +66,8 @@ class Spreads:
             cases = SpreadCases.of(self._scenario, self._table, batch, at, below_s)
             parts.setdefault(shape, []).append(cases)
             raised[at] = np.inf
-        several = [self._bounds(shape, SpreadCases.joined(some)) for shape, some in parts.items()]
+        joined = {shape: SpreadCases.joined(some) for shape, some in parts.items()}
+        several = [self._bounds(shape, cases) for shape, cases in joined.items() if len(cases)]
         with suppress(OutOfTime):
             self._raise_least(several, bounds_s)
         for one in several:
@@ -80,7 +81,7 @@ class Spreads:
         tried: set[tuple[int, int]] = set()
         while several and not left.ended:
             least = [np.maximum(one.bound_s, known_s[one.cases.combination]) for one in several]
-            number = int(np.argmin([one.min(initial=np.inf) for one in least]))
+            number = int(np.argmin([one.min() for one in least]))
             case = int(least[number].argmin())
             if (number, case) in tried or least[number][case] >= self._best.slowest_s:
                 return
