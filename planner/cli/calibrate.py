@@ -33,10 +33,11 @@ def calibrate(
         option("FILE[#RANK],...", "The plan of every training log: one for all, or one for each."),
     ] = None,
     cluster: Annotated[
-        str | None, option("NAME|FILE", "Cluster of the logs. [default: the plan's]")
+        str | None,
+        option("NAME|FILE", "Cluster of the logs. [default: the plan's]", names="cluster"),
     ] = None,
     model: Annotated[
-        str | None, option("NAME|FILE", "Model of the logs. [default: the plan's]")
+        str | None, option("NAME|FILE", "Model of the logs. [default: the plan's]", names="model")
     ] = None,
     json: Json = False,
 ) -> None:

@@ -12,9 +12,12 @@ from planner.reports.validation import number, signed
 from planner.wording.units import count, percent, plural
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from rich.console import RenderableType
     from rich.table import Table
 
+    from planner.specs.runs.spec import RunError
     from planner.validation.serving.compare import ServingValidation
     from planner.validation.statistics import ErrorSummary
 
@@ -45,10 +48,18 @@ def serving_validation_report(validation: ServingValidation) -> RenderableType:
     if validation.cells:
         parts += [heading("By model, device and engine"), _cells(validation)]
         parts.append(paragraph(LEGEND, style="dim"))
+    if validation.doubts:
+        parts += [
+            heading(
+                f"Left out because of what was measured: {plural(len(validation.doubts), 'run')}"
+            ),
+            bullets(_reasons(validation.doubts)),
+            paragraph(_with_doubtful(validation)),
+        ]
     if validation.errors:
         parts += [
             heading(f"Not compared: {plural(len(validation.errors), 'run')}"),
-            bullets(_reasons(validation)),
+            bullets(_reasons(validation.errors)),
         ]
     return Group(*parts)
 
@@ -58,6 +69,16 @@ def _answer(tpot: ErrorSummary) -> str:
         return "Time of an output token: no run that can be compared states one."
     return (
         f"Time of an output token: {percent(tpot.mean_abs_error)} mean absolute error over "
+        f"{plural(tpot.count, 'run')}."
+    )
+
+
+def _with_doubtful(validation: ServingValidation) -> str:
+    tpot = validation.summary_with_doubtful["tpot"]
+    if tpot.mean_abs_error is None:
+        return "None of them states the time of an output token."
+    return (
+        f"With them the time of an output token is {percent(tpot.mean_abs_error)} off over "
         f"{plural(tpot.count, 'run')}."
     )
 
@@ -94,10 +115,10 @@ def _cells(validation: ServingValidation) -> Table:
     return table
 
 
-def _reasons(validation: ServingValidation) -> list[str]:
+def _reasons(errors: Sequence[RunError]) -> list[str]:
     """Reasons with the rows they are about; of many rows the first ones."""
     runs: dict[str, list[str]] = {}
-    for error in validation.errors:
+    for error in errors:
         runs.setdefault(error.message, []).append(error.id)
     return [
         f"{', '.join(ids[:_SHOWN_IDS])}"

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
 
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from planner.specs.files.fields import Count, Fraction, Input, Name, Seconds, Size
+from planner.specs.files.fields import Count, Fraction, Input, Name, Seconds
 from planner.specs.files.problems import validate
 from planner.specs.files.yaml_file import load_document
+from planner.specs.ranges import LONGEST_SEQUENCE
+
+Length = Annotated[int, Field(ge=1, le=LONGEST_SEQUENCE)]
 
 
 class Requests(Input):
     """How long they are."""
 
-    input: Size
+    input: Length
     """Tokens of a prompt, mean."""
-    output: Size
+    output: Length
     """Tokens of an answer, mean."""
     spread: Fraction = Field(default=0.0, lt=1)
     """Lengths are uniform within this share below and above the mean."""

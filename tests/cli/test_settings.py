@@ -43,6 +43,28 @@ def test_a_capacity_limits_what_the_fullest_rank_gets(planner: Command) -> None:
     assert load(planner, "--expert-capacity", "1.5", "--pad-experts", "off") == even
 
 
+@pytest.mark.parametrize(
+    ("lengths", "said"),
+    [
+        (
+            "100,100,9000",
+            "a sequence of 9,000 tokens does not fit into the sequence length of 8,192",
+        ),
+        ("-5,10", "'-5' is not the length of a sequence in tokens"),
+        ("1.5", "'1.5' is not the length of a sequence in tokens"),
+        ("0", "not a whole number from 1"),
+        ("", "is not the length of a sequence"),
+        ("lengths.txt", "lengths.txt"),
+    ],
+)
+def test_wrong_lengths_of_packed_sequences_are_refused(
+    planner: Command, lengths: str, said: str
+) -> None:
+    done = planner("estimate", *DENSE, f"--packed-lengths={lengths}")
+    assert done.code == 2
+    assert said in done.stderr
+
+
 def test_segments_that_grow_strand_less(planner: Command) -> None:
     plain, grown = (
         parts(estimated(planner, *DENSE, "--allocator", one)) for one in ("caching", "expandable")
