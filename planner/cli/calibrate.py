@@ -26,7 +26,8 @@ def calibrate(
     ],
     device_file: Annotated[str, option("OUT.yaml", "The device file to write.")],
     device: Annotated[
-        str | None, option("NAME", "The device to calibrate, when the runs are on several.")
+        str | None,
+        option("NAME", "The device to calibrate, when the runs are on several.", names="device"),
     ] = None,
     plan: Annotated[
         str | None,

@@ -36,6 +36,8 @@ LEGEND = (
     "output tokens per second and device. Means are of errors without sign."
 )
 _SHOWN_IDS = 3
+_NARROWEST = 20
+"""Columns that names have at least."""
 
 
 def serving_validation_report(validation: ServingValidation) -> RenderableType:
@@ -92,9 +94,8 @@ def _line(label: str, errors: ErrorSummary) -> str:
 
 
 def _cells(validation: ServingValidation) -> Table:
-    table = numbers_table(9)
-    for header in ("model", "device", "engine"):
-        table.add_column(header, overflow="fold")
+    table = numbers_table(7)
+    table.add_column("model, device, engine", overflow="fold", min_width=_NARROWEST)
     for header in ("runs", "TPOT", "bias", "TTFT", "bias", "rate"):
         table.add_column(header, justify="right", no_wrap=True)
     for cell in validation.cells:
@@ -102,9 +103,7 @@ def _cells(validation: ServingValidation) -> Table:
         rate = cell.summary["output_tokens_per_s_per_device"]
         pooled = "" if cell.mode == "agg" else " (pools)"
         table.add_row(
-            Text(cell.model),
-            Text(cell.device),
-            Text(f"{cell.engine}{pooled}"),
+            Text(f"{cell.model}, {cell.device}, {cell.engine}{pooled}"),
             count(max(errors.count for errors in cell.summary.values())),
             number(tpot.mean_abs_error),
             number(tpot.bias, "+"),

@@ -43,6 +43,12 @@ def assumptions_of(
     if group.device.inferred is not None:
         yield f"cluster: {group.device.inferred}"
     yield from scenario.model.assumptions
+    longest, made_for = load.requests.input + load.requests.output, scenario.model.seq_length
+    if made_for is not None and longest > made_for:
+        yield (
+            f"requests of {longest:,} tokens are served, although {scenario.model.name} is stated "
+            f"to be made for {made_for:,}"
+        )
     host = {name: getattr(engine.host, name) for name in type(engine.host).model_fields}
     inferred = [name.replace("_", " ") for name, one in host.items() if one.basis == "inferred"]
     if inferred:

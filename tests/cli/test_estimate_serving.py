@@ -54,11 +54,8 @@ def test_a_missed_limit_is_named(planner: Callable[..., Any], tmp_path: Path) ->
         (("--weights", "fp7"), "--weights: 'fp7' is not one of"),
         (("--weights", "nvfp4"), "vllm has no products in nvfp4"),
         (("--attention-data", "4"), "more than the 8 devices of a node"),
-        (("--tensor", "3"), "heads: tensor degree 3 does not divide the 64 attention heads"),
         (("--expert", "2"), "--expert 2: llama-3-70b is no mixture of experts"),
-        (("--pipeline", "16"), "--pipeline 16: the replica has 128 devices"),
-        (("--cluster", "dgx-h100-128", "--pipeline", "81"), "more than the 80 layers"),
-        (("--cluster", "dgx-a100-16"), "vllm has no kernels for a100-sxm-80gb"),
+        (("--pipeline", "17"), "--pipeline 17: the replica has 136 devices, group h100 has 128"),
         (("--kv-format", "int4"), "--kv-format: 'int4' is not one of bf16, fp8"),
     ],
 )
@@ -102,8 +99,34 @@ def test_a_replica_without_room_says_what_would_make_some(
     assert "Does not fit: weights take" in told.stdout
     assert "--tensor 2" in told.stdout
     found = json.loads(planner(*asked, "--json").stdout)["estimate"]
-    assert (found["fits"], found["changes"]) == (False, ["--tensor 2"])
+    assert (found["fits"], found["changes"]) == (False, ["--tensor 2", "--weights int4"])
     assert found["memory"]["weight_bytes"] > found["memory"]["capacity_bytes"]
+
+
+@pytest.mark.parametrize(
+    ("cluster", "degrees", "message"),
+    [
+        (
+            "dgx-h100-16",
+            ("--tensor", "3"),
+            "tensor degree 3 does not divide the 64 attention heads",
+        ),
+        ("dgx-h100-16", ("--pipeline", "81"), "--pipeline 81 is more than the 80 layers"),
+        ("dgx-h100-16", ("--tensor", "0"), "--tensor: '0' is not a whole number"),
+        ("dgx-a100-16", ("--tensor", "8"), "vllm has no kernels for a100-sxm-80gb"),
+    ],
+)
+def test_what_no_engine_can_run_is_refused(
+    planner: Callable[..., Any],
+    tmp_path: Path,
+    cluster: str,
+    degrees: tuple[str, ...],
+    message: str,
+) -> None:
+    asked = ("--cluster", cluster, *PLAN[2:4], *degrees, "--serving", load(tmp_path))
+    told = planner("estimate", *asked)
+    assert told.code == 2
+    assert message in told.stderr
 
 
 def test_kv_heads_are_whole(planner: Callable[..., Any], tmp_path: Path) -> None:

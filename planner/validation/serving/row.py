@@ -152,8 +152,8 @@ def _length(row: ServingRow, column: str) -> int:
 def _clients(row: ServingRow) -> float:
     """As many requests as a load has at a time. Raises: RowError."""
     clients = _stated_clients(row)
-    if clients > ranges.MOST_SEQUENCES:
-        raise RowError(f"load is {clients:,.0f}; at most {ranges.MOST_SEQUENCES:,} are priced")
+    if clients > ranges.MOST_CONCURRENT:
+        raise RowError(f"load is {clients:,.0f}; at most {ranges.MOST_CONCURRENT:,} are priced")
     return clients
 
 
