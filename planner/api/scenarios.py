@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
-from planner.api.effects import check_model_options
 from planner.api.inputs import load_software
 from planner.errors import InputError
 from planner.specs import ranges
@@ -140,7 +139,6 @@ class AskedJob:
         devices = self.devices if self.devices is not None else cluster.num_devices
         if devices is None:
             raise InputError(f"cluster {cluster.name} does not say how many nodes it has")
-        check_model_options(model, self.settings, self.expert_imbalance)
         software = self.software or model.training.software or DEFAULT_SOFTWARE
         return build_job(
             model,
