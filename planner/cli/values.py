@@ -78,6 +78,15 @@ def duration_s(option: str, text: str | None) -> float | None:
     return float(text)
 
 
+def hours(option: str, text: str | None) -> float | None:
+    """Hours above 0."""
+    if text is None:
+        return None
+    if _DECIMAL.fullmatch(text) is None:
+        raise ranges.not_hours(option, text)
+    return ranges.hours(option, float(text))
+
+
 def rate(option: str, text: str | None) -> float | None:
     """`30000`, `30k`, `2M` → tokens per second."""
     if text is None:

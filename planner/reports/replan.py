@@ -9,6 +9,7 @@ from rich.text import Text
 
 from planner.reports.comparison import VERDICTS
 from planner.reports.layout import bullets, heading, numbers_table, paragraph
+from planner.specs.cluster.hostlist import compress_hosts
 from planner.wording.labels import one_line
 from planner.wording.units import count, duration, large, percent, plural, time_scale
 
@@ -77,10 +78,11 @@ def _happened(found: Replanned) -> str:
     lost, slow = found.damage.lost, found.damage.slow
     said = []
     if lost:
-        named = ", ".join(lost) if len(lost) <= NAMED else f"{lost[0]} to {lost[-1]}"
+        named = ", ".join(lost) if len(lost) <= NAMED else compress_hosts(lost)
         said.append(f"{plural(len(lost), 'node')} lost ({named})")
     if slow:
-        said.append(f"slow: {', '.join(map(str, slow[:NAMED]))}")
+        more = f" and {len(slow) - NAMED} more" if len(slow) > NAMED else ""
+        said.append(f"slow: {', '.join(map(str, slow[:NAMED]))}{more}")
     before = count(found.before.tokens_per_s)
     text = f"{'; '.join(said)}. Before: {one_line(found.plan)}, {before} tokens/s."
     if found.waiting is not None and found.left_s is not None and found.repair_s is not None:

@@ -45,7 +45,7 @@ def sweep_report(result: SweepResult) -> RenderableType:
     ]
     if front:
         parts += [
-            heading(f"Front: no point is better in {objective_words(result)}"),
+            heading(f"Front: no other point beats these in {objective_words(result)}"),
             _front_table(result),
         ]
         same = [
@@ -76,27 +76,33 @@ def sweep_report(result: SweepResult) -> RenderableType:
 
 
 def tally(result: SweepResult) -> str:
-    """`24 have a plan (20 proven best), 8 are beaten by others whatever their plan`"""
+    """`24 have a plan (20 proven best); 8 are beaten by others whatever the plan`"""
     outcomes = Counter(one.outcome for one in result.points)
     planned = [one for one in result.points if one.outcome == "planned"]
     proven = sum(1 for one in planned if one.proven)
     worst = max((one.gap or 0.0 for one in planned), default=0.0)
-    said = [f"{count(len(planned))} have a plan"]
+    said = [f"{_points(len(planned), 'has', 'have')} a plan"]
     if planned:
         rest = f", the others within {percent(worst)} of the best" if proven < len(planned) else ""
         said[0] += f" ({count(proven)} proven best under the model{rest})"
     if outcomes["dominated"]:
-        said.append(f"{count(outcomes['dominated'])} are beaten by others whatever their plan")
+        beaten = _points(outcomes["dominated"], "is", "are")
+        said.append(f"{beaten} beaten by others whatever the plan")
     if outcomes["nothing fits"]:
-        said.append(f"on {count(outcomes['nothing fits'])} nothing fits")
+        said.append(f"nothing fits on {count(outcomes['nothing fits'])}")
     if outcomes["refused"]:
         said.append(f"{count(outcomes['refused'])} cannot be asked for")
     over = sum(1 for one in planned if one.over_limits)
     if over:
-        said.append(f"{count(over)} are beyond a limit")
+        said.append(f"{_points(over, 'is', 'are')} beyond a limit")
     if result.reused:
-        said.append(f"{count(result.reused)} were known before")
+        said.append(f"{_points(result.reused, 'was', 'were')} known before")
     return "; ".join(said)
+
+
+def _points(number: int, one: str, several: str) -> str:
+    """`1 has`, `24 have`."""
+    return f"{count(number)} {one if number == 1 else several}"
 
 
 def _front_table(result: SweepResult) -> RenderableType:
@@ -216,8 +222,8 @@ def reasons(points: Sequence[PointAnswer]) -> list[str]:
 
 
 def objective_words(result: SweepResult) -> str:
-    """`time, cost`"""
-    return ", ".join(result.study.objectives)
+    """`time and cost`"""
+    return " and ".join(", ".join(result.study.objectives).rsplit(", ", 1))
 
 
 def curve_name(index: int, curve: Curve) -> str:
