@@ -21,6 +21,9 @@ WIDTH, MARGIN, GAP, PAD = 1080, 70, 10, 12
 NAME_PX, LINE_PX, TITLE_PX = 24, 15, 30
 CHARACTER_PX = 6.1
 """Width of an average character of the captions, 11 px high."""
+LETTER_PX = 7.9
+"""Width of a character of the names, 13 px high."""
+NARROWEST = 100
 
 STYLE = """
   text { font-family: "DejaVu Sans", Verdana, Helvetica, sans-serif; fill: #1b1f24 }
@@ -143,9 +146,16 @@ def _floors(room: Room, x: float, y: float, width: float, depth: int) -> list[st
 
 
 def _widths(floor: tuple[Room, ...], width: float) -> list[float]:
-    """A room with floors of its own is as wide as three others."""
-    shares = [3 if room.floors else 1 for room in floor]
-    return [(width - GAP * (len(floor) - 1)) * share / sum(shares) for share in shares]
+    """The width of a floor divided by what its rooms need."""
+    needs = [_need(room) for room in floor]
+    return [(width - GAP * (len(floor) - 1)) * need / sum(needs) for need in needs]
+
+
+def _need(room: Room) -> float:
+    """Pixels in which a room's name fits and its caption reads well, or all floors that it has."""
+    name = len(room.name) * LETTER_PX + 2 * PAD
+    floors = (sum(_need(one) + GAP for one in floor) + 2 * PAD for floor in room.floors)
+    return max(name, NARROWEST, *floors) if room.floors else max(name, NARROWEST)
 
 
 def _box(room: Room, x: float, y: float, width: float, height: float, depth: int) -> list[str]:
