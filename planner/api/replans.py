@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from planner.replan.option import Option
     from planner.replan.replan import Replanned
     from planner.specs.cluster.matrix import MatrixFile
+    from planner.specs.cluster.slow import Slow
     from planner.training.scenario import Scenario
 
 HOUR_S = 3600.0
@@ -132,7 +133,7 @@ def replan(
     limit_s = ranges.duration_s("--time-limit", time_limit_s)
     priced = priced_like(plan, cluster, model, None, {"headroom": headroom})
     scenario = priced.scenario
-    gone, parts = list(_hosts(lost)), [parse_slow(one.strip()) for one in _texts(slow)]
+    gone, parts = list(_hosts(lost)), list(_slow_parts(slow))
     findings: list[str] = []
     elsewhere: list[str] = []
     hosts = set(scenario.cluster.host_names())
@@ -167,6 +168,18 @@ def replan(
 
 def _texts(given: str | Iterable[str]) -> Iterator[str]:
     yield from given.split(",") if isinstance(given, str) else given
+
+
+def _slow_parts(given: str | Iterable[str]) -> Iterator[Slow]:
+    """Raises: InputError for texts that say no share, and for two shares of one part."""
+    seen: set[frozenset[str | None]] = set()
+    for text in _texts(given):
+        one = parse_slow(text.strip())
+        part = frozenset((one.host, one.other))
+        if part in seen:
+            raise InputError(f"--slow: {text.strip()[:80]!r} says again how slow a part is")
+        seen.add(part)
+        yield one
 
 
 def _hosts(given: str | Iterable[str]) -> Sequence[str]:

@@ -73,7 +73,7 @@ def replan(
         model=inputs.model,
         lost=lost or (),
         slow=slow or (),
-        health=() if health is None else [part.strip() for part in health.split(",")],
+        health=() if health is None else values.paths("--health", health),
         spares=values.whole("--spares", spares, most=ranges.MOST_NODES, least=0),
         hours_left=values.hours("--hours-left", hours_left),
         headroom=values.share("--headroom", inputs.headroom, below=1.0),

@@ -138,6 +138,14 @@ def span(option: str, text: str | None, *, most: int) -> range | None:
     return range(ends[0], ends[1] + 1)
 
 
+def paths(option: str, text: str) -> tuple[str, ...]:
+    """`a.txt,b.csv` → paths of files."""
+    parts = tuple(part.strip() for part in text.split(","))
+    if not all(parts):
+        raise InputError(f"{option}: {text!r} leaves the name of a file out")
+    return parts
+
+
 def script_variables(variables: str | None, arguments: str | None) -> dict[str, str] | None:
     """`--set` and `--args` of a launch script: its arguments by their numbers."""
     if variables is None and arguments is None:

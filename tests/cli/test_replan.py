@@ -13,7 +13,9 @@ import yaml
 from planner import api
 from planner.hardware.described import topology_from_spec
 from planner.hardware.links import hops_between
+from planner.replan import replan as engine
 from planner.replan.clusters import without
+from planner.replan.option import NoWay
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -79,6 +81,17 @@ def six(tmp_path_factory: pytest.TempPathFactory) -> str:
     return plan_on(folder, cluster(folder), nodes=6, batch=60)
 
 
+@pytest.fixture
+def no_search(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leaves out the ways that take a search, where a test is about others."""
+
+    def none(*_: object) -> NoWay:
+        return NoWay(way="search", reason="not asked for")
+
+    monkeypatch.setattr(engine, "anew", none)
+    monkeypatch.setattr(engine, "shifted", none)
+
+
 def replanned(planner: Run, *options: str) -> dict[str, Any]:
     done = planner("replan", *options, "--json")
     assert done.code == 0, done.stderr
@@ -129,11 +142,13 @@ def test_every_way_after_a_lost_node(planner: Run, tmp_path: Path) -> None:
     assert json.loads(again.stdout)["plans"][0]["estimate"]["step_s"] == pytest.approx(
         kept_batch["step_s"]
     )
-    said = " ".join(planner("replan", *options).stdout.split())
+    done = planner("replan", *options)
+    said = " ".join(done.stdout.split())
     assert "Another batch is advice" in said
     assert "swap: not possible, no spare node for 1 node to replace" in said
 
 
+@pytest.mark.usefixtures("no_search")
 def test_spare_nodes_take_the_place_of_lost_ones(planner: Run, six: str) -> None:
     plan = six
     idle = ways(replanned(planner, plan, "--lost", "node-2"))["swap"]
@@ -150,6 +165,7 @@ def test_spare_nodes_take_the_place_of_lost_ones(planner: Run, six: str) -> None
     assert alone["options"][0]["what"] == "the same plan; no lost node is part of it"
 
 
+@pytest.mark.usefixtures("no_search")
 def test_a_slow_node_is_kept_or_taken_out(planner: Run, eight: str) -> None:
     def share(slow: str) -> float:
         found: float = ways(replanned(planner, eight, "--slow", slow))["keep"]["share"]
@@ -176,6 +192,7 @@ NVLink errors on 3   root      2026-11-30T08:00:00 node-2
 """
 
 
+@pytest.mark.usefixtures("no_search")
 @pytest.mark.parametrize("text", [SCONTROL, SINFO, REASONS])
 def test_states_of_slurm_say_what_is_lost(
     planner: Run, six: str, tmp_path: Path, text: str
@@ -187,6 +204,7 @@ def test_states_of_slurm_say_what_is_lost(
     assert found["findings"][0].startswith("node-2 is ")
 
 
+@pytest.mark.usefixtures("no_search")
 @pytest.mark.parametrize(
     ("bad", "said", "other"),
     [
@@ -212,6 +230,7 @@ def test_a_matrix_names_its_bad_row_column_or_cell(
     assert found["slow"][0]["factor"] == pytest.approx(0.5, abs=0.03)
 
 
+@pytest.mark.usefixtures("no_search")
 @pytest.mark.parametrize(
     ("options", "code", "wrong"),
     [
@@ -221,6 +240,8 @@ def test_a_matrix_names_its_bad_row_column_or_cell(
         (("--lost", "node-[0-7]"), 2, "has no other node"),
         (("--slow", "node-3"), 2, "write HOST:0.6 for devices"),
         (("--slow", "node-3:1.5"), 2, "share of its speed between 0 and 1"),
+        (("--slow", "node-3/node-4:0.5,node-4/node-3:0.2"), 2, "says again how slow a part is"),
+        (("--health", ""), 2, "--health: '' leaves the name of a file out"),
         (("--slow", "node-3/node-3:0.5"), 2, "share of its speed"),
         (("--slow", "node-3/nod-4:0.5"), 2, "did you mean node-4?"),
         (("--lost", "node-1", "--spares", "-1"), 2, "not a whole number from 0 to 100,000"),
@@ -267,3 +288,18 @@ def test_nodes_keep_their_switches_when_others_are_lost(tmp_path: Path, lost: in
     before, after = rates(whole), rates(without(whole, {f"node-{lost}"}))
     assert len(after) == 55
     assert after == {pair: before[pair] for pair in after}
+
+
+@pytest.mark.usefixtures("no_search")
+def test_the_report_is_whole_in_a_narrow_terminal(
+    planner: Run, eight: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    done = planner("replan", eight, "--slow", "node-3:0.5", "--hours-left", "300")
+    assert done.code == 0
+    assert "…" not in done.stdout
+    assert "break-even" in done.stdout
+    nothing = planner("replan", eight, "--lost", "node-3", "--headroom", "99%")
+    assert nothing.code == 1
+    assert "Going on from the last checkpoint" not in nothing.stdout
+    assert "Ways to go on" not in nothing.stdout

@@ -198,7 +198,7 @@ def test_any_field_of_a_file_takes_values(planner: Planner, tmp_path: Path) -> N
         ("  search.tensor: [0]", "--tensor: 0 is not a whole number from 1 to 1,000,000"),
         (
             "  nodes: [1]\nsearch: {data: 2, tensor: -1}",
-            "5:25: search.tensor: --tensor: -1 is not a whole number",
+            "5:27: search.tensor: --tensor: -1 is not a whole number",
         ),
         ("  nodes: [1]\nlimits: {cost: 5}", "5:16: limits.cost: cost needs prices, which cluster"),
         (
@@ -206,13 +206,18 @@ def test_any_field_of_a_file_takes_values(planner: Planner, tmp_path: Path) -> N
             "5:35: prices.devices.h100-sxm-80gb: expected a price per h, found the number 3; "
             'write it like "2.95 $/h"',
         ),
-        ("  nodes: {first: 1, last: 1000000000}", "4:10: sweep.nodes: are more than 10,000"),
+        ("  nodes: {first: 1, last: 1000000}", "4:10: sweep.nodes: are more than 10,000"),
         (
             "  nodes: 1..1000\n  global_batch_size: 1..1000",
             "4:3: sweep: 1,000,000 points are more than 100,000",
         ),
         ("  nodes: []", "4:10: sweep.nodes: expected a list of values or a range, found"),
         ("  precision: [bf16, fp7]", "4:21: sweep.precision[1]: "),
+        (
+            "  device.memry.capacity: [80 GiB]",
+            "study.yaml:4:3: sweep.device.memry.capacity: unknown key",
+        ),
+        ("  software: [own.yaml]", "4:14: sweep.software[0]: there is no file "),
         ("  software: [megatron]", "4:14: sweep.software[0]: no software file is shipped as"),
         (
             "  fabric.tiers[4].oversubscription: [2]",
@@ -269,7 +274,9 @@ def test_prices_are_those_of_the_devices_that_are_swept(planner: Planner, tmp_pa
         assert one["cost"] == pytest.approx(hours * (price + 0.5 * kw * pue))
 
 
-def test_two_clusters_are_compared_by_their_own_prices(planner: Planner, tmp_path: Path) -> None:
+def test_two_clusters_are_compared_by_their_own_prices(
+    planner: Planner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for name, device, price in (
         ("old", "a100-sxm-80gb", "1 $/h"),
         ("new", "h100-sxm-80gb", "9 $/h"),
@@ -282,14 +289,17 @@ def test_two_clusters_are_compared_by_their_own_prices(planner: Planner, tmp_pat
     clusters = [str(tmp_path / "old.yaml"), str(tmp_path / "new.yaml")]
     outcome = planner(
         *("compare-clusters", *clusters, "--model", "gpt-1.7b", "--nodes", "1..2", "--jobs", "1"),
-        *("--tokens", "10B", "--json"),
+        *("--tokens", "10B", "--global-batch-size", "32", "--json"),
     )
     found = json.loads(outcome.stdout)
     assert found["objectives"] == ["time", "cost"]
     assert [one["axes"]["nodes"] for one in found["points"]] == ["1", "2", "1", "2"]
     costs = [one["cost"] for one in found["points"]]
     assert max(costs[:2]) < min(costs[2:])
-    shown = planner("compare-clusters", *clusters, "--model", "gpt-1.7b", "--jobs", "1").stdout
+    monkeypatch.setenv("COLUMNS", "60")
+    small = ("--model", "gpt-1.7b", "--global-batch-size", "32", "--nodes", "1", "--jobs", "1")
+    shown = planner("compare-clusters", *clusters, *small).stdout
+    assert "…" not in shown
     assert "Front: no other point beats these in time and cost" in shown
     missing = planner("compare-clusters", "dgx-a100-8", "--model", "gpt-1.7b", "--nodes", "99")
     assert missing.code == 1
