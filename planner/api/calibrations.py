@@ -60,8 +60,8 @@ def calibrate(
     `note` is called with what was read from each log. Raises: InputError.
 
     >>> from planner import api
-    >>> api.calibrate(["vtrain-multi-node"]).calibration.device.name
-    'a100-sxm-80gb'
+    >>> api.calibrate(["flagperf-a800"]).calibration.device.name
+    'a800-sxm-80gb'
     """
     names = [str(name) for name in runs]
     for name in names:

@@ -13,7 +13,6 @@ from planner.api.exports import export, export_formats
 from planner.api.keywords import CheckKeywords, takes
 from planner.api.plans import GivenPlan
 from planner.api.scenarios import AskedJob
-from planner.api.searches import search
 from planner.comparison.checkpoints import loading
 from planner.comparison.decisions import differences
 from planner.comparison.document import to_document
@@ -176,6 +175,8 @@ def _best(
     like: PricedPlan, limit_s: float | None, progress: Callable[[Progress], None] | None
 ) -> Side:
     """The fastest plan for the job of another. Raises: NothingFits."""
+    from planner.api.searches import search
+
     job = like.scenario.job
     found = search(
         like.scenario.cluster,

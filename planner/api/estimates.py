@@ -19,7 +19,6 @@ from planner.plan import RankedPlan
 from planner.plan_document import record_inputs
 from planner.training.estimate import estimate as price
 from planner.training.search.plans.build import plan_from_flags
-from planner.training.timeline import step_timeline, trace_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -88,6 +87,8 @@ def timeline(priced: PricedPlan) -> str:
     >>> "traceEvents" in api.timeline(priced)
     True
     """
+    from planner.training.timeline import step_timeline, trace_text
+
     return trace_text(step_timeline(priced.scenario, priced.plan))
 
 

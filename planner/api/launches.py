@@ -9,8 +9,6 @@ from planner.api.inputs import load_cluster, load_model
 from planner.api.keywords import EstimateKeywords, takes
 from planner.api.scenarios import AskedJob
 from planner.errors import InputError
-from planner.importers import launch
-from planner.importers.launch_options import LaunchOptions
 from planner.specs import ranges
 
 if TYPE_CHECKING:
@@ -20,6 +18,7 @@ if TYPE_CHECKING:
 
     from planner.api.inputs import ClusterLike, ModelLike
     from planner.importers.launch import LaunchedPlan
+    from planner.importers.launch_options import LaunchOptions
 
 
 @takes(EstimateKeywords)
@@ -47,6 +46,8 @@ def read_launch(
     >>> launched.plan.degrees.data, launched.place("degrees.tensor").column
     (2, 74)
     """
+    from planner.importers import launch
+
     return launch.read_launch(
         str(path),
         load_cluster(cluster),
@@ -58,6 +59,8 @@ def read_launch(
 def launch_options(options: Mapping[str, Any]) -> LaunchOptions:
     """What the keywords add to a launch file. Raises: InputError for one that says nothing
     sensible."""
+    from planner.importers.launch_options import LaunchOptions
+
     asked = AskedJob.of(options)
     return LaunchOptions(
         decisions=decisions_of(options),

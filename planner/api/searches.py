@@ -19,8 +19,6 @@ from planner.budget import Budget, OutOfTime
 from planner.errors import InputError, TimeRanOut
 from planner.specs import ranges
 from planner.training.search import search as engine
-from planner.training.search.ranked import search_ranked
-from planner.training.search.robust import search_worst_case
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -127,6 +125,8 @@ def search(
     )
     sizes = _sizes(scaling)
     if not objective.plain:
+        from planner.training.search.ranked import search_ranked
+
         result = search_ranked(
             scenario,
             objective,
@@ -139,6 +139,8 @@ def search(
     elif share is None:
         result = run(scenario, budget=effort)
     else:
+        from planner.training.search.robust import search_worst_case
+
         result = search_worst_case(scenario, share, run, effort)
     may = idle and asked.devices is None
     sized = scaled(asked, cluster, loaded, sizes, restrictions, idle=may, budget=effort)

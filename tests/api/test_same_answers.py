@@ -205,8 +205,8 @@ def test_validate(planner: Run) -> None:
 
 def test_calibrate(planner: Run, tmp_path: Path) -> None:
     path = tmp_path / "device.yaml"
-    told = planner("calibrate", "amp-t4", "--device-file", str(path))
-    calibrated = api.calibrate(["amp-t4"])
+    told = planner("calibrate", "flagperf-a800", "--device-file", str(path))
+    calibrated = api.calibrate(["flagperf-a800"])
     assert (calibrated.device_file is None) == (told.code == 1)
     if calibrated.device_file is not None:
         assert calibrated.device_file == path.read_text(encoding="utf-8")

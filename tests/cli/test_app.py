@@ -6,6 +6,7 @@ import os
 import shlex
 import subprocess
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tests.cli.conftest import Outcome
+
+
+ROOT = Path(__file__).parents[2]
 
 
 def process(*arguments: str, **environment: str) -> subprocess.CompletedProcess[bytes]:
@@ -198,6 +202,64 @@ def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
     assert sorted(imported & set(HEAVY)) == []
     commands = {entry.place.partition(":")[0] for entry in COMMANDS.values()}
     assert sorted(imported & commands) == []
+
+
+LOADED = """
+import atexit, gc, sys
+from planner.cli import main
+
+def collections():
+    return sum(one["collections"] for one in gc.get_stats())
+
+def leave():
+    print(gc.get_freeze_count() > 0, collections() - before, *sys.modules, file=sys.stderr)
+
+before = collections()
+atexit.register(leave)
+main()
+"""
+"""A whole process that says whether its end is spared the garbage collector, how often that ran
+during the command, and which modules were loaded."""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "unneeded"),
+    [
+        pytest.param(
+            ["check", str(ROOT / "examples" / "mixtral-8x7b-on-dgx-h100-16.json")],
+            (
+                "highspy",
+                "planner.api.searches",
+                "planner.importers.launch",
+                "planner.importers.shell",
+                "planner.reports.checks.sarif",
+                "planner.reports.checks.summary",
+                "planner.training.search.best_first",
+                "pulp",
+                "xml.etree.ElementTree",
+            ),
+            id="check",
+        ),
+        pytest.param(
+            ["schema", "cluster"],
+            ("numpy", "planner.plan_document.read", "planner.training", "rich"),
+            id="schema",
+        ),
+        pytest.param(
+            ["list", "--json"], ("numpy", "planner.plan_document.read", "rich", "yaml"), id="list"
+        ),
+    ],
+)
+def test_a_command_starts_with_what_it_needs(
+    arguments: list[str], unneeded: tuple[str, ...]
+) -> None:
+    started = [sys.executable, "-c", LOADED, *arguments]
+    result = subprocess.run(started, capture_output=True, check=True)
+    spared, collections, *modules = result.stderr.decode().split()
+    assert "planner.cli.app" in modules
+    assert sorted(set(modules) & set(unneeded)) == []
+    assert spared == "True"
+    assert int(collections) < 10
 
 
 def test_a_closed_pipe_is_quiet() -> None:

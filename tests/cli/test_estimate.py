@@ -169,7 +169,7 @@ def test_help_shows_one_value_where_one_is_taken(planner: Run) -> None:
         for line in planner("estimate", "--help").stdout.splitlines()
         if ",..." in line
     }
-    assert listed == {"--stage-layers", "--set"}
+    assert listed == {"--stage-layers", "--packed-lengths", "--set"}
     assert "--tensor N,..." in planner("search", "--help").stdout
 
 
@@ -372,9 +372,14 @@ def test_every_phase_that_the_schema_names_is_some_stage_s_fullest(planner: Run)
         *("--software", "megatron-core-perf", "--precision", "bf16", "--tensor", "8"),
         *("--seq-length", "128", "--global-batch-size", "8", "--json"),
     )
+    whole = planner(
+        *("estimate", "--cluster", "dgx-a100-128", "--model", "gpt-7.5b", "--nodes", "4"),
+        *("--software", "torchtitan", "--data-sharding", "full", "--recompute", "full"),
+        *("--start-whole", "on", "--seq-length", "512", "--global-batch-size", "32", "--json"),
+    )
     stages = [
         stage
-        for outcome in (long, short)
+        for outcome in (long, short, whole)
         for stage in only_plan(outcome)["estimate"]["memory"]["per_stage"]
     ]
     schema = json.loads(planner("schema", "plan").stdout)

@@ -39,7 +39,7 @@ def test_damaged_files_are_taken_or_refused(tmp_path: Path, family: str) -> None
 
 
 def test_a_number_is_one_mutant() -> None:
-    for family in FAMILIES:
+    for family in (one for one in FAMILIES if one.every == 1):
         assert mutant(family, 3) == mutant(family, 3)
         assert len({mutant(family, index)[1] for index in range(20)}) > 10
 

@@ -15,6 +15,7 @@ NAMES = {
     "torchtitan": "torchtitan",
     "deepspeed": "DeepSpeed",
     "internevo": "InternEvo",
+    "automodel": "AutoModel",
 }
 
 

@@ -1,19 +1,10 @@
-"""The output formats of `planner check` by name."""
+"""The output formats of `planner check` by name. Each loads what it needs when it is asked for."""
 
 from __future__ import annotations
 
 import json
 from typing import TYPE_CHECKING, TextIO
 
-from planner.checks.document import check_document
-from planner.plan_document import to_text
-from planner.reports.checks.github import github_annotations
-from planner.reports.checks.gitlab import code_quality
-from planner.reports.checks.junit import junit
-from planner.reports.checks.sarif import sarif
-from planner.reports.checks.summary import summary
-from planner.reports.checks.text import check_report, concise
-from planner.reports.console import make_console, render
 from planner.wording.printable import log_json
 
 if TYPE_CHECKING:
@@ -31,21 +22,55 @@ def rendered(name: str, checked: Sequence[Checked], stream: TextIO) -> str:
     terminal that the stream is."""
     if name != RICH:
         return RENDERERS[name](checked)
+    from planner.reports.checks.text import check_report
+    from planner.reports.console import make_console, render
+
     console = make_console(stream)
     if not console.is_terminal:
         console.width = LOG_WIDTH
     return render(check_report(checked), console)
 
 
+def _concise(checked: Sequence[Checked]) -> str:
+    from planner.reports.checks.concise import concise
+
+    return concise(checked)
+
+
 def _document(checked: Sequence[Checked]) -> str:
+    from planner.checks.document import check_document
+    from planner.plan_document import to_text
+
     return to_text(check_document(checked))
 
 
+def _annotations(checked: Sequence[Checked]) -> str:
+    from planner.reports.checks.github import github_annotations
+
+    return github_annotations(checked)
+
+
+def _summary(checked: Sequence[Checked]) -> str:
+    from planner.reports.checks.summary import summary
+
+    return summary(checked)
+
+
 def _code_quality(checked: Sequence[Checked]) -> str:
+    from planner.reports.checks.gitlab import code_quality
+
     return _json(code_quality(checked))
 
 
+def _junit(checked: Sequence[Checked]) -> str:
+    from planner.reports.checks.junit import junit
+
+    return junit(checked)
+
+
 def _sarif(checked: Sequence[Checked]) -> str:
+    from planner.reports.checks.sarif import sarif
+
     return _json(sarif(checked))
 
 
@@ -54,12 +79,12 @@ def _json(value: object) -> str:
 
 
 RENDERERS: dict[str, Callable[[Sequence[Checked]], str]] = {
-    "concise": concise,
+    "concise": _concise,
     "json": _document,
-    "github": github_annotations,
-    "github-summary": summary,
+    "github": _annotations,
+    "github-summary": _summary,
     "gitlab": _code_quality,
-    "junit": junit,
+    "junit": _junit,
     "sarif": _sarif,
 }
 FORMATS = (RICH, *RENDERERS)

@@ -1,4 +1,4 @@
-"""For people: with the line of the file that is wrong, or one line for each finding."""
+"""For people: every finding with the line of the file that is wrong."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rich.padding import Padding
 from rich.text import Text
 
 from planner.reports.checks.outcome import check_verdict, findings_of, tally
-from planner.wording.printable import log_line, printable
+from planner.wording.printable import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -23,17 +23,6 @@ if TYPE_CHECKING:
 
 STYLES = {"error": "bold red", "warning": "bold yellow", "ok": "bold green", "fail": "bold red"}
 MARGIN = 2
-
-
-def concise(checked: Sequence[Checked]) -> str:
-    """`plans.json:57:5: PL001 error: does not fit: …`, then a verdict for each plan."""
-    lines = [
-        f"{one.region.text}: {one.code} {one.severity}: {one.text}" for one in findings_of(checked)
-    ]
-    lines += map(check_verdict, checked)
-    if len(checked) > 1:
-        lines.append(tally(checked))
-    return "".join(f"{log_line(printable(line))}\n" for line in lines)
 
 
 def check_report(checked: Sequence[Checked]) -> RenderableType:

@@ -179,4 +179,4 @@ def test_a_slow_node_slows_gathers_on_arrival_in_its_own_row_alone() -> None:
 
 @pytest.mark.slow
 def test_no_bound_is_above_any_of_many_prices() -> None:
-    assert sum(check(seed) for seed in range(1000, 1300)) > 100 * CUTS
+    assert sum(check(seed) for seed in range(1000, 1120)) > 40 * CUTS

@@ -40,7 +40,7 @@ def flags(**axes: object) -> Restrictions:
 
 
 @pytest.mark.slow
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(data=st.data())
 def test_never_worse_never_too_big_and_always_runnable(
     scenario_of: Callable[..., Scenario], data: st.DataObject
