@@ -11,6 +11,7 @@ import yaml
 from planner import __version__
 from planner.alarm import enforced
 from planner.api.answers import PricedPlan
+from planner.api.effects import check_model_options
 from planner.api.inputs import load_cluster, load_model
 from planner.api.keywords import JobKeywords, takes
 from planner.api.scenarios import AskedJob
@@ -116,6 +117,7 @@ def size(
         raise InputError("--devices: how many are needed is the question", hint="give --nodes")
     nodes_of = _nodes_of(device, cluster)
     loaded, budget = load_model(model), Budget.lasting(limit_s)
+    check_model_options(loaded, asked.settings, asked.expert_imbalance)
     most = _most_nodes(asked, nodes_of(1) if device is not None else nodes_of(0))
     longest_s = None if within_s is None else within_s / _steps(nodes_of, loaded, asked)
     try:

@@ -70,7 +70,9 @@ def compare_clusters(
             metavar="CLUSTER...", help="Clusters: shipped names or YAML files.", show_default=False
         ),
     ],
-    model: Annotated[str, option("NAME|FILE", "Model: a shipped name or a YAML file.")],
+    model: Annotated[
+        str, option("NAME|FILE", "Model: a shipped name or a YAML file.", names="model")
+    ],
     tokens: Annotated[
         str | None, option("N", "Tokens of the whole job, such as 15T: compares days and costs.")
     ] = None,
@@ -81,7 +83,9 @@ def compare_clusters(
     global_batch_size: Annotated[str | None, option("N", "Sequences per step.")] = None,
     seq_length: Annotated[str | None, option("S", "Tokens per sequence.")] = None,
     precision: Annotated[str | None, option("FORMAT", "Number format.")] = None,
-    software: Annotated[str | None, option("NAME|FILE", "Software profile.")] = None,
+    software: Annotated[
+        str | None, option("NAME|FILE", "Software profile.", names="software")
+    ] = None,
     jobs: Jobs = None,
     out: Out = None,
     json: Json = False,

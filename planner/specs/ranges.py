@@ -27,6 +27,8 @@ MOST_HOURS = 1_000_000
 MOST_DEVICES_PER_NODE = 1024
 MOST_CARDS = 1024
 MOST_TIMES = 1_000
+MOST_CONCURRENT = 100_000
+"""Requests that are under way at a time. Each is simulated."""
 MOST_CHUNKS = 10_000
 WIDEST_SHARE = 100.0
 """How much slower or busier than something else a limit may allow: 1 is 100 %."""
