@@ -9,6 +9,7 @@ from planner.cli import values
 from planner.cli.options import Json, option
 from planner.cli.output import write_stdout
 from planner.cli.progress import PointsLine
+from planner.errors import InputError
 from planner.specs import ranges
 
 NO_PLAN = 1
@@ -45,6 +46,11 @@ def sweep(
     Exit code 0: points have plans; 1: no point has one; 2: bad input.
     """
     count = values.whole("--jobs", jobs, most=MOST_JOBS)
+    if count is not None and scheduler is not None:
+        raise InputError(
+            "--jobs and --scheduler are both given; the scheduler says how many searches run",
+            hint="leave one of them out",
+        )
     with PointsLine() as line:
         swept = api.sweep(
             study,
