@@ -46,7 +46,9 @@ def layer_parts(model: ModelSpec, kind: str, shard: Shard) -> tuple[LayerPart, .
             *layer_parts(model, model.last_layer_kind, shard),
             LayerPart("mtp-end", _as_tokens(seen_by("head", shard))),
         )
-    seen = replace(seen_by(kind, shard), expert_overlap=False)
+    seen = seen_by(kind, shard)
+    if seen.expert_overlap:
+        seen = replace(seen, expert_overlap=False)
     if kind in ("embedding", "head"):
         return (LayerPart(kind, _as_tokens(seen)),)
     if model.parallel_attention:

@@ -11,6 +11,7 @@ from planner.budget import OutOfTime
 from planner.solver import Solver
 from planner.training.costs import cost_table
 from planner.training.estimate import batch_of_one, shard_of
+from planner.training.layer.prices import LayerPrices
 from planner.training.search.mixed.combination import KnownPaths, solve_alike, tables_alike
 from planner.training.search.mixed.typed import TypedCombination
 from planner.workload.stages import stage_load
@@ -49,6 +50,7 @@ class LayoutPrograms:
         self._scenario, self._walk, self._best, self._budget = scenario, walk, best, budget
         self.solver = Solver()
         self._paths = KnownPaths(self.solver)
+        self._prices = LayerPrices(scenario.ideal)
         self._known: dict[int, tuple[TypedCombination, CombinationTables]] = {}
 
     def solve(
@@ -107,7 +109,7 @@ class LayoutPrograms:
     def _stated(self, one: Unsolved, below_s: float) -> tuple[TypedCombination, CombinationTables]:
         plan = self._walk.plan(one.index, one.recomputed)
         ideal = self._scenario.ideal
-        table = cost_table(ideal, [shard_of(plan)])
+        table = cost_table(ideal, [shard_of(plan)], self._prices)
         batch = batch_of_one(plan, 0, stage_load(ideal.model, ideal.kinds, plan.stages))
         of = TypedCombination.of(ideal, plan, table, batch, (table,), free=True)
         return of, tables_alike(of, below_s)
