@@ -8,7 +8,7 @@ from rich.console import Group
 
 from planner.reports.layout import bullets, heading, numbers_table, paragraph
 from planner.specs.serving import serving_defaults
-from planner.wording.units import capacity, count, gib, plural
+from planner.wording.units import capacity, count, gib, plural, three_digits, time_scale
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -46,9 +46,9 @@ def serving_estimate_report(
     else:
         parts += [
             paragraph(_rate(scenario, found), style="bold"),
-            paragraph(_ranges(ranges)),
+            paragraph(_ranges(ranges, found)),
             what,
-            heading("Latency in ms"),
+            heading("Latency"),
             _latencies(found),
         ]
     size = capacity(round(scenario.device.memory.capacity.value))
@@ -63,19 +63,22 @@ def serving_estimate_report(
 def _rate(scenario: ServingScenario, found: ServingEstimate) -> str:
     devices, rate = scenario.degrees.devices, found.output_tokens_per_s_per_device
     return (
-        f"Fits: {count(round(rate * devices))} output tokens per second on "
-        f"{plural(devices, 'device')}, {count(round(rate))} on each."
+        f"Fits: {three_digits(rate * devices)} output tokens per second on "
+        f"{plural(devices, 'device')}, {three_digits(rate)} on each."
     )
 
 
-def _ranges(ranges: Ranges) -> str:
-    """`90% ranges: first token 40.1–95.3 ms, …`."""
+def _ranges(ranges: Ranges, found: ServingEstimate) -> str:
+    """`90% ranges of the means: first token 40.1–95.3 ms, …`."""
     said = []
-    for name, label in (("ttft_mean_s", "first token"), ("tpot_mean_s", "each further token")):
-        if name in ranges:
-            ends = "–".join(f"{1e3 * end:.1f}" for end in ranges[name])
-            said.append(f"{label} {ends} ms")
-    ends = "–".join(count(round(end)) for end in ranges["output_tokens_per_s_per_device"])
+    for name, label, latency in (
+        ("ttft_mean_s", "first token", found.ttft),
+        ("tpot_mean_s", "each further token", found.tpot),
+    ):
+        if latency is not None:
+            scale = time_scale(latency.mean_s)
+            said.append(f"{label} {'–'.join(map(scale.number, ranges[name]))} {scale.unit}")
+    ends = "–".join(map(three_digits, ranges["output_tokens_per_s_per_device"]))
     level = f"{serving_defaults().ranges.level:.0%} ranges of the means"
     return f"{level}: {', '.join(said)}, {ends} output tokens per second on each device."
 
@@ -107,12 +110,13 @@ def _latencies(found: ServingEstimate) -> Table:
     table.add_column("", no_wrap=True)
     for header in ("mean", "median", "p99"):
         table.add_column(header, justify="right", no_wrap=True)
-    table.add_row("first token (TTFT)", *_cells(found.ttft))
+    table.add_row(*_cells("first token (TTFT)", found.ttft))
     if found.tpot is not None:
-        table.add_row("each further token (TPOT)", *_cells(found.tpot))
+        table.add_row(*_cells("each further token (TPOT)", found.tpot))
     return table
 
 
-def _cells(latency: Latency) -> tuple[str, ...]:
-    seconds = (latency.mean_s, latency.median_s, latency.p99_s)
-    return tuple(f"{1e3 * one:.1f}" for one in seconds)
+def _cells(label: str, latency: Latency) -> tuple[str, ...]:
+    scale = time_scale(latency.mean_s)
+    numbers = map(scale.number, (latency.mean_s, latency.median_s, latency.p99_s))
+    return (f"{label}, {scale.unit}", *numbers)

@@ -54,6 +54,6 @@ def assumptions_of(
     if inferred:
         yield f"host times of {engine.name} that are inferred, not measured: {', '.join(inferred)}"
     yield (
-        f"the ranges hold nine of ten of {measured_shares(scenario).runs} published runs of "
+        f"the ranges hold nine of ten of {measured_shares(scenario).runs:,} published runs of "
         f"{'dense models' if scenario.model.moe is None else 'mixtures of experts'}"
     )

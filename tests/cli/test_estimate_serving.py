@@ -152,6 +152,20 @@ def test_ranges_and_assumptions_are_said(planner: Callable[..., Any], tmp_path: 
     assert any("inferred" in one for one in document["inputs"]["assumptions"])
 
 
+def test_long_waits_are_in_seconds_and_small_rates_keep_their_digits(
+    planner: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    slow = load(tmp_path, "requests: {input: 30000, output: 2}\noffline: 200\n")
+    told = planner("estimate", *PLAN, "--serving", slow)
+    assert told.code == 0
+    assert "first token (TTFT), s " in told.stdout
+    assert "requests of 30,002 tokens are served, although llama-3-70b" in " ".join(
+        told.stdout.replace("\n   ", " ").split()
+    )
+    assert max(map(len, told.stdout.splitlines())) <= 60
+
+
 def test_options_of_serving_need_a_load(planner: Callable[..., Any]) -> None:
     told = planner("estimate", *PLAN)
     assert told.code == 2
