@@ -96,8 +96,8 @@ def write_plans(plans: FoundPlans | PricedPlan, path: str | Path) -> None:
 
 
 def schema(kind: str) -> dict[str, Any]:
-    """The JSON Schema of a file format: cluster, model, plan, runs, study, device, library or
-    software. Raises: InputError.
+    """The JSON Schema of a file format: cluster, model, plan, runs, study, device, library,
+    software or load. Raises: InputError.
 
     >>> from planner import api
     >>> api.schema("plan")["title"]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from planner.api.answers import PricedPlan
 from planner.api.decisions import decisions_of, layout_of, name_of, refuse_decisions, refuse_script
+from planner.api.effects import check_model_options, check_plan_options
 from planner.api.inputs import load_cluster, load_model
 from planner.api.keywords import EstimateKeywords, takes
 from planner.api.plans import GivenPlan
@@ -109,8 +110,11 @@ def _of_axes(
     layout, decisions = layout_of(options), decisions_of(options)
     asked = AskedJob.of(options).filled(AskedJob(devices=_devices(decisions)))
     loaded = load_model(model)
+    check_model_options(loaded, asked.settings, asked.expert_imbalance)
     scenario = asked.scenario(load_cluster(cluster), loaded, hosts=layout.get("hosts") or ())
-    return scenario, plan_from_flags(scenario, decisions, **layout)
+    plan = plan_from_flags(scenario, decisions, **layout)
+    check_plan_options(plan, asked.settings)
+    return scenario, plan
 
 
 def _devices(decisions: Restrictions) -> int | None:

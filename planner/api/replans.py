@@ -17,6 +17,7 @@ from planner.importers.health.bandwidths import bad_parts
 from planner.importers.health.read import read_health
 from planner.replan.damage import Damage
 from planner.replan.document import to_document
+from planner.replan.option import WAYS
 from planner.replan.replan import replan as engine
 from planner.specs import ranges
 from planner.specs.cluster.hostlist import expand_hosts
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from planner.replan.option import Option
     from planner.replan.replan import Replanned
     from planner.specs.cluster.matrix import MatrixFile
+    from planner.specs.cluster.slow import Slow
     from planner.training.scenario import Scenario
 
 HOUR_S = 3600.0
@@ -68,8 +70,9 @@ class Replan:
                 raise NothingFits(f"{way} is not possible: {other.reason}")
         if way is None:
             raise NothingFits("no plan with the batch of the job fits what is left")
+        ranges.word("--take", way, WAYS)
         known = ", ".join(one.moved.way for one in self.found.options)
-        raise InputError(f"--take: {way[:40]!r} is none of the ways found: {known}")
+        raise NothingFits(f"{way} is none of the ways to go on here: {known}")
 
     def plan(self, way: str | None = None) -> PricedPlan:
         """The plan of one way, to write or to export. Raises: as `option` does."""
@@ -102,6 +105,7 @@ def replan(
     health: str | Path | Iterable[str | Path] = (),
     spares: int | None = None,
     hours_left: float | None = None,
+    headroom: float | None = None,
     time_limit_s: float | None = None,
 ) -> Replan:
     """What a running job goes on with after it lost nodes, or some became slow: spare nodes, fewer
@@ -112,7 +116,8 @@ def replan(
     of its speed: `node-3:0.6` the devices of a host, `node-3/node-7:0.5` a link, `node-3/*:0.5` all
     links of a host. `health` adds both from reports: states of nodes of Slurm (`scontrol show
     node`, `sinfo`), or a matrix of bandwidths that was measured again. `spares` are nodes outside
-    the cluster. With `hours_left` ways are ranked by the tokens of that time.
+    the cluster. With `hours_left` ways are ranked by the tokens of that time. `headroom` is the
+    share of device memory that must stay free.
 
     Raises: InputError, with its place.
 
@@ -123,24 +128,30 @@ def replan(
     True
     """
     outside = ranges.whole("--spares", spares, most=ranges.MOST_NODES, least=0)
-    left_s = _left_s(hours_left)
+    hours = ranges.hours("--hours-left", hours_left)
+    left_s = None if hours is None else hours * HOUR_S
     limit_s = ranges.duration_s("--time-limit", time_limit_s)
-    priced = priced_like(plan, cluster, model, None, {})
+    priced = priced_like(plan, cluster, model, None, {"headroom": headroom})
     scenario = priced.scenario
-    gone, parts = list(_hosts(lost)), [parse_slow(one.strip()) for one in _texts(slow)]
+    gone, parts = list(_hosts(lost)), list(_slow_parts(slow))
     findings: list[str] = []
+    elsewhere: list[str] = []
     hosts = set(scenario.cluster.host_names())
     for path in [health] if isinstance(health, str | Path) else health:
         report = read_health(Path(path))
         known = {host: state for host, state in report.lost.items() if host in hosts}
         findings += [f"{host} is {state}" for host, state in known.items()]
         gone += known
+        elsewhere += [host for host in report.lost if host not in hosts]
         if report.matrix is not None:
             bad = _bad_parts(scenario, report.matrix, Path(path))
             findings += [one.said for one in bad]
             parts += [one.slow for one in bad]
-    if findings == [] and health and not gone and not parts:
-        raise NothingFits("the health reports show nothing that is lost or slow")
+    if health and not gone and not parts:
+        said = "the health reports show nothing that is lost or slow"
+        if elsewhere:
+            said += f" in cluster {scenario.cluster.name}; {elsewhere[0]} is not part of it"
+        raise NothingFits(said)
     damage = Damage.of(scenario.cluster, gone, parts)
     found = engine(
         scenario,
@@ -159,6 +170,18 @@ def _texts(given: str | Iterable[str]) -> Iterator[str]:
     yield from given.split(",") if isinstance(given, str) else given
 
 
+def _slow_parts(given: str | Iterable[str]) -> Iterator[Slow]:
+    """Raises: InputError for texts that say no share, and for two shares of one part."""
+    seen: set[frozenset[str | None]] = set()
+    for text in _texts(given):
+        one = parse_slow(text.strip())
+        part = frozenset((one.host, one.other))
+        if part in seen:
+            raise InputError(f"--slow: {text.strip()[:80]!r} says again how slow a part is")
+        seen.add(part)
+        yield one
+
+
 def _hosts(given: str | Iterable[str]) -> Sequence[str]:
     """Raises: InputError for a text that names no hosts."""
     if not isinstance(given, str):
@@ -167,12 +190,6 @@ def _hosts(given: str | Iterable[str]) -> Sequence[str]:
         return expand_hosts(given)
     except ValueError as error:
         raise InputError(f"--lost: {error}") from error
-
-
-def _left_s(hours: float | None) -> float | None:
-    if hours is None:
-        return None
-    return (ranges.duration_s("--hours-left", hours) or 0.0) * HOUR_S
 
 
 def _bad_parts(scenario: Scenario, matrix: MatrixFile, path: Path) -> tuple[BadPart, ...]:

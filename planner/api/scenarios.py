@@ -59,7 +59,7 @@ class AskedJob:
             expert_imbalance=ranges.times("--expert-imbalance", options.get("expert_imbalance")),
             settings=Settings.of(options),
             headroom=ranges.share("--headroom", options.get("headroom"), below=1.0),
-            tokens=_tokens(options.get("tokens")),
+            tokens=tokens_of(options.get("tokens")),
             nodes=ranges.whole("--nodes", options.get("nodes"), most=ranges.MOST_NODES),
             devices=ranges.whole("--devices", options.get("devices"), most=ranges.MOST_DEVICES),
         )
@@ -155,7 +155,7 @@ class AskedJob:
         )
 
 
-def _tokens(given: object) -> int | None:
+def tokens_of(given: object) -> int | None:
     """Raises: InputError for a text that is not a number of tokens."""
     if given is None:
         return None

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from planner.alarm import enforced
 from planner.api.answers import FoundPlans
 from planner.api.decisions import decisions_of
+from planner.api.effects import check_model_options
 from planner.api.inputs import load_cluster, load_model
 from planner.api.keywords import SearchKeywords, takes
 from planner.api.objectives import objective_of
@@ -110,6 +111,7 @@ def search(
     try:
         with enforced(effort):
             loaded = load_model(model)
+            check_model_options(loaded, asked.settings, asked.expert_imbalance)
             scenario = asked.scenario(load_cluster(cluster), loaded)
     except OutOfTime:
         raise TimeRanOut(

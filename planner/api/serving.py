@@ -7,11 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 from planner.api.inputs import load_cluster, load_model
 from planner.errors import InputError
-from planner.serving.estimate import ServingEstimate, estimate
+from planner.serving.accuracy import measured_shares
+from planner.serving.assumptions import assumptions_of
+from planner.serving.estimate import ServingEstimate, estimate, holds_a_request, prices
 from planner.serving.load.lengths import ClosedLoad
+from planner.serving.room import changes_with_room
 from planner.serving.scenario import KV_BYTES, WEIGHT_BYTES, ServingDegrees, ServingScenario
 from planner.specs.engine import load_engine
 from planner.specs.ranges import word
+from planner.specs.serving import serving_defaults
 from planner.specs.serving_load import LoadFile, load_serving_load
 
 if TYPE_CHECKING:
@@ -19,26 +23,53 @@ if TYPE_CHECKING:
 
     from planner.api.inputs import ClusterLike, ModelLike
     from planner.serving.estimate import Latency
+    from planner.serving.memory import ServingMemory
+    from planner.specs.cluster.spec import ClusterSpec
+    from planner.specs.model.spec import ModelSpec
 
-DEFAULT_ENGINE = "vllm"
+DEFAULT_ENGINE, DEFAULT_WEIGHTS = "vllm", "bf16"
 ROUNDS = 10
 """Requests of each client in a closed loop: as published benchmarks have them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PricedServing:
-    """One replica under a load. `missed` are the limits of the load that it does not keep."""
+    """One replica under a load. `estimate` is None where the KV cache has no room for a request,
+    and `changes` are then what would make room. `missed` are the limits of the load that it does
+    not keep."""
 
     cluster: str
     scenario: ServingScenario
     load: LoadFile
-    estimate: ServingEstimate
-    missed: tuple[str, ...]
+    memory: ServingMemory
+    estimate: ServingEstimate | None
+    missed: tuple[str, ...] = ()
+    changes: tuple[str, ...] = ()
+    assumptions: tuple[str, ...] = ()
+
+    @property
+    def fits(self) -> bool:
+        """Whether the KV cache has room for the longest request."""
+        return self.estimate is not None
+
+    @property
+    def ranges(self) -> dict[str, tuple[float, float]]:
+        """Where nine of ten measurements lie around the means: seconds, and tokens per second.
+        Empty where the replica does not fit."""
+        found, shares = self.estimate, measured_shares(self.scenario)
+        if found is None:
+            return {}
+        figures = {"ttft_mean_s": (found.ttft.mean_s, shares.ttft)}
+        if found.tpot is not None:
+            figures["tpot_mean_s"] = (found.tpot.mean_s, shares.tpot)
+        name = "output_tokens_per_s_per_device"
+        figures[name] = (found.output_tokens_per_s_per_device, getattr(shares, name))
+        return {name: (one * low, one * high) for name, (one, (low, high)) in figures.items()}
 
     @property
     def document(self) -> dict[str, Any]:
         """Seconds, bytes, tokens per second."""
-        scenario, found = self.scenario, self.estimate
+        scenario, memory = self.scenario, self.memory
         degrees, limits = scenario.degrees, scenario.engine.scheduler
         return {
             "job": "serving",
@@ -49,6 +80,7 @@ class PricedServing:
                 "engine": scenario.engine.name,
                 "weights": scenario.weights,
                 "kv_format": scenario.kv,
+                "assumptions": list(self.assumptions),
             },
             "load": self.load.model_dump(mode="json", exclude_none=True),
             "pools": [
@@ -61,19 +93,34 @@ class PricedServing:
                     "expert": degrees.expert,
                     "max_running": limits.max_running,
                     "max_step_tokens": limits.max_step_tokens,
-                    "kv_tokens": found.memory.kv_tokens,
+                    "kv_tokens": memory.kv_tokens,
                 }
             ],
             "estimate": {
-                "ttft": _latency(found.ttft),
-                "tpot": None if found.tpot is None else _latency(found.tpot),
-                "output_tokens_per_s_per_device": found.output_tokens_per_s_per_device,
+                "fits": self.fits,
+                **self._figures(),
                 "memory": {
-                    "weight_bytes": round(found.memory.weight_bytes),
-                    "activation_bytes": round(found.memory.activation_bytes),
-                    "kv_bytes": round(found.memory.kv_bytes),
+                    "capacity_bytes": scenario.device.memory.capacity.value,
+                    "weight_bytes": round(memory.weight_bytes),
+                    "activation_bytes": round(memory.activation_bytes),
+                    "kv_bytes": round(memory.kv_bytes),
                 },
                 "missed": list(self.missed),
+                "changes": list(self.changes),
+            },
+        }
+
+    def _figures(self) -> dict[str, Any]:
+        found = self.estimate
+        if found is None:
+            return {}
+        return {
+            "ttft": _latency(found.ttft),
+            "tpot": None if found.tpot is None else _latency(found.tpot),
+            "output_tokens_per_s_per_device": found.output_tokens_per_s_per_device,
+            "ranges": {
+                "level": serving_defaults().ranges.level,
+                **{name: list(ends) for name, ends in self.ranges.items()},
             },
         }
 
@@ -88,48 +135,85 @@ def estimate_serving(
     pipeline: int = 1,
     attention_data: int = 1,
     expert: int = 1,
-    weights: str = "bf16",
+    weights: str | None = None,
     kv_format: str | None = None,
 ) -> PricedServing:
     """Latencies and throughput of one replica of an engine under the load of a file, on devices of
-    the cluster's first group.
+    the cluster's first group. `weights` are in bf16, and the KV cache is as the engine has it,
+    where nothing else is said.
 
-    Raises: InputError; RuleError for degrees, formats or memory that the engine cannot run.
+    Raises: InputError; RuleError for degrees or formats that the engine cannot run.
 
     >>> from pathlib import Path
     >>> from planner import api
     >>> load = Path("load.yaml")
     >>> _ = load.write_text("requests: {input: 1024, output: 256}\\nconcurrency: 8\\n")
     >>> priced = api.estimate_serving("dgx-h100-16", "llama-3-70b", load, tensor=8)
-    >>> 0.005 < priced.estimate.tpot.mean_s < 0.03
+    >>> priced.fits and 0.005 < priced.estimate.tpot.mean_s < 0.03
     True
     """
-    spec = load_cluster(cluster)
-    group = spec.node_groups[0]
-    file = load_serving_load(load)
+    spec, file, profile = load_cluster(cluster), load_serving_load(load), load_engine(engine)
+    group, served = spec.node_groups[0], load_model(model)
     degrees = ServingDegrees(
         tensor=tensor, pipeline=pipeline, attention_data=attention_data, expert=expert
     )
-    if degrees.stage_devices > group.devices_per_node:
-        raise InputError(
-            f"tensor {tensor} x attention data {attention_data} is more than the "
-            f"{group.devices_per_node} devices of a node; a stage is priced inside one node"
-        )
-    profile = load_engine(engine)
-    chosen = word("--kv-format", kv_format, tuple(KV_BYTES)) if kv_format else profile.kv_format
+    _check_degrees(spec, served, degrees)
     scenario = ServingScenario(
-        model=load_model(model),
+        model=served,
         device=group.device,
         engine=profile,
-        weights=word("--weights", weights, tuple(WEIGHT_BYTES)) or weights,
-        kv=chosen or profile.kv_format,
+        weights=word("--weights", weights, tuple(WEIGHT_BYTES)) or DEFAULT_WEIGHTS,
+        kv=word("--kv-format", kv_format, tuple(KV_BYTES)) or profile.kv_format,
         degrees=degrees,
         stated_link_bytes_per_s=group.intra_node.bandwidth_bytes_per_s,
     )
-    found = estimate(scenario, _closed(file))
-    return PricedServing(
-        cluster=spec.name, scenario=scenario, load=file, estimate=found, missed=_missed(file, found)
+    closed, (_, memory) = _closed(file), prices(scenario)
+    assumptions = tuple(
+        assumptions_of(spec, scenario, file, weights=weights, kv_format=kv_format, rounds=ROUNDS)
     )
+    if not holds_a_request(memory, closed):
+        return PricedServing(
+            cluster=spec.name,
+            scenario=scenario,
+            load=file,
+            memory=memory,
+            estimate=None,
+            changes=tuple(changes_with_room(scenario, closed, group.devices_per_node)),
+            assumptions=assumptions,
+        )
+    found = estimate(scenario, closed)
+    return PricedServing(
+        cluster=spec.name,
+        scenario=scenario,
+        load=file,
+        memory=memory,
+        estimate=found,
+        missed=_missed(file, found),
+        assumptions=assumptions,
+    )
+
+
+def _check_degrees(cluster: ClusterSpec, model: ModelSpec, degrees: ServingDegrees) -> None:
+    """Raises: InputError for a replica that the cluster or the model has no room for."""
+    group = cluster.node_groups[0]
+    if degrees.stage_devices > group.devices_per_node:
+        raise InputError(
+            f"--tensor {degrees.tensor} x --attention-data {degrees.attention_data} is more than "
+            f"the {group.devices_per_node} devices of a node; a stage is priced inside one node"
+        )
+    if group.count is not None and degrees.devices > group.count * group.devices_per_node:
+        raise InputError(
+            f"--pipeline {degrees.pipeline}: the replica has {degrees.devices:,} devices, group "
+            f"{group.name} has {group.count * group.devices_per_node:,}"
+        )
+    if degrees.pipeline > model.num_layers:
+        raise InputError(
+            f"--pipeline {degrees.pipeline} is more than the {model.num_layers} layers of the model"
+        )
+    experts = 0 if model.moe is None else model.moe.num_experts
+    if degrees.expert > max(1, experts):
+        has = f"has {experts}" if experts else "is no mixture of experts"
+        raise InputError(f"--expert {degrees.expert}: {model.name} {has}")
 
 
 def _closed(file: LoadFile) -> ClosedLoad:

@@ -26,8 +26,9 @@ def shipped_text(name: str, *, kind: str | None = None) -> str:
     found = {one: path for one in kinds if (path := find_shipped(one, name)) is not None}
     if not found:
         names = sorted({known for one in kinds for known in list_shipped(one)})
+        near = did_you_mean(name, names)
         raise InputError(
-            f"nothing is shipped as {name[:80]!r}", hint=did_you_mean(name, names) or "planner list"
+            f"nothing is shipped as {name[:80]!r}", hint=near or "`planner list` shows all"
         )
     if len(found) > 1:
         raise InputError(f"{name!r} is {' and '.join(found)}; say which with --kind")

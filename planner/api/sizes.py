@@ -11,6 +11,7 @@ import yaml
 from planner import __version__
 from planner.alarm import enforced
 from planner.api.answers import PricedPlan
+from planner.api.effects import check_model_options
 from planner.api.inputs import load_cluster, load_model
 from planner.api.keywords import JobKeywords, takes
 from planner.api.scenarios import AskedJob
@@ -116,15 +117,21 @@ def size(
         raise InputError("--devices: how many are needed is the question", hint="give --nodes")
     nodes_of = _nodes_of(device, cluster)
     loaded, budget = load_model(model), Budget.lasting(limit_s)
+    check_model_options(loaded, asked.settings, asked.expert_imbalance)
     most = _most_nodes(asked, nodes_of(1) if device is not None else nodes_of(0))
+    longest_s = None if within_s is None else within_s / _steps(nodes_of, loaded, asked)
     try:
         with enforced(budget):
             fit = _first(nodes_of, loaded, asked, most, inf, lambda _: True, budget)
             if fit is None:
                 raise NothingFits(f"the job fits on no number of nodes up to {most:,}")
             target = None
-            if within_s is not None:
-                target = _target(nodes_of, loaded, asked, most, within_s, budget)
+            if within_s is not None and longest_s is not None:
+
+                def in_time(found: Estimate) -> bool:
+                    return found.job_s is not None and found.job_s <= within_s
+
+                target = _first(nodes_of, loaded, asked, most, longest_s, in_time, budget)
     except OutOfTime:
         raise TimeRanOut("--time-limit: time ran out before the answer was found") from None
     return Sized(
@@ -178,24 +185,12 @@ def _most_nodes(asked: AskedJob, cluster: ClusterSpec) -> int:
     return min(limits, default=SIZES[-1])
 
 
-def _target(
-    nodes_of: Callable[[int], ClusterSpec],
-    model: Any,
-    asked: AskedJob,
-    most: int,
-    within_s: float,
-    budget: Budget,
-) -> Smallest | None:
-    """Raises: InputError where nothing says how many tokens the job has."""
-
-    def in_time(found: Estimate) -> bool:
-        return found.job_s is not None and found.job_s <= within_s
-
-    job = replace(asked, nodes=1).scenario(nodes_of(1), model).job
+def _steps(nodes_of: Callable[[int], ClusterSpec], model: ModelLike, asked: AskedJob) -> float:
+    """Of the whole job. Raises: InputError where nothing says how many tokens it has."""
+    job = replace(asked, nodes=1).scenario(nodes_of(1), load_model(model)).job
     if job.tokens is None:
         raise InputError("--within: nothing says how many tokens the job has", hint="give --tokens")
-    steps = job.tokens / (job.global_batch_size * job.seq_length)
-    return _first(nodes_of, model, asked, most, within_s / steps, in_time, budget)
+    return job.tokens / (job.global_batch_size * job.seq_length)
 
 
 def _first(

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from planner.errors import InputError
 from planner.specs import ranges
 
 if TYPE_CHECKING:
@@ -155,13 +156,21 @@ def compare_clusters(
     >>> [one.axes["cluster"] for one in swept.front]
     ['dgx-h100-16']
     """
-    from planner.api.inputs import load_cluster
+    from planner.api.inputs import load_cluster, load_model, load_software
+    from planner.api.scenarios import tokens_of
+    from planner.plan import PRECISIONS
 
+    load_model(model)
+    if software is not None:
+        load_software(software)
+    repeated = next((one for one in clusters if clusters.count(one) > 1), None)
+    if repeated is not None:
+        raise InputError(f"cluster {repeated} is given twice")
     job = {
-        "tokens": tokens,
+        "tokens": tokens_of(tokens),
         "global_batch_size": global_batch_size,
         "seq_length": seq_length,
-        "precision": precision,
+        "precision": ranges.word("--precision", precision, PRECISIONS),
         "software": software,
     }
     axes: dict[str, object] = {"cluster": list(clusters)}

@@ -26,17 +26,19 @@ def calibrate(
     ],
     device_file: Annotated[str, option("OUT.yaml", "The device file to write.")],
     device: Annotated[
-        str | None, option("NAME", "The device to calibrate, when the runs are on several.")
+        str | None,
+        option("NAME", "The device to calibrate, when the runs are on several.", names="device"),
     ] = None,
     plan: Annotated[
         str | None,
         option("FILE[#RANK],...", "The plan of every training log: one for all, or one for each."),
     ] = None,
     cluster: Annotated[
-        str | None, option("NAME|FILE", "Cluster of the logs. [default: the plan's]")
+        str | None,
+        option("NAME|FILE", "Cluster of the logs. [default: the plan's]", names="cluster"),
     ] = None,
     model: Annotated[
-        str | None, option("NAME|FILE", "Model of the logs. [default: the plan's]")
+        str | None, option("NAME|FILE", "Model of the logs. [default: the plan's]", names="model")
     ] = None,
     json: Json = False,
 ) -> None:

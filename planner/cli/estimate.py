@@ -138,6 +138,16 @@ def _estimate_serving(
         from planner.reports.console import show
         from planner.reports.serving_estimate import serving_estimate_report
 
-        show(serving_estimate_report(priced.scenario, priced.estimate, priced.missed))
-    if priced.missed:
+        show(
+            serving_estimate_report(
+                priced.scenario,
+                priced.memory,
+                priced.estimate,
+                ranges=priced.ranges,
+                missed=priced.missed,
+                changes=priced.changes,
+                assumptions=priced.assumptions,
+            )
+        )
+    if priced.missed or not priced.fits:
         raise typer.Exit(DOES_NOT_FIT)

@@ -49,10 +49,14 @@ def export(
         ),
     ] = None,
     output: Output = None,
-    cluster: Annotated[str | None, option("NAME|FILE", "Cluster. [default: the plan's]")] = None,
-    model: Annotated[str | None, option("NAME|FILE", "Model. [default: the plan's]")] = None,
+    cluster: Annotated[
+        str | None, option("NAME|FILE", "Cluster. [default: the plan's]", names="cluster")
+    ] = None,
+    model: Annotated[
+        str | None, option("NAME|FILE", "Model. [default: the plan's]", names="model")
+    ] = None,
     software: Annotated[
-        str | None, option("NAME|FILE", "Software profile. [default: the plan's]")
+        str | None, option("NAME|FILE", "Software profile. [default: the plan's]", names="software")
     ] = None,
     hosts: Annotated[
         str | None,

@@ -136,7 +136,8 @@ def cluster(
         ),
     ],
     device: Annotated[
-        str | None, option("NAME|FILE", "Device of the nodes, where no file says it.")
+        str | None,
+        option("NAME|FILE", "Device of the nodes, where no file says it.", names="device"),
     ] = None,
     devices_per_node: Annotated[str | None, option("N", "Devices in a node.")] = None,
     intra_node_bandwidth: Annotated[

@@ -6,7 +6,7 @@ import typer
 
 from planner import api
 from planner.cli import values
-from planner.cli.options import option
+from planner.cli.options import completion, option
 from planner.cli.output import write_stdout
 from planner.specs import ranges
 from planner.specs.files.writing import check_writable, write_file
@@ -19,6 +19,7 @@ def init(
             metavar="DEVICE",
             help="The nodes' device: a name that planner list has, or a device file.",
             show_default=False,
+            autocompletion=completion("device"),
         ),
     ],
     nodes: Annotated[str, option("N", "How many nodes. [default: 1]")] = "1",

@@ -16,6 +16,7 @@ def list_shipped_files(json: Json = False) -> None:
                     "devices": [{"name": name} for name in api.list_shipped("device")],
                     "libraries": [{"name": name} for name in api.list_shipped("library")],
                     "software": [{"name": name} for name in api.list_shipped("software")],
+                    "engines": [{"name": name} for name in api.list_shipped("engine")],
                 }
             )
         )
@@ -23,6 +24,7 @@ def list_shipped_files(json: Json = False) -> None:
 
     from planner.reports.console import show
     from planner.reports.shipped import shipped_report
+    from planner.specs.engine import load_engine
     from planner.workload.parameters import total_parameters
 
     models = [api.load_model(name) for name in api.list_shipped("model")]
@@ -33,5 +35,6 @@ def list_shipped_files(json: Json = False) -> None:
             devices=[api.load_device(name) for name in api.list_shipped("device")],
             libraries=[api.load_library(name) for name in api.list_shipped("library")],
             software=[api.load_software(name) for name in api.list_shipped("software")],
+            engines=[load_engine(name) for name in api.list_shipped("engine")],
         )
     )

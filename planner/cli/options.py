@@ -17,17 +17,20 @@ HEADROOM = f"{DEFAULT_HEADROOM:.0%}"
 
 def option(metavar: str, help_text: str, *, names: "Kind | None" = None) -> Any:
     """`names`: the kind of shipped file whose names a shell completes."""
-    complete = None if names is None else _completion(names)
+    complete = None if names is None else completion(names)
     return typer.Option(
         metavar=metavar, help=help_text, show_default=False, autocompletion=complete
     )
 
 
-def _completion(kind: "Kind") -> Callable[[str], list[str]]:
+def completion(*kinds: "Kind") -> Callable[[str], list[str]]:
+    """For a shell: the names of shipped files of these kinds."""
+
     def complete(incomplete: str) -> list[str]:
         from planner.specs.files.catalog import list_shipped
 
-        return [name for name in list_shipped(kind) if name.startswith(incomplete)]
+        names = (name for kind in kinds for name in list_shipped(kind))
+        return [name for name in names if name.startswith(incomplete)]
 
     return complete
 
@@ -97,7 +100,9 @@ class LaunchInputOptions:
     model: Annotated[
         str | None,
         option(
-            "NAME|FILE", "Model: a shipped name or a YAML file; a launch script states its own."
+            "NAME|FILE",
+            "Model: a shipped name or a YAML file; a launch script states its own.",
+            names="model",
         ),
     ] = None
     headroom: Headroom = None
@@ -134,14 +139,23 @@ class ServingOptions:
         str | None, option("LOAD.yaml", "Requests to serve: an estimate of serving, not training.")
     ] = None
     engine: Annotated[
-        str | None, option("NAME|FILE", "Engine: vllm, sglang, trtllm or atom. [default: vllm]")
+        str | None,
+        option(
+            "NAME|FILE",
+            "Engine: vllm, sglang, trtllm or atom. [default: vllm]",
+            names="engine",
+        ),
     ] = None
     attention_data: Annotated[
         str | None, option("N", "Ranks with requests of their own that share the experts.")
     ] = None
     weights: Annotated[
         str | None,
-        option("FORMAT", "Format of the weights: bf16, fp8, fp8-block, int8, mxfp4, nvfp4, int4."),
+        option(
+            "FORMAT",
+            "Format of the weights: bf16, fp8, fp8-block, int8, mxfp4, nvfp4, int4. "
+            "[default: bf16]",
+        ),
     ] = None
     kv_format: Annotated[
         str | None, option("FORMAT", "Format of the KV cache: bf16, fp8. [default: the engine's]")

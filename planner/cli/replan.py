@@ -63,6 +63,9 @@ def replan(
 
     Exit code 0: a plan fits; 1: none does, or the reports show nothing wrong; 2: bad input.
     """
+    from planner.replan.option import WAYS
+
+    ranges.word("--take", take, WAYS)
     check_writable(output)
     found = api.replan(
         plan,
@@ -70,9 +73,10 @@ def replan(
         model=inputs.model,
         lost=lost or (),
         slow=slow or (),
-        health=() if health is None else [part.strip() for part in health.split(",")],
-        spares=0 if spares == "0" else values.whole("--spares", spares, most=ranges.MOST_NODES),
-        hours_left=values.duration_s("--hours-left", hours_left),
+        health=() if health is None else values.paths("--health", health),
+        spares=values.whole("--spares", spares, most=ranges.MOST_NODES, least=0),
+        hours_left=values.hours("--hours-left", hours_left),
+        headroom=values.share("--headroom", inputs.headroom, below=1.0),
         time_limit_s=values.duration_s("--time-limit", time_limit),
     )
     options = found.found.options

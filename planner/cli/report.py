@@ -28,13 +28,17 @@ def report(
         option("FILE[#RANK]", "Your own plan, for comparison: a plan file or a launch script."),
     ] = None,
     cluster: Annotated[
-        str | None, option("NAME|FILE", "Cluster. [default: the plans', by its name]")
+        str | None,
+        option("NAME|FILE", "Cluster. [default: the plans', by its name]", names="cluster"),
     ] = None,
     model: Annotated[
-        str | None, option("NAME|FILE", "Model. [default: the plans', by its name]")
+        str | None, option("NAME|FILE", "Model. [default: the plans', by its name]", names="model")
     ] = None,
     software: Annotated[
-        str | None, option("NAME|FILE", "Software profile. [default: the plans', by its name]")
+        str | None,
+        option(
+            "NAME|FILE", "Software profile. [default: the plans', by its name]", names="software"
+        ),
     ] = None,
 ) -> None:
     """Show plans as one HTML page that opens anywhere.

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from planner import api
-from planner.cli.options import option
+from planner.cli.options import completion, option
 from planner.cli.output import write_stdout
 
 
@@ -13,12 +13,20 @@ def show(
     name: Annotated[
         str,
         typer.Argument(
-            metavar="NAME", help="What planner list has a name for.", show_default=False
+            metavar="NAME",
+            help="What planner list has a name for.",
+            show_default=False,
+            autocompletion=completion(
+                "cluster", "model", "device", "library", "software", "runs", "engine"
+            ),
         ),
     ],
     kind: Annotated[
         str | None,
-        option("KIND", "cluster, model, device, library or software, where several have the name."),
+        option(
+            "KIND",
+            "cluster, model, device, library, software or engine, where several have the name.",
+        ),
     ] = None,
 ) -> None:
     """Print a shipped file, to read or to start from.

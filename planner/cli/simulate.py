@@ -41,7 +41,7 @@ def simulate(
     json: Json = False,
 ) -> None:
     """Simulate the failures of a plan's months: nodes fail, are repaired, and come back; spare
-    nodes replace them, or the job goes on on fewer.
+    nodes replace them, or the job goes on with fewer.
 
     Exit code 0: simulated; 2: bad input.
     """

@@ -14,12 +14,16 @@ from planner.specs.files.writing import check_writable, write_file
 
 def size(
     workload: WorkloadOptions,
-    model: Annotated[str, option("NAME|FILE", "Model: a shipped name or a YAML file.")],
+    model: Annotated[
+        str, option("NAME|FILE", "Model: a shipped name or a YAML file.", names="model")
+    ],
     device: Annotated[
-        str | None, option("NAME|FILE", "Device: nodes are those that usually hold it.")
+        str | None,
+        option("NAME|FILE", "Device: nodes are those that usually hold it.", names="device"),
     ] = None,
     cluster: Annotated[
-        str | None, option("NAME|FILE", "Cluster of equal nodes, instead of --device.")
+        str | None,
+        option("NAME|FILE", "Cluster of equal nodes, instead of --device.", names="cluster"),
     ] = None,
     within: Annotated[
         str | None, option("TIME", "How long the job of --tokens may take, such as 30d or 500h.")

@@ -9,6 +9,7 @@ from planner.cli import values
 from planner.cli.options import Json, option
 from planner.cli.output import write_stdout
 from planner.cli.progress import PointsLine
+from planner.errors import InputError
 from planner.specs import ranges
 
 NO_PLAN = 1
@@ -45,6 +46,11 @@ def sweep(
     Exit code 0: points have plans; 1: no point has one; 2: bad input.
     """
     count = values.whole("--jobs", jobs, most=MOST_JOBS)
+    if count is not None and scheduler is not None:
+        raise InputError(
+            "--jobs and --scheduler are both given; the scheduler says how many searches run",
+            hint="leave one of them out",
+        )
     with PointsLine() as line:
         swept = api.sweep(
             study,
@@ -64,7 +70,9 @@ def compare_clusters(
             metavar="CLUSTER...", help="Clusters: shipped names or YAML files.", show_default=False
         ),
     ],
-    model: Annotated[str, option("NAME|FILE", "Model: a shipped name or a YAML file.")],
+    model: Annotated[
+        str, option("NAME|FILE", "Model: a shipped name or a YAML file.", names="model")
+    ],
     tokens: Annotated[
         str | None, option("N", "Tokens of the whole job, such as 15T: compares days and costs.")
     ] = None,
@@ -75,7 +83,9 @@ def compare_clusters(
     global_batch_size: Annotated[str | None, option("N", "Sequences per step.")] = None,
     seq_length: Annotated[str | None, option("S", "Tokens per sequence.")] = None,
     precision: Annotated[str | None, option("FORMAT", "Number format.")] = None,
-    software: Annotated[str | None, option("NAME|FILE", "Software profile.")] = None,
+    software: Annotated[
+        str | None, option("NAME|FILE", "Software profile.", names="software")
+    ] = None,
     jobs: Jobs = None,
     out: Out = None,
     json: Json = False,

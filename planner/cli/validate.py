@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from planner import api
-from planner.cli.options import Json, option
+from planner.cli.options import Json, completion, option
 from planner.cli.output import write_stdout
 from planner.errors import InputError
 
@@ -18,6 +18,7 @@ def validate(
             help="Files of measured runs, or shipped names; tables of serving runs. [default: all "
             "training runs that are shipped]",
             show_default=False,
+            autocompletion=completion("runs"),
         ),
     ] = None,
     device_file: Annotated[

@@ -78,6 +78,15 @@ def duration_s(option: str, text: str | None) -> float | None:
     return float(text)
 
 
+def hours(option: str, text: str | None) -> float | None:
+    """Hours above 0."""
+    if text is None:
+        return None
+    if _DECIMAL.fullmatch(text) is None:
+        raise ranges.not_hours(option, text)
+    return ranges.hours(option, float(text))
+
+
 def rate(option: str, text: str | None) -> float | None:
     """`30000`, `30k`, `2M` → tokens per second."""
     if text is None:
@@ -127,6 +136,14 @@ def span(option: str, text: str | None, *, most: int) -> range | None:
     if ends[1] - ends[0] >= ranges.MOST_SIZES:
         raise InputError(f"{option}: {text!r} are more than {ranges.MOST_SIZES:,} numbers")
     return range(ends[0], ends[1] + 1)
+
+
+def paths(option: str, text: str) -> tuple[str, ...]:
+    """`a.txt,b.csv` → paths of files."""
+    parts = tuple(part.strip() for part in text.split(","))
+    if not all(parts):
+        raise InputError(f"{option}: {text!r} leaves the name of a file out")
+    return parts
 
 
 def script_variables(variables: str | None, arguments: str | None) -> dict[str, str] | None:

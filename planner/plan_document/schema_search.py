@@ -77,7 +77,7 @@ def search_schema() -> Schema:
     dimension = record(
         {
             "name": TEXT,
-            "values": list_of({"type": ["integer", "string", "boolean"]}),
+            "values": list_of({"type": ["number", "string", "boolean"]}),
             "restricted_by_user": FLAG,
         }
     )

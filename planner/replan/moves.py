@@ -19,9 +19,8 @@ if TYPE_CHECKING:
     from planner.training.scenario import Scenario
 
 
-def kept(scenario: Scenario, plan: Plan) -> Moved | NoWay:
-    """The plan as it is, on a cluster that got slower."""
-    what = "the same plan with what is slow"
+def kept(scenario: Scenario, plan: Plan, what: str) -> Moved | NoWay:
+    """The plan as it is."""
     return _priced("keep", what, scenario, plan) or NoWay(way="keep", reason="it does not fit")
 
 
@@ -45,7 +44,7 @@ def dropped(
     way: Way = "drop" if keep_batch else "drop-batch"
     degrees, job = plan.degrees, scenario.job
     replica = degrees.devices // degrees.data
-    reason = f"fewer than the {replica:,} devices of one replica are left"
+    reason = _no_hosts(scenario, hosts, replica)
     for data in range(degrees.data - 1, 0, -1):
         chosen = _hosts_of(scenario, plan, hosts, data * replica)
         if chosen is None:
@@ -121,6 +120,16 @@ def _hosts_of(
             taken.append(left.pop(0))
         found += taken
     return tuple(found)
+
+
+def _no_hosts(scenario: Scenario, hosts: Sequence[str], replica: int) -> str:
+    """Why no number of replicas has hosts."""
+    sizes = dict(_sizes(scenario))
+    if len({sizes[host] for host in hosts}) > 1:
+        return "nodes hold different numbers of devices"
+    if sum(sizes[host] for host in hosts) < replica:
+        return f"fewer than the {replica:,} devices of one replica are left"
+    return f"no smaller number of replicas of {replica:,} devices fills whole nodes"
 
 
 def _sizes(scenario: Scenario) -> Iterator[tuple[str, int]]:

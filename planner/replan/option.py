@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from planner.training.scenario import Scenario
 
 Way = Literal["keep", "swap", "drop", "drop-batch", "shift", "search"]
+WAYS: tuple[Way, ...] = ("keep", "swap", "drop", "drop-batch", "shift", "search")
 """keep: as it is, the slow node or link included. swap: spare nodes in the place of those that are
 gone. drop: fewer replicas, the same batch. drop-batch: the most replicas that are left, with a
 batch close to the job's. shift: fewer stages with more layers each. search: anything."""

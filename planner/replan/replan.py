@@ -22,6 +22,7 @@ from planner.specs.files.fields import Constant, Duration
 from planner.specs.files.general import general
 from planner.training.lifetime.checkpoint import checkpoint_bytes
 from planner.training.scenario import build_scenario
+from planner.wording.units import plural
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -111,6 +112,8 @@ def replan(
         for one in options
         if "a spare node" in one.moved.what
     ]
+    no_repair = left_s is not None and repair_s is None and damage.lost
+    said = ("no lost node comes back (the cluster file states no repair)",) if no_repair else ()
     return Replanned(
         scenario=scenario,
         plan=plan,
@@ -121,7 +124,7 @@ def replan(
         left_s=left_s,
         repair_s=repair_s,
         waiting=waiting,
-        assumptions=(*restart.said, *spare_said[:1]),
+        assumptions=(*restart.said, *said, *spare_said[:1]),
     )
 
 
@@ -134,19 +137,19 @@ def _ways(
         slower = slowed(scenario, damage.slow)
         as_is = build_scenario(slower, scenario.model, scenario.job)
         if not used & set(damage.lost):
-            yield kept(as_is, plan)
+            yield kept(as_is, plan, "the same plan, with the slow parts")
     gone = dict.fromkeys((*damage.lost, *damage.suspects))
     away = [host for host in plan.placement.hosts if host in gone]
     if not away:
         if not damage.slow:
-            yield kept(scenario, plan)
+            yield kept(scenario, plan, "the same plan; no lost node is part of it")
         return
     spares = _spares(scenario, plan, gone, away, outside)
     if len(spares) == len(away):
         yield swapped(scenario, plan, spares)
         spares = {}
     else:
-        yield NoWay(way="swap", reason=f"{len(spares)} spare for {len(away)} nodes that are gone")
+        yield NoWay(way="swap", reason=_too_few(len(spares), len(away)))
     back = {old for old, new in spares.items() if old == new}
     lost = [host for host in gone if host not in back]
     names = scenario.cluster.host_names()
@@ -158,6 +161,12 @@ def _ways(
     yield from (fewer, shorter)
     known = [one.estimate.step_s for one in (fewer, shorter) if isinstance(one, Moved)]
     yield anew(scenario, cluster, min(known, default=inf), budget)
+
+
+def _too_few(spares: int, away: int) -> str:
+    """`1 spare node for 3 nodes`"""
+    have = "no spare node" if not spares else plural(spares, "spare node")
+    return f"{have} for {plural(away, 'node')} to replace"
 
 
 def _spares(

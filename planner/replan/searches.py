@@ -60,7 +60,10 @@ def shifted(scenario: Scenario, plan: Plan, cluster: ClusterSpec, budget: Budget
 def anew(scenario: Scenario, cluster: ClusterSpec, below_s: float, budget: Budget) -> Moved | NoWay:
     """The fastest plan of any shape on what is left of the cluster, which may leave nodes idle. A
     plan that takes `below_s` or longer is of no use: another way is as fast."""
-    slower = NoWay(way="search", reason="no other shape is faster than the ways above")
+    reason = (
+        "nothing fits" if below_s == inf else "no other shape is faster than those of other ways"
+    )
+    slower = NoWay(way="search", reason=reason)
     try:
         job = replace(scenario.job, devices=cluster.num_devices or 0)
         whole = build_scenario(cluster, scenario.model, job)

@@ -12,13 +12,14 @@ from rich.text import Text
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from rich.console import RenderableType
+    from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 
 BAR_WIDTH = 24
 RULED = Box("    \n    \n ── \n    \n    \n    \n    \n    \n", ascii=True)
 """A rule under the header and nothing else. Called ASCII so that rich leaves it alone where the
 encoding lacks the line: the console's own fallback replaces it without moving a column."""
 MANY_COLUMNS = 11
+UNLIMITED = 10_000
 
 
 def heading(text: str) -> RenderableType:
@@ -44,6 +45,22 @@ def numbers_table(columns: int) -> Table:
     stand closer together."""
     gap = 0 if columns > MANY_COLUMNS else 1
     return Table(box=RULED, show_edge=False, pad_edge=False, padding=(0, gap, 0, 0))
+
+
+class FirstThatFits:
+    """The first of several tables that is no wider than the terminal, else the last."""
+
+    def __init__(self, *tables: Table) -> None:
+        self._tables = tables
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        *wider, last = self._tables
+        free = options.update(width=UNLIMITED)
+        for table in wider:
+            if console.measure(table, options=free).maximum <= options.max_width:
+                yield table
+                return
+        yield last
 
 
 def bar(share: float, width: int = BAR_WIDTH) -> str:

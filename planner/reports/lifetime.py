@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from planner.wording.amounts import carbon, energy, money
-from planner.wording.units import duration, durations, large, percent, plural
+from planner.wording.units import duration, durations, large, percent, plural, stored
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -31,7 +31,7 @@ def _failures(estimate: Estimate, known: Goodput) -> str:
     text = (
         f"Goodput {percent(known.share)}, {tokens} tokens a day: a failure every "
         f"{duration(known.between_failures_s)}, {duration(known.restart_s)} until the next step, a "
-        f"checkpoint of {large(known.checkpoint_bytes)}B every {duration(known.interval_s)} that "
+        f"checkpoint of {stored(known.checkpoint_bytes)} every {duration(known.interval_s)} that "
         f"stops the steps for {duration(known.stall_s)}."
     )
     if known.spares_needed is None or known.spares >= known.spares_needed:
@@ -59,7 +59,8 @@ def _job(estimate: Estimate, tokens: int) -> str:
     if estimate.goodput is None:
         return f"{text}, if nothing ever fails."
     failures = round(job_s / estimate.goodput.between_failures_s)
-    return f"{text}, with about {plural(failures, 'failure')}."
+    expected = f"about {plural(failures, 'failure')}" if failures else "less than one failure"
+    return f"{text}, with {expected}."
 
 
 def _spent(estimate: Estimate, known: Spending) -> list[str]:

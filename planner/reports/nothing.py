@@ -57,9 +57,11 @@ def nothing_report(inputs: RecordedInputs, result: SearchResult) -> RenderableTy
 
 def _beyond_limits(where: str, ranked: RankedBy, near: RankedPlan) -> RenderableType:
     """Plans fit, but none keeps within the limits."""
-    currency, spent = currency_of(near.estimate), near.estimate.step_spent
+    currency, of_job = currency_of(near.estimate), ranked.job_budget is not None
+    spent = near.estimate.job_spent if of_job else near.estimate.step_spent
     price = None if spent is None else spent[0].price
-    cost = "" if price is None else f", {money(currency, price)[0]} a step"
+    what = "for the job" if of_job else "a step"
+    cost = "" if price is None else f", {money(currency, price)[0]} {what}"
     return Group(
         paragraph(f"No plan has {within(ranked, currency)}.", style="bold"),
         paragraph(

@@ -8,7 +8,15 @@ from rich.console import Group
 from rich.text import Text
 
 from planner.reports.comparison import VERDICTS
-from planner.reports.layout import bullets, heading, numbers_table, paragraph
+from planner.reports.layout import (
+    MANY_COLUMNS,
+    FirstThatFits,
+    bullets,
+    heading,
+    numbers_table,
+    paragraph,
+)
+from planner.specs.cluster.hostlist import compress_hosts
 from planner.wording.labels import one_line
 from planner.wording.units import count, duration, large, percent, plural, time_scale
 
@@ -23,14 +31,6 @@ if TYPE_CHECKING:
 
 NAMED = 8
 """Most hosts that are listed one by one."""
-WAYS = {
-    "keep": "keep",
-    "swap": "swap",
-    "drop": "drop replicas",
-    "drop-batch": "drop, other batch",
-    "shift": "shift layers",
-    "search": "search anew",
-}
 
 
 def replan_report(
@@ -45,16 +45,15 @@ def replan_report(
         parts += [heading("What the health reports say"), bullets(findings)]
     if found.options:
         parts += [heading("Ways to go on"), _table(found), paragraph(_legend(found), style="dim")]
-    details = [f"{WAYS[one.moved.way]}: {_described(one)}" for one in found.options]
-    details += [f"{WAYS[one.way]}: not possible, {one.reason}" for one in found.no_ways]
+    details = [f"{one.moved.way}: {_described(one)}" for one in found.options]
+    details += [f"{one.way}: not possible, {one.reason}" for one in found.no_ways]
     parts += [heading("What each one does"), bullets(details)]
-    parts += [
-        heading("Going on from the last checkpoint"),
-        bullets(
-            f"{WAYS[one.moved.way]}: {VERDICTS[one.checkpoint.verdict]}: {one.checkpoint.reason}"
+    if found.options:
+        loads = [
+            f"{one.moved.way}: {VERDICTS[one.checkpoint.verdict]}: {one.checkpoint.reason}"
             for one in found.options
-        ),
-    ]
+        ]
+        parts += [heading("Going on from the last checkpoint"), bullets(loads)]
     if found.assumptions:
         parts += [heading("Assumptions"), bullets(found.assumptions)]
     return Group(*parts)
@@ -65,7 +64,7 @@ def _headline(found: Replanned, chosen: Option | None) -> str:
         return "No plan with the batch of the job fits what is left."
     rate = count(chosen.moved.estimate.tokens_per_s)
     text = (
-        f"{WAYS[chosen.moved.way].capitalize()}: {chosen.moved.what}; {rate} tokens/s, "
+        f"{chosen.moved.way.capitalize()}: {chosen.moved.what}; {rate} tokens/s, "
         f"{percent(chosen.share)} of before"
     )
     if chosen.break_even_s is not None:
@@ -77,12 +76,16 @@ def _happened(found: Replanned) -> str:
     lost, slow = found.damage.lost, found.damage.slow
     said = []
     if lost:
-        named = ", ".join(lost) if len(lost) <= NAMED else f"{lost[0]} to {lost[-1]}"
+        named = ", ".join(lost) if len(lost) <= NAMED else compress_hosts(lost)
         said.append(f"{plural(len(lost), 'node')} lost ({named})")
     if slow:
-        said.append(f"slow: {', '.join(map(str, slow[:NAMED]))}")
+        more = f" and {len(slow) - NAMED} more" if len(slow) > NAMED else ""
+        said.append(f"slow: {', '.join(map(str, slow[:NAMED]))}{more}")
     before = count(found.before.tokens_per_s)
-    text = f"{'; '.join(said)}. Before: {one_line(found.plan)}, {before} tokens/s."
+    happened = "; ".join(said)
+    text = (
+        f"{happened[0].upper()}{happened[1:]}. Before: {one_line(found.plan)}, {before} tokens/s."
+    )
     if found.waiting is not None and found.left_s is not None and found.repair_s is not None:
         text += (
             f" Waiting {duration(found.repair_s)} for the repair leaves {large(found.waiting)} "
@@ -91,22 +94,28 @@ def _happened(found: Replanned) -> str:
     return text
 
 
-def _table(found: Replanned) -> Table:
+def _table(found: Replanned) -> FirstThatFits:
+    return FirstThatFits(_columns(found, narrow=False), _columns(found, narrow=True))
+
+
+def _columns(found: Replanned, *, narrow: bool) -> Table:
+    """`narrow`: without idle nodes, columns close together."""
     scale = time_scale(max(one.moved.estimate.step_s for one in found.options))
-    table = numbers_table(8)
+    table = numbers_table(MANY_COLUMNS + 1 if narrow else 1)
     table.add_column("way", no_wrap=True)
-    columns = [f"step\n{scale.unit}", "tokens/s", "of\nbefore", "idle\nnodes", "restart\nmin"]
-    columns += ["break-even\nhours", *(["tokens"] if found.left_s is not None else [])]
+    columns = [f"step\n{scale.unit}", "tokens/s", "of\nbefore"]
+    columns += [*([] if narrow else ["idle\nnodes"]), "restart\nmin", "break-even\nhours"]
+    columns += ["tokens"] if found.left_s is not None else []
     for header in columns:
         table.add_column(header, justify="right", no_wrap=True)
     for one in found.options:
         even_s = one.break_even_s
         cells = [
-            WAYS[one.moved.way],
+            one.moved.way,
             scale.number(one.moved.estimate.step_s),
             count(one.moved.estimate.tokens_per_s),
             percent(one.share),
-            count(len(one.idle)),
+            *([] if narrow else [count(len(one.idle))]),
             f"{one.restart_s / 60:.0f}",
             "-" if even_s is None else f"{even_s / 3600:.2f}",
         ]

@@ -12,9 +12,12 @@ from planner.reports.validation import number, signed
 from planner.wording.units import count, percent, plural
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from rich.console import RenderableType
     from rich.table import Table
 
+    from planner.specs.runs.spec import RunError
     from planner.validation.serving.compare import ServingValidation
     from planner.validation.statistics import ErrorSummary
 
@@ -33,6 +36,8 @@ LEGEND = (
     "output tokens per second and device. Means are of errors without sign."
 )
 _SHOWN_IDS = 3
+_NARROWEST = 20
+"""Columns that names have at least."""
 
 
 def serving_validation_report(validation: ServingValidation) -> RenderableType:
@@ -45,10 +50,18 @@ def serving_validation_report(validation: ServingValidation) -> RenderableType:
     if validation.cells:
         parts += [heading("By model, device and engine"), _cells(validation)]
         parts.append(paragraph(LEGEND, style="dim"))
+    if validation.doubts:
+        parts += [
+            heading(
+                f"Left out because of what was measured: {plural(len(validation.doubts), 'run')}"
+            ),
+            bullets(_reasons(validation.doubts)),
+            paragraph(_with_doubtful(validation)),
+        ]
     if validation.errors:
         parts += [
             heading(f"Not compared: {plural(len(validation.errors), 'run')}"),
-            bullets(_reasons(validation)),
+            bullets(_reasons(validation.errors)),
         ]
     return Group(*parts)
 
@@ -62,6 +75,16 @@ def _answer(tpot: ErrorSummary) -> str:
     )
 
 
+def _with_doubtful(validation: ServingValidation) -> str:
+    tpot = validation.summary_with_doubtful["tpot"]
+    if tpot.mean_abs_error is None:
+        return "None of them states the time of an output token."
+    return (
+        f"With them the time of an output token is {percent(tpot.mean_abs_error)} off over "
+        f"{plural(tpot.count, 'run')}."
+    )
+
+
 def _line(label: str, errors: ErrorSummary) -> str:
     return (
         f"{label}: {percent(errors.mean_abs_error or 0.0)} mean of {count(errors.count)}, "
@@ -71,9 +94,8 @@ def _line(label: str, errors: ErrorSummary) -> str:
 
 
 def _cells(validation: ServingValidation) -> Table:
-    table = numbers_table(9)
-    for header in ("model", "device", "engine"):
-        table.add_column(header, overflow="fold")
+    table = numbers_table(7)
+    table.add_column("model, device, engine", overflow="fold", min_width=_NARROWEST)
     for header in ("runs", "TPOT", "bias", "TTFT", "bias", "rate"):
         table.add_column(header, justify="right", no_wrap=True)
     for cell in validation.cells:
@@ -81,9 +103,7 @@ def _cells(validation: ServingValidation) -> Table:
         rate = cell.summary["output_tokens_per_s_per_device"]
         pooled = "" if cell.mode == "agg" else " (pools)"
         table.add_row(
-            Text(cell.model),
-            Text(cell.device),
-            Text(f"{cell.engine}{pooled}"),
+            Text(f"{cell.model}, {cell.device}, {cell.engine}{pooled}"),
             count(max(errors.count for errors in cell.summary.values())),
             number(tpot.mean_abs_error),
             number(tpot.bias, "+"),
@@ -94,10 +114,10 @@ def _cells(validation: ServingValidation) -> Table:
     return table
 
 
-def _reasons(validation: ServingValidation) -> list[str]:
+def _reasons(errors: Sequence[RunError]) -> list[str]:
     """Reasons with the rows they are about; of many rows the first ones."""
     runs: dict[str, list[str]] = {}
-    for error in validation.errors:
+    for error in errors:
         runs.setdefault(error.message, []).append(error.id)
     return [
         f"{', '.join(ids[:_SHOWN_IDS])}"

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from planner.specs.cluster.spec import ClusterSpec
     from planner.specs.device import DeviceSpec
+    from planner.specs.engine import EngineProfile
     from planner.specs.library import CollectiveLibrary
     from planner.specs.model.spec import ModelSpec
     from planner.specs.software import SoftwareProfile
@@ -31,11 +32,13 @@ def shipped_report(
     devices: Sequence[DeviceSpec],
     libraries: Sequence[CollectiveLibrary],
     software: Sequence[SoftwareProfile],
+    engines: Sequence[EngineProfile],
 ) -> RenderableType:
     """`models` come with their number of parameters."""
     return Group(
         Text(
-            "Names that --cluster, --model, --software, `device:` and `collectives:` take",
+            "Names that --cluster, --model, --software, --engine, `device:` and `collectives:` "
+            "take",
             style="bold",
         ),
         heading("Clusters"),
@@ -48,6 +51,8 @@ def shipped_report(
         _described({one.name: one.description for one in libraries}),
         heading("Software profiles"),
         _described({one.name: one.description for one in software}),
+        heading("Serving engines"),
+        _described({one.name: one.description for one in engines}),
     )
 
 

@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING
 
 from rich.console import Group
 
-from planner.reports.layout import heading, numbers_table, paragraph
+from planner.reports.layout import MANY_COLUMNS, FirstThatFits, heading, numbers_table, paragraph
 from planner.wording.units import count, duration, large, percent, plural
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
+    from rich.table import Table
 
     from planner.resilience.months import SimulatedMonths
 
@@ -18,13 +19,13 @@ if TYPE_CHECKING:
 def simulation_report(found: SimulatedMonths) -> RenderableType:
     """The answer first."""
     without = found.outcomes[0]
+    lives = "1 life was" if found.seeds == 1 else f"{count(found.seeds)} lives were"
     return Group(
         paragraph(_answer(found), style="bold"),
         paragraph(
             f"{plural(found.nodes, 'node')}, each fails every {duration(found.node_mtbf_s)}: "
             f"{without.failures:.1f} failures in {plural(round(found.days), 'day')}, "
-            f"{found.nodes_away:.2g} nodes are away on average. {count(found.seeds)} lives "
-            "were simulated."
+            f"{found.nodes_away:.2g} nodes are away on average. {lives} simulated."
         ),
         paragraph(_left(found)),
         heading("Spare nodes"),
@@ -44,6 +45,8 @@ def _answer(found: SimulatedMonths) -> str:
         f"goodput {percent(best.goodput)}, {large(best.tokens_per_day)} tokens a day, "
         f"the plan runs {percent(best.full)} of the time"
     )
+    if found.outcomes[-1].spares == 0:
+        return f"Without spare nodes: {said}."
     if not best.spares:
         return f"No spare node is worth its place: {said}."
     return f"{plural(best.spares, 'spare node')}: {said}."
@@ -57,23 +60,28 @@ def _left(found: SimulatedMonths) -> str:
     nodes, rate = smaller[-1]
     fewest = smaller[0][0]
     return (
-        f"Without a spare the job goes on on fewer nodes: at {percent(rate)} of its speed on "
-        f"{count(nodes)}. Below {count(fewest)} it waits."
+        f"Without a spare the job goes on with fewer nodes: at {percent(rate)} of its speed on "
+        f"{count(nodes)}. With fewer than {count(fewest)} the simulation lets it wait."
     )
 
 
 def _table(found: SimulatedMonths) -> RenderableType:
-    table = numbers_table(8)
+    return FirstThatFits(_columns(found, narrow=False), _columns(found, narrow=True))
+
+
+def _columns(found: SimulatedMonths, *, narrow: bool) -> Table:
+    """`narrow`: columns close together."""
+    table = numbers_table(MANY_COLUMNS + 1 if narrow else 1)
     for name in (
-        *("spares", "goodput", "90% of lives", "long run", "plan", "fewer", "stopped"),
-        "per node",
+        *("spares", "goodput", "90% of\nlives", "long\nrun", "plan", "fewer", "stopped"),
+        "per\nnode",
     ):
         table.add_column(name, justify="right", no_wrap=True)
     for one in found.outcomes:
         table.add_row(
             count(one.spares),
             percent(one.goodput),
-            f"{percent(one.goodput_low)}-{percent(one.goodput_high)}",
+            f"{percent(one.goodput_low).removesuffix('%')}-{percent(one.goodput_high)}",
             percent(one.lasting),
             percent(one.full),
             percent(one.shrunk),

@@ -27,10 +27,10 @@ def size_report(
     parts: list[RenderableType] = [_answer("It fits on", *fit)]
     parts += [paragraph(text) for text in (ranges(fit[1]), *lifetime(fit[1]))]
     if within_s is not None and target is None:
-        text = f"No number of nodes up to {count(most_nodes)} ends it in {duration(within_s)}."
+        text = f"No number of nodes up to {count(most_nodes)} ends it within {duration(within_s)}."
         parts += [heading(text)]
     elif within_s is not None and target is not None:
-        parts += [paragraph(""), _answer(f"It ends in {duration(within_s)} on", *target)]
+        parts += [paragraph(""), _answer(f"It ends within {duration(within_s)} on", *target)]
         parts += [paragraph(text) for text in (ranges(target[1]), *lifetime(target[1]))]
     shown = target or fit
     return Group(*parts, heading("Assumptions"), bullets(shown[1].assumptions))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from rich.console import Group
 from rich.text import Text
 
-from planner.reports.layout import bullets, heading, numbers_table, paragraph
+from planner.reports.layout import FirstThatFits, bullets, heading, numbers_table, paragraph
 from planner.sweeps.curves import NODES, crossovers, curves
 from planner.wording.amounts import carbon, energy, money
 from planner.wording.units import count, duration, percent, plural, seconds
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from rich.console import RenderableType
+    from rich.table import Table
 
     from planner.specs.study.file import Objective
     from planner.sweeps.answers import PointAnswer
@@ -45,7 +46,7 @@ def sweep_report(result: SweepResult) -> RenderableType:
     ]
     if front:
         parts += [
-            heading(f"Front: no point is better in {objective_words(result)}"),
+            heading(f"Front: no other point beats these in {objective_words(result)}"),
             _front_table(result),
         ]
         same = [
@@ -76,48 +77,78 @@ def sweep_report(result: SweepResult) -> RenderableType:
 
 
 def tally(result: SweepResult) -> str:
-    """`24 have a plan (20 proven best), 8 are beaten by others whatever their plan`"""
+    """`24 have a plan (20 proven best); 8 are beaten by others whatever the plan`"""
     outcomes = Counter(one.outcome for one in result.points)
     planned = [one for one in result.points if one.outcome == "planned"]
     proven = sum(1 for one in planned if one.proven)
     worst = max((one.gap or 0.0 for one in planned), default=0.0)
-    said = [f"{count(len(planned))} have a plan"]
+    said = [f"{_points(len(planned), 'has', 'have')} a plan"]
     if planned:
-        rest = f", the others within {percent(worst)} of the best" if proven < len(planned) else ""
+        others = "other" if len(planned) - proven == 1 else "others"
+        rest = (
+            f", the {others} within {percent(worst)} of the best" if proven < len(planned) else ""
+        )
         said[0] += f" ({count(proven)} proven best under the model{rest})"
     if outcomes["dominated"]:
-        said.append(f"{count(outcomes['dominated'])} are beaten by others whatever their plan")
+        beaten = _points(outcomes["dominated"], "is", "are")
+        said.append(f"{beaten} beaten by others whatever the plan")
     if outcomes["nothing fits"]:
-        said.append(f"on {count(outcomes['nothing fits'])} nothing fits")
+        said.append(f"nothing fits on {count(outcomes['nothing fits'])}")
     if outcomes["refused"]:
         said.append(f"{count(outcomes['refused'])} cannot be asked for")
     over = sum(1 for one in planned if one.over_limits)
     if over:
-        said.append(f"{count(over)} are beyond a limit")
+        said.append(f"{_points(over, 'is', 'are')} beyond a limit")
     if result.reused:
-        said.append(f"{count(result.reused)} were known before")
+        said.append(f"{_points(result.reused, 'was', 'were')} known before")
     return "; ".join(said)
 
 
+def _points(number: int, one: str, several: str) -> str:
+    """`1 has`, `24 have`."""
+    return f"{count(number)} {one if number == 1 else several}"
+
+
 def _front_table(result: SweepResult) -> RenderableType:
+    """Where not all of it fits, less of it: first without gaps and degrees, then what is no
+    objective."""
     points = result.front[:MOST_ROWS]
-    axes = _differing(result, points)
     columns = list(figures(result, points))
-    table = numbers_table(3 + len(axes) + len(columns))
+    timed = any(name == "time" for name, _ in columns)
+    wanted = {*result.study.objectives, *(() if timed else ("step",))}
+    named = [one for one in columns if one[0] in wanted]
+    return FirstThatFits(
+        _front_columns(result, points, columns, proof=True),
+        _front_columns(result, points, columns, proof=False),
+        _front_columns(result, points, named, proof=True),
+        _front_columns(result, points, named, proof=False),
+    )
+
+
+def _front_columns(
+    result: SweepResult,
+    points: Sequence[PointAnswer],
+    columns: Sequence[tuple[str, list[str]]],
+    *,
+    proof: bool,
+) -> Table:
+    """`proof`: with degrees and gap."""
+    axes = _differing(result, points)
+    table = numbers_table(1 + len(axes) + len(columns) + 2 * proof)
     table.add_column("#", justify="right", no_wrap=True)
     for axis in axes:
         table.add_column(axis, overflow="fold")
     for name, _ in columns:
         table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("degrees", overflow="fold")
-    table.add_column("gap", justify="right", no_wrap=True)
+    if proof:
+        table.add_column("degrees", no_wrap=True)
+        table.add_column("gap", justify="right", no_wrap=True)
     for index, one in enumerate(points):
         table.add_row(
             count(one.number),
             *(Text(one.axes[axis]) for axis in axes),
             *(texts[index] for _, texts in columns),
-            Text(degrees(one)),
-            percent(one.gap or 0.0),
+            *((Text(degrees(one)), percent(one.gap or 0.0)) if proof else ()),
         )
     return table
 
@@ -130,9 +161,8 @@ def _differing(result: SweepResult, points: Sequence[PointAnswer]) -> list[str]:
 
 def figures(result: SweepResult, points: Sequence[PointAnswer]) -> Iterator[tuple[str, list[str]]]:
     """Columns of what is known: seconds of a step, and what the objectives are about."""
-    job = "of the job" if any(one.time_s != one.step_s for one in points) else ""
     yield "step", [seconds(one.step_s or 0.0) for one in points]
-    if job:
+    if any(one.time_s != one.step_s for one in points):
         yield "time", [duration(one.time_s or 0.0) for one in points]
     if all(one.cost is not None for one in points):
         yield "cost", [money(one.currency or "", one.cost or 0.0)[0] for one in points]
@@ -216,8 +246,8 @@ def reasons(points: Sequence[PointAnswer]) -> list[str]:
 
 
 def objective_words(result: SweepResult) -> str:
-    """`time, cost`"""
-    return ", ".join(result.study.objectives)
+    """`time and cost`"""
+    return " and ".join(", ".join(result.study.objectives).rsplit(", ", 1))
 
 
 def curve_name(index: int, curve: Curve) -> str:

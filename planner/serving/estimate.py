@@ -121,14 +121,18 @@ def prices(scenario: ServingScenario) -> tuple[StepCosts, ServingMemory]:
     return StepCosts(scenario, most), serving_memory(scenario)
 
 
+def holds_a_request(memory: ServingMemory, load: ClosedLoad) -> bool:
+    """Whether the KV cache has room for the longest request."""
+    return memory.request_bytes(load.input_tokens + load.output_tokens) <= memory.kv_bytes
+
+
 def _check_room(scenario: ServingScenario, memory: ServingMemory, load: ClosedLoad) -> None:
-    longest = memory.request_bytes(load.input_tokens + load.output_tokens)
-    if longest > memory.kv_bytes:
+    if not holds_a_request(memory, load):
         raise RuleError(
             "memory",
-            f"{scenario.model.name} in {scenario.weights} leaves {memory.kv_tokens} tokens of KV "
+            f"{scenario.model.name} in {scenario.weights} leaves {memory.kv_tokens:,} tokens of KV "
             f"cache on {scenario.degrees.devices} x {scenario.device.name}; a request has "
-            f"{load.input_tokens + load.output_tokens}",
+            f"{load.input_tokens + load.output_tokens:,}",
         )
 
 

@@ -81,3 +81,43 @@ def best_average(
     found = np.maximum([answer.values[share.name] for share in shares], 0.0)
     total = float(found.sum())
     return found / total if total > 0 else None
+
+
+def best_shared_average(
+    each_s: Floats, fixed_s: Floats, *, number: float, rooms: Floats, solver: Solver
+) -> Floats | None:
+    """[J]: the shares of the rows in the average that is longest when a `number` of equal things is
+    divided among places as is best for it. `each_s` [J, I]: what one of them adds at a place; place
+    i belongs to part i modulo the number of parts, and a part has room for `rooms` [P] of them.
+
+    The program is the dual of the one that divides them: with shares λ that sum to 1, a price μ of
+    every thing and ν ≥ 0 of the room of a part, the average takes at least Σ λ·fixed + number·μ −
+    Σ rooms·ν where μ − ν ≤ Σ λ·each at every place. None where the solver has no answer, and where
+    there is no room for all.
+    """
+    from pulp import LpAffineExpression, LpMaximize, LpProblem
+
+    parts = len(rooms)
+    unit_s = float(fixed_s.max() + number * each_s.max())
+    program = LpProblem("shared", LpMaximize)
+    shares = [program.add_variable(f"share_{j}", 0) for j in range(len(fixed_s))]
+    full = [program.add_variable(f"full_{part}", 0) for part in range(parts)]
+    each = program.add_variable("each")
+    rooms = np.minimum(rooms, number) / max(number, 1.0)
+    program += LpAffineExpression(
+        [
+            (each, 1.0),
+            *((one, -room) for one, room in zip(full, rooms.tolist(), strict=True)),
+            *zip(shares, (fixed_s / unit_s).tolist(), strict=True),
+        ]
+    )
+    program += LpAffineExpression([(share, 1.0) for share in shares]) == 1
+    for place, column in enumerate((max(number, 1.0) * each_s.T / unit_s).tolist()):
+        terms = ((share, -cost) for share, cost in zip(shares, column, strict=True))
+        program += LpAffineExpression([(each, 1.0), (full[place % parts], -1.0), *terms]) <= 0
+    answer = solver.solve(program)
+    if not answer.values:
+        return None
+    found = np.maximum([answer.values[share.name] for share in shares], 0.0)
+    total = float(found.sum())
+    return found / total if total > 0 else None

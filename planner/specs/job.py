@@ -81,10 +81,11 @@ def build_job(
         assumptions.append("job: precision bf16 (nothing states another)")
     updated_by = _known("optimizer", optimizer or training.optimizer or "adam", OPTIMIZERS)
     settings = settings or AS_THE_PROFILE
-    if settings.packed_length is not None and settings.packed_length > length:
+    longest = settings.longest_packed or settings.packed_length or 0
+    if longest > length:
         raise InputError(
-            f"--packed-lengths: sequences of {settings.packed_length:,} tokens, on average over "
-            f"their tokens, do not fit into the sequence length of {length:,}"
+            f"--packed-lengths: a sequence of {longest:,} tokens does not fit into the sequence "
+            f"length of {length:,}"
         )
     return JobSpec(
         global_batch_size=batch,

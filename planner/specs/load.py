@@ -24,6 +24,7 @@ from planner.specs.like import completed
 from planner.specs.model.build import build_model
 from planner.specs.model.spec import ModelSpec
 from planner.specs.software import SoftwareProfile
+from planner.specs.unpriced import why_unpriced
 
 M = TypeVar("M", bound=BaseModel)
 S = TypeVar("S", ClusterSpec, ModelSpec)
@@ -85,8 +86,12 @@ def _foreign(document: Document) -> str | None:
 
 
 def load_device(name_or_path: str | Path) -> DeviceSpec:
-    """A device. Raises: InputError."""
-    path = catalog.resolve("device", name_or_path)
+    """A device. Raises: InputError, with the reason for a device that is not priced."""
+    try:
+        path = catalog.resolve("device", name_or_path)
+    except InputError as error:
+        reason = why_unpriced(str(name_or_path))
+        raise error if reason is None else InputError(reason) from None
     document = load_document(path)
     try:
         tree = completed(document.tree, lambda name: _description_of(name, path.parent))
@@ -132,7 +137,7 @@ def cluster_of(document: Document, *, name: str, folder: Path) -> ClusterSpec:
 def _device_for(name: str, folder: Path) -> DeviceSpec:
     """The device a cluster file in `folder` names. Raises: ValueError for an unknown name, which
     the caller places; InputError for a device file that is wrong."""
-    return load_device(catalog.refer("device", name, folder))
+    return load_device(_referred(name, folder))
 
 
 def _kept(spec: S) -> S:
@@ -145,7 +150,17 @@ def _kept(spec: S) -> S:
 
 def _description_of(name: str, folder: Path) -> object:
     """The content of the file of a device. Raises: ValueError for an unknown name."""
-    return load_document(catalog.refer("device", name, folder)).tree
+    return load_document(_referred(name, folder)).tree
+
+
+def _referred(name: str, folder: Path) -> Path:
+    """The file of a device that a file in `folder` names. Raises: ValueError for an unknown name,
+    with the reason for a device that is not priced."""
+    try:
+        return catalog.refer("device", name, folder)
+    except ValueError as error:
+        reason = why_unpriced(name)
+        raise error if reason is None else ValueError(reason) from None
 
 
 def _source(document: Document) -> SourceFile:

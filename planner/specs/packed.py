@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,29 +14,47 @@ from planner.specs.files.text_file import decode, read_bytes
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+_NUMBERS = re.compile(r"[-+0-9., ]*")
+"""A text that means numbers, right or wrong, and no file."""
 
-def packed_length(lengths: str | Path | Iterable[int]) -> int:
-    """Tokens of the sequence that a token is in, on average: the sum of l² over the sum of l.
-    Scores of causal attention are half a square for each sequence, so that many tokens attend to
-    as many keys as in sequences of this length. `lengths`: a file with one a line, or with several
-    of them with commas between, or their numbers.
+
+@dataclass(frozen=True, slots=True)
+class PackedLengths:
+    """Tokens. `each`: of the sequence that a token is in, on average; `longest`: of the longest."""
+
+    each: int
+    longest: int
+
+
+def packed_lengths(lengths: str | Path | Iterable[int]) -> PackedLengths:
+    """A token is in a sequence of sum l² over sum l tokens on average. Scores of causal attention
+    are half a square for each sequence, so that many tokens attend to as many keys as in sequences
+    of this length. `lengths`: a file with one a line, or with several of them with commas between,
+    or their numbers.
 
     Raises: InputError, with the place in a file.
     """
-    tokens = squares = 0
-    for length in _in_file(lengths) if isinstance(lengths, str | Path) else lengths:
+    tokens = squares = longest = 0
+    for length in _listed(lengths) if isinstance(lengths, str | Path) else lengths:
         found = ranges.whole("--packed-lengths", length, most=ranges.LONGEST_SEQUENCE) or 0
         tokens += found
         squares += found * found
+        longest = max(longest, found)
     if not tokens:
         raise InputError("--packed-lengths: no length of a sequence is given")
-    return round(squares / tokens)
+    return PackedLengths(each=round(squares / tokens), longest=longest)
 
 
-def _in_file(given: str | Path) -> Iterator[int]:
+def _listed(given: str | Path) -> Iterator[int]:
     text = str(given)
-    if isinstance(given, str) and all(part.strip().isdecimal() for part in text.split(",")):
-        yield from (int(part[:20]) for part in text.split(","))
+    if isinstance(given, str) and _NUMBERS.fullmatch(text):
+        for part in text.split(","):
+            word = part.strip()
+            if not (word.isascii() and word.isdigit()):
+                raise InputError(
+                    f"--packed-lengths: {word[:40]!r} is not the length of a sequence in tokens"
+                )
+            yield int(word[:20])
         return
     content = decode(read_bytes(Path(given)), given)
     for number, line in enumerate(content.splitlines(), start=1):

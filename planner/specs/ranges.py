@@ -23,9 +23,12 @@ LONGEST_SEQUENCE = 4 * 2**20
 MOST_COMMANDS = 1_000
 LARGEST_VOCABULARY = 10**9
 LONGEST_S = 7 * 24 * 3600.0
+MOST_HOURS = 1_000_000
 MOST_DEVICES_PER_NODE = 1024
 MOST_CARDS = 1024
 MOST_TIMES = 1_000
+MOST_CONCURRENT = 100_000
+"""Requests that are under way at a time. Each is simulated."""
 MOST_CHUNKS = 10_000
 WIDEST_SHARE = 100.0
 """How much slower or busier than something else a limit may allow: 1 is 100 %."""
@@ -92,6 +95,15 @@ def duration_s(option: str, value: float | None) -> float | None:
     return float(value)
 
 
+def hours(option: str, value: float | None) -> float | None:
+    """Hours above 0. Raises: InputError."""
+    if value is None:
+        return None
+    if not _is_real(value) or not 0 < value <= MOST_HOURS:
+        raise not_hours(option, value)
+    return float(value)
+
+
 def word(option: str, text: str | None, allowed: Sequence[str]) -> str | None:
     """One of the allowed words. Raises: InputError."""
     if text is None or text in allowed:
@@ -117,6 +129,12 @@ def not_a_share(option: str, found: object, below: float) -> InputError:
 
 def not_a_duration(option: str, found: object) -> InputError:
     return InputError(f"{option}: {found!r} is not a number of seconds above 0, such as 30")
+
+
+def not_hours(option: str, found: object) -> InputError:
+    return InputError(
+        f"{option}: {found!r} is not a number of hours above 0, at most {MOST_HOURS:,}, such as 300"
+    )
 
 
 def _is_real(value: object) -> bool:

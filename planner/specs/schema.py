@@ -20,6 +20,7 @@ from planner.specs.files.fields import Constant
 from planner.specs.library import CollectiveLibrary
 from planner.specs.model.file import ModelInput
 from planner.specs.runs.file import RunsInput
+from planner.specs.serving_load import LoadFile
 from planner.specs.software import SoftwareProfile
 from planner.specs.study.file import StudyInput
 
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
-SchemaKind = Literal["cluster", "model", "runs", "study", "device", "library", "software"]
+SchemaKind = Literal["cluster", "model", "runs", "study", "device", "library", "software", "load"]
 SCHEMA_KINDS: tuple[SchemaKind, ...] = get_args(SchemaKind)
 
 _MODELS: dict[SchemaKind, type[BaseModel]] = {
@@ -40,6 +41,7 @@ _MODELS: dict[SchemaKind, type[BaseModel]] = {
     "device": DeviceSpec,
     "library": CollectiveLibrary,
     "software": SoftwareProfile,
+    "load": LoadFile,
 }
 _BARE = {"memory": "The capacity alone, with its unit.", "peak": "The dense 16-bit peak."}
 _PARTIAL_IN_RUNS = ("ModelInput", "MoeInput", "MlaInput", "TrainingInput")

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
 
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from planner.specs.files.fields import Count, Fraction, Input, Name, Seconds, Size
+from planner.specs.files.fields import Fraction, Input, Name, Seconds
 from planner.specs.files.problems import validate
 from planner.specs.files.yaml_file import load_document
+from planner.specs.ranges import LONGEST_SEQUENCE, MOST_CONCURRENT
+
+Clients = Annotated[int, Field(ge=1, le=MOST_CONCURRENT)]
+Length = Annotated[int, Field(ge=1, le=LONGEST_SEQUENCE)]
 
 
 class Requests(Input):
     """How long they are."""
 
-    input: Size
+    input: Length
     """Tokens of a prompt, mean."""
-    output: Size
+    output: Length
     """Tokens of an answer, mean."""
     spread: Fraction = Field(default=0.0, lt=1)
     """Lengths are uniform within this share below and above the mean."""
@@ -43,11 +48,18 @@ class LoadFile(Input):
 
     name: Name | None = None
     requests: Requests
-    concurrency: Count | None = None
+    concurrency: Clients | None = None
     """Requests under way; each is followed by the next."""
-    offline: Count | None = None
+    offline: Clients | None = None
     """Requests that are all there at the start."""
     slo: ServiceLevel | None = None
+
+    @model_validator(mode="after")
+    def _has_tpot(self) -> LoadFile:
+        if self.slo is not None and self.slo.tpot is not None and self.requests.output == 1:
+            text = "answers of one token have no time of a further one to limit"
+            raise PydanticCustomError("rule", "{text}", {"text": text, "at": ("slo", "tpot")})
+        return self
 
     @model_validator(mode="after")
     def _one_kind(self) -> LoadFile:

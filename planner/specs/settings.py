@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, get_args
 
 from planner.errors import InputError
 from planner.specs import ranges
 from planner.specs.optimizers import MasterType, MomentType, StateType
-from planner.specs.packed import packed_length
+from planner.specs.packed import packed_lengths
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -74,6 +74,8 @@ class Settings:
     allocator: str | None = None
     context_heads: int | str | None = None
     packed_length: int | None = None
+    longest_packed: int | None = field(default=None, compare=False)
+    """Tokens of the longest of these sequences, where they are given one by one."""
     start_whole: bool | None = None
     offload_to: str | None = None
 
@@ -90,7 +92,7 @@ class Settings:
             ),
             expert_capacity=ranges.positive("--expert-capacity", options.get("expert_capacity")),
             pad_experts=ranges.switch("--pad-experts", options.get("pad_experts")),
-            packed_length=_packed(options),
+            **_packed(options),
             offload_to=ranges.word("--offload-to", options.get("offload_to"), PLACES),
             start_whole=ranges.switch("--start-whole", options.get("start_whole")),
             context_heads=_ranks(options.get("context_heads")),
@@ -113,12 +115,14 @@ class Settings:
     @property
     def stated(self) -> dict[str, Any]:
         """Those that are set, by name."""
-        found = {one.name: getattr(self, one.name) for one in fields(self)}
+        names = (one.name for one in fields(self) if one.name != "longest_packed")
+        found = {name: getattr(self, name) for name in names}
         return {name: value for name, value in found.items() if value is not None}
 
     def filled(self, other: Settings) -> Settings:
         """The same, completed by another's."""
-        return replace(other, **self.stated)
+        longest = self.longest_packed if self.packed_length else other.longest_packed
+        return replace(other, **self.stated, longest_packed=longest)
 
     def applied(self, software: SoftwareProfile, optimizer: str) -> SoftwareProfile:
         """The profile with these settings. Raises: InputError for what its framework lacks."""
@@ -206,13 +210,15 @@ def _moments(given: object) -> tuple[str, ...] | None:
     return found
 
 
-def _packed(options: Mapping[str, Any]) -> int | None:
+def _packed(options: Mapping[str, Any]) -> dict[str, int | None]:
     """Of lengths that are given, or of a document."""
     given = options.get("packed_lengths")
     if given is not None:
-        return packed_length(given)
+        found = packed_lengths(given)
+        return {"packed_length": found.each, "longest_packed": found.longest}
     most = ranges.LONGEST_SEQUENCE
-    return ranges.whole("packed_length", options.get("packed_length"), most=most)
+    each = ranges.whole("packed_length", options.get("packed_length"), most=most)
+    return {"packed_length": each}
 
 
 def _ranks(given: object) -> int | str | None:

@@ -91,9 +91,12 @@ class StudyInputs:
 
     def _path(self, kind: Kind, name: str) -> Path:
         try:
-            return catalog.refer(kind, name, self._study.folder)
+            path = catalog.refer(kind, name, self._study.folder)
         except ValueError as error:
             raise self._place(kind, name, str(error)) from None
+        if not path.exists():
+            raise self._place(kind, name, f"there is no file {path}")
+        return path
 
     def _place(self, kind: Kind, name: str, problem: str) -> InputError:
         """An error where the study names a file."""

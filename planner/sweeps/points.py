@@ -18,7 +18,7 @@ from planner.training.scenario import build_scenario
 from planner.training.search.space.restrictions import Restrictions, restrictions_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from planner.specs.cluster.spec import ClusterSpec
     from planner.specs.files.document import Location, Tree
@@ -67,16 +67,37 @@ def points_of(study: Study) -> tuple[Point, ...]:
     """Every point, in the order of the file. Raises: InputError with the place of what is wrong in
     the files, or in the values of the study."""
     points = tuple(_points(study, StudyInputs(study)))
-    for index, objective in enumerate(study.objectives):
+    stated = "objectives" in study.document.tree
+    needs: list[tuple[Objective, Location]] = [
+        (objective, ("objectives", index) if stated else ())
+        for index, objective in enumerate(study.objectives)
+    ]
+    if study.limits.cost is not None:
+        needs.append(("cost", ("limits", "cost")))
+    for objective, at in needs:
         lacking = [one.cluster.name for one in points if not _states(one.cluster, objective)]
         if lacking:
             block = "prices" if objective == "cost" else "power"
             raise study.document.error(
                 f"{objective} needs {block}, which cluster {lacking[0]} does not state",
-                ("objectives", index) if "objectives" in study.document.tree else (),
+                at,
                 hint=f"add {block}: to the study",
             )
+        if objective == "cost":
+            _one_currency(study, points, at)
     return points
+
+
+def _one_currency(study: Study, points: Sequence[Point], at: Location) -> None:
+    """Raises: InputError where clusters state prices in several currencies."""
+    stated = {one.cluster.prices.currency: one.cluster.name for one in points if one.cluster.prices}
+    if len(stated) > 1:
+        (one, first), (other, second) = list(stated.items())[:2]
+        raise study.document.error(
+            f"cost needs one currency; prices of cluster {first} are in {one}, those of {second} "
+            f"in {other}",
+            at,
+        )
 
 
 def _states(cluster: ClusterSpec, objective: Objective) -> bool:
@@ -152,7 +173,16 @@ def _restrictions(study: Study, chosen: Chosen) -> Restrictions:
     try:
         return restrictions_of(axes)
     except PlannerError as error:
-        first = next(iter(places.values()), ())
         if isinstance(error, InputError):
-            raise study.document.error(str(error), first) from None
+            at = next((places[key] for key in axes if _refused(key, axes[key])), ())
+            raise study.document.error(str(error), at) from None
         raise
+
+
+def _refused(axis: str, given: Tree) -> bool:
+    """Whether the values of an axis by themselves are wrong."""
+    try:
+        restrictions_of({axis: given})
+    except InputError:
+        return True
+    return False

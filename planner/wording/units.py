@@ -77,6 +77,12 @@ def gib(size_bytes: int) -> str:
     return f"{size_bytes / GIB:,.1f}"
 
 
+def stored(size_bytes: int) -> str:
+    """What storage holds, in decimal units: 5.67 TB, 112 GB, 0.4 GB."""
+    scale, unit = (1e12, "TB") if size_bytes >= 1e12 else (1e9, "GB")
+    return f"{size_bytes / scale:,.3g} {unit}"
+
+
 def capacity(size_bytes: int) -> str:
     """Like `gib`, but 80 GiB is 80 and not 80.0."""
     return gib(size_bytes).removesuffix(".0")

@@ -182,3 +182,17 @@ def test_the_better_dispatcher_is_told_from_the_worse(planner: Callable[..., Out
     )
     assert len(pairs) >= 9
     assert right / len(pairs) >= 0.85
+
+
+def test_experts_that_no_layer_has_are_searched_too(
+    planner: Callable[..., Outcome], tmp_path: Path
+) -> None:
+    path = tmp_path / "model.yaml"
+    experts = {"num_experts": 8, "top_k": 1, "ffn_hidden_size": 512, "first_dense_layers": 2}
+    sizes = {"num_layers": 2, "hidden_size": 1024, "ffn_hidden_size": 2048,
+             "num_attention_heads": 8, "vocab_size": 32000}  # fmt: skip
+    path.write_text(json.dumps({"architecture": "llama", "moe": experts, **sizes}))
+    job = ("--cluster", "dgx-h100-16", "--nodes", "1", "--model", str(path), "--seq-length", "1024")
+    done = planner("search", *job, "--global-batch-size", "16", "--top", "1", "--json")
+    assert done.code == 0, done.stderr
+    assert json.loads(done.stdout)["plans"]

@@ -54,6 +54,9 @@ def test_a_missed_limit_is_named(planner: Callable[..., Any], tmp_path: Path) ->
         (("--weights", "fp7"), "--weights: 'fp7' is not one of"),
         (("--weights", "nvfp4"), "vllm has no products in nvfp4"),
         (("--attention-data", "4"), "more than the 8 devices of a node"),
+        (("--expert", "2"), "--expert 2: llama-3-70b is no mixture of experts"),
+        (("--pipeline", "17"), "--pipeline 17: the replica has 136 devices, group h100 has 128"),
+        (("--kv-format", "int4"), "--kv-format: 'int4' is not one of bf16, fp8"),
     ],
 )
 def test_what_is_not_of_serving_is_refused(
@@ -71,6 +74,11 @@ def test_what_is_not_of_serving_is_refused(
         (LOAD + "offline: 10\n", "state either concurrency or offline"),
         (LOAD.replace("spread: 0.1", "spread: 1.5"), "spread"),
         (LOAD.replace("output", "outputs"), "outputs"),
+        (LOAD.replace("16", "0"), "load.yaml:2:14"),
+        (LOAD.replace("1024", "-1"), "load.yaml:1:19"),
+        (LOAD.replace("1024", "9000000"), "load.yaml:1:19"),
+        (LOAD + "slo: {ttft: {p99: 5}}\n", "load.yaml:3:19"),
+        (LOAD + "slo: {ttft: {p95: 5 s}}\n", "p95"),
     ],
 )
 def test_a_wrong_load_is_refused_at_its_place(
@@ -80,6 +88,82 @@ def test_a_wrong_load_is_refused_at_its_place(
     assert told.code == 2
     assert "load.yaml" in told.stderr
     assert message in told.stderr
+
+
+def test_a_replica_without_room_says_what_would_make_some(
+    planner: Callable[..., Any], tmp_path: Path
+) -> None:
+    asked = ("estimate", *PLAN[:4], "--tensor", "1", "--serving", load(tmp_path))
+    told = planner(*asked)
+    assert told.code == 1
+    assert "Does not fit: weights take" in told.stdout
+    assert "--tensor 2" in told.stdout
+    found = json.loads(planner(*asked, "--json").stdout)["estimate"]
+    assert (found["fits"], found["changes"]) == (False, ["--tensor 2", "--weights int4"])
+    assert found["memory"]["weight_bytes"] > found["memory"]["capacity_bytes"]
+
+
+@pytest.mark.parametrize(
+    ("cluster", "degrees", "message"),
+    [
+        (
+            "dgx-h100-16",
+            ("--tensor", "3"),
+            "tensor degree 3 does not divide the 64 attention heads",
+        ),
+        ("dgx-h100-16", ("--pipeline", "81"), "--pipeline 81 is more than the 80 layers"),
+        ("dgx-h100-16", ("--tensor", "0"), "--tensor: '0' is not a whole number"),
+        ("dgx-a100-16", ("--tensor", "8"), "vllm has no kernels for a100-sxm-80gb"),
+    ],
+)
+def test_what_no_engine_can_run_is_refused(
+    planner: Callable[..., Any],
+    tmp_path: Path,
+    cluster: str,
+    degrees: tuple[str, ...],
+    message: str,
+) -> None:
+    asked = ("--cluster", cluster, *PLAN[2:4], *degrees, "--serving", load(tmp_path))
+    told = planner("estimate", *asked)
+    assert told.code == 2
+    assert message in told.stderr
+
+
+def test_kv_heads_are_whole(planner: Callable[..., Any], tmp_path: Path) -> None:
+    path = tmp_path / "model.yaml"
+    path.write_text(
+        "name: odd\narchitecture: llama\nnum_layers: 4\nhidden_size: 6144\n"
+        "ffn_hidden_size: 8192\nnum_attention_heads: 48\nnum_query_groups: 8\nvocab_size: 32000\n"
+    )
+    plan = ("--cluster", "dgx-h100-16", "--model", str(path), "--tensor", "6")
+    told = planner("estimate", *plan, "--serving", load(tmp_path))
+    assert told.code == 2
+    assert "tensor degree 6 and 8 KV heads: one has to divide the other" in told.stderr
+
+
+def test_ranges_and_assumptions_are_said(planner: Callable[..., Any], tmp_path: Path) -> None:
+    told = planner("estimate", *PLAN, "--serving", load(tmp_path))
+    assert "90% ranges of the means: first token" in told.stdout
+    assert "KV cache in bf16, as vllm has it" in told.stdout
+    assert "weights in" not in told.stdout.partition("Assumptions")[2]
+    document = json.loads(planner("estimate", *PLAN, "--serving", load(tmp_path), "--json").stdout)
+    low, high = document["estimate"]["ranges"]["tpot_mean_s"]
+    assert low < document["estimate"]["tpot"]["mean_s"] < high
+    assert any("inferred" in one for one in document["inputs"]["assumptions"])
+
+
+def test_long_waits_are_in_seconds_and_small_rates_keep_their_digits(
+    planner: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    slow = load(tmp_path, "requests: {input: 30000, output: 2}\noffline: 200\n")
+    told = planner("estimate", *PLAN, "--serving", slow)
+    assert told.code == 0
+    assert "first token (TTFT), s " in told.stdout
+    assert "requests of 30,002 tokens are served, although llama-3-70b" in " ".join(
+        told.stdout.replace("\n   ", " ").split()
+    )
+    assert max(map(len, told.stdout.splitlines())) <= 60
 
 
 def test_options_of_serving_need_a_load(planner: Callable[..., Any]) -> None:

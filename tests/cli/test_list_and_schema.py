@@ -18,7 +18,7 @@ def test_list_as_json(planner: Callable[..., Outcome]) -> None:
     outcome = planner("list", "--json")
     assert (outcome.code, outcome.stderr) == (0, "")
     listed = json.loads(outcome.stdout)
-    assert list(listed) == ["clusters", "models", "devices", "libraries", "software"]
+    assert list(listed) == ["clusters", "models", "devices", "libraries", "software", "engines"]
     assert {"name": "dgx-a100-128"} in listed["clusters"]
     assert {"name": "gpt3-175b"} in listed["models"]
     assert {"name": "a100-sxm-80gb"} in listed["devices"]
@@ -37,7 +37,7 @@ def test_list_names_everything_within_80_columns(planner: Callable[..., Outcome]
 
 
 @pytest.mark.parametrize(
-    "kind", ["cluster", "model", "plan", "runs", "device", "library", "software"]
+    "kind", ["cluster", "model", "plan", "runs", "device", "library", "software", "load"]
 )
 def test_schemas_are_schemas(planner: Callable[..., Outcome], kind: str) -> None:
     outcome = planner("schema", kind)

@@ -7,8 +7,10 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import jsonschema
 import pytest
 
+from planner.plan_document import plan_schema
 from tests.cli.answers import document, estimated, parts
 
 if TYPE_CHECKING:
@@ -141,6 +143,16 @@ def test_a_search_offloads_where_nothing_else_fits(planner: Command) -> None:
     assert best["estimate"]["memory"]["fits"]
     said = planner("search", *options).stdout
     assert "nothing fits without offloading" in " ".join(said.split())
+
+
+def test_shares_that_were_asked_for_are_in_the_plan_file_s_schema(planner: Command) -> None:
+    asked = ("search", "--cluster", "dgx-a100-8", "--nodes", "1", *JOB, "--tensor", "2",
+             "--optimizer-offload", "25%", "--top", "1", "--json")  # fmt: skip
+    found = document(planner(*asked))
+    jsonschema.Draft202012Validator(plan_schema()).validate(found)
+    assert found["plans"][0]["optimizer_offload"] == 0.25
+    dimensions = {one["name"]: one["values"] for one in found["search"]["space"]["dimensions"]}
+    assert dimensions["optimizer_offload"] == [0.25]
 
 
 def test_nothing_fits_names_what_to_offload(planner: Command) -> None:

@@ -13,7 +13,9 @@ import yaml
 from planner import api
 from planner.hardware.described import topology_from_spec
 from planner.hardware.links import hops_between
+from planner.replan import replan as engine
 from planner.replan.clusters import without
+from planner.replan.option import NoWay
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,6 +32,7 @@ RELIABILITY = {
     "repair": "12 h",
     "checkpoint": {"write_bandwidth": "20 GB/s", "read_bandwidth": "40 GB/s"},
 }
+MODEL = "llama-3-8b"
 CHECKPOINT_BYTES = 8_030_261_248 * 14
 
 
@@ -47,16 +50,46 @@ def cluster(tmp_path: Path, nodes: int = 8, **blocks: Any) -> Path:
     return file
 
 
-def plan_on(planner: Run, tmp_path: Path, file: Path, *more: str) -> str:
+def plan_on(folder: Path, file: Path, *, nodes: int, batch: int) -> str:
     """The file of a plan with 2 stages, of 2 devices each in every replica."""
-    options = ("--cluster", str(file), "--model", "llama-3-8b", "--seq-length", "2048")
-    shape = ("--tensor", "2", "--pipeline", "2", "--micro-batch-size", "1")
-    batch = () if "--global-batch-size" in more else ("--global-batch-size", "60")
-    done = planner("estimate", *options, *shape, *batch, *more, "--json")
-    assert done.code == 0, done.stderr
-    plan = tmp_path / "plan.json"
-    plan.write_text(done.stdout, encoding="utf-8")
+    priced = api.estimate(
+        file,
+        MODEL,
+        nodes=nodes,
+        seq_length=2048,
+        global_batch_size=batch,
+        tensor=2,
+        pipeline=2,
+        micro_batch_size=1,
+    )
+    plan = folder / "plan.json"
+    api.write_plans(priced, plan)
     return str(plan)
+
+
+@pytest.fixture(scope="module")
+def eight(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A plan on all 8 nodes of a cluster."""
+    folder = tmp_path_factory.mktemp("eight")
+    return plan_on(folder, cluster(folder), nodes=8, batch=64)
+
+
+@pytest.fixture(scope="module")
+def six(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A plan on 6 of 8 nodes."""
+    folder = tmp_path_factory.mktemp("six")
+    return plan_on(folder, cluster(folder), nodes=6, batch=60)
+
+
+@pytest.fixture
+def no_search(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leaves out the ways that take a search, where a test is about others."""
+
+    def none(*_: object) -> NoWay:
+        return NoWay(way="search", reason="not asked for")
+
+    monkeypatch.setattr(engine, "anew", none)
+    monkeypatch.setattr(engine, "shifted", none)
 
 
 def replanned(planner: Run, *options: str) -> dict[str, Any]:
@@ -72,7 +105,7 @@ def ways(found: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 def test_every_way_after_a_lost_node(planner: Run, tmp_path: Path) -> None:
     file = cluster(tmp_path, reliability=RELIABILITY)
-    plan = plan_on(planner, tmp_path, file, "--nodes", "8", "--global-batch-size", "64")
+    plan = plan_on(tmp_path, file, nodes=8, batch=64)
     options = (plan, "--lost", "node-7", "--hours-left", "300")
     found = replanned(planner, *options, "--output", str(tmp_path / "next.json"))
     one = ways(found)
@@ -104,19 +137,20 @@ def test_every_way_after_a_lost_node(planner: Run, tmp_path: Path) -> None:
     assert trained == sorted(trained, reverse=True)
     assert found["tokens_of_waiting"] < min(trained)
     kept_batch = next(way for way in found["options"] if way["way"] != "drop-batch")
-    again = planner("estimate", "--cluster", str(file), "--model", "llama-3-8b", "--plan",
+    again = planner("estimate", "--cluster", str(file), "--model", MODEL, "--plan",
                     str(tmp_path / "next.json"), "--json")  # fmt: skip
     assert json.loads(again.stdout)["plans"][0]["estimate"]["step_s"] == pytest.approx(
         kept_batch["step_s"]
     )
-    said = " ".join(planner("replan", *options).stdout.split())
+    done = planner("replan", *options)
+    said = " ".join(done.stdout.split())
     assert "Another batch is advice" in said
-    assert "swap: not possible, 0 spare for 1 nodes that are gone" in said
+    assert "swap: not possible, no spare node for 1 node to replace" in said
 
 
-def test_spare_nodes_take_the_place_of_lost_ones(planner: Run, tmp_path: Path) -> None:
-    file = cluster(tmp_path)
-    plan = plan_on(planner, tmp_path, file, "--nodes", "6")
+@pytest.mark.usefixtures("no_search")
+def test_spare_nodes_take_the_place_of_lost_ones(planner: Run, six: str) -> None:
+    plan = six
     idle = ways(replanned(planner, plan, "--lost", "node-2"))["swap"]
     hosts = ["node-0", "node-1", "node-6", "node-3", "node-4", "node-5"]
     assert idle["placement"]["hosts"] == hosts
@@ -125,17 +159,16 @@ def test_spare_nodes_take_the_place_of_lost_ones(planner: Run, tmp_path: Path) -
     outside = replanned(planner, plan, "--lost", "node-[2-4]", "--spares", "1")
     assert "a spare node for node-4" in ways(outside)["swap"]["what"]
     few = replanned(planner, plan, "--lost", "node-[2-4]")
-    assert few["not_possible"][0]["reason"] == "2 spare for 3 nodes that are gone"
+    assert few["not_possible"][0]["reason"] == "2 spare nodes for 3 nodes to replace"
     alone = replanned(planner, plan, "--lost", "node-7")
     assert [way["way"] for way in alone["options"]] == ["keep"]
+    assert alone["options"][0]["what"] == "the same plan; no lost node is part of it"
 
 
-def test_a_slow_node_is_kept_or_taken_out(planner: Run, tmp_path: Path) -> None:
-    file = cluster(tmp_path)
-    plan = plan_on(planner, tmp_path, file, "--nodes", "8", "--global-batch-size", "64")
-
+@pytest.mark.usefixtures("no_search")
+def test_a_slow_node_is_kept_or_taken_out(planner: Run, eight: str) -> None:
     def share(slow: str) -> float:
-        found: float = ways(replanned(planner, plan, "--slow", slow))["keep"]["share"]
+        found: float = ways(replanned(planner, eight, "--slow", slow))["keep"]["share"]
         return found
 
     assert share("node-3:0.2") < share("node-3:0.7") < 1.0
@@ -159,17 +192,19 @@ NVLink errors on 3   root      2026-11-30T08:00:00 node-2
 """
 
 
+@pytest.mark.usefixtures("no_search")
 @pytest.mark.parametrize("text", [SCONTROL, SINFO, REASONS])
-def test_states_of_slurm_say_what_is_lost(planner: Run, tmp_path: Path, text: str) -> None:
-    file = cluster(tmp_path)
-    plan = plan_on(planner, tmp_path, file, "--nodes", "6")
+def test_states_of_slurm_say_what_is_lost(
+    planner: Run, six: str, tmp_path: Path, text: str
+) -> None:
     report = tmp_path / "nodes.txt"
     report.write_text(text, encoding="utf-8")
-    found = replanned(planner, plan, "--health", str(report))
+    found = replanned(planner, six, "--health", str(report))
     assert found["lost"] == ["node-2"]
     assert found["findings"][0].startswith("node-2 is ")
 
 
+@pytest.mark.usefixtures("no_search")
 @pytest.mark.parametrize(
     ("bad", "said", "other"),
     [
@@ -179,10 +214,8 @@ def test_states_of_slurm_say_what_is_lost(planner: Run, tmp_path: Path, text: st
     ],
 )
 def test_a_matrix_names_its_bad_row_column_or_cell(
-    planner: Run, tmp_path: Path, bad: Callable[[int, int], bool], said: str, other: str
+    planner: Run, six: str, tmp_path: Path, bad: Callable[[int, int], bool], said: str, other: str
 ) -> None:
-    file = cluster(tmp_path)
-    plan = plan_on(planner, tmp_path, file, "--nodes", "6")
     names = [f"node-{i}" for i in range(6)]
     rows = [["GB/s", *names]]
     for i, name in enumerate(names):
@@ -190,13 +223,14 @@ def test_a_matrix_names_its_bad_row_column_or_cell(
         rows.append([name, *map(str, cells)])
     matrix = tmp_path / "again.csv"
     matrix.write_text("\n".join(",".join(row) for row in rows), encoding="utf-8")
-    found = replanned(planner, plan, "--health", str(matrix))
+    found = replanned(planner, six, "--health", str(matrix))
     assert said in found["findings"][0]
     assert len(found["slow"]) == 1
     assert found["slow"][0]["other"] == other
     assert found["slow"][0]["factor"] == pytest.approx(0.5, abs=0.03)
 
 
+@pytest.mark.usefixtures("no_search")
 @pytest.mark.parametrize(
     ("options", "code", "wrong"),
     [
@@ -206,28 +240,33 @@ def test_a_matrix_names_its_bad_row_column_or_cell(
         (("--lost", "node-[0-7]"), 2, "has no other node"),
         (("--slow", "node-3"), 2, "write HOST:0.6 for devices"),
         (("--slow", "node-3:1.5"), 2, "share of its speed between 0 and 1"),
+        (("--slow", "node-3/node-4:0.5,node-4/node-3:0.2"), 2, "says again how slow a part is"),
+        (("--health", ""), 2, "--health: '' leaves the name of a file out"),
         (("--slow", "node-3/node-3:0.5"), 2, "share of its speed"),
         (("--slow", "node-3/nod-4:0.5"), 2, "did you mean node-4?"),
-        (("--lost", "node-1", "--spares", "-1"), 2, "--spares"),
-        (("--lost", "node-1", "--hours-left", "0"), 2, "--hours-left"),
-        (("--lost", "node-1", "--take", "wait"), 2, "is none of the ways found"),
-        (("--lost", "node-1", "--take", "swap"), 1, "swap is not possible: 0 spare"),
+        (("--lost", "node-1", "--spares", "-1"), 2, "not a whole number from 0 to 100,000"),
+        (("--lost", "node-1", "--hours-left", "0"), 2, "not a number of hours above 0"),
+        (("--lost", "node-1", "--hours-left", "-3h"), 2, "not a number of hours above 0"),
+        (("--lost", "node-1", "--take", "wait"), 2, "'wait' is not one of keep, swap, drop"),
+        (("--lost", "node-1", "--take", "swap"), 1, "swap is not possible: no spare node for 1"),
+        (("--health", "elsewhere.txt"), 1, "in cluster cluster; other-9 is not part of it"),
         (("--health", "cluster.yaml"), 2, "is no health report"),
         (("--health", "missing.txt"), 2, "no such file"),
     ],
 )
 def test_what_makes_no_sense_is_refused(
     planner: Run,
+    eight: str,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     options: tuple[str, ...],
     code: int,
     wrong: str,
 ) -> None:
-    file = cluster(tmp_path)
-    plan = plan_on(planner, tmp_path, file, "--nodes", "8", "--global-batch-size", "64")
     monkeypatch.chdir(tmp_path)
-    done = planner("replan", plan, *options)
+    cluster(tmp_path)
+    (tmp_path / "elsewhere.txt").write_text("NODELIST STATE\nother-9 down*\n", encoding="utf-8")
+    done = planner("replan", eight, *options)
     assert done.code == code
     assert wrong in " ".join(done.stderr.split())
 
@@ -249,3 +288,18 @@ def test_nodes_keep_their_switches_when_others_are_lost(tmp_path: Path, lost: in
     before, after = rates(whole), rates(without(whole, {f"node-{lost}"}))
     assert len(after) == 55
     assert after == {pair: before[pair] for pair in after}
+
+
+@pytest.mark.usefixtures("no_search")
+def test_the_report_is_whole_in_a_narrow_terminal(
+    planner: Run, eight: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    done = planner("replan", eight, "--slow", "node-3:0.5", "--hours-left", "300")
+    assert done.code == 0
+    assert "…" not in done.stdout
+    assert "break-even" in done.stdout
+    nothing = planner("replan", eight, "--lost", "node-3", "--headroom", "99%")
+    assert nothing.code == 1
+    assert "Going on from the last checkpoint" not in nothing.stdout
+    assert "Ways to go on" not in nothing.stdout

@@ -43,6 +43,58 @@ def test_a_capacity_limits_what_the_fullest_rank_gets(planner: Command) -> None:
     assert load(planner, "--expert-capacity", "1.5", "--pad-experts", "off") == even
 
 
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--expert-capacity", "1.5"), "--expert-capacity: llama-3-8b has no experts"),
+        (("--expert-imbalance", "2"), "--expert-imbalance: llama-3-8b has no experts"),
+        (("--context-heads", "3"), "--context-heads: the context degree is 1"),
+        (
+            ("--context", "8", "--context-heads", "3"),
+            "context ranks that exchange heads must divide",
+        ),
+        (
+            ("--software", "deepspeed", "--offload-to", "nvme"),
+            "nothing of the optimizer is offloaded",
+        ),
+        (
+            ("--software", "deepspeed", "--start-whole", "on"),
+            "--start-whole: data sharding is none",
+        ),
+        (("--moments", "fp33"), "--moments: 'fp33' is not one of fp32, bf16, fp16, fp8, int8"),
+        (("--moments", "fp32,bf16,fp8"), "--moments: 3 types"),
+    ],
+)
+def test_options_that_would_change_nothing_are_refused(
+    planner: Command, options: tuple[str, ...], said: str
+) -> None:
+    done = planner("estimate", *DENSE, *options)
+    assert done.code == 2
+    assert said in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("lengths", "said"),
+    [
+        (
+            "100,100,9000",
+            "a sequence of 9,000 tokens does not fit into the sequence length of 8,192",
+        ),
+        ("-5,10", "'-5' is not the length of a sequence in tokens"),
+        ("1.5", "'1.5' is not the length of a sequence in tokens"),
+        ("0", "not a whole number from 1"),
+        ("", "is not the length of a sequence"),
+        ("lengths.txt", "lengths.txt"),
+    ],
+)
+def test_wrong_lengths_of_packed_sequences_are_refused(
+    planner: Command, lengths: str, said: str
+) -> None:
+    done = planner("estimate", *DENSE, f"--packed-lengths={lengths}")
+    assert done.code == 2
+    assert said in done.stderr
+
+
 def test_segments_that_grow_strand_less(planner: Command) -> None:
     plain, grown = (
         parts(estimated(planner, *DENSE, "--allocator", one)) for one in ("caching", "expandable")
@@ -259,7 +311,7 @@ def test_scores_follow_the_sum_of_squares(planner: Command, tmp_path: Path) -> N
     assert (done.code, "lengths.txt:2:1" in done.stderr) == (2, True)
     done = planner("estimate", *whole, "--packed-lengths", "65536")
     assert done.code == 2
-    assert "do not fit into the sequence length of 32,768" in done.stderr
+    assert "does not fit into the sequence length of 32,768" in done.stderr
 
 
 def test_a_model_that_is_made_whole_may_not_start(planner: Command, tmp_path: Path) -> None:

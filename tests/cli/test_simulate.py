@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from planner.resilience import months
 from tests.cli.test_goodput import BATCH, BLOCK, PLAN, cluster
 
 if TYPE_CHECKING:
@@ -26,7 +27,17 @@ def plan(planner: Run, tmp_path: Path) -> str:
     return str(path)
 
 
-def test_more_spares_give_more_and_the_best_number_is_said(planner: Run, plan: str) -> None:
+def test_more_spares_give_more_and_the_best_number_is_said(
+    planner: Run, plan: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known: list[Any] = []
+    smaller = months._smaller
+
+    def once(*given: Any) -> Any:
+        known.append(known[0] if known else smaller(*given))
+        return known[0]
+
+    monkeypatch.setattr(months, "_smaller", once)
     done = planner(
         "simulate", plan, "--spares", "1,2,4", "--days", "60", "--seeds", "500", "--json"
     )
@@ -51,6 +62,11 @@ def test_more_spares_give_more_and_the_best_number_is_said(planner: Run, plan: s
     assert 0.3 < rates[7] < 1
     shown = planner("simulate", plan, "--spares", "1,2,4", "--days", "60", "--seeds", "500").stdout
     assert "each fails every 15.6 days" in shown.replace("\n", " ")
+    monkeypatch.setenv("COLUMNS", "60")
+    alone = planner("simulate", plan, "--spares", "0", "--days", "60", "--seeds", "1").stdout
+    assert alone.startswith("Without spare nodes: goodput")
+    assert "1 life was simulated" in " ".join(alone.split())
+    assert "…" not in alone
     rows = [line.split() for line in shown.splitlines() if line.strip()[:1].isdigit()]
     assert [row[0] for row in rows if row[1].endswith("%")] == ["0", "1", "2", "4"]
 

@@ -79,7 +79,7 @@ def test_what_cannot_be_is_said(planner: Run, tmp_path: Path) -> None:
     file = cluster(tmp_path)
     late = planner("size", *JOB, "--cluster", file, "--tokens", "10T", "--within", "1h")
     assert late.code == 1
-    assert "No number of nodes up to 4 ends it in 60 min." in " ".join(late.stdout.split())
+    assert "No number of nodes up to 4 ends it within 60 min." in " ".join(late.stdout.split())
     none = planner("size", *JOB, "--cluster", file, "--nodes", "1")
     assert none.code == 1
     assert "fits on no number of nodes up to 1" in none.stderr

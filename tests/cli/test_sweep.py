@@ -196,6 +196,28 @@ def test_any_field_of_a_file_takes_values(planner: Planner, tmp_path: Path) -> N
         ("  cluster: [dgx-a100-8]", "1:10: cluster: cluster is stated, and swept too"),
         ("  search.tensr: [2]", "4:17: sweep.search.tensr: no axis of a search; there are tensor,"),
         ("  search.tensor: [0]", "--tensor: 0 is not a whole number from 1 to 1,000,000"),
+        (
+            "  nodes: [1]\nsearch: {data: 2, tensor: -1}",
+            "5:27: search.tensor: --tensor: -1 is not a whole number",
+        ),
+        ("  nodes: [1]\nlimits: {cost: 5}", "5:16: limits.cost: cost needs prices, which cluster"),
+        (
+            "  nodes: [1]\nprices: {devices: {h100-sxm-80gb: 3}}",
+            "5:35: prices.devices.h100-sxm-80gb: expected a price per h, found the number 3; "
+            'write it like "2.95 $/h"',
+        ),
+        ("  nodes: {first: 1, last: 1000000}", "4:10: sweep.nodes: are more than 10,000"),
+        (
+            "  nodes: 1..1000\n  global_batch_size: 1..1000",
+            "4:3: sweep: 1,000,000 points are more than 100,000",
+        ),
+        ("  nodes: []", "4:10: sweep.nodes: expected a list of values or a range, found"),
+        ("  precision: [bf16, fp7]", "4:21: sweep.precision[1]: "),
+        (
+            "  device.memry.capacity: [80 GiB]",
+            "study.yaml:4:3: sweep.device.memry.capacity: unknown key",
+        ),
+        ("  software: [own.yaml]", "4:14: sweep.software[0]: there is no file "),
         ("  software: [megatron]", "4:14: sweep.software[0]: no software file is shipped as"),
         (
             "  fabric.tiers[4].oversubscription: [2]",
@@ -217,6 +239,24 @@ def test_what_is_wrong_is_said_with_its_place(
     assert str(study) in outcome.stderr
 
 
+def test_points_that_a_device_cannot_run_keep_their_reason(
+    planner: Planner, tmp_path: Path
+) -> None:
+    study = tmp_path / "study.yaml"
+    study.write_text(
+        "cluster: dgx-a100-8\nmodel: gpt-1.7b\njob: {nodes: 1, global_batch_size: 16}\n"
+        "search: {recompute: none, pipeline: 1}\nsweep: {precision: [bf16, fp8]}\n"
+    )
+    plain, eighth = _sweep(planner, study)["points"]
+    assert plain["outcome"] == "planned"
+    assert eighth["outcome"] == "refused"
+    assert "fp8" in eighth["reason"]
+    assert "a100" in eighth["reason"]
+    said = " ".join(planner("sweep", str(study), "--jobs", "1").stdout.split())
+    assert "1 has a plan" in said
+    assert "1 cannot be asked for" in said
+
+
 def test_prices_are_those_of_the_devices_that_are_swept(planner: Planner, tmp_path: Path) -> None:
     study = tmp_path / "study.yaml"
     study.write_text(
@@ -234,7 +274,9 @@ def test_prices_are_those_of_the_devices_that_are_swept(planner: Planner, tmp_pa
         assert one["cost"] == pytest.approx(hours * (price + 0.5 * kw * pue))
 
 
-def test_two_clusters_are_compared_by_their_own_prices(planner: Planner, tmp_path: Path) -> None:
+def test_two_clusters_are_compared_by_their_own_prices(
+    planner: Planner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for name, device, price in (
         ("old", "a100-sxm-80gb", "1 $/h"),
         ("new", "h100-sxm-80gb", "9 $/h"),
@@ -247,15 +289,59 @@ def test_two_clusters_are_compared_by_their_own_prices(planner: Planner, tmp_pat
     clusters = [str(tmp_path / "old.yaml"), str(tmp_path / "new.yaml")]
     outcome = planner(
         *("compare-clusters", *clusters, "--model", "gpt-1.7b", "--nodes", "1..2", "--jobs", "1"),
-        *("--tokens", "10B", "--json"),
+        *("--tokens", "10B", "--global-batch-size", "32", "--json"),
     )
     found = json.loads(outcome.stdout)
     assert found["objectives"] == ["time", "cost"]
     assert [one["axes"]["nodes"] for one in found["points"]] == ["1", "2", "1", "2"]
     costs = [one["cost"] for one in found["points"]]
     assert max(costs[:2]) < min(costs[2:])
-    shown = planner("compare-clusters", *clusters, "--model", "gpt-1.7b", "--jobs", "1").stdout
-    assert "Front: no point is better in time, cost" in shown
+    monkeypatch.setenv("COLUMNS", "60")
+    small = ("--model", "gpt-1.7b", "--global-batch-size", "32", "--nodes", "1", "--jobs", "1")
+    shown = planner("compare-clusters", *clusters, *small).stdout
+    assert "…" not in shown
+    assert "Front: no other point beats these in time and cost" in shown
     missing = planner("compare-clusters", "dgx-a100-8", "--model", "gpt-1.7b", "--nodes", "99")
     assert missing.code == 1
     assert "fewer than the 99" in missing.stdout.replace("\n   ", " ")
+
+
+@pytest.mark.parametrize(
+    ("options", "wrong"),
+    [
+        (("--precision", "fp7"), "--precision: 'fp7' is not one of"),
+        (("--tokens", "many"), "--tokens: 'many' is not a number of tokens"),
+        (("--nodes", "8..4"), "--nodes: '8..4' counts down"),
+        (("--model", "gpt-1.7c"), "did you mean gpt-1.7b"),
+        (("--software", "megatron"), "no software file is shipped as"),
+    ],
+)
+def test_options_of_a_comparison_are_called_by_their_names(
+    planner: Planner, options: tuple[str, ...], wrong: str
+) -> None:
+    model = () if "--model" in options else ("--model", "gpt-1.7b")
+    outcome = planner("compare-clusters", "dgx-a100-8", "dgx-h100-16", *model, *options)
+    assert outcome.code == 2
+    assert wrong in " ".join(outcome.stderr.split())
+
+
+def test_what_cannot_be_compared_is_refused(planner: Planner, tmp_path: Path) -> None:
+    for name, price in (("here", "1 $/h"), ("there", "1 €/h")):
+        (tmp_path / f"{name}.yaml").write_text(
+            "node_groups: [{count: 1, device: a100-sxm-80gb, devices_per_node: 8, "
+            "intra_node: {bandwidth: 300 GB/s}}]\n"
+            f"prices: {{devices: {{a100-sxm-80gb: {price}}}}}\n",
+            encoding="utf-8",
+        )
+    files = [str(tmp_path / f"{name}.yaml") for name in ("here", "there")]
+    money = planner("compare-clusters", *files, "--model", "gpt-1.7b")
+    assert money.code == 2
+    assert "cost needs one currency; prices of cluster here are in $" in money.stderr
+    twice = planner("compare-clusters", files[0], files[0], "--model", "gpt-1.7b")
+    assert twice.code == 2
+    assert "is given twice" in twice.stderr
+    study = tmp_path / "study.yaml"
+    study.write_text("cluster: here.yaml\nmodel: gpt-1.7b\nsweep: {nodes: [1]}\n")
+    both = planner("sweep", str(study), "--jobs", "2", "--scheduler", "dask://head:8786")
+    assert both.code == 2
+    assert "--jobs and --scheduler are both given" in both.stderr

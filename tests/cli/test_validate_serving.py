@@ -7,10 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from planner.specs.serving import serving_defaults
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+DENSE = ("llama-3-70b", "qwen3-32b")
 HEADER = (
     "id,model,device,devices,mode,tensor,framework,weight_format,input_length,output_length,"
     "load_kind,load,speculative,tpot_mean_ms,ttft_mean_ms,output_tokens_per_s_per_device"
@@ -36,6 +39,17 @@ def test_the_shipped_runs_are_compared(planner: Callable[..., Any]) -> None:
     assert all(cell["tpot"]["mean_abs_error"] < 0.10 for cell in dense)
     assert {"tpot", "ttft", "output_tokens_per_s_per_device"} <= set(summary)
     assert all(run["devices"] >= 1 for run in document["runs"])
+    for kind in ("dense", "mixture"):
+        shares = getattr(serving_defaults().ranges, kind)
+        runs = [one for one in document["runs"] if (one["model"] in DENSE) == (kind == "dense")]
+        assert shares.runs >= len(runs)
+        for name in ("tpot", "ttft", "output_tokens_per_s_per_device"):
+            low, high = getattr(shares, name)
+            measured = [
+                one[name]["measured"] / one[name]["predicted"] for one in runs if name in one
+            ]
+            inside = sum(low <= share <= high for share in measured)
+            assert inside >= 0.8 * len(measured)
 
 
 def test_a_table_is_compared_row_by_row(planner: Callable[..., Any], tmp_path: Path) -> None:
@@ -65,6 +79,12 @@ def test_a_table_is_compared_row_by_row(planner: Callable[..., Any], tmp_path: P
         (("none", "mtp"), "how many are accepted is not stated"),
         ((",fp8,", ",nvfp4,"), "vllm has no products in nvfp4"),
         (("9.0,90,200", ",,"), "no figure to compare"),
+        (("9.0,", "fast,"), "tpot_mean_ms is 'fast', not a number"),
+        (("9.0,", "-9,"), "tpot_mean_ms is '-9', not a number of 0 or more"),
+        (("8,agg,8", "0,agg,8"), "devices is 0"),
+        ((",16,", ",1e12,"), "load is 1,000,000,000,000; at most 100,000"),
+        (("1024,1024", "1e15,1024"), "input_length is 1,000,000,000,000,000; at most"),
+        (("8,agg,8", "6,agg,6"), "tensor degree 6 does not divide the 64 attention heads"),
         (("agg,", "disagg,"), "decode_devices is not stated"),
     ],
 )
@@ -118,7 +138,23 @@ def test_rows_that_contradict_each_other_are_left_out(
     told = planner("validate", table(tmp_path, GOOD, fast, other), "--json")
     document = json.loads(told.stdout)
     assert [run["id"] for run in document["runs"]] == ["c"]
-    assert all("differ by 2.00 times" in error["message"] for error in document["errors"])
+    left_out = document["left_out_as_measured"]
+    assert [one["id"] for one in left_out] == ["a", "b"]
+    assert all("differ by 2.00 times" in one["message"] for one in left_out)
+    assert document["summary"]["tpot"]["count"] == 1
+    assert document["summary_with_left_out"]["tpot"]["count"] == 3
+    said = planner("validate", table(tmp_path, GOOD, fast, other)).stdout
+    assert "Left out because of what was measured: 2 runs" in said
+    assert "With them the time of an output token is" in said
+
+
+def test_rows_of_one_name_are_told_apart_by_their_lines(
+    planner: Callable[..., Any], tmp_path: Path
+) -> None:
+    bad = GOOD.replace("vllm", "own")
+    path = table(tmp_path, bad, bad, bad.replace("a,", ",", 1))
+    errors = json.loads(planner("validate", path, "--json").stdout)["errors"]
+    assert [one["id"] for one in errors] == ["a (line 2)", "a (line 3)", "line 4"]
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ import yaml
 from planner import api
 from planner.specs.load import load_cluster, load_device, load_model, load_software
 from planner.specs.runs.build import load_runs
+from planner.specs.serving_load import load_serving_load
 from tests.development.documents import ROOT, fences
 from tools.site.keys import keys_of
 from tools.site.reference import KINDS, example_of, examples
@@ -38,6 +39,8 @@ def test_every_example_loads(written: Path) -> None:
             assert load_model(path).num_layers > 0
         elif kind == "device":
             assert load_device(path).memory.capacity.value > 0
+        elif kind == "load":
+            assert load_serving_load(path).requests.input > 0
         elif kind == "runs":
             assert len(load_runs(Path(path)).runs) == 2
         else:

@@ -82,7 +82,8 @@ def _broken_search(search: dict[str, Any], plans: list[dict[str, Any]]) -> Itera
 def _broken_plan(plan: dict[str, Any], job: dict[str, Any]) -> Iterator[str]:
     degrees, devices = plan["degrees"], job["devices"]
     product = degrees["tensor"] * degrees["pipeline"] * degrees["data"] * degrees["context"]
-    if product != devices:
+    hosts = len(plan.get("placement", {}).get("hosts", ())) or 1
+    if product > devices or (product < devices and product % hosts):
         yield f"degrees multiply to {product}, the job has {devices} devices"
     stage = product // degrees["pipeline"]
     if stage % (degrees["expert"] * degrees["expert_tensor"]):

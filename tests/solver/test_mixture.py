@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from planner.solver import Solver
-from planner.solver.mixture import best_average, best_mixture
+from planner.solver.mixture import best_average, best_mixture, best_shared_average
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -27,3 +27,39 @@ def test_the_average_reaches_the_mixture_and_no_choice_is_shorter(seed: int) -> 
     for chosen in product(*(range(table.shape[1]) for table in ways)):
         rows = sum(table[:, i] for table, i in zip(ways, chosen, strict=True))
         assert (fixed + rows).max() >= average - 1e-9
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_no_division_among_parts_with_room_is_shorter_than_the_average(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    fixed, each = random.uniform(0, 2, 5), random.uniform(1, 9, (5, 6))
+    rooms = np.array([3.0, 1.0, 9.0])
+    shares = best_shared_average(each, fixed, number=4.0, rooms=rooms, solver=Solver())
+    assert shares is not None
+    average_s, least_s = np.inf, np.inf
+    for held in product(range(5), repeat=6):
+        if sum(held) == 4 and (np.array(held).reshape(2, 3).sum(axis=0) <= rooms).all():
+            rows = fixed + each @ np.array(held)
+            average_s, least_s = min(average_s, float(shares @ rows)), min(least_s, rows.max())
+    assert average_s <= least_s
+    assert average_s > 0.8 * least_s
+
+
+def test_rooms_that_leave_a_choice_or_none_are_parts() -> None:
+    random = np.random.default_rng(0)
+    fixed, each = random.uniform(0, 2, 5), random.uniform(1, 9, (5, 6))
+    for rooms, parts in (
+        ([4.0, 4.0], [4 * each]),
+        ([1.0, 3.0], [1 * each[:, ::2], 3 * each[:, 1::2]]),
+    ):
+        parted = best_average(parts, fixed, 40.0, Solver())
+        shared = best_shared_average(
+            each, fixed, number=4.0, rooms=np.array(rooms), solver=Solver()
+        )
+        assert parted is not None
+        assert shared is not None
+        found, expected = (
+            shares @ fixed + sum(float((shares @ table).min()) for table in parts)
+            for shares in (shared, parted)
+        )
+        assert found == pytest.approx(expected)

@@ -60,6 +60,7 @@ KINDS: Mapping[str, Kind] = {
         stated=("runs/*.yaml",),
     ),
     "library": Kind(inside=(), stated=("libraries/*.yaml",)),
+    "load": Kind(inside=(), stated=()),
 }
 
 

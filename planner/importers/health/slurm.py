@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from planner.errors import InputError
 from planner.specs.cluster.hostlist import expand_hosts
+from planner.wording.units import plural
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -68,7 +69,7 @@ def _of_sinfo(lines: Sequence[str], path: Path) -> Iterator[tuple[str, str]]:
         if not cells:
             continue
         if len(cells) < len(words):
-            problem = f"{len(cells)} columns, the header has {len(words)}"
+            problem = f"{plural(len(cells), 'column')}; the header has {len(words)}"
             raise InputError(problem, path=path, line=number)
         if reasons:  # the reason comes first and may hold blanks
             cells = [" ".join(cells[: len(cells) - len(words) + 1]), *cells[-len(words) + 1 :]]

@@ -61,7 +61,7 @@ def _front(result: SweepResult) -> Html | None:
     return section(
         "front",
         "Front",
-        note(f"No point is better in {objective_words(result)} than these."),
+        note(f"No other point beats these in {objective_words(result)}."),
         *pictures,
         _front_table(result),
     )
@@ -69,7 +69,7 @@ def _front(result: SweepResult) -> Html | None:
 
 def _trade_off(result: SweepResult, across: Objective, up: Objective) -> Plot:
     """Every point with a plan; those of the front are joined."""
-    (x_label, x_unit), (y_label, y_unit) = _UNITS[across], _UNITS[up]
+    (x_label, x_unit), (y_label, y_unit) = _unit(result, across), _unit(result, up)
 
     def places(points: Sequence[PointAnswer]) -> list[tuple[float, float]]:
         pairs = [(one.figure(across), one.figure(up)) for one in points]
@@ -81,6 +81,13 @@ def _trade_off(result: SweepResult, across: Objective, up: Objective) -> Plot:
         curves={"": tuple(places(result.front))},
         others=tuple(places([one for one in result.points if not one.on_front])),
     )
+
+
+def _unit(result: SweepResult, objective: Objective) -> tuple[str, float]:
+    """The label of an axis, and what its figures are divided by."""
+    longest_s = max((one.time_s or 0.0 for one in result.points), default=0.0)
+    short = objective == "time" and longest_s < _UNITS["time"][1]
+    return ("seconds", 1.0) if short else _UNITS[objective]
 
 
 def _front_table(result: SweepResult) -> Html:

@@ -10,6 +10,7 @@ from planner.specs.cluster.hostlist import MOST_HOSTS
 from planner.specs.cluster.spec import default_hosts
 from planner.specs.files.document import Document
 from planner.specs.names import check_host
+from planner.specs.unpriced import why_unpriced
 
 
 def broken_group_rules(
@@ -23,6 +24,13 @@ def broken_group_rules(
         at = ("node_groups", index)
         if names.index(name) < index:
             yield document.error(f"group name {name} is taken already", (*at, "name"))
+        reason = why_unpriced(group.device.name)
+        if reason and group.collectives is None and group.device.collectives is None:
+            yield document.error(
+                reason,
+                (*at, "device"),
+                hint="name a library of its `collectives` with your figures",
+            )
         hosts = group.hosts
         if hosts is None and given.links.matrix is None:
             try:

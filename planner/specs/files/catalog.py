@@ -46,7 +46,9 @@ def folder(kind: Kind) -> Path:
     return _root() / _FOLDERS[kind]
 
 
-def general_file(kind: Kind | Literal["checkpoints", "generations", "serving"]) -> Path:
+def general_file(
+    kind: Kind | Literal["checkpoints", "generations", "serving", "unpriced"],
+) -> Path:
     """The file of general values for files of a kind."""
     return _root() / "defaults" / f"{kind}.yaml"
 

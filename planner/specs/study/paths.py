@@ -107,6 +107,12 @@ def _into(document: Document, tree: Tree, at: Location, keys: Location, value: D
         inner = tree.get(key) if isinstance(tree, dict) else tree[key]
         if inner is None:
             inner = {}
+            for known, own in (
+                (document.marks, value.marks),
+                (document.key_marks, value.key_marks),
+            ):
+                if () in own:
+                    known[at] = own[()]
         elif key == "device" and isinstance(inner, str):
             inner = {"like": inner}
         tree[key] = inner

@@ -10,7 +10,7 @@ from planner.serving.estimate import estimate, estimate_decode_pool
 from planner.specs.runs.spec import RunError
 from planner.validation.compare import Comparison
 from planner.validation.serving.repeats import disagreeing
-from planner.validation.serving.row import case_of
+from planner.validation.serving.row import case_of, why_implausible
 from planner.validation.serving.table import RowError, read_table
 from planner.validation.statistics import ErrorSummary, summarize
 
@@ -58,11 +58,14 @@ class ServingCell:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServingSource:
-    """The runs of one file. `errors` are the rows that cannot be compared."""
+    """The runs of one file. `errors` are the rows that cannot be compared, `doubts` those that are
+    left out because of what was measured, `doubtful` what comes out for them all the same."""
 
     name: str
     results: tuple[ServingResult, ...]
     errors: tuple[RunError, ...]
+    doubts: tuple[RunError, ...] = ()
+    doubtful: tuple[ServingResult, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,8 +83,18 @@ class ServingValidation:
         return tuple(error for source in self.sources for error in source.errors)
 
     @property
+    def doubts(self) -> tuple[RunError, ...]:
+        return tuple(doubt for source in self.sources for doubt in source.doubts)
+
+    @property
     def summary(self) -> dict[str, ErrorSummary]:
         return _summary(self.results)
+
+    @property
+    def summary_with_doubtful(self) -> dict[str, ErrorSummary]:
+        """The same with the rows that are left out because of what was measured."""
+        doubtful = (result for source in self.sources for result in source.doubtful)
+        return _summary((*self.results, *doubtful))
 
     @property
     def cells(self) -> tuple[ServingCell, ...]:
@@ -107,20 +120,30 @@ def validate_tables(paths: Sequence[Path]) -> ServingValidation:
 
 def _source(path: Path) -> ServingSource:
     rows = read_table(path)
-    doubtful = disagreeing(rows)
+    apart = disagreeing(rows)
     results: list[ServingResult] = []
+    doubtful: list[ServingResult] = []
     errors: list[RunError] = []
+    doubts: list[RunError] = []
     for row in rows:
         try:
-            if reason := doubtful.get(id(row)):
-                raise RowError(reason)
-            results.append(_compare(row))
+            reason = apart.get(id(row)) or why_implausible(row)
+            result = _compare(row)
         except (RowError, PlannerError) as error:
-            errors.append(RunError(id=row.text("id"), message=str(error)))
+            errors.append(RunError(id=row.name, message=str(error)))
         except (ArithmeticError, LookupError, TypeError, ValueError) as error:
             message = f"internal error: {type(error).__name__}: {error}"
-            errors.append(RunError(id=row.text("id"), message=message))
-    return ServingSource(name=path.stem, results=tuple(results), errors=tuple(errors))
+            errors.append(RunError(id=row.name, message=message))
+        else:
+            (doubtful if reason else results).append(result)
+            doubts += [RunError(id=row.name, message=reason)] if reason else []
+    return ServingSource(
+        name=path.stem,
+        results=tuple(results),
+        errors=tuple(errors),
+        doubts=tuple(doubts),
+        doubtful=tuple(doubtful),
+    )
 
 
 def _compare(row: ServingRow) -> ServingResult:
@@ -137,7 +160,7 @@ def _compare(row: ServingRow) -> ServingResult:
     if not compared:
         raise RowError("no figure that is estimated for this mode")
     return ServingResult(
-        id=row.text("id"),
+        id=row.name,
         model=case.scenario.model.name,
         device=case.scenario.device.name,
         engine=case.scenario.engine.name,

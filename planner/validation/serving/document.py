@@ -19,6 +19,10 @@ def to_document(validation: ServingValidation) -> dict[str, Any]:
         "job": "serving",
         "runs": [_run(one, source.name) for source in validation.sources for one in source.results],
         "errors": [{"id": error.id, "message": error.message} for error in validation.errors],
+        "left_out_as_measured": [
+            {"id": doubt.id, "message": doubt.message} for doubt in validation.doubts
+        ],
+        "summary_with_left_out": _summary(validation.summary_with_doubtful),
         "summary": _summary(validation.summary)
         | {
             "cells": [

@@ -14,6 +14,7 @@ from planner.specs.files.fields import Input, Text
 from planner.specs.files.problems import validate
 from planner.specs.files.yaml_file import load_document
 from planner.specs.load import load_device, load_model
+from planner.specs.unpriced import why_unpriced
 from planner.validation.serving.launches import Launched, launched_with
 from planner.validation.serving.table import RowError
 
@@ -106,7 +107,8 @@ def _engine(name: str) -> EngineProfile:
 @cache
 def _device(name: str) -> DeviceSpec:
     if name not in catalog.list_shipped("device"):
-        raise RowError(f"no device file is shipped as {name[:60]!r}")
+        reason = why_unpriced(name)
+        raise RowError(reason or f"no device file is shipped as {name[:60]!r}")
     return load_device(name)
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from planner.serving.load.lengths import ClosedLoad
 from planner.serving.scenario import ServingDegrees, ServingScenario
+from planner.specs import ranges
 from planner.validation.serving.named import scenario_of
 from planner.validation.serving.table import RowError
 
@@ -18,7 +19,7 @@ CREDIBLE_PEAK_SHARE = 0.6
 """Runs that imply more of the peak rate had a prefix cached, or another format than stated."""
 USUAL_ROUNDS = 10
 """Requests of a client where a table does not say how many: those of most benchmarks' clients."""
-_SPREAD = re.compile(r"uniform in \[([0-9.]+), 1\]")
+_SPREAD = re.compile(r"uniform in \[(0?\.[0-9]+|[01](?:\.0*)?), 1\]")
 _COUNTS = re.compile(r"[0-9]+")
 _ROUNDS = re.compile(r"([0-9]+) requests per unit of concurrency")
 
@@ -35,15 +36,21 @@ class ServingCase:
     decode_replicas: int = 1
 
 
+def why_implausible(row: ServingRow) -> str | None:
+    """What in a row's figures says that they are of another run than it states. Raises:
+    RowError."""
+    share = row.number("implied_peak_share")
+    if share is None or share <= CREDIBLE_PEAK_SHARE:
+        return None
+    return (
+        f"more than {CREDIBLE_PEAK_SHARE:.0%} of the peak rate is implied: something is cached or "
+        "not stated"
+    )
+
+
 def case_of(row: ServingRow) -> ServingCase:
     """The run of a row. Raises: RowError where the row lacks what an estimate needs, or states what
     is not estimated; PlannerError for a scenario that breaks a rule."""
-    share = row.number("implied_peak_share")
-    if share is not None and share > CREDIBLE_PEAK_SHARE:
-        raise RowError(
-            f"implies {share:.0%} of the peak rate; above {CREDIBLE_PEAK_SHARE:.0%} something is "
-            "cached or not stated"
-        )
     if row.text("speculative") not in ("", "none"):
         raise RowError("decodes with drafts, and how many are accepted is not stated")
     mode = row.text("mode")
@@ -137,10 +144,20 @@ def _length(row: ServingRow, column: str) -> int:
     tokens = row.number(column)
     if not tokens:
         raise RowError(f"{column} is not stated")
+    if tokens > ranges.LONGEST_SEQUENCE:
+        raise RowError(f"{column} is {tokens:,.0f}; at most {ranges.LONGEST_SEQUENCE:,} are priced")
     return max(1, round(tokens))
 
 
 def _clients(row: ServingRow) -> float:
+    """As many requests as a load has at a time. Raises: RowError."""
+    clients = _stated_clients(row)
+    if clients > ranges.MOST_CONCURRENT:
+        raise RowError(f"load is {clients:,.0f}; at most {ranges.MOST_CONCURRENT:,} are priced")
+    return clients
+
+
+def _stated_clients(row: ServingRow) -> float:
     """Requests under way; of offline work all there are, the middle of a stated range."""
     counts = [int(count) for count in _COUNTS.findall(row.text("load"))]
     if row.text("load_kind") == "offline":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -36,6 +37,8 @@ class ServingRow:
     """One row: cells by column, empty where the table has none."""
 
     cells: dict[str, str] = field(repr=False)
+    name: str
+    """Its id; with its line where that does not tell it from others."""
 
     def text(self, column: str) -> str:
         return self.cells.get(column, "").strip()
@@ -68,6 +71,8 @@ class ServingRow:
         value = self.count(column)
         if value is None:
             raise RowError(f"{column} is not stated")
+        if not self.number(column):
+            raise RowError(f"{column} is 0")
         return value
 
 
@@ -86,7 +91,21 @@ def read_table(path: Path) -> list[ServingRow]:
             raise InputError(
                 f"{len(cells)} cells, the header has {len(header)}", path=str(path), line=line
             )
-    return [ServingRow(dict(zip(header, cells, strict=True))) for _, cells in rows]
+    ids = Counter(_id(header, cells) for _, cells in rows)
+    return [
+        ServingRow(dict(zip(header, cells, strict=True)), _name(_id(header, cells), line, ids))
+        for line, cells in rows
+    ]
+
+
+def _id(header: list[str], cells: list[str]) -> str:
+    return cells[header.index("id")].strip()
+
+
+def _name(written: str, line: int, ids: Counter[str]) -> str:
+    if not written:
+        return f"line {line}"
+    return written if ids[written] == 1 else f"{written} (line {line})"
 
 
 def _check_header(header: list[str], path: Path) -> None:

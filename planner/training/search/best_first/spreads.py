@@ -11,7 +11,8 @@ import numpy as np
 from planner.budget import OutOfTime
 from planner.schedule.registry import kind_of
 from planner.training.search.bounding.groups import BELOW, batch_of
-from planner.training.search.bounding.spreads import SpreadBounds, SpreadCases
+from planner.training.search.bounding.spread_cases import SpreadCases
+from planner.training.search.bounding.spreads import SpreadBounds
 from planner.training.search.layouts.problem import kept_layout
 from planner.training.step.sends import send_mode
 
@@ -65,12 +66,14 @@ class Spreads:
             cases = SpreadCases.of(self._scenario, self._table, batch, at, below_s)
             parts.setdefault(shape, []).append(cases)
             raised[at] = np.inf
-        several = [self._bounds(shape, SpreadCases.joined(some)) for shape, some in parts.items()]
+        joined = {shape: SpreadCases.joined(some) for shape, some in parts.items()}
+        several = [self._bounds(shape, cases) for shape, cases in joined.items() if len(cases)]
         with suppress(OutOfTime):
             self._raise_least(several, bounds_s)
         for one in several:
             np.minimum.at(raised, one.cases.combination, BELOW * one.bound_s)
-        return np.maximum(raised, bounds_s)
+        # The cases are those of layouts that take less.
+        return np.maximum(np.minimum(raised, below_s), bounds_s)
 
     def _raise_least(self, several: Sequence[SpreadBounds], known_s: Floats) -> None:
         """Raise the smallest bound, until that does not help. Raises: OutOfTime."""
@@ -78,7 +81,7 @@ class Spreads:
         tried: set[tuple[int, int]] = set()
         while several and not left.ended:
             least = [np.maximum(one.bound_s, known_s[one.cases.combination]) for one in several]
-            number = int(np.argmin([one.min(initial=np.inf) for one in least]))
+            number = int(np.argmin([one.min() for one in least]))
             case = int(least[number].argmin())
             if (number, case) in tried or least[number][case] >= self._best.slowest_s:
                 return

@@ -79,12 +79,13 @@ class GrowingTable:
 
     def mixture_passes_s(self, columns: Columns, wanted: NDArray[np.intp]) -> NDArray[np.float64]:
         """[N, F]: of the `wanted` combinations, every pass of every kind of layer with experts on
-        every device type. Their shards are not in the table for that. Raises: OutOfTime."""
+        every device type; F is 0 where the layers that a model has are all dense. Their shards are
+        not in the table for that. Raises: OutOfTime."""
         kinds = self._scenario.kinds
         mixtures = [kind for kind in kinds if kind.startswith("moe") or kind == "mtp"]
         numbers = self._numbers_of(columns, wanted)
         found = [self._passes_s(kind, numbers).reshape(len(numbers), -1) for kind in mixtures]
-        return np.concatenate(found, axis=-1)
+        return np.concatenate([np.zeros((len(numbers), 0)), *found], axis=-1)
 
     def least_layer_s(self, columns: Columns) -> NDArray[np.float64]:
         """[N, K]: of combinations, forward and backward of a layer of every kind on the fastest

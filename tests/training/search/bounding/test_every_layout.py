@@ -16,8 +16,9 @@ from planner.training.search.best_first.combinations import plan_at
 from planner.training.search.best_first.run import SearchRun
 from planner.training.search.bounding.every_layout import every_layout_s
 from planner.training.search.bounding.groups import BELOW, batch_of
-from planner.training.search.bounding.spreads import SpreadBounds, SpreadCases
-from planner.training.search.layouts.default import stages_of
+from planner.training.search.bounding.spread_cases import SpreadCases
+from planner.training.search.bounding.spreads import SpreadBounds
+from planner.training.search.layouts.default import layers_of_chunks, stages_of
 from planner.training.search.layouts.problem import kept_layout
 from planner.training.search.space.restrictions import Restrictions
 from planner.training.step.sends import send_mode
@@ -78,9 +79,43 @@ def test_no_layout_beats_the_bound_over_all(
     assert compared > 30
 
 
-def spread_bounds_s(scenario: Scenario, table: CostTable, batch: Batch) -> Floats:
-    """[N]: bounds over all spreads of layers over chunks, each with the best averages of paths."""
-    cases = SpreadCases.of(scenario, table, batch, np.arange(len(batch)), 1e9)
+@pytest.mark.parametrize(
+    "size",
+    [{"batch": 128}, {"batch": 96, "software": "torchtitan"}],
+)
+def test_no_layout_faster_than_a_limit_beats_the_bound_below_it(
+    scenario_of: Callable[..., Scenario], size: dict[str, Any]
+) -> None:
+    scenario = scenario_of(layers=LAYERS, hidden=6144, ffn=24576, heads=48, **size)
+    few = replace(SPACE, schedule=("interleaved",), virtual_stages=(2, 3))
+    run = SearchRun(scenario=scenario, restrictions=few, top=1)
+    run.bound()
+    random = np.random.default_rng(0)
+    table, raised = run.growing.table, 0
+    for group in (*run.fitting, *run.elsewhere):
+        for index in random.choice(len(group), min(len(group), 2), replace=False).tolist():
+            batch = batch_of(scenario, group, np.array([index]), np.ones(1, dtype=np.int64))
+            plan = plan_at(scenario, group, index, 1)
+            layouts = [plan, *(spread_anew(plan, random) for _ in range(8))]
+            layouts += [random_layout(plan, random) for _ in range(3)]
+            found = [point_estimate(scenario, layout) for layout in layouts]
+            prices = np.sort([one.step_s for one in found if one.memory.fits])
+            if not prices.size:
+                continue
+            anywhere_s = spread_bounds_s(scenario.ideal, table, batch)[0]
+            for limit_s in (prices[0] * 1.001, float(np.median(prices))):
+                below_s = BELOW * spread_bounds_s(scenario.ideal, table, batch, limit_s)[0]
+                assert min(below_s, limit_s) <= prices[0]
+                raised += min(below_s, limit_s) > 1.005 * anywhere_s
+    assert raised > 5
+
+
+def spread_bounds_s(
+    scenario: Scenario, table: CostTable, batch: Batch, below_s: float = 1e9
+) -> Floats:
+    """[N]: bounds over all spreads of layers over chunks that may take less than `below_s`, each
+    with the best averages of paths."""
+    cases = SpreadCases.of(scenario, table, batch, np.arange(len(batch)), below_s)
     sends = send_mode(scenario.job.software, batch.schedule)
     spreads = SpreadBounds(batch.schedule, batch.pipeline, sends, cases, LAYERS, Solver())
     for case in range(len(cases)):
@@ -88,6 +123,26 @@ def spread_bounds_s(scenario: Scenario, table: CostTable, batch: Batch) -> Float
     found = np.full(len(batch), np.inf)
     np.minimum.at(found, cases.combination, spreads.bound_s)
     return found
+
+
+def spread_anew(plan: Plan, random: np.random.Generator) -> Plan:
+    """The plan with the layers of every stage divided at random among its chunks; sometimes the
+    even layout itself."""
+    p, v = plan.degrees.pipeline, plan.virtual_stages
+    layers = np.array(layers_of_chunks(plan)).reshape(v, p)
+    for stage in range(p):
+        for _ in range(int(random.integers(0, 3))):
+            giver, taker = random.integers(0, v, 2).tolist()
+            ends = (giver, stage) in ((0, 0), (v - 1, p - 1))
+            if layers[giver, stage] > (0 if ends else 1):
+                layers[giver, stage] -= 1
+                layers[taker, stage] += 1
+    stages = stages_of(layers.ravel().tolist(), p, v, plan.schedule)
+    recompute = plan.recompute
+    if recompute.granularity == "full":
+        count = int(random.integers(1, layers.max() + 1))
+        recompute = replace(recompute, layers_per_stage=recomputed_per_stage(stages, count))
+    return replace(plan, stages=stages, recompute=recompute)
 
 
 def random_layout(plan: Plan, random: np.random.Generator) -> Plan:

@@ -1,0 +1,38 @@
+"""What makes room for a request where a replica has none."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from planner.errors import RuleError
+from planner.serving.estimate import holds_a_request, prices
+from planner.serving.scenario import WEIGHT_BYTES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from planner.serving.load.lengths import ClosedLoad
+    from planner.serving.scenario import ServingScenario
+
+
+def changes_with_room(scenario: ServingScenario, load: ClosedLoad, most: int) -> Iterator[str]:
+    """The smallest tensor degree and the widest format of weights that make room, each alone, as
+    options. `most`: devices of a node."""
+    degrees = scenario.degrees
+    for tensor in range(degrees.tensor + 1, most // degrees.attention_data + 1):
+        if _has_room(scenario, load, degrees=replace(degrees, tensor=tensor)):
+            yield f"--tensor {tensor}"
+            break
+    lighter = [one for one, size in WEIGHT_BYTES.items() if size < WEIGHT_BYTES[scenario.weights]]
+    for weights in sorted(lighter, key=lambda one: -WEIGHT_BYTES[one]):
+        if _has_room(scenario, load, weights=weights):
+            yield f"--weights {weights}"
+            break
+
+
+def _has_room(scenario: ServingScenario, load: ClosedLoad, **changes: Any) -> bool:
+    try:
+        return holds_a_request(prices(replace(scenario, **changes))[1], load)
+    except RuleError:
+        return False

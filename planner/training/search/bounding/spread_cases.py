@@ -1,0 +1,195 @@
+"""Combinations whose layers may be spread over the chunks of interleaved schedules in many ways.
+
+Letters: N cases, p stages, v chunks of a stage, V = p · v chunks in the order in which a microbatch
+visits them. A case is a combination with a number of recomputed layers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from planner.training.batch import SELECTIVE
+from planner.training.search.bounding.every_layout import LayoutStages, recomputed_numbers
+from planner.training.search.layouts.bound import ENDLESS_S, beside_pipeline_s, jitter_share
+from planner.training.search.mixed.speeds import layer_columns
+from planner.training.step.reduction import gradient_reduction_s
+from planner.training.step.sends import boundary_sends
+
+if TYPE_CHECKING:
+    from planner.arrays import Floats, Ints
+    from planner.training.batch import Batch
+    from planner.training.costs import CostTable
+    from planner.training.scenario import Scenario
+
+ENDS = 2
+"""Chunks that may hold no layer: those with the embedding and with the head."""
+
+ROUNDING = 1e-9
+"""Share of a layer that rounding may hide."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class SpreadCases:
+    """Combinations [N] of one schedule, number of stages and chunks. Seconds with one microbatch:
+    `forward_s` and `backward_s` [N] of a layer, `first_s` [N] what the first layer of a chunk
+    replays, `more_s` [N] every further one at least; `ends_s` [N, 2, 2] forward and backward of the
+    embedding and of the head. `sends_s` [N, 2, V − 1] there and back, `waits_s` [N, p] what a stage
+    waits of its own ones; `after_s` [N] what follows the pipeline. `reduced_s` [N, 2]: of a
+    gradient reduction, what it takes in any case and for every layer of its stage. `most` [N, p]:
+    layers that a stage has room for, in memory and in time. `least_s` [N]: a bound on the step.
+    `combination`: its index."""
+
+    combination: Ints
+    microbatches: Ints
+    forward_s: Floats
+    backward_s: Floats
+    first_s: Floats
+    more_s: Floats
+    ends_s: Floats
+    sends_s: Floats
+    waits_s: Floats
+    after_s: Floats
+    reduced_s: Floats
+    most: Floats
+    least_s: Floats
+
+    def __len__(self) -> int:
+        return len(self.combination)
+
+    def some(self, which: Ints) -> SpreadCases:
+        return SpreadCases(**{one.name: getattr(self, one.name)[which] for one in fields(self)})
+
+    @classmethod
+    def joined(cls, parts: list[SpreadCases]) -> SpreadCases:
+        return cls(
+            **{
+                one.name: np.concatenate([getattr(part, one.name) for part in parts])
+                for one in fields(cls)
+            }
+        )
+
+    @classmethod
+    def of(
+        cls, scenario: Scenario, table: CostTable, batch: Batch, indices: Ints, below_s: float
+    ) -> SpreadCases:
+        """The cases of the combinations `indices` of a batch that may take less than `below_s`. All
+        that is said of them holds of layouts that do. `scenario` has one device type, or is the
+        ideal one of such a cluster; all layers are alike."""
+        stages = LayoutStages.of(scenario, table, batch)
+        forward = table.forward_s.sum(axis=0).min(axis=0)[batch.row]
+        backward = table.backward_s.sum(axis=0).min(axis=0)[batch.row]
+        selective = batch.granularity == SELECTIVE
+        backward = backward + selective[:, None] * table.selective_s.min(axis=0)[batch.row]
+        counts = batch.load.counts.sum(axis=(0, 1))
+        column = int(next(c for c in layer_columns(scenario).tolist() if counts[c]))
+        outside = batch.load.counts.copy()
+        outside[..., layer_columns(scenario)] = 0
+        ends = outside[0, 0].astype(np.float64), outside[-1, -1].astype(np.float64)
+        sends = boundary_sends(scenario, table, batch)
+        links_s = np.stack((sends.forward_s, sends.backward_s), axis=1)
+        if not scenario.topology.symmetric:
+            links_s = np.zeros_like(links_s)
+        none = np.zeros((len(batch), 1))
+        own_s = np.zeros((len(batch), batch.pipeline * batch.virtual_stages))
+        if sends.mode in ("blocking", "paired"):
+            own_s += np.append(links_s[:, 0], none, axis=1)
+        if sends.mode == "blocking":
+            own_s += np.append(none, links_s[:, 1], axis=1)
+        waits_s = own_s.reshape(len(batch), -1, batch.pipeline).sum(axis=1)
+        work_s = batch.num_microbatches * stages.work_s / batch.pipeline
+        after_s = jitter_share(scenario, batch.pipeline) * work_s
+        after_s = after_s + beside_pipeline_s(scenario, table, batch)
+        reduced_s = _reduction_s(scenario, table, batch, column)
+        least_s = batch.num_microbatches * (forward + backward)[:, column]
+        longest = np.floor(below_s / least_s) - (batch.virtual_stages - 1) + ENDS
+        parts = []
+        numbers = recomputed_numbers(stages, batch)
+        for recomputed in numbers:
+            most = stages.most(recomputed, last=recomputed == numbers[-1])
+            held = np.maximum(np.minimum(longest, most.max(axis=1)), 2.0)
+            replayed = np.minimum(recomputed, held) - min(recomputed, 1)
+            kept = (most >= 0).all(axis=1) & (most.sum(axis=1) >= stages.layers)
+            kept &= stages.full | (recomputed == numbers[0])
+            parts.append(
+                cls(
+                    combination=indices,
+                    microbatches=batch.num_microbatches,
+                    forward_s=forward[:, column],
+                    backward_s=backward[:, column],
+                    first_s=stages.replay_s,
+                    more_s=stages.replay_s * replayed / (held - 1),
+                    ends_s=np.stack(
+                        [np.stack((forward @ one, backward @ one), axis=-1) for one in ends], axis=1
+                    ),
+                    sends_s=links_s,
+                    waits_s=waits_s,
+                    after_s=after_s,
+                    reduced_s=reduced_s,
+                    most=most,
+                    least_s=np.zeros(len(batch)),
+                ).some(np.flatnonzero(kept))
+            )
+        return cls.joined(parts)._within(below_s, stages.layers)
+
+    def _within(self, below_s: float, layers: int) -> SpreadCases:
+        """The cases whose stages hold all `layers` where none takes longer than `below_s`.
+
+        A microbatch goes to a stage through the first chunks of those before it, and the stage runs
+        all its passes. Then it reduces its gradients, or the last microbatch goes back and the
+        first stage reduces its own. These are paths, whatever other chunks hold beyond their fewest
+        layers. A layer more than fit into the time makes one of them longer than `below_s`."""
+        (few, stages), m = self.most.shape, self.microbatches[:, None]
+        fewest = fewest_layers(self.sends_s.shape[-1] + 1)
+        held = fewest.reshape(-1, stages).sum(axis=0)
+        layer_s = np.stack((self.forward_s, self.backward_s), axis=1)
+        one_s, more_s = layer_s.copy(), layer_s.copy()
+        one_s[:, 1] += self.first_s
+        more_s[:, 1] += self.more_s
+        way_s = np.zeros((few, 2, stages))
+        way_s[..., 1:] = one_s[..., None] * fewest[: stages - 1]
+        way_s[..., 1:] += self.sends_s[..., : stages - 1]
+        way_s[..., 1] += self.ends_s[:, 0]
+        there_s, back_s = np.moveaxis(np.cumsum(way_s, axis=-1), 1, 0)
+        passes_s = held * one_s.sum(axis=1)[:, None]
+        passes_s[:, 0] += self.ends_s[:, 0].sum(axis=-1)
+        passes_s[:, -1] += self.ends_s[:, 1].sum(axis=-1)
+        # Of the messages of the last two passes nothing is said.
+        waits_s = np.maximum(m - 2, 0) * self.waits_s
+        base_s = self.after_s[:, None] + m * passes_s + waits_s + there_s + self.reduced_s[:, :1]
+        each_s = self.reduced_s[:, 1:]
+        own_s, own_more_s = base_s + held * each_s, m * more_s.sum(axis=1)[:, None] + each_s
+        first_s, first_more_s = base_s + back_s + held[0] * each_s, own_more_s - each_s
+        room = np.minimum((below_s - own_s) / own_more_s, (below_s - first_s) / first_more_s)
+        most = np.minimum(self.most, held + np.floor(room + ROUNDING))
+        kept = (most >= held).all(axis=1) & (most.sum(axis=1) >= layers)
+        # What others have no room for.
+        more = np.maximum(layers - (most.sum(axis=1, keepdims=True) - most) - held, 0)
+        longest_s = np.maximum(own_s + more * own_more_s, first_s + more * first_more_s)
+        least_s = np.maximum(self.least_s, longest_s.max(axis=1))
+        return replace(self, most=most, least_s=least_s).some(np.flatnonzero(kept))
+
+
+def fewest_layers(chunks: int) -> Floats:
+    """[V]: layers that every chunk has at least."""
+    fewest = np.ones(chunks)
+    fewest[[0, -1]] = 0.0
+    return fewest
+
+
+def _reduction_s(scenario: Scenario, table: CostTable, batch: Batch, column: int) -> Floats:
+    """[N, 2]: lower bound on the reduction of a stage, as what one takes in any case and what every
+    layer adds. It takes longer with more layers, ever less so: it is above the line through what
+    one layer and all of them take."""
+    layers = int(batch.load.counts[..., column].sum())
+    seconds = []
+    for held in (1, layers):
+        counts = np.zeros_like(batch.load.counts)
+        counts[:, 0, column] = held
+        alone = replace(batch, load=replace(batch.load, counts=counts))
+        hiding = np.full((len(batch), batch.pipeline), ENDLESS_S)
+        seconds.append(gradient_reduction_s(scenario, table, alone, hiding).min(axis=1))
+    each = np.maximum(seconds[1] - seconds[0], 0.0) / max(layers - 1, 1)
+    return np.stack((np.maximum(seconds[0] - each, 0.0), each), axis=1)
