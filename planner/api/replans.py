@@ -51,7 +51,7 @@ class Replan:
         ...
     planner.errors.InputError: --lost: cluster dgx-a100-8 has no host 'node-1'
     >>> replan = api.replan(plan, lost=plan.plan.placement.hosts[1], spares=1)
-    >>> replan.best.estimate.step_s == plan.estimate.step_s
+    >>> replan.option("swap").moved.estimate.step_s == plan.estimate.step_s
     True
     """
 

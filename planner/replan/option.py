@@ -48,8 +48,8 @@ class NoWay:
 class Option:
     """A way to go on, against waiting for the repair. `share` of the tokens per second before;
     `restart_s`: until the first step; `break_even_s`: repairs that take longer make it worth while,
-    None where it costs nothing; `idle`: hosts without work. `tokens`: trained in the time that is
-    left, None where nobody says how long that is."""
+    None for keep, and where waiting is never worse; `idle`: hosts without work. `tokens`: trained
+    in the time that is left, None where nobody says how long that is."""
 
     moved: Moved
     share: float

@@ -1,8 +1,10 @@
 """Every way to go on after the damage, best first.
 
-Waiting yields nothing until the repair, L seconds away. Going on costs the restart R' now and R''
-at the way back, and yields r' tokens a second of the r before. It wins where r' · (L − R') is more
-than r · R'', that is for repairs that take longer than L* = R' + R'' · r / r'.
+Waiting for the repair, L seconds away, yields w tokens a second: nothing where nodes are gone, what
+the plan still does where they are slow. Going on costs the restart R' now and R'' at the way back,
+and yields r' tokens a second of the r before. It wins where r' · (L − R') − r · R'' is more than
+w · L, that is for repairs that take longer than L* = (r' · R' + r · R'') / (r' − w), and never
+where r' is not above w.
 """
 
 from __future__ import annotations
@@ -97,8 +99,11 @@ def replan(
     restart = _Restart.of(scenario, plan)
     repair_s = None if known is None else known.repair_s
     first = Side(name="before", scenario=scenario, plan=plan, estimate=before)
+    meanwhile = [
+        one.estimate.tokens_per_s for one in ways if isinstance(one, Moved) and one.way == "keep"
+    ]
     options = [
-        _option(one, first, damage, restart, left_s, repair_s)
+        _option(one, first, damage, restart, left_s, repair_s, sum(meanwhile))
         for one in ways
         if isinstance(one, Moved)
     ]
@@ -205,7 +210,9 @@ def _option(
     restart: _Restart,
     left_s: float | None,
     repair_s: float | None,
+    meanwhile: float,
 ) -> Option:
+    """`meanwhile`: tokens per second of a job that waits."""
     before, after = first.estimate.tokens_per_s, moved.estimate.tokens_per_s
     loads = loading(first, replace(first, scenario=moved.scenario, plan=moved.plan))
     back_s = restart.alone_s + restart.read_s
@@ -215,8 +222,9 @@ def _option(
     elif loads.verdict == "prepared":
         restart_s += restart.read_s + restart.write_s
     break_even_s = None
-    if moved.way != "keep":
-        break_even_s = restart_s + (0.0 if lasting else back_s * before / after)
+    if moved.way != "keep" and after > meanwhile:
+        lost = after * restart_s + (0.0 if lasting else before * back_s)
+        break_even_s = lost / (after - meanwhile)
     tokens = None
     if left_s is not None:
         until_s = left_s if lasting or repair_s is None else min(repair_s, left_s)

@@ -117,12 +117,16 @@ def _columns(found: Replanned, *, narrow: bool) -> Table:
             percent(one.share),
             *([] if narrow else [count(len(one.idle))]),
             f"{one.restart_s / 60:.0f}",
-            "-" if even_s is None else f"{even_s / 3600:.2f}",
+            f"{even_s / 3600:.2f}" if even_s is not None else _without_even(one),
         ]
         if one.tokens is not None:
             cells.append(large(one.tokens))
         table.add_row(*map(Text, cells))
     return table
+
+
+def _without_even(one: Option) -> str:
+    return "-" if one.moved.way == "keep" else "never"
 
 
 def _legend(found: Replanned) -> str:

@@ -172,6 +172,15 @@ def test_a_slow_node_is_kept_or_taken_out(planner: Run, eight: str) -> None:
         return found
 
     assert share("node-3:0.2") < share("node-3:0.7") < 1.0
+    found = replanned(planner, eight, "--slow", "node-3:0.2", "--spares", "1")
+    one, before = ways(found), found["before"]["tokens_per_s"]
+    for way, back in (("swap", 0.0), ("drop-batch", before)):
+        rate, restart_s = one[way]["tokens_per_s"], one[way]["restart_s"]
+        lost = restart_s * (rate + back)
+        even_s = lost / (rate - one["keep"]["tokens_per_s"])
+        assert one[way]["break_even_s"] == pytest.approx(even_s)
+    mild = ways(replanned(planner, eight, "--slow", "node-3:0.99"))
+    assert mild["drop"]["break_even_s"] is None
     assert share("node-3/*:0.05") < share("node-3/node-4:0.9") <= 1.0
 
 
