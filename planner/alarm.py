@@ -3,8 +3,9 @@
 Most computations check their budget often. Some cannot: a file that is being parsed, one plan
 priced on thousands of unequal links. Inside `enforced` the deadline raises there too, in whatever
 Python code runs, and so does Ctrl-C. Native code may swallow an exception that is raised below it,
-or replace it with one of its own (numpy does both). Therefore both are raised again until the block
-ends, and an error that appears meanwhile is attributed to them.
+or replace it with one of its own (numpy does both), and Python drops what is raised in the callback
+of a weak reference. Therefore both are raised again until the block ends, and an error that appears
+meanwhile is attributed to them. A block may stand in another.
 """
 
 from __future__ import annotations
@@ -17,9 +18,11 @@ from typing import TYPE_CHECKING
 from planner.budget import OutOfTime
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from planner.budget import Budget
+
+    Ring = Callable[[int, object], None]
 
 PATIENCE_S = 0.2
 """How late the alarm is: a computation that checks its budget ends by itself first, with more to
@@ -27,6 +30,16 @@ show."""
 
 AGAIN_S = 0.1
 """Seconds until it rings again if nothing reacted."""
+
+
+_RUNG: dict[Ring, list[type[BaseException]]] = {}
+"""What the handlers of the open blocks have raised."""
+
+
+def hush() -> None:
+    """Ends the repetition: what was raised has arrived."""
+    if hasattr(signal, "setitimer"):
+        signal.setitimer(signal.ITIMER_REAL, 0)
 
 
 @contextmanager
@@ -38,7 +51,8 @@ def enforced(budget: Budget) -> Iterator[None]:
     if current_thread() is not main_thread() or not hasattr(signal, "setitimer"):
         yield
         return
-    rung: list[type[BaseException]] = []
+    pressed = any(KeyboardInterrupt in rung for rung in _RUNG.values())
+    rung: list[type[BaseException]] = [KeyboardInterrupt] if pressed else []
     open_ = True
 
     def ring(number: int, frame: object) -> None:
@@ -52,12 +66,16 @@ def enforced(budget: Budget) -> Iterator[None]:
         raise rung[0]
 
     heard = [signal.SIGALRM]
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    hears = signal.getsignal(signal.SIGINT)
+    if hears is signal.default_int_handler or hears in _RUNG:
         heard.append(signal.SIGINT)
+    _RUNG[ring] = rung
     before = {number: signal.signal(number, ring) for number in heard}
     try:
         try:
-            if budget.timed:
+            if pressed:
+                signal.setitimer(signal.ITIMER_REAL, AGAIN_S)
+            elif budget.timed:
                 signal.setitimer(signal.ITIMER_REAL, budget.left_s + PATIENCE_S)
             yield
         finally:
@@ -68,6 +86,7 @@ def enforced(budget: Budget) -> Iterator[None]:
         raise
     finally:
         open_ = False
+        del _RUNG[ring]
         signal.setitimer(signal.ITIMER_REAL, 0)
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -15,6 +15,7 @@ import typer
 from typer.main import get_command
 
 from planner import __version__
+from planner.alarm import hush
 from planner.cli.commands import Program
 from planner.cli.output import complain, discard, replace_closed_streams
 from planner.errors import InputError, PlannerError
@@ -92,6 +93,7 @@ def run(arguments: Sequence[str]) -> int:
         complain(*error.lines)
         return error.exit_code
     except KeyboardInterrupt:
+        hush()
         complain("interrupted")
         return INTERRUPTED
     except BrokenPipeError:

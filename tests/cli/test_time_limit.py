@@ -147,6 +147,30 @@ def test_out_of_time_is_not_nothing_fits(tmp_path: Path) -> None:
     assert "No answer yet: stopped by time limit" in said or "time ran out while" in said
 
 
+DROPPED = """
+import os, signal, sys, weakref
+
+class Press:
+    def find_spec(self, name, path=None, target=None):
+        if name == "planner.api":
+            one = Press()
+            kept = weakref.ref(one, lambda _: os.kill(os.getpid(), signal.SIGINT))
+            del one
+            [number for number in range(100)]
+
+sys.meta_path.insert(0, Press())
+"""
+"""Presses Ctrl-C where Python drops what is raised: in the callback of a weak reference."""
+
+
+def test_an_interrupt_that_python_drops_is_raised_again(tmp_path: Path) -> None:
+    cluster = cluster_file(tmp_path / "c.yaml", [(24, "h100-sxm-80gb"), (24, "a100-sxm-80gb")])
+    (tmp_path / "sitecustomize.py").write_text(DROPPED)
+    ended = run("search", "--cluster", cluster, *ANY, path=str(tmp_path))
+    assert ended.code == 130, ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
 PRESSED = """
 import os, signal
 signal.signal(signal.SIGPROF, lambda *_: os.kill(os.getpid(), signal.SIGINT))
