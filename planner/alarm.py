@@ -11,6 +11,7 @@ meanwhile is attributed to them. A block may stand in another.
 from __future__ import annotations
 
 import signal
+import sys
 from contextlib import contextmanager
 from threading import current_thread, main_thread
 from typing import TYPE_CHECKING
@@ -34,6 +35,13 @@ AGAIN_S = 0.1
 
 _RUNG: dict[Ring, list[type[BaseException]]] = {}
 """What the handlers of the open blocks have raised."""
+
+
+def report_unraisable(dropped: sys.UnraisableHookArgs) -> None:
+    """What Python does with an exception that it drops, but without a word on those that are raised
+    again."""
+    if not issubclass(dropped.exc_type, (OutOfTime, KeyboardInterrupt)):
+        sys.__unraisablehook__(dropped)
 
 
 def hush() -> None:
