@@ -95,6 +95,6 @@ def enforced(budget: Budget) -> Iterator[None]:
     finally:
         open_ = False
         del _RUNG[ring]
-        signal.setitimer(signal.ITIMER_REAL, 0)
+        hush()
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -4,14 +4,13 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
-
 from planner import api
 from planner.cli.inputs import axis_keywords, job_keywords, script_keywords
 from planner.cli.options import (
     CheckedInputs,
     Json,
     PlanOptions,
+    PlanOrScript,
     ScriptOptions,
     WorkloadOptions,
     option,
@@ -28,14 +27,7 @@ def explain(
     workload: WorkloadOptions,
     decisions: PlanOptions,
     script: ScriptOptions,
-    plan: Annotated[
-        str,
-        typer.Argument(
-            metavar="FILE[#RANK]",
-            help="A plan of a plan file, or a launch script.",
-            show_default=False,
-        ),
-    ],
+    plan: PlanOrScript,
     why_not: Annotated[
         str | None,
         option(

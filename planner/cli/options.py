@@ -38,6 +38,14 @@ def completion(*kinds: "Kind") -> Callable[[str], list[str]]:
 Json = Annotated[
     bool, typer.Option("--json", help="Write one JSON document to stdout and no report.")
 ]
+PlanOrScript = Annotated[
+    str,
+    typer.Argument(
+        metavar="FILE[#RANK]",
+        help="A plan of a plan file, or a launch script.",
+        show_default=False,
+    ),
+]
 Headroom = Annotated[
     str | None, option("SHARE", f"Device memory that must stay free. [default: {HEADROOM}]")
 ]

@@ -2,8 +2,6 @@
 
 from typing import Annotated
 
-import typer
-
 from planner import api
 from planner.api.simulations import MOST_DAYS, MOST_LIVES, MOST_SPARES
 from planner.cli import values
@@ -12,6 +10,7 @@ from planner.cli.options import (
     CheckedInputs,
     Json,
     PlanOptions,
+    PlanOrScript,
     ScriptOptions,
     WorkloadOptions,
     option,
@@ -24,14 +23,7 @@ def simulate(
     workload: WorkloadOptions,
     decisions: PlanOptions,
     script: ScriptOptions,
-    plan: Annotated[
-        str,
-        typer.Argument(
-            metavar="FILE[#RANK]",
-            help="A plan of a plan file, or a launch script.",
-            show_default=False,
-        ),
-    ],
+    plan: PlanOrScript,
     days: Annotated[str, option("N", "How long the job runs. [default: 30]")] = "30",
     seeds: Annotated[str, option("N", "How many lives are simulated. [default: 1000]")] = "1000",
     spares: Annotated[

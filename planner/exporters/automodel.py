@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from planner.exporters.errors import Inexpressible
 from planner.exporters.job import needs_framework
+from planner.exporters.torch_pipelining import module_names
 from planner.importers.published.sizes import published_like
 from planner.plan import recomputed_per_chunk
 from planner.training.search.layouts.default import layers_of_chunks
@@ -130,13 +131,9 @@ def _distributed(job: ExportJob) -> Tree:
 
 def _parts(layers: tuple[int, ...]) -> list[list[str]]:
     """Module names of every chunk in virtual-stage order."""
-    parts: list[list[str]] = []
-    first = 0
-    for count in layers:
-        parts.append([f"model.layers.{index}" for index in range(first, first + count)])
-        first += count
-    parts[0].insert(0, "model.embed_tokens")
-    parts[-1] += ["model.norm", "lm_head"]
+    parts = module_names(
+        layers, layer="model.layers.{}", first="model.embed_tokens", last=("model.norm", "lm_head")
+    )
     return [[*part, "model.rotary_emb"] for part in parts]
 
 

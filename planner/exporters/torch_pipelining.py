@@ -16,6 +16,8 @@ from planner.schedule.passes import PassKind
 from planner.schedule.registry import kind_of
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from planner.exporters.job import ExportJob
 
 TARGET = "torch-pipelining"
@@ -67,3 +69,18 @@ def notes(job: ExportJob) -> tuple[str, ...]:
         f"give {FILE} to torchtitan with --parallelism.pipeline_parallel_schedule_csv, to NeMo "
         "AutoModel with pp_schedule_csv, or to _PipelineScheduleRuntime._load_csv",
     )
+
+
+def module_names(
+    layers: Sequence[int], *, layer: str, first: str, last: Sequence[str]
+) -> list[list[str]]:
+    """Names of the modules that every chunk holds, in virtual-stage order: `layer` with the number
+    of each layer, `first` in the first chunk and `last` in the last one."""
+    parts: list[list[str]] = []
+    start = 0
+    for count in layers:
+        parts.append([layer.format(index) for index in range(start, start + count)])
+        start += count
+    parts[0].insert(0, first)
+    parts[-1] += last
+    return parts

@@ -14,6 +14,7 @@ from planner.exporters import torch_pipelining
 from planner.exporters.errors import Inexpressible
 from planner.exporters.job import needs_framework
 from planner.exporters.quoting import docstring
+from planner.exporters.torch_pipelining import module_names
 from planner.importers.torchtitan import FLAVORS
 from planner.plan import recomputed_per_chunk
 from planner.training.search.layouts.default import layers_of_chunks
@@ -209,13 +210,9 @@ def _pipeline(job: ExportJob) -> Assignments:
 
 def _parts(layers: tuple[int, ...]) -> str:
     """Module names of every chunk in virtual-stage order, a line each."""
-    parts: list[list[str]] = []
-    first = 0
-    for count in layers:
-        parts.append([f"layers.{index}" for index in range(first, first + count)])
-        first += count
-    parts[0].insert(0, "tok_embeddings")
-    parts[-1] += ["norm", "lm_head"]
+    parts = module_names(
+        layers, layer="layers.{}", first="tok_embeddings", last=("norm", "lm_head")
+    )
     lines = [f"        {json.dumps(part)}," for part in parts]
     return "\n".join(["[", *lines, "    ]"])
 

@@ -15,6 +15,8 @@ import numpy as np
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from pulp import LpProblem, LpVariable
+
     from planner.arrays import Floats
     from planner.solver.solver import Solver
 
@@ -75,12 +77,7 @@ def best_average(
         for column in (table.T / unit_s).tolist():
             terms = ((share, -cost) for share, cost in zip(shares, column, strict=True))
             program += LpAffineExpression([(of_stage, 1.0), *terms]) <= 0
-    answer = solver.solve(program)
-    if not answer.values:
-        return None
-    found = np.maximum([answer.values[share.name] for share in shares], 0.0)
-    total = float(found.sum())
-    return found / total if total > 0 else None
+    return _shares(program, shares, solver)
 
 
 def best_shared_average(
@@ -115,6 +112,12 @@ def best_shared_average(
     for place, column in enumerate((max(number, 1.0) * each_s.T / unit_s).tolist()):
         terms = ((share, -cost) for share, cost in zip(shares, column, strict=True))
         program += LpAffineExpression([(each, 1.0), (full[place % parts], -1.0), *terms]) <= 0
+    return _shares(program, shares, solver)
+
+
+def _shares(program: LpProblem, shares: Sequence[LpVariable], solver: Solver) -> Floats | None:
+    """The values of the shares in the best answer, none negative and their sum 1; None without
+    one."""
     answer = solver.solve(program)
     if not answer.values:
         return None

@@ -73,20 +73,13 @@ class Spreads:
         joined = {shape: SpreadCases.joined(some) for shape, some in parts.items()}
         several = [self._bounds(shape, cases) for shape, cases in joined.items() if len(cases)]
         with suppress(OutOfTime):
-            self._raise_least(
-                several, [shape for shape, one in joined.items() if len(one)], bounds_s
-            )
+            self._raise_least(several, bounds_s)
         for one in several:
             np.minimum.at(raised, one.cases.combination, BELOW * one.bound_s)
         # The cases are those of layouts that take less.
         return np.maximum(np.minimum(raised, below_s), bounds_s)
 
-    def _raise_least(
-        self,
-        several: Sequence[SpreadBounds],
-        shapes: Sequence[tuple[str, int, int]],
-        known_s: Floats,
-    ) -> None:
+    def _raise_least(self, several: Sequence[SpreadBounds], known_s: Floats) -> None:
         """Raise the smallest bound, until that does not help. Raises: OutOfTime."""
         left = self._budget.meter(PROGRAMS)
         tried: set[tuple[int, int]] = set()
@@ -98,8 +91,7 @@ class Spreads:
                 return
             several[number].raise_bound(case, self._budget)
             tried.add((number, case))
-            chunks = int(np.prod(shapes[number][1:]))
-            left.spend(max(1, chunks // CHUNKS) ** 2)
+            left.spend(max(1, several[number].chunks // CHUNKS) ** 2)
 
     def _in_groups(self, shape: tuple[str, int, int]) -> bool:
         schedule, pipeline, chunks = shape

@@ -43,7 +43,8 @@ class _Rows:
 
 
 class SpreadBounds:
-    """The cases of one schedule. `bound_s` [N] rises with every average of paths that is found."""
+    """The cases of one schedule with as many `chunks` in a pipeline. `bound_s` [N] rises with every
+    average of paths that is found."""
 
     def __init__(
         self,
@@ -58,8 +59,8 @@ class SpreadBounds:
         self._sends = sends
         self.bound_s = cases.least_s.copy()
         self._name, self._stages, self._solver = schedule, stages, solver
-        self._chunks = cases.sends_s.shape[-1] + 1
-        self._least = fewest_layers(self._chunks)
+        self.chunks = cases.sends_s.shape[-1] + 1
+        self._least = fewest_layers(self.chunks)
         self._rest = max(layers - int(self._least.sum()), 0)
         self._few = self._ordered(cases.microbatches)
         self._paths: dict[int, LoopPaths] = {}
@@ -88,7 +89,7 @@ class SpreadBounds:
         at = np.flatnonzero(self._few == few)
         used = np.flatnonzero(shares > 0)
         cases, paths = self.cases.some(at), paths.some(used)
-        fixed, layer = np.zeros(len(at)), np.zeros((len(at), self._chunks))
+        fixed, layer = np.zeros(len(at)), np.zeros((len(at), self.chunks))
         for j, share in enumerate((shares[used] / shares[used].sum()).tolist()):
             one = self._rows(paths.some(np.array([j])), few, cases)
             fixed += share * one.fixed_s
@@ -116,7 +117,7 @@ class SpreadBounds:
         return np.where(microbatches > least, least, microbatches)
 
     def _found(self, microbatches: int) -> LoopPaths:
-        chunks = self._chunks // self._stages
+        chunks = self.chunks // self._stages
         schedule = build(
             self._name,
             stages=self._stages,
@@ -129,7 +130,7 @@ class SpreadBounds:
         """Of J paths and one case, or of one path and N cases."""
         more = paths.groups_more(self._stages, (cases.microbatches - few).astype(np.float64))
         forward, backward = paths.forward + more, paths.backward + more
-        at_end = paths.end[:, None] == np.arange(self._chunks) % self._stages
+        at_end = paths.end[:, None] == np.arange(self.chunks) % self._stages
         f, b = cases.forward_s[:, None], cases.backward_s[:, None]
         reduced = cases.reduced_s[:, 1:] * at_end
         layer = forward * f + backward * (b + cases.more_s[:, None]) + reduced
