@@ -20,7 +20,7 @@ from planner.plan_document.serving.schema import serving_schema
 from planner.plan_document.serving.write import to_serving_document
 from planner.serving.estimate import Latency
 from planner.serving.forecast import Forecast, Offer
-from planner.serving.search.result import Exclusion, ServingSearch
+from planner.serving.search.result import LeftOut, ServingSearch
 from planner.specs.engine import load_engine
 from planner.specs.serving_load import load_serving_load
 
@@ -83,7 +83,7 @@ def document(folder: Path) -> dict[str, Any]:
         gap=0.01,
         stopped=Stopped.WORK_LIMIT,
         front=offers,
-        excluded=(Exclusion(reason="no room for a request", replicas=3),),
+        excluded=(LeftOut(reason="no room for a request", replicas=3),),
     )
     return to_serving_document(inputs, offers, mixture=True, search=search)
 

@@ -29,7 +29,7 @@ def value_of(objective: Objective, offer: Offer) -> float | None:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Exclusion:
+class LeftOut:
     """Kinds of replicas that are not in the space, and why."""
 
     reason: str
@@ -56,7 +56,7 @@ class ServingSearch:
     front: tuple[Offer, ...] = ()
     nearest: tuple[Offer, ...] = ()
     relaxations: tuple[str, ...] = ()
-    excluded: tuple[Exclusion, ...] = ()
+    excluded: tuple[LeftOut, ...] = ()
     solver: SolverRecord | None = None
 
     @property
