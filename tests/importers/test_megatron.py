@@ -323,7 +323,9 @@ def test_vocabulary_by_the_sizes_of_a_published_model() -> None:
     assert any("Qwen/Qwen3-8B, which has the same layers" in one for one in found.notes.assumed)
     for shared in (
         QWEN3.replace("36", "32").replace("12288", "14336"),
-        QWEN3.replace("--group-query-attention --num-query-groups 8 ", "").replace("12288", "11008"),
+        QWEN3.replace("--group-query-attention --num-query-groups 8 ", "").replace(
+            "12288", "11008"
+        ),
     ):
         with pytest.raises(InputError, match="HuggingFaceTokenizer takes it from a file"):
             launch(shared)

@@ -23,7 +23,12 @@ def published_like(model: ModelSpec) -> str | None:
 
 
 def vocabularies_like(
-    *, layers: int | None, hidden: int | None, heads: int | None, ffn: int | None, experts: int | None
+    *,
+    layers: int | None,
+    hidden: int | None,
+    heads: int | None,
+    ffn: int | None,
+    experts: int | None,
 ) -> dict[str, int]:
     """The vocabularies of the published models with these layers and widths, by their names on the
     Hub. `ffn`: the width of an expert where there are experts."""
