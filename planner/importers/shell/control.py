@@ -95,8 +95,8 @@ class ControlFlow(ABC):
             case For():
                 return self._for(command, state)
             case While():
-                bodies = [partial(self.block, command.body), _nothing]
-                self._maybe(bodies, state, _why(command.origin))
+                body = partial(self.block, command.body)
+                self._maybe([body, _nothing], state, _why(command.origin))
             case Case():
                 return self._case(command, state)
             case CommandGroup():
