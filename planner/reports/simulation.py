@@ -54,14 +54,18 @@ def _answer(found: SimulatedMonths) -> str:
 
 def _left(found: SimulatedMonths) -> str:
     """What the job does when no spare is left."""
-    smaller = [(nodes, rate) for nodes, rate in found.rates.items() if nodes < found.nodes]
-    if not smaller:
+    if not found.fewer:
         return "Without a spare the job waits: no plan on fewer nodes was found."
-    nodes, rate = smaller[-1]
-    fewest = smaller[0][0]
+    most, fewest = found.fewer[-1], found.fewer[0].nodes
+    how = "with another plan"
+    if most.way == "drop-batch":
+        how = f"with fewer replicas and a global batch of {count(most.global_batch_size)}"
+    if most.prepare_s:
+        how += f", for which the checkpoint is prepared ({duration(most.prepare_s)})"
     return (
-        f"Without a spare the job goes on with fewer nodes: at {percent(rate)} of its speed on "
-        f"{count(nodes)}. With fewer than {count(fewest)} the simulation lets it wait."
+        f"Without a spare the job goes on with fewer nodes: at {percent(most.rate)} of its speed "
+        f"on {count(most.nodes)}, {how}. With fewer than {count(fewest)} the simulation lets it "
+        "wait."
     )
 
 

@@ -14,11 +14,13 @@ from planner.training.search.best_first.run import SearchRun
 from planner.training.search.idle.bounds import WorkBounds, below
 from planner.training.search.idle.nodes import on_nodes
 from planner.training.search.result import NearBatch
+from planner.training.search.space.enumeration import divisors
 
 if TYPE_CHECKING:
     from planner.training.scenario import Scenario
     from planner.training.search.best_first.best import Priced
     from planner.training.search.idle.nodes import FewerNodes
+    from planner.training.search.space.restrictions import Restrictions
 
 NEAR = 0.05
 """Share by which a batch may differ."""
@@ -37,11 +39,13 @@ def near_batches(smaller: FewerNodes) -> tuple[NearBatch, ...]:
     if best is None or not _awkward(run.scenario, best):
         return ()
     below_s = best.step_s / run.scenario.job.global_batch_size / (1 + WORTH)
-    work = WorkBounds(run.scenario, run.restrictions, run.growing, run.budget)
+    largest = _largest_micro_batch(smaller)
+    allowed = _up_to(run.restrictions, largest, run.scenario.job.global_batch_size)
+    work = WorkBounds(run.scenario, allowed, run.growing, run.budget)
     found = []
     for least, most in ((1 - NEAR, 1.0), (1.0, 1 + NEAR)):
         pairs = work.by_batch(least, most)
-        one = _fastest(run, pairs, below_s)
+        one = _fastest(run, pairs, below_s, largest)
         if one is not None:
             found.append(one)
             below_s = one.step_s / one.global_batch_size / (1 + WORTH)
@@ -54,10 +58,25 @@ def _awkward(scenario: Scenario, best: Priced) -> bool:
     return idle or scenario.job.global_batch_size % scenario.topology.nodes != 0
 
 
+def _largest_micro_batch(smaller: FewerNodes) -> int:
+    """The largest micro-batch of anything that may fit with the job's own batch; a batch that is
+    close to it makes room for no larger one."""
+    groups = [group for run in (smaller.run, *smaller.all_runs) for group in run.fitting]
+    sizes = (group.screened.grid.columns["micro_batch_size"][group.grid_row] for group in groups)
+    return max((int(size.max()) for size in sizes), default=1)
+
+
+def _up_to(restrictions: Restrictions, largest: int, batch: int) -> Restrictions:
+    """The restrictions, with the micro-batches of this global batch up to the largest."""
+    sizes = restrictions.micro_batch_size or divisors(batch)
+    return replace(restrictions, micro_batch_size=tuple(size for size in sizes if size <= largest))
+
+
 def _fastest(
-    run: SearchRun, pairs: dict[tuple[int, int], float], below_s: float
+    run: SearchRun, pairs: dict[tuple[int, int], float], below_s: float, largest: int
 ) -> NearBatch | None:
-    """The plan with the fewest seconds a sequence, fewer than `below_s`."""
+    """The plan with the fewest seconds a sequence, fewer than `below_s`, with micro-batches of up
+    to `largest`."""
     found, left = None, run.budget.meter(OPENED)
     for (nodes, batch), least_s in sorted(pairs.items(), key=lambda one: (one[1], one[0])):
         if least_s >= below_s or left.ended:
@@ -66,10 +85,11 @@ def _fastest(
         left.spend()
         job = replace(run.scenario.job, global_batch_size=batch)
         scenario = replace(run.scenario, job=job)
-        work = WorkBounds(scenario, run.restrictions, run.growing, run.budget)
+        allowed = _up_to(run.restrictions, largest, batch)
+        work = WorkBounds(scenario, allowed, run.growing, run.budget)
         other = SearchRun(
             scenario=on_nodes(scenario, nodes),
-            restrictions=run.restrictions,
+            restrictions=allowed,
             top=1,
             budget=run.budget,
             solver=run.solver,
