@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Group
 
+from planner.replan.option import CHANGE_BATCH
 from planner.reports.layout import MANY_COLUMNS, FirstThatFits, heading, numbers_table, paragraph
 from planner.wording.units import count, duration, large, percent, plural
 
@@ -57,9 +58,9 @@ def _left(found: SimulatedMonths) -> str:
     if not found.fewer:
         return "Without a spare the job waits: no plan on fewer nodes was found."
     most, fewest = found.fewer[-1], found.fewer[0].nodes
-    how = "with another plan"
-    if most.way == "drop-batch":
-        how = f"with fewer replicas and a global batch of {count(most.global_batch_size)}"
+    how = "with fewer replicas" if most.way == "drop-batch" else "with another plan"
+    if most.way in CHANGE_BATCH:
+        how += f" and a global batch of {count(most.global_batch_size)}"
     if most.prepare_s:
         how += f", for which the checkpoint is prepared ({duration(most.prepare_s)})"
     return (
