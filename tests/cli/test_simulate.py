@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from planner.resilience import months
+from planner.resilience.fewer import on_fewer_nodes
 from tests.cli.test_goodput import BATCH, BLOCK, PLAN, cluster
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ def test_more_spares_give_more_and_the_best_number_is_said(
     planner: Run, plan: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     known: list[Any] = []
-    smaller = months.on_fewer_nodes
+    smaller = on_fewer_nodes
 
     def once(*given: Any) -> Any:
         known.append(known[0] if known else smaller(*given))
