@@ -117,7 +117,8 @@ def spread_bounds_s(
 ) -> Floats:
     """[N]: bounds over all spreads of layers over chunks that may take less than `below_s`, each
     with the best averages of paths."""
-    cases = SpreadCases.of(scenario, table, batch, np.arange(len(batch)), below_s)
+    stages = LayoutStages.of(scenario, table, batch)
+    cases = SpreadCases.of(scenario, table, batch, stages, np.arange(len(batch)), below_s)
     sends = send_mode(scenario.job.software, batch.schedule)
     spreads = SpreadBounds(batch.schedule, batch.pipeline, sends, cases, LAYERS, Solver())
     for case in range(len(cases)):
