@@ -96,7 +96,7 @@ def search(
     limit_s = values.duration_s("--time-limit", time_limit)
     if served.serving is not None:
         check_writable(output)
-        any_found, interrupted = search_serving(
+        any_found = search_serving(
             inputs,
             workload,
             restrict,
@@ -116,8 +116,6 @@ def search(
             output=output,
             json=json,
         )
-        if interrupted:
-            raise typer.Exit(INTERRUPTED)
         if not any_found:
             raise typer.Exit(NO_PLAN)
         return

@@ -71,6 +71,27 @@ def serving_search_report(
     return Group(*parts, heading("Assumptions"), bullets(assumptions))
 
 
+def serving_plan_report(offer: Offer, *, model: ModelSpec, cluster: str) -> RenderableType:
+    """One plan and what it does."""
+    found = offer.forecast
+    said = (
+        f"{three_digits(found.output_tokens_per_s)} output tokens per second with "
+        f"{_kinds(offer.plan)}."
+    )
+    parts: list[RenderableType] = [
+        paragraph(said, style="bold"),
+        paragraph(f"{model.name} on {cluster}, {offer.plan.engine}."),
+        paragraph(_ranges(offer, mixture=model.moe is not None)),
+        heading("Pools"),
+        bullets(_pool(pool) for pool in offer.plan.pools),
+        heading("Latency and throughput"),
+        _plans((offer,)),
+    ]
+    if offer.missed:
+        parts += [heading("Limits of the load that are missed"), bullets(offer.missed)]
+    return Group(*parts)
+
+
 def _answer(search: ServingSearch, currency: str | None) -> str:
     if not search.offers:
         if not search.kinds:

@@ -1,4 +1,4 @@
-"""When nothing fits: the combinations that came closest, what they lack, and what would fit."""
+"""When nothing fits: plans that came closest, what they lack, and what would fit."""
 
 from __future__ import annotations
 
