@@ -138,6 +138,9 @@ def _software(run: Run, assumptions: list[str]) -> SoftwareProfile:
     for name in [name for name in switched if name not in SoftwareProfile.model_fields]:
         assumptions.append(f"run: {name} {switched.pop(name)} is not modelled")
     software = run.job.software
+    if run.recompute_modules is not None:
+        modules = {"selective_modules": run.recompute_modules}
+        switched["recompute"] = software.recompute.model_copy(update=modules)
     if run.dispatcher is not None:
         chosen = {"dispatcher": run.dispatcher, "deduplicated": False}
         switched["expert"] = software.expert.model_copy(update=chosen)

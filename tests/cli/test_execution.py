@@ -73,6 +73,22 @@ def test_a_short_pipeline_of_microbatches_pairs_few(
     assert left(1024) < 0.4
 
 
+def test_a_repeated_mixture_sends_its_tokens_again(
+    estimate: Callable[..., dict[str, Any]],
+) -> None:
+    """Megatron-LM `moe_layer.py`, `moe_layer_recompute`: dispatch and combination are inside the
+    checkpoint, so a step has three exchanges each way instead of two."""
+
+    def redone(*modules: str) -> tuple[float, float]:
+        switch = {"default": "selective", "choices": ["selective"], "selective_modules": modules}
+        found = estimate("megatron-core-perf", *MIXTURE, recompute=switch)["time"]
+        return float(found["recompute_s"]), float(found["expert_comm_s"])
+
+    (few_s, sent_s), (all_s, same_s) = redone("layernorm"), redone("layernorm", "moe")
+    assert same_s == sent_s
+    assert all_s > few_s + 0.45 * sent_s
+
+
 DENSE = (
     *("--cluster", "dgx-a100-8", "--nodes", "1", "--tensor", "1", "--seq-length", "2048"),
     *("--global-batch-size", "64", "--model", "gpt-1.7b"),
