@@ -5,18 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from planner.plan import DATA_SHARDINGS, DISPATCHERS, GRANULARITIES
-from planner.schedule.registry import SCHEDULES, kind_of
+from planner.plan import DATA_SHARDINGS, DISPATCHERS
 from planner.training.layer.memory import layer_memory
+from planner.training.search.space.codes import ALL_RANKS
 from planner.training.search.space.dispatchers import dispatcher_needs
 from planner.workload.layers import layer_operators
 from planner.workload.shard import Shard
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from planner.specs.model.spec import ModelSpec
     from planner.specs.software import SoftwareProfile
     from planner.specs.software_parts import Offload
@@ -24,19 +20,12 @@ if TYPE_CHECKING:
     from planner.training.search.space.dispatchers import DispatcherNeeds
     from planner.training.search.space.restrictions import Restrictions
 
-NODE = -1
-"""Code of the sharding group that is as large as a node leaves room for; 0 stands for all replicas.
-"""
-
 MODEL_AXES = ("tensor", "pipeline", "context", "expert")
 """Axes that a framework may lack."""
 
 LONG_SEQUENCE = 8192
 """Shortest sequence, in tokens, for which the search tries context parallelism without being
 asked."""
-
-SCHEDULE_NAMES = tuple(SCHEDULES)
-"""Schedules of the space, in the order of their codes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -260,10 +249,6 @@ class SpaceFacts:
         )
 
 
-ALL_RANKS = -1
-"""Of a context group: code of as many as it has."""
-
-
 def _exchanging_heads(software: SoftwareProfile, model: ModelSpec) -> int:
     """Context ranks that exchange heads, `ALL_RANKS` for all of them, 1 for none."""
     if software.context_heads is None or (model.mla is not None and model.mla.indexer is not None):
@@ -287,58 +272,8 @@ def _refused_axes(software: SoftwareProfile, model: ModelSpec) -> set[str]:
     return {axis for axes in _refused_parts(software, model).values() for axis in axes}
 
 
-PARTS = 1000
-"""Codes of a share: thousandths of it."""
-
-_GROUPS = {"all": 0, "node": NODE}
-"""Codes of sharding groups that are no numbers."""
-
-
-def sharing_ranks(
-    codes: NDArray[np.int64], tensor: NDArray[np.int64], node_devices: int
-) -> NDArray[np.int64]:
-    """Ranks of the sharding groups that codes stand for, 0 for all replicas; those that a node of
-    so many devices has of every tensor rank."""
-    ranks: NDArray[np.int64] = np.where(codes == NODE, node_devices // tensor, codes)
-    return ranks
-
-
 def selective_frees(scenario: Scenario) -> bool:
     """Whether selective recomputation frees any memory that this model's layers keep."""
     workload = scenario.workload(Shard())
     memories = [layer_memory(workload, layer_operators(workload, k)) for k in scenario.kinds]
     return any(memory.selective_bytes < memory.saved_bytes for memory in memories)
-
-
-def code_of(axis: str, value: int | float | str | bool) -> int:
-    """The integer that a value's column holds for it. Raises: RuleError for an unknown schedule."""
-    if axis == "dispatcher":
-        return DISPATCHERS.index(str(value))
-    if axis == "schedule":
-        return SCHEDULE_NAMES.index(kind_of(str(value)).name)
-    if axis == "recompute":
-        return GRANULARITIES.index(str(value))
-    if axis == "data_sharding":
-        return DATA_SHARDINGS.index(str(value))
-    if axis == "shard_over" and isinstance(value, str):
-        return _GROUPS[value]
-    if axis in ("optimizer_offload", "activation_offload"):
-        return round(float(value) * PARTS)
-    return int(value)
-
-
-def value_of(axis: str, code: int) -> int | float | str | bool:
-    """The value that an integer of a column stands for."""
-    if axis == "dispatcher":
-        return DISPATCHERS[code]
-    if axis == "schedule":
-        return SCHEDULE_NAMES[code]
-    if axis == "recompute":
-        return GRANULARITIES[code]
-    if axis == "data_sharding":
-        return DATA_SHARDINGS[code]
-    if axis == "shard_over":
-        return next((word for word, known in _GROUPS.items() if known == code), code)
-    if axis in ("optimizer_offload", "activation_offload"):
-        return code / PARTS
-    return bool(code) if axis in ("sequence_parallel", "expert_overlap", "weight_offload") else code
