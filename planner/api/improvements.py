@@ -22,7 +22,7 @@ from planner.importers.source import STDIN, load_source
 from planner.improvement.choose import best_written, side_of
 from planner.improvement.document import to_document
 from planner.improvement.kept import kept_decisions
-from planner.improvement.writing import Reading
+from planner.improvement.writing import ScriptReading
 from planner.specs import ranges
 from planner.specs.files.text_file import decode, read_bytes
 from planner.specs.files.writing import write_file
@@ -132,7 +132,7 @@ def improve(
     (True, '-torchrun --nproc-pe')
     """
     source = _source(str(script))
-    reading = Reading(
+    reading = ScriptReading(
         cluster=load_cluster(cluster),
         model=None if model is None else load_model(model),
         options=launch_options(options),

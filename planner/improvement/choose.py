@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from planner.comparison.side import Side
 from planner.errors import InputError, PlannerError
-from planner.improvement.writing import Reading, Written, written_in
+from planner.improvement.writing import ScriptReading, Written, written_in
 from planner.training.estimate import estimate as price
 from planner.wording.labels import one_line
 from planner.wording.units import seconds
@@ -35,7 +35,7 @@ class Chosen:
 
 
 def best_written(
-    reading: Reading,
+    reading: ScriptReading,
     source: Source,
     launched: LaunchedPlan,
     now: Side,

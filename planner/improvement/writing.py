@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reading:
+class ScriptReading:
     """What a script is read with."""
 
     cluster: ClusterSpec
@@ -56,7 +56,7 @@ class Written:
 
 
 def written_in(
-    reading: Reading, source: Source, launched: LaunchedPlan, ranked: RankedPlan
+    reading: ScriptReading, source: Source, launched: LaunchedPlan, ranked: RankedPlan
 ) -> Written:
     """The script with the plan in it. Raises: InputError where its flags cannot be changed safely,
     and where the changed script says anything else; RuleError where it cannot run."""
