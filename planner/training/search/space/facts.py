@@ -9,6 +9,7 @@ from planner.plan import DATA_SHARDINGS, DISPATCHERS
 from planner.training.layer.memory import layer_memory
 from planner.training.search.space.codes import ALL_RANKS
 from planner.training.search.space.dispatchers import dispatcher_needs
+from planner.workload.formats import offload_under
 from planner.workload.layers import layer_operators
 from planner.workload.shard import Shard
 
@@ -79,6 +80,7 @@ class SpaceFacts:
     sharded_in_groups: tuple[str, ...]
     shards_over_all: bool
     offload: Offload
+    kept_by_eight_bits: bool
     state_shardings: tuple[str, ...]
     context_heads: int
     least_devices: int | None = None
@@ -90,6 +92,8 @@ class SpaceFacts:
     @property
     def offloads_optimizer(self) -> str:
         """With which data sharding the optimizer may be offloaded, in words."""
+        if self.kept_by_eight_bits:
+            return "no value, as weights are kept in 8 bits between steps"
         return " or ".join(self.offload.optimizer) or "no value"
 
     @property
@@ -243,7 +247,9 @@ class SpaceFacts:
             sharded_in_groups=software.data_sharding.in_groups,
             shards_over_all="all"
             in (restrictions.shard_over or software.data_sharding.tried_groups),
-            offload=software.offload,
+            offload=offload_under(software, job.precision),
+            kept_by_eight_bits=software.offload.optimizer
+            != offload_under(software, job.precision).optimizer,
             context_heads=_exchanging_heads(software, model),
             state_shardings=software.state_shardings(job.optimizer),
         )
