@@ -16,26 +16,22 @@ from planner.budget import Budget
 from planner.comparison.side import Side
 from planner.errors import InputError, NothingFits
 from planner.importers.deepspeed.statement import SETTINGS
-from planner.importers.launch import LARGEST_BYTES
 from planner.importers.megatron.statement import COMMAND
-from planner.importers.source import STDIN, load_source
 from planner.improvement.choose import best_written, side_of
 from planner.improvement.document import to_document
 from planner.improvement.kept import kept_decisions
-from planner.improvement.writing import ScriptReading
+from planner.improvement.writing import ScriptReading, changeable
 from planner.specs import ranges
-from planner.specs.files.text_file import decode, read_bytes
-from planner.specs.files.writing import write_file
+from planner.specs.files.writing import write_files
 from planner.training.confidence.interval import between_plans
 from planner.training.search import search as engine
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from typing import Unpack
 
     from planner.api.comparisons import PlanComparison
     from planner.api.inputs import ClusterLike, ModelLike
-    from planner.importers.source import Source
     from planner.plan import RankedPlan
     from planner.training.scenario import Scenario
     from planner.training.search.best_first.run import Progress
@@ -48,15 +44,17 @@ SHOWN_TIGHT = 3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Improvement:
-    """A launch script and a better one. `now` is the plan of the script, `then` that of `text`, as
-    it reads back; without a better plan `then` is None. `diff` turns one text into the other.
+    """A launch script and a better one. `now` is the plan of the script, `then` that of the script
+    with `files`, as it reads back; without a better plan `then` is None. `files`: new texts of the
+    script and of files that it reads, by path, those that change. `diff` turns the old texts into
+    the new.
     `look_at`: what else may follow from the changes. `left_out`: faster plans of the search that
     the script could not be given, and why."""
 
     path: str
     now: Side
     then: Side | None
-    text: str
+    files: Mapping[str, str]
     diff: str
     look_at: tuple[str, ...]
     left_out: tuple[str, ...]
@@ -85,6 +83,7 @@ class Improvement:
         compared = self.comparison
         return to_document(
             script=self.path,
+            files=list(self.files),
             gain=self.gain,
             gain_range=self.gain_range,
             diff=self.diff,
@@ -94,10 +93,9 @@ class Improvement:
         )
 
     def write(self) -> None:
-        """Puts the better script in place of the old one, whole or not at all. Raises: InputError
-        when it cannot be written."""
-        if self.then is not None:
-            write_file(self.path, self.text, option=None)
+        """Puts the new texts in place of the old ones, all of them or none. Raises: InputError
+        when one cannot be written."""
+        write_files(self.files)
 
 
 @takes(ImproveKeywords)
@@ -131,7 +129,7 @@ def improve(
     >>> better.gain > 0.1, better.diff.splitlines()[3][:20]
     (True, '-torchrun --nproc-pe')
     """
-    source = _source(str(script))
+    source = changeable(str(script))
     reading = ScriptReading(
         cluster=load_cluster(cluster),
         model=None if model is None else load_model(model),
@@ -165,9 +163,9 @@ def improve(
         path=source.path,
         now=now,
         then=best.then,
-        text=best.written.text,
-        diff=_diff(source.text, best.written.text, source.path),
-        look_at=best.written.look_at,
+        files=best.files,
+        diff="".join(_diff(changeable(path).text, text, path) for path, text in best.files.items()),
+        look_at=best.look_at,
         left_out=best.left_out,
     )
 
@@ -178,20 +176,6 @@ def _roomier(scenario: Scenario, plans: tuple[RankedPlan, ...]) -> Scenario:
     high = max(one.estimate.confidence.memory.high for one in plans if one.estimate.confidence)
     job = replace(scenario.job, headroom=1 - (1 - scenario.job.headroom) / high)
     return replace(scenario, job=job)
-
-
-def _source(path: str) -> Source:
-    """Raises: InputError for text that would not be written as it was read."""
-    if path == STDIN:
-        raise InputError("standard input cannot be changed; give a file")
-    source = load_source(path, largest=LARGEST_BYTES)
-    if decode(read_bytes(Path(path), largest=LARGEST_BYTES), path) != source.text:
-        raise InputError(
-            "holds carriage returns or control codes, which a change would lose",
-            path=path,
-            hint="`dos2unix` takes carriage returns out",
-        )
-    return source
 
 
 def _diff(before: str, after: str, path: str) -> str:

@@ -14,6 +14,8 @@ from planner.wording.labels import one_line
 from planner.wording.units import seconds
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from planner.importers.launch import LaunchedPlan
     from planner.importers.source import Source
     from planner.plan import RankedPlan
@@ -25,12 +27,13 @@ WORTH = 5e-4
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chosen:
-    """The best plan of a script and the text that says it: `then` is None, and the text the old
-    one, where there is no better one. `left_out`: faster plans that the script could not be given,
-    and why."""
+    """The best plan of a script and the new texts that say it, by path: None and no texts where
+    there is no better one. `look_at`: what else may follow from them. `left_out`: faster plans that
+    the script could not be given, and why."""
 
     then: Side | None
-    written: Written
+    files: Mapping[str, str]
+    look_at: tuple[str, ...]
     left_out: tuple[str, ...]
 
 
@@ -74,8 +77,12 @@ def best_written(
         raise problems[0]
     if best is None and now.estimate.fit_class != "fits":
         best, tightly = tight, []
-    then, written = best or (None, Written(text=source.text, launched=launched, look_at=()))
-    return Chosen(then=then, written=written, left_out=(*left_out, *tightly))
+    return Chosen(
+        then=None if best is None else best[0],
+        files={} if best is None else best[1].files,
+        look_at=() if best is None else best[1].look_at,
+        left_out=(*left_out, *tightly),
+    )
 
 
 def _is_better(step_s: float, now: Side, best: tuple[Side, Written] | None) -> bool:

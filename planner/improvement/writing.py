@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from planner.errors import InputError
 from planner.importers.deepspeed.statement import SETTINGS
-from planner.importers.launch import read_source
+from planner.importers.launch import LARGEST_BYTES, read_source
 from planner.importers.megatron.script import launch_in
-from planner.improvement.change import changed_text
+from planner.importers.source import STDIN, load_source
+from planner.improvement.change import changed_texts
 from planner.improvement.same import what_else_changed
 from planner.improvement.settings_text import FOLLOWING, changed_settings
 from planner.improvement.wanted import needed_variables, wanted_flags
+from planner.specs.files.text_file import decode, read_bytes
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from planner.importers.launch import LaunchedPlan
     from planner.importers.launch_options import LaunchOptions
-    from planner.importers.megatron.flags import Flags
+    from planner.importers.megatron.launch import Launch
     from planner.importers.source import Source
     from planner.plan import RankedPlan
     from planner.specs.cluster.spec import ClusterSpec
@@ -35,24 +40,39 @@ class ScriptReading:
     def read(self, source: Source) -> LaunchedPlan:
         return read_source(source, self.cluster, self.model, self.options)
 
-    def flags(self, source: Source) -> Flags:
-        """The flags of the training command, with their places."""
+    def launch(self, source: Source) -> Launch:
+        """The training command with the places of its flags, and the files it was read from."""
         return launch_in(
             source,
             given=self.options.variables,
             command=self.options.command,
             vocabulary=self.options.vocabulary,
             usual_vocabulary=None if self.model is None else self.model.vocab_size,
-        ).flags
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Written:
-    """A changed script, and what it launches."""
+    """Changed texts by path, and what the script launches with them."""
 
-    text: str
+    files: Mapping[str, str]
     launched: LaunchedPlan
     look_at: tuple[str, ...]
+
+
+def changeable(path: str) -> Source:
+    """A file that may be changed. Raises: InputError for text that would not be written as it was
+    read."""
+    if path == STDIN:
+        raise InputError("standard input cannot be changed; give a file")
+    source = load_source(path, largest=LARGEST_BYTES)
+    if decode(read_bytes(Path(path), largest=LARGEST_BYTES), path) != source.text:
+        raise InputError(
+            "holds carriage returns or control codes, which a change would lose",
+            path=path,
+            hint="`dos2unix` takes carriage returns out",
+        )
+    return source
 
 
 def written_in(
@@ -62,13 +82,15 @@ def written_in(
     and where the changed script says anything else; RuleError where it cannot run."""
     settings = launched.statement.kind == SETTINGS
     look_at: list[str] = []
+    texts = {source.path: source.text}
     if settings:
-        text = changed_settings(source, launched.plan, ranked.plan)
+        files = {source.path: changed_settings(source, launched.plan, ranked.plan)}
     else:
-        flags = reading.flags(source)
-        wanted = wanted_flags(flags, launched.scenario, launched.plan, ranked.plan)
-        text, look_at = changed_text(source, flags, wanted)
-    read = reading.read(replace(source, text=text))
+        launch = reading.launch(source)
+        texts |= {path: changeable(path).text for path in launch.files}
+        wanted = wanted_flags(launch.flags, launched.scenario, launched.plan, ranked.plan)
+        files, look_at = changed_texts(texts, launch.flags, wanted)
+    read = reading.read(replace(source, text=files.get(source.path, source.text), beside=files))
     read.check()
     follows = FOLLOWING if settings else ()
     otherwise = what_else_changed(launched, read, ranked.plan, follows=follows)
@@ -81,5 +103,6 @@ def written_in(
             column=place.column,
             hint="`planner compare` shows the flags to change by hand",
         )
-    needed = () if settings else needed_variables(launched.plan, ranked.plan, text)
-    return Written(text=text, launched=read, look_at=(*look_at, *needed))
+    said = "".join((texts | files).values())
+    needed = () if settings else needed_variables(launched.plan, ranked.plan, said)
+    return Written(files=files, launched=read, look_at=(*look_at, *needed))

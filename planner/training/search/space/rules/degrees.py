@@ -101,6 +101,7 @@ DEGREES = (
         axes=("tensor", "context"),
         adjusts="context",
         holds=exchanged_heads,
+        fix="--context-heads {f.evenly_exchanged} divide these heads and groups",
     ),
     SpaceRule(
         name="context-use",

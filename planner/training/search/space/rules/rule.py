@@ -25,8 +25,9 @@ Holds = Any
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpaceRule:
     """One rule. `axes` are the columns that the condition reads, `adjusts` is the one to change
-    when it fails. `sentence` may name fields of `SpaceFacts` in braces. `search_only` rules keep
-    equivalent or pointless combinations out of a search; a single plan may break them.
+    when it fails. `sentence` may name fields of `SpaceFacts` in braces, and so may `fix`: what to
+    change where it is an option outside the space. `search_only` rules keep equivalent or pointless
+    combinations out of a search; a single plan may break them.
 
     `holds` says for which rows of a block of combinations the rule holds. It gets the scenario's
     facts, `f`, and the columns, `c`; columns may have length 1 where all rows agree."""
@@ -37,10 +38,15 @@ class SpaceRule:
     adjusts: str
     holds: Callable[[SpaceFacts, Columns], Holds]
     search_only: bool = False
+    fix: str = ""
 
     def says(self, facts: SpaceFacts) -> str:
         """The sentence with the scenario's numbers."""
         return self.sentence.format(f=facts, long=LONG_SEQUENCE)
+
+    def repairs(self, facts: SpaceFacts) -> str | None:
+        """What to change, where it is no axis of the space."""
+        return self.fix.format(f=facts) or None
 
 
 def where_chosen(
