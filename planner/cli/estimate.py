@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from planner import api
+from planner.cli.decisions import LayoutOptions, PlanOptions
 from planner.cli.inputs import (
     axis_keywords,
     job_keywords,
@@ -15,8 +16,6 @@ from planner.cli.inputs import (
 from planner.cli.options import (
     Json,
     LaunchInputOptions,
-    LayoutOptions,
-    PlanOptions,
     ScriptOptions,
     ServingOptions,
     WorkloadOptions,

@@ -8,11 +8,11 @@ import typer
 
 from planner import api
 from planner.cli import values
+from planner.cli.decisions import RestrictOptions
 from planner.cli.inputs import axis_keywords, job_keywords, read_cluster
 from planner.cli.options import (
     InputOptions,
     Json,
-    RestrictOptions,
     ServingSearchOptions,
     WorkloadOptions,
     option,

@@ -16,10 +16,10 @@ from planner.specs.files.writing import write_file
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
+    from planner.cli.decisions import RestrictOptions
     from planner.cli.options import (
         InputOptions,
         LaunchInputOptions,
-        RestrictOptions,
         ServingSearchOptions,
         WorkloadOptions,
     )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from rich.console import Group
 from rich.text import Text
 
+from planner.budget import Stopped
 from planner.reports.layout import bullets, heading, numbers_table, paragraph
 from planner.serving.search.result import value_of
 from planner.specs.serving import serving_defaults
@@ -96,6 +97,8 @@ def _answer(search: ServingSearch, currency: str | None) -> str:
     if not search.offers:
         if not search.kinds:
             return "Nothing fits: no replica has room for a request of the load."
+        if search.stopped is Stopped.TIME_LIMIT:
+            return "Time ran out before a plan that keeps the limits of the load was found."
         return "No plan keeps the limits of the load."
     best = search.offers[0]
     value = value_of(search.objective, best)
