@@ -17,11 +17,12 @@ from planner.importers.health.bandwidths import bad_parts
 from planner.importers.health.read import read_health
 from planner.replan.damage import Damage
 from planner.replan.document import to_document
-from planner.replan.option import WAYS
+from planner.replan.option import CHANGE_BATCH, WAYS
 from planner.replan.replan import replan as engine
 from planner.specs import ranges
 from planner.specs.cluster.hostlist import expand_hosts
 from planner.specs.cluster.slow import parse_slow
+from planner.specs.files.spelling import did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
     from planner.training.scenario import Scenario
 
 HOUR_S = 3600.0
-CHANGES_BATCH = "drop-batch"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,10 +60,11 @@ class Replan:
     findings: tuple[str, ...] = ()
 
     def option(self, way: str | None = None) -> Option:
-        """One way to go on: keep, swap, drop, drop-batch, shift or search; without a name the best
-        that keeps the batch of the job. Raises: InputError, NothingFits where there is none."""
+        """One way to go on: keep, swap, drop, drop-batch, shift, search or search-batch; without a
+        name the best that keeps the batch of the job. Raises: InputError, NothingFits where there
+        is none."""
         for one in self.found.options:
-            if one.moved.way == way or (way is None and one.moved.way != CHANGES_BATCH):
+            if one.moved.way == way or (way is None and one.moved.way not in CHANGE_BATCH):
                 return one
         for other in self.found.no_ways:
             if other.way == way:
@@ -82,7 +83,7 @@ class Replan:
     @property
     def fits(self) -> bool:
         """Whether any way keeps the batch of the job."""
-        return any(one.moved.way != CHANGES_BATCH for one in self.found.options)
+        return any(one.moved.way not in CHANGE_BATCH for one in self.found.options)
 
     @property
     def best(self) -> PricedPlan:
@@ -144,7 +145,7 @@ def replan(
         gone += known
         elsewhere += [host for host in report.lost if host not in hosts]
         if report.matrix is not None:
-            bad = _bad_parts(scenario, report.matrix, Path(path))
+            bad = _bad_parts(scenario, report.matrix)
             findings += [one.said for one in bad]
             parts += [one.slow for one in bad]
     if health and not gone and not parts:
@@ -192,14 +193,16 @@ def _hosts(given: str | Iterable[str]) -> Sequence[str]:
         raise InputError(f"--lost: {error}") from error
 
 
-def _bad_parts(scenario: Scenario, matrix: MatrixFile, path: Path) -> tuple[BadPart, ...]:
+def _bad_parts(scenario: Scenario, matrix: MatrixFile) -> tuple[BadPart, ...]:
     """Raises: InputError for a matrix of other hosts."""
     names = scenario.cluster.host_names()
     index = {host: node for node, host in enumerate(names)}
     unknown = next((host for host in matrix.hosts if host not in index), None)
     if unknown is not None:
-        raise InputError(
-            f"names host {unknown}, which cluster {scenario.cluster.name} does not have", path=path
+        raise matrix.error_at(
+            unknown,
+            f"cluster {scenario.cluster.name} has no host {unknown}",
+            hint=did_you_mean(unknown, names[:1000]),
         )
     topology = scenario.topology
     nodes = np.array([index[host] for host in matrix.hosts])

@@ -13,8 +13,10 @@ from planner.importers.megatron.arguments_file import arguments_command, looks_l
 from planner.importers.megatron.command import (
     Command,
     choose,
+    join_parts,
     mentions_training,
     training_commands,
+    with_tokenizer,
 )
 from planner.importers.megatron.flags import Flags
 from planner.importers.megatron.launch import Launch, launch_of
@@ -47,7 +49,8 @@ _OTHER_SCRIPTS = {
 _RUNS_SCRIPT = re.compile(
     r"^[^#\n]*(?:^|[\s/])(?:bash|sh|srun|sbatch|source|\.)(?:[ \t][^#\n]*)?[/ \t][\w.-]+"
     r"\.(?:sh|slurm|sbatch|bash)\b"
-    r"|^\s*\./[\w./-]+\.(?:sh|slurm|sbatch|bash)\b",
+    r"|^\s*\./[\w./-]+\.(?:sh|slurm|sbatch|bash)\b"
+    r"|^[^#\n]*\$\((?:cat |<)",
     re.MULTILINE,
 )
 _ONLY_FLAGS = re.compile(r"(?:[ \t]*(?:--?[A-Za-z][^\n]*|#[^\n]*|)\n)+")
@@ -181,7 +184,9 @@ def _launch(
         vocabulary=vocabulary,
         usual_vocabulary=usual_vocabulary,
     )
-    launch = replace(launch, allocator=allocator_of(chosen, followed.variables))
+    launch = replace(
+        launch, allocator=allocator_of(chosen, followed.variables), files=followed.files
+    )
     describe(launch, chosen, flags, followed, where)
     return launch
 
@@ -201,7 +206,9 @@ def _refuse_other_scripts(command: Command) -> None:
 
 
 def _in_variables(followed: Followed) -> list[Command]:
-    """Commands held in variables that the file sets but never runs, such as an array of flags."""
+    """Commands held in variables that the file sets but never runs, such as an array of flags.
+    Variables whose flags do not contradict each other are parts of one command, which another
+    script makes of them; it names the tokenizer by a variable, too."""
     found: list[Command] = []
     for value in followed.variables.values():
         texts = list(value.values()) if isinstance(value, dict) else [value]
@@ -215,23 +222,32 @@ def _in_variables(followed: Followed) -> list[Command]:
                 read_file=lambda name: None,
             )
             found += training_commands(ran.commands)
-    return found
+    joined = join_parts(found)
+    tokenizer = followed.variables.get("TOKENIZER_MODEL")
+    if joined is None or not isinstance(tokenizer, tuple) or not plain(tokenizer):
+        return found if joined is None else [joined]
+    return [with_tokenizer(joined, tokenizer)]
 
 
 def _reader(source: Source) -> Callable[[str], Script | None]:
-    """Finds files that a script sources, in its own folder and below."""
-    folder = None if source.path == STDIN else Path(source.path).resolve().parent
+    """Finds files that a script reads, in its own folder and below. They are called by that folder
+    as the user gives it."""
+    called = Path(source.path)
+    folder = None if source.path == STDIN else called.resolve().parent
 
     def read(name: str) -> Script | None:
         if folder is None or not name:
             return None
         try:
-            path = (folder / name.rpartition("`/")[2]).resolve()
+            path = (folder / name).resolve()
             if not path.is_relative_to(folder) or not path.is_file():
                 return None
-            text = load_source(str(path), largest=LARGEST_BYTES).text
+            shown = str(called.parent / path.relative_to(folder))
+            text = source.beside.get(shown)
+            if text is None:
+                text = load_source(str(path), largest=LARGEST_BYTES).text
         except (OSError, ValueError, InputError):
             return None
-        return script_of_file(text, str(path))
+        return script_of_file(text, source.path if path == called.resolve() else shown)
 
     return read

@@ -5,9 +5,11 @@ from __future__ import annotations
 
 import fnmatch
 import re
+from collections.abc import Iterable
 
 from planner.importers.shell import arithmetic
 from planner.importers.shell.expansion import expand, integer_of
+from planner.importers.shell.files import file_name
 from planner.importers.shell.splitting import fields
 from planner.importers.shell.state import ShellState
 from planner.importers.shell.syntax import Literal, Word
@@ -16,7 +18,9 @@ from planner.importers.shell.transform import LONGEST_MATCHED
 
 _NUMERIC = {"-eq": "==", "-ne": "!=", "-lt": "<", "-le": "<=", "-gt": ">", "-ge": ">="}
 _FILE_TESTS = frozenset(f"-{letter}" for letter in "abcdefghkprstuwxGLNOS")
+_OF_ANY_FILE = ("-e", "-f", "-r")
 _DEEPEST = 40
+_DECIDER = re.compile(r"which (argument [0-9]+ of the script|\$\w+) decides")
 
 
 def test_command(words: list[Text], state: ShellState) -> bool | None:
@@ -38,6 +42,18 @@ def arithmetic_test(expression: Word, state: ShellState) -> bool | None:
         return None
     value = arithmetic.evaluate(plain(text), lambda name: integer_of(state, name))
     return None if value is None else bool(value)
+
+
+def decider_in(words: Iterable[Word], state: ShellState) -> str:
+    """What decides about words that are not known: the first variable or argument of the script
+    among them that the file leaves open, also by way of an earlier condition; else the run."""
+    for text in (expand(word, state) for word in words):
+        unset = next(iter(unset_in(text)), "")
+        if unset:
+            return f"argument {unset} of the script" if unset.isdigit() else f"${unset}"
+        if earlier := _DECIDER.search(doubt_of(text)):
+            return earlier[1]
+    return "only the run"
 
 
 class _Undecidable(Exception):  # noqa: N818 - not an error
@@ -112,9 +128,16 @@ class _Test:
             return self._unary(first, self._tokens[self._next - 1][0])
         if first in _FILE_TESTS and second is not None:
             self._next += 2
-            return None
+            return self._file_is_there(first, self._tokens[self._next - 1][0])
         self._next += 1
         return self._unary("-n", self._tokens[self._next - 1][0])
+
+    def _file_is_there(self, operator: str, named: Text) -> bool | None:
+        """True for a file that can be read here; others may be there when the script runs."""
+        if operator not in _OF_ANY_FILE:
+            return None
+        name = file_name(named)
+        return True if name and self._state.read_file(name) is not None else None
 
     def _unary(self, operator: str, operand: Text) -> bool | None:
         if operator == "-v":
