@@ -14,7 +14,7 @@ together reach between nodes of a zone; 1.09 GB/s and 17 ms between regions.
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import process_time
@@ -168,21 +168,25 @@ def scenario_of(case: Case, *, fastest_alone: bool = False) -> Scenario:
     return build_scenario(cluster, model, job)
 
 
+PLAIN = Restrictions(recompute=("none",), data_sharding=("none",), sequence_parallel=(False,))
+"""What Sailor's runtime has: nothing recomputed or sharded."""
+
+
 def compared(case: Case) -> Compared:
-    """Our plan, from the space of what Sailor's runtime has too: 1F1B, nothing recomputed or
-    sharded."""
-    plain = {"recompute": ("none",), "data_sharding": ("none",), "sequence_parallel": (False,)}
+    """Our plan, of what Sailor's runtime can run apart from uneven layers, and theirs."""
     start_s = process_time()
-    found = search(scenario_of(case), restrictions=Restrictions(**plain), top=1)
+    found = search(scenario_of(case), restrictions=PLAIN, top=1)
     cpu_s = process_time() - start_s
     if case.theirs is None:
-        other = search(
-            scenario_of(case, fastest_alone=True), restrictions=Restrictions(**plain), top=1
-        )
+        other = search(scenario_of(case, fastest_alone=True), restrictions=PLAIN, top=1)
     else:
-        tensor, pipeline, data, microbatch = ((value,) for value in case.theirs)
-        theirs = Restrictions(
-            **plain, tensor=tensor, pipeline=pipeline, data=data, micro_batch_size=microbatch
+        tensor, pipeline, data, microbatch = case.theirs
+        theirs = replace(
+            PLAIN,
+            tensor=(tensor,),
+            pipeline=(pipeline,),
+            data=(data,),
+            micro_batch_size=(microbatch,),
         )
         other = search(scenario_of(case), restrictions=theirs, top=1)
     steps_s = [found.plans[0].estimate.step_s, *(one.step_s for one in found.fewer_devices)]
