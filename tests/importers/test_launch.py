@@ -271,7 +271,7 @@ def test_a_number_of_nodes_that_nothing_says_is_never_one(
 def test_what_a_script_says_and_a_plan_cannot_is_noted(read: Any) -> None:
     launched = read(
         GPT + "--fine-grained-activation-offloading --offload-modules attn_norm "
-        "--use-precision-aware-optimizer "
+        "fused_group_mlp --use-precision-aware-optimizer "
         "--use-distributed-optimizer --made-up-flag 3 --made-up-flag 4 "
         "--exp-avg-dtype bf16 --exp-avg-sq-dtype fp8 --recompute-granularity selective "
         "--recompute-modules core_attn gdn --main-grads-dtype bf16 "
@@ -279,7 +279,7 @@ def test_what_a_script_says_and_a_plan_cannot_is_noted(read: Any) -> None:
     )
     left_out = "\n".join(launched.notes.left_out)
     for said in (
-        "--fine-grained-activation-offloading",
+        "--offload-modules fused_group_mlp",
         "--tensor-parallel-num-weight-shards",
         "--recompute-modules gdn",
     ):

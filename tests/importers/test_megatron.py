@@ -261,10 +261,10 @@ def test_flags_given_twice() -> None:
 
 
 def test_everything_not_read_is_said() -> None:
-    flags = "--lr 1e-4 --save /x --fine-grained-activation-offloading --my-own-flag 3 --num-layer 7"
+    flags = "--lr 1e-4 --save /x --min-offloaded-tensor-size 9 --my-own-flag 3 --num-layer 7"
     said = "\n".join(launch(f"torchrun x.py {GPT}{flags}").notes.left_out)
     assert "change neither the model nor memory or time: --lr, --save" in said
-    assert "a plan has no field for them: --fine-grained-activation-offloading" in said
+    assert "a plan has no field for them: --min-offloaded-tensor-size" in said
     assert "--my-own-flag on line 1" in said
     assert "--num-layer on line 1 (did you mean --num-layers?)" in said
 

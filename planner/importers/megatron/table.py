@@ -74,6 +74,7 @@ TEXTS = frozenset(
         "--softmax-type",
         "--hidden-dropout",
         "--optimizer-offload-fraction",
+        "--activation-offload-fraction",
         "--attention-dropout",
         "--cuda-graph-impl",
         "--activation-func-clamp-value",
@@ -94,6 +95,7 @@ LISTS = frozenset(
         "--num-experts",
         "--window-size",
         "--recompute-modules",
+        "--offload-modules",
         "--rampup-batch-size",
     }
 )
@@ -140,6 +142,7 @@ SWITCHES = frozenset(
         "--use-precision-aware-optimizer",
         "--optimizer-cpu-offload",
         "--cpu-offloading",
+        "--fine-grained-activation-offloading",
         "--overlap-cpu-optimizer-d2h-h2d",
         "--enable-cuda-graph",
         "--external-cuda-graph",

@@ -23,8 +23,8 @@ OTHER_MODELS = {
 
 NOT_MODELLED = frozenset(
     {
-        "--fine-grained-activation-offloading",
-        "--offload-modules",
+        "--min-offloaded-tensor-size",
+        "--delta-offload-bytes-across-pp-ranks",
         "--distribute-saved-activations",
         "--outer-dp-sharding-strategy",
         "--delay-wgrad-compute",
