@@ -58,8 +58,8 @@ class Fused(Input):
     """Without that kernel, 16-bit scores are converted to fp32 and back."""
     norm: bool
     norm_in_linear: bool = False
-    """The layer of a product that follows a norm computes it, and is one module with it: attention's
-    unless it is latent, and a dense MLP's."""
+    """The linear layer after a norm computes it, as one module: that of attention, unless
+    it is latent, and of a dense MLP."""
     bias_activation: bool
     """The MLP's bias and activation (with its gate)."""
     bias_dropout_add: bool

@@ -108,11 +108,15 @@ def with_treatment(scenario: Scenario, treatment: Treatment) -> Scenario:
 def blocks_of(scenario: Scenario, plan: Plan) -> Blocks:
     """What a search may do about the modules of the plan's layers."""
     software = scenario.job.software
-    touched = {
-        **{("recompute", name): None for name in software.recompute.tried_modules},
-        **{("offload", name): None for name in software.offload.tried_modules},
-    }
-    acts_on = {key: found for key in touched if (found := _acted_on(scenario, plan, _single(*key)))}
+    modules = [
+        *(("recompute", name) for name in software.recompute.tried_modules),
+        *(("offload", name) for name in software.offload.tried_modules),
+    ]
+    acts_on: dict[tuple[str, str], set[tuple[str, str]]] = {}
+    for kind, name in modules:
+        found = _acted_on(scenario, plan, _single(kind, name))
+        if found:
+            acts_on[kind, name] = found
     priced = _Prices(scenario, plan)
     treatments, options = [], []
     for block in _connected(acts_on):
