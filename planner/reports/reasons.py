@@ -31,6 +31,7 @@ def why(result: SearchResult) -> list[str]:
         *reasons,
         *_hosts(result),
         *map(_switch, result.switches),
+        *_modules(result),
         *_fewer_devices(result),
         *_worst_case(result),
     ]
@@ -65,6 +66,18 @@ def _switch(worth: SwitchWorth) -> str:
     does = f"takes {share} off the step" if worth.share < 0 else f"adds {share} to the step"
     state = "is on and" if worth.on else "is off; switched on, it"
     return f"Overlap of {what} {state} {does}."
+
+
+def _modules(result: SearchResult) -> list[str]:
+    """Which modules had better be computed again, or offloaded, and how to say so."""
+    better, best = result.modules, result.plans[0].estimate
+    if better is None:
+        return []
+    share = percent(1 - better.estimate.step_s / best.step_s)
+    return [
+        f"Module by module, recomputation and offloading take {share} off the step of plan 1: "
+        f"{better.description}."
+    ]
 
 
 _OVERLAPS = {

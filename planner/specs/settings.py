@@ -136,6 +136,11 @@ class Settings:
         return getattr(getattr(software, part) if part else software, field)
 
     @property
+    def modules_stated(self) -> bool:
+        """Whether modules of layers are set."""
+        return (self.recompute_modules, self.offload_modules) != (None, None)
+
+    @property
     def stated(self) -> dict[str, Any]:
         """Those that are set, by name."""
         names = (one.name for one in fields(self) if one.name != "longest_packed")

@@ -57,6 +57,9 @@ class Fused(Input):
     softmax_in_fp32: bool = True
     """Without that kernel, 16-bit scores are converted to fp32 and back."""
     norm: bool
+    norm_in_linear: bool = False
+    """The linear layer after a norm computes it, as one module: that of attention, unless
+    it is latent, and of a dense MLP."""
     bias_activation: bool
     """The MLP's bias and activation (with its gate)."""
     bias_dropout_add: bool
@@ -152,6 +155,8 @@ class Offload(Input):
     """The modules whose activations those are. Default: all of a layer."""
     module_choices: tuple[OffloadModule, ...] = ()
     """Modules that the framework can name."""
+    tried_modules: tuple[OffloadModule, ...] = ()
+    """Those that searches try."""
     beside_modules: tuple[Granularity, ...] = ("none", "selective")
     """With which recomputation activations of named modules may be offloaded, in pipelines too."""
     activation_window: Constant[Count] = general(
@@ -218,6 +223,8 @@ class RecomputeSwitch(Input):
     """What `selective` recomputes."""
     module_choices: tuple[RecomputeModule, ...] = ()
     """Modules that the framework can name. Default: those above."""
+    tried_modules: tuple[RecomputeModule, ...] = ()
+    """Those that searches try, one by one."""
     early_stop: bool = False
     """Full recomputation of a layer ends once all that its backward pass needs is there again:
     before its last product."""

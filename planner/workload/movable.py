@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from planner.workload.operators import Operator
     from planner.workload.workload import Workload
 
+NEEDED = {"attn_proj": ("core_attn",)}
+"""Modules that may leave only with others: the same tensor is kept for both (Megatron-LM
+`transformer_config.py`, `offload_modules`)."""
+
 _LATENT = ("query_norm", "key_value_norm", "query_up", "key_value_up", "qk_norm")
 _QKV = ("qkv", "query", "query_down")
 _MLP = ("mlp_up", "router")
@@ -46,5 +50,7 @@ def movable_bytes(
         return 0
     again = _NORMS_AGAIN if "layernorm" in recomputed else {}
     names = {name for one in offload.modules for name in again.get(one, _KEPT_BY[one])}
+    if workload.software.fused.norm_in_linear and workload.model.mla is None:
+        names |= {"attention_norm"} if "qkv_linear" in offload.modules else set()
     core = operator.module == "core_attn" and "core_attn" in offload.modules
     return kept_bytes if core or operator.name in names else 0

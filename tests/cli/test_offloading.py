@@ -141,8 +141,18 @@ def test_a_search_offloads_where_nothing_else_fits(planner: Command) -> None:
     assert found["search"]["needs_offloading"]
     assert best["optimizer_offload"] > 0
     assert best["estimate"]["memory"]["fits"]
-    said = planner("search", *options).stdout
-    assert "nothing fits without offloading" in " ".join(said.split())
+    better = found["search"]["modules"]
+    assert better["estimate"]["memory"]["fits"]
+    assert better["estimate"]["step_s"] < 0.96 * best["estimate"]["step_s"]
+    said = " ".join(planner("search", *options).stdout.split())
+    assert "nothing fits without offloading" in said
+    assert f"off the step of plan 1: {better['description']}." in said
+    where = ("--cluster", *options[1:-2], "--optimizer-offload", str(best["optimizer_offload"]))
+    flags = [text for axis in ("tensor", "pipeline", "virtual-stages") for text in
+             (f"--{axis}", str(best["degrees"].get(axis) or best["virtual_stages"]))]  # fmt: skip
+    again = estimated(planner, *where, *flags, "--schedule", best["schedule"],
+                      *better["description"].split())  # fmt: skip
+    assert again["estimate"]["step_s"] == pytest.approx(better["estimate"]["step_s"], rel=0.05)
 
 
 def test_shares_that_were_asked_for_are_in_the_plan_file_s_schema(planner: Command) -> None:
