@@ -17,7 +17,7 @@ from planner.importers.health.bandwidths import bad_parts
 from planner.importers.health.read import read_health
 from planner.replan.damage import Damage
 from planner.replan.document import to_document
-from planner.replan.option import WAYS
+from planner.replan.option import CHANGE_BATCH, WAYS
 from planner.replan.replan import replan as engine
 from planner.specs import ranges
 from planner.specs.cluster.hostlist import expand_hosts
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from planner.training.scenario import Scenario
 
 HOUR_S = 3600.0
-CHANGES_BATCH = "drop-batch"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,10 +59,11 @@ class Replan:
     findings: tuple[str, ...] = ()
 
     def option(self, way: str | None = None) -> Option:
-        """One way to go on: keep, swap, drop, drop-batch, shift or search; without a name the best
-        that keeps the batch of the job. Raises: InputError, NothingFits where there is none."""
+        """One way to go on: keep, swap, drop, drop-batch, shift, search or search-batch; without a
+        name the best that keeps the batch of the job. Raises: InputError, NothingFits where there
+        is none."""
         for one in self.found.options:
-            if one.moved.way == way or (way is None and one.moved.way != CHANGES_BATCH):
+            if one.moved.way == way or (way is None and one.moved.way not in CHANGE_BATCH):
                 return one
         for other in self.found.no_ways:
             if other.way == way:
@@ -82,7 +82,7 @@ class Replan:
     @property
     def fits(self) -> bool:
         """Whether any way keeps the batch of the job."""
-        return any(one.moved.way != CHANGES_BATCH for one in self.found.options)
+        return any(one.moved.way not in CHANGE_BATCH for one in self.found.options)
 
     @property
     def best(self) -> PricedPlan:

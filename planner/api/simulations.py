@@ -36,7 +36,7 @@ def simulate(
 ) -> SimulatedMonths:
     """What a plan gives over so many days, in `seeds` lives that fail at random, with each number
     of `spares`; without them, those that may matter are tried. While nodes are away and no spare is
-    left, the job goes on with the best plan on the others.
+    left, the job goes on with what `replan` finds for the others.
 
     The cluster file says how often devices fail and how long repairs and restarts take
     (`reliability:`, with `repair`). The plan is given as to `explain`.
@@ -66,5 +66,5 @@ def simulate(
         asked = [one for one in found if one is not None]
     priced = priced_like(plan, cluster, model, note, options)
     return simulated_months(
-        priced.scenario, priced.estimate, days=length, seeds=count, spares=asked
+        priced.scenario, priced.plan, priced.estimate, days=length, seeds=count, spares=asked
     )

@@ -49,8 +49,8 @@ def replan(
         str | None,
         option(
             "WAY",
-            "What --output writes: keep, swap, drop, drop-batch, shift or search. [default: the "
-            "best with the same batch]",
+            "What --output writes: keep, swap, drop, drop-batch, shift, search or search-batch. "
+            "[default: the best with the same batch]",
         ),
     ] = None,
     time_limit: Annotated[str | None, option("S", "Stop searching after S seconds.")] = None,

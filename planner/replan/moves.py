@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from planner.training.scenario import Scenario
 
 
+FEWER = 0.95
+"""Share of the most replicas from which on smaller numbers are looked at too."""
+
+
 def kept(scenario: Scenario, plan: Plan, what: str) -> Moved | NoWay:
     """The plan as it is."""
     return _priced("keep", what, scenario, plan) or NoWay(way="keep", reason="it does not fit")
@@ -39,40 +43,57 @@ def swapped(scenario: Scenario, plan: Plan, spares: Mapping[str, str]) -> Moved 
 def dropped(
     scenario: Scenario, plan: Plan, hosts: Sequence[str], *, keep_batch: bool
 ) -> Moved | NoWay:
-    """The most replicas that `hosts` hold and the framework can run, with the batch of the job or
-    the one closest to it."""
+    """Fewer replicas, with the batch of the job or the one closest to it: the most that `hosts`
+    hold and the framework can run, or slightly fewer where their stages fill whole nodes and train
+    faster."""
     way: Way = "drop" if keep_batch else "drop-batch"
-    degrees, job = plan.degrees, scenario.job
+    degrees = plan.degrees
     replica = degrees.devices // degrees.data
     reason = _no_hosts(scenario, hosts, replica)
+    best: Moved | None = None
     for data in range(degrees.data - 1, 0, -1):
+        if best is not None and data < FEWER * best.plan.degrees.data:
+            break
         chosen = _hosts_of(scenario, plan, hosts, data * replica)
         if chosen is None:
             continue
-        reason = f"no smaller number of replicas divides the batch of {job.global_batch_size:,}"
-        for batch in _batches(plan, job.global_batch_size, data, keep_batch=keep_batch):
-            devices = data * replica
-            smaller = replace(
-                scenario, job=replace(job, global_batch_size=batch, devices=devices)
-            ).placed(chosen)
-            moved = replace(
-                plan,
-                degrees=replace(degrees, data=data),
-                num_microbatches=batch // (plan.micro_batch_size * data),
-                shard_over=plan.shard_over if _divides(plan, data) else None,
-                placement=placement_on(smaller, chosen),
-            )
-            problem = next(iter(plan_problems(smaller, moved)), None)
-            if problem is not None:
-                reason = str(problem.error)
-                continue
-            what = f"{data} of {degrees.data} replicas"
-            if batch != job.global_batch_size:
-                what += f", a batch of {batch:,} instead of {job.global_batch_size:,}"
-            found = _priced(way, what, smaller, moved)
-            if found is not None:
-                return found
-            reason = "what replicas share no longer fits among fewer of them"
+        found = _on_replicas(way, scenario, plan, data, chosen)
+        if isinstance(found, NoWay):
+            reason = found.reason
+        elif best is None or found.estimate.tokens_per_s > best.estimate.tokens_per_s:
+            best = found
+    return best or NoWay(way=way, reason=reason)
+
+
+def _on_replicas(
+    way: Way, scenario: Scenario, plan: Plan, data: int, hosts: Sequence[str]
+) -> Moved | NoWay:
+    """The plan with `data` replicas on these hosts."""
+    degrees, job = plan.degrees, scenario.job
+    devices = degrees.devices // degrees.data * data
+    reason = f"no smaller number of replicas divides the batch of {job.global_batch_size:,}"
+    for batch in _batches(plan, job.global_batch_size, data, keep_batch=way == "drop"):
+        smaller = replace(
+            scenario, job=replace(job, global_batch_size=batch, devices=devices)
+        ).placed(hosts)
+        moved = replace(
+            plan,
+            degrees=replace(degrees, data=data),
+            num_microbatches=batch // (plan.micro_batch_size * data),
+            shard_over=plan.shard_over if _divides(plan, data) else None,
+            placement=placement_on(smaller, hosts),
+        )
+        problem = next(iter(plan_problems(smaller, moved)), None)
+        if problem is not None:
+            reason = str(problem.error)
+            continue
+        what = f"{data} of {degrees.data} replicas"
+        if batch != job.global_batch_size:
+            what += f", a batch of {batch:,} instead of {job.global_batch_size:,}"
+        found = _priced(way, what, smaller, moved)
+        if found is not None:
+            return found
+        reason = "what replicas share no longer fits among fewer of them"
     return NoWay(way=way, reason=reason)
 
 

@@ -10,11 +10,17 @@ if TYPE_CHECKING:
     from planner.plan import Estimate, Plan, RankedPlan
     from planner.training.scenario import Scenario
 
-Way = Literal["keep", "swap", "drop", "drop-batch", "shift", "search"]
-WAYS: tuple[Way, ...] = ("keep", "swap", "drop", "drop-batch", "shift", "search")
+Way = Literal["keep", "swap", "drop", "drop-batch", "shift", "search", "search-batch"]
+WAYS: tuple[Way, ...] = (
+    *("keep", "swap", "drop", "drop-batch"),
+    *("shift", "search", "search-batch"),
+)
 """keep: as it is, the slow node or link included. swap: spare nodes in the place of those that are
 gone. drop: fewer replicas, the same batch. drop-batch: the most replicas that are left, with a
-batch close to the job's. shift: fewer stages with more layers each. search: anything."""
+batch close to the job's. shift: fewer stages with more layers each. search: anything.
+search-batch: other stages and replicas, with a batch close to the job's."""
+CHANGE_BATCH: tuple[Way, ...] = ("drop-batch", "search-batch")
+"""Ways with another batch than the job's: advice, never taken unasked."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

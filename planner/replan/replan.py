@@ -10,7 +10,6 @@ where r' is not above w.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from math import inf
 from typing import TYPE_CHECKING
 
 from planner.budget import UNLIMITED
@@ -159,13 +158,15 @@ def _ways(
     lost = [host for host in gone if host not in back]
     names = scenario.cluster.host_names()
     left = [host for host in names if host not in set(lost)]
-    yield dropped(scenario, plan, left, keep_batch=False)
     cluster = without(scenario.cluster, lost)
-    fewer = dropped(scenario, plan, left, keep_batch=True)
-    shorter = shifted(scenario, plan, cluster, budget)
-    yield from (fewer, shorter)
-    known = [one.estimate.step_s for one in (fewer, shorter) if isinstance(one, Moved)]
-    yield anew(scenario, cluster, min(known, default=inf), budget)
+    ways = (
+        dropped(scenario, plan, left, keep_batch=False),
+        dropped(scenario, plan, left, keep_batch=True),
+        shifted(scenario, plan, cluster, budget),
+    )
+    yield from ways
+    known = [one for one in ways if isinstance(one, Moved)]
+    yield from anew(scenario, plan, cluster, known, budget)
 
 
 def _too_few(spares: int, away: int) -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from rich.console import Group
 from rich.text import Text
 
+from planner.replan.option import CHANGE_BATCH
 from planner.reports.comparison import VERDICTS
 from planner.reports.layout import (
     MANY_COLUMNS,
@@ -131,8 +132,9 @@ def _without_even(one: Option) -> str:
 
 def _legend(found: Replanned) -> str:
     text = "Break-even: going on is better than waiting for a repair that takes longer."
-    if any(one.moved.way == "drop-batch" for one in found.options):
-        text += " Another batch is advice: it is exported with --take drop-batch only."
+    other = [one.moved.way for one in found.options if one.moved.way in CHANGE_BATCH]
+    if other:
+        text += f" Another batch is advice: it is exported with --take {other[0]} only."
     return text
 
 

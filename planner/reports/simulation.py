@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Group
 
+from planner.replan.option import CHANGE_BATCH
 from planner.reports.layout import MANY_COLUMNS, FirstThatFits, heading, numbers_table, paragraph
 from planner.wording.units import count, duration, large, percent, plural
 
@@ -54,14 +55,18 @@ def _answer(found: SimulatedMonths) -> str:
 
 def _left(found: SimulatedMonths) -> str:
     """What the job does when no spare is left."""
-    smaller = [(nodes, rate) for nodes, rate in found.rates.items() if nodes < found.nodes]
-    if not smaller:
+    if not found.fewer:
         return "Without a spare the job waits: no plan on fewer nodes was found."
-    nodes, rate = smaller[-1]
-    fewest = smaller[0][0]
+    most, fewest = found.fewer[-1], found.fewer[0].nodes
+    how = "with fewer replicas" if most.way == "drop-batch" else "with another plan"
+    if most.way in CHANGE_BATCH:
+        how += f" and a global batch of {count(most.global_batch_size)}"
+    if most.prepare_s:
+        how += f", for which the checkpoint is prepared ({duration(most.prepare_s)})"
     return (
-        f"Without a spare the job goes on with fewer nodes: at {percent(rate)} of its speed on "
-        f"{count(nodes)}. With fewer than {count(fewest)} the simulation lets it wait."
+        f"Without a spare the job goes on with fewer nodes: at {percent(most.rate)} of its speed "
+        f"on {count(most.nodes)}, {how}. With fewer than {count(fewest)} the simulation lets it "
+        "wait."
     )
 
 

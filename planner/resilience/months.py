@@ -7,19 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from planner.errors import InputError, PlannerError
+from planner.errors import InputError
+from planner.resilience.fewer import on_fewer_nodes
 from planner.training.lifetime.failures import spares_needed
 from planner.training.lifetime.simulation import FailingJob, Shrunk, lasting_goodput, simulate
-from planner.training.scenario import resized
-from planner.training.search.idle.nodes import may_idle
-from planner.training.search.idle.sizes import SharedSizes
-from planner.training.search.search import search
-from planner.training.search.space.restrictions import Restrictions
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from planner.plan import Estimate
+    from planner.plan import Estimate, Plan
+    from planner.resilience.fewer import OnFewer
     from planner.training.lifetime.simulation import Lives
     from planner.training.scenario import Scenario
 
@@ -57,15 +54,14 @@ class SpareOutcome:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SimulatedMonths:
     """Lives of a job of `nodes` nodes, each of which fails every `node_mtbf_s`. `nodes_away`: on
-    average; `rates`: by the number of nodes left, the rate of the best plan there over that of the
-    plan."""
+    average; `fewer`: how the job goes on with fewer nodes."""
 
     days: float
     seeds: int
     nodes: int
     node_mtbf_s: float
     nodes_away: float
-    rates: dict[int, float]
+    fewer: tuple[OnFewer, ...]
     outcomes: tuple[SpareOutcome, ...]
 
     @property
@@ -84,7 +80,7 @@ class SimulatedMonths:
             "nodes": self.nodes,
             "node_mtbf_s": self.node_mtbf_s,
             "nodes_away": self.nodes_away,
-            "rates": [{"nodes": nodes, "rate": rate} for nodes, rate in self.rates.items()],
+            "rates": [*map(asdict, self.fewer), {"nodes": self.nodes, "rate": 1.0}],
             "spares": [asdict(one) for one in self.outcomes],
             "best_spares": self.best.spares,
         }
@@ -92,6 +88,7 @@ class SimulatedMonths:
 
 def simulated_months(
     scenario: Scenario,
+    plan: Plan,
     estimate: Estimate,
     *,
     days: float,
@@ -101,7 +98,7 @@ def simulated_months(
     """`spares`: numbers of spare nodes to try; None tries those that may matter. The plan of the
     estimate uses all nodes of the scenario. Raises: InputError where the cluster does not say how
     often its devices fail, and how long nodes are away."""
-    job, away = _failing_job(scenario, estimate)
+    job, away, fewer = _failing_job(scenario, plan, estimate)
     numbers = _that_matter(away, job.nodes) if spares is None else sorted({0, *spares})
     outcomes: list[SpareOutcome] = []
     for number in numbers:
@@ -115,14 +112,16 @@ def simulated_months(
         nodes=job.nodes,
         node_mtbf_s=job.node_mtbf_s,
         nodes_away=away,
-        rates={nodes: one.rate for nodes, one in enumerate(job.plans) if one.rate},
+        fewer=tuple(fewer),
         outcomes=tuple(outcomes),
     )
 
 
-def _failing_job(scenario: Scenario, estimate: Estimate) -> tuple[FailingJob, float]:
-    """The job, and how many nodes are away on average. Raises: InputError where the cluster does
-    not say."""
+def _failing_job(
+    scenario: Scenario, plan: Plan, estimate: Estimate
+) -> tuple[FailingJob, float, list[OnFewer]]:
+    """The job, how many nodes are away on average, and how it goes on with fewer. Raises:
+    InputError where the cluster does not say."""
     known, goodput = scenario.cluster.reliability, estimate.goodput
     name = scenario.cluster.name
     if known is None or goodput is None:
@@ -138,9 +137,11 @@ def _failing_job(scenario: Scenario, estimate: Estimate) -> tuple[FailingJob, fl
     nodes = scenario.topology.nodes
     node_mtbf_s = known.device_mtbf_s / scenario.node_devices
     away = nodes * known.repair_s / node_mtbf_s
+    most = min(nodes - 1, MOST_AWAY, max(1, spares_needed(min(away, nodes), RARE)))
+    fewer = on_fewer_nodes(scenario, plan, estimate, most)
     plans = [Shrunk(rate=0.0, nodes=0)] * nodes
-    for left, one in _smaller(scenario, estimate.step_s, away):
-        plans[left] = one
+    for one in fewer:
+        plans[one.nodes] = Shrunk(rate=one.rate, nodes=one.used, prepare_s=one.prepare_s)
     job = FailingJob(
         plans=(*plans, Shrunk(rate=1.0, nodes=nodes)),
         node_mtbf_s=node_mtbf_s,
@@ -149,29 +150,7 @@ def _failing_job(scenario: Scenario, estimate: Estimate) -> tuple[FailingJob, fl
         stall_s=goodput.stall_s,
         restart_s=goodput.restart_s,
     )
-    return job, away
-
-
-def _smaller(scenario: Scenario, step_s: float, away: float) -> list[tuple[int, Shrunk]]:
-    """The best plans on the nodes that may be left, by their number."""
-    nodes = scenario.topology.nodes
-    most = min(nodes - 1, MOST_AWAY, max(1, spares_needed(min(away, nodes), RARE)))
-    sizes = [resized(scenario, left * scenario.node_devices) for left in range(nodes - most, nodes)]
-    shared = None
-    if sizes and may_idle(sizes[-1]):
-        shared = SharedSizes(sizes[-1], Restrictions())
-    found = []
-    for smaller in sizes:
-        try:
-            result = search(smaller, top=1, advise=False, sizes=shared)
-        except PlannerError:
-            continue
-        if result.plans:
-            best = result.plans[0]
-            rate = min(1.0, step_s / best.estimate.step_s)
-            used = Shrunk(rate=rate, nodes=len(best.plan.placement.hosts))
-            found.append((smaller.topology.nodes, used))
-    return found
+    return job, away, fewer
 
 
 def _that_matter(away: float, nodes: int) -> list[int]:

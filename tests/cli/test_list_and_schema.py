@@ -37,7 +37,8 @@ def test_list_names_everything_within_80_columns(planner: Callable[..., Outcome]
 
 
 @pytest.mark.parametrize(
-    "kind", ["cluster", "model", "plan", "runs", "device", "library", "software", "load"]
+    "kind",
+    ["cluster", "model", "plan", "runs", "device", "library", "software", "load", "serving-plan"],
 )
 def test_schemas_are_schemas(planner: Callable[..., Outcome], kind: str) -> None:
     outcome = planner("schema", kind)

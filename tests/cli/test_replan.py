@@ -50,13 +50,13 @@ def cluster(tmp_path: Path, nodes: int = 8, **blocks: Any) -> Path:
     return file
 
 
-def plan_on(folder: Path, file: Path, *, nodes: int, batch: int) -> str:
+def plan_on(folder: Path, file: Path, *, nodes: int, batch: int, seq_length: int = 2048) -> str:
     """The file of a plan with 2 stages, of 2 devices each in every replica."""
     priced = api.estimate(
         file,
         MODEL,
         nodes=nodes,
-        seq_length=2048,
+        seq_length=seq_length,
         global_batch_size=batch,
         tensor=2,
         pipeline=2,
@@ -85,11 +85,9 @@ def six(tmp_path_factory: pytest.TempPathFactory) -> str:
 def no_search(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leaves out the ways that take a search, where a test is about others."""
 
-    def none(*_: object) -> NoWay:
-        return NoWay(way="search", reason="not asked for")
-
-    monkeypatch.setattr(engine, "anew", none)
-    monkeypatch.setattr(engine, "shifted", none)
+    none = NoWay(way="search", reason="not asked for")
+    monkeypatch.setattr(engine, "anew", lambda *_: (none,))
+    monkeypatch.setattr(engine, "shifted", lambda *_: none)
 
 
 def replanned(planner: Run, *options: str) -> dict[str, Any]:
@@ -109,7 +107,7 @@ def test_every_way_after_a_lost_node(planner: Run, tmp_path: Path) -> None:
     options = (plan, "--lost", "node-7", "--hours-left", "300")
     found = replanned(planner, *options, "--output", str(tmp_path / "next.json"))
     one = ways(found)
-    assert [way["way"] for way in found["not_possible"]] == ["swap"]
+    assert [way["way"] for way in found["not_possible"]] == ["swap", "search-batch"]
     drop, batch, shift = one["drop"], one["drop-batch"], one["shift"]
     assert drop["degrees"] == {**drop["degrees"], "tensor": 2, "pipeline": 2, "data": 2}
     assert drop["global_batch_size"] == 64
@@ -136,7 +134,7 @@ def test_every_way_after_a_lost_node(planner: Run, tmp_path: Path) -> None:
     trained = [way["tokens"] for way in found["options"]]
     assert trained == sorted(trained, reverse=True)
     assert found["tokens_of_waiting"] < min(trained)
-    kept_batch = next(way for way in found["options"] if way["way"] != "drop-batch")
+    kept_batch = next(way for way in found["options"] if not way["way"].endswith("-batch"))
     again = planner("estimate", "--cluster", str(file), "--model", MODEL, "--plan",
                     str(tmp_path / "next.json"), "--json")  # fmt: skip
     assert json.loads(again.stdout)["plans"][0]["estimate"]["step_s"] == pytest.approx(
@@ -146,6 +144,26 @@ def test_every_way_after_a_lost_node(planner: Run, tmp_path: Path) -> None:
     said = " ".join(done.stdout.split())
     assert "Another batch is advice" in said
     assert "swap: not possible, no spare node for 1 node to replace" in said
+
+
+def test_another_shape_with_a_close_batch_may_lose_least(planner: Run, tmp_path: Path) -> None:
+    file = cluster(tmp_path)
+    plan = plan_on(tmp_path, file, nodes=8, batch=64, seq_length=8192)
+    written = str(tmp_path / "next.json")
+    options = (plan, "--lost", "node-7", "--take", "search-batch", "--output", written)
+    found = replanned(planner, *options)
+    best = found["options"][0]
+    assert best["way"] == "search-batch"
+    assert best["global_batch_size"] == 63
+    assert (best["degrees"]["tensor"], best["degrees"]["data"], best["nodes"]) == (2, 7, 7)
+    assert best["share"] > 1.1 * max(one["share"] for one in found["options"][1:])
+    again = planner(
+        "estimate", "--cluster", str(file), "--model", MODEL, "--plan", written, "--json"
+    )
+    assert json.loads(again.stdout)["plans"][0]["estimate"]["step_s"] == best["step_s"]
+    said = " ".join(planner("replan", *options).stdout.split())
+    assert "exported with --take search-batch only" in said
+    assert "1 stage and 7 replicas, a batch of 63 instead of 64" in said
 
 
 @pytest.mark.usefixtures("no_search")

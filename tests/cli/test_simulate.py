@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from planner.resilience import months
+from planner.resilience.fewer import on_fewer_nodes
 from tests.cli.test_goodput import BATCH, BLOCK, PLAN, cluster
 
 if TYPE_CHECKING:
@@ -31,13 +32,13 @@ def test_more_spares_give_more_and_the_best_number_is_said(
     planner: Run, plan: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     known: list[Any] = []
-    smaller = months._smaller
+    smaller = on_fewer_nodes
 
     def once(*given: Any) -> Any:
         known.append(known[0] if known else smaller(*given))
         return known[0]
 
-    monkeypatch.setattr(months, "_smaller", once)
+    monkeypatch.setattr(months, "on_fewer_nodes", once)
     done = planner(
         "simulate", plan, "--spares", "1,2,4", "--days", "60", "--seeds", "500", "--json"
     )

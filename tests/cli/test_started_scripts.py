@@ -57,6 +57,30 @@ def test_an_argument_that_is_not_given(planner: Run, folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("condition", "decides", "hint"),
+    [
+        ("[ $1 = fp16 ]", "argument 1 of the script", 'give the arguments with --args "…"'),
+        ("[ $PR = fp16 ]", "argument 2 of the script", 'give the arguments with --args "…"'),
+        ("[ $MODE -gt 3 ]", "$MODE", "give --set MODE=…, or write it in the file"),
+        ("[ $LATER = 1 ]", "$MODE", "give --set MODE=…, or write it in the file"),
+        ("[ -f checkpoint ]", "only the run", "give the variable's value with --set NAME=VALUE"),
+    ],
+)
+def test_what_decides_about_a_flag(
+    planner: Run, folder: Path, condition: str, decides: str, hint: str
+) -> None:
+    """A flag in one branch only: the message names what to give, also by way of an earlier
+    condition."""
+    (folder / "train.sh").write_text(
+        "PR=$2\nif [ $MODE -gt 3 ]; then LATER=1; else LATER=2; fi\n"
+        f"if {condition}; then O=--use-distributed-optimizer; fi\n{TRAIN} $O\n"
+    )
+    done = estimate(planner, "train.sh")
+    assert done.code == 2
+    assert f"on line 3, which {decides} decides; {hint}" in done.stderr
+
+
+@pytest.mark.parametrize(
     "wrapper",
     [
         "bash train.sh 4 2\n",

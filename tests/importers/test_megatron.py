@@ -279,6 +279,73 @@ def test_vocabulary_of_known_tokenizers() -> None:
     assert launch(padded).model["vocab_size"] == 250880
 
 
+@pytest.mark.parametrize(
+    ("flags", "rows"),
+    [
+        ("--patch-tokenizer-type Qwen2Tokenizer --extra-vocab-size 421", 152064),
+        ("--patch-tokenizer-type Qwen3Tokenizer --extra-vocab-size 293", 151936),
+        ("--patch-tokenizer-type LLama3Tokenizer --extra-vocab-size 256", 128256),
+        ("--patch-tokenizer-type LLamaTokenizer --extra-vocab-size 0", 32000),
+        ("--patch-tokenizer-type LLamaTokenizer --extra-vocab-size 293", 151936),
+        ("--patch-tokenizer-type DeepSeekV2Tokenizer --extra-vocab-size 2400", 102400),
+        ("--patch-tokenizer-type DeepSeekV2Tokenizer --extra-vocab-size 467", 129280),
+        ("--patch-tokenizer-type BloomTokenizerFromHF", 250880),
+        ("--tokenizer-type PretrainedFromHF --tokenizer-name-or-path t5-small", 32100),
+        ("--tokenizer-type Llama2Tokenizer --tokenizer-model $WHERE/tokenizer.model", 32000),
+    ],
+)
+def test_vocabularies_of_forks(flags: str, rows: int) -> None:
+    """Pai-Megatron-Patch adds rows to the tokens of a tokenizer; the sums are those of the models'
+    config.json files. An unknown path does not matter where the tokenizer's class says enough."""
+    found = launch(GPT.replace("--vocab-size 51200", flags))
+    assert found.model["vocab_size"] == rows
+    assert any(clause.startswith(f"vocab_size {rows} (") for clause in found.notes.assumed)
+
+
+def test_rows_that_no_published_model_has_are_refused() -> None:
+    flags = "--patch-tokenizer-type LLamaTokenizer --extra-vocab-size 7"
+    with pytest.raises(InputError, match="LLamaTokenizer takes it from a file"):
+        launch(GPT.replace("--vocab-size 51200", flags))
+
+
+QWEN3 = (
+    "--num-layers 36 --hidden-size 4096 --num-attention-heads 32 --ffn-hidden-size 12288 "
+    "--group-query-attention --num-query-groups 8 --seq-length 4096 --micro-batch-size 1 "
+    "--max-position-embeddings 4096 --tokenizer-type HuggingFaceTokenizer "
+)
+
+
+def test_vocabulary_by_the_sizes_of_a_published_model() -> None:
+    """Qwen3-8B has sizes of its own. Llama 3 8B and Mistral 7B share theirs; so do many models of
+    as many key-value heads as heads."""
+    found = launch(QWEN3)
+    assert found.model["vocab_size"] == 151936
+    assert any("Qwen/Qwen3-8B, which has the same layers" in one for one in found.notes.assumed)
+    for shared in (
+        QWEN3.replace("36", "32").replace("12288", "14336"),
+        QWEN3.replace("--group-query-attention --num-query-groups 8 ", "").replace(
+            "12288", "11008"
+        ),
+    ):
+        with pytest.raises(InputError, match="HuggingFaceTokenizer takes it from a file"):
+            launch(shared)
+
+
+def test_parts_of_one_command_in_several_variables() -> None:
+    """Files that another script sources: it joins the parts and names the tokenizer."""
+    text = (
+        "TOKENIZER_MODEL=deepseek-ai/DeepSeek-V2-Lite\n"
+        'BATCH="--micro-batch-size ${MBS:-2} --global-batch-size 32"\n'
+        'MODEL_ARGS="--num-layers 4 --hidden-size 2048 --num-attention-heads 16 --seq-length 1024 '
+        '--max-position-embeddings 1024 --tokenizer-type HuggingFaceTokenizer"\n'
+    )
+    found = launch(text)
+    assert (found.model["num_layers"], found.model["vocab_size"]) == (4, 102400)
+    assert (found.micro_batch_size, found.global_batch_size) == (2, 32)
+    with pytest.raises(InputError, match="2 different Megatron-LM commands: 1 on line 2, 2 on li"):
+        launch(text.replace("--num-layers 4", "--num-layers 4 --global-batch-size 8"))
+
+
 def test_bloom_as_megatron_deepspeed(data: Path) -> None:
     """A command exported as a variable; the flags give the count of BLOOM's model card."""
     found = read_script(data / "bloom_exported.slurm")

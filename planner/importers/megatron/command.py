@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 
 from planner.errors import InputError
 from planner.importers.megatron.table import ALIASES, KNOWN, LAUNCHER_FLAGS, SWITCHES
@@ -21,6 +21,8 @@ TELLING = (
     "--encoder-num-layers",
 )
 """Flags that identify a training command."""
+
+TOKENIZER = "--tokenizer-model"
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +179,33 @@ def choose(commands: list[Command], path: str, number: int | None) -> Command:
     return commands[0]
 
 
-def _content(command: Command) -> tuple[object, ...]:
+def join_parts(commands: Sequence[Command]) -> Command | None:
+    """One command with the flags of all, or None where there is none or a flag that counts has
+    different values in two."""
+    if not commands:
+        return None
+    values: dict[str, set[tuple[str, ...]]] = {}
+    for command in commands:
+        for name, given in _content(command):
+            values.setdefault(name, set()).add(given)
+    if any(len(different) > 1 for different in values.values()):
+        return None
+    return replace(
+        commands[0],
+        flags=tuple(flag for command in commands for flag in command.flags),
+        uncertain=tuple(word for command in commands for word in command.uncertain),
+    )
+
+
+def with_tokenizer(command: Command, tokenizer: Text) -> Command:
+    """The command with --tokenizer-model where it has none."""
+    if any(flag.name == TOKENIZER for flag in command.flags):
+        return command
+    word = _word(tokenizer, command.origin)
+    return replace(command, flags=(*command.flags, Flag(TOKENIZER, (word,), word.origin)))
+
+
+def _content(command: Command) -> tuple[tuple[str, tuple[str, ...]], ...]:
     """The content that two equivalent commands have in common."""
     flags = {flag.name: tuple(value.text for value in flag.values) for flag in command.flags}
     return tuple(sorted((name, values) for name, values in flags.items() if name in KNOWN))

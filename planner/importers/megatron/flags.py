@@ -13,10 +13,16 @@ from planner.specs.files.spelling import did_you_mean
 
 MOST = 10**9
 
-ONLY_VOCABULARY = ("--tokenizer-type", "--tokenizer-model")
+ONLY_VOCABULARY = (
+    "--tokenizer-type",
+    "--tokenizer-model",
+    "--patch-tokenizer-type",
+    "--extra-vocab-size",
+)
 """Flags that only affect the size of the vocabulary, which other sources may state."""
 
 _DECIMAL = re.compile(r"(?:[0-9]{1,12}\.?[0-9]{0,12}|\.[0-9]{1,12})(?:[eE]-?[0-9]{1,2})?")
+_DECIDING = re.compile(r"which \$(\w+) decides")
 _WHOLE = re.compile(r"[0-9]{1,12}")
 
 
@@ -52,7 +58,7 @@ class Flags:
                 raise _error(
                     f"{self_named[0]} {word.problem}",
                     word.origin,
-                    hint="give the variable's value with --set NAME=VALUE, or write it in the file",
+                    hint=_how_to_give(word.problem),
                 )
         return cls(command.flags, path=path, origin=command.origin)
 
@@ -108,6 +114,12 @@ class Flags:
         if _WHOLE.fullmatch(text) is None or not least <= int(text) <= most:
             raise self.error(f"{text[:60]!r} is not a whole number from {least} to {most:,}", name)
         return int(text)
+
+    def known_number(self, name: str, *, least: int = 0) -> int | None:
+        """As `integer`, and None where the value is unknown."""
+        flag = self._last.get(name)
+        known = flag is not None and not any(value.problem for value in flag.values)
+        return self.integer(name, least=least) if known else None
 
     def number(self, name: str) -> float | None:
         """The decimal number, 0 or more, that a flag has; None without the flag."""
@@ -180,11 +192,14 @@ def _said(problem: str) -> str:
 
 
 def _how_to_give(problem: str) -> str:
-    if problem.startswith("argument "):
+    if "argument " in problem:
         return 'give the arguments with --args "…", or write them in the file'
     if "placeholder" in problem:
         return "write it in the file"
-    return "give it with --set NAME=VALUE, or write it in the file"
+    if (variable := _DECIDING.search(problem)) is not None:
+        return f"give --set {variable[1]}=…, or write it in the file"
+    what = "the variable's value" if "condition" in problem else "it"
+    return f"give {what} with --set NAME=VALUE, or write it in the file"
 
 
 def _error(message: str, origin: Origin, *, hint: str | None = None) -> InputError:

@@ -18,6 +18,9 @@ _OF_DEEPSPEED = (
     "--topk",
     "--moe-expert-parallel-size",
     "--enable-expert-tensor-parallelism",
+    "--ds-inference",
+    "--mlp-type",
+    "--zero-stage",
 )
 
 Mapping = dict[str, Any]
@@ -25,7 +28,7 @@ Mapping = dict[str, Any]
 
 def moe_of(flags: Flags, layers: int, *, biases: bool) -> Mapping | None:
     """The router has a bias where linear layers do (`moe/router.py`, `add_bias_linear`)."""
-    experts = _num_experts(flags)
+    experts = expert_count(flags)
     deepspeed = is_deepspeed(flags)
     if experts is None or (experts == 1 and deepspeed):
         return None
@@ -80,7 +83,7 @@ def is_deepspeed(flags: Flags) -> bool:
     return any(flags.given(name) for name in _OF_DEEPSPEED)
 
 
-def _num_experts(flags: Flags) -> int | None:
+def expert_count(flags: Flags) -> int | None:
     """Megatron-DeepSpeed takes one number for all layers, or one for each."""
     words = flags.words("--num-experts")
     if words is None:

@@ -13,8 +13,10 @@ from planner.importers.megatron.arguments_file import arguments_command, looks_l
 from planner.importers.megatron.command import (
     Command,
     choose,
+    join_parts,
     mentions_training,
     training_commands,
+    with_tokenizer,
 )
 from planner.importers.megatron.flags import Flags
 from planner.importers.megatron.launch import Launch, launch_of
@@ -201,7 +203,9 @@ def _refuse_other_scripts(command: Command) -> None:
 
 
 def _in_variables(followed: Followed) -> list[Command]:
-    """Commands held in variables that the file sets but never runs, such as an array of flags."""
+    """Commands held in variables that the file sets but never runs, such as an array of flags.
+    Variables whose flags do not contradict each other are parts of one command, which another
+    script makes of them; it names the tokenizer by a variable, too."""
     found: list[Command] = []
     for value in followed.variables.values():
         texts = list(value.values()) if isinstance(value, dict) else [value]
@@ -215,7 +219,11 @@ def _in_variables(followed: Followed) -> list[Command]:
                 read_file=lambda name: None,
             )
             found += training_commands(ran.commands)
-    return found
+    joined = join_parts(found)
+    tokenizer = followed.variables.get("TOKENIZER_MODEL")
+    if joined is None or not isinstance(tokenizer, tuple) or not plain(tokenizer):
+        return found if joined is None else [joined]
+    return [with_tokenizer(joined, tokenizer)]
 
 
 def _reader(source: Source) -> Callable[[str], Script | None]:

@@ -29,7 +29,7 @@ def describe(
     if followed.environment:
         notes.assumed.append(
             f"variables the file leaves to the environment are not set: "
-            f"{listed(list(followed.environment))}"
+            f"{listed([_called(name) for name in followed.environment])}"
         )
     for name in flags.repeated():
         notes.assumed.append(f"{name} is given several times; the last counts")
@@ -43,6 +43,13 @@ def describe(
             f"words that belong to no flag: {listed([word.text[:40] for word in command.stray])}"
         )
     _describe_unread(command, notes)
+
+
+def _called(name: str) -> str:
+    """A variable or an argument of the script in words."""
+    if name == "#":
+        return "arguments"
+    return f"argument {name}" if name.isdigit() else name
 
 
 def _describe_unread(command: Command, notes: Notes) -> None:

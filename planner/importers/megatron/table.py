@@ -19,6 +19,8 @@ INTEGERS = frozenset(
         "--vocab-size",
         "--make-vocab-size-divisible-by",
         "--pad-vocab-size-to",
+        "--padded-vocab-size",
+        "--extra-vocab-size",
         "--seq-length",
         "--max-position-embeddings",
         "--moe-router-topk",
@@ -59,6 +61,7 @@ TEXTS = frozenset(
         "--mlp-type",
         "--tokenizer-type",
         "--tokenizer-model",
+        "--patch-tokenizer-type",
         "--moe-layer-freq",
         "--window-attn-skip-freq",
         "--pipeline-model-parallel-layout",
@@ -171,6 +174,7 @@ ALIASES = {
     "--use-flash-attn-v2": "--use-flash-attn",
     "--use-flash-attn-triton": "--use-flash-attn",
     "--encoder-seq-length": "--seq-length",
+    "--tokenizer-name-or-path": "--tokenizer-model",
     "--checkpoint-activations": "--deepspeed-activation-checkpointing",
 }
 """Older names."""

@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 import re
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from planner.errors import InputError
-from planner.importers.megatron.flags import Flags
-from planner.importers.notes import Notes
-from planner.importers.published.names import published_vocabulary
+from planner.importers.megatron.mixture import expert_count
+from planner.importers.published.names import all_published, published_vocabulary
+from planner.importers.published.sizes import vocabularies_like
+from planner.specs.files.yaml_file import load_document
 
-_BY_TYPE = {
-    "GPT2BPETokenizer": (50257, "the GPT-2 vocabulary"),
-    "Llama2Tokenizer": (32000, "the SentencePiece model of Llama 2"),
-}
-_BY_MODEL = (
-    (r"llama-?3|llama_3", 128256, "Llama 3"),
-    (r"llama-?2|llama_2|mixtral|mistral-7b-v0\.1|mistral-7b-instruct-v0\.[12]", 32000, "Llama 2"),
-    (r"deepseek-v3|deepseek-r1", 129280, "DeepSeek-V3, padded as in its config"),
-    (r"deepseek-v2", 102400, "DeepSeek-V2, padded as in its config"),
-    (r"qwen3|qwen2\.5|qwen2-", 151936, "Qwen, padded as in its config"),
-    (r"gpt-oss", 201088, "gpt-oss, padded as in its config"),
-    (r"(^|/)gpt2(-|$)", 50257, "GPT-2"),
-)
-"""Vocabulary sizes in the published config.json files."""
+if TYPE_CHECKING:
+    from planner.importers.megatron.flags import Flags
+    from planner.importers.notes import Notes
+
+_STATED = ("--pad-vocab-size-to", "--padded-vocab-size", "--vocab-size")
+_PATCH_TYPE = "--patch-tokenizer-type"
+
+Found = tuple[int, str]
+"""A size, and why it is assumed."""
 
 
 def vocab_size(
@@ -32,39 +31,100 @@ def vocab_size(
     when nothing says it."""
     if stated is not None:
         return stated
-    for flag in ("--pad-vocab-size-to", "--vocab-size"):
-        size = flags.integer(flag)
-        if size is not None:
+    for flag in _STATED:
+        size = flags.integer(flag, least=0)
+        if size:
             if flags.text("--tokenizer-type") == "NullTokenizer":
                 notes.assumed.append(
                     f"vocab_size {size} as {flag} states it (NullTokenizer adds one more)"
                 )
             return size
-    asked = flags.known_text if otherwise is None else flags.text
-    kind, model = asked("--tokenizer-type") or None, asked("--tokenizer-model") or ""
-    known = published_vocabulary(model, flags.integer("--hidden-size"))
-    if known is not None:
-        size, name = known
-        notes.assumed.append(f"vocab_size {size} (--tokenizer-model {model[-60:]}: {name})")
-        return size
-    for pattern, size, name in _BY_MODEL:
-        if re.search(pattern, model.lower()[-200:]):
-            notes.assumed.append(f"vocab_size {size} (--tokenizer-model {model[-60:]}: {name})")
-            return size
-    if kind is None and flags.given("--vocab-file"):
+    found = _of_patch(flags) or _of_model(flags) or _of_type(flags)
+    if found is None and otherwise is not None:
+        found = otherwise, "that of the model given"
+    found = found or _of_sizes(flags)
+    if found is None:
+        raise _missing(flags)
+    size, reason = found
+    notes.assumed.append(f"vocab_size {size} ({reason})")
+    return size
+
+
+@cache
+def _tokenizers() -> dict[str, Any]:
+    tree = load_document(Path(__file__).with_name("tokenizers.yaml")).tree
+    assert isinstance(tree, dict)
+    return tree
+
+
+def _of_model(flags: Flags) -> Found | None:
+    """By the name of the tokenizer's file, as far as it is known."""
+    model = flags.text("--tokenizer-model") or ""
+    by_name = published_vocabulary(model, flags.integer("--hidden-size"))
+    if by_name is not None:
+        return by_name[0], f"--tokenizer-model {model[-60:]}: {by_name[1]}"
+    for one in _tokenizers()["models"]:
+        if re.search(one["pattern"], model.lower()[-200:]):
+            return one["size"], f"--tokenizer-model {model[-60:]}: {one['as']}"
+    return None
+
+
+def _of_type(flags: Flags) -> Found | None:
+    kind = said = flags.text("--tokenizer-type")
+    if kind is None and (flags.given("--vocab-file") or flags.given("--merge-file")):
         kind = "GPT2BPETokenizer"
-    if kind in _BY_TYPE or (kind is None and flags.given("--merge-file")):
-        size, name = _BY_TYPE[kind or "GPT2BPETokenizer"]
-        notes.assumed.append(f"vocab_size {size} ({kind or '--merge-file'}: {name})")
-        return size
-    if otherwise is not None:
-        notes.assumed.append(f"vocab_size {otherwise} (that of the model given)")
-        return otherwise
-    raise _missing(flags, kind)
+        said = kind if flags.given("--vocab-file") else "--merge-file"
+    one = _tokenizers()["types"].get(kind)
+    return None if one is None else (one["size"], f"{said}: {one['as']}")
 
 
-def _missing(flags: Flags, kind: str | None) -> InputError:
-    flag = "--tokenizer-type" if kind else "--vocab-size"
+def _of_patch(flags: Flags) -> Found | None:
+    """By a class of Pai-Megatron-Patch, which adds rows to the tokens of the tokenizer."""
+    kind = flags.text(_PATCH_TYPE)
+    one = _tokenizers()["patch_types"].get(kind)
+    if one is None:
+        return None
+    if "size" in one:
+        return one["size"], f"{_PATCH_TYPE} {kind}"
+    added = flags.known_number("--extra-vocab-size")
+    if added is None:
+        return None
+    sums = [tokens + added for tokens in one["tokens"]]
+    if len(sums) > 1:
+        known = {entry["config"]["vocab_size"] for entry in all_published().values()}
+        sums = [size for size in sums if size in known]
+    if len(sums) != 1:
+        return None
+    return sums[0], f"{_PATCH_TYPE} {kind}: {sums[0] - added} tokens and {added} more"
+
+
+def _of_sizes(flags: Flags) -> Found | None:
+    """That of the published models with the same sizes, where their tokenizer comes from a file and
+    they agree. Models without shared key-value heads or experts have sizes that many others have
+    too, so they do not count."""
+    tokenizer = flags.text("--tokenizer-type") or flags.text(_PATCH_TYPE) or ""
+    experts = expert_count(flags)
+    groups = flags.integer("--num-query-groups")
+    if not tokenizer or "Bert" in tokenizer or (groups is None and experts is None):
+        return None
+    alike = vocabularies_like(
+        layers=flags.integer("--num-layers"),
+        hidden=flags.integer("--hidden-size"),
+        heads=flags.integer("--num-attention-heads"),
+        ffn=flags.integer("--moe-ffn-hidden-size") or flags.integer("--ffn-hidden-size"),
+        experts=experts,
+    )
+    sizes = set(alike.values())
+    if len(sizes) != 1:
+        return None
+    return sizes.pop(), f"that of {next(iter(alike))}, which has the same layers and widths"
+
+
+def _missing(flags: Flags) -> InputError:
+    for flag in ("--tokenizer-type", "--tokenizer-model", "--extra-vocab-size"):
+        flags.known_text(flag)
+    kind = flags.text("--tokenizer-type") or flags.text(_PATCH_TYPE)
+    flag = "--tokenizer-type" if flags.given("--tokenizer-type") else _PATCH_TYPE
     reason = f"{kind} takes it from a file" if kind else "no --vocab-size and no known tokenizer"
     place = flags.place(flag)
     return InputError(

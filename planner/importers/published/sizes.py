@@ -22,6 +22,35 @@ def published_like(model: ModelSpec) -> str | None:
     return named if named in alike else next(iter(alike), None)
 
 
+def vocabularies_like(
+    *,
+    layers: int | None,
+    hidden: int | None,
+    heads: int | None,
+    ffn: int | None,
+    experts: int | None,
+) -> dict[str, int]:
+    """The vocabularies of the published models with these layers and widths, by their names on the
+    Hub. `ffn`: the width of an expert where there are experts."""
+    width = "intermediate_size" if experts is None else "moe_intermediate_size"
+    return {
+        name: entry["config"]["vocab_size"]
+        for name, entry in all_published().items()
+        if (layers, hidden, heads, ffn, experts)
+        == (
+            entry["config"].get("num_hidden_layers"),
+            entry["config"].get("hidden_size"),
+            entry["config"].get("num_attention_heads"),
+            entry["config"].get(width, entry["config"].get("intermediate_size")),
+            _experts(entry["config"]),
+        )
+    }
+
+
+def _experts(config: Mapping[str, Any]) -> int | None:
+    return next((config[key] for key in _EXPERTS if config.get(key)), None)
+
+
 def _same(config: Mapping[str, Any], model: ModelSpec) -> bool:
     heads = config.get("num_attention_heads")
     sizes = (
@@ -30,7 +59,7 @@ def _same(config: Mapping[str, Any], model: ModelSpec) -> bool:
         heads,
         config.get("num_key_value_heads", heads),
         config.get("vocab_size"),
-        next((config[key] for key in _EXPERTS if config.get(key)), None),
+        _experts(config),
     )
     return sizes == (
         model.num_layers,

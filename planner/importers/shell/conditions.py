@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import fnmatch
 import re
+from collections.abc import Iterable
 
 from planner.importers.shell import arithmetic
 from planner.importers.shell.expansion import expand, integer_of
@@ -17,6 +18,7 @@ from planner.importers.shell.transform import LONGEST_MATCHED
 _NUMERIC = {"-eq": "==", "-ne": "!=", "-lt": "<", "-le": "<=", "-gt": ">", "-ge": ">="}
 _FILE_TESTS = frozenset(f"-{letter}" for letter in "abcdefghkprstuwxGLNOS")
 _DEEPEST = 40
+_DECIDER = re.compile(r"which (argument [0-9]+ of the script|\$\w+) decides")
 
 
 def test_command(words: list[Text], state: ShellState) -> bool | None:
@@ -38,6 +40,18 @@ def arithmetic_test(expression: Word, state: ShellState) -> bool | None:
         return None
     value = arithmetic.evaluate(plain(text), lambda name: integer_of(state, name))
     return None if value is None else bool(value)
+
+
+def decider_in(words: Iterable[Word], state: ShellState) -> str:
+    """What decides about words that are not known: the first variable or argument of the script
+    among them that the file leaves open, also by way of an earlier condition; else the run."""
+    for text in (expand(word, state) for word in words):
+        unset = next(iter(unset_in(text)), "")
+        if unset:
+            return f"argument {unset} of the script" if unset.isdigit() else f"${unset}"
+        if earlier := _DECIDER.search(doubt_of(text)):
+            return earlier[1]
+    return "only the run"
 
 
 class _Undecidable(Exception):  # noqa: N818 - not an error

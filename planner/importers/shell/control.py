@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from planner.importers.shell.conditions import case_matches
+from planner.importers.shell.conditions import case_matches, decider_in
 from planner.importers.shell.expansion import expand
 from planner.importers.shell.ran import Ran, too_much
 from planner.importers.shell.splitting import fields
@@ -23,6 +23,7 @@ from planner.importers.shell.syntax import (
     Pipeline,
     Simple,
     While,
+    Word,
 )
 from planner.importers.shell.text import Origin, Piece, Text, doubt_of, is_known, plain
 
@@ -68,8 +69,8 @@ class ControlFlow(ABC):
                 return status
             wanted = operator == "&&"
             if status is None:
-                origin = _origin_of(pipeline)
-                self._maybe([partial(self._pipeline, pipeline), _nothing], state, origin)
+                why = _why(_origin_of(pipeline), decider_in(_words(and_or.pipelines[:1]), state))
+                self._maybe([partial(self._pipeline, pipeline), _nothing], state, why)
             elif status == wanted:
                 status = self._pipeline(pipeline, state)
         return status
@@ -94,7 +95,8 @@ class ControlFlow(ABC):
             case For():
                 return self._for(command, state)
             case While():
-                self._maybe([partial(self.block, command.body), _nothing], state, command.origin)
+                body = partial(self.block, command.body)
+                self._maybe([body, _nothing], state, _why(command.origin))
             case Case():
                 return self._case(command, state)
             case CommandGroup():
@@ -104,18 +106,22 @@ class ControlFlow(ABC):
         return True
 
     def _maybe(
-        self, bodies: Sequence[Callable[[ShellState], Status]], state: ShellState, origin: Origin
+        self,
+        bodies: Sequence[Callable[[ShellState], Status]],
+        state: ShellState,
+        why: tuple[str, Origin],
     ) -> None:
-        """One of several things happens; whatever differs afterwards is in doubt."""
-        why = f"depends on the condition on line {origin.line}, which only the run decides"
-        outer, self._condition = self._condition, self._condition or why
+        """One of several things happens; whatever differs afterwards is in doubt, and `why` says
+        what decides it."""
+        doubt, origin = why
+        outer, self._condition = self._condition, self._condition or doubt
         outcomes = []
         for body in bodies:
             outcome = state.copy()
             body(outcome)
             outcomes.append(outcome)
         self._condition = outer
-        state.take(outcomes, why, origin)
+        state.take(outcomes, doubt, origin)
 
     def _if(
         self, branches: tuple[tuple[Block, Block], ...], whole: If, state: ShellState
@@ -127,7 +133,9 @@ class ControlFlow(ABC):
         status = self._decided(condition, state)
         if status is None:
             otherwise = partial(self._if, rest, whole)
-            self._maybe([partial(self.block, body), otherwise], state, whole.origin)
+            words = [word for and_or in condition for word in _words(and_or.pipelines)]
+            why = _why(whole.origin, decider_in(words, state))
+            self._maybe([partial(self.block, body), otherwise], state, why)
             return True
         return self.block(body, state) if status else self._if(rest, whole, state)
 
@@ -148,7 +156,7 @@ class ControlFlow(ABC):
         if any(doubt_of(text) for text in turns) or len(turns) > MOST_TURNS:
             why = "takes values that only the run knows"
             state.variables[loop.name] = (Piece("", loop.origin, doubt=why),)
-            self._maybe([partial(self.block, loop.body), _nothing], state, loop.origin)
+            self._maybe([partial(self.block, loop.body), _nothing], state, _why(loop.origin))
             return True
         for text in turns:
             if not plain(text) and not is_known(text):
@@ -177,12 +185,24 @@ class ControlFlow(ABC):
             undecided.append(())
         if len(undecided) == 1:
             return self.block(undecided[0], state)
-        self._maybe([partial(self.block, body) for body in undecided], state, case.origin)
+        why = _why(case.origin, decider_in([case.subject], state))
+        self._maybe([partial(self.block, body) for body in undecided], state, why)
         return True
 
 
 def _nothing(state: ShellState) -> Status:
     return True
+
+
+def _why(origin: Origin, decider: str = "only the run") -> tuple[str, Origin]:
+    """What decides a condition, and where it stands."""
+    return f"depends on the condition on line {origin.line}, which {decider} decides", origin
+
+
+def _words(pipelines: Sequence[Pipeline]) -> list[Word]:
+    """The words of the simple commands of a condition."""
+    commands = [command for pipeline in pipelines for command in pipeline.commands]
+    return [word for one in commands if isinstance(one, Simple) for word in one.words]
 
 
 def _origin_of(pipeline: Pipeline) -> Origin:

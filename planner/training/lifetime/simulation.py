@@ -24,10 +24,12 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shrunk:
     """The best plan on some nodes: its rate of progress over that of the plan on all of them, from
-    0 to 1, and how many nodes it uses."""
+    0 to 1, how many nodes it uses, and how much longer its restart takes (a checkpoint that has to
+    be prepared for it)."""
 
     rate: float
     nodes: int
+    prepare_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,7 +92,7 @@ def lasting_goodput(job: FailingJob, *, spares: int) -> float:
             share = plan.rate * goodput(
                 interval_s=job.interval_s,
                 stall_s=job.stall_s,
-                restart_s=job.restart_s,
+                restart_s=job.restart_s + plan.prepare_s,
                 between_failures_s=job.node_mtbf_s / plan.nodes,
             )
         shares.append(share)
@@ -107,6 +109,7 @@ class _State:
         self._job, self._wall_s, self._spares = job, wall_s, spares
         self._rates = np.array([one.rate for one in job.plans])
         self._used = np.array([one.nodes for one in job.plans], dtype=np.int64)
+        self._restart_s = np.array([job.restart_s + one.prepare_s for one in job.plans])
         self._now_s = np.zeros(lives)
         self._ready_s = np.zeros(lives)
         """When the job works again; then its current stretch of work began."""
@@ -153,7 +156,7 @@ class _State:
         self.failures += fails
         self._away += fails
         self._plan = np.where(fails, self._best(), self._plan)
-        self._ready_s = np.where(fails, event_s + self._job.restart_s, self._ready_s)
+        self._ready_s = np.where(fails, event_s + self._restart_s[self._plan], self._ready_s)
 
     def _return(self, returns: Bools, event_s: Floats) -> None:
         self._away -= returns
@@ -161,7 +164,7 @@ class _State:
         grows = returns & (self._rates[best] > self._rates[self._plan])
         works = grows & (self._rates[self._plan] > 0) & (event_s > self._ready_s)
         self.progress_s += np.where(works, self._worked_s(event_s), 0.0)
-        stop_s = np.where(works, self._job.stall_s, 0.0) + self._job.restart_s
+        stop_s = np.where(works, self._job.stall_s, 0.0) + self._restart_s[best]
         self._ready_s = np.where(grows, event_s + stop_s, self._ready_s)
         self._plan = np.where(grows, best, self._plan)
 
