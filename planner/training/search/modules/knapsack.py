@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Option:
+class ModuleOption:
     """One way to treat a block of modules: the bytes, int64 [p], that it frees on a device of every
     stage, those that it adds to the fullest host, and the seconds of a microbatch on the busiest
     stage that are computed again, and that are spent on the link of a host in one direction."""
@@ -34,7 +34,7 @@ class Option:
 
 
 def cheapest(
-    blocks: Sequence[Sequence[Option]],
+    blocks: Sequence[Sequence[ModuleOption]],
     lacking_bytes: NDArray[np.int64],
     host_room_bytes: float,
     cost_s: Callable[[float, float], float],

@@ -17,7 +17,7 @@ from planner.training.costs import cost_table
 from planner.training.estimate import batch_of_one, shard_of
 from planner.training.memory.activations import movable_of_layers
 from planner.training.memory.stage import stage_peaks
-from planner.training.search.modules.knapsack import Option
+from planner.training.search.modules.knapsack import ModuleOption
 from planner.workload.layers import layer_operators
 from planner.workload.movable import NEEDED
 from planner.workload.recompute import selective
@@ -79,7 +79,7 @@ class Blocks:
     recomputation."""
 
     treatments: tuple[tuple[Treatment, ...], ...]
-    options: tuple[tuple[Option, ...], ...]
+    options: tuple[tuple[ModuleOption, ...], ...]
     forward_s: float
     backward_s: float
 
@@ -198,10 +198,10 @@ class _Prices:
         self.forward_s, self.backward_s = float(forward[busiest]), float(backward[busiest])
         self._kept = self._held(KEEP)[0]
 
-    def option(self, treatment: Treatment) -> Option:
+    def option(self, treatment: Treatment) -> ModuleOption:
         held, host_bytes, again_s, moved_s = self._held(treatment)
         slack = 1 + self._scenario.job.software.slack
-        return Option(
+        return ModuleOption(
             freed_bytes=((self._kept - held) * slack).astype(np.int64),
             host_bytes=host_bytes,
             again_s=again_s,

@@ -8,12 +8,12 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from planner.training.search.modules.knapsack import Option, cheapest
+from planner.training.search.modules.knapsack import ModuleOption, cheapest
 
 STAGES = 2
 AMOUNT = st.integers(0, 9)
 OPTION = st.builds(
-    lambda freed, host, again, moved: Option(
+    lambda freed, host, again, moved: ModuleOption(
         freed_bytes=np.array(freed), host_bytes=host, again_s=float(again), moved_s=float(moved)
     ),
     st.lists(AMOUNT, min_size=STAGES, max_size=STAGES),
@@ -31,7 +31,7 @@ def cost_s(again_s: float, moved_s: float) -> float:
 @settings(max_examples=60, deadline=None)
 @given(BLOCKS, st.lists(st.integers(-3, 20), min_size=STAGES, max_size=STAGES), st.integers(0, 25))
 def test_nothing_is_cheaper_than_what_is_chosen(
-    blocks: list[list[Option]], lacking: list[int], room: int
+    blocks: list[list[ModuleOption]], lacking: list[int], room: int
 ) -> None:
     chosen = cheapest(blocks, np.array(lacking), room, cost_s)
     costs = {}
@@ -49,5 +49,7 @@ def test_nothing_is_cheaper_than_what_is_chosen(
 
 
 def test_of_equals_the_first_options_are_taken() -> None:
-    nothing = Option(freed_bytes=np.zeros(1, np.int64), host_bytes=0, again_s=0.0, moved_s=0.0)
+    nothing = ModuleOption(
+        freed_bytes=np.zeros(1, np.int64), host_bytes=0, again_s=0.0, moved_s=0.0
+    )
     assert cheapest([[nothing, nothing]] * 3, np.zeros(1, np.int64), 0.0, cost_s) == (0, 0, 0)
