@@ -95,7 +95,7 @@ class RunLoader:
                 global_batch_size=given.global_batch_size,
                 seq_length=given.seq_length,
                 precision=given.precision,
-                settings=Settings.of(vars(given)),
+                settings=Settings.of({**vars(given), "recompute_modules": None}),
             )
         except InputError as error:
             raise document.error(str(error)) from error
@@ -113,6 +113,7 @@ class RunLoader:
             stage_layers=_stage_layers(document, given, model),
             recompute=given.recompute,
             recompute_layers=given.recompute_layers,
+            recompute_modules=given.recompute_modules,
             sequence_parallel=given.sequence_parallel,
             data_sharding=given.data_sharding,
             optimizer_shard_size=given.optimizer_shard_size,

@@ -74,6 +74,8 @@ class SettingsInput(Input):
     recompute: Granularity | None = None
     recompute_layers: Annotated[int, Field(ge=0, le=100_000)] | None = None
     """Fully recomputed layers of a stage. Default: all."""
+    recompute_modules: Annotated[tuple[RecomputeModule, ...], Field(min_length=1)] | None = None
+    """What selective recomputation repeated."""
     sequence_parallel: bool | None = None
     data_sharding: DataSharding | None = None
     optimizer_shard_size: Degree | None = None
@@ -88,8 +90,6 @@ class SettingsInput(Input):
     """Share of the activations in host memory."""
     offload_modules: tuple[OffloadModule, ...] | None = None
     """The modules whose activations those are. Default: all of a layer."""
-    recompute_modules: tuple[RecomputeModule, ...] | None = None
-    """What selective recomputation computed again."""
     master_weights: MasterType | None = None
     """Type of the optimizer's copy of the weights."""
     moments: tuple[MomentType, ...] | None = None
