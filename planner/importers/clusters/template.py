@@ -7,7 +7,7 @@ from typing import Any
 from planner.importers.clusters.usual import usual_node
 from planner.importers.yaml_text import to_yaml
 from planner.specs.load import load_device
-from planner.specs.units import format_bytes_per_second
+from planner.specs.unit_text import format_bytes_per_second
 
 OTHERWISE = "25 GB/s"
 """Bandwidth inside a node that the file gets where nothing says what is usual."""
