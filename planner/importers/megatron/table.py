@@ -96,6 +96,7 @@ LISTS = frozenset(
         "--hierarchical-context-parallel-sizes",
         "--num-experts",
         "--window-size",
+        "--spec",
         "--recompute-modules",
         "--rampup-batch-size",
     }

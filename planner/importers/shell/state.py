@@ -14,7 +14,8 @@ Value = Text | Array
 
 @dataclass(slots=True)
 class ShellState:
-    """`given` are the variables the environment is said to hold. `looked_up` collects the names
+    """`given` are the variables the environment is said to hold. `leaving`: a break or a continue
+    was reached, which ends the turn of a loop. `looked_up` collects the names
     that the file leaves to the environment and that decided something. `ended`: a return or an
     exit was reached; `exited`: an exit, at `exit_origin`."""
 
@@ -24,6 +25,7 @@ class ShellState:
     exported: frozenset[str] = frozenset()
     looked_up: dict[str, None] = field(default_factory=dict)
     ended: bool = False
+    leaving: str = ""
     exited: bool = False
     exit_origin: Origin | None = None
 
@@ -55,14 +57,16 @@ class ShellState:
 
     def take(self, outcomes: list[ShellState], why: str, origin: Origin) -> None:
         """Continues as any of several states may have left it; states that ended the script do not
-        count."""
-        going_on = [state for state in outcomes if not state.ended]
+        count. A turn that only some of them end goes on."""
+        going_on = [state for state in outcomes if not state.ended or state.leaving]
         if not going_on:
             self.ended = True
             self.exited = all(state.exited for state in outcomes)
             self.exit_origin = next((state.exit_origin for state in outcomes), None)
             return
         first, *others = going_on
+        if all(state.leaving for state in going_on):
+            self.ended, self.leaving = True, first.leaving
         self.variables = first.variables
         self.exported = frozenset().union(*(state.exported for state in going_on))
         for state in others:
