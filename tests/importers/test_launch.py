@@ -62,6 +62,21 @@ def read(tmp_path: Path) -> Any:
     return call
 
 
+def test_flags_of_the_first_3d_parallelism(read: Any) -> None:
+    """Megatron-LM 1.1.5 with DeepSpeed's pipeline (DeepSpeedExamples): names of its own for the
+    pipeline degree, the microbatch and how many of them make a step."""
+    old = (
+        GPT.replace("--micro-batch-size 4 --global-batch-size 64 --bf16", "--batch-size 4 --fp16")
+        + "--model-parallel-size 2 --pipe-parallel-size 4 --gas 8\n"
+    )
+    launched = read(old)
+    degrees = launched.plan.degrees
+    assert (degrees.tensor, degrees.pipeline, degrees.data) == (2, 4, 2)
+    assert (launched.plan.micro_batch_size, launched.plan.num_microbatches) == (4, 8)
+    assert launched.scenario.job.global_batch_size == 64
+    assert any("8 microbatches (--gas) of every" in one for one in launched.notes.assumed)
+
+
 def test_a_published_script_is_a_plan(data: Path) -> None:
     """Megatron-LM's example of GPT-3 on 1,024 A100 (examples/gpt3): its degrees, layers and
     devices, and an estimate with the fp16 gradients that it trains with."""
