@@ -174,6 +174,7 @@ ALIASES = {
     "--use-flash-attn-triton": "--use-flash-attn",
     "--encoder-seq-length": "--seq-length",
     "--tokenizer-name-or-path": "--tokenizer-model",
+    "--ds-sequence-parallel-size": "--context-parallel-size",
     "--pipe-parallel-size": "--pipeline-model-parallel-size",
     "--checkpoint-activations": "--deepspeed-activation-checkpointing",
 }
