@@ -56,6 +56,14 @@ NOT_MODELLED = frozenset(
         "--defer-embedding-wgrad-compute",
         "--partition-activations",
         "--no-pipeline-parallel",
+        "--checkpoint-in-cpu",
+        "--contigious-checkpointing",
+        "--cpu-optimizer",
+        "--ds-sequence-parallel-fpdt",
+        "--enable-zbh1-pipeline",
+        "--kd",
+        "--synchronize-each-layer",
+        "--use-bnb-optimizer",
     }
 )
 """Flags that change memory or time in ways a plan has no field for."""
