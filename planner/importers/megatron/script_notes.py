@@ -13,7 +13,7 @@ from planner.importers.notes import MOST_LISTED, Notes, listed
 from planner.importers.shell.ran import Followed
 from planner.specs.files.spelling import did_you_mean
 
-_OTHER_WORK = re.compile(r"generat|inference|evaluat|convert|checkpoint_util|_ptq|quantize|export")
+_OTHER_WORK = re.compile(r"generate|generation|inference|evaluate|convert|_ptq|quantize|export")
 """In the names of scripts that run a model without training it."""
 
 
