@@ -111,7 +111,7 @@ def _hosts(result: SearchResult) -> list[str]:
     proof = placements[0]
     order = "Hosts stay in the order of the cluster file"
     if proof.gain is None:
-        order = "Hosts are in the best order found before time ran out (--json lists it)"
+        order = "Hosts are in the best order found before the search stopped (--json lists it)"
     elif proof.gain:
         order = (
             f"Hosts are chosen and ordered ({named_hosts(best.plan.placement.hosts)}): as the "

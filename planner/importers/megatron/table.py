@@ -42,6 +42,7 @@ INTEGERS = frozenset(
         "--expert-tensor-parallel-size",
         "--micro-batch-size",
         "--global-batch-size",
+        "--gas",
         "--num-layers-per-virtual-pipeline-stage",
         "--num-virtual-stages-per-pipeline-rank",
         "--decoder-first-pipeline-num-layers",
@@ -97,6 +98,7 @@ LISTS = frozenset(
         "--hierarchical-context-parallel-sizes",
         "--num-experts",
         "--window-size",
+        "--spec",
         "--recompute-modules",
         "--offload-modules",
         "--rampup-batch-size",
@@ -175,6 +177,8 @@ ALIASES = {
     "--use-flash-attn-triton": "--use-flash-attn",
     "--encoder-seq-length": "--seq-length",
     "--tokenizer-name-or-path": "--tokenizer-model",
+    "--ds-sequence-parallel-size": "--context-parallel-size",
+    "--pipe-parallel-size": "--pipeline-model-parallel-size",
     "--checkpoint-activations": "--deepspeed-activation-checkpointing",
 }
 """Older names."""
