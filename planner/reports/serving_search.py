@@ -99,6 +99,8 @@ def _answer(search: ServingSearch, currency: str | None) -> str:
             return "Nothing fits: no replica has room for a request of the load."
         if search.stopped is Stopped.TIME_LIMIT:
             return "Time ran out before a plan that keeps the limits of the load was found."
+        if search.bound is not None:
+            return "No plan that keeps the limits of the load was found, but none is ruled out."
         return "No plan keeps the limits of the load."
     best = search.offers[0]
     value = value_of(search.objective, best)
