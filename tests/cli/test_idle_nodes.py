@@ -99,12 +99,19 @@ def test_no_advice_where_the_batch_is_as_good_as_others(planner: Run) -> None:
     assert "near_batches" not in document["search"]
 
 
-def test_rates_are_of_the_devices_in_use_under_the_worst_case_too(planner: Run) -> None:
-    best = found(planner, *LLAMA, "--nodes", "31", "--top", "1", "--robust", "20%")["plans"][0]
+def test_the_worst_case_is_estimated_on_the_nodes_in_use_too(
+    planner: Run, tmp_path: Path
+) -> None:
+    file = str(tmp_path / "plans.json")
+    fixed = ("--tensor", "2", "--pipeline", "1", "--context", "1", "--nodes", "9", "--top", "1")
+    options = (*LLAMA, *fixed, "--robust", "20%", "--output", file)
+    best = found(planner, *options)["plans"][0]
     degrees, estimate = best["degrees"], best["estimate"]
     devices = degrees["tensor"] * degrees["pipeline"] * degrees["data"] * degrees["context"]
-    assert devices < 31 * 8
+    assert devices == 8 * 8
     assert estimate["tokens_per_s_per_device"] * devices == pytest.approx(estimate["tokens_per_s"])
+    again = json.loads(planner("estimate", *LLAMA[:4], "--plan", file, "--json").stdout)
+    assert again["plans"][0]["estimate"]["confidence"] == estimate["confidence"]
 
 
 SCRIPT = """torchrun --nnodes 7 --nproc-per-node 8 pretrain_gpt.py --tensor-model-parallel-size 1 \\
