@@ -97,7 +97,7 @@ def write_plans(plans: FoundPlans | PricedPlan, path: str | Path) -> None:
 
 def schema(kind: str) -> dict[str, Any]:
     """The JSON Schema of a file format: cluster, model, plan, runs, study, device, library,
-    software or load. Raises: InputError.
+    software, load or serving-plan. Raises: InputError.
 
     >>> from planner import api
     >>> api.schema("plan")["title"]
@@ -106,5 +106,9 @@ def schema(kind: str) -> dict[str, Any]:
     from planner.specs.schema import SCHEMA_KINDS, json_schema
 
     named = word("schema", kind, SCHEMAS)
+    if named == "serving-plan":
+        from planner.plan_document.serving.schema import serving_schema
+
+        return serving_schema()
     of_specs = next((known for known in SCHEMA_KINDS if known == named), None)
     return plan_document.plan_schema() if of_specs is None else json_schema(of_specs)

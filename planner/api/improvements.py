@@ -21,14 +21,14 @@ from planner.importers.launch import LARGEST_BYTES, read_source
 from planner.importers.megatron.script import launch_in
 from planner.importers.megatron.statement import COMMAND
 from planner.importers.source import STDIN, load_source
-from planner.improvement.change import changed_text
+from planner.improvement.change import changed_texts
 from planner.improvement.document import to_document
 from planner.improvement.same import what_else_changed
 from planner.improvement.settings_text import FOLLOWING, changed_settings
 from planner.improvement.wanted import needed_variables, wanted_flags
 from planner.specs import ranges
 from planner.specs.files.text_file import decode, read_bytes
-from planner.specs.files.writing import write_file
+from planner.specs.files.writing import write_files
 from planner.training.confidence.interval import between_plans
 from planner.training.estimate import estimate as price
 from planner.training.search import search as engine
@@ -37,14 +37,14 @@ from planner.wording.labels import one_line
 from planner.wording.units import seconds
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from typing import Unpack
 
     from planner.api.comparisons import PlanComparison
     from planner.api.inputs import ClusterLike, ModelLike
     from planner.importers.launch import LaunchedPlan
     from planner.importers.launch_options import LaunchOptions
-    from planner.importers.megatron.flags import Flags
+    from planner.importers.megatron.launch import Launch
     from planner.importers.source import Source
     from planner.plan import RankedPlan
     from planner.specs.cluster.spec import ClusterSpec
@@ -73,15 +73,17 @@ WORTH = 5e-4
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Improvement:
-    """A launch script and a better one. `now` is the plan of the script, `then` that of `text`, as
-    it reads back; without a better plan `then` is None. `diff` turns one text into the other.
+    """A launch script and a better one. `now` is the plan of the script, `then` that of the script
+    with `files`, as it reads back; without a better plan `then` is None. `files`: new texts of the
+    script and of files that it reads, by path, those that change. `diff` turns the old texts into
+    the new.
     `look_at`: what else may follow from the changes. `left_out`: faster plans of the search that
     the script could not be given, and why."""
 
     path: str
     now: Side
     then: Side | None
-    text: str
+    files: Mapping[str, str]
     diff: str
     look_at: tuple[str, ...]
     left_out: tuple[str, ...]
@@ -110,6 +112,7 @@ class Improvement:
         compared = self.comparison
         return to_document(
             script=self.path,
+            files=list(self.files),
             gain=self.gain,
             gain_range=self.gain_range,
             diff=self.diff,
@@ -119,10 +122,9 @@ class Improvement:
         )
 
     def write(self) -> None:
-        """Puts the better script in place of the old one, whole or not at all. Raises: InputError
-        when it cannot be written."""
-        if self.then is not None:
-            write_file(self.path, self.text, option=None)
+        """Puts the new texts in place of the old ones, all of them or none. Raises: InputError
+        when one cannot be written."""
+        write_files(self.files)
 
 
 @takes(ImproveKeywords)
@@ -207,22 +209,22 @@ class _Asked:
     def read(self, source: Source) -> LaunchedPlan:
         return read_source(source, self.cluster, self.model, self.options)
 
-    def flags(self, source: Source) -> Flags:
-        """The flags of the training command, with their places."""
+    def launch(self, source: Source) -> Launch:
+        """The training command with the places of its flags, and the files it was read from."""
         return launch_in(
             source,
             given=self.options.variables,
             command=self.options.command,
             vocabulary=self.options.vocabulary,
             usual_vocabulary=None if self.model is None else self.model.vocab_size,
-        ).flags
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Written:
-    """A changed script, and what it launches."""
+    """Changed texts by path, and what the script launches with them."""
 
-    text: str
+    files: Mapping[str, str]
     launched: LaunchedPlan
     look_at: tuple[str, ...]
 
@@ -297,13 +299,13 @@ def _best(
     if best is None and now.estimate.fit_class != "fits":
         best, tightly = tight, []
     then = None if best is None else best[0]
-    text = source.text if best is None else best[1].text
+    files = {} if best is None else best[1].files
     return Improvement(
         path=source.path,
         now=now,
         then=then,
-        text=text,
-        diff=_diff(source.text, text, source.path),
+        files=files,
+        diff="".join(_diff(_source(path).text, text, path) for path, text in files.items()),
         look_at=() if best is None else best[1].look_at,
         left_out=(*left_out, *tightly),
     )
@@ -321,13 +323,15 @@ def _written(asked: _Asked, source: Source, launched: LaunchedPlan, ranked: Rank
     and where the changed script says anything else; RuleError where it cannot run."""
     settings = launched.statement.kind == SETTINGS
     look_at: list[str] = []
+    texts = {source.path: source.text}
     if settings:
-        text = changed_settings(source, launched.plan, ranked.plan)
+        files = {source.path: changed_settings(source, launched.plan, ranked.plan)}
     else:
-        flags = asked.flags(source)
-        wanted = wanted_flags(flags, launched.scenario, launched.plan, ranked.plan)
-        text, look_at = changed_text(source, flags, wanted)
-    read = asked.read(replace(source, text=text))
+        launch = asked.launch(source)
+        texts |= {path: _source(path).text for path in launch.files}
+        wanted = wanted_flags(launch.flags, launched.scenario, launched.plan, ranked.plan)
+        files, look_at = changed_texts(texts, launch.flags, wanted)
+    read = asked.read(replace(source, text=files.get(source.path, source.text), beside=files))
     read.check()
     follows = FOLLOWING if settings else ()
     otherwise = what_else_changed(launched, read, ranked.plan, follows=follows)
@@ -340,8 +344,9 @@ def _written(asked: _Asked, source: Source, launched: LaunchedPlan, ranked: Rank
             column=place.column,
             hint="`planner compare` shows the flags to change by hand",
         )
-    needed = () if settings else needed_variables(launched.plan, ranked.plan, text)
-    return _Written(text=text, launched=read, look_at=(*look_at, *needed))
+    said = "".join((texts | files).values())
+    needed = () if settings else needed_variables(launched.plan, ranked.plan, said)
+    return _Written(files=files, launched=read, look_at=(*look_at, *needed))
 
 
 def _side(launched: LaunchedPlan, name: str) -> Side:

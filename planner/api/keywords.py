@@ -12,7 +12,18 @@ from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, cast
 if TYPE_CHECKING:
     from planner.specs.software import SoftwareProfile
 
-SCHEMAS = ("cluster", "model", "plan", "runs", "study", "device", "library", "software", "load")
+SCHEMAS = (
+    "cluster",
+    "model",
+    "plan",
+    "runs",
+    "study",
+    "device",
+    "library",
+    "software",
+    "load",
+    "serving-plan",
+)
 """Kinds of files that have a JSON Schema."""
 
 F = TypeVar("F", bound=Callable[..., Any])

@@ -22,6 +22,7 @@ from planner.replan.replan import replan as engine
 from planner.specs import ranges
 from planner.specs.cluster.hostlist import expand_hosts
 from planner.specs.cluster.slow import parse_slow
+from planner.specs.files.spelling import did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -144,7 +145,7 @@ def replan(
         gone += known
         elsewhere += [host for host in report.lost if host not in hosts]
         if report.matrix is not None:
-            bad = _bad_parts(scenario, report.matrix, Path(path))
+            bad = _bad_parts(scenario, report.matrix)
             findings += [one.said for one in bad]
             parts += [one.slow for one in bad]
     if health and not gone and not parts:
@@ -192,14 +193,16 @@ def _hosts(given: str | Iterable[str]) -> Sequence[str]:
         raise InputError(f"--lost: {error}") from error
 
 
-def _bad_parts(scenario: Scenario, matrix: MatrixFile, path: Path) -> tuple[BadPart, ...]:
+def _bad_parts(scenario: Scenario, matrix: MatrixFile) -> tuple[BadPart, ...]:
     """Raises: InputError for a matrix of other hosts."""
     names = scenario.cluster.host_names()
     index = {host: node for node, host in enumerate(names)}
     unknown = next((host for host in matrix.hosts if host not in index), None)
     if unknown is not None:
-        raise InputError(
-            f"names host {unknown}, which cluster {scenario.cluster.name} does not have", path=path
+        raise matrix.error_at(
+            unknown,
+            f"cluster {scenario.cluster.name} has no host {unknown}",
+            hint=did_you_mean(unknown, names[:1000]),
         )
     topology = scenario.topology
     nodes = np.array([index[host] for host in matrix.hosts])

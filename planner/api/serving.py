@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from planner.api.inputs import load_cluster, load_model
 from planner.errors import InputError
-from planner.serving.accuracy import measured_shares
+from planner.serving.accuracy import ranges_of
 from planner.serving.assumptions import assumptions_of
 from planner.serving.estimate import ServingEstimate, estimate, holds_a_request, prices
 from planner.serving.load.lengths import ClosedLoad
@@ -56,15 +56,15 @@ class PricedServing:
     def ranges(self) -> dict[str, tuple[float, float]]:
         """Where nine of ten measurements lie around the means: seconds, and tokens per second.
         Empty where the replica does not fit."""
-        found, shares = self.estimate, measured_shares(self.scenario)
+        found = self.estimate
         if found is None:
             return {}
-        figures = {"ttft_mean_s": (found.ttft.mean_s, shares.ttft)}
-        if found.tpot is not None:
-            figures["tpot_mean_s"] = (found.tpot.mean_s, shares.tpot)
-        name = "output_tokens_per_s_per_device"
-        figures[name] = (found.output_tokens_per_s_per_device, getattr(shares, name))
-        return {name: (one * low, one * high) for name, (one, (low, high)) in figures.items()}
+        return ranges_of(
+            ttft_s=found.ttft.mean_s,
+            tpot_s=None if found.tpot is None else found.tpot.mean_s,
+            tokens_per_s_per_device=found.output_tokens_per_s_per_device,
+            mixture=self.scenario.model.moe is not None,
+        )
 
     @property
     def document(self) -> dict[str, Any]:

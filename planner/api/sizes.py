@@ -24,6 +24,7 @@ from planner.specs import ranges
 from planner.specs.units import UnitError, parse_duration
 from planner.training.lifetime.goodput import goodput_bound
 from planner.training.search.smallest import smallest
+from planner.wording.units import plural
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -66,14 +67,28 @@ class Sized:
     @property
     def document(self) -> dict[str, Any]:
         """What `planner size --json` prints."""
-        return {
-            "schema": SCHEMA_ID,
-            "planner_version": __version__,
-            "within_s": self.within_s,
-            "most_nodes": self.most_nodes,
-            "fit": _document(self.fit),
-            "target": None if self.target is None else _document(self.target),
-        }
+        return _result(self.within_s, self.most_nodes, self.fit, self.target)
+
+
+class FitsNowhere(NothingFits):
+    """The job fits on no number of nodes; `document` is what `planner size --json` prints."""
+
+    def __init__(self, most_nodes: int, within_s: float | None) -> None:
+        super().__init__(f"the job fits on no number of nodes up to {most_nodes:,}")
+        self.document = _result(within_s, most_nodes, None, None)
+
+
+def _result(
+    within_s: float | None, most_nodes: int, fit: PricedPlan | None, target: PricedPlan | None
+) -> dict[str, Any]:
+    return {
+        "schema": SCHEMA_ID,
+        "planner_version": __version__,
+        "within_s": within_s,
+        "most_nodes": most_nodes,
+        "fit": None if fit is None else _document(fit),
+        "target": None if target is None else _document(target),
+    }
 
 
 def _document(one: PricedPlan) -> dict[str, Any]:
@@ -124,7 +139,7 @@ def size(
         with enforced(budget):
             fit = _first(nodes_of, loaded, asked, most, inf, lambda _: True, budget)
             if fit is None:
-                raise NothingFits(f"the job fits on no number of nodes up to {most:,}")
+                raise FitsNowhere(most, within_s)
             target = None
             if within_s is not None and longest_s is not None:
 
@@ -181,6 +196,12 @@ def _nodes_of(device: str | None, cluster: ClusterLike | None) -> Callable[[int]
 
 def _most_nodes(asked: AskedJob, cluster: ClusterSpec) -> int:
     known = cluster.num_nodes if cluster.name != "sized" else None
+    if known is not None and asked.nodes is not None and asked.nodes > known:
+        raise InputError(
+            f"--nodes: cluster {cluster.name} has {plural(known, 'node')}, fewer than the "
+            f"{asked.nodes:,} asked for",
+            hint="--device looks at any number of nodes",
+        )
     limits = [one for one in (asked.nodes, known) if one is not None]
     return min(limits, default=SIZES[-1])
 

@@ -177,7 +177,7 @@ COMMANDS = {
     "list": CommandEntry(
         "planner.cli.list:list_shipped_files",
         "List what is shipped and can be named.",
-        examples=("planner list",),
+        examples=("planner list", "planner list devices"),
     ),
     "schema": CommandEntry(
         "planner.cli.schema:schema",

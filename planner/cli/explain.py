@@ -17,6 +17,7 @@ from planner.cli.options import (
 )
 from planner.cli.output import note, write_stdout
 from planner.errors import InputError
+from planner.specs.files.spelling import did_you_mean
 
 if TYPE_CHECKING:
     from planner.api.explanations import WhyNot
@@ -96,7 +97,8 @@ def _asked(text: str) -> "str | dict[str, Any]":
     unknown = [name for name in flags if name not in PLAN_DECISIONS]
     if unknown:
         raise InputError(
-            f"--why-not: {unknown[0]!r} is no decision of a plan: {', '.join(PLAN_DECISIONS)}"
+            f"--why-not: {unknown[0]!r} is no decision of a plan: {', '.join(PLAN_DECISIONS)}",
+            hint=did_you_mean(unknown[0], PLAN_DECISIONS),
         )
     parsed = parse_restrictions(flags)
     return {name: getattr(parsed, name)[0] for name in flags}

@@ -19,7 +19,9 @@ def improve(
     path: Annotated[
         str,
         typer.Argument(
-            metavar="SCRIPT", help="A launch script of Megatron-LM.", show_default=False
+            metavar="SCRIPT",
+            help="A launch script of Megatron-LM, or a DeepSpeed JSON.",
+            show_default=False,
         ),
     ],
     write: Annotated[

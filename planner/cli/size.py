@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from planner import api
+from planner.api.sizes import FitsNowhere
 from planner.cli import values
 from planner.cli.inputs import job_keywords
 from planner.cli.options import Headroom, Json, WorkloadOptions, option
@@ -42,14 +43,19 @@ def size(
     input.
     """
     check_writable(output)
-    found = api.size(
-        model,
-        device=device,
-        cluster=cluster,
-        within=within,
-        time_limit_s=values.duration_s("--time-limit", time_limit),
-        **job_keywords(headroom, workload),
-    )
+    try:
+        found = api.size(
+            model,
+            device=device,
+            cluster=cluster,
+            within=within,
+            time_limit_s=values.duration_s("--time-limit", time_limit),
+            **job_keywords(headroom, workload),
+        )
+    except FitsNowhere as nothing:
+        if json:
+            write_stdout(api.to_text(nothing.document))
+        raise
     late = found.within_s is not None and found.target is None
     if output is not None and not late:
         write_file(output, api.to_text(found.best))

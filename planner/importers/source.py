@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import re
 import sys
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from planner.errors import InputError
@@ -20,11 +21,13 @@ _BACKSPACES = re.compile(rb".\x08")
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """`path` is what the user calls the file. Lines end in \n, whatever the file has."""
+    """`path` is what the user calls the file. Lines end in \n, whatever the file has. `beside`:
+    texts of files that it reads, by their paths, in place of what the disk has."""
 
     path: str
     text: str
     sha256: str
+    beside: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def name(self) -> str:

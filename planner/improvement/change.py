@@ -1,16 +1,17 @@
-"""The text of a script that says another plan."""
+"""The texts of a script and the files it reads that say another plan."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from planner.improvement.script_text import ScriptText
+from planner.improvement.texts import ScriptTexts
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from planner.importers.megatron.command import Flag
     from planner.importers.megatron.flags import Flags
-    from planner.importers.source import Source
-    from planner.improvement.script_text import Edit
+    from planner.improvement.texts import Edits
     from planner.improvement.wanted import Wanted
 
 _ANCHORS = (
@@ -23,39 +24,48 @@ _ANCHORS = (
 """Flags in front of which others may go, in this order."""
 
 
-def changed_text(source: Source, flags: Flags, wanted: Wanted) -> tuple[str, list[str]]:
-    """The script with its flags changed, and what else may follow from that. Raises: InputError,
-    with the place, where an edit would not be safe."""
-    script = ScriptText(source.path, source.text)
-    edits: list[Edit] = []
+def changed_texts(
+    texts: Mapping[str, str], flags: Flags, wanted: Wanted
+) -> tuple[dict[str, str], list[str]]:
+    """`texts` by path, the script first, with its flags changed: those that change, and what else
+    may follow from that. Raises: InputError, with the place, where an edit would not be safe."""
+    files = ScriptTexts.of(texts)
+    edits: Edits = {}
     gone: list[Flag] = []
     new: dict[str, tuple[str, ...]] = {}
     for name, values in wanted.items():
         given = flags.all_of(name)
         if len(given) > 1:
-            raise script.refusal(given[1].origin, f"{name} is given a second time here")
+            text = files.at(given[1].origin)
+            raise text.refusal(given[1].origin, f"{name} is given a second time here")
         if not given:
             if values is not None:
                 new[name] = values
         elif values is None:
             gone.append(given[0])
         else:
-            edits += script.replaced(given[0], values)
-    edits += script.removed(gone)
+            for path, edit in files.replaced(given[0], values):
+                edits.setdefault(path, []).append(edit)
+    for path, edit in files.removed(gone):
+        edits.setdefault(path, []).append(edit)
     if new:
-        edits.append(script.inserted(_anchor(script, flags, wanted), new))
-    return script.edited(edits), script.also_used(edits)
+        anchor = _anchor(files, flags, wanted)
+        text = files.at(anchor.origin)
+        edits.setdefault(text.path, []).append(text.inserted(anchor, new))
+    return files.edited(edits), files.look_at(edits)
 
 
-def _anchor(script: ScriptText, flags: Flags, wanted: Wanted) -> Flag:
-    """A flag that stays and stands in the script. Raises: InputError without any."""
+def _anchor(files: ScriptTexts, flags: Flags, wanted: Wanted) -> Flag:
+    """A flag that stays and stands in one of the files. Raises: InputError without any."""
     staying = [
         flag
         for name in _ANCHORS
         if (flag := flags.find(name)) is not None and wanted.get(name, ()) is not None
     ]
-    here = (flag for flag in staying if script.holds(flag))
+    here = (flag for flag in staying if files.at(flag.origin).holds(flag))
     found = next(here, None)
     if found is None:
-        raise script.refusal(flags.origin, "the flags of this command stand elsewhere")
+        raise files.at(flags.origin).refusal(
+            flags.origin, "the flags of this command stand elsewhere"
+        )
     return found

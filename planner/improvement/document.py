@@ -15,6 +15,7 @@ SCHEMA_ID = "planner/improvement/1"
 def to_document(
     *,
     script: str,
+    files: Sequence[str],
     gain: float,
     gain_range: tuple[float, float],
     diff: str,
@@ -22,12 +23,14 @@ def to_document(
     left_out: Sequence[str],
     comparison: Mapping[str, Any] | None,
 ) -> dict[str, Any]:
-    """Gains are shares of the step. `comparison` is that of `planner compare`, the script as it is
-    first; None, and an empty diff, where no better plan was found."""
+    """Gains are shares of the step. `files`: those that the diff changes. `comparison` is that of
+    `planner compare`, the script as it is first; None, and an empty diff, where no better plan was
+    found."""
     return {
         "schema": SCHEMA_ID,
         "planner_version": __version__,
         "script": script,
+        "files": list(files),
         "better": comparison is not None,
         "gain": gain,
         "gain_low": gain_range[0] if comparison is not None else 0.0,

@@ -1,8 +1,8 @@
 """The text of a launch script, where its flags stand in it, and edits of it.
 
-An edit is made only where the words themselves stand: a value that is computed, given from outside
-or written in another file is refused, with its place. Whether a script with its edits says what was
-meant is for its reader to find out: nothing here knows what else a changed variable does.
+An edit is made only where the words themselves stand: a value that is computed or given from
+outside is refused, with its place. Whether a script with its edits says what was meant is for its
+reader to find out: nothing here knows what else a changed variable does.
 """
 
 from __future__ import annotations
@@ -49,26 +49,25 @@ class ScriptText:
     path: str
     text: str
 
-    def also_used(self, edits: Sequence[Edit]) -> list[str]:
-        """Variables whose values change, and lines that use them for anything but a flag."""
-        said = []
+    def assigned(self, edits: Sequence[Edit]) -> list[tuple[str, int]]:
+        """Variables whose values change, with the lines that set them."""
+        found = []
         for edit in sorted(set(edits)):
             first = self.text.rfind("\n", 0, edit.start) + 1
             named = _ASSIGNED.search(self.text[first : edit.start])
-            if named is None:
-                continue
-            used = re.compile(rf"\$\{{?{named[1]}\b")
-            lines = [
-                number
-                for number, line in enumerate(self.text.split("\n"), start=1)
-                if used.search(_AS_FLAG.sub("", line)) and not line.lstrip().startswith("#")
-                if number != self.text.count("\n", 0, first) + 1
-            ]
-            if lines:
-                where = ", ".join(map(str, lines))
-                noun = "line" if len(lines) == 1 else "lines"
-                said.append(f"{named[1]} changes and is also used on {noun} {where}")
-        return said
+            if named is not None:
+                found.append((named[1], self.text.count("\n", 0, first) + 1))
+        return found
+
+    def uses(self, name: str, *, leaving_out: int | None) -> list[int]:
+        """Lines that use a variable for anything but a flag."""
+        used = re.compile(rf"\$\{{?{name}\b")
+        return [
+            number
+            for number, line in enumerate(self.text.split("\n"), start=1)
+            if used.search(_AS_FLAG.sub("", line)) and not line.lstrip().startswith("#")
+            if number != leaving_out
+        ]
 
     def edited(self, edits: Sequence[Edit]) -> str:
         """Raises: InputError where two edits are of the same characters."""
@@ -81,19 +80,16 @@ class ScriptText:
             stop = edit.stop
         return "".join([*result, self.text[stop:]])
 
-    def replaced(self, flag: Flag, values: tuple[str, ...]) -> list[Edit]:
-        """A flag with other values. Raises: InputError where they do not stand in the script."""
-        if len(flag.values) != len(values):
-            start, stop = self._span(flag)
-            words = [self._word(start, value, flag.origin) for value in values]
-            return [Edit(start, stop, " ".join([flag.name, *words]))]
-        return [
-            self._value(flag, word, value)
-            for word, value in zip(flag.values, values, strict=True)
-            if word.text != value
-        ]
+    def rewritten(self, flag: Flag, values: tuple[str, ...]) -> Edit:
+        """A flag with another number of values. Raises: InputError where its own do not stand
+        behind it."""
+        start, stop = self._span(flag)
+        words = [self._word(start, value, flag.origin) for value in values]
+        return Edit(start, stop, " ".join([flag.name, *words]))
 
-    def _value(self, flag: Flag, word: CommandWord, value: str) -> Edit:
+    def with_value(self, flag: Flag, word: CommandWord, value: str) -> Edit:
+        """Another text in the place of one value of a flag. Raises: InputError where the value is
+        not written here as it is."""
         start = self.index(word.origin)
         stop = start + len(word.text)
         around = self.text[start - 1 : start] + self.text[stop : stop + 1]
@@ -164,7 +160,7 @@ class ScriptText:
         """Of a place in the text. Raises: InputError for one in another file."""
         lines = self.text.split("\n")
         if origin.path != self.path or not 1 <= origin.line <= len(lines):
-            raise self.refusal(origin, "a flag that would change stands in another file")
+            raise self.refusal(origin, "a flag that would change stands in a file that is not read")
         return sum(len(line) + 1 for line in lines[: origin.line - 1]) + origin.column - 1
 
     def holds(self, flag: Flag) -> bool:

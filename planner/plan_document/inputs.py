@@ -62,10 +62,10 @@ class RecordedInputs:
 
 def record_inputs(cluster: ClusterSpec, model: ModelSpec, job: JobSpec) -> RecordedInputs:
     """The record of what a search or an estimate is given."""
-    software = _file("software", job.software.name, job.software.source_file)
+    software = record_file("software", job.software.name, job.software.source_file)
     return RecordedInputs(
-        cluster=_file("cluster", cluster.name, cluster.source),
-        model=_file("model", model.name, model.source),
+        cluster=record_file("cluster", cluster.name, cluster.source),
+        model=record_file("model", model.name, model.source),
         job=RecordedJob(
             devices=job.devices,
             global_batch_size=job.global_batch_size,
@@ -88,7 +88,8 @@ def record_inputs(cluster: ClusterSpec, model: ModelSpec, job: JobSpec) -> Recor
     )
 
 
-def _file(kind: Kind, name: str, source: SourceFile | None) -> RecordedFile:
+def record_file(kind: Kind, name: str, source: SourceFile | None) -> RecordedFile:
+    """The record of one file, or of a value that comes from none."""
     if source is None:
         return RecordedFile(name=name, sha256=None)
     path = None if is_shipped(kind, source.path) else source.path

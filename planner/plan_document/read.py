@@ -125,8 +125,8 @@ def read_inputs(node: Node) -> RecordedInputs:
     job = node["job"]
     tokens = job.get("tokens")
     return RecordedInputs(
-        cluster=_file(node["cluster"]),
-        model=_file(node["model"]),
+        cluster=read_file_record(node["cluster"]),
+        model=read_file_record(node["model"]),
         job=RecordedJob(
             devices=job["devices"].count(at_least=1),
             global_batch_size=job["global_batch_size"].count(at_least=1),
@@ -161,7 +161,8 @@ def _settings(node: Node | None) -> dict[str, Any] | None:
         node.fail(error.message)
 
 
-def _file(node: Node) -> RecordedFile:
+def read_file_record(node: Node) -> RecordedFile:
+    """The record of one input file. Raises InputError with the place."""
     return RecordedFile(
         name=node["name"].name(),
         sha256=node["sha256"].optional_text(),

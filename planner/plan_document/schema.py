@@ -87,14 +87,21 @@ def plan_schema() -> Schema:
     }
 
 
+_SHA256: Schema = {"type": ["string", "null"], "pattern": "^[0-9a-f]{64}$"}
+_PATH: Schema = {
+    "type": "string",
+    "description": "The file as it was given, from the folder the command ran in; absent for "
+    "a shipped one.",
+}
+
+
+def file_schema() -> Schema:
+    """Of the record of one input file."""
+    return record({"name": NAME, "sha256": _SHA256, "path": _PATH}, optional=("path",))
+
+
 def _inputs() -> Schema:
-    sha256 = {"type": ["string", "null"], "pattern": "^[0-9a-f]{64}$"}
-    path = {
-        "type": "string",
-        "description": "The file as it was given, from the folder the command ran in; absent for "
-        "a shipped one.",
-    }
-    file = record({"name": NAME, "sha256": sha256, "path": path}, optional=("path",))
+    file = file_schema()
     job = record(
         {
             "devices": POSITIVE,
@@ -103,10 +110,10 @@ def _inputs() -> Schema:
             "precision": choice(*PRECISIONS),
             "optimizer": choice(*OPTIMIZERS),
             "software": NAME,
-            "software_sha256": sha256,
+            "software_sha256": _SHA256,
             "headroom": {"type": "number", "minimum": 0, "exclusiveMaximum": 1},
             "expert_imbalance": {"type": "number", "minimum": 1},
-            "software_path": path,
+            "software_path": _PATH,
             "settings": _settings(),
             "tokens": {"description": "Of the whole job.", **POSITIVE},
         },

@@ -6,7 +6,7 @@ from dataclasses import fields
 from typing import TYPE_CHECKING
 
 from planner.plan import MemoryComponents
-from planner.reports.layout import bar, numbers_table
+from planner.reports.layout import Bar, numbers_table
 from planner.reports.sentences import time_shares
 from planner.wording.units import gib, percent, time_scale
 
@@ -39,7 +39,7 @@ def time_table(time: TimeBreakdown) -> Table:
     table.add_column("")
     for label, share in shares:
         table.add_row(
-            label, scale.number(share * time.step_s), percent(share), bar(share / largest)
+            label, scale.number(share * time.step_s), percent(share), Bar(share / largest)
         )
     table.add_section()
     table.add_row("step", scale.number(time.step_s), percent(1.0), "")

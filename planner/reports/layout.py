@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rich.box import Box
+from rich.measure import Measurement
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping, Sequence
 
-    from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
+    from rich.console import Console, ConsoleOptions, JustifyMethod, RenderableType, RenderResult
 
 BAR_WIDTH = 24
+NARROWEST_BAR = 4
 RULED = Box("    \n    \n ── \n    \n    \n    \n    \n    \n", ascii=True)
 """A rule under the header and nothing else. Called ASCII so that rich leaves it alone where the
 encoding lacks the line: the console's own fallback replaces it without moving a column."""
@@ -47,6 +50,30 @@ def numbers_table(columns: int) -> Table:
     return Table(box=RULED, show_edge=False, pad_edge=False, padding=(0, gap, 0, 0))
 
 
+def narrowing(
+    headers: Mapping[str, JustifyMethod], rows: Sequence[Sequence[str]], dropped: Sequence[str]
+) -> FirstThatFits:
+    """A table that leaves out the columns of `dropped`, one after the other, until it is no wider
+    than the terminal. `headers`: every column, with how it is justified."""
+    names = list(headers)
+    left = [names]
+    for name in dropped:
+        left.append([one for one in left[-1] if one != name])
+    return FirstThatFits(*(_of_columns(headers, rows, kept) for kept in left))
+
+
+def _of_columns(
+    headers: Mapping[str, JustifyMethod], rows: Sequence[Sequence[str]], kept: Sequence[str]
+) -> Table:
+    table = numbers_table(len(kept))
+    for name in kept:
+        table.add_column(name, justify=headers[name], no_wrap=True)
+    places = [list(headers).index(name) for name in kept]
+    for row in rows:
+        table.add_row(*(row[place] for place in places))
+    return table
+
+
 class FirstThatFits:
     """The first of several tables that is no wider than the terminal, else the last."""
 
@@ -61,6 +88,20 @@ class FirstThatFits:
                 yield table
                 return
         yield last
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """A bar of up to `width` blocks, fewer where the terminal is narrow."""
+
+    share: float
+    width: int = BAR_WIDTH
+
+    def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
+        return Measurement(min(NARROWEST_BAR, self.width), self.width)
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        yield Text(bar(self.share, min(self.width, options.max_width)), no_wrap=True)
 
 
 def bar(share: float, width: int = BAR_WIDTH) -> str:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from planner.reports.families import rival
+from planner.reports.hosts import named_hosts
 from planner.reports.sentences import against, binding, bound_by
 from planner.training.search.hosts.methods import ALIKE, TYPES
 from planner.wording.labels import device_groups, one_line, stage_layers
-from planner.wording.units import count, percent, plural, seconds
+from planner.wording.units import at_most, count, percent, plural, seconds
 
 if TYPE_CHECKING:
     from planner.training.search.result import SearchResult, SwitchWorth
@@ -100,13 +101,13 @@ def _hosts(result: SearchResult) -> list[str]:
         order = "Hosts are in the best order found before time ran out (--json lists it)"
     elif proof.gain:
         order = (
-            "Hosts are reordered (--json lists the order): in the cluster file's own order the "
-            f"step takes {proof.gain:.1%} longer"
+            f"Hosts are chosen and ordered ({named_hosts(best.plan.placement.hosts)}): as the "
+            f"cluster file lists them the step takes {proof.gain:.1%} longer"
         )
     other = "order"
     if proof.method == TYPES:
         other = "choice of device types, layers and hosts"
-    known = "" if proof.gap is None else f"; no {other} is more than {proof.gap:.2%} faster"
+    known = "" if proof.gap is None else f"; no {other} is more than {at_most(proof.gap)} faster"
     if proof.gap == 0:
         known = f"; no {other} is faster"
     return [f"{order}{known} ({proof.method})."]

@@ -9,6 +9,7 @@ from rich.console import Group
 from planner.budget import Stopped
 from planner.reports.breakdown import time_table
 from planner.reports.families import folded, safest_tied, table_rows
+from planner.reports.hosts import named_hosts
 from planner.reports.job import job_line
 from planner.reports.layout import bullets, heading, paragraph
 from planner.reports.lifetime import lifetime
@@ -18,7 +19,7 @@ from planner.reports.scaling import scaling_table
 from planner.reports.sentences import headline, ranges, safer
 from planner.wording.amounts import money
 from planner.wording.labels import one_line
-from planner.wording.units import count, percent, plural, seconds
+from planner.wording.units import at_most, count, percent, plural, seconds
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -27,10 +28,6 @@ if TYPE_CHECKING:
     from planner.plan_document import RecordedInputs
     from planner.solver import EngineRecord, SolverRecord
     from planner.training.search.result import RankedBy, SearchResult
-
-
-NAMED = 4
-"""Most idle hosts that are listed one by one."""
 
 
 def search_report(
@@ -127,7 +124,7 @@ def how_sure(result: SearchResult) -> str:
     if not result.settled and result.stopped is not Stopped.WORK_LIMIT:
         return f"{text}; {cut_short(result.stopped)}{_known(result)}."
     cut = "" if result.stopped is Stopped.WORK_LIMIT else f"; {cut_short(result.stopped)}"
-    near = f"within {result.gap:.2%} of the best" if result.gap else "the best"
+    near = f"within {at_most(result.gap)} of the best" if result.gap else "the best"
     others = "" if result.gap_from is None else f"; the gap is from {OTHERS[result.gap_from]}"
     return f"{text}{cut}; {which} {near} under the model{others}."
 
@@ -146,11 +143,11 @@ def _idle(result: SearchResult) -> list[str]:
     if counts is None or not counts.idle_hosts:
         return []
     hosts = counts.idle_hosts
-    named = ", ".join(hosts) if len(hosts) <= NAMED else f"{hosts[0]} to {hosts[-1]}"
+    named = named_hosts(hosts)
     stay = f"{named} stays idle" if len(hosts) == 1 else f"{count(len(hosts))} stay idle ({named})"
-    return [
-        f"{count(counts.given - len(hosts))} of {plural(counts.given, 'node')} are used; {stay}."
-    ]
+    used = counts.given - len(hosts)
+    verb = "is" if used == 1 else "are"
+    return [f"{count(used)} of {plural(counts.given, 'node')} {verb} used; {stay}."]
 
 
 def _near_batches(result: SearchResult, batch: int) -> list[str]:

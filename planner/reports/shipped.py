@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 from rich.console import Group
 from rich.text import Text
 
-from planner.reports.layout import heading, numbers_table
+from planner.reports.layout import narrowing, numbers_table
 from planner.wording.units import capacity, count
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from rich.console import RenderableType
+    from rich.console import JustifyMethod, RenderableType
     from rich.table import Table
 
     from planner.specs.cluster.spec import ClusterSpec
@@ -34,54 +34,46 @@ def shipped_report(
     software: Sequence[SoftwareProfile],
     engines: Sequence[EngineProfile],
 ) -> RenderableType:
-    """`models` come with their number of parameters."""
-    return Group(
-        Text(
-            "Names that --cluster, --model, --software, --engine, `device:` and `collectives:` "
-            "take",
-            style="bold",
+    """`models` come with their number of parameters. Kinds of which there are none are left out."""
+    sections = {
+        "Clusters, for --cluster": _clusters(clusters) if clusters else None,
+        "Models, for --model": _models(models) if models else None,
+        "Devices, for `device:` in a cluster file": _devices(devices) if devices else None,
+        "Collective libraries, for `collectives:` in a device file": _described(
+            {one.name: one.description for one in libraries}
         ),
-        heading("Clusters"),
-        _clusters(clusters),
-        heading("Models"),
-        _models(models),
-        heading("Devices"),
-        _devices(devices),
-        heading("Collective libraries"),
-        _described({one.name: one.description for one in libraries}),
-        heading("Software profiles"),
-        _described({one.name: one.description for one in software}),
-        heading("Serving engines"),
-        _described({one.name: one.description for one in engines}),
-    )
+        "Software profiles, for --software": _described(
+            {one.name: one.description for one in software}
+        ),
+        "Serving engines, for --engine": _described({one.name: one.description for one in engines}),
+    }
+    parts: list[RenderableType] = []
+    for title, table in sections.items():
+        if table is not None:
+            parts += [Text(""), Text(title, style="bold"), table]
+    return Group(*parts[1:])
 
 
-def _table(*headers: str) -> Table:
-    table = numbers_table(len(headers))
-    for index, header in enumerate(headers):
-        table.add_column(header, justify="right" if index else "left", no_wrap=True)
-    return table
-
-
-def _clusters(clusters: Sequence[ClusterSpec]) -> Table:
-    table = _table("name", "nodes", "devices", "a node")
-    table.add_column("device", no_wrap=True)
+def _clusters(clusters: Sequence[ClusterSpec]) -> RenderableType:
+    rows = []
     for cluster in sorted(clusters, key=lambda one: one.name):
         groups = cluster.node_groups
-        table.add_row(
-            cluster.name,
-            "any" if cluster.num_nodes is None else count(cluster.num_nodes),
-            "any" if cluster.num_devices is None else count(cluster.num_devices),
-            ", ".join(dict.fromkeys(str(group.devices_per_node) for group in groups)),
-            ", ".join(dict.fromkeys(group.device.name for group in groups)),
+        rows.append(
+            (
+                cluster.name,
+                "any" if cluster.num_nodes is None else count(cluster.num_nodes),
+                "any" if cluster.num_devices is None else count(cluster.num_devices),
+                ", ".join(dict.fromkeys(str(group.devices_per_node) for group in groups)),
+                ", ".join(dict.fromkeys(group.device.name for group in groups)),
+            )
         )
-    return table
+    headers = _columns("name", "nodes", "devices", "a node") | _columns("device")
+    return narrowing(headers, rows, ("a node", "nodes", "device"))
 
 
-def _models(models: Sequence[tuple[ModelSpec, int]]) -> Table:
-    table = _table("name", "parameters", "layers", "hidden", "heads", "vocabulary", "experts")
-    for model, parameters in sorted(models, key=lambda one: one[1]):
-        table.add_row(
+def _models(models: Sequence[tuple[ModelSpec, int]]) -> RenderableType:
+    rows = [
+        (
             model.name,
             f"{parameters / GIGA:,.1f} B",
             str(model.num_layers),
@@ -90,26 +82,40 @@ def _models(models: Sequence[tuple[ModelSpec, int]]) -> Table:
             count(model.vocab_size),
             "" if model.moe is None else str(model.moe.num_experts),
         )
-    return table
+        for model, parameters in sorted(models, key=lambda one: one[1])
+    ]
+    names = ("name", "parameters", "layers", "hidden", "heads", "vocabulary", "experts")
+    return narrowing(_columns(*names), rows, ("vocabulary", "heads", "hidden", "experts"))
 
 
-def _devices(devices: Sequence[DeviceSpec]) -> Table:
-    table = _table("name", "GiB", "GB/s", "16-bit TFLOP/s", "8-bit TFLOP/s")
+def _devices(devices: Sequence[DeviceSpec]) -> RenderableType:
+    rows = []
     for device in sorted(devices, key=lambda one: one.name):
         peak = device.peak.by_format()
         rates = (max(peak.get("bf16", 0.0), peak.get("fp16", 0.0)), peak.get("fp8", 0.0))
-        table.add_row(
-            device.name,
-            capacity(device.memory.capacity.value),
-            count(device.memory.bandwidth.value / GIGA),
-            *(count(rate / TERA) if rate else "" for rate in rates),
+        rows.append(
+            (
+                device.name,
+                capacity(device.memory.capacity.value),
+                count(device.memory.bandwidth.value / GIGA),
+                *(count(rate / TERA) if rate else "" for rate in rates),
+            )
         )
-    return table
+    names = ("name", "GiB", "GB/s", "16-bit TFLOP/s", "8-bit TFLOP/s")
+    return narrowing(_columns(*names), rows, ("8-bit TFLOP/s", "GB/s"))
 
 
-def _described(descriptions: Mapping[str, str]) -> Table:
-    """`descriptions` by name."""
-    table = _table("name")
+def _columns(*names: str) -> dict[str, JustifyMethod]:
+    """The first holds names, the others numbers."""
+    return {name: "right" if place else "left" for place, name in enumerate(names)}
+
+
+def _described(descriptions: Mapping[str, str]) -> Table | None:
+    """`descriptions` by name; None without any."""
+    if not descriptions:
+        return None
+    table = numbers_table(2)
+    table.add_column("name", no_wrap=True)
     table.add_column("what it is", overflow="fold")
     for name in sorted(descriptions):
         table.add_row(name, Text(descriptions[name]))

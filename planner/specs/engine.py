@@ -202,6 +202,11 @@ class EngineProfile(Input):
 
     _file: SourceFile | None = PrivateAttr(default=None)
 
+    @property
+    def source_file(self) -> SourceFile | None:
+        """The file that it was read from."""
+        return self._file
+
 
 def load_engine(name_or_path: str | Path) -> EngineProfile:
     """A serving engine. Raises: InputError."""

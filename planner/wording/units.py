@@ -92,6 +92,14 @@ def percent(share: float) -> str:
     return f"{100 * share:.1f}%"
 
 
+def at_most(share: float) -> str:
+    """A bound above 0 to a hundredth of a per cent: never 0.00%, which would say that it is met."""
+    return f"{max(share, SMALLEST_BOUND):.2%}"
+
+
+SMALLEST_BOUND = 1e-4
+
+
 def count(number: float) -> str:
     """A whole number with thousands separators."""
     return f"{number:,.0f}"

@@ -112,7 +112,10 @@ def test_version(planner: Callable[..., Outcome]) -> None:
         (["check", "--cluster", "x", "--model", "y"], "missing argument 'FILE[#RANK]...' (see"),
         (["schema", "clster"], "schema: 'clster' is not one of cluster, model, plan, runs, study"),
         (["list", "--jsn"], "no such option: --jsn; did you mean --json? (see planner list --help"),
-        (["list", "more"], "got unexpected extra argument(s) (more) (see planner list --help)"),
+        (
+            ["list", "models", "more"],
+            "got unexpected extra argument(s) (more) (see planner list --help)",
+        ),
     ],
 )
 def test_usage_errors(planner: Callable[..., Outcome], arguments: list[str], message: str) -> None:

@@ -130,3 +130,23 @@ def test_a_script_keeps_its_nodes(planner: Run, tmp_path: Path) -> None:
     assert json.loads(done.stdout)["gain"] > 0.1
     again = planner("estimate", "--cluster", "dgx-h100-16", "--plan", str(script), "--json")
     assert json.loads(again.stdout)["inputs"]["job"]["devices"] == 56
+
+
+def test_no_node_is_idle_where_the_fast_half_of_a_cluster_is_taken(
+    planner: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A search on 2 nodes may take any 2, not the first ones of the file alone."""
+    group = (
+        "  - {{name: {0}, count: 2, device: {1}, devices_per_node: 1, "
+        "intra_node: {{bandwidth: 300 GB/s}}, network: {{cards: 1, bandwidth: 25 GB/s}}}}\n"
+    )
+    slow, fast = group.format("slow", "v100-sxm-32gb"), group.format("fast", "h100-sxm-80gb")
+    cluster = tmp_path / "cluster.yaml"
+    cluster.write_text(f"name: halves\nnode_groups:\n{slow}{fast}", encoding="utf-8")
+    monkeypatch.setenv("COLUMNS", "100")
+    job = ("--model", "gpt-1.7b", "--global-batch-size", "8", "--precision", "fp16", "--top", "1")
+    done = planner("search", "--cluster", str(cluster), *job, "--nodes", "2")
+    assert done.code == 0, done.stderr
+    said = " ".join(done.stdout.split())
+    assert "stay idle" not in said
+    assert "Hosts are chosen and ordered (fast-0, fast-1)" in said

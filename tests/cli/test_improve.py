@@ -186,6 +186,60 @@ def test_a_command_ends_where_its_last_flags_go(
     assert estimated(planner)["plans"][0]["estimate"]["step_s"] == then["step_s"]
 
 
+SMALL = (
+    "--num-layers 24 --hidden-size 2048 --num-attention-heads 16 --vocab-size 51200 "
+    "--seq-length 2048 --max-position-embeddings 2048 --bf16 --global-batch-size 64"
+)
+ONE_NODE = f"torchrun --nproc-per-node 8 pretrain_gpt.py {SMALL}"
+SEVERAL = {
+    "sourced": {
+        "train.sh": 'source "$(dirname "$0")/conf/sizes.sh"\n[ -f env.sh ] && . env.sh\n'
+        f"{ONE_NODE} --tensor-model-parallel-size $TP \\\n  --micro-batch-size ${{MICRO}}\n",
+        "conf/sizes.sh": "# sizes\nTP=8\n",
+        "env.sh": "export MICRO=1\n",
+    },
+    "flags": {
+        "train.sh": f"ARGS=$(cat flags.txt)\n{ONE_NODE} $ARGS\n",
+        "flags.txt": "--tensor-model-parallel-size 4\n--micro-batch-size 1\n"
+        "--recompute-granularity full\n--recompute-method uniform\n--recompute-num-layers 1\n",
+    },
+    "called": {
+        "train.sh": "export TP=8\nbash inner.sh 1\n",
+        "inner.sh": f"{ONE_NODE} --tensor-model-parallel-size $TP --micro-batch-size $1 "
+        "--recompute-granularity full --recompute-method uniform --recompute-num-layers 1\n",
+    },
+}
+
+
+@pytest.mark.skipif(shutil.which("patch") is None, reason="needs patch")
+@pytest.mark.parametrize("style", list(SEVERAL))
+def test_changes_reach_the_files_that_a_script_reads(
+    planner: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, style: str
+) -> None:
+    """The diff names each file; what it promises is the estimate once all of them are changed."""
+    monkeypatch.chdir(tmp_path)
+
+    def laid_out() -> None:
+        for name, text in SEVERAL[style].items():
+            Path(name).parent.mkdir(exist_ok=True)
+            Path(name).write_text(text)
+
+    laid_out()
+    promise = improved(planner)
+    assert set(promise["files"]) - {"train.sh"}
+    assert [line[4:] for line in promise["diff"].splitlines() if line.startswith("+++ ")] == (
+        promise["files"]
+    )
+    assert any("for every script that reads it" in said for said in promise["look_at"])
+    subprocess.run(["patch", "-p0"], input=promise["diff"], text=True, check=True)
+    step_s = estimated(planner)["plans"][0]["estimate"]["step_s"]
+    assert step_s == promise["comparison"]["plans"][1]["step_s"]
+    patched = {name: Path(name).read_text() for name in SEVERAL[style]}
+    laid_out()
+    assert planner("improve", "train.sh", *CLUSTER, "--write").code == 0
+    assert {name: Path(name).read_text() for name in SEVERAL[style]} == patched
+
+
 def test_the_report(planner: Run, script: Callable[[str], Path], golden: Golden) -> None:
     script(ARRAYS)
     told = planner("improve", "train.sh", *CLUSTER)
@@ -260,9 +314,15 @@ def sized(settings: str, tensor: str, batch: str = "64") -> str:
             "error: train.sh:3:34: --tensor-model-parallel-size is given a second time here",
         ),
         (
-            sized(". ./sizes.sh", "$TP"),
+            sized(". ./computed.sh", "$TP"),
             (),
-            "sizes.sh:1:4: a flag that would change stands in another file",
+            "error: computed.sh:1:4: the value of --tensor-model-parallel-size is made of other "
+            "values here",
+        ),
+        (
+            sized(". ./windows.sh", "$TP"),
+            (),
+            "error: windows.sh: holds carriage returns",
         ),
         (
             sized("", "8").replace("\n", "\r\n"),
@@ -282,7 +342,8 @@ def test_what_cannot_be_changed_safely_is_refused_with_its_place(
     planner: Run, script: Callable[[str], Path], text: str, options: tuple[str, ...], message: str
 ) -> None:
     path = script(text)
-    Path("sizes.sh").write_text("TP=8\n")
+    Path("computed.sh").write_text("TP=$((4*2))\n")
+    Path("windows.sh").write_bytes(b"TP=8\r\n")
     before = path.read_bytes()
     told = planner("improve", "train.sh", *CLUSTER, "--write", *options)
     assert (told.code, told.stdout) == (2, ""), told.stdout

@@ -36,8 +36,31 @@ def test_list_names_everything_within_80_columns(planner: Callable[..., Outcome]
     assert max(map(len, outcome.stdout.splitlines())) <= 80
 
 
+@pytest.mark.parametrize("width", ["44", "60"])
+def test_narrow_lists_lose_columns_and_cut_no_figure(
+    planner: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch, width: str
+) -> None:
+    monkeypatch.setenv("COLUMNS", width)
+    for kind in ("clusters", "models", "devices"):
+        told = planner("list", kind)
+        assert (told.code, told.stderr) == (0, "")
+        assert "…" not in told.stdout
+        assert max(map(len, told.stdout.splitlines())) <= int(width)
+
+
+def test_one_kind_is_listed_alone(planner: Callable[..., Outcome]) -> None:
+    told = planner("list", "cluster")
+    assert told.stdout.startswith("Clusters, for --cluster\n")
+    assert "gpt3-175b" not in told.stdout
+    assert list(json.loads(planner("list", "engines", "--json").stdout)) == ["engines"]
+    wrong = planner("list", "moduls")
+    assert wrong.code == 2
+    assert "did you mean models?" in wrong.stderr
+
+
 @pytest.mark.parametrize(
-    "kind", ["cluster", "model", "plan", "runs", "device", "library", "software", "load"]
+    "kind",
+    ["cluster", "model", "plan", "runs", "device", "library", "software", "load", "serving-plan"],
 )
 def test_schemas_are_schemas(planner: Callable[..., Outcome], kind: str) -> None:
     outcome = planner("schema", kind)

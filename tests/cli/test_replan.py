@@ -277,6 +277,7 @@ def test_a_matrix_names_its_bad_row_column_or_cell(
         (("--lost", "node-1", "--take", "wait"), 2, "'wait' is not one of keep, swap, drop"),
         (("--lost", "node-1", "--take", "swap"), 1, "swap is not possible: no spare node for 1"),
         (("--health", "elsewhere.txt"), 1, "in cluster cluster; other-9 is not part of it"),
+        (("--health", "other.csv"), 2, "other.csv:1:13: cluster cluster has no host other-9"),
         (("--health", "cluster.yaml"), 2, "is no health report"),
         (("--health", "missing.txt"), 2, "no such file"),
     ],
@@ -293,6 +294,7 @@ def test_what_makes_no_sense_is_refused(
     monkeypatch.chdir(tmp_path)
     cluster(tmp_path)
     (tmp_path / "elsewhere.txt").write_text("NODELIST STATE\nother-9 down*\n", encoding="utf-8")
+    (tmp_path / "other.csv").write_text("GB/s,node-1,other-9\nnode-1,,9\nother-9,9,\n")
     done = planner("replan", eight, *options)
     assert done.code == code
     assert wrong in " ".join(done.stderr.split())

@@ -51,7 +51,7 @@ def test_a_capacity_limits_what_the_fullest_rank_gets(planner: Command) -> None:
         (("--context-heads", "3"), "--context-heads: the context degree is 1"),
         (
             ("--context", "8", "--context-heads", "3"),
-            "context ranks that exchange heads must divide",
+            "--context-heads 1 or 2 or 4 or 8 divide these heads and groups",
         ),
         (
             ("--software", "deepspeed", "--offload-to", "nvme"),

@@ -83,6 +83,8 @@ def test_what_cannot_be_is_said(planner: Run, tmp_path: Path) -> None:
     none = planner("size", *JOB, "--cluster", file, "--nodes", "1")
     assert none.code == 1
     assert "fits on no number of nodes up to 1" in none.stderr
+    told = json.loads(planner("size", *JOB, "--cluster", file, "--nodes", "1", "--json").stdout)
+    assert (told["fit"], told["target"], told["most_nodes"]) == (None, None, 1)
 
 
 @pytest.mark.parametrize(
@@ -94,6 +96,10 @@ def test_what_cannot_be_is_said(planner: Run, tmp_path: Path) -> None:
         (("--device", "h100-sxm-80gb", "--within", "30"), "--within: duration needs a unit"),
         (("--device", "h100-sxm-80gb", "--devices", "8"), "is the question"),
         (("--device", "h10-sxm-80gb"), "did you mean"),
+        (
+            ("--cluster", "dgx-h100-16", "--nodes", "99"),
+            "has 16 nodes, fewer than the 99 asked for",
+        ),
         (("--cluster", "mixed-a100-h100-16"), "several groups of nodes"),
     ],
 )

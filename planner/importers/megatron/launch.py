@@ -38,7 +38,8 @@ class Launch:
     is Megatron-LM's default, the tensor degree, for models with experts; Megatron-DeepSpeed divides
     experts only on request. `recompute_layers` counts the layers of each chunk; None means all.
     `places` has the file, line and column of every flag by its name, and `of` says by which flag a
-    field was decided; `flags` are those themselves.
+    field was decided; `flags` are those themselves. `files`: paths of the files that were read for
+    them beside that of `path`.
     """
 
     path: str
@@ -77,6 +78,7 @@ class Launch:
     flags: Flags = field(compare=False)
     places: Mapping[str, Origin] = field(compare=False)
     of: Mapping[str, str] = field(compare=False)
+    files: tuple[str, ...] = field(default=(), compare=False)
 
     @property
     def data(self) -> int | None:
@@ -254,6 +256,7 @@ def launch_of(
         attention=attention(flags),
         gradient_reduce_dtype="bf16" if reduces_in_bf16(flags) else None,
         allocator=None,
+        files=(),
         rank_order="tp-cp-ep-pp-dp" if flags.given("--use-tp-pp-dp-mapping") else "tp-cp-ep-dp-pp",
         software="megatron-deepspeed-2022" if flags.given("--deepspeed") else "megatron-core",
         notes=notes,

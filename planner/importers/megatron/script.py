@@ -49,7 +49,8 @@ _OTHER_SCRIPTS = {
 _RUNS_SCRIPT = re.compile(
     r"^[^#\n]*(?:^|[\s/])(?:bash|sh|srun|sbatch|source|\.)(?:[ \t][^#\n]*)?[/ \t][\w.-]+"
     r"\.(?:sh|slurm|sbatch|bash)\b"
-    r"|^\s*\./[\w./-]+\.(?:sh|slurm|sbatch|bash)\b",
+    r"|^\s*\./[\w./-]+\.(?:sh|slurm|sbatch|bash)\b"
+    r"|^[^#\n]*\$\((?:cat |<)",
     re.MULTILINE,
 )
 _ONLY_FLAGS = re.compile(r"(?:[ \t]*(?:--?[A-Za-z][^\n]*|#[^\n]*|)\n)+")
@@ -183,7 +184,9 @@ def _launch(
         vocabulary=vocabulary,
         usual_vocabulary=usual_vocabulary,
     )
-    launch = replace(launch, allocator=allocator_of(chosen, followed.variables))
+    launch = replace(
+        launch, allocator=allocator_of(chosen, followed.variables), files=followed.files
+    )
     describe(launch, chosen, flags, followed, where)
     return launch
 
@@ -227,19 +230,24 @@ def _in_variables(followed: Followed) -> list[Command]:
 
 
 def _reader(source: Source) -> Callable[[str], Script | None]:
-    """Finds files that a script sources, in its own folder and below."""
-    folder = None if source.path == STDIN else Path(source.path).resolve().parent
+    """Finds files that a script reads, in its own folder and below. They are called by that folder
+    as the user gives it."""
+    called = Path(source.path)
+    folder = None if source.path == STDIN else called.resolve().parent
 
     def read(name: str) -> Script | None:
         if folder is None or not name:
             return None
         try:
-            path = (folder / name.rpartition("`/")[2]).resolve()
+            path = (folder / name).resolve()
             if not path.is_relative_to(folder) or not path.is_file():
                 return None
-            text = load_source(str(path), largest=LARGEST_BYTES).text
+            shown = str(called.parent / path.relative_to(folder))
+            text = source.beside.get(shown)
+            if text is None:
+                text = load_source(str(path), largest=LARGEST_BYTES).text
         except (OSError, ValueError, InputError):
             return None
-        return script_of_file(text, str(path))
+        return script_of_file(text, source.path if path == called.resolve() else shown)
 
     return read

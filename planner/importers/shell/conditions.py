@@ -9,6 +9,7 @@ from collections.abc import Iterable
 
 from planner.importers.shell import arithmetic
 from planner.importers.shell.expansion import expand, integer_of
+from planner.importers.shell.files import file_name
 from planner.importers.shell.splitting import fields
 from planner.importers.shell.state import ShellState
 from planner.importers.shell.syntax import Literal, Word
@@ -17,6 +18,7 @@ from planner.importers.shell.transform import LONGEST_MATCHED
 
 _NUMERIC = {"-eq": "==", "-ne": "!=", "-lt": "<", "-le": "<=", "-gt": ">", "-ge": ">="}
 _FILE_TESTS = frozenset(f"-{letter}" for letter in "abcdefghkprstuwxGLNOS")
+_OF_ANY_FILE = ("-e", "-f", "-r")
 _DEEPEST = 40
 _DECIDER = re.compile(r"which (argument [0-9]+ of the script|\$\w+) decides")
 
@@ -126,9 +128,16 @@ class _Test:
             return self._unary(first, self._tokens[self._next - 1][0])
         if first in _FILE_TESTS and second is not None:
             self._next += 2
-            return None
+            return self._file_is_there(first, self._tokens[self._next - 1][0])
         self._next += 1
         return self._unary("-n", self._tokens[self._next - 1][0])
+
+    def _file_is_there(self, operator: str, named: Text) -> bool | None:
+        """True for a file that can be read here; others may be there when the script runs."""
+        if operator not in _OF_ANY_FILE:
+            return None
+        name = file_name(named)
+        return True if name and self._state.read_file(name) is not None else None
 
     def _unary(self, operator: str, operand: Text) -> bool | None:
         if operator == "-v":

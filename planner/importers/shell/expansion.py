@@ -8,6 +8,7 @@ from dataclasses import replace
 from planner.errors import InputError
 from planner.importers.shell import arithmetic
 from planner.importers.shell.arrays import count, element
+from planner.importers.shell.files import printed_file
 from planner.importers.shell.state import ShellState
 from planner.importers.shell.syntax import (
     Arithmetic,
@@ -80,6 +81,9 @@ def texts_of(part: Part, state: ShellState) -> list[Text]:
     if isinstance(part, Given):
         return [(replace(part.piece, quoted=part.quoted),)]
     if isinstance(part, Substitution):
+        printed = printed_file(part, state)
+        if printed is not None:
+            return [printed]
         shown = " ".join(part.command.split())[:60]
         return [(Piece("", part.origin, part.quoted, doubt=f"comes from the command {shown!r}"),)]
     if isinstance(part, Arithmetic):

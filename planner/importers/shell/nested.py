@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from planner.errors import InputError
 from planner.importers.shell.control import ControlFlow, Status
+from planner.importers.shell.files import file_name
 from planner.importers.shell.parser import parse_script
 from planner.importers.shell.ran import too_much
 from planner.importers.shell.state import ShellState
@@ -37,7 +38,7 @@ class ScriptRunner(ControlFlow):
 
     def _called(self, words: list[Text], place: int, origin: Origin, state: ShellState) -> bool:
         """Follows the script that a command runs, where it can be read."""
-        script = self._read_file(plain(words[place]))
+        script = self._read_file(file_name(words[place]))
         path = script.origin(0).path if script is not None else ""
         if script is None or path in self._open:
             return False
@@ -89,10 +90,12 @@ class ScriptRunner(ControlFlow):
         finally:
             self._calls -= 1
 
-    def _source(self, name: str, origin: Origin, state: ShellState) -> None:
+    def _source(self, named: Text, origin: Origin, state: ShellState) -> None:
+        name = file_name(named)
         script = self._read_file(name) if name else None
         if script is None:
-            self.unread.append(f"{name or 'a file'} (sourced on line {origin.line})")
+            shown = name or plain(named) or "a file"
+            self.unread.append(f"{shown} (sourced on line {origin.line})")
             return
         self._follow(script, origin, state)
         state.ended = state.exited

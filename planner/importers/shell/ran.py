@@ -33,14 +33,15 @@ class Ran:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Followed:
     """`environment`: names that the file leaves to the environment and that decided something; they
-    were taken as not set. `unread`: files that it sources and that were not read. `exit_origin`:
-    where the script exits before its end."""
+    were taken as not set. `files`: those that it reads and that were read, `unread`: those that
+    were not. `exit_origin`: where the script exits before its end."""
 
     commands: tuple[Ran, ...]
     environment: tuple[str, ...]
     unread: tuple[str, ...]
     variables: Mapping[str, Value]
     exit_origin: Origin | None = None
+    files: tuple[str, ...] = ()
 
 
 def runs_input(name: str) -> bool:

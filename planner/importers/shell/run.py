@@ -47,12 +47,21 @@ def follow(
     """
     nowhere = replace(script.origin(0), line=NOWHERE)
     named = {name: value for name, value in given.items() if not name.isdigit()}
+    files: dict[str, None] = {}
+
+    def read(name: str) -> Script | None:
+        found = read_file(name)
+        if found is not None:
+            files[found.origin(0).path] = None
+        return found
+
     state = ShellState(
         variables={name: (Piece(value, nowhere),) for name, value in named.items()},
         arguments=_arguments(given, nowhere),
         exported=frozenset(named),
+        read_file=read,
     )
-    runner = _Runner(is_nested_script, read_file)
+    runner = _Runner(is_nested_script, read)
     runner.opened(nowhere.path)
     runner.block(parse_script(script), state)
     return Followed(
@@ -61,6 +70,7 @@ def follow(
         unread=tuple(runner.unread),
         variables=state.variables,
         exit_origin=state.exit_origin if state.exited else None,
+        files=tuple(path for path in files if path != nowhere.path),
     )
 
 
@@ -160,7 +170,7 @@ class _Runner(ScriptRunner):
             case "source" | ".":
                 outer = state.arguments
                 state.arguments = tuple(words[2:]) or outer
-                self._source(names[1] if len(names) > 1 else "", origin, state)
+                self._source(words[1] if len(words) > 1 else (), origin, state)
                 state.arguments = outer
             case "eval":
                 joined = [piece for word in words[1:] for piece in (*word, Piece(" ", origin))]

@@ -2,27 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from planner.importers.shell.syntax import Function
-from planner.importers.shell.text import Origin, Piece, Text, merged
+from planner.importers.shell.text import Origin, Piece, Script, Text, merged
 
 Array = dict[str, Text]
 """Elements by index or key, in order."""
 Value = Text | Array
 
 
+def _no_file(name: str) -> Script | None:
+    return None
+
+
 @dataclass(slots=True)
 class ShellState:
     """`given` are the variables the environment is said to hold. `looked_up` collects the names
-    that the file leaves to the environment and that decided something. `ended`: a return or an
-    exit was reached; `exited`: an exit, at `exit_origin`."""
+    that the file leaves to the environment and that decided something. `read_file` finds files by
+    their names. `ended`: a return or an exit was reached; `exited`: an exit, at `exit_origin`."""
 
     variables: dict[str, Value] = field(default_factory=dict)
     arguments: tuple[Text, ...] = ()
     functions: dict[str, Function] = field(default_factory=dict)
     exported: frozenset[str] = frozenset()
     looked_up: dict[str, None] = field(default_factory=dict)
+    read_file: Callable[[str], Script | None] = field(default=_no_file)
     ended: bool = False
     exited: bool = False
     exit_origin: Origin | None = None
@@ -35,6 +41,7 @@ class ShellState:
             functions=dict(self.functions),
             exported=self.exported,
             looked_up=self.looked_up,
+            read_file=self.read_file,
         )
 
     def inherited(self) -> ShellState:
@@ -44,6 +51,7 @@ class ShellState:
             variables={name: text for name, text in texts.items() if isinstance(text, tuple)},
             exported=self.exported,
             looked_up=self.looked_up,
+            read_file=self.read_file,
         )
 
     def value(self, name: str) -> Value | None:

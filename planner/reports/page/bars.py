@@ -60,7 +60,7 @@ def stacked(parts: Iterable[Part], whole: float) -> Html:
         spans.append(
             element(
                 "span",
-                part.label if share >= LABELLED else None,
+                element("b", part.label) if part.label and share >= LABELLED else None,
                 class_=f"part c-{part.colour} {length('w', share)}",
                 title=part.title,
             )

@@ -410,7 +410,7 @@
       pen.restore();
       pen.fillStyle = colour("soft");
       pen.textAlign = "center";
-      for (const value of steps(from * config.unit, to * config.unit, Math.max(2, Math.floor(room / 110)))) {
+      for (const value of steps(from * config.unit, to * config.unit, Math.max(4, Math.floor(room / 110)))) {
         const at = x(value / config.unit);
         if (at < left + 12 || at > width - 24) continue;
         pen.fillRect(at, height - axis, 1, 5);

@@ -112,7 +112,11 @@ def _listed_order(
     if len(names) != len(content.hosts):
         known = set(names)
         extra = next(host for host in content.hosts if host not in known)
-        raise document.error(f"{path.name} names host {extra}, no group does", _AT_MATRIX)
+        raise content.error_at(
+            extra,
+            f"no node group of {document.path} has a host {extra}",
+            hint=did_you_mean(extra, names[:1000]),
+        )
     return [places[name] for name in names]
 
 

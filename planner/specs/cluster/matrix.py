@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from planner.errors import InputError
@@ -32,11 +32,18 @@ Row = tuple[float | None, ...]
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MatrixFile:
     """The content of a matrix file: `bytes_per_s[sender][receiver]`, all above 0. None where no
-    link was measured, and on the diagonal, whatever the file has there."""
+    link was measured, and on the diagonal, whatever the file has there. `rows`: the cells, for
+    errors that name a place; the hosts are in line `header`."""
 
     hosts: tuple[str, ...]
     bytes_per_s: tuple[Row, ...]
     sha256: str
+    rows: _Rows = field(repr=False, compare=False)
+    header: int
+
+    def error_at(self, host: str, message: str, *, hint: str | None = None) -> InputError:
+        """An error where the header names a host."""
+        return self.rows.error(message, self.header, 1 + self.hosts.index(host), hint=hint)
 
 
 class _Rows:
@@ -103,6 +110,8 @@ def load_matrix(path: Path, *, unit: str | None = None) -> MatrixFile:
         hosts=hosts,
         bytes_per_s=tuple(found[host] for host in hosts),
         sha256=hashlib.sha256(data).hexdigest(),
+        rows=rows,
+        header=first_line,
     )
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from planner.errors import InputError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from typing import NoReturn
 
 
@@ -34,17 +35,51 @@ def write_file(target: str, text: str, *, option: str | None = "--output") -> No
         if path.exists() and not path.is_file():
             path.write_text(text, encoding="utf-8")
             return
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:100]}.")
+        temporary = _staged(path, text)
         try:
-            with open(handle, "w", encoding="utf-8") as file:
-                file.write(text)
-            os.chmod(temporary, _mode(path))
             os.replace(temporary, path)
         except BaseException:
             Path(temporary).unlink(missing_ok=True)
             raise
     except OSError as error:
         _refuse(target, (error.strerror or str(error)).lower(), option)
+
+
+def write_files(texts: Mapping[str, str]) -> None:
+    """Every text into its file, or no file changes: all are written beside their targets before
+    the first takes its place, and what went before comes back where a later one fails."""
+    staged: list[tuple[str, Path, str]] = []
+    done: list[tuple[Path, bytes]] = []
+    try:
+        for target, text in texts.items():
+            check_writable(target, option=None)
+            path = _real(target, None)
+            staged.append((target, path, _staged(path, text)))
+        for target, path, temporary in staged:  # noqa: B007 - the error names it
+            before = path.read_bytes()
+            os.replace(temporary, path)
+            done.append((path, before))
+    except BaseException as error:
+        for path, before in done:
+            path.write_bytes(before)
+        for _, _, temporary in staged:
+            Path(temporary).unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            _refuse(target, (error.strerror or str(error)).lower(), None)
+        raise
+
+
+def _staged(path: Path, text: str) -> str:
+    """A new file in the folder of another, with its permissions."""
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:100]}.")
+    try:
+        with open(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+        os.chmod(temporary, _mode(path))
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+    return temporary
 
 
 def append_file(target: str, text: str, *, option: str | None = "--output") -> None:

@@ -20,7 +20,7 @@ from planner.training.confidence.interval import tie_margin, tied
 from planner.training.scenario import resized
 from planner.training.search.best_first.run import Progress, SearchRun
 from planner.training.search.bounding.tables import GrowingTable
-from planner.training.search.hosts.placement import used_hosts
+from planner.training.search.hosts.placement import left_idle, used_hosts
 from planner.training.search.idle.bounds import WorkBounds, below
 from planner.training.search.idle.nodes import may_idle
 from planner.training.search.objective import Objective
@@ -240,12 +240,12 @@ class _Search:
 
     def _nodes(self, plans: Sequence[RankedPlan]) -> NodeCounts | None:
         hosts = used_hosts(self.scenario)
-        used = set(plans[0].plan.placement.hosts) if plans else set(hosts)
+        used = plans[0].plan.placement.hosts if plans else hosts
         if not self.numbers:
             return None
         return NodeCounts(
             given=len(hosts),
             others=self.numbers,
             opened=sum(run.scenario.topology.nodes < len(hosts) for run in self.runs),
-            idle_hosts=tuple(host for host in hosts if host not in used),
+            idle_hosts=left_idle(hosts, used),
         )

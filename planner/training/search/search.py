@@ -15,7 +15,7 @@ from planner.solver import Solver
 from planner.training.confidence.interval import tie_margin, tied
 from planner.training.search.best_first.fewer import faster_on_fewer
 from planner.training.search.best_first.run import Progress, SearchRun
-from planner.training.search.hosts.placement import used_hosts
+from planner.training.search.hosts.placement import left_idle, used_hosts
 from planner.training.search.idle.batches import near_batches
 from planner.training.search.idle.nodes import FewerNodes, may_idle
 from planner.training.search.infeasible import cheapest_changes, nearest_misses
@@ -265,5 +265,5 @@ def _nodes(smaller: FewerNodes, plans: Sequence[RankedPlan]) -> NodeCounts:
         given=len(hosts),
         others=smaller.numbers,
         opened=len(smaller.runs),
-        idle_hosts=tuple(host for host in hosts if host not in set(used)),
+        idle_hosts=left_idle(hosts, used),
     )

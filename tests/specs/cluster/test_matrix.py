@@ -161,7 +161,6 @@ def test_groups_share_the_header_in_order(tmp_path: Path) -> None:
             "    hosts: [n1, n2, n4]",
             "7:17: links.matrix: m.csv has no host n4",
         ),
-        ("    hosts: [n1, n2]", "7:17: links.matrix: m.csv names host n3, no group does"),
         ("    count: 2", "7:17: links.matrix: m.csv names 3 hosts, the cluster has 2 nodes"),
     ],
 )
@@ -173,6 +172,17 @@ def test_matrix_that_does_not_match(line: str, expected: str, tmp_path: Path) ->
         load_cluster(path)
 
     assert str(caught.value).startswith(f"{path}:{expected}")
+
+
+def test_a_host_of_the_matrix_that_no_group_has_is_named_where_it_stands(tmp_path: Path) -> None:
+    matrix = written(tmp_path, MATRIX)
+    path = written(tmp_path, f"{CLUSTER}    hosts: [n1, n2]\nlinks: {{matrix: m.csv}}\n", "c.yaml")
+    with pytest.raises(InputError) as caught:
+        load_cluster(path)
+    column = MATRIX.splitlines()[0].index("n3") + 1
+    assert str(caught.value).startswith(
+        f"{matrix}:1:{column}: no node group of {path} has a host n3"
+    )
 
 
 def test_matrix_of_several_nodes_needs_a_network(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from planner.reports.hosts import named_hosts
 from planner.reports.page.html import Html, element, join
 from planner.reports.page.parts import note, same_as_table, section, table
 from planner.training.traffic import JobLinks, Traffic, stages_of_ranks, traffic
@@ -62,7 +63,7 @@ def cluster(content: PageContent) -> Html | None:
         *_groups(placed, cells, stages),
         same_as_table(_table(cells)),
         element("h3", "Where communication runs"),
-        _traffic(content, traffic(scenario, plan)),
+        _traffic(content, placed, traffic(scenario, plan)),
         wide=True,
     )
 
@@ -175,14 +176,15 @@ def _table(cells: Sequence[MapCell]) -> Html:
         cells, key=lambda cell: (cell.stages, cell.group, cell.blocks)
     ):
         hosts = [host for cell in some for host in cell.hosts]
-        shown = hosts[0] if len(hosts) == 1 else f"{hosts[0]} to {hosts[-1]}"
-        rows.append((shown, count(len(hosts)), stage_range(stages), group, ", ".join(blocks)))
+        rows.append(
+            (named_hosts(hosts), count(len(hosts)), stage_range(stages), group, ", ".join(blocks))
+        )
     return table(
         "Nodes and their stages", ["hosts", "nodes", "stages", "group", "in"], rows, text_columns=5
     )
 
 
-def _traffic(content: PageContent, kinds: Sequence[Traffic]) -> Html:
+def _traffic(content: PageContent, placed: Scenario, kinds: Sequence[Traffic]) -> Html:
     if not kinds:
         return note("One device alone: there is no communication.")
     time = content.best.estimate.time
@@ -195,7 +197,7 @@ def _traffic(content: PageContent, kinds: Sequence[Traffic]) -> Html:
                 one.reach,
                 count(one.group),
                 count(len(one.pairs)),
-                _gb_per_s(one.narrowest_bytes_per_s),
+                _narrowest(placed, one),
                 seconds(getattr(time, f"{one.axis}_comm_s")),
             )
             for one in kinds
@@ -204,5 +206,11 @@ def _traffic(content: PageContent, kinds: Sequence[Traffic]) -> Html:
     )
 
 
-def _gb_per_s(bytes_per_s: float | None) -> str:
-    return "none" if bytes_per_s is None else f"{bytes_per_s / GB:.4g} GB/s a node"
+def _narrowest(placed: Scenario, one: Traffic) -> str:
+    """The slowest link of a kind of communication; what stays inside nodes and scale-up domains
+    runs at what one device has there."""
+    if one.narrowest_bytes_per_s is not None:
+        return f"{one.narrowest_bytes_per_s / GB:.4g} GB/s a node"
+    kinds = [placed.topology.kinds[node] for node in placed.topology.order]
+    slowest = min(kind.domain_bytes_per_s if one.pairs else kind.node_bytes_per_s for kind in kinds)
+    return f"{slowest / GB:.4g} GB/s a device"

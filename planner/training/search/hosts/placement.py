@@ -7,7 +7,7 @@ anything better; the order of the file is the start of every choice, so the resu
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING
 
 from planner.errors import InputError
@@ -44,6 +44,14 @@ def used_hosts(scenario: Scenario) -> tuple[str, ...]:
     """Names of the hosts that run the job, in rank order."""
     names = scenario.cluster.host_names()
     return tuple(names[node] for node in scenario.topology.order)
+
+
+def left_idle(hosts: Sequence[str], used: Collection[str]) -> tuple[str, ...]:
+    """Of the hosts that a job may take, those that a plan leaves idle. A plan may run on hosts
+    outside `hosts`, the same number of others of its cluster: then fewer of `hosts` are idle."""
+    there = set(used)
+    idle = [host for host in hosts if host not in there]
+    return tuple(idle[: max(0, len(hosts) - len(used))])
 
 
 def check_hosts(scenario: Scenario, hosts: Sequence[str]) -> None:

@@ -61,7 +61,7 @@ def broken_rules(
                 RuleError(
                     rule.name,
                     f"{rule.says(facts)}; found {_found(rule, values)}",
-                    hint=_nearest(rule, facts, values),
+                    hint=rule.repairs(facts) or _nearest(rule, facts, values),
                     axes=(rule.adjusts, *(axis for axis in rule.axes if axis != rule.adjusts)),
                 ),
             )

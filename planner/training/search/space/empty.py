@@ -48,7 +48,7 @@ def empty_space(
         last.name,
         f"no combination{' with ' + asked if asked else ''} is valid on {sizes}: "
         f"{last.says(enumeration.facts)}",
-        hint=_advice(scenario, restrictions),
+        hint=last.repairs(enumeration.facts) or _advice(scenario, restrictions),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import gcd
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -152,6 +153,13 @@ class SpaceFacts:
     def multiples_too(self) -> str:
         """What the rule on key-value groups adds where ranks may share copies of them."""
         return ", or be a multiple of them" if self.beyond_query_groups else ""
+
+    @property
+    def evenly_exchanged(self) -> str:
+        """Numbers of context ranks that heads and key-value groups are dealt out to evenly, in
+        words, the tensor degree aside."""
+        shared = gcd(self.heads, self.query_groups)
+        return " or ".join(str(ranks) for ranks in range(1, shared + 1) if shared % ranks == 0)
 
     @property
     def dispatcher_ranks(self) -> str:

@@ -25,8 +25,9 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpaceRule:
     """One rule. `axes` are the columns that the condition reads, `adjusts` is the one to change
-    when it fails. `sentence` may name fields of `SpaceFacts` in braces. `search_only` rules keep
-    equivalent or pointless combinations out of a search; a single plan may break them."""
+    when it fails. `sentence` may name fields of `SpaceFacts` in braces, and so may `fix`: what to
+    change where it is an option outside the space. `search_only` rules keep equivalent or pointless
+    combinations out of a search; a single plan may break them."""
 
     name: str
     sentence: str
@@ -34,10 +35,15 @@ class SpaceRule:
     adjusts: str
     holds: Callable[[SpaceFacts, Columns], Holds]
     search_only: bool = False
+    fix: str = ""
 
     def says(self, facts: SpaceFacts) -> str:
         """The sentence with the scenario's numbers."""
         return self.sentence.format(f=facts, long=LONG_SEQUENCE)
+
+    def repairs(self, facts: SpaceFacts) -> str | None:
+        """What to change, where it is no axis of the space."""
+        return self.fix.format(f=facts) or None
 
 
 RULES = (
@@ -87,6 +93,7 @@ RULES = (
         axes=("tensor", "context"),
         adjusts="context",
         holds=conditions.exchanged_heads,
+        fix="--context-heads {f.evenly_exchanged} divide these heads and groups",
     ),
     SpaceRule(
         name="context-use",

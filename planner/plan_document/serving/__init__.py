@@ -1,0 +1,1 @@
+"""The document of serving plans: pools, what they were made from and what they do."""
