@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from planner.training.search.result import Dimension, Exclusion, Space
-from planner.training.search.space.facts import SCHEDULE_NAMES, code_of, value_of
+from planner.training.search.space.codes import SCHEDULE_NAMES, code_of, value_of
 from planner.training.search.space.rules import RULES
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from planner.training.scenario import Scenario
     from planner.training.search.space.facts import SpaceFacts
     from planner.training.search.space.restrictions import Restrictions
-    from planner.training.search.space.rules import SpaceRule
+    from planner.training.search.space.rules.rule import SpaceRule
 
 GRID_AXES = (
     "tensor",
