@@ -136,6 +136,7 @@ def _settings() -> Schema:
             "offload_to": choice(*PLACES),
             "context_heads": {"anyOf": [{"const": "all"}, POSITIVE]},
             "allocator": choice(*ALLOCATORS),
+            "uneven_replicas": FLAG,
         },
         optional=tuple(one.name for one in fields(Settings)),
     )
