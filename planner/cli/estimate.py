@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from planner import api
+from planner.cli.decisions import LayoutOptions, PlanOptions
 from planner.cli.inputs import (
     axis_keywords,
     job_keywords,
@@ -16,8 +17,6 @@ from planner.cli.inputs import (
 from planner.cli.options import (
     Json,
     LaunchInputOptions,
-    LayoutOptions,
-    PlanOptions,
     ScriptOptions,
     ServingOptions,
     WorkloadOptions,

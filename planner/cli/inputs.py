@@ -11,13 +11,8 @@ from planner.specs import ranges
 
 if TYPE_CHECKING:
     from planner.api.keywords import AxisKeywords, JobKeywords, LayoutKeywords, ScriptKeywords
-    from planner.cli.options import (
-        LayoutOptions,
-        PlanOptions,
-        RestrictOptions,
-        ScriptOptions,
-        WorkloadOptions,
-    )
+    from planner.cli.decisions import LayoutOptions, PlanOptions, RestrictOptions
+    from planner.cli.options import ScriptOptions, WorkloadOptions
     from planner.specs.cluster.spec import ClusterSpec
 
 

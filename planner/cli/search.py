@@ -8,8 +8,9 @@ import typer
 
 from planner import api
 from planner.cli import values
+from planner.cli.decisions import RestrictOptions
 from planner.cli.inputs import axis_keywords, job_keywords, read_cluster
-from planner.cli.options import InputOptions, Json, RestrictOptions, WorkloadOptions, option
+from planner.cli.options import InputOptions, Json, WorkloadOptions, option
 from planner.cli.output import write_stdout
 from planner.cli.progress import ProgressLine
 from planner.specs import ranges

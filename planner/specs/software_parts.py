@@ -129,6 +129,8 @@ class Offload(Input):
     """With which data sharding the optimizer may: its states are updated there."""
     optimizer_share: tuple[DataSharding, ...] = ()
     """With which of these a part of it may."""
+    eight_bit_weights: bool = True
+    """The optimizer may where weights are kept in 8 bits between steps."""
     weights: tuple[DataSharding, ...] = ()
     """With which data sharding sharded weights may; a copy goes to the device for every pass."""
     activations: tuple[Granularity, ...] = ()

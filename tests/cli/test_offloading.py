@@ -133,6 +133,19 @@ def test_host_memory_is_a_limit(planner: Command, tmp_path: Path) -> None:
     assert {plan["optimizer_offload"] for plan in found["plans"]} == {0.25}
 
 
+def test_the_optimizer_stays_where_weights_are_kept_in_8_bits(planner: Command) -> None:
+    """Megatron-LM `arguments.py`: --optimizer-cpu-offload with --fp8-param-gather needs delayed
+    scales."""
+    options = ("--cluster", "dgx-h100-16", "--nodes", "1", *JOB, "--tensor", "2", "--software",
+               "megatron-core-perf")  # fmt: skip
+    offloaded = (*options, "--optimizer-offload", "1")
+    assert planner("estimate", *offloaded, "--precision", "bf16").code == 0
+    assert planner("estimate", *options, "--precision", "fp8").code == 0
+    refused = planner("estimate", *offloaded, "--precision", "fp8")
+    assert refused.code == 2
+    assert "no value, as weights are kept in 8 bits between steps" in refused.stderr
+
+
 def test_a_search_offloads_where_nothing_else_fits(planner: Command) -> None:
     options = ("--cluster", "dgx-h100-16", "--nodes", "8", "--model", "llama-3.1-405b", "--top",
                "1")  # fmt: skip

@@ -143,7 +143,7 @@ def _chosen(plan: Plan, axis: str) -> str:
 
 def _offloading(run: SearchRun) -> Iterator[Change]:
     """What would have to be offloaded, where the user rules it out."""
-    wider = with_offloading(run.restrictions, run.scenario.job.software, although=True)
+    wider = with_offloading(run.restrictions, run.scenario.job, although=True)
     best = None if wider is None else _fastest(run, run.scenario, wider)
     if best is not None:
         weights = " --weight-offload on" if best[0].weight_offload else ""

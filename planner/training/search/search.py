@@ -161,7 +161,7 @@ def search(
 def _offloading(run: SearchRun) -> SearchRun | None:
     """Where nothing fits, the same search with what the framework can offload; None where nothing
     fits even then."""
-    wider = with_offloading(run.restrictions, run.scenario.job.software)
+    wider = with_offloading(run.restrictions, run.scenario.job)
     if wider is None or not _nothing_fits(run):
         return None
     run.report("offloading")

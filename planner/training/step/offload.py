@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from planner.training.batch import FULLY
-from planner.training.memory.activations import microbatch_bytes
+from planner.training.memory.in_flight import microbatch_bytes
 from planner.training.memory.sharding import optimizer_shares, reduced_every_microbatch
 from planner.workload.formats import (
     STATE_BYTES,

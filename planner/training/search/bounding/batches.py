@@ -8,7 +8,7 @@ import numpy as np
 
 from planner.schedule.registry import kind_of
 from planner.training.batch import Batch
-from planner.training.search.space.facts import PARTS, sharing_ranks
+from planner.training.search.space.codes import PARTS, sharing_ranks
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -26,8 +26,9 @@ import numpy as np
 from planner.schedule.registry import SCHEDULES
 from planner.schedule.rules import ScheduleSize
 from planner.training.layer.flops import model_flops_per_token
+from planner.training.search.space.codes import SCHEDULE_NAMES
 from planner.training.search.space.enumeration import Enumeration, dimensions, divisors
-from planner.training.search.space.facts import SCHEDULE_NAMES, SpaceFacts
+from planner.training.search.space.facts import SpaceFacts
 from planner.workload.layers import layer_kinds
 
 if TYPE_CHECKING:

@@ -19,8 +19,9 @@ from planner.training.search.layouts.default import (
 )
 from planner.training.search.plans.problems import check_plan, plan_values
 from planner.training.search.space.broken import check_values
+from planner.training.search.space.codes import code_of, sharing_ranks
 from planner.training.search.space.defaults import expert_defaults
-from planner.training.search.space.facts import SpaceFacts, code_of, sharing_ranks
+from planner.training.search.space.facts import SpaceFacts
 from planner.training.search.space.restrictions import (
     NUMBER_AXES,
     SWITCH_AXES,

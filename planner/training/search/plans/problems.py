@@ -12,7 +12,8 @@ from planner.schedule.registry import SCHEDULES, kind_of
 from planner.training.search.hosts.placement import check_hosts
 from planner.training.search.layouts.default import check_layers, layers_of_chunks, stages_of
 from planner.training.search.space.broken import broken_rules
-from planner.training.search.space.facts import SpaceFacts, code_of
+from planner.training.search.space.codes import code_of
+from planner.training.search.space.facts import SpaceFacts
 from planner.training.search.space.restrictions import NUMBER_AXES, Restrictions, unoffered
 
 if TYPE_CHECKING:
