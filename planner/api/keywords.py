@@ -53,6 +53,10 @@ class JobKeywords(TypedDict, total=False):
     """Lengths of the sequences that are packed into one of `seq_length`, or a file of them."""
     offload_to: str | None
     """Where an offloaded optimizer is kept: host or nvme."""
+    offload_modules: str | Sequence[str] | None
+    """Modules whose activations may be offloaded, as Megatron-LM names them."""
+    recompute_modules: str | Sequence[str] | None
+    """Modules that recompute="selective" computes again."""
     start_whole: bool | None
     """Every device makes the whole model before it is fully sharded."""
     context_heads: int | str | None

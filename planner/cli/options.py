@@ -211,6 +211,14 @@ class WorkloadOptions:
     offload_to: Annotated[
         str | None, option("PLACE", "Where an offloaded optimizer is: host or nvme.")
     ] = None
+    offload_modules: Annotated[
+        str | None,
+        option("NAME,...", "Modules whose activations may leave the device, such as core_attn."),
+    ] = None
+    recompute_modules: Annotated[
+        str | None,
+        option("NAME,...", "Modules that --recompute selective repeats, such as mlp."),
+    ] = None
     start_whole: Annotated[
         str | None, option("on|off", "Devices make the whole model before full sharding.")
     ] = None

@@ -9,18 +9,27 @@ from planner.errors import InputError
 from planner.specs import ranges
 from planner.specs.optimizers import MasterType, MomentType, StateType
 from planner.specs.packed import packed_lengths
+from planner.specs.software_parts import (
+    Allocator,
+    OffloadModule,
+    OffloadPlace,
+    RecomputeModule,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from planner.specs.software import SoftwareProfile
+    from planner.specs.software_parts import Offload
 
 MASTERS = get_args(MasterType)
 MOMENTS = get_args(MomentType)
 STATES = get_args(StateType)
 ALL = "all"
-PLACES = ("host", "nvme")
-ALLOCATORS = ("caching", "expandable")
+PLACES = get_args(OffloadPlace)
+ALLOCATORS = get_args(Allocator)
+RECOMPUTED = get_args(RecomputeModule)
+OFFLOADED = get_args(OffloadModule)
 _FIELDS: dict[str, tuple[str | None, str]] = {
     "gradients": (None, "gradient_dtype"),
     "loss_chunks": ("fused", "loss_chunks"),
@@ -65,7 +74,9 @@ class Settings:
     or a number; `packed_length`: tokens of the sequence that a token is in, where several fill the
     job's sequence length (`planner.specs.packed`); `start_whole`: every device makes the whole
     model before it is sharded; `offload_to`: "host" or "nvme", where an offloaded optimizer is;
-    `uneven_replicas`: whether replicas may run one microbatch more than others.
+    `uneven_replicas`: whether replicas may run one microbatch more than others;
+    `recompute_modules`: what selective recomputation computes again; `offload_modules`: whose
+    activations offloading moves to the hosts.
     """
 
     master_weights: str | None = None
@@ -82,6 +93,8 @@ class Settings:
     start_whole: bool | None = None
     offload_to: str | None = None
     uneven_replicas: bool | None = None
+    recompute_modules: tuple[str, ...] | None = None
+    offload_modules: tuple[str, ...] | None = None
 
     @classmethod
     def of(cls, options: Mapping[str, Any]) -> Settings:
@@ -102,6 +115,12 @@ class Settings:
             start_whole=ranges.switch("--start-whole", options.get("start_whole")),
             context_heads=_ranks(options.get("context_heads")),
             allocator=ranges.word("--allocator", options.get("allocator"), ALLOCATORS),
+            recompute_modules=_modules(
+                "--recompute-modules", options.get("recompute_modules"), RECOMPUTED
+            ),
+            offload_modules=_modules(
+                "--offload-modules", options.get("offload_modules"), OFFLOADED
+            ),
         )
 
     @staticmethod
@@ -114,8 +133,17 @@ class Settings:
             return software.master_weight_dtype if software.master_weights else "none"
         if name == "packed_length":
             return None
+        if name == "recompute_modules":
+            return software.recompute.selective_modules
+        if name == "offload_modules":
+            return software.offload.modules
         part, field = _FIELDS[name]
         return getattr(getattr(software, part) if part else software, field)
+
+    @property
+    def modules_stated(self) -> bool:
+        """Whether modules of layers are set."""
+        return (self.recompute_modules, self.offload_modules) != (None, None)
 
     @property
     def stated(self) -> dict[str, Any]:
@@ -173,7 +201,24 @@ class Settings:
             if choices.reduced_as_kept:
                 changes["gradient_reduce_dtype"] = self.gradients
         changes |= self._of_kernels(software)
+        changes |= self._of_modules(software, changes.get("offload", software.offload))
         return {name: value for name, value in changes.items() if getattr(software, name) != value}
+
+    def _of_modules(self, software: SoftwareProfile, offload: Offload) -> dict[str, Any]:
+        """What selective recomputation and offloading are told to do."""
+        found: dict[str, Any] = {}
+        recompute = software.recompute
+        if self.recompute_modules is not None:
+            known: tuple[str, ...] = (*recompute.selective_modules, *recompute.module_choices)
+            _allowed("--recompute-modules", "recomputes", self.recompute_modules, known, software)
+            found["recompute"] = recompute.model_copy(
+                update={"selective_modules": self.recompute_modules}
+            )
+        if self.offload_modules is not None:
+            known = (*offload.modules, *offload.module_choices)
+            _allowed("--offload-modules", "offloads", self.offload_modules, known, software)
+            found["offload"] = offload.of_modules(self.offload_modules)
+        return found
 
     def _of_kernels(self, software: SoftwareProfile) -> dict[str, Any]:
         """What is neither a state of the optimizer nor a gradient."""
@@ -213,6 +258,15 @@ def _moments(given: object) -> tuple[str, ...] | None:
             f"--moments: {len(found)} types; one is for both moments, two are for each by itself"
         )
     return found
+
+
+def _modules(option: str, given: object, allowed: tuple[str, ...]) -> tuple[str, ...] | None:
+    """Each module once, in the order given: a text with commas, or several."""
+    if given is None:
+        return None
+    several: Iterable[Any] = given.split(",") if isinstance(given, str) else given  # type: ignore[assignment]
+    words = (ranges.word(option, str(one).strip(), allowed) for one in several)
+    return tuple(dict.fromkeys(str(word) for word in words))
 
 
 def _packed(options: Mapping[str, Any]) -> dict[str, int | None]:

@@ -19,6 +19,7 @@ from planner.specs.optimizers import (
     StateType,
 )
 from planner.specs.software_parts import (
+    Allocator,
     DataShardingSwitch,
     Fp8,
     FullSharding,
@@ -178,7 +179,7 @@ class SoftwareProfile(Input):
     out where all are gathered at once."""
     step_overhead: Constant[Seconds]
     """Fixed host work of one step: loading data, logging, clearing."""
-    allocator: Literal["caching", "expandable"] = "caching"
+    allocator: Allocator = "caching"
     """Whether memory is reserved in segments of fixed sizes, or in segments that grow
     (`expandable_segments`)."""
     allocator_slack: Constant[Fraction]

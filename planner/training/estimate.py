@@ -53,8 +53,8 @@ def estimate(
 
 
 def with_confidence(scenario: Scenario, plan: Plan, cost: Estimate) -> Estimate:
-    """Adds to a point estimate how sure it is."""
-    confidence = confidence_of(scenario, plan, cost)
+    """Adds to a point estimate how sure it is, of a job on the plan's own hosts."""
+    confidence = confidence_of(scenario.placed(plan.placement.hosts), plan, cost)
     return replace(cost, confidence=confidence, assumptions=(*cost.assumptions, *confidence.notes))
 
 

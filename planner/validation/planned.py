@@ -124,6 +124,7 @@ def plan_run(run: Run) -> PlannedRun:
         expert_overlap=bool(experts["expert_overlap"]),
         shard_over=_shard_over(run),
         optimizer_offload=run.optimizer_offload,
+        weight_offload=run.weight_offload,
         activation_offload=run.activation_offload,
     )
     _check(facts, plan_values(scenario, plan))

@@ -134,6 +134,19 @@ def test_the_worst_case_is_estimated_on_the_nodes_in_use_too(planner: Run, tmp_p
     assert again["plans"][0]["estimate"]["confidence"] == estimate["confidence"]
 
 
+def test_ranges_are_of_the_nodes_in_use_under_the_worst_case_too(
+    planner: Run, tmp_path: Path
+) -> None:
+    """A job inside one node is another kind of job than one on both."""
+    path = str(tmp_path / "plans.json")
+    files = ("--cluster", "dgx-h100-16", "--model", "gpt-1.7b")
+    few = ("--nodes", "2", "--global-batch-size", "3", "--top", "1", "--output", path)
+    best = found(planner, *files, *few, "--robust", "50%")["plans"][0]
+    assert len(best["placement"]["hosts"]) == 1
+    again = json.loads(planner("estimate", *files, "--plan", path, "--json").stdout)["plans"][0]
+    assert again["estimate"]["confidence"] == best["estimate"]["confidence"]
+
+
 SCRIPT = """torchrun --nnodes 7 --nproc-per-node 8 pretrain_gpt.py --tensor-model-parallel-size 1 \\
   --pipeline-model-parallel-size 7 --num-layers 28 --hidden-size 2048 --num-attention-heads 16 \\
   --vocab-size 51200 --seq-length 4096 --max-position-embeddings 4096 --micro-batch-size 1 \\

@@ -17,7 +17,13 @@ import numpy as np
 
 from planner.arrays import distinct_rows
 from planner.training.batch import FULLY, OUTER_KINDS, SELECTIVE
-from planner.training.memory.in_flight import beside, heaviest, kept_in_flight, largest_of_kinds
+from planner.training.memory.in_flight import (
+    beside,
+    heaviest,
+    in_flight_bytes,
+    kept_in_flight,
+    largest_of_kinds,
+)
 from planner.training.memory.losses import computed_losses, kept_logits, kept_outputs, loss_ends
 from planner.training.memory.parameters import embedding_parameters
 from planner.workload.formats import weight_bytes
@@ -35,32 +41,45 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class ActivationPeak:
-    """Bytes, int64 [N, p] each: kept by microbatches in flight, of the losses among them, and what
-    lives only for a moment."""
+    """Bytes, int64 [N, p] each: kept by microbatches in flight, of the losses among them, what
+    lives only for a moment, and of the kept those that may be offloaded."""
 
     activations: NDArray[np.int64]
     logits: NDArray[np.int64]
     working: NDArray[np.int64]
+    movable: NDArray[np.int64]
 
     def offloaded(self, scenario: Scenario, table: CostTable, batch: Batch) -> NDArray[np.int64]:
-        """Bytes of the activations that are on the hosts, [N, p]: a share of all but those of the
-        layers in whose passes they leave and come back."""
-        window = scenario.job.software.offload.activation_window.value
-        present = batch.load.counts.sum(axis=1) > 0
-        present[:, -OUTER_KINDS:] = False
-        saved = np.where(
-            (batch.granularity == SELECTIVE)[:, None],
-            table.selective_bytes[batch.row],
-            table.saved_bytes[batch.row],
-        )
-        every = np.arange(len(batch))
-        kept = np.where(
-            (batch.fully_recomputed > 0)[:, None],
-            largest_of_kinds(table.full_bytes, batch.row, present),
-            largest_of_kinds(saved, every, present),
-        )
-        rest = np.maximum(self.activations - window * kept, 0)
+        """Bytes of the activations that are on the hosts, [N, p]: a share of those that may be, but
+        for the layers, or chunks, in whose passes they leave and come back."""
+        offload = scenario.job.software.offload
+        window = offload.activation_window.value
+        full = (batch.fully_recomputed > 0)[:, None]
+        of_layers = movable_of_layers(table, batch)
+        if offload.moves == "chunk":
+            of_chunks = np.einsum("pvk,nk->npv", batch.pass_counts, of_layers)
+            under_way = np.where(full, 0, of_chunks.max(axis=-1))
+        else:
+            present = batch.load.counts.sum(axis=1) > 0
+            present[:, -OUTER_KINDS:] = False
+            under_way = np.where(
+                full,
+                largest_of_kinds(table.full_bytes, batch.row, present),
+                largest_of_kinds(of_layers, np.arange(len(batch)), present),
+            )
+        movable = np.where(full, self.activations, np.minimum(self.movable, self.activations))
+        rest = np.maximum(movable - window * under_way, 0)
         return np.asarray((batch.host_activations[:, None] * rest).astype(np.int64))
+
+
+def movable_of_layers(table: CostTable, batch: Batch) -> NDArray[np.int64]:
+    """Bytes, [N, K], of a layer of every kind that may be offloaded, unless all of the layer is
+    computed again."""
+    return np.where(
+        (batch.granularity == SELECTIVE)[:, None],
+        table.selective_movable_bytes[batch.row],
+        table.movable_bytes[batch.row],
+    )
 
 
 def activation_peak(
@@ -92,6 +111,7 @@ def activation_peak(
         activations=peak.activations[which.which],
         logits=peak.logits[which.which],
         working=peak.working[which.which],
+        movable=peak.movable[which.which],
     )
 
 
@@ -105,6 +125,11 @@ def _different_peaks(
     row, load = batch.row, batch.load
     in_flight, which = heaviest(table, batch)
     activations, replayed = kept_in_flight(table, batch, in_flight, which)
+    movable = (
+        in_flight_bytes(in_flight, which, batch.pass_counts, movable_of_layers(table, batch))
+        if batch.offloads
+        else np.zeros_like(activations)
+    )
     activations = activations + beside(table, batch, in_flight, which)
 
     has_loss = computed_losses(table, load.counts).any(axis=1)
@@ -124,7 +149,8 @@ def _different_peaks(
     nothing = np.zeros_like(last_loss)
     if batch.kind.shares_vocabulary:
         shared = Phase(at_loss + dense_gradient[:, None], nothing, nothing)
-        return fullest(activations, logits, (shared, Phase(in_layer, nothing, nothing)))
+        phases = [shared, Phase(in_layer, nothing, nothing)]
+        return fullest(activations, logits, movable, phases)
     ends = loss_ends(scenario)
     in_head = (
         has_loss
@@ -147,7 +173,7 @@ def _different_peaks(
         phases.append(
             Phase(np.where(held, in_embedding, 0), after_head, np.where(held, freed, nothing))
         )
-    return fullest(activations, logits, phases)
+    return fullest(activations, logits, movable, phases)
 
 
 class Phase(NamedTuple):
@@ -160,7 +186,10 @@ class Phase(NamedTuple):
 
 
 def fullest(
-    activations: NDArray[np.int64], logits: NDArray[np.int64], phases: Sequence[Phase]
+    activations: NDArray[np.int64],
+    logits: NDArray[np.int64],
+    movable: NDArray[np.int64],
+    phases: Sequence[Phase],
 ) -> ActivationPeak:
     """The phase in which each stage of each plan holds most; of equals the first."""
     totals = np.stack([p.working - p.freed_logits - p.freed_activations for p in phases])
@@ -173,6 +202,7 @@ def fullest(
         activations=activations - freed_activations,
         logits=logits - freed_logits,
         working=working,
+        movable=movable,
     )
 
 

@@ -108,7 +108,7 @@ def kept_in_flight(
     load, row = batch.load, batch.row
     selective = (batch.granularity == SELECTIVE)[:, None]
     saved = np.where(selective, table.selective_bytes[row], table.saved_bytes[row])
-    kept = _in_flight_bytes(in_flight, which, batch.pass_counts, saved)
+    kept = in_flight_bytes(in_flight, which, batch.pass_counts, saved)
     present = load.of_stages > 0
     again = largest_of_kinds(table.saved_bytes - table.selective_bytes, row, present)
     replayed = np.where(selective, np.maximum(again, 0), 0)
@@ -117,7 +117,7 @@ def kept_in_flight(
     for layers in distinct(full[full > 0]):
         plans = np.flatnonzero(full == layers)
         leading = load.leading[layers]
-        kept[plans] -= _in_flight_bytes(in_flight, which[plans], leading, dropped[plans])
+        kept[plans] -= in_flight_bytes(in_flight, which[plans], leading, dropped[plans])
         restored = largest_of_kinds(dropped, plans, leading.sum(axis=1) > 0)
         freed = _freed_before_replay(load, layers, table.saved_bytes[row[plans]])
         replayed[plans] = np.maximum(restored - freed, 0)
@@ -139,7 +139,7 @@ def _freed_before_replay(
     return np.where(least == unused, 0, least)
 
 
-def _in_flight_bytes(
+def in_flight_bytes(
     in_flight: NDArray[np.int64],
     which: NDArray[np.intp],
     counts: NDArray[np.int64],
