@@ -65,6 +65,8 @@ class JobKeywords(TypedDict, total=False):
     """Chunks in which output layer and loss take the tokens of a microbatch."""
     allocator: str | None
     """caching, or expandable for segments that grow."""
+    uneven_replicas: bool | None
+    """Some replicas run one microbatch more than others, which your framework has to be able to."""
     expert_capacity: float | None
     """Tokens that an expert takes at most, over the mean; what exceeds it is dropped."""
     pad_experts: bool | None

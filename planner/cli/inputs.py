@@ -47,6 +47,7 @@ def job_keywords(headroom: str | None, workload: WorkloadOptions) -> JobKeywords
         "loss_chunks": values.whole("--loss-chunks", workload.loss_chunks, most=ranges.MOST_CHUNKS),
         "allocator": workload.allocator,
         "offload_to": workload.offload_to,
+        "uneven_replicas": values.switch("--uneven-replicas", workload.uneven_replicas),
         "offload_modules": workload.offload_modules,
         "recompute_modules": workload.recompute_modules,
         "start_whole": values.switch("--start-whole", workload.start_whole),

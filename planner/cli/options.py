@@ -281,6 +281,10 @@ class WorkloadOptions:
     allocator: Annotated[
         str | None, option("NAME", "Segments of memory: caching, or expandable (they grow).")
     ] = None
+    uneven_replicas: Annotated[
+        str | None,
+        option("on|off", "Some replicas run one microbatch more, if your framework can."),
+    ] = None
     expert_capacity: Annotated[
         str | None,
         option("X", "Most tokens of an expert over the mean; more are dropped. [default: none]"),

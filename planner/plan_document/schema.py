@@ -147,6 +147,7 @@ def _settings() -> Schema:
             "offload_modules": list_of(choice(*OFFLOADED)),
             "context_heads": {"anyOf": [{"const": "all"}, POSITIVE]},
             "allocator": choice(*ALLOCATORS),
+            "uneven_replicas": FLAG,
         },
         optional=tuple(one.name for one in fields(Settings)),
     )

@@ -36,6 +36,7 @@ _FIELDS: dict[str, tuple[str | None, str]] = {
     "expert_capacity": ("expert", "capacity_factor"),
     "pad_experts": ("expert", "padded"),
     "allocator": (None, "allocator"),
+    "uneven_replicas": (None, "uneven_replicas"),
     "context_heads": (None, "context_heads"),
     "start_whole": ("full_sharding", "starts_whole"),
     "offload_to": ("offload", "to"),
@@ -46,6 +47,7 @@ _NEEDED: dict[str, Callable[[SoftwareProfile], bool]] = {
     "expert_capacity": lambda software: software.expert.drops_tokens,
     "pad_experts": lambda software: software.expert.drops_tokens,
     "allocator": lambda software: True,
+    "uneven_replicas": lambda software: True,
     "context_heads": lambda software: software.exchanges_heads,
     "offload_to": lambda software: bool(software.offload.nvme),
     "start_whole": lambda software: "full" in software.data_sharding.choices,
@@ -72,6 +74,7 @@ class Settings:
     or a number; `packed_length`: tokens of the sequence that a token is in, where several fill the
     job's sequence length (`planner.specs.packed`); `start_whole`: every device makes the whole
     model before it is sharded; `offload_to`: "host" or "nvme", where an offloaded optimizer is;
+    `uneven_replicas`: whether replicas may run one microbatch more than others;
     `recompute_modules`: what selective recomputation computes again; `offload_modules`: whose
     activations offloading moves to the hosts.
     """
@@ -89,6 +92,7 @@ class Settings:
     """Tokens of the longest of these sequences, where they are given one by one."""
     start_whole: bool | None = None
     offload_to: str | None = None
+    uneven_replicas: bool | None = None
     recompute_modules: tuple[str, ...] | None = None
     offload_modules: tuple[str, ...] | None = None
 
@@ -107,6 +111,7 @@ class Settings:
             pad_experts=ranges.switch("--pad-experts", options.get("pad_experts")),
             **_packed(options),
             offload_to=ranges.word("--offload-to", options.get("offload_to"), PLACES),
+            uneven_replicas=ranges.switch("--uneven-replicas", options.get("uneven_replicas")),
             start_whole=ranges.switch("--start-whole", options.get("start_whole")),
             context_heads=_ranks(options.get("context_heads")),
             allocator=ranges.word("--allocator", options.get("allocator"), ALLOCATORS),

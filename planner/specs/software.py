@@ -155,6 +155,8 @@ class SoftwareProfile(Input):
     keys and values go around a ring over what is left. Default: none, the ring is over all."""
     exchanges_heads: bool = False
     """A job may choose how many ranks exchange heads."""
+    uneven_replicas: bool = False
+    """Replicas may run different numbers of microbatches, which differ by one."""
     rank_order: RankOrder = "tp-cp-ep-dp-pp"
     cuda_graphs: bool = False
     """Kernels are launched from recorded graphs."""

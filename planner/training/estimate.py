@@ -228,6 +228,14 @@ def assumptions(scenario: Scenario, plan: Plan) -> tuple[str, ...]:
         said.append(
             f"the model's {positions:,} learned positions are extended to {job.seq_length:,}"
         )
+    together = plan.micro_batch_size * plan.degrees.data
+    if job.global_batch_size % together:
+        busy = job.global_batch_size // plan.micro_batch_size % plan.degrees.data
+        most = plan.num_microbatches
+        said.append(
+            f"{busy:,} of {plan.degrees.data:,} replicas run {most:,} microbatches, the others "
+            f"{most - 1:,}: it needs a framework or a data loader that can"
+        )
     packed = job.settings.packed_length
     if packed is not None:
         said.append(

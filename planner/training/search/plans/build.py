@@ -59,7 +59,7 @@ def plan_of(
     return Plan(
         degrees=degrees,
         micro_batch_size=micro_batch_size,
-        num_microbatches=scenario.job.global_batch_size // (micro_batch_size * degrees.data),
+        num_microbatches=scenario.job.microbatches(micro_batch_size * degrees.data),
         schedule=str(values["schedule"]),
         virtual_stages=int(values["virtual_stages"]),
         sequence_parallel=bool(values["sequence_parallel"]) and degrees.tensor > 1,

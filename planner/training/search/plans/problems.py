@@ -110,8 +110,11 @@ def _precision(scenario: Scenario) -> Iterator[PlanProblem]:
 
 def _batch(scenario: Scenario, plan: Plan) -> Iterator[PlanProblem]:
     replicas, batch = plan.degrees.data, scenario.job.global_batch_size
-    made = plan.num_microbatches * plan.micro_batch_size * replicas
-    if made != batch:
+    together = plan.micro_batch_size * replicas
+    made = plan.num_microbatches * together
+    uneven = scenario.job.software.uneven_replicas and batch % plan.micro_batch_size == 0
+    needed = scenario.job.microbatches(together) if uneven else batch / together
+    if plan.num_microbatches != needed:
         error = InputError(
             f"{plan.num_microbatches} microbatches of {plan.micro_batch_size} on {replicas} "
             f"replicas make {made} sequences, the global batch has {batch}"

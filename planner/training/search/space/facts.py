@@ -15,6 +15,9 @@ from planner.workload.layers import layer_operators
 from planner.workload.shard import Shard
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from planner.arrays import Ints
     from planner.specs.model.spec import ModelSpec
     from planner.specs.software import SoftwareProfile
     from planner.specs.software_parts import Offload
@@ -84,11 +87,30 @@ class SpaceFacts:
     kept_by_eight_bits: bool
     state_shardings: tuple[str, ...]
     context_heads: int
+    uneven_replicas: bool
     least_devices: int | None = None
     """A combination may take any number of whole nodes that has so many devices, up to all; None:
     all devices."""
     any_batch: bool = False
     """Whether it may leave a part of the global batch out."""
+
+    def microbatches(self, c: Mapping[str, Ints]) -> tuple[Ints, ...]:
+        """Of every replica, or of those that run fewest and of those that run most."""
+        together = c["micro_batch_size"] * c["data"]
+        fewest = self.global_batch_size // together
+        if not self.uneven_replicas:
+            return (fewest,)
+        return fewest, -(-self.global_batch_size // together)
+
+    @property
+    def batch_is_divided(self) -> str:
+        """How the replicas share the global batch, in words."""
+        if self.uneven_replicas:
+            return (
+                f"micro-batch size must divide the global batch of {self.global_batch_size}, and "
+                "every replica needs a microbatch"
+            )
+        return f"micro-batch size · data must divide the global batch of {self.global_batch_size}"
 
     @property
     def offloads_optimizer(self) -> str:
@@ -212,6 +234,7 @@ class SpaceFacts:
             predictions=model.mtp_num_layers,
             seq_length=job.seq_length,
             global_batch_size=job.global_batch_size,
+            uneven_replicas=job.software.uneven_replicas,
             framework=software.framework,
             software=software.name,
             lacking=tuple(

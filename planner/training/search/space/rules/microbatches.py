@@ -13,7 +13,12 @@ if TYPE_CHECKING:
 
 def batch(f: SpaceFacts, c: Columns) -> Holds:
     together = c["micro_batch_size"] * c["data"]
-    return together <= f.global_batch_size if f.any_batch else f.global_batch_size % together == 0
+    if f.any_batch:
+        return together <= f.global_batch_size
+    if f.uneven_replicas:
+        whole = f.global_batch_size % c["micro_batch_size"] == 0
+        return whole & (together <= f.global_batch_size)
+    return f.global_batch_size % together == 0
 
 
 def sequence_parallel(f: SpaceFacts, c: Columns) -> Holds:
@@ -43,7 +48,7 @@ def one_tensor(f: SpaceFacts, c: Columns) -> Holds:
 MICROBATCHES = (
     SpaceRule(
         name="batch",
-        sentence="micro-batch size · data must divide the global batch of {f.global_batch_size}",
+        sentence="{f.batch_is_divided}",
         axes=("data", "micro_batch_size"),
         adjusts="micro_batch_size",
         holds=batch,

@@ -39,16 +39,14 @@ def schedule(about_microbatches: bool) -> Callable[[SpaceFacts, Columns], Holds]
 
     def holds(f: SpaceFacts, c: Columns) -> Holds:
         kind = SCHEDULES[SCHEDULE_NAMES[int(c["schedule"].flat[0])]]
-        size = ScheduleSize.of(
-            int(c["pipeline"].flat[0]),
-            int(c["virtual_stages"].flat[0]),
-            f.global_batch_size // (c["micro_batch_size"] * c["data"]),
-            None,
-        )
-        allowed = np.ones(size.num_microbatches.shape, dtype=np.bool_)
-        for rule in kind.rules:
-            if rule.about_microbatches == about_microbatches:
-                allowed = allowed & rule.holds(size)
+        stages, chunks = int(c["pipeline"].flat[0]), int(c["virtual_stages"].flat[0])
+        numbers = f.microbatches(c)
+        allowed = np.ones(numbers[0].shape, dtype=np.bool_)
+        for number in numbers:
+            size = ScheduleSize.of(stages, chunks, number, None)
+            for rule in kind.rules:
+                if rule.about_microbatches == about_microbatches:
+                    allowed = allowed & rule.holds(size)
         return allowed
 
     return holds
@@ -56,13 +54,13 @@ def schedule(about_microbatches: bool) -> Callable[[SpaceFacts, Columns], Holds]
 
 def microbatches(f: SpaceFacts, c: Columns) -> Holds:
     """The schedule's conditions on the number of microbatches, and the framework's own."""
-    number = f.global_batch_size // (c["micro_batch_size"] * c["data"])
+    number = f.microbatches(c)[0]
     enough = (number >= c["pipeline"]) | (c["virtual_stages"] > 1) | (not f.needs_microbatches)
     return schedule(about_microbatches=True)(f, c) & enough
 
 
 def simulated(f: SpaceFacts, c: Columns) -> Holds:
-    microbatches = f.global_batch_size // (c["micro_batch_size"] * c["data"])
+    microbatches = f.microbatches(c)[-1]
     chunks = c["pipeline"].astype(np.float64) * c["virtual_stages"]
     return chunks * microbatches <= MOST_FORWARDS
 
