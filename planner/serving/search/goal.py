@@ -23,12 +23,13 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Goal:
     """`prices` per hour and `watts` of one device, by group; None where the cluster does not state
-    them."""
+    them. `tightness`: what the stated limits are divided by."""
 
     objective: Objective
     slo: ServiceLevel | None
     prices: tuple[float, ...] | None
     watts: tuple[float, ...] | None
+    tightness: float = 1.0
 
     def cost(self, group: int) -> float:
         """What one device of a group counts in the objective: its price or its power, else 1."""
@@ -52,7 +53,7 @@ class Goal:
             return kept
         for limits, seconds in ((self.slo.ttft, bounds.ttft_s), (self.slo.tpot, bounds.tpot_s)):
             most_s = min(limit_of(limits, "mean"), limit_of(limits, "p99"))
-            kept &= seconds <= most_s
+            kept &= seconds * self.tightness <= most_s
         return kept
 
     @property
@@ -73,7 +74,7 @@ class Goal:
     def excess(self, ttft: Latency | None, tpot: Latency | None) -> float:
         """The largest latency over its limit, of those that are given; at most 1 where all limits
         are kept."""
-        return most_missed(self.slo, ttft, tpot)
+        return self.tightness * most_missed(self.slo, ttft, tpot)
 
 
 def goal_of(objective: Objective, slo: ServiceLevel | None, cluster: ClusterSpec) -> Goal:
