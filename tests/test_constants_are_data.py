@@ -50,6 +50,23 @@ ALLOWED = {
     "serving/layer/attention.py": {"_PRODUCTS": "the algorithm of attention"},
     "serving/load/lengths.py": {"_GOLDEN": "mathematics", "_SECOND": "mathematics"},
     "serving/load/steady.py": {"_ROUNDS": "effort"},
+    "serving/deployment.py": {"FULL": "a tolerance", "_HALVINGS": "effort"},
+    "serving/limits.py": {"KEPT": "a tolerance"},
+    "serving/search/equal.py": {"_CLOSEST": "how many are shown"},
+    "serving/search/levels.py": {
+        "_RATIO": "effort",
+        "_BEYOND": "where more requests only wait",
+        "_MOST_COUNTS": "effort",
+    },
+    "serving/search/mixing.py": {
+        "READ_SHARES": "effort",
+        "_ROUNDS": "effort",
+        "_HALVINGS": "effort",
+        "_USED": "a tolerance",
+        "_SAME": "a tolerance",
+    },
+    "serving/search/search.py": {"_SAME": "a tolerance", "_FRONT_SETTINGS": "effort"},
+    "serving/search/space.py": {"_STAGES": "the space", "_CHUNKS": "the space"},
     "serving/estimate.py": {"_ENOUGH": "effort", "_FEWEST_ROUNDS": "effort"},
     "workload/formats.py": {
         "STATE_BYTES": "number formats",

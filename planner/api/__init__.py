@@ -59,6 +59,8 @@ if TYPE_CHECKING:
     from planner.api.searches import search as search
     from planner.api.serving import PricedServing as PricedServing
     from planner.api.serving import estimate_serving as estimate_serving
+    from planner.api.serving_searches import FoundServing as FoundServing
+    from planner.api.serving_searches import search_serving as search_serving
     from planner.api.shipped import cluster_template as cluster_template
     from planner.api.shipped import shipped_text as shipped_text
     from planner.api.simulations import simulate as simulate
@@ -130,6 +132,7 @@ _HOMES = {
     "planner.api.replans": ("Replan", "replan"),
     "planner.api.searches": ("search",),
     "planner.api.serving": ("PricedServing", "estimate_serving"),
+    "planner.api.serving_searches": ("FoundServing", "search_serving"),
     "planner.api.shipped": ("cluster_template", "shipped_text"),
     "planner.api.simulations": ("simulate",),
     "planner.api.sweeps": ("SweptStudy", "compare_clusters", "sweep"),

@@ -9,14 +9,16 @@ from planner.api.inputs import load_cluster, load_model
 from planner.errors import InputError
 from planner.serving.accuracy import ranges_of
 from planner.serving.assumptions import assumptions_of
+from planner.serving.domain import fast_domain
 from planner.serving.estimate import ServingEstimate, estimate, holds_a_request, prices
+from planner.serving.limits import missed_limits
 from planner.serving.load.lengths import ClosedLoad
 from planner.serving.room import changes_with_room
 from planner.serving.scenario import KV_BYTES, WEIGHT_BYTES, ServingDegrees, ServingScenario
 from planner.specs.engine import load_engine
 from planner.specs.ranges import word
 from planner.specs.serving import serving_defaults
-from planner.specs.serving_load import LoadFile, load_serving_load
+from planner.specs.serving_load import ROUNDS, LoadFile, load_serving_load
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,8 +30,6 @@ if TYPE_CHECKING:
     from planner.specs.model.spec import ModelSpec
 
 DEFAULT_ENGINE, DEFAULT_WEIGHTS = "vllm", "bf16"
-ROUNDS = 10
-"""Requests of each client in a closed loop: as published benchmarks have them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,6 +153,10 @@ def estimate_serving(
     True
     """
     spec, file, profile = load_cluster(cluster), load_serving_load(load), load_engine(engine)
+    if file.concurrency is None and file.offline is None:
+        raise InputError(
+            "an estimate needs concurrency or offline in the load file", path=str(load)
+        )
     group, served = spec.node_groups[0], load_model(model)
     degrees = ServingDegrees(
         tensor=tensor, pipeline=pipeline, attention_data=attention_data, expert=expert
@@ -165,12 +169,10 @@ def estimate_serving(
         weights=word("--weights", weights, tuple(WEIGHT_BYTES)) or DEFAULT_WEIGHTS,
         kv=word("--kv-format", kv_format, tuple(KV_BYTES)) or profile.kv_format,
         degrees=degrees,
-        stated_link_bytes_per_s=group.intra_node.bandwidth_bytes_per_s,
+        stated_link_bytes_per_s=fast_domain(group).bytes_per_s,
     )
-    closed, (_, memory) = _closed(file), prices(scenario)
-    assumptions = tuple(
-        assumptions_of(spec, scenario, file, weights=weights, kv_format=kv_format, rounds=ROUNDS)
-    )
+    closed, (_, memory) = closed_load(file), prices(scenario)
+    assumptions = tuple(assumptions_of(spec, scenario, file, weights=weights, kv_format=kv_format))
     if not holds_a_request(memory, closed):
         return PricedServing(
             cluster=spec.name,
@@ -188,7 +190,7 @@ def estimate_serving(
         load=file,
         memory=memory,
         estimate=found,
-        missed=_missed(file, found),
+        missed=missed_limits(file.slo, found.ttft, found.tpot),
         assumptions=assumptions,
     )
 
@@ -196,10 +198,12 @@ def estimate_serving(
 def _check_degrees(cluster: ClusterSpec, model: ModelSpec, degrees: ServingDegrees) -> None:
     """Raises: InputError for a replica that the cluster or the model has no room for."""
     group = cluster.node_groups[0]
-    if degrees.stage_devices > group.devices_per_node:
+    domain = fast_domain(group).devices
+    if degrees.stage_devices > domain:
+        place = "a node" if domain == group.devices_per_node else "a scale-up domain"
         raise InputError(
             f"--tensor {degrees.tensor} x --attention-data {degrees.attention_data} is more than "
-            f"the {group.devices_per_node} devices of a node; a stage is priced inside one node"
+            f"the {domain} devices of {place}; a stage is priced inside one"
         )
     if group.count is not None and degrees.devices > group.count * group.devices_per_node:
         raise InputError(
@@ -216,7 +220,8 @@ def _check_degrees(cluster: ClusterSpec, model: ModelSpec, degrees: ServingDegre
         raise InputError(f"--expert {degrees.expert}: {model.name} {has}")
 
 
-def _closed(file: LoadFile) -> ClosedLoad:
+def closed_load(file: LoadFile) -> ClosedLoad:
+    """The requests of a load file, with one client where it states none."""
     requests = file.requests
     most, least = 1 + requests.spread, 1 - requests.spread
     return ClosedLoad(
@@ -224,29 +229,9 @@ def _closed(file: LoadFile) -> ClosedLoad:
         input_tokens=round(requests.input * most),
         output_tokens=round(requests.output * most),
         least=least / most,
-        rounds=ROUNDS if file.concurrency else 1,
+        rounds=1 if file.offline else ROUNDS,
     )
 
 
 def _latency(found: Latency) -> dict[str, float]:
     return {"mean_s": found.mean_s, "p50_s": found.median_s, "p99_s": found.p99_s}
-
-
-def _missed(file: LoadFile, found: ServingEstimate) -> tuple[str, ...]:
-    if file.slo is None:
-        return ()
-    missed = []
-    for name, limits, latency in (
-        ("ttft", file.slo.ttft, found.ttft),
-        ("tpot", file.slo.tpot, found.tpot),
-    ):
-        if limits is None or latency is None:
-            continue
-        for statistic, seconds in _latency(latency).items():
-            limit_s = getattr(limits, statistic.removesuffix("_s"))
-            if limit_s is not None and seconds > limit_s:
-                missed.append(
-                    f"{name} {statistic.removesuffix('_s')}: {1e3 * seconds:.1f} ms, "
-                    f"the limit is {1e3 * limit_s:g} ms"
-                )
-    return tuple(missed)

@@ -1,7 +1,6 @@
 """`planner estimate`: memory and time of one plan."""
 
-from dataclasses import fields
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -24,6 +23,7 @@ from planner.cli.options import (
     option,
 )
 from planner.cli.output import note, write_stdout
+from planner.cli.serving import refuse_serving, refuse_training
 from planner.cli.values import whole
 from planner.errors import InputError
 from planner.specs import ranges
@@ -63,10 +63,10 @@ def estimate(
     """
     if served.serving is not None:
         others = {"plan": plan, "timeline": timeline, "headroom": inputs.headroom}
-        _refuse_training(workload, decisions, layout, script, others)
+        refuse_training(workload, decisions, layout, script, others, but=_SERVED)
         _estimate_serving(inputs, decisions, served, json)
         return
-    _refuse_serving(served)
+    refuse_serving(served)
     check_writable(timeline, option="--timeline")
     priced = api.estimate(
         read_cluster(inputs.cluster),
@@ -93,25 +93,6 @@ def estimate(
 
 _SERVED = ("tensor", "pipeline", "expert")
 """Options of a plan that a serving replica has too."""
-
-
-def _refuse_training(*groups: Any) -> None:
-    """Raises: InputError for an option that says nothing about serving."""
-    for group in groups:
-        given = group if isinstance(group, dict) else _given(group)
-        for name, value in given.items():
-            if value is not None and name not in _SERVED:
-                raise InputError(f"--{name.replace('_', '-')} is for training, not for --serving")
-
-
-def _refuse_serving(served: ServingOptions) -> None:
-    for name, value in _given(served).items():
-        if value is not None:
-            raise InputError(f"--{name.replace('_', '-')} is for serving; it needs --serving")
-
-
-def _given(group: Any) -> dict[str, Any]:
-    return {field.name: getattr(group, field.name) for field in fields(group)}
 
 
 def _estimate_serving(

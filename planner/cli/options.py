@@ -171,6 +171,55 @@ class ServingOptions:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ServingSearchOptions:
+    """Serving plans in place of training plans."""
+
+    TITLE: ClassVar[str] = "Serving"
+
+    serving: Annotated[
+        str | None, option("LOAD.yaml", "Requests to serve: a search of serving, not training.")
+    ] = None
+    engine: Annotated[
+        str | None,
+        option(
+            "NAME|FILE",
+            "Engine: vllm, sglang, trtllm or atom. [default: vllm]",
+            names="engine",
+        ),
+    ] = None
+    objective: Annotated[
+        str | None,
+        option("NAME", "throughput, cost, devices or energy. [default: throughput]"),
+    ] = None
+    attention_data: Annotated[
+        str | None, option("N,...", "Ranks with requests of their own that share the experts.")
+    ] = None
+    max_running: Annotated[
+        str | None, option("N,...", "Requests of a rank at a time. [default: the engine's]")
+    ] = None
+    max_step_tokens: Annotated[
+        str | None,
+        option("N,...", "Prompt tokens of a step. [default: around the engine's]"),
+    ] = None
+    weights: Annotated[
+        str | None,
+        option(
+            "FORMAT,...",
+            "Formats of the weights: bf16, fp8, fp8-block, int8, mxfp4, nvfp4, int4. "
+            "[default: bf16]",
+        ),
+    ] = None
+    kv_format: Annotated[
+        str | None,
+        option("FORMAT,...", "Formats of the KV cache: bf16, fp8. [default: the engine's]"),
+    ] = None
+    disaggregated: Annotated[
+        str | None,
+        option("on|off", "Prompts are read in pools of their own. [default: where better]"),
+    ] = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class WorkloadOptions:
     """How it is trained. What is left out comes from the model's `training:` block."""
 

@@ -12,6 +12,7 @@ from planner.wording.units import count, seconds
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from planner.serving.search.job import ServingProgress
     from planner.sweeps.sweep import SweepProgress
     from planner.training.search.search import Progress
 
@@ -23,6 +24,8 @@ PHASES = {
     "bounding": "bounding",
     "refining": "pricing in full",
     "explaining": "looking for what would fit",
+    "mixing": "mixing pools",
+    "front": "drawing the front",
 }
 
 
@@ -88,6 +91,22 @@ class PointsLine(ProgressLine):
         self._say(
             lambda spent_s: (
                 f"{count(progress.answered)} of {count(progress.points)} points, {spent_s:.0f} s"
+            )
+        )
+
+
+class ServingLine(ProgressLine):
+    """The same for a search of serving plans."""
+
+    def __enter__(self) -> ServingLine:
+        return self
+
+    def update_serving(self, progress: ServingProgress) -> None:
+        """Where a search is."""
+        self._say(
+            lambda spent_s: (
+                f"{PHASES.get(progress.phase, progress.phase)}, {spent_s:.0f} s: "
+                f"{count(progress.kinds)} kinds of replicas, {count(progress.priced)} simulated"
             )
         )
 

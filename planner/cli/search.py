@@ -9,9 +9,17 @@ import typer
 from planner import api
 from planner.cli import values
 from planner.cli.inputs import axis_keywords, job_keywords, read_cluster
-from planner.cli.options import InputOptions, Json, RestrictOptions, WorkloadOptions, option
+from planner.cli.options import (
+    InputOptions,
+    Json,
+    RestrictOptions,
+    ServingSearchOptions,
+    WorkloadOptions,
+    option,
+)
 from planner.cli.output import write_stdout
 from planner.cli.progress import ProgressLine
+from planner.cli.serving import refuse_serving, search_serving
 from planner.specs import ranges
 from planner.specs.files.writing import check_writable, write_file
 
@@ -25,6 +33,7 @@ def search(
     inputs: InputOptions,
     workload: WorkloadOptions,
     restrict: RestrictOptions,
+    served: ServingSearchOptions,
     top: Annotated[str, option("K", "How many plans to rank. [default: 10]")] = "10",
     time_limit: Annotated[
         str | None, option("S", "Stop after S seconds with the best plans so far.")
@@ -77,12 +86,42 @@ def search(
 ) -> None:
     """Find the best plans for a model on a cluster.
 
-    Exit code 0: plans were found; 1: nothing fits, or time ran out before a plan was priced; 2: bad
-    input.
+    With --serving the plans are of pools of replicas that answer requests.
+
+    Exit code 0: plans were found; 1: nothing fits, no serving plan keeps the limits of the load, or
+    time ran out before a plan was priced; 2: bad input.
     """
     began_s = monotonic()
     count = values.whole("--top", top, most=ranges.MOST_PLANS)
     limit_s = values.duration_s("--time-limit", time_limit)
+    if served.serving is not None:
+        check_writable(output)
+        any_found, interrupted = search_serving(
+            inputs,
+            workload,
+            restrict,
+            served,
+            top=count or 1,
+            limit_s=limit_s,
+            others={
+                "robust": robust,
+                "variants": variants,
+                "cloud": cloud,
+                "idle": idle,
+                "scaling": scaling,
+                "rank_by": rank_by,
+                "budget": budget,
+                "at_least": at_least,
+            },
+            output=output,
+            json=json,
+        )
+        if interrupted:
+            raise typer.Exit(INTERRUPTED)
+        if not any_found:
+            raise typer.Exit(NO_PLAN)
+        return
+    refuse_serving(served)
     slower = values.share("--robust", robust, below=1.0)
     idling = ranges.word("--idle", idle, ("on", "off"))
     sizes = values.wholes("--scaling", scaling, most=ranges.MOST_NODES)

@@ -7,13 +7,7 @@ from typing import TYPE_CHECKING
 from planner.specs.serving import serving_defaults
 
 if TYPE_CHECKING:
-    from planner.serving.scenario import ServingScenario
     from planner.specs.serving import MeasuredShares
-
-
-def measured_shares(scenario: ServingScenario) -> MeasuredShares:
-    """Those of runs of models with experts, or without."""
-    return shares_of(mixture=scenario.model.moe is not None)
 
 
 def shares_of(*, mixture: bool) -> MeasuredShares:

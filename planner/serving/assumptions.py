@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from planner.serving.accuracy import measured_shares
+from planner.serving.accuracy import shares_of
+from planner.specs.serving_load import ROUNDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from planner.serving.scenario import ServingScenario
     from planner.specs.cluster.spec import ClusterSpec
+    from planner.specs.engine import EngineProfile
+    from planner.specs.model.spec import ModelSpec
     from planner.specs.serving_load import LoadFile
 
 
@@ -21,32 +24,76 @@ def assumptions_of(
     *,
     weights: str | None,
     kv_format: str | None,
-    rounds: int,
 ) -> Iterator[str]:
-    """What nothing states, and what the figures rest on. `weights` and `kv_format` are as stated,
-    `rounds` requests of each client."""
+    """What nothing states, and what the figures of one replica rest on. `weights` and `kv_format`
+    are as stated."""
     engine, group = scenario.engine, cluster.node_groups[0]
     limits = engine.scheduler
-    if weights is None:
-        yield f"weights in {scenario.weights}; --weights says otherwise"
-    if kv_format is None:
-        yield f"KV cache in {scenario.kv}, as {engine.name} has it; --kv-format says otherwise"
+    yield from _formats(scenario.weights, scenario.kv, engine, weights, kv_format)
     yield (
         f"{engine.name} {engine.version} with its defaults: at most {limits.max_step_tokens:,} "
         f"prompt tokens in a step, {limits.max_running:,} requests at a time"
     )
-    if load.concurrency is not None:
-        yield f"each of {load.concurrency:,} clients sends {rounds} requests, one after the other"
+    yield from _clients(load)
     yield "one replica alone; no shared prefixes, no drafts of tokens"
     if len(cluster.node_groups) > 1:
         yield f"devices of group {group.name}, the first of the cluster"
     if group.device.inferred is not None:
         yield f"cluster: {group.device.inferred}"
-    yield from scenario.model.assumptions
-    longest, made_for = load.requests.input + load.requests.output, scenario.model.seq_length
+    yield from _rest(scenario.model, engine, load)
+
+
+def assumptions_of_search(
+    cluster: ClusterSpec,
+    model: ModelSpec,
+    engine: EngineProfile,
+    load: LoadFile,
+    *,
+    weights: str | None,
+    kv_format: str | None,
+    default_weights: str,
+) -> Iterator[str]:
+    """The same for plans of several replicas."""
+    yield from _formats(default_weights, engine.kv_format, engine, weights, kv_format)
+    yield f"{engine.name} {engine.version}, with its defaults in all that a plan does not state"
+    yield from _clients(load)
+    if load.concurrency is None and load.offline is None:
+        yield "as many clients as are best within the limits"
+    yield (
+        "requests go to replicas of a pool evenly, and more of them never make a replica answer "
+        "sooner; no shared prefixes, no drafts of tokens"
+    )
+    yield (
+        "pools that read prompts and pools that write answers are in their steady state: readers "
+        "are a queue (Pollaczek-Khinchine), writers give all their requests a token in every step"
+    )
+    yield "one kind of replica for each role in a node group, a stage inside one fast fabric"
+    for group in cluster.node_groups:
+        if group.device.inferred is not None:
+            yield f"cluster: {group.device.inferred}"
+    yield from _rest(model, engine, load)
+
+
+def _formats(
+    weights: str, kv: str, engine: EngineProfile, stated: str | None, stated_kv: str | None
+) -> Iterator[str]:
+    if stated is None:
+        yield f"weights in {weights}; --weights says otherwise"
+    if stated_kv is None:
+        yield f"KV cache in {kv}, as {engine.name} has it; --kv-format says otherwise"
+
+
+def _clients(load: LoadFile) -> Iterator[str]:
+    if load.concurrency is not None:
+        yield f"each of {load.concurrency:,} clients sends {ROUNDS} requests, one after the other"
+
+
+def _rest(model: ModelSpec, engine: EngineProfile, load: LoadFile) -> Iterator[str]:
+    yield from model.assumptions
+    longest, made_for = load.requests.input + load.requests.output, model.seq_length
     if made_for is not None and longest > made_for:
         yield (
-            f"requests of {longest:,} tokens are served, although {scenario.model.name} is stated "
+            f"requests of {longest:,} tokens are served, although {model.name} is stated "
             f"to be made for {made_for:,}"
         )
     host = {name: getattr(engine.host, name) for name in type(engine.host).model_fields}
@@ -54,6 +101,7 @@ def assumptions_of(
     if inferred:
         yield f"host times of {engine.name} that are inferred, not measured: {', '.join(inferred)}"
     yield (
-        f"the ranges hold nine of ten of {measured_shares(scenario).runs:,} published runs of "
-        f"{'dense models' if scenario.model.moe is None else 'mixtures of experts'}"
+        f"the ranges hold nine of ten of {shares_of(mixture=model.moe is not None).runs:,} "
+        "published runs of "
+        f"{'dense models' if model.moe is None else 'mixtures of experts'}"
     )

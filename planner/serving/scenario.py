@@ -53,6 +53,14 @@ class ServingDegrees:
         return self.stage_devices * self.pipeline
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageLink:
+    """Between two stages of a replica: bytes/s of one device, and the latency of a message."""
+
+    bytes_per_s: float
+    latency_s: float
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ServingScenario:
     """One replica. `weights` and `kv` are formats of weights and of the KV cache. Compared by
@@ -66,6 +74,8 @@ class ServingScenario:
     degrees: ServingDegrees
     stated_link_bytes_per_s: float | None = None
     """Of one device, one direction; None: what the device file says."""
+    stage_link: StageLink | None = None
+    """None: sends between stages take no time."""
 
     def __post_init__(self) -> None:
         degrees = self.degrees

@@ -17,7 +17,7 @@ from planner.serving.layer.layers import head_s, launches, layers_s
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from planner.arrays import Floats
+    from planner.arrays import Floats, Ints
     from planner.serving.scenario import ServingScenario
 
 _GRID = 24
@@ -54,13 +54,22 @@ class StepCosts:
         self._prompt_start_s = sum(part.prompt_start_s for part in parts)
         self._parts = [(part.window, part.token_s, part.pair_s) for part in parts]
         device_s: Floats = layers + heads + self._start_s
-        self._decode_s: list[float] = (
+        self._decoding_s: Floats = (
             np.where(graph, device_s, np.maximum(device_s, launched_s)) + between_s
-        ).tolist()
+        )
+        self._decode_s: list[float] = self._decoding_s.tolist()
 
     def decode_s(self, sequences: int, context: float) -> float:
         """Seconds of a step in which every sequence decodes one token."""
         return self._decode_s[sequences] + self._reading_s(sequences, context)
+
+    def decode_many_s(self, sequences: Ints, context: Floats) -> Floats:
+        """The same for many steps at once, [L]."""
+        total_s: Floats = self._decoding_s[sequences]
+        for window, token_s, _ in self._parts:
+            seen = context if window is None else np.minimum(context, sequences * window)
+            total_s = total_s + token_s * seen
+        return total_s
 
     def prompt_s(self, sequences: int, context: float, prompts: Sequence[Prompt]) -> float:
         """Seconds of a step with parts of prompts, and `sequences` that decode in it."""

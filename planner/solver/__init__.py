@@ -1,8 +1,8 @@
 """The one place that runs integer programs: HiGHS, or CBC where HiGHS is missing or fails.
 
-Programs are written with PuLP. An answer is trusted only after its assignment has been checked
-against the program's own rows. Work limits a search before the clock does, so that the same program
-gives the same answer.
+Programs are written with PuLP; small linear ones, of which there are many, as arrays. An answer is
+trusted only after its assignment has been checked against the program's own rows. Work limits a
+search before the clock does, so that the same program gives the same answer.
 """
 
 from planner.solver.answer import (

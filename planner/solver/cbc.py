@@ -42,7 +42,7 @@ class Cbc:
         binary = self._binary()
         with TemporaryDirectory(prefix="planner-cbc-") as folder:
             model, solution, first = (Path(folder) / name for name in ("mps", "sol", "start"))
-            _, short_names, _, _ = program.problem.writeMPS(str(model), mpsSense=1, rename=1)
+            _, short_names, _, _ = program.stated().writeMPS(str(model), mpsSense=1, rename=1)
             names = [short_names[name] for name in program.names]
             command = [binary, str(model), *_options(limits)]
             if start is not None:

@@ -8,16 +8,17 @@ every row. Letters: J rows, I ways of a part.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from planner.solver.linear import LinearProgram
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from pulp import LpProblem, LpVariable
-
-    from planner.arrays import Floats
+    from planner.arrays import Bools, Floats
     from planner.solver.solver import Solver
 
 
@@ -34,28 +35,25 @@ def best_mixture(
 ) -> Mixture | None:
     """`ways_s`: [J, I] seconds of every part; `fixed_s` [J]: what the rows take besides. None where
     the solver has no answer."""
-    from pulp import LpAffineExpression, LpMinimize, LpProblem
-
-    program = LpProblem("mixture", LpMinimize)
-    span = program.add_variable("span", 0)
-    program += span
-    shares = [
-        [program.add_variable(f"share_{s}_{i}", 0) for i in range(table.shape[1])]
-        for s, table in enumerate(ways_s)
-    ]
-    every = [share for of_stage in shares for share in of_stage]
+    counts = [table.shape[1] for table in ways_s]
+    shares = [[f"share_{s}_{i}" for i in range(count)] for s, count in enumerate(counts)]
     costs = np.concatenate(ways_s, axis=1) / unit_s
-    for row, fixed in zip(costs.tolist(), (fixed_s / unit_s).tolist(), strict=True):
-        terms = [(span, 1.0), *((one, -cost) for one, cost in zip(every, row, strict=True))]
-        program += LpAffineExpression(terms) >= fixed
-    for of_stage in shares:
-        program += LpAffineExpression([(share, 1.0) for share in of_stage]) == 1
-    answer = solver.solve(program)
+    spans = np.column_stack((np.ones(len(costs)), -costs))
+    parts = np.column_stack((np.zeros(len(counts)), np.repeat(np.eye(len(counts)), counts, axis=1)))
+    program = LinearProgram(
+        names=("span", *chain.from_iterable(shares)),
+        cost=np.append(1.0, np.zeros(sum(counts))),
+        free=np.zeros(1 + sum(counts), dtype=np.bool_),
+        rows=np.concatenate((spans, parts)),
+        row_lower=np.append(fixed_s / unit_s, np.ones(len(counts))),
+        row_upper=np.append(np.full(len(costs), np.inf), np.ones(len(counts))),
+    )
+    answer = solver.solve_linear(program)
     if not answer.values or answer.bound is None:
         return None
     found = []
     for of_stage in shares:
-        held = np.maximum([answer.values[share.name] for share in of_stage], 0.0)
+        held = np.maximum([answer.values[share] for share in of_stage], 0.0)
         found.append(held / held.sum())
     return Mixture(seconds=answer.bound * unit_s, shares=tuple(found))
 
@@ -65,19 +63,17 @@ def best_average(
 ) -> Floats | None:
     """[J]: the shares of the rows in the average that is longest when parts take their best ways:
     the dual of `best_mixture`. Any shares give a bound; these give the best."""
-    from pulp import LpAffineExpression, LpMaximize, LpProblem
-
-    program = LpProblem("average", LpMaximize)
-    shares = [program.add_variable(f"share_{j}", 0) for j in range(len(fixed_s))]
-    least = [program.add_variable(f"least_{s}") for s in range(len(ways_s))]
-    fixed = zip(shares, (fixed_s / unit_s).tolist(), strict=True)
-    program += LpAffineExpression([*((one, 1.0) for one in least), *fixed])
-    program += LpAffineExpression([(share, 1.0) for share in shares]) == 1
-    for of_stage, table in zip(least, ways_s, strict=True):
-        for column in (table.T / unit_s).tolist():
-            terms = ((share, -cost) for share, cost in zip(shares, column, strict=True))
-            program += LpAffineExpression([(of_stage, 1.0), *terms]) <= 0
-    return _shares(program, shares, solver)
+    counts = [table.shape[1] for table in ways_s]
+    costs = np.concatenate(ways_s, axis=1).T / unit_s
+    program = _Average(
+        others=tuple(f"least_{part}" for part in range(len(counts))),
+        worth=np.ones(len(counts)),
+        free=np.ones(len(counts), dtype=np.bool_),
+        rows=np.repeat(np.eye(len(counts)), counts, axis=0),
+        costs=costs,
+        fixed=fixed_s / unit_s,
+    )
+    return program.shares(solver)
 
 
 def best_shared_average(
@@ -92,35 +88,52 @@ def best_shared_average(
     Σ rooms·ν where μ − ν ≤ Σ λ·each at every place. None where the solver has no answer, and where
     there is no room for all.
     """
-    from pulp import LpAffineExpression, LpMaximize, LpProblem
-
     parts = len(rooms)
     unit_s = float(fixed_s.max() + number * each_s.max())
-    program = LpProblem("shared", LpMaximize)
-    shares = [program.add_variable(f"share_{j}", 0) for j in range(len(fixed_s))]
-    full = [program.add_variable(f"full_{part}", 0) for part in range(parts)]
-    each = program.add_variable("each")
     rooms = np.minimum(rooms, number) / max(number, 1.0)
-    program += LpAffineExpression(
-        [
-            (each, 1.0),
-            *((one, -room) for one, room in zip(full, rooms.tolist(), strict=True)),
-            *zip(shares, (fixed_s / unit_s).tolist(), strict=True),
-        ]
+    places = each_s.shape[1]
+    full = np.arange(places)[:, None] % parts == np.arange(parts)
+    program = _Average(
+        others=("each", *(f"full_{part}" for part in range(parts))),
+        worth=np.append(1.0, -rooms),
+        free=np.arange(1 + parts) == 0,
+        rows=np.column_stack((np.ones(places), -1.0 * full)),
+        costs=max(number, 1.0) * each_s.T / unit_s,
+        fixed=fixed_s / unit_s,
     )
-    program += LpAffineExpression([(share, 1.0) for share in shares]) == 1
-    for place, column in enumerate((max(number, 1.0) * each_s.T / unit_s).tolist()):
-        terms = ((share, -cost) for share, cost in zip(shares, column, strict=True))
-        program += LpAffineExpression([(each, 1.0), (full[place % parts], -1.0), *terms]) <= 0
-    return _shares(program, shares, solver)
+    return program.shares(solver)
 
 
-def _shares(program: LpProblem, shares: Sequence[LpVariable], solver: Solver) -> Floats | None:
-    """The values of the shares in the best answer, none negative and their sum 1; None without
-    one."""
-    answer = solver.solve(program)
-    if not answer.values:
-        return None
-    found = np.maximum([answer.values[share.name] for share in shares], 0.0)
-    total = float(found.sum())
-    return found / total if total > 0 else None
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Average:
+    """The program of an average: shares of J rows that sum to 1, worth `fixed` [J], and `others`
+    [O] with their `worth`, where `rows` [R, O] of these are at most `costs` [R, J] of the
+    shares."""
+
+    others: tuple[str, ...]
+    worth: Floats
+    free: Bools
+    rows: Floats
+    costs: Floats
+    fixed: Floats
+
+    def shares(self, solver: Solver) -> Floats | None:
+        """[J]: the shares in the best answer, none negative and their sum 1; None without one."""
+        names = tuple(f"share_{j}" for j in range(len(self.fixed)))
+        none = np.zeros(len(names), dtype=np.bool_)
+        whole = np.append(np.zeros(len(self.others)), np.ones(len(names)))
+        program = LinearProgram(
+            maximise=True,
+            names=(*self.others, *names),
+            cost=np.append(self.worth, self.fixed),
+            free=np.append(self.free, none),
+            rows=np.concatenate((whole[None], np.column_stack((self.rows, -self.costs)))),
+            row_lower=np.append(1.0, np.full(len(self.rows), -np.inf)),
+            row_upper=np.append(1.0, np.zeros(len(self.rows))),
+        )
+        answer = solver.solve_linear(program)
+        if not answer.values:
+            return None
+        found = np.maximum([answer.values[name] for name in names], 0.0)
+        total = float(found.sum())
+        return found / total if total > 0 else None

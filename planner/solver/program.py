@@ -1,4 +1,4 @@
-"""A PuLP program as arrays, for engines that take it whole and for checking their answers."""
+"""A program as arrays, for engines that take it whole and for checking their answers."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from pulp import LpProblem
 
@@ -22,10 +22,11 @@ engines. Programs must be scaled so that this is negligible."""
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class SolverProgram:
     """minimise cost · x + constant subject to row_lower ≤ A x ≤ row_upper, lower ≤ x ≤ upper, some
-    entries of x integer (`whole`). `sense` is −1 where the PuLP program maximises. A is stored by
-    rows: the entries of row i are `columns[starts[i]:starts[i + 1]]`, with `coefficients`."""
+    entries of x integer (`whole`). `sense` is −1 where the program as it was stated maximises. A is
+    stored by rows: the entries of row i are `columns[starts[i]:starts[i + 1]]`, with
+    `coefficients`. `stated` gives the program in PuLP."""
 
-    problem: LpProblem
+    stated: Callable[[], LpProblem]
     sense: int
     names: tuple[str, ...]
     cost: Floats
@@ -54,7 +55,7 @@ class SolverProgram:
         rows = list(problem._constraints.values())
         entries = [(at[id(x)], a) for row in rows for x, a in row.items()]
         return cls(
-            problem=problem,
+            stated=lambda: problem,
             sense=sense,
             names=names,
             cost=cost,
@@ -94,7 +95,7 @@ class SolverProgram:
         allowed = TOLERANCE * np.maximum(1.0, sizes)
         missed = np.maximum(self.row_lower - sums, sums - self.row_upper) > allowed
         if missed.any():
-            row = list(self.problem._constraints)[int(missed.argmax())]
+            row = list(self.stated()._constraints)[int(missed.argmax())]
             return f"row {row} does not hold"
         return None
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from planner.arrays import Floats
     from planner.budget import Budget
+    from planner.solver.linear import LinearProgram
 
 LATE_S = 0.1
 """How much later than a deadline an engine may return."""
@@ -131,6 +132,11 @@ class Solver:
         for variable in problem.variables():
             variable.varValue = answer.values.get(variable.name)
         return answer
+
+    def solve_linear(self, program: LinearProgram) -> Answer:
+        """Solve a linear program that was stated as arrays. Where an engine has no answer the next
+        one is asked; when no engine has one, the status is "failed"."""
+        return self._answer(program.compiled(), Limits(), None, UNLIMITED)
 
     def _answer(
         self, program: SolverProgram, limits: Limits, start: Floats | None, budget: Budget

@@ -13,6 +13,8 @@ from planner.specs.files.problems import validate
 from planner.specs.files.yaml_file import load_document
 from planner.specs.ranges import LONGEST_SEQUENCE, MOST_CONCURRENT
 
+ROUNDS = 10
+"""Requests of each client in a closed loop: as published benchmarks have them."""
 Clients = Annotated[int, Field(ge=1, le=MOST_CONCURRENT)]
 Length = Annotated[int, Field(ge=1, le=LONGEST_SEQUENCE)]
 
@@ -44,7 +46,8 @@ class ServiceLevel(Input):
 
 
 class LoadFile(Input):
-    """A load: a closed loop of clients, or all requests at once."""
+    """A load: a closed loop of clients, or all requests at once; with neither, as many clients as
+    a search finds to be best."""
 
     name: Name | None = None
     requests: Requests
@@ -63,8 +66,8 @@ class LoadFile(Input):
 
     @model_validator(mode="after")
     def _one_kind(self) -> LoadFile:
-        if (self.concurrency is None) == (self.offline is None):
-            text = "state either concurrency or offline"
+        if self.concurrency is not None and self.offline is not None:
+            text = "state either concurrency or offline, not both"
             raise PydanticCustomError("rule", "{text}", {"text": text})
         return self
 

@@ -29,7 +29,15 @@ def options_of(command: str) -> set[str]:
 @pytest.mark.parametrize(
     ("command", "function", "only_options", "only_keywords"),
     [
-        ("search", api.search, set(), {"progress"}),
+        (
+            "search",
+            api.search,
+            {
+                *("serving", "engine", "objective", "attention_data", "max_running"),
+                *("max_step_tokens", "weights", "kv_format", "disaggregated"),
+            },
+            {"progress"},
+        ),
         (
             "estimate",
             api.estimate,

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from planner.serving.layer.laws import ACTIVATION_BYTES, experts_s, product_s, small_s
-from planner.serving.layer.network import all_reduce_s, routed_s
+from planner.serving.layer.network import all_reduce_s, routed_s, sends_s
 from planner.serving.scenario import WEIGHT_BYTES
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def layers_s(scenario: ServingScenario, tokens: Floats) -> Floats:
         total = total + dense * mlp_part_s(scenario, tokens, width)
     if mixed:
         total = total + mixed * expert_part_s(scenario, tokens)
-    return total
+    return total + sends_s(scenario, tokens)
 
 
 def attention_part_s(scenario: ServingScenario, tokens: Floats) -> Floats:

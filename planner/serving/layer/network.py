@@ -48,3 +48,13 @@ def routed_s(scenario: ServingScenario, tokens: Floats) -> Floats:
     sent_bytes = copies * model.hidden_size * (_DISPATCHED_BYTES + ACTIVATION_BYTES)
     exchanged_s = 2 * law.start + sent_bytes / (scenario.link_bytes_per_s * law.bandwidth)
     return np.minimum(gathered_s, exchanged_s)
+
+
+def sends_s(scenario: ServingScenario, tokens: Floats) -> Floats:
+    """Seconds in which T tokens of a step pass from stage to stage, each device its share."""
+    link, degrees = scenario.stage_link, scenario.degrees
+    if link is None or degrees.pipeline == 1:
+        return np.zeros_like(tokens)
+    size_bytes = tokens * scenario.model.hidden_size * ACTIVATION_BYTES / degrees.tensor
+    one: Floats = link.latency_s + size_bytes / link.bytes_per_s
+    return (degrees.pipeline - 1) * one

@@ -10,11 +10,15 @@ its time that a request runs.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import inf
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from planner.serving.step import Prompt
 
 if TYPE_CHECKING:
+    from planner.arrays import Floats
     from planner.serving.load.lengths import ClosedLoad
     from planner.serving.memory import ServingMemory
     from planner.serving.step import StepCosts
@@ -66,14 +70,41 @@ def decode_pool(
     """Decoding alone, where prompts are read elsewhere and take `ttft_s`: the B that makes arrivals
     and ends equal, C · O TPOT / (TTFT + O TPOT), and at most what `arrivals_per_s`, as fast as
     prompts can be read for this rank, keep busy (Little 1961)."""
+    running, tpot_s = running_alone(
+        costs,
+        memory,
+        load,
+        clients=np.array([clients]),
+        ttft_s=ttft_s,
+        most=most,
+        steps=load.mean_output,
+        arrivals_per_s=arrivals_per_s,
+    )
+    return Steady(running=float(running[0]), ttft_s=ttft_s, tpot_s=float(tpot_s[0]))
+
+
+def running_alone(
+    costs: StepCosts,
+    memory: ServingMemory,
+    load: ClosedLoad,
+    *,
+    clients: Floats,
+    ttft_s: float,
+    most: int,
+    steps: float,
+    arrivals_per_s: float = inf,
+) -> tuple[Floats, Floats]:
+    """B and TPOT [L] of ranks with so many `clients` [L], whose requests wait `ttft_s` and then
+    take part in `steps` steps that hold no prompts."""
     each = memory.request_bytes(load.mean_input + load.mean_output / 2)
-    limit = max(1.0, min(clients, most, memory.kv_bytes / each if each else clients))
-    running, tpot_s = limit, 0.0
+    room = memory.kv_bytes / each if each else inf
+    limit = np.maximum(1.0, np.minimum(clients, min(float(most), room)))
+    running, tpot_s = limit, np.zeros_like(limit)
     for _ in range(_ROUNDS):
-        sequences = max(1, round(running))
-        context = sequences * (load.mean_input + load.mean_output / 2)
-        tpot_s = costs.decode_s(sequences, context)
-        answer_s = load.mean_output * tpot_s
-        busy = min(clients * answer_s / (ttft_s + answer_s), arrivals_per_s * answer_s)
-        running = (running + min(limit, max(1.0, busy))) / 2
-    return Steady(running=running, ttft_s=ttft_s, tpot_s=tpot_s)
+        sequences = np.maximum(1, np.rint(running)).astype(np.int64)
+        context: Floats = np.float64(load.mean_input + load.mean_output / 2) * sequences
+        tpot_s = costs.decode_many_s(sequences, context)
+        answer_s = steps * tpot_s
+        busy = np.minimum(clients * answer_s / (ttft_s + answer_s), arrivals_per_s * answer_s)
+        running = (running + np.minimum(limit, np.maximum(1.0, busy))) / 2
+    return running, tpot_s

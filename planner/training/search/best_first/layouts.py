@@ -19,8 +19,8 @@ from planner.budget import OutOfTime
 from planner.schedule.registry import kind_of
 from planner.training.batch import OUTER_KINDS
 from planner.training.search.best_first.programs import LayoutPrograms, Unsolved
-from planner.training.search.best_first.spreads import Spreads
-from planner.training.search.bounding.every_layout import every_layout_s
+from planner.training.search.best_first.spreads import KnownStages, Spreads
+from planner.training.search.bounding.every_layout import LayoutStages, every_layout_s
 from planner.training.search.bounding.groups import BELOW, batch_of, tight_bounds
 from planner.training.search.layouts.choose import DefaultStep
 from planner.training.step.passes import chunk_passes, stage_layer_s
@@ -110,11 +110,11 @@ def improve_layouts(
     exact = _has_program(groups, opened.index)
     usual = np.isfinite(_of_groups(groups, "bound_s")[opened.index])
     wanted = opened.others_s < best.slowest_s
-    bounds_s = _every_layout(ideal, table, groups, opened, wanted)
+    bounds_s, known = _every_layout(ideal, table, groups, opened, wanted)
     programs = LayoutPrograms(scenario, walk, best, budget)
     rest_s = programs.solve(opened.unsolved(wanted & exact, bounds_s), report)
     spreads = Spreads(ideal, table, groups, best, programs.solver, budget)
-    bounds_s = spreads.raised(opened.index, opened.layers, ~exact & wanted, bounds_s)
+    bounds_s = spreads.raised(opened.index, opened.layers, ~exact & wanted, bounds_s, known)
     rest_s |= {one.index: one.bound_s for one in opened.unsolved(~usual & ~exact, bounds_s)}
     # What is tried depends on the best plan alone, so that it is found whatever number of plans
     # is asked for.
@@ -177,17 +177,21 @@ def _every_layout(
     groups: Sequence[Fitting],
     opened: _Opened,
     wanted: NDArray[np.bool_],
-) -> NDArray[np.float64]:
-    """Bounds over all layouts that fit, tight for the combinations wanted."""
+) -> tuple[NDArray[np.float64], dict[int, KnownStages]]:
+    """Bounds over all layouts that fit, tight for the combinations wanted, and what is known of
+    their stages, by group."""
     bounds, owners = opened.others_s.copy(), _owners(groups, opened.index)
+    known: dict[int, KnownStages] = {}
     for owner in distinct(owners[wanted]).tolist():
         at = wanted & (owners == owner)
         which = opened.index[at] - _first(groups)[owner]
         batch = batch_of(scenario, groups[owner], which, opened.layers[at])
-        bounds[at] = BELOW * every_layout_s(scenario, table, batch)
+        stages = LayoutStages.of(scenario, table, batch)
+        known[owner] = KnownStages(np.flatnonzero(at), stages)
+        bounds[at] = BELOW * every_layout_s(scenario, table, batch, stages)
         if groups[owner].virtual_stages == 1:
             bounds[at] = np.maximum(bounds[at], opened.others_s[at])
-    return bounds
+    return bounds, known
 
 
 def _open(

@@ -4,7 +4,7 @@ change the best plans: the one with the smallest bound first, since it decides t
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from planner.training.search.layouts.problem import kept_layout
 from planner.training.step.sends import send_mode
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from planner.arrays import Bools, Floats, Ints
     from planner.budget import Budget
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from planner.training.costs import CostTable
     from planner.training.scenario import Scenario
     from planner.training.search.best_first.best import BestPlans
+    from planner.training.search.bounding.every_layout import LayoutStages
     from planner.training.search.bounding.groups import Fitting
 
 PROGRAMS = 16
@@ -33,6 +34,18 @@ PROGRAMS = 16
 CHUNKS = 128
 """Chunks of a pipeline above which a program counts for several: both its rows and its columns grow
 with them."""
+
+
+class KnownStages(NamedTuple):
+    """What is known of the stages of some combinations of a group, at `places` in ascending
+    order."""
+
+    places: Ints
+    stages: LayoutStages
+
+    def at(self, places: Ints) -> LayoutStages:
+        """Those at places that are known."""
+        return self.stages.some(np.searchsorted(self.places, places))
 
 
 class Spreads:
@@ -50,10 +63,17 @@ class Spreads:
         self._scenario, self._table, self._groups = scenario, table, groups
         self._best, self._solver, self._budget = best, solver, budget
 
-    def raised(self, indices: Ints, layers: Ints, wanted: Bools, bounds_s: Floats) -> Floats:
+    def raised(
+        self,
+        indices: Ints,
+        layers: Ints,
+        wanted: Bools,
+        bounds_s: Floats,
+        known: Mapping[int, KnownStages],
+    ) -> Floats:
         """The bounds of the combinations, those `wanted` raised where their schedules run in
-        groups. `layers`: recomputed layers per chunk of their default layouts. An end of time is no
-        error."""
+        groups. `layers`: recomputed layers per chunk of their default layouts; `known` by group. An
+        end of time is no error."""
         first = np.cumsum([0, *map(len, self._groups)])
         owners = np.searchsorted(first, indices, side="right") - 1
         raised = bounds_s.copy()
@@ -67,7 +87,8 @@ class Spreads:
                 continue
             at = np.flatnonzero(open_ & (owners == owner))
             batch = batch_of(self._scenario, group, indices[at] - first[owner], layers[at])
-            cases = SpreadCases.of(self._scenario, self._table, batch, at, below_s)
+            stages = known[owner].at(at)
+            cases = SpreadCases.of(self._scenario, self._table, batch, stages, at, below_s)
             parts.setdefault(shape, []).append(cases)
             raised[at] = np.inf
         joined = {shape: SpreadCases.joined(some) for shape, some in parts.items()}

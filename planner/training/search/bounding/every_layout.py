@@ -7,7 +7,7 @@ N plans, p stages, v chunks of a stage, m microbatches, r recomputed layers of e
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,7 +18,7 @@ from planner.training.search.mixed.rooms import Rooms
 from planner.training.search.mixed.speeds import layer_columns
 
 if TYPE_CHECKING:
-    from planner.arrays import Bools, Floats
+    from planner.arrays import Bools, Floats, Ints
     from planner.training.batch import Batch
     from planner.training.costs import CostTable
     from planner.training.scenario import Scenario
@@ -39,11 +39,12 @@ _ROUNDING = 1e-9
 """Share of a layer that rounding may hide."""
 
 
-def every_layout_s(scenario: Scenario, table: CostTable, batch: Batch) -> Floats:
+def every_layout_s(
+    scenario: Scenario, table: CostTable, batch: Batch, stages: LayoutStages
+) -> Floats:
     """[N]: lower bound in seconds on the step under every layout and number of recomputed layers;
-    infinite where none fits. `scenario` has one device type, or is the ideal one of such a
-    cluster."""
-    stages = LayoutStages.of(scenario, table, batch)
+    infinite where none fits. `stages` are those of the batch. `scenario` has one device type, or is
+    the ideal one of such a cluster."""
     least = np.full(len(batch), np.inf)
     numbers = recomputed_numbers(stages, batch)
     for recomputed in numbers:
@@ -86,6 +87,9 @@ class _Layers:
         with np.errstate(divide="ignore", invalid="ignore"):
             needing = np.floor((replayed - rooms.over[..., 0]) / rooms.each[..., 0] + _ROUNDING)
         return np.where(full[:, None], np.minimum(most, np.maximum(needing, replayed)), most)
+
+    def some(self, which: Ints) -> _Layers:
+        return replace(self, layer_s=self.layer_s[which], rooms=self.rooms.some(which))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -136,6 +140,17 @@ class LayoutStages:
             work_s=kinds @ counts.astype(np.float64),
             chunks=batch.virtual_stages,
             full=full,
+        )
+
+    def some(self, which: Ints) -> LayoutStages:
+        """Those of some of the combinations."""
+        return replace(
+            self,
+            kinds=tuple(kind.some(which) for kind in self.kinds),
+            replay_s=self.replay_s[which],
+            ends_s=self.ends_s[which],
+            work_s=self.work_s[which],
+            full=self.full[which],
         )
 
     def most(self, recomputed: int, *, last: bool) -> Floats:

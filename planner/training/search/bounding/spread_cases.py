@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from planner.training.batch import SELECTIVE
-from planner.training.search.bounding.every_layout import LayoutStages, recomputed_numbers
+from planner.training.search.bounding.every_layout import recomputed_numbers
 from planner.training.search.layouts.bound import ENDLESS_S, beside_pipeline_s, jitter_share
 from planner.training.search.mixed.speeds import layer_columns
 from planner.training.step.reduction import gradient_reduction_s
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from planner.training.batch import Batch
     from planner.training.costs import CostTable
     from planner.training.scenario import Scenario
+    from planner.training.search.bounding.every_layout import LayoutStages
 
 ENDS = 2
 """Chunks that may hold no layer: those with the embedding and with the head."""
@@ -73,12 +74,17 @@ class SpreadCases:
 
     @classmethod
     def of(
-        cls, scenario: Scenario, table: CostTable, batch: Batch, indices: Ints, below_s: float
+        cls,
+        scenario: Scenario,
+        table: CostTable,
+        batch: Batch,
+        stages: LayoutStages,
+        indices: Ints,
+        below_s: float,
     ) -> SpreadCases:
-        """The cases of the combinations `indices` of a batch that may take less than `below_s`. All
-        that is said of them holds of layouts that do. `scenario` has one device type, or is the
-        ideal one of such a cluster; all layers are alike."""
-        stages = LayoutStages.of(scenario, table, batch)
+        """The cases of the combinations `indices` of a batch, which has these `stages`, that may
+        take less than `below_s`. All that is said of them holds of layouts that do. `scenario` has
+        one device type, or is the ideal one of such a cluster; all layers are alike."""
         forward = table.forward_s.sum(axis=0).min(axis=0)[batch.row]
         backward = table.backward_s.sum(axis=0).min(axis=0)[batch.row]
         selective = batch.granularity == SELECTIVE

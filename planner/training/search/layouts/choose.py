@@ -108,14 +108,13 @@ def choose_layout(
     default_s = pricing.default_s(plan, default, max(below_s, bound_s or 0.0))
     if bound_s is not None and bound_s >= min(below_s, default_s):
         return LayoutChoice(plan=plan, step_s=default_s, bound_s=min(bound_s, default_s))
-    totals = [stage.num_layers for stage in plan.stages]
     best, best_s = plan, default_s if (pricing.lacking(plan) <= 0).all() else np.inf
     for _ in range(ATTEMPTS):
         candidate = candidate or _solve(problem, layout_of(plan, problem), budget)
         if candidate is None:
             break
         found = plan_with(plan, problem, candidate)
-        if [stage.num_layers for stage in found.stages] == totals:
+        if found.stages == plan.stages:
             break
         lacking = pricing.lacking(found)
         if (lacking <= 0).all():

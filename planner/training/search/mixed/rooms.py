@@ -60,6 +60,10 @@ class Rooms:
             each=np.min([one.each for one in kinds], axis=0),
         )
 
+    def some(self, which: Ints) -> Rooms:
+        """Of some of the plans."""
+        return replace(self, most=self.most[which], over=self.over[which], each=self.each[which])
+
     @classmethod
     def of_kinds(
         cls, scenario: Scenario, table: CostTable, batch: Batch, types: Ints

@@ -14,7 +14,7 @@ from planner.solver import Solver
 from planner.training.estimate import point_estimate
 from planner.training.search.best_first.combinations import plan_at
 from planner.training.search.best_first.run import SearchRun
-from planner.training.search.bounding.every_layout import every_layout_s
+from planner.training.search.bounding.every_layout import LayoutStages, every_layout_s
 from planner.training.search.bounding.groups import BELOW, batch_of
 from planner.training.search.bounding.spread_cases import SpreadCases
 from planner.training.search.bounding.spreads import SpreadBounds
@@ -66,7 +66,9 @@ def test_no_layout_beats_the_bound_over_all(
         which = random.choice(len(group), min(len(group), 2), replace=False)
         batch = batch_of(scenario, group, which, np.ones(len(which), dtype=np.int64))
         table = run.growing.table
-        bounds_s = BELOW * every_layout_s(scenario.ideal, table, batch)
+        bounds_s = BELOW * every_layout_s(
+            scenario.ideal, table, batch, LayoutStages.of(scenario.ideal, table, batch)
+        )
         if group.schedule == "interleaved":
             bounds_s = np.maximum(bounds_s, BELOW * spread_bounds_s(scenario.ideal, table, batch))
         for index, bound_s in zip(which.tolist(), bounds_s.tolist(), strict=True):
@@ -115,7 +117,8 @@ def spread_bounds_s(
 ) -> Floats:
     """[N]: bounds over all spreads of layers over chunks that may take less than `below_s`, each
     with the best averages of paths."""
-    cases = SpreadCases.of(scenario, table, batch, np.arange(len(batch)), below_s)
+    stages = LayoutStages.of(scenario, table, batch)
+    cases = SpreadCases.of(scenario, table, batch, stages, np.arange(len(batch)), below_s)
     sends = send_mode(scenario.job.software, batch.schedule)
     spreads = SpreadBounds(batch.schedule, batch.pipeline, sends, cases, LAYERS, Solver())
     for case in range(len(cases)):

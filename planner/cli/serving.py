@@ -1,0 +1,118 @@
+"""`planner search --serving`, and what commands refuse with it and without it."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any
+
+from planner.cli import values
+from planner.cli.inputs import read_cluster
+from planner.cli.output import write_stdout
+from planner.cli.progress import ServingLine
+from planner.errors import InputError
+from planner.specs import ranges
+from planner.specs.files.writing import write_file
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+    from planner.cli.options import (
+        InputOptions,
+        RestrictOptions,
+        ServingSearchOptions,
+        WorkloadOptions,
+    )
+
+SERVED = ("tensor", "pipeline", "expert", "nodes", "devices")
+"""Options of training that mean the same for serving."""
+
+
+def refuse_training(*groups: Any, but: Collection[str] = SERVED) -> None:
+    """Raises: InputError for an option that says nothing about serving."""
+    for group in groups:
+        given = group if isinstance(group, dict) else _given(group)
+        for name, value in given.items():
+            if value not in (None, False) and name not in but:
+                raise InputError(f"--{name.replace('_', '-')} is for training, not for --serving")
+
+
+def refuse_serving(served: Any) -> None:
+    """Raises: InputError for an option of serving without a load."""
+    for name, value in _given(served).items():
+        if value is not None:
+            raise InputError(f"--{name.replace('_', '-')} is for serving; it needs --serving")
+
+
+def _given(group: Any) -> dict[str, Any]:
+    return {field.name: getattr(group, field.name) for field in fields(group)}
+
+
+def search_serving(
+    inputs: InputOptions,
+    workload: WorkloadOptions,
+    restrict: RestrictOptions,
+    served: ServingSearchOptions,
+    *,
+    top: int,
+    limit_s: float | None,
+    others: Mapping[str, Any],
+    output: str | None,
+    json: bool,
+) -> tuple[bool, bool]:
+    """Whether plans were found, and whether the search was interrupted."""
+    refuse_training(workload, restrict, {"headroom": inputs.headroom, **others})
+    from planner import api
+
+    given = {**_given(restrict), **_given(served)}
+    lists: dict[str, Any] = {
+        name: values.wholes(f"--{name.replace('_', '-')}", given[name], most=ranges.MOST_DEVICES)
+        for name in (
+            "tensor",
+            "pipeline",
+            "attention_data",
+            "expert",
+            "max_running",
+            "max_step_tokens",
+        )
+    }
+    words: dict[str, Any] = {
+        name: given[name] for name in ("engine", "objective") if given[name] is not None
+    }
+    run = api.search_serving
+    with ServingLine(limit_s=limit_s) as line:
+        found = run(
+            read_cluster(inputs.cluster),
+            inputs.model,
+            given["serving"],
+            top=top,
+            time_limit_s=limit_s,
+            nodes=values.whole("--nodes", workload.nodes, most=ranges.MOST_NODES),
+            devices=values.whole("--devices", workload.devices, most=ranges.MOST_DEVICES),
+            weights=served.weights,
+            kv_format=served.kv_format,
+            disaggregated=values.switch("--disaggregated", served.disaggregated),
+            progress=line.update_serving,
+            **words,
+            **lists,
+        )
+    text = api.to_text(found)
+    if output is not None and found.plans:
+        write_file(output, text)
+    if json:
+        write_stdout(text)
+    else:
+        from planner.reports.console import show
+        from planner.reports.serving_search import serving_search_report
+
+        show(
+            serving_search_report(
+                found.search,
+                model=found.job.model,
+                cluster=found.job.cluster.name,
+                currency=None
+                if found.job.cluster.prices is None
+                else found.job.cluster.prices.currency,
+                assumptions=found.assumptions,
+            )
+        )
+    return bool(found.plans), found.search.stopped == "interrupted"

@@ -1,0 +1,54 @@
+"""Why no plan keeps the limits of a load, and what could be kept."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from planner.serving.limits import compared
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from planner.serving.search.goal import Goal
+    from planner.serving.search.pricing import PricedReplicas
+
+
+def relaxations_of(goal: Goal, priced: Sequence[PricedReplicas]) -> tuple[str, ...]:
+    """For every limit that is not reached what comes closest: `ttft p99: with the other limits kept
+    it is 812 ms at least; the limit is 500 ms`."""
+    rows = [
+        {
+            name: (seconds, limit_s)
+            for name, seconds, limit_s in compared(goal.slo, found.ttft, found.tpot)
+        }
+        for found in (one.estimate for one in priced)
+    ]
+    if not rows:
+        return ()
+    limits = {name: limit_s for name, (_, limit_s) in rows[0].items()}
+    alone = {
+        name: f"{name}: no replica reaches less than {1e3 * least_s:.1f} ms; the limit is "
+        f"{1e3 * limit_s:g} ms"
+        for name, limit_s in limits.items()
+        if (least_s := min(row[name][0] for row in rows)) > limit_s
+    }
+    return tuple(alone.values()) or tuple(_together(rows, limits))
+
+
+def _together(
+    rows: Sequence[dict[str, tuple[float, float]]], limits: dict[str, float]
+) -> Iterator[str]:
+    """Limits that can each be kept, and what the others leave of them."""
+    for name, limit_s in limits.items():
+        kept = [
+            row[name][0]
+            for row in rows
+            if all(value <= most for other, (value, most) in row.items() if other != name)
+        ]
+        if kept:
+            yield (
+                f"{name}: with the other limits kept it is {1e3 * min(kept):.1f} ms at least; the "
+                f"limit is {1e3 * limit_s:g} ms"
+            )
+        else:
+            yield f"{name}: no replica keeps all other limits"

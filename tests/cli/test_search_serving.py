@@ -1,0 +1,112 @@
+"""`planner search --serving`: plans for a load, driven as a user drives it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from jsonschema import Draft202012Validator
+
+from planner import api
+from planner.plan_document.serving.read import read_serving_plan
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+LOAD = "requests: {input: 512, output: 128, spread: 0.1}\nconcurrency: 32\n"
+WHAT = ("--cluster", "dgx-h100-16", "--model", "llama-3-8b", "--nodes", "1", "--pipeline", "1")
+
+
+def load(folder: Path, text: str = LOAD) -> str:
+    path = folder / "load.yaml"
+    path.write_text(text)
+    return str(path)
+
+
+def test_plans_are_found_written_and_read_back(planner: Callable[..., Any], tmp_path: Path) -> None:
+    path, out = load(tmp_path), str(tmp_path / "plans.json")
+    told = planner("search", *WHAT, "--serving", path, "--top", "3", "--json", "-o", out)
+    assert told.code == 0
+    document = json.loads(told.stdout)
+    assert told.stdout == Path(out).read_text()
+    assert not list(Draft202012Validator(api.schema("serving-plan")).iter_errors(document))
+    assert document["job"] == "serving"
+    assert [plan["rank"] for plan in document["plans"]] == [1, 2, 3]
+    assert document["search"]["gap"] < 0.05
+    rates = [plan["estimate"]["output_tokens_per_s"] for plan in document["plans"]]
+    assert rates == sorted(rates, reverse=True)
+    assert document["search"]["bound"] >= rates[0] * (1 - 1e-6)
+    front = [
+        (
+            one["estimate"]["tokens_per_s_per_user"],
+            one["estimate"]["output_tokens_per_s_per_device"],
+        )
+        for one in document["front"]
+    ]
+    assert front == sorted(front, key=lambda point: (-point[0], point[1]))
+    assert read_serving_plan(f"{out}#3").plan.devices <= 8
+    again = planner("search", *WHAT, "--serving", path, "--top", "3", "--json")
+    assert again.stdout == told.stdout
+
+
+def test_the_report_names_pools_gap_and_front(planner: Callable[..., Any], tmp_path: Path) -> None:
+    told = planner("search", *WHAT, "--serving", load(tmp_path), "--disaggregated", "on")
+    assert told.code == 0
+    assert "prefill and" in told.stdout
+    assert "decode replica" in told.stdout
+    assert "of the best" in told.stdout or "proven best" in told.stdout
+    assert "Throughput of a device against interactivity" in told.stdout
+
+
+def test_limits_that_none_keeps_are_said(planner: Callable[..., Any], tmp_path: Path) -> None:
+    text = LOAD + "slo: {tpot: {mean: 0.1 ms}, ttft: {p99: 60 s}}\n"
+    told = planner("search", *WHAT, "--serving", load(tmp_path, text))
+    assert told.code == 1
+    assert "No plan keeps the limits of the load." in told.stdout
+    assert "tpot mean: no replica reaches less than" in told.stdout
+    assert "ttft" not in told.stdout.split("What stands in the way")[1].split("Throughput")[0]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--micro-batch-size", "2"), "--micro-batch-size is for training"),
+        (("--robust", "10%"), "--robust is for training"),
+        (("--cloud",), "--cloud is for training"),
+        (("--engine", "vlm"), "did you mean vllm?"),
+        (("--objective", "speed"), "--objective: 'speed' is not one of throughput, cost"),
+        (("--objective", "cost"), "--objective cost needs what devices cost"),
+        (("--weights", "fp8,fp7"), "--weights: 'fp7' is not one of"),
+        (("--weights", "nvfp4"), "vllm has no products in nvfp4"),
+        (("--tensor", "0"), "--tensor"),
+        (("--disaggregated", "maybe"), "--disaggregated"),
+    ],
+)
+def test_what_is_wrong_is_refused(
+    planner: Callable[..., Any], tmp_path: Path, arguments: tuple[str, ...], message: str
+) -> None:
+    told = planner("search", *WHAT, "--serving", load(tmp_path), *arguments)
+    assert told.code == 2
+    assert message in told.stderr
+    assert len(told.stderr.splitlines()) <= 2
+
+
+def test_options_of_serving_need_a_load(planner: Callable[..., Any]) -> None:
+    told = planner("search", *WHAT, "--engine", "vllm")
+    assert told.code == 2
+    assert "--engine is for serving; it needs --serving" in told.stderr
+
+
+def test_prices_rank_by_the_cost_of_a_token(planner: Callable[..., Any], tmp_path: Path) -> None:
+    text = planner("show", "dgx-h100-16").stdout
+    cluster = tmp_path / "cluster.yaml"
+    cluster.write_text(text + "prices: {devices: {h100-sxm-80gb: 3 $/h}}\n")
+    what = ("--cluster", str(cluster), *WHAT[2:], "--disaggregated", "off")
+    told = planner("search", *what, "--serving", load(tmp_path), "--objective", "cost", "--json")
+    assert told.code == 0
+    best = json.loads(told.stdout)["plans"][0]["estimate"]
+    each = 3 * best["devices"] / 3600 / best["output_tokens_per_s"] * 1e6
+    assert best["price_per_million_tokens"] == pytest.approx(each)
+    assert best["devices"] < 8
