@@ -57,7 +57,19 @@ def export_all_serving(
     note: Callable[[str], None] | None = None,
 ) -> dict[str, str]:
     """The texts of every format that can express a serving plan, by the names of their files.
-    `note` is called with the reasons of the others. Raises: InputError."""
+    `note` is called with the reasons of the others. Raises: InputError.
+
+    >>> from pathlib import Path
+    >>> from planner import api
+    >>> load = Path("load.yaml")
+    >>> _ = load.write_text("requests: {input: 1024, output: 256}\nconcurrency: 16\n")
+    >>> found = api.search_serving(
+    ...     "dgx-h100-16", "llama-3-8b", load, nodes=1, pipeline=1, disaggregated=False, top=1
+    ... )
+    >>> _ = Path("serving.json").write_text(api.to_text(found.document))
+    >>> sorted(api.export_all_serving("serving.json"))
+    ['dynamo.yaml', 'llm-d.yaml', 'vllm.sh']
+    """
     job = _job(plan, cluster, model)
     texts: dict[str, str] = {}
     for one in SERVING_FORMATS.values():
