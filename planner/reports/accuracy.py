@@ -12,7 +12,12 @@ from planner.training.confidence.interval import DEVICE, LEVEL, factors, tie_mar
 from planner.training.confidence.regimes import ONE_STAGE, Regime, regime_of
 from planner.training.confidence.residuals import STEP
 from planner.validation.compare import MEMORY_KINDS
-from planner.validation.residuals import held_out_coverage, publication, residuals_of
+from planner.validation.residuals import (
+    held_out,
+    held_out_coverage,
+    publication,
+    residuals_of,
+)
 from planner.validation.summary import summarize_results
 from planner.wording.units import count, gib, percent
 
@@ -82,25 +87,41 @@ def _percent(share: float | None) -> str:
 
 def _by_source(validation: Validation) -> list[str]:
     headers = ("source", "runs", "mean", "median", "worst", "bias", "constant MFU", "skill")
+    held = held_out(validation, STEP)
+    everywhere = [sum(counts) for counts in zip(*held.values(), strict=True)]
     return [
         "## By source",
         "",
         "Errors of the step time in %; *constant MFU* is the mean error of the best constant on "
         "the same runs; memory is the mean error of the a(llocated), r(eserved) or d(evice) peak; "
         "*tau* the mean rank correlation in groups of four or more plans, *regret* the mean loss "
-        "of the plan predicted fastest in %. `runs/` says where the figures were published.",
+        "of the plan predicted fastest in %; *inside* is the share of step times, in %, that lie "
+        "in the 90% intervals made without their publication. `runs/` says where the figures were "
+        "published.",
         "",
         *table(
-            (*headers, "memory", "tau", "regret"),
+            (*headers, "memory", "tau", "regret", "inside"),
             (
                 *(
-                    (source.name, *source_cells(source.summary, len(source.results)))
+                    (
+                        source.name,
+                        *source_cells(source.summary, len(source.results)),
+                        _share(*held[source.name]),
+                    )
                     for source in validation.sources
                 ),
-                ("all", *source_cells(validation.summary, len(validation.results))),
+                (
+                    "all",
+                    *source_cells(validation.summary, len(validation.results)),
+                    _share(*everywhere),
+                ),
             ),
         ),
     ]
+
+
+def _share(part: int, total: int) -> str:
+    return f"{100 * part / total:.0f}" if total else "-"
 
 
 def _grouped(judged: Sequence[Judged], key: Callable[[Judged], str]) -> dict[str, list[Judged]]:

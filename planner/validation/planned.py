@@ -21,6 +21,8 @@ from planner.training.search.space.restrictions import Restrictions
 from planner.training.search.space.rules import RULES
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from planner.plan import Stage
     from planner.specs.runs.spec import Run
     from planner.training.scenario import Scenario
@@ -89,8 +91,9 @@ def plan_run(run: Run) -> PlannedRun:
     )
     micro_batch_size = _micro_batch_size(run, assumptions)
     wanted = software.sequence_parallel if run.sequence_parallel is None else run.sequence_parallel
+    facts = SpaceFacts.of(scenario, Restrictions())
     experts = expert_defaults(
-        SpaceFacts.of(scenario, Restrictions()),
+        facts,
         software,
         {
             "expert": degrees.expert,
@@ -122,7 +125,7 @@ def plan_run(run: Run) -> PlannedRun:
         optimizer_offload=run.optimizer_offload,
         activation_offload=run.activation_offload,
     )
-    _check(scenario, plan)
+    _check(facts, plan_values(scenario, plan))
     return PlannedRun(scenario=scenario, plan=plan, assumptions=tuple(assumptions))
 
 
@@ -138,6 +141,9 @@ def _software(run: Run, assumptions: list[str]) -> SoftwareProfile:
     for name in [name for name in switched if name not in SoftwareProfile.model_fields]:
         assumptions.append(f"run: {name} {switched.pop(name)} is not modelled")
     software = run.job.software
+    if run.recompute_modules is not None:
+        modules = {"selective_modules": run.recompute_modules}
+        switched["recompute"] = software.recompute.model_copy(update=modules)
     if run.dispatcher is not None:
         chosen = {"dispatcher": run.dispatcher, "deduplicated": False}
         switched["expert"] = software.expert.model_copy(update=chosen)
@@ -220,11 +226,9 @@ def _recomputed(run: Run, granularity: str, stages: tuple[Stage, ...]) -> tuple[
     return tuple(min(most, stage.num_layers) for stage in stages)
 
 
-def _check(scenario: Scenario, plan: Plan) -> None:
+def _check(facts: SpaceFacts, values: Mapping[str, Any]) -> None:
     """Raises RuleError for the first rule broken that no framework can do without."""
-    values = plan_values(scenario, plan)
     row = {axis: np.array([code_of(axis, value)], dtype=np.int64) for axis, value in values.items()}
-    facts = SpaceFacts.of(scenario, Restrictions())
     for rule in RULES:
         if rule.search_only or rule.name in WAIVED:
             continue

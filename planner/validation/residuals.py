@@ -17,9 +17,10 @@ from planner.validation.summary import timed_groups
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from planner.plan import Interval
     from planner.training.confidence.regimes import Regime
     from planner.validation.compare import RunResult
-    from planner.validation.validate import Validation
+    from planner.validation.validate import SourceResult, Validation
 
 
 def publication(source: str | None) -> str:
@@ -54,30 +55,43 @@ def residuals_of(validation: Validation) -> Residuals:
 def outcomes(validation: Validation) -> Iterator[tuple[str, Regime, str, float]]:
     """Publication, regime, quantity and residual of everything measured."""
     for source in validation.sources:
-        name = publication(source.source)
-        for result in source.results:
-            regime = regime_of(result.scenario, result.plan, result.estimate)
-            for quantity, one in {STEP: result.step, **result.memory}.items():
-                if one is not None:
-                    yield name, regime, quantity, log(one.measured / one.predicted)
+        yield from _outcomes_of(source)
+
+
+def _outcomes_of(source: SourceResult) -> Iterator[tuple[str, Regime, str, float]]:
+    name = publication(source.source)
+    for result in source.results:
+        regime = regime_of(result.scenario, result.plan, result.estimate)
+        for quantity, one in {STEP: result.step, **result.memory}.items():
+            if one is not None:
+                yield name, regime, quantity, log(one.measured / one.predicted)
+
+
+def held_out(validation: Validation, quantity: str) -> dict[str, tuple[int, int]]:
+    """By file, how many measured values of a quantity lie inside the interval made without their
+    publication, and how many there are."""
+    cells = residuals_of(validation).cells
+    intervals: dict[tuple[str, Regime], Interval] = {}
+    found = {}
+    for source in validation.sources:
+        inside = total = 0
+        for name, regime, kind, residual in _outcomes_of(source):
+            if kind != quantity:
+                continue
+            if (name, regime) not in intervals:
+                others = [cell for cell in cells if cell.publication != name]
+                intervals[name, regime] = factors(others, regime, quantity)
+            interval = intervals[name, regime]
+            inside += interval.low <= exp(residual) <= interval.high
+            total += 1
+        found[source.name] = (inside, total)
+    return found
 
 
 def held_out_coverage(validation: Validation, quantity: str) -> tuple[int, int]:
-    """How many measured values of a quantity lie inside the interval made without their
-    publication, and how many there are."""
-    cells = residuals_of(validation).cells
-    found = [one for one in outcomes(validation) if one[2] == quantity]
-    intervals = {
-        (name, regime): factors(
-            [cell for cell in cells if cell.publication != name], regime, quantity
-        )
-        for name, regime, _, _ in found
-    }
-    inside = sum(
-        intervals[name, regime].low <= exp(residual) <= intervals[name, regime].high
-        for name, regime, _, residual in found
-    )
-    return inside, len(found)
+    """The same of all files together."""
+    inside, total = zip(*held_out(validation, quantity).values(), strict=True)
+    return sum(inside), sum(total)
 
 
 def _within_groups(validation: Validation) -> float:

@@ -46,7 +46,7 @@ def test_exchanges_run_beside_another_microbatch(
     usual = estimate("megatron-core-perf", *MIXTURE)
     paired = estimate("megatron-core-perf", *MIXTURE, overlap=["gradient_reduce", "expert"])
     time, before = paired["time"], usual["time"]
-    assert time["expert_comm_s"] < 0.25 * before["expert_comm_s"]
+    assert 0.55 < time["expert_comm_s"] / before["expert_comm_s"] < 0.7
     assert time["compute_s"] > before["compute_s"]
     hidden_s = before["expert_comm_s"] - time["expert_comm_s"]
     assert time["compute_s"] - before["compute_s"] < hidden_s
@@ -56,7 +56,7 @@ def test_a_short_pipeline_of_microbatches_pairs_few(
     estimate: Callable[..., dict[str, Any]],
 ) -> None:
     """The warm-up of an interleaved schedule has nothing beside it: with as many microbatches as
-    stages half of the exchange stays even on the last."""
+    stages most of the exchange stays even on the last."""
     pipeline = (
         *("--cluster", "dgx-h100-16", "--model", "qwen3-30b-a3b", "--expert", "8"),
         *("--pipeline", "4", "--virtual-stages", "2", "--seq-length", "4096", "--nodes", "4"),
@@ -69,8 +69,24 @@ def test_a_short_pipeline_of_microbatches_pairs_few(
         paired = estimate("megatron-core-perf", *flags, overlap=overlap)["time"]["expert_comm_s"]
         return float(paired / usual)
 
-    assert left(32) > 0.6
-    assert left(1024) < 0.4
+    assert left(32) > 0.75
+    assert left(1024) < 0.62
+
+
+def test_a_repeated_mixture_sends_its_tokens_again(
+    estimate: Callable[..., dict[str, Any]],
+) -> None:
+    """Megatron-LM `moe_layer.py`, `moe_layer_recompute`: dispatch and combination are inside the
+    checkpoint, so a step has three exchanges each way instead of two."""
+
+    def redone(*modules: str) -> tuple[float, float]:
+        switch = {"default": "selective", "choices": ["selective"], "selective_modules": modules}
+        found = estimate("megatron-core-perf", *MIXTURE, recompute=switch)["time"]
+        return float(found["recompute_s"]), float(found["expert_comm_s"])
+
+    (few_s, sent_s), (all_s, same_s) = redone("layernorm"), redone("layernorm", "moe")
+    assert same_s == sent_s
+    assert all_s > few_s + 0.45 * sent_s
 
 
 DENSE = (

@@ -111,6 +111,7 @@ class RunLoader:
             stage_layers=_stage_layers(document, given, model),
             recompute=given.recompute,
             recompute_layers=given.recompute_layers,
+            recompute_modules=given.recompute_modules,
             sequence_parallel=given.sequence_parallel,
             data_sharding=given.data_sharding,
             optimizer_shard_size=given.optimizer_shard_size,

@@ -12,7 +12,12 @@ from planner.specs.experts import DispatcherName
 from planner.specs.files.fields import Count, Fraction, Input, Size, Text
 from planner.specs.model.file import ModelInput
 from planner.specs.software import AttentionKernel, Overlap
-from planner.specs.software_parts import DataSharding, Granularity, ScheduleName
+from planner.specs.software_parts import (
+    DataSharding,
+    Granularity,
+    RecomputeModule,
+    ScheduleName,
+)
 
 Positive = Annotated[float, Field(gt=0, le=1e15)]
 Degree = Annotated[int, Field(ge=1, le=1_000_000)]
@@ -65,14 +70,16 @@ class SettingsInput(Input):
     recompute: Granularity | None = None
     recompute_layers: Annotated[int, Field(ge=0, le=100_000)] | None = None
     """Fully recomputed layers of a stage. Default: all."""
+    recompute_modules: Annotated[tuple[RecomputeModule, ...], Field(min_length=1)] | None = None
+    """What selective recomputation repeated."""
     sequence_parallel: bool | None = None
     data_sharding: DataSharding | None = None
     optimizer_shard_size: Degree | None = None
+    """Ranks that share one sharded optimizer. Default: all."""
     optimizer_offload: Fraction = 0.0
     """Share of the optimizer in host memory."""
     activation_offload: Fraction = 0.0
     """Share of the activations in host memory."""
-    """Ranks that share one sharded optimizer. Default: all."""
     attention: AttentionKernel | None = None
     compile: bool | None = None
     overlap: tuple[Overlap, ...] | None = None

@@ -43,6 +43,7 @@ class Run:
     """Layers of every chunk, in order; worked out from `pseudo_layer_boundaries` too."""
     recompute: str | None
     recompute_layers: int | None
+    recompute_modules: tuple[str, ...] | None
     sequence_parallel: bool | None
     data_sharding: str | None
     optimizer_shard_size: int | None

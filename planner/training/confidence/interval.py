@@ -6,9 +6,9 @@ so that a publication with many runs does not outweigh the others. Mean and vari
 follow from the weighted cells and include the spread between cells; an estimate that resembles no
 measured run therefore gets the spread over everything that was measured. Constants were tuned on
 the measured runs, so a few publications on a device family in a number format say little about
-the next one: the interval is that of a sample as small as the number of publications (Student's
-distribution). An estimate on a device in a number format that was never measured has the widest
-interval.
+the next one, and those of jobs that wait for their hosts little about others: the interval is that
+of a sample as small as the number of publications (Student's distribution). An estimate on a device
+in a number format that was never measured has the widest interval.
 """
 
 from __future__ import annotations
@@ -100,14 +100,15 @@ def factors(
     voices = total**2 / sum(weight**2 for weight in weights)
     reach = DEVIATIONS * sqrt(variance * (1 + 1 / voices))
     if quantity == STEP:
-        alike = {c.publication for c in about if _same_numbers(c.regime, regime)}
+        alike = {c.publication for c in about if _same_work(c.regime, regime)}
         reach *= _small_sample(FREE_EACH * (len(alike) - 1) if measured else FEWEST_FREE)
     return Interval(low=min(exp(centre - reach), 1.0), high=max(exp(centre + reach), 1.0))
 
 
-def _same_numbers(one: Regime, other: Regime) -> bool:
-    """Whether two regimes are of one device family in one width of numbers."""
-    return (one.family, one.bits) == (other.family, other.bits)
+def _same_work(one: Regime, other: Regime) -> bool:
+    """Whether two regimes are of one device family in one width of numbers, and wait for the host
+    alike: hosts of one family of devices differ, too."""
+    return (one.family, one.bits, one.host_bound) == (other.family, other.bits, other.host_bound)
 
 
 def _small_sample(free: int) -> float:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 _COLUMNS = (
     "compute_s",
+    "experts_s",
     "tensor_s",
     "context_s",
     "expert_s",
@@ -79,6 +80,7 @@ class _Passes:
     """[N] each, as in `PassTally`."""
 
     compute_s: Floats
+    experts_s: Floats
     tensor_s: Floats
     context_s: Floats
     expert_s: Floats
@@ -111,7 +113,14 @@ def _paired(
     exchange_s = forward.exchange_s + backward.exchange_s
     cover_s = forward.compute_s + backward.compute_s
     taken = forward.exchange_multiprocessors / multiprocessors
-    hidden_s = np.minimum(most * exchange_s, cover_s / (1 - taken))
+    there_s, back_s = forward.exchange_s / 2, backward.exchange_s / 2
+    phases = (
+        (back_s, forward.compute_s - forward.experts_s),
+        (there_s + back_s, forward.experts_s + backward.experts_s),
+        (there_s, backward.compute_s - backward.experts_s),
+    )
+    each_s = [np.minimum(most * sent_s, behind_s / (1 - taken)) for sent_s, behind_s in phases]
+    hidden_s = each_s[0] + each_s[1] + each_s[2]
 
     def beside(one: _Passes) -> _Passes:
         hidden = hidden_s * one.exchange_s / exchange_s

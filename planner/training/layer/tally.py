@@ -71,10 +71,12 @@ class LayerTime(NamedTuple):
 
 @dataclass(slots=True)
 class PassTally:
-    """Running totals of one pass. `launching_s` is what the host needs for the operators that it
-    launches itself, `launched_s` what the device needs for them."""
+    """Running totals of one pass. `experts_s` is the part of `compute_s` between dispatch and
+    combination, `launching_s` what the host needs for the operators that it launches itself,
+    `launched_s` what the device needs for them."""
 
     compute_s: float = 0.0
+    experts_s: float = 0.0
     tensor_s: float = 0.0
     context_s: float = 0.0
     expert_s: float = 0.0
@@ -91,6 +93,8 @@ class PassTally:
     ) -> None:
         seconds = cost.backward_s if backward else cost.forward_s
         self.compute_s += seconds
+        if operator.expert:
+            self.experts_s += seconds
         if launched(workload, operator):
             launching_s = launch_s(workload, operator, cost, backward=backward)
             self.launching_s += self.slowness * launching_s
@@ -128,6 +132,7 @@ class PassTally:
         """Of a pass through two parts of a layer that follow each other."""
         return PassTally(
             self.compute_s + other.compute_s,
+            self.experts_s + other.experts_s,
             self.tensor_s + other.tensor_s,
             self.context_s + other.context_s,
             self.expert_s + other.expert_s,
@@ -149,9 +154,15 @@ class PassTally:
         return max(self.launching_s - self.launched_s, 0.0)
 
     @property
+    def communication_s(self) -> float:
+        """Exposed seconds of collectives."""
+        return self.tensor_s + self.context_s + self.expert_s
+
+    @property
     def total_s(self) -> float:
         """Exposed seconds, including the host's."""
-        return self.compute_s + self.host_bound_s + self.tensor_s + self.context_s + self.expert_s
+        seconds = self.compute_s + self.host_bound_s
+        return seconds + self.tensor_s + self.context_s + self.expert_s
 
     def finish(self) -> PassTime:
         return PassTime(
@@ -229,16 +240,22 @@ class LayerTally:
 
 def _pair(forward: PassTally, backward: PassTally, most: float, device: Device) -> None:
     """The forward pass of one microbatch at the same time as the backward pass of another: at most
-    the share `most` of exchanges runs behind computation, and takes multiprocessors from it
-    (Megatron-LM `--overlap-moe-expert-parallel-comm`, `combined_1f1b.py`). A pair takes the longer
-    of both."""
+    the share `most` of exchanges runs behind computation, and takes multiprocessors from it. A
+    phase takes the longer of both (Megatron-LM `--overlap-moe-expert-parallel-comm`,
+    `model_chunk_schedule_plan.py`, TransformerLayerSchedulePlan.run)."""
+    there_s, back_s = forward.exchange_s / 2, backward.exchange_s / 2
     exchange_s = forward.exchange_s + backward.exchange_s
     if not exchange_s:
         return
     passes = (forward, backward)
     cover_s = sum(tally.compute_s for tally in passes)
     taken = forward.exchange_multiprocessors / device.multiprocessors
-    hidden_s = min(most * exchange_s, cover_s / (1 - taken))
+    phases = (
+        (back_s, forward.compute_s - forward.experts_s),
+        (there_s + back_s, forward.experts_s + backward.experts_s),
+        (there_s, backward.compute_s - backward.experts_s),
+    )
+    hidden_s = sum(min(most * sent_s, behind_s / (1 - taken)) for sent_s, behind_s in phases)
     for tally in passes:
         hidden = hidden_s * tally.exchange_s / exchange_s
         slowed = hidden_s * taken * tally.compute_s / cover_s

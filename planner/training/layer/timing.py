@@ -14,7 +14,7 @@ from planner.training.layer.groups import group_of
 from planner.training.layer.operators import OperatorTime, operator_time
 from planner.training.layer.tally import LayerTally, LayerTime, PassTally
 from planner.workload.operators import Collective, GroupedMatmul, Matmul
-from planner.workload.recompute import EVERY_SECOND_MATMUL, Selective, selective
+from planner.workload.recompute import EVERY_SECOND_MATMUL, selective
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from planner.hardware.links import Topology
     from planner.specs.software import SoftwareProfile
     from planner.workload.operators import Operator
+    from planner.workload.recompute import Selective
     from planner.workload.workload import Workload
 
 
@@ -70,9 +71,10 @@ def tally_layer(
             cover = _cover(operators, costs, index, software)
             if operator.in_forward:
                 cover_s = cover.forward_s
-                before_s = forward.total_s
+                before_s = forward.communication_s
                 forward.communicate(workload, operator, group, cover_s, overlap_cost, wait_s)
-                exchanged[index] = forward.total_s - before_s
+                exchanged[index] = forward.communication_s - before_s
+                selective_s += effect.redone_share * exchanged[index]
             if operator.in_backward:
                 cover_s = cover.weight_gradient_s
                 backward.communicate(workload, operator, group, cover_s, overlap_cost, wait_s)
@@ -104,7 +106,7 @@ def tally_exchanges(
         device,
         topology,
         [OperatorTime()] * len(exchanges),
-        [Selective(0, 0.0)] * len(exchanges),
+        selective(workload, exchanges),
     )
 
 
