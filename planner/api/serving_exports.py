@@ -62,7 +62,7 @@ def export_all_serving(
     >>> from pathlib import Path
     >>> from planner import api
     >>> load = Path("load.yaml")
-    >>> _ = load.write_text("requests: {input: 1024, output: 256}\nconcurrency: 16\n")
+    >>> _ = load.write_text("requests: {input: 1024, output: 256}\\nconcurrency: 16\\n")
     >>> found = api.search_serving(
     ...     "dgx-h100-16", "llama-3-8b", load, nodes=1, pipeline=1, disaggregated=False, top=1
     ... )
