@@ -203,7 +203,8 @@ def measured(path: Path, rows: int, columns: int) -> Instance:
     widest. Raises InputError where it cannot be read."""
     from planner.importers.clusters.formats.csv_matrix import read_matrix
     from planner.importers.source import load_source
-    from planner.specs.units import BYTES_PER_SECOND, unit_factor
+    from planner.specs.quantities import BYTES_PER_SECOND
+    from planner.specs.units import unit_factor
 
     matrix = read_matrix(load_source(str(path)), None).matrix
     assert matrix is not None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
@@ -54,6 +55,8 @@ settings.load_profile("same")
 
 def pytest_configure() -> None:
     truth.STRICT = True
+    # A shell has what it runs in the background ignore Ctrl-C, and so would programs of the tests.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -75,7 +75,7 @@ ALLOWED = {
     },
     "workload/sparse_attention.py": {"_SCORE_BYTES": "a number format"},
     "training/batch.py": {"OUTER_KINDS": "a place in an array"},
-    "training/memory/activations.py": {"_SAME": "a tolerance"},
+    "training/memory/in_flight.py": {"_SAME": "a tolerance"},
     "training/step/sends.py": {"_MASK_BYTES": "a number format"},
     "training/step/vocabulary.py": {
         "RESCALED_BYTES": "traffic of an algorithm",

@@ -62,6 +62,8 @@ if TYPE_CHECKING:
     from planner.api.serving_exports import export_all_serving as export_all_serving
     from planner.api.serving_exports import export_serving as export_serving
     from planner.api.serving_exports import serving_formats as serving_formats
+    from planner.api.serving_plans import PricedServingPlan as PricedServingPlan
+    from planner.api.serving_plans import estimate_serving_plan as estimate_serving_plan
     from planner.api.serving_searches import FoundServing as FoundServing
     from planner.api.serving_searches import search_serving as search_serving
     from planner.api.shipped import cluster_template as cluster_template
@@ -136,6 +138,7 @@ _HOMES = {
     "planner.api.searches": ("search",),
     "planner.api.serving": ("PricedServing", "estimate_serving"),
     "planner.api.serving_exports": ("export_all_serving", "export_serving", "serving_formats"),
+    "planner.api.serving_plans": ("PricedServingPlan", "estimate_serving_plan"),
     "planner.api.serving_searches": ("FoundServing", "search_serving"),
     "planner.api.shipped": ("cluster_template", "shipped_text"),
     "planner.api.simulations": ("simulate",),

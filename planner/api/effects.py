@@ -37,6 +37,15 @@ def check_plan_options(plan: Plan, settings: Settings) -> None:
         raise InputError(
             "--offload-to: nothing of the optimizer is offloaded", hint="give --optimizer-offload"
         )
+    if settings.offload_modules and not plan.activation_offload:
+        raise InputError(
+            "--offload-modules: no activations are offloaded", hint="give --activation-offload"
+        )
+    if settings.recompute_modules and plan.recompute.granularity != "selective":
+        raise InputError(
+            f"--recompute-modules: recomputation is {plan.recompute.granularity}",
+            hint="give --recompute selective",
+        )
     if settings.start_whole is not None and plan.data_sharding != "full":
         raise InputError(
             f"--start-whole: data sharding is {plan.data_sharding}, so that every device has the "

@@ -56,7 +56,7 @@ def export(
     chosen = _format(format)
     style_name = _style(chosen, format, style)
     job, _ = _job(GivenPlan.of(plan), cluster, model, software, hosts)
-    text = chosen.styles[style_name].write(job)
+    text = chosen.text(chosen.styles[style_name], job)
     for line in _notes(chosen, job) if note is not None else ():
         if note is not None:
             note(line)
@@ -86,7 +86,7 @@ def export_all(
     for chosen in FORMATS.values():
         for style in chosen.styles.values():
             try:
-                texts[style.file] = style.write(job)
+                texts[style.file] = chosen.text(style, job)
             except Inexpressible as error:
                 noted[f"no {style.file}: {error}"] = None
                 continue

@@ -14,7 +14,8 @@ from planner.importers.clusters.node_options import NodeOptions
 from planner.specs import ranges
 from planner.specs.files.writing import write_file
 from planner.specs.names import check_name
-from planner.specs.units import BYTES_PER_SECOND, UnitError, parse_bytes_per_second, unit_factor
+from planner.specs.quantities import BYTES_PER_SECOND
+from planner.specs.units import UnitError, parse_bytes_per_second, unit_factor
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -53,6 +53,10 @@ class JobKeywords(TypedDict, total=False):
     """Lengths of the sequences that are packed into one of `seq_length`, or a file of them."""
     offload_to: str | None
     """Where an offloaded optimizer is kept: host or nvme."""
+    offload_modules: str | Sequence[str] | None
+    """Modules whose activations may be offloaded, as Megatron-LM names them."""
+    recompute_modules: str | Sequence[str] | None
+    """Modules that recompute="selective" computes again."""
     start_whole: bool | None
     """Every device makes the whole model before it is fully sharded."""
     context_heads: int | str | None
@@ -61,6 +65,8 @@ class JobKeywords(TypedDict, total=False):
     """Chunks in which output layer and loss take the tokens of a microbatch."""
     allocator: str | None
     """caching, or expandable for segments that grow."""
+    uneven_replicas: bool | None
+    """Some replicas run one microbatch more than others, which your framework has to be able to."""
     expert_capacity: float | None
     """Tokens that an expert takes at most, over the mean; what exceeds it is dropped."""
     pad_experts: bool | None

@@ -6,15 +6,9 @@ import typer
 
 from planner import api
 from planner.cli import values
+from planner.cli.decisions import PlanOptions
 from planner.cli.inputs import axis_keywords, job_keywords, script_keywords
-from planner.cli.options import (
-    CheckedInputs,
-    Json,
-    PlanOptions,
-    ScriptOptions,
-    WorkloadOptions,
-    option,
-)
+from planner.cli.options import CheckedInputs, Json, ScriptOptions, WorkloadOptions, option
 from planner.cli.output import note, write_stdout
 from planner.cli.progress import ProgressLine
 

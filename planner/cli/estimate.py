@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from planner import api
+from planner.cli.decisions import LayoutOptions, PlanOptions
 from planner.cli.inputs import (
     axis_keywords,
     job_keywords,
@@ -15,15 +16,18 @@ from planner.cli.inputs import (
 from planner.cli.options import (
     Json,
     LaunchInputOptions,
-    LayoutOptions,
-    PlanOptions,
     ScriptOptions,
     ServingOptions,
     WorkloadOptions,
     option,
 )
 from planner.cli.output import note, write_stdout
-from planner.cli.serving import refuse_serving, refuse_training
+from planner.cli.serving import (
+    estimate_serving_plan,
+    is_serving_plan,
+    refuse_serving,
+    refuse_training,
+)
 from planner.cli.values import whole
 from planner.errors import InputError
 from planner.specs import ranges
@@ -67,6 +71,13 @@ def estimate(
         _estimate_serving(inputs, decisions, served, json)
         return
     refuse_serving(served)
+    if plan is not None and is_serving_plan(plan):
+        others = {"timeline": timeline, "headroom": inputs.headroom}
+        refuse_training(workload, decisions, layout, script, others, but=())
+        missed = estimate_serving_plan(inputs, plan, json=json)
+        if missed:
+            raise typer.Exit(DOES_NOT_FIT)
+        return
     check_writable(timeline, option="--timeline")
     priced = api.estimate(
         read_cluster(inputs.cluster),

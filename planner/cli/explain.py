@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from planner import api
+from planner.cli.decisions import PlanOptions
 from planner.cli.inputs import axis_keywords, job_keywords, script_keywords
 from planner.cli.options import (
     CheckedInputs,
     Json,
-    PlanOptions,
     PlanOrScript,
     ScriptOptions,
     WorkloadOptions,

@@ -11,13 +11,8 @@ from planner.specs import ranges
 
 if TYPE_CHECKING:
     from planner.api.keywords import AxisKeywords, JobKeywords, LayoutKeywords, ScriptKeywords
-    from planner.cli.options import (
-        LayoutOptions,
-        PlanOptions,
-        RestrictOptions,
-        ScriptOptions,
-        WorkloadOptions,
-    )
+    from planner.cli.decisions import LayoutOptions, PlanOptions, RestrictOptions
+    from planner.cli.options import ScriptOptions, WorkloadOptions
     from planner.specs.cluster.spec import ClusterSpec
 
 
@@ -52,6 +47,9 @@ def job_keywords(headroom: str | None, workload: WorkloadOptions) -> JobKeywords
         "loss_chunks": values.whole("--loss-chunks", workload.loss_chunks, most=ranges.MOST_CHUNKS),
         "allocator": workload.allocator,
         "offload_to": workload.offload_to,
+        "uneven_replicas": values.switch("--uneven-replicas", workload.uneven_replicas),
+        "offload_modules": workload.offload_modules,
+        "recompute_modules": workload.recompute_modules,
         "start_whole": values.switch("--start-whole", workload.start_whole),
         "packed_lengths": workload.packed_lengths,
         "context_heads": values.ranks("--context-heads", workload.context_heads),

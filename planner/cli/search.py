@@ -8,11 +8,11 @@ import typer
 
 from planner import api
 from planner.cli import values
+from planner.cli.decisions import RestrictOptions
 from planner.cli.inputs import axis_keywords, job_keywords, read_cluster
 from planner.cli.options import (
     InputOptions,
     Json,
-    RestrictOptions,
     ServingSearchOptions,
     WorkloadOptions,
     option,
@@ -96,7 +96,7 @@ def search(
     limit_s = values.duration_s("--time-limit", time_limit)
     if served.serving is not None:
         check_writable(output)
-        any_found, interrupted = search_serving(
+        any_found = search_serving(
             inputs,
             workload,
             restrict,
@@ -116,8 +116,6 @@ def search(
             output=output,
             json=json,
         )
-        if interrupted:
-            raise typer.Exit(INTERRUPTED)
         if not any_found:
             raise typer.Exit(NO_PLAN)
         return

@@ -16,9 +16,10 @@ from planner.specs.files.writing import write_file
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
+    from planner.cli.decisions import RestrictOptions
     from planner.cli.options import (
         InputOptions,
-        RestrictOptions,
+        LaunchInputOptions,
         ServingSearchOptions,
         WorkloadOptions,
     )
@@ -43,6 +44,31 @@ def refuse_serving(served: Any) -> None:
             raise InputError(f"--{name.replace('_', '-')} is for serving; it needs --serving")
 
 
+def is_serving_plan(reference: str) -> bool:
+    """Whether a plan is one of serving."""
+    if not reference.partition("#")[0].endswith(".json"):
+        return False
+    from planner.plan_document.serving.read import is_serving_document
+
+    return is_serving_document(reference)
+
+
+def estimate_serving_plan(inputs: LaunchInputOptions, plan: str, *, json: bool) -> bool:
+    """Whether the plan misses a limit of its load."""
+    from planner import api
+
+    priced = api.estimate_serving_plan(plan, read_cluster(inputs.cluster), inputs.model)
+    if json:
+        write_stdout(api.to_text(priced))
+    else:
+        from planner.reports.console import show
+        from planner.reports.serving_search import serving_plan_report
+
+        job = priced.job
+        show(serving_plan_report(priced.offer, model=job.model, cluster=job.cluster.name))
+    return bool(priced.offer.missed)
+
+
 def _given(group: Any) -> dict[str, Any]:
     return {field.name: getattr(group, field.name) for field in fields(group)}
 
@@ -58,8 +84,8 @@ def search_serving(
     others: Mapping[str, Any],
     output: str | None,
     json: bool,
-) -> tuple[bool, bool]:
-    """Whether plans were found, and whether the search was interrupted."""
+) -> bool:
+    """Whether plans were found."""
     refuse_training(workload, restrict, {"headroom": inputs.headroom, **others})
     from planner import api
 
@@ -115,4 +141,4 @@ def search_serving(
                 assumptions=found.assumptions,
             )
         )
-    return bool(found.plans), found.search.stopped == "interrupted"
+    return bool(found.plans)

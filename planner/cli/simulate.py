@@ -5,11 +5,11 @@ from typing import Annotated
 from planner import api
 from planner.api.simulations import MOST_DAYS, MOST_LIVES, MOST_SPARES
 from planner.cli import values
+from planner.cli.decisions import PlanOptions
 from planner.cli.inputs import axis_keywords, job_keywords, script_keywords
 from planner.cli.options import (
     CheckedInputs,
     Json,
-    PlanOptions,
     PlanOrScript,
     ScriptOptions,
     WorkloadOptions,

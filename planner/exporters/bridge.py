@@ -72,6 +72,8 @@ _VALUES = {
     "--recompute-method": "model.recompute_method",
     "--recompute-num-layers": "model.recompute_num_layers",
     "--recompute-modules": "model.recompute_modules",
+    "--offload-modules": "model.offload_modules",
+    "--activation-offload-fraction": "model.activation_offload_fraction",
     "--num-distributed-optimizer-instances": "ddp.num_distributed_optimizer_instances",
     "--data-parallel-sharding-strategy": "ddp.data_parallel_sharding_strategy",
     "--ckpt-format": "checkpoint.ckpt_format",
@@ -117,6 +119,7 @@ _SWITCHES: dict[str, tuple[tuple[str, ...], bool]] = {
     "--use-megatron-fsdp": (("dist.use_megatron_fsdp", "ddp.use_megatron_fsdp"), True),
     "--use-precision-aware-optimizer": (("optimizer.use_precision_aware_optimizer",), True),
     "--cpu-offloading": (("model.cpu_offloading",), True),
+    "--fine-grained-activation-offloading": (("model.fine_grained_activation_offloading",), True),
     "--optimizer-cpu-offload": (("optimizer.optimizer_cpu_offload",), True),
     "--overlap-cpu-optimizer-d2h-h2d": (("optimizer.overlap_cpu_optimizer_d2h_h2d",), True),
     "--overlap-grad-reduce": (("ddp.overlap_grad_reduce",), True),
@@ -164,6 +167,7 @@ _RESET: Overrides = {
     "model.recompute_method": None,
     "model.recompute_num_layers": None,
     "model.recompute_modules": None,
+    "model.offload_modules": None,
     "model.cuda_graph_impl": "none",
     "model.mtp_num_layers": None,
     "model.window_size": None,
@@ -217,7 +221,7 @@ def _setting(name: str, given: tuple[str, ...]) -> Setting:
         return [int(part) for part in given]
     if name == "--window-size":
         return [int(part) for part in text.split(",")]
-    if name in ("--recompute-modules", "--cuda-graph-modules"):
+    if name in ("--recompute-modules", "--offload-modules", "--cuda-graph-modules"):
         return list(given)
     if text.isdigit():
         return int(text)

@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from planner.exporters import automodel, bridge, deepspeed, nemo, torch_pipelining, torchtitan
+from planner.exporters.job import refuse_uneven
 from planner.exporters.launchers import kubernetes, mpi, slurm, torchrun
 from planner.exporters.megatron import arguments
 from planner.exporters.megatron.unstated import unstated
@@ -30,14 +31,21 @@ class Style:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Format:
-    """`styles` by name, the default first. `names_hosts`: the file holds host names, with
-    `any_nodes` only where not any nodes will do. `notes`: what the user has to do besides launching
-    the file."""
+    """`styles` by name, the default first. `states_batch`: the file says what replicas train on,
+    not only where they run. `names_hosts`: the file holds host names, with `any_nodes` only where
+    not any nodes will do. `notes`: what the user has to do besides launching the file."""
 
     styles: dict[str, Style]
+    states_batch: bool = True
     names_hosts: bool = False
     any_nodes: bool = False
     notes: Callable[[ExportJob], tuple[str, ...]] = lambda job: ()
+
+    def text(self, style: Style, job: ExportJob) -> str:
+        """What the file holds. Raises: Inexpressible."""
+        if self.states_batch:
+            refuse_uneven(job, style.file)
+        return style.write(job)
 
 
 def _one(write: Writer, file: str) -> Format:
@@ -45,7 +53,8 @@ def _one(write: Writer, file: str) -> Format:
 
 
 def _on_hosts(write: Writer, file: str, *, any_nodes: bool = True) -> Format:
-    return Format(styles={"": Style(write=write, file=file)}, names_hosts=True, any_nodes=any_nodes)
+    styles = {"": Style(write=write, file=file)}
+    return Format(styles=styles, states_batch=False, names_hosts=True, any_nodes=any_nodes)
 
 
 FORMATS = MappingProxyType(
@@ -80,13 +89,14 @@ FORMATS = MappingProxyType(
         "torchrun": _on_hosts(torchrun.as_script, "torchrun.sh"),
         "mpi": _on_hosts(mpi.as_rankfile, "mpi.rankfile"),
         "kubernetes": Format(
+            states_batch=False,
             styles={
                 "trainjob": Style(write=kubernetes.as_trainjob, file="kubernetes-trainjob.yaml"),
                 "pytorchjob": Style(
                     write=kubernetes.as_pytorchjob, file="kubernetes-pytorchjob.yaml"
                 ),
                 "jobset": Style(write=kubernetes.as_jobset, file="kubernetes-jobset.yaml"),
-            }
+            },
         ),
         "ranks": _on_hosts(ranks_csv, "ranks.csv", any_nodes=False),
         "verify": _on_hosts(verify_program, "verify_placement.py"),

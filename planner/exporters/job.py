@@ -148,3 +148,17 @@ def needs_framework(job: ExportJob, target: str, *frameworks: str) -> None:
             f"profile {job.software.name} is of {found}, {target} runs {' or '.join(frameworks)}",
             hint="plan with a --software profile of that framework",
         )
+
+
+def refuse_uneven(job: ExportJob, target: str) -> None:
+    """Raises: Inexpressible where replicas differ in their microbatches: no framework that has a
+    format can be told so."""
+    plan = job.plan
+    if job.job.global_batch_size % (plan.micro_batch_size * plan.degrees.data):
+        most = plan.num_microbatches
+        raise Inexpressible(
+            target,
+            "num_microbatches",
+            f"some replicas run {most} microbatches, others {most - 1}",
+            hint="write ranks and launchers, and divide the batch in your own framework",
+        )

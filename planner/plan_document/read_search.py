@@ -61,6 +61,7 @@ def read_search(node: Node, plans: tuple[RankedPlan, ...]) -> SearchResult:
         ranked=_ranked(node.get("ranked")),
         nodes=_nodes(node.get("nodes")),
         switches=_switches(node.get("switches")),
+        modules=_modules(node.get("modules")),
         near_batches=_near_batches(node.get("near_batches")),
         fewer_devices=_fewer_devices(node.get("fewer_devices")),
         cloud=_cloud(node.get("cloud")),
@@ -137,6 +138,10 @@ def _change(node: Node) -> Change:
     plan = read_decisions(node, SUGGESTED)
     estimate = read_estimate(node["estimate"], plan)
     return Change(plan=plan, estimate=estimate, description=node["description"].text())
+
+
+def _modules(node: Node | None) -> Change | None:
+    return None if node is None else _change(node)
 
 
 def _cloud(node: Node | None) -> Cloud | None:

@@ -22,7 +22,16 @@ from planner.plan_document.schema_parts import (
 )
 from planner.plan_document.schema_search import search_schema
 from planner.specs.job import OPTIMIZERS
-from planner.specs.settings import ALLOCATORS, MASTERS, MOMENTS, PLACES, STATES, Settings
+from planner.specs.settings import (
+    ALLOCATORS,
+    MASTERS,
+    MOMENTS,
+    OFFLOADED,
+    PLACES,
+    RECOMPUTED,
+    STATES,
+    Settings,
+)
 
 SCHEMA_ID = "planner/plans/1"
 
@@ -134,8 +143,11 @@ def _settings() -> Schema:
             "packed_length": POSITIVE,
             "start_whole": FLAG,
             "offload_to": choice(*PLACES),
+            "recompute_modules": list_of(choice(*RECOMPUTED)),
+            "offload_modules": list_of(choice(*OFFLOADED)),
             "context_heads": {"anyOf": [{"const": "all"}, POSITIVE]},
             "allocator": choice(*ALLOCATORS),
+            "uneven_replicas": FLAG,
         },
         optional=tuple(one.name for one in fields(Settings)),
     )

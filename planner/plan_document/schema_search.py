@@ -197,12 +197,12 @@ def search_schema() -> Schema:
                     optional=ONLY_WHERE_CHOSEN,
                 )
             ),
-            "changes": list_of(
-                record(
-                    {"description": TEXT, **decisions(), "estimate": ref("estimate")},
-                    optional=ONLY_WHERE_CHOSEN,
-                )
-            ),
+            "changes": list_of(_change()),
+            "modules": {
+                "description": "The best plan with other modules computed again, and offloaded, "
+                "where that is faster, and the options that say so.",
+                **_change(),
+            },
             "fewer_nodes": {
                 "description": "A plan on fewer nodes that is faster than the best on all of them.",
                 **record(_sized()),
@@ -224,6 +224,7 @@ def search_schema() -> Schema:
             "ranked",
             "nodes",
             "switches",
+            "modules",
             "near_batches",
             "fewer_devices",
             "fewer_nodes",
@@ -231,6 +232,13 @@ def search_schema() -> Schema:
             "cloud",
             "scaling",
         ),
+    )
+
+
+def _change() -> Schema:
+    return record(
+        {"description": TEXT, **decisions(), "estimate": ref("estimate")},
+        optional=ONLY_WHERE_CHOSEN,
     )
 
 

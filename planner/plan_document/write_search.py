@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from planner.training.search.result import (
+        Change,
         Cloud,
         NodeCounts,
         RankedBy,
@@ -46,6 +47,7 @@ def search_fields(result: SearchResult) -> dict[str, Any]:
         **_nodes(result.nodes),
         **_near_batches(result),
         **_switches(result),
+        **_modules(result),
         **_fewer_devices(result),
         **_fewer(result.fewer_nodes),
         **({"needs_offloading": True} if result.needs_offloading else {}),
@@ -58,14 +60,7 @@ def search_fields(result: SearchResult) -> dict[str, Any]:
             }
             for miss in result.nearest
         ],
-        "changes": [
-            {
-                "description": change.description,
-                **plan_fields(change.plan),
-                "estimate": estimate_fields(change.estimate),
-            }
-            for change in result.changes
-        ],
+        "changes": [_change(change) for change in result.changes],
         **_cloud(result.cloud),
         **_scaling(result.scaling),
     }
@@ -138,6 +133,19 @@ def _switches(result: SearchResult) -> dict[str, Any]:
         for one in result.switches
     ]
     return {"switches": found} if found else {}
+
+
+def _modules(result: SearchResult) -> dict[str, Any]:
+    """Nothing where the best plan does best as it is."""
+    return {} if result.modules is None else {"modules": _change(result.modules)}
+
+
+def _change(change: Change) -> dict[str, Any]:
+    return {
+        "description": change.description,
+        **plan_fields(change.plan),
+        "estimate": estimate_fields(change.estimate),
+    }
 
 
 def _near_batches(result: SearchResult) -> dict[str, Any]:

@@ -103,7 +103,7 @@ def anew(
     searched: Moved | NoWay = NoWay(way="search", reason=no_use)
     if found:
         ranked = RankedPlan(rank=1, plan=found[0].plan, estimate=found[0].estimate)
-        sized = _sized(whole, ranked)
+        sized = resized(whole, ranked.plan.degrees.devices)
         searched = Moved(way="search", what="another shape", scenario=sized, ranked=ranked)
         known = [*known, searched]
     yield searched
@@ -159,10 +159,6 @@ def _best(
         reason = found.nearest[0].reason if found.nearest else "no plan was found"
         return NoWay(way="shift", reason=reason)
     best = found.plans[0]
-    return Moved(way="shift", what=what, scenario=_sized(whole, best), ranked=best)
-
-
-def _sized(whole: Scenario, best: RankedPlan) -> Scenario:
-    """The scenario with as many devices as the plan takes."""
-    devices = best.plan.degrees.devices
-    return whole if devices == whole.job.devices else resized(whole, devices)
+    return Moved(
+        way="shift", what=what, scenario=resized(whole, best.plan.degrees.devices), ranked=best
+    )

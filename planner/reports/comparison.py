@@ -106,10 +106,10 @@ def reasons(time: Sequence[DifferingPart], memory: Sequence[DifferingPart], of: 
 def _changes(
     parts: Sequence[DifferingPart], of: int, names: dict[str, str], show: Callable[[float], str]
 ) -> str:
-    """Those that matter, the savings first."""
+    """Those that matter, first what goes the way of the total."""
     largest = max(abs(part.change(of)) for part in parts)
     worth = [part for part in parts if abs(part.change(of)) >= max(SMALL_SHARE * largest, 1e-9)]
-    worth.sort(key=lambda part: part.change(of))
+    worth.sort(key=lambda part: part.change(of), reverse=sum(p.change(of) for p in parts) > 0)
     return ", ".join(
         f"{names[part.name]} {'+' if part.change(of) > 0 else '-'}{show(abs(part.change(of)))}"
         for part in worth

@@ -32,6 +32,7 @@ def why(result: SearchResult) -> list[str]:
         *reasons,
         *_hosts(result),
         *map(_switch, result.switches),
+        *_modules(result),
         *_fewer_devices(result),
         *_worst_case(result),
     ]
@@ -68,6 +69,18 @@ def _switch(worth: SwitchWorth) -> str:
     return f"Overlap of {what} {state} {does}."
 
 
+def _modules(result: SearchResult) -> list[str]:
+    """Which modules had better be computed again, or offloaded, and how to say so."""
+    better, best = result.modules, result.plans[0].estimate
+    if better is None:
+        return []
+    share = percent(1 - better.estimate.step_s / best.step_s)
+    return [
+        f"Module by module, recomputation and offloading take {share} off the step of plan 1: "
+        f"{better.description}."
+    ]
+
+
 _OVERLAPS = {
     "gradient_reduce": "gradients",
     "parameter_gather": "parameters",
@@ -98,7 +111,7 @@ def _hosts(result: SearchResult) -> list[str]:
     proof = placements[0]
     order = "Hosts stay in the order of the cluster file"
     if proof.gain is None:
-        order = "Hosts are in the best order found before time ran out (--json lists it)"
+        order = "Hosts are in the best order found before the search stopped (--json lists it)"
     elif proof.gain:
         order = (
             f"Hosts are chosen and ordered ({named_hosts(best.plan.placement.hosts)}): as the "

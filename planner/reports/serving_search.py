@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from rich.console import Group
 from rich.text import Text
 
+from planner.budget import Stopped
 from planner.reports.layout import bullets, heading, numbers_table, paragraph
 from planner.serving.search.result import value_of
 from planner.specs.serving import serving_defaults
@@ -71,10 +72,35 @@ def serving_search_report(
     return Group(*parts, heading("Assumptions"), bullets(assumptions))
 
 
+def serving_plan_report(offer: Offer, *, model: ModelSpec, cluster: str) -> RenderableType:
+    """One plan and what it does."""
+    found = offer.forecast
+    said = (
+        f"{three_digits(found.output_tokens_per_s)} output tokens per second with "
+        f"{_kinds(offer.plan)}."
+    )
+    parts: list[RenderableType] = [
+        paragraph(said, style="bold"),
+        paragraph(f"{model.name} on {cluster}, {offer.plan.engine}."),
+        paragraph(_ranges(offer, mixture=model.moe is not None)),
+        heading("Pools"),
+        bullets(_pool(pool) for pool in offer.plan.pools),
+        heading("Latency and throughput"),
+        _plans((offer,)),
+    ]
+    if offer.missed:
+        parts += [heading("Limits of the load that are missed"), bullets(offer.missed)]
+    return Group(*parts)
+
+
 def _answer(search: ServingSearch, currency: str | None) -> str:
     if not search.offers:
         if not search.kinds:
             return "Nothing fits: no replica has room for a request of the load."
+        if search.stopped is Stopped.TIME_LIMIT:
+            return "Time ran out before a plan that keeps the limits of the load was found."
+        if search.bound is not None:
+            return "No plan that keeps the limits of the load was found, but none is ruled out."
         return "No plan keeps the limits of the load."
     best = search.offers[0]
     value = value_of(search.objective, best)

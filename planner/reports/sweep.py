@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 MOST_CURVES = 6
 MOST_ROWS = 40
+MOST_BESIDE = 8
+"""Points that are so few that those outside the front are shown as well."""
 MOST_REASONS = 8
 
 _BETTER: dict[Objective, str] = {
@@ -47,7 +49,7 @@ def sweep_report(result: SweepResult) -> RenderableType:
     if front:
         parts += [
             heading(f"Front: no other point beats these in {objective_words(result)}"),
-            _front_table(result),
+            _points_table(result, front[:MOST_ROWS]),
         ]
         same = [
             axis.name for axis in result.study.axes if axis.name not in _differing(result, front)
@@ -58,6 +60,9 @@ def sweep_report(result: SweepResult) -> RenderableType:
             )
         if len(front) > MOST_ROWS:
             parts.append(paragraph(f"{MOST_ROWS} of {plural(len(front), 'point')} are shown."))
+    planned = [one for one in result.points if one.outcome == "planned"]
+    if len(front) < len(planned) <= MOST_BESIDE:
+        parts += [heading("Side by side"), _points_table(result, planned)]
     found = curves(result)
     if found:
         shown = worth_showing(found)
@@ -109,23 +114,22 @@ def _points(number: int, one: str, several: str) -> str:
     return f"{count(number)} {one if number == 1 else several}"
 
 
-def _front_table(result: SweepResult) -> RenderableType:
+def _points_table(result: SweepResult, points: Sequence[PointAnswer]) -> RenderableType:
     """Where not all of it fits, less of it: first without gaps and degrees, then what is no
     objective."""
-    points = result.front[:MOST_ROWS]
     columns = list(figures(result, points))
     timed = any(name == "time" for name, _ in columns)
     wanted = {*result.study.objectives, *(() if timed else ("step",))}
     named = [one for one in columns if one[0] in wanted]
     return FirstThatFits(
-        _front_columns(result, points, columns, proof=True),
-        _front_columns(result, points, columns, proof=False),
-        _front_columns(result, points, named, proof=True),
-        _front_columns(result, points, named, proof=False),
+        _point_rows(result, points, columns, proof=True),
+        _point_rows(result, points, columns, proof=False),
+        _point_rows(result, points, named, proof=True),
+        _point_rows(result, points, named, proof=False),
     )
 
 
-def _front_columns(
+def _point_rows(
     result: SweepResult,
     points: Sequence[PointAnswer],
     columns: Sequence[tuple[str, list[str]]],

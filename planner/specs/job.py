@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import get_args
+from typing import TypeVar, get_args
 
+from planner.arrays import Ints
 from planner.errors import InputError
 from planner.specs.defaults import DEFAULT_HEADROOM
 from planner.specs.device import PRECISIONS, Precision
@@ -15,6 +16,8 @@ from planner.specs.settings import AS_THE_PROFILE, Settings
 from planner.specs.software import SoftwareProfile
 
 OPTIMIZERS = get_args(OptimizerName)
+
+Count = TypeVar("Count", int, Ints)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +41,13 @@ class JobSpec:
     tokens: int | None = None
     """Of the whole job, for how long it takes; None where nobody says."""
     assumptions: tuple[str, ...] = ()
+
+    def microbatches(self, together: Count) -> Count:
+        """Microbatches of the busiest replica, where all replicas together take so many sequences
+        in each; whole numbers, or arrays of them."""
+        if self.software.uneven_replicas:
+            return -(-self.global_batch_size // together)
+        return self.global_batch_size // together
 
 
 def build_job(

@@ -9,24 +9,34 @@ from planner.errors import InputError
 from planner.specs import ranges
 from planner.specs.optimizers import MasterType, MomentType, StateType
 from planner.specs.packed import packed_lengths
+from planner.specs.software_parts import (
+    Allocator,
+    OffloadModule,
+    OffloadPlace,
+    RecomputeModule,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from planner.specs.software import SoftwareProfile
+    from planner.specs.software_parts import Offload
 
 MASTERS = get_args(MasterType)
 MOMENTS = get_args(MomentType)
 STATES = get_args(StateType)
 ALL = "all"
-PLACES = ("host", "nvme")
-ALLOCATORS = ("caching", "expandable")
+PLACES = get_args(OffloadPlace)
+ALLOCATORS = get_args(Allocator)
+RECOMPUTED = get_args(RecomputeModule)
+OFFLOADED = get_args(OffloadModule)
 _FIELDS: dict[str, tuple[str | None, str]] = {
     "gradients": (None, "gradient_dtype"),
     "loss_chunks": ("fused", "loss_chunks"),
     "expert_capacity": ("expert", "capacity_factor"),
     "pad_experts": ("expert", "padded"),
     "allocator": (None, "allocator"),
+    "uneven_replicas": (None, "uneven_replicas"),
     "context_heads": (None, "context_heads"),
     "start_whole": ("full_sharding", "starts_whole"),
     "offload_to": ("offload", "to"),
@@ -37,6 +47,7 @@ _NEEDED: dict[str, Callable[[SoftwareProfile], bool]] = {
     "expert_capacity": lambda software: software.expert.drops_tokens,
     "pad_experts": lambda software: software.expert.drops_tokens,
     "allocator": lambda software: True,
+    "uneven_replicas": lambda software: True,
     "context_heads": lambda software: software.exchanges_heads,
     "offload_to": lambda software: bool(software.offload.nvme),
     "start_whole": lambda software: "full" in software.data_sharding.choices,
@@ -62,7 +73,10 @@ class Settings:
     "expandable" for segments that grow; `context_heads`: context ranks that exchange heads, "all"
     or a number; `packed_length`: tokens of the sequence that a token is in, where several fill the
     job's sequence length (`planner.specs.packed`); `start_whole`: every device makes the whole
-    model before it is sharded; `offload_to`: "host" or "nvme", where an offloaded optimizer is.
+    model before it is sharded; `offload_to`: "host" or "nvme", where an offloaded optimizer is;
+    `uneven_replicas`: whether replicas may run one microbatch more than others;
+    `recompute_modules`: what selective recomputation computes again; `offload_modules`: whose
+    activations offloading moves to the hosts.
     """
 
     master_weights: str | None = None
@@ -78,6 +92,9 @@ class Settings:
     """Tokens of the longest of these sequences, where they are given one by one."""
     start_whole: bool | None = None
     offload_to: str | None = None
+    uneven_replicas: bool | None = None
+    recompute_modules: tuple[str, ...] | None = None
+    offload_modules: tuple[str, ...] | None = None
 
     @classmethod
     def of(cls, options: Mapping[str, Any]) -> Settings:
@@ -94,9 +111,16 @@ class Settings:
             pad_experts=ranges.switch("--pad-experts", options.get("pad_experts")),
             **_packed(options),
             offload_to=ranges.word("--offload-to", options.get("offload_to"), PLACES),
+            uneven_replicas=ranges.switch("--uneven-replicas", options.get("uneven_replicas")),
             start_whole=ranges.switch("--start-whole", options.get("start_whole")),
             context_heads=_ranks(options.get("context_heads")),
             allocator=ranges.word("--allocator", options.get("allocator"), ALLOCATORS),
+            recompute_modules=_modules(
+                "--recompute-modules", options.get("recompute_modules"), RECOMPUTED
+            ),
+            offload_modules=_modules(
+                "--offload-modules", options.get("offload_modules"), OFFLOADED
+            ),
         )
 
     @staticmethod
@@ -109,8 +133,17 @@ class Settings:
             return software.master_weight_dtype if software.master_weights else "none"
         if name == "packed_length":
             return None
+        if name == "recompute_modules":
+            return software.recompute.selective_modules
+        if name == "offload_modules":
+            return software.offload.modules
         part, field = _FIELDS[name]
         return getattr(getattr(software, part) if part else software, field)
+
+    @property
+    def modules_stated(self) -> bool:
+        """Whether modules of layers are set."""
+        return (self.recompute_modules, self.offload_modules) != (None, None)
 
     @property
     def stated(self) -> dict[str, Any]:
@@ -168,7 +201,24 @@ class Settings:
             if choices.reduced_as_kept:
                 changes["gradient_reduce_dtype"] = self.gradients
         changes |= self._of_kernels(software)
+        changes |= self._of_modules(software, changes.get("offload", software.offload))
         return {name: value for name, value in changes.items() if getattr(software, name) != value}
+
+    def _of_modules(self, software: SoftwareProfile, offload: Offload) -> dict[str, Any]:
+        """What selective recomputation and offloading are told to do."""
+        found: dict[str, Any] = {}
+        recompute = software.recompute
+        if self.recompute_modules is not None:
+            known: tuple[str, ...] = (*recompute.selective_modules, *recompute.module_choices)
+            _allowed("--recompute-modules", "recomputes", self.recompute_modules, known, software)
+            found["recompute"] = recompute.model_copy(
+                update={"selective_modules": self.recompute_modules}
+            )
+        if self.offload_modules is not None:
+            known = (*offload.modules, *offload.module_choices)
+            _allowed("--offload-modules", "offloads", self.offload_modules, known, software)
+            found["offload"] = offload.of_modules(self.offload_modules)
+        return found
 
     def _of_kernels(self, software: SoftwareProfile) -> dict[str, Any]:
         """What is neither a state of the optimizer nor a gradient."""
@@ -208,6 +258,15 @@ def _moments(given: object) -> tuple[str, ...] | None:
             f"--moments: {len(found)} types; one is for both moments, two are for each by itself"
         )
     return found
+
+
+def _modules(option: str, given: object, allowed: tuple[str, ...]) -> tuple[str, ...] | None:
+    """Each module once, in the order given: a text with commas, or several."""
+    if given is None:
+        return None
+    several: Iterable[Any] = given.split(",") if isinstance(given, str) else given  # type: ignore[assignment]
+    words = (ranges.word(option, str(one).strip(), allowed) for one in several)
+    return tuple(dict.fromkeys(str(word) for word in words))
 
 
 def _packed(options: Mapping[str, Any]) -> dict[str, int | None]:

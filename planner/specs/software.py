@@ -19,6 +19,7 @@ from planner.specs.optimizers import (
     StateType,
 )
 from planner.specs.software_parts import (
+    Allocator,
     DataShardingSwitch,
     Fp8,
     FullSharding,
@@ -154,6 +155,8 @@ class SoftwareProfile(Input):
     keys and values go around a ring over what is left. Default: none, the ring is over all."""
     exchanges_heads: bool = False
     """A job may choose how many ranks exchange heads."""
+    uneven_replicas: bool = False
+    """Replicas may run different numbers of microbatches, which differ by one."""
     rank_order: RankOrder = "tp-cp-ep-dp-pp"
     cuda_graphs: bool = False
     """Kernels are launched from recorded graphs."""
@@ -176,7 +179,7 @@ class SoftwareProfile(Input):
     out where all are gathered at once."""
     step_overhead: Constant[Seconds]
     """Fixed host work of one step: loading data, logging, clearing."""
-    allocator: Literal["caching", "expandable"] = "caching"
+    allocator: Allocator = "caching"
     """Whether memory is reserved in segments of fixed sizes, or in segments that grow
     (`expandable_segments`)."""
     allocator_slack: Constant[Fraction]

@@ -25,8 +25,20 @@ RecomputeModule = Literal[
     "moe_act",
     "shared_experts",
     "mla_up_proj",
+    "mlp_act",
     "every_second_matmul",
 ]
+OffloadModule = Literal[
+    "attn_norm",
+    "qkv_linear",
+    "core_attn",
+    "attn_proj",
+    "mlp_norm",
+    "expert_fc1",
+    "moe_act",
+]
+OffloadPlace = Literal["host", "nvme"]
+Allocator = Literal["caching", "expandable"]
 LossCopies = Annotated[int, Field(ge=0, le=4)]
 ScheduleName = Annotated[str, Field(min_length=1, max_length=60, pattern=r"^[a-z0-9][a-z0-9-]*$")]
 
@@ -45,6 +57,9 @@ class Fused(Input):
     softmax_in_fp32: bool = True
     """Without that kernel, 16-bit scores are converted to fp32 and back."""
     norm: bool
+    norm_in_linear: bool = False
+    """The linear layer after a norm computes it, as one module: that of attention, unless
+    it is latent, and of a dense MLP."""
     bias_activation: bool
     """The MLP's bias and activation (with its gate)."""
     bias_dropout_add: bool
@@ -129,6 +144,8 @@ class Offload(Input):
     """With which data sharding the optimizer may: its states are updated there."""
     optimizer_share: tuple[DataSharding, ...] = ()
     """With which of these a part of it may."""
+    eight_bit_weights: bool = True
+    """The optimizer may where weights are kept in 8 bits between steps."""
     weights: tuple[DataSharding, ...] = ()
     """With which data sharding sharded weights may; a copy goes to the device for every pass."""
     activations: tuple[Granularity, ...] = ()
@@ -136,13 +153,27 @@ class Offload(Input):
     the backward pass needs them."""
     activations_in_pipelines: bool = True
     """They may in a plan with several stages."""
+    modules: tuple[OffloadModule, ...] = ()
+    """The modules whose activations those are. Default: all of a layer."""
+    module_choices: tuple[OffloadModule, ...] = ()
+    """Modules that the framework can name."""
+    tried_modules: tuple[OffloadModule, ...] = ()
+    """Those that searches try."""
+    beside_modules: tuple[Granularity, ...] = ("none", "selective")
+    """With which recomputation activations of named modules may be offloaded, in pipelines too."""
     activation_window: Constant[Count] = general(
         "software", "offload.activation_window", Constant[Count]
     )
-    """Layers whose activations are on the device at a time though they are offloaded."""
+    """Layers, or chunks, whose activations are on the device at a time all the same."""
+    moves: Literal["layer", "chunk"] = "layer"
+    """What leaves, and comes back, at a time: the activations of a layer, or of a chunk."""
+    smallest_tensor: Constant[Number] = general(
+        "software", "offload.smallest_tensor", Constant[Number]
+    )
+    """Elements of the smallest tensor that leaves with a named module."""
     nvme: tuple[DataSharding, ...] = ()
     """With which data sharding the optimizer may be kept on drives of the node instead."""
-    to: Literal["host", "nvme"] = "host"
+    to: OffloadPlace = "host"
     """Where an offloaded optimizer is kept: in host memory, or on drives."""
     together: bool = False
     """Weights, gradients and optimizer go together or not at all."""
@@ -159,6 +190,16 @@ class Offload(Input):
     gradient_rate: Constant[Number] | None = None
     """Gradients that reach the host from one device in a second, while the backward pass waits.
     Default: as many as its link carries, beside the pass."""
+
+    def of_modules(self, modules: tuple[str, ...]) -> Offload:
+        """The same where the activations of these modules are what may be offloaded."""
+        return self.model_copy(
+            update={
+                "modules": modules,
+                "activations": self.beside_modules,
+                "activations_in_pipelines": True,
+            }
+        )
 
 
 class Workspaces(Input):
@@ -182,6 +223,10 @@ class RecomputeSwitch(Input):
     """`full` recomputes a number of layers of every chunk. Otherwise it is all of them."""
     selective_modules: tuple[RecomputeModule, ...] = ("core_attn",)
     """What `selective` recomputes."""
+    module_choices: tuple[RecomputeModule, ...] = ()
+    """Modules that the framework can name. Default: those above."""
+    tried_modules: tuple[RecomputeModule, ...] = ()
+    """Those that searches try, one by one."""
     early_stop: bool = False
     """Full recomputation of a layer ends once all that its backward pass needs is there again:
     before its last product."""

@@ -1,4 +1,4 @@
-"""Text with a unit to SI base units and back: "25 GB/s" → 25e9 bytes/s.
+"""Text with a unit to SI base units: "25 GB/s" → 25e9 bytes/s.
 
 `GB` is 10^9 bytes, `GiB` 2^30; `Gbit` and `Gb` are bits. Case matters, because Gb is not GB.
 A bare number is refused: it would be off by 8 or by 10^9 sooner or later.
@@ -10,8 +10,19 @@ import difflib
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from decimal import Decimal
+
+from planner.specs.quantities import (
+    BYTES,
+    BYTES_PER_SECOND,
+    DURATION,
+    FLOP_PER_SECOND,
+    GRAMS_PER_KWH,
+    SECONDS,
+    WATTS,
+    Kind,
+    accepted_units,
+)
 
 _NUMBER = r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,4})?"
 _QUANTITY = re.compile(rf"({_NUMBER}) *([A-Za-zµ][A-Za-zµ/%]*)?")
@@ -21,103 +32,10 @@ _TOKEN_SCALES = {"": 1, "k": 10**3, "K": 10**3, "M": 10**6, "B": 10**9, "T": 10*
 _LONGEST = 40
 MOST_TOKENS = 10**18
 
-_DECIMAL = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "P": 10**15, "E": 10**18}
-_BINARY = {"Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40, "Pi": 2**50}
-
 
 class UnitError(ValueError):
     """The text is not a quantity of the kind asked for. The message says what is."""
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Kind:
-    """A physical quantity: its units as factors to the SI base unit, largest first, and the
-    largest and, if any, the least value that hardware could have."""
-
-    name: str
-    units: Mapping[str, Decimal]
-    example: str
-    largest: str
-    least: str | None = None
-    positive: bool = True
-
-    def amount(self, text: str) -> Decimal:
-        """`text`, a number and a unit, in the SI base unit."""
-        number, unit = text.split(" ")
-        return Decimal(number) * self.units[unit]
-
-    @property
-    def pattern(self) -> str:
-        """Regular expression of accepted text, for JSON Schema."""
-        units = "|".join(self.units)
-        return rf"^[0-9]*\.?[0-9]+([eE][+-]?[0-9]+)? *({units})$"
-
-
-def _scales(unit: str, prefixes: Mapping[str, int], factor: Decimal) -> dict[str, Decimal]:
-    largest_first = reversed(list(prefixes.items()))
-    return {f"{prefix}{unit}": scale * factor for prefix, scale in largest_first}
-
-
-_ONE = Decimal(1)
-_BIT = Decimal("0.125")
-_BITS = {prefix: scale for prefix, scale in _DECIMAL.items() if prefix in "kMGT" and prefix}
-
-BYTES = Kind(
-    name="size",
-    units={**_scales("B", _BINARY, _ONE), **_scales("B", _DECIMAL, _ONE)},
-    example="80 GiB",
-    largest="1 PB",
-)
-BYTES_PER_SECOND = Kind(
-    name="bandwidth",
-    units={
-        **_scales("B/s", _DECIMAL, _ONE),
-        **_scales("B/s", _BINARY, _ONE),
-        **_scales("bit/s", _BITS, _BIT),
-        **_scales("b/s", _BITS, _BIT),
-    },
-    example="25 GB/s",
-    largest="10 PB/s",
-    least="100 kB/s",
-)
-SECONDS = Kind(
-    name="time",
-    units={
-        "s": _ONE,
-        "ms": Decimal("1e-3"),
-        "us": Decimal("1e-6"),
-        "µs": Decimal("1e-6"),
-        "ns": Decimal("1e-9"),
-    },
-    example="5 us",
-    largest="3600 s",
-    positive=False,
-)
-DURATION = Kind(
-    name="duration",
-    units={"d": Decimal(86400), "h": Decimal(3600), "min": Decimal(60), "s": _ONE},
-    example="15 min",
-    largest="1000000000 h",
-)
-FLOP_PER_SECOND = Kind(
-    name="compute rate",
-    units=_scales("FLOP/s", _DECIMAL, _ONE),
-    example="312 TFLOP/s",
-    largest="1 EFLOP/s",
-)
-WATTS = Kind(
-    name="power",
-    units={"kW": Decimal(1000), "W": _ONE},
-    example="700 W",
-    largest="100 kW",
-)
-GRAMS_PER_KWH = Kind(
-    name="carbon intensity",
-    units={"kg/kWh": Decimal(1000), "g/kWh": _ONE},
-    example="380 g/kWh",
-    largest="5 kg/kWh",
-    positive=False,
-)
 
 _MEANT = {
     "bps": "bit/s",
@@ -153,10 +71,6 @@ def show_number(number: float) -> str:
 def _shown(value: object) -> str:
     text = show_number(value) if isinstance(value, float) else repr(value)
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
-
-
-def accepted_units(kind: Kind) -> str:
-    return " ".join(sorted(kind.units, key=lambda unit: (kind.units[unit], unit)))
 
 
 def unit_factor(kind: Kind, unit: str) -> float:
@@ -292,55 +206,3 @@ def describe(value: object) -> str:
     if isinstance(value, (list, tuple)):
         return "a list"
     return "a mapping" if isinstance(value, Mapping) else type(value).__name__
-
-
-def _plain(number: float) -> str:
-    text = f"{number:.9g}"
-    return text if "e" not in text else f"{float(text):f}".rstrip("0").rstrip(".")
-
-
-def _formatted(kind: Kind, amount: float, units: tuple[str, ...], base: str) -> str:
-    exact = Decimal(amount)
-    for unit in units:
-        scaled = exact / kind.units[unit]
-        if scaled >= 1:
-            text = _plain(float(scaled))
-            if float(Decimal(text) * kind.units[unit]) == float(amount):
-                return f"{text} {unit}"
-    return f"{amount!r} {base}"
-
-
-def format_bytes(size_bytes: int) -> str:
-    """The shortest exact text: 85899345920 → "80 GiB"."""
-    return _formatted(BYTES, size_bytes, ("TiB", "GiB", "MiB", "KiB"), "B")
-
-
-def format_bytes_per_second(bytes_per_s: float) -> str:
-    """The shortest exact text: 25e9 → "25 GB/s"."""
-    return _formatted(BYTES_PER_SECOND, bytes_per_s, ("TB/s", "GB/s", "MB/s", "kB/s"), "B/s")
-
-
-def format_seconds(seconds: float) -> str:
-    """The shortest exact text: 5e-6 → "5 us"."""
-    return _formatted(SECONDS, seconds, ("s", "ms", "us", "ns"), "s")
-
-
-def format_duration(seconds: float) -> str:
-    """The shortest exact text: 900 → "15 min"."""
-    return _formatted(DURATION, seconds, ("d", "h", "min", "s"), "s")
-
-
-def format_flop_per_second(flop_per_s: float) -> str:
-    """The shortest exact text: 3.12e14 → "312 TFLOP/s"."""
-    units = ("PFLOP/s", "TFLOP/s", "GFLOP/s", "MFLOP/s")
-    return _formatted(FLOP_PER_SECOND, flop_per_s, units, "FLOP/s")
-
-
-def format_watts(watts: float) -> str:
-    """The shortest exact text: 700 → "700 W"."""
-    return _formatted(WATTS, watts, ("W",), "W")
-
-
-def format_grams_per_kwh(grams: float) -> str:
-    """The shortest exact text: 380 → "380 g/kWh"."""
-    return _formatted(GRAMS_PER_KWH, grams, ("g/kWh",), "g/kWh")

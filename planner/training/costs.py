@@ -65,6 +65,8 @@ class CostTable:
     saved_bytes: NDArray[np.int64]
     selective_bytes: NDArray[np.int64]
     full_bytes: NDArray[np.int64]
+    movable_bytes: NDArray[np.int64]
+    selective_movable_bytes: NDArray[np.int64]
     logits_bytes: NDArray[np.int64]
     logits_working_bytes: NDArray[np.int64]
     working_bytes: NDArray[np.int64]

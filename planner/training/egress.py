@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from planner.training.batch import FULLY, UNSHARDED
+from planner.training.memory.parameters import stage_parameters
 from planner.training.memory.sharding import reduced_every_microbatch, resharded, state_groups
-from planner.training.memory.stage import stage_parameters
 from planner.training.step.sends import message_bytes
 from planner.workload.formats import gathered_weight_bytes, reduced_gradient_bytes
 

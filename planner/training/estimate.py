@@ -53,8 +53,8 @@ def estimate(
 
 
 def with_confidence(scenario: Scenario, plan: Plan, cost: Estimate) -> Estimate:
-    """Adds to a point estimate how sure it is."""
-    confidence = confidence_of(scenario, plan, cost)
+    """Adds to a point estimate how sure it is, of a job on the plan's own hosts."""
+    confidence = confidence_of(scenario.placed(plan.placement.hosts), plan, cost)
     return replace(cost, confidence=confidence, assumptions=(*cost.assumptions, *confidence.notes))
 
 
@@ -227,6 +227,14 @@ def assumptions(scenario: Scenario, plan: Plan) -> tuple[str, ...]:
     if learned and positions is not None and job.seq_length > positions:
         said.append(
             f"the model's {positions:,} learned positions are extended to {job.seq_length:,}"
+        )
+    together = plan.micro_batch_size * plan.degrees.data
+    if job.global_batch_size % together:
+        busy = job.global_batch_size // plan.micro_batch_size % plan.degrees.data
+        most = plan.num_microbatches
+        said.append(
+            f"{busy:,} of {plan.degrees.data:,} replicas run {most:,} microbatches, the others "
+            f"{most - 1:,}: it needs a framework or a data loader that can"
         )
     packed = job.settings.packed_length
     if packed is not None:

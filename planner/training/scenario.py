@@ -193,6 +193,8 @@ def build_scenario(
 
 def resized(scenario: Scenario, devices: int) -> Scenario:
     """The same job on so many devices of its cluster. Raises: InputError when it has fewer."""
+    if devices == scenario.job.devices:
+        return scenario
     job = replace(scenario.job, devices=devices)
     return build_scenario(scenario.cluster, scenario.model, job)
 

@@ -15,8 +15,9 @@ from planner.training.scenario import build_scenario
 from planner.training.search.hosts.placement import default_placement
 from planner.training.search.layouts.default import balanced_layers, stages_of, uniform_layers
 from planner.training.search.plans.build import plan_values
+from planner.training.search.space.codes import code_of
 from planner.training.search.space.defaults import expert_defaults
-from planner.training.search.space.facts import SpaceFacts, code_of
+from planner.training.search.space.facts import SpaceFacts
 from planner.training.search.space.restrictions import Restrictions
 from planner.training.search.space.rules import RULES
 
@@ -123,6 +124,7 @@ def plan_run(run: Run) -> PlannedRun:
         expert_overlap=bool(experts["expert_overlap"]),
         shard_over=_shard_over(run),
         optimizer_offload=run.optimizer_offload,
+        weight_offload=run.weight_offload,
         activation_offload=run.activation_offload,
     )
     _check(facts, plan_values(scenario, plan))

@@ -47,7 +47,8 @@ def weighed_activation(workload: Workload, tokens: int, width: int) -> Pointwise
     if w.model.gated_mlp or not expert.weighs_activation:
         return plain
     kept = 4 if expert.fp32_probabilities else w.element_bytes
-    return replace(plain, saved_bytes=plain.saved_bytes + kept * tokens * width)
+    made = kept * tokens * width
+    return replace(plain, saved_bytes=plain.saved_bytes + made, output_bytes=made)
 
 
 def route(workload: Workload, moe: MoeSpec) -> Pointwise:

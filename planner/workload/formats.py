@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from planner.specs.software import SoftwareProfile
+    from planner.specs.software_parts import Offload
 
 STATE_BYTES = {"fp32": 4, "bf16": 2, "fp16": 2}
 MOMENT_BYTES = {**STATE_BYTES, "fp8": 1, "int8": 1 + 4 / 256}
@@ -38,9 +39,20 @@ def stored_weight_bytes(
     (`is_non_tn_fp8_gemm_supported`)."""
     copies = 1 if precision == "fp8" and not transposes else 2
     quantized = copies * QUANTIZED_BYTES.get(precision, 0.0)
-    if software.fp8.parameter_gather and precision in ("fp8", "mxfp8"):
+    if _eight_bits_between_steps(software, precision):
         return quantized
     return weight_bytes(precision) + (quantized if software.fp8.weights_cached else 0.0)
+
+
+def _eight_bits_between_steps(software: SoftwareProfile, precision: str) -> bool:
+    return software.fp8.parameter_gather and precision in ("fp8", "mxfp8")
+
+
+def offload_under(software: SoftwareProfile, precision: str) -> Offload:
+    """What may be offloaded while a job has this number format."""
+    if software.offload.eight_bit_weights or not _eight_bits_between_steps(software, precision):
+        return software.offload
+    return software.offload.model_copy(update={"optimizer": (), "optimizer_share": ()})
 
 
 def master_weight_bytes(software: SoftwareProfile, precision: str) -> int:

@@ -107,10 +107,11 @@ class Pointwise(Operator):
     `forward_launches` and `backward_launches` are the operators that an eager host launches; they
     may outnumber the kernels, since the smallest take the device no time. `held_bytes` are the
     gradients that live at once in the backward pass; default: what one kernel moves then, without
-    what was saved."""
+    what was saved. `output_bytes` are those of the saved that the operator itself makes."""
 
     forward_bytes: float
     backward_bytes: float
+    output_bytes: int = 0
     held_bytes: int | None = None
     forward_kernels: int = 1
     backward_kernels: int = 1

@@ -48,15 +48,19 @@ def latent_norm(workload: Workload, name: str, width: int) -> Pointwise:
 def activation(
     workload: Workload, name: str, tokens: int, width: int, *, expert: bool = False
 ) -> Pointwise:
-    """GELU or a gated activation with its bias: reads its input (twice as wide when gated)."""
+    """GELU or a gated activation with its bias: reads its input (twice as wide when gated). Without
+    a kernel for both, the product of gate and activation keeps the activation's output, too."""
     z = workload.element_bytes
     inputs = 2 if workload.model.gated_mlp else 1
-    passes = 1 if workload.fuses("bias_activation") else 2 + inputs
+    fused = workload.fuses("bias_activation")
+    passes = 1 if fused else 2 + inputs
+    made = 0 if fused else z * tokens * width * (inputs - 1)
     return Pointwise(
         name=name,
-        module="moe_act" if expert else "mlp",
+        module="moe_act" if expert else "mlp_act",
         expert=expert,
-        saved_bytes=z * tokens * width * inputs,
+        saved_bytes=z * tokens * width * inputs + made,
+        output_bytes=made,
         forward_bytes=z * tokens * width * (inputs + 1) * passes,
         backward_bytes=z * tokens * width * (2 * inputs + 1) * passes,
         held_bytes=z * tokens * width * (inputs + (1 if passes == 1 else 2)),

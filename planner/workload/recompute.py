@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from planner.workload.movable import movable_bytes
 from planner.workload.operators import Collective, FusedAttention, Matmul, Operator, Pointwise
 
 if TYPE_CHECKING:
@@ -15,11 +16,14 @@ EVERY_SECOND_MATMUL = "every_second_matmul"
 
 
 class Selective(NamedTuple):
-    """For one operator: bytes kept from the forward pass, and the share of the forward pass that is
-    repeated."""
+    """For one operator: bytes kept from the forward pass, the share of the forward pass that is
+    repeated, and of what the operator keeps without recomputation, and with it, the bytes that
+    offloading may move to the host."""
 
     kept_bytes: int
     redone_share: float
+    movable_bytes: int = 0
+    kept_movable_bytes: int = 0
 
 
 def selective(workload: Workload, operators: Sequence[Operator]) -> tuple[Selective, ...]:
@@ -37,13 +41,38 @@ def selective(workload: Workload, operators: Sequence[Operator]) -> tuple[Select
     if EVERY_SECOND_MATMUL in modules:
         effects = _by_operator(workload, layer)
     else:
-        effects = [
-            Selective(_input_bytes(workload, operator), 1.0)
-            if not modules.isdisjoint(_units(operator))
-            else Selective(operator.saved_bytes, 0.0)
-            for operator in layer
-        ]
-    return (*effects, *(Selective(operator.saved_bytes, 0.0) for operator in operators[end:]))
+        effects = _by_modules(workload, layer, modules)
+    effects += [Selective(operator.saved_bytes, 0.0) for operator in operators[end:]]
+    return tuple(
+        effect._replace(
+            movable_bytes=movable_bytes(workload, operator, operator.saved_bytes, frozenset()),
+            kept_movable_bytes=movable_bytes(workload, operator, effect.kept_bytes, modules),
+        )
+        for operator, effect in zip(operators, effects, strict=True)
+    )
+
+
+def _by_modules(
+    workload: Workload, operators: Sequence[Operator], modules: frozenset[str]
+) -> list[Selective]:
+    """An activation that is computed again keeps its input; its output is made again for the
+    product that reads it, which then keeps nothing (Megatron-LM `tensor_parallel/random.py`,
+    `CheckpointWithoutOutput`; `moe/experts.py`)."""
+    effects: list[Selective] = []
+    entered: set[str] = set()
+    for operator in operators:
+        units = _units(operator)
+        again = modules.intersection(units)
+        alone = again == {operator.module} & ACTIVATIONS
+        if not again:
+            made_again = PRODUCED_BY.get(operator.name, "") in modules
+            effects.append(Selective(0 if made_again else operator.saved_bytes, 0.0))
+        elif alone and operator.module not in entered and isinstance(operator, Pointwise):
+            effects.append(Selective(operator.saved_bytes - operator.output_bytes, 1.0))
+        else:
+            effects.append(Selective(_input_bytes(workload, operator), 1.0))
+        entered |= again
+    return effects
 
 
 def _layer_end(operators: Sequence[Operator]) -> int:
@@ -54,7 +83,15 @@ def _layer_end(operators: Sequence[Operator]) -> int:
     return len(operators)
 
 
-_UNITS = {"experts": ("experts", "moe"), "moe_act": ("moe_act", "moe")}
+_UNITS = {
+    "experts": ("experts", "moe"),
+    "moe_act": ("moe_act", "moe"),
+    "mlp_act": ("mlp_act", "mlp"),
+}
+ACTIVATIONS = {"moe_act", "mlp_act"}
+"""Modules that are an activation function alone."""
+PRODUCED_BY = {"expert_down": "moe_act", "mlp_down": "mlp_act"}
+"""Products, and the module whose output they keep."""
 
 
 def _units(operator: Operator) -> tuple[str, ...]:

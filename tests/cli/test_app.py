@@ -87,6 +87,7 @@ def test_help_is_in_sections_of_what_belongs_together(planner: Callable[..., Out
         "Model and cluster:",
         "Job:",
         "Restricting the search (comma lists):",
+        "Serving:",
         "Options:",
         "Examples:",
     ]

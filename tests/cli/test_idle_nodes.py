@@ -99,12 +99,52 @@ def test_no_advice_where_the_batch_is_as_good_as_others(planner: Run) -> None:
     assert "near_batches" not in document["search"]
 
 
-def test_rates_are_of_the_devices_in_use_under_the_worst_case_too(planner: Run) -> None:
-    best = found(planner, *LLAMA, "--nodes", "31", "--top", "1", "--robust", "20%")["plans"][0]
+def test_replicas_may_differ_by_one_microbatch_where_asked(planner: Run, tmp_path: Path) -> None:
+    """58 replicas on 29 nodes share 512 sequences: 8 or 9 microbatches of one sequence each."""
+    file = str(tmp_path / "plans.json")
+    fixed = ("--tensor", "1", "--pipeline", "1", "--context", "4", "--micro-batch-size", "1")
+    options = (*LLAMA, *fixed, "--nodes", "29", "--top", "1")
+    even = found(planner, *options)["plans"][0]
+    assert even["degrees"]["data"] == 32
+    uneven = found(planner, *options, "--uneven-replicas", "on", "--output", file)["plans"][0]
+    assert (uneven["degrees"]["data"], uneven["num_microbatches"]) == (58, 9)
+    assert uneven["estimate"]["step_s"] < 0.7 * even["estimate"]["step_s"]
+    said = "48 of 58 replicas run 9 microbatches, the others 8: it needs a framework"
+    assert any(one.startswith(said) for one in uneven["estimate"]["assumptions"])
+    again = json.loads(planner("estimate", *LLAMA[:4], "--plan", file, "--json").stdout)
+    assert again["plans"][0]["estimate"]["step_s"] == uneven["estimate"]["step_s"]
+    assert planner("check", file, "--ignore", "tight-fit").code == 0
+    for format, code in (("megatron-lm", 2), ("nemo", 2), ("ranks", 0), ("kubernetes", 0)):
+        done = planner("export", file, "--format", format)
+        assert done.code == code, done.stderr
+        told = "cannot express num_microbatches: some replicas run 9 microbatches, others 8"
+        assert (told in done.stderr) == (code == 2)
+
+
+def test_the_worst_case_is_estimated_on_the_nodes_in_use_too(planner: Run, tmp_path: Path) -> None:
+    file = str(tmp_path / "plans.json")
+    fixed = ("--tensor", "2", "--pipeline", "1", "--context", "1", "--nodes", "9", "--top", "1")
+    options = (*LLAMA, *fixed, "--robust", "20%", "--output", file)
+    best = found(planner, *options)["plans"][0]
     degrees, estimate = best["degrees"], best["estimate"]
     devices = degrees["tensor"] * degrees["pipeline"] * degrees["data"] * degrees["context"]
-    assert devices < 31 * 8
+    assert devices == 8 * 8
     assert estimate["tokens_per_s_per_device"] * devices == pytest.approx(estimate["tokens_per_s"])
+    again = json.loads(planner("estimate", *LLAMA[:4], "--plan", file, "--json").stdout)
+    assert again["plans"][0]["estimate"]["confidence"] == estimate["confidence"]
+
+
+def test_ranges_are_of_the_nodes_in_use_under_the_worst_case_too(
+    planner: Run, tmp_path: Path
+) -> None:
+    """A job inside one node is another kind of job than one on both."""
+    path = str(tmp_path / "plans.json")
+    files = ("--cluster", "dgx-h100-16", "--model", "gpt-1.7b")
+    few = ("--nodes", "2", "--global-batch-size", "3", "--top", "1", "--output", path)
+    best = found(planner, *files, *few, "--robust", "50%")["plans"][0]
+    assert len(best["placement"]["hosts"]) == 1
+    again = json.loads(planner("estimate", *files, "--plan", path, "--json").stdout)["plans"][0]
+    assert again["estimate"]["confidence"] == best["estimate"]["confidence"]
 
 
 SCRIPT = """torchrun --nnodes 7 --nproc-per-node 8 pretrain_gpt.py --tensor-model-parallel-size 1 \\

@@ -266,7 +266,10 @@ PartitionName=main Nodes=ALL
 
 
 def test_the_nodes_of_slurm_conf(planner: Run, written: Write, tmp_path: Path) -> None:
-    path = written("NodeName=gpu[001-064] Gres=gpu:h100:8 CPUs=192\nPartitionName=x Nodes=ALL\n")
+    lines = (
+        "NodeName=gpu[001-064] CPUs=192 \\\n  Gres=gpu:h100:8 \\\n State=UNKNOWN\nPartitionName=x\n"
+    )
+    path = written(lines)
     done = planner("import", "cluster", path, f"--output={tmp_path / 'c.yaml'}")
     assert done.code == 0, done.stderr
     assert "device h100-sxm-80gb (Gres says gpu:h100)" in done.stderr

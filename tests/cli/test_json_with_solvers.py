@@ -29,28 +29,31 @@ CLUSTER = """
 name: leaves
 node_groups:
   - name: a
-    count: 21
+    count: 22
     device: a100-sxm-80gb
     devices_per_node: 1
     intra_node: {bandwidth: 300 GB/s}
     network: {cards: 1, bandwidth: 25 GB/s}
 fabric:
-  tiers: [{name: leaf, nodes: 7, oversubscription: 1}, {name: spine, oversubscription: 8}]
+  tiers: [{name: leaf, nodes: 11, oversubscription: 1}, {name: spine, oversubscription: 8}]
 """
 """More nodes than are placed exactly, on leaves whose order matters."""
 
 MODEL = """
 name: small
 architecture: llama
-num_layers: 12
+num_layers: 6
 hidden_size: 2048
 ffn_hidden_size: 8192
 num_attention_heads: 16
 vocab_size: 32000
 """
 
-ONE = "--tensor 1 --pipeline 3 --schedule 1f1b --micro-batch-size 1 --recompute none --top 1"
-JOB = "--global-batch-size 42 --seq-length 1024"
+ONE = (
+    "--tensor 1 --pipeline 2 --schedule 1f1b --micro-batch-size 1 --recompute none --top 1 "
+    "--data-sharding optimizer"
+)
+JOB = "--global-batch-size 44 --seq-length 1024"
 
 STUB = """
 import time

@@ -110,3 +110,24 @@ def test_prices_rank_by_the_cost_of_a_token(planner: Callable[..., Any], tmp_pat
     each = 3 * best["devices"] / 3600 / best["output_tokens_per_s"] * 1e6
     assert best["price_per_million_tokens"] == pytest.approx(each)
     assert best["devices"] < 8
+
+
+def test_a_plan_of_pools_is_estimated_again(planner: Callable[..., Any], tmp_path: Path) -> None:
+    out = str(tmp_path / "plans.json")
+    what = ("--serving", load(tmp_path), "--disaggregated", "on", "--top", "1", "--json", "-o", out)
+    found = json.loads(planner("search", *WHAT, *what).stdout)
+    told = planner("estimate", "--cluster", "dgx-h100-16", "--plan", out, "--json")
+    assert told.code == 0
+    again = json.loads(told.stdout)
+    (before,), (after,) = found["plans"], again["plans"]
+    assert after["estimate"]["tpot"]["mean_s"] == pytest.approx(
+        before["estimate"]["tpot"]["mean_s"], rel=1e-4
+    )
+    assert "search" not in again
+    shown = planner("estimate", "--cluster", "dgx-h100-16", "--plan", out)
+    assert "prefill and" in shown.stdout
+    other = planner("estimate", "--cluster", "dgx-a100-8", "--plan", out)
+    assert other.code == 2
+    assert "has no node group h100" in other.stderr
+    training = planner("estimate", "--cluster", "dgx-h100-16", "--plan", out, "--tensor", "2")
+    assert training.code == 2

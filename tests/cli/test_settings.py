@@ -166,7 +166,7 @@ def test_a_loss_in_chunks_keeps_the_logits_of_one(planner: Command) -> None:
     assert once["estimate"] == whole["estimate"]
     logits_bytes = 2 * 4 * 8192 * 128_256
     before, after = (one["estimate"]["memory"]["peak_bytes"] for one in (whole, eight))
-    assert before - after > 0.8 * logits_bytes  # then the peak is in the backward pass of a layer
+    assert before - after > 0.75 * logits_bytes  # then the peak is in the backward pass of a layer
     assert eight["estimate"]["step_s"] == pytest.approx(whole["estimate"]["step_s"], rel=0.01)
 
 
@@ -179,6 +179,7 @@ def test_a_million_tokens_fit_with_chunks_and_offloading(planner: Command, tmp_p
     )
     profile |= {"name": "trl", "attention_generation": "newest"}
     profile["offload"]["activations"] = ["full"]
+    profile["fused"]["bias_activation"] = True  # Liger's kernels, as its loss in chunks
     software = tmp_path / "trl.yaml"
     software.write_text(yaml.safe_dump(profile), encoding="utf-8")
     model = tmp_path / "qwen3-8b.yaml"

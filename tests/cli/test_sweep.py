@@ -301,6 +301,7 @@ def test_two_clusters_are_compared_by_their_own_prices(
     shown = planner("compare-clusters", *clusters, *small).stdout
     assert "…" not in shown
     assert "Front: no other point beats these in time and cost" in shown
+    assert "Side by side" in planner("compare-clusters", "dgx-a100-8", "dgx-h100-16", *small).stdout
     missing = planner("compare-clusters", "dgx-a100-8", "--model", "gpt-1.7b", "--nodes", "99")
     assert missing.code == 1
     assert "fewer than the 99" in missing.stdout.replace("\n   ", " ")

@@ -62,6 +62,35 @@ def read(tmp_path: Path) -> Any:
     return call
 
 
+def test_flags_of_the_first_3d_parallelism(read: Any) -> None:
+    """Megatron-LM 1.1.5 with DeepSpeed's pipeline (DeepSpeedExamples): names of its own for the
+    pipeline degree, the microbatch and how many of them make a step."""
+    old = (
+        GPT.replace("--micro-batch-size 4 --global-batch-size 64 --bf16", "--batch-size 4 --fp16")
+        + "--model-parallel-size 2 --pipe-parallel-size 4 --gas 8\n"
+    )
+    launched = read(old)
+    degrees = launched.plan.degrees
+    assert (degrees.tensor, degrees.pipeline, degrees.data) == (2, 4, 2)
+    assert (launched.plan.micro_batch_size, launched.plan.num_microbatches) == (4, 8)
+    assert launched.scenario.job.global_batch_size == 64
+    assert any("8 microbatches (--gas) of every" in one for one in launched.notes.assumed)
+
+
+def test_sequences_split_by_deepspeed_are_contexts(read: Any) -> None:
+    """--ds-sequence-parallel-size of Megatron-DeepSpeed takes replicas away; its profile of 2022
+    has no such axis."""
+    with pytest.raises(RuleError, match="no context parallelism; found tensor 1, pipeline 1, cont"):
+        read(GPT + "--deepspeed --ds-sequence-parallel-size 4\n")
+    assert read(GPT + "--deepspeed --ds-sequence-parallel-size 1\n").plan.degrees.data == 16
+
+
+def test_a_script_that_does_not_train_is_said(read: Any) -> None:
+    text = GPT.replace("pretrain_gpt.py", "tools/generate_samples_gpt.py")
+    said = read(text + "\n").notes.assumed
+    assert any("a step of training is planned; generate_samples_gpt.py" in one for one in said)
+
+
 def test_a_published_script_is_a_plan(data: Path) -> None:
     """Megatron-LM's example of GPT-3 on 1,024 A100 (examples/gpt3): its degrees, layers and
     devices, and an estimate with the fp16 gradients that it trains with."""
@@ -271,7 +300,7 @@ def test_a_number_of_nodes_that_nothing_says_is_never_one(
 def test_what_a_script_says_and_a_plan_cannot_is_noted(read: Any) -> None:
     launched = read(
         GPT + "--fine-grained-activation-offloading --offload-modules attn_norm "
-        "--use-precision-aware-optimizer "
+        "fused_group_mlp --use-precision-aware-optimizer "
         "--use-distributed-optimizer --made-up-flag 3 --made-up-flag 4 "
         "--exp-avg-dtype bf16 --exp-avg-sq-dtype fp8 --recompute-granularity selective "
         "--recompute-modules core_attn gdn --main-grads-dtype bf16 "
@@ -279,7 +308,7 @@ def test_what_a_script_says_and_a_plan_cannot_is_noted(read: Any) -> None:
     )
     left_out = "\n".join(launched.notes.left_out)
     for said in (
-        "--fine-grained-activation-offloading",
+        "--offload-modules fused_group_mlp",
         "--tensor-parallel-num-weight-shards",
         "--recompute-modules gdn",
     ):

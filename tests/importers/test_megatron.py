@@ -261,10 +261,10 @@ def test_flags_given_twice() -> None:
 
 
 def test_everything_not_read_is_said() -> None:
-    flags = "--lr 1e-4 --save /x --fine-grained-activation-offloading --my-own-flag 3 --num-layer 7"
+    flags = "--lr 1e-4 --save /x --min-offloaded-tensor-size 9 --my-own-flag 3 --num-layer 7"
     said = "\n".join(launch(f"torchrun x.py {GPT}{flags}").notes.left_out)
     assert "change neither the model nor memory or time: --lr, --save" in said
-    assert "a plan has no field for them: --fine-grained-activation-offloading" in said
+    assert "a plan has no field for them: --min-offloaded-tensor-size" in said
     assert "--my-own-flag on line 1" in said
     assert "--num-layer on line 1 (did you mean --num-layers?)" in said
 
@@ -329,6 +329,27 @@ def test_vocabulary_by_the_sizes_of_a_published_model() -> None:
     ):
         with pytest.raises(InputError, match="HuggingFaceTokenizer takes it from a file"):
             launch(shared)
+
+
+@pytest.mark.parametrize(
+    ("flags", "what"),
+    [
+        ("--attention-output-gate", "a gate on the output of attention"),
+        ("--linear-attention-freq 4", "attention of another kind"),
+        ("--enable-mhc-connections", "several residual streams"),
+        ("--spec megatron.core.models.mamba.mamba_layer_specs mamba_stack_spec", "not transformer"),
+        ("--spec plugins.models.qwen3_next get_qwen3_next_spec", "layers that are not transformer"),
+    ],
+)
+def test_layers_that_flags_do_not_describe(flags: str, what: str) -> None:
+    with pytest.raises(InputError, match=f"the model has .*{what}.*a model file cannot describe"):
+        launch(GPT + flags)
+
+
+def test_layers_of_another_program_are_assumed_to_be_as_the_flags_say() -> None:
+    said = launch(GPT + "--spec plugins.models.glm4 get_glm_spec").notes.assumed
+    assert any("--spec plugins.models.glm4 get_glm_spec may differ" in one for one in said)
+    assert not any("--spec" in one for one in launch(GPT + "--spec local").notes.assumed)
 
 
 def test_parts_of_one_command_in_several_variables() -> None:

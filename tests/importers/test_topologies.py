@@ -72,6 +72,12 @@ def test_several_tables_are_several_kinds_of_nodes(written: Written) -> None:
     assert [node.nvlinks for node in read_facts(written(text)).nodes] == [12, 18]
 
 
+def test_slices_of_devices_are_said(written: Written) -> None:
+    slices = "GPU 0: A100\n  MIG 3g.20gb Device 0: (UUID: MIG-b0)\n"
+    read = read_facts(written(slices + table(["X\tNV12", "NV12\tX"])))
+    assert "MIG slices of devices: whole devices are planned for" in read.notes.left_out
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

@@ -7,13 +7,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from planner.specs.units import (
-    BYTES_PER_SECOND,
-    UnitError,
+from planner.specs.quantities import BYTES_PER_SECOND
+from planner.specs.unit_text import (
     format_bytes,
     format_bytes_per_second,
     format_flop_per_second,
     format_seconds,
+)
+from planner.specs.units import (
+    UnitError,
     parse_bytes,
     parse_bytes_per_second,
     parse_flop_per_second,

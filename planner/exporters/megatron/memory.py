@@ -163,9 +163,9 @@ def _offload(job: ExportJob) -> Flags:
     if job.plan.weight_offload:
         raise cannot("weight_offload", "weights stay on the device")
     if not share:
-        return _offloaded_layers(job)
+        return _offloaded_activations(job)
     return {
-        **_offloaded_layers(job),
+        **_offloaded_activations(job),
         **switches(
             optimizer_cpu_offload=True,
             overlap_cpu_optimizer_d2h_h2d=job.software.offload.overlap,
@@ -174,9 +174,17 @@ def _offload(job: ExportJob) -> Flags:
     }
 
 
-def _offloaded_layers(job: ExportJob) -> Flags:
-    """Raises: Inexpressible where the share of the activations is not that of whole layers."""
-    layers = job.plan.activation_offload * job.model.num_layers
+def _offloaded_activations(job: ExportJob) -> Flags:
+    """Raises: Inexpressible where the share of the activations of no named module is not that of
+    whole layers."""
+    modules, share = job.software.offload.modules, job.plan.activation_offload
+    if modules and share:
+        return {
+            **switches(fine_grained_activation_offloading=True),
+            "--offload-modules": modules,
+            **values(activation_offload_fraction=share if share < 1 else None),
+        }
+    layers = share * job.model.num_layers
     if abs(layers - round(layers)) > WHOLE * job.model.num_layers:
         raise cannot("activation_offload", f"{layers:.1f} layers are not whole layers")
     if not layers:

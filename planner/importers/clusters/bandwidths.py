@@ -24,7 +24,8 @@ from planner.importers.clusters.rates import seconds
 from planner.importers.clusters.usual import UsualNode, nominal_links
 from planner.importers.notes import Notes
 from planner.specs.cluster.nominal import above_nominal
-from planner.specs.units import format_bytes_per_second, parse_bytes_per_second
+from planner.specs.unit_text import format_bytes_per_second
+from planner.specs.units import parse_bytes_per_second
 
 Group = dict[str, Any]
 

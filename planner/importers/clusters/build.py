@@ -15,7 +15,8 @@ from planner.importers.clusters.node_options import NodeOptions
 from planner.importers.clusters.sites import GROUP_ORDER, override_content, sites_mapping
 from planner.importers.clusters.tiers import SizedTier, sized
 from planner.importers.notes import Notes
-from planner.specs.units import BYTES_PER_SECOND, unit_factor
+from planner.specs.quantities import BYTES_PER_SECOND
+from planner.specs.units import unit_factor
 
 NVLINK_RACKS = ("gb200", "gb300")
 """Devices whose fast fabric spans nodes."""

@@ -18,16 +18,12 @@ from planner.importers.clusters.build import (
 from planner.importers.clusters.facts import ClusterFacts, MeasuredCollective, NodeFacts
 from planner.importers.clusters.groups import merged_nodes
 from planner.importers.clusters.hosts import short
-from planner.importers.clusters.measured import (
-    measured_intra_node,
-    measured_network,
-    shown,
-)
+from planner.importers.clusters.measured import measured_intra_node, measured_network, shown
 from planner.importers.clusters.node_options import NodeOptions
 from planner.importers.clusters.rates import seconds
 from planner.importers.clusters.sites import override_content
 from planner.importers.notes import Notes
-from planner.specs.units import format_bytes_per_second
+from planner.specs.unit_text import format_bytes_per_second
 
 
 def changed_mapping(

@@ -16,7 +16,8 @@ from planner.importers.clusters.rates import fitting_rate
 from planner.importers.clusters.usual import nominal_links, switches_reduce
 from planner.importers.notes import Notes
 from planner.specs.cluster.nominal import ROUNDING, fastest_card_bytes_per_s
-from planner.specs.units import format_bytes_per_second, parse_bytes_per_second
+from planner.specs.unit_text import format_bytes_per_second
+from planner.specs.units import parse_bytes_per_second
 
 Group = Mapping[str, Any]
 

@@ -7,7 +7,7 @@ from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from planner.errors import InputError
-from planner.specs.units import format_bytes_per_second, format_seconds
+from planner.specs.unit_text import format_bytes_per_second, format_seconds
 
 if TYPE_CHECKING:
     from planner.importers.clusters.facts import Link

@@ -7,7 +7,7 @@ from typing import Any
 from planner.importers.clusters.usual import usual_node
 from planner.importers.yaml_text import to_yaml
 from planner.specs.load import load_device
-from planner.specs.units import format_bytes_per_second
+from planner.specs.unit_text import format_bytes_per_second
 
 OTHERWISE = "25 GB/s"
 """Bandwidth inside a node that the file gets where nothing says what is usual."""
@@ -62,15 +62,21 @@ def cluster_template(device: str, nodes: int, name: str) -> str:
         group["scale_up"] = dict(usual.scale_up)
     said = [
         "Bandwidths are of one device inside a node, and of one network card, in one direction.",
-        "To use a line below, take its sign away.",
+        "To use a commented line below, delete its #.",
         "Check every figure against your machines"
         + (f"; these nodes are {usual.where}." if usual and usual.where.startswith("as ") else "."),
     ]
     if usual is None or network is None:
-        said.append("Nothing says what network such nodes have: 12.5 GB/s is one 100 Gb/s card.")
+        said.append(
+            "The network is a guess, one card of 100 Gb/s (12.5 GB/s): put in what your nodes have."
+        )
     if usual is None and links is None:
-        said.append(f"Nor how devices of a node are linked: {OTHERWISE} is an example.")
+        said.append(
+            f"The links inside a node are a guess too: {OTHERWISE} in intra_node is an example."
+        )
     elif usual is None:
-        said.append(f"Nor how many devices a node has; {inside} each is what one has at most.")
+        said.append(
+            f"The number of devices in a node is a guess too; {inside} is the most that one sends."
+        )
     text = to_yaml({"name": name, "node_groups": [group]}, said)
     return text + REST.format(nodes=f"{nodes:03d}")

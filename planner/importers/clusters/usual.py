@@ -14,7 +14,7 @@ from planner.specs.device_parts import NodeLinks
 from planner.specs.files.catalog import find_shipped, list_shipped
 from planner.specs.files.yaml_file import load_document
 from planner.specs.load import load_device
-from planner.specs.units import format_bytes_per_second
+from planner.specs.unit_text import format_bytes_per_second
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,30 +6,19 @@ Keys as in DeepSpeed edaa7221 (August 2026): `runtime/config.py`, `runtime/engin
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from planner.importers.deepspeed.batch import Completion
-from planner.importers.deepspeed.keys import (
-    NOT_MODELLED,
-    READ,
-    WITHOUT_EFFECT,
-    ZERO_NOT_MODELLED,
-    ZERO_READ,
-    ZERO_WITHOUT_EFFECT,
-)
+from planner.importers.deepspeed.left_out import left_out
 from planner.importers.deepspeed.refusals import setting_problems
 from planner.importers.deepspeed.software import switched
-from planner.importers.notes import MOST_LISTED, Notes, listed
+from planner.importers.deepspeed.values import Values
+from planner.importers.notes import Notes
 from planner.importers.shell.text import Origin
 from planner.importers.statement import Decision, Statement
-from planner.specs.files.document import show_location
 from planner.specs.files.json_file import parse_json
-from planner.specs.files.spelling import did_you_mean
-from planner.specs.units import describe
 
 if TYPE_CHECKING:
-    from planner.errors import InputError
     from planner.importers.source import Source
     from planner.specs.files.document import Location
     from planner.specs.files.json_file import JsonFile
@@ -37,8 +26,6 @@ if TYPE_CHECKING:
 
 SETTINGS = "a DeepSpeed configuration"
 """What a configuration is called."""
-MOST = 10**9
-AUTO = "auto"
 _MARKS = ('"zero_optimization"', '"train_micro_batch_size_per_gpu"', '"train_batch_size"')
 _SHARDINGS = ("none", "optimizer", "optimizer+gradients", "full")
 _TYPES = {"fp32": "fp32", "fp16": "fp16", "bf16": "bf16", "bfp16": "bf16"}
@@ -95,13 +82,13 @@ class _Reader:
         self._file = file
         self._sha256 = sha256
         self._notes = Notes()
-        self._automatic: list[str] = []
+        self._read = Values(file)
 
     def statement(self, model: ModelSpec) -> Statement:
-        batch = self._whole("train_batch_size")
-        micro = self._whole("train_micro_batch_size_per_gpu")
+        batch = self._read.whole("train_batch_size")
+        micro = self._read.whole("train_micro_batch_size_per_gpu")
         precision = self._precision()
-        sharding = _SHARDINGS[self._whole("zero_optimization", "stage", least=0, most=3) or 0]
+        sharding = _SHARDINGS[self._read.whole("zero_optimization", "stage", least=0, most=3) or 0]
         decisions: dict[str, Decision] = {
             "schedule": "1f1b",
             "virtual_stages": 1,
@@ -123,11 +110,13 @@ class _Reader:
         changes = self._changes(sharding)
         changes["group"] = None if group is None else group[0]
         completion = Completion(
-            steps=self._whole("gradient_accumulation_steps"),
+            steps=self._read.whole("gradient_accumulation_steps"),
             notes=self._notes,
-            checkpoints_on_host=bool(self._flag("activation_checkpointing", "cpu_checkpointing")),
+            checkpoints_on_host=bool(
+                self._read.flag("activation_checkpointing", "cpu_checkpointing")
+            ),
         )
-        self._say_what_is_left_out()
+        self._notes.left_out += left_out(self._file.tree, self._read.automatic)
         return Statement(
             kind=SETTINGS,
             path=self._file.path,
@@ -152,61 +141,18 @@ class _Reader:
         path = self._file.path
         return Origin(path, place.line, place.column) if place else Origin(path, 1, 1)
 
-    def _at(self, *location: str) -> Any:
-        """The value at a location, None where it is left out or "auto"."""
-        value: Any = self._file.tree
-        for depth, key in enumerate(location):
-            if not isinstance(value, dict):
-                raise self._file.error(
-                    f"expected a mapping, found {describe(value)}", location[:depth]
-                )
-            value = value.get(key)
-            if value is None:
-                return None
-        if value == AUTO:
-            self._automatic.append(show_location(location))
-            return None
-        return value
-
-    def _whole(self, *location: str, least: int = 1, most: int = MOST) -> int | None:
-        value = self._at(*location)
-        if isinstance(value, float) and value.is_integer():
-            value = int(value)
-        if value is None:
-            return None
-        if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
-            raise self._error(f"expected a whole number from {least} to {most:,}", location, value)
-        return value
-
-    def _flag(self, *location: str) -> bool | None:
-        value = self._at(*location)
-        if value is not None and not isinstance(value, bool):
-            raise self._error("expected true or false", location, value)
-        return value
-
-    def _word(self, choices: Mapping[str, str], *location: str) -> str | None:
-        value = self._at(*location)
-        if value is None:
-            return None
-        if not isinstance(value, str) or value not in choices:
-            raise self._error(f"expected one of {', '.join(choices)}", location, value)
-        return choices[value]
-
-    def _error(self, expected: str, location: tuple[str, ...], value: object) -> InputError:
-        return self._file.error(f"{expected}, found {describe(value)}", location)
-
     def _precision(self) -> str | None:
         """None where "auto" leaves it open."""
         on = [
             name
             for name, key in (("fp16", "fp16"), ("bf16", "bf16"), ("bf16", "bfloat16"))
-            if self._flag(key, "enabled")
+            if self._read.flag(key, "enabled")
         ]
         if len(set(on)) > 1:
-            raise self._file.error("fp16 and bf16 are both enabled", ("bf16", "enabled"))
+            raise self._read.file.error("fp16 and bf16 are both enabled", ("bf16", "enabled"))
         if on:
             return on[0]
-        if any(name.endswith(".enabled") for name in self._automatic):
+        if any(name.endswith(".enabled") for name in self._read.automatic):
             return None
         self._notes.assumed.append("precision fp32 (neither fp16 nor bf16 is enabled)")
         return "fp32"
@@ -214,10 +160,10 @@ class _Reader:
     def _degrees(self) -> dict[str, Decision]:
         found: dict[str, Decision] = {}
         for axis in ("pipeline", "tensor", "expert"):
-            size = self._whole(*map(str, _PLACES[axis]), most=100_000)
+            size = self._read.whole(*map(str, _PLACES[axis]), most=100_000)
             if size is not None:
                 found[axis] = size
-        interval = self._whole("pipeline", "activation_checkpoint_interval", least=0)
+        interval = self._read.whole("pipeline", "activation_checkpoint_interval", least=0)
         if interval is not None:
             found["recompute"] = "full" if interval else "none"
         if interval is not None and interval > 1:
@@ -230,8 +176,8 @@ class _Reader:
     def _group(self, sharding: str) -> tuple[str, int] | None:
         """What a part of the replicas holds a copy of, and how many they are: hpZ or MiCS."""
         zero = "zero_optimization"
-        of_weights = self._whole(zero, "zero_hpz_partition_size")
-        of_states = self._whole(zero, "mics_shard_size", least=-1)
+        of_weights = self._read.whole(zero, "zero_hpz_partition_size")
+        of_states = self._read.whole(zero, "mics_shard_size", least=-1)
         if sharding != "full":
             return None
         if of_states is not None and of_states > 1:
@@ -246,12 +192,14 @@ class _Reader:
         planned for in host memory."""
         optimizer = self._offloaded("offload_optimizer", "cpu_offload")
         weights = self._offloaded("offload_param", "cpu_offload_param")
-        ratio = self._at("zero_optimization", "offload_optimizer", "ratio") if optimizer else None
+        ratio = (
+            self._read.at("zero_optimization", "offload_optimizer", "ratio") if optimizer else None
+        )
         share = 1.0 if optimizer else 0.0
         if ratio is not None and sharding == "full":
             if isinstance(ratio, bool) or not isinstance(ratio, int | float) or not 0 <= ratio <= 1:
                 place = ("zero_optimization", "offload_optimizer", "ratio")
-                raise self._error("expected a share from 0 to 1", place, ratio)
+                raise self._read.error("expected a share from 0 to 1", place, ratio)
             share = round(float(ratio), 3)
         return {
             **({"optimizer_offload": share} if optimizer else {}),
@@ -260,21 +208,21 @@ class _Reader:
 
     def _offloaded(self, key: str, older: str) -> bool:
         zero = "zero_optimization"
-        if isinstance(self._at(zero, key), dict):
-            device = self._word(_DEVICES, zero, key, "device")
+        if isinstance(self._read.at(zero, key), dict):
+            device = self._read.word(_DEVICES, zero, key, "device")
             if device == "nvme" and key == "offload_param":
                 self._notes.left_out.append(
                     f"zero_optimization.{key}.device nvme: it is planned for in host memory"
                 )
             return device not in (None, "none")
-        return bool(self._flag(zero, older))
+        return bool(self._read.flag(zero, older))
 
     def _optimizer(self) -> dict[str, str]:
-        kind = self._at("optimizer", "type")
+        kind = self._read.at("optimizer", "type")
         if kind is None:
             return {"optimizer": "adam"}
         if not isinstance(kind, str):
-            raise self._error("expected a name", ("optimizer", "type"), kind)
+            raise self._read.error("expected a name", ("optimizer", "type"), kind)
         known = _OPTIMIZERS.get(kind.lower())
         if known is None:
             self._notes.left_out.append(f"optimizer {kind[:40]}: memory is that of adam")
@@ -283,67 +231,37 @@ class _Reader:
     def _changes(self, sharding: str) -> dict[str, Any]:
         """Fields of the software profile; types of gradients only where they are stated."""
         zero = "zero_optimization"
-        overlap = self._flag(zero, "overlap_comm")
+        overlap = self._read.flag(zero, "overlap_comm")
         if overlap is None:
             overlap = sharding == "full"
         changes: dict[str, Any] = {
             **self._states(),
-            "offload_to": self._word(_DEVICES, zero, "offload_optimizer", "device")
-            if isinstance(self._at(zero, "offload_optimizer"), dict)
+            "offload_to": self._read.word(_DEVICES, zero, "offload_optimizer", "device")
+            if isinstance(self._read.at(zero, "offload_optimizer"), dict)
             else None,
-            "gradient_dtype": self._word(_TYPE_NAMES, "data_types", "grad_accum_dtype"),
-            "gradient_reduce_dtype": self._word(_TYPES, "communication_data_type"),
+            "gradient_dtype": self._read.word(_TYPE_NAMES, "data_types", "grad_accum_dtype"),
+            "gradient_reduce_dtype": self._read.word(_TYPES, "communication_data_type"),
             "overlap": (
                 *(["gradient_reduce"] if overlap else []),
                 *(["parameter_gather"] if sharding == "full" else []),
             ),
         }
-        elements = self._at(zero, "reduce_bucket_size")
+        elements = self._read.at(zero, "reduce_bucket_size")
         if elements is not None:
             if isinstance(elements, bool) or not isinstance(elements, int | float):
-                raise self._error("expected a number", (zero, "reduce_bucket_size"), elements)
+                raise self._read.error("expected a number", (zero, "reduce_bucket_size"), elements)
             if not 1 <= elements <= 10**12:
-                raise self._error("expected elements", (zero, "reduce_bucket_size"), elements)
+                raise self._read.error("expected elements", (zero, "reduce_bucket_size"), elements)
             changes["bucket_elements"] = int(elements)
         return changes
 
     def _states(self) -> dict[str, Any]:
         """No master weights where weights and gradients stay in 16 bits, and then moments may, too
         (`runtime/base_optimizer.py`)."""
-        bf16 = "bf16" if isinstance(self._at("bf16"), dict) else "bfloat16"
-        without = self._flag(bf16, "bf16_master_weights_and_grads")
-        if without and self._flag(bf16, "bf16_optimizer_states"):
+        bf16 = "bf16" if isinstance(self._read.at("bf16"), dict) else "bfloat16"
+        without = self._read.flag(bf16, "bf16_master_weights_and_grads")
+        if without and self._read.flag(bf16, "bf16_optimizer_states"):
             return {"master_weights": False, "optimizer_state_dtype": "bf16"}
-        if without or self._flag("fp16", "fp16_master_weights_and_grads"):
+        if without or self._read.flag("fp16", "fp16_master_weights_and_grads"):
             return {"master_weights": False}
         return {}
-
-    def _say_what_is_left_out(self) -> None:
-        tree, notes = self._file.tree, self._notes
-        zero = tree.get("zero_optimization")
-        zero = zero if isinstance(zero, dict) else {}
-        unknown = [key for key in tree if key not in READ | WITHOUT_EFFECT | set(NOT_MODELLED)]
-        known_zero = ZERO_READ | ZERO_WITHOUT_EFFECT | set(ZERO_NOT_MODELLED)
-        unknown += [f"zero_optimization.{key}" for key in zero if key not in known_zero]
-        for key, instead in NOT_MODELLED.items():
-            section, _, inner = key.rpartition(".")
-            within = tree.get(section) if section else tree
-            value = within.get(inner) if isinstance(within, dict) else None
-            if value not in (None, False, {}, AUTO):
-                notes.left_out.append(f"{key}: {instead}")
-        for key, instead in ZERO_NOT_MODELLED.items():
-            value = zero.get(key)
-            device = value.get("device") if isinstance(value, dict) else value
-            if device not in (None, False, "none", AUTO):
-                notes.left_out.append(f"zero_optimization.{key}: {instead}")
-        if unknown:
-            shown: list[str] = []
-            words = [*READ, *ZERO_READ, *WITHOUT_EFFECT]
-            for key in unknown:
-                hinted = len(shown) < MOST_LISTED
-                near = did_you_mean(key.rpartition(".")[2], words) if hinted else None
-                shown.append(f"{key[:60]}{f' ({near})' if near else ''}")
-            notes.left_out.append(f"keys that are not known here: {listed(shown)}")
-        if self._automatic:
-            names = listed(list(dict.fromkeys(self._automatic)))
-            notes.left_out.append(f'"auto", which the training program fills in: {names}')

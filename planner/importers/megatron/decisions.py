@@ -110,9 +110,22 @@ def optimizer_offload(flags: Flags) -> float:
     return 1.0 if share is None else round(share, 3)
 
 
+def offload_modules(flags: Flags) -> tuple[str, ...]:
+    """The modules whose activations leave (`transformer_config.py`, `offload_modules`)."""
+    if not flags.given("--fine-grained-activation-offloading"):
+        return ()
+    return flags.words("--offload-modules") or ()
+
+
 def activation_offload(flags: Flags, layers: int) -> float:
-    """The share of the activations on the host: those of the first layers
-    (`transformer_config.py`, `cpu_offloading_num_layers`)."""
+    """The share of the activations on the host: of named modules, or those of the first layers
+    (`transformer_config.py`, `activation_offload_fraction`, `cpu_offloading_num_layers`)."""
+    name = "--activation-offload-fraction"
+    if offload_modules(flags):
+        share = flags.number(name)
+        if share is not None and share > 1:
+            raise flags.error(f"{share:g} is not a share from 0 to 1", name)
+        return 1.0 if share is None else round(share, 3)
     name = "--cpu-offloading-num-layers"
     offloaded = flags.integer(name, least=0) or 0
     if offloaded > layers:

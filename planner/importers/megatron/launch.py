@@ -13,6 +13,7 @@ from planner.importers.megatron.decisions import (
     attention,
     data_sharding,
     dispatcher,
+    offload_modules,
     optimizer_offload,
     overlap,
     precision,
@@ -63,6 +64,7 @@ class Launch:
     recompute: str
     recompute_layers: int | None
     recompute_modules: tuple[str, ...]
+    offload_modules: tuple[str, ...]
     sequence_parallel: bool
     data_sharding: str
     optimizer_shards: int
@@ -247,6 +249,7 @@ def launch_of(
         recompute=granularity,
         recompute_layers=layers,
         recompute_modules=modules,
+        offload_modules=offload_modules(flags),
         sequence_parallel=flags.given("--sequence-parallel") and degree["tensor"] > 1,
         data_sharding=data_sharding(flags, notes),
         optimizer_shards=flags.integer("--num-distributed-optimizer-instances") or 1,

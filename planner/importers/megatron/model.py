@@ -6,6 +6,7 @@ Megatron-LM's defaults for flags that are left out: `megatron/training/arguments
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from planner.importers.megatron.flags import Flags
@@ -34,6 +35,8 @@ _NORMS = {
 }
 """In Megatron-DeepSpeed these are lower case."""
 
+_OTHER_LAYERS = re.compile(r"mamba|hybrid|qwen3_(next|5)|delta_?net|linear_attention|rwkv")
+_NOT_TRANSFORMER = "layers that are not transformer layers"
 _SKIP = "--window-attn-skip-freq"
 
 Mapping = dict[str, Any]
@@ -53,6 +56,7 @@ def model_of(
     describe.
     """
     _refuse_other_models(flags)
+    _note_other_layers(flags, notes)
     layers, hidden = flags.needed("--num-layers", most=MOST_LAYERS), flags.needed("--hidden-size")
     heads = flags.needed("--num-attention-heads")
     biases = not flags.given("--disable-bias-linear")
@@ -106,6 +110,18 @@ def _refuse_other_models(flags: Flags) -> None:
         found = flags.find(name)
         if found is not None:
             raise flags.error(f"the model has {what}, which a model file cannot describe", name)
+
+
+def _note_other_layers(flags: Flags, notes: Notes) -> None:
+    """--spec names a function that makes the layers: `local`, one of Megatron-LM's, or one of
+    another program's, whose code is not read."""
+    spec = " ".join(flags.words("--spec") or ())
+    if _OTHER_LAYERS.search(spec.lower()):
+        raise flags.error(
+            f"the model has {_NOT_TRANSFORMER}, which a model file cannot describe", "--spec"
+        )
+    if spec and spec != "local" and not spec.startswith("megatron."):
+        notes.assumed.append(f"layers as the flags describe them; --spec {spec[:60]} may differ")
 
 
 def _architecture(flags: Flags, *, moe: bool, latent: bool) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from planner.importers.megatron.command import Command, is_launcher_flag, unread_flags
 from planner.importers.megatron.flags import Flags
 from planner.importers.megatron.launch import Launch
@@ -10,6 +12,9 @@ from planner.importers.megatron.unread import NOT_MODELLED, WITHOUT_EFFECT
 from planner.importers.notes import MOST_LISTED, Notes, listed
 from planner.importers.shell.ran import Followed
 from planner.specs.files.spelling import did_you_mean
+
+_OTHER_WORK = re.compile(r"generate|generation|inference|evaluate|convert|_ptq|quantize|export")
+"""In the names of scripts that run a model without training it."""
 
 
 def describe(
@@ -24,6 +29,9 @@ def describe(
     )
     if launch.devices is not None:
         notes.read.append(f"{launch.devices} devices from {where}")
+    name = command.script.rpartition("/")[2]
+    if _OTHER_WORK.search(name):
+        notes.assumed.append(f"a step of training is planned; {name[:60]} does something else")
     if command.condition:
         notes.assumed.append(f"the command runs; it {command.condition}")
     if followed.environment:

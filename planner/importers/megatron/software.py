@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from planner.importers.megatron.decisions import capacity, context_heads, dispatcher
 from planner.importers.switched import with_choice, with_groups
-from planner.specs.software_parts import RecomputeModule
+from planner.specs.software_parts import OffloadModule, RecomputeModule
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from planner.specs.software import SoftwareProfile
 
 _MODULES = get_args(RecomputeModule)
+_OFFLOADED = get_args(OffloadModule)
 _STATES = ("fp32", "fp16", "bf16", "fp8")
 _MASTERS = ("fp32", "fp16")
 _GRAPHS = ("none", "local", "transformer_engine", "full_iteration")
@@ -37,7 +38,7 @@ def switched(launch: Launch, profile: SoftwareProfile) -> SoftwareProfile:
     }
     if launch.optimizer_shards > 1:
         changes["data_sharding"] = with_groups(changes["data_sharding"], launch.data_sharding)
-    if launch.optimizer_offload:
+    if launch.optimizer_offload or launch.offload_modules:
         changes["offload"] = _offload(launch, profile)
     if _has_switches(profile):
         changes |= _switches(launch, profile)
@@ -47,12 +48,19 @@ def switched(launch: Launch, profile: SoftwareProfile) -> SoftwareProfile:
 
 
 def _offload(launch: Launch, profile: SoftwareProfile) -> Any:
-    """What a command with an optimizer on the host needs of a profile (arguments.py)."""
-    sharding = launch.data_sharding
-    return profile.offload.model_copy(
+    """What a command with an optimizer, or with activations of modules, on the host needs of a
+    profile (arguments.py). Modules that are no operators here stay on the device."""
+    sharding, offload = launch.data_sharding, profile.offload
+    known = tuple(module for module in launch.offload_modules if module in _OFFLOADED)
+    if launch.offload_modules:
+        offload = offload.of_modules(known)
+        _note_kept(launch, "--offload-modules", known, "offloaded")
+    if not launch.optimizer_offload:
+        return offload
+    return offload.model_copy(
         update={
-            "optimizer": tuple(dict.fromkeys((*profile.offload.optimizer, sharding))),
-            "optimizer_share": tuple(dict.fromkeys((*profile.offload.optimizer_share, sharding))),
+            "optimizer": tuple(dict.fromkeys((*offload.optimizer, sharding))),
+            "optimizer_share": tuple(dict.fromkeys((*offload.optimizer_share, sharding))),
             "remainders": True,
             "overlap": launch.flags.given("--overlap-cpu-optimizer-d2h-h2d"),
         }
@@ -79,13 +87,17 @@ def _recompute(launch: Launch, profile: SoftwareProfile) -> Any:
     if launch.recompute != "selective":
         return switch
     asked = launch.recompute_modules or ("core_attn",)
-    unknown = [module for module in asked if module not in _MODULES]
+    modules = tuple(module for module in asked if module in _MODULES)
+    _note_kept(launch, "--recompute-modules", modules, "recomputed")
+    return switch.model_copy(update={"selective_modules": modules})
+
+
+def _note_kept(launch: Launch, flag: str, known: tuple[str, ...], done: str) -> None:
+    unknown = [module for module in launch.flags.words(flag) or () if module not in known]
     if unknown:
         launch.notes.left_out.append(
-            f"--recompute-modules {', '.join(unknown)}: kept in memory here, not recomputed"
+            f"{flag} {', '.join(unknown)}: kept in memory here, not {done}"
         )
-    modules = tuple(module for module in asked if module in _MODULES)
-    return switch.model_copy(update={"selective_modules": modules})
 
 
 def _switches(launch: Launch, profile: SoftwareProfile) -> dict[str, Any]:

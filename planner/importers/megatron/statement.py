@@ -103,16 +103,19 @@ def _settled(
     stated: Mapping[str, int | str],
     devices: int,
 ) -> Settled:
-    """Without a global batch size, one microbatch of every replica makes a step (arguments.py)."""
+    """Without a global batch size, one microbatch of every replica makes a step (arguments.py), or
+    `--gas` of them (Megatron-LM 1.1.5 with 3D parallelism, in DeepSpeedExamples)."""
     used = launch.tensor * launch.pipeline * launch.context
     micro = int(decided.get("micro_batch_size", 1))
     if launch.micro_batch_size is None:
         launch.notes.assumed.append(f"micro-batch size {micro} (the command states none)")
     workload = dict(stated)
     if "global_batch_size" not in stated and devices % used == 0:
-        workload["global_batch_size"] = micro * (devices // used)
+        turns = launch.flags.integer("--gas") or 1
+        workload["global_batch_size"] = micro * turns * (devices // used)
+        each = "a microbatch" if turns == 1 else f"{turns} microbatches (--gas)"
         launch.notes.assumed.append(
-            f"global batch size {workload['global_batch_size']}: a microbatch of every replica"
+            f"global batch size {workload['global_batch_size']}: {each} of every replica"
         )
     decisions = dict(decided)
     shard_over = launch.shard_over(devices)

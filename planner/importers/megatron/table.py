@@ -42,6 +42,7 @@ INTEGERS = frozenset(
         "--expert-tensor-parallel-size",
         "--micro-batch-size",
         "--global-batch-size",
+        "--gas",
         "--num-layers-per-virtual-pipeline-stage",
         "--num-virtual-stages-per-pipeline-rank",
         "--decoder-first-pipeline-num-layers",
@@ -77,6 +78,7 @@ TEXTS = frozenset(
         "--softmax-type",
         "--hidden-dropout",
         "--optimizer-offload-fraction",
+        "--activation-offload-fraction",
         "--attention-dropout",
         "--cuda-graph-impl",
         "--activation-func-clamp-value",
@@ -96,7 +98,9 @@ LISTS = frozenset(
         "--hierarchical-context-parallel-sizes",
         "--num-experts",
         "--window-size",
+        "--spec",
         "--recompute-modules",
+        "--offload-modules",
         "--rampup-batch-size",
     }
 )
@@ -143,6 +147,7 @@ SWITCHES = frozenset(
         "--use-precision-aware-optimizer",
         "--optimizer-cpu-offload",
         "--cpu-offloading",
+        "--fine-grained-activation-offloading",
         "--overlap-cpu-optimizer-d2h-h2d",
         "--enable-cuda-graph",
         "--external-cuda-graph",
@@ -172,6 +177,8 @@ ALIASES = {
     "--use-flash-attn-triton": "--use-flash-attn",
     "--encoder-seq-length": "--seq-length",
     "--tokenizer-name-or-path": "--tokenizer-model",
+    "--ds-sequence-parallel-size": "--context-parallel-size",
+    "--pipe-parallel-size": "--pipeline-model-parallel-size",
     "--checkpoint-activations": "--deepspeed-activation-checkpointing",
 }
 """Older names."""

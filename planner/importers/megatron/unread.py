@@ -14,6 +14,13 @@ OTHER_MODELS = {
     "--heterogeneous-layers-config-encoded-json": "layers that differ one by one",
     "--experimental-attention-variant": "attention of another kind",
     "--linear-attention-type": "attention of another kind",
+    "--linear-attention-freq": "attention of another kind",
+    "--attention-output-gate": "a gate on the output of attention",
+    "--use-gated-attention": "a gate on the output of attention",
+    "--enable-mhc-connections": "several residual streams",
+    "--mtp-use-repeated-layer": "further predictions that share one layer",
+    "--mtp-hybrid-override-pattern": "layers that are not transformer layers",
+    "--mamba-state-dim": "layers that are not transformer layers",
     "--moe-latent-size": "experts in a latent space",
     "--decoder-seq-length": "an encoder and a decoder",
     "--decoder-num-layers": "an encoder and a decoder",
@@ -23,8 +30,8 @@ OTHER_MODELS = {
 
 NOT_MODELLED = frozenset(
     {
-        "--fine-grained-activation-offloading",
-        "--offload-modules",
+        "--min-offloaded-tensor-size",
+        "--delta-offload-bytes-across-pp-ranks",
         "--distribute-saved-activations",
         "--outer-dp-sharding-strategy",
         "--delay-wgrad-compute",
@@ -49,6 +56,14 @@ NOT_MODELLED = frozenset(
         "--defer-embedding-wgrad-compute",
         "--partition-activations",
         "--no-pipeline-parallel",
+        "--checkpoint-in-cpu",
+        "--contigious-checkpointing",
+        "--cpu-optimizer",
+        "--ds-sequence-parallel-fpdt",
+        "--enable-zbh1-pipeline",
+        "--kd",
+        "--synchronize-each-layer",
+        "--use-bnb-optimizer",
     }
 )
 """Flags that change memory or time in ways a plan has no field for."""

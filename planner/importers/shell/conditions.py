@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterable
 
 from planner.importers.shell import arithmetic
+from planner.importers.shell.counting import carry_out
 from planner.importers.shell.expansion import expand, integer_of
 from planner.importers.shell.files import file_name
 from planner.importers.shell.splitting import fields
@@ -37,10 +38,7 @@ def double_bracket(words: tuple[Word, ...], state: ShellState) -> bool | None:
 
 def arithmetic_test(expression: Word, state: ShellState) -> bool | None:
     """`(( … ))`: true when the value is not 0."""
-    text = expand(expression, state)
-    if doubt_of(text) or unset_in(text):
-        return None
-    value = arithmetic.evaluate(plain(text), lambda name: integer_of(state, name))
+    value = carry_out(expression, state)
     return None if value is None else bool(value)
 
 

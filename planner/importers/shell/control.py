@@ -6,7 +6,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from planner.importers.shell.conditions import case_matches, decider_in
+from planner.importers.shell.conditions import arithmetic_test, case_matches, decider_in
+from planner.importers.shell.counting import carry_out
 from planner.importers.shell.expansion import expand
 from planner.importers.shell.ran import Ran, too_much
 from planner.importers.shell.splitting import fields
@@ -20,6 +21,7 @@ from planner.importers.shell.syntax import (
     For,
     Function,
     If,
+    Literal,
     Pipeline,
     Simple,
     While,
@@ -44,6 +46,7 @@ class ControlFlow(ABC):
         self.ran: list[Ran] = []
         self._condition = ""
         self._steps = 0
+        self._loops = 0
 
     @abstractmethod
     def _simple(self, command: Simple, state: ShellState) -> Status:
@@ -95,8 +98,7 @@ class ControlFlow(ABC):
             case For():
                 return self._for(command, state)
             case While():
-                body = partial(self.block, command.body)
-                self._maybe([body, _nothing], state, _why(command.origin))
+                return self._while(command, state)
             case Case():
                 return self._case(command, state)
             case CommandGroup():
@@ -156,16 +158,52 @@ class ControlFlow(ABC):
         if any(doubt_of(text) for text in turns) or len(turns) > MOST_TURNS:
             why = "takes values that only the run knows"
             state.variables[loop.name] = (Piece("", loop.origin, doubt=why),)
-            self._maybe([partial(self.block, loop.body), _nothing], state, _why(loop.origin))
+            self._maybe([partial(self._turn, loop.body), _nothing], state, _why(loop.origin))
             return True
         for text in turns:
             if not plain(text) and not is_known(text):
                 continue
-            if state.ended:
-                break
             state.variables[loop.name] = text
-            self.block(loop.body, state)
+            if not self._turn(loop.body, state):
+                break
         return True
+
+    def _while(self, loop: While, state: ShellState) -> Status:
+        """Turns are followed as long as the condition is decided; one that always holds counts for
+        one turn."""
+        if loop.counts:
+            carry_out(loop.counts[0], state)
+        for _ in range(MOST_TURNS):
+            self._step(loop.origin)
+            goes_on = self._goes_on(loop, state)
+            if goes_on is None:
+                break
+            before = dict(state.variables), state.arguments
+            if not goes_on or not self._turn(loop.body, state) or _endless(loop):
+                return True
+            if loop.counts:
+                carry_out(loop.counts[2], state)
+            if before == (state.variables, state.arguments):
+                return True
+        words = [word for and_or in loop.condition for word in _words(and_or.pipelines)]
+        why = _why(loop.origin, decider_in(words, state))
+        self._maybe([partial(self._turn, loop.body), _nothing], state, why)
+        return True
+
+    def _goes_on(self, loop: While, state: ShellState) -> Status:
+        if loop.counts:
+            return arithmetic_test(loop.counts[1], state) if loop.counts[1].parts else True
+        status = self._decided(loop.condition, state) if loop.condition else None
+        return not status if loop.until and status is not None else status
+
+    def _turn(self, body: Block, state: ShellState) -> bool:
+        """One turn of a loop. Returns whether another may follow."""
+        self._loops += 1
+        self.block(body, state)
+        self._loops -= 1
+        leaving, state.leaving = state.leaving, ""
+        state.ended = state.ended and not leaving
+        return leaving != "break" and not state.ended
 
     def _case(self, case: Case, state: ShellState) -> Status:
         subject = expand(case.subject, state)
@@ -192,6 +230,17 @@ class ControlFlow(ABC):
 
 def _nothing(state: ShellState) -> Status:
     return True
+
+
+def _endless(loop: While) -> bool:
+    """Whether the condition always holds: a loop that ends from within, if ever."""
+    if loop.counts:
+        return not loop.counts[1].parts
+    return [_literal(word) for word in _words(loop.condition[-1].pipelines)] in ([":"], ["true"])
+
+
+def _literal(word: Word) -> str:
+    return "".join(part.text for part in word.parts if isinstance(part, Literal))
 
 
 def _why(origin: Origin, decider: str = "only the run") -> tuple[str, Origin]:

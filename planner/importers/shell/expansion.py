@@ -9,6 +9,7 @@ from planner.errors import InputError
 from planner.importers.shell import arithmetic
 from planner.importers.shell.arrays import count, element
 from planner.importers.shell.files import printed_file
+from planner.importers.shell.parser import parse_script
 from planner.importers.shell.state import ShellState
 from planner.importers.shell.syntax import (
     Arithmetic,
@@ -16,6 +17,7 @@ from planner.importers.shell.syntax import (
     Literal,
     Parameter,
     Part,
+    Simple,
     Substitution,
     Word,
 )
@@ -29,6 +31,7 @@ from planner.importers.shell.text import (
     is_known,
     plain,
     requoted,
+    script_of_text,
     unset_in,
 )
 from planner.importers.shell.transform import (
@@ -81,9 +84,9 @@ def texts_of(part: Part, state: ShellState) -> list[Text]:
     if isinstance(part, Given):
         return [(replace(part.piece, quoted=part.quoted),)]
     if isinstance(part, Substitution):
-        printed = printed_file(part, state)
-        if printed is not None:
-            return [printed]
+        for known in (_spoken(part, state), printed_file(part, state)):
+            if known is not None:
+                return [known]
         shown = " ".join(part.command.split())[:60]
         return [(Piece("", part.origin, part.quoted, doubt=f"comes from the command {shown!r}"),)]
     if isinstance(part, Arithmetic):
@@ -91,6 +94,37 @@ def texts_of(part: Part, state: ShellState) -> list[Text]:
     if part.operator in _DEFAULTS and part.name not in ("@", "*") and not part.index:
         return _with_default(part, _scalar(part, state), state)
     return [requoted(text, quoted=part.quoted) for text in _parameter(part, state)]
+
+
+def _spoken(part: Substitution, state: ShellState) -> Text | None:
+    """What `$(echo words)` says, `IFS=` before it included; None for any other command."""
+    if not part.command.lstrip().startswith(("echo ", "IFS=")):
+        return None
+    commands = _simple_commands(part)
+    inner = state.copy()
+    for command in commands:
+        for one in command.assignments:
+            if one.name != "IFS" or isinstance(one.value, tuple):
+                return None
+            inner.variables["IFS"] = expand(one.value, inner)
+    texts = [expand(word, inner) for command in commands for word in command.words]
+    says = len([command for command in commands if command.words]) == 1 and len(texts) > 1
+    if not says or plain(texts[0]) != "echo" or plain(texts[1]).startswith("-"):
+        return None
+    pieces = [piece for text in texts[1:] for piece in (Piece(" ", part.origin), *text)]
+    return requoted(tuple(pieces[1:]), quoted=part.quoted)
+
+
+def _simple_commands(part: Substitution) -> tuple[Simple, ...]:
+    """The commands in $( ), one after the other; none where anything else stands there."""
+    try:
+        block = parse_script(script_of_text((Piece(part.command, part.origin),), part.origin))
+    except InputError:
+        return ()
+    pipelines = [pipeline.commands for and_or in block for pipeline in and_or.pipelines]
+    plain_ones = [one for one, *more in pipelines if isinstance(one, Simple) and not more]
+    alone = len(plain_ones) == len(pipelines) == len(block)
+    return tuple(plain_ones) if alone and not any(one.heredocs for one in plain_ones) else ()
 
 
 def _arithmetic(part: Arithmetic, state: ShellState) -> Piece:
@@ -185,9 +219,11 @@ def _list(part: Parameter, state: ShellState) -> list[Text]:
         return []
     star = part.index == "*" or part.name == "*"
     if star and part.quoted:
+        between = state.variables.get("IFS")
+        sign = plain(between)[:1] if isinstance(between, tuple) else " "
         joined: list[Piece] = []
         for element in elements:
-            joined += [Piece(" ", part.origin), *element] if joined else element
+            joined += [Piece(sign, part.origin), *element] if joined else element
         return [tuple(joined)]
     return elements
 

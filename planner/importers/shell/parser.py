@@ -183,8 +183,9 @@ class _Parser(CommandReader):
             end = self.end_of_arithmetic(self.index)
             if end is None:
                 raise self.error("for (( that is not closed by ))", start)
+            counts = self._counts(self.index + 2, end)
             self.index = end + 2
-            return While(self._do(start), origin)
+            return While(self._do(start), origin, counts=counts)
         name = self.word()
         words: list[Word] | None = None
         self.skip_newlines()
@@ -199,9 +200,19 @@ class _Parser(CommandReader):
         return For(written, None if words is None else tuple(words), self._do(start), origin)
 
     def _while(self, start: int, origin: Origin) -> While:
+        until = self.starts("until")
         self.index += 5
-        self.block(("do",))
-        return While(self._do(start), origin)
+        condition = self.block(("do",))
+        return While(self._do(start), origin, condition, until)
+
+    def _counts(self, start: int, end: int) -> tuple[Word, ...]:
+        """The expressions of for ((first; condition; step)); none where there are not three."""
+        stops = [index for index in range(start, end) if self.text[index] == ";"]
+        if len(stops) != 2:
+            return ()
+        first, second = stops
+        parts = ((start, first), (first + 1, second), (second + 1, end))
+        return tuple(self.part_of(*part) for part in parts)
 
     def _do(self, start: int) -> Block:
         self._skip_separators()

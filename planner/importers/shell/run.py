@@ -27,6 +27,7 @@ from planner.importers.shell.ran import (
 )
 from planner.importers.shell.simple import DECLARING
 from planner.importers.shell.splitting import fields
+from planner.importers.shell.spoken import printed
 from planner.importers.shell.state import ShellState
 from planner.importers.shell.syntax import Function, Simple
 from planner.importers.shell.text import NOWHERE, Origin, Piece, Script, Text, is_known, plain
@@ -161,7 +162,12 @@ class _Runner(ScriptRunner):
                 for name in names[1:]:
                     state.variables.pop(name, None)
             case "shift":
-                state.arguments = state.arguments[1:]
+                count = names[1] if len(names) > 1 else "1"
+                state.arguments = state.arguments[int(count) if count.isdecimal() else 1 :]
+            case "break" | "continue" if self._loops:
+                state.ended, state.leaving = True, names[0]
+            case "printf" if names[1:2] == ["-v"] and len(names) > 3:
+                state.variables[names[2]] = printed(words[3], words[4:])
             case "read" | "mapfile" | "readarray":
                 for name in names[1:]:
                     if name.isidentifier():

@@ -21,7 +21,8 @@ def _no_file(name: str) -> Script | None:
 class ShellState:
     """`given` are the variables the environment is said to hold. `looked_up` collects the names
     that the file leaves to the environment and that decided something. `read_file` finds files by
-    their names. `ended`: a return or an exit was reached; `exited`: an exit, at `exit_origin`."""
+    their names. `ended`: a return or an exit was reached, or, for a turn of a loop, what `leaving`
+    names; `exited`: an exit, at `exit_origin`."""
 
     variables: dict[str, Value] = field(default_factory=dict)
     arguments: tuple[Text, ...] = ()
@@ -30,6 +31,7 @@ class ShellState:
     looked_up: dict[str, None] = field(default_factory=dict)
     read_file: Callable[[str], Script | None] = field(default=_no_file)
     ended: bool = False
+    leaving: str = ""
     exited: bool = False
     exit_origin: Origin | None = None
 
@@ -63,14 +65,16 @@ class ShellState:
 
     def take(self, outcomes: list[ShellState], why: str, origin: Origin) -> None:
         """Continues as any of several states may have left it; states that ended the script do not
-        count."""
-        going_on = [state for state in outcomes if not state.ended]
+        count. A turn that only some of them end goes on."""
+        going_on = [state for state in outcomes if not state.ended or state.leaving]
         if not going_on:
             self.ended = True
             self.exited = all(state.exited for state in outcomes)
             self.exit_origin = next((state.exit_origin for state in outcomes), None)
             return
         first, *others = going_on
+        if all(state.leaving for state in going_on):
+            self.ended, self.leaving = True, first.leaving
         self.variables = first.variables
         self.exported = frozenset().union(*(state.exported for state in going_on))
         for state in others:

@@ -133,10 +133,14 @@ class For:
 
 @dataclass(frozen=True, slots=True)
 class While:
-    """while, until and the arithmetic for: how often the body runs is not followed."""
+    """while and until with their condition, and the arithmetic for with its three expressions
+    `counts`: before the loop, its condition, after each turn."""
 
     body: Block
     origin: Origin
+    condition: Block = ()
+    until: bool = False
+    counts: tuple[Word, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

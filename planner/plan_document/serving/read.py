@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
+from planner.errors import InputError
 from planner.plan.serving import ROLES, ServingPlan, ServingPool
 from planner.plan_document.nodes import MOST, found, parse_file, split_rank
 from planner.plan_document.read import read_file_record
@@ -37,10 +38,11 @@ class ReadServingPlan:
 
 
 def is_serving_document(reference: str) -> bool:
-    """Whether `FILE#rank` points into a document of serving plans. Raises: InputError for a file
-    that cannot be read or is no JSON."""
-    path, _ = split_rank(reference)
-    schema = parse_file(path).get("schema")
+    """Whether `FILE#rank` points into a document of serving plans."""
+    try:
+        schema = parse_file(split_rank(reference)[0]).get("schema")
+    except InputError:
+        return False
     return schema is not None and schema.value == SERVING_SCHEMA_ID
 
 

@@ -62,6 +62,12 @@ def plan_of(job: ServingJob, parts: Sequence[PoolPart]) -> ServingPlan:
     )
 
 
+def shape_of(plan: ServingPlan) -> tuple[ServingPool, ...]:
+    """The plan without its limits and requests."""
+    same = {"max_running": 1, "max_step_tokens": 1, "clients": 0.0, "hosts": ()}
+    return tuple(replace(pool, **same) for pool in plan.pools)  # type: ignore[arg-type]
+
+
 def _merged(parts: Sequence[PoolPart]) -> list[PoolPart]:
     """Readers of one kind for several groups are one pool."""
     found: dict[tuple[str, int], PoolPart] = {}

@@ -13,7 +13,7 @@ from planner.serving.search.front import front_of, leading
 from planner.serving.search.impossible import relaxations_of
 from planner.serving.search.job import ServingProgress
 from planner.serving.search.mixing import PoolSpace, best_mixed
-from planner.serving.search.plans import offer_of, scored_offer
+from planner.serving.search.plans import offer_of, scored_offer, shape_of
 from planner.serving.search.pricing import Pricing
 from planner.serving.search.result import ServingSearch
 from planner.serving.search.space import space_of
@@ -147,9 +147,10 @@ class _Run:
         score, offer = scored_offer(self._job, mixed.parts)
         if offer.missed:
             return offers
-        if any(one.plan.pools == offer.plan.pools for _, one in offers):
-            return offers
-        return sorted([*offers, (score, offer)], key=lambda one: -one[0])
+        found: dict[object, tuple[float, Offer]] = {}
+        for one in sorted([*offers, (score, offer)], key=lambda one: -one[0]):
+            found.setdefault(shape_of(one[1].plan), one)
+        return list(found.values())
 
     def _bound(
         self,

@@ -15,7 +15,8 @@ from planner.specs.files.fields import Bytes, BytesPerSecond, Count, Input, Name
 from planner.specs.files.or_text import OrText
 from planner.specs.library import LibraryReference
 from planner.specs.networks import NetworkKind
-from planner.specs.units import BYTES_PER_SECOND, unit_factor
+from planner.specs.quantities import BYTES_PER_SECOND
+from planner.specs.units import unit_factor
 
 
 def _device_of(value: object, info: ValidationInfo) -> object:

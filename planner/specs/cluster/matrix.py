@@ -16,7 +16,8 @@ from planner.errors import InputError
 from planner.specs.files.spelling import did_you_mean
 from planner.specs.files.text_file import decode, read_bytes
 from planner.specs.names import check_host
-from planner.specs.units import BYTES_PER_SECOND, UnitError, accepted_units, unit_factor
+from planner.specs.quantities import BYTES_PER_SECOND, accepted_units
+from planner.specs.units import UnitError, unit_factor
 
 LARGEST_BYTES = 256 * 2**20
 _FASTEST = float(BYTES_PER_SECOND.amount(BYTES_PER_SECOND.largest))

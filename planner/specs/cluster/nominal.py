@@ -11,7 +11,7 @@ from planner.specs.device_parts import NodeLinks
 from planner.specs.files.document import Document, Location
 from planner.specs.files.fields import BytesPerSecond, Constant
 from planner.specs.files.general import general
-from planner.specs.units import format_bytes_per_second
+from planner.specs.unit_text import format_bytes_per_second
 
 ROUNDING = 1.02
 """A figure this far above the nominal one was rounded."""

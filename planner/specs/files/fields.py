@@ -17,7 +17,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from planner.specs import units
+from planner.specs import quantities, unit_text, units
 from planner.specs.names import LONGEST_NAME, NAME_PATTERN, NAME_RULE, check_name
 
 T = TypeVar("T")
@@ -35,28 +35,30 @@ class Input(BaseModel):
     )
 
 
-def _quantity(kind: units.Kind, parse: Callable[[object], Any], show: Callable[[Any], str]) -> Any:
+def _quantity(
+    kind: quantities.Kind, parse: Callable[[object], Any], show: Callable[[Any], str]
+) -> Any:
     schema = {
         "type": "string",
         "pattern": kind.pattern,
         "examples": [kind.example],
-        "description": f"A {kind.name} with its unit: {units.accepted_units(kind)}.",
+        "description": f"A {kind.name} with its unit: {quantities.accepted_units(kind)}.",
     }
     return (BeforeValidator(parse), PlainSerializer(show), WithJsonSchema(schema))
 
 
-_BYTES = _quantity(units.BYTES, units.parse_bytes, units.format_bytes)
+_BYTES = _quantity(quantities.BYTES, units.parse_bytes, unit_text.format_bytes)
 _BYTES_PER_SECOND = _quantity(
-    units.BYTES_PER_SECOND, units.parse_bytes_per_second, units.format_bytes_per_second
+    quantities.BYTES_PER_SECOND, units.parse_bytes_per_second, unit_text.format_bytes_per_second
 )
-_SECONDS = _quantity(units.SECONDS, units.parse_seconds, units.format_seconds)
-_DURATION = _quantity(units.DURATION, units.parse_duration, units.format_duration)
+_SECONDS = _quantity(quantities.SECONDS, units.parse_seconds, unit_text.format_seconds)
+_DURATION = _quantity(quantities.DURATION, units.parse_duration, unit_text.format_duration)
 _FLOP_PER_SECOND = _quantity(
-    units.FLOP_PER_SECOND, units.parse_flop_per_second, units.format_flop_per_second
+    quantities.FLOP_PER_SECOND, units.parse_flop_per_second, unit_text.format_flop_per_second
 )
-_WATTS = _quantity(units.WATTS, units.parse_watts, units.format_watts)
+_WATTS = _quantity(quantities.WATTS, units.parse_watts, unit_text.format_watts)
 _GRAMS_PER_KWH = _quantity(
-    units.GRAMS_PER_KWH, units.parse_grams_per_kwh, units.format_grams_per_kwh
+    quantities.GRAMS_PER_KWH, units.parse_grams_per_kwh, unit_text.format_grams_per_kwh
 )
 _FRACTION_SCHEMA = {
     "anyOf": [

@@ -17,6 +17,7 @@ from planner.specs.load import cluster_of, load_software
 from planner.specs.model.build import build_model
 from planner.specs.runs.file import RunInput, RunsInput
 from planner.specs.runs.spec import Run, RunDegrees, RunError, RunsFile
+from planner.specs.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -94,6 +95,7 @@ class RunLoader:
                 global_batch_size=given.global_batch_size,
                 seq_length=given.seq_length,
                 precision=given.precision,
+                settings=Settings.of({**vars(given), "recompute_modules": None}),
             )
         except InputError as error:
             raise document.error(str(error)) from error
@@ -116,6 +118,7 @@ class RunLoader:
             data_sharding=given.data_sharding,
             optimizer_shard_size=given.optimizer_shard_size,
             optimizer_offload=given.optimizer_offload,
+            weight_offload=given.weight_offload,
             activation_offload=given.activation_offload,
             attention=given.attention,
             compile=given.compile,

@@ -11,10 +11,14 @@ from planner.specs.device import Precision
 from planner.specs.experts import DispatcherName
 from planner.specs.files.fields import Count, Fraction, Input, Size, Text
 from planner.specs.model.file import ModelInput
+from planner.specs.optimizers import MasterType, MomentType, StateType
 from planner.specs.software import AttentionKernel, Overlap
 from planner.specs.software_parts import (
+    Allocator,
     DataSharding,
     Granularity,
+    OffloadModule,
+    OffloadPlace,
     RecomputeModule,
     ScheduleName,
 )
@@ -77,9 +81,25 @@ class SettingsInput(Input):
     optimizer_shard_size: Degree | None = None
     """Ranks that share one sharded optimizer. Default: all."""
     optimizer_offload: Fraction = 0.0
-    """Share of the optimizer in host memory."""
+    """Share of the optimizer that is offloaded."""
+    offload_to: OffloadPlace | None = None
+    """Where it is. Default: host memory."""
+    weight_offload: bool = False
+    """Sharded weights were in host memory."""
     activation_offload: Fraction = 0.0
     """Share of the activations in host memory."""
+    offload_modules: tuple[OffloadModule, ...] | None = None
+    """The modules whose activations those are. Default: all of a layer."""
+    master_weights: MasterType | None = None
+    """Type of the optimizer's copy of the weights."""
+    moments: tuple[MomentType, ...] | None = None
+    """Type of the optimizer's moments: one, or two where they differ."""
+    gradients: StateType | None = None
+    """Type in which gradients were kept over the microbatches of a step."""
+    loss_chunks: Count | None = None
+    """Chunks of the tokens in output layer and loss."""
+    allocator: Allocator | None = None
+    """Memory was reserved in segments of fixed sizes, or in segments that grow."""
     attention: AttentionKernel | None = None
     compile: bool | None = None
     overlap: tuple[Overlap, ...] | None = None

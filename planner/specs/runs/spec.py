@@ -48,6 +48,7 @@ class Run:
     data_sharding: str | None
     optimizer_shard_size: int | None
     optimizer_offload: float
+    weight_offload: bool
     activation_offload: float
     attention: str | None
     compile: bool | None

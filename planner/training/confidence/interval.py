@@ -197,7 +197,7 @@ def extrapolations(scenario: Scenario, plan: Plan, known: Residuals) -> tuple[st
         family = device_family(device)
         most = coverage.most_devices.get(family)
         if most is not None and job.devices > most:
-            said.append(f"no measured run on more than {most} devices of {family} type")
+            said.append(f"no measured run on more than {most:,} devices of {family} type")
     if plan.schedule not in coverage.schedules:
         said.append(f"no measured run with schedule {plan.schedule}")
     if job.software.name not in coverage.software:

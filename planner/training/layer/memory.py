@@ -25,17 +25,20 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LayerMemory:
     """Per device. Saved bytes are per microbatch in flight, by recompute granularity: `saved_bytes`
-    (none), `selective_bytes`, `full_bytes` (only the layer's input). `logits_bytes` are kept from
-    the loss's forward to its backward pass; `logits_working_bytes` live for a moment in addition.
-    `working_bytes` is the most that gradients of activations and gathered inputs take at once
-    during the layer's backward pass; `backward_bytes` adds the gradient of a weight on its way into
-    the main gradient."""
+    (none), `selective_bytes`, `full_bytes` (only the layer's input); `movable_bytes` and
+    `selective_movable_bytes` are those of the first two that may be offloaded. `logits_bytes` are
+    kept from the loss's forward to its backward pass; `logits_working_bytes` live for a moment in
+    addition. `working_bytes` is the most that gradients of activations and gathered inputs take at
+    once during the layer's backward pass; `backward_bytes` adds the gradient of a weight on its way
+    into the main gradient."""
 
     dense_parameters: int
     expert_parameters: int
     saved_bytes: int
     selective_bytes: int
     full_bytes: int
+    movable_bytes: int
+    selective_movable_bytes: int
     logits_bytes: int
     logits_working_bytes: int
     working_bytes: int
@@ -49,6 +52,8 @@ class LayerMemory:
             saved_bytes=self.saved_bytes + other.saved_bytes,
             selective_bytes=self.selective_bytes + other.selective_bytes,
             full_bytes=self.full_bytes,
+            movable_bytes=self.movable_bytes + other.movable_bytes,
+            selective_movable_bytes=self.selective_movable_bytes + other.selective_movable_bytes,
             logits_bytes=self.logits_bytes + other.logits_bytes,
             logits_working_bytes=self.logits_working_bytes + other.logits_working_bytes,
             working_bytes=max(self.working_bytes, other.working_bytes),
@@ -64,6 +69,7 @@ def layer_memory(
     """Korthikanti et al. 2022, section 4, tensor by tensor (see `planner.workload`). `effects`:
     what selective recomputation does to the operators, if that is known already."""
     dense = expert = saved = kept = logits = logits_working = working = backward = 0
+    movable = kept_movable = 0
     for operator, effect in zip(operators, effects or selective(workload, operators), strict=True):
         if operator.expert:
             expert += operator.parameters
@@ -75,6 +81,8 @@ def layer_memory(
         else:
             saved += operator.saved_bytes
             kept += effect.kept_bytes
+            movable += effect.movable_bytes
+            kept_movable += effect.kept_movable_bytes
             once = _working_bytes(operator, workload)
             working = max(working, once)
             backward = max(backward, once + _weight_gradient_bytes(operator, workload))
@@ -84,6 +92,8 @@ def layer_memory(
         saved_bytes=saved,
         selective_bytes=kept,
         full_bytes=workload.residual_bytes(),
+        movable_bytes=movable,
+        selective_movable_bytes=kept_movable,
         logits_bytes=logits,
         logits_working_bytes=logits_working,
         working_bytes=working,

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from planner.training.batch import OUTER_KINDS
-from planner.training.memory.embedding import embedding_parameters
+from planner.training.memory.parameters import embedding_parameters
 from planner.training.memory.sharding import resharded
 from planner.workload.formats import gathered_weight_bytes, reduced_gradient_bytes, weight_bytes
 

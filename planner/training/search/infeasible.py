@@ -1,4 +1,4 @@
-"""When nothing fits: the combinations that came closest, what they lack, and what would fit."""
+"""When nothing fits: plans that came closest, what they lack, and what would fit."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from planner.training.scenario import build_scenario
 from planner.training.search.best_first.combinations import plan_at
 from planner.training.search.best_first.run import SearchRun
 from planner.training.search.bounding.groups import Fitting, batch_of, pieces
+from planner.training.search.modules.choose import fitting_modules
 from planner.training.search.offloading import with_offloading
 from planner.training.search.result import Change, NearMiss
 from planner.training.search.space.restrictions import Restrictions, option_name
@@ -103,6 +104,7 @@ def cheapest_changes(run: SearchRun) -> Iterator[Change]:
     for find in (
         _lifted_restrictions,
         _offloading,
+        _modules,
         _context,
         _headroom,
         _more_nodes,
@@ -143,11 +145,22 @@ def _chosen(plan: Plan, axis: str) -> str:
 
 def _offloading(run: SearchRun) -> Iterator[Change]:
     """What would have to be offloaded, where the user rules it out."""
-    wider = with_offloading(run.restrictions, run.scenario.job.software, although=True)
+    wider = with_offloading(run.restrictions, run.scenario.job, although=True)
     best = None if wider is None else _fastest(run, run.scenario, wider)
     if best is not None:
         weights = " --weight-offload on" if best[0].weight_offload else ""
         yield _change(f"--optimizer-offload {best[0].optimizer_offload:g}{weights}", best)
+
+
+def _modules(run: SearchRun) -> Iterator[Change]:
+    """Modules to compute again and to offload in the plans that lack least; the fastest of them."""
+    if run.scenario.job.settings.modules_stated:
+        return
+    near = [miss.plan for miss in nearest_misses(run)]
+    found = [fitting_modules(run.scenario, plan, run.budget) for plan in near]
+    fitting = [one for one in found if one is not None]
+    if fitting:
+        yield min(fitting, key=lambda one: one.estimate.step_s)
 
 
 def _context(run: SearchRun) -> Iterator[Change]:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from planner.workload.formats import offload_under
+
 if TYPE_CHECKING:
-    from planner.specs.software import SoftwareProfile
+    from planner.specs.job import JobSpec
     from planner.training.search.space.restrictions import Restrictions
 
 SHARES = (0.25, 0.5, 0.75, 1.0)
@@ -14,11 +16,11 @@ SHARES = (0.25, 0.5, 0.75, 1.0)
 
 
 def with_offloading(
-    restrictions: Restrictions, software: SoftwareProfile, *, although: bool = False
+    restrictions: Restrictions, job: JobSpec, *, although: bool = False
 ) -> Restrictions | None:
     """What else a search may try, under the same restrictions. None where the framework offloads
     nothing or the user says what may be offloaded; `although` leaves that out of account."""
-    offload = software.offload
+    offload = offload_under(job.software, job.precision)
     stated = (restrictions.optimizer_offload, restrictions.weight_offload) != (None, None)
     if not offload.optimizer or (stated and not although):
         return None

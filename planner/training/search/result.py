@@ -212,6 +212,8 @@ class SearchResult:
     fastest."""
     switches: tuple[SwitchWorth, ...] = ()
     """What the switches of the software profile change about the step of the best plan."""
+    modules: Change | None = None
+    """The modules with which the best plan need not recompute, or offload, as much."""
     ranked: RankedBy | None = None
     """None where plans were ranked by the step, without limits."""
     needs_offloading: bool = False

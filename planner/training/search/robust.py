@@ -15,7 +15,7 @@ from planner.alarm import enforced
 from planner.budget import UNLIMITED, OutOfTime, Stopped
 from planner.specs.cluster.spec import LinkOverride
 from planner.training.estimate import estimate, point_estimate
-from planner.training.scenario import build_scenario
+from planner.training.scenario import build_scenario, resized
 from planner.training.search.hosts.grid import grid_of
 from planner.training.search.result import CostliestLink, Robustness
 
@@ -63,7 +63,8 @@ def search_worst_case(
                 described.append(_described(scenario, ranked))
                 budget.check()
             if described and stopped is not Stopped.INTERRUPTED:
-                link = costliest_link(scenario, described[0].plan, budget)
+                best = described[0].plan
+                link = costliest_link(resized(scenario, best.degrees.devices), best, budget)
     except OutOfTime:
         stopped = Stopped.TIME_LIMIT
     except KeyboardInterrupt:
@@ -78,9 +79,10 @@ def search_worst_case(
 
 
 def _described(scenario: Scenario, ranked: RankedPlan) -> RankedPlan:
-    """A plan of the worst case, estimated as the cluster is described."""
+    """A plan of the worst case, estimated on its own nodes as the cluster describes them."""
+    used = resized(scenario, ranked.plan.degrees.devices)
     return replace(
-        ranked, estimate=estimate(scenario, ranked.plan), worst_step_s=ranked.estimate.step_s
+        ranked, estimate=estimate(used, ranked.plan), worst_step_s=ranked.estimate.step_s
     )
 
 

@@ -21,6 +21,7 @@ from planner.training.search.idle.nodes import FewerNodes, may_idle
 from planner.training.search.infeasible import cheapest_changes, nearest_misses
 from planner.training.search.layouts.choose import choose_layout
 from planner.training.search.layouts.default import default_layout
+from planner.training.search.modules.choose import better_modules
 from planner.training.search.offloading import with_offloading
 from planner.training.search.result import NodeCounts, SearchResult, SwitchWorth
 from planner.training.search.space.enumeration import space_report
@@ -95,6 +96,7 @@ def search(
     fitting: Cloud | None = None
     fewer: list[SizedPlan] = []
     switches: tuple[SwitchWorth, ...] = ()
+    modules: Change | None = None
     cut = None
     smaller = FewerNodes(run=run, sizes=sizes) if idle and may_idle(scenario) else None
     empty: RuleError | None = None
@@ -136,6 +138,7 @@ def search(
             best = next(iter(_plans(run, smaller)), None) if advise else None
             if best is not None and best.plan.degrees.devices == scenario.job.devices:
                 switches = worth_of_switches(scenario, best, budget)
+                modules = better_modules(scenario, best.plan, best.estimate, budget)
     except KeyboardInterrupt:
         cut = Stopped.INTERRUPTED
     except OutOfTime:
@@ -155,13 +158,14 @@ def search(
         near_batches=batches,
         needs_offloading=run.restrictions is not restrictions,
         switches=switches,
+        modules=modules,
     )
 
 
 def _offloading(run: SearchRun) -> SearchRun | None:
     """Where nothing fits, the same search with what the framework can offload; None where nothing
     fits even then."""
-    wider = with_offloading(run.restrictions, run.scenario.job.software)
+    wider = with_offloading(run.restrictions, run.scenario.job)
     if wider is None or not _nothing_fits(run):
         return None
     run.report("offloading")

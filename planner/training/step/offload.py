@@ -21,7 +21,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from planner.training.batch import FULLY
-from planner.training.memory.activations import microbatch_bytes
+from planner.training.memory.activations import movable_of_layers
+from planner.training.memory.in_flight import microbatch_bytes
 from planner.training.memory.sharding import optimizer_shares, reduced_every_microbatch
 from planner.workload.formats import (
     STATE_BYTES,
@@ -94,9 +95,13 @@ def activations_s(
 ) -> NDArray[np.float64]:
     """Exposed seconds, [N, p, v], in which what one microbatch leaves in a chunk goes to the host,
     or comes back, beside a pass of `cover_s` (Yuan et al. 2024, ATC, section 4)."""
-    kept, _ = microbatch_bytes(table, batch)
-    losses = table.logits_bytes[batch.row, -1][:, None, None] * (batch.load.counts[..., -1] > 0)
-    moved = batch.host_activations[:, None, None] * np.maximum(kept - losses, 0)
+    movable = np.einsum("pvk,nk->npv", batch.pass_counts, movable_of_layers(table, batch))
+    full = batch.fully_recomputed > 0
+    if full.any():
+        kept, _ = microbatch_bytes(table, batch)
+        losses = table.logits_bytes[batch.row, -1][:, None, None] * (batch.load.counts[..., -1] > 0)
+        movable = np.where(full[:, None, None], np.maximum(kept - losses, 0), movable)
+    moved = batch.host_activations[:, None, None] * movable
     return np.asarray(np.maximum(moved / scenario.host.link_bytes_per_s - cover_s, 0.0))
 
 

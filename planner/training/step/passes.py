@@ -11,12 +11,12 @@ from planner.arrays import distinct
 from planner.hardware.collectives import all_gather_s, reduce_scatter_s
 from planner.training.batch import SELECTIVE
 from planner.training.layer.overlap import exposed_s
+from planner.training.memory.parameters import stage_parameters
 from planner.training.memory.sharding import (
     reduced_every_microbatch,
     resharded,
     state_groups,
 )
-from planner.training.memory.stage import stage_parameters
 from planner.training.step.offload import activations_s, gradients_down_s, weights_up_s
 from planner.training.step.reduction import between_groups_s, by_degrees
 from planner.workload.formats import gathered_weight_bytes, reduced_gradient_bytes

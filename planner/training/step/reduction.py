@@ -10,13 +10,13 @@ from planner.arrays import distinct, distinct_rows, numbered
 from planner.hardware.collectives import all_gather_s, all_reduce_s, reduce_scatter_s
 from planner.training.batch import OPTIMIZER, OPTIMIZER_AND_GRADIENTS, UNSHARDED
 from planner.training.layer.overlap import exposed_s
+from planner.training.memory.parameters import stage_parameters
 from planner.training.memory.sharding import (
     kept_whole,
     reduced_every_microbatch,
     sharers,
     state_groups,
 )
-from planner.training.memory.stage import stage_parameters
 from planner.workload.formats import (
     bucket_bytes,
     gathered_weight_bytes,

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from planner.training.batch import OPTIMIZER, OPTIMIZER_AND_GRADIENTS
+from planner.training.memory.parameters import end_parameters, stage_parameters
 from planner.training.memory.sharding import (
     sharers,
     state_groups,
 )
-from planner.training.memory.stage import end_parameters, stage_parameters
 from planner.training.step.offload import host_update_s
 from planner.training.step.orthogonal import orthogonal_s
 from planner.workload.formats import (

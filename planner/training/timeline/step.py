@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from planner.schedule.simulation.kept_memory import kept_memory
 from planner.training.costs import cost_table
 from planner.training.estimate import batch_of_one, shard_of
-from planner.training.memory.activations import microbatch_bytes
+from planner.training.memory.in_flight import microbatch_bytes
 from planner.training.step.ahead import with_ahead
 from planner.training.step.simulated import spell_out
 from planner.workload.stages import stage_load

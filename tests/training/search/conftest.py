@@ -16,8 +16,9 @@ from planner.training.scenario import Scenario, build_scenario
 from planner.training.search.layouts.default import default_layout
 from planner.training.search.plans.build import plan_of
 from planner.training.search.space.broken import check_values
+from planner.training.search.space.codes import NODE, code_of, value_of
 from planner.training.search.space.enumeration import dimensions
-from planner.training.search.space.facts import NODE, SpaceFacts, code_of, value_of
+from planner.training.search.space.facts import SpaceFacts
 from planner.training.search.space.restrictions import Restrictions
 
 if TYPE_CHECKING:

@@ -48,11 +48,16 @@ FABRIC = [{"name": "leaf", "nodes": 2}, {"name": "wide", "bandwidth": "2 GB/s"}]
         ({"software": "torchtitan", "memory_gib": 3}, Restrictions(tensor=(1, 2, 8))),
         (
             {"memory_gib": 3, "layers": 8, "length": 2048},
-            Restrictions(schedule=("1f1b", "zb-h1", "zb-h2", "v-half", "v-min", "zb-v")),
+            Restrictions(
+                schedule=("1f1b", "zb-h1", "zb-h2", "v-half", "v-min", "zb-v"), tensor=(1, 2)
+            ),
         ),
         (
             {"memory_gib": 3, "layers": 8, "length": 2048, "batch": 32, "tie": True},
-            Restrictions(schedule=("1f1b-vocab-1", "1f1b-vocab-2", "interlaced-vocab", "1f1b")),
+            Restrictions(
+                schedule=("1f1b-vocab-1", "1f1b-vocab-2", "interlaced-vocab", "1f1b"),
+                tensor=(1, 2),
+            ),
         ),
         (
             {"software": "torchtitan", "memory_gib": 4, "layers": 8, "batch": 32},

@@ -18,7 +18,8 @@ from planner.importers.clusters.formats.mpigraph import UNIT as MPIGRAPH_UNIT
 from planner.importers.clusters.hosts import clean_hosts
 from planner.importers.notes import Notes
 from planner.importers.source import Source
-from planner.specs.units import BYTES_PER_SECOND, UnitError, accepted_units, unit_factor
+from planner.specs.quantities import BYTES_PER_SECOND, accepted_units
+from planner.specs.units import UnitError, unit_factor
 
 _TASK = re.compile(r":\d+$")
 _NO_UNIT = (

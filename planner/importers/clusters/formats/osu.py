@@ -11,7 +11,7 @@ import re
 from planner.importers.clusters.facts import ClusterFacts, NodeFacts
 from planner.importers.notes import Notes
 from planner.importers.source import Source
-from planner.specs.units import format_bytes_per_second
+from planner.specs.unit_text import format_bytes_per_second
 
 _HEAD = re.compile(
     r"^#\s*OSU MPI[-\w ]*?\s(Bi-Directional Bandwidth|Bandwidth|Multiple Bandwidth)", re.MULTILINE

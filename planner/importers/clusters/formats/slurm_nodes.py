@@ -19,7 +19,9 @@ from planner.specs.cluster.hostlist import expand_hosts
 
 MOST_KINDS = 100
 
-_NODES = re.compile(r"^\s*NodeName\s*=.*\bGres\s*=\s*\S*gpu", re.IGNORECASE | re.MULTILINE)
+_NODES = re.compile(
+    r"^\s*NodeName\s*=(?:\\\r?\n|.)*\bGres\s*=\s*\S*gpu", re.IGNORECASE | re.MULTILINE
+)
 _GPUS = re.compile(r"(?:^|,)gpu(?::([A-Za-z][\w.-]*))?(?::(\d{1,4}))?(?:\([^)]*\))?(?=,|$)")
 
 

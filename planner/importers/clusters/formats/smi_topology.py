@@ -51,6 +51,8 @@ def read_topology(source: Source) -> ClusterFacts:
     nodes = [_node(table, notes) for table in tables]
     if len(tables) > 1:
         notes.assumed.append(f"{len(tables)} tables are {len(tables)} kinds of nodes")
+    if "UUID: MIG-" in source.text:
+        notes.left_out.append("MIG slices of devices: whole devices are planned for")
     return ClusterFacts(
         path=source.path,
         kind="nvidia-smi topo -m",

@@ -12,13 +12,9 @@ from planner.importers.clusters.formats.csv_matrix import Row, rows_of, some_row
 from planner.importers.clusters.hosts import clean_hosts
 from planner.importers.notes import Notes
 from planner.importers.source import Source
-from planner.specs.units import (
-    BYTES_PER_SECOND,
-    SECONDS,
-    UnitError,
-    format_bytes_per_second,
-    unit_factor,
-)
+from planner.specs.quantities import BYTES_PER_SECOND, SECONDS
+from planner.specs.unit_text import format_bytes_per_second
+from planner.specs.units import UnitError, unit_factor
 
 SUSPICIOUS = 100.0
 """A bandwidth counts as a typo if it differs by this factor from those of links of similar

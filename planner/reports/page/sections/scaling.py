@@ -35,9 +35,7 @@ def scaling(content: PageContent) -> Html | None:
         return section(
             "scaling",
             "Tokens a second by nodes",
-            note(
-                f"Left out: planner search --nodes {_fewest(content)} adds the best plan on each."
-            ),
+            note(f"Left out: planner search --nodes {_fewest(content)} adds this curve."),
         )
     ran = [one for one in sizes if one.tokens_per_s is not None]
     return section(

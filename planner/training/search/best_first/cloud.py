@@ -9,8 +9,8 @@ import numpy as np
 from planner.training.memory.stage import stage_peaks
 from planner.training.search.bounding.groups import batch_of, pieces, tight_bounds
 from planner.training.search.result import Cloud
+from planner.training.search.space.codes import sharing_ranks, value_of
 from planner.training.search.space.enumeration import AXES, GRID_AXES, ONLY_WHERE_TRIED
-from planner.training.search.space.facts import sharing_ranks, value_of
 from planner.training.step.ahead import with_ahead
 
 if TYPE_CHECKING:

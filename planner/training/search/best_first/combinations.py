@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from planner.training.search.plans.build import plan_of
+from planner.training.search.space.codes import value_of
 from planner.training.search.space.enumeration import GRID_AXES
-from planner.training.search.space.facts import value_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -15,7 +15,8 @@ from planner.training.search.best_first.best import Priced
 from planner.training.search.best_first.refine import Refinement
 from planner.training.search.hosts.methods import TYPES, PlacedPlan
 from planner.training.search.layouts.problem import kept_layout
-from planner.training.search.mixed.combination import KnownPaths, SolvedCombination, solve
+from planner.training.search.mixed.combination import SolvedCombination, solve
+from planner.training.search.mixed.known_paths import KnownPaths
 from planner.training.search.mixed.typed import TypedCombination
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ class MixedRefinement(Refinement):
         self._seen: set[Plan] = set()
         self._offered: set[int] = set()
         self._turns: dict[int, int] = {}
+        self._closed: dict[int, float] = {}
         self._tables: dict[Shard, tuple[CostTable, ...]] = {}
         self._known = KnownPaths(Solver() if placements is None else placements.solver)
 
@@ -56,10 +58,20 @@ class MixedRefinement(Refinement):
     def spent(self) -> bool:
         if self.refined < MANY:
             return False
-        wanted_s, left_s = self._best.slowest_s, self._best.left_out_s
-        if self._best.full and min(left_s, self._best.least_bound_s) < self._queue.least_s:
-            wanted_s = self._best.kept[0].step_s
-        return self.refined >= SOLVED or self._queue.least_s >= (1 - CLOSE) * wanted_s
+        best, least_s = self._best, self._queue.least_s
+        near_first = least_s >= (1 - NEAR_FIRST) * best.first_s
+        settled = least_s >= (1 - max(NEAR_SLOWEST, self._closed_gap())) * best.slowest_s
+        return self.refined >= SOLVED or (best.full and near_first and settled)
+
+    def _closed_gap(self) -> float:
+        """The gap of the combinations for which nothing more is done."""
+        best = self._best
+        kept = {one.index: one.step_s for one in best.kept}
+        slowest_s = best.slowest_s
+        return max(
+            (1 - bound_s / kept.get(at, slowest_s) for at, bound_s in self._closed.items()),
+            default=0.0,
+        )
 
     def step(self) -> None:
         """Tighten some bounds, solve one combination or price its plans. Raises: OutOfTime."""
@@ -115,6 +127,7 @@ class MixedRefinement(Refinement):
     def _close(self, opened: Open, solved: SolvedCombination) -> None:
         """Price the plans of a combination for which nothing more is done."""
         self._price(opened, solved)
+        self._closed[opened.index] = opened.bound_s
         if opened.index not in self._offered:
             self._best.give_up(opened.bound_s)
 
@@ -151,19 +164,19 @@ class MixedRefinement(Refinement):
         return self._tables[shard]
 
 
-SETTLED = 32
+SETTLED = 64
 """Turns in which splits of layers over several chunks are looked at."""
 
 SOLVED = 512
 """Most programs of combinations in one search."""
 
 MANY = 96
-"""Programs after which the search ends once no combination that is left can gain more than `CLOSE`:
-over the slowest plan that is kept, or over the fastest where the bound of another one, for which
-nothing more can be done, is below all that are left."""
+"""Programs after which the search ends once no combination that is left can be faster than the best
+plan by more than `NEAR_FIRST`, nor than the slowest one kept by more than `NEAR_SLOWEST` or the gap
+of those for which nothing more can be done."""
 
-CLOSE = 0.01
-"""Share of a step."""
+NEAR_FIRST, NEAR_SLOWEST = 0.01, 0.02
+"""Shares of a step."""
 
 _REACHED = 1e-6
 """Share of a step within which it is as fast as its types and layers allow."""

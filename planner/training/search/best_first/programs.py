@@ -12,7 +12,8 @@ from planner.solver import Solver
 from planner.training.costs import cost_table
 from planner.training.estimate import batch_of_one, shard_of
 from planner.training.layer.prices import LayerPrices
-from planner.training.search.mixed.combination import KnownPaths, solve_alike, tables_alike
+from planner.training.search.mixed.combination import solve_alike, tables_alike
+from planner.training.search.mixed.known_paths import KnownPaths
 from planner.training.search.mixed.typed import TypedCombination
 from planner.workload.stages import stage_load
 

@@ -28,9 +28,10 @@ from planner.training.search.bounding.tables import GrowingTable
 from planner.training.search.layouts.choose import choose_layout
 from planner.training.search.layouts.default import default_layout
 from planner.training.search.mixed.speeds import is_mixed
+from planner.training.search.space.codes import SCHEDULE_NAMES
 from planner.training.search.space.empty import empty_space
 from planner.training.search.space.enumeration import Enumeration, Tally, dimensions
-from planner.training.search.space.facts import SCHEDULE_NAMES, SpaceFacts
+from planner.training.search.space.facts import SpaceFacts
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from planner.training.search.bounding.every_layout import LayoutStages
     from planner.training.search.bounding.groups import Fitting
 
-PROGRAMS = 16
+PROGRAMS = 64
 """Most cases of up to `CHUNKS` chunks for which an average of paths is looked for in one search."""
 
 CHUNKS = 128

@@ -8,7 +8,7 @@ import numpy as np
 
 from planner.schedule.registry import kind_of
 from planner.training.batch import Batch
-from planner.training.search.space.facts import PARTS, sharing_ranks
+from planner.training.search.space.codes import PARTS, sharing_ranks
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -54,8 +54,7 @@ def make_batch(
         context=columns["context"][grid_row],
         expert=columns["expert"][grid_row],
         expert_tensor=columns["expert_tensor"][grid_row],
-        num_microbatches=scenario.job.global_batch_size
-        // (columns["micro_batch_size"][grid_row] * data),
+        num_microbatches=scenario.job.microbatches(columns["micro_batch_size"][grid_row] * data),
         granularity=variants["recompute"],
         recomputed_layers=recomputed_layers,
         data_sharding=variants["data_sharding"],

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from planner.training.batch import FULL, OUTER_KINDS, SELECTIVE
-from planner.training.memory.stage import bucket_copies_bytes, state_bytes
+from planner.training.memory.stage import bucket_copies_bytes
+from planner.training.memory.states import state_bytes
 from planner.training.search.mixed.speeds import layer_columns
 
 if TYPE_CHECKING:

@@ -30,12 +30,8 @@ from planner.training.search.bounding.dispatchers import beaten
 from planner.training.search.bounding.elsewhere import may_fit_elsewhere
 from planner.training.search.bounding.twins import twins_of
 from planner.training.search.mixed.speeds import is_mixed
-from planner.training.search.space.enumeration import (
-    GRID_AXES,
-    SLOWER_DISPATCHER,
-    VARIANT_AXES,
-)
-from planner.training.search.space.facts import SCHEDULE_NAMES
+from planner.training.search.space.codes import SCHEDULE_NAMES
+from planner.training.search.space.enumeration import GRID_AXES, SLOWER_DISPATCHER, VARIANT_AXES
 from planner.workload.stages import StageLoad
 
 if TYPE_CHECKING:

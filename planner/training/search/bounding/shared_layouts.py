@@ -10,7 +10,7 @@ from planner.schedule.registry import kind_of
 from planner.training.batch import OUTER_KINDS
 from planner.training.search.layouts.problem import kept_layout
 from planner.training.search.mixed.speeds import is_mixed, layer_columns
-from planner.training.search.space.facts import SCHEDULE_NAMES
+from planner.training.search.space.codes import SCHEDULE_NAMES
 from planner.workload.stages import stage_load
 
 if TYPE_CHECKING:

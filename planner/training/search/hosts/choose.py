@@ -7,7 +7,6 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
-from itertools import combinations
 from math import inf
 from typing import TYPE_CHECKING, Protocol
 
@@ -27,10 +26,8 @@ from planner.placement.solve import (
 from planner.placement.truth import ROUNDING, checked_bound
 from planner.schedule.registry import kind_of
 from planner.solver import Solver
-from planner.training.costs import cost_table
-from planner.training.estimate import batch_of_one, shard_of
-from planner.training.memory.stage import stage_peaks
-from planner.training.search.hosts.grid import grid_of, nodes_in_order, unit_classes
+from planner.training.search.hosts.exchange import AGREE, MOST_EXCHANGED, exchanged
+from planner.training.search.hosts.grid import grid_of, unit_classes
 from planner.training.search.hosts.methods import (
     ALIKE_BY_TYPE,
     CLOSE,
@@ -38,18 +35,15 @@ from planner.training.search.hosts.methods import (
     PlacedPlan,
 )
 from planner.training.search.hosts.placement import placement_on
+from planner.training.search.hosts.pricing import OrderPrices
 from planner.training.search.hosts.problem import placement_program
-from planner.training.step.ahead import with_ahead
-from planner.training.step.simulated import slowest_replica
-from planner.workload.stages import stage_load
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from planner.budget import Budget
     from planner.placement.problem.problem import PlacementProblem, PlacementSolution
     from planner.plan import Plan
-    from planner.schedule.simulation.timeline import Timeline
     from planner.training.batch import Batch
     from planner.training.scenario import Scenario
     from planner.training.search.hosts.grid import UnitGrid
@@ -60,15 +54,6 @@ ROUNDS = 4
 
 PROOF_ROUNDS = 16
 """The same where few nodes are placed with proof."""
-
-AGREE = 1e-4
-"""Share of the step within which program and price agree, so that no further round is needed."""
-
-MOST_EXCHANGED = 20
-"""Most units for which exchanges are priced in full."""
-
-PRICED = 120
-"""Most exchanges of two units that are priced in full for one plan."""
 
 PROOF_WORK = 0.1
 """Share of the effort of `solve_placement` that the proof of one plan gets."""
@@ -88,13 +73,6 @@ class Solve(Protocol):
     ) -> PlacementSolution: ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Priced:
-    units: tuple[int, ...]
-    step_s: float
-    timeline: Timeline
-
-
 @dataclass(slots=True, kw_only=True)
 class PlacementSearch:
     """Chooses hosts for plans of one scenario, and remembers good orders for each grid.
@@ -110,6 +88,11 @@ class PlacementSearch:
     _solved: dict[UnitGrid, list[SolvedProblem]] = field(default_factory=dict)
     _searched: int = 0
 
+    @property
+    def prices(self) -> OrderPrices:
+        """Prices of orders of the hosts."""
+        return OrderPrices(self.scenario)
+
     def bound_s(self, plan: Plan) -> float:
         """An almost free bound over all placements of a plan by its program; 0 where it bounds
         nothing. Raises: OutOfTime."""
@@ -117,7 +100,7 @@ class PlacementSearch:
         grid = grid_of(listed.topology, plan.degrees)
         if grid is None:
             return 0.0
-        program = self._program(listed, plan, self._batch(plan), grid)
+        program = self._program(listed, plan, self.prices.batch(plan), grid)
         if not self._bounds_everywhere(plan, program.problem, listed):
             return 0.0
         quick_s = quick_bound_s(program.problem, self.budget)
@@ -135,7 +118,7 @@ class PlacementSearch:
         grid = grid_of(listed.topology, plan.degrees)
         if grid is None or len(listed.topology.kinds) // grid.unit_nodes > MOST_NODES:
             return 0.0
-        program = self._program(listed, plan, self._batch(plan), grid)
+        program = self._program(listed, plan, self.prices.batch(plan), grid)
         if self._searched >= _SEARCHED or not self._bounds_everywhere(
             plan, program.problem, listed
         ):
@@ -173,16 +156,16 @@ class PlacementSearch:
         grid = grid_of(listed.topology, plan.degrees)
         if grid is None or len(listed.ideal.candidate_devices) > 1:
             return placed
-        batch = self._batch(plan)
-        best = self._price(plan, batch, grid, grid.units_of(listed.topology))
+        batch = self.prices.batch(plan)
+        best = self.prices.price(plan, batch, grid, grid.units_of(listed.topology))
         for units in self._known.get(grid, ()):
             self.budget.check()
-            found = self._price(plan, batch, grid, units)
+            found = self.prices.price(plan, batch, grid, units)
             best = min(best, found, key=lambda priced: priced.step_s)
         return replace(
             placed,
             plan=replace(
-                plan, placement=placement_on(self.scenario, self._hosts(grid, best.units))
+                plan, placement=placement_on(self.scenario, self.prices.hosts(grid, best.units))
             ),
             bound_s=checked_bound(placed.bound_s, best.step_s),
         )
@@ -207,8 +190,8 @@ class PlacementSearch:
             return PlacedPlan(plan=plan, bound_s=bound_s, method=UNALIGNED)
         if self._alike(grid):
             return PlacedPlan(plan=plan, bound_s=bound_s, method=ALIKE_BY_TYPE)
-        batch, units = self._batch(plan), grid.units_of(listed.topology)
-        best = self._price(plan, batch, grid, units)
+        batch, units = self.prices.batch(plan), grid.units_of(listed.topology)
+        best = self.prices.price(plan, batch, grid, units)
         if best.step_s <= bound_s * (1 + ROUNDING):
             step_s = checked_bound(bound_s, best.step_s)
             return PlacedPlan(plan=plan, bound_s=step_s, method=CLOSE)
@@ -229,7 +212,7 @@ class PlacementSearch:
                     known_s=bound_s if everywhere else 0.0,
                     enough_s=enough_s,
                 )
-                found = self._price(plan, batch, grid, solution.order)
+                found = self.prices.price(plan, batch, grid, solution.order)
                 best = min(best, found, key=lambda priced: priced.step_s)
                 if everywhere:
                     checked_bound(solution.objective_s, found.step_s)
@@ -246,7 +229,7 @@ class PlacementSearch:
         self._remember(grid, best.units)
         return PlacedPlan(
             plan=replace(
-                plan, placement=placement_on(self.scenario, self._hosts(grid, best.units))
+                plan, placement=placement_on(self.scenario, self.prices.hosts(grid, best.units))
             ),
             bound_s=checked_bound(bound_s, best.step_s),
             method=method,
@@ -291,75 +274,24 @@ class PlacementSearch:
         return single and whole and fixed and not problem.has_waits_inside
 
     def _exchanged(self, placed: PlacedPlan) -> PlacedPlan:
-        """With pairs of units exchanged while that makes the step shorter, those first that the
-        program prefers."""
+        """With pairs of units exchanged while that makes the step shorter."""
         plan = placed.plan
         listed = self.scenario.placed(plan.placement.hosts)
         grid = grid_of(listed.topology, plan.degrees)
         if grid is None or grid.rows * grid.columns > MOST_EXCHANGED:
             return placed
-        batch = self._batch(plan)
-        best = self._price(plan, batch, grid, grid.units_of(listed.topology))
+        batch = self.prices.batch(plan)
+        best = self.prices.price(plan, batch, grid, grid.units_of(listed.topology))
         if placed.bound_s >= best.step_s * (1 - AGREE):
             return placed
         problem = self._program(listed, plan, batch, grid).problem
-        tries = self.budget.meter(PRICED)
-        improved = True
-        while improved and not tries.ended:
-            improved = False
-            for units in _promising(problem, best.units):
-                tries.spend()
-                if tries.ended:
-                    break
-                found = self._price(plan, batch, grid, units)
-                if found.step_s < best.step_s:
-                    best, improved = found, True
-                    break
-        hosts = self._hosts(grid, best.units)
-        return replace(placed, plan=replace(plan, placement=placement_on(self.scenario, hosts)))
-
-    def _batch(self, plan: Plan) -> Batch:
-        load = stage_load(self.scenario.model, self.scenario.kinds, plan.stages)
-        return batch_of_one(plan, 0, load)
-
-    def _price(self, plan: Plan, batch: Batch, grid: UnitGrid, units: Sequence[int]) -> _Priced:
-        """The plan on some hosts; its step is infinite where stages run so far ahead over slow
-        links that they lack memory."""
-        hosts = self._hosts(grid, units)
-        scenario = self.scenario.placed(hosts)
-        table = cost_table(scenario, [shard_of(plan)])
-        here = with_ahead(scenario, table, batch)
-        parts, timeline = slowest_replica(scenario, table, here)
-        step_s = float(
-            timeline.span_s + parts.gather_s[0] + parts.optimizer_s[0] + parts.jitter_s[0]
-        )
-        if here.ahead is not None and not stage_peaks(scenario, table, here).fits[0]:
-            step_s = inf
-        return _Priced(units=tuple(units), step_s=step_s, timeline=timeline)
-
-    def _hosts(self, grid: UnitGrid, units: Sequence[int]) -> tuple[str, ...]:
-        names = self.scenario.cluster.host_names()
-        return tuple(names[node] for node in nodes_in_order(units, grid.unit_nodes))
+        return exchanged(placed, best, grid, problem, self.prices, self.budget)
 
     def _remember(self, grid: UnitGrid, units: tuple[int, ...]) -> None:
         known = self._known.setdefault(grid, [])
         if units not in known:
             known.insert(0, units)
             del known[_REMEMBERED:]
-
-
-def _promising(problem: PlacementProblem, units: tuple[int, ...]) -> Iterator[tuple[int, ...]]:
-    """The order after every exchange of two units of unlike classes that may make it faster by the
-    program, those that it prefers first."""
-    kinds = problem.node_class[list(units)]
-    now_s = problem.objective_s(np.array(units))
-    found = []
-    for one, two in combinations(range(len(units)), 2):
-        if kinds[one] != kinds[two]:
-            exchanged = list(units)
-            exchanged[one], exchanged[two] = exchanged[two], exchanged[one]
-            found.append((problem.objective_s(np.array(exchanged)), tuple(exchanged)))
-    yield from (order for seconds, order in sorted(found) if seconds <= now_s * (1 + AGREE))
 
 
 _SEARCHED = 128

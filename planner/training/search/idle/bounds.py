@@ -26,8 +26,9 @@ import numpy as np
 from planner.schedule.registry import SCHEDULES
 from planner.schedule.rules import ScheduleSize
 from planner.training.layer.flops import model_flops_per_token
+from planner.training.search.space.codes import SCHEDULE_NAMES
 from planner.training.search.space.enumeration import Enumeration, dimensions, divisors
-from planner.training.search.space.facts import SCHEDULE_NAMES, SpaceFacts
+from planner.training.search.space.facts import SpaceFacts
 from planner.workload.layers import layer_kinds
 
 if TYPE_CHECKING:
@@ -116,7 +117,7 @@ class WorkBounds:
         least_layer_s = layer_s[:, self._layers[:-2].nonzero()[0]].min(axis=1)
         if microbatches is None:
             together = columns["data"] * columns["micro_batch_size"]
-            microbatches = self._scenario.job.global_batch_size // together
+            microbatches = self._scenario.job.microbatches(together)
         most = -(-int(self._layers[:-2].sum()) // pipeline)
         busy_s = microbatches * np.maximum(work_s / pipeline, most * least_layer_s)
         found = np.full(len(layer_s), np.inf)
@@ -190,6 +191,6 @@ def _everywhere(
     facts = replace(SpaceFacts.of(scenario, restrictions), least_devices=least, any_batch=any_batch)
     for pipeline in values["pipeline"]:
         here = {**values, "pipeline": (pipeline,)}
-        if any_batch and restrictions.data is None:
+        if (any_batch or facts.uneven_replicas) and restrictions.data is None:
             here["data"] = tuple(range(1, job.devices // pipeline + 1))
         yield from Enumeration(facts=facts, values=here).grids()

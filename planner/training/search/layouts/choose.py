@@ -79,9 +79,9 @@ def choose_layout(
     that some layout may have a step below `below_s`. `default`: what is known of the plan's own
     step, which need not be simulated again where that is enough to decide.
 
-    Layouts whose stages hold as many layers as in the default are skipped. With one chunk per stage
-    the result is the exact optimum of `stage_bounds.rows_s`. With several chunks it is the best
-    layout that moving layers between chunks reaches under simulation. Both are then priced in full.
+    With one chunk per stage the result is the exact optimum of `stage_bounds.rows_s`. With several
+    chunks it is the best layout that moving layers between chunks reaches under simulation, also
+    between those of one stage. Both are then priced in full.
 
     Raises: OutOfTime.
     """

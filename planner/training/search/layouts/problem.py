@@ -13,7 +13,9 @@ from planner.schedule.inflight import peak_in_flight
 from planner.schedule.registry import kind_of
 from planner.stage_layout.problem import LayoutProblem, Layouts, Pattern, price
 from planner.training.batch import FULL, OUTER_KINDS, SELECTIVE
-from planner.training.memory.stage import stage_parameters, stage_peaks, state_bytes
+from planner.training.memory.parameters import stage_parameters
+from planner.training.memory.stage import stage_peaks
+from planner.training.memory.states import state_bytes
 from planner.training.search.layouts.default import stages_of
 from planner.training.step.passes import stage_layer_s
 from planner.training.step.reduction import gradient_reduction_s

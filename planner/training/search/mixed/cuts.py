@@ -29,12 +29,13 @@ LATEST = 4
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Paths:
     """How often each path runs every pass, [J, p, 4 · v], and every send, [J, V − 1] each way; and
-    the stage with which it ends, [J]."""
+    whether it ends with a stage, [J, p]. An average of paths counts as one: what it has are then
+    shares."""
 
     passes: Floats
     forward_sends: Floats
     backward_sends: Floats
-    ends: Ints
+    ends: Floats
 
     def __len__(self) -> int:
         return len(self.ends)
@@ -46,7 +47,7 @@ class Paths:
             passes=np.zeros((0, stages, len(PASSES) * chunks)),
             forward_sends=sends,
             backward_sends=sends,
-            ends=np.zeros(0, dtype=np.int64),
+            ends=np.zeros((0, stages)),
         )
 
     @classmethod
@@ -64,7 +65,7 @@ class Paths:
             passes=np.concatenate(by_kind, axis=-1),
             forward_sends=counts[:, rows.forward_sends : rows.backward_sends],
             backward_sends=counts[:, rows.backward_sends : rows.exchange],
-            ends=ends,
+            ends=np.eye(p)[ends],
         )
 
     def joined(self, more: Paths) -> Paths:
@@ -72,22 +73,35 @@ class Paths:
         known = {self._key(j) for j in range(len(self))}
         keys = [more._key(j) for j in range(len(more))]
         new = [j for j, key in enumerate(keys) if key not in known and key not in keys[:j]]
+        new_ones = more.some(np.array(new, dtype=np.int64))
         return Paths(
-            passes=np.concatenate((self.passes, more.passes[new])),
-            forward_sends=np.concatenate((self.forward_sends, more.forward_sends[new])),
-            backward_sends=np.concatenate((self.backward_sends, more.backward_sends[new])),
-            ends=np.concatenate((self.ends, more.ends[new])),
+            passes=np.concatenate((self.passes, new_ones.passes)),
+            forward_sends=np.concatenate((self.forward_sends, new_ones.forward_sends)),
+            backward_sends=np.concatenate((self.backward_sends, new_ones.backward_sends)),
+            ends=np.concatenate((self.ends, new_ones.ends)),
         )
 
     def last(self, count: int) -> Paths:
         """The last ones."""
+        return self.some(np.arange(max(len(self) - count, 0), len(self)))
+
+    def some(self, which: Ints) -> Paths:
         return Paths(
-            passes=self.passes[-count:],
-            forward_sends=self.forward_sends[-count:],
-            backward_sends=self.backward_sends[-count:],
-            ends=self.ends[-count:],
+            passes=self.passes[which],
+            forward_sends=self.forward_sends[which],
+            backward_sends=self.backward_sends[which],
+            ends=self.ends[which],
+        )
+
+    def average(self, shares: Floats) -> Paths:
+        """The one average with these shares [J]."""
+        return Paths(
+            passes=np.einsum("j,jpx->px", shares, self.passes)[None],
+            forward_sends=(shares @ self.forward_sends)[None],
+            backward_sends=(shares @ self.backward_sends)[None],
+            ends=(shares @ self.ends)[None],
         )
 
     def _key(self, j: int) -> bytes:
-        parts = (self.passes[j], self.forward_sends[j], self.backward_sends[j])
-        return b"".join(part.tobytes() for part in parts) + bytes(str(int(self.ends[j])), "ascii")
+        parts = (self.passes[j], self.forward_sends[j], self.backward_sends[j], self.ends[j])
+        return b"".join(part.tobytes() for part in parts)

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from planner.training.batch import FULL, OUTER_KINDS, SELECTIVE
-from planner.training.memory.stage import bucket_copies_bytes, stage_parameters, stage_peaks
+from planner.training.memory.parameters import stage_parameters
+from planner.training.memory.stage import bucket_copies_bytes, stage_peaks
 from planner.training.memory.standing import largest_workspaces, outside_allocator
 from planner.training.search.mixed.speeds import layer_columns
 from planner.workload.stages import StageLoad
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from planner.arrays import Floats, Ints
     from planner.training.batch import Batch
     from planner.training.costs import CostTable
-    from planner.training.memory.stage import StagePeaks
+    from planner.training.memory.peaks import StagePeaks
     from planner.training.scenario import Scenario
 
 

@@ -167,6 +167,11 @@ class StageWays:
         found = self._known[key]
         return found if len(found.chunks) else None
 
+    def fit(self, classes: Ints, chunks: Ints) -> bool:
+        """Whether stages of these classes [p] fit with these layers in their chunks [p, v]."""
+        held = held_bytes(self._of, chunks, self._replayed)
+        return bool((held <= self._room[classes]).all())
+
     def _listed(self, stage: int, c: int, layers: int, priced: bool) -> ChunkWays:
         chunks, complete = self._chunks(stage, layers)
         least = self._least[stage]

@@ -19,8 +19,9 @@ from planner.training.search.layouts.default import (
 )
 from planner.training.search.plans.problems import check_plan, plan_values
 from planner.training.search.space.broken import check_values
+from planner.training.search.space.codes import code_of, sharing_ranks
 from planner.training.search.space.defaults import expert_defaults
-from planner.training.search.space.facts import SpaceFacts, code_of, sharing_ranks
+from planner.training.search.space.facts import SpaceFacts
 from planner.training.search.space.restrictions import (
     NUMBER_AXES,
     SWITCH_AXES,
@@ -58,7 +59,7 @@ def plan_of(
     return Plan(
         degrees=degrees,
         micro_batch_size=micro_batch_size,
-        num_microbatches=scenario.job.global_batch_size // (micro_batch_size * degrees.data),
+        num_microbatches=scenario.job.microbatches(micro_batch_size * degrees.data),
         schedule=str(values["schedule"]),
         virtual_stages=int(values["virtual_stages"]),
         sequence_parallel=bool(values["sequence_parallel"]) and degrees.tensor > 1,

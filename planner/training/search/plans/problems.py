@@ -12,7 +12,8 @@ from planner.schedule.registry import SCHEDULES, kind_of
 from planner.training.search.hosts.placement import check_hosts
 from planner.training.search.layouts.default import check_layers, layers_of_chunks, stages_of
 from planner.training.search.space.broken import broken_rules
-from planner.training.search.space.facts import SpaceFacts, code_of
+from planner.training.search.space.codes import code_of
+from planner.training.search.space.facts import SpaceFacts
 from planner.training.search.space.restrictions import NUMBER_AXES, Restrictions, unoffered
 
 if TYPE_CHECKING:
@@ -109,8 +110,11 @@ def _precision(scenario: Scenario) -> Iterator[PlanProblem]:
 
 def _batch(scenario: Scenario, plan: Plan) -> Iterator[PlanProblem]:
     replicas, batch = plan.degrees.data, scenario.job.global_batch_size
-    made = plan.num_microbatches * plan.micro_batch_size * replicas
-    if made != batch:
+    together = plan.micro_batch_size * replicas
+    made = plan.num_microbatches * together
+    uneven = scenario.job.software.uneven_replicas and batch % plan.micro_batch_size == 0
+    needed = scenario.job.microbatches(together) if uneven else batch / together
+    if plan.num_microbatches != needed:
         error = InputError(
             f"{plan.num_microbatches} microbatches of {plan.micro_batch_size} on {replicas} "
             f"replicas make {made} sequences, the global batch has {batch}"

@@ -10,7 +10,7 @@ import numpy as np
 from planner.errors import RuleError
 from planner.plan import DATA_SHARDINGS, DISPATCHERS, GRANULARITIES
 from planner.specs.model.spec import MOST_LAYERS
-from planner.training.search.space.facts import PARTS, SCHEDULE_NAMES, value_of
+from planner.training.search.space.codes import PARTS, SCHEDULE_NAMES, value_of
 from planner.training.search.space.rules import RULES
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from planner.training.search.space.facts import SpaceFacts
-    from planner.training.search.space.rules import SpaceRule
+    from planner.training.search.space.rules.rule import SpaceRule
 
 SWITCHES = {
     "dispatcher": len(DISPATCHERS),

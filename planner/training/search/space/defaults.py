@@ -7,8 +7,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from planner.training.search.space import conditions
-from planner.training.search.space.facts import code_of
+from planner.training.search.space.codes import code_of
+from planner.training.search.space.rules.experts import (
+    dispatcher_devices,
+    dispatcher_ranks,
+    dispatcher_reach,
+    expert_overlap,
+)
+from planner.training.search.space.rules.recompute import expert_overlap_recompute
+from planner.training.search.space.rules.schedules import expert_overlap_stages
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,14 +24,14 @@ if TYPE_CHECKING:
     from planner.training.search.space.facts import SpaceFacts
 
 OF_DISPATCHERS = (
-    conditions.dispatcher_devices,
-    conditions.dispatcher_reach,
-    conditions.dispatcher_ranks,
+    dispatcher_devices,
+    dispatcher_reach,
+    dispatcher_ranks,
 )
 OF_OVERLAP = (
-    conditions.expert_overlap,
-    conditions.expert_overlap_stages,
-    conditions.expert_overlap_recompute,
+    expert_overlap,
+    expert_overlap_stages,
+    expert_overlap_recompute,
 )
 _READ = ("expert", "expert_tensor", "pipeline", "virtual_stages", "schedule", "recompute")
 

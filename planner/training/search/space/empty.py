@@ -7,6 +7,7 @@ from dataclasses import fields, replace
 from typing import TYPE_CHECKING
 
 from planner.errors import RuleError
+from planner.training.search.space.codes import code_of, value_of
 from planner.training.search.space.enumeration import (
     AXES,
     VARIANT_AXES,
@@ -14,7 +15,7 @@ from planner.training.search.space.enumeration import (
     dimensions,
     divisors,
 )
-from planner.training.search.space.facts import SpaceFacts, code_of, value_of
+from planner.training.search.space.facts import SpaceFacts
 from planner.training.search.space.restrictions import Restrictions, option_name
 from planner.training.search.space.rules import RULES
 

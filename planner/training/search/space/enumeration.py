@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from planner.training.search.result import Dimension, Exclusion, Space
-from planner.training.search.space.facts import SCHEDULE_NAMES, code_of, value_of
+from planner.training.search.space.codes import SCHEDULE_NAMES, code_of, value_of
 from planner.training.search.space.rules import RULES
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from planner.training.scenario import Scenario
     from planner.training.search.space.facts import SpaceFacts
     from planner.training.search.space.restrictions import Restrictions
-    from planner.training.search.space.rules import SpaceRule
+    from planner.training.search.space.rules.rule import SpaceRule
 
 GRID_AXES = (
     "tensor",
@@ -196,6 +196,8 @@ class Enumeration:
             for schedule in self.values["schedule"] if _length(chunked) else ():
                 columns = self._narrow({**chunked, "schedule": np.array([schedule])}, "schedule")
                 for axis in VARIANT_AXES:
+                    if not _length(columns):
+                        break
                     columns = self._narrow(self._expand(columns, axis), axis)
                 if _length(columns):
                     self.tally.candidates += len(columns["row"])
@@ -220,7 +222,7 @@ class Enumeration:
         values = np.array(self.values[axis], dtype=np.int64)
         length = _length(columns)
         if len(values) == 1:
-            return {**columns, axis: np.broadcast_to(values, length)}
+            return {**columns, axis: np.full(length, values[0])}
         expanded = {
             name: column if name in SHARED else np.repeat(column, len(values))
             for name, column in columns.items()
@@ -230,7 +232,6 @@ class Enumeration:
     def _narrow(self, columns: Columns, axis: str) -> dict[str, NDArray[np.int64]]:
         """Apply the rules for which `axis` was the last missing axis, and count what they
         remove."""
-        remaining = self._later(axis)
         narrowed = dict(columns)
         for rule in RULES_AT[axis]:
             length = _length(narrowed)
@@ -240,7 +241,7 @@ class Enumeration:
             if holds.all():
                 continue
             kept = np.flatnonzero(holds)
-            self.tally.excluded[rule.name] += (length - len(kept)) * remaining
+            self.tally.excluded[rule.name] += (length - len(kept)) * self._later(axis)
             narrowed = {
                 name: column if name in SHARED and len(kept) else column[kept[: len(column)]]
                 for name, column in narrowed.items()

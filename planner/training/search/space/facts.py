@@ -6,18 +6,18 @@ from dataclasses import dataclass
 from math import gcd
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from planner.plan import DATA_SHARDINGS, DISPATCHERS, GRANULARITIES
-from planner.schedule.registry import SCHEDULES, kind_of
+from planner.plan import DATA_SHARDINGS, DISPATCHERS
 from planner.training.layer.memory import layer_memory
+from planner.training.search.space.codes import ALL_RANKS
 from planner.training.search.space.dispatchers import dispatcher_needs
+from planner.workload.formats import offload_under
 from planner.workload.layers import layer_operators
 from planner.workload.shard import Shard
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    from collections.abc import Mapping
 
+    from planner.arrays import Ints
     from planner.specs.model.spec import ModelSpec
     from planner.specs.software import SoftwareProfile
     from planner.specs.software_parts import Offload
@@ -25,19 +25,12 @@ if TYPE_CHECKING:
     from planner.training.search.space.dispatchers import DispatcherNeeds
     from planner.training.search.space.restrictions import Restrictions
 
-NODE = -1
-"""Code of the sharding group that is as large as a node leaves room for; 0 stands for all replicas.
-"""
-
 MODEL_AXES = ("tensor", "pipeline", "context", "expert")
 """Axes that a framework may lack."""
 
 LONG_SEQUENCE = 8192
 """Shortest sequence, in tokens, for which the search tries context parallelism without being
 asked."""
-
-SCHEDULE_NAMES = tuple(SCHEDULES)
-"""Schedules of the space, in the order of their codes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,17 +84,39 @@ class SpaceFacts:
     sharded_in_groups: tuple[str, ...]
     shards_over_all: bool
     offload: Offload
+    kept_by_eight_bits: bool
     state_shardings: tuple[str, ...]
     context_heads: int
+    uneven_replicas: bool
     least_devices: int | None = None
     """A combination may take any number of whole nodes that has so many devices, up to all; None:
     all devices."""
     any_batch: bool = False
     """Whether it may leave a part of the global batch out."""
 
+    def microbatches(self, c: Mapping[str, Ints]) -> tuple[Ints, ...]:
+        """Of every replica, or of those that run fewest and of those that run most."""
+        together = c["micro_batch_size"] * c["data"]
+        fewest = self.global_batch_size // together
+        if not self.uneven_replicas:
+            return (fewest,)
+        return fewest, -(-self.global_batch_size // together)
+
+    @property
+    def batch_is_divided(self) -> str:
+        """How the replicas share the global batch, in words."""
+        if self.uneven_replicas:
+            return (
+                f"micro-batch size must divide the global batch of {self.global_batch_size}, and "
+                "every replica needs a microbatch"
+            )
+        return f"micro-batch size · data must divide the global batch of {self.global_batch_size}"
+
     @property
     def offloads_optimizer(self) -> str:
         """With which data sharding the optimizer may be offloaded, in words."""
+        if self.kept_by_eight_bits:
+            return "no value, as weights are kept in 8 bits between steps"
         return " or ".join(self.offload.optimizer) or "no value"
 
     @property
@@ -219,6 +234,7 @@ class SpaceFacts:
             predictions=model.mtp_num_layers,
             seq_length=job.seq_length,
             global_batch_size=job.global_batch_size,
+            uneven_replicas=job.software.uneven_replicas,
             framework=software.framework,
             software=software.name,
             lacking=tuple(
@@ -262,14 +278,12 @@ class SpaceFacts:
             sharded_in_groups=software.data_sharding.in_groups,
             shards_over_all="all"
             in (restrictions.shard_over or software.data_sharding.tried_groups),
-            offload=software.offload,
+            offload=offload_under(software, job.precision),
+            kept_by_eight_bits=software.offload.optimizer
+            != offload_under(software, job.precision).optimizer,
             context_heads=_exchanging_heads(software, model),
             state_shardings=software.state_shardings(job.optimizer),
         )
-
-
-ALL_RANKS = -1
-"""Of a context group: code of as many as it has."""
 
 
 def _exchanging_heads(software: SoftwareProfile, model: ModelSpec) -> int:
@@ -295,58 +309,8 @@ def _refused_axes(software: SoftwareProfile, model: ModelSpec) -> set[str]:
     return {axis for axes in _refused_parts(software, model).values() for axis in axes}
 
 
-PARTS = 1000
-"""Codes of a share: thousandths of it."""
-
-_GROUPS = {"all": 0, "node": NODE}
-"""Codes of sharding groups that are no numbers."""
-
-
-def sharing_ranks(
-    codes: NDArray[np.int64], tensor: NDArray[np.int64], node_devices: int
-) -> NDArray[np.int64]:
-    """Ranks of the sharding groups that codes stand for, 0 for all replicas; those that a node of
-    so many devices has of every tensor rank."""
-    ranks: NDArray[np.int64] = np.where(codes == NODE, node_devices // tensor, codes)
-    return ranks
-
-
 def selective_frees(scenario: Scenario) -> bool:
     """Whether selective recomputation frees any memory that this model's layers keep."""
     workload = scenario.workload(Shard())
     memories = [layer_memory(workload, layer_operators(workload, k)) for k in scenario.kinds]
     return any(memory.selective_bytes < memory.saved_bytes for memory in memories)
-
-
-def code_of(axis: str, value: int | float | str | bool) -> int:
-    """The integer that a value's column holds for it. Raises: RuleError for an unknown schedule."""
-    if axis == "dispatcher":
-        return DISPATCHERS.index(str(value))
-    if axis == "schedule":
-        return SCHEDULE_NAMES.index(kind_of(str(value)).name)
-    if axis == "recompute":
-        return GRANULARITIES.index(str(value))
-    if axis == "data_sharding":
-        return DATA_SHARDINGS.index(str(value))
-    if axis == "shard_over" and isinstance(value, str):
-        return _GROUPS[value]
-    if axis in ("optimizer_offload", "activation_offload"):
-        return round(float(value) * PARTS)
-    return int(value)
-
-
-def value_of(axis: str, code: int) -> int | float | str | bool:
-    """The value that an integer of a column stands for."""
-    if axis == "dispatcher":
-        return DISPATCHERS[code]
-    if axis == "schedule":
-        return SCHEDULE_NAMES[code]
-    if axis == "recompute":
-        return GRANULARITIES[code]
-    if axis == "data_sharding":
-        return DATA_SHARDINGS[code]
-    if axis == "shard_over":
-        return next((word for word, known in _GROUPS.items() if known == code), code)
-    if axis in ("optimizer_offload", "activation_offload"):
-        return code / PARTS
-    return bool(code) if axis in ("sequence_parallel", "expert_overlap", "weight_offload") else code

@@ -121,12 +121,12 @@ def check(seed: int) -> int:
     if grid is None:
         return 0
     anywhere_s = max(anywhere_s, search.bound_s(plan))
-    alone = search._batch(plan)
+    alone = search.prices.batch(plan)
     program = placement_program(scenario, plan, alone, grid)
     holds = search._bounds_everywhere(plan, program.problem, scenario)
     units = len(scenario.topology.kinds) // grid.unit_nodes
     orders = [rng.permutation(units)[: grid.rows * grid.columns] for _ in range(ORDERS)]
-    prices = [search._price(plan, alone, grid, tuple(order.tolist())) for order in orders]
+    prices = [search.prices.price(plan, alone, grid, tuple(order.tolist())) for order in orders]
     for price in prices:
         assert anywhere_s <= price.step_s * ABOVE
     for cut in range(CUTS if holds else 0):
@@ -171,7 +171,7 @@ def test_a_slow_node_slows_gathers_on_arrival_in_its_own_row_alone() -> None:
                 assert grid is not None
                 for _ in range(6):
                     units = tuple(rng.permutation(6).tolist())
-                    price = search._price(plan, search._batch(plan), grid, units)
+                    price = search.prices.price(plan, search.prices.batch(plan), grid, units)
                     assert max(float(tight[0]), BELOW * simulated_s) <= price.step_s * ABOVE
                     compared += 1
     assert compared

@@ -88,6 +88,27 @@ def test_never_worse_never_too_big_and_always_runnable(
     assert same == plan
 
 
+def test_layers_move_between_the_chunks_of_a_stage(scenario_of: Callable[..., Scenario]) -> None:
+    scenario = scenario_of(devices_per_node=4, layers=14, batch=8)
+    plan = plan_from_flags(
+        scenario,
+        flags(
+            pipeline=4,
+            tensor=1,
+            data=1,
+            virtual_stages=3,
+            schedule="interleaved",
+            micro_batch_size=1,
+            recompute="none",
+        ),
+    )
+    choice = choose_layout(scenario, plan)
+    before, after = ([stage.num_layers for stage in one.stages] for one in (plan, choice.plan))
+    assert before == after == [3, 4, 4, 3]
+    assert choice.plan.stages != plan.stages
+    assert choice.step_s < 0.999 * estimate(scenario, plan).step_s
+
+
 def every_plan(plan: Plan, num_layers: int) -> Iterator[Plan]:
     """Every composition of the layers, with every number of recomputed layers."""
     p = plan.degrees.pipeline

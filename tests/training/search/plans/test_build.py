@@ -13,10 +13,11 @@ from planner.errors import InputError, PlannerError, RuleError
 from planner.plan import Recompute
 from planner.training.search.plans.build import check_plan, plan_from_flags, plan_values
 from planner.training.search.plans.problems import plan_problems
-from planner.training.search.space import conditions
 from planner.training.search.space.broken import check_values
-from planner.training.search.space.facts import SpaceFacts, code_of
+from planner.training.search.space.codes import code_of
+from planner.training.search.space.facts import SpaceFacts
 from planner.training.search.space.restrictions import Restrictions, parse_restrictions
+from planner.training.search.space.rules.experts import order
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -199,7 +200,7 @@ def test_the_order_of_ranks_holds_where_the_pipelines_of_both_grids_are_the_same
             columns = {n: np.array([d]) for n, d in zip(names, degrees, strict=True)}
             inner = expert * expert_tensor if experts else tensor
             same = pipelines(tensor * context, pipeline) == pipelines(inner, pipeline)
-            assert bool(conditions.order(facts, columns).all()) == same, degrees
+            assert bool(order(facts, columns).all()) == same, degrees
 
 
 def pipelines(stride: int, pipeline: int, world: int = 64) -> set[frozenset[int]]:

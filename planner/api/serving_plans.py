@@ -1,0 +1,172 @@
+"""What a serving plan of a document does."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from planner.api.inputs import load_cluster, load_model
+from planner.api.serving import closed_load
+from planner.errors import InputError, RuleError
+from planner.plan_document.serving.read import read_serving_plan
+from planner.plan_document.serving.write import to_serving_document
+from planner.serving.deployment import PoolPart
+from planner.serving.domain import fast_domain, stage_link
+from planner.serving.estimate import holds_a_request, prices
+from planner.serving.scenario import ServingDegrees, ServingScenario
+from planner.serving.search.goal import goal_of
+from planner.serving.search.job import ServingJob
+from planner.serving.search.plans import scored_offer
+from planner.serving.search.space import Allowed
+from planner.serving.transfer import links_between, transfer_of
+from planner.specs.engine import load_engine
+
+if TYPE_CHECKING:
+    from planner.api.inputs import ClusterLike, ModelLike
+    from planner.plan.serving import ServingPool
+    from planner.plan_document.serving.read import ReadServingPlan
+    from planner.serving.forecast import Offer
+    from planner.specs.cluster.spec import ClusterSpec
+    from planner.specs.engine import EngineProfile
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PricedServingPlan:
+    """A plan of a document and what it does on a cluster."""
+
+    read: ReadServingPlan
+    job: ServingJob
+    offer: Offer
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """The document of serving plans, with this one alone."""
+        mixture = self.job.model.moe is not None
+        return to_serving_document(self.read.inputs, (self.offer,), mixture=mixture)
+
+
+def estimate_serving_plan(
+    plan: str,
+    cluster: ClusterLike | None = None,
+    model: ModelLike | None = None,
+) -> PricedServingPlan:
+    """What the serving plan at `FILE#rank` does with the load it was made for. Cluster and model
+    are those of the document where none are given.
+
+    Raises: InputError for a plan that the cluster has no room for; RuleError for replicas that the
+    engine cannot run.
+
+    >>> from pathlib import Path
+    >>> from planner import api
+    >>> load = Path("load.yaml")
+    >>> _ = load.write_text("requests: {input: 512, output: 64}\\nconcurrency: 8\\n")
+    >>> found = api.search_serving("dgx-h100-16", "llama-3-8b", load, nodes=1, tensor=8, top=1)
+    >>> _ = Path("plan.json").write_text(api.to_text(found))
+    >>> again = api.estimate_serving_plan("plan.json")
+    >>> rates = [one.forecast.output_tokens_per_s for one in (again.offer, found.best)]
+    >>> abs(rates[0] / rates[1] - 1) < 1e-3
+    True
+    """
+    read = read_serving_plan(plan)
+    inputs = read.inputs
+    spec = load_cluster(cluster or inputs.cluster.path or inputs.cluster.name)
+    profile = load_engine(inputs.engine.path or inputs.engine.name)
+    load = closed_load(inputs.load)
+    _check_rooms(read, spec)
+    job = ServingJob(
+        cluster=spec,
+        model=load_model(model or inputs.model.path or inputs.model.name),
+        engine=profile,
+        load=load,
+        clients=None,
+        goal=goal_of("throughput", inputs.load.slo, spec),
+        allowed=Allowed(weights=(), kv_formats=()),
+    )
+    names = [group.name for group in spec.node_groups]
+    parts = [_part(job, read, pool, names) for pool in read.plan.pools]
+    _, offer = scored_offer(job, _with_transfers(job, parts))
+    return PricedServingPlan(read=read, job=job, offer=offer)
+
+
+def _check_rooms(read: ReadServingPlan, cluster: ClusterSpec) -> None:
+    """Raises: InputError for pools that the groups of a cluster do not hold."""
+    groups = {group.name: group for group in cluster.node_groups}
+    taken: Counter[str] = Counter()
+    for pool in read.plan.pools:
+        if pool.group not in groups:
+            raise InputError(
+                f"cluster {cluster.name} has no node group {pool.group}",
+                path=read.place,
+                hint=f"it has {', '.join(groups)}",
+            )
+        taken[pool.group] += pool.devices
+    for name, devices in taken.items():
+        group = groups[name]
+        there = None if group.count is None else group.count * group.devices_per_node
+        if there is not None and devices > there:
+            raise InputError(
+                f"the plan takes {devices:,} devices of group {name}, which has {there:,}",
+                path=read.place,
+            )
+
+
+def _part(job: ServingJob, read: ReadServingPlan, pool: ServingPool, names: list[str]) -> PoolPart:
+    """Raises: RuleError for a replica that the engine cannot run or that has no room."""
+    at = names.index(pool.group)
+    group = job.cluster.node_groups[at]
+    degrees = ServingDegrees(
+        tensor=pool.tensor,
+        pipeline=pool.pipeline,
+        attention_data=pool.attention_data,
+        expert=pool.expert,
+    )
+    domain = fast_domain(group)
+    if degrees.stage_devices > domain.devices:
+        raise InputError(
+            f"a stage of {degrees.stage_devices} devices is more than the {domain.devices} that "
+            f"share a fast fabric in group {pool.group}",
+            path=read.place,
+        )
+    scenario = ServingScenario(
+        model=job.model,
+        device=group.device,
+        engine=_limited(job.engine, pool),
+        weights=pool.weights,
+        kv=pool.kv_format,
+        degrees=degrees,
+        stated_link_bytes_per_s=domain.bytes_per_s,
+        stage_link=stage_link(group, degrees.stage_devices),
+    )
+    if not holds_a_request(prices(scenario)[1], job.load):
+        raise RuleError(
+            "memory", f"a {pool.role} replica on {pool.group} has no room for the longest request"
+        )
+    return PoolPart(
+        role=pool.role,
+        group=at,
+        scenario=scenario,
+        replicas=pool.replicas,
+        clients=pool.clients,
+    )
+
+
+def _limited(engine: EngineProfile, pool: ServingPool) -> EngineProfile:
+    limits = engine.scheduler.model_copy(
+        update={"max_running": pool.max_running, "max_step_tokens": pool.max_step_tokens}
+    )
+    return engine if limits == engine.scheduler else engine.model_copy(update={"scheduler": limits})
+
+
+def _with_transfers(job: ServingJob, parts: list[PoolPart]) -> list[PoolPart]:
+    """Readers with what their KV cache takes to the first group that continues it."""
+    receiver = next((part.group for part in parts if part.role == "decode"), None)
+    found = []
+    for part in parts:
+        if part.role == "prefill" and receiver is not None:
+            links = links_between(job.cluster, part.group, receiver)
+            devices = part.scenario.degrees.devices
+            moved = transfer_of(links, part.scenario, job.load, devices=devices)
+            part = replace(part, transfer_s=moved.seconds)
+        found.append(part)
+    return found

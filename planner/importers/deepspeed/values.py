@@ -1,0 +1,72 @@
+"""Values of a DeepSpeed configuration by their keys, each checked to be of its kind."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from planner.specs.files.document import show_location
+from planner.specs.units import describe
+
+if TYPE_CHECKING:
+    from planner.errors import InputError
+    from planner.specs.files.json_file import JsonFile
+
+MOST = 10**9
+AUTO = "auto"
+
+
+class Values:
+    """Looks values up. `automatic` are the places asked for that are left to the program that reads
+    the file."""
+
+    def __init__(self, file: JsonFile) -> None:
+        self.file = file
+        self.automatic: list[str] = []
+
+    def at(self, *location: str) -> Any:
+        """The value at a location, None where it is left out or "auto". Raises: InputError."""
+        value: Any = self.file.tree
+        for depth, key in enumerate(location):
+            if not isinstance(value, dict):
+                raise self.file.error(
+                    f"expected a mapping, found {describe(value)}", location[:depth]
+                )
+            value = value.get(key)
+            if value is None:
+                return None
+        if value == AUTO:
+            self.automatic.append(show_location(location))
+            return None
+        return value
+
+    def whole(self, *location: str, least: int = 1, most: int = MOST) -> int | None:
+        """A whole number in a range, None where it is left open. Raises: InputError."""
+        value = self.at(*location)
+        if isinstance(value, float) and value.is_integer():
+            value = int(value)
+        if value is None:
+            return None
+        if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+            raise self.error(f"expected a whole number from {least} to {most:,}", location, value)
+        return value
+
+    def flag(self, *location: str) -> bool | None:
+        """True or false, None where it is left open. Raises: InputError."""
+        value = self.at(*location)
+        if value is not None and not isinstance(value, bool):
+            raise self.error("expected true or false", location, value)
+        return value
+
+    def word(self, choices: Mapping[str, str], *location: str) -> str | None:
+        """What a word of `choices` stands for, None where it is left open. Raises: InputError."""
+        value = self.at(*location)
+        if value is None:
+            return None
+        if not isinstance(value, str) or value not in choices:
+            raise self.error(f"expected one of {', '.join(choices)}", location, value)
+        return choices[value]
+
+    def error(self, expected: str, location: tuple[str, ...], value: object) -> InputError:
+        """What was expected, and what the file has there."""
+        return self.file.error(f"{expected}, found {describe(value)}", location)

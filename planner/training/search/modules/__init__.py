@@ -1,0 +1,1 @@
+"""Which modules of a layer a plan keeps, computes again or offloads."""
