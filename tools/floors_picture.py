@@ -1,9 +1,9 @@
 """Draws docs/architecture.svg from the floors of CONTRIBUTING.md and the first lines of the rooms:
 `python -m tools.floors_picture`.
 
-Every floor is a band, the lowest at the bottom, in several rows where it is crowded; a room that has
-floors of its own is drawn with them inside. The picture brings its own background, and a dark one
-where the reader's screen is.
+Every floor is a band, the lowest at the bottom, in several rows where it is crowded; a room that
+has floors of its own is drawn with them inside. The picture brings its own background, and a dark
+one where the reader's screen is.
 """
 
 from __future__ import annotations
