@@ -146,8 +146,9 @@ def test_tight_limits_leave_a_plan_and_a_gap(planner: Callable[..., Any], tmp_pa
     cluster = tmp_path / "cluster.yaml"
     cluster.write_text(MIXED + PRICES)
     text = LOAD + "slo: {ttft: {p99: 150 ms}, tpot: {mean: 8 ms}}\n"
-    what = ("--cluster", str(cluster), "--model", "llama-3-8b", "--max-step-tokens", "8192")
-    what = (*what, "--pipeline", "1", "--serving", load(tmp_path, text), "--top", "1", "--json")
+    what: tuple[str, ...] = ("--cluster", str(cluster), "--model", "llama-3-8b")
+    what += ("--max-step-tokens", "8192", "--pipeline", "1", "--top", "1", "--json")
+    what += ("--serving", load(tmp_path, text))
     values = {}
     for objective in ("cost", "devices"):
         told = planner("search", *what, "--objective", objective)
@@ -188,8 +189,8 @@ def test_a_search_that_is_cut_shows_what_it_knows(
         raise OutOfTime if cut == "time limit" else KeyboardInterrupt
 
     monkeypatch.setattr(mixing, "solve_pools", ends)
-    what = (*WHAT, "--serving", load(tmp_path), "--max-step-tokens", "8192", "--json")
-    what = (*what, "--disaggregated", "off")
+    what: tuple[str, ...] = (*WHAT, "--serving", load(tmp_path), "--json")
+    what += ("--max-step-tokens", "8192", "--disaggregated", "off")
     told = planner("search", *what, "--time-limit", "600")
     assert told.code == code
     document = json.loads(told.stdout)
