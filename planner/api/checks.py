@@ -11,6 +11,7 @@ from planner.api.keywords import CheckKeywords, takes
 from planner.api.launches import read_launch, say_notes
 from planner.api.plans import GivenPlan
 from planner.api.scenarios import AskedJob
+from planner.api.serving_checks import check_serving
 from planner.checks import baseline
 from planner.checks.check import CheckLimits, check_subject
 from planner.checks.places import LaunchPlaces, NamedPlaces, PlanPlaces, shown_path
@@ -18,6 +19,7 @@ from planner.checks.selection import parse_selection
 from planner.checks.subject import Subject
 from planner.errors import InputError
 from planner.importers.launch_file import is_launch
+from planner.plan_document.serving.read import is_serving_document
 from planner.training.search.plans.problems import PlanProblem
 
 if TYPE_CHECKING:
@@ -47,10 +49,10 @@ def check(
 ) -> Checked:
     """A plan against the rules: `passed`, and a finding with its place for all that is wrong.
 
-    `plan` is a plan of a file, a launch file (which needs `cluster`), or a plan that was found.
-    Cluster and model are those it was made for unless they are given. `limits` say which rules
-    count and what is allowed; with `within_of_best` a search looks for a better plan, and calls
-    `progress`. `note` is called with what a launch file leaves out.
+    `plan` is a plan of a file, also one of serving, a launch file (which needs `cluster`), or a
+    plan that was found. Cluster and model are those it was made for unless they are given. `limits`
+    say which rules count and what is allowed; with `within_of_best` a search looks for a better
+    plan, and calls `progress`. `note` is called with what a launch file leaves out.
 
     Raises: InputError, with its place, for a file that cannot be read; KeyboardInterrupt when a
     search is interrupted.
@@ -62,6 +64,8 @@ def check(
     >>> [one.code for one in api.check("plan.json", headroom=0.9).findings]
     ['PL002']
     """
+    if isinstance(plan, str | Path) and is_serving_document(str(plan)):
+        return check_serving(str(plan), cluster, model, limits or CheckLimits(), options)
     if isinstance(plan, str | Path) and is_launch(str(plan)):
         subject = _launched(str(plan), cluster, model, options, note)
     else:

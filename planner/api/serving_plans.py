@@ -24,6 +24,8 @@ from planner.serving.transfer import links_between, transfer_of
 from planner.specs.engine import load_engine
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from planner.api.inputs import ClusterLike, ModelLike
     from planner.plan.serving import ServingPool
     from planner.plan_document.serving.read import ReadServingPlan
@@ -70,33 +72,46 @@ def estimate_serving_plan(
     True
     """
     read = read_serving_plan(plan)
+    job = served_job(read, cluster, model)
+    problem = misfit(read, job.cluster)
+    if problem is not None:
+        raise problem
+    scenarios = [scenario_of(job, read, pool) for pool in read.plan.pools]
+    for pool, scenario in zip(read.plan.pools, scenarios, strict=True):
+        if not holds_a_request(prices(scenario)[1], job.load):
+            raise RuleError(
+                "memory",
+                f"a {pool.role} replica on {pool.group} has no room for the longest request",
+            )
+    _, offer = scored_offer(job, fill_parts(job, read, scenarios))
+    return PricedServingPlan(read=read, job=job, offer=offer)
+
+
+def served_job(
+    read: ReadServingPlan, cluster: ClusterLike | None, model: ModelLike | None
+) -> ServingJob:
+    """What a plan is priced against: what it was made for unless cluster or model are given.
+    Raises: InputError."""
     inputs = read.inputs
     spec = load_cluster(found_again(read, "cluster") if cluster is None else cluster)
-    profile = load_engine(found_again(read, "engine"))
-    load = closed_load(inputs.load)
-    _check_rooms(read, spec)
-    job = ServingJob(
+    return ServingJob(
         cluster=spec,
         model=load_model(found_again(read, "model") if model is None else model),
-        engine=profile,
-        load=load,
+        engine=load_engine(found_again(read, "engine")),
+        load=closed_load(inputs.load),
         clients=None,
         goal=goal_of("throughput", inputs.load.slo, spec),
         allowed=Allowed(weights=(), kv_formats=()),
     )
-    names = [group.name for group in spec.node_groups]
-    parts = [_part(job, read, pool, names) for pool in read.plan.pools]
-    _, offer = scored_offer(job, _with_transfers(job, parts))
-    return PricedServingPlan(read=read, job=job, offer=offer)
 
 
-def _check_rooms(read: ReadServingPlan, cluster: ClusterSpec) -> None:
-    """Raises: InputError for pools that the groups of a cluster do not hold."""
+def misfit(read: ReadServingPlan, cluster: ClusterSpec) -> InputError | None:
+    """Why the groups of a cluster do not hold the pools of a plan."""
     groups = {group.name: group for group in cluster.node_groups}
     taken: Counter[str] = Counter()
     for pool in read.plan.pools:
         if pool.group not in groups:
-            raise InputError(
+            return InputError(
                 f"cluster {cluster.name} has no node group {pool.group}",
                 path=read.place,
                 hint=f"it has {', '.join(groups)}",
@@ -106,16 +121,17 @@ def _check_rooms(read: ReadServingPlan, cluster: ClusterSpec) -> None:
         group = groups[name]
         there = None if group.count is None else group.count * group.devices_per_node
         if there is not None and devices > there:
-            raise InputError(
+            return InputError(
                 f"the plan takes {devices:,} devices of group {name}, which has {there:,}",
                 path=read.place,
             )
+    return None
 
 
-def _part(job: ServingJob, read: ReadServingPlan, pool: ServingPool, names: list[str]) -> PoolPart:
-    """Raises: RuleError for a replica that the engine cannot run or that has no room."""
-    at = names.index(pool.group)
-    group = job.cluster.node_groups[at]
+def scenario_of(job: ServingJob, read: ReadServingPlan, pool: ServingPool) -> ServingScenario:
+    """One replica of a pool. Raises: RuleError where the engine cannot run it; InputError where no
+    fast fabric holds a stage of it."""
+    group = next(one for one in job.cluster.node_groups if one.name == pool.group)
     degrees = ServingDegrees(
         tensor=pool.tensor,
         pipeline=pool.pipeline,
@@ -129,7 +145,7 @@ def _part(job: ServingJob, read: ReadServingPlan, pool: ServingPool, names: list
             f"share a fast fabric in group {pool.group}",
             path=read.place,
         )
-    scenario = ServingScenario(
+    return ServingScenario(
         model=job.model,
         device=group.device,
         engine=_limited(job.engine, pool),
@@ -139,16 +155,25 @@ def _part(job: ServingJob, read: ReadServingPlan, pool: ServingPool, names: list
         stated_link_bytes_per_s=domain.bytes_per_s,
         stage_link=stage_link(group, degrees.stage_devices),
     )
-    if not holds_a_request(prices(scenario)[1], job.load):
-        raise RuleError(
-            "memory", f"a {pool.role} replica on {pool.group} has no room for the longest request"
-        )
-    return PoolPart(
-        role=pool.role,
-        group=at,
-        scenario=scenario,
-        replicas=pool.replicas,
-        clients=pool.clients,
+
+
+def fill_parts(
+    job: ServingJob, read: ReadServingPlan, scenarios: Sequence[ServingScenario]
+) -> list[PoolPart]:
+    """The pools with the requests that each replica holds, in the order of the plan."""
+    names = [group.name for group in job.cluster.node_groups]
+    return _with_transfers(
+        job,
+        [
+            PoolPart(
+                role=pool.role,
+                group=names.index(pool.group),
+                scenario=scenario,
+                replicas=pool.replicas,
+                clients=pool.clients,
+            )
+            for pool, scenario in zip(read.plan.pools, scenarios, strict=True)
+        ],
     )
 
 

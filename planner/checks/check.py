@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from planner.checks.baseline import Baseline, Figures
     from planner.checks.finding import Finding
     from planner.checks.selection import RuleSelection
+    from planner.checks.served import ServedSubject
     from planner.checks.subject import Subject
     from planner.plan import Estimate, RankedPlan
     from planner.training.scenario import Scenario
@@ -41,6 +42,7 @@ MAX_REGRESSION = 0.05
 OF_AN_ESTIMATE = "034"
 """First digits of the codes whose rules look at the estimate."""
 
+TRAINING_ONLY = "it is for training plans"
 NOT_SELECTED = "not selected"
 INVALID = "the plan cannot run, so it was not estimated"
 OUT_OF_TIME = "the time limit ended the search before any plan was priced"
@@ -74,7 +76,8 @@ class CheckLimits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Checked:
-    """The result for one plan. `subject` is None for a file that cannot be read, `estimate` for a
+    """The result for one plan. `subject` is None for a file that cannot be read and for a serving
+    plan, which is `served`, `estimate` for a
     plan that cannot run, `best` without a search, `before` where no baseline has the plan.
     `not_evaluated` has the codes that said nothing,
     and why."""
@@ -83,6 +86,7 @@ class Checked:
     path: str
     findings: tuple[Finding, ...]
     subject: Subject | None = field(default=None, repr=False)
+    served: ServedSubject | None = field(default=None, repr=False)
     estimate: Estimate | None = None
     best: RankedPlan | None = None
     before: Figures | None = None
@@ -95,7 +99,16 @@ class Checked:
 
     @property
     def readable(self) -> bool:
-        return self.subject is not None
+        return self.subject is not None or self.served is not None
+
+    @property
+    def made_for(self) -> tuple[str, str] | None:
+        """The names of the cluster and the model that the plan is checked against."""
+        if self.served is not None:
+            return self.served.cluster, self.served.model
+        if self.subject is None:
+            return None
+        return self.subject.scenario.cluster.name, self.subject.scenario.model.name
 
     @property
     def slower_than_best(self) -> float | None:
@@ -143,6 +156,28 @@ def check_subject(
         if checked.best is not None:
             findings += distance_findings(subject, cost, checked.best, within=limits.within_of_best)
     return replace(checked, findings=_counted(findings, limits), not_evaluated=silent)
+
+
+SERVED = ("PL201", "PL210", "PL5", "PL9")
+"""Beginnings of the codes that are for serving plans."""
+
+
+def served_check(
+    served: ServedSubject, path: str, findings: Iterable[Finding], limits: CheckLimits
+) -> Checked:
+    """The result for a serving plan. What keeps it from running is found whether it is selected or
+    not."""
+    found = tuple(findings)
+    blocking = () if served.offer else (one.code for one in found if one.code != "PL210")
+    silent = {code: TRAINING_ONLY for code in rules() if not code.startswith(SERVED)}
+    left_out = (code for code in rules() if code not in limits.selection)
+    return Checked(
+        reference=served.reference,
+        path=path,
+        served=served,
+        findings=_counted(found, limits.also(blocking)),
+        not_evaluated=dict.fromkeys(left_out, NOT_SELECTED) | silent,
+    )
 
 
 def _with_best(

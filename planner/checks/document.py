@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from planner.checks.check import Checked
     from planner.checks.finding import Finding, Region
+    from planner.checks.served import ServedSubject
 
 SCHEMA_ID = "planner/checks/1"
 
@@ -35,12 +36,13 @@ def check_document(checked: Sequence[Checked]) -> dict[str, Any]:
 
 def _plan(one: Checked) -> dict[str, Any]:
     subject, cost, best = one.subject, one.estimate, one.best
+    made_for = one.made_for
     return {
         "plan": one.reference,
         "path": one.path,
         "passed": one.passed,
-        "cluster": None if subject is None else subject.scenario.cluster.name,
-        "model": None if subject is None else subject.scenario.model.name,
+        "cluster": None if made_for is None else made_for[0],
+        "model": None if made_for is None else made_for[1],
         "degrees": None if subject is None else plan_fields(subject.plan)["degrees"],
         "step_s": None if cost is None else cost.step_s,
         "fit_class": None if cost is None else cost.fit_class,
@@ -57,8 +59,22 @@ def _plan(one: Checked) -> dict[str, Any]:
             "tied": cost is not None and tied(cost.step_s, best.estimate.step_s),
             **plan_fields(best.plan),
         },
+        **({} if one.served is None else _served(one.served)),
         "findings": [_finding(found) for found in one.findings],
         "not_evaluated": dict(sorted(one.not_evaluated.items())),
+    }
+
+
+def _served(served: ServedSubject) -> dict[str, Any]:
+    """Of a serving plan: its pools and, where it can run, what they do in seconds."""
+    found = None if served.offer is None else served.offer.forecast
+    tpot = None if found is None or found.tpot is None else found.tpot.mean_s
+    return {
+        "job": "serving",
+        "pools": served.summary,
+        "output_tokens_per_s": None if found is None else found.output_tokens_per_s,
+        "ttft_s": None if found is None else found.ttft.mean_s,
+        "tpot_s": tpot,
     }
 
 

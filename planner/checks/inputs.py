@@ -69,13 +69,14 @@ def stale_findings(subject: Subject) -> Iterator[Finding]:
     ):
         if was.sha256 is None or was.sha256 == is_.sha256:
             continue
-        message = _changed(kind, was, is_)
+        message = changed(kind, was, is_)
         if kind == "model":
             message += _trained_otherwise(scenario.model, then.job)
         yield subject.finding("PL210", at, message)
 
 
-def _changed(kind: str, was: RecordedFile, is_: RecordedFile) -> str:
+def changed(kind: str, was: RecordedFile, is_: RecordedFile) -> str:
+    """What is said of a file that is not the one a plan was made from."""
     if was.name != is_.name:
         return f"the plan was made for {kind} {was.name}, not {is_.name}"
     what = f"{kind} {was.name}"

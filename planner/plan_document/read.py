@@ -21,7 +21,7 @@ from planner.plan import (
 )
 from planner.plan_document.inputs import RecordedFile, RecordedInputs, RecordedJob
 from planner.plan_document.nodes import Node, found, parse_file, split_rank
-from planner.plan_document.schema import SCHEMA_ID
+from planner.plan_document.schema import SCHEMA_ID, SERVING_SCHEMAS
 from planner.plan_document.schema_parts import ONLY_WHERE_CHOSEN, SHARED_OR_OFFLOADED
 from planner.schedule.registry import SCHEDULES
 from planner.specs.job import OPTIMIZERS
@@ -108,6 +108,11 @@ def check_schema(root: Node) -> None:
             "model's config.json",
         )
     schema = named.text()
+    if schema.startswith(SERVING_SCHEMAS):
+        root["schema"].fail(
+            "holds serving plans, and plans of training are needed here",
+            hint="planner estimate, check and export read serving plans: --plan FILE#1",
+        )
     if schema != SCHEMA_ID:
         root["schema"].fail(f'"{SCHEMA_ID}" is needed, found {found(schema)}')
 

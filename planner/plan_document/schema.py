@@ -34,6 +34,8 @@ from planner.specs.settings import (
 )
 
 SCHEMA_ID = "planner/plans/1"
+SERVING_SCHEMAS = "planner/serving-plans/"
+"""What the names of the schemas of serving plans begin with."""
 
 
 def plan_schema() -> Schema:

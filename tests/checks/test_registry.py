@@ -89,6 +89,11 @@ PERMANENT = {
     "PL305": "heads-without-fast-kernels",
     "PL401": "slower-than-baseline",
     "PL402": "not-in-baseline",
+    "PL501": "cache-does-not-fit",
+    "PL502": "engine-refuses",
+    "PL503": "limit-missed",
+    "PL504": "prefill-starves-decode",
+    "PL505": "decode-holds-prefill-back",
     "PL901": "bad-input",
 }
 """Codes that pipelines rely on: entries are added, never changed."""
@@ -159,9 +164,9 @@ def test_an_unknown_rule(planner: Callable[..., Outcome]) -> None:
         ("PL003", "PL0", {"PL003"}),
         ("PL0", "PL0", set()),
         ("ALL", "PL", set()),
-        ("ALL,PL303", "PL0,PL1,PL2,PL3,PL4", {"PL303"}),
+        ("ALL,PL303", "PL0,PL1,PL2,PL3,PL4,PL5", {"PL303"}),
         (None, "ALL", set()),
-        (None, "PL1,PL2,PL3,PL4", {"PL001", "PL002", "PL003"}),
+        (None, "PL1,PL2,PL3,PL4,PL5", {"PL001", "PL002", "PL003"}),
     ],
 )
 def test_selection(select: str | None, ignore: str | None, chosen: set[str]) -> None:

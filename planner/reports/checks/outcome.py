@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 from planner.wording.binding import fit_words
 from planner.wording.labels import degrees
 from planner.wording.ranges import seconds_between
-from planner.wording.units import capacity, gib, percent, plural, seconds
+from planner.wording.units import capacity, gib, percent, plural, seconds, three_digits
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from planner.checks.check import Checked
     from planner.checks.finding import Finding
+    from planner.checks.served import ServedSubject
 
 
 def findings_of(checked: Sequence[Checked]) -> tuple[Finding, ...]:
@@ -40,6 +41,8 @@ def check_verdict(one: Checked) -> str:
 
 
 def _figures(one: Checked) -> str:
+    if one.served is not None:
+        return _served(one.served)
     if one.subject is None:
         return "cannot be read"
     name = degrees(one.subject.plan.degrees)
@@ -52,6 +55,18 @@ def _figures(one: Checked) -> str:
         return f"{name} {words}" if words.startswith("tight") else f"{name} {words} ({peak})"
     step = f"{seconds(one.estimate.step_s)}/step{seconds_between(one.estimate)}"
     return f"{name} {words} ({peak}), {step}{_distance(one)}"
+
+
+def _served(served: ServedSubject) -> str:
+    """`1 prefill and 1 decode replicas: 3,874 output tokens per second, first token after …`."""
+    if served.offer is None:
+        return f"{served.summary} cannot run"
+    found = served.offer.forecast
+    each = "" if found.tpot is None else f", each further one {seconds(found.tpot.mean_s)}"
+    return (
+        f"{served.summary}: {three_digits(found.output_tokens_per_s)} output tokens per second, "
+        f"first token after {seconds(found.ttft.mean_s)}{each}"
+    )
 
 
 def _distance(one: Checked) -> str:

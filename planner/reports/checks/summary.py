@@ -48,6 +48,8 @@ def _row(one: Checked) -> tuple[str, ...]:
     if one.slower_than_best is not None and one.slower_than_best > 0:
         verdict += f", {percent(one.slower_than_best)} above the best"
     described = "" if one.subject is None else plain(one_line(one.subject.plan))
+    if one.served is not None:
+        described = plain(one.served.summary)
     if one.estimate is None:
         return (code(one.reference), described, "", "", verdict)
     stage = one.estimate.memory.binding
