@@ -42,7 +42,7 @@ MAX_REGRESSION = 0.05
 OF_AN_ESTIMATE = "034"
 """First digits of the codes whose rules look at the estimate."""
 
-TRAINING_ONLY = "it is for training plans"
+TRAINING_ONLY, SERVING_ONLY = "it is for training plans", "it is for serving plans"
 NOT_SELECTED = "not selected"
 INVALID = "the plan cannot run, so it was not estimated"
 OUT_OF_TIME = "the time limit ended the search before any plan was priced"
@@ -207,6 +207,7 @@ def _not_asked(limits: CheckLimits) -> dict[str, str]:
         for code, rule in rules().items()
         if rule.needs is not None and not given[rule.needs]
     }
+    silent |= {code: SERVING_ONLY for code in rules() if code.startswith("PL5")}
     left_out = (code for code in rules() if code not in limits.selection)
     return silent | dict.fromkeys(left_out, NOT_SELECTED)
 

@@ -324,7 +324,9 @@ _FEW_RANKS = {
     "dispatch_launch": {"value": "1 us", "basis": "default", "source": "a test"},
     "multiprocessors": {"value": 20, "basis": "default", "source": "a test"},
 }
-ELSEWHERE = {"PL003", "PL121", "PL401", "PL402"}
+SERVING = {"PL501", "PL502", "PL503", "PL504", "PL505"}
+"""Rules for serving plans, which `tests/cli/test_check_serving.py` tests through the command."""
+ELSEWHERE = {"PL003", "PL121", "PL401", "PL402", *SERVING}
 """Rules with tests of their own below, in `test_baseline` or in `test_launch_files`."""
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from planner.serving.deployment import steady
+from planner.serving.latency import Latency
 from planner.serving.search.bounds import bounds_of
 from planner.serving.search.levels import levels_of
 from planner.serving.transfer import transfer_of
@@ -105,7 +105,7 @@ def columns_of(space: PoolSpace, load: ClosedLoad, goal: Goal) -> list[Column]:
 def _aggregated(kind: ReplicaKind, space: PoolSpace, load: ClosedLoad, goal: Goal) -> Column:
     clients = levels_of(kind, load, space.clients)
     bounds = bounds_of(kind, load, clients)
-    kept = goal.may_keep(bounds)
+    kept = goal.may_keep(bounds, uniform=load.is_uniform)
     kept[1:] |= kept[:-1].copy()
     clients, rate = clients[kept], bounds.rate[kept]
     return Column(
@@ -115,7 +115,9 @@ def _aggregated(kind: ReplicaKind, space: PoolSpace, load: ClosedLoad, goal: Goa
 
 def _writer(kind: ReplicaKind, space: PoolSpace, load: ClosedLoad, goal: Goal) -> Column:
     writer = writer_of(kind.scenario, load)
-    most = largest(lambda clients: goal.excess(None, steady(writer.tpot_s(clients))), writer.most)
+    most = largest(
+        lambda clients: goal.excess(None, Latency.same(writer.tpot_s(clients))), writer.most
+    )
     levels = np.minimum(levels_of(kind, load, space.clients), most)
     clients = np.unique(np.append(levels, min(most, space.clients or most)))
     clients = clients[clients > 0]
