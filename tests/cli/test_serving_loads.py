@@ -113,6 +113,7 @@ def test_a_shared_prefix_answers_sooner(told: Callable[..., Any]) -> None:
             "load.yaml:2:18: arrivals.rate: request rate needs a unit",
         ),
         (LENGTHS + "arrivals: {rate: 0 /s}\n", "load.yaml:2:18"),
+        (LENGTHS + "arrivals: {rate: 1e-9 /s}\n", "at least 0.0001 /s"),
         (LENGTHS + "arrivals: {rate: 6 /s, process: bursty}\n", "load.yaml:2:33"),
         ("requests: {input: {mean: 10, p95: 90}, output: 3}\noffline: 2\n", "load.yaml:1:35"),
         ("requests: {input: {mean: 10, p95: 9}, output: 3}\noffline: 2\n", "lognormal p95"),
