@@ -123,7 +123,7 @@ def _candidate(kind: ReplicaKind, load: ClosedLoad, goal: Goal, pricing: Pricing
     devices = settings.replicas * float(kind.devices)
     rate = settings.replicas * bounds.rate
     scores = goal.score(rate, devices, devices * goal.cost(kind.group))
-    kept = goal.may_keep(bounds)
+    kept = goal.may_keep(bounds, uniform=load.is_uniform)
     first = int(np.argmax(kept)) if kept.any() else len(scores) - 1
     return _Candidate(kind=kind, settings=settings, scores=scores, first=first)
 

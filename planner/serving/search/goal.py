@@ -13,7 +13,7 @@ from planner.serving.limits import limit_of, most_missed
 
 if TYPE_CHECKING:
     from planner.arrays import Bools, Floats
-    from planner.serving.estimate import Latency
+    from planner.serving.latency import Latency
     from planner.serving.search.bounds import Bounds
     from planner.serving.search.result import Objective
     from planner.specs.cluster.spec import ClusterSpec
@@ -45,13 +45,16 @@ class Goal:
             return found
         return np.asarray(rate / cost)
 
-    def may_keep(self, bounds: Bounds) -> Bools:
-        """[L]: whether bounds of the latencies are within the limits of mean and p99."""
+    def may_keep(self, bounds: Bounds, *, uniform: bool) -> Bools:
+        """[L]: whether bounds of the mean latencies are within the limits of the mean, and of p99
+        where lengths are `uniform`, so that it cannot be below the mean."""
         kept = np.ones(bounds.rate.shape, dtype=np.bool_)
         if self.slo is None:
             return kept
         for limits, seconds in ((self.slo.ttft, bounds.ttft_s), (self.slo.tpot, bounds.tpot_s)):
-            most_s = min(limit_of(limits, "mean"), limit_of(limits, "p99"))
+            most_s = limit_of(limits, "mean")
+            if uniform:
+                most_s = min(most_s, limit_of(limits, "p99"))
             kept &= seconds <= most_s
         return kept
 

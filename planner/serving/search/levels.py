@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from planner.serving.load.steady import held_requests
+
 if TYPE_CHECKING:
     from planner.arrays import Floats
     from planner.serving.load.lengths import ClosedLoad
@@ -45,8 +47,8 @@ def settings_of(kind: ReplicaKind, load: ClosedLoad, clients: float | None) -> R
 
 def levels_of(kind: ReplicaKind, load: ClosedLoad, clients: float | None) -> Floats:
     """[L]: requests under way in one replica, ascending, at most `clients`."""
-    memory, limits = kind.memory, kind.scenario.engine.scheduler
-    held = memory.kv_bytes / memory.request_bytes(load.mean_input + load.mean_output / 2)
+    limits = kind.scenario.engine.scheduler
+    held = held_requests(kind.memory, load)
     most = max(1.0, min(_BEYOND * held, _BEYOND * limits.max_running))
     if clients is not None:
         most = max(1.0, min(most, clients / kind.lanes))

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from planner.serving.deployment import PoolPart, forecast_of, steady
+from planner.serving.deployment import PoolPart, forecast_of
+from planner.serving.latency import Latency
 from planner.serving.limits import KEPT
 from planner.serving.search.bounds import bounds_of
 from planner.serving.search.levels import levels_of
@@ -230,7 +231,7 @@ def _columns(space: PoolSpace, load: ClosedLoad, goal: Goal) -> list[_Column]:
 def _aggregated(kind: ReplicaKind, space: PoolSpace, load: ClosedLoad, goal: Goal) -> _Column:
     clients = levels_of(kind, load, space.clients)
     bounds = bounds_of(kind, load, clients)
-    kept = goal.may_keep(bounds)
+    kept = goal.may_keep(bounds, uniform=load.is_uniform)
     kept[1:] |= kept[:-1].copy()
     clients, rate = clients[kept], bounds.rate[kept]
     return _Column(
@@ -240,7 +241,9 @@ def _aggregated(kind: ReplicaKind, space: PoolSpace, load: ClosedLoad, goal: Goa
 
 def _writer(kind: ReplicaKind, space: PoolSpace, load: ClosedLoad, goal: Goal) -> _Column:
     writer = writer_of(kind.scenario, load)
-    most = largest(lambda clients: goal.excess(None, steady(writer.tpot_s(clients))), writer.most)
+    most = largest(
+        lambda clients: goal.excess(None, Latency.same(writer.tpot_s(clients))), writer.most
+    )
     levels = np.minimum(levels_of(kind, load, space.clients), most)
     clients = np.unique(np.append(levels, min(most, space.clients or most)))
     clients = clients[clients > 0]
