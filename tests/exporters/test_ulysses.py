@@ -15,18 +15,10 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.conftest import Outcome
+    from tests.exporters.conftest import Outcome
 
-JOB = (
-    "--cluster",
-    "dgx-a100-16",
-    "--nodes",
-    "2",
-    "--model",
-    "llama-3-8b",
-    "--software",
-    "deepspeed",
-)
+CLUSTER = ("--cluster", "dgx-a100-16", "--nodes", "2", "--model", "llama-3-8b")
+JOB = (*CLUSTER, "--software", "deepspeed")
 LONG = (*JOB, "--seq-length", "32768", "--global-batch-size", "16", "--micro-batch-size", "1")
 SHARDED = (*LONG, "--data-sharding", "optimizer+gradients", "--recompute", "full", "--context", "4")
 TWO_REPLICAS = {"data_parallel_size": 2, "gradient_accumulation_steps": 8}
