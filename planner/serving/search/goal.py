@@ -23,12 +23,13 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Goal:
     """`prices` per hour and `watts` of one device, by group; None where the cluster does not state
-    them."""
+    them. `tightness`: what the stated limits are divided by."""
 
     objective: Objective
     slo: ServiceLevel | None
     prices: tuple[float, ...] | None
     watts: tuple[float, ...] | None
+    tightness: float = 1.0
 
     def cost(self, group: int) -> float:
         """What one device of a group counts in the objective: its price or its power, else 1."""
@@ -55,7 +56,7 @@ class Goal:
             most_s = limit_of(limits, "mean")
             if uniform:
                 most_s = min(most_s, limit_of(limits, "p99"))
-            kept &= seconds <= most_s
+            kept &= seconds * self.tightness <= most_s
         return kept
 
     @property
@@ -76,7 +77,7 @@ class Goal:
     def excess(self, ttft: Latency | None, tpot: Latency | None) -> float:
         """The largest latency over its limit, of those that are given; at most 1 where all limits
         are kept."""
-        return most_missed(self.slo, ttft, tpot)
+        return self.tightness * most_missed(self.slo, ttft, tpot)
 
 
 def goal_of(objective: Objective, slo: ServiceLevel | None, cluster: ClusterSpec) -> Goal:
