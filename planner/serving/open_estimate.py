@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from itertools import chain
 from math import ceil
 from typing import TYPE_CHECKING
 
-from planner.serving.estimate import ServingEstimate, check_room, estimate, late_s, prices
+from planner.serving.estimate import ServingEstimate, check_room, late_s, prices
 from planner.serving.latency import Latency
 from planner.serving.load.simulate import Served, Simulation, Work
 from planner.serving.load.steady import held_requests
@@ -18,8 +19,9 @@ if TYPE_CHECKING:
     from planner.serving.memory import ServingMemory
     from planner.serving.scenario import ServingScenario
 
-_SATURATED_ROUNDS = 10_000
-"""Of a closed loop whose clients fill the replica: so many that its ends do not count."""
+_SATURATED = 4000
+"""Requests at least, of a closed loop whose clients fill the replica."""
+_FEWEST_ROUNDS = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,21 +50,40 @@ class Intensity:
 
 
 def intensity_of(scenario: ServingScenario, load: OpenLoad) -> Intensity:
-    """What comes against what the replica answers with as many clients as it holds.
+    """What comes against what the replica answers of the same requests, in their order and again
+    from the first, with as many clients as it holds: clients over the mean time of a request
+    (Little 1961), without the first and the last request of each.
 
     Raises: RuleError("memory") as `estimate`.
     """
-    _, memory = prices(scenario)
-    rule = scenario.engine.scheduler
-    held = held_requests(memory, load.closed)
-    lanes = scenario.degrees.attention_data * scenario.degrees.pipeline
-    clients = lanes * max(1, ceil(min(held, rule.max_running)))
-    full = replace(load.closed, concurrency=clients, rounds=_SATURATED_ROUNDS)
-    found = estimate(scenario, full)
-    tokens_per_s = found.output_tokens_per_s_per_device * scenario.degrees.devices
-    return Intensity(
-        rate_per_s=load.rate_per_s, highest_per_s=tokens_per_s / load.closed.mean_output
-    )
+    costs, memory = prices(scenario)
+    check_room(scenario, memory, load.closed)
+    engine, lanes = scenario.engine, _lanes(scenario)
+    held = min(held_requests(memory, load.closed), engine.scheduler.max_running)
+    clients = max(1, ceil(held))
+    rounds = max(_FEWEST_ROUNDS, ceil(_SATURATED / clients))
+    works = [_work_of(scenario, memory, load, lane) for lane in range(lanes)]
+    lengths = list(chain.from_iterable(work.lengths for work in works))
+    reused = list(chain.from_iterable(work.reused for work in works))
+    picks = [at % len(lengths) for at in range(clients * rounds)]
+    request_s = engine.host.request.value
+    served, _ = Simulation(
+        costs,
+        memory,
+        engine.scheduler,
+        Work(
+            lengths=[lengths[at] for at in picks],
+            clients=clients,
+            shared=load.closed.shared,
+            reused=[reused[at] for at in picks] if reused else (),
+        ),
+        turn_s=request_s,
+        intake_s=engine.host.intake.value / lanes,
+    ).run()
+    inner = [one for one in served if 0 < one.round < rounds - 1]
+    taken_s = sum(one.ttft_s + (one.tpot_s or 0.0) * (one.output_tokens - 1) for one in inner)
+    per_s = lanes * clients / (taken_s / len(inner) + request_s)
+    return Intensity(rate_per_s=load.rate_per_s, highest_per_s=per_s)
 
 
 def estimate_open(scenario: ServingScenario, load: OpenLoad) -> ServingEstimate:
@@ -73,8 +94,7 @@ def estimate_open(scenario: ServingScenario, load: OpenLoad) -> ServingEstimate:
     """
     costs, memory = prices(scenario)
     check_room(scenario, memory, load.closed)
-    degrees, engine = scenario.degrees, scenario.engine
-    lanes = degrees.attention_data * degrees.pipeline
+    engine, lanes = scenario.engine, _lanes(scenario)
     counted: list[Served] = []
     end_s = 0.0
     for lane in range(min(lanes, len(load.lengths))):
@@ -82,7 +102,7 @@ def estimate_open(scenario: ServingScenario, load: OpenLoad) -> ServingEstimate:
             costs,
             memory,
             engine.scheduler,
-            _work_of(scenario, memory, load, lane, lanes),
+            _work_of(scenario, memory, load, lane),
             turn_s=0.0,
             intake_s=engine.host.intake.value / lanes,
         ).run()
@@ -94,15 +114,19 @@ def estimate_open(scenario: ServingScenario, load: OpenLoad) -> ServingEstimate:
     return ServingEstimate(
         ttft=Latency.of([one.ttft_s + late for one in counted], [1.0] * len(counted)),
         tpot=Latency.of(tpots, [1.0] * len(tpots)) if tpots else None,
-        output_tokens_per_s_per_device=rate * load.mean_output / degrees.devices,
+        output_tokens_per_s_per_device=rate * load.mean_output / scenario.degrees.devices,
         memory=memory,
     )
 
 
-def _work_of(
-    scenario: ServingScenario, memory: ServingMemory, load: OpenLoad, lane: int, lanes: int
-) -> Work:
+def _lanes(scenario: ServingScenario) -> int:
+    """Batches that run side by side."""
+    return scenario.degrees.attention_data * scenario.degrees.pipeline
+
+
+def _work_of(scenario: ServingScenario, memory: ServingMemory, load: OpenLoad, lane: int) -> Work:
     """The requests of one rank."""
+    lanes = _lanes(scenario)
     lengths = load.lengths[lane::lanes]
     blocks = load.blocks[lane::lanes]
     reused: tuple[int, ...] = ()

@@ -104,6 +104,7 @@ REQUESTS_PER_SECOND = Kind(
     units={"/s": _ONE, "/min": _ONE / 60},
     example="12 /s",
     largest="1000000 /s",
+    least="0.0001 /s",
 )
 
 

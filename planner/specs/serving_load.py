@@ -237,10 +237,9 @@ def load_serving_load(path: str | Path) -> LoadFile:
                 "hash_ids of the trace say what prompts share; leave out shared_prefix",
                 ("requests", "shared_prefix"),
             )
-        if not load.is_open or load.arrivals is not None or trace.seconds:
-            return load
-        raise document.error(
-            "all requests of the trace come at once; state arrivals, concurrency or offline",
-            ("requests", "trace"),
-        )
+        if load.is_open and not trace.seconds:
+            raise document.error(
+                "all requests of the trace come at once; state concurrency or offline",
+                ("requests", "trace"),
+            )
     return load

@@ -91,6 +91,7 @@ def test_blocks_with_the_same_name_are_read_once(told: Callable[..., Any]) -> No
     apart = [line.split(', "hash_ids"')[0] + "}" for line in MOONCAKE]
     whole = figures(told(load, "--json", trace=apart))
     assert shared["ttft"]["p50_s"] < whole["ttft"]["p50_s"]
+    assert shared["highest_requests_per_s"] > 1.05 * whole["highest_requests_per_s"]
     assert shared["ttft"]["p99_s"] == pytest.approx(whole["ttft"]["p99_s"])
 
 
@@ -112,6 +113,7 @@ def test_a_shared_prefix_answers_sooner(told: Callable[..., Any]) -> None:
             "load.yaml:2:18: arrivals.rate: request rate needs a unit",
         ),
         (LENGTHS + "arrivals: {rate: 0 /s}\n", "load.yaml:2:18"),
+        (LENGTHS + "arrivals: {rate: 1e-9 /s}\n", "at least 0.0001 /s"),
         (LENGTHS + "arrivals: {rate: 6 /s, process: bursty}\n", "load.yaml:2:33"),
         ("requests: {input: {mean: 10, p95: 90}, output: 3}\noffline: 2\n", "load.yaml:1:35"),
         ("requests: {input: {mean: 10, p95: 9}, output: 3}\noffline: 2\n", "lognormal p95"),
