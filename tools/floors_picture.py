@@ -1,8 +1,9 @@
 """Draws docs/architecture.svg from the floors of CONTRIBUTING.md and the first lines of the rooms:
 `python -m tools.floors_picture`.
 
-Every floor is a band, the lowest at the bottom; a room that has floors of its own is drawn with
-them inside. The picture brings its own background, and a dark one where the reader's screen is.
+Every floor is a band, the lowest at the bottom, in several rows where it is crowded; a room that
+has floors of its own is drawn with them inside. The picture brings its own background, and a dark
+one where the reader's screen is.
 """
 
 from __future__ import annotations
@@ -12,7 +13,12 @@ import re
 import textwrap
 from dataclasses import dataclass
 from html import escape
+from itertools import pairwise
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 ROOT = Path(__file__).parents[1]
 PICTURE = ROOT / "docs" / "architecture.svg"
@@ -130,9 +136,9 @@ def _arrow(x: float, start: float, end: float, text: str) -> list[str]:
 
 
 def _floors(room: Room, x: float, y: float, width: float, depth: int) -> list[str]:
-    """The floors of a room from the top, each a row of boxes that stand on one line."""
+    """The floors of a room from the top, in rows of boxes that stand on one line."""
     parts = []
-    for floor in reversed(room.floors):
+    for floor in reversed(_rows(room, width)):
         widths = _widths(floor, width)
         heights = [_height(one, each, depth) for one, each in zip(floor, widths, strict=True)]
         bottom = y + max(heights)
@@ -145,10 +151,42 @@ def _floors(room: Room, x: float, y: float, width: float, depth: int) -> list[st
     return parts
 
 
-def _widths(floor: tuple[Room, ...], width: float) -> list[float]:
-    """The width of a floor divided by what its rooms need."""
-    needs = [_need(room) for room in floor]
-    return [(width - GAP * (len(floor) - 1)) * need / sum(needs) for need in needs]
+def _rows(room: Room, width: float) -> list[tuple[Room, ...]]:
+    """The floors of a room from the lowest; one whose names and words do not fit beside each other
+    takes several rows."""
+    rows: list[tuple[Room, ...]] = []
+    for floor in room.floors:
+        number = 1
+        while number < len(floor) and not all(map(_fits(width), _parted(floor, number))):
+            number += 1
+        rows += _parted(floor, number)
+    return rows
+
+
+def _parted(floor: tuple[Room, ...], number: int) -> list[tuple[Room, ...]]:
+    """The rooms of a floor in so many rows of about the same length."""
+    ends = [round(len(floor) * row / number) for row in range(number + 1)]
+    return [floor[first:end] for first, end in pairwise(ends)]
+
+
+def _fits(width: float) -> Callable[[tuple[Room, ...]], bool]:
+    """Whether every room of a row has what it needs at least."""
+    return lambda row: all(
+        each >= _least(room) for room, each in zip(row, _widths(row, width), strict=True)
+    )
+
+
+def _widths(row: tuple[Room, ...], width: float) -> list[float]:
+    """The width of a row divided by what its rooms need."""
+    needs = [_need(room) for room in row]
+    return [(width - GAP * (len(row) - 1)) * need / sum(needs) for need in needs]
+
+
+def _least(room: Room) -> float:
+    """Pixels of a room's name and of the longest word of its caption."""
+    words = [] if room.floors else room.caption.split()
+    longest = max((len(word) * CHARACTER_PX for word in words), default=0.0)
+    return max(longest, len(room.name) * LETTER_PX) + 2 * PAD
 
 
 def _need(room: Room) -> float:
@@ -182,7 +220,7 @@ def _height(room: Room, width: float, depth: int) -> float:
 
 def _floors_height(room: Room, width: float, depth: int) -> float:
     total = 0.0
-    for floor in room.floors:
+    for floor in _rows(room, width):
         rooms = zip(floor, _widths(floor, width), strict=True)
         total += max(_height(one, each, depth) for one, each in rooms) + GAP
     return total

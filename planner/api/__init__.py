@@ -59,6 +59,9 @@ if TYPE_CHECKING:
     from planner.api.searches import search as search
     from planner.api.serving import PricedServing as PricedServing
     from planner.api.serving import estimate_serving as estimate_serving
+    from planner.api.serving_exports import export_all_serving as export_all_serving
+    from planner.api.serving_exports import export_serving as export_serving
+    from planner.api.serving_exports import serving_formats as serving_formats
     from planner.api.serving_plans import PricedServingPlan as PricedServingPlan
     from planner.api.serving_plans import estimate_serving_plan as estimate_serving_plan
     from planner.api.serving_searches import FoundServing as FoundServing
@@ -134,6 +137,7 @@ _HOMES = {
     "planner.api.replans": ("Replan", "replan"),
     "planner.api.searches": ("search",),
     "planner.api.serving": ("PricedServing", "estimate_serving"),
+    "planner.api.serving_exports": ("export_all_serving", "export_serving", "serving_formats"),
     "planner.api.serving_plans": ("PricedServingPlan", "estimate_serving_plan"),
     "planner.api.serving_searches": ("FoundServing", "search_serving"),
     "planner.api.shipped": ("cluster_template", "shipped_text"),

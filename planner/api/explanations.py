@@ -11,11 +11,9 @@ from planner.api.answers import PricedPlan
 from planner.api.comparisons import PlanComparison, compare, priced_like
 from planner.api.keywords import CheckKeywords, takes
 from planner.errors import InputError, RuleError
+from planner.explanation.alternatives import best_with
 from planner.explanation.document import to_document
 from planner.explanation.levers import hardware_levers, plan_levers
-from planner.explanation.variations import varied
-from planner.plan import RankedPlan
-from planner.training.estimate import estimate as price
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,16 +22,20 @@ if TYPE_CHECKING:
     from planner.api.inputs import ClusterLike, ModelLike
     from planner.api.plans import PlanLike
     from planner.explanation.levers import Lever
+    from planner.plan import Plan
+    from planner.training.search.search import Progress
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WhyNot:
     """Why another plan is not better. `refused`: the rule of the framework that it breaks;
-    otherwise `comparison` sets the two side by side, the explained plan first."""
+    otherwise `comparison` sets the two side by side, the explained plan first. `taken`: the plan
+    that was found for the decisions asked for; None where the other plan was given whole."""
 
     asked: str
     refused: str | None = None
     comparison: PlanComparison | None = None
+    taken: Plan | None = None
 
     @property
     def fits(self) -> bool:
@@ -65,6 +67,7 @@ class Explanation:
                 "asked": asked.asked,
                 "refused": asked.refused,
                 "fits": asked.fits,
+                "taken": None if asked.taken is None else dict(asked.taken.choices),
                 "comparison": asked.comparison.document if asked.comparison else None,
             },
         )
@@ -78,14 +81,15 @@ def explain(
     model: ModelLike | None = None,
     why_not: Mapping[str, Any] | PlanLike | None = None,
     note: Callable[[str], None] | None = None,
+    progress: Callable[[Progress], None] | None = None,
     **options: Unpack[CheckKeywords],
 ) -> Explanation:
     """What bounds a plan, and what would make it faster: each part of the hardware 10% better, and
     each decision that can be taken otherwise on its own.
 
     The plan is given as to `compare`. `why_not` is another plan, or decisions such as
-    `{"tensor": 4, "pipeline": 4}` in place of the plan's own: they break a rule, do not fit, or
-    take longer for reasons that a comparison names.
+    `{"tensor": 4, "pipeline": 4}`. A search, which calls `progress`, finds the best plan with them;
+    they break a rule, do not fit, or take longer for reasons that a comparison names.
 
     Raises: InputError, with its place.
 
@@ -101,15 +105,15 @@ def explain(
         priced=priced,
         hardware=hardware_levers(scenario, chosen, cost),
         decisions=plan_levers(scenario, chosen, cost),
-        why_not=None if why_not is None else _why_not(priced, plan, why_not, note),
+        why_not=None if why_not is None else _why_not(priced, why_not, note, progress),
     )
 
 
 def _why_not(
     priced: PricedPlan,
-    plan: PlanLike,
     other: Mapping[str, Any] | PlanLike,
     note: Callable[[str], None] | None,
+    progress: Callable[[Progress], None] | None,
 ) -> WhyNot:
     scenario = priced.scenario
     if not isinstance(other, Mapping):
@@ -120,12 +124,13 @@ def _why_not(
         raise InputError("--why-not names no decision")
     asked = ", ".join(f"{name} {value}" for name, value in other.items())
     try:
-        otherwise = varied(scenario, priced.plan, other)
+        ranked = best_with(scenario, other, progress)
     except RuleError as error:
         return WhyNot(asked=asked, refused=str(error))
-    ranked = RankedPlan(rank=1, plan=otherwise, estimate=price(scenario, otherwise))
+    if ranked is None:
+        return WhyNot(asked=asked, refused="no plan with it fits")
     found = compare(priced, PricedPlan(scenario=scenario, ranked=ranked))
-    return WhyNot(asked=asked, comparison=_named(found, asked))
+    return WhyNot(asked=asked, comparison=_named(found, asked), taken=ranked.plan)
 
 
 def _named(found: PlanComparison, asked: str) -> PlanComparison:

@@ -8,21 +8,24 @@ from typing import TYPE_CHECKING, Literal
 
 from planner.api.inputs import load_cluster, load_model, load_software
 from planner.errors import InputError
+from planner.specs.engine import load_engine
 from planner.specs.files.catalog import find_shipped
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from planner.plan_document import ReadPlan
+    from planner.plan_document.inputs import RecordedFile
+    from planner.plan_document.serving.read import ReadServingPlan
     from planner.specs.files.source import SourceFile
 
-Kind = Literal["cluster", "model", "software"]
+Kind = Literal["cluster", "model", "software", "engine"]
 
 _LONGEST_SHOWN = 200
 """Most characters of a path in a message."""
 
 
-def found_again(read: ReadPlan, kind: Kind) -> str:
+def found_again(read: ReadPlan | ReadServingPlan, kind: Kind) -> str:
     """The name or the path of what the plan was made for: a shipped file, or the user's own, which
     is looked for under its recorded path, from the current folder and from that of the plan file,
     and under its name in the folder of the plan file. Of several files, the one with the recorded
@@ -30,7 +33,7 @@ def found_again(read: ReadPlan, kind: Kind) -> str:
 
     Raises: InputError where there is none.
     """
-    recorded = read.inputs.software if kind == "software" else getattr(read.inputs, kind)
+    recorded: RecordedFile = getattr(read.inputs, kind)
     shipped = find_shipped(kind, recorded.name)
     if recorded.path is None:
         if shipped is None:
@@ -86,5 +89,6 @@ _SOURCES: Mapping[Kind, Callable[[str], SourceFile | None]] = MappingProxyType(
         "cluster": lambda path: load_cluster(path).source,
         "model": lambda path: load_model(path).source,
         "software": lambda path: load_software(path).source_file,
+        "engine": lambda path: load_engine(path).source_file,
     }
 )

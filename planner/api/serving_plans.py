@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from planner.api.inputs import load_cluster, load_model
+from planner.api.recorded import found_again
 from planner.api.serving import closed_load
 from planner.errors import InputError, RuleError
 from planner.plan_document.serving.read import read_serving_plan
@@ -70,13 +71,13 @@ def estimate_serving_plan(
     """
     read = read_serving_plan(plan)
     inputs = read.inputs
-    spec = load_cluster(cluster or inputs.cluster.path or inputs.cluster.name)
-    profile = load_engine(inputs.engine.path or inputs.engine.name)
+    spec = load_cluster(found_again(read, "cluster") if cluster is None else cluster)
+    profile = load_engine(found_again(read, "engine"))
     load = closed_load(inputs.load)
     _check_rooms(read, spec)
     job = ServingJob(
         cluster=spec,
-        model=load_model(model or inputs.model.path or inputs.model.name),
+        model=load_model(found_again(read, "model") if model is None else model),
         engine=profile,
         load=load,
         clients=None,

@@ -8,6 +8,7 @@ from planner import __version__
 from planner.plan_document.write_estimate import confidence_fields
 from planner.plan_document.write_plan import plan_fields
 from planner.training.confidence.interval import tied
+from planner.wording.binding import fit_words
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,6 +44,7 @@ def _plan(one: Checked) -> dict[str, Any]:
         "degrees": None if subject is None else plan_fields(subject.plan)["degrees"],
         "step_s": None if cost is None else cost.step_s,
         "fit_class": None if cost is None else cost.fit_class,
+        "verdict": None if cost is None else fit_words(cost),
         "peak_bytes": None if cost is None else cost.memory.binding.peak_bytes,
         "capacity_bytes": None if cost is None else cost.memory.binding.capacity_bytes,
         "confidence": None if cost is None else confidence_fields(cost),

@@ -44,7 +44,7 @@ def memory_findings(subject: Subject, estimate: Estimate) -> Iterator[Finding]:
         yield subject.finding(
             "PL003",
             ("stages", fullest.stage, "index"),
-            f"fits tightly: stage {fullest.stage} needs {gib(fullest.peak_bytes)} GiB, perhaps up "
+            f"fits, tight: stage {fullest.stage} needs {gib(fullest.peak_bytes)} GiB, perhaps up "
             f"to {gib(round(fullest.peak_bytes * high))}, of "
             f"{capacity(fullest.capacity_bytes)} GiB with {gib(fullest.headroom_bytes)} kept free",
         )

@@ -16,8 +16,10 @@ from planner.cli.options import (
     option,
 )
 from planner.cli.output import note, write_stdout
+from planner.cli.progress import ProgressLine
 from planner.errors import InputError
 from planner.specs.files.spelling import did_you_mean
+from planner.wording.labels import AXIS_ABBREVIATIONS
 
 if TYPE_CHECKING:
     from planner.api.explanations import WhyNot
@@ -33,8 +35,8 @@ def explain(
         str | None,
         option(
             "NAME=VALUE,...|FILE",
-            "Another way, such as tensor=4,pipeline=4, or another plan or launch script: what is "
-            "wrong with it.",
+            "Another way, such as tensor=4,pipeline=4 (tp=4,pp=4), at its best, or another plan or "
+            "launch script: what is wrong with it.",
         ),
     ] = None,
     json: Json = False,
@@ -44,16 +46,19 @@ def explain(
 
     Exit code 0: explained; 2: bad input.
     """
-    found = api.explain(
-        plan,
-        cluster=inputs.cluster,
-        model=inputs.model,
-        why_not=None if why_not is None else _asked(why_not),
-        note=note,
-        **axis_keywords(decisions),
-        **job_keywords(inputs.headroom, workload),
-        **script_keywords(script),
-    )
+    asked = None if why_not is None else _asked(why_not)
+    with ProgressLine() as line:
+        found = api.explain(
+            plan,
+            cluster=inputs.cluster,
+            model=inputs.model,
+            why_not=asked,
+            note=note,
+            progress=line.update,
+            **axis_keywords(decisions),
+            **job_keywords(inputs.headroom, workload),
+            **script_keywords(script),
+        )
     if json:
         write_stdout(api.to_text(found))
         return
@@ -76,7 +81,7 @@ def _answer(asked: "WhyNot") -> str:
     compared = asked.comparison
     if compared is None:
         return refused(asked.asked, asked.refused or "")
-    return otherwise(asked.asked, compared.sides, compared.time, compared.memory)
+    return otherwise(asked.asked, compared.sides, compared.time, compared.memory, taken=asked.taken)
 
 
 def _asked(text: str) -> "str | dict[str, Any]":
@@ -87,13 +92,14 @@ def _asked(text: str) -> "str | dict[str, Any]":
 
     flags: dict[str, str | None] = {}
     for entry in text.split(","):
-        name, equals, value = entry.partition("=")
-        if not equals or not value or name.strip() in flags:
+        said, equals, value = entry.partition("=")
+        name = _decision(said.strip())
+        if not equals or not value or name in flags:
             raise InputError(
                 f"--why-not: {entry!r} is not NAME=VALUE, once for each name",
                 hint="such as --why-not tensor=4,pipeline=4",
             )
-        flags[name.strip().replace("-", "_")] = value.strip()
+        flags[name] = value.strip()
     unknown = [name for name in flags if name not in PLAN_DECISIONS]
     if unknown:
         raise InputError(
@@ -104,4 +110,16 @@ def _asked(text: str) -> "str | dict[str, Any]":
     return {name: getattr(parsed, name)[0] for name in flags}
 
 
+def _decision(said: str) -> str:
+    """The name of a decision as a plan has it: `tensor` for tensor, TP and tp."""
+    name = said.replace("-", "_")
+    return ABBREVIATIONS.get(name.lower(), name)
+
+
 PLAN_DECISIONS = tuple(field.name for field in fields(PlanOptions))
+ABBREVIATIONS = {
+    **{short.lower(): axis for axis, short in AXIS_ABBREVIATIONS.items()},
+    "vpp": "virtual_stages",
+    "mbs": "micro_batch_size",
+}
+"""What users call decisions, in small letters."""

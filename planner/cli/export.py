@@ -9,6 +9,7 @@ from planner import api
 from planner.cli.options import option
 from planner.cli.output import note, write_stdout
 from planner.errors import InputError
+from planner.plan_document.serving.read import is_serving_document
 from planner.specs import ranges
 from planner.specs.files.writing import check_writable, write_file
 
@@ -37,7 +38,8 @@ def export(
         option(
             "FORMAT",
             "megatron-lm megatron-bridge nemo deepspeed torchtitan automodel slurm torchrun mpi "
-            "kubernetes ranks verify; launch: a folder that starts the job; all: every one.",
+            "kubernetes ranks verify; launch: a folder that starts the job; all: every one. Of "
+            "serving plans: vllm sglang trtllm dynamo llm-d; all.",
         ),
     ],
     style: Annotated[
@@ -70,6 +72,9 @@ def export(
 
     Exit code 0: written; 2: bad input, or the format cannot express the plan.
     """
+    if is_serving_document(plan):
+        _serving(plan, format, output, (style, software, hosts), cluster, model)
+        return
     ranges.word("--format", format, (*api.export_formats(), LAUNCH, ALL))
     if format in (LAUNCH, ALL):
         folder = _folder(format, output, style)
@@ -89,6 +94,33 @@ def export(
         hosts=hosts,
         note=note,
     )
+    if output is None:
+        write_stdout(text)
+    else:
+        write_file(output, text)
+
+
+def _serving(
+    plan: str,
+    format: str,
+    output: str | None,
+    others: tuple[str | None, ...],
+    cluster: str | None,
+    model: str | None,
+) -> None:
+    """The same of a serving plan. `others`: the values of options that it has none of."""
+    for name, value in zip(("--style", "--software", "--hosts"), others, strict=True):
+        if value is not None:
+            raise InputError(f"{name}: {plan} holds serving plans, whose formats take none")
+    ranges.word("--format", format, (*api.serving_formats(), ALL))
+    if format == ALL:
+        folder = _folder(format, output, None)
+        texts = api.export_all_serving(plan, cluster=cluster, model=model, note=note)
+        for name, text in texts.items():
+            write_file(str(folder / name), text)
+        return
+    check_writable(output)
+    text = api.export_serving(plan, format, cluster=cluster, model=model)
     if output is None:
         write_stdout(text)
     else:

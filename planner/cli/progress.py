@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 QUIET_S = 1.0
 TERMINAL_INTERVAL_S = 0.1
 FILE_INTERVAL_S = 10.0
+"""Between the first two lines in a file; each later one takes twice as long as the one before."""
 LINE_WIDTH = 79
 PHASES = {
     "bounding": "bounding",
@@ -30,7 +31,8 @@ PHASES = {
 
 
 class ProgressLine:
-    """One line that is rewritten on a terminal; elsewhere a line every ten seconds. The quiet
+    """One line that is rewritten on a terminal; elsewhere a line after 1, 11, 31, 71, … seconds, so
+    that an hour of search leaves ten lines in a log. The quiet
     second starts with the first report: what comes before the search is no part of it.
     `limit_s`: the time limit of the search, which the line names."""
 
@@ -46,6 +48,7 @@ class ProgressLine:
         self._terminal = self._stream.isatty()
         self._began: float | None = None
         self._due = 0.0
+        self._interval_s = TERMINAL_INTERVAL_S if self._terminal else FILE_INTERVAL_S
         self._shown = False
 
     def __enter__(self) -> ProgressLine:
@@ -70,7 +73,9 @@ class ProgressLine:
             self._began, self._due = now, now + QUIET_S
         if now < self._due:
             return
-        self._due = now + (TERMINAL_INTERVAL_S if self._terminal else FILE_INTERVAL_S)
+        self._due = now + self._interval_s
+        if not self._terminal:
+            self._interval_s *= 2
         self._shown = True
         text = text_after(now - self._began)
         self._write(f"\r{text:{LINE_WIDTH}.{LINE_WIDTH}}" if self._terminal else f"{text}\n")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from rich.console import Group
 
 from planner.reports.breakdown import memory_table, time_table
+from planner.reports.hosts import device_groups
 from planner.reports.job import job_line
 from planner.reports.layout import bullets, heading, paragraph
 from planner.reports.lifetime import lifetime
@@ -14,7 +15,6 @@ from planner.reports.sentences import binding, bound_by, headline, plan_answer, 
 from planner.wording.binding import host_constraint, memory_constraint
 from planner.wording.labels import (
     data_sharding,
-    device_groups,
     experts,
     offloading,
     on_off,

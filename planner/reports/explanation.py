@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from rich.console import Group
 
 from planner.reports.comparison import reasons, verdict
+from planner.reports.estimate import decisions as all_decisions
 from planner.reports.layout import heading, numbers_table, paragraph
 from planner.reports.sentences import binding, bound_by, headline, ranges
 from planner.wording.binding import memory_constraint
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from planner.comparison.parts import DifferingPart
     from planner.comparison.side import Side
     from planner.explanation.levers import Lever
-    from planner.plan import RankedPlan
+    from planner.plan import Plan, RankedPlan
 
 
 def explanation_report(
@@ -60,14 +61,19 @@ def otherwise(
     sides: Sequence[Side],
     time: Sequence[DifferingPart],
     memory: Sequence[DifferingPart],
+    *,
+    taken: Plan | None = None,
 ) -> str:
-    """Why not a way that can run; `sides`: the explained plan, and the other."""
+    """Why not a way that can run; `sides`: the explained plan, and the other. `taken`: the plan
+    that was found for what was asked."""
     first, other = sides
     said = f"{verdict(first, other)} {reasons(time, memory, 1)}"
     if not other.estimate.memory.fits:
         needs = memory_constraint(other.estimate.memory)
         said = f"It does not fit: {needs}. {said}"
-    return f"Why not {asked}? {said}"
+    best = "At its best it is" if other.estimate.memory.fits else "What comes closest to fitting is"
+    found = "" if taken is None else f" {best} {all_decisions(taken)}."
+    return f"Why not {asked}?{found} {said}"
 
 
 def _levers(levers: Sequence[Lever]) -> Table:

@@ -28,17 +28,17 @@ def family_key(ranked: RankedPlan) -> tuple[Degrees, str]:
 
 def table_rows(plans: Sequence[RankedPlan], *, variants: bool) -> list[RankedRow]:
     """Every plan with `variants`; else the fastest of each family, and the plan that is named as
-    the safer choice. In the order of their ranks."""
+    the best with room. In the order of their ranks."""
     if variants:
         return [RankedRow(ranked=ranked) for ranked in plans]
     families: dict[tuple[Degrees, str], list[RankedPlan]] = {}
-    safest = safest_tied(plans)
+    roomy = roomy_tied(plans)
     for ranked in plans:
-        if ranked is not safest:
+        if ranked is not roomy:
             families.setdefault(family_key(ranked), []).append(ranked)
     rows = [RankedRow(ranked=first, variants=len(others)) for first, *others in families.values()]
-    if safest is not None:
-        rows.append(RankedRow(ranked=safest))
+    if roomy is not None:
+        rows.append(RankedRow(ranked=roomy))
     return sorted(rows, key=lambda row: row.ranked.rank)
 
 
@@ -61,15 +61,10 @@ def rival(plans: Sequence[RankedPlan]) -> RankedPlan | None:
     return next(strangers, others[0] if others else None)
 
 
-def safest_tied(plans: Sequence[RankedPlan]) -> RankedPlan | None:
-    """Of a winner that fits tightly, the plan tied with it that leaves the largest share of its
-    device free among those that surely fit."""
+def roomy_tied(plans: Sequence[RankedPlan]) -> RankedPlan | None:
+    """Of a winner that fits tightly, the first plan in the ranking that is tied with it and fits
+    with room."""
     if plans[0].estimate.fit_class != "tight":
         return None
-    sure = [one for one in plans[1:] if one.tied_with_best and one.estimate.fit_class == "fits"]
-    return min(sure, key=_fullness, default=None)
-
-
-def _fullness(ranked: RankedPlan) -> float:
-    binding = ranked.estimate.memory.binding
-    return binding.peak_bytes / binding.capacity_bytes
+    sure = (one for one in plans[1:] if one.tied_with_best and one.estimate.fit_class == "fits")
+    return next(sure, None)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from planner.reports.families import rival
-from planner.reports.hosts import named_hosts
+from planner.reports.hosts import device_groups, named_hosts
 from planner.reports.sentences import against, binding, bound_by
 from planner.training.search.hosts.methods import ALIKE, TYPES
-from planner.wording.labels import device_groups, one_line, stage_layers
-from planner.wording.units import at_most, count, percent, plural, seconds
+from planner.wording.labels import one_line, stage_layers
+from planner.wording.units import count, percent, plural, seconds
 
 if TYPE_CHECKING:
     from planner.training.search.result import SearchResult, SwitchWorth
@@ -103,7 +103,8 @@ def _fewer(result: SearchResult) -> list[str]:
 
 
 def _hosts(result: SearchResult) -> list[str]:
-    """What the choice of hosts gains, and how far it may be from the best."""
+    """What the choice of hosts gains, and that no other is better, where that is proven. How far
+    the plans may be from the best is said once, for all decisions together."""
     best = result.plans[0]
     placements = [proof for proof in best.proofs if proof.decision == "placement"]
     if not placements or placements[0].method == ALIKE:
@@ -120,10 +121,9 @@ def _hosts(result: SearchResult) -> list[str]:
     other = "order"
     if proof.method == TYPES:
         other = "choice of device types, layers and hosts"
-    known = "" if proof.gap is None else f"; no {other} is more than {at_most(proof.gap)} faster"
     if proof.gap == 0:
-        known = f"; no {other} is faster"
-    return [f"{order}{known} ({proof.method})."]
+        return [f"{order}; no {other} is faster ({proof.method})."]
+    return [f"{order}." if proof.method == TYPES else f"{order} ({proof.method})."]
 
 
 def _fewer_devices(result: SearchResult) -> list[str]:

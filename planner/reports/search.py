@@ -8,7 +8,7 @@ from rich.console import Group
 
 from planner.budget import Stopped
 from planner.reports.breakdown import time_table
-from planner.reports.families import folded, safest_tied, table_rows
+from planner.reports.families import folded, roomy_tied, table_rows
 from planner.reports.hosts import named_hosts
 from planner.reports.job import job_line
 from planner.reports.layout import bullets, heading, paragraph
@@ -16,7 +16,7 @@ from planner.reports.lifetime import lifetime
 from planner.reports.ranking import RankingTable, legend, marks, shared
 from planner.reports.reasons import why
 from planner.reports.scaling import scaling_table
-from planner.reports.sentences import headline, ranges, safer
+from planner.reports.sentences import headline, ranges, with_room
 from planner.wording.amounts import money
 from planner.wording.labels import one_line
 from planner.wording.units import at_most, count, percent, plural, seconds
@@ -39,13 +39,13 @@ def search_report(
     rows = table_rows(result.plans, variants=variants)
     listed = [row.ranked for row in rows]
     plans = [ranked.plan for ranked in listed]
-    safest = safest_tied(result.plans)
+    roomy = roomy_tied(result.plans)
     trouble = bool(result.solver.unanswered or _passed_over(result.solver))
     parts: list[RenderableType] = [
         paragraph(headline("Best", best.plan, best.estimate), style="bold"),
         paragraph(ranges(best.estimate)),
         *(paragraph(text) for text in lifetime(best.estimate)),
-        *([paragraph(safer(safest))] if safest is not None else []),
+        *([paragraph(with_room(roomy))] if roomy is not None else []),
         paragraph(job_line(inputs, best.plan)),
         *(
             paragraph(text)
@@ -176,7 +176,8 @@ def _known(result: SearchResult) -> str:
     if result.bound_s is None and result.gap == 1:
         return " before every combination was bounded"
     bound = f"; no plan can be below {seconds(result.bound_s)}" if result.bound_s else ""
-    return f", gap {percent(result.gap)}{bound}"
+    cause = "" if result.gap_from is None else f" from {OTHERS[result.gap_from]}"
+    return f", gap {percent(result.gap)}{cause}{bound}"
 
 
 def solvers(record: SolverRecord) -> str:

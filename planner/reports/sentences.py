@@ -73,12 +73,12 @@ def ranges(estimate: Estimate) -> str:
     return f"{text}; {'; '.join(wide)}." if wide else f"{text}."
 
 
-def safer(other: RankedPlan) -> str:
-    """The plan to take instead of a winner that fits tightly."""
+def with_room(other: RankedPlan) -> str:
+    """The plan to take instead of a winner that fits tightly: the best that fits with room."""
     cost = other.estimate
     return (
-        f"Plan {other.rank} is tied with it and surely fits: {degrees(other.plan.degrees)}, "
-        f"{seconds(cost.step_s)}/step, {_peak(cost)}."
+        f"Plan {other.rank} is the best of those tied with it that fit with room: "
+        f"{degrees(other.plan.degrees)}, {seconds(cost.step_s)}/step, {_peak(cost)}."
     )
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from planner.wording.units import capacity, gib
+
 if TYPE_CHECKING:
-    from planner.plan import HostUse, MemoryEstimate, StageMemory
+    from planner.plan import Estimate, HostUse, MemoryEstimate, StageMemory
 
 GIB = 2**30
 
@@ -37,3 +39,17 @@ def memory_constraint(memory: MemoryEstimate) -> str:
     if memory.host is not None and not memory.host.fits:
         return host_constraint(memory.host)
     return binding_constraint(memory.binding)
+
+
+def fit_words(estimate: Estimate) -> str:
+    """How a plan fits: `fits`; `fits, tight`; `tight: needs 80.5 of 79.2 GiB`, where it does not
+    fit by less than the error of the estimate; `leaves too little free`; `does not fit`."""
+    memory, tight = estimate.memory, estimate.fit_class == "tight"
+    if memory.fits:
+        return "fits, tight" if tight else "fits"
+    stage = memory.binding
+    if memory.host_fits and stage.peak_bytes <= stage.capacity_bytes:
+        return "leaves too little free"
+    if tight:
+        return f"tight: needs {gib(stage.peak_bytes)} of {capacity(stage.capacity_bytes)} GiB"
+    return "does not fit"

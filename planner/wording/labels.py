@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from planner.plan import Degrees, Estimate, Plan, Stage
+    from planner.plan import Degrees, Plan, Stage
 
 AXIS_LETTERS = {
     "tensor": "t",
@@ -121,35 +121,13 @@ def one_line(plan: Plan) -> str:
     return ", ".join(parts)
 
 
-def device_groups(plan: Plan, estimate: Estimate) -> str:
-    """Which device types and hosts hold which stages, with the layers of these: `stages 0 to 7 on
-    a100-sxm-80gb (8 hosts, a100-0 to a100-7), 3×8 layers`; empty where all devices are of one type.
-    """
-    said = []
-    for group in estimate.device_groups:
-        stages = plan.stages[group.first_stage : group.last_stage + 1]
-        several = group.last_stage > group.first_stage
-        which = (
-            f"stages {group.first_stage} to {group.last_stage}"
-            if several
-            else (f"stage {group.first_stage}")
-        )
-        count = len(group.hosts)
-        hosts = group.hosts[0]
-        if count > 1:
-            hosts = f"{count} hosts, {group.hosts[0]} to {group.hosts[-1]}"
-        said.append(
-            f"{which} on {' and '.join(group.devices)} ({hosts}), {_layer_runs(stages)} layers"
-        )
-    return "; ".join(said)
-
-
 def stage_layers(plan: Plan) -> str:
     """Layers of each stage, runs of equal stages shortened: `12×7, 11`."""
-    return _layer_runs(plan.stages)
+    return layer_runs(plan.stages)
 
 
-def _layer_runs(stages: Sequence[Stage]) -> str:
+def layer_runs(stages: Sequence[Stage]) -> str:
+    """Layers of some stages in order, runs of equal stages shortened: `12×7, 11`."""
     runs: list[tuple[int, int]] = []
     for stage in stages:
         if runs and runs[-1][0] == stage.num_layers:

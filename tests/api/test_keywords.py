@@ -58,7 +58,7 @@ def options_of(command: str) -> set[str]:
             {"plan", "limits", "progress", "note"},
         ),
         ("compare", api.compare, set(), {"progress", "note"}),
-        ("explain", api.explain, set(), {"note"}),
+        ("explain", api.explain, set(), {"note", "progress"}),
         ("init", api.cluster_template, set(), set()),
         ("show", api.shipped_text, set(), set()),
         ("export", api.export, set(), {"note"}),

@@ -402,7 +402,7 @@ def test_a_tight_fit_is_a_warning(repository: Repository) -> None:
     between = 1 - (plan["peak_bytes"] + high) / 2 / plan["capacity_bytes"]
     outcome = repository.check("plan.json", f"--headroom={between:.6f}", "--format=concise")
     assert outcome.code == 0
-    assert "PL003 warning: fits tightly: stage 0 needs" in outcome.stdout
+    assert "PL003 warning: fits, tight: stage 0 needs" in outcome.stdout
     strict = repository.check("plan.json", f"--headroom={between:.6f}", "--strict")
     assert strict.code == 1
     above = 1 - 1.02 * high / plan["capacity_bytes"]

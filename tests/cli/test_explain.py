@@ -76,6 +76,7 @@ def test_the_report(planner: Callable[..., Outcome], plans: Path, golden: Golden
         ("tensor=3", "It cannot run: "),
         ("tensor=1,pipeline=1,data-sharding=none", "It does not fit: stage 0 needs "),
         ("recompute=full", "recompute full takes "),
+        ("TP=1,vpp=2", "At its best it is t1 p"),
         ("plans.json", "are equally fast"),
     ],
 )
@@ -84,6 +85,23 @@ def test_why_not(planner: Callable[..., Outcome], plans: Path, why_not: str, sai
     assert outcome.code == 0, outcome.stderr
     assert said in " ".join(outcome.stdout.split())
     assert outcome.stdout.startswith("Why not ")
+
+
+def test_what_is_not_named_takes_its_best_value(
+    planner: Callable[..., Outcome], plans: Path
+) -> None:
+    """An interleaved plan does not keep its schedule on one stage, where there is none to
+    interleave; the answer is what a search with the same decisions finds."""
+    chunks = ("--tensor", "2", "--pipeline", "4", "--virtual-stages", "3", "--recompute", "none")
+    made = planner("search", *JOB, *chunks, "--top", "1", "--output", "plans.json")
+    assert made.code == 0, made.stderr
+    asked = explained(planner, "--why-not", "tp=8,pp=1")["why_not"]
+    assert asked["refused"] is None
+    assert (asked["taken"]["tensor"], asked["taken"]["pipeline"]) == (8, 1)
+    assert asked["taken"]["virtual_stages"] == 1
+    best = api.search("dgx-a100-8", "gpt-7.5b", nodes=2, tensor=8, pipeline=1, top=1, idle=False)
+    step_s = asked["comparison"]["plans"][1]["step_s"]
+    assert step_s == pytest.approx(best.best.estimate.step_s, rel=1e-9)
 
 
 @pytest.mark.parametrize(

@@ -68,10 +68,13 @@ def test_a_terminal_gets_one_line_that_vanishes() -> None:
     assert shown.endswith(f"\r{'':{LINE_WIDTH}}\r")
 
 
-def test_a_file_gets_a_line_every_ten_seconds() -> None:
+def test_a_file_gets_a_line_at_growing_intervals() -> None:
+    """An hour of search leaves few lines in a log."""
     clock, stream = Clock(), io.StringIO()
     with ProgressLine(stream, clock) as line:
-        for tick in range(30):
+        for tick in range(3600):
             clock.now = float(tick)
             line.update(PROGRESS)
-    assert stream.getvalue() == "".join(f"{TEXT.format(tick)}\n" for tick in (1, 11, 21))
+    assert stream.getvalue() == "".join(
+        f"{TEXT.format(tick)}\n" for tick in (1, 11, 31, 71, 151, 311, 631, 1271, 2551)
+    )

@@ -257,10 +257,10 @@ def test_a_tight_best_plan_names_the_safe_one_tied_with_it(samples: Samples) -> 
     assert tight.estimate.fit_class == "tight"
     page = page_text(content_of(samples, replace(samples.found(), plans=(tight, second, third))))
     warning = read_page(page).one("p", class_="warning").text
-    assert "Plan 2 is tied with it and surely fits" in warning
+    assert "Plan 2 is the best of those tied with it that fit with room" in warning
     alone = page_text(content_of(samples, replace(samples.found(), plans=(tight, third))))
     assert (
-        "No plan listed is tied with it and surely fits."
+        "No plan listed is tied with it and fits with room."
         in read_page(alone).one(class_="warning").text
     )
 

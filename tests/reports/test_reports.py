@@ -13,7 +13,7 @@ from planner.plan import Degrees, RankedPlan
 from planner.reports.breakdown import memory_table
 from planner.reports.console import make_console, render
 from planner.reports.estimate import estimate_report, fit_verdict
-from planner.reports.families import rival, safest_tied, table_rows
+from planner.reports.families import rival, roomy_tied, table_rows
 from planner.reports.nothing import nothing_report
 from planner.reports.ranking import RankingTable, marks, shared
 from planner.reports.search import search_report
@@ -77,10 +77,13 @@ def test_a_search_that_was_cut_short_says_how_far_it_got(samples: Samples) -> No
         bound_s=29.1,
     )
     text = " ".join(as_text(search_report(samples.inputs(), found)).split())
-    assert "stopped by time limit, gap 3.2%; no plan can be below 29.10 s." in text
+    assert (
+        "stopped by time limit, gap 3.2% from combinations that were not priced; no plan can be "
+        "below 29.10 s." in text
+    )
     interrupted = replace(found, stopped=Stopped.INTERRUPTED, bound_s=None)
     text = " ".join(as_text(search_report(samples.inputs(), interrupted)).split())
-    assert "priced in full; interrupted, gap 3.2%." in text
+    assert "priced in full; interrupted, gap 3.2% from combinations that were not priced." in text
 
 
 def test_the_first_line_is_whole_however_long_the_answer(samples: Samples) -> None:
@@ -146,7 +149,7 @@ def test_no_cell_of_the_ranking_is_cut_at_any_width(samples: Samples, width: int
     assert bool(note) == (width < 79)
 
 
-def test_variants_are_folded_but_not_the_safest_choice(samples: Samples) -> None:
+def test_variants_are_folded_but_not_the_best_with_room(samples: Samples) -> None:
     base = samples.ranked()[0]
     tight = samples.estimate(base.plan, memory_high=1.2)
     first = replace(base, estimate=tight)
@@ -158,16 +161,17 @@ def test_variants_are_folded_but_not_the_safest_choice(samples: Samples) -> None
         tied_with_best=True,
     )
     safe = replace(variant, rank=3, estimate=base.estimate)
+    emptier = replace(safe, rank=5, estimate=samples.estimate(base.plan, activations_gib=1))
     stranger = replace(variant, rank=4, plan=samples.plan(pipeline=8, data=8), tied_with_best=False)
-    plans = (first, variant, safe, stranger)
+    plans = (first, variant, safe, stranger, emptier)
     rows = table_rows(plans, variants=False)
-    assert [(row.ranked.rank, row.variants) for row in rows] == [(1, 1), (3, 0), (4, 0)]
-    assert safest_tied(plans) is safe
-    assert safest_tied((base, safe)) is None
+    assert [(row.ranked.rank, row.variants) for row in rows] == [(1, 2), (3, 0), (4, 0)]
+    assert roomy_tied(plans) is safe
+    assert roomy_tied((base, safe)) is None
     assert rival(plans) is stranger
     assert rival(plans[:2]) is variant
     assert rival(plans[:1]) is None
-    assert len(table_rows(plans, variants=True)) == 4
+    assert len(table_rows(plans, variants=True)) == 5
 
 
 def test_marks_are_explained_where_they_are(samples: Samples) -> None:

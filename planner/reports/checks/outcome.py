@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from planner.wording.binding import fit_words
 from planner.wording.labels import degrees
 from planner.wording.ranges import seconds_between
 from planner.wording.units import capacity, gib, percent, plural, seconds
@@ -46,12 +47,11 @@ def _figures(one: Checked) -> str:
         return f"{name} cannot run"
     stage = one.estimate.memory.binding
     peak = f"{gib(stage.peak_bytes)} of {capacity(stage.capacity_bytes)} GiB"
+    words = fit_words(one.estimate)
     if not one.estimate.memory.fits:
-        short = stage.peak_bytes > stage.capacity_bytes
-        return f"{name} {'does not fit' if short else 'leaves too little free'} ({peak})"
-    tightly = ", tightly" if one.estimate.fit_class == "tight" else ""
+        return f"{name} {words}" if words.startswith("tight") else f"{name} {words} ({peak})"
     step = f"{seconds(one.estimate.step_s)}/step{seconds_between(one.estimate)}"
-    return f"{name} fits ({peak}{tightly}), {step}{_distance(one)}"
+    return f"{name} {words} ({peak}), {step}{_distance(one)}"
 
 
 def _distance(one: Checked) -> str:

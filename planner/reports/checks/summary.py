@@ -8,6 +8,7 @@ from planner.checks.baseline import Figures
 from planner.reports.checks.outcome import findings_of, tally
 from planner.reports.layout import bar
 from planner.reports.markdown import code, html, plain, table
+from planner.wording.binding import fit_words
 from planner.wording.labels import TIME_LABELS, one_line
 from planner.wording.units import capacity, gib, percent, plural, seconds
 
@@ -43,7 +44,7 @@ def summary(checked: Sequence[Checked]) -> str:
 
 
 def _row(one: Checked) -> tuple[str, ...]:
-    verdict = "ok" if one.passed else "**fail**"
+    verdict = _verdict(one)
     if one.slower_than_best is not None and one.slower_than_best > 0:
         verdict += f", {percent(one.slower_than_best)} above the best"
     described = "" if one.subject is None else plain(one_line(one.subject.plan))
@@ -52,6 +53,14 @@ def _row(one: Checked) -> tuple[str, ...]:
     stage = one.estimate.memory.binding
     peak = f"{gib(stage.peak_bytes)} of {capacity(stage.capacity_bytes)}"
     return (code(one.reference), described, seconds(one.estimate.step_s), peak, verdict)
+
+
+def _verdict(one: Checked) -> str:
+    """`fits`; `fits, tight`; `**fail**, tight: needs 80.5 of 79.2 GiB`."""
+    words = "" if one.estimate is None else fit_words(one.estimate)
+    if one.passed:
+        return words or "ok"
+    return "**fail**" if words in ("", "fits") else f"**fail**, {words}"
 
 
 def _finding(one: Finding) -> str:

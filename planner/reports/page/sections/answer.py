@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from planner.reports.estimate import fit_verdict
-from planner.reports.families import safest_tied
+from planner.reports.families import roomy_tied
 from planner.reports.page.bars import range_bar
 from planner.reports.page.html import Html, element, join
 from planner.reports.page.parts import bullets, note, section
 from planner.reports.reasons import why
 from planner.reports.search import how_sure
-from planner.reports.sentences import binding, bound_by, plan_answer, safer
+from planner.reports.sentences import binding, bound_by, plan_answer, with_room
 from planner.wording.labels import degrees, one_line, recompute, schedule
 from planner.wording.units import capacity, count, gib, percent, plural, time_scale
 
@@ -165,7 +165,7 @@ def _card(name: str, figure: str, unit: str, bar: Html, below: str) -> Html:
 
 
 def _warnings(content: PageContent) -> list[Html]:
-    """Of a plan that fits and may not: the safer plan tied with it."""
+    """Of a plan that fits and may not: the best plan with room that is tied with it."""
     best, search = content.best, content.answer.search
     if best.estimate.fit_class != "tight" or not best.estimate.memory.fits:
         return []
@@ -173,11 +173,11 @@ def _warnings(content: PageContent) -> list[Html]:
         "Tight: the range of the peak reaches into the headroom or beyond, so that the plan may "
         "run out of memory."
     )
-    safest = safest_tied(content.answer.plans)
-    if safest is not None:
-        text += f" {safer(safest)}"
+    roomy = roomy_tied(content.answer.plans)
+    if roomy is not None:
+        text += f" {with_room(roomy)}"
     elif search is not None:
-        text += " No plan listed is tied with it and surely fits."
+        text += " No plan listed is tied with it and fits with room."
     return [element("p", element("b", "! "), text, class_="warning")]
 
 

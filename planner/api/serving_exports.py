@@ -1,0 +1,118 @@
+"""Serving plans as engines and their deployments read them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from planner.api.inputs import load_cluster, load_model
+from planner.api.recorded import found_again
+from planner.errors import InputError
+from planner.exporters.errors import Inexpressible
+from planner.exporters.serving.formats import SERVING_FORMATS
+from planner.exporters.serving.job import ServingExport
+from planner.plan_document.serving.read import read_serving_plan
+from planner.specs import ranges
+from planner.specs.engine import load_engine
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from planner.api.inputs import ClusterLike, ModelLike
+
+
+def export_serving(
+    plan: str | Path,
+    format: str,
+    *,
+    cluster: ClusterLike | None = None,
+    model: ModelLike | None = None,
+) -> str:
+    """The text of a serving plan, `FILE#rank`, in a format of `serving_formats`. Cluster and model
+    are by default those that the plan was made for.
+
+    Raises: Inexpressible, which names the field, when the format cannot express what the plan
+    decides; InputError.
+
+    >>> from pathlib import Path
+    >>> from planner import api
+    >>> load = Path("load.yaml")
+    >>> _ = load.write_text("requests: {input: 1024, output: 256}\\nconcurrency: 16\\n")
+    >>> found = api.search_serving(
+    ...     "dgx-h100-16", "llama-3-8b", load, nodes=1, pipeline=1, disaggregated=False, top=1
+    ... )
+    >>> _ = Path("serving.json").write_text(api.to_text(found.document))
+    >>> "--tensor-parallel-size=" in api.export_serving("serving.json", "vllm")
+    True
+    """
+    ranges.word("--format", format, tuple(SERVING_FORMATS))
+    return SERVING_FORMATS[format].write(_job(plan, cluster, model))
+
+
+def export_all_serving(
+    plan: str | Path,
+    *,
+    cluster: ClusterLike | None = None,
+    model: ModelLike | None = None,
+    note: Callable[[str], None] | None = None,
+) -> dict[str, str]:
+    """The texts of every format that can express a serving plan, by the names of their files.
+    `note` is called with the reasons of the others. Raises: InputError.
+
+    >>> from pathlib import Path
+    >>> from planner import api
+    >>> load = Path("load.yaml")
+    >>> _ = load.write_text("requests: {input: 1024, output: 256}\\nconcurrency: 16\\n")
+    >>> found = api.search_serving(
+    ...     "dgx-h100-16", "llama-3-8b", load, nodes=1, pipeline=1, disaggregated=False, top=1
+    ... )
+    >>> _ = Path("serving.json").write_text(api.to_text(found.document))
+    >>> sorted(api.export_all_serving("serving.json"))
+    ['dynamo.yaml', 'llm-d.yaml', 'vllm.sh']
+    """
+    job = _job(plan, cluster, model)
+    texts: dict[str, str] = {}
+    for one in SERVING_FORMATS.values():
+        try:
+            texts[one.file] = one.write(job)
+        except Inexpressible as error:
+            if note is not None:
+                note(f"no {one.file}: {error}")
+    return texts
+
+
+def serving_formats() -> tuple[str, ...]:
+    """Formats of serving plans.
+
+    >>> from planner import api
+    >>> api.serving_formats()
+    ('vllm', 'sglang', 'trtllm', 'dynamo', 'llm-d')
+    """
+    return tuple(SERVING_FORMATS)
+
+
+def _job(plan: str | Path, cluster: ClusterLike | None, model: ModelLike | None) -> ServingExport:
+    read = read_serving_plan(str(plan))
+    machines = load_cluster(found_again(read, "cluster") if cluster is None else cluster)
+    served = load_model(found_again(read, "model") if model is None else model)
+    engine = load_engine(found_again(read, "engine"))
+    node_devices = {group.name: group.devices_per_node for group in machines.node_groups}
+    for index, pool in enumerate(read.plan.pools):
+        if pool.group not in node_devices:
+            known = ", ".join(node_devices)
+            raise InputError(
+                f"{read.place}: pools.{index}.group: cluster {machines.name} has no node group "
+                f"{pool.group}; it has {known}"
+            )
+    requests = read.inputs.load.requests
+    longest = (requests.input + requests.output) * (1 + requests.spread)
+    return ServingExport(
+        title=f"{served.name} on {machines.name}, plan {read.rank}",
+        plan=read.plan,
+        model=served.name,
+        mixture=served.moe is not None,
+        longest=-int(-longest // 1),
+        node_devices=node_devices,
+        block_tokens=engine.memory.block_tokens,
+        chunked=engine.scheduler.chunked,
+    )

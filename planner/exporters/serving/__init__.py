@@ -1,0 +1,1 @@
+"""Serving plans as what engines and their deployments read."""

@@ -1,0 +1,65 @@
+"""What the exports of a serving plan need to know."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from planner.exporters.errors import Inexpressible
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from planner.plan.serving import ServingPlan, ServingPool
+
+ROUTER_PORT, FIRST_PORT = 8000, 8100
+"""Where clients connect, and where the first replica of a node listens."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServingExport:
+    """`model`: its name here, which stands for a checkpoint that the user has; `mixture`: whether
+    it has experts; `longest`: tokens of the longest prompt with its answer; `node_devices`: devices
+    of one node, by node group; `block_tokens`: of one block of the KV cache;
+    `chunked`: a prompt may be split over steps."""
+
+    title: str
+    plan: ServingPlan
+    model: str
+    mixture: bool
+    longest: int
+    node_devices: Mapping[str, int]
+    block_tokens: int
+    chunked: bool
+
+    @property
+    def pools(self) -> dict[str, ServingPool]:
+        """By a name of its own: its role, and its number where several have it."""
+        roles = [pool.role for pool in self.plan.pools]
+        named: dict[str, ServingPool] = {}
+        for index, pool in enumerate(self.plan.pools):
+            several = roles.count(pool.role) > 1
+            number = roles[: index + 1].count(pool.role)
+            named[f"{pool.role}-{number}" if several else pool.role] = pool
+        return named
+
+    def nodes_of(self, pool: ServingPool) -> int:
+        """Nodes that one replica takes."""
+        return -(-pool.replica_devices // self.node_devices[pool.group])
+
+    def for_engine(self, engine: str, target: str) -> None:
+        """Raises: Inexpressible for a plan of another engine."""
+        if self.plan.engine != engine:
+            raise Inexpressible(target, "engine", f"the plan is for engine {self.plan.engine}")
+
+
+def whole_nodes(job: ServingExport, pool: ServingPool, target: str) -> int:
+    """Nodes of one replica. Raises: Inexpressible where it takes several and not all of each."""
+    nodes, each = job.nodes_of(pool), job.node_devices[pool.group]
+    if nodes > 1 and pool.replica_devices % each:
+        raise Inexpressible(
+            target,
+            "tensor",
+            f"a replica of {pool.replica_devices} devices leaves devices of a node of {each} over",
+        )
+    return nodes

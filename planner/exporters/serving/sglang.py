@@ -1,0 +1,46 @@
+"""Arguments of `sglang.launch_server` (sgl-project/sglang, server_args.py, 0.5)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from planner.exporters.serving.job import whole_nodes
+
+if TYPE_CHECKING:
+    from planner.exporters.serving.job import ServingExport
+    from planner.plan.serving import ServingPool
+
+TARGET = "sglang"
+KV = {"bf16": "auto", "fp8": "fp8_e4m3"}
+
+
+def arguments(job: ServingExport, pool: ServingPool) -> list[str]:
+    """Of one replica, without the model and where it listens. SGLang counts every device of a stage
+    in its tensor degree, and divides the limits of requests and of prompt tokens by the ranks of
+    data-parallel attention."""
+    ranks = pool.attention_data
+    found = [
+        f"--tp-size={pool.tensor * ranks}",
+        f"--pp-size={pool.pipeline}",
+        f"--max-running-requests={pool.max_running * ranks}",
+        f"--chunked-prefill-size={pool.max_step_tokens * ranks}",
+        f"--context-length={job.longest}",
+        f"--mem-fraction-static={pool.memory_share:g}",
+        f"--kv-cache-dtype={KV[pool.kv_format]}",
+        f"--page-size={job.block_tokens}",
+    ]
+    if ranks > 1:
+        found += ["--enable-dp-attention", f"--dp-size={ranks}"]
+    if job.mixture and pool.expert > 1:
+        found.append(f"--ep-size={pool.expert}")
+    if pool.role != "aggregated":
+        found += [f"--disaggregation-mode={pool.role}", "--disaggregation-transfer-backend=nixl"]
+    return found
+
+
+def across_nodes(job: ServingExport, pool: ServingPool) -> list[str]:
+    """What a replica of several nodes takes besides."""
+    nodes = whole_nodes(job, pool, TARGET)
+    if nodes == 1:
+        return []
+    return [f"--nnodes={nodes}", "--node-rank=$NODE_RANK", "--dist-init-addr=$HEAD:5000"]
