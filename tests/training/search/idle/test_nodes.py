@@ -125,7 +125,7 @@ def test_work_is_below_every_step(
             assert point_estimate(scenario, plan).step_s >= bound_s
 
 
-@pytest.mark.parametrize("case", (*CASES[:2], CASES[3]), ids=("small", "deep", "experts"))
+@pytest.mark.parametrize("case", [*CASES[:2], CASES[3]], ids=("small", "deep", "experts"))
 def test_what_is_not_counted_is_of_no_use(
     scenario_of: Callable[..., Scenario], case: dict[str, Any]
 ) -> None:
