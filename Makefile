@@ -53,9 +53,9 @@ docs: $(BIN)/planner
 test-fast: $(BIN)/planner
 	$(BIN)/pytest -n 2 -m 'not slow'
 
-# Property tests with other examples every time; each failure prints how to repeat it.
+# Property tests with more and other examples every time; each failure prints how to repeat it.
 test-random: $(BIN)/planner
-	$(BIN)/pytest -n 2 -m hypothesis --hypothesis-profile=random
+	PLANNER_EVERY_INSTANCE=1 $(BIN)/pytest -n 2 -m hypothesis --hypothesis-profile=random
 
 # The newest releases of everything that pyproject.toml allows, in an environment made anew.
 test-newest:

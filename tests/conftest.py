@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
+import sys
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
@@ -44,6 +46,11 @@ from planner.training.search.result import (
 
 GOLDEN = Path(__file__).parent / "golden"
 GIB = 2**30
+
+# Compiled modules are kept whatever the environment says: hundreds of processes that tests start
+# would compile the program anew, and every worker all tests.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 # The same examples in every run, so that a red run says something of the change and not of the
 # dice; `make test-random` throws them anew. No time limit for one example: a loaded machine is

@@ -85,8 +85,8 @@ def launch_options(options: Mapping[str, Any]) -> LaunchOptions:
 
 def say_notes(launched: LaunchedPlan, note: Callable[[str], None] | None) -> None:
     """Notes what was read and left out; what was assumed is among the job's assumptions."""
-    for line in launched.notes.lines() if note is not None else ():
-        if note is not None and not line.startswith("assumed: "):
+    if note is not None:
+        for line in launched.notes.short_lines():
             note(f"{launched.name}: {line}")
 
 

@@ -10,12 +10,14 @@ import numpy as np
 
 from planner.api.answers import PricedPlan
 from planner.api.comparisons import priced_like
+from planner.api.plans import GivenPlan
 from planner.budget import Budget
 from planner.errors import InputError, NothingFits
 from planner.hardware.links import hops_between
 from planner.importers.health.bandwidths import bad_parts
 from planner.importers.health.read import read_health
-from planner.replan.damage import Damage
+from planner.importers.launch_file import is_launch
+from planner.replan.damage import Damage, check_hosts_of
 from planner.replan.document import to_document
 from planner.replan.option import CHANGE_BATCH, WAYS
 from planner.replan.replan import replan as engine
@@ -132,9 +134,10 @@ def replan(
     hours = ranges.hours("--hours-left", hours_left)
     left_s = None if hours is None else hours * HOUR_S
     limit_s = ranges.duration_s("--time-limit", time_limit_s)
+    gone, parts = list(_hosts(lost)), list(_slow_parts(slow))
+    _check_hosts(plan, cluster, gone, parts)
     priced = priced_like(plan, cluster, model, None, {"headroom": headroom})
     scenario = priced.scenario
-    gone, parts = list(_hosts(lost)), list(_slow_parts(slow))
     findings: list[str] = []
     elsewhere: list[str] = []
     hosts = set(scenario.cluster.host_names())
@@ -165,6 +168,18 @@ def replan(
     )
     name = str(plan) if isinstance(plan, str | Path) else "plan"
     return Replan(name=name, found=found, findings=tuple(findings))
+
+
+def _check_hosts(
+    plan: PlanLike, cluster: ClusterLike | None, lost: Sequence[str], slow: Sequence[Slow]
+) -> None:
+    """Before anything is priced. Raises: InputError for hosts that the cluster does not have, where
+    its file says how many there are."""
+    if isinstance(plan, str | Path) and is_launch(str(plan)):
+        return
+    whole = GivenPlan.of(plan).cluster(cluster)
+    if all(group.hosts is not None for group in whole.node_groups):
+        check_hosts_of(whole, lost, slow)
 
 
 def _texts(given: str | Iterable[str]) -> Iterator[str]:

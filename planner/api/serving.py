@@ -2,32 +2,35 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from planner.api.inputs import load_cluster, load_model
 from planner.errors import InputError
+from planner.plan_document.serving.write import latency_fields
 from planner.serving.accuracy import ranges_of
 from planner.serving.assumptions import assumptions_of
 from planner.serving.domain import fast_domain
 from planner.serving.estimate import ServingEstimate, estimate, holds_a_request, prices
 from planner.serving.limits import missed_limits
-from planner.serving.load.lengths import ClosedLoad
+from planner.serving.load.stated import closed_load, open_load
+from planner.serving.open_estimate import estimate_open, intensity_of
 from planner.serving.room import changes_with_room
 from planner.serving.scenario import KV_BYTES, WEIGHT_BYTES, ServingDegrees, ServingScenario
 from planner.specs.engine import load_engine
 from planner.specs.ranges import word
 from planner.specs.serving import serving_defaults
-from planner.specs.serving_load import ROUNDS, LoadFile, load_serving_load
+from planner.specs.serving_load import load_serving_load
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from planner.api.inputs import ClusterLike, ModelLike
-    from planner.serving.estimate import Latency
     from planner.serving.memory import ServingMemory
+    from planner.serving.open_estimate import Intensity
     from planner.specs.cluster.spec import ClusterSpec
     from planner.specs.model.spec import ModelSpec
+    from planner.specs.serving_load import LoadFile
 
 DEFAULT_ENGINE, DEFAULT_WEIGHTS = "vllm", "bf16"
 
@@ -35,14 +38,16 @@ DEFAULT_ENGINE, DEFAULT_WEIGHTS = "vllm", "bf16"
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PricedServing:
     """One replica under a load. `estimate` is None where the KV cache has no room for a request,
-    and `changes` are then what would make room. `missed` are the limits of the load that it does
-    not keep."""
+    and `changes` are then what would make room; so it is where requests come faster than the
+    replica answers them. `intensity`: how fast they come, where they do at times of their own.
+    `missed` are the limits of the load that it does not keep."""
 
     cluster: str
     scenario: ServingScenario
     load: LoadFile
     memory: ServingMemory
     estimate: ServingEstimate | None
+    intensity: Intensity | None = None
     missed: tuple[str, ...] = ()
     changes: tuple[str, ...] = ()
     assumptions: tuple[str, ...] = ()
@@ -50,12 +55,17 @@ class PricedServing:
     @property
     def fits(self) -> bool:
         """Whether the KV cache has room for the longest request."""
-        return self.estimate is not None
+        return self.estimate is not None or self.intensity is not None
+
+    @property
+    def keeps_up(self) -> bool:
+        """Whether the queue of requests stays finite."""
+        return self.intensity is None or self.intensity.keeps_up
 
     @property
     def ranges(self) -> dict[str, tuple[float, float]]:
         """Where nine of ten measurements lie around the means: seconds, and tokens per second.
-        Empty where the replica does not fit."""
+        Empty where nothing is estimated."""
         found = self.estimate
         if found is None:
             return {}
@@ -111,12 +121,17 @@ class PricedServing:
         }
 
     def _figures(self) -> dict[str, Any]:
-        found = self.estimate
+        found, come = self.estimate, self.intensity
+        figures: dict[str, Any] = {}
+        if come is not None:
+            figures["keeps_up"] = come.keeps_up
+            figures["requests_per_s"] = come.rate_per_s
+            figures["highest_requests_per_s"] = come.highest_per_s
         if found is None:
-            return {}
-        return {
-            "ttft": _latency(found.ttft),
-            "tpot": None if found.tpot is None else _latency(found.tpot),
+            return figures
+        return figures | {
+            "ttft": latency_fields(found.ttft),
+            "tpot": None if found.tpot is None else latency_fields(found.tpot),
             "output_tokens_per_s_per_device": found.output_tokens_per_s_per_device,
             "ranges": {
                 "level": serving_defaults().ranges.level,
@@ -153,9 +168,9 @@ def estimate_serving(
     True
     """
     spec, file, profile = load_cluster(cluster), load_serving_load(load), load_engine(engine)
-    if file.concurrency is None and file.offline is None:
+    if file.concurrency is None and file.offline is None and not file.is_open:
         raise InputError(
-            "an estimate needs concurrency or offline in the load file", path=str(load)
+            "an estimate needs concurrency, offline or arrivals in the load file", path=str(load)
         )
     group, served = spec.node_groups[0], load_model(model)
     degrees = ServingDegrees(
@@ -171,28 +186,30 @@ def estimate_serving(
         degrees=degrees,
         stated_link_bytes_per_s=fast_domain(group).bytes_per_s,
     )
-    closed, (_, memory) = closed_load(file), prices(scenario)
-    assumptions = tuple(assumptions_of(spec, scenario, file, weights=weights, kv_format=kv_format))
-    if not holds_a_request(memory, closed):
-        return PricedServing(
-            cluster=spec.name,
-            scenario=scenario,
-            load=file,
-            memory=memory,
-            estimate=None,
-            changes=tuple(changes_with_room(scenario, closed, group.devices_per_node)),
-            assumptions=assumptions,
-        )
-    found = estimate(scenario, closed)
-    return PricedServing(
+    closed, (_, memory) = closed_load(file, profile), prices(scenario)
+    told = assumptions_of(spec, scenario, file, closed, weights=weights, kv_format=kv_format)
+    priced = PricedServing(
         cluster=spec.name,
         scenario=scenario,
         load=file,
         memory=memory,
-        estimate=found,
-        missed=missed_limits(file.slo, found.ttft, found.tpot),
-        assumptions=assumptions,
+        estimate=None,
+        assumptions=tuple(told),
     )
+    if not holds_a_request(memory, closed):
+        changes = tuple(changes_with_room(scenario, closed, group.devices_per_node))
+        return replace(priced, changes=changes)
+    come = None
+    if file.is_open:
+        requests = open_load(file, profile)
+        come = intensity_of(scenario, requests)
+        if not come.keeps_up:
+            return replace(priced, intensity=come)
+        found = estimate_open(scenario, requests)
+    else:
+        found = estimate(scenario, closed)
+    missed = missed_limits(file.slo, found.ttft, found.tpot)
+    return replace(priced, estimate=found, intensity=come, missed=missed)
 
 
 def _check_degrees(cluster: ClusterSpec, model: ModelSpec, degrees: ServingDegrees) -> None:
@@ -218,20 +235,3 @@ def _check_degrees(cluster: ClusterSpec, model: ModelSpec, degrees: ServingDegre
     if degrees.expert > max(1, experts):
         has = f"has {experts}" if experts else "is no mixture of experts"
         raise InputError(f"--expert {degrees.expert}: {model.name} {has}")
-
-
-def closed_load(file: LoadFile) -> ClosedLoad:
-    """The requests of a load file, with one client where it states none."""
-    requests = file.requests
-    most, least = 1 + requests.spread, 1 - requests.spread
-    return ClosedLoad(
-        concurrency=file.concurrency or file.offline or 1,
-        input_tokens=round(requests.input * most),
-        output_tokens=round(requests.output * most),
-        least=least / most,
-        rounds=1 if file.offline else ROUNDS,
-    )
-
-
-def _latency(found: Latency) -> dict[str, float]:
-    return {"mean_s": found.mean_s, "p50_s": found.median_s, "p99_s": found.p99_s}

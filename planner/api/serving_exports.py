@@ -11,6 +11,7 @@ from planner.exporters.errors import Inexpressible
 from planner.exporters.serving.formats import SERVING_FORMATS
 from planner.exporters.serving.job import ServingExport
 from planner.plan_document.serving.read import read_serving_plan
+from planner.serving.load.stated import closed_load
 from planner.specs import ranges
 from planner.specs.engine import load_engine
 
@@ -104,14 +105,13 @@ def _job(plan: str | Path, cluster: ClusterLike | None, model: ModelLike | None)
                 f"{read.place}: pools.{index}.group: cluster {machines.name} has no node group "
                 f"{pool.group}; it has {known}"
             )
-    requests = read.inputs.load.requests
-    longest = (requests.input + requests.output) * (1 + requests.spread)
+    requests = closed_load(read.inputs.load, engine)
     return ServingExport(
         title=f"{served.name} on {machines.name}, plan {read.rank}",
         plan=read.plan,
         model=served.name,
         mixture=served.moe is not None,
-        longest=-int(-longest // 1),
+        longest=requests.input_tokens + requests.output_tokens,
         node_devices=node_devices,
         block_tokens=engine.memory.block_tokens,
         chunked=engine.scheduler.chunked,

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from planner.api.inputs import load_cluster, load_model
 from planner.api.recorded import found_again
-from planner.api.serving import closed_load
 from planner.errors import InputError, RuleError
 from planner.plan_document.serving.read import read_serving_plan
 from planner.plan_document.serving.write import to_serving_document
 from planner.serving.deployment import PoolPart
 from planner.serving.domain import fast_domain, stage_link
 from planner.serving.estimate import holds_a_request, prices
+from planner.serving.load.stated import closed_load
 from planner.serving.scenario import ServingDegrees, ServingScenario
 from planner.serving.search.goal import goal_of
 from planner.serving.search.job import ServingJob
@@ -73,7 +73,7 @@ def estimate_serving_plan(
     inputs = read.inputs
     spec = load_cluster(found_again(read, "cluster") if cluster is None else cluster)
     profile = load_engine(found_again(read, "engine"))
-    load = closed_load(inputs.load)
+    load = closed_load(inputs.load, profile)
     _check_rooms(read, spec)
     job = ServingJob(
         cluster=spec,

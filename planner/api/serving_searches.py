@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from planner.alarm import enforced
 from planner.api.inputs import load_cluster, load_model
-from planner.api.serving import DEFAULT_ENGINE, DEFAULT_WEIGHTS, closed_load
+from planner.api.serving import DEFAULT_ENGINE, DEFAULT_WEIGHTS
 from planner.budget import Budget, OutOfTime
 from planner.errors import InputError, TimeRanOut
 from planner.plan_document.serving.inputs import record_serving_inputs
 from planner.plan_document.serving.write import to_serving_document
 from planner.serving.assumptions import assumptions_of_search
+from planner.serving.load.stated import closed_load
 from planner.serving.scenario import KV_BYTES, WEIGHT_BYTES
 from planner.serving.search import search as engine_search
 from planner.serving.search.goal import goal_of
@@ -148,6 +149,7 @@ def search_serving(
         job.model,
         job.engine,
         file,
+        job.load,
         weights=weights,
         kv_format=kv_format,
         default_weights=DEFAULT_WEIGHTS,
@@ -171,18 +173,25 @@ def _job(
     """Raises: InputError."""
     file, profile = load_serving_load(load), load_engine(engine)
     spec = load_cluster(cluster).sized(nodes=nodes, devices=devices)
+    if file.is_open or file.trace is not None:
+        raise InputError(
+            "a search cannot bound what requests of a trace or at a rate do; `planner estimate` "
+            "simulates them on one replica",
+            path=str(load),
+            hint="state input, output and concurrency to search",
+        )
     stated = file.concurrency or file.offline
     if objective == "devices" and stated is None:
         raise InputError(
             "--objective devices needs concurrency or offline in the load file", path=str(load)
         )
-    if disaggregated and (file.offline or file.requests.output == 1):
+    closed = closed_load(file, profile)
+    if disaggregated and (file.offline or closed.output_tokens == 1):
         raise InputError(
             "pools that read prompts need clients that send one request after the other, and "
             "answers of several tokens",
             path=str(load),
         )
-    closed = closed_load(file)
     allowed = Allowed(
         weights=_formats("--weights", formats[0], tuple(WEIGHT_BYTES)) or (DEFAULT_WEIGHTS,),
         kv_formats=_formats("--kv-format", formats[1], tuple(KV_BYTES)) or (profile.kv_format,),

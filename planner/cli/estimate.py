@@ -63,7 +63,8 @@ def estimate(
     the job. A launch script states its model; flags fill in what a launch file leaves open.
     With --serving the plan is one replica of an engine, and the estimate is of its latencies.
 
-    Exit code 0: it fits; 1: it does not fit, or misses a limit of the load; 2: bad input.
+    Exit code 0: it fits; 1: it does not fit, or does not keep up with the load or its limits;
+    2: bad input.
     """
     if served.serving is not None:
         others = {"plan": plan, "timeline": timeline, "headroom": inputs.headroom}
@@ -135,11 +136,12 @@ def _estimate_serving(
                 priced.scenario,
                 priced.memory,
                 priced.estimate,
+                priced.intensity,
                 ranges=priced.ranges,
                 missed=priced.missed,
                 changes=priced.changes,
                 assumptions=priced.assumptions,
             )
         )
-    if priced.missed or not priced.fits:
+    if priced.missed or not priced.fits or not priced.keeps_up:
         raise typer.Exit(DOES_NOT_FIT)

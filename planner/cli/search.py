@@ -96,7 +96,7 @@ def search(
     limit_s = values.duration_s("--time-limit", time_limit)
     if served.serving is not None:
         check_writable(output)
-        any_found = search_serving(
+        serving = search_serving(
             inputs,
             workload,
             restrict,
@@ -116,7 +116,9 @@ def search(
             output=output,
             json=json,
         )
-        if not any_found:
+        if serving.stopped == "interrupted":
+            raise typer.Exit(INTERRUPTED)
+        if not serving.offers:
             raise typer.Exit(NO_PLAN)
         return
     refuse_serving(served)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         ServingSearchOptions,
         WorkloadOptions,
     )
+    from planner.serving.search.result import ServingSearch
 
 SERVED = ("tensor", "pipeline", "expert", "nodes", "devices")
 """Options of training that mean the same for serving."""
@@ -84,8 +85,8 @@ def search_serving(
     others: Mapping[str, Any],
     output: str | None,
     json: bool,
-) -> bool:
-    """Whether plans were found."""
+) -> ServingSearch:
+    """What was found, which is written and shown."""
     refuse_training(workload, restrict, {"headroom": inputs.headroom, **others})
     from planner import api
 
@@ -141,4 +142,4 @@ def search_serving(
                 assumptions=found.assumptions,
             )
         )
-    return bool(found.plans)
+    return found.search

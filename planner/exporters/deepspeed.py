@@ -45,6 +45,13 @@ def as_json(job: ExportJob) -> str:
         "zero_optimization": _zero(job),
         **_checkpoints(job),
     }
+    if degrees.context > 1:
+        reduced = reduced_gradient_bytes(job.software, job.job.precision)
+        document |= {
+            "sequence_parallel_size": degrees.context,
+            "data_parallel_size": degrees.data,
+            "seq_parallel_communication_data_type": _type(job.job.precision, reduced),
+        }
     if degrees.tensor > 1 and degrees.pipeline == 1:
         document["tensor_parallel"] = {"autotp_size": degrees.tensor}
     if degrees.expert > 1:
@@ -63,12 +70,18 @@ def code_notes(job: ExportJob) -> tuple[str, ...]:
     """What the JSON cannot hold and the training code must do."""
     degrees = job.plan.degrees
     if degrees.pipeline == 1:
-        if job.plan.recompute.granularity == "none":
-            return ()
-        return (
-            "recomputation is code: model.gradient_checkpointing_enable(), or "
-            "deepspeed.checkpointing.checkpoint around every layer",
-        )
+        notes = []
+        if degrees.context > 1:
+            notes.append(
+                "divided sequences are code: every attention is a "
+                "deepspeed.sequence.layer.DistributedAttention, and a rank gets its part of a batch"
+            )
+        if job.plan.recompute.granularity != "none":
+            notes.append(
+                "recomputation is code: model.gradient_checkpointing_enable(), or "
+                "deepspeed.checkpointing.checkpoint around every layer"
+            )
+        return tuple(notes)
     return (
         "the pipeline is code: PipelineModule(..., topology=PipeModelDataParallelTopology("
         f"num_pp={degrees.pipeline}, num_mp={degrees.tensor}, num_dp={degrees.data}), "
@@ -92,9 +105,7 @@ def _refuse(job: ExportJob) -> None:
             "sequence_parallel", "it is Megatron-LM's, part of tensor parallelism in the model code"
         )
     if degrees.context > 1:
-        raise _cannot(
-            "degrees.context", "its sequence parallelism exchanges heads, not keys and values"
-        )
+        _refuse_context(job)
     if pipelined and STAGES[plan.data_sharding] > 1:
         raise _cannot("data_sharding", f"{plan.data_sharding} and a pipeline exclude each other")
     if degrees.tensor > 1 and plan.data_sharding == "full":
@@ -106,6 +117,19 @@ def _refuse(job: ExportJob) -> None:
     if plan.placement.order != _ORDER:
         raise _cannot("placement.order", "the grid is pipe, data, model, the last varying fastest")
     _refuse_recompute(job)
+
+
+def _refuse_context(job: ExportJob) -> None:
+    """Sequences are divided by Ulysses, in a mesh of replicas and sequences alone."""
+    degrees = job.plan.degrees
+    if job.software.context_heads not in ("all", degrees.context):
+        raise _cannot(
+            "degrees.context", "its sequence parallelism exchanges heads, not keys and values"
+        )
+    if degrees.tensor > 1 or degrees.pipeline > 1:
+        raise _cannot("degrees.context", "it excludes tensor parallelism and a pipeline")
+    if degrees.expert > 1 and job.plan.data_sharding == "full":
+        raise _cannot("degrees.context", "it excludes sharded experts in ZeRO-3")
 
 
 def _refuse_recompute(job: ExportJob) -> None:

@@ -34,7 +34,22 @@ class Notes:
             for clause in dict.fromkeys(clauses):
                 yield f"{word}: {printable(' '.join(clause.split()))}"
 
+    def short_lines(self) -> Iterator[str]:
+        """What was read and what was left out, the clauses of each joined to lines of bearable
+        length."""
+        for word, clauses in (("read", self.read), ("left out", self.left_out)):
+            line = ""
+            for clause in dict.fromkeys(printable(" ".join(one.split())) for one in clauses):
+                if line and len(line) + len(clause) > FULL_LINE:
+                    yield line
+                    line = ""
+                line = f"{line}; {clause}" if line else f"{word}: {clause}"
+            if line:
+                yield line
 
+
+FULL_LINE = 240
+"""Characters of a line to which no further clause is joined."""
 MOST_LISTED = 12
 """Most words of a list that are spelled out."""
 

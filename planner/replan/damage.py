@@ -10,7 +10,7 @@ from planner.specs.cluster.slow import EVERY, Slow
 from planner.specs.files.spelling import did_you_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
 
     from planner.specs.cluster.spec import ClusterSpec
 
@@ -28,19 +28,12 @@ class Damage:
     def of(cls, cluster: ClusterSpec, lost: Iterable[str], slow: Iterable[Slow]) -> Damage:
         """Raises: InputError for hosts that the cluster does not have, and for none at all."""
         hosts = cluster.host_names()
-        known, gone = set(hosts), set(lost)
-        for host in sorted(gone):
-            check_host_of(cluster, "--lost", host, known, hosts)
-        kept = []
-        for one in slow:
-            check_host_of(cluster, "--slow", one.host, known, hosts)
-            if one.other not in (None, EVERY):
-                check_host_of(cluster, "--slow", str(one.other), known, hosts)
-            if not {one.host, one.other} & gone:
-                kept.append(one)
+        gone, parts = set(lost), list(slow)
+        check_hosts_of(cluster, gone, parts)
+        kept = [one for one in parts if not {one.host, one.other} & gone]
         if not gone and not kept:
             raise InputError("nothing is lost and nothing is slow", hint="give --lost or --slow")
-        if gone >= known:
+        if gone >= set(hosts):
             raise InputError(f"--lost: cluster {cluster.name} has no other node")
         return cls(lost=tuple(host for host in hosts if host in gone), slow=tuple(kept))
 
@@ -50,10 +43,18 @@ class Damage:
         return tuple(dict.fromkeys(one.host for one in self.slow))
 
 
-def check_host_of(
-    cluster: ClusterSpec, option: str, host: str, known: set[str], hosts: Sequence[str]
-) -> None:
-    """Raises: InputError for a host that the cluster does not have."""
-    if host not in known:
-        hint = did_you_mean(host[:80], hosts[:_HINTED])
-        raise InputError(f"{option}: cluster {cluster.name} has no host {host[:80]!r}", hint=hint)
+def check_hosts_of(cluster: ClusterSpec, lost: Iterable[str], slow: Iterable[Slow]) -> None:
+    """Raises: InputError for the first host that the cluster does not have."""
+    hosts = cluster.host_names()
+    known = set(hosts)
+    named = [("--lost", host) for host in sorted(set(lost))]
+    for one in slow:
+        named.append(("--slow", one.host))
+        if one.other not in (None, EVERY):
+            named.append(("--slow", str(one.other)))
+    for option, host in named:
+        if host not in known:
+            raise InputError(
+                f"{option}: cluster {cluster.name} has no host {host[:80]!r}",
+                hint=did_you_mean(host[:80], hosts[:_HINTED]),
+            )

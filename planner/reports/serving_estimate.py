@@ -16,8 +16,10 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.table import Table
 
-    from planner.serving.estimate import Latency, ServingEstimate
+    from planner.serving.estimate import ServingEstimate
+    from planner.serving.latency import Latency
     from planner.serving.memory import ServingMemory
+    from planner.serving.open_estimate import Intensity
     from planner.serving.scenario import ServingScenario
 
     Ranges = Mapping[str, tuple[float, float]]
@@ -27,6 +29,7 @@ def serving_estimate_report(
     scenario: ServingScenario,
     memory: ServingMemory,
     found: ServingEstimate | None,
+    come: Intensity | None,
     *,
     ranges: Ranges,
     missed: Sequence[str],
@@ -34,7 +37,8 @@ def serving_estimate_report(
     assumptions: Sequence[str],
 ) -> RenderableType:
     """What a request waits, what a device gives, and what the KV cache holds. `found` is None where
-    the cache has no room for a request; `ranges` are seconds, and tokens per second of a device."""
+    the cache has no room for a request, or where more requests `come` than are answered; `ranges`
+    are seconds, and tokens per second of a device."""
     what = paragraph(
         f"{scenario.model.name} in {scenario.weights}, KV cache in {scenario.kv}, "
         f"{scenario.engine.name} on {plural(scenario.degrees.devices, 'device')} of type "
@@ -42,11 +46,13 @@ def serving_estimate_report(
     )
     parts: list[RenderableType] = []
     if found is None:
-        parts += [paragraph(_no_room(scenario, memory), style="bold"), what]
+        why = _no_room(scenario, memory) if come is None else f"Does not keep up: {come}."
+        parts += [paragraph(why, style="bold"), what]
     else:
         parts += [
             paragraph(_rate(scenario, found), style="bold"),
             paragraph(_ranges(ranges, found)),
+            *([] if come is None else [paragraph(_keeps_up(come))]),
             what,
             heading("Latency"),
             _latencies(found),
@@ -65,6 +71,13 @@ def _rate(scenario: ServingScenario, found: ServingEstimate) -> str:
     return (
         f"Fits: {three_digits(rate * devices)} output tokens per second on "
         f"{plural(devices, 'device')}, {three_digits(rate)} on each."
+    )
+
+
+def _keeps_up(come: Intensity) -> str:
+    return (
+        f"Keeps up: {come.rate_per_s:.4g} requests come in a second, {come.share:.0%} of the "
+        f"{come.highest_per_s:.4g} that the replica answers at most."
     )
 
 
@@ -106,9 +119,9 @@ def _memory(memory: ServingMemory) -> tuple[str, ...]:
 
 
 def _latencies(found: ServingEstimate) -> Table:
-    table = numbers_table(4)
+    table = numbers_table(6)
     table.add_column("", no_wrap=True)
-    for header in ("mean", "median", "p99"):
+    for header in ("mean", "median", "p90", "p95", "p99"):
         table.add_column(header, justify="right", no_wrap=True)
     table.add_row(*_cells("first token (TTFT)", found.ttft))
     if found.tpot is not None:
@@ -118,5 +131,5 @@ def _latencies(found: ServingEstimate) -> Table:
 
 def _cells(label: str, latency: Latency) -> tuple[str, ...]:
     scale = time_scale(latency.mean_s)
-    numbers = map(scale.number, (latency.mean_s, latency.median_s, latency.p99_s))
+    numbers = map(scale.number, latency.figures)
     return (f"{label}, {scale.unit}", *numbers)

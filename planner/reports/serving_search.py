@@ -99,7 +99,9 @@ def _answer(search: ServingSearch, currency: str | None) -> str:
             return "Nothing fits: no replica has room for a request of the load."
         if search.stopped is Stopped.TIME_LIMIT:
             return "Time ran out before a plan that keeps the limits of the load was found."
-        if search.bound is not None:
+        if search.stopped is Stopped.INTERRUPTED:
+            return "Interrupted before a plan that keeps the limits of the load was found."
+        if search.stopped is not Stopped.PROVEN:
             return "No plan that keeps the limits of the load was found, but none is ruled out."
         return "No plan keeps the limits of the load."
     best = search.offers[0]
@@ -114,11 +116,13 @@ def _answer(search: ServingSearch, currency: str | None) -> str:
 
 
 def _proof(search: ServingSearch) -> str:
+    cut = {Stopped.TIME_LIMIT: "; time ran out", Stopped.INTERRUPTED: "; interrupted"}
+    why = cut.get(search.stopped, "")
     if search.gap is None:
-        return "time ran out before a bound was known"
+        return f"no bound is known{why}"
     if search.proven:
         return "proven best under the model"
-    return f"within {percent(search.gap)} of the best"
+    return f"within {percent(search.gap)} of the best{why}"
 
 
 def _kinds(plan: ServingPlan) -> str:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from planner.serving.accuracy import shares_of
-from planner.specs.serving_load import ROUNDS
+from planner.serving.load.told import told_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from planner.serving.load.lengths import ClosedLoad
     from planner.serving.scenario import ServingScenario
     from planner.specs.cluster.spec import ClusterSpec
     from planner.specs.engine import EngineProfile
@@ -21,6 +22,7 @@ def assumptions_of(
     cluster: ClusterSpec,
     scenario: ServingScenario,
     load: LoadFile,
+    closed: ClosedLoad,
     *,
     weights: str | None,
     kv_format: str | None,
@@ -34,13 +36,13 @@ def assumptions_of(
         f"{engine.name} {engine.version} with its defaults: at most {limits.max_step_tokens:,} "
         f"prompt tokens in a step, {limits.max_running:,} requests at a time"
     )
-    yield from _clients(load)
-    yield "one replica alone; no shared prefixes, no drafts of tokens"
+    yield from told_of(load, closed, engine)
+    yield "one replica alone; no drafts of tokens"
     if len(cluster.node_groups) > 1:
         yield f"devices of group {group.name}, the first of the cluster"
     if group.device.inferred is not None:
         yield f"cluster: {group.device.inferred}"
-    yield from _rest(scenario.model, engine, load)
+    yield from _rest(scenario.model, engine, closed)
 
 
 def assumptions_of_search(
@@ -48,6 +50,7 @@ def assumptions_of_search(
     model: ModelSpec,
     engine: EngineProfile,
     load: LoadFile,
+    closed: ClosedLoad,
     *,
     weights: str | None,
     kv_format: str | None,
@@ -56,12 +59,12 @@ def assumptions_of_search(
     """The same for plans of several replicas."""
     yield from _formats(default_weights, engine.kv_format, engine, weights, kv_format)
     yield f"{engine.name} {engine.version}, with its defaults in all that a plan does not state"
-    yield from _clients(load)
+    yield from told_of(load, closed, engine)
     if load.concurrency is None and load.offline is None:
         yield "as many clients as are best within the limits"
     yield (
         "requests go to replicas of a pool evenly, and more of them never make a replica answer "
-        "sooner; no shared prefixes, no drafts of tokens"
+        "sooner; no drafts of tokens"
     )
     yield (
         "pools that read prompts and pools that write answers are in their steady state: readers "
@@ -71,7 +74,7 @@ def assumptions_of_search(
     for group in cluster.node_groups:
         if group.device.inferred is not None:
             yield f"cluster: {group.device.inferred}"
-    yield from _rest(model, engine, load)
+    yield from _rest(model, engine, closed)
 
 
 def _formats(
@@ -83,14 +86,9 @@ def _formats(
         yield f"KV cache in {kv}, as {engine.name} has it; --kv-format says otherwise"
 
 
-def _clients(load: LoadFile) -> Iterator[str]:
-    if load.concurrency is not None:
-        yield f"each of {load.concurrency:,} clients sends {ROUNDS} requests, one after the other"
-
-
-def _rest(model: ModelSpec, engine: EngineProfile, load: LoadFile) -> Iterator[str]:
+def _rest(model: ModelSpec, engine: EngineProfile, closed: ClosedLoad) -> Iterator[str]:
     yield from model.assumptions
-    longest, made_for = load.requests.input + load.requests.output, model.seq_length
+    longest, made_for = closed.input_tokens + closed.output_tokens, model.seq_length
     if made_for is not None and longest > made_for:
         yield (
             f"requests of {longest:,} tokens are served, although {model.name} is stated "

@@ -11,8 +11,9 @@ from dataclasses import dataclass, replace
 from math import isfinite
 from typing import TYPE_CHECKING
 
-from planner.serving.estimate import Latency, estimate
+from planner.serving.estimate import estimate
 from planner.serving.forecast import Forecast
+from planner.serving.latency import Latency
 from planner.serving.waiting import reader_of
 from planner.serving.writing import writer_of
 
@@ -108,11 +109,6 @@ def forecast_of(
     return forecast, tuple(kept)
 
 
-def steady(seconds: float) -> Latency:
-    """The same for all requests."""
-    return Latency(mean_s=seconds, median_s=seconds, p99_s=seconds)
-
-
 def _pooled(parts: Sequence[PoolPart], load: ClosedLoad) -> tuple[list[_Flow], _State]:
     readers = [(one, reader_of(one.scenario, load)) for one in parts if one.role == "prefill"]
     writers = [(one, writer_of(one.scenario, load)) for one in parts if one.role == "decode"]
@@ -124,17 +120,13 @@ def _pooled(parts: Sequence[PoolPart], load: ClosedLoad) -> tuple[list[_Flow], _
             for one, reader in readers
         ]
     )
-    ttft = Latency(
-        mean_s=waits.mean_s + state.queued_s,
-        median_s=waits.median_s + state.queued_s,
-        p99_s=waits.p99_s + state.queued_s,
-    )
+    ttft = waits.later(state.queued_s)
     flows = []
     for one, writer in writers:
         held = writer.held(one.clients * state.scale)
         tpot_s = writer.tpot_s(held)
         per_s = one.replicas * writer.per_s(held)
-        flows.append(_Flow(per_s=per_s, ttft=ttft, tpot=steady(tpot_s)))
+        flows.append(_Flow(per_s=per_s, ttft=ttft, tpot=Latency.same(tpot_s)))
     return flows, state
 
 
@@ -199,8 +191,5 @@ def _together(found: Sequence[tuple[float, Latency]]) -> Latency:
     """Of several flows: the mean by their rates; of percentiles the largest, as no more requests
     than stated are above it."""
     total = sum(per_s for per_s, _ in found)
-    return Latency(
-        mean_s=sum(per_s * one.mean_s for per_s, one in found) / total,
-        median_s=max(one.median_s for _, one in found),
-        p99_s=max(one.p99_s for _, one in found),
-    )
+    mean_s = sum(per_s * one.mean_s for per_s, one in found) / total
+    return Latency.largest(mean_s, [one for _, one in found])

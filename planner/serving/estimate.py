@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from planner.errors import RuleError
-from planner.serving.load.simulate import Served, Simulation
+from planner.serving.latency import Latency
+from planner.serving.load.simulate import Served, Simulation, Work
 from planner.serving.load.steady import Steady, decode_pool, prompt_alone_s, prompts_per_s
 from planner.serving.memory import ServingMemory, serving_memory
 from planner.serving.step import StepCosts
@@ -22,15 +23,6 @@ _ENOUGH = 300
 """Requests of one rank that a simulation takes when a load has more; at least three rounds, and the
 middle ones count for those left out."""
 _FEWEST_ROUNDS = 3
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Latency:
-    """Seconds over all requests of a load."""
-
-    mean_s: float
-    median_s: float
-    p99_s: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +43,7 @@ def estimate(scenario: ServingScenario, load: ClosedLoad) -> ServingEstimate:
     Raises: RuleError("memory") when the weights leave no room for one request.
     """
     costs, memory = prices(scenario)
-    _check_room(scenario, memory, load)
+    check_room(scenario, memory, load)
     degrees, engine = scenario.degrees, scenario.engine
     lanes = degrees.attention_data * degrees.pipeline
     clients = max(1, round(load.concurrency / lanes))
@@ -61,17 +53,20 @@ def estimate(scenario: ServingScenario, load: ClosedLoad) -> ServingEstimate:
         costs,
         memory,
         engine.scheduler,
-        replace(load, rounds=rounds),
-        clients=clients,
+        Work(
+            lengths=[load.lengths(index) for index in range(clients * rounds)],
+            clients=clients,
+            shared=load.shared,
+        ),
         turn_s=request_s,
         intake_s=engine.host.intake.value / lanes,
     ).run()
     weights = [_weight(one.round, rounds, load.rounds) for one in served]
     timed = [(one.tpot_s, weight) for one, weight in zip(served, weights, strict=True)]
-    late_s = _late_s(served) * engine.host.late_steps.value
-    ttft = _latency([one.ttft_s + request_s + late_s for one in served], weights)
+    after_s = request_s + late_s(served) * engine.host.late_steps.value
+    ttft = Latency.of([one.ttft_s + after_s for one in served], weights)
     known = [(tpot_s, weight) for tpot_s, weight in timed if tpot_s is not None]
-    tpot = _latency([t for t, _ in known], [w for _, w in known]) if known else None
+    tpot = Latency.of([t for t, _ in known], [w for _, w in known]) if known else None
     rate = _rate(served, weights, clients, request_s) if load.rounds > 1 else _whole(served, end_s)
     share = min(load.concurrency, lanes * clients) / clients
     return ServingEstimate(
@@ -95,7 +90,7 @@ def estimate_decode_pool(
     Raises: RuleError("memory") as `estimate`.
     """
     costs, memory = prices(decode)
-    _check_room(decode, memory, load)
+    check_room(decode, memory, load)
     prompt_costs, _ = prices(prefill)
     step_tokens = prefill.engine.scheduler.max_step_tokens
     ttft_s = prompt_alone_s(prompt_costs, load, step_tokens) + prefill.engine.host.request.value
@@ -126,7 +121,7 @@ def holds_a_request(memory: ServingMemory, load: ClosedLoad) -> bool:
     return memory.request_bytes(load.input_tokens + load.output_tokens) <= memory.kv_bytes
 
 
-def _check_room(scenario: ServingScenario, memory: ServingMemory, load: ClosedLoad) -> None:
+def check_room(scenario: ServingScenario, memory: ServingMemory, load: ClosedLoad) -> None:
     if not holds_a_request(memory, load):
         raise RuleError(
             "memory",
@@ -136,7 +131,7 @@ def _check_room(scenario: ServingScenario, memory: ServingMemory, load: ClosedLo
         )
 
 
-def _late_s(served: Sequence[Served]) -> float:
+def late_s(served: Sequence[Served]) -> float:
     """Seconds of a mean step, as far as requests saw any."""
     steps = [one.tpot_s for one in served if one.tpot_s is not None]
     return sum(steps) / len(steps) if steps else 0.0
@@ -147,26 +142,6 @@ def _weight(round_: int, simulated: int, stated: int) -> float:
     if simulated == stated or round_ in (0, simulated - 1):
         return 1.0
     return (stated - 2) / (simulated - 2)
-
-
-def _latency(seconds: Sequence[float], weights: Sequence[float]) -> Latency:
-    total = sum(weights)
-    mean_s = sum(s * w for s, w in zip(seconds, weights, strict=True)) / total
-    ordered = sorted(zip(seconds, weights, strict=True))
-    return Latency(
-        mean_s=mean_s,
-        median_s=_quantile(ordered, 0.5 * total),
-        p99_s=_quantile(ordered, 0.99 * total),
-    )
-
-
-def _quantile(ordered: Sequence[tuple[float, float]], weight: float) -> float:
-    passed = 0.0
-    for seconds, one in ordered:
-        passed += one
-        if passed >= weight:
-            return seconds
-    return ordered[-1][0]
 
 
 def _whole(served: Sequence[Served], end_s: float) -> float:

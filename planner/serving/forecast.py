@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from planner.plan.serving import ServingPlan
-    from planner.serving.estimate import Latency
+    from planner.serving.latency import Latency
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,12 +8,18 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from planner.serving.estimate import Latency
+    from planner.serving.latency import Latency
     from planner.specs.serving_load import LatencyLimit, ServiceLevel
 
 KEPT = 1 + 1e-6
 """A latency over its limit that still counts as kept: limits are met by halving."""
-STATISTICS = {"mean": "mean_s", "p50": "median_s", "p99": "p99_s"}
+STATISTICS = {
+    "mean": "mean_s",
+    "p50": "median_s",
+    "p90": "p90_s",
+    "p95": "p95_s",
+    "p99": "p99_s",
+}
 """Statistics that a limit may name, and where a latency has them."""
 
 

@@ -15,7 +15,8 @@ from functools import lru_cache
 from math import inf, log
 from typing import TYPE_CHECKING
 
-from planner.serving.estimate import Latency, prices
+from planner.serving.estimate import prices
+from planner.serving.latency import Latency
 from planner.serving.load.steady import prompt_alone_s, prompts_per_s
 
 if TYPE_CHECKING:
@@ -26,32 +27,37 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PromptReader:
     """One replica that reads prompts. `read_per_s`: at most, over its ranks; `alone_s`: of a mean
-    prompt that does not wait, from the client to its first token; `spread`: lengths are within this
-    share of the mean; `ranks` read side by side."""
+    prompt that does not wait, from the client to its first token; `load`: how lengths differ;
+    `ranks` read side by side."""
 
     read_per_s: float
     alone_s: float
-    spread: float
+    load: ClosedLoad
     ranks: int
 
     def ttft(self, share: float, transfer_s: float) -> Latency:
         """Where `share` of what the replica can read comes, and the KV cache travels for
         `transfer_s`. Infinite at 1."""
         if share >= 1:
-            return Latency(mean_s=inf, median_s=inf, p99_s=inf)
+            return Latency.same(inf)
         mean_s = self.wait_s(share)
         fixed_s = self.alone_s + transfer_s
-        longest_s = self.alone_s * self.spread
-        return Latency(
-            mean_s=fixed_s + mean_s,
-            median_s=fixed_s + _quantile_s(0.5, share, mean_s),
-            p99_s=fixed_s + longest_s + _quantile_s(0.01, share, mean_s),
-        )
+
+        def quantile_s(below: float) -> float:
+            longer_s = self.alone_s * max(0.0, self.load.input_excess(below))
+            return fixed_s + longer_s + _quantile_s(1 - below, share, mean_s)
+
+        return Latency.by_quantile(fixed_s + mean_s, quantile_s)
 
     def wait_s(self, share: float) -> float:
         """Mean seconds until a prompt is looked at."""
-        varied = self.spread**2 / 3
-        return share * (1 + varied) / (2 * (1 - share)) * self.ranks / self.read_per_s
+        return (
+            share
+            * (1 + self.load.input_variation)
+            / (2 * (1 - share))
+            * self.ranks
+            / self.read_per_s
+        )
 
 
 @lru_cache(maxsize=1024)
@@ -64,7 +70,7 @@ def reader_of(scenario: ServingScenario, load: ClosedLoad) -> PromptReader:
     return PromptReader(
         read_per_s=ranks * prompts_per_s(costs, load, step_tokens),
         alone_s=alone_s,
-        spread=(1 - load.least) / (1 + load.least),
+        load=load,
         ranks=ranks,
     )
 

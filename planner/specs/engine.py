@@ -174,6 +174,9 @@ class MemoryRule(Input):
     other: Constant[Bytes] | None = None
     """Graphs, communication buffers and libraries, where the share holds them."""
     block_tokens: Count
+    prefix_cache: Constant[bool] | None = None
+    """Whether blocks of earlier prompts are found again by their tokens; none where nothing is
+    stated."""
 
 
 class EngineProfile(Input):
@@ -201,6 +204,12 @@ class EngineProfile(Input):
     """The exponent x of experts, whose tiles differ in load."""
 
     _file: SourceFile | None = PrivateAttr(default=None)
+
+    @property
+    def keeps_prefixes(self) -> bool:
+        """Whether blocks of earlier prompts are found again."""
+        stated = self.memory.prefix_cache
+        return stated is not None and stated.value
 
     @property
     def source_file(self) -> SourceFile | None:

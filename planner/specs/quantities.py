@@ -99,6 +99,13 @@ GRAMS_PER_KWH = Kind(
     largest="5 kg/kWh",
     positive=False,
 )
+REQUESTS_PER_SECOND = Kind(
+    name="request rate",
+    units={"/s": _ONE, "/min": _ONE / 60},
+    example="12 /s",
+    largest="1000000 /s",
+    least="0.0001 /s",
+)
 
 
 def accepted_units(kind: Kind) -> str:

@@ -116,6 +116,8 @@ class SoftwareProfile(Input):
     """A pipeline may hold a model whose embedding and output layer share weights."""
     predictions_in_parallel: bool = True
     """Layers that predict further tokens may be combined with a pipeline or a context degree."""
+    context_with: tuple[Literal["tensor", "pipeline"], ...] = ("tensor", "pipeline")
+    """Degrees above 1 that may be combined with a context degree."""
     tensor_with_experts: bool = True
     """A tensor degree may be combined with a mixture of experts."""
     tensor_beyond_query_groups: bool = True

@@ -10,6 +10,7 @@ from planner.specs.quantities import (
     DURATION,
     FLOP_PER_SECOND,
     GRAMS_PER_KWH,
+    REQUESTS_PER_SECOND,
     SECONDS,
     WATTS,
     Kind,
@@ -66,3 +67,8 @@ def format_watts(watts: float) -> str:
 def format_grams_per_kwh(grams: float) -> str:
     """The shortest exact text: 380 → "380 g/kWh"."""
     return _formatted(GRAMS_PER_KWH, grams, ("g/kWh",), "g/kWh")
+
+
+def format_requests_per_second(per_s: float) -> str:
+    """The shortest exact text: 12.0 → "12 /s"."""
+    return _formatted(REQUESTS_PER_SECOND, per_s, ("/s",), "/s")

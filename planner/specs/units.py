@@ -18,6 +18,7 @@ from planner.specs.quantities import (
     DURATION,
     FLOP_PER_SECOND,
     GRAMS_PER_KWH,
+    REQUESTS_PER_SECOND,
     SECONDS,
     WATTS,
     Kind,
@@ -25,7 +26,7 @@ from planner.specs.quantities import (
 )
 
 _NUMBER = r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,4})?"
-_QUANTITY = re.compile(rf"({_NUMBER}) *([A-Za-zµ][A-Za-zµ/%]*)?")
+_QUANTITY = re.compile(rf"({_NUMBER}) *([A-Za-zµ/][A-Za-zµ/%]*)?")
 _PERCENT = re.compile(rf"({_NUMBER}) *%")
 _TOKENS = re.compile(rf"({_NUMBER}) *([kKMBTP]?)")
 _TOKEN_SCALES = {"": 1, "k": 10**3, "K": 10**3, "M": 10**6, "B": 10**9, "T": 10**12, "P": 10**15}
@@ -175,6 +176,11 @@ def parse_watts(value: object) -> float:
 def parse_grams_per_kwh(value: object) -> float:
     """Grams of CO2 per kilowatt-hour: "380 g/kWh" → 380."""
     return float(parse_decimal(GRAMS_PER_KWH, value))
+
+
+def parse_requests_per_second(value: object) -> float:
+    """Requests per second: "12 /s" → 12."""
+    return float(parse_decimal(REQUESTS_PER_SECOND, value))
 
 
 def parse_fraction(value: object) -> float:

@@ -59,8 +59,17 @@ def test_a_restricted_search_of_the_worst_case(planner: Run) -> None:
 
 def test_a_search_in_which_nothing_fits(planner: Run) -> None:
     told = planner("search", "--cluster", "dgx-a100-8", "--model", "gpt3-175b", "--nodes", "1",
-                   "--global-batch-size", "16", "--schedule", "1f1b", "--json")  # fmt: skip
-    found = api.search("dgx-a100-8", "gpt3-175b", nodes=1, global_batch_size=16, schedule=("1f1b",))
+                   "--global-batch-size", "16", "--schedule", "1f1b", "--micro-batch-size", "1",
+                   "--tensor", "4,8", "--json")  # fmt: skip
+    found = api.search(
+        "dgx-a100-8",
+        "gpt3-175b",
+        nodes=1,
+        global_batch_size=16,
+        schedule=("1f1b",),
+        micro_batch_size=(1,),
+        tensor=(4, 8),
+    )
     assert (told.code, api.to_text(found)) == (1, told.stdout)
     assert found.plans == ()
     with pytest.raises(api.NothingFits, match=r"^nothing fits: stage 0 needs "):

@@ -66,6 +66,7 @@ PERMANENT = {
     "PL135": "optimizer-states",
     "PL136": "context-heads",
     "PL137": "offload-to-nvme",
+    "PL138": "context-alone",
     "PL140": "dispatcher-of-devices",
     "PL141": "dispatcher-reach",
     "PL142": "dispatcher-ranks",

@@ -218,6 +218,11 @@ CASES = {
         plan={"plans.0.data_sharding": "optimizer"},
         line='"data_sharding"',
     ),
+    "PL138": Case(
+        flags={"tensor": 2, "context": 2, "sequence_parallel": "off"},
+        options=("--software=deepspeed",),
+        line='"context": 2',
+    ),
     "PL140": Case(
         flags=EXPERT,
         experts=True,

@@ -84,7 +84,8 @@ def test_a_found_plan_costs_the_same_when_estimated_and_passes_the_check(
 @pytest.mark.slow
 def test_when_nothing_fits_the_reason_and_the_changes_are_there(planner: Run) -> None:
     arguments = ("search", "--cluster", "dgx-a100-8", "--model", "gpt3-175b", "--nodes", "1",
-                 "--global-batch-size", "64")  # fmt: skip
+                 "--global-batch-size", "64", "--schedule", "1f1b", "--micro-batch-size", "1",
+                 "--tensor", "4,8")  # fmt: skip
     report = planner(*arguments)
     assert report.code == 1
     first, *lines = report.stdout.splitlines()

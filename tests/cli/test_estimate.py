@@ -169,7 +169,8 @@ def test_help_shows_one_value_where_one_is_taken(planner: Run) -> None:
         for line in planner("estimate", "--help").stdout.splitlines()
         if ",..." in line
     }
-    assert listed == {"--stage-layers", "--packed-lengths", "--set"}
+    lists = {"--stage-layers", "--packed-lengths", "--set"}
+    assert listed == lists | {"--offload-modules", "--recompute-modules"}
     assert "--tensor N,..." in planner("search", "--help").stdout
 
 
@@ -272,6 +273,7 @@ def test_a_launch_script_is_a_plan(planner: Run, tmp_path: Path) -> None:
         "note: train.sh: left out: flags that are not known here: --made-up on line 11"
         in outcome.stderr
     )
+    assert outcome.stderr.count("note: ") == 2, "one of what was read, one of what was left out"
     other = planner(
         "estimate", "--cluster", "dgx-a100-8", "--plan", str(script), "--set", "TP=4", "--json"
     )

@@ -78,7 +78,7 @@ def test_what_is_not_of_serving_is_refused(
         (LOAD.replace("1024", "-1"), "load.yaml:1:19"),
         (LOAD.replace("1024", "9000000"), "load.yaml:1:19"),
         (LOAD + "slo: {ttft: {p99: 5}}\n", "load.yaml:3:19"),
-        (LOAD + "slo: {ttft: {p95: 5 s}}\n", "p95"),
+        (LOAD + "slo: {ttft: {p96: 5 s}}\n", "p96"),
     ],
 )
 def test_a_wrong_load_is_refused_at_its_place(

@@ -230,6 +230,36 @@ def test_changes_reach_the_files_that_a_script_reads(
     assert {name: Path(name).read_text() for name in SEVERAL} == patched
 
 
+@pytest.mark.parametrize("around", ["the current folder", "a repository", "neither"])
+@pytest.mark.parametrize(
+    "read", ["source ../env.sh", '. "$(cd "$(dirname "$0")/.." && pwd)/env.sh"']
+)
+def test_files_above_a_script_are_read_within_its_project(
+    planner: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, around: str, read: str
+) -> None:
+    """And changed there: in the git repository of the script, and below the current folder."""
+    small = "--num-layers 4 --hidden-size 1024 --num-attention-heads 16 --vocab-size 32000"
+    (tmp_path / "jobs").mkdir()
+    (tmp_path / "env.sh").write_text("MICRO=1\n")
+    (tmp_path / "jobs" / "train.sh").write_text(
+        f"{read}\ntorchrun --nproc-per-node 8 pretrain_gpt.py {small} --seq-length 2048 --bf16 "
+        "--max-position-embeddings 2048 --global-batch-size 64 --use-flash-attn "
+        "--use-distributed-optimizer --micro-batch-size ${MICRO}\n"
+    )
+    inside = around == "the current folder"
+    monkeypatch.chdir(tmp_path if inside else tmp_path / "jobs")
+    if around == "a repository":
+        (tmp_path / ".git").mkdir()
+    told = planner("improve", "jobs/train.sh" if inside else "train.sh", *CLUSTER, "--write")
+    if around == "neither":
+        assert (told.code, told.stdout) == (2, "")
+        assert "--micro-batch-size is unknown" in told.stderr
+        return
+    assert told.code == 0, told.stderr
+    assert ("+++ env.sh" if inside else "+++ ../env.sh") in told.stdout
+    assert (tmp_path / "env.sh").read_text() != "MICRO=1\n"
+
+
 def test_the_report(planner: Run, script: Callable[[str], Path], golden: Golden) -> None:
     script(ARRAYS)
     told = planner("improve", "train.sh", *CLUSTER)

@@ -26,7 +26,7 @@ def test_every_device_has_a_cluster_to_start_from(
     outcome = planner("init", device, "--nodes", "3", "-o", str(target))
     assert (outcome.code, outcome.stdout, outcome.stderr) == (0, "", "")
     spec = api.load_cluster(target)
-    assert spec.num_nodes == 3
+    assert spec.host_names() == ("node-0", "node-1", "node-2")
     group = spec.node_groups[0]
     assert group.device.name == device
     inside = group.intra_node.bandwidth_bytes_per_s

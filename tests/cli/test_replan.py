@@ -263,6 +263,7 @@ def test_a_matrix_names_its_bad_row_column_or_cell(
     [
         ((), 2, "nothing is lost and nothing is slow"),
         (("--lost", "node-70"), 2, "has no host 'node-70'; did you mean node-7?"),
+        (("--lost", "node-70", "--model", "nowhere.yaml"), 2, "has no host 'node-70'"),
         (("--lost", "node-["), 2, "--lost"),
         (("--lost", "node-[0-7]"), 2, "has no other node"),
         (("--slow", "node-3"), 2, "write HOST:0.6 for devices"),

@@ -10,6 +10,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from planner import api
+from planner.budget import OutOfTime
 from planner.plan_document.serving.read import read_serving_plan
 
 if TYPE_CHECKING:
@@ -131,3 +132,81 @@ def test_a_plan_of_pools_is_estimated_again(planner: Callable[..., Any], tmp_pat
     assert "has no node group h100" in other.stderr
     training = planner("estimate", "--cluster", "dgx-h100-16", "--plan", out, "--tensor", "2")
     assert training.code == 2
+
+
+MIXED = "name: two-types\nnode_groups:\n" + "".join(
+    f"  - {{name: {name}, count: 1, device: {device}, devices_per_node: 4, "
+    "intra_node: {bandwidth: 450 GB/s}, network: {cards: 4, bandwidth: 50 GB/s}}\n"
+    for name, device in (("h100", "h100-sxm-80gb"), ("h200", "h200-sxm"))
+)
+PRICES = "prices: {devices: {h100-sxm-80gb: 2 $/h, h200-sxm: 3.5 $/h}}\n"
+
+
+def test_tight_limits_leave_a_plan_and_a_gap(planner: Callable[..., Any], tmp_path: Path) -> None:
+    cluster = tmp_path / "cluster.yaml"
+    cluster.write_text(MIXED + PRICES)
+    text = LOAD + "slo: {ttft: {p99: 150 ms}, tpot: {mean: 8 ms}}\n"
+    what: tuple[str, ...] = ("--cluster", str(cluster), "--model", "llama-3-8b")
+    what += ("--max-step-tokens", "8192", "--pipeline", "1", "--top", "1", "--json")
+    what += ("--serving", load(tmp_path, text))
+    values = {}
+    for objective in ("cost", "devices"):
+        told = planner("search", *what, "--objective", objective)
+        assert told.code == 0
+        document = json.loads(told.stdout)
+        assert document["plans"][0]["estimate"]["missed"] == []
+        search = document["search"]
+        assert search["gap"] is not None
+        assert search["bound"] <= search["value"] * (1 + 1e-6)
+        assert (search["stopped"] == "proven") == (search["gap"] == 0)
+        values[objective] = document["plans"][0]["estimate"]
+    prices = [one["price_per_million_tokens"] for one in values.values()]
+    assert prices[0] <= prices[1] * (1 + search["gap"])
+
+
+def test_without_a_plan_nothing_is_proven_unless_it_is_ruled_out(
+    planner: Callable[..., Any], tmp_path: Path
+) -> None:
+    text = LOAD + "slo: {tpot: {mean: 0.1 ms}}\n"
+    told = planner("search", *WHAT, "--serving", load(tmp_path, text), "--json")
+    search = json.loads(told.stdout)["search"]
+    assert told.code == 1
+    assert (search["proven"], search["gap"], search["bound"]) == (False, None, None)
+
+
+@pytest.mark.parametrize(("cut", "code"), [("time limit", 0), ("interrupted", 130)])
+def test_a_search_that_is_cut_shows_what_it_knows(
+    planner: Callable[..., Any],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    cut: str,
+    code: int,
+) -> None:
+    """Time runs out, or Ctrl-C is pressed, in the program of pools."""
+    from planner.serving.search import mixing
+
+    def ends(*_: object) -> None:
+        raise OutOfTime if cut == "time limit" else KeyboardInterrupt
+
+    monkeypatch.setattr(mixing, "solve_pools", ends)
+    what: tuple[str, ...] = (*WHAT, "--serving", load(tmp_path), "--json")
+    what += ("--max-step-tokens", "8192", "--disaggregated", "off")
+    told = planner("search", *what, "--time-limit", "600")
+    assert told.code == code
+    document = json.loads(told.stdout)
+    search = document["search"]
+    assert search["stopped"] == cut
+    assert document["plans"]
+    assert 0 < search["gap"] < 1
+    assert search["bound"] > search["value"]
+    monkeypatch.undo()
+    whole = json.loads(planner("search", *what).stdout)
+    assert search["bound"] >= whole["search"]["value"]
+
+
+def test_a_short_time_limit_says_that_time_ran_out(
+    planner: Callable[..., Any], tmp_path: Path
+) -> None:
+    told = planner("search", *WHAT, "--serving", load(tmp_path), "--time-limit", "0.01")
+    assert "time ran out" in (told.stdout + told.stderr).lower()
+    assert told.code in (0, 1)

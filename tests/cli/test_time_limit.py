@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.every_instance import EVERY_INSTANCE
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -95,10 +97,10 @@ def start_s() -> float:
 
 ANY = ("--model", "gpt3-175b", "--top", "3")
 CASES = ("equal", "unequal links", "mixed", "nothing fits", "worst case")
-EVERY = "PLANNER_EVERY_INSTANCE" in os.environ
-LIMITS = [(case, 1) for case in CASES] + [(case, 3) for case in (CASES if EVERY else ("mixed",))]
+LIMITS = [(case, 1) for case in CASES]
+LIMITS += [(case, 3) for case in (CASES if EVERY_INSTANCE else ("mixed",))]
 """After a second a search is bounding, after three it places or improves."""
-PRESSED_S = (0.02, 0.08, 0.2, 0.4, 0.7, 1.0, 1.5, 2.5) if EVERY else (0.08, 0.4, 1.5)
+PRESSED_S = (0.02, 0.08, 0.2, 0.4, 0.7, 1.0, 1.5, 2.5) if EVERY_INSTANCE else (0.08, 0.4, 1.5)
 """While Python starts, the inputs are read, and plans are searched."""
 
 

@@ -76,6 +76,8 @@ NOT_RUN = {
     "launch.sh slurm": "tests/exporters/test_any_nodes.py does",
     "planner report plans.json --mine train.sh -o report.html": "tests/cli/test_report.py does",
     "planner simulate plans.json --days 90 --spares 0,1,2,4": "tests/cli/test_simulate.py does",
+    "MODEL=/models/llama-3-70b-fp8 bash serve.sh aggregated 8000": "tests/exporters/"
+    "test_serving_formats.py does",
     "planner calibrate my-runs.yaml --device-file my-a100.yaml": "tests/cli/test_calibrate.py does",
     "planner validate my-runs.yaml --device-file my-a100.yaml      # shows the gain": "as above",
     "planner calibrate train-a.log train-b.log --plan plans.json#1,plans.json#3 "

@@ -113,7 +113,7 @@ def test_the_glossary_has_no_word_that_is_gone() -> None:
         plain(word)
         for word in (*options(), *SCHEDULES, *frameworks(), *keys_and_values(plan_schema()))
     }
-    for kind in ("cluster", "model", "runs", "study", "software"):
+    for kind in ("cluster", "model", "runs", "study", "software", "load"):
         met |= {plain(word) for word in keys_and_values(json_schema(kind))}
     assert sorted(words() - met) == []
 

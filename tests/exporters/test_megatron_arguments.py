@@ -15,6 +15,7 @@ from planner.exporters.errors import Inexpressible
 from planner.exporters.megatron.arguments import as_arguments, as_shell, as_yaml, megatron_flags
 from planner.specs.experts import Expert
 from planner.specs.software_parts import Fp8
+from tests.every_instance import instances
 from tests.exporters.megatron_rules import broken, parse
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ KINDS: tuple[tuple[Any, ...], ...] = (
 
 @pytest.mark.slow
 @settings(
-    max_examples=250,
+    max_examples=instances(80, 250),
     deadline=None,
     suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow],
 )
@@ -60,7 +61,7 @@ def test_most_plans_can_be_exported(jobs: Jobs) -> None:
     outcomes: Counter[str] = Counter()
 
     @settings(
-        max_examples=200,
+        max_examples=instances(60, 200),
         deadline=None,
         database=None,
         derandomize=True,

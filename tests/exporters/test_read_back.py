@@ -22,6 +22,7 @@ from planner.specs.load import load_model, parse_model
 from planner.training.scenario import build_scenario
 from planner.training.search.plans.build import plan_from_flags
 from planner.training.search.space.restrictions import Restrictions
+from tests.every_instance import instances
 
 if TYPE_CHECKING:
     from planner.importers.megatron.launch import Launch
@@ -73,7 +74,7 @@ def shape(model: ModelSpec) -> dict[str, Any]:
     }
 
 
-@settings(max_examples=120, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=instances(40, 120), deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_export_import_export_is_the_identity(jobs: Jobs, data: st.DataObject) -> None:
     job = jobs.draw(data, KINDS)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from planner.errors import InputError, PlannerError
+from tests.every_instance import instances
 from tests.fuzz import run_mutants as runner
 from tests.fuzz.families import FAMILIES, Family
 from tests.fuzz.report import Report
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-SAMPLE = 30
+SAMPLE = instances(16, 30)
 
 
 class TalkativeError(PlannerError):

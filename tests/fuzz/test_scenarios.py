@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.every_instance import instances
 from tests.fuzz.case import Case
 from tests.fuzz.properties import check_scenario
 from tests.fuzz.report import Report
@@ -17,7 +18,7 @@ from tests.fuzz.scenario import draw_scenario
 if TYPE_CHECKING:
     from pathlib import Path
 
-SEEDS = range(300, 324)
+SEEDS = range(300, 300 + instances(12, 24))
 
 
 @pytest.mark.slow

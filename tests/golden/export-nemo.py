@@ -21,6 +21,7 @@ def apply_plan(recipe):
     recipe.model.config.recompute_method = None
     recipe.model.config.recompute_num_layers = None
     recipe.model.config.recompute_modules = None
+    recipe.model.config.offload_modules = None
     recipe.model.config.mtp_num_layers = None
     recipe.model.config.window_size = None
     recipe.model.config.window_attn_skip_freq = None
@@ -60,6 +61,7 @@ def apply_plan(recipe):
     recipe.optim.config.use_distributed_optimizer = True
     recipe.optim.config.use_precision_aware_optimizer = False
     recipe.model.config.cpu_offloading = False
+    recipe.model.config.fine_grained_activation_offloading = False
     recipe.optim.config.optimizer_cpu_offload = False
     recipe.optim.config.overlap_cpu_optimizer_d2h_h2d = False
     recipe.trainer.strategy.ddp.overlap_grad_reduce = False

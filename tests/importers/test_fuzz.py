@@ -18,6 +18,7 @@ from planner.importers.clusters.node_options import NodeOptions
 from planner.importers.models import import_model
 from planner.specs.load import parse_model
 from planner.workload.parameters import total_parameters
+from tests.every_instance import instances
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -54,7 +55,7 @@ def on_disk(name: str, text: str, use: Callable[[str], object]) -> None:
     assert 0 < len(message) < 20_000
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=instances(50, 150), deadline=None)
 @given(st.text(st.sampled_from("aA1_ \n\t$(){}[]<>|&;'\"`\\=-+*/%!?#@:,.~^"), max_size=120))
 @example("${a:-${a:-${a:-")
 @example("for((;;));do a;done")
@@ -64,7 +65,7 @@ def test_anything_as_a_script(text: str) -> None:
     on_disk("run.sh", text + line, lambda path: import_model(path, vocabulary=100))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=instances(50, 150), deadline=None)
 @given(
     st.sampled_from(["num_hidden_layers", "hidden_size", "intermediate_size", "vocab_size"]),
     st.integers(1, 40),

@@ -21,6 +21,7 @@ from planner.importers.launch_options import LaunchOptions
 from planner.specs.load import load_cluster, load_model
 from planner.training.estimate import estimate
 from planner.training.search.space.restrictions import Restrictions
+from tests.every_instance import instances
 from tests.exporters.conftest import Jobs
 
 if TYPE_CHECKING:
@@ -541,7 +542,7 @@ def test_a_file_of_arguments(read: Any) -> None:
         read(text + "  --bf16: {a: 1}\n", nodes=2)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=instances(50, 150), deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_damage_is_an_error_or_a_result(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from planner.importers.shell.run import follow
 from planner.importers.shell.text import plain, script_of_file
+from tests.every_instance import instances
 
 pytestmark = pytest.mark.skipif(shutil.which("bash") is None, reason="bash is not here")
 
@@ -326,7 +327,7 @@ def read(text: str) -> list[str]:
 
 
 @settings(
-    max_examples=200,
+    max_examples=instances(60, 200),
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )

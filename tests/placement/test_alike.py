@@ -9,6 +9,7 @@ import pytest
 
 from planner.placement.problem.alike import with_alike_merged
 from planner.placement.problem.problem import PlacementProblem, Wait
+from tests.every_instance import instances
 from tests.placement.problems import problem_of, random_problem
 
 
@@ -33,7 +34,7 @@ def split(problem: PlacementProblem) -> PlacementProblem:
     )
 
 
-@pytest.mark.parametrize("seed", range(40))
+@pytest.mark.parametrize("seed", range(instances(20, 40)))
 def test_classes_split_into_nodes_are_found_again(seed: int) -> None:
     rng = np.random.default_rng(6000 + seed)
     problem = random_problem(rng, 12, device_types=1 + seed % 2)

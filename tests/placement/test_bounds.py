@@ -7,10 +7,11 @@ import pytest
 
 from planner.placement.bounds.nodes import cheapest_s, nodes_bound_s
 from planner.placement.problem.terms import terms_of
+from tests.every_instance import instances
 from tests.placement.problems import least_s, problem_of, random_problem
 
 
-@pytest.mark.parametrize("seed", range(60))
+@pytest.mark.parametrize("seed", range(instances(30, 60)))
 def test_no_placement_is_below_them(seed: int) -> None:
     problem = random_problem(np.random.default_rng(4000 + seed), 7, device_types=1 + seed % 2)
     terms = terms_of(problem)

@@ -14,6 +14,7 @@ from planner.placement.classes.repair import Repair
 from planner.placement.classes.search import ClassSearch, nodes_of, solve_classes
 from planner.placement.classes.thresholds import Thresholds
 from planner.placement.problem.problem import PlacementProblem, RingFamily, Wait
+from tests.every_instance import instances
 from tests.placement.problems import least_s, random_problem
 
 LEAF, POD, SPINE = 25e9, 18e9, 9e9
@@ -243,7 +244,7 @@ def test_columns_with_few_faults_between_them_become_neighbours() -> None:
     assert faults[tour, np.roll(tour, -1)].sum() == 0
 
 
-@pytest.mark.parametrize("seed", range(30))
+@pytest.mark.parametrize("seed", range(instances(15, 30)))
 def test_changes_of_the_excess_are_what_the_exchange_changes(seed: int) -> None:
     rng = np.random.default_rng(seed)
     problem = random_problem(rng, 12, device_types=1 + seed % 2)

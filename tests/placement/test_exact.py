@@ -14,6 +14,7 @@ from planner.placement.exact.solve import floors_of, solve_exactly
 from planner.placement.exact.sweep import Sweep
 from planner.placement.problem.terms import terms_of
 from planner.placement.solve import solve_placement
+from tests.every_instance import instances
 from tests.placement.problems import least_s, problem_of, random_problem
 
 MATRIX = Path(__file__).parent / "data" / "mpigraph-a100-16.csv"
@@ -29,7 +30,7 @@ def measured() -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
     return bandwidth
 
 
-@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("seed", range(instances(10, 20)))
 def test_finds_and_proves_the_best_of_all_placements(seed: int) -> None:
     rng = np.random.default_rng(1000 + seed)
     for _ in range(10):
@@ -40,7 +41,7 @@ def test_finds_and_proves_the_best_of_all_placements(seed: int) -> None:
         assert proof.complete
 
 
-@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("seed", range(instances(10, 20)))
 def test_finds_the_best_where_rows_take_some_device_types_only(seed: int) -> None:
     rng = np.random.default_rng(2000 + seed)
     compared = 0

@@ -13,6 +13,7 @@ from planner.placement.local.starts import near_each_other
 from planner.placement.problem.feasible import allowed_order
 from planner.placement.problem.terms import terms_of
 from planner.placement.solve import solve_placement
+from tests.every_instance import instances
 from tests.placement.problems import least_s, problem_of, random_problem
 
 
@@ -88,7 +89,7 @@ def test_links_that_take_no_time_are_no_reason_to_divide_by(free: str) -> None:
     assert solution.objective_s == pytest.approx(solution.bound_s)
 
 
-@pytest.mark.parametrize("seed", range(60))
+@pytest.mark.parametrize("seed", range(instances(30, 60)))
 def test_an_allowed_order_is_found_where_there_is_one(seed: int) -> None:
     problem = random_problem(np.random.default_rng(9000 + seed), 6, device_types=3)
     order = allowed_order(problem)

@@ -8,11 +8,12 @@ import pytest
 from planner.placement.exact.solve import solve_exactly
 from planner.placement.problem.feasible import allowed_order
 from planner.placement.problem.terms import terms_of
+from tests.every_instance import instances
 from tests.placement.exact_program import PlacementProgram
 from tests.placement.problems import least_s, random_problem
 
 
-@pytest.mark.parametrize("seed", range(40))
+@pytest.mark.parametrize("seed", range(instances(20, 40)))
 def test_the_program_finds_the_best_of_all_placements(seed: int) -> None:
     rng = np.random.default_rng(3000 + seed)
     problem = random_problem(rng, 6, device_types=1 + seed % 2)

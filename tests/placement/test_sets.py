@@ -13,10 +13,11 @@ from planner.placement.exact.completions import Completions
 from planner.placement.problem.problem import RingFamily, Wait
 from planner.placement.problem.symmetry import column_relations, smaller_columns
 from planner.placement.problem.terms import terms_of
+from tests.every_instance import instances
 from tests.placement.problems import least_s, problem_of, random_problem
 
 
-@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("seed", range(instances(10, 20)))
 def test_one_family_of_rings_alone_is_solved_by_sets(seed: int) -> None:
     rng = np.random.default_rng(seed)
     problem = random_problem(rng, 7)
@@ -32,7 +33,7 @@ def test_one_family_of_rings_alone_is_solved_by_sets(seed: int) -> None:
     assert bound_s == pytest.approx(least_s(alone), rel=1e-12)
 
 
-@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("seed", range(instances(10, 20)))
 def test_one_path_alone_is_solved_by_sets(seed: int) -> None:
     problem = random_problem(np.random.default_rng(seed), 7)
     if problem.rows == 1:
@@ -74,7 +75,7 @@ def test_columns_of_one_ring_turn_around() -> None:
     assert smaller_columns(terms_of(problem)) == ((), (0,), (0,), (0,))
 
 
-@pytest.mark.parametrize("seed", range(30))
+@pytest.mark.parametrize("seed", range(instances(15, 30)))
 def test_columns_that_can_change_places_are_found(seed: int) -> None:
     terms = terms_of(random_problem(np.random.default_rng(seed), 8))
     relations = column_relations(terms)

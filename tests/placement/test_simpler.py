@@ -14,6 +14,7 @@ from planner.placement.bounds.simpler import bounds_of, likely
 from planner.placement.bounds.transfer import SolvedProblem, transferred_s
 from planner.placement.problem.problem import Closing
 from planner.placement.solve import solve_placement
+from tests.every_instance import instances
 from tests.placement.problems import least_s, random_problem
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ def with_closing(problem: PlacementProblem, rng: np.random.Generator) -> Placeme
     return replace(problem, closing=closing, path_links=links)
 
 
-@pytest.mark.parametrize("seed", range(30))
+@pytest.mark.parametrize("seed", range(instances(15, 30)))
 def test_simpler_problems_have_no_larger_an_objective(seed: int) -> None:
     rng = np.random.default_rng(seed)
     problem = with_closing(random_problem(rng, 8), rng)
@@ -47,7 +48,7 @@ def test_simpler_problems_have_no_larger_an_objective(seed: int) -> None:
             assert simpler.objective_s(order) <= problem.objective_s(order) * (1 + 1e-12)
 
 
-@pytest.mark.parametrize("seed", range(30))
+@pytest.mark.parametrize("seed", range(instances(15, 30)))
 def test_placements_of_rows_with_their_own_rings_are_bounded(seed: int) -> None:
     rng = np.random.default_rng(seed)
     problem = with_closing(random_problem(rng, 6), rng)
@@ -63,7 +64,7 @@ def test_placements_of_rows_with_their_own_rings_are_bounded(seed: int) -> None:
     )
 
 
-@pytest.mark.parametrize("seed", range(30))
+@pytest.mark.parametrize("seed", range(instances(15, 30)))
 def test_idle_paths_change_no_objective(seed: int) -> None:
     rng = np.random.default_rng(seed)
     problem = random_problem(rng, 8)

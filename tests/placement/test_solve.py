@@ -9,10 +9,11 @@ import pytest
 
 from planner.budget import Budget
 from planner.placement.solve import solve_placement
+from tests.every_instance import instances
 from tests.placement.problems import least_s, problem_of, random_problem
 
 
-@pytest.mark.parametrize("seed", range(30))
+@pytest.mark.parametrize("seed", range(instances(15, 30)))
 def test_few_nodes_are_placed_best_and_proven(seed: int) -> None:
     problem = random_problem(np.random.default_rng(5000 + seed), 7)
     solution = solve_placement(problem, seeds=[range(problem.positions)])
@@ -70,7 +71,7 @@ def test_the_clock_ends_it_and_the_result_says_so() -> None:
     assert solution.objective_s <= problem.objective_s(np.arange(64))
 
 
-@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("seed", range(instances(10, 20)))
 def test_many_nodes_of_which_few_are_unlike_the_others_are_placed_best(seed: int) -> None:
     """Two odd nodes of 50 have at most 2,450 places, and all are tried."""
     rng = np.random.default_rng(seed)

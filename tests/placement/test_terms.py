@@ -8,10 +8,11 @@ import pytest
 from planner.placement.local.swaps import Swaps
 from planner.placement.problem.feasible import allowed_order
 from planner.placement.problem.terms import terms_of
+from tests.every_instance import instances
 from tests.placement.problems import random_problem
 
 
-@pytest.mark.parametrize("seed", range(30))
+@pytest.mark.parametrize("seed", range(instances(15, 30)))
 def test_many_placements_cost_what_each_costs(seed: int) -> None:
     rng = np.random.default_rng(seed)
     problem = random_problem(rng, 14, device_types=1 + seed % 2)
@@ -23,7 +24,7 @@ def test_many_placements_cost_what_each_costs(seed: int) -> None:
     np.testing.assert_allclose(together, [problem.objective_s(order) for order in orders])
 
 
-@pytest.mark.parametrize("seed", range(40))
+@pytest.mark.parametrize("seed", range(instances(20, 40)))
 def test_an_exchange_costs_what_the_whole_placement_then_costs(seed: int) -> None:
     rng = np.random.default_rng(seed)
     order = None
@@ -40,7 +41,7 @@ def test_an_exchange_costs_what_the_whole_placement_then_costs(seed: int) -> Non
             assert objectives[partner] == pytest.approx(expected, rel=1e-9)
 
 
-@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("seed", range(instances(10, 20)))
 def test_nothing_gets_better_unless_a_critical_place_changes(seed: int) -> None:
     rng = np.random.default_rng(seed)
     problem = random_problem(rng, 10)

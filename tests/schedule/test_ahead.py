@@ -17,6 +17,7 @@ from planner.schedule.orders.ahead import microbatches_ahead
 from planner.schedule.orders.alternating import alternating_schedule
 from planner.schedule.rules import ScheduleSize
 from planner.schedule.simulation.simulate import Durations, simulate
+from tests.every_instance import instances
 
 
 def span_s(
@@ -85,7 +86,7 @@ SECONDS = st.floats(0.1, 4.0)
     SECONDS,
     SECONDS,
 )
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=instances(50, 150), deadline=None)
 def test_never_below_its_bound_and_as_fast_as_the_slowest_stage_or_link(
     links: list[tuple[float, float]], m: int, forward_s: float, backward_s: float
 ) -> None:
@@ -110,7 +111,7 @@ def test_never_below_its_bound_and_as_fast_as_the_slowest_stage_or_link(
 
 
 @given(st.lists(st.integers(0, 6), min_size=1, max_size=4), st.integers(1, 30))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=instances(30, 100), deadline=None)
 def test_what_is_in_flight_is_the_count_over_the_order(ahead: list[int], m: int) -> None:
     p = len(ahead) + 1
     schedule = build("1f1b-ahead", stages=p, num_microbatches=m, ahead=tuple(ahead))

@@ -17,6 +17,7 @@ from planner.schedule.bounds.windows import cycle_s, window_lower_bound
 from planner.schedule.build import allowed, build
 from planner.schedule.graph.compile import Sends
 from planner.schedule.simulation.simulate import Durations, simulate, step_spans
+from tests.every_instance import instances
 
 SENDS: tuple[Sends, ...] = get_args(Sends)
 WHOLE_BACKWARD = ["gpipe", "1f1b", "interleaved"]
@@ -32,7 +33,7 @@ SIZES = [
 
 
 @given(st.sampled_from(SIZES), st.sampled_from(SENDS), st.data())
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=instances(120, 400), deadline=None)
 def test_no_schedule_beats_the_span_bound(
     size: tuple[str, int, int, int], sends: Sends, data: st.DataObject
 ) -> None:
@@ -81,7 +82,7 @@ def test_the_span_bound_is_the_span_for_uniform_stages(name: str, p: int, v: int
 
 
 @given(st.integers(1, 6), st.integers(1, 30), st.booleans(), st.data())
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=instances(120, 400), deadline=None)
 def test_1f1b_never_beats_the_window_bound(
     p: int, m: int, blocking: bool, data: st.DataObject
 ) -> None:
@@ -107,7 +108,7 @@ def test_1f1b_never_beats_the_window_bound(
 
 
 @given(st.integers(1, 4), st.booleans(), st.data())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=instances(50, 150), deadline=None)
 def test_cycle_is_the_steady_time_of_a_microbatch(
     p: int, blocking: bool, data: st.DataObject
 ) -> None:

@@ -19,6 +19,7 @@ from planner.schedule.orders.alternating import moments
 from planner.schedule.passes import PassKind, Schedule
 from planner.schedule.registry import SCHEDULES
 from planner.schedule.rules import ScheduleSize
+from tests.every_instance import instances
 
 CLOSED = sorted(name for name, kind in SCHEDULES.items() if kind.peak is not None)
 
@@ -62,7 +63,7 @@ def test_closed_form_is_the_count_over_the_order(name: str) -> None:
 
 
 @given(st.data())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=instances(60, 200), deadline=None)
 def test_counts_and_weighted_peaks_are_those_of_running_the_passes(data: st.DataObject) -> None:
     name = data.draw(st.sampled_from(sorted(SCHEDULES)))
     sizes = [
@@ -136,7 +137,7 @@ def test_unequal_chunks_may_peak_at_another_moment() -> None:
 
 
 @given(st.data())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=instances(60, 200), deadline=None)
 def test_moments_without_an_order_are_those_of_the_order(data: st.DataObject) -> None:
     name = data.draw(st.sampled_from([n for n, kind in SCHEDULES.items() if kind.warmup]))
     p, v = data.draw(st.integers(1, 7)), data.draw(st.integers(1, 4))

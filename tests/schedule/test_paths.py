@@ -16,6 +16,7 @@ from planner.schedule.graph.compile import Sends
 from planner.schedule.inflight import count_in_flight
 from planner.schedule.passes import Pass, PassKind, Schedule, looped
 from planner.schedule.simulation.simulate import Durations, simulate
+from tests.every_instance import instances
 from tests.schedule.own_paths import boundary_seconds, ordered, path_schedule
 
 F, B = PassKind.FORWARD, PassKind.BACKWARD
@@ -87,7 +88,7 @@ PATHS = st.integers(1, 4).flatmap(
 
 
 @given(PATHS, st.integers(0, 10_000), st.sampled_from(get_args(Sends)))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=instances(50, 150), deadline=None)
 def test_any_paths_run_as_the_naive_simulation_says(
     run_naively: Callable[[Schedule, Durations], np.ndarray],
     case: tuple[int, list[tuple[int, ...]]],

@@ -18,6 +18,7 @@ from planner.schedule.orders.recompute import with_recompute
 from planner.schedule.passes import VOCAB_KINDS, PassKind, Schedule
 from planner.schedule.registry import SCHEDULES
 from planner.schedule.simulation.simulate import Durations, simulate
+from tests.every_instance import instances
 
 SENDS: tuple[Sends, ...] = get_args(Sends)
 KINDS = st.sampled_from(sorted(SCHEDULES))
@@ -65,7 +66,7 @@ def cases(draw: st.DrawFn) -> tuple[Schedule, Durations]:
 
 @pytest.mark.slow
 @given(cases())
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=instances(120, 400), deadline=None)
 def test_every_pass_ends_when_the_naive_simulation_says(
     run_naively: Callable[[Schedule, Durations], np.ndarray], case: tuple[Schedule, Durations]
 ) -> None:
@@ -76,7 +77,7 @@ def test_every_pass_ends_when_the_naive_simulation_says(
 
 
 @given(cases(), st.data())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=instances(60, 200), deadline=None)
 def test_recomputation_as_passes_of_its_own_changes_no_time(
     case: tuple[Schedule, Durations], data: st.DataObject
 ) -> None:

@@ -12,12 +12,13 @@ from planner.schedule.graph.compile import Sends
 from planner.schedule.registry import SCHEDULES
 from planner.schedule.simulation.simulate import Durations, simulate
 from planner.schedule.simulation.steady import Spans, extended, fewer_microbatches
+from tests.every_instance import instances
 
 SECONDS = st.floats(0.05, 3.0)
 
 
 @given(st.data())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=instances(50, 150), deadline=None)
 def test_as_if_all_had_been_simulated(data: st.DataObject) -> None:
     draw = data.draw
     name = draw(st.sampled_from(["1f1b", "1f1b-balanced", "1f1b-ahead", "interleaved"]))

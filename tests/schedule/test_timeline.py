@@ -20,6 +20,7 @@ from planner.schedule.passes import Schedule, looped
 from planner.schedule.simulation.critical_path import critical_path
 from planner.schedule.simulation.kept_memory import kept_memory
 from planner.schedule.simulation.simulate import Durations, simulate, step_spans
+from tests.every_instance import instances
 
 
 def example(seed: int, name: str, p: int, v: int, m: int) -> tuple[Schedule, Durations]:
@@ -51,7 +52,7 @@ SIZES = [
 
 
 @given(st.integers(0, 10_000), st.sampled_from(SIZES))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=instances(60, 200), deadline=None)
 def test_the_critical_path_covers_the_step_without_gaps(
     seed: int, size: tuple[str, int, int, int]
 ) -> None:
@@ -85,7 +86,7 @@ def test_the_critical_path_covers_the_step_without_gaps(
 
 
 @given(st.integers(0, 10_000), st.sampled_from(SIZES))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=instances(30, 100), deadline=None)
 def test_time_of_a_stage_adds_up(seed: int, size: tuple[str, int, int, int]) -> None:
     schedule, durations = example(seed, *size)
     timeline = simulate(schedule, durations)

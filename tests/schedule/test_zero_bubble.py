@@ -15,6 +15,7 @@ from planner.schedule.graph.compile import Sends
 from planner.schedule.inflight import peak_in_flight
 from planner.schedule.registry import SCHEDULES
 from planner.schedule.simulation.simulate import Durations, simulate
+from tests.every_instance import instances
 
 STAGES = [1, 2, 3, 4, 5, 6, 7, 8, 12, 16]
 
@@ -112,7 +113,7 @@ def test_every_size_runs_to_its_end(name: str) -> None:
 
 
 @given(st.sampled_from(sorted(SCHEDULES)), st.data())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=instances(100, 300), deadline=None)
 def test_no_schedule_beats_its_work(name: str, data: st.DataObject) -> None:
     sizes = [
         (p, v, m)

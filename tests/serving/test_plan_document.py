@@ -18,8 +18,8 @@ from planner.plan_document.serving.inputs import record_serving_inputs
 from planner.plan_document.serving.read import read_serving_plan
 from planner.plan_document.serving.schema import serving_schema
 from planner.plan_document.serving.write import to_serving_document
-from planner.serving.estimate import Latency
 from planner.serving.forecast import Forecast, Offer
+from planner.serving.latency import Latency
 from planner.serving.search.result import LeftOut, ServingSearch
 from planner.specs.engine import load_engine
 from planner.specs.serving_load import load_serving_load
@@ -43,7 +43,7 @@ DECODE = ServingPool(
     hosts=("h100-1", "h100-2", "h100-3"),
 )
 PREFILL = replace(DECODE, role="prefill", replicas=1, clients=1.5, hosts=("h100-0",))
-LATENCY = Latency(mean_s=0.02, median_s=0.019, p99_s=0.05)
+LATENCY = Latency(mean_s=0.02, median_s=0.019, p90_s=0.03, p95_s=0.04, p99_s=0.05)
 
 
 def offer(*pools: ServingPool) -> Offer:

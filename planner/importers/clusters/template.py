@@ -15,7 +15,8 @@ DEVICES, CARDS = 8, 2
 """In a node: devices that are joined on a board, and cards in slots."""
 
 REST = """\
-# Host names, which plans place and launchers get:
+# Hosts are called by the name of the group, node-0 and on, unless they are named here; plans place
+# them and launchers get their names:
 #    hosts: "node[001-{nodes}]"
 # Nodes that share a faster fabric, such as the 18 of an NVL72 rack:
 #    scale_up: {{nodes: 18, bandwidth: 900 GB/s}}
@@ -48,7 +49,7 @@ def cluster_template(device: str, nodes: int, name: str) -> str:
     inside = OTHERWISE if links is None else format_bytes_per_second(links.bandwidth.value)
     slots = links is not None and not links.on_board
     group: dict[str, Any] = {
-        "name": "nodes",
+        "name": "node",
         "count": nodes,
         "device": device,
         "devices_per_node": (CARDS if slots else DEVICES)

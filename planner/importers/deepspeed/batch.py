@@ -18,10 +18,11 @@ _UNSAID = ("tensor", "pipeline", "context", "recompute")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Completion:
-    """`steps` are the accumulation steps stated; `checkpoints_on_host`: where layers are
-    recomputed, their inputs are in host memory."""
+    """`steps` are the accumulation steps stated, `replicas` those of the whole sequence;
+    `checkpoints_on_host`: where layers are recomputed, their inputs are in host memory."""
 
     steps: int | None
+    replicas: int | None
     notes: Notes
     checkpoints_on_host: bool = False
 
@@ -87,6 +88,8 @@ class Completion:
                 f"train_batch_size {batch} is not {micro} sequences · {steps} accumulation steps · "
                 f"{replicas} replicas = {micro * steps * replicas}"
             )
+        if self.replicas not in (None, replicas):
+            wrong = f"data_parallel_size is {self.replicas}, and there are {replicas} replicas"
         return Settled(
             decisions={**decisions, "micro_batch_size": micro},
             workload={**workload, "global_batch_size": batch},

@@ -21,12 +21,14 @@ READ = frozenset(
         "tensor_parallel",
         "expert_parallel",
         "managed_gradient_accumulation",
+        "sequence_parallel_size",
+        "data_parallel_size",
+        "seq_parallel_communication_data_type",
     }
 )
 
 NOT_MODELLED = {
     "activation_checkpointing": "it says how activations are kept, not which layers recompute",
-    "sequence_parallel_size": "its sequence parallelism exchanges heads",
     "sequence_parallel": "its sequence parallelism exchanges heads",
     "fp16.fp16_master_weights_and_grads": "the optimizer is planned for with fp32 weights",
     "bf16.bf16_master_weights_and_grads": "the optimizer is planned for with fp32 weights",

@@ -53,6 +53,7 @@ _PLACES: dict[str, Location] = {
     "pipeline": ("pipeline", "stages"),
     "tensor": ("tensor_parallel", "autotp_size"),
     "expert": ("expert_parallel", "autoep_size"),
+    "context": ("sequence_parallel_size",),
     "recompute": ("pipeline", "activation_checkpoint_interval"),
 }
 
@@ -111,6 +112,7 @@ class _Reader:
         changes["group"] = None if group is None else group[0]
         completion = Completion(
             steps=self._read.whole("gradient_accumulation_steps"),
+            replicas=self._read.whole("data_parallel_size"),
             notes=self._notes,
             checkpoints_on_host=bool(
                 self._read.flag("activation_checkpointing", "cpu_checkpointing")
@@ -159,7 +161,7 @@ class _Reader:
 
     def _degrees(self) -> dict[str, Decision]:
         found: dict[str, Decision] = {}
-        for axis in ("pipeline", "tensor", "expert"):
+        for axis in ("pipeline", "tensor", "context", "expert"):
             size = self._read.whole(*map(str, _PLACES[axis]), most=100_000)
             if size is not None:
                 found[axis] = size
@@ -240,7 +242,7 @@ class _Reader:
             if isinstance(self._read.at(zero, "offload_optimizer"), dict)
             else None,
             "gradient_dtype": self._read.word(_TYPE_NAMES, "data_types", "grad_accum_dtype"),
-            "gradient_reduce_dtype": self._read.word(_TYPES, "communication_data_type"),
+            "gradient_reduce_dtype": self._reduced_as(),
             "overlap": (
                 *(["gradient_reduce"] if overlap else []),
                 *(["parameter_gather"] if sharding == "full" else []),
@@ -254,6 +256,13 @@ class _Reader:
                 raise self._read.error("expected elements", (zero, "reduce_bucket_size"), elements)
             changes["bucket_elements"] = int(elements)
         return changes
+
+    def _reduced_as(self) -> str | None:
+        """The type in which gradients travel: fp32 where ranks divide sequences, unless another is
+        stated for them (`runtime/engine.py`, _configure_distributed_model)."""
+        if (self._read.whole("sequence_parallel_size") or 1) > 1:
+            return self._read.word(_TYPES, "seq_parallel_communication_data_type") or "fp32"
+        return self._read.word(_TYPES, "communication_data_type")
 
     def _states(self) -> dict[str, Any]:
         """No master weights where weights and gradients stay in 16 bits, and then moments may, too

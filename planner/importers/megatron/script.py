@@ -19,6 +19,7 @@ from planner.importers.megatron.command import (
     with_tokenizer,
 )
 from planner.importers.megatron.flags import Flags
+from planner.importers.megatron.folders import readable_folders, shown_beside
 from planner.importers.megatron.launch import Launch, launch_of
 from planner.importers.megatron.script_notes import describe
 from planner.importers.megatron.world import devices, slurm_variables
@@ -230,19 +231,21 @@ def _in_variables(followed: Followed) -> list[Command]:
 
 
 def _reader(source: Source) -> Callable[[str], Script | None]:
-    """Finds files that a script reads, in its own folder and below. They are called by that folder
-    as the user gives it."""
+    """Finds files that a script reads: in its own folder and below, in its git repository, and in
+    the current folder where the script is in it. They are called by the folder of the script as the
+    user gives it."""
     called = Path(source.path)
     folder = None if source.path == STDIN else called.resolve().parent
+    roots = () if folder is None else readable_folders(folder)
 
     def read(name: str) -> Script | None:
         if folder is None or not name:
             return None
         try:
             path = (folder / name).resolve()
-            if not path.is_relative_to(folder) or not path.is_file():
+            if not any(map(path.is_relative_to, roots)) or not path.is_file():
                 return None
-            shown = str(called.parent / path.relative_to(folder))
+            shown = shown_beside(called.parent, path)
             text = source.beside.get(shown)
             if text is None:
                 text = load_source(str(path), largest=LARGEST_BYTES).text

@@ -13,6 +13,8 @@ from planner.importers.notes import MOST_LISTED, Notes, listed
 from planner.importers.shell.ran import Followed
 from planner.specs.files.spelling import did_you_mean
 
+FEW = 4
+"""Most flags without effect that are spelled out."""
 _OTHER_WORK = re.compile(r"generate|generation|inference|evaluate|convert|_ptq|quantize|export")
 """In the names of scripts that run a model without training it."""
 
@@ -76,10 +78,11 @@ def _describe_unread(command: Command, notes: Notes) -> None:
             near = did_you_mean(flag.name, KNOWN) if len(unknown) < MOST_LISTED else None
             text = f"{flag.name} on line {flag.origin.line}{f' ({near})' if near else ''}"
             unknown[flag.name, flag.origin.line] = text
-    for names, meaning in (
-        (unmodelled, "may change memory or time, and a plan has no field for them"),
-        (list(unknown.values()), "are not known here"),
-        (harmless, "change neither the model nor memory or time"),
+    for names, meaning, most in (
+        (unmodelled, "may change memory or time, and a plan has no field for them", MOST_LISTED),
+        (list(unknown.values()), "are not known here", MOST_LISTED),
+        (harmless, "change neither the model nor memory or time", FEW),
     ):
         if names:
-            notes.left_out.append(f"flags that {meaning}: {listed(list(dict.fromkeys(names)))}")
+            shown = listed(list(dict.fromkeys(names)), most=most)
+            notes.left_out.append(f"flags that {meaning}: {shown}")

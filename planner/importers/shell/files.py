@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 _OWN_FOLDER = re.compile(r"\b(?:dirname|pwd)\b")
 """Commands whose output is the folder of the script, or the one that it is run in."""
+_FROM_OWN_FOLDER = re.compile(r"\$\(dirname [^()]*\)((?:/[\w.-]+)+)")
+"""A folder that is called by the way to it from the script's, such as `$(dirname "$0")/..`."""
 _OWN_VARIABLES = ("0", "BASH_SOURCE", "PWD", "SLURM_SUBMIT_DIR")
 _PRINTED = re.compile(r"""\s*(?:cat\s|<)\s*(["']?)([\w.][\w./-]*)\1\s*""")
 
@@ -25,7 +27,10 @@ def file_name(text: Text) -> str:
     name = rest[1:] if here else rest
     if not is_known(name):
         return ""
-    return plain(name).lstrip("/") if here else plain(name)
+    if not here:
+        return plain(name)
+    way = _FROM_OWN_FOLDER.search(rest[0].doubt)
+    return f"{way[1] if way else ''}{plain(name)}".lstrip("/")
 
 
 def _is_own_folder(piece: Piece) -> bool:

@@ -89,11 +89,14 @@ def _inputs(node: Node) -> ServingInputs:
     load = node["load"]
     load.fields()
     name = f"{node.file.path}: inputs.load"
+    file = validate(document_of(load.value, name), LoadFile)
+    if file.is_open:
+        load.fail("a serving plan is made for clients; its load states lengths, not arrivals")
     return ServingInputs(
         cluster=read_file_record(node["cluster"]),
         model=read_file_record(node["model"]),
         engine=read_file_record(node["engine"]),
-        load=validate(document_of(load.value, name), LoadFile),
+        load=file,
         assumptions=tuple(item.text() for item in node["assumptions"].items()),
     )
 

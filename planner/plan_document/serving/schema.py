@@ -105,7 +105,8 @@ def _pool() -> Schema:
 
 def _estimate() -> Schema:
     optional = {"type": ["number", "null"], "minimum": 0}
-    latency = record({"mean_s": SECONDS, "p50_s": SECONDS, "p99_s": SECONDS})
+    statistics = ("mean_s", "p50_s", "p90_s", "p95_s", "p99_s")
+    latency = record(dict.fromkeys(statistics, SECONDS))
     ends = {"type": "array", "items": NUMBER, "minItems": 2, "maxItems": 2}
     return record(
         {

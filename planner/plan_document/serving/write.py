@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from planner import __version__
 from planner.plan.serving import ServingPool
 from planner.plan_document.serving.schema import SERVING_SCHEMA_ID
+from planner.serving.limits import STATISTICS
 from planner.serving.search.result import value_of
 from planner.specs.serving import serving_defaults
 
@@ -16,9 +17,10 @@ if TYPE_CHECKING:
 
     from planner.plan_document.inputs import RecordedFile
     from planner.plan_document.serving.inputs import ServingInputs
-    from planner.serving.estimate import Latency
     from planner.serving.forecast import Offer
-    from planner.serving.search.result import ServingSearch
+    from planner.serving.latency import Latency
+    from planner.serving.limits import STATISTICS
+from planner.serving.search.result import ServingSearch
 
 
 def to_serving_document(
@@ -97,7 +99,9 @@ def _estimate(offer: Offer, mixture: bool) -> dict[str, Any]:
 
 def latency_fields(found: Latency) -> dict[str, float]:
     """Seconds by statistic."""
-    return {"mean_s": found.mean_s, "p50_s": found.median_s, "p99_s": found.p99_s}
+    return {
+        f"{statistic}_s": getattr(found, attribute) for statistic, attribute in STATISTICS.items()
+    }
 
 
 def _search(search: ServingSearch, mixture: bool) -> dict[str, Any]:

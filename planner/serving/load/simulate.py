@@ -1,4 +1,4 @@
-"""An exact simulation of an engine's steps under a closed load.
+"""An exact simulation of an engine's steps under a load.
 
 One event is one step with a prompt, or as many decoding steps as pass until a request ends or one
 arrives. Every request counts: when its first token came, and how fast the others.
@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 from planner.serving.step import Prompt
 
 if TYPE_CHECKING:
-    from planner.serving.load.lengths import ClosedLoad
+    from collections.abc import Sequence
+
     from planner.serving.memory import ServingMemory
     from planner.serving.step import StepCosts
     from planner.specs.engine import Scheduler
@@ -22,12 +23,28 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """One request: seconds to its first token, seconds for each further one, tokens, round."""
+    """One request: seconds to its first token, seconds for each further one, tokens, round, place
+    in the order they come."""
 
     ttft_s: float
     tpot_s: float | None
     output_tokens: int
     round: int
+    index: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Work:
+    """Requests of one rank in the order they come, with tokens of prompt and answer. `clients` have
+    one at a time; with `at_s`, the seconds at which they come, there are as many as requests.
+    `shared`: tokens with which all prompts begin, kept once the first prompt was read; `reused`: of
+    each prompt the tokens that earlier ones left in the cache."""
+
+    lengths: Sequence[tuple[int, int]]
+    clients: int
+    at_s: Sequence[float] = ()
+    shared: int = 0
+    reused: Sequence[int] = ()
 
 
 @dataclass(slots=True)
@@ -45,6 +62,7 @@ class _State:
     steps: int = 0
     context: int = 0
     held_bytes: float = 0.0
+    any_read: bool = False
     polled_s: float = 0.0
     polled_step: int = 0
     gathering_step: int | None = None
@@ -64,31 +82,30 @@ class Simulation:
         costs: StepCosts,
         memory: ServingMemory,
         scheduler: Scheduler,
-        load: ClosedLoad,
+        work: Work,
         *,
-        clients: int,
         turn_s: float,
         intake_s: float,
     ) -> None:
-        """`clients` of this rank; `turn_s`: seconds from an answer's end to the next request;
-        `intake_s`: at least so much is between two requests."""
-        self._costs, self._memory, self._scheduler, self._load = costs, memory, scheduler, load
-        self._clients, self._turn_s, self._intake_s = clients, turn_s, intake_s
+        """`turn_s`: seconds from an answer's end to the next request; `intake_s`: at least so much
+        is between two requests."""
+        self._costs, self._memory, self._scheduler, self._work = costs, memory, scheduler, work
+        self._turn_s, self._intake_s = turn_s, intake_s
         self._last_s = -intake_s
-        self._requests = clients * load.rounds
-        self._lengths = [load.lengths(index) for index in range(self._requests)]
+        self._lengths = work.lengths
+        self._requests = len(work.lengths)
         self._arrivals = [0.0] * self._requests
         self._firsts = [0.0] * self._requests
         self._sizes = [self._reserved_bytes(*lengths) for lengths in self._lengths]
         self._served: list[Served] = []
-        self._state = _State()
-        self._next = clients
+        self._state = _State(held_bytes=memory.request_bytes(work.shared))
+        self._next = min(work.clients, self._requests)
 
     def run(self) -> tuple[list[Served], float]:
         """All requests in the order they end, and seconds until the last one does."""
         state = self._state
-        for index in range(min(self._clients, self._requests)):
-            self._queue(index, 0.0)
+        for index in range(self._next):
+            self._queue(index, self._work.at_s[index] if self._work.at_s else 0.0)
         while len(self._served) < self._requests:
             self._admit()
             if state.reading:
@@ -100,7 +117,12 @@ class Simulation:
         return self._served, state.clock_s
 
     def _reserved_bytes(self, prompt: int, answer: int) -> float:
-        return self._memory.request_bytes(prompt + answer * self._scheduler.reserve_output)
+        own = prompt - self._kept(prompt)
+        return self._memory.request_bytes(own + answer * self._scheduler.reserve_output)
+
+    def _kept(self, prompt: int) -> int:
+        """Tokens that a prompt shares with all others; its last one is always read."""
+        return min(self._work.shared, prompt - 1)
 
     def _queue(self, index: int, at_s: float) -> None:
         prompt, answer = self._lengths[index]
@@ -123,7 +145,12 @@ class Simulation:
             if under_way and (full or under_way >= self._scheduler.max_running):
                 return
             state.held_bytes += size
-            state.reading.append(state.waiting.popleft())
+            one = state.waiting.popleft()
+            if self._work.reused:
+                one.before = self._work.reused[one.index]
+            elif state.any_read:
+                one.before = self._kept(one.prompt)
+            state.reading.append(one)
 
     def _gathers(self) -> bool:
         """Whether prompts that were seen wait for others to come."""
@@ -168,6 +195,7 @@ class Simulation:
         state.polled_s, state.polled_step = state.clock_s, state.steps
         if decoding:
             self._advance(1)
+        state.any_read = state.any_read or bool(done)
         for one in done:
             self._firsts[one.index] = state.clock_s
             state.context += one.prompt
@@ -222,7 +250,8 @@ class Simulation:
                     ttft_s=first_s - self._arrivals[index],
                     tpot_s=(state.clock_s - first_s) / gaps if gaps else None,
                     output_tokens=answer,
-                    round=index // self._clients,
+                    round=index // self._work.clients,
+                    index=index,
                 )
             )
             if self._next < self._requests:

@@ -38,7 +38,7 @@ class Steady:
 
 def prompt_alone_s(costs: StepCosts, load: ClosedLoad, max_step_tokens: int) -> float:
     """Seconds of one mean prompt by itself, in as many steps as it takes."""
-    left, before, total_s = round(load.mean_input), 0, 0.0
+    left, before, total_s = round(load.mean_read), load.shared, 0.0
     while left:
         tokens = min(left, max_step_tokens)
         total_s += costs.prompt_s(0, 0.0, [Prompt(tokens, before)])
@@ -48,13 +48,21 @@ def prompt_alone_s(costs: StepCosts, load: ClosedLoad, max_step_tokens: int) -> 
 
 def prompts_per_s(costs: StepCosts, load: ClosedLoad, max_step_tokens: int) -> float:
     """Mean prompts that one rank reads in a second when its steps are full."""
-    parts = round(max_step_tokens / load.mean_input)
+    parts = round(max_step_tokens / load.mean_read)
     if parts > 1:
-        step = [Prompt(max_step_tokens // parts, 0)] * parts
+        step = [Prompt(max_step_tokens // parts, load.shared)] * parts
     else:
-        step = [Prompt(max_step_tokens, max(0, round(load.mean_input - max_step_tokens) // 2))]
+        before = max(0, round(load.mean_read - max_step_tokens) // 2)
+        step = [Prompt(max_step_tokens, load.shared + before)]
     full_s = costs.prompt_s(0, 0.0, step)
-    return max_step_tokens / load.mean_input / full_s
+    return max_step_tokens / load.mean_read / full_s
+
+
+def held_requests(memory: ServingMemory, load: ClosedLoad) -> float:
+    """Mean requests, half written, that the KV cache holds beside what all prompts share."""
+    each = memory.request_bytes(load.mean_read + load.mean_output / 2)
+    left = memory.kv_bytes - memory.request_bytes(load.shared)
+    return max(0.0, left) / each if each else inf
 
 
 def decode_pool(
@@ -96,8 +104,7 @@ def running_alone(
 ) -> tuple[Floats, Floats]:
     """B and TPOT [L] of ranks with so many `clients` [L], whose requests wait `ttft_s` and then
     take part in `steps` steps that hold no prompts."""
-    each = memory.request_bytes(load.mean_input + load.mean_output / 2)
-    room = memory.kv_bytes / each if each else inf
+    room = held_requests(memory, load)
     limit = np.maximum(1.0, np.minimum(clients, min(float(most), room)))
     running, tpot_s = limit, np.zeros_like(limit)
     for _ in range(_ROUNDS):

@@ -63,53 +63,68 @@ class EqualReplicas:
     candidates: int
 
 
-def best_equal(
-    kinds: Sequence[ReplicaKind],
-    load: ClosedLoad,
-    goal: Goal,
-    pricing: Pricing,
-    *,
-    top: int,
-    budget: Budget,
-) -> EqualReplicas:
+NOTHING = EqualReplicas(found=(), bound=float("-inf"), closest=(), candidates=0)
+
+
+class EqualSearch:
     """The `top` kinds, each with its best setting."""
-    queue: list[tuple[float, int, int]] = []
-    candidates = [_candidate(kind, load, goal, pricing) for kind in kinds]
-    for at, one in enumerate(candidates):
-        _queue(queue, at, one)
-    found: dict[object, PricedReplicas] = {}
-    closest: list[PricedReplicas] = []
-    bound = -np.inf
-    while queue:
-        score = -queue[0][0]
-        ranked = sorted((one.score for one in found.values()), reverse=True)
-        if len(ranked) >= top and score <= ranked[top - 1]:
-            break
-        if budget.late:
-            bound = max(bound, score)
-            break
-        _, at, setting = heappop(queue)
-        one = candidates[at]
-        if setting < one.first:
+
+    def __init__(
+        self,
+        kinds: Sequence[ReplicaKind],
+        load: ClosedLoad,
+        goal: Goal,
+        pricing: Pricing,
+        *,
+        top: int,
+    ) -> None:
+        self._pricing, self._top = pricing, top
+        self._candidates = [_candidate(kind, load, goal, pricing) for kind in kinds]
+        self._queue: list[tuple[float, int, int]] = []
+        for at, one in enumerate(self._candidates):
+            _queue(self._queue, at, one)
+        self._found: dict[object, PricedReplicas] = {}
+        self._closest: list[PricedReplicas] = []
+        self._open = -np.inf if not self._queue else -self._queue[0][0]
+
+    @property
+    def result(self) -> EqualReplicas:
+        """What is known so far."""
+        ordered = sorted(self._found.values(), key=_order)
+        bound = max([self._open, *(one.score for one in ordered[:1])])
+        near = sorted(self._closest, key=lambda one: (one.excess, one.kind.index))
+        return EqualReplicas(
+            found=tuple(ordered),
+            bound=float(bound),
+            closest=tuple(near[:_CLOSEST]),
+            candidates=sum(len(one.scores) for one in self._candidates),
+        )
+
+    def run(self, budget: Budget) -> None:
+        """Prices settings until none is left that may be better. Where that ends early, whatever
+        ends it, `result` has a bound of what is left."""
+        queue, found = self._queue, self._found
+        while queue:
+            score = -queue[0][0]
+            ranked = sorted((one.score for one in found.values()), reverse=True)
+            if len(ranked) >= self._top and score <= ranked[self._top - 1]:
+                break
+            self._open = score
+            if budget.late:
+                return
+            _, at, setting = heappop(queue)
+            one = self._candidates[at]
+            if setting < one.first:
+                _queue(queue, at, one)
+                continue
+            priced = self._pricing.replicas(one.kind, one.settings, setting)
+            one.known.add(setting)
+            if priced.excess <= 1:
+                _keep(found, priced)
+            else:
+                self._closest.append(_first_that_keeps(one, setting, self._pricing, found))
             _queue(queue, at, one)
-            continue
-        priced = pricing.replicas(one.kind, one.settings, setting)
-        one.known.add(setting)
-        if priced.excess <= 1:
-            _keep(found, priced)
-        else:
-            closest.append(_first_that_keeps(one, setting, pricing, found))
-        _queue(queue, at, one)
-    ordered = sorted(found.values(), key=_order)
-    if ordered:
-        bound = max(bound, ordered[0].score)
-    near = sorted(closest, key=lambda one: (one.excess, one.kind.index))
-    return EqualReplicas(
-        found=tuple(ordered),
-        bound=float(bound),
-        closest=tuple(near[:_CLOSEST]),
-        candidates=sum(len(one.scores) for one in candidates),
-    )
+        self._open = -np.inf
 
 
 def _order(one: PricedReplicas) -> tuple[float, int, int]:
@@ -123,7 +138,7 @@ def _candidate(kind: ReplicaKind, load: ClosedLoad, goal: Goal, pricing: Pricing
     devices = settings.replicas * float(kind.devices)
     rate = settings.replicas * bounds.rate
     scores = goal.score(rate, devices, devices * goal.cost(kind.group))
-    kept = goal.may_keep(bounds)
+    kept = goal.may_keep(bounds, uniform=load.is_uniform)
     first = int(np.argmax(kept)) if kept.any() else len(scores) - 1
     return _Candidate(kind=kind, settings=settings, scores=scores, first=first)
 

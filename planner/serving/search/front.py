@@ -43,3 +43,13 @@ def leading(found: Sequence[PricedReplicas]) -> list[PricedReplicas]:
             kept.append(one)
             best = -rate
     return kept
+
+
+def beaten(rate: float, tpot_s: float, priced: Iterable[PricedReplicas]) -> bool:
+    """Whether others have at least `rate` requests per second of a device and at most `tpot_s`."""
+    return any(
+        one.estimate.tpot is not None
+        and one.per_s / one.devices >= rate
+        and one.estimate.tpot.mean_s <= tpot_s
+        for one in priced
+    )

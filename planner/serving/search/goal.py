@@ -13,7 +13,7 @@ from planner.serving.limits import limit_of, most_missed
 
 if TYPE_CHECKING:
     from planner.arrays import Bools, Floats
-    from planner.serving.estimate import Latency
+    from planner.serving.latency import Latency
     from planner.serving.search.bounds import Bounds
     from planner.serving.search.result import Objective
     from planner.specs.cluster.spec import ClusterSpec
@@ -23,12 +23,13 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Goal:
     """`prices` per hour and `watts` of one device, by group; None where the cluster does not state
-    them."""
+    them. `tightness`: what the stated limits are divided by."""
 
     objective: Objective
     slo: ServiceLevel | None
     prices: tuple[float, ...] | None
     watts: tuple[float, ...] | None
+    tightness: float = 1.0
 
     def cost(self, group: int) -> float:
         """What one device of a group counts in the objective: its price or its power, else 1."""
@@ -45,14 +46,17 @@ class Goal:
             return found
         return np.asarray(rate / cost)
 
-    def may_keep(self, bounds: Bounds) -> Bools:
-        """[L]: whether bounds of the latencies are within the limits of mean and p99."""
+    def may_keep(self, bounds: Bounds, *, uniform: bool) -> Bools:
+        """[L]: whether bounds of the mean latencies are within the limits of the mean, and of p99
+        where lengths are `uniform`, so that it cannot be below the mean."""
         kept = np.ones(bounds.rate.shape, dtype=np.bool_)
         if self.slo is None:
             return kept
         for limits, seconds in ((self.slo.ttft, bounds.ttft_s), (self.slo.tpot, bounds.tpot_s)):
-            most_s = min(limit_of(limits, "mean"), limit_of(limits, "p99"))
-            kept &= seconds <= most_s
+            most_s = limit_of(limits, "mean")
+            if uniform:
+                most_s = min(most_s, limit_of(limits, "p99"))
+            kept &= seconds * self.tightness <= most_s
         return kept
 
     @property
@@ -73,7 +77,7 @@ class Goal:
     def excess(self, ttft: Latency | None, tpot: Latency | None) -> float:
         """The largest latency over its limit, of those that are given; at most 1 where all limits
         are kept."""
-        return most_missed(self.slo, ttft, tpot)
+        return self.tightness * most_missed(self.slo, ttft, tpot)
 
 
 def goal_of(objective: Objective, slo: ServiceLevel | None, cluster: ClusterSpec) -> Goal:

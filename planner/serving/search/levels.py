@@ -7,13 +7,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from planner.serving.load.steady import held_requests
+
 if TYPE_CHECKING:
     from planner.arrays import Floats
     from planner.serving.load.lengths import ClosedLoad
     from planner.serving.search.space import ReplicaKind
 
 _RATIO = 1.15
-"""Between two numbers of requests of a rank."""
+"""Between two numbers of requests of a rank, at least."""
+_MOST_LEVELS = 24
+"""Numbers of requests of a rank that are looked at."""
 _BEYOND = 1.5
 """Requests of a rank over those that its KV cache holds, at most: more only wait."""
 _MOST_COUNTS = 512
@@ -45,12 +49,13 @@ def settings_of(kind: ReplicaKind, load: ClosedLoad, clients: float | None) -> R
 
 def levels_of(kind: ReplicaKind, load: ClosedLoad, clients: float | None) -> Floats:
     """[L]: requests under way in one replica, ascending, at most `clients`."""
-    memory, limits = kind.memory, kind.scenario.engine.scheduler
-    held = memory.kv_bytes / memory.request_bytes(load.mean_input + load.mean_output / 2)
+    limits = kind.scenario.engine.scheduler
+    held = held_requests(kind.memory, load)
     most = max(1.0, min(_BEYOND * held, _BEYOND * limits.max_running))
     if clients is not None:
         most = max(1.0, min(most, clients / kind.lanes))
-    grid = np.geomspace(1.0, most, max(2, int(np.ceil(np.log(max(most, 1.01)) / np.log(_RATIO)))))
+    steps = int(np.ceil(np.log(max(most, 1.01)) / np.log(_RATIO)))
+    grid = np.geomspace(1.0, most, min(_MOST_LEVELS, max(2, steps)))
     each = np.unique(np.rint(grid))
     found = each * kind.lanes
     if clients is not None:

@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from planner.alarm import enforced
 from planner.budget import OutOfTime, Stopped
-from planner.serving.search.equal import best_equal
-from planner.serving.search.front import front_of, leading
+from planner.serving.search.bounds import bounds_of
+from planner.serving.search.columns import PoolSpace
+from planner.serving.search.equal import NOTHING, EqualSearch
+from planner.serving.search.front import beaten, front_of, leading
 from planner.serving.search.impossible import relaxations_of
 from planner.serving.search.job import ServingProgress
-from planner.serving.search.mixing import PoolSpace, best_mixed
+from planner.serving.search.mixing import MixedSearch
 from planner.serving.search.plans import offer_of, scored_offer, shape_of
 from planner.serving.search.pricing import Pricing
 from planner.serving.search.result import ServingSearch
@@ -20,13 +23,12 @@ from planner.serving.search.space import space_of
 from planner.solver import Solver
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from planner.budget import Budget
     from planner.serving.forecast import Offer
-    from planner.serving.search.equal import EqualReplicas
     from planner.serving.search.job import ServingJob
-    from planner.serving.search.mixing import MixedReplicas
+    from planner.serving.search.pricing import PricedReplicas
     from planner.serving.search.space import ReplicaSpace
 
 _SAME = 1e-6
@@ -56,7 +58,8 @@ def search_serving(
 
 
 class _Run:
-    """One search."""
+    """One search. What cuts it short, a time limit or Ctrl-C, leaves the plans and the bound that
+    are known by then."""
 
     def __init__(
         self,
@@ -69,30 +72,28 @@ class _Run:
         self._progress = progress
         self._pricing = Pricing(job.load, job.goal, job.clients)
         self._solver = Solver()
+        self._equal: EqualSearch | None = None
+        self._mixed: MixedSearch | None = None
+        self._front: tuple[Offer, ...] = ()
 
     def answer(self, top: int) -> ServingSearch:
         job = self._job
-        self._say("bounding")
-        equal = self._equal(top)
-        mixed, out_of_time = None, False
-        self._say("mixing")
-        try:
-            mixed = self._mixed(equal)
-        except OutOfTime:
-            out_of_time = True
-        offers = [(one.score, offer_of(self._job, one)) for one in equal.found]
-        if mixed is not None:
-            offers = self._with_mixed(offers, mixed)
+        cut = self._searched(top)
+        equal = NOTHING if self._equal is None else self._equal.result
+        offers = [(one.score, offer_of(job, one)) for one in equal.found]
+        mixed = self._mixed
+        if mixed is not None and mixed.parts is not None:
+            offers = _with_mixed(offers, scored_offer(job, mixed.parts))
         scores = [score for score, _ in offers]
-        bound = self._bound(scores, equal, mixed, out_of_time)
+        bound = None if mixed is None or self._equal is None else mixed.bound
+        if bound is not None and cut:
+            bound = max(bound, equal.bound)
+        if bound is not None:
+            bound = max([bound, *scores[:1]])
+            bound = bound if isfinite(bound) else None
         ranked = tuple(offer for _, offer in offers[:top])
         gap = _gap(scores[0], bound, job) if scores and bound is not None else None
-        late = out_of_time or self._budget.late
-        front = self._front(ranked)
-        near = () if ranked else tuple(offer_of(self._job, one) for one in equal.closest)
-        stopped = Stopped.TIME_LIMIT if late else Stopped.PROVEN
-        if not late and gap:
-            stopped = Stopped.WORK_LIMIT
+        closed = gap == 0.0 if scores else mixed is not None and mixed.impossible
         return ServingSearch(
             objective=job.goal.objective,
             offers=ranked,
@@ -101,92 +102,93 @@ class _Run:
             priced=len(self._pricing.priced),
             bound=None if bound is None else job.goal.value(bound, job.load.mean_output),
             gap=gap,
-            stopped=stopped,
-            front=front,
-            nearest=near,
+            stopped=cut or (Stopped.PROVEN if closed else Stopped.WORK_LIMIT),
+            front=self._front or front_of(ranked),
+            nearest=() if ranked else tuple(offer_of(job, one) for one in equal.closest),
             relaxations=() if ranked else relaxations_of(job.goal, self._pricing.priced),
             excluded=self._space.excluded,
             solver=self._solver.record,
         )
 
-    def _equal(self, top: int) -> EqualReplicas:
-        kinds = () if self._job.allowed.disaggregated else self._space.kinds
-        return best_equal(
-            kinds,
-            self._job.load,
-            self._job.goal,
-            self._pricing,
-            top=top,
-            budget=self._budget,
-        )
+    def _searched(self, top: int) -> Stopped | None:
+        """What cut the search short."""
+        job, budget = self._job, self._budget
+        alone = () if job.allowed.disaggregated else self._space.kinds
+        try:
+            with enforced(budget):
+                self._say("bounding")
+                self._mixed = MixedSearch(
+                    self._pools(), job.load, job.goal, self._pricing, self._solver
+                )
+                self._equal = EqualSearch(alone, job.load, job.goal, self._pricing, top=top)
+                half = budget.longer(-budget.left_s / 2) if budget.timed else budget
+                self._equal.run(half)
+                self._say("mixing")
+                found = self._equal.result.found
+                self._mixed.run(budget, floor=found[0].score if found else None)
+                self._say("front")
+                self._front = self._drawn()
+        except OutOfTime:
+            return Stopped.TIME_LIMIT
+        except KeyboardInterrupt:
+            return Stopped.INTERRUPTED
+        return Stopped.TIME_LIMIT if budget.late else None
 
-    def _mixed(self, equal: EqualReplicas) -> MixedReplicas | None:
+    def _pools(self) -> PoolSpace:
         job = self._job
-        pools = PoolSpace(
+        return PoolSpace(
             kinds=self._space.kinds,
             rooms=job.rooms,
             links=job.links,
             disaggregated=job.allowed.disaggregated,
             clients=job.clients,
         )
-        floor = equal.found[0].score if equal.found else None
-        return best_mixed(
-            pools,
-            job.load,
-            job.goal,
-            self._pricing,
-            self._solver,
-            budget=self._budget,
-            floor=floor,
-        )
 
-    def _with_mixed(
-        self, offers: list[tuple[float, Offer]], mixed: MixedReplicas
-    ) -> list[tuple[float, Offer]]:
-        """The offers with what the program chose, where it keeps the limits and is another plan."""
-        score, offer = scored_offer(self._job, mixed.parts)
-        if offer.missed:
-            return offers
-        found: dict[object, tuple[float, Offer]] = {}
-        for one in sorted([*offers, (score, offer)], key=lambda one: -one[0]):
-            found.setdefault(shape_of(one[1].plan), one)
-        return list(found.values())
-
-    def _bound(
-        self,
-        scores: Sequence[float],
-        equal: EqualReplicas,
-        mixed: MixedReplicas | None,
-        out_of_time: bool,
-    ) -> float | None:
-        """A score that no plan has more than; None where time ran out before one was known."""
-        if out_of_time or (not scores and mixed is None):
-            return None
-        bound = max([*scores[:1], equal.bound if mixed is None else mixed.bound])
-        return bound if isfinite(bound) else None
-
-    def _front(self, ranked: Sequence[Offer]) -> tuple[Offer, ...]:
-        """Of the plans found and of some settings of every usual kind."""
-        self._say("front")
+    def _drawn(self) -> tuple[Offer, ...]:
+        """The front of the plans found and of some settings of every usual kind. Settings whose
+        bounds another one beats already are not simulated."""
         job = self._job
         for kind in () if job.allowed.disaggregated else self._space.kinds:
-            if not kind.usual or self._budget.late:
+            if not kind.usual:
                 continue
             settings = self._pricing.settings(kind)
             picks = np.linspace(0, len(settings.clients) - 1, _FRONT_SETTINGS)
+            bounds = bounds_of(kind, job.load, settings.clients)
             for at in np.unique(np.rint(picks)).astype(int).tolist():
-                self._pricing.replicas(kind, settings, at)
-        whole = [
+                self._budget.check()
+                rate = float(bounds.rate[at]) / kind.devices
+                if not beaten(rate, float(bounds.tpot_s[at]), self._whole()):
+                    self._pricing.replicas(kind, settings, at)
+        best = (
+            []
+            if self._mixed is None or self._mixed.parts is None
+            else [scored_offer(job, self._mixed.parts)[1]]
+        )
+        return front_of([*best, *(offer_of(job, one) for one in leading(self._whole()))])
+
+    def _whole(self) -> list[PricedReplicas]:
+        """What was simulated with all requests under way."""
+        clients = self._job.clients
+        return [
             one
             for one in self._pricing.priced
-            if job.clients is None or isclose(one.replicas * one.clients, job.clients)
+            if clients is None or isclose(one.replicas * one.clients, clients)
         ]
-        return front_of([*ranked, *(offer_of(job, one) for one in leading(whole))])
 
     def _say(self, phase: str) -> None:
         if self._progress is not None:
             kinds, priced = len(self._space.kinds), len(self._pricing.priced)
             self._progress(ServingProgress(phase=phase, kinds=kinds, priced=priced))
+
+
+def _with_mixed(
+    offers: list[tuple[float, Offer]], mixed: tuple[float, Offer]
+) -> list[tuple[float, Offer]]:
+    """The offers with what the program chose, where it is another plan."""
+    found: dict[object, tuple[float, Offer]] = {}
+    for one in sorted([*offers, mixed], key=lambda one: -one[0]):
+        found.setdefault(shape_of(one[1].plan), one)
+    return list(found.values())
 
 
 def _gap(score: float, bound: float, job: ServingJob) -> float:

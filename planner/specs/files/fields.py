@@ -60,6 +60,11 @@ _WATTS = _quantity(quantities.WATTS, units.parse_watts, unit_text.format_watts)
 _GRAMS_PER_KWH = _quantity(
     quantities.GRAMS_PER_KWH, units.parse_grams_per_kwh, unit_text.format_grams_per_kwh
 )
+_REQUESTS_PER_SECOND = _quantity(
+    quantities.REQUESTS_PER_SECOND,
+    units.parse_requests_per_second,
+    unit_text.format_requests_per_second,
+)
 _FRACTION_SCHEMA = {
     "anyOf": [
         {"type": "number", "minimum": 0, "maximum": 1},
@@ -88,6 +93,7 @@ Seconds = Annotated[float, *_SECONDS]
 Duration = Annotated[float, *_DURATION]
 FlopPerSecond = Annotated[float, *_FLOP_PER_SECOND]
 Watts = Annotated[float, *_WATTS]
+RequestsPerSecond = Annotated[float, *_REQUESTS_PER_SECOND]
 GramsPerKwh = Annotated[float, *_GRAMS_PER_KWH]
 Tokens = Annotated[int, BeforeValidator(units.parse_tokens), WithJsonSchema(_TOKENS_SCHEMA)]
 Fraction = Annotated[float, BeforeValidator(units.parse_fraction), WithJsonSchema(_FRACTION_SCHEMA)]

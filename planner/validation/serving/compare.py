@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from planner.serving.estimate import Latency
+    from planner.serving.latency import Latency
     from planner.validation.serving.row import ServingCase
     from planner.validation.serving.table import ServingRow
 

@@ -24,6 +24,7 @@ from planner.training.search.plans.build import check_plan
 from planner.training.search.robust import search_worst_case
 from planner.training.search.search import search
 from planner.training.search.space.restrictions import Restrictions
+from tests.every_instance import instances
 from tests.training.search.conftest import small_scenario
 
 if TYPE_CHECKING:
@@ -104,7 +105,7 @@ def test_searches_look_at_their_clock_in_every_phase() -> None:
     assert all(whole(name)[1] > 100 for name in NAMES)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=instances(16, 40), deadline=None)
 @given(name=st.sampled_from(NAMES), share=st.floats(0.0, 1.05), pressed=st.booleans())
 def test_a_search_cut_anywhere_claims_what_is_true(
     samples: Samples, name: str, share: float, pressed: bool
@@ -162,7 +163,7 @@ def assert_said(samples: Samples, found: SearchResult) -> None:
     assert text.startswith("No answer yet") == (not found.plans and not found.nothing_fits)
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=instances(4, 8), deadline=None)
 @given(share=st.floats(0.0, 1.05), pressed=st.booleans())
 def test_a_worst_case_cut_anywhere_claims_what_is_true(
     samples: Samples, share: float, pressed: bool

@@ -15,6 +15,7 @@ from planner.training.estimate import point_estimate
 from planner.training.search.hosts.placement import placement_on
 from planner.training.search.search import search
 from planner.training.search.space.restrictions import Restrictions
+from tests.every_instance import instances
 from tests.training.search.conftest import KEPT
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     Naive = Callable[[Scenario, Restrictions], tuple[int, list[tuple[Plan, Estimate]]]]
 
 NOTHING = Restrictions()
+FEW = Restrictions(micro_batch_size=(1, 2))
 SIX = {"devices_per_node": 6, "heads": 12, "groups": 6, "hidden": 1536, "batch": 12, "layers": 7}
 MIXED = {"nodes": 2, "devices_per_node": 2, "second_device": "h100-sxm-80gb"}
 FABRIC = [{"name": "leaf", "nodes": 2}, {"name": "wide", "bandwidth": "2 GB/s"}]
@@ -38,18 +40,23 @@ FABRIC = [{"name": "leaf", "nodes": 2}, {"name": "wide", "bandwidth": "2 GB/s"}]
         ({"length": 4096}, NOTHING),
         ({"length": 4096, "memory_gib": 3}, NOTHING),
         ({"length": 4096, "memory_gib": 4, "tie": True}, NOTHING),
-        ({**SIX, "length": 4096, "memory_gib": 6}, NOTHING),
-        ({"experts": 4, "length": 2048, "memory_gib": 3.5, "batch": 8}, NOTHING),
-        ({"experts": 4, "first_dense": 2, "length": 2048, "memory_gib": 3, "batch": 4}, NOTHING),
-        ({"length": 8192, "memory_gib": 3.5, "batch": 4}, NOTHING),
+        ({**SIX, "length": 4096, "memory_gib": 6}, FEW),
+        ({"experts": 4, "length": 2048, "memory_gib": 3.5, "batch": 8}, FEW),
+        ({"experts": 4, "first_dense": 2, "length": 2048, "memory_gib": 3, "batch": 4}, FEW),
+        ({"length": 8192, "memory_gib": 3.5, "batch": 4}, FEW),
         ({"length": 4096, "memory_gib": 3.5, "batch": 32}, Restrictions(recompute=("full",))),
-        ({"memory_gib": 3}, Restrictions(context=(1, 2), virtual_stages=(1, 3))),
+        (
+            {"memory_gib": 3},
+            Restrictions(context=(1, 2), virtual_stages=(1, 3), micro_batch_size=(1, 2)),
+        ),
         ({"software": "megatron-lm-2021", "length": 2048, "memory_gib": 3.5}, NOTHING),
         ({"software": "torchtitan", "memory_gib": 3}, Restrictions(tensor=(1, 2, 8))),
         (
             {"memory_gib": 3, "layers": 8, "length": 2048},
             Restrictions(
-                schedule=("1f1b", "zb-h1", "zb-h2", "v-half", "v-min", "zb-v"), tensor=(1, 2)
+                schedule=("1f1b", "zb-h1", "zb-h2", "v-half", "v-min", "zb-v"),
+                tensor=(1, 2),
+                micro_batch_size=(1,),
             ),
         ),
         (
@@ -57,11 +64,16 @@ FABRIC = [{"name": "leaf", "nodes": 2}, {"name": "wide", "bandwidth": "2 GB/s"}]
             Restrictions(
                 schedule=("1f1b-vocab-1", "1f1b-vocab-2", "interlaced-vocab", "1f1b"),
                 tensor=(1, 2),
+                micro_batch_size=(1, 4),
             ),
         ),
         (
             {"software": "torchtitan", "memory_gib": 4, "layers": 8, "batch": 32},
-            Restrictions(schedule=("dualpipe", "dualpipe-v", "looped-bfs"), tensor=(1, 2)),
+            Restrictions(
+                schedule=("dualpipe", "dualpipe-v", "looped-bfs"),
+                tensor=(1, 2),
+                micro_batch_size=(1, 2),
+            ),
         ),
         (
             {"memory_gib": 4, "layers": 8, "batch": 16},
@@ -79,7 +91,7 @@ def test_finds_what_trying_everything_finds(
 
 
 @pytest.mark.slow
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=instances(6, 12), deadline=None)
 @given(data=st.data())
 def test_finds_what_trying_everything_finds_anywhere(
     scenario_of: Callable[..., Scenario], every_plan: Naive, data: st.DataObject
@@ -120,7 +132,9 @@ def test_no_order_of_the_hosts_is_better_than_claimed(
     scenario_of: Callable[..., Scenario], every_plan: Naive, size: dict[str, Any]
 ) -> None:
     scenario = scenario_of(**size)
-    restrictions = Restrictions(sequence_parallel=(False,), recompute=("none",))
+    restrictions = Restrictions(
+        sequence_parallel=(False,), recompute=("none",), micro_batch_size=(1, 2)
+    )
     result = search(scenario, restrictions=restrictions, top=1, improve=None)
     found_s = result.plans[0].estimate.step_s
     _, listed = every_plan(scenario, restrictions)

@@ -112,7 +112,7 @@ class Spreads:
                 return
             several[number].raise_bound(case, self._budget)
             tried.add((number, case))
-            left.spend(max(1, several[number].chunks // CHUNKS) ** 2)
+            left.spend(max(1, several[number].chunks // CHUNKS) ** 3)
 
     def _in_groups(self, shape: tuple[str, int, int]) -> bool:
         schedule, pipeline, chunks = shape

@@ -66,6 +66,7 @@ class SpaceFacts:
     graphs_recompute: bool
     shards_pipelines: bool
     shards_tensors: bool
+    context_excludes: tuple[str, ...]
     overlaps_with_sequence_parallel: bool
     experts_with_sequence_parallel: bool
     needs_microbatches: bool
@@ -158,6 +159,11 @@ class SpaceFacts:
     def lacking_axes(self) -> str:
         """The lacking axes of the dense model, in words."""
         return ", ".join(axis for axis in self.lacking if axis != "expert") or "other"
+
+    @property
+    def excluded_axes(self) -> str:
+        """The axes that a context degree excludes, in words."""
+        return " or ".join(self.context_excludes) or "other"
 
     @property
     def of_such_models(self) -> str:
@@ -253,6 +259,9 @@ class SpaceFacts:
             graphs_recompute=software.graphs_recompute_experts
             or not (software.cuda_graphs and moe is not None),
             shards_tensors=software.tensor_with_full_sharding,
+            context_excludes=tuple(
+                axis for axis in ("tensor", "pipeline") if axis not in software.context_with
+            ),
             overlaps_with_sequence_parallel="tensor" in software.overlap
             and software.tensor_overlap_needs_sequence_parallel,
             experts_with_sequence_parallel=moe is not None

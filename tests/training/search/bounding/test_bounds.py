@@ -28,6 +28,7 @@ from planner.training.search.hosts.bound import simulated_bound_s
 from planner.training.search.hosts.placement import placement_on
 from planner.training.search.mixed.speeds import is_mixed
 from planner.training.search.space.restrictions import Restrictions
+from tests.every_instance import instances
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -45,7 +46,7 @@ def bounded(scenario: Scenario, schedule: tuple[str, ...] | None = None) -> Sear
 
 
 @pytest.mark.slow
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=instances(20, 60), deadline=None)
 @given(data=st.data())
 def test_quick_below_tight_below_refined(
     scenario_of: Callable[..., Scenario], data: st.DataObject

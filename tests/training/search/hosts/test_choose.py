@@ -106,7 +106,7 @@ def test_gradients_are_reduced_inside_a_site() -> None:
     )
     interleaved_hosts = ("group-0-0", "group-0-2", "group-0-1", "group-0-3")
     scenario = scenario.placed(interleaved_hosts)
-    space = Restrictions(recompute=("none",), micro_batch_size=(1, 2), tensor=(1, 2))
+    space = Restrictions(recompute=("none",), micro_batch_size=(1,), tensor=(1, 2))
     best = search(scenario, restrictions=space, top=1).plans[0].plan
     assert best.degrees.pipeline % 2 == 0
     sites = [int(host[-1]) // 2 for host in best.placement.hosts]

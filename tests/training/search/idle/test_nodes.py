@@ -21,6 +21,7 @@ from planner.training.search.layouts.choose import choose_layout
 from planner.training.search.search import search
 from planner.training.search.space.restrictions import Restrictions
 from planner.workload.shard import Shard
+from tests.every_instance import EVERY_INSTANCE, instances
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -67,7 +68,7 @@ def merged(scenario: Scenario, top: int, improve: LayoutImprover | None = None) 
 
 
 @pytest.mark.parametrize("case", CASES, ids=range(len(CASES)))
-@pytest.mark.parametrize("top", [1, 5])
+@pytest.mark.parametrize("top", [1, 5] if EVERY_INSTANCE else [3])
 def test_the_best_on_any_number_of_nodes(
     scenario_of: Callable[..., Scenario], case: dict[str, Any], top: int
 ) -> None:
@@ -83,7 +84,7 @@ def test_the_best_on_any_number_of_nodes(
     assert len(found.nodes.idle_hosts) == scenario.topology.nodes - used
 
 
-@pytest.mark.parametrize("case", CASES[:3], ids=range(3))
+@pytest.mark.parametrize("case", CASES[: instances(1, 3)], ids=range(instances(1, 3)))
 def test_better_layouts_are_within_the_gap(
     scenario_of: Callable[..., Scenario], case: dict[str, Any]
 ) -> None:

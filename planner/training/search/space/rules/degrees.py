@@ -43,6 +43,13 @@ def ffn(f: SpaceFacts, c: Columns) -> Holds:
     return (f.ffn % c["tensor"] == 0) & (f.shared_ffn % c["tensor"] == 0)
 
 
+def context_alone(f: SpaceFacts, c: Columns) -> Holds:
+    others = np.ones_like(c["tensor"])
+    for axis in f.context_excludes:
+        others = others * c[axis]
+    return (c["context"] == 1) | (others == 1)
+
+
 def exchanged_heads(f: SpaceFacts, c: Columns) -> Holds:
     """Heads and key-value groups of a tensor rank, at least one, are dealt out evenly."""
     if f.context_heads == 1 or not (c["context"] > 1).any():
@@ -102,6 +109,14 @@ DEGREES = (
         adjusts="context",
         holds=exchanged_heads,
         fix="--context-heads {f.evenly_exchanged} divide these heads and groups",
+    ),
+    SpaceRule(
+        name="context-alone",
+        sentence="{f.framework} divides sequences over context ranks only without "
+        "{f.excluded_axes} parallelism",
+        axes=("tensor", "pipeline", "context"),
+        adjusts="context",
+        holds=context_alone,
     ),
     SpaceRule(
         name="context-use",
