@@ -130,20 +130,25 @@ class Refinement:
     def replace(self, index: int, plan: Plan) -> None:
         """Let a combination have a plan with another stage layout, if that is faster. Raises:
         OutOfTime."""
-        if self._ideal is self._scenario:
-            found = estimate(self._scenario, plan, table=self._table)
+        scenario, table = self._scenario, self._table
+        load = stage_load(scenario.model, scenario.kinds, plan.stages)
+        batch = batch_of_one(plan, table.shards.index(shard_of(plan)), load)
+        if self._ideal is scenario:
+            simulated = slowest_spans(scenario, table, with_ahead(scenario, table, batch))
+            known = self._best.of(index)
+            if known is not None and simulated.step_s * CLOSED >= known.step_s:
+                return
+            found = estimate(scenario, plan, table=table, load=load, simulated=simulated)
             placed = PlacedPlan(plan=plan, bound_s=found.step_s, method=ALIKE)
         else:
-            load = stage_load(self._scenario.model, self._scenario.kinds, plan.stages)
-            batch = batch_of_one(plan, self._table.shards.index(shard_of(plan)), load)
             enough_s = self._best.slowest_s
-            anywhere_s = simulated_bound_s(self._ideal, self._table, batch)
+            anywhere_s = simulated_bound_s(self._ideal, table, batch)
             if anywhere_s < enough_s:
                 anywhere_s = max(anywhere_s, self._placements.bound_s(plan))
             if anywhere_s >= enough_s:
                 return
             placed = self._placements.place(plan, anywhere_s, enough_s=enough_s)
-            found = estimate(self._scenario, placed.plan)
+            found = estimate(scenario, placed.plan)
         if found.memory.fits:
             self._best.offer(Priced.of(index, placed, found))
 

@@ -79,8 +79,8 @@ class SearchRun:
     are of the ideal scenario. Where placing takes long, `first_found` is called with the first
     plan. With `known` shards of a larger job, only combinations that these do not rule out are
     bounded. `hopeful` tells the rows of a grid that are to be looked at, and plans that take
-    `enough_s` or longer are of no use; `priced` is the table of a search whose layers cost the
-    same."""
+    `enough_s` or longer are of no use, nor counted where `counts_all` is off; `priced` is the table
+    of a search whose layers cost the same."""
 
     scenario: Scenario
     restrictions: Restrictions
@@ -94,6 +94,7 @@ class SearchRun:
     screening: bool = True
     hopeful: Callable[[AxisGrid], NDArray[np.bool_]] | None = None
     enough_s: float = np.inf
+    counts_all: bool = True
     priced: GrowingTable | None = None
     known: KnownShards | None = None
     complete: bool = False
@@ -342,6 +343,7 @@ class SearchRun:
             alive,
             self.budget,
             like_plain=group.schedule in self.like_plain,
+            below_s=np.inf if self.counts_all else self.enough_s,
         )
         if len(found):
             self.fitting.append(found)

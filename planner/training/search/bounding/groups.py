@@ -137,11 +137,13 @@ def bound_group(
     budget: Budget = UNLIMITED,
     *,
     like_plain: bool = False,
+    below_s: float = np.inf,
 ) -> tuple[Fitting, Fitting]:
     """The combinations of a group that fit with the layout that they share, and those that may fit
     with another one only, whose `bound_s` is infinite. `alive` is the screen's verdict on each.
     `like_plain`: where no stage runs ahead, the combination is the same as another of the space,
-    and left out. Raises: OutOfTime."""
+    and left out. So is one whose bound is `below_s` or more, before its memory is worked out.
+    Raises: OutOfTime."""
     load = layout.load
     rows = np.flatnonzero(alive)
     fits, bounds, others = [], [], []
@@ -170,16 +172,23 @@ def bound_group(
                 others.append(np.full(int(of_mixed.fits.sum()), np.inf))
                 continue
             batch = with_ahead(scenario, table, batch)
-            peaks = stage_peaks(scenario, table, batch)
             work = LeastWork.of(table, batch, np.ones(len(batch), dtype=np.int64))
+            bound_s = quick_bound_s(scenario, batch, work)
             others_s = others_bound_s(scenario, batch, work, layout, np.zeros_like(work.stage_s))
+            useful = np.flatnonzero(np.minimum(bound_s, others_s) < below_s)
+            if not useful.size:
+                continue
+            if useful.size < len(part):
+                part, batch = part[useful], batch.some(useful)
+                bound_s, others_s = bound_s[useful], others_s[useful]
+            peaks = stage_peaks(scenario, table, batch)
             own = np.ones(len(part), dtype=np.bool_)
             if like_plain and batch.ahead is not None:
                 own &= batch.ahead.any(axis=1)
             lacking = np.flatnonzero(own & ~peaks.fits & np.isfinite(others_s))
             kept = own & peaks.fits
             fits.append(part[kept])
-            bounds.append(quick_bound_s(scenario, batch, work)[kept])
+            bounds.append(bound_s[kept])
             others.append(others_s[kept])
             if lacking.size:
                 some, room = batch.some(lacking), (peaks.spare[lacking], peaks.buffers[lacking])

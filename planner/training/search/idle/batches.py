@@ -116,6 +116,7 @@ def _fastest(
         improve=None,
         hopeful=below(work, below_s),
         enough_s=below_s,
+        counts_all=False,
         priced=run.growing,
     )
     try:

@@ -237,10 +237,10 @@ class Enumeration:
             length = _length(narrowed)
             if not length:
                 break
-            holds = np.broadcast_to(rule.holds(self.facts, narrowed), length)
-            if holds.all():
+            holds = rule.holds(self.facts, narrowed)
+            if np.all(holds):
                 continue
-            kept = np.flatnonzero(holds)
+            kept = np.flatnonzero(np.broadcast_to(holds, length))
             self.tally.excluded[rule.name] += (length - len(kept)) * self._later(axis)
             narrowed = {
                 name: column if name in SHARED and len(kept) else column[kept[: len(column)]]

@@ -126,6 +126,30 @@ def test_work_is_below_every_step(
             assert point_estimate(scenario, plan).step_s >= bound_s
 
 
+@pytest.mark.parametrize("case", [*CASES[:2], CASES[3]], ids=("small", "deep", "experts"))
+def test_what_is_not_counted_is_of_no_use(
+    scenario_of: Callable[..., Scenario], case: dict[str, Any]
+) -> None:
+    """Leaving out what takes too long, before its memory is known, leaves the answer as it is."""
+    scenario = scenario_of(**case)
+    best_s = search(scenario, top=1, idle=False, improve=None).plans[0].estimate.step_s
+    found = {}
+    for counts_all in (True, False):
+        run = SearchRun(
+            scenario=scenario,
+            restrictions=Restrictions(),
+            top=1,
+            improve=None,
+            enough_s=1.05 * best_s,
+            counts_all=counts_all,
+        )
+        run.bound()
+        run.refine()
+        found[counts_all] = run
+    assert found[False].best.kept[0].plan == found[True].best.kept[0].plan
+    assert 0 < found[False].num_fitting < found[True].num_fitting
+
+
 @given(data=st.data())
 def test_layers_cost_the_same_on_any_number_of_nodes(
     scenario_of: Callable[..., Scenario], data: st.DataObject
