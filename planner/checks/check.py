@@ -42,7 +42,8 @@ MAX_REGRESSION = 0.05
 OF_AN_ESTIMATE = "034"
 """First digits of the codes whose rules look at the estimate."""
 
-TRAINING_ONLY, SERVING_ONLY = "it is for training plans", "it is for serving plans"
+OF_SERVING = "PL5"
+"""First characters of the codes whose rules are about serving plans alone."""
 NOT_SELECTED = "not selected"
 INVALID = "the plan cannot run, so it was not estimated"
 OUT_OF_TIME = "the time limit ended the search before any plan was priced"
@@ -169,14 +170,13 @@ def served_check(
     not."""
     found = tuple(findings)
     blocking = () if served.offer else (one.code for one in found if one.code != "PL210")
-    silent = {code: TRAINING_ONLY for code in rules() if not code.startswith(SERVED)}
-    left_out = (code for code in rules() if code not in limits.selection)
+    ours = (code for code in rules() if code.startswith(SERVED))
     return Checked(
         reference=served.reference,
         path=path,
         served=served,
         findings=_counted(found, limits.also(blocking)),
-        not_evaluated=dict.fromkeys(left_out, NOT_SELECTED) | silent,
+        not_evaluated={code: NOT_SELECTED for code in ours if code not in limits.selection},
     )
 
 
@@ -207,8 +207,8 @@ def _not_asked(limits: CheckLimits) -> dict[str, str]:
         for code, rule in rules().items()
         if rule.needs is not None and not given[rule.needs]
     }
-    silent |= {code: SERVING_ONLY for code in rules() if code.startswith("PL5")}
-    left_out = (code for code in rules() if code not in limits.selection)
+    ours = (code for code in rules() if not code.startswith(OF_SERVING))
+    left_out = (code for code in ours if code not in limits.selection)
     return silent | dict.fromkeys(left_out, NOT_SELECTED)
 
 

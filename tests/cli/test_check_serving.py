@@ -63,7 +63,7 @@ def test_a_plan_that_was_found_passes(planner: Callable[..., Any], plan: Path) -
     assert "output tokens per second, first token after" in told.stdout
     (found,) = json.loads(planner("check", str(plan), "--json").stdout)["plans"]
     assert (found["passed"], found["job"], found["model"]) == (True, "serving", "llama-3-8b")
-    assert found["not_evaluated"]["PL001"] == "it is for training plans"
+    assert "PL001" not in found["not_evaluated"]
     assert "PL503" not in found["not_evaluated"]
 
 

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from tests.cli.conftest import Outcome
 
 NOT_OURS = {
+    "../env.sh": "of an example",
     "parallel_state.py": "Megatron-LM's",
     "fused_softmax.py": "Megatron-LM's",
     "common/triton/cross_entropy.py": "TransformerEngine's",
