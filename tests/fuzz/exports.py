@@ -32,6 +32,8 @@ PUBLISHED_ONLY = (
     "megatron-lm-2022",
     "megatron-deepspeed-2022",
     "deepspeed-3d-2021",
+    "megatron-lm-2021-03",
+    "megatron-kwai",
 )
 """Profiles of published runs, whose frameworks' flags of that time are not written."""
 READ_BACK = ("megatron-lm.txt",)
