@@ -72,7 +72,7 @@ def export(
 
     Exit code 0: written; 2: bad input, or the format cannot express the plan.
     """
-    if is_serving_document(plan):
+    if format in api.serving_formats() or is_serving_document(plan):
         _serving(plan, format, output, (style, software, hosts), cluster, model)
         return
     ranges.word("--format", format, (*api.export_formats(), LAUNCH, ALL))

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -19,8 +20,8 @@ from tests.serving.test_plan_document import document
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
+TRAINING = Path(__file__).parents[2] / "examples" / "gpt3-175b-on-dgx-a100-128.json"
 POOL = ServingPool(
     role="aggregated",
     group="g0",
@@ -228,3 +229,8 @@ def test_the_command_writes_what_the_plan_file_holds(
         refused = planner("export", str(file), *options)
         assert refused.code == 2
         assert said in refused.stderr
+    absent = planner("export", "missing.json", "--format", "vllm")
+    assert (absent.code, absent.stderr) == (2, "error: missing.json: no such file\n")
+    refused = planner("export", str(TRAINING), "--format", "vllm")
+    assert refused.code == 2
+    assert '"planner/serving-plans/1" is needed' in refused.stderr
