@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from planner.api.serving_exports import export_serving, serving_formats
+from planner.api.serving_exports import exported
 from planner.api.serving_plans import fill_parts, misfit, scenario_of, served_job
 from planner.checks.check import Checked, served_check
 from planner.checks.places import PlanPlaces, shown_path
@@ -17,6 +17,7 @@ from planner.checks.served import (
     stale_served_findings,
 )
 from planner.errors import InputError, RuleError
+from planner.exporters.serving.formats import SERVING_FORMATS
 from planner.plan_document.serving.inputs import record_serving_inputs
 from planner.plan_document.serving.read import read_serving_plan
 from planner.serving.search.plans import scored_offer
@@ -93,11 +94,9 @@ def _runnable(
 
 def _unsayable(subject: ServedSubject, job: ServingJob, read: ReadServingPlan) -> Iterator[Finding]:
     """What the engine has no arguments for."""
-    if job.engine.name not in serving_formats():
+    if job.engine.name not in SERVING_FORMATS:
         return
     try:
-        export_serving(
-            f"{read.path}#{read.rank}", job.engine.name, cluster=job.cluster, model=job.model
-        )
+        SERVING_FORMATS[job.engine.name].write(exported(read, job))
     except InputError as error:
         yield subject.finding("PL502", ("pools",), error.message, hint=error.hint)

@@ -4,22 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from planner.api.inputs import load_cluster, load_model
-from planner.api.recorded import found_again
-from planner.errors import InputError
+from planner.api.serving_plans import missing_group, served_job
 from planner.exporters.errors import Inexpressible
 from planner.exporters.serving.formats import SERVING_FORMATS
 from planner.exporters.serving.job import ServingExport
 from planner.plan_document.serving.read import read_serving_plan
-from planner.serving.load.stated import closed_load
 from planner.specs import ranges
-from planner.specs.engine import load_engine
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
     from planner.api.inputs import ClusterLike, ModelLike
+    from planner.plan_document.serving.read import ReadServingPlan
+    from planner.serving.search.job import ServingJob
 
 
 def export_serving(
@@ -94,25 +92,21 @@ def serving_formats() -> tuple[str, ...]:
 
 def _job(plan: str | Path, cluster: ClusterLike | None, model: ModelLike | None) -> ServingExport:
     read = read_serving_plan(str(plan))
-    machines = load_cluster(found_again(read, "cluster") if cluster is None else cluster)
-    served = load_model(found_again(read, "model") if model is None else model)
-    engine = load_engine(found_again(read, "engine"))
-    node_devices = {group.name: group.devices_per_node for group in machines.node_groups}
-    for index, pool in enumerate(read.plan.pools):
-        if pool.group not in node_devices:
-            known = ", ".join(node_devices)
-            raise InputError(
-                f"{read.place}: pools.{index}.group: cluster {machines.name} has no node group "
-                f"{pool.group}; it has {known}"
-            )
-    requests = closed_load(read.inputs.load, engine)
+    return exported(read, served_job(read, cluster, model))
+
+
+def exported(read: ReadServingPlan, job: ServingJob) -> ServingExport:
+    """A plan ready for export. Raises: InputError where the cluster lacks the group of a pool."""
+    problem = missing_group(read, job.cluster)
+    if problem is not None:
+        raise problem
     return ServingExport(
-        title=f"{served.name} on {machines.name}, plan {read.rank}",
+        title=f"{job.model.name} on {job.cluster.name}, plan {read.rank}",
         plan=read.plan,
-        model=served.name,
-        mixture=served.moe is not None,
-        longest=requests.input_tokens + requests.output_tokens,
-        node_devices=node_devices,
-        block_tokens=engine.memory.block_tokens,
-        chunked=engine.scheduler.chunked,
+        model=job.model.name,
+        mixture=job.model.moe is not None,
+        longest=job.load.input_tokens + job.load.output_tokens,
+        node_devices={group.name: group.devices_per_node for group in job.cluster.node_groups},
+        block_tokens=job.engine.memory.block_tokens,
+        chunked=job.engine.scheduler.chunked,
     )

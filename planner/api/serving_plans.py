@@ -106,10 +106,9 @@ def served_job(
     )
 
 
-def misfit(read: ReadServingPlan, cluster: ClusterSpec) -> InputError | None:
-    """Why the groups of a cluster do not hold the pools of a plan."""
-    groups = {group.name: group for group in cluster.node_groups}
-    taken: Counter[str] = Counter()
+def missing_group(read: ReadServingPlan, cluster: ClusterSpec) -> InputError | None:
+    """Which group of the plan's pools a cluster does not have."""
+    groups = [group.name for group in cluster.node_groups]
     for pool in read.plan.pools:
         if pool.group not in groups:
             return InputError(
@@ -117,6 +116,17 @@ def misfit(read: ReadServingPlan, cluster: ClusterSpec) -> InputError | None:
                 path=read.place,
                 hint=f"it has {', '.join(groups)}",
             )
+    return None
+
+
+def misfit(read: ReadServingPlan, cluster: ClusterSpec) -> InputError | None:
+    """Why the groups of a cluster do not hold the pools of a plan."""
+    problem = missing_group(read, cluster)
+    if problem is not None:
+        return problem
+    groups = {group.name: group for group in cluster.node_groups}
+    taken: Counter[str] = Counter()
+    for pool in read.plan.pools:
         taken[pool.group] += pool.devices
     for name, devices in taken.items():
         group = groups[name]

@@ -137,6 +137,16 @@ class ScriptOptions:
     ] = None
 
 
+Engine = Annotated[
+    str | None,
+    option(
+        "NAME|FILE",
+        "Engine: vllm, sglang, trtllm or atom. [default: vllm]",
+        names="engine",
+    ),
+]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServingOptions:
     """A serving replica in place of a training plan."""
@@ -146,14 +156,7 @@ class ServingOptions:
     serving: Annotated[
         str | None, option("LOAD.yaml", "Requests to serve: an estimate of serving, not training.")
     ] = None
-    engine: Annotated[
-        str | None,
-        option(
-            "NAME|FILE",
-            "Engine: vllm, sglang, trtllm or atom. [default: vllm]",
-            names="engine",
-        ),
-    ] = None
+    engine: Engine = None
     attention_data: Annotated[
         str | None, option("N", "Ranks with requests of their own that share the experts.")
     ] = None
@@ -179,14 +182,7 @@ class ServingSearchOptions:
     serving: Annotated[
         str | None, option("LOAD.yaml", "Requests to serve: a search of serving, not training.")
     ] = None
-    engine: Annotated[
-        str | None,
-        option(
-            "NAME|FILE",
-            "Engine: vllm, sglang, trtllm or atom. [default: vllm]",
-            names="engine",
-        ),
-    ] = None
+    engine: Engine = None
     objective: Annotated[
         str | None,
         option("NAME", "throughput, cost, devices or energy. [default: throughput]"),

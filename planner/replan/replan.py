@@ -55,7 +55,7 @@ class Replanned:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Restart:
+class Restart:
     """Seconds of a restart, and of reading and writing a checkpoint; `said`: what is assumed."""
 
     alone_s: float
@@ -63,8 +63,13 @@ class _Restart:
     write_s: float
     said: tuple[str, ...]
 
+    @property
+    def prepare_s(self) -> float:
+        """Of a checkpoint that is prepared for another plan: it is read and written once more."""
+        return self.read_s + self.write_s
+
     @classmethod
-    def of(cls, scenario: Scenario, plan: Plan) -> _Restart:
+    def of(cls, scenario: Scenario, plan: Plan) -> Restart:
         known = scenario.cluster.reliability
         if known is None:
             usual = general("cluster", "reliability.restart", Constant[Duration])
@@ -95,7 +100,7 @@ def replan(
     known = scenario.cluster.reliability
     outside = spares if spares is not None else (known.spares if known is not None else 0)
     ways = list(_ways(scenario, plan, damage, outside, budget))
-    restart = _Restart.of(scenario, plan)
+    restart = Restart.of(scenario, plan)
     repair_s = None if known is None else known.repair_s
     first = Side(name="before", scenario=scenario, plan=plan, estimate=before)
     meanwhile = [
@@ -208,7 +213,7 @@ def _option(
     moved: Moved,
     first: Side,
     damage: Damage,
-    restart: _Restart,
+    restart: Restart,
     left_s: float | None,
     repair_s: float | None,
     meanwhile: float,
@@ -221,7 +226,7 @@ def _option(
     if moved.way == "keep":
         restart_s, lasting = 0.0, True
     elif loads.verdict == "prepared":
-        restart_s += restart.read_s + restart.write_s
+        restart_s += restart.prepare_s
     break_even_s = None
     if moved.way != "keep" and after > meanwhile:
         lost = after * restart_s + (0.0 if lasting else before * back_s)

@@ -10,8 +10,8 @@ from planner.comparison.side import Side
 from planner.errors import PlannerError
 from planner.replan.moves import dropped
 from planner.replan.option import Moved
+from planner.replan.replan import Restart
 from planner.replan.searches import other_batch
-from planner.training.lifetime.checkpoint import checkpoint_bytes
 from planner.training.scenario import resized
 from planner.training.search.best_first.run import SearchRun
 from planner.training.search.idle.nodes import FewerNodes, may_idle
@@ -81,16 +81,12 @@ def _fewer_replicas(scenario: Scenario, plan: Plan, smaller: Scenario) -> Moved 
 
 def _option(first: Side, smaller: Scenario, moved: Moved) -> OnFewer:
     after = replace(first, scenario=moved.scenario, plan=moved.plan, estimate=moved.estimate)
-    known = first.scenario.cluster.reliability
-    prepare_s = 0.0
-    if known is not None and loading(first, after).verdict == "prepared":
-        size_bytes = checkpoint_bytes(first.scenario, first.plan.data_sharding)
-        prepare_s = size_bytes / known.read_bytes_per_s + size_bytes / known.write_bytes_per_s
+    prepared = loading(first, after).verdict == "prepared"
     return OnFewer(
         nodes=smaller.topology.nodes,
         used=len(moved.plan.placement.hosts),
         way=moved.way,
         rate=min(1.0, moved.estimate.tokens_per_s / first.estimate.tokens_per_s),
         global_batch_size=moved.scenario.job.global_batch_size,
-        prepare_s=prepare_s,
+        prepare_s=Restart.of(first.scenario, first.plan).prepare_s if prepared else 0.0,
     )

@@ -16,28 +16,25 @@ from planner.exporters.errors import Inexpressible
 from planner.exporters.serving.formats import SERVING_FORMATS
 from planner.exporters.serving.job import ServingExport
 from planner.plan.serving import ServingPlan, ServingPool
+from tests.serving.test_plan_document import DECODE as A_DECODE_POOL
 from tests.serving.test_plan_document import document
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 TRAINING = Path(__file__).parents[2] / "examples" / "gpt3-175b-on-dgx-a100-128.json"
-POOL = ServingPool(
+POOL = replace(
+    A_DECODE_POOL,
     role="aggregated",
     group="g0",
-    device="h100-sxm-80gb",
     replicas=2,
     tensor=2,
-    pipeline=1,
     attention_data=4,
-    expert=8,
     weights="fp8-block",
     kv_format="fp8",
     max_running=128,
-    max_step_tokens=8192,
-    kv_tokens=100_000,
     memory_share=0.85,
-    clients=30.0,
+    hosts=(),
 )
 PREFILL = replace(POOL, role="prefill")
 DECODE = replace(POOL, role="decode", attention_data=8, expert=16)

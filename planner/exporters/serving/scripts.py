@@ -38,6 +38,9 @@ _NODES = """\
     : "${HEAD:?the address of the first node of the replica}"
     : "${NODE_RANK:?the number of this node in its replica, from 0}"
 """
+_HEADLESS = """\
+    [ "$NODE_RANK" -eq 0 ] || extra+=(--headless)
+"""
 
 
 def as_vllm(job: ServingExport) -> str:
@@ -46,11 +49,8 @@ def as_vllm(job: ServingExport) -> str:
     cases = []
     for name, pool in job.pools.items():
         extra = vllm.across_nodes(job, pool)
-        case = _case(name, vllm.arguments(job, pool), extra)
-        if any("NODE_RANK" in one for one in extra):
-            headless = '    [ "$NODE_RANK" -eq 0 ] || extra+=(--headless)\n'
-            case = case.replace("    ;;", f"{headless}    ;;")
-        cases.append(case)
+        ranked = any("NODE_RANK" in one for one in extra)
+        cases.append(_case(name, vllm.arguments(job, pool), extra, then=_HEADLESS * ranked))
     router = (
         "# A proxy (vLLM's own, llm-d's or Dynamo's) sends each request to a prefill replica\n"
         "# first, then to a decode replica.\n"
@@ -86,8 +86,7 @@ def as_trtllm(job: ServingExport) -> str:
         text = json.dumps(trtllm.settings(job, pool), indent=2)
         file = heredoc([text], name="SETTINGS")
         written = f'    settings=$(mktemp)\n    cat > "$settings" {file}\n'
-        case = _case(name, trtllm.arguments(job, pool), [])
-        cases.append(case.replace("    ;;", f"{written}    ;;"))
+        cases.append(_case(name, trtllm.arguments(job, pool), then=written))
     router = (
         "# The server in front of the pools: trtllm-serve disaggregated -c FILE, where the\n"
         "# context_servers are the prefill replicas, the generation_servers the decode ones.\n"
@@ -99,8 +98,8 @@ def as_trtllm(job: ServingExport) -> str:
     return _script(job, "trtllm.sh", cases, router, command)
 
 
-def _case(name: str, arguments: Sequence[str], extra: Sequence[str]) -> str:
-    """The branch of one pool. `extra` holds variables of the script."""
+def _case(name: str, arguments: Sequence[str], extra: Sequence[str] = (), *, then: str = "") -> str:
+    """The branch of one pool. `extra` holds variables of the script; `then` are its last lines."""
     lines = "".join(f"      {shell_word(one)}\n" for one in arguments)
     text = f"  {name})\n    arguments=(\n{lines}    )\n"
     if extra:
@@ -108,7 +107,7 @@ def _case(name: str, arguments: Sequence[str], extra: Sequence[str]) -> str:
         text += (
             _NODES if any("$" in one for one in extra) else ""
         ) + f"    extra=(\n{named}    )\n"
-    return text + "    ;;"
+    return f"{text}{then}    ;;"
 
 
 def _script(job: ServingExport, file: str, cases: Sequence[str], router: str, command: str) -> str:

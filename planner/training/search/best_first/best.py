@@ -91,11 +91,6 @@ class BestPlans:
         """No plan left out takes less, whatever its hosts; infinite where there is none."""
         return min((self._ruled_out_s, *(one.bound_s for one in self._plans[1])))
 
-    @property
-    def least_bound_s(self) -> float:
-        """No placement of a plan kept takes less, as far as is known."""
-        return min((one.bound_s for one in self.kept), default=inf)
-
     def of(self, index: int) -> Priced | None:
         """The plan kept of a combination."""
         return next((one for one in self.kept if one.index == index), None)

@@ -44,10 +44,6 @@ class SharedSizes:
         """The least step of every number of nodes that has a combination. Raises: OutOfTime."""
         return self.work.by_nodes()
 
-    def least_step_s(self, nodes: int) -> float:
-        """Seconds that no plan on so many nodes or fewer takes less than. Raises: OutOfTime."""
-        return min((s for count, s in self.least_s.items() if count <= nodes), default=inf)
-
     @property
     def best_s(self) -> float:
         """The step of the fastest plan found so far; infinite without any."""
