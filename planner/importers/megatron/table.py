@@ -100,6 +100,7 @@ TEXTS = frozenset(
         "--exp-avg-sq-dtype",
         "--main-params-dtype",
         "--moe-expert-capacity-factor",
+        "--moe-train-capacity-factor",
         "--main-grads-dtype",
     }
 )
@@ -126,6 +127,7 @@ SWITCHES = frozenset(
         "--quick-geglu",
         "--squared-relu",
         "--moe-shared-expert-gate",
+        "--disable-moe-token-dropping",
         "--enable-expert-tensor-parallelism",
         "--disable-bias-linear",
         "--add-qkv-bias",
