@@ -54,7 +54,7 @@ class FewerNodes:
         """Search on every number of nodes that may give a faster plan. Raises: OutOfTime."""
         run = self.run
         if self.sizes is None:
-            work = WorkBounds(run.scenario, run.restrictions, run.growing, run.budget)
+            work = WorkBounds(run.scenario, run.restrictions, run.space.growing, run.budget)
             least_s = work.by_nodes(self.slowest_s)
         else:
             work, least_s = self.sizes.work, self.sizes.least_s
@@ -108,7 +108,7 @@ class FewerNodes:
             improve=run.improve if len(self.runs) < IMPROVED else None,
             hopeful=below(work, slowest_s),
             enough_s=slowest_s,
-            priced=run.growing,
+            priced=run.space.growing,
         )
         self.runs.append(smaller)
         smaller.bound()
