@@ -56,7 +56,8 @@ class StepCosts:
         self._launched_s = launched_s
         self._start_s = sum(part.start_s for part in parts)
         self._prompt_start_s = sum(part.prompt_start_s for part in parts)
-        self._parts = [(part.window, part.token_s, part.pair_s) for part in parts]
+        self._parts = [(part.window, part.token_s) for part in parts]
+        self._prompt_parts = [(part.window, part.pair_s, part.beyond_s) for part in parts]
         device_s: Floats = layers + heads + self._start_s
         self._decoding_s: Floats = (
             np.where(graph, device_s, np.maximum(device_s, launched_s)) + between_s
@@ -73,7 +74,7 @@ class StepCosts:
     def decode_many_s(self, sequences: Ints, context: Floats) -> Floats:
         """The same for many steps at once, [L]."""
         total_s: Floats = self._decoding_s[sequences]
-        for window, token_s, _ in self._parts:
+        for window, token_s in self._parts:
             seen = context if window is None else np.minimum(context, sequences * window)
             total_s = total_s + token_s * seen
         return total_s
@@ -106,17 +107,22 @@ class StepCosts:
         tokens = sequences + sum(prompt.tokens for prompt in prompts)
         device_s = self._layers_s[tokens] + self._heads_s[sequences + len(prompts)]
         device_s += self._prompt_start_s
-        for window, _, pair_s in self._parts:
+        for window, pair_s, beyond_s in self._prompt_parts:
             for prompt in prompts:
                 keys = prompt.before + prompt.tokens / 2
-                device_s += pair_s * prompt.tokens * (keys if window is None else min(keys, window))
+                if window is None:
+                    device_s += pair_s * prompt.tokens * keys
+                else:
+                    longer = prompt.before + prompt.tokens > window
+                    each_s = beyond_s if longer else pair_s
+                    device_s += each_s * prompt.tokens * min(keys, window)
         if sequences:
             device_s += self._start_s + self._reading_s(sequences, context)
         return max(device_s, self._launched_s) + self._between_s[sequences + len(prompts)]
 
     def _reading_s(self, sequences: int, context: float) -> float:
         total_s = 0.0
-        for window, token_s, _ in self._parts:
+        for window, token_s in self._parts:
             seen = context if window is None else min(context, sequences * window)
             total_s += token_s * seen
         return total_s

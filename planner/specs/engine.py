@@ -114,6 +114,8 @@ class LayerCounts(Input):
     mlp: Count
     experts: Count
     """A mixture, its shared expert included."""
+    indexer: Count
+    """What picks the keys of sparse attention, beside its products."""
 
 
 class HostTimes(Input):
