@@ -89,11 +89,13 @@ class StepCosts:
         A step of T tokens takes at least a + s T seconds for every line below the layers' time,
         and a request takes a share of 1/B in its `answer` steps."""
         attention_s = 0.0
-        for window, token_s, pair_s in self._parts:
-            seen, keys = (context, before + read / 2)
-            if window is not None:
-                seen, keys = min(seen, window), min(keys, window)
-            attention_s += answer * token_s * seen + pair_s * read * keys
+        for window, token_s in self._parts:
+            seen = context if window is None else min(context, window)
+            attention_s += answer * token_s * seen
+        for window, pair_s, beyond_s in self._prompt_parts:
+            keys = before + read / 2
+            seen = keys if window is None else min(keys, window)
+            attention_s += min(pair_s, beyond_s) * read * seen
         start_s, each_s = self._lines
         steps = np.divide.outer(np.full(start_s.shape, answer), running)
         least: Floats = (
