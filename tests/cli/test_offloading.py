@@ -146,26 +146,53 @@ def test_the_optimizer_stays_where_weights_are_kept_in_8_bits(planner: Command) 
     assert "no value, as weights are kept in 8 bits between steps" in refused.stderr
 
 
-def test_a_search_offloads_where_nothing_else_fits(planner: Command) -> None:
-    options = ("--cluster", "dgx-h100-16", "--nodes", "8", "--model", "llama-3.1-405b", "--top",
-               "1")  # fmt: skip
-    found = document(planner("search", *options, "--json"))
-    best = found["plans"][0]
+def test_a_search_offloads_where_nothing_else_fits(planner: Command, tmp_path: Path) -> None:
+    """And computes modules again, or offloads them, in place of whole layers. The plan is estimated
+    and launched with the same numbers."""
+    where = ("--cluster", "dgx-h100-16", "--nodes", "8", "--model", "llama-3.1-405b")
+    plan, launch = str(tmp_path / "plan.json"), str(tmp_path / "launch.sh")
+    narrow = ("--tensor", "2,4", "--pipeline", "32", "--top", "1", "--output", plan)
+    said = " ".join(planner("search", *where, *narrow).stdout.split())
+    assert "nothing fits without offloading" in said
+    found = json.loads((tmp_path / "plan.json").read_text(encoding="utf-8"))
+    jsonschema.Draft202012Validator(plan_schema()).validate(found)
     assert found["search"]["needs_offloading"]
+    best = found["plans"][0]
     assert best["optimizer_offload"] > 0
     assert best["estimate"]["memory"]["fits"]
-    better = found["search"]["modules"]
-    assert better["estimate"]["memory"]["fits"]
-    assert better["estimate"]["step_s"] < 0.96 * best["estimate"]["step_s"]
-    said = " ".join(planner("search", *options).stdout.split())
-    assert "nothing fits without offloading" in said
-    assert f"off the step of plan 1: {better['description']}." in said
-    where = ("--cluster", *options[1:-2], "--optimizer-offload", str(best["optimizer_offload"]))
-    flags = [text for axis in ("tensor", "pipeline", "virtual-stages") for text in
-             (f"--{axis}", str(best["degrees"].get(axis) or best["virtual_stages"]))]  # fmt: skip
-    again = estimated(planner, *where, *flags, "--schedule", best["schedule"],
-                      *better["description"].split())  # fmt: skip
-    assert again["estimate"]["step_s"] == pytest.approx(better["estimate"]["step_s"], rel=0.05)
+    assert best["recompute"]["granularity"] == "selective"
+    for name in ("recompute_modules", "offload_modules"):
+        assert ", ".join(best[name]) in said
+    degrees = [f"--{axis}={best['degrees'][axis]}" for axis in ("tensor", "pipeline")]
+    whole = estimated(planner, *where, *degrees, f"--virtual-stages={best['virtual_stages']}",
+                      f"--schedule={best['schedule']}", "--recompute", "full",
+                      f"--optimizer-offload={best['optimizer_offload']}")  # fmt: skip
+    assert best["estimate"]["step_s"] < 0.96 * whole["estimate"]["step_s"]
+    again = estimated(planner, *where, "--plan", plan)
+    assert again["estimate"]["time"] == best["estimate"]["time"]
+    assert again["estimate"]["memory"] == best["estimate"]["memory"]
+    assert planner("export", plan, "--format", "megatron-lm", "-o", launch).code == 0
+    back = estimated(planner, *where, "--plan", launch)
+    assert back["estimate"]["step_s"] == pytest.approx(best["estimate"]["step_s"], rel=1e-3)
+    assert back["estimate"]["memory"]["peak_bytes"] == pytest.approx(
+        best["estimate"]["memory"]["peak_bytes"], rel=2e-3
+    )
+
+
+def test_modules_of_a_plan_that_are_none_are_refused(planner: Command, tmp_path: Path) -> None:
+    asked = ("estimate", "--cluster", "dgx-a100-8", "--nodes", "1", *JOB, "--tensor", "2")
+    text = planner(*asked, "--json").stdout
+    plan = tmp_path / "plan.json"
+    for named, told in (
+        ('["mlp", "mlp"]', "names each module once"),
+        ("[]", "names each module once"),
+        ('["nothing"]', "core_attn"),
+        ('["mlp"]', "recompute_modules"),
+    ):
+        plan.write_text(text.replace('"stages"', f'"recompute_modules": {named}, "stages"', 1))
+        done = planner("estimate", *asked[1:7], "--plan", str(plan))
+        assert done.code == 2
+        assert told in done.stderr
 
 
 def test_shares_that_were_asked_for_are_in_the_plan_file_s_schema(planner: Command) -> None:
@@ -191,7 +218,8 @@ def test_nothing_fits_names_what_to_offload(planner: Command) -> None:
 
 
 def test_a_search_that_needs_none_tries_none(planner: Command) -> None:
-    options = ("--cluster", "dgx-a100-8", "--nodes", "2", *JOB, "--top", "1", "--json")
+    options = ("--cluster", "dgx-a100-8", "--nodes", "2", *JOB, "--tensor", "4", "--top", "1",
+               "--json")  # fmt: skip
     found = document(planner("search", *options))
     assert "offload" not in json.dumps(found)
 

@@ -19,6 +19,7 @@ from planner.training.search.best_first.cloud import cloud_of
 from planner.training.search.best_first.combinations import Combinations
 from planner.training.search.best_first.layouts import LayoutBounds, improve_layouts
 from planner.training.search.best_first.listed import ListedPlans
+from planner.training.search.best_first.modules import choose_modules, may_choose_modules
 from planner.training.search.best_first.prove import placement_gain, prove_placements
 from planner.training.search.best_first.refine import Refinement
 from planner.training.search.bounding.groups import Fitting, bound_group
@@ -216,6 +217,7 @@ class SearchRun:
             self._improve_layouts(walk)
             if placements is not None:
                 prove_placements(self.scenario, self.best, placements, self.budget)
+            self._choose_modules()
         for one in self.best.kept:
             self.budget.check()
             self.gains[one.index] = placement_gain(self.scenario, one)
@@ -260,6 +262,11 @@ class SearchRun:
         """Combinations known to fit."""
         usual = sum(len(group) for group in self.fitting)
         return usual + sum(one.index >= usual for one in self.best.kept)
+
+    @property
+    def num_combinations(self) -> int:
+        """Combinations that may fit."""
+        return sum(len(group) for group in self._groups)
 
     @property
     def _groups(self) -> list[Fitting]:
@@ -329,6 +336,15 @@ class SearchRun:
             budget=self.budget,
             report=partial(self.report, "refining"),
         )
+
+    def _choose_modules(self) -> None:
+        if not may_choose_modules(self.scenario, self.restrictions):
+            return
+        rest_s = choose_modules(
+            self.scenario, self.growing.table, self._groups, self.best, budget=self.budget
+        )
+        if rest_s < np.inf:
+            self.bound_s = min(rest_s, np.inf if self.bound_s is None else self.bound_s)
 
     def _bound(self, screened: Screened, group: Block) -> None:
         alive = screened.alive_in(group, self.enumeration)
