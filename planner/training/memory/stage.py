@@ -43,7 +43,7 @@ def stage_peaks(
     """Memory of every stage of every plan of the batch. `dense_gradients=False` leaves out the
     embedding's dense gradient."""
     dense, expert = stage_parameters(scenario, table, batch)
-    ends = end_parameters(table, batch)
+    ends = end_parameters(scenario, table, batch)
     weights, gradients, optimizer, update = state_components(scenario, batch, dense, expert, ends)
     units = gathered_units(scenario, table, batch)
     peak = activation_peak(scenario, table, batch, units, dense_gradients=dense_gradients)
