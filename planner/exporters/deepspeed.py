@@ -132,6 +132,15 @@ def _refuse_context(job: ExportJob) -> None:
         raise _cannot("degrees.context", "it excludes sharded experts in ZeRO-3")
 
 
+def _overlaps(job: ExportJob) -> bool:
+    """`overlap_comm`. Raises: Inexpressible where one of what stage 3 overlaps does not."""
+    overlap = job.software.overlap
+    reduced = "gradient_reduce" in overlap
+    if job.plan.data_sharding == "full" and reduced != ("parameter_gather" in overlap):
+        raise _cannot("software.overlap", "in ZeRO-3 reductions and gathers overlap both or not")
+    return reduced
+
+
 def _refuse_recompute(job: ExportJob) -> None:
     plan = job.plan
     granularity = plan.recompute.granularity
@@ -196,7 +205,7 @@ def _zero(job: ExportJob) -> Json:
     elements = software.bucket_bytes.value // STATE_BYTES[software.gradient_reduce_dtype]
     return {
         "stage": STAGES[job.plan.data_sharding],
-        "overlap_comm": "gradient_reduce" in software.overlap,
+        "overlap_comm": _overlaps(job),
         "contiguous_gradients": True,
         "reduce_bucket_size": elements,
         "allgather_bucket_size": elements,

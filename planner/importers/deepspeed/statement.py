@@ -243,10 +243,7 @@ class _Reader:
             else None,
             "gradient_dtype": self._read.word(_TYPE_NAMES, "data_types", "grad_accum_dtype"),
             "gradient_reduce_dtype": self._reduced_as(),
-            "overlap": (
-                *(["gradient_reduce"] if overlap else []),
-                *(["parameter_gather"] if sharding == "full" else []),
-            ),
+            "overlap": _overlap(sharding) if overlap else (),
         }
         elements = self._read.at(zero, "reduce_bucket_size")
         if elements is not None:
@@ -274,3 +271,9 @@ class _Reader:
         if without or self._read.flag("fp16", "fp16_master_weights_and_grads"):
             return {"master_weights": False}
         return {}
+
+
+def _overlap(sharding: str) -> tuple[str, ...]:
+    """What `overlap_comm` puts beside computation: reductions, and in stage 3 gathers too
+    (`runtime/zero/parameter_offload.py`, `__allgather_stream`)."""
+    return ("gradient_reduce", "parameter_gather") if sharding == "full" else ("gradient_reduce",)
