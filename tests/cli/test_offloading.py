@@ -228,7 +228,11 @@ def test_a_search_that_needs_none_tries_none(planner: Command) -> None:
     ("software", "options", "export", "words"),
     [
         ("deepspeed", ("--data-sharding", "full", "--weight-offload", "on"), "deepspeed",
-         ('"ratio": 0.5', '"offload_param"')),
+         ('"ratio": 0.5', '"offload_param"', '"overlap_comm": false')),
+        ("deepspeed", ("--data-sharding", "full", "--context", "4"), "deepspeed",
+         ('"sequence_parallel_size": 4', '"ratio": 0.5')),
+        ("deepspeed", ("--data-sharding", "full", "--recompute", "full", "--activation-offload",
+                       "1"), "deepspeed", ('"cpu_checkpointing": true',)),
         ("megatron-core", ("--tensor", "2"), "megatron-lm",
          ("--optimizer-cpu-offload", "--optimizer-offload-fraction 0.5",
           "--use-precision-aware-optimizer", "--overlap-cpu-optimizer-d2h-h2d")),
@@ -250,7 +254,9 @@ def test_what_is_exported_reads_back(
     assert done.code == 0, done.stderr
     text = launch.read_text(encoding="utf-8")
     assert all(word in text for word in words)
-    model = () if export == "megatron-lm" else ("--model", "llama-3-8b", "--seq-length", "8192")
+    again = options[options.index("--recompute") :][:2] if "--recompute" in options else ()
+    model = ("--model", "llama-3-8b", "--seq-length", "8192", *again)
+    model = () if export == "megatron-lm" else model
     back, first = (
         estimated(planner, *where, "--plan", str(launch), *model),
         estimated(planner, *asked),
@@ -258,6 +264,12 @@ def test_what_is_exported_reads_back(
     for decision in ("degrees", "optimizer_offload", "data_sharding", "micro_batch_size"):
         assert back[decision] == first[decision]
     assert back.get("weight_offload") == first.get("weight_offload")
+    assert back.get("activation_offload") == first.get("activation_offload")
+    for figure in (("step_s",), ("memory", "peak_bytes")):
+        now, then = (plan["estimate"] for plan in (back, first))
+        for key in figure:
+            now, then = now[key], then[key]
+        assert now == pytest.approx(then, rel=2e-3)
 
 
 def test_bridge_and_torchtitan_get_their_switches(planner: Command, tmp_path: Path) -> None:
