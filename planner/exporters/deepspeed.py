@@ -71,6 +71,11 @@ def code_notes(job: ExportJob) -> tuple[str, ...]:
     degrees = job.plan.degrees
     if degrees.pipeline == 1:
         notes = []
+        if job.plan.optimizer_offload and job.software.offload.stride is not None:
+            notes.append(
+                "a stride of the update needs the branch deep-optimizer-states of "
+                "DataStates/DeepSpeed"
+            )
         if degrees.context > 1:
             notes.append(
                 "divided sequences are code: every attention is a "
@@ -209,6 +214,7 @@ def _zero(job: ExportJob) -> Json:
         "contiguous_gradients": True,
         "reduce_bucket_size": elements,
         "allgather_bucket_size": elements,
+        **_sub_group(job),
         **_group(job),
         **_offload(job),
     }
@@ -221,11 +227,25 @@ def _offload(job: ExportJob) -> Json:
     states = host
     if job.software.offload.to == "nvme":
         states = {"device": "nvme", "nvme_path": NVME_PATH, "pin_memory": True}
-    ratio = {} if share == 1 else {"ratio": share}
+    ratio: Json = {} if share == 1 else {"ratio": share}
+    if job.software.offload.stride is not None:
+        stride = job.software.offload.stride
+        ratio |= {
+            "prefetch_optimizer": True,
+            "part_grads_async": True,
+            "prefetch_optimizer_gap": stride,
+        }
     return {
         **({"offload_optimizer": {**states, **ratio}} if share else {}),
         **({"offload_param": host} if job.plan.weight_offload else {}),
     }
+
+
+def _sub_group(job: ExportJob) -> Json:
+    """Where it decides what the device stages; DeepSpeed's own elsewhere."""
+    offload = job.software.offload
+    staged = job.plan.optimizer_offload and offload.stride is not None
+    return {"sub_group_size": int(offload.sub_group.value)} if staged else {}
 
 
 def _checkpoints(job: ExportJob) -> Json:

@@ -235,8 +235,8 @@ def test_uneven_stages_are_not_averaged() -> None:
 
 @pytest.mark.parametrize(("tied", "copies"), [(False, 1), (True, 0)])
 def test_layers_that_predict_further_tokens_have_an_embedding(tied: bool, copies: int) -> None:
-    """Megatron-LM `language_module.py`: their stage keeps a copy of the token embedding unless it has
-    the embedding, or its output matrix is that embedding."""
+    """Megatron-LM `language_module.py`: their stage keeps a copy of the token embedding unless it
+    has the embedding, or its output matrix is that embedding."""
     plain = replace(scenario().model, tie_embeddings=tied)
     predicting = replace(plain, mtp_num_layers=1)
     module = mtp_parameters(predicting).total
