@@ -121,7 +121,7 @@ def search(
                 if smaller is None:
                     raise
                 empty = error
-                run.complete = run.done = True
+                run.space.complete = run.done = True
             else:
                 if cloud:
                     fitting = run.cloud()
@@ -173,7 +173,7 @@ def search(
 
 def _least_work_s(run: SearchRun) -> float:
     """No combination on all nodes takes less than that, by its computation alone."""
-    work = WorkBounds(run.scenario, run.restrictions, run.growing, run.budget)
+    work = WorkBounds(run.scenario, run.restrictions, run.space.growing, run.budget)
     return work.by_nodes().get(run.scenario.topology.nodes, 0.0)
 
 
@@ -184,7 +184,7 @@ def _offloading(run: SearchRun) -> SearchRun | None:
     if wider is None:
         return None
     run.report("offloading")
-    more = replace(run, restrictions=wider, complete=False, done=False)
+    more = replace(run, restrictions=wider, done=False)
     try:
         more.bound()
     except RuleError:
@@ -202,7 +202,7 @@ def _fewer_nodes(result: SearchResult, fewer: Sequence[SizedPlan]) -> SizedPlan 
 
 def _nothing_fits(run: SearchRun) -> bool:
     """Whether no combination fits, on whatever hosts."""
-    return run.complete and run.done and not run.best.kept
+    return run.space.complete and run.done and not run.best.kept
 
 
 def _plans(run: SearchRun, smaller: FewerNodes | None) -> tuple[RankedPlan, ...]:
@@ -228,9 +228,9 @@ def _result(
 ) -> SearchResult:
     plans = _plans(run, smaller)
     opened = () if smaller is None else smaller.all_runs
-    runs = (run, *(one for one in opened if one.complete))
-    complete = run.complete
-    settled = all(one.complete and one.done for one in (run, *opened))
+    runs = (run, *(one for one in opened if one.space.complete))
+    complete = run.space.complete
+    settled = all(one.space.complete and one.done for one in (run, *opened))
     bound_s = _bound_s(runs, smaller)
     gap, layout_gap = 0.0, 0.0
     if plans and complete:
@@ -246,7 +246,7 @@ def _result(
         stopped = cut
     return SearchResult(
         plans=plans,
-        candidates=sum(one.enumeration.tally.candidates for one in runs),
+        candidates=sum(one.space.enumeration.tally.candidates for one in runs),
         fitting=sum(one.num_fitting for one in runs),
         refined=sum(one.refined for one in runs),
         settled=settled,
@@ -256,7 +256,7 @@ def _result(
         bound_s=bound_s if complete else None,
         stopped=stopped,
         tied_within=tie_margin(),
-        space=space_report(run.enumeration, restrictions),
+        space=space_report(run.space.enumeration, restrictions),
         solver=run.solver.record,
         nearest=nearest,
         changes=changes,

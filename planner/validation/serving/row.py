@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from planner.serving.load.lengths import ClosedLoad
 from planner.serving.scenario import ServingDegrees, ServingScenario
 from planner.specs import ranges
-from planner.validation.serving.named import scenario_of
+from planner.validation.serving.named import launch_of, scenario_of
 from planner.validation.serving.table import RowError
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ CREDIBLE_PEAK_SHARE = 0.6
 """Runs that imply more of the peak rate had a prefix cached, or another format than stated."""
 USUAL_ROUNDS = 10
 """Requests of a client where a table does not say how many: those of most benchmarks' clients."""
+_DRAFTS = "decodes with drafts, and how many are accepted is not stated"
 _SPREAD = re.compile(r"uniform in \[(0?\.[0-9]+|[01](?:\.0*)?), 1\]")
 _COUNTS = re.compile(r"[0-9]+")
 _ROUNDS = re.compile(r"([0-9]+) requests per unit of concurrency")
@@ -52,11 +53,17 @@ def case_of(row: ServingRow) -> ServingCase:
     """The run of a row. Raises: RowError where the row lacks what an estimate needs, or states what
     is not estimated; PlannerError for a scenario that breaks a rule."""
     if row.text("speculative") not in ("", "none"):
-        raise RowError("decodes with drafts, and how many are accepted is not stated")
+        raise RowError(_DRAFTS)
     mode = row.text("mode")
     if mode == "agg":
         load, degrees = _load(row), _aggregated(row)
-        return ServingCase(scenario=scenario_of(row, degrees, load), load=load)
+        settings = launch_of(row, degrees, load)
+        if settings.drafts and not row.text("speculative"):
+            raise RowError(_DRAFTS)
+        rounds = settings.rounds or load.rounds
+        return ServingCase(
+            scenario=scenario_of(row, degrees, settings), load=replace(load, rounds=rounds)
+        )
     if mode == "disagg":
         return _disaggregated(row)
     raise RowError(f"mode is {mode[:40]!r}; agg and disagg are known")
@@ -76,9 +83,9 @@ def _disaggregated(row: ServingRow) -> ServingCase:
     decode = _pool_degrees(row, "decode", decoding // replicas)
     load = _load(row)
     return ServingCase(
-        scenario=scenario_of(row, decode, load),
+        scenario=scenario_of(row, decode, launch_of(row, decode, load)),
         load=load,
-        prefill=scenario_of(row, prefill, load),
+        prefill=scenario_of(row, prefill, launch_of(row, prefill, load)),
         prefill_replicas=reading,
         decode_replicas=replicas,
     )

@@ -21,13 +21,9 @@ from planner.training.batch import FULL, NONE
 from planner.training.estimate import with_confidence
 from planner.training.search.best_first.best import Priced
 from planner.training.search.best_first.combinations import plan_at
-from planner.training.search.bounding.groups import (
-    LeastWork,
-    batch_of,
-    default_layout_s,
-    pieces,
-    quick_bound_s,
-)
+from planner.training.search.bounding.fitting import batch_of, pieces
+from planner.training.search.bounding.quick import LeastWork, quick_bound_s
+from planner.training.search.bounding.tight import default_layout_s
 from planner.training.search.hosts.methods import ALIKE, UNCHANGED, PlacedPlan
 from planner.training.search.mixed.speeds import is_mixed
 from planner.training.search.modules.choose import fitting_modules
@@ -43,7 +39,7 @@ if TYPE_CHECKING:
     from planner.training.costs import CostTable
     from planner.training.scenario import Scenario
     from planner.training.search.best_first.best import BestPlans
-    from planner.training.search.bounding.groups import Fitting
+    from planner.training.search.bounding.fitting import Fitting
     from planner.training.search.space.restrictions import Restrictions
 
 CHOSEN = 24
