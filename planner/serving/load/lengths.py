@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from dataclasses import dataclass
+from functools import cache
 from itertools import accumulate, pairwise
 from math import log, sqrt
+from random import Random
 from statistics import NormalDist
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_GOLDEN = 0.6180339887498949
-"""Fraction of multiples of it fill [0, 1] evenly in any order of taking them (Weyl 1916)."""
-_SECOND = 0.7548776662466927
-"""The same for a second dimension, independent of the first (Roberts 2018, R2 sequence)."""
+_STRATA = (61, 59)
+"""Equal parts of the lengths of prompts and of answers: each comes once in so many requests. Primes,
+so that the two stay independent."""
+_SEED = 1
 _PARTS = 1000
 """Equally likely parts of a lognormal distribution, each at its mean."""
 
@@ -128,9 +130,13 @@ class ClosedLoad:
         return (1 - self.least) / (1 + self.least)
 
     def lengths(self, index: int) -> tuple[int, int]:
-        """Tokens of the prompt and of the answer of one request, in an even sequence that is the
-        same every time."""
-        return self.lengths_at((0.5 + index * _GOLDEN) % 1, (0.5 + index * _SECOND) % 1)
+        """Tokens of the prompt and of the answer of one request: every part of the distribution as
+        often as every other, in an order without a pattern that is the same every time. (In an
+        evenly spaced order, clients of a closed loop fall into step.)"""
+        first, second = (
+            (order[index % len(order)] + 0.5) / len(order) for order in _shuffled_strata()
+        )
+        return self.lengths_at(first, second)
 
     def lengths_at(self, first: float, second: float) -> tuple[int, int]:
         """Tokens of the prompt and of the answer that such shares of the requests do not exceed."""
@@ -142,3 +148,10 @@ class ClosedLoad:
         if self.outputs is not None:
             answer = self.outputs.at(second)
         return max(1, prompt), max(1, answer)
+
+
+@cache
+def _shuffled_strata() -> tuple[tuple[int, ...], ...]:
+    """Numbers of the strata of prompts and of answers, in the order in which requests take them."""
+    draws = Random(_SEED)
+    return tuple(tuple(draws.sample(range(count), count)) for count in _STRATA)

@@ -51,6 +51,8 @@ class LaunchSettings:
     """What the host adds to a step."""
     rounds: int | None = None
     """Requests of each client."""
+    least: float | None = None
+    """Lengths are uniform from this share of the stated ones on."""
     drafts: bool = False
 
     def applied(self, engine: EngineProfile) -> EngineProfile:
@@ -129,6 +131,7 @@ class EngineLaunch(Input):
     memory_share: Fraction | None = None
     step: Seconds | None = None
     rounds: Count | None = None
+    least: Fraction | None = None
     drafts: bool = False
     """Tokens were drafted, and how many were accepted is not stated."""
 
@@ -148,6 +151,7 @@ class EngineLaunch(Input):
             memory_share=self.memory_share,
             step_s=self.step,
             rounds=self.rounds,
+            least=self.least,
             drafts=self.drafts,
         )
 

@@ -61,8 +61,10 @@ def case_of(row: ServingRow) -> ServingCase:
         if settings.drafts and not row.text("speculative"):
             raise RowError(_DRAFTS)
         rounds = settings.rounds or load.rounds
+        least = load.least if settings.least is None else settings.least
         return ServingCase(
-            scenario=scenario_of(row, degrees, settings), load=replace(load, rounds=rounds)
+            scenario=scenario_of(row, degrees, settings),
+            load=replace(load, rounds=rounds, least=least),
         )
     if mode == "disagg":
         return _disaggregated(row)
@@ -136,7 +138,7 @@ def _load(row: ServingRow) -> ClosedLoad:
     if kind not in ("concurrency", "batch", "offline"):
         raise RowError(f"load_kind {kind!r}: arrivals over time are not stated")
     spread, rounds = _SPREAD.search(lengths), _ROUNDS.search(lengths)
-    many = USUAL_ROUNDS if kind == "concurrency" else 1
+    many = 1 if kind == "offline" else USUAL_ROUNDS
     return ClosedLoad(
         concurrency=_clients(row),
         input_tokens=_length(row, "input_length"),
