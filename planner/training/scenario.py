@@ -17,7 +17,7 @@ from planner.workload.parameters import check_parameters
 from planner.workload.workload import Workload
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from planner.hardware.device import Device
     from planner.hardware.fabric import Hop
@@ -34,8 +34,11 @@ kernels."""
 
 @dataclass(frozen=True, kw_only=True)
 class Scenario:
-    """A job on the first `job.devices` devices of a cluster, in the order of its file."""
+    """A job on the first `job.devices` devices of a cluster, in the order of its file. `given` is
+    the cluster as its file has it, `cluster` what a job of this size finds of it: segments of its
+    scale-up domains."""
 
+    given: ClusterSpec
     cluster: ClusterSpec
     model: ModelSpec
     job: JobSpec
@@ -127,6 +130,12 @@ class Scenario:
         """Devices of the smallest node."""
         return min(group.devices_per_node for group in self.cluster.node_groups)
 
+    @cached_property
+    def in_domains(self) -> bool:
+        """Whether nodes share scale-up domains, so that a smaller job may find longer segments."""
+        groups = self.given.node_groups
+        return any(group.scale_up is not None and group.scale_up.nodes > 1 for group in groups)
+
     def stage_types(self, pipeline: int) -> tuple[tuple[int, ...], ...]:
         """For every stage of the default rank order, the device types (indices into
         `device_types`) on its contiguous ranks."""
@@ -179,9 +188,10 @@ def build_scenario(
     file states parameter counts that differ from those of its sizes. Scale-up domains are cut into
     segments, unless the job's plan names other `hosts`."""
     check_parameters(model)
-    cluster = in_segments(cluster, devices=job.devices, hosts=hosts)
+    given, cluster = cluster, in_segments(cluster, devices=job.devices, hosts=hosts)
     job = _with_kernels(cluster, job)
     return Scenario(
+        given=given,
         cluster=cluster,
         model=model,
         job=job,
@@ -192,11 +202,19 @@ def build_scenario(
 
 
 def resized(scenario: Scenario, devices: int) -> Scenario:
-    """The same job on so many devices of its cluster. Raises: InputError when it has fewer."""
+    """The same job on another number of devices of its cluster, which may find other segments.
+    Raises: InputError when the cluster has fewer."""
     if devices == scenario.job.devices:
         return scenario
     job = replace(scenario.job, devices=devices)
-    return build_scenario(scenario.cluster, scenario.model, job)
+    return build_scenario(scenario.given, scenario.model, job)
+
+
+def with_hardware(scenario: Scenario, change: Callable[[ClusterSpec], ClusterSpec]) -> Scenario:
+    """The same job on the same nodes and segments, whose devices or links are changed; on the hosts
+    as listed."""
+    changed = build_scenario(change(scenario.cluster), scenario.model, scenario.job)
+    return replace(changed, given=change(scenario.given))
 
 
 def _with_kernels(cluster: ClusterSpec, job: JobSpec) -> JobSpec:

@@ -6,9 +6,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from planner.errors import InputError
-from planner.importers.megatron.table import ALIASES, KNOWN, LAUNCHER_FLAGS, SWITCHES
+from planner.importers.megatron.table import KNOWN, LAUNCHER_FLAGS, SWITCHES, canonical
 from planner.importers.shell.ran import SPEAKING, Ran
 from planner.importers.shell.text import Origin, Text, doubt_of, is_known, plain, unset_in
+
+UNDERSCORED = ("--tensor_model_parallel_size", "--pipeline_model_parallel_size")
+"""Flags that identify programs whose flags have underscores, and whose switches take `true`."""
 
 TELLING = (
     "--num-layers",
@@ -19,6 +22,7 @@ TELLING = (
     "--micro-batch-size",
     "--model-parallel-size",
     "--encoder-num-layers",
+    *UNDERSCORED,
 )
 """Flags that identify a training command."""
 
@@ -117,10 +121,19 @@ def _flags(
     uncertain: list[CommandWord] = []
     stray: list[CommandWord] = []
     name, origin, values = "", None, list[CommandWord]()
+    underscored = any(word.text.partition("=")[0] in UNDERSCORED for word in words)
 
     def close() -> None:
-        if origin is not None:
-            flags.append(Flag(ALIASES.get(name, name), tuple(values), origin))
+        if origin is None:
+            return
+        flag = Flag(canonical(name, underscored=underscored), tuple(values), origin)
+        state = values[0].text.lower() if underscored and len(values) == 1 else ""
+        if flag.name not in SWITCHES or state not in ("true", "false"):
+            flags.append(flag)
+        else:
+            flags[:] = [one for one in flags if one.name != flag.name]
+            if state == "true":
+                flags.append(replace(flag, values=()))
 
     for word in words:
         if word.text.startswith("--") and len(word.text) > 2:
@@ -142,7 +155,7 @@ def _flags(
 
 def _awaits(name: str, values: list[CommandWord]) -> bool:
     """Whether a flag still lacks a value."""
-    flag = ALIASES.get(name, name)
+    flag = canonical(name)
     return not values and bool(flag) and flag not in SWITCHES
 
 

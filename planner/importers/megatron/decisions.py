@@ -32,7 +32,16 @@ _IMPLEMENTATIONS = ("transformer_engine", "local", "inference_optimized")
 
 
 EXPERT_OVERLAP = "--overlap-moe-expert-parallel-comm"
-_DISPATCHERS = ("allgather", "alltoall", "flex")
+_DISPATCHERS = {
+    "allgather": "allgather",
+    "alltoall": "alltoall",
+    "alltoall_seq": "alltoall",
+    "flex": "flex",
+}
+"""`alltoall_seq` is the dispatcher of mcore 0.9 that gathers tokens over tensor ranks first."""
+_CONTEXT_WAYS = ("megatron_cp_algo", "ulysses_cp_algo", "hybrid_cp_algo", "hybrid_adaptive_cp_algo",
+                 "adaptive_cp_algo", "kvallgather_cp_algo")  # fmt: skip
+"""Of MindSpeed-LLM."""
 _FLEXIBLE = ("deepep", "hybridep", "ncclep")
 
 
@@ -151,7 +160,7 @@ def dispatcher(flags: Flags) -> str:
     """Without a flag tokens are gathered by all ranks; `flex` is a library of its own."""
     chosen = flags.choice("--moe-token-dispatcher-type", _DISPATCHERS) or "allgather"
     if chosen != "flex":
-        return chosen
+        return _DISPATCHERS[chosen]
     return flags.choice("--moe-flex-dispatcher-backend", _FLEXIBLE) or "deepep"
 
 
@@ -187,7 +196,8 @@ def context_heads(flags: Flags) -> dict[str, int | str | None]:
     """Context ranks that exchange heads: all of them, or the first of hierarchical sizes, whose
     groups are the inner ones (`parallel_state.py`, `create_hierarchical_groups`)."""
     ways = set(flags.words("--cp-comm-type") or ("p2p",))
-    if ways == {"a2a"}:
+    way = flags.choice("--context-parallel-algo", _CONTEXT_WAYS)
+    if ways == {"a2a"} or way == "ulysses_cp_algo":
         return {"context_heads": "all"}
     name = "--hierarchical-context-parallel-sizes"
     text = " ".join(flags.words(name) or ())

@@ -98,6 +98,8 @@ class SettingsInput(Input):
     """Type in which gradients were kept over the microbatches of a step."""
     loss_chunks: Count | None = None
     """Chunks of the tokens in output layer and loss."""
+    packed_length: Size | None = None
+    """Tokens of the sequence that a token is in, where several fill the sequence length."""
     allocator: Allocator | None = None
     """Memory was reserved in segments of fixed sizes, or in segments that grow."""
     attention: AttentionKernel | None = None

@@ -206,7 +206,7 @@ def _more_nodes(run: SearchRun) -> Iterator[Change]:
     if roomy is not None:
         best = _best_of(roomy)
         if best is not None:
-            there = run.scenario.cluster.num_nodes or enough
+            there = run.scenario.given.num_nodes or enough
             lacking = f", of which the cluster has {there}" if enough > there else ""
             yield _change(f"{enough} nodes instead of {nodes}{lacking}", best)
 
@@ -232,7 +232,7 @@ def _with_length(scenario: Scenario, seq_length: int) -> Scenario:
 
 def _with_nodes(scenario: Scenario, nodes: int) -> Scenario | None:
     """The scenario on more nodes like the last ones; None where that cannot be described."""
-    cluster = scenario.cluster.sized(devices=scenario.job.devices)
+    cluster = scenario.given.sized(devices=scenario.job.devices)
     *before, last = cluster.node_groups
     count = nodes - sum(group.count or 0 for group in before)
     if cluster.matrix is not None or cluster.overrides or last.network is None:

@@ -28,11 +28,10 @@ least bounds. On others the gap says what such layouts may gain."""
 
 def may_idle(scenario: Scenario) -> bool:
     """Whether plans on fewer nodes are looked for: where all nodes are alike, so that it does not
-    matter which of them are idle."""
+    matter which of them are idle, and no smaller job finds other segments of scale-up domains."""
     topology = scenario.topology
-    domain = topology.kinds[topology.order[0]].domain_nodes
     whole = scenario.job.devices == topology.nodes * scenario.node_devices
-    return topology.nodes > 1 and topology.symmetric and domain == 1 and whole
+    return topology.nodes > 1 and topology.symmetric and whole and not scenario.in_domains
 
 
 @dataclass(slots=True, kw_only=True)
