@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _STRATA = (61, 59)
-"""Equal parts of the lengths of prompts and of answers: each comes once in so many requests. Primes,
-so that the two stay independent."""
+"""Equal parts of the lengths of prompts and of answers: each comes once in so many requests. They
+are primes, so that the two stay independent."""
 _SEED = 1
 _PARTS = 1000
 """Equally likely parts of a lognormal distribution, each at its mean."""
