@@ -156,10 +156,18 @@ class EngineLaunch(Input):
         )
 
 
+class ColdStart(Input):
+    """Runs whose first requests met an engine that still compiled its kernels."""
+
+    of: LaunchMatch
+    source: Text
+
+
 class Launches(Input):
     """The file of launches."""
 
     launches: tuple[EngineLaunch, ...]
+    cold_starts: tuple[ColdStart, ...]
 
 
 def launched_with(row: Launched) -> LaunchSettings:
@@ -168,6 +176,11 @@ def launched_with(row: Launched) -> LaunchSettings:
         if launch.of.holds(row):
             return launch.settings(row)
     return LaunchSettings()
+
+
+def starts_cold(row: Launched) -> bool:
+    """Whether the first requests of a row waited for kernels to be compiled."""
+    return any(one.of.holds(row) for one in shipped_launches().cold_starts)
 
 
 @cache

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from planner.serving.load.lengths import ClosedLoad
 from planner.serving.scenario import ServingDegrees, ServingScenario
 from planner.specs import ranges
+from planner.validation.serving.launches import launched_with, starts_cold
 from planner.validation.serving.named import launch_of, scenario_of
 from planner.validation.serving.table import RowError
 
@@ -35,6 +36,8 @@ class ServingCase:
     prefill: ServingScenario | None = None
     prefill_replicas: int = 1
     decode_replicas: int = 1
+    starts_cold: bool = False
+    """The first requests waited for kernels to be compiled."""
 
 
 def why_implausible(row: ServingRow) -> str | None:
@@ -57,7 +60,8 @@ def case_of(row: ServingRow) -> ServingCase:
     mode = row.text("mode")
     if mode == "agg":
         load, degrees = _load(row), _aggregated(row)
-        settings = launch_of(row, degrees, load)
+        launched = launch_of(row, degrees, load)
+        settings = launched_with(launched)
         if settings.drafts and not row.text("speculative"):
             raise RowError(_DRAFTS)
         rounds = settings.rounds or load.rounds
@@ -65,6 +69,7 @@ def case_of(row: ServingRow) -> ServingCase:
         return ServingCase(
             scenario=scenario_of(row, degrees, settings),
             load=replace(load, rounds=rounds, least=least),
+            starts_cold=starts_cold(launched),
         )
     if mode == "disagg":
         return _disaggregated(row)
@@ -85,9 +90,9 @@ def _disaggregated(row: ServingRow) -> ServingCase:
     decode = _pool_degrees(row, "decode", decoding // replicas)
     load = _load(row)
     return ServingCase(
-        scenario=scenario_of(row, decode, launch_of(row, decode, load)),
+        scenario=scenario_of(row, decode, launched_with(launch_of(row, decode, load))),
         load=load,
-        prefill=scenario_of(row, prefill, launch_of(row, prefill, load)),
+        prefill=scenario_of(row, prefill, launched_with(launch_of(row, prefill, load))),
         prefill_replicas=reading,
         decode_replicas=replicas,
     )
