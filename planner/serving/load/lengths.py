@@ -14,9 +14,12 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_STRATA = (61, 59)
-"""Equal parts of the lengths of prompts and of answers: each comes once in so many requests. They
-are primes, so that the two stay independent."""
+_STRATA = 10
+"""Equal parts of a distribution; each comes once in so many requests in a row, in some order."""
+_BLOCKS = 64
+"""Orders of the parts, after which they come again."""
+_GOLDEN = 0.6180339887498949
+"""Fractions of its multiples fill [0, 1] evenly in any order of taking them (Weyl 1916)."""
 _SEED = 1
 _PARTS = 1000
 """Equally likely parts of a lognormal distribution, each at its mean."""
@@ -133,8 +136,10 @@ class ClosedLoad:
         """Tokens of the prompt and of the answer of one request: every part of the distribution as
         often as every other, in an order without a pattern that is the same every time. (In an
         evenly spaced order, clients of a closed loop fall into step.)"""
+        block, place = divmod(index, _STRATA)
+        inside = (0.5 + block * _GOLDEN) % 1
         first, second = (
-            (order[index % len(order)] + 0.5) / len(order) for order in _shuffled_strata()
+            (order[block % _BLOCKS][place] + inside) / _STRATA for order in _shuffled_strata()
         )
         return self.lengths_at(first, second)
 
@@ -151,7 +156,10 @@ class ClosedLoad:
 
 
 @cache
-def _shuffled_strata() -> tuple[tuple[int, ...], ...]:
-    """Numbers of the strata of prompts and of answers, in the order in which requests take them."""
+def _shuffled_strata() -> tuple[tuple[tuple[int, ...], ...], ...]:
+    """Orders of the parts that requests take, block by block: of prompts, and of answers."""
     draws = Random(_SEED)
-    return tuple(tuple(draws.sample(range(count), count)) for count in _STRATA)
+    return tuple(
+        tuple(tuple(draws.sample(range(_STRATA), _STRATA)) for _ in range(_BLOCKS))
+        for _ in ("prompts", "answers")
+    )
