@@ -13,7 +13,7 @@ from planner.serving.assumptions import assumptions_of
 from planner.serving.domain import fast_domain
 from planner.serving.estimate import ServingEstimate, estimate, holds_a_request, prices
 from planner.serving.limits import missed_limits
-from planner.serving.load.stated import closed_load, open_load
+from planner.serving.load.stated import closed_load, stream_of
 from planner.serving.open_estimate import estimate_open, intensity_of
 from planner.serving.room import changes_with_room
 from planner.serving.scenario import KV_BYTES, WEIGHT_BYTES, ServingDegrees, ServingScenario
@@ -201,7 +201,8 @@ def estimate_serving(
         return replace(priced, changes=changes)
     come = None
     if file.is_open:
-        requests = open_load(file, profile)
+        stream = stream_of(file, profile)
+        requests = stream.dealt(stream.rate_per_s, 1, stream.rate_per_s)
         come = intensity_of(scenario, requests)
         if not come.keeps_up:
             return replace(priced, intensity=come)

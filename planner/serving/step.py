@@ -7,12 +7,14 @@ prompts. Products see all tokens at once; attention is priced for each kind.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from planner.serving.layer.attention import readings
 from planner.serving.layer.layers import head_s, launches, layers_s
+from planner.solver.pools import upper_hull
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,8 +42,10 @@ class StepCosts:
         engine = scenario.engine
         counts = np.arange(most_tokens + 1, dtype=np.float64)
         grid = np.unique(np.rint(np.geomspace(1, max(2, most_tokens), _GRID)))
-        layers = np.interp(counts, grid, layers_s(scenario, grid))
-        heads = np.interp(counts, grid, head_s(scenario, grid))
+        layer_grid_s = layers_s(scenario, grid)
+        layers = np.interp(counts, grid, layer_grid_s)
+        head_grid_s = head_s(scenario, grid)
+        heads = np.interp(counts, grid, head_grid_s)
         parts = readings(scenario)
         launched_s = launches(scenario) * engine.host.launch.value
         between_s = engine.host.step.value + counts * engine.host.per_sequence.value
@@ -59,6 +63,9 @@ class StepCosts:
             np.where(graph, device_s, np.maximum(device_s, launched_s)) + between_s
         )
         self._decode_s: list[float] = self._decoding_s.tolist()
+        self._lines = _lines_below(grid, layer_grid_s)
+        self._head_s = float((head_grid_s / grid).min())
+        self._step_s = engine.host.step.value
 
     def decode_s(self, sequences: int, context: float) -> float:
         """Seconds of a step in which every sequence decodes one token."""
@@ -71,6 +78,31 @@ class StepCosts:
             seen = context if window is None else np.minimum(context, sequences * window)
             total_s = total_s + token_s * seen
         return total_s
+
+    def request_s(
+        self, running: Floats, *, read: float, before: float, answer: float, context: float
+    ) -> Floats:
+        """The least seconds of steps that one request takes up, where at most `running` [L]
+        requests decode in a step: of `read` tokens of a prompt after `before` others, and of
+        `answer` tokens that see `context` cached ones each.
+
+        A step of T tokens takes at least a + s T seconds for every line below the layers' time,
+        and a request takes a share of 1/B in its `answer` steps."""
+        attention_s = 0.0
+        for window, token_s in self._parts:
+            seen = context if window is None else min(context, window)
+            attention_s += answer * token_s * seen
+        for window, pair_s, beyond_s in self._prompt_parts:
+            keys = before + read / 2
+            seen = keys if window is None else min(keys, window)
+            attention_s += min(pair_s, beyond_s) * read * seen
+        start_s, each_s = self._lines
+        steps = np.divide.outer(np.full(start_s.shape, answer), running)
+        least: Floats = (
+            (start_s + self._start_s + self._step_s)[:, None] * steps
+            + each_s[:, None] * (read + answer)
+        ).max(axis=0)
+        return least + attention_s + self._head_s * answer
 
     def prompt_s(self, sequences: int, context: float, prompts: Sequence[Prompt]) -> float:
         """Seconds of a step with parts of prompts, and `sequences` that decode in it."""
@@ -96,3 +128,12 @@ class StepCosts:
             seen = context if window is None else min(context, sequences * window)
             total_s += token_s * seen
         return total_s
+
+
+def _lines_below(tokens: Floats, seconds: Floats) -> tuple[Floats, Floats]:
+    """Lines a + s T that are nowhere above a curve: those through its lower hull, [lines] each."""
+    points = upper_hull(list(zip(tokens.tolist(), (-seconds).tolist(), strict=True)))
+    slopes = [max(0.0, (y1 - y2) / (x2 - x1)) for (x1, y1), (x2, y2) in pairwise(points)]
+    starts = [-y - slope * x for (x, y), slope in zip(points, slopes, strict=False)]
+    most = float(seconds.min())
+    return np.array([most, *starts]), np.array([0.0, *slopes])

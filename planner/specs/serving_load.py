@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from pydantic import GetJsonSchemaHandler
     from pydantic_core import CoreSchema
 
+    from planner.specs.files.document import Document
+
 ROUNDS = 10
 """Requests of each client in a closed loop: as published benchmarks have them."""
 P95_DEVIATIONS = 1.6448536269514722
@@ -191,6 +193,7 @@ class LoadFile(Input):
     arrivals: Arrivals | None = None
     slo: ServiceLevel | None = None
     _trace: Trace | None = PrivateAttr(default=None)
+    _trace_path: Path | None = PrivateAttr(default=None)
 
     @model_validator(mode="after")
     def _has_tpot(self) -> LoadFile:
@@ -219,6 +222,14 @@ class LoadFile(Input):
         return self._trace
 
     @property
+    def recorded(self) -> dict[str, Any]:
+        """The load as a document keeps it: a trace by the path under which it was found."""
+        known: dict[str, Any] = self.model_dump(mode="json", exclude_none=True)
+        if self._trace_path is not None:
+            known["requests"]["trace"] = str(self._trace_path)
+        return known
+
+    @property
     def is_open(self) -> bool:
         """Whether requests come at times of their own."""
         closed = self.concurrency is not None or self.offline is not None
@@ -228,18 +239,25 @@ class LoadFile(Input):
 def load_serving_load(path: str | Path) -> LoadFile:
     """A load file, and the trace that it names. Raises: InputError."""
     document = load_document(Path(path))
-    load = validate(document, LoadFile)
+    return with_trace(validate(document, LoadFile), document, Path(path).parent)
+
+
+def with_trace(load: LoadFile, document: Document, folder: Path) -> LoadFile:
+    """The load with the trace that it names, whose path is relative to a folder. Raises:
+    InputError."""
     requests = load.requests
-    if requests.trace is not None:
-        load._trace = trace = read_trace(Path(path).parent / requests.trace)
-        if requests.shared_prefix and trace.has_blocks:
-            raise document.error(
-                "hash_ids of the trace say what prompts share; leave out shared_prefix",
-                ("requests", "shared_prefix"),
-            )
-        if load.is_open and not trace.seconds:
-            raise document.error(
-                "all requests of the trace come at once; state concurrency or offline",
-                ("requests", "trace"),
-            )
+    if requests.trace is None:
+        return load
+    load._trace_path = path = folder / requests.trace
+    load._trace = trace = read_trace(path)
+    if requests.shared_prefix and trace.has_blocks:
+        raise document.error(
+            "hash_ids of the trace say what prompts share; leave out shared_prefix",
+            ("requests", "shared_prefix"),
+        )
+    if load.is_open and not trace.seconds:
+        raise document.error(
+            "all requests of the trace come at once; state concurrency or offline",
+            ("requests", "trace"),
+        )
     return load

@@ -38,13 +38,15 @@ class Work:
     """Requests of one rank in the order they come, with tokens of prompt and answer. `clients` have
     one at a time; with `at_s`, the seconds at which they come, there are as many as requests.
     `shared`: tokens with which all prompts begin, kept once the first prompt was read; `reused`: of
-    each prompt the tokens that earlier ones left in the cache."""
+    each prompt the tokens that earlier ones left in the cache. `read_elsewhere`: prompts come with
+    their KV cache and their first token."""
 
     lengths: Sequence[tuple[int, int]]
     clients: int
     at_s: Sequence[float] = ()
     shared: int = 0
     reused: Sequence[int] = ()
+    read_elsewhere: bool = False
 
 
 @dataclass(slots=True)
@@ -146,6 +148,9 @@ class Simulation:
                 return
             state.held_bytes += size
             one = state.waiting.popleft()
+            if self._work.read_elsewhere:
+                self._start(one.index, one.prompt, one.answer, self._arrivals[one.index])
+                continue
             if self._work.reused:
                 one.before = self._work.reused[one.index]
             elif state.any_read:
@@ -197,10 +202,15 @@ class Simulation:
             self._advance(1)
         state.any_read = state.any_read or bool(done)
         for one in done:
-            self._firsts[one.index] = state.clock_s
-            state.context += one.prompt
-            heappush(state.running, (state.steps + one.answer - 1, one.index))
+            self._start(one.index, one.prompt, one.answer, state.clock_s)
         self._end()
+
+    def _start(self, index: int, prompt: int, answer: int, first_s: float) -> None:
+        """A request whose first token came writes the others from the next step on."""
+        state = self._state
+        self._firsts[index] = first_s
+        state.context += prompt
+        heappush(state.running, (state.steps + answer - 1, index))
 
     def _decode_steps(self) -> None:
         state = self._state
