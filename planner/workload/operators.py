@@ -132,8 +132,9 @@ class Collective(Operator):
     "weight_gradient", "attention", "shared_experts". `copies` > 1: the buffer holds that many
     copies of each token for different ranks; one copy travels to each domain, and at most
     `group_top_k` of `num_groups` equal parts of the ranks have any. `calls`: collectives that the
-    host launches for it; `launch_s`: host time in addition to theirs. `network_efficiency` (None: that of the library's
-    all-to-all) and `multiprocessors` are what an expert exchange reaches and takes.
+    host launches for it; `launch_s`: host time in addition to theirs. `network_efficiency` (None:
+    that of the library's all-to-all) and `multiprocessors` are what an expert exchange reaches and
+    takes.
     """
 
     operation: str
