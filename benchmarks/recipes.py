@@ -5,7 +5,7 @@ Twenty published recipes of Megatron-Bridge, NeMo, Megatron-MoE-ModelZoo and tor
 were run: their cluster, model, batch, number format and software profile. Each is estimated as it
 is, and the best plan for the same job is searched. A claim is the share of the step that the best
 plan takes off. Above a tenth of it the benchmark says where the time goes and what speaks for
-doubt: how far the recipe's own estimate is off, a tight fit and what is left with more memory kept
+doubt: how far the recipe's own estimate is off, stages that are not balanced, a tight fit and what is left with more memory kept
 free, time that only the host's launches take, decisions of which no run was measured, a range that
 holds the recipe too. `--json` writes the rows.
 """
@@ -124,6 +124,12 @@ def _reasons(recipe: Estimate, best: RankedPlan, measured_s: float) -> Iterator[
         yield f"the recipe itself is estimated {off:.0%} too slow"
     if best.estimate.fit_class != "fits":
         yield f"a fit that is {best.estimate.fit_class}"
+    busiest = [
+        one.time_detail["slowest_stage_busy_s"] / one.time_detail["mean_stage_busy_s"] - 1
+        for one in (recipe, best.estimate)
+    ]
+    if max(busiest) >= LARGE:
+        yield f"the busiest stage has {busiest[0]:.0%} more than the mean, {busiest[1]:.0%} in this"
     bound = [
         one.time_detail.get("host_bound_s", 0.0) / one.step_s for one in (recipe, best.estimate)
     ]
