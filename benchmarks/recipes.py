@@ -5,9 +5,9 @@ Twenty published recipes of Megatron-Bridge, NeMo, Megatron-MoE-ModelZoo and tor
 were run: their cluster, model, batch, number format and software profile. Each is estimated as it
 is, and the best plan for the same job is searched. A claim is the share of the step that the best
 plan takes off. Above a tenth of it the benchmark says where the time goes and what speaks for
-doubt: how far the recipe's own estimate is off, stages that are not balanced, a tight fit and what is left with more memory kept
-free, time that only the host's launches take, decisions of which no run was measured, a range that
-holds the recipe too. `--json` writes the rows.
+doubt: how far the recipe's own estimate is off, stages that are not balanced, a tight fit and what
+is left with more memory kept free, time that only the host's launches take, decisions of which no
+run was measured, a range that holds the recipe too. `--json` writes the rows.
 """
 
 from __future__ import annotations
