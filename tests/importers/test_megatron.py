@@ -200,7 +200,10 @@ def test_a_launch_can_be_planned(data: Path) -> None:
         ("#SBATCH --nodes=8 --ntasks-per-node=4\nsrun python pretrain_gpt.py", 32),
         ("#SBATCH -N 8\n#SBATCH --gpus-per-node=8\nsrun python pretrain_gpt.py", 64),
         ("WORLD_SIZE=$((8*3))\npython pretrain_gpt.py", 24),
-        ("python pretrain_gpt.py", None),
+        ("WORLD_SIZE=16 python pretrain_gpt.py", 16),
+        ("python pretrain_gpt.py", 1),
+        ("env NCCL_DEBUG=INFO python3 pretrain_gpt.py --tensor-model-parallel-size 2", None),
+        ("pretrain_gpt.py", None),
     ],
 )
 def test_devices(prefix: str, devices: int | None) -> None:
@@ -464,3 +467,36 @@ def test_flags_with_underscores() -> None:
     )
     assert (found.model["num_layers"], found.tensor, found.precision) == (24, 2, "fp32")
     assert found.sequence_parallel
+
+
+SWIFT = (
+    "PYTORCH_CUDA_ALLOC_CONF='expandable_segments:True' NPROC_PER_NODE=8 megatron sft "
+    "--model Qwen/Qwen3-30B-A3B-Instruct-2507 --expert_model_parallel_size 8 "
+    "--moe_shared_expert_overlap true --max_length 4096 --sequence_parallel true "
+)
+
+
+def test_swift_trains_the_published_model() -> None:
+    """30,532,122,624 parameters, on the Hub."""
+    found = launch(SWIFT)
+    assert parameters(found) == 30_532_122_624
+    assert (found.devices, found.expert, found.seq_length, found.allocator) == (
+        (8, 8, 4096, "expandable")
+    )
+    assert (found.micro_batch_size, found.global_batch_size, found.precision) == (1, 16, "bf16")
+    assert (found.recompute, found.data_sharding) == ("selective", "optimizer")
+    several = launch("NNODES=2 " + SWIFT + "--recompute_granularity none --bf16 false")
+    assert (several.devices, several.recompute, several.precision) == (16, "none", "fp32")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (SWIFT + "--tuner_type lora", "--tuner-type lora trains low-rank adapters alone"),
+        (SWIFT.replace("megatron sft", "megatron rlhf"), "rlhf keeps further models"),
+        (SWIFT.replace("30B-A3B", "31B-A3B"), "no model that is known here; did you mean Qwen"),
+    ],
+)
+def test_swift_refusals(text: str, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        launch(text)

@@ -31,6 +31,7 @@ _BACKENDS = {"flash": "flash", "fused": "flash", "auto": "flash", "unfused": "un
 _IMPLEMENTATIONS = ("transformer_engine", "local", "inference_optimized")
 
 
+_TRAINING_CAPACITY = "--moe-train-capacity-factor"
 EXPERT_OVERLAP = "--overlap-moe-expert-parallel-comm"
 _DISPATCHERS = {
     "allgather": "allgather",
@@ -178,18 +179,31 @@ def attention(flags: Flags) -> str | None:
 def capacity(flags: Flags) -> dict[str, float | bool | None]:
     """The capacity of experts, and whether their input is padded to it. A negative factor is none
     (transformer_config.py)."""
-    name = "--moe-expert-capacity-factor"
+    factor = _factor(flags, "--moe-expert-capacity-factor")
+    padded = flags.given("--moe-pad-expert-input-to-capacity")
+    return {"capacity_factor": factor, "padded": padded and factor is not None}
+
+
+def deepspeed_capacity(flags: Flags) -> dict[str, float | bool | None]:
+    """As `capacity`, of Megatron-DeepSpeed: experts are padded to it; where no token may be dropped
+    it is that of the fullest expert (DeepSpeed `sharded_moe.py`, `topkgating`)."""
+    if flags.given("--disable-moe-token-dropping"):
+        return {"capacity_factor": None, "padded": False}
+    return {"capacity_factor": _factor(flags, _TRAINING_CAPACITY) or 1.0, "padded": True}
+
+
+def _factor(flags: Flags, name: str) -> float | None:
+    """None without the flag, and for a negative factor."""
     text = flags.text(name)
     if text is None:
-        return {"capacity_factor": None, "padded": False}
+        return None
     try:
         factor = float(text)
     except ValueError:
         factor = nan
     if isnan(factor) or factor == 0 or factor > MOST_TIMES:
         raise flags.error(f"{text[:20]!r} is not a factor above 0", name)
-    padded = flags.given("--moe-pad-expert-input-to-capacity")
-    return {"capacity_factor": factor if factor > 0 else None, "padded": padded and factor > 0}
+    return factor if factor > 0 else None
 
 
 def context_heads(flags: Flags) -> dict[str, int | str | None]:

@@ -111,7 +111,9 @@ def _uneven_ends(
 
 def noop_layers(flags: Flags) -> frozenset[int]:
     """Layers of `--num-layers`, from 0, that MindSpeed-LLM leaves out (`NoopTransformerLayer`)."""
-    words = flags.words(NOOPS) or ()
+    words = flags.words(NOOPS)
+    if not words:
+        return frozenset()
     layers = flags.needed("--num-layers")
     for word in words:
         if not (word.isascii() and word.isdigit() and int(word[:9]) < layers):

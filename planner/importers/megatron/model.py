@@ -12,6 +12,7 @@ from typing import Any
 from planner.importers.megatron.flags import Flags
 from planner.importers.megatron.layout import noop_layers
 from planner.importers.megatron.mixture import moe_of
+from planner.importers.megatron.swift import named_model
 from planner.importers.megatron.unread import OTHER_MODELS
 from planner.importers.megatron.vocabulary import vocab_size
 from planner.importers.notes import Notes
@@ -61,6 +62,9 @@ def model_of(
     """
     _refuse_other_models(flags)
     _note_other_layers(flags, notes)
+    named = named_model(flags, notes)
+    if named is not None:
+        return named
     layers = flags.needed("--num-layers", most=MOST_LAYERS) - len(noop_layers(flags))
     hidden = flags.needed("--hidden-size")
     heads = flags.needed("--num-attention-heads")

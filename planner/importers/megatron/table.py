@@ -64,6 +64,7 @@ TEXTS = frozenset(
         "--position-embedding-type",
         "--normalization",
         "--mlp-type",
+        "--model",
         "--tokenizer-type",
         "--tokenizer-model",
         "--patch-tokenizer-type",
@@ -99,6 +100,7 @@ TEXTS = frozenset(
         "--exp-avg-sq-dtype",
         "--main-params-dtype",
         "--moe-expert-capacity-factor",
+        "--moe-train-capacity-factor",
         "--main-grads-dtype",
     }
 )
@@ -125,6 +127,7 @@ SWITCHES = frozenset(
         "--quick-geglu",
         "--squared-relu",
         "--moe-shared-expert-gate",
+        "--disable-moe-token-dropping",
         "--enable-expert-tensor-parallelism",
         "--disable-bias-linear",
         "--add-qkv-bias",
@@ -250,8 +253,5 @@ KNOWN = INTEGERS | TEXTS | LISTS | SWITCHES | OLD_SWITCHES
 
 def canonical(name: str, *, underscored: bool = False) -> str:
     """The name of a flag in Megatron-LM; some forks write underscores in place of dashes."""
-    known = name
-    if underscored:
-        dashed = name.replace("_", "-")
-        known = dashed if dashed in KNOWN or dashed in ALIASES else name
-    return ALIASES.get(known, known)
+    dashed = name.replace("_", "-") if underscored else name
+    return ALIASES.get(dashed, dashed)
