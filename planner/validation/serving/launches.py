@@ -51,6 +51,8 @@ class LaunchSettings:
     """What the host adds to a step."""
     rounds: int | None = None
     """Requests of each client."""
+    least: float | None = None
+    """Lengths are uniform from this share of the stated ones on."""
     drafts: bool = False
 
     def applied(self, engine: EngineProfile) -> EngineProfile:
@@ -129,6 +131,7 @@ class EngineLaunch(Input):
     memory_share: Fraction | None = None
     step: Seconds | None = None
     rounds: Count | None = None
+    least: Fraction | None = None
     drafts: bool = False
     """Tokens were drafted, and how many were accepted is not stated."""
 
@@ -148,14 +151,23 @@ class EngineLaunch(Input):
             memory_share=self.memory_share,
             step_s=self.step,
             rounds=self.rounds,
+            least=self.least,
             drafts=self.drafts,
         )
+
+
+class ColdStart(Input):
+    """Runs whose first requests met an engine that still compiled its kernels."""
+
+    of: LaunchMatch
+    source: Text
 
 
 class Launches(Input):
     """The file of launches."""
 
     launches: tuple[EngineLaunch, ...]
+    cold_starts: tuple[ColdStart, ...]
 
 
 def launched_with(row: Launched) -> LaunchSettings:
@@ -164,6 +176,11 @@ def launched_with(row: Launched) -> LaunchSettings:
         if launch.of.holds(row):
             return launch.settings(row)
     return LaunchSettings()
+
+
+def starts_cold(row: Launched) -> bool:
+    """Whether the first requests of a row waited for kernels to be compiled."""
+    return any(one.of.holds(row) for one in shipped_launches().cold_starts)
 
 
 @cache

@@ -15,7 +15,7 @@ from planner.specs.files.problems import validate
 from planner.specs.files.yaml_file import load_document
 from planner.specs.load import load_device, load_model
 from planner.specs.unpriced import why_unpriced
-from planner.validation.serving.launches import Launched, launched_with
+from planner.validation.serving.launches import Launched
 from planner.validation.serving.table import RowError
 
 if TYPE_CHECKING:
@@ -50,26 +50,24 @@ def table_names() -> TableNames:
     return validate(load_document(catalog.folder("runs") / "serving" / "names.yaml"), TableNames)
 
 
-def launch_of(row: ServingRow, degrees: ServingDegrees, load: ClosedLoad) -> LaunchSettings:
-    """How the engine of a row was launched. Raises: RowError for a name that nothing here has."""
+def launch_of(row: ServingRow, degrees: ServingDegrees, load: ClosedLoad) -> Launched:
+    """What a row says of its launch. Raises: RowError for a name that nothing here has."""
     model, engine, weights = _names_of(row)
     device = row.text("device")
-    return launched_with(
-        Launched(
-            table=row.text("source"),
-            mode=row.text("mode"),
-            engine=engine,
-            model=model,
-            family=_device(device).family,
-            device=device,
-            weights=weights,
-            input_length=load.input_tokens,
-            output_length=load.output_tokens,
-            tensor=degrees.tensor,
-            load=load.concurrency,
-            version=row.text("framework_version"),
-            measured=row.text("measured"),
-        )
+    return Launched(
+        table=row.text("source"),
+        mode=row.text("mode"),
+        engine=engine,
+        model=model,
+        family=_device(device).family,
+        device=device,
+        weights=weights,
+        input_length=load.input_tokens,
+        output_length=load.output_tokens,
+        tensor=degrees.tensor,
+        load=load.concurrency,
+        version=row.text("framework_version"),
+        measured=row.text("measured"),
     )
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from planner.serving.load.lengths import ClosedLoad
 from planner.serving.scenario import ServingDegrees, ServingScenario
 from planner.specs import ranges
+from planner.validation.serving.launches import launched_with, starts_cold
 from planner.validation.serving.named import launch_of, scenario_of
 from planner.validation.serving.table import RowError
 
@@ -35,6 +36,8 @@ class ServingCase:
     prefill: ServingScenario | None = None
     prefill_replicas: int = 1
     decode_replicas: int = 1
+    starts_cold: bool = False
+    """The first requests waited for kernels to be compiled."""
 
 
 def why_implausible(row: ServingRow) -> str | None:
@@ -57,12 +60,16 @@ def case_of(row: ServingRow) -> ServingCase:
     mode = row.text("mode")
     if mode == "agg":
         load, degrees = _load(row), _aggregated(row)
-        settings = launch_of(row, degrees, load)
+        launched = launch_of(row, degrees, load)
+        settings = launched_with(launched)
         if settings.drafts and not row.text("speculative"):
             raise RowError(_DRAFTS)
         rounds = settings.rounds or load.rounds
+        least = load.least if settings.least is None else settings.least
         return ServingCase(
-            scenario=scenario_of(row, degrees, settings), load=replace(load, rounds=rounds)
+            scenario=scenario_of(row, degrees, settings),
+            load=replace(load, rounds=rounds, least=least),
+            starts_cold=starts_cold(launched),
         )
     if mode == "disagg":
         return _disaggregated(row)
@@ -83,9 +90,9 @@ def _disaggregated(row: ServingRow) -> ServingCase:
     decode = _pool_degrees(row, "decode", decoding // replicas)
     load = _load(row)
     return ServingCase(
-        scenario=scenario_of(row, decode, launch_of(row, decode, load)),
+        scenario=scenario_of(row, decode, launched_with(launch_of(row, decode, load))),
         load=load,
-        prefill=scenario_of(row, prefill, launch_of(row, prefill, load)),
+        prefill=scenario_of(row, prefill, launched_with(launch_of(row, prefill, load))),
         prefill_replicas=reading,
         decode_replicas=replicas,
     )
@@ -136,7 +143,7 @@ def _load(row: ServingRow) -> ClosedLoad:
     if kind not in ("concurrency", "batch", "offline"):
         raise RowError(f"load_kind {kind!r}: arrivals over time are not stated")
     spread, rounds = _SPREAD.search(lengths), _ROUNDS.search(lengths)
-    many = USUAL_ROUNDS if kind == "concurrency" else 1
+    many = 1 if kind == "offline" else USUAL_ROUNDS
     return ClosedLoad(
         concurrency=_clients(row),
         input_tokens=_length(row, "input_length"),
