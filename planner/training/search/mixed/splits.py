@@ -127,6 +127,20 @@ def spread(layers: int, least: Ints) -> list[int]:
     return [int(held) for held in even]
 
 
+def even_chunks(of: TypedCombination, layers: Ints) -> Ints:
+    """[B, p, v]: the same of all stages of answers with `layers` [B, p]."""
+    least = least_chunks(of)
+    each = [
+        {held: spread(held, least[stage]) for held in set(layers[:, stage].tolist())}
+        for stage in range(len(least))
+    ]
+    found = [
+        [of_stage[held] for of_stage, held in zip(each, answer, strict=True)]
+        for answer in layers.tolist()
+    ]
+    return np.array(found, dtype=np.int64).reshape(*layers.shape, least.shape[1])
+
+
 def ways_of(least: Ints, layers: int, *, every: bool) -> Ints:
     """[I, v]: the ways to divide layers over the chunks of a stage, which have their least: every
     one, or those with all others in one chunk."""
@@ -169,7 +183,7 @@ class StageWays:
 
     def fit(self, classes: Ints, chunks: Ints) -> bool:
         """Whether stages of these classes [p] fit with these layers in their chunks [p, v]."""
-        held = held_bytes(self._of, chunks, self._replayed)
+        held = held_bytes(self._of, chunks[None], self._replayed)[0]
         return bool((held <= self._room[classes]).all())
 
     def _listed(self, stage: int, c: int, layers: int, priced: bool) -> ChunkWays:
@@ -182,8 +196,7 @@ class StageWays:
                 chunks = chunks[fits]
                 corners = self._rooms.corners(stage, c, corners)
         if priced and complete and len(chunks) <= PRICED_WAYS:
-            held = np.array([self._of_stage(stage, one) for one in chunks])
-            chunks = chunks[held <= self._room[c]]
+            chunks = chunks[self._of_stage(stage, chunks) <= self._room[c]]
             corners = chunks.astype(np.float64)
         return ChunkWays(
             chunks=chunks,
@@ -214,12 +227,15 @@ class StageWays:
             self._divided[key] = chunks, complete
         return self._divided[key]
 
-    def _of_stage(self, stage: int, chunks: Ints) -> float:
-        key = tuple(chunks.tolist())
-        if key not in self._bytes:
-            every = np.broadcast_to(chunks, self._least.shape)
-            self._bytes[key] = held_bytes(self._of, every, self._replayed)
-        return float(self._bytes[key][stage])
+    def _of_stage(self, stage: int, chunks: Ints) -> Floats:
+        """[I]: what the allocator holds of a stage with these layers in its chunks [I, v]."""
+        keys = [tuple(one) for one in chunks.tolist()]
+        new = [i for i, key in enumerate(keys) if key not in self._bytes]
+        if new:
+            every = np.repeat(chunks[new][:, None], len(self._least), axis=1)
+            held = held_bytes(self._of, every, self._replayed)
+            self._bytes |= {keys[i]: one for i, one in zip(new, held, strict=True)}
+        return np.array([self._bytes[key][stage] for key in keys])
 
 
 def _corners(chunks: Ints, least: Ints) -> Ints:
@@ -228,18 +244,22 @@ def _corners(chunks: Ints, least: Ints) -> Ints:
 
 
 def held_bytes(of: TypedCombination, chunks: Ints, recomputed: int) -> Floats:
-    """[p]: what the allocator holds of every stage with these layers in its chunks [p, v]."""
+    """[I, p]: what the allocator holds of every stage with these layers in its chunks [I, p, v]."""
     batch, (column, *_) = of.batch, layer_columns(of.ideal)
-    if of.free:
-        counts = batch.load.counts.copy()
-        counts[..., layer_columns(of.ideal)] = 0
-        leading = np.zeros((recomputed + 1, *counts.shape), dtype=np.int64)
-        counts[..., column] = chunks
-        for led in range(len(leading)):
-            leading[led, ..., column] = np.minimum(chunks, led)
-        batch = replace(
-            batch,
-            load=StageLoad(counts=counts, leading=leading),
-            recomputed_layers=np.full(1, recomputed),
-        )
-    return np.asarray(allocated_bytes(stage_peaks(of.ideal, of.table, batch))[0])
+    if not of.free:
+        held = allocated_bytes(stage_peaks(of.ideal, of.table, batch))
+        return np.asarray(np.repeat(held, len(chunks), axis=0))
+    counts = np.tile(batch.load.counts, (len(chunks), 1, 1))
+    counts[..., layer_columns(of.ideal)] = 0
+    leading = np.zeros((recomputed + 1, *counts.shape), dtype=np.int64)
+    layers = chunks.reshape(-1, chunks.shape[-1])
+    counts[..., column] = layers
+    leading[..., column] = np.minimum(layers, np.arange(recomputed + 1)[:, None, None])
+    loaded = replace(
+        batch,
+        load=StageLoad(counts=counts, leading=leading),
+        loads_of=np.tile(np.arange(batch.pipeline), len(chunks)),
+        recomputed_layers=np.full(1, recomputed),
+    )
+    held = allocated_bytes(stage_peaks(of.ideal, of.table, loaded))
+    return np.asarray(held.reshape(len(chunks), batch.pipeline), dtype=np.float64)
