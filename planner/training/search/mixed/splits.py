@@ -21,7 +21,6 @@ import numpy as np
 from planner.schedule.passes import PassKind
 from planner.training.batch import FULL, OUTER_KINDS
 from planner.training.memory.stage import stage_peaks
-from planner.training.search.mixed.chunk_rooms import ChunkRooms
 from planner.training.search.mixed.rooms import allocated_bytes, room_bytes
 from planner.training.search.mixed.speeds import layer_columns
 from planner.workload.stages import StageLoad
@@ -164,9 +163,7 @@ class StageWays:
     ) -> None:
         self._of, self._seconds, self._replayed = of, seconds, replayed
         self._room = np.array([room_bytes(of.ideal, types) for types in classes.types])
-        self._rooms = None
-        if of.free:
-            self._rooms = ChunkRooms.of(of.ideal, of.table, of.batch, self._room)
+        self._rooms = of.chunk_rooms if of.free else None
         self._least = least_chunks(of)
         self._known: dict[tuple[int, int, int, bool], ChunkWays] = {}
         self._divided: dict[tuple[bytes, int], tuple[Ints, bool]] = {}
@@ -181,6 +178,17 @@ class StageWays:
         found = self._known[key]
         return found if len(found.chunks) else None
 
+    def corners_of(self, stage: int, c: int, layers: int) -> Floats:
+        """[X, 4 · v]: no way with so many layers, however its seconds are weighted, takes less than
+        one of these; none where there is no way."""
+        least = self._least[stage]
+        if not self._of.free:
+            return self._of_chunks(stage, c, np.zeros((1, len(least)), dtype=np.int64))
+        corners = ways_of(least, layers, every=False).astype(np.float64)
+        if self._rooms is not None and len(corners):
+            corners = self._rooms.corners(stage, float(self._room[c]), corners)
+        return self._of_chunks(stage, c, corners)
+
     def fit(self, classes: Ints, chunks: Ints) -> bool:
         """Whether stages of these classes [p] fit with these layers in their chunks [p, v]."""
         held = held_bytes(self._of, chunks[None], self._replayed)[0]
@@ -191,10 +199,11 @@ class StageWays:
         least = self._least[stage]
         corners = chunks[_corners(chunks, least)].astype(np.float64)
         if complete and self._rooms is not None:
-            fits = self._rooms.may_fit(stage, chunks, self._replayed)[c]
+            room = float(self._room[c])
+            fits = self._rooms.may_fit(stage, room, chunks, self._replayed)
             if not fits.all():
                 chunks = chunks[fits]
-                corners = self._rooms.corners(stage, c, corners)
+                corners = self._rooms.corners(stage, room, corners)
         if priced and complete and len(chunks) <= PRICED_WAYS:
             chunks = chunks[self._of_stage(stage, chunks) <= self._room[c]]
             corners = chunks.astype(np.float64)
