@@ -156,7 +156,7 @@ def bounded_per_s(case: Case) -> float:
         )
         start = perf_counter()
         run.bound()
-        rates.append(run.enumeration.tally.candidates / (perf_counter() - start))
+        rates.append(run.space.enumeration.tally.candidates / (perf_counter() - start))
     return max(rates)
 
 

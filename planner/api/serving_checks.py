@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from planner.api.serving_exports import exported
-from planner.api.serving_plans import fill_parts, misfit, scenario_of, served_job
+from planner.api.serving_plans import fill_parts, handover_refusal, misfit, scenario_of, served_job
 from planner.checks.check import Checked, served_check
 from planner.checks.places import PlanPlaces, shown_path
 from planner.checks.served import (
@@ -89,7 +89,13 @@ def _runnable(
         except (InputError, RuleError) as error:
             message = f"{pool.role} replica: {error.message}"
             found.append(subject.finding("PL502", ("pools", at), message, hint=error.hint))
-    return [*found, *(() if found else _unsayable(subject, job, read))], scenarios
+    if found:
+        return found, scenarios
+    roles = [pool.role for pool in read.plan.pools]
+    refused = handover_refusal(list(zip(roles, scenarios, strict=True)))
+    if refused is not None:
+        return [subject.finding("PL502", ("pools",), refused)], scenarios
+    return list(_unsayable(subject, job, read)), scenarios
 
 
 def _unsayable(subject: ServedSubject, job: ServingJob, read: ReadServingPlan) -> Iterator[Finding]:

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from planner.api.serving_plans import missing_group, served_job
+from planner.api.serving_plans import (
+    handover_refusal,
+    missing_group,
+    scenario_of,
+    served_job,
+)
 from planner.exporters.errors import Inexpressible
 from planner.exporters.serving.formats import SERVING_FORMATS
 from planner.exporters.serving.job import ServingExport
@@ -96,10 +101,17 @@ def _job(plan: str | Path, cluster: ClusterLike | None, model: ModelLike | None)
 
 
 def exported(read: ReadServingPlan, job: ServingJob) -> ServingExport:
-    """A plan ready for export. Raises: InputError where the cluster lacks the group of a pool."""
+    """A plan ready for export. Raises: InputError where the cluster lacks the group of a pool or
+    the engine hands no KV cache over between its pools; RuleError for replicas that it cannot
+    run."""
     problem = missing_group(read, job.cluster)
     if problem is not None:
         raise problem
+    roles = [pool.role for pool in read.plan.pools]
+    scenarios = [scenario_of(job, read, pool) for pool in read.plan.pools]
+    refused = handover_refusal(list(zip(roles, scenarios, strict=True)))
+    if refused is not None:
+        raise Inexpressible(read.plan.engine, "pools", refused)
     return ServingExport(
         title=f"{job.model.name} on {job.cluster.name}, plan {read.rank}",
         plan=read.plan,
@@ -109,4 +121,5 @@ def exported(read: ReadServingPlan, job: ServingJob) -> ServingExport:
         node_devices={group.name: group.devices_per_node for group in job.cluster.node_groups},
         block_tokens=job.engine.memory.block_tokens,
         chunked=job.engine.scheduler.chunked,
+        drafts=read.inputs.load.drafts,
     )

@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 from planner.api.inputs import load_cluster, load_model
 from planner.api.recorded import found_again
+from planner.api.serving import stated_drafting
 from planner.errors import InputError, RuleError
 from planner.plan_document.serving.read import read_serving_plan
 from planner.plan_document.serving.write import to_serving_document
 from planner.serving.deployment import PoolPart
 from planner.serving.domain import fast_domain, stage_link
 from planner.serving.estimate import holds_a_request, prices
-from planner.serving.load.stated import closed_load
+from planner.serving.handover import refusal
+from planner.serving.load.stated import closed_load, stream_of
 from planner.serving.scenario import ServingDegrees, ServingScenario
 from planner.serving.search.goal import goal_of
 from planner.serving.search.job import ServingJob
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from planner.api.inputs import ClusterLike, ModelLike
-    from planner.plan.serving import ServingPool
+    from planner.plan.serving import Role, ServingPool
     from planner.plan_document.serving.read import ReadServingPlan
     from planner.serving.forecast import Offer
     from planner.specs.cluster.spec import ClusterSpec
@@ -83,6 +85,11 @@ def estimate_serving_plan(
                 "memory",
                 f"a {pool.role} replica on {pool.group} has no room for the longest request",
             )
+    refused = handover_refusal(
+        [(pool.role, one) for pool, one in zip(read.plan.pools, scenarios, strict=True)]
+    )
+    if refused is not None:
+        raise RuleError("handover", refused)
     _, offer = scored_offer(job, fill_parts(job, read, scenarios))
     return PricedServingPlan(read=read, job=job, offer=offer)
 
@@ -95,14 +102,16 @@ def served_job(
     inputs = read.inputs
     spec = load_cluster(found_again(read, "cluster") if cluster is None else cluster)
     profile = load_engine(found_again(read, "engine"))
+    served = load_model(found_again(read, "model") if model is None else model)
     return ServingJob(
         cluster=spec,
-        model=load_model(found_again(read, "model") if model is None else model),
+        model=served,
         engine=profile,
         load=closed_load(inputs.load, profile),
         clients=None,
         goal=goal_of("throughput", inputs.load.slo, spec),
-        allowed=Allowed(weights=(), kv_formats=()),
+        allowed=Allowed(weights=(), kv_formats=(), drafting=stated_drafting(inputs.load, served)),
+        stream=stream_of(inputs.load, profile) if inputs.load.is_open else None,
     )
 
 
@@ -165,7 +174,16 @@ def scenario_of(job: ServingJob, read: ReadServingPlan, pool: ServingPool) -> Se
         degrees=degrees,
         stated_link_bytes_per_s=domain.bytes_per_s,
         stage_link=stage_link(group, degrees.stage_devices),
+        drafting=job.allowed.drafting,
     )
+
+
+def handover_refusal(scenarios: Sequence[tuple[Role, ServingScenario]]) -> str | None:
+    """Why a decode replica of a plan does not take what a prefill replica sends."""
+    readers = [one for role, one in scenarios if role == "prefill"]
+    writers = [one for role, one in scenarios if role == "decode"]
+    found = (refusal(reader, writer) for reader in readers for writer in writers)
+    return next((one for one in found if one is not None), None)
 
 
 def fill_parts(
@@ -182,6 +200,7 @@ def fill_parts(
                 scenario=scenario,
                 replicas=pool.replicas,
                 clients=pool.clients,
+                per_s=pool.requests_per_s or 0.0,
             )
             for pool, scenario in zip(read.plan.pools, scenarios, strict=True)
         ],

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from planner.alarm import enforced
 from planner.api.inputs import load_cluster, load_model
-from planner.api.serving import DEFAULT_ENGINE, DEFAULT_WEIGHTS
+from planner.api.serving import DEFAULT_ENGINE, DEFAULT_WEIGHTS, stated_drafting
 from planner.budget import Budget, OutOfTime
 from planner.errors import InputError, TimeRanOut
 from planner.plan_document.serving.inputs import record_serving_inputs
 from planner.plan_document.serving.write import to_serving_document
 from planner.serving.assumptions import assumptions_of_search
-from planner.serving.load.stated import closed_load
+from planner.serving.load.stated import bounding_load, stream_of
 from planner.serving.scenario import KV_BYTES, WEIGHT_BYTES
 from planner.serving.search import search as engine_search
 from planner.serving.search.goal import goal_of
@@ -75,7 +75,7 @@ def search_serving(
     load: str | Path,
     *,
     engine: str | Path = DEFAULT_ENGINE,
-    objective: str = "throughput",
+    objective: str | None = None,
     top: int = 10,
     time_limit_s: float | None = None,
     nodes: int | None = None,
@@ -96,10 +96,11 @@ def search_serving(
     write answers.
 
     `objective`: "throughput" (output tokens per second), "cost" (price of a token), "devices" or
-    "energy" (joules of a token). Degrees and limits narrow the search to one value or to several,
-    `weights` and `kv_format` to formats, separated by commas. `disaggregated`: prompts are read in
-    pools of their own always, never, or (None) where that is better. Without clients in the load
-    file there are as many as are best.
+    "energy" (joules of a token); where nothing is said, throughput, and the fewest devices for
+    requests that come at times of their own. Degrees and limits narrow the search to one value or
+    to several, `weights` and `kv_format` to formats, separated by commas. `disaggregated`: prompts
+    are read in pools of their own always, never, or (None) where that is better. Without clients
+    in the load file there are as many as are best.
 
     Raises: InputError for anything wrong in what is given; RuleError where the engine refuses every
     kind of replica; TimeRanOut when the time limit passes before the search begins.
@@ -132,7 +133,7 @@ def search_serving(
                 model,
                 load,
                 engine=engine,
-                objective=next(one for one in OBJECTIVES if one == goal_word),
+                objective=next((one for one in OBJECTIVES if one == goal_word), None),
                 nodes=ranges.whole("--nodes", nodes, most=ranges.MOST_NODES),
                 devices=ranges.whole("--devices", devices, most=ranges.MOST_DEVICES),
                 narrowed=narrowed,
@@ -163,7 +164,7 @@ def _job(
     load: str | Path,
     *,
     engine: str | Path,
-    objective: Objective,
+    objective: Objective | None,
     nodes: int | None,
     devices: int | None,
     narrowed: Mapping[str, int | Iterable[int] | None],
@@ -173,40 +174,38 @@ def _job(
     """Raises: InputError."""
     file, profile = load_serving_load(load), load_engine(engine)
     spec = load_cluster(cluster).sized(nodes=nodes, devices=devices)
-    if file.is_open or file.trace is not None:
-        raise InputError(
-            "a search cannot bound what requests of a trace or at a rate do; `planner estimate` "
-            "simulates them on one replica",
-            path=str(load),
-            hint="state input, output and concurrency to search",
-        )
     stated = file.concurrency or file.offline
-    if objective == "devices" and stated is None:
+    objective = objective or ("devices" if file.is_open else "throughput")
+    if objective == "devices" and stated is None and not file.is_open:
         raise InputError(
-            "--objective devices needs concurrency or offline in the load file", path=str(load)
+            "--objective devices needs concurrency, offline or arrivals in the load file",
+            path=str(load),
         )
-    closed = closed_load(file, profile)
+    closed = bounding_load(file, profile)
     if disaggregated and (file.offline or closed.output_tokens == 1):
         raise InputError(
             "pools that read prompts need clients that send one request after the other, and "
             "answers of several tokens",
             path=str(load),
         )
+    served = load_model(model)
     allowed = Allowed(
         weights=_formats("--weights", formats[0], tuple(WEIGHT_BYTES)) or (DEFAULT_WEIGHTS,),
         kv_formats=_formats("--kv-format", formats[1], tuple(KV_BYTES)) or (profile.kv_format,),
         disaggregated=disaggregated,
+        drafting=stated_drafting(file, served),
         **{name: _whole(name, narrowed[name]) for name in (*_DEGREES, *_LIMITS)},
     )
     job = ServingJob(
         cluster=spec,
-        model=load_model(model),
+        model=served,
         engine=profile,
         load=replace(closed, concurrency=float(closed.concurrency)),
         clients=None if stated is None else float(stated),
         goal=goal_of(objective, file.slo, spec),
         allowed=allowed,
         devices=devices,
+        stream=stream_of(file, profile) if file.is_open else None,
     )
     return job, file
 

@@ -16,7 +16,8 @@ class ServingPool:
     `role`: aggregated replicas read prompts and write answers, prefill replicas only read, decode
     replicas only write. `max_running` (requests) and `max_step_tokens` are limits of one rank that
     holds requests of its own. `kv_tokens`: what the KV cache of such a rank holds. `clients`:
-    requests under way in one replica. `hosts`: the nodes of the pool, in cluster order.
+    requests under way in one replica; `requests_per_s`: how many come to it, where they come at
+    times of their own. `hosts`: the nodes of the pool, in cluster order.
     """
 
     role: Role
@@ -34,6 +35,7 @@ class ServingPool:
     kv_tokens: int
     memory_share: float
     clients: float
+    requests_per_s: float | None = None
     hosts: tuple[str, ...] = ()
 
     @property

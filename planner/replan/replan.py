@@ -163,7 +163,7 @@ def _ways(
     lost = [host for host in gone if host not in back]
     names = scenario.cluster.host_names()
     left = [host for host in names if host not in set(lost)]
-    cluster = without(scenario.cluster, lost)
+    cluster = without(scenario.given, lost)
     ways = (
         dropped(scenario, plan, left, keep_batch=False),
         dropped(scenario, plan, left, keep_batch=True),

@@ -76,13 +76,16 @@ def _answer(tpot: ErrorSummary) -> str:
 
 
 def _with_doubtful(validation: ServingValidation) -> str:
-    tpot = validation.summary_with_doubtful["tpot"]
-    if tpot.mean_abs_error is None:
-        return "None of them states the time of an output token."
-    return (
-        f"With them the time of an output token is {percent(tpot.mean_abs_error)} off over "
-        f"{plural(tpot.count, 'run')}."
-    )
+    summary = validation.summary_with_doubtful
+    said = [
+        f"the {label} is {percent(errors.mean_abs_error)} off over {plural(errors.count, 'run')}"
+        for label, errors in (
+            ("time of an output token", summary["tpot"]),
+            ("time to the first token", summary["ttft"]),
+        )
+        if errors.mean_abs_error is not None
+    ]
+    return f"With them {', '.join(said)}." if said else "None of them states a latency."
 
 
 def _line(label: str, errors: ErrorSummary) -> str:

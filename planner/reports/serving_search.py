@@ -105,6 +105,7 @@ def _answer(search: ServingSearch, currency: str | None) -> str:
             return "No plan that keeps the limits of the load was found, but none is ruled out."
         return "No plan keeps the limits of the load."
     best = search.offers[0]
+    come = any(pool.requests_per_s for pool in best.plan.pools)
     value = value_of(search.objective, best)
     unit = _VALUES[search.objective]
     number = "" if value is None else three_digits(value)
@@ -112,7 +113,8 @@ def _answer(search: ServingSearch, currency: str | None) -> str:
         number = count(best.forecast.devices)
     if search.objective == "cost" and currency is not None:
         number = f"{number} {currency}"
-    return f"{number} {unit} with {_kinds(best.plan)}; {_proof(search)}."
+    at = f", {three_digits(best.forecast.requests_per_s)} requests per second" if come else ""
+    return f"{number} {unit}{at} with {_kinds(best.plan)}; {_proof(search)}."
 
 
 def _proof(search: ServingSearch) -> str:
@@ -154,10 +156,13 @@ def _pool(pool: ServingPool) -> str:
     if pool.expert > 1:
         degrees.append(f"expert {pool.expert}")
     replicas = plural(pool.replicas, f"{pool.role} replica")
+    held = f"{three_digits(pool.clients)} requests under way in each"
+    if pool.requests_per_s is not None:
+        held += f", {three_digits(pool.requests_per_s)} in a second"
     return (
         f"{replicas} of {plural(pool.replica_devices, 'device')}"
         f" on {pool.group} ({pool.device}): {', '.join(degrees)}; weights {pool.weights}, KV cache "
-        f"{pool.kv_format}; {three_digits(pool.clients)} requests under way in each, at most "
+        f"{pool.kv_format}; {held}, at most "
         f"{count(pool.max_step_tokens)} prompt tokens in a step"
     )
 

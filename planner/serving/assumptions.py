@@ -37,7 +37,7 @@ def assumptions_of(
         f"prompt tokens in a step, {limits.max_running:,} requests at a time"
     )
     yield from told_of(load, closed, engine)
-    yield "one replica alone; no drafts of tokens"
+    yield "one replica alone"
     if len(cluster.node_groups) > 1:
         yield f"devices of group {group.name}, the first of the cluster"
     if group.device.inferred is not None:
@@ -60,21 +60,35 @@ def assumptions_of_search(
     yield from _formats(default_weights, engine.kv_format, engine, weights, kv_format)
     yield f"{engine.name} {engine.version}, with its defaults in all that a plan does not state"
     yield from told_of(load, closed, engine)
-    if load.concurrency is None and load.offline is None:
-        yield "as many clients as are best within the limits"
-    yield (
-        "requests go to replicas of a pool evenly, and more of them never make a replica answer "
-        "sooner; no drafts of tokens"
-    )
-    yield (
-        "pools that read prompts and pools that write answers are in their steady state: readers "
-        "are a queue (Pollaczek-Khinchine), writers give all their requests a token in every step"
-    )
+    yield from _dealt(load)
     yield "one kind of replica for each role in a node group, a stage inside one fast fabric"
     for group in cluster.node_groups:
         if group.device.inferred is not None:
             yield f"cluster: {group.device.inferred}"
     yield from _rest(model, engine, closed)
+
+
+def _dealt(load: LoadFile) -> Iterator[str]:
+    """How requests come to the replicas of a plan."""
+    if load.is_open:
+        poisson = load.trace is None and load.arrivals and load.arrivals.process != "even"
+        how = "at random" if poisson else "in turn"
+        yield (
+            f"requests go to replicas of a pool {how}, and more of them never make a replica "
+            "answer sooner"
+        )
+        yield "requests reach decode replicas as they reach prefill replicas, one reading later"
+        return
+    if load.concurrency is None and load.offline is None:
+        yield "as many clients as are best within the limits"
+    yield (
+        "requests go to replicas of a pool evenly, and more of them never make a replica answer "
+        "sooner"
+    )
+    yield (
+        "pools that read prompts and pools that write answers are in their steady state: readers "
+        "are a queue (Pollaczek-Khinchine), writers give all their requests a token in every step"
+    )
 
 
 def _formats(

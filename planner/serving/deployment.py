@@ -33,8 +33,9 @@ FULL = 0.98
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PoolPart:
-    """Equal replicas in one role. `clients`: requests under way in each. `transfer_s`: what a
-    request waits for its KV cache, where it is read in this part."""
+    """Equal replicas in one role. `clients`: requests under way in each; `per_s`: requests per
+    second that come to each, where they come at times of their own. `transfer_s`: what a request
+    waits for its KV cache, where it is read in this part."""
 
     role: Role
     group: int
@@ -42,6 +43,7 @@ class PoolPart:
     replicas: int
     clients: float
     transfer_s: float = 0.0
+    per_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,8 +95,8 @@ def forecast_of(
         kept = [_settled(part, state, load) for part in parts]
     per_s = sum(flow.per_s for flow in flows)
     forecast = Forecast(
-        ttft=_together([(flow.per_s, flow.ttft) for flow in flows]),
-        tpot=_together([(f.per_s, f.tpot) for f in flows if f.tpot is not None])
+        ttft=Latency.together([(flow.per_s, flow.ttft) for flow in flows]),
+        tpot=Latency.together([(f.per_s, f.tpot) for f in flows if f.tpot is not None])
         if any(flow.tpot is not None for flow in flows)
         else None,
         output_tokens_per_s=per_s * load.mean_output,
@@ -114,7 +116,7 @@ def _pooled(parts: Sequence[PoolPart], load: ClosedLoad) -> tuple[list[_Flow], _
     writers = [(one, writer_of(one.scenario, load)) for one in parts if one.role == "decode"]
     under_way = sum(one.replicas * one.clients for one, _ in (*readers, *writers))
     state = _balanced(readers, writers, under_way)
-    waits = _together(
+    waits = Latency.together(
         [
             (one.replicas * reader.read_per_s, reader.ttft(state.share, one.transfer_s))
             for one, reader in readers
@@ -145,7 +147,7 @@ def _balanced(
         per_s = sum(one.replicas * writer.per_s(clients) for one, writer, clients in held)
         share = per_s / read_per_s
         total = sum(one.replicas * clients for one, _, clients in held)
-        ttft_s = _together(
+        ttft_s = Latency.together(
             [
                 (one.replicas * reader.read_per_s, reader.ttft(share, one.transfer_s))
                 for one, reader in readers
@@ -185,11 +187,3 @@ def _mean_transfer_s(parts: Sequence[PoolPart], load: ClosedLoad) -> float:
     rates = [one.replicas * reader_of(one.scenario, load).read_per_s for one in readers]
     moved = sum(rate * one.transfer_s for rate, one in zip(rates, readers, strict=True))
     return moved / sum(rates)
-
-
-def _together(found: Sequence[tuple[float, Latency]]) -> Latency:
-    """Of several flows: the mean by their rates; of percentiles the largest, as no more requests
-    than stated are above it."""
-    total = sum(per_s for per_s, _ in found)
-    mean_s = sum(per_s * one.mean_s for per_s, one in found) / total
-    return Latency.largest(mean_s, [one for _, one in found])

@@ -44,6 +44,14 @@ class Latency:
         return Latency(mean_s=mean_s, **most)
 
     @staticmethod
+    def together(found: Sequence[tuple[float, Latency]]) -> Latency:
+        """Of several flows with their requests per second: the mean by these rates, of percentiles
+        the largest."""
+        total = sum(per_s for per_s, _ in found)
+        mean_s = sum(per_s * one.mean_s for per_s, one in found) / total
+        return Latency.largest(mean_s, [one for _, one in found])
+
+    @staticmethod
     def of(seconds: Sequence[float], weights: Sequence[float]) -> Latency:
         """Of the seconds of requests, each of which counts as many times as its weight."""
         total = sum(weights)

@@ -1,8 +1,11 @@
-"""How a replica answers requests that come at times of their own, and how many it can."""
+"""How replicas answer requests that come at times of their own, and how many they can.
+
+Of a pool that reads prompts, answers have one token; to a pool that writes answers, prompts come
+with their KV cache.
+"""
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from dataclasses import dataclass
 from itertools import chain
 from math import ceil
@@ -10,11 +13,13 @@ from typing import TYPE_CHECKING
 
 from planner.serving.estimate import ServingEstimate, check_room, late_s, prices
 from planner.serving.latency import Latency
+from planner.serving.load.reuse import reused_tokens
 from planner.serving.load.simulate import Served, Simulation, Work
 from planner.serving.load.steady import held_requests
 from planner.specs.trace import BLOCK_TOKENS
 
 if TYPE_CHECKING:
+    from planner.plan.serving import Role
     from planner.serving.load.arrivals import OpenLoad
     from planner.serving.memory import ServingMemory
     from planner.serving.scenario import ServingScenario
@@ -49,8 +54,8 @@ class Intensity:
         )
 
 
-def intensity_of(scenario: ServingScenario, load: OpenLoad) -> Intensity:
-    """What comes against what the replica answers of the same requests, in their order and again
+def intensity_of(scenario: ServingScenario, load: OpenLoad, role: Role = "aggregated") -> Intensity:
+    """What comes against what the replicas answer of the same requests, in their order and again
     from the first, with as many clients as it holds: clients over the mean time of a request
     (Little 1961), without the first and the last request of each.
 
@@ -58,11 +63,14 @@ def intensity_of(scenario: ServingScenario, load: OpenLoad) -> Intensity:
     """
     costs, memory = prices(scenario)
     check_room(scenario, memory, load.closed)
-    engine, lanes = scenario.engine, _lanes(scenario)
+    engine, lanes = scenario.engine, _lanes(scenario, load)
     held = min(held_requests(memory, load.closed), engine.scheduler.max_running)
     clients = max(1, ceil(held))
     rounds = max(_FEWEST_ROUNDS, ceil(_SATURATED / clients))
-    works = [_work_of(scenario, memory, load, lane) for lane in range(lanes)]
+    works = [
+        _work_of(scenario, memory, load, (lane, lanes), role)
+        for lane in range(min(lanes, len(load.lengths)))
+    ]
     lengths = list(chain.from_iterable(work.lengths for work in works))
     reused = list(chain.from_iterable(work.reused for work in works))
     picks = [at % len(lengths) for at in range(clients * rounds)]
@@ -76,9 +84,10 @@ def intensity_of(scenario: ServingScenario, load: OpenLoad) -> Intensity:
             clients=clients,
             shared=load.closed.shared,
             reused=[reused[at] for at in picks] if reused else (),
+            read_elsewhere=role == "decode",
         ),
         turn_s=request_s,
-        intake_s=engine.host.intake.value / lanes,
+        intake_s=engine.host.intake.value / _ranks(scenario),
     ).run()
     inner = [one for one in served if 0 < one.round < rounds - 1]
     taken_s = sum(one.ttft_s + (one.tpot_s or 0.0) * (one.output_tokens - 1) for one in inner)
@@ -86,15 +95,18 @@ def intensity_of(scenario: ServingScenario, load: OpenLoad) -> Intensity:
     return Intensity(rate_per_s=load.rate_per_s, highest_per_s=per_s)
 
 
-def estimate_open(scenario: ServingScenario, load: OpenLoad) -> ServingEstimate:
-    """Every request of an open load, simulated step by step; ranks that hold requests of their own
-    take them in turn.
+def estimate_open(
+    scenario: ServingScenario, load: OpenLoad, role: Role = "aggregated"
+) -> ServingEstimate:
+    """Every request of an open load, simulated step by step; replicas, and in them ranks that hold
+    requests of their own, take them in turn. In a pool that writes answers, a request's first
+    token is the one that it comes with.
 
     Raises: RuleError("memory") as `estimate`.
     """
     costs, memory = prices(scenario)
     check_room(scenario, memory, load.closed)
-    engine, lanes = scenario.engine, _lanes(scenario)
+    engine, lanes = scenario.engine, _lanes(scenario, load)
     counted: list[Served] = []
     end_s = 0.0
     for lane in range(min(lanes, len(load.lengths))):
@@ -102,9 +114,9 @@ def estimate_open(scenario: ServingScenario, load: OpenLoad) -> ServingEstimate:
             costs,
             memory,
             engine.scheduler,
-            _work_of(scenario, memory, load, lane),
+            _work_of(scenario, memory, load, (lane, lanes), role),
             turn_s=0.0,
-            intake_s=engine.host.intake.value / lanes,
+            intake_s=engine.host.intake.value / _ranks(scenario),
         ).run()
         counted += [one for one in served if one.index * lanes + lane >= load.uncounted]
         end_s = max(end_s, last_s)
@@ -114,48 +126,44 @@ def estimate_open(scenario: ServingScenario, load: OpenLoad) -> ServingEstimate:
     return ServingEstimate(
         ttft=Latency.of([one.ttft_s + late for one in counted], [1.0] * len(counted)),
         tpot=Latency.of(tpots, [1.0] * len(tpots)) if tpots else None,
-        output_tokens_per_s_per_device=rate * load.mean_output / scenario.degrees.devices,
+        output_tokens_per_s_per_device=rate
+        * load.mean_output
+        / (scenario.degrees.devices * load.replicas),
         memory=memory,
     )
 
 
-def _lanes(scenario: ServingScenario) -> int:
-    """Batches that run side by side."""
+def _ranks(scenario: ServingScenario) -> int:
+    """Batches of one replica that run side by side."""
     return scenario.degrees.attention_data * scenario.degrees.pipeline
 
 
-def _work_of(scenario: ServingScenario, memory: ServingMemory, load: OpenLoad, lane: int) -> Work:
-    """The requests of one rank."""
-    lanes = _lanes(scenario)
+def _lanes(scenario: ServingScenario, load: OpenLoad) -> int:
+    """Those of all replicas."""
+    return _ranks(scenario) * load.replicas
+
+
+def _work_of(
+    scenario: ServingScenario,
+    memory: ServingMemory,
+    load: OpenLoad,
+    which: tuple[int, int],
+    role: Role,
+) -> Work:
+    """The requests of one rank, `which` of so many."""
+    lane, lanes = which
     lengths = load.lengths[lane::lanes]
+    if role == "prefill":
+        lengths = tuple((prompt, 1) for prompt, _ in lengths)
     blocks = load.blocks[lane::lanes]
     reused: tuple[int, ...] = ()
     if any(blocks) and scenario.engine.keeps_prefixes:
-        reused = tuple(_reused(lengths, blocks, memory.kv_tokens // BLOCK_TOKENS))
+        reused = tuple(reused_tokens(lengths, blocks, memory.kv_tokens // BLOCK_TOKENS))
     return Work(
         lengths=lengths,
         clients=len(lengths),
         at_s=load.at_s[lane::lanes],
         shared=load.closed.shared,
         reused=reused,
+        read_elsewhere=role == "decode",
     )
-
-
-def _reused(
-    lengths: tuple[tuple[int, int], ...], blocks: tuple[tuple[int, ...], ...], room: int
-) -> list[int]:
-    """Tokens at the beginning of each prompt whose blocks are among the `room` that were used
-    last."""
-    kept: OrderedDict[int, None] = OrderedDict()
-    found: list[int] = []
-    for (prompt, _), names in zip(lengths, blocks, strict=True):
-        known = 0
-        while known < len(names) and names[known] in kept:
-            known += 1
-        found.append(min(known * BLOCK_TOKENS, prompt - 1))
-        for name in reversed(names):
-            kept[name] = None
-            kept.move_to_end(name)
-        while len(kept) > room:
-            kept.popitem(last=False)
-    return found

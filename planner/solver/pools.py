@@ -13,9 +13,11 @@ A worker of kind w runs at a mixture of its levels l, and what it does at each l
     Σ b_wl z_wl = C                           requests under way
     Σ r (readers for h) = Σ r (writers in h)  what is read for a group is written there
     Σ r (readers in g for h) ≤ R_gh           what the links between the groups carry
+    Σ u_w (some readers and writers) ≤ 1      kinds that cannot work together
 
 Readers (prefill) have v = 0, all others v = 1. C is left out for a load that is as large as it may
-be. Requests at levels between those given are mixtures: the rate of a worker is interpolated.
+be. Requests at levels between those given are mixtures: the rate of a worker is interpolated. For
+requests that come at a stated rate λ, Σ v_w r_wl z_wl ≥ λ, and Σ c_w n_w is the least.
 """
 
 from __future__ import annotations
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
 
 from planner.solver.answer import Limits
 
+_ROUNDING = 1e-9
 WITHIN = 1e-6
 """Share of the objective at which an answer counts as the best."""
 
@@ -84,7 +87,9 @@ class PoolsProblem:
     """`clients`: requests under way, None for as many as are best. `carried_per_s`: by pair of
     groups, requests per second that the links carry. `theta`: what a unit of cost counts, in
     requests per second, and `known_rate` requests per second of a known answer, which say how exact
-    a difference has to be. `most_devices`: of all groups."""
+    a difference has to be. `most_devices`: of all groups. `cheapest`: what all workers cost is the
+    least, with `least_per_s` requests per second at least. `apart`: workers of which one may be
+    used at most."""
 
     workers: tuple[WorkerKind, ...]
     rooms: tuple[Room, ...]
@@ -92,14 +97,16 @@ class PoolsProblem:
     theta: float = 0.0
     known_rate: float = 0.0
     most_devices: int | None = None
-    fewest_devices: bool = False
+    cheapest: bool = False
+    least_per_s: float | None = None
+    apart: tuple[tuple[int, ...], ...] = ()
     carried_per_s: Mapping[tuple[int, int], float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class PoolsAnswer:
     """`counts` [W] and `shares` [W][L]; `value`: requests per second less what costs count (or
-    devices, where they are the fewest), which `bound` limits."""
+    what all workers cost, where that is the least), which `bound` limits."""
 
     counts: tuple[int, ...]
     shares: tuple[Floats, ...]
@@ -111,8 +118,8 @@ def solve_pools(problem: PoolsProblem, solver: Solver, budget: Budget) -> PoolsA
     """The best counts. None where no counts keep all rows. Raises: OutOfTime."""
     from pulp import LpAffineExpression, LpMaximize, LpMinimize, LpProblem
 
-    fewest = problem.fewest_devices
-    program = LpProblem("pools", LpMinimize if fewest else LpMaximize)
+    cheapest = problem.cheapest
+    program = LpProblem("pools", LpMinimize if cheapest else LpMaximize)
     kinds = problem.workers
     unit = max((float(one.rate.max()) for one in kinds if one.rate.size), default=1.0)
     counts = [
@@ -125,16 +132,17 @@ def solve_pools(problem: PoolsProblem, solver: Solver, budget: Budget) -> PoolsA
         [program.add_variable(f"z_{w}_{level}", 0) for level in range(one.clients.size)]
         for w, one in enumerate(kinds)
     ]
-    if fewest:
-        terms = [(n, float(one.devices)) for n, one in zip(counts, kinds, strict=True)]
+    if cheapest:
+        terms = [(n, one.cost) for n, one in zip(counts, kinds, strict=True)]
     else:
         terms = [
             (n, -problem.theta * one.cost / unit) for n, one in zip(counts, kinds, strict=True)
         ]
-        for one, levels in zip(kinds, shares, strict=True):
-            if one.reads_for is None:
-                terms += zip(levels, (one.rate / unit).tolist(), strict=True)
+        terms += _answered(kinds, shares, unit)
     program += LpAffineExpression(terms)
+    if problem.least_per_s is not None:
+        answered = LpAffineExpression(_answered(kinds, shares, unit))
+        program += answered >= problem.least_per_s / unit * (1 - _ROUNDING)
     for n, levels in zip(counts, shares, strict=True):
         program += LpAffineExpression([(n, -1.0), *((z, 1.0) for z in levels)]) == 0
     _add_choices(program, problem, counts)
@@ -144,14 +152,26 @@ def solve_pools(problem: PoolsProblem, solver: Solver, budget: Budget) -> PoolsA
     _add_flows(program, problem, shares, unit)
     limits = Limits(relative_gap=WITHIN, absolute_gap=max(1e-9, WITHIN * problem.known_rate / unit))
     answer = solver.solve(program, limits, budget=budget)
-    return _read(problem, answer, counts, shares, 1.0 if fewest else unit)
+    return _read(problem, answer, counts, shares, 1.0 if cheapest else unit)
+
+
+def _answered(
+    kinds: Sequence[WorkerKind], shares: Sequence[Sequence[LpVariable]], unit: float
+) -> list[tuple[LpVariable, float]]:
+    """Requests per second that are answered, in units."""
+    terms: list[tuple[LpVariable, float]] = []
+    for one, levels in zip(kinds, shares, strict=True):
+        if one.reads_for is None:
+            terms += zip(levels, (one.rate / unit).tolist(), strict=True)
+    return terms
 
 
 def _add_choices(program: LpProblem, problem: PoolsProblem, counts: Sequence[LpVariable]) -> None:
-    """Of every role in a group one kind."""
+    """Of every role in a group one kind, and of those that are apart."""
     from pulp import LpAffineExpression
 
     kinds = list(zip(counts, problem.workers, strict=True))
+    uses: dict[int, LpVariable] = {}
     for group, role in sorted({(one.group, one.role) for one in problem.workers}):
         members = [
             (w, n, one)
@@ -160,12 +180,14 @@ def _add_choices(program: LpProblem, problem: PoolsProblem, counts: Sequence[LpV
         ]
         chosen = []
         for w, n, one in members:
-            use = program.add_variable(f"use_{w}", 0, 1, "Integer")
+            uses[w] = use = program.add_variable(f"use_{w}", 0, 1, "Integer")
             most = problem.rooms[group].devices // one.devices
             program += LpAffineExpression([(n, 1.0), (use, -float(most))]) <= 0
             chosen.append((use, 1.0))
         receivers = {one.reads_for for _, _, one in members}
         program += LpAffineExpression(chosen) <= len(receivers)
+    for together in problem.apart:
+        program += LpAffineExpression([(uses[w], 1.0) for w in together]) <= 1
 
 
 def _add_adjacency(
@@ -289,7 +311,7 @@ def outer_levels(clients: Floats, rate: Floats) -> tuple[Floats, Floats]:
     """
     if clients.size < 2:
         return clients, rate
-    points = _hull([(0.0, 0.0), *zip(clients.tolist(), rate.tolist(), strict=True)])
+    points = upper_hull([(0.0, 0.0), *zip(clients.tolist(), rate.tolist(), strict=True)])
     slopes = [(y2 - y1) / (x2 - x1) for (x1, y1), (x2, y2) in pairwise(points)]
     found = [point for point in points if point[0] > 0]
     for at in range(1, len(slopes) - 1):
@@ -305,7 +327,7 @@ def outer_levels(clients: Floats, rate: Floats) -> tuple[Floats, Floats]:
     return np.array([x for x, _ in found]), np.array([y for _, y in found])
 
 
-def _hull(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+def upper_hull(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
     """The upper hull of points that ascend in their first figure (Andrew 1979)."""
     kept: list[tuple[float, float]] = []
     for x, y in points:

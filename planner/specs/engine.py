@@ -114,6 +114,8 @@ class LayerCounts(Input):
     mlp: Count
     experts: Count
     """A mixture, its shared expert included."""
+    indexer: Count
+    """What picks the keys of sparse attention, beside its products."""
 
 
 class HostTimes(Input):
@@ -179,6 +181,19 @@ class MemoryRule(Input):
     stated."""
 
 
+class Handover(Input):
+    """Which replicas may continue what others read: how degrees of decode replicas stand to those
+    of prefill replicas."""
+
+    basis: Basis
+    source: Text
+    tensor: Literal["multiple", "divisible"]
+    """`multiple`: the decode degree is a multiple of the prefill degree. `divisible`: one of them
+    divides the other."""
+    pipeline: Literal["one", "same or one", "any"]
+    """`one`: neither has stages. `same or one`: decode replicas have as many stages, or one."""
+
+
 class EngineProfile(Input):
     """One serving engine at some version."""
 
@@ -191,6 +206,8 @@ class EngineProfile(Input):
     kv_source: Text
     scheduler: Scheduler
     memory: MemoryRule
+    handover: Handover | None = None
+    """Between prefill and decode replicas; none where nothing is known to be refused."""
     host: HostTimes
     small_kernels: LayerCounts
     """Elementwise kernels of a recorded graph: norms, rotation, KV write, activation, selection."""

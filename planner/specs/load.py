@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
@@ -128,16 +128,23 @@ def parse_model(mapping: Mapping[str, object], *, name: str = "model") -> ModelS
     return build_model(document_of(mapping, name), name=name)
 
 
-def cluster_of(document: Document, *, name: str, folder: Path) -> ClusterSpec:
-    """The cluster of a document that stands in `folder`. Raises: InputError."""
-    around = Surroundings(folder=folder, find_device=_device_for, find_description=_description_of)
-    return build_cluster(document, name=name, around=around)
-
-
-def _device_for(name: str, folder: Path) -> DeviceSpec:
+def device_for(name: str, folder: Path) -> DeviceSpec:
     """The device a cluster file in `folder` names. Raises: ValueError for an unknown name, which
     the caller places; InputError for a device file that is wrong."""
     return load_device(_referred(name, folder))
+
+
+def cluster_of(
+    document: Document,
+    *,
+    name: str,
+    folder: Path,
+    find_device: Callable[[str, Path], DeviceSpec] = device_for,
+) -> ClusterSpec:
+    """The cluster of a document that stands in `folder`, its devices found as `device_for` finds
+    them. Raises: InputError."""
+    around = Surroundings(folder=folder, find_device=find_device, find_description=_description_of)
+    return build_cluster(document, name=name, around=around)
 
 
 def _kept(spec: S) -> S:

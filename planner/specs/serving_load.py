@@ -15,6 +15,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from planner.specs.drafts import Drafts
 from planner.specs.files.fields import Fraction, Input, Name, RequestsPerSecond, Seconds, Text
 from planner.specs.files.problems import validate
 from planner.specs.files.yaml_file import load_document
@@ -24,6 +25,8 @@ from planner.specs.trace import Trace, read_trace
 if TYPE_CHECKING:
     from pydantic import GetJsonSchemaHandler
     from pydantic_core import CoreSchema
+
+    from planner.specs.files.document import Document
 
 ROUNDS = 10
 """Requests of each client in a closed loop: as published benchmarks have them."""
@@ -190,7 +193,10 @@ class LoadFile(Input):
     """Requests that are all there at the start."""
     arrivals: Arrivals | None = None
     slo: ServiceLevel | None = None
+    drafts: Drafts | None = None
+    """Speculative decoding; none where nothing is stated."""
     _trace: Trace | None = PrivateAttr(default=None)
+    _trace_path: Path | None = PrivateAttr(default=None)
 
     @model_validator(mode="after")
     def _has_tpot(self) -> LoadFile:
@@ -219,6 +225,14 @@ class LoadFile(Input):
         return self._trace
 
     @property
+    def recorded(self) -> dict[str, Any]:
+        """The load as a document keeps it: a trace by the path under which it was found."""
+        known: dict[str, Any] = self.model_dump(mode="json", exclude_none=True)
+        if self._trace_path is not None:
+            known["requests"]["trace"] = str(self._trace_path)
+        return known
+
+    @property
     def is_open(self) -> bool:
         """Whether requests come at times of their own."""
         closed = self.concurrency is not None or self.offline is not None
@@ -228,18 +242,25 @@ class LoadFile(Input):
 def load_serving_load(path: str | Path) -> LoadFile:
     """A load file, and the trace that it names. Raises: InputError."""
     document = load_document(Path(path))
-    load = validate(document, LoadFile)
+    return with_trace(validate(document, LoadFile), document, Path(path).parent)
+
+
+def with_trace(load: LoadFile, document: Document, folder: Path) -> LoadFile:
+    """The load with the trace that it names, whose path is relative to a folder. Raises:
+    InputError."""
     requests = load.requests
-    if requests.trace is not None:
-        load._trace = trace = read_trace(Path(path).parent / requests.trace)
-        if requests.shared_prefix and trace.has_blocks:
-            raise document.error(
-                "hash_ids of the trace say what prompts share; leave out shared_prefix",
-                ("requests", "shared_prefix"),
-            )
-        if load.is_open and not trace.seconds:
-            raise document.error(
-                "all requests of the trace come at once; state concurrency or offline",
-                ("requests", "trace"),
-            )
+    if requests.trace is None:
+        return load
+    load._trace_path = path = folder / requests.trace
+    load._trace = trace = read_trace(path)
+    if requests.shared_prefix and trace.has_blocks:
+        raise document.error(
+            "hash_ids of the trace say what prompts share; leave out shared_prefix",
+            ("requests", "shared_prefix"),
+        )
+    if load.is_open and not trace.seconds:
+        raise document.error(
+            "all requests of the trace come at once; state concurrency or offline",
+            ("requests", "trace"),
+        )
     return load

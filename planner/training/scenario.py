@@ -12,15 +12,17 @@ from planner.hardware.ideal import IdealTopology, SlowedTopology, ideal_topology
 from planner.hardware.links import Topology
 from planner.hardware.sustained import in_training
 from planner.specs.cluster.segments import in_segments
+from planner.specs.settings import Settings
 from planner.workload.layers import layer_kinds
 from planner.workload.parameters import check_parameters
 from planner.workload.workload import Workload
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from planner.hardware.device import Device
     from planner.hardware.fabric import Hop
+    from planner.plan import Plan
     from planner.specs.cluster.spec import ClusterSpec
     from planner.specs.job import JobSpec
     from planner.specs.model.spec import ModelSpec
@@ -34,8 +36,11 @@ kernels."""
 
 @dataclass(frozen=True, kw_only=True)
 class Scenario:
-    """A job on the first `job.devices` devices of a cluster, in the order of its file."""
+    """A job on the first `job.devices` devices of a cluster, in the order of its file. `given` is
+    the cluster as its file has it, `cluster` what a job of this size finds of it: segments of its
+    scale-up domains."""
 
+    given: ClusterSpec
     cluster: ClusterSpec
     model: ModelSpec
     job: JobSpec
@@ -127,6 +132,12 @@ class Scenario:
         """Devices of the smallest node."""
         return min(group.devices_per_node for group in self.cluster.node_groups)
 
+    @cached_property
+    def in_domains(self) -> bool:
+        """Whether nodes share scale-up domains, so that a smaller job may find longer segments."""
+        groups = self.given.node_groups
+        return any(group.scale_up is not None and group.scale_up.nodes > 1 for group in groups)
+
     def stage_types(self, pipeline: int) -> tuple[tuple[int, ...], ...]:
         """For every stage of the default rank order, the device types (indices into
         `device_types`) on its contiguous ranks."""
@@ -160,6 +171,33 @@ class Scenario:
             job = replace(job, devices=topology.devices)
         return replace(self, topology=topology, job=job)
 
+    def running(self, plan: Plan) -> Scenario:
+        """The job as a plan runs it: on its hosts, with the modules that it chooses. Raises:
+        InputError for modules that the framework cannot treat so."""
+        return self.treating(plan.recompute_modules, plan.offload_modules).placed(
+            plan.placement.hosts
+        )
+
+    def treating(
+        self, recompute: tuple[str, ...] | None, offload: tuple[str, ...] | None
+    ) -> Scenario:
+        """The job with these modules computed again and offloaded, where they are given. Raises:
+        InputError for those that the framework cannot treat so."""
+        settings = Settings(recompute_modules=recompute, offload_modules=offload)
+        if not settings.modules_stated:
+            return self
+        found: Scenario | None = self._treated.get(settings)
+        if found is None:
+            job = self.job
+            changed = settings.applied(job.software, job.optimizer)
+            job = replace(job, software=changed, settings=settings.filled(job.settings))
+            found = self._treated[settings] = replace(self, job=job)
+        return found
+
+    @cached_property
+    def _treated(self) -> dict[Settings, Scenario]:
+        return {}
+
     def workload(self, shard: Shard) -> Workload:
         return Workload(
             model=self.model,
@@ -179,9 +217,10 @@ def build_scenario(
     file states parameter counts that differ from those of its sizes. Scale-up domains are cut into
     segments, unless the job's plan names other `hosts`."""
     check_parameters(model)
-    cluster = in_segments(cluster, devices=job.devices, hosts=hosts)
+    given, cluster = cluster, in_segments(cluster, devices=job.devices, hosts=hosts)
     job = _with_kernels(cluster, job)
     return Scenario(
+        given=given,
         cluster=cluster,
         model=model,
         job=job,
@@ -192,11 +231,19 @@ def build_scenario(
 
 
 def resized(scenario: Scenario, devices: int) -> Scenario:
-    """The same job on so many devices of its cluster. Raises: InputError when it has fewer."""
+    """The same job on another number of devices of its cluster, which may find other segments.
+    Raises: InputError when the cluster has fewer."""
     if devices == scenario.job.devices:
         return scenario
     job = replace(scenario.job, devices=devices)
-    return build_scenario(scenario.cluster, scenario.model, job)
+    return build_scenario(scenario.given, scenario.model, job)
+
+
+def with_hardware(scenario: Scenario, change: Callable[[ClusterSpec], ClusterSpec]) -> Scenario:
+    """The same job on the same nodes and segments, whose devices or links are changed; on the hosts
+    as listed."""
+    changed = build_scenario(change(scenario.cluster), scenario.model, scenario.job)
+    return replace(changed, given=change(scenario.given))
 
 
 def _with_kernels(cluster: ClusterSpec, job: JobSpec) -> JobSpec:

@@ -92,7 +92,7 @@ def plan_run(run: Run) -> PlannedRun:
     )
     micro_batch_size = _micro_batch_size(run, assumptions)
     wanted = software.sequence_parallel if run.sequence_parallel is None else run.sequence_parallel
-    facts = SpaceFacts.of(scenario, Restrictions())
+    facts = SpaceFacts.of(scenario, Restrictions(recompute=(granularity,)))
     experts = expert_defaults(
         facts,
         software,

@@ -23,6 +23,11 @@ if TYPE_CHECKING:
     from planner.validation.validate import SourceResult, Validation
 
 
+FARTHEST = 0.25
+"""Residuals of step times beyond it count as it in the spread of their cell (Winsor's mean and
+variance, Tukey 1962): what held up one run in twenty says little of how far the usual one lies."""
+
+
 def publication(source: str | None) -> str:
     """Who published a file's figures: what stands before the first semicolon."""
     return (source or "").partition(";")[0]
@@ -32,7 +37,8 @@ def residuals_of(validation: Validation) -> Residuals:
     """Cells and coverage of a validation, in a stable order."""
     gathered: dict[tuple[str, str, Regime], list[float]] = {}
     for name, regime, quantity, residual in outcomes(validation):
-        gathered.setdefault((quantity, name, regime), []).append(residual)
+        kept = min(max(residual, -FARTHEST), FARTHEST) if quantity == STEP else residual
+        gathered.setdefault((quantity, name, regime), []).append(kept)
     cells = [
         Cell(
             quantity=quantity,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from planner.errors import InputError, PlannerError
 from planner.specs.files.spelling import did_you_mean
-from planner.specs.runs.build import load_runs
+from planner.specs.runs.build import References, load_runs
 from planner.specs.runs.spec import RunError
 from planner.validation.compare import RunResult, compare_run
 from planner.validation.statistics import mean
@@ -88,7 +88,8 @@ def validate_files(
 
     Raises: InputError for a file that cannot be read as runs, or a `device` that no run uses.
     """
-    files = [load_runs(path) for path in paths]
+    references = References()
+    files = [load_runs(path, references) for path in paths]
     if device is not None:
         _check_used(device, [run for file in files for run in file.runs])
     sources = []

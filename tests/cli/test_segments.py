@@ -122,3 +122,42 @@ def test_fewer_nodes_may_have_other_segments(
     assert done.code == 0, done.stderr
     smaller = json.loads(done.stdout)["search"]["fewer_nodes"]
     assert smaller["nodes"] in (1, 3)
+
+
+@pytest.mark.parametrize(
+    ("command", "nodes"),
+    [
+        (("search", "--top", "9", "--tensor", "1", "--pipeline", "1"), 5),
+        (("search", "--top", "1", "--tensor", "1", "--rank-by", "cost"), 5),
+        (("size", "--tokens", "100B", "--within", "1.1d"), 2),
+    ],
+    ids=["search", "cheapest", "size"],
+)
+def test_a_plan_on_fewer_nodes_costs_what_it_costs_alone(
+    planner: Callable[..., Outcome], tmp_path: Path, command: tuple[str, ...], nodes: int
+) -> None:
+    """A job on five nodes gets one of each domain of two; one on four gets domains whole."""
+    group = {
+        "name": "pair",
+        "count": 5,
+        "device": "a10",
+        "devices_per_node": 8,
+        "intra_node": {"bandwidth": "31 GB/s"},
+        "network": {"cards": 1, "bandwidth": "6 GB/s"},
+        "scale_up": {"nodes": 2, "bandwidth": "31 GB/s"},
+    }
+    sizes = {"num_layers": 6, "hidden_size": 1024, "num_attention_heads": 8, "vocab_size": 999}
+    prices = {"devices": {"a10": "1 $/h"}}
+    cluster, model, plans = (tmp_path / name for name in ("pairs.yaml", "small.yaml", "plans.json"))
+    cluster.write_text(yaml.safe_dump({"node_groups": [group], "prices": prices}))
+    model.write_text(yaml.safe_dump({"architecture": "llama", "ffn_hidden_size": 2048, **sizes}))
+    where = ("--cluster", str(cluster), "--model", str(model))
+    job = ("--global-batch-size=160", "--seq-length=1024", "--precision=bf16")
+    done = planner(*command, *where, *job, "--json", "--output", str(plans))
+    assert done.code == 0, done.stderr
+    found = json.loads(plans.read_text())["plans"]
+    fewest = min(found, key=lambda plan: len(plan["placement"]["hosts"]))
+    assert len(fewest["placement"]["hosts"]) == nodes
+    alone = planner("estimate", *where, "--plan", f"{plans}#{fewest['rank']}", "--json")
+    again = json.loads(alone.stdout)["plans"][0]
+    assert again["estimate"]["step_s"] == fewest["estimate"]["step_s"]

@@ -171,10 +171,3 @@ def test_only_the_first_requests_of_a_long_trace_are_read(told: Callable[..., An
         told("requests: {trace: trace.txt}\nconcurrency: 2\n", trace=lines).stdout.split()
     )
     assert "the first 10,000 requests of a trace" in said
-
-
-def test_a_search_refuses_what_it_cannot_bound(planner: Callable[..., Any], tmp_path: Path) -> None:
-    (tmp_path / "load.yaml").write_text(OPEN)
-    answer = planner("search", *PLAN[:4], "--serving", str(tmp_path / "load.yaml"))
-    assert answer.code == 2
-    assert "a search cannot bound what requests of a trace or at a rate do" in answer.stderr

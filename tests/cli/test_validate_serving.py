@@ -114,6 +114,51 @@ def test_published_launches_are_known_by_their_table(
     assert 10 * tpot_s < theirs - ours < 25 * tpot_s
 
 
+def test_published_launches_know_rounds_drafts_and_blocks(
+    planner: Callable[..., Any], tmp_path: Path
+) -> None:
+    """Until 21 January 2026 the runners of the MI355X sent 50 requests a client, of which the
+    opening burst is a smaller part, and none to warm an engine up; an image that only runs drafts
+    is refused; weights of DeepSeek in fp8 have a scale for every block, whatever a table calls
+    them."""
+    header = HEADER + ",source,framework_version,measured,lengths"
+    row = (
+        "{id},deepseek-r1,mi355x,8,agg,8,{engine},{weights},8192,1024,concurrency,16,none,16,400,90,"
+        'inferencemax-artifact,,{when},"uniform in [0.8, 1]"'
+    )
+    drafted = (
+        "d,deepseek-r1,b200-sxm,8,agg,8,trtllm,fp8,1024,1024,concurrency,16,,9,200,90,"
+        "inferencex-via-aiconfigurator,1.2.0rc6.post3,2026-02-05,"
+    )
+    told = planner(
+        "validate",
+        table(
+            tmp_path,
+            row.format(id="a", weights="fp8", engine="atom", when="2026-01-10"),
+            row.format(id="b", weights="fp8-block", engine="atom", when="2026-01-10"),
+            row.format(id="c", weights="fp8-block", engine="atom", when="2026-03-01"),
+            row.format(id="e", weights="fp8-block", engine="sglang", when="2026-01-10"),
+            drafted,
+            header=header,
+        ),
+        "--json",
+    )
+    document = json.loads(told.stdout)
+    *warm, cold = document["runs"]
+    first, second, third = (run["ttft"]["predicted"] for run in warm)
+    assert first == second
+    assert first < 0.8 * third
+    assert "ttft" not in cold
+    assert cold["tpot"]["measured"] == pytest.approx(0.016)
+    (left_out,) = document["left_out_as_measured"]
+    assert left_out["id"] == "e"
+    assert "kernels to be compiled" in left_out["message"]
+    assert document["summary_with_left_out"]["ttft"]["count"] == 4
+    (error,) = document["errors"]
+    assert error["id"] == "d"
+    assert "decodes with drafts" in error["message"]
+
+
 def test_pools_and_offline_work_are_compared(planner: Callable[..., Any], tmp_path: Path) -> None:
     header = HEADER + (
         ",prefill_workers,prefill_devices,prefill_tensor,decode_workers,decode_devices,decode_tensor"

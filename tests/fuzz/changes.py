@@ -183,7 +183,8 @@ def _repeated(case: Case, document: dict[str, Any]) -> None:
 
 def _exhaustive(case: Case, document: dict[str, Any]) -> None:
     """A proven best is that of all combinations, estimated one by one, where the enumeration is
-    small: no worse than with default layouts on the nodes in order, which it tries."""
+    small: that with default layouts on all nodes in order; other layouts and idle nodes only
+    improve it."""
     search = document["search"]
     if not search["proven"] or not 0 < search["candidates"] <= MOST_ENUMERATED:
         return
@@ -192,9 +193,7 @@ def _exhaustive(case: Case, document: dict[str, Any]) -> None:
     with chdir(case.folder):
         scenario, restrictions = as_values(case.scenario)
         number, plans = all_fitting_plans(scenario, restrictions)
-        found = search_plans(
-            scenario, restrictions=restrictions, top=1, improve=None, idle="nodes" in search
-        )
+        found = search_plans(scenario, restrictions=restrictions, top=1, improve=None, idle=False)
     opened = search.get("nodes", {}).get("opened", 0)
     left_out = any(one["rule"] == SLOWER_DISPATCHER for one in search["space"]["excluded"])
     case.holds(

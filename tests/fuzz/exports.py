@@ -31,6 +31,7 @@ PUBLISHED_ONLY = (
     "megatron-lm-2021",
     "megatron-lm-2022",
     "megatron-deepspeed-2022",
+    "megatron-deepspeed-moe",
     "deepspeed-3d-2021",
     "megatron-lm-2021-03",
     "megatron-kwai",

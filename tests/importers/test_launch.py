@@ -577,3 +577,23 @@ def test_damage_is_an_error_or_a_result(
     assert plan.degrees.devices == launched.scenario.job.devices
     total = plan.micro_batch_size * plan.num_microbatches * plan.degrees.data
     assert total == launched.scenario.job.global_batch_size
+
+
+def test_experts_of_megatron_deepspeed(read: Any) -> None:
+    """Spread over replicas, and padded to the capacity: twice the capacity keeps twice the tokens
+    of every expert (DeepSpeed `sharded_moe.py`, `topkgating`)."""
+    flags = GPT + "  --deepspeed --zero-stage 1 --num-experts 16 --moe-expert-parallel-size 16 "
+    once = read(flags)
+    assert once.scenario.job.software.name == "megatron-deepspeed-moe"
+    assert (once.plan.degrees.expert, once.plan.degrees.data) == (16, 16)
+    twice = read(flags + "--moe-train-capacity-factor 2.0")
+    dropless = read(flags + "--disable-moe-token-dropping")
+    kept, more, even = (
+        estimate(one.scenario, one.plan).memory.per_stage[0].components.activations
+        for one in (once, twice, dropless)
+    )
+    # Inputs of both products and of the activation, 16 bits, in 12 layers: h + 4h + 4h a token.
+    assert more - kept == 12 * 4 * 2048 * 9 * 1024 * 2
+    assert kept == even
+    with pytest.raises(RuleError, match="the expert degree must divide the number of experts"):
+        read(flags.replace("--num-experts 16", "--num-experts 8"))

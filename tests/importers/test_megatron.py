@@ -200,7 +200,10 @@ def test_a_launch_can_be_planned(data: Path) -> None:
         ("#SBATCH --nodes=8 --ntasks-per-node=4\nsrun python pretrain_gpt.py", 32),
         ("#SBATCH -N 8\n#SBATCH --gpus-per-node=8\nsrun python pretrain_gpt.py", 64),
         ("WORLD_SIZE=$((8*3))\npython pretrain_gpt.py", 24),
-        ("python pretrain_gpt.py", None),
+        ("WORLD_SIZE=16 python pretrain_gpt.py", 16),
+        ("python pretrain_gpt.py", 1),
+        ("env NCCL_DEBUG=INFO python3 pretrain_gpt.py --tensor-model-parallel-size 2", None),
+        ("pretrain_gpt.py", None),
     ],
 )
 def test_devices(prefix: str, devices: int | None) -> None:
@@ -396,3 +399,104 @@ def test_flags_in_an_array_that_nothing_runs() -> None:
     )
     assert (found.model["num_layers"], found.tensor) == (24, 2)
     assert found.place("num_layers").line == 3
+
+
+LITE = (
+    "--num-layers 28 --noop-layers 27 --hidden-size 2048 --ffn-hidden-size 10944 "
+    "--num-attention-heads 16 --seq-length 4096 --max-position-embeddings 4096 "
+    "--multi-head-latent-attention --kv-lora-rank 512 --qk-nope-head-dim 128 --qk-rope-head-dim 64 "
+    "--v-head-dim 128 --qk-layernorm --num-experts 64 --topk-group 1 --n-group 1 "
+    "--moe-router-topk 6 --moe-intermediate-size 1408 --n-shared-experts 2 "
+    "--first-k-dense-replace 1 --moe-layer-freq 1 --moe-token-dispatcher-type alltoall_seq "
+    "--swiglu --normalization RMSNorm --disable-bias-linear --position-embedding-type rope "
+    "--untie-embeddings-and-output-weights --bf16 --padded-vocab-size 102400 "
+    "--make-vocab-size-divisible-by 1 --tokenizer-name-or-path your tokenizer path "
+)
+
+
+def test_mixture_in_the_flags_of_a_fork() -> None:
+    """MindSpeed-LLM: the count is that of deepseek-ai/DeepSeek-V2-Lite on the Hugging Face Hub."""
+    found = launch(LITE + "--pipeline-model-parallel-size 4")
+    assert parameters(found) == 15_706_484_224
+    assert found.stage_layers == (7, 7, 7, 6)
+    assert launch(LITE.replace("--noop-layers 27", "--num-layer-list 7,6,8,7")
+                  + "--pipeline-model-parallel-size 4").stage_layers == (7, 6, 8, 7)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("flags", "key", "value"),
+    [
+        ("--swiglu --multiple-of 4096 --hidden-dim-multiplier 1.3", "ffn_hidden_size", 4096),
+        ("--swiglu --multiple-of 256", "ffn_hidden_size", 2816),
+        ("--glu-activation geglu", "gated_mlp", True),
+        ("--gelu-tanh", "activation", "gelu"),
+        ("--attention-head-type multiquery", "num_query_groups", 1),
+        ("--n-head-kv 4", "num_query_groups", 4),
+        ("--post-norm", "norms_per_layer", 4),
+        ("--post-mlp-layernorm", "norms_per_layer", 3),
+    ],
+)
+def test_sizes_in_the_flags_of_forks(flags: str, key: str, value: object) -> None:
+    assert launch(GPT + flags).model[key] == value
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ("--lora-r 16 --lora-target-modules linear_qkv", "low-rank adapters"),
+        ("--num-layers-teacher 24", "a teacher beside it"),
+        (
+            "--tokenizer-type BertWordPieceLowerCase",
+            "is the tokenizer of an encoder; planner plans",
+        ),
+        ("--stage dpo", "dpo keeps a second model beside the trained one"),
+        ("--noop-layers 24", "'24' is no layer from 0 to 23"),
+        ("--pipeline-model-parallel-size 2 --num-layer-list 12,11", "not 24 layers on 2 stages"),
+        ("--num-experts 8 --moe-router-num-groups", "--moe-router-num-groups without a value"),
+    ],
+)
+def test_flags_of_forks_that_are_refused(flags: str, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        launch(GPT + flags)
+
+
+def test_flags_with_underscores() -> None:
+    found = launch(
+        GPT.replace("--num-layers", "--num_layers")
+        + "--tensor_model_parallel_size 2 --sequence_parallel true --bf16 false"
+    )
+    assert (found.model["num_layers"], found.tensor, found.precision) == (24, 2, "fp32")
+    assert found.sequence_parallel
+
+
+SWIFT = (
+    "PYTORCH_CUDA_ALLOC_CONF='expandable_segments:True' NPROC_PER_NODE=8 megatron sft "
+    "--model Qwen/Qwen3-30B-A3B-Instruct-2507 --expert_model_parallel_size 8 "
+    "--moe_shared_expert_overlap true --max_length 4096 --sequence_parallel true "
+)
+
+
+def test_swift_trains_the_published_model() -> None:
+    """30,532,122,624 parameters, on the Hub."""
+    found = launch(SWIFT)
+    assert parameters(found) == 30_532_122_624
+    assert (found.devices, found.expert, found.seq_length, found.allocator) == (
+        (8, 8, 4096, "expandable")
+    )
+    assert (found.micro_batch_size, found.global_batch_size, found.precision) == (1, 16, "bf16")
+    assert (found.recompute, found.data_sharding) == ("selective", "optimizer")
+    several = launch("NNODES=2 " + SWIFT + "--recompute_granularity none --bf16 false")
+    assert (several.devices, several.recompute, several.precision) == (16, "none", "fp32")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (SWIFT + "--tuner_type lora", "--tuner-type lora trains low-rank adapters alone"),
+        (SWIFT.replace("megatron sft", "megatron rlhf"), "rlhf keeps further models"),
+        (SWIFT.replace("30B-A3B", "31B-A3B"), "no model that is known here; did you mean Qwen"),
+    ],
+)
+def test_swift_refusals(text: str, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        launch(text)

@@ -25,8 +25,8 @@ SHIPPED: dict[Kind, str] = {
     "software": """automodel composer-fsdp composer-fsdp-torch1 deepspeed deepspeed-3d-2021
         internevo megatron-core megatron-core-2024 megatron-core-ci megatron-core-mlperf
         megatron-core-perf megatron-core-perf-26.06 megatron-core-perf-eager
-        megatron-deepspeed-2022 megatron-kwai megatron-lm-2021 megatron-lm-2021-03 megatron-lm-2022
-        torchtitan torchtitan-2024-12""",
+        megatron-deepspeed-2022 megatron-deepspeed-moe megatron-kwai megatron-lm-2021
+        megatron-lm-2021-03 megatron-lm-2022 torchtitan torchtitan-2024-12""",
     "cluster": """dgx-a100-8 dgx-a100-16 dgx-a100-128 dgx-a100-384 dgx-a100-1280 dgx-h100-16
         dgx-h100-128 dgx-h100-2048 gb200-nvl72-18 gb200-nvl72-144 pipette-v100-16 pipette-a100-16
         frontier-mi250x-384 mixed-a100-h100-16 two-site-a100-32""",

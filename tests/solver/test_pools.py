@@ -155,3 +155,44 @@ def test_outer_levels_are_nowhere_below_a_concave_curve(
     true = at / (each * (2 + at))
     order = np.argsort(outer[0])
     assert (np.interp(at, outer[0][order], outer[1][order]) >= true * (1 - 1e-9)).all()
+
+
+@pytest.mark.parametrize("rate", [1.0, 7.0, 13.0, 22.0, 40.0])
+def test_the_cheapest_for_a_rate_is_brute_force(rate: float) -> None:
+    """Two kinds of one role at other prices: only one of them may be used; a pair that is apart."""
+    rates, costs, devices = (3.0, 7.5), (2.0, 4.5), (1, 2)
+    workers = tuple(
+        WorkerKind(
+            group=0,
+            stage=stage,
+            stages=1,
+            clients=np.array([0.0, 1.0]),
+            rate=np.array([0.0, each]),
+            cost=cost,
+        )
+        for each, cost, stage in zip(rates, costs, devices, strict=True)
+    )
+    rooms = (Room(devices=8, block=8),)
+    problem = PoolsProblem(
+        workers=workers, rooms=rooms, clients=None, cheapest=True, least_per_s=rate
+    )
+    answer = solve_pools(problem, Solver(), UNLIMITED)
+    needed = [int(np.ceil(rate / each - 1e-9)) for each in rates]
+    fitting = [
+        n * cost for n, cost, size in zip(needed, costs, devices, strict=True) if n * size <= 8
+    ]
+    if not fitting:
+        assert answer is None
+        return
+    assert answer is not None
+    assert answer.value == pytest.approx(min(fitting))
+
+
+def test_workers_that_are_apart_are_not_used_together() -> None:
+    reader = kind([0.0, 9.0], [0.0, 1.0], 1, reads_for=0)
+    writers = [kind([9.0], [1.0], 1, continues=True), kind([3.0], [1.0], 1, continues=True)]
+    rooms = (Room(devices=2, block=2),)
+    problem = PoolsProblem(workers=(reader, *writers), rooms=rooms, clients=None, apart=((0, 1),))
+    answer = solve_pools(problem, Solver(), UNLIMITED)
+    assert answer is not None
+    assert answer.counts == (1, 0, 1)

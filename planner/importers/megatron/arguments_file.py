@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from planner.importers.megatron.command import Command, CommandWord, Flag
-from planner.importers.megatron.table import ALIASES
+from planner.importers.megatron.table import canonical
 from planner.importers.shell.text import Origin
 from planner.specs.files.yaml_file import parse_document
 
@@ -46,7 +46,7 @@ def _flags(document: Document, arguments: dict[str, Any]) -> Iterator[Flag]:
         if value is None or value is False:
             continue
         words = () if value is True else tuple(_words(document, value, at))
-        yield Flag(ALIASES.get(name, name), words, _place(document, at))
+        yield Flag(canonical(name), words, _place(document, at))
 
 
 def _words(document: Document, value: Any, at: Location) -> Iterator[CommandWord]:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 
 from planner.errors import InputError
-from planner.importers.megatron.table import ALIASES, KNOWN, LAUNCHER_FLAGS, SWITCHES
+from planner.importers.megatron.table import KNOWN, LAUNCHER_FLAGS, SWITCHES, canonical
 from planner.importers.shell.ran import SPEAKING, Ran
 from planner.importers.shell.text import Origin, Text, doubt_of, is_known, plain, unset_in
+
+UNDERSCORED = ("--tensor_model_parallel_size", "--pipeline_model_parallel_size")
+"""Flags that identify programs whose flags have underscores, and whose switches take `true`."""
 
 TELLING = (
     "--num-layers",
@@ -19,8 +24,12 @@ TELLING = (
     "--micro-batch-size",
     "--model-parallel-size",
     "--encoder-num-layers",
+    *UNDERSCORED,
 )
 """Flags that identify a training command."""
+
+SWIFT_TASKS = ("sft", "pt", "rlhf")
+_SWIFT = re.compile(r"\bmegatron\s+(?:sft|pt|rlhf)\b")
 
 TOKENIZER = "--tokenizer-model"
 
@@ -59,8 +68,14 @@ class Command:
 
 
 def mentions_training(text: str) -> bool:
-    """Whether a text holds flags of a training command."""
-    return any(flag in text for flag in TELLING)
+    """Whether a text holds flags of a training command, or runs ms-swift."""
+    return any(flag in text for flag in TELLING) or _SWIFT.search(text) is not None
+
+
+def runs_swift(words: Sequence[str]) -> bool:
+    """Whether the words of a command run ms-swift: `megatron sft --model NAME …`."""
+    programs = [word.rpartition("/")[2] for word in words[:40]]
+    return any(one == "megatron" and after in SWIFT_TASKS for one, after in pairwise(programs))
 
 
 def training_commands(ran: Iterable[Ran]) -> Iterator[Command]:
@@ -68,7 +83,7 @@ def training_commands(ran: Iterable[Ran]) -> Iterator[Command]:
     for one in ran:
         names = [plain(word) for word in one.words]
         speaks = bool(names) and names[0].rpartition("/")[2] in SPEAKING
-        if not speaks and any(_is_telling(name) for name in names):
+        if not speaks and (runs_swift(names) or any(_is_telling(name) for name in names)):
             yield _command(one)
 
 
@@ -78,10 +93,18 @@ def _is_telling(word: str) -> bool:
 
 def _command(ran: Ran) -> Command:
     words = [_word(text, ran.origin) for text in ran.words]
-    first = next(index for index, word in enumerate(words) if _is_telling(word.text))
+    swift = runs_swift([word.text for word in words])
+    first = next(
+        index
+        for index, word in enumerate(words)
+        if _is_telling(word.text) or (swift and (word.text.startswith("--") or word is words[-1]))
+    )
     scripts = [index for index in range(first) if words[index].text.endswith(".py")]
     start = scripts[-1] + 1 if scripts else 0
-    flags, uncertain, stray = _flags(words[start:])
+    underscored = swift or any(_name(word) in UNDERSCORED for word in words)
+    flags, uncertain, stray = _flags(words[start:], underscored=underscored)
+    if underscored and not swift:
+        flags = with_states(flags)
     around = tuple(tuple(_word(text, ran.origin) for text in outer) for outer in ran.around)
     return Command(
         script=words[start - 1].text if scripts else "",
@@ -92,6 +115,10 @@ def _command(ran: Ran) -> Command:
         stray=() if not scripts else stray,
         launcher=(*around, tuple(words[:start] if scripts else words)),
     )
+
+
+def _name(word: CommandWord) -> str:
+    return word.text.partition("=")[0]
 
 
 def _word(text: Text, fallback: Origin) -> CommandWord:
@@ -109,8 +136,22 @@ def _word(text: Text, fallback: Origin) -> CommandWord:
     return CommandWord(plain(text), origin, problem, maybe)
 
 
+def with_states(flags: Sequence[Flag]) -> tuple[Flag, ...]:
+    """Flags of programs that write `true` or `false` after a switch: those that are on."""
+    on: list[Flag] = []
+    for flag in flags:
+        state = flag.values[0].text.lower() if len(flag.values) == 1 else ""
+        if flag.name not in SWITCHES or state not in ("true", "false"):
+            on.append(flag)
+            continue
+        on = [one for one in on if one.name != flag.name]
+        if state == "true":
+            on.append(replace(flag, values=()))
+    return tuple(on)
+
+
 def _flags(
-    words: list[CommandWord],
+    words: list[CommandWord], *, underscored: bool
 ) -> tuple[tuple[Flag, ...], tuple[CommandWord, ...], tuple[CommandWord, ...]]:
     """Flags with their values, words that may be present, and words that belong to no flag."""
     flags: list[Flag] = []
@@ -119,8 +160,9 @@ def _flags(
     name, origin, values = "", None, list[CommandWord]()
 
     def close() -> None:
-        if origin is not None:
-            flags.append(Flag(ALIASES.get(name, name), tuple(values), origin))
+        if origin is None:
+            return
+        flags.append(Flag(canonical(name, underscored=underscored), tuple(values), origin))
 
     for word in words:
         if word.text.startswith("--") and len(word.text) > 2:
@@ -142,7 +184,7 @@ def _flags(
 
 def _awaits(name: str, values: list[CommandWord]) -> bool:
     """Whether a flag still lacks a value."""
-    flag = ALIASES.get(name, name)
+    flag = canonical(name)
     return not values and bool(flag) and flag not in SWITCHES
 
 

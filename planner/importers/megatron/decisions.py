@@ -31,8 +31,19 @@ _BACKENDS = {"flash": "flash", "fused": "flash", "auto": "flash", "unfused": "un
 _IMPLEMENTATIONS = ("transformer_engine", "local", "inference_optimized")
 
 
+_TRAINING_CAPACITY = "--moe-train-capacity-factor"
 EXPERT_OVERLAP = "--overlap-moe-expert-parallel-comm"
-_DISPATCHERS = ("allgather", "alltoall", "flex")
+SHARED_EXPERT_OVERLAP = "--moe-shared-expert-overlap"
+_DISPATCHERS = {
+    "allgather": "allgather",
+    "alltoall": "alltoall",
+    "alltoall_seq": "alltoall",
+    "flex": "flex",
+}
+"""`alltoall_seq` is the dispatcher of mcore 0.9 that gathers tokens over tensor ranks first."""
+_CONTEXT_WAYS = ("megatron_cp_algo", "ulysses_cp_algo", "hybrid_cp_algo", "hybrid_adaptive_cp_algo",
+                 "adaptive_cp_algo", "kvallgather_cp_algo")  # fmt: skip
+"""Of MindSpeed-LLM."""
 _FLEXIBLE = ("deepep", "hybridep", "ncclep")
 
 
@@ -143,6 +154,7 @@ def overlap(flags: Flags, virtual_stages: int) -> tuple[str, ...]:
         "parameter_gather": flags.given("--overlap-param-gather"),
         "pipeline": interleaved or flags.given("--overlap-p2p-communication"),
         "expert": flags.given(EXPERT_OVERLAP),
+        "shared_expert": flags.given(SHARED_EXPERT_OVERLAP),
     }
     return tuple(name for name, on in chosen.items() if on)
 
@@ -151,7 +163,7 @@ def dispatcher(flags: Flags) -> str:
     """Without a flag tokens are gathered by all ranks; `flex` is a library of its own."""
     chosen = flags.choice("--moe-token-dispatcher-type", _DISPATCHERS) or "allgather"
     if chosen != "flex":
-        return chosen
+        return _DISPATCHERS[chosen]
     return flags.choice("--moe-flex-dispatcher-backend", _FLEXIBLE) or "deepep"
 
 
@@ -169,25 +181,39 @@ def attention(flags: Flags) -> str | None:
 def capacity(flags: Flags) -> dict[str, float | bool | None]:
     """The capacity of experts, and whether their input is padded to it. A negative factor is none
     (transformer_config.py)."""
-    name = "--moe-expert-capacity-factor"
+    factor = _factor(flags, "--moe-expert-capacity-factor")
+    padded = flags.given("--moe-pad-expert-input-to-capacity")
+    return {"capacity_factor": factor, "padded": padded and factor is not None}
+
+
+def deepspeed_capacity(flags: Flags) -> dict[str, float | bool | None]:
+    """As `capacity`, of Megatron-DeepSpeed: experts are padded to it; where no token may be dropped
+    it is that of the fullest expert (DeepSpeed `sharded_moe.py`, `topkgating`)."""
+    if flags.given("--disable-moe-token-dropping"):
+        return {"capacity_factor": None, "padded": False}
+    return {"capacity_factor": _factor(flags, _TRAINING_CAPACITY) or 1.0, "padded": True}
+
+
+def _factor(flags: Flags, name: str) -> float | None:
+    """None without the flag, and for a negative factor."""
     text = flags.text(name)
     if text is None:
-        return {"capacity_factor": None, "padded": False}
+        return None
     try:
         factor = float(text)
     except ValueError:
         factor = nan
     if isnan(factor) or factor == 0 or factor > MOST_TIMES:
         raise flags.error(f"{text[:20]!r} is not a factor above 0", name)
-    padded = flags.given("--moe-pad-expert-input-to-capacity")
-    return {"capacity_factor": factor if factor > 0 else None, "padded": padded and factor > 0}
+    return factor if factor > 0 else None
 
 
 def context_heads(flags: Flags) -> dict[str, int | str | None]:
     """Context ranks that exchange heads: all of them, or the first of hierarchical sizes, whose
     groups are the inner ones (`parallel_state.py`, `create_hierarchical_groups`)."""
     ways = set(flags.words("--cp-comm-type") or ("p2p",))
-    if ways == {"a2a"}:
+    way = flags.choice("--context-parallel-algo", _CONTEXT_WAYS)
+    if ways == {"a2a"} or way == "ulysses_cp_algo":
         return {"context_heads": "all"}
     name = "--hierarchical-context-parallel-sizes"
     text = " ".join(flags.words(name) or ())

@@ -72,7 +72,7 @@ class Flags:
                 raise _error(f"{flag.name} without a value", flag.origin)
             for value in values if flag.name not in ONLY_VOCABULARY else ():
                 self._check_known(flag.name, value)
-            if len(values) > 1:
+            if len(values) > 1 and flag.name not in ONLY_VOCABULARY:
                 raise _error(
                     f"{flag.name} takes one value, found {_shown(values)}", values[1].origin
                 )

@@ -261,7 +261,7 @@ def launch_of(
         allocator=None,
         files=(),
         rank_order="tp-cp-ep-pp-dp" if flags.given("--use-tp-pp-dp-mapping") else "tp-cp-ep-dp-pp",
-        software="megatron-deepspeed-2022" if flags.given("--deepspeed") else "megatron-core",
+        software=_software(flags, mixture="moe" in model),
         notes=notes,
         flags=flags,
         places={},
@@ -269,6 +269,12 @@ def launch_of(
         **degree,
     )
     return _with_training(decided, flags, notes)
+
+
+def _software(flags: Flags, *, mixture: bool) -> str:
+    if mixture and is_deepspeed(flags):
+        return "megatron-deepspeed-moe"
+    return "megatron-deepspeed-2022" if flags.given("--deepspeed") else "megatron-core"
 
 
 _DEGREES = ("tensor", "pipeline", "context", "expert")

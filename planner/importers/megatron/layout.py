@@ -16,6 +16,8 @@ FIRST = "--decoder-first-pipeline-num-layers"
 LAST = "--decoder-last-pipeline-num-layers"
 EMBEDDING = "--account-for-embedding-in-pipeline-split"
 LOSS = "--account-for-loss-in-pipeline-split"
+NOOPS = "--noop-layers"
+OF_STAGES = "--num-layer-list"
 LAYERS_PER_CHUNK = "--num-layers-per-virtual-pipeline-stage"
 CHUNKS_PER_STAGE = "--num-virtual-stages-per-pipeline-rank"
 
@@ -41,11 +43,16 @@ def stage_layout(flags: Flags, *, layers: int, pipeline: int) -> StageLayout:
     layout = flags.text(LAYOUT)
     if layout is not None:
         return _from_layout(flags, layout, layers=layers, pipeline=pipeline)
-    counted = layers + flags.given(EMBEDDING) + flags.given(LOSS)
+    empty = noop_layers(flags)
+    counted = layers + len(empty) + flags.given(EMBEDDING) + flags.given(LOSS)
     virtual_stages = _virtual_stages(flags, layers=counted, pipeline=pipeline)
     first, last = flags.integer(FIRST), flags.integer(LAST)
     if first is not None or last is not None:
         chunks = _uneven_ends(flags, layers, pipeline, virtual_stages, first, last)
+    elif flags.given(OF_STAGES):
+        chunks = _of_stages(flags, layers, pipeline)
+    elif empty:
+        chunks = _without_noops(flags, counted, pipeline * virtual_stages, empty)
     elif flags.given(EMBEDDING) or flags.given(LOSS):
         chunks = _with_ends_counted(flags, counted, pipeline, virtual_stages)
     else:
@@ -100,6 +107,44 @@ def _uneven_ends(
                 f"{layers_of_stage} layers of a stage are not {virtual_stages} equal chunks", flag
             )
     return tuple(count // virtual_stages for count in stages) * virtual_stages
+
+
+def noop_layers(flags: Flags) -> frozenset[int]:
+    """Layers of `--num-layers`, from 0, that MindSpeed-LLM leaves out (`NoopTransformerLayer`)."""
+    words = flags.words(NOOPS)
+    if not words:
+        return frozenset()
+    layers = flags.needed("--num-layers")
+    for word in words:
+        if not (word.isascii() and word.isdigit() and int(word[:9]) < layers):
+            raise flags.error(f"{word[:20]!r} is no layer from 0 to {layers - 1}", NOOPS)
+    if len(set(words)) == layers:
+        raise flags.error("leaves no layer", NOOPS)
+    return frozenset(map(int, words))
+
+
+def _without_noops(
+    flags: Flags, counted: int, chunks: int, empty: frozenset[int]
+) -> tuple[int, ...]:
+    """Layers that are left out count where layers are divided over the chunks."""
+    if counted % chunks:
+        raise flags.error(f"{counted} layers with them are not {chunks} equal chunks", NOOPS)
+    each = counted // chunks
+    held = [each] * chunks
+    for layer in empty:
+        held[layer // each] -= 1
+    return tuple(held)
+
+
+def _of_stages(flags: Flags, layers: int, pipeline: int) -> tuple[int, ...]:
+    """MindSpeed-LLM: the layers of every stage."""
+    words = flags.words(OF_STAGES) or ()
+    counts = tuple(int(word[:9]) for word in words if word.isascii() and word.isdigit())
+    if len(counts) != len(words) or len(counts) != pipeline or sum(counts) != layers:
+        raise flags.error(
+            f"{','.join(words)[:60]!r} are not {layers} layers on {pipeline} stages", OF_STAGES
+        )
+    return counts
 
 
 def _with_ends_counted(

@@ -12,6 +12,7 @@ from planner.importers.megatron.flags import Flags
 from planner.importers.patterns import first_and_frequency, read_pattern
 
 _FREQUENCY = "--moe-layer-freq"
+_DENSE = "--first-k-dense-replace"
 _OF_DEEPSPEED = (
     "--deepspeed",
     "--expert-interval",
@@ -42,7 +43,7 @@ def moe_of(flags: Flags, layers: int, *, biases: bool) -> Mapping | None:
     width = flags.integer("--moe-ffn-hidden-size") or flags.integer("--ffn-hidden-size")
     if width is not None:
         moe["ffn_hidden_size"] = width
-    shared = flags.integer("--moe-shared-expert-intermediate-size", least=0)
+    shared = _shared_width(flags, width)
     if shared:
         moe["shared_expert_ffn_hidden_size"] = shared
         moe["shared_expert_gate"] = flags.given("--moe-shared-expert-gate")
@@ -55,6 +56,17 @@ def moe_of(flags: Flags, layers: int, *, biases: bool) -> Mapping | None:
     if not deepspeed:
         moe |= _routing(flags, experts, moe["top_k"])
     return moe
+
+
+def _shared_width(flags: Flags, width: int | None) -> int | None:
+    """As stated, or in MindSpeed-LLM and Pai-Megatron-Patch that of so many experts."""
+    shared = flags.integer("--moe-shared-expert-intermediate-size", least=0)
+    number = flags.integer("--n-shared-experts", least=0)
+    if shared is not None or not number:
+        return shared
+    if width is None:
+        raise flags.error("the width of an expert is not stated", "--n-shared-experts")
+    return number * width
 
 
 def _routing(flags: Flags, experts: int, top_k: int) -> Mapping:
@@ -106,20 +118,22 @@ def expert_count(flags: Flags) -> int | None:
 def _expert_layers(flags: Flags, layers: int, *, deepspeed: bool) -> tuple[int, int]:
     """moe_module_specs / gpt_layer_specs: a number n puts experts in layers 0, n, 2n …; a list has
     one entry for each layer. Megatron-DeepSpeed: in layers n, 2n …, counted from 1, where
-    --expert-interval is n, or 2 (`transformer.py`, `get_num_experts_per_layer`)."""
+    --expert-interval is n, or 2 (`transformer.py`, `get_num_experts_per_layer`). MindSpeed-LLM
+    leaves out the first layers; -1 is none of them, and experts in every layer."""
     if deepspeed:
         interval = flags.integer("--expert-interval", most=100_000) or 2
         if interval > layers:
             raise flags.error(f"no layer of {layers} has experts", "--expert-interval")
         return 0, interval
     text = flags.text(_FREQUENCY)
-    if text is None:
-        return 0, 1
+    dense = flags.integer(_DENSE, least=0, most=layers - 1) if flags.text(_DENSE) != "-1" else 0
+    if text is None or text == "-1":
+        return dense or 0, 1
     if text.isdigit():
         step = int(text[:9])
         if step < 1:
             raise flags.error(f"{text[:20]!r} is not 1 or more", _FREQUENCY)
-        chosen = [index % step == 0 for index in range(layers)]
+        chosen = [index % step == 0 and index >= (dense or 0) for index in range(layers)]
     else:
         pattern = read_pattern(text)
         if pattern is None or len(pattern) != layers or set(pattern) - {0, 1}:

@@ -10,7 +10,9 @@ import re
 from typing import Any
 
 from planner.importers.megatron.flags import Flags
+from planner.importers.megatron.layout import noop_layers
 from planner.importers.megatron.mixture import moe_of
+from planner.importers.megatron.swift import named_model
 from planner.importers.megatron.unread import OTHER_MODELS
 from planner.importers.megatron.vocabulary import vocab_size
 from planner.importers.notes import Notes
@@ -35,6 +37,9 @@ _NORMS = {
 }
 """In Megatron-DeepSpeed these are lower case."""
 
+_GATED = {"swiglu": "silu", "geglu": "gelu", "reglu": "relu", "liglu": "gelu"}
+"""Gates of BigScience's fork; that of `liglu` has no activation, which is priced as one."""
+
 _OTHER_LAYERS = re.compile(r"mamba|hybrid|qwen3_(next|5)|delta_?net|linear_attention|rwkv")
 _NOT_TRANSFORMER = "layers that are not transformer layers"
 _SKIP = "--window-attn-skip-freq"
@@ -57,11 +62,15 @@ def model_of(
     """
     _refuse_other_models(flags)
     _note_other_layers(flags, notes)
-    layers, hidden = flags.needed("--num-layers", most=MOST_LAYERS), flags.needed("--hidden-size")
+    named = named_model(flags, notes)
+    if named is not None:
+        return named
+    layers = flags.needed("--num-layers", most=MOST_LAYERS) - len(noop_layers(flags))
+    hidden = flags.needed("--hidden-size")
     heads = flags.needed("--num-attention-heads")
     biases = not flags.given("--disable-bias-linear")
     latent = flags.given("--multi-latent-attention")
-    gated = flags.given("--swiglu") or flags.given("--quick-geglu")
+    gated = any(map(flags.given, ("--swiglu", "--quick-geglu", "--glu-activation")))
     moe = moe_of(flags, layers, biases=biases)
     model: Mapping = {
         "architecture": _architecture(flags, moe=moe is not None, latent=latent),
@@ -77,7 +86,7 @@ def model_of(
         "vocab_size": vocab_size(flags, notes, vocabulary, otherwise=usual_vocabulary),
         **_longest_sequence(flags, notes),
         "norm": _NORMS[flags.choice("--normalization", _NORMS) or "LayerNorm"],
-        "norms_per_layer": 2,
+        "norms_per_layer": _norms(flags),
         "gated_mlp": gated,
         "activation": _activation(flags),
         "activation_clamp": flags.given("--activation-func-clamp-value"),
@@ -110,6 +119,19 @@ def _refuse_other_models(flags: Flags) -> None:
         found = flags.find(name)
         if found is not None:
             raise flags.error(f"the model has {what}, which a model file cannot describe", name)
+    tokenizer = flags.text("--tokenizer-type") or ""
+    if tokenizer.startswith("BertWordPiece"):
+        raise flags.error(
+            f"{tokenizer[:40]} is the tokenizer of an encoder",
+            "--tokenizer-type",
+            hint="planner plans decoders; describe one of the same size in a model file",
+        )
+    stage = flags.text("--stage")
+    if stage not in (None, "pt", "sft"):
+        raise flags.error(
+            f"{stage[:20]} keeps a second model beside the trained one, which is not planned",
+            "--stage",
+        )
 
 
 def _note_other_layers(flags: Flags, notes: Notes) -> None:
@@ -137,12 +159,23 @@ def _architecture(flags: Flags, *, moe: bool, latent: bool) -> str:
 
 
 def _usual_ffn(flags: Flags, hidden: int, notes: Notes) -> int:
-    """arguments.py: 4h; with a gate, two thirds of that in whole multiples of 64."""
+    """arguments.py: 4h; with a gate, two thirds of that in whole multiples of 64, or in FlagScale
+    of `--multiple-of`, rounded up."""
     size = 4 * hidden
-    if flags.given("--swiglu"):
+    multiple = flags.integer("--multiple-of")
+    if flags.given("--swiglu") and multiple is not None:
+        size = int(int(size * 2 / 3) * (flags.number("--hidden-dim-multiplier") or 1))
+        size = -(-size // multiple) * multiple
+    elif flags.given("--swiglu"):
         size = max(64, int(4 * hidden * 2 / 3) // 64 * 64)
     notes.assumed.append(f"ffn_hidden_size {size} (Megatron-LM's default)")
     return size
+
+
+def _norms(flags: Flags) -> int:
+    """Forks have flags for norms after attention and MLP: one for each, or one for both."""
+    after = flags.given("--post-self-attn-layernorm") + flags.given("--post-mlp-layernorm")
+    return 4 if flags.given("--post-norm") else 2 + after
 
 
 def _usual_head_dim(flags: Flags, hidden: int, heads: int) -> int:
@@ -155,10 +188,12 @@ def _usual_head_dim(flags: Flags, hidden: int, heads: int) -> int:
 
 
 def _query_groups(flags: Flags, heads: int, notes: Notes) -> int:
-    """Megatron-DeepSpeed has a flag of its own, which needs no switch."""
+    """Megatron-DeepSpeed and forks for StarCoder have flags of their own, which need no switch."""
     groups = flags.integer("--num-key-value-heads")
     if groups is not None:
         return groups
+    if flags.choice("--attention-head-type", ("multihead", "multiquery")) == "multiquery":
+        return 1
     groups = flags.integer("--num-query-groups")
     if flags.given("--group-query-attention"):
         return groups or 1
@@ -181,7 +216,8 @@ def _longest_sequence(flags: Flags, notes: Notes) -> Mapping:
 def _activation(flags: Flags) -> str:
     if flags.given("--squared-relu"):
         return "squared_relu"
-    return "silu" if flags.given("--swiglu") else "gelu"
+    chosen = flags.choice("--glu-activation", _GATED) or "geglu"
+    return "silu" if flags.given("--swiglu") else _GATED[chosen]
 
 
 def _position_embedding(flags: Flags, notes: Notes) -> str:

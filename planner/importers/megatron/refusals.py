@@ -132,7 +132,7 @@ def _sharding(launch: Launch) -> Iterator[Refusal]:
             ("a pipeline", launch.pipeline > 1),
             ("expert parallelism", launch.expert > 1),
             ("--use-distributed-optimizer", flags.given("--use-distributed-optimizer")),
-            ("tied embeddings", bool(launch.model["tie_embeddings"])),
+            ("tied embeddings", bool(launch.model.get("tie_embeddings"))),
             ("--fp16", flags.given("--fp16")),
         ):
             if holds:

@@ -22,6 +22,7 @@ from planner.importers.megatron.flags import Flags
 from planner.importers.megatron.folders import readable_folders, shown_beside
 from planner.importers.megatron.launch import Launch, launch_of
 from planner.importers.megatron.script_notes import describe
+from planner.importers.megatron.swift import as_megatron
 from planner.importers.megatron.world import devices, slurm_variables
 from planner.importers.notes import Notes
 from planner.importers.shell.ran import Followed
@@ -174,6 +175,7 @@ def _launch(
     usual_vocabulary: int | None,
 ) -> Launch:
     _refuse_other_scripts(chosen)
+    chosen = as_megatron(chosen)
     notes = Notes()
     flags = Flags.of(chosen, source.path)
     world, where = devices(chosen, source.text, followed.variables)

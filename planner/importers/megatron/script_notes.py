@@ -12,6 +12,7 @@ from planner.importers.megatron.unread import NOT_MODELLED, WITHOUT_EFFECT
 from planner.importers.notes import MOST_LISTED, Notes, listed
 from planner.importers.shell.ran import Followed
 from planner.specs.files.spelling import did_you_mean
+from planner.wording.units import plural
 
 FEW = 4
 """Most flags without effect that are spelled out."""
@@ -30,7 +31,7 @@ def describe(
         f"{f' ({command.script})' if command.script else ''}: {len(read)} flags that count"
     )
     if launch.devices is not None:
-        notes.read.append(f"{launch.devices} devices from {where}")
+        notes.read.append(f"{plural(launch.devices, 'device')} from {where}")
     name = command.script.rpartition("/")[2]
     if _OTHER_WORK.search(name):
         notes.assumed.append(f"a step of training is planned; {name[:60]} does something else")

@@ -8,7 +8,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, get_args
 
-from planner.importers.megatron.decisions import capacity, context_heads, dispatcher
+from planner.importers.megatron.decisions import (
+    capacity,
+    context_heads,
+    deepspeed_capacity,
+    dispatcher,
+)
 from planner.importers.switched import with_choice, with_groups
 from planner.specs.software_parts import OffloadModule, RecomputeModule
 
@@ -43,6 +48,7 @@ def switched(launch: Launch, profile: SoftwareProfile) -> SoftwareProfile:
     if _has_switches(profile):
         changes |= _switches(launch, profile)
     else:
+        changes |= _capacity(launch, profile)
         _note_ignored(launch, profile)
     return profile.model_copy(update=changes)
 
@@ -80,6 +86,13 @@ def _note_ignored(launch: Launch, profile: SoftwareProfile) -> None:
         launch.notes.left_out.append(
             f"overlap of {', '.join(asked)}: software profile {profile.name} has none"
         )
+
+
+def _capacity(launch: Launch, profile: SoftwareProfile) -> dict[str, Any]:
+    """Of a profile whose experts are padded to their capacity, that of the command."""
+    if not profile.expert.padded:
+        return {}
+    return {"expert": profile.expert.model_copy(update=deepspeed_capacity(launch.flags))}
 
 
 def _recompute(launch: Launch, profile: SoftwareProfile) -> Any:

@@ -1,8 +1,7 @@
 """The command-line flags of Megatron-LM that shape a model, its memory or its time.
 
 Names as in Megatron-LM d98e8a64 (mcore 0.20, August 2026): `megatron/training/arguments.py` and the
-dataclasses its flags are made from. Older names and those of Megatron-DeepSpeed that mean the same
-are read too.
+dataclasses its flags are made from. Older names and those of forks that mean the same are read too.
 """
 
 from __future__ import annotations
@@ -29,6 +28,11 @@ INTEGERS = frozenset(
         "--moe-expert-parallel-size",
         "--moe-ffn-hidden-size",
         "--moe-shared-expert-intermediate-size",
+        "--moe-router-num-groups",
+        "--moe-router-group-topk",
+        "--n-shared-experts",
+        "--first-k-dense-replace",
+        "--multiple-of",
         "--q-lora-rank",
         "--kv-lora-rank",
         "--qk-head-dim",
@@ -60,6 +64,7 @@ TEXTS = frozenset(
         "--position-embedding-type",
         "--normalization",
         "--mlp-type",
+        "--model",
         "--tokenizer-type",
         "--tokenizer-model",
         "--patch-tokenizer-type",
@@ -84,10 +89,18 @@ TEXTS = frozenset(
         "--activation-func-clamp-value",
         "--moe-token-dispatcher-type",
         "--moe-flex-dispatcher-backend",
+        "--moe-router-score-function",
+        "--moe-router-dtype",
+        "--attention-head-type",
+        "--context-parallel-algo",
+        "--stage",
+        "--glu-activation",
+        "--hidden-dim-multiplier",
         "--exp-avg-dtype",
         "--exp-avg-sq-dtype",
         "--main-params-dtype",
         "--moe-expert-capacity-factor",
+        "--moe-train-capacity-factor",
         "--main-grads-dtype",
     }
 )
@@ -96,7 +109,9 @@ LISTS = frozenset(
     {
         "--cp-comm-type",
         "--hierarchical-context-parallel-sizes",
+        "--noop-layers",
         "--num-experts",
+        "--num-layer-list",
         "--window-size",
         "--spec",
         "--recompute-modules",
@@ -112,9 +127,13 @@ SWITCHES = frozenset(
         "--quick-geglu",
         "--squared-relu",
         "--moe-shared-expert-gate",
+        "--disable-moe-token-dropping",
         "--enable-expert-tensor-parallelism",
         "--disable-bias-linear",
         "--add-qkv-bias",
+        "--post-norm",
+        "--post-self-attn-layernorm",
+        "--post-mlp-layernorm",
         "--qk-layernorm",
         "--untie-embeddings-and-output-weights",
         "--use-rotary-position-embeddings",
@@ -153,6 +172,7 @@ SWITCHES = frozenset(
         "--external-cuda-graph",
         "--moe-grouped-gemm",
         "--overlap-moe-expert-parallel-comm",
+        "--moe-shared-expert-overlap",
         "--moe-permute-fusion",
         "--moe-pad-expert-input-to-capacity",
         "--no-gradient-accumulation-fusion",
@@ -180,8 +200,24 @@ ALIASES = {
     "--ds-sequence-parallel-size": "--context-parallel-size",
     "--pipe-parallel-size": "--pipeline-model-parallel-size",
     "--checkpoint-activations": "--deepspeed-activation-checkpointing",
+    "--intermediate-size": "--ffn-hidden-size",
+    "--moe-intermediate-size": "--moe-ffn-hidden-size",
+    "--shared-moe-ffn-hidden-size": "--moe-shared-expert-intermediate-size",
+    "--num-shared-experts": "--n-shared-experts",
+    "--moe-topk": "--topk",
+    "--n-group": "--moe-router-num-groups",
+    "--topk-group": "--moe-router-group-topk",
+    "--n-head-kv": "--num-key-value-heads",
+    "--num-attention-heads-kv": "--num-key-value-heads",
+    "--multi-head-latent-attention": "--multi-latent-attention",
+    "--qk-nope-head-dim": "--qk-head-dim",
+    "--qk-rope-head-dim": "--qk-pos-emb-head-dim",
+    "--geglu": "--quick-geglu",
+    "--gelu-tanh": "--quick-geglu",
+    "--use-llama2-rotary-position-embeddings": "--use-rotary-position-embeddings",
+    "--use-mistral-rotary-position-embeddings": "--use-rotary-position-embeddings",
 }
-"""Older names."""
+"""Older names, and those of forks: Pai-Megatron-Patch, MindSpeed-LLM, FlagScale, Megatron-LLM."""
 
 OLD_SWITCHES = frozenset({"--deepspeed-activation-checkpointing"})
 """Full recomputation in Megatron-DeepSpeed and in Megatron-LM before 3.0."""
@@ -214,3 +250,9 @@ LAUNCHER_FLAGS = frozenset(
 """Flags of torchrun and the deepspeed launcher, underscores written as dashes."""
 
 KNOWN = INTEGERS | TEXTS | LISTS | SWITCHES | OLD_SWITCHES
+
+
+def canonical(name: str, *, underscored: bool = False) -> str:
+    """The name of a flag in Megatron-LM; some forks write underscores in place of dashes."""
+    dashed = name.replace("_", "-") if underscored else name
+    return ALIASES.get(dashed, dashed)

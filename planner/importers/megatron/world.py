@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from planner.errors import InputError
 from planner.importers.megatron.command import Command, CommandWord, Flag
+from planner.importers.megatron.swift import SCRIPT
 from planner.importers.shell.state import Value
 from planner.importers.shell.text import Origin, is_known, plain
 
@@ -15,6 +16,14 @@ MOST_DEVICES = 1_000_000
 
 _WHOLE = re.compile(r"0*([0-9]{1,18})")
 _SBATCH = re.compile(r"^#SBATCH[ \t]+(.*)$", re.MULTILINE)
+_PYTHON = re.compile(r"(?:\S*/)?python[0-9.]*")
+_DEGREES = (
+    "--tensor-model-parallel-size",
+    "--pipeline-model-parallel-size",
+    "--context-parallel-size",
+    "--expert-model-parallel-size",
+    "--moe-expert-parallel-size",
+)
 _NODES = ("--nnodes", "--num-nodes", "--nodes", "-N")
 _PER_NODE = ("--nproc-per-node", "--num-gpus", "--ntasks-per-node", "--gpus-per-node")
 _TASKS = ("--ntasks", "-n", "-np", "--np")
@@ -22,7 +31,8 @@ _TASKS = ("--ntasks", "-n", "-np", "--np")
 
 def devices(command: Command, text: str, variables: Mapping[str, Value]) -> tuple[int | None, str]:
     """Devices and where the number is from: the launcher's own flags, then #SBATCH lines, then a
-    variable WORLD_SIZE. (None, "") when nothing says it.
+    variable WORLD_SIZE, then one where no launcher runs the plan of one device. (None, "") when
+    nothing says it.
 
     Raises: InputError, at the command, for more than `MOST_DEVICES`.
     """
@@ -41,6 +51,8 @@ def devices(command: Command, text: str, variables: Mapping[str, Value]) -> tupl
 def _stated_devices(
     command: Command, text: str, variables: Mapping[str, Value]
 ) -> tuple[int | None, str]:
+    if command.script == SCRIPT:
+        return _of_swift(command, variables), "NPROC_PER_NODE and NNODES"
     stated: dict[str, int] = {}
     launches = [list(_options(words)) for words in command.launcher]
     launches.append(list(_flag_options(command.flags)))
@@ -56,9 +68,57 @@ def _stated_devices(
         found = _product(header | stated)
     if found:
         return found, "the #SBATCH lines"
-    world = variables.get("WORLD_SIZE")
-    size = _whole(plain(world)) if isinstance(world, tuple) and is_known(world) else None
-    return (size, "the variable WORLD_SIZE") if size else (None, "")
+    size = _set_before(command, "WORLD_SIZE") or _of_variable(variables, "WORLD_SIZE")
+    if size:
+        return size, "the variable WORLD_SIZE"
+    if _runs_alone(command) and not header and "WORLD_SIZE" not in variables:
+        return 1, "python, which no launcher runs"
+    return None, ""
+
+
+def _of_swift(command: Command, variables: Mapping[str, Value]) -> int | None:
+    """ms-swift starts torchrun by its environment (`swift/cli/main.py`)."""
+    each, nodes = (
+        _set_before(command, name) or _of_variable(variables, name)
+        for name in ("NPROC_PER_NODE", "NNODES")
+    )
+    several = "NNODES" in variables or _is_set_before(command, "NNODES")
+    if each is None or (nodes is None and several):
+        return None
+    return each * (nodes or 1)
+
+
+def _is_set_before(command: Command, name: str) -> bool:
+    words = (word.text for outer in command.launcher for word in outer)
+    return any(word.startswith(f"{name}=") for word in words)
+
+
+def _of_variable(variables: Mapping[str, Value], name: str) -> int | None:
+    value = variables.get(name)
+    return _whole(plain(value)) if isinstance(value, tuple) and is_known(value) else None
+
+
+def _set_before(command: Command, name: str) -> int | None:
+    """The number in a variable that is set in front of the command: `NAME=4 program`."""
+    found = None
+    for words in command.launcher:
+        for word in words:
+            before, equals, value = word.text.partition("=")
+            if before == name and equals and not word.problem:
+                found = _whole(value)
+    return found
+
+
+def _runs_alone(command: Command) -> bool:
+    """Whether `python` runs the training script by itself, and the plan is of one device: Megatron-
+    LM takes a world of 1 where its environment names none (`arguments.py`)."""
+    words = [word for outer in command.launcher for word in outer if "=" not in word.text]
+    if not command.script or not words or not _PYTHON.fullmatch(words[0].text):
+        return False
+    if any(word.text in ("-m", "--module") for word in words):
+        return False
+    degrees = (flag for flag in command.flags if flag.name in _DEGREES)
+    return all([value.text for value in flag.values] == ["1"] for flag in degrees)
 
 
 def slurm_variables(text: str) -> dict[str, str]:

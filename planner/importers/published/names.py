@@ -22,11 +22,13 @@ _SEPARATORS = re.compile(r"[-_. /]+")
 _FAMILY = re.compile(r"(llama|qwen|deepseek|mi[sx]tral|gemma|glm)[-_ ]?v?(\d+(?:\.\d+)?)?")
 _OF_A_RECIPE = """
 b200 b300 base bf16 chat config e2e energon finetune fp16 fp8 full gb200 gb300 h100 h200 hf instruct
-it lora meta mock model mxfp8 nvfp4 packed peft perf performance pretrain pt recipe sft unpacked
+it lora meta mock model mxfp8 nvfp4 packed peft perf performance pretrain pt recipe sft
+thinking unpacked
 """
 _NOISE = frozenset(_OF_A_RECIPE.split())
 """Words of a name that say how a model is trained or tuned, not which model it is."""
-_OTHER_NOISE = re.compile(r"\d+k|\d+nodes?|\d+gpus?")
+_OTHER_NOISE = re.compile(r"\d+k|\d+nodes?|\d+gpus?|2[3-9](?:0\d|1[0-2])")
+"""Further ones: lengths, sizes of clusters, and the year and month of a release."""
 
 
 @cache

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from planner.errors import InputError
@@ -14,7 +15,7 @@ from planner.plan_document.serving.schema import SERVING_SCHEMA_ID
 from planner.serving.scenario import KV_BYTES, WEIGHT_BYTES
 from planner.specs.files.document import document_of
 from planner.specs.files.problems import validate
-from planner.specs.serving_load import LoadFile
+from planner.specs.serving_load import LoadFile, with_trace
 
 if TYPE_CHECKING:
     from planner.plan_document.nodes import Node
@@ -89,9 +90,8 @@ def _inputs(node: Node) -> ServingInputs:
     load = node["load"]
     load.fields()
     name = f"{node.file.path}: inputs.load"
-    file = validate(document_of(load.value, name), LoadFile)
-    if file.is_open:
-        load.fail("a serving plan is made for clients; its load states lengths, not arrivals")
+    document = document_of(load.value, name)
+    file = with_trace(validate(document, LoadFile), document, Path())
     return ServingInputs(
         cluster=read_file_record(node["cluster"]),
         model=read_file_record(node["model"]),
@@ -103,7 +103,7 @@ def _inputs(node: Node) -> ServingInputs:
 
 def _pool(node: Node) -> ServingPool:
     node.only(POOL)
-    role = node["role"].text(ROLES)
+    role, come = node["role"].text(ROLES), node.get("requests_per_s")
     return ServingPool(
         role=next(one for one in ROLES if one == role),
         group=node["group"].name(),
@@ -120,5 +120,6 @@ def _pool(node: Node) -> ServingPool:
         kv_tokens=node["kv_tokens"].count(at_most=MOST**2),
         memory_share=node["memory_share"].share(),
         clients=node["clients"].number(at_least=0),
+        requests_per_s=None if come is None else come.number(at_least=0),
         hosts=tuple(host.host() for host in node["hosts"].items()),
     )

@@ -98,8 +98,13 @@ def _pool() -> Schema:
                 "maximum": 1,
             },
             "clients": {"description": "Requests under way in one replica.", **NUMBER},
+            "requests_per_s": {
+                "description": "That come to one replica, where they come at times of their own.",
+                **NUMBER,
+            },
             "hosts": list_of(HOST),
-        }
+        },
+        optional=("requests_per_s",),
     )
 
 

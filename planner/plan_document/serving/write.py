@@ -19,8 +19,7 @@ if TYPE_CHECKING:
     from planner.plan_document.serving.inputs import ServingInputs
     from planner.serving.forecast import Offer
     from planner.serving.latency import Latency
-    from planner.serving.limits import STATISTICS
-from planner.serving.search.result import ServingSearch
+    from planner.serving.search.result import ServingSearch
 
 
 def to_serving_document(
@@ -40,7 +39,7 @@ def to_serving_document(
             "cluster": _file(inputs.cluster),
             "model": _file(inputs.model),
             "engine": _file(inputs.engine),
-            "load": inputs.load.model_dump(mode="json", exclude_none=True),
+            "load": inputs.load.recorded,
             "assumptions": list(inputs.assumptions),
         },
     }
@@ -68,10 +67,10 @@ def _file(record: RecordedFile) -> dict[str, Any]:
 
 
 def _pool(pool: ServingPool) -> dict[str, Any]:
-    return {
-        field.name: list(pool.hosts) if field.name == "hosts" else getattr(pool, field.name)
-        for field in fields(ServingPool)
-    }
+    known = {field.name: getattr(pool, field.name) for field in fields(ServingPool)}
+    if pool.requests_per_s is None:
+        del known["requests_per_s"]
+    return {**known, "hosts": list(pool.hosts)}
 
 
 def _estimate(offer: Offer, mixture: bool) -> dict[str, Any]:

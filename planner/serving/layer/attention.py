@@ -24,19 +24,23 @@ PROMPT_ARITHMETIC = "bf16"
 """Attention of prompts multiplies in 16 bits."""
 _PRODUCTS = 2
 """Scores, and values weighed by them."""
+_SPARSE_HEADS = 64
+"""Rows of a tile of sparse attention: fewer heads of a rank are padded to it (deepseek-ai/FlashMLA,
+flash_mla_sparse_fwd: 64 or 128 query heads)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
     """Layers of one kind: seconds of their kernels with an empty cache, for every cached token that
     one decoding token sees, and for every pair of a prompt's tokens. At most `window` tokens are
-    seen."""
+    seen; `beyond_s` is for every pair where the prompt is longer."""
 
     window: int | None
     start_s: float
     token_s: float
     prompt_start_s: float
     pair_s: float
+    beyond_s: float
 
 
 def readings(scenario: ServingScenario) -> tuple[Reading, ...]:
@@ -71,43 +75,55 @@ def _grouped(scenario: ServingScenario, window: int | None, layers: int) -> Read
     law, prompt = scenario.attention_law(), scenario.table.prefill_attention
     token_bytes = 2 * scenario.kv_heads * model.head_dim * KV_BYTES[scenario.kv]
     pair_flop = 2 * _PRODUCTS * scenario.heads * model.head_dim
+    pair_s = layers * pair_flop / (scenario.peak(PROMPT_ARITHMETIC) * prompt.peak)
     return Reading(
         window=window,
         start_s=layers * law.floor,
         token_s=layers * token_bytes / (scenario.memory_bytes_per_s * law.bandwidth),
         prompt_start_s=layers * prompt.floor,
-        pair_s=layers * pair_flop / (scenario.peak(PROMPT_ARITHMETIC) * prompt.peak),
+        pair_s=pair_s,
+        beyond_s=pair_s,
     )
 
 
 def _latent(scenario: ServingScenario, layers: int) -> tuple[Reading, ...]:
+    """Prompts expand the compressed cache. Where an indexer picks the keys of long ones, attention
+    stays absorbed, over all heads that a tile holds."""
     mla = scenario.model.mla
     assert mla is not None
     law = scenario.latent_law()
     prompt = scenario.table.latent_prefill_attention
     bandwidth = scenario.memory_bytes_per_s * law.bandwidth
+    prompt_flop_per_s = scenario.peak(PROMPT_ARITHMETIC) * prompt.peak
     elements = mla.kv_lora_rank + mla.qk_rope_head_dim
-    flop = 2 * scenario.heads * (elements + mla.kv_lora_rank)
+    absorbed_flop = 2 * (elements + mla.kv_lora_rank)
     blend = scenario.engine.blend.value
     read_s = elements * KV_BYTES[scenario.kv] / bandwidth
-    multiplied_s = flop / (scenario.peak(law.arithmetic) * law.peak)
+    multiplied_s = scenario.heads * absorbed_flop / (scenario.peak(law.arithmetic) * law.peak)
+    multiplied_s *= scenario.queries
     pair_flop = 2 * scenario.heads * (mla.qk_head_dim + mla.qk_rope_head_dim + mla.v_head_dim)
+    pair_s = layers * pair_flop / prompt_flop_per_s
+    beyond_flop = max(scenario.heads, _SPARSE_HEADS) * absorbed_flop
     attention = Reading(
         window=None if mla.indexer is None else mla.indexer.top_k,
         start_s=layers * law.floor,
         token_s=layers * (read_s**blend + multiplied_s**blend) ** (1 / blend),
         prompt_start_s=layers * prompt.floor,
-        pair_s=layers * pair_flop / (scenario.peak(PROMPT_ARITHMETIC) * prompt.peak),
+        pair_s=pair_s,
+        beyond_s=pair_s if mla.indexer is None else layers * beyond_flop / prompt_flop_per_s,
     )
     if mla.indexer is None:
         return (attention,)
     scored_flop = 2 * mla.indexer.num_heads * mla.indexer.head_dim
-    scored_s = scored_flop / (scenario.peak("fp8") * prompt.peak)
+    scored_s = layers * scored_flop / (scenario.peak("fp8") * prompt.peak)
+    read_s = layers * mla.indexer.head_dim * _INDEX_BYTES / bandwidth
+    start_s = layers * scenario.engine.small_kernels.indexer * scenario.table.small_kernel
     index = Reading(
         window=None,
-        start_s=layers * law.floor,
-        token_s=layers * max(mla.indexer.head_dim * _INDEX_BYTES / bandwidth, scored_s),
-        prompt_start_s=layers * prompt.floor,
-        pair_s=layers * scored_s,
+        start_s=start_s,
+        token_s=max(read_s, scored_s),
+        prompt_start_s=start_s,
+        pair_s=scored_s,
+        beyond_s=scored_s,
     )
     return (attention, index)

@@ -117,6 +117,8 @@ def launches(scenario: ServingScenario) -> int:
     """What the host launches for all layers where no graph is replayed."""
     model, counts = scenario.model, scenario.engine.launches
     attention = counts.attention if model.mla is None else counts.latent_attention
+    if model.mla is not None and model.mla.indexer is not None:
+        attention += counts.indexer
     dense, mixed = model.layer_kinds.count("dense"), model.layer_kinds.count("moe")
     return model.num_layers * attention + dense * counts.mlp + mixed * counts.experts
 

@@ -22,7 +22,8 @@ replica with less to do than later ones."""
 class OpenLoad:
     """Requests in the order they come: `lengths` are tokens of prompt and answer, `at_s` seconds
     after the start. `blocks` name the parts of each prompt that others may share. `uncounted`: so
-    many of the first ones are no part of the result. `closed` has the same lengths."""
+    many of the first ones are no part of the result. `closed` has the same lengths. `replicas`:
+    so many equal ones take the requests in turn."""
 
     lengths: tuple[tuple[int, int], ...]
     at_s: tuple[float, ...]
@@ -30,6 +31,7 @@ class OpenLoad:
     closed: ClosedLoad
     blocks: tuple[tuple[int, ...], ...] = ()
     uncounted: int = 0
+    replicas: int = 1
 
     @property
     def mean_output(self) -> float:
@@ -54,14 +56,33 @@ def drawn(closed: ClosedLoad, *, rate_per_s: float, poisson: bool, seed: int) ->
     )
 
 
-def traced(trace: Trace, closed: ClosedLoad, *, rate_per_s: float | None) -> OpenLoad:
-    """The requests of a trace at their times, or at those times stretched or squeezed to a mean
-    rate."""
-    scale = 1.0 if rate_per_s is None else trace.rate_per_s / rate_per_s
-    return OpenLoad(
-        lengths=tuple((one.input_tokens, one.output_tokens) for one in trace.requests),
-        at_s=tuple(one.at_s * scale for one in trace.requests),
-        rate_per_s=rate_per_s or trace.rate_per_s,
-        closed=closed,
-        blocks=tuple(one.blocks for one in trace.requests),
-    )
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Stream:
+    """Requests that come at times of their own: those of a trace, or drawn ones. `rate_per_s` is
+    the stated mean; `closed` has the same lengths."""
+
+    closed: ClosedLoad
+    rate_per_s: float
+    trace: Trace | None = None
+    poisson: bool = True
+    seed: int = 1
+
+    def dealt(self, rate_per_s: float, replicas: int, total_per_s: float) -> OpenLoad:
+        """What equal replicas see that take `rate_per_s` each of the `total_per_s` that come in
+        all. A Poisson process that is dealt out at random stays one (Kingman 1993, section 5.1),
+        so that one of the replicas stands for all; of a trace they take every n-th request, in
+        turn."""
+        if self.trace is None:
+            return drawn(self.closed, rate_per_s=rate_per_s, poisson=self.poisson, seed=self.seed)
+        requests = self.trace.requests
+        share = min(1.0, rate_per_s * replicas / total_per_s)
+        kept = [requests[int(at / share)] for at in range(max(1, int(len(requests) * share)))]
+        stretch = self.trace.rate_per_s / total_per_s
+        return OpenLoad(
+            lengths=tuple((one.input_tokens, one.output_tokens) for one in kept),
+            at_s=tuple((one.at_s - kept[0].at_s) * stretch for one in kept),
+            rate_per_s=rate_per_s * replicas,
+            closed=self.closed,
+            blocks=tuple(one.blocks for one in kept),
+            replicas=replicas,
+        )

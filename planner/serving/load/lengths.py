@@ -4,18 +4,23 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from dataclasses import dataclass
+from functools import cache
 from itertools import accumulate, pairwise
 from math import log, sqrt
+from random import Random
 from statistics import NormalDist
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+_STRATA = 10
+"""Equal parts of a distribution; each comes once in so many requests in a row, in some order."""
+_BLOCKS = 64
+"""Orders of the parts, after which they come again."""
 _GOLDEN = 0.6180339887498949
-"""Fraction of multiples of it fill [0, 1] evenly in any order of taking them (Weyl 1916)."""
-_SECOND = 0.7548776662466927
-"""The same for a second dimension, independent of the first (Roberts 2018, R2 sequence)."""
+"""Fractions of its multiples fill [0, 1] evenly in any order of taking them (Weyl 1916)."""
+_SEED = 1
 _PARTS = 1000
 """Equally likely parts of a lognormal distribution, each at its mean."""
 
@@ -128,9 +133,15 @@ class ClosedLoad:
         return (1 - self.least) / (1 + self.least)
 
     def lengths(self, index: int) -> tuple[int, int]:
-        """Tokens of the prompt and of the answer of one request, in an even sequence that is the
-        same every time."""
-        return self.lengths_at((0.5 + index * _GOLDEN) % 1, (0.5 + index * _SECOND) % 1)
+        """Tokens of the prompt and of the answer of one request: every part of the distribution as
+        often as every other, in an order without a pattern that is the same every time. (In an
+        evenly spaced order, clients of a closed loop fall into step.)"""
+        block, place = divmod(index, _STRATA)
+        inside = (0.5 + block * _GOLDEN) % 1
+        first, second = (
+            (order[block % _BLOCKS][place] + inside) / _STRATA for order in _shuffled_strata()
+        )
+        return self.lengths_at(first, second)
 
     def lengths_at(self, first: float, second: float) -> tuple[int, int]:
         """Tokens of the prompt and of the answer that such shares of the requests do not exceed."""
@@ -142,3 +153,13 @@ class ClosedLoad:
         if self.outputs is not None:
             answer = self.outputs.at(second)
         return max(1, prompt), max(1, answer)
+
+
+@cache
+def _shuffled_strata() -> tuple[tuple[tuple[int, ...], ...], ...]:
+    """Orders of the parts that requests take, block by block: of prompts, and of answers."""
+    draws = Random(_SEED)
+    return tuple(
+        tuple(tuple(draws.sample(range(_STRATA), _STRATA)) for _ in range(_BLOCKS))
+        for _ in ("prompts", "answers")
+    )

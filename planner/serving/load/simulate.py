@@ -38,13 +38,15 @@ class Work:
     """Requests of one rank in the order they come, with tokens of prompt and answer. `clients` have
     one at a time; with `at_s`, the seconds at which they come, there are as many as requests.
     `shared`: tokens with which all prompts begin, kept once the first prompt was read; `reused`: of
-    each prompt the tokens that earlier ones left in the cache."""
+    each prompt the tokens that earlier ones left in the cache. `read_elsewhere`: prompts come with
+    their KV cache and their first token."""
 
     lengths: Sequence[tuple[int, int]]
     clients: int
     at_s: Sequence[float] = ()
     shared: int = 0
     reused: Sequence[int] = ()
+    read_elsewhere: bool = False
 
 
 @dataclass(slots=True)
@@ -59,15 +61,15 @@ class _Waiting:
 @dataclass(slots=True)
 class _State:
     clock_s: float = 0.0
-    steps: int = 0
-    context: int = 0
+    steps: float = 0
+    context: float = 0
     held_bytes: float = 0.0
     any_read: bool = False
     polled_s: float = 0.0
-    polled_step: int = 0
-    gathering_step: int | None = None
+    polled_step: float = 0
+    gathering_step: float | None = None
     """When the first of the prompts that wait for others was seen."""
-    running: list[tuple[int, int]] = field(default_factory=list)
+    running: list[tuple[float, int]] = field(default_factory=list)
     """(step after which it ends, index), a heap."""
     waiting: deque[_Waiting] = field(default_factory=deque)
     reading: deque[_Waiting] = field(default_factory=deque)
@@ -146,6 +148,9 @@ class Simulation:
                 return
             state.held_bytes += size
             one = state.waiting.popleft()
+            if self._work.read_elsewhere:
+                self._start(one.index, one.prompt, one.answer, self._arrivals[one.index])
+                continue
             if self._work.reused:
                 one.before = self._work.reused[one.index]
             elif state.any_read:
@@ -194,13 +199,18 @@ class Simulation:
         state.clock_s += self._costs.prompt_s(decoding, state.context, parts)
         state.polled_s, state.polled_step = state.clock_s, state.steps
         if decoding:
-            self._advance(1)
+            self._advance(self._costs.tokens_per_step)
         state.any_read = state.any_read or bool(done)
         for one in done:
-            self._firsts[one.index] = state.clock_s
-            state.context += one.prompt
-            heappush(state.running, (state.steps + one.answer - 1, one.index))
+            self._start(one.index, one.prompt, one.answer, state.clock_s)
         self._end()
+
+    def _start(self, index: int, prompt: int, answer: int, first_s: float) -> None:
+        """A request whose first token came writes the others from the next step on."""
+        state = self._state
+        self._firsts[index] = first_s
+        state.context += prompt
+        heappush(state.running, (state.steps + answer - 1, index))
 
     def _decode_steps(self) -> None:
         state = self._state
@@ -215,7 +225,7 @@ class Simulation:
         self._advance(steps)
         self._end()
 
-    def _steps_until_admission(self, arriving: int) -> int:
+    def _steps_until_admission(self, arriving: int) -> float:
         """Decoding steps until requests are looked at that arrive within so many."""
         state, rule = self._state, self._scheduler
         if state.gathering_step is not None and rule.gather is not None:
@@ -231,7 +241,8 @@ class Simulation:
             or len(state.running) >= self._scheduler.max_running
         )
 
-    def _advance(self, steps: int) -> None:
+    def _advance(self, steps: float) -> None:
+        """So many tokens of every answer under way."""
         self._state.steps += steps
         self._state.context += steps * len(self._state.running)
 
@@ -239,9 +250,9 @@ class Simulation:
         """Requests whose last token came; their clients send the next ones."""
         state = self._state
         while state.running and state.running[0][0] <= state.steps:
-            _, index = heappop(state.running)
+            ended, index = heappop(state.running)
             prompt, answer = self._lengths[index]
-            state.context -= prompt + answer - 1
+            state.context -= prompt + answer - 1 + (state.steps - ended)
             state.held_bytes -= self._sizes[index]
             first_s = self._firsts[index]
             gaps = answer - 1

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from planner.serving.load.arrivals import drawn, traced
+from planner.serving.load.arrivals import Stream
 from planner.serving.load.lengths import ClosedLoad, LengthTable
+from planner.serving.load.reuse import found_again
 from planner.specs.serving_load import ROUNDS
 
 if TYPE_CHECKING:
-    from planner.serving.load.arrivals import OpenLoad
     from planner.specs.engine import EngineProfile
     from planner.specs.serving_load import Lengths, LoadFile
 
@@ -48,14 +49,24 @@ def closed_load(file: LoadFile, engine: EngineProfile) -> ClosedLoad:
     )
 
 
-def open_load(file: LoadFile, engine: EngineProfile) -> OpenLoad:
-    """The requests of a load file whose requests come at times of their own."""
+def bounding_load(file: LoadFile, engine: EngineProfile) -> ClosedLoad:
+    """The same as what bounds are made from: with the tokens that a cache of any size finds again
+    in a trace as a shared prefix, so that no replica has less to read."""
+    closed, trace = closed_load(file, engine), file.trace
+    if trace is None or not (file.is_open and trace.has_blocks and engine.keeps_prefixes):
+        return closed
+    return replace(closed, shared=int(found_again(trace)))
+
+
+def stream_of(file: LoadFile, engine: EngineProfile) -> Stream:
+    """The requests of a load file that come at times of their own."""
     closed, stated, trace = closed_load(file, engine), file.arrivals, file.trace
     if trace is not None:
-        return traced(trace, closed, rate_per_s=None if stated is None else stated.rate)
+        rate_per_s = trace.rate_per_s if stated is None else stated.rate
+        return Stream(closed=closed, rate_per_s=rate_per_s, trace=trace)
     assert stated is not None
-    return drawn(
-        closed,
+    return Stream(
+        closed=closed,
         rate_per_s=stated.rate,
         poisson=stated.process != "even",
         seed=1 if stated.seed is None else stated.seed,

@@ -3,8 +3,9 @@
     c   requests under way on one rank      O   tokens of an answer      B   sequences that run
 
 A request takes at least the time of its prompt alone and O − 1 steps of B sequences, where B is the
-share of the c that writes at a time; and no step ends more than B tokens. Prompts of others, which
-make steps longer, are left out, so that nothing is faster.
+share of the c that writes at a time; no step ends more than B tokens; and the steps that all
+requests take up together are no longer than the time there is. Prompts of others, which make steps
+longer, are left out of a request's own time, so that nothing is faster.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from planner.serving.load.steady import prompt_alone_s, running_alone
+from planner.serving.load.steady import held_requests, prompt_alone_s, running_alone
 
 if TYPE_CHECKING:
     from planner.arrays import Floats
@@ -54,4 +55,13 @@ def bounds_of(kind: ReplicaKind, load: ClosedLoad, clients: Floats) -> Bounds:
     rate = each / taken_s
     if steps:
         rate = np.minimum(rate, running / (steps * tpot_s))
+        most = min(float(engine.scheduler.max_running), held_requests(memory, load))
+        busy_s = costs.request_s(
+            np.maximum(1.0, np.minimum(each, most)),
+            read=load.mean_read,
+            before=load.shared,
+            answer=steps,
+            context=load.mean_input + load.mean_output / 2,
+        )
+        rate = np.minimum(rate, 1.0 / busy_s)
     return Bounds(rate=rate * ranks, ttft_s=np.full_like(clients, ttft_s), tpot_s=tpot_s)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from planner.plan.serving import Role
     from planner.serving.load.lengths import ClosedLoad
     from planner.serving.search.goal import Goal
+    from planner.serving.search.job import ServingJob
     from planner.serving.search.pricing import Pricing
     from planner.serving.search.space import ReplicaKind
     from planner.serving.transfer import PoolLinks
@@ -82,6 +83,17 @@ class Column:
             continues=self.role == "decode",
             adjacent=self.adjacent and not outer,
         )
+
+
+def pool_space(job: ServingJob, kinds: tuple[ReplicaKind, ...]) -> PoolSpace:
+    """What the pools of a search may be made of."""
+    return PoolSpace(
+        kinds=kinds,
+        rooms=job.rooms,
+        links=job.links,
+        disaggregated=job.allowed.disaggregated,
+        clients=job.clients,
+    )
 
 
 def columns_of(space: PoolSpace, load: ClosedLoad, goal: Goal) -> list[Column]:

@@ -9,19 +9,19 @@ from planner.serving.limits import compared
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from planner.serving.estimate import ServingEstimate
     from planner.serving.search.goal import Goal
-    from planner.serving.search.pricing import PricedReplicas
 
 
-def relaxations_of(goal: Goal, priced: Sequence[PricedReplicas]) -> tuple[str, ...]:
+def relaxations_of(goal: Goal, found: Sequence[ServingEstimate]) -> tuple[str, ...]:
     """For every limit that is not reached what comes closest: `ttft p99: with the other limits kept
     it is 812 ms at least; the limit is 500 ms`."""
     rows = [
         {
             name: (seconds, limit_s)
-            for name, seconds, limit_s in compared(goal.slo, found.ttft, found.tpot)
+            for name, seconds, limit_s in compared(goal.slo, one.ttft, one.tpot)
         }
-        for found in (one.estimate for one in priced)
+        for one in found
     ]
     if not rows:
         return ()

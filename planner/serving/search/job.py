@@ -10,6 +10,7 @@ from planner.serving.transfer import links_between
 from planner.solver.pools import Room
 
 if TYPE_CHECKING:
+    from planner.serving.load.arrivals import Stream
     from planner.serving.load.lengths import ClosedLoad
     from planner.serving.search.goal import Goal
     from planner.serving.search.space import Allowed
@@ -22,8 +23,8 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServingJob:
     """What is searched. `load`: lengths and rounds of the requests; `clients`: requests under way,
-    None for as many as are best. `cluster` has all counts; `devices`: of its only node, where not
-    all are used."""
+    None for as many as are best. `stream`: the requests, where they come at times of their own.
+    `cluster` has all counts; `devices`: of its only node, where not all are used."""
 
     cluster: ClusterSpec
     model: ModelSpec
@@ -33,6 +34,7 @@ class ServingJob:
     goal: Goal
     allowed: Allowed
     devices: int | None = None
+    stream: Stream | None = None
 
     @property
     def rooms(self) -> tuple[Room, ...]:

@@ -17,6 +17,7 @@ import numpy as np
 
 from planner.serving.deployment import PoolPart, forecast_of
 from planner.serving.limits import KEPT
+from planner.serving.search.apart import apart_of
 from planner.serving.search.columns import carried_of, columns_of, simulate
 from planner.serving.search.relaxed import relaxed_bound
 from planner.solver.pools import PoolsProblem, solve_pools
@@ -180,9 +181,10 @@ class MixedSearch:
             clients=self._space.clients,
             theta=theta,
             known_rate=known_rate,
-            fewest_devices=goal.objective == "devices" and most_devices is None,
+            cheapest=goal.objective == "devices" and most_devices is None,
             most_devices=most_devices,
             carried_per_s=carried_of(columns),
+            apart=apart_of(columns),
         )
         return solve_pools(problem, self._solver, budget)
 

@@ -12,6 +12,7 @@ from planner.serving.deployment import PoolPart, forecast_of
 from planner.serving.estimate import prices
 from planner.serving.forecast import Offer
 from planner.serving.limits import missed_limits
+from planner.serving.open_deployment import open_forecast_of
 from planner.serving.search.hosts import hosts_of
 
 if TYPE_CHECKING:
@@ -36,12 +37,14 @@ def offer_of(job: ServingJob, one: PricedReplicas) -> Offer:
 def scored_offer(job: ServingJob, parts: Sequence[PoolPart]) -> tuple[float, Offer]:
     """The score and the plan of parts, with their hosts."""
     goal = job.goal
-    forecast, settled = forecast_of(
-        parts,
-        job.load,
-        price_per_hour=_sum_of(goal.prices, parts),
-        watts=_sum_of(goal.watts, parts),
-    )
+    costs = {
+        "price_per_hour": _sum_of(goal.prices, parts),
+        "watts": _sum_of(goal.watts, parts),
+    }
+    if job.stream is None:
+        forecast, settled = forecast_of(parts, job.load, **costs)
+    else:
+        forecast, settled = open_forecast_of(parts, job.stream, **costs)
     missed = missed_limits(goal.slo, forecast.ttft, forecast.tpot)
     cost = sum(
         part.replicas * part.scenario.degrees.devices * goal.cost(part.group) for part in parts
@@ -64,7 +67,13 @@ def plan_of(job: ServingJob, parts: Sequence[PoolPart]) -> ServingPlan:
 
 def shape_of(plan: ServingPlan) -> tuple[ServingPool, ...]:
     """The plan without its limits and requests."""
-    same = {"max_running": 1, "max_step_tokens": 1, "clients": 0.0, "hosts": ()}
+    same = {
+        "max_running": 1,
+        "max_step_tokens": 1,
+        "clients": 0.0,
+        "requests_per_s": None,
+        "hosts": (),
+    }
     return tuple(replace(pool, **same) for pool in plan.pools)  # type: ignore[arg-type]
 
 
@@ -77,7 +86,8 @@ def _merged(parts: Sequence[PoolPart]) -> list[PoolPart]:
             one = found[key]
             count = one.replicas + part.replicas
             held = one.replicas * one.clients + part.replicas * part.clients
-            part = replace(one, replicas=count, clients=held / count)
+            come = one.replicas * one.per_s + part.replicas * part.per_s
+            part = replace(one, replicas=count, clients=held / count, per_s=come / count)
         found[key] = part
     return list(found.values())
 
@@ -101,6 +111,7 @@ def _pool(job: ServingJob, part: PoolPart, hosts: tuple[str, ...]) -> ServingPoo
         kv_tokens=prices(scenario)[1].kv_tokens,
         memory_share=scenario.engine.memory.share.value,
         clients=part.clients,
+        requests_per_s=part.per_s or None,
         hosts=hosts,
     )
 

@@ -10,14 +10,16 @@ import numpy as np
 from planner.alarm import enforced
 from planner.budget import OutOfTime, Stopped
 from planner.serving.search.bounds import bounds_of
-from planner.serving.search.columns import PoolSpace
+from planner.serving.search.columns import pool_space
 from planner.serving.search.equal import NOTHING, EqualSearch
 from planner.serving.search.front import beaten, front_of, leading
 from planner.serving.search.impossible import relaxations_of
 from planner.serving.search.job import ServingProgress
 from planner.serving.search.mixing import MixedSearch
-from planner.serving.search.plans import offer_of, scored_offer, shape_of
+from planner.serving.search.open_search import OpenSearch
+from planner.serving.search.plans import offer_of, scored_offer
 from planner.serving.search.pricing import Pricing
+from planner.serving.search.ranking import gap_of, with_offer
 from planner.serving.search.result import ServingSearch
 from planner.serving.search.space import space_of
 from planner.solver import Solver
@@ -31,8 +33,6 @@ if TYPE_CHECKING:
     from planner.serving.search.pricing import PricedReplicas
     from planner.serving.search.space import ReplicaSpace
 
-_SAME = 1e-6
-"""Share by which two scores differ at least."""
 _FRONT_SETTINGS = 8
 """Of each kind, priced for the front."""
 
@@ -53,8 +53,9 @@ def search_serving(
     )
     if not space.kinds and space.refusals and len(space.refusals) == len(space.excluded):
         raise space.refusals[0]
-    run = _Run(job, space, budget, progress)
-    return run.answer(top)
+    if job.stream is not None:
+        return OpenSearch(job, job.stream, space, budget, progress).answer(top)
+    return _Run(job, space, budget, progress).answer(top)
 
 
 class _Run:
@@ -83,7 +84,7 @@ class _Run:
         offers = [(one.score, offer_of(job, one)) for one in equal.found]
         mixed = self._mixed
         if mixed is not None and mixed.parts is not None:
-            offers = _with_mixed(offers, scored_offer(job, mixed.parts))
+            offers = with_offer(offers, scored_offer(job, mixed.parts))
         scores = [score for score, _ in offers]
         bound = None if mixed is None or self._equal is None else mixed.bound
         if bound is not None and cut:
@@ -92,7 +93,7 @@ class _Run:
             bound = max([bound, *scores[:1]])
             bound = bound if isfinite(bound) else None
         ranked = tuple(offer for _, offer in offers[:top])
-        gap = _gap(scores[0], bound, job) if scores and bound is not None else None
+        gap = gap_of(scores[0], bound, job) if scores and bound is not None else None
         closed = gap == 0.0 if scores else mixed is not None and mixed.impossible
         return ServingSearch(
             objective=job.goal.objective,
@@ -105,7 +106,9 @@ class _Run:
             stopped=cut or (Stopped.PROVEN if closed else Stopped.WORK_LIMIT),
             front=self._front or front_of(ranked),
             nearest=() if ranked else tuple(offer_of(job, one) for one in equal.closest),
-            relaxations=() if ranked else relaxations_of(job.goal, self._pricing.priced),
+            relaxations=()
+            if ranked
+            else relaxations_of(job.goal, [one.estimate for one in self._pricing.priced]),
             excluded=self._space.excluded,
             solver=self._solver.record,
         )
@@ -118,7 +121,11 @@ class _Run:
             with enforced(budget):
                 self._say("bounding")
                 self._mixed = MixedSearch(
-                    self._pools(), job.load, job.goal, self._pricing, self._solver
+                    pool_space(job, self._space.kinds),
+                    job.load,
+                    job.goal,
+                    self._pricing,
+                    self._solver,
                 )
                 self._equal = EqualSearch(alone, job.load, job.goal, self._pricing, top=top)
                 half = budget.longer(-budget.left_s / 2) if budget.timed else budget
@@ -133,16 +140,6 @@ class _Run:
         except KeyboardInterrupt:
             return Stopped.INTERRUPTED
         return Stopped.TIME_LIMIT if budget.late else None
-
-    def _pools(self) -> PoolSpace:
-        job = self._job
-        return PoolSpace(
-            kinds=self._space.kinds,
-            rooms=job.rooms,
-            links=job.links,
-            disaggregated=job.allowed.disaggregated,
-            clients=job.clients,
-        )
 
     def _drawn(self) -> tuple[Offer, ...]:
         """The front of the plans found and of some settings of every usual kind. Settings whose
@@ -179,21 +176,3 @@ class _Run:
         if self._progress is not None:
             kinds, priced = len(self._space.kinds), len(self._pricing.priced)
             self._progress(ServingProgress(phase=phase, kinds=kinds, priced=priced))
-
-
-def _with_mixed(
-    offers: list[tuple[float, Offer]], mixed: tuple[float, Offer]
-) -> list[tuple[float, Offer]]:
-    """The offers with what the program chose, where it is another plan."""
-    found: dict[object, tuple[float, Offer]] = {}
-    for one in sorted([*offers, mixed], key=lambda one: -one[0]):
-        found.setdefault(shape_of(one[1].plan), one)
-    return list(found.values())
-
-
-def _gap(score: float, bound: float, job: ServingJob) -> float:
-    """How far a value may be from the best, as a share of the larger one."""
-    value = job.goal.value(score, job.load.mean_output)
-    best = job.goal.value(bound, job.load.mean_output)
-    gap = abs(best - value) / max(value, best)
-    return gap if gap > _SAME else 0.0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,7 @@ from planner.specs.files import catalog
 from planner.specs.files.problems import validate
 from planner.specs.files.yaml_file import load_document
 from planner.specs.job import build_job
-from planner.specs.load import cluster_of, load_software
+from planner.specs.load import cluster_of, device_for, load_software
 from planner.specs.model.build import build_model
 from planner.specs.runs.file import RunInput, RunsInput
 from planner.specs.runs.spec import Run, RunDegrees, RunError, RunsFile
@@ -34,12 +35,22 @@ transposition before; a transposition, the last norm, the logits and their conve
 (DachengLi1/AMP, `GPT2ModelPipe.specs` in megatron/model/gpt2_model.py)."""
 
 
-def load_runs(path: str | Path) -> RunsFile:
-    """The measured runs of a file. Raises: InputError for what concerns the whole file; what
-    concerns one run is in `errors`."""
+class References:
+    """What runs files refer to, every file of it read once."""
+
+    def __init__(self) -> None:
+        self.device = cache(device_for)
+        self.software = cache(load_software)
+        self.document = cache(load_document)
+
+
+def load_runs(path: str | Path, references: References | None = None) -> RunsFile:
+    """The measured runs of a file, which shares what it refers to with other files of the same
+    `references`. Raises: InputError for what concerns the whole file; what concerns one run is in
+    `errors`."""
     document = load_document(Path(path))
     given = validate(document, RunsInput)
-    loader = RunLoader(document, given)
+    loader = RunLoader(document, given, references or References())
     runs: list[Run] = []
     errors: list[RunError] = []
     for index in range(len(given.runs)):
@@ -53,8 +64,9 @@ def load_runs(path: str | Path) -> RunsFile:
 class RunLoader:
     """Loads the runs of one file; what several of them refer to is loaded once."""
 
-    def __init__(self, document: Document, given: RunsInput) -> None:
+    def __init__(self, document: Document, given: RunsInput, references: References) -> None:
         self._document = document
+        self._references = references
         self._folder = Path(document.path).parent
         self._defaults = document.part(("defaults",)) if "defaults" in document.tree else None
         self._clusters: dict[str, ClusterSpec] = {}
@@ -160,7 +172,7 @@ class RunLoader:
 
     def _referred(self, kind: catalog.Kind, name: str, at: Location) -> Document:
         with self._placed(at):
-            return load_document(catalog.refer(kind, name, self._folder))
+            return self._references.document(catalog.refer(kind, name, self._folder))
 
     def _cluster_of(self, at: Location) -> ClusterSpec:
         stated = self._stated(at, "cluster")
@@ -177,7 +189,9 @@ class RunLoader:
                 name, folder = Path(document.path).stem, Path(document.path).parent
             else:
                 document, name, folder = self._document.part(at), "inline", self._folder
-            self._clusters[key] = cluster_of(document, name=name, folder=folder)
+            self._clusters[key] = cluster_of(
+                document, name=name, folder=folder, find_device=self._references.device
+            )
         return self._clusters[key]
 
     def _software_of(self, at: Location, assumptions: list[str]) -> SoftwareProfile:
@@ -186,14 +200,15 @@ class RunLoader:
             return self._load_software(stated[0])
         assumptions.append(f"run: software {DEFAULT_SOFTWARE} (nothing states another)")
         if DEFAULT_SOFTWARE not in self._software:
-            self._software[DEFAULT_SOFTWARE] = load_software(DEFAULT_SOFTWARE)
+            self._software[DEFAULT_SOFTWARE] = self._references.software(DEFAULT_SOFTWARE)
         return self._software[DEFAULT_SOFTWARE]
 
     def _load_software(self, at: Location) -> SoftwareProfile:
         name = str(self._value(at))
         if name not in self._software:
             with self._placed(at):
-                self._software[name] = load_software(catalog.refer("software", name, self._folder))
+                path = catalog.refer("software", name, self._folder)
+                self._software[name] = self._references.software(path)
         return self._software[name]
 
     def _model_of(self, at: Location, run_id: str) -> ModelSpec:

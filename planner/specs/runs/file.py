@@ -21,6 +21,7 @@ from planner.specs.software_parts import (
     OffloadPlace,
     RecomputeModule,
     ScheduleName,
+    UpdateStride,
 )
 
 Positive = Annotated[float, Field(gt=0, le=1e15)]
@@ -84,6 +85,8 @@ class SettingsInput(Input):
     """Share of the optimizer that is offloaded."""
     offload_to: OffloadPlace | None = None
     """Where it is. Default: host memory."""
+    update_stride: UpdateStride | None = None
+    """Of so many sub-groups of it one was updated on the device. Default: none."""
     weight_offload: bool = False
     """Sharded weights were in host memory."""
     activation_offload: Fraction = 0.0
@@ -98,6 +101,8 @@ class SettingsInput(Input):
     """Type in which gradients were kept over the microbatches of a step."""
     loss_chunks: Count | None = None
     """Chunks of the tokens in output layer and loss."""
+    packed_length: Size | None = None
+    """Tokens of the sequence that a token is in, where several fill the sequence length."""
     allocator: Allocator | None = None
     """Memory was reserved in segments of fixed sizes, or in segments that grow."""
     attention: AttentionKernel | None = None

@@ -36,12 +36,14 @@ DEVIATIONS = 1.645
 """Standard deviations of a normal distribution on either side that hold `LEVEL`."""
 FEWEST_FREE = 2
 """Degrees of freedom of the widest intervals."""
-FREE_EACH = 2
+FREE_EACH = 4
 """Degrees of freedom that every further publication adds: most have several jobs."""
 ONE_SIDED = 1.2816
 """Standard deviations of a normal distribution below which `LEVEL` of it lies."""
 DIFFERENT = 0.5
 """Weight of a cell for each feature in which it differs."""
+OTHER_KIND = 2
+"""As many features as these is it worth that a cell is about another kind of memory."""
 HALF_COUNT = 5
 """Runs at which a cell has half of its largest weight."""
 FEATURES = len(fields(Regime))
@@ -87,7 +89,7 @@ def factors(
 ) -> Interval:
     """Lower and upper factor on a quantity in a regime; 0 and infinity without any cell about it.
     The step time and memory have cells of their own, and cells about another memory kind differ in
-    one more feature. `measured`: some cells are of this device in this format.
+    `OTHER_KIND` more features. `measured`: some cells are of this device in this format.
     """
     about = [cell for cell in cells if (cell.quantity == STEP) == (quantity == STEP)]
     weights = [_weight(cell, regime, quantity) for cell in about]
@@ -122,7 +124,7 @@ def _small_sample(free: int) -> float:
 
 def _weight(cell: Cell, regime: Regime, quantity: str) -> float:
     differences = FEATURES - len(cell.regime.shared_with(regime))
-    differences += cell.quantity != quantity
+    differences += OTHER_KIND * (cell.quantity != quantity)
     saturated = cell.count / (cell.count + HALF_COUNT)
     return saturated * float(DIFFERENT**differences)
 

@@ -11,12 +11,15 @@ from planner.budget import OutOfTime
 from planner.errors import PlannerError
 from planner.specs.cluster.spec import default_hosts
 from planner.training.batch import FULL
-from planner.training.estimate import estimate
+from planner.training.estimate import estimate, with_confidence
 from planner.training.memory.stage import stage_peaks
 from planner.training.scenario import build_scenario
+from planner.training.search.best_first.best import Priced
 from planner.training.search.best_first.combinations import plan_at
+from planner.training.search.best_first.modules import may_choose_modules
 from planner.training.search.best_first.run import SearchRun
-from planner.training.search.bounding.groups import Fitting, batch_of, pieces
+from planner.training.search.bounding.fitting import Fitting, batch_of, pieces
+from planner.training.search.hosts.methods import ALIKE, UNCHANGED, PlacedPlan
 from planner.training.search.modules.choose import fitting_modules
 from planner.training.search.offloading import with_offloading
 from planner.training.search.result import Change, NearMiss
@@ -62,15 +65,34 @@ def nearest_misses(run: SearchRun) -> tuple[NearMiss, ...]:
     return tuple(_near_miss(run, group, index) for _, (_, group, index) in ranked[:NEAREST])
 
 
+def offer_with_modules(run: SearchRun, found: SearchRun) -> bool:
+    """Where nothing fits in `run`: of the combinations that come closest those that fit with
+    modules computed again and offloaded, as plans of `found`, the same search or one with more
+    choices. Returns whether any is among its best. Raises: OutOfTime."""
+    scenario = run.scenario
+    if not may_choose_modules(scenario, run.restrictions):
+        return False
+    best, before = found.best, found.best.kept
+    for place, miss in enumerate(nearest_misses(run)):
+        chosen = fitting_modules(scenario, miss.plan, run.budget, below_s=best.slowest_s)
+        if chosen is not None:
+            sure = with_confidence(scenario, chosen.plan, chosen.estimate)
+            placed = PlacedPlan(plan=chosen.plan, bound_s=0.0, method=UNCHANGED)
+            if scenario.ideal is scenario:
+                placed = PlacedPlan(plan=chosen.plan, bound_s=sure.step_s, method=ALIKE)
+            best.offer(Priced.of(sum(map(len, found.space.may_fit)) + place, placed, sure))
+    return best.kept != before
+
+
 def _lacking(run: SearchRun) -> Iterator[tuple[Fitting, NDArray[np.int64]]]:
     """Groups of combinations and the bytes that their fullest stage lacks. Combinations that the
     screen never priced need more than one that it did, and are left out."""
-    ideal, table = run.scenario.ideal, run.growing.table
-    for screened, group in run.groups():
+    ideal, table = run.scenario.ideal, run.space.growing.table
+    for screened, group in run.space.groups():
         rows = np.flatnonzero(screened.columns["row"][group.grid_row] >= 0)
         if not len(rows):
             continue
-        layout = run.layouts.of(group.pipeline, group.virtual_stages, group.schedule)
+        layout = run.space.layouts.of(group.pipeline, group.virtual_stages, group.schedule)
         no_bound = np.zeros(len(rows))
         candidates = Fitting.of(screened, group, layout, rows, no_bound, no_bound)
         recomputed = np.where(candidates.variants["recompute"] == FULL, layout.load.most_layers, 0)
@@ -104,7 +126,6 @@ def cheapest_changes(run: SearchRun) -> Iterator[Change]:
     for find in (
         _lifted_restrictions,
         _offloading,
-        _modules,
         _context,
         _headroom,
         _more_nodes,
@@ -152,21 +173,10 @@ def _offloading(run: SearchRun) -> Iterator[Change]:
         yield _change(f"--optimizer-offload {best[0].optimizer_offload:g}{weights}", best)
 
 
-def _modules(run: SearchRun) -> Iterator[Change]:
-    """Modules to compute again and to offload in the plans that lack least; the fastest of them."""
-    if run.scenario.job.settings.modules_stated:
-        return
-    near = [miss.plan for miss in nearest_misses(run)]
-    found = [fitting_modules(run.scenario, plan, run.budget) for plan in near]
-    fitting = [one for one in found if one is not None]
-    if fitting:
-        yield min(fitting, key=lambda one: one.estimate.step_s)
-
-
 def _context(run: SearchRun) -> Iterator[Change]:
     """Context parallelism for sequences too short for the search to try it unasked."""
-    if run.restrictions.context is None and run.enumeration.tally.excluded["context-use"]:
-        degrees = run.enumeration.values["context"]
+    if run.restrictions.context is None and run.space.enumeration.tally.excluded["context-use"]:
+        degrees = run.space.enumeration.values["context"]
         best = _fastest(run, run.scenario, replace(run.restrictions, context=degrees))
         if best is not None:
             yield _change(f"--context {best[0].degrees.context}", best)
@@ -206,7 +216,7 @@ def _more_nodes(run: SearchRun) -> Iterator[Change]:
     if roomy is not None:
         best = _best_of(roomy)
         if best is not None:
-            there = run.scenario.cluster.num_nodes or enough
+            there = run.scenario.given.num_nodes or enough
             lacking = f", of which the cluster has {there}" if enough > there else ""
             yield _change(f"{enough} nodes instead of {nodes}{lacking}", best)
 
@@ -232,7 +242,7 @@ def _with_length(scenario: Scenario, seq_length: int) -> Scenario:
 
 def _with_nodes(scenario: Scenario, nodes: int) -> Scenario | None:
     """The scenario on more nodes like the last ones; None where that cannot be described."""
-    cluster = scenario.cluster.sized(devices=scenario.job.devices)
+    cluster = scenario.given.sized(devices=scenario.job.devices)
     *before, last = cluster.node_groups
     count = nodes - sum(group.count or 0 for group in before)
     if cluster.matrix is not None or cluster.overrides or last.network is None:

@@ -149,8 +149,8 @@ class _Search:
         else:
             with suppress(RuleError):
                 run.bound()
-            if not run.complete:
-                run.complete = run.done = True
+            if not run.space.complete:
+                run.space.complete = run.done = True
                 return
         if run.may_fit:
             run.refine()
@@ -174,7 +174,7 @@ class _Search:
 
     def result(self, cut: Stopped | None) -> SearchResult:
         plans = self._ranked(self.listed)
-        settled = cut is None and all(run.complete and run.done for run in self.runs)
+        settled = cut is None and all(run.space.complete and run.done for run in self.runs)
         bound = self._bound()
         gap = 0.0 if settled else 1.0
         values = [self.objective.value(one.estimate) for one in plans]
@@ -195,7 +195,7 @@ class _Search:
         )
         return SearchResult(
             plans=plans,
-            candidates=sum(one.enumeration.tally.candidates for one in self.runs),
+            candidates=sum(one.space.enumeration.tally.candidates for one in self.runs),
             fitting=sum(one.num_fitting for one in self.runs),
             refined=sum(one.refined for one in self.runs),
             settled=settled,
@@ -205,7 +205,7 @@ class _Search:
             bound_s=bound if self.objective.by == "step" and bound < inf else None,
             stopped=cut or (Stopped.PROVEN if proven else Stopped.WORK_LIMIT),
             tied_within=tie_margin(),
-            space=space_report(run.enumeration, self.restrictions),
+            space=space_report(run.space.enumeration, self.restrictions),
             solver=self.solver.record,
             nearest=(),
             changes=(),

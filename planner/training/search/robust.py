@@ -15,7 +15,7 @@ from planner.alarm import enforced
 from planner.budget import UNLIMITED, OutOfTime, Stopped
 from planner.specs.cluster.spec import LinkOverride
 from planner.training.estimate import estimate, point_estimate
-from planner.training.scenario import build_scenario, resized
+from planner.training.scenario import build_scenario, resized, with_hardware
 from planner.training.search.hosts.grid import grid_of
 from planner.training.search.result import CostliestLink, Robustness
 
@@ -88,10 +88,10 @@ def _described(scenario: Scenario, ranked: RankedPlan) -> RankedPlan:
 
 def worst_case(scenario: Scenario, share: float) -> Scenario:
     """The scenario with every bandwidth between nodes lower by the share."""
-    cluster = with_network_bandwidth(scenario.cluster, 1 - share)
     names = scenario.cluster.host_names()
     hosts = [names[node] for node in scenario.topology.order]
-    return build_scenario(cluster, scenario.model, scenario.job).placed(hosts)
+    slower = with_hardware(scenario, lambda cluster: with_network_bandwidth(cluster, 1 - share))
+    return slower.placed(hosts)
 
 
 def with_network_bandwidth(cluster: ClusterSpec, factor: float) -> ClusterSpec:
@@ -131,7 +131,7 @@ def costliest_link(
     Of the links of a boundary, and of those of a stage's ring, only the slowest is tried: there a
     slower one costs most. Raises: OutOfTime.
     """
-    placed = scenario.placed(plan.placement.hosts)
+    placed = scenario.running(plan)
     grid = grid_of(placed.topology, plan.degrees)
     if grid is None:
         return None

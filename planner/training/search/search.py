@@ -17,8 +17,13 @@ from planner.training.search.best_first.fewer import faster_on_fewer
 from planner.training.search.best_first.run import Progress, SearchRun
 from planner.training.search.hosts.placement import left_idle, used_hosts
 from planner.training.search.idle.batches import near_batches
+from planner.training.search.idle.bounds import WorkBounds
 from planner.training.search.idle.nodes import FewerNodes, may_idle
-from planner.training.search.infeasible import cheapest_changes, nearest_misses
+from planner.training.search.infeasible import (
+    cheapest_changes,
+    nearest_misses,
+    offer_with_modules,
+)
 from planner.training.search.layouts.choose import choose_layout
 from planner.training.search.layouts.default import default_layout
 from planner.training.search.modules.choose import better_modules
@@ -116,7 +121,7 @@ def search(
                 if smaller is None:
                     raise
                 empty = error
-                run.complete = run.done = True
+                run.space.complete = run.done = True
             else:
                 if cloud:
                     fitting = run.cloud()
@@ -124,8 +129,12 @@ def search(
             if smaller is not None:
                 smaller.look()
                 batches = near_batches(smaller) if advise else ()
-            if empty is None and not _plans(run, smaller):
-                run = _offloading(run) or run
+            if empty is None and not _plans(run, smaller) and _nothing_fits(run):
+                wider = _offloading(run) or run
+                if offer_with_modules(run, wider):
+                    least_s = _least_work_s(run)
+                    wider.bound_s = min(least_s, wider.bound_s or least_s)
+                run = wider
             if run.improve is not None and advise:
                 without = faster_without_types(run)
             if empty is None and _nothing_fits(run) and not _plans(run, smaller):
@@ -162,14 +171,20 @@ def search(
     )
 
 
+def _least_work_s(run: SearchRun) -> float:
+    """No combination on all nodes takes less than that, by its computation alone."""
+    work = WorkBounds(run.scenario, run.restrictions, run.space.growing, run.budget)
+    return work.by_nodes().get(run.scenario.topology.nodes, 0.0)
+
+
 def _offloading(run: SearchRun) -> SearchRun | None:
     """Where nothing fits, the same search with what the framework can offload; None where nothing
     fits even then."""
     wider = with_offloading(run.restrictions, run.scenario.job)
-    if wider is None or not _nothing_fits(run):
+    if wider is None:
         return None
     run.report("offloading")
-    more = replace(run, restrictions=wider, complete=False, done=False)
+    more = replace(run, restrictions=wider, done=False)
     try:
         more.bound()
     except RuleError:
@@ -187,7 +202,7 @@ def _fewer_nodes(result: SearchResult, fewer: Sequence[SizedPlan]) -> SizedPlan 
 
 def _nothing_fits(run: SearchRun) -> bool:
     """Whether no combination fits, on whatever hosts."""
-    return run.complete and run.done and not run.best.kept
+    return run.space.complete and run.done and not run.best.kept
 
 
 def _plans(run: SearchRun, smaller: FewerNodes | None) -> tuple[RankedPlan, ...]:
@@ -213,9 +228,9 @@ def _result(
 ) -> SearchResult:
     plans = _plans(run, smaller)
     opened = () if smaller is None else smaller.all_runs
-    runs = (run, *(one for one in opened if one.complete))
-    complete = run.complete
-    settled = all(one.complete and one.done for one in (run, *opened))
+    runs = (run, *(one for one in opened if one.space.complete))
+    complete = run.space.complete
+    settled = all(one.space.complete and one.done for one in (run, *opened))
     bound_s = _bound_s(runs, smaller)
     gap, layout_gap = 0.0, 0.0
     if plans and complete:
@@ -231,7 +246,7 @@ def _result(
         stopped = cut
     return SearchResult(
         plans=plans,
-        candidates=sum(one.enumeration.tally.candidates for one in runs),
+        candidates=sum(one.space.enumeration.tally.candidates for one in runs),
         fitting=sum(one.num_fitting for one in runs),
         refined=sum(one.refined for one in runs),
         settled=settled,
@@ -241,7 +256,7 @@ def _result(
         bound_s=bound_s if complete else None,
         stopped=stopped,
         tied_within=tie_margin(),
-        space=space_report(run.enumeration, restrictions),
+        space=space_report(run.space.enumeration, restrictions),
         solver=run.solver.record,
         nearest=nearest,
         changes=changes,

@@ -85,5 +85,5 @@ def _sizes(scenario: Scenario, work: WorkBounds, longest_s: float) -> Iterator[S
         with suppress(InputError):
             yield resized(scenario, devices)
     for nodes, least_s in sorted(work.by_nodes().items()):
-        if least_s <= longest_s:
+        if least_s <= longest_s or scenario.in_domains:
             yield resized(scenario, nodes * each)

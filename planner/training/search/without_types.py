@@ -66,7 +66,7 @@ def _unions(types: int) -> Iterator[tuple[int, ...]]:
 
 def _device_seconds(run: SearchRun) -> Floats:
     """[C]: the least device-seconds that a sequence takes on each device type, under any shard."""
-    table, scenario = run.growing.table, run.scenario
+    table, scenario = run.space.growing.table, run.scenario
     counts = np.zeros(len(scenario.kinds))
     for kind in layer_kinds(scenario.model):
         counts[scenario.kinds.index(kind)] += 1

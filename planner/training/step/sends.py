@@ -202,12 +202,10 @@ def crossings(topology: Topology, pipeline: int, direction: int) -> tuple[Crossi
     offsets = topology.offsets(each)
     found: list[Crossing] = []
     alike: dict[tuple[object, ...], Crossing] = {}
+    nodes = topology.nodes_of(each * np.arange(pipeline)[:, None] + offsets)
     for stage in range(pipeline):
         sender, receiver = stage * each, (stage + direction) % pipeline * each
-        ends = np.stack(
-            [topology.nodes_of(sender + offsets), topology.nodes_of(receiver + offsets)]
-        )
-        first, pair_of = distinct_rows(ends)
+        first, pair_of = distinct_rows((nodes[stage], nodes[(stage + direction) % pipeline]))
         ranks = range(sender, sender + each)
         groups = [
             topology.between(

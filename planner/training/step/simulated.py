@@ -70,7 +70,7 @@ def simulate_step(
     parts, spans = simulated or slowest_spans(scenario, table, batch)
     without_sends_s = spans.pass_span_s
     if batch.pipeline > 1:
-        without_sends_s = _spans(batch, durations(parts, weight_s, sends=False)).pass_span_s
+        without_sends_s = _pass_span_s(batch, durations(parts, weight_s, sends=False))
     busiest = int(parts.busy_s[0].argmax())
     busy_s = float(parts.busy_s[0, busiest])
     microbatches = int(batch.chunk_microbatches[0])
@@ -195,6 +195,13 @@ def _spans(batch: Batch, seconds: Durations) -> Spans:
         if found is not None:
             return found
     return Spans.of(simulate(schedule_of(batch), seconds))
+
+
+def _pass_span_s(batch: Batch, seconds: Durations) -> float:
+    """The seconds of `_spans` until the last pass alone."""
+    if _fewer(batch) is None:
+        return simulate(schedule_of(batch), seconds).pass_span_s
+    return _spans(batch, seconds).pass_span_s
 
 
 def _fewer(batch: Batch) -> int | None:

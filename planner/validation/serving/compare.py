@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from planner.errors import PlannerError
@@ -28,6 +28,12 @@ QUANTITIES = (
     RATE,
 )
 """What is compared: means of requests, where no percentile is named."""
+_FIRST_REQUESTS = (TTFT, "ttft_p99")
+"""What a cold start changes; the median of all requests is not."""
+_COLD = (
+    "time to the first token, mean and 99th percentile: the first requests waited for kernels to "
+    "be compiled, as no request warmed the engine up"
+)
 _MILLI = 1e-3
 
 
@@ -59,7 +65,8 @@ class ServingCell:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServingSource:
     """The runs of one file. `errors` are the rows that cannot be compared, `doubts` those that are
-    left out because of what was measured, `doubtful` what comes out for them all the same."""
+    left out because of what was measured, or of which a part is, `doubtful` what comes out for
+    them all the same."""
 
     name: str
     results: tuple[ServingResult, ...]
@@ -128,7 +135,8 @@ def _source(path: Path) -> ServingSource:
     for row in rows:
         try:
             reason = apart.get(id(row)) or why_implausible(row)
-            result = _compare(row)
+            case = _case(row)
+            result = _compare(row, case)
         except (RowError, PlannerError) as error:
             errors.append(RunError(id=row.name, message=str(error)))
         except (ArithmeticError, LookupError, TypeError, ValueError) as error:
@@ -137,6 +145,10 @@ def _source(path: Path) -> ServingSource:
         else:
             (doubtful if reason else results).append(result)
             doubts += [RunError(id=row.name, message=reason)] if reason else []
+            if case.starts_cold and not reason:
+                results[-1], cold = _parted(result)
+                doubtful += [cold] if cold.compared else []
+                doubts += [RunError(id=row.name, message=_COLD)] if cold.compared else []
     return ServingSource(
         name=path.stem,
         results=tuple(results),
@@ -146,11 +158,21 @@ def _source(path: Path) -> ServingSource:
     )
 
 
-def _compare(row: ServingRow) -> ServingResult:
-    measured = _measured(row)
-    if not measured:
+def _parted(result: ServingResult) -> tuple[ServingResult, ServingResult]:
+    """What a cold start leaves as it is, and what it changes."""
+    changed = {name: result.compared[name] for name in _FIRST_REQUESTS if name in result.compared}
+    kept = {name: one for name, one in result.compared.items() if name not in changed}
+    return replace(result, compared=kept), replace(result, compared=changed)
+
+
+def _case(row: ServingRow) -> ServingCase:
+    if not _measured(row):
         raise RowError("no figure to compare")
-    case = case_of(row)
+    return case_of(row)
+
+
+def _compare(row: ServingRow, case: ServingCase) -> ServingResult:
+    measured = _measured(row)
     predicted = _decoded(case) if case.prefill is not None else _served(case)
     compared = {
         name: Comparison(predicted=predicted[name], measured=measured[name])

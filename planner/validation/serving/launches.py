@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Literal
 
 from planner.specs.engine import Gather
 from planner.specs.files import catalog
-from planner.specs.files.fields import Count, Input, Text
+from planner.specs.files.fields import Count, Fraction, Input, Seconds, Text
 from planner.specs.files.problems import validate
 from planner.specs.files.yaml_file import load_document
 
 if TYPE_CHECKING:
     from planner.specs.engine import EngineProfile
 
-_EQUAL = ("engine", "model", "family", "device", "input_length", "output_length")
+_EQUAL = ("mode", "engine", "model", "family", "device", "input_length", "output_length")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,6 +23,7 @@ class Launched:
     """What a row says of its launch, in the words of the files shipped here."""
 
     table: str
+    mode: str
     engine: str
     model: str
     family: str | None
@@ -32,6 +33,9 @@ class Launched:
     output_length: int
     tensor: int
     load: float
+    version: str
+    measured: str
+    """When, as an ISO date or the beginning of one; empty where it is not stated."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,14 +46,31 @@ class LaunchSettings:
     max_step_tokens: int | None = None
     poll_steps: int | None = None
     gather: Gather | None = None
+    memory_share: float | None = None
+    step_s: float | None = None
+    """What the host adds to a step."""
+    rounds: int | None = None
+    """Requests of each client."""
+    least: float | None = None
+    """Lengths are uniform from this share of the stated ones on."""
+    drafts: bool = False
 
     def applied(self, engine: EngineProfile) -> EngineProfile:
         """The engine as it was launched."""
         names = ("max_step_tokens", "poll_steps", "gather")
         stated = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
         scheduler = engine.scheduler.model_copy(update=stated)
+        memory = engine.memory
+        if self.memory_share is not None:
+            share = memory.share.model_copy(update={"value": self.memory_share})
+            memory = memory.model_copy(update={"share": share})
+        host = engine.host
+        if self.step_s is not None:
+            step = host.step.model_copy(update={"value": self.step_s})
+            host = host.model_copy(update={"step": step})
         kv_format = self.kv_format or engine.kv_format
-        return engine.model_copy(update={"scheduler": scheduler, "kv_format": kv_format})
+        changed = {"scheduler": scheduler, "memory": memory, "host": host, "kv_format": kv_format}
+        return engine.model_copy(update=changed)
 
 
 class LaunchMatch(Input):
@@ -57,6 +78,7 @@ class LaunchMatch(Input):
 
     tables: tuple[Text, ...]
     """Values of the column `source`."""
+    mode: Literal["agg", "disagg"] | None = None
     engine: Text
     model: Text | None = None
     family: Text | None = None
@@ -67,6 +89,11 @@ class LaunchMatch(Input):
     tensor_below: Count | None = None
     load_from: Count | None = None
     load_below: Count | None = None
+    versions: tuple[Text, ...] | None = None
+    """Of the engine, as rows state them."""
+    measured_from: Text | None = None
+    measured_before: Text | None = None
+    """ISO dates; a row that states none is not meant."""
 
     def holds(self, row: Launched) -> bool:
         """Whether a row is one of them."""
@@ -81,6 +108,9 @@ class LaunchMatch(Input):
             and (self.tensor_below is None or row.tensor < self.tensor_below)
             and (self.load_from is None or row.load >= self.load_from)
             and (self.load_below is None or row.load < self.load_below)
+            and (self.versions is None or row.version in self.versions)
+            and (self.measured_from is None or row.measured >= self.measured_from)
+            and (self.measured_before is None or "" < row.measured < self.measured_before)
         )
 
 
@@ -92,27 +122,52 @@ class EngineLaunch(Input):
     kv_format: Literal["bf16", "fp8"] | None = None
     max_step_tokens: Count | None = None
     tokens_beyond_input: Count | None = None
-    """A step holds the whole prompt, one token for each of the load, and so many more."""
+    """A step holds the whole prompt, one token for each of the load, and so many more; at least
+    `max_step_tokens`, where both are stated."""
+    prompts_in_step: Count | None = None
+    """A step holds so many of the longest prompts."""
     poll_steps: Count | None = None
     gather: Gather | None = None
+    memory_share: Fraction | None = None
+    step: Seconds | None = None
+    rounds: Count | None = None
+    least: Fraction | None = None
+    drafts: bool = False
+    """Tokens were drafted, and how many were accepted is not stated."""
 
     def settings(self, row: Launched) -> LaunchSettings:
         """What it sets for a row."""
         tokens = self.max_step_tokens
         if self.tokens_beyond_input is not None:
-            tokens = row.input_length + round(row.load) + self.tokens_beyond_input
+            beyond = row.input_length + round(row.load) + self.tokens_beyond_input
+            tokens = max(beyond, tokens or 0)
+        if self.prompts_in_step is not None:
+            tokens = self.prompts_in_step * row.input_length
         return LaunchSettings(
             kv_format=self.kv_format,
             max_step_tokens=tokens,
             poll_steps=self.poll_steps,
             gather=self.gather,
+            memory_share=self.memory_share,
+            step_s=self.step,
+            rounds=self.rounds,
+            least=self.least,
+            drafts=self.drafts,
         )
+
+
+class ColdStart(Input):
+    """Runs whose first requests met an engine that still compiled its kernels."""
+
+    of: LaunchMatch
+    source: Text
 
 
 class Launches(Input):
     """The file of launches."""
 
     launches: tuple[EngineLaunch, ...]
+    cold_starts: tuple[ColdStart, ...]
 
 
 def launched_with(row: Launched) -> LaunchSettings:
@@ -121,6 +176,11 @@ def launched_with(row: Launched) -> LaunchSettings:
         if launch.of.holds(row):
             return launch.settings(row)
     return LaunchSettings()
+
+
+def starts_cold(row: Launched) -> bool:
+    """Whether the first requests of a row waited for kernels to be compiled."""
+    return any(one.of.holds(row) for one in shipped_launches().cold_starts)
 
 
 @cache

@@ -15,7 +15,7 @@ from planner.specs.files.problems import validate
 from planner.specs.files.yaml_file import load_document
 from planner.specs.load import load_device, load_model
 from planner.specs.unpriced import why_unpriced
-from planner.validation.serving.launches import Launched, launched_with
+from planner.validation.serving.launches import Launched
 from planner.validation.serving.table import RowError
 
 if TYPE_CHECKING:
@@ -38,6 +38,8 @@ class TableNames(Input):
     formats: dict[str, Text]
     published: dict[str, Text]
     """Models that exist in one format."""
+    fp8_in_blocks: tuple[Text, ...]
+    """Models whose weights in fp8 have a scale for every block."""
     kv_formats: dict[str, Text]
     """Of the KV cache, where the format of the weights says so."""
 
@@ -48,17 +50,13 @@ def table_names() -> TableNames:
     return validate(load_document(catalog.folder("runs") / "serving" / "names.yaml"), TableNames)
 
 
-def scenario_of(row: ServingRow, degrees: ServingDegrees, load: ClosedLoad) -> ServingScenario:
-    """The scenario of a row. Raises: RowError for a name that nothing here has; RuleError."""
-    names = table_names()
-    framework, model_name = row.text("framework"), row.text("model")
-    model = names.models.get(model_name, model_name)
-    weights = names.published.get(model) or row.text("weight_format") or _UNSTATED
-    weights = names.formats.get(weights, weights)
-    engine = names.engines.get(framework, framework)
+def launch_of(row: ServingRow, degrees: ServingDegrees, load: ClosedLoad) -> Launched:
+    """What a row says of its launch. Raises: RowError for a name that nothing here has."""
+    model, engine, weights = _names_of(row)
     device = row.text("device")
-    launched = Launched(
+    return Launched(
         table=row.text("source"),
+        mode=row.text("mode"),
         engine=engine,
         model=model,
         family=_device(device).family,
@@ -68,12 +66,33 @@ def scenario_of(row: ServingRow, degrees: ServingDegrees, load: ClosedLoad) -> S
         output_length=load.output_tokens,
         tensor=degrees.tensor,
         load=load.concurrency,
+        version=row.text("framework_version"),
+        measured=row.text("measured"),
     )
-    settings = launched_with(launched)
+
+
+def scenario_of(
+    row: ServingRow, degrees: ServingDegrees, settings: LaunchSettings
+) -> ServingScenario:
+    """The scenario of a row. Raises: RowError for a name that nothing here has; RuleError."""
+    names = table_names()
+    model, engine, weights = _names_of(row)
     stated = row.text("kv_format")
     kv = names.formats.get(stated, stated) or settings.kv_format
     kv = kv or names.kv_formats.get(weights, "")
-    return _known(model, device, engine, weights, kv, degrees, settings)
+    return _known(model, row.text("device"), engine, weights, kv, degrees, settings)
+
+
+def _names_of(row: ServingRow) -> tuple[str, str, str]:
+    """Of model, engine and format of the weights, in the words of the files shipped here."""
+    names = table_names()
+    framework, model_name = row.text("framework"), row.text("model")
+    model = names.models.get(model_name, model_name)
+    weights = names.published.get(model) or row.text("weight_format") or _UNSTATED
+    weights = names.formats.get(weights, weights)
+    if weights == "fp8" and model in names.fp8_in_blocks:
+        weights = "fp8-block"
+    return model, names.engines.get(framework, framework), weights
 
 
 @cache

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from planner.serving.load.lengths import ClosedLoad
 from planner.serving.scenario import ServingDegrees, ServingScenario
 from planner.specs import ranges
-from planner.validation.serving.named import scenario_of
+from planner.validation.serving.launches import launched_with, starts_cold
+from planner.validation.serving.named import launch_of, scenario_of
 from planner.validation.serving.table import RowError
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ CREDIBLE_PEAK_SHARE = 0.6
 """Runs that imply more of the peak rate had a prefix cached, or another format than stated."""
 USUAL_ROUNDS = 10
 """Requests of a client where a table does not say how many: those of most benchmarks' clients."""
+_DRAFTS = "decodes with drafts, and how many are accepted is not stated"
 _SPREAD = re.compile(r"uniform in \[(0?\.[0-9]+|[01](?:\.0*)?), 1\]")
 _COUNTS = re.compile(r"[0-9]+")
 _ROUNDS = re.compile(r"([0-9]+) requests per unit of concurrency")
@@ -34,6 +36,8 @@ class ServingCase:
     prefill: ServingScenario | None = None
     prefill_replicas: int = 1
     decode_replicas: int = 1
+    starts_cold: bool = False
+    """The first requests waited for kernels to be compiled."""
 
 
 def why_implausible(row: ServingRow) -> str | None:
@@ -52,11 +56,21 @@ def case_of(row: ServingRow) -> ServingCase:
     """The run of a row. Raises: RowError where the row lacks what an estimate needs, or states what
     is not estimated; PlannerError for a scenario that breaks a rule."""
     if row.text("speculative") not in ("", "none"):
-        raise RowError("decodes with drafts, and how many are accepted is not stated")
+        raise RowError(_DRAFTS)
     mode = row.text("mode")
     if mode == "agg":
         load, degrees = _load(row), _aggregated(row)
-        return ServingCase(scenario=scenario_of(row, degrees, load), load=load)
+        launched = launch_of(row, degrees, load)
+        settings = launched_with(launched)
+        if settings.drafts and not row.text("speculative"):
+            raise RowError(_DRAFTS)
+        rounds = settings.rounds or load.rounds
+        least = load.least if settings.least is None else settings.least
+        return ServingCase(
+            scenario=scenario_of(row, degrees, settings),
+            load=replace(load, rounds=rounds, least=least),
+            starts_cold=starts_cold(launched),
+        )
     if mode == "disagg":
         return _disaggregated(row)
     raise RowError(f"mode is {mode[:40]!r}; agg and disagg are known")
@@ -76,9 +90,9 @@ def _disaggregated(row: ServingRow) -> ServingCase:
     decode = _pool_degrees(row, "decode", decoding // replicas)
     load = _load(row)
     return ServingCase(
-        scenario=scenario_of(row, decode, load),
+        scenario=scenario_of(row, decode, launched_with(launch_of(row, decode, load))),
         load=load,
-        prefill=scenario_of(row, prefill, load),
+        prefill=scenario_of(row, prefill, launched_with(launch_of(row, prefill, load))),
         prefill_replicas=reading,
         decode_replicas=replicas,
     )
@@ -129,7 +143,7 @@ def _load(row: ServingRow) -> ClosedLoad:
     if kind not in ("concurrency", "batch", "offline"):
         raise RowError(f"load_kind {kind!r}: arrivals over time are not stated")
     spread, rounds = _SPREAD.search(lengths), _ROUNDS.search(lengths)
-    many = USUAL_ROUNDS if kind == "concurrency" else 1
+    many = 1 if kind == "offline" else USUAL_ROUNDS
     return ClosedLoad(
         concurrency=_clients(row),
         input_tokens=_length(row, "input_length"),

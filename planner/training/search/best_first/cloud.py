@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from planner.training.memory.stage import stage_peaks
-from planner.training.search.bounding.groups import batch_of, pieces, tight_bounds
+from planner.training.search.bounding.fitting import batch_of, pieces
+from planner.training.search.bounding.tight import tight_bounds
 from planner.training.search.result import Cloud
 from planner.training.search.space.codes import sharing_ranks, value_of
 from planner.training.search.space.enumeration import AXES, GRID_AXES, ONLY_WHERE_TRIED
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from planner.budget import Budget
     from planner.training.costs import CostTable
     from planner.training.scenario import Scenario
-    from planner.training.search.bounding.groups import Fitting
+    from planner.training.search.bounding.fitting import Fitting
 
 Values = list[int | float | str | bool]
 

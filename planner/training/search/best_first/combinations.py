@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from planner.plan import Plan
     from planner.training.scenario import Scenario
-    from planner.training.search.bounding.groups import Fitting
+    from planner.training.search.bounding.fitting import Fitting
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

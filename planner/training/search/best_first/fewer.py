@@ -38,7 +38,7 @@ def faster_on_fewer(run: SearchRun, best: RankedPlan) -> SizedPlan | None:
     scenario = run.scenario
     if len(scenario.ideal.candidate_devices) > 1:
         return None
-    known = KnownShards.of(scenario.ideal, run.growing, best.estimate.step_s)
+    known = KnownShards.of(scenario.ideal, run.space.growing, best.estimate.step_s)
     found: SizedPlan | None = None
     for nodes in _sizes(scenario.topology.nodes):
         run.budget.check()
@@ -87,10 +87,10 @@ def _fastest(
         known=known,
     )
     run.bound()
-    if not run.fitting or (run.bound_s or 0.0) >= below_s:
+    if not run.space.fitting or (run.bound_s or 0.0) >= below_s:
         return None
-    combinations = Combinations(scenario=scenario, groups=tuple(run.fitting))
-    queue = BoundQueue(combinations, run.growing.table, budget)
+    combinations = Combinations(scenario=scenario, groups=tuple(run.space.fitting))
+    queue = BoundQueue(combinations, run.space.growing.table, budget)
     found, left = None, budget.meter(PRICED)
     while queue.least_s < below_s and np.isfinite(queue.least_s) and not left.ended:
         budget.check()

@@ -21,7 +21,9 @@ from planner.training.batch import OUTER_KINDS
 from planner.training.search.best_first.programs import LayoutPrograms, Unsolved
 from planner.training.search.best_first.spreads import KnownStages, Spreads
 from planner.training.search.bounding.every_layout import LayoutStages, every_layout_s
-from planner.training.search.bounding.groups import BELOW, batch_of, tight_bounds
+from planner.training.search.bounding.fitting import batch_of
+from planner.training.search.bounding.quick import BELOW
+from planner.training.search.bounding.tight import tight_bounds
 from planner.training.search.layouts.choose import DefaultStep
 from planner.training.step.passes import chunk_passes, stage_layer_s
 
@@ -35,7 +37,7 @@ if TYPE_CHECKING:
     from planner.training.scenario import Scenario
     from planner.training.search.best_first.best import BestPlans
     from planner.training.search.best_first.refine import Refinement
-    from planner.training.search.bounding.groups import Fitting
+    from planner.training.search.bounding.fitting import Fitting
     from planner.training.search.layouts.choose import LayoutImprover
 
 SOLVED = 64

@@ -13,7 +13,7 @@ import numpy as np
 from planner.training.estimate import point_estimate, with_confidence
 from planner.training.search.best_first.best import Priced
 from planner.training.search.best_first.queue import Open
-from planner.training.search.bounding.groups import tight_bound_s
+from planner.training.search.bounding.tight import tight_bound_s
 from planner.training.search.hosts.methods import ALIKE, AS_LISTED, PlacedPlan
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from planner.arrays import distinct
-from planner.training.search.bounding.groups import tight_bound_s, tight_mixed_s
+from planner.training.search.bounding.tight import tight_bound_s, tight_mixed_s
 from planner.training.search.mixed.speeds import is_mixed
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from planner.budget import Budget
     from planner.training.costs import CostTable
     from planner.training.search.best_first.combinations import Combinations
-    from planner.training.search.bounding.groups import Fitting
+    from planner.training.search.bounding.fitting import Fitting
 
 FIRST_WINDOW = 512
 """Combinations whose bound is tightened at once; the next window is twice as large."""

@@ -10,7 +10,8 @@ import numpy as np
 
 from planner.budget import OutOfTime
 from planner.schedule.registry import kind_of
-from planner.training.search.bounding.groups import BELOW, batch_of
+from planner.training.search.bounding.fitting import batch_of
+from planner.training.search.bounding.quick import BELOW
 from planner.training.search.bounding.spread_cases import SpreadCases
 from planner.training.search.bounding.spreads import SpreadBounds
 from planner.training.search.layouts.problem import kept_layout
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from planner.training.scenario import Scenario
     from planner.training.search.best_first.best import BestPlans
     from planner.training.search.bounding.every_layout import LayoutStages
-    from planner.training.search.bounding.groups import Fitting
+    from planner.training.search.bounding.fitting import Fitting
 
 PROGRAMS = 64
 """Most cases of up to `CHUNKS` chunks for which an average of paths is looked for in one search."""

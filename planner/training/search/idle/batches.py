@@ -54,7 +54,7 @@ def fastest_near(
     run = smaller.run
     largest = _largest_micro_batch(smaller)
     allowed = _up_to(restrictions, largest, run.scenario.job.global_batch_size)
-    work = WorkBounds(run.scenario, allowed, run.growing, run.budget)
+    work = WorkBounds(run.scenario, allowed, run.space.growing, run.budget)
     pairs = work.by_batch(*((1.0, 1 + NEAR) if above else (1 - NEAR, 1.0)))
     found, below_s = None, sequence_s / (1 + WORTH)
     left = run.budget.meter(OPENED)
@@ -86,7 +86,7 @@ def _awkward(scenario: Scenario, best: Priced) -> bool:
 def _largest_micro_batch(smaller: FewerNodes) -> int:
     """The largest micro-batch of anything that may fit with the job's own batch; a batch that is
     close to it makes room for no larger one."""
-    groups = [group for run in (smaller.run, *smaller.all_runs) for group in run.fitting]
+    groups = [group for run in (smaller.run, *smaller.all_runs) for group in run.space.fitting]
     sizes = (group.screened.grid.columns["micro_batch_size"][group.grid_row] for group in groups)
     return max((int(size.max()) for size in sizes), default=1)
 
@@ -106,7 +106,7 @@ def _fastest(
     """The fastest plan with this batch, if any takes less than `below_s`. Raises: OutOfTime."""
     job = replace(run.scenario.job, global_batch_size=batch)
     scenario = replace(run.scenario, job=job)
-    work = WorkBounds(scenario, restrictions, run.growing, run.budget)
+    work = WorkBounds(scenario, restrictions, run.space.growing, run.budget)
     other = SearchRun(
         scenario=on_nodes(scenario, nodes),
         restrictions=restrictions,
@@ -117,12 +117,12 @@ def _fastest(
         hopeful=below(work, below_s),
         enough_s=below_s,
         counts_all=False,
-        priced=run.growing,
+        priced=run.space.growing,
     )
     try:
         other.bound()
     except RuleError:
         return None
-    if other.fitting:
+    if other.space.fitting:
         other.refine()
     return next((one for one in other.best.kept if one.step_s < below_s), None)

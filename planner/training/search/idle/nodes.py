@@ -28,11 +28,10 @@ least bounds. On others the gap says what such layouts may gain."""
 
 def may_idle(scenario: Scenario) -> bool:
     """Whether plans on fewer nodes are looked for: where all nodes are alike, so that it does not
-    matter which of them are idle."""
+    matter which of them are idle, and no smaller job finds other segments of scale-up domains."""
     topology = scenario.topology
-    domain = topology.kinds[topology.order[0]].domain_nodes
     whole = scenario.job.devices == topology.nodes * scenario.node_devices
-    return topology.nodes > 1 and topology.symmetric and domain == 1 and whole
+    return topology.nodes > 1 and topology.symmetric and whole and not scenario.in_domains
 
 
 @dataclass(slots=True, kw_only=True)
@@ -54,7 +53,7 @@ class FewerNodes:
         """Search on every number of nodes that may give a faster plan. Raises: OutOfTime."""
         run = self.run
         if self.sizes is None:
-            work = WorkBounds(run.scenario, run.restrictions, run.growing, run.budget)
+            work = WorkBounds(run.scenario, run.restrictions, run.space.growing, run.budget)
             least_s = work.by_nodes(self.slowest_s)
         else:
             work, least_s = self.sizes.work, self.sizes.least_s
@@ -108,7 +107,7 @@ class FewerNodes:
             improve=run.improve if len(self.runs) < IMPROVED else None,
             hopeful=below(work, slowest_s),
             enough_s=slowest_s,
-            priced=run.growing,
+            priced=run.space.growing,
         )
         self.runs.append(smaller)
         smaller.bound()

@@ -272,7 +272,7 @@ class SpaceFacts:
             context_asked=restrictions.context is not None,
             sequence_parallel_asked=restrictions.sequence_parallel is not None,
             recompute_asked=restrictions.recompute is not None,
-            selective_frees=selective_frees(scenario),
+            selective_frees=restrictions.recompute is not None or selective_frees(scenario),
             first_sequence_parallel=int(
                 (restrictions.sequence_parallel or software.sequence_parallel_options)[0]
             ),

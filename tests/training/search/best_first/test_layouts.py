@@ -13,7 +13,7 @@ from planner.plan import recomputed_per_chunk
 from planner.training.estimate import estimate
 from planner.training.search.best_first.combinations import plan_at
 from planner.training.search.best_first.run import SearchRun
-from planner.training.search.bounding.groups import tight_others_s
+from planner.training.search.bounding.tight import tight_others_s
 from planner.training.search.layouts.default import stages_of
 from planner.training.search.plans.problems import plan_problems
 from planner.training.search.search import search
@@ -26,7 +26,9 @@ if TYPE_CHECKING:
 
 LARGE_VOCABULARY = {"layers": 8, "batch": 64, "hidden": 512, "ffn": 2048, "length": 2048}
 MIXED = {"nodes": 2, "devices_per_node": 4, "second_device": "h100-sxm-80gb", "layers": 8}
-PIPELINED = Restrictions(pipeline=(4,), schedule=("1f1b", "interleaved"))
+PIPELINED = Restrictions(
+    pipeline=(4,), schedule=("1f1b", "interleaved"), recompute=("none", "selective", "full")
+)
 
 
 @pytest.mark.slow
@@ -80,11 +82,11 @@ def test_no_other_layout_beats_its_bound(
     run.bound()
     random = np.random.default_rng(0)
     compared = 0
-    for group in run.fitting:
+    for group in run.space.fitting:
         which = random.choice(len(group), min(len(group), 3), replace=False)
         layers = np.full(len(which), group.layout.load.most_layers)
         bounds = np.maximum(
-            tight_others_s(scenario.ideal, run.growing.table, group, which, layers),
+            tight_others_s(scenario.ideal, run.space.growing.table, group, which, layers),
             group.others_s[which],
         )
         p = group.screened.pipeline

@@ -17,13 +17,10 @@ from planner.training.estimate import batch_of_one, estimate, shard_of
 from planner.training.memory.stage import stage_peaks
 from planner.training.search.best_first.combinations import plan_at
 from planner.training.search.best_first.run import SearchRun
-from planner.training.search.bounding.groups import (
-    BELOW,
-    batch_of,
-    fewest_recomputed,
-    tight_bound_s,
-    tight_mixed_s,
-)
+from planner.training.search.bounding.fitting import batch_of
+from planner.training.search.bounding.quick import BELOW
+from planner.training.search.bounding.recomputed import fewest_recomputed
+from planner.training.search.bounding.tight import tight_bound_s, tight_mixed_s
 from planner.training.search.hosts.bound import simulated_bound_s
 from planner.training.search.hosts.placement import placement_on
 from planner.training.search.mixed.speeds import is_mixed
@@ -34,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from planner.training.scenario import Scenario
-    from planner.training.search.bounding.groups import Fitting
+    from planner.training.search.bounding.fitting import Fitting
 
 OVERLAPS = ((), ("gradient_reduce", "parameter_gather"), ("pipeline",), ("tensor",))
 
@@ -76,8 +73,8 @@ def test_quick_below_tight_below_refined(
         run = bounded(scenario, schedule)
     except RuleError:
         reject()
-    assume(run.fitting)
-    group = run.fitting[draw(st.integers(0, len(run.fitting) - 1))]
+    assume(run.space.fitting)
+    group = run.space.fitting[draw(st.integers(0, len(run.space.fitting) - 1))]
     compare(run, group, draw(st.integers(0, len(group) - 1)), draw)
 
 
@@ -85,7 +82,7 @@ def compare(run: SearchRun, group: Fitting, index: int, draw: Callable[..., Any]
     """Bounds of a combination against its price on some order of the hosts. Where devices differ,
     or slow links make stages run ahead, the plan may lack memory on them: bounds are of plans that
     fit."""
-    scenario, table = run.scenario, run.growing.table
+    scenario, table = run.scenario, run.space.growing.table
     one = np.array([index])
     if is_mixed(scenario.ideal):
         tight = tight_mixed_s(scenario.ideal, table, group, one)
@@ -127,7 +124,7 @@ def test_no_bound_on_two_device_types_is_above_a_price(
             run = bounded(scenario, (schedule,))
         except RuleError:
             continue
-        for group in run.fitting:
+        for group in run.space.fitting:
             for index in range(0, len(group), 3):
                 for order in (sorted, lambda hosts: sorted(hosts, reverse=True)):
                     compare(run, group, index, lambda _, order=order: order(HOSTS))
@@ -150,16 +147,16 @@ def test_the_fewest_recomputed_layers_fit_and_one_less_does_not(
     )
     run = bounded(scenario)
     solved = 0
-    for group in run.fitting:
+    for group in run.space.fitting:
         which = np.flatnonzero(group.variants["recompute"] == FULL)
         if not len(which):
             continue
-        layers = fewest_recomputed(scenario.ideal, run.growing.table, group, which)
+        layers = fewest_recomputed(scenario.ideal, run.space.growing.table, group, which)
         for least, fits in ((layers, True), (np.maximum(layers - 1, 1), False)):
             rows = which if fits else which[layers > 1]
             count = least if fits else least[layers > 1]
             peaks = stage_peaks(
-                scenario.ideal, run.growing.table, batch_of(scenario, group, rows, count)
+                scenario.ideal, run.space.growing.table, batch_of(scenario, group, rows, count)
             )
             assert (peaks.fits == fits).all()
         solved += int((layers > 1).sum())
@@ -184,16 +181,19 @@ def test_the_screen_drops_nothing_that_fits(
     schedule: tuple[str, ...] | None,
 ) -> None:
     screened = bounded(scenario_of(**size), schedule)
-    unscreened = SearchRun(scenario=screened.scenario, restrictions=screened.restrictions, top=1)
-    unscreened.screening = False
+    unscreened = SearchRun(
+        scenario=screened.scenario, restrictions=screened.restrictions, top=1, screening=False
+    )
     unscreened.bound()
     if is_mixed(screened.scenario.ideal):
         # Stages may hold next to nothing: the screen drops little, the bound the rest. It says
         # nothing of stages without layers, which the screen drops where not even those fit.
         assert 0.9 * unscreened.num_fitting < screened.num_fitting <= unscreened.num_fitting
-        assert len(screened.growing.table.shards) <= len(unscreened.growing.table.shards)
+        assert len(screened.space.growing.table.shards) <= len(
+            unscreened.space.growing.table.shards
+        )
         return
     assert screened.num_fitting == unscreened.num_fitting
-    assert len(screened.growing.table.shards) < len(unscreened.growing.table.shards)
-    kept = sum(int(grid.alive.sum()) for grid in screened.screened)
-    assert 0 < kept < sum(grid.alive.size for grid in screened.screened)
+    assert len(screened.space.growing.table.shards) < len(unscreened.space.growing.table.shards)
+    kept = sum(int(grid.alive.sum()) for grid in screened.space.screened)
+    assert 0 < kept < sum(grid.alive.size for grid in screened.space.screened)

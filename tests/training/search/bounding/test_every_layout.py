@@ -15,7 +15,8 @@ from planner.training.estimate import point_estimate
 from planner.training.search.best_first.combinations import plan_at
 from planner.training.search.best_first.run import SearchRun
 from planner.training.search.bounding.every_layout import LayoutStages, every_layout_s
-from planner.training.search.bounding.groups import BELOW, batch_of
+from planner.training.search.bounding.fitting import batch_of
+from planner.training.search.bounding.quick import BELOW
 from planner.training.search.bounding.spread_cases import SpreadCases
 from planner.training.search.bounding.spreads import SpreadBounds
 from planner.training.search.layouts.default import layers_of_chunks, stages_of
@@ -59,13 +60,13 @@ def test_no_layout_beats_the_bound_over_all(
     run.bound()
     random = np.random.default_rng(0)
     compared = 0
-    for group in (*run.fitting, *run.elsewhere):
+    for group in (*run.space.fitting, *run.space.elsewhere):
         shape = (group.screened.pipeline, group.virtual_stages, group.schedule)
         if kept_layout(scenario, *shape) is not None:
             continue
         which = random.choice(len(group), min(len(group), 2), replace=False)
         batch = batch_of(scenario, group, which, np.ones(len(which), dtype=np.int64))
-        table = run.growing.table
+        table = run.space.growing.table
         bounds_s = BELOW * every_layout_s(
             scenario.ideal, table, batch, LayoutStages.of(scenario.ideal, table, batch)
         )
@@ -93,8 +94,8 @@ def test_no_layout_faster_than_a_limit_beats_the_bound_below_it(
     run = SearchRun(scenario=scenario, restrictions=few, top=1)
     run.bound()
     random = np.random.default_rng(0)
-    table, raised = run.growing.table, 0
-    for group in (*run.fitting, *run.elsewhere):
+    table, raised = run.space.growing.table, 0
+    for group in (*run.space.fitting, *run.space.elsewhere):
         for index in random.choice(len(group), min(len(group), 2), replace=False).tolist():
             batch = batch_of(scenario, group, np.array([index]), np.ones(1, dtype=np.int64))
             plan = plan_at(scenario, group, index, 1)

@@ -46,10 +46,10 @@ def test_no_faster_plan_is_lost(scenario_of: Callable[..., Scenario], experts: i
     every.bound()
     every.refine()
     steps_s = [one.estimate.step_s for one in every.plans]
-    least_s = KnownShards.of(larger.ideal, priced.growing, 1.0).least_s(smaller)
+    least_s = KnownShards.of(larger.ideal, priced.space.growing, 1.0).least_s(smaller)
     assert 0.5 * steps_s[0] < least_s < steps_s[0]
     for below_s in (steps_s[-1] * (1 + 1e-9), 1.5 * steps_s[-1]):
-        known = KnownShards.of(larger.ideal, priced.growing, below_s)
+        known = KnownShards.of(larger.ideal, priced.space.growing, below_s)
         some = run_of(smaller, known)
         some.bound()
         some.refine()

@@ -17,7 +17,8 @@ from planner.training.estimate import batch_of_one, shard_of
 from planner.training.scenario import build_scenario
 from planner.training.search.best_first.combinations import plan_at
 from planner.training.search.best_first.run import SearchRun
-from planner.training.search.bounding.groups import BELOW, tight_bound_s
+from planner.training.search.bounding.quick import BELOW
+from planner.training.search.bounding.tight import tight_bound_s
 from planner.training.search.hosts.bound import simulated_bound_s
 from planner.training.search.hosts.choose import PlacementSearch
 from planner.training.search.hosts.grid import grid_of
@@ -107,12 +108,13 @@ def check(seed: int) -> int:
         run.bound()
     except RuleError:
         return 0
-    deep = [group for group in run.fitting if group.screened.pipeline > 1] or run.fitting
+    groups = run.space.fitting
+    deep = [group for group in groups if group.screened.pipeline > 1] or groups
     if not deep or scenario.ideal is scenario:
         return 0
     group = deep[int(rng.integers(len(deep)))]
     index = np.array([int(rng.integers(len(group)))])
-    table = run.growing.table
+    table = run.space.growing.table
     tight, layers = tight_bound_s(scenario.ideal, table, group, index)
     plan = plan_at(scenario, group, int(index[0]), int(layers[0]))
     batch = batch_of_one(plan, table.shards.index(shard_of(plan)), group.layout.load)
@@ -163,8 +165,8 @@ def test_a_slow_node_slows_gathers_on_arrival_in_its_own_row_alone() -> None:
         )
         run = SearchRun(scenario=scenario, restrictions=chosen, top=1)
         run.bound()
-        search, table = PlacementSearch(scenario=scenario), run.growing.table
-        for group in run.fitting:
+        search, table = PlacementSearch(scenario=scenario), run.space.growing.table
+        for group in run.space.fitting:
             for index in range(len(group)):
                 tight, layers = tight_bound_s(scenario.ideal, table, group, np.array([index]))
                 plan = plan_at(scenario, group, index, int(layers[0]))

@@ -102,24 +102,24 @@ def test_work_is_below_every_step(
     """Whatever the combination, and on whatever number of nodes."""
     whole = scenario_of(**case)
     run = SearchRun(scenario=whole, restrictions=Restrictions(), top=1)
-    work = WorkBounds(whole, run.restrictions, run.growing, run.budget)
+    work = WorkBounds(whole, run.restrictions, run.space.growing, run.budget)
     least_s = work.by_nodes()
     generator = np.random.default_rng(7)
     for nodes in range(1, whole.topology.nodes + 1):
         scenario = on_nodes(whole, nodes)
         smaller = SearchRun(
-            scenario=scenario, restrictions=run.restrictions, top=1, priced=run.growing
+            scenario=scenario, restrictions=run.restrictions, top=1, priced=run.space.growing
         )
         try:
             smaller.bound()
         except RuleError:
             assert nodes == whole.topology.nodes or nodes not in least_s
             continue
-        combinations = Combinations(scenario=scenario, groups=tuple(smaller.fitting))
-        for group in smaller.fitting:
+        combinations = Combinations(scenario=scenario, groups=tuple(smaller.space.fitting))
+        for group in smaller.space.fitting:
             bounds = work.of(group.screened.grid)
             assert (bounds[group.grid_row] <= group.bound_s).all()
-        count = sum(map(len, smaller.fitting))
+        count = sum(map(len, smaller.space.fitting))
         for index in generator.integers(0, count, min(count, 8)).tolist():
             plan = combinations.plan(index, 0)
             bound_s = least_s.get(nodes, 0.0)

@@ -69,7 +69,7 @@ def test_never_worse_never_too_big_and_always_runnable(
         run.bound()
     except RuleError:
         reject()
-    groups = [group for group in run.fitting if group.screened.pipeline > 1]
+    groups = [group for group in run.space.fitting if group.screened.pipeline > 1]
     assume(groups)
     group = groups[draw(st.integers(0, len(groups) - 1))]
     index = draw(st.integers(0, len(group) - 1))
@@ -240,7 +240,7 @@ def test_what_is_known_of_the_default_step_changes_no_choice(
     )
     run.bound()
     compared = 0
-    for group in run.fitting:
+    for group in run.space.fitting:
         for index in range(0, len(group), max(len(group) // 4, 1)):
             plan = plan_at(scenario, group, index, group.layout.load.most_layers)
             step_s = estimate(scenario, plan).step_s

@@ -40,7 +40,7 @@ def test_one_call_finds_what_one_for_each_load_does(
     )
     run = SearchRun(scenario=scenario, restrictions=restrictions, top=1)
     run.bound()
-    plan = Combinations(scenario=scenario, groups=run.fitting).plan(0, 1)
+    plan = Combinations(scenario=scenario, groups=run.space.fitting).plan(0, 1)
     table = cost_table(scenario, [shard_of(plan)])
     load = stage_load(scenario.model, scenario.kinds, plan.stages)
     batch = batch_of_one(plan, 0, load)

@@ -117,7 +117,7 @@ def test_the_bound_is_below_every_plan(
     run.bound()
     random = np.random.default_rng(0)
     compared = 0
-    for group in run.fitting:
+    for group in run.space.fitting:
         for index in random.choice(len(group), min(len(group), 2), replace=False).tolist():
             plan = plan_at(scenario, group, index, 1)
             for one in sampled(every_plan_of(scenario, plan), 12, index):
@@ -213,7 +213,7 @@ def agrees(scenario: Scenario, axes: dict[str, Any], most_gap: float = 0.05) -> 
     run.bound()
     best_s = min(
         priced.step_s
-        for group in run.fitting
+        for group in run.space.fitting
         for index in range(len(group))
         for plan in every_plan_of(scenario, plan_at(scenario, group, index, 1))
         if (priced := point_estimate(scenario, plan)).memory.fits

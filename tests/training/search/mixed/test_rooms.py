@@ -10,7 +10,7 @@ import pytest
 
 from planner.training.memory.stage import stage_peaks
 from planner.training.search.best_first.run import SearchRun
-from planner.training.search.bounding.groups import batch_of
+from planner.training.search.bounding.fitting import batch_of
 from planner.training.search.mixed.chunk_rooms import ChunkRooms
 from planner.training.search.mixed.rooms import Rooms, allocated_bytes, rooms_bytes
 from planner.training.search.space.restrictions import Restrictions
@@ -57,20 +57,20 @@ def test_no_stage_holds_more_than_its_room(
     run.bound()
     random = np.random.default_rng(0)
     held = close = compared = 0
-    for group in run.fitting:
+    for group in run.space.fitting:
         for index in range(len(group)):
             batch = batch_of(scenario.ideal, group, np.array([index]), np.array([1]))
             types = np.arange(2)[None]
-            rooms = Rooms.of(scenario.ideal, run.growing.table, batch, types)
+            rooms = Rooms.of(scenario.ideal, run.space.growing.table, batch, types)
             room = rooms_bytes(scenario.ideal, types)[0]
-            by_chunk = ChunkRooms.of(scenario.ideal, run.growing.table, batch)
+            by_chunk = ChunkRooms.of(scenario.ideal, run.space.growing.table, batch)
             for _ in range(20):
                 layers = random.integers(1, 12, (4, chunks))
                 if chunks > 1:
                     layers[0, 0], layers[-1, -1] = random.integers(0, 12, 2)
                 for replayed in (1, 3, 12) if recompute == "full" else (0,):
                     one = loaded(batch, layers, replayed)
-                    peaks = stage_peaks(scenario.ideal, run.growing.table, one)
+                    peaks = stage_peaks(scenario.ideal, run.space.growing.table, one)
                     fits = allocated_bytes(peaks)[0][:, None] <= room
                     total = layers.sum(axis=1)[:, None]
                     again = np.minimum(layers, replayed).sum(axis=1)[:, None]
