@@ -11,6 +11,7 @@ from planner.plan_document.serving.write import latency_fields
 from planner.serving.accuracy import ranges_of
 from planner.serving.assumptions import assumptions_of
 from planner.serving.domain import fast_domain
+from planner.serving.drafting import drafting_of
 from planner.serving.estimate import ServingEstimate, estimate, holds_a_request, prices
 from planner.serving.limits import missed_limits
 from planner.serving.load.stated import closed_load, stream_of
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from planner.api.inputs import ClusterLike, ModelLike
     from planner.serving.memory import ServingMemory
     from planner.serving.open_estimate import Intensity
+    from planner.serving.scenario import Drafting
     from planner.specs.cluster.spec import ClusterSpec
     from planner.specs.model.spec import ModelSpec
     from planner.specs.serving_load import LoadFile
@@ -185,6 +187,7 @@ def estimate_serving(
         kv=word("--kv-format", kv_format, tuple(KV_BYTES)) or profile.kv_format,
         degrees=degrees,
         stated_link_bytes_per_s=fast_domain(group).bytes_per_s,
+        drafting=stated_drafting(file, served),
     )
     closed, (_, memory) = closed_load(file, profile), prices(scenario)
     told = assumptions_of(spec, scenario, file, closed, weights=weights, kv_format=kv_format)
@@ -211,6 +214,13 @@ def estimate_serving(
         found = estimate(scenario, closed)
     missed = missed_limits(file.slo, found.ttft, found.tpot)
     return replace(priced, estimate=found, intensity=come, missed=missed)
+
+
+def stated_drafting(load: LoadFile, model: ModelSpec) -> Drafting | None:
+    """Drafts as the load states them. Raises: InputError; RuleError where the model has no layer
+    for them."""
+    named = None if load.drafts is None else load.drafts.model
+    return drafting_of(load.drafts, model, None if named is None else load_model(named))
 
 
 def _check_degrees(cluster: ClusterSpec, model: ModelSpec, degrees: ServingDegrees) -> None:

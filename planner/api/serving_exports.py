@@ -121,4 +121,5 @@ def exported(read: ReadServingPlan, job: ServingJob) -> ServingExport:
         node_devices={group.name: group.devices_per_node for group in job.cluster.node_groups},
         block_tokens=job.engine.memory.block_tokens,
         chunked=job.engine.scheduler.chunked,
+        drafts=read.inputs.load.drafts,
     )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from planner.api.inputs import load_cluster, load_model
 from planner.api.recorded import found_again
+from planner.api.serving import stated_drafting
 from planner.errors import InputError, RuleError
 from planner.plan_document.serving.read import read_serving_plan
 from planner.plan_document.serving.write import to_serving_document
@@ -101,14 +102,15 @@ def served_job(
     inputs = read.inputs
     spec = load_cluster(found_again(read, "cluster") if cluster is None else cluster)
     profile = load_engine(found_again(read, "engine"))
+    served = load_model(found_again(read, "model") if model is None else model)
     return ServingJob(
         cluster=spec,
-        model=load_model(found_again(read, "model") if model is None else model),
+        model=served,
         engine=profile,
         load=closed_load(inputs.load, profile),
         clients=None,
         goal=goal_of("throughput", inputs.load.slo, spec),
-        allowed=Allowed(weights=(), kv_formats=()),
+        allowed=Allowed(weights=(), kv_formats=(), drafting=stated_drafting(inputs.load, served)),
         stream=stream_of(inputs.load, profile) if inputs.load.is_open else None,
     )
 
@@ -172,6 +174,7 @@ def scenario_of(job: ServingJob, read: ReadServingPlan, pool: ServingPool) -> Se
         degrees=degrees,
         stated_link_bytes_per_s=domain.bytes_per_s,
         stage_link=stage_link(group, degrees.stage_devices),
+        drafting=job.allowed.drafting,
     )
 
 

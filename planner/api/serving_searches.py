@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from planner.alarm import enforced
 from planner.api.inputs import load_cluster, load_model
-from planner.api.serving import DEFAULT_ENGINE, DEFAULT_WEIGHTS
+from planner.api.serving import DEFAULT_ENGINE, DEFAULT_WEIGHTS, stated_drafting
 from planner.budget import Budget, OutOfTime
 from planner.errors import InputError, TimeRanOut
 from planner.plan_document.serving.inputs import record_serving_inputs
@@ -188,15 +188,17 @@ def _job(
             "answers of several tokens",
             path=str(load),
         )
+    served = load_model(model)
     allowed = Allowed(
         weights=_formats("--weights", formats[0], tuple(WEIGHT_BYTES)) or (DEFAULT_WEIGHTS,),
         kv_formats=_formats("--kv-format", formats[1], tuple(KV_BYTES)) or (profile.kv_format,),
         disaggregated=disaggregated,
+        drafting=stated_drafting(file, served),
         **{name: _whole(name, narrowed[name]) for name in (*_DEGREES, *_LIMITS)},
     )
     job = ServingJob(
         cluster=spec,
-        model=load_model(model),
+        model=served,
         engine=profile,
         load=replace(closed, concurrency=float(closed.concurrency)),
         clients=None if stated is None else float(stated),

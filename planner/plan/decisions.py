@@ -122,6 +122,10 @@ class Plan:
     optimizer_offload: float = 0.0
     weight_offload: bool = False
     activation_offload: float = 0.0
+    recompute_modules: tuple[str, ...] | None = None
+    """What selective recomputation computes again; None: what the job says."""
+    offload_modules: tuple[str, ...] | None = None
+    """Whose activations are in the memory of the hosts; None: what the job says."""
 
     @property
     def choices(self) -> dict[str, int | float | str | bool | None]:
@@ -141,6 +145,11 @@ class Plan:
             "weight_offload": self.weight_offload,
             "activation_offload": self.activation_offload,
         }
+
+    @property
+    def chooses_modules(self) -> bool:
+        """Whether it says by itself which modules are computed again or offloaded."""
+        return (self.recompute_modules, self.offload_modules) != (None, None)
 
     @property
     def sharding_groups(self) -> int:

@@ -37,7 +37,7 @@ def assumptions_of(
         f"prompt tokens in a step, {limits.max_running:,} requests at a time"
     )
     yield from told_of(load, closed, engine)
-    yield "one replica alone; no drafts of tokens"
+    yield "one replica alone"
     if len(cluster.node_groups) > 1:
         yield f"devices of group {group.name}, the first of the cluster"
     if group.device.inferred is not None:
@@ -75,7 +75,7 @@ def _dealt(load: LoadFile) -> Iterator[str]:
         how = "at random" if poisson else "in turn"
         yield (
             f"requests go to replicas of a pool {how}, and more of them never make a replica "
-            "answer sooner; no drafts of tokens"
+            "answer sooner"
         )
         yield "requests reach decode replicas as they reach prefill replicas, one reading later"
         return
@@ -83,7 +83,7 @@ def _dealt(load: LoadFile) -> Iterator[str]:
         yield "as many clients as are best within the limits"
     yield (
         "requests go to replicas of a pool evenly, and more of them never make a replica answer "
-        "sooner; no drafts of tokens"
+        "sooner"
     )
     yield (
         "pools that read prompts and pools that write answers are in their steady state: readers "

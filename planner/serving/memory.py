@@ -50,7 +50,8 @@ def serving_memory(scenario: ServingScenario) -> ServingMemory:
     """Bytes of one rank under the engine's rule."""
     rule, stages = scenario.engine.memory, scenario.degrees.pipeline
     capacity = scenario.device.memory.capacity.value
-    weight_bytes, activation_bytes = _weight_bytes(scenario), _activation_bytes(scenario)
+    weight_bytes = _weight_bytes(scenario) + _drafter_bytes(scenario)
+    activation_bytes = _activation_bytes(scenario)
     other_bytes = 0 if rule.other is None else rule.other.value
     if rule.of == "total":
         used = weight_bytes + other_bytes + (activation_bytes if rule.other else 0)
@@ -58,6 +59,8 @@ def serving_memory(scenario: ServingScenario) -> ServingMemory:
     else:
         kv_bytes = (capacity - weight_bytes - activation_bytes - other_bytes) * rule.share.value
     windows = tuple((window, size / stages) for window, size in kv_bytes_per_token(scenario))
+    if scenario.drafter is not None:
+        windows += kv_bytes_per_token(scenario.drafter)
     return ServingMemory(
         weight_bytes=weight_bytes,
         activation_bytes=activation_bytes,
@@ -87,10 +90,25 @@ def _weight_bytes(scenario: ServingScenario) -> float:
     return total + tables * table_bytes / degrees.tensor
 
 
+def _drafter_bytes(scenario: ServingScenario) -> float:
+    """Weights of what drafts, on every stage; a layer of the model shares its tables, and joins two
+    hidden states by a product of its own."""
+    drafting, drafter = scenario.drafting, scenario.drafter
+    if drafting is None or drafter is None:
+        return 0.0
+    if not drafting.own_layer:
+        return _weight_bytes(drafter)
+    model, tensor = drafter.model, drafter.degrees.tensor
+    tables = (1 if model.tie_embeddings else 2) * model.vocab_size * model.hidden_size
+    joined = 2 * model.hidden_size**2
+    return _weight_bytes(drafter) + (joined - tables) * ACTIVATION_BYTES / tensor
+
+
 def _activation_bytes(scenario: ServingScenario) -> float:
     """Of a step with the most tokens: a few copies of the hidden state, the widest MLP's product,
     and logits of the running sequences."""
     model, limits, tensor = scenario.model, scenario.engine.scheduler, scenario.degrees.tensor
     width = _BUFFERS * model.hidden_size + 2 * model.ffn_hidden_size / tensor
     hidden_bytes = limits.max_step_tokens * width * ACTIVATION_BYTES
-    return hidden_bytes + limits.max_running * model.vocab_size / tensor * _LOGIT_BYTES
+    rows = limits.max_running * scenario.queries
+    return hidden_bytes + rows * model.vocab_size / tensor * _LOGIT_BYTES

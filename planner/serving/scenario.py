@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar
 
@@ -29,6 +29,8 @@ WEIGHT_BYTES = {
 }
 """Bytes of one weight, scales included: one fp32 scale for 128 x 128 weights of fp8-block, one byte
 for 32 (mxfp4) or 16 weights (nvfp4), two bytes for 32 (int4)."""
+DRAFT_WEIGHTS = "bf16"
+"""Format of the weights of a model that drafts, as such checkpoints are published."""
 KV_BYTES = {"bf16": 2.0, "fp8": 1.0}
 """Bytes of one element of the KV cache."""
 
@@ -54,6 +56,18 @@ class ServingDegrees:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Drafting:
+    """Drafts of `tokens` tokens, of which a step keeps `tokens_per_step` - 1. `model` writes them:
+    another model, or the one `own_layer` of the same that is for later tokens; None: they cost
+    nothing."""
+
+    tokens: int
+    tokens_per_step: float
+    model: ModelSpec | None = None
+    own_layer: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StageLink:
     """Between two stages of a replica: bytes/s of one device, and the latency of a message."""
 
@@ -76,6 +90,8 @@ class ServingScenario:
     """Of one device, one direction; None: what the device file says."""
     stage_link: StageLink | None = None
     """None: sends between stages take no time."""
+    drafting: Drafting | None = None
+    """Drafts of tokens; None: one token for each sequence in a step."""
 
     def __post_init__(self) -> None:
         degrees = self.degrees
@@ -110,6 +126,29 @@ class ServingScenario:
                 "heads",
                 f"tensor degree {tensor} and {groups} KV heads: one has to divide the other",
             )
+
+    @property
+    def queries(self) -> int:
+        """Tokens of each decoding sequence in a step."""
+        return 1 if self.drafting is None else 1 + self.drafting.tokens
+
+    @cached_property
+    def drafter(self) -> ServingScenario | None:
+        """What writes drafts on the same devices, layer for layer; None where nothing does. Raises:
+        RuleError."""
+        if self.drafting is None or self.drafting.model is None:
+            return None
+        model = self.drafting.model
+        weights = self.weights if self.drafting.own_layer else DRAFT_WEIGHTS
+        degrees = self.degrees if model.moe is not None else replace(self.degrees, expert=1)
+        return replace(
+            self,
+            model=model,
+            weights=weights,
+            degrees=replace(degrees, pipeline=1),
+            stage_link=None,
+            drafting=None,
+        )
 
     @cached_property
     def table(self) -> KernelTable:

@@ -1,7 +1,9 @@
 """Seconds of one step of an engine: device, host, and what the batch holds.
 
 A step holds B decoding sequences, which see `context` cached tokens together, and the tokens of
-prompts. Products see all tokens at once; attention is priced for each kind.
+prompts. Products see all tokens at once; attention is priced for each kind. With k drafts a
+decoding sequence has k + 1 tokens in a step, whose cache is read once, and k steps of what drafts
+them go before.
 """
 
 from __future__ import annotations
@@ -39,45 +41,62 @@ class StepCosts:
     """Prices of the steps of one scenario, for up to `most_tokens` tokens in a step."""
 
     def __init__(self, scenario: ServingScenario, most_tokens: int) -> None:
-        engine = scenario.engine
-        counts = np.arange(most_tokens + 1, dtype=np.float64)
-        grid = np.unique(np.rint(np.geomspace(1, max(2, most_tokens), _GRID)))
+        engine, queries = scenario.engine, scenario.queries
+        most = most_tokens + (queries - 1) * (engine.scheduler.max_running + 2)
+        counts = np.arange(most + 1, dtype=np.float64)
+        grid = np.unique(np.rint(np.geomspace(1, max(2, most), _GRID)))
         layer_grid_s = layers_s(scenario, grid)
         layers = np.interp(counts, grid, layer_grid_s)
         head_grid_s = head_s(scenario, grid)
         heads = np.interp(counts, grid, head_grid_s)
         parts = readings(scenario)
-        launched_s = launches(scenario) * engine.host.launch.value
+        self._queries = queries
+        self._drafter = None if scenario.drafter is None else StepCosts(scenario.drafter, most)
+        self.tokens_per_step = (
+            1.0 if scenario.drafting is None else scenario.drafting.tokens_per_step
+        )
+        """Tokens that every decoding sequence gains in a step, on average."""
         between_s = engine.host.step.value + counts * engine.host.per_sequence.value
-        graph = counts <= engine.scheduler.graph_tokens
         self._layers_s: list[float] = layers.tolist()
         self._heads_s: list[float] = heads.tolist()
         self._between_s: list[float] = between_s.tolist()
-        self._launched_s = launched_s
+        self._launched_s = launches(scenario) * engine.host.launch.value
         self._start_s = sum(part.start_s for part in parts)
         self._prompt_start_s = sum(part.prompt_start_s for part in parts)
         self._parts = [(part.window, part.token_s) for part in parts]
         self._prompt_parts = [(part.window, part.pair_s, part.beyond_s) for part in parts]
-        device_s: Floats = layers + heads + self._start_s
+        self._read_parts = list(self._parts)
+        """Those that a step reads, and those that what drafts reads before it."""
+        self._device_s: Floats = (layers + heads)[::queries] + self._start_s
+        graph = counts[::queries] <= engine.scheduler.graph_tokens
         self._decoding_s: Floats = (
-            np.where(graph, device_s, np.maximum(device_s, launched_s)) + between_s
+            np.where(graph, self._device_s, np.maximum(self._device_s, self._launched_s))
+            + between_s[: self._device_s.size]
         )
+        if self._drafter is not None:
+            drafts_s = (queries - 1) * self._drafter._device_s
+            self._decoding_s = self._decoding_s + drafts_s[: self._decoding_s.size]
+            self._read_parts += [
+                (window, (queries - 1) * one) for window, one in self._drafter._parts
+            ]
         self._decode_s: list[float] = self._decoding_s.tolist()
         self._lines = _lines_below(grid, layer_grid_s)
         self._head_s = float((head_grid_s / grid).min())
         self._step_s = engine.host.step.value
 
     def decode_s(self, sequences: int, context: float) -> float:
-        """Seconds of a step in which every sequence decodes one token."""
-        return self._decode_s[sequences] + self._reading_s(sequences, context)
+        """Seconds in which every sequence decodes one token: of a step over the tokens that it
+        gains."""
+        step_s = self._decode_s[sequences] + self._reading_s(sequences, context)
+        return step_s / self.tokens_per_step
 
     def decode_many_s(self, sequences: Ints, context: Floats) -> Floats:
         """The same for many steps at once, [L]."""
         total_s: Floats = self._decoding_s[sequences]
-        for window, token_s in self._parts:
+        for window, token_s in self._read_parts:
             seen = context if window is None else np.minimum(context, sequences * window)
             total_s = total_s + token_s * seen
-        return total_s
+        return total_s / self.tokens_per_step
 
     def request_s(
         self, running: Floats, *, read: float, before: float, answer: float, context: float
@@ -89,6 +108,7 @@ class StepCosts:
         A step of T tokens takes at least a + s T seconds for every line below the layers' time,
         and a request takes a share of 1/B in its `answer` steps."""
         attention_s = 0.0
+        answer /= self.tokens_per_step
         for window, token_s in self._parts:
             seen = context if window is None else min(context, window)
             attention_s += answer * token_s * seen
@@ -100,14 +120,24 @@ class StepCosts:
         steps = np.divide.outer(np.full(start_s.shape, answer), running)
         least: Floats = (
             (start_s + self._start_s + self._step_s)[:, None] * steps
-            + each_s[:, None] * (read + answer)
+            + each_s[:, None] * (read + self._queries * answer)
         ).max(axis=0)
-        return least + attention_s + self._head_s * answer
+        return least + attention_s + self._head_s * self._queries * answer
 
     def prompt_s(self, sequences: int, context: float, prompts: Sequence[Prompt]) -> float:
         """Seconds of a step with parts of prompts, and `sequences` that decode in it."""
-        tokens = sequences + sum(prompt.tokens for prompt in prompts)
-        device_s = self._layers_s[tokens] + self._heads_s[sequences + len(prompts)]
+        device_s = self._prompt_device_s(sequences * self._queries, prompts)
+        if self._drafter is not None:
+            device_s += self._drafter._prompt_device_s(0, prompts)
+            device_s += (self._queries - 1) * self._drafter._device_s.item(sequences)
+        if sequences:
+            device_s += self._start_s + self._reading_s(sequences, context)
+        return max(device_s, self._launched_s) + self._between_s[sequences + len(prompts)]
+
+    def _prompt_device_s(self, decoding: int, prompts: Sequence[Prompt]) -> float:
+        """Without the reading of those that decode so many tokens."""
+        tokens = decoding + sum(prompt.tokens for prompt in prompts)
+        device_s = self._layers_s[tokens] + self._heads_s[decoding + len(prompts)]
         device_s += self._prompt_start_s
         for window, pair_s, beyond_s in self._prompt_parts:
             for prompt in prompts:
@@ -118,13 +148,11 @@ class StepCosts:
                     longer = prompt.before + prompt.tokens > window
                     each_s = beyond_s if longer else pair_s
                     device_s += each_s * prompt.tokens * min(keys, window)
-        if sequences:
-            device_s += self._start_s + self._reading_s(sequences, context)
-        return max(device_s, self._launched_s) + self._between_s[sequences + len(prompts)]
+        return device_s
 
     def _reading_s(self, sequences: int, context: float) -> float:
         total_s = 0.0
-        for window, token_s in self._parts:
+        for window, token_s in self._read_parts:
             seen = context if window is None else min(context, sequences * window)
             total_s += token_s * seen
         return total_s

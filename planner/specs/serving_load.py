@@ -15,6 +15,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from planner.specs.drafts import Drafts
 from planner.specs.files.fields import Fraction, Input, Name, RequestsPerSecond, Seconds, Text
 from planner.specs.files.problems import validate
 from planner.specs.files.yaml_file import load_document
@@ -192,6 +193,8 @@ class LoadFile(Input):
     """Requests that are all there at the start."""
     arrivals: Arrivals | None = None
     slo: ServiceLevel | None = None
+    drafts: Drafts | None = None
+    """Speculative decoding; none where nothing is stated."""
     _trace: Trace | None = PrivateAttr(default=None)
     _trace_path: Path | None = PrivateAttr(default=None)
 

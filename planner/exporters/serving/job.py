@@ -11,7 +11,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from planner.plan.serving import ServingPlan, ServingPool
+    from planner.specs.drafts import Drafts
 
+DRAFT_MODEL = "DRAFT_MODEL"
+"""Stands for the checkpoint of a model that drafts; the variable of a script that has its path."""
 ROUTER_PORT, FIRST_PORT = 8000, 8100
 """Where clients connect, and where the first replica of a node listens."""
 
@@ -21,7 +24,8 @@ class ServingExport:
     """`model`: its name here, which stands for a checkpoint that the user has; `mixture`: whether
     it has experts; `longest`: tokens of the longest prompt with its answer; `node_devices`: devices
     of one node, by node group; `block_tokens`: of one block of the KV cache;
-    `chunked`: a prompt may be split over steps."""
+    `chunked`: a prompt may be split over steps; `drafts`: as the load states them, by a checkpoint
+    in `DRAFT_MODEL` where another model writes them."""
 
     title: str
     plan: ServingPlan
@@ -31,6 +35,7 @@ class ServingExport:
     node_devices: Mapping[str, int]
     block_tokens: int
     chunked: bool
+    drafts: Drafts | None = None
 
     @property
     def pools(self) -> dict[str, ServingPool]:

@@ -9,13 +9,11 @@ import yaml
 
 from planner.exporters.errors import Inexpressible
 from planner.exporters.serving import sglang, vllm
-from planner.exporters.serving.job import whole_nodes
+from planner.exporters.serving.job import DRAFT_MODEL, whole_nodes
 from planner.exporters.serving.scripts import described
 from planner.wording.printable import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from planner.exporters.serving.job import ServingExport
     from planner.plan.serving import ServingPool
 
@@ -52,20 +50,18 @@ def _service(name: str) -> str:
 
 
 def _worker(job: ServingExport, pool: ServingPool) -> dict[str, Any]:
-    engines: dict[str, tuple[str, Callable[[ServingExport, ServingPool], list[str]]]] = {
-        "vllm": ("--model", vllm.arguments),
-        "sglang": ("--model-path", sglang.arguments),
-    }
+    engines = {"vllm": ("--model", vllm), "sglang": ("--model-path", sglang)}
     if job.plan.engine not in engines:
         known = " and ".join(engines)
         raise Inexpressible(
             DYNAMO, "engine", f"arguments are written for {known}, not for {job.plan.engine}"
         )
-    model, write = engines[job.plan.engine]
+    model, engine = engines[job.plan.engine]
     nodes = whole_nodes(job, pool, DYNAMO)
-    arguments = [one for one in write(job, pool) if not one.startswith("--disaggregation-mode")]
-    if pool.role != "aggregated":
-        arguments.append(f"--disaggregation-mode={pool.role}")
+    arguments = [*engine.arguments(job, pool), *engine.drafts(job, DRAFT_MODEL)]
+    mode = f"--disaggregation-mode={pool.role}"
+    if pool.role != "aggregated" and mode not in arguments:
+        arguments.append(mode)
     worker: dict[str, Any] = {
         "componentType": "worker",
         "replicas": pool.replicas,
@@ -107,7 +103,7 @@ def as_llm_d(job: ServingExport) -> str:
                     "modelCommand": "vllmServe",
                     "args": [
                         one
-                        for one in vllm.arguments(job, pool)
+                        for one in (*vllm.arguments(job, pool), *vllm.drafts(job, DRAFT_MODEL))
                         if not one.startswith(("--tensor-parallel-size", "--data-parallel-size"))
                     ],
                 }
@@ -121,8 +117,12 @@ def as_llm_d(job: ServingExport) -> str:
 def _head(job: ServingExport, kind: str) -> str:
     pools = "".join(f"#   {name}: {described(job, pool)}\n" for name, pool in job.pools.items())
     weights = " or ".join(dict.fromkeys(pool.weights for pool in job.plan.pools))
+    drafter = None if job.drafts is None else job.drafts.model
+    said = (
+        f"# Replace {DRAFT_MODEL} with a checkpoint of {printable(drafter)}.\n" if drafter else ""
+    )
     return (
         f"# {kind}, {printable(job.title)}\n# Pools:\n{pools}"
         f"# Replace IMAGE, and MODEL with a checkpoint of {printable(job.model)} with weights in "
-        f"{weights}.\n"
+        f"{weights}.\n{said}"
     )

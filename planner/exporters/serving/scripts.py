@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from planner.exporters.quoting import filled, heredoc, shell_word
 from planner.exporters.serving import sglang, trtllm, vllm
-from planner.exporters.serving.job import FIRST_PORT, ROUTER_PORT
+from planner.exporters.serving.job import DRAFT_MODEL, FIRST_PORT, ROUTER_PORT
 from planner.wording.printable import printable
 from planner.wording.units import plural
 
@@ -25,7 +25,7 @@ _SCRIPT = """\
 @POOLS@
 @ROUTER@set -euo pipefail
 [ -n "${MODEL:-}" ] || { echo @MISSING@ >&2; exit 2; }
-pool=${1:?a pool is missing: @NAMES@}
+@DRAFTS@pool=${1:?a pool is missing: @NAMES@}
 port=${2:-@PORT@}
 extra=()
 case $pool in
@@ -48,7 +48,7 @@ def as_vllm(job: ServingExport) -> str:
     job.for_engine("vllm", vllm.TARGET)
     cases = []
     for name, pool in job.pools.items():
-        extra = vllm.across_nodes(job, pool)
+        extra = vllm.across_nodes(job, pool) + _quoted(vllm.drafts(job, f"${DRAFT_MODEL}"))
         ranked = any("NODE_RANK" in one for one in extra)
         cases.append(_case(name, vllm.arguments(job, pool), extra, then=_HEADLESS * ranked))
     router = (
@@ -63,7 +63,11 @@ def as_sglang(job: ServingExport) -> str:
     """`python3 -m sglang.launch_server`. Raises: Inexpressible."""
     job.for_engine("sglang", sglang.TARGET)
     cases = [
-        _case(name, sglang.arguments(job, pool), sglang.across_nodes(job, pool))
+        _case(
+            name,
+            sglang.arguments(job, pool),
+            sglang.across_nodes(job, pool) + _quoted(sglang.drafts(job, f"${DRAFT_MODEL}")),
+        )
         for name, pool in job.pools.items()
     ]
     router = (
@@ -86,6 +90,8 @@ def as_trtllm(job: ServingExport) -> str:
         text = json.dumps(trtllm.settings(job, pool), indent=2)
         file = heredoc([text], name="SETTINGS")
         written = f'    settings=$(mktemp)\n    cat > "$settings" {file}\n'
+        if DRAFT_MODEL in text:
+            written += f'    sed -i "s|{DRAFT_MODEL}|${DRAFT_MODEL}|" "$settings"\n'
         cases.append(_case(name, trtllm.arguments(job, pool), then=written))
     router = (
         "# The server in front of the pools: trtllm-serve disaggregated -c FILE, where the\n"
@@ -98,6 +104,11 @@ def as_trtllm(job: ServingExport) -> str:
     return _script(job, "trtllm.sh", cases, router, command)
 
 
+def _quoted(arguments: Sequence[str]) -> list[str]:
+    """As they stand between double quotes, where variables of the script count."""
+    return [one.replace('"', '\\"') for one in arguments]
+
+
 def _case(name: str, arguments: Sequence[str], extra: Sequence[str] = (), *, then: str = "") -> str:
     """The branch of one pool. `extra` holds variables of the script; `then` are its last lines."""
     lines = "".join(f"      {shell_word(one)}\n" for one in arguments)
@@ -105,7 +116,7 @@ def _case(name: str, arguments: Sequence[str], extra: Sequence[str] = (), *, the
     if extra:
         named = "".join(f'      "{one}"\n' for one in extra)
         text += (
-            _NODES if any("$" in one for one in extra) else ""
+            _NODES if any("$HEAD" in one or "NODE_RANK" in one for one in extra) else ""
         ) + f"    extra=(\n{named}    )\n"
     return f"{text}{then}    ;;"
 
@@ -121,11 +132,20 @@ def _script(job: ServingExport, file: str, cases: Sequence[str], router: str, co
         missing=shell_word(
             f"MODEL is not set: a checkpoint of {printable(job.model)} with weights in {weights}"
         ),
+        drafts=_drafts_needed(job),
         names=" ".join(job.pools),
         port=str(FIRST_PORT if job.plan.disaggregated else ROUTER_PORT),
         cases="\n".join(cases),
         command=command,
     )
+
+
+def _drafts_needed(job: ServingExport) -> str:
+    """A line that ends the script where the path of the model that drafts is not set."""
+    if job.drafts is None or job.drafts.model is None:
+        return ""
+    missing = shell_word(f"{DRAFT_MODEL} is not set: a checkpoint of {printable(job.drafts.model)}")
+    return f'[ -n "${{{DRAFT_MODEL}:-}}" ] || {{ echo {missing} >&2; exit 2; }}\n'
 
 
 def described(job: ServingExport, pool: ServingPool) -> str:

@@ -38,6 +38,26 @@ def arguments(job: ServingExport, pool: ServingPool) -> list[str]:
     return found
 
 
+def drafts(job: ServingExport, model: str) -> list[str]:
+    """How tokens are drafted, one after the other, with the path of a model that does so. SGLang
+    counts the token that is checked first among those of a step."""
+    stated = job.drafts
+    if stated is None:
+        return []
+    checked = f"--speculative-num-draft-tokens={stated.tokens + 1}"
+    if stated.method == "ngram":
+        return ["--speculative-algorithm=NGRAM", checked]
+    found = [
+        f"--speculative-algorithm={'NEXTN' if stated.method == 'mtp' else 'STANDALONE'}",
+        f"--speculative-num-steps={stated.tokens}",
+        "--speculative-eagle-topk=1",
+        checked,
+    ]
+    if stated.method == "model":
+        found.append(f"--speculative-draft-model-path={model}")
+    return found
+
+
 def across_nodes(job: ServingExport, pool: ServingPool) -> list[str]:
     """What a replica of several nodes takes besides."""
     nodes = whole_nodes(job, pool, TARGET)

@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from planner.exporters.errors import Inexpressible
+from planner.exporters.serving.job import DRAFT_MODEL
 
 if TYPE_CHECKING:
     from planner.exporters.serving.job import ServingExport
@@ -51,6 +52,17 @@ def settings(job: ServingExport, pool: ServingPool) -> dict[str, Any]:
         },
         "cuda_graph_config": {"enable_padding": True, "max_batch_size": pool.max_running},
     }
+    stated = job.drafts
+    if stated is not None and stated.method == "mtp":
+        found["speculative_config"] = {
+            "decoding_type": "MTP",
+            "num_nextn_predict_layers": stated.tokens,
+        }
+    elif stated is not None:
+        said: dict[str, Any] = {"decoding_type": "NGram", "max_draft_len": stated.tokens}
+        if stated.method == "model":
+            said |= {"decoding_type": "DraftTarget", "speculative_model_dir": DRAFT_MODEL}
+        found["speculative_config"] = said
     if pool.role != "aggregated":
         found["cache_transceiver_config"] = {"backend": "DEFAULT"}
     return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 from planner.exporters.errors import Inexpressible
@@ -44,6 +45,18 @@ def arguments(job: ServingExport, pool: ServingPool) -> list[str]:
     if pool.role != "aggregated":
         found.append(f"--kv-transfer-config={TRANSFER}")
     return found
+
+
+def drafts(job: ServingExport, model: str) -> list[str]:
+    """How tokens are drafted (vllm/config/speculative.py); `model`: the path of what drafts."""
+    stated = job.drafts
+    if stated is None:
+        return []
+    method = {"mtp": "mtp", "model": "draft_model", "ngram": "ngram"}[stated.method]
+    said: dict[str, str | int] = {"method": method, "num_speculative_tokens": stated.tokens}
+    if stated.method == "model":
+        said["model"] = model
+    return [f"--speculative-config={json.dumps(said)}"]
 
 
 def across_nodes(job: ServingExport, pool: ServingPool) -> list[str]:

@@ -108,6 +108,7 @@ def _latent(scenario: ServingScenario, layers: int) -> tuple[Reading, ...]:
     blend = scenario.engine.blend.value
     read_s = elements * KV_BYTES[scenario.kv] / bandwidth
     multiplied_s = scenario.heads * absorbed_flop / (scenario.peak(law.arithmetic) * law.peak)
+    multiplied_s *= scenario.queries
     pair_flop = 2 * scenario.heads * (mla.qk_head_dim + mla.qk_rope_head_dim + mla.v_head_dim)
     pair_s = layers * pair_flop / prompt_flop_per_s
     beyond_flop = max(scenario.heads, _SPARSE_HEADS) * absorbed_flop

@@ -61,15 +61,15 @@ class _Waiting:
 @dataclass(slots=True)
 class _State:
     clock_s: float = 0.0
-    steps: int = 0
-    context: int = 0
+    steps: float = 0
+    context: float = 0
     held_bytes: float = 0.0
     any_read: bool = False
     polled_s: float = 0.0
-    polled_step: int = 0
-    gathering_step: int | None = None
+    polled_step: float = 0
+    gathering_step: float | None = None
     """When the first of the prompts that wait for others was seen."""
-    running: list[tuple[int, int]] = field(default_factory=list)
+    running: list[tuple[float, int]] = field(default_factory=list)
     """(step after which it ends, index), a heap."""
     waiting: deque[_Waiting] = field(default_factory=deque)
     reading: deque[_Waiting] = field(default_factory=deque)
@@ -202,7 +202,7 @@ class Simulation:
         state.clock_s += self._costs.prompt_s(decoding, state.context, parts)
         state.polled_s, state.polled_step = state.clock_s, state.steps
         if decoding:
-            self._advance(1)
+            self._advance(self._costs.tokens_per_step)
         state.any_read = state.any_read or bool(done)
         for one in done:
             self._start(one.index, one.prompt, one.answer, state.clock_s)
@@ -228,7 +228,7 @@ class Simulation:
         self._advance(steps)
         self._end()
 
-    def _steps_until_admission(self, arriving: int) -> int:
+    def _steps_until_admission(self, arriving: int) -> float:
         """Decoding steps until requests are looked at that arrive within so many."""
         state, rule = self._state, self._scheduler
         if state.gathering_step is not None and rule.gather is not None:
@@ -244,7 +244,8 @@ class Simulation:
             or len(state.running) >= self._scheduler.max_running
         )
 
-    def _advance(self, steps: int) -> None:
+    def _advance(self, steps: float) -> None:
+        """So many tokens of every answer under way."""
         self._state.steps += steps
         self._state.context += steps * len(self._state.running)
 
@@ -252,9 +253,9 @@ class Simulation:
         """Requests whose last token came; their clients send the next ones."""
         state = self._state
         while state.running and state.running[0][0] <= state.steps:
-            _, index = heappop(state.running)
+            ended, index = heappop(state.running)
             prompt, answer = self._lengths[index]
-            state.context -= prompt + answer - 1
+            state.context -= prompt + answer - 1 + (state.steps - ended)
             state.held_bytes -= self._sizes[index]
             first_s = self._firsts[index]
             gaps = answer - 1

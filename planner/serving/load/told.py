@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from planner.serving.load.arrivals import DRAWN, WARM_UP
+from planner.serving.scenario import DRAFT_WEIGHTS
 from planner.specs.serving_load import ROUNDS
 from planner.specs.trace import BLOCK_TOKENS
 
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from planner.serving.load.lengths import ClosedLoad
+    from planner.specs.drafts import Drafts
     from planner.specs.engine import EngineProfile
     from planner.specs.serving_load import LoadFile
     from planner.specs.trace import Trace
@@ -37,6 +39,23 @@ def told_of(load: LoadFile, closed: ClosedLoad, engine: EngineProfile) -> Iterat
             f"{closed.input_tokens:,} tokens of prompt, {closed.output_tokens:,} of answer"
         )
     yield from _shared(load, closed, engine)
+    yield from _drafts(load.drafts)
+
+
+def _drafts(stated: Drafts | None) -> Iterator[str]:
+    if stated is None:
+        yield "no drafts of tokens"
+        return
+    who = {
+        "mtp": "by the model's layer for later tokens",
+        "model": f"by {stated.model}, with weights in {DRAFT_WEIGHTS}",
+        "ngram": "from earlier tokens, at no cost",
+    }
+    yield (
+        f"{stated.tokens} tokens of every sequence are drafted in a step {who[stated.method]}; "
+        f"{stated.accepted:.0%} of them are kept where all before them are, as stated: "
+        f"{stated.tokens_per_step:.2f} tokens in a step"
+    )
 
 
 def _of_trace(load: LoadFile, trace: Trace) -> Iterator[str]:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from planner.serving.load.lengths import ClosedLoad
     from planner.serving.memory import ServingMemory
+    from planner.serving.scenario import Drafting
     from planner.serving.step import StepCosts
     from planner.solver.pools import Room
     from planner.specs.cluster.spec import NodeGroup
@@ -34,7 +35,8 @@ NO_ROOM = "weights leave no room for the longest request"
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Allowed:
     """What the user narrows replicas to; None: whatever the engine runs. `disaggregated`: prompts
-    are read in pools of their own: always, never, or (None) where that is better."""
+    are read in pools of their own: always, never, or (None) where that is better. `drafting`: as
+    the load states it."""
 
     weights: tuple[str, ...]
     kv_formats: tuple[str, ...]
@@ -45,6 +47,7 @@ class Allowed:
     max_running: tuple[int, ...] | None = None
     max_step_tokens: tuple[int, ...] | None = None
     disaggregated: bool | None = None
+    drafting: Drafting | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -121,8 +124,10 @@ def space_of(
                         degrees=degrees,
                         stated_link_bytes_per_s=speed,
                         stage_link=stage_link(group, degrees.stage_devices),
+                        drafting=allowed.drafting,
                     )
                     _ = scenario.table
+                    _ = None if scenario.drafter is None else scenario.drafter.table
                 except RuleError as error:
                     tally[error.message] += 1
                     refusals.setdefault(error.message, error)

@@ -47,7 +47,7 @@ def stage_optimizer_s(scenario: Scenario, table: CostTable, batch: Batch) -> NDA
     dense, expert = stage_parameters(scenario, table, batch)
     streamed = _streamed_s(scenario, batch, dense, expert)
     if scenario.job.software.optimizers.of(scenario.job.optimizer).iterations is not None:
-        layers = dense - np.minimum(dense, end_parameters(table, batch))
+        layers = dense - np.minimum(dense, end_parameters(scenario, table, batch))
         streamed = streamed + orthogonal_s(scenario, batch, layers, expert)
     if not batch.host_share.any():
         return streamed
