@@ -33,7 +33,9 @@ from planner.specs.software_parts import (
 
 FrameworkName = Annotated[str, Field(min_length=1, max_length=60, pattern=r"^[a-z0-9][a-z0-9-]*$")]
 AttentionKernel = Literal["flash", "unfused"]
-Overlap = Literal["tensor", "gradient_reduce", "parameter_gather", "pipeline", "expert"]
+Overlap = Literal[
+    "tensor", "gradient_reduce", "parameter_gather", "pipeline", "expert", "shared_expert"
+]
 ModelAxis = Literal["tensor", "pipeline", "context", "expert"]
 RankOrder = Literal["tp-cp-ep-dp-pp", "tp-cp-ep-pp-dp"]
 
@@ -115,7 +117,8 @@ class SoftwareProfile(Input):
     pipeline_with_tied_embeddings: bool = True
     """A pipeline may hold a model whose embedding and output layer share weights."""
     predictions_in_parallel: bool = True
-    """Layers that predict further tokens may be combined with a pipeline or a context degree."""
+    """Layers that predict further tokens may be combined with a pipeline or a context degree. The
+    stage that has them then keeps a copy of the embedding."""
     context_with: tuple[Literal["tensor", "pipeline"], ...] = ("tensor", "pipeline")
     """Degrees above 1 that may be combined with a context degree."""
     tensor_with_experts: bool = True
