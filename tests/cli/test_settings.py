@@ -347,8 +347,8 @@ def test_a_model_that_is_made_whole_may_not_start(planner: Command, tmp_path: Pa
         assert found["estimate"]["memory"]["per_stage"][0]["peak_phase"] == phase
 
 
-RESUMED = ("--cluster", "dgx-a100-8", "--nodes", "1", "--model", "llama-3-8b", "--seq-length", "512",
-           "--global-batch-size", "16")  # fmt: skip
+RESUMED = ("--cluster", "dgx-a100-8", "--nodes", "1", "--model", "llama-3-8b", "--seq-length",
+           "512", "--global-batch-size", "16")  # fmt: skip
 
 
 @pytest.mark.parametrize(

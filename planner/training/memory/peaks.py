@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-BACKWARD, UPDATE, START, RESUME = PEAK_PHASES
+BACKWARD, UPDATE, RESUME, START = PEAK_PHASES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
