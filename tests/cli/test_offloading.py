@@ -63,6 +63,22 @@ def test_a_share_of_the_optimizer_leaves_the_device(planner: Command) -> None:
     assert host["capacity_bytes"] == 2 * 10**12
 
 
+def test_a_launch_with_a_share_on_the_host_takes_as_long_as_its_plan(
+    planner: Command, tmp_path: Path
+) -> None:
+    """The remainders that stay are what the update streams, with or without flags that say so."""
+    plan, script = tmp_path / "plan.json", tmp_path / "flags.txt"
+    done = planner("estimate", *MEGATRON, "--optimizer-offload", "25%", "--json")
+    plan.write_text(done.stdout, encoding="utf-8")
+    found = json.loads(done.stdout)["plans"][0]
+    exported = planner("export", str(plan), "--format", "megatron-lm", "--output", str(script))
+    assert exported.code == 0, exported.stderr
+    launched = estimated(planner, *MEGATRON[:4], "--plan", str(script))
+    assert launched["optimizer_offload"] == 0.25
+    ours, theirs = (one["estimate"]["time"]["optimizer_s"] for one in (found, launched))
+    assert ours == pytest.approx(theirs, rel=1e-6)
+
+
 def test_the_host_updates_at_the_rate_of_its_processors(planner: Command) -> None:
     """Published for Llama-2-7B on four A100: over 4 s (DeepSpeed, ZenFlow)."""
     options = ("--cluster", "dgx-a100-8", "--devices", "4", "--model", "llama-2-7b",
